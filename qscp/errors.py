@@ -1,0 +1,181 @@
+"""What can go wrong in the protocol: the codes on the wire and the exceptions behind them.
+
+QscpError
+├── LocalProtocolError     we misused the protocol: a bug on this side
+├── RemoteProtocolError    the peer violated it: carries the code to answer with
+├── InvalidNameError       a name breaks the rules of `qscp.names`
+└── InvalidTextError       a body or an away text breaks the rules of `qscp.text`
+"""
+
+import enum
+from typing import NamedTuple
+
+__all__ = [
+    "ERROR_CODES",
+    "Action",
+    "CodeInfo",
+    "ErrorCode",
+    "InvalidNameError",
+    "InvalidTextError",
+    "LocalProtocolError",
+    "QscpError",
+    "RemoteProtocolError",
+]
+
+
+class Action(enum.Enum):
+    """What a client should do when it gets a code."""
+
+    FIX = "fix what was sent"
+    RETRY = "try again"
+    WAIT = "wait, then try again"
+    LOGIN = "log in again"
+    GIVE_UP = "give up"
+
+
+class ErrorCode(enum.StrEnum):
+    """Every code that a server puts into `error`, `auth_nack`, `chat_nack` or `bye`."""
+
+    # Framing, encoding, schema: `error`, then the connection ends.
+    LINE_TOO_LONG = "line_too_long"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    UNKNOWN_TYPE = "unknown_type"
+    UNKNOWN_FIELD = "unknown_field"
+    BAD_FIELD = "bad_field"
+    # A good frame at the wrong time: `error`, then the connection ends.
+    NOT_LOGGED_IN = "not_logged_in"
+    ALREADY_LOGGED_IN = "already_logged_in"
+    LOGIN_TIMEOUT = "login_timeout"
+    # `auth_nack`
+    BAD_CREDENTIALS = "bad_credentials"
+    ACCOUNT_LOCKED = "account_locked"
+    PROTOCOL_VERSION = "protocol_version"
+    BUSY = "busy"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+    # `chat_nack`
+    UNKNOWN_RECIPIENT = "unknown_recipient"
+    RECIPIENT_OFFLINE = "recipient_offline"
+    RECIPIENT_IS_SELF = "recipient_is_self"
+    BODY_EMPTY = "body_empty"
+    BODY_TOO_LONG = "body_too_long"
+    BODY_CHARACTERS = "body_characters"
+    BAD_ID = "bad_id"
+    STORAGE_FULL = "storage_full"
+    STORAGE_FAILED = "storage_failed"
+    # `error` with `ref`: the session goes on.
+    BAD_STATUS_TEXT = "bad_status_text"
+    # `bye`
+    BYE = "bye"
+    SHUTDOWN = "shutdown"
+    LOCKED = "locked"
+    DELETED = "deleted"
+    INTERNAL = "internal"
+
+
+class CodeInfo(NamedTuple):
+    """One row of the code table in `docs/protocol.md`."""
+
+    sentence: str
+    """What a person reads."""
+    action: Action
+    """What a client does."""
+
+
+_F, _R, _W, _L, _G = Action.FIX, Action.RETRY, Action.WAIT, Action.LOGIN, Action.GIVE_UP
+
+ERROR_CODES: dict[ErrorCode, CodeInfo] = {
+    ErrorCode.LINE_TOO_LONG: CodeInfo("The line is longer than the limit.", _F),
+    ErrorCode.NOT_UTF8: CodeInfo("The line is not UTF-8.", _F),
+    ErrorCode.NOT_JSON: CodeInfo("The line is not JSON.", _F),
+    ErrorCode.NOT_AN_OBJECT: CodeInfo("The line is not a JSON object.", _F),
+    ErrorCode.UNKNOWN_TYPE: CodeInfo("The frame's type is missing or unknown.", _F),
+    ErrorCode.UNKNOWN_FIELD: CodeInfo("The frame has a field that its type does not have.", _F),
+    ErrorCode.BAD_FIELD: CodeInfo("A field of the frame is missing or has the wrong type.", _F),
+    ErrorCode.NOT_LOGGED_IN: CodeInfo("Log in before you send anything else.", _L),
+    ErrorCode.ALREADY_LOGGED_IN: CodeInfo("This connection is logged in already.", _F),
+    ErrorCode.LOGIN_TIMEOUT: CodeInfo("The login took too long.", _L),
+    ErrorCode.BAD_CREDENTIALS: CodeInfo("The user name or the password is wrong.", _F),
+    ErrorCode.ACCOUNT_LOCKED: CodeInfo("The account is locked; its operator can unlock it.", _G),
+    ErrorCode.PROTOCOL_VERSION: CodeInfo("Client and server have no protocol version in common.", _G),
+    ErrorCode.BUSY: CodeInfo("The server has too many logins to check just now.", _W),
+    ErrorCode.TOO_MANY_ATTEMPTS: CodeInfo("Too many failed logins on one connection.", _W),
+    ErrorCode.UNKNOWN_RECIPIENT: CodeInfo("There is nobody of that name here.", _F),
+    ErrorCode.RECIPIENT_OFFLINE: CodeInfo("That person is offline.", _W),
+    ErrorCode.RECIPIENT_IS_SELF: CodeInfo("That is your own name.", _F),
+    ErrorCode.BODY_EMPTY: CodeInfo("The message is empty.", _F),
+    ErrorCode.BODY_TOO_LONG: CodeInfo("The message is longer than 16 KiB.", _F),
+    ErrorCode.BODY_CHARACTERS: CodeInfo("The message has control characters in it.", _F),
+    ErrorCode.BAD_ID: CodeInfo("The message id is not 32 lower-case hexadecimal digits.", _F),
+    ErrorCode.STORAGE_FULL: CodeInfo("The server's disk is full; the message was not stored.", _W),
+    ErrorCode.STORAGE_FAILED: CodeInfo("The server could not store the message.", _R),
+    ErrorCode.BAD_STATUS_TEXT: CodeInfo("The status text is too long or has control characters in it.", _F),
+    ErrorCode.BYE: CodeInfo("Good-bye.", _G),
+    ErrorCode.SHUTDOWN: CodeInfo("The server is shutting down.", _W),
+    ErrorCode.LOCKED: CodeInfo("Your account was locked by the operator.", _G),
+    ErrorCode.DELETED: CodeInfo("Your account was deleted by the operator.", _G),
+    ErrorCode.INTERNAL: CodeInfo("Something went wrong on the server; it is in the server's log.", _R),
+}
+
+
+class QscpError(Exception):
+    """Root of everything this package raises."""
+
+
+class LocalProtocolError(QscpError):
+    """This side tried something that the protocol does not allow in its state."""
+
+
+class RemoteProtocolError(QscpError):
+    """The peer violated the protocol.
+
+    Attributes:
+        code: What a server tells the peer.
+        detail: Where in the frame, for people; never a value that the peer sent.
+    """
+
+    def __init__(self, code: ErrorCode, detail: str = "") -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+
+    def __str__(self) -> str:
+        """The code's sentence, and where."""
+        sentence = ERROR_CODES[self.code].sentence
+        return f"{sentence} {self.detail}".rstrip()
+
+
+class InvalidNameError(QscpError):
+    """A name that the rules do not allow.
+
+    Attributes:
+        name: The text as typed.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        """The rule, for the person who typed the name."""
+        return (
+            f"{self.name[:40]!r} is not a valid name: use 1 to 32 of a-z, 0-9, dot, underscore and hyphen, "
+            "beginning with a letter or a digit"
+        )
+
+
+class InvalidTextError(QscpError):
+    """A body or an away text that the rules do not allow.
+
+    Attributes:
+        code: Which rule, as it is told to the sender.
+    """
+
+    def __init__(self, code: ErrorCode) -> None:
+        super().__init__(code)
+        self.code = code
+
+    def __str__(self) -> str:
+        """The code's sentence."""
+        return ERROR_CODES[self.code].sentence

@@ -1,0 +1,32 @@
+"""Message ids: 128 bits made by the client, as 32 lower-case hexadecimal digits.
+
+To the server an id is opaque and only has to be unique per account. Clients should
+lay it out as a UUID of version 7 (RFC 9562, section 5.7): ids that rise with time keep
+the server's index of ids local, and a new id is seen to be new without a look-up.
+"""
+
+import re
+
+__all__ = ["is_message_id", "make_message_id"]
+
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def is_message_id(text: str) -> bool:
+    """Whether the text is an id in the one form that is allowed."""
+    return _ID.fullmatch(text) is not None
+
+
+def make_message_id(unix_ms: int, random: bytes) -> str:
+    """Make an id from the time and randomness of the caller.
+
+    Args:
+        unix_ms: Milliseconds since 1970-01-01 UTC.
+        random: 10 bytes from a cryptographic source; 74 of the bits are used.
+    """
+    if len(random) != 10:
+        raise ValueError(f"10 random bytes are needed, got {len(random)}")
+    value = (unix_ms & (1 << 48) - 1) << 80 | int.from_bytes(random, "big")
+    value = value & ~(0xF << 76) | 0x7 << 76  # version 7
+    value = value & ~(0x3 << 62) | 0x2 << 62  # variant of RFC 9562
+    return f"{value:032x}"

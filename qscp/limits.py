@@ -1,0 +1,33 @@
+"""Limits of QSCP/1, in one place, each with the reason for its value."""
+
+from typing import Final
+
+__all__ = [
+    "BODY_LIMIT",
+    "LINE_LIMIT",
+    "LINE_LIMIT_BEFORE_LOGIN",
+    "NAME_LIMIT",
+    "PASSWORD_LIMIT",
+    "STATUS_TEXT_LIMIT",
+]
+
+LINE_LIMIT: Final = 64 * 1024
+"""Bytes in a line, without its newline. Four times a body: room for a body in
+which every byte is escaped, and small enough that a peer can't make us buffer much."""
+
+LINE_LIMIT_BEFORE_LOGIN: Final = 4 * 1024
+"""Bytes in a line before `auth_ack`: an `auth` frame needs a few hundred, and
+strangers get no more memory than that."""
+
+BODY_LIMIT: Final = 16 * 1024
+"""UTF-8 bytes in a message body: some 300 lines of pasted code. IRC has 512, XMPP
+servers commonly stop at 256 KiB; past this a file is the better medium."""
+
+NAME_LIMIT: Final = 32
+"""Characters in an account name, as in POSIX `useradd`."""
+
+PASSWORD_LIMIT: Final = 1024
+"""UTF-8 bytes in a password: a bound on the work of hashing it, far above any passphrase."""
+
+STATUS_TEXT_LIMIT: Final = 200
+"""UTF-8 bytes in an away text: one line of a terminal, and small in every roster page."""

@@ -1,0 +1,81 @@
+r"""The state machine of a connection: every state and every legal frame, in one table.
+
+The table does not know which side we are; it knows who *sent* a frame. A frame that
+is not in the row of the present state is a violation by its sender.
+
+                    client: auth
+    UNAUTHENTICATED ------------> AUTHENTICATING
+        ^                          |        |
+        |    server: auth_nack     |        | server: auth_ack
+        +--------------------------+        v
+                                          READY
+                                            | client: bye
+                                            v
+                                         DRAINING
+    any state
+        | server: bye, error
+        v
+      CLOSED
+
+In READY and DRAINING the frames of a session go to and fro without a change of state;
+`error` with a `ref` is one of those. In DRAINING the client has said `bye` and sends nothing
+more, while the server still answers what was sent before. A client that leaves before it
+is logged in closes its connection. `tests/qscp/test_states.py` compares this picture with the table.
+"""
+
+import enum
+from typing import Final
+
+__all__ = ["FATAL_ERROR", "TRANSITIONS", "Sender", "State"]
+
+
+class Sender(enum.Enum):
+    """Who sent a frame."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class State(enum.Enum):
+    """Where a connection is."""
+
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    AUTHENTICATING = "AUTHENTICATING"
+    READY = "READY"
+    DRAINING = "DRAINING"
+    CLOSED = "CLOSED"
+
+
+FATAL_ERROR: Final = "error without ref"
+"""An `error` without `ref` ends the connection, so it stands in the table by this name."""
+
+_U, _A, _R, _D, _C = State
+_CLIENT, _SERVER = Sender
+
+_END: Final = {FATAL_ERROR: _C, "bye": _C}
+_CLIENT_FRAMES: Final = ("chat", "presence", "ping", "pong")
+_SERVER_FRAMES: Final = (
+    "chat",
+    "chat_ack",
+    "chat_nack",
+    "error",
+    "online_users",
+    "ping",
+    "pong",
+    "presence",
+    "presence_ack",
+)
+
+TRANSITIONS: Final[dict[tuple[State, Sender], dict[str, State]]] = {
+    (_U, _CLIENT): {"auth": _A},
+    (_U, _SERVER): {**_END},
+    (_A, _CLIENT): {},
+    (_A, _SERVER): {**_END, "auth_ack": _R, "auth_nack": _U},
+    (_R, _CLIENT): {**dict.fromkeys(_CLIENT_FRAMES, _R), "bye": _D},
+    (_R, _SERVER): {**dict.fromkeys(_SERVER_FRAMES, _R), **_END},
+    (_D, _CLIENT): {},
+    (_D, _SERVER): {**dict.fromkeys(_SERVER_FRAMES, _D), **_END},
+    (_C, _CLIENT): {},
+    (_C, _SERVER): {},
+}
+"""(state, who sends) -> frame type -> next state."""

@@ -1,0 +1,1 @@
+"""`qscpd`, the daemon of QSCP; `qscpd.app` puts it together."""
