@@ -1,0 +1,24 @@
+"""Where accounts and messages are kept; `open_store` is the way in.
+
+`base` says what a store does, `sqlite` is the one that ships, `writer` is the thread
+that owns it inside the daemon, and `lock` keeps a second process out.
+"""
+
+from pathlib import Path
+
+from qscpd.store.base import Store
+
+__all__ = ["open_store"]
+
+
+def open_store(path: Path) -> Store:
+    """Open the store in a file, making or upgrading it as needed.
+
+    Hold `qscpd.store.lock.StoreLock` for the same path while the store is open.
+
+    Raises:
+        StoreError: It can't be opened; the text says why and what to do.
+    """
+    from qscpd.store.sqlite import SqliteStore  # noqa: PLC0415 - drivers are imported only when used
+
+    return SqliteStore(path)
