@@ -1,0 +1,137 @@
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qscpd.systemd import Notifier, logs_to_journal, watchdog_interval_s
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    """The service manager's end: a datagram socket at a path."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.setblocking(False)
+        yield listener
+
+
+@pytest.fixture
+def notifier(manager: socket.socket) -> Iterator[Notifier]:
+    """A notifier that the manager hears."""
+    notifier = Notifier.from_environment({"NOTIFY_SOCKET": manager.getsockname()})
+    yield notifier
+    notifier.close()
+
+
+def test_each_call_is_one_datagram(manager: socket.socket, notifier: Notifier) -> None:
+    """What arrives is what sd_notify(3) describes, in the order of the calls."""
+    notifier.ready("listening on port 7727")
+    notifier.status("2 people online")
+    notifier.alive()
+    notifier.stopping("saying goodbye")
+    assert [manager.recv(4096) for _ in range(4)] == [
+        b"READY=1\nSTATUS=listening on port 7727",
+        b"STATUS=2 people online",
+        b"WATCHDOG=1",
+        b"STOPPING=1\nSTATUS=saying goodbye",
+    ]
+
+
+def test_a_status_can_not_smuggle_an_assignment(manager: socket.socket, notifier: Notifier) -> None:
+    """A line break in a status becomes a blank."""
+    notifier.status("fine\nMAINPID=1\r\n")
+    assert manager.recv(4096) == b"STATUS=fine MAINPID=1"
+
+
+def test_an_abstract_address_is_reached() -> None:
+    """`@name` in $NOTIFY_SOCKET is Linux's abstract namespace, where containers put it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("")  # the kernel chooses an abstract name
+        manager.setblocking(False)
+        address = manager.getsockname()
+        assert address.startswith(b"\0")
+        notifier = Notifier("@" + address[1:].decode())
+        notifier.alive()
+        notifier.close()
+        assert manager.recv(4096) == b"WATCHDOG=1"
+
+
+@pytest.mark.parametrize("address", ["", "vsock:2:1234", "relative/path", "/nobody/is/here"])
+def test_without_a_manager_nothing_happens(address: str) -> None:
+    """Started from a shell, or with a stale variable, the daemon runs all the same."""
+    notifier = Notifier(address)
+    notifier.ready("up")
+    notifier.alive()
+    notifier.close()
+
+
+def test_a_closed_notifier_is_silent(manager: socket.socket, notifier: Notifier) -> None:
+    """After close() calls are allowed and send nothing."""
+    notifier.close()
+    notifier.alive()
+    with pytest.raises(BlockingIOError):
+        manager.recv(4096)
+
+
+def test_a_manager_that_does_not_read_does_not_stop_the_loop(
+    manager: socket.socket, notifier: Notifier
+) -> None:
+    """With the manager's queue full, signs of life are dropped and the call returns."""
+    queue_length = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+    for _ in range(queue_length + 10):
+        notifier.alive()
+    assert manager.recv(4096) == b"WATCHDOG=1"
+
+
+def test_a_manager_that_came_back_is_heard_again(tmp_path: Path) -> None:
+    """A socket made anew at the same path gets what is sent from then on."""
+    address = tmp_path / "notify"
+    notifier = Notifier(str(address))
+    notifier.alive()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        notifier.alive()
+        assert manager.recv(4096) == b"WATCHDOG=1"
+    notifier.close()
+
+
+def test_the_watchdog_gets_three_signs_in_its_patience() -> None:
+    """30 s of patience mean a sign of life every 10 s."""
+    environ = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
+    assert watchdog_interval_s(environ) == pytest.approx(10)
+    del environ["WATCHDOG_PID"]
+    assert watchdog_interval_s(environ) == pytest.approx(10)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"WATCHDOG_USEC": ""},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": "soon"},
+        {"WATCHDOG_USEC": "-5"},
+        {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"},
+    ],
+)
+def test_no_watchdog_no_interval(environ: dict[str, str]) -> None:
+    """Without a watchdog, or with one that watches another process, nothing is sent."""
+    assert watchdog_interval_s(environ) is None
+
+
+def test_the_journal_is_known_by_device_and_inode() -> None:
+    """Only a descriptor that is the very stream in $JOURNAL_STREAM goes to the journal."""
+    reader, writer = os.pipe()
+    try:
+        stat = os.fstat(writer)
+        environ = {"JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"}
+        assert logs_to_journal(writer, environ)
+        assert not logs_to_journal(2, environ)
+        assert not logs_to_journal(writer, {})
+        assert not logs_to_journal(writer, {"JOURNAL_STREAM": "garbage"})
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert not logs_to_journal(writer, environ)
