@@ -1,0 +1,45 @@
+"""The daemon's configuration: one YAML file, checked as a whole before anything uses it.
+
+`config/qscpd.sample.yaml` shows every key; `docs/configuration.md` says where values come from.
+"""
+
+from qscpd.config.load import LoadedConfig, Origin, load_config, parse_config
+from qscpd.config.model import (
+    AddressPolicy,
+    Argon2Config,
+    Config,
+    LimitsConfig,
+    ListenAddress,
+    LogConfig,
+    LogFormat,
+    LoginConfig,
+    LogLevel,
+    ServerConfig,
+    StoreConfig,
+    TlsConfig,
+)
+from qscpd.config.show import render_config
+
+__all__ = [
+    "DEFAULT_CONFIG_PATH",
+    "AddressPolicy",
+    "Argon2Config",
+    "Config",
+    "LimitsConfig",
+    "ListenAddress",
+    "LoadedConfig",
+    "LogConfig",
+    "LogFormat",
+    "LogLevel",
+    "LoginConfig",
+    "Origin",
+    "ServerConfig",
+    "StoreConfig",
+    "TlsConfig",
+    "load_config",
+    "parse_config",
+    "render_config",
+]
+
+DEFAULT_CONFIG_PATH = "/etc/qscpd/qscpd.yaml"
+"""Where the commands look unless `-c` or `QSCPD_CONFIG` names another file."""

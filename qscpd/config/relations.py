@@ -1,0 +1,77 @@
+"""Checks that need more than one value."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from qscpd.config.model import Config
+from qscpd.config.schema import SETTINGS
+
+__all__ = ["check_relations"]
+
+_MEMORY_PER_LANE_KIB: Final = 8
+"""RFC 9106, section 3.1: at least 8 KiB of memory for each lane."""
+
+_WRITTEN_FILES: Final = ("server.admin_socket", "store.path", "log.session_log")
+_READ_FILES: Final = ("tls.certificate", "tls.key")
+_LOCK_SUFFIX: Final = ".lock"
+
+
+def check_relations(config: Config, places: Mapping[str, str], failed: set[str]) -> list[str]:
+    """Check values against each other.
+
+    Args:
+        config: With every value that could be read, and defaults for the rest.
+        places: Where each value comes from, by its key; not in it: the default.
+        failed: Keys whose value could not be read; nothing more is said about them.
+    """
+
+    def tell(key: str, sentence: str) -> str:
+        place = places.get(key)
+        return f"{place}: {key}: {sentence}" if place else f"{key} (default): {sentence}"
+
+    return [
+        tell(key, sentence)
+        for key, others, sentence in _all_relations(config)
+        if not failed.intersection((key, *others))
+    ]
+
+
+def _all_relations(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Yield the key that is at fault, the others that are part of it, and what is wrong."""
+    yield from _listeners(config)
+    yield from _argon2(config)
+    yield from _paths(config)
+
+
+def _listeners(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    listen = config.server.listen
+    fixed = [address for address in listen if address.port]
+    for address in dict.fromkeys(fixed):
+        if fixed.count(address) > 1:
+            yield "server.listen", (), f"{address} is in the list twice; keep one"
+
+
+def _argon2(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    argon2 = config.login.argon2
+    least = _MEMORY_PER_LANE_KIB * argon2.parallelism
+    if argon2.memory_kib < least:
+        shown = SETTINGS["login.argon2.memory"].kind.show(argon2.memory_kib)
+        sentence = f"{shown} is too little for parallelism {argon2.parallelism}; write {least}KiB or more"
+        yield "login.argon2.memory", ("login.argon2.parallelism",), sentence
+
+
+def _paths(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    owner: dict[Path, str] = {}
+    lock = Path(os.fspath(config.store.path) + _LOCK_SUFFIX)
+    # A certificate and its key may share a file; what the daemon writes shares none.
+    for key in (*_READ_FILES, *_WRITTEN_FILES):
+        path = SETTINGS[key].get(config)
+        if not isinstance(path, Path):
+            raise TypeError(f"{key} is no path")
+        if path == lock:
+            yield key, ("store.path",), f"{path} is the lock file of store.path; write another path"
+        elif path in owner and key not in _READ_FILES:
+            yield key, (owner[path],), f"{path} is {owner[path]} already; write another path"
+        owner.setdefault(path, key)

@@ -1,0 +1,89 @@
+"""The settings as a flat table, derived from the model: `login.argon2.memory` and its kind."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, get_type_hints
+
+from qscpd.config.model import Config
+from qscpd.config.values import Kind
+
+__all__ = ["SECTIONS", "SETTINGS", "Setting", "did_you_mean"]
+
+_UNITS: Final = ("_s", "_bytes", "_kib")
+"""What a field's name ends in, and a key's does not."""
+
+
+class Setting(NamedTuple):
+    """One key of the configuration."""
+
+    key: str
+    """With its sections: `login.argon2.memory`."""
+    fields: tuple[str, ...]
+    """The way to it through the model: `("login", "argon2", "memory_kib")`."""
+    kind: Kind[Any]
+    """How it is read and shown; of what type its values are is known to the model only."""
+    default: object
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return "QSCPD_" + self.key.replace(".", "__").upper()
+
+    def get(self, config: Config) -> object:
+        """Its value in a configuration."""
+        value: object = config
+        for name in self.fields:
+            value = getattr(value, name)
+        return value
+
+    def parse(self, text: str, base: Path) -> object:
+        """Read a value; see `Kind.parse`."""
+        value: object = self.kind.parse(text, base)
+        return value
+
+
+def _key(field_name: str) -> str:
+    for unit in _UNITS:
+        field_name = field_name.removesuffix(unit)
+    return field_name
+
+
+def _walk(
+    section: object, fields: tuple[str, ...], keys: tuple[str, ...]
+) -> Iterable[Setting | tuple[str, ...]]:
+    """Yield the settings of a section's defaults, and the keys of its sections."""
+    if not dataclasses.is_dataclass(section) or isinstance(section, type):
+        raise TypeError(f"{fields} is no section")
+    hints = get_type_hints(type(section), include_extras=True)
+    for spec in dataclasses.fields(section):
+        way, names = (*fields, spec.name), (*keys, _key(spec.name))
+        default = getattr(section, spec.name)
+        annotated = getattr(hints[spec.name], "__metadata__", ())
+        if annotated:
+            yield Setting(".".join(names), way, annotated[0], default)
+        else:
+            yield names
+            yield from _walk(default, way, names)
+
+
+_ALL: Final = tuple(_walk(Config(), (), ()))
+
+SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
+    {entry.key: entry for entry in _ALL if isinstance(entry, Setting)}
+)
+"""Every setting by its key, in the order of the model."""
+
+SECTIONS: Final[frozenset[str]] = frozenset(
+    ".".join(entry) for entry in _ALL if not isinstance(entry, Setting)
+)
+"""Every section by its key."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """End a sentence about an unknown word with the nearest known one, or with all there are."""
+    words = list(known)
+    near = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else f"allowed are {', '.join(words)}"

@@ -1,0 +1,157 @@
+"""Read the YAML file into texts with the line that each stands on.
+
+The text is parsed to YAML's nodes and no further: nodes know their lines, keys that
+stand twice are still visible, and no value was guessed at yet.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from qscpd.config.schema import SECTIONS, SETTINGS, did_you_mean
+from qscpd.config.values import Integer, Listeners
+
+__all__ = ["Problem", "Written", "read_yaml"]
+
+_TAG: Final = "tag:yaml.org,2002:"
+_TEXT_TAGS: Final = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "timestamp"))
+
+
+class Problem(NamedTuple):
+    """Something that is wrong in the file."""
+
+    line: int
+    sentence: str
+
+
+class Written(NamedTuple):
+    """A value as it stands in the file: one text, or one for each item of a list."""
+
+    line: int
+    texts: tuple[str, ...]
+    lines: tuple[int, ...]
+
+
+def read_yaml(text: str) -> tuple[dict[str, Written], list[Problem]]:
+    """Find every setting in the text of a file.
+
+    Returns:
+        What is written, by the setting's key, and everything that is wrong with the file's shape.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        return {}, [
+            Problem(mark.line + 1 if mark else 1, f"this is not YAML: {error.problem or error.context}")
+        ]
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        return {}, [Problem(line, f"this is not YAML: the character U+{error.character:04X} is not allowed")]
+    except RecursionError:
+        return {}, [Problem(1, "this is nested too deeply")]
+    if root is None:
+        return {}, []
+    reader = _Reader()
+    reader.section("", root)
+    return reader.written, reader.problems
+
+
+class _Reader:
+    """Walks the nodes along the schema, and so never deeper than that."""
+
+    def __init__(self) -> None:
+        self.written: dict[str, Written] = {}
+        self.problems: list[Problem] = []
+
+    def section(self, prefix: str, node: Node) -> None:
+        """Read a section; one in which every key is commented out is empty to YAML, and fine."""
+        if node.tag == _TAG + "null":
+            return
+        if not isinstance(node, MappingNode):
+            subject = f"{prefix}: this section" if prefix else "the file"
+            self._report(node, f"{subject} must be a mapping of keys to values, not {_describe(node)}")
+            return
+        known = list(_names(prefix))
+        first_seen: dict[str, int] = {}
+        for key_node, value in node.value:
+            name = key_node.value if isinstance(key_node, ScalarNode) else None
+            if name not in known:
+                self._unknown(prefix, key_node, name, known)
+                continue
+            key = f"{prefix}.{name}" if prefix else name
+            if name in first_seen:
+                self._report(key_node, f"{key}: is there twice, first on line {first_seen[name]}; keep one")
+                continue
+            first_seen[name] = key_node.start_mark.line + 1
+            if key in SECTIONS:
+                self.section(key, value)
+            else:
+                self._setting(key, value)
+
+    def _unknown(self, prefix: str, node: Node, name: str | None, known: list[str]) -> None:
+        if name is None:
+            self._report(node, f"{prefix or 'the file'}: a key must be a word, not {_describe(node)}")
+            return
+        where = f"{prefix}.{name}" if prefix else name
+        elsewhere = [key for key in SETTINGS if key.rpartition(".")[2] == name]
+        hint = f"did you mean {elsewhere[0]}?" if len(elsewhere) == 1 else did_you_mean(name, known)
+        self._report(node, f"{where}: is not a known key; {hint}")
+
+    def _setting(self, key: str, node: Node) -> None:
+        if isinstance(SETTINGS[key].kind, Listeners):
+            self._list(key, node)
+        elif (text := self._text(key, node)) is not None:
+            line = node.start_mark.line + 1
+            self.written[key] = Written(line, (text,), (line,))
+
+    def _list(self, key: str, node: Node) -> None:
+        if not isinstance(node, SequenceNode):
+            self._report(node, f'{key}: must be a list such as ["127.0.0.1:7727"], not {_describe(node)}')
+            return
+        if not node.value:
+            self._report(node, f"{key}: the list is empty; write at least one")
+            return
+        texts = [self._text(key, item) for item in node.value]
+        if None not in texts:
+            lines = tuple(item.start_mark.line + 1 for item in node.value)
+            self.written[key] = Written(
+                node.start_mark.line + 1, tuple(text for text in texts if text is not None), lines
+            )
+
+    def _text(self, key: str, node: Node) -> str | None:
+        """Return a scalar's text as it was written; report anything else."""
+        if isinstance(node, ScalarNode) and node.tag in _TEXT_TAGS:
+            if isinstance(SETTINGS[key].kind, Integer) and node.style is not None:
+                self._report(node, f"{key}: must be a number, not a quoted text; leave the quotes out")
+                return None
+            return str(node.value)
+        if node.tag == _TAG + "null":
+            self._report(node, f"{key}: has no value; write one, or take the key out for the default")
+        else:
+            self._report(node, f"{key}: must be a single value, not {_describe(node)}")
+        return None
+
+    def _report(self, node: Node, sentence: str) -> None:
+        self.problems.append(Problem(node.start_mark.line + 1, sentence))
+
+
+def _names(prefix: str) -> Iterator[str]:
+    """Yield what may stand in a section, in the order of the model."""
+    start = f"{prefix}." if prefix else ""
+    names = dict.fromkeys(key[len(start) :].partition(".")[0] for key in SETTINGS if key.startswith(start))
+    yield from names
+
+
+def _describe(node: Node) -> str:
+    if isinstance(node, MappingNode):
+        return "a mapping"
+    if isinstance(node, SequenceNode):
+        return "a list"
+    if node.tag == _TAG + "null":
+        return "nothing"
+    if node.tag in _TEXT_TAGS:
+        return f"the single value {str(node.value)[:40]!r}"
+    return f"a value of the type {node.tag[:60]}"
