@@ -6,11 +6,12 @@ The shell around it (the daemon's session, the client's connection, a test) does
     for frame in connection.events(): ...   # frames of the peer, in order
     connection.send(answer)
     transport.write(connection.data_to_send())
+    if connection.state is State.CLOSED: transport.close()
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Generic, TypeVar, get_args
 
 from qscp import codec, frames
 from qscp.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
@@ -22,83 +23,122 @@ __all__ = ["ClientConnection", "Connection", "ServerConnection"]
 Incoming = TypeVar("Incoming", bound=frames.Frame)
 Outgoing = TypeVar("Outgoing", bound=frames.Frame)
 
+# Looking a member up in its enum is slow on Python 3.11, and here it would be done per frame.
+_UNAUTHENTICATED, _AUTHENTICATING, _READY, _DRAINING, _CLOSED = State
+
+
+def _rows(sender: Sender, classes: Iterable[type[frames.Frame]]) -> dict[State, dict[type, State]]:
+    """What one side may send, by the class of the frame: the quickest thing to look up.
+
+    `error` is left out: its place in the table depends on its `ref`.
+    """
+    kinds = {cls: str(cls.__struct_config__.tag) for cls in classes if cls is not frames.Error}
+    return {
+        state: {cls: row[kind] for cls, kind in kinds.items() if kind in row}
+        for state in State
+        for row in [TRANSITIONS[state, sender]]
+    }
+
+
+_ROWS: Final = {
+    Sender.CLIENT: _rows(Sender.CLIENT, get_args(codec.ClientFrames)),
+    Sender.SERVER: _rows(Sender.SERVER, get_args(codec.ServerFrames)),
+}
+
 
 class Connection(Generic[Incoming, Outgoing]):
     """What both roles have in common; use `ServerConnection` or `ClientConnection`.
 
     Attributes:
         state: Where the connection is.
-        frames_in: Frames received so far.
+        frames_in: Frames received so far; unknown ones, which a client ignores, don't count.
         eof: Whether the peer will send nothing more.
     """
 
-    __slots__ = ("_incoming", "_lines", "_outgoing", "_splitter", "eof", "frames_in", "state")
+    __slots__ = (
+        "_lines",
+        "_may_receive",
+        "_may_send",
+        "_outgoing",
+        "_parse",
+        "_splitter",
+        "eof",
+        "frames_in",
+        "state",
+    )
 
     _us: Sender
     _them: Sender
 
-    def __init__(self, line_limit: int) -> None:
-        self.state = State.UNAUTHENTICATED
+    def __init__(self, line_limit: int, parse: Callable[[bytes], Incoming | None]) -> None:
+        self.state = _UNAUTHENTICATED
         self.frames_in = 0
         self.eof = False
+        self._parse = parse
         self._splitter = codec.LineSplitter(line_limit)
         self._lines: deque[bytes] = deque()
         self._outgoing: list[bytes] = []
-        self._incoming = TRANSITIONS[self.state, self._them]
+        self._may_receive = _ROWS[self._them][self.state]
+        self._may_send = _ROWS[self._us][self.state]
 
     def receive_data(self, data: bytes) -> None:
         """Take in bytes from the peer; call `events` next.
 
         In state CLOSED they are thrown away. Never raises.
         """
-        if self.state is not State.CLOSED:
+        if self.state is not _CLOSED:
             self._lines.extend(self._splitter.feed(data))
 
     def receive_eof(self) -> None:
-        """Note that the peer will send nothing more; call `events` for what came before."""
+        """Note that the peer will send nothing more; call `events` for what came before.
+
+        A last line without its newline is no frame and is thrown away.
+        """
         self.eof = True
 
     @property
     def paused(self) -> bool:
         """Whether the shell should stop reading: `events` yields nothing more until `send` was called."""
-        return self.state is State.AUTHENTICATING and self._them is Sender.CLIENT
+        return False
 
     def events(self) -> Iterator[Incoming]:
         """Yield the frames that have come in, in order.
 
-        It ends early while a login is being decided (see `paused`): what the client sent
-        behind its `auth` waits, and is read when the answer is known.
+        The state is always the one after the frame just yielded, and before the next one. It is safe
+        to stop halfway (the rest stays for the next call), and to send or receive between two frames.
+
+        A server's events end early while a login is being decided (see `paused`): what the client
+        sent behind its `auth` waits. Call `events` again after sending `auth_ack` or `auth_nack`.
 
         Raises:
             RemoteProtocolError: The peer broke the protocol. The state is CLOSED then, and a
                 server has its `error` frame in `data_to_send`: send it and close.
         """
         lines = self._lines
-        while lines and not self.paused:
-            if self.state is State.CLOSED:
-                lines.clear()
-                return
-            frame = self._decode(lines.popleft())
-            if frame is not None:
-                self.frames_in += 1
-                yield frame
-        if self._splitter.overlong and not lines and self.state is not State.CLOSED:
+        while lines:
+            try:
+                frame = self._parse(lines.popleft())
+            except RemoteProtocolError as error:
+                raise self._violation(error) from error.__cause__
+            if frame is None:
+                continue
+            try:
+                state = self._may_receive[type(frame)]
+            except KeyError:
+                state = self._state_after_error(frame)
+            if state is not self.state:
+                self._enter(state)
+            self.frames_in += 1
+            yield frame
+        if self._splitter.overlong and self.state is not _CLOSED:
             raise self._violation(RemoteProtocolError(ErrorCode.LINE_TOO_LONG))
 
-    def _decode(self, line: bytes) -> Incoming | None:
-        try:
-            frame = self._parse(line)
-        except RemoteProtocolError as error:
-            raise self._violation(error) from error.__cause__
-        if frame is None:
-            return None
-        try:
-            state = self._incoming[_kind(frame)]
-        except KeyError:
-            raise self._violation(self._misplaced()) from None
-        if state is not self.state:
-            self._enter(state)
-        return frame
+    def _state_after_error(self, frame: Incoming) -> State:
+        """Look an incoming `error` up; every other frame that comes here is out of place."""
+        state = _error_row(TRANSITIONS[self.state, self._them], frame)
+        if state is None:
+            raise self._violation(self._misplaced(frame))
+        return state
 
     def send(self, frame: Outgoing) -> None:
         """Queue a frame for `data_to_send`.
@@ -106,53 +146,73 @@ class Connection(Generic[Incoming, Outgoing]):
         Raises:
             LocalProtocolError: The frame is not allowed in this state; nothing is queued.
         """
-        kind = _kind(frame)
-        try:
-            state = TRANSITIONS[self.state, self._us][kind]
-        except KeyError:
-            raise LocalProtocolError(
-                f"{self._us.value} can't send {kind} in state {self.state.value}"
-            ) from None
+        state = self._may_send.get(type(frame)) or _error_row(TRANSITIONS[self.state, self._us], frame)
+        if state is None:
+            raise LocalProtocolError(f"{self._us.value} can't send {frame.type} in state {self.state.value}")
         self._outgoing.append(codec.encode(frame))
         if state is not self.state:
             self._enter(state)
 
     def data_to_send(self) -> bytes:
-        """Return the queued bytes, and forget them; empty when there are none."""
+        """Return the queued bytes, and forget them; empty when there are none.
+
+        In state CLOSED these are the last ones: write them, then close the transport.
+        """
         if not self._outgoing:
             return b""
         data = b"".join(self._outgoing)
         self._outgoing.clear()
         return data
 
-    def _parse(self, line: bytes) -> Incoming | None:
-        raise NotImplementedError  # pragma: no cover - both roles have their own
-
     def _enter(self, state: State) -> None:
         self.state = state
-        self._incoming = TRANSITIONS[state, self._them]
+        self._may_receive = _ROWS[self._them][state]
+        self._may_send = _ROWS[self._us][state]
+        if state is _CLOSED:
+            self._lines.clear()
 
-    def _misplaced(self) -> RemoteProtocolError:
-        if self.state in (State.UNAUTHENTICATED, State.AUTHENTICATING):
-            return RemoteProtocolError(ErrorCode.NOT_LOGGED_IN)
-        if self.state is State.READY:
-            return RemoteProtocolError(ErrorCode.ALREADY_LOGGED_IN)
-        return RemoteProtocolError(ErrorCode.UNKNOWN_TYPE, "Nothing may follow bye.")
+    def _misplaced(self, frame: Incoming) -> RemoteProtocolError:
+        return RemoteProtocolError(ErrorCode.MISPLACED, f"Got {frame.type} in state {self.state.value}.")
 
     def _violation(self, error: RemoteProtocolError) -> RemoteProtocolError:
-        self._lines.clear()
-        self._enter(State.CLOSED)
+        self._enter(_CLOSED)
         return error
 
 
 class ServerConnection(Connection[frames.ClientFrame, frames.ServerFrame]):
-    """A connection as the server sees it: strict, with a small line limit before login."""
+    """A connection as the server sees it: strict, and it holds little for a stranger.
 
-    __slots__ = ()
+    Before the login only one line is looked at, under its small limit. What the client sent
+    behind its `auth` is kept as it came; it is cut into lines, under the limit of
+    the state it belongs to, when the login is decided.
+    """
+
+    __slots__ = ("_held",)
     _us, _them = Sender.SERVER, Sender.CLIENT
 
     def __init__(self) -> None:
-        super().__init__(LINE_LIMIT_BEFORE_LOGIN)
+        super().__init__(LINE_LIMIT_BEFORE_LOGIN, codec.decode_client_frame)
+        self._held = bytearray()
+
+    @property
+    def paused(self) -> bool:
+        """Whether a login is being decided; more data than was read already should not be read then."""
+        return self.state is _AUTHENTICATING
+
+    def receive_data(self, data: bytes) -> None:
+        """Take in bytes from the peer; call `events` next.
+
+        In state CLOSED they are thrown away. While `paused` they are kept without a limit:
+        it is the shell that has to stop reading. Never raises.
+        """
+        if self.state is not _UNAUTHENTICATED and self.state is not _AUTHENTICATING:
+            super().receive_data(data)
+        elif self.state is _AUTHENTICATING or self._lines:
+            self._held += data
+        else:
+            line, newline, rest = data.partition(b"\n")
+            super().receive_data(line + newline)
+            self._held += rest
 
     def send_encoded(self, lines: Iterable[bytes]) -> None:
         """Queue frames that were encoded once for many receivers.
@@ -163,21 +223,28 @@ class ServerConnection(Connection[frames.ClientFrame, frames.ServerFrame]):
         Raises:
             LocalProtocolError: The connection is not logged in, or closed; nothing is queued.
         """
-        if self.state is not State.READY and self.state is not State.DRAINING:
+        if self.state is not _READY and self.state is not _DRAINING:
             raise LocalProtocolError(f"server can't send session frames in state {self.state.value}")
         self._outgoing.extend(lines)
 
-    def _parse(self, line: bytes) -> frames.ClientFrame:
-        return codec.decode_client_frame(line)
-
     def _enter(self, state: State) -> None:
         super()._enter(state)
-        if state is State.READY:
+        held = bytes(self._held)
+        self._held.clear()
+        if state is _READY:
             self._splitter.limit = LINE_LIMIT
+        if held:
+            self.receive_data(held)
+
+    def _misplaced(self, frame: frames.ClientFrame) -> RemoteProtocolError:
+        if self.state is _UNAUTHENTICATED:
+            return RemoteProtocolError(ErrorCode.NOT_LOGGED_IN)
+        if type(frame) is frames.Auth:
+            return RemoteProtocolError(ErrorCode.ALREADY_LOGGED_IN)
+        return RemoteProtocolError(ErrorCode.MISPLACED)  # something behind `bye`
 
     def _violation(self, error: RemoteProtocolError) -> RemoteProtocolError:
-        if self.state is not State.CLOSED:
-            self.send(frames.Error(code=error.code, message=str(error)))
+        self.send(frames.Error(code=error.code, message=str(error)))
         return super()._violation(error)
 
 
@@ -188,14 +255,11 @@ class ClientConnection(Connection[frames.ServerFrame, frames.ClientFrame]):
     _us, _them = Sender.CLIENT, Sender.SERVER
 
     def __init__(self) -> None:
-        super().__init__(LINE_LIMIT)
-
-    def _parse(self, line: bytes) -> frames.ServerFrame | None:
-        return codec.decode_server_frame(line)
+        super().__init__(LINE_LIMIT, codec.decode_server_frame)
 
 
-def _kind(frame: frames.Frame) -> str:
-    """The name of a frame in the table of transitions."""
-    if type(frame) is frames.Error and frame.ref is None:
-        return FATAL_ERROR
-    return frame.__struct_config__.tag  # type: ignore[return-value]  # always a str here
+def _error_row(row: dict[str, State], frame: frames.Frame) -> State | None:
+    """The next state after an `error` frame, or None if it, or any other frame, is not allowed here."""
+    if type(frame) is not frames.Error:
+        return None
+    return row.get(FATAL_ERROR if frame.ref is None else frame.type)

@@ -47,13 +47,15 @@ class ErrorCode(enum.StrEnum):
     # A good frame at the wrong time: `error`, then the connection ends.
     NOT_LOGGED_IN = "not_logged_in"
     ALREADY_LOGGED_IN = "already_logged_in"
+    MISPLACED = "misplaced"
+    # A login that came to nothing: `error`, then the connection ends.
     LOGIN_TIMEOUT = "login_timeout"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
     # `auth_nack`
     BAD_CREDENTIALS = "bad_credentials"
     ACCOUNT_LOCKED = "account_locked"
     PROTOCOL_VERSION = "protocol_version"
     BUSY = "busy"
-    TOO_MANY_ATTEMPTS = "too_many_attempts"
     # `chat_nack`
     UNKNOWN_RECIPIENT = "unknown_recipient"
     RECIPIENT_OFFLINE = "recipient_offline"
@@ -95,12 +97,13 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.BAD_FIELD: CodeInfo("A field of the frame is missing or has the wrong type.", _F),
     ErrorCode.NOT_LOGGED_IN: CodeInfo("Log in before you send anything else.", _L),
     ErrorCode.ALREADY_LOGGED_IN: CodeInfo("This connection is logged in already.", _F),
+    ErrorCode.MISPLACED: CodeInfo("The frame is not allowed at this point.", _F),
     ErrorCode.LOGIN_TIMEOUT: CodeInfo("The login took too long.", _L),
+    ErrorCode.TOO_MANY_ATTEMPTS: CodeInfo("Too many failed logins on one connection.", _W),
     ErrorCode.BAD_CREDENTIALS: CodeInfo("The user name or the password is wrong.", _F),
     ErrorCode.ACCOUNT_LOCKED: CodeInfo("The account is locked; its operator can unlock it.", _G),
     ErrorCode.PROTOCOL_VERSION: CodeInfo("Client and server have no protocol version in common.", _G),
     ErrorCode.BUSY: CodeInfo("The server has too many logins to check just now.", _W),
-    ErrorCode.TOO_MANY_ATTEMPTS: CodeInfo("Too many failed logins on one connection.", _W),
     ErrorCode.UNKNOWN_RECIPIENT: CodeInfo("There is nobody of that name here.", _F),
     ErrorCode.RECIPIENT_OFFLINE: CodeInfo("That person is offline.", _W),
     ErrorCode.RECIPIENT_IS_SELF: CodeInfo("That is your own name.", _F),

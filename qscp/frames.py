@@ -5,9 +5,10 @@ server sends ignore them (*lenient client*); `auth` alone is lenient on both sid
 because the version is not agreed before it.
 
 `str(frame)` is safe to log: it has no password, no message text and no long values.
+`repr(frame)` has all values but passwords and message text, because it ends up in tracebacks.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -22,12 +23,14 @@ __all__ = [
     "ClientFrame",
     "ClientPing",
     "ClientPong",
+    "Count",
     "Error",
     "Frame",
     "Limits",
     "OnlineUsers",
     "PresenceAck",
     "PresenceChanges",
+    "Seconds",
     "SendChat",
     "ServerBye",
     "ServerFrame",
@@ -42,11 +45,19 @@ Status = Literal["online", "away", "offline"]
 """Presence of a person: the union over all of their sessions."""
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+"""An integer that every JSON library can hold (RFC 8259, section 6)."""
+
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
 class Frame(msgspec.Struct, tag_field="type", omit_defaults=True, gc=False):
     """One line on the wire."""
 
     _shown: ClassVar[tuple[str, ...]] = ()
     """Names of the fields that may be logged."""
+    _secret: ClassVar[frozenset[str]] = frozenset()
+    """Names of the fields that `repr` leaves out."""
 
     @property
     def type(self) -> str:
@@ -57,6 +68,14 @@ class Frame(msgspec.Struct, tag_field="type", omit_defaults=True, gc=False):
         """Type and the fields that may be logged, each cut to 40 characters."""
         parts = [f"{name}={str(getattr(self, name))[:40]!r}" for name in self._shown]
         return " ".join([self.type, *parts])
+
+    def __repr__(self) -> str:
+        """All fields, with `...` for those that nobody but the receiver may read."""
+        values = (
+            f"{name}={'...' if name in self._secret else repr(getattr(self, name))}"
+            for name in self.__struct_fields__
+        )
+        return f"{type(self).__name__}({', '.join(values)})"
 
 
 class ClientFrame(Frame, forbid_unknown_fields=True):
@@ -74,11 +93,12 @@ class Auth(ClientFrame, tag="auth", forbid_unknown_fields=False, kw_only=True):
     """Log in. Nothing else may be sent before it is answered by `auth_ack`."""
 
     _shown = ("user", "client")
+    _secret = frozenset({"password"})
     user: str
     password: str
     client: str = ""
     """Name and version of the client program, for the session log."""
-    protocol: tuple[int, int] = (1, 1)
+    protocol: tuple[Count, Count] = (1, 1)
     """Lowest and highest version that the client speaks."""
     features: list[str] = []
     """Optional parts of the protocol that the client knows."""
@@ -96,6 +116,7 @@ class SendChat(ClientFrame, tag="chat"):
     """Send a message; answered by `chat_ack` once it is on disk, or by `chat_nack`."""
 
     _shown = ("to", "id")
+    _secret = frozenset({"body"})
     to: str
     body: str
     id: str
@@ -120,8 +141,8 @@ class ClientBye(ClientFrame, tag="bye"):
 class Limits(msgspec.Struct, gc=False):
     """What the server accepts, in bytes."""
 
-    line: int
-    body: int
+    line: Count
+    body: Count
 
 
 class AuthAck(ServerFrame, tag="auth_ack", kw_only=True):
@@ -132,7 +153,7 @@ class AuthAck(ServerFrame, tag="auth_ack", kw_only=True):
     account: str
     """The account's id: opaque, and never used again for anybody else."""
     session: str
-    protocol: int
+    protocol: Count
     features: list[str]
     limits: Limits
 
@@ -143,7 +164,7 @@ class AuthNack(ServerFrame, tag="auth_nack"):
     _shown = ("code",)
     code: str
     message: str
-    retry_after: float | None = None
+    retry_after: Seconds | None = None
     """Seconds to wait before the next attempt."""
 
 
@@ -167,7 +188,7 @@ class OnlineUsers(ServerFrame, tag="online_users"):
     """A page of the snapshot of who is online, without yourself; sent after `auth_ack`."""
 
     _shown = ("version", "more")
-    version: int
+    version: Count
     """Changes with a higher version come after this snapshot."""
     users: list[UserPresence]
     more: bool = False
@@ -178,7 +199,7 @@ class PresenceChanges(ServerFrame, tag="presence"):
     """The newest presence of everybody whose presence changed."""
 
     _shown = ("version",)
-    version: int
+    version: Count
     users: list[UserPresence]
 
 
@@ -186,13 +207,14 @@ class Chat(ServerFrame, tag="chat", kw_only=True, rename={"sender": "from"}):
     """A message for you."""
 
     _shown = ("conversation", "seq", "id", "sender", "to")
+    _secret = frozenset({"body"})
     conversation: str
-    seq: int
+    seq: Count
     id: str
     sender: str
     to: str
     body: str
-    time: int
+    time: Count
     """Milliseconds since 1970-01-01 UTC by the server's clock; for display only."""
 
 
@@ -202,8 +224,8 @@ class ChatAck(ServerFrame, tag="chat_ack"):
     _shown = ("id", "conversation", "seq")
     id: str
     conversation: str
-    seq: int
-    time: int
+    seq: Count
+    time: Count
 
 
 class ChatNack(ServerFrame, tag="chat_nack"):

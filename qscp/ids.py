@@ -9,6 +9,7 @@ import re
 
 __all__ = ["is_message_id", "make_message_id"]
 
+_RANDOM_BYTES = 10
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -24,8 +25,8 @@ def make_message_id(unix_ms: int, random: bytes) -> str:
         unix_ms: Milliseconds since 1970-01-01 UTC.
         random: 10 bytes from a cryptographic source; 74 of the bits are used.
     """
-    if len(random) != 10:
-        raise ValueError(f"10 random bytes are needed, got {len(random)}")
+    if len(random) != _RANDOM_BYTES:
+        raise ValueError(f"{_RANDOM_BYTES} random bytes are needed, got {len(random)}")
     value = (unix_ms & (1 << 48) - 1) << 80 | int.from_bytes(random, "big")
     value = value & ~(0xF << 76) | 0x7 << 76  # version 7
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant of RFC 9562

@@ -12,8 +12,9 @@ __all__ = [
 ]
 
 LINE_LIMIT: Final = 64 * 1024
-"""Bytes in a line, without its newline. Four times a body: room for a body in
-which every byte is escaped, and small enough that a peer can't make us buffer much."""
+r"""Bytes in a line, without its newline. Four times a body: room for a body in which every
+character outside ASCII is written as `\uXXXX` (at most three times its bytes in UTF-8), and
+small enough that a peer can't make us buffer much."""
 
 LINE_LIMIT_BEFORE_LOGIN: Final = 4 * 1024
 """Bytes in a line before `auth_ack`: an `auth` frame needs a few hundred, and

@@ -3,10 +3,11 @@
 import re
 
 from qscp.errors import InvalidNameError
+from qscp.limits import NAME_LIMIT
 
 __all__ = ["normalize_name"]
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+_NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{NAME_LIMIT - 1}}}")
 
 
 def normalize_name(text: str) -> str:
@@ -19,7 +20,7 @@ def normalize_name(text: str) -> str:
         The name in lower case.
 
     Raises:
-        InvalidNameError: The name breaks the rules; its text says which.
+        InvalidNameError: The name breaks the rules; the error's text tells them.
     """
     name = text.strip()
     # str.lower() would let look-alikes in: U+212A KELVIN SIGN folds to "k".

@@ -13,7 +13,7 @@ is not in the row of the present state is a violation by its sender.
                                             v
                                          DRAINING
     any state
-        | server: bye, error
+        | server: bye, error without ref
         v
       CLOSED
 

@@ -13,8 +13,11 @@ __all__ = ["check_body", "check_status_text", "strip_controls"]
 
 # C0 but tab and newline, DEL, C1, and the Unicode characters of property
 # Bidi_Control (UAX #9), which can make a line read as something it is not
-# ("Trojan Source", CVE-2021-42574).
-_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# ("Trojan Source", CVE-2021-42574). And surrogates: they are no characters and have no UTF-8,
+# but Python makes them of bytes that a terminal sent in the wrong encoding.
+_FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def check_body(body: str) -> None:
@@ -31,7 +34,7 @@ def check_body(body: str) -> None:
         if len(body) > BODY_LIMIT:
             raise InvalidTextError(ErrorCode.BODY_TOO_LONG)
         return
-    if len(body) > BODY_LIMIT or len(body.encode()) > BODY_LIMIT:
+    if len(body) > BODY_LIMIT or _size(body) > BODY_LIMIT:
         raise InvalidTextError(ErrorCode.BODY_TOO_LONG)
     if _FORBIDDEN.search(body):
         raise InvalidTextError(ErrorCode.BODY_CHARACTERS)
@@ -43,10 +46,15 @@ def check_status_text(text: str) -> None:
     Raises:
         InvalidTextError: With the code `bad_status_text`.
     """
-    if len(text.encode()) > STATUS_TEXT_LIMIT or "\n" in text or _FORBIDDEN.search(text):
+    if _size(text) > STATUS_TEXT_LIMIT or "\n" in text or _FORBIDDEN.search(text):
         raise InvalidTextError(ErrorCode.BAD_STATUS_TEXT)
 
 
 def strip_controls(text: str) -> str:
     """Remove every character that a body may not contain; newline and tab stay."""
     return _FORBIDDEN.sub("", text)
+
+
+def _size(text: str) -> int:
+    """Bytes in UTF-8, also of what has no UTF-8."""
+    return len(text.encode(errors="surrogatepass"))
