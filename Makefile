@@ -1,0 +1,101 @@
+# QSCP: what there is to do with a checkout. `make` alone explains.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Arguments for pytest: make test ARGS='-k presence -x'
+ARGS ?=
+# How long `make fuzz` runs.
+SECONDS ?= 60
+# A folder of wheels to install from instead of the network; `make wheelhouse` fills one.
+WHEELS ?=
+
+# Where `make install` puts things. DESTDIR is for packagers and is part of no installed path.
+prefix ?= /usr/local
+sysconfdir ?= /etc
+bindir ?= $(prefix)/bin
+libdir ?= $(prefix)/lib/qscp
+# systemd looks into these folders of /usr and /usr/local, and of nowhere else.
+_configfree := $(filter /usr /usr/local,$(prefix))
+unitdir ?= $(if $(_configfree),$(prefix)/lib/systemd/system,/etc/systemd/system)
+sysusersdir ?= $(if $(_configfree),$(prefix)/lib/sysusers.d,/etc/sysusers.d)
+tmpfilesdir ?= $(if $(_configfree),$(prefix)/lib/tmpfiles.d,/etc/tmpfiles.d)
+
+python := $(VENV)/bin/python
+export PYTHON VENV WHEELS DESTDIR
+
+# A venv that was moved does not work: what is said to be in it is forgotten.
+ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(shell pwd -P))
+$(shell rm -f $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-check)
+endif
+
+.PHONY: help run test test-systemd check format fuzz wheelhouse install uninstall clean
+
+help:
+	@echo 'To use QSCP from this checkout'
+	@echo '  make run             a chat server for trying out, and how to talk to it'
+	@echo '  make install         install the daemon and the client on this machine (prefix, DESTDIR, WHEELS)'
+	@echo '  make uninstall       remove them again; configuration and data stay'
+	@echo '  make wheelhouse      fetch everything that make install needs on a machine without internet'
+	@echo
+	@echo 'To work on QSCP'
+	@echo "  make test            the test suite (ARGS='-k name -x', PYTHON=python3.13 VENV=.venv-3.13)"
+	@echo '  make check           format, lint, types, import directions, and what no tool knows about'
+	@echo '  make format          put all files in the format that make check wants'
+	@echo '  make test-systemd    install and run the service in a machine of its own, under systemd (root)'
+	@echo '  make fuzz            malformed input against the parser and a daemon (SECONDS=60)'
+	@echo '  make clean           remove what the tools left; certs/, config/ and var/ stay'
+
+run: $(VENV)/installed
+	@exec $(python) tools/run_dev.py
+
+test: $(VENV)/installed-test
+	$(python) -m pytest $(ARGS)
+
+test-systemd: $(VENV)/installed-test
+	$(python) -m pytest -m systemd tests/systemd $(ARGS)
+
+fuzz: $(VENV)/installed-test
+	$(python) tests/fuzz/run.py --seconds $(SECONDS)
+
+check: $(VENV)/installed-check
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/shellcheck .ci/run tools/*.sh tests/systemd/*.sh
+	$(python) tools/check_tree.py
+
+format: $(VENV)/installed-check
+	$(python) -m ruff check --fix-only
+	$(python) -m ruff format
+
+wheelhouse:
+	tools/wheelhouse.sh dist/wheelhouse
+
+install:
+	@prefix='$(prefix)' sysconfdir='$(sysconfdir)' bindir='$(bindir)' libdir='$(libdir)' unitdir='$(unitdir)' \
+	sysusersdir='$(sysusersdir)' tmpfilesdir='$(tmpfilesdir)' tools/install.sh install
+
+uninstall:
+	@prefix='$(prefix)' sysconfdir='$(sysconfdir)' bindir='$(bindir)' libdir='$(libdir)' unitdir='$(unitdir)' \
+	sysusersdir='$(sysusersdir)' tmpfilesdir='$(tmpfilesdir)' tools/install.sh uninstall
+
+clean:
+	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What is installed is remembered by a file each, and done again only when pyproject.toml changed.
+$(VENV)/installed: pyproject.toml tools/venv.sh
+	@echo 'Installing QSCP into $(VENV) ...'
+	@tools/venv.sh $(VENV) --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	@echo 'Installing what the tests need into $(VENV) ...'
+	@tools/venv.sh $(VENV) --group test
+	@touch $@
+
+$(VENV)/installed-check: $(VENV)/installed-test
+	@echo 'Installing what make check needs into $(VENV) ...'
+	@tools/venv.sh $(VENV) --group check
+	@touch $@

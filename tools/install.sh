@@ -1,0 +1,119 @@
+#!/bin/sh
+# Install QSCP for the whole machine, or remove it; called by the Makefile, which sets the paths.
+#
+#   tools/install.sh install|uninstall
+#
+# Everything lives in a virtual environment of its own, $libdir, so that nothing meets the
+# Python packages of the distribution. It is built beside its place and then moved there: a
+# failed upgrade leaves the old installation as it was.
+set -eu
+: "${prefix:?}" "${sysconfdir:?}" "${bindir:?}" "${libdir:?}" "${unitdir:?}" "${sysusersdir:?}" "${tmpfilesdir:?}"
+
+die() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+root=${DESTDIR:-}
+programs='qscpd qscp-client'
+configdir=$sysconfdir/qscpd
+service=$unitdir/qscpd.service
+# Without DESTDIR it is this machine that gets an account and a configuration, not a package.
+here() { [ -z "$root" ]; }
+booted() { [ -d /run/systemd/system ]; }
+
+install_environment() {
+    "${PYTHON:=python3}" -c 'import sys' || die "Python is not installed; on Debian: apt-get install python3 python3-venv"
+    case $("$PYTHON" -c 'import os, sys; print(os.path.realpath(sys.executable))') in
+    /home/* | /root/*) die "The service can't use a Python that lies in somebody's home: $(command -v "$PYTHON")." \
+        "Name another one: make install PYTHON=/usr/bin/python3" ;;
+    esac
+    new=$root$libdir.new
+    rm -rf "$new"
+    mkdir -p "$(dirname "$new")"
+    PIP_NO_COMPILE=1 tools/venv.sh "$new" .
+    # What has the path of the building place in it gets the path of the final one.
+    rm -f "$new"/bin/activate* "$new"/bin/Activate* "$new/made-in"
+    find "$new/bin" "$new/pyvenv.cfg" -type f -exec sed -i "s|$new|$libdir|g" {} +
+    "$new/bin/python" -m compileall -q -s "$new" -p "$libdir" "$new/lib"
+    chmod -R go=u-w "$new"
+    rm -rf "$root$libdir.old"
+    [ ! -e "$root$libdir" ] || mv "$root$libdir" "$root$libdir.old"
+    mv "$new" "$root$libdir"
+    rm -rf "$root$libdir.old"
+}
+
+# Write a file with the paths of this installation in place of the ones it was written with.
+place() {
+    install -d "$(dirname "$root$2")"
+    sed -e "s|/usr/local/bin/qscpd run|$bindir/qscpd run$config_option|" "$1" >"$root$2.new"
+    chmod 644 "$root$2.new"
+    mv "$root$2.new" "$root$2"
+}
+
+do_install() {
+    umask 022
+    config_option=''
+    [ "$sysconfdir" = /etc ] || config_option=" --config $configdir/qscpd.yaml"
+    install_environment
+    install -d "$root$bindir"
+    for program in $programs; do
+        ln -sf "$libdir/bin/$program" "$root$bindir/$program"
+    done
+    place systemd/qscpd.service "$service"
+    place systemd/qscpd.sysusers "$sysusersdir/qscpd.conf"
+    place systemd/qscpd.tmpfiles "$tmpfilesdir/qscpd.conf"
+    if here; then set_up_machine; else next_steps; fi
+}
+
+set_up_machine() {
+    [ "$(id -u)" = 0 ] || die "Installed; the account and the configuration of the service need root: sudo make install"
+    command -v systemd-sysusers >/dev/null || {
+        echo "There is no systemd here: make an account for qscpd, then see docs/installation.md."
+        return
+    }
+    systemd-sysusers "$sysusersdir/qscpd.conf"
+    systemd-tmpfiles --create "$tmpfilesdir/qscpd.conf"
+    [ -e "$configdir/qscpd.yaml" ] || QSCPD_CONFIG=$configdir/qscpd.yaml "$bindir/qscpd" init
+    if booted; then
+        systemctl daemon-reload
+        if systemctl --quiet is-active qscpd; then
+            echo "qscpd is running as it was before. To use what was installed: systemctl restart qscpd"
+            return
+        fi
+    fi
+    echo "QSCP is installed. What is next:"
+    echo "  systemctl enable --now qscpd     start the daemon, now and at every boot"
+    echo "  qscpd adduser NAME               make an account"
+    echo "Hand ca.pem from $configdir to the people who chat; they type: qscp-client --ca ca.pem"
+}
+
+next_steps() {
+    cat <<STEPS
+QSCP is in $root. After the package is installed, and as root:
+  systemd-sysusers qscpd.conf && systemd-tmpfiles --create qscpd.conf
+  qscpd$config_option init         make a private CA, a certificate and $configdir/qscpd.yaml
+  systemctl daemon-reload && systemctl enable --now qscpd
+STEPS
+}
+
+do_uninstall() {
+    if here && booted && [ -e "$service" ]; then
+        systemctl disable --now --quiet qscpd
+    fi
+    for program in $programs; do
+        rm -f "$root$bindir/$program"
+    done
+    rm -rf "$root$libdir"
+    rm -f "$root$service" "$root$sysusersdir/qscpd.conf" "$root$tmpfilesdir/qscpd.conf"
+    if here && booted; then
+        systemctl daemon-reload
+    fi
+    echo "QSCP is removed. Left as they are: the account qscpd, $configdir, /var/lib/qscpd and /var/log/qscpd."
+}
+
+case ${1:-} in
+install) do_install ;;
+uninstall) do_uninstall ;;
+*) die "usage: tools/install.sh install|uninstall (through make)" ;;
+esac
