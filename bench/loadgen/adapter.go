@@ -1,0 +1,47 @@
+package main
+
+// Client is one authenticated user of the server under test.  To measure a new
+// protocol, write these methods over a *Conn and add a line to adapters.
+type Client interface {
+	// Login authenticates and returns when the server has said so.
+	Login(user, pass string) error
+	// Join enters a room and returns when the server has confirmed it.
+	Join(room string) error
+	// Send queues one message (one TLS record); Conn.flush sends the queue.
+	// body is printable ASCII without quotes, markup or backslashes.
+	Send(to string, toRoom bool, body []byte) error
+	// Recv blocks until something has come in and calls fn with the body of
+	// each chat message in it.  It answers keep-alives by itself.
+	Recv(fn func(body []byte)) error
+	// Bye ends the session politely; the caller then closes the socket.
+	Bye()
+}
+
+// Registrar is implemented where accounts have to be made over the wire.
+type Registrar interface {
+	Register(user, pass string) error
+}
+
+// Acker is implemented where the server says of each message that it is safe.
+type Acker interface {
+	// Tally counts the messages this user sent, had acknowledged and received.
+	Tally() (sent, acked, received int64)
+}
+
+type options struct {
+	host  string         // XMPP domain
+	qos   int            // MQTT quality of service, 0 or 1
+	sasl  bool           // IRC: log in to an account with SASL PLAIN
+	onAck func(ns int64) // Acker: hears how long each acknowledgement took; may be nil
+}
+
+var adapters = map[string]func(*Conn, options) Client{
+	"irc":    func(c *Conn, o options) Client { return &irc{c: c, o: o} },
+	"xmpp":   func(c *Conn, o options) Client { return &xmpp{c: c, o: o} },
+	"mqtt":   func(c *Conn, o options) Client { return &mqtt{c: c, o: o} },
+	"ndjson": func(c *Conn, o options) Client { return &ndjson{c: c} },
+	"qscp":   newQscp,
+}
+
+// alpn is what a protocol offers in the handshake, if it uses ALPN.
+var alpn = map[string]string{"qscp": "qscp/1"}

@@ -1,0 +1,406 @@
+// loadgen drives a TLS chat server on loopback and reports how much work the
+// server does per second of its own CPU time.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	proto    = flag.String("proto", "irc", "irc, xmpp, mqtt, qscp or ndjson")
+	addr     = flag.String("addr", "127.0.0.1:6697", "server address (TLS from the first byte)")
+	pid      = flag.Int("pid", 0, "server process id")
+	peer     = flag.String("peer", "", "name for the report")
+	host     = flag.String("host", "localhost", "XMPP domain")
+	qos      = flag.Int("qos", 0, "MQTT quality of service")
+	sasl     = flag.Bool("sasl", false, "IRC: log in with SASL PLAIN")
+	pass     = flag.String("pass", "secretpw", "password of every account")
+	pairs    = flag.Int("pairs", 50, "dm, latency: pairs of users")
+	window   = flag.Int("window", 0, "messages in flight per pair or per room sender (0: 32 for dm, 8 for fanout)")
+	members  = flag.Int("members", 100, "fanout: receivers in the room")
+	senders  = flag.Int("senders", 1, "fanout: senders")
+	rate     = flag.Int("rate", 1000, "latency: messages per second in total")
+	count    = flag.Int("n", 2000, "idle: connections; prep: accounts")
+	workers  = flag.Int("workers", 8, "login, prep, idle: parallel logins")
+	warm     = flag.Duration("warm", 1500*time.Millisecond, "warm-up before the measured window")
+	duration = flag.Duration("time", 5*time.Second, "measured window")
+	opt      options
+	tlsSeen  atomic.Value
+)
+
+// Result is one line of the results file.
+type Result struct {
+	Peer, Workload, TLS    string
+	Done                   int64   // deliveries, logins or connections
+	Wall, ServerCPU        float64 // seconds
+	PerSec, PerCPUSec      float64
+	ServerUtil, OwnUtil    float64 // share of one core
+	RSS, PSS               float64 // KiB at the end
+	P50, P99, Max          float64 `json:",omitempty"` // milliseconds from sending to arrival
+	Sent, Acked            int64   `json:",omitempty"` // whole run, where the server acknowledges
+	AckP50, AckP99, AckMax float64 `json:",omitempty"` // milliseconds from sending to acknowledgement
+	KiBPerConn, PSSPerConn float64 `json:",omitempty"`
+	Calib                  float64
+	Noise                  float64 // cores that other programs used meanwhile
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, *peer, flag.Arg(0), "failed:", err)
+		os.Exit(1)
+	}
+}
+
+type user struct {
+	Client
+	c    *Conn
+	name string
+}
+
+func connect() (*user, error) {
+	c, err := dial(*addr, alpn[*proto])
+	if err != nil {
+		return nil, err
+	}
+	tlsSeen.Store(c.tlsName())
+	return &user{Client: adapters[*proto](c, opt), c: c}, nil
+}
+
+func login(name string) (*user, error) {
+	u, err := connect()
+	if err != nil {
+		return nil, err
+	}
+	u.name = name
+	if err := u.Login(name, *pass); err != nil {
+		u.c.h.Close()
+		return nil, fmt.Errorf("login %s: %v", name, err)
+	}
+	return u, nil
+}
+
+// crowd logs n users in, in parallel, and lets each do then.
+func crowd(prefix string, n int, then func(*user) error) []*user {
+	us := make([]*user, n)
+	var at atomic.Int64
+	var wg sync.WaitGroup
+	for w := 0; w < *workers; w++ {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := int(at.Add(1)) - 1; i < n; i = int(at.Add(1)) - 1 {
+				u, err := login(fmt.Sprintf("%s%d", prefix, i))
+				check(err)
+				if then != nil {
+					check(then(u))
+				}
+				u.c.h.SetDeadline(time.Time{})
+				us[i] = u
+			}
+		}()
+	}
+	wg.Wait()
+	return us
+}
+
+var (
+	stopping atomic.Bool
+	draining atomic.Bool // nobody sends anything new
+)
+
+// listen runs u.Recv until the connection ends.  done is called once for each
+// batch with the number of messages in it.
+func listen(u *user, each func(body []byte), done func(k int)) {
+	go func() {
+		k := 0
+		fn := func(b []byte) {
+			k++
+			if each != nil {
+				each(b)
+			}
+		}
+		for {
+			k = 0
+			if err := u.Recv(fn); err != nil {
+				if !stopping.Load() {
+					check(fmt.Errorf("%s lost: %v", u.name, err))
+				}
+				return
+			}
+			if k > 0 && done != nil {
+				done(k)
+			}
+		}
+	}()
+}
+
+const pad = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-+"
+
+// body is 64 bytes: the sending time and filler.
+func body(b []byte) []byte {
+	b = fmt.Appendf(b[:0], "%016x", time.Now().UnixNano())
+	return append(b, pad[:64-16]...)
+}
+
+// measure lets things settle, then counts over the window.  While other
+// programs take more than a tenth of a core it tries again, up to three times,
+// and keeps the quietest window.
+func measure(r *Result, n *atomic.Int64) {
+	time.Sleep(*warm)
+	for try := 0; try < 4; try++ {
+		c0, o0, b0, n0, t0 := cpu(*pid), ownCPU(), busy(), n.Load(), time.Now()
+		time.Sleep(*duration)
+		c, o, b, k, w := cpu(*pid)-c0, ownCPU()-o0, busy()-b0, n.Load()-n0, time.Since(t0).Seconds()
+		noise := (b - c - o) / w
+		if try == 0 || noise < r.Noise {
+			fill(r, k, w, c, o)
+			r.Noise = noise
+		}
+		if noise < 0.1 {
+			break
+		}
+	}
+}
+
+func fill(r *Result, n int64, wall, srv, own float64) {
+	r.Done, r.Wall, r.ServerCPU = n, wall, srv
+	r.PerSec, r.ServerUtil, r.OwnUtil = float64(n)/wall, srv/wall, own/wall
+	if srv > 0 {
+		r.PerCPUSec = float64(n) / srv
+	}
+	r.RSS, r.PSS = memory(*pid)
+	if n == 0 {
+		check(fmt.Errorf("nothing was delivered"))
+	}
+}
+
+// dm: each pair keeps window messages on the way from its one end to the other.
+func dm(r *Result) {
+	us := crowd("u", 2**pairs, nil)
+	var n atomic.Int64
+	for i := 0; i < *pairs; i++ {
+		from, to := us[2*i], us[2*i+1]
+		buf := make([]byte, 0, 64)
+		var mu sync.Mutex // a reply to a keep-alive may flush, and bring answers, before the first push ends
+		push := func(k int) {
+			mu.Lock()
+			defer mu.Unlock()
+			if draining.Load() {
+				return
+			}
+			for ; k > 0; k-- {
+				check(from.Send(to.name, false, body(buf)))
+			}
+			if err := from.c.flush(); err != nil && !stopping.Load() {
+				check(err)
+			}
+		}
+		listen(from, nil, nil)
+		listen(to, nil, func(k int) { n.Add(int64(k)); push(k) })
+		push(*window)
+	}
+	measure(r, &n)
+	settle(r, us)
+}
+
+// fanout: senders in one room; a sender has at most window messages that the
+// average member has yet to receive.
+func fanout(r *Result) {
+	tx := crowd("s", *senders, func(u *user) error { // drain the joins of those that follow
+		err := u.Join("#room")
+		listen(u, nil, nil)
+		return err
+	})
+	var n atomic.Int64
+	wake := make(chan struct{}, 1)
+	got := func(k int) {
+		n.Add(int64(k))
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+	crowd("u", *members, func(u *user) error {
+		err := u.Join("#room")
+		listen(u, nil, got)
+		return err
+	})
+	time.Sleep(time.Second)
+	go func() {
+		buf, sent := make([]byte, 0, 64), 0
+		for !stopping.Load() {
+			room := *window**senders - sent + int(n.Load())/(*members)
+			for i := 0; i < room; i++ {
+				u := tx[sent%*senders]
+				check(u.Send("#room", true, body(buf)))
+				sent++
+			}
+			for _, u := range tx {
+				if err := u.c.flush(); err != nil && !stopping.Load() {
+					check(err)
+				}
+			}
+			<-wake
+		}
+	}()
+	measure(r, &n)
+}
+
+// latency: a low fixed rate spread evenly over the pairs and over time.
+func latency(r *Result) {
+	var on atomic.Bool
+	var arrived, acked times
+	opt.onAck = func(ns int64) {
+		if on.Load() {
+			acked.add(ns)
+		}
+	}
+	us := crowd("u", 2**pairs, nil)
+	var n atomic.Int64
+	for i := range us {
+		each := func(b []byte) {
+			now := time.Now().UnixNano()
+			if t, ok := parseHex(b[:16]); ok && on.Load() {
+				arrived.add(now - int64(t))
+			}
+		}
+		listen(us[i], each, func(k int) { n.Add(int64(k)) })
+	}
+	sender := make(chan struct{})
+	go func() {
+		defer close(sender)
+		step := time.Second / time.Duration(*rate)
+		buf := make([]byte, 0, 64)
+		for i, at := 0, time.Now(); !draining.Load(); i++ {
+			at = at.Add(step)
+			time.Sleep(time.Until(at))
+			from, to := us[2*(i%*pairs)], us[2*(i%*pairs)+1]
+			check(from.Send(to.name, false, body(buf)))
+			check(from.c.flush())
+		}
+	}()
+	time.Sleep(*warm)
+	on.Store(true)
+	w := *warm
+	*warm = 0
+	measure(r, &n)
+	*warm = w
+	on.Store(false)
+	draining.Store(true)
+	<-sender
+	settle(r, us)
+	r.P50, r.P99, r.Max = arrived.quantiles()
+	r.AckP50, r.AckP99, r.AckMax = acked.quantiles()
+}
+
+// idle: memory that n authenticated, silent connections cost.
+func idle(r *Result) {
+	rss0, pss0 := memory(*pid)
+	c0, o0, t0 := cpu(*pid), ownCPU(), time.Now()
+	us := crowd("u", *count, func(u *user) error { listen(u, nil, nil); return nil })
+	c1, o1, wall := cpu(*pid), ownCPU(), time.Since(t0).Seconds()
+	time.Sleep(*warm + *duration)
+	fill(r, int64(len(us)), wall, c1-c0, o1-o0)
+	r.KiBPerConn = (r.RSS - rss0) / float64(*count)
+	r.PSSPerConn = (r.PSS - pss0) / float64(*count)
+}
+
+// logins: connect, full handshake, authenticate, leave; as fast as it goes.
+func logins(r *Result) {
+	var n atomic.Int64
+	own := max(*count / *workers, 1) // users that only this worker logs in
+	for w := 0; w < *workers; w++ {
+		go func() {
+			for i := 0; !stopping.Load(); i++ {
+				u, err := login(fmt.Sprintf("u%d", w*own+i%own))
+				if err != nil {
+					if !stopping.Load() {
+						check(err)
+					}
+					return
+				}
+				u.Bye()
+				u.c.t.Close()
+				n.Add(1)
+			}
+		}()
+	}
+	measure(r, &n)
+}
+
+// prep makes the accounts u0.. and s0.. over the wire.
+func prep(r *Result) {
+	var at, n atomic.Int64
+	var wg sync.WaitGroup
+	c0, o0, t0 := cpu(*pid), ownCPU(), time.Now()
+	for w := 0; w < *workers; w++ {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := int(at.Add(1)) - 1; i < *count+4; i = int(at.Add(1)) - 1 {
+				name := fmt.Sprintf("u%d", i)
+				if i >= *count {
+					name = fmt.Sprintf("s%d", i-*count)
+				}
+				u, err := connect()
+				check(err)
+				check(u.Client.(Registrar).Register(name, *pass))
+				u.Bye()
+				u.c.h.Close()
+				n.Add(1)
+			}
+		}()
+	}
+	wg.Wait()
+	fill(r, n.Load(), time.Since(t0).Seconds(), cpu(*pid)-c0, ownCPU()-o0)
+}
+
+func main() {
+	flag.Parse()
+	what := flag.Arg(0)
+	if what == "summary" {
+		summary(flag.Args()[1:])
+		return
+	}
+	opt = options{host: *host, qos: *qos, sasl: *sasl}
+	if adapters[*proto] == nil || *pid == 0 {
+		check(fmt.Errorf("need a known -proto and the server's -pid"))
+	}
+	r := &Result{Peer: *peer, Workload: what}
+	if *window == 0 {
+		*window = map[string]int{"dm": 32, "fanout": 8}[what]
+	}
+	r.Calib = math.Round(calibrate())
+	switch what {
+	case "dm":
+		dm(r)
+	case "fanout":
+		r.Workload = fmt.Sprintf("fanout%d", *members)
+		fanout(r)
+	case "latency":
+		latency(r)
+	case "idle":
+		r.Workload = fmt.Sprintf("idle%d", *count)
+		idle(r)
+	case "login":
+		logins(r)
+	case "prep":
+		prep(r)
+	default:
+		check(fmt.Errorf("workloads: dm fanout latency idle login prep; or summary FILE..."))
+	}
+	stopping.Store(true)
+	if s := os.Getenv("LOADGEN_TAG"); s != "" {
+		r.Workload += s
+	}
+	r.TLS, _ = tlsSeen.Load().(string)
+	b, _ := json.Marshal(r)
+	fmt.Println(string(b))
+}

@@ -1,0 +1,83 @@
+#!/bin/bash
+# run.sh [PEER...]: every workload for every peer, RUNS times, one JSON line
+# per measurement into $PEERS/results.jsonl; then prints the medians.  In each
+# round the peers take turns within a workload, so that a slow minute of the
+# machine hits them all.
+# Environment: PEERS (see peer.sh), RUNS (3), WORK (see below; also "sasl" for
+# ergo), SECS (5) and WARM (1.5) seconds, PIN server CPU (0), GENPIN generator CPU (1), FRESH=1
+# to empty the results file first, OUT another results file.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+export PEERS=${PEERS:-$here/peers-run}
+RUNS=${RUNS:-3} SECS=${SECS:-5} WORK=${WORK:-dm dm1 fan100 fan100x1 fan1000 latency login idle2000 idle5000}
+export PIN=${PIN-0}
+GENPIN=${GENPIN-1}
+out=${OUT:-$PEERS/results.jsonl}
+[ -x "$PEERS/loadgen" ] || { echo "run setup.sh first" >&2; exit 1; }
+[ -n "${FRESH:-}" ] && : > "$out"
+ulimit -n "$(ulimit -Hn)"
+if [ $# -eq 0 ]; then
+	set -- qscpd ngircd inspircd mosquitto prosody prosody+mam ejabberd
+	[ ! -x "$PEERS/ergo/ergo-bin" ] || set -- "$@" ergo
+fi
+
+gen() { # gen NAME flags... workload
+	local name=$1; shift
+	local pre=(timeout 300)
+	[ -n "$GENPIN" ] && pre+=(taskset -c "$GENPIN")
+	"${pre[@]}" "$PEERS/loadgen" -peer "$name" -proto "$(sh_peer proto "$name")" -addr "$(sh_peer addr "$name")" \
+		-pid "$(cat "$PEERS/run/$name/pid")" -time "${SECS}s" -warm "${WARM:-1.5}s" -workers "$(workers "$name")" "$@"
+}
+sh_peer() { "$here/peer.sh" "$@"; }
+workers() { # how many logins at a time
+	case $1 in
+		inspircd*) echo 400 ;;            # it completes a registration in a once-a-second pass
+		prosody*|ejabberd*) echo 32 ;;    # several round trips for each login
+		*) echo 8 ;;
+	esac
+}
+
+measure() { # measure NAME WORKLOAD
+	local name=$1
+	case $2 in
+		dm)       gen "$name" dm ;;
+		dm1)      LOADGEN_TAG=-w1 gen "$name" -window 1 dm ;;
+		fan100)   gen "$name" -members 100 fanout ;;
+		fan100x1) LOADGEN_TAG=-w1 gen "$name" -members 100 -window 1 fanout ;;
+		fan1000)  gen "$name" -members 1000 fanout ;;
+		latency)  gen "$name" -pairs 100 latency ;;
+		login)    gen "$name" -n 2000 login ;;
+		sasl)     gen "$name" -n 500 -sasl prep > /dev/null
+		          LOADGEN_TAG=-sasl gen "$name" -n 500 -sasl login ;;
+		idle2000) gen "$name" -n 2000 idle ;;
+		idle5000) gen "$name" -n 5000 idle ;;
+		*) echo "unknown workload $2" >&2 ;;
+	esac
+}
+
+# Accounts that have to be made over the wire, once.
+for name in "$@"; do
+	[ "$(sh_peer proto "$name")" = xmpp ] && [ ! -f "$PEERS/run/$name/accounts" ] || continue
+	sh_peer start "$name" || continue
+	gen "$name" -n 5000 prep > /dev/null && touch "$PEERS/run/$name/accounts"
+	sh_peer stop "$name"
+done
+
+running=
+trap '[ -z "$running" ] || sh_peer stop "$running"' EXIT
+trap 'exit 130' INT TERM
+for _ in $(seq "$RUNS"); do
+	for w in $WORK; do
+		for name in "$@"; do
+			case $name-$w in
+				qscpd*-fan*|qscpd*-sasl) continue ;; # no rooms yet; its login is an account's anyway
+			esac
+			sh_peer start "$name" || continue # each on a fresh server
+			running=$name
+			measure "$name" "$w" >> "$out"
+			sh_peer stop "$name"
+			running=
+		done
+	done
+done
+"$PEERS/loadgen" summary "$out"
