@@ -24,6 +24,7 @@ __all__ = [
     "PasswordHasher",
     "PasswordPool",
     "PoolFullError",
+    "check_hash",
     "check_new_password",
     "generate_password",
 ]
@@ -71,6 +72,19 @@ def check_new_password(password: str) -> None:
         raise UsageError("the password has control characters in it; use only characters that can be typed")
     if max(len(password.encode()), len(_normalize(password))) > PASSWORD_LIMIT:
         raise UsageError(f"the password is too long; use at most {PASSWORD_LIMIT} bytes of UTF-8")
+
+
+def check_hash(password_hash: str) -> None:
+    """Check the form of a password hash before it is stored.
+
+    Raises:
+        MalformedHashError: It is not one of argon2.
+    """
+    try:
+        argon2.from_string(password_hash)
+    except ValueError:
+        # The library's text may have the hash in it.
+        raise MalformedHashError("the password hash is malformed") from None
 
 
 def generate_password() -> str:

@@ -1,0 +1,45 @@
+"""Account commands, by the running daemon or by the command itself.
+
+`messages` says what is asked and answered, `actions` does it on a store, `server` is the
+daemon's end of the socket, and `client` finds out which of the two has to act.
+"""
+
+from qscpd.admin.actions import perform
+from qscpd.admin.client import call
+from qscpd.admin.messages import (
+    AccountInfo,
+    Accounts,
+    AddUser,
+    DaemonStatus,
+    DeleteUser,
+    Done,
+    Failed,
+    ListUsers,
+    LockUser,
+    Reply,
+    Request,
+    SetPassword,
+    Status,
+    UnlockUser,
+)
+from qscpd.admin.server import AdminServer
+
+__all__ = [
+    "AccountInfo",
+    "Accounts",
+    "AddUser",
+    "AdminServer",
+    "DaemonStatus",
+    "DeleteUser",
+    "Done",
+    "Failed",
+    "ListUsers",
+    "LockUser",
+    "Reply",
+    "Request",
+    "SetPassword",
+    "Status",
+    "UnlockUser",
+    "call",
+    "perform",
+]

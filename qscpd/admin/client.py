@@ -1,0 +1,140 @@
+"""Have a request done by the running daemon, or do it here if none runs.
+
+Never are there two writers: the daemon holds the store's lock as long as it runs, and
+this takes it before it touches the store.
+"""
+
+import contextlib
+import os
+import pwd
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from qscpd.admin.actions import perform
+from qscpd.admin.messages import Failed, Reply, Request, Status, decode_reply, encode
+from qscpd.config.model import Config
+from qscpd.errors import NotRunningError, PermissionDeniedError, QscpdError, StoreBusyError, StoreError
+from qscpd.files import file_errors
+from qscpd.store import open_store
+from qscpd.store.lock import StoreLock
+
+__all__ = ["call"]
+
+_ANSWER_TIMEOUT_S: Final = 30.0
+"""How long the daemon may take to answer; it commits once, which a slow disk makes slow."""
+
+_LOCK_PATIENCE_S: Final = 5.0
+"""How long to wait for another command to finish, or for a starting daemon to open its socket."""
+
+_LOCK_INTERVAL_S: Final = 0.05
+_ANSWER_LIMIT: Final = 64 << 20
+"""Bytes in an answer: `listusers` of half a million accounts."""
+
+
+def call(config: Config, request: Request) -> Reply:
+    """Have a request done, and return a reply that is not `Failed`.
+
+    Raises:
+        NotRunningError: The daemon is needed and does not answer.
+        PermissionDeniedError: This user may use neither the socket nor the store.
+        QscpdError: What the reply says, with its exit code.
+    """
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    while (reply := _try(config, request)) is None:
+        if time.monotonic() > deadline:
+            raise NotRunningError(
+                f"a process holds {config.store.path}, but none answers on {config.server.admin_socket}; "
+                "check server.admin_socket and whether the daemon hangs"
+            )
+        time.sleep(_LOCK_INTERVAL_S)
+    if isinstance(reply, Failed):
+        raise reply.error()
+    return reply
+
+
+def _try(config: Config, request: Request) -> Reply | None:
+    """Ask the daemon, else do it here; None if a process that does not answer holds the store."""
+    reply = _ask(config.server.admin_socket, request)
+    if reply is not None:
+        return reply
+    if isinstance(request, Status):
+        raise NotRunningError(f"no daemon answers on {config.server.admin_socket}; start it with `qscpd run`")
+    directory = config.store.path.parent
+    with file_errors(directory):
+        if not directory.is_dir():
+            raise StoreError(f"{directory}: there is no such directory for the store; `qscpd init` makes it")
+        owner = directory.stat()
+    with _acting_as(owner.st_uid, owner.st_gid):
+        return _perform_here(config.store.path, request)
+
+
+def _perform_here(path: Path, request: Request) -> Reply | None:
+    try:
+        with StoreLock(path), contextlib.closing(open_store(path)) as store:
+            return perform(request, store)
+    except StoreBusyError:
+        return None
+
+
+def _ask(path: Path, request: Request) -> Reply | None:
+    """Ask the daemon; None if none is there."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_ANSWER_TIMEOUT_S)
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+            return None
+        except PermissionError:
+            raise PermissionDeniedError(
+                f"{path}: this user may not use the admin socket; run this as root or as the daemon's user"
+            ) from None
+        except OSError as error:
+            raise QscpdError(f"{path}: {error.strerror or error}") from error
+        try:
+            connection.sendall(encode(request))
+            answer = _read_line(connection)
+        except TimeoutError:
+            raise QscpdError(
+                f"the daemon did not answer within {_ANSWER_TIMEOUT_S:g} s; see its log"
+            ) from None
+        except OSError:
+            answer = b""
+    if not answer.endswith(b"\n"):
+        raise QscpdError("the daemon ended before it answered; `qscpd listusers` shows whether it was done")
+    return decode_reply(answer)
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    answer = bytearray()
+    while not answer.endswith(b"\n") and len(answer) < _ANSWER_LIMIT:
+        received = connection.recv(1 << 16)
+        if not received:
+            break
+        answer += received
+    return bytes(answer)
+
+
+@contextlib.contextmanager
+def _acting_as(user: int, group: int) -> Iterator[None]:
+    """Be the store's owner if we are root, so that new files of the store belong to the daemon's user."""
+    if os.geteuid() != 0 or user == 0:
+        yield
+        return
+    groups = os.getgroups()
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:
+        os.setgroups([group])
+    else:
+        os.initgroups(name, group)
+    try:
+        os.setegid(group)
+        os.seteuid(user)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
