@@ -39,7 +39,7 @@ def _faults(path: Path, text: str) -> Iterator[str]:
 
 
 def _main() -> int:
-    faults = []
+    faults: list[str] = []
     for path in _tree():
         try:
             text = path.read_text(encoding="utf-8")

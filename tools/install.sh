@@ -31,11 +31,11 @@ install_environment() {
     new=$root$libdir.new
     rm -rf "$new"
     mkdir -p "$(dirname "$new")"
-    PIP_NO_COMPILE=1 tools/venv.sh "$new" .
+    tools/venv.sh "$new" --no-compile .
     # What has the path of the building place in it gets the path of the final one.
     rm -f "$new"/bin/activate* "$new"/bin/Activate* "$new/made-in"
     find "$new/bin" "$new/pyvenv.cfg" -type f -exec sed -i "s|$new|$libdir|g" {} +
-    "$new/bin/python" -m compileall -q -s "$new" -p "$libdir" "$new/lib"
+    "$new/bin/python" -m compileall -q -f -s "$new" -p "$libdir" "$new/lib"
     chmod -R go=u-w "$new"
     rm -rf "$root$libdir.old"
     [ ! -e "$root$libdir" ] || mv "$root$libdir" "$root$libdir.old"

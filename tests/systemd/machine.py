@@ -1,0 +1,109 @@
+"""Drive `machine.sh`: boot a machine, run commands in it, look at its service."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, Self
+
+__all__ = ["Machine", "Service", "wait_until"]
+
+_PATIENCE_S = 60.0
+_COMMAND_LIMIT_S = 300.0
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for something that another process does, and fail with its name when it does not."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"in {_PATIENCE_S:g} s it did not happen: {what}"
+        time.sleep(0.05)
+
+
+class Machine:
+    """A booted machine with a disk of its own over a shared, unchanged root tree."""
+
+    SCRIPT: ClassVar = Path(__file__).with_name("machine.sh")
+
+    def __init__(self, rootfs: Path, state: Path) -> None:
+        self._rootfs = rootfs
+        self._state = state
+
+    def __enter__(self) -> Self:
+        """Boot."""
+        self._call("start", self._rootfs, self._state)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Power off."""
+        self._call("stop", self._state)
+
+    def reboot(self) -> None:
+        """Power off and boot again from the same disk."""
+        self._call("stop", self._state)
+        self._call("start", self._rootfs, self._state)
+
+    def put(self, source: Path, destination: str) -> None:
+        """Copy a file or folder of this machine into a folder of the other."""
+        self._call("put", self._state, source, destination)
+
+    def run(self, *command: str, stdin: str = "") -> str:
+        """Run a command inside and return what it printed; fail if it failed."""
+        done = self.attempt(*command, stdin=stdin)
+        assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def attempt(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command inside that may fail."""
+        return subprocess.run(
+            [self.SCRIPT, "run", self._state, *command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_LIMIT_S,
+            check=False,
+        )
+
+    def write(self, path: str, content: str) -> None:
+        """Make or replace a file, keeping the owner and mode of an old one."""
+        self.run("sh", "-c", 'cat > "$1"', "sh", path, stdin=content)
+
+    def _call(self, *arguments: str | Path) -> None:
+        done = subprocess.run(
+            [self.SCRIPT, *arguments], capture_output=True, text=True, timeout=_COMMAND_LIMIT_S, check=False
+        )
+        assert done.returncode == 0, f"machine.sh {arguments} failed:\n{done.stdout}{done.stderr}"
+
+
+class Service:
+    """The unit `qscpd.service` of a machine."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def start(self) -> None:
+        """Start it, as an administrator would."""
+        self._machine.run("systemctl", "start", "qscpd")
+
+    def start_fails(self) -> None:
+        """Start it and expect systemctl to say that this failed."""
+        assert self._machine.attempt("systemctl", "start", "qscpd").returncode != 0
+
+    def stop(self) -> None:
+        """Stop it and forget earlier failures, so that the next start is as the first."""
+        self._machine.run("systemctl", "stop", "qscpd")
+        self._machine.attempt("systemctl", "reset-failed", "qscpd")
+
+    def property(self, name: str) -> str:
+        """What `systemctl show` says of one property."""
+        return self._machine.run("systemctl", "show", "qscpd", "--property", name, "--value").strip()
+
+    def log(self) -> list[dict[str, str]]:
+        """The journal's entries that the daemon wrote in its latest run."""
+        invocation = self.property("InvocationID")
+        self._machine.run("journalctl", "--sync")
+        lines = self._machine.run(
+            "journalctl", "--output", "json", "--no-pager", f"_SYSTEMD_INVOCATION_ID={invocation}"
+        )
+        return [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
