@@ -1,0 +1,182 @@
+"""The daemon put together: what is made in which order, and ended in the opposite one.
+
+This is the one place where objects get to know each other; there are no globals.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from qscp import __version__
+from qscp.errors import ErrorCode
+from qscpd.admin import AdminServer
+from qscpd.config import Config
+from qscpd.directory import Directory
+from qscpd.errors import ExitCode, StoreError
+from qscpd.handlers import handlers
+from qscpd.listener import Listener
+from qscpd.liveadmin import LiveAdmin
+from qscpd.log import configure_log
+from qscpd.login import Login
+from qscpd.passwords import PasswordHasher, PasswordPool
+from qscpd.router import PendingChat, Router
+from qscpd.sessionlog import SessionLog
+from qscpd.store import open_store
+from qscpd.store.lock import StoreLock
+from qscpd.store.writer import StoreWriter
+from qscpd.systemd import Notifier, watchdog_interval_s
+from qscpd.tls import server_context
+
+__all__ = ["run"]
+
+_TICK_S: Final = 1.0
+
+_log = structlog.stdlib.get_logger("qscpd")
+
+
+def run(config: Config) -> ExitCode:
+    """Serve until SIGTERM, SIGINT or SIGHUP; a second signal ends the process at once.
+
+    Returns:
+        OK after an orderly end, FAILED when the store failed under way.
+
+    Raises:
+        QscpdError: The daemon could not start.
+    """
+    configure_log(config.log)
+    _raise_file_limit()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(config))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform != "linux":
+        return None
+    import uvloop  # noqa: PLC0415 - it exists on Linux only, as our pyproject says
+
+    return uvloop.new_event_loop
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as the system lets us; each connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _serve(config: Config) -> ExitCode:
+    with contextlib.ExitStack() as stack:
+        context = server_context(config.tls)
+        stack.enter_context(StoreLock(config.store.path))
+        store = open_store(config.store.path)
+        directory = Directory(store.accounts())
+        log = stack.enter_context(SessionLog(config.log.session_log, config.log.addresses))
+        router = Router(config, directory, log)
+        stack.callback(router.presence.close)
+        daemon = _Daemon(config, router)
+        writer = StoreWriter[PendingChat](
+            store, on_stored=router.stored, on_refused=router.refused, on_failed=daemon.store_failed
+        )
+        stack.enter_context(writer)
+        router.attach(writer)
+        passwords = PasswordPool(
+            PasswordHasher(config.login.argon2), workers=config.login.workers, queue=config.login.queue
+        )
+        stack.callback(passwords.close)
+        listener = Listener(config, context, router.open_session)
+        await daemon.serve(listener, writer, passwords, log)
+    return daemon.exit_code
+
+
+class _Daemon:
+    """The running daemon: its signals, its tasks and its end."""
+
+    def __init__(self, config: Config, router: Router) -> None:
+        self.exit_code = ExitCode.OK
+        self._config = config
+        self._router = router
+        self._stop = asyncio.Event()
+        self._notifier = Notifier.from_environment()
+        self._reason = ""
+
+    async def serve(
+        self,
+        listener: Listener,
+        writer: StoreWriter[PendingChat],
+        passwords: PasswordPool,
+        log: SessionLog,
+    ) -> None:
+        """Listen, say that we are ready, and serve until told to stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._signalled, number)
+        async with asyncio.TaskGroup() as tasks:
+            login = Login(self._router, writer, passwords, log, tasks)
+            self._router.handlers = handlers(login.start)
+            async with AdminServer(self._config.server.admin_socket, LiveAdmin(self._router, writer).handle):
+                await listener.start()
+                ticker = tasks.create_task(self._tick(listener))
+                watchdog = tasks.create_task(self._watch(writer))
+                self._ready(listener)
+                await self._stop.wait()
+                self._notifier.stopping("Saying good-bye")
+                _log.info("daemon.stopping", reason=self._reason, sessions=len(self._router))
+            await self._shut_down(listener)
+            ticker.cancel()
+            watchdog.cancel()
+
+    def store_failed(self, error: StoreError) -> None:
+        """It is unknown what is on disk: answer nothing more, end everything, let clients retry by id."""
+        self.exit_code = ExitCode.FAILED
+        self._reason = str(error)
+        self._stop.set()
+
+    def _ready(self, listener: Listener) -> None:
+        # What lives as long as the daemon need not be looked at by every collection.
+        gc.collect()
+        gc.freeze()
+        addresses = ", ".join(listener.addresses)
+        _log.info("daemon.ready", version=__version__, listen=addresses, accounts=len(self._router.directory))
+        self._notifier.ready(f"Listening on {addresses}")
+
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._stop.is_set():
+            _log.warning("daemon.killed", signal=number.name)
+            os._exit(ExitCode.FAILED)
+        self._reason = number.name
+        self._stop.set()
+
+    async def _shut_down(self, listener: Listener) -> None:
+        """Stop accepting, answer what came in, say `bye` to everybody, and wait until they are gone."""
+        listener.stop_accepting()
+        if self.exit_code is ExitCode.OK:
+            for session in self._router.sessions():
+                session.link.pause_reading()
+                session.finish(ErrorCode.SHUTDOWN)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._config.server.shutdown_grace_s):
+                    await listener.all_gone()
+        listener.abort_all("shutdown")
+        await listener.all_gone()
+
+    async def _tick(self, listener: Listener) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            listener.tick()
+
+    async def _watch(self, writer: StoreWriter[PendingChat]) -> None:
+        """Tell systemd that the loop turns and the store answers."""
+        interval = watchdog_interval_s()
+        while interval is not None:
+            await writer.call(lambda _: None)
+            self._notifier.alive()
+            self._notifier.status(f"{len(self._router.presence)} people online, {len(self._router)} sessions")
+            await asyncio.sleep(interval)

@@ -1,0 +1,119 @@
+"""Who is online, told to everybody who is.
+
+Presence is a state and not an event: changes of one second are one frame with the newest value
+of each person, encoded once for all. A thousand people who come online together cost each
+other ten frames instead of a thousand.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Final
+
+from qscp import codec
+from qscp.frames import OnlineUsers, PresenceChanges, Status, UserPresence
+
+__all__ = ["GRACE_S", "Presence"]
+
+GRACE_S: Final = 5.0
+"""How long somebody whose link was lost still counts as online: a laptop changes its network in less."""
+
+_INTERVAL_S: Final = 1.0
+"""Between two frames of changes to the same peer."""
+
+_PAGE: Final = 100
+"""People in one frame: at most 50 KiB, with the longest names and texts."""
+
+_RANK: Final[dict[Status, int]] = {"online": 2, "away": 1, "offline": 0}
+
+
+class Presence:
+    """The presence of every account, over all of its sessions.
+
+    Args:
+        broadcast: Sends encoded frames to every session.
+    """
+
+    def __init__(self, broadcast: Callable[[list[bytes]], None]) -> None:
+        self._broadcast = broadcast
+        self._loop = asyncio.get_running_loop()
+        self._visible: dict[str, UserPresence] = {}
+        self._changed: dict[str, UserPresence] = {}
+        self._fading: dict[str, asyncio.TimerHandle] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_broadcast = self._loop.time() - _INTERVAL_S
+        self._version = 1
+
+    def __len__(self) -> int:
+        return len(self._visible)
+
+    def update(self, user: str, sessions: Iterable[tuple[Status, str]]) -> None:
+        """Work a person's presence out again.
+
+        Args:
+            user: Their name.
+            sessions: Status and text of each of their sessions: the liveliest one counts.
+        """
+        self._stop_fading(user)
+        status, text = max(sessions, key=lambda each: _RANK[each[0]], default=("offline", ""))
+        self._set(UserPresence(user, status, text))
+
+    def fade(self, user: str) -> None:
+        """Somebody's last link was lost: they are offline unless they come back within `GRACE_S`."""
+        self._stop_fading(user)
+        if user in self._visible:
+            self._fading[user] = self._loop.call_later(GRACE_S, self.update, user, ())
+
+    def pages(self, without: str) -> Iterator[bytes]:
+        """Make the frames of a snapshot, for a session that gets all changes from now on.
+
+        Each page has the newest values at the time it is made, so that a change that is sent
+        between two pages is never undone by the later one.
+
+        Args:
+            without: The name of the person who asks.
+        """
+        users = iter([user for user in self._visible if user != without])
+        names = list(islice(users, _PAGE))
+        while True:
+            following = list(islice(users, _PAGE))
+            page = [self._visible[name] for name in names if name in self._visible]
+            yield codec.encode(OnlineUsers(self._version, page, more=bool(following)))
+            if not following:
+                return
+            names = following
+
+    def close(self) -> None:
+        """Stop all timers."""
+        for handle in self._fading.values():
+            handle.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set(self, presence: UserPresence) -> None:
+        user = presence.user
+        before = self._visible.get(user, UserPresence(user, "offline"))
+        if presence == before:
+            return
+        if presence.status == "offline":
+            del self._visible[user]
+        else:
+            self._visible[user] = presence
+        self._changed[user] = presence
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._last_broadcast + _INTERVAL_S, self._send_changes)
+
+    def _stop_fading(self, user: str) -> None:
+        handle = self._fading.pop(user, None)
+        if handle is not None:
+            handle.cancel()
+
+    def _send_changes(self) -> None:
+        self._timer = None
+        self._last_broadcast = self._loop.time()
+        changed, self._changed = iter(self._changed.values()), {}
+        self._version += 1
+        frames: list[bytes] = []
+        while page := list(islice(changed, _PAGE)):
+            frames.append(codec.encode(PresenceChanges(self._version, page)))
+        self._broadcast(frames)

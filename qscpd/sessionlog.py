@@ -1,0 +1,173 @@
+"""The session log: who came from where, whether they got in, and how it ended.
+
+One JSON object a line: `session.open`, `auth.ok`, `auth.fail`, `session.close`. Tools read it
+(fail2ban, jq), so its keys and their order are part of the daemon's interface
+(docs/operations.md). A line never has a message or a password in it, nor a name that nobody
+here has: people type their password into the wrong prompt.
+"""
+
+import datetime as dt
+import queue
+import threading
+from io import TextIOWrapper
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+import msgspec
+import structlog
+
+from qscp.errors import ErrorCode
+from qscp.text import strip_controls
+from qscpd.addresses import shown_address
+from qscpd.errors import PermissionDeniedError, QscpdError
+from qscpd.link import Link
+from qscpd.store.base import Account
+
+__all__ = ["LoggedSession", "SessionLog"]
+
+_CLIENT_LIMIT: Final = 60
+"""Characters of the client's name that are kept."""
+
+_log = structlog.stdlib.get_logger("qscpd.sessionlog")
+
+
+class LoggedSession(Protocol):
+    """What the log tells of a session."""
+
+    id: str
+    link: Link
+    account: Account | None
+    opened: float
+    messages_in: int
+    messages_out: int
+    frames_out: int
+
+    @property
+    def frames_in(self) -> int:
+        """Frames received."""
+
+
+class SessionLog:
+    """Writes the session log from a thread of its own, so that a slow disk never stops the loop.
+
+    A context manager. The file is opened anew when it was moved or removed, as by logrotate.
+
+    Args:
+        path: The file; it is made readable by its owner only.
+        addresses: `log.addresses` of the configuration.
+
+    Raises (on entering):
+        QscpdError: The file can't be written.
+    """
+
+    def __init__(self, path: Path, addresses: str) -> None:
+        self._path = path
+        self._addresses = addresses
+        self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="qscpd-sessionlog", daemon=True)
+        self._file: TextIOWrapper | None = None
+        self._identity = (0, 0)
+
+    def __enter__(self) -> Self:
+        try:
+            self._reopen()
+        except PermissionError as error:
+            raise PermissionDeniedError(f"{self._path}: the session log may not be written") from error
+        except OSError as error:
+            raise QscpdError(f"{self._path}: the session log can't be written: {error.strerror}") from error
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        if self._file is not None:
+            self._file.close()
+
+    # --- events
+
+    def opened(self, session: LoggedSession) -> None:
+        """The handshake is done."""
+        tls = session.link.tls
+        self._put("session.open", session, tls=tls.version, cipher=tls.cipher)
+
+    def auth_ok(self, session: LoggedSession, client: str) -> None:
+        """Somebody logged in."""
+        self._put(
+            "auth.ok", session, user=_name(session.account), client=strip_controls(client)[:_CLIENT_LIMIT]
+        )
+
+    def auth_failed(self, session: LoggedSession, code: ErrorCode, account: Account | None) -> None:
+        """A login failed; `account` is whose name was given, if anybody's."""
+        self._put("auth.fail", session, failure=True, reason=code, user=_name(account))
+
+    def closed(self, session: LoggedSession, reason: str) -> None:
+        """The link is gone."""
+        link = session.link
+        self._put(
+            "session.close",
+            session,
+            user=_name(session.account),
+            tls=link.tls.version,
+            cipher=link.tls.cipher,
+            duration_s=round(link.now() - session.opened, 3),
+            frames_in=session.frames_in,
+            frames_out=session.frames_out,
+            bytes_in=link.bytes_in,
+            bytes_out=link.bytes_out,
+            messages_in=session.messages_in,
+            messages_out=session.messages_out,
+            reason=reason,
+        )
+
+    def _put(self, event: str, session: LoggedSession, *, failure: bool = False, **fields: object) -> None:
+        now = dt.datetime.now(dt.UTC)
+        line = {
+            "time": now.isoformat(timespec="milliseconds"),
+            "event": event,
+            "remote": shown_address(session.link.remote[0], self._addresses, failure=failure),
+            "session": session.id,
+            **fields,
+        }
+        self._queue.put(line)
+
+    # --- on the thread
+
+    def _run(self) -> None:
+        while (line := self._queue.get()) is not None:
+            try:
+                self._write(line)
+            except OSError as error:
+                _log.error("sessionlog.failed", path=str(self._path), reason=str(error))
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self._moved():
+            self._reopen()
+        assert self._file is not None  # noqa: S101 - opened on entering
+        self._file.write(msgspec.json.encode(line).decode() + "\n")
+        if self._queue.empty():
+            self._file.flush()
+
+    def _moved(self) -> bool:
+        try:
+            stat = self._path.stat()
+        except FileNotFoundError:
+            return True
+        return (stat.st_dev, stat.st_ino) != self._identity
+
+    def _reopen(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        fresh = not self._path.exists()
+        self._file = self._path.open("a", encoding="utf-8")
+        if fresh:
+            self._path.chmod(0o640)
+        stat = self._path.stat()
+        self._identity = (stat.st_dev, stat.st_ino)
+
+
+def _name(account: Account | None) -> str | None:
+    return account.name if account else None
