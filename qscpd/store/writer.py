@@ -146,7 +146,7 @@ class StoreWriter(Generic[P]):
         except (StoreFullError, StoreBusyError) as error:
             _log.error("store.refused", messages=len(batch), reason=str(error))
             self._back(self._on_refused, batch, error)
-        except Exception as error:  # whatever it is: what was stored is unknown
+        except Exception as error:  # noqa: BLE001 - whatever it is: what was stored is unknown
             self._failed = True
             _log.critical("store.failed", messages=len(batch), exc_info=error)
             self._back(self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error)))
