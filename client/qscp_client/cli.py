@@ -1,0 +1,120 @@
+"""The command `qscp-client`."""
+
+import asyncio
+import dataclasses
+import os
+import secrets
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from qscp import __version__
+from qscp.errors import InvalidNameError
+from qscp.ids import make_message_id
+from qscp.names import normalize_name
+from qscp_client import config as configuration
+from qscp_client.address import parse_server
+from qscp_client.config import ClientConfig
+from qscp_client.connection import Server
+from qscp_client.engine import Engine
+from qscp_client.errors import ClientError, ExitCode, InterruptedByUserError, UsageError
+from qscp_client.frontend import FrontEnd
+from qscp_client.login import Login
+from qscp_client.session import Session
+
+__all__ = ["command", "main"]
+
+_EXIT_CODES = "\n".join(f"  {code:>3}  {code.meaning}" for code in ExitCode)
+_EPILOG = f"""\b
+Exit codes:
+{_EXIT_CODES}
+"""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@click.option(
+    "--ca", type=click.Path(path_type=Path), metavar="FILE", help="The certificate of the server's CA."
+)
+@click.option("--server", metavar="HOST[:PORT]", help="The server.  [default: localhost:7727]")
+@click.option("--user", metavar="NAME", help="The account; without it you are asked.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Configuration file.  [default: client.yaml in the user's configuration directory for qscp]",
+)
+@click.version_option(__version__, prog_name="qscp-client")
+def command(ca: Path | None, server: str | None, user: str | None, config_file: Path | None) -> None:
+    """Chat with the people on a QSCP server.
+
+    At a terminal you are asked for name and password; then type the name of somebody who
+    is online, and messages. In a pipe the first line is the user name, the second the
+    password, and the others are what you would type.
+    """
+    try:
+        settings = _settings(ca, server, user, config_file)
+        sys.exit(asyncio.run(_chat(settings)))
+    except ClientError as error:
+        click.echo(f"qscp-client: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (InterruptedByUserError, KeyboardInterrupt):
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output is gone; Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+def main() -> None:
+    """Run the command."""
+    command(prog_name="qscp-client")
+
+
+def _settings(
+    ca: Path | None, server: str | None, user: str | None, config_file: Path | None
+) -> ClientConfig:
+    """Join configuration file and command line, which goes before."""
+    path = config_file or configuration.default_path()
+    settings = configuration.load(path) if config_file or path.exists() else ClientConfig()
+    if ca is not None:
+        settings = dataclasses.replace(settings, ca=ca)
+    try:
+        if server is not None:
+            settings = dataclasses.replace(settings, server=parse_server(server))
+        if user is not None:
+            settings = dataclasses.replace(settings, user=normalize_name(user))
+    except (ValueError, InvalidNameError) as error:
+        raise UsageError(str(error)) from error
+    if settings.ca is None:
+        raise UsageError(
+            "Which CA is to be trusted? Name its certificate with --ca FILE (the operator of the "
+            f"server hands out ca.pem), or write `ca: FILE` into {path}."
+        )
+    return settings
+
+
+async def _chat(settings: ClientConfig) -> ExitCode:
+    if settings.ca is None:
+        raise UsageError("no CA")  # pragma: no cover - _settings has seen to it
+    front = _front_end()
+    server = Server(settings.server, settings.ca)
+    link, welcome = await Login(server, front, settings.user).run()
+    async with link:
+        return await Session(link, Engine(welcome.user, _make_id), front).run()
+
+
+def _front_end() -> FrontEnd:
+    if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        from qscp_client.terminal import TerminalFrontEnd  # noqa: PLC0415 - slow to import, not for pipes
+
+        return TerminalFrontEnd()
+    from qscp_client.plain import PlainFrontEnd  # noqa: PLC0415 - its counterpart
+
+    return PlainFrontEnd()
+
+
+def _make_id() -> str:
+    return make_message_id(time.time_ns() // 1_000_000, secrets.token_bytes(10))

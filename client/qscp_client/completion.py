@@ -1,0 +1,23 @@
+"""What Tab completes: names in the picker, commands at the beginning of a line."""
+
+from qscp_client.commands import COMMANDS
+from qscp_client.engine import Engine
+
+__all__ = ["complete"]
+
+
+def complete(engine: Engine, typed: str) -> list[str]:
+    """Return what a line that begins like this can become.
+
+    Args:
+        engine: Who is online, and the mode of the line.
+        typed: The line up to the cursor.
+    """
+    if typed.startswith("/"):
+        words = [f"/{name} " if command.argument else f"/{name}" for name, command in COMMANDS.items()]
+    elif engine.partner is None:
+        sign = "@" if typed.startswith("@") else ""
+        words = [f"{sign}{person.user}" for person in engine.roster]
+    else:
+        return []
+    return [word for word in words if word.startswith(typed.lower())]

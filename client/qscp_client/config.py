@@ -1,0 +1,122 @@
+"""The client's configuration file: a few YAML keys, read strictly.
+
+Every problem is found and told at once, each with file, line and, for a key that
+does not exist, the nearest one that does. `config/client.sample.yaml` is the manual.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+import yaml
+
+from qscp.errors import InvalidNameError
+from qscp.names import normalize_name
+from qscp_client.address import ServerAddress, parse_server
+from qscp_client.errors import ConfigError
+
+__all__ = ["ClientConfig", "default_path", "load"]
+
+
+_DEFAULT_SERVER: Final = ServerAddress("localhost")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """What the configuration file may say; the command line goes before it."""
+
+    server: ServerAddress = _DEFAULT_SERVER
+    """Where the server is."""
+    ca: Path | None = None
+    """The private CA's certificate: the one file that the operator hands out."""
+    user: str | None = None
+    """The account; None asks for it."""
+
+
+def default_path() -> Path:
+    """Where the configuration file is looked for: `~/.config/qscp/client.yaml` on Linux."""
+    return platformdirs.user_config_path("qscp", appauthor=False) / "client.yaml"
+
+
+def load(path: Path) -> ClientConfig:
+    """Read a configuration file.
+
+    Args:
+        path: The file; relative paths in it are relative to its directory.
+
+    Raises:
+        ConfigError: With every problem in the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([f"{path}: can't be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: is not UTF-8 text"]) from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = mark.line + 1 if mark else 1
+        raise ConfigError([f"{path}:{line}: is not YAML: {error.problem}"]) from error
+    except yaml.YAMLError as error:
+        raise ConfigError([f"{path}: is not YAML: {error}"]) from error
+    return _Reader(path).read(root)
+
+
+class _Reader:
+    """Walks the YAML nodes, which know their lines, and collects problems."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._problems: list[str] = []
+        self._values: dict[str, ServerAddress | Path | str] = {}
+
+    def read(self, root: yaml.Node | None) -> ClientConfig:
+        if root is not None and not isinstance(root, yaml.MappingNode):
+            raise ConfigError([f"{self._path}:1: must be keys with values, such as `server: localhost`"])
+        for key, node in self._pairs(root):
+            if node.tag != "tag:yaml.org,2002:null":
+                self._read_value(key, node)
+        if self._problems:
+            raise ConfigError(self._problems)
+        return dataclasses.replace(ClientConfig(), **self._values)  # type: ignore[arg-type]  # _convert gives each key its type
+
+    def _pairs(self, root: yaml.MappingNode | None) -> Iterator[tuple[str, yaml.Node]]:
+        known = [field.name for field in dataclasses.fields(ClientConfig)]
+        seen: set[str] = set()
+        for key_node, node in root.value if root else ():
+            key = str(key_node.value)
+            if key in seen:
+                self._complain(key_node, key, "is there twice")
+            elif key not in known:
+                nearest = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(known)}"
+                self._complain(key_node, key, f"is not a key; {hint}")
+            else:
+                yield key, node
+            seen.add(key)
+
+    def _read_value(self, key: str, node: yaml.Node) -> None:
+        if not isinstance(node, yaml.ScalarNode) or not node.value.strip():
+            self._complain(node, key, "must be text")
+            return
+        try:
+            self._values[key] = self._convert(key, node.value)
+        except (ValueError, InvalidNameError) as error:
+            self._complain(node, key, str(error))
+
+    def _convert(self, key: str, value: str) -> ServerAddress | Path | str:
+        match key:
+            case "server":
+                return parse_server(value)
+            case "ca":
+                return self._path.parent / Path(value).expanduser()
+            case _:
+                return normalize_name(value)
+
+    def _complain(self, node: yaml.Node, key: str, sentence: str) -> None:
+        self._problems.append(f"{self._path}:{node.start_mark.line + 1}: {key}: {sentence}")

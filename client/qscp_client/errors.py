@@ -1,0 +1,127 @@
+"""Exit codes of `qscp-client`, and the errors that lead to them.
+
+ClientError
+├── UsageError          2  the command line or the first lines of the input can't be used
+├── ConfigError         3  the configuration file, with every problem in it
+├── TrustError          4  the server can't be trusted, or the CA can't be read
+├── AuthRefusedError    5  the server refused the login
+├── UnreachableError    6  no server there, or the connection was lost
+├── IncompatibleError   7  what answers does not speak QSCP/1
+└── EndedError          8  the server ended the session
+
+InterruptedByUserError is no failure: it says that the person pressed Ctrl-C.
+"""
+
+import enum
+from typing import ClassVar
+
+__all__ = [
+    "AuthRefusedError",
+    "ClientError",
+    "ConfigError",
+    "EndedError",
+    "ExitCode",
+    "IncompatibleError",
+    "InterruptedByUserError",
+    "TrustError",
+    "UnreachableError",
+    "UsageError",
+]
+
+
+class ExitCode(enum.IntEnum):
+    """What `qscp-client` ends with; part of its interface (docs/client.md)."""
+
+    OK = 0
+    USAGE = 2
+    CONFIG = 3
+    TRUST = 4
+    AUTH_REFUSED = 5
+    UNREACHABLE = 6
+    INCOMPATIBLE = 7
+    ENDED = 8
+    NOT_DELIVERED = 9
+    INTERRUPTED = 130
+
+    @property
+    def meaning(self) -> str:
+        """A few words for `--help` and the documentation."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.OK: "everything was sent and stored",
+    ExitCode.USAGE: "wrong use of the command line or of the first piped lines",
+    ExitCode.CONFIG: "a problem in the configuration file",
+    ExitCode.TRUST: "the server's certificate is not to be trusted, or the CA file can't be read",
+    ExitCode.AUTH_REFUSED: "the server refused the login",
+    ExitCode.UNREACHABLE: "no server there, or the connection was lost",
+    ExitCode.INCOMPATIBLE: "client and server have no protocol version in common",
+    ExitCode.ENDED: "the server ended the session",
+    ExitCode.NOT_DELIVERED: "a message was refused or not acknowledged",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
+}
+
+
+class ClientError(Exception):
+    """Root of everything that ends the client; its text says what, where, and what to do next."""
+
+    exit_code: ClassVar[ExitCode]
+
+
+class UsageError(ClientError):
+    """The client was called with something that can't work."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(ClientError):
+    """The configuration file can't be used.
+
+    Attributes:
+        problems: One sentence each, `file:line: key: what is wrong`.
+    """
+
+    exit_code = ExitCode.CONFIG
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        """All problems, one a line."""
+        return "\n".join(self.problems)
+
+
+class TrustError(ClientError):
+    """The server did not prove who it is, so nothing was sent to it."""
+
+    exit_code = ExitCode.TRUST
+
+
+class AuthRefusedError(ClientError):
+    """The server refused the login."""
+
+    exit_code = ExitCode.AUTH_REFUSED
+
+
+class UnreachableError(ClientError):
+    """There is no server, or no longer."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+
+class IncompatibleError(ClientError):
+    """What answers does not speak a version of QSCP that this client speaks."""
+
+    exit_code = ExitCode.INCOMPATIBLE
+
+
+class EndedError(ClientError):
+    """The server ended the session."""
+
+    exit_code = ExitCode.ENDED
+
+
+class InterruptedByUserError(Exception):
+    """The person pressed Ctrl-C where it means to leave."""

@@ -1,0 +1,52 @@
+"""What a front end does for the rest of the client."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from qscp_client.commands import TypedLine
+from qscp_client.engine import Engine
+from qscp_client.events import Event
+
+__all__ = ["FrontEnd"]
+
+
+class FrontEnd(Protocol):
+    """Where lines come from and what they lead to is shown; see `terminal` and `plain`."""
+
+    @property
+    def password_tries(self) -> int:
+        """How often a password may be asked for."""
+
+    @property
+    def counts_failures(self) -> bool:
+        """Whether the exit code also tells of messages whose refusal was shown."""
+
+    async def ask_user(self) -> str:
+        """Return the user name as entered.
+
+        Raises:
+            UsageError: There is none.
+            InterruptedByUserError: The person wants to leave.
+        """
+
+    async def ask_password(self) -> str:
+        """Return the password; raises as `ask_user`."""
+
+    def tell(self, sentence: str) -> None:
+        """Show a sentence that is no event of the engine."""
+
+    def attach(self, engine: Engine) -> None:
+        """Learn of the engine, whose state prompts and completion are made from."""
+
+    def show(self, happened: Sequence[Event]) -> None:
+        """Show events."""
+
+    async def read_line(self) -> TypedLine | None:
+        """Return the next line; None at the end of input.
+
+        Raises:
+            InterruptedByUserError: The person wants to leave at once.
+        """
+
+    async def finish(self) -> None:
+        """Wait until everything shown is really written."""

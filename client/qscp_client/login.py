@@ -1,0 +1,143 @@
+"""From an address to a session: connect, then log in, with another try where that helps."""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from qscp import __version__, frames
+from qscp.errors import ErrorCode, RemoteProtocolError
+from qscp_client.connection import Link, Server
+from qscp_client.credentials import ask_password, ask_user
+from qscp_client.display import clean
+from qscp_client.errors import (
+    AuthRefusedError,
+    ClientError,
+    EndedError,
+    IncompatibleError,
+    UnreachableError,
+)
+from qscp_client.frontend import FrontEnd
+
+__all__ = ["Login", "broken_protocol"]
+
+_BUSY_TRIES: Final = 3
+_LONGEST_WAIT_S: Final = 30.0
+"""A longer wait that the server asks for is left to the person."""
+
+_STALE: Final = (ErrorCode.LOGIN_TIMEOUT, ErrorCode.TOO_MANY_ATTEMPTS)
+"""How a server ends a connection on which somebody took too long to log in."""
+
+
+class Login:
+    """Logs in, over a new connection when the server did not want to wait for the person.
+
+    The first connection is made before anything is asked, so that nobody types a
+    password only to hear that the server can't be trusted.
+
+    Args:
+        server: Where to log in.
+        front: Who is asked for name and password.
+        user: The account; None asks for it.
+    """
+
+    def __init__(self, server: Server, front: FrontEnd, user: str | None) -> None:
+        self._server = server
+        self._front = front
+        self._user = user
+        self._link: Link | None = None
+
+    async def run(self) -> tuple[Link, frames.AuthAck]:
+        """Log in.
+
+        Returns:
+            The connection, which the caller closes, and what the server said.
+
+        Raises:
+            ClientError: Why it did not work.
+            InterruptedByUserError: The person wants to leave.
+        """
+        try:
+            self._link = await self._server.connect()
+            welcome = await self._ask()
+        except BaseException:
+            if self._link is not None:
+                await self._link.close()
+            raise
+        return self._link, welcome
+
+    async def _ask(self) -> frames.AuthAck:
+        user = self._user or await ask_user(self._front)
+        for tries_left in reversed(range(self._front.password_tries)):
+            answer = await self._try(user, await ask_password(self._front))
+            if isinstance(answer, frames.AuthAck):
+                return answer
+            refusal = clean(answer.message)
+            if answer.code == ErrorCode.PROTOCOL_VERSION:
+                raise IncompatibleError(f"{refusal} This client is version {__version__}.")
+            if answer.code != ErrorCode.BAD_CREDENTIALS or not tries_left:
+                break
+            self._front.tell(refusal)
+            await asyncio.sleep(min(answer.retry_after or 0, _LONGEST_WAIT_S))
+        raise AuthRefusedError(refusal)
+
+    async def _try(self, user: str, password: str) -> frames.AuthAck | frames.AuthNack:
+        auth = frames.Auth(user=user, password=password, client=f"qscp-client {__version__}")
+        for _ in range(_BUSY_TRIES):
+            answer = await self._exchange(auth)
+            if isinstance(answer, frames.AuthAck) or answer.code != ErrorCode.BUSY:
+                break
+            await asyncio.sleep(min(answer.retry_after or 1.0, _LONGEST_WAIT_S))
+        return answer
+
+    async def _exchange(self, auth: frames.Auth) -> frames.AuthAck | frames.AuthNack:
+        """Send `auth`; if the connection turns out to be over, once more over a new one."""
+        for last_try in (False, True):
+            link = self._link or await self._server.connect()
+            self._link = link
+            try:
+                answer = await _answer(link, auth)
+            except RemoteProtocolError as error:
+                raise broken_protocol(error) from error
+            if isinstance(answer, frames.AuthAck | frames.AuthNack):
+                return answer
+            self._link = None
+            await link.close()
+            if last_try or (answer is not None and answer.code not in _STALE):
+                raise _ended(answer, self._server)
+        raise AssertionError  # pragma: no cover - the second time returns or raises
+
+
+async def _answer(link: Link, auth: frames.Auth) -> frames.AuthAck | frames.AuthNack | frames.Error | None:
+    """Send `auth` and wait for what decides it; None when the connection is over."""
+    with contextlib.suppress(OSError):
+        link.send(auth)
+    while arrived := await link.receive():
+        for index, frame in enumerate(arrived):
+            match frame:
+                case frames.AuthAck():
+                    link.put_back(arrived[index + 1 :])
+                    return frame
+                case frames.AuthNack() | frames.Error():
+                    return frame
+                case frames.ServerBye():
+                    raise EndedError(clean(frame.message))
+                case _:
+                    pass
+    return None
+
+
+def broken_protocol(error: RemoteProtocolError) -> ClientError:
+    """The error for a server that does not keep to the protocol."""
+    return IncompatibleError(
+        f"The server sent something that is not QSCP/1 ({error}). Is it of another version?"
+    )
+
+
+def _ended(error: frames.Error | None, server: Server) -> ClientError:
+    if error is None:
+        return UnreachableError(
+            f"{server.address} closed the connection before the login was decided. Try again in a while."
+        )
+    if error.code == ErrorCode.TOO_MANY_ATTEMPTS:
+        return AuthRefusedError(clean(error.message))
+    return EndedError(clean(error.message))

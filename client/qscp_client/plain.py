@@ -1,0 +1,183 @@
+"""The front end for pipes and files: plain lines, no escapes, no prompts.
+
+Messages go to standard output, words about them to standard error (`* ` before a
+notice, `! ` before a problem). At the end of input everything sent is still answered.
+"""
+
+import asyncio
+import collections
+import getpass
+import io
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from qscp_client.commands import TypedLine
+from qscp_client.display import Kind, Line, describe
+from qscp_client.engine import Engine
+from qscp_client.errors import InterruptedByUserError, UsageError
+from qscp_client.events import Event, MessageSent
+
+__all__ = ["PlainFrontEnd"]
+
+_READ_SIZE: Final = 64 * 1024
+_CHUNKS_AHEAD: Final = 4
+"""Reads done before their lines are wanted; then the writer at the other end of the pipe waits."""
+
+_LINE_LIMIT: Final = 1024 * 1024
+"""Bytes in a line of input: far over what a message may have, so that it is refused with a sentence."""
+
+
+class PlainFrontEnd:
+    """Lines from standard input, lines to standard output and standard error."""
+
+    password_tries = 1
+    counts_failures = True
+
+    def __init__(self) -> None:
+        self._me = ""
+        self._input = _LineReader()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+
+    async def ask_user(self) -> str:
+        """Return the next line of the input."""
+        return await self._next("a user name")
+
+    async def ask_password(self) -> str:
+        """Return the next line of the input; ask at the terminal if the input is one.
+
+        That is the case of `qscp-client | tee`: the password must not be seen there either.
+        """
+        if sys.stdin.isatty():
+            try:
+                return getpass.getpass("Password: ")
+            except (EOFError, KeyboardInterrupt) as error:
+                raise InterruptedByUserError from error
+        return await self._next("a password")
+
+    def tell(self, sentence: str) -> None:
+        """Write a notice."""
+        self._write([Line(Kind.NOTICE, "", sentence)])
+
+    def attach(self, engine: Engine) -> None:
+        """Learn who we are."""
+        self._me = engine.me
+
+    def show(self, happened: Sequence[Event]) -> None:
+        """Write events; what was typed is not repeated."""
+        self._write(
+            [
+                line
+                for event in happened
+                if not isinstance(event, MessageSent)
+                for line in describe(event, self._me)
+            ]
+        )
+
+    async def read_line(self) -> TypedLine | None:
+        """Return the next line of the input."""
+        text = await self._input.next()
+        return None if text is None else TypedLine(text)
+
+    async def _next(self, what: str) -> str:
+        text = await self._input.next()
+        if text is None:
+            raise UsageError(
+                f"The input ended where {what} was expected: the first line is the user name "
+                "(left out with --user), the second the password."
+            )
+        return text
+
+    async def finish(self) -> None:
+        """Nothing is left to do: what is shown is written at once."""
+
+    def _write(self, lines: list[Line]) -> None:
+        for line in lines:
+            match line.kind:
+                case Kind.MESSAGE | Kind.OWN_MESSAGE:
+                    sys.stdout.write(f"{line}\n")
+                case Kind.NOTICE:
+                    sys.stderr.write(f"* {line}\n")
+                case Kind.PROBLEM:
+                    sys.stderr.write(f"! {line}\n")
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+class _LineReader:
+    """Reads lines from standard input in a thread, because not every system can poll a pipe or a file.
+
+    The thread is a daemon and reads the descriptor itself: it may stay blocked in a read
+    when the program ends, and holds no lock then.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: asyncio.Queue[list[str] | None] = asyncio.Queue()
+        self._room = threading.Semaphore(_CHUNKS_AHEAD)
+        self._lines: collections.deque[str] = collections.deque()
+        self._started = False
+        self._ended = False
+
+    async def next(self) -> str | None:
+        """Return the next line without its end; None at the end of input."""
+        if not self._started:
+            self._started = True
+            loop = asyncio.get_running_loop()
+            threading.Thread(target=self._read, args=(loop,), name="input", daemon=True).start()
+        while not self._lines and not self._ended:
+            chunk = await self._chunks.get()
+            self._room.release()
+            self._ended = chunk is None
+            self._lines.extend(chunk or ())
+        return self._lines.popleft() if self._lines else None
+
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        splitter = _Splitter()
+        try:
+            while received := _read_input():
+                self._hand_over(loop, splitter.feed(received))
+            self._hand_over(loop, splitter.feed_eof())
+            self._hand_over(loop, None)
+        except RuntimeError:
+            return  # the loop is closed: nobody wants lines any more
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop, lines: list[str] | None) -> None:
+        self._room.acquire()
+        loop.call_soon_threadsafe(self._chunks.put_nowait, lines)
+
+
+def _read_input() -> bytes:
+    try:
+        return os.read(0, _READ_SIZE)
+    except OSError:
+        return b""  # closed, or a terminal that went away
+
+
+class _Splitter:
+    """Cuts bytes into lines; of an endless line it keeps only as much as is needed to refuse it."""
+
+    def __init__(self) -> None:
+        self._partial = bytearray()
+
+    def feed(self, received: bytes) -> list[str]:
+        """Return the lines that the bytes complete."""
+        first, *others = received.split(b"\n")
+        self._partial += first[: _LINE_LIMIT - len(self._partial)]
+        lines = []
+        for other in others:
+            lines.append(_decode(self._partial))
+            self._partial = bytearray(other)
+        return lines
+
+    def feed_eof(self) -> list[str]:
+        """Return the last line, if it has no newline."""
+        return [_decode(self._partial)] if self._partial else []
+
+
+def _decode(line: bytearray) -> str:
+    # What is not UTF-8 stays recognizable, so that the engine can refuse to send it.
+    return line.removesuffix(b"\r").decode("utf-8", errors="surrogateescape")

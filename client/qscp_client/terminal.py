@@ -1,0 +1,247 @@
+"""The front end for a terminal: a line editor below, the conversation above.
+
+What comes in is printed above the line being typed, which stays as it is. The prompt,
+the list of who is online and the status line below are made anew from the engine's state
+whenever something happens.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from prompt_toolkit import PromptSession, print_formatted_text
+from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import DummyHistory
+from prompt_toolkit.input import Input, create_input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
+from prompt_toolkit.output import Output, create_output
+from prompt_toolkit.shortcuts import CompleteStyle
+from prompt_toolkit.styles import Style
+
+from qscp_client.commands import TypedLine
+from qscp_client.completion import complete
+from qscp_client.display import INDENT, Kind, Line, describe, list_people, name_person
+from qscp_client.engine import Engine
+from qscp_client.errors import InterruptedByUserError
+from qscp_client.events import Event, PickerOpened, PresenceChanged
+from qscp_client.wrap import wrap
+
+__all__ = ["TerminalFrontEnd"]
+
+_STYLE: Final = Style.from_dict(
+    {
+        "message": "bold ansicyan",
+        "own_message": "bold",
+        "notice": "ansigray",
+        "problem": "ansired",
+        "bottom-toolbar": "noreverse ansigray",
+    }
+)
+
+_PASSWORD_TRIES: Final = 3
+_ROSTER_ROWS: Final = 4
+"""Rows of the terminal that the list of who is online may take in the picker."""
+
+
+class TerminalFrontEnd:
+    """Lines from the keyboard, lines to the screen.
+
+    Args:
+        keyboard: Where keys come from; the terminal by default.
+        screen: Where to draw; the terminal by default.
+    """
+
+    password_tries = _PASSWORD_TRIES
+    counts_failures = False
+
+    def __init__(self, keyboard: Input | None = None, screen: Output | None = None) -> None:
+        self._keyboard = keyboard or create_input()
+        self._screen = screen or create_output()
+        self._engine: Engine | None = None
+        self._editor: PromptSession[str] | None = None
+        self._pasted = False
+        self._printing: set[asyncio.Future[None]] = set()
+
+    async def ask_user(self) -> str:
+        """Ask for the user name."""
+        return await self._ask("User name: ")
+
+    async def ask_password(self) -> str:
+        """Ask for the password without showing it, nor how long it is."""
+        return await self._ask("Password: ", [_Hidden()])
+
+    def tell(self, sentence: str) -> None:
+        """Print a notice."""
+        self._print([Line(Kind.NOTICE, "", sentence)])
+
+    def attach(self, engine: Engine) -> None:
+        """Make the line editor, whose prompt and completion come from the engine."""
+        self._engine = engine
+        self._editor = PromptSession(
+            lambda: self._prompt(engine),
+            bottom_toolbar=lambda: _status(engine),
+            completer=_EngineCompleter(engine),
+            complete_while_typing=False,
+            complete_style=CompleteStyle.READLINE_LIKE,
+            enable_suspend=True,
+            erase_when_done=True,
+            interrupt_exception=InterruptedByUserError,
+            key_bindings=self._keys(),
+            style=_STYLE,
+            input=self._keyboard,
+            output=self._screen,
+        )
+        self._editor.default_buffer.on_text_changed += self._notice_empty
+
+    def show(self, happened: Sequence[Event]) -> None:
+        """Print events above the line, and draw the line anew."""
+        me = self._engine.me if self._engine else ""
+        self._print([line for event in happened if _is_news(event) for line in describe(event, me)])
+        if self._editor is not None:
+            self._editor.app.invalidate()
+
+    async def read_line(self) -> TypedLine | None:
+        """Let the person type a line."""
+        if self._editor is None:
+            raise RuntimeError("attach comes first")
+        self._pasted = False
+        try:
+            text = await self._editor.prompt_async()
+        except EOFError:
+            return None
+        return TypedLine(text, pasted=self._pasted)
+
+    async def finish(self) -> None:
+        """Wait until everything is on the screen."""
+        while self._printing:
+            await asyncio.gather(*self._printing)
+
+    async def _ask(self, question: str, processors: list[Processor] | None = None) -> str:
+        editor: PromptSession[str] = PromptSession(
+            question,
+            history=DummyHistory(),
+            input_processors=processors,
+            interrupt_exception=InterruptedByUserError,
+            eof_exception=InterruptedByUserError,
+            input=self._keyboard,
+            output=self._screen,
+        )
+        return await editor.prompt_async()
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add(Keys.BracketedPaste)
+        def paste(event: KeyPressEvent) -> None:
+            buffer = event.current_buffer
+            # A paste is text, unless a command was begun by hand.
+            by_hand = buffer.document.text_before_cursor.startswith("/") and not self._pasted
+            buffer.insert_text(event.data.replace("\r\n", "\n").replace("\r", "\n"))
+            self._pasted = bool(buffer.text) and not by_hand
+
+        @keys.add(Keys.ControlC)
+        def clear_or_leave(event: KeyPressEvent) -> None:
+            if event.current_buffer.text:
+                event.current_buffer.reset()
+            else:
+                event.app.exit(exception=InterruptedByUserError())
+
+        @keys.add(Keys.Escape, Keys.Enter)
+        def new_line(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text("\n")
+
+        return keys
+
+    def _notice_empty(self, buffer: Buffer) -> None:
+        if not buffer.text:
+            self._pasted = False
+
+    def _prompt(self, engine: Engine) -> str:
+        if engine.partner is not None:
+            return f"to {engine.partner}: "
+        room = _ROSTER_ROWS * self._screen.get_size().columns - len("Online:  and 1000 more (/who)")
+        return f"{list_people(engine.roster, engine.waiting, room)}\nChat with: "
+
+    def _print(self, lines: list[Line]) -> None:
+        if not lines:
+            return
+        columns = self._screen.get_size().columns
+        text = FormattedText([part for line in lines for part in _fragments(line, columns)])
+
+        def write() -> None:
+            print_formatted_text(text, style=_STYLE, output=self._screen, end="")
+
+        if self._editor is None or not self._editor.app.is_running:
+            write()
+            return
+        printing = asyncio.ensure_future(run_in_terminal(write))
+        self._printing.add(printing)
+        printing.add_done_callback(self._printing.discard)
+
+
+class _Hidden(Processor):
+    """Shows nothing of what is typed."""
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        """Replace the line by nothing, and keep the cursor where it is."""
+        del transformation_input
+        return Transformation([], source_to_display=lambda _: 0, display_to_source=lambda _: 0)
+
+
+class _EngineCompleter(Completer):
+    """Completion as the `completion` module has it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        """Complete the line up to the cursor."""
+        del complete_event
+        typed = document.text_before_cursor
+        for word in complete(self._engine, typed):
+            yield Completion(word, start_position=-len(typed))
+
+
+def _is_news(event: Event) -> bool:
+    """Whether an event is worth a line: the list in the prompt shows the others."""
+    match event:
+        case PickerOpened():
+            return False
+        case PresenceChanged():
+            return event.is_partner
+        case _:
+            return True
+
+
+def _status(engine: Engine) -> str:
+    """The line at the bottom of the screen."""
+    parts = [engine.me]
+    if engine.partner is not None:
+        person = engine.roster.get(engine.partner)
+        parts.append(f"with {name_person(person)}" if person else f"with {engine.partner} (offline)")
+        if new := [f"{name} {count}" for name, count in engine.waiting.items() if count]:
+            parts.append(f"new from {', '.join(new)}")
+    if engine.pending:
+        parts.append(f"{engine.pending} on the way")
+    parts.append("/help, back, quit" if engine.partner is not None else "Tab completes, /help, quit")
+    return " | ".join(parts)
+
+
+def _fragments(line: Line, columns: int) -> list[tuple[str, str]]:
+    """A line in colours and cut to the width of the terminal, with its newlines."""
+    style = f"class:{line.kind.name.lower()}"
+    is_message = line.kind in (Kind.MESSAGE, Kind.OWN_MESSAGE)
+    head = f"{line.head} " if line.head else ""
+    first, *others = line.text.split("\n")
+    rest = max(columns - len(INDENT), 1)
+    rows = wrap(first, max(columns - len(head), 1), rest)
+    for other in others:
+        rows += wrap(other, rest, rest)
+    text = f"\n{INDENT}".join(rows) + "\n"
+    return [(style, head), ("" if is_message else style, text)]

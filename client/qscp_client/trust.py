@@ -1,0 +1,151 @@
+"""Whom the client trusts, and the words for why it does not.
+
+There is one way to trust a server: its certificate comes from the private CA and has the
+name that was asked for. Nothing here can be switched off.
+"""
+
+import datetime as dt
+import errno
+import socket
+import ssl
+from pathlib import Path
+
+from qscp import ALPN
+from qscp_client.address import ServerAddress
+from qscp_client.errors import ClientError, IncompatibleError, TrustError, UnreachableError
+
+__all__ = ["explain", "make_context"]
+
+_EXPIRED = 10
+_NOT_YET_VALID = 9
+_WRONG_NAMES = (62, 63, 64)  # host name, e-mail, IP address
+_UNKNOWN_ISSUERS = (
+    2,  # the issuer's certificate was not found
+    7,  # signed by another CA of the same name
+    18,  # self-signed
+    19,  # self-signed at the top of the chain
+    20,  # the issuer was not found on this machine
+    21,  # the one certificate that came can't be verified
+    30,  # the key ids of certificate and issuer differ
+)
+"""Codes of OpenSSL's X509_V_ERR_*, see `man openssl-verification-options`."""
+
+_OLD_TLS = ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
+_NO_ALPN = ("TLSV1_ALERT_NO_APPLICATION_PROTOCOL", "TLSV13_ALERT_NO_APPLICATION_PROTOCOL")
+
+
+def make_context(ca: Path) -> ssl.SSLContext:
+    """Make the context for a connection: TLS 1.3, our ALPN, chain and name verified.
+
+    Args:
+        ca: File with the CA's certificate in PEM form.
+
+    Raises:
+        TrustError: The file can't be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # Python 3.13 has it as default; be the same everywhere
+    context.set_alpn_protocols([ALPN])
+    try:
+        pem = ca.read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise TrustError(
+            f"The CA file {ca} can't be read: {error.strerror}. "
+            "Ask the operator of the server for its ca.pem and name it with --ca."
+        ) from error
+    try:
+        context.load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise TrustError(
+            f"The CA file {ca} has no certificate in PEM form. "
+            "It begins with -----BEGIN CERTIFICATE-----; ask the operator of the server for its ca.pem."
+        ) from error
+    return context
+
+
+def explain(error: OSError | TimeoutError, server: ServerAddress, ca: Path) -> ClientError:
+    """Turn what went wrong while connecting into cause and cure.
+
+    Args:
+        error: What connecting raised.
+        server: Where we tried to connect.
+        ca: The CA file that was used.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return TrustError(_explain_certificate(error, server, ca))
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        return _explain_handshake(error, server)
+    return UnreachableError(_explain_network(error, server))
+
+
+def _explain_certificate(error: ssl.SSLCertVerificationError, server: ServerAddress, ca: Path) -> str:
+    now = dt.datetime.now().astimezone()
+    clock = f"This computer's clock says {now:%Y-%m-%d %H:%M %Z}"
+    match error.verify_code:
+        case code if code in _UNKNOWN_ISSUERS:
+            return (
+                f"The certificate of {server} was not issued by the CA in {ca} (unknown issuer). "
+                "Ask the operator for the present ca.pem; if you have it, somebody else may be "
+                "answering in the server's place."
+            )
+        case code if code in _WRONG_NAMES:
+            return (
+                f"The certificate of {server} is valid, but not for the name {server.host} (wrong name). "
+                "Connect by a name that is in the certificate (--server), or ask the operator to add it."
+            )
+        case code if code == _EXPIRED:
+            return (
+                f"The certificate of {server} has expired. {clock}; if that is right, "
+                "ask the operator to renew the certificate (qscpd gencert)."
+            )
+        case code if code == _NOT_YET_VALID:
+            return (
+                f"The certificate of {server} is not yet valid. {clock}; "
+                "set the clock if it is wrong, otherwise ask the operator."
+            )
+        case _:
+            return (
+                f"The certificate of {server} can't be verified: {error.verify_message}. "
+                "Ask the operator to make a new one (qscpd gencert)."
+            )
+
+
+def _explain_handshake(error: ssl.SSLError, server: ServerAddress) -> ClientError:
+    reason = error.reason or ""
+    if reason in _OLD_TLS:
+        return IncompatibleError(
+            f"{server} does not speak TLS 1.3, which QSCP needs. Check host and port (--server)."
+        )
+    if reason in _NO_ALPN or "alert number 120" in str(error):
+        return IncompatibleError(
+            f"{server} speaks TLS, but not QSCP/1. Check host and port (--server), "
+            "and whether the server is of another version."
+        )
+    if "ALERT" in reason:
+        return TrustError(f"{server} refused the TLS handshake ({reason.lower()}). Ask the operator.")
+    return UnreachableError(
+        f"What answers at {server} does not speak TLS, so it is no QSCP server. "
+        "Check host and port (--server)."
+    )
+
+
+def _explain_network(error: OSError | TimeoutError, server: ServerAddress) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"The name {server.host} is not known here. Check its spelling and the network (DNS)."
+    # Where a name has several addresses, asyncio joins their errors into one text.
+    if error.errno == errno.ECONNREFUSED or f"[Errno {errno.ECONNREFUSED}]" in str(error):
+        return f"Nothing listens at {server}. Is the server running, and is the port right (--server)?"
+    if isinstance(error, ConnectionAbortedError) and "handshake" in str(error):
+        return (
+            f"{server} accepted the connection, but did not answer the TLS handshake. "
+            "Check host and port (--server); a QSCP server may also be overloaded."
+        )
+    if isinstance(error, (ConnectionError, ssl.SSLEOFError)):
+        return (
+            f"{server} closed the connection during the TLS handshake. "
+            "Check host and port (--server); a QSCP server may also be full or stopping."
+        )
+    if isinstance(error, TimeoutError):
+        return f"{server} does not answer. Check host, port (--server), network and firewall."
+    return f"{server} can't be reached: {error.strerror or error}. Check host, port (--server) and network."
