@@ -122,6 +122,9 @@ class AdminServer:
 
 def _listen(path: Path) -> socket.socket:
     """Make the socket, closed to others before it can be reached."""
+    with file_errors(path.parent):
+        # /run is empty after a boot, and not everybody runs the unit that fills it.
+        path.parent.mkdir(mode=0o755, exist_ok=True)
     with file_errors(path):
         _remove_stale(path)
         listener = socket.socket(socket.AF_UNIX)

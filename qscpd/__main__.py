@@ -1,0 +1,5 @@
+"""`python -m qscpd` is `qscpd`."""
+
+from qscpd.cli import main
+
+main()

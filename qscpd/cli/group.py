@@ -1,0 +1,89 @@
+"""The root command, and what all commands have in common: the configuration's options and errors."""
+
+import os
+import platform
+import ssl
+from typing import Any
+
+import click
+
+from qscp import ALPN, __version__
+from qscp.errors import InvalidNameError
+from qscpd.cli.options import config_options
+from qscpd.errors import ConfigError, ExitCode, QscpdError
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "run": "service",
+    "checkconfig": "service",
+    "config": "service",
+    "status": "service",
+    "init": "certificates",
+    "gencert": "certificates",
+    "adduser": "users",
+    "passwd": "users",
+    "deluser": "users",
+    "listusers": "users",
+    "lock": "users",
+    "unlock": "users",
+}
+"""Which module has a command: modules are imported when one of their commands is needed."""
+
+
+class _Group(click.Group):
+    """Loads commands when they are called, and turns errors into a sentence and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name all commands, in the order in which an operator meets them."""
+        return [*_COMMANDS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command's module."""
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return super().get_command(ctx, cmd_name)
+        namespace = __import__(f"qscpd.cli.{module}", fromlist=["COMMANDS"])
+        command: click.Command = namespace.COMMANDS[cmd_name]
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        """Run a command; its errors are told on stderr, never as a traceback."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            for problem in error.problems:
+                click.echo(problem, err=True)
+            ctx.exit(error.exit_code)
+        except QscpdError as error:
+            click.echo(f"qscpd: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except InvalidNameError as error:
+            click.echo(f"qscpd: {error}", err=True)
+            ctx.exit(ExitCode.USAGE)
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 not found, 5 exists, 6 permission, "
+    "7 daemon not running.",
+)
+@config_options(envvar=True)
+@click.version_option(__version__, prog_name="qscpd", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Run and look after a QSCP chat server."""
+
+
+@cli.command()
+def version() -> None:
+    """Show the version of qscpd and of what it stands on."""
+    click.echo(
+        f"qscpd {__version__} ({ALPN}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, "
+        f"{os.uname().sysname} {os.uname().release})"
+    )
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    cli(prog_name="qscpd")

@@ -1,0 +1,208 @@
+"""Everything that a new installation needs: configuration, certificates, directories, owners."""
+
+import json
+import os
+import pwd
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from qscp import DEFAULT_PORT
+from qscpd.config import DEFAULT_CONFIG_PATH, load_config
+from qscpd.errors import ExistsError
+from qscpd.files import file_errors, write_new_file
+from qscpd.pki import (
+    AuthorityFiles,
+    default_names,
+    make_authority,
+    make_server_certificate,
+    renew_server_certificate,
+)
+
+__all__ = ["Layout", "Step", "dev_layout", "initialize", "system_layout"]
+
+DAEMON_USER: Final = "qscpd"
+"""The system user of the unit; if it exists and root does this, it gets what the daemon needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where an installation has its files."""
+
+    config: Path
+    certs: Path
+    state: Path
+    logs: Path
+    admin_socket: Path
+    listen: tuple[str, ...]
+    relative: bool
+    """Write paths into the configuration relative to it, so that the whole directory may move."""
+
+    @property
+    def authority(self) -> AuthorityFiles:
+        """The files of the certificates."""
+        return AuthorityFiles(self.certs)
+
+    @property
+    def store(self) -> Path:
+        """The store's file, which the first use of it makes."""
+        return self.state / "qscpd.db"
+
+    @property
+    def session_log(self) -> Path:
+        """The session log, which the daemon makes."""
+        return self.logs / "sessions.log"
+
+
+class Step(NamedTuple):
+    """Something that was made, or was there and kept."""
+
+    path: Path
+    what: str
+    made: bool
+
+
+def system_layout(config: Path | None = None, certs: Path | None = None, state: Path | None = None) -> Layout:
+    """Say where a service has its files; a state directory of one's own also has logs and socket."""
+    return Layout(
+        config=(config or Path(DEFAULT_CONFIG_PATH)).absolute(),
+        certs=(certs or Path(DEFAULT_CONFIG_PATH).with_name("certs")).absolute(),
+        state=(state or Path("/var/lib/qscpd")).absolute(),
+        logs=(state or Path("/var/log/qscpd")).absolute(),
+        admin_socket=(state or Path("/run/qscpd")).absolute() / "admin.sock",
+        listen=(f"0.0.0.0:{DEFAULT_PORT}", f"[::]:{DEFAULT_PORT}"),
+        relative=False,
+    )
+
+
+def dev_layout(config: Path | None = None, certs: Path | None = None, state: Path | None = None) -> Layout:
+    """Say where a checkout has its files; only this machine can connect."""
+    state = state or Path("var")
+    return Layout(
+        config=config or Path("config/qscpd.yaml"),
+        certs=certs or Path("certs"),
+        state=state,
+        logs=state,
+        admin_socket=state / "admin.sock",
+        listen=(f"127.0.0.1:{DEFAULT_PORT}", f"[::1]:{DEFAULT_PORT}"),
+        relative=True,
+    )
+
+
+def initialize(layout: Layout, names: Sequence[str], *, keep: bool) -> list[Step]:
+    """Make an installation.
+
+    Args:
+        layout: Where its files go.
+        names: DNS names and addresses of the server, on top of this machine's own.
+        keep: Keep what is there and make what is missing; else nothing may be there.
+
+    Raises:
+        ExistsError: Something is there; nothing was changed.
+        UsageError: A name is neither a DNS name nor an address.
+        PermissionDeniedError: This user may not write there.
+    """
+    files = layout.authority
+    there = [
+        str(path)
+        for path in (layout.config, files.ca_certificate, files.ca_key, files.certificate, files.key)
+        if path.exists()
+    ]
+    if there and not keep:
+        raise ExistsError(
+            f"there already: {', '.join(there)}; nothing was changed. "
+            "Move them away for a new installation, or add --keep to make only what is missing"
+        )
+    owner = _daemon_user() if not layout.relative else None
+    return list(_steps(layout, (*default_names(), *names), owner))
+
+
+def _steps(layout: Layout, names: Sequence[str], owner: pwd.struct_passwd | None) -> Iterator[Step]:
+    files = layout.authority
+    for directory, mode in ((layout.config.parent, 0o755), (layout.certs, 0o755)):
+        _make_directory(directory, mode, None)
+    made = not files.ca_certificate.exists()
+    if made:
+        make_authority(files)
+    yield Step(
+        files.ca_certificate, "the private authority's certificate: give this file to every client", made
+    )
+    yield _server_certificate(files, names, owner)
+    for directory, mode, what in (
+        (layout.state, 0o700, "directory of accounts and messages"),
+        (layout.logs, 0o750, "directory of the session log"),
+    ):
+        if directory != layout.state or what.startswith("directory of accounts"):
+            yield Step(directory, what, _make_directory(directory, mode, owner))
+    made = not layout.config.exists()
+    if made:
+        write_new_file(layout.config, _config_text(layout).encode(), mode=0o644)
+        load_config(layout.config, environ={})
+    yield Step(layout.config, "configuration", made)
+
+
+def _server_certificate(files: AuthorityFiles, names: Sequence[str], owner: pwd.struct_passwd | None) -> Step:
+    what = "the server's certificate"
+    if files.certificate.exists() and files.key.exists():
+        return Step(files.certificate, what, made=False)
+    if files.certificate.exists() or files.key.exists():
+        # One of the two alone was left by an interruption: the missing one is made to fit.
+        renew_server_certificate(files, names)
+    else:
+        make_server_certificate(files, names)
+    if owner is not None:
+        with file_errors(files.key):
+            os.chown(files.key, 0, owner.pw_gid)
+            files.key.chmod(0o640)
+    return Step(files.certificate, f"{what}, for {', '.join(dict.fromkeys(names))}", made=True)
+
+
+def _make_directory(path: Path, mode: int, owner: pwd.struct_passwd | None) -> bool:
+    """Make a directory and its parents; one that is there keeps its mode and owner."""
+    with file_errors(path):
+        if path.is_dir():
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir()
+        path.chmod(mode)
+        if owner is not None:
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+    return True
+
+
+def _daemon_user() -> pwd.struct_passwd | None:
+    """Return the user that the service runs as, if there is one and we may give it files."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam(DAEMON_USER)
+    except KeyError:
+        return None
+
+
+def _config_text(layout: Layout) -> str:
+    def shown(path: Path) -> str:
+        if layout.relative:
+            path = Path(os.path.relpath(path, layout.config.parent))
+        return json.dumps(str(path), ensure_ascii=False)
+
+    return f"""\
+# The configuration of qscpd, made by `qscpd init`. What is not here has its default:
+# config/qscpd.sample.yaml explains every key, `qscpd config show --origin` shows what is in force.
+# Relative paths start from the directory of this file. Check a change with `qscpd checkconfig`.
+
+server:
+  listen: {json.dumps(layout.listen)}
+  admin_socket: {shown(layout.admin_socket)}
+
+tls:
+  certificate: {shown(layout.authority.certificate)}
+  key: {shown(layout.authority.key)}
+
+store:
+  path: {shown(layout.store)}
+
+log:
+  session_log: {shown(layout.session_log)}
+"""
