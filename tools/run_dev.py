@@ -5,13 +5,16 @@ certificate and a configuration; the accounts of `var/demo-accounts` whenever on
 each time the lines for the other terminals. Then this process becomes the daemon.
 """
 
+import json
 import os
-import secrets
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
+
+from qscp import DEFAULT_PORT
+from qscpd.config import load_config
 
 _BIN: Final = Path(sys.executable).parent
 _CONFIG: Final = Path("config/qscpd.yaml")
@@ -20,11 +23,9 @@ _ACCOUNTS: Final = Path("var/demo-accounts")
 _NAMES: Final = ("alice", "bob")
 
 
-def _qscpd(*arguments: str, stdin: str | None = None) -> str:
+def _qscpd(*arguments: str) -> str:
     """Run a command of the daemon and return what it printed; its errors end this script."""
-    done = subprocess.run(
-        [_BIN / "qscpd", *arguments], input=stdin, stdout=subprocess.PIPE, text=True, check=False
-    )
+    done = subprocess.run([_BIN / "qscpd", *arguments], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         sys.exit(done.returncode)
     return done.stdout
@@ -49,14 +50,15 @@ def _keep_passwords(passwords: dict[str, str]) -> None:
 
 def _demo_passwords() -> dict[str, str]:
     """Names and passwords that work now."""
-    passwords = {name: secrets.token_urlsafe(9) for name in _NAMES} | _kept_passwords()
-    existing = set(_qscpd("listusers").split())
-    if not _ACCOUNTS.exists():
-        # Somebody removed the file: an account without a known password helps nobody.
-        for name in existing.intersection(_NAMES):
-            _qscpd("passwd", name, "--password-stdin", stdin=f"{passwords[name]}\n")
-    for name in sorted(set(_NAMES) - existing):
-        _qscpd("adduser", name, "--password-stdin", stdin=f"{passwords[name]}\n")
+    existing = {account["name"] for account in json.loads(_qscpd("listusers", "--json"))}
+    kept = _kept_passwords()
+    passwords: dict[str, str] = {name: kept[name] for name in _NAMES if name in kept and name in existing}
+    for name in _NAMES:
+        if name in passwords:
+            continue
+        # Somebody removed the file or the account: either way, a new password.
+        command = ("passwd", name) if name in existing else ("adduser", name, "--reuse-name")
+        passwords[name] = _qscpd(*command, "--generate").strip()
     _keep_passwords(passwords)
     return passwords
 
@@ -64,12 +66,15 @@ def _demo_passwords() -> dict[str, str]:
 def _invitation(passwords: dict[str, str]) -> str:
     """What to type in two other terminals."""
     directory = shlex.quote(str(Path.cwd()))
-    client = f"{_BIN.relative_to(Path.cwd())}/qscp-client"
+    client = f"{_BIN.relative_to(Path.cwd())}/qscp-client --ca {_CA}"
+    port = load_config(_CONFIG).config.server.listen[0].port
+    if port != DEFAULT_PORT:
+        client += f" --server localhost:{port}"
     lines = ["", "Open two other terminals and type (or paste) in each:"]
     for name in _NAMES:
         lines += [
             "",
-            f"    cd {directory} && {client} --ca {_CA} --user {name}",
+            f"    cd {directory} && {client} --user {name}",
             f"    password: {passwords[name]}",
         ]
     lines += ["", "Ctrl-C here stops the server. Accounts and messages stay for the next `make run`.", ""]

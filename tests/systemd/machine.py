@@ -65,6 +65,16 @@ class Machine:
             check=False,
         )
 
+    def converse(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command inside that is talked to while it runs; its two outputs are one."""
+        return subprocess.Popen(
+            [self.SCRIPT, "run", self._state, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def write(self, path: str, content: str) -> None:
         """Make or replace a file, keeping the owner and mode of an old one."""
         self.run("sh", "-c", 'cat > "$1"', "sh", path, stdin=content)

@@ -1,0 +1,64 @@
+"""`make install` and `make uninstall`, with and without DESTDIR."""
+
+import contextlib
+from collections.abc import Callable
+
+import pytest
+
+from tests.systemd.machine import Machine
+
+pytestmark = pytest.mark.systemd
+
+MakeMachine = Callable[[], contextlib.AbstractContextManager[Machine]]
+
+_MAKE = ("make", "-C", "/opt/qscp", "WHEELS=/opt/wheels")
+_PATHS = (
+    "/usr/lib/qscp",
+    "/usr/bin/qscpd",
+    "/usr/bin/qscp-client",
+    "/usr/lib/systemd/system/qscpd.service",
+    "/usr/lib/sysusers.d/qscpd.conf",
+    "/usr/lib/tmpfiles.d/qscpd.conf",
+)
+
+
+def test_a_package_made_with_destdir_works_where_it_is_unpacked(bare_machine: MakeMachine) -> None:
+    """Nothing in the package names DESTDIR; with the steps that were printed it serves."""
+    with bare_machine() as machine:
+        said = machine.run(*_MAKE, "install", "prefix=/usr", "DESTDIR=/opt/package")
+        assert machine.attempt("id", "qscpd").returncode != 0, "DESTDIR must leave the machine alone"
+        assert machine.attempt("grep", "-rl", "/opt/package", "/opt/package").stdout == ""
+        machine.run("sh", "-c", "cp -a /opt/package/. / && rm -r /opt/package /opt/qscp /opt/wheels")
+        for step in said.splitlines():
+            if step.startswith("  "):
+                machine.run("sh", "-ec", step.split("    ")[0])
+        assert machine.run("systemctl", "is-active", "qscpd").strip() == "active"
+
+
+def test_installing_again_keeps_everything_and_uninstalling_keeps_the_data(bare_machine: MakeMachine) -> None:
+    """An upgrade leaves the configuration and a running daemon alone; removal leaves only data."""
+    with bare_machine() as machine:
+        machine.run(*_MAKE, "install", "prefix=/usr")
+        before = machine.run("sha256sum", "/etc/qscpd/qscpd.yaml", "/etc/qscpd/certs/ca.pem")
+        machine.run("systemctl", "start", "qscpd")
+        pid = machine.run("systemctl", "show", "qscpd", "--property", "MainPID")
+        assert "systemctl restart qscpd" in machine.run(*_MAKE, "install", "prefix=/usr")
+        assert machine.run("systemctl", "show", "qscpd", "--property", "MainPID") == pid
+        machine.run("systemctl", "restart", "qscpd")
+        assert machine.run("sha256sum", "/etc/qscpd/qscpd.yaml", "/etc/qscpd/certs/ca.pem") == before
+
+        machine.run(*_MAKE, "uninstall", "prefix=/usr")
+        for path in _PATHS:
+            assert machine.attempt("test", "-e", path).returncode != 0, path
+        machine.run("test", "-s", "/var/lib/qscpd/qscpd.db")
+        assert machine.run("sha256sum", "/etc/qscpd/qscpd.yaml", "/etc/qscpd/certs/ca.pem") == before
+
+
+def test_an_upgrade_that_fails_leaves_what_was_there(bare_machine: MakeMachine) -> None:
+    """Without what pip needs the command fails, and the old installation still works."""
+    with bare_machine() as machine:
+        machine.run(*_MAKE, "install", "prefix=/usr")
+        machine.run("sh", "-c", "rm /opt/wheels/msgspec*")
+        assert machine.attempt(*_MAKE, "install", "prefix=/usr").returncode != 0
+        machine.run("qscpd", "version")
+        machine.run("systemctl", "start", "qscpd")
