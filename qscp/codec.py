@@ -13,6 +13,13 @@ ClientFrames = (
     frames.Auth
     | frames.SetPresence
     | frames.SendChat
+    | frames.Resume
+    | frames.Received
+    | frames.ClientRead
+    | frames.Skip
+    | frames.HistoryRequest
+    | frames.ConversationsRequest
+    | frames.SearchRequest
     | frames.ClientPing
     | frames.ClientPong
     | frames.ClientBye
@@ -26,6 +33,13 @@ ServerFrames = (
     | frames.Chat
     | frames.ChatAck
     | frames.ChatNack
+    | frames.Resumed
+    | frames.Gap
+    | frames.Delivered
+    | frames.ServerRead
+    | frames.History
+    | frames.Conversations
+    | frames.SearchResults
     | frames.ServerPing
     | frames.ServerPong
     | frames.ServerBye

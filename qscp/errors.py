@@ -58,19 +58,24 @@ class ErrorCode(enum.StrEnum):
     BUSY = "busy"
     # `chat_nack`
     UNKNOWN_RECIPIENT = "unknown_recipient"
-    RECIPIENT_OFFLINE = "recipient_offline"
     RECIPIENT_IS_SELF = "recipient_is_self"
     BODY_EMPTY = "body_empty"
     BODY_TOO_LONG = "body_too_long"
     BODY_CHARACTERS = "body_characters"
     BAD_ID = "bad_id"
+    ID_CONFLICT = "id_conflict"
+    OUT_OF_ORDER = "out_of_order"
     STORAGE_FULL = "storage_full"
     STORAGE_FAILED = "storage_failed"
     # `error` with `ref`: the session goes on.
+    UNKNOWN_CONVERSATION = "unknown_conversation"
+    ALREADY_RESUMED = "already_resumed"
+    BAD_QUERY = "bad_query"
     BAD_STATUS_TEXT = "bad_status_text"
     # `bye`
     BYE = "bye"
     SHUTDOWN = "shutdown"
+    REPLACED = "replaced"
     LOCKED = "locked"
     DELETED = "deleted"
     INTERNAL = "internal"
@@ -105,17 +110,24 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.PROTOCOL_VERSION: CodeInfo("Client and server have no protocol version in common.", _G),
     ErrorCode.BUSY: CodeInfo("The server has too many logins to check just now.", _W),
     ErrorCode.UNKNOWN_RECIPIENT: CodeInfo("There is nobody of that name here.", _F),
-    ErrorCode.RECIPIENT_OFFLINE: CodeInfo("That person is offline.", _W),
     ErrorCode.RECIPIENT_IS_SELF: CodeInfo("That is your own name.", _F),
     ErrorCode.BODY_EMPTY: CodeInfo("The message is empty.", _F),
     ErrorCode.BODY_TOO_LONG: CodeInfo("The message is longer than 16 KiB.", _F),
     ErrorCode.BODY_CHARACTERS: CodeInfo("The message has control characters in it.", _F),
     ErrorCode.BAD_ID: CodeInfo("The message id is not 32 lower-case hexadecimal digits.", _F),
+    ErrorCode.ID_CONFLICT: CodeInfo("That id was used for another message already.", _G),
+    ErrorCode.OUT_OF_ORDER: CodeInfo(
+        "An earlier message to the same person was refused; send that first.", _R
+    ),
     ErrorCode.STORAGE_FULL: CodeInfo("The server's disk is full; the message was not stored.", _W),
     ErrorCode.STORAGE_FAILED: CodeInfo("The server could not store the message.", _R),
     ErrorCode.BAD_STATUS_TEXT: CodeInfo("The status text is too long or has control characters in it.", _F),
+    ErrorCode.UNKNOWN_CONVERSATION: CodeInfo("You have no such conversation.", _F),
+    ErrorCode.ALREADY_RESUMED: CodeInfo("This session has resumed already.", _F),
+    ErrorCode.BAD_QUERY: CodeInfo("There is no word in the search.", _F),
     ErrorCode.BYE: CodeInfo("Good-bye.", _G),
     ErrorCode.SHUTDOWN: CodeInfo("The server is shutting down.", _W),
+    ErrorCode.REPLACED: CodeInfo("The same device has logged in again.", _G),
     ErrorCode.LOCKED: CodeInfo("Your account was locked by the operator.", _G),
     ErrorCode.DELETED: CodeInfo("Your account was deleted by the operator.", _G),
     ErrorCode.INTERNAL: CodeInfo("Something went wrong on the server; it is in the server's log.", _R),

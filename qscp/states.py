@@ -53,17 +53,36 @@ _U, _A, _R, _D, _C = State
 _CLIENT, _SERVER = Sender
 
 _END: Final = {FATAL_ERROR: _C, "bye": _C}
-_CLIENT_FRAMES: Final = ("chat", "presence", "ping", "pong")
+_CLIENT_FRAMES: Final = (
+    "chat",
+    "conversations",
+    "history",
+    "ping",
+    "pong",
+    "presence",
+    "read",
+    "received",
+    "resume",
+    "search",
+    "skip",
+)
 _SERVER_FRAMES: Final = (
     "chat",
     "chat_ack",
     "chat_nack",
+    "conversations",
+    "delivered",
     "error",
+    "gap",
+    "history",
     "online_users",
     "ping",
     "pong",
     "presence",
     "presence_ack",
+    "read",
+    "resumed",
+    "search",
 )
 
 TRANSITIONS: Final[dict[tuple[State, Sender], dict[str, State]]] = {
