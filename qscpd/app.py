@@ -27,7 +27,9 @@ from qscpd.liveadmin import LiveAdmin
 from qscpd.log import configure_log
 from qscpd.login import Login
 from qscpd.passwords import PasswordHasher, PasswordPool
-from qscpd.router import PendingChat, Router
+from qscpd.queries import Queries
+from qscpd.router import Router
+from qscpd.session import Session
 from qscpd.sessionlog import SessionLog
 from qscpd.store import open_store
 from qscpd.store.lock import StoreLock
@@ -77,13 +79,17 @@ async def _serve(config: Config) -> ExitCode:
         context = server_context(config.tls)
         stack.enter_context(StoreLock(config.store.path))
         store = open_store(config.store.path)
-        directory = Directory(store.accounts())
+        directory = Directory(store.accounts(), store.account_names())
         log = stack.enter_context(SessionLog(config.log.session_log, config.log.addresses))
         router = Router(config, directory, log)
         stack.callback(router.presence.close)
         daemon = _Daemon(config, router)
-        writer = StoreWriter[PendingChat](
-            store, on_stored=router.stored, on_refused=router.refused, on_failed=daemon.store_failed
+        writer = StoreWriter[Session](
+            store,
+            keep=_keep(config.history),
+            on_committed=router.committed,
+            on_refused=router.refused,
+            on_failed=daemon.store_failed,
         )
         stack.enter_context(writer)
         router.attach(writer)
@@ -110,7 +116,7 @@ class _Daemon:
     async def serve(
         self,
         listener: Listener,
-        writer: StoreWriter[PendingChat],
+        writer: StoreWriter[Session],
         passwords: PasswordPool,
         log: SessionLog,
     ) -> None:
@@ -172,7 +178,7 @@ class _Daemon:
             await asyncio.sleep(_TICK_S)
             listener.tick()
 
-    async def _watch(self, writer: StoreWriter[PendingChat]) -> None:
+    async def _watch(self, writer: StoreWriter[Session]) -> None:
         """Tell systemd that the loop turns and the store answers."""
         interval = watchdog_interval_s()
         while interval is not None:

@@ -4,7 +4,7 @@ The store is the truth; this is loaded when the daemon starts and told of each c
 A thousand accounts are about 300 KiB.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from qscp.errors import InvalidNameError
 from qscp.names import normalize_name
@@ -14,9 +14,14 @@ __all__ = ["Directory"]
 
 
 class Directory:
-    """Accounts by name and by id."""
+    """Accounts by name and by id.
 
-    def __init__(self, accounts: Iterable[Account]) -> None:
+    Attributes:
+        names: The name of every account there ever was, by id: old messages still have a sender.
+    """
+
+    def __init__(self, accounts: Iterable[Account], names: Mapping[int, str]) -> None:
+        self.names = dict(names)
         self._by_name: dict[str, Account] = {}
         self._by_id: dict[int, Account] = {}
         for account in accounts:
@@ -26,7 +31,8 @@ class Directory:
         return len(self._by_name)
 
     def update(self, account: Account) -> None:
-        """Take in what the store just said of an account; a deleted one is forgotten."""
+        """Take in what the store just said of an account; of a deleted one only the name is kept."""
+        self.names[account.id] = account.name
         if account.state is AccountState.DELETED:
             known = self._by_id.pop(account.id, None)
             if known is not None and self._by_name.get(known.name) is known:

@@ -11,20 +11,33 @@ from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode, InvalidTextError
 from qscp.ids import is_message_id
 from qscp.text import check_body, check_status_text
-from qscpd.router import Handler, PendingChat
+from qscpd.queries import Queries
+from qscpd.replay import parse_conversation
+from qscpd.router import Handler
 from qscpd.session import Session
-from qscpd.store.base import NewMessage
+from qscpd.store.base import Mark, NewMessage, PositionKind
+from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
 
 __all__ = ["handlers"]
 
 
-def handlers(login: Callable[[Session, frames.Auth], None]) -> dict[type[frames.ClientFrame], Handler]:
+def handlers(
+    login: Callable[[Session, frames.Auth], None], queries: Queries
+) -> dict[type[frames.ClientFrame], Handler]:
     """The table of handlers.
 
     Args:
         login: Starts to decide a login; see `qscpd.login`.
+        queries: Answer what needs the store; see `qscpd.queries`.
     """
-    return {**_HANDLERS, frames.Auth: cast("Handler", login)}
+    asking = {
+        frames.Auth: login,
+        frames.Resume: queries.resume,
+        frames.HistoryRequest: queries.history,
+        frames.ConversationsRequest: queries.conversations,
+        frames.SearchRequest: queries.search,
+    }
+    return {**_HANDLERS, **cast("dict[type[frames.ClientFrame], Handler]", asking)}
 
 
 def _chat(session: Session, frame: frames.SendChat) -> None:
@@ -36,8 +49,6 @@ def _chat(session: Session, frame: frames.SendChat) -> None:
         return _refuse(session, frame, ErrorCode.BAD_ID)
     if recipient.id == sender.id:
         return _refuse(session, frame, ErrorCode.RECIPIENT_IS_SELF)
-    if not router.sessions_of(recipient.id):
-        return _refuse(session, frame, ErrorCode.RECIPIENT_OFFLINE)
     try:
         check_body(frame.body)
     except InvalidTextError as error:
@@ -65,6 +76,28 @@ def _presence(session: Session, frame: frames.SetPresence) -> None:
         session.router.update_presence(session.account.id)
 
 
+def _received(session: Session, frame: frames.Received) -> None:
+    _move(session, frame.conversation, PositionKind.DELIVERED, frame.seq)
+
+
+def _read(session: Session, frame: frames.ClientRead) -> None:
+    _move(session, frame.conversation, PositionKind.READ, frame.seq)
+
+
+def _move(session: Session, conversation: str, kind: PositionKind, seq: int) -> None:
+    """Hand a position over; the store ignores what is lower than before and conversations of others."""
+    number = parse_conversation(conversation)
+    if session.account is not None and number is not None:
+        mark = Mark(session.account.id, number, kind, seq)
+        session.router.outbox.append(PendingMark(session, mark))
+        session.router.wake()
+
+
+def _skip(session: Session, frame: frames.Skip) -> None:
+    session.router.outbox.append(PendingSkip(session, frame.id))
+    session.router.wake()
+
+
 def _ping(session: Session, _: frames.ClientPing) -> None:
     session.send(frames.ServerPong())
 
@@ -83,6 +116,9 @@ _HANDLERS: Final = cast(
     {
         frames.SendChat: _chat,
         frames.SetPresence: _presence,
+        frames.Received: _received,
+        frames.ClientRead: _read,
+        frames.Skip: _skip,
         frames.ClientPing: _ping,
         frames.ClientPong: _pong,
         frames.ClientBye: _bye,

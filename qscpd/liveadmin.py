@@ -6,7 +6,8 @@ import time
 from qscp import __version__
 from qscp.errors import ErrorCode
 from qscpd.admin import AccountInfo, DaemonStatus, Done, Reply, Request, Status, perform
-from qscpd.router import PendingChat, Router
+from qscpd.router import Router
+from qscpd.session import Session
 from qscpd.store.base import Account, AccountState
 from qscpd.store.writer import StoreWriter
 
@@ -16,7 +17,7 @@ __all__ = ["LiveAdmin"]
 class LiveAdmin:
     """Performs requests on the store's thread and lets them take effect on the live sessions."""
 
-    def __init__(self, router: Router, writer: StoreWriter[PendingChat]) -> None:
+    def __init__(self, router: Router, writer: StoreWriter[Session]) -> None:
         self._router = router
         self._writer = writer
         self._started = time.monotonic()

@@ -12,11 +12,12 @@ import structlog
 from qscp import PROTOCOL_VERSION, frames
 from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError
 from qscp.limits import BODY_LIMIT, LINE_LIMIT
+from qscp.ids import is_message_id
 from qscp.names import normalize_name
 from qscp.states import State
 from qscpd.errors import QscpdError
 from qscpd.passwords import PasswordPool, PoolFullError
-from qscpd.router import PendingChat, Router
+from qscpd.router import FEATURES, Router
 from qscpd.session import Session
 from qscpd.sessionlog import SessionLog
 from qscpd.store.base import Account, AccountState, Credentials
@@ -35,16 +36,23 @@ class Login:
 
     Args:
         tasks: Where the tasks run; a login never lets an error get there.
+        retention: What the server keeps, for `auth_ack`.
+        epoch: Of the store.
     """
 
     def __init__(
         self,
         router: Router,
-        writer: StoreWriter[PendingChat],
+        writer: StoreWriter[Session],
         passwords: PasswordPool,
         log: SessionLog,
         tasks: asyncio.TaskGroup,
+        *,
+        retention: frames.Retention,
+        epoch: str,
     ) -> None:
+        self._retention = retention
+        self._epoch = epoch
         self._router = router
         self._writer = writer
         self._passwords = passwords
@@ -53,6 +61,9 @@ class Login:
 
     def start(self, session: Session, auth: frames.Auth) -> None:
         """Handle an `auth` frame: nothing else of the session is handled until it is answered."""
+        if auth.device and not is_message_id(auth.device):
+            session.fail(ErrorCode.BAD_FIELD)
+            return
         self._tasks.create_task(self._run(session, auth))
 
     async def _run(self, session: Session, auth: frames.Auth) -> None:
@@ -61,6 +72,8 @@ class Login:
         except Exception as error:  # noqa: BLE001 - one failed login must not end the others
             _log.error("login.bug", session=session.id, exc_info=error)
             verdict = ErrorCode.INTERNAL
+        if isinstance(verdict, Account):
+            await self._fence(verdict, auth.device)
         if session.closed or session.connection.state is not State.AUTHENTICATING:
             return
         if isinstance(verdict, ErrorCode):
@@ -89,6 +102,14 @@ class Login:
             return ErrorCode.ACCOUNT_LOCKED
         await self._upgrade(found, auth.password)
         return account
+
+    async def _fence(self, account: Account, device: str) -> None:
+        """End the sessions that the device has already: what they sent is committed first, the rest discarded."""
+        while (old := self._router.session_of(account.id, device)) is not None:
+            old.link.pause_reading()
+            self._router.flush()
+            await self._writer.drained()
+            old.say_bye(ErrorCode.REPLACED)
 
     async def _credentials(self, user: str) -> Credentials | None:
         try:
@@ -126,14 +147,18 @@ class Login:
             self._refuse(session, auth, ErrorCode.BAD_CREDENTIALS)
             return
         session.account = current
+        session.device = auth.device
+        session.features = FEATURES.intersection(auth.features)
         session.send(
             frames.AuthAck(
                 user=current.name,
                 account=f"a{current.id}",
                 session=session.id,
                 protocol=PROTOCOL_VERSION,
-                features=[],
+                features=sorted(FEATURES),
                 limits=frames.Limits(LINE_LIMIT, BODY_LIMIT),
+                retention=self._retention,
+                epoch=self._epoch,
             )
         )
         self._log.auth_ok(session, auth.client)

@@ -3,7 +3,7 @@
 Everything here runs on the event loop. The way of a message:
 
     link -> session -> handlers.chat -> outbox -> StoreWriter (its thread, COMMIT)
-         -> Router.stored -> sessions of the recipient, and the ack -> flush -> links
+         -> Router.committed -> sessions of the recipient, and the ack -> flush -> links
 
 Sessions with something to send are *dirty*; they are flushed once per tick of the loop, so
 that all frames a peer gets in a tick leave as one record and one system call.
@@ -11,35 +11,32 @@ that all frames a peer gets in a tick leave as one record and one system call.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from qscp import codec, frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscpd.config import Config
 from qscpd.directory import Directory
-from qscpd.errors import StoreError, StoreFullError
 from qscpd.link import Link
 from qscpd.presence import Presence
+from qscpd.replay import conversation_id
 from qscpd.session import Session
 from qscpd.sessionlog import SessionLog
-from qscpd.store.base import NewMessage, StoredMessage
-from qscpd.store.writer import StoreWriter
+from qscpd.store.base import Moved, PositionKind, Refused
+from qscpd.store.writer import Committed, Item, PendingChat, PendingSkip, StoreWriter
 
-__all__ = ["Handler", "PendingChat", "Router"]
+__all__ = ["FEATURES", "READ_RECEIPTS", "Handler", "Router"]
 
 Handler = Callable[[Session, frames.ClientFrame], None]
 
+READ_RECEIPTS: Final = "read_receipts"
+"""The feature of those who want to tell and be told what was read."""
+
+FEATURES: Final = frozenset({READ_RECEIPTS})
+"""The optional parts of the protocol that this server knows."""
+
 _QUITE_GONE: Final = frozenset({ErrorCode.BYE, ErrorCode.LOCKED, ErrorCode.DELETED})
 """Reasons of `session.close` after which nobody is waited for."""
-
-
-class PendingChat(NamedTuple):
-    """A message on its way to the store."""
-
-    session: Session
-    to: str
-    """The recipient's name."""
-    message: NewMessage
 
 
 class Router:
@@ -51,7 +48,7 @@ class Router:
         presence: Who is online.
         handlers: What to do with a frame, by its class; set once by `qscpd.handlers`.
         dirty: Sessions with something to send.
-        outbox: Messages that came in during this tick.
+        outbox: What came in during this tick and goes to the store.
     """
 
     def __init__(self, config: Config, directory: Directory, log: SessionLog) -> None:
@@ -60,19 +57,19 @@ class Router:
         self.presence = Presence(self._broadcast_presence)
         self.handlers: dict[type[frames.ClientFrame], Handler] = {}
         self.dirty: set[Session] = set()
-        self.outbox: list[PendingChat] = []
+        self.outbox: list[Item[Session]] = []
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._sessions: dict[int, list[Session]] = {}
         self._open: set[Session] = set()
-        self._writer: StoreWriter[PendingChat] | None = None
+        self._writer: StoreWriter[Session] | None = None
         self._awake = False
 
     def __len__(self) -> int:
         """How many sessions are open, logged in or not."""
         return len(self._open)
 
-    def attach(self, writer: StoreWriter[PendingChat]) -> None:
+    def attach(self, writer: StoreWriter[Session]) -> None:
         """Say where messages are stored; once, before the first session."""
         self._writer = writer
 
@@ -98,6 +95,9 @@ class Router:
         self.dirty.discard(session)
         self._log.closed(session, reason)
         self.left(session, reason)
+        if session.refused:
+            self.outbox.append(PendingSkip(session, None))
+            self.wake()
 
     def left(self, session: Session, reason: str) -> None:
         """Stop delivering to a session that has ended, though its link may take a while to close."""
@@ -127,6 +127,10 @@ class Router:
     def sessions_of(self, account: int) -> Sequence[Session]:
         """The sessions of an account that are logged in."""
         return self._sessions.get(account, ())
+
+    def session_of(self, account: int, device: str) -> Session | None:
+        """The session of an account's device, if it has one."""
+        return next((each for each in self._sessions.get(account, ()) if device and each.device == device), None)
 
     def update_presence(self, account: int) -> None:
         """Work an account's presence out again."""
@@ -163,45 +167,83 @@ class Router:
 
     # --- what the store says
 
-    def stored(self, batch: Sequence[PendingChat], places: Sequence[StoredMessage]) -> None:
-        """Deliver and acknowledge what was committed."""
+    def committed(self, result: Committed[Session]) -> None:
+        """Deliver and acknowledge what was committed, and tell of positions that moved."""
         lines: dict[Session, list[bytes]] = {}
         answered: dict[Session, int] = {}
-        encode = codec.encode
-        for (session, to, message), (number, seq, time_ms) in zip(batch, places, strict=True):
-            conversation = f"c{number}"
-            sender = session.account
-            assert sender is not None  # noqa: S101 - nobody else may send
-            chat = encode(
-                frames.Chat(
-                    conversation=conversation,
-                    seq=seq,
-                    id=message.id,
-                    sender=sender.name,
-                    to=to,
-                    body=message.body,
-                    time=time_ms,
-                )
-            )
-            for recipient in self._sessions.get(message.recipient, ()):
-                recipient.messages_out += 1
-                lines.setdefault(recipient, []).append(chat)
-            ack = encode(frames.ChatAck(message.id, conversation, seq, time_ms))
-            lines.setdefault(session, []).append(ack)
-            session.messages_in += 1
+        for chat, outcome in zip(result.chats, result.outcomes, strict=True):
+            session, _, message = chat
             answered[session] = answered.get(session, 0) + 1
+            if isinstance(outcome, Refused):
+                answer = _nack(message.id, ErrorCode.ID_CONFLICT)
+            else:
+                number, seq, time_ms, new = outcome
+                conversation = conversation_id(number)
+                if new:
+                    session.messages_in += 1
+                    self._deliver(chat, number, seq, time_ms, lines)
+                answer = codec.encode(frames.ChatAck(message.id, conversation, seq, time_ms))
+            lines.setdefault(session, []).append(answer)
+        for mark, moved in zip(result.marks, result.moved, strict=True):
+            if moved is not None:
+                self._tell_moved(mark.session, moved, lines)
         self._queue(lines)
         self._answered(answered)
 
-    def refused(self, batch: Sequence[PendingChat], error: StoreError) -> None:
-        """Tell the senders that nothing of the batch was stored."""
-        full = isinstance(error, StoreFullError)
-        code = ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED
+    def _deliver(
+        self, chat: PendingChat[Session], number: int, seq: int, time_ms: int, lines: dict[Session, list[bytes]]
+    ) -> None:
+        """Queue a message for the recipient's sessions, and for the sender's other ones."""
+        sending, to, message = chat
+        sender = sending.account
+        assert sender is not None  # noqa: S101 - nobody else may send
+        line = codec.encode(
+            frames.Chat(
+                conversation=conversation_id(number),
+                seq=seq,
+                id=message.id,
+                sender=sender.name,
+                to=to,
+                body=message.body,
+                time=time_ms,
+                origin="live",
+            )
+        )
+        for account in (message.recipient, message.sender):
+            for session in self._sessions.get(account, ()):
+                if session is sending:
+                    continue
+                if session.live:
+                    session.messages_out += 1
+                    lines.setdefault(session, []).append(line)
+                elif session.replay is not None:
+                    session.replay.hold(number, seq, line)
+
+    def _tell_moved(self, origin: Session, moved: Moved, lines: dict[Session, list[bytes]]) -> None:
+        mark, peer = moved
+        conversation = conversation_id(mark.conversation)
+        if mark.kind is PositionKind.DELIVERED:
+            line = codec.encode(frames.Delivered(conversation, mark.seq))
+            for session in self._sessions.get(peer, ()):
+                lines.setdefault(session, []).append(line)
+            return
+        user = self.directory.names.get(mark.account, "")
+        line = codec.encode(frames.ServerRead(conversation, user, mark.seq))
+        for session in self._sessions.get(mark.account, ()):
+            if session is not origin:
+                lines.setdefault(session, []).append(line)
+        if READ_RECEIPTS in origin.features:
+            for session in self._sessions.get(peer, ()):
+                if READ_RECEIPTS in session.features:
+                    lines.setdefault(session, []).append(line)
+
+    def refused(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
+        """Tell the senders that nothing of this was stored."""
         answered: dict[Session, int] = {}
         lines: dict[Session, list[bytes]] = {}
-        for session, _, message in batch:
-            nack = codec.encode(frames.ChatNack(message.id, code, ERROR_CODES[code].sentence))
-            lines.setdefault(session, []).append(nack)
+        for session, _, message in chats:
+            session.refused = True
+            lines.setdefault(session, []).append(_nack(message.id, code))
             answered[session] = answered.get(session, 0) + 1
         self._queue(lines)
         self._answered(answered)
@@ -220,3 +262,7 @@ class Router:
         """End all sessions of an account with a `bye`."""
         for session in list(self._sessions.get(account, ())):
             session.say_bye(code)
+
+
+def _nack(message_id: str, code: ErrorCode) -> bytes:
+    return codec.encode(frames.ChatNack(message_id, code, ERROR_CODES[code].sentence))

@@ -17,7 +17,8 @@ from qscp.states import State
 from qscpd.link import Link
 from qscpd.store.base import Account
 
-if TYPE_CHECKING:  # the router makes sessions, so it can't be imported here
+if TYPE_CHECKING:  # both are made of sessions, so they can't be imported here
+    from qscpd.replay import Replay
     from qscpd.router import Router
 
 __all__ = ["Session"]
@@ -38,6 +39,12 @@ class Session:
         text: The away text that goes with it.
         attempts: Failed logins so far.
         pending: Messages handed to the store and not answered yet.
+        device: The device's id; empty for one that keeps nothing.
+        features: The optional parts of the protocol that both sides know.
+        live: Whether messages go out as they come; before that, `replay` holds them.
+        replay: The way from login to live, once the device has said what it has.
+        replaying: Whether the device has said all of it.
+        refused: Whether a message of the session was refused by the store.
         messages_in: Messages sent by this session and stored.
         messages_out: Messages delivered to this session.
         frames_out: Frames sent.
@@ -46,6 +53,7 @@ class Session:
 
     __slots__ = (
         "_finish",
+        "_asking",
         "_held",
         "_pages",
         "_pings",
@@ -54,13 +62,19 @@ class Session:
         "attempts",
         "closed",
         "connection",
+        "device",
+        "features",
         "frames_out",
         "id",
         "link",
+        "live",
         "messages_in",
         "messages_out",
         "opened",
         "pending",
+        "refused",
+        "replay",
+        "replaying",
         "router",
         "status",
         "text",
@@ -77,7 +91,11 @@ class Session:
         self.attempts = self.pending = 0
         self.messages_in = self.messages_out = self.frames_out = 0
         self.opened = link.last_in
-        self.closed = False
+        self.closed = self.live = self.replaying = self.refused = False
+        self.device = ""
+        self.features: frozenset[str] = frozenset()
+        self.replay: Replay | None = None
+        self._asking = False
         self._held = False
         self._pings = 0
         self._pages: Iterator[bytes] | None = None
@@ -103,6 +121,8 @@ class Session:
 
     def writable(self) -> None:
         """Go on with pages that were held back."""
+        if self.replay is not None:
+            self.replay.writable()
         if self._stale_presence and self.account is not None:
             self._stale_presence = False
             self._pages = self.router.presence.pages(self.account.name)
@@ -114,6 +134,8 @@ class Session:
         """The link is gone."""
         self.closed = True
         self._pages = None
+        if self.replay is not None:
+            self.replay.writable()  # it must not wait for a peer that is gone
         self.router.forget(self, reason)
 
     def tick(self, now: float) -> None:
@@ -149,6 +171,29 @@ class Session:
         if not self.closed and self.connection.state in (State.READY, State.DRAINING):
             self.connection.send_encoded(lines)
             self.frames_out += len(lines)
+
+    def push(self, lines: list[bytes]) -> None:
+        """Queue encoded frames; they leave at the end of the tick."""
+        if lines:
+            self.send_lines(lines)
+            self.router.dirty.add(self)
+            self.router.wake()
+
+    def go_live(self) -> None:
+        """From now on messages go out as they come."""
+        self.live = True
+        self.replay = None
+
+    def hold(self) -> None:
+        """Handle no more frames until `release`: one is being answered."""
+        self._asking = True
+
+    def release(self) -> None:
+        """Go on with the frames that came in meanwhile."""
+        self._asking = False
+        if not self.closed:
+            self.link.resume_reading()
+            self.handle_frames()
 
     def stream(self, pages: Iterator[bytes]) -> None:
         """Send frames that are made one by one, each when the peer took the one before."""
@@ -217,6 +262,7 @@ class Session:
                 handle[type(frame)](self, frame)
                 if self.pending >= _PENDING_LIMIT:
                     self._held = True
+                if self._held or self._asking:
                     break
         except RemoteProtocolError as error:
             _log.info("session.violation", session=self.id, code=error.code, where=error.detail)
@@ -227,7 +273,7 @@ class Session:
             _log.error("session.bug", session=self.id, exc_info=error)
             self.fail(ErrorCode.INTERNAL)
             return
-        if connection.paused or self._held:
+        if connection.paused or self._held or self._asking:
             self.link.pause_reading()
         elif connection.eof:
             self.finish(self._finish)

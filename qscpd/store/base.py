@@ -6,11 +6,27 @@ transaction: when it returns, what it did is on disk; when it raises, nothing of
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-__all__ = ["Account", "AccountState", "Credentials", "NewMessage", "Store", "StoredMessage"]
+__all__ = [
+    "Account",
+    "AccountState",
+    "ConversationRow",
+    "Credentials",
+    "Found",
+    "Keep",
+    "Mark",
+    "MessageRow",
+    "Moved",
+    "NewMessage",
+    "Outcome",
+    "PositionKind",
+    "Refused",
+    "Store",
+    "StoredMessage",
+]
 
 
 class AccountState(enum.StrEnum):
@@ -59,6 +75,84 @@ class StoredMessage(NamedTuple):
     conversation: int
     seq: int
     time_ms: int
+    new: bool = True
+    """False if it was stored before, under the same id: acknowledge it, but deliver it to nobody."""
+
+
+class Refused(NamedTuple):
+    """A message that was not stored, because its id was used for another one."""
+
+
+Outcome = StoredMessage | Refused
+
+
+class PositionKind(enum.StrEnum):
+    """The two positions that an account has in a conversation."""
+
+    READ = "read"
+    """What the person has seen, over all devices."""
+    DELIVERED = "delivered"
+    """The highest seq that one of their devices has applied."""
+
+
+class Mark(NamedTuple):
+    """A position that is to be moved; lower ones than before change nothing."""
+
+    account: int
+    conversation: int
+    kind: PositionKind
+    seq: int
+
+
+class Moved(NamedTuple):
+    """A position that did move."""
+
+    mark: Mark
+    """With the seq that it moved to: never above the last one of the conversation."""
+    peer: int
+    """Account id of the other one."""
+
+
+class ConversationRow(NamedTuple):
+    """A conversation as one of its members sees it."""
+
+    id: int
+    peer: int
+    """Account id of the other one."""
+    peer_name: str
+    first_seq: int
+    """The oldest message that there is; `last_seq + 1` when there is none."""
+    last_seq: int
+    read: int
+    delivered: int
+    """The other one's `DELIVERED` position."""
+
+
+class MessageRow(NamedTuple):
+    """A message as it is kept."""
+
+    seq: int
+    time_ms: int
+    sender: int
+    id: str
+    body: str | None
+    """None when it was erased; its place remains."""
+
+
+class Found(NamedTuple):
+    """A message that a search found."""
+
+    conversation: int
+    message: MessageRow
+
+
+class Keep(NamedTuple):
+    """How much of each conversation is kept."""
+
+    age_ms: int | None = None
+    """None: forever."""
+    messages: int | None = None
+    """None: all."""
 
 
 class Store(Protocol):
@@ -66,6 +160,9 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give the store back; only opening it again is allowed afterwards."""
+
+    def epoch(self) -> str:
+        """Which history this is; a restored store has another one."""
 
     # --- accounts
 
@@ -105,6 +202,9 @@ class Store(Protocol):
     def accounts(self) -> Sequence[Account]:
         """Every account that is not deleted, by name."""
 
+    def account_names(self) -> dict[int, str]:
+        """The name of every account there ever was, by id; for showing who wrote a message."""
+
     def credentials(self, name: str) -> Credentials | None:
         """What a login of that name is checked against; None if nobody has it or it is deleted."""
 
@@ -113,11 +213,64 @@ class Store(Protocol):
 
     # --- messages
 
-    def append(self, messages: Sequence[NewMessage]) -> Sequence[StoredMessage]:
-        """Store messages in one transaction, in the order given; the answer is in the same order.
+    def append(
+        self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
+    ) -> tuple[Sequence[Outcome], Sequence[Moved | None]]:
+        """Store messages and move positions in one transaction, in the order given.
+
+        Returns:
+            The outcome of each message, and what each mark moved (None: nothing), in the same order.
+            A mark of somebody who is no member moves nothing.
 
         Raises:
             StoreFullError: No room; nothing was stored.
             StoreBusyError: Locked by somebody else; nothing was stored.
             StoreError: An error of unknown outcome: the store must not be used any more.
         """
+
+    def conversations(
+        self, account: int, after: int = 0, limit: int = 1_000_000
+    ) -> Sequence[ConversationRow]:
+        """An account's conversations with a higher id than `after`, by id."""
+
+    def conversation(self, account: int, conversation: int) -> ConversationRow | None:
+        """One conversation; None if the account is no member of it."""
+
+    def unread(self, account: int, conversation: int, read: int, most: int = 1000) -> int:
+        """How many messages after `read` others wrote; counting stops at `most`."""
+
+    def messages_after(
+        self, conversation: int, seq: int, limit: int, most_bytes: int
+    ) -> Sequence[MessageRow]:
+        """The oldest messages after a seq, by seq; at least one if there is any, whatever its size."""
+
+    def messages_before(
+        self, conversation: int, seq: int, limit: int, most_bytes: int
+    ) -> Sequence[MessageRow]:
+        """The newest messages before a seq, by seq; at least one if there is any, whatever its size."""
+
+    def search(
+        self,
+        account: int,
+        words: Sequence[str],
+        *,
+        conversation: int | None,
+        before: tuple[int, int, int],
+        limit: int,
+    ) -> tuple[Sequence[Found], bool]:
+        """Look for messages with all of the words in an account's conversations.
+
+        Returns:
+            The newest ones before a (time_ms, conversation, seq), newest first; and whether the index is complete.
+        """
+
+    # --- housekeeping
+
+    def tend(self, keep: Keep) -> bool:
+        """Do one small step (a few milliseconds) of indexing or pruning; return whether more waits."""
+
+    def erase_step(self, account: int) -> bool:
+        """Erase a few of an account's messages, leaving their places; return whether more waits."""
+
+    def export(self, account: int) -> Iterator[Found]:
+        """Every message of an account's conversations, by conversation and seq."""

@@ -4,7 +4,10 @@ A step that has been released is never edited: `PRAGMA user_version` counts how 
 them a file has seen, and a file from a newer version than ours is refused.
 """
 
+import contextlib
+import os
 import sqlite3
+from pathlib import Path
 from typing import Final
 
 from qscpd.errors import StoreDamagedError
@@ -46,11 +49,43 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ) STRICT;
     CREATE UNIQUE INDEX chunk_positions ON chunks (conversation, last_seq);
     """,
+    # 2: positions, ids of messages, the index of words, what was pruned.
+    #
+    # The index of words is contentless: the text is in the chunks. Its rowid is
+    # conversation << 32 | seq, so that a search can be kept to one conversation.
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO meta VALUES
+        ('epoch', lower(hex(randomblob(8)))), ('ids_indexed', '0'), ('words_indexed', '0');
+    ALTER TABLE conversations ADD COLUMN first_seq INTEGER NOT NULL DEFAULT 1;
+    CREATE TABLE positions (
+        account INTEGER NOT NULL REFERENCES accounts (id),
+        conversation INTEGER NOT NULL REFERENCES conversations (id),
+        read_seq INTEGER NOT NULL DEFAULT 0,
+        delivered_seq INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (account, conversation)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX position_members ON positions (conversation);
+    INSERT INTO positions (account, conversation) SELECT low, id FROM conversations;
+    INSERT INTO positions (account, conversation) SELECT high, id FROM conversations;
+    CREATE TABLE sent_ids (
+        account INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        hash BLOB NOT NULL,
+        conversation INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        time_ms INTEGER NOT NULL,
+        PRIMARY KEY (account, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE VIRTUAL TABLE words USING fts5 (body, content='', tokenize='unicode61 remove_diacritics 2');
+    """,
 )
 
 
 def migrate(db: sqlite3.Connection, path: str) -> None:
     """Bring a database to the newest schema, in one transaction.
+
+    A copy of the file as it was is kept beside it, as `<file>.schema<N>`.
 
     Raises:
         StoreDamagedError: The file belongs to another program or to a newer version.
@@ -68,6 +103,8 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
         )
     if version == len(MIGRATIONS):
         return
+    if version:
+        _keep_copy(db, f"{path}.schema{version}")
     steps = "".join(MIGRATIONS[version:])
     try:
         db.executescript(
@@ -78,3 +115,18 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
         if db.in_transaction:
             db.rollback()
         raise
+
+
+def _keep_copy(db: sqlite3.Connection, path: str) -> None:
+    """Copy the whole database, and have the copy on the disk before anything is changed."""
+    unfinished = f"{path}.part"
+    Path(unfinished).unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with contextlib.closing(sqlite3.connect(unfinished)) as copy:
+        db.backup(copy)
+    fd = os.open(unfinished, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    Path(unfinished).replace(path)

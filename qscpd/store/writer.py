@@ -1,22 +1,26 @@
 """The one thread that owns the store, and group commit.
 
 What arrived while the last commit ran is one transaction: under load the cost of a flush is
-shared by hundreds of messages, and a message that comes alone waits for nobody.
+shared by hundreds of messages, and a message that comes alone waits for nobody. When there is
+nothing to commit, the thread does the store's housekeeping in steps of a few milliseconds.
 """
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Generic, Protocol, Self, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 import structlog
 
+from qscp.errors import ErrorCode
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.store.base import NewMessage, Store, StoredMessage
+from qscpd.store.base import Keep, Mark, Moved, NewMessage, Outcome, Store
+from qscpd.store.order import Order
 
-__all__ = ["Pending", "StoreWriter"]
+__all__ = ["Committed", "PendingChat", "PendingMark", "PendingSkip", "StoreWriter"]
 
 _BATCH_ROWS: Final = 1000
 """Messages in a transaction at most: more would only add latency (147,000 rows a second at 100 already)."""
@@ -24,31 +28,68 @@ _BATCH_ROWS: Final = 1000
 _BATCH_BYTES: Final = 1024 * 1024
 """Characters of bodies in a transaction at most, so that 64 large messages don't hold up the small ones."""
 
+_QUIET_S: Final = 0.02
+"""Without anything to commit for this long, housekeeping begins."""
+
+_TEND_EVERY_S: Final = 0.05
+"""However busy it is, there is a step of housekeeping this often: 2,000 messages a second are indexed."""
+
+_REST_S: Final = 60.0
+"""After all housekeeping was done, look again: messages grow old by themselves."""
+
 _log = structlog.stdlib.get_logger("qscpd.store")
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
-class Pending(Protocol):
-    """Something that waits for its message to be stored."""
+class PendingChat(NamedTuple, Generic[S]):
+    """A message on its way to the store."""
 
-    @property
-    def message(self) -> NewMessage:
-        """What is to be stored."""
-
-
-P = TypeVar("P", bound=Pending)
+    session: S
+    to: str
+    """The recipient's name."""
+    message: NewMessage
 
 
-class StoreWriter(Generic[P]):
+class PendingMark(NamedTuple, Generic[S]):
+    """A position on its way to the store."""
+
+    session: S
+    mark: Mark
+
+
+class PendingSkip(NamedTuple, Generic[S]):
+    """A refused message that is given up; None: all of the session's, which has ended."""
+
+    session: S
+    id: str | None
+
+
+Item = PendingChat[S] | PendingMark[S] | PendingSkip[S]
+
+
+class Committed(NamedTuple, Generic[S]):
+    """What one transaction did."""
+
+    chats: Sequence[PendingChat[S]]
+    outcomes: Sequence[Outcome]
+    """Of each of the chats, in the same order."""
+    marks: Sequence[PendingMark[S]]
+    moved: Sequence[Moved | None]
+    """What each of the marks moved, in the same order."""
+
+
+class StoreWriter(Generic[S]):
     """Runs the store on a thread of its own, as a context manager.
 
     Every callback runs on the event loop, in the order of the commits.
 
     Args:
         store: The store; from now on only this thread touches it.
-        on_stored: Called after a commit with what waited and where it was stored.
-        on_refused: Called when nothing of a batch was stored, with the reason.
+        keep: How much of each conversation is kept.
+        on_committed: Called after a commit.
+        on_refused: Called with messages that were not stored, and the code to tell their senders.
         on_failed: Called once when it is unknown what was stored; nothing is answered any more.
     """
 
@@ -56,21 +97,25 @@ class StoreWriter(Generic[P]):
         self,
         store: Store,
         *,
-        on_stored: Callable[[Sequence[P], Sequence[StoredMessage]], None],
-        on_refused: Callable[[Sequence[P], StoreError], None],
+        keep: Keep = Keep(),  # noqa: B008 - it is immutable
+        on_committed: Callable[[Committed[S]], None],
+        on_refused: Callable[[Sequence[PendingChat[S]], ErrorCode], None],
         on_failed: Callable[[StoreError], None],
     ) -> None:
         self._store = store
-        self._on_stored = on_stored
+        self._keep = keep
+        self._on_committed = on_committed
         self._on_refused = on_refused
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
+        self._order: Order[S] = Order()
+        self._next_tend = time.monotonic()
+        self._failed = False
         self._lock = threading.Lock()  # guards everything below
         self._wake = threading.Condition(self._lock)
-        self._pending: deque[P] = deque()
+        self._pending: deque[Item[S]] = deque()
         self._calls: deque[tuple[Callable[[Store], Any], asyncio.Future[Any]]] = deque()
         self._closing = False
-        self._failed = False
         self._thread = threading.Thread(target=self._run, name="qscpd-store", daemon=True)
 
     def __enter__(self) -> Self:
@@ -90,14 +135,17 @@ class StoreWriter(Generic[P]):
         self._thread.join()
         self._store.close()
 
-    def append(self, waiting: Sequence[P]) -> None:
-        """Hand messages over, in order; each comes back by `on_stored` or `on_refused`."""
+    def append(self, items: Sequence[Item[S]]) -> None:
+        """Hand over what is to be committed, in order; it comes back by the callbacks."""
         with self._wake:
-            self._pending.extend(waiting)
+            self._pending.extend(items)
             self._wake.notify()
 
     async def call(self, work: Callable[[Store], T]) -> T:
-        """Run something else on the store, between two batches, and return what it returns."""
+        """Run something else on the store, between two batches, and return what it returns.
+
+        It runs after everything that was handed over before, and its answer comes after theirs.
+        """
         future: asyncio.Future[T] = self._loop.create_future()
         with self._wake:
             if self._failed or self._closing:
@@ -108,9 +156,6 @@ class StoreWriter(Generic[P]):
 
     async def drained(self) -> None:
         """Wait until everything that was handed over before has come back."""
-        while self._pending:
-            await self.call(lambda _: None)
-        # Callbacks are scheduled in order, so this one comes after those of the last batch.
         await self.call(lambda _: None)
 
     # --- on the store's thread
@@ -118,40 +163,80 @@ class StoreWriter(Generic[P]):
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not (self._pending or self._calls or self._closing):
-                    self._wake.wait()
+                quiet = self._wait()
                 batch = self._take()
-                calls, self._calls = self._calls, deque()
-                if not batch and not calls:
+                calls: deque[tuple[Callable[[Store], Any], asyncio.Future[Any]]] = deque()
+                if not self._pending:  # a call comes after all that was handed over before it
+                    calls, self._calls = self._calls, calls
+                if self._closing and not batch and not calls:
                     return
             if batch:
                 self._commit(batch)
             for work, future in calls:
                 self._perform(work, future)
+            if quiet or time.monotonic() >= self._next_tend:
+                self._tend(quiet=quiet)
 
-    def _take(self) -> list[P]:
-        batch: list[P] = []
+    def _wait(self) -> bool:
+        """Wait for work; return whether there has been none for a while."""
+        while not (self._pending or self._calls or self._closing):
+            pause = max(_QUIET_S, self._next_tend - time.monotonic())
+            if not self._wake.wait(pause):
+                return True
+        return False
+
+    def _take(self) -> list[Item[S]]:
+        batch: list[Item[S]] = []
         size = 0
-        while self._pending and len(batch) < _BATCH_ROWS and size < _BATCH_BYTES:
-            waiting = self._pending.popleft()
-            size += len(waiting.message.body)
-            batch.append(waiting)
+        pending = self._pending
+        while pending and len(batch) < _BATCH_ROWS and size < _BATCH_BYTES:
+            item = pending.popleft()
+            if type(item) is PendingChat:
+                size += len(item.message.body)
+            batch.append(item)
         return batch
 
-    def _commit(self, batch: list[P]) -> None:
+    def _commit(self, batch: Sequence[Item[S]]) -> None:
         if self._failed:
             return
+        chats, marks, late = self._sort(batch)
+        if late:
+            self._back(self._on_refused, late, ErrorCode.OUT_OF_ORDER)
+        if not chats and not marks:
+            return
         try:
-            stored = self._store.append([waiting.message for waiting in batch])
+            outcomes, moved = self._store.append(
+                [each.message for each in chats], [each.mark for each in marks]
+            )
         except (StoreFullError, StoreBusyError) as error:
-            _log.error("store.refused", messages=len(batch), reason=str(error))
-            self._back(self._on_refused, batch, error)
+            _log.error("store.refused", messages=len(chats), reason=str(error))
+            for chat in chats:
+                self._order.block(chat.session, chat.message)
+            full = isinstance(error, StoreFullError)
+            self._back(self._on_refused, chats, ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED)
         except Exception as error:  # noqa: BLE001 - whatever it is: what was stored is unknown
             self._failed = True
-            _log.critical("store.failed", messages=len(batch), exc_info=error)
+            _log.critical("store.failed", messages=len(chats), exc_info=error)
             self._back(self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error)))
         else:
-            self._back(self._on_stored, batch, stored)
+            self._next_tend = min(self._next_tend, time.monotonic() + _TEND_EVERY_S)
+            self._back(self._on_committed, Committed(chats, outcomes, marks, moved))
+
+    def _sort(
+        self, batch: Sequence[Item[S]]
+    ) -> tuple[list[PendingChat[S]], list[PendingMark[S]], list[PendingChat[S]]]:
+        """Chats that may be stored, marks, and chats that come out of order."""
+        chats: list[PendingChat[S]] = []
+        marks: list[PendingMark[S]] = []
+        late: list[PendingChat[S]] = []
+        for item in batch:
+            if type(item) is PendingChat:
+                (chats if self._order.admits(item.session, item.message) else late).append(item)
+            elif type(item) is PendingMark:
+                marks.append(item)
+            elif type(item) is PendingSkip:
+                self._order.skip(item.session, item.id)
+        return chats, marks, late
 
     def _perform(self, work: Callable[[Store], T], future: asyncio.Future[T]) -> None:
         try:
@@ -160,6 +245,17 @@ class StoreWriter(Generic[P]):
             self._back(_settle, future, None, error)
         else:
             self._back(_settle, future, result, None)
+
+    def _tend(self, *, quiet: bool) -> None:
+        more = False
+        if not self._failed:
+            try:
+                more = self._store.tend(self._keep)
+            except StoreError as error:
+                # Nothing was promised to anybody; a disk that is full now may have room later.
+                _log.warning("store.housekeeping_failed", reason=str(error))
+        pause = _TEND_EVERY_S if not quiet else 0.0 if more else _REST_S
+        self._next_tend = time.monotonic() + pause
 
     def _back(self, callback: Callable[..., None], *args: object) -> None:
         self._loop.call_soon_threadsafe(callback, *args)

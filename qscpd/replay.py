@@ -1,0 +1,194 @@
+"""What a device missed, told in order before anything live.
+
+A session is *behind* from its login until its `resume` was answered. Pages are read from the
+store and sent one by one, each when the peer took the one before, so that an absence of months
+never fills a queue. What is committed meanwhile is *held*; when the store has nothing more,
+what is held and newer than what was sent goes out, and the session is live. Both happen in one
+step of the loop, so nothing falls between replay and live, and no seq is sent twice or late.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from qscp import codec, frames
+from qscpd.session import Session
+from qscpd.store.base import ConversationRow, MessageRow, Store
+from qscpd.store.writer import StoreWriter
+
+__all__ = ["PAGE_BYTES", "Replay", "chat_frame", "conversation_id", "parse_conversation"]
+
+PAGE_BYTES: Final = 48 * 1024
+"""Of messages in a page, as they are on the wire at most: with its names, a page stays a line."""
+
+_PAGE: Final = 100
+_HELD_BYTES: Final = 256 * 1024
+"""What is held for a session at most; more than that is read from the store again."""
+
+_NEW_DEVICE: Final = 200
+"""Messages of a conversation that a device without a position gets; older ones come by `history`."""
+
+
+def conversation_id(conversation: int) -> str:
+    """The form of a conversation's id on the wire."""
+    return f"c{conversation}"
+
+
+def parse_conversation(text: str) -> int | None:
+    """The conversation that an id on the wire means; None if it can't be one of ours."""
+    digits = text[1:]
+    return int(digits) if text[:1] == "c" and digits.isascii() and digits.isdigit() and len(digits) < 16 else None  # noqa: PLR2004 - below 2**53
+
+
+def chat_frame(
+    conversation: int, message: MessageRow, *, sender: str, to: str, origin: frames.Origin
+) -> frames.Chat:
+    """A stored message as it is told."""
+    return frames.Chat(
+        conversation=conversation_id(conversation),
+        seq=message.seq,
+        id=message.id,
+        sender=sender,
+        to=to,
+        body=message.body or "",
+        time=message.time_ms,
+        origin=origin,
+        erased=message.body is None,
+    )
+
+
+class _Held(NamedTuple):
+    conversation: int
+    seq: int
+    line: bytes
+
+
+class Replay:
+    """The way of one session from login to live.
+
+    Args:
+        session: Logged in, and not live yet.
+        writer: Where the store is.
+        names: Names of accounts, by id.
+    """
+
+    def __init__(self, session: Session, writer: StoreWriter[Session], names: dict[int, str]) -> None:
+        self._session = session
+        self._writer = writer
+        self._names = names
+        self._positions: dict[int, int] = {}
+        self._sent: defaultdict[int, int] = defaultdict(int)
+        self._held: list[_Held] = []
+        self._held_bytes = 0
+        self._again: set[int] = set()
+        self._room = asyncio.Event()
+
+    def add(self, positions: Iterable[frames.Position]) -> None:
+        """Take in a page of the device's positions."""
+        for position in positions:
+            number = parse_conversation(position.conversation)
+            if number is not None:
+                self._positions[number] = position.seq
+
+    def hold(self, conversation: int, seq: int, line: bytes) -> None:
+        """A message was committed while the session is behind."""
+        self._held.append(_Held(conversation, seq, line))
+        self._held_bytes += len(line)
+        if self._held_bytes > _HELD_BYTES:
+            self._again.update(held.conversation for held in self._held)
+            self._held.clear()
+            self._held_bytes = 0
+
+    def writable(self) -> None:
+        """The peer took what waited for it."""
+        self._room.set()
+
+    async def run(self) -> None:
+        """Send everything that is missing; the session is live at the end, unless it has ended."""
+        account = self._session.account
+        assert account is not None  # noqa: S101 - `resume` comes after the login
+        rows = await self._writer.call(lambda store: store.conversations(account.id))
+        known = {row.id: row for row in rows}
+        for number, position in self._positions.items():
+            if number not in known and position:
+                self._gap(number, 1, position, "ahead")
+        for row in rows:
+            self._begin(row)
+            if row.last_seq > self._sent[row.id]:
+                await self._catch_up(row.id)
+            if self._session.closed:
+                return
+        while self._again:
+            await self._catch_up(self._again.pop())
+            if self._session.closed:
+                return
+        self._go_live()
+
+    def _begin(self, row: ConversationRow) -> None:
+        """Find out where a conversation begins for this device, and tell it what it will not get."""
+        position = self._positions.get(row.id)
+        start = max(row.read, row.last_seq - _NEW_DEVICE) if position is None else position
+        if position is None and start > row.read:
+            self._gap(row.id, max(row.read + 1, row.first_seq), start, "older")
+        elif start > row.last_seq:
+            self._gap(row.id, row.last_seq + 1, start, "ahead")
+            start = row.last_seq
+        if start + 1 < row.first_seq:
+            self._gap(row.id, start + 1, row.first_seq - 1, "pruned")
+            start = row.first_seq - 1
+        self._sent[row.id] = start
+        if row.delivered:
+            self._session.send(frames.Delivered(conversation_id(row.id), row.delivered))
+
+    def _gap(self, conversation: int, first: int, last: int, reason: frames.GapReason) -> None:
+        if first <= last:
+            self._session.send(frames.Gap(conversation_id(conversation), first, last, reason))
+
+    async def _catch_up(self, conversation: int) -> None:
+        """Send a conversation's messages, page by page, until the store has no more."""
+        account = self._session.account
+        assert account is not None  # noqa: S101 - `resume` comes after the login
+
+        def read(store: Store) -> tuple[ConversationRow | None, list[MessageRow]]:
+            row = store.conversation(account.id, conversation)
+            after = self._sent[conversation]
+            return row, list(store.messages_after(conversation, after, _PAGE, PAGE_BYTES)) if row else []
+
+        while not self._session.closed:
+            await self._until_room()
+            row, messages = await self._writer.call(read)
+            if row is None or not messages or self._session.closed:
+                return
+            if messages[0].seq > self._sent[conversation] + 1:  # pruned between two pages
+                self._gap(conversation, self._sent[conversation] + 1, messages[0].seq - 1, "pruned")
+            self._send(row, messages)
+
+    def _send(self, row: ConversationRow, messages: list[MessageRow]) -> None:
+        account = self._session.account
+        assert account is not None  # noqa: S101 - `resume` comes after the login
+        lines = []
+        for message in messages:
+            to = row.peer_name if message.sender == account.id else account.name
+            sender = self._names.get(message.sender, "")
+            lines.append(
+                codec.encode(chat_frame(row.id, message, sender=sender, to=to, origin="replay"))
+            )
+        self._session.messages_out += len(lines)
+        self._session.push(lines)
+        self._sent[row.id] = messages[-1].seq
+
+    async def _until_room(self) -> None:
+        """Wait until the peer took most of what was sent: the next page is not queued ahead."""
+        # What was pushed is written at the end of the tick; until then nobody knows.
+        await asyncio.sleep(0)
+        while self._session.link.congested and not self._session.closed:
+            self._room.clear()
+            await self._room.wait()
+
+    def _go_live(self) -> None:
+        held = [each.line for each in self._held if each.seq > self._sent[each.conversation]]
+        self._session.messages_out += len(held)
+        self._session.push(held)
+        self._session.send(frames.Resumed())
+        self._session.go_live()

@@ -1,0 +1,137 @@
+"""An open SQLite file: WAL, `synchronous=FULL`, one writer, and our errors instead of SQLite's.
+
+FULL makes COMMIT return only after the WAL was flushed to the disk
+(https://sqlite.org/pragma.html#pragma_synchronous); with NORMAL a power cut loses
+the last commits although they were acknowledged.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreDamagedError, StoreError, StoreFullError
+from qscpd.store.migrations import migrate
+
+__all__ = ["Database"]
+
+_CHECKED_SIZE: Final = 64 * 1024 * 1024
+"""Files up to this many bytes are checked for damage when they are opened (0.2 s at most)."""
+
+Row = tuple[Any, ...]
+
+
+class Database:
+    """The connection, its transactions and its errors; the parts of `SqliteStore` build on it.
+
+    Args:
+        path: The file; it is made when it does not exist, readable by its owner only.
+        clock_ms: Milliseconds since 1970-01-01 UTC.
+
+    Raises:
+        StoreError: The file can't be opened, is damaged, or is no store of ours.
+        PermissionDeniedError: This user may not read and write it.
+    """
+
+    def __init__(
+        self, path: Path, *, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    ) -> None:
+        self._path = path
+        self._clock_ms = clock_ms
+        self._db = _open(path)
+
+    def close(self) -> None:
+        """Close the file; a WAL that is not needed any more is removed."""
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """COMMIT at the end, ROLLBACK on any exception, and our errors instead of SQLite's."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            self._forget()
+            rolled_back = self._roll_back()
+            if isinstance(error, sqlite3.Error):
+                raise _explain(error, self._path, rolled_back=rolled_back) from error
+            raise
+
+    def _forget(self) -> None:
+        """Drop whatever was cached of the file: a transaction did not happen."""
+
+    def _roll_back(self) -> bool:
+        try:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        except sqlite3.Error:
+            return False
+        return not self._db.in_transaction
+
+    def _read(self, sql: str, *values: object) -> list[Row]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise _explain(error, self._path, rolled_back=True) from error
+
+    def _meta(self, key: str) -> str:
+        return str(self._read("SELECT value FROM meta WHERE key = ?", key)[0][0])
+
+    def _iterate(self, sql: str, *values: object) -> Iterator[Row]:
+        """Rows one by one, for a caller that may stop early."""
+        try:
+            yield from self._db.execute(sql, values)
+        except sqlite3.Error as error:
+            raise _explain(error, self._path, rolled_back=True) from error
+
+    def epoch(self) -> str:
+        """See `Store.epoch`."""
+        return self._meta("epoch")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    db = None
+    try:
+        # SQLite would make the file with the umask's mode, and copies that mode to -wal and -shm.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA foreign_keys = ON")
+        migrate(db, str(path))
+        _check(db, path)
+    except PermissionError as error:
+        raise PermissionDeniedError(f"{path}: may not be read and written by this user") from error
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    except (sqlite3.Error, StoreError) as error:
+        if db is not None:
+            db.close()
+        if isinstance(error, StoreError):
+            raise
+        raise _explain(error, path, rolled_back=True) from error
+    return db
+
+
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    if path.stat().st_size <= _CHECKED_SIZE:
+        verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise StoreDamagedError(f"{path}: the store is damaged ({verdict}); restore it from a backup")
+
+
+def _explain(error: sqlite3.Error, path: Path, *, rolled_back: bool) -> StoreError:
+    """Turn SQLite's error into ours."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = code & 0xFF if code is not None else None
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreDamagedError(f"{path}: the store is damaged ({error}); restore it from a backup")
+    if rolled_back and primary == sqlite3.SQLITE_FULL:
+        return StoreFullError(f"{path}: no room on the disk")
+    if rolled_back and primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusyError(f"{path}: locked by another program")
+    return StoreError(f"{path}: {error}")

@@ -1,0 +1,237 @@
+"""Conversations and their messages, in SQLite: the hot path of the store."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from qscpd.store import chunks
+from qscpd.store.base import (
+    ConversationRow,
+    Found,
+    Mark,
+    MessageRow,
+    Moved,
+    NewMessage,
+    Outcome,
+    Refused,
+    StoredMessage,
+)
+from qscpd.store.sentids import SentIds
+
+__all__ = ["Messages"]
+
+_CACHED_CONVERSATIONS: Final = 50_000
+"""Conversations whose last seq is kept in memory: about 10 MiB."""
+
+_CONVERSATION: Final = """
+    SELECT c.id, p.account, a.name, c.first_seq, c.last_seq, m.read_seq, p.delivered_seq
+    FROM positions m JOIN conversations c ON c.id = m.conversation
+    JOIN positions p ON p.conversation = c.id AND p.account <> m.account
+    JOIN accounts a ON a.id = p.account
+"""
+
+
+class _Conversation:
+    """The cached end of a conversation, and what the running transaction adds to it."""
+
+    __slots__ = ("added", "id", "last_ms", "last_seq")
+
+    def __init__(self, conversation: int, last_seq: int, last_ms: int) -> None:
+        self.id = conversation
+        self.last_seq = last_seq
+        self.last_ms = last_ms
+        self.added: list[chunks.Entry] = []
+        """Rows of the running transaction; the seqs are dense up to `last_seq`."""
+
+
+class _Batch:
+    """The messages of a transaction, to find an id that is used twice in it.
+
+    The table of ids is made, as far as it is needed, only when an id does not rise: hardly ever.
+    """
+
+    __slots__ = ("_by_id", "_listed", "messages", "outcomes")
+
+    def __init__(self, messages: Sequence[NewMessage]) -> None:
+        self.messages = messages
+        self.outcomes: list[Outcome] = []
+        self._by_id: dict[tuple[int, str], int] = {}
+        self._listed = 0
+
+    def find(self, message: NewMessage) -> Outcome | None:
+        """What became of an earlier message of the batch with the same id; None if there is none."""
+        for index in range(self._listed, len(self.outcomes)):
+            earlier = self.messages[index]
+            self._by_id.setdefault((earlier.sender, earlier.id), index)
+        self._listed = len(self.outcomes)
+        first = self._by_id.get((message.sender, message.id))
+        if first is None:
+            return None
+        outcome = self.outcomes[first]
+        if isinstance(outcome, Refused) or self.messages[first] != message:
+            return Refused()
+        return outcome._replace(new=False)
+
+
+class Messages(SentIds):
+    """Appending, positions and reading back."""
+
+    _conversations: dict[tuple[int, int], _Conversation]
+
+    def append(
+        self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
+    ) -> tuple[Sequence[Outcome], Sequence[Moved | None]]:
+        """See `Store.append`."""
+        batch = _Batch(messages)
+        outcomes = batch.outcomes
+        touched: dict[int, _Conversation] = {}
+        with self._transaction():
+            now = self._clock_ms()
+            for message in messages:
+                sender, recipient, message_id, body = message
+                if message_id <= self._newest_id(sender):
+                    known = batch.find(message) or self._look_up(message)
+                    if known is not None:
+                        outcomes.append(known)
+                        continue
+                else:
+                    self._newest_ids[sender] = message_id
+                pair = (sender, recipient) if sender < recipient else (recipient, sender)
+                conversation = self._conversations.get(pair) or self._load_conversation(pair)
+                conversation.last_seq += 1
+                # The clock may be set back; time never is, within a conversation.
+                conversation.last_ms = max(conversation.last_ms, now)
+                conversation.added.append((conversation.last_ms, sender, message_id, body))
+                touched[conversation.id] = conversation
+                outcomes.append(StoredMessage(conversation.id, conversation.last_seq, conversation.last_ms))
+            self._write(touched.values())
+            moved = [self._move(mark) for mark in marks]
+        for end in touched.values():
+            end.added = []
+        return outcomes, moved
+
+    def _write(self, ends: Iterable[_Conversation]) -> None:
+        self._db.executemany(
+            "INSERT INTO chunks (conversation, last_seq, messages) VALUES (?, ?, ?)",
+            [(end.id, end.last_seq, chunks.pack(end.added)) for end in ends],
+        )
+        self._db.executemany(
+            "UPDATE conversations SET last_seq = ?, last_ms = ? WHERE id = ?",
+            [(end.last_seq, end.last_ms, end.id) for end in ends],
+        )
+
+    def _load_conversation(self, pair: tuple[int, int]) -> _Conversation:
+        """Read the end of a conversation, or make the conversation; inside a transaction."""
+        if len(self._conversations) >= _CACHED_CONVERSATIONS:
+            # Those that the transaction has touched must stay: their `added` is not written yet.
+            self._conversations = {key: each for key, each in self._conversations.items() if each.added}
+        row = self._db.execute(
+            "SELECT id, last_seq, last_ms FROM conversations WHERE low = ? AND high = ?", pair
+        ).fetchone()
+        if row is None:
+            sql = "INSERT INTO conversations (low, high, last_seq, last_ms) VALUES (?, ?, 0, 0) RETURNING id"
+            number = self._db.execute(sql, pair).fetchall()[0][0]
+            self._db.executemany(
+                "INSERT INTO positions (account, conversation) VALUES (?, ?)",
+                [(each, number) for each in pair],
+            )
+            row = (number, 0, 0)
+        conversation = self._conversations[pair] = _Conversation(*row)
+        return conversation
+
+    def _move(self, mark: Mark) -> Moved | None:
+        """Move a position up, inside a transaction; None if it stays."""
+        # The columns are named after the kinds. What a mark may not pass is the end of the conversation.
+        rows = self._db.execute(
+            f"""UPDATE positions SET {mark.kind}_seq = min(?, last_seq)
+                FROM conversations c WHERE c.id = conversation AND account = ? AND conversation = ?
+                AND {mark.kind}_seq < min(?, last_seq) RETURNING {mark.kind}_seq""",  # noqa: S608 - an enum
+            (mark.seq, mark.account, mark.conversation, mark.seq),
+        ).fetchall()
+        if not rows:
+            return None
+        low, high = self._db.execute(
+            "SELECT low, high FROM conversations WHERE id = ?", (mark.conversation,)
+        ).fetchone()
+        return Moved(mark._replace(seq=rows[0][0]), high if mark.account == low else low)
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._conversations = {}
+
+    # --- reading
+
+    def conversations(
+        self, account: int, after: int = 0, limit: int = 1_000_000
+    ) -> Sequence[ConversationRow]:
+        """See `Store.conversations`."""
+        sql = f"{_CONVERSATION} WHERE m.account = ? AND m.conversation > ? ORDER BY c.id LIMIT ?"
+        return [ConversationRow(*row) for row in self._read(sql, account, after, limit)]
+
+    def conversation(self, account: int, conversation: int) -> ConversationRow | None:
+        """See `Store.conversation`."""
+        rows = self._read(
+            f"{_CONVERSATION} WHERE m.account = ? AND m.conversation = ?", account, conversation
+        )
+        return ConversationRow(*rows[0]) if rows else None
+
+    def unread(self, account: int, conversation: int, read: int, most: int = 1000) -> int:
+        """See `Store.unread`."""
+        count = 0
+        for row in self._chunks_after(conversation, read):
+            count += sum(message.seq > read and message.sender != account for message in chunks.rows(*row))
+            if count >= most:
+                return most
+        return count
+
+    def messages_after(
+        self, conversation: int, seq: int, limit: int, most_bytes: int
+    ) -> Sequence[MessageRow]:
+        """See `Store.messages_after`."""
+        found = (
+            message
+            for row in self._chunks_after(conversation, seq)
+            for message in chunks.rows(*row)
+            if message.seq > seq
+        )
+        return _first(found, limit, most_bytes)
+
+    def messages_before(
+        self, conversation: int, seq: int, limit: int, most_bytes: int
+    ) -> Sequence[MessageRow]:
+        """See `Store.messages_before`."""
+        # The chunk that has the message before `seq` may end behind it.
+        sql = """SELECT last_seq, messages FROM chunks WHERE conversation = ?1 AND last_seq <= coalesce(
+                   (SELECT min(last_seq) FROM chunks WHERE conversation = ?1 AND last_seq >= ?2), ?2)
+                 ORDER BY last_seq DESC"""
+        found = (
+            message
+            for row in self._iterate(sql, conversation, seq - 1)
+            for message in reversed(chunks.rows(*row))
+            if message.seq < seq
+        )
+        return _first(found, limit, most_bytes)[::-1]
+
+    def export(self, account: int) -> Iterator[Found]:
+        """See `Store.export`."""
+        for row in self.conversations(account):
+            for chunk in self._chunks_after(row.id, 0):
+                for message in chunks.rows(*chunk):
+                    yield Found(row.id, message)
+
+    def _chunks_after(self, conversation: int, seq: int) -> Iterator[tuple[int, bytes]]:
+        sql = (
+            "SELECT last_seq, messages FROM chunks WHERE conversation = ? AND last_seq > ? ORDER BY last_seq"
+        )
+        return self._iterate(sql, conversation, seq)
+
+
+def _first(messages: Iterable[MessageRow], limit: int, most_bytes: int) -> list[MessageRow]:
+    taken: list[MessageRow] = []
+    size = 0
+    for message in messages:
+        # What it takes on the wire, when every character has to be escaped.
+        size += 200 + 2 * len((message.body or "").encode())
+        if taken and (len(taken) >= limit or size > most_bytes):
+            break
+        taken.append(message)
+    return taken

@@ -1,0 +1,106 @@
+"""Which message ids an account has used in the last 30 days, and for what.
+
+(account, id) is the key that makes a retry harmless. Every message is already in its chunk with
+its id; the index from id to message, `sent_ids`, is filled behind delivery. What makes that
+possible is that ids rise with time (`qscp.ids`): an id above all that the account has used is new,
+and no look-up is needed. Any other one is looked up, after the index has caught up.
+
+The index has a hash instead of the text: pruning and erasing a message leave its id behind.
+"""
+
+import hashlib
+from typing import Final
+
+from qscpd.store import chunks
+from qscpd.store.base import NewMessage, Outcome, Refused, StoredMessage
+from qscpd.store.database import Database
+
+__all__ = ["KEEP_IDS_MS", "SentIds"]
+
+KEEP_IDS_MS: Final = 30 * 24 * 3600 * 1000
+"""How long an id is kept: clients retry for at most 7 days, and a laptop may lie in a drawer for a while."""
+
+_STEP: Final = 100
+"""Messages that one step of indexing takes at most, as long as a chunk is not larger: about a millisecond."""
+
+_SWEEP: Final = 500
+"""Ids that one step of forgetting old ones looks at."""
+
+
+class SentIds(Database):
+    """The index of ids."""
+
+    _newest_ids: dict[int, str]
+    _sweep_from: tuple[int, bytes]
+
+    def _newest_id(self, account: int) -> str:
+        """The highest id that the account has used; empty if it has used none."""
+        newest = self._newest_ids.get(account)
+        if newest is None:
+            self._index_all_ids()
+            row = self._db.execute("SELECT max(id) FROM sent_ids WHERE account = ?", (account,)).fetchone()
+            newest = self._newest_ids[account] = row[0].hex() if row[0] else ""
+        return newest
+
+    def _look_up(self, message: NewMessage) -> Outcome | None:
+        """What an id was used for; None if it is new. Inside a transaction."""
+        self._index_all_ids()
+        row = self._db.execute(
+            "SELECT conversation, seq, time_ms, hash FROM sent_ids WHERE account = ? AND id = ?",
+            (message.sender, bytes.fromhex(message.id)),
+        ).fetchone()
+        if row is None:
+            return None
+        if row[3] != _hash(message.recipient, message.body):
+            return Refused()
+        return StoredMessage(row[0], row[1], row[2], new=False)
+
+    def _index_all_ids(self) -> None:
+        while self._index_ids_step():
+            pass
+
+    def _index_ids_step(self) -> bool:
+        """Index the next chunks; return whether there were any. Inside a transaction."""
+        done = int(self._db.execute("SELECT value FROM meta WHERE key = 'ids_indexed'").fetchone()[0])
+        cursor = self._db.execute(
+            """SELECT k.id, k.last_seq, k.messages, c.id, c.low, c.high
+               FROM chunks k JOIN conversations c ON c.id = k.conversation WHERE k.id > ? ORDER BY k.id""",
+            (done,),
+        )
+        entries: list[tuple[int, bytes, bytes, int, int, int]] = []
+        for chunk, last_seq, blob, conversation, low, high in cursor:
+            for row in chunks.rows(last_seq, blob):
+                recipient = high if row.sender == low else low
+                key = _hash(recipient, row.body or "")
+                entries.append((row.sender, bytes.fromhex(row.id), key, conversation, row.seq, row.time_ms))
+            done = chunk
+            if len(entries) >= _STEP:
+                break
+        if not entries:
+            return False
+        entries.sort()
+        self._db.executemany("INSERT OR IGNORE INTO sent_ids VALUES (?, ?, ?, ?, ?, ?)", entries)
+        self._db.execute("UPDATE meta SET value = ? WHERE key = 'ids_indexed'", (str(done),))
+        return True
+
+    def _sweep_ids_step(self) -> None:
+        """Forget old ids among the next ones in the order of the key; begins anew after the last."""
+        oldest = self._clock_ms() - KEEP_IDS_MS
+        with self._transaction() as db:
+            rows = db.execute(
+                "SELECT account, id, time_ms FROM sent_ids WHERE (account, id) > (?, ?) LIMIT ?",
+                (*self._sweep_from, _SWEEP),
+            ).fetchall()
+            db.executemany(
+                "DELETE FROM sent_ids WHERE account = ? AND id = ?",
+                [(account, key) for account, key, time_ms in rows if time_ms < oldest],
+            )
+        self._sweep_from = rows[-1][:2] if len(rows) == _SWEEP else (0, b"")
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._newest_ids = {}
+
+
+def _hash(recipient: int, body: str) -> bytes:
+    return hashlib.blake2b(f"{recipient}\n{body}".encode(), digest_size=8).digest()
