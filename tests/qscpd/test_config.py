@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from qscpd.config import Config, ListenAddress, LoadedConfig, load_config, parse_config, render_config
 from qscpd.config.schema import SETTINGS
+from qscpd.config.values import Duration
 from qscpd.errors import ConfigError, PermissionDeniedError
 from tests.support.users import as_user
 
@@ -152,11 +153,11 @@ def test_what_show_writes_loads_to_the_same() -> None:
         assert parse(render_config(loaded, origin=origin)).config == loaded.config
 
 
-@given(st.integers(1, 3_600_000).map(lambda ms: ms / 1000))
+@given(st.integers(1, 3_600_000).map(lambda milliseconds: milliseconds / 1000))
 def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
     """Whatever a duration is, the text that is shown for it reads back to it."""
-    kind = SETTINGS["login.timeout"].kind
-    assert seconds < kind.least or kind.parse(kind.show(seconds), Path()) == pytest.approx(seconds)
+    kind = Duration(0.001, 3600)
+    assert kind.parse(kind.show(seconds), Path()) == pytest.approx(seconds)
 
 
 # --- mistakes

@@ -8,33 +8,42 @@ from typing import Final
 
 import pytest
 
-__all__ = ["NOBODY", "as_user"]
+__all__ = ["NOBODY", "as_user", "passable"]
 
 NOBODY: Final = 65534
 """A user and a group that own nothing (the kernel's overflow id)."""
 
 
 @contextlib.contextmanager
-def as_user(reach: Path, user: int = NOBODY) -> Iterator[None]:
-    """Run a block as another user, who may pass the directories above `reach`.
-
-    A test that is not run as root is skipped: it could not give files to anybody else.
-    """
-    if os.geteuid() != 0:
-        pytest.skip("only root can become another user")
-    directories = [directory for directory in (reach, *reach.parents) if not directory.stat().st_mode & 0o001]
-    modes = {directory: directory.stat().st_mode & 0o7777 for directory in directories}
+def passable(reach: Path) -> Iterator[None]:
+    """Let every user pass the directories down to `reach` for a while; pytest makes them private."""
+    closed = [directory for directory in (reach, *reach.parents) if not directory.stat().st_mode & 0o001]
+    modes = {directory: directory.stat().st_mode & 0o7777 for directory in closed}
     for directory, mode in modes.items():
         directory.chmod(mode | 0o011)
-    groups = os.getgroups()
-    os.setgroups([])
-    os.setegid(user)
-    os.seteuid(user)
     try:
         yield
     finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
         for directory, mode in modes.items():
             directory.chmod(mode)
+
+
+@contextlib.contextmanager
+def as_user(reach: Path, user: int = NOBODY) -> Iterator[None]:
+    """Run a block as another user, who can reach a directory.
+
+    A test that is not run as root is skipped: it could not become anybody else.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    groups = os.getgroups()
+    with passable(reach):
+        os.setgroups([])
+        os.setegid(user)
+        os.seteuid(user)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
