@@ -25,7 +25,7 @@ export PYTHON VENV WHEELS DESTDIR
 
 # A venv that was moved does not work: what is said to be in it is forgotten.
 ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(shell pwd -P))
-$(shell rm -f $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-check)
+$(shell rm -f $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-fuzz $(VENV)/installed-check)
 endif
 
 .PHONY: help run test test-systemd check format fuzz wheelhouse install uninstall clean
@@ -54,7 +54,7 @@ test: $(VENV)/installed-test
 test-systemd: $(VENV)/installed-test
 	$(python) -m pytest -m systemd tests/systemd $(ARGS)
 
-fuzz: $(VENV)/installed-test
+fuzz: $(VENV)/installed-fuzz
 	$(python) tests/fuzz/run.py --seconds $(SECONDS)
 
 check: $(VENV)/installed-check
@@ -93,6 +93,11 @@ $(VENV)/installed: pyproject.toml tools/venv.sh
 $(VENV)/installed-test: $(VENV)/installed
 	@echo 'Installing what the tests need into $(VENV) ...'
 	@tools/venv.sh $(VENV) --group test
+	@touch $@
+
+$(VENV)/installed-fuzz: $(VENV)/installed-test
+	@echo 'Installing the fuzzer into $(VENV) ...'
+	@tools/venv.sh $(VENV) --only-binary atheris --group fuzz || echo 'No atheris here; going on without it.'
 	@touch $@
 
 $(VENV)/installed-check: $(VENV)/installed-test

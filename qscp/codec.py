@@ -175,7 +175,7 @@ def _violation(line: bytes, error: Exception) -> RemoteProtocolError:
     except (msgspec.DecodeError, RecursionError):
         return RemoteProtocolError(ErrorCode.NOT_JSON)
     if not isinstance(error, msgspec.ValidationError):
-        return RemoteProtocolError(ErrorCode.NOT_JSON)  # such as half of a surrogate pair
+        return RemoteProtocolError(ErrorCode.NOT_JSON)  # nested so deeply that one decoder just got through
     if not text.lstrip(_JSON_BLANKS).startswith("{"):
         return RemoteProtocolError(ErrorCode.NOT_AN_OBJECT)
     return _schema_violation(str(error))

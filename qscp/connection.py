@@ -236,10 +236,10 @@ class ServerConnection(Connection[frames.ClientFrame, frames.ServerFrame]):
         if held:
             self.receive_data(held)
 
-    def _misplaced(self, frame: frames.ClientFrame) -> RemoteProtocolError:
+    def _misplaced(self, frame: frames.ClientFrame) -> RemoteProtocolError:  # noqa: ARG002 - the state says it all
         if self.state is _UNAUTHENTICATED:
             return RemoteProtocolError(ErrorCode.NOT_LOGGED_IN)
-        if type(frame) is frames.Auth:
+        if self.state is _READY:
             return RemoteProtocolError(ErrorCode.ALREADY_LOGGED_IN)
         return RemoteProtocolError(ErrorCode.MISPLACED)  # something behind `bye`
 

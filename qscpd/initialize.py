@@ -14,6 +14,8 @@ from qscpd.errors import ExistsError
 from qscpd.files import file_errors, write_new_file
 from qscpd.pki import (
     AuthorityFiles,
+    certificate_names,
+    check_names,
     default_names,
     make_authority,
     make_server_certificate,
@@ -103,6 +105,7 @@ def initialize(layout: Layout, names: Sequence[str], *, keep: bool) -> list[Step
         UsageError: A name is neither a DNS name nor an address.
         PermissionDeniedError: This user may not write there.
     """
+    check_names(names)
     files = layout.authority
     there = [
         str(path)
@@ -115,7 +118,7 @@ def initialize(layout: Layout, names: Sequence[str], *, keep: bool) -> list[Step
             "Move them away for a new installation, or add --keep to make only what is missing"
         )
     owner = _daemon_user() if not layout.relative else None
-    return list(_steps(layout, (*default_names(), *names), owner))
+    return list(_steps(layout, names, owner))
 
 
 def _steps(layout: Layout, names: Sequence[str], owner: pwd.struct_passwd | None) -> Iterator[Step]:
@@ -142,10 +145,15 @@ def _steps(layout: Layout, names: Sequence[str], owner: pwd.struct_passwd | None
     yield Step(layout.config, "configuration", made)
 
 
-def _server_certificate(files: AuthorityFiles, names: Sequence[str], owner: pwd.struct_passwd | None) -> Step:
+def _server_certificate(
+    files: AuthorityFiles, more_names: Sequence[str], owner: pwd.struct_passwd | None
+) -> Step:
     what = "the server's certificate"
     if files.certificate.exists() and files.key.exists():
-        return Step(files.certificate, what, made=False)
+        missing = [name for name in more_names if name.lower() not in certificate_names(files.certificate)]
+        hint = f", which is not for {', '.join(missing)}: see `qscpd gencert --name`" if missing else ""
+        return Step(files.certificate, what + hint, made=False)
+    names = tuple(dict.fromkeys((*default_names(), *more_names)))
     if files.certificate.exists() or files.key.exists():
         # One of the two alone was left by an interruption: the missing one is made to fit.
         renew_server_certificate(files, names)
@@ -155,7 +163,7 @@ def _server_certificate(files: AuthorityFiles, names: Sequence[str], owner: pwd.
         with file_errors(files.key):
             os.chown(files.key, 0, owner.pw_gid)
             files.key.chmod(0o640)
-    return Step(files.certificate, f"{what}, for {', '.join(dict.fromkeys(names))}", made=True)
+    return Step(files.certificate, f"{what}, for {', '.join(names)}", made=True)
 
 
 def _make_directory(path: Path, mode: int, owner: pwd.struct_passwd | None) -> bool:

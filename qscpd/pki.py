@@ -30,7 +30,9 @@ __all__ = [
     "SERVER_LIFE",
     "AuthorityFiles",
     "CertificateInfo",
+    "certificate_names",
     "check_key_file",
+    "check_names",
     "check_pair",
     "default_names",
     "make_authority",
@@ -98,6 +100,16 @@ class CertificateInfo:
     """Fingerprint of the whole certificate, in lower-case hexadecimal digits."""
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Check that a certificate can be for these names, before anything is made.
+
+    Raises:
+        UsageError: One is neither a DNS name nor an address.
+    """
+    for name in names:
+        _general_name(name)
+
+
 def default_names() -> tuple[str, ...]:
     """Names by which clients reach this machine without any set-up: itself, and its host name."""
     host = socket.gethostname().lower()
@@ -107,6 +119,15 @@ def default_names() -> tuple[str, ...]:
         if _DNS_NAME.fullmatch(name) and len(name) <= _DNS_LIMIT
     ]
     return tuple(dict.fromkeys(["localhost", *hosts, "127.0.0.1", "::1"]))
+
+
+def certificate_names(path: Path) -> tuple[str, ...]:
+    """Return the names and addresses that a certificate is for.
+
+    Raises:
+        ConfigError: The file can't be read, or has no certificate.
+    """
+    return _info(_load_certificate(path)).names
 
 
 def make_authority(files: AuthorityFiles) -> None:
@@ -165,11 +186,7 @@ def renew_server_certificate(
         UsageError: A name is neither a DNS name nor an address.
     """
     if not names:
-        names = (
-            _info(_load_certificate(files.certificate)).names
-            if files.certificate.exists()
-            else default_names()
-        )
+        names = certificate_names(files.certificate) if files.certificate.exists() else default_names()
     if new_key or not files.key.exists():
         generated = ec.generate_private_key(ec.SECP256R1())
         certificate = _issue(files, generated, names)

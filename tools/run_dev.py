@@ -84,7 +84,8 @@ def _invitation(passwords: dict[str, str]) -> str:
 def _main() -> None:
     os.environ["QSCPD_CONFIG"] = str(_CONFIG)
     if not _CONFIG.exists():
-        print(_qscpd("init", "--dev"), end="")
+        made = _qscpd("init", "--dev").splitlines()
+        print(*(line for line in made if line.startswith("made")), sep="\n")
     print(_invitation(_demo_passwords()), flush=True)
     os.execv(_BIN / "qscpd", [str(_BIN / "qscpd"), "run"])  # noqa: S606 - no shell is wanted
 

@@ -133,7 +133,11 @@ class Link:
     async def close(self) -> None:
         """Close; does not wait long for the server to agree."""
         self._writer.close()
-        with contextlib.suppress(OSError):
+        try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._writer.wait_closed()
-        self._writer.transport.abort()
+        except TimeoutError:
+            # Only then: abort() of a closed transport raises in Python 3.11.2.
+            self._writer.transport.abort()
+        except OSError:
+            pass  # lost already

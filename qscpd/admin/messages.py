@@ -47,7 +47,7 @@ class _Request(msgspec.Struct, frozen=True, tag_field="request", forbid_unknown_
     """Base of the requests; its text has no fields, because one of them may be a hash."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {getattr(self, 'name', '')}>"
+        return f"{type(self).__name__} {getattr(self, 'name', '')[:40]}".rstrip()
 
 
 class AddUser(_Request, frozen=True, tag="add_user"):

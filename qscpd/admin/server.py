@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import stat
@@ -12,7 +13,17 @@ from typing import Final, Self
 
 import structlog
 
-from qscpd.admin.messages import REQUEST_LIMIT, Failed, Reply, Request, decode_request, encode, failed
+from qscpd.admin.messages import (
+    REQUEST_LIMIT,
+    Failed,
+    ListUsers,
+    Reply,
+    Request,
+    Status,
+    decode_request,
+    encode,
+    failed,
+)
 from qscpd.errors import ExistsError, ExitCode, QscpdError, UsageError
 from qscpd.files import file_errors
 
@@ -113,10 +124,11 @@ class AdminServer:
         except QscpdError as error:
             reply = failed(error)
         except Exception:  # noqa: BLE001 - a bug in one request ends neither the daemon nor the peer's patience
-            _log.exception("an admin request failed", request=repr(request))
+            _log.exception("admin.failed", request=repr(request))
             return Failed(ExitCode.FAILED, "something went wrong in the daemon; it is in the daemon's log")
         outcome = reply.message if isinstance(reply, Failed) else "done"
-        _log.info("admin request", request=repr(request), outcome=outcome)
+        level = logging.DEBUG if isinstance(request, ListUsers | Status) else logging.INFO
+        _log.log(level, "admin.request", request=repr(request), outcome=outcome)
         return reply
 
 

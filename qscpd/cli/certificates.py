@@ -6,8 +6,10 @@ from typing import Final
 import click
 
 from qscpd.cli.options import chosen_config, config_file_option, config_options, load_chosen
+from qscpd.config import TlsConfig
+from qscpd.errors import UsageError
 from qscpd.initialize import Layout, dev_layout, initialize, system_layout
-from qscpd.pki import AuthorityFiles, renew_server_certificate
+from qscpd.pki import AuthorityFiles, default_names, renew_server_certificate
 
 __all__ = ["COMMANDS"]
 
@@ -72,7 +74,11 @@ def _next_steps(layout: Layout, *, dev: bool) -> str:
     help="Where the authority is, without a configuration.",
 )
 @click.option(
-    "--name", "names", multiple=True, metavar="NAME", help="DNS name or address; none keeps the old ones."
+    "--name",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="DNS name or address, on top of this machine's own; none at all keeps the old ones.",
 )
 @click.option(
     "--new-key", is_flag=True, help="Make a new private key, too; clients that pinned the old one notice."
@@ -81,11 +87,22 @@ def _next_steps(layout: Layout, *, dev: bool) -> str:
 @click.pass_context
 def gencert(ctx: click.Context, *, certs: Path | None, names: tuple[str, ...], new_key: bool) -> None:
     """Renew the server's certificate with the private authority; the old one stays as server.pem.old."""
-    directory = load_chosen(ctx).config.tls.certificate.parent if certs is None else certs
-    files = AuthorityFiles(directory)
-    info = renew_server_certificate(files, names, new_key=new_key)
+    files = AuthorityFiles(certs) if certs is not None else _configured_files(load_chosen(ctx).config.tls)
+    all_names = (*default_names(), *names) if names else ()
+    info = renew_server_certificate(files, all_names, new_key=new_key)
     click.echo(f"made {files.certificate}  (for {', '.join(info.names)}; until {info.not_after:%Y-%m-%d})")
     click.echo("\nNext: restart the daemon, for example with `systemctl restart qscpd`.")
+
+
+def _configured_files(tls: TlsConfig) -> AuthorityFiles:
+    """Return the files that the daemon uses, if `qscpd init` could have made them."""
+    files = AuthorityFiles(tls.certificate.parent)
+    if (files.certificate, files.key) != (tls.certificate, tls.key):
+        raise UsageError(
+            f"the daemon uses {tls.certificate} and {tls.key}, which `qscpd init` did not make; "
+            "renew them where they came from, or name the directory of an authority with --certs"
+        )
+    return files
 
 
 COMMANDS: Final = {command.name: command for command in (init, gencert)}

@@ -11,6 +11,7 @@ from qscp import ALPN, __version__
 from qscp.errors import InvalidNameError
 from qscpd.cli.options import config_options
 from qscpd.errors import ConfigError, ExitCode, QscpdError
+from qscpd.systemd import logs_to_journal
 
 __all__ = ["main"]
 
@@ -53,14 +54,19 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except ConfigError as error:
             for problem in error.problems:
-                click.echo(problem, err=True)
+                _tell(problem)
             ctx.exit(error.exit_code)
         except QscpdError as error:
-            click.echo(f"qscpd: {error}", err=True)
+            _tell(f"qscpd: {error}")
             ctx.exit(error.exit_code)
         except InvalidNameError as error:
-            click.echo(f"qscpd: {error}", err=True)
+            _tell(f"qscpd: {error}")
             ctx.exit(ExitCode.USAGE)
+
+
+def _tell(sentence: str) -> None:
+    """Write an error; where stderr is the journal's, with the priority of one."""
+    click.echo(f"<3>{sentence}" if logs_to_journal() else sentence, err=True)
 
 
 @click.group(

@@ -91,14 +91,17 @@ class Service:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._invocation = ""
 
     def start(self) -> None:
         """Start it, as an administrator would."""
         self._machine.run("systemctl", "start", "qscpd")
+        self._invocation = self.property("InvocationID")
 
     def start_fails(self) -> None:
         """Start it and expect systemctl to say that this failed."""
         assert self._machine.attempt("systemctl", "start", "qscpd").returncode != 0
+        self._invocation = self.property("InvocationID")
 
     def stop(self) -> None:
         """Stop it and forget earlier failures, so that the next start is as the first."""
@@ -110,10 +113,9 @@ class Service:
         return self._machine.run("systemctl", "show", "qscpd", "--property", name, "--value").strip()
 
     def log(self) -> list[dict[str, str]]:
-        """The journal's entries that the daemon wrote in its latest run."""
-        invocation = self.property("InvocationID")
+        """The journal's entries that the daemon wrote after the latest start."""
         self._machine.run("journalctl", "--sync")
         lines = self._machine.run(
-            "journalctl", "--output", "json", "--no-pager", f"_SYSTEMD_INVOCATION_ID={invocation}"
+            "journalctl", "--output", "json", "--no-pager", f"_SYSTEMD_INVOCATION_ID={self._invocation}"
         )
         return [json.loads(line) for line in lines.splitlines() if line.startswith("{")]

@@ -31,7 +31,7 @@ sweep() { # empty cgroups of machines that ended
   local m; for m in $(findmnt -rn -t cgroup2 -o TARGET); do
     find "$m" -maxdepth 8 -depth -type d -path "$m/qscp-*" -exec rmdir {} + 2>/dev/null || true; done; }
 inside() { local p=$1; shift
-  nsenter -t "$p" --all --wdns=/ env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"; }
+  nsenter -t "$p" --all --wdns=/ env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"; }
 case $cmd in
 deps)
   apt-get update -qq
@@ -46,7 +46,8 @@ build)
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     bookworm "$root"
   # no resolver or hostname of this machine inside
-  : > "$root/etc/resolv.conf"; echo qscp > "$root/etc/hostname" ;;
+  : > "$root/etc/resolv.conf"; echo qscp > "$root/etc/hostname"
+  printf '127.0.0.1 localhost qscp\n::1 localhost\n' > "$root/etc/hosts" ;;
 start)
   root=$(realpath "${1:?ROOTFS}"); state=$(realpath -m "${2:?STATE}"); shift 2
   mkdir -p "$state"/{upper,work,merged}

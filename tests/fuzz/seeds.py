@@ -1,0 +1,72 @@
+"""What fuzzing starts from: good input of every kind, pieces of it, and what parsers have stumbled over."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Final
+
+__all__ = ["DICTIONARY", "SEEDS", "mutations"]
+
+_DOCUMENT: Final = (Path(__file__).parents[2] / "docs/protocol.md").read_text(encoding="utf-8")
+_LINES: Final = [line.encode() for line in re.findall(r"^(?:[CS]: )?(\{.*\})$", _DOCUMENT, re.MULTILINE)]
+
+DICTIONARY: Final[tuple[bytes, ...]] = (
+    *sorted({word for line in _LINES for word in re.findall(rb'"[a-z_]+":?', line)}),
+    *(b'{ } [ ] : , " \\ true false null NaN Infinity -0 1e999 1.5 -1 9007199254740992'.split()),
+    b"\n",
+    b"\r\n",
+    b'\\u0000"',
+    b'"\\ud800"',
+    b'"\\ud83d\\ude00"',
+    b"\x00",
+    b"\xff",
+    b"\xc0\xaf",
+    b"\xed\xa0\x80",
+    b"\xef\xbb\xbf",
+    b"\xe2\x80\xae",
+    b"\xe2\x84\xaa",
+    b"[" * 300,
+    b"9" * 400,
+    b"x" * 4096,
+)
+"""Tokens of the protocol, and tokens that hurt."""
+
+SEEDS: Final[tuple[bytes, ...]] = (
+    b"",
+    *_LINES,
+    b"\x05" + b"\n".join(_LINES) + b"\n",
+    b'\x02{"type":"auth","user":"a","password":"b"}\n{"type":"ping"}\n{"type":"bye"}\n',
+    b'\x00{"type":"auth","user":"","password":"b"}\n{"type":"auth","user":"a","password":"b"}\n{"type":"bye"}\n',
+    b"\x03\x04abcde\nabcdef\nabc\n",
+    b"alice.o-neill_2",
+    "Grüße,\n\tbis später \U0001f600".encode(),
+    b"019ab3d2c4e57a01b2c3d4e5f6071829",
+)
+"""The examples of the specification, alone and as streams, names and texts."""
+
+
+def mutations(random: Random) -> Iterator[bytes]:
+    """Make input without end from the seeds; the same for the same state of `random`."""
+    while True:
+        data = bytearray(random.choice(SEEDS))
+        for _ in range(random.randint(1, 3)):
+            _mutate(data, random)
+        yield bytes(data)
+
+
+def _mutate(data: bytearray, random: Random) -> None:
+    """Change bytes in one place: cut out, repeat, flip, put in a token or a piece of another seed."""
+    start = random.randint(0, len(data))
+    end = min(len(data), start + random.choice((0, 1, 1, 2, 5, 40)))
+    other = random.choice(SEEDS)
+    data[start:end] = random.choice(
+        (
+            b"",
+            bytes(data[start:end]) * random.randint(2, 40),
+            bytes([random.randrange(256)]),
+            random.choice(DICTIONARY),
+            random.choice(DICTIONARY),
+            other[random.randint(0, len(other)) :],
+        )
+    )

@@ -1,0 +1,158 @@
+"""One function for each parser: takes any bytes, and raises if the parser does what it must not."""
+
+from collections.abc import Callable
+from typing import Final
+
+from qscp import codec, frames
+from qscp.connection import ClientConnection, ServerConnection
+from qscp.errors import InvalidNameError, InvalidTextError, QscpError, RemoteProtocolError
+from qscp.ids import is_message_id
+from qscp.limits import BODY_LIMIT, LINE_LIMIT, LINE_LIMIT_BEFORE_LOGIN, STATUS_TEXT_LIMIT
+from qscp.names import normalize_name
+from qscp.states import State
+from qscp.text import check_body, check_status_text, strip_controls
+
+__all__ = ["TARGETS"]
+
+_AUTH_ACK: Final = frames.AuthAck(
+    user="a", account="a1", session="s", protocol=1, features=[], limits=frames.Limits(line=1, body=1)
+)
+
+
+def client_decoder(data: bytes) -> None:
+    """A line is a frame that comes back from its own encoding, or a violation."""
+    try:
+        frame = codec.decode_client_frame(data)
+    except RemoteProtocolError:
+        return
+    _check_frame(frame)
+    assert codec.decode_client_frame(codec.encode(frame)) == frame
+
+
+def server_decoder(data: bytes) -> None:
+    """A line is a frame that comes back from its own encoding, one to ignore, or a violation."""
+    try:
+        frame = codec.decode_server_frame(data)
+    except RemoteProtocolError:
+        return
+    if frame is not None:
+        _check_frame(frame)
+        assert codec.decode_server_frame(codec.encode(frame)) == frame
+
+
+def splitter(data: bytes) -> None:
+    """Cut anywhere, the lines are the same, none is over the limit, and no more than the limit is kept."""
+    cut, limit, rest = data[:1], data[1:2], data[2:]
+    size, most = sum(cut) + 1, sum(limit) + 1
+    whole, pieces = codec.LineSplitter(most), codec.LineSplitter(most)
+    lines = whole.feed(rest)
+    found: list[bytes] = []
+    for start in range(0, len(rest), size):
+        found += pieces.feed(rest[start : start + size])
+        assert len(pieces._partial) <= most
+    assert (found, pieces.overlong) == (lines, whole.overlong)
+    assert all(len(line) <= most and b"\n" not in line for line in lines)
+    consumed = b"".join(line + b"\n" for line in lines)
+    assert rest.startswith(consumed)
+    if not whole.overlong:
+        assert consumed + bytes(whole._partial) == rest
+
+
+def server_connection(data: bytes) -> None:
+    """Cut into pieces by its first byte, the rest does to a server what it does in one piece."""
+    size, rest = sum(data[:1]) + 1, data[1:]
+    assert _serve([rest]) == _serve([rest[start : start + size] for start in range(0, len(rest), size)])
+
+
+def client_connection(data: bytes) -> None:
+    """Nothing that a server sends makes a client raise anything but a violation, or say a word."""
+    client = ClientConnection()
+    client.send(frames.Auth(user="a", password="b"))
+    client.data_to_send()
+    client.receive_data(data)
+    try:
+        for frame in client.events():
+            _check_frame(frame)
+    except RemoteProtocolError:
+        assert client.state is State.CLOSED
+    assert client.data_to_send() == b""
+
+
+def names_and_texts(data: bytes) -> None:
+    """The rules for names, ids, bodies and away texts only refuse, and agree with what a client strips."""
+    text = data.decode(errors="surrogateescape")
+    is_message_id(text)
+    try:
+        name = normalize_name(text)
+    except InvalidNameError as error:
+        _check_sentence(error)
+    else:
+        assert normalize_name(name.upper()) == name
+        assert name.isascii()
+    stripped = strip_controls(text)
+    stripped.encode()
+    assert strip_controls(stripped) == stripped
+    for check, limit in ((check_body, BODY_LIMIT), (check_status_text, STATUS_TEXT_LIMIT)):
+        try:
+            check(text)
+        except InvalidTextError as error:
+            _check_sentence(error)
+        else:
+            assert text == stripped
+            assert len(text.encode()) <= limit
+
+
+def _check_sentence(error: QscpError) -> None:
+    assert str(error).isprintable()
+    assert len(str(error)) < 600  # 40 characters of a name are quoted, escaped
+
+
+def _check_frame(frame: frames.Frame) -> None:
+    assert str(frame).isprintable()
+    assert repr(frame).startswith(type(frame).__name__)
+
+
+def _serve(pieces: list[bytes]) -> tuple[list[frames.ClientFrame], bytes, State]:
+    """Feed a server; it lets everybody in who has a name, and answers pings."""
+    server = ServerConnection()
+    received: list[frames.ClientFrame] = []
+    sent = b""
+    for piece in pieces:
+        server.receive_data(piece)
+        try:
+            for frame in server.events():
+                received.append(frame)
+                _answer(server, frame)
+        except RemoteProtocolError:
+            assert server.state is State.CLOSED
+        sent += server.data_to_send()
+        assert len(server._splitter._partial) <= LINE_LIMIT
+        if server.state is State.UNAUTHENTICATED:
+            assert len(server._splitter._partial) <= LINE_LIMIT_BEFORE_LOGIN
+        assert not server._held
+    if server.state is State.CLOSED:
+        assert sent.count(b'"type":"error"') + sent.count(b'"type":"bye"') == 1
+    return received, sent, server.state
+
+
+def _answer(server: ServerConnection, frame: frames.ClientFrame) -> None:
+    if isinstance(frame, frames.Auth):
+        server.send(_AUTH_ACK if frame.user else frames.AuthNack("bad_credentials", ""))
+    elif isinstance(frame, frames.ClientPing):
+        server.send(frames.ServerPong())
+    elif isinstance(frame, frames.ClientBye) and server.frames_in % 2:
+        server.send(frames.ServerBye("bye", "Good-bye."))
+
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    target.__name__: target
+    for target in (
+        client_decoder,
+        server_decoder,
+        splitter,
+        server_connection,
+        client_connection,
+        names_and_texts,
+    )
+}
+"""Every target by its name."""

@@ -1,0 +1,47 @@
+"""The short form of `make fuzz`: all seeds, and a fixed set of mutations of them."""
+
+import contextlib
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from qscp import codec
+from qscp.errors import RemoteProtocolError
+from tests.fuzz import worker
+from tests.fuzz.seeds import SEEDS, mutations
+from tests.fuzz.targets import TARGETS
+
+MUTATIONS = list(islice(mutations(Random(7727)), 2000))  # noqa: S311 - the same input in every run
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_seeds_and_their_mutations_do_no_harm(name: str) -> None:
+    """Each target takes all seeds, and two thousand mutations that are the same in every run."""
+    for data in (*SEEDS, *MUTATIONS):
+        TARGETS[name](data)
+
+
+def test_mutations_are_worth_something() -> None:
+    """Some of them are still frames, and most are not."""
+    good = 0
+    for data in MUTATIONS:
+        with contextlib.suppress(RemoteProtocolError):
+            good += codec.decode_server_frame(data) is not None
+    assert 50 < good < 1000
+
+
+def test_our_own_loop_stops_in_time_and_keeps_what_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without atheris a failing input is written down, and raised."""
+    assert worker.fuzz_by_ourselves("splitter", 0, tmp_path) == 0
+
+    def fails(data: bytes) -> None:
+        raise ValueError("the parser broke", data)
+
+    monkeypatch.setitem(TARGETS, "splitter", fails)
+    with pytest.raises(ValueError, match="the parser broke") as caught:
+        worker.fuzz_by_ourselves("splitter", 1, tmp_path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [caught.value.args[1]]

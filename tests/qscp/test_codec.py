@@ -1,0 +1,408 @@
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from msgspec import inspect
+
+from qscp import frames
+from qscp.codec import LineSplitter, decode_client_frame, decode_server_frame, encode
+from qscp.errors import ErrorCode, RemoteProtocolError
+from qscp.limits import LINE_LIMIT
+from tests.support.strategies import (
+    CLIENT_FRAMES,
+    SERVER_FRAMES,
+    client_frames,
+    json_values,
+    server_frames,
+    splits,
+    texts,
+)
+
+Decode = Callable[[bytes], frames.Frame | None]
+BOTH = pytest.mark.parametrize("decode", [decode_client_frame, decode_server_frame])
+
+
+# --- LineSplitter
+
+
+def expected(data: bytes, limit: int) -> tuple[list[bytes], bool]:
+    """What a splitter must make of bytes, worked out in the simplest way."""
+    lines: list[bytes] = []
+    line = b""
+    for byte in data:
+        if byte == ord("\n"):
+            lines.append(line)
+            line = b""
+        else:
+            line += bytes([byte])
+            if len(line) > limit:
+                return lines, True
+    return lines, False
+
+
+def fed(pieces: list[bytes], limit: int) -> tuple[list[bytes], bool]:
+    """What a splitter makes of pieces."""
+    splitter = LineSplitter(limit)
+    lines = [line for piece in pieces for line in splitter.feed(piece)]
+    return lines, splitter.overlong
+
+
+def all_splits(data: bytes) -> Iterator[list[bytes]]:
+    """Every way to cut bytes into pieces that are not empty."""
+    for cuts in itertools.product([False, True], repeat=len(data) - 1):
+        pieces = [data[:1]]
+        for index, cut in enumerate(cuts, 1):
+            if cut:
+                pieces.append(b"")
+            pieces[-1] += data[index : index + 1]
+        yield pieces
+
+
+@pytest.mark.parametrize(
+    "data", [b"ab\nc\n\nd", b"abc\nabcd\nx", b"\n\n\n", b"abcd", b"abcde\nx\n", b"abc\nabc\nab"]
+)
+def test_every_split_of_small_inputs_gives_the_same_lines(data: bytes) -> None:
+    """However bytes arrive, lines and verdict are the same; with lines of limit and of limit + 1 bytes."""
+    for pieces in all_splits(data):
+        assert fed(pieces, 3) == expected(data, 3)
+
+
+def test_all_small_inputs_give_the_right_lines() -> None:
+    """All inputs of up to six bytes, whole and byte by byte, with a limit of two."""
+    for size in range(7):
+        for letters in itertools.product(b"a\n", repeat=size):
+            data = bytes(letters)
+            assert fed([data], 2) == fed([bytes([byte]) for byte in data], 2) == expected(data, 2)
+
+
+@given(
+    st.data(), st.lists(st.sampled_from([b"a", b"bcd", b"\n", b"efghijk"]), max_size=30), st.integers(1, 12)
+)
+def test_random_splits_give_the_same_lines(data: st.DataObject, parts: list[bytes], limit: int) -> None:
+    """Longer inputs, cut at random, some pieces empty."""
+    whole = b"".join(parts)
+    pieces = data.draw(splits(whole))
+    assert b"".join(pieces) == whole
+    assert fed(pieces, limit) == expected(whole, limit)
+
+
+@pytest.mark.parametrize("cut", [1, 50, 99, 100, 101, 102])
+def test_a_line_of_the_limit_passes_and_one_byte_more_does_not(cut: int) -> None:
+    """The limit is exact at any place where the bytes were cut."""
+    good, bad = b"x" * 100 + b"\n", b"x" * 101 + b"\n"
+    assert fed([good[:cut], good[cut:]], 100) == ([b"x" * 100], False)
+    assert fed([bad[:cut], bad[cut:]], 100) == ([], True)
+
+
+def test_nothing_is_taken_from_the_tail_of_an_overlong_line() -> None:
+    """What follows an overlong line, also after its newline and in later pieces, is never a line."""
+    splitter = LineSplitter(10)
+    assert splitter.feed(b'ok\n{"type":"ping"}\n{}\n') == [b"ok"]
+    assert splitter.overlong
+    assert splitter.feed(b"{}\n") == []
+
+
+def test_an_overlong_line_is_refused_before_its_newline_comes() -> None:
+    """The peer can't make us keep more than the limit."""
+    splitter = LineSplitter(10)
+    splitter.feed(b"x" * 11)
+    assert splitter.overlong
+    assert not splitter._partial
+
+
+def test_a_new_limit_counts_for_what_is_there_already() -> None:
+    """A line that began under the small limit may end under the large one."""
+    splitter = LineSplitter(4)
+    splitter.feed(b"abcd")
+    splitter.limit = 8
+    assert splitter.feed(b"efgh\n") == [b"abcdefgh"]
+
+
+# --- good frames
+
+
+@given(client_frames())
+def test_what_a_client_sends_comes_back_from_its_line(frame: frames.ClientFrame) -> None:
+    """Encoding and strict decoding are inverse, and a line has one newline."""
+    line = encode(frame)
+    assert line.count(b"\n") == 1
+    assert decode_client_frame(line[:-1]) == frame
+
+
+@given(server_frames())
+def test_what_a_server_sends_comes_back_from_its_line(frame: frames.ServerFrame) -> None:
+    """Encoding and lenient decoding are inverse, and a line has one newline."""
+    line = encode(frame)
+    assert line.count(b"\n") == 1
+    assert decode_server_frame(line[:-1]) == frame
+
+
+@given(client_frames())
+def test_any_json_writer_may_be_used(frame: frames.ClientFrame) -> None:
+    """Escapes, blanks, other orders of fields and a carriage return mean the same."""
+    value = json.loads(encode(frame))
+    turned = dict(reversed(value.items()))
+    assert decode_client_frame(json.dumps(turned, separators=(" , ", " :\t")).encode() + b"\r") == frame
+
+
+# --- bad lines
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b"\xff", ErrorCode.NOT_UTF8),
+        (b'{"type":"ping\xff"}', ErrorCode.NOT_UTF8),
+        (b'{"type":"auth","user":"a","password":"b","later":"\xc3\x28"}', ErrorCode.NOT_UTF8),
+        (b'{"type":"auth","user":"a","password":"b","\xff":1}', ErrorCode.NOT_UTF8),
+        (b'{"type":"ping","later":"\xff"}', ErrorCode.NOT_UTF8),
+        (b'{"type":"later","x":"\xed\xa0\x80"}', ErrorCode.NOT_UTF8),  # a surrogate in the manner of CESU-8
+        (b'{"type":"later","x":"\xc0\xaf"}', ErrorCode.NOT_UTF8),  # an overlong form
+        (b"", ErrorCode.NOT_JSON),
+        (b" \r", ErrorCode.NOT_JSON),
+        (b"hello", ErrorCode.NOT_JSON),
+        (b"[1,", ErrorCode.NOT_JSON),
+        (b'{"type":"ping"', ErrorCode.NOT_JSON),
+        (b'{"type":"ping",}', ErrorCode.NOT_JSON),
+        (b"{'type':'ping'}", ErrorCode.NOT_JSON),
+        (b'{"type":"ping"}{"type":"ping"}', ErrorCode.NOT_JSON),
+        (b'{"type":"ping"} x', ErrorCode.NOT_JSON),
+        (b'{"type":"ping"}\x00', ErrorCode.NOT_JSON),
+        (b'\x00{"type":"ping"}', ErrorCode.NOT_JSON),
+        (b'\xef\xbb\xbf{"type":"ping"}', ErrorCode.NOT_JSON),  # a byte order mark
+        ('{"type":"ping"}'.encode("utf-16-le"), ErrorCode.NOT_JSON),
+        (b'{"type":"later","x":NaN}', ErrorCode.NOT_JSON),
+        (b'{"type":"later","x":-Infinity}', ErrorCode.NOT_JSON),
+        (b'{"type":"later","x":01}', ErrorCode.NOT_JSON),
+        (b'{"type":"later","x":"\x01"}', ErrorCode.NOT_JSON),
+        (b'{"type":"later","x":"\\x41"}', ErrorCode.NOT_JSON),
+        (b'{"type":"later","x":"\\ud800"}', ErrorCode.NOT_JSON),
+        (b'{"type":"later","\\udc00":1}', ErrorCode.NOT_JSON),
+        (b'{"type":"auth","user":"\\ud800","password":"b"}', ErrorCode.NOT_JSON),
+        (b"[" * LINE_LIMIT, ErrorCode.NOT_JSON),
+        (b'{"type":"auth","user":"a","password":"b","x":' + b"[" * 60000, ErrorCode.NOT_JSON),
+        (b'{"x":' * 12000, ErrorCode.NOT_JSON),
+        (b"[]", ErrorCode.NOT_AN_OBJECT),
+        (b' ["type"]', ErrorCode.NOT_AN_OBJECT),
+        (b'"type"', ErrorCode.NOT_AN_OBJECT),
+        (b"0", ErrorCode.NOT_AN_OBJECT),
+        (b"null", ErrorCode.NOT_AN_OBJECT),
+        (b"{}", ErrorCode.UNKNOWN_TYPE),
+        (b'{"Type":"ping"}', ErrorCode.UNKNOWN_TYPE),
+        (b'{"type":null}', ErrorCode.UNKNOWN_TYPE),
+        (b'{"type":1}', ErrorCode.UNKNOWN_TYPE),
+        (b'{"type":["ping"]}', ErrorCode.UNKNOWN_TYPE),
+        (b'{"x":{"type":"ping"}}', ErrorCode.UNKNOWN_TYPE),
+        (b'{"x":' + b"9" * 5000 + b"}", ErrorCode.UNKNOWN_TYPE),
+    ],
+)
+@BOTH
+def test_a_bad_line_has_one_code_on_both_sides(decode: Decode, line: bytes, code: ErrorCode) -> None:
+    """Encoding, JSON, object and type are judged in this order, and alike for both sides."""
+    with pytest.raises(RemoteProtocolError) as caught:
+        decode(line)
+    assert (caught.value.code, caught.value.detail) == (code, "")
+
+
+def code_of(line: bytes) -> tuple[ErrorCode, str]:
+    """What a server says to a line."""
+    with pytest.raises(RemoteProtocolError) as caught:
+        decode_client_frame(line)
+    return caught.value.code, caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "nope", "PING", "ping ", "auth_ack", "chat_ack", "ping`$.type`", "unknown field"]
+)
+def test_the_server_refuses_types_that_a_client_does_not_send(kind: str) -> None:
+    """Unknown types and a server's own types are one error."""
+    assert code_of(json.dumps({"type": kind}).encode()) == (ErrorCode.UNKNOWN_TYPE, "")
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "1e999", "1" + "0" * 400 + ".5"])
+def test_huge_numbers_are_nothing_special(number: str) -> None:
+    """A number that Python would refuse to convert is skipped where nobody looks at it."""
+    assert decode_server_frame(b'{"type":"later","x":%s}' % number.encode()) is None
+    login = b'{"type":"auth","user":"a","password":"b","x":%s}' % number.encode()
+    assert decode_client_frame(login) == frames.Auth(user="a", password="b")
+
+
+def test_nesting_up_to_the_documented_depth_is_read() -> None:
+    """A hundred levels in an unknown field are no bomb."""
+    nested = b"[" * 98 + b"]" * 98
+    login = b'{"type":"auth","user":"a","password":"b","x":%s}' % nested
+    assert decode_client_frame(login) == frames.Auth(user="a", password="b")
+    assert decode_server_frame(b'{"type":"later","x":%s}' % nested) is None
+
+
+@BOTH
+@given(st.binary(max_size=80) | json_values().map(lambda value: json.dumps(value).encode()))
+@example(b'{"type":"ping","type":"pong"}')
+@example(b'{"type":1,"type":"x"}')
+def test_no_line_raises_anything_but_a_violation(decode: Decode, line: bytes) -> None:
+    """Whatever comes in, it is a frame, None or a violation."""
+    try:
+        decode(line)
+    except RemoteProtocolError as error:
+        assert isinstance(error.code, ErrorCode)  # noqa: PT017 - whether it raises depends on the line
+
+
+# --- bad fields, made from the definitions
+
+
+def a_frame(cls: type[msgspec.Struct]) -> dict[str, object]:
+    """The JSON of a frame with all of its fields."""
+    simple: dict[type, object] = {
+        inspect.StrType: "x",
+        inspect.IntType: 1,
+        inspect.FloatType: 1.5,
+        inspect.BoolType: True,
+        inspect.LiteralType: "away",
+        inspect.ListType: [],
+        inspect.TupleType: [1, 1],
+    }
+
+    def value(kind: inspect.Type) -> object:
+        if isinstance(kind, inspect.UnionType):
+            return value(kind.types[0])
+        if isinstance(kind, inspect.StructType):
+            return {field.encode_name: value(field.type) for field in kind.fields}
+        return simple[type(kind)]
+
+    kind = inspect.type_info(cls)
+    assert isinstance(kind, inspect.StructType)
+    return {"type": kind.tag, **{field.encode_name: value(field.type) for field in kind.fields}}
+
+
+def fields_of(classes: tuple[type[frames.Frame], ...]) -> list[object]:
+    """A parameter for each field of each class."""
+    parameters: list[object] = []
+    for cls in classes:
+        kind = inspect.type_info(cls)
+        assert isinstance(kind, inspect.StructType)
+        parameters += [
+            pytest.param(cls, field, id=f"{kind.tag}.{field.encode_name}") for field in kind.fields
+        ]
+    return parameters
+
+
+def wrong_values(kind: inspect.Type) -> list[object]:  # noqa: PLR0911 - a case for each kind of type
+    """JSON values that are not of a type."""
+    if isinstance(kind, inspect.UnionType):
+        return [value for value in wrong_values(kind.types[0]) if value is not None]
+    samples: list[object] = [None, True, 1, 1.5, "x", [], {}, [1], {"a": 1}]
+    match kind:
+        case inspect.StrType():
+            return [value for value in samples if not isinstance(value, str)]
+        case inspect.IntType():
+            integers = (value for value in samples if not isinstance(value, int) or isinstance(value, bool))
+            return [*integers, -1, 2**53, 10**30, "1"]
+        case inspect.FloatType():
+            return [None, True, "1", [], {}, -1]
+        case inspect.BoolType():
+            return [value for value in samples if not isinstance(value, bool)]
+        case inspect.LiteralType():
+            return [*samples, "Online", "unknown field", "x - at `$.type`"]
+        case inspect.ListType():
+            return [None, True, 1, "x", {}, [None], [1]]
+        case inspect.TupleType():
+            return [None, True, 1, "x", {}, [], [1], [1, 2, 3], [1, "2"], [1, -1], [1, 1.5], [1, 10**400]]
+        case inspect.StructType():
+            return [None, True, 1, "x", [], {}]
+    raise NotImplementedError(kind)
+
+
+@pytest.mark.parametrize(("cls", "field"), fields_of(CLIENT_FRAMES))
+def test_the_server_names_the_field_with_a_wrong_value(
+    cls: type[frames.ClientFrame], field: inspect.Field
+) -> None:
+    """Every field of every frame of a client, with values of every other type, is `bad_field`, and named."""
+    for value in wrong_values(field.type):
+        code, detail = code_of(json.dumps(a_frame(cls) | {field.encode_name: value}).encode())
+        assert code is ErrorCode.BAD_FIELD
+        assert re.fullmatch(rf"Wrong: {field.encode_name}(\[\d\])?\.", detail)
+
+
+@pytest.mark.parametrize(("cls", "field"), fields_of(SERVER_FRAMES))
+def test_the_client_refuses_wrong_values_too(cls: type[frames.ServerFrame], field: inspect.Field) -> None:
+    """Lenient is not careless: known fields have their type."""
+    for value in wrong_values(field.type):
+        with pytest.raises(RemoteProtocolError) as caught:
+            decode_server_frame(json.dumps(a_frame(cls) | {field.encode_name: value}).encode())
+        assert caught.value.code is ErrorCode.BAD_FIELD
+        assert field.encode_name in caught.value.detail or "Missing" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("decode", "cls", "field"),
+    [
+        *((decode_client_frame, *parameter.values) for parameter in fields_of(CLIENT_FRAMES)),  # type: ignore[attr-defined]
+        *((decode_server_frame, *parameter.values) for parameter in fields_of(SERVER_FRAMES)),  # type: ignore[attr-defined]
+    ],
+)
+def test_only_a_field_with_a_default_may_be_missing(
+    decode: Decode, cls: type[frames.Frame], field: inspect.Field
+) -> None:
+    """Without a required field a frame is `bad_field`, and the field is named; without another it is good."""
+    value = a_frame(cls)
+    del value[field.encode_name]
+    if not field.required:
+        assert type(decode(json.dumps(value).encode())) is cls
+        return
+    with pytest.raises(RemoteProtocolError) as caught:
+        decode(json.dumps(value).encode())
+    assert (caught.value.code, caught.value.detail) == (ErrorCode.BAD_FIELD, f"Missing: {field.encode_name}.")
+
+
+@pytest.mark.parametrize("cls", CLIENT_FRAMES)
+@given(name=texts(), value=json_values())
+@example(name="`$.type`", value=1)
+@example(name="unknown field", value=None)
+@example(name="", value={"type": "ping"})
+def test_the_server_refuses_unknown_fields(cls: type[frames.ClientFrame], name: str, value: object) -> None:
+    """A field that a type does not have is `unknown_field`, except in `auth`; its name is not sent back."""
+    known = a_frame(cls)
+    line = json.dumps({name + "_": value} | known).encode()
+    if cls is frames.Auth:
+        assert decode_client_frame(line) == decode_client_frame(json.dumps(known).encode())
+    else:
+        assert code_of(line) == (ErrorCode.UNKNOWN_FIELD, "")
+
+
+@given(st.data(), texts(), json_values())
+def test_the_client_ignores_unknown_fields(data: st.DataObject, name: str, value: object) -> None:
+    """A newer server may say more in a frame, and in what is inside it."""
+    frame = data.draw(server_frames())
+    known = json.loads(encode(frame))
+    for person in known.get("users", []):
+        person[name + "_"] = value
+    assert decode_server_frame(json.dumps({name + "_": value} | known).encode()) == frame
+
+
+@given(
+    texts().filter(lambda kind: kind not in {cls.__struct_config__.tag for cls in SERVER_FRAMES}),
+    json_values(),
+)
+def test_the_client_ignores_unknown_types(kind: str, value: object) -> None:
+    """A newer server may send other frames."""
+    assert decode_server_frame(json.dumps({"x": value, "type": kind}).encode()) is None
+
+
+@pytest.mark.parametrize("cls", [frames.SendChat, frames.SetPresence, frames.Auth])
+def test_an_error_says_nothing_that_the_peer_sent(cls: type[frames.ClientFrame]) -> None:
+    """Neither the code nor the place quotes a value or an unknown name."""
+    for name, value in [
+        ("to", ["hunter2"]),
+        ("status", "hunter2"),
+        ("password", ["hunter2"]),
+        ("hunter2", 1),
+    ]:
+        try:
+            decode_client_frame(json.dumps(a_frame(cls) | {name: value}).encode())
+        except RemoteProtocolError as error:
+            assert "hunter2" not in str(error)  # noqa: PT017 - whether it raises depends on the class

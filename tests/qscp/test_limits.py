@@ -1,0 +1,28 @@
+from qscp import codec, frames, limits
+
+
+def test_a_body_fits_into_a_line_however_it_is_escaped() -> None:
+    """The longest body has room in a line in which it takes three times its bytes."""
+    around = frames.Chat(
+        conversation="c" * 40,
+        seq=2**53 - 1,
+        id="f" * 32,
+        sender="a" * limits.NAME_LIMIT,
+        to="b" * limits.NAME_LIMIT,
+        body="",
+        time=2**53 - 1,
+    )
+    assert len(codec.encode(around)) + 3 * limits.BODY_LIMIT <= limits.LINE_LIMIT
+
+
+def test_the_longest_login_fits_into_the_small_line() -> None:
+    """The longest password, escaped, fits into a line before login, with a name and a version."""
+    around = frames.Auth(user="a" * limits.NAME_LIMIT, password="", client="c" * 100)
+    assert len(codec.encode(around)) + 3 * limits.PASSWORD_LIMIT <= limits.LINE_LIMIT_BEFORE_LOGIN
+
+
+def test_a_page_of_people_fits_into_a_line() -> None:
+    """A hundred people with the longest names and texts, three bytes a byte, are one line."""
+    person = frames.UserPresence("a" * limits.NAME_LIMIT, "online", "x" * limits.STATUS_TEXT_LIMIT)
+    page = frames.OnlineUsers(2**53 - 1, [person] * 100, more=True)
+    assert len(codec.encode(page)) <= limits.LINE_LIMIT

@@ -1,0 +1,263 @@
+"""docs/protocol.md, compared with the code: nothing in one that is not in the other."""
+
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec import inspect
+
+from qscp import ALPN, DEFAULT_PORT, PROTOCOL_VERSION, frames, limits
+from qscp.codec import decode_client_frame, decode_server_frame, encode
+from qscp.connection import ClientConnection, ServerConnection
+from qscp.errors import ERROR_CODES, Action
+from qscp.ids import is_message_id
+from qscp.names import normalize_name
+from qscp.states import FATAL_ERROR, TRANSITIONS, Sender, State
+from qscp.text import check_body
+from tests.support.strategies import CLIENT_FRAMES, SERVER_FRAMES
+
+DOCUMENT = (Path(__file__).parents[2] / "docs/protocol.md").read_text(encoding="utf-8")
+SIDES: dict[str, tuple[type[frames.Frame], ...]] = {"Client": CLIENT_FRAMES, "Server": SERVER_FRAMES}
+OBJECTS: dict[str, type[msgspec.Struct]] = {"limits": frames.Limits, "person": frames.UserPresence}
+
+
+def section(title: str) -> str:
+    """The text under a heading, up to the next one of any kind."""
+    return re.split(r"^#+ .*$", DOCUMENT.split(f"{title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of all table rows in a text, without the heads."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def blocks(info: str) -> list[str]:
+    """The lines in all code blocks of a kind."""
+    found = re.findall(rf"^```{info}\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+    return [line for block in found for line in block.splitlines()]
+
+
+CONVERSATION = [line for line in blocks("text") if line.startswith(("C: ", "S: "))]
+CLIENT_LINES = blocks("json client") + [line[3:] for line in CONVERSATION if line.startswith("C: ")]
+SERVER_LINES = blocks("json server") + [line[3:] for line in CONVERSATION if line.startswith("S: ")]
+
+
+# --- frames and fields
+
+
+def documented(sender: str) -> set[str]:
+    """The frames with a heading of their own."""
+    return set(re.findall(rf"^#### {sender} sends `(\w+)`$", DOCUMENT, re.MULTILINE))
+
+
+@pytest.mark.parametrize("sender", SIDES)
+def test_every_frame_has_a_heading_and_every_heading_a_frame(sender: str) -> None:
+    """The specification knows the frames of the code, and no others."""
+    assert documented(sender) == {cls.__struct_config__.tag for cls in SIDES[sender]}
+
+
+def type_in_words(kind: inspect.Type) -> str:  # noqa: PLR0911 - a case for each kind of type
+    """How the specification calls a type."""
+    match kind:
+        case inspect.StrType():
+            return "string"
+        case inspect.IntType():
+            return "integer"
+        case inspect.FloatType():
+            return "seconds"
+        case inspect.BoolType():
+            return "boolean"
+        case inspect.LiteralType():
+            return "status"
+        case inspect.ListType(item_type=item):
+            return f"list of {type_in_words(item)}"
+        case inspect.TupleType(item_types=(inspect.IntType(), inspect.IntType())):
+            return "two integers"
+        case inspect.StructType(cls=cls):
+            return next(name for name, struct in OBJECTS.items() if struct is cls)
+        case inspect.UnionType(types=(inner, inspect.NoneType())):
+            return type_in_words(inner)
+    raise NotImplementedError(kind)
+
+
+def fields_in_words(cls: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
+    """Name, type and default of each field, as the specification writes them."""
+    kind = inspect.type_info(cls)
+    assert isinstance(kind, inspect.StructType)
+    words = []
+    for field in kind.fields:
+        if field.required:
+            default = "required"
+        else:
+            value = field.default_factory() if callable(field.default_factory) else field.default
+            default = "absent" if value is None else f"`{msgspec.json.encode(value).decode()}`"
+        words.append((f"`{field.encode_name}`", type_in_words(field.type), default))
+    return words
+
+
+TABLES = [
+    *(
+        pytest.param(f"#### {side} sends `{cls.__struct_config__.tag}`", cls)
+        for side in SIDES
+        for cls in SIDES[side]
+    ),
+    *(pytest.param(f"#### Object `{name}`", cls) for name, cls in OBJECTS.items()),
+]
+
+
+@pytest.mark.parametrize(("title", "cls"), TABLES)
+def test_every_field_is_documented_with_its_type_and_default(title: str, cls: type[msgspec.Struct]) -> None:
+    """A frame's table has its fields in their order, and no others; a frame without fields says so."""
+    text = section(title)
+    in_document = [(name, kind, default) for name, kind, default, _ in rows(text) if name != "Field"]
+    assert in_document == fields_in_words(cls)
+    assert in_document or "No fields." in text
+
+
+# --- codes, limits, states, numbers
+
+
+def test_the_tables_of_codes_are_the_codes() -> None:
+    """Each code is there once, with its sentence and what a client does."""
+    text = section("## Codes")
+    table = [(code, sentence, action) for code, sentence, action in rows(text) if code != "Code"]
+    assert sorted(table) == sorted(
+        (f"`{code}`", entry.sentence, entry.action.value) for code, entry in ERROR_CODES.items()
+    )
+    assert {f"*{action.value}*" for action in Action} == set(
+        re.findall(r"^- (\*[^*]+\*):", text, re.MULTILINE)
+    )
+
+
+def test_the_table_of_limits_is_the_limits() -> None:
+    """Every constant of `qscp.limits` is there, and no other number."""
+    table = [int(value.split()[0]) for what, value in rows(section("## Limits")) if what != "What"]
+    assert sorted(table) == sorted(getattr(limits, name) for name in limits.__all__)
+
+
+@pytest.mark.parametrize(
+    ("number", "times"),
+    [
+        (limits.LINE_LIMIT, 4),
+        (limits.LINE_LIMIT_BEFORE_LOGIN, 2),
+        (limits.BODY_LIMIT, 4),
+        (limits.PASSWORD_LIMIT, 2),
+    ],
+)
+def test_limits_in_the_text_are_the_limits(number: int, times: int) -> None:
+    """Where a limit is named in passing it has the same value."""
+    assert len(re.findall(rf"\b{number}\b", DOCUMENT)) >= times
+
+
+def test_the_table_of_states_is_the_table_of_transitions() -> None:
+    """Each side may send in each state what the code allows."""
+    for state, *cells in rows(section("## States")):
+        if state != "State":
+            for sender, cell in zip(Sender, cells, strict=True):
+                assert names_in(cell) == set(TRANSITIONS[State(state), sender])
+
+
+def names_in(cell: str) -> set[str]:
+    """The frames in a cell; `error` alone is both kinds of it."""
+    names = re.findall(
+        r"`(\w+)`(?! without| with)", cell.replace("`error` without `ref`", f"`{FATAL_ERROR_WORD}`")
+    )
+    found = {FATAL_ERROR if name == FATAL_ERROR_WORD else name for name in names}
+    return found | {FATAL_ERROR} if "error" in found else found
+
+
+FATAL_ERROR_WORD = "fatal"
+
+
+def test_port_protocol_and_version_are_those_of_the_code() -> None:
+    """What a client must know before the first byte."""
+    assert f"port {DEFAULT_PORT}." in section("## Transport").replace(" and at once", ".")
+    assert f"select `{ALPN}`" in section("## Transport")
+    assert f"This is version {PROTOCOL_VERSION}." in section("## Versions and features")
+
+
+def test_reserved_types_are_not_used_yet() -> None:
+    """What is kept for later is in no frame of today."""
+    reserved = set(re.findall(r"`(\w+)`", section("## Versions and features").split("Reserved for later")[1]))
+    assert reserved
+    assert not reserved & {cls.__struct_config__.tag for cls in (*CLIENT_FRAMES, *SERVER_FRAMES)}
+
+
+# --- examples
+
+
+@pytest.mark.parametrize("line", CLIENT_LINES)
+def test_examples_of_a_client_pass_the_codec_both_ways(line: str) -> None:
+    """They decode strictly, and come out of the encoder as they went in."""
+    frame = decode_client_frame(line.encode())
+    assert json.loads(encode(frame)) == json.loads(line)
+    if isinstance(frame, frames.SendChat):
+        assert is_message_id(frame.id)
+        assert normalize_name(frame.to) == frame.to
+        check_body(frame.body)
+
+
+@pytest.mark.parametrize("line", SERVER_LINES)
+def test_examples_of_a_server_pass_the_codec_both_ways(line: str) -> None:
+    """They decode, have only known fields, and come out of the encoder exactly as they are."""
+    frame = decode_server_frame(line.encode())
+    assert frame is not None
+    assert encode(frame).decode() == line + "\n"
+
+
+def test_every_frame_has_an_example() -> None:
+    """The single examples show each frame of each side."""
+    for lines, classes in ((blocks("json client"), CLIENT_FRAMES), (blocks("json server"), SERVER_FRAMES)):
+        shown = {json.loads(line)["type"] for line in lines}
+        assert shown == {cls.__struct_config__.tag for cls in classes}
+
+
+@pytest.mark.parametrize("line", [line for line in SERVER_LINES if '"message"' in line])
+def test_sentences_in_examples_are_those_of_their_codes(line: str) -> None:
+    """An example's message is its code's sentence, and at most a place behind it."""
+    value = json.loads(line)
+    sentences = {str(code): entry.sentence for code, entry in ERROR_CODES.items()}
+    assert value["message"].startswith(sentences[value.get("code") or value["reason"]])
+
+
+def test_the_conversation_can_be_held() -> None:
+    """Both ends of a connection go through the whole example, line by line, and end in CLOSED."""
+    client, server = ClientConnection(), ServerConnection()
+    for line in CONVERSATION:
+        who, wire = line[:3], line[3:].encode() + b"\n"
+        if who == "C: ":
+            sent = decode_client_frame(wire)
+            client.send(sent)
+            server.receive_data(wire)
+            assert list(server.events()) == [sent]
+        else:
+            answer = decode_server_frame(wire)
+            assert answer is not None
+            server.send(answer)
+            assert server.data_to_send() == wire
+            client.receive_data(wire)
+            assert list(client.events()) == [answer]
+    assert client.state is server.state is State.CLOSED
+
+
+def test_every_message_of_the_conversation_is_answered_once() -> None:
+    """The example keeps the rules: one answer for each `chat`, rising seqs and versions."""
+    sent = [
+        frame for line in CONVERSATION if (frame := json.loads(line[3:]))["type"] == "chat" and line[0] == "C"
+    ]
+    told = [json.loads(line[3:]) for line in CONVERSATION if line[0] == "S"]
+    answered = [frame["id"] for frame in told if frame["type"] in ("chat_ack", "chat_nack")]
+    assert sorted(frame["id"] for frame in sent) == sorted(answered)
+    for counter in ("seq", "version"):
+        counts = [frame[counter] for frame in told if counter in frame]
+        assert counts == sorted(set(counts))
+
+
+def test_links_inside_the_document_lead_somewhere() -> None:
+    """Every anchor that is linked is a heading."""
+    titles = re.findall(r"^#+ (.*)$", DOCUMENT, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+    assert set(re.findall(r"\]\(#([^)]+)\)", DOCUMENT)) <= anchors

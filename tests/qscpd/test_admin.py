@@ -1,0 +1,422 @@
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from qscpd import admin
+from qscpd.admin.messages import REQUEST_LIMIT, decode_reply, decode_request, encode
+from qscpd.config import Argon2Config, Config, ServerConfig, StoreConfig
+from qscpd.errors import (
+    ConfigError,
+    ExistsError,
+    ExitCode,
+    NotFoundError,
+    NotRunningError,
+    PermissionDeniedError,
+    QscpdError,
+    StoreError,
+    StoreFullError,
+    UsageError,
+)
+from qscpd.passwords import PasswordHasher
+from qscpd.store import open_store
+from qscpd.store.base import Store
+from qscpd.store.lock import StoreLock
+from tests.support.users import NOBODY, as_user, passable
+
+HASH = PasswordHasher(Argon2Config(8, 1, 1)).hash("correct horse")
+OTHER_HASH = PasswordHasher(Argon2Config(8, 1, 1)).hash("battery staple")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A real store."""
+    with contextlib.closing(open_store(tmp_path / "q.db")) as store:
+        yield store
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A configuration whose daemon does not run."""
+    return Config(
+        server=ServerConfig(admin_socket=tmp_path / "admin.sock"), store=StoreConfig(path=tmp_path / "q.db")
+    )
+
+
+def done(reply: admin.Reply) -> admin.AccountInfo:
+    """The account of a reply that says it was done."""
+    assert isinstance(reply, admin.Done)
+    return reply.account
+
+
+def names(reply: admin.Reply) -> list[tuple[str, str]]:
+    """Names and states of a reply with accounts."""
+    assert isinstance(reply, admin.Accounts)
+    return [(account.name, account.state) for account in reply.accounts]
+
+
+# --- messages
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        admin.AddUser("alice", HASH, reuse_name=True),
+        admin.SetPassword("alice", HASH),
+        admin.DeleteUser("alice"),
+        admin.LockUser("alice"),
+        admin.UnlockUser("alice"),
+        admin.ListUsers(),
+        admin.Status(),
+    ],
+)
+def test_a_request_survives_the_wire_and_hides_its_hash(request_: admin.Request) -> None:
+    """Each request is one short line, and its text for logs has no hash in it."""
+    line = encode(request_)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert len(line) < REQUEST_LIMIT
+    assert decode_request(line) == request_
+    assert HASH not in repr(request_)
+
+
+@pytest.mark.parametrize(
+    "kind", [UsageError, NotFoundError, ExistsError, PermissionDeniedError, NotRunningError, QscpdError]
+)
+def test_an_error_keeps_its_exit_code_and_sentence(kind: type[QscpdError]) -> None:
+    """What fails in the daemon ends the command as if it had failed there."""
+    reply = decode_reply(encode(admin.Failed(kind.exit_code, "what happened")))
+    assert isinstance(reply, admin.Failed)
+    error = reply.error()
+    assert (type(error), str(error), error.exit_code) == (kind, "what happened", kind.exit_code)
+
+
+def test_a_config_error_and_an_unknown_code_can_be_restored() -> None:
+    """The one error with another constructor, and a code of a future version."""
+    assert isinstance(admin.Failed(ExitCode.CONFIG, "x").error(), ConfigError)
+    assert type(admin.Failed(99, "x").error()) is QscpdError
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"x", b"{}", b"[]", b"\xff", b'{"request":"reboot"}', b'{"request":"lock_user"}']
+)
+def test_what_is_no_request_is_a_usage_error(line: bytes) -> None:
+    """Nothing but the seven requests is accepted."""
+    with pytest.raises(UsageError, match="not a request"):
+        decode_request(line)
+
+
+# --- actions on a real store
+
+
+def test_the_life_of_an_account(store: Store) -> None:
+    """Made, given a password, locked, unlocked, deleted, and its name given away again."""
+    assert done(admin.perform(admin.AddUser(" Alice ", HASH), store)).name == "alice"
+    done(admin.perform(admin.SetPassword("alice", OTHER_HASH), store))
+    credentials = store.credentials("alice")
+    assert credentials is not None
+    assert credentials.password_hash == OTHER_HASH
+    assert done(admin.perform(admin.LockUser("alice"), store)).state == "locked"
+    assert names(admin.perform(admin.ListUsers(), store)) == [("alice", "locked")]
+    assert done(admin.perform(admin.UnlockUser("ALICE"), store)).state == "active"
+    first = done(admin.perform(admin.DeleteUser("alice"), store))
+    assert names(admin.perform(admin.ListUsers(), store)) == []
+    assert done(admin.perform(admin.AddUser("alice", HASH, reuse_name=True), store)).id != first.id
+
+
+@pytest.mark.parametrize(
+    ("request_", "exit_code", "sentence"),
+    [
+        (admin.AddUser("bob", HASH), ExitCode.EXISTS, "bob"),
+        (admin.AddUser("no/name", HASH), ExitCode.USAGE, "not a valid name"),
+        (admin.AddUser("carol", "plain text"), ExitCode.FAILED, "malformed"),
+        (admin.SetPassword("bob", "plain text"), ExitCode.FAILED, "malformed"),
+        (admin.SetPassword("carol", HASH), ExitCode.NOT_FOUND, "carol"),
+        (admin.DeleteUser("carol"), ExitCode.NOT_FOUND, "carol"),
+        (admin.LockUser("carol"), ExitCode.NOT_FOUND, "carol"),
+        (admin.UnlockUser("carol"), ExitCode.NOT_FOUND, "carol"),
+        (admin.Status(), ExitCode.NOT_RUNNING, "not running"),
+    ],
+)
+def test_what_can_not_be_done_is_a_reply(
+    store: Store, request_: admin.Request, exit_code: ExitCode, sentence: str
+) -> None:
+    """Each failure has its exit code and a sentence, and changes nothing."""
+    admin.perform(admin.AddUser("bob", HASH), store)
+    reply = admin.perform(request_, store)
+    assert isinstance(reply, admin.Failed)
+    assert reply.exit_code == exit_code
+    assert sentence in reply.message
+    assert names(admin.perform(admin.ListUsers(), store)) == [("bob", "active")]
+
+
+def test_a_failing_store_is_not_hidden_in_a_reply(store: Store) -> None:
+    """The daemon has to know that its store failed, so it gets the exception."""
+    store.close()
+    with pytest.raises(StoreError):
+        admin.perform(admin.ListUsers(), store)
+
+
+# --- the daemon's end of the socket
+
+
+Handle = Callable[[admin.Request], Awaitable[admin.Reply]]
+
+
+async def answer_list(request: admin.Request) -> admin.Reply:
+    """Answer every request with an empty list."""
+    del request
+    return admin.Accounts([])
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> AsyncIterator[Path]:
+    """The socket of a server that answers every request with an empty list."""
+    async with admin.AdminServer(tmp_path / "admin.sock", answer_list):
+        yield tmp_path / "admin.sock"
+
+
+async def exchange(path: Path, sent: bytes) -> bytes:
+    """Send bytes and return all that comes back until the end."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(sent)
+    writer.write_eof()
+    received = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return received
+
+
+async def test_one_request_one_reply(path: Path) -> None:
+    """A line is answered with a line, then the server closes."""
+    assert decode_reply(await exchange(path, encode(admin.ListUsers()))) == admin.Accounts([])
+
+
+def mode_of(path: Path) -> int:
+    """Permission bits of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_the_socket_is_closed_to_others(path: Path) -> None:
+    """Mode 0600, and another user can't connect."""
+    assert mode_of(path) == 0o600
+    with as_user(path.parent), socket.socket(socket.AF_UNIX) as other, pytest.raises(PermissionError):
+        other.connect(str(path))
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        (b"nonsense\n", "not a request"),
+        (b'{"request":"list_users"}', "no end of line"),
+        (b"x" * (2 * REQUEST_LIMIT) + b"\n", "longer than 4096 bytes"),
+        (b"x" * (2 * REQUEST_LIMIT), "longer than 4096 bytes"),
+        (b"\xff\xfe\n", "not a request"),
+    ],
+)
+async def test_bad_input_is_answered_with_an_error(path: Path, sent: bytes, sentence: str) -> None:
+    """Whatever comes, the peer gets a sentence, and the next peer is served."""
+    reply = decode_reply(await exchange(path, sent))
+    assert isinstance(reply, admin.Failed)
+    assert reply.exit_code == ExitCode.USAGE
+    assert sentence in reply.message
+    assert await exchange(path, encode(admin.ListUsers()))
+
+
+async def test_a_peer_that_only_connects_is_no_trouble(path: Path) -> None:
+    """Nothing in, nothing out."""
+    assert await exchange(path, b"") == b""
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "sentence"),
+    [
+        (NotFoundError("no carol"), ExitCode.NOT_FOUND, "no carol"),
+        (StoreFullError("disk full"), ExitCode.FAILED, "disk full"),
+        (ZeroDivisionError("secret detail"), ExitCode.FAILED, "in the daemon's log"),
+    ],
+)
+async def test_an_error_of_the_handler_is_told_without_a_traceback(
+    tmp_path: Path, error: Exception, exit_code: ExitCode, sentence: str
+) -> None:
+    """Errors of ours keep their sentence; a bug is in the log only, and the server lives on."""
+
+    async def fail(request: admin.Request) -> admin.Reply:
+        del request
+        raise error
+
+    async with admin.AdminServer(tmp_path / "a.sock", fail):
+        for _ in range(2):
+            reply = decode_reply(await exchange(tmp_path / "a.sock", encode(admin.ListUsers())))
+            assert isinstance(reply, admin.Failed)
+            assert reply.exit_code == exit_code
+            assert sentence in reply.message
+            assert "secret detail" not in reply.message
+
+
+async def test_a_socket_that_a_crash_left_is_replaced(tmp_path: Path) -> None:
+    """Nobody answers on it, so it is in nobody's use."""
+    path = tmp_path / "admin.sock"
+    with socket.socket(socket.AF_UNIX) as crashed:
+        crashed.bind(str(path))
+    async with admin.AdminServer(path, answer_list):
+        assert await exchange(path, encode(admin.ListUsers()))
+    assert not path.exists()
+
+
+async def test_a_socket_in_use_is_left_alone(path: Path) -> None:
+    """A second daemon on the same socket is refused, and the first goes on."""
+    with pytest.raises(ExistsError, match="another daemon is listening there"):
+        async with admin.AdminServer(path, answer_list):
+            raise AssertionError
+    assert await exchange(path, encode(admin.ListUsers()))
+
+
+async def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path: Path) -> None:
+    """A mistyped path must not cost a file."""
+    path = tmp_path / "precious"
+    path.write_text("data")
+    with pytest.raises(ExistsError, match="is no socket"):
+        async with admin.AdminServer(path, answer_list):
+            raise AssertionError
+    assert path.read_text() == "data"
+
+
+async def test_a_missing_directory_is_made(tmp_path: Path) -> None:
+    """/run is empty after a boot."""
+    path = tmp_path / "run" / "admin.sock"
+    async with admin.AdminServer(path, answer_list):
+        assert await exchange(path, encode(admin.ListUsers()))
+
+
+async def test_a_request_under_way_is_answered_before_the_end(tmp_path: Path) -> None:
+    """A daemon that stops finishes what it began."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: admin.Request) -> admin.Reply:
+        begun.set()
+        await go_on.wait()
+        return await answer_list(request)
+
+    async with admin.AdminServer(tmp_path / "a.sock", slow):
+        answer = asyncio.create_task(exchange(tmp_path / "a.sock", encode(admin.ListUsers())))
+        await begun.wait()
+        asyncio.get_running_loop().call_soon(go_on.set)
+    assert decode_reply(await answer) == admin.Accounts([])
+
+
+# --- the command's end
+
+
+def test_without_a_daemon_the_command_does_it(config: Config) -> None:
+    """No socket: the store is opened here, and closed again."""
+    assert done(admin.call(config, admin.AddUser("alice", HASH))).name == "alice"
+    assert names(admin.call(config, admin.ListUsers())) == [("alice", "active")]
+    with StoreLock(config.store.path):
+        pass
+
+
+def test_an_error_has_its_class(config: Config) -> None:
+    """The reply `Failed` is raised as what it was made from."""
+    with pytest.raises(NotFoundError, match="alice"):
+        admin.call(config, admin.LockUser("alice"))
+
+
+def test_status_needs_a_daemon(config: Config) -> None:
+    """Only a running daemon knows how it is."""
+    with pytest.raises(NotRunningError, match="no daemon answers"):
+        admin.call(config, admin.Status())
+
+
+async def test_with_a_daemon_the_daemon_does_it(config: Config) -> None:
+    """The request goes to the socket while the daemon holds the store."""
+    with StoreLock(config.store.path), contextlib.closing(open_store(config.store.path)) as store:
+
+        async def handle(request: admin.Request) -> admin.Reply:
+            if isinstance(request, admin.Status):
+                return admin.DaemonStatus("1", os.getpid(), 1.5, 2, 1, 1)
+            return admin.perform(request, store)
+
+        async with admin.AdminServer(config.server.admin_socket, handle):
+            added = await asyncio.to_thread(admin.call, config, admin.AddUser("alice", HASH))
+            assert done(added).name == "alice"
+            with pytest.raises(ExistsError):
+                await asyncio.to_thread(admin.call, config, admin.AddUser("alice", HASH))
+            status = await asyncio.to_thread(admin.call, config, admin.Status())
+            assert isinstance(status, admin.DaemonStatus)
+        assert names(admin.perform(admin.ListUsers(), store)) == [("alice", "active")]
+
+
+def test_a_held_lock_without_a_socket_is_told(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon whose socket is configured elsewhere, or that hangs, is not gone around."""
+    monkeypatch.setattr("qscpd.admin.client._LOCK_PATIENCE_S", 0.0)
+    with StoreLock(config.store.path), pytest.raises(NotRunningError, match="none answers on"):
+        admin.call(config, admin.AddUser("alice", HASH))
+
+
+def test_a_daemon_that_dies_while_answering_is_told(config: Config) -> None:
+    """The command can't know whether it was done, and says so."""
+    code = (
+        "import socket, sys\n"
+        "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print('up', flush=True)\n"
+        "s.accept()[0].recv(9999)\n"
+    )
+    command = [sys.executable, "-c", code, str(config.server.admin_socket)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as peer:
+        assert peer.stdout is not None
+        assert peer.stdout.readline()
+        with pytest.raises(QscpdError, match="ended before it answered"):
+            admin.call(config, admin.ListUsers())
+
+
+def test_a_missing_directory_of_the_store_is_told(tmp_path: Path) -> None:
+    """The cure is named; the directory is not made in passing."""
+    config = Config(
+        server=ServerConfig(admin_socket=tmp_path / "no/a.sock"), store=StoreConfig(path=tmp_path / "no/q.db")
+    )
+    with pytest.raises(StoreError, match="`qscpd init` makes it"):
+        admin.call(config, admin.ListUsers())
+    assert not (tmp_path / "no").exists()
+
+
+def test_the_store_keeps_its_owner_when_root_changes_it(config: Config) -> None:
+    """Root acts as the owner of the directory, so that the daemon's user can use what was made."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files to another user")
+    os.chown(config.store.path.parent, NOBODY, NOBODY)
+    with passable(config.store.path.parent):
+        done(admin.call(config, admin.AddUser("alice", HASH)))
+    assert os.geteuid() == 0
+    made = list(config.store.path.parent.iterdir())
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(NOBODY, NOBODY)}
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in made} == {0}
+
+
+def test_another_user_is_refused(config: Config) -> None:
+    """Who may neither use the socket nor write the store gets the exit code for it."""
+    admin.call(config, admin.AddUser("alice", HASH))
+    with as_user(config.store.path.parent), pytest.raises(PermissionDeniedError):
+        admin.call(config, admin.ListUsers())
+
+
+def test_commands_that_race_take_turns(config: Config) -> None:
+    """Ten processes at once, no daemon: each account is there once, nobody is refused."""
+    code = (
+        "import sys; from pathlib import Path; from qscpd import admin\n"
+        "from qscpd.config import Config, ServerConfig, StoreConfig\n"
+        "root = Path(sys.argv[1])\n"
+        "config = Config(server=ServerConfig(admin_socket=root / 'admin.sock'),"
+        " store=StoreConfig(path=root / 'q.db'))\n"
+        "admin.call(config, admin.AddUser(sys.argv[2], sys.argv[3]))\n"
+    )
+    root = str(config.store.path.parent)
+    racers = [subprocess.Popen([sys.executable, "-c", code, root, f"user{n}", HASH]) for n in range(10)]
+    assert [racer.wait() for racer in racers] == [0] * 10
+    assert names(admin.call(config, admin.ListUsers())) == [(f"user{n}", "active") for n in range(10)]

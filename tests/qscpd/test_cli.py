@@ -1,0 +1,363 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+import qscp
+from qscpd.cli.group import cli
+from qscpd.config import Config, parse_config
+from qscpd.errors import ExitCode
+from qscpd.passwords import PasswordHasher
+from qscpd.pki import AuthorityFiles
+from qscpd.store import open_store
+from qscpd.store.lock import StoreLock
+from tests.support.daemon import running_daemon
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in an empty directory, whose configuration is config/qscpd.yaml."""
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ:
+        if name.startswith("QSCPD_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("QSCPD_CONFIG", "config/qscpd.yaml")
+
+    def run(*arguments: str, input: str | bytes | None = None) -> Result:  # noqa: A002 - as click calls it
+        return CliRunner().invoke(cli, arguments, input=input, catch_exceptions=False)
+
+    return run
+
+
+@pytest.fixture
+def dev(run: Run) -> Run:
+    """Run a command where `init --dev` has been, with cheap hashes."""
+    assert run("init", "--dev").exit_code == 0
+    with Path("config/qscpd.yaml").open("a") as file:
+        file.write("login: {argon2: {memory: 8KiB, iterations: 1}}\n")
+    return run
+
+
+@pytest.fixture
+def password_of(dev: Run) -> Callable[[str, str], bool]:
+    """Whether an account of the installation has a password."""
+    del dev
+
+    def has(name: str, password: str) -> bool:
+        with StoreLock(Path("var/qscpd.db")):
+            store = open_store(Path("var/qscpd.db"))
+            credentials = store.credentials(name)
+            store.close()
+        assert credentials is not None
+        return PasswordHasher(Config().login.argon2).verify(password, credentials.password_hash)
+
+    return has
+
+
+def users(run: Run) -> list[tuple[str, str]]:
+    """Names and states, as `listusers --json` has them."""
+    listed = run("listusers", "--json")
+    assert listed.exit_code == 0
+    return [(user["name"], user["state"]) for user in json.loads(listed.stdout)]
+
+
+# --- accounts
+
+
+def test_the_life_of_an_account(dev: Run) -> None:
+    """Each verb does what it says, tells it on stderr, and keeps stdout for data."""
+    for arguments, told in (
+        (("adduser", "Alice", "--password-stdin"), "added alice"),
+        (("passwd", "alice", "--password-stdin"), "changed the password of alice"),
+        (("lock", "alice"), "locked alice"),
+        (("unlock", "alice"), "unlocked alice"),
+        (("deluser", "alice", "--yes"), "deleted alice; the name stays reserved"),
+        (("adduser", "alice", "--reuse-name", "--password-stdin"), "added alice"),
+    ):
+        done = dev(*arguments, input="correct horse\n")
+        assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{told}\n")
+    assert users(dev) == [("alice", "active")]
+
+
+def test_listusers_is_for_people_and_for_programs(dev: Run) -> None:
+    """A line for each account in the order of names, and the same as a JSON array."""
+    assert (dev("listusers").stdout, users(dev)) == ("", [])
+    for name in ("bob", "alice"):
+        dev("adduser", name, "--generate")
+    dev("lock", "bob")
+    lines = [line.split() for line in dev("listusers").stdout.splitlines()]
+    assert [line[:2] for line in lines] == [["alice", "active"], ["bob", "locked"]]
+    rows = json.loads(dev("listusers", "--json").stdout)
+    assert [sorted(row) for row in rows] == [["created", "id", "name", "state"]] * 2
+    assert rows[0]["id"] == "a2"
+    assert rows[0]["created"] == lines[0][2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "sentence"),
+    [
+        (("adduser", "bob", "--generate"), ExitCode.EXISTS, "there is an account bob already"),
+        (("adduser", "no/name", "--generate"), ExitCode.USAGE, "'no/name' is not a valid name"),
+        (("passwd", "carol", "--generate"), ExitCode.NOT_FOUND, "there is no account carol"),
+        (("deluser", "carol", "-y"), ExitCode.NOT_FOUND, "there is no account carol"),
+        (("lock", "carol"), ExitCode.NOT_FOUND, "there is no account carol"),
+        (("unlock", "carol"), ExitCode.NOT_FOUND, "there is no account carol"),
+        (("status",), ExitCode.NOT_RUNNING, "no daemon answers"),
+        (("adduser", "carol", "--generate", "--password-stdin"), ExitCode.USAGE, "use only one of"),
+        (("adduser", "carol", "--password-file", "no"), ExitCode.USAGE, "can't be read: No such file"),
+    ],
+)
+def test_an_error_is_one_sentence_and_a_code(
+    dev: Run, arguments: tuple[str, ...], exit_code: ExitCode, sentence: str
+) -> None:
+    """What goes wrong is told on stderr in one line, and nothing changes."""
+    dev("adduser", "bob", "--generate")
+    done = dev(*arguments)
+    assert done.exit_code == exit_code
+    assert done.stdout == ""
+    assert done.stderr.startswith("qscpd: ")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert users(dev) == [("bob", "active")]
+
+
+def test_generate_prints_the_password_alone(dev: Run, password_of: Callable[[str, str], bool]) -> None:
+    """Stdout is the password and nothing else, and it is the account's."""
+    for command in ("adduser", "passwd"):
+        done = dev(command, "alice", "--generate")
+        assert done.stdout == done.stdout.strip() + "\n"
+        assert len(done.stdout.strip()) == 20
+        assert password_of("alice", done.stdout.strip())
+
+
+@pytest.mark.parametrize(
+    ("given", "password"),
+    [
+        ("correct horse\n", "correct horse"),
+        ("correct horse", "correct horse"),
+        ("correct horse\r\n", "correct horse"),
+        (" blanks count \nnext line\n", " blanks count "),
+        ("пароль да\n", "пароль да"),
+    ],
+)
+def test_the_first_line_is_the_password(
+    dev: Run, password_of: Callable[[str, str], bool], given: str, password: str
+) -> None:
+    """From stdin and from a file alike."""
+    assert dev("adduser", "alice", "--password-stdin", input=given).exit_code == 0
+    Path("password").write_bytes(given.encode())
+    assert dev("adduser", "bob", "--password-file", "password").exit_code == 0
+    assert password_of("alice", password)
+    assert password_of("bob", password)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (b"", "the first line is empty"),
+        (b"\ncorrect horse\n", "the first line is empty"),
+        (b"short\n", "too short; use at least 8 characters"),
+        (b"x" * 1025 + b"\n", "too long; use at most 1024 bytes"),
+        (b"x" * 100_000, "too long; use at most 1024 bytes"),
+        (b"correct\xffhorse\n", "is not UTF-8"),
+        (b"correct\thorse\n", "control characters"),
+    ],
+)
+def test_a_bad_password_is_refused(dev: Run, given: bytes, sentence: str) -> None:
+    """The rule is told, the password is not, and there is no account."""
+    done = dev("adduser", "alice", "--password-stdin", input=given)
+    assert done.exit_code == ExitCode.USAGE
+    assert sentence in done.stderr
+    assert "horse" not in done.stderr
+    assert users(dev) == []
+
+
+def test_the_daemon_does_it_when_it_runs(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """The same verbs with the daemon running, and `status` tells of it."""
+    with running_daemon(tmp_path, authority, accounts=["alice"]) as daemon:
+        assert (
+            daemon.run("adduser", "bob", "--password-stdin", password="correct horse\n").stderr
+            == "added bob\n"
+        )
+        assert daemon.run("lock", "alice").returncode == 0
+        listed = json.loads(daemon.run("listusers", "--json").stdout)
+        assert [(user["name"], user["state"]) for user in listed] == [("alice", "locked"), ("bob", "active")]
+        assert daemon.run("adduser", "bob", "--generate").returncode == ExitCode.EXISTS
+        status = json.loads(daemon.run("status", "--json").stdout)
+        assert (status["pid"], status["version"]) == (daemon.process.pid, qscp.__version__)
+
+
+# --- configuration
+
+
+def test_init_dev_makes_everything_once(run: Run) -> None:
+    """The second time everything is kept, and the exit code is 0 both times."""
+    first = run("init", "--dev", "--name", "chat.example.org")
+    assert first.exit_code == 0
+    assert "made certs/ca.pem" in first.stdout
+    assert "chat.example.org" in first.stdout
+    content = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    second = run("init", "--dev")
+    assert second.exit_code == 0
+    assert {line.split()[0] for line in second.stdout.splitlines()} == {"kept"}
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == content
+    assert run("checkconfig").exit_code == 0
+
+
+def test_all_mistakes_of_a_configuration_are_told(dev: Run) -> None:
+    """Every command that needs the configuration tells all that is wrong with it, and ends with 3."""
+    Path("config/qscpd.yaml").write_text("log: {levle: x}\nlogin:\n  timeout: 1\n")
+    for command in ("checkconfig", "run", "listusers", "status", "gencert"):
+        done = dev(command)
+        assert done.exit_code == ExitCode.CONFIG
+        lines = done.stderr.splitlines()
+        assert [line.split(": ")[:2] for line in lines] == [
+            ["config/qscpd.yaml:1", "log.levle"],
+            ["config/qscpd.yaml:3", "login.timeout"],
+        ]
+
+
+def test_checkconfig_looks_at_certificate_and_directories(dev: Run) -> None:
+    """What `run` would trip over is found before."""
+    assert "config/qscpd.yaml: no problems" in dev("checkconfig").stdout
+    missing = dev("checkconfig", "--set", "store.path=no/q.db")
+    assert missing.exit_code == ExitCode.CONFIG
+    assert "store.path: there is no directory" in missing.stderr
+    Path("certs/server.key").chmod(0o644)
+    opened = dev("checkconfig")
+    assert opened.exit_code == ExitCode.PERMISSION
+    assert "open to other users" in opened.stderr
+    Path("certs/server.key").unlink()
+    assert dev("checkconfig").exit_code == ExitCode.CONFIG
+
+
+def test_config_show_is_yaml_with_origins(dev: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed loads again, and says where each value comes from."""
+    monkeypatch.setenv("QSCPD_LIMITS__PING_AFTER", "5s")
+    shown = dev("--set", "log.level=debug", "config", "show", "--set", "log.format=json", "--origin")
+    assert shown.exit_code == 0
+    config = parse_config(shown.stdout, Path("x"), cwd=Path.cwd()).config
+    assert (config.log.level, config.log.format, config.limits.ping_after_s) == ("debug", "json", 5.0)
+    assert "level: debug  # --set log.level" in shown.stdout
+    assert "ping_after: 5s  # QSCPD_LIMITS__PING_AFTER" in shown.stdout
+    assert 'path: "' + str(Path("var/qscpd.db").absolute()) in shown.stdout
+    assert "attempts: 3  # default" in shown.stdout
+    assert "#" not in dev("config", "show").stdout.replace("/#", "")
+
+
+def test_the_file_may_be_named_before_and_after_the_command(dev: Run) -> None:
+    """The nearest to the command wins: its own option, the root's, the environment."""
+    Path("other.yaml").write_text("log: {level: error}")
+    assert "level: error" in dev("-c", "other.yaml", "config", "show").stdout
+    assert "level: error" in dev("config", "show", "-c", "other.yaml").stdout
+    assert "level: error" in dev("-c", "nowhere.yaml", "config", "show", "-c", "other.yaml").stdout
+    done = dev("-c", "nowhere.yaml", "config", "show")
+    assert (done.exit_code, done.stderr.startswith("nowhere.yaml: there is no such file")) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("nonsense",), ("adduser",), ("lock", "a", "b"), ("--set", "x", "listusers"), ("run", "--loud")],
+)
+def test_wrong_usage_ends_with_2(dev: Run, arguments: tuple[str, ...]) -> None:
+    """What click refuses has the documented exit code, too."""
+    assert dev(*arguments).exit_code == ExitCode.USAGE
+
+
+def test_gencert_renews(dev: Run) -> None:
+    """With the configuration, and with a directory alone."""
+    before = Path("certs/server.pem").read_bytes()
+    done = dev("gencert", "--name", "new.example.org")
+    assert done.exit_code == 0
+    assert "new.example.org" in done.stdout
+    assert Path("certs/server.pem.old").read_bytes() == before
+    assert dev("-c", "nowhere", "gencert", "--certs", "certs", "--new-key").exit_code == 0
+    assert dev("checkconfig").exit_code == 0
+    assert "for localhost" in dev("gencert").stdout
+    Path("certs/ca.key").unlink()
+    assert dev("gencert").exit_code == ExitCode.NOT_FOUND
+    other = dev("gencert", "--set", "tls.certificate=certs/other.pem")
+    assert other.exit_code == ExitCode.USAGE
+    assert "which `qscpd init` did not make" in other.stderr
+
+
+def test_version_and_help(run: Run) -> None:
+    """Both are there, and every command has a help text."""
+    assert run("version").stdout.startswith(f"qscpd {qscp.__version__} (qscp/1, Python 3.")
+    assert run("--version").stdout == f"qscpd {qscp.__version__}\n"
+    overview = run("--help").stdout
+    for command in cli.list_commands(None):  # type: ignore[arg-type]  # the context is not looked at
+        assert f"\n  {command} " in overview
+        assert run(command, "--help").exit_code == 0
+    assert "..." not in overview.partition("Commands:")[2]
+
+
+# --- a real process
+
+
+def qscpd(
+    *arguments: str, cwd: Path, env: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run `python -m qscpd` with nothing on stdin and no terminal."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("QSCPD_")}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "qscpd", *arguments],
+        cwd=cwd,
+        env=kept | {"PYTHONPATH": os.pathsep.join(sys.path)} | (env or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+    )
+
+
+def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
+    """A script that forgot an option gets a sentence at once, not a prompt."""
+    assert qscpd("init", "--dev", cwd=tmp_path).returncode == 0
+    added = qscpd("-c", "config/qscpd.yaml", "adduser", "alice", cwd=tmp_path)
+    assert (added.returncode, added.stdout) == (ExitCode.USAGE, "")
+    assert "no terminal to ask for the password; use --password-stdin" in added.stderr
+    deleted = qscpd("-c", "config/qscpd.yaml", "deluser", "alice", cwd=tmp_path)
+    assert (deleted.returncode, deleted.stdout) == (ExitCode.USAGE, "")
+    assert "add --yes" in deleted.stderr
+
+
+def test_without_a_configuration_the_sentence_names_init(tmp_path: Path) -> None:
+    """The first thing that a newcomer may do wrong."""
+    done = qscpd("run", cwd=tmp_path, env={"QSCPD_CONFIG": "qscpd.yaml"})
+    assert (done.returncode, done.stdout) == (ExitCode.CONFIG, "")
+    assert done.stderr == (
+        "qscpd.yaml: there is no such file; make one with `qscpd init`, or name another one with -c FILE\n"
+    )
+
+
+def test_shell_completion_knows_commands_and_keys(tmp_path: Path) -> None:
+    """Click's completion works with commands that are imported late, and completes `--set`."""
+
+    def completions(words: str) -> str:
+        env = {"_QSCPD_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        return qscpd(cwd=tmp_path, env=env).stdout
+
+    assert "plain,adduser" in completions("qscpd add")
+    assert "plain,--generate" in completions("qscpd adduser --gen")
+    assert "plain,log.level=" in completions("qscpd run --set log.l")
+
+
+def test_the_dev_configuration_is_plain_yaml_that_moves(tmp_path: Path) -> None:
+    """Its paths are relative, so a checkout can be moved, and only this machine can connect."""
+    (tmp_path / "here").mkdir()
+    assert qscpd("init", "--dev", cwd=tmp_path / "here").returncode == 0
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert qscpd("-c", "config/qscpd.yaml", "checkconfig", cwd=tmp_path / "there").returncode == 0
+    written = yaml.safe_load((tmp_path / "there/config/qscpd.yaml").read_text())
+    assert written["server"]["listen"] == ["127.0.0.1:7727", "[::1]:7727"]
+    assert written["tls"]["certificate"] == "../certs/server.pem"

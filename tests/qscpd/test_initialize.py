@@ -1,0 +1,128 @@
+import os
+import pwd
+import stat
+from pathlib import Path
+
+import pytest
+
+from qscpd import initialize as module
+from qscpd.config import load_config
+from qscpd.errors import ExistsError, PermissionDeniedError, UsageError
+from qscpd.initialize import Layout, dev_layout, initialize, system_layout
+from qscpd.pki import check_pair
+from tests.support.users import as_user
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """A service's installation, below a directory of its own."""
+    return system_layout(tmp_path / "etc/qscpd.yaml", tmp_path / "etc/certs", tmp_path / "lib")
+
+
+def facts(path: Path) -> tuple[int, int, int]:
+    """Owner, group and mode of a file."""
+    status = path.stat()
+    return status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
+
+
+def test_the_usual_places() -> None:
+    """A service is where the unit and the defaults of the configuration expect it."""
+    layout = system_layout()
+    assert [str(path) for path in (layout.config, layout.certs, layout.store)] == [
+        "/etc/qscpd/qscpd.yaml",
+        "/etc/qscpd/certs",
+        "/var/lib/qscpd/qscpd.db",
+    ]
+    assert [str(path) for path in (layout.session_log, layout.admin_socket)] == [
+        "/var/log/qscpd/sessions.log",
+        "/run/qscpd/admin.sock",
+    ]
+
+
+@pytest.mark.parametrize("dev", [False, True])
+def test_what_is_made_can_be_used(tmp_path: Path, layout: Layout, dev: bool) -> None:
+    """The written configuration names the made files, and they pass the daemon's checks."""
+    if dev:
+        layout = dev_layout(tmp_path / "c/q.yaml", tmp_path / "certs", tmp_path / "var")
+    steps = initialize(layout, ["chat.example.org"], keep=False)
+    assert all(step.made for step in steps)
+    config = load_config(layout.config, environ={}).config
+    assert config.store.path == layout.store
+    assert config.server.admin_socket == layout.admin_socket
+    assert config.log.session_log == layout.session_log
+    assert tuple(map(str, config.server.listen)) == layout.listen
+    assert "chat.example.org" in check_pair(config.tls.certificate, config.tls.key).names
+    assert stat.S_IMODE(layout.state.stat().st_mode) == 0o700
+
+
+def test_nothing_is_touched_when_something_is_there(layout: Layout) -> None:
+    """All that is in the way is listed, and nothing was made."""
+    layout.certs.mkdir(parents=True)
+    layout.config.write_text("# mine\n")
+    layout.authority.key.write_text("mine")
+    with pytest.raises(
+        ExistsError, match=r"there already: .*qscpd\.yaml, .*server\.key; nothing was changed"
+    ):
+        initialize(layout, [], keep=False)
+    assert layout.config.read_text() == "# mine\n"
+    assert sorted(path.name for path in layout.certs.iterdir()) == ["server.key"]
+    assert not layout.state.exists()
+
+
+def test_keep_makes_what_is_missing(layout: Layout) -> None:
+    """An authority's key that was moved to a safe place is not missed; a lost certificate is made again."""
+    initialize(layout, [], keep=False)
+    files = layout.authority
+    key = files.key.read_bytes()
+    files.certificate.unlink()
+    steps = initialize(layout, [], keep=True)
+    assert [step.path.name for step in steps if step.made] == ["server.pem"]
+    assert files.key.read_bytes() == key
+    check_pair(files.certificate, files.key)
+    files.ca_key.unlink()
+    assert not any(step.made for step in initialize(layout, [], keep=True))
+
+
+def test_keep_tells_that_a_kept_certificate_lacks_a_name(layout: Layout) -> None:
+    """A name that was asked for is not dropped in silence."""
+    initialize(layout, ["old.example.org"], keep=False)
+    step = initialize(layout, ["old.example.org", "new.example.org"], keep=True)[1]
+    assert not step.made
+    assert "which is not for new.example.org: see `qscpd gencert --name`" in step.what
+
+
+def test_half_an_authority_is_not_replaced(layout: Layout) -> None:
+    """A key without its certificate may have signed what clients trust."""
+    initialize(layout, [], keep=False)
+    layout.authority.ca_certificate.unlink()
+    with pytest.raises(ExistsError, match=r"ca\.key: there already"):
+        initialize(layout, [], keep=True)
+
+
+def test_a_bad_name_is_refused_before_anything_is_made(layout: Layout) -> None:
+    """A mistyped option must not leave half an installation."""
+    with pytest.raises(UsageError, match="neither a DNS name nor an IP address"):
+        initialize(layout, ["no name"], keep=False)
+    assert not layout.config.parent.exists()
+
+
+def test_the_daemons_user_gets_what_it_needs(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root's installation: the daemon may read its key, and write its directory, and nothing else."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files to another user")
+    monkeypatch.setattr(module, "DAEMON_USER", "nobody")
+    user = pwd.getpwnam("nobody")
+    initialize(layout, [], keep=False)
+    files = layout.authority
+    assert facts(files.key) == (0, user.pw_gid, 0o640)
+    assert facts(files.ca_key) == (0, 0, 0o600)
+    assert facts(files.ca_certificate) == (0, 0, 0o644)
+    assert facts(layout.state) == (user.pw_uid, user.pw_gid, 0o700)
+    assert facts(layout.config) == (0, 0, 0o644)
+    check_pair(files.certificate, files.key)
+
+
+def test_a_user_without_the_right_is_told(layout: Layout, tmp_path: Path) -> None:
+    """`qscpd init` without root is one sentence with the path."""
+    with as_user(tmp_path), pytest.raises(PermissionDeniedError, match="etc: this user may not do that here"):
+        initialize(layout, [], keep=False)

@@ -1,0 +1,219 @@
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from qscp.limits import PASSWORD_LIMIT
+from qscpd.config import Argon2Config
+from qscpd.errors import UsageError
+from qscpd.passwords import (
+    MalformedHashError,
+    PasswordHasher,
+    PasswordPool,
+    PoolFullError,
+    check_hash,
+    check_new_password,
+    generate_password,
+)
+
+CHEAP = Argon2Config(memory_kib=8, iterations=1, parallelism=1)
+
+
+@pytest.fixture(scope="module")
+def hasher() -> PasswordHasher:
+    """A hasher that takes microseconds."""
+    return PasswordHasher(CHEAP)
+
+
+# --- hashes
+
+
+def test_a_hash_is_argon2id_with_the_configured_cost() -> None:
+    """The defaults are OWASP's, and they stand in the hash."""
+    assert PasswordHasher(Argon2Config()).hash("correct horse").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_only_the_right_password_fits(hasher: PasswordHasher) -> None:
+    """Case and blanks count."""
+    password_hash = hasher.hash("correct horse")
+    assert hasher.verify("correct horse", password_hash)
+    assert not any(
+        hasher.verify(other, password_hash) for other in ("Correct horse", "correct horse ", "", "x")
+    )
+
+
+def test_the_same_password_has_another_hash_each_time(hasher: PasswordHasher) -> None:
+    """Each hash has a salt of its own."""
+    assert hasher.hash("correct horse") != hasher.hash("correct horse")
+
+
+def test_composed_and_decomposed_characters_are_the_same_password(hasher: PasswordHasher) -> None:
+    """One keyboard sends U+00E9, another e and U+0301; a person sees the same password."""
+    assert hasher.verify("cafe\u0301 au lait", hasher.hash("caf\u00e9 au lait"))
+
+
+@pytest.mark.parametrize(
+    "stored", ["", "x", "$argon2id$v=19$m=1", "$2b$12$abcdefgh", "$argon2id$v=19$m=8,t=1,p=1$%$%"]
+)
+def test_a_malformed_hash_is_an_error_of_its_own(hasher: PasswordHasher, stored: str) -> None:
+    """A damaged store must not look like a wrong password; and its text has no hash in it."""
+    with pytest.raises(MalformedHashError) as caught:
+        hasher.verify("correct horse", stored)
+    assert not stored or stored not in str(caught.value)
+    with pytest.raises(MalformedHashError):
+        hasher.needs_rehash(stored)
+    with pytest.raises(MalformedHashError):
+        check_hash(stored)
+
+
+def test_other_parameters_ask_for_a_new_hash(hasher: PasswordHasher) -> None:
+    """A changed configuration reaches each account at its next login."""
+    password_hash = hasher.hash("correct horse")
+    assert not hasher.needs_rehash(password_hash)
+    for other in (Argon2Config(16, 1, 1), Argon2Config(8, 2, 1), Argon2Config(16, 1, 2)):
+        assert PasswordHasher(other).needs_rehash(password_hash)
+        assert PasswordHasher(other).verify("correct horse", password_hash)
+
+
+def test_the_dummy_has_the_cost_of_a_real_hash(hasher: PasswordHasher) -> None:
+    """For a user who does not exist the same work is done."""
+    check_hash(hasher.dummy_hash)
+    assert hasher.dummy_hash.split("$")[:4] == hasher.hash("correct horse").split("$")[:4]
+    assert not hasher.needs_rehash(hasher.dummy_hash)
+
+
+def test_a_lone_surrogate_and_a_giant_are_just_wrong(hasher: PasswordHasher) -> None:
+    """What a stranger sends is wrong and cheap, never an exception."""
+    password_hash = hasher.hash("correct horse")
+    assert not hasher.verify("\ud800", password_hash)
+    assert not hasher.verify("\ufdfa" * PASSWORD_LIMIT, password_hash)
+
+
+# --- rules for new passwords
+
+
+@pytest.mark.parametrize("password", ["8 chars!", "x" * PASSWORD_LIMIT, "пароль да", "\U0001f600" * 8])
+def test_an_allowed_password(password: str) -> None:
+    """Length is the only rule; any script and blanks are fine."""
+    check_new_password(password)
+
+
+@pytest.mark.parametrize(
+    ("password", "sentence"),
+    [
+        ("", "too short; use at least 8"),
+        ("seven77", "too short"),
+        ("x" * (PASSWORD_LIMIT + 1), "too long; use at most 1024 bytes"),
+        ("é" * 600, "too long"),
+        ("\ufdfa" * 300, "too long"),
+        ("correct\nhorse", "control characters"),
+        ("correct\x00horse", "control characters"),
+        ("correct\ud800horse", "control characters"),
+    ],
+)
+def test_a_password_that_breaks_a_rule(password: str, sentence: str) -> None:
+    """Each rule has its sentence, and none repeats the password."""
+    with pytest.raises(UsageError, match=sentence) as caught:
+        check_new_password(password)
+    assert not password or password not in str(caught.value)
+
+
+def test_generated_passwords_keep_the_rules_and_differ() -> None:
+    """A generated password is accepted everywhere and can be typed."""
+    passwords = {generate_password() for _ in range(100)}
+    assert len(passwords) == 100
+    for password in passwords:
+        check_new_password(password)
+        assert password.isascii()
+        assert len(password) == 20
+
+
+# --- the pool
+
+
+class _Gate(PasswordHasher):
+    """A hasher whose threads wait until they are let through."""
+
+    def __init__(self) -> None:
+        super().__init__(CHEAP)
+        self.open = threading.Event()
+        self.running = 0
+
+    def verify(self, password: str, password_hash: str) -> bool:
+        self.running += 1
+        self.open.wait()
+        return super().verify(password, password_hash)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.001)
+
+
+async def test_the_pool_verifies_and_hashes(hasher: PasswordHasher) -> None:
+    """What the hasher can do is done by a thread."""
+    pool = PasswordPool(hasher, workers=1, queue=1)
+    password_hash = await pool.hash("correct horse")
+    assert await pool.verify("correct horse", password_hash)
+    assert not await pool.verify("wrong horse", password_hash)
+    assert not pool.needs_rehash(password_hash)
+    with pytest.raises(MalformedHashError):
+        await pool.verify("correct horse", "x")
+    pool.close()
+
+
+async def test_an_unknown_user_takes_a_real_verification() -> None:
+    """Without a hash the dummy is verified, and the answer is no."""
+    gate = _Gate()
+    gate.open.set()
+    pool = PasswordPool(gate, workers=1, queue=1)
+    assert not await pool.verify("correct horse", None)
+    assert gate.running == 1
+    pool.close()
+
+
+async def test_a_full_queue_refuses_at_once() -> None:
+    """Workers plus queue are the limit, and every place is given back."""
+    gate = _Gate()
+    pool = PasswordPool(gate, workers=2, queue=3)
+    password_hash = gate.hash("correct horse")
+    waiting = [asyncio.create_task(pool.verify("correct horse", password_hash)) for _ in range(5)]
+    await _until(lambda: gate.running == 2)
+    assert pool.pending == 5
+    with pytest.raises(PoolFullError):
+        await pool.verify("correct horse", password_hash)
+    assert gate.running == 2
+    gate.open.set()
+    assert await asyncio.gather(*waiting) == [True] * 5
+    await _until(lambda: pool.pending == 0)
+    assert await pool.verify("correct horse", password_hash)
+    pool.close()
+
+
+async def test_a_cancelled_login_keeps_its_place_until_its_thread_is_done() -> None:
+    """A stranger who hangs up at once can't make more threads' worth of work wait than allowed."""
+    gate = _Gate()
+    pool = PasswordPool(gate, workers=1, queue=1)
+    password_hash = gate.hash("correct horse")
+    running = asyncio.create_task(pool.verify("correct horse", password_hash))
+    queued = asyncio.create_task(pool.verify("correct horse", password_hash))
+    await _until(lambda: gate.running == 1)
+    for task in (running, queued):
+        task.cancel()
+    await asyncio.gather(running, queued, return_exceptions=True)
+    await _until(lambda: pool.pending == 1)
+    gate.open.set()
+    await _until(lambda: pool.pending == 0)
+    pool.close()
+
+
+async def test_a_closed_pool_refuses(hasher: PasswordHasher) -> None:
+    """A login that comes while the daemon stops is told to come back, not answered with a bug."""
+    pool = PasswordPool(hasher, workers=1, queue=1)
+    pool.close()
+    with pytest.raises(PoolFullError):
+        await pool.verify("correct horse", None)

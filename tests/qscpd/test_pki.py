@@ -1,0 +1,308 @@
+import os
+import ssl
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from qscpd import pki
+from qscpd.errors import ConfigError, ExistsError, NotFoundError, PermissionDeniedError, UsageError
+from tests.support.users import as_user
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> pki.AuthorityFiles:
+    """A directory with an authority and a server certificate."""
+    files = pki.AuthorityFiles(tmp_path)
+    pki.make_authority(files)
+    pki.make_server_certificate(files, ["localhost", "chat.example.org", "127.0.0.1", "::1"])
+    return files
+
+
+def mode(path: Path) -> int:
+    """Permission bits of a file."""
+    return path.stat().st_mode & 0o777
+
+
+def load(path: Path) -> x509.Certificate:
+    """The certificate in a file."""
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def handshake(files: pki.AuthorityFiles, server_name: str) -> str | None:
+    """Do a whole TLS handshake in memory with a strict client; return the version agreed on."""
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_context.load_cert_chain(files.certificate, files.key)
+    client_context = ssl.create_default_context(cafile=files.ca_certificate)
+    client_context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = server_context.wrap_bio(to_server, to_client, server_side=True)
+    client = client_context.wrap_bio(to_client, to_server, server_hostname=server_name)
+    waiting = {client, server}
+    while waiting:
+        for end in (client, server):
+            try:
+                end.do_handshake()
+                waiting.discard(end)
+            except ssl.SSLWantReadError:
+                continue
+    return client.version()
+
+
+@pytest.mark.parametrize("name", ["localhost", "chat.example.org", "127.0.0.1", "::1"])
+def test_a_strict_client_accepts_the_certificate(files: pki.AuthorityFiles, name: str) -> None:
+    """A real handshake with VERIFY_X509_STRICT, Python 3.13's default, succeeds for each name."""
+    assert handshake(files, name) == "TLSv1.3"
+
+
+def test_another_name_is_refused(files: pki.AuthorityFiles) -> None:
+    """The certificate is for the names asked for only."""
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        handshake(files, "chat.example.com")
+
+
+def test_another_authority_is_refused(
+    files: pki.AuthorityFiles, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A client with another `ca.pem` does not accept the server."""
+    other = pki.AuthorityFiles(tmp_path_factory.mktemp("other"))
+    pki.make_authority(other)
+    (files.directory / "ca.pem").write_bytes(other.ca_certificate.read_bytes())
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(files, "localhost")
+
+
+def test_openssl_accepts_the_chain(files: pki.AuthorityFiles) -> None:
+    """`openssl verify` with all its strictness says OK."""
+    done = subprocess.run(
+        [
+            "openssl",
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            "sslserver",
+            "-CAfile",
+            files.ca_certificate,
+            files.certificate,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_authority_can_only_sign_servers(files: pki.AuthorityFiles) -> None:
+    """The authority's extensions allow leaves only; the leaf is no authority and is for servers."""
+    authority, server = load(files.ca_certificate), load(files.certificate)
+    constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints)
+    assert (constraints.critical, constraints.value.ca, constraints.value.path_length) == (True, True, 0)
+    usage = authority.extensions.get_extension_for_class(x509.KeyUsage)
+    assert (usage.critical, usage.value.key_cert_sign, usage.value.digital_signature) == (True, True, False)
+    assert not server.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert list(server.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [
+        x509.oid.ExtendedKeyUsageOID.SERVER_AUTH
+    ]
+    key = authority.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    assert key.curve.name == "secp256r1"
+
+
+def test_lives(files: pki.AuthorityFiles) -> None:
+    """Ten years and 825 days, dated back a day for clients whose clock is behind."""
+    now = datetime.now(UTC)
+    authority, server = load(files.ca_certificate), load(files.certificate)
+    assert timedelta(days=3650) < authority.not_valid_after_utc - now < pki.CA_LIFE
+    assert timedelta(days=823) < server.not_valid_after_utc - now < pki.SERVER_LIFE
+    assert server.not_valid_after_utc - server.not_valid_before_utc <= pki.SERVER_LIFE
+    assert now - server.not_valid_before_utc > timedelta(hours=23)
+
+
+def test_keys_are_closed_and_certificates_open(files: pki.AuthorityFiles) -> None:
+    """Modes are right whatever the umask is, and no temporary file is left."""
+    old = os.umask(0)
+    try:
+        pki.renew_server_certificate(files, new_key=True)
+    finally:
+        os.umask(old)
+    assert [mode(path) for path in (files.ca_key, files.key)] == [0o600, 0o600]
+    assert [mode(path) for path in (files.ca_certificate, files.certificate)] == [0o644, 0o644]
+    assert sorted(path.name for path in files.directory.iterdir()) == [
+        "ca.key",
+        "ca.pem",
+        "server.key",
+        "server.key.old",
+        "server.pem",
+        "server.pem.old",
+    ]
+    assert mode(files.directory / "server.key.old") == 0o600
+
+
+def test_nothing_is_overwritten(files: pki.AuthorityFiles) -> None:
+    """A second authority or first certificate is refused, and every file stays as it is."""
+    before = {path: path.read_bytes() for path in files.directory.iterdir()}
+    with pytest.raises(ExistsError, match=r"ca\.pem and .*ca\.key: there already; move it away"):
+        pki.make_authority(files)
+    with pytest.raises(ExistsError, match=r"server\.pem and .*server\.key"):
+        pki.make_server_certificate(files, ["localhost"])
+    assert {path: path.read_bytes() for path in files.directory.iterdir()} == before
+
+
+def test_renewal_keeps_the_key_and_the_names(files: pki.AuthorityFiles) -> None:
+    """`gencert` without options is a new certificate for the same key and names; the old one is kept."""
+    old = files.certificate.read_bytes()
+    key = files.key.read_bytes()
+    info = pki.renew_server_certificate(files)
+    assert info.names == ("localhost", "chat.example.org", "127.0.0.1", "::1")
+    assert files.key.read_bytes() == key
+    assert files.certificate.read_bytes() != old
+    assert (files.directory / "server.pem.old").read_bytes() == old
+    assert handshake(files, "chat.example.org") == "TLSv1.3"
+
+
+def test_renewal_with_a_new_key_and_names(files: pki.AuthorityFiles) -> None:
+    """Both files are replaced, and the pair works for the new name."""
+    key = files.key.read_bytes()
+    pki.renew_server_certificate(files, ["new.example.org"], new_key=True)
+    assert files.key.read_bytes() != key
+    assert handshake(files, "new.example.org") == "TLSv1.3"
+
+
+def test_renewal_keeps_owner_and_mode_of_the_key(files: pki.AuthorityFiles) -> None:
+    """A key that the daemon's group may read can still be read after a renewal by root."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files to another group")
+    os.chown(files.key, 0, 65534)
+    files.key.chmod(0o640)
+    pki.renew_server_certificate(files, new_key=True)
+    status = files.key.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, 65534, 0o640)
+
+
+def test_renewal_without_an_authority_says_so(files: pki.AuthorityFiles) -> None:
+    """Whoever keeps `ca.key` elsewhere is told what is missing."""
+    files.ca_key.unlink()
+    with pytest.raises(NotFoundError, match="no authority's key"):
+        pki.renew_server_certificate(files)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "-a.b", "chat_1", "münchen.example", "fe80::1%eth0", "*", "a..b", "x" * 64]
+)
+def test_a_bad_name_is_refused(tmp_path: Path, name: str) -> None:
+    """What no client could ask for is not put into a certificate, and nothing is written."""
+    files = pki.AuthorityFiles(tmp_path)
+    pki.make_authority(files)
+    with pytest.raises(UsageError, match="neither a DNS name nor an IP address"):
+        pki.make_server_certificate(files, [name])
+    assert not files.key.exists()
+
+
+def test_default_names_work_for_a_certificate(tmp_path: Path) -> None:
+    """Whatever this machine is called, its default names are accepted."""
+    files = pki.AuthorityFiles(tmp_path)
+    pki.make_authority(files)
+    info = pki.make_server_certificate(files, pki.default_names())
+    assert {"localhost", "127.0.0.1", "::1"} <= set(info.names)
+
+
+# --- checks before use
+
+
+def test_a_good_pair_is_described(files: pki.AuthorityFiles) -> None:
+    """The check returns names, end and fingerprint."""
+    info = pki.check_pair(files.certificate, files.key)
+    assert info.names == ("localhost", "chat.example.org", "127.0.0.1", "::1")
+    assert info.not_after == load(files.certificate).not_valid_after_utc
+    assert len(info.sha256) == 64
+
+
+@pytest.mark.parametrize("bits", [0o604, 0o644, 0o601, 0o660, 0o666])
+def test_an_open_key_is_refused(files: pki.AuthorityFiles, bits: int) -> None:
+    """A key that others may read, or a group may write, is refused with the cure."""
+    files.key.chmod(bits)
+    with pytest.raises(PermissionDeniedError, match=rf"open to other users \(mode {bits:04o}\).*chmod 600"):
+        pki.check_pair(files.certificate, files.key)
+
+
+@pytest.mark.parametrize("bits", [0o600, 0o400, 0o640, 0o440])
+def test_a_closed_key_is_accepted(files: pki.AuthorityFiles, bits: int) -> None:
+    """Owner only, or a group that may read."""
+    files.key.chmod(bits)
+    pki.check_pair(files.certificate, files.key)
+
+
+def test_an_unreadable_key_is_a_permission_error(files: pki.AuthorityFiles) -> None:
+    """A daemon started as the wrong user hears what is wrong."""
+    with as_user(files.directory), pytest.raises(PermissionDeniedError, match="may not read the private key"):
+        pki.check_key_file(files.key)
+
+
+def test_files_of_two_pairs_are_refused(files: pki.AuthorityFiles) -> None:
+    """A key and a certificate that don't belong together are found before a client finds out."""
+    with pytest.raises(ConfigError, match="does not belong to the certificate"):
+        pki.check_pair(files.certificate, files.ca_key)
+
+
+@pytest.mark.parametrize("which", ["certificate", "key"])
+@pytest.mark.parametrize(
+    "content", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
+def test_broken_files_are_refused(files: pki.AuthorityFiles, which: str, content: bytes) -> None:
+    """A file that is no PEM, or empty, is one sentence with its path."""
+    path = files.certificate if which == "certificate" else files.key
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"{path.name}: is not a PEM file"):
+        pki.check_pair(files.certificate, files.key)
+
+
+@pytest.mark.parametrize("which", ["certificate", "key"])
+def test_missing_files_are_refused(files: pki.AuthorityFiles, which: str) -> None:
+    """A file that is not there is one sentence with its path."""
+    (files.certificate if which == "certificate" else files.key).unlink()
+    with pytest.raises(ConfigError, match="can't be read: No such file"):
+        pki.check_pair(files.certificate, files.key)
+
+
+def test_a_passphrase_is_refused(files: pki.AuthorityFiles) -> None:
+    """A daemon can't be asked for a passphrase, and says so."""
+    key = serialization.load_pem_private_key(files.key.read_bytes(), None)
+    locked = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    files.key.write_bytes(locked)
+    with pytest.raises(ConfigError, match="has a passphrase"):
+        pki.check_pair(files.certificate, files.key)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "sentence"),
+    [
+        (-20, -10, r"expired on \d{4}-\d\d-\d\d; renew it with `qscpd gencert`"),
+        (10, 20, "is not valid before .*clock"),
+    ],
+)
+def test_a_certificate_of_another_time_is_refused(
+    files: pki.AuthorityFiles, begin: int, end: int, sentence: str
+) -> None:
+    """Expired and not yet valid are told apart, each with its cure."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "x")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1)
+    builder = builder.not_valid_before(now + timedelta(days=begin)).not_valid_after(now + timedelta(days=end))
+    certificate = builder.sign(key, hashes.SHA256())
+    files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files.key.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        pki.check_pair(files.certificate, files.key)

@@ -1,0 +1,99 @@
+"""Hypothesis strategies for frames, made from the frames' own definitions, and for ways to cut bytes."""
+
+from functools import reduce
+from typing import TypeVar, get_args
+
+import msgspec
+from hypothesis import strategies as st
+from msgspec import inspect
+
+from qscp import codec, frames
+
+__all__ = [
+    "CLIENT_FRAMES",
+    "SERVER_FRAMES",
+    "client_frames",
+    "frames_of",
+    "json_values",
+    "server_frames",
+    "splits",
+    "texts",
+    "values_of",
+]
+
+CLIENT_FRAMES: tuple[type[frames.ClientFrame], ...] = get_args(codec.ClientFrames)
+SERVER_FRAMES: tuple[type[frames.ServerFrame], ...] = get_args(codec.ServerFrames)
+
+AnyStruct = TypeVar("AnyStruct", bound=msgspec.Struct)
+
+
+def texts(max_size: int = 40) -> st.SearchStrategy[str]:
+    """Any text that has UTF-8."""
+    return st.text(st.characters(codec="utf-8"), max_size=max_size)
+
+
+def json_values() -> st.SearchStrategy[object]:
+    """Any value that JSON can hold."""
+    leaves = (
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts()
+    )
+    return st.recursive(
+        leaves,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts(), inner, max_size=4),
+        max_leaves=8,
+    )
+
+
+def values_of(  # noqa: C901, PLR0911 - a case for each kind of type
+    kind: inspect.Type,
+) -> st.SearchStrategy[object]:
+    """Values of the type of a field."""
+    match kind:
+        case inspect.StrType():
+            return texts()
+        case inspect.IntType(ge=low, le=high):
+            return st.integers(low, high)
+        case inspect.FloatType(ge=low):
+            return st.floats(low, allow_nan=False, allow_infinity=False)
+        case inspect.BoolType():
+            return st.booleans()
+        case inspect.NoneType():
+            return st.none()
+        case inspect.LiteralType(values=values):
+            return st.sampled_from(values)
+        case inspect.ListType(item_type=item):
+            return st.lists(values_of(item), max_size=5)
+        case inspect.TupleType(item_types=items):
+            return st.tuples(*map(values_of, items))
+        case inspect.StructType(cls=cls):
+            return frames_of(cls)
+        case inspect.UnionType(types=types):
+            return st.one_of([values_of(each) for each in types])
+    raise NotImplementedError(kind)
+
+
+def frames_of(cls: type[AnyStruct]) -> st.SearchStrategy[AnyStruct]:
+    """Frames, or parts of frames, of one class; fields with a default may be left out."""
+    kind = inspect.type_info(cls)
+    assert isinstance(kind, inspect.StructType)
+    required = {field.name: values_of(field.type) for field in kind.fields if field.required}
+    optional = {field.name: values_of(field.type) for field in kind.fields if not field.required}
+    return st.fixed_dictionaries(required, optional=optional).map(lambda values: cls(**values))
+
+
+def client_frames() -> st.SearchStrategy[frames.ClientFrame]:
+    """Any frame that a client sends."""
+    return st.one_of([frames_of(cls) for cls in CLIENT_FRAMES])
+
+
+def server_frames() -> st.SearchStrategy[frames.ServerFrame]:
+    """Any frame that a server sends."""
+    return st.one_of([frames_of(cls) for cls in SERVER_FRAMES])
+
+
+@st.composite
+def splits(draw: st.DrawFn, data: bytes) -> list[bytes]:
+    """Cut bytes anywhere into pieces, some of them empty."""
+    places = sorted(draw(st.lists(st.integers(0, len(data)), max_size=12)))
+    ends = [*places, len(data)]
+    return reduce(lambda pieces, end: [*pieces, data[sum(map(len, pieces)) : end]], ends, list[bytes]())
