@@ -17,8 +17,9 @@ import structlog
 
 from qscp import __version__
 from qscp.errors import ErrorCode
+from qscp.frames import Retention
 from qscpd.admin import AdminServer
-from qscpd.config import Config
+from qscpd.config import Config, HistoryConfig
 from qscpd.directory import Directory
 from qscpd.errors import ExitCode, StoreError
 from qscpd.handlers import handlers
@@ -32,6 +33,7 @@ from qscpd.router import Router
 from qscpd.session import Session
 from qscpd.sessionlog import SessionLog
 from qscpd.store import open_store
+from qscpd.store.base import Keep
 from qscpd.store.lock import StoreLock
 from qscpd.store.writer import StoreWriter
 from qscpd.systemd import Notifier, watchdog_interval_s
@@ -79,6 +81,7 @@ async def _serve(config: Config) -> ExitCode:
         context = server_context(config.tls)
         stack.enter_context(StoreLock(config.store.path))
         store = open_store(config.store.path)
+        epoch = store.epoch()
         directory = Directory(store.accounts(), store.account_names())
         log = stack.enter_context(SessionLog(config.log.session_log, config.log.addresses))
         router = Router(config, directory, log)
@@ -98,7 +101,7 @@ async def _serve(config: Config) -> ExitCode:
         )
         stack.callback(passwords.close)
         listener = Listener(config, context, router.open_session)
-        await daemon.serve(listener, writer, passwords, log)
+        await daemon.serve(listener, writer, passwords, log, epoch)
     return daemon.exit_code
 
 
@@ -119,14 +122,24 @@ class _Daemon:
         writer: StoreWriter[Session],
         passwords: PasswordPool,
         log: SessionLog,
+        epoch: str,
     ) -> None:
         """Listen, say that we are ready, and serve until told to stop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signalled, number)
         async with asyncio.TaskGroup() as tasks:
-            login = Login(self._router, writer, passwords, log, tasks)
-            self._router.handlers = handlers(login.start)
+            login = Login(
+                self._router,
+                writer,
+                passwords,
+                log,
+                tasks,
+                retention=_retention(self._config.history),
+                epoch=epoch,
+            )
+            queries = Queries(writer, self._router.directory, tasks)
+            self._router.handlers = handlers(login.start, queries)
             async with AdminServer(self._config.server.admin_socket, LiveAdmin(self._router, writer).handle):
                 await listener.start()
                 ticker = tasks.create_task(self._tick(listener))
@@ -186,3 +199,14 @@ class _Daemon:
             self._notifier.alive()
             self._notifier.status(f"{len(self._router.presence)} people online, {len(self._router)} sessions")
             await asyncio.sleep(interval)
+
+
+def _keep(history: HistoryConfig) -> Keep:
+    return Keep(
+        age_ms=round(history.keep_for_s * 1000) or None,
+        messages=history.keep_messages or None,
+    )
+
+
+def _retention(history: HistoryConfig) -> Retention:
+    return Retention(seconds=round(history.keep_for_s) or None, messages=history.keep_messages or None)

@@ -11,8 +11,8 @@ import structlog
 
 from qscp import PROTOCOL_VERSION, frames
 from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError
-from qscp.limits import BODY_LIMIT, LINE_LIMIT
 from qscp.ids import is_message_id
+from qscp.limits import BODY_LIMIT, LINE_LIMIT
 from qscp.names import normalize_name
 from qscp.states import State
 from qscpd.errors import QscpdError
@@ -104,7 +104,7 @@ class Login:
         return account
 
     async def _fence(self, account: Account, device: str) -> None:
-        """End the sessions that the device has already: what they sent is committed first, the rest discarded."""
+        """End the sessions that the device has: what they sent is committed, the rest discarded."""
         while (old := self._router.session_of(account.id, device)) is not None:
             old.link.pause_reading()
             self._router.flush()

@@ -8,6 +8,7 @@ step of the loop, so nothing falls between replay and live, and no seq is sent t
 """
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -23,6 +24,8 @@ PAGE_BYTES: Final = 48 * 1024
 """Of messages in a page, as they are on the wire at most: with its names, a page stays a line."""
 
 _PAGE: Final = 100
+
+_CONVERSATION: Final = re.compile(r"c([1-9][0-9]{0,14})")
 _HELD_BYTES: Final = 256 * 1024
 """What is held for a session at most; more than that is read from the store again."""
 
@@ -37,8 +40,8 @@ def conversation_id(conversation: int) -> str:
 
 def parse_conversation(text: str) -> int | None:
     """The conversation that an id on the wire means; None if it can't be one of ours."""
-    digits = text[1:]
-    return int(digits) if text[:1] == "c" and digits.isascii() and digits.isdigit() and len(digits) < 16 else None  # noqa: PLR2004 - below 2**53
+    match = _CONVERSATION.fullmatch(text)
+    return int(match[1]) if match else None
 
 
 def chat_frame(
@@ -171,9 +174,7 @@ class Replay:
         for message in messages:
             to = row.peer_name if message.sender == account.id else account.name
             sender = self._names.get(message.sender, "")
-            lines.append(
-                codec.encode(chat_frame(row.id, message, sender=sender, to=to, origin="replay"))
-            )
+            lines.append(codec.encode(chat_frame(row.id, message, sender=sender, to=to, origin="replay")))
         self._session.messages_out += len(lines)
         self._session.push(lines)
         self._sent[row.id] = messages[-1].seq

@@ -130,7 +130,9 @@ class Router:
 
     def session_of(self, account: int, device: str) -> Session | None:
         """The session of an account's device, if it has one."""
-        return next((each for each in self._sessions.get(account, ()) if device and each.device == device), None)
+        return next(
+            (each for each in self._sessions.get(account, ()) if device and each.device == device), None
+        )
 
     def update_presence(self, account: int) -> None:
         """Work an account's presence out again."""
@@ -191,7 +193,12 @@ class Router:
         self._answered(answered)
 
     def _deliver(
-        self, chat: PendingChat[Session], number: int, seq: int, time_ms: int, lines: dict[Session, list[bytes]]
+        self,
+        chat: PendingChat[Session],
+        number: int,
+        seq: int,
+        time_ms: int,
+        lines: dict[Session, list[bytes]],
     ) -> None:
         """Queue a message for the recipient's sessions, and for the sender's other ones."""
         sending, to, message = chat

@@ -52,8 +52,8 @@ class Session:
     """
 
     __slots__ = (
-        "_finish",
         "_asking",
+        "_finish",
         "_held",
         "_pages",
         "_pings",

@@ -13,6 +13,7 @@ from typing import Any, Final
 from qscpd.config.model import (
     Argon2Config,
     Config,
+    HistoryConfig,
     LimitsConfig,
     LogConfig,
     LoginConfig,
@@ -207,6 +208,7 @@ def _build(values: Mapping[str, object]) -> Config:
         login=LoginConfig(argon2=argon2, **_fields("login", values)),
         limits=LimitsConfig(**_fields("limits", values)),
         store=StoreConfig(**_fields("store", values)),
+        history=HistoryConfig(**_fields("history", values)),
         log=LogConfig(**_fields("log", values)),
     )
 

@@ -15,6 +15,7 @@ __all__ = [
     "AddressPolicy",
     "Argon2Config",
     "Config",
+    "HistoryConfig",
     "LimitsConfig",
     "ListenAddress",
     "LogConfig",
@@ -115,6 +116,16 @@ class StoreConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryConfig:
+    """How much of each conversation is kept."""
+
+    keep_for_s: Annotated[float, Duration(0, 100 * 366 * 86400)] = 0.0
+    """Messages older than this are removed; 0 keeps them forever."""
+    keep_messages: Annotated[int, Integer(0, 2**31)] = 0
+    """Messages kept in a conversation, the newest ones; 0 keeps all."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     """What is written down, and where."""
 
@@ -142,5 +153,7 @@ class Config:
     """What a session may cost."""
     store: StoreConfig = field(default_factory=StoreConfig)
     """Where accounts and messages are kept."""
+    history: HistoryConfig = field(default_factory=HistoryConfig)
+    """How much of each conversation is kept."""
     log: LogConfig = field(default_factory=LogConfig)
     """What is written down, and where."""

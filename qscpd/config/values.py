@@ -15,8 +15,8 @@ __all__ = ["Choice", "Duration", "FilePath", "Integer", "Kind", "ListenAddress",
 
 ValueT = TypeVar("ValueT")
 
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _INTEGER = re.compile(r"-?[0-9]{1,12}")
@@ -61,7 +61,7 @@ class ListenAddress:
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """A span of time such as `500ms`, `30s`, `2m` or `1h`, as seconds."""
+    """A span of time such as `500ms`, `30s`, `2m`, `1h` or `365d`, as seconds."""
 
     least: float
     most: float
@@ -73,7 +73,7 @@ class Duration:
         if match is None:
             hint = f" (did you mean {text}s?)" if text.isascii() and text.isdigit() else ""
             raise ValueError(
-                f"{text!r} is not a duration{hint}; write a number and ms, s, m or h, such as 30s"
+                f"{text!r} is not a duration{hint}; write a number and ms, s, m, h or d, such as 30s"
             )
         seconds = float(match[1]) * _SECONDS[match[2]]
         if not self.least <= seconds <= self.most:
@@ -85,7 +85,7 @@ class Duration:
     def show(self, value: float) -> str:
         """In the largest unit that keeps it a whole number."""
         milliseconds = round(value * 1000)
-        for unit in ("h", "m", "s"):
+        for unit in ("d", "h", "m", "s"):
             size = round(_SECONDS[unit] * 1000)
             if milliseconds and milliseconds % size == 0:
                 return f"{milliseconds // size}{unit}"

@@ -261,7 +261,8 @@ class Store(Protocol):
         """Look for messages with all of the words in an account's conversations.
 
         Returns:
-            The newest ones before a (time_ms, conversation, seq), newest first; and whether the index is complete.
+            The newest ones before a (time_ms, conversation, seq), newest first; and whether the
+            index is complete.
         """
 
     # --- housekeeping
