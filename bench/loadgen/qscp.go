@@ -34,12 +34,16 @@ func (x *qscp) Login(user, pass string) error {
 	if err != nil {
 		return err
 	}
-	if err := x.c.say(string(auth) + "\n"); err != nil {
+	resume := `{"type":"resume","positions":[]}`
+	if err := x.c.say(string(auth) + "\n" + resume + "\n"); err != nil {
 		return err
 	}
 	l, err := x.c.line()
 	if err == nil && kind(l) != "auth_ack" {
 		err = fmt.Errorf("refused: %s", l)
+	}
+	for err == nil && kind(l) != "resumed" { // behind the online users and what was missed
+		l, err = x.c.line()
 	}
 	return err
 }
