@@ -27,6 +27,7 @@ class Terminal:
     def __init__(self, cwd: Path, *arguments: str) -> None:
         self._master, slave = pty.openpty()
         self.seen = ""
+        self._expected = 0
         self.process = subprocess.Popen(
             [sys.executable, "-c", _LOGIN, "-c", "config/qscpd.yaml", *arguments],
             cwd=cwd,
@@ -39,11 +40,11 @@ class Terminal:
         os.close(slave)
 
     def expect(self, text: str) -> None:
-        """Read until a text was seen that was not seen before."""
+        """Read until a text was seen, after what was expected before."""
         deadline = time.monotonic() + PATIENCE_S
-        already = self.seen.count(text)
-        while self.seen.count(text) == already:
+        while (found := self.seen.find(text, self._expected)) < 0:
             assert self._read(deadline), f"{text!r} did not come: {self.seen!r}"
+        self._expected = found + len(text)
 
     def type(self, line: str) -> None:
         """Type a line."""
