@@ -1,5 +1,6 @@
 """Bytes to lines, lines to frames, frames to bytes."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -7,7 +8,7 @@ import msgspec
 from qscp import frames
 from qscp.errors import ErrorCode, RemoteProtocolError
 
-__all__ = ["LineSplitter", "decode_client_frame", "decode_server_frame", "encode"]
+__all__ = ["LineSplitter", "decode_client_frame", "decode_server_frame", "encode", "encode_lines"]
 
 ClientFrames = (
     frames.Auth
@@ -155,6 +156,15 @@ def decode_server_frame(line: bytes) -> frames.ServerFrame | None:
 def encode(frame: frames.Frame) -> bytes:
     """Encode a frame as a line, with its newline."""
     return _encoder.encode(frame) + b"\n"
+
+
+def encode_lines(batch: Sequence[frames.Frame | msgspec.Raw]) -> bytes:
+    """Encode frames as lines, each with its newline, in one go.
+
+    Args:
+        batch: Frames, or what `encode` made of one without the newline.
+    """
+    return _encoder.encode_lines(batch)
 
 
 def _has_type(line: bytes) -> bool:

@@ -319,7 +319,7 @@ class PresenceChanges(ServerFrame, tag="presence"):
     users: list[UserPresence]
 
 
-class Chat(ServerFrame, tag="chat", kw_only=True, rename={"sender": "from"}):
+class Chat(ServerFrame, tag="chat", rename={"sender": "from"}):
     """A message for you."""
 
     _shown = ("conversation", "seq", "id", "sender", "to")

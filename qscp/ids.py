@@ -5,17 +5,18 @@ lay it out as a UUID of version 7 (RFC 9562, section 5.7): ids that rise with ti
 the server's index of ids local, and a new id is seen to be new without a look-up.
 """
 
-import re
+from typing import Final
 
 __all__ = ["is_message_id", "make_message_id"]
 
 _RANDOM_BYTES = 10
-_ID = re.compile(r"[0-9a-f]{32}")
+_DIGITS: Final = 32
 
 
 def is_message_id(text: str) -> bool:
     """Whether the text is an id in the one form that is allowed."""
-    return _ID.fullmatch(text) is not None
+    # Quicker than a regular expression, and it is asked once a message.
+    return len(text) == _DIGITS and not text.strip("0123456789abcdef")
 
 
 def make_message_id(unix_ms: int, random: bytes) -> str:

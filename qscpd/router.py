@@ -10,8 +10,11 @@ that all frames a peer gets in a tick leave as one record and one system call.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final
+
+from msgspec import Raw
 
 from qscp import codec, frames
 from qscp.errors import ERROR_CODES, ErrorCode
@@ -22,7 +25,7 @@ from qscpd.presence import Presence
 from qscpd.replay import conversation_id
 from qscpd.session import Session
 from qscpd.sessionlog import SessionLog
-from qscpd.store.base import Moved, PositionKind, Refused
+from qscpd.store.base import Moved, PositionKind, StoredMessage
 from qscpd.store.writer import Committed, Item, PendingChat, PendingSkip, StoreWriter
 
 __all__ = ["FEATURES", "READ_RECEIPTS", "Handler", "Router"]
@@ -34,6 +37,8 @@ READ_RECEIPTS: Final = "read_receipts"
 
 FEATURES: Final = frozenset({READ_RECEIPTS})
 """The optional parts of the protocol that this server knows."""
+
+_NOBODY: Final[list[Session]] = []
 
 _QUITE_GONE: Final = frozenset({ErrorCode.BYE, ErrorCode.LOCKED, ErrorCode.DELETED})
 """Reasons of `session.close` after which nobody is waited for."""
@@ -171,99 +176,90 @@ class Router:
 
     def committed(self, result: Committed[Session]) -> None:
         """Deliver and acknowledge what was committed, and tell of positions that moved."""
-        lines: dict[Session, list[bytes]] = {}
-        answered: dict[Session, int] = {}
+        out: defaultdict[Session, list[frames.ServerFrame | Raw]] = defaultdict(list)
+        answered: defaultdict[Session, int] = defaultdict(int)
         for chat, outcome in zip(result.chats, result.outcomes, strict=True):
-            session, _, message = chat
-            answered[session] = answered.get(session, 0) + 1
-            if isinstance(outcome, Refused):
-                answer = _nack(message.id, ErrorCode.ID_CONFLICT)
-            else:
-                number, seq, time_ms, new = outcome
-                conversation = conversation_id(number)
-                if new:
+            session, message_id = chat.session, chat.message.id
+            answered[session] += 1
+            if type(outcome) is StoredMessage:
+                conversation = f"c{outcome.conversation}"
+                if outcome.new:
                     session.messages_in += 1
-                    self._deliver(chat, number, seq, time_ms, lines)
-                answer = codec.encode(frames.ChatAck(message.id, conversation, seq, time_ms))
-            lines.setdefault(session, []).append(answer)
+                    self._deliver(chat, conversation, outcome, out)
+                out[session].append(frames.ChatAck(message_id, conversation, outcome.seq, outcome.time_ms))
+            else:
+                out[session].append(_nack(message_id, ErrorCode.ID_CONFLICT))
         for mark, moved in zip(result.marks, result.moved, strict=True):
             if moved is not None:
-                self._tell_moved(mark.session, moved, lines)
-        self._queue(lines)
-        self._answered(answered)
+                self._tell_moved(mark.session, moved, out)
+        self._queue(out)
+        for session, count in answered.items():
+            session.answered(count)
 
     def _deliver(
         self,
         chat: PendingChat[Session],
-        number: int,
-        seq: int,
-        time_ms: int,
-        lines: dict[Session, list[bytes]],
+        conversation: str,
+        place: StoredMessage,
+        out: dict[Session, list[frames.ServerFrame | Raw]],
     ) -> None:
         """Queue a message for the recipient's sessions, and for the sender's other ones."""
-        sending, to, message = chat
-        sender = sending.account
-        assert sender is not None  # noqa: S101 - nobody else may send
-        line = codec.encode(
-            frames.Chat(
-                conversation=conversation_id(number),
-                seq=seq,
-                id=message.id,
-                sender=sender.name,
-                to=to,
-                body=message.body,
-                time=time_ms,
-                origin="live",
-            )
+        sending, message = chat.session, chat.message
+        frame = frames.Chat(
+            conversation, place.seq, message.id, sending.name, chat.to, message.body, place.time_ms, "live"
         )
-        for account in (message.recipient, message.sender):
-            for session in self._sessions.get(account, ()):
-                if session is sending:
-                    continue
-                if session.live:
-                    session.messages_out += 1
-                    lines.setdefault(session, []).append(line)
-                elif session.replay is not None:
-                    session.replay.hold(number, seq, line)
+        theirs = self._sessions.get(message.recipient, _NOBODY)
+        ours = self._sessions.get(message.sender, _NOBODY)
+        if len(theirs) == 1 and len(ours) == 1 and theirs[0].live and ours[0] is sending:
+            theirs[0].messages_out += 1
+            out[theirs[0]].append(frame)
+            return
+        line = codec.encode(frame)
+        shared = Raw(line[:-1])
+        for session in (*theirs, *ours):
+            if session is sending:
+                continue
+            if session.live:
+                session.messages_out += 1
+                out[session].append(shared)
+            elif session.replay is not None:
+                session.replay.hold(place.conversation, place.seq, line)
 
-    def _tell_moved(self, origin: Session, moved: Moved, lines: dict[Session, list[bytes]]) -> None:
+    def _tell_moved(
+        self, origin: Session, moved: Moved, out: dict[Session, list[frames.ServerFrame | Raw]]
+    ) -> None:
         mark, peer = moved
         conversation = conversation_id(mark.conversation)
         if mark.kind is PositionKind.DELIVERED:
-            line = codec.encode(frames.Delivered(conversation, mark.seq))
+            frame: frames.ServerFrame = frames.Delivered(conversation, mark.seq)
             for session in self._sessions.get(peer, ()):
-                lines.setdefault(session, []).append(line)
+                out[session].append(frame)
             return
         user = self.directory.names.get(mark.account, "")
-        line = codec.encode(frames.ServerRead(conversation, user, mark.seq))
+        frame = frames.ServerRead(conversation, user, mark.seq)
         for session in self._sessions.get(mark.account, ()):
             if session is not origin:
-                lines.setdefault(session, []).append(line)
+                out[session].append(frame)
         if READ_RECEIPTS in origin.features:
             for session in self._sessions.get(peer, ()):
                 if READ_RECEIPTS in session.features:
-                    lines.setdefault(session, []).append(line)
+                    out[session].append(frame)
 
     def refused(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
         """Tell the senders that nothing of this was stored."""
-        answered: dict[Session, int] = {}
-        lines: dict[Session, list[bytes]] = {}
-        for session, _, message in chats:
-            session.refused = True
-            lines.setdefault(session, []).append(_nack(message.id, code))
-            answered[session] = answered.get(session, 0) + 1
-        self._queue(lines)
-        self._answered(answered)
+        out: defaultdict[Session, list[frames.ServerFrame | Raw]] = defaultdict(list)
+        for chat in chats:
+            chat.session.refused = True
+            out[chat.session].append(_nack(chat.message.id, code))
+        self._queue(out)
+        for session, nacks in out.items():
+            session.answered(len(nacks))
 
-    def _queue(self, lines: dict[Session, list[bytes]]) -> None:
-        for session, each in lines.items():
-            session.send_lines(each)
-        self.dirty.update(lines)
+    def _queue(self, out: dict[Session, list[frames.ServerFrame | Raw]]) -> None:
+        for session, each in out.items():
+            session.queue(each)
+        self.dirty.update(out)
         self.wake()
-
-    def _answered(self, counts: dict[Session, int]) -> None:
-        for session, count in counts.items():
-            session.answered(count)
 
     def end_account(self, account: int, code: ErrorCode) -> None:
         """End all sessions of an account with a `bye`."""
@@ -271,5 +267,5 @@ class Router:
             session.say_bye(code)
 
 
-def _nack(message_id: str, code: ErrorCode) -> bytes:
-    return codec.encode(frames.ChatNack(message_id, code, ERROR_CODES[code].sentence))
+def _nack(message_id: str, code: ErrorCode) -> frames.ChatNack:
+    return frames.ChatNack(message_id, code, ERROR_CODES[code].sentence)

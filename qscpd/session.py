@@ -8,9 +8,10 @@ import secrets
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 
-from qscp import frames
+from qscp import codec, frames
 from qscp.connection import ServerConnection
 from qscp.errors import ERROR_CODES, ErrorCode, RemoteProtocolError
 from qscp.states import State
@@ -103,6 +104,11 @@ class Session:
         self._finish: ErrorCode | None = None
 
     @property
+    def name(self) -> str:
+        """Who it is; empty before login."""
+        return self.account.name if self.account else ""
+
+    @property
     def frames_in(self) -> int:
         """Frames received."""
         return self.connection.frames_in
@@ -171,6 +177,12 @@ class Session:
         if not self.closed and self.connection.state in (State.READY, State.DRAINING):
             self.connection.send_encoded(lines)
             self.frames_out += len(lines)
+
+    def queue(self, batch: list[frames.ServerFrame | msgspec.Raw]) -> None:
+        """Queue frames, encoded together; the caller has marked the session dirty."""
+        if not self.closed and self.connection.state in (State.READY, State.DRAINING):
+            self.connection.send_encoded((codec.encode_lines(batch),))
+            self.frames_out += len(batch)
 
     def push(self, lines: list[bytes]) -> None:
         """Queue encoded frames; they leave at the end of the tick."""

@@ -69,7 +69,7 @@ class _Batch:
         outcome = self.outcomes[first]
         if isinstance(outcome, Refused) or self.messages[first] != message:
             return Refused()
-        return outcome._replace(new=False)
+        return StoredMessage(outcome.conversation, outcome.seq, outcome.time_ms, new=False)
 
 
 class Messages(SentIds):
@@ -87,22 +87,23 @@ class Messages(SentIds):
         with self._transaction():
             now = self._clock_ms()
             for message in messages:
-                sender, recipient, message_id, body = message
-                if message_id <= self._newest_id(sender):
+                sender, message_id = message.sender, message.id
+                if message_id > (self._newest_ids.get(sender) or self._newest_id(sender)):
+                    self._newest_ids[sender] = message_id
+                else:
                     known = batch.find(message) or self._look_up(message)
                     if known is not None:
                         outcomes.append(known)
                         continue
-                else:
-                    self._newest_ids[sender] = message_id
+                recipient = message.recipient
                 pair = (sender, recipient) if sender < recipient else (recipient, sender)
                 conversation = self._conversations.get(pair) or self._load_conversation(pair)
-                conversation.last_seq += 1
-                # The clock may be set back; time never is, within a conversation.
-                conversation.last_ms = max(conversation.last_ms, now)
-                conversation.added.append((conversation.last_ms, sender, message_id, body))
+                conversation.last_seq = seq = conversation.last_seq + 1
+                if now > conversation.last_ms:  # noqa: PLR1730 - the clock may be set back, time never is
+                    conversation.last_ms = now
+                conversation.added.append((conversation.last_ms, sender, message_id, message.body))
                 touched[conversation.id] = conversation
-                outcomes.append(StoredMessage(conversation.id, conversation.last_seq, conversation.last_ms))
+                outcomes.append(StoredMessage(conversation.id, seq, conversation.last_ms))
             self._write(touched.values())
             moved = [self._move(mark) for mark in marks]
         for end in touched.values():

@@ -21,14 +21,17 @@ class Order(Generic[S]):
         self._first: dict[tuple[S, int], str] = {}
         """(session, recipient) -> id of the first message that was refused."""
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits, as on nearly all days."""
+        return not self._first
+
     def block(self, session: S, message: NewMessage) -> None:
         """A message was refused: those behind it have to wait."""
         self._first.setdefault((session, message.recipient), message.id)
 
     def admits(self, session: S, message: NewMessage) -> bool:
         """Whether a message may be stored now; when it is the one that was waited for, the way is free."""
-        if not self._first:
-            return True
         key = session, message.recipient
         first = self._first.get(key)
         if first is None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
+import msgspec
 import structlog
 
 from qscp.errors import ErrorCode
@@ -43,7 +44,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-class PendingChat(NamedTuple, Generic[S]):
+class PendingChat(msgspec.Struct, Generic[S], frozen=True, eq=False, gc=False):
     """A message on its way to the store."""
 
     session: S
@@ -52,14 +53,14 @@ class PendingChat(NamedTuple, Generic[S]):
     message: NewMessage
 
 
-class PendingMark(NamedTuple, Generic[S]):
+class PendingMark(msgspec.Struct, Generic[S], frozen=True, eq=False, gc=False):
     """A position on its way to the store."""
 
     session: S
     mark: Mark
 
 
-class PendingSkip(NamedTuple, Generic[S]):
+class PendingSkip(msgspec.Struct, Generic[S], frozen=True, eq=False, gc=False):
     """A refused message that is given up; None: all of the session's, which has ended."""
 
     session: S
@@ -78,6 +79,23 @@ class Committed(NamedTuple, Generic[S]):
     marks: Sequence[PendingMark[S]]
     moved: Sequence[Moved | None]
     """What each of the marks moved, in the same order."""
+
+
+class _Batch(Generic[S]):
+    """What one transaction is to do, and the chats that may not be in it."""
+
+    __slots__ = ("chats", "late", "marks", "messages")
+
+    def __init__(self) -> None:
+        self.chats: list[PendingChat[S]] = []
+        self.messages: list[NewMessage] = []
+        """Of the chats, in the same order."""
+        self.marks: list[PendingMark[S]] = []
+        self.late: list[PendingChat[S]] = []
+        """Out of order."""
+
+    def __bool__(self) -> bool:
+        return bool(self.chats or self.marks or self.late)
 
 
 class StoreWriter(Generic[S]):
@@ -185,29 +203,38 @@ class StoreWriter(Generic[S]):
                 return True
         return False
 
-    def _take(self) -> list[Item[S]]:
-        batch: list[Item[S]] = []
+    def _take(self) -> "_Batch[S]":
+        """Take what goes into the next transaction, in order."""
+        batch: _Batch[S] = _Batch()
+        pending, order = self._pending, self._order
         size = 0
-        pending = self._pending
-        while pending and len(batch) < _BATCH_ROWS and size < _BATCH_BYTES:
+        for _ in range(min(len(pending), _BATCH_ROWS)):
             item = pending.popleft()
             if type(item) is PendingChat:
+                if order.empty or order.admits(item.session, item.message):
+                    batch.chats.append(item)
+                    batch.messages.append(item.message)
+                else:
+                    batch.late.append(item)
                 size += len(item.message.body)
-            batch.append(item)
+                if size >= _BATCH_BYTES:
+                    break
+            elif type(item) is PendingMark:
+                batch.marks.append(item)
+            elif type(item) is PendingSkip:
+                order.skip(item.session, item.id)
         return batch
 
-    def _commit(self, batch: Sequence[Item[S]]) -> None:
+    def _commit(self, batch: "_Batch[S]") -> None:
         if self._failed:
             return
-        chats, marks, late = self._sort(batch)
-        if late:
-            self._back(self._on_refused, late, ErrorCode.OUT_OF_ORDER)
+        chats, marks = batch.chats, batch.marks
+        if batch.late:
+            self._back(self._on_refused, batch.late, ErrorCode.OUT_OF_ORDER)
         if not chats and not marks:
             return
         try:
-            outcomes, moved = self._store.append(
-                [each.message for each in chats], [each.mark for each in marks]
-            )
+            outcomes, moved = self._store.append(batch.messages, [each.mark for each in marks])
         except (StoreFullError, StoreBusyError) as error:
             _log.error("store.refused", messages=len(chats), reason=str(error))
             for chat in chats:
@@ -221,22 +248,6 @@ class StoreWriter(Generic[S]):
         else:
             self._next_tend = min(self._next_tend, time.monotonic() + _TEND_EVERY_S)
             self._back(self._on_committed, Committed(chats, outcomes, marks, moved))
-
-    def _sort(
-        self, batch: Sequence[Item[S]]
-    ) -> tuple[list[PendingChat[S]], list[PendingMark[S]], list[PendingChat[S]]]:
-        """Chats that may be stored, marks, and chats that come out of order."""
-        chats: list[PendingChat[S]] = []
-        marks: list[PendingMark[S]] = []
-        late: list[PendingChat[S]] = []
-        for item in batch:
-            if type(item) is PendingChat:
-                (chats if self._order.admits(item.session, item.message) else late).append(item)
-            elif type(item) is PendingMark:
-                marks.append(item)
-            elif type(item) is PendingSkip:
-                self._order.skip(item.session, item.id)
-        return chats, marks, late
 
     def _perform(self, work: Callable[[Store], T], future: asyncio.Future[T]) -> None:
         try:
