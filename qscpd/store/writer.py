@@ -46,7 +46,7 @@ class StoreWriter(Generic[P]):
     Every callback runs on the event loop, in the order of the commits.
 
     Args:
-        store: The store; from now on only this thread touches it.
+        store: The store; until the end only this thread touches it. Whoever opened it closes it.
         on_stored: Called after a commit with what waited and where it was stored.
         on_refused: Called when nothing of a batch was stored, with the reason.
         on_failed: Called once when it is unknown what was stored; nothing is answered any more.
@@ -80,7 +80,7 @@ class StoreWriter(Generic[P]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Finish what was handed over, then end the thread and close the store.
+        """Finish what was handed over, then end the thread.
 
         Callbacks that are still under way run when the loop gets to them: `await drained()` first.
         """
@@ -88,7 +88,6 @@ class StoreWriter(Generic[P]):
             self._closing = True
             self._wake.notify()
         self._thread.join()
-        self._store.close()
 
     def append(self, waiting: Sequence[P]) -> None:
         """Hand messages over, in order; each comes back by `on_stored` or `on_refused`."""
