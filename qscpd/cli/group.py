@@ -64,7 +64,7 @@ class _Group(click.Group):
             _tell(f"qscpd: {error}")
             ctx.exit(ExitCode.USAGE)
         except OSError as error:
-            # A reader that left (EPIPE) is click's business; in the daemon it is a bug that needs its traceback.
+            # A reader that left (EPIPE) is click's business; a bug of the daemon needs its traceback.
             if error.errno == errno.EPIPE or ctx.invoked_subcommand == "run":
                 raise
             _tell(f"qscpd: {error.strerror or error}")
