@@ -43,6 +43,7 @@ help:
 	@echo '  make format          put all files in the format that make check wants'
 	@echo '  make test-systemd    install and run the service in a machine of its own, under systemd (root)'
 	@echo '  make fuzz            malformed input against the parser and a daemon (SECONDS=60)'
+	@echo '  make bench           a first figure of the daemon under load, beside peers that are installed'
 	@echo '  make clean           remove what the tools left; certs/, config/ and var/ stay'
 
 run: $(VENV)/installed
@@ -104,3 +105,8 @@ $(VENV)/installed-check: $(VENV)/installed-test
 	@echo 'Installing what make check needs into $(VENV) ...'
 	@tools/venv.sh $(VENV) --group check
 	@touch $@
+
+# Its own environment, in bench/peers-run; bench/README.md has the longer runs and the profiler.
+.PHONY: bench
+bench:
+	bench/quick.sh

@@ -1,7 +1,7 @@
 """Print where the time goes, from collapsed stacks as `py-spy record --format raw` writes them.
 
-Three tables: threads, functions of the daemon with all that they call, and functions
-(native ones too) by themselves.
+Three tables: threads, functions with all that they call, and lines by themselves. What a
+function of C costs is in the line that calls it.
 """
 
 import re
@@ -14,12 +14,12 @@ _FRAME = re.compile(r"(?P<name>.*) \((?P<file>[^()]*)\)")
 _LINE = re.compile(r":\d+$")
 
 
-def _label(frame: str) -> str:
-    """Name a frame by its function and file, without line and folder."""
+def _label(frame: str, *, line: bool) -> str:
+    """Name a frame by its function and file, without most of the folders."""
     match = _FRAME.fullmatch(frame)
     if match is None:
         return frame
-    file = _LINE.sub("", match["file"])
+    file = match["file"] if line else _LINE.sub("", match["file"])
     return f"{match['name']} ({'/'.join(file.split('/')[-2:])})"
 
 
@@ -38,16 +38,17 @@ def main(path: Path) -> None:
     own: Counter[str] = Counter()
     for line in path.read_text().splitlines():
         stack, _, count = line.rpartition(" ")
-        frames = [_label(frame) for frame in stack.split(";")]
-        threads[frames[0]] += int(count)
-        own[frames[-1]] += int(count)
-        for frame in {frame for frame in frames if ".py" in frame}:
-            inclusive[frame] += int(count)
+        thread, *frames = stack.split(";")
+        threads[thread] += int(count)
+        own[_label((frames or [thread])[-1], line=True)] += int(count)
+        # The way from the command line to the loop says nothing.
+        for function in {_label(frame, line=False) for frame in frames if "click/" not in frame}:
+            inclusive[function] += int(count)
     total = threads.total()
     print(f"{total} samples")
     _print("By thread", threads, total)
-    _print("Python functions with all that they call", inclusive, total)
-    _print("Functions by themselves", own, total)
+    _print("Functions with all that they call", inclusive, total)
+    _print("Lines by themselves", own, total)
 
 
 if __name__ == "__main__":

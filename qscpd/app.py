@@ -16,7 +16,6 @@ from typing import Final
 import structlog
 
 from qscp import __version__
-from qscp.errors import ErrorCode
 from qscp.frames import Retention
 from qscpd.admin import AdminServer
 from qscpd.config import Config, HistoryConfig
@@ -83,13 +82,13 @@ async def _serve(config: Config) -> ExitCode:
     with contextlib.ExitStack() as stack:
         context = server_context(config.tls)
         stack.enter_context(StoreLock(config.store.path))
-        store = open_store(config.store.path)
+        store = stack.enter_context(contextlib.closing(open_store(config.store.path)))
         epoch = store.epoch()
         directory = Directory(store.accounts(), store.account_names())
         log = stack.enter_context(SessionLog(config.log.session_log, config.log.addresses))
         router = Router(config, directory, log)
         stack.callback(router.presence.close)
-        daemon = _Daemon(config, router)
+        daemon = _Daemon(config, router, stack.enter_context(contextlib.closing(Notifier.from_environment())))
         writer = StoreWriter[Session](
             store,
             keep=_keep(config.history),
@@ -104,19 +103,23 @@ async def _serve(config: Config) -> ExitCode:
         )
         stack.callback(passwords.close)
         listener = Listener(config, context, router.open_session)
-        await daemon.serve(listener, writer, passwords, log, epoch)
+        listener.bind()
+        stack.callback(listener.stop_accepting)
+        # What can't start must be outside of the task group, which would wrap its error in a group of errors.
+        async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer).handle):
+            await daemon.serve(listener, writer, passwords, log, epoch)
     return daemon.exit_code
 
 
 class _Daemon:
     """The running daemon: its signals, its tasks and its end."""
 
-    def __init__(self, config: Config, router: Router) -> None:
+    def __init__(self, config: Config, router: Router, notifier: Notifier) -> None:
         self.exit_code = ExitCode.OK
         self._config = config
         self._router = router
         self._stop = asyncio.Event()
-        self._notifier = Notifier.from_environment()
+        self._notifier = notifier
         self._reason = ""
 
     async def serve(
@@ -143,14 +146,13 @@ class _Daemon:
             )
             queries = Queries(writer, self._router.directory, tasks)
             self._router.handlers = handlers(login.start, queries)
-            async with AdminServer(self._config.server.admin_socket, LiveAdmin(self._router, writer).handle):
-                await listener.start()
-                ticker = tasks.create_task(self._tick(listener))
-                watchdog = tasks.create_task(self._watch(writer))
-                self._ready(listener)
-                await self._stop.wait()
-                self._notifier.stopping("Saying good-bye")
-                _log.info("daemon.stopping", reason=self._reason, sessions=len(self._router))
+            await listener.accept()
+            ticker = tasks.create_task(self._tick(listener))
+            watchdog = tasks.create_task(self._watch(writer))
+            self._ready(listener)
+            await self._stop.wait()
+            self._notifier.stopping("Saying good-bye")
+            _log.info("daemon.stopping", reason=self._reason, sessions=len(self._router))
             await self._shut_down(listener)
             ticker.cancel()
             watchdog.cancel()
@@ -182,10 +184,9 @@ class _Daemon:
     async def _shut_down(self, listener: Listener) -> None:
         """Stop accepting, answer what came in, say `bye` to everybody, and wait until they are gone."""
         listener.stop_accepting()
+        listener.abort_strangers("shutdown")
         if self.exit_code is ExitCode.OK:
-            for session in self._router.sessions():
-                session.link.pause_reading()
-                session.finish(ErrorCode.SHUTDOWN)
+            self._router.shut_down()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._config.server.shutdown_grace_s):
                     await listener.all_gone()
@@ -201,7 +202,8 @@ class _Daemon:
         """Tell systemd that the loop turns and the store answers."""
         interval = watchdog_interval_s()
         while interval is not None:
-            await writer.call(lambda _: None)
+            with contextlib.suppress(StoreError):  # it has failed, and we are stopping for it already
+                await writer.call(lambda _: None)
             self._notifier.alive()
             self._notifier.status(f"{len(self._router.presence)} people online, {len(self._router)} sessions")
             await asyncio.sleep(interval)

@@ -66,10 +66,14 @@ class Step(NamedTuple):
 
 
 def system_layout(config: Path | None = None, certs: Path | None = None, state: Path | None = None) -> Layout:
-    """Say where a service has its files; a state directory of one's own also has logs and socket."""
+    """Say where a service has its files.
+
+    Certificates are beside the configuration; a state directory of one's own also has logs and socket.
+    """
+    config = (config or Path(DEFAULT_CONFIG_PATH)).absolute()
     return Layout(
-        config=(config or Path(DEFAULT_CONFIG_PATH)).absolute(),
-        certs=(certs or Path(DEFAULT_CONFIG_PATH).with_name("certs")).absolute(),
+        config=config,
+        certs=(certs or config.with_name("certs")).absolute(),
         state=(state or Path("/var/lib/qscpd")).absolute(),
         logs=(state or Path("/var/log/qscpd")).absolute(),
         admin_socket=(state or Path("/run/qscpd")).absolute() / "admin.sock",

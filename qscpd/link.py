@@ -54,7 +54,9 @@ class LinkOwner(Protocol):
 
     config: Config
     context: ssl.SSLContext
-    links: set["Link"]
+
+    def admit(self, link: "Link") -> bool:
+        """Count a new link in, unless there are too many or no more are wanted."""
 
     def open_session(self, link: "Link") -> LinkSession:
         """Make the session of a link whose handshake is done."""
@@ -79,6 +81,8 @@ class Link(asyncio.Protocol):
         "_drained",
         "_drained_at",
         "_ending",
+        "_eof",
+        "_fin",
         "_loop",
         "_owner",
         "_reason",
@@ -98,6 +102,8 @@ class Link(asyncio.Protocol):
         self._session: LinkSession | None = None
         self._reason = "lost"
         self._ending = False
+        self._eof = False  # the session was told that nothing more comes
+        self._fin = False  # so said TCP, too
         self._drained = 0
         self._drained_at = self.last_in = loop.time()
         self._deadline: float | None = self.last_in + owner.config.tls.handshake_timeout_s
@@ -114,18 +120,17 @@ class Link(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         if peer:
             self.remote = peer[:2]
-        if len(self._owner.links) >= self._owner.config.server.max_connections:
-            _log.warning("link.refused", reason="max_connections")
+        if not self._owner.admit(self):
+            self._ending = True
             self._transport.abort()
             return
-        self._owner.links.add(self)
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in: decrypt all of them, then let the session handle all of it."""
         self.bytes_in += len(data)
         self.last_in = self._loop.time()
-        if self._ending:
+        if self._ending or self._eof:
             return
         try:
             plaintext = self.tls.receive(data)
@@ -140,13 +145,17 @@ class Link(asyncio.Protocol):
         if plaintext:
             session.receive(plaintext)
         if self.tls.peer_closed and not self._ending:
+            self._eof = True
             session.receive_eof()
 
     def eof_received(self) -> bool:
         """The peer sends nothing more; what it sent before is still answered."""
         if self._ending or self._session is None:
             return False
-        self._session.receive_eof()
+        self._fin = True
+        if not self._eof:
+            self._eof = True
+            self._session.receive_eof()
         return True
 
     def pause_writing(self) -> None:
@@ -196,7 +205,7 @@ class Link(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         """Take input again."""
-        if not self._transport.is_closing():
+        if not self._fin and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def close(self, reason: str) -> None:
@@ -207,14 +216,18 @@ class Link(asyncio.Protocol):
         self._reason = reason
         self._deadline = self._loop.time() + _LINGER_S
         self._write(self.tls.close())
+        if self._fin:  # nothing can come any more, so there is nothing to linger for
+            self._transport.close()
+            return
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self.resume_reading()
 
     def abort(self, reason: str) -> None:
         """End now; what was not sent is lost."""
-        self._ending = True
-        self._reason = reason
+        if not self._ending:
+            self._ending = True
+            self._reason = reason
         self._transport.abort()
 
     # --- called once a second
@@ -224,7 +237,7 @@ class Link(asyncio.Protocol):
         if self._deadline is not None and now >= self._deadline:
             if not self._ending:
                 _log.info("link.timeout", remote=self._shown_remote(), waiting_for="handshake")
-            self.abort(self._reason if self._ending else "handshake_timeout")
+            self.abort("handshake_timeout")
         elif self._stalled(now):
             self.abort("stalled")
         elif self._session is not None and not self._ending:
@@ -253,9 +266,12 @@ class Link(asyncio.Protocol):
         return shown_address(self.remote[0], self._owner.config.log.addresses, failure=True)
 
     def _fail(self, why: str) -> None:
-        """TLS went wrong: send its alert, and end."""
+        """TLS went wrong: send its alert, and end; the session need not wait for the socket."""
         _log.info("link.tls_failed", remote=self._shown_remote(), reason=why)
         self.close("tls_failed")
+        session, self._session = self._session, None
+        if session is not None:
+            session.lost("tls_failed")
 
     def _write(self, data: bytes) -> None:
         if data and not self._transport.is_closing():

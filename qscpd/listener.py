@@ -41,31 +41,49 @@ class Listener:
         self.addresses: list[str] = []
         self._open_session = open_session
         self._loop = asyncio.get_running_loop()
+        self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._gone = asyncio.Event()
+
+    def admit(self, link: Link) -> bool:
+        """Count a new link in, unless there are too many or the daemon is stopping."""
+        if not self._servers:
+            return False
+        if len(self.links) >= self.config.server.max_connections:
+            _log.warning("link.refused", reason="max_connections")
+            return False
+        self.links.add(link)
+        return True
 
     def open_session(self, link: Link) -> LinkSession:
         """Make the session of a link whose handshake is done."""
         return self._open_session(link)
 
-    async def start(self) -> None:
-        """Listen on every configured address.
+    def bind(self) -> None:
+        """Take every configured address; the kernel keeps connections for `accept`.
 
         Raises:
             QscpdError: An address can't be used; the text says which and why.
         """
-        sockets = _bind_all(self.config.server.listen)
-        for each in sockets:
-            server = await self._loop.create_server(self._link, sock=each, backlog=_BACKLOG)
-            self._servers.append(server)
+        self._sockets = _bind_all(self.config.server.listen)
+        for each in self._sockets:
             host, port = each.getsockname()[:2]
             self.addresses.append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+    async def accept(self) -> None:
+        """Begin to take connections."""
+        for each in self._sockets:
+            server = await self._loop.create_server(self._link, sock=each, backlog=_BACKLOG)
+            self._servers.append(server)
 
     def stop_accepting(self) -> None:
         """Close the sockets; links live on."""
         for server in self._servers:
             server.close()
         self._servers.clear()
+        for each in self._sockets:
+            each.close()
+        self._sockets.clear()
 
     def tick(self) -> None:
         """Look at every link's deadlines; once a second."""
@@ -88,6 +106,12 @@ class Listener:
         """End every link now."""
         for link in list(self.links):
             link.abort(reason)
+
+    def abort_strangers(self, reason: str) -> None:
+        """End every link whose handshake is not done."""
+        for link in list(self.links):
+            if not link.tls.established:
+                link.abort(reason)
 
     def _link(self) -> Link:
         return Link(self, self._loop)

@@ -73,12 +73,15 @@ class Presence:
         Args:
             without: The name of the person who asks.
         """
+        # A change that is sent from now on has a higher version, so a peer can tell that it is
+        # on top of the snapshot, whichever page came before it.
+        version = self._version
         users = iter([user for user in self._visible if user != without])
         names = list(islice(users, _PAGE))
         while True:
             following = list(islice(users, _PAGE))
             page = [self._visible[name] for name in names if name in self._visible]
-            yield codec.encode(OnlineUsers(self._version, page, more=bool(following)))
+            yield codec.encode(OnlineUsers(version, page, more=bool(following)))
             if not following:
                 return
             names = following
@@ -112,8 +115,8 @@ class Presence:
         self._timer = None
         self._last_broadcast = self._loop.time()
         changed, self._changed = iter(self._changed.values()), {}
-        self._version += 1
         frames: list[bytes] = []
         while page := list(islice(changed, _PAGE)):
+            self._version += 1
             frames.append(codec.encode(PresenceChanges(self._version, page)))
         self._broadcast(frames)

@@ -125,10 +125,6 @@ class Router:
         """How many sessions are logged in."""
         return sum(map(len, self._sessions.values()))
 
-    def sessions(self) -> Sequence[Session]:
-        """Every open session, in no order."""
-        return list(self._open)
-
     def sessions_of(self, account: int) -> Sequence[Session]:
         """The sessions of an account that are logged in."""
         return self._sessions.get(account, ())
@@ -260,6 +256,13 @@ class Router:
             session.queue(each)
         self.dirty.update(out)
         self.wake()
+
+    def shut_down(self) -> None:
+        """Take nothing more from anybody, and say `bye` to everybody once they have their answers."""
+        for session in list(self._open):
+            if not session.closed:  # who was said `bye` to already is only waited for
+                session.link.pause_reading()
+                session.finish(ErrorCode.SHUTDOWN)
 
     def end_account(self, account: int, code: ErrorCode) -> None:
         """End all sessions of an account with a `bye`."""

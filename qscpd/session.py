@@ -238,11 +238,11 @@ class Session:
 
         None means that the peer just ended its stream: its session is lost, not left.
         """
-        self._finish = code
+        self._finish = self._finish or code
         if self.pending:
             return
-        if code is not None:
-            self.say_bye(code)
+        if self._finish is not None:
+            self.say_bye(self._finish)
         else:
             self.end("lost")
 
@@ -259,15 +259,19 @@ class Session:
         self.pending -= count
         if self.closed:
             return
-        if self._held and self.pending <= _PENDING_LIMIT // 2:
+        if self._finish is not None:
+            self.finish(self._finish)
+        elif self._held and self.pending <= _PENDING_LIMIT // 2:
             self._held = False
             self.link.resume_reading()
             self.handle_frames()
-        elif not self.pending and (self._finish is not None or self.connection.eof):
-            self.finish(self._finish)
+        elif self.connection.eof and not self._held:
+            self.finish(None)
 
     def handle_frames(self) -> None:
         """Handle what has come in, as far as it may be handled now."""
+        if self._held:
+            return
         connection, handle = self.connection, self.router.handlers
         try:
             for frame in connection.events():

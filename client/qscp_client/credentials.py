@@ -31,10 +31,14 @@ async def ask_password(front: FrontEnd) -> str:
     """Ask for a password.
 
     Raises:
-        UsageError: There is none, or it is longer than the protocol allows.
+        UsageError: There is none, or the protocol has no room for it.
         InterruptedByUserError: The person wants to leave.
     """
     password = await front.ask_password()
-    if len(password.encode()) > PASSWORD_LIMIT:
+    try:
+        size = len(password.encode())
+    except UnicodeEncodeError as error:
+        raise UsageError("The password is not UTF-8 text.") from error
+    if size > PASSWORD_LIMIT:
         raise UsageError(f"The password is longer than {PASSWORD_LIMIT} bytes.")
     return password

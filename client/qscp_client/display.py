@@ -7,7 +7,7 @@ lines are indented, so that none of them can pass for a line of somebody else.
 import dataclasses
 import datetime as dt
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from qscp.frames import UserPresence
 from qscp.text import strip_controls
@@ -111,7 +111,7 @@ def _describe_failure(event: events.MessageFailed) -> list[Line]:
 def _describe_state(event: events.Event) -> str:
     match event:
         case events.Welcome(me):
-            return f"Welcome, {clean(me)}. Type a name to chat with somebody, /help for help, quit to leave."
+            return f"Welcome, {clean(me)}. Type a name to chat, /help for help, quit to leave."
         case events.PickerOpened(people) | events.WhoAsked(people):
             return _describe_people(people)
         case events.ChatOpened(name):
@@ -124,7 +124,7 @@ def _describe_state(event: events.Event) -> str:
             raise AssertionError(event)
 
 
-def list_people(people: Iterable[UserPresence], waiting: Mapping[str, int], room: int) -> str:
+def list_people(people: Sequence[UserPresence], waiting: Mapping[str, int], room: int) -> str:
     """Name who is online, as many as there is room for.
 
     Args:
@@ -132,17 +132,18 @@ def list_people(people: Iterable[UserPresence], waiting: Mapping[str, int], room
         waiting: How many messages of each wait for an answer.
         room: Characters that fit.
     """
-    names = []
+    if not people:
+        return "Nobody else is online."
+    names: list[str] = []
     for person in people:
         count = waiting.get(person.user, 0)
-        names.append(f"{name_person(person)}{f' [{count} new]' if count else ''}")
-    if not names:
-        return "Nobody else is online."
-    shown = len(names)
-    while shown > 1 and len(", ".join(names[:shown])) > room:
-        shown -= 1
-    more = f" and {len(names) - shown} more (/who)" if shown < len(names) else ""
-    return f"Online: {', '.join(names[:shown])}{more}"
+        name = f"{name_person(person)}{f' [{count} new]' if count else ''}"
+        room -= len(name) + len(", ")
+        if names and room < 0:
+            break
+        names.append(name)
+    more = f" and {len(people) - len(names)} more (/who)" if len(names) < len(people) else ""
+    return f"Online: {', '.join(names)}{more}"
 
 
 def _describe_people(people: Iterable[UserPresence]) -> str:

@@ -135,12 +135,13 @@ class Engine:
             self._show(events.Problem("Nothing was sent: choose somebody by their name before you write."))
             return
         try:
+            body.encode()
             check_body(body)
+        except UnicodeEncodeError:
+            self._fail(self.partner, body, "The text is not UTF-8.")
+            return
         except InvalidTextError as error:
             self._fail(self.partner, body, str(error))
-            return
-        except UnicodeEncodeError:
-            self._fail(self.partner, body, "The text is not UTF-8")
             return
         message = frames.SendChat(to=self.partner, body=body, id=self._make_id())
         self._outbox.add(message)

@@ -1,6 +1,7 @@
 """What a front end does for the rest of the client."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from qscp_client.commands import TypedLine
@@ -21,6 +22,9 @@ class FrontEnd(Protocol):
     def counts_failures(self) -> bool:
         """Whether the exit code also tells of messages whose refusal was shown."""
 
+    def private(self) -> AbstractContextManager[None]:
+        """As long as this lasts, nothing that is typed may be seen, even when nothing is asked."""
+
     async def ask_user(self) -> str:
         """Return the user name as entered.
 
@@ -35,8 +39,8 @@ class FrontEnd(Protocol):
     def tell(self, sentence: str) -> None:
         """Show a sentence that is no event of the engine."""
 
-    def attach(self, engine: Engine) -> None:
-        """Learn of the engine, whose state prompts and completion are made from."""
+    def attached(self, engine: Engine) -> AbstractContextManager[None]:
+        """As long as this lasts, make prompts and completion from the state of an engine."""
 
     def show(self, happened: Sequence[Event]) -> None:
         """Show events."""
@@ -47,6 +51,3 @@ class FrontEnd(Protocol):
         Raises:
             InterruptedByUserError: The person wants to leave at once.
         """
-
-    async def finish(self) -> None:
-        """Wait until everything shown is really written."""

@@ -57,8 +57,9 @@ class Login:
             InterruptedByUserError: The person wants to leave.
         """
         try:
-            self._link = await self._server.connect()
-            welcome = await self._ask()
+            with self._front.private():
+                self._link = await self._server.connect()
+                welcome = await self._ask()
         except BaseException:
             if self._link is not None:
                 await self._link.close()

@@ -38,6 +38,7 @@ class Roster:
         self._seen: set[str] = set()
         self._version = -1
         self._pages: dict[str, UserPresence] | None = None
+        self._pages_version = -1
         self._held: list[PresenceChanges] = []
 
     def __contains__(self, name: str) -> bool:
@@ -58,8 +59,10 @@ class Roster:
 
     def apply_page(self, page: OnlineUsers) -> list[PresenceChange]:
         """Take in a page of a snapshot; the last one puts the snapshot in force."""
-        if self._pages is None:
+        if self._pages is None or page.version != self._pages_version:
+            # Another version is another snapshot: the server gave up the one it had begun.
             self._pages = {}
+            self._pages_version = page.version
         self._pages.update((person.user, person) for person in page.users if self._counts(person))
         if page.more:
             return []

@@ -6,12 +6,14 @@ notice, `! ` before a problem). At the end of input everything sent is still ans
 
 import asyncio
 import collections
+import contextlib
 import getpass
 import io
 import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Final
 
 from qscp_client.commands import TypedLine
@@ -43,6 +45,10 @@ class PlainFrontEnd:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
 
+    def private(self) -> AbstractContextManager[None]:
+        """Nothing is done: a pipe has no echo, and `ask_password` sees to a terminal."""
+        return contextlib.nullcontext()
+
     async def ask_user(self) -> str:
         """Return the next line of the input."""
         return await self._next("a user name")
@@ -63,9 +69,10 @@ class PlainFrontEnd:
         """Write a notice."""
         self._write([Line(Kind.NOTICE, "", sentence)])
 
-    def attach(self, engine: Engine) -> None:
+    def attached(self, engine: Engine) -> AbstractContextManager[None]:
         """Learn who we are."""
         self._me = engine.me
+        return contextlib.nullcontext()
 
     def show(self, happened: Sequence[Event]) -> None:
         """Write events; what was typed is not repeated."""
@@ -91,9 +98,6 @@ class PlainFrontEnd:
                 "(left out with --user), the second the password."
             )
         return text
-
-    async def finish(self) -> None:
-        """Nothing is left to do: what is shown is written at once."""
 
     def _write(self, lines: list[Line]) -> None:
         for line in lines:

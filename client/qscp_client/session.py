@@ -64,7 +64,10 @@ class Session:
             UnreachableError: The connection was lost.
             IncompatibleError: The server broke the protocol.
         """
-        self._front.attach(self._engine)
+        with self._front.attached(self._engine):
+            return await self._run()
+
+    async def _run(self) -> ExitCode:
         receiving = asyncio.create_task(self._receive())
         typing = asyncio.create_task(self._type())
         try:
@@ -80,7 +83,6 @@ class Session:
             self._unanswered = self._engine.pending
             self._engine.give_up("the server did not say whether it was stored")
             self._flush()
-            await self._front.finish()
         return self._exit_code(interrupted=interrupted)
 
     async def _receive(self) -> None:

@@ -5,12 +5,12 @@ the list of who is online and the status line below are made anew from the engin
 whenever something happens.
 """
 
-import asyncio
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Final
 
-from prompt_toolkit import PromptSession, print_formatted_text
-from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit import PromptSession
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
@@ -21,12 +21,14 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 from prompt_toolkit.output import Output, create_output
+from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
 from qscp_client.commands import TypedLine
 from qscp_client.completion import complete
 from qscp_client.display import INDENT, Kind, Line, describe, list_people, name_person
+from qscp_client.echo import no_echo
 from qscp_client.engine import Engine
 from qscp_client.errors import InterruptedByUserError
 from qscp_client.events import Event, PickerOpened, PresenceChanged
@@ -66,7 +68,10 @@ class TerminalFrontEnd:
         self._engine: Engine | None = None
         self._editor: PromptSession[str] | None = None
         self._pasted = False
-        self._printing: set[asyncio.Future[None]] = set()
+
+    def private(self) -> AbstractContextManager[None]:
+        """Switch the terminal's own echo off: a password may be typed ahead of its question."""
+        return no_echo(self._keyboard.fileno())
 
     async def ask_user(self) -> str:
         """Ask for the user name."""
@@ -80,8 +85,13 @@ class TerminalFrontEnd:
         """Print a notice."""
         self._print([Line(Kind.NOTICE, "", sentence)])
 
-    def attach(self, engine: Engine) -> None:
-        """Make the line editor, whose prompt and completion come from the engine."""
+    @contextlib.contextmanager
+    def attached(self, engine: Engine) -> Iterator[None]:
+        """Run a line editor, whose prompt and completion come from the engine.
+
+        The terminal is raw also between two lines, so that what is typed then is neither
+        echoed nor taken for a signal.
+        """
         self._engine = engine
         self._editor = PromptSession(
             lambda: self._prompt(engine),
@@ -98,6 +108,8 @@ class TerminalFrontEnd:
             output=self._screen,
         )
         self._editor.default_buffer.on_text_changed += self._notice_empty
+        with self._keyboard.raw_mode():
+            yield
 
     def show(self, happened: Sequence[Event]) -> None:
         """Print events above the line, and draw the line anew."""
@@ -109,18 +121,13 @@ class TerminalFrontEnd:
     async def read_line(self) -> TypedLine | None:
         """Let the person type a line."""
         if self._editor is None:
-            raise RuntimeError("attach comes first")
+            raise RuntimeError("a line can only be read while `attached`")
         self._pasted = False
         try:
             text = await self._editor.prompt_async()
         except EOFError:
             return None
         return TypedLine(text, pasted=self._pasted)
-
-    async def finish(self) -> None:
-        """Wait until everything is on the screen."""
-        while self._printing:
-            await asyncio.gather(*self._printing)
 
     async def _ask(self, question: str, processors: list[Processor] | None = None) -> str:
         editor: PromptSession[str] = PromptSession(
@@ -166,7 +173,7 @@ class TerminalFrontEnd:
         if engine.partner is not None:
             return f"to {engine.partner}: "
         room = _ROSTER_ROWS * self._screen.get_size().columns - len("Online:  and 1000 more (/who)")
-        return f"{list_people(engine.roster, engine.waiting, room)}\nChat with: "
+        return f"{list_people(tuple(engine.roster), engine.waiting, room)}\nChat with: "
 
     def _print(self, lines: list[Line]) -> None:
         if not lines:
@@ -174,15 +181,16 @@ class TerminalFrontEnd:
         columns = self._screen.get_size().columns
         text = FormattedText([part for line in lines for part in _fragments(line, columns)])
 
-        def write() -> None:
-            print_formatted_text(text, style=_STYLE, output=self._screen, end="")
-
-        if self._editor is None or not self._editor.app.is_running:
-            write()
+        app = self._editor.app if self._editor else None
+        if app is None or not app.is_running:
+            print_formatted_text(self._screen, text, _STYLE)
             return
-        printing = asyncio.ensure_future(run_in_terminal(write))
-        self._printing.add(printing)
-        printing.add_done_callback(self._printing.discard)
+        # Not prompt-toolkit's run_in_terminal: it gives the terminal its echo back for a moment.
+        app.renderer.erase()
+        print_formatted_text(self._screen, text, _STYLE)
+        if not app.is_done:
+            app.renderer.request_absolute_cursor_position()
+            app.invalidate()
 
 
 class _Hidden(Processor):

@@ -48,7 +48,7 @@ def make_context(ca: Path) -> ssl.SSLContext:
     context.verify_flags |= ssl.VERIFY_X509_STRICT  # Python 3.13 has it as default; be the same everywhere
     context.set_alpn_protocols([ALPN])
     try:
-        pem = ca.read_text(encoding="ascii", errors="replace")
+        pem = ca.read_text(encoding="ascii", errors="ignore")  # comments may have anything
     except OSError as error:
         raise TrustError(
             f"The CA file {ca} can't be read: {error.strerror}. "

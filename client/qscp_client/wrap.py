@@ -20,23 +20,23 @@ def wrap(text: str, first: int, others: int) -> list[str]:
     Returns:
         At least one line.
     """
+    rest = text.expandtabs(4)
     lines: list[str] = []
-    current = ""
-    width = 0
-    for character in text.expandtabs(4):
-        columns = get_cwidth(character)
-        if current and width + columns > (others if lines else first):
-            line, current = _cut(current)
-            lines.append(line)
-            width = get_cwidth(current)
-        current += character
-        width += columns
-    return [*lines, current]
+    while (end := _fit(rest, others if lines else first)) < len(rest):
+        blank = rest.rfind(" ", 0, end + 1)
+        if rest[: max(blank, 0)].strip():
+            lines.append(rest[:blank])
+            rest = rest[blank + 1 :]
+        else:
+            lines.append(rest[:end])
+            rest = rest[end:]
+    return [*lines, rest]
 
 
-def _cut(line: str) -> tuple[str, str]:
-    """Cut a full line at its last blank; in the middle when it has none."""
-    head, blank, tail = line.rpartition(" ")
-    if blank and head.strip():
-        return head, tail
-    return line, ""
+def _fit(text: str, columns: int) -> int:
+    """Return how many characters fit; one does in any case."""
+    for index, character in enumerate(text):
+        columns -= get_cwidth(character)
+        if columns < 0:
+            return max(index, 1)
+    return len(text)

@@ -119,22 +119,34 @@ def _read_line(connection: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def _acting_as(user: int, group: int) -> Iterator[None]:
-    """Be the store's owner if we are root, so that new files of the store belong to the daemon's user."""
+    """Be the store's owner if we are root, so that new files of the store belong to the daemon's user.
+
+    Raises:
+        PermissionDeniedError: This root may not, as in a container without the capability.
+    """
     if os.geteuid() != 0 or user == 0:
         yield
         return
     groups = os.getgroups()
     try:
-        name = pwd.getpwuid(user).pw_name
-    except KeyError:
-        os.setgroups([group])
-    else:
-        os.initgroups(name, group)
-    try:
+        os.setgroups(_groups_of(user, group))
         os.setegid(group)
         os.seteuid(user)
+    except OSError as error:
+        raise PermissionDeniedError(
+            f"the store belongs to the user {user}, and this root may not act as that user: "
+            f"{error.strerror}; run this command as that user"
+        ) from error
+    try:
         yield
     finally:
         os.seteuid(0)
         os.setegid(0)
         os.setgroups(groups)
+
+
+def _groups_of(user: int, group: int) -> list[int]:
+    try:
+        return os.getgrouplist(pwd.getpwuid(user).pw_name, group)
+    except KeyError:
+        return [group]

@@ -1,5 +1,6 @@
 """The root command, and what all commands have in common: the configuration's options and errors."""
 
+import errno
 import os
 import platform
 import ssl
@@ -62,6 +63,12 @@ class _Group(click.Group):
         except InvalidNameError as error:
             _tell(f"qscpd: {error}")
             ctx.exit(ExitCode.USAGE)
+        except OSError as error:
+            # A reader that left (EPIPE) is click's business; a bug of the daemon needs its traceback.
+            if error.errno == errno.EPIPE or ctx.invoked_subcommand == "run":
+                raise
+            _tell(f"qscpd: {error.strerror or error}")
+            ctx.exit(ExitCode.FAILED)
 
 
 def _tell(sentence: str) -> None:

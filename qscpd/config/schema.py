@@ -12,6 +12,9 @@ from qscpd.config.values import Kind
 
 __all__ = ["SECTIONS", "SETTINGS", "Setting", "did_you_mean"]
 
+_FEW: Final = 8
+"""Words that still make a readable sentence."""
+
 _UNITS: Final = ("_s", "_bytes", "_kib")
 """What a field's name ends in, and a key's does not."""
 
@@ -83,7 +86,9 @@ SECTIONS: Final[frozenset[str]] = frozenset(
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """End a sentence about an unknown word with the nearest known one, or with all there are."""
+    """End a sentence about an unknown word with the nearest known one, or with all if they are few."""
     words = list(known)
     near = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else f"allowed are {', '.join(words)}"
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"allowed are {', '.join(words)}" if len(words) <= _FEW else "`qscpd config show` prints all keys"

@@ -104,22 +104,22 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA foreign_keys = ON")
         migrate(db, str(path))
         _check(db, path)
-    except PermissionError as error:
-        raise PermissionDeniedError(f"{path}: may not be read and written by this user") from error
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from error
-    except (sqlite3.Error, StoreError) as error:
+    except BaseException as error:
         if db is not None:
             db.close()
-        if isinstance(error, StoreError):
-            raise
-        raise _explain(error, path, rolled_back=True) from error
+        if isinstance(error, PermissionError):
+            raise PermissionDeniedError(f"{path}: may not be read and written by this user") from error
+        if isinstance(error, OSError):
+            raise StoreError(f"{path}: {error.strerror}") from error
+        if isinstance(error, sqlite3.Error):
+            raise _explain(error, path, rolled_back=True) from error
+        raise
     return db
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:
     if path.stat().st_size <= _CHECKED_SIZE:
-        verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0].splitlines()[-1]
         if verdict != "ok":
             raise StoreDamagedError(f"{path}: the store is damaged ({verdict}); restore it from a backup")
 

@@ -104,7 +104,7 @@ class StoreWriter(Generic[S]):
     Every callback runs on the event loop, in the order of the commits.
 
     Args:
-        store: The store; from now on only this thread touches it.
+        store: The store; until the end only this thread touches it. Whoever opened it closes it.
         keep: How much of each conversation is kept.
         on_committed: Called after a commit.
         on_refused: Called with messages that were not stored, and the code to tell their senders.
@@ -143,7 +143,7 @@ class StoreWriter(Generic[S]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Finish what was handed over, then end the thread and close the store.
+        """Finish what was handed over, then end the thread.
 
         Callbacks that are still under way run when the loop gets to them: `await drained()` first.
         """
@@ -151,7 +151,6 @@ class StoreWriter(Generic[S]):
             self._closing = True
             self._wake.notify()
         self._thread.join()
-        self._store.close()
 
     def append(self, items: Sequence[Item[S]]) -> None:
         """Hand over what is to be committed, in order; it comes back by the callbacks."""

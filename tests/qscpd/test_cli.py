@@ -340,6 +340,22 @@ def test_without_a_configuration_the_sentence_names_init(tmp_path: Path) -> None
     )
 
 
+def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path: Path) -> None:
+    """Output that can't be written is an error, and no traceback."""
+    assert qscpd("init", "--dev", cwd=tmp_path).returncode == 0
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "qscpd", "-c", "config/qscpd.yaml", "config", "show"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "qscpd: No space left on device\n")
+
+
 def test_shell_completion_knows_commands_and_keys(tmp_path: Path) -> None:
     """Click's completion works with commands that are imported late, and completes `--set`."""
 

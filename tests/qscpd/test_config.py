@@ -313,8 +313,9 @@ def test_a_wrong_variable_is_an_error(environ: Mapping[str, str], problem: str) 
 
 def test_an_unknown_flag_is_an_error() -> None:
     """`--set` knows the same keys as the file."""
-    assert problems("", overrides={"log.lvl": "x"}) == [
-        "--set log.lvl: is not a known key; did you mean log.level?"
+    assert problems("", overrides={"log.lvl": "x", "zzz": "x"}) == [
+        "--set log.lvl: is not a known key; did you mean log.level?",
+        "--set zzz: is not a known key; `qscpd config show` prints all keys",
     ]
 
 

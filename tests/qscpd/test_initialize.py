@@ -37,6 +37,7 @@ def test_the_usual_places() -> None:
         "/var/log/qscpd/sessions.log",
         "/run/qscpd/admin.sock",
     ]
+    assert system_layout(Path("/opt/etc/q.yaml")).certs == Path("/opt/etc/certs")
 
 
 @pytest.mark.parametrize("dev", [False, True])

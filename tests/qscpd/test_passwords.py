@@ -17,6 +17,7 @@ from qscpd.passwords import (
     check_new_password,
     generate_password,
 )
+from tests.support.patience import PATIENCE_S
 
 CHEAP = Argon2Config(memory_kib=8, iterations=1, parallelism=1)
 
@@ -148,7 +149,7 @@ class _Gate(PasswordHasher):
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.001)

@@ -72,6 +72,7 @@ class ScriptedServer:
         holds_acks: Whether messages are neither stored nor answered.
         refuses: What to answer to `auth`, in place of looking at the password.
         ignores_bye: Whether `bye` is left unanswered.
+        ignores_ping: Whether `ping` is left unanswered.
     """
 
     def __init__(self) -> None:
@@ -81,6 +82,7 @@ class ScriptedServer:
         self.received: list[frames.ClientFrame] = []
         self.holds_acks = False
         self.ignores_bye = False
+        self.ignores_ping = False
         self.refuses: list[frames.AuthNack | frames.Error] = []
         self._others: dict[str, frames.UserPresence] = {}
         self._version = 1
@@ -165,7 +167,7 @@ class ScriptedServer:
                 self._log_in(session, frame)
             case frames.SendChat():
                 self._store(session, frame)
-            case frames.ClientPing():
+            case frames.ClientPing() if not self.ignores_ping:
                 session.send(frames.ServerPong())
             case frames.ClientBye() if not self.ignores_bye:
                 session.send(frames.ServerBye(reason="bye", message="Good-bye."))

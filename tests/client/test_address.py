@@ -1,0 +1,37 @@
+"""Servers as people type them."""
+
+import pytest
+
+from qscp import DEFAULT_PORT
+from qscp_client.address import ServerAddress, parse_server
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("localhost", "localhost", DEFAULT_PORT),
+        ("chat.example.org:7000", "chat.example.org", 7000),
+        (" 192.0.2.1:1 ", "192.0.2.1", 1),
+        ("::1", "::1", DEFAULT_PORT),
+        ("[2001:db8::1]:65535", "2001:db8::1", 65535),
+        ("[::1]", "::1", DEFAULT_PORT),
+    ],
+)
+def test_addresses_are_read(text: str, host: str, port: int) -> None:
+    """Names and addresses, with and without a port."""
+    assert parse_server(text) == ServerAddress(host, port)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":7727", "a b", "host:x", "host:0", "host:65536", "host:1:2", "host:\u0661"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    """With a sentence."""
+    with pytest.raises(ValueError, match=r"has no host|is not a port"):
+        parse_server(text)
+
+
+@pytest.mark.parametrize("text", ["localhost:7727", "[::1]:7727"])
+def test_an_address_is_written_as_it_is_read(text: str) -> None:
+    """Round trip."""
+    assert str(parse_server(text)) == text

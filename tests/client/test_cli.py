@@ -1,0 +1,74 @@
+"""The command line."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from qscp import __version__
+from qscp_client.cli import command
+from qscp_client.errors import ExitCode
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def no_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Find no configuration of the person running the tests."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+
+
+def run(*arguments: str) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(command, arguments)
+
+
+def test_help_tells_the_exit_codes() -> None:
+    """They are part of the interface."""
+    text = run("--help").stdout
+    for code in ExitCode:
+        assert re.search(rf"^ +{code} +{re.escape(code.meaning[:40])}", text, re.MULTILINE)
+
+
+def test_the_documentation_has_every_exit_code() -> None:
+    """With the same words."""
+    text = (REPOSITORY / "docs" / "client.md").read_text(encoding="utf-8")
+    for code in ExitCode:
+        assert f"| {code.value} | {code.meaning} |" in text
+
+
+def test_version_is_told() -> None:
+    """Of the package."""
+    assert __version__ in run("--version").stdout
+
+
+def test_nothing_switches_verification_off_or_takes_a_password() -> None:
+    """The whole list of options, so that a new one is looked at."""
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert options == {"--ca", "--server", "--user", "--config", "--version"}
+
+
+def test_without_a_ca_nothing_works() -> None:
+    """The error says where to get it."""
+    done = run()
+    assert done.exit_code == ExitCode.USAGE
+    assert "--ca FILE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (["--ca", "ca.pem", "--server", "host:x"], ExitCode.USAGE, "not a port"),
+        (["--ca", "ca.pem", "--user", "no good"], ExitCode.USAGE, "not a valid name"),
+        (["--no-verify"], ExitCode.USAGE, "No such option"),
+        (["--ca", "ca.pem", "alice"], ExitCode.USAGE, "unexpected extra argument"),
+        (["--config", "no-such.yaml"], ExitCode.CONFIG, "no-such.yaml: can't be read"),
+        (["--ca", "no-such.pem"], ExitCode.TRUST, "no-such.pem can't be read"),
+    ],
+)
+def test_wrong_use_has_its_code_and_sentence(arguments: list[str], code: ExitCode, part: str) -> None:
+    """Before anything is asked."""
+    done = run(*arguments)
+    assert done.exit_code == code
+    assert part in done.stderr

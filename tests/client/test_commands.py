@@ -1,0 +1,149 @@
+"""Every typed line has exactly one meaning."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qscp_client.commands import (
+    COMMANDS,
+    Choose,
+    Meaning,
+    Nothing,
+    Refuse,
+    Run,
+    Say,
+    TypedLine,
+    interpret,
+    pick_word,
+)
+
+LINES = st.one_of(
+    st.text(),
+    st.sampled_from(["back", "quit", "/", "//", "@", "/say ", "/back"]).flatmap(
+        lambda start: st.text(max_size=5).map(lambda rest: start + rest)
+    ),
+)
+
+
+def typed(text: str, *, chatting: bool = True) -> Meaning:
+    """The meaning of a line typed by hand."""
+    return interpret(TypedLine(text), chatting=chatting)
+
+
+def pasted(text: str, *, chatting: bool = True) -> Meaning:
+    """The meaning of a pasted line."""
+    return interpret(TypedLine(text, pasted=True), chatting=chatting)
+
+
+@pytest.mark.parametrize("chatting", [True, False])
+@pytest.mark.parametrize("word", ["back", "quit", "back ", "quit\t"])
+def test_words_count_as_a_whole_typed_line(word: str, chatting: bool) -> None:
+    """`back` and `quit` are commands, in a chat and in the picker."""
+    assert typed(word, chatting=chatting) == Run(COMMANDS[word.strip()], "")
+
+
+@pytest.mark.parametrize("text", ["back to work", "i quit", "Back", " back", "quit!", "back\nquit"])
+def test_words_inside_a_line_are_text(text: str) -> None:
+    """Only the whole word counts."""
+    assert typed(text) == Say(text)
+
+
+@pytest.mark.parametrize("text", ["back", "quit", "/help", "//x", "/no such", "one\ntwo"])
+def test_a_paste_is_text(text: str) -> None:
+    """In a paste nothing is a command."""
+    assert pasted(text) == Say(text)
+
+
+def test_a_pasted_name_is_chosen() -> None:
+    """In the picker a paste is a name, also the name back."""
+    assert pasted("back", chatting=False) == Choose("back")
+
+
+def test_a_paste_keeps_its_lines_and_loses_the_last_newline() -> None:
+    """The newline that most clipboards end with is no part of the message."""
+    assert pasted("one\n  two\n") == Say("one\n  two")
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t", "\r\n"])
+@pytest.mark.parametrize("chatting", [True, False])
+def test_empty_lines_are_nothing(text: str, chatting: bool) -> None:
+    """Neither typed nor pasted blanks do anything."""
+    assert typed(text, chatting=chatting) == Nothing()
+    assert pasted(text, chatting=chatting) == Nothing()
+
+
+@pytest.mark.parametrize("name", ["help", "who", "back", "quit"])
+def test_a_slash_begins_a_command(name: str) -> None:
+    """Commands without an argument."""
+    assert typed(f"/{name}") == Run(COMMANDS[name], "")
+
+
+@pytest.mark.parametrize("text", ["back", "/x", " indented", "a b"])
+def test_say_sends_whatever_follows(text: str) -> None:
+    """`/say` takes the rest of the line as it is."""
+    assert typed(f"/say {text}") == Run(COMMANDS["say"], text)
+
+
+@pytest.mark.parametrize(
+    ("text", "body"), [("//x", "/x"), ("//", "/"), ("///x", "//x"), ("//say hi", "/say hi")]
+)
+def test_two_slashes_send_one(text: str, body: str) -> None:
+    """`//x` sends `/x`."""
+    assert typed(text) == Say(body)
+
+
+@pytest.mark.parametrize(
+    "text", ["/", "/x", "/ help", "/HELP", "/usr/bin/env", "/say", "/say  ", "/quit now"]
+)
+def test_what_is_no_command_is_refused(text: str) -> None:
+    """A wrong command is never a message."""
+    assert isinstance(typed(text), Refuse)
+
+
+def test_a_misspelt_command_gets_a_hint() -> None:
+    """The refusal names the nearest command, and how to send the text."""
+    refusal = typed("/halp")
+    assert isinstance(refusal, Refuse)
+    assert "/help?" in refusal.sentence
+    assert "//" in refusal.sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("bob", "bob"), ("@bob", "bob"), ("@back", "back"), (" bob ", "bob")]
+)
+def test_the_picker_takes_names(text: str, name: str) -> None:
+    """A line in the picker is a name; with @ it always is."""
+    assert typed(text, chatting=False) == Choose(name)
+
+
+def test_a_mention_in_a_chat_is_text() -> None:
+    """@ means something in the picker only."""
+    assert typed("@bob look") == Say("@bob look")
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("bob", "bob"), ("back", "@back"), ("quit", "@quit"), ("help", "help")]
+)
+def test_pick_word_chooses_that_person(name: str, word: str) -> None:
+    """What we tell people to type does what we say."""
+    assert pick_word(name) == word
+    assert typed(word, chatting=False) == Choose(name)
+
+
+@given(text=LINES, is_paste=st.booleans(), chatting=st.booleans())
+def test_no_line_is_both_command_and_message(text: str, is_paste: bool, chatting: bool) -> None:
+    """A typed /x is never sent as it stands, and a paste is never a command."""
+    meaning = interpret(TypedLine(text, is_paste), chatting=chatting)
+    if isinstance(meaning, Say):
+        assert chatting or text.startswith("//")
+        assert is_paste or not text.startswith("/") or text.startswith("//")
+        assert is_paste or text.rstrip() not in {"back", "quit"}
+    if isinstance(meaning, Run | Refuse):
+        assert not is_paste
+        assert text.startswith("/") or text.rstrip() in {"back", "quit"}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
+def test_every_command_has_its_help(command: object) -> None:
+    """A row of the table is complete."""
+    assert getattr(command, "help", "")

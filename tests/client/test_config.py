@@ -1,0 +1,105 @@
+"""The configuration file."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from qscp.errors import InvalidNameError
+from qscp_client.address import ServerAddress
+from qscp_client.config import ClientConfig, default_path, load
+from qscp_client.errors import ConfigError
+
+SAMPLE = Path(__file__).parents[2] / "config" / "client.sample.yaml"
+
+
+def problems(path: Path, text: str) -> list[str]:
+    """What is wrong with a file, without its name."""
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    return [problem.removeprefix(f"{path}") for problem in caught.value.problems]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where a test writes its configuration."""
+    return tmp_path / "client.yaml"
+
+
+def test_all_keys_are_read(file: Path) -> None:
+    """Paths are relative to the file."""
+    file.write_text("server: chat.example.org:7000\nca: ca.pem\nuser: Alice\n", encoding="utf-8")
+    assert load(file) == ClientConfig(
+        ServerAddress("chat.example.org", 7000), file.parent / "ca.pem", "alice"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "server:\nca:\nuser:\n"])
+def test_left_out_keys_have_defaults(file: Path, text: str) -> None:
+    """Also when they are there without a value."""
+    file.write_text(text, encoding="utf-8")
+    assert load(file) == ClientConfig()
+
+
+def test_absolute_and_home_paths_stay(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~` is the home directory."""
+    monkeypatch.setenv("HOME", "/home/alice")
+    file.write_text("ca: ~/ca.pem\n", encoding="utf-8")
+    assert load(file).ca == Path("/home/alice/ca.pem")
+
+
+def test_every_problem_is_told_with_its_line(file: Path) -> None:
+    """All at once, with the nearest key."""
+    text = "sever: x\nca: [a]\nuser: no good\nca: b\nserver: host:x\nzzz: 1\n"
+    assert problems(file, text) == [
+        ":1: sever: is not a key; did you mean server?",
+        ":2: ca: must be text",
+        f":3: user: {InvalidNameError('no good')}",
+        ":4: ca: is there twice",
+        ":5: server: 'x' is not a port; use 1 to 65535",
+        ":6: zzz: is not a key; there are server, ca, user",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("- a\n", ":1: must be keys with values, such as `server: localhost`"),
+        ("server: [\n", ":2: is not YAML"),
+        ("a: 1\n---\nb: 1\n", ":2: is not YAML"),
+        ("\x00", ": is not YAML"),
+        ("? [a]\n: b\n", ":1: "),
+    ],
+)
+def test_what_is_no_mapping_is_refused(file: Path, text: str, problem: str) -> None:
+    """With the line where YAML has one."""
+    [told] = problems(file, text)
+    assert told.startswith(problem)
+
+
+def test_a_missing_file_is_a_problem(file: Path) -> None:
+    """The sentence names it."""
+    with pytest.raises(ConfigError, match=r"client\.yaml: can't be read: No such file"):
+        load(file)
+
+
+def test_a_binary_file_is_a_problem(file: Path) -> None:
+    """And not a traceback."""
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        load(file)
+
+
+def test_the_sample_has_every_key_and_loads() -> None:
+    """The sample is the manual."""
+    keys = yaml.safe_load(SAMPLE.read_text(encoding="utf-8"))
+    assert list(keys) == [field.name for field in dataclasses.fields(ClientConfig)]
+    assert load(SAMPLE) == ClientConfig(ca=SAMPLE.parent / "ca.pem")
+
+
+def test_the_default_path_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As on Linux."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert default_path() == tmp_path / "qscp" / "client.yaml"

@@ -1,0 +1,297 @@
+"""The client at a terminal: a real process on a pseudo-terminal, against a scripted server."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import struct
+import sys
+import termios
+from collections.abc import AsyncIterator
+
+import pyte
+import pytest
+
+if sys.platform == "win32":
+    pytest.skip("pseudo-terminals are a matter of Unix", allow_module_level=True)
+
+from qscp import frames
+from qscp.errors import ErrorCode
+from qscp_client.errors import ExitCode
+from tests.client.conftest import REPOSITORY
+from tests.support.scripted_server import ScriptedServer
+
+ROWS, COLUMNS = 40, 80
+
+
+class Screen(pyte.Screen):
+    """A screen that answers the client's questions, such as where the cursor is."""
+
+    def __init__(self, master: int) -> None:
+        super().__init__(COLUMNS, ROWS)
+        self._master = master
+
+    def write_process_input(self, data: str) -> None:
+        """Send an answer as if it was typed."""
+        os.write(self._master, data.encode())
+
+
+class Terminal:
+    """A client on a pseudo-terminal.
+
+    Attributes:
+        seen: Everything that the client has written, as bytes.
+        process: The client.
+    """
+
+    def __init__(self, master: int, process: asyncio.subprocess.Process) -> None:
+        self.seen = b""
+        self.process = process
+        self._master = master
+        self._changed = asyncio.Event()
+        self._screen = Screen(master)
+        self._stream = pyte.ByteStream(self._screen)
+        asyncio.get_running_loop().add_reader(master, self._read)
+
+    def _read(self) -> None:
+        try:
+            received = os.read(self._master, 65536)
+        except OSError:  # how Linux reports that nobody has the terminal open any more
+            received = b""
+        if not received:
+            asyncio.get_running_loop().remove_reader(self._master)
+        self.seen += received
+        self._stream.feed(received)
+        self._changed.set()
+
+    @property
+    def lines(self) -> list[str]:
+        """What is on the screen."""
+        return [line.rstrip() for line in self._screen.display]
+
+    def type(self, text: str) -> None:
+        """Press keys."""
+        os.write(self._master, text.encode())
+
+    def paste(self, text: str) -> None:
+        """Paste as terminals do."""
+        self.type(f"\x1b[200~{text}\x1b[201~")
+
+    async def change(self) -> None:
+        """Wait until the client writes something."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def until(self, *wanted: str) -> None:
+        """Wait until these lines are on the screen."""
+        while not set(wanted) <= set(self.lines):
+            await self.change()
+
+    async def log_in(self) -> None:
+        """Log in as alice."""
+        await self.until("User name:")
+        self.type("alice\r")
+        await self.until("Password:")
+        self.type("wonderland\r")
+        await self.until("Chat with:")
+
+    def close(self) -> None:
+        """Take the terminal away."""
+        asyncio.get_running_loop().remove_reader(self._master)
+        os.close(self._master)
+
+
+@pytest.fixture
+async def terminal(client_command: list[str], environment: dict[str, str]) -> AsyncIterator[Terminal]:
+    """A client that has just been started."""
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    process = await asyncio.create_subprocess_exec(
+        *client_command,
+        cwd=REPOSITORY,
+        env=environment,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    screen = Terminal(master, process)
+    yield screen
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+    screen.close()
+
+
+CHATTING = "Chatting with dave. Every line you type is sent; back chooses somebody else."
+
+
+@pytest.fixture
+async def chat(server: ScriptedServer, terminal: Terminal) -> Terminal:
+    """A client in which alice chats with dave."""
+    server.come("dave")
+    await terminal.log_in()
+    terminal.type("dave\r")
+    await terminal.until(CHATTING, "to dave:")
+    return terminal
+
+
+async def test_the_password_is_not_echoed(terminal: Terminal) -> None:
+    """Neither as it is nor as asterisks, also when it is typed before it is asked for."""
+    await terminal.until("User name:")
+    terminal.type("alice\rwonder")
+    await terminal.until("Password:")
+    terminal.type("land\r")
+    await terminal.until("Chat with:")
+    assert terminal.lines[:2] == ["User name: alice", "Password:"]
+    assert b"wonder" not in terminal.seen
+    assert b"land" not in terminal.seen
+    assert b"*" not in terminal.seen
+
+
+async def test_a_wrong_password_can_be_tried_three_times(terminal: Terminal) -> None:
+    """Then the client ends."""
+    await terminal.until("User name:")
+    terminal.type("alice\r")
+    for tries in (1, 2, 3):
+        while terminal.lines.count("Password:") < tries:
+            await terminal.change()
+        terminal.type("wrong\r")
+    assert await terminal.process.wait() == ExitCode.AUTH_REFUSED
+    await terminal.until("qscp-client: The user name or the password is wrong.")
+
+
+async def test_the_list_is_kept_up_to_date(server: ScriptedServer, terminal: Terminal) -> None:
+    """Without yourself, and what is typed stays."""
+    server.come("bob")
+    await terminal.log_in()
+    await terminal.until("Online: bob")
+    terminal.type("c")
+    server.come("carol")
+    await terminal.until("Online: bob, carol", "Chat with: c")
+    server.go("bob")
+    await terminal.until("Online: carol", "Chat with: c")
+    server.go("carol")
+    await terminal.until("Nobody else is online.", "Chat with: c")
+
+
+async def test_tab_completes_a_name(server: ScriptedServer, terminal: Terminal) -> None:
+    """A unique beginning becomes the whole name."""
+    server.come("barbara", "bob")
+    await terminal.log_in()
+    terminal.type("ba\t")
+    await terminal.until("Chat with: barbara")
+
+
+async def test_messages_do_not_tear_the_typed_line(server: ScriptedServer, chat: Terminal) -> None:
+    """They come above it, and the line is sent as it was typed."""
+    chat.type("hello th")
+    await chat.until("to dave: hello th")
+    server.write("dave", "alice", "an interruption")
+    server.write("carol", "alice", "and another")
+    await chat.until(
+        "15:06 dave: an interruption",
+        "15:06 [carol] and another",
+        "To answer carol, type back, then carol.",
+        "to dave: hello th",
+    )
+    chat.type("ere\r")
+    await server.until(ScriptedServer.bodies)
+    assert server.bodies() == [("dave", "hello there")]
+    await chat.until("to dave:")
+
+
+async def test_a_paste_is_one_message(server: ScriptedServer, chat: Terminal) -> None:
+    """Sent with Enter; in it back and quit are text."""
+    chat.paste("one\r\n  two\rback\n/help\n")
+    chat.type("\r")
+    chat.paste("quit")
+    chat.type("\r/say ")
+    chat.paste("back")
+    chat.type("\r")
+    await server.until(lambda script: len(script.bodies()) == 3)
+    assert server.bodies() == [("dave", "one\n  two\nback\n/help"), ("dave", "quit"), ("dave", "back")]
+    await chat.until("        two", "      back", "      /help")
+
+
+async def test_a_paste_that_was_deleted_is_forgotten(server: ScriptedServer, chat: Terminal) -> None:
+    """What is typed then counts as typed."""
+    chat.paste("x")
+    chat.type("\x7fback\r")
+    await chat.until("Chat with:")
+    assert server.bodies() == []
+
+
+async def test_lines_typed_ahead_are_taken_one_by_one(server: ScriptedServer, terminal: Terminal) -> None:
+    """Somebody types faster than the screen is drawn; Alt-Enter makes a line of a message."""
+    server.come("dave", "erin")
+    await terminal.log_in()
+    terminal.type("dave\rhi\rback\r@erin\rone\x1b\rtwo\rquit\r")
+    assert await terminal.process.wait() == ExitCode.OK
+    assert server.bodies() == [("dave", "hi"), ("erin", "one\ntwo")]
+    assert isinstance(server.received[-1], frames.ClientBye)
+
+
+async def test_ctrl_c_clears_the_line_then_leaves(server: ScriptedServer, chat: Terminal) -> None:
+    """Nothing half-typed is sent."""
+    chat.type("half a thou\x03")
+    chat.type("whole\r")
+    await server.until(ScriptedServer.bodies)
+    chat.type("\x03")
+    assert await chat.process.wait() == ExitCode.INTERRUPTED
+    assert server.bodies() == [("dave", "whole")]
+
+
+async def test_ctrl_d_leaves(server: ScriptedServer, terminal: Terminal) -> None:
+    """As quit."""
+    await terminal.log_in()
+    terminal.type("\x04")
+    assert await terminal.process.wait() == ExitCode.OK
+    assert isinstance(server.received[-1], frames.ClientBye)
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"])
+async def test_leaving_at_a_question(key: str, terminal: Terminal) -> None:
+    """Before the login."""
+    await terminal.until("User name:")
+    terminal.type(key)
+    assert await terminal.process.wait() == ExitCode.INTERRUPTED
+
+
+async def test_a_refused_message_is_shown_with_its_text(server: ScriptedServer, chat: Terminal) -> None:
+    """And that the partner left, and came back."""
+    server.go("dave")
+    await chat.until("dave went offline.")
+    chat.type("still there?\r")
+    await chat.until("Not delivered to dave: That person is offline. It was: still there?")
+    server.come("dave")
+    await chat.until("dave is online again.")
+
+
+async def test_what_is_on_the_way_is_counted(server: ScriptedServer, chat: Terminal) -> None:
+    """Until the server has stored it."""
+    server.holds_acks = True
+    chat.type("hi\r")
+    await chat.until("alice | with dave | 1 on the way | /help, back, quit")
+    server.write("carol", "alice", "psst")
+    await chat.until("alice | with dave | new from carol 1 | 1 on the way | /help, back, quit")
+
+
+async def test_the_end_by_the_server_is_told(server: ScriptedServer, terminal: Terminal) -> None:
+    """Below what was being typed, and the terminal is as before."""
+    await terminal.log_in()
+    terminal.type("half")
+    await terminal.until("Chat with: half")
+    server.write("carol", "alice", "one more thing")
+    server.end_all(ErrorCode.SHUTDOWN)
+    await terminal.until("15:06 [carol] one more thing", "qscp-client: The server is shutting down.")
+    assert await terminal.process.wait() == ExitCode.ENDED
+    assert terminal.seen.count(b"\x1b[?2004h") == terminal.seen.count(b"\x1b[?2004l")
+
+
+async def test_a_long_message_never_begins_at_the_left(server: ScriptedServer, terminal: Terminal) -> None:
+    """The client wraps by itself, so that a wrapped line can't pass for another message."""
+    await terminal.log_in()
+    server.write("carol", "alice", "x" * 66 + " 15:06 bob: fake " + "y" * 100)
+    await terminal.until("      15:06 bob: fake", "      " + "y" * 74, "      " + "y" * 26)

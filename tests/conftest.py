@@ -1,0 +1,53 @@
+"""Fixtures for tests that need a certificate authority or a daemon."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from qscpd.pki import AuthorityFiles, make_authority, make_server_certificate
+from tests.support.daemon import Daemon, StartDaemon, running_daemon
+from tests.support.wire import Wires
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> AuthorityFiles:
+    """A private authority and a server's certificate, made once."""
+    files = AuthorityFiles(tmp_path_factory.mktemp("certs"))
+    make_authority(files)
+    make_server_certificate(files, ["localhost", "127.0.0.1"])
+    return files
+
+
+@pytest.fixture(scope="session")
+def _shared_daemon(tmp_path_factory: pytest.TempPathFactory, authority: AuthorityFiles) -> Iterator[Daemon]:
+    with running_daemon(tmp_path_factory.mktemp("daemon"), authority) as running:
+        yield running
+
+
+@pytest.fixture
+def daemon(_shared_daemon: Daemon) -> Iterator[Daemon]:
+    """A daemon that knows alice, bob and carol; many tests share it, so leave it as it was."""
+    assert _shared_daemon.process.poll() is None, f"a test before this one ended it: {_shared_daemon.text}"
+    yield _shared_daemon
+    _shared_daemon.check_log()
+
+
+@pytest.fixture
+def start_daemon(tmp_path: Path, authority: AuthorityFiles) -> Iterator[StartDaemon]:
+    """Start a daemon for one test only; a second call after its end uses the same store."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*settings: str, accounts: tuple[str, ...] = ("alice", "bob", "carol")) -> Daemon:
+            return stack.enter_context(running_daemon(tmp_path, authority, accounts, settings))
+
+        yield start
+
+
+@pytest.fixture
+async def wires(authority: AuthorityFiles) -> AsyncIterator[Wires]:
+    """Connections to daemons."""
+    made = Wires(authority.ca_certificate)
+    yield made
+    await made.close()

@@ -1,0 +1,113 @@
+"""Two people, and more, talk over a real daemon."""
+
+import asyncio
+
+import pytest
+
+from tests.support.daemon import Daemon, StartDaemon
+from tests.support.storage import stored_messages
+from tests.support.wire import Frame, Wire, Wires, chat, message_id
+
+AT_ONCE = 3000
+
+
+async def test_two_people_talk_both_ways(daemon: Daemon, wires: Wires) -> None:
+    """What one writes reaches the other, with the sender's name from the login, and is acknowledged."""
+    alice, bob = await wires.login(daemon, "alice", "bob")
+    alice.send(chat("bob", "hello\nthere\t\u2603", 1))
+    ack = await alice.receive_type("chat_ack")
+    got = await bob.receive_type("chat")
+    assert (got["from"], got["to"], got["body"]) == ("alice", "bob", "hello\nthere\t\u2603")
+    assert {key: got[key] for key in ("conversation", "seq", "id", "time")} == {
+        key: ack[key] for key in ("conversation", "seq", "id", "time")
+    }
+    bob.send(chat(" ALICE ", "hi", 2))
+    answer = await alice.receive_type("chat")
+    assert (answer["from"], answer["to"], answer["body"]) == ("bob", "alice", "hi")
+    assert answer["seq"] == got["seq"] + 1
+    assert answer["time"] >= got["time"]
+
+
+async def test_both_write_thousands_at_once(start_daemon: StartDaemon, wires: Wires) -> None:
+    """Thousands of messages in flight both ways: order is kept, and all acks agree with what is on disk."""
+    daemon = start_daemon()
+    alice, bob = await wires.login(daemon, "alice", "bob")
+
+    async def talk(wire: Wire, to: str, base: int) -> tuple[list[Frame], list[Frame]]:
+        wire.send(*(chat(to, f"{to} {n}", base + n) for n in range(AT_ONCE)))
+        acks: list[Frame] = []
+        got: list[Frame] = []
+        while len(acks) < AT_ONCE or len(got) < AT_ONCE:
+            frame = await wire.receive()
+            {"chat_ack": acks, "chat": got}.get(frame["type"], []).append(frame)
+        return acks, got
+
+    (acks_a, got_a), (acks_b, got_b) = await asyncio.gather(
+        talk(alice, "bob", 0), talk(bob, "alice", AT_ONCE)
+    )
+    assert [frame["id"] for frame in acks_a] == [message_id(n) for n in range(AT_ONCE)]
+    assert [frame["body"] for frame in got_b] == [f"bob {n}" for n in range(AT_ONCE)]
+    assert [frame["body"] for frame in got_a] == [f"alice {n}" for n in range(AT_ONCE)]
+    assert [frame["seq"] for frame in got_b] == sorted({frame["seq"] for frame in acks_a})
+    await alice.bye()
+    await bob.bye()
+    stored = {(row.seq, row.id, row.time_ms) for row in stored_messages(daemon.store)}
+    assert stored == {(frame["seq"], frame["id"], frame["time"]) for frame in acks_a + acks_b}
+    assert [row.seq for row in stored_messages(daemon.store)] == list(range(1, 2 * AT_ONCE + 1))
+
+
+async def test_all_sessions_of_the_recipient_get_a_message(daemon: Daemon, wires: Wires) -> None:
+    """Each session of the recipient gets it, and none of the sender's others does."""
+    one, other, first, second = await wires.login(daemon, "alice", "alice", "bob", "bob")
+    one.send(chat("bob", "to both"))
+    assert (await first.receive_type("chat"))["body"] == "to both"
+    assert (await second.receive_type("chat"))["body"] == "to both"
+    await one.receive_type("chat_ack")
+    first.send(chat("alice", "back"))
+    assert (await other.receive_type("chat"))["body"] == "back"
+
+
+async def test_frames_behind_a_good_auth_are_handled(daemon: Daemon, wires: Wires) -> None:
+    """A client may send its password, a message and `bye` in one go."""
+    (bob,) = await wires.login(daemon, "bob")
+    alice = await wires.connect(daemon)
+    auth = {"type": "auth", "user": "alice", "password": "correct horse battery"}
+    alice.send(auth, chat("bob", "in one go"), {"type": "bye"})
+    kinds = [frame["type"] for frame in await alice.rest()]
+    assert kinds[0] == "auth_ack"
+    assert kinds[-2:] == ["chat_ack", "bye"]
+    assert (await bob.receive_type("chat"))["body"] == "in one go"
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        pytest.param(chat("nobody-here", "x"), "unknown_recipient", id="unknown"),
+        pytest.param(chat("no name!", "x"), "unknown_recipient", id="no name at all"),
+        pytest.param(chat("alice", "x"), "recipient_is_self", id="self"),
+        pytest.param(chat("carol", "x"), "recipient_offline", id="offline"),
+        pytest.param(chat("bob", " \n"), "body_empty", id="empty"),
+        pytest.param(chat("bob", "x" * 16385), "body_too_long", id="too long"),
+        pytest.param(chat("bob", "\u00e9" * 8193), "body_too_long", id="too long in UTF-8"),
+        pytest.param(chat("bob", "\x1b[2J"), "body_characters", id="control characters"),
+        pytest.param({**chat("bob", "x"), "id": "G" * 32}, "bad_id", id="bad id"),
+    ],
+)
+async def test_a_refused_message_is_answered_and_the_session_goes_on(
+    daemon: Daemon, wires: Wires, frame: Frame, code: str
+) -> None:
+    """What is wrong with a message is said with its id, and the next one is fine."""
+    alice, bob = await wires.login(daemon, "alice", "bob")
+    alice.send(frame, chat("bob", "y" * 16384, 2))
+    nack = await alice.receive_type("chat_nack")
+    assert (nack["id"], nack["code"]) == (frame["id"], code)
+    assert nack["message"].endswith(".")
+    assert (await alice.receive_type("chat_ack"))["id"] == message_id(2)
+    assert len((await bob.receive_type("chat"))["body"]) == 16384
+
+
+async def test_ping_is_answered(daemon: Daemon, wires: Wires) -> None:
+    """`ping` is answered by `pong`, and an unasked `pong` by nothing."""
+    (alice,) = await wires.login(daemon, "alice")
+    alice.send({"type": "pong"}, {"type": "ping"})
+    assert await alice.receive_type("pong") == {"type": "pong"}

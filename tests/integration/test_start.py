@@ -1,0 +1,145 @@
+"""A daemon that can't start says why in one sentence, with the documented exit code."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qscpd.errors import ExitCode
+from qscpd.pki import AuthorityFiles
+from qscpd.store.lock import StoreLock
+from tests.support.daemon import Daemon, StartDaemon, add_accounts, write_config
+from tests.support.patience import PATIENCE_S
+
+
+def refused(directory: Path, authority: AuthorityFiles, *settings: str) -> tuple[int, str]:
+    """Run a daemon that can't start; return its exit code and what it said."""
+    config = write_config(directory, authority)
+    overrides = [argument for setting in settings for argument in ("--set", setting)]
+    process = subprocess.run(
+        [sys.executable, "-m", "qscpd", "run", "-c", config, *overrides],
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert process.stdout == ""
+    return process.returncode, process.stderr
+
+
+def one_sentence(text: str) -> str:
+    """Return what was said, which must be a single line and no traceback."""
+    assert text.count("\n") == 1, text
+    assert "Traceback" not in text
+    return text
+
+
+def garbage(path: Path) -> None:
+    """Write something that is no database."""
+    path.write_bytes(b"not a database, but long enough to be looked at " * 20)
+
+
+def directory(path: Path) -> None:
+    """Make a directory where a file should be."""
+    path.mkdir()
+
+
+def damaged(path: Path) -> None:
+    """Make a store, and lose the middle of it."""
+    add_accounts(path, {f"user{n}": "password" for n in range(500)})
+    content = bytearray(path.read_bytes())
+    content[4096:12288] = os.urandom(8192)
+    path.write_bytes(content)
+
+
+def test_port_in_use(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """The address and the cure are named."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        code, text = refused(tmp_path, authority, f"server.listen=127.0.0.1:{port}")
+    assert code == ExitCode.FAILED
+    assert f"127.0.0.1:{port}: the port is in use" in one_sentence(text)
+
+
+def test_an_address_that_is_not_ours(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """The address is named."""
+    code, text = refused(tmp_path, authority, "server.listen=192.0.2.1:7727")
+    assert code == ExitCode.FAILED
+    assert "192.0.2.1:7727" in one_sentence(text)
+
+
+def test_a_second_daemon(start_daemon: StartDaemon, tmp_path: Path, authority: AuthorityFiles) -> None:
+    """The store is held by the first one, which goes on."""
+    daemon = start_daemon()
+    code, text = refused(tmp_path, authority)
+    assert code == ExitCode.FAILED
+    assert "another qscpd process is using this store" in one_sentence(text)
+    assert daemon.run("status").returncode == 0
+
+
+def test_an_admin_socket_in_use(daemon: Daemon, tmp_path: Path, authority: AuthorityFiles) -> None:
+    """The path is named, and the other daemon keeps its socket."""
+    path = daemon.directory / "admin.sock"
+    code, text = refused(tmp_path, authority, f"server.admin_socket={path}")
+    assert code == ExitCode.EXISTS
+    assert str(path) in one_sentence(text)
+    assert daemon.run("status").returncode == 0
+
+
+@pytest.mark.parametrize("broken", ["certificate", "key"])
+def test_a_broken_certificate(tmp_path: Path, authority: AuthorityFiles, broken: str) -> None:
+    """A file that is not there, and one that is not PEM, are named."""
+    path = tmp_path / "broken.pem"
+    code, text = refused(tmp_path, authority, f"tls.{broken}={path}")
+    assert code == ExitCode.CONFIG
+    assert str(path) in one_sentence(text)
+    path.touch(mode=0o600)
+    code, text = refused(tmp_path, authority, f"tls.{broken}={path}")
+    assert code == ExitCode.CONFIG
+    assert str(path) in one_sentence(text)
+
+
+def test_a_key_open_to_the_world(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """It is not used, and the cure is named."""
+    key = tmp_path / "server.key"
+    key.write_bytes(authority.key.read_bytes())
+    key.chmod(0o644)
+    code, text = refused(tmp_path, authority, f"tls.key={key}")
+    assert code == ExitCode.PERMISSION
+    assert "chmod 600" in one_sentence(text)
+
+
+@pytest.mark.parametrize("damage", [garbage, directory, damaged])
+def test_a_damaged_store(tmp_path: Path, authority: AuthorityFiles, damage: Callable[[Path], None]) -> None:
+    """The file is named and left as it is."""
+    path = tmp_path / "qscpd.db"
+    damage(path)
+    before = path.read_bytes() if path.is_file() else b""
+    code, text = refused(tmp_path, authority)
+    assert code == ExitCode.FAILED
+    assert str(path) in one_sentence(text)
+    assert (path.read_bytes() if path.is_file() else b"") == before
+
+
+def test_missing_directories(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """A store and a session log without a directory are named."""
+    code, text = refused(tmp_path, authority, f"store.path={tmp_path}/nowhere/qscpd.db")
+    assert code == ExitCode.FAILED
+    assert "nowhere/qscpd.db" in one_sentence(text)
+    code, text = refused(tmp_path, authority, f"log.session_log={tmp_path}/nowhere/sessions.log")
+    assert code == ExitCode.FAILED
+    assert "nowhere/sessions.log" in one_sentence(text)
+
+
+def test_a_start_that_fails_gives_everything_back(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """Neither the lock nor a socket is left behind, and the store can be opened."""
+    refused(tmp_path, authority, f"log.session_log={tmp_path}/nowhere/sessions.log")
+    with StoreLock(tmp_path / "qscpd.db"):
+        assert not (tmp_path / "admin.sock").exists()
+        assert not (tmp_path / "qscpd.db-wal").exists()

@@ -1,0 +1,215 @@
+"""A real `qscpd run` in a process of its own, with accounts, on a free port of the loopback."""
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from qscpd.config.model import Argon2Config
+from qscpd.passwords import PasswordHasher
+from qscpd.pki import AuthorityFiles
+from qscpd.store import open_store
+from tests.support.patience import PATIENCE_S, wait_for
+
+__all__ = [
+    "CHEAP_ARGON2",
+    "PASSWORD",
+    "Daemon",
+    "StartDaemon",
+    "add_accounts",
+    "hash_cheaply",
+    "running_daemon",
+    "write_config",
+]
+
+PASSWORD: Final = "correct horse battery"
+"""Everybody's password, if a test does not say otherwise."""
+
+CHEAP_ARGON2: Final = Argon2Config(memory_kib=8, iterations=1, parallelism=1)
+"""The lowest cost there is, so that tests don't hash all day."""
+
+LogLine = dict[str, Any]
+
+
+@functools.cache
+def hash_cheaply(password: str) -> str:
+    """Hash a password at the lowest cost; the same one only once."""
+    return PasswordHasher(CHEAP_ARGON2).hash(password)
+
+
+def add_accounts(store: Path, accounts: Mapping[str, str]) -> None:
+    """Make accounts, by name and password, in the store of a daemon that does not run."""
+    with contextlib.closing(open_store(store)) as opened:
+        for name, password in accounts.items():
+            opened.add_account(name, hash_cheaply(password))
+
+
+def write_config(directory: Path, authority: AuthorityFiles) -> Path:
+    """Write a configuration; everything but the certificates is in the directory."""
+    path = directory / "qscpd.yaml"
+    path.write_text(f"""\
+server:
+  listen: ["127.0.0.1:0"]
+  admin_socket: {directory}/admin.sock
+tls:
+  certificate: {authority.certificate}
+  key: {authority.key}
+login:
+  argon2: {{memory: 8KiB, iterations: 1, parallelism: 1}}
+store:
+  path: {directory}/qscpd.db
+log:
+  format: json
+  session_log: {directory}/sessions.log
+""")
+    return path
+
+
+class Daemon:
+    """A daemon that is starting, running or over; `running_daemon` makes one.
+
+    Attributes:
+        directory: Where its store, its logs and its admin socket are.
+        config: Its configuration.
+        port: Where it listens.
+        log: What it said on standard error, line by line.
+    """
+
+    def __init__(self, directory: Path, config: Path, settings: Sequence[str]) -> None:
+        self.directory = directory
+        self.config = config
+        self.port = 0
+        self.log: list[LogLine] = []
+        self.expected_errors: set[str] = set()
+        self.text: list[str] = []
+        self._changed = threading.Condition()
+        overrides = [argument for setting in settings for argument in ("--set", setting)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "qscpd", "run", "-c", str(config), *overrides],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONWARNINGS": "error", "PYTHONDEVMODE": "", "JOURNAL_STREAM": ""},
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    @property
+    def store(self) -> Path:
+        """Its store's file."""
+        return self.directory / "qscpd.db"
+
+    def sessions(self) -> list[LogLine]:
+        """Return what is in the session log now."""
+        return [json.loads(line) for line in (self.directory / "sessions.log").read_text().splitlines()]
+
+    def wait_for_log(self, event: str, count: int = 1) -> LogLine:
+        """Wait until it has logged an event that many times, and return the last of them."""
+
+        def found() -> list[LogLine]:
+            return [line for line in self.log if line["event"] == event]
+
+        wait_for(
+            self._changed,
+            lambda: len(found()) >= count or not self._reader.is_alive(),
+            f"{event} in the log, which is {self.text}",
+        )
+        lines = found()
+        assert len(lines) >= count, f"the daemon ended without {event}: {self.text}"
+        return lines[count - 1]
+
+    def wait_until_ready(self) -> None:
+        """Wait until it listens."""
+        self.port = int(self.wait_for_log("daemon.ready")["listen"].rpartition(":")[2])
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, and return the exit code."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the end, and return the exit code."""
+        code = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        return code
+
+    def run(self, *arguments: str, password: str = "") -> "subprocess.CompletedProcess[str]":
+        """Run another command of `qscpd` with the same configuration."""
+        return subprocess.run(
+            [sys.executable, "-m", "qscpd", *arguments, "-c", str(self.config)],
+            input=password,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+
+    def check_log(self) -> None:
+        """Fail if it said anything on standard error that a healthy daemon does not say."""
+        for line in self.text:
+            assert line.startswith("{"), f"not a line of the log: {self.text}"
+        for entry in self.log:
+            bad = entry["level"] in ("error", "critical") or "exception" in entry
+            assert not bad or entry["event"] in self.expected_errors, entry
+
+    def _read(self) -> None:
+        stderr = self.process.stderr
+        assert stderr is not None
+        with stderr:
+            for line in stderr:
+                with self._changed:
+                    self.text.append(line)
+                    if line.startswith("{"):
+                        self.log.append(json.loads(line))
+                    self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+
+class StartDaemon(Protocol):
+    """What the fixture `start_daemon` is."""
+
+    def __call__(self, *settings: str, accounts: tuple[str, ...] = ...) -> Daemon:
+        """Start a daemon; settings are `key=value`, as of `--set`."""
+
+
+@contextlib.contextmanager
+def running_daemon(
+    directory: Path,
+    authority: AuthorityFiles,
+    accounts: Mapping[str, str] | Sequence[str] = ("alice", "bob", "carol"),
+    settings: Sequence[str] = (),
+) -> Iterator[Daemon]:
+    """Start a daemon, and stop it at the end.
+
+    Args:
+        directory: Where its files go; a store that is there already is kept.
+        authority: What its certificate comes from.
+        accounts: Passwords by name, or names only; made if there is no store yet.
+        settings: `key=value`, as of `--set`.
+
+    Raises:
+        AssertionError: It did not start or end properly, or logged an error.
+    """
+    config = write_config(directory, authority)
+    if not (directory / "qscpd.db").exists():
+        passwords = accounts if isinstance(accounts, Mapping) else dict.fromkeys(accounts, PASSWORD)
+        add_accounts(directory / "qscpd.db", passwords)
+    daemon = Daemon(directory, config, settings)
+    try:
+        daemon.wait_until_ready()
+        yield daemon
+        if daemon.process.poll() is None:
+            assert daemon.stop() == 0, daemon.text
+        daemon.check_log()
+    finally:
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.wait()

@@ -1,0 +1,36 @@
+"""Look into a store's file from outside, as somebody who has only SQLite and msgpack."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+__all__ = ["Row", "stored_messages"]
+
+
+class Row(NamedTuple):
+    """A message as it lies in the store."""
+
+    conversation: int
+    seq: int
+    sender: str
+    id: str
+    body: str
+    time_ms: int
+
+
+def stored_messages(path: Path) -> list[Row]:
+    """Return every message, by conversation and seq; the store may be in use."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        names = dict(db.execute("SELECT id, name FROM accounts").fetchall())
+        chunks = db.execute(
+            "SELECT conversation, last_seq, messages FROM chunks ORDER BY conversation, last_seq"
+        ).fetchall()
+    rows = []
+    for conversation, last_seq, packed in chunks:
+        messages = msgspec.msgpack.decode(packed, type=list[tuple[int, int, str, str]])
+        for seq, (time_ms, sender, message_id, body) in enumerate(messages, last_seq - len(messages) + 1):
+            rows.append(Row(conversation, seq, names[sender], message_id, body, time_ms))
+    return rows
