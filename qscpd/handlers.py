@@ -41,11 +41,11 @@ def handlers(
 
 
 def _chat(session: Session, frame: frames.SendChat) -> None:
-    router, sender = session.router, session.account
+    router, sender, message_id = session.router, session.account, frame.id
     recipient = router.directory.by_name(frame.to)
     if sender is None or recipient is None:
         return _refuse(session, frame, ErrorCode.UNKNOWN_RECIPIENT)
-    if not is_message_id(frame.id):
+    if not is_message_id(message_id):
         return _refuse(session, frame, ErrorCode.BAD_ID)
     if recipient.id == sender.id:
         return _refuse(session, frame, ErrorCode.RECIPIENT_IS_SELF)
@@ -54,9 +54,8 @@ def _chat(session: Session, frame: frames.SendChat) -> None:
     except InvalidTextError as error:
         return _refuse(session, frame, error.code)
     session.pending += 1
-    message = NewMessage(sender.id, recipient.id, frame.id, frame.body)
-    router.outbox.append(PendingChat(session, recipient.name, message))
-    return router.wake()
+    message = NewMessage(sender.id, recipient.id, message_id, frame.body)
+    return router.store(PendingChat(session, recipient.name, message))
 
 
 def _refuse(session: Session, frame: frames.SendChat, code: ErrorCode) -> None:
@@ -89,13 +88,11 @@ def _move(session: Session, conversation: str, kind: PositionKind, seq: int) -> 
     number = parse_conversation(conversation)
     if session.account is not None and number is not None:
         mark = Mark(session.account.id, number, kind, seq)
-        session.router.outbox.append(PendingMark(session, mark))
-        session.router.wake()
+        session.router.store(PendingMark(session, mark))
 
 
 def _skip(session: Session, frame: frames.Skip) -> None:
-    session.router.outbox.append(PendingSkip(session, frame.id))
-    session.router.wake()
+    session.router.store(PendingSkip(session, frame.id))
 
 
 def _ping(session: Session, _: frames.ClientPing) -> None:

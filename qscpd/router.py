@@ -53,7 +53,6 @@ class Router:
         presence: Who is online.
         handlers: What to do with a frame, by its class; set once by `qscpd.handlers`.
         dirty: Sessions with something to send.
-        outbox: What came in during this tick and goes to the store.
     """
 
     def __init__(self, config: Config, directory: Directory, log: SessionLog) -> None:
@@ -62,7 +61,7 @@ class Router:
         self.presence = Presence(self._broadcast_presence)
         self.handlers: dict[type[frames.ClientFrame], Handler] = {}
         self.dirty: set[Session] = set()
-        self.outbox: list[Item[Session]] = []
+        self._outbox: list[Item[Session]] = []
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._sessions: dict[int, list[Session]] = {}
@@ -101,8 +100,7 @@ class Router:
         self._log.closed(session, reason)
         self.left(session, reason)
         if session.refused:
-            self.outbox.append(PendingSkip(session, None))
-            self.wake()
+            self.store(PendingSkip(session, None))
 
     def left(self, session: Session, reason: str) -> None:
         """Stop delivering to a session that has ended, though its link may take a while to close."""
@@ -149,7 +147,13 @@ class Router:
                 self.dirty.add(session)
         self.wake()
 
-    # --- output, once per tick
+    # --- once per tick
+
+    def store(self, item: Item[Session]) -> None:
+        """Hand something to the store at the end of the tick."""
+        self._outbox.append(item)
+        if not self._awake:
+            self.wake()
 
     def wake(self) -> None:
         """Make sure that `flush` runs at the end of this tick."""
@@ -160,8 +164,8 @@ class Router:
     def flush(self) -> None:
         """Hand the tick's messages to the store and write the tick's output."""
         self._awake = False
-        if self.outbox:
-            outbox, self.outbox = self.outbox, []
+        if outbox := self._outbox:
+            self._outbox = []
             assert self._writer is not None  # noqa: S101 - attached before the first session
             self._writer.append(outbox)
         dirty, self.dirty = self.dirty, set()
