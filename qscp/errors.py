@@ -115,7 +115,7 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.BODY_TOO_LONG: CodeInfo("The message is longer than 16 KiB.", _F),
     ErrorCode.BODY_CHARACTERS: CodeInfo("The message has control characters in it.", _F),
     ErrorCode.BAD_ID: CodeInfo("The message id is not 32 lower-case hexadecimal digits.", _F),
-    ErrorCode.ID_CONFLICT: CodeInfo("That id was used for another message already.", _G),
+    ErrorCode.ID_CONFLICT: CodeInfo("That id was used for another message already.", _F),
     ErrorCode.OUT_OF_ORDER: CodeInfo(
         "An earlier message to the same person was refused; send that first.", _R
     ),

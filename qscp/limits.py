@@ -7,7 +7,10 @@ __all__ = [
     "LINE_LIMIT",
     "LINE_LIMIT_BEFORE_LOGIN",
     "NAME_LIMIT",
+    "PAGE_LIMIT",
     "PASSWORD_LIMIT",
+    "POSITIONS_LIMIT",
+    "QUERY_LIMIT",
     "STATUS_TEXT_LIMIT",
 ]
 
@@ -32,3 +35,12 @@ PASSWORD_LIMIT: Final = 1024
 
 STATUS_TEXT_LIMIT: Final = 200
 """UTF-8 bytes in an away text: one line of a terminal, and small in every roster page."""
+
+POSITIONS_LIMIT: Final = 500
+"""Positions in one `resume`: with the longest conversation ids some 30 KiB."""
+
+PAGE_LIMIT: Final = 200
+"""Messages that a client may ask for in one page: a few screens; a page is shorter when they are long."""
+
+QUERY_LIMIT: Final = 200
+"""Characters in a search or in a cursor: several times what they need."""

@@ -1,8 +1,11 @@
+import msgspec
 import pytest
 from hypothesis import given
+from msgspec import inspect
 
 from qscp import frames
-from tests.support.strategies import CLIENT_FRAMES, SERVER_FRAMES, client_frames, server_frames
+from qscp.frames import base, client, server
+from tests.support.strategies import CLIENT_FRAMES, OBJECTS, SERVER_FRAMES, client_frames, server_frames
 
 SECRET = "hunter2 secret"
 
@@ -13,8 +16,18 @@ SECRET = "hunter2 secret"
         frames.Auth(user="alice", password=SECRET),
         frames.SendChat(to="bob", body=SECRET, id="0" * 32),
         frames.Chat(
-            conversation="c1", seq=1, id="0" * 32, sender="alice", to="bob", body=SECRET, time=1764000000000
+            conversation="c1",
+            seq=1,
+            id="0" * 32,
+            sender="alice",
+            to="bob",
+            body=SECRET,
+            time=1764000000000,
+            origin="live",
         ),
+        frames.SearchRequest(SECRET),
+        frames.History(conversation="c1", messages=[frames.Message(1, "", "a", SECRET, 0)], first_seq=1),
+        frames.SearchResults([frames.Match("c1", "a", 1, "a", SECRET, 0)]),
         frames.SetPresence("away", SECRET),
         frames.PresenceAck("away", SECRET),
     ],
@@ -25,14 +38,24 @@ def test_what_is_logged_of_a_frame_has_no_secret(frame: frames.Frame) -> None:
     assert SECRET not in str(frame)
 
 
-@pytest.mark.parametrize("cls", [frames.Auth, frames.SendChat, frames.Chat])
-def test_what_a_traceback_shows_of_a_frame_has_no_secret(cls: type[frames.Frame]) -> None:
-    """`repr` of a frame with a password or a body shows all fields but that one."""
+@pytest.mark.parametrize(
+    "cls", [frames.Auth, frames.SendChat, frames.Chat, frames.SearchRequest, frames.Message, frames.Match]
+)
+def test_what_a_traceback_shows_of_a_frame_has_no_secret(cls: type[frames.Part]) -> None:
+    """`repr` of what has a password, a body or a search in it shows all fields but that one."""
     fields = dict.fromkeys(cls.__struct_fields__, SECRET)
-    hidden = {"password", "body"} & set(fields)
+    hidden = {"password", "body", "query"} & set(fields)
     shown = repr(cls(**fields))
     assert shown.count(SECRET) == len(fields) - 1
     assert f"{hidden.pop()}=..." in shown
+
+
+def test_what_a_traceback_shows_of_a_page_has_no_message_text() -> None:
+    """The messages inside a frame are shown like frames."""
+    messages = [frames.Message(1, "", "alice", SECRET, 0)]
+    shown = repr(frames.History(conversation="c1", messages=messages, first_seq=1))
+    assert "sender='alice', body=..." in shown
+    assert SECRET not in shown
 
 
 @given(client_frames() | server_frames())
@@ -55,5 +78,38 @@ def test_every_frame_of_a_side_is_in_its_decoder(classes: tuple[type[frames.Fram
 
 def test_the_server_is_strict_and_the_client_lenient() -> None:
     """Unknown fields are forbidden in what a client sends, except in `auth`, and nowhere else."""
-    strict = {cls for cls in (*CLIENT_FRAMES, *SERVER_FRAMES) if cls.__struct_config__.forbid_unknown_fields}
-    assert strict == set(CLIENT_FRAMES) - {frames.Auth}
+    classes = (*CLIENT_FRAMES, *SERVER_FRAMES, *OBJECTS)
+    strict = {cls for cls in classes if cls.__struct_config__.forbid_unknown_fields}
+    assert strict == {*CLIENT_FRAMES, frames.Position} - {frames.Auth}
+
+
+def empty(kind: inspect.Type) -> object:
+    """A value of a type that is false, if it has one."""
+    match kind:
+        case inspect.StrType():
+            return ""
+        case inspect.IntType() | inspect.FloatType():
+            return kind.ge or 0
+        case inspect.LiteralType():
+            return kind.values[0]
+        case inspect.ListType():
+            return []
+        case inspect.StructType():
+            return {field.encode_name: empty(field.type) for field in kind.fields if field.required}
+    raise NotImplementedError(kind)
+
+
+@pytest.mark.parametrize("cls", [*CLIENT_FRAMES, *SERVER_FRAMES, *OBJECTS])
+def test_what_is_required_is_always_on_the_wire(cls: type[frames.Part]) -> None:
+    """Only a default is left out: 0, an empty text and an empty list are written where they say something."""
+    kind = inspect.type_info(cls)
+    least = empty(kind)
+    frame = msgspec.convert(least, cls)
+    tag = cls.__struct_config__.tag
+    assert msgspec.to_builtins(frame) == ({"type": tag} if tag else {}) | least  # type: ignore[operator]
+
+
+def test_the_frames_of_the_package_are_all_there() -> None:
+    """The package gives away what its modules do, and each of their names once."""
+    modules = (base, client, server)
+    assert frames.__all__ == sorted(name for module in modules for name in module.__all__)

@@ -11,13 +11,14 @@ def test_a_body_fits_into_a_line_however_it_is_escaped() -> None:
         to="b" * limits.NAME_LIMIT,
         body="",
         time=2**53 - 1,
+        origin="replay",
     )
     assert len(codec.encode(around)) + 3 * limits.BODY_LIMIT <= limits.LINE_LIMIT
 
 
 def test_the_longest_login_fits_into_the_small_line() -> None:
     """The longest password, escaped, fits into a line before login, with a name and a version."""
-    around = frames.Auth(user="a" * limits.NAME_LIMIT, password="", client="c" * 100)
+    around = frames.Auth(user="a" * limits.NAME_LIMIT, password="", device="f" * 32, client="c" * 100)
     assert len(codec.encode(around)) + 3 * limits.PASSWORD_LIMIT <= limits.LINE_LIMIT_BEFORE_LOGIN
 
 
@@ -26,3 +27,18 @@ def test_a_page_of_people_fits_into_a_line() -> None:
     person = frames.UserPresence("a" * limits.NAME_LIMIT, "online", "x" * limits.STATUS_TEXT_LIMIT)
     page = frames.OnlineUsers(2**53 - 1, [person] * 100, more=True)
     assert len(codec.encode(page)) <= limits.LINE_LIMIT
+
+
+def test_a_page_of_positions_fits_into_a_line() -> None:
+    """As many positions as are allowed, with long ids, are one line."""
+    position = frames.Position("c" * 40, 2**53 - 1)
+    page = frames.Resume([position] * limits.POSITIONS_LIMIT, more=True)
+    assert len(codec.encode(page)) <= limits.LINE_LIMIT
+
+
+def test_the_longest_search_fits_into_a_line() -> None:
+    """A search of the most characters, each six bytes on the wire, with a cursor, is one line."""
+    around = frames.SearchRequest(
+        "\x01" * limits.QUERY_LIMIT, "c" * 40, "\x01" * limits.QUERY_LIMIT, limits.PAGE_LIMIT
+    )
+    assert len(codec.encode(around)) <= limits.LINE_LIMIT

@@ -11,6 +11,7 @@ from qscp import codec, frames
 
 __all__ = [
     "CLIENT_FRAMES",
+    "OBJECTS",
     "SERVER_FRAMES",
     "client_frames",
     "frames_of",
@@ -23,6 +24,8 @@ __all__ = [
 
 CLIENT_FRAMES: tuple[type[frames.ClientFrame], ...] = get_args(codec.ClientFrames)
 SERVER_FRAMES: tuple[type[frames.ServerFrame], ...] = get_args(codec.ServerFrames)
+OBJECTS: tuple[type[frames.Part], ...] = tuple(set(frames.Part.__subclasses__()) - {frames.Frame})
+"""What is inside frames."""
 
 AnyStruct = TypeVar("AnyStruct", bound=msgspec.Struct)
 
@@ -49,8 +52,8 @@ def values_of(  # noqa: C901, PLR0911 - a case for each kind of type
 ) -> st.SearchStrategy[object]:
     """Values of the type of a field."""
     match kind:
-        case inspect.StrType():
-            return texts()
+        case inspect.StrType(max_length=most):
+            return texts() if most is None else texts(min(most, 40))
         case inspect.IntType(ge=low, le=high):
             return st.integers(low, high)
         case inspect.FloatType(ge=low):
