@@ -15,7 +15,14 @@ from qscp.text import check_body, check_status_text, strip_controls
 __all__ = ["TARGETS"]
 
 _AUTH_ACK: Final = frames.AuthAck(
-    user="a", account="a1", session="s", protocol=1, features=[], limits=frames.Limits(line=1, body=1)
+    user="a",
+    account="a1",
+    session="s",
+    protocol=1,
+    features=[],
+    limits=frames.Limits(line=1, body=1),
+    retention=frames.Retention(),
+    epoch="e",
 )
 
 

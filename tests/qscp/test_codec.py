@@ -2,6 +2,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -255,28 +256,35 @@ def test_no_line_raises_anything_but_a_violation(decode: Decode, line: bytes) ->
 # --- bad fields, made from the definitions
 
 
-def a_frame(cls: type[msgspec.Struct]) -> dict[str, object]:
-    """The JSON of a frame with all of its fields."""
+def json_of(kind: inspect.Type) -> object:
+    """A JSON value of a type; objects have all of their fields, lists one item."""
     simple: dict[type, object] = {
         inspect.StrType: "x",
         inspect.IntType: 1,
         inspect.FloatType: 1.5,
         inspect.BoolType: True,
-        inspect.LiteralType: "away",
-        inspect.ListType: [],
-        inspect.TupleType: [1, 1],
     }
+    match kind:
+        case inspect.UnionType():
+            return json_of(kind.types[0])
+        case inspect.LiteralType():
+            return kind.values[0]
+        case inspect.ListType():
+            return [json_of(kind.item_type)]
+        case inspect.TupleType():
+            return [json_of(item) for item in kind.item_types]
+        case inspect.StructType():
+            return {field.encode_name: json_of(field.type) for field in kind.fields}
+    return simple[type(kind)]
 
-    def value(kind: inspect.Type) -> object:
-        if isinstance(kind, inspect.UnionType):
-            return value(kind.types[0])
-        if isinstance(kind, inspect.StructType):
-            return {field.encode_name: value(field.type) for field in kind.fields}
-        return simple[type(kind)]
 
+def a_frame(cls: type[msgspec.Struct]) -> dict[str, Any]:
+    """The JSON of a frame with all of its fields."""
     kind = inspect.type_info(cls)
     assert isinstance(kind, inspect.StructType)
-    return {"type": kind.tag, **{field.encode_name: value(field.type) for field in kind.fields}}
+    fields = json_of(kind)
+    assert isinstance(fields, dict)
+    return {"type": kind.tag, **fields}
 
 
 def fields_of(classes: tuple[type[frames.Frame], ...]) -> list[object]:
@@ -298,10 +306,11 @@ def wrong_values(kind: inspect.Type) -> list[object]:  # noqa: PLR0911 - a case 
     samples: list[object] = [None, True, 1, 1.5, "x", [], {}, [1], {"a": 1}]
     match kind:
         case inspect.StrType():
-            return [value for value in samples if not isinstance(value, str)]
+            too_long = [] if kind.max_length is None else ["x" * (kind.max_length + 1)]
+            return [*too_long, *(value for value in samples if not isinstance(value, str))]
         case inspect.IntType():
             integers = (value for value in samples if not isinstance(value, int) or isinstance(value, bool))
-            return [*integers, -1, 2**53, 10**30, "1"]
+            return [*integers, -1, (kind.ge or 0) - 1, (kind.le or 0) + 1, 10**30, "1"]
         case inspect.FloatType():
             return [None, True, "1", [], {}, -1]
         case inspect.BoolType():
@@ -309,11 +318,13 @@ def wrong_values(kind: inspect.Type) -> list[object]:  # noqa: PLR0911 - a case 
         case inspect.LiteralType():
             return [*samples, "Online", "unknown field", "x - at `$.type`"]
         case inspect.ListType():
-            return [None, True, 1, "x", {}, [None], [1]]
+            too_many = [] if kind.max_length is None else [json_of(kind.item_type)] * (kind.max_length + 1)
+            return [None, True, 1, "x", {}, [None], [1], *([too_many] if too_many else [])]
         case inspect.TupleType():
             return [None, True, 1, "x", {}, [], [1], [1, 2, 3], [1, "2"], [1, -1], [1, 1.5], [1, 10**400]]
         case inspect.StructType():
-            return [None, True, 1, "x", [], {}]
+            incomplete: list[object] = [{}] if any(field.required for field in kind.fields) else []
+            return [None, True, 1, "x", [], *incomplete]
     raise NotImplementedError(kind)
 
 
@@ -326,6 +337,72 @@ def test_the_server_names_the_field_with_a_wrong_value(
         code, detail = code_of(json.dumps(a_frame(cls) | {field.encode_name: value}).encode())
         assert code is ErrorCode.BAD_FIELD
         assert re.fullmatch(rf"Wrong: {field.encode_name}(\[\d\])?\.", detail)
+
+
+def objects_in(classes: tuple[type[frames.Frame], ...]) -> list[object]:
+    """A parameter for each field of each object in a list of a frame."""
+    parameters: list[object] = []
+    for cls in classes:
+        kind = inspect.type_info(cls)
+        assert isinstance(kind, inspect.StructType)
+        for field in kind.fields:
+            if isinstance(field.type, inspect.ListType) and isinstance(
+                field.type.item_type, inspect.StructType
+            ):
+                parameters += [
+                    pytest.param(cls, field, inner, id=f"{kind.tag}.{field.name}.{inner.encode_name}")
+                    for inner in field.type.item_type.fields
+                ]
+    return parameters
+
+
+def with_inner(cls: type[frames.Frame], outer: inspect.Field, **changes: object) -> bytes:
+    """The line of a frame with another object in a list, in which something is changed."""
+    frame = a_frame(cls)
+    changed = frame[outer.encode_name][0] | changes
+    frame[outer.encode_name].append(changed)
+    return json.dumps(frame).encode()
+
+
+@pytest.mark.parametrize(("cls", "outer", "inner"), objects_in(CLIENT_FRAMES))
+def test_the_server_looks_into_objects(
+    cls: type[frames.ClientFrame], outer: inspect.Field, inner: inspect.Field
+) -> None:
+    """A wrong value and an unknown field are refused inside a list too, and the place is named."""
+    for value in wrong_values(inner.type):
+        place = f"Wrong: {outer.encode_name}[1].{inner.encode_name}."
+        assert code_of(with_inner(cls, outer, **{inner.encode_name: value})) == (ErrorCode.BAD_FIELD, place)
+    assert code_of(with_inner(cls, outer, later=1)) == (ErrorCode.UNKNOWN_FIELD, "")
+
+
+@pytest.mark.parametrize(("cls", "outer", "inner"), objects_in(SERVER_FRAMES))
+def test_the_client_looks_into_objects_and_ignores_what_is_new(
+    cls: type[frames.ServerFrame], outer: inspect.Field, inner: inspect.Field
+) -> None:
+    """A known field of an object in a list has its type; an unknown one is passed over."""
+    for value in wrong_values(inner.type):
+        with pytest.raises(RemoteProtocolError):
+            decode_server_frame(with_inner(cls, outer, **{inner.encode_name: value}))
+    assert type(decode_server_frame(with_inner(cls, outer, later=1))) is cls
+
+
+@pytest.mark.parametrize(
+    "cls", [frames.HistoryRequest, frames.SearchRequest, frames.AuthNack, frames.History]
+)
+def test_null_means_that_a_field_is_absent(cls: type[frames.Frame]) -> None:
+    """A field that may be absent may be null, which is the same; we never write it."""
+    kind = inspect.type_info(cls)
+    assert isinstance(kind, inspect.StructType)
+    optional = [field.encode_name for field in kind.fields if field.default is None]
+    assert optional
+    value = a_frame(cls)
+    line = json.dumps(value | dict.fromkeys(optional)).encode()
+    without = json.dumps({name: each for name, each in value.items() if name not in optional}).encode()
+    decode: Decode = decode_client_frame if cls in CLIENT_FRAMES else decode_server_frame
+    frame = decode(line)
+    assert frame is not None
+    assert frame == decode(without)
+    assert b"null" not in encode(frame)
 
 
 @pytest.mark.parametrize(("cls", "field"), fields_of(SERVER_FRAMES))
@@ -379,8 +456,9 @@ def test_the_client_ignores_unknown_fields(data: st.DataObject, name: str, value
     """A newer server may say more in a frame, and in what is inside it."""
     frame = data.draw(server_frames())
     known = json.loads(encode(frame))
-    for person in known.get("users", []):
-        person[name + "_"] = value
+    for part in itertools.chain.from_iterable(each for each in known.values() if isinstance(each, list)):
+        if isinstance(part, dict):
+            part[name + "_"] = value
     assert decode_server_frame(json.dumps({name + "_": value} | known).encode()) == frame
 
 

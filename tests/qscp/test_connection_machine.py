@@ -8,7 +8,7 @@ from qscp import codec, frames
 from qscp.connection import ClientConnection, ServerConnection
 from qscp.errors import LocalProtocolError
 from qscp.states import FATAL_ERROR, TRANSITIONS, Sender, State
-from tests.support.pair import ConnectionPair
+from tests.support.pair import AUTH_ACK, ConnectionPair
 from tests.support.strategies import client_frames, server_frames
 
 
@@ -64,9 +64,7 @@ class ConnectionMachine(RuleBasedStateMachine):
     @rule(good=st.booleans())
     def decide(self, *, good: bool) -> None:
         """The server answers a login."""
-        limits = frames.Limits(1, 1)
-        ack = frames.AuthAck(user="a", account="a1", session="s", protocol=1, features=[], limits=limits)
-        self.server_sends(ack if good else frames.AuthNack("bad_credentials", ""))
+        self.server_sends(AUTH_ACK if good else frames.AuthNack("bad_credentials", ""))
 
     @rule(part=st.floats(0, 1))
     def deliver_to_server(self, part: float) -> None:

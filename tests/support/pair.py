@@ -16,6 +16,8 @@ AUTH_ACK = frames.AuthAck(
     protocol=1,
     features=[],
     limits=frames.Limits(line=65536, body=16384),
+    retention=frames.Retention(),
+    epoch="e1",
 )
 
 Cut = Callable[[bytes], Iterable[bytes]]
