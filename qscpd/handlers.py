@@ -10,6 +10,7 @@ from typing import Final, cast
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode, InvalidTextError
 from qscp.ids import is_message_id
+from qscp.limits import QUERY_LIMIT
 from qscp.text import check_body, check_status_text
 from qscpd.queries import Queries
 from qscpd.replay import parse_conversation
@@ -59,7 +60,8 @@ def _chat(session: Session, frame: frames.SendChat) -> None:
 
 
 def _refuse(session: Session, frame: frames.SendChat, code: ErrorCode) -> None:
-    session.send(frames.ChatNack(frame.id, code, ERROR_CODES[code].sentence))
+    # An id that is none may be as long as a line; with it, the answer would be longer.
+    session.send(frames.ChatNack(frame.id[:QUERY_LIMIT], code, ERROR_CODES[code].sentence))
 
 
 def _presence(session: Session, frame: frames.SetPresence) -> None:
