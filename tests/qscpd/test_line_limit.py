@@ -1,0 +1,164 @@
+"""No frame that the daemon makes is over the line limit, whatever it is full of."""
+
+import asyncio
+from collections.abc import Callable
+from unittest import mock
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from qscp import codec, frames
+from qscp.errors import ErrorCode, InvalidTextError
+from qscp.limits import (
+    BODY_LIMIT,
+    LINE_LIMIT,
+    LINE_LIMIT_BEFORE_LOGIN,
+    NAME_LIMIT,
+    PAGE_LIMIT,
+    STATUS_TEXT_LIMIT,
+)
+from qscp.text import check_body
+from qscpd import queries
+from qscpd.directory import Directory
+from qscpd.handlers import handlers
+from qscpd.presence import Presence
+from qscpd.replay import PAGE_BYTES, chat_frame
+from qscpd.store import messages
+from qscpd.store.base import Account, AccountState, ConversationRow, Found, MessageRow
+
+HIGHEST = 2**53 - 1
+NAME = "n" * NAME_LIMIT
+CONVERSATION = 10**15 - 1
+"""The highest number that `parse_conversation` takes."""
+
+bodies = st.none() | st.builds(
+    lambda character, size: character * (size // len(character.encode())) or "x",
+    st.sampled_from(['"', "\\", "\n", "a", "\u00e9", "\u20ac", "\U0001f600"]),
+    st.sampled_from([1, 100, 250, 3000, BODY_LIMIT - 3, BODY_LIMIT]),
+)
+pages = st.lists(bodies, min_size=1, max_size=12).flatmap(
+    lambda some: st.integers(1, 30).map(lambda times: rows((some * times)[:PAGE_LIMIT]))
+)
+
+
+def rows(texts: list[str | None]) -> list[MessageRow]:
+    """Messages with these bodies, in which everything else is as long as it can be."""
+    return [MessageRow(HIGHEST, HIGHEST, 1, "f" * 32, body) for body in texts]
+
+
+def size(frame: frames.ServerFrame) -> int:
+    """Bytes in the frame's line, without the newline."""
+    return len(codec.encode(frame)) - 1
+
+
+def allowed_in_a_body(character: str) -> bool:
+    """Whether a body may have a character."""
+    try:
+        check_body(f"x{character}")
+    except InvalidTextError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def asked() -> queries.Queries:
+    """What answers questions, for an account with the longest name."""
+    directory = Directory([Account(1, NAME, AccountState.ACTIVE, 0)], {1: NAME})
+    return queries.Queries(mock.Mock(), directory, mock.Mock())
+
+
+def test_a_character_takes_at_most_twice_its_bytes_on_the_wire() -> None:
+    """Of all that a body may have, only four characters are escaped, with two bytes: pages count so."""
+    allowed = "".join(filter(allowed_in_a_body, map(chr, range(0x110000))))
+    escaped = [
+        character
+        for character in allowed[:200]
+        if size(frames.Error("", character)) > size(frames.Error("", "x" * len(character.encode())))
+    ]
+    assert escaped == ["\t", "\n", '"', "\\"]
+    beyond = allowed[200:]
+    assert size(frames.Error("", beyond)) == size(frames.Error("", "")) + len(beyond.encode())
+
+
+@given(page=pages)
+@example(page=rows(['"' * BODY_LIMIT] * PAGE_LIMIT))
+@example(page=rows(["x"] * PAGE_LIMIT))
+@example(page=rows([None] * PAGE_LIMIT))
+@example(page=rows(['"' * (PAGE_BYTES // 2 - 200), *['"'] * PAGE_LIMIT]))
+def test_a_page_of_history_is_a_line(asked: queries.Queries, page: list[MessageRow]) -> None:
+    """Whatever is stored, the store gives as many messages as fit, and at least one."""
+    taken = messages._first(page, PAGE_LIMIT, PAGE_BYTES)
+    frame = frames.History(
+        conversation=f"c{CONVERSATION}",
+        messages=[asked._message(row) for row in taken],
+        first_seq=HIGHEST,
+        cursor=HIGHEST,
+    )
+    assert taken
+    assert size(frame) <= LINE_LIMIT
+
+
+@given(page=pages)
+@example(page=rows(['"' * BODY_LIMIT] * PAGE_LIMIT))
+@example(page=rows(["x"] * PAGE_LIMIT))
+def test_a_page_of_a_search_is_a_line(asked: queries.Queries, page: list[MessageRow]) -> None:
+    """Whatever is found, as many matches as fit are told, and at least one."""
+    found = [Found(CONVERSATION, row) for row in page]
+    shown = queries._fitting(found)
+    frame = frames.SearchResults(
+        matches=[asked._match(each, {CONVERSATION: NAME}) for each in shown],
+        cursor=queries._search_cursor(shown[-1]),
+        complete=False,
+    )
+    assert shown
+    assert size(frame) <= LINE_LIMIT
+
+
+@pytest.mark.parametrize("body", ['"' * BODY_LIMIT, "\u20ac" * (BODY_LIMIT // 3), None])
+def test_a_message_is_a_line(body: str | None) -> None:
+    """The longest message that there can be, live or told again."""
+    row = rows([body])[0]
+    assert size(chat_frame(CONVERSATION, row, sender=NAME, to=NAME, origin="replay")) <= LINE_LIMIT
+
+
+def test_a_page_of_conversations_is_a_line() -> None:
+    """The longest names and highest numbers."""
+    row = ConversationRow(CONVERSATION, 1, NAME, HIGHEST, HIGHEST, HIGHEST, HIGHEST)
+    page = [queries._info(row, HIGHEST)] * queries._CONVERSATIONS
+    assert size(frames.Conversations(page, page[-1].conversation)) <= LINE_LIMIT
+
+
+async def test_a_page_of_people_is_a_line() -> None:
+    """The longest names and the away texts that take the most, in the snapshot and in changes."""
+    told: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+    presence = Presence(told.set_result)
+    for number in range(250):
+        presence.update(f"{number:032}", [("offline", ""), ("away", '"' * STATUS_TEXT_LIMIT)])
+    changes = await told
+    presence.close()
+    lines = [*changes, *presence.pages("")]
+    assert len(lines) == 6
+    assert max(map(len, lines)) <= LINE_LIMIT
+
+
+@pytest.mark.parametrize("character", ["0", '"', "\x01", "\u20ac"])
+def test_the_refusal_of_a_chat_is_a_line(character: str) -> None:
+    """An id that fills the line of its `chat` does not come back as a line that is too long."""
+    empty = size_of_chat("")
+    chat = frames.SendChat(
+        to="", body="", id=character * ((LINE_LIMIT - empty) // (size_of_chat(character) - empty))
+    )
+    session = mock.Mock()
+    session.router.directory.by_name.return_value = None
+    table: dict[type[frames.ClientFrame], Callable[..., None]] = dict(handlers(mock.Mock(), mock.Mock()))
+    table[frames.SendChat](session, chat)
+    (answer,) = session.send.call_args.args
+    assert answer.code is ErrorCode.UNKNOWN_RECIPIENT
+    assert chat.id.startswith(answer.id)
+    assert size(answer) <= LINE_LIMIT_BEFORE_LOGIN
+
+
+def size_of_chat(message_id: str) -> int:
+    """Bytes in the line of a chat that has nothing but an id."""
+    return len(codec.encode(frames.SendChat(to="", body="", id=message_id))) - 1
