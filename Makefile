@@ -53,7 +53,7 @@ test: $(VENV)/installed-test
 	$(python) -m pytest $(ARGS)
 
 test-systemd: $(VENV)/installed-test
-	$(python) -m pytest -m systemd tests/systemd $(ARGS)
+	$(python) -m pytest -m systemd -o faulthandler_timeout=900 tests/systemd $(ARGS)
 
 fuzz: $(VENV)/installed-fuzz
 	$(python) tests/fuzz/run.py --seconds $(SECONDS)

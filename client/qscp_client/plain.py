@@ -25,9 +25,6 @@ from qscp_client.events import Event, MessageSent
 __all__ = ["PlainFrontEnd"]
 
 _READ_SIZE: Final = 64 * 1024
-_CHUNKS_AHEAD: Final = 4
-"""Reads done before their lines are wanted; then the writer at the other end of the pipe waits."""
-
 _LINE_LIMIT: Final = 1024 * 1024
 """Bytes in a line of input: far over what a message may have, so that it is refused with a sentence."""
 
@@ -50,7 +47,10 @@ class PlainFrontEnd:
         return contextlib.nullcontext()
 
     async def ask_user(self) -> str:
-        """Return the next line of the input."""
+        """Return the next line of the input; ask for it if somebody sits there."""
+        if sys.stdin.isatty():
+            sys.stderr.write("User name: ")
+            sys.stderr.flush()
         return await self._next("a user name")
 
     async def ask_password(self) -> str:
@@ -116,12 +116,13 @@ class _LineReader:
     """Reads lines from standard input in a thread, because not every system can poll a pipe or a file.
 
     The thread is a daemon and reads the descriptor itself: it may stay blocked in a read
-    when the program ends, and holds no lock then.
+    when the program ends, and holds no lock then. It reads only when a line is wanted: whoever
+    writes into the pipe waits for us, and what is typed for `getpass` is left to it.
     """
 
     def __init__(self) -> None:
         self._chunks: asyncio.Queue[list[str] | None] = asyncio.Queue()
-        self._room = threading.Semaphore(_CHUNKS_AHEAD)
+        self._wanted = threading.Semaphore(0)
         self._lines: collections.deque[str] = collections.deque()
         self._started = False
         self._ended = False
@@ -133,8 +134,8 @@ class _LineReader:
             loop = asyncio.get_running_loop()
             threading.Thread(target=self._read, args=(loop,), name="input", daemon=True).start()
         while not self._lines and not self._ended:
+            self._wanted.release()
             chunk = await self._chunks.get()
-            self._room.release()
             self._ended = chunk is None
             self._lines.extend(chunk or ())
         return self._lines.popleft() if self._lines else None
@@ -142,23 +143,19 @@ class _LineReader:
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         splitter = _Splitter()
         try:
-            while received := _read_input():
-                self._hand_over(loop, splitter.feed(received))
-            self._hand_over(loop, splitter.feed_eof())
-            self._hand_over(loop, None)
+            while received := self._read_when_wanted():
+                loop.call_soon_threadsafe(self._chunks.put_nowait, splitter.feed(received))
+            for last in (splitter.feed_eof(), None):
+                loop.call_soon_threadsafe(self._chunks.put_nowait, last)
         except RuntimeError:
             return  # the loop is closed: nobody wants lines any more
 
-    def _hand_over(self, loop: asyncio.AbstractEventLoop, lines: list[str] | None) -> None:
-        self._room.acquire()
-        loop.call_soon_threadsafe(self._chunks.put_nowait, lines)
-
-
-def _read_input() -> bytes:
-    try:
-        return os.read(0, _READ_SIZE)
-    except OSError:
-        return b""  # closed, or a terminal that went away
+    def _read_when_wanted(self) -> bytes:
+        self._wanted.acquire()
+        try:
+            return os.read(0, _READ_SIZE)
+        except OSError:
+            return b""  # closed, or a terminal that went away
 
 
 class _Splitter:

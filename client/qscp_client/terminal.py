@@ -40,9 +40,8 @@ _STYLE: Final = Style.from_dict(
     {
         "message": "bold ansicyan",
         "own_message": "bold",
-        "notice": "ansigray",
+        "notice": "",  # no grey: it can't be read on every background
         "problem": "ansired",
-        "bottom-toolbar": "noreverse ansigray",
     }
 )
 

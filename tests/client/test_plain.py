@@ -1,6 +1,8 @@
 """The client in a pipe, as a real process, against a scripted server."""
 
 import asyncio
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -239,3 +241,33 @@ def test_an_endless_line_does_not_fill_the_memory() -> None:
         splitter.feed(b"x" * 100_000)
     [line] = splitter.feed(b"\n")
     assert len(line) == _LINE_LIMIT
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a matter of Unix")
+async def test_a_password_is_hidden_also_when_only_the_output_is_piped(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> None:
+    """`qscp-client | tee`: asks on standard error, and the terminal shows no password."""
+    terminal, keyboard = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *client_command,
+        cwd=REPOSITORY,
+        env=environment | {"PYTHONWARNINGS": "default"},
+        stdin=keyboard,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    os.close(keyboard)
+    assert process.stderr
+    assert await process.stderr.readuntil(b"User name: ")
+    os.write(terminal, b"alice\n")
+    assert await process.stderr.readuntil(b"Password: ")
+    os.write(terminal, b"wonderland\n")
+    await server.until(lambda script: "alice" in script.sessions)
+    os.write(terminal, b"quit\n")
+    assert await process.wait() == ExitCode.OK
+    echo = os.read(terminal, 65536)
+    os.close(terminal)
+    assert b"alice" in echo
+    assert b"wonderland" not in echo

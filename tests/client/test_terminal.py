@@ -19,6 +19,7 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp_client.errors import ExitCode
 from tests.client.conftest import REPOSITORY
+from tests.support.patience import PATIENCE_S
 from tests.support.scripted_server import ScriptedServer
 
 ROWS, COLUMNS = 40, 80
@@ -49,6 +50,7 @@ class Terminal:
         self.process = process
         self._master = master
         self._changed = asyncio.Event()
+        self._ended = False
         self._screen = Screen(master)
         self._stream = pyte.ByteStream(self._screen)
         asyncio.get_running_loop().add_reader(master, self._read)
@@ -59,6 +61,7 @@ class Terminal:
         except OSError:  # how Linux reports that nobody has the terminal open any more
             received = b""
         if not received:
+            self._ended = True
             asyncio.get_running_loop().remove_reader(self._master)
         self.seen += received
         self._stream.feed(received)
@@ -78,9 +81,15 @@ class Terminal:
         self.type(f"\x1b[200~{text}\x1b[201~")
 
     async def change(self) -> None:
-        """Wait until the client writes something."""
+        """Wait until the client writes something; fail if it never will."""
+        if self._ended:
+            pytest.fail("the client has ended:\n" + "\n".join(filter(None, self.lines)))
         self._changed.clear()
-        await self._changed.wait()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._changed.wait()
+        except TimeoutError:
+            pytest.fail("nothing happens any more:\n" + "\n".join(filter(None, self.lines)))
 
     async def until(self, *wanted: str) -> None:
         """Wait until these lines are on the screen."""

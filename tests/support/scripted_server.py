@@ -15,6 +15,7 @@ import trustme
 from qscp import ALPN, frames
 from qscp.connection import ServerConnection
 from qscp.errors import ERROR_CODES, ErrorCode, RemoteProtocolError
+from tests.support.patience import PATIENCE_S
 
 __all__ = ["ScriptedServer", "make_server_context", "scripted_server"]
 
@@ -135,7 +136,7 @@ class ScriptedServer:
 
     async def until(self, condition: Callable[[Self], object]) -> None:
         """Wait until something is true of the server."""
-        async with self._changed:
+        async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(lambda: condition(self))
 
     # --- what it does by itself
