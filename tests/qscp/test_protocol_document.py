@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -17,10 +18,24 @@ from qscp.names import normalize_name
 from qscp.states import FATAL_ERROR, TRANSITIONS, Sender, State
 from qscp.text import check_body
 from tests.support.strategies import CLIENT_FRAMES, SERVER_FRAMES
+from tests.support.strategies import OBJECTS as OBJECTS_OF_FRAMES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/protocol.md").read_text(encoding="utf-8")
 SIDES: dict[str, tuple[type[frames.Frame], ...]] = {"Client": CLIENT_FRAMES, "Server": SERVER_FRAMES}
-OBJECTS: dict[str, type[msgspec.Struct]] = {"limits": frames.Limits, "person": frames.UserPresence}
+OBJECTS: dict[str, type[msgspec.Struct]] = {
+    "limits": frames.Limits,
+    "retention": frames.Retention,
+    "person": frames.UserPresence,
+    "position": frames.Position,
+    "message": frames.Message,
+    "conversation": frames.ConversationInfo,
+    "match": frames.Match,
+}
+LITERALS: dict[str, tuple[object, ...]] = {
+    "status": get_args(frames.Status),
+    "origin": get_args(frames.Origin),
+    "kind": ("pair",),
+}
 
 
 def section(title: str) -> str:
@@ -40,9 +55,15 @@ def blocks(info: str) -> list[str]:
     return [line for block in found for line in block.splitlines()]
 
 
-CONVERSATION = [line for line in blocks("text") if line.startswith(("C: ", "S: "))]
-CLIENT_LINES = blocks("json client") + [line[3:] for line in CONVERSATION if line.startswith("C: ")]
-SERVER_LINES = blocks("json server") + [line[3:] for line in CONVERSATION if line.startswith("S: ")]
+CONVERSATIONS = [
+    block.splitlines()
+    for block in re.findall(r"^```text\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+    if block.startswith("C: ")
+]
+EACH_CONVERSATION = pytest.mark.parametrize("conversation", CONVERSATIONS, ids=["first", "again"])
+SAID = [line for conversation in CONVERSATIONS for line in conversation]
+CLIENT_LINES = blocks("json client") + [line[3:] for line in SAID if line.startswith("C: ")]
+SERVER_LINES = blocks("json server") + [line[3:] for line in SAID if line.startswith("S: ")]
 
 
 # --- frames and fields
@@ -70,8 +91,8 @@ def type_in_words(kind: inspect.Type) -> str:  # noqa: PLR0911 - a case for each
             return "seconds"
         case inspect.BoolType():
             return "boolean"
-        case inspect.LiteralType():
-            return "status"
+        case inspect.LiteralType(values=values):
+            return next(name for name, known in LITERALS.items() if set(known) == set(values))
         case inspect.ListType(item_type=item):
             return f"list of {type_in_words(item)}"
         case inspect.TupleType(item_types=(inspect.IntType(), inspect.IntType())):
@@ -98,6 +119,21 @@ def fields_in_words(cls: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
     return words
 
 
+def test_the_words_for_types_are_explained() -> None:
+    """The values of a field that has only a few are in the table of types, and all objects are described."""
+    for name, values in LITERALS.items():
+        (row,) = re.findall(rf"^\| {name} \| (.*) \|$", section("## Lines and frames"), re.MULTILINE)
+        assert set(re.findall(r'`"(\w+)"`', row)) == set(values)
+    assert set(OBJECTS.values()) == set(OBJECTS_OF_FRAMES)
+    assert set(re.findall(r"^#### Object `(\w+)`$", DOCUMENT, re.MULTILINE)) == set(OBJECTS)
+
+
+def test_the_reasons_of_gaps_are_explained() -> None:
+    """Each reason has a row that says what a client does."""
+    table = [reason for reason, *rest in rows(section("#### Server sends `gap`")) if len(rest) == 2]
+    assert table == ["Reason", *(f"`{reason}`" for reason in get_args(frames.GapReason))]
+
+
 TABLES = [
     *(
         pytest.param(f"#### {side} sends `{cls.__struct_config__.tag}`", cls)
@@ -112,7 +148,8 @@ TABLES = [
 def test_every_field_is_documented_with_its_type_and_default(title: str, cls: type[msgspec.Struct]) -> None:
     """A frame's table has its fields in their order, and no others; a frame without fields says so."""
     text = section(title)
-    in_document = [(name, kind, default) for name, kind, default, _ in rows(text) if name != "Field"]
+    cells = [row for row in rows(text) if len(row) == 4 and row[0] != "Field"]
+    in_document = [(name, kind, default) for name, kind, default, _ in cells]
     assert in_document == fields_in_words(cls)
     assert in_document or "No fields." in text
 
@@ -182,7 +219,7 @@ def test_port_protocol_and_version_are_those_of_the_code() -> None:
 def test_reserved_types_are_not_used_yet() -> None:
     """What is kept for later is in no frame of today."""
     reserved = set(re.findall(r"`(\w+)`", section("## Versions and features").split("Reserved for later")[1]))
-    assert reserved
+    assert "edit" in reserved
     assert not reserved & {cls.__struct_config__.tag for cls in (*CLIENT_FRAMES, *SERVER_FRAMES)}
 
 
@@ -223,10 +260,11 @@ def test_sentences_in_examples_are_those_of_their_codes(line: str) -> None:
     assert value["message"].startswith(sentences[value.get("code") or value["reason"]])
 
 
-def test_the_conversation_can_be_held() -> None:
-    """Both ends of a connection go through the whole example, line by line, and end in CLOSED."""
+@EACH_CONVERSATION
+def test_a_conversation_can_be_held(conversation: list[str]) -> None:
+    """Both ends of a connection go through a whole example, line by line, and end in CLOSED."""
     client, server = ClientConnection(), ServerConnection()
-    for line in CONVERSATION:
+    for line in conversation:
         who, wire = line[:3], line[3:].encode() + b"\n"
         if who == "C: ":
             sent = decode_client_frame(wire)
@@ -243,17 +281,42 @@ def test_the_conversation_can_be_held() -> None:
     assert client.state is server.state is State.CLOSED
 
 
-def test_every_message_of_the_conversation_is_answered_once() -> None:
-    """The example keeps the rules: one answer for each `chat`, rising seqs and versions."""
-    sent = [
-        frame for line in CONVERSATION if (frame := json.loads(line[3:]))["type"] == "chat" and line[0] == "C"
-    ]
-    told = [json.loads(line[3:]) for line in CONVERSATION if line[0] == "S"]
-    answered = [frame["id"] for frame in told if frame["type"] in ("chat_ack", "chat_nack")]
-    assert sorted(frame["id"] for frame in sent) == sorted(answered)
-    for counter in ("seq", "version"):
-        counts = [frame[counter] for frame in told if counter in frame]
+def said(conversation: list[str], who: str, *kinds: str) -> list[dict[str, Any]]:
+    """What one side says in an example, of some types."""
+    told = [json.loads(line[3:]) for line in conversation if line[0] == who]
+    return [frame for frame in told if frame["type"] in kinds]
+
+
+@EACH_CONVERSATION
+def test_a_conversation_keeps_the_rules(conversation: list[str]) -> None:
+    """One answer for each `chat`, rising seqs and versions, and no message before `resume`."""
+    sent, answers = said(conversation, "C", "chat"), said(conversation, "S", "chat_ack", "chat_nack")
+    assert sorted(frame["id"] for frame in sent) == sorted(frame["id"] for frame in answers)
+    for told, counter in ((("chat",), "seq"), (("presence", "online_users"), "version")):
+        counts = [frame[counter] for frame in said(conversation, "S", *told)]
         assert counts == sorted(set(counts))
+    origins = [frame.get("origin") for frame in said(conversation, "S", "chat", "resumed")]
+    assert origins == sorted(origins, key=["replay", None, "live"].index)
+    types = [json.loads(line[3:])["type"] for line in conversation]
+    assert types.index("resume") < types.index("resumed")
+    assert (
+        "chat"
+        not in [kind for line, kind in zip(conversation, types, strict=True) if line[0] == "S"][
+            : types.index("resume")
+        ]
+    )
+
+
+def test_the_second_conversation_goes_on_with_the_first() -> None:
+    """The position kept is what was applied; the message sent again is told once, with its seq."""
+    first, again = CONVERSATIONS
+    last_ack = said(first, "S", "chat_ack")[-1]
+    (resume,) = said(again, "C", "resume")
+    assert resume["positions"] == [{"conversation": last_ack["conversation"], "seq": last_ack["seq"]}]
+    replayed = [frame for frame in said(again, "S", "chat") if frame["origin"] == "replay"]
+    assert [frame["seq"] for frame in replayed] == [last_ack["seq"] + 1, last_ack["seq"] + 2]
+    (ack,) = said(again, "S", "chat_ack")
+    assert (ack["id"], ack["seq"], ack["time"]) == tuple(replayed[0][name] for name in ("id", "seq", "time"))
 
 
 def test_links_inside_the_document_lead_somewhere() -> None:
