@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qscpd.errors import ExistsError, PermissionDeniedError, QscpdError
 
-__all__ = ["file_errors", "replace_file", "write_new_file"]
+__all__ = ["file_errors", "replace_file", "sync", "write_new_file"]
 
 
 def write_new_file(path: Path, content: bytes, *, mode: int) -> None:
@@ -47,7 +47,7 @@ def replace_file(path: Path, content: bytes, *, mode: int) -> None:
                 if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
                     os.chown(temporary, old.st_uid, old.st_gid)
             temporary.rename(path)
-        _sync_directory(path.parent)
+        sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -78,14 +78,14 @@ def _written_beside(path: Path, content: bytes, mode: int) -> Iterator[Path]:
             file.flush()
             os.fsync(descriptor)
         yield temporary
-        _sync_directory(path.parent)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _sync_directory(directory: Path) -> None:
-    """Make the names in a directory survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync(path: Path) -> None:
+    """Make a file's content, or the names in a directory, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -6,9 +6,9 @@ that owns it inside the daemon, and `lock` keeps a second process out.
 
 from pathlib import Path
 
-from qscpd.store.base import Store
+from qscpd.store.base import Store, StoreReader
 
-__all__ = ["open_store"]
+__all__ = ["open_reader", "open_store"]
 
 
 def open_store(path: Path) -> Store:
@@ -22,3 +22,15 @@ def open_store(path: Path) -> Store:
     from qscpd.store.sqlite import SqliteStore  # noqa: PLC0415 - drivers are imported only when used
 
     return SqliteStore(path)
+
+
+def open_reader(path: Path) -> StoreReader:
+    """Look into the store in a file, which another process may be using; no lock is needed.
+
+    Raises:
+        StoreError: It can't be opened; the text says why and what to do.
+        PermissionDeniedError: This user may not read it.
+    """
+    from qscpd.store.sqlite import SqliteReader  # noqa: PLC0415 - drivers are imported only when used
+
+    return SqliteReader(path)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from qscpd.errors import ExistsError, NotFoundError
+from qscpd.errors import ExistsError, NotFoundError, UsageError
 from qscpd.store.base import Account, AccountState, Credentials
 from qscpd.store.database import Database
 
@@ -60,6 +60,22 @@ class Accounts(Database):
         """See `Store.accounts`."""
         sql = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts WHERE state <> 'deleted' ORDER BY name"  # noqa: S608
         return [_account(row) for row in self._read(sql)]
+
+    def find_account(self, name: str, account: int | None = None) -> Account:
+        """See `Store.find_account`."""
+        if account is not None:
+            rows = self._read(f"SELECT {_ACCOUNT_COLUMNS} FROM accounts WHERE id = ?", account)  # noqa: S608
+            if not rows:
+                raise NotFoundError(f"there is no account with the id a{account}")
+            return _account(rows[0])
+        sql = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts WHERE name = ? ORDER BY state = 'deleted', id"  # noqa: S608
+        found = [_account(row) for row in self._read(sql, name)]
+        if not found:
+            raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
+        if found[0].state is AccountState.DELETED and len(found) > 1:
+            ids = ", ".join(f"a{each.id}" for each in found)
+            raise UsageError(f"{name} was the name of several deleted accounts; say which with --id: {ids}")
+        return found[0]
 
     def credentials(self, name: str) -> Credentials | None:
         """See `Store.credentials`."""

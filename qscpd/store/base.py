@@ -27,6 +27,7 @@ __all__ = [
     "PositionKind",
     "Refused",
     "Store",
+    "StoreReader",
     "StoredMessage",
 ]
 
@@ -161,14 +162,42 @@ class Keep(NamedTuple):
     """None: all."""
 
 
-class Store(Protocol):
-    """Accounts, conversations and messages."""
+class StoreReader(Protocol):
+    """The part of a store that only looks."""
 
     def close(self) -> None:
         """Give the store back; only opening it again is allowed afterwards."""
 
     def epoch(self) -> str:
         """Which history this is; a restored store has another one."""
+
+    def find_account(self, name: str, account: int | None = None) -> Account:
+        """Find an account, also a deleted one, by its name or, if given, by its id.
+
+        A name means the account that has it now; else the deleted one that had it.
+
+        Raises:
+            NotFoundError: There is none.
+            UsageError: Several deleted accounts had that name, and nobody has it now.
+        """
+
+    def account_names(self) -> dict[int, str]:
+        """The name of every account there ever was, by id; for showing who wrote a message."""
+
+    def conversations(
+        self, account: int, after: int = 0, limit: int = 1_000_000
+    ) -> Sequence[ConversationRow]:
+        """An account's conversations with a higher id than `after`, by id."""
+
+    def export(self, account: int) -> Iterator[Found]:
+        """Every message of an account's conversations, by conversation and seq."""
+
+
+class Store(StoreReader, Protocol):
+    """Accounts, conversations and messages."""
+
+    def renew_epoch(self) -> None:
+        """Begin another history: devices forget the positions that they had in this one."""
 
     # --- accounts
 
@@ -208,9 +237,6 @@ class Store(Protocol):
     def accounts(self) -> Sequence[Account]:
         """Every account that is not deleted, by name."""
 
-    def account_names(self) -> dict[int, str]:
-        """The name of every account there ever was, by id; for showing who wrote a message."""
-
     def credentials(self, name: str) -> Credentials | None:
         """What a login of that name is checked against; None if nobody has it or it is deleted."""
 
@@ -233,11 +259,6 @@ class Store(Protocol):
             StoreBusyError: Locked by somebody else; nothing was stored.
             StoreError: An error of unknown outcome: the store must not be used any more.
         """
-
-    def conversations(
-        self, account: int, after: int = 0, limit: int = 1_000_000
-    ) -> Sequence[ConversationRow]:
-        """An account's conversations with a higher id than `after`, by id."""
 
     def conversation(self, account: int, conversation: int) -> ConversationRow | None:
         """One conversation; None if the account is no member of it."""
@@ -277,7 +298,19 @@ class Store(Protocol):
         """Do one small step (a few milliseconds) of indexing or pruning; return whether more waits."""
 
     def erase_step(self, account: int) -> bool:
-        """Erase a few of an account's messages, leaving their places; return whether more waits."""
+        """Erase a few of an account's messages, leaving their places; return whether more waits.
 
-    def export(self, account: int) -> Iterator[Found]:
-        """Every message of an account's conversations, by conversation and seq."""
+        After the last step nothing of their text can be read, and nothing is in any of the store's
+        files, unless `compaction_due` says so. Begin only when the account is deleted and its
+        sessions are over; begin again after an interruption.
+        """
+
+    def compaction_due(self) -> bool:
+        """Whether traces of erased text may be in unused parts of the files; opening it removes them."""
+
+    def compact(self) -> None:
+        """Rewrite the whole store, which takes a second for 100 MB, and as much room again.
+
+        Raises:
+            StoreFullError: There is not that much room.
+        """

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from qscpd.errors import StoreDamagedError
 from qscpd.store.base import MessageRow
 
 __all__ = ["Entry", "pack", "rows", "unpack"]
@@ -20,12 +21,25 @@ _decoder: Final = msgspec.msgpack.Decoder(list[Entry])
 
 
 def unpack(blob: bytes) -> list[Entry]:
-    """Read a chunk."""
-    return _decoder.decode(blob)
+    """Read a chunk.
+
+    Raises:
+        StoreDamagedError: It is none.
+    """
+    try:
+        return _decoder.decode(blob)
+    except msgspec.MsgspecError as error:
+        raise StoreDamagedError(
+            f"messages in the store are damaged ({error}); restore it from a backup"
+        ) from error
 
 
 def rows(last_seq: int, blob: bytes) -> list[MessageRow]:
-    """Read a chunk as messages with their seqs."""
-    entries = _decoder.decode(blob)
+    """Read a chunk as messages with their seqs.
+
+    Raises:
+        StoreDamagedError: It is none.
+    """
+    entries = unpack(blob)
     first = last_seq - len(entries) + 1
     return [MessageRow(first + index, *entry) for index, entry in enumerate(entries)]

@@ -6,6 +6,7 @@ the last commits although they were acknowledged.
 """
 
 import os
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreDamagedError, StoreError, StoreFullError
-from qscpd.store.migrations import migrate
+from qscpd.store.migrations import check_schema, migrate
 
 __all__ = ["Database"]
 
@@ -30,6 +31,7 @@ class Database:
     Args:
         path: The file; it is made when it does not exist, readable by its owner only.
         clock_ms: Milliseconds since 1970-01-01 UTC.
+        read_only: Only look, at the state that it has now, also while another process writes.
 
     Raises:
         StoreError: The file can't be opened, is damaged, or is no store of ours.
@@ -37,11 +39,15 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, *, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+        self,
+        path: Path,
+        *,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        read_only: bool = False,
     ) -> None:
         self._path = path
         self._clock_ms = clock_ms
-        self._db = _open(path)
+        self._db = _open_to_read(path) if read_only else _open(path)
 
     def close(self) -> None:
         """Close the file; a WAL that is not needed any more is removed."""
@@ -78,6 +84,13 @@ class Database:
         except sqlite3.Error as error:
             raise _explain(error, self._path, rolled_back=True) from error
 
+    def _run(self, sql: str) -> None:
+        """Run something that is a transaction of its own."""
+        try:
+            self._db.execute(sql)
+        except sqlite3.Error as error:
+            raise _explain(error, self._path, rolled_back=self._roll_back()) from error
+
     def _meta(self, key: str) -> str:
         return str(self._read("SELECT value FROM meta WHERE key = ?", key)[0][0])
 
@@ -92,6 +105,11 @@ class Database:
         """See `Store.epoch`."""
         return self._meta("epoch")
 
+    def renew_epoch(self) -> None:
+        """See `Store.renew_epoch`."""
+        with self._transaction() as db:
+            db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (secrets.token_hex(8),))
+
 
 def _open(path: Path) -> sqlite3.Connection:
     db = None
@@ -102,19 +120,41 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA foreign_keys = ON")
+        # What is erased or pruned must be gone from the file, too. It costs housekeeping 3 % of its
+        # time, and delivery nothing: it deletes nothing.
+        db.execute("PRAGMA secure_delete = ON")
         migrate(db, str(path))
         _check(db, path)
     except BaseException as error:
         if db is not None:
             db.close()
-        if isinstance(error, PermissionError):
-            raise PermissionDeniedError(f"{path}: may not be read and written by this user") from error
-        if isinstance(error, OSError):
-            raise StoreError(f"{path}: {error.strerror}") from error
-        if isinstance(error, sqlite3.Error):
-            raise _explain(error, path, rolled_back=True) from error
-        raise
+        raise _explain_opening(error, path) from error
     return db
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    db = None
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
+        # One transaction from now to the end: whatever is read belongs together.
+        db.execute("BEGIN")
+        check_schema(db, str(path))
+    except BaseException as error:
+        if db is not None:
+            db.close()
+        raise _explain_opening(error, path) from error
+    return db
+
+
+def _explain_opening(error: BaseException, path: Path) -> BaseException:
+    if isinstance(error, PermissionError):
+        return PermissionDeniedError(f"{path}: may not be read and written by this user")
+    if isinstance(error, OSError):
+        return StoreError(f"{path}: {error.strerror}")
+    if isinstance(error, sqlite3.Error):
+        return _explain(error, path, rolled_back=True)
+    return error
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:
@@ -130,7 +170,8 @@ def _explain(error: sqlite3.Error, path: Path, *, rolled_back: bool) -> StoreErr
     primary = code & 0xFF if code is not None else None
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreDamagedError(f"{path}: the store is damaged ({error}); restore it from a backup")
-    if rolled_back and primary == sqlite3.SQLITE_FULL:
+    # SHMSIZE: no room for the index of the WAL, which is a file, too.
+    if rolled_back and (primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE):
         return StoreFullError(f"{path}: no room on the disk")
     if rolled_back and primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusyError(f"{path}: locked by another program")

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from qscpd.errors import StoreDamagedError
+from qscpd.files import sync
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "migrate"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "check_schema", "migrate"]
 
 APPLICATION_ID: Final = 0x51534350
 """`PRAGMA application_id` of our files: "QSCP"."""
@@ -91,16 +92,7 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
         StoreDamagedError: The file belongs to another program or to a newer version.
         sqlite3.Error: The file can't be read or written; it is as it was.
     """
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    owner: int = db.execute("PRAGMA application_id").fetchone()[0]
-    tables: int = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    if owner != APPLICATION_ID and (owner or version or tables):
-        raise StoreDamagedError(f"{path}: this is a database of another program; name another file")
-    if version > len(MIGRATIONS):
-        raise StoreDamagedError(
-            f"{path}: made by a newer qscpd (schema {version}, this one knows {len(MIGRATIONS)}); "
-            "install that version or restore an older backup"
-        )
+    version = _version(db, path)
     if version == len(MIGRATIONS):
         return
     if version:
@@ -117,16 +109,51 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
         raise
 
 
+def check_schema(db: sqlite3.Connection, path: str) -> None:
+    """Check that a database has the newest schema.
+
+    Raises:
+        StoreDamagedError: The file belongs to another program, or to a newer or an older version.
+    """
+    version = _version(db, path)
+    if version == 0:
+        raise StoreDamagedError(f"{path}: there is nothing in this file; name another file")
+    if version < len(MIGRATIONS):
+        raise StoreDamagedError(
+            f"{path}: made by an older qscpd (schema {version}, this one has {len(MIGRATIONS)}); "
+            "`qscpd run` brings it up to date, and keeps a copy"
+        )
+
+
+def _version(db: sqlite3.Connection, path: str) -> int:
+    """The schema of a database; 0 if it is empty."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    owner: int = db.execute("PRAGMA application_id").fetchone()[0]
+    tables: int = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if owner != APPLICATION_ID and (owner or version or tables):
+        raise StoreDamagedError(f"{path}: this is a database of another program; name another file")
+    if version > len(MIGRATIONS):
+        raise StoreDamagedError(
+            f"{path}: made by a newer qscpd (schema {version}, this one knows {len(MIGRATIONS)}); "
+            "install that version or restore an older backup"
+        )
+    return version
+
+
 def _keep_copy(db: sqlite3.Connection, path: str) -> None:
     """Copy the whole database, and have the copy on the disk before anything is changed."""
-    unfinished = f"{path}.part"
-    Path(unfinished).unlink(missing_ok=True)
+    unfinished = Path(f"{path}.part")
+    unfinished.unlink(missing_ok=True)
     os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    with contextlib.closing(sqlite3.connect(unfinished)) as copy:
-        db.backup(copy)
-    fd = os.open(unfinished, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    Path(unfinished).replace(path)
+        with contextlib.closing(sqlite3.connect(unfinished)) as copy:
+            db.backup(copy)
+            # A single file, which can be looked at without making others beside it.
+            copy.execute("PRAGMA journal_mode = DELETE")
+        sync(unfinished)
+        unfinished.replace(path)
+        sync(unfinished.parent)
+    except BaseException:
+        # On a full disk half a copy is in the way of everything else.
+        unfinished.unlink(missing_ok=True)
+        raise

@@ -5,16 +5,52 @@ Pruning takes a prefix of a conversation and raises its `first_seq`; erasing lea
 place, so that seqs stay dense. Ids stay in `sent_ids`, so that a late retry stays harmless.
 """
 
-from typing import Final
+import contextlib
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
+from qscpd.errors import StoreFullError
 from qscpd.store import chunks
-from qscpd.store.base import Keep
+from qscpd.store.base import Keep, MessageRow
 from qscpd.store.words import Words
 
-__all__ = ["Retention"]
+__all__ = ["Erasing", "Retention"]
 
-_STEP: Final = 50
-"""Chunks that one step removes or rewrites at most."""
+_STEP_CHUNKS: Final = 50
+"""Chunks that one step looks at."""
+
+_STEP_MESSAGES: Final = 200
+"""Messages that one step removes or erases: some 5 ms, most of it for the index of words."""
+
+_MERGED_PAGES: Final = 50
+"""Pages of the index of words that one step rewrites."""
+
+_COMPACT_AT_ONCE: Final = 32 * 1024 * 1024
+"""Files up to this many bytes are rewritten while messages wait for it: a third of a second."""
+
+
+@dataclass(slots=True)
+class Erasing:
+    """How far the erasing of an account's messages has come."""
+
+    conversation: int = 0
+    """Everything in conversations before this one is done."""
+    seq: int = 0
+    """And in this one, everything up to here."""
+    merging: bool = False
+    """Whether the index of words is being rewritten."""
+    compacted: bool = False
+    """Whether the file was rewritten, or is going to be when it is opened again."""
+
+
+class _Chunk(NamedTuple):
+    """A chunk that a step changes."""
+
+    id: int
+    last_seq: int
+    blob: bytes
+    chosen: list[MessageRow]
+    """Its messages that the step removes or erases."""
 
 
 class Retention(Words):
@@ -22,6 +58,20 @@ class Retention(Words):
 
     _prune_from: int
     """The conversation that the next step of pruning begins at."""
+    _erasing: dict[int, Erasing]
+
+    def tend(self, keep: Keep) -> bool:
+        """See `Store.tend`."""
+        with self._transaction():
+            if self._index_ids_step() or self._index_words_step():
+                return True
+        if self._sweep_ids_step():
+            return True
+        if keep == Keep():
+            return False
+        return self._prune_step(keep)
+
+    # --- pruning
 
     def _prune_step(self, keep: Keep) -> bool:
         """Prune one conversation a little; return whether there is more to do. Begins anew after the last."""
@@ -32,8 +82,7 @@ class Retention(Words):
         if not rows:
             self._prune_from = 0
             return False
-        conversation, first, last = rows[0]
-        cut = first
+        conversation, cut, last = rows[0]
         if keep.messages is not None:
             cut = max(cut, last - keep.messages + 1)
         oldest_ms = self._clock_ms() - keep.age_ms if keep.age_ms is not None else 0
@@ -43,80 +92,149 @@ class Retention(Words):
 
     def _cut(self, conversation: int, cut: int, oldest_ms: int) -> bool:
         """Remove what comes before a seq or a time from the next chunks; return whether there was any."""
-        sql = "SELECT id, last_seq, messages FROM chunks WHERE conversation = ? ORDER BY last_seq LIMIT ?"
-        found = self._read(sql, conversation, _STEP)
-        with self._transaction() as db:
-            removed = 0
-            first = cut
-            for chunk, last_seq, blob in found:
-                rows = chunks.rows(last_seq, blob)
-                gone = [row for row in rows if row.seq < cut or row.time_ms < oldest_ms]
-                if not gone:
-                    break
-                removed += len(gone)
-                first = gone[-1].seq + 1
-                self._unindex(chunk, conversation, gone)
-                kept = chunks.unpack(blob)[len(gone) :]
-                if not kept:
-                    db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
-                else:
-                    db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (chunks.pack(kept), chunk))
-                    break
-            if removed:
-                db.execute("UPDATE conversations SET first_seq = ? WHERE id = ?", (first, conversation))
-        return removed > 0
-
-    def tend(self, keep: Keep) -> bool:
-        """See `Store.tend`."""
-        with self._transaction():
-            if self._index_ids_step() or self._index_words_step():
-                return True
-        if self._prune_from == 0:
-            self._sweep_ids_step()
-        if keep == Keep():
+        found = self._outlived(conversation, cut, oldest_ms)
+        if not found:
             return False
-        return self._prune_step(keep)
+        with self._transaction() as db:
+            for chunk in found:
+                self._unindex(chunk.id, conversation, chunk.chosen)
+                kept = chunks.unpack(chunk.blob)[len(chunk.chosen) :]
+                if kept:
+                    db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (chunks.pack(kept), chunk.id))
+                else:
+                    db.execute("DELETE FROM chunks WHERE id = ?", (chunk.id,))
+            first = found[-1].chosen[-1].seq + 1
+            db.execute("UPDATE conversations SET first_seq = ? WHERE id = ?", (first, conversation))
+        return True
+
+    def _outlived(self, conversation: int, cut: int, oldest_ms: int) -> list[_Chunk]:
+        """The oldest chunks with something before a seq or a time, as much as a step takes."""
+        found: list[_Chunk] = []
+        room = _STEP_MESSAGES
+        sql = "SELECT id, last_seq, messages FROM chunks WHERE conversation = ? ORDER BY last_seq LIMIT ?"
+        for number, last_seq, blob in self._iterate(sql, conversation, _STEP_CHUNKS):
+            rows = chunks.rows(last_seq, blob)
+            # Neither seq nor time ever falls, so this is a prefix.
+            gone = [row for row in rows if row.seq < cut or row.time_ms < oldest_ms][:room]
+            if gone:
+                found.append(_Chunk(number, last_seq, blob, gone))
+            room -= len(gone)
+            if len(gone) < len(rows) or not room:
+                break
+        return found
+
+    # --- erasing
 
     def erase_step(self, account: int) -> bool:
         """See `Store.erase_step`."""
-        for row in self.conversations(account):
-            sql = "SELECT id, last_seq, messages FROM chunks WHERE conversation = ? ORDER BY last_seq"
-            for chunk, last_seq, blob in self._iterate(sql, row.id):
-                mine = [each for each in chunks.rows(last_seq, blob) if each.sender == account and each.body]
-                if mine:
-                    self._erase_from(chunk, row.id, account)
-                    return True
-        return self._merge_words_step() or self._empty_journal()
+        erasing = self._erasing.setdefault(account, Erasing())
+        if not erasing.merging and self._erase_next(account, erasing):
+            return True
+        if not erasing.compacted and self._merge_words_step(begin=not erasing.merging):
+            erasing.merging = True
+            return True
+        if not erasing.compacted:
+            self._compact_soon()
+            erasing.compacted = True
+            return True
+        if not self._empty_journal():
+            return True
+        del self._erasing[account]
+        return False
 
-    def _erase_from(self, chunk: int, conversation: int, account: int) -> None:
-        """Erase an account's messages in a chunk and those behind it, as many as a step takes."""
+    def _erase_next(self, account: int, erasing: Erasing) -> bool:
+        """Erase what comes next; return False after the last."""
+        rows = self._read(
+            "SELECT min(conversation) FROM positions WHERE account = ? AND conversation >= ?",
+            account,
+            erasing.conversation,
+        )
+        conversation = rows[0][0]
+        if conversation is None:
+            return False
+        if conversation != erasing.conversation:
+            erasing.conversation, erasing.seq = conversation, 0
+        sql = (
+            "SELECT id, last_seq, messages FROM chunks WHERE conversation = ? AND last_seq > ? "
+            "ORDER BY last_seq LIMIT ?"
+        )
+        found = self._read(sql, conversation, erasing.seq, _STEP_CHUNKS)
+        if not found:
+            erasing.conversation += 1
+            erasing.seq = 0
+        elif not self._ids_are_indexed(found[-1][0]):
+            with self._transaction():
+                self._index_ids_step()
+        else:
+            self._erase_from(account, erasing, found)
+        return True
+
+    def _ids_are_indexed(self, chunk: int) -> bool:
+        """Whether the text that an id's hash is made of is not needed any more."""
+        return int(self._meta("ids_indexed")) >= chunk
+
+    def _erase_from(self, account: int, erasing: Erasing, found: list[tuple[int, int, bytes]]) -> None:
+        """Erase an account's messages in some chunks, as many as a step takes."""
+        room = _STEP_MESSAGES
+        done = erasing.seq
         with self._transaction() as db:
-            self._index_all_ids()  # from now on the text that the hash is made of is gone
-            db.execute("PRAGMA secure_delete = ON")
-            found = db.execute(
-                "SELECT id, last_seq, messages FROM chunks "
-                "WHERE conversation = ? AND id >= ? ORDER BY id LIMIT ?",
-                (conversation, chunk, _STEP),
-            ).fetchall()
             for number, last_seq, blob in found:
-                mine = [row for row in chunks.rows(last_seq, blob) if row.sender == account]
-                self._unindex(number, conversation, mine)
-                left = [
-                    (time_ms, sender, key, None if sender == account else body)
-                    for time_ms, sender, key, body in chunks.unpack(blob)
-                ]
-                db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (chunks.pack(left), number))
+                rows = chunks.rows(last_seq, blob)
+                mine = [row for row in rows if row.sender == account and row.body is not None][:room]
+                if mine:
+                    self._unindex(number, erasing.conversation, mine)
+                    erased = {row.seq for row in mine}
+                    left = [
+                        (row.time_ms, row.sender, row.id, None if row.seq in erased else row.body)
+                        for row in rows
+                    ]
+                    db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (chunks.pack(left), number))
+                    room -= len(mine)
+                if not room:
+                    done = mine[-1].seq
+                    break
+                done = last_seq
+        erasing.seq = done
 
-    def _merge_words_step(self) -> bool:
+    def _merge_words_step(self, *, begin: bool) -> bool:
         """Rewrite a part of the index of words, so that words taken out of it are in no page any more."""
+        # A negative number of pages begins to merge everything, as `optimize` would do in one go;
+        # positive ones go on (https://sqlite.org/fts5.html#the_merge_command).
+        pages = -_MERGED_PAGES if begin else _MERGED_PAGES
         before = self._db.total_changes
         with self._transaction() as db:
-            # A negative number of pages begins a merge of everything, as `optimize` would do in one go
-            # (https://sqlite.org/fts5.html#the_merge_command). Fewer than 2 changes: nothing was left to do.
-            db.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (-_STEP,))
-        return self._db.total_changes - before >= 2  # noqa: PLR2004 - as that page says
+            db.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (pages,))
+        # Fewer than 2 changes: nothing was left to do, as that page says.
+        return self._db.total_changes - before >= 2  # noqa: PLR2004
+
+    def compaction_due(self) -> bool:
+        """See `Store.compaction_due`."""
+        return bool(self._read("SELECT EXISTS (SELECT 1 FROM meta WHERE key = 'compact')")[0][0])
+
+    def compact(self) -> None:
+        """See `Store.compact`."""
+        self._run("VACUUM")
+        with self._transaction() as db:
+            db.execute("DELETE FROM meta WHERE key = 'compact'")
+        self._empty_journal()
+
+    def _compact_soon(self) -> None:
+        """Rewrite the file, at once if it is small.
+
+        `secure_delete` overwrites what is deleted, but when SQLite moves rows from page to page it
+        leaves copies of them in the unused middle of a page now and then.
+        """
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('compact', '1')")
+        if self._path.stat().st_size <= _COMPACT_AT_ONCE:
+            with contextlib.suppress(StoreFullError):  # it needs as much room again
+                self.compact()
 
     def _empty_journal(self) -> bool:
-        """Move what is in the WAL to the file and cut the WAL: old pages are in it."""
-        self._read("PRAGMA wal_checkpoint(TRUNCATE)")
-        return False
+        """Move what is in the WAL to the file and cut it, for it has old pages; False: a reader needs it."""
+        self._read("PRAGMA busy_timeout = 0")  # delivery would wait, too
+        try:
+            busy = self._read("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+        finally:
+            self._read("PRAGMA busy_timeout = 5000")
+        return not busy

@@ -26,12 +26,16 @@ _STEP: Final = 100
 _SWEEP: Final = 500
 """Ids that one step of forgetting old ones looks at."""
 
+_SWEEP_EVERY_MS: Final = 6 * 3600 * 1000
+"""How often all ids are looked at."""
+
 
 class SentIds(Database):
     """The index of ids."""
 
     _newest_ids: dict[int, str]
     _sweep_from: tuple[int, bytes]
+    _next_sweep_ms: int
 
     def _newest_id(self, account: int) -> str:
         """The highest id that the account has used; empty if it has used none."""
@@ -83,19 +87,23 @@ class SentIds(Database):
         self._db.execute("UPDATE meta SET value = ? WHERE key = 'ids_indexed'", (str(done),))
         return True
 
-    def _sweep_ids_step(self) -> None:
-        """Forget old ids among the next ones in the order of the key; begins anew after the last."""
-        oldest = self._clock_ms() - KEEP_IDS_MS
-        with self._transaction() as db:
-            rows = db.execute(
-                "SELECT account, id, time_ms FROM sent_ids WHERE (account, id) > (?, ?) LIMIT ?",
-                (*self._sweep_from, _SWEEP),
-            ).fetchall()
-            db.executemany(
-                "DELETE FROM sent_ids WHERE account = ? AND id = ?",
-                [(account, key) for account, key, time_ms in rows if time_ms < oldest],
-            )
-        self._sweep_from = rows[-1][:2] if len(rows) == _SWEEP else (0, b"")
+    def _sweep_ids_step(self) -> bool:
+        """Forget old ids among the next ones in the order of the key; return whether more are to be seen."""
+        now = self._clock_ms()
+        if now < self._next_sweep_ms:
+            return False
+        sql = "SELECT account, id, time_ms FROM sent_ids WHERE (account, id) > (?, ?) LIMIT ?"
+        rows = self._read(sql, *self._sweep_from, _SWEEP)
+        old = [(account, key) for account, key, time_ms in rows if time_ms < now - KEEP_IDS_MS]
+        if old:
+            with self._transaction() as db:
+                db.executemany("DELETE FROM sent_ids WHERE account = ? AND id = ?", old)
+        if len(rows) == _SWEEP:
+            self._sweep_from = rows[-1][0], rows[-1][1]
+            return True
+        self._sweep_from = 0, b""
+        self._next_sweep_ms = now + _SWEEP_EVERY_MS
+        return False
 
     def _forget(self) -> None:
         super()._forget()

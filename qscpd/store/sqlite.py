@@ -8,14 +8,17 @@ Database      the file, transactions, errors
             └── Retention     pruning, erasing, housekeeping
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from qscpd.errors import StoreFullError
 from qscpd.store.accounts import Accounts
+from qscpd.store.messages import Messages
 from qscpd.store.retention import Retention
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteReader", "SqliteStore"]
 
 
 class SqliteStore(Accounts, Retention):
@@ -37,7 +40,27 @@ class SqliteStore(Accounts, Retention):
         self._conversations = {}
         self._newest_ids = {}
         self._sweep_from = (0, b"")
+        self._next_sweep_ms = 0
         self._prune_from = 0
+        self._erasing = {}
         # After a crash under load some thousands of ids may be missing from the index.
         with self._transaction():
             self._index_all_ids()
+        if self.compaction_due():
+            with contextlib.suppress(StoreFullError):  # next time, then
+                self.compact()
+
+
+class SqliteReader(Accounts, Messages):
+    """A `qscpd.store.base.StoreReader` of an SQLite file.
+
+    Args:
+        path: The file; the daemon may be writing to it.
+
+    Raises:
+        StoreError: The file can't be opened, or is no store with the newest schema.
+        PermissionDeniedError: This user may not read it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, read_only=True)

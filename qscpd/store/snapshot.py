@@ -1,0 +1,88 @@
+"""Copies of a store's file: making one while the store is in use, and looking into one."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from qscpd.errors import StoreError
+from qscpd.store import chunks
+from qscpd.store.migrations import APPLICATION_ID
+
+__all__ = ["Contents", "copy_store", "look_into"]
+
+_PAGES: int = 1000
+"""Pages (of 4 KiB) that are copied in one step."""
+
+
+class Contents(NamedTuple):
+    """What is in a copy."""
+
+    schema: int
+    epoch: str
+    """Empty in a copy of the oldest schema, which had none."""
+    accounts: int
+    """Deleted ones, too."""
+    conversations: int
+    messages: int
+
+
+def copy_store(store: Path, target: Path, pause: Callable[[], None]) -> None:
+    """Copy a store as it is now, whoever is writing to it.
+
+    The daemon goes on meanwhile; only its journal is not emptied before the end.
+
+    Args:
+        store: The store's file.
+        target: A file that is there and empty.
+        pause: Called after every few megabytes, to leave the disk to others for a moment.
+
+    Raises:
+        StoreError: Either can't be read or written.
+    """
+    try:
+        uri = f"{store.absolute().as_uri()}?mode=ro"
+        with (
+            contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)) as source,
+            contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy,
+        ):
+            # While a transaction is open the source stays what it was: the copy never begins anew.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            source.backup(copy, pages=_PAGES, progress=lambda *_: pause())
+            # A single file, which can be looked at without making others beside it.
+            copy.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error as error:
+        raise StoreError(f"{store}: can't be copied to {target}: {error}") from error
+
+
+def look_into(path: Path) -> Contents:
+    """Read a copy from the first to the last byte, and change nothing.
+
+    Raises:
+        StoreError: It is damaged or no store.
+    """
+    try:
+        # Nobody writes to a copy, so no lock and no journal is needed: `immutable`.
+        uri = f"{path.absolute().as_uri()}?immutable=1"
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
+            found = [str(row[0]) for row in db.execute("PRAGMA integrity_check(3)")]
+            if found != ["ok"]:
+                raise StoreError(f"{path}: the store is damaged: {'; '.join(found)}")
+            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise StoreError(f"{path}: this is a database of another program")
+            return _contents(db)
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: the store is damaged: {error}") from error
+
+
+def _contents(db: sqlite3.Connection) -> Contents:
+    schema: int = db.execute("PRAGMA user_version").fetchone()[0]
+    messages = sum(len(chunks.unpack(blob)) for (blob,) in db.execute("SELECT messages FROM chunks"))
+    epoch = ""
+    if db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'").fetchone()[0]:
+        epoch = str(db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()[0])
+    accounts: int = db.execute("SELECT count(*) FROM accounts").fetchone()[0]
+    conversations: int = db.execute("SELECT count(*) FROM conversations").fetchone()[0]
+    return Contents(schema, epoch, accounts, conversations, messages)
