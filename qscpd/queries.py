@@ -130,7 +130,8 @@ class Queries:
         return frames.Conversations(page, page[-1].conversation if len(page) == _CONVERSATIONS else None)
 
     async def _search(self, account: int, frame: frames.SearchRequest) -> frames.ServerFrame:
-        words = [word for word in frame.query.split() if any(map(str.isalnum, word))]
+        query = frame.query.replace("\0", " ")  # FTS5 takes it for the end of the query
+        words = [word for word in query.split() if any(map(str.isalnum, word))]
         conversation = parse_conversation(frame.conversation) if frame.conversation is not None else None
         if frame.conversation is not None and conversation is None:
             return _error(frame, ErrorCode.UNKNOWN_CONVERSATION)
