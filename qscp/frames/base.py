@@ -29,7 +29,7 @@ Origin = Literal["live", "replay"]
 GapReason = Literal["pruned", "older", "ahead"]
 """Why messages are not told: gone for good; left to `history`; or not there (a restored store).
 
-A client takes any text: what it does with a gap does not depend on the reason."""
+A client takes any other text too, and treats it like `older`."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 """An integer that every JSON library can hold (RFC 8259, section 6)."""
