@@ -1,17 +1,34 @@
 """What the running daemon does with a request on its admin socket."""
 
+import asyncio
 import os
 import time
+from typing import Final
 
 from qscp import __version__
 from qscp.errors import ErrorCode
-from qscpd.admin import AccountInfo, DaemonStatus, Done, Reply, Request, Status, perform
+from qscpd.admin import (
+    ERASING_S,
+    AccountInfo,
+    DaemonStatus,
+    Done,
+    Erased,
+    EraseUser,
+    Reply,
+    Request,
+    Status,
+    begin_erasing,
+    perform,
+)
 from qscpd.router import Router
 from qscpd.session import Session
 from qscpd.store.base import Account, AccountState
 from qscpd.store.writer import StoreWriter
 
 __all__ = ["LiveAdmin"]
+
+_PAUSE_S: Final = 0.005
+"""Between two steps of erasing, so that it takes at most half of the store's time."""
 
 
 class LiveAdmin:
@@ -30,10 +47,29 @@ class LiveAdmin:
         """
         if isinstance(request, Status):
             return self._status()
+        if isinstance(request, EraseUser):
+            return await self._erase(request)
         reply = await self._writer.call(lambda store: perform(request, store))
         if isinstance(reply, Done):
             self._apply(reply.account)
         return reply
+
+    async def _erase(self, request: EraseUser) -> Reply:
+        """Delete the account, then erase for a while, a small step at a time."""
+        reply = await self._writer.call(lambda store: begin_erasing(request, store))
+        if not isinstance(reply, Done):
+            return reply
+        self._apply(reply.account)
+        # What its sessions sent before they ended goes to the store first, and is erased with the rest.
+        self._router.flush()
+        account = reply.account.id
+        deadline = time.monotonic() + ERASING_S
+        while await self._writer.call(lambda store: store.erase_step(account)):
+            if time.monotonic() >= deadline:
+                return Erased(reply.account, done=False)
+            await asyncio.sleep(_PAUSE_S)
+        due = await self._writer.call(lambda store: store.compaction_due())
+        return Erased(reply.account, done=True, compaction_due=due)
 
     def _status(self) -> DaemonStatus:
         return DaemonStatus(

@@ -4,7 +4,7 @@
 daemon's end of the socket, and `client` finds out which of the two has to act.
 """
 
-from qscpd.admin.actions import perform
+from qscpd.admin.actions import ERASING_S, begin_erasing, perform
 from qscpd.admin.client import call
 from qscpd.admin.messages import (
     AccountInfo,
@@ -13,6 +13,8 @@ from qscpd.admin.messages import (
     DaemonStatus,
     DeleteUser,
     Done,
+    Erased,
+    EraseUser,
     Failed,
     ListUsers,
     LockUser,
@@ -25,6 +27,7 @@ from qscpd.admin.messages import (
 from qscpd.admin.server import AdminServer
 
 __all__ = [
+    "ERASING_S",
     "AccountInfo",
     "Accounts",
     "AddUser",
@@ -32,6 +35,8 @@ __all__ = [
     "DaemonStatus",
     "DeleteUser",
     "Done",
+    "EraseUser",
+    "Erased",
     "Failed",
     "ListUsers",
     "LockUser",
@@ -40,6 +45,7 @@ __all__ = [
     "SetPassword",
     "Status",
     "UnlockUser",
+    "begin_erasing",
     "call",
     "perform",
 ]

@@ -1,5 +1,9 @@
 """What each request does to a store."""
 
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
 from qscp.errors import InvalidNameError
 from qscp.names import normalize_name
 from qscpd.admin.messages import (
@@ -8,6 +12,9 @@ from qscpd.admin.messages import (
     AddUser,
     DeleteUser,
     Done,
+    Erased,
+    EraseUser,
+    Failed,
     ListUsers,
     LockUser,
     Reply,
@@ -19,23 +26,44 @@ from qscpd.admin.messages import (
 )
 from qscpd.errors import NotRunningError, QscpdError, StoreError, UsageError
 from qscpd.passwords import check_hash
-from qscpd.store.base import Account, Store
+from qscpd.store.base import Account, AccountState, Store
 
-__all__ = ["perform"]
+__all__ = ["ERASING_S", "begin_erasing", "perform"]
+
+R = TypeVar("R")
+
+ERASING_S: Final = 1.0
+"""How long one request erases: whoever asked sees that it goes on, and a stopping daemon waits no longer."""
+
+_PAUSE_S: Final = 0.001
+"""Between two steps: when there is nothing to do but to wait for a reader, that is not a busy loop."""
 
 
 def perform(request: Request, store: Store) -> Reply:
     """Do what is asked for, in the thread that owns the store.
 
-    The daemon also ends sessions after `DeleteUser` and `LockUser`, and answers `Status`
-    itself, because a store knows nothing of either.
+    The daemon also ends sessions after `DeleteUser` and `LockUser`, and does `Status` and
+    `EraseUser` itself, because a store knows nothing of the one and must not be held up by the other.
 
     Raises:
         StoreError: The store failed, which the daemon must know; anything else that a
             request may run into is a `Failed` reply.
     """
+    return _answered(lambda: _perform(request, store))
+
+
+def begin_erasing(request: EraseUser, store: Store) -> Done | Failed:
+    """Delete the account, if it is not deleted yet; `Store.erase_step` does the rest.
+
+    Raises:
+        StoreError: As in `perform`.
+    """
+    return _answered(lambda: Done(_info(_deleted(request, store))))
+
+
+def _answered(work: Callable[[], R]) -> R | Failed:
     try:
-        return _perform(request, store)
+        return work()
     except StoreError:
         raise
     except QscpdError as error:
@@ -50,6 +78,8 @@ def _perform(request: Request, store: Store) -> Reply:
             return Accounts([_info(account) for account in store.accounts()])
         case Status():
             raise NotRunningError("qscpd is not running")
+        case EraseUser():
+            return _erase(request, store)
         case AddUser():
             check_hash(request.password_hash)
             name = normalize_name(request.name)
@@ -63,6 +93,25 @@ def _perform(request: Request, store: Store) -> Reply:
             locked = isinstance(request, LockUser)
             account = store.set_locked(normalize_name(request.name), locked=locked)
     return Done(_info(account))
+
+
+def _deleted(request: EraseUser, store: Store) -> Account:
+    name = normalize_name(request.name) if request.id is None else ""
+    account = store.find_account(name, request.id)
+    return account if account.state is AccountState.DELETED else store.delete_account(account.name)
+
+
+def _erase(request: EraseUser, store: Store) -> Erased:
+    """Erase for a while; nobody else is using the store."""
+    account = _deleted(request, store)
+    deadline = time.monotonic() + ERASING_S
+    while store.erase_step(account.id):
+        if time.monotonic() >= deadline:
+            return Erased(_info(account), done=False)
+        time.sleep(_PAUSE_S)
+    if store.compaction_due():
+        store.compact()
+    return Erased(_info(account), done=True)
 
 
 def _info(account: Account) -> AccountInfo:

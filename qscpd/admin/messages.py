@@ -25,6 +25,8 @@ __all__ = [
     "DaemonStatus",
     "DeleteUser",
     "Done",
+    "EraseUser",
+    "Erased",
     "Failed",
     "ListUsers",
     "LockUser",
@@ -71,6 +73,14 @@ class DeleteUser(_Request, frozen=True, tag="delete_user"):
     name: str
 
 
+class EraseUser(_Request, frozen=True, tag="erase_user"):
+    """Delete an account if it is not yet, and erase what it wrote, a part at a time: ask again until done."""
+
+    name: str
+    id: int | None = None
+    """Means an account by its id, whatever the name."""
+
+
 class LockUser(_Request, frozen=True, tag="lock_user"):
     """Lock an account, and end its sessions."""
 
@@ -110,6 +120,16 @@ class Done(_Reply, frozen=True, tag="done"):
     account: AccountInfo
 
 
+class Erased(_Reply, frozen=True, tag="erased"):
+    """A part of what this account wrote was erased."""
+
+    account: AccountInfo
+    done: bool
+    """Whether there is nothing left to do."""
+    compaction_due: bool = False
+    """Whether traces stay in unused parts of the store's file until the daemon is started again."""
+
+
 class Accounts(_Reply, frozen=True, tag="accounts"):
     """All accounts that are not deleted, by name."""
 
@@ -142,8 +162,8 @@ class Failed(_Reply, frozen=True, tag="failed"):
         return ConfigError([self.message]) if kind is ConfigError else kind(self.message)
 
 
-Request = AddUser | SetPassword | DeleteUser | LockUser | UnlockUser | ListUsers | Status
-Reply = Done | Accounts | DaemonStatus | Failed
+Request = AddUser | SetPassword | DeleteUser | EraseUser | LockUser | UnlockUser | ListUsers | Status
+Reply = Done | Erased | Accounts | DaemonStatus | Failed
 
 _BY_EXIT_CODE: Final[dict[int, type[QscpdError]]] = {
     kind.exit_code: kind
