@@ -5,10 +5,11 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from qscpd.errors import ExistsError, PermissionDeniedError, QscpdError
 
-__all__ = ["file_errors", "replace_file", "sync", "write_new_file"]
+__all__ = ["file_errors", "new_file", "replace_file", "sync", "write_new_file"]
 
 
 def write_new_file(path: Path, content: bytes, *, mode: int) -> None:
@@ -19,12 +20,31 @@ def write_new_file(path: Path, content: bytes, *, mode: int) -> None:
         PermissionDeniedError: This user may not write there.
         QscpdError: Anything else, such as a full disk.
     """
-    with file_errors(path), _written_beside(path, content, mode) as temporary:
+    with new_file(path, mode=mode) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def new_file(path: Path, *, mode: int) -> Iterator[BinaryIO]:
+    """Make a file that must not be there yet out of what the block writes; nothing if it raises.
+
+    Raises:
+        ExistsError: It is there, and stays as it is.
+        PermissionDeniedError: This user may not write there.
+        QscpdError: Anything else, such as a full disk.
+    """
+    there = ExistsError(f"{path}: is there already; move it away if a new one should be made")
+    if path.exists():
+        raise there
+    with file_errors(path), _written_beside(path, mode) as (temporary, file):
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
         try:
             # A hard link fails where rename() would replace.
             os.link(temporary, path)
         except FileExistsError:
-            raise ExistsError(f"{path}: is there already; move it away if a new one should be made") from None
+            raise there from None
 
 
 def replace_file(path: Path, content: bytes, *, mode: int) -> None:
@@ -39,7 +59,11 @@ def replace_file(path: Path, content: bytes, *, mode: int) -> None:
             old = path.stat()
         except FileNotFoundError:
             old = None
-        with _written_beside(path, content, mode if old is None else old.st_mode & 0o777) as temporary:
+        mode = mode if old is None else old.st_mode & 0o777
+        with _written_beside(path, mode) as (temporary, file):
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
             if old is not None:
                 backup = path.with_name(f"{path.name}.old")
                 backup.unlink(missing_ok=True)
@@ -67,17 +91,14 @@ def file_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _written_beside(path: Path, content: bytes, mode: int) -> Iterator[Path]:
-    """Write to a temporary file in the same directory, and leave none behind."""
+def _written_beside(path: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
+    """Open a temporary file in the same directory, and leave none behind."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        yield temporary
+            yield temporary, file
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)

@@ -29,6 +29,12 @@ _COMMANDS = {
     "listusers": "users",
     "lock": "users",
     "unlock": "users",
+    "export": "history",
+    "erase": "history",
+    "backup": "backups",
+    "verify": "backups",
+    "restore": "backups",
+    "prune": "backups",
 }
 """Which module has a command: modules are imported when one of their commands is needed."""
 

@@ -1,0 +1,22 @@
+"""Backups: a folder each, with everything that a server needs, made while the daemon runs.
+
+`manifest` says what is in one, `make` makes one, `verify` finds out whether it is whole,
+`restore` turns it into an installation, and `prune` removes old ones.
+"""
+
+from qscpd.backup.make import make_backup
+from qscpd.backup.manifest import Manifest, read_manifest
+from qscpd.backup.prune import Pruned, prune_backups
+from qscpd.backup.restore import Restored, restore_backup
+from qscpd.backup.verify import find_problems
+
+__all__ = [
+    "Manifest",
+    "Pruned",
+    "Restored",
+    "find_problems",
+    "make_backup",
+    "prune_backups",
+    "read_manifest",
+    "restore_backup",
+]

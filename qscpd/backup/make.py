@@ -1,0 +1,146 @@
+"""Making a backup, also while the daemon runs.
+
+Everything is written under a name that says that it is unfinished, brought to the disk, read
+back and checked; only then the folder gets its name. What is called a backup is whole.
+"""
+
+import os
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from qscp import __version__
+from qscpd.backup.manifest import (
+    BACKUP_FORMAT,
+    CA_CERTIFICATE,
+    CA_KEY,
+    CERTIFICATE,
+    CONFIG,
+    KEY,
+    MANIFEST,
+    STORE,
+    UNFINISHED,
+    BackupFile,
+    Manifest,
+    copy_stream,
+)
+from qscpd.backup.verify import find_problems
+from qscpd.config import LoadedConfig
+from qscpd.errors import QscpdError
+from qscpd.files import file_errors, sync
+from qscpd.pki import AuthorityFiles
+from qscpd.store.snapshot import copy_store, look_into
+
+__all__ = ["make_backup"]
+
+_PAUSE_S: Final = 0.005
+"""After every few megabytes of the store, so that the daemon's commits get to the disk, too."""
+
+
+def make_backup(destination: Path, loaded: LoadedConfig) -> Path:
+    """Make a backup in a new folder.
+
+    Args:
+        destination: Where the folder is made; it is made, too, if only it is missing.
+        loaded: The configuration whose store and certificates are copied.
+
+    Returns:
+        The folder.
+
+    Raises:
+        PermissionDeniedError: This user may not read everything, or not write there.
+        QscpdError: Anything else; no unfinished folder stays behind.
+    """
+    with file_errors(destination):
+        destination.mkdir(mode=0o700, exist_ok=True)
+    now = datetime.now(UTC)
+    folder = _free_name(destination, f"qscp-{now:%Y%m%dT%H%M%SZ}")
+    unfinished = folder.with_name(folder.name + UNFINISHED)
+    with file_errors(unfinished):
+        unfinished.mkdir(mode=0o700)
+    try:
+        _fill(unfinished, loaded, f"{now:%Y-%m-%dT%H:%M:%SZ}")
+        _check(unfinished)
+        with file_errors(folder):
+            sync(unfinished)
+            unfinished.rename(folder)
+            sync(destination)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    return folder
+
+
+def _free_name(destination: Path, name: str) -> Path:
+    folder = destination / name
+    number = 1
+    while folder.exists() or folder.with_name(folder.name + UNFINISHED).exists():
+        number += 1
+        folder = destination / f"{name}-{number}"
+    return folder
+
+
+def _fill(folder: Path, loaded: LoadedConfig, created: str) -> None:
+    """Write everything into an empty folder."""
+    config = loaded.config
+    authority = AuthorityFiles(config.tls.certificate.parent)
+    files = [_copy_of_store(config.store.path, folder / STORE)]
+    for source, name in (
+        (loaded.path, CONFIG),
+        (config.tls.certificate, CERTIFICATE),
+        (config.tls.key, KEY),
+        (authority.ca_certificate, CA_CERTIFICATE),
+        (authority.ca_key, CA_KEY),
+    ):
+        # A certificate may come from elsewhere, and the authority's key may be kept on another machine.
+        if name not in (CA_CERTIFICATE, CA_KEY) or source.exists():
+            files.append(_copy(source, folder / name))
+    contents = look_into(folder / STORE)
+    manifest = Manifest(
+        format=BACKUP_FORMAT,
+        version=__version__,
+        created=created,
+        files=tuple(files),
+        **contents._asdict(),
+    )
+    with file_errors(folder / MANIFEST):
+        descriptor = _create(folder / MANIFEST)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+            file.flush()
+            os.fsync(descriptor)
+
+
+def _check(folder: Path) -> None:
+    problems = find_problems(folder)
+    if problems:
+        raise QscpdError(f"no backup was made, because it would not be whole: {problems[0]}")
+
+
+def _copy_of_store(store: Path, target: Path) -> BackupFile:
+    with file_errors(store), store.open("rb"):
+        pass  # SQLite does not say why it can't
+    with file_errors(target):
+        os.close(_create(target))
+        copy_store(store, target, lambda: time.sleep(_PAUSE_S))
+        sync(target)
+        with target.open("rb") as file:
+            return BackupFile(target.name, *copy_stream(file, None))
+
+
+def _copy(source: Path, target: Path) -> BackupFile:
+    with file_errors(source), source.open("rb") as file, file_errors(target):
+        descriptor = _create(target)
+        with os.fdopen(descriptor, "wb") as copy:
+            fingerprint = copy_stream(file, copy)
+            copy.flush()
+            os.fsync(descriptor)
+    return BackupFile(target.name, *fingerprint)
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

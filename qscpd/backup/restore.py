@@ -1,0 +1,194 @@
+"""Turning a backup into an installation of its own, in an empty directory.
+
+It has the layout of `qscpd init --dev`: config/, certs/, var/, with relative paths, so that the
+whole directory may move. The configuration comes last: before that, nothing can be started.
+"""
+
+import dataclasses
+import fcntl
+import os
+import pwd
+import shutil
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from qscpd.backup.manifest import (
+    CA_CERTIFICATE,
+    CA_KEY,
+    CERTIFICATE,
+    CONFIG,
+    KEY,
+    STORE,
+    BackupFile,
+    Manifest,
+    copy_stream,
+    read_manifest,
+)
+from qscpd.backup.verify import find_problems
+from qscpd.config import load_config, render_config
+from qscpd.config.load import parse_config
+from qscpd.errors import ExistsError, QscpdError, StoreBusyError
+from qscpd.files import file_errors, sync, write_new_file
+from qscpd.initialize import DAEMON_USER
+from qscpd.store import open_store
+from qscpd.store.lock import StoreLock
+
+__all__ = ["Restored", "restore_backup"]
+
+_STAGE = ".restoring"
+_PLACES = {
+    STORE: ("var", 0o600),
+    CERTIFICATE: ("certs", 0o644),
+    KEY: ("certs", 0o600),
+    CA_CERTIFICATE: ("certs", 0o644),
+    CA_KEY: ("certs", 0o600),
+}
+_DIRECTORIES = {"config": 0o755, "certs": 0o755, "var": 0o700}
+
+
+class Restored(NamedTuple):
+    """An installation that a backup became."""
+
+    config: Path
+    """What to start the daemon with."""
+    manifest: Manifest
+    epoch: str
+    """Of the new store."""
+
+
+def restore_backup(directory: Path, into: Path) -> Restored:
+    """Check a backup and lay it out.
+
+    Args:
+        directory: The backup.
+        into: An empty directory, or one that is not there yet.
+
+    Raises:
+        ExistsError: The directory is not empty.
+        StoreBusyError: A daemon uses it.
+        QscpdError: The backup is damaged, or the disk is full.
+    """
+    with file_errors(into):
+        _refuse_used(into)
+    problems = find_problems(directory)
+    if problems:
+        raise QscpdError(
+            f"nothing was restored: {problems[0]}"
+            + (f" (`qscpd verify {directory}` has {len(problems)} problems)" if problems[1:] else "")
+        )
+    manifest = read_manifest(directory)
+    config = _adjusted_config(directory / CONFIG, into / "config" / CONFIG)
+    with file_errors(into):
+        into.mkdir(mode=0o755, exist_ok=True)
+        stage = into / _STAGE
+        stage.mkdir(mode=0o700)
+        try:
+            epoch = _fill(stage, directory, manifest, config)
+            for name in ("var", "certs", "config"):
+                (stage / name).rename(into / name)
+            stage.rmdir()
+            sync(into)
+        except BaseException:
+            shutil.rmtree(stage, ignore_errors=True)
+            raise
+    return Restored(into / "config" / CONFIG, manifest, epoch)
+
+
+def _fill(stage: Path, directory: Path, manifest: Manifest, config: str) -> str:
+    """Lay everything out, and return the new epoch."""
+    for name, mode in _DIRECTORIES.items():
+        (stage / name).mkdir()
+        (stage / name).chmod(mode)
+    for file in manifest.files:
+        _lay_out(directory, stage, file)
+    write_new_file(stage / "config" / CONFIG, config.encode(), mode=0o644)
+    epoch = _open_anew(stage / "var" / STORE)
+    _give_away(stage)
+    for name in _DIRECTORIES:
+        sync(stage / name)
+    return epoch
+
+
+def _refuse_used(into: Path) -> None:
+    if not into.exists():
+        return
+    for lock in (*into.glob("*.lock"), *into.glob("*/*.lock")):
+        if _is_held(lock):
+            raise StoreBusyError(f"{lock}: a running qscpd uses this store; restore into an empty directory")
+    there = sorted(each.name for each in into.iterdir())
+    if there:
+        more = f" and {len(there) - 1} more" if there[1:] else ""
+        raise ExistsError(f"{into}: is not empty ({there[0]}{more}); restore into an empty directory")
+
+
+def _is_held(lock: Path) -> bool:
+    descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _adjusted_config(backup: Path, target: Path) -> str:
+    """Every setting of the backup, with the paths of the new place."""
+    nothing = MappingProxyType[str, str]({})
+    loaded = load_config(backup, environ=nothing)
+    config, up = loaded.config, Path("..")
+    adjusted = dataclasses.replace(
+        config,
+        server=dataclasses.replace(config.server, admin_socket=up / "var" / "admin.sock"),
+        tls=dataclasses.replace(config.tls, certificate=up / "certs" / CERTIFICATE, key=up / "certs" / KEY),
+        store=dataclasses.replace(config.store, path=up / "var" / STORE),
+        log=dataclasses.replace(config.log, session_log=up / "var" / "sessions.log"),
+    )
+    text = (
+        "# Restored from a backup by `qscpd restore`: every setting, with the paths of this place.\n"
+        f"# The file that was backed up is beside it, as {CONFIG}.original.\n\n"
+        + render_config(dataclasses.replace(loaded, config=adjusted))
+    )
+    parse_config(text, target, cwd=Path.cwd())
+    return text
+
+
+def _lay_out(directory: Path, stage: Path, file: BackupFile) -> None:
+    place, mode = _PLACES.get(file.name, ("config", 0o644))
+    name = f"{CONFIG}.original" if file.name == CONFIG else file.name
+    target = stage / place / name
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as copy, (directory / file.name).open("rb") as source:
+        os.fchmod(descriptor, mode)
+        found = copy_stream(source, copy)
+        copy.flush()
+        os.fsync(descriptor)
+    if found != (file.size, file.sha256):
+        raise QscpdError(f"{directory / file.name}: changed while it was read; nothing can be started")
+
+
+def _open_anew(store: Path) -> str:
+    """Bring the store to our schema and begin another history."""
+    with StoreLock(store):
+        opened = open_store(store)
+        try:
+            opened.renew_epoch()
+            return opened.epoch()
+        finally:
+            opened.close()
+
+
+def _give_away(stage: Path) -> None:
+    """Give the service's user what it needs, as `qscpd init` does."""
+    if os.geteuid() != 0:
+        return
+    try:
+        user = pwd.getpwnam(DAEMON_USER)
+    except KeyError:
+        return
+    for path in (stage / "var", *(stage / "var").iterdir()):
+        os.chown(path, user.pw_uid, user.pw_gid)
+    key = stage / "certs" / KEY
+    os.chown(key, 0, user.pw_gid)
+    key.chmod(0o640)

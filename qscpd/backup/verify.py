@@ -1,0 +1,120 @@
+"""Finding out whether a backup is whole: from its manifest down to each message of its store."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+
+from qscpd.backup.manifest import (
+    CA_CERTIFICATE,
+    CA_KEY,
+    CERTIFICATE,
+    CONFIG,
+    KEY,
+    STORE,
+    BackupFile,
+    Manifest,
+    copy_stream,
+    read_manifest,
+)
+from qscpd.config import load_config
+from qscpd.errors import ConfigError, QscpdError
+from qscpd.store.migrations import MIGRATIONS
+from qscpd.store.snapshot import look_into
+
+__all__ = ["find_problems"]
+
+_NOTHING: Final = MappingProxyType[str, str]({})
+
+
+def find_problems(directory: Path) -> list[str]:
+    """Everything that is wrong with a backup, a sentence each; nothing if it is whole."""
+    try:
+        manifest = read_manifest(directory)
+    except QscpdError as error:
+        return [str(error)]
+    broken = {file.name: problem for file in manifest.files if (problem := _check_file(directory, file))}
+    problems = list(broken.values())
+    if STORE not in broken:
+        problems += _check_store(directory / STORE, manifest)
+    if CONFIG not in broken:
+        problems += _check_config(directory / CONFIG)
+    if CERTIFICATE not in broken and KEY not in broken:
+        problems += _check_pair(directory / CERTIFICATE, directory / KEY)
+    if manifest.has(CA_CERTIFICATE) and not {CA_CERTIFICATE, CA_KEY, CERTIFICATE} & broken.keys():
+        problems += _check_authority(directory, with_key=manifest.has(CA_KEY))
+    return problems
+
+
+def _check_file(directory: Path, expected: BackupFile) -> str | None:
+    path = directory / expected.name
+    try:
+        with path.open("rb") as file:
+            found = copy_stream(file, None)
+    except FileNotFoundError:
+        return f"{path}: is missing"
+    except OSError as error:
+        return f"{path}: can't be read: {error.strerror}"
+    if found.size != expected.size:
+        return f"{path}: has {found.size} bytes, and had {expected.size} when the backup was made"
+    if found.sha256 != expected.sha256:
+        return f"{path}: was changed since the backup was made: its sha256 is another one"
+    return None
+
+
+def _check_store(path: Path, manifest: Manifest) -> Iterator[str]:
+    try:
+        found = look_into(path)._asdict()
+    except QscpdError as error:
+        yield str(error)
+        return
+    for name, value in found.items():
+        expected = getattr(manifest, name)
+        if value != expected:
+            yield f"{path}: {name} is {value}, and {expected} in the manifest"
+    if found["schema"] > len(MIGRATIONS):
+        yield (
+            f"{path}: made by qscpd {manifest.version[:40]} with schema {found['schema']}; this one knows "
+            f"{len(MIGRATIONS)}: install that version to restore it"
+        )
+
+
+def _check_config(path: Path) -> Iterator[str]:
+    try:
+        load_config(path, environ=_NOTHING)
+    except ConfigError as error:
+        yield from error.problems
+    except QscpdError as error:
+        yield str(error)
+
+
+def _check_pair(certificate: Path, key: Path) -> Iterator[str]:
+    """Whether a key belongs to a certificate; that one has expired does not make a backup worse."""
+    try:
+        loaded = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+    except ValueError:
+        yield f"{certificate}: is not a PEM file with a certificate"
+        return
+    try:
+        private = serialization.load_pem_private_key(key.read_bytes(), password=None)
+    except (ValueError, TypeError):
+        yield f"{key}: is not a PEM file with a private key that needs no passphrase"
+        return
+    if private.public_key() != loaded.public_key():
+        yield f"{key}: does not belong to the certificate {certificate.name}"
+
+
+def _check_authority(directory: Path, *, with_key: bool) -> Iterator[str]:
+    path = directory / CA_CERTIFICATE
+    try:
+        authority = x509.load_pem_x509_certificate(path.read_bytes())
+        server = x509.load_pem_x509_certificates((directory / CERTIFICATE).read_bytes())[0]
+        server.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        yield f"{path}: did not issue {CERTIFICATE}"
+    if with_key:
+        yield from _check_pair(path, directory / CA_KEY)
