@@ -37,7 +37,7 @@ def backup(ctx: click.Context, destination: Path) -> None:
 @click.argument("backups", metavar="BACKUP...", nargs=-1, required=True, type=_DIRECTORY)
 @click.pass_context
 def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
-    """Check each BACKUP: its manifest, the hash of each file, the whole store, and that keys fit certificates."""
+    """Check each BACKUP: its manifest, every file, the whole store, and that keys fit certificates."""
     damaged = False
     for backup in backups:
         problems = find_problems(backup)
