@@ -85,9 +85,11 @@ class Duration:
     def show(self, value: float) -> str:
         """In the largest unit that keeps it a whole number."""
         milliseconds = round(value * 1000)
+        if not milliseconds:
+            return "0s"
         for unit in ("d", "h", "m", "s"):
             size = round(_SECONDS[unit] * 1000)
-            if milliseconds and milliseconds % size == 0:
+            if milliseconds % size == 0:
                 return f"{milliseconds // size}{unit}"
         return f"{milliseconds}ms"
 

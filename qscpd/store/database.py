@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreDamagedError, StoreError, StoreFullError
-from qscpd.store.migrations import check_schema, migrate
+from qscpd.store.migrations import check_schema, migrate, schema_of
 
 __all__ = ["Database"]
 
@@ -117,6 +117,7 @@ def _open(path: Path) -> sqlite3.Connection:
         # SQLite would make the file with the umask's mode, and copies that mode to -wal and -shm.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+        schema_of(db, str(path))  # nothing is changed in a file that is not ours
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA foreign_keys = ON")

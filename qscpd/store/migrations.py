@@ -13,7 +13,7 @@ from typing import Final
 from qscpd.errors import StoreDamagedError
 from qscpd.files import sync
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "check_schema", "migrate"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "check_schema", "migrate", "schema_of"]
 
 APPLICATION_ID: Final = 0x51534350
 """`PRAGMA application_id` of our files: "QSCP"."""
@@ -92,7 +92,7 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
         StoreDamagedError: The file belongs to another program or to a newer version.
         sqlite3.Error: The file can't be read or written; it is as it was.
     """
-    version = _version(db, path)
+    version = schema_of(db, path)
     if version == len(MIGRATIONS):
         return
     if version:
@@ -115,7 +115,7 @@ def check_schema(db: sqlite3.Connection, path: str) -> None:
     Raises:
         StoreDamagedError: The file belongs to another program, or to a newer or an older version.
     """
-    version = _version(db, path)
+    version = schema_of(db, path)
     if version == 0:
         raise StoreDamagedError(f"{path}: there is nothing in this file; name another file")
     if version < len(MIGRATIONS):
@@ -125,8 +125,12 @@ def check_schema(db: sqlite3.Connection, path: str) -> None:
         )
 
 
-def _version(db: sqlite3.Connection, path: str) -> int:
-    """The schema of a database; 0 if it is empty."""
+def schema_of(db: sqlite3.Connection, path: str) -> int:
+    """The schema of a database; 0 if it is empty.
+
+    Raises:
+        StoreDamagedError: The file belongs to another program or to a newer version.
+    """
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     owner: int = db.execute("PRAGMA application_id").fetchone()[0]
     tables: int = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]

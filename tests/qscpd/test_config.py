@@ -172,7 +172,7 @@ def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
         ("store:\n  zzz: 1", "etc/q.yaml:2: store.zzz: is not a known key; allowed are path"),
         (
             "<<: {}",
-            "etc/q.yaml:1: <<: is not a known key; allowed are server, tls, login, limits, store, log",
+            "etc/q.yaml:1: <<: is not a known key; allowed are server, tls, login, limits, store, history, log",
         ),
         ("log: {}\nlog: {}", "etc/q.yaml:2: log: is there twice, first on line 1; keep one"),
         (
@@ -203,7 +203,7 @@ def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
         ),
         (
             "login: {timeout: 1:30}",
-            "login.timeout: '1:30' is not a duration; write a number and ms, s, m or h",
+            "login.timeout: '1:30' is not a duration; write a number and ms, s, m, h or d",
         ),
         ("login: {timeout: 30 s}", "login.timeout: '30 s' is not a duration"),
         ("login: {timeout: -1s}", "login.timeout: '-1s' is not a duration"),

@@ -1,0 +1,220 @@
+import contextlib
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qscpd.errors import StoreDamagedError, StoreFullError
+from qscpd.store import migrations, open_reader
+from qscpd.store.base import AccountState, Keep, MessageRow, NewMessage, Refused, StoredMessage
+from qscpd.store.migrations import APPLICATION_ID, MIGRATIONS
+from qscpd.store.sqlite import SqliteStore
+from tests.support.smalldisk import fill, small_disk
+
+SCHEMA_1 = Path(__file__).with_name("schema1.sql")
+TIME = 1_732_000_000_000
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A store that the very first version made."""
+    return make_old(tmp_path / "q.db")
+
+
+def make_old(path: Path) -> Path:
+    """Build the file out of its text."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript(SCHEMA_1.read_text())
+    return path
+
+
+def old_id(number: int) -> str:
+    """Return the id of a message in the old store."""
+    return f"0192f0c1a{number:03x}7000800000000000{number:04x}"
+
+
+def version(path: Path) -> int:
+    """Return a file's schema."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        found: int = db.execute("PRAGMA user_version").fetchone()[0]
+        return found
+
+
+def dump(path: Path) -> list[str]:
+    """Return everything in a file, as SQL."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return list(db.iterdump())
+
+
+def test_the_first_step_is_frozen() -> None:
+    """What the first version made is what the first step still makes."""
+    with (
+        contextlib.closing(sqlite3.connect(":memory:")) as old,
+        contextlib.closing(sqlite3.connect(":memory:")) as new,
+    ):
+        old.executescript(SCHEMA_1.read_text())
+        new.executescript(MIGRATIONS[0])
+        sql = "SELECT name, replace(sql, '    ', '') FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name"
+        assert old.execute(sql).fetchall() == new.execute(sql).fetchall()
+
+
+def test_the_oldest_store_keeps_its_messages(old: Path) -> None:
+    """Accounts, messages with their seqs and times, and the ends of conversations survive an upgrade."""
+    with contextlib.closing(SqliteStore(old)) as store:
+        assert [(each.name, each.state) for each in store.accounts()] == [
+            ("alice", AccountState.ACTIVE),
+            ("bob", AccountState.LOCKED),
+        ]
+        assert store.messages_after(1, 0, 100, 1 << 20) == [
+            MessageRow(1, TIME, 1, old_id(1), "the first letter"),
+            MessageRow(2, TIME + 5, 2, old_id(2), "an answer, früh"),
+            MessageRow(3, TIME + 5, 1, old_id(3), "third\nwith two lines"),
+            MessageRow(4, TIME + 20, 1, old_id(5), "fourth"),
+            MessageRow(5, TIME + 21, 1, old_id(6), "fifth"),
+        ]
+        assert [row[:2] + row[3:] for row in store.conversations(2)] == [
+            (1, 1, 1, 5, 0, 0),
+            (2, 3, 1, 1, 0, 0),
+        ]
+        assert len(store.epoch()) == 16
+    assert version(old) == len(MIGRATIONS)
+
+
+def test_the_oldest_store_goes_on(old: Path) -> None:
+    """After the upgrade seqs go on, old ids are known, and old messages are found."""
+    with contextlib.closing(SqliteStore(old)) as store:
+        outcomes, _ = store.append(
+            [
+                NewMessage(1, 2, old_id(5), "fourth"),
+                NewMessage(1, 2, old_id(3), "something else"),
+                NewMessage(1, 2, "f" * 32, "sixth"),
+            ]
+        )
+        new = outcomes[2]
+        assert isinstance(new, StoredMessage)
+        assert list(outcomes) == [
+            StoredMessage(1, 4, TIME + 20, new=False),
+            Refused(),
+            StoredMessage(1, 6, new.time_ms),
+        ]
+        while store.tend(Keep()):
+            pass
+        found, complete = store.search(2, ["FRUH"], conversation=None, before=(2**53, 0, 0), limit=5)
+        assert ([each.message.seq for each in found], complete) == ([2], True)
+
+
+def test_a_copy_is_kept_before_a_migration(old: Path) -> None:
+    """The file as it was is beside the new one: whole, for its owner only, and a single file."""
+    before = dump(old)
+    SqliteStore(old).close()
+    copy = old.with_name("q.db.schema1")
+    assert dump(copy) == before
+    assert version(copy) == 1
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert sorted(each.name for each in old.parent.iterdir()) == ["q.db", "q.db.schema1"]
+
+
+def test_a_new_store_and_one_of_today_keep_no_copy(tmp_path: Path) -> None:
+    """There is nothing to keep when nothing is changed."""
+    SqliteStore(tmp_path / "q.db").close()
+    SqliteStore(tmp_path / "q.db").close()
+    assert [each.name for each in tmp_path.iterdir()] == ["q.db"]
+
+
+def test_an_unfinished_copy_is_replaced(old: Path) -> None:
+    """What an interrupted copy left behind is in nobody's way."""
+    old.with_name("q.db.schema1.part").write_text("half")
+    SqliteStore(old).close()
+    assert sorted(each.name for each in old.parent.iterdir()) == ["q.db", "q.db.schema1"]
+
+
+def test_no_room_for_the_copy_changes_nothing(tmp_path: Path) -> None:
+    """On a full disk nothing is migrated and nothing half-made stays; with room it is."""
+    with small_disk(tmp_path / "disk", 256) as disk:
+        old = make_old(disk / "q.db")
+        before = dump(old)
+        filler = fill(disk, leave=40_000)
+        with pytest.raises(StoreFullError, match="no room on the disk"):
+            SqliteStore(old)
+        assert not list(disk.glob("*.part"))
+        assert not list(disk.glob("*.schema1"))
+        filler.unlink()
+        assert dump(old) == before
+        SqliteStore(old).close()
+        assert version(old) == len(MIGRATIONS)
+
+
+def test_a_step_that_fails_changes_nothing(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All steps are one transaction, and after a mishap the next start can try again."""
+    before = dump(old)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, "SELECT 1 FROM nowhere;"))
+        with pytest.raises(Exception, match="no such table"):
+            SqliteStore(old)
+    assert dump(old) == before
+    SqliteStore(old).close()
+    assert version(old) == len(MIGRATIONS)
+
+
+def test_a_kill_in_the_middle_changes_nothing(old: Path) -> None:
+    """A process that dies between two steps leaves the file as it was."""
+    before = dump(old)
+    code = (
+        "import os, sqlite3, sys\n"
+        "from qscpd.store import migrations\n"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.create_function('die', 0, lambda: os._exit(9))\n"
+        "migrations.MIGRATIONS = (*migrations.MIGRATIONS, 'SELECT die();')\n"
+        "migrations.migrate(db, sys.argv[1])\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(old)], check=False, cwd=Path.cwd())
+    assert killed.returncode == 9
+    assert dump(old) == before
+    SqliteStore(old).close()
+    assert version(old) == len(MIGRATIONS)
+
+
+def test_a_newer_schema_is_refused_with_a_sentence(old: Path) -> None:
+    """A file from the future is left alone, by those who write and those who read."""
+    with contextlib.closing(sqlite3.connect(old)) as db:
+        db.execute("PRAGMA user_version = 99")
+    content = old.read_bytes()
+    for open_it in (SqliteStore, open_reader):
+        with pytest.raises(StoreDamagedError, match=r"made by a newer qscpd \(schema 99, this one knows"):
+            open_it(old)
+    assert old.read_bytes() == content
+
+
+def test_an_older_schema_is_not_read_without_an_upgrade(old: Path) -> None:
+    """Who only reads does not migrate, and says who does."""
+    with pytest.raises(StoreDamagedError, match=r"made by an older qscpd \(schema 1.*`qscpd run`"):
+        open_reader(old)
+    assert version(old) == 1
+
+
+def test_another_program_s_database_is_refused(tmp_path: Path) -> None:
+    """A database that is not ours is neither changed nor read."""
+    path = tmp_path / "q.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE theirs (x)")
+    content = path.read_bytes()
+    for open_it in (SqliteStore, open_reader):
+        with pytest.raises(StoreDamagedError, match="a database of another program"):
+            open_it(path)
+    assert path.read_bytes() == content
+    assert int.from_bytes(b"QSCP", "big") == APPLICATION_ID
+
+
+def test_an_empty_file_becomes_a_store_but_is_none(tmp_path: Path) -> None:
+    """An empty file is where a store may be made, and nothing to read from."""
+    path = tmp_path / "q.db"
+    path.touch(mode=0o600)
+    with pytest.raises(StoreDamagedError, match="nothing in this file"):
+        open_reader(path)
+    SqliteStore(path).close()
+    open_reader(path).close()
+    assert version(path) == len(MIGRATIONS)

@@ -1,0 +1,48 @@
+"""A disk that is soon full: a real file system of a few hundred KiB, in memory."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+__all__ = ["fill", "small_disk"]
+
+_FILLER: Final = "filler"
+
+
+@contextlib.contextmanager
+def small_disk(directory: Path, size_kib: int) -> Iterator[Path]:
+    """Mount a file system of so many KiB; the test is skipped where that is not allowed.
+
+    Args:
+        directory: Where it is mounted; it is made.
+        size_kib: How much room it has.
+    """
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount a small file system (tmpfs) to fill")
+    directory.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k,mode=0700", "tmpfs", str(directory)]
+    mounted = subprocess.run(command, capture_output=True, check=False, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"this root may not mount a tmpfs: {mounted.stderr.strip()}")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
+
+
+def fill(directory: Path, leave: int = 0) -> Path:
+    """Fill a small disk with a file, but for some bytes; return the file."""
+    filler = directory / _FILLER
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+    filler.open("r+b").close()
+    if leave:
+        os.truncate(filler, max(0, filler.stat().st_size - leave))
+    return filler
