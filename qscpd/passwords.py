@@ -5,8 +5,8 @@ it never runs on the event loop, and how many run or wait is bounded.
 """
 
 import asyncio
-import ctypes
 import contextlib
+import ctypes
 import secrets
 import unicodedata
 from collections.abc import Callable
