@@ -8,7 +8,6 @@ from typing import Final
 from qscp import __version__
 from qscp.errors import ErrorCode
 from qscpd.admin import (
-    ERASING_S,
     AccountInfo,
     DaemonStatus,
     Done,
@@ -26,6 +25,9 @@ from qscpd.store.base import Account, AccountState
 from qscpd.store.writer import StoreWriter
 
 __all__ = ["LiveAdmin"]
+
+_ERASING_S: Final = 1.0
+"""How long one request erases: whoever asked sees that it goes on, and a stopping daemon waits no longer."""
 
 _PAUSE_S: Final = 0.005
 """Between two steps of erasing, so that it takes at most half of the store's time."""
@@ -63,7 +65,7 @@ class LiveAdmin:
         # What its sessions sent before they ended goes to the store first, and is erased with the rest.
         self._router.flush()
         account = reply.account.id
-        deadline = time.monotonic() + ERASING_S
+        deadline = time.monotonic() + _ERASING_S
         while await self._writer.call(lambda store: store.erase_step(account)):
             if time.monotonic() >= deadline:
                 return Erased(reply.account, done=False)

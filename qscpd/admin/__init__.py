@@ -4,7 +4,7 @@
 daemon's end of the socket, and `client` finds out which of the two has to act.
 """
 
-from qscpd.admin.actions import ERASING_S, begin_erasing, perform
+from qscpd.admin.actions import begin_erasing, perform
 from qscpd.admin.client import call
 from qscpd.admin.messages import (
     AccountInfo,
@@ -27,7 +27,6 @@ from qscpd.admin.messages import (
 from qscpd.admin.server import AdminServer
 
 __all__ = [
-    "ERASING_S",
     "AccountInfo",
     "Accounts",
     "AddUser",

@@ -28,12 +28,9 @@ from qscpd.errors import NotRunningError, QscpdError, StoreError, UsageError
 from qscpd.passwords import check_hash
 from qscpd.store.base import Account, AccountState, Store
 
-__all__ = ["ERASING_S", "begin_erasing", "perform"]
+__all__ = ["begin_erasing", "perform"]
 
 R = TypeVar("R")
-
-ERASING_S: Final = 1.0
-"""How long one request erases: whoever asked sees that it goes on, and a stopping daemon waits no longer."""
 
 _PAUSE_S: Final = 0.001
 """Between two steps: when there is nothing to do but to wait for a reader, that is not a busy loop."""
@@ -102,12 +99,9 @@ def _deleted(request: EraseUser, store: Store) -> Account:
 
 
 def _erase(request: EraseUser, store: Store) -> Erased:
-    """Erase for a while; nobody else is using the store."""
+    """Erase to the end; nobody else is using the store."""
     account = _deleted(request, store)
-    deadline = time.monotonic() + ERASING_S
     while store.erase_step(account.id):
-        if time.monotonic() >= deadline:
-            return Erased(_info(account), done=False)
         time.sleep(_PAUSE_S)
     if store.compaction_due():
         store.compact()

@@ -74,7 +74,10 @@ class DeleteUser(_Request, frozen=True, tag="delete_user"):
 
 
 class EraseUser(_Request, frozen=True, tag="erase_user"):
-    """Delete an account if it is not yet, and erase what it wrote, a part at a time: ask again until done."""
+    """Delete an account if it is not yet, and erase what it wrote.
+
+    A running daemon does a part of it and says so: ask again, by the id, until it is done.
+    """
 
     name: str
     id: int | None = None

@@ -1,0 +1,570 @@
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from qscpd.backup import find_problems, make_backup, prune_backups, read_manifest, restore_backup
+from qscpd.config import LoadedConfig, load_config
+from qscpd.errors import (
+    ConfigError,
+    ExistsError,
+    PermissionDeniedError,
+    QscpdError,
+    StoreBusyError,
+    StoreError,
+)
+from qscpd.pki import AuthorityFiles, check_pair, make_authority, make_server_certificate
+from qscpd.store.base import NewMessage
+from qscpd.store.lock import StoreLock
+from qscpd.store.sqlite import SqliteStore
+from tests.support.daemon import add_accounts, write_config
+from tests.support.ids import IdMaker
+from tests.support.smalldisk import fill, small_disk
+from tests.support.users import as_user
+
+SCHEMA_1 = Path(__file__).with_name("store") / "schema1.sql"
+ALL = ["ca.key", "ca.pem", "manifest.json", "qscpd.db", "qscpd.yaml", "server.key", "server.pem"]
+
+make_id = IdMaker()
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, authority: AuthorityFiles) -> LoadedConfig:
+    """An installation with two accounts and three messages, whose daemon does not run."""
+    home = tmp_path / "home"
+    home.mkdir()
+    certs = AuthorityFiles(home / "certs")
+    shutil.copytree(authority.directory, certs.directory)
+    config = load_config(write_config(home, certs), environ={})
+    add_accounts(config.config.store.path, {"alice": "correct horse", "bob": "battery staple"})
+    with contextlib.closing(SqliteStore(config.config.store.path)) as store:
+        store.append([NewMessage(1, 2, make_id(), body) for body in ("one", "two", "three")])
+    return config
+
+
+@pytest.fixture
+def backup(loaded: LoadedConfig, tmp_path: Path) -> Path:
+    """A backup of it."""
+    return make_backup(tmp_path / "backups", loaded)
+
+
+def names(directory: Path) -> list[str]:
+    """Return the names in a directory."""
+    return sorted(each.name for each in directory.iterdir())
+
+
+def bodies(store: Path) -> list[str | None]:
+    """Return the texts of the first conversation."""
+    with contextlib.closing(SqliteStore(store)) as opened:
+        return [row.body for row in opened.messages_after(1, 0, 100, 10**6)]
+
+
+def epoch(store: Path) -> str:
+    """Return a store's epoch."""
+    with contextlib.closing(SqliteStore(store)) as opened:
+        return opened.epoch()
+
+
+def forge(backup: Path, **changes: object) -> None:
+    """Change a manifest, and let it have the right hashes of all files."""
+    manifest = json.loads((backup / "manifest.json").read_text())
+    for file in manifest["files"]:
+        content = (backup / file["name"]).read_bytes()
+        file["size"], file["sha256"] = len(content), sha256(content).hexdigest()
+    (backup / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+
+
+# --- making one
+
+
+def test_a_backup_has_everything_for_nobody_else(
+    backup: Path, loaded: LoadedConfig, authority: AuthorityFiles
+) -> None:
+    """Store, configuration, authority, certificate and keys are in it, closed to other users."""
+    assert names(backup) == ALL
+    assert stat.S_IMODE(backup.stat().st_mode) == stat.S_IMODE(backup.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(each.stat().st_mode) for each in backup.iterdir()} == {0o600}
+    assert (backup / "qscpd.yaml").read_bytes() == loaded.path.read_bytes()
+    for name in ("ca.pem", "ca.key", "server.pem", "server.key"):
+        assert (backup / name).read_bytes() == (authority.directory / name).read_bytes()
+    assert names(backup.parent) == [backup.name]
+
+
+def test_the_manifest_says_what_is_in_it(backup: Path, loaded: LoadedConfig) -> None:
+    """Counts, schema and epoch are the store's, and each file has its size and hash."""
+    manifest = read_manifest(backup)
+    assert (manifest.accounts, manifest.conversations, manifest.messages) == (2, 1, 3)
+    assert manifest.epoch == epoch(loaded.config.store.path)
+    assert sorted(file.name for file in manifest.files) == [each for each in ALL if each != "manifest.json"]
+    for file in manifest.files:
+        content = (backup / file.name).read_bytes()
+        assert (file.size, file.sha256) == (len(content), sha256(content).hexdigest())
+
+
+def test_a_store_in_use_is_copied_with_its_journal(loaded: LoadedConfig, tmp_path: Path) -> None:
+    """What is committed is in the backup, also if it is in the WAL only; what is not is not."""
+    path = loaded.config.store.path
+    with StoreLock(path), contextlib.closing(SqliteStore(path)) as store:
+        store.append([NewMessage(2, 1, make_id(), "four")])
+        assert path.with_name("qscpd.db-wal").stat().st_size
+        store._db.execute("BEGIN IMMEDIATE")
+        store._db.execute("DELETE FROM chunks")
+        backup = make_backup(tmp_path / "backups", loaded)
+        store._db.execute("ROLLBACK")
+    assert bodies(backup / "qscpd.db") == ["one", "two", "three", "four"]
+
+
+def test_a_store_that_changes_while_it_is_copied_is_as_it_was(
+    loaded: LoadedConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy in many steps has the state of its beginning, and does not begin anew."""
+    monkeypatch.setattr("qscpd.store.snapshot._PAGES", 1)
+    path = loaded.config.store.path
+    steps = 0
+    with contextlib.closing(SqliteStore(path)) as store:
+
+        def meanwhile(_: float) -> None:
+            nonlocal steps
+            steps += 1
+            store.append([NewMessage(1, 2, make_id(), f"later {steps}" * 1000)])
+
+        monkeypatch.setattr("qscpd.backup.make.time.sleep", meanwhile)
+        backup = make_backup(tmp_path / "backups", loaded)
+    pages = (backup / "qscpd.db").stat().st_size // 4096
+    assert pages - 1 <= steps <= pages
+    assert bodies(backup / "qscpd.db") == ["one", "two", "three"]
+
+
+def test_two_backups_in_a_second_have_two_names(loaded: LoadedConfig, tmp_path: Path) -> None:
+    """None is overwritten."""
+    made = [make_backup(tmp_path / "backups", loaded) for _ in range(5)]
+    assert names(tmp_path / "backups") == sorted(each.name for each in made)
+    assert not any(find_problems(each) for each in made)
+
+
+def test_without_an_authority_there_is_none_in_it(loaded: LoadedConfig, tmp_path: Path) -> None:
+    """A certificate from elsewhere, or a key on another machine: what is here is backed up, and is whole."""
+    certs = loaded.config.tls.certificate.parent
+    (certs / "ca.key").unlink()
+    without_key = make_backup(tmp_path / "backups", loaded)
+    assert names(without_key) == [each for each in ALL if each != "ca.key"]
+    (certs / "ca.pem").unlink()
+    without_both = make_backup(tmp_path / "backups", loaded)
+    assert names(without_both) == [each for each in ALL if not each.startswith("ca.")]
+    assert find_problems(without_key) == find_problems(without_both) == []
+
+
+@pytest.mark.parametrize("missing", ["qscpd.db", "qscpd.yaml", "certs/server.pem", "certs/server.key"])
+def test_without_something_needed_there_is_no_backup(
+    loaded: LoadedConfig, tmp_path: Path, missing: str
+) -> None:
+    """The error names the file, and nothing half-made stays."""
+    (loaded.path.parent / missing).unlink()
+    with pytest.raises(QscpdError, match=f"{missing}: No such file"):
+        make_backup(tmp_path / "backups", loaded)
+    assert names(tmp_path / "backups") == []
+
+
+def test_a_pair_that_is_none_is_not_backed_up(loaded: LoadedConfig, tmp_path: Path) -> None:
+    """What could not be restored is not called a backup."""
+    key = loaded.config.tls.key
+    key.write_bytes((key.parent / "ca.key").read_bytes())
+    with pytest.raises(QscpdError, match=r"server.key: does not belong to the certificate server.pem"):
+        make_backup(tmp_path / "backups", loaded)
+    assert names(tmp_path / "backups") == []
+
+
+def test_an_interruption_leaves_nothing(
+    loaded: LoadedConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle removes what there is."""
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("qscpd.backup.make.time.sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make_backup(tmp_path / "backups", loaded)
+    assert names(tmp_path / "backups") == []
+
+
+def test_a_full_disk_leaves_nothing(loaded: LoadedConfig, tmp_path: Path) -> None:
+    """No room at the destination is a sentence, and what was written is removed."""
+    with small_disk(tmp_path / "disk", 128) as disk:
+        fill(disk, leave=20_000)
+        with pytest.raises(StoreError, match=r"can't be copied to .*full"):
+            make_backup(disk, loaded)
+        assert names(disk) == ["filler"]
+
+
+def test_who_may_not_read_the_keys_may_not_back_up(loaded: LoadedConfig, tmp_path: Path) -> None:
+    """Another user gets a sentence with the file, and exit code 6."""
+    backups = tmp_path / "backups"
+    backups.mkdir(mode=0o777)
+    backups.chmod(0o777)
+    with as_user(loaded.path.parent), pytest.raises(PermissionDeniedError, match=r"qscpd.db: "):
+        make_backup(backups, loaded)
+    assert names(backups) == []
+
+
+# --- verifying one
+
+
+def test_a_whole_backup_has_no_problems(backup: Path) -> None:
+    """And looking changes nothing in it."""
+    before = {each.name: (each.stat().st_mtime_ns, each.read_bytes()) for each in backup.iterdir()}
+    assert find_problems(backup) == []
+    assert before == {each.name: (each.stat().st_mtime_ns, each.read_bytes()) for each in backup.iterdir()}
+
+
+@pytest.mark.parametrize("name", [each for each in ALL if each != "manifest.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "lose"])
+def test_any_damage_to_a_file_is_seen(backup: Path, name: str, damage: str) -> None:
+    """A flipped bit, a lost end and a lost file are one sentence each, with the file."""
+    path = backup / name
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        expected = "was changed since the backup was made"
+    elif damage == "cut":
+        path.write_bytes(content[:-1])
+        expected = f"has {len(content) - 1} bytes, and had {len(content)}"
+    else:
+        path.unlink()
+        expected = "is missing"
+    problems = find_problems(backup)
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{path}: {expected}")
+
+
+def test_all_problems_are_told(backup: Path) -> None:
+    """Not only the first."""
+    (backup / "server.pem").unlink()
+    (backup / "qscpd.db").write_bytes(b"")
+    (backup / "ca.key").write_bytes(b"x")
+    assert [problem.split(":")[0].rpartition("/")[2] for problem in find_problems(backup)] == [
+        "qscpd.db",
+        "server.pem",
+        "ca.key",
+    ]
+
+
+def test_a_store_that_is_damaged_itself_is_seen(backup: Path) -> None:
+    """Right hashes do not help: the store is read to its last message."""
+    with contextlib.closing(sqlite3.connect(backup / "qscpd.db")) as db:
+        db.execute("UPDATE chunks SET messages = X'93'")
+        db.commit()
+    forge(backup)
+    assert find_problems(backup)[0].startswith("messages in the store are damaged")
+    content = bytearray((backup / "qscpd.db").read_bytes())
+    content[4096 : 4096 + 200] = bytes(200)
+    (backup / "qscpd.db").write_bytes(content)
+    forge(backup)
+    assert "the store is damaged" in find_problems(backup)[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"messages": 4}, "messages is 3, and 4 in the manifest"),
+        ({"accounts": 1}, "accounts is 2, and 1 in the manifest"),
+        ({"conversations": 0}, "conversations is 1, and 0 in the manifest"),
+        ({"epoch": "0" * 16}, "epoch is "),
+        ({"format": 2}, "in format 2; this one knows 1"),
+        ({"files": []}, "its list of files is not one that qscpd makes"),
+        ({"created": 1}, "is no manifest: Expected `str`, got `int`"),
+    ],
+)
+def test_a_manifest_that_is_wrong_is_seen(backup: Path, changes: dict[str, object], expected: str) -> None:
+    """Each of its statements is compared."""
+    forge(backup, **changes)
+    problems = find_problems(backup)
+    assert len(problems) == 1
+    assert expected in problems[0]
+
+
+def test_a_manifest_names_no_other_files(backup: Path) -> None:
+    """Nothing outside of the folder is ever read or removed because of a manifest."""
+    manifest = json.loads((backup / "manifest.json").read_text())
+    manifest["files"][0]["name"] = "../../home/qscpd.db"
+    (backup / "manifest.json").write_text(json.dumps(manifest))
+    assert "its list of files is not one that qscpd makes" in find_problems(backup)[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"{" * 70_000])
+def test_a_manifest_that_is_none(backup: Path, content: bytes) -> None:
+    """Whatever is in the file, it is a sentence."""
+    (backup / "manifest.json").write_bytes(content)
+    assert "is no manifest" in find_problems(backup)[0]
+
+
+def test_what_is_no_backup(tmp_path: Path) -> None:
+    """A folder without a manifest and no folder at all are told apart."""
+    assert "it has no manifest.json" in find_problems(tmp_path)[0]
+    assert "there is no such backup" in find_problems(tmp_path / "nothing")[0]
+
+
+def test_a_newer_schema_is_told(backup: Path) -> None:
+    """A backup of a newer version needs that version."""
+    with contextlib.closing(sqlite3.connect(backup / "qscpd.db")) as db:
+        db.execute("PRAGMA user_version = 99")
+    forge(backup, schema=99, version="9.0")
+    problems = find_problems(backup)
+    assert len(problems) == 1
+    assert "made by qscpd 9.0 with schema 99" in problems[0]
+
+
+def test_keys_must_fit(backup: Path, tmp_path: Path) -> None:
+    """Keys and authority of another installation are seen, although their hashes are right."""
+    other = AuthorityFiles(tmp_path / "other")
+    other.directory.mkdir()
+    make_authority(other)
+    make_server_certificate(other, ["localhost"])
+    for name in ("ca.pem", "server.key"):
+        shutil.copy(other.directory / name, backup / name)
+    forge(backup)
+    assert [problem.removeprefix(f"{backup}/") for problem in find_problems(backup)] == [
+        "server.key: does not belong to the certificate server.pem",
+        "ca.pem: did not issue server.pem",
+        "ca.key: does not belong to the certificate ca.pem",
+    ]
+
+
+@pytest.mark.parametrize("name", ["server.pem", "server.key", "ca.pem", "ca.key"])
+def test_keys_must_be_keys(backup: Path, name: str) -> None:
+    """What is no certificate or key is told with its name."""
+    (backup / name).write_text("-----BEGIN NONSENSE-----\n")
+    forge(backup)
+    assert any(name in problem for problem in find_problems(backup))
+
+
+def test_a_configuration_must_be_one(backup: Path) -> None:
+    """A configuration that this version can't use is told with line and key."""
+    (backup / "qscpd.yaml").write_text("log: {level: loud}\n")
+    forge(backup)
+    assert "qscpd.yaml:1: log.level: " in find_problems(backup)[0]
+
+
+# --- restoring one
+
+
+def test_a_restored_installation_is_ready(backup: Path, tmp_path: Path, loaded: LoadedConfig) -> None:
+    """Everything is where its configuration says, with the messages, closed as `init` closes it."""
+    into = tmp_path / "new"
+    restored = restore_backup(backup, into)
+    assert names(into) == ["certs", "config", "var"]
+    config = load_config(restored.config, environ={}).config
+    assert config.store.path == into / "var" / "qscpd.db"
+    assert config.log.session_log == into / "var" / "sessions.log"
+    assert config.server.admin_socket == into / "var" / "admin.sock"
+    check_pair(config.tls.certificate, config.tls.key)
+    assert config.login == loaded.config.login
+    assert config.server.listen == loaded.config.server.listen
+    assert bodies(config.store.path) == ["one", "two", "three"]
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in into.glob("*/*")}
+    assert (modes["qscpd.db"], modes["ca.key"], modes["ca.pem"]) == (0o600, 0o600, 0o644)
+    assert (into / "config" / "qscpd.yaml.original").read_bytes() == loaded.path.read_bytes()
+
+
+def test_a_restored_installation_may_move(backup: Path, tmp_path: Path) -> None:
+    """Its paths are relative."""
+    restore_backup(backup, tmp_path / "new")
+    (tmp_path / "new").rename(tmp_path / "moved")
+    config = load_config(tmp_path / "moved" / "config" / "qscpd.yaml", environ={}).config
+    check_pair(config.tls.certificate, config.tls.key)
+    assert bodies(config.store.path) == ["one", "two", "three"]
+
+
+def test_a_restored_store_has_another_epoch(backup: Path, tmp_path: Path) -> None:
+    """Each restore is another history; the backup itself stays as it was."""
+    epochs = {restore_backup(backup, tmp_path / f"new{number}").epoch for number in range(3)}
+    found = {epoch(tmp_path / f"new{number}" / "var" / "qscpd.db") for number in range(3)}
+    assert found == epochs
+    assert len(epochs | {read_manifest(backup).epoch}) == 4
+    assert find_problems(backup) == []
+
+
+def test_an_empty_directory_will_do(backup: Path, tmp_path: Path) -> None:
+    """It may be there already, such as a mounted disk."""
+    (tmp_path / "new").mkdir(mode=0o750)
+    restore_backup(backup, tmp_path / "new")
+    assert names(tmp_path / "new") == ["certs", "config", "var"]
+
+
+def test_nothing_is_overwritten(backup: Path, tmp_path: Path) -> None:
+    """A directory with anything in it is refused, and left alone."""
+    into = tmp_path / "new"
+    into.mkdir()
+    (into / "letter.txt").write_text("dear")
+    with pytest.raises(ExistsError, match=r"new: is not empty \(letter.txt\)"):
+        restore_backup(backup, into)
+    assert names(into) == ["letter.txt"]
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_a_live_store_is_refused(backup: Path, tmp_path: Path, deep: bool) -> None:
+    """A directory whose store is in use is refused with that as the reason."""
+    into = tmp_path / "new"
+    where = into / "var" if deep else into
+    where.mkdir(parents=True)
+    with (
+        StoreLock(where / "qscpd.db"),
+        pytest.raises(StoreBusyError, match="a running qscpd uses this store"),
+    ):
+        restore_backup(backup, into)
+    with pytest.raises(ExistsError, match="is not empty"):
+        restore_backup(backup, into)
+
+
+def test_a_damaged_backup_is_not_restored(backup: Path, tmp_path: Path) -> None:
+    """It is verified first, and nothing is made."""
+    (backup / "server.pem").unlink()
+    (backup / "ca.key").unlink()
+    with pytest.raises(
+        QscpdError, match=r"nothing was restored: .*server.pem: is missing \(`qscpd verify .* 2 p"
+    ):
+        restore_backup(backup, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_place_that_can_t_work_is_refused(backup: Path, tmp_path: Path) -> None:
+    """A path that is too long for the admin socket is told before anything is made."""
+    into = tmp_path / ("long" * 30)
+    with pytest.raises(ConfigError, match="admin_socket"):
+        restore_backup(backup, into)
+    assert not into.exists()
+
+
+def test_a_full_disk_leaves_no_half_installation(backup: Path, tmp_path: Path) -> None:
+    """What was laid out is removed again."""
+    with small_disk(tmp_path / "disk", 256) as disk:
+        filler = fill(disk, leave=60_000)
+        filler.rename(tmp_path / "disk" / "filler")
+        into = disk / "new"
+        with pytest.raises(QscpdError, match="No space left"):
+            restore_backup(backup, into)
+        assert list(into.iterdir()) == []
+
+
+def test_a_backup_of_the_oldest_schema_is_upgraded(loaded: LoadedConfig, tmp_path: Path) -> None:
+    """An old backup can be verified as it is, and restored into a store of today."""
+    path = loaded.config.store.path
+    path.unlink()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(SCHEMA_1.read_text())
+    backup = make_backup(tmp_path / "backups", loaded)
+    manifest = read_manifest(backup)
+    assert (manifest.schema, manifest.epoch, manifest.messages) == (1, "", 6)
+    restored = restore_backup(backup, tmp_path / "new")
+    assert len(restored.epoch) == 16
+    assert bodies(tmp_path / "new" / "var" / "qscpd.db")[0] == "the first letter"
+
+
+# --- removing old ones
+
+
+@pytest.fixture
+def copies(backup: Path) -> Callable[..., list[Path]]:
+    """Make folders of the same content with other names, oldest first."""
+
+    def make(*stamps: str) -> list[Path]:
+        made = []
+        for stamp in stamps:
+            folder = backup.parent / f"qscp-{stamp}"
+            shutil.copytree(backup, folder)
+            made.append(folder)
+        shutil.rmtree(backup)
+        return made
+
+    return make
+
+
+def test_the_newest_stay(copies: Callable[..., list[Path]]) -> None:
+    """By their names, with the number within a second as a number."""
+    made = copies("20250101T000000Z", "20260101T000000Z", "20260101T000000Z-2", "20260101T000000Z-10")
+    pruned = prune_backups(made[0].parent, 2)
+    assert pruned.kept == [made[3], made[2]]
+    assert sorted(pruned.removed) == made[:2]
+    assert names(made[0].parent) == sorted([made[2].name, made[3].name])
+    assert prune_backups(made[0].parent, 2).removed == []
+
+
+def test_only_finished_backups_count_and_go(copies: Callable[..., list[Path]], tmp_path: Path) -> None:
+    """Unfinished ones are named, and whatever else is there is left alone."""
+    made = copies("20250101T000000Z", "20250102T000000Z", "20250103T000000Z")
+    home = made[0].parent
+    (home / "qscp-20260101T000000Z.part").mkdir()
+    (home / "qscp-20260102T000000Z").mkdir()
+    (home / "qscp-20260103T000000Z").write_text("a file")
+    (home / "qscp-holiday").mkdir()
+    (home / "photos").mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    made[0].rename(elsewhere)
+    (home / "qscp-20240101T000000Z").symlink_to(elsewhere)
+    pruned = prune_backups(home, 1)
+    assert pruned.removed == [made[1]]
+    assert [each.name for each in pruned.incomplete] == [
+        "qscp-20260101T000000Z.part",
+        "qscp-20260102T000000Z",
+    ]
+    assert names(home) == [
+        "photos",
+        "qscp-20240101T000000Z",
+        "qscp-20250103T000000Z",
+        "qscp-20260101T000000Z.part",
+        "qscp-20260102T000000Z",
+        "qscp-20260103T000000Z",
+        "qscp-holiday",
+    ]
+    assert find_problems(elsewhere) == []
+
+
+def test_the_last_good_one_is_spared(copies: Callable[..., list[Path]]) -> None:
+    """If all newer ones are damaged, the newest that is whole stays, whatever was asked for."""
+    made = copies("20250101T000000Z", "20250102T000000Z", "20250103T000000Z", "20250104T000000Z")
+    for folder in made[2:]:
+        (folder / "server.pem").write_text("rust")
+    pruned = prune_backups(made[0].parent, 2)
+    assert pruned.spared == made[1]
+    assert pruned.removed == [made[0]]
+    assert names(made[0].parent) == [each.name for each in made[1:]]
+
+
+def test_a_file_of_somebody_else_is_not_removed(copies: Callable[..., list[Path]]) -> None:
+    """Only what the manifest names goes; the folder that is left is no backup any more."""
+    made = copies("20250101T000000Z", "20250102T000000Z")
+    (made[0] / "notes.txt").write_text("mine")
+    with pytest.raises(QscpdError, match=r"has files that qscpd did not make, and stays: notes.txt"):
+        prune_backups(made[0].parent, 1)
+    left = made[0].with_name(made[0].name + ".part")
+    assert names(left) == ["notes.txt"]
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    """Is an error, and not an empty list of backups."""
+    with pytest.raises(QscpdError, match="No such file or directory"):
+        prune_backups(tmp_path / "nothing", 1)
+
+
+def test_the_manifest_is_for_people_too(backup: Path) -> None:
+    """It is JSON with one thing a line."""
+    text = (backup / "manifest.json").read_text()
+    assert text.splitlines()[1] == '  "format": 1,'
+    assert msgspec.json.decode(text) == json.loads(text)
+
+
+@pytest.fixture(autouse=True)
+def _no_root_left() -> Iterator[None]:
+    """See that no test stayed another user."""
+    before = os.geteuid()
+    yield
+    assert os.geteuid() == before
