@@ -6,7 +6,6 @@ it never runs on the event loop, and how many run or wait is bounded.
 
 import asyncio
 import contextlib
-import ctypes
 import secrets
 import unicodedata
 from collections.abc import Callable
@@ -39,10 +38,6 @@ _GENERATED_BYTES: Final = 15
 """Random bytes in a generated password: 120 bits, and 20 characters without padding."""
 
 _HASH_BYTES: Final = 32
-
-_TRIM_AFTER_S: Final = 2.0
-"""How long after the last password the memory of the hashes is given back. The C library keeps it for its
-threads, which makes the next hash a third cheaper, and would keep 19 MiB a thread for good."""
 
 ResultT = TypeVar("ResultT")
 
@@ -162,7 +157,6 @@ class PasswordPool:
         self._hasher = hasher
         self._limit = workers + queue
         self._pending = 0
-        self._trim: asyncio.TimerHandle | None = None
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="password")
 
     @property
@@ -196,8 +190,6 @@ class PasswordPool:
 
     def close(self) -> None:
         """Drop what waits; what a thread is working on ends by itself within a moment."""
-        if self._trim is not None:
-            self._trim.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], ResultT]) -> ResultT:
@@ -221,12 +213,3 @@ class PasswordPool:
 
     def _release(self) -> None:
         self._pending -= 1
-        if self._trim is not None:
-            self._trim.cancel()
-        if not self._pending:
-            self._trim = asyncio.get_running_loop().call_later(_TRIM_AFTER_S, self._give_memory_back)
-
-    def _give_memory_back(self) -> None:
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, others need none
-        if trim is not None and not self._pending:
-            self._executor.submit(trim, 0)
