@@ -2,17 +2,22 @@
 
 import asyncio
 
-from tests.support.daemon import StartDaemon
-from tests.support.wire import Frame, Wire, Wires
+from tests.support.daemon import PASSWORD, StartDaemon
+from tests.support.wire import Wire, Wires
 
 
-async def next_about(wire: Wire, user: str) -> Frame:
-    """Return the next presence of somebody."""
-    while True:
-        for person in (await wire.receive_type("presence"))["users"]:
-            if person["user"] == user:
-                found: Frame = person
-                return found
+class Lookout:
+    """Follows the presence of everybody through one session."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._shown: dict[str, tuple[str, str]] = {}
+
+    async def sees(self, user: str, status: str, text: str = "") -> None:
+        """Wait until somebody is shown like this."""
+        while self._shown.get(user) != (status, text):
+            frame = await self._wire.receive_type("presence")
+            self._shown |= {each["user"]: (each["status"], each.get("text", "")) for each in frame["users"]}
 
 
 async def test_people_come_and_go(start_daemon: StartDaemon, wires: Wires) -> None:
@@ -21,23 +26,25 @@ async def test_people_come_and_go(start_daemon: StartDaemon, wires: Wires) -> No
     Who vanishes, as dora does at the beginning, counts as online for five seconds more.
     """
     daemon = start_daemon(accounts=("alice", "bob", "carol", "dora"))
-    alice, dora = await wires.login(daemon, "alice", "dora")
+    watching, dora = await wires.login(daemon, "alice", "dora")
+    alice = Lookout(watching)
+    await alice.sees("dora", "online")
     began = asyncio.get_running_loop().time()
     dora.reset()
     (bob,) = await wires.login(daemon, "bob")
-    assert await next_about(alice, "bob") == {"user": "bob", "status": "online"}
+    await alice.sees("bob", "online")
     bob.send({"type": "presence", "status": "away", "text": "lunch"})
-    assert await next_about(alice, "bob") == {"user": "bob", "status": "away", "text": "lunch"}
+    await alice.sees("bob", "away", "lunch")
     bob.send({"type": "presence", "status": "offline"})
-    assert (await next_about(alice, "bob"))["status"] == "offline"
+    await alice.sees("bob", "offline")
     (second,) = await wires.login(daemon, "bob")
-    assert (await next_about(alice, "bob"))["status"] == "online"
+    await alice.sees("bob", "online")
     await bob.bye()
     await wires.login(daemon, "carol")
-    assert (await next_about(alice, "carol"))["status"] == "online"
+    await alice.sees("carol", "online")
     await second.bye()
-    assert (await next_about(alice, "bob"))["status"] == "offline"
-    assert (await next_about(alice, "dora"))["status"] == "offline"
+    await alice.sees("bob", "offline")
+    await alice.sees("dora", "offline")
     assert asyncio.get_running_loop().time() - began >= 5
 
 
@@ -46,7 +53,7 @@ async def test_the_snapshot_has_everybody_but_yourself(start_daemon: StartDaemon
     daemon = start_daemon()
     await wires.login(daemon, "alice", "bob")
     carol = await wires.connect(daemon)
-    carol.send({"type": "auth", "user": "carol", "password": "correct horse battery"})
+    carol.send({"type": "auth", "user": "carol", "password": PASSWORD})
     assert (await carol.receive())["type"] == "auth_ack"
     page = await carol.receive_type("online_users")
     assert sorted(person["user"] for person in page["users"]) == ["alice", "bob"]

@@ -23,7 +23,7 @@ def patiently() -> asyncio.Timeout:
 async def until(condition: Callable[[], object]) -> None:
     """Wait until something outside of this process, which can't notify us, is true."""
     async with patiently():
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - nobody can notify us
             await asyncio.sleep(_POLL_S)
 
 
