@@ -15,7 +15,7 @@ from tests.support.wire import Wires
 def pytest_configure() -> None:
     """Let the programs under test be interrupted.
 
-    A shell without job control starts what runs in the background with SIGINT ignored, and children inherit that.
+    A shell without job control starts background jobs with SIGINT ignored, and children inherit that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
