@@ -204,7 +204,7 @@ def test_a_connection_can_be_closed_in_the_middle_of_the_handshake(
 
 def test_a_pair_that_does_not_fit_is_refused(authority: AuthorityFiles, tmp_path: Path) -> None:
     """What can't be served is found before anything listens."""
-    with pytest.raises(ConfigError, match="nothing.pem"):
+    with pytest.raises(ConfigError, match=r"nothing\.pem"):
         server_context(TlsConfig(tmp_path / "nothing.pem", authority.key))
     with pytest.raises(ConfigError):
         server_context(TlsConfig(authority.ca_certificate, authority.key))
