@@ -350,7 +350,7 @@ def test_the_end_of_the_stream_is_told_once(bench: Run, fin: bool) -> None:
 
 
 def test_nobody_lingers_for_a_peer_that_has_ended(bench: Run) -> None:
-    """After TCP's end of the stream the link closes when its output is out, and reads no more."""
+    """After TCP's end of the stream the link closes when its output is out."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -358,6 +358,17 @@ def test_nobody_lingers_for_a_peer_that_has_ended(bench: Run) -> None:
         bench.link.pause_reading()
         bench.link.eof_received()
         assert (bench.wire.ended, bench.wire.reading) == ("closed", False)
+
+    bench(test)
+
+
+def test_reading_is_not_begun_again_behind_the_end(bench: Run) -> None:
+    """To read behind TCP's end of the stream is undefined in libuv."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        bench.link.pause_reading()
+        bench.link.eof_received()
         bench.link.resume_reading()
         assert not bench.wire.reading
 

@@ -141,15 +141,18 @@ async def test_a_refused_batch_comes_back_and_the_next_is_tried(desk: Desk, erro
 
 
 @pytest.mark.parametrize("error", [StoreError("disk I/O error"), OSError("?"), ValueError("a bug")])
-async def test_an_unknown_outcome_stops_everything(desk: Desk, error: Exception) -> None:
+async def test_an_unknown_outcome_stops_everything(error: Exception) -> None:
     """It is told once; neither what failed nor what comes later is answered, and no call is taken."""
+    desk = Desk()
     desk.store.fails = [None, error]
-    desk.writer.append(items(1001))
-    await until(lambda: len(desk.heard) == 2)
-    desk.writer.append(items(5))
+    with desk.writer:
+        desk.writer.append(items(1001))
+        await until(lambda: len(desk.heard) == 2)
+        desk.writer.append(items(5))
+        with pytest.raises(StoreError, match="closed"):
+            await desk.writer.call(lambda store: store.accounts())
+    await asyncio.sleep(0)
     assert desk.heard == [("stored", 1000), ("failed", StoreError)]
-    with pytest.raises(StoreError, match="closed"):
-        await desk.writer.call(lambda store: store.accounts())
     assert desk.store.batches == [1000]
 
 
