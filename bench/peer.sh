@@ -4,12 +4,12 @@
 # $PEERS/run/NAME, process id in $PEERS/run/NAME/pid.
 # Environment: PEERS   folder for everything built and run (default: peers-run beside this file)
 #              PIN     CPU list for the server (default 0; empty: not pinned)
-#              PYTHON  the Python that runs qscpd (default $PEERS/venv/bin/python)
+#              BENCH_PYTHON  the Python that runs qscpd (default $PEERS/venv/bin/python)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 PEERS=${PEERS:-$here/peers-run}
 PIN=${PIN-0}
-PYTHON=${PYTHON:-$PEERS/venv/bin/python}
+python=${BENCH_PYTHON:-$PEERS/venv/bin/python}
 [ $# -eq 2 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
 what=$1 name=$2
 base=${name%%+*}
@@ -61,7 +61,7 @@ put() {
 accounts() {
 	if [ ! -f "$run/seed/qscpd.db" ] || [ -n "$(find "$here/../qscpd/store" "$here/accounts.py" -name '*.py' -newer "$run/seed/qscpd.db")" ]; then
 		rm -rf "$run/seed"
-		"$PYTHON" "$here/accounts.py" "$run/seed/qscpd.db" 5000
+		"$python" "$here/accounts.py" "$run/seed/qscpd.db" 5000
 	fi
 	rm -rf "$run/store"
 	cp -r "$run/seed" "$run/store"
@@ -72,7 +72,7 @@ case $base in
 qscpd)     put qscpd.yaml; chmod 600 key.pem both.pem; rm -f sessions.log
            case $(stat -f -c %T .) in tmpfs|ramfs) echo "$run is not on a disk: FULL sync costs nothing there" >&2 ;; esac
            accounts
-           cmd=("$PYTHON" -c "from qscpd.cli import main; main()" run -c "$run/qscpd.yaml") ;;
+           cmd=("$python" -c "from qscpd.cli import main; main()" run -c "$run/qscpd.yaml") ;;
 ngircd)    put ngircd.conf;      cmd=(ngircd -n -f "$run/ngircd.conf") ;;
 inspircd)  put inspircd.conf;    cmd=(inspircd --nofork --runasroot --config "$run/inspircd.conf") ;;
 mosquitto) put mosquitto.conf;   cmd=(mosquitto -c "$run/mosquitto.conf") ;;

@@ -6,6 +6,7 @@
 # Environment: PEERS (see peer.sh), RUNS (3), WORK (see below; also "sasl" for
 # ergo), SECS (5) and WARM (1.5) seconds, PIN server CPU (0), GENPIN generator CPU (1), FRESH=1
 # to empty the results file first, OUT another results file.
+# Exit code 1 when a server did not start or a measurement failed.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 export PEERS=${PEERS:-$here/peers-run}
@@ -51,7 +52,7 @@ measure() { # measure NAME WORKLOAD
 		          LOADGEN_TAG=-sasl gen "$name" -n 500 -sasl login ;;
 		idle2000) gen "$name" -n 2000 idle ;;
 		idle5000) gen "$name" -n 5000 idle ;;
-		*) echo "unknown workload $2" >&2 ;;
+		*) echo "unknown workload $2" >&2; return 1 ;;
 	esac
 }
 
@@ -63,7 +64,7 @@ for name in "$@"; do
 	sh_peer stop "$name"
 done
 
-running=
+failed=0 running=
 trap '[ -z "$running" ] || sh_peer stop "$running"' EXIT
 trap 'exit 130' INT TERM
 for _ in $(seq "$RUNS"); do
@@ -72,12 +73,13 @@ for _ in $(seq "$RUNS"); do
 			case $name-$w in
 				qscpd*-fan*|qscpd*-sasl) continue ;; # no rooms yet; its login is an account's anyway
 			esac
-			sh_peer start "$name" || continue # each on a fresh server
+			sh_peer start "$name" || { failed=1; continue; } # each on a fresh server
 			running=$name
-			measure "$name" "$w" >> "$out"
+			measure "$name" "$w" >> "$out" || failed=1
 			sh_peer stop "$name"
 			running=
 		done
 	done
 done
 "$PEERS/loadgen" summary "$out"
+exit "$failed"

@@ -3,11 +3,11 @@
 # virtual environment with the project and a throwaway certificate.
 # Debian 12, root. With "tools" no peer is installed, and root is not needed.
 # Environment:
-#   PEERS     folder for everything built and run (default: peers-run beside this file)
-#   PYTHON    the Python that runs qscpd (default: the system's /usr/bin/python3; pyenv's
-#             builds, made without --enable-optimizations, are slower)
-#   ERGO_GIT  git directory (bare is fine) or work tree of ergo; without it
-#             ergo is left out (Debian's package of that name is another program)
+#   PEERS         folder for everything built and run (default: peers-run beside this file)
+#   BENCH_PYTHON  the Python that runs qscpd (default: the system's /usr/bin/python3; pyenv's
+#                 builds, made without --enable-optimizations, are slower)
+#   ERGO_GIT      git directory (bare is fine) or work tree of ergo; without it
+#                 ergo is left out (Debian's package of that name is another program)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 PEERS=${PEERS:-$here/peers-run}
@@ -31,7 +31,7 @@ go=$PEERS/gov/bin/go
 export GOTOOLCHAIN=local
 (cd "$here/loadgen" && "$go" build -o "$PEERS/loadgen" .)
 
-[ -x "$PEERS/venv/bin/python" ] || "${PYTHON:-/usr/bin/python3}" -m venv "$PEERS/venv"
+[ -x "$PEERS/venv/bin/python" ] || "${BENCH_PYTHON:-/usr/bin/python3}" -m venv "$PEERS/venv"
 "$PEERS/venv/bin/pip" install -q -U pip
 "$PEERS/venv/bin/pip" install -q -e "$here/.." py-spy
 

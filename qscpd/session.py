@@ -57,6 +57,7 @@ class Session:
         "_finish",
         "_held",
         "_pages",
+        "_pinged_at",
         "_pings",
         "_stale_presence",
         "account",
@@ -99,6 +100,7 @@ class Session:
         self._asking = False
         self._held = False
         self._pings = 0
+        self._pinged_at = link.last_in
         self._pages: Iterator[bytes] | None = None
         self._stale_presence = False
         self._finish: ErrorCode | None = None
@@ -152,7 +154,7 @@ class Session:
                 self.fail(ErrorCode.LOGIN_TIMEOUT)
             return
         silence = now - self.link.last_in
-        if silence < config.limits.ping_after_s:
+        if self.link.last_in > self._pinged_at:
             self._pings = 0
         if silence < config.limits.ping_after_s * (self._pings + 1):
             return
@@ -160,6 +162,7 @@ class Session:
             self.link.abort("ping_timeout")
             return
         self._pings += 1
+        self._pinged_at = now
         self.send(frames.ServerPing())
 
     # --- called by handlers and router

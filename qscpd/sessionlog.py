@@ -6,10 +6,12 @@ One JSON object a line: `session.open`, `auth.ok`, `auth.fail`, `session.close`.
 here has: people type their password into the wrong prompt.
 """
 
+import contextlib
 import datetime as dt
+import os
 import queue
 import threading
-from io import TextIOWrapper
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -54,7 +56,7 @@ class SessionLog:
     A context manager. The file is opened anew when it was moved or removed, as by logrotate.
 
     Args:
-        path: The file; it is made readable by its owner only.
+        path: The file; it is made for its owner to write and its group to read.
         addresses: `log.addresses` of the configuration.
 
     Raises (on entering):
@@ -66,12 +68,11 @@ class SessionLog:
         self._addresses = addresses
         self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="qscpd-sessionlog", daemon=True)
-        self._file: TextIOWrapper | None = None
-        self._identity = (0, 0)
+        self._file: FileIO | None = None
 
     def __enter__(self) -> Self:
         try:
-            self._reopen()
+            self._file = _open(self._path)
         except PermissionError as error:
             raise PermissionDeniedError(f"{self._path}: the session log may not be written") from error
         except OSError as error:
@@ -137,36 +138,43 @@ class SessionLog:
     # --- on the thread
 
     def _run(self) -> None:
-        while (line := self._queue.get()) is not None:
+        ended = False
+        while not ended:
+            lines = [self._queue.get()]
+            with contextlib.suppress(queue.Empty):
+                while lines[-1] is not None:
+                    lines.append(self._queue.get_nowait())
+            ended = lines[-1] is None
             try:
-                self._write(line)
+                self._write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines if line is not None))
             except OSError as error:
-                _log.error("sessionlog.failed", path=str(self._path), reason=str(error))
+                _log.error("sessionlog.failed", path=str(self._path), reason=error.strerror, lines=len(lines))
 
-    def _write(self, line: dict[str, Any]) -> None:
-        if self._moved():
-            self._reopen()
-        assert self._file is not None  # noqa: S101 - opened on entering
-        self._file.write(msgspec.json.encode(line).decode() + "\n")
-        if self._queue.empty():
-            self._file.flush()
+    def _write(self, data: bytes) -> None:
+        if self._file is None or self._moved(self._file):
+            if self._file is not None:
+                self._file.close()
+                self._file = None  # so that it is tried again with the next line, if it fails now
+            self._file = _open(self._path)
+        while data:
+            data = data[self._file.write(data) :]
 
-    def _moved(self) -> bool:
+    def _moved(self, file: FileIO) -> bool:
         try:
-            stat = self._path.stat()
+            return not os.path.samestat(os.fstat(file.fileno()), self._path.stat())
         except FileNotFoundError:
             return True
-        return (stat.st_dev, stat.st_ino) != self._identity
 
-    def _reopen(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        fresh = not self._path.exists()
-        self._file = self._path.open("a", encoding="utf-8")
-        if fresh:
-            self._path.chmod(0o640)
-        stat = self._path.stat()
-        self._identity = (stat.st_dev, stat.st_ino)
+
+def _open(path: Path) -> FileIO:
+    """Open for appending, without a buffer: what a full disk has not taken is not kept."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_CREAT
+    try:
+        descriptor = os.open(path, flags | os.O_EXCL, 0o640)
+        os.fchmod(descriptor, 0o640)  # whatever the umask is: the group is there to read logs
+    except FileExistsError:
+        descriptor = os.open(path, flags)
+    return FileIO(descriptor, "ab")
 
 
 def _name(account: Account | None) -> str | None:

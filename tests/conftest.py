@@ -1,6 +1,7 @@
 """Fixtures for tests that need a certificate authority or a daemon."""
 
 import contextlib
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,6 +10,15 @@ import pytest
 from qscpd.pki import AuthorityFiles, make_authority, make_server_certificate
 from tests.support.daemon import Daemon, StartDaemon, running_daemon
 from tests.support.wire import Wires
+
+
+def pytest_configure() -> None:
+    """Let the programs under test be interrupted.
+
+    A shell without job control starts background jobs with SIGINT ignored, and children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

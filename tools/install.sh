@@ -74,25 +74,24 @@ set_up_machine() {
     }
     systemd-sysusers "$sysusersdir/qscpd.conf"
     systemd-tmpfiles --create "$tmpfilesdir/qscpd.conf"
-    [ -e "$configdir/qscpd.yaml" ] || QSCPD_CONFIG=$configdir/qscpd.yaml "$bindir/qscpd" init
     if booted; then
         systemctl daemon-reload
-        if systemctl --quiet is-active qscpd; then
-            echo "qscpd is running as it was before. To use what was installed: systemctl restart qscpd"
-            return
-        fi
     fi
-    echo "QSCP is installed. What is next:"
-    echo "  systemctl enable --now qscpd     start the daemon, now and at every boot"
-    echo "  qscpd adduser NAME               make an account"
-    echo "Hand ca.pem from $configdir to the people who chat; they type: qscp-client --ca ca.pem"
+    if [ ! -e "$configdir/qscpd.yaml" ]; then
+        # It says what comes next.
+        "$bindir/qscpd" init --keep --config "$configdir/qscpd.yaml" --certs "$configdir/certs"
+    elif booted && systemctl --quiet is-active qscpd; then
+        echo "Installed; the daemon runs as it did before. To use the new one: systemctl restart qscpd"
+    else
+        echo "Installed; the configuration is the one that was there. To start: systemctl enable --now qscpd"
+    fi
 }
 
 next_steps() {
     cat <<STEPS
 QSCP is in $root. After the package is installed, and as root:
   systemd-sysusers qscpd.conf && systemd-tmpfiles --create qscpd.conf
-  qscpd$config_option init         make a private CA, a certificate and $configdir/qscpd.yaml
+  qscpd init$config_option         make a private CA, a certificate and $configdir/qscpd.yaml
   systemctl daemon-reload && systemctl enable --now qscpd
 STEPS
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.support.patience import patiently
 from tests.support.scripted_server import ScriptedServer, scripted_server
 
 REPOSITORY = Path(__file__).parents[2]
@@ -88,7 +89,8 @@ def run_client(client_command: list[str], environment: dict[str, str]) -> Client
             stderr=asyncio.subprocess.PIPE,
         )
         given = b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines)
-        stdout, stderr = await process.communicate(given)
+        async with patiently():
+            stdout, stderr = await process.communicate(given)
         return Finished(process.returncode, stdout.decode(), stderr.decode())
 
     return run

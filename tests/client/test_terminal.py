@@ -19,7 +19,7 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp_client.errors import ExitCode
 from tests.client.conftest import REPOSITORY
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import patiently
 from tests.support.scripted_server import ScriptedServer
 
 ROWS, COLUMNS = 40, 80
@@ -86,7 +86,7 @@ class Terminal:
             pytest.fail("the client has ended:\n" + "\n".join(filter(None, self.lines)))
         self._changed.clear()
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with patiently():
                 await self._changed.wait()
         except TimeoutError:
             pytest.fail("nothing happens any more:\n" + "\n".join(filter(None, self.lines)))
@@ -95,6 +95,11 @@ class Terminal:
         """Wait until these lines are on the screen."""
         while not set(wanted) <= set(self.lines):
             await self.change()
+
+    async def wait(self) -> int:
+        """Wait until the client has ended, and return its exit code."""
+        async with patiently():
+            return await self.process.wait()
 
     async def log_in(self) -> None:
         """Log in as alice."""
@@ -167,7 +172,7 @@ async def test_a_wrong_password_can_be_tried_three_times(terminal: Terminal) -> 
         while terminal.lines.count("Password:") < tries:
             await terminal.change()
         terminal.type("wrong\r")
-    assert await terminal.process.wait() == ExitCode.AUTH_REFUSED
+    assert await terminal.wait() == ExitCode.AUTH_REFUSED
     await terminal.until("qscp-client: The user name or the password is wrong.")
 
 
@@ -237,7 +242,7 @@ async def test_lines_typed_ahead_are_taken_one_by_one(server: ScriptedServer, te
     server.come("dave", "erin")
     await terminal.log_in()
     terminal.type("dave\rhi\rback\r@erin\rone\x1b\rtwo\rquit\r")
-    assert await terminal.process.wait() == ExitCode.OK
+    assert await terminal.wait() == ExitCode.OK
     assert server.bodies() == [("dave", "hi"), ("erin", "one\ntwo")]
     assert isinstance(server.received[-1], frames.ClientBye)
 
@@ -248,7 +253,7 @@ async def test_ctrl_c_clears_the_line_then_leaves(server: ScriptedServer, chat: 
     chat.type("whole\r")
     await server.until(ScriptedServer.bodies)
     chat.type("\x03")
-    assert await chat.process.wait() == ExitCode.INTERRUPTED
+    assert await chat.wait() == ExitCode.INTERRUPTED
     assert server.bodies() == [("dave", "whole")]
 
 
@@ -256,7 +261,7 @@ async def test_ctrl_d_leaves(server: ScriptedServer, terminal: Terminal) -> None
     """As quit."""
     await terminal.log_in()
     terminal.type("\x04")
-    assert await terminal.process.wait() == ExitCode.OK
+    assert await terminal.wait() == ExitCode.OK
     assert isinstance(server.received[-1], frames.ClientBye)
 
 
@@ -265,7 +270,7 @@ async def test_leaving_at_a_question(key: str, terminal: Terminal) -> None:
     """Before the login."""
     await terminal.until("User name:")
     terminal.type(key)
-    assert await terminal.process.wait() == ExitCode.INTERRUPTED
+    assert await terminal.wait() == ExitCode.INTERRUPTED
 
 
 async def test_a_refused_message_is_shown_with_its_text(server: ScriptedServer, chat: Terminal) -> None:
@@ -295,7 +300,7 @@ async def test_the_end_by_the_server_is_told(server: ScriptedServer, terminal: T
     server.write("carol", "alice", "one more thing")
     server.end_all(ErrorCode.SHUTDOWN)
     await terminal.until("15:06 [carol] one more thing", "qscp-client: The server is shutting down.")
-    assert await terminal.process.wait() == ExitCode.ENDED
+    assert await terminal.wait() == ExitCode.ENDED
     assert terminal.seen.count(b"\x1b[?2004h") == terminal.seen.count(b"\x1b[?2004l")
 
 

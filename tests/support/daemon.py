@@ -95,7 +95,7 @@ class Daemon:
             [sys.executable, "-m", "qscpd", "run", "-c", str(config), *overrides],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONWARNINGS": "error", "PYTHONDEVMODE": "", "JOURNAL_STREAM": ""},
+            env={**os.environ, "PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1", "JOURNAL_STREAM": ""},
             text=True,
         )
         self._reader = threading.Thread(target=self._read)

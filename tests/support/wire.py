@@ -63,16 +63,17 @@ class TlsClient:
         """
         self._incoming.write(data)
         plaintext = b""
-        with contextlib.suppress(ssl.SSLWantReadError):
+        try:
             if not self.established:
                 self.ssl.do_handshake()
                 self.established = True
-            while True:
-                piece = self.ssl.read(65536)
-                if not piece:
-                    self.closed = True
-                    break
+            while piece := self.ssl.read(65536):
                 plaintext += piece
+            self.closed = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:  # how it is said to somebody who sent `close_notify` first
+            self.closed = True
         return plaintext
 
     def encrypt(self, plaintext: bytes) -> bytes:
@@ -114,7 +115,8 @@ class Wire:
             ca: The authority to trust.
             read_buffer: The size of the socket's buffer, for a reader that is slow soon.
         """
-        plain = socket.socket()
+        # asyncio turns Nagle off only where the protocol is named.
+        plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if read_buffer is not None:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, read_buffer)
         plain.setblocking(False)
@@ -209,7 +211,8 @@ class Wire:
         async with patiently():
             data = await self._reader.read(65536)
         self._plaintext += self.tls.receive(data)
-        self.writer.write(self.tls.outgoing())
+        if answer := self.tls.outgoing():
+            self.writer.write(answer)
         if not data or (self.tls.closed and b"\n" not in self._plaintext):
             raise EOFError
 

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -56,9 +57,10 @@ def rootfs(able: None) -> Path:  # noqa: ARG001 - asked first
 
 @pytest.fixture(scope="session")
 def wheelhouse(able: None) -> Path:  # noqa: ARG001 - asked first
-    """Everything that pip needs inside, where there is no network; renewed when pyproject.toml changed."""
-    project = (_ROOT / "pyproject.toml").read_bytes()
-    folder = _cache() / f"wheels-{_digest(project)}"
+    """Everything that pip needs inside, where there is no network; another one for other requirements."""
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
+    requirements = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    folder = _cache() / f"wheels-{_digest(*(name.encode() for name in requirements))}"
     if not folder.exists():
         half = folder.with_suffix(".half")
         shutil.rmtree(half, ignore_errors=True)

@@ -1,0 +1,80 @@
+"""What the operator does to accounts takes effect on the running daemon at once."""
+
+import asyncio
+
+import pytest
+
+from tests.support.daemon import PASSWORD, Daemon, StartDaemon
+from tests.support.wire import Frame, Wires, chat
+
+
+async def attempt(wires: Wires, daemon: Daemon, user: str, password: str = PASSWORD) -> Frame:
+    """Return the answer to a login."""
+    wire = await wires.connect(daemon)
+    wire.send({"type": "auth", "user": user, "password": password})
+    answer = await wire.receive()
+    await wire.close()
+    return answer
+
+
+async def command(daemon: Daemon, *arguments: str, password: str = "") -> None:
+    """Run a command of qscpd that succeeds."""
+    done = await asyncio.to_thread(daemon.run, *arguments, password=password)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("verb", "reason"), [(("lock",), "locked"), (("deluser", "--yes"), "deleted")])
+async def test_lock_and_delete_end_the_sessions(
+    start_daemon: StartDaemon, wires: Wires, verb: tuple[str, ...], reason: str
+) -> None:
+    """All sessions of the account hear why; it is offline at once, and can't log in or be written to."""
+    daemon = start_daemon()
+    first, second, bob = await wires.login(daemon, "alice", "alice", "bob")
+    await command(daemon, *verb, "alice")
+    for wire in (first, second):
+        bye = await wire.receive_type("bye")
+        assert (bye["reason"], bye.get("reconnect", False)) == (reason, False)
+        assert await wire.rest() == []
+    bob.send(chat("alice", "are you there?"))
+    nack = await bob.receive_type("chat_nack")
+    locked = reason == "locked"
+    assert nack["code"] == ("recipient_offline" if locked else "unknown_recipient")
+    assert (await attempt(wires, daemon, "alice", "wrong"))["code"] == "bad_credentials"
+    right = await attempt(wires, daemon, "alice")
+    assert right["code"] == ("account_locked" if locked else "bad_credentials")
+    if locked:
+        await command(daemon, "unlock", "alice")
+        assert (await attempt(wires, daemon, "alice"))["type"] == "auth_ack"
+
+
+async def test_a_new_password_counts_at_once(start_daemon: StartDaemon, wires: Wires) -> None:
+    """The old one is refused, the open session goes on."""
+    daemon = start_daemon()
+    (alice,) = await wires.login(daemon, "alice")
+    await command(daemon, "passwd", "--password-stdin", "alice", password="something else\n")
+    assert (await attempt(wires, daemon, "alice"))["code"] == "bad_credentials"
+    assert (await attempt(wires, daemon, "alice", "something else"))["type"] == "auth_ack"
+    assert (await alice.bye())[-1]["type"] == "bye"
+
+
+async def test_a_new_account_can_log_in_and_be_written_to(start_daemon: StartDaemon, wires: Wires) -> None:
+    """Adding one needs no restart; a reused name is another account."""
+    daemon = start_daemon()
+    (bob,) = await wires.login(daemon, "bob")
+    await command(daemon, "deluser", "--yes", "alice")
+    await command(daemon, "adduser", "--reuse-name", "--password-stdin", "alice", password="a new person\n")
+    assert (await attempt(wires, daemon, "alice"))["code"] == "bad_credentials"
+    wire = await wires.connect(daemon)
+    wire.send({"type": "auth", "user": "alice", "password": "a new person"})
+    assert (await wire.receive())["account"] == "a4"
+    bob.send(chat("alice", "hello, new one"))
+    assert (await wire.receive_type("chat"))["body"] == "hello, new one"
+
+
+async def test_status_counts(start_daemon: StartDaemon, wires: Wires) -> None:
+    """Connections, sessions and people are three numbers."""
+    daemon = start_daemon()
+    await wires.login(daemon, "alice", "alice", "bob")
+    await wires.connect(daemon)
+    done = await asyncio.to_thread(daemon.run, "status")
+    assert {"connections: 4", "sessions: 3", "users_online: 2"} <= set(done.stdout.splitlines())

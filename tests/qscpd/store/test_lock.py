@@ -1,0 +1,68 @@
+"""The lock that keeps a second process away from a store."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreError
+from qscpd.store.lock import StoreLock
+from tests.support.patience import PATIENCE_S
+from tests.support.users import as_user
+
+_HOLD = """
+import sys
+from pathlib import Path
+from qscpd.store.lock import StoreLock
+with StoreLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_only_one_holds_it(tmp_path: Path) -> None:
+    """A second one is told who is in the way; afterwards it is free."""
+    store = tmp_path / "qscpd.db"
+    for _ in range(2):
+        with StoreLock(store), pytest.raises(StoreBusyError, match="another qscpd process"), StoreLock(store):
+            pass
+
+
+def test_another_process_is_seen_and_its_death_frees_it(tmp_path: Path) -> None:
+    """A crash leaves nothing to clean up."""
+    store = tmp_path / "qscpd.db"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, store], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    assert holder.stdin is not None
+    with holder.stdout, holder.stdin:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(StoreBusyError), StoreLock(store):
+            pass
+        holder.kill()
+        holder.wait(PATIENCE_S)
+    with StoreLock(store):
+        assert (tmp_path / "qscpd.db.lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_it_is_not_inherited(tmp_path: Path) -> None:
+    """A program that we start does not hold it after our end."""
+    store = tmp_path / "qscpd.db"
+    with StoreLock(store):
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with StoreLock(store):
+        child.communicate(b"\n", PATIENCE_S)
+
+
+def test_a_missing_directory_and_a_closed_one_are_named(tmp_path: Path) -> None:
+    """What can't be locked is an error with its path."""
+    with pytest.raises(StoreError, match="nowhere"), StoreLock(tmp_path / "nowhere" / "qscpd.db"):
+        pass
+    with (
+        as_user(tmp_path),
+        pytest.raises(PermissionDeniedError, match="lock"),
+        StoreLock(tmp_path / "qscpd.db"),
+    ):
+        pass

@@ -1,0 +1,38 @@
+"""What the logs tell of an address."""
+
+import pytest
+
+from qscpd.addresses import shown_address
+
+
+@pytest.mark.parametrize(
+    ("policy", "failure", "shown"),
+    [
+        ("always", False, "192.0.2.77"),
+        ("always", True, "192.0.2.77"),
+        ("failures", False, None),
+        ("failures", True, "192.0.2.77"),
+        ("truncated", False, "192.0.2.0"),
+        ("truncated", True, "192.0.2.0"),
+        ("never", False, None),
+        ("never", True, None),
+    ],
+)
+def test_policies(policy: str, failure: bool, shown: str | None) -> None:
+    """Each policy, for a failed login and for anything else."""
+    assert shown_address("192.0.2.77", policy, failure=failure) == shown
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("::1", "::"),
+        ("::ffff:192.0.2.77", "::"),
+        ("", None),
+    ],
+)
+def test_truncation_of_ipv6(address: str, shown: str | None) -> None:
+    """A network of 48 bits is left, and nothing of what is no address."""
+    assert shown_address(address, "truncated", failure=True) == shown

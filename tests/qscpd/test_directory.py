@@ -1,0 +1,47 @@
+"""The accounts in memory."""
+
+import pytest
+
+from qscpd.directory import Directory
+from qscpd.store.base import Account, AccountState
+
+ALICE = Account(1, "alice", AccountState.ACTIVE, 0)
+
+
+@pytest.fixture
+def directory() -> Directory:
+    """Alice alone."""
+    return Directory([ALICE])
+
+
+@pytest.mark.parametrize("name", ["alice", "ALICE", " Alice "])
+def test_names_are_found_however_they_are_written(directory: Directory, name: str) -> None:
+    """As a person types them."""
+    assert directory.by_name(name) is ALICE
+
+
+@pytest.mark.parametrize("name", ["", "bob", "no name!", "al\u0131ce", "x" * 1000])
+def test_nobody_is_found_by_another_name(directory: Directory, name: str) -> None:
+    """Neither by an unknown one nor by what is none."""
+    assert directory.by_name(name) is None
+
+
+def test_a_change_replaces_the_account(directory: Directory) -> None:
+    """By name and by id."""
+    locked = Account(1, "alice", AccountState.LOCKED, 0)
+    directory.update(locked)
+    assert directory.by_name("alice") is directory.by_id(1) is locked
+    assert len(directory) == 1
+
+
+def test_a_deleted_account_is_forgotten_for_good(directory: Directory) -> None:
+    """Twice does no harm, and a reused name is another person, also if it is told of before."""
+    deleted = Account(1, "alice", AccountState.DELETED, 0)
+    reused = Account(2, "alice", AccountState.ACTIVE, 0)
+    directory.update(reused)
+    directory.update(deleted)
+    assert directory.by_name("alice") is reused
+    directory.update(deleted)
+    assert directory.by_id(1) is None
+    directory.update(Account(2, "alice", AccountState.DELETED, 0))
+    assert (directory.by_name("alice"), len(directory)) == (None, 0)

@@ -1,0 +1,117 @@
+"""What each frame of a client does."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from qscp import codec, frames
+from qscp.frames import ServerFrame
+from qscpd.handlers import handlers
+from tests.support.doubles import FakeLink, StaffedRouter
+
+
+@pytest.fixture
+async def router() -> AsyncIterator[StaffedRouter]:
+    """A router that knows four people, of whom alice, bob and carol are here."""
+    made = StaffedRouter("alice", "bob", "carol", "dora")
+    yield made
+    made.presence.close()
+
+
+@pytest.fixture
+def say(router: StaffedRouter) -> Callable[[frames.ClientFrame], list[ServerFrame]]:
+    """Let alice say something, and return the answers of that tick."""
+    router.login("bob")
+    router.login("carol")
+    session, link = router.login("alice")
+    router.flush()
+    link.take()
+
+    def say(frame: frames.ClientFrame) -> list[ServerFrame]:
+        session.receive(codec.encode(frame))
+        router.flush()
+        return link.take()
+
+    return say
+
+
+def test_every_frame_of_a_client_has_a_handler() -> None:
+    """A frame that can be decoded can be handled."""
+    known = {cls for cls in frames.ClientFrame.__subclasses__() if not cls.__name__.startswith("_")}
+    assert set(handlers(lambda _session, _auth: None)) == known
+
+
+Say = Callable[[frames.ClientFrame], list[ServerFrame]]
+
+
+def test_a_good_message_goes_to_the_store(router: StaffedRouter, say: Say) -> None:
+    """Not answered before it is stored; the sender is who logged in."""
+    assert say(frames.SendChat("Bob", "hello", "0" * 32)) == []
+    ((_, to, message),) = router.writer.waiting
+    assert (to, message.sender, message.recipient, message.body) == ("bob", 1, 2, "hello")
+
+
+@pytest.mark.parametrize(
+    ("to", "body", "message_id", "code"),
+    [
+        ("nobody", "x", "0" * 32, "unknown_recipient"),
+        ("../etc", "x", "0" * 32, "unknown_recipient"),
+        ("alice", "x", "0" * 32, "recipient_is_self"),
+        ("ALICE", "x", "0" * 32, "recipient_is_self"),
+        ("dora", "x", "0" * 32, "recipient_offline"),
+        ("bob", "", "0" * 32, "body_empty"),
+        ("bob", "x" * 16385, "0" * 32, "body_too_long"),
+        ("bob", "\u202e", "0" * 32, "body_characters"),
+        ("bob", "x", "", "bad_id"),
+        ("bob", "x", "F" * 32, "bad_id"),
+        ("bob", "x", "0" * 33, "bad_id"),
+    ],
+)
+def test_a_bad_message_is_refused(
+    router: StaffedRouter, say: Say, to: str, body: str, message_id: str, code: str
+) -> None:
+    """With the reason and the id as it was sent; nothing reaches the store."""
+    (nack,) = say(frames.SendChat(to, body, message_id))
+    assert isinstance(nack, frames.ChatNack)
+    assert (nack.id, nack.code) == (message_id, code)
+    assert router.writer.waiting == []
+
+
+def test_a_status_is_acknowledged_and_shown(router: StaffedRouter, say: Say) -> None:
+    """Only `away` has a text."""
+    assert say(frames.SetPresence("away", "lunch")) == [frames.PresenceAck("away", "lunch")]
+    assert say(frames.SetPresence("online", "not shown")) == [frames.PresenceAck("online")]
+    (page,) = map(codec.decode_server_frame, router.presence.pages(""))
+    assert isinstance(page, frames.OnlineUsers)
+    assert frames.UserPresence("alice", "online") in page.users
+
+
+@pytest.mark.parametrize("text", ["x" * 201, "two\nlines", "\x1b[2J"])
+def test_a_bad_status_text_changes_nothing(router: StaffedRouter, say: Say, text: str) -> None:
+    """It is told with `ref`, which is not the end of the session."""
+    say(frames.SetPresence("away", "lunch"))
+    (error,) = say(frames.SetPresence("away", text))
+    assert isinstance(error, frames.Error)
+    assert (error.code, error.ref) == ("bad_status_text", "presence")
+    (page,) = map(codec.decode_server_frame, router.presence.pages(""))
+    assert isinstance(page, frames.OnlineUsers)
+    assert frames.UserPresence("alice", "away", "lunch") in page.users
+
+
+def test_ping_pong_and_bye(say: Say) -> None:
+    """One is answered, one is not, and one is the last."""
+    assert say(frames.ClientPing()) == [frames.ServerPong()]
+    assert say(frames.ClientPong()) == []
+    (bye,) = say(frames.ClientBye())
+    assert isinstance(bye, frames.ServerBye)
+
+
+def test_who_hides_can_be_written_to(router: StaffedRouter, say: Say) -> None:
+    """Appearing offline is not being offline."""
+    session, link = router.login("dora")
+    session.receive(codec.encode(frames.SetPresence("offline")))
+    say(frames.SendChat("dora", "psst", "0" * 32))
+    router.writer.answer(router)
+    router.flush()
+    assert [frame.body for frame in link.take() if isinstance(frame, frames.Chat)] == ["psst"]
+    assert isinstance(link, FakeLink)

@@ -1,0 +1,430 @@
+"""A link: deadlines, the bounded way out, and an orderly end, with a transport that goes nowhere."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from qscpd.config.model import Config, LimitsConfig, TlsConfig
+from qscpd.link import HIGH_WATER, Link, LinkSession
+from qscpd.pki import AuthorityFiles
+from qscpd.tls import server_context
+from tests.support.clock import in_virtual_time
+from tests.support.wire import TlsClient, client_context
+
+
+class Wire(asyncio.Transport):
+    """A transport that keeps what is written until the test takes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = bytearray()
+        self.link: Link
+        self.reading = True
+        self.ended = ""
+        self.eof = False
+        self.full = False
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        """Only the peer's address."""
+        return ("192.0.2.7", 40000) if name == "peername" else default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """As the link wants them."""
+        assert (high, low) == (HIGH_WATER, None)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep it."""
+        assert not self.eof
+        self.written += data
+        if len(self.written) > HIGH_WATER and not self.full:
+            self.full = True
+            self.link.pause_writing()
+
+    def take(self, size: int | None = None) -> bytes:
+        """Let the peer take some of it."""
+        taken = bytes(self.written[:size])
+        del self.written[: len(taken)]
+        if self.full and len(self.written) <= HIGH_WATER // 4:
+            self.full = False
+            self.link.resume_writing()
+        return taken
+
+    def get_write_buffer_size(self) -> int:
+        """What was not taken."""
+        return len(self.written)
+
+    def is_closing(self) -> bool:
+        """Whether anybody ended it."""
+        return bool(self.ended)
+
+    def can_write_eof(self) -> bool:
+        """As TCP."""
+        return True
+
+    def write_eof(self) -> None:
+        """Note it."""
+        self.eof = True
+
+    def close(self) -> None:
+        """Note it."""
+        self.ended = self.ended or "closed"
+
+    def abort(self) -> None:
+        """Note it."""
+        self.ended = "aborted"
+
+    def pause_reading(self) -> None:
+        """Note it."""
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        """Note it."""
+        self.reading = True
+
+
+class Heard(LinkSession):
+    """A session that notes what it is told.
+
+    Attributes:
+        told: In order; plaintext as text.
+        on_eof: What to do at the end of the stream.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.on_eof: Callable[[], None] = lambda: None
+
+    def receive(self, plaintext: bytes) -> None:
+        """Note it."""
+        self.told.append(plaintext.decode())
+
+    def receive_eof(self) -> None:
+        """Note it."""
+        self.told.append("<eof>")
+        self.on_eof()
+
+    def writable(self) -> None:
+        """Note it."""
+        self.told.append("<writable>")
+
+    def lost(self, reason: str) -> None:
+        """Note it."""
+        self.told.append(f"<lost {reason}>")
+
+    def tick(self, now: float) -> None:
+        """Note it."""
+        del now
+        self.told.append("<tick>")
+
+
+class Bench:
+    """A link between a transport and a session, with a client at the other end."""
+
+    def __init__(self, authority: AuthorityFiles, alpn: tuple[str, ...] = ("qscp/1",)) -> None:
+        self.context: ssl.SSLContext = server_context(TlsConfig(authority.certificate, authority.key))
+        self.config = replace(
+            Config(), limits=LimitsConfig(output_queue_bytes=256 * 1024, output_stall_s=10, ping_after_s=30)
+        )
+        self.session = Heard()
+        self.forgotten = 0
+        self.room = True
+        self.client = TlsClient(client_context(authority.ca_certificate, alpn))
+        self.loop = asyncio.get_running_loop()
+        self.link = Link(self, self.loop)
+        self.wire = Wire()
+        self.wire.link = self.link
+        self.link.connection_made(self.wire)
+
+    def admit(self, link: Link) -> bool:
+        """Whether the test has room."""
+        del link
+        return self.room
+
+    def open_session(self, link: Link) -> Heard:
+        """Always the same one."""
+        assert link is self.link
+        return self.session
+
+    def forget(self, link: Link) -> None:
+        """Count it."""
+        del link
+        self.forgotten += 1
+
+    def shake_hands(self) -> None:
+        """Do the handshake."""
+        self.client.receive(b"")
+        self.link.data_received(self.client.outgoing())
+        self.client.receive(self.wire.take())
+        self.link.data_received(self.client.outgoing())
+
+    def say(self, text: str) -> None:
+        """Let the client send something."""
+        self.link.data_received(self.client.encrypt(text.encode()))
+
+    async def ticks(self, seconds: int) -> None:
+        """Let time pass, tick by tick."""
+        for _ in range(seconds):
+            await asyncio.sleep(1)
+            if not self.wire.ended:
+                self.link.tick(self.loop.time())
+
+    def told(self) -> list[str]:
+        """What the session was told, but for ticks."""
+        return [each for each in self.session.told if each != "<tick>"]
+
+
+Test = Callable[[Bench], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def bench(authority: AuthorityFiles) -> Callable[[Test], None]:
+    """Run a test on a bench, in virtual time."""
+
+    def run(test: Test) -> None:
+        async def prepared() -> None:
+            await test(Bench(authority))
+
+        in_virtual_time(prepared())
+
+    return run
+
+
+Run = Callable[[Test], None]
+
+
+def test_plaintext_goes_both_ways(bench: Run) -> None:
+    """The session gets what the client said, and the client what the session wrote."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        bench.say("hello")
+        assert bench.told() == ["hello"]
+        bench.link.write(b"hi")
+        assert bench.client.receive(bench.wire.take()) == b"hi"
+        assert bench.link.remote == ("192.0.2.7", 40000)
+        assert bench.link.bytes_in > 5 < bench.link.bytes_out
+
+    bench(test)
+
+
+@pytest.mark.parametrize("sent", [0, 1, 100])
+def test_a_handshake_has_ten_seconds(bench: Run, sent: int) -> None:
+    """Whether nothing or a part of it came; a byte now and then does not help."""
+
+    async def test(bench: Bench) -> None:
+        bench.client.receive(b"")
+        hello = bench.client.outgoing()
+        bench.link.data_received(hello[:sent])
+        await bench.ticks(5)
+        bench.link.data_received(hello[sent : sent + 1])
+        await bench.ticks(4)
+        assert bench.wire.ended == ""
+        await bench.ticks(1)
+        assert bench.wire.ended == "aborted"
+
+    bench(test)
+
+
+def test_a_finished_handshake_has_no_deadline(bench: Run) -> None:
+    """From then on it is the session that counts."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        await bench.ticks(600)
+        assert bench.wire.ended == ""
+        assert bench.session.told == ["<tick>"] * 600
+
+    bench(test)
+
+
+def test_output_that_nobody_takes(bench: Run) -> None:
+    """For ten seconds nothing of it, and it is over; while some is taken it goes on."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        bench.link.write(b"x" * 100_000)
+        for _ in range(10):
+            await bench.ticks(9)
+            bench.wire.take(1)
+        assert bench.wire.ended == ""
+        await bench.ticks(12)
+        assert bench.wire.ended == "aborted"
+        bench.link.connection_lost(None)
+        assert bench.told()[-1] == "<lost stalled>"
+
+    bench(test)
+
+
+def test_output_over_its_limit(bench: Run) -> None:
+    """Who has more than the limit waiting when there is more to say is cut; nothing is queued for them."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        for _ in range(8):
+            bench.link.write(b"x" * 32 * 1024)
+        assert bench.wire.ended == ""
+        waiting = len(bench.wire.written)
+        bench.link.write(b"x")
+        bench.link.write(b"x")
+        assert (bench.wire.ended, len(bench.wire.written)) == ("aborted", waiting)
+        bench.link.connection_lost(None)
+        assert bench.told()[-1] == "<lost slow_peer>"
+        assert bench.forgotten == 1
+
+    bench(test)
+
+
+def test_the_session_hears_when_there_is_room_again(bench: Run) -> None:
+    """Congestion begins above the high-water mark and ends well below it."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        bench.link.write(b"x" * (HIGH_WATER + 1))
+        congested = bench.link.congested
+        bench.wire.take(1000)
+        assert bench.told() == []
+        bench.wire.take()
+        assert (bench.told(), congested, bench.link.congested) == (["<writable>"], True, False)
+
+    bench(test)
+
+
+def test_an_orderly_end(bench: Run) -> None:
+    """What was written, `close_notify`, the end of the stream; then input is thrown away to its end."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        bench.link.pause_reading()
+        bench.link.write(b"last words")
+        bench.link.close("bye")
+        assert (bench.wire.eof, bench.wire.reading, bench.wire.ended) == (True, True, "")
+        assert bench.client.receive(bench.wire.take()) == b"last words"
+        assert bench.client.closed
+        bench.say("too late")
+        bench.link.write(b"too late")
+        bench.link.close("again")
+        assert bench.told() == []
+        assert bench.link.eof_received() is False
+        bench.link.connection_lost(None)
+        assert bench.told() == ["<lost bye>"]
+
+    bench(test)
+
+
+def test_an_end_is_not_waited_for_for_ever(bench: Run) -> None:
+    """After five seconds of lingering the link goes, and the reason is still the first."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        bench.link.close("bye")
+        await bench.ticks(4)
+        assert bench.wire.ended == ""
+        await bench.ticks(1)
+        assert bench.wire.ended == "aborted"
+        bench.link.abort("shutdown")
+        bench.link.connection_lost(None)
+        assert bench.told() == ["<lost bye>"]
+
+    bench(test)
+
+
+@pytest.mark.parametrize("fin", [True, False])
+def test_the_end_of_the_stream_is_told_once(bench: Run, fin: bool) -> None:
+    """By `close_notify`, by TCP, or by both; what comes behind it is thrown away."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        record = bench.client.encrypt(b"last words")
+        bench.link.data_received(record + (b"" if fin else bench.client.close()))
+        assert bench.link.eof_received() is True
+        bench.link.data_received(b"nonsense")
+        assert bench.told() == ["last words", "<eof>"]
+        bench.link.write(b"answer")
+        assert bench.client.receive(bench.wire.take()) == b"answer"
+
+    bench(test)
+
+
+def test_nobody_lingers_for_a_peer_that_has_ended(bench: Run) -> None:
+    """After TCP's end of the stream the link closes when its output is out."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        bench.session.on_eof = lambda: bench.link.close("lost")
+        bench.link.pause_reading()
+        bench.link.eof_received()
+        assert (bench.wire.ended, bench.wire.reading) == ("closed", False)
+
+    bench(test)
+
+
+def test_reading_is_not_begun_again_behind_the_end(bench: Run) -> None:
+    """To read behind TCP's end of the stream is undefined in libuv."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        bench.link.pause_reading()
+        bench.link.eof_received()
+        bench.link.resume_reading()
+        assert not bench.wire.reading
+
+    bench(test)
+
+
+def test_an_end_before_the_handshake_is_the_end(bench: Run) -> None:
+    """There is no session to ask."""
+
+    async def test(bench: Bench) -> None:
+        assert bench.link.eof_received() is False
+        bench.link.connection_lost(None)
+        assert (bench.told(), bench.forgotten) == ([], 1)
+
+    bench(test)
+
+
+def test_broken_tls_ends_the_session_at_once(bench: Run) -> None:
+    """The peer gets the alert and time to read it; the session does not wait for that."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        bench.link.data_received(b"\x17\x03\x03\x00\x20" + b"\0" * 32)
+        assert bench.told() == ["<lost tls_failed>"]
+        with pytest.raises(ssl.SSLError, match=r"(?i)bad record mac"):
+            bench.client.receive(bench.wire.take())
+        assert (bench.wire.eof, bench.wire.ended) == (True, "")
+        bench.link.connection_lost(None)
+        assert bench.told() == ["<lost tls_failed>"]
+
+    bench(test)
+
+
+def test_another_protocol_is_no_session(authority: AuthorityFiles) -> None:
+    """Without our ALPN nothing is opened, and the link ends in order."""
+
+    async def test() -> None:
+        bench = Bench(authority, ())
+        bench.shake_hands()
+        assert (bench.told(), bench.wire.eof) == ([], True)
+        bench.client.receive(bench.wire.take())
+        assert bench.client.closed
+
+    in_virtual_time(test())
+
+
+def test_a_link_that_is_not_admitted_is_cut(authority: AuthorityFiles) -> None:
+    """Nothing is read from it or written to it."""
+
+    async def test() -> None:
+        bench = Bench(authority)
+        bench.room = False
+        link, wire = Link(bench, bench.loop), Wire()
+        link.connection_made(wire)
+        link.data_received(b"\x16\x03\x01")
+        link.connection_lost(None)
+        assert (wire.ended, bytes(wire.written), bench.forgotten) == ("aborted", b"", 1)
+
+    in_virtual_time(test())

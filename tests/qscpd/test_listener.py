@@ -1,0 +1,116 @@
+"""The listening sockets."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from qscpd.config.model import Config, ListenAddress, ServerConfig, TlsConfig
+from qscpd.errors import QscpdError
+from qscpd.link import Link, LinkSession
+from qscpd.listener import Listener
+from qscpd.pki import AuthorityFiles
+from qscpd.tls import server_context
+from tests.support.patience import until
+
+
+@pytest.fixture(scope="session")
+def context(authority: AuthorityFiles) -> ssl.SSLContext:
+    """The daemon's context."""
+    return server_context(TlsConfig(authority.certificate, authority.key))
+
+
+def no_session(link: Link) -> LinkSession:
+    """These tests never get that far."""
+    raise AssertionError(link)
+
+
+def listening(context: ssl.SSLContext, *addresses: ListenAddress, most: int = 10) -> Listener:
+    """A listener that is not bound yet."""
+    config = replace(Config(), server=ServerConfig(listen=addresses, max_connections=most))
+    return Listener(config, context, no_session)
+
+
+@pytest.fixture
+async def listener(context: ssl.SSLContext) -> AsyncIterator[Listener]:
+    """A listener on a free port, with room for two."""
+    made = listening(context, ListenAddress("127.0.0.1", 0), most=2)
+    made.bind()
+    await made.accept()
+    yield made
+    made.stop_accepting()
+    made.abort_all("test")
+    await made.all_gone()
+
+
+def connect(listener: Listener) -> socket.socket:
+    """Connect to it."""
+    host, _, port = listener.addresses[0].rpartition(":")
+    return socket.create_connection((host, int(port)))
+
+
+async def test_it_counts_and_limits_links(listener: Listener) -> None:
+    """One more than allowed is closed; when one goes there is room again."""
+    with connect(listener) as first, connect(listener):
+        await until(lambda: len(listener.links) == 2)
+        with connect(listener) as third:
+            third.settimeout(20)
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.to_thread(third.recv, 1) == b""
+        first.close()
+        await until(lambda: len(listener.links) == 1)
+        with connect(listener):
+            await until(lambda: len(listener.links) == 2)
+
+
+async def test_strangers_can_be_ended(listener: Listener) -> None:
+    """A link without a handshake is no session; nobody has to wait for it."""
+    with connect(listener), connect(listener):
+        await until(lambda: len(listener.links) == 2)
+        listener.stop_accepting()
+        listener.abort_strangers("shutdown")
+        await listener.all_gone()
+        assert listener.links == set()
+
+
+async def test_who_comes_after_the_end_is_refused(listener: Listener) -> None:
+    """Also if the kernel took the connection before the socket was closed."""
+    host, _, port = listener.addresses[0].rpartition(":")
+    listener.stop_accepting()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))
+    assert not listener.admit(Link(listener, asyncio.get_running_loop()))
+
+
+async def test_both_families_are_told(context: ssl.SSLContext) -> None:
+    """The real ports, IPv6 in brackets; the same port of both families is no conflict."""
+    first = listening(context, ListenAddress("127.0.0.1", 0))
+    first.bind()
+    port = int(first.addresses[0].rpartition(":")[2])
+    first.stop_accepting()
+    both = listening(context, ListenAddress("0.0.0.0", port), ListenAddress("::", port))  # noqa: S104
+    both.bind()
+    assert both.addresses == [f"0.0.0.0:{port}", f"[::]:{port}"]
+    both.stop_accepting()
+
+
+async def test_a_taken_port_is_named_and_the_others_are_given_back(context: ssl.SSLContext) -> None:
+    """Nothing stays bound when one of several addresses can't be."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as free:
+        port, free_port = taken.getsockname()[1], free.getsockname()[1]
+        free.close()
+        failing = listening(context, ListenAddress("127.0.0.1", free_port), ListenAddress("127.0.0.1", port))
+        with pytest.raises(QscpdError, match=rf"127\.0\.0\.1:{port}: the port is in use"):
+            failing.bind()
+        socket.create_server(("127.0.0.1", free_port)).close()
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+async def test_an_address_that_can_not_be_used_is_named(context: ssl.SSLContext, host: str) -> None:
+    """Somebody else's, and none at all."""
+    with pytest.raises(QscpdError, match=host.replace(".", r"\.")):
+        listening(context, ListenAddress(host, 7727)).bind()

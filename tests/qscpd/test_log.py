@@ -1,0 +1,92 @@
+"""The daemon's own log, as a program of its own writes it."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.support.patience import PATIENCE_S
+
+_PROGRAM = """
+import logging, os, sys
+import structlog
+if "journal" in sys.argv:
+    stat = os.fstat(2)
+    os.environ["JOURNAL_STREAM"] = f"{stat.st_dev}:{stat.st_ino}"
+from qscpd.config.model import LogConfig
+from qscpd.log import configure_log
+log = structlog.stdlib.get_logger("qscpd.test")
+configure_log(LogConfig(format=sys.argv[1], level=sys.argv[2]))
+log.debug("detail")
+log.info("link.open", remote="192.0.2.7", odd="a\\nb \\x1b[2J")
+logging.getLogger("asyncio").warning("from %s", "asyncio")
+try:
+    raise ValueError("broken")
+except ValueError as error:
+    log.error("session.bug", exc_info=error)
+"""
+
+
+def run(*arguments: str) -> str:
+    """Return what the program wrote to standard error."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _PROGRAM, *arguments],
+        stderr=subprocess.PIPE,
+        check=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    return done.stderr
+
+
+def entries(text: str) -> list[dict[str, Any]]:
+    """The lines, as JSON."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("level", "events"),
+    [
+        ("debug", ["detail", "link.open", "from asyncio", "session.bug"]),
+        ("info", ["link.open", "from asyncio", "session.bug"]),
+        ("warning", ["from asyncio", "session.bug"]),
+        ("error", ["session.bug"]),
+    ],
+)
+def test_levels(level: str, events: list[str]) -> None:
+    """What is less important than the level is left out, also of other libraries."""
+    assert [entry["event"] for entry in entries(run("json", level))] == events
+
+
+def test_json_is_one_object_a_line() -> None:
+    """Each begins with time, level, logger and event; newlines and tracebacks don't break it."""
+    opened, _, bug = entries(run("json", "info"))
+    assert list(opened) == ["time", "level", "logger", "event", "remote", "odd"]
+    assert (opened["level"], opened["logger"], opened["odd"]) == ("info", "qscpd.test", "a\nb \x1b[2J")
+    assert bug["exception"][0]["exc_type"] == "ValueError"
+
+
+def test_auto_is_json_where_no_person_reads() -> None:
+    """Standard error is a pipe here."""
+    assert entries(run("auto", "error"))
+
+
+def test_text_is_for_people() -> None:
+    """No colours into a pipe, and no escape sequence of a peer's gets through."""
+    text = run("text", "info")
+    assert "link.open" in text
+    assert "\x1b" not in text
+    assert "ValueError: broken" in text
+
+
+def test_the_journal_gets_a_priority_on_every_line_and_no_time() -> None:
+    """Also on the lines of a traceback, so that it stays together."""
+    text = run("text", "info", "journal")
+    lines = text.splitlines()
+    assert lines[0].startswith("<6>")
+    assert lines[1].startswith("<4>")
+    assert len(lines) > 3
+    assert all(line.startswith("<3>") for line in lines[2:])
+    assert "time" not in json.loads(run("json", "error", "journal").removeprefix("<3>"))

@@ -1,0 +1,284 @@
+"""A session: what it handles when, when it stops reading, and how it ends."""
+
+import gc
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from qscp import codec, frames
+from qscp.errors import ErrorCode
+from qscp.frames import ServerFrame
+from qscp.states import State
+from qscpd.session import Session
+from tests.support.doubles import FakeLink, StaffedRouter
+
+HELD = 1000
+"""Messages under way at which a session is read no further."""
+
+
+@pytest.fixture
+async def router() -> AsyncIterator[StaffedRouter]:
+    """A router that knows alice and bob."""
+    made = StaffedRouter("alice", "bob")
+    yield made
+    made.presence.close()
+
+
+def chat(number: int, to: str = "bob") -> bytes:
+    """A message as it comes over the wire."""
+    return codec.encode(frames.SendChat(to, "hello", f"{number:032x}"))
+
+
+def kinds(written: list[ServerFrame]) -> list[str]:
+    """The types of frames, without what tells of presence."""
+    return [frame.type for frame in written if frame.type not in ("presence", "online_users", "auth_ack")]
+
+
+def both(router: StaffedRouter) -> tuple[Session, FakeLink]:
+    """Log bob in, and alice; return hers."""
+    router.login("bob")
+    session, link = router.login("alice")
+    router.flush()
+    link.take()
+    return session, link
+
+
+async def test_output_leaves_once_a_tick(router: StaffedRouter) -> None:
+    """Whatever is sent during a tick is one write."""
+    session, link = both(router)
+    session.receive(b'{"type":"ping"}\n' * 3)
+    assert link.written == []
+    router.flush()
+    assert kinds(link.take()) == ["pong"] * 3
+
+
+async def test_too_many_messages_under_way_stop_reading(router: StaffedRouter) -> None:
+    """At the limit the session is held; with half of them answered it goes on where it was."""
+    session, link = both(router)
+    session.receive(b"".join(map(chat, range(HELD + 10))))
+    router.flush()
+    assert (session.pending, link.reading, len(router.writer.waiting)) == (HELD, False, HELD)
+    router.writer.answer(router, HELD // 2 - 1)
+    assert (session.pending, link.reading) == (HELD // 2 + 1, False)
+    router.writer.answer(router, 1)
+    assert link.reading
+    router.flush()
+    router.writer.answer(router)
+    router.flush()
+    acks = [frame.id for frame in link.take() if isinstance(frame, frames.ChatAck)]
+    assert acks == [f"{number:032x}" for number in range(HELD + 10)]
+
+
+async def test_a_held_session_is_not_fed_by_the_end_of_its_stream(router: StaffedRouter) -> None:
+    """What waits behind the limit waits on, and everything is answered before the end."""
+    session, link = both(router)
+    session.receive(b"".join(map(chat, range(2 * HELD))))
+    session.receive_eof()
+    assert session.pending == HELD
+    rounds = 0
+    while session.pending:
+        router.flush()
+        router.writer.answer(router)
+        rounds += 1
+    assert (rounds, link.ended) == (2, "lost")
+    assert kinds(link.take()) == ["chat_ack"] * 2 * HELD
+
+
+@pytest.mark.parametrize("answered_at_once", [HELD, 1])
+async def test_a_held_session_that_is_told_to_finish_does(
+    router: StaffedRouter, answered_at_once: int
+) -> None:
+    """It takes nothing more, and says `bye` with its last answer, however the answers come."""
+    session, link = both(router)
+    session.receive(b"".join(map(chat, range(HELD + 500))))
+    router.shut_down()
+    assert not link.reading
+    router.flush()
+    while router.writer.waiting:
+        router.writer.answer(router, answered_at_once)
+    assert link.ended == "shutdown"
+    assert kinds(link.take()) == ["chat_ack"] * HELD + ["bye"]
+
+
+async def test_bye_waits_for_the_answers(router: StaffedRouter) -> None:
+    """Presence is told at once, the last word comes after the acks, and a shutdown does not change it."""
+    session, link = both(router)
+    session.receive(chat(1) + b'{"type":"bye"}\n')
+    assert "alice" not in [each.account and each.account.name for each in router.sessions_of(1)]
+    router.flush()
+    router.shut_down()
+    assert link.ended == ""
+    router.writer.answer(router)
+    assert link.ended == "bye"
+    ack, bye = link.take()
+    assert isinstance(ack, frames.ChatAck)
+    assert isinstance(bye, frames.ServerBye)
+    assert (bye.reason, bye.reconnect) == ("bye", False)
+
+
+async def test_a_session_that_is_over_is_left_alone_by_a_shutdown(router: StaffedRouter) -> None:
+    """It must go on reading, or it would never see that the peer has closed."""
+    session, link = both(router)
+    session.receive(b'{"type":"bye"}\n')
+    link.take()
+    router.shut_down()
+    assert link.reading
+    assert link.take() == []
+
+
+async def test_answers_for_a_session_that_is_gone_are_dropped(router: StaffedRouter) -> None:
+    """Its link was lost while its message was in the store."""
+    session, link = both(router)
+    session.receive(chat(1))
+    router.flush()
+    session.lost("lost")
+    router.writer.answer(router)
+    router.flush()
+    assert link.take() == []
+    assert session.pending == 0
+
+
+async def test_a_lost_session_handles_nothing_more(router: StaffedRouter) -> None:
+    """What waited behind the limit is not handled for somebody who is gone."""
+    session, _ = both(router)
+    session.receive(b"".join(map(chat, range(2 * HELD))))
+    router.flush()
+    session.lost("lost")
+    router.writer.answer(router)
+    router.flush()
+    assert router.writer.waiting == []
+
+
+async def test_a_violation_ends_with_one_error(router: StaffedRouter) -> None:
+    """What came before it is handled, what came behind it is not."""
+    session, link = both(router)
+    session.receive(b'{"type":"ping"}\nnonsense\n{"type":"ping"}\n')
+    assert kinds(link.take()) == ["pong", "error"]
+    assert (link.ended, session.closed) == ("not_json", True)
+    session.lost("lost")
+    assert router.log.entries[-1][2]["reason"] == "lost"
+
+
+async def test_a_bug_ends_one_session(router: StaffedRouter) -> None:
+    """An exception in a handler is told to its peer as `internal`, and goes no further."""
+
+    def broken(_session: Session, _frame: frames.ClientFrame) -> None:
+        raise ZeroDivisionError
+
+    session, link = both(router)
+    router.handlers[frames.ClientPing] = broken
+    session.receive(b'{"type":"ping"}\n')
+    (error,) = link.take()
+    assert isinstance(error, frames.Error)
+    assert (error.code, link.ended) == ("internal", "internal")
+    assert not router.sessions_of(1)
+
+
+async def test_an_end_in_the_middle_of_handling_is_the_end(router: StaffedRouter) -> None:
+    """Nothing behind it is handled, and nothing is sent twice."""
+    session, link = both(router)
+    session.say_bye(ErrorCode.LOCKED)
+    session.say_bye(ErrorCode.DELETED)
+    session.fail(ErrorCode.INTERNAL)
+    session.finish(ErrorCode.SHUTDOWN)
+    session.send(frames.ServerPong())
+    session.send_lines([b"x"])
+    router.flush()
+    assert kinds(link.take()) == ["bye"]
+    assert (link.ended, session.connection.state) == ("locked", State.CLOSED)
+
+
+# --- what comes with time
+
+
+def ticks(session: Session, link: FakeLink, seconds: int) -> None:
+    """Let time pass, tick by tick."""
+    for _ in range(seconds):
+        link.clock += 1
+        session.tick(link.clock)
+    session.router.flush()
+
+
+async def test_a_silent_peer_is_pinged_twice_and_dropped(router: StaffedRouter) -> None:
+    """After 30, 60 and 90 seconds, as configured."""
+    session, link = both(router)
+    ticks(session, link, 29)
+    assert kinds(link.take()) == []
+    ticks(session, link, 1)
+    assert kinds(link.take()) == ["ping"]
+    ticks(session, link, 59)
+    assert kinds(link.take()) == ["ping"]
+    assert link.ended == ""
+    ticks(session, link, 1)
+    assert link.ended == "ping_timeout"
+
+
+async def test_any_byte_counts_as_a_sign_of_life(router: StaffedRouter) -> None:
+    """Also if it came only just after the ping."""
+    session, link = both(router)
+    for _ in range(5):
+        ticks(session, link, 60)
+        link.last_in = link.clock + 0.5
+    assert link.ended == ""
+
+
+async def test_a_peer_that_does_not_log_in_is_ended(router: StaffedRouter) -> None:
+    """After 30 seconds, but not while its password is being checked."""
+    session, link = router.connect()
+    ticks(session, link, 29)
+    session.receive(codec.encode(frames.Auth(user="alice", password="x")))
+    ticks(session, link, 10)
+    assert link.ended == ""
+    session.send(frames.AuthNack(ErrorCode.BAD_CREDENTIALS, "."))
+    ticks(session, link, 1)
+    assert kinds(link.take()) == ["auth_nack", "error"]
+    assert link.ended == "login_timeout"
+
+
+# --- pages
+
+
+async def test_pages_wait_for_a_congested_peer(router: StaffedRouter) -> None:
+    """The next one is made when the peer took the one before."""
+    session, link = both(router)
+    made: list[int] = []
+
+    def pages() -> Iterator[bytes]:
+        for number in range(3):
+            made.append(number)
+            link.congested = True
+            yield codec.encode(frames.OnlineUsers(number, []))
+
+    session.stream(pages())
+    router.flush()
+    assert made == [0]
+    link.congested = False
+    session.writable()
+    router.flush()
+    assert made == [0, 1]
+    session.lost("lost")
+    link.congested = False
+    session.writable()
+    router.flush()
+    assert made == [0, 1]
+
+
+async def test_nothing_keeps_a_closed_session_alive(router: StaffedRouter) -> None:
+    """It is freed by counting references alone, however it ended."""
+    gc.collect()
+    gc.disable()
+    try:
+        for ending in (b'{"type":"bye"}\n', b"nonsense\n", b'{"type":"auth"}\n', b"x" * 70000, b""):
+            session, link = router.login("alice")
+            router.flush()
+            session.receive(chat(1) + ending)
+            router.flush()
+            router.writer.answer(router)
+            router.flush()
+            session.lost("lost")
+            router.flush()
+            router.log.entries.clear()
+            del session, link
+            assert not [found for found in gc.get_objects() if isinstance(found, Session)], ending
+    finally:
+        gc.enable()
