@@ -16,15 +16,21 @@ from qscp.ids import make_message_id
 from qscp.names import normalize_name
 from qscp_client import config as configuration
 from qscp_client.address import parse_server
-from qscp_client.config import ClientConfig
+from qscp_client.config import ClientConfig, state_directory
 from qscp_client.connection import Server
+from qscp_client.device import Devices
+from qscp_client.display import describe_retention
 from qscp_client.engine import Engine
 from qscp_client.errors import ClientError, ExitCode, InterruptedByUserError, UsageError
 from qscp_client.frontend import FrontEnd
 from qscp_client.login import Login
+from qscp_client.output import Clock
 from qscp_client.session import Session
 
 __all__ = ["command", "main"]
+
+_READ_RECEIPTS = "read_receipts"
+"""The feature's name in the protocol."""
 
 _EXIT_CODES = "\n".join(f"  {code:>3}  {code.meaning}" for code in ExitCode)
 _EPILOG = f"""\b
@@ -100,10 +106,30 @@ async def _chat(settings: ClientConfig) -> ExitCode:
     if settings.ca is None:
         raise UsageError("no CA")  # pragma: no cover - _settings has seen to it
     front = _front_end()
-    server = Server(settings.server, settings.ca)
-    link, welcome = await Login(server, front, settings.user).run()
-    async with link:
-        return await Session(link, Engine(welcome.user, _make_id), front).run()
+    features = [_READ_RECEIPTS] if settings.read_receipts else []
+    login = Login(
+        Server(settings.server, settings.ca),
+        front,
+        settings.user,
+        lambda user: Devices(state_directory(settings.server, user), lambda: secrets.token_hex(16)),
+        features,
+    )
+    link, welcome = await login.run()
+    if login.devices is None:
+        raise RuntimeError("logged in without a name")
+    with login.devices.hold() as device:
+        if login.devices.problem:
+            front.tell(f"Nothing is kept on this computer: {login.devices.problem}.")
+        if kept := describe_retention(welcome.retention):
+            front.tell(kept)
+        engine = Engine(
+            welcome.user,
+            _IdMaker(),
+            Clock(time.monotonic, lambda: time.time_ns() // 1_000_000),
+            device.saved,
+            shows_at_once=front.shows_at_once,
+        )
+        return await Session(engine, front, device, login.again).run(link, welcome)
 
 
 def _front_end() -> FrontEnd:
@@ -116,5 +142,13 @@ def _front_end() -> FrontEnd:
     return PlainFrontEnd()
 
 
-def _make_id() -> str:
-    return make_message_id(time.time_ns() // 1_000_000, secrets.token_bytes(10))
+class _IdMaker:
+    """Makes message ids that rise, also within a millisecond."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self) -> str:
+        made = int(make_message_id(time.time_ns() // 1_000_000, secrets.token_bytes(10)), 16)
+        self._last = max(made, self._last + 1)
+        return f"{self._last:032x}"

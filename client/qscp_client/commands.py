@@ -54,6 +54,21 @@ class Actions(Protocol):
     def say(self, body: str) -> None:
         """Send a message to the person in the current chat."""
 
+    def show_history(self, argument: str) -> None:
+        """Show older messages of the current chat; how many, if it is said."""
+
+    def search(self, query: str) -> None:
+        """Look for words in all conversations."""
+
+    def show_status(self) -> None:
+        """Show your own lines of late, and how far each has come."""
+
+    def retry(self, argument: str) -> None:
+        """Send again what failed: to the person in the current chat, or all."""
+
+    def drop(self, argument: str) -> None:
+        """Give up what failed: to the person in the current chat, or all."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Command:
@@ -61,7 +76,7 @@ class Command:
 
     name: str
     argument: str
-    """How the argument is called in the help; empty when there is none."""
+    """How the argument is called in the help; empty if there is none, in brackets if it may be left out."""
     help: str
     run: Callable[[Actions, str], None]
 
@@ -75,10 +90,45 @@ COMMANDS: Final = {
     command.name: command
     for command in (
         Command("help", "", "show what can be typed", lambda actions, _: actions.show_help()),
-        Command("who", "", "show who is online", lambda actions, _: actions.show_who()),
+        Command(
+            "who",
+            "",
+            "show who is online, and who has unread messages for you",
+            lambda actions, _: actions.show_who(),
+        ),
         Command("back", "", "leave this chat and choose somebody else", lambda actions, _: actions.go_back()),
         Command("quit", "", "leave", lambda actions, _: actions.leave()),
         Command("say", "TEXT", "send TEXT, whatever it looks like", lambda actions, text: actions.say(text)),
+        Command(
+            "history",
+            "[N]",
+            "show N older messages of this chat",
+            lambda actions, count: actions.show_history(count),
+        ),
+        Command(
+            "search",
+            "WORDS",
+            "find messages that have all the words",
+            lambda actions, text: actions.search(text),
+        ),
+        Command(
+            "status",
+            "",
+            "show how far your own lines of late have come",
+            lambda actions, _: actions.show_status(),
+        ),
+        Command(
+            "retry",
+            "[all]",
+            "send again what failed in this chat, or everywhere",
+            lambda actions, scope: actions.retry(scope),
+        ),
+        Command(
+            "drop",
+            "[all]",
+            "give up what failed in this chat, or everywhere",
+            lambda actions, scope: actions.drop(scope),
+        ),
     )
 }
 """name -> command"""
@@ -156,7 +206,7 @@ def _interpret_command(text: str) -> Meaning:
             f"There is no command /{name}; nothing was sent. {hint}"
             "/help lists the commands; to send a text that begins with /, type // in its place."
         )
-    if command.argument and not argument.strip():
+    if command.argument and not command.argument.startswith("[") and not argument.strip():
         return Refuse(f"Type {command.usage}; nothing was sent.")
     if argument.strip() and not command.argument:
         return Refuse(f"/{name} has nothing after it; nothing was sent or done.")

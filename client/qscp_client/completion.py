@@ -10,14 +10,16 @@ def complete(engine: Engine, typed: str) -> list[str]:
     """Return what a line that begins like this can become.
 
     Args:
-        engine: Who is online, and the mode of the line.
+        engine: Who is known, and the mode of the line.
         typed: The line up to the cursor.
     """
     if typed.startswith("/"):
-        words = [f"/{name} " if command.argument else f"/{name}" for name, command in COMMANDS.items()]
+        words = [
+            f"/{name} " if command.argument.isalpha() else f"/{name}" for name, command in COMMANDS.items()
+        ]
     elif engine.partner is None:
         sign = "@" if typed.startswith("@") else ""
-        words = [f"{sign}{person.user}" for person in engine.roster]
+        words = [f"{sign}{name}" for name in engine.names]
     else:
         return []
     return [word for word in words if word.startswith(typed.lower())]

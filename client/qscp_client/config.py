@@ -6,6 +6,7 @@ does not exist, the nearest one that does. `config/client.sample.yaml` is the ma
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from qscp.names import normalize_name
 from qscp_client.address import ServerAddress, parse_server
 from qscp_client.errors import ConfigError
 
-__all__ = ["ClientConfig", "default_path", "load"]
+__all__ = ["ClientConfig", "default_path", "load", "state_directory"]
 
 
 _DEFAULT_SERVER: Final = ServerAddress("localhost")
@@ -34,11 +35,19 @@ class ClientConfig:
     """The private CA's certificate: the one file that the operator hands out."""
     user: str | None = None
     """The account; None asks for it."""
+    read_receipts: bool = False
+    """Whether others are told what you read here, and you what they read."""
 
 
 def default_path() -> Path:
     """Where the configuration file is looked for: `~/.config/qscp/client.yaml` on Linux."""
     return platformdirs.user_config_path("qscp", appauthor=False) / "client.yaml"
+
+
+def state_directory(server: ServerAddress, user: str) -> Path:
+    """Where a client keeps what it needs of an account: below `~/.local/state/qscp` on Linux."""
+    place = re.sub(r"[^A-Za-z0-9.-]", "_", str(server).lower())
+    return platformdirs.user_state_path("qscp", appauthor=False) / "client" / place / user
 
 
 def load(path: Path) -> ClientConfig:
@@ -73,7 +82,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._problems: list[str] = []
-        self._values: dict[str, ServerAddress | Path | str] = {}
+        self._values: dict[str, ServerAddress | Path | str | bool] = {}
 
     def read(self, root: yaml.Node | None) -> ClientConfig:
         if root is not None and not isinstance(root, yaml.MappingNode):
@@ -109,12 +118,16 @@ class _Reader:
         except (ValueError, InvalidNameError) as error:
             self._complain(node, key, str(error))
 
-    def _convert(self, key: str, value: str) -> ServerAddress | Path | str:
+    def _convert(self, key: str, value: str) -> ServerAddress | Path | str | bool:
         match key:
             case "server":
                 return parse_server(value)
             case "ca":
                 return self._path.parent / Path(value).expanduser()
+            case "read_receipts":
+                if value.lower() not in ("true", "false"):
+                    raise ValueError("must be true or false")
+                return value.lower() == "true"
             case _:
                 return normalize_name(value)
 

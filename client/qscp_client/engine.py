@@ -1,90 +1,207 @@
-"""The client's mind, without I/O: typed lines and frames go in, frames and events come out.
+"""The client's mind, without I/O: typed lines and frames go in; what to send, show and save comes out.
 
-    engine.enter(TypedLine("hello"))        # or engine.receive(frame)
-    for frame in engine.frames_to_send(): ...
-    for event in engine.events_to_show(): ...
+    engine.enter(TypedLine("hello"))        # or engine.receive(frame), engine.tick()
+    save(engine.additions_to_save()); show(engine.events_to_show())
+    save(engine.changes_to_save()); send(engine.frames_to_send())
+
+in this order: what was typed is on disk before it is shown and sent, and a position is saved when what it is
+about was shown, and told to the server when it was saved.
 
 The line has two modes. In the *picker* (`partner` is None) a line is the name of
 somebody to chat with; in a *chat* it is a message to `partner`. Only the person at the
 keyboard changes the mode: whoever else writes is shown, marked, and waits.
+
+An engine lives as long as the program, over any number of connections.
 """
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable
-from typing import assert_never
+from typing import Final, assert_never
 
 from qscp import frames
 from qscp.errors import InvalidNameError, InvalidTextError
+from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
 from qscp.names import normalize_name
 from qscp.text import check_body
 from qscp_client import events
+from qscp_client.changes import Added, Change, Saved
 from qscp_client.commands import Choose, Nothing, Refuse, Run, Say, TypedLine, interpret, pick_word
-from qscp_client.model import Outbox, PresenceChange, Roster
+from qscp_client.events import LineState
+from qscp_client.output import Clock, Output
+from qscp_client.questions import Questions
+from qscp_client.reading import Reading
+from qscp_client.roster import PresenceChange, Roster
+from qscp_client.sending import Sending
 
 __all__ = ["Ending", "Engine"]
+
+_HISTORY: Final = 20
+"""Messages that `/history` shows without a number."""
+
+_CHOOSE_FIRST: Final = "Nothing was sent: choose somebody by their name before you write."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ending:
-    """How the server ended the session."""
+    """How the server ended the connection."""
 
     code: str
     message: str
+    reconnect: bool = False
 
 
 class Engine:
-    """One session, from login to the end.
+    """The client, from the first login to the end.
 
     Args:
         me: Your name, as `auth_ack` has it.
         make_id: Makes the id of a new message.
+        clock: The time.
+        saved: What was kept from last time.
+        shows_at_once: Whether messages of all conversations are shown when they come, and what failed is
+            forgotten at the end: nobody is there who decides later.
 
     Attributes:
         me: Your name.
-        partner: With whom you chat; None in the picker.
         roster: Who is online.
-        waiting: For each name, how many messages came outside the current chat since
-            that person was last chosen.
+        online: Whether there is a connection.
+        next_try: While there is none: when the next one is tried, by the clock.
         leaving: Whether you asked to leave.
-        ending: How the server ended the session, once it did.
-        failed: Messages that were refused or given up.
+        ending: How the server ended the connection, once it did.
+        failed: Messages of this run that were refused.
         choice_failed: Whether the last name typed could not be chosen.
     """
 
-    def __init__(self, me: str, make_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        me: str,
+        make_id: Callable[[], str],
+        clock: Clock,
+        saved: Saved | None = None,
+        *,
+        shows_at_once: bool = False,
+    ) -> None:
+        saved = saved or Saved()
         self.me = me
-        self.partner: str | None = None
         self.roster = Roster(me)
-        self.waiting: Counter[str] = Counter()
+        self.online = False
+        self.next_try: float | None = None
         self.leaving = False
         self.ending: Ending | None = None
         self.failed = 0
         self.choice_failed = False
-        self._make_id = make_id
-        self._outbox = Outbox()
-        self._frames: list[frames.ClientFrame] = []
-        self._events: list[events.Event] = []
+        self.clock = clock
+        self._out = Output()
+        self._sending = Sending(self._out, clock, make_id, saved.outbox, keeps_failed=not shows_at_once)
+        self._reading = Reading(me, self._out, clock, self._sending, saved, shows_at_once=shows_at_once)
+        self._questions = Questions(self._out, self._reading)
+        self._welcomed = False
+
+    @property
+    def partner(self) -> str | None:
+        """With whom you chat; None in the picker."""
+        return self._reading.partner
 
     @property
     def ready(self) -> bool:
-        """Whether typed lines may come: who is online is known."""
-        return self.roster.complete
+        """Whether typed lines may come: who is online and who wrote is known."""
+        return self._welcomed
 
     @property
     def pending(self) -> int:
-        """How many of your messages were not answered yet."""
-        return len(self._outbox)
+        """How many of your messages were not acknowledged yet."""
+        return len(self._sending.outbox)
+
+    @property
+    def failures(self) -> int:
+        """How many failed messages wait for `/retry` or `/drop`."""
+        return len(self._sending.outbox.failed)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is not answered yet."""
+        return bool(self.pending or len(self._questions))
+
+    @property
+    def unread(self) -> dict[str, int]:
+        """Who has unread messages for you, and how many."""
+        return self._reading.conversations.unread()
+
+    @property
+    def names(self) -> list[str]:
+        """Everybody who is known: online, or with a conversation."""
+        known = {each.name for each in self._reading.conversations if each.name}
+        return sorted(known.union(person.user for person in self.roster))
 
     def frames_to_send(self) -> list[frames.ClientFrame]:
         """Return the frames to send now, and forget them."""
-        taken, self._frames = self._frames, []
-        return taken
+        return self._out.take_frames()
 
     def events_to_show(self) -> list[events.Event]:
         """Return what to show now, and forget it."""
-        taken, self._events = self._events, []
-        return taken
+        return self._out.take_events()
+
+    def additions_to_save(self) -> list[Change]:
+        """Return the messages to save before they are shown, and forget them."""
+        changes = self._out.take_changes()
+        self._out.changes = [each for each in changes if not isinstance(each, Added)]
+        return [each for each in changes if isinstance(each, Added)]
+
+    def changes_to_save(self) -> list[Change]:
+        """Return what to save after everything was shown, and forget it."""
+        return self._out.take_changes()
+
+    # --- the connection
+
+    def connected(self, ack: frames.AuthAck) -> None:
+        """Begin on a connection that is logged in."""
+        self.online = True
+        self.next_try = None
+        self.ending = None
+        self._reading.connected(ack)
+        self._sending.connected()
+
+    def lost(self) -> None:
+        """The connection is over."""
+        self.online = False
+        self._questions.lost()
+        self._reading.lost()
+        self._sending.outbox.disconnected()
+        self.roster.lost()
+
+    def tick(self) -> None:
+        """Do what is due by now."""
+        if self.online:
+            self._reading.receipts.send()
+            self._sending.tick()
+
+    def next_due(self) -> float | None:
+        """When `tick` has something to do, by the clock."""
+        if not self.online:
+            return None
+        dues = (self._reading.receipts.due, self._sending.outbox.next_due())
+        return min((due for due in dues if due is not None), default=None)
+
+    def say_bye(self) -> None:
+        """Tell the server that we leave; nothing may be sent after it."""
+        self._reading.receipts.send(at_once=True)
+        self._out.frames.append(frames.ClientBye())
+
+    def give_up(self, *, keeps: bool) -> None:
+        """Tell of each message that was not acknowledged: it may or may not have been stored.
+
+        Args:
+            keeps: Whether it is on disk, for the next start.
+        """
+        reason = "the server did not say whether it was stored"
+        if keeps:
+            reason += "; it is kept, and goes out when the client is started again"
+        for entry in self._sending.outbox:
+            self._show(events.MessageFailed(entry.to, entry.body, reason, entry.id))
+
+    def tell(self, sentence: str) -> None:
+        """Show a sentence about the connection."""
+        self._show(events.Notice(sentence))
 
     # --- what the person does
 
@@ -100,87 +217,130 @@ class Engine:
             case Run(command, argument):
                 command.run(self, argument)
             case Refuse(sentence):
-                self._show(events.Problem(sentence))
+                self._problem(sentence)
             case meaning:
                 assert_never(meaning)
 
     def choose(self, typed: str) -> None:
-        """Open the chat with somebody who is online."""
+        """Open the chat with somebody."""
         self.choice_failed = True
         try:
             name = normalize_name(typed)
         except InvalidNameError as error:
-            self._show(
-                events.Problem(f"{error}. Nothing was sent: choose somebody by their name before you write.")
-            )
+            self._problem(f"{error}. Nothing was sent: choose somebody by their name before you write.")
             return
         if name == self.me:
-            self._show(events.Problem(f"{name} is your own name. Choose somebody else."))
-        elif name in self.roster:
-            self.choice_failed = False
-            self._open_chat(name)
-        elif self.roster.was_seen(name):
-            self._show(events.Problem(f"{name} is offline. Choose somebody who is online (/who)."))
-        else:
-            self._show(
-                events.Problem(
-                    f"Nobody named {name} is online. Check the spelling (/who); or they are offline."
-                )
-            )
+            self._problem(f"{name} is your own name. Choose somebody else.")
+            return
+        self.choice_failed = False
+        self._show(events.ChatOpened(name, online=name in self.roster, known=name in self.names))
+        missing = self._reading.open(name)
+        if missing is not None and self.online:
+            self._questions.ask_unread(missing)
+        elif missing is not None:
+            self._reading.show_unread(missing, None)
 
     def say(self, body: str) -> None:
         """Send a message to the partner."""
         if self.partner is None:
             self.failed += 1
-            self._show(events.Problem("Nothing was sent: choose somebody by their name before you write."))
+            self._problem(_CHOOSE_FIRST)
             return
         try:
             body.encode()
             check_body(body)
         except UnicodeEncodeError:
             self._fail(self.partner, body, "The text is not UTF-8.")
-            return
         except InvalidTextError as error:
             self._fail(self.partner, body, str(error))
-            return
-        message = frames.SendChat(to=self.partner, body=body, id=self._make_id())
-        self._outbox.add(message)
-        self._frames.append(message)
-        self._show(events.MessageSent(self.partner, body))
+        else:
+            self._sending.say(self.partner, body)
 
     def go_back(self) -> None:
         """Leave the chat and choose somebody else."""
         if self.partner is None:
             hint = (
-                f" To choose the person named back, type {pick_word('back')}."
-                if "back" in self.roster
-                else ""
+                f" To choose the person named back, type {pick_word('back')}." if "back" in self.names else ""
             )
-            self._show(events.Problem(f"You are not in a chat: type the name of somebody.{hint}"))
+            self._problem(f"You are not in a chat: type the name of somebody.{hint}")
             return
-        self.partner = None
-        self._show(events.PickerOpened(tuple(self.roster)))
+        self._reading.partner = None
+        self._show(events.PickerOpened(tuple(self.roster), self._unread()))
 
     def leave(self) -> None:
         """Ask to leave; what was sent is still waited for."""
         self.leaving = True
-
-    def say_bye(self) -> None:
-        """Tell the server that we leave; nothing may be sent after it."""
-        self._frames.append(frames.ClientBye())
-
-    def give_up(self, reason: str) -> None:
-        """Tell of each message that was never answered: it may or may not have been stored."""
-        for message in self._outbox.give_up():
-            self._fail(message.to, message.body, reason)
 
     def show_help(self) -> None:
         """Show what can be typed."""
         self._show(events.HelpAsked())
 
     def show_who(self) -> None:
-        """Show who is online."""
-        self._show(events.WhoAsked(tuple(self.roster)))
+        """Show who is online, and who has unread messages for you."""
+        self._show(events.WhoAsked(tuple(self.roster), self._unread()))
+
+    def show_history(self, argument: str) -> None:
+        """Show older messages of the chat."""
+        count = argument.strip() or str(_HISTORY)
+        if not (count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= PAGE_LIMIT):
+            self._problem(f"Type /history, or /history and a number from 1 to {PAGE_LIMIT}.")
+            return
+        conversation = self._reading.conversations.named(self.partner) if self.partner else None
+        if self.partner is None:
+            self._problem("Choose somebody first: /history shows the older messages of a chat.")
+        elif conversation is None:
+            self._show(events.Notice(f"There are no older messages with {self.partner}."))
+        elif self._may_ask():
+            self._questions.ask_older(conversation, int(count))
+
+    def search(self, query: str) -> None:
+        """Look for words in all conversations."""
+        query = query.strip()
+        if len(query) > QUERY_LIMIT:
+            self._problem(f"A search has at most {QUERY_LIMIT} characters.")
+        elif any(0xD800 <= ord(character) <= 0xDFFF for character in query):  # noqa: PLR2004 - surrogates
+            self._problem("The search is not UTF-8.")
+        elif self._may_ask():
+            self._questions.search(query)
+
+    def show_status(self) -> None:
+        """Show your own lines of late, and how far each has come."""
+        lines: list[tuple[str, str, LineState, str]] = []
+        for conversation_id, message in self._reading.recent:
+            conversation = self._reading.conversations.get(conversation_id)
+            state = self._reading.state_of(conversation, message.seq)
+            lines.append((conversation.name, message.body, state, ""))
+        outbox = self._sending.outbox
+        lines += [(entry.to, entry.body, LineState.FAILED, entry.failure) for entry in outbox.failed]
+        lines += [(entry.to, entry.body, LineState.PENDING, "") for entry in outbox]
+        self._show(events.StatusAsked(tuple(lines), self.connection))
+
+    def retry(self, argument: str) -> None:
+        """Send again what failed."""
+        if (scope := self._scope("retry", argument)) is not None and not self._sending.retry(scope[0]):
+            self._problem("There is nothing to send again.")
+
+    def drop(self, argument: str) -> None:
+        """Give up what failed."""
+        if (scope := self._scope("drop", argument)) is None:
+            return
+        dropped = self._sending.drop(scope[0])
+        if not dropped:
+            self._problem("There is nothing to give up.")
+        else:
+            count = f"{len(dropped)} message{'s' if len(dropped) > 1 else ''}"
+            self._show(
+                events.Notice(f"{count} given up: {'they go' if len(dropped) > 1 else 'it goes'} to nobody.")
+            )
+
+    @property
+    def connection(self) -> str:
+        """A few words about the connection, if it is not as it should be."""
+        if self.online:
+            return ""
+        if self.next_try is None:
+            return "connecting"
+        return f"offline, connecting again in {max(round(self.next_try - self.clock.now()), 0)} s"
 
     # --- what the server sends
 
@@ -191,31 +351,42 @@ class Engine:
                 self._receive_page(frame)
             case frames.PresenceChanges():
                 self._tell_changes(self.roster.apply_changes(frame))
-            case frames.Chat():
-                self._receive_message(frame)
-            case frames.ChatAck():
-                self._outbox.settle(frame.id)
             case frames.ChatNack():
-                self._receive_refusal(frame.id, frame.message)
-            case frames.Error(ref=str(ref)):
-                self._receive_refusal(ref, frame.message)
+                self.failed += self._sending.refused(frame)
+            case frames.Error(ref=str()):
+                self._show(events.Notice(frame.message))
+                self._questions.receive(frame)
             case frames.ServerPing():
-                self._frames.append(frames.ClientPong())
+                self._out.frames.append(frames.ClientPong())
             case frames.ServerBye():
-                self.ending = Ending(frame.reason, frame.message)
+                self.ending = Ending(frame.reason, frame.message, frame.reconnect)
             case frames.Error():
                 self.ending = Ending(frame.code, frame.message)
+            case frames.History() | frames.SearchResults():
+                self._questions.receive(frame)
             case _:
-                pass  # presence_ack, pong: nothing to show
+                self._reading.receive(frame)
+                self._welcome()
 
     def _receive_page(self, frame: frames.OnlineUsers) -> None:
-        first = not self.roster.complete
         changes = self.roster.apply_page(frame)
-        if not first:
+        if self._welcomed:
             self._tell_changes(changes)
-        elif self.roster.complete:
+        else:
+            self._welcome()
+
+    def _welcome(self) -> None:
+        if not self._welcomed and self.roster.complete and self._reading.listed:
+            self._welcomed = True
             self._show(events.Welcome(self.me))
-            self._show(events.PickerOpened(tuple(self.roster)))
+            if self.failures:
+                self._show(
+                    events.Notice(
+                        f"Failed before: {self.failures}. /status shows what, /retry all sends it again, "
+                        "/drop all gives it up."
+                    )
+                )
+            self._show(events.PickerOpened(tuple(self.roster), self._unread()))
 
     def _tell_changes(self, changes: list[PresenceChange]) -> None:
         for change in changes:
@@ -223,30 +394,29 @@ class Engine:
             if is_partner or self.partner is None:
                 self._show(events.PresenceChanged(change.person, change.was_online, is_partner))
 
-    def _receive_message(self, frame: frames.Chat) -> None:
-        if frame.sender == self.partner:
-            place = events.Place.THIS_CHAT
-        else:
-            place = events.Place.OTHER_CHAT if self.partner else events.Place.PICKER
-            self.waiting[frame.sender] += 1
-        is_first = self.waiting[frame.sender] == 1
-        self._show(events.MessageReceived(frame.sender, frame.body, frame.time, place, is_first))
+    # --- small things
 
-    def _receive_refusal(self, ref: str, sentence: str) -> None:
-        message = self._outbox.settle(ref)
-        if message is not None:
-            self._fail(message.to, message.body, sentence)
-        else:
-            self._show(events.Notice(sentence))
+    def _unread(self) -> tuple[tuple[str, int], ...]:
+        return tuple(sorted(self.unread.items()))
 
-    def _open_chat(self, name: str) -> None:
-        self.partner = name
-        self.waiting.pop(name, None)
-        self._show(events.ChatOpened(name))
+    def _may_ask(self) -> bool:
+        if not self.online:
+            self._problem("There is no connection; ask again when it is back.")
+        return self.online
+
+    def _scope(self, command: str, argument: str) -> tuple[str | None] | None:
+        """To whom `/retry` and `/drop` apply: the partner, or None for everybody; None if it is unclear."""
+        if argument.strip() not in ("", "all"):
+            self._problem(f"Type /{command}, or /{command} all.")
+            return None
+        return (None,) if argument.strip() else (self.partner,)
 
     def _fail(self, to: str, body: str, reason: str) -> None:
         self.failed += 1
         self._show(events.MessageFailed(to, body, reason))
 
+    def _problem(self, sentence: str) -> None:
+        self._show(events.Problem(sentence))
+
     def _show(self, event: events.Event) -> None:
-        self._events.append(event)
+        self._out.events.append(event)

@@ -7,9 +7,11 @@ ClientError
 ├── AuthRefusedError    5  the server refused the login
 ├── UnreachableError    6  no server there, or the connection was lost
 ├── IncompatibleError   7  what answers does not speak QSCP/1
-└── EndedError          8  the server ended the session
+├── EndedError          8  the server ended the session
+└── NotDeliveredError   9  the connection was lost before everything was acknowledged
 
 InterruptedByUserError is no failure: it says that the person pressed Ctrl-C.
+StateError ends nothing either: it is told, and then nothing is kept on this computer.
 """
 
 import enum
@@ -23,6 +25,8 @@ __all__ = [
     "ExitCode",
     "IncompatibleError",
     "InterruptedByUserError",
+    "NotDeliveredError",
+    "StateError",
     "TrustError",
     "UnreachableError",
     "UsageError",
@@ -118,9 +122,27 @@ class IncompatibleError(ClientError):
 
 
 class EndedError(ClientError):
-    """The server ended the session."""
+    """The server ended the session.
+
+    Attributes:
+        reconnect: Whether one may connect again without being asked to.
+    """
 
     exit_code = ExitCode.ENDED
+
+    def __init__(self, sentence: str, *, reconnect: bool = False) -> None:
+        super().__init__(sentence)
+        self.reconnect = reconnect
+
+
+class NotDeliveredError(ClientError):
+    """The connection was lost for good before everything was acknowledged."""
+
+    exit_code = ExitCode.NOT_DELIVERED
+
+
+class StateError(Exception):
+    """What the client keeps on this computer can't be read or written; the client goes on without."""
 
 
 class InterruptedByUserError(Exception):

@@ -7,16 +7,23 @@ from qscp.frames import UserPresence
 
 __all__ = [
     "ChatOpened",
+    "Delivered",
     "Event",
+    "Found",
     "HelpAsked",
+    "LineState",
     "MessageFailed",
     "MessageReceived",
     "MessageSent",
+    "MessagesGivenUp",
     "Notice",
+    "OwnMessage",
     "PickerOpened",
     "Place",
     "PresenceChanged",
     "Problem",
+    "SearchDone",
+    "StatusAsked",
     "Welcome",
     "WhoAsked",
 ]
@@ -39,6 +46,8 @@ class PickerOpened(Event):
     """The line is for choosing somebody; these are online."""
 
     people: tuple[UserPresence, ...]
+    unread: tuple[tuple[str, int], ...] = ()
+    """Who has unread messages for you, and how many."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,6 +55,8 @@ class WhoAsked(Event):
     """`/who`: these are online."""
 
     people: tuple[UserPresence, ...]
+    unread: tuple[tuple[str, int], ...] = ()
+    """Who has unread messages for you, and how many."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,6 +69,9 @@ class ChatOpened(Event):
     """The line is for messages to this person."""
 
     name: str
+    online: bool = True
+    known: bool = True
+    """Whether there is somebody of that name, as far as we know."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,14 +104,57 @@ class MessageReceived(Event):
     """Where you were when it came."""
     is_first: bool
     """Whether it is the first one from outside the current chat since the sender was last chosen."""
+    dated: bool = False
+    """Whether it may be of another day."""
+    erased: bool = False
+    """Whether its text is gone."""
+
+
+class LineState(enum.Enum):
+    """How far one of your own lines has come."""
+
+    PENDING = enum.auto()
+    STORED = enum.auto()
+    DELIVERED = enum.auto()
+    READ = enum.auto()
+    FAILED = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MessageSent(Event):
-    """Your own message is on its way; a `MessageFailed` follows if it is not stored."""
+    """Your own message is pending; `OwnMessage` or `MessageFailed` follows."""
 
+    id: str
     to: str
     body: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OwnMessage(Event):
+    """Your own message has its place in the conversation."""
+
+    id: str
+    to: str
+    body: str
+    time_ms: int
+    state: LineState
+    here: bool
+    """Whether it was written here, and was pending until now; else it is from another device."""
+    place: Place
+    dated: bool = False
+    erased: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Delivered(Event):
+    """Own messages of this run that were stored before have come to a device of the other one."""
+
+    to: str
+    messages: tuple[tuple[str, str], ...]
+    """Ids and texts, in order."""
+    state: LineState
+    """DELIVERED, or READ."""
+    is_partner: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,6 +164,46 @@ class MessageFailed(Event):
     to: str
     body: str
     reason: str
+    id: str = ""
+    """Empty for one that was never sent."""
+    again: bool = False
+    """Whether it waits for `/retry` or `/drop`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MessagesGivenUp(Event):
+    """You gave own messages up; their ids."""
+
+    ids: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """A message that a search found."""
+
+    name: str
+    sender: str
+    body: str
+    time_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SearchDone(Event):
+    """What a search found, the oldest first."""
+
+    query: str
+    found: tuple[Found, ...]
+    more: bool
+    complete: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StatusAsked(Event):
+    """`/status`: your own lines of late, with their states: to, text, state, reason of a failure."""
+
+    lines: tuple[tuple[str, str, LineState, str], ...]
+    connection: str
+    """What there is to say about the connection."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

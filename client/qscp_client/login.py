@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from qscp import __version__, frames
 from qscp.errors import ErrorCode, RemoteProtocolError
 from qscp_client.connection import Link, Server
 from qscp_client.credentials import ask_password, ask_user
+from qscp_client.device import Devices
 from qscp_client.display import clean
 from qscp_client.errors import (
     AuthRefusedError,
@@ -38,13 +40,30 @@ class Login:
         server: Where to log in.
         front: Who is asked for name and password.
         user: The account; None asks for it.
+        open_devices: Finds out which device of an account this process is.
+        features: Optional parts of the protocol that the person wants.
+
+    Attributes:
+        devices: Of the account, once its name is known.
     """
 
-    def __init__(self, server: Server, front: FrontEnd, user: str | None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        front: FrontEnd,
+        user: str | None,
+        open_devices: Callable[[str], Devices],
+        features: Sequence[str] = (),
+    ) -> None:
+        self.devices: Devices | None = None
         self._server = server
         self._front = front
         self._user = user
+        self._open_devices = open_devices
+        self._features = list(features)
         self._link: Link | None = None
+        # Kept in memory, with the password, for `again`.
+        self._auth: frames.Auth | None = None
 
     async def run(self) -> tuple[Link, frames.AuthAck]:
         """Log in.
@@ -61,28 +80,68 @@ class Login:
                 self._link = await self._server.connect()
                 welcome = await self._ask()
         except BaseException:
-            if self._link is not None:
-                await self._link.close()
+            await self._close()
+            if self.devices is not None:
+                self.devices.close()
             raise
         return self._link, welcome
 
+    async def again(self) -> tuple[Link, frames.AuthAck]:
+        """Log in as before, over a new connection, without asking anybody.
+
+        Returns:
+            As `run`.
+
+        Raises:
+            ClientError: Why it did not work.
+        """
+        if self._auth is None:
+            raise RuntimeError("`run` has to succeed first")
+        self._link = None
+        try:
+            answer = await self._exchange(self._auth)
+            link = await self._connected()
+        except BaseException:
+            await self._close()
+            raise
+        if isinstance(answer, frames.AuthAck):
+            return link, answer
+        await self._close()
+        raise _refused(answer)
+
+    async def _close(self) -> None:
+        if self._link is not None:
+            await self._link.close()
+            self._link = None
+
+    async def _connected(self) -> Link:
+        self._link = self._link or await self._server.connect()
+        return self._link
+
     async def _ask(self) -> frames.AuthAck:
         user = self._user or await ask_user(self._front)
+        self.devices = self._open_devices(user)
         for tries_left in reversed(range(self._front.password_tries)):
-            answer = await self._try(user, await ask_password(self._front))
-            if isinstance(answer, frames.AuthAck):
-                return answer
-            refusal = clean(answer.message)
-            if answer.code == ErrorCode.PROTOCOL_VERSION:
-                raise IncompatibleError(f"{refusal} This client is version {__version__}.")
+            given = await self._try(user, await ask_password(self._front))
+            if isinstance(given, frames.AuthAck):
+                return given
+            answer = given
             if answer.code != ErrorCode.BAD_CREDENTIALS or not tries_left:
                 break
-            self._front.tell(refusal)
+            self._front.tell(clean(answer.message))
             await asyncio.sleep(min(answer.retry_after or 0, _LONGEST_WAIT_S))
-        raise AuthRefusedError(refusal)
+        error = _refused(answer)
+        # Somebody is there to be told that the server is busy.
+        raise AuthRefusedError(str(error)) if isinstance(error, UnreachableError) else error
 
     async def _try(self, user: str, password: str) -> frames.AuthAck | frames.AuthNack:
-        auth = frames.Auth(user=user, password=password, client=f"qscp-client {__version__}")
+        auth = self._auth = frames.Auth(
+            user=user,
+            password=password,
+            device=self.devices.device_id if self.devices else "",
+            client=f"qscp-client {__version__}",
+            features=self._features,
+        )
         for _ in range(_BUSY_TRIES):
             answer = await self._exchange(auth)
             if isinstance(answer, frames.AuthAck) or answer.code != ErrorCode.BUSY:
@@ -93,8 +152,7 @@ class Login:
     async def _exchange(self, auth: frames.Auth) -> frames.AuthAck | frames.AuthNack:
         """Send `auth`; if the connection turns out to be over, once more over a new one."""
         for last_try in (False, True):
-            link = self._link or await self._server.connect()
-            self._link = link
+            link = await self._connected()
             try:
                 answer = await _answer(link, auth)
             except RemoteProtocolError as error:
@@ -121,7 +179,7 @@ async def _answer(link: Link, auth: frames.Auth) -> frames.AuthAck | frames.Auth
                 case frames.AuthNack() | frames.Error():
                     return frame
                 case frames.ServerBye():
-                    raise EndedError(clean(frame.message))
+                    raise EndedError(clean(frame.message), reconnect=frame.reconnect)
                 case _:
                     pass
     return None
@@ -141,4 +199,14 @@ def _ended(error: frames.Error | None, server: Server) -> ClientError:
         )
     if error.code == ErrorCode.TOO_MANY_ATTEMPTS:
         return AuthRefusedError(clean(error.message))
-    return EndedError(clean(error.message))
+    return EndedError(clean(error.message), reconnect=error.code in (*_STALE, ErrorCode.INTERNAL))
+
+
+def _refused(answer: frames.AuthNack) -> ClientError:
+    """The error for a refusal of something that nobody is asked for again."""
+    sentence = clean(answer.message)
+    if answer.code == ErrorCode.PROTOCOL_VERSION:
+        return IncompatibleError(f"{sentence} This client is version {__version__}.")
+    if answer.code in (ErrorCode.BUSY, ErrorCode.INTERNAL):
+        return UnreachableError(sentence)  # it passes
+    return AuthRefusedError(sentence)

@@ -7,24 +7,31 @@ notice, `! ` before a problem). At the end of input everything sent is still ans
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import getpass
 import io
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
 from qscp_client.commands import TypedLine
-from qscp_client.display import Kind, Line, describe
+from qscp_client.display import Kind, Line, describe, describe_lines
 from qscp_client.engine import Engine
 from qscp_client.errors import InterruptedByUserError, UsageError
-from qscp_client.events import Event, MessageSent
+from qscp_client.events import Event, LineState, MessageSent, OwnMessage
 
 __all__ = ["PlainFrontEnd"]
 
+_PATIENCE_S: Final = 30.0
+"""How long a lost connection is tried again: nobody is there who could give up."""
+
 _READ_SIZE: Final = 64 * 1024
+_AT_ONCE: Final = 200
+"""Lines that are carried out, saved and sent together."""
+
 _LINE_LIMIT: Final = 1024 * 1024
 """Bytes in a line of input: far over what a message may have, so that it is refused with a sentence."""
 
@@ -34,6 +41,8 @@ class PlainFrontEnd:
 
     password_tries = 1
     counts_failures = True
+    shows_at_once = True
+    patience_s = _PATIENCE_S
 
     def __init__(self) -> None:
         self._me = ""
@@ -69,26 +78,25 @@ class PlainFrontEnd:
         """Write a notice."""
         self._write([Line(Kind.NOTICE, "", sentence)])
 
-    def attached(self, engine: Engine) -> AbstractContextManager[None]:
+    def attached(self, engine: Engine, touched: Callable[[], None]) -> AbstractContextManager[None]:
         """Learn who we are."""
+        del touched
         self._me = engine.me
         return contextlib.nullcontext()
 
     def show(self, happened: Sequence[Event]) -> None:
-        """Write events; what was typed is not repeated."""
-        self._write(
-            [
-                line
-                for event in happened
-                if not isinstance(event, MessageSent)
-                for line in describe(event, self._me)
-            ]
-        )
+        """Write events; what was typed is not repeated, only how far it has come."""
+        lines: list[Line] = []
+        for event, stored in _grouped(happened):
+            if stored:
+                lines.append(_describe_stored(stored))
+            elif event is not None:
+                lines += describe(event, self._me)
+        self._write(lines)
 
-    async def read_line(self) -> TypedLine | None:
-        """Return the next line of the input."""
-        text = await self._input.next()
-        return None if text is None else TypedLine(text)
+    async def read_lines(self) -> list[TypedLine]:
+        """Return the next lines of the input."""
+        return [TypedLine(text) for text in await self._input.next_ones()]
 
     async def _next(self, what: str) -> str:
         text = await self._input.next()
@@ -103,13 +111,36 @@ class PlainFrontEnd:
         for line in lines:
             match line.kind:
                 case Kind.MESSAGE | Kind.OWN_MESSAGE:
-                    sys.stdout.write(f"{line}\n")
+                    sys.stdout.write(f"{dataclasses.replace(line, mark='')}\n")
                 case Kind.NOTICE:
                     sys.stderr.write(f"* {line}\n")
                 case Kind.PROBLEM:
                     sys.stderr.write(f"! {line}\n")
         sys.stdout.flush()
         sys.stderr.flush()
+
+
+def _grouped(happened: Sequence[Event]) -> Iterator[tuple[Event | None, list[OwnMessage]]]:
+    """Events, with what was stored for one person at once put together, and without what was typed."""
+    stored: list[OwnMessage] = []
+    for event in happened:
+        if isinstance(event, OwnMessage) and event.here:
+            if stored and stored[-1].to != event.to:
+                yield None, stored
+                stored = []
+            stored.append(event)
+        elif not isinstance(event, MessageSent):
+            if stored:
+                yield None, stored
+                stored = []
+            yield event, []
+    if stored:
+        yield None, stored
+
+
+def _describe_stored(stored: list[OwnMessage]) -> Line:
+    last = stored[-1]
+    return Line(Kind.NOTICE, "", describe_lines(LineState.STORED, last.to, [event.body for event in stored]))
 
 
 class _LineReader:
@@ -126,6 +157,14 @@ class _LineReader:
         self._lines: collections.deque[str] = collections.deque()
         self._started = False
         self._ended = False
+
+    async def next_ones(self) -> list[str]:
+        """Return the next lines that can be had at once; none at the end of input."""
+        first = await self.next()
+        if first is None:
+            return []
+        count = min(len(self._lines), _AT_ONCE - 1)
+        return [first, *(self._lines.popleft() for _ in range(count))]
 
     async def next(self) -> str | None:
         """Return the next line without its end; None at the end of input."""

@@ -1,18 +1,32 @@
-"""One session: the engine between a connection and a front end."""
+"""The client at work: the engine between connections, the disk and a front end."""
 
 import asyncio
 import contextlib
+import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from qscp import frames
 from qscp.errors import RemoteProtocolError
 from qscp.states import State
+from qscp_client.backoff import Backoff
+from qscp_client.changes import Change
 from qscp_client.connection import Link
+from qscp_client.device import Device
 from qscp_client.display import clean
 from qscp_client.engine import Engine
-from qscp_client.errors import EndedError, ExitCode, InterruptedByUserError, UnreachableError
+from qscp_client.errors import (
+    ClientError,
+    EndedError,
+    ExitCode,
+    InterruptedByUserError,
+    NotDeliveredError,
+    StateError,
+    UnreachableError,
+)
 from qscp_client.frontend import FrontEnd
 from qscp_client.login import broken_protocol
+from qscp_client.waking import Waking
 
 __all__ = ["Session"]
 
@@ -23,72 +37,188 @@ _SILENCE_S: Final = 60.0
 """Silence after which we ask with a `ping`; after the same time again the server is given up.
 The server pings us after 30 s, so a healthy connection is never silent for so long."""
 
+_ANSWER_S: Final = 5.0
+"""How long the answer to a `ping` may take after this computer slept."""
+
+_TOUCH_S: Final = 1.0
+"""A key that is pressed ends a pause only so long after the last try."""
+
+Reconnect = Callable[[], Awaitable[tuple[Link, frames.AuthAck]]]
+
 
 class Session:
-    """Runs an engine until one side ends it.
+    """Runs an engine until the person leaves, over any number of connections.
 
     Args:
-        link: The connection, logged in; the caller closes it.
         engine: A fresh engine.
         front: Where lines come from and events go.
+        device: Where changes are saved.
+        reconnect: Logs in again.
+        backoff: Makes the pauses before that, anew for each lost connection.
         leave_timeout_s: How long leaving waits for answers.
         silence_s: How long the server may be silent before it is asked.
     """
 
     def __init__(
         self,
-        link: Link,
         engine: Engine,
         front: FrontEnd,
+        device: Device,
+        reconnect: Reconnect,
         *,
+        backoff: Callable[[], Backoff] = Backoff,
         leave_timeout_s: float = _LEAVE_TIMEOUT_S,
         silence_s: float = _SILENCE_S,
     ) -> None:
-        self._link = link
         self._engine = engine
         self._front = front
+        self._device = device
+        self._reconnect = reconnect
+        self._backoff = backoff
         self._leave_timeout_s = leave_timeout_s
         self._silence_s = silence_s
+        self._link: Link | None = None
         self._ready = asyncio.Event()
         self._progress = asyncio.Event()
-        self._unanswered = 0
+        self._due = asyncio.Event()
+        self._waking = Waking()
+        self._patience: asyncio.Timeout | None = None
+        self._asked = False
+        self._keeps = True
 
-    async def run(self) -> ExitCode:
+    async def run(self, link: Link, ack: frames.AuthAck) -> ExitCode:
         """Chat, until the person leaves or the server ends it.
+
+        Args:
+            link: The first connection, logged in; it is closed at the end, as are all others.
+            ack: How the server accepted the login.
 
         Returns:
             OK, NOT_DELIVERED or INTERRUPTED.
 
         Raises:
-            EndedError: The server ended the session.
-            UnreachableError: The connection was lost.
-            IncompatibleError: The server broke the protocol.
+            EndedError: The server ended the session for good.
+            UnreachableError: The connection was lost, and could not be made again in time.
+            NotDeliveredError: The same, and something was not acknowledged.
+            ClientError: Connecting again showed that it can't work.
         """
-        with self._front.attached(self._engine):
-            return await self._run()
+        with self._front.attached(self._engine, self._waking.touch):
+            typing = asyncio.create_task(self._type())
+            try:
+                await self._converse(link, ack, typing)
+            except UnreachableError as error:
+                if self._engine.pending and self._front.counts_failures:
+                    raise NotDeliveredError(str(error)) from error
+                raise
+            finally:
+                typing.cancel()
+                await asyncio.gather(typing, return_exceptions=True)
+                self._engine.give_up(keeps=self._keeps and bool(self._device.id))
+                self._flush()
+        return self._exit_code(interrupted=await _was_interrupted(typing))
 
-    async def _run(self) -> ExitCode:
-        receiving = asyncio.create_task(self._receive())
-        typing = asyncio.create_task(self._type())
-        try:
-            await asyncio.wait((receiving, typing), return_when=asyncio.FIRST_COMPLETED)
-            if receiving.done():
-                raise self._lost(receiving.exception())
-            interrupted = await _was_interrupted(typing)
-            await self._leave(receiving)
-        finally:
-            receiving.cancel()
-            typing.cancel()
-            await asyncio.gather(receiving, typing, return_exceptions=True)
-            self._unanswered = self._engine.pending
-            self._engine.give_up("the server did not say whether it was stored")
+    async def _converse(self, link: Link, ack: frames.AuthAck, typing: asyncio.Task[None]) -> None:
+        """Go from connection to connection until the person has left."""
+        while True:
+            async with link:
+                self._link = link
+                self._engine.connected(ack)
+                self._flush()
+                lost = await self._use(link, typing)
+                self._link = None
+            if lost is None or (typing.done() and not self._waits_for_answers):
+                return
+            self._engine.lost()
+            if not _may_reconnect(lost):
+                raise lost
+            self._engine.tell(f"{lost} Connecting again; what you type is kept.")
             self._flush()
-        return self._exit_code(interrupted=interrupted)
+            found = await self._connect_again(lost, typing)
+            if found is None:
+                return
+            link, ack = found
+            self._engine.tell("Connected again.")
 
-    async def _receive(self) -> None:
+    @property
+    def _waits_for_answers(self) -> bool:
+        """Whether a client whose input ended connects again for what was not acknowledged."""
+        return self._front.patience_s is not None and self._engine.pending > 0
+
+    async def _use(self, link: Link, typing: asyncio.Task[None]) -> ClientError | None:
+        """Use a connection until it is over.
+
+        Returns:
+            Why it is over; None if the person left.
+        """
+        receiving = asyncio.create_task(self._receive(link))
+        ticking = asyncio.create_task(self._tick())
+        try:
+            await asyncio.wait((receiving, typing, ticking), return_when=asyncio.FIRST_COMPLETED)
+            if ticking.done():
+                ticking.result()
+            if not receiving.done() and await self._leave(receiving):
+                return None
+        finally:
+            for task in (receiving, ticking):
+                task.cancel()
+            await asyncio.gather(receiving, ticking, return_exceptions=True)
+        return self._why(receiving)
+
+    async def _connect_again(
+        self, lost: ClientError, typing: asyncio.Task[None]
+    ) -> tuple[Link, frames.AuthAck] | None:
+        """Try until there is a connection; None if the person leaves before."""
+        backoff = self._backoff()
+        give_up_at = None if self._front.patience_s is None else time.monotonic() + self._front.patience_s
+        while give_up_at is None or time.monotonic() < give_up_at:
+            await self._pause(backoff.next(), give_up_at, typing)
+            if typing.done() and not self._waits_for_answers:
+                return None
+            connecting = asyncio.ensure_future(self._reconnect())
+            try:
+                await asyncio.wait(
+                    (connecting,) if typing.done() else (connecting, typing),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if not connecting.done() and not self._waits_for_answers:
+                    return None
+                return await connecting
+            except ClientError as error:
+                if not _may_reconnect(error):
+                    raise
+                lost = error
+            finally:
+                connecting.cancel()
+                await asyncio.gather(connecting, return_exceptions=True)
+        raise lost
+
+    async def _pause(self, pause_s: float, give_up_at: float | None, typing: asyncio.Task[None]) -> None:
+        """Wait before a try; a key, a wake-up of the computer, or the person leaving ends it."""
+        begin = time.monotonic()
+        end = begin + pause_s if give_up_at is None else min(begin + pause_s, give_up_at)
+        self._engine.next_try = end
+        while (now := time.monotonic()) < end and (not typing.done() or self._waits_for_answers):
+            self._front.show([])
+            touched = asyncio.ensure_future(self._waking.wait(min(end - now, 1.0)))
+            await asyncio.wait(
+                (touched,) if typing.done() else (touched, typing), return_when=asyncio.FIRST_COMPLETED
+            )
+            if touched.done() and touched.result() and time.monotonic() - begin >= _TOUCH_S:
+                break
+            touched.cancel()
+            if touched.done() and touched.result():
+                # Pressed too early: don't spin, but remember it.
+                await asyncio.sleep(max(begin + _TOUCH_S - time.monotonic(), 0))
+                break
+        self._engine.next_try = None
+        self._front.show([])
+
+    # --- on a connection
+
+    async def _receive(self, link: Link) -> None:
         """Take in frames until the connection ends."""
         try:
-            while arrived := await self._receive_or_ping():
+            while arrived := await self._receive_or_ping(link):
                 for frame in arrived:
                     self._engine.receive(frame)
                 self._flush()
@@ -98,69 +228,116 @@ class Session:
         finally:
             self._progress.set()
 
-    async def _receive_or_ping(self) -> list[frames.ServerFrame]:
+    async def _receive_or_ping(self, link: Link) -> list[frames.ServerFrame]:
         """Wait for frames; a server that is silent for long is asked once, then given up."""
-        try:
-            async with asyncio.timeout(self._silence_s):
-                return await self._link.receive()
-        except TimeoutError:
-            self._send(frames.ClientPing())
-        try:
-            async with asyncio.timeout(self._silence_s):
-                return await self._link.receive()
-        except TimeoutError:
-            return []
+        self._asked = False
+        while True:
+            try:
+                async with asyncio.timeout(self._silence_s) as self._patience:
+                    return await link.receive()
+            except TimeoutError:
+                if self._asked:
+                    return []
+                self._ask()
+
+    def _ask(self) -> None:
+        self._asked = True
+        self._send(frames.ClientPing())
 
     async def _type(self) -> None:
         """Carry out typed lines until the input ends or the person leaves."""
         await self._ready.wait()
         while not self._engine.leaving:
-            line = await self._front.read_line()
-            if line is None:
+            lines = await self._front.read_lines()
+            if not lines:
                 return
-            self._engine.enter(line)
+            for line in lines:
+                if not self._engine.leaving:
+                    self._engine.enter(line)
             self._flush()
-            await self._link.drain()
+            if self._link is not None:
+                await self._link.drain()
 
-    def _flush(self) -> None:
-        """Send and show what the engine has."""
-        for frame in self._engine.frames_to_send():
-            self._send(frame)
-        self._front.show(self._engine.events_to_show())
+    async def _tick(self) -> None:
+        """Do what is due, and notice when this computer slept."""
+        while True:
+            due = self._engine.next_due()
+            pause = _ANSWER_S if due is None else min(max(due - time.monotonic(), 0.0), _ANSWER_S)
+            self._due.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._due.wait()
+            if self._waking.slept() and self._link is not None and self._patience is not None:
+                self._ask()
+                with contextlib.suppress(RuntimeError):  # it is just over
+                    self._patience.reschedule(asyncio.get_running_loop().time() + _ANSWER_S)
+            self._engine.tick()
+            self._flush()
 
-    def _send(self, frame: frames.ClientFrame) -> None:
-        # A server that has said bye, or a client that has, hears nothing more.
-        if self._link.state is State.READY:
-            self._link.send(frame)
+    async def _leave(self, receiving: asyncio.Task[None]) -> bool:
+        """Wait for the answers to what was sent, say bye, and wait for the server's bye.
 
-    async def _leave(self, receiving: asyncio.Task[None]) -> None:
-        """Wait for the answers to what was sent, say bye, and wait for the server's bye."""
+        Returns:
+            Whether we left; else the connection was lost before everything was answered.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._leave_timeout_s):
-                while self._engine.pending and not receiving.done():
+                while self._engine.busy and not receiving.done():
                     self._progress.clear()
                     await self._progress.wait()
+                if receiving.done():
+                    return not self._engine.busy
                 self._engine.say_bye()
                 self._flush()
                 await asyncio.wait((receiving,))
+        return True
 
-    def _lost(self, error: BaseException | None) -> Exception:
-        """Why the session is over, when it was not the person's wish."""
+    def _flush(self) -> None:
+        """Save, show, save and send what the engine has, in this order."""
+        self._save(self._engine.additions_to_save())
+        self._front.show(self._engine.events_to_show())
+        self._save(self._engine.changes_to_save())
+        for frame in self._engine.frames_to_send():
+            self._send(frame)
+        self._due.set()
+
+    def _save(self, changes: list[Change]) -> None:
+        if not self._keeps:
+            return
+        try:
+            self._device.save(changes)
+        except StateError as error:
+            self._keeps = False
+            self._front.tell(f"From now on nothing is kept on this computer: {error}.")
+
+    def _send(self, frame: frames.ClientFrame) -> None:
+        # A server that has said bye, or a client that has, hears nothing more.
+        if self._link is not None and self._link.state is State.READY:
+            self._link.send(frame)
+
+    def _why(self, receiving: asyncio.Task[None]) -> ClientError:
+        """Why a connection is over, when it was not the person's wish."""
+        error = None if receiving.cancelled() else receiving.exception()
         if isinstance(error, RemoteProtocolError):
             return broken_protocol(error)
         if error is not None:
             raise error
         if ending := self._engine.ending:
-            return EndedError(clean(ending.message))
-        return UnreachableError("The connection to the server was lost. Start the client again.")
+            return EndedError(clean(ending.message), reconnect=ending.reconnect)
+        return UnreachableError("The connection to the server was lost.")
 
     def _exit_code(self, *, interrupted: bool) -> ExitCode:
         if interrupted:
             return ExitCode.INTERRUPTED
         engine = self._engine
-        if self._unanswered or (self._front.counts_failures and (engine.failed or engine.choice_failed)):
+        if engine.pending or (self._front.counts_failures and (engine.failed or engine.choice_failed)):
             return ExitCode.NOT_DELIVERED
         return ExitCode.OK
+
+
+def _may_reconnect(error: ClientError) -> bool:
+    """Whether to connect again without being asked to."""
+    return isinstance(error, UnreachableError) or (isinstance(error, EndedError) and error.reconnect)
 
 
 async def _was_interrupted(typing: asyncio.Task[None]) -> bool:
@@ -168,4 +345,6 @@ async def _was_interrupted(typing: asyncio.Task[None]) -> bool:
         await typing
     except InterruptedByUserError:
         return True
+    except asyncio.CancelledError:
+        return False
     return False

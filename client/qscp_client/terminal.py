@@ -6,7 +6,7 @@ whenever something happens.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -24,6 +24,7 @@ from prompt_toolkit.output import Output, create_output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
 
 from qscp_client.commands import TypedLine
 from qscp_client.completion import complete
@@ -32,6 +33,7 @@ from qscp_client.echo import no_echo
 from qscp_client.engine import Engine
 from qscp_client.errors import InterruptedByUserError
 from qscp_client.events import Event, PickerOpened, PresenceChanged
+from qscp_client.tail import Tail
 from qscp_client.wrap import wrap
 
 __all__ = ["TerminalFrontEnd"]
@@ -60,6 +62,8 @@ class TerminalFrontEnd:
 
     password_tries = _PASSWORD_TRIES
     counts_failures = False
+    shows_at_once = False
+    patience_s = None
 
     def __init__(self, keyboard: Input | None = None, screen: Output | None = None) -> None:
         self._keyboard = keyboard or create_input()
@@ -67,6 +71,7 @@ class TerminalFrontEnd:
         self._engine: Engine | None = None
         self._editor: PromptSession[str] | None = None
         self._pasted = False
+        self._tail = Tail("", self._fits)
 
     def private(self) -> AbstractContextManager[None]:
         """Switch the terminal's own echo off: a password may be typed ahead of its question."""
@@ -85,15 +90,16 @@ class TerminalFrontEnd:
         self._print([Line(Kind.NOTICE, "", sentence)])
 
     @contextlib.contextmanager
-    def attached(self, engine: Engine) -> Iterator[None]:
+    def attached(self, engine: Engine, touched: Callable[[], None]) -> Iterator[None]:
         """Run a line editor, whose prompt and completion come from the engine.
 
         The terminal is raw also between two lines, so that what is typed then is neither
         echoed nor taken for a signal.
         """
         self._engine = engine
+        self._tail = Tail(engine.me, self._fits)
         self._editor = PromptSession(
-            lambda: self._prompt(engine),
+            lambda: FormattedText(self._prompt(engine)),
             bottom_toolbar=lambda: _status(engine),
             completer=_EngineCompleter(engine),
             complete_while_typing=False,
@@ -107,17 +113,22 @@ class TerminalFrontEnd:
             output=self._screen,
         )
         self._editor.default_buffer.on_text_changed += self._notice_empty
+        self._editor.app.key_processor.before_key_press += lambda _: touched()
         with self._keyboard.raw_mode():
-            yield
+            try:
+                yield
+            finally:
+                self._print([line for event in self._tail.flush() for line in describe(event, engine.me)])
 
     def show(self, happened: Sequence[Event]) -> None:
         """Print events above the line, and draw the line anew."""
         me = self._engine.me if self._engine else ""
-        self._print([line for event in happened if _is_news(event) for line in describe(event, me)])
+        printed = [each for event in happened for each in self._tail.take(event)]
+        self._print([line for event in printed if _is_news(event) for line in describe(event, me)])
         if self._editor is not None:
             self._editor.app.invalidate()
 
-    async def read_line(self) -> TypedLine | None:
+    async def read_lines(self) -> list[TypedLine]:
         """Let the person type a line."""
         if self._editor is None:
             raise RuntimeError("a line can only be read while `attached`")
@@ -125,8 +136,8 @@ class TerminalFrontEnd:
         try:
             text = await self._editor.prompt_async()
         except EOFError:
-            return None
-        return TypedLine(text, pasted=self._pasted)
+            return []
+        return [TypedLine(text, pasted=self._pasted)]
 
     async def _ask(self, question: str, processors: list[Processor] | None = None) -> str:
         editor: PromptSession[str] = PromptSession(
@@ -168,11 +179,20 @@ class TerminalFrontEnd:
         if not buffer.text:
             self._pasted = False
 
-    def _prompt(self, engine: Engine) -> str:
-        if engine.partner is not None:
-            return f"to {engine.partner}: "
-        room = _ROSTER_ROWS * self._screen.get_size().columns - len("Online:  and 1000 more (/who)")
-        return f"{list_people(tuple(engine.roster), engine.waiting, room)}\nChat with: "
+    def _prompt(self, engine: Engine) -> list[tuple[str, str]]:
+        columns = self._screen.get_size().columns
+        if engine.partner is None:
+            room = _ROSTER_ROWS * columns - len("Nobody else is online.  and 1000 more (/who)")
+            people = list_people(tuple(engine.roster), engine.unread, room)
+            return [("", f"{people}\nChat with: ")]
+        lines, more = self._tail.lines(engine.partner)
+        prompt = [part for line in lines for part in _row(line, columns)]
+        if more:
+            prompt.append(("", f"{INDENT}and {more} more pending (/status)\n"))
+        return [*prompt, ("", f"to {engine.partner}: ")]
+
+    def _fits(self, line: Line) -> bool:
+        return "\n" not in line.text and get_cwidth(str(line)) < self._screen.get_size().columns
 
     def _print(self, lines: list[Line]) -> None:
         if not lines:
@@ -229,15 +249,30 @@ def _is_news(event: Event) -> bool:
 def _status(engine: Engine) -> str:
     """The line at the bottom of the screen."""
     parts = [engine.me]
+    if engine.connection:
+        parts.append(engine.connection)
     if engine.partner is not None:
         person = engine.roster.get(engine.partner)
         parts.append(f"with {name_person(person)}" if person else f"with {engine.partner} (offline)")
-        if new := [f"{name} {count}" for name, count in engine.waiting.items() if count]:
-            parts.append(f"new from {', '.join(new)}")
+        unread = engine.unread.items()
+        if new := [f"{name} {count}" for name, count in unread if name != engine.partner]:
+            parts.append(f"unread from {', '.join(new)}")
     if engine.pending:
-        parts.append(f"{engine.pending} on the way")
+        parts.append(f"{engine.pending} pending")
+    if engine.failures:
+        parts.append(f"{engine.failures} failed (/status)")
     parts.append("/help, back, quit" if engine.partner is not None else "Tab completes, /help, quit")
     return " | ".join(parts)
+
+
+def _row(line: Line, columns: int) -> list[tuple[str, str]]:
+    """A line in one row, cut if need be."""
+    first, *others = line.text.split("\n")
+    head = f"{line.head} "
+    room = max(columns - get_cwidth(head) - len("...  ") - len(line.mark) - 1, 1)
+    text, *rest = wrap(first, room, room)
+    dots = "..." if rest or others else ""
+    return [(f"class:{line.kind.name.lower()}", head), ("", f"{text}{dots}  {line.mark}\n")]
 
 
 def _fragments(line: Line, columns: int) -> list[tuple[str, str]]:
@@ -250,5 +285,8 @@ def _fragments(line: Line, columns: int) -> list[tuple[str, str]]:
     rows = wrap(first, max(columns - len(head), 1), rest)
     for other in others:
         rows += wrap(other, rest, rest)
+    if line.mark:
+        room = columns - get_cwidth(rows[-1]) - (len(INDENT) if len(rows) > 1 else get_cwidth(head))
+        rows[-1:] = [f"{rows[-1]}  {line.mark}"] if room > len(line.mark) + 2 else [rows[-1], line.mark]
     text = f"\n{INDENT}".join(rows) + "\n"
     return [(style, head), ("" if is_message else style, text)]

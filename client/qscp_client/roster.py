@@ -1,11 +1,11 @@
-"""Who is online, and which messages are on their way: the client's state, without I/O."""
+"""Who is online, without I/O."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
 
-from qscp.frames import OnlineUsers, PresenceChanges, SendChat, UserPresence
+from qscp.frames import OnlineUsers, PresenceChanges, UserPresence
 
-__all__ = ["Outbox", "PresenceChange", "Roster"]
+__all__ = ["PresenceChange", "Roster"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,6 +57,12 @@ class Roster:
         """Whether somebody of that name was online at any time of this session."""
         return name in self._seen
 
+    def lost(self) -> None:
+        """The connection is lost; a new one begins with a whole snapshot, under versions of its own."""
+        self._pages = None
+        self._held.clear()
+        self._version = -1
+
     def apply_page(self, page: OnlineUsers) -> list[PresenceChange]:
         """Take in a page of a snapshot; the last one puts the snapshot in force."""
         if self._pages is None or page.version != self._pages_version:
@@ -106,28 +112,3 @@ class Roster:
             if changed:
                 changes.append(PresenceChange(person, before is not None))
         return changes
-
-
-class Outbox:
-    """Messages that were sent and not yet answered, in the order sent."""
-
-    def __init__(self) -> None:
-        self._pending: dict[str, SendChat] = {}
-
-    def __len__(self) -> int:
-        """How many messages are on their way."""
-        return len(self._pending)
-
-    def add(self, message: SendChat) -> None:
-        """Note a message as sent."""
-        self._pending[message.id] = message
-
-    def settle(self, message_id: str) -> SendChat | None:
-        """Note that a message was answered, and return it; None when it is not on its way."""
-        return self._pending.pop(message_id, None)
-
-    def give_up(self) -> list[SendChat]:
-        """Return and forget everything that was not answered."""
-        messages = list(self._pending.values())
-        self._pending.clear()
-        return messages

@@ -1,0 +1,288 @@
+"""What this computer keeps of an account: the device's id, positions and outbox, in SQLite.
+
+A directory for each server and account has numbered devices, a database and a lock each. A
+process holds one of them; a second process at the same time holds another one, with another id.
+Message texts are kept only while they have no `chat_ack`.
+"""
+
+import contextlib
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from qscp_client.changes import Added, Change, Failed, Moved, Removed, Renewed, Reported, Saved, SavedPosition
+from qscp_client.errors import StateError
+from qscp_client.filelock import FileLock
+from qscp_client.outbox import Entry
+
+__all__ = ["Device", "Devices"]
+
+_VERSION: Final = 1
+_SCHEMA: Final = """
+BEGIN;
+CREATE TABLE device (id TEXT NOT NULL, epoch TEXT NOT NULL, account TEXT NOT NULL) STRICT;
+CREATE TABLE position (
+    conversation TEXT PRIMARY KEY, name TEXT NOT NULL,
+    seq INTEGER NOT NULL, reported INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE outbox (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE, recipient TEXT NOT NULL, body TEXT NOT NULL,
+    first_try_ms INTEGER NOT NULL, failure TEXT NOT NULL DEFAULT ''
+) STRICT;
+INSERT INTO device VALUES ('{id}', '', '');
+PRAGMA user_version = {version};
+COMMIT;
+"""
+
+
+class Device:
+    """A device that this process holds; `Devices` makes it.
+
+    Attributes:
+        id: 128 random bits as 32 hexadecimal digits; empty if nothing is kept.
+        saved: What was kept when it was opened.
+    """
+
+    def __init__(self, database: sqlite3.Connection, lock: FileLock | None) -> None:
+        self._database = database
+        self._lock = lock
+        self.id: str
+        self.id, epoch, account = database.execute("SELECT id, epoch, account FROM device").fetchone()
+        self.saved = Saved(epoch, account, tuple(self._positions()), tuple(self.entries()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def save(self, changes: Sequence[Change]) -> None:
+        """Save changes, all or none of them.
+
+        New messages are on the disk itself when this returns. The rest outlives the end of
+        this process, and a power cut may take the last of it back, which does no harm.
+
+        Raises:
+            StateError: They can't be saved.
+        """
+        if not changes:
+            return
+        durable = any(isinstance(change, Added) for change in changes)
+        with _explained("can't be written"):
+            self._database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                for change in changes:
+                    self._save(change)
+                self._database.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._database.execute("ROLLBACK")
+                raise
+
+    def entries(self) -> Iterator[Entry]:
+        """The outbox, in the order typed."""
+        query = "SELECT id, recipient, body, first_try_ms, failure FROM outbox ORDER BY number"
+        for row in self._database.execute(query):
+            yield Entry(*row)
+
+    def close(self) -> None:
+        """Let others have it."""
+        self._database.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _positions(self) -> Iterator[SavedPosition]:
+        query = "SELECT conversation, name, seq, reported FROM position ORDER BY conversation"
+        for row in self._database.execute(query):
+            yield SavedPosition(*row)
+
+    def _save(self, change: Change) -> None:
+        execute = self._database.execute
+        match change:
+            case Added(entry):
+                execute(
+                    "INSERT OR IGNORE INTO outbox (id, recipient, body, first_try_ms, failure) "
+                    "VALUES (?, ?, ?, ?, ?)",
+                    (entry.id, entry.to, entry.body, entry.first_try_ms, entry.failure),
+                )
+            case Failed(message_id, failure):
+                execute("UPDATE outbox SET failure = ? WHERE id = ?", (failure, message_id))
+            case Removed(message_id):
+                execute("DELETE FROM outbox WHERE id = ?", (message_id,))
+            case Moved(conversation, name, seq):
+                execute(
+                    "INSERT INTO position (conversation, name, seq) VALUES (?, ?, ?) "
+                    "ON CONFLICT DO UPDATE SET seq = excluded.seq, "
+                    "name = coalesce(nullif(excluded.name, ''), name)",
+                    (conversation, name, seq),
+                )
+            case Reported(conversation, seq):
+                execute("UPDATE position SET reported = ? WHERE conversation = ?", (seq, conversation))
+            case Renewed(epoch, account):
+                execute("UPDATE device SET epoch = ?, account = ?", (epoch, account))
+                execute("DELETE FROM position")
+            case _:
+                raise AssertionError(change)
+
+
+class Devices:
+    """The devices of one account at one server, on this computer.
+
+    Nothing is written before `hold`, so that a name that is none leaves no trace.
+
+    Args:
+        directory: Where they are.
+        make_device_id: Makes the id of a new one.
+
+    Attributes:
+        device_id: Which one this process is.
+        problem: Why nothing can be kept, as a sentence; empty if it can.
+    """
+
+    def __init__(self, directory: Path, make_device_id: Callable[[], str]) -> None:
+        self._directory = directory
+        self._device: Device | None = None
+        self.problem = ""
+        try:
+            for number in self._numbers():
+                if (device := self._open(number)) is not None:
+                    self._device = device
+                    break
+        except StateError as error:
+            self.problem = str(error)
+        if self.problem:
+            self.device_id = ""
+        else:
+            self.device_id = self._device.id if self._device else make_device_id()
+
+    def hold(self) -> Device:
+        """Return the device, made if there was none to be had; the caller closes it.
+
+        What other devices, which no process holds, still have to send is taken over.
+        """
+        if self._device is None and not self.problem:
+            try:
+                self._device = self._make()
+            except StateError as error:
+                self.problem = str(error)
+        if self._device is None:
+            return Device(_connect(":memory:", ""), None)
+        try:
+            self._take_over(self._device)
+        except StateError as error:
+            self.problem = str(error)
+        return self._device
+
+    def close(self) -> None:
+        """Give the device back, if it was never asked for."""
+        if self._device is not None:
+            self._device.close()
+
+    def _numbers(self) -> list[int]:
+        try:
+            names = [path.name for path in self._directory.iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StateError(f"{self._directory} can't be read: {error.strerror}") from error
+        return sorted(
+            int(found[1]) for name in names if (found := re.fullmatch(r"device-(\d{1,6})\.db", name))
+        )
+
+    def _open(self, number: int) -> Device | None:
+        """Open a device; None if another process holds it, or it is damaged."""
+        path = self._path(number)
+        with _explained(f"{path} can't be opened"):
+            lock = FileLock.take(path.with_suffix(".lock"))
+            if lock is None:
+                return None
+            try:
+                return Device(_connect(path), lock)
+            except sqlite3.DatabaseError as error:
+                lock.release()
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                # Another program's file, or damaged: it is put aside, and another one is made.
+                path.rename(path.with_suffix(f".damaged-{time.time_ns()}"))
+                return None
+            except BaseException:
+                lock.release()
+                raise
+
+    def _make(self) -> Device:
+        """Make the device whose id was told to the server."""
+        with _explained(f"{self._directory} can't be written"):
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            number = 0
+            while True:
+                number += 1
+                path = self._path(number)
+                lock = None if path.exists() else FileLock.take(path.with_suffix(".lock"))
+                if lock is None:
+                    continue
+                if path.exists():
+                    lock.release()
+                    continue
+                # SQLite gives its other files the mode of this one.
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+                return Device(_connect(path, self.device_id), lock)
+
+    def _take_over(self, device: Device) -> None:
+        for number in self._numbers():
+            other = self._open(number)
+            if other is None:
+                continue
+            with other:
+                # First to here, then away from there: the same id twice is still one message.
+                entries = list(other.entries())
+                device.save([Added(entry) for entry in entries])
+                other.save([Removed(entry.id) for entry in entries])
+        device.saved = Saved(
+            device.saved.epoch, device.saved.account, device.saved.positions, tuple(device.entries())
+        )
+
+    def _path(self, number: int) -> Path:
+        return self._directory / f"device-{number}.db"
+
+
+def _connect(path: Path | str, new_id: str | None = None) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, timeout=5)
+    try:
+        _prepare(database, path, new_id)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _prepare(database: sqlite3.Connection, path: Path | str, new_id: str | None) -> None:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise StateError(f"{path} was written by a newer version of this program")
+    database.execute("PRAGMA journal_mode = WAL")
+    if version < _VERSION:
+        if new_id is None:
+            raise sqlite3.DatabaseError("not a device")
+        database.executescript(_SCHEMA.format(id=new_id, version=_VERSION))
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StateError(f"{what}: {error}") from error
+    except OSError as error:
+        raise StateError(f"{what}: {error.strerror}") from error

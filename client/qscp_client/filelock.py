@@ -1,0 +1,48 @@
+"""A lock that a process holds on a file; the system takes it back when the process ends, however it ends."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Self
+
+__all__ = ["FileLock"]
+
+
+class FileLock:
+    """A lock that is held; `take` takes it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, path: Path) -> Self | None:
+        """Take the lock; None if another process holds it.
+
+        Args:
+            path: The file, which is made if need be, and is never removed.
+
+        Raises:
+            OSError: The file can't be opened.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        try:
+            _lock(descriptor)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Give it back."""
+        os.close(self._descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415 - there is none elsewhere
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl  # noqa: PLC0415 - there is none on Windows
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

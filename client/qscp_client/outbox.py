@@ -1,0 +1,222 @@
+"""Messages that were typed and not acknowledged: what may be sent when, in which order, without I/O.
+
+A message is *pending* from the moment it is typed until its `chat_ack`, over any number of
+connections, under one id. When the server could not store it, everything to the same person
+waits with it and is sent again after a pause, the first one first. What can't be stored at
+all, or is too old to be sent again, has *failed* and waits for the person's decision.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from qscp.errors import ErrorCode
+
+__all__ = ["LONGEST_TRY_MS", "Entry", "Outbox"]
+
+LONGEST_TRY_MS: Final = 7 * 24 * 3600 * 1000
+"""How long a message is sent again and again. Servers know an id for 30 days."""
+
+_TEMPORARY: Final = (ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED, ErrorCode.OUT_OF_ORDER)
+"""Refusals that pass: the message stays pending."""
+
+_FIRST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 60.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """A message of yours without a `chat_ack`."""
+
+    id: str
+    to: str
+    body: str
+    first_try_ms: int
+    """When it was typed, by this computer's clock."""
+    failure: str = ""
+    """Why it failed, as a sentence; empty while it is pending."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Block:
+    """Somebody to whom the server could not store a message."""
+
+    first: str
+    """The id that was refused for itself, not for being out of order."""
+    refused: bool = True
+    """Whether something was refused since the last time that all were sent."""
+    tries: int = 0
+    due: float | None = None
+    """When to send again; None while answers are waited for."""
+
+
+class Outbox:
+    """The messages, in the order typed.
+
+    Args:
+        entries: What was kept from last time.
+    """
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        kept = list(entries)
+        self._pending = {entry.id: entry for entry in kept if not entry.failure}
+        self._failed = {entry.id: entry for entry in kept if entry.failure}
+        self._flying: dict[str, str] = {}
+        self._flying_to: Counter[str] = Counter()
+        self._blocks: dict[str, _Block] = {}
+        self._online = False
+
+    def __len__(self) -> int:
+        """How many messages are pending."""
+        return len(self._pending)
+
+    def __iter__(self) -> Iterator[Entry]:
+        """The pending ones, in order."""
+        return iter(list(self._pending.values()))
+
+    @property
+    def failed(self) -> list[Entry]:
+        """The failed ones, in the order in which they failed."""
+        return list(self._failed.values())
+
+    @property
+    def refused_to(self) -> list[str]:
+        """To whom the server could not store a message so far."""
+        return list(self._blocks)
+
+    # --- the connection
+
+    def connected(self) -> list[Entry]:
+        """Begin anew on a new connection: everything pending is to be sent, in order."""
+        self.disconnected()
+        self._online = True
+        return self._take_off(self)
+
+    def disconnected(self) -> None:
+        """Nothing is on its way any more."""
+        self._online = False
+        self._flying.clear()
+        self._flying_to.clear()
+        self._blocks.clear()
+
+    def add(self, entry: Entry) -> list[Entry]:
+        """Put in a new message; return what may be sent now: it, or nothing."""
+        self._pending[entry.id] = entry
+        if not self._online or entry.to in self._blocks:
+            return []
+        return self._take_off([entry])
+
+    def stored(self, message_id: str) -> Entry | None:
+        """Take out a message that is on disk; None if it is not here."""
+        entry = self._pending.pop(message_id, None)
+        if entry is None:
+            # The server stored it after all, such as one that was given up for its age.
+            entry = self._failed.pop(message_id, None)
+        self._land(message_id)
+        return entry
+
+    def refused(self, message_id: str, code: str, sentence: str) -> Entry | None:
+        """Note a refusal.
+
+        Returns:
+            The message, with a failure if it is for good; None if it is not here.
+        """
+        entry = self._pending.get(message_id)
+        if entry is None:
+            return None
+        if code not in _TEMPORARY:
+            self._land(message_id)
+            return self.fail(entry, sentence)
+        block = self._blocks.setdefault(entry.to, _Block(message_id))
+        block.refused = True
+        if code != ErrorCode.OUT_OF_ORDER:
+            block.first = message_id
+        self._land(message_id)
+        return entry
+
+    def fail(self, entry: Entry, sentence: str) -> Entry:
+        """Move a message to those that failed."""
+        failed = dataclasses.replace(entry, failure=sentence)
+        self._pending.pop(entry.id, None)
+        self._failed[entry.id] = failed
+        return failed
+
+    def expired(self, wall_ms: int) -> list[Entry]:
+        """The pending messages that are too old to be sent again, and not on their way."""
+        oldest = wall_ms - LONGEST_TRY_MS
+        return [entry for entry in self if entry.first_try_ms < oldest and entry.id not in self._flying]
+
+    # --- sending again
+
+    def due(self, now: float) -> list[Entry]:
+        """Return what is to be sent again now, in order."""
+        again: list[Entry] = []
+        for to, block in list(self._blocks.items()):
+            if self._flying_to[to]:
+                continue
+            if not block.refused:
+                del self._blocks[to]
+                again += self._take_off(entry for entry in self if entry.to == to)
+            elif block.due is None:
+                block.due = now + min(_FIRST_PAUSE_S * 2**block.tries, _LONGEST_PAUSE_S)
+                block.tries += 1
+            elif block.due <= now:
+                block.due = None
+                block.refused = False
+                again += self._take_off(entry for entry in self if entry.to == to)
+        return again
+
+    def next_due(self) -> float | None:
+        """When `due` has something; it has to be asked once after each answer, too."""
+        return min((block.due for block in self._blocks.values() if block.due is not None), default=None)
+
+    def hurry(self, to: str | None) -> list[str]:
+        """Let refused messages be sent again at once; return to whom.
+
+        Args:
+            to: To whom; None for everybody.
+        """
+        hurried = [name for name in self._blocks if to in (None, name)]
+        for name in hurried:
+            if self._blocks[name].due is not None:
+                self._blocks[name].due = float("-inf")
+        return hurried
+
+    def take_failed(self, to: str | None) -> list[Entry]:
+        """Take failed messages out.
+
+        Args:
+            to: Those to this person; None for all.
+        """
+        taken = [entry for entry in self._failed.values() if to in (None, entry.to)]
+        for entry in taken:
+            del self._failed[entry.id]
+        return taken
+
+    def give_up_refused(self, to: str | None) -> tuple[list[Entry], list[str]]:
+        """Take out what waits because the server could not store it, unless it is on its way again.
+
+        Returns:
+            The messages, and the ids to `skip`.
+        """
+        given_up: list[Entry] = []
+        skipped: list[str] = []
+        for name, block in list(self._blocks.items()):
+            if to not in (None, name) or self._flying_to[name]:
+                continue
+            given_up += [self._pending.pop(entry.id) for entry in self if entry.to == name]
+            skipped.append(block.first)
+            del self._blocks[name]
+        return given_up, skipped
+
+    def _take_off(self, entries: Iterable[Entry]) -> list[Entry]:
+        flying = list(entries)
+        for entry in flying:
+            self._flying[entry.id] = entry.to
+            self._flying_to[entry.to] += 1
+        return flying
+
+    def _land(self, message_id: str) -> None:
+        if (to := self._flying.pop(message_id, None)) is not None:
+            self._flying_to[to] -= 1

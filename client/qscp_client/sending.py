@@ -1,0 +1,125 @@
+"""Your own messages, from the typed line to the server's answer."""
+
+from collections.abc import Callable, Iterable
+
+from qscp import frames
+from qscp_client import events
+from qscp_client.changes import Added, Failed, Removed
+from qscp_client.outbox import Entry, Outbox
+from qscp_client.output import Clock, Output
+
+__all__ = ["Sending"]
+
+_TOO_OLD = "it could not be sent for 7 days"
+
+
+class Sending:
+    """Keeps the outbox, and says what to send, show and save.
+
+    Args:
+        out: Where that goes.
+        clock: The time.
+        make_id: Makes the id of a new message.
+        kept: The outbox of last time.
+        keeps_failed: Whether what failed is saved for the next time.
+
+    Attributes:
+        outbox: What has no `chat_ack`.
+    """
+
+    def __init__(
+        self,
+        out: Output,
+        clock: Clock,
+        make_id: Callable[[], str],
+        kept: Iterable[Entry] = (),
+        *,
+        keeps_failed: bool = True,
+    ) -> None:
+        self.outbox = Outbox(kept)
+        self._out = out
+        self._clock = clock
+        self._make_id = make_id
+        self._keeps_failed = keeps_failed
+        self._told: set[str] = set()
+        for entry in self.outbox:
+            out.events.append(events.MessageSent(entry.id, entry.to, entry.body))
+
+    def connected(self) -> None:
+        """Send what is pending, in order; it goes before anything new."""
+        self._expire()
+        self._told.clear()
+        self._send(self.outbox.connected())
+
+    def say(self, to: str, body: str) -> None:
+        """Send a message, or keep it until that is possible."""
+        entry = Entry(self._make_id(), to, body, self._clock.wall_ms())
+        self._out.changes.append(Added(entry))
+        self._out.events.append(events.MessageSent(entry.id, to, body))
+        self._send(self.outbox.add(entry))
+
+    def settle(self, message_id: str) -> Entry | None:
+        """Note that a message is stored; None if it is none of ours."""
+        entry = self.outbox.stored(message_id)
+        if entry is not None:
+            self._out.changes.append(Removed(message_id))
+        self._send(self.outbox.due(self._clock.now()))
+        return entry
+
+    def refused(self, frame: frames.ChatNack) -> bool:
+        """Take in a refusal; return whether the message failed for good."""
+        entry = self.outbox.refused(frame.id, frame.code, frame.message)
+        if entry is None:
+            return False
+        if entry.failure:
+            self._tell_failure(entry)
+        elif entry.to not in self._told:
+            self._told.add(entry.to)
+            self._out.events.append(
+                events.Notice(f"{frame.message} It is tried again by itself; /retry does so at once.")
+            )
+        self._send(self.outbox.due(self._clock.now()))
+        return bool(entry.failure)
+
+    def tick(self) -> None:
+        """Send again what is due, and call failed what is too old."""
+        self._expire()
+        self._send(self.outbox.due(self._clock.now()))
+
+    def retry(self, to: str | None) -> int:
+        """Send failed messages again as new ones, and refused ones at once; return how many there were.
+
+        Args:
+            to: Those to this person; None for all.
+        """
+        again = self.outbox.take_failed(to)
+        for entry in again:
+            self.say(entry.to, entry.body)
+            self._out.changes.append(Removed(entry.id))
+        waiting = self.outbox.hurry(to)
+        count = sum(entry.to in waiting for entry in self.outbox)
+        self._send(self.outbox.due(self._clock.now()))
+        return len(again) + count
+
+    def drop(self, to: str | None) -> list[Entry]:
+        """Give up failed messages, and those that the server could not store so far; return them."""
+        refused, skipped = self.outbox.give_up_refused(to)
+        dropped = [*self.outbox.take_failed(to), *refused]
+        self._out.changes += [Removed(entry.id) for entry in dropped]
+        self._out.frames += [frames.Skip(message_id) for message_id in skipped]
+        self._out.events.append(events.MessagesGivenUp(tuple(entry.id for entry in dropped)))
+        return dropped
+
+    def _expire(self) -> None:
+        for entry in self.outbox.expired(self._clock.wall_ms()):
+            self._tell_failure(self.outbox.fail(entry, _TOO_OLD))
+
+    def _tell_failure(self, entry: Entry) -> None:
+        change = Failed(entry.id, entry.failure) if self._keeps_failed else Removed(entry.id)
+        self._out.changes.append(change)
+        self._out.events.append(
+            events.MessageFailed(entry.to, entry.body, entry.failure, entry.id, again=True)
+        )
+
+    def _send(self, entries: Iterable[Entry]) -> None:
+        self._out.frames += [frames.SendChat(entry.to, entry.body, entry.id) for entry in entries]

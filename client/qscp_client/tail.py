@@ -1,0 +1,89 @@
+"""Your own last lines, which stay at the bottom of the conversation while their state may change.
+
+What is printed on a terminal can't be changed any more. So an own line is drawn with the
+prompt while it is pending, and for as long as nothing else comes behind it; then it is printed in its
+place in the conversation, with the state that it has by then.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Final
+
+from qscp_client import events
+from qscp_client.display import Line, describe, pending_line
+from qscp_client.events import Event, OwnMessage, Place
+
+__all__ = ["Tail"]
+
+_PLACED: Final = 3
+_PENDING: Final = 4
+"""Rows that the tail may take of each kind."""
+
+
+class Tail:
+    """The lines, and what becomes of them when something happens.
+
+    Args:
+        me: Your name.
+        fits: Whether a line fits into one row; others are printed as soon as they have their place.
+    """
+
+    def __init__(self, me: str, fits: Callable[[Line], bool]) -> None:
+        self._me = me
+        self._fits = fits
+        self._pending: dict[str, tuple[str, Line]] = {}
+        self._placed: list[OwnMessage] = []
+
+    def take(self, event: Event) -> list[Event]:
+        """Take in what happened; return what is to be printed now."""
+        match event:
+            case events.MessageSent(message_id, to, body):
+                self._pending[message_id] = (to, pending_line(body, self._me))
+                return []
+            case OwnMessage():
+                return self._place(event)
+            case events.Delivered():
+                return self._deliver(event)
+            case events.MessageFailed(id=message_id):
+                self._pending.pop(message_id, None)
+                return [*self.flush(), event]
+            case events.MessagesGivenUp(ids):
+                for message_id in ids:
+                    self._pending.pop(message_id, None)
+                return []
+            case _:
+                return [*self.flush(), event]
+
+    def flush(self) -> list[Event]:
+        """Return the lines that have their place: something else comes behind them."""
+        placed, self._placed = self._placed, []
+        return list(placed)
+
+    def lines(self, partner: str) -> tuple[list[Line], int]:
+        """Return the lines to draw with the prompt, and how many more are pending.
+
+        Args:
+            partner: With whom you chat.
+        """
+        placed = [line for event in self._placed for line in describe(event, self._me)]
+        pending = [line for to, line in self._pending.values() if to == partner]
+        return [*placed, *pending[:_PENDING]], len(pending[_PENDING:])
+
+    def _place(self, event: OwnMessage) -> list[Event]:
+        self._pending.pop(event.id, None)
+        [line] = describe(event, self._me)
+        if not event.here or event.place is not Place.THIS_CHAT or not self._fits(line):
+            return [*self.flush(), event]
+        self._placed.append(event)
+        return [self._placed.pop(0)] if len(self._placed) > _PLACED else []
+
+    def _deliver(self, event: events.Delivered) -> list[Event]:
+        told = {message_id for message_id, _ in event.messages}
+        shown = {each.id for each in self._placed}
+        self._placed = [
+            dataclasses.replace(each, state=event.state) if each.id in told else each for each in self._placed
+        ]
+        printed = tuple(message for message in event.messages if message[0] not in shown)
+        if not printed or not event.is_partner:
+            return []
+        return [*self.flush(), dataclasses.replace(event, messages=printed)]
