@@ -134,6 +134,7 @@ class StoreWriter(Generic[S]):
         self._pending: deque[Item[S]] = deque()
         self._calls: deque[tuple[Callable[[Store], Any], asyncio.Future[Any]]] = deque()
         self._closing = False
+        self._waiting = False
         self._thread = threading.Thread(target=self._run, name="qscpd-store", daemon=True)
 
     def __enter__(self) -> Self:
@@ -156,7 +157,8 @@ class StoreWriter(Generic[S]):
         """Hand over what is to be committed, in order; it comes back by the callbacks."""
         with self._wake:
             self._pending.extend(items)
-            self._wake.notify()
+            if self._waiting:  # a system call that a busy thread does not need
+                self._wake.notify()
 
     async def call(self, work: Callable[[Store], T]) -> T:
         """Run something else on the store, between two batches, and return what it returns.
@@ -198,7 +200,10 @@ class StoreWriter(Generic[S]):
         """Wait for work; return whether there has been none for a while."""
         while not (self._pending or self._calls or self._closing):
             pause = max(_QUIET_S, self._next_tend - time.monotonic())
-            if not self._wake.wait(pause):
+            self._waiting = True
+            woken = self._wake.wait(pause)
+            self._waiting = False
+            if not woken:
                 return True
         return False
 
