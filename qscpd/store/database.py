@@ -8,6 +8,7 @@ the last commits although they were acknowledged.
 import os
 import secrets
 import sqlite3
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ __all__ = ["Database"]
 
 _CHECKED_SIZE: Final = 64 * 1024 * 1024
 """Files up to this many bytes are checked for damage when they are opened (0.2 s at most)."""
+
+_WAL_HEADER: Final = 32
+_FRAME_HEADER: Final = 24
 
 Row = tuple[Any, ...]
 
@@ -63,6 +67,8 @@ class Database:
         except BaseException as error:
             self._forget()
             rolled_back = self._roll_back()
+            if _code(error) == sqlite3.SQLITE_IOERR_SHMSIZE:
+                rolled_back = rolled_back and _cut_wal(self._path)
             if isinstance(error, sqlite3.Error):
                 raise _explain(error, self._path, rolled_back=rolled_back) from error
             raise
@@ -165,9 +171,36 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
             raise StoreDamagedError(f"{path}: the store is damaged ({verdict}); restore it from a backup")
 
 
+def _cut_wal(path: Path) -> bool:
+    """Cut off what stands in the WAL behind its last commit; return whether that went well.
+
+    When there is no room for the WAL's index, a commit fails after it was written to the WAL whole.
+    It does not count, but after a crash it would, although its messages were refused.
+    Both files' formats: https://sqlite.org/walformat.html.
+    """
+    try:
+        with Path(f"{path}-shm").open("rb") as index:
+            index.seek(14)
+            page_size, last_frame = struct.unpack("=HI", index.read(6))
+        size = _WAL_HEADER + last_frame * (_FRAME_HEADER + (page_size if page_size > 1 else 1 << 16))
+        with Path(f"{path}-wal").open("r+b") as wal:
+            if os.fstat(wal.fileno()).st_size > size:
+                os.ftruncate(wal.fileno(), size)
+                os.fsync(wal.fileno())
+    except OSError:
+        return False
+    return True
+
+
+def _code(error: BaseException) -> int | None:
+    """SQLite's extended code of an error."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return code
+
+
 def _explain(error: sqlite3.Error, path: Path, *, rolled_back: bool) -> StoreError:
     """Turn SQLite's error into ours."""
-    code = getattr(error, "sqlite_errorcode", None)
+    code = _code(error)
     primary = code & 0xFF if code is not None else None
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreDamagedError(f"{path}: the store is damaged ({error}); restore it from a backup")

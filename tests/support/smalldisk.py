@@ -33,7 +33,8 @@ def small_disk(directory: Path, size_kib: int) -> Iterator[Path]:
     try:
         yield directory
     finally:
-        subprocess.run(["umount", str(directory)], check=True)
+        # Lazily: a daemon that the test started on it may end only after this.
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
 def fill(directory: Path, leave: int = 0) -> Path:

@@ -1,0 +1,136 @@
+"""A disk that fills up at any moment: what is refused is not there, also not after a crash."""
+
+import contextlib
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qscpd.errors import StoreFullError
+from qscpd.store.base import Keep, NewMessage, StoredMessage
+from qscpd.store.sqlite import SqliteStore
+from tests.support.ids import IdMaker
+from tests.support.smalldisk import fill, small_disk
+
+ALICE, BOB = 1, 2
+FRAME = 4096 + 24
+FRAMES_IN_THE_FIRST_INDEX = 4062
+"""A page of the WAL's index has room for so many frames; then it needs another 32 KiB."""
+
+make_id = IdMaker()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 40 MiB."""
+    with small_disk(tmp_path / "disk", 40 * 1024) as disk:
+        yield disk
+
+
+@pytest.fixture
+def store(disk: Path) -> Iterator[SqliteStore]:
+    """A store on it, with two people."""
+    with contextlib.closing(SqliteStore(disk / "q.db")) as store:
+        for name in ("alice", "bob"):
+            store.add_account(name, "x")
+        yield store
+
+
+def append(store: SqliteStore, body: str = "x" * 1000) -> int:
+    """Store a message; return its seq."""
+    outcomes, _ = store.append([NewMessage(ALICE, BOB, make_id(), body)])
+    assert isinstance(outcomes[0], StoredMessage)
+    return outcomes[0].seq
+
+
+def append_until_full(store: SqliteStore) -> tuple[int, StoreFullError]:
+    """Store messages until one is refused; return the last seq, and the error."""
+    last = append(store)
+    while True:
+        try:
+            last = append(store)
+        except StoreFullError as error:
+            return last, error
+
+
+def tend(store: SqliteStore) -> None:
+    """Do all housekeeping."""
+    while store.tend(Keep()):
+        pass
+
+
+def erase(store: SqliteStore) -> None:
+    """Erase everything that alice wrote."""
+    while store.erase_step(ALICE):
+        pass
+
+
+def last_seq(store: SqliteStore) -> int:
+    """Return the end of the conversation."""
+    return store.conversations(ALICE)[0].last_seq
+
+
+def after_a_crash(disk: Path, copy: Path) -> int:
+    """Return the end of the conversation as a restart would find it, if the daemon were killed now."""
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for name in ("q.db", "q.db-wal"):
+        shutil.copy(disk / name, copy / name)
+    with contextlib.closing(SqliteStore(copy / "q.db")) as store:
+        return last_seq(store)
+
+
+@pytest.mark.parametrize("leave", range(20_000, 60_000, 7_000))
+def test_what_is_refused_is_not_there(store: SqliteStore, disk: Path, tmp_path: Path, leave: int) -> None:
+    """A full disk is told as such; the store is as before, now and after a crash; with room it goes on."""
+    append(store)
+    filler = fill(disk, leave)
+    last, _ = append_until_full(store)
+    assert last_seq(store) == last
+    assert after_a_crash(disk, tmp_path / "copy") == last
+    assert len(store.messages_after(1, 0, 10**6, 10**9)) == last
+    filler.unlink()
+    assert append(store) == last + 1
+
+
+def test_no_room_for_the_index_of_the_wal(store: SqliteStore, disk: Path, tmp_path: Path) -> None:
+    """Also when the WAL itself has room: its index is a file that grows."""
+    with contextlib.closing(sqlite3.connect(disk / "q.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")  # so that the WAL can't begin anew
+        reader.execute("SELECT count(*) FROM chunks").fetchone()
+        append(store)
+        wal = disk / "q.db-wal"
+        while wal.stat().st_size < FRAME * (FRAMES_IN_THE_FIRST_INDEX - 25):
+            append(store)
+        frames = FRAMES_IN_THE_FIRST_INDEX - wal.stat().st_size // FRAME
+        filler = fill(disk, leave=frames * FRAME + 24 * 1024)
+        last, error = append_until_full(store)
+        cause = error.__cause__
+        assert isinstance(cause, sqlite3.Error)
+        assert cause.sqlite_errorname == "SQLITE_IOERR_SHMSIZE"
+        assert last_seq(store) == last
+        assert after_a_crash(disk, tmp_path / "copy") == last
+        filler.unlink()
+        assert append(store) == last + 1
+    assert store._read("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
+    """Neither indexing nor erasing loses its place: with room they go on."""
+    append(store, "needle in a haystack")
+    filler = fill(disk)
+    with pytest.raises(StoreFullError):
+        tend(store)
+    filler.unlink()
+    tend(store)
+    assert store.search(BOB, ["needle"], conversation=None, before=(2**53, 0, 0), limit=1)[0]
+    store.delete_account("alice")
+    filler = fill(disk)
+    with pytest.raises(StoreFullError):
+        erase(store)
+    filler.unlink()
+    erase(store)
+    assert not store.compaction_due()
+    assert not [each for each in disk.iterdir() if b"haystack" in each.read_bytes()]
