@@ -81,6 +81,15 @@ class Committed(NamedTuple, Generic[S]):
     """What each of the marks moved, in the same order."""
 
 
+class _Call(NamedTuple):
+    """Something else to run on the store."""
+
+    after: int
+    """How many items were handed over before it."""
+    work: Callable[[Store], Any]
+    future: asyncio.Future[Any]
+
+
 class _Batch(Generic[S]):
     """What one transaction is to do, and the chats that may not be in it."""
 
@@ -132,7 +141,8 @@ class StoreWriter(Generic[S]):
         self._lock = threading.Lock()  # guards everything below
         self._wake = threading.Condition(self._lock)
         self._pending: deque[Item[S]] = deque()
-        self._calls: deque[tuple[Callable[[Store], Any], asyncio.Future[Any]]] = deque()
+        self._calls: deque[_Call] = deque()
+        self._handed_over = 0  # items so far, to know what came before a call
         self._closing = False
         self._waiting = False
         self._thread = threading.Thread(target=self._run, name="qscpd-store", daemon=True)
@@ -157,6 +167,7 @@ class StoreWriter(Generic[S]):
         """Hand over what is to be committed, in order; it comes back by the callbacks."""
         with self._wake:
             self._pending.extend(items)
+            self._handed_over += len(items)
             if self._waiting:  # a system call that a busy thread does not need
                 self._wake.notify()
 
@@ -169,7 +180,7 @@ class StoreWriter(Generic[S]):
         with self._wake:
             if self._failed or self._closing:
                 raise StoreError("the store is closed")
-            self._calls.append((work, future))
+            self._calls.append(_Call(self._handed_over, work, future))
             self._wake.notify()
         return await future
 
@@ -184,15 +195,13 @@ class StoreWriter(Generic[S]):
             with self._wake:
                 quiet = self._wait()
                 batch = self._take()
-                calls: deque[tuple[Callable[[Store], Any], asyncio.Future[Any]]] = deque()
-                if not self._pending:  # a call comes after all that was handed over before it
-                    calls, self._calls = self._calls, calls
-                if self._closing and not batch and not calls:
+                calls = self._take_calls()
+                if self._closing and not (batch or calls or self._pending):
                     return
             if batch:
                 self._commit(batch)
-            for work, future in calls:
-                self._perform(work, future)
+            for call in calls:
+                self._perform(call.work, call.future)
             if quiet or time.monotonic() >= self._next_tend:
                 self._tend(quiet=quiet)
 
@@ -228,6 +237,14 @@ class StoreWriter(Generic[S]):
             elif type(item) is PendingSkip:
                 order.skip(item.session, item.id)
         return batch
+
+    def _take_calls(self) -> list[_Call]:
+        """Take the calls before which nothing is left to commit."""
+        taken = self._handed_over - len(self._pending)
+        calls: list[_Call] = []
+        while self._calls and self._calls[0].after <= taken:
+            calls.append(self._calls.popleft())
+        return calls
 
     def _commit(self, batch: "_Batch[S]") -> None:
         if self._failed:
