@@ -9,6 +9,8 @@ from tests.support.wire import Frame, Wires, chat
 
 AUTH = {"type": "auth", "user": "alice", "password": PASSWORD}
 BYE = b'{"type":"bye"}\n'
+RESUME = {"type": "resume", "positions": []}
+POSITION = {"conversation": "c1", "seq": 1}
 
 
 def line(frame: Frame, **changes: object) -> bytes:
@@ -38,6 +40,7 @@ BEFORE_LOGIN = {
     "protocol is text": (line(AUTH, protocol="1"), "bad_field"),
     "protocol is one": (line(AUTH, protocol=[1]), "bad_field"),
     "protocol is negative": (line(AUTH, protocol=[-1, 1]), "bad_field"),
+    "device is no id": (line(AUTH, device="laptop"), "bad_field"),
     "features is an object": (line(AUTH, features={}), "bad_field"),
     "no password": (b'{"type":"auth","user":"alice"}\n', "bad_field"),
     "chat before login": (line(chat("bob", "x")), "not_logged_in"),
@@ -50,7 +53,7 @@ AFTER_LOGIN = {
     "not JSON": (b"{'type':'ping'}\n", "not_json"),
     "two objects in a line": (b'{"type":"ping"}{"type":"ping"}\n', "not_json"),
     "array": (b'[{"type":"ping"}]\n', "not_an_object"),
-    "unknown type": (b'{"type":"resume"}\n', "unknown_type"),
+    "unknown type": (b'{"type":"join"}\n', "unknown_type"),
     "unknown field": (b'{"type":"ping","x":1}\n', "unknown_field"),
     "sender in a message": (line(chat("bob", "x"), **{"from": "carol"}), "unknown_field"),
     "to is a list": (line(chat("bob", "x"), to=["bob"]), "bad_field"),
@@ -59,6 +62,16 @@ AFTER_LOGIN = {
     "no id": (b'{"type":"chat","to":"bob","body":"x"}\n', "bad_field"),
     "status is unknown": (b'{"type":"presence","status":"busy"}\n', "bad_field"),
     "text is null": (b'{"type":"presence","status":"away","text":null}\n', "bad_field"),
+    "resume without positions": (b'{"type":"resume"}\n', "bad_field"),
+    "too many positions": (line(RESUME, positions=[POSITION] * 501), "bad_field"),
+    "position without a seq": (line(RESUME, positions=[{"conversation": "c1"}]), "bad_field"),
+    "unknown field of a position": (line(RESUME, positions=[{**POSITION, "x": 1}]), "unknown_field"),
+    "negative seq": (b'{"type":"read","conversation":"c1","seq":-1}\n', "bad_field"),
+    "seq is half": (b'{"type":"received","conversation":"c1","seq":1.5}\n', "bad_field"),
+    "seq is huge": (b'{"type":"received","conversation":"c1","seq":9007199254740993}\n', "bad_field"),
+    "no limit": (b'{"type":"history","conversation":"c1","limit":0}\n', "bad_field"),
+    "limit too high": (b'{"type":"search","query":"x","limit":201}\n', "bad_field"),
+    "query too long": (line({"type": "search", "query": "x" * 201}), "bad_field"),
     "login twice": (line(AUTH), "already_logged_in"),
 }
 

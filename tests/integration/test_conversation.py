@@ -14,14 +14,14 @@ AT_ONCE = 3000
 async def test_two_people_talk_both_ways(daemon: Daemon, wires: Wires) -> None:
     """What one writes reaches the other, with the sender's name from the login, and is acknowledged."""
     alice, bob = await wires.login(daemon, "alice", "bob")
-    alice.send(chat("bob", "hello\nthere\t\u2603", 1))
+    alice.send(chat("bob", "hello\nthere\t\u2603"))
     ack = await alice.receive_type("chat_ack")
     got = await bob.receive_type("chat")
     assert (got["from"], got["to"], got["body"]) == ("alice", "bob", "hello\nthere\t\u2603")
     assert {key: got[key] for key in ("conversation", "seq", "id", "time")} == {
         key: ack[key] for key in ("conversation", "seq", "id", "time")
     }
-    bob.send(chat(" ALICE ", "hi", 2))
+    bob.send(chat(" ALICE ", "hi"))
     answer = await alice.receive_type("chat")
     assert (answer["from"], answer["to"], answer["body"]) == ("bob", "alice", "hi")
     assert answer["seq"] == got["seq"] + 1
@@ -56,15 +56,50 @@ async def test_both_write_thousands_at_once(start_daemon: StartDaemon, wires: Wi
     assert [row.seq for row in stored_messages(daemon.store)] == list(range(1, 2 * AT_ONCE + 1))
 
 
-async def test_all_sessions_of_the_recipient_get_a_message(daemon: Daemon, wires: Wires) -> None:
-    """Each session of the recipient gets it, and none of the sender's others does."""
-    one, other, first, second = await wires.login(daemon, "alice", "alice", "bob", "bob")
+async def test_all_sessions_of_both_get_a_message(daemon: Daemon, wires: Wires) -> None:
+    """Each session of the recipient and of the sender, but the one that sent it: that has its ack alone."""
+    one, other, first, second = everybody = await wires.login(daemon, "alice", "alice", "bob", "bob")
     one.send(chat("bob", "to both"))
-    assert (await first.receive_type("chat"))["body"] == "to both"
-    assert (await second.receive_type("chat"))["body"] == "to both"
-    await one.receive_type("chat_ack")
+    ack = await one.receive_type("chat_ack")
+    for wire in (other, first, second):
+        got = await wire.receive_type("chat")
+        assert (got["from"], got["to"], got["body"]) == ("alice", "bob", "to both")
+        assert (got["seq"], got.get("origin", "live")) == (ack["seq"], "live")
     first.send(chat("alice", "back"))
-    assert (await other.receive_type("chat"))["body"] == "back"
+    for wire in (one, other, second):
+        got = await wire.receive_type("chat")
+        assert (got["from"], got["to"], got["body"]) == ("bob", "alice", "back")
+    assert (await first.receive_type("chat_ack"))["seq"] == ack["seq"] + 1
+    rest = [frame["type"] for wire in everybody for frame in await wire.bye()]
+    assert not {"chat", "chat_ack"}.intersection(rest)
+
+
+async def test_a_message_to_somebody_offline_waits_for_them(start_daemon: StartDaemon, wires: Wires) -> None:
+    """It is stored and acknowledged like any other, and comes at their next login."""
+    daemon = start_daemon()
+    (alice,) = await wires.login(daemon, "alice")
+    alice.send(chat("bob", "for later"))
+    ack = await alice.receive_type("chat_ack")
+    (bob,) = await wires.login(daemon, "bob", resume=False)
+    bob.send({"type": "resume", "positions": []})
+    got = await bob.receive_type("chat")
+    assert (got["from"], got["body"], got["seq"], got["origin"]) == (
+        "alice",
+        "for later",
+        ack["seq"],
+        "replay",
+    )
+
+
+async def test_without_resume_no_message_comes(daemon: Daemon, wires: Wires) -> None:
+    """Before a session has said what it has, it is told nothing, but it may send."""
+    (alice,) = await wires.login(daemon, "alice")
+    (bob,) = await wires.login(daemon, "bob", resume=False)
+    alice.send(chat("bob", "too early"))
+    await alice.receive_type("chat_ack")
+    bob.send(chat("alice", "not too early"))
+    assert (await alice.receive_type("chat"))["body"] == "not too early"
+    assert "chat" not in [frame["type"] for frame in await bob.bye()]
 
 
 async def test_frames_behind_a_good_auth_are_handled(daemon: Daemon, wires: Wires) -> None:
@@ -85,7 +120,6 @@ async def test_frames_behind_a_good_auth_are_handled(daemon: Daemon, wires: Wire
         pytest.param(chat("nobody-here", "x"), "unknown_recipient", id="unknown"),
         pytest.param(chat("no name!", "x"), "unknown_recipient", id="no name at all"),
         pytest.param(chat("alice", "x"), "recipient_is_self", id="self"),
-        pytest.param(chat("carol", "x"), "recipient_offline", id="offline"),
         pytest.param(chat("bob", " \n"), "body_empty", id="empty"),
         pytest.param(chat("bob", "x" * 16385), "body_too_long", id="too long"),
         pytest.param(chat("bob", "\u00e9" * 8193), "body_too_long", id="too long in UTF-8"),
@@ -98,11 +132,12 @@ async def test_a_refused_message_is_answered_and_the_session_goes_on(
 ) -> None:
     """What is wrong with a message is said with its id, and the next one is fine."""
     alice, bob = await wires.login(daemon, "alice", "bob")
-    alice.send(frame, chat("bob", "y" * 16384, 2))
+    good = chat("bob", "y" * 16384)
+    alice.send(frame, good)
     nack = await alice.receive_type("chat_nack")
     assert (nack["id"], nack["code"]) == (frame["id"], code)
     assert nack["message"].endswith(".")
-    assert (await alice.receive_type("chat_ack"))["id"] == message_id(2)
+    assert (await alice.receive_type("chat_ack"))["id"] == good["id"]
     assert len((await bob.receive_type("chat"))["body"]) == 16384
 
 

@@ -11,7 +11,7 @@ ALICE = Account(1, "alice", AccountState.ACTIVE, 0)
 @pytest.fixture
 def directory() -> Directory:
     """Alice alone."""
-    return Directory([ALICE])
+    return Directory([ALICE], {7: "gone", 1: "alice"})
 
 
 @pytest.mark.parametrize("name", ["alice", "ALICE", " Alice "])

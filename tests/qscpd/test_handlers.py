@@ -1,5 +1,6 @@
 """What each frame of a client does."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -7,6 +8,9 @@ import pytest
 from qscp import codec, frames
 from qscp.frames import ServerFrame
 from qscpd.handlers import handlers
+from qscpd.queries import Queries
+from qscpd.store.base import Mark, PositionKind
+from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
 from tests.support.doubles import FakeLink, StaffedRouter
 
 
@@ -15,7 +19,7 @@ async def router() -> AsyncIterator[StaffedRouter]:
     """A router that knows four people, of whom alice, bob and carol are here."""
     made = StaffedRouter("alice", "bob", "carol", "dora")
     yield made
-    made.presence.close()
+    made.close()
 
 
 @pytest.fixture
@@ -35,10 +39,11 @@ def say(router: StaffedRouter) -> Callable[[frames.ClientFrame], list[ServerFram
     return say
 
 
-def test_every_frame_of_a_client_has_a_handler() -> None:
+async def test_every_frame_of_a_client_has_a_handler(router: StaffedRouter) -> None:
     """A frame that can be decoded can be handled."""
     known = {cls for cls in frames.ClientFrame.__subclasses__() if not cls.__name__.startswith("_")}
-    assert set(handlers(lambda _session, _auth: None)) == known
+    queries = Queries(router.writer, router.directory, asyncio.TaskGroup())
+    assert set(handlers(lambda _session, _auth: None, queries)) == known
 
 
 Say = Callable[[frames.ClientFrame], list[ServerFrame]]
@@ -47,8 +52,55 @@ Say = Callable[[frames.ClientFrame], list[ServerFrame]]
 def test_a_good_message_goes_to_the_store(router: StaffedRouter, say: Say) -> None:
     """Not answered before it is stored; the sender is who logged in."""
     assert say(frames.SendChat("Bob", "hello", "0" * 32)) == []
-    ((_, to, message),) = router.writer.waiting
-    assert (to, message.sender, message.recipient, message.body) == ("bob", 1, 2, "hello")
+    (chat,) = router.writer.waiting
+    assert isinstance(chat, PendingChat)
+    message = chat.message
+    assert (chat.to, message.sender, message.recipient, message.body) == ("bob", 1, 2, "hello")
+
+
+def test_a_message_to_somebody_offline_goes_to_the_store(router: StaffedRouter, say: Say) -> None:
+    """Like any other: it waits for them there."""
+    assert say(frames.SendChat("dora", "for later", "0" * 32)) == []
+    assert len(router.writer.waiting) == 1
+    router.writer.answer(router)
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind"),
+    [
+        (frames.Received("c7", 3), PositionKind.DELIVERED),
+        (frames.ClientRead("c7", 3), PositionKind.READ),
+    ],
+)
+def test_a_position_goes_to_the_store(
+    router: StaffedRouter, say: Say, frame: frames.ClientFrame, kind: PositionKind
+) -> None:
+    """It is the account's own, whoever sends it, and nobody is told before the store says so."""
+    assert say(frame) == []
+    (mark,) = router.writer.waiting
+    assert isinstance(mark, PendingMark)
+    assert mark.mark == Mark(1, 7, kind, 3)
+
+
+@pytest.mark.parametrize(
+    "conversation", ["", "7", "c", "c0", "c07", "C7", "c-1", "c7 ", "c" + "9" * 16, "a1"]
+)
+def test_a_position_in_what_is_no_conversation_is_ignored(
+    router: StaffedRouter, say: Say, conversation: str
+) -> None:
+    """There are no such conversations, and so no such positions."""
+    assert say(frames.Received(conversation, 3)) == []
+    assert say(frames.ClientRead(conversation, 3)) == []
+    assert router.writer.waiting == []
+
+
+def test_giving_up_goes_to_the_store(router: StaffedRouter, say: Say) -> None:
+    """Behind the messages that came before it."""
+    say(frames.SendChat("bob", "hello", "0" * 32))
+    say(frames.Skip("1" * 32))
+    skip = router.writer.waiting[1]
+    assert isinstance(skip, PendingSkip)
+    assert (skip.session, skip.id) == (router.sessions_of(1)[0], "1" * 32)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +110,6 @@ def test_a_good_message_goes_to_the_store(router: StaffedRouter, say: Say) -> No
         ("../etc", "x", "0" * 32, "unknown_recipient"),
         ("alice", "x", "0" * 32, "recipient_is_self"),
         ("ALICE", "x", "0" * 32, "recipient_is_self"),
-        ("dora", "x", "0" * 32, "recipient_offline"),
         ("bob", "", "0" * 32, "body_empty"),
         ("bob", "x" * 16385, "0" * 32, "body_too_long"),
         ("bob", "\u202e", "0" * 32, "body_characters"),

@@ -20,7 +20,7 @@ from qscpd.admin import (
 )
 from qscpd.errors import ExitCode
 from qscpd.liveadmin import LiveAdmin
-from qscpd.router import PendingChat
+from qscpd.session import Session
 from qscpd.store.sqlite import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import hash_cheaply
@@ -35,8 +35,8 @@ class Desk:
         for name in ("alice", "bob"):
             self.store.add_account(name, "x")
         self.router = StaffedRouter("alice", "bob")
-        self.writer = StoreWriter[PendingChat](
-            self.store, on_stored=self.router.stored, on_refused=self.router.refused, on_failed=print
+        self.writer = StoreWriter[Session](
+            self.store, on_committed=self.router.committed, on_refused=self.router.refused, on_failed=print
         )
         self.admin = LiveAdmin(self.router, self.writer)
 

@@ -14,7 +14,7 @@ from qscpd.config.model import Argon2Config, Config
 from qscpd.handlers import handlers
 from qscpd.login import Login
 from qscpd.passwords import PasswordHasher, PasswordPool
-from qscpd.router import PendingChat
+from qscpd.queries import Queries
 from qscpd.session import Session
 from qscpd.store.base import AccountState
 from qscpd.store.sqlite import SqliteStore
@@ -59,11 +59,19 @@ class Desk:
             self.router.directory.update(account)
         self.hasher = CountingHasher(CHEAP_ARGON2)
         self.passwords = PasswordPool(self.hasher, workers=1, queue=1)
-        self.real_writer = StoreWriter[PendingChat](
-            self.store, on_stored=self.router.stored, on_refused=self.router.refused, on_failed=print
+        self.real_writer = StoreWriter[Session](
+            self.store, on_committed=self.router.committed, on_refused=self.router.refused, on_failed=print
         )
-        login = Login(self.router, self.real_writer, self.passwords, self.router.log, tasks)
-        self.router.handlers = handlers(login.start)
+        login = Login(
+            self.router,
+            self.real_writer,
+            self.passwords,
+            self.router.log,
+            tasks,
+            retention=frames.Retention(seconds=86400, messages=500),
+            epoch="e1",
+        )
+        self.router.handlers = handlers(login.start, Queries(self.real_writer, self.router.directory, tasks))
 
     def change(self, name: str, state: AccountState) -> None:
         """Do what the admin socket does, but for ending sessions."""
@@ -111,8 +119,11 @@ async def test_a_good_login(desk: Desk) -> None:
     ack = await desk.answer(link)
     assert isinstance(ack, frames.AuthAck)
     assert (ack.user, ack.account, ack.session, ack.protocol) == ("alice", "a1", session.id, 1)
+    assert (ack.epoch, ack.retention) == ("e1", frames.Retention(seconds=86400, messages=500))
+    assert ack.features == ["read_receipts"]
     assert isinstance(await desk.answer(link), frames.OnlineUsers)
     assert desk.router.sessions_of(1) == [session]
+    assert not session.live
     assert desk.router.log.entries[-1] == ("auth.ok", session.id, {"user": "alice", "client": "test/1"})
     assert link.reading
 

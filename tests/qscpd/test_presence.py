@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qscp import codec, frames
 from qscp.frames import OnlineUsers, PresenceChanges, ServerFrame, Status, UserPresence
-from qscp_client.model import Roster
+from qscp_client.roster import Roster
 from qscpd import presence as presence_module
 from qscpd.presence import GRACE_S, Presence
 from qscpd.session import Session

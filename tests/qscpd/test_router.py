@@ -8,8 +8,9 @@ import pytest
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.frames import ServerFrame
-from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.presence import GRACE_S
+from qscpd.store.base import Refused, StoredMessage
+from qscpd.store.writer import Committed, PendingChat, PendingSkip
 from tests.support.clock import in_virtual_time
 from tests.support.doubles import StaffedRouter
 
@@ -19,7 +20,7 @@ async def router() -> AsyncIterator[StaffedRouter]:
     """A router that knows alice and bob."""
     made = StaffedRouter("alice", "bob")
     yield made
-    made.presence.close()
+    made.close()
 
 
 def chats(written: list[ServerFrame]) -> list[str]:
@@ -32,8 +33,8 @@ def send(number: int, to: str = "bob") -> bytes:
     return b'{"type":"chat","to":"%s","body":"%d","id":"%032x"}\n' % (to.encode(), number, number)
 
 
-async def test_a_message_goes_to_every_session_of_the_recipient(router: StaffedRouter) -> None:
-    """And its ack to the session that sent it, alone."""
+async def test_a_message_goes_to_every_session_of_both(router: StaffedRouter) -> None:
+    """But the one that sent it: that gets the ack, alone."""
     first, second = (router.login("bob")[1] for _ in range(2))
     alice, link = router.login("alice")
     _, other = router.login("alice")
@@ -43,9 +44,27 @@ async def test_a_message_goes_to_every_session_of_the_recipient(router: StaffedR
     router.writer.answer(router)
     router.flush()
     assert chats(first.take()) == chats(second.take()) == ["1", "2"]
-    assert sum(isinstance(frame, frames.ChatAck) for frame in link.take()) == 2
-    assert not any(isinstance(frame, frames.Chat | frames.ChatAck) for frame in other.take())
+    written = link.take()
+    assert sum(isinstance(frame, frames.ChatAck) for frame in written) == 2
+    assert chats(written) == []
+    written = other.take()
+    assert chats(written) == ["1", "2"]
+    assert not any(isinstance(frame, frames.ChatAck) for frame in written)
     assert (alice.messages_in, alice.messages_out) == (2, 0)
+
+
+async def test_a_session_that_is_behind_gets_nothing_live(router: StaffedRouter) -> None:
+    """Before it has said what it has, a message waits for it in the store."""
+    _, behind = router.login("bob", live=False)
+    _, live = router.login("bob")
+    alice, link = router.login("alice")
+    alice.receive(send(1))
+    router.flush()
+    router.writer.answer(router)
+    router.flush()
+    assert chats(behind.take()) == []
+    assert chats(live.take()) == ["1"]
+    assert any(isinstance(frame, frames.ChatAck) for frame in link.take())
 
 
 async def test_who_leaves_while_a_message_is_stored_gets_nothing(router: StaffedRouter) -> None:
@@ -64,12 +83,8 @@ async def test_who_leaves_while_a_message_is_stored_gets_nothing(router: Staffed
     assert any(isinstance(frame, frames.ChatAck) for frame in link.take())
 
 
-@pytest.mark.parametrize(
-    ("error", "code"), [(StoreFullError("full"), "storage_full"), (StoreBusyError("busy"), "storage_failed")]
-)
-async def test_a_refused_batch_is_told_to_its_senders(
-    router: StaffedRouter, error: StoreError, code: str
-) -> None:
+@pytest.mark.parametrize("code", [ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED, ErrorCode.OUT_OF_ORDER])
+async def test_a_refused_batch_is_told_to_its_senders(router: StaffedRouter, code: ErrorCode) -> None:
     """Nobody else hears of it, and the sessions go on."""
     bob, bobs = router.login("bob")
     alice, link = router.login("alice")
@@ -78,13 +93,68 @@ async def test_a_refused_batch_is_told_to_its_senders(
     alice.receive(send(1) + send(2))
     bob.receive(send(3, "alice"))
     router.flush()
-    waiting, router.writer.waiting = router.writer.waiting, []
-    router.refused(waiting, error)
+    router.writer.refuse(router, code)
     router.flush()
     nacks = [(frame.id, frame.code) for frame in link.take() if isinstance(frame, frames.ChatNack)]
     assert nacks == [(f"{1:032x}", code), (f"{2:032x}", code)]
     assert sum(isinstance(frame, frames.ChatNack) for frame in bobs.take()) == 1
     assert (alice.pending, bob.pending) == (0, 0)
+    assert (link.ended, bobs.ended) == ("", "")
+
+
+async def test_who_ends_with_refused_messages_gives_them_up(router: StaffedRouter) -> None:
+    """The store need not remember what such a session has to send again; of others it knows nothing."""
+    for refused in (False, True):
+        alice, _ = router.login("alice")
+        alice.receive(send(1))
+        router.flush()
+        if refused:
+            router.writer.refuse(router, ErrorCode.STORAGE_FULL)
+        else:
+            router.writer.answer(router)
+        alice.end("lost")
+        alice.lost("lost")
+        router.flush()
+        given_up = [
+            (item.session, item.id) for item in router.writer.waiting if isinstance(item, PendingSkip)
+        ]
+        assert given_up == [(alice, None)] * refused
+
+
+async def test_an_id_conflict_is_told_to_the_sender_alone(router: StaffedRouter) -> None:
+    """As a refusal that blocks nothing behind it."""
+    _, bobs = router.login("bob")
+    alice, link = router.login("alice")
+    alice.receive(send(1) + send(2))
+    router.flush()
+    chat, other = router.writer.waiting
+    assert isinstance(chat, PendingChat)
+    assert isinstance(other, PendingChat)
+    router.committed(Committed([chat, other], [Refused(), StoredMessage(1, 1, 1)], [], []))
+    router.flush()
+    answers = [frame for frame in link.take() if isinstance(frame, frames.ChatNack | frames.ChatAck)]
+    assert [frame.type for frame in answers] == ["chat_nack", "chat_ack"]
+    assert isinstance(answers[0], frames.ChatNack)
+    assert answers[0].code == ErrorCode.ID_CONFLICT
+    assert chats(bobs.take()) == ["2"]
+    assert (alice.pending, alice.messages_in, alice.refused) == (0, 1, False)
+
+
+async def test_a_repeated_message_is_acknowledged_and_goes_to_nobody(router: StaffedRouter) -> None:
+    """Its ack is the first one again."""
+    _, bobs = router.login("bob")
+    _, others = router.login("alice")
+    alice, link = router.login("alice")
+    alice.receive(send(1))
+    router.flush()
+    (chat,) = router.writer.waiting
+    assert isinstance(chat, PendingChat)
+    router.committed(Committed([chat], [StoredMessage(4, 5, 6, new=False)], [], []))
+    router.flush()
+    assert chats(bobs.take()) == chats(others.take()) == []
+    acks = [frame for frame in link.take() if isinstance(frame, frames.ChatAck)]
+    assert acks == [frames.ChatAck(f"{1:032x}", "c4", 5, 6)]
+    assert (alice.pending, alice.messages_in) == (0, 0)
 
 
 async def test_an_account_that_is_ended_loses_all_its_sessions(router: StaffedRouter) -> None:

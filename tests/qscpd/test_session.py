@@ -21,7 +21,7 @@ async def router() -> AsyncIterator[StaffedRouter]:
     """A router that knows alice and bob."""
     made = StaffedRouter("alice", "bob")
     yield made
-    made.presence.close()
+    made.close()
 
 
 def chat(number: int, to: str = "bob") -> bytes:

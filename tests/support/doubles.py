@@ -1,18 +1,21 @@
 """Sessions without a network: a real router and real sessions, on links that keep what is written."""
 
+import asyncio
 from collections.abc import Sequence
 
 from qscp import codec, frames
+from qscp.errors import ErrorCode
 from qscp.states import State
 from qscpd.config import Config
 from qscpd.directory import Directory
 from qscpd.handlers import handlers
 from qscpd.link import Link
-from qscpd.router import PendingChat, Router
+from qscpd.queries import Queries
+from qscpd.router import Router
 from qscpd.session import Session
 from qscpd.sessionlog import LoggedSession, SessionLog
 from qscpd.store.base import Account, AccountState, StoredMessage
-from qscpd.store.writer import StoreWriter
+from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, StoreWriter
 
 __all__ = ["FakeLink", "ListLog", "SlowWriter", "StaffedRouter"]
 
@@ -97,27 +100,39 @@ class ListLog(SessionLog):
         return [event for event, _, _ in self.entries]
 
 
-class SlowWriter(StoreWriter[PendingChat]):
-    """A store that answers when the test says so.
+class SlowWriter(StoreWriter[Session]):
+    """A store that answers when the test says so, and can't be asked anything.
 
     Attributes:
         waiting: What it was given and has not answered.
     """
 
     def __init__(self) -> None:
-        self.waiting: list[PendingChat] = []
+        self.waiting: list[Item[Session]] = []
         self._seq = 0
 
-    def append(self, waiting: Sequence[PendingChat]) -> None:
+    def append(self, items: Sequence[Item[Session]]) -> None:
         """Keep it."""
-        self.waiting += waiting
+        self.waiting += items
 
     def answer(self, router: Router, count: int | None = None) -> None:
-        """Say that some, or all, of what waits is stored."""
+        """Say that some, or all, of what waits is stored; positions moved nothing."""
+        chats, marks = self._take(count)
+        first, self._seq = self._seq, self._seq + len(chats)
+        places = [StoredMessage(1, first + n, 1) for n in range(1, len(chats) + 1)]
+        router.committed(Committed(chats, places, marks, [None] * len(marks)))
+
+    def refuse(self, router: Router, code: ErrorCode) -> None:
+        """Say that nothing of what waits was stored."""
+        router.refused(self._take(None)[0], code)
+
+    def _take(self, count: int | None) -> tuple[list[PendingChat[Session]], list[PendingMark[Session]]]:
         batch = self.waiting[:count]
         del self.waiting[:count]
-        first, self._seq = self._seq, self._seq + len(batch)
-        router.stored(batch, [StoredMessage(1, first + n, 1) for n in range(1, len(batch) + 1)])
+        return (
+            [item for item in batch if isinstance(item, PendingChat)],
+            [item for item in batch if isinstance(item, PendingMark)],
+        )
 
 
 class StaffedRouter(Router):
@@ -132,17 +147,29 @@ class StaffedRouter(Router):
         self.log = ListLog()
         self.writer = SlowWriter()
         accounts = [Account(n, name, AccountState.ACTIVE, 0) for n, name in enumerate(names, 1)]
-        super().__init__(config or Config(), Directory(accounts), self.log)
+        super().__init__(config or Config(), Directory(accounts, {}), self.log)
         self.attach(self.writer)
-        self.handlers = handlers(lambda _session, _auth: None)
+        # Nobody runs the tasks of questions here: what asks the store fails.
+        queries = Queries(self.writer, self.directory, asyncio.TaskGroup())
+        self.handlers = handlers(lambda _session, _auth: None, queries)
+
+    def close(self) -> None:
+        """End its timers, and forget what waits: the garbage collector does not look into messages."""
+        self.presence.close()
+        self.writer.waiting.clear()
 
     def connect(self) -> tuple[Session, FakeLink]:
         """Open a session."""
         link = FakeLink()
         return self.open_session(link), link
 
-    def login(self, name: str) -> tuple[Session, FakeLink]:
-        """Open a session that is logged in; its `auth_ack` is written, its snapshot is not."""
+    def login(self, name: str, *, live: bool = True) -> tuple[Session, FakeLink]:
+        """Open a session that is logged in; its `auth_ack` is written, its snapshot is not.
+
+        Args:
+            name: Whose.
+            live: Whether it has been told what it missed; else it has not even asked.
+        """
         session, link = self.connect()
         session.receive(codec.encode(frames.Auth(user=name, password="x")))
         account = self.directory.by_name(name)
@@ -156,10 +183,14 @@ class StaffedRouter(Router):
                 protocol=1,
                 features=[],
                 limits=frames.Limits(65536, 16384),
+                retention=frames.Retention(),
+                epoch="e1",
             )
         )
         assert session.connection.state is State.READY
         link.reading = True
         session.stream(self.presence.pages(name))
         self.logged_in(session)
+        if live:
+            session.go_live()
         return session, link

@@ -17,7 +17,8 @@ class Row(NamedTuple):
     seq: int
     sender: str
     id: str
-    body: str
+    body: str | None
+    """None if it was erased."""
     time_ms: int
 
 
@@ -30,7 +31,7 @@ def stored_messages(path: Path) -> list[Row]:
         ).fetchall()
     rows = []
     for conversation, last_seq, packed in chunks:
-        messages = msgspec.msgpack.decode(packed, type=list[tuple[int, int, str, str]])
+        messages = msgspec.msgpack.decode(packed, type=list[tuple[int, int, str, str | None]])
         for seq, (time_ms, sender, message_id, body) in enumerate(messages, last_seq - len(messages) + 1):
             rows.append(Row(conversation, seq, names[sender], message_id, body, time_ms))
     return rows

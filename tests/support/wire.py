@@ -6,6 +6,7 @@ handshake unfinished, or end only one direction.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import socket
 import ssl
@@ -21,6 +22,8 @@ __all__ = ["Frame", "TlsClient", "Wire", "Wires", "chat", "client_context", "mes
 
 Frame = dict[str, Any]
 
+_fresh_numbers = itertools.count(1 << 64)
+
 
 def client_context(ca: Path, alpn: Iterable[str] = ("qscp/1",)) -> ssl.SSLContext:
     """Make the context of a client that trusts one authority."""
@@ -35,8 +38,9 @@ def message_id(number: int) -> str:
     return f"{number:032x}"
 
 
-def chat(to: str, body: str, number: int = 1) -> Frame:
-    """Make a message."""
+def chat(to: str, body: str, number: int | None = None) -> Frame:
+    """Make a message; without a number its id is one that nobody has used, not even in a shared daemon."""
+    number = next(_fresh_numbers) if number is None else number
     return {"type": "chat", "to": to, "body": body, "id": message_id(number)}
 
 
@@ -133,6 +137,22 @@ class Wire:
             if self.tls.established:
                 return
             await self._read()
+
+    async def log_in(self, user: str, *, resume: bool = True) -> Frame:
+        """Log somebody in, and return the `auth_ack`.
+
+        Args:
+            user: Who; with the password of everybody.
+            resume: Also ask for what was missed, and drop it and all else up to `resumed`: what
+                comes then is live. Without it no message comes at all.
+        """
+        self.send({"type": "auth", "user": user, "password": PASSWORD})
+        ack = await self.receive()
+        assert ack["type"] == "auth_ack", ack
+        if resume:
+            self.send({"type": "resume", "positions": []})
+            await self.receive_type("resumed")
+        return ack
 
     # --- sending
 
@@ -236,15 +256,12 @@ class Wires:
         await wire.shake_hands()
         return wire
 
-    async def login(self, daemon: Daemon, *users: str) -> list[Wire]:
-        """Connect and log in each of some people, and take in who is online."""
+    async def login(self, daemon: Daemon, *users: str, resume: bool = True) -> list[Wire]:
+        """Connect and log in each of some people; see `Wire.log_in`."""
         wires = []
         for user in users:
             wire = await self.connect(daemon)
-            wire.send({"type": "auth", "user": user, "password": PASSWORD})
-            ack = await wire.receive()
-            assert ack["type"] == "auth_ack", ack
-            await wire.receive_type("online_users")
+            await wire.log_in(user, resume=resume)
             wires.append(wire)
         return wires
 
