@@ -71,6 +71,7 @@ def names(reply: admin.Reply) -> list[tuple[str, str]]:
         admin.AddUser("alice", HASH, reuse_name=True),
         admin.SetPassword("alice", HASH),
         admin.DeleteUser("alice"),
+        admin.EraseUser("alice", 12),
         admin.LockUser("alice"),
         admin.UnlockUser("alice"),
         admin.ListUsers(),

@@ -1,0 +1,126 @@
+"""Erasing by the daemon: small steps on the store's thread, with everybody else's messages in between."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qscpd import admin, liveadmin
+from qscpd.config import Config
+from qscpd.directory import Directory
+from qscpd.errors import ExitCode, StoreFullError
+from qscpd.liveadmin import LiveAdmin
+from qscpd.router import Router
+from qscpd.session import Session
+from qscpd.store.base import NewMessage, Store
+from qscpd.store.sqlite import SqliteStore
+from qscpd.store.writer import StoreWriter
+from tests.support.doubles import ListLog
+from tests.support.ids import IdMaker
+
+ALICE, BOB, CAROL = 1, 2, 3
+
+make_id = IdMaker()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """A store in which alice has written a lot."""
+    with contextlib.closing(SqliteStore(tmp_path / "q.db")) as store:
+        for name in ("alice", "bob", "carol"):
+            store.add_account(name, "x")
+        store.append([NewMessage(ALICE, BOB, make_id(), f"text{number}") for number in range(700)])
+        yield store
+
+
+@contextlib.contextmanager
+def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter[Session]]]:
+    """What the daemon has, but for the network."""
+    router = Router(Config(), Directory(store.accounts(), store.account_names()), ListLog())
+    writer = StoreWriter[Session](
+        store,
+        on_committed=router.committed,
+        on_refused=router.refused,
+        on_failed=lambda error: pytest.fail(str(error)),
+    )
+    with writer:
+        router.attach(writer)
+        yield LiveAdmin(router, writer), router, writer
+    router.presence.close()
+
+
+def texts(store: Store) -> int:
+    """Return how many texts there are."""
+    return sum(row.body is not None for row in store.messages_after(1, 0, 10**6, 10**9))
+
+
+async def test_a_request_erases_for_a_while(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each answer says whether there is more; whoever asks again, by the id, gets to the end."""
+    monkeypatch.setattr(liveadmin, "_ERASING_S", 0.0)
+    with running(store) as (live, router, writer):
+        replies = [await live.handle(admin.EraseUser("alice"))]
+        assert router.directory.by_name("alice") is None
+        while isinstance(reply := replies[-1], admin.Erased) and not reply.done:
+            # Between two requests, as between two steps, the store is everybody's.
+            await writer.call(lambda store: store.append([NewMessage(BOB, CAROL, make_id(), "hi")]))
+            replies.append(await live.handle(admin.EraseUser("alice", ALICE)))
+        last = replies[-1]
+        assert isinstance(last, admin.Erased)
+        assert (last.account.name, last.account.state, last.done) == ("alice", "deleted", True)
+        assert not last.compaction_due
+        assert len(replies) > 5
+        assert await writer.call(texts) == 0
+
+
+async def test_what_can_t_be_erased_is_answered(store: SqliteStore) -> None:
+    """A wrong name, or nobody's, is the reply, and changes nothing."""
+    with running(store) as (live, router, writer):
+        for request, code in (
+            (admin.EraseUser("zoe"), ExitCode.NOT_FOUND),
+            (admin.EraseUser("no one"), ExitCode.USAGE),
+            (admin.EraseUser("alice", 9), ExitCode.NOT_FOUND),
+        ):
+            reply = await live.handle(request)
+            assert isinstance(reply, admin.Failed)
+            assert reply.exit_code == code
+        assert await writer.call(texts) == 700
+        assert router.directory.by_name("alice") is not None
+
+
+async def test_a_large_store_is_compacted_later(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer says so, because traces may stay until then."""
+    monkeypatch.setattr("qscpd.store.retention._COMPACT_AT_ONCE", 0)
+    with running(store) as (live, _, _):
+        reply = await live.handle(admin.EraseUser("alice"))
+        assert isinstance(reply, admin.Erased)
+        assert (reply.done, reply.compaction_due) == (True, True)
+
+
+async def test_a_step_that_fails_is_told(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk ends the request with its sentence; the account is deleted, and it can be asked again."""
+
+    def full(_: int) -> bool:
+        raise StoreFullError("no room on the disk")
+
+    with running(store) as (live, router, _):
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "erase_step", full)
+            with pytest.raises(StoreFullError):
+                await live.handle(admin.EraseUser("alice"))
+        assert router.directory.by_name("alice") is None
+        reply = await live.handle(admin.EraseUser("alice"))
+        assert isinstance(reply, admin.Erased)
+        assert reply.done
+
+
+def test_a_stopped_daemon_s_store_is_erased_in_one_go(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it, so it is compacted as well, however large it is."""
+    monkeypatch.setattr("qscpd.store.retention._COMPACT_AT_ONCE", 0)
+    reply = admin.perform(admin.EraseUser("Alice"), store)
+    assert isinstance(reply, admin.Erased)
+    assert (reply.done, reply.compaction_due) == (True, False)
+    assert not store.compaction_due()
+    assert texts(store) == 0
