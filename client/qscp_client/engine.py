@@ -233,7 +233,7 @@ class Engine:
             self._problem(f"{name} is your own name. Choose somebody else.")
             return
         self.choice_failed = False
-        self._show(events.ChatOpened(name, online=name in self.roster, known=name in self.names))
+        self._show(events.ChatOpened(name, online=name in self.roster, known=self._knows(name)))
         missing = self._reading.open(name)
         if missing is not None and self.online:
             self._questions.ask_unread(missing)
@@ -398,6 +398,9 @@ class Engine:
 
     def _unread(self) -> tuple[tuple[str, int], ...]:
         return tuple(sorted(self.unread.items()))
+
+    def _knows(self, name: str) -> bool:
+        return self.roster.was_seen(name) or self._reading.conversations.named(name) is not None
 
     def _may_ask(self) -> bool:
         if not self.online:

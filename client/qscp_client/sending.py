@@ -118,7 +118,7 @@ class Sending:
         change = Failed(entry.id, entry.failure) if self._keeps_failed else Removed(entry.id)
         self._out.changes.append(change)
         self._out.events.append(
-            events.MessageFailed(entry.to, entry.body, entry.failure, entry.id, again=True)
+            events.MessageFailed(entry.to, entry.body, entry.failure, entry.id, again=self._keeps_failed)
         )
 
     def _send(self, entries: Iterable[Entry]) -> None:

@@ -57,9 +57,10 @@ async def server(certificate: trustme.LeafCert) -> AsyncIterator[ScriptedServer]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """An environment in which no configuration of the person running the tests is found."""
+    """An environment in which nothing of the person running the tests is found."""
     return os.environ | {
         "XDG_CONFIG_HOME": str(tmp_path / "no-config"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
         "PYTHONWARNINGS": "error",
         "PYTHONPATH": str(REPOSITORY),
         "TERM": "xterm",

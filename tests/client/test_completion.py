@@ -2,19 +2,18 @@
 
 import pytest
 
-from qscp import frames
 from qscp_client.commands import TypedLine
 from qscp_client.completion import complete
 from qscp_client.engine import Engine
+from tests.client.minds import Mind, info
 
 
 @pytest.fixture
 def engine() -> Engine:
-    """The picker with three people."""
-    picker = Engine("alice", str)
-    people = [frames.UserPresence(name, "online") for name in ("bob", "bert", "carol")]
-    picker.receive(frames.OnlineUsers(1, people))
-    return picker
+    """The picker with two people online, and one who once wrote."""
+    mind = Mind()
+    mind.connect("bob", "carol", infos=[info("bert", 3)])
+    return mind.engine
 
 
 @pytest.mark.parametrize(
@@ -25,16 +24,20 @@ def engine() -> Engine:
         ("", ["bert", "bob", "carol"]),
         ("@c", ["@carol"]),
         ("/w", ["/who"]),
-        ("/s", ["/say "]),
+        ("/sa", ["/say "]),
+        ("/r", ["/retry"]),
         ("x", []),
     ],
 )
 def test_the_picker_completes_names_and_commands(engine: Engine, typed: str, words: list[str]) -> None:
-    """Names of who is online, with @ where it was typed."""
+    """Names of everybody who is known, with @ where it was typed."""
     assert complete(engine, typed) == words
 
 
-@pytest.mark.parametrize(("typed", "words"), [("/b", ["/back"]), ("b", []), ("hello b", []), ("hi /w", [])])
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [("/b", ["/back"]), ("/h", ["/help", "/history"]), ("b", []), ("hello b", []), ("hi /w", [])],
+)
 def test_a_chat_completes_commands_only(engine: Engine, typed: str, words: list[str]) -> None:
     """And only at the beginning of a line."""
     engine.enter(TypedLine("bob"))

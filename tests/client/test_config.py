@@ -8,7 +8,7 @@ import yaml
 
 from qscp.errors import InvalidNameError
 from qscp_client.address import ServerAddress
-from qscp_client.config import ClientConfig, default_path, load
+from qscp_client.config import ClientConfig, default_path, load, state_directory
 from qscp_client.errors import ConfigError
 
 SAMPLE = Path(__file__).parents[2] / "config" / "client.sample.yaml"
@@ -59,7 +59,7 @@ def test_every_problem_is_told_with_its_line(file: Path) -> None:
         f":3: user: {InvalidNameError('no good')}",
         ":4: ca: is there twice",
         ":5: server: 'x' is not a port; use 1 to 65535",
-        ":6: zzz: is not a key; there are server, ca, user",
+        ":6: zzz: is not a key; there are server, ca, user, read_receipts",
     ]
 
 
@@ -97,6 +97,27 @@ def test_the_sample_has_every_key_and_loads() -> None:
     keys = yaml.safe_load(SAMPLE.read_text(encoding="utf-8"))
     assert list(keys) == [field.name for field in dataclasses.fields(ClientConfig)]
     assert load(SAMPLE) == ClientConfig(ca=SAMPLE.parent / "ca.pem")
+
+
+@pytest.mark.parametrize(("value", "meaning"), [("true", True), ("False", False), ("", False)])
+def test_read_receipts_are_wanted_or_not(file: Path, value: str, meaning: bool) -> None:
+    """Off by default."""
+    file.write_text(f"read_receipts: {value}\n", encoding="utf-8")
+    assert load(file).read_receipts is meaning
+
+
+def test_read_receipts_are_nothing_else(file: Path) -> None:
+    """Such as yes."""
+    assert problems(file, "read_receipts: maybe\n") == [":1: read_receipts: must be true or false"]
+
+
+def test_state_is_kept_by_server_and_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In names that every system can hold."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert state_directory(ServerAddress("Chat.Example.org"), "alice") == (
+        tmp_path / "qscp" / "client" / "chat.example.org_7727" / "alice"
+    )
+    assert state_directory(ServerAddress("::1", 1), "alice").parent.name == "___1__1"
 
 
 def test_the_default_path_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

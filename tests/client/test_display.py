@@ -1,5 +1,6 @@
 """Events as lines of text."""
 
+import dataclasses
 import re
 import time
 from collections.abc import Iterator
@@ -8,10 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qscp.frames import Status, UserPresence
+from qscp.frames import Retention, Status, UserPresence
 from qscp_client import events
-from qscp_client.display import INDENT, Kind, clean, describe, list_people, name_person
-from qscp_client.events import Place
+from qscp_client.display import (
+    INDENT,
+    Kind,
+    clean,
+    describe,
+    describe_retention,
+    list_people,
+    name_person,
+)
+from qscp_client.events import LineState, Place
 
 TIME_MS = 1_750_000_000_000  # 15:06 UTC
 
@@ -95,11 +104,91 @@ def test_an_impossible_time_is_no_failure(time_ms: int) -> None:
     assert shown(received("hi", time_ms=time_ms)) == ["--:-- bob: hi"]
 
 
-def test_your_own_message_has_your_name() -> None:
-    """It looks like the others'."""
-    [line] = describe(events.MessageSent("bob", "hi\nho"), "alice")
+def test_your_own_message_has_your_name_and_how_far_it_has_come() -> None:
+    """It looks like the others', with a mark."""
+    [line] = describe(events.MessageSent("1", "bob", "hi\nho"), "alice")
     assert line.kind is Kind.OWN_MESSAGE
-    assert re.fullmatch(rf"\d\d:\d\d alice: hi\n{INDENT}ho", str(line))
+    assert re.fullmatch(rf"\d\d:\d\d alice: hi\n{INDENT}ho  \u00b7 pending", str(line))
+
+
+def own(state: LineState, place: Place = Place.THIS_CHAT, *, dated: bool = False) -> events.OwnMessage:
+    """An own message that is stored."""
+    return events.OwnMessage("1", "bob", "hi", TIME_MS, state, True, place, dated)
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (own(LineState.STORED), "15:06 alice: hi  \u2713 stored"),
+        (own(LineState.DELIVERED), "15:06 alice: hi  \u2713\u2713 delivered"),
+        (own(LineState.READ), "15:06 alice: hi  \u2713\u2713 read"),
+        (own(LineState.STORED, Place.PICKER), "15:06 [to bob] hi  \u2713 stored"),
+        (own(LineState.STORED, dated=True), "2025-06-15 15:06 alice: hi  \u2713 stored"),
+    ],
+)
+def test_a_stored_message_of_yours_is_marked(event: events.OwnMessage, text: str) -> None:
+    """With its state, and to whom it is if that is not seen."""
+    assert shown(event) == [text]
+
+
+def test_what_is_not_of_today_has_its_date() -> None:
+    """Only what may be old is looked at."""
+    old = dataclasses.replace(received("hi"), dated=True)
+    new = dataclasses.replace(old, time_ms=int(time.time() * 1000))
+    assert shown(old) == ["2025-06-15 15:06 bob: hi"]
+    assert re.fullmatch(r"\d\d:\d\d bob: hi", *shown(new))
+
+
+def test_an_erased_message_keeps_its_place() -> None:
+    """Without a text."""
+    assert shown(dataclasses.replace(received(""), erased=True)) == ["15:06 bob: (erased)"]
+
+
+def test_what_was_found_has_time_conversation_and_sender() -> None:
+    """And says if it is not all."""
+    found = events.Found("bob", "alice", "red tea\nhot", TIME_MS)
+    assert shown(events.SearchDone("tea", (found,), more=True, complete=False)) == [
+        "Found for tea: 1, and there are older ones",
+        f"2025-06-15 15:06 [bob] alice: red tea\n{INDENT}hot",
+        "The newest messages can't be found yet; ask again in a moment.",
+    ]
+    assert shown(events.SearchDone("tea", (), more=False, complete=True)) == ["Nothing has all of: tea"]
+
+
+def test_the_status_has_each_line() -> None:
+    """With its state, and why it failed."""
+    lines = (("bob", "a" * 50, LineState.STORED, ""), ("bob", "b", LineState.FAILED, "No such name."))
+    assert shown(events.StatusAsked(lines, "offline")) == [
+        "You are offline.",
+        f"to bob: {'a' * 40}...  \u2713 stored",
+        "to bob: b  ! failed: No such name (/retry, /drop)",
+    ]
+
+
+def test_what_was_delivered_is_named() -> None:
+    """The last one, and how many there are."""
+    one = events.Delivered("bob", (("1", "hi"),), LineState.DELIVERED, is_partner=True)
+    two = events.Delivered("bob", (("1", "hi"), ("2", "ho")), LineState.READ, is_partner=True)
+    assert shown(one) == ["\u2713\u2713 delivered to bob: hi"]
+    assert shown(two) == ["\u2713\u2713 read by bob: 2 messages up to ho"]
+
+
+@pytest.mark.parametrize(
+    ("retention", "sentence"),
+    [
+        (Retention(), ""),
+        (Retention(seconds=30 * 86400), "The server keeps messages for 30 days."),
+        (Retention(seconds=5400), "The server keeps messages for 90 minutes."),
+        (Retention(messages=10), "The server keeps the newest 10 messages of each conversation."),
+        (
+            Retention(90, 10),
+            "The server keeps the newest 10 messages of each conversation, and messages for 90 seconds.",
+        ),
+    ],
+)
+def test_what_is_kept_is_one_sentence(retention: Retention, sentence: str) -> None:
+    """If it is not everything."""
+    assert describe_retention(retention) == sentence
 
 
 def test_a_failed_message_keeps_its_text() -> None:
@@ -109,6 +198,8 @@ def test_a_failed_message_keeps_its_text() -> None:
     ]
     [long] = shown(events.MessageFailed("bob", "x" * 500, "Too long."))
     assert long.endswith("xxx ... (500 characters)")
+    again = events.MessageFailed("bob", "hi", "Nobody.", "1", again=True)
+    assert shown(again)[1] == "/retry sends it again, /drop gives it up."
 
 
 @pytest.mark.parametrize(
@@ -145,9 +236,18 @@ def test_people_are_listed() -> None:
 def test_a_long_list_is_cut() -> None:
     """With how many are left, and who has new messages."""
     people = [UserPresence(f"user{number:02}", "online") for number in range(30)]
-    assert list_people(people, {"user00": 2}, 26) == "Online: user00 [2 new], user01 and 28 more (/who)"
+    assert list_people(people, {"user00": 2}, 29) == "Online: user00 [2 unread], user01 and 28 more (/who)"
     assert list_people(people[:1], {}, 0) == "Online: user00"
     assert list_people([], {}, 100) == "Nobody else is online."
+
+
+def test_who_is_offline_with_unread_messages_is_listed() -> None:
+    """Behind those who are online."""
+    people = [UserPresence("bob", "online"), UserPresence("dave", "away")]
+    unread = {"carol": 1, "bob": 2}
+    text = "bob [2 unread], dave (away), carol (offline) [1 unread]"
+    assert list_people(people, unread) == f"Online: {text}"
+    assert list_people([], {"carol": 1}) == "Nobody else is online. carol (offline) [1 unread]"
 
 
 def test_the_help_names_every_command() -> None:

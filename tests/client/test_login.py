@@ -1,7 +1,7 @@
 """Logging in to a scripted server, with a front end whose answers are given."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp_client.address import ServerAddress
 from qscp_client.commands import TypedLine
 from qscp_client.connection import Server
+from qscp_client.device import Devices
 from qscp_client.engine import Engine
 from qscp_client.errors import AuthRefusedError, EndedError, IncompatibleError, UsageError
 from qscp_client.events import Event
@@ -19,10 +20,15 @@ from qscp_client.login import Login
 from tests.support.scripted_server import ScriptedServer
 
 
+DEVICE = "d" * 32
+
+
 class GivenAnswers:
     """A front end that knows what it is asked, and notes what it is told."""
 
     counts_failures = False
+    shows_at_once = False
+    patience_s = None
 
     def __init__(self, *passwords: str, users: Sequence[str] = ("alice",), tries: int = 3) -> None:
         self.password_tries = tries
@@ -46,26 +52,43 @@ class GivenAnswers:
         """Note a sentence."""
         self.told.append(sentence)
 
-    def attached(self, engine: Engine) -> AbstractContextManager[None]:
+    def attached(self, engine: Engine, touched: Callable[[], None]) -> AbstractContextManager[None]:
         """Need nothing of the engine."""
-        del engine
+        del engine, touched
         return contextlib.nullcontext()
 
     def show(self, happened: Sequence[Event]) -> None:
         """Not reached."""
 
-    async def read_line(self) -> TypedLine | None:
+    async def read_lines(self) -> list[TypedLine]:
         """Not reached."""
+        return []
 
 
-async def log_in(
-    server: ScriptedServer, ca_file: Path, front: GivenAnswers, user: str | None = None
-) -> frames.AuthAck:
+LogIn = Callable[..., Awaitable[frames.AuthAck]]
+
+
+@pytest.fixture
+def make_login(server: ScriptedServer, ca_file: Path, tmp_path: Path) -> Callable[..., Login]:
+    """Make logins to the server, on devices in a directory of the test."""
+
+    def make(front: GivenAnswers, user: str | None = None, features: Sequence[str] = ()) -> Login:
+        where = Server(ServerAddress("localhost", server.port), ca_file)
+        return Login(where, front, user, lambda name: Devices(tmp_path / name, lambda: DEVICE), features)
+
+    return make
+
+
+@pytest.fixture
+def log_in(make_login: Callable[..., Login]) -> LogIn:
     """Log in and close."""
-    where = Server(ServerAddress("localhost", server.port), ca_file)
-    link, ack = await Login(where, front, user).run()
-    await link.close()
-    return ack
+
+    async def run(front: GivenAnswers, user: str | None = None) -> frames.AuthAck:
+        link, ack = await make_login(front, user).run()
+        await link.close()
+        return ack
+
+    return run
 
 
 def auths(server: ScriptedServer) -> list[tuple[str, str]]:
@@ -78,112 +101,113 @@ def nack(code: ErrorCode, retry_after: float | None = None) -> frames.AuthNack:
     return frames.AuthNack(code, ERROR_CODES[code].sentence, retry_after)
 
 
-async def test_name_and_password_are_asked_for(server: ScriptedServer, ca_file: Path) -> None:
+async def test_name_and_password_are_asked_for(server: ScriptedServer, log_in: LogIn) -> None:
     """The name is folded before it is sent."""
-    ack = await log_in(server, ca_file, GivenAnswers("wonderland", users=["Alice "]))
+    ack = await log_in(GivenAnswers("wonderland", users=["Alice "]))
     assert ack.user == "alice"
     assert auths(server) == [("alice", "wonderland")]
 
 
-async def test_a_given_name_is_not_asked_for(server: ScriptedServer, ca_file: Path) -> None:
+async def test_a_given_name_is_not_asked_for(server: ScriptedServer, log_in: LogIn) -> None:
     """`--user`."""
-    ack = await log_in(server, ca_file, GivenAnswers("builder", users=[]), user="bob")
+    ack = await log_in(GivenAnswers("builder", users=[]), user="bob")
     assert ack.user == "bob"
 
 
-async def test_what_comes_with_the_ack_is_not_lost(server: ScriptedServer, ca_file: Path) -> None:
+async def test_what_comes_with_the_ack_is_not_lost(
+    server: ScriptedServer, make_login: Callable[..., Login]
+) -> None:
     """The list of who is online is received after the login."""
     server.come("dave")
-    where = Server(ServerAddress("localhost", server.port), ca_file)
-    link, _ = await Login(where, GivenAnswers("wonderland"), "alice").run()
+    link, _ = await make_login(GivenAnswers("wonderland"), "alice").run()
     async with link:
         [page, *_] = await link.receive()
     assert isinstance(page, frames.OnlineUsers)
     assert [person.user for person in page.users] == ["dave"]
 
 
-async def test_a_wrong_password_is_asked_for_again(server: ScriptedServer, ca_file: Path) -> None:
+async def test_a_wrong_password_is_asked_for_again(server: ScriptedServer, log_in: LogIn) -> None:
     """Over the same connection, with the server's sentence between."""
     front = GivenAnswers("wrong", "wonderland")
-    await log_in(server, ca_file, front)
+    await log_in(front)
     assert front.told == ["The user name or the password is wrong."]
 
 
-async def test_three_wrong_passwords_are_enough(server: ScriptedServer, ca_file: Path) -> None:
+async def test_three_wrong_passwords_are_enough(server: ScriptedServer, log_in: LogIn) -> None:
     """Then the client gives up."""
     with pytest.raises(AuthRefusedError, match="password is wrong"):
-        await log_in(server, ca_file, GivenAnswers("a", "b", "c"))
+        await log_in(GivenAnswers("a", "b", "c"))
     assert len(auths(server)) == 3
 
 
-async def test_a_pipe_has_one_try(server: ScriptedServer, ca_file: Path) -> None:
+async def test_a_pipe_has_one_try(server: ScriptedServer, log_in: LogIn) -> None:
     """The next line is no password."""
     with pytest.raises(AuthRefusedError):
-        await log_in(server, ca_file, GivenAnswers("wrong", "wonderland", tries=1))
+        await log_in(GivenAnswers("wrong", "wonderland", tries=1))
     assert len(auths(server)) == 1
 
 
-async def test_a_locked_account_is_not_tried_again(server: ScriptedServer, ca_file: Path) -> None:
+async def test_a_locked_account_is_not_tried_again(server: ScriptedServer, log_in: LogIn) -> None:
     """Another password would not help."""
     server.refuses = [nack(ErrorCode.ACCOUNT_LOCKED)]
     with pytest.raises(AuthRefusedError, match="locked"):
-        await log_in(server, ca_file, GivenAnswers("a", "b"))
+        await log_in(GivenAnswers("a", "b"))
 
 
-async def test_a_busy_server_gets_the_same_password_again(server: ScriptedServer, ca_file: Path) -> None:
+async def test_a_busy_server_gets_the_same_password_again(server: ScriptedServer, log_in: LogIn) -> None:
     """Nobody is asked twice."""
     server.refuses = [nack(ErrorCode.BUSY, 0.001)]
-    await log_in(server, ca_file, GivenAnswers("wonderland"))
+    await log_in(GivenAnswers("wonderland"))
     assert auths(server) == [("alice", "wonderland")] * 2
 
 
 async def test_another_protocol_version_is_no_matter_of_passwords(
-    server: ScriptedServer, ca_file: Path
+    server: ScriptedServer, log_in: LogIn
 ) -> None:
     """It has its own exit code."""
     server.refuses = [nack(ErrorCode.PROTOCOL_VERSION)]
     with pytest.raises(IncompatibleError, match="This client is version"):
-        await log_in(server, ca_file, GivenAnswers("wonderland"))
+        await log_in(GivenAnswers("wonderland"))
 
 
 @pytest.mark.parametrize("code", [ErrorCode.LOGIN_TIMEOUT, ErrorCode.TOO_MANY_ATTEMPTS])
 async def test_who_types_slowly_gets_a_new_connection(
-    code: ErrorCode, server: ScriptedServer, ca_file: Path
+    code: ErrorCode, server: ScriptedServer, log_in: LogIn
 ) -> None:
     """The password is not asked for again."""
     server.refuses = [frames.Error(code, ERROR_CODES[code].sentence)]
-    await log_in(server, ca_file, GivenAnswers("wonderland"))
+    await log_in(GivenAnswers("wonderland"))
     assert auths(server) == [("alice", "wonderland")] * 2
 
 
-async def test_an_error_ends_the_login(server: ScriptedServer, ca_file: Path) -> None:
+async def test_an_error_ends_the_login(server: ScriptedServer, log_in: LogIn) -> None:
     """Its sentence is told."""
     server.refuses = [frames.Error(ErrorCode.INTERNAL, "Something\x1b went wrong.")]
     with pytest.raises(EndedError, match=r"^Something went wrong\.$"):
-        await log_in(server, ca_file, GivenAnswers("wonderland"))
+        await log_in(GivenAnswers("wonderland"))
 
 
-async def test_an_invalid_name_is_asked_for_again(server: ScriptedServer, ca_file: Path) -> None:
+async def test_an_invalid_name_is_asked_for_again(server: ScriptedServer, log_in: LogIn) -> None:
     """An empty one without a word."""
     front = GivenAnswers("wonderland", users=["", "not a name", "alice"])
-    await log_in(server, ca_file, front)
+    await log_in(front)
     [sentence] = front.told
     assert "not a valid name" in sentence
 
 
-async def test_an_invalid_name_in_a_pipe_ends_it(server: ScriptedServer, ca_file: Path) -> None:
+async def test_an_invalid_name_in_a_pipe_ends_it(server: ScriptedServer, log_in: LogIn) -> None:
     """Nobody can be asked again."""
     with pytest.raises(UsageError, match="not a valid name"):
-        await log_in(server, ca_file, GivenAnswers(users=["not a name"], tries=1))
+        await log_in(GivenAnswers(users=["not a name"], tries=1))
 
 
 @pytest.mark.parametrize(
     ("password", "part"), [("x" * 1025, "longer than 1024 bytes"), ("\udcff", "not UTF-8")]
 )
 async def test_an_impossible_password_is_not_sent(
-    password: str, part: str, server: ScriptedServer, ca_file: Path
+    password: str, part: str, server: ScriptedServer, log_in: LogIn
 ) -> None:
     """The protocol has no room for it."""
     with pytest.raises(UsageError, match=part):
-        await log_in(server, ca_file, GivenAnswers(password))
+        await log_in(GivenAnswers(password))
     assert auths(server) == []

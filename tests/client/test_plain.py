@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qscp import frames
-from qscp.errors import ErrorCode
+from qscp.errors import ERROR_CODES, ErrorCode
 from qscp_client.errors import ExitCode
 from qscp_client.plain import _LINE_LIMIT, _Splitter
 from tests.client.conftest import REPOSITORY, ClientRunner
@@ -45,12 +45,17 @@ async def test_a_conversation_goes_through(server: ScriptedServer, run_client: C
     assert isinstance(server.received[-1], frames.ClientBye)
     assert done.exit_code == ExitCode.OK
     assert done.stdout == ""
-    assert done.stderr.splitlines() == [
+    told = done.stderr.splitlines()
+    assert [line for line in told if "stored" not in line] == [
         "* Welcome, alice. Type a name to chat, /help for help, quit to leave.",
         "* Online: back, dave",
         "* Chatting with dave. Every line you type is sent; back chooses somebody else.",
         "* Online: back, dave",
         "* Chatting with back. Every line you type is sent; back chooses somebody else.",
+    ]
+    assert [line for line in told if "stored" in line] == [
+        "* \u2713 stored for dave: 3 messages up to back",
+        "* \u2713 stored for back: 2 messages up to back to you",
     ]
 
 
@@ -100,8 +105,8 @@ async def test_messages_go_to_standard_output(
 @pytest.mark.parametrize(
     ("lines", "part"),
     [
-        (["dave", "hello"], "! Nobody named dave is online"),
-        (["bob", "/say hi"], "! Nobody named bob is online"),
+        (["dave", "hello"], "! Not delivered to dave: There is nobody of that name here. It was: hello"),
+        (["no name"], "! 'no name' is not a valid name"),
         (["//hi"], "choose somebody"),
     ],
 )
@@ -155,44 +160,147 @@ async def test_with_user_the_first_line_is_the_password(
     assert isinstance(server.received[-1], frames.ClientBye)
 
 
-@pytest.mark.parametrize(
-    ("end", "code", "sentence"),
-    [
-        (lambda server: server.end_all(ErrorCode.SHUTDOWN), ExitCode.ENDED, "The server is shutting down."),
-        (lambda server: server.end_all(ErrorCode.LOCKED), ExitCode.ENDED, "Your account was locked"),
-        (lambda server: server.drop_all(), ExitCode.UNREACHABLE, "The connection to the server was lost."),
-    ],
-)
-async def test_the_server_ends_it(
-    end: object,
-    code: ExitCode,
-    sentence: str,
-    server: ScriptedServer,
-    client_command: list[str],
-    environment: dict[str, str],
-) -> None:
-    """Although the input goes on; a message without an answer is told."""
-    assert callable(end)
-    server.come("dave")
-    server.holds_acks = True
-    process = await asyncio.create_subprocess_exec(
+async def start(client_command: list[str], environment: dict[str, str]) -> asyncio.subprocess.Process:
+    """Start a client whose input goes on."""
+    return await asyncio.create_subprocess_exec(
         *client_command,
         cwd=REPOSITORY,
         env=environment,
         stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+def type_in(process: asyncio.subprocess.Process, *lines: str) -> None:
+    """Write lines into the client's input."""
     assert process.stdin
-    assert process.stderr
-    process.stdin.write(b"alice\nwonderland\ndave\nhello\n")
+    process.stdin.write("".join(f"{line}\n" for line in lines).encode())
+
+
+@pytest.mark.parametrize("code", [ErrorCode.LOCKED, ErrorCode.DELETED, ErrorCode.REPLACED])
+async def test_the_server_ends_it_for_good(
+    code: ErrorCode, server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> None:
+    """Although the input goes on; a message without an answer is told, and kept."""
+    server.come("dave")
+    server.holds_acks = True
+    process = await start(client_command, environment)
+    type_in(process, *LOGIN, "dave", "hello")
     await server.until(ScriptedServer.bodies)
-    end(server)
-    async with patiently():
-        stderr = (await process.stderr.read()).decode()
-        assert await process.wait() == code
-    process.stdin.close()
-    assert sentence in stderr.splitlines()[-1]
-    assert "! Not delivered to dave: the server did not say whether it was stored. It was: hello" in stderr
+    server.end_all(code)
+    assert process.stderr
+    stderr = (await process.stderr.read()).decode()
+    assert await process.wait() == ExitCode.ENDED
+    assert ERROR_CODES[code].sentence in stderr.splitlines()[-1]
+    assert "! Not delivered to dave: the server did not say whether it was stored; it is kept" in stderr
+    assert server.logins == 1
+
+
+@pytest.mark.parametrize("loses_acks", [False, True])
+async def test_what_was_not_acknowledged_is_sent_again(
+    loses_acks: bool, server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> None:
+    """Over the next connection, in order, once; whether the server had stored it or not."""
+    server.come("dave")
+    server.holds_acks, server.loses_acks = not loses_acks, loses_acks
+    process = await start(client_command, environment)
+    type_in(process, *LOGIN, "dave", "one", "two")
+    await server.until(lambda script: len(script.bodies()) == 2)
+    server.holds_acks = server.loses_acks = False
+    server.drop_all()
+    type_in(process, "three", "quit")
+    stdout, stderr = await process.communicate()
+    assert process.returncode == ExitCode.OK
+    assert server.stored("alice", "dave") == ["one", "two", "three"]
+    assert server.logins == 2
+    assert stdout == b""
+    assert b"* The connection to the server was lost. Connecting again; what you type is kept." in stderr
+    assert b"* Connected again." in stderr
+
+
+async def test_a_killed_client_sends_at_its_next_start(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str], run_client: ClientRunner
+) -> None:
+    """What was typed is on disk before it is sent."""
+    server.come("dave")
+    server.holds_acks = True
+    process = await start(client_command, environment)
+    type_in(process, *LOGIN, "dave", "one", "two")
+    await server.until(lambda script: len(script.bodies()) == 2)
+    process.kill()
+    await process.wait()
+    server.holds_acks = False
+    done = await run_client(*LOGIN, "dave", "three")
+    assert done.exit_code == ExitCode.OK
+    assert server.stored("alice", "dave") == ["one", "two", "three"]
+    devices = {frame.device for frame in server.received if isinstance(frame, frames.Auth)}
+    assert len(devices) == 1
+
+
+async def test_a_second_client_is_another_device(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str], run_client: ClientRunner
+) -> None:
+    """Both stay; a line of one appears in the other, marked as to whom it is."""
+    server.come("dave")
+    process = await start(client_command, environment)
+    type_in(process, *LOGIN)
+    await server.until(lambda script: "alice" in script.sessions)
+    await run_client(*LOGIN, "dave", "from the other one")
+    type_in(process, "quit")
+    stdout, _ = await process.communicate()
+    assert stdout.decode() == "15:06 [to dave] from the other one\n"
+    assert len({frame.device for frame in server.received if isinstance(frame, frames.Auth)}) == 2
+
+
+async def test_what_was_missed_comes_at_the_next_start_once(
+    server: ScriptedServer, run_client: ClientRunner
+) -> None:
+    """In order, with the date; and then never again."""
+    server.write("dave", "alice", "one", "two")
+    first = await run_client(*LOGIN)
+    server.write("dave", "alice", "three")
+    second = await run_client(*LOGIN, "dave")
+    third = await run_client(*LOGIN, "dave", "/history 2")
+    date = "2025-06-15 15:06"
+    assert first.stdout.splitlines() == [f"{date} [dave] one", f"{date} [dave] two"]
+    assert second.stdout.splitlines()[-1].endswith("three")
+    assert len(second.stdout.splitlines()) == 1
+    assert third.stdout.splitlines() == [f"{date} dave: two", f"{date} dave: three"]
+    assert "dave (offline) [2 unread]" in first.stderr
+    assert "unread" not in third.stderr
+    pair = server.archive.between("alice", "dave")
+    assert (pair.delivered["alice"], pair.read["alice"]) == (3, 3)
+
+
+async def test_a_search_finds(server: ScriptedServer, run_client: ClientRunner) -> None:
+    """What was said, with time, conversation and sender; the end of the input waits for it."""
+    server.write("dave", "alice", "green tea", "black tea", "coffee")
+    done = await run_client(*LOGIN, "/search tea")
+    assert done.stdout.splitlines()[-2:] == [
+        "2025-06-15 15:06 [dave] dave: green tea",
+        "2025-06-15 15:06 [dave] dave: black tea",
+    ]
+
+
+async def test_the_login_says_what_is_kept(server: ScriptedServer, run_client: ClientRunner) -> None:
+    """If that is limited."""
+    server.retention = frames.Retention(seconds=7 * 86400)
+    done = await run_client(*LOGIN)
+    assert done.stderr.splitlines()[0] == "* The server keeps messages for 7 days."
+
+
+async def test_a_state_that_can_not_be_kept_is_told(
+    server: ScriptedServer, run_client: ClientRunner, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The client works all the same, as a device that keeps nothing."""
+    (tmp_path / "state").write_text("in the way", encoding="utf-8")
+    assert environment["XDG_STATE_HOME"] == str(tmp_path / "state")
+    server.come("dave")
+    done = await run_client(*LOGIN, "dave", "hello")
+    assert done.exit_code == ExitCode.OK
+    assert "* Nothing is kept on this computer: " in done.stderr
+    assert server.stored("alice", "dave") == ["hello"]
 
 
 async def test_a_config_file_takes_the_place_of_options(tmp_path: Path, run_client: ClientRunner) -> None:

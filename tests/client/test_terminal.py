@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
 import struct
 import sys
 import termios
@@ -100,6 +101,11 @@ class Terminal:
         """Wait until the client has ended, and return its exit code."""
         async with patiently():
             return await self.process.wait()
+
+    async def until_like(self, *patterns: str) -> None:
+        """Wait until lines that match these patterns are on the screen."""
+        while not all(any(re.fullmatch(pattern, line) for line in self.lines) for pattern in patterns):
+            await self.change()
 
     async def log_in(self) -> None:
         """Log in as alice."""
@@ -226,7 +232,7 @@ async def test_a_paste_is_one_message(server: ScriptedServer, chat: Terminal) ->
     chat.type("\r")
     await server.until(lambda script: len(script.bodies()) == 3)
     assert server.bodies() == [("dave", "one\n  two\nback\n/help"), ("dave", "quit"), ("dave", "back")]
-    await chat.until("        two", "      back", "      /help")
+    await chat.until("        two", "      back", "      /help  \u2713 stored")
 
 
 async def test_a_paste_that_was_deleted_is_forgotten(server: ScriptedServer, chat: Terminal) -> None:
@@ -273,23 +279,161 @@ async def test_leaving_at_a_question(key: str, terminal: Terminal) -> None:
     assert await terminal.wait() == ExitCode.INTERRUPTED
 
 
-async def test_a_refused_message_is_shown_with_its_text(server: ScriptedServer, chat: Terminal) -> None:
-    """And that the partner left, and came back."""
+async def test_a_refused_message_is_shown_with_its_text(server: ScriptedServer, terminal: Terminal) -> None:
+    """It can be sent again, or given up."""
+    await terminal.log_in()
+    terminal.type("nobody\rhello\r")
+    await terminal.until(
+        "Chatting with nobody, who is not online. Every line you type is sent; back",
+        "Not delivered to nobody: There is nobody of that name here. It was: hello",
+        "/retry sends it again, /drop gives it up.",
+        "alice | with nobody (offline) | 1 failed (/status) | /help, back, quit",
+    )
+    server.come("nobody")
+    terminal.type("/retry\r")
+    await server.until(lambda script: script.stored("alice", "nobody") == ["hello"])
+    await terminal.until_like(r"15:06 alice: hello  \u2713 stored", "alice | with nobody | /help, back, quit")
+
+
+async def test_the_partner_leaves_and_returns(server: ScriptedServer, chat: Terminal) -> None:
+    """What is written meanwhile is stored."""
     server.go("dave")
     await chat.until("dave went offline.")
     chat.type("still there?\r")
-    await chat.until("Not delivered to dave: That person is offline. It was: still there?")
+    await chat.until("15:06 alice: still there?  \u2713 stored")
     server.come("dave")
     await chat.until("dave is online again.")
 
 
-async def test_what_is_on_the_way_is_counted(server: ScriptedServer, chat: Terminal) -> None:
-    """Until the server has stored it."""
+async def test_an_own_line_shows_its_state(server: ScriptedServer, chat: Terminal) -> None:
+    """In place, as long as nothing came behind it; then by a line of its own."""
     server.holds_acks = True
-    chat.type("hi\r")
-    await chat.until("alice | with dave | 1 on the way | /help, back, quit")
-    server.write("carol", "alice", "psst")
-    await chat.until("alice | with dave | new from carol 1 | 1 on the way | /help, back, quit")
+    chat.type("one\r")
+    await chat.until_like(r"\d\d:\d\d alice: one  \u00b7 pending")
+    await chat.until("alice | with dave | 1 pending | /help, back, quit")
+    server.holds_acks = False
+    server.drop_all()
+    await chat.until_like("alice . offline, connecting again in . s . with dave . 1 pending .*")
+    chat.type(" ")
+    await chat.until("Connected again.", "15:06 alice: one  \u2713 stored")
+    pair = server.archive.between("alice", "dave")
+    server.sessions["alice"].send(frames.Delivered(pair.id, 1))
+    await chat.until("15:06 alice: one  \u2713\u2713 delivered")
+    assert not [line for line in chat.lines if "pending" in line]
+    chat.type("\x7ftwo\r")
+    await chat.until("15:06 alice: two  \u2713 stored")
+    server.write("dave", "alice", "an answer")
+    await chat.until("15:06 dave: an answer")
+    server.sessions["alice"].send(frames.Delivered(pair.id, 3))
+    await chat.until("\u2713\u2713 delivered to dave: two")
+    assert [line for line in chat.lines if line.startswith("15:06")] == [
+        "15:06 alice: one  \u2713\u2713 delivered",
+        "15:06 alice: two  \u2713 stored",
+        "15:06 dave: an answer",
+    ]
+
+
+async def test_a_long_own_line_is_cut_while_it_is_pending(server: ScriptedServer, chat: Terminal) -> None:
+    """It takes one row then, and is whole when it is stored; of many some are counted."""
+    server.holds_acks = True
+    chat.paste("x" * 100 + "\nsecond line")
+    chat.type("\r" + "".join(f"{number}\r" for number in range(5)))
+    await chat.until_like(r"\d\d:\d\d alice: x{50}x*\.\.\.  \u00b7 pending", " *and 2 more pending .*")
+    server.holds_acks = False
+    server.drop_all()
+    await chat.until("The connection to the server was lost. Connecting again; what you type is")
+    chat.type(" ")
+    await chat.until(
+        "15:06 alice: " + "x" * 67, "      second line  \u2713 stored", "15:06 alice: 4  \u2713 stored"
+    )
+
+
+async def test_lines_typed_while_offline_go_out_later(server: ScriptedServer, chat: Terminal) -> None:
+    """In order, before anything newer; what was half typed stays."""
+    server.closed = True
+    server.drop_all()
+    await chat.until_like("alice . offline, connecting again in . s .*")
+    chat.type("one\rtwo\rthr")
+    await chat.until_like(".* alice: one  . pending", ".* alice: two  . pending", "to dave: thr")
+    server.closed = False
+    chat.type("ee")
+    await chat.until("Connected again.", "15:06 alice: two  \u2713 stored", "to dave: three")
+    chat.type("\r")
+    await server.until(lambda script: script.stored("alice", "dave") == ["one", "two", "three"])
+
+
+async def test_what_came_while_away_waits_for_its_chat(server: ScriptedServer, terminal: Terminal) -> None:
+    """The list says from whom, online or not, and how many; the chat has all of it."""
+    server.write("dave", "alice", "one", "two")
+    server.write("erin", "alice", "psst")
+    server.come("erin")
+    await terminal.log_in()
+    await terminal.until("Online: erin [1 unread], dave (offline) [2 unread]")
+    assert not [line for line in terminal.lines if "psst" in line]
+    terminal.type("dave\r")
+    await terminal.until("2025-06-15 15:06 dave: one", "2025-06-15 15:06 dave: two")
+    await terminal.until("alice | with dave (offline) | unread from erin 1 | /help, back, quit")
+    await server.until(lambda script: script.archive.between("alice", "dave").read["alice"] == 2)
+    assert server.archive.between("alice", "erin").read["alice"] == 0
+
+
+async def test_what_another_device_read_is_not_unread(server: ScriptedServer, terminal: Terminal) -> None:
+    """And what is written there stands here, too."""
+    server.write("dave", "alice", "one")
+    await terminal.log_in()
+    await terminal.until("Nobody else is online. dave (offline) [1 unread]")
+    pair = server.archive.between("alice", "dave")
+    server.write("alice", "dave", "from the other one")
+    server.sessions["alice"].send(frames.ServerRead(pair.id, "alice", 1))
+    await terminal.until("Nobody else is online.", "15:06 [to dave] from the other one  \u2713 stored")
+
+
+async def test_messages_that_were_removed_are_told(server: ScriptedServer, terminal: Terminal) -> None:
+    """Where they would be."""
+    server.write("dave", "alice", "one", "two", "three")
+    server.archive.between("alice", "dave").first_seq = 3
+    await terminal.log_in()
+    terminal.type("dave\r")
+    await terminal.until("2 older messages with dave were removed by the server.")
+    await terminal.until("2025-06-15 15:06 dave: three")
+
+
+async def test_it_never_connects_again_after_replaced(server: ScriptedServer, chat: Terminal) -> None:
+    """Two clients that replace each other would never end."""
+    server.end_all(ErrorCode.REPLACED)
+    await chat.until("qscp-client: The same device has logged in again.")
+    assert await chat.process.wait() == ExitCode.ENDED
+    assert server.logins == 1
+
+
+async def test_a_password_that_was_changed_ends_it(server: ScriptedServer, chat: Terminal) -> None:
+    """Nobody is asked in the middle of a chat."""
+    server.accounts["alice"] = "changed"
+    server.drop_all()
+    await chat.until_like("alice . offline, connecting again in . s .*")
+    chat.type(" ")
+    await chat.until("qscp-client: The user name or the password is wrong.")
+    assert await chat.process.wait() == ExitCode.AUTH_REFUSED
+
+
+async def test_a_full_disk_is_waited_for(server: ScriptedServer, chat: Terminal) -> None:
+    """By itself, in order."""
+    server.refuses_storage = ErrorCode.STORAGE_FULL
+    chat.type("one\rtwo\r")
+    await chat.until_like("The server's disk is full; .*", ".* alice: two  . pending")
+    server.refuses_storage = ""
+    await chat.until("15:06 alice: one  \u2713 stored", "15:06 alice: two  \u2713 stored")
+    assert server.stored("alice", "dave") == ["one", "two"]
+
+
+async def test_leaving_while_offline_keeps_what_was_typed(server: ScriptedServer, chat: Terminal) -> None:
+    """And says so."""
+    server.closed = True
+    server.drop_all()
+    await chat.until_like("alice . offline, connecting again in . s .*")
+    chat.type("one\rquit\r")
+    assert await chat.process.wait() == ExitCode.NOT_DELIVERED
+    await chat.until("Not delivered to dave: the server did not say whether it was stored; it is kept,")
 
 
 async def test_the_end_by_the_server_is_told(server: ScriptedServer, terminal: Terminal) -> None:
@@ -298,8 +442,10 @@ async def test_the_end_by_the_server_is_told(server: ScriptedServer, terminal: T
     terminal.type("half")
     await terminal.until("Chat with: half")
     server.write("carol", "alice", "one more thing")
-    server.end_all(ErrorCode.SHUTDOWN)
-    await terminal.until("15:06 [carol] one more thing", "qscp-client: The server is shutting down.")
+    server.end_all(ErrorCode.LOCKED)
+    await terminal.until(
+        "15:06 [carol] one more thing", "qscp-client: Your account was locked by the operator."
+    )
     assert await terminal.wait() == ExitCode.ENDED
     assert terminal.seen.count(b"\x1b[?2004h") == terminal.seen.count(b"\x1b[?2004l")
 

@@ -1,11 +1,12 @@
 """A small QSCP server for tests of the client: real TLS and real frames, scripted behaviour.
 
-It knows accounts, presence and messages just well enough for a conversation; what a test
+It knows accounts, devices, presence and conversations well enough for a client to believe it; what a test
 needs beyond that it does by hand, such as a message from somebody who has no connection.
 """
 
 import asyncio
 import contextlib
+import itertools
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Self
@@ -15,11 +16,11 @@ import trustme
 from qscp import ALPN, frames
 from qscp.connection import ServerConnection
 from qscp.errors import ERROR_CODES, ErrorCode, RemoteProtocolError
+from qscp.states import State
 from tests.support.patience import PATIENCE_S
+from tests.support.scripted_archive import Archive
 
 __all__ = ["ScriptedServer", "make_server_context", "scripted_server"]
-
-_TIME_MS = 1_750_000_000_000
 
 
 def make_server_context(
@@ -37,19 +38,33 @@ def make_server_context(
 
 
 class Session:
-    """A connection of a client."""
+    """A connection of a client.
+
+    Attributes:
+        user: Who is logged in.
+        device: On which device.
+        positions: What it said that it has.
+        live: Whether it gets messages as they are stored.
+        refused: To whom something was refused that has to come first.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.user = ""
+        self.device = ""
+        self.positions: dict[str, int] = {}
+        self.live = False
+        self.refused: dict[str, str] = {}
         self._reader = reader
         self.writer = writer
         self._connection = ServerConnection()
 
     def send(self, *sent: frames.ServerFrame) -> None:
-        """Send frames."""
+        """Send frames, unless the connection is over."""
         for frame in sent:
-            self._connection.send(frame)
-        self.writer.write(self._connection.data_to_send())
+            if self._connection.state is not State.CLOSED:
+                self._connection.send(frame)
+        if not self.writer.is_closing():
+            self.writer.write(self._connection.data_to_send())
 
     async def receive(self) -> AsyncIterator[frames.ClientFrame]:
         """Yield what the client sends, until it closes."""
@@ -68,26 +83,42 @@ class ScriptedServer:
     Attributes:
         port: Where it listens.
         accounts: name -> password
-        sessions: Who is logged in over a connection.
+        archive: What was said.
+        sessions: Who is logged in over a connection; of several of one account the newest.
         received: Every frame that came, in order.
+        logins: How many logins succeeded.
         holds_acks: Whether messages are neither stored nor answered.
+        loses_acks: Whether messages are stored and not answered.
+        refuses_storage: With which code messages are refused as if the disk was full.
         refuses: What to answer to `auth`, in place of looking at the password.
+        closed: Whether new connections are dropped at once.
         ignores_bye: Whether `bye` is left unanswered.
         ignores_ping: Whether `ping` is left unanswered.
+        epoch: Of the archive.
+        retention: What is kept, as the login says.
     """
 
     def __init__(self) -> None:
         self.port = 0
         self.accounts = {"alice": "wonderland", "bob": "builder", "carol": "christmas"}
+        self.archive = Archive()
         self.sessions: dict[str, Session] = {}
         self.received: list[frames.ClientFrame] = []
+        self.logins = 0
         self.holds_acks = False
+        self.loses_acks = False
+        self.refuses_storage = ""
+        self.closed = False
         self.ignores_bye = False
         self.ignores_ping = False
         self.refuses: list[frames.AuthNack | frames.Error] = []
+        self.epoch = "e1"
+        self.retention = frames.Retention()
+        self._open: list[Session] = []
+        self._people = set(self.accounts)
         self._others: dict[str, frames.UserPresence] = {}
         self._version = 1
-        self._seq = 0
+        self._ids = itertools.count(1)
         self._changed = asyncio.Condition()
 
     # --- what a test does by hand
@@ -104,35 +135,31 @@ class ScriptedServer:
         """Give somebody a presence."""
         self._change([frames.UserPresence(name, status, text)])
 
-    def write(self, sender: str, to: str, body: str) -> None:
-        """Let somebody write to a session."""
-        self._seq += 1
-        self.sessions[to].send(
-            frames.Chat(
-                conversation="c1",
-                seq=self._seq,
-                id=f"{self._seq:032x}",
-                sender=sender,
-                to=to,
-                body=body,
-                time=_TIME_MS,
-            )
-        )
+    def write(self, sender: str, to: str, *bodies: str) -> None:
+        """Let somebody write to somebody, who need not be there."""
+        self._people |= {sender, to}
+        for body in bodies:
+            self._store(sender, frames.SendChat(to, body, f"{next(self._ids):032x}"), None)
 
     def end_all(self, code: ErrorCode) -> None:
         """Say bye to everybody, and close."""
-        for session in self.sessions.values():
-            session.send(frames.ServerBye(reason=code, message=ERROR_CODES[code].sentence))
+        for session in self._open:
+            reconnect = code is ErrorCode.SHUTDOWN
+            session.send(frames.ServerBye(code, ERROR_CODES[code].sentence, reconnect))
             session.writer.close()
 
     def drop_all(self) -> None:
         """Lose every connection."""
-        for session in self.sessions.values():
+        for session in self._open:
             session.writer.transport.abort()
 
     def bodies(self) -> list[tuple[str, str]]:
         """Return recipient and body of every message that came."""
         return [(frame.to, frame.body) for frame in self.received if isinstance(frame, frames.SendChat)]
+
+    def stored(self, one: str, other: str) -> list[str]:
+        """Return the texts of a conversation."""
+        return [each.body for each in self.archive.between(one, other).messages]
 
     async def until(self, condition: Callable[[Self], object]) -> None:
         """Wait until something is true of the server."""
@@ -143,6 +170,9 @@ class ScriptedServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handle a connection."""
+        if self.closed:
+            writer.transport.abort()
+            return
         session = Session(reader, writer)
         try:
             async for frame in session.receive():
@@ -152,6 +182,8 @@ class ScriptedServer:
         except RemoteProtocolError:
             session.send()
         finally:
+            if session in self._open:
+                self._open.remove(session)
             if self.sessions.get(session.user) is session:
                 del self.sessions[session.user]
                 self.go(session.user)
@@ -162,12 +194,27 @@ class ScriptedServer:
         async with self._changed:
             self._changed.notify_all()
 
-    def _handle(self, session: Session, frame: frames.ClientFrame) -> None:
+    def _handle(self, session: Session, frame: frames.ClientFrame) -> None:  # noqa: C901 - a case for each frame
         match frame:
             case frames.Auth():
                 self._log_in(session, frame)
+            case frames.Resume():
+                self._resume(session, frame)
             case frames.SendChat():
-                self._store(session, frame)
+                self._send(session, frame)
+            case frames.Skip():
+                session.refused.clear()
+            case frames.Received():
+                self._note_received(session, frame)
+            case frames.ClientRead():
+                self._note_read(session, frame)
+            case frames.HistoryRequest():
+                session.send(self.archive.page(session.user, frame))
+            case frames.ConversationsRequest():
+                pairs = self.archive.of(session.user)
+                session.send(frames.Conversations([pair.info(session.user) for pair in pairs]))
+            case frames.SearchRequest():
+                session.send(self.archive.search(session.user, frame.query))
             case frames.ClientPing() if not self.ignores_ping:
                 session.send(frames.ServerPong())
             case frames.ClientBye() if not self.ignores_bye:
@@ -186,27 +233,41 @@ class ScriptedServer:
             code = ErrorCode.BAD_CREDENTIALS
             session.send(frames.AuthNack(code=code, message=ERROR_CODES[code].sentence))
             return
-        session.user = frame.user
+        for old in [each for each in self._open if frame.device and each.device == frame.device]:
+            old.send(frames.ServerBye("replaced", ERROR_CODES[ErrorCode.REPLACED].sentence))
+            old.writer.close()
+        session.user, session.device = frame.user, frame.device
         session.send(
             frames.AuthAck(
                 user=frame.user,
-                account="a1",
+                account=f"a-{frame.user}",
                 session="s1",
                 protocol=1,
-                features=[],
+                features=["read_receipts"],
                 limits=frames.Limits(line=65536, body=16384),
+                retention=self.retention,
+                epoch=self.epoch,
             ),
-            frames.OnlineUsers(self._version, [p for p in self._people() if p.user != frame.user]),
+            frames.OnlineUsers(self._version, [p for p in self._present() if p.user != frame.user]),
         )
+        self.logins += 1
+        self._open.append(session)
         self.sessions[frame.user] = session
         self.come(frame.user)
 
-    def _people(self) -> list[frames.UserPresence]:
+    def _resume(self, session: Session, frame: frames.Resume) -> None:
+        session.positions |= {each.conversation: each.seq for each in frame.positions}
+        if not frame.more:
+            session.live = True
+            session.send(*self.archive.missing(session.user, session.positions), frames.Resumed())
+
+    def _present(self) -> list[frames.UserPresence]:
         online = {name: frames.UserPresence(name, "online") for name in self.sessions}
         return list((online | self._others).values())
 
     def _change(self, people: list[frames.UserPresence]) -> None:
         self._version += 1
+        self._people |= {person.user for person in people}
         for person in people:
             if person.user in self.sessions:
                 continue
@@ -214,20 +275,52 @@ class ScriptedServer:
                 self._others.pop(person.user, None)
             else:
                 self._others[person.user] = person
-        for session in self.sessions.values():
+        for session in self._open:
             session.send(frames.PresenceChanges(self._version, people))
 
-    def _store(self, session: Session, frame: frames.SendChat) -> None:
+    def _send(self, session: Session, frame: frames.SendChat) -> None:
         if self.holds_acks:
             return
-        if frame.to not in self.sessions and frame.to not in self._others:
-            code = ErrorCode.RECIPIENT_OFFLINE
-            session.send(frames.ChatNack(frame.id, code, ERROR_CODES[code].sentence))
-            return
-        self._seq += 1
-        session.send(frames.ChatAck(frame.id, "c1", self._seq, _TIME_MS))
-        if frame.to in self.sessions:
-            self.write(session.user, frame.to, frame.body)
+        if frame.to not in self._people:
+            self._refuse(session, frame, ErrorCode.UNKNOWN_RECIPIENT)
+        elif session.refused.get(frame.to, frame.id) != frame.id:
+            self._refuse(session, frame, ErrorCode.OUT_OF_ORDER)
+        elif self.refuses_storage:
+            session.refused[frame.to] = frame.id
+            self._refuse(session, frame, ErrorCode(self.refuses_storage))
+        else:
+            session.refused.pop(frame.to, None)
+            self._store(session.user, frame, session)
+
+    def _refuse(self, session: Session, frame: frames.SendChat, code: ErrorCode) -> None:
+        session.send(frames.ChatNack(frame.id, code, ERROR_CODES[code].sentence))
+
+    def _store(self, sender: str, frame: frames.SendChat, sent_by: Session | None) -> None:
+        ack, told = self.archive.store(sender, frame)
+        if told is not None:
+            for session in self._open:
+                if session is not sent_by and session.live and session.user in (sender, frame.to):
+                    session.send(told)
+        if sent_by is not None and not self.loses_acks:
+            sent_by.send(ack)
+
+    def _note_received(self, session: Session, frame: frames.Received) -> None:
+        pair = self.archive.find(session.user, frame.conversation)
+        if pair is not None and frame.seq > pair.delivered[session.user]:
+            pair.delivered[session.user] = frame.seq
+            self._tell_sessions(pair.other(session.user), frames.Delivered(pair.id, frame.seq))
+
+    def _note_read(self, session: Session, frame: frames.ClientRead) -> None:
+        pair = self.archive.find(session.user, frame.conversation)
+        if pair is not None and frame.seq > pair.read[session.user]:
+            pair.read[session.user] = frame.seq
+            news = frames.ServerRead(pair.id, session.user, frame.seq)
+            self._tell_sessions(session.user, news, but=session)
+
+    def _tell_sessions(self, user: str, frame: frames.ServerFrame, but: Session | None = None) -> None:
+        for session in self._open:
+            if session.user == user and session is not but:
+                session.send(frame)
 
 
 @contextlib.asynccontextmanager

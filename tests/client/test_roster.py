@@ -1,7 +1,7 @@
-"""Roster and outbox."""
+"""Who is online."""
 
-from qscp.frames import OnlineUsers, PresenceChanges, SendChat, Status, UserPresence
-from qscp_client.model import Outbox, Roster
+from qscp.frames import OnlineUsers, PresenceChanges, Status, UserPresence
+from qscp_client.roster import Roster
 
 
 def person(name: str, status: Status = "online", text: str = "") -> UserPresence:
@@ -94,21 +94,12 @@ def test_who_was_seen_is_remembered() -> None:
     assert people.get("bob") is None
 
 
-def test_the_outbox_settles_each_message_once() -> None:
-    """A second answer to the same message finds nothing."""
-    outbox = Outbox()
-    outbox.add(message := SendChat("bob", "hi", "0" * 32))
-    assert len(outbox) == 1
-    assert outbox.settle(message.id) is message
-    assert outbox.settle(message.id) is None
-    assert len(outbox) == 0
-
-
-def test_giving_up_empties_the_outbox_in_order() -> None:
-    """What was sent first comes first."""
-    outbox = Outbox()
-    sent = [SendChat("bob", text, text * 32) for text in "ab"]
-    for message in sent:
-        outbox.add(message)
-    assert outbox.give_up() == sent
-    assert len(outbox) == 0
+def test_a_new_connection_begins_with_its_own_versions() -> None:
+    """What was half told on the old one is forgotten; who is online stays until the new list is there."""
+    people = roster("bob", version=9)
+    people.apply_page(OnlineUsers(10, [person("carol")], more=True))
+    people.lost()
+    assert names(people) == ["bob"]
+    people.apply_page(OnlineUsers(2, [person("dave")]))
+    people.apply_changes(PresenceChanges(3, [person("erin")]))
+    assert names(people) == ["dave", "erin"]

@@ -1,0 +1,146 @@
+"""An engine with a clock that a test winds, and shorthands for what comes from a server."""
+
+import itertools
+
+from qscp import frames
+from qscp_client import events
+from qscp_client.changes import Saved
+from qscp_client.commands import TypedLine
+from qscp_client.engine import Engine
+from qscp_client.output import Clock
+
+__all__ = ["WALL_MS", "Mind", "ack", "chat", "info", "person", "ready", "welcome"]
+
+WALL_MS = 1_764_000_000_000
+
+
+def person(name: str, status: frames.Status = "online", text: str = "") -> frames.UserPresence:
+    """Somebody's presence."""
+    return frames.UserPresence(name, status, text)
+
+
+def welcome(
+    epoch: str = "e1", account: str = "a1", retention: frames.Retention | None = None
+) -> frames.AuthAck:
+    """How the server accepts alice's login."""
+    return frames.AuthAck(
+        user="alice",
+        account=account,
+        session="s1",
+        protocol=1,
+        features=[],
+        limits=frames.Limits(65536, 16384),
+        retention=retention or frames.Retention(),
+        epoch=epoch,
+    )
+
+
+def chat(  # noqa: PLR0913 - as many as the frame has
+    seq: int,
+    body: str = "hi",
+    *,
+    sender: str = "bob",
+    to: str = "alice",
+    conversation: str = "",
+    origin: frames.Origin = "live",
+    message_id: str = "",
+    erased: bool = False,
+) -> frames.Chat:
+    """A message in the conversation of its two people."""
+    return frames.Chat(
+        conversation=conversation or f"c-{to if sender == 'alice' else sender}",
+        seq=seq,
+        id=message_id or f"{seq:032x}",
+        sender=sender,
+        to=to,
+        body=body,
+        time=1000 + seq,
+        origin=origin,
+        erased=erased,
+    )
+
+
+def ack(number: int, seq: int, *, to: str = "bob") -> frames.ChatAck:
+    """The answer to the message with this number."""
+    return frames.ChatAck(f"{number:032x}", f"c-{to}", seq, 1000 + seq)
+
+
+def info(
+    name: str, last_seq: int, *, read: int = 0, unread: int = 0, delivered: int = 0
+) -> frames.ConversationInfo:
+    """A conversation of alice's."""
+    return frames.ConversationInfo(f"c-{name}", name, "pair", 1, last_seq, read, delivered, unread)
+
+
+class Mind:
+    """Alice's engine.
+
+    Attributes:
+        engine: The engine.
+        now: The clock.
+        sent: Every frame so far.
+        changes: Every change so far.
+    """
+
+    def __init__(self, saved: Saved | None = None, *, shows_at_once: bool = False) -> None:
+        numbers = itertools.count(1)
+        self.now = 0.0
+        self.sent: list[frames.ClientFrame] = []
+        self.engine = Engine(
+            "alice",
+            lambda: f"{next(numbers):032x}",
+            Clock(lambda: self.now, lambda: WALL_MS + int(self.now * 1000)),
+            saved,
+            shows_at_once=shows_at_once,
+        )
+
+    def connect(self, *online: str, infos: list[frames.ConversationInfo] | None = None) -> list[events.Event]:
+        """Log in, and be told who is online and which conversations there are; nothing is replayed yet."""
+        self.engine.connected(welcome())
+        return self.receive(
+            frames.OnlineUsers(1, [person(name) for name in online]), frames.Conversations(infos or [])
+        )
+
+    def receive(self, *arrived: frames.ServerFrame) -> list[events.Event]:
+        """Receive frames; return what is shown."""
+        for frame in arrived:
+            self.engine.receive(frame)
+        return self.engine.events_to_show()
+
+    def enter(self, *typed: str, pasted: bool = False) -> list[events.Event]:
+        """Enter lines; return what is shown."""
+        for text in typed:
+            self.engine.enter(TypedLine(text, pasted))
+        return self.engine.events_to_show()
+
+    def wait(self, seconds: float) -> list[frames.ClientFrame]:
+        """Let time go by; return what is sent then."""
+        self.frames()
+        self.now += seconds
+        self.engine.tick()
+        return self.frames()
+
+    def frames(self) -> list[frames.ClientFrame]:
+        """Return what is to be sent now."""
+        taken = self.engine.frames_to_send()
+        self.sent += taken
+        return taken
+
+    def chats(self) -> list[tuple[str, str, int]]:
+        """Return messages to be sent now: recipient, text and number of the id."""
+        return [
+            (each.to, each.body, int(each.id, 16))
+            for each in self.frames()
+            if isinstance(each, frames.SendChat)
+        ]
+
+
+def ready(*online: str, chat_with: str | None = None, shows_at_once: bool = False) -> Mind:
+    """Alice's engine after the welcome, in the picker or in a chat; everything that was missed is told."""
+    mind = Mind(shows_at_once=shows_at_once)
+    mind.connect(*online)
+    mind.receive(frames.Resumed())
+    if chat_with:
+        mind.enter(chat_with)
+    mind.frames()
+    return mind
