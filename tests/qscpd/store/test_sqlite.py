@@ -1,6 +1,7 @@
 """The SQLite store: accounts, messages, and files that are not what they should be."""
 
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -61,6 +62,15 @@ def store(path: Path) -> Iterator[SqliteStore]:
 def message(number: int, sender: int = 1, recipient: int = 2, body: str = "hello") -> NewMessage:
     """A message with an id of its own."""
     return NewMessage(sender, recipient, f"{number:032x}", body)
+
+
+def append(store: SqliteStore, *messages: NewMessage) -> list[StoredMessage]:
+    """Store messages that are all new, and return where they are."""
+    outcomes, moved = store.append(messages)
+    assert moved == []
+    stored = [each for each in outcomes if isinstance(each, StoredMessage) and each.new]
+    assert len(stored) == len(messages)
+    return stored
 
 
 # --- accounts
@@ -139,8 +149,8 @@ def test_a_hash_is_upgraded_only_if_it_is_still_the_old_one(store: SqliteStore) 
 
 def test_seqs_are_dense_in_each_conversation(store: SqliteStore) -> None:
     """Both directions of a pair are one conversation, and each has its own count."""
-    stored = store.append([message(1), message(2, 2, 1), message(3, 1, 3), message(4)])
-    stored = [*stored, *store.append([message(5, 3, 1), message(6)])]
+    stored = append(store, message(1), message(2, 2, 1), message(3, 1, 3), message(4))
+    stored += append(store, message(5, 3, 1), message(6))
     assert [(each.conversation, each.seq) for each in stored] == [
         (1, 1),
         (1, 2),
@@ -153,16 +163,16 @@ def test_seqs_are_dense_in_each_conversation(store: SqliteStore) -> None:
 
 def test_seqs_go_on_after_a_restart(store: SqliteStore, path: Path) -> None:
     """Nothing is kept in memory that is not on disk."""
-    store.append([message(1), message(2)])
+    append(store, message(1), message(2))
     store.close()
     with contextlib.closing(SqliteStore(path)) as again:
-        assert [each.seq for each in again.append([message(3), message(4, 2, 1)])] == [3, 4]
+        assert [each.seq for each in append(again, message(3), message(4, 2, 1))] == [3, 4]
 
 
 def test_what_is_stored_can_be_read(store: SqliteStore, path: Path) -> None:
     """Sender, id, body and time of each message are in the file, also while it is open."""
     bodies = ["hello", "\u2603\U0001f600", "two\nlines", "x" * 16384]
-    stored = store.append([message(n, body=body) for n, body in enumerate(bodies)])
+    stored = append(store, *(message(n, body=body) for n, body in enumerate(bodies)))
     rows = stored_messages(path)
     assert [(row.sender, row.body, row.id) for row in rows] == [
         ("alice", body, f"{n:032x}") for n, body in enumerate(bodies)
@@ -174,24 +184,25 @@ def test_time_never_goes_back(path: Path) -> None:
     """A clock that was set back stands still in a conversation, also over a restart."""
     clock = Clock()
     times: list[int] = []
+    numbers = itertools.count(1)
     for ms in (5_000, 4_000, 1_000, 6_000):
         with contextlib.closing(SqliteStore(path, clock_ms=clock)) as store:
             if not times:
                 store.add_account("alice", "x")
                 store.add_account("bob", "x")
             clock.ms = ms
-            times.append(store.append([message(ms)])[0].time_ms)
+            times.append(append(store, message(next(numbers)))[0].time_ms)
     assert times == [5_000, 5_000, 5_000, 6_000]
 
 
 def test_a_full_disk_stores_nothing_of_the_batch(store: SqliteStore, path: Path) -> None:
-    """The error says so, the seqs are as before, and a smaller batch still goes in."""
-    store.append([message(1)])
+    """The error says so, seqs and ids are as before, and a smaller batch still goes in."""
+    append(store, message(1))
     pages = store._db.execute("PRAGMA page_count").fetchone()[0]
     store._db.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(StoreFullError, match=re.escape(str(path))):
         store.append([message(2), *(message(n, 1, 3, "x" * 16_000) for n in range(10, 20))])
-    assert [each.seq for each in store.append([message(3), message(4, 1, 3)])] == [2, 1]
+    assert [each.seq for each in append(store, message(2), message(4, 1, 3))] == [2, 1]
     assert len(stored_messages(path)) == 3
 
 
@@ -202,7 +213,7 @@ def test_a_store_that_is_locked_by_another_program_is_busy(store: SqliteStore, p
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreBusyError, match="locked by another program"):
             store.append([message(1)])
-    assert store.append([message(2)])[0].seq == 1
+    assert append(store, message(1))[0].seq == 1
 
 
 def test_a_refused_row_takes_its_batch_along(store: SqliteStore, path: Path) -> None:
@@ -210,7 +221,7 @@ def test_a_refused_row_takes_its_batch_along(store: SqliteStore, path: Path) -> 
     with pytest.raises(StoreError):
         store.append([message(1), message(2, 1, 99)])
     assert stored_messages(path) == []
-    assert store.append([message(3)])[0].seq == 1
+    assert append(store, message(1))[0].seq == 1
 
 
 @settings(max_examples=30, deadline=None)
@@ -226,6 +237,7 @@ def _play(path: Path, batches: list[list[tuple[int, int]]], data: st.DataObject)
     for name in ("alice", "bob", "carol"):
         store.add_account(name, "x")
     seqs: dict[int, list[int]] = {}
+    numbers = itertools.count()
     for batch in batches:
         what = data.draw(st.sampled_from(["commit", "commit", "fail", "restart"]))
         pairs = [(a, b) for a, b in batch if a != b]
@@ -234,9 +246,9 @@ def _play(path: Path, batches: list[list[tuple[int, int]]], data: st.DataObject)
             store = SqliteStore(path)
         if what == "fail":
             with pytest.raises(StoreError):
-                store.append([message(n, a, b) for n, (a, b) in enumerate([*pairs, (1, 99)])])
+                store.append([message(next(numbers), a, b) for a, b in [*pairs, (1, 99)]])
             continue
-        for each in store.append([message(n, a, b) for n, (a, b) in enumerate(pairs)]):
+        for each in append(store, *(message(next(numbers), a, b) for a, b in pairs)):
             seqs.setdefault(each.conversation, []).append(each.seq)
     store.close()
     for found in seqs.values():
@@ -246,10 +258,11 @@ def _play(path: Path, batches: list[list[tuple[int, int]]], data: st.DataObject)
 
 def test_the_cache_of_conversations_is_bounded(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for one, many conversations in one batch still get the right seqs."""
-    monkeypatch.setattr("qscpd.store.sqlite._CACHED_CONVERSATIONS", 1)
-    batch = [message(1), message(2, 1, 3), message(3, 2, 3), message(4), message(5, 3, 2)]
-    assert [each.seq for each in store.append(batch)] == [1, 1, 1, 2, 2]
-    assert [each.seq for each in store.append(batch)] == [3, 2, 3, 4, 4]
+    monkeypatch.setattr("qscpd.store.messages._CACHED_CONVERSATIONS", 1)
+    pairs = [(1, 2), (1, 3), (2, 3), (1, 2), (3, 2)]
+    first, second = ([message(start + n, *pair) for n, pair in enumerate(pairs)] for start in (0, 10))
+    assert [each.seq for each in append(store, *first)] == [1, 1, 1, 2, 2]
+    assert [each.seq for each in append(store, *second)] == [3, 2, 3, 4, 4]
     assert len(store._conversations) <= 3
 
 
@@ -284,7 +297,7 @@ def test_a_kill_in_the_middle_of_a_write_loses_nothing(store: SqliteStore, path:
         rows = stored_messages(path)
         assert len(rows) >= acknowledged[-1]
         assert [(row.seq, row.id) for row in rows] == [(n + 1, f"{n:032x}") for n in range(len(rows))]
-        assert again.append([message(0)])[0].seq == len(rows) + 1
+        assert append(again, message(len(rows)))[0].seq == len(rows) + 1
 
 
 # --- the file

@@ -3,27 +3,44 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple
 
 import pytest
 
+from qscp.errors import ErrorCode
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.store.base import Account, Credentials, NewMessage, StoredMessage
+from qscpd.store.base import (
+    Account,
+    Credentials,
+    Keep,
+    Mark,
+    Moved,
+    NewMessage,
+    Outcome,
+    PositionKind,
+    StoredMessage,
+)
 from qscpd.store.sqlite import SqliteStore
-from qscpd.store.writer import StoreWriter
+from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, PendingSkip, StoreWriter
 from tests.support.patience import until
 
-
-class Item(NamedTuple):
-    """Something that waits."""
-
-    number: int
-    message: NewMessage
+Chat = PendingChat[str]
 
 
-def items(count: int, size: int = 5) -> list[Item]:
+def items(count: int, size: int = 5, *, session: str = "s", first: int = 0, to: int = 2) -> list[Item[str]]:
     """Messages to store."""
-    return [Item(n, NewMessage(1, 2, f"{n:032x}", "x" * size)) for n in range(count)]
+    return [
+        Chat(session, "bob", NewMessage(1, to, f"{n:032x}", "x" * size)) for n in range(first, first + count)
+    ]
+
+
+def number(chat: Chat) -> int:
+    """Which of the items it is."""
+    return int(chat.message.id, 16)
+
+
+def mark(seq: int) -> PendingMark[str]:
+    """A position to move."""
+    return PendingMark("s", Mark(1, 1, PositionKind.READ, seq))
 
 
 class ListStore(SqliteStore):
@@ -31,18 +48,26 @@ class ListStore(SqliteStore):
 
     Attributes:
         batches: How many messages each transaction had.
+        marks: The seqs of the marks of each transaction that had any.
         fails: Errors to raise, one a transaction; None for none.
         gate: Transactions wait for it.
+        tended: How often it was asked to do a step of housekeeping.
+        steps: How many steps of housekeeping there are, or an error.
     """
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.marks: list[list[int]] = []
         self.fails: list[Exception | None] = []
         self.gate = threading.Event()
         self.gate.set()
         self.threads: set[str] = set()
+        self.tended = 0
+        self.steps: int | StoreError = 0
 
-    def append(self, messages: Sequence[NewMessage]) -> Sequence[StoredMessage]:
+    def append(
+        self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
+    ) -> tuple[Sequence[Outcome], Sequence[Moved | None]]:
         """Note a batch."""
         self.gate.wait(20)
         self.threads.add(threading.current_thread().name)
@@ -50,7 +75,19 @@ class ListStore(SqliteStore):
             raise error
         before = sum(self.batches)
         self.batches.append(len(messages))
-        return [StoredMessage(1, before + n, 0) for n in range(1, len(messages) + 1)]
+        if marks:
+            self.marks.append([each.seq for each in marks])
+        places = [StoredMessage(1, before + n, 0) for n in range(1, len(messages) + 1)]
+        return places, [Moved(each, 2) for each in marks]
+
+    def tend(self, keep: Keep) -> bool:
+        """Count."""
+        assert keep == Keep()
+        self.threads.add(threading.current_thread().name)
+        self.tended += 1
+        if isinstance(self.steps, StoreError):
+            raise self.steps
+        return self.tended < self.steps
 
     def accounts(self) -> Sequence[Account]:
         """Nobody."""
@@ -68,19 +105,24 @@ class Desk:
         self.store = ListStore()
         self.heard: list[tuple[str, object]] = []
         self.seqs: list[tuple[int, int]] = []
-        self.writer = StoreWriter[Item](
-            self.store, on_stored=self.stored, on_refused=self.refused, on_failed=self.failed
+        self.writer = StoreWriter[str](
+            self.store, on_committed=self.committed, on_refused=self.refused, on_failed=self.failed
         )
 
-    def stored(self, batch: Sequence[Item], places: Sequence[StoredMessage]) -> None:
+    def committed(self, result: Committed[str]) -> None:
         """Note it."""
         assert threading.current_thread() is threading.main_thread()
-        self.heard.append(("stored", len(batch)))
-        self.seqs += [(item.number, place.seq) for item, place in zip(batch, places, strict=True)]
+        self.heard.append(("stored", len(result.chats)))
+        for chat, place in zip(result.chats, result.outcomes, strict=True):
+            assert isinstance(place, StoredMessage)
+            self.seqs.append((number(chat), place.seq))
+        if result.marks:
+            assert [each.mark for each in result.marks] == [each.mark for each in result.moved if each]
+            self.heard.append(("moved", len(result.marks)))
 
-    def refused(self, batch: Sequence[Item], error: StoreError) -> None:
+    def refused(self, batch: Sequence[Chat], code: ErrorCode) -> None:
         """Note it."""
-        self.heard.append(("refused", (len(batch), type(error))))
+        self.heard.append((code, [number(chat) for chat in batch]))
 
     def failed(self, error: StoreError) -> None:
         """Note it."""
@@ -129,15 +171,90 @@ async def test_a_batch_has_limits(desk: Desk) -> None:
     assert desk.store.batches == [64, 36]
 
 
-@pytest.mark.parametrize("error", [StoreFullError("full"), StoreBusyError("busy")])
-async def test_a_refused_batch_comes_back_and_the_next_is_tried(desk: Desk, error: StoreError) -> None:
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StoreFullError("full"), ErrorCode.STORAGE_FULL),
+        (StoreBusyError("busy"), ErrorCode.STORAGE_FAILED),
+    ],
+)
+async def test_a_refused_batch_comes_back_and_the_next_is_tried(
+    desk: Desk, error: StoreError, code: ErrorCode
+) -> None:
     """Nothing of it was stored, and its senders can be told so, in their order."""
     desk.store.fails = [error]
     desk.writer.append(items(3))
     await desk.writer.drained()
+    desk.writer.append(items(3))
+    await desk.writer.drained()
+    assert desk.heard == [(code, [0, 1, 2]), ("stored", 3)]
+
+
+async def test_behind_a_refused_message_nothing_overtakes(desk: Desk) -> None:
+    """Of that session to that person; others go on, and so do these once the first is sent again."""
+    desk.store.fails = [StoreFullError("full")]
     desk.writer.append(items(2))
     await desk.writer.drained()
-    assert desk.heard == [("refused", (3, type(error))), ("stored", 2)]
+    desk.writer.append(items(1, first=1))
+    desk.writer.append(items(1, first=2, to=3))
+    desk.writer.append(items(1, first=3, session="t"))
+    await desk.writer.drained()
+    desk.writer.append(items(2))
+    await desk.writer.drained()
+    assert desk.heard == [
+        (ErrorCode.STORAGE_FULL, [0, 1]),
+        (ErrorCode.OUT_OF_ORDER, [1]),
+        ("stored", 2),
+        ("stored", 2),
+    ]
+    assert [number for number, _ in desk.seqs] == [2, 3, 0, 1]
+
+
+@pytest.mark.parametrize(("given_up", "free"), [(f"{0:032x}", True), (f"{1:032x}", False), (None, True)])
+async def test_what_is_given_up_is_not_waited_for(desk: Desk, given_up: str | None, free: bool) -> None:
+    """Only the first one that was refused holds the others up; the end of the session gives up all."""
+    desk.store.fails = [StoreFullError("full")]
+    desk.writer.append(items(2))
+    await desk.writer.drained()
+    desk.writer.append([PendingSkip("other", None), PendingSkip("s", given_up), *items(1, first=2)])
+    await desk.writer.drained()
+    assert desk.heard[1:] == [("stored", 1) if free else (ErrorCode.OUT_OF_ORDER, [2])]
+
+
+async def test_positions_are_in_the_transaction_of_the_messages_before_them(desk: Desk) -> None:
+    """They come back with what they moved; without a message they are a transaction of their own."""
+    desk.store.gate.clear()
+    desk.writer.append(items(1))
+    await until(lambda: not desk.writer._pending)
+    desk.writer.append([mark(3), *items(1, first=1), mark(5)])
+    desk.store.gate.set()
+    await desk.writer.drained()
+    desk.writer.append([mark(7)])
+    await desk.writer.drained()
+    assert desk.store.marks == [[3, 5], [7]]
+    assert desk.heard == [("stored", 1), ("stored", 1), ("moved", 2), ("stored", 0), ("moved", 1)]
+
+
+async def test_housekeeping_is_done_when_it_is_quiet() -> None:
+    """All steps there are, on the store's thread, and then no more."""
+    desk = Desk()
+    desk.store.steps = 5
+    with desk.writer:
+        await until(lambda: desk.store.tended == 5)
+        assert desk.store.threads == {"qscpd-store"}
+        await desk.writer.drained()
+    assert desk.store.tended == 5
+
+
+async def test_housekeeping_that_fails_harms_nobody() -> None:
+    """Nothing was promised to anybody: messages go on."""
+    desk = Desk()
+    desk.store.steps = StoreFullError("no room to index")
+    with desk.writer:
+        await until(lambda: desk.store.tended)
+        desk.writer.append(items(2))
+        await desk.writer.drained()
+    assert desk.heard == [("stored", 2)]
 
 
 @pytest.mark.parametrize("error", [StoreError("disk I/O error"), OSError("?"), ValueError("a bug")])
@@ -157,13 +274,15 @@ async def test_an_unknown_outcome_stops_everything(error: Exception) -> None:
 
 
 async def test_calls_run_between_batches(desk: Desk) -> None:
-    """They wait for one batch at most, return what they return, and raise what they raise."""
+    """Behind all that was handed over before, and they return and raise what they do."""
     desk.store.gate.clear()
     desk.writer.append(items(3000))
     call = asyncio.ensure_future(desk.writer.call(lambda _: list(desk.store.batches)))
     await asyncio.sleep(0)
+    assert desk.heard == []
     desk.store.gate.set()
-    assert await call in ([1000], [1000, 1000])
+    assert await call == [1000, 1000, 1000]
+    assert desk.heard == [("stored", 1000)] * 3
     with pytest.raises(KeyError, match="alice"):
         await desk.writer.call(lambda store: store.credentials("alice"))
     await desk.writer.drained()
