@@ -117,16 +117,16 @@ class SlowWriter(StoreWriter[Session]):
 
     def answer(self, router: Router, count: int | None = None) -> None:
         """Say that some, or all, of what waits is stored; positions moved nothing."""
-        chats, marks = self._take(count)
+        chats, marks = self._next(count)
         first, self._seq = self._seq, self._seq + len(chats)
         places = [StoredMessage(1, first + n, 1) for n in range(1, len(chats) + 1)]
         router.committed(Committed(chats, places, marks, [None] * len(marks)))
 
     def refuse(self, router: Router, code: ErrorCode) -> None:
         """Say that nothing of what waits was stored."""
-        router.refused(self._take(None)[0], code)
+        router.refused(self._next(None)[0], code)
 
-    def _take(self, count: int | None) -> tuple[list[PendingChat[Session]], list[PendingMark[Session]]]:
+    def _next(self, count: int | None) -> tuple[list[PendingChat[Session]], list[PendingMark[Session]]]:
         batch = self.waiting[:count]
         del self.waiting[:count]
         return (
