@@ -43,6 +43,14 @@ class SqliteStore(Accounts, Retention):
         self._next_sweep_ms = 0
         self._prune_from = 0
         self._erasing = {}
+        try:
+            self._catch_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def _catch_up(self) -> None:
+        """Do what the last run did not get to."""
         # After a crash under load some thousands of ids may be missing from the index.
         with self._transaction():
             self._index_all_ids()
