@@ -50,8 +50,9 @@ class Queries:
             return
         if session.replay is None:
             session.replay = Replay(session, self._writer, self._directory.names)
-        session.replay.add(frame.positions)
-        if not frame.more:
+        if not session.replay.add(frame.positions):
+            session.fail(ErrorCode.BAD_FIELD)
+        elif not frame.more:
             session.replaying = True
             self._tasks.create_task(self._guard(session, session.replay.run()))
 

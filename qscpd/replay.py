@@ -29,6 +29,9 @@ _CONVERSATION: Final = re.compile(r"c([1-9][0-9]{0,14})")
 _HELD_BYTES: Final = 256 * 1024
 """What is held for a session at most; more than that is read from the store again."""
 
+_POSITIONS: Final = 100_000
+"""Conversations that a device may have a position in: about 10 MiB, and more than anybody has."""
+
 _NEW_DEVICE: Final = 200
 """Messages of a conversation that a device without a position gets; older ones come by `history`."""
 
@@ -87,12 +90,13 @@ class Replay:
         self._again: set[int] = set()
         self._room = asyncio.Event()
 
-    def add(self, positions: Iterable[frames.Position]) -> None:
-        """Take in a page of the device's positions."""
+    def add(self, positions: Iterable[frames.Position]) -> bool:
+        """Take in a page of the device's positions; return whether there are not too many by now."""
         for position in positions:
             number = parse_conversation(position.conversation)
             if number is not None:
                 self._positions[number] = position.seq
+        return len(self._positions) <= _POSITIONS
 
     def hold(self, conversation: int, seq: int, line: bytes) -> None:
         """A message was committed while the session is behind."""
@@ -113,10 +117,14 @@ class Replay:
         assert account is not None  # noqa: S101 - `resume` comes after the login
         rows = await self._writer.call(lambda store: store.conversations(account.id))
         known = {row.id: row for row in rows}
-        for number, position in self._positions.items():
-            if number not in known and position:
-                self._gap(number, 1, position, "ahead")
-        for row in rows:
+        unknown = [each for each in self._positions.items() if each[1] and each[0] not in known]
+        for index, (number, position) in enumerate(unknown):
+            if index % _PAGE == 0:
+                await self._until_room()
+            self._gap(number, 1, position, "ahead")
+        for index, row in enumerate(rows):
+            if index % _PAGE == 0:
+                await self._until_room()
             self._begin(row)
             if row.last_seq > self._sent[row.id]:
                 await self._catch_up(row.id)

@@ -1,0 +1,133 @@
+"""The positions of a device: as many as anybody needs, and an answer that never runs ahead of the peer."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from qscp import codec, frames
+from qscpd.handlers import handlers
+from qscpd.queries import Queries
+from qscpd.session import Session
+from qscpd.store.base import Mark, NewMessage, PositionKind
+from qscpd.store.sqlite import SqliteStore
+from qscpd.store.writer import StoreWriter
+from tests.support.doubles import FakeLink, StaffedRouter
+from tests.support.patience import patiently, until
+
+MOST = 100_000
+"""Positions of a session at most."""
+
+
+@pytest.fixture
+async def router() -> AsyncIterator[StaffedRouter]:
+    """A router that knows alice."""
+    made = StaffedRouter("alice")
+    yield made
+    made.close()
+
+
+def resume(numbers: Iterable[int], *, more: bool, seq: int = 1) -> Iterator[bytes]:
+    """Frames with a position in each of some conversations."""
+    positions = [frames.Position(f"c{number}", seq) for number in numbers]
+    for start in range(0, len(positions), 500):
+        last = start + 500 >= len(positions)
+        yield codec.encode(frames.Resume(positions[start : start + 500], more=more or not last))
+
+
+async def test_a_session_has_so_many_positions_and_no_more(router: StaffedRouter) -> None:
+    """The same ones again are no more, and what is no conversation is none; one above is a violation."""
+    session, link = router.login("alice", live=False)
+    for frame in resume(range(1, MOST + 1), more=True):
+        session.receive(frame)
+    for frame in resume(range(1, 1001), more=True, seq=7):
+        session.receive(frame)
+    session.receive(codec.encode(frames.Resume([frames.Position("nonsense", 1)], more=True)))
+    assert link.ended == ""
+    router.flush()
+    link.take()
+    session.receive(next(resume([MOST + 1], more=True)) + b'{"type":"ping"}\n')
+    (error,) = link.take()
+    assert isinstance(error, frames.Error)
+    assert (error.code, error.ref, link.ended) == ("bad_field", None, "bad_field")
+
+
+class NarrowLink(FakeLink):
+    """A link that is congested by a few hundred frames.
+
+    Attributes:
+        most: How many frames ever waited in it.
+    """
+
+    most = 0
+
+    def write(self, plaintext: bytes) -> None:
+        """Keep what is written, and count."""
+        super().write(plaintext)
+        self.most = max(self.most, len(self.written))
+        self.congested = len(self.written) > 200
+
+
+class Desk:
+    """A router that is asked questions, on a real store; and alice, who has not resumed yet."""
+
+    def __init__(self, path: Path, tasks: asyncio.TaskGroup) -> None:
+        self.store = SqliteStore(path)
+        self.router = StaffedRouter("alice")
+        self.writer = StoreWriter[Session](
+            self.store, on_committed=self.router.committed, on_refused=self.router.refused, on_failed=print
+        )
+        queries = Queries(self.writer, self.router.directory, tasks)
+        self.router.handlers = handlers(lambda _session, _auth: None, queries)
+        self.session, link = self.router.login("alice", live=False)
+        self.router.flush()
+        self.link = self.session.link = NarrowLink()
+        assert link.ended == ""
+
+    async def read(self) -> list[frames.ServerFrame]:
+        """Take what comes, up to `resumed`, whenever it has become too much."""
+        got: list[frames.ServerFrame] = []
+        while not isinstance(got[-1] if got else None, frames.Resumed):
+            await until(lambda: self.link.congested or self.session.live)
+            self.router.flush()
+            got += self.link.take()
+            self.link.congested = False
+            self.session.writable()
+        return got
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """All of it, running."""
+    async with patiently(), asyncio.TaskGroup() as tasks:
+        made = Desk(tmp_path / "qscpd.db", tasks)
+        with contextlib.closing(made.store), made.writer:
+            yield made
+        made.router.close()
+
+
+async def test_what_is_unknown_is_told_no_faster_than_it_is_taken(desk: Desk) -> None:
+    """A store that was set back has none of a device's conversations: each gets its gap, in small steps."""
+    for frame in resume(range(1, 5001), more=False, seq=9):
+        desk.session.receive(frame)
+    gaps = [frame for frame in await desk.read() if isinstance(frame, frames.Gap)]
+    assert gaps == [frames.Gap(f"c{number}", 1, 9, "ahead") for number in range(1, 5001)]
+    assert desk.link.most < 500
+
+
+async def test_what_was_delivered_is_told_no_faster_than_it_is_taken(desk: Desk) -> None:
+    """Also somebody with thousands of conversations, and nothing new in any of them, is not flooded."""
+    names = ["alice", *(f"p{number}" for number in range(2000))]
+    ids = [desk.store.add_account(name, "x").id for name in names]
+    messages = [NewMessage(ids[0], each, f"{each:032x}", "hello") for each in ids[1:]]
+    desk.store.append(messages)
+    desk.store.append(
+        [], [Mark(each, number, PositionKind.DELIVERED, 1) for number, each in enumerate(ids[1:], 1)]
+    )
+    for frame in resume(range(1, 2001), more=False):
+        desk.session.receive(frame)
+    delivered = [frame for frame in await desk.read() if isinstance(frame, frames.Delivered)]
+    assert delivered == [frames.Delivered(f"c{number}", 1) for number in range(1, 2001)]
+    assert desk.link.most < 500
