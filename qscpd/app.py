@@ -198,14 +198,19 @@ class _Daemon:
         self._stop.set()
 
     async def _shut_down(self, listener: Listener) -> None:
-        """Stop accepting, answer what came in, say `bye` to everybody, and wait until they are gone."""
+        """Stop accepting, answer what came in, say `bye` to everybody, and wait until they are gone.
+
+        When the store has failed, nothing is answered.
+        """
         listener.stop_accepting()
         listener.abort_strangers("shutdown")
         if self.exit_code is ExitCode.OK:
             self._router.shut_down()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._config.server.shutdown_grace_s):
-                    await listener.all_gone()
+        else:
+            self._router.store_failed()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._config.server.shutdown_grace_s):
+                await listener.all_gone()
         listener.abort_all("shutdown")
         await listener.all_gone()
 

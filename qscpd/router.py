@@ -268,6 +268,11 @@ class Router:
                 session.link.pause_reading()
                 session.finish(ErrorCode.SHUTDOWN)
 
+    def store_failed(self) -> None:
+        """Say `bye` to everybody without any answer: whether their messages are on disk is unknown."""
+        for session in list(self._open):
+            session.say_bye(ErrorCode.INTERNAL, "store_failed")
+
     def end_account(self, account: int, code: ErrorCode) -> None:
         """End all sessions of an account with a `bye`."""
         for session in list(self._sessions.get(account, ())):

@@ -229,12 +229,17 @@ class Session:
             self.send(frames.Error(code=code, message=ERROR_CODES[code].sentence))
         self.end(code)
 
-    def say_bye(self, code: ErrorCode) -> None:
-        """End the session with a `bye`; only after a shutdown should the client come back by itself."""
+    def say_bye(self, code: ErrorCode, reason: str = "") -> None:
+        """End the session with a `bye`; only when the daemon ends should the client come back by itself.
+
+        Args:
+            code: What the peer hears.
+            reason: What the session log says, if that is something else.
+        """
         if not self.closed and self.connection.state is not State.CLOSED:
-            reconnect = code is ErrorCode.SHUTDOWN
+            reconnect = code in (ErrorCode.SHUTDOWN, ErrorCode.INTERNAL)
             self.send(frames.ServerBye(code, ERROR_CODES[code].sentence, reconnect))
-        self.end(code)
+        self.end(reason or code)
 
     def finish(self, code: ErrorCode | None) -> None:
         """Close once everything that was handled is answered; with `bye` if there is a code.

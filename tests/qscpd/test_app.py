@@ -1,5 +1,6 @@
 """The daemon put together: what happens when its store fails under way."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 
@@ -9,8 +10,12 @@ from tests.support.wire import Wires, chat
 
 
 async def test_a_store_that_fails_ends_the_daemon(start_daemon: StartDaemon, wires: Wires) -> None:
-    """What may or may not be on disk is neither acknowledged nor delivered, and the exit code is 1."""
+    """What may or may not be on disk is neither acknowledged nor delivered, and the exit code is 1.
+
+    Everybody is told to come back: clients send what is open again, under the same ids.
+    """
     daemon = start_daemon()
+    stranger = await wires.connect(daemon)
     daemon.expected_errors.add("store.failed")
     alice, bob = await wires.login(daemon, "alice", "bob")
     alice.send(chat("bob", "before", 1))
@@ -19,8 +24,13 @@ async def test_a_store_that_fails_ends_the_daemon(start_daemon: StartDaemon, wir
     with closing(sqlite3.connect(daemon.store)) as db:
         db.execute("CREATE TRIGGER broken BEFORE INSERT ON chunks BEGIN SELECT RAISE(ABORT, 'broken'); END")
         db.commit()
-    alice.send(chat("bob", "after", 2))
-    assert [frame["type"] for frame in await alice.rest() if frame["type"] != "presence"] == []
-    assert [frame["type"] for frame in await bob.rest() if frame["type"] != "presence"] == []
-    assert daemon.wait() == 1
+    alice.send(chat("bob", "after", 2), {"type": "bye"})
+    for wire in (alice, bob, stranger):
+        (bye,) = [frame for frame in await wire.rest() if frame["type"] != "presence"]
+        assert (bye["type"], bye["reason"], bye["reconnect"]) == ("bye", "internal", True)
+        assert wire.tls.closed
+        await wire.close()
+    assert await asyncio.to_thread(daemon.wait) == 1
+    reasons = [entry["reason"] for entry in daemon.sessions() if entry["event"] == "session.close"]
+    assert reasons == ["store_failed"] * 3
     assert [row.body for row in stored_messages(daemon.store)] == ["before"]

@@ -126,6 +126,21 @@ async def test_a_session_that_is_over_is_left_alone_by_a_shutdown(router: Staffe
     assert link.take() == []
 
 
+async def test_a_store_that_failed_leaves_what_is_open_open(router: StaffedRouter) -> None:
+    """Neither ack nor nack, but a `bye` that says to come back, whatever the session was about to do."""
+    session, link = both(router)
+    session.receive(chat(1) + b'{"type":"bye"}\n')
+    leaving, left = router.login("bob")
+    leaving.receive(b'{"type":"bye"}\n')
+    router.flush()
+    left.take()
+    router.store_failed()
+    assert left.take() == []
+    (bye,) = link.take()
+    assert isinstance(bye, frames.ServerBye)
+    assert (bye.reason, bye.reconnect, link.ended) == ("internal", True, "store_failed")
+
+
 async def test_answers_for_a_session_that_is_gone_are_dropped(router: StaffedRouter) -> None:
     """Its link was lost while its message was in the store."""
     session, link = both(router)
