@@ -44,13 +44,15 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._gone = asyncio.Event()
+        self._refused = 0
+        """Since the last tick, because there were too many."""
 
     def admit(self, link: Link) -> bool:
         """Count a new link in, unless there are too many or the daemon is stopping."""
         if not self._servers:
             return False
         if len(self.links) >= self.config.server.max_connections:
-            _log.warning("link.refused", reason="max_connections")
+            self._refused += 1
             return False
         self.links.add(link)
         return True
@@ -87,6 +89,9 @@ class Listener:
 
     def tick(self) -> None:
         """Look at every link's deadlines; once a second."""
+        if self._refused:  # who is flooded with connections need not be flooded with lines of a log
+            _log.warning("link.refused", reason="max_connections", links=self._refused)
+            self._refused = 0
         now = self._loop.time()
         for link in list(self.links):
             link.tick(now)

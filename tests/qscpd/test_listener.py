@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+import structlog.testing
 
 from qscpd.config.model import Config, ListenAddress, ServerConfig, TlsConfig
 from qscpd.errors import QscpdError
@@ -65,6 +66,21 @@ async def test_it_counts_and_limits_links(listener: Listener) -> None:
         await until(lambda: len(listener.links) == 1)
         with connect(listener):
             await until(lambda: len(listener.links) == 2)
+
+
+async def test_refusals_are_logged_once_a_second(listener: Listener) -> None:
+    """As many as there were since the last time, in one line; none when there were none."""
+    loop = asyncio.get_running_loop()
+    with connect(listener), connect(listener):
+        await until(lambda: len(listener.links) == 2)
+        with structlog.testing.capture_logs() as logged:
+            for refused in (3, 0, 1):
+                assert not any(listener.admit(Link(listener, loop)) for _ in range(refused))
+                listener.tick()
+    assert logged == [
+        {"event": "link.refused", "log_level": "warning", "reason": "max_connections", "links": links}
+        for links in (3, 1)
+    ]
 
 
 async def test_strangers_can_be_ended(listener: Listener) -> None:
