@@ -26,8 +26,9 @@ PAGE_BYTES: Final = 48 * 1024
 _PAGE: Final = 100
 
 _CONVERSATION: Final = re.compile(r"c([1-9][0-9]{0,14})")
-_HELD_BYTES: Final = 256 * 1024
-"""What is held for a session at most; more than that is read from the store again."""
+_HELD_BYTES: Final = 64 * 1024
+"""What is held for a session at most: at the end it goes out in one go, on top of a page, and must be
+far below what cuts a slow peer. More than that is read from the store again."""
 
 _POSITIONS: Final = 100_000
 """Conversations that a device may have a position in: about 10 MiB, and more than anybody has."""
@@ -130,24 +131,25 @@ class Replay:
                 await self._catch_up(row.id)
             if self._session.closed:
                 return
-        while self._again:
+        # Nobody waits for a peer that takes less than is written to it: it stays behind, page by page.
+        while await self._until_room() and self._again:
             await self._catch_up(self._again.pop())
-            if self._session.closed:
-                return
-        self._go_live()
+        if not self._session.closed:
+            self._go_live()
 
     def _begin(self, row: ConversationRow) -> None:
         """Find out where a conversation begins for this device, and tell it what it will not get."""
         position = self._positions.get(row.id)
-        start = max(row.read, row.last_seq - _NEW_DEVICE) if position is None else position
-        if position is None and start > row.read:
-            self._gap(row.id, max(row.read + 1, row.first_seq), start, "older")
-        elif start > row.last_seq:
+        start = row.read if position is None else position
+        if start > row.last_seq:
             self._gap(row.id, row.last_seq + 1, start, "ahead")
             start = row.last_seq
-        if start + 1 < row.first_seq:
-            self._gap(row.id, start + 1, row.first_seq - 1, "pruned")
-            start = row.first_seq - 1
+        kept = max(start, row.first_seq - 1)
+        self._gap(row.id, start + 1, kept, "pruned")
+        start = kept
+        if position is None:
+            start = max(kept, row.last_seq - _NEW_DEVICE)
+            self._gap(row.id, kept + 1, start, "older")
         self._sent[row.id] = start
         if row.delivered:
             self._session.send(frames.Delivered(conversation_id(row.id), row.delivered))
@@ -166,13 +168,16 @@ class Replay:
             after = self._sent[conversation]
             return row, list(store.messages_after(conversation, after, _PAGE, PAGE_BYTES)) if row else []
 
-        while not self._session.closed:
-            await self._until_room()
+        while await self._until_room():
             row, messages = await self._writer.call(read)
-            if row is None or not messages or self._session.closed:
+            if row is None or self._session.closed:
                 return
-            if messages[0].seq > self._sent[conversation] + 1:  # pruned between two pages
-                self._gap(conversation, self._sent[conversation] + 1, messages[0].seq - 1, "pruned")
+            first = messages[0].seq if messages else row.first_seq
+            if first > self._sent[conversation] + 1:  # pruned between two pages
+                self._gap(conversation, self._sent[conversation] + 1, first - 1, "pruned")
+                self._sent[conversation] = first - 1
+            if not messages:
+                return
             self._send(row, messages)
 
     def _send(self, row: ConversationRow, messages: list[MessageRow]) -> None:
@@ -187,13 +192,17 @@ class Replay:
         self._session.push(lines)
         self._sent[row.id] = messages[-1].seq
 
-    async def _until_room(self) -> None:
-        """Wait until the peer took most of what was sent: the next page is not queued ahead."""
+    async def _until_room(self) -> bool:
+        """Wait until the peer took most of what was sent; return whether the session is still there.
+
+        The next page is not queued ahead.
+        """
         # What was pushed is written at the end of the tick; until then nobody knows.
         await asyncio.sleep(0)
         while self._session.link.congested and not self._session.closed:
             self._room.clear()
             await self._room.wait()
+        return not self._session.closed
 
     def _go_live(self) -> None:
         held = [each.line for each in self._held if each.seq > self._sent[each.conversation]]

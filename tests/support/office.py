@@ -1,0 +1,283 @@
+"""A daemon without a network: the real store, writer, router, login, replay and queries, on fake links.
+
+Between two calls nothing happens, so that a test can put any event between any other two.
+"""
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Final, Self
+
+from qscp import codec, frames
+from qscpd.config import Config
+from qscpd.directory import Directory
+from qscpd.errors import StoreError
+from qscpd.handlers import handlers
+from qscpd.login import Login
+from qscpd.passwords import PasswordHasher, PasswordPool
+from qscpd.queries import Queries
+from qscpd.router import Router
+from qscpd.session import Session
+from qscpd.store.base import Keep, Store
+from qscpd.store.sqlite import SqliteStore
+from qscpd.store.writer import Committed, StoreWriter
+from tests.support.daemon import CHEAP_ARGON2
+from tests.support.device import Device
+from tests.support.doubles import FakeLink, ListLog
+from tests.support.oracle import Book, History, Told
+from tests.support.patience import patiently
+
+__all__ = ["Desk", "Office", "make_accounts"]
+
+_CALM: Final = 6
+"""Rounds without any event after which nothing more will happen by itself."""
+
+
+class _AnyPassword(PasswordPool):
+    """Every password fits, at once."""
+
+    def __init__(self) -> None:
+        super().__init__(PasswordHasher(CHEAP_ARGON2), workers=1, queue=1)
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        del password
+        return password_hash is not None
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        del password_hash
+        return False
+
+
+def make_accounts(path: Path, *names: str) -> None:
+    """Make a store with accounts."""
+    with contextlib.closing(SqliteStore(path)) as store:
+        for name in names:
+            store.add_account(name, "x")
+
+
+class Desk:
+    """A device's connection to the office.
+
+    Attributes:
+        device: The device; None for a peer that the test plays by itself.
+        frames: Everything that came in.
+    """
+
+    def __init__(self, office: "Office", device: Device | None) -> None:
+        self.device = device
+        self.link = FakeLink()
+        self.session: Session = office.router.open_session(self.link)
+        self.frames: list[frames.ServerFrame] = []
+
+    def send(self, *sent: frames.ClientFrame) -> None:
+        """Let the server have frames, unless the link is gone."""
+        if sent and not self.link.ended:
+            self.session.receive(b"".join(map(codec.encode, sent)))
+
+    def take(self) -> list[frames.ServerFrame]:
+        """Take in what was written."""
+        taken = self.link.take()
+        self.frames += taken
+        if self.device is not None:
+            for frame in taken:
+                self.send(*self.device.handle(frame))
+        return taken
+
+    def lose(self) -> None:
+        """Lose the link; what was written and not taken is lost too."""
+        if not self.session.closed or self.link.ended:
+            self.link.ended = self.link.ended or "lost"
+            self.session.lost("lost")
+        self.link.take()
+        if self.device is not None:
+            self.device.logged_in = self.device.live = False
+
+    def kinds(self) -> list[str]:
+        """The types of all frames that came in, but for presence."""
+        return [
+            each.type
+            for each in self.frames
+            if not isinstance(each, frames.OnlineUsers | frames.PresenceChanges)
+        ]
+
+
+class Office:
+    """The daemon; an asynchronous context manager.
+
+    Args:
+        store: A store with accounts in it; it is closed at the end.
+
+    Attributes:
+        failure: Why the store failed, if it did.
+    """
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.store = store
+        self._events = 0
+        self.desks: list[Desk] = []
+        self.failure: StoreError | None = None
+
+    async def __aenter__(self) -> Self:
+        self.log = ListLog()
+        directory = Directory(self.store.accounts(), self.store.account_names())
+        self.router = Router(Config(), directory, self.log)
+        self.writer: StoreWriter[Session] = StoreWriter(
+            self.store,
+            on_committed=self._committed,
+            on_refused=self.router.refused,
+            on_failed=self._failed,
+        )
+        self.writer.__enter__()
+        self.router.attach(self.writer)
+        self.passwords = _AnyPassword()
+        self.tasks = asyncio.TaskGroup()
+        await self.tasks.__aenter__()
+        login = Login(
+            self.router,
+            self.writer,
+            self.passwords,
+            self.log,
+            self.tasks,
+            retention=frames.Retention(),
+            epoch=self.store.epoch(),
+        )
+        self.router.handlers = handlers(login.start, Queries(self.writer, directory, self.tasks))
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Lose all links and end; what was not handed to the store is forgotten."""
+        for desk in self.desks:
+            desk.lose()
+        self.router._outbox.clear()
+        if error[0] is None:
+            async with patiently():
+                await self.tasks.__aexit__(None, None, None)
+        else:
+            for task in list(self.tasks._tasks):
+                task.cancel()
+            with contextlib.suppress(BaseException):
+                await self.tasks.__aexit__(None, None, None)
+        self.writer.__exit__(None, None, None)
+        await asyncio.sleep(0)
+        self.passwords.close()
+        self.router.presence.close()
+        self.store.close()
+
+    def _committed(self, result: Committed[Session]) -> None:
+        self._events += 1
+        self.router.committed(result)
+
+    def _failed(self, error: StoreError) -> None:
+        self.failure = error
+
+    # --- people
+
+    def connect(self, device: Device | None = None) -> Desk:
+        """Open a connection that is not logged in."""
+        desk = Desk(self, device)
+        self.desks.append(desk)
+        return desk
+
+    async def login(self, device: Device, *, resume: bool = True) -> Desk:
+        """Log a device in; it resumes and sends its outbox, unless told not to."""
+        desk = self.connect(device)
+        desk.send(device.auth("x"))
+        await self.settle()
+        desk.take()
+        assert device.logged_in, (device.ended, desk.frames)
+        if resume:
+            desk.send(*device.resume(), *device.resend())
+        return desk
+
+    async def visitor(self, user: str) -> Desk:
+        """Log in somebody who keeps nothing, and does not resume."""
+        desk = self.connect()
+        desk.send(frames.Auth(user=user, password="x"))
+        await self.settle()
+        assert "auth_ack" in desk.kinds()
+        return desk
+
+    # --- time
+
+    async def settle(self, *, take: bool = True) -> None:
+        """Let everything happen that happens by itself.
+
+        Args:
+            take: Whether devices take what is written for them; those that are congested never do.
+        """
+        calm = 0
+        async with patiently():
+            while calm < _CALM:
+                before = self._count()
+                if self.failure is None:
+                    with contextlib.suppress(StoreError):
+                        await self.writer.drained()
+                await asyncio.sleep(0)
+                if take:
+                    for desk in self.desks:
+                        if not desk.link.congested:
+                            desk.take()
+                calm = calm + 1 if self._count() == before else 0
+
+    def _count(self) -> int:
+        written = sum(len(desk.frames) + len(desk.link.written) for desk in self.desks)
+        return self._events + written + len(self.router._outbox) + len(self.router.dirty)
+
+    async def prune(self, keep: int) -> None:
+        """Keep only so many messages of each conversation."""
+
+        def run(store: Store) -> None:
+            # A round over all conversations ends with False, as does the last step of indexing.
+            for _ in range(2):
+                while store.tend(Keep(messages=keep)):
+                    pass
+
+        await self.writer.call(run)
+
+    # --- looking
+
+    async def ask(self, desk: Desk, question: frames.ClientFrame) -> frames.ServerFrame:
+        """Return the answer to a question."""
+        count = len(desk.frames)
+        desk.send(question)
+        await self.settle()
+        desk.take()
+        answers = [
+            each
+            for each in desk.frames[count:]
+            if isinstance(each, frames.History | frames.Conversations | frames.SearchResults | frames.Error)
+        ]
+        assert len(answers) == 1, desk.frames[count:]
+        return answers[0]
+
+    async def book(self, user: str) -> Book:
+        """What a fresh device of somebody is told of all their conversations."""
+        desk = await self.visitor(user)
+        book: dict[str, History] = {}
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self.ask(desk, frames.ConversationsRequest(cursor))
+            assert isinstance(page, frames.Conversations)
+            for info in page.conversations:
+                book[info.conversation] = await self._history(desk, info)
+            cursor = page.cursor
+        desk.lose()
+        self.desks.remove(desk)
+        return book
+
+    async def _history(self, desk: Desk, info: frames.ConversationInfo) -> History:
+        messages: list[Told] = []
+        cursor: int | None = 0
+        while cursor is not None:
+            page = await self.ask(desk, frames.HistoryRequest(info.conversation, after=cursor, limit=200))
+            assert isinstance(page, frames.History)
+            messages += [Told(each.seq, each.id, each.sender, each.body, each.time) for each in page.messages]
+            cursor = page.cursor
+        return History(
+            info.first_seq,
+            info.last_seq,
+            messages,
+            delivered=info.delivered,
+            read=info.read,
+            unread=info.unread,
+        )
