@@ -1,0 +1,313 @@
+"""Whatever happens in between, everybody ends with the same history: a state machine that tries.
+
+The real store, writer, router, login and replay run on links that go nowhere (`tests.support.office`).
+Pages are three messages long and little is held, so that a handful of messages is a long absence.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest import mock
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from qscp import frames
+from qscpd import replay
+from tests.support.device import Device
+from tests.support.ids import IdMaker, device_id
+from tests.support.office import Desk, Office, make_accounts
+from tests.support.oracle import judge
+from tests.support.stores import FickleStore
+
+T = TypeVar("T")
+
+PEOPLE = ("alice", "bob", "carol")
+DEVICES = ("alice", "bob", "alice", "bob", "carol")
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only for folders that mkdtemp makes
+MEMORY = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
+"""Where a flush costs nothing: what is tried here is not the disk."""
+
+NUMBERS = st.integers(0, len(DEVICES) - 1)
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Five devices of three people, and everything that can happen to them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(dir=MEMORY))
+        self.runner = asyncio.Runner()
+        self.patches = mock.patch.multiple(replay, _PAGE=3, _HELD_BYTES=700, _NEW_DEVICE=5)
+        self.patches.start()
+        self.devices = [Device(user, device_id(n), IdMaker(n)) for n, user in enumerate(DEVICES, 1)]
+        self.desks: dict[int, Desk] = {}
+        self.full = False
+        self.resumed: set[Desk] = set()
+        self.positions: list[dict[str, int]] = [{} for _ in DEVICES]
+        self.gave_up: set[str] = set()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something on the loop that all of them share."""
+        return self.runner.run(work)
+
+    @initialize()
+    def open(self) -> None:
+        """Begin with everybody there."""
+        make_accounts(self.folder / "qscpd.db", *PEOPLE)
+        self.start()
+        for number in range(len(DEVICES)):
+            self.login(number, resume=True, congested=False)
+        self.send(0, "bob", 2, settle=True)
+
+    def start(self) -> None:
+        """Start the daemon."""
+        self.store = FickleStore(self.folder / "qscpd.db")
+        self.store.full = self.full
+
+        async def begin() -> Office:
+            return await Office(self.store).__aenter__()
+
+        self.office = self.run(begin())
+
+    def desk(self, number: int) -> Desk | None:
+        """The connection of a device, if it has one that the server has not ended."""
+        desk = self.desks.get(number)
+        return desk if desk is not None and not desk.link.ended else None
+
+    # --- what can happen
+
+    @rule(number=NUMBERS, resume=st.sampled_from([True, True, False]), congested=st.booleans())
+    def login(self, number: int, resume: bool, congested: bool) -> None:
+        """A device logs in, whether or not it has a session already."""
+
+        async def work() -> None:
+            device = self.devices[number]
+            old = self.desks.get(number)
+            if old is not None:
+                old.device = None  # what is still on that wire is never read
+            desk = await self.office.login(device, resume=False)
+            self.desks[number] = desk
+            desk.link.congested = congested
+            assert old is None or old.link.ended
+            desk.send(*device.resend())
+            if resume:
+                self.resume_now(number, desk)
+
+        self.run(work())
+
+    def resume_now(self, number: int, desk: Desk) -> None:
+        """Send `resume`; the pages are tiny, so that there are several."""
+        with mock.patch("tests.support.device.POSITIONS_LIMIT", 1):
+            desk.send(*self.devices[number].resume())
+        self.resumed.add(desk)
+
+    @rule(number=NUMBERS)
+    def resume(self, number: int) -> None:
+        """A device says what it has, late; or again, which is an error that ends nothing."""
+        desk = self.desk(number)
+        if desk is None:
+            return
+        if desk not in self.resumed:
+            self.resume_now(number, desk)
+        elif not desk.link.congested:
+            self.run(self.office.settle())
+            count = len(self.devices[number].errors)
+            desk.send(frames.Resume([]))
+            self.run(self.office.settle())
+            assert self.devices[number].errors[count:] == ["already_resumed"]
+
+    @rule(number=NUMBERS, to=st.sampled_from(PEOPLE), count=st.integers(1, 12), settle=st.booleans())
+    def send(self, number: int, to: str, count: int, settle: bool) -> None:
+        """Somebody writes, online or not."""
+        device = self.devices[number]
+        if to == device.log.user:
+            return
+        for n in range(count):
+            sent = device.send(to, f"{number} {len(device.log.sent)} {n}")
+            desk = self.desk(number)
+            if desk is not None:
+                desk.send(*sent)
+        if settle:
+            self.run(self.office.settle())
+
+    @rule(number=NUMBERS, committed=st.booleans())
+    def drop(self, number: int, committed: bool) -> None:
+        """A link is lost, with everything that is on it; maybe the answers to what was committed."""
+        if committed:
+            self.run(self.office.settle(take=False))
+        desk = self.desks.pop(number, None)
+        if desk is not None:
+            desk.lose()
+
+    @rule(number=NUMBERS, count=st.integers(1, 20), settle=st.booleans())
+    def absence(self, number: int, count: int, settle: bool) -> None:
+        """A device is away for a while, and then behind: it does not take more than one page."""
+        self.drop(number, committed=True)
+        others = [n for n, user in enumerate(DEVICES) if user != DEVICES[number]]
+        for n in range(count):
+            self.send(others[n % len(others)], DEVICES[number], 1, settle=False)
+        if settle:
+            self.settle()
+        self.login(number, resume=True, congested=True)
+
+    @rule(number=NUMBERS, to=st.sampled_from(PEOPLE), count=st.integers(1, 4))
+    def lose_acks(self, number: int, to: str, count: int) -> None:
+        """What a device sent is stored, but it does not hear of that; it comes back and sends again."""
+        self.send(number, to, count, settle=False)
+        self.drop(number, committed=True)
+        self.login(number, resume=True, congested=False)
+
+    @rule(number=NUMBERS, to=st.sampled_from(PEOPLE), count=st.integers(1, 4))
+    def full_for_a_moment(self, number: int, to: str, count: int) -> None:
+        """The disk has room again while messages behind the refused ones are under way."""
+        self.fill(full=True)
+        self.send(number, to, 1, settle=True)
+        device, desk = self.devices[number], self.desk(number)
+        if desk is None or not desk.session.account or device.flying or not device.outbox:
+            return
+        refused = next(iter(device.outbox.values()))
+        if refused.to != to:
+            return
+        self.fill(full=False)
+        for n in range(count):  # a client that does not wait for the answers
+            sent = device.push(to, f"behind {n}")
+            desk.send(sent)
+        self.run(self.office.settle())
+
+    @rule(number=NUMBERS)
+    def congest(self, number: int) -> None:
+        """A peer stops reading."""
+        desk = self.desk(number)
+        if desk is not None:
+            desk.link.congested = True
+
+    @rule(number=NUMBERS)
+    def relieve(self, number: int) -> None:
+        """A peer reads on, as far as the next page."""
+        desk = self.desk(number)
+        if desk is not None and desk.link.congested:
+            desk.link.congested = False
+            desk.take()
+            desk.session.writable()
+
+    @rule()
+    def settle(self) -> None:
+        """Everything happens that happens by itself; what was refused is sent again."""
+        self.run(self.office.settle())
+        for number, device in enumerate(self.devices):
+            desk = self.desk(number)
+            if desk is not None and device.outbox and not device.flying:
+                desk.send(*device.resend())
+        self.check_positions()
+
+    @rule(number=NUMBERS)
+    def received(self, number: int) -> None:
+        """A device says what it has."""
+        desk = self.desk(number)
+        if desk is not None and desk in self.resumed:
+            desk.send(*self.devices[number].receipts())
+
+    @rule(number=NUMBERS, back=st.integers(-2, 6))
+    def read(self, number: int, back: int) -> None:
+        """Somebody has seen a conversation up to here; or claims more, or less, than there is."""
+        desk = self.desk(number)
+        if desk is not None:
+            positions = self.devices[number].positions.items()
+            desk.send(*(frames.ClientRead(each, max(0, seq - back)) for each, seq in positions))
+
+    @rule(keep=st.integers(1, 7))
+    def prune(self, keep: int) -> None:
+        """Old messages go."""
+        self.run(self.office.prune(keep))
+
+    @rule()
+    def restart(self) -> None:
+        """The daemon is killed: what was handed to the store is there, and no answer arrives."""
+        for desk in self.desks.values():
+            desk.lose()
+        self.desks.clear()
+        self.run(self.office.__aexit__(None, None, None))
+        self.start()
+
+    @rule(full=st.sampled_from([False, False, True]))
+    def fill(self, full: bool) -> None:
+        """The disk gets full, or has room again."""
+        self.full = self.store.full = full
+
+    @precondition(lambda self: self.full)
+    @rule(number=NUMBERS)
+    def skip(self, number: int) -> None:
+        """Somebody gives a refused message up."""
+        device, desk = self.devices[number], self.desk(number)
+        self.run(self.office.settle())
+        if desk is None or device.flying or not device.outbox or desk.link.congested:
+            return
+        desk.send(*device.skip())
+
+    # --- what must be true
+
+    def check_positions(self) -> None:
+        """No position of a device ever goes back."""
+        for number, device in enumerate(self.devices):
+            for conversation, seq in self.positions[number].items():
+                assert device.positions[conversation] >= seq
+            self.positions[number] = dict(device.positions)
+
+    def teardown(self) -> None:
+        """All come back, and all have the same."""
+        try:
+            self.full = self.store.full = False
+            self.run(self.finish())
+        finally:
+            self.run(self.office.__aexit__(None, None, None))
+            self.patches.stop()
+            self.runner.close()
+            shutil.rmtree(self.folder)
+
+    async def finish(self) -> None:
+        """Let everybody log in, catch up and be answered; then look."""
+        for number, device in enumerate(self.devices):
+            old = self.desks.get(number)
+            if old is not None:
+                old.device = None
+            self.desks[number] = await self.office.login(device)
+        for _ in range(2):
+            await self.office.settle()
+            for number, device in enumerate(self.devices):
+                self.desks[number].send(*device.receipts())
+        self.check_positions()
+        for device in self.devices:
+            assert not device.outbox, device
+            assert device.live, device
+        books = {user: await self.office.book(user) for user in PEOPLE}
+        judge([device.log for device in self.devices], books)
+        self.check_marks(books)
+
+    def check_marks(self, books: Any) -> None:  # noqa: ANN401 - as `office.book` makes it
+        """Delivered is the highest of the receiver's devices; unread is what others wrote behind `read`."""
+        for user, book in books.items():
+            mine: Sequence[Device] = [each for each in self.devices if each.log.user == user]
+            for conversation, history in book.items():
+                unread = [m for m in history.messages if m.seq > history.read and m.sender != user]
+                assert history.unread == len(unread)
+                others = [each for each in self.devices if each.log.user != user]
+                highest = max(each.log.received.get(conversation, 0) for each in others)
+                assert history.delivered == highest == history.last_seq
+                for device in mine:
+                    assert device.log.delivered.get(conversation, 0) in (0, highest)
+                    assert device.log.read.get(conversation, 0) <= history.read <= history.last_seq
+
+
+TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = settings(
+    max_examples=60,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
