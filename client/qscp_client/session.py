@@ -225,6 +225,8 @@ class Session:
                 self._progress.set()
                 if self._engine.ready:
                     self._ready.set()
+                if self._engine.ending is not None:
+                    return  # nothing comes behind it
         finally:
             self._progress.set()
 
@@ -271,8 +273,9 @@ class Session:
                 self._ask()
                 with contextlib.suppress(RuntimeError):  # it is just over
                     self._patience.reschedule(asyncio.get_running_loop().time() + _ANSWER_S)
-            self._engine.tick()
-            self._flush()
+            if (due := self._engine.next_due()) is not None and due <= time.monotonic():
+                self._engine.tick()
+                self._flush()
 
     async def _leave(self, receiving: asyncio.Task[None]) -> bool:
         """Wait for the answers to what was sent, say bye, and wait for the server's bye.

@@ -2,22 +2,39 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import itertools
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from qscp import frames
+from qscp.errors import ErrorCode
 from qscp_client import events
 from qscp_client.address import ServerAddress
+from qscp_client.backoff import Backoff
 from qscp_client.commands import TypedLine
 from qscp_client.connection import Link, Server
+from qscp_client.device import Devices
 from qscp_client.engine import Engine
-from qscp_client.errors import ExitCode, IncompatibleError, InterruptedByUserError, UnreachableError
+from qscp_client.errors import (
+    EndedError,
+    ExitCode,
+    IncompatibleError,
+    InterruptedByUserError,
+    NotDeliveredError,
+    UnreachableError,
+)
 from qscp_client.login import Login
+from qscp_client.output import Clock
 from qscp_client.session import Session
 from tests.support.scripted_server import ScriptedServer
+
+
+DEVICE = "d" * 32
+LOST = "The connection to the server was lost. Connecting again; what you type is kept."
 
 
 class GivenLines:
@@ -25,8 +42,10 @@ class GivenLines:
 
     password_tries = 1
     counts_failures = False
+    shows_at_once = False
 
-    def __init__(self, *lines: str | None) -> None:
+    def __init__(self, *lines: str | None, patience_s: float | None = None) -> None:
+        self.patience_s = patience_s
         self.shown: list[events.Event] = []
         self.interrupted = False
         self.chat_opened = asyncio.Event()
@@ -49,9 +68,10 @@ class GivenLines:
     def tell(self, sentence: str) -> None:
         """Not reached."""
 
-    def attached(self, engine: Engine) -> AbstractContextManager[None]:
+    def attached(self, engine: Engine, touched: Callable[[], None]) -> AbstractContextManager[None]:
         """Need nothing of the engine."""
         del engine
+        self.touched = touched
         return contextlib.nullcontext()
 
     def show(self, happened: Sequence[events.Event]) -> None:
@@ -60,82 +80,116 @@ class GivenLines:
         if any(isinstance(event, events.ChatOpened) for event in happened):
             self.chat_opened.set()
 
-    async def read_line(self) -> TypedLine | None:
+    async def read_lines(self) -> list[TypedLine]:
         """Give the next line; Ctrl-C after the last one if the test says so."""
         if self.interrupted and self._lines.empty():
             raise InterruptedByUserError
         line = await self._lines.get()
-        return None if line is None else TypedLine(line)
+        return [] if line is None else [TypedLine(line)]
+
+    def texts(self) -> list[str]:
+        """The sentences about the connection."""
+        return [event.sentence for event in self.shown if isinstance(event, events.Notice)]
+
+
+class Desk:
+    """Where sessions begin: logged in as alice, with dave online."""
+
+    def __init__(self, server: ScriptedServer, ca_file: Path, directory: Path) -> None:
+        self.server = server
+        self.directory = directory
+        where = Server(ServerAddress("localhost", server.port), ca_file)
+        self.login = Login(where, GivenLines(), None, lambda _: Devices(directory, lambda: DEVICE))
+        self.tries = 0
+
+    async def run(
+        self, front: GivenLines, *, leave_timeout_s: float = 5, silence_s: float = 60, pause_s: float = 0.001
+    ) -> ExitCode:
+        """Run a session from the login to its end."""
+        link, ack = await self.login.run()
+        assert self.login.devices
+        with self.login.devices.hold() as device:
+            ids = itertools.count(time.time_ns())
+            clock = Clock(time.monotonic, lambda: time.time_ns() // 1_000_000)
+            engine = Engine("alice", lambda: f"{next(ids):032x}", clock, device.saved)
+            session = Session(
+                engine,
+                front,
+                device,
+                self.again,
+                backoff=lambda: Backoff(lambda low, _: pause_s * low),
+                leave_timeout_s=leave_timeout_s,
+                silence_s=silence_s,
+            )
+            return await session.run(link, ack)
+
+    async def again(self) -> tuple[Link, frames.AuthAck]:
+        """Connect again, and count the tries."""
+        self.tries += 1
+        return await self.login.again()
+
+    def kept(self) -> list[str]:
+        """The texts that are kept for the next time."""
+        with Devices(self.directory, str).hold() as device:
+            return [entry.body for entry in device.saved.outbox]
 
 
 @pytest.fixture
-async def link(server: ScriptedServer, ca_file: Path) -> AsyncIterator[Link]:
-    """A connection, logged in as alice, with dave online."""
+def desk(server: ScriptedServer, ca_file: Path, tmp_path: Path) -> Desk:
+    """Where sessions begin."""
     server.come("dave")
-    where = Server(ServerAddress("localhost", server.port), ca_file)
-    connected, _ = await Login(where, GivenLines(), None).run()
-    async with connected:
-        yield connected
-
-
-def make_session(
-    link: Link, front: GivenLines, *, leave_timeout_s: float = 5, silence_s: float = 60
-) -> Session:
-    """A session with its own deadlines."""
-    numbers = iter(range(1000))
-    engine = Engine("alice", lambda: f"{next(numbers):032x}")
-    return Session(link, engine, front, leave_timeout_s=leave_timeout_s, silence_s=silence_s)
+    return Desk(server, ca_file, tmp_path / "devices")
 
 
 @pytest.mark.parametrize("last", ["quit", None])
-async def test_leaving_says_bye(last: str | None, server: ScriptedServer, link: Link) -> None:
+async def test_leaving_says_bye(last: str | None, server: ScriptedServer, desk: Desk) -> None:
     """After everything was answered."""
-    code = await make_session(link, GivenLines("dave", "hi", last)).run()
+    code = await desk.run(GivenLines("dave", "hi", last))
     assert code is ExitCode.OK
     assert server.bodies() == [("dave", "hi")]
     assert isinstance(server.received[-1], frames.ClientBye)
 
 
-async def test_leaving_does_not_wait_for_ever(server: ScriptedServer, link: Link) -> None:
+async def test_leaving_does_not_wait_for_ever(server: ScriptedServer, desk: Desk) -> None:
     """What was not answered is told, and no bye pretends that all is well."""
     server.holds_acks = True
     front = GivenLines("dave", "hi", "quit")
-    code = await make_session(link, front, leave_timeout_s=0.1).run()
+    code = await desk.run(front, leave_timeout_s=0.1)
     assert code is ExitCode.NOT_DELIVERED
     assert isinstance(front.shown[-1], events.MessageFailed)
+    assert desk.kept() == ["hi"]
 
 
-async def test_a_server_without_good_bye_is_left(server: ScriptedServer, link: Link) -> None:
+async def test_a_server_without_good_bye_is_left(server: ScriptedServer, desk: Desk) -> None:
     """Everything was stored, so that is no failure."""
     server.ignores_bye = True
-    assert await make_session(link, GivenLines("quit"), leave_timeout_s=0.1).run() is ExitCode.OK
+    assert await desk.run(GivenLines("quit"), leave_timeout_s=0.1) is ExitCode.OK
 
 
-async def test_a_refusal_at_a_terminal_is_no_exit_code(server: ScriptedServer, link: Link) -> None:
-    """It was shown."""
-    front = GivenLines("dave")
-    running = asyncio.create_task(make_session(link, front).run())
-    await front.chat_opened.wait()
-    server.go("dave")
-    for line in ("hi", "quit"):
-        front._lines.put_nowait(line)
+async def test_a_refusal_at_a_terminal_is_no_exit_code(server: ScriptedServer, desk: Desk) -> None:
+    """It was shown, and waits for a decision."""
+    front = GivenLines("nobody", "hi")
+    running = asyncio.create_task(desk.run(front))
+    await server.until(ScriptedServer.bodies)
+    front._lines.put_nowait("quit")
     assert await running is ExitCode.OK
     assert any(isinstance(event, events.MessageFailed) for event in front.shown)
+    assert desk.kept() == ["hi"]
 
 
-async def test_ctrl_c_leaves_in_order_too(server: ScriptedServer, link: Link) -> None:
+async def test_ctrl_c_leaves_in_order_too(server: ScriptedServer, desk: Desk) -> None:
     """With its own exit code."""
     front = GivenLines("dave", "hi")
     front.interrupted = True
-    assert await make_session(link, front).run() is ExitCode.INTERRUPTED
+    assert await desk.run(front) is ExitCode.INTERRUPTED
     assert isinstance(server.received[-1], frames.ClientBye)
-    assert front.shown[-1] == events.MessageSent("dave", "hi")
+    assert isinstance(front.shown[-1], events.OwnMessage)
 
 
-async def test_a_ping_is_answered(server: ScriptedServer, link: Link) -> None:
+async def test_a_ping_is_answered(server: ScriptedServer, desk: Desk) -> None:
     """While nobody types."""
     front = GivenLines()
-    running = asyncio.create_task(make_session(link, front).run())
+    running = asyncio.create_task(desk.run(front))
     await server.until(lambda script: "alice" in script.sessions)
     server.sessions["alice"].send(frames.ServerPing())
     await server.until(lambda script: frames.ClientPong() in script.received)
@@ -143,24 +197,130 @@ async def test_a_ping_is_answered(server: ScriptedServer, link: Link) -> None:
     assert await running is ExitCode.OK
 
 
-async def test_a_silent_server_is_asked(server: ScriptedServer, link: Link) -> None:
+async def test_a_silent_server_is_asked(server: ScriptedServer, desk: Desk) -> None:
     """And kept when it answers."""
     front = GivenLines()
-    running = asyncio.create_task(make_session(link, front, silence_s=0.05).run())
+    running = asyncio.create_task(desk.run(front, silence_s=0.05))
     await server.until(lambda script: script.received.count(frames.ClientPing()) > 1)
     front._lines.put_nowait(None)
     assert await running is ExitCode.OK
 
 
-async def test_a_dead_server_is_given_up(server: ScriptedServer, link: Link) -> None:
-    """After a ping without an answer."""
+async def test_a_dead_server_is_given_up(server: ScriptedServer, desk: Desk) -> None:
+    """After a ping without an answer, the connection is made again."""
     server.ignores_ping = True
-    with pytest.raises(UnreachableError, match="lost"):
-        await make_session(link, GivenLines(), silence_s=0.05).run()
+    front = GivenLines()
+    running = asyncio.create_task(desk.run(front, silence_s=0.05))
+    await server.until(lambda script: script.logins > 2)
+    front._lines.put_nowait("quit")
+    assert await running is ExitCode.OK
+    assert front.texts()[:2] == [LOST, "Connected again."]
 
 
-async def test_a_server_that_breaks_the_protocol_ends_it(server: ScriptedServer, link: Link) -> None:
+async def test_it_is_tried_until_it_works(server: ScriptedServer, desk: Desk) -> None:
+    """What was typed meanwhile goes out in order, once."""
+    front = GivenLines("dave", "one")
+    running = asyncio.create_task(desk.run(front))
+    await server.until(ScriptedServer.bodies)
+    server.closed = True
+    server.drop_all()
+    for line in ("two", "three"):
+        front._lines.put_nowait(line)
+    while desk.tries < 3:
+        await asyncio.sleep(0)
+    server.closed = False
+    await server.until(lambda script: len(script.stored("alice", "dave")) == 3)
+    front._lines.put_nowait("quit")
+    assert await running is ExitCode.OK
+    assert server.stored("alice", "dave") == ["one", "two", "three"]
+
+
+async def test_nobody_waits_for_ever_in_a_pipe(server: ScriptedServer, desk: Desk) -> None:
+    """After a while it ends, as not delivered if something was not acknowledged."""
+    server.holds_acks = True
+    front = GivenLines("dave", "one", patience_s=0.2)
+    front.counts_failures = True
+    running = asyncio.create_task(desk.run(front))
+    await server.until(ScriptedServer.bodies)
+    server.closed = True
+    server.drop_all()
+    with pytest.raises(NotDeliveredError):
+        await running
+    assert desk.kept() == ["one"]
+
+
+async def test_a_listener_in_a_pipe_ends_as_unreachable(server: ScriptedServer, desk: Desk) -> None:
+    """Nothing was lost."""
+    front = GivenLines(patience_s=0.2)
+    front.counts_failures = True
+    running = asyncio.create_task(desk.run(front))
+    await server.until(lambda script: "alice" in script.sessions)
+    server.closed = True
+    server.drop_all()
+    with pytest.raises(UnreachableError):
+        await running
+
+
+@pytest.mark.parametrize("ending", ["replaced", "locked", "deleted", "kicked"])
+async def test_some_endings_are_for_good(ending: str, server: ScriptedServer, desk: Desk) -> None:
+    """Nobody connects again by itself."""
+    running = asyncio.create_task(desk.run(GivenLines()))
+    await server.until(lambda script: "alice" in script.sessions)
+    server.sessions["alice"].send(frames.ServerBye(ending, "Over."))
+    with pytest.raises(EndedError, match="Over"):
+        await running
+    assert desk.tries == 0
+
+
+async def test_a_shutdown_is_waited_out(server: ScriptedServer, desk: Desk) -> None:
+    """The server says that it comes back."""
+    front = GivenLines()
+    running = asyncio.create_task(desk.run(front))
+    await server.until(lambda script: "alice" in script.sessions)
+    server.end_all(ErrorCode.SHUTDOWN)
+    await server.until(lambda script: script.logins == 2)
+    front._lines.put_nowait("quit")
+    assert await running is ExitCode.OK
+    assert front.texts()[0] == "The server is shutting down. Connecting again; what you type is kept."
+
+
+async def test_a_key_ends_the_pause(server: ScriptedServer, desk: Desk) -> None:
+    """Somebody is there."""
+    front = GivenLines()
+    running = asyncio.create_task(desk.run(front, pause_s=1000))
+    await server.until(lambda script: "alice" in script.sessions)
+    server.drop_all()
+    while not front.texts():
+        await asyncio.sleep(0)
+    front.touched()
+    while desk.tries == 0:
+        await asyncio.sleep(0.01)
+        front.touched()
+    await server.until(lambda script: script.logins == 2)
+    front._lines.put_nowait("quit")
+    assert await running is ExitCode.OK
+
+
+async def test_receipts_are_told_once_in_a_while(server: ScriptedServer, desk: Desk) -> None:
+    """However many messages came; those of the open chat are read."""
+    front = GivenLines("dave")
+    running = asyncio.create_task(desk.run(front))
+    await front.chat_opened.wait()
+    server.write("dave", "alice", *map(str, range(100)))
+    pair = server.archive.between("alice", "dave")
+    await server.until(lambda _: pair.read["alice"] == 100)
+    front._lines.put_nowait("quit")
+    assert await running is ExitCode.OK
+    assert [frame for frame in server.received if isinstance(frame, frames.Received | frames.ClientRead)] == [
+        frames.Received("c1", 100),
+        frames.ClientRead("c1", 100),
+    ]
+
+
+async def test_a_server_that_breaks_the_protocol_ends_it(server: ScriptedServer, desk: Desk) -> None:
     """With a sentence, not a traceback."""
+    running = asyncio.create_task(desk.run(GivenLines()))
+    await server.until(lambda script: "alice" in script.sessions)
     server.sessions["alice"].writer.write(b"nonsense\n")
     with pytest.raises(IncompatibleError, match="not QSCP/1"):
-        await make_session(link, GivenLines()).run()
+        await running

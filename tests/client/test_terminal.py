@@ -292,7 +292,7 @@ async def test_a_refused_message_is_shown_with_its_text(server: ScriptedServer, 
     server.come("nobody")
     terminal.type("/retry\r")
     await server.until(lambda script: script.stored("alice", "nobody") == ["hello"])
-    await terminal.until_like(r"15:06 alice: hello  \u2713 stored", "alice | with nobody | /help, back, quit")
+    await terminal.until_like(r"15:06 alice: hello  \u2713 stored", "alice . with nobody . /help, back, quit")
 
 
 async def test_the_partner_leaves_and_returns(server: ScriptedServer, chat: Terminal) -> None:
@@ -341,7 +341,7 @@ async def test_a_long_own_line_is_cut_while_it_is_pending(server: ScriptedServer
     await chat.until_like(r"\d\d:\d\d alice: x{50}x*\.\.\.  \u00b7 pending", " *and 2 more pending .*")
     server.holds_acks = False
     server.drop_all()
-    await chat.until("The connection to the server was lost. Connecting again; what you type is")
+    await chat.until("The connection to the server was lost. Connecting again; what you type is kept.")
     chat.type(" ")
     await chat.until(
         "15:06 alice: " + "x" * 67, "      second line  \u2713 stored", "15:06 alice: 4  \u2713 stored"

@@ -1,0 +1,262 @@
+"""Whatever happens to connection, server and client: each message once, in order, and nothing is lost."""
+
+import collections
+import dataclasses
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from qscp import frames
+from qscp.errors import ErrorCode
+from qscp_client import events
+from qscp_client.changes import Added, Change, Failed, Moved, Removed, Renewed, Reported, Saved, SavedPosition
+from qscp_client.outbox import Entry
+from tests.client.minds import Mind, welcome
+from tests.support.scripted_archive import Archive
+
+PEOPLE = ("bob", "carol")
+
+
+class Disk:
+    """What is saved, in memory."""
+
+    def __init__(self) -> None:
+        self.epoch = ("", "")
+        self.positions: dict[str, SavedPosition] = {}
+        self.outbox: dict[str, Entry] = {}
+
+    def save(self, changes: list[Change]) -> None:
+        """Carry out changes."""
+        for change in changes:
+            match change:
+                case Added(entry):
+                    self.outbox[entry.id] = entry
+                case Removed(message_id):
+                    self.outbox.pop(message_id, None)
+                case Failed(message_id, failure):
+                    self.outbox[message_id] = dataclasses.replace(self.outbox[message_id], failure=failure)
+                case Moved(conversation, name, seq):
+                    self.positions[conversation] = SavedPosition(conversation, name, seq)
+                case Reported():
+                    pass
+                case Renewed(epoch, account):
+                    self.epoch = (epoch, account)
+                    self.positions.clear()
+
+    def load(self) -> Saved:
+        """What a client starts with."""
+        return Saved(*self.epoch, tuple(self.positions.values()), tuple(self.outbox.values()))
+
+
+class Delivery(RuleBasedStateMachine):
+    """A client and a server, and everything that can come between them."""
+
+    shows_at_once = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.archive = Archive()
+        self.disk = Disk()
+        self.numbers = 0
+        self.typed: dict[str, list[str]] = {name: [] for name in PEOPLE}
+        self.shown: list[events.Event] = []
+        self.full = False
+        self.start()
+
+    def start(self) -> None:
+        """Start the client."""
+        self.mind = Mind(self.disk.load(), shows_at_once=self.shows_at_once)
+        self.mind.engine._sending._make_id = self.make_id
+        self.up: collections.deque[frames.ClientFrame] = collections.deque()
+        self.down: collections.deque[frames.ServerFrame] = collections.deque()
+        self.live = False
+        self.refused: dict[str, str] = {}
+        self.flush()
+
+    def make_id(self) -> str:
+        """Ids that rise."""
+        self.numbers += 1
+        return f"{self.numbers:032x}"
+
+    def flush(self) -> None:
+        """Save, show, save, send: what a session does."""
+        engine = self.mind.engine
+        self.disk.save(engine.additions_to_save())
+        self.shown += engine.events_to_show()
+        self.disk.save(engine.changes_to_save())
+        sent = self.mind.frames()
+        if engine.online:
+            self.up.extend(sent)
+
+    @rule()
+    def connect(self) -> None:
+        """The connection is made, if there is none."""
+        if not self.mind.engine.online:
+            self.up.clear()
+            self.down.clear()
+            self.live = False
+            self.refused.clear()
+            self.mind.engine.connected(welcome())
+            self.down.append(frames.OnlineUsers(1, []))
+            self.flush()
+
+    @rule()
+    def drop(self) -> None:
+        """The connection is lost, with everything on it."""
+        if self.mind.engine.online:
+            self.up.clear()
+            self.down.clear()
+            self.live = False
+            self.mind.engine.lost()
+            self.flush()
+
+    @rule()
+    def kill(self) -> None:
+        """The client is killed, and started again."""
+        self.start()
+
+    @rule(name=st.sampled_from(PEOPLE), count=st.integers(1, 3))
+    def type_lines(self, name: str, count: int) -> None:
+        """The person writes to somebody."""
+        if self.mind.engine.partner != name:
+            self.mind.engine.choose(name)
+        for _ in range(count):
+            body = f"{len(self.typed[name])}"
+            self.typed[name].append(body)
+            self.mind.engine.say(body)
+        self.flush()
+
+    @rule(name=st.sampled_from(PEOPLE))
+    def other_writes(self, name: str) -> None:
+        """Somebody writes."""
+        self.numbers += 1
+        _, told = self.archive.store(name, frames.SendChat("alice", "hi", f"{self.numbers:032x}"))
+        if told is not None and self.live:
+            self.down.append(told)
+
+    @rule(name=st.sampled_from(PEOPLE))
+    def other_device_writes(self, name: str) -> None:
+        """The person writes on another device."""
+        self.numbers += 1
+        _, told = self.archive.store("alice", frames.SendChat(name, "elsewhere", f"{self.numbers:032x}"))
+        if told is not None and self.live:
+            self.down.append(told)
+
+    @rule(full=st.booleans())
+    def fill(self, full: bool) -> None:
+        """The server's disk is full, or there is room again."""
+        self.full = full
+
+    @rule(count=st.integers(1, 8))
+    def server_reads(self, count: int) -> None:
+        """The server gets some of what was sent."""
+        for _ in range(min(count, len(self.up))):
+            self.handle(self.up.popleft())
+
+    @rule(count=st.integers(1, 8))
+    def client_reads(self, count: int) -> None:
+        """The client gets some of what was sent."""
+        for _ in range(min(count, len(self.down))):
+            self.mind.engine.receive(self.down.popleft())
+        self.flush()
+
+    @rule(seconds=st.sampled_from([0.1, 0.3, 5, 100]))
+    def wait(self, seconds: float) -> None:
+        """Time goes by."""
+        self.mind.now += seconds
+        self.mind.engine.tick()
+        self.flush()
+
+    def handle(self, frame: frames.ClientFrame) -> None:
+        """What the server does with a frame."""
+        match frame:
+            case frames.Resume():
+                positions = {each.conversation: each.seq for each in frame.positions}
+                self.down.extend([*self.archive.missing("alice", positions), frames.Resumed()])
+                self.live = True
+            case frames.ConversationsRequest():
+                self.down.append(
+                    frames.Conversations([each.info("alice") for each in self.archive.of("alice")])
+                )
+            case frames.SendChat():
+                if self.refused.get(frame.to, frame.id) != frame.id:
+                    self.down.append(frames.ChatNack(frame.id, ErrorCode.OUT_OF_ORDER, "Later."))
+                elif self.full:
+                    self.refused[frame.to] = frame.id
+                    self.down.append(frames.ChatNack(frame.id, ErrorCode.STORAGE_FULL, "Full."))
+                else:
+                    self.refused.pop(frame.to, None)
+                    self.down.append(self.archive.store("alice", frame)[0])
+            case frames.HistoryRequest():
+                self.down.append(self.archive.page("alice", frame))
+            case _:
+                pass
+
+    @invariant()
+    def what_is_stored_is_in_order(self) -> None:
+        """What was typed is stored at most once, in the order typed, without a hole."""
+        for name in PEOPLE:
+            own = [
+                each.body
+                for each in self.archive.between("alice", name).messages
+                if each.sender == "alice" and each.body != "elsewhere"
+            ]
+            assert own == self.typed[name][: len(own)]
+
+    def settle(self) -> None:
+        """Let everything come to its end."""
+        self.full = False
+        self.connect()
+        for _ in range(20):
+            self.server_reads(10_000)
+            self.client_reads(10_000)
+            self.wait(100)
+
+    def teardown(self) -> None:
+        """At the end everything is stored, and was shown once."""
+        self.settle()
+        assert not self.mind.engine.pending
+        for name in PEOPLE:
+            pair = self.archive.between("alice", name)
+            assert [
+                each.body for each in pair.messages if each.sender == "alice" and each.body != "elsewhere"
+            ] == self.typed[name]
+        self.check_shown()
+
+    def check_shown(self) -> None:
+        """Each message was shown exactly once, in the order of its conversation."""
+        for name in PEOPLE:
+            pair = self.archive.between("alice", name)
+            others = [
+                each
+                for each in self.shown
+                if isinstance(each, events.MessageReceived) and each.sender == name
+            ]
+            assert len(others) == len([each for each in pair.messages if each.sender == name])
+            own = [each.id for each in self.shown if isinstance(each, events.OwnMessage) and each.to == name]
+            assert sorted(own) == sorted(each.id for each in pair.messages if each.sender == "alice")
+
+
+class DeliveryAtTerminal(Delivery):
+    """The same, where what is missed waits for its chat; what is in it is compared with the server."""
+
+    shows_at_once = False
+
+    def check_shown(self) -> None:
+        """A chat that is opened shows everything that was not shown in it before."""
+        unread = self.mind.engine.unread
+        assert unread.keys() <= set(PEOPLE)
+        for name in PEOPLE:
+            if self.mind.engine.partner is not None:
+                self.mind.engine.go_back()
+            self.mind.engine.choose(name)
+            self.flush()
+            self.settle()
+        assert self.mind.engine.unread == {}
+
+
+TestDelivery = Delivery.TestCase
+TestDelivery.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestDeliveryAtTerminal = DeliveryAtTerminal.TestCase
+TestDeliveryAtTerminal.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
