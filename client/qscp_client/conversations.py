@@ -107,10 +107,25 @@ class Conversation:
             if message.sender != me and message.seq > self.read:
                 self.unread += 1
 
-    def mark_read(self, seq: int, me: str) -> bool:
-        """Note what was read, here or on another device; return whether that is news."""
-        if seq <= self.read:
+    def see(self, seq: int, count: int) -> bool:
+        """Note what was shown in the chat; return whether that is news.
+
+        Args:
+            seq: Up to where.
+            count: How many unread messages that are.
+        """
+        if seq <= self.seen:
             return False
+        self.seen = seq
+        if seq > self.read:
+            self.read = seq
+            self.unread = max(self.unread - count, 0) if seq < self.last_seq else 0
+        return True
+
+    def mark_read(self, seq: int, me: str) -> None:
+        """Note what was read on another device."""
+        if seq <= self.read:
+            return
         self.read = seq
         if seq >= self.last_seq:
             self.unread = 0
@@ -119,7 +134,6 @@ class Conversation:
             unread = [each for each in self._waiting_from_others(me) if each.seq > seq]
             covered = bool(self.waiting) and self.waiting[0].seq <= seq + 1
             self.unread = len(unread) if covered else min(self.unread, self.last_seq - seq)
-        return True
 
     def wait(self, item: Item) -> None:
         """Keep something until the chat is opened."""

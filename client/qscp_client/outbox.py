@@ -116,6 +116,10 @@ class Outbox:
         self._land(message_id)
         return entry
 
+    def has_refused(self, message_id: str) -> bool:
+        """Whether the server waits for this message before it takes others to the same person."""
+        return any(block.first == message_id for block in self._blocks.values())
+
     def refused(self, message_id: str, code: str, sentence: str) -> Entry | None:
         """Note a refusal.
 

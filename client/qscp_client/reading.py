@@ -102,7 +102,7 @@ class Reading:
         if conversation is None:
             return None
         if self._shows_at_once:
-            self._saw(conversation, conversation.position or 0)
+            self._saw(conversation, conversation.position or 0, conversation.unread)
         elif conversation.has_all:
             self._show_waiting(conversation)
         else:
@@ -177,7 +177,7 @@ class Reading:
         if conversation.position is not None and frame.seq <= conversation.position:
             return
         early = self._early.pop(frame.id, None) if own else None
-        here = early is not None or (own and self._sending.settle(frame.id) is not None)
+        here = early is not None or (own and self._sending.settle(frame.id, acked=False) is not None)
         message = Message(
             frame.seq,
             frame.id,
@@ -266,10 +266,8 @@ class Reading:
         self._out.changes.append(Moved(conversation.id, conversation.name, seq))
         self.receipts.note(conversation)
 
-    def _saw(self, conversation: Conversation, seq: int) -> None:
-        if seq > conversation.seen:
-            conversation.seen = seq
-            conversation.mark_read(seq, self._me)
+    def _saw(self, conversation: Conversation, seq: int, count: int) -> None:
+        if conversation.see(seq, count):
             self.receipts.note(conversation)
 
     def _show_waiting(self, conversation: Conversation) -> None:
@@ -285,13 +283,15 @@ class Reading:
         if isinstance(item, Missing):
             self._show(events.Notice(_describe_missing(conversation, item)))
             if conversation.name == self.partner:
-                self._saw(conversation, item.last)
+                self._saw(conversation, item.last, item.last - item.seq + 1)
             return
+        if conversation.shown >= conversation.last_seq:
+            conversation.unread = 0
         conversation.oldest = min(conversation.oldest or item.seq, item.seq)
         if item.sender == self._me:
             self._show_own(conversation, item, Place.THIS_CHAT)
         else:
-            self._saw(conversation, item.seq)
+            self._saw(conversation, item.seq, 1)
             self._show_other(item, Place.THIS_CHAT, is_first=False)
 
     def _preview(self, conversation: Conversation, message: Message) -> None:

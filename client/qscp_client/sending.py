@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from qscp import frames
+from qscp.errors import ErrorCode
 from qscp_client import events
 from qscp_client.changes import Added, Failed, Removed
 from qscp_client.outbox import Entry, Outbox
@@ -58,8 +59,16 @@ class Sending:
         self._out.events.append(events.MessageSent(entry.id, to, body))
         self._send(self.outbox.add(entry))
 
-    def settle(self, message_id: str) -> Entry | None:
-        """Note that a message is stored; None if it is none of ours."""
+    def settle(self, message_id: str, *, acked: bool = True) -> Entry | None:
+        """Note that a message is stored; None if it is none of ours.
+
+        Args:
+            message_id: Its id.
+            acked: Whether its `chat_ack` says so; else it was told, and may have been refused before.
+        """
+        if not acked and self.outbox.has_refused(message_id):
+            # The server waits for it, and need not: it was stored over an earlier connection.
+            self._out.frames.append(frames.Skip(message_id))
         entry = self.outbox.stored(message_id)
         if entry is not None:
             self._out.changes.append(Removed(message_id))
@@ -70,6 +79,8 @@ class Sending:
         """Take in a refusal; return whether the message failed for good."""
         entry = self.outbox.refused(frame.id, frame.code, frame.message)
         if entry is None:
+            if frame.code in (ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED):
+                self._out.frames.append(frames.Skip(frame.id))
             return False
         if entry.failure:
             self._tell_failure(entry)

@@ -131,7 +131,8 @@ class Delivery(RuleBasedStateMachine):
     def other_writes(self, name: str) -> None:
         """Somebody writes."""
         self.numbers += 1
-        _, told = self.archive.store(name, frames.SendChat("alice", "hi", f"{self.numbers:032x}"))
+        body = str(len(self.archive.between(name, "alice").messages))
+        _, told = self.archive.store(name, frames.SendChat("alice", body, f"{self.numbers:032x}"))
         if told is not None and self.live:
             self.down.append(told)
 
@@ -188,8 +189,14 @@ class Delivery(RuleBasedStateMachine):
                 else:
                     self.refused.pop(frame.to, None)
                     self.down.append(self.archive.store("alice", frame)[0])
+            case frames.Skip(message_id):
+                self.refused = {to: first for to, first in self.refused.items() if first != message_id}
             case frames.HistoryRequest():
                 self.down.append(self.archive.page("alice", frame))
+            case frames.ClientRead(conversation, seq):
+                pair = self.archive.find("alice", conversation)
+                assert pair is not None
+                pair.read["alice"] = max(pair.read["alice"], seq)
             case _:
                 pass
 
@@ -233,7 +240,9 @@ class Delivery(RuleBasedStateMachine):
                 for each in self.shown
                 if isinstance(each, events.MessageReceived) and each.sender == name
             ]
-            assert len(others) == len([each for each in pair.messages if each.sender == name])
+            assert [each.body for each in others] == [
+                each.body for each in pair.messages if each.sender == name
+            ]
             own = [each.id for each in self.shown if isinstance(each, events.OwnMessage) and each.to == name]
             assert sorted(own) == sorted(each.id for each in pair.messages if each.sender == "alice")
 
@@ -257,6 +266,6 @@ class DeliveryAtTerminal(Delivery):
 
 
 TestDelivery = Delivery.TestCase
-TestDelivery.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestDelivery.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestDeliveryAtTerminal = DeliveryAtTerminal.TestCase
-TestDeliveryAtTerminal.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestDeliveryAtTerminal.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

@@ -1,0 +1,169 @@
+"""What is kept on disk, whatever happens to the process."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qscp_client.changes import Added, Failed, Moved, Removed, Renewed, Reported, Saved, SavedPosition
+from qscp_client.device import Device, Devices
+from qscp_client.outbox import Entry
+from tests.client.conftest import REPOSITORY
+
+
+def entry(number: int, failure: str = "") -> Entry:
+    """A message."""
+    return Entry(f"{number:032x}", "bob", f"text {number}", 1000 + number, failure)
+
+
+def hold(directory: Path, device_id: str = "d" * 32) -> Device:
+    """Hold a device of the directory."""
+    return Devices(directory, lambda: device_id).hold()
+
+
+def test_everything_is_kept(tmp_path: Path) -> None:
+    """In the order in which it was added."""
+    with hold(tmp_path / "new") as device:
+        assert device.saved == Saved()
+        device.save(
+            [
+                Renewed("e1", "a1"),
+                *(Added(entry(number)) for number in (2, 1, 3)),
+                Removed(entry(1).id),
+                Failed(entry(3).id, "Too old."),
+                Moved("c1", "bob", 5),
+                Moved("c1", "", 6),
+                Moved("c2", "carol", 9),
+                Moved("c2", "carol", 2),
+                Reported("c1", 6),
+            ]
+        )
+    with hold(tmp_path / "new", "another") as device:
+        assert device.id == "d" * 32
+        assert device.saved == Saved(
+            "e1",
+            "a1",
+            (SavedPosition("c1", "bob", 6, 6), SavedPosition("c2", "carol", 2)),
+            (entry(2), entry(3, "Too old.")),
+        )
+        device.save([Renewed("e2", "a1")])
+    with hold(tmp_path / "new") as device:
+        assert device.saved == Saved("e2", "a1", (), (entry(2), entry(3, "Too old.")))
+
+
+def test_only_the_owner_reads_it(tmp_path: Path) -> None:
+    """All files, also those that SQLite makes, and the directory."""
+    with hold(tmp_path / "new") as device:
+        device.save([Added(entry(1))])
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
+    assert len(modes) == 4
+    assert set(modes.values()) == {0o600}
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
+def test_nothing_is_written_before_the_login(tmp_path: Path) -> None:
+    """A name that is none leaves no trace."""
+    Devices(tmp_path / "new", str).close()
+    assert not (tmp_path / "new").exists()
+
+
+def test_two_processes_are_two_devices(tmp_path: Path) -> None:
+    """And the next one is the first again."""
+    with hold(tmp_path, "1" * 32) as first:
+        with hold(tmp_path, "2" * 32) as second:
+            assert (first.id, second.id) == ("1" * 32, "2" * 32)
+        with hold(tmp_path, "3" * 32) as second:
+            assert second.id == "2" * 32
+    with hold(tmp_path, "3" * 32) as again:
+        assert again.id == "1" * 32
+
+
+def test_what_a_device_left_unsent_is_taken_over(tmp_path: Path) -> None:
+    """By whoever starts next, unless its process still runs."""
+    with hold(tmp_path) as first:
+        first.save([Added(entry(1))])
+        with hold(tmp_path, "2" * 32) as second:
+            assert second.saved.outbox == ()
+            second.save([Added(entry(2))])
+    with hold(tmp_path) as again:
+        assert again.saved.outbox == (entry(1), entry(2))
+        with hold(tmp_path) as other:
+            assert other.saved.outbox == ()
+
+
+def test_all_or_nothing_is_saved(tmp_path: Path) -> None:
+    """A change that can't be saved takes the others with it, and nothing is half done."""
+    with hold(tmp_path) as device:
+        with pytest.raises(AssertionError):
+            device.save([Added(entry(1)), object()])  # type: ignore[list-item]  # what can't be saved
+        device.save([Added(entry(2))])
+        assert list(device.entries()) == [entry(2)]
+
+
+def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
+    """The client begins anew, and what is in the file is not thrown away."""
+    (tmp_path / "device-1.db").write_bytes(b"nonsense" * 1000)
+    with hold(tmp_path, "2" * 32) as device:
+        assert device.id == "2" * 32
+    assert any("damaged" in path.name for path in tmp_path.iterdir())
+
+
+def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
+    """Nothing is kept then, and the sentence says why."""
+    with hold(tmp_path) as device:
+        device._database.execute("PRAGMA user_version = 99")
+    devices = Devices(tmp_path, str)
+    assert devices.device_id == ""
+    assert "newer version" in devices.problem
+    with devices.hold() as device:
+        device.save([Added(entry(1))])
+        assert (device.id, list(device.entries())) == ("", [entry(1)])
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, "client")
+from qscp_client.changes import Added, Moved, Removed
+from qscp_client.device import Devices
+from qscp_client.outbox import Entry
+
+with Devices(Path(sys.argv[1]), lambda: "d" * 32).hold() as device:
+    number = 0
+    while True:
+        number += 1
+        device.save([Added(Entry(f"{number:032x}", "bob", "text", number))])
+        print("added", number, flush=True)
+        device.save([Moved("c1", "bob", number), Removed(f"{number - 3:032x}")])
+        print("moved", number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 2, 7, 50])
+def test_a_killed_process_loses_nothing(tmp_path: Path, lines: int) -> None:
+    """What was saved when it said so is there, and of what came later all or nothing."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(tmp_path / "state")],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    told = [process.stdout.readline() for _ in range(lines)]
+    os.kill(process.pid, signal.SIGKILL)
+    told += process.stdout.readlines()
+    process.wait()
+    process.stdout.close()
+    added = max(int(line.split()[1]) for line in told if line.startswith("added") and line.endswith("\n"))
+    moved = max((int(line.split()[1]) for line in told if line.startswith("moved")), default=0)
+    with hold(tmp_path / "state", "another") as device:
+        assert device.id == "d" * 32
+        numbers = [int(each.id, 16) for each in device.saved.outbox]
+        position = max((each.seq for each in device.saved.positions), default=0)
+    assert numbers[-1] in (added, added + 1)
+    assert position in (moved, moved + 1)
+    assert numbers == list(range(max(position - 2, 1), numbers[-1] + 1))

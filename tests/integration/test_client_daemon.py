@@ -1,0 +1,204 @@
+"""Real clients and the real daemon: nothing acknowledged is lost, and nothing is there twice."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from qscpd.pki import AuthorityFiles
+from tests.support.daemon import PASSWORD, Daemon, StartDaemon
+from tests.support.patience import patiently
+from tests.support.storage import stored_messages
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Client:
+    """A client in a pipe, whose input goes on.
+
+    Attributes:
+        out: Its standard output so far, line by line.
+        err: Its standard error so far.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.out: list[str] = []
+        self.err: list[str] = []
+        self._changed = asyncio.Condition()
+        assert process.stdout
+        assert process.stderr
+        self._readers = [
+            asyncio.create_task(self._read(process.stdout, self.out)),
+            asyncio.create_task(self._read(process.stderr, self.err)),
+        ]
+
+    async def _read(self, stream: asyncio.StreamReader, lines: list[str]) -> None:
+        async for line in stream:
+            async with self._changed:
+                lines.append(line.decode().rstrip("\n"))
+                self._changed.notify_all()
+
+    def type(self, *lines: str) -> None:
+        """Type lines."""
+        assert self.process.stdin
+        self.process.stdin.write("".join(f"{line}\n" for line in lines).encode())
+
+    async def until(self, condition: Callable[["Client"], object]) -> None:
+        """Wait until something is true of its output."""
+        async with patiently(), self._changed:
+            await self._changed.wait_for(lambda: condition(self))
+
+    async def ends(self, *last: str) -> int | None:
+        """Type the last lines and wait for the end."""
+        self.type(*last)
+        assert self.process.stdin
+        self.process.stdin.close()
+        async with patiently():
+            await self.process.wait()
+            await asyncio.gather(*self._readers)
+        return self.process.returncode
+
+    async def kill(self) -> None:
+        """Kill it."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+        await asyncio.gather(*self._readers)
+
+    def texts(self) -> list[str]:
+        """The messages on its standard output, without time and sender."""
+        return [re.sub(r"^[\d -]*\d\d:\d\d (\S+:|\[.*?\]) ", "", line) for line in self.out]
+
+
+class Clients:
+    """Starts clients; each name has a home of its own, shared by the clients of that name."""
+
+    def __init__(self, ca: Path, homes: Path) -> None:
+        self._ca = ca
+        self._homes = homes
+        self._started: list[Client] = []
+
+    async def start(self, daemon: Daemon, name: str, *lines: str, home: str = "") -> Client:
+        """Start a client, log it in, and type lines."""
+        directory = self._homes / (home or name)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "client", "--ca", str(self._ca), "--server", f"localhost:{daemon.port}", "--user", name),
+            cwd=REPOSITORY,
+            env=os.environ
+            | {
+                "XDG_STATE_HOME": str(directory),
+                "XDG_CONFIG_HOME": str(directory),
+                "PYTHONWARNINGS": "error",
+            },
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        client = Client(process)
+        self._started.append(client)
+        client.type(PASSWORD, *lines)
+        await client.until(lambda each: any("Welcome" in line for line in each.err))
+        return client
+
+    async def close(self) -> None:
+        """Kill those that still run."""
+        for client in self._started:
+            await client.kill()
+
+
+@pytest.fixture
+async def clients(authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Clients]:
+    """Clients that trust the daemon."""
+    made = Clients(authority.ca_certificate, tmp_path / "homes")
+    yield made
+    await made.close()
+
+
+def restarted(start_daemon: StartDaemon, old: Daemon) -> Daemon:
+    """Start the daemon again where it listened before."""
+    return start_daemon(f"server.listen=127.0.0.1:{old.port}")
+
+
+async def test_a_message_to_somebody_offline_comes_at_their_login(
+    start_daemon: StartDaemon, clients: Clients
+) -> None:
+    """In order, once; and the sender hears that it was delivered."""
+    daemon = start_daemon()
+    alice = await clients.start(daemon, "alice", "bob", "one", "two")
+    await alice.until(lambda each: any("stored for bob" in line for line in each.err))
+    bob = await clients.start(daemon, "bob")
+    await bob.until(lambda each: len(each.out) == 2)
+    await alice.until(lambda each: any("delivered to bob" in line for line in each.err))
+    assert bob.texts() == ["one", "two"]
+    assert await bob.ends("alice", "an answer") == 0
+    again = await clients.start(daemon, "bob")
+    await alice.until(lambda each: each.texts() == ["an answer"])
+    assert await again.ends() == 0
+    assert again.out == []
+    assert await alice.ends() == 0
+
+
+async def test_two_devices_see_the_same(start_daemon: StartDaemon, clients: Clients) -> None:
+    """Own lines of the other device too, and what was read there is not unread here."""
+    daemon = start_daemon()
+    one = await clients.start(daemon, "alice", home="laptop")
+    bob = await clients.start(daemon, "bob", "alice", "hello")
+    other = await clients.start(daemon, "alice", "bob", home="desktop")
+    await other.until(lambda each: each.texts() == ["hello"])
+    other.type("hi bob")
+    await bob.until(lambda each: each.texts() == ["hi bob"])
+    await one.until(lambda each: each.texts() == ["hello", "hi bob"])
+    assert one.out[-1].endswith("[to bob] hi bob")
+    assert await other.ends() == 0
+    late = await clients.start(daemon, "alice", home="phone")
+    assert not any("unread" in line for line in late.err)
+    for client in (one, bob, late):
+        assert await client.ends() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_conversation_goes_on_over_a_restart(
+    start_daemon: StartDaemon, clients: Clients, number: signal.Signals
+) -> None:
+    """What is typed while the daemon is away goes out when it is back; all is there once, in order."""
+    first = start_daemon()
+    alice = await clients.start(first, "alice", "bob")
+    bob = await clients.start(first, "bob", "alice")
+    texts = [f"a{count}" for count in range(300)]
+    alice.type(*texts[:100])
+    await bob.until(lambda each: len(each.out) >= 10)
+    alice.type(*texts[100:200])
+    first.process.send_signal(number)
+    first.wait()
+    alice.type(*texts[200:])
+    await alice.until(lambda each: any("Connecting again" in line for line in each.err))
+    restarted(start_daemon, first)
+    await bob.until(lambda each: len(each.out) >= 300)
+    assert await alice.ends() == 0
+    assert await bob.ends() == 0
+    assert bob.texts() == texts
+    assert [row.seq for row in stored_messages(first.store)] == list(range(1, 301))
+
+
+async def test_a_killed_client_goes_on(start_daemon: StartDaemon, clients: Clients) -> None:
+    """What it had on disk goes out at its next start, once."""
+    daemon = start_daemon()
+    texts = [f"a{count}" for count in range(150)]
+    alice = await clients.start(daemon, "alice", "bob", *texts)
+    await alice.until(lambda each: any("stored for bob" in line for line in each.err))
+    await alice.kill()
+    again = await clients.start(daemon, "alice", "bob", "last")
+    assert await again.ends() == 0
+    bob = await clients.start(daemon, "bob")
+    assert await bob.ends("/status") == 0
+    stored = [row.id for row in stored_messages(daemon.store)]
+    assert len(stored) == len(set(stored))
+    assert bob.texts()[:-1] == texts[: len(stored) - 1]
+    assert bob.texts()[-1] == "last"
