@@ -118,7 +118,8 @@ class Sending:
         dropped = [*self.outbox.take_failed(to), *refused]
         self._out.changes += [Removed(entry.id) for entry in dropped]
         self._out.frames += [frames.Skip(message_id) for message_id in skipped]
-        self._out.events.append(events.MessagesGivenUp(tuple(entry.id for entry in dropped)))
+        if dropped:
+            self._out.events.append(events.MessagesGivenUp(tuple(entry.id for entry in dropped)))
         return dropped
 
     def _expire(self) -> None:

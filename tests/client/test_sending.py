@@ -1,0 +1,158 @@
+"""Pending, refused, failed, sent again, given up."""
+
+import pytest
+
+from qscp import frames
+from qscp.errors import ERROR_CODES, ErrorCode
+from qscp_client import events
+from qscp_client.changes import Added, Failed, Removed, Saved
+from qscp_client.outbox import LONGEST_TRY_MS, Entry
+from tests.client.minds import WALL_MS, Mind, ack, chat, ready
+
+
+def nack(number: int, code: ErrorCode) -> frames.ChatNack:
+    """A refusal."""
+    return frames.ChatNack(f"{number:032x}", code, ERROR_CODES[code].sentence)
+
+
+def test_a_line_is_saved_before_it_is_shown() -> None:
+    """And taken out when it is stored."""
+    mind = ready("bob", chat_with="bob")
+    mind.engine.changes_to_save()
+    mind.enter("hi")
+    [added] = mind.engine.additions_to_save()
+    assert added == Added(Entry(f"{1:032x}", "bob", "hi", WALL_MS))
+    assert mind.engine.changes_to_save() == []
+    mind.receive(ack(1, 1))
+    assert Removed(f"{1:032x}") in mind.engine.changes_to_save()
+
+
+def test_the_outbox_goes_first_under_the_same_ids() -> None:
+    """Over each new connection, in order, whatever was answered out of order."""
+    mind = ready("bob", chat_with="bob")
+    mind.enter("one", "two", "three")
+    mind.receive(ack(2, 1))
+    mind.engine.lost()
+    mind.frames()
+    mind.enter("four")
+    assert mind.chats() == []
+    mind.connect("bob")
+    assert mind.chats() == [("bob", "one", 1), ("bob", "three", 3), ("bob", "four", 4)]
+
+
+def test_a_full_disk_is_waited_for_in_order() -> None:
+    """Nothing overtakes; the pauses grow; others get their messages."""
+    mind = ready("bob", "carol", chat_with="bob")
+    mind.enter("one", "two")
+    shown = mind.receive(nack(1, ErrorCode.STORAGE_FULL), nack(2, ErrorCode.OUT_OF_ORDER))
+    assert [type(event) for event in shown] == [events.Notice]
+    mind.frames()
+    mind.enter("three", "back", "carol", "hi carol")
+    assert mind.chats() == [("carol", "hi carol", 4)]
+    assert mind.wait(0.9) == []
+    sent = mind.wait(0.2)
+    assert [frame.body for frame in sent if isinstance(frame, frames.SendChat)] == ["one", "two", "three"]
+    mind.receive(*(nack(number, ErrorCode.STORAGE_FULL) for number in (1, 2, 3)))
+    assert mind.wait(1.9) == []
+    assert len(mind.wait(0.2)) == 3
+    mind.receive(*(ack(number, number) for number in (1, 2, 3)))
+    assert mind.engine.pending == 1
+    mind.enter("back", "bob", "four")
+    assert mind.chats() == [("bob", "four", 5)]
+
+
+def test_retry_does_not_wait() -> None:
+    """Under the same id."""
+    mind = ready("bob", chat_with="bob")
+    mind.enter("one")
+    mind.receive(nack(1, ErrorCode.STORAGE_FAILED))
+    mind.frames()
+    mind.enter("/retry")
+    assert mind.chats() == [("bob", "one", 1)]
+
+
+def test_drop_gives_up_and_skips() -> None:
+    """The server waits for it no more, and neither do later ones."""
+    mind = ready("bob", chat_with="bob")
+    mind.enter("one", "two")
+    mind.receive(nack(1, ErrorCode.STORAGE_FULL), nack(2, ErrorCode.OUT_OF_ORDER))
+    mind.enter("/drop")
+    assert mind.frames()[-1] == frames.Skip(f"{1:032x}")
+    assert mind.engine.pending == 0
+    mind.enter("three")
+    assert mind.chats() == [("bob", "three", 3)]
+
+
+@pytest.mark.parametrize("code", [ErrorCode.UNKNOWN_RECIPIENT, ErrorCode.ID_CONFLICT])
+def test_other_refusals_are_failures(code: ErrorCode) -> None:
+    """They are kept until the person decides; sent again they are new messages."""
+    mind = ready("bob", chat_with="bob")
+    mind.enter("one", "two")
+    mind.engine.changes_to_save()
+    [failed] = mind.receive(nack(1, code))
+    assert isinstance(failed, events.MessageFailed)
+    assert failed.again
+    assert (mind.engine.pending, mind.engine.failures, mind.engine.failed) == (1, 1, 1)
+    assert Failed(f"{1:032x}", ERROR_CODES[code].sentence) in mind.engine.changes_to_save()
+    mind.frames()
+    mind.enter("/retry all")
+    assert mind.chats() == [("bob", "one", 3)]
+    assert mind.engine.failures == 0
+
+
+def test_in_a_pipe_failures_are_not_kept() -> None:
+    """Nobody decides later."""
+    mind = ready("bob", chat_with="bob", shows_at_once=True)
+    mind.enter("one")
+    mind.engine.changes_to_save()
+    mind.receive(nack(1, ErrorCode.UNKNOWN_RECIPIENT))
+    assert mind.engine.changes_to_save() == [Removed(f"{1:032x}")]
+
+
+def test_what_is_too_old_is_not_sent_again() -> None:
+    """It has failed, and only the person sends it again, as a new message."""
+    old = Entry("f" * 32, "bob", "old", WALL_MS - LONGEST_TRY_MS - 1)
+    new = Entry("e" * 32, "bob", "new", WALL_MS - LONGEST_TRY_MS + 1)
+    mind = Mind(Saved(outbox=(old, new)))
+    shown = mind.connect("bob")
+    assert [each.body for each in shown if isinstance(each, events.MessageFailed)] == ["old"]
+    assert [body for _, body, _ in mind.chats()] == ["new"]
+    mind.enter("/retry all")
+    assert mind.chats() == [("bob", "old", 1)]
+
+
+def test_a_message_that_was_stored_after_all_is_skipped() -> None:
+    """The ack was lost, and a full disk refused the second try; the replay shows that it is stored."""
+    mind = ready("bob", chat_with="bob")
+    mind.enter("one", "two")
+    mind.engine.lost()
+    mind.connect("bob")
+    mind.receive(nack(1, ErrorCode.STORAGE_FULL), nack(2, ErrorCode.OUT_OF_ORDER))
+    mind.frames()
+    mind.receive(chat(1, "one", sender="alice", to="bob", origin="replay", message_id=f"{1:032x}"))
+    assert frames.Skip(f"{1:032x}") in mind.frames()
+    assert mind.wait(1.1)[-1] == frames.SendChat("bob", "two", f"{2:032x}")
+
+
+def test_status_tells_of_every_line() -> None:
+    """Stored and delivered ones of late, failed and pending ones."""
+    mind = ready("bob", chat_with="bob")
+    mind.enter("one", "two", "three", "four")
+    mind.receive(ack(1, 1), ack(2, 2), frames.Delivered("c-bob", 1), nack(3, ErrorCode.BODY_EMPTY))
+    [status] = mind.enter("/status")
+    assert isinstance(status, events.StatusAsked)
+    assert [(body, state.name) for _, body, state, _ in status.lines] == [
+        ("one", "DELIVERED"),
+        ("two", "STORED"),
+        ("three", "FAILED"),
+        ("four", "PENDING"),
+    ]
+
+
+@pytest.mark.parametrize("typed", ["/retry x", "/drop x", "/retry", "/drop", "/history 0", "/history x"])
+def test_what_can_not_be_done_gets_a_sentence(typed: str) -> None:
+    """Nothing is sent."""
+    mind = ready("bob", chat_with="bob")
+    [problem] = mind.enter(typed)
+    assert isinstance(problem, events.Problem)
+    assert mind.frames() == []

@@ -1,0 +1,76 @@
+"""Own lines at the bottom of the conversation."""
+
+from qscp_client import events
+from qscp_client.events import Event, LineState, Place
+from qscp_client.tail import Tail
+
+
+def sent(number: int, to: str = "bob") -> events.MessageSent:
+    """An own line that was just typed."""
+    return events.MessageSent(str(number), to, f"text {number}")
+
+
+def placed(
+    number: int, *, place: Place = Place.THIS_CHAT, here: bool = True, state: LineState = LineState.STORED
+) -> events.OwnMessage:
+    """An own line that is stored."""
+    return events.OwnMessage(str(number), "bob", f"text {number}", 1000, state, here, place)
+
+
+def delivered(*numbers: int, is_partner: bool = True) -> events.Delivered:
+    """Own lines that came to a device."""
+    lines = tuple((str(number), f"text {number}") for number in numbers)
+    return events.Delivered("bob", lines, LineState.DELIVERED, is_partner)
+
+
+def marks(tail: Tail) -> list[str]:
+    """Text and state of the lines that are drawn with the prompt."""
+    return [f"{line.text} {line.mark.split()[-1]}" for line in tail.lines("bob")[0]]
+
+
+def make(*happened: Event, fits: bool = True) -> tuple[Tail, list[Event]]:
+    """A tail to which something happened, and what was to be printed."""
+    tail = Tail("alice", lambda _: fits)
+    return tail, [printed for event in happened for printed in tail.take(event)]
+
+
+def test_a_line_changes_in_place_until_something_comes_behind_it() -> None:
+    """Then it is printed as it is by then, before what comes behind it; later changes have their own line."""
+    tail, printed = make(sent(1), sent(2), placed(1))
+    assert (printed, marks(tail)) == ([], ["text 1 stored", "text 2 pending"])
+    assert tail.take(delivered(1)) == []
+    assert marks(tail) == ["text 1 delivered", "text 2 pending"]
+    other = events.Notice("something")
+    assert tail.take(other) == [placed(1, state=LineState.DELIVERED), other]
+    assert marks(tail) == ["text 2 pending"]
+    assert tail.take(placed(2)) == []
+    assert tail.take(other) == [placed(2), other]
+    assert tail.take(delivered(2)) == [delivered(2)]
+
+
+def test_what_is_not_of_this_chat_is_printed_at_once() -> None:
+    """And so is what was written elsewhere, or does not fit into a row."""
+    for event in (placed(1, place=Place.PICKER), placed(1, here=False)):
+        assert make(sent(1), event)[1] == [event]
+    assert make(sent(1), placed(1), fits=False)[1] == [placed(1)]
+
+
+def test_many_lines_take_few_rows() -> None:
+    """The oldest that have their place are printed; of the pending ones some are only counted."""
+    tail, printed = make(*map(sent, range(10)), *map(placed, range(4)))
+    assert printed == [placed(0)]
+    lines, more = tail.lines("bob")
+    assert (len(lines), more) == (7, 2)
+    assert tail.lines("carol")[1] == 0
+
+
+def test_what_failed_or_was_given_up_is_pending_no_more() -> None:
+    """The failure is printed."""
+    failed = events.MessageFailed("bob", "text 1", "No.", "1")
+    tail, printed = make(sent(1), sent(2), failed, events.MessagesGivenUp(("2",)))
+    assert (printed, marks(tail)) == ([failed], [])
+
+
+def test_delivery_in_a_chat_that_is_not_open_is_silent() -> None:
+    """`/status` tells it."""
+    assert make(delivered(1, is_partner=False))[1] == []
