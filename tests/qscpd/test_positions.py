@@ -11,7 +11,7 @@ from qscp import codec, frames
 from qscpd.handlers import handlers
 from qscpd.queries import Queries
 from qscpd.session import Session
-from qscpd.store.base import Mark, NewMessage, PositionKind
+from qscpd.store.base import Mark, NewMessage, PositionKind, Store
 from qscpd.store.sqlite import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import FakeLink, StaffedRouter
@@ -117,15 +117,17 @@ async def test_what_is_unknown_is_told_no_faster_than_it_is_taken(desk: Desk) ->
     assert desk.link.most < 500
 
 
+def make_conversations(store: Store) -> None:
+    """Let alice have written to 2,000 people, and all of them have it."""
+    alice, *others = [store.add_account(name, "x").id for name in ("alice", *map("p{}".format, range(2000)))]
+    messages = [NewMessage(alice, each, f"{each:032x}", "hello") for each in others]
+    marks = [Mark(each, number, PositionKind.DELIVERED, 1) for number, each in enumerate(others, 1)]
+    store.append(messages, marks)
+
+
 async def test_what_was_delivered_is_told_no_faster_than_it_is_taken(desk: Desk) -> None:
     """Also somebody with thousands of conversations, and nothing new in any of them, is not flooded."""
-    names = ["alice", *(f"p{number}" for number in range(2000))]
-    ids = [desk.store.add_account(name, "x").id for name in names]
-    messages = [NewMessage(ids[0], each, f"{each:032x}", "hello") for each in ids[1:]]
-    desk.store.append(messages)
-    desk.store.append(
-        [], [Mark(each, number, PositionKind.DELIVERED, 1) for number, each in enumerate(ids[1:], 1)]
-    )
+    await desk.writer.call(make_conversations)
     for frame in resume(range(1, 2001), more=False):
         desk.session.receive(frame)
     delivered = [frame for frame in await desk.read() if isinstance(frame, frames.Delivered)]

@@ -233,24 +233,24 @@ def test_any_batches_give_dense_seqs(batches: list[list[tuple[int, int]]], data:
 
 
 def _play(path: Path, batches: list[list[tuple[int, int]]], data: st.DataObject) -> None:
-    store = SqliteStore(path)
-    for name in ("alice", "bob", "carol"):
-        store.add_account(name, "x")
     seqs: dict[int, list[int]] = {}
     numbers = itertools.count()
-    for batch in batches:
-        what = data.draw(st.sampled_from(["commit", "commit", "fail", "restart"]))
-        pairs = [(a, b) for a, b in batch if a != b]
-        if what == "restart":
-            store.close()
-            store = SqliteStore(path)
-        if what == "fail":
-            with pytest.raises(StoreError):
-                store.append([message(next(numbers), a, b) for a, b in [*pairs, (1, 99)]])
-            continue
-        for each in append(store, *(message(next(numbers), a, b) for a, b in pairs)):
-            seqs.setdefault(each.conversation, []).append(each.seq)
-    store.close()
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(contextlib.closing(SqliteStore(path)))
+        for name in ("alice", "bob", "carol"):
+            store.add_account(name, "x")
+        for batch in batches:
+            what = data.draw(st.sampled_from(["commit", "commit", "fail", "restart"]))
+            pairs = [(a, b) for a, b in batch if a != b]
+            if what == "restart":
+                stack.close()
+                store = stack.enter_context(contextlib.closing(SqliteStore(path)))
+            if what == "fail":
+                with pytest.raises(StoreError):
+                    store.append([message(next(numbers), a, b) for a, b in [*pairs, (1, 99)]])
+                continue
+            for each in append(store, *(message(next(numbers), a, b) for a, b in pairs)):
+                seqs.setdefault(each.conversation, []).append(each.seq)
     for found in seqs.values():
         assert found == list(range(1, len(found) + 1))
     assert len(stored_messages(path)) == sum(map(len, seqs.values()))
