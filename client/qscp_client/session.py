@@ -194,6 +194,7 @@ class Session:
 
     async def _pause(self, pause_s: float, give_up_at: float | None, typing: asyncio.Task[None]) -> None:
         """Wait before a try; a key, a wake-up of the computer, or the person leaving ends it."""
+        self._waking.forget()
         begin = time.monotonic()
         end = begin + pause_s if give_up_at is None else min(begin + pause_s, give_up_at)
         self._engine.next_try = end

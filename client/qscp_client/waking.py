@@ -28,6 +28,10 @@ class Waking:
         self._apart = wall() - monotonic()
         self._touched = asyncio.Event()
 
+    def forget(self) -> None:
+        """Begin anew: what was pressed so far does not count."""
+        self._touched.clear()
+
     def touch(self) -> None:
         """Somebody pressed a key."""
         self._touched.set()
@@ -38,8 +42,7 @@ class Waking:
         return self._apart - before > _JUMP_S
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for a key or a wake-up; return whether there was one before the time was over."""
-        self._touched.clear()
+        """Wait for a key or a wake-up; return whether there was one since `forget`, before the time was over."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._touched.wait()

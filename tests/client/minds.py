@@ -35,7 +35,7 @@ def welcome(
     )
 
 
-def chat(  # noqa: PLR0913 - as many as the frame has
+def chat(
     seq: int,
     body: str = "hi",
     *,

@@ -19,7 +19,6 @@ from qscp_client.events import Event
 from qscp_client.login import Login
 from tests.support.scripted_server import ScriptedServer
 
-
 DEVICE = "d" * 32
 
 
@@ -108,7 +107,7 @@ async def test_name_and_password_are_asked_for(server: ScriptedServer, log_in: L
     assert auths(server) == [("alice", "wonderland")]
 
 
-async def test_a_given_name_is_not_asked_for(server: ScriptedServer, log_in: LogIn) -> None:
+async def test_a_given_name_is_not_asked_for(log_in: LogIn) -> None:
     """`--user`."""
     ack = await log_in(GivenAnswers("builder", users=[]), user="bob")
     assert ack.user == "bob"
@@ -126,7 +125,7 @@ async def test_what_comes_with_the_ack_is_not_lost(
     assert [person.user for person in page.users] == ["dave"]
 
 
-async def test_a_wrong_password_is_asked_for_again(server: ScriptedServer, log_in: LogIn) -> None:
+async def test_a_wrong_password_is_asked_for_again(log_in: LogIn) -> None:
     """Over the same connection, with the server's sentence between."""
     front = GivenAnswers("wrong", "wonderland")
     await log_in(front)
@@ -187,7 +186,7 @@ async def test_an_error_ends_the_login(server: ScriptedServer, log_in: LogIn) ->
         await log_in(GivenAnswers("wonderland"))
 
 
-async def test_an_invalid_name_is_asked_for_again(server: ScriptedServer, log_in: LogIn) -> None:
+async def test_an_invalid_name_is_asked_for_again(log_in: LogIn) -> None:
     """An empty one without a word."""
     front = GivenAnswers("wonderland", users=["", "not a name", "alice"])
     await log_in(front)
@@ -195,7 +194,7 @@ async def test_an_invalid_name_is_asked_for_again(server: ScriptedServer, log_in
     assert "not a valid name" in sentence
 
 
-async def test_an_invalid_name_in_a_pipe_ends_it(server: ScriptedServer, log_in: LogIn) -> None:
+async def test_an_invalid_name_in_a_pipe_ends_it(log_in: LogIn) -> None:
     """Nobody can be asked again."""
     with pytest.raises(UsageError, match="not a valid name"):
         await log_in(GivenAnswers(users=["not a name"], tries=1))

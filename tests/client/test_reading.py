@@ -127,8 +127,9 @@ def test_unread_messages_of_an_earlier_run_are_asked_for() -> None:
 
 def test_history_goes_back_page_by_page() -> None:
     """From the oldest that was shown."""
-    mind = ready("bob")
-    mind.receive(chat(9, "nine"))
+    mind = Mind()
+    mind.connect(infos=[info("bob", 8, read=8)])
+    mind.receive(frames.Resumed(), chat(9, "nine"))
     mind.enter("bob")
     mind.frames()
     mind.enter("/history 2")

@@ -30,8 +30,8 @@ from qscp_client.errors import (
 from qscp_client.login import Login
 from qscp_client.output import Clock
 from qscp_client.session import Session
+from tests.support.patience import patiently
 from tests.support.scripted_server import ScriptedServer
-
 
 DEVICE = "d" * 32
 LOST = "The connection to the server was lost. Connecting again; what you type is kept."
@@ -49,6 +49,7 @@ class GivenLines:
         self.shown: list[events.Event] = []
         self.interrupted = False
         self.chat_opened = asyncio.Event()
+        self.notified = asyncio.Event()
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
         for line in lines:
             self._lines.put_nowait(line)
@@ -79,6 +80,8 @@ class GivenLines:
         self.shown += happened
         if any(isinstance(event, events.ChatOpened) for event in happened):
             self.chat_opened.set()
+        if self.texts():
+            self.notified.set()
 
     async def read_lines(self) -> list[TypedLine]:
         """Give the next line; Ctrl-C after the last one if the test says so."""
@@ -101,6 +104,7 @@ class Desk:
         where = Server(ServerAddress("localhost", server.port), ca_file)
         self.login = Login(where, GivenLines(), None, lambda _: Devices(directory, lambda: DEVICE))
         self.tries = 0
+        self._tried = asyncio.Condition()
 
     async def run(
         self, front: GivenLines, *, leave_timeout_s: float = 5, silence_s: float = 60, pause_s: float = 0.001
@@ -125,8 +129,15 @@ class Desk:
 
     async def again(self) -> tuple[Link, frames.AuthAck]:
         """Connect again, and count the tries."""
-        self.tries += 1
+        async with self._tried:
+            self.tries += 1
+            self._tried.notify_all()
         return await self.login.again()
+
+    async def until_tried(self, count: int) -> None:
+        """Wait until it was tried so often to connect again."""
+        async with patiently(), self._tried:
+            await self._tried.wait_for(lambda: self.tries >= count)
 
     def kept(self) -> list[str]:
         """The texts that are kept for the next time."""
@@ -226,8 +237,7 @@ async def test_it_is_tried_until_it_works(server: ScriptedServer, desk: Desk) ->
     server.drop_all()
     for line in ("two", "three"):
         front._lines.put_nowait(line)
-    while desk.tries < 3:
-        await asyncio.sleep(0)
+    await desk.until_tried(3)
     server.closed = False
     await server.until(lambda script: len(script.stored("alice", "dave")) == 3)
     front._lines.put_nowait("quit")
@@ -290,12 +300,8 @@ async def test_a_key_ends_the_pause(server: ScriptedServer, desk: Desk) -> None:
     running = asyncio.create_task(desk.run(front, pause_s=1000))
     await server.until(lambda script: "alice" in script.sessions)
     server.drop_all()
-    while not front.texts():
-        await asyncio.sleep(0)
+    await front.notified.wait()
     front.touched()
-    while desk.tries == 0:
-        await asyncio.sleep(0.01)
-        front.touched()
     await server.until(lambda script: script.logins == 2)
     front._lines.put_nowait("quit")
     assert await running is ExitCode.OK
