@@ -42,7 +42,7 @@ class Waking:
         return self._apart - before > _JUMP_S
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for a key or a wake-up; return whether there was one since `forget`, before the time was over."""
+        """Wait for a key or a wake-up; return whether there was one, since `forget`, in that time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._touched.wait()
