@@ -3,13 +3,14 @@
 A session is *behind* from its login until its `resume` was answered. Pages are read from the
 store and sent one by one, each when the peer took the one before, so that an absence of months
 never fills a queue. What is committed meanwhile is *held*; when the store has nothing more,
-what is held and newer than what was sent goes out, and the session is live. Both happen in one
-step of the loop, so nothing falls between replay and live, and no seq is sent twice or late.
+what is held and newer than what was sent goes out, a page at a time as well. The session is live in
+the step of the loop in which nothing is held any more, so nothing falls between replay and live,
+and no seq is sent twice or late.
 """
 
 import asyncio
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -26,9 +27,8 @@ PAGE_BYTES: Final = 48 * 1024
 _PAGE: Final = 100
 
 _CONVERSATION: Final = re.compile(r"c([1-9][0-9]{0,14})")
-_HELD_BYTES: Final = 64 * 1024
-"""What is held for a session at most: at the end it goes out in one go, on top of a page, and must be
-far below what cuts a slow peer. More than that is read from the store again."""
+_HELD_BYTES: Final = 256 * 1024
+"""What is held for a session at most; more than that is read from the store again."""
 
 _POSITIONS: Final = 100_000
 """Conversations that a device may have a position in: about 10 MiB, and more than anybody has."""
@@ -86,9 +86,10 @@ class Replay:
         self._names = names
         self._positions: dict[int, int] = {}
         self._sent: defaultdict[int, int] = defaultdict(int)
-        self._held: list[_Held] = []
+        self._held: deque[_Held] = deque()
         self._held_bytes = 0
-        self._again: set[int] = set()
+        self._again: dict[int, int] = {}
+        """Conversation -> the last seq that was held and is not any more."""
         self._room = asyncio.Event()
 
     def add(self, positions: Iterable[frames.Position]) -> bool:
@@ -104,7 +105,7 @@ class Replay:
         self._held.append(_Held(conversation, seq, line))
         self._held_bytes += len(line)
         if self._held_bytes > _HELD_BYTES:
-            self._again.update(held.conversation for held in self._held)
+            self._again.update((held.conversation, held.seq) for held in self._held)
             self._held.clear()
             self._held_bytes = 0
 
@@ -127,15 +128,19 @@ class Replay:
             if index % _PAGE == 0:
                 await self._until_room()
             self._begin(row)
-            if row.last_seq > self._sent[row.id]:
-                await self._catch_up(row.id)
+            await self._catch_up(row.id, row.last_seq)
             if self._session.closed:
                 return
-        # Nobody waits for a peer that takes less than is written to it: it stays behind, page by page.
-        while await self._until_room() and self._again:
-            await self._catch_up(self._again.pop())
-        if not self._session.closed:
-            self._go_live()
+        # A peer that takes less than is written to it stays behind, page by page.
+        while await self._until_room():
+            if self._again:
+                await self._catch_up(*self._again.popitem())
+            elif self._held:
+                self._send_held()
+            else:
+                self._session.send(frames.Resumed())
+                self._session.go_live()
+                return
 
     def _begin(self, row: ConversationRow) -> None:
         """Find out where a conversation begins for this device, and tell it what it will not get."""
@@ -158,8 +163,11 @@ class Replay:
         if first <= last:
             self._session.send(frames.Gap(conversation_id(conversation), first, last, reason))
 
-    async def _catch_up(self, conversation: int) -> None:
-        """Send a conversation's messages, page by page, until the store has no more."""
+    async def _catch_up(self, conversation: int, until: int) -> None:
+        """Send a conversation's messages, page by page, up to a seq.
+
+        Not as long as there are any: in a busy conversation there always are, and the others wait.
+        """
         account = self._session.account
         assert account is not None  # noqa: S101 - `resume` comes after the login
 
@@ -168,7 +176,7 @@ class Replay:
             after = self._sent[conversation]
             return row, list(store.messages_after(conversation, after, _PAGE, PAGE_BYTES)) if row else []
 
-        while await self._until_room():
+        while self._sent[conversation] < until and await self._until_room():
             row, messages = await self._writer.call(read)
             if row is None or self._session.closed:
                 return
@@ -204,9 +212,16 @@ class Replay:
             await self._room.wait()
         return not self._session.closed
 
-    def _go_live(self) -> None:
-        held = [each.line for each in self._held if each.seq > self._sent[each.conversation]]
-        self._session.messages_out += len(held)
-        self._session.push(held)
-        self._session.send(frames.Resumed())
-        self._session.go_live()
+    def _send_held(self) -> None:
+        """Send a page of what is held."""
+        lines = []
+        size = 0
+        while self._held and size < PAGE_BYTES:
+            held = self._held.popleft()
+            size += len(held.line)
+            if held.seq > self._sent[held.conversation]:
+                lines.append(held.line)
+                self._sent[held.conversation] = held.seq
+        self._held_bytes -= size
+        self._session.messages_out += len(lines)
+        self._session.push(lines)

@@ -9,7 +9,6 @@ import pytest
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscpd import replay
-from qscpd.link import HIGH_WATER
 from qscpd.store.sqlite import SqliteStore
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
@@ -174,7 +173,7 @@ async def test_live_messages_wait_behind_replay(office: Office, monkeypatch: pyt
     await write(office, "carol", "bob", 1)  # a conversation that did not exist at `resume`
     await write(office, "alice", "bob", 2)
     await let_go(office, bob)
-    assert told(bob) == [*(f"{n} replay" for n in range(1, 10)), "resumed"]
+    assert told(bob) == [*(f"{n} replay" for n in range(1, 9)), "9 live", "resumed"]
     assert told(bob, "c2") == ["1 live", "resumed"]
 
 
@@ -204,6 +203,31 @@ async def let_go(office: Office, desk: Desk) -> None:
     desk.link.congested = False
     desk.session.writable()
     await office.settle()
+
+
+async def test_a_busy_conversation_does_not_hold_the_others_up(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though something is stored during every page, the session gets to the next conversation, and live."""
+    monkeypatch.setattr(replay, "_PAGE", 2)
+    alice = await write(office, "alice", "bob", 4)
+    await write(office, "carol", "bob", 1)
+    bob = await office.visitor("bob")
+    bob.frames.clear()
+    write_page = bob.link.write
+
+    def busy(plaintext: bytes) -> None:
+        write_page(plaintext)
+        if b'"replay"' in plaintext and alice.device is not None and len(alice.device.log.sent) < 30:
+            alice.send(*alice.device.send("bob", "and another one"))
+            office.router.flush()  # it is stored before the next page is read
+
+    monkeypatch.setattr(bob.link, "write", busy)
+    bob.send(frames.Resume([]))
+    await office.settle()
+    assert "resumed" in told(bob)
+    order = [each.conversation for each in bob.frames if isinstance(each, frames.Chat)]
+    assert order.index("c2") <= 6
 
 
 async def test_what_is_pruned_between_two_pages_is_a_gap(
@@ -247,12 +271,22 @@ async def test_more_than_is_held_is_read_again(office: Office, monkeypatch: pyte
     assert [line.split()[0] for line in told(alice, "c2")] == [*map(str, range(1, 9)), "resumed"]
 
 
-async def test_what_is_held_fits_under_what_cuts_a_slow_peer(office: Office) -> None:
-    """Held messages go out in one go behind a page, and are no more than a page is."""
-    assert replay._HELD_BYTES <= HIGH_WATER
-    assert (
-        office.router.config.limits.output_queue_bytes > replay._HELD_BYTES + replay.PAGE_BYTES + HIGH_WATER
-    )
+async def test_what_is_held_is_told_in_pages(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes out no faster than the peer takes it; then the session is live."""
+    bob = await half_way(office, monkeypatch)
+    monkeypatch.setattr(replay, "PAGE_BYTES", 500)
+    await write(office, "carol", "bob", 12)
+    write_page, most = bob.link.write, 0
+
+    def count(plaintext: bytes) -> None:
+        nonlocal most
+        most = max(most, plaintext.count(b'"live"'))
+        write_page(plaintext)
+
+    monkeypatch.setattr(bob.link, "write", count)
+    await let_go(office, bob)
+    assert told(bob, "c2") == [*(f"{n} live" for n in range(1, 13)), "resumed"]
+    assert 0 < most < 5
 
 
 async def test_a_peer_goes_live_only_when_it_took_the_last_page(
