@@ -5,6 +5,7 @@ outbox in order under the same ids). Whatever breaks a promise of the server rai
 a sentence; what only shows over many devices is for `tests.support.oracle`.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -30,6 +31,9 @@ class Sent(msgspec.Struct, frozen=True):
     to: str
     body: str
 
+    def __str__(self) -> str:
+        return f"message {self.id} to {self.to} ({self.body[:30]!r})"
+
 
 class Ack(msgspec.Struct, frozen=True):
     """Where the server said that a message is."""
@@ -46,6 +50,9 @@ class Applied(msgspec.Struct, frozen=True):
     id: str
     sender: str
     body: str
+
+    def __str__(self) -> str:
+        return f"{self.seq}: {self.id} of {self.sender} ({self.body[:30]!r})"
 
 
 class DeviceLog(msgspec.Struct):
@@ -69,6 +76,11 @@ class DeviceLog(msgspec.Struct):
     """The highest position that the device told the server."""
     read: dict[str, int] = {}
     sessions: int = 0
+    live: int = 0
+    """Messages that came when they were stored."""
+    replayed: int = 0
+    finished: bool = False
+    """Whether the device has taken in all there was at the end."""
 
 
 class Device:
@@ -221,6 +233,8 @@ class Device:
         if self.live and frame.origin != "live":
             raise BrokenPromiseError(f"{self}: {conversation}/{seq} was replayed after `resumed`")
         self._told[conversation] = seq
+        self.log.live += frame.origin == "live"
+        self.log.replayed += frame.origin == "replay"
         self._apply(conversation, Applied(seq, frame.id, frame.sender, frame.body))
 
     def _apply(self, conversation: str, message: Applied) -> None:
@@ -254,9 +268,11 @@ class Device:
 
     def _compare(self, conversation: str, message: Applied) -> None:
         """Whether a message that comes again is the same one."""
-        before = next((each for each in self.log.applied[conversation] if each.seq == message.seq), message)
-        if before != message:
-            raise BrokenPromiseError(f"{self}: {conversation}: {before} is now {message}")
+        applied = self.log.applied[conversation]
+        index = bisect_left(applied, message.seq, key=lambda each: each.seq)
+        before = applied[index] if index < len(applied) else message
+        if before.seq == message.seq and before != message:
+            raise BrokenPromiseError(f"{self}: in {conversation}, {before} is now {message}")
 
     def _gap(self, frame: frames.Gap) -> None:
         conversation, first, last = frame.conversation, frame.first, frame.last

@@ -24,6 +24,9 @@ class Told(msgspec.Struct, frozen=True):
     body: str
     time: int
 
+    def __str__(self) -> str:
+        return f"{self.seq}: {self.id} of {self.sender} ({self.body[:30]!r})"
+
 
 class History(msgspec.Struct):
     """A conversation as `conversations` and `history` tell it."""
@@ -39,6 +42,9 @@ class History(msgspec.Struct):
 class _Place(NamedTuple):
     conversation: str
     message: Told
+
+    def __str__(self) -> str:
+        return f"{self.conversation}/{self.message}"
 
 
 Book = Mapping[str, History]
@@ -94,9 +100,9 @@ def _sent(
         found = places.get((log.user, sent.id), [])
         ack = log.acked.get(sent.id)
         if sent.id in log.nacked and found:
-            raise BrokenPromiseError(f"{sent} was refused, and is there: {found}")
+            raise BrokenPromiseError(f"{sent} was refused, and is there: {found[0]}")
         if len(found) > 1:
-            raise BrokenPromiseError(f"{sent} is there {len(found)} times: {found}")
+            raise BrokenPromiseError(f"{sent} is there {len(found)} times: {found[0]} and {found[1]}")
         if ack is not None and not found:
             if ack.seq >= histories[ack.conversation].first_seq:
                 raise BrokenPromiseError(f"{sent} was acknowledged ({ack}), and is lost")
@@ -138,6 +144,9 @@ def _applied(log: DeviceLog, histories: Mapping[str, History], *, settled: bool)
                 message.body,
             ):
                 raise BrokenPromiseError(f"{log.user} has {message} in {conversation}, which is {told}")
+        for low, high, reason in log.gaps.get(conversation, []):
+            if reason == "pruned" and high >= history.first_seq:
+                raise BrokenPromiseError(f"{log.user} was told that {conversation}/{low}-{high} is pruned")
         known = {*seqs, *_gap_seqs(log, conversation)}
         last = history.last_seq if settled else max(known, default=0)
         missing = set(range(log.start[conversation] + 1, last + 1)) - known

@@ -1,0 +1,162 @@
+"""A process full of devices that write to each other over TLS, whatever happens to the server.
+
+`python -m tests.durability.crowd FOLDER CA PORT SEED DEVICE...`, where a DEVICE is `user:number`.
+It says `ready` when all have been there once, reads words on standard input, answers them on standard
+output, and ends after the last one:
+
+    stop     write nothing more; answered when every message has its answer
+    finish   log every device in once more, so that it has all there is; its log goes to the folder
+"""
+
+import asyncio
+import contextlib
+import ssl
+import sys
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import msgspec
+
+from qscp import frames
+from tests.support.device import BrokenPromiseError, Device
+from tests.support.ids import IdMaker, device_id
+from tests.support.patience import patiently
+from tests.support.phone import Phone
+from tests.support.wire import client_context
+
+_WINDOW: Final = 40
+"""Messages without an answer that a device has at most."""
+
+_RETRY_S: Final = 0.03
+
+_DROP: Final = 0.003
+"""How likely a device drops its connection after a message."""
+
+_GHOST: Final = 0.1
+"""How likely it is not seen again after that: another device takes its place."""
+
+
+class Member:
+    """Somebody's place in the crowd: a device, and those that were there before it."""
+
+    def __init__(self, user: str, number: int, people: list[str], seed: int) -> None:
+        self.user = user
+        self._others = [each for each in people if each != user]
+        self._random = Random(f"{seed} {user} {number}")  # noqa: S311 - to be repeated
+        self._number = number
+        self.ghosts: list[Device] = []
+        self.device = self._new_device()
+        self.stopping = False
+        self.seen = asyncio.Event()
+
+    def _new_device(self) -> Device:
+        number = self._number * 1000 + len(self.ghosts)
+        return Device(self.user, device_id(number), IdMaker(number))
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing more will be written."""
+        return self.stopping and not self.device.outbox
+
+    async def run(self, port: int, context: ssl.SSLContext) -> None:
+        """Write, and come back after every end, until told to stop."""
+        while not self.drained:
+            try:
+                phone = await Phone.login(self.device, port, context)
+            except (OSError, EOFError):
+                await asyncio.sleep(_RETRY_S)
+                continue
+            self.seen.set()
+            try:
+                await self._chat(phone)
+            except (OSError, EOFError):
+                pass
+            finally:
+                phone.drop()
+
+    async def _chat(self, phone: Phone) -> None:
+        device, random = self.device, self._random
+        while not self.drained:
+            while not self.stopping and len(device.flying) < random.randrange(1, _WINDOW):
+                body = f"{self.user} {len(device.log.sent)} " + "x" * random.choice((0, 10, 10, 10, 3000))
+                phone.send(*device.send(random.choice(self._others), body))
+                if random.random() < _DROP:
+                    self._drop()
+                    return
+            await phone.receive()
+            if random.random() < 0.2:
+                phone.send(*device.receipts())
+            if random.random() < 0.02:
+                phone.send(*(frames.ClientRead(each, seq) for each, seq in device.positions.items()))
+
+    def _drop(self) -> None:
+        """Leave without a word, maybe for good."""
+        if self._random.random() < _GHOST:
+            self.ghosts.append(self.device)
+            self.device = self._new_device()
+
+    async def finish(self, port: int, context: ssl.SSLContext) -> None:
+        """Take in everything that there is, and leave in order."""
+        phone = await Phone.login(self.device, port, context)
+        await phone.until(lambda: self.device.live)
+        phone.send(*self.device.receipts())
+        await phone.bye()
+        self.device.log.finished = True
+
+
+async def _main(folder: Path, ca: Path, port: int, seed: int, members: list[str]) -> None:
+    context = client_context(ca)
+    words = await _open_stdin()
+    names = [each.partition(":") for each in members]
+    people = sorted({name for name, _, _ in names})
+    crowd = [Member(name, int(number), people, seed) for name, _, number in names]
+    async with asyncio.TaskGroup() as tasks:
+        for member in crowd:
+            tasks.create_task(member.run(port, context))
+        async with patiently():
+            for member in crowd:
+                await member.seen.wait()
+        _answer("ready")
+        await _expect(words, "stop")
+        for member in crowd:
+            member.stopping = True
+    _answer("stopped")
+    await _expect(words, "finish")
+    async with patiently():
+        for member in crowd:
+            await member.finish(port, context)
+    for member in crowd:
+        for device in (member.device, *member.ghosts):
+            (folder / f"{device.log.device}.json").write_bytes(msgspec.json.encode(device.log))
+    _answer("finished")
+
+
+async def _open_stdin() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    return reader
+
+
+async def _expect(words: asyncio.StreamReader, expected: str) -> None:
+    line = await words.readline()
+    if line.decode().strip() != expected:
+        raise EOFError(f"wanted {expected}, got {line!r}")
+
+
+def _answer(word: str) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(
+            _main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])
+        )
+    except* BrokenPromiseError as broken:
+        with contextlib.suppress(BrokenPipeError):
+            sys.stderr.write("".join(f"{each}\n" for each in broken.exceptions))
+        sys.exit(1)

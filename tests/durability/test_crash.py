@@ -1,0 +1,14 @@
+"""The short form of `make soak`: the daemon is killed under load, and nothing acknowledged is lost."""
+
+from pathlib import Path
+from random import SystemRandom
+
+from qscpd.pki import AuthorityFiles
+from tests.support.battle import Battle
+
+
+def test_kill_it_under_load(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """SIGKILL at random moments: acked is exactly once, neither is at most once, order and seqs hold."""
+    report = Battle(tmp_path, authority, SystemRandom().getrandbits(32)).fight(6, (0.5, 1.0))
+    assert report.kills >= 3, report
+    assert report.acked > 100, report

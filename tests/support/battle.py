@@ -1,0 +1,193 @@
+"""The crash test: a crowd under load, a daemon that is killed and started again, and the verdict."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Final, NamedTuple
+
+import msgspec
+
+from qscpd.pki import AuthorityFiles
+from tests.support.daemon import PASSWORD, Daemon, add_accounts, write_config
+from tests.support.device import DeviceLog
+from tests.support.oracle import judge
+from tests.support.patience import PATIENCE_S
+from tests.support.phone import read_book
+from tests.support.wire import client_context
+
+__all__ = ["Battle", "Report", "free_port"]
+
+_ROOT: Final = Path(__file__).parents[2]
+
+PEOPLE: Final = ("alice", "bob", "carol", "dave")
+
+
+class Report(NamedTuple):
+    """What a crash test saw."""
+
+    kills: int
+    sessions: int
+    devices: int
+    sent: int
+    acked: int
+    unanswered: int
+    stored: int
+    live: int
+    replayed: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kills} kills, {self.sessions} sessions of {self.devices} devices; "
+            f"{self.sent} messages sent, {self.acked} acknowledged, {self.unanswered} given up unanswered; "
+            f"{self.stored} stored, {self.live} told live, {self.replayed} replayed"
+        )
+
+
+def free_port() -> int:
+    """A port that nobody has now, and that a daemon can have again and again."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Crowd:
+    """A process of `tests.durability.crowd`."""
+
+    def __init__(
+        self, folder: Path, authority: AuthorityFiles, port: int, seed: int, devices: list[str]
+    ) -> None:
+        arguments = [str(folder), str(authority.ca_certificate), str(port), str(seed), *devices]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.durability.crowd", *arguments],
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def tell(self, word: str) -> None:
+        """Tell it something."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+
+    def hear(self, word: str) -> None:
+        """Wait for its answer."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline().strip()
+        if line != word:
+            _, errors = self.process.communicate(timeout=PATIENCE_S)
+            raise AssertionError(f"a crowd was to say {word}, said {line!r}, and ended: {errors}")
+
+    def check(self) -> None:
+        """Fail if it has ended: a promise was broken."""
+        if self.process.poll() is not None:
+            self.hear("still there")
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.communicate()
+
+
+class Battle:
+    """The whole test; `fight` runs it.
+
+    Args:
+        folder: For everything.
+        authority: Of the certificates.
+        seed: Of all that is random; the scheduling of processes is random as well.
+    """
+
+    def __init__(self, folder: Path, authority: AuthorityFiles, seed: int) -> None:
+        self._folder = folder
+        self._authority = authority
+        self._random = Random(seed)  # noqa: S311 - to be repeated
+        self._seed = seed
+        self._port = free_port()
+        self._kills = 0
+        add_accounts(folder / "qscpd.db", dict.fromkeys(PEOPLE, PASSWORD))
+        self._config = write_config(folder, authority)
+        self._config.write_text(self._config.read_text().replace("127.0.0.1:0", f"127.0.0.1:{self._port}"))
+        self._daemon = self._start()
+
+    def _start(self) -> Daemon:
+        daemon = Daemon(self._folder, self._config, ())
+        daemon.wait_until_ready()
+        return daemon
+
+    def fight(self, seconds: float, kill_every_s: tuple[float, float]) -> Report:
+        """Load, kill, restart, until the time is over; then let everybody finish, and judge.
+
+        Raises:
+            BrokenPromiseError: Something that was acknowledged is lost, doubled or out of order.
+            AssertionError: A crowd or a daemon did not end as it should.
+        """
+        logs = self._folder / "logs"
+        logs.mkdir()
+        halves = [[f"{user}:{n * 10 + m}" for m, user in enumerate(PEOPLE)] for n in (1, 2)]
+        crowds = [Crowd(logs, self._authority, self._port, self._seed, half) for half in halves]
+        try:
+            for crowd in crowds:
+                crowd.hear("ready")
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                time.sleep(self._random.uniform(*kill_every_s))
+                self._kill()
+                for crowd in crowds:
+                    crowd.check()
+            for word, answer in (("stop", "stopped"), ("finish", "finished")):
+                for crowd in crowds:
+                    crowd.tell(word)
+                for crowd in crowds:
+                    crowd.hear(answer)
+            report = self._judge(logs)
+            assert self._daemon.stop() == 0, self._daemon.text
+            self._daemon.check_log()
+        finally:
+            for crowd in crowds:
+                crowd.close()
+            if self._daemon.process.poll() is None:
+                self._daemon.process.kill()
+                self._daemon.wait()
+        return report
+
+    def _kill(self) -> None:
+        self._daemon.process.kill()
+        self._daemon.wait()
+        self._daemon.check_log()
+        self._kills += 1
+        self._daemon = self._start()
+
+    def _judge(self, folder: Path) -> Report:
+        context = client_context(self._authority.ca_certificate)
+        books = {user: asyncio.run(read_book(user, self._port, context)) for user in PEOPLE}
+        logs = list(_read_logs(folder))
+        present = [log for log in logs if log.finished]
+        judge(present, books)
+        judge([log for log in logs if not log.finished], books, settled=False)
+        sent = sum(len(log.sent) for log in logs)
+        acked = sum(len(log.acked) for log in logs)
+        return Report(
+            kills=self._kills,
+            sessions=sum(log.sessions for log in logs),
+            devices=len(logs),
+            sent=sent,
+            acked=acked,
+            unanswered=sent - acked,
+            live=sum(log.live for log in logs),
+            replayed=sum(log.replayed for log in logs),
+            stored=sum(len(history.messages) for book in books.values() for history in book.values()) // 2,
+        )
+
+
+def _read_logs(folder: Path) -> Iterator[DeviceLog]:
+    for path in sorted(folder.glob("*.json")):
+        yield msgspec.json.decode(path.read_bytes(), type=DeviceLog)

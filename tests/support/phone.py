@@ -1,0 +1,138 @@
+"""A device on a real connection: `tests.support.device` over TLS and asyncio."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from qscp import frames
+from qscp.connection import ClientConnection
+from qscp.states import State
+from tests.support.daemon import PASSWORD
+from tests.support.device import Device
+from tests.support.oracle import Book, History, Told
+from tests.support.patience import patiently
+
+__all__ = ["Phone", "read_book"]
+
+_READ: Final = 256 * 1024
+
+Answer = frames.History | frames.Conversations | frames.SearchResults
+
+
+class Phone:
+    """One connection of a device.
+
+    Attributes:
+        device: The device.
+        answers: Pages that were asked for.
+    """
+
+    def __init__(self, device: Device, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.device = device
+        self.answers: list[Answer] = []
+        self._reader = reader
+        self._writer = writer
+        self._connection = ClientConnection()
+
+    @classmethod
+    async def login(
+        cls, device: Device, port: int, context: ssl.SSLContext, *, resume: bool = True
+    ) -> "Phone":
+        """Connect, log in, and say what the device has and what it has no answer for.
+
+        Raises:
+            OSError: There is nobody there, or it went wrong in the middle.
+            EOFError: The connection ended.
+        """
+        async with patiently():
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=context, server_hostname="localhost", limit=_READ
+            )
+        phone = cls(device, reader, writer)
+        try:
+            phone.send(device.auth(PASSWORD))
+            await phone.until(lambda: device.logged_in)
+            phone.send(*(device.resume() if resume else ()), *device.resend())
+        except BaseException:
+            phone.drop()
+            raise
+        return phone
+
+    def send(self, *sent: frames.ClientFrame) -> None:
+        """Send frames, as long as the server listens."""
+        if self._connection.state is State.CLOSED or not sent:
+            return
+        for frame in sent:
+            self._connection.send(frame)
+        self._writer.write(self._connection.data_to_send())
+
+    async def receive(self) -> None:
+        """Take in what comes next.
+
+        Raises:
+            OSError: The connection broke.
+            EOFError: It ended.
+            BrokenPromiseError: The server did what it must not.
+        """
+        data = await self._reader.read(_READ)
+        if not data:
+            raise EOFError
+        self._connection.receive_data(data)
+        for frame in self._connection.events():
+            if isinstance(frame, Answer):
+                self.answers.append(frame)
+            self.send(*self.device.handle(frame))
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Take in what comes until something is true."""
+        async with patiently():
+            while not condition():
+                await self.receive()
+
+    async def ask(self, question: frames.ClientFrame) -> Answer:
+        """Return the answer to a question; only one is asked at a time."""
+        self.send(question)
+        await self.until(lambda: self.answers)
+        return self.answers.pop()
+
+    async def bye(self) -> None:
+        """Leave in order."""
+        self.send(frames.ClientBye())
+        with contextlib.suppress(EOFError, OSError):
+            async with patiently():
+                while True:
+                    await self.receive()
+        self.drop()
+
+    def drop(self) -> None:
+        """End the connection here and now; what is on it is lost."""
+        self.device.logged_in = self.device.live = False
+        self._writer.transport.abort()
+
+
+async def read_book(user: str, port: int, context: ssl.SSLContext) -> Book:
+    """What a device that never was there is told of all conversations of a person."""
+    phone = await Phone.login(Device(user, ""), port, context, resume=False)
+    book: dict[str, History] = {}
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await phone.ask(frames.ConversationsRequest(cursor))
+        assert isinstance(page, frames.Conversations)
+        for info in page.conversations:
+            book[info.conversation] = await _read_history(phone, info)
+        cursor = page.cursor
+    await phone.bye()
+    return book
+
+
+async def _read_history(phone: Phone, info: frames.ConversationInfo) -> History:
+    messages: list[Told] = []
+    cursor: int | None = 0
+    while cursor is not None:
+        page = await phone.ask(frames.HistoryRequest(info.conversation, after=cursor, limit=200))
+        assert isinstance(page, frames.History)
+        messages += [Told(each.seq, each.id, each.sender, each.body, each.time) for each in page.messages]
+        cursor = page.cursor
+    return History(info.first_seq, info.last_seq, messages, info.delivered, info.read, info.unread)
