@@ -260,6 +260,12 @@ class Store(StoreReader, Protocol):
             StoreError: An error of unknown outcome: the store must not be used any more.
         """
 
+    def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
+        """What became of messages whose ids may have been used before; None for each that is new.
+
+        Only reads, so that it can answer when nothing can be written.
+        """
+
     def conversation(self, account: int, conversation: int) -> ConversationRow | None:
         """One conversation; None if the account is no member of it."""
 

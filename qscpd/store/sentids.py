@@ -9,6 +9,7 @@ The index has a hash instead of the text: pruning and erasing a message leave it
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 from qscpd.store import chunks
@@ -30,6 +31,15 @@ _SWEEP_EVERY_MS: Final = 6 * 3600 * 1000
 """How often all ids are looked at."""
 
 
+_CHUNKS: Final = """
+    SELECT k.id, k.last_seq, k.messages, c.id, c.low, c.high
+    FROM chunks k JOIN conversations c ON c.id = k.conversation WHERE k.id > ? ORDER BY k.id
+"""
+
+_Entry = tuple[int, bytes, bytes, int, int, int]
+"""A row of `sent_ids`: account, id, hash, conversation, seq, time_ms."""
+
+
 class SentIds(Database):
     """The index of ids."""
 
@@ -49,15 +59,31 @@ class SentIds(Database):
     def _look_up(self, message: NewMessage) -> Outcome | None:
         """What an id was used for; None if it is new. Inside a transaction."""
         self._index_all_ids()
-        row = self._db.execute(
+        return self._indexed(message)
+
+    def _indexed(self, message: NewMessage) -> Outcome | None:
+        rows = self._read(
             "SELECT conversation, seq, time_ms, hash FROM sent_ids WHERE account = ? AND id = ?",
-            (message.sender, bytes.fromhex(message.id)),
-        ).fetchone()
-        if row is None:
-            return None
-        if row[3] != _hash(message.recipient, message.body):
-            return Refused()
-        return StoredMessage(row[0], row[1], row[2], new=False)
+            message.sender,
+            bytes.fromhex(message.id),
+        )
+        return _outcome(message, rows[0]) if rows else None
+
+    def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
+        """See `Store.known`."""
+        wanted = {(message.sender, bytes.fromhex(message.id)) for message in messages}
+        done = int(self._meta("ids_indexed"))
+        fresh = {
+            (entry[0], entry[1]): (entry[3], entry[4], entry[5], entry[2])
+            for row in self._iterate(_CHUNKS, done)
+            for entry in _entries(*row[1:])
+            if entry[:2] in wanted
+        }
+        outcomes: list[Outcome | None] = []
+        for message in messages:
+            place = fresh.get((message.sender, bytes.fromhex(message.id)))
+            outcomes.append(_outcome(message, place) if place else self._indexed(message))
+        return outcomes
 
     def _index_all_ids(self) -> None:
         while self._index_ids_step():
@@ -66,17 +92,9 @@ class SentIds(Database):
     def _index_ids_step(self) -> bool:
         """Index the next chunks; return whether there were any. Inside a transaction."""
         done = int(self._db.execute("SELECT value FROM meta WHERE key = 'ids_indexed'").fetchone()[0])
-        cursor = self._db.execute(
-            """SELECT k.id, k.last_seq, k.messages, c.id, c.low, c.high
-               FROM chunks k JOIN conversations c ON c.id = k.conversation WHERE k.id > ? ORDER BY k.id""",
-            (done,),
-        )
-        entries: list[tuple[int, bytes, bytes, int, int, int]] = []
-        for chunk, last_seq, blob, conversation, low, high in cursor:
-            for row in chunks.rows(last_seq, blob):
-                recipient = high if row.sender == low else low
-                key = _hash(recipient, row.body or "")
-                entries.append((row.sender, bytes.fromhex(row.id), key, conversation, row.seq, row.time_ms))
+        entries: list[_Entry] = []
+        for chunk, *row in self._db.execute(_CHUNKS, (done,)):
+            entries += _entries(*row)
             done = chunk
             if len(entries) >= _STEP:
                 break
@@ -108,6 +126,23 @@ class SentIds(Database):
     def _forget(self) -> None:
         super()._forget()
         self._newest_ids = {}
+
+
+def _entries(last_seq: int, blob: bytes, conversation: int, low: int, high: int) -> list[_Entry]:
+    """The rows of `sent_ids` for a chunk."""
+    entries: list[_Entry] = []
+    for row in chunks.rows(last_seq, blob):
+        key = _hash(high if row.sender == low else low, row.body or "")
+        entries.append((row.sender, bytes.fromhex(row.id), key, conversation, row.seq, row.time_ms))
+    return entries
+
+
+def _outcome(message: NewMessage, place: tuple[int, int, int, bytes]) -> Outcome:
+    """What became of a message whose id was used for what is at a place: conversation, seq, time, hash."""
+    conversation, seq, time_ms, key = place
+    if key != _hash(message.recipient, message.body):
+        return Refused()
+    return StoredMessage(conversation, seq, time_ms, new=False)
 
 
 def _hash(recipient: int, body: str) -> bytes:

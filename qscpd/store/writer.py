@@ -191,6 +191,12 @@ class StoreWriter(Generic[S]):
     # --- on the store's thread
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - a thread that ends in silence would leave everybody waiting
+            self._fail(error)
+
+    def _work(self) -> None:
         while True:
             with self._wake:
                 quiet = self._wait()
@@ -257,18 +263,41 @@ class StoreWriter(Generic[S]):
         try:
             outcomes, moved = self._store.append(batch.messages, [each.mark for each in marks])
         except (StoreFullError, StoreBusyError) as error:
-            _log.error("store.refused", messages=len(chats), reason=str(error))
-            for chat in chats:
-                self._order.block(chat.session, chat.message)
-            full = isinstance(error, StoreFullError)
-            self._back(self._on_refused, chats, ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED)
+            self._refuse(batch, error)
         except Exception as error:  # noqa: BLE001 - whatever it is: what was stored is unknown
-            self._failed = True
-            _log.critical("store.failed", messages=len(chats), exc_info=error)
-            self._back(self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error)))
+            self._fail(error)
         else:
             self._next_tend = min(self._next_tend, time.monotonic() + _TEND_EVERY_S)
             self._back(self._on_committed, Committed(chats, outcomes, marks, moved))
+
+    def _refuse(self, batch: "_Batch[S]", error: StoreError) -> None:
+        """Nothing of a batch was stored; what was stored before under the same ids is acknowledged again."""
+        _log.error("store.refused", messages=len(batch.chats), reason=str(error))
+        try:
+            known = self._store.known(batch.messages)
+        except StoreError as second:
+            self._fail(second)
+            return
+        refused: list[PendingChat[S]] = []
+        again: list[tuple[PendingChat[S], Outcome]] = []
+        for chat, outcome in zip(batch.chats, known, strict=True):
+            if outcome is None:
+                self._order.block(chat.session, chat.message)
+                refused.append(chat)
+            else:
+                again.append((chat, outcome))
+        if again:
+            chats, outcomes = zip(*again, strict=True)
+            self._back(self._on_committed, Committed(chats, outcomes, (), ()))
+        if refused:
+            full = isinstance(error, StoreFullError)
+            code = ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED
+            self._back(self._on_refused, refused, code)
+
+    def _fail(self, error: Exception) -> None:
+        self._failed = True
+        _log.critical("store.failed", exc_info=error)
+        self._back(self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error)))
 
     def _perform(self, work: Callable[[Store], T], future: asyncio.Future[T]) -> None:
         try:

@@ -80,6 +80,10 @@ class ListStore(SqliteStore):
         places = [StoredMessage(1, before + n, 0) for n in range(1, len(messages) + 1)]
         return places, [Moved(each, 2) for each in marks]
 
+    def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
+        """Only what is called old was stored before."""
+        return [StoredMessage(1, 1, 0, new=False) if each.body == "old" else None for each in messages]
+
     def tend(self, keep: Keep) -> bool:
         """Count."""
         assert keep == Keep()
@@ -188,6 +192,16 @@ async def test_a_refused_batch_comes_back_and_the_next_is_tried(
     desk.writer.append(items(3))
     await desk.writer.drained()
     assert desk.heard == [(code, [0, 1, 2]), ("stored", 3)]
+
+
+async def test_what_was_stored_before_is_acknowledged_also_in_a_refused_batch(desk: Desk) -> None:
+    """A client that hears a refusal takes the message for absent, so none that is stored may get one."""
+    old = Chat("s", "bob", NewMessage(1, 2, f"{9:032x}", "old"))
+    desk.store.fails = [StoreFullError("full")]
+    desk.writer.append([old, *items(2)])
+    await desk.writer.drained()
+    assert desk.heard == [("stored", 1), (ErrorCode.STORAGE_FULL, [0, 1])]
+    assert desk.seqs == [(9, 1)]
 
 
 async def test_behind_a_refused_message_nothing_overtakes(desk: Desk) -> None:
