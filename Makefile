@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Arguments for pytest: make test ARGS='-k presence -x'
 ARGS ?=
-# How long `make fuzz` runs.
-SECONDS ?= 60
+# How long `make fuzz` and `make soak` run: 60 s and 300 s if nothing is said.
+SECONDS ?=
 # A folder of wheels to install from instead of the network; `make wheelhouse` fills one.
 WHEELS ?=
 
@@ -28,7 +28,7 @@ ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(shell pwd -P))
 $(shell rm -f $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-fuzz $(VENV)/installed-check)
 endif
 
-.PHONY: help run test test-systemd check format fuzz wheelhouse install uninstall clean
+.PHONY: help run test test-systemd check format fuzz soak wheelhouse install uninstall clean
 
 help:
 	@echo 'To use QSCP from this checkout'
@@ -43,6 +43,7 @@ help:
 	@echo '  make format          put all files in the format that make check wants'
 	@echo '  make test-systemd    install and run the service in a machine of its own, under systemd (root)'
 	@echo '  make fuzz            malformed input against the parser and a daemon (SECONDS=60)'
+	@echo '  make soak            kill the daemon under load, again and again, and look for what is lost (SECONDS=300)'
 	@echo '  make bench           a first figure of the daemon under load, beside peers that are installed'
 	@echo '  make clean           remove what the tools left; certs/, config/ and var/ stay'
 
@@ -56,7 +57,10 @@ test-systemd: $(VENV)/installed-test
 	$(python) -m pytest -m systemd -o faulthandler_timeout=900 tests/systemd $(ARGS)
 
 fuzz: $(VENV)/installed-fuzz
-	$(python) tests/fuzz/run.py --seconds $(SECONDS)
+	$(python) tests/fuzz/run.py --seconds $(or $(SECONDS),60)
+
+soak: $(VENV)/installed-test
+	$(python) -m tests.durability.soak --seconds $(or $(SECONDS),300)
 
 check: $(VENV)/installed-check
 	$(python) -m ruff check

@@ -75,6 +75,12 @@ log:
 class Daemon:
     """A daemon that is starting, running or over; `running_daemon` makes one.
 
+    Args:
+        directory: Where its files go.
+        config: Its configuration.
+        settings: `key=value`, as of `--set`.
+        command: Another program than `qscpd`, that does what `qscpd` does, and something more.
+
     Attributes:
         directory: Where its store, its logs and its admin socket are.
         config: Its configuration.
@@ -82,7 +88,13 @@ class Daemon:
         log: What it said on standard error, line by line.
     """
 
-    def __init__(self, directory: Path, config: Path, settings: Sequence[str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        config: Path,
+        settings: Sequence[str] = (),
+        command: Sequence[str] = (sys.executable, "-m", "qscpd"),
+    ) -> None:
         self.directory = directory
         self.config = config
         self.port = 0
@@ -92,7 +104,7 @@ class Daemon:
         self._changed = threading.Condition()
         overrides = [argument for setting in settings for argument in ("--set", setting)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "qscpd", "run", "-c", str(config), *overrides],
+            [*command, "run", "-c", str(config), *overrides],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1", "JOURNAL_STREAM": ""},

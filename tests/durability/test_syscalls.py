@@ -1,0 +1,57 @@
+"""SIGKILL keeps what the kernel has, so it can't see a missing flush; the daemon's system calls show it."""
+
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from qscpd.pki import AuthorityFiles
+from tests.support.daemon import PASSWORD, Daemon, add_accounts, write_config
+from tests.support.tracing import Answer, answers, strace
+from tests.support.wire import Wires, chat
+
+MESSAGES: Final = 12
+
+
+async def traced(folder: Path, authority: AuthorityFiles, wires: Wires, program: str) -> list[Answer]:
+    """Send messages one by one to a daemon under strace, and return what it did for each."""
+    trace = folder / "trace"
+    add_accounts(folder / "qscpd.db", {"alice": PASSWORD, "bob": PASSWORD})
+    command = [*strace(trace), sys.executable, "-m", program]
+    daemon = Daemon(folder, write_config(folder, authority), command=command)
+    try:
+        daemon.wait_until_ready()
+        (alice,) = await wires.login(daemon, "alice")
+        marker = await wires.plain(daemon)
+        await marker.close()
+        for number in range(MESSAGES):
+            alice.send(chat("bob", f"message {number}", number + 1))
+            await alice.receive_type("chat_ack")
+        port: int = alice.writer.get_extra_info("sockname")[1]
+        alice.reset()  # a farewell would be one more answer
+        assert daemon.stop() == 0
+    finally:
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.wait()
+    return answers(trace, port, daemon.store)
+
+
+async def test_an_ack_leaves_after_the_flush(tmp_path: Path, authority: AuthorityFiles, wires: Wires) -> None:
+    """`chat_ack` leaves after the commit (SQLite WAL, `synchronous=FULL`).
+
+    Between reading a message and writing its ack, the store's log was flushed by fsync or fdatasync.
+    """
+    found = await traced(tmp_path, authority, wires, "qscpd")
+    assert found == [Answer(flushed=True)] * MESSAGES
+
+
+@pytest.mark.parametrize("program", ["tests.durability.lowered"])
+async def test_a_store_that_does_not_flush_is_noticed(
+    tmp_path: Path, authority: AuthorityFiles, wires: Wires, program: str
+) -> None:
+    """The same check fails when the store is opened with `synchronous=NORMAL`."""
+    found = await traced(tmp_path, authority, wires, program)
+    assert len(found) == MESSAGES
+    assert Answer(flushed=False) in found
