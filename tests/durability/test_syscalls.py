@@ -1,5 +1,6 @@
 """SIGKILL keeps what the kernel has, so it can't see a missing flush; the daemon's system calls show it."""
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Final
@@ -30,7 +31,7 @@ async def traced(folder: Path, authority: AuthorityFiles, wires: Wires, program:
             await alice.receive_type("chat_ack")
         port: int = alice.writer.get_extra_info("sockname")[1]
         alice.reset()  # a farewell would be one more answer
-        assert daemon.stop() == 0
+        assert await asyncio.to_thread(daemon.stop) == 0
     finally:
         if daemon.process.poll() is None:
             daemon.process.kill()
