@@ -51,7 +51,7 @@ run: $(VENV)/installed
 	@exec $(python) tools/run_dev.py
 
 test: $(VENV)/installed-test
-	$(python) -m pytest $(ARGS)
+	$(python) -m pytest -n 4 $(ARGS)
 
 test-systemd: $(VENV)/installed-test
 	$(python) -m pytest -m systemd -o faulthandler_timeout=900 tests/systemd $(ARGS)
