@@ -69,11 +69,11 @@ class Login:
     async def _run(self, session: Session, auth: frames.Auth) -> None:
         try:
             verdict = await self._decide(auth)
+            if isinstance(verdict, Account):
+                await self._fence(verdict, auth.device)
         except Exception as error:  # noqa: BLE001 - one failed login must not end the others
             _log.error("login.bug", session=session.id, exc_info=error)
             verdict = ErrorCode.INTERNAL
-        if isinstance(verdict, Account):
-            await self._fence(verdict, auth.device)
         if session.closed or session.connection.state is not State.AUTHENTICATING:
             return
         if isinstance(verdict, ErrorCode):
@@ -106,7 +106,7 @@ class Login:
     async def _fence(self, account: Account, device: str) -> None:
         """End the sessions that the device has: what they sent is committed, the rest discarded."""
         while (old := self._router.session_of(account.id, device)) is not None:
-            old.link.pause_reading()
+            old.freeze()
             self._router.flush()
             await self._writer.drained()
             old.say_bye(ErrorCode.REPLACED)

@@ -55,6 +55,7 @@ class Session:
     __slots__ = (
         "_asking",
         "_finish",
+        "_frozen",
         "_held",
         "_pages",
         "_pinged_at",
@@ -99,6 +100,7 @@ class Session:
         self.replay: Replay | None = None
         self._asking = False
         self._held = False
+        self._frozen = False
         self._pings = 0
         self._pinged_at = link.last_in
         self._pages: Iterator[bytes] | None = None
@@ -206,9 +208,14 @@ class Session:
     def release(self) -> None:
         """Go on with the frames that came in meanwhile."""
         self._asking = False
-        if not self.closed:
+        if not self.closed and not self._frozen:
             self.link.resume_reading()
             self.handle_frames()
+
+    def freeze(self) -> None:
+        """Take nothing more from the peer: another session of its device comes in its place."""
+        self._frozen = True
+        self.link.pause_reading()
 
     def stream(self, pages: Iterator[bytes]) -> None:
         """Send frames that are made one by one, each when the peer took the one before."""
@@ -265,7 +272,7 @@ class Session:
     def answered(self, count: int) -> None:
         """The store came back with that many of this session's messages."""
         self.pending -= count
-        if self.closed:
+        if self.closed or self._frozen:
             return
         if self._finish is not None:
             self.finish(self._finish)
@@ -278,7 +285,7 @@ class Session:
 
     def handle_frames(self) -> None:
         """Handle what has come in, as far as it may be handled now."""
-        if self._held:
+        if self._held or self._frozen:
             return
         connection, handle = self.connection, self.router.handlers
         try:
