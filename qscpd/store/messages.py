@@ -54,22 +54,25 @@ class _Batch:
     def __init__(self, messages: Sequence[NewMessage]) -> None:
         self.messages = messages
         self.outcomes: list[Outcome] = []
-        self._by_id: dict[tuple[int, str], int] = {}
+        self._by_id: dict[tuple[int, str], tuple[NewMessage, StoredMessage]] = {}
         self._listed = 0
 
     def find(self, message: NewMessage) -> Outcome | None:
         """What became of an earlier message of the batch with the same id; None if there is none."""
         for index in range(self._listed, len(self.outcomes)):
-            earlier = self.messages[index]
-            self._by_id.setdefault((earlier.sender, earlier.id), index)
+            earlier, place = self.messages[index], self.outcomes[index]
+            if isinstance(
+                place, StoredMessage
+            ):  # the id of a refused one belongs to another, which is stored
+                self._by_id.setdefault((earlier.sender, earlier.id), (earlier, place))
         self._listed = len(self.outcomes)
-        first = self._by_id.get((message.sender, message.id))
-        if first is None:
+        known = self._by_id.get((message.sender, message.id))
+        if known is None:
             return None
-        outcome = self.outcomes[first]
-        if isinstance(outcome, Refused) or self.messages[first] != message:
+        first, place = known
+        if first != message:
             return Refused()
-        return StoredMessage(outcome.conversation, outcome.seq, outcome.time_ms, new=False)
+        return StoredMessage(place.conversation, place.seq, place.time_ms, new=False)
 
 
 class Messages(SentIds):

@@ -5,9 +5,6 @@ Pages are three messages long and little is held, so that a handful of messages 
 """
 
 import asyncio
-import os
-import shutil
-import tempfile
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +18,7 @@ from qscp import frames
 from qscpd import replay
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
+from tests.support.memory import memory_folder
 from tests.support.office import Desk, Office, make_accounts
 from tests.support.oracle import judge
 from tests.support.stores import FickleStore
@@ -29,10 +27,6 @@ T = TypeVar("T")
 
 PEOPLE = ("alice", "bob", "carol")
 DEVICES = ("alice", "bob", "alice", "bob", "carol")
-SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only for folders that mkdtemp makes
-MEMORY = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
-"""Where a flush costs nothing: what is tried here is not the disk."""
-
 NUMBERS = st.integers(0, len(DEVICES) - 1)
 
 
@@ -41,7 +35,8 @@ class Interleavings(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir=MEMORY))
+        self.memory = memory_folder()
+        self.folder = Path(self.memory.name)
         self.runner = asyncio.Runner()
         self.patches = mock.patch.multiple(replay, _PAGE=3, _HELD_BYTES=700, _NEW_DEVICE=5)
         self.patches.start()
@@ -268,7 +263,7 @@ class Interleavings(RuleBasedStateMachine):
             self.run(self.office.__aexit__(None, None, None))
             self.patches.stop()
             self.runner.close()
-            shutil.rmtree(self.folder)
+            self.memory.cleanup()
 
     async def finish(self) -> None:
         """Let everybody log in, catch up and be answered; then look."""
