@@ -1,0 +1,90 @@
+"""The wire may be cut at any byte, in both directions: in a record, in a frame, in the handshake."""
+
+import asyncio
+import ssl
+from random import Random, SystemRandom
+
+import pytest
+
+from qscpd.pki import AuthorityFiles
+from tests.support.cutter import Cut, WireCutter
+from tests.support.daemon import StartDaemon
+from tests.support.device import Device
+from tests.support.ids import IdMaker, device_id
+from tests.support.oracle import judge
+from tests.support.patience import patiently
+from tests.support.phone import Phone, read_book
+from tests.support.wire import client_context
+
+MESSAGES = 150
+"""That each device sends."""
+
+WINDOW = 8
+
+
+async def write_all(device: Device, to: str, port: int, context: ssl.SSLContext) -> int:
+    """Write some messages, and come back until each has its ack; return how often that was."""
+    tries = 0
+    while len(device.log.acked) < MESSAGES:
+        tries += 1
+        try:
+            phone = await Phone.login(device, port, context)
+        except (OSError, EOFError):
+            continue
+        try:
+            while len(device.log.acked) < MESSAGES:
+                while len(device.flying) < WINDOW and len(device.log.sent) < MESSAGES:
+                    number = len(device.log.sent)
+                    phone.send(*device.send(to, f"{device.log.user} {number} " + "x" * (number % 7 * 300)))
+                await phone.receive()
+                phone.send(*device.receipts())
+        except (OSError, EOFError):
+            pass
+        finally:
+            phone.drop()
+    return tries
+
+
+async def catch_up(device: Device, port: int, context: ssl.SSLContext) -> None:
+    """Log in on a whole wire, and take in what is missing."""
+    phone = await Phone.login(device, port, context)
+    await phone.until(lambda: device.live)
+    await phone.bye()
+
+
+@pytest.mark.parametrize("most", [3000, 30_000], ids=["in the handshake or soon after it", "later"])
+async def test_a_cut_wire_loses_and_doubles_nothing(
+    start_daemon: StartDaemon, authority: AuthorityFiles, most: int
+) -> None:
+    """Over several connections delivery is at least once, and the client drops any that it has applied."""
+    daemon = start_daemon()
+    context = client_context(authority.ca_certificate)
+    seed = SystemRandom().getrandbits(32)
+    random = Random(seed)  # noqa: S311 - to be repeated
+
+    def choose() -> Cut | None:
+        if random.random() < 0.1:
+            return None
+        bytes_each_way = random.randrange(most), random.randrange(most)
+        return Cut(*bytes_each_way, reset=random.random() < 0.5, piece=random.choice([100, 65536]))
+
+    devices = [
+        Device(user, device_id(n), IdMaker(n)) for n, user in enumerate(("alice", "bob", "alice", "bob"))
+    ]
+    async with WireCutter(daemon.port, choose) as cutter, patiently():
+        await asyncio.gather(
+            *(
+                write_all(device, "bob" if device.log.user == "alice" else "alice", cutter.port, context)
+                for device in devices
+            )
+        )
+    assert cutter.cuts > 10
+    assert most > 3000 or cutter.handshakes_cut > 3
+    for device in devices:
+        await catch_up(device, daemon.port, context)
+    books = {user: await read_book(user, daemon.port, context) for user in ("alice", "bob")}
+    try:
+        judge([device.log for device in devices], books)
+    except AssertionError as error:
+        raise AssertionError(f"seed {seed}: {error}") from error
+    assert books["alice"]["c1"].last_seq == MESSAGES * len(devices)

@@ -1,0 +1,117 @@
+"""A TCP proxy that cuts the wire after a number of bytes, wherever in a record or handshake that is."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from types import TracebackType
+from typing import NamedTuple, Self
+
+__all__ = ["Cut", "WireCutter"]
+
+
+class Cut(NamedTuple):
+    """When and how a connection ends."""
+
+    to_server: int
+    """Bytes of the client that the server gets."""
+    to_client: int
+    """Bytes of the server that the client gets."""
+    reset: bool
+    """Whether both get a reset instead of an end of the stream."""
+    piece: int
+    """In pieces of so many bytes at most."""
+
+
+class WireCutter:
+    """The proxy; an asynchronous context manager.
+
+    Args:
+        port: Where the server listens.
+        choose: Says for each connection how it will end; None: not at all.
+
+    Attributes:
+        port: Where clients connect to.
+        cuts: How many connections were cut.
+        handshakes_cut: How many of these in the handshake: before the server had said 1000 bytes.
+    """
+
+    def __init__(self, port: int, choose: Callable[[], Cut | None]) -> None:
+        self.port = 0
+        self.cuts = self.handshakes_cut = 0
+        self._target = port
+        self._choose = choose
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._carry(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        cut = self._choose() or Cut(2**60, 2**60, reset=False, piece=65536)
+        carried = [0, 0]
+        to_server = None
+        try:
+            from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
+            directions = (
+                self._pump(reader, to_server, cut.to_server, cut.piece, carried, 0),
+                self._pump(from_server, writer, cut.to_client, cut.piece, carried, 1),
+            )
+            tasks = [asyncio.ensure_future(each) for each in directions]
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            if carried[0] >= cut.to_server or carried[1] >= cut.to_client:
+                self.cuts += 1
+                self.handshakes_cut += carried[1] < 1000
+            for each in (writer, to_server):
+                if each is not None:
+                    _end(each, reset=cut.reset)
+
+    @staticmethod
+    async def _pump(
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        limit: int,
+        piece: int,
+        carried: list[int],
+        index: int,
+    ) -> None:
+        """Carry bytes until the limit, or the end."""
+        with contextlib.suppress(OSError):
+            while carried[index] < limit:
+                data = await reader.read(min(piece, limit - carried[index]))
+                if not data:
+                    return
+                writer.write(data)
+                await writer.drain()
+                carried[index] += len(data)
+
+
+def _end(writer: asyncio.StreamWriter, *, reset: bool) -> None:
+    if reset:
+        linger = struct.pack("ii", 1, 0)
+        with contextlib.suppress(OSError):
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+    else:
+        writer.close()
