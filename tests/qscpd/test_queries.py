@@ -1,0 +1,154 @@
+"""`history`, `conversations` and `search`: pages, their ends, and what is refused."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from qscp import frames
+from qscpd.store.base import Keep, NewMessage
+from qscpd.store.sqlite import SqliteStore
+from tests.support.office import Desk, Office, make_accounts
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    """A daemon without a network: alice wrote seven messages to bob, and carol one to him."""
+    make_accounts(tmp_path / "qscpd.db", "alice", "bob", "carol")
+    store = SqliteStore(tmp_path / "qscpd.db")
+    store.append([NewMessage(1, 2, f"{n:032x}", f"message number {n}") for n in range(1, 8)])
+    store.append([NewMessage(3, 2, f"{1:032x}", "Bonjour number one")])
+    async with Office(store) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def bob(office: Office) -> Desk:
+    """Bob, who asks."""
+    return await office.visitor("bob")
+
+
+async def history(office: Office, desk: Desk, **fields: int) -> frames.History:
+    """Ask for a page of the first conversation."""
+    answer = await office.ask(desk, frames.HistoryRequest("c1", **fields))
+    assert isinstance(answer, frames.History)
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("fields", "seqs", "cursor"),
+    [
+        ({"limit": 3}, [5, 6, 7], 5),
+        ({"before": 5, "limit": 3}, [2, 3, 4], 2),
+        ({"before": 3, "limit": 3}, [1, 2], None),
+        ({"before": 1}, [], None),
+        ({"before": 2**53 - 1, "limit": 1}, [7], 7),
+        ({"after": 0, "limit": 3}, [1, 2, 3], 3),
+        ({"after": 4, "limit": 3}, [5, 6, 7], None),
+        ({"after": 7}, [], None),
+    ],
+)
+async def test_pages_of_history(
+    office: Office, bob: Desk, fields: dict[str, int], seqs: list[int], cursor: int | None
+) -> None:
+    """Backward from the end or from a seq, forward from a seq; the cursor says where it goes on."""
+    page = await history(office, bob, **fields)
+    assert [message.seq for message in page.messages] == seqs
+    assert (page.cursor, page.first_seq) == (cursor, 1)
+
+
+async def test_history_says_what_was_pruned(office: Office, bob: Desk) -> None:
+    """By the first seq that there is; nothing is made up for what is gone."""
+    await office.prune(2)
+    page = await history(office, bob, after=0)
+    assert ([message.seq for message in page.messages], page.first_seq, page.cursor) == ([6, 7], 6, None)
+
+
+@pytest.mark.parametrize("conversation", ["c2", "c9", "nonsense"])
+async def test_nobody_reads_others_conversations(office: Office, conversation: str) -> None:
+    """What is not yours is not there."""
+    alice = await office.visitor("alice")
+    answer = await office.ask(alice, frames.HistoryRequest(conversation))
+    assert isinstance(answer, frames.Error)
+    assert (answer.code, answer.ref) == ("unknown_conversation", "history")
+
+
+async def test_before_and_after_exclude_each_other(office: Office, bob: Desk) -> None:
+    """A page goes one way."""
+    answer = await office.ask(bob, frames.HistoryRequest("c1", before=3, after=1))
+    assert isinstance(answer, frames.Error)
+    assert (answer.code, answer.ref) == ("bad_field", "history")
+
+
+async def test_conversations_are_paged(office: Office, bob: Desk) -> None:
+    """Each of one's conversations comes once, with the other one's name."""
+
+    def add(store: object) -> None:
+        assert isinstance(store, SqliteStore)
+        for n in range(150):
+            account = store.add_account(f"u{n}", "x")
+            store.append([NewMessage(account.id, 2, f"{1:032x}", "hello")])
+
+    await office.writer.call(add)
+    pages: list[list[str]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await office.ask(bob, frames.ConversationsRequest(cursor))
+        assert isinstance(page, frames.Conversations)
+        pages.append([info.name for info in page.conversations])
+        cursor = page.cursor
+    assert [len(page) for page in pages] == [100, 52]
+    assert sorted(name for page in pages for name in page) == sorted(
+        ["alice", "carol", *(f"u{n}" for n in range(150))]
+    )
+
+
+async def test_a_search_finds_in_ones_own_conversations(office: Office, bob: Desk) -> None:
+    """All words, whatever their case and accents, newest first; others find nothing there."""
+    await office.writer.call(lambda store: [store.tend(Keep()) for _ in range(5)])
+    alice = await office.visitor("alice")
+    found = await office.ask(bob, frames.SearchRequest("NUMBER bonjour"))
+    assert isinstance(found, frames.SearchResults)
+    assert [(match.name, match.sender, match.body) for match in found.matches] == [
+        ("carol", "carol", "Bonjour number one")
+    ]
+    mine = await office.ask(alice, frames.SearchRequest("number"))
+    assert isinstance(mine, frames.SearchResults)
+    assert [match.seq for match in mine.matches] == [7, 6, 5, 4, 3, 2, 1]
+
+
+async def test_a_search_is_paged(office: Office, bob: Desk) -> None:
+    """The cursor goes on where the page ended; one conversation may be named."""
+    await office.writer.call(lambda store: [store.tend(Keep()) for _ in range(5)])
+    seqs: list[int] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await office.ask(
+            bob, frames.SearchRequest("number", conversation="c1", cursor=cursor, limit=3)
+        )
+        assert isinstance(page, frames.SearchResults)
+        seqs += [match.seq for match in page.matches]
+        cursor = page.cursor
+    assert seqs == [7, 6, 5, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize("query", ["", "  ", "!?"])
+async def test_a_search_needs_a_word(office: Office, bob: Desk, query: str) -> None:
+    """Without a letter or digit there is nothing to look for."""
+    answer = await office.ask(bob, frames.SearchRequest(query))
+    assert isinstance(answer, frames.Error)
+    assert (answer.code, answer.ref) == ("bad_query", "search")
+
+
+async def test_answers_come_in_the_order_of_the_questions(office: Office, bob: Desk) -> None:
+    """Also when several are asked at once, with something else between them."""
+    bob.frames.clear()
+    bob.send(
+        frames.HistoryRequest("c1", limit=1),
+        frames.ClientPing(),
+        frames.ConversationsRequest(),
+        frames.SendChat("alice", "hello", "f" * 32),
+        frames.HistoryRequest("c2"),
+    )
+    await office.settle()
+    assert bob.kinds() == ["history", "pong", "conversations", "chat_ack", "history"]
