@@ -25,7 +25,7 @@ from qscpd.presence import Presence
 from qscpd.replay import conversation_id
 from qscpd.session import Session
 from qscpd.sessionlog import SessionLog
-from qscpd.store.base import Moved, PositionKind, StoredMessage
+from qscpd.store.base import Moved, NewMessage, PositionKind, StoredMessage
 from qscpd.store.writer import Committed, Item, PendingChat, PendingSkip, StoreWriter
 
 __all__ = ["FEATURES", "READ_RECEIPTS", "Handler", "Router"]
@@ -37,6 +37,9 @@ READ_RECEIPTS: Final = "read_receipts"
 
 FEATURES: Final = frozenset({READ_RECEIPTS})
 """The optional parts of the protocol that this server knows."""
+
+_Output = defaultdict[Session, list[frames.ServerFrame | Raw]]
+"""What goes out to each session."""
 
 _NOBODY: Final[list[Session]] = []
 
@@ -176,19 +179,35 @@ class Router:
 
     def committed(self, result: Committed[Session]) -> None:
         """Deliver and acknowledge what was committed, and tell of positions that moved."""
-        out: defaultdict[Session, list[frames.ServerFrame | Raw]] = defaultdict(list)
+        out: _Output = defaultdict(list)
         answered: defaultdict[Session, int] = defaultdict(int)
+        # Messages come in runs from one session to one person: what a run has in common is found once.
+        session = None
+        recipient = 0
         for chat, outcome in zip(result.chats, result.outcomes, strict=True):
-            session, message_id = chat.session, chat.message.id
+            message = chat.message
+            if chat.session is not session or message.recipient != recipient:
+                session, recipient = chat.session, message.recipient
+                name, acks = session.name, out[session]
+                listener = self._only_listener(session, message)
+                inbox = out[listener] if listener is not None else None
             answered[session] += 1
-            if type(outcome) is StoredMessage:
-                conversation = f"c{outcome.conversation}"
-                if outcome.new:
-                    session.messages_in += 1
-                    self._deliver(chat, conversation, outcome, out)
-                out[session].append(frames.ChatAck(message_id, conversation, outcome.seq, outcome.time_ms))
-            else:
-                out[session].append(_nack(message_id, ErrorCode.ID_CONFLICT))
+            if type(outcome) is not StoredMessage:
+                acks.append(_nack(message.id, ErrorCode.ID_CONFLICT))
+                continue
+            conversation = f"c{outcome.conversation}"
+            seq, time_ms = outcome.seq, outcome.time_ms
+            if outcome.new:
+                session.messages_in += 1
+                frame = frames.Chat(
+                    conversation, seq, message.id, name, chat.to, message.body, time_ms, "live"
+                )
+                if listener is not None and inbox is not None:
+                    listener.messages_out += 1
+                    inbox.append(frame)
+                else:
+                    self._deliver(chat, outcome, frame, out)
+            acks.append(frames.ChatAck(message.id, conversation, seq, time_ms))
         for mark, moved in zip(result.marks, result.moved, strict=True):
             if moved is not None:
                 self._tell_moved(mark.session, moved, out)
@@ -196,28 +215,25 @@ class Router:
         for session, count in answered.items():
             session.answered(count)
 
-    def _deliver(
-        self,
-        chat: PendingChat[Session],
-        conversation: str,
-        place: StoredMessage,
-        out: dict[Session, list[frames.ServerFrame | Raw]],
-    ) -> None:
-        """Queue a message for the recipient's sessions, and for the sender's other ones."""
-        sending, message = chat.session, chat.message
-        frame = frames.Chat(
-            conversation, place.seq, message.id, sending.name, chat.to, message.body, place.time_ms, "live"
-        )
+    def _only_listener(self, sending: Session, message: NewMessage) -> Session | None:
+        """The one live session that a message goes to, as most often; None if it is not so simple."""
         theirs = self._sessions.get(message.recipient, _NOBODY)
         ours = self._sessions.get(message.sender, _NOBODY)
-        if len(theirs) == 1 and len(ours) == 1 and theirs[0].live and ours[0] is sending:
-            theirs[0].messages_out += 1
-            out[theirs[0]].append(frame)
-            return
+        if len(theirs) == 1 and theirs[0].live and (not ours or (len(ours) == 1 and ours[0] is sending)):
+            return theirs[0]
+        return None
+
+    def _deliver(
+        self, chat: PendingChat[Session], place: StoredMessage, frame: frames.Chat, out: _Output
+    ) -> None:
+        """Queue a message for the recipient's sessions, and for the sender's other ones."""
+        message = chat.message
         line = codec.encode(frame)
         shared = Raw(line[:-1])
+        theirs = self._sessions.get(message.recipient, _NOBODY)
+        ours = self._sessions.get(message.sender, _NOBODY)
         for session in (*theirs, *ours):
-            if session is sending:
+            if session is chat.session:
                 continue
             if session.live:
                 session.messages_out += 1
@@ -225,9 +241,7 @@ class Router:
             elif session.replay is not None:
                 session.replay.hold(place.conversation, place.seq, line)
 
-    def _tell_moved(
-        self, origin: Session, moved: Moved, out: dict[Session, list[frames.ServerFrame | Raw]]
-    ) -> None:
+    def _tell_moved(self, origin: Session, moved: Moved, out: _Output) -> None:
         mark, peer = moved
         conversation = conversation_id(mark.conversation)
         if mark.kind is PositionKind.DELIVERED:
@@ -247,7 +261,7 @@ class Router:
 
     def refused(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
         """Tell the senders that nothing of this was stored."""
-        out: defaultdict[Session, list[frames.ServerFrame | Raw]] = defaultdict(list)
+        out: _Output = defaultdict(list)
         for chat in chats:
             chat.session.refused = True
             out[chat.session].append(_nack(chat.message.id, code))
@@ -255,7 +269,7 @@ class Router:
         for session, nacks in out.items():
             session.answered(len(nacks))
 
-    def _queue(self, out: dict[Session, list[frames.ServerFrame | Raw]]) -> None:
+    def _queue(self, out: _Output) -> None:
         for session, each in out.items():
             session.queue(each)
         self.dirty.update(out)

@@ -89,29 +89,39 @@ class Messages(SentIds):
         touched: dict[int, _Conversation] = {}
         with self._transaction():
             now = self._clock_ms()
+            # Messages come in runs from one person to one other: what a run has in common is found once.
+            sender = recipient = 0
+            newest = ""
             for message in messages:
-                sender, message_id = message.sender, message.id
-                if message_id > (self._newest_ids.get(sender) or self._newest_id(sender)):
-                    self._newest_ids[sender] = message_id
+                if message.sender != sender:
+                    sender, recipient = message.sender, 0
+                    newest = self._newest_id(sender)
+                message_id = message.id
+                if message_id > newest:
+                    newest = self._newest_ids[sender] = message_id
                 else:
                     known = batch.find(message) or self._look_up(message)
                     if known is not None:
                         outcomes.append(known)
                         continue
-                recipient = message.recipient
-                pair = (sender, recipient) if sender < recipient else (recipient, sender)
-                conversation = self._conversations.get(pair) or self._load_conversation(pair)
-                conversation.last_seq = seq = conversation.last_seq + 1
-                if now > conversation.last_ms:  # noqa: PLR1730 - the clock may be set back, time never is
-                    conversation.last_ms = now
-                conversation.added.append((conversation.last_ms, sender, message_id, message.body))
-                touched[conversation.id] = conversation
-                outcomes.append(StoredMessage(conversation.id, seq, conversation.last_ms))
+                if message.recipient != recipient:
+                    recipient = message.recipient
+                    conversation = self._end_of(sender, recipient)
+                    touched[conversation.id] = conversation
+                    # The clock may be set back; time never is, within a conversation.
+                    time_ms = conversation.last_ms = max(conversation.last_ms, now)
+                conversation.last_seq += 1
+                conversation.added.append((time_ms, sender, message_id, message.body))
+                outcomes.append(StoredMessage(conversation.id, conversation.last_seq, time_ms))
             self._write(touched.values())
             moved = [self._move(mark) for mark in marks]
         for end in touched.values():
             end.added = []
         return outcomes, moved
+
+    def _end_of(self, sender: int, recipient: int) -> _Conversation:
+        pair = (sender, recipient) if sender < recipient else (recipient, sender)
+        return self._conversations.get(pair) or self._load_conversation(pair)
 
     def _write(self, ends: Iterable[_Conversation]) -> None:
         self._db.executemany(
