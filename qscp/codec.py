@@ -21,6 +21,7 @@ ClientFrames = (
     | frames.HistoryRequest
     | frames.ConversationsRequest
     | frames.SearchRequest
+    | frames.WhoisRequest
     | frames.ClientPing
     | frames.ClientPong
     | frames.ClientBye
@@ -41,6 +42,7 @@ ServerFrames = (
     | frames.History
     | frames.Conversations
     | frames.SearchResults
+    | frames.Whois
     | frames.ServerPing
     | frames.ServerPong
     | frames.ServerBye

@@ -65,6 +65,7 @@ _CLIENT_FRAMES: Final = (
     "resume",
     "search",
     "skip",
+    "whois",
 )
 _SERVER_FRAMES: Final = (
     "chat",
@@ -83,6 +84,7 @@ _SERVER_FRAMES: Final = (
     "read",
     "resumed",
     "search",
+    "whois",
 )
 
 TRANSITIONS: Final[dict[tuple[State, Sender], dict[str, State]]] = {

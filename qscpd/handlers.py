@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from qscp import frames
-from qscp.errors import ERROR_CODES, ErrorCode, InvalidTextError
+from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError, InvalidTextError
 from qscp.ids import is_message_id
 from qscp.limits import QUERY_LIMIT
+from qscp.names import normalize_name
 from qscp.text import check_body, check_status_text
 from qscpd.queries import Queries
 from qscpd.replay import parse_conversation
@@ -77,6 +78,24 @@ def _presence(session: Session, frame: frames.SetPresence) -> None:
         session.router.update_presence(session.account.id)
 
 
+def _whois(session: Session, frame: frames.WhoisRequest) -> None:
+    router = session.router
+    account = router.directory.by_name(frame.user)
+    if account is None:
+        session.send(frames.Whois(_name_as_asked(frame.user), known=False))
+        return
+    person = router.presence.of(account.name)
+    session.send(frames.Whois(person.user, known=True, status=person.status, text=person.text))
+
+
+def _name_as_asked(text: str) -> str:
+    try:
+        return normalize_name(text)
+    except InvalidNameError:
+        # What is no name may be as long as a line; with it, the answer would be longer.
+        return text[:QUERY_LIMIT]
+
+
 def _received(session: Session, frame: frames.Received) -> None:
     _move(session, frame.conversation, PositionKind.DELIVERED, frame.seq)
 
@@ -115,6 +134,7 @@ _HANDLERS: Final = cast(
     {
         frames.SendChat: _chat,
         frames.SetPresence: _presence,
+        frames.WhoisRequest: _whois,
         frames.Received: _received,
         frames.ClientRead: _read,
         frames.Skip: _skip,

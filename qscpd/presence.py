@@ -47,6 +47,10 @@ class Presence:
     def __len__(self) -> int:
         return len(self._visible)
 
+    def of(self, user: str) -> UserPresence:
+        """The presence of somebody, as everybody sees it."""
+        return self._visible.get(user) or UserPresence(user, "offline")
+
     def update(self, user: str, sessions: Iterable[tuple[Status, str]]) -> None:
         """Work a person's presence out again.
 
@@ -95,8 +99,7 @@ class Presence:
 
     def _set(self, presence: UserPresence) -> None:
         user = presence.user
-        before = self._visible.get(user, UserPresence(user, "offline"))
-        if presence == before:
+        if presence == self.of(user):
             return
         if presence.status == "offline":
             del self._visible[user]

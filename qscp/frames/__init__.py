@@ -36,6 +36,7 @@ from qscp.frames.client import (
     SendChat,
     SetPresence,
     Skip,
+    WhoisRequest,
 )
 from qscp.frames.server import (
     AuthAck,
@@ -63,6 +64,7 @@ from qscp.frames.server import (
     ServerPong,
     ServerRead,
     UserPresence,
+    Whois,
 )
 
 __all__ = [
@@ -116,4 +118,6 @@ __all__ = [
     "Skip",
     "Status",
     "UserPresence",
+    "Whois",
+    "WhoisRequest",
 ]

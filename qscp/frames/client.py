@@ -22,6 +22,7 @@ __all__ = [
     "SendChat",
     "SetPresence",
     "Skip",
+    "WhoisRequest",
 ]
 
 
@@ -130,6 +131,13 @@ class SearchRequest(ClientFrame, tag="search"):
     conversation: str | None = None
     cursor: ShortText = ""
     limit: PageSize = 50
+
+
+class WhoisRequest(ClientFrame, tag="whois"):
+    """Ask whether somebody has a name, and whether they are there."""
+
+    _shown = ("user",)
+    user: str
 
 
 class ClientPing(ClientFrame, tag="ping"):

@@ -30,6 +30,7 @@ __all__ = [
     "ServerPong",
     "ServerRead",
     "UserPresence",
+    "Whois",
 ]
 
 
@@ -252,6 +253,18 @@ class SearchResults(ServerFrame, tag="search"):
     """What to ask for next; absent at the end."""
     complete: bool = True
     """False while the newest messages are not in the index yet."""
+
+
+class Whois(ServerFrame, tag="whois"):
+    """Whether somebody has a name, and their presence if so."""
+
+    _shown = ("user", "known", "status")
+    user: str
+    """The name as others see it; of what is no name, the beginning as it was sent."""
+    known: bool
+    status: Status | None = None
+    """Absent if nobody has the name."""
+    text: str = ""
 
 
 class ServerPing(ServerFrame, tag="ping"):

@@ -141,6 +141,24 @@ async def test_a_refused_message_is_answered_and_the_session_goes_on(
     assert len((await bob.receive_type("chat"))["body"]) == 16384
 
 
+async def test_who_has_a_name_can_be_asked(daemon: Daemon, wires: Wires) -> None:
+    """Answers come in the order of the questions, also between other ones."""
+    alice, bob = await wires.login(daemon, "alice", "bob")
+    bob.send({"type": "presence", "status": "away", "text": "lunch"})
+    await bob.receive_type("presence_ack")
+    asked = ["Bob", "nobody-here", "no name!", "carol"]
+    alice.send(*({"type": "whois", "user": name} for name in asked), {"type": "conversations"})
+    alice.send({"type": "whois", "user": "\x01" * 9000})
+    answers = [await alice.receive_type("whois") for _ in range(5)]
+    assert answers == [
+        {"type": "whois", "user": "bob", "known": True, "status": "away", "text": "lunch"},
+        {"type": "whois", "user": "nobody-here", "known": False},
+        {"type": "whois", "user": "no name!", "known": False},
+        {"type": "whois", "user": "carol", "known": True, "status": "offline"},
+        {"type": "whois", "user": "\x01" * 200, "known": False},
+    ]
+
+
 async def test_ping_is_answered(daemon: Daemon, wires: Wires) -> None:
     """`ping` is answered by `pong`, and an unasked `pong` by nothing."""
     (alice,) = await wires.login(daemon, "alice")

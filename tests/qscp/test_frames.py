@@ -92,6 +92,8 @@ def empty(kind: inspect.Type) -> object:
             return kind.ge or 0
         case inspect.LiteralType():
             return kind.values[0]
+        case inspect.BoolType():
+            return False
         case inspect.ListType():
             return []
         case inspect.StructType():

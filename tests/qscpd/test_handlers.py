@@ -1,6 +1,7 @@
 """What each frame of a client does."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -9,7 +10,7 @@ from qscp import codec, frames
 from qscp.frames import ServerFrame
 from qscpd.handlers import handlers
 from qscpd.queries import Queries
-from qscpd.store.base import Mark, PositionKind
+from qscpd.store.base import AccountState, Mark, PositionKind
 from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
 from tests.support.doubles import FakeLink, StaffedRouter
 
@@ -147,6 +148,52 @@ def test_a_bad_status_text_changes_nothing(router: StaffedRouter, say: Say, text
     (page,) = map(codec.decode_server_frame, router.presence.pages(""))
     assert isinstance(page, frames.OnlineUsers)
     assert frames.UserPresence("alice", "away", "lunch") in page.users
+
+
+@pytest.mark.parametrize("typed", ["bob", "BOB", " bob "])
+def test_who_has_a_name_is_told(say: Say, typed: str) -> None:
+    """However the name is written; with their presence."""
+    assert say(frames.WhoisRequest(typed)) == [frames.Whois("bob", known=True, status="online")]
+
+
+def test_a_presence_is_told_as_everybody_sees_it(router: StaffedRouter, say: Say) -> None:
+    """Away with the text; who hides is offline, as is who is not there; your own name is no exception."""
+    say(frames.SetPresence("away", "lunch"))
+    assert say(frames.WhoisRequest("alice")) == [frames.Whois("alice", True, "away", "lunch")]
+    say(frames.SetPresence("offline"))
+    assert say(frames.WhoisRequest("alice")) == [frames.Whois("alice", True, "offline")]
+    assert say(frames.WhoisRequest("dora")) == [frames.Whois("dora", True, "offline")]
+    assert router.writer.waiting == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("nosuch", "nosuch"),
+        (" NoSuch", "nosuch"),
+        ("", ""),
+        ("no name!", "no name!"),
+        ("\u212aen", "\u212aen"),
+        ("\x01" * 10_000, "\x01" * 200),
+        ("x" * 60_000, "x" * 200),
+    ],
+)
+def test_a_name_that_nobody_has_is_not_known(say: Say, asked: str, told: str) -> None:
+    """Also what can't be a name, of which no more than a line holds comes back."""
+    assert say(frames.WhoisRequest(asked)) == [frames.Whois(told, known=False)]
+
+
+@pytest.mark.parametrize(("state", "known"), [(AccountState.LOCKED, True), (AccountState.DELETED, False)])
+def test_a_locked_account_is_known_and_a_deleted_one_is_not(
+    router: StaffedRouter, say: Say, state: AccountState, known: bool
+) -> None:
+    """A message to a locked one waits; one to a deleted one is refused."""
+    dora = router.directory.by_name("dora")
+    assert dora is not None
+    router.directory.update(dataclasses.replace(dora, state=state))
+    (answer,) = say(frames.WhoisRequest("dora"))
+    assert isinstance(answer, frames.Whois)
+    assert (answer.known, answer.status) == (known, "offline" if known else None)
 
 
 def test_ping_pong_and_bye(say: Say) -> None:
