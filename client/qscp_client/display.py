@@ -202,11 +202,8 @@ def _describe_state(event: events.Event) -> str:
             return f"Welcome, {clean(me)}. Type a name to chat, /help for help, quit to leave."
         case events.PickerOpened(people, unread) | events.WhoAsked(people, unread):
             return list_people(people, dict(unread))
-        case events.ChatOpened(name, online, known):
-            away = (
-                "" if online else ", who is offline; your messages wait" if known else ", who is not online"
-            )
-            return f"Chatting with {name}{away}. Every line you type is sent; back chooses somebody else."
+        case events.ChatOpened():
+            return _describe_opened(event)
         case events.Delivered():
             return describe_lines(event.state, event.to, [body for _, body in event.messages])
         case events.PresenceChanged():
@@ -215,6 +212,16 @@ def _describe_state(event: events.Event) -> str:
             return clean(sentence)
         case _:  # pragma: no cover - `describe` handles the others
             raise AssertionError(event)
+
+
+def _describe_opened(event: events.ChatOpened) -> str:
+    if event.status != "offline":
+        who = name_person(UserPresence(event.name, event.status, event.text))
+    elif event.known:
+        who = f"{event.name}, who is offline; your messages wait"
+    else:
+        who = f"{event.name}, who is not online"
+    return f"Chatting with {who}. Every line you type is sent; back chooses somebody else."
 
 
 def describe_retention(retention: Retention) -> str:

@@ -19,12 +19,12 @@ from collections.abc import Callable
 from typing import Final, assert_never
 
 from qscp import frames
-from qscp.errors import InvalidNameError, InvalidTextError
+from qscp.errors import InvalidTextError
 from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
-from qscp.names import normalize_name
 from qscp.text import check_body
 from qscp_client import events
 from qscp_client.changes import Added, Change, Saved
+from qscp_client.choosing import Choosing
 from qscp_client.commands import Choose, Nothing, Refuse, Run, Say, TypedLine, interpret, pick_word
 from qscp_client.events import LineState
 from qscp_client.output import Clock, Output
@@ -69,7 +69,6 @@ class Engine:
         leaving: Whether you asked to leave.
         ending: How the server ended the connection, once it did.
         failed: Messages of this run that were refused.
-        choice_failed: Whether the last name typed could not be chosen.
     """
 
     def __init__(
@@ -89,12 +88,12 @@ class Engine:
         self.leaving = False
         self.ending: Ending | None = None
         self.failed = 0
-        self.choice_failed = False
         self.clock = clock
         self._out = Output()
         self._sending = Sending(self._out, clock, make_id, saved.outbox, keeps_failed=not shows_at_once)
         self._reading = Reading(me, self._out, clock, self._sending, saved, shows_at_once=shows_at_once)
         self._questions = Questions(self._out, self._reading)
+        self._choosing = Choosing(me, self._out)
         self._welcomed = False
 
     @property
@@ -120,7 +119,17 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether something is not answered yet."""
-        return bool(self.pending or len(self._questions))
+        return bool(self.pending or len(self._questions) or self.choosing)
+
+    @property
+    def choosing(self) -> bool:
+        """Whether the server did not say yet if somebody has the name that was typed; later lines wait."""
+        return self._choosing.asked is not None
+
+    @property
+    def choice_failed(self) -> bool:
+        """Whether the last name typed could not be chosen."""
+        return self._choosing.failed
 
     @property
     def unread(self) -> dict[str, int]:
@@ -168,6 +177,7 @@ class Engine:
         self._reading.lost()
         self._sending.outbox.disconnected()
         self.roster.lost()
+        self._open_asked()
 
     def tick(self) -> None:
         """Do what is due by now."""
@@ -193,6 +203,9 @@ class Engine:
         Args:
             keeps: Whether it is on disk, for the next start.
         """
+        if self.choosing:
+            # What was typed behind the name is kept like all that has no answer.
+            self.lost()
         reason = "the server did not say whether it was stored"
         if keeps:
             reason += "; it is kept, and goes out when the client is started again"
@@ -206,7 +219,11 @@ class Engine:
     # --- what the person does
 
     def enter(self, line: TypedLine) -> None:
-        """Carry out a typed line."""
+        """Carry out a typed line, now or when the server has said if somebody has the name before it."""
+        if not self._choosing.hold(line):
+            self._carry_out(line)
+
+    def _carry_out(self, line: TypedLine) -> None:
         match interpret(line, chatting=self.partner is not None):
             case Nothing():
                 pass
@@ -222,23 +239,47 @@ class Engine:
                 assert_never(meaning)
 
     def choose(self, typed: str) -> None:
-        """Open the chat with somebody."""
-        self.choice_failed = True
-        try:
-            name = normalize_name(typed)
-        except InvalidNameError as error:
-            self._problem(f"{error}. Nothing was sent: choose somebody by their name before you write.")
+        """Open the chat with somebody; ask the server first if we don't know them."""
+        name = self._choosing.check(typed)
+        if name is None:
             return
-        if name == self.me:
-            self._problem(f"{name} is your own name. Choose somebody else.")
-            return
-        self.choice_failed = False
-        self._show(events.ChatOpened(name, online=name in self.roster, known=self._knows(name)))
-        missing = self._reading.open(name)
+        if self.online and name not in self.roster and not self._talked_with(name):
+            self._choosing.ask(name)
+        else:
+            self._open(self._as_far_as_we_know(name))
+
+    def _as_far_as_we_know(self, name: str) -> events.ChatOpened:
+        person = self.roster.get(name)
+        if person is not None:
+            return events.ChatOpened(name, person.status, person.text)
+        known = self._talked_with(name) or self.roster.was_seen(name)
+        return events.ChatOpened(name, "offline", known=known)
+
+    def _open(self, opened: events.ChatOpened) -> None:
+        self._show(opened)
+        missing = self._reading.open(opened.name)
         if missing is not None and self.online:
             self._questions.ask_unread(missing)
         elif missing is not None:
             self._reading.show_unread(missing, None)
+
+    def _open_asked(self, answer: frames.Whois | None = None) -> None:
+        """Open the chat that waits for an answer, unless there is nobody; then do what was typed behind it.
+
+        Args:
+            answer: The answer; None if there is none, and the first message will show.
+        """
+        name = self._choosing.take_asked()
+        if name is None:
+            return
+        if answer is None:
+            self._open(self._as_far_as_we_know(name))
+        elif answer.known:
+            self._open(events.ChatOpened(name, answer.status or "offline", answer.text))
+        else:
+            self._choosing.refuse(name)
+        while not self.leaving and (line := self._choosing.next_held()) is not None:
+            self._carry_out(line)
 
     def say(self, body: str) -> None:
         """Send a message to the partner."""
@@ -354,8 +395,9 @@ class Engine:
             case frames.ChatNack():
                 self.failed += self._sending.refused(frame)
             case frames.Error(ref=str()):
-                self._show(events.Notice(frame.message))
-                self._questions.receive(frame)
+                self._receive_refusal(frame)
+            case frames.Whois():
+                self._open_asked(frame)
             case frames.ServerPing():
                 self._out.frames.append(frames.ClientPong())
             case frames.ServerBye():
@@ -367,6 +409,13 @@ class Engine:
             case _:
                 self._reading.receive(frame)
                 self._welcome()
+
+    def _receive_refusal(self, frame: frames.Error) -> None:
+        self._show(events.Notice(frame.message))
+        if frame.ref == "whois":
+            self._open_asked()
+        else:
+            self._questions.receive(frame)
 
     def _receive_page(self, frame: frames.OnlineUsers) -> None:
         changes = self.roster.apply_page(frame)
@@ -399,8 +448,8 @@ class Engine:
     def _unread(self) -> tuple[tuple[str, int], ...]:
         return tuple(sorted(self.unread.items()))
 
-    def _knows(self, name: str) -> bool:
-        return self.roster.was_seen(name) or self._reading.conversations.named(name) is not None
+    def _talked_with(self, name: str) -> bool:
+        return self._reading.conversations.named(name) is not None
 
     def _may_ask(self) -> bool:
         if not self.online:

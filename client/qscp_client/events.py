@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 
-from qscp.frames import UserPresence
+from qscp.frames import Status, UserPresence
 
 __all__ = [
     "ChatOpened",
@@ -69,7 +69,9 @@ class ChatOpened(Event):
     """The line is for messages to this person."""
 
     name: str
-    online: bool = True
+    status: Status = "online"
+    text: str = ""
+    """Their away text."""
     known: bool = True
     """Whether there is somebody of that name, as far as we know."""
 

@@ -11,6 +11,7 @@ from qscp.errors import RemoteProtocolError
 from qscp.states import State
 from qscp_client.backoff import Backoff
 from qscp_client.changes import Change
+from qscp_client.commands import TypedLine
 from qscp_client.connection import Link
 from qscp_client.device import Device
 from qscp_client.display import clean
@@ -81,6 +82,7 @@ class Session:
         self._ready = asyncio.Event()
         self._progress = asyncio.Event()
         self._due = asyncio.Event()
+        self._left = asyncio.Event()
         self._waking = Waking()
         self._patience: asyncio.Timeout | None = None
         self._asked = False
@@ -142,7 +144,7 @@ class Session:
     @property
     def _waits_for_answers(self) -> bool:
         """Whether a client whose input ended connects again for what was not acknowledged."""
-        return self._front.patience_s is not None and self._engine.pending > 0
+        return self._front.patience_s is not None and (self._engine.pending > 0 or self._engine.choosing)
 
     async def _use(self, link: Link, typing: asyncio.Task[None]) -> ClientError | None:
         """Use a connection until it is over.
@@ -251,7 +253,7 @@ class Session:
         """Carry out typed lines until the input ends or the person leaves."""
         await self._ready.wait()
         while not self._engine.leaving:
-            lines = await self._front.read_lines()
+            lines = await self._read_lines()
             if not lines:
                 return
             for line in lines:
@@ -277,6 +279,18 @@ class Session:
             if (due := self._engine.next_due()) is not None and due <= time.monotonic():
                 self._engine.tick()
                 self._flush()
+
+    async def _read_lines(self) -> list[TypedLine]:
+        """Return the next lines; none at the end of input, or when a line that had to wait was `quit`."""
+        reading = asyncio.ensure_future(self._front.read_lines())
+        leaving = asyncio.ensure_future(self._left.wait())
+        try:
+            await asyncio.wait((reading, leaving), return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() else []
+        finally:
+            for task in (reading, leaving):
+                task.cancel()
+            await asyncio.gather(reading, leaving, return_exceptions=True)
 
     async def _leave(self, receiving: asyncio.Task[None]) -> bool:
         """Wait for the answers to what was sent, say bye, and wait for the server's bye.
@@ -304,6 +318,8 @@ class Session:
         for frame in self._engine.frames_to_send():
             self._send(frame)
         self._due.set()
+        if self._engine.leaving:
+            self._left.set()
 
     def _save(self, changes: list[Change]) -> None:
         if not self._keeps:

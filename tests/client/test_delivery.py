@@ -11,6 +11,7 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp_client import events
 from qscp_client.changes import Added, Change, Failed, Moved, Removed, Renewed, Reported, Saved, SavedPosition
+from qscp_client.commands import TypedLine
 from qscp_client.outbox import Entry
 from tests.client.minds import Mind, welcome
 from tests.support.scripted_archive import Archive
@@ -60,6 +61,7 @@ class Delivery(RuleBasedStateMachine):
         self.disk = Disk()
         self.numbers = 0
         self.typed: dict[str, list[str]] = {name: [] for name in PEOPLE}
+        self.chosen: str | None = None
         self.shown: list[events.Event] = []
         self.full = False
         self.start()
@@ -68,6 +70,7 @@ class Delivery(RuleBasedStateMachine):
         """Start the client."""
         self.mind = Mind(self.disk.load(), shows_at_once=self.shows_at_once)
         self.mind.engine._sending._make_id = self.make_id
+        self.chosen = None
         self.up: collections.deque[frames.ClientFrame] = collections.deque()
         self.down: collections.deque[frames.ServerFrame] = collections.deque()
         self.live = False
@@ -113,19 +116,34 @@ class Delivery(RuleBasedStateMachine):
 
     @rule()
     def kill(self) -> None:
-        """The client is killed, and started again."""
+        """The client is killed, and started again; lines behind a name without an answer are lost."""
+        to = self.mind.engine._choosing.asked
+        for line in self.mind.engine._choosing._held:
+            if line.text == "back":
+                to = None
+            elif to is None:
+                to = line.text
+            else:
+                self.typed[to].pop()
         self.start()
 
     @rule(name=st.sampled_from(PEOPLE), count=st.integers(1, 3))
     def type_lines(self, name: str, count: int) -> None:
         """The person writes to somebody."""
-        if self.mind.engine.partner != name:
-            self.mind.engine.choose(name)
+        self.choose(name)
         for _ in range(count):
             body = f"{len(self.typed[name])}"
             self.typed[name].append(body)
-            self.mind.engine.say(body)
+            self.mind.engine.enter(TypedLine(body))
         self.flush()
+
+    def choose(self, name: str) -> None:
+        """Type a name, unless it is the last one typed."""
+        if self.chosen not in (None, name):
+            self.mind.engine.enter(TypedLine("back"))
+        if self.chosen != name:
+            self.mind.engine.enter(TypedLine(name))
+        self.chosen = name
 
     @rule(name=st.sampled_from(PEOPLE))
     def other_writes(self, name: str) -> None:
@@ -193,6 +211,8 @@ class Delivery(RuleBasedStateMachine):
                 self.refused = {to: first for to, first in self.refused.items() if first != message_id}
             case frames.HistoryRequest():
                 self.down.append(self.archive.page("alice", frame))
+            case frames.WhoisRequest(name):
+                self.down.append(frames.Whois(name, known=True, status="offline"))
             case frames.ClientRead(conversation, seq):
                 pair = self.archive.find("alice", conversation)
                 assert pair is not None
@@ -257,9 +277,10 @@ class DeliveryAtTerminal(Delivery):
         unread = self.mind.engine.unread
         assert unread.keys() <= set(PEOPLE)
         for name in PEOPLE:
-            if self.mind.engine.partner is not None:
-                self.mind.engine.go_back()
-            self.mind.engine.choose(name)
+            if self.chosen is not None:
+                self.mind.engine.enter(TypedLine("back"))
+                self.chosen = None
+            self.choose(name)
             self.flush()
             self.settle()
         assert self.mind.engine.unread == {}

@@ -131,6 +131,21 @@ def test_a_stored_message_of_yours_is_marked(event: events.OwnMessage, text: str
     assert shown(event) == [text]
 
 
+@pytest.mark.parametrize(
+    ("event", "who"),
+    [
+        (events.ChatOpened("bob"), "bob"),
+        (events.ChatOpened("bob", "away"), "bob (away)"),
+        (events.ChatOpened("bob", "away", "at\x1b lunch"), "bob (away: at lunch)"),
+        (events.ChatOpened("bob", "offline"), "bob, who is offline; your messages wait"),
+        (events.ChatOpened("bob", "offline", known=False), "bob, who is not online"),
+    ],
+)
+def test_a_chat_that_opens_says_whether_the_other_one_is_there(event: events.ChatOpened, who: str) -> None:
+    """And only claims that messages wait if there is somebody for whom they can."""
+    assert shown(event) == [f"Chatting with {who}. Every line you type is sent; back chooses somebody else."]
+
+
 def test_what_is_not_of_today_has_its_date() -> None:
     """Only what may be old is looked at."""
     old = dataclasses.replace(received("hi"), dated=True)

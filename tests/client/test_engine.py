@@ -6,11 +6,13 @@ from hypothesis import strategies as st
 
 from qscp import frames
 from qscp_client import events
+from qscp_client.changes import Added
 from qscp_client.commands import TypedLine
 from qscp_client.engine import Ending
 from qscp_client.events import Place
-from tests.client.minds import Mind, ack, chat, person, ready, welcome
+from tests.client.minds import Mind, ack, chat, info, person, ready, welcome
 
+NOBODY = frames.Whois("nosuch", known=False)
 CHOOSE_FIRST = "Nothing was sent: choose somebody by their name before you write."
 
 
@@ -73,14 +75,114 @@ def test_who_can_not_be_chosen_gets_a_sentence(typed: str, part: str) -> None:
     assert mind.frames() == []
 
 
-def test_somebody_who_is_offline_can_be_chosen() -> None:
-    """The opening says whether we know them."""
+@pytest.mark.parametrize(
+    ("answer", "opened"),
+    [
+        (frames.Whois("dora", True, "offline"), events.ChatOpened("dora", "offline")),
+        (frames.Whois("dora", True, "online"), events.ChatOpened("dora")),
+        (frames.Whois("dora", True, "away", "lunch"), events.ChatOpened("dora", "away", "lunch")),
+    ],
+)
+def test_the_server_is_asked_who_is_not_in_the_list(answer: frames.Whois, opened: events.Event) -> None:
+    """The chat opens when it knows them, with their presence."""
+    mind = ready("bob")
+    assert mind.enter("Dora") == []
+    assert mind.frames() == [frames.WhoisRequest("dora")]
+    assert (mind.engine.partner, mind.engine.busy) == (None, True)
+    assert mind.receive(answer) == [opened]
+    assert (mind.engine.partner, mind.engine.busy) == ("dora", False)
+
+
+def test_a_name_that_nobody_has_is_told_at_once() -> None:
+    """The line stays for choosing, and a later choice makes up for it."""
+    mind = ready("bob")
+    mind.enter("nosuch")
+    assert mind.receive(NOBODY) == [events.Problem("There is nobody called nosuch here.")]
+    assert mind.engine.partner is None
+    assert mind.engine.choice_failed
+    assert not mind.engine.busy
+    assert mind.enter("bob") == [events.ChatOpened("bob")]
+    assert not mind.engine.choice_failed
+
+
+def test_who_is_away_is_chosen_with_their_text() -> None:
+    """As the list has it."""
+    mind = ready()
+    mind.receive(frames.PresenceChanges(2, [person("bob", "away", "lunch")]))
+    assert mind.enter("bob") == [events.ChatOpened("bob", "away", "lunch")]
+
+
+def test_who_has_a_conversation_is_not_asked_for() -> None:
+    """We know them."""
+    mind = ready()
+    mind.receive(frames.Conversations([info("dora", 3, read=3)]))
+    assert mind.enter("dora") == [events.ChatOpened("dora", "offline")]
+    assert mind.frames() == []
+
+
+def test_lines_behind_a_name_wait_for_the_answer() -> None:
+    """Then they are carried out in order: messages to who was found, or names."""
+    mind = ready("bob")
+    assert mind.enter("dora", "one", "/say two", "back", "nosuch", "bob", "three", "quit", "lost") == []
+    assert mind.frames() == [frames.WhoisRequest("dora")]
+    mind.receive(frames.Whois("dora", True, "offline"))
+    assert mind.frames() == [
+        frames.SendChat("dora", "one", f"{1:032x}"),
+        frames.SendChat("dora", "two", f"{2:032x}"),
+        frames.WhoisRequest("nosuch"),
+    ]
+    assert not mind.engine.leaving
+    mind.receive(NOBODY)
+    assert mind.chats() == [("bob", "three", 3)]
+    assert mind.engine.leaving
+
+
+def test_without_a_connection_a_name_is_taken_as_it_is() -> None:
+    """The first message will show."""
+    mind = ready("bob")
+    mind.engine.lost()
+    assert mind.enter("nosuch") == [events.ChatOpened("nosuch", "offline", known=False)]
+    assert mind.engine.partner == "nosuch"
+
+
+def test_a_name_is_taken_as_it_is_when_the_connection_is_lost() -> None:
+    """What was typed behind it is in the outbox, and the next name is not asked for either."""
+    mind = ready("bob")
+    mind.enter("dora", "one", "back", "eve", "two")
+    mind.engine.lost()
+    opened = [each for each in mind.engine.events_to_show() if isinstance(each, events.ChatOpened)]
+    assert [each.name for each in opened] == ["dora", "eve"]
+    assert (mind.engine.partner, mind.engine.pending, mind.engine.choosing) == ("eve", 2, False)
+    mind.frames()
+    mind.connect("bob")
+    assert mind.chats() == [("dora", "one", 1), ("eve", "two", 2)]
+    assert mind.receive(NOBODY) == []
+
+
+def test_an_error_in_place_of_the_answer_opens_the_chat() -> None:
+    """It is shown, and nothing waits for ever."""
+    mind = ready("bob")
+    mind.enter("dora", "hi")
+    mind.receive(frames.Error("busy", "Not now.", ref="whois"))
+    assert mind.chats() == [("dora", "hi", 1)]
+
+
+def test_giving_up_keeps_what_waits_behind_a_name() -> None:
+    """Nothing that was typed is lost silently."""
+    mind = ready("bob")
+    mind.enter("dora", "hi")
+    mind.engine.give_up(keeps=True)
+    assert [each.entry.body for each in mind.engine.additions_to_save() if isinstance(each, Added)] == ["hi"]
+    assert isinstance(mind.engine.events_to_show()[-1], events.MessageFailed)
+    assert mind.engine.pending == 1
+
+
+def test_who_was_seen_and_is_offline_can_be_chosen_without_a_connection() -> None:
+    """The opening says that we know them."""
     mind = ready("bob")
     mind.receive(frames.PresenceChanges(2, [person("bob", "offline")]))
-    assert mind.enter("bob", "back", "nobody")[::2] == [
-        events.ChatOpened("bob", online=False, known=True),
-        events.ChatOpened("nobody", online=False, known=False),
-    ]
+    mind.engine.lost()
+    assert mind.enter("bob") == [events.ChatOpened("bob", "offline")]
 
 
 def test_a_later_choice_makes_up_for_a_failed_one() -> None:
@@ -329,6 +431,10 @@ def test_a_line_sends_at_most_one_message_or_acts(text: str, pasted: bool, chatt
     assert len(shown) <= 1
     for frame in sent:
         if isinstance(frame, frames.SearchRequest):
+            continue
+        if isinstance(frame, frames.WhoisRequest):
+            assert before is mind.engine.partner is None
+            assert shown == []
             continue
         assert isinstance(frame, frames.SendChat)
         assert frame.to == before == mind.engine.partner == "bob"

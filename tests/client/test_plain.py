@@ -104,18 +104,67 @@ async def test_messages_go_to_standard_output(
 @pytest.mark.parametrize(
     ("lines", "part"),
     [
-        (["dave", "hello"], "! Not delivered to dave: There is nobody of that name here. It was: hello"),
+        (["eve", "hello"], "! Not delivered to eve: There is nobody of that name here. It was: hello"),
+        (["nosuch"], "! There is nobody called nosuch here."),
+        (["nosuch", "hello"], "! There is nobody called hello here."),
         (["no name"], "! 'no name' is not a valid name"),
         (["//hi"], "choose somebody"),
     ],
 )
 async def test_what_could_not_be_said_is_not_delivered(
-    lines: list[str], part: str, run_client: ClientRunner
+    lines: list[str], part: str, server: ScriptedServer, run_client: ClientRunner
 ) -> None:
     """A script learns of it by the exit code."""
+    server.come("eve")
+    server.delete("eve")
     done = await run_client(*LOGIN, *lines)
     assert done.exit_code == ExitCode.NOT_DELIVERED
     assert part in done.stderr
+
+
+async def test_a_name_that_nobody_has_can_be_made_up_for(
+    server: ScriptedServer, run_client: ClientRunner
+) -> None:
+    """The lines behind it are taken for names until one can be chosen; nothing goes to anybody else."""
+    done = await run_client(
+        *LOGIN, "nosuch", "an ordinary line", "bob", "hello", "back", "carol", "hi", "quit"
+    )
+    assert done.exit_code == ExitCode.OK
+    assert server.bodies() == [("bob", "hello"), ("carol", "hi")]
+    told = [line for line in done.stderr.splitlines() if line.startswith(("!", "* Chatting"))]
+    assert told[0] == "! There is nobody called nosuch here."
+    assert told[1].startswith("! 'an ordinary line' is not a valid name")
+    assert [line[:40] for line in told[2:]] == [
+        "* Chatting with bob, who is offline; you",
+        "* Chatting with carol, who is offline; y",
+    ]
+
+
+async def test_quit_behind_a_name_leaves_although_the_input_goes_on(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> None:
+    """Also when it had to wait for the server's answer."""
+    process = await start(client_command, environment)
+    type_in(process, *LOGIN, "nosuch", "quit")
+    async with patiently():
+        assert await process.wait() == ExitCode.NOT_DELIVERED
+    assert isinstance(server.received[-1], frames.ClientBye)
+
+
+async def test_a_lost_answer_is_no_lost_line(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> None:
+    """When the connection is lost while a name is asked for, what is behind it goes out over the next one."""
+    server.ignores_whois = True
+    process = await start(client_command, environment)
+    type_in(process, *LOGIN, "bob", "one", "two")
+    assert process.stdin
+    process.stdin.close()
+    await server.until(lambda script: frames.WhoisRequest("bob") in script.received)
+    server.drop_all()
+    async with patiently():
+        assert await process.wait() == ExitCode.OK
+    assert server.stored("alice", "bob") == ["one", "two"]
 
 
 async def test_a_refused_message_is_not_delivered(server: ScriptedServer, run_client: ClientRunner) -> None:

@@ -171,6 +171,16 @@ async def test_leaving_does_not_wait_for_ever(server: ScriptedServer, desk: Desk
     assert desk.kept() == ["hi"]
 
 
+async def test_leaving_keeps_what_waits_for_whois(server: ScriptedServer, desk: Desk) -> None:
+    """A server that does not say whether somebody has a name loses no line."""
+    server.ignores_whois = True
+    front = GivenLines("bob", "hi", None)
+    code = await desk.run(front, leave_timeout_s=0.1)
+    assert code is ExitCode.NOT_DELIVERED
+    assert isinstance(front.shown[-1], events.MessageFailed)
+    assert desk.kept() == ["hi"]
+
+
 async def test_a_server_without_good_bye_is_left(server: ScriptedServer, desk: Desk) -> None:
     """Everything was stored, so that is no failure."""
     server.ignores_bye = True
@@ -179,7 +189,8 @@ async def test_a_server_without_good_bye_is_left(server: ScriptedServer, desk: D
 
 async def test_a_refusal_at_a_terminal_is_no_exit_code(server: ScriptedServer, desk: Desk) -> None:
     """It was shown, and waits for a decision."""
-    front = GivenLines("nobody", "hi")
+    server.delete("dave")
+    front = GivenLines("dave", "hi")
     running = asyncio.create_task(desk.run(front))
     await server.until(ScriptedServer.bodies)
     front._lines.put_nowait("quit")

@@ -281,18 +281,35 @@ async def test_leaving_at_a_question(key: str, terminal: Terminal) -> None:
 
 async def test_a_refused_message_is_shown_with_its_text(server: ScriptedServer, terminal: Terminal) -> None:
     """It can be sent again, or given up."""
+    server.come("eve")
+    server.delete("eve")
     await terminal.log_in()
-    terminal.type("nobody\rhello\r")
+    terminal.type("eve\rhello\r")
     await terminal.until(
-        "Chatting with nobody, who is not online. Every line you type is sent; back",
-        "Not delivered to nobody: There is nobody of that name here. It was: hello",
+        "Chatting with eve. Every line you type is sent; back chooses somebody else.",
+        "Not delivered to eve: There is nobody of that name here. It was: hello",
         "/retry sends it again, /drop gives it up.",
-        "alice | with nobody (offline) | 1 failed (/status) | /help, back, quit",
+        "alice | with eve | 1 failed (/status) | /help, back, quit",
     )
-    server.come("nobody")
+    server.come("eve")
     terminal.type("/retry\r")
-    await server.until(lambda script: script.stored("alice", "nobody") == ["hello"])
-    await terminal.until_like(r"15:06 alice: hello  \u2713 stored", "alice . with nobody . /help, back, quit")
+    await server.until(lambda script: script.stored("alice", "eve") == ["hello"])
+    await terminal.until_like(r"15:06 alice: hello  \u2713 stored", "alice . with eve . /help, back, quit")
+
+
+async def test_a_name_that_nobody_has_is_told_at_once(server: ScriptedServer, terminal: Terminal) -> None:
+    """The list stays; who is not online and exists is chatted with, also when all is typed at once."""
+    await terminal.log_in()
+    terminal.type("nosuch\r")
+    await terminal.until("There is nobody called nosuch here.", "Chat with:")
+    terminal.type("bob\rhello\r")
+    await terminal.until(
+        "Chatting with bob, who is offline; your messages wait. Every line you type is",
+        "15:06 alice: hello  \u2713 stored",
+    )
+    assert server.stored("alice", "bob") == ["hello"]
+    terminal.type("back\rnosuch\rquit\r")
+    assert await terminal.wait() == ExitCode.OK
 
 
 async def test_the_partner_leaves_and_returns(server: ScriptedServer, chat: Terminal) -> None:

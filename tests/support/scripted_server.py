@@ -93,6 +93,7 @@ class ScriptedServer:
         refuses: What to answer to `auth`, in place of looking at the password.
         closed: Whether new connections are dropped at once.
         ignores_bye: Whether `bye` is left unanswered.
+        ignores_whois: Whether `whois` is left unanswered.
         ignores_ping: Whether `ping` is left unanswered.
         epoch: Of the archive.
         retention: What is kept, as the login says.
@@ -111,6 +112,7 @@ class ScriptedServer:
         self.closed = False
         self.ignores_bye = False
         self.ignores_ping = False
+        self.ignores_whois = False
         self.refuses: list[frames.AuthNack | frames.Error] = []
         self.epoch = "e1"
         self.retention = frames.Retention()
@@ -130,6 +132,10 @@ class ScriptedServer:
     def go(self, *names: str) -> None:
         """Let people be offline."""
         self._change([frames.UserPresence(name, "offline") for name in names])
+
+    def delete(self, *names: str) -> None:
+        """Delete accounts, of which who is online hears nothing yet."""
+        self._people -= set(names)
 
     def set_presence(self, name: str, status: frames.Status, text: str = "") -> None:
         """Give somebody a presence."""
@@ -194,7 +200,7 @@ class ScriptedServer:
         async with self._changed:
             self._changed.notify_all()
 
-    def _handle(self, session: Session, frame: frames.ClientFrame) -> None:  # noqa: C901 - a case for each frame
+    def _handle(self, session: Session, frame: frames.ClientFrame) -> None:  # noqa: C901, PLR0912 - a case for each frame
         match frame:
             case frames.Auth():
                 self._log_in(session, frame)
@@ -215,6 +221,8 @@ class ScriptedServer:
                 session.send(frames.Conversations([pair.info(session.user) for pair in pairs]))
             case frames.SearchRequest():
                 session.send(self.archive.search(session.user, frame.query))
+            case frames.WhoisRequest(user) if not self.ignores_whois:
+                session.send(self._whois(user))
             case frames.ClientPing() if not self.ignores_ping:
                 session.send(frames.ServerPong())
             case frames.ClientBye() if not self.ignores_bye:
@@ -264,6 +272,13 @@ class ScriptedServer:
     def _present(self) -> list[frames.UserPresence]:
         online = {name: frames.UserPresence(name, "online") for name in self.sessions}
         return list((online | self._others).values())
+
+    def _whois(self, user: str) -> frames.Whois:
+        if user not in self._people:
+            return frames.Whois(user, known=False)
+        present = {person.user: person for person in self._present()}
+        person = present.get(user) or frames.UserPresence(user, "offline")
+        return frames.Whois(user, known=True, status=person.status, text=person.text)
 
     def _change(self, people: list[frames.UserPresence]) -> None:
         self._version += 1

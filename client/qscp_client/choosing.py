@@ -1,0 +1,74 @@
+"""Whom to chat with: the name that is typed, and what waits until the server knows it, without I/O."""
+
+import collections
+
+from qscp import frames
+from qscp.errors import InvalidNameError
+from qscp.names import normalize_name
+from qscp_client import events
+from qscp_client.commands import TypedLine
+from qscp_client.output import Output
+
+__all__ = ["Choosing"]
+
+
+class Choosing:
+    """Checks names, and keeps the lines that were typed behind one until the server has answered.
+
+    Args:
+        me: Your name.
+        out: Where frames and events go.
+
+    Attributes:
+        failed: Whether the last name typed could not be chosen.
+        asked: The name that the server was asked for and did not answer yet.
+    """
+
+    def __init__(self, me: str, out: Output) -> None:
+        self.failed = False
+        self.asked: str | None = None
+        self._me = me
+        self._out = out
+        self._held: collections.deque[TypedLine] = collections.deque()
+
+    def check(self, typed: str) -> str | None:
+        """Return the name that was typed; None if it can't be chosen, which is told."""
+        self.failed = True
+        try:
+            name = normalize_name(typed)
+        except InvalidNameError as error:
+            self._problem(f"{error}. Nothing was sent: choose somebody by their name before you write.")
+            return None
+        if name == self._me:
+            self._problem(f"{name} is your own name. Choose somebody else.")
+            return None
+        self.failed = False
+        return name
+
+    def ask(self, name: str) -> None:
+        """Ask the server whether somebody has a name."""
+        self.asked = name
+        self._out.frames.append(frames.WhoisRequest(name))
+
+    def take_asked(self) -> str | None:
+        """Return the name that was asked for, and forget it."""
+        name, self.asked = self.asked, None
+        return name
+
+    def refuse(self, name: str) -> None:
+        """Tell that nobody has a name."""
+        self.failed = True
+        self._problem(f"There is nobody called {name} here.")
+
+    def hold(self, line: TypedLine) -> bool:
+        """Keep a line for later, if an answer has to come first; return whether it does."""
+        if self.asked is not None:
+            self._held.append(line)
+        return self.asked is not None
+
+    def next_held(self) -> TypedLine | None:
+        """Return the next line that was kept; None if there is none, or an answer has to come first."""
+        return self._held.popleft() if self._held and self.asked is None else None
+
+    def _problem(self, sentence: str) -> None:
+        self._out.events.append(events.Problem(sentence))
