@@ -16,17 +16,14 @@ An engine lives as long as the program, over any number of connections.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Final, assert_never
+from typing import assert_never
 
 from qscp import frames
-from qscp.errors import InvalidTextError
-from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
-from qscp.text import check_body
 from qscp_client import events
+from qscp_client.acting import Acting
 from qscp_client.changes import Added, Change, Saved
 from qscp_client.choosing import Choosing
-from qscp_client.commands import Choose, Nothing, Refuse, Run, Say, TypedLine, interpret, pick_word
-from qscp_client.events import LineState
+from qscp_client.commands import Choose, Nothing, Refuse, Run, Say, TypedLine, interpret
 from qscp_client.output import Clock, Output
 from qscp_client.questions import Questions
 from qscp_client.reading import Reading
@@ -34,11 +31,6 @@ from qscp_client.roster import PresenceChange, Roster
 from qscp_client.sending import Sending
 
 __all__ = ["Ending", "Engine"]
-
-_HISTORY: Final = 20
-"""Messages that `/history` shows without a number."""
-
-_CHOOSE_FIRST: Final = "Nothing was sent: choose somebody by their name before you write."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,9 +58,7 @@ class Engine:
         roster: Who is online.
         online: Whether there is a connection.
         next_try: While there is none: when the next one is tried, by the clock.
-        leaving: Whether you asked to leave.
         ending: How the server ended the connection, once it did.
-        failed: Messages of this run that were refused.
     """
 
     def __init__(
@@ -85,15 +75,17 @@ class Engine:
         self.roster = Roster(me)
         self.online = False
         self.next_try: float | None = None
-        self.leaving = False
         self.ending: Ending | None = None
-        self.failed = 0
         self.clock = clock
         self._out = Output()
         self._sending = Sending(self._out, clock, make_id, saved.outbox, keeps_failed=not shows_at_once)
         self._reading = Reading(me, self._out, clock, self._sending, saved, shows_at_once=shows_at_once)
         self._questions = Questions(self._out, self._reading)
+        self._acting = Acting(
+            self._out, self.roster, self._reading, self._sending, self._questions, lambda: self.connection
+        )
         self._choosing = Choosing(me, self._out)
+        self._refused = 0
         self._welcomed = False
 
     @property
@@ -110,6 +102,16 @@ class Engine:
     def pending(self) -> int:
         """How many of your messages were not acknowledged yet."""
         return len(self._sending.outbox)
+
+    @property
+    def failed(self) -> int:
+        """How many messages of this run were refused, here or by the server."""
+        return self._acting.failed + self._refused
+
+    @property
+    def leaving(self) -> bool:
+        """Whether you asked to leave."""
+        return self._acting.leaving
 
     @property
     def failures(self) -> int:
@@ -130,6 +132,15 @@ class Engine:
     def choice_failed(self) -> bool:
         """Whether the last name typed could not be chosen."""
         return self._choosing.failed
+
+    @property
+    def connection(self) -> str:
+        """A few words about the connection, if it is not as it should be."""
+        if self.online:
+            return ""
+        if self.next_try is None:
+            return "connecting"
+        return f"offline, connecting again in {max(round(self.next_try - self.clock.now()), 0)} s"
 
     @property
     def unread(self) -> dict[str, int]:
@@ -228,13 +239,13 @@ class Engine:
             case Nothing():
                 pass
             case Say(body):
-                self.say(body)
+                self._acting.say(body)
             case Choose(name):
                 self.choose(name)
             case Run(command, argument):
-                command.run(self, argument)
+                command.run(self._acting, argument)
             case Refuse(sentence):
-                self._problem(sentence)
+                self._show(events.Problem(sentence))
             case meaning:
                 assert_never(meaning)
 
@@ -281,108 +292,6 @@ class Engine:
         while not self.leaving and (line := self._choosing.next_held()) is not None:
             self._carry_out(line)
 
-    def say(self, body: str) -> None:
-        """Send a message to the partner."""
-        if self.partner is None:
-            self.failed += 1
-            self._problem(_CHOOSE_FIRST)
-            return
-        try:
-            body.encode()
-            check_body(body)
-        except UnicodeEncodeError:
-            self._fail(self.partner, body, "The text is not UTF-8.")
-        except InvalidTextError as error:
-            self._fail(self.partner, body, str(error))
-        else:
-            self._sending.say(self.partner, body)
-
-    def go_back(self) -> None:
-        """Leave the chat and choose somebody else."""
-        if self.partner is None:
-            hint = (
-                f" To choose the person named back, type {pick_word('back')}." if "back" in self.names else ""
-            )
-            self._problem(f"You are not in a chat: type the name of somebody.{hint}")
-            return
-        self._reading.partner = None
-        self._show(events.PickerOpened(tuple(self.roster), self._unread()))
-
-    def leave(self) -> None:
-        """Ask to leave; what was sent is still waited for."""
-        self.leaving = True
-
-    def show_help(self) -> None:
-        """Show what can be typed."""
-        self._show(events.HelpAsked())
-
-    def show_who(self) -> None:
-        """Show who is online, and who has unread messages for you."""
-        self._show(events.WhoAsked(tuple(self.roster), self._unread()))
-
-    def show_history(self, argument: str) -> None:
-        """Show older messages of the chat."""
-        count = argument.strip() or str(_HISTORY)
-        if not (count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= PAGE_LIMIT):
-            self._problem(f"Type /history, or /history and a number from 1 to {PAGE_LIMIT}.")
-            return
-        conversation = self._reading.conversations.named(self.partner) if self.partner else None
-        if self.partner is None:
-            self._problem("Choose somebody first: /history shows the older messages of a chat.")
-        elif conversation is None:
-            self._show(events.Notice(f"There are no older messages with {self.partner}."))
-        elif self._may_ask():
-            self._questions.ask_older(conversation, int(count))
-
-    def search(self, query: str) -> None:
-        """Look for words in all conversations."""
-        query = query.strip()
-        if len(query) > QUERY_LIMIT:
-            self._problem(f"A search has at most {QUERY_LIMIT} characters.")
-        elif any(0xD800 <= ord(character) <= 0xDFFF for character in query):  # noqa: PLR2004 - surrogates
-            self._problem("The search is not UTF-8.")
-        elif self._may_ask():
-            self._questions.search(query)
-
-    def show_status(self) -> None:
-        """Show your own lines of late, and how far each has come."""
-        lines: list[tuple[str, str, LineState, str]] = []
-        for conversation_id, message in self._reading.recent:
-            conversation = self._reading.conversations.get(conversation_id)
-            state = self._reading.state_of(conversation, message.seq)
-            lines.append((conversation.name, message.body, state, ""))
-        outbox = self._sending.outbox
-        lines += [(entry.to, entry.body, LineState.FAILED, entry.failure) for entry in outbox.failed]
-        lines += [(entry.to, entry.body, LineState.PENDING, "") for entry in outbox]
-        self._show(events.StatusAsked(tuple(lines), self.connection))
-
-    def retry(self, argument: str) -> None:
-        """Send again what failed."""
-        if (scope := self._scope("retry", argument)) is not None and not self._sending.retry(scope[0]):
-            self._problem("There is nothing to send again.")
-
-    def drop(self, argument: str) -> None:
-        """Give up what failed."""
-        if (scope := self._scope("drop", argument)) is None:
-            return
-        dropped = self._sending.drop(scope[0])
-        if not dropped:
-            self._problem("There is nothing to give up.")
-        else:
-            count = f"{len(dropped)} message{'s' if len(dropped) > 1 else ''}"
-            self._show(
-                events.Notice(f"{count} given up: {'they go' if len(dropped) > 1 else 'it goes'} to nobody.")
-            )
-
-    @property
-    def connection(self) -> str:
-        """A few words about the connection, if it is not as it should be."""
-        if self.online:
-            return ""
-        if self.next_try is None:
-            return "connecting"
-        return f"offline, connecting again in {max(round(self.next_try - self.clock.now()), 0)} s"
-
     # --- what the server sends
 
     def receive(self, frame: frames.ServerFrame) -> None:
@@ -393,7 +302,7 @@ class Engine:
             case frames.PresenceChanges():
                 self._tell_changes(self.roster.apply_changes(frame))
             case frames.ChatNack():
-                self.failed += self._sending.refused(frame)
+                self._refused += self._sending.refused(frame)
             case frames.Error(ref=str()):
                 self._receive_refusal(frame)
             case frames.Whois():
@@ -435,7 +344,7 @@ class Engine:
                         "/drop all gives it up."
                     )
                 )
-            self._show(events.PickerOpened(tuple(self.roster), self._unread()))
+            self._acting.open_picker()
 
     def _tell_changes(self, changes: list[PresenceChange]) -> None:
         for change in changes:
@@ -445,30 +354,8 @@ class Engine:
 
     # --- small things
 
-    def _unread(self) -> tuple[tuple[str, int], ...]:
-        return tuple(sorted(self.unread.items()))
-
     def _talked_with(self, name: str) -> bool:
         return self._reading.conversations.named(name) is not None
-
-    def _may_ask(self) -> bool:
-        if not self.online:
-            self._problem("There is no connection; ask again when it is back.")
-        return self.online
-
-    def _scope(self, command: str, argument: str) -> tuple[str | None] | None:
-        """To whom `/retry` and `/drop` apply: the partner, or None for everybody; None if it is unclear."""
-        if argument.strip() not in ("", "all"):
-            self._problem(f"Type /{command}, or /{command} all.")
-            return None
-        return (None,) if argument.strip() else (self.partner,)
-
-    def _fail(self, to: str, body: str, reason: str) -> None:
-        self.failed += 1
-        self._show(events.MessageFailed(to, body, reason))
-
-    def _problem(self, sentence: str) -> None:
-        self._show(events.Problem(sentence))
 
     def _show(self, event: events.Event) -> None:
         self._out.events.append(event)

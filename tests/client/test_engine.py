@@ -13,7 +13,6 @@ from qscp_client.events import Place
 from tests.client.minds import Mind, ack, chat, info, person, ready, welcome
 
 NOBODY = frames.Whois("nosuch", known=False)
-CHOOSE_FIRST = "Nothing was sent: choose somebody by their name before you write."
 
 
 def received(
@@ -249,28 +248,6 @@ def test_what_is_no_message_is_not_sent(typed: str) -> None:
     assert mind.frames() == []
 
 
-@pytest.mark.parametrize("typed", ["//x", "/say hi"])
-def test_a_message_without_a_chat_is_refused(typed: str) -> None:
-    """And counts as not delivered."""
-    mind = ready("bob")
-    assert mind.enter(typed) == [events.Problem(CHOOSE_FIRST)]
-    assert mind.engine.failed == 1
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [("x" * 16385, "longer than 16 KiB"), ("a\x1b[2Jb", "control characters"), ("a\udcffb", "not UTF-8")],
-)
-def test_what_the_server_would_refuse_is_not_sent(body: str, reason: str) -> None:
-    """The text is told with the reason, so that it is not lost."""
-    mind = ready("bob", chat_with="bob")
-    [failure] = mind.enter(body)
-    assert isinstance(failure, events.MessageFailed)
-    assert (failure.to, failure.body) == ("bob", body)
-    assert reason in failure.reason
-    assert mind.frames() == []
-
-
 def test_giving_up_tells_of_each_unanswered_message() -> None:
     """Nothing is lost silently at the end, and it says whether it goes out next time."""
     mind = ready("bob", chat_with="bob")
@@ -348,35 +325,6 @@ def test_a_later_snapshot_is_told_as_changes() -> None:
     mind = ready("bob", chat_with="bob")
     shown = mind.receive(frames.OnlineUsers(9, []))
     assert shown == [events.PresenceChanged(person("bob", "offline"), was_online=True, is_partner=True)]
-
-
-# --- leaving
-
-
-@pytest.mark.parametrize("typed", ["back", "/back"])
-def test_back_opens_the_picker(typed: str) -> None:
-    """With the list as it is now, and who has unread messages."""
-    mind = ready("bob", chat_with="bob")
-    mind.receive(chat(1, sender="carol"))
-    assert mind.enter(typed) == [events.PickerOpened((person("bob"),), (("carol", 1),))]
-    assert mind.engine.partner is None
-
-
-@pytest.mark.parametrize("typed", ["quit", "/quit"])
-@pytest.mark.parametrize("partner", [None, "bob"])
-def test_quit_leaves_from_everywhere(typed: str, partner: str | None) -> None:
-    """The bye waits until it is said."""
-    mind = ready("bob", chat_with=partner)
-    mind.enter(typed)
-    assert mind.engine.leaving
-    assert mind.frames() == []
-    mind.engine.say_bye()
-    assert mind.frames() == [frames.ClientBye()]
-
-
-def test_help_is_shown() -> None:
-    """`/help` is an event of its own."""
-    assert ready().enter("/help") == [events.HelpAsked()]
 
 
 # --- the server

@@ -132,27 +132,3 @@ def test_a_message_that_was_stored_after_all_is_skipped() -> None:
     mind.receive(chat(1, "one", sender="alice", to="bob", origin="replay", message_id=f"{1:032x}"))
     assert frames.Skip(f"{1:032x}") in mind.frames()
     assert mind.wait(1.1)[-1] == frames.SendChat("bob", "two", f"{2:032x}")
-
-
-def test_status_tells_of_every_line() -> None:
-    """Stored and delivered ones of late, failed and pending ones."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter("one", "two", "three", "four")
-    mind.receive(ack(1, 1), ack(2, 2), frames.Delivered("c-bob", 1), nack(3, ErrorCode.BODY_EMPTY))
-    [status] = mind.enter("/status")
-    assert isinstance(status, events.StatusAsked)
-    assert [(body, state.name) for _, body, state, _ in status.lines] == [
-        ("one", "DELIVERED"),
-        ("two", "STORED"),
-        ("three", "FAILED"),
-        ("four", "PENDING"),
-    ]
-
-
-@pytest.mark.parametrize("typed", ["/retry x", "/drop x", "/retry", "/drop", "/history 0", "/history x"])
-def test_what_can_not_be_done_gets_a_sentence(typed: str) -> None:
-    """Nothing is sent."""
-    mind = ready("bob", chat_with="bob")
-    [problem] = mind.enter(typed)
-    assert isinstance(problem, events.Problem)
-    assert mind.frames() == []

@@ -1,0 +1,190 @@
+"""What the commands do, without I/O: `/history`, `/search`, `/status`, `/retry`, `/drop`, and the others."""
+
+from collections.abc import Callable
+from typing import Final
+
+from qscp.errors import InvalidTextError
+from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
+from qscp.text import check_body
+from qscp_client import events
+from qscp_client.commands import pick_word
+from qscp_client.events import LineState
+from qscp_client.output import Output
+from qscp_client.questions import Questions
+from qscp_client.reading import Reading
+from qscp_client.roster import Roster
+from qscp_client.sending import Sending
+
+__all__ = ["Acting"]
+
+_HISTORY: Final = 20
+"""Messages that `/history` shows without a number."""
+
+_CHOOSE_FIRST: Final = "Nothing was sent: choose somebody by their name before you write."
+
+
+class Acting:
+    """Carries out commands; these are the `Actions` of the table of commands.
+
+    Args:
+        out: Where events go.
+        roster: Who is online.
+        reading: The conversations.
+        sending: Your own messages without an answer.
+        questions: Who asks the server.
+        connection: Gives a few words about the connection; empty while there is one.
+
+    Attributes:
+        leaving: Whether you asked to leave.
+        failed: Messages of this run that could not even be sent.
+    """
+
+    def __init__(
+        self,
+        out: Output,
+        roster: Roster,
+        reading: Reading,
+        sending: Sending,
+        questions: Questions,
+        connection: Callable[[], str],
+    ) -> None:
+        self.leaving = False
+        self.failed = 0
+        self._out = out
+        self._roster = roster
+        self._reading = reading
+        self._sending = sending
+        self._questions = questions
+        self._connection = connection
+
+    # --- the line
+
+    def say(self, body: str) -> None:
+        """Send a message to the partner."""
+        partner = self._reading.partner
+        if partner is None:
+            self.failed += 1
+            self._problem(_CHOOSE_FIRST)
+            return
+        try:
+            body.encode()
+            check_body(body)
+        except UnicodeEncodeError:
+            self._fail(partner, body, "The text is not UTF-8.")
+        except InvalidTextError as error:
+            self._fail(partner, body, str(error))
+        else:
+            self._sending.say(partner, body)
+
+    def go_back(self) -> None:
+        """Leave the chat and choose somebody else."""
+        if self._reading.partner is None:
+            is_name = "back" in self._roster or self._reading.conversations.named("back") is not None
+            hint = f" To choose the person named back, type {pick_word('back')}." if is_name else ""
+            self._problem(f"You are not in a chat: type the name of somebody.{hint}")
+            return
+        self._reading.partner = None
+        self.open_picker()
+
+    def open_picker(self) -> None:
+        """Show that the line is for choosing somebody, who is online, and who has unread messages for you."""
+        self._show(events.PickerOpened(tuple(self._roster), self._unread()))
+
+    def leave(self) -> None:
+        """Ask to leave; what was sent is still waited for."""
+        self.leaving = True
+
+    # --- what there is to see
+
+    def show_help(self) -> None:
+        """Show what can be typed."""
+        self._show(events.HelpAsked())
+
+    def show_who(self) -> None:
+        """Show who is online, and who has unread messages for you."""
+        self._show(events.WhoAsked(tuple(self._roster), self._unread()))
+
+    def show_history(self, argument: str) -> None:
+        """Show older messages of the chat."""
+        count = argument.strip() or str(_HISTORY)
+        if not (count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= PAGE_LIMIT):
+            self._problem(f"Type /history, or /history and a number from 1 to {PAGE_LIMIT}.")
+            return
+        partner = self._reading.partner
+        conversation = self._reading.conversations.named(partner) if partner else None
+        if partner is None:
+            self._problem("Choose somebody first: /history shows the older messages of a chat.")
+        elif conversation is None:
+            self._show(events.Notice(f"There are no older messages with {partner}."))
+        elif self._may_ask():
+            self._questions.ask_older(conversation, int(count))
+
+    def search(self, query: str) -> None:
+        """Look for words in all conversations."""
+        query = query.strip()
+        if len(query) > QUERY_LIMIT:
+            self._problem(f"A search has at most {QUERY_LIMIT} characters.")
+        elif any(0xD800 <= ord(character) <= 0xDFFF for character in query):  # noqa: PLR2004 - surrogates
+            self._problem("The search is not UTF-8.")
+        elif self._may_ask():
+            self._questions.search(query)
+
+    def show_status(self) -> None:
+        """Show your own lines of late, and how far each has come."""
+        lines: list[tuple[str, str, LineState, str]] = []
+        for conversation_id, message in self._reading.recent:
+            conversation = self._reading.conversations.get(conversation_id)
+            state = self._reading.state_of(conversation, message.seq)
+            lines.append((conversation.name, message.body, state, ""))
+        outbox = self._sending.outbox
+        lines += [(entry.to, entry.body, LineState.FAILED, entry.failure) for entry in outbox.failed]
+        lines += [(entry.to, entry.body, LineState.PENDING, "") for entry in outbox]
+        self._show(events.StatusAsked(tuple(lines), self._connection()))
+
+    # --- what failed
+
+    def retry(self, argument: str) -> None:
+        """Send again what failed."""
+        if (scope := self._scope("retry", argument)) is not None and not self._sending.retry(scope[0]):
+            self._problem("There is nothing to send again.")
+
+    def drop(self, argument: str) -> None:
+        """Give up what failed."""
+        if (scope := self._scope("drop", argument)) is None:
+            return
+        dropped = self._sending.drop(scope[0])
+        if not dropped:
+            self._problem("There is nothing to give up.")
+        else:
+            count = f"{len(dropped)} message{'s' if len(dropped) > 1 else ''}"
+            self._show(
+                events.Notice(f"{count} given up: {'they go' if len(dropped) > 1 else 'it goes'} to nobody.")
+            )
+
+    # --- small things
+
+    def _unread(self) -> tuple[tuple[str, int], ...]:
+        return tuple(sorted(self._reading.conversations.unread().items()))
+
+    def _may_ask(self) -> bool:
+        if self._connection():
+            self._problem("There is no connection; ask again when it is back.")
+            return False
+        return True
+
+    def _scope(self, command: str, argument: str) -> tuple[str | None] | None:
+        """To whom `/retry` and `/drop` apply: the partner, or None for everybody; None if it is unclear."""
+        if argument.strip() not in ("", "all"):
+            self._problem(f"Type /{command}, or /{command} all.")
+            return None
+        return (None,) if argument.strip() else (self._reading.partner,)
+
+    def _fail(self, to: str, body: str, reason: str) -> None:
+        self.failed += 1
+        self._show(events.MessageFailed(to, body, reason))
+
+    def _problem(self, sentence: str) -> None:
+        self._show(events.Problem(sentence))
+
+    def _show(self, event: events.Event) -> None:
+        self._out.events.append(event)
