@@ -240,8 +240,7 @@ class Device:
     def _apply(self, conversation: str, message: Applied) -> None:
         """Apply a message, and own ones that were acknowledged before it."""
         if conversation not in self.positions:
-            own = [seq for seq in self._own[conversation] if seq < message.seq]
-            self._begin(conversation, min([message.seq, *own]) - 1)
+            self._begin(conversation, self._start_of_run(conversation, message.seq))
         self._absorb(conversation, message.seq - 1)
         position = self.positions[conversation]
         if message.seq <= position:
@@ -257,6 +256,16 @@ class Device:
         self.positions[conversation] = position
         self.log.start.setdefault(conversation, position)
         self.log.applied.setdefault(conversation, [])
+
+    def _start_of_run(self, conversation: str, seq: int) -> int:
+        """Where a device begins that had no position, and is told of a seq first.
+
+        That is the person's read position, unless own messages right before it are known from their acks.
+        """
+        own = self._own[conversation]
+        while seq - 1 in own:
+            seq -= 1
+        return seq - 1
 
     def _absorb(self, conversation: str, last: int | None) -> None:
         own = self._own[conversation]
@@ -301,10 +310,7 @@ class Device:
             raise BrokenPromiseError(f"{self}: a second `resumed`")
         self.live = True
         for conversation, own in self._own.items():
-            if own and conversation not in self.positions:
-                self._begin(conversation, min(own) - 1)
-                self._absorb(conversation, None)
-            if own:
+            if own and conversation in self.positions:
                 raise BrokenPromiseError(f"{self}: something is missing before {conversation}/{min(own)}")
 
     def _ack(self, frame: frames.ChatAck) -> None:
@@ -315,17 +321,16 @@ class Device:
         self.log.acked[frame.id] = Ack(frame.conversation, frame.seq, frame.time)
         message = Applied(frame.seq, frame.id, self.log.user, sent.body)
         position = self.positions.get(frame.conversation)
-        if position is None and self.live:
-            self._begin(frame.conversation, frame.seq - 1)
-            position = frame.seq - 1
-        if position is not None and frame.seq <= position:
-            self._compare(frame.conversation, message)
-        elif position is not None and self.live:
-            self._apply(frame.conversation, message)
-        else:
+        if position is None or (frame.seq > position and not self.live):
+            # Others may be missing before it, and be told later; without a position, they may have been
+            # read on another device, and are never told. So an ack alone is no position.
             self._own[frame.conversation][frame.seq] = message
             if position is not None:
                 self._absorb(frame.conversation, None)
+        elif frame.seq <= position:
+            self._compare(frame.conversation, message)
+        else:
+            self._apply(frame.conversation, message)
 
     def _nack(self, frame: frames.ChatNack) -> list[frames.ClientFrame]:
         if frame.id not in self.flying:

@@ -75,6 +75,7 @@ def judge(logs: Iterable[DeviceLog], books: Mapping[str, Book], *, settled: bool
             places[told.sender, told.id].append(_Place(conversation, told))
     for log in logs:
         _sent(log, histories, places)
+        _started(log, books.get(log.user, {}))
         _applied(log, histories, settled=settled)
         _positions(log, histories)
 
@@ -124,6 +125,15 @@ def _sent(
         if seq <= before:
             raise BrokenPromiseError(f"{sent} at {seq} was sent after {before_id}, which is at {before}")
         last[sent.to] = seq, sent.id
+
+
+def _started(log: DeviceLog, book: Book) -> None:
+    """A device without a position starts at the person's read position, and never behind it."""
+    for conversation, start in log.start.items():
+        if conversation in book and start > book[conversation].read:
+            raise BrokenPromiseError(
+                f"{log.user} begins {conversation} at {start}, has read {book[conversation].read}"
+            )
 
 
 def _applied(log: DeviceLog, histories: Mapping[str, History], *, settled: bool) -> None:
