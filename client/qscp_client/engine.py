@@ -191,10 +191,10 @@ class Engine:
         self._open_asked()
 
     def tick(self) -> None:
-        """Do what is due by now."""
+        """Do what is due by now; without a connection that is to call failed what is too old."""
         if self.online:
             self._reading.receipts.send()
-            self._sending.tick()
+        self._sending.tick()
 
     def next_due(self) -> float | None:
         """When `tick` has something to do, by the clock."""

@@ -124,6 +124,9 @@ class Sending:
 
     def _expire(self) -> None:
         for entry in self.outbox.expired(self._clock.wall_ms()):
+            if self.outbox.has_refused(entry.id):
+                # Else the server would wait for it, and take nothing else to the same person.
+                self._out.frames.append(frames.Skip(entry.id))
             self._tell_failure(self.outbox.fail(entry, _TOO_OLD))
 
     def _tell_failure(self, entry: Entry) -> None:

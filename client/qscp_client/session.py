@@ -38,6 +38,9 @@ _SILENCE_S: Final = 60.0
 """Silence after which we ask with a `ping`; after the same time again the server is given up.
 The server pings us after 30 s, so a healthy connection is never silent for so long."""
 
+_TICK_S: Final = 5.0
+"""How often a connection looks at what comes unannounced: this computer slept, a message is too old."""
+
 _ANSWER_S: Final = 5.0
 """How long the answer to a `ping` may take after this computer slept."""
 
@@ -201,7 +204,8 @@ class Session:
         end = begin + pause_s if give_up_at is None else min(begin + pause_s, give_up_at)
         self._engine.next_try = end
         while (now := time.monotonic()) < end and (not typing.done() or self._waits_for_answers):
-            self._front.show([])
+            self._engine.tick()
+            self._flush()
             touched = asyncio.ensure_future(self._waking.wait(min(end - now, 1.0)))
             await asyncio.wait(
                 (touched,) if typing.done() else (touched, typing), return_when=asyncio.FIRST_COMPLETED
@@ -265,9 +269,10 @@ class Session:
 
     async def _tick(self) -> None:
         """Do what is due, and notice when this computer slept."""
+        ticked = time.monotonic()
         while True:
             due = self._engine.next_due()
-            pause = _ANSWER_S if due is None else min(max(due - time.monotonic(), 0.0), _ANSWER_S)
+            pause = _TICK_S if due is None else min(max(due - time.monotonic(), 0.0), _TICK_S)
             self._due.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -276,7 +281,9 @@ class Session:
                 self._ask()
                 with contextlib.suppress(RuntimeError):  # it is just over
                     self._patience.reschedule(asyncio.get_running_loop().time() + _ANSWER_S)
-            if (due := self._engine.next_due()) is not None and due <= time.monotonic():
+            due, now = self._engine.next_due(), time.monotonic()
+            if (due is not None and due <= now) or now >= ticked + _TICK_S:
+                ticked = now
                 self._engine.tick()
                 self._flush()
 

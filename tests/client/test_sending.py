@@ -121,6 +121,34 @@ def test_what_is_too_old_is_not_sent_again() -> None:
     assert mind.chats() == [("bob", "old", 1)]
 
 
+def test_what_gets_too_old_while_the_disk_is_full_is_skipped() -> None:
+    """It fails before the next try is due, and those behind it do not wait for it."""
+    old = Entry(f"{8:032x}", "bob", "old", WALL_MS - LONGEST_TRY_MS + 500)
+    new = Entry(f"{9:032x}", "bob", "new", WALL_MS)
+    mind = Mind(Saved(outbox=(old, new)))
+    mind.connect("bob")
+    mind.receive(nack(8, ErrorCode.STORAGE_FULL), nack(9, ErrorCode.OUT_OF_ORDER))
+    assert mind.wait(0.6) == [frames.Skip(old.id)]
+    [failed] = mind.engine.events_to_show()
+    assert isinstance(failed, events.MessageFailed)
+    assert failed.body == "old"
+    assert mind.wait(0.5) == [frames.SendChat("bob", "new", new.id)]
+
+
+def test_what_gets_too_old_without_a_connection_fails() -> None:
+    """The next connection is not waited for."""
+    mind = ready("bob", chat_with="bob")
+    mind.engine.lost()
+    mind.enter("one")
+    assert mind.wait(LONGEST_TRY_MS / 1000) == []
+    assert mind.engine.pending == 1
+    assert mind.wait(1) == []
+    [failed] = mind.engine.events_to_show()
+    assert isinstance(failed, events.MessageFailed)
+    assert failed.again
+    assert (mind.engine.pending, mind.engine.failures) == (0, 1)
+
+
 def test_a_message_that_was_stored_after_all_is_skipped() -> None:
     """The ack was lost, and a full disk refused the second try; the replay shows that it is stored."""
     mind = ready("bob", chat_with="bob")

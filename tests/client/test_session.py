@@ -28,6 +28,7 @@ from qscp_client.errors import (
     UnreachableError,
 )
 from qscp_client.login import Login
+from qscp_client.outbox import LONGEST_TRY_MS
 from qscp_client.output import Clock
 from qscp_client.session import Session
 from tests.support.patience import patiently
@@ -50,6 +51,7 @@ class GivenLines:
         self.interrupted = False
         self.chat_opened = asyncio.Event()
         self.notified = asyncio.Event()
+        self.failed = asyncio.Event()
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
         for line in lines:
             self._lines.put_nowait(line)
@@ -82,6 +84,8 @@ class GivenLines:
             self.chat_opened.set()
         if self.texts():
             self.notified.set()
+        if any(isinstance(event, events.MessageFailed) for event in happened):
+            self.failed.set()
 
     async def read_lines(self) -> list[TypedLine]:
         """Give the next line; Ctrl-C after the last one if the test says so."""
@@ -104,6 +108,8 @@ class Desk:
         where = Server(ServerAddress("localhost", server.port), ca_file)
         self.login = Login(where, GivenLines(), None, lambda _: Devices(directory, lambda: DEVICE))
         self.tries = 0
+        self.later_ms = 0
+        """How much later it is, by the clock on the wall."""
         self._tried = asyncio.Condition()
 
     async def run(
@@ -114,7 +120,7 @@ class Desk:
         assert self.login.devices
         with self.login.devices.hold() as device:
             ids = itertools.count(time.time_ns())
-            clock = Clock(time.monotonic, lambda: time.time_ns() // 1_000_000)
+            clock = Clock(time.monotonic, lambda: time.time_ns() // 1_000_000 + self.later_ms)
             engine = Engine("alice", lambda: f"{next(ids):032x}", clock, device.saved)
             session = Session(
                 engine,
@@ -254,6 +260,21 @@ async def test_it_is_tried_until_it_works(server: ScriptedServer, desk: Desk) ->
     front._lines.put_nowait("quit")
     assert await running is ExitCode.OK
     assert server.stored("alice", "dave") == ["one", "two", "three"]
+
+
+async def test_what_gets_too_old_in_a_pause_fails_there(server: ScriptedServer, desk: Desk) -> None:
+    """Before anything connects again."""
+    server.holds_acks = True
+    front = GivenLines("dave", "one")
+    running = asyncio.create_task(desk.run(front, pause_s=1000))
+    await server.until(ScriptedServer.bodies)
+    desk.later_ms = LONGEST_TRY_MS + 60_000
+    server.drop_all()
+    async with patiently():
+        await front.failed.wait()
+    assert desk.tries == 0
+    front._lines.put_nowait("quit")
+    assert await running is ExitCode.OK
 
 
 async def test_nobody_waits_for_ever_in_a_pipe(server: ScriptedServer, desk: Desk) -> None:
