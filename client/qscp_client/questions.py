@@ -36,10 +36,11 @@ class Questions:
         self._reading = reading
         self._history: collections.deque[_Question] = collections.deque()
         self._searches: collections.deque[_Question] = collections.deque()
+        self._held: collections.deque[tuple[Conversation, int]] = collections.deque()
 
     def __len__(self) -> int:
         """How many answers are waited for."""
-        return len(self._history) + len(self._searches)
+        return len(self._history) + len(self._searches) + len(self._held)
 
     def ask_unread(self, conversation: Conversation) -> None:
         """Ask for what a chat that was opened has to show."""
@@ -50,6 +51,10 @@ class Questions:
 
     def ask_older(self, conversation: Conversation, count: int) -> None:
         """Ask for messages before those that were shown in the chat."""
+        if any(each.conversation is conversation for each in self._history):
+            # Where it begins is only known when that answer has been shown.
+            self._held.append((conversation, count))
+            return
         self._history.append(_Question(conversation))
         before = conversation.oldest or None
         self._out.frames.append(frames.HistoryRequest(conversation.id, before=before, limit=count))
@@ -61,15 +66,25 @@ class Questions:
 
     def lost(self) -> None:
         """The connection is lost; nothing is answered any more."""
-        if any(not each.is_unread for each in (*self._history, *self._searches)):
+        if self._held or any(not each.is_unread for each in (*self._history, *self._searches)):
             self._out.events.append(
                 events.Notice("The connection was lost before the answer came; ask again.")
             )
         self._history.clear()
         self._searches.clear()
+        self._held.clear()
 
     def receive(self, frame: frames.ServerFrame) -> None:
-        """Take in an answer."""
+        """Take in an answer, and ask what had to wait for it."""
+        self._answer(frame)
+        while self._held:
+            conversation, count = self._held[0]
+            if any(each.conversation is conversation for each in self._history):
+                break
+            self._held.popleft()
+            self.ask_older(conversation, count)
+
+    def _answer(self, frame: frames.ServerFrame) -> None:
         match frame:
             case frames.History() if self._history:
                 question = self._history.popleft()

@@ -321,6 +321,7 @@ class Reading:
         state = self.state_of(conversation, message.seq)
         if message.here:
             self.recent.append((conversation.id, message))
+        if message.here or (message.live and place is Place.THIS_CHAT):
             lines = conversation.sent if state is LineState.STORED else conversation.arrived
             lines.append(message)
             del lines[:-_SENT]
@@ -339,7 +340,7 @@ class Reading:
         )
 
     def _tell_delivered(self, conversation: Conversation, seq: int, state: LineState) -> None:
-        """Tell which of the lines written here have come further."""
+        """Tell which of the lines written here, or shown in the chat as they came, have come further."""
         told = [each for each in conversation.sent if each.seq <= seq]
         conversation.sent = [each for each in conversation.sent if each.seq > seq]
         if state is LineState.READ:

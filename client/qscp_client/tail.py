@@ -72,7 +72,8 @@ class Tail:
     def _place(self, event: OwnMessage) -> list[Event]:
         self._pending.pop(event.id, None)
         [line] = describe(event, self._me)
-        if not event.here or event.place is not Place.THIS_CHAT or not self._fits(line):
+        is_old = event.dated and not event.here
+        if is_old or event.place is not Place.THIS_CHAT or not self._fits(line):
             return [*self.flush(), event]
         self._placed.append(event)
         return [self._placed.pop(0)] if len(self._placed) > _PLACED else []

@@ -145,6 +145,35 @@ def test_history_goes_back_page_by_page() -> None:
     assert not mind.engine.busy
 
 
+def test_history_that_is_asked_for_twice_at_once_goes_back_twice() -> None:
+    """As piped lines do: the second question waits until it is known where it begins."""
+    mind = Mind()
+    mind.connect(infos=[info("bob", 9, read=9)])
+    mind.receive(frames.Resumed())
+    mind.enter("bob")
+    mind.frames()
+    mind.enter("/history 2", "/history 1")
+    assert mind.frames() == [frames.HistoryRequest("c-bob", limit=2)]
+    page = [frames.Message(8, "8", "bob", "eight", 1), frames.Message(9, "9", "bob", "nine", 2)]
+    mind.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=8))
+    assert mind.frames() == [frames.HistoryRequest("c-bob", before=8, limit=1)]
+    assert mind.engine.busy
+    page = [frames.Message(7, "7", "bob", "seven", 1)]
+    shown = mind.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=7))
+    assert bodies(shown) == ["seven"]
+    assert not mind.engine.busy
+
+
+def test_delivery_of_a_line_from_another_device_is_told_in_its_chat() -> None:
+    """It stands there as stored, so that it was delivered is news; in another chat it is none."""
+    mind = ready("bob", chat_with="bob")
+    mind.receive(chat(1, "elsewhere", sender="alice", to="bob"), chat(1, "away", sender="alice", to="carol"))
+    assert mind.receive(frames.Delivered("c-carol", 1)) == []
+    [told] = mind.receive(frames.Delivered("c-bob", 1))
+    assert isinstance(told, events.Delivered)
+    assert told.messages == ((f"{1:032x}", "elsewhere"),)
+
+
 def test_questions_end_with_the_connection() -> None:
     """Their answers do not come any more, and one can't ask without one."""
     mind = ready("bob", chat_with="bob")

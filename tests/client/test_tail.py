@@ -11,10 +11,15 @@ def sent(number: int, to: str = "bob") -> events.MessageSent:
 
 
 def placed(
-    number: int, *, place: Place = Place.THIS_CHAT, here: bool = True, state: LineState = LineState.STORED
+    number: int,
+    *,
+    place: Place = Place.THIS_CHAT,
+    here: bool = True,
+    state: LineState = LineState.STORED,
+    dated: bool = False,
 ) -> events.OwnMessage:
     """An own line that is stored."""
-    return events.OwnMessage(str(number), "bob", f"text {number}", 1000, state, here, place)
+    return events.OwnMessage(str(number), "bob", f"text {number}", 1000, state, here, place, dated=dated)
 
 
 def delivered(*numbers: int, is_partner: bool = True) -> events.Delivered:
@@ -49,10 +54,16 @@ def test_a_line_changes_in_place_until_something_comes_behind_it() -> None:
 
 
 def test_what_is_not_of_this_chat_is_printed_at_once() -> None:
-    """And so is what was written elsewhere, or does not fit into a row."""
-    for event in (placed(1, place=Place.PICKER), placed(1, here=False)):
+    """And so is what was written elsewhere some time ago, or does not fit into a row."""
+    for event in (placed(1, place=Place.PICKER), placed(1, here=False, dated=True)):
         assert make(sent(1), event)[1] == [event]
     assert make(sent(1), placed(1), fits=False)[1] == [placed(1)]
+
+
+def test_a_line_that_comes_from_another_device_changes_in_place() -> None:
+    """As those do that were written here."""
+    tail, printed = make(placed(1, here=False), delivered(1))
+    assert (printed, marks(tail)) == ([], ["text 1 delivered"])
 
 
 def test_many_lines_take_few_rows() -> None:
