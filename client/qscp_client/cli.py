@@ -38,17 +38,18 @@ Exit codes:
 {_EXIT_CODES}
 """
 
+# Whether it may be read is told where it is read: with a sentence and an exit code of its own.
+_FILE = click.Path(path_type=Path, readable=False)
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
-@click.option(
-    "--ca", type=click.Path(path_type=Path), metavar="FILE", help="The certificate of the server's CA."
-)
+@click.option("--ca", type=_FILE, metavar="FILE", help="The certificate of the server's CA.")
 @click.option("--server", metavar="HOST[:PORT]", help="The server.  [default: localhost:7727]")
 @click.option("--user", metavar="NAME", help="The account; without it you are asked.")
 @click.option(
     "--config",
     "config_file",
-    type=click.Path(path_type=Path),
+    type=_FILE,
     metavar="FILE",
     help="Configuration file.  [default: client.yaml in the user's configuration directory for qscp]",
 )

@@ -26,7 +26,7 @@ def password_options(command: CommandT) -> CommandT:
     )(command)
     command = click.option(
         "--password-file",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),  # reading it has its own sentence and exit code
         metavar="FILE",
         help="Take the first line of a file.",
     )(command)

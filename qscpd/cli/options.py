@@ -69,7 +69,7 @@ def config_file_option(text: str, *, envvar: bool = False) -> Callable[[CommandT
         "-c",
         "--config",
         "config",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),  # reading it has its own sentence and exit code
         metavar="FILE",
         envvar="QSCPD_CONFIG" if envvar else None,
         expose_value=False,

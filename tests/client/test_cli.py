@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -47,6 +48,12 @@ def test_nothing_switches_verification_off_or_takes_a_password() -> None:
     """The whole list of options, so that a new one is looked at."""
     options = {option for parameter in command.params for option in parameter.opts}
     assert options == {"--ca", "--server", "--user", "--config", "--version"}
+
+
+def test_click_looks_at_no_file() -> None:
+    """A file that this user may not read has the documented exit code, and not that of wrong usage."""
+    files = [each.type for each in command.params if isinstance(each.type, click.Path)]
+    assert [(each.readable, each.exists) for each in files] == [(False, False)] * 2
 
 
 def test_without_a_ca_nothing_works() -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -270,6 +271,20 @@ def test_the_file_may_be_named_before_and_after_the_command(dev: Run) -> None:
 def test_wrong_usage_ends_with_2(dev: Run, arguments: tuple[str, ...]) -> None:
     """What click refuses has the documented exit code, too."""
     assert dev(*arguments).exit_code == ExitCode.USAGE
+
+
+def test_click_looks_at_no_file_that_is_read() -> None:
+    """One that this user may not read has the documented exit code, and not that of wrong usage."""
+    context = click.Context(cli)
+    names = cli.list_commands(context)
+    checked = {
+        option
+        for command in [cli, *filter(None, (cli.get_command(context, name) for name in names))]
+        for parameter in command.params
+        if isinstance(parameter.type, click.Path) and parameter.type.readable
+        for option in parameter.opts
+    }
+    assert not checked & {"--config", "--password-file"}
 
 
 def test_gencert_renews(dev: Run) -> None:
