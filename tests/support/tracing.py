@@ -43,7 +43,20 @@ def strace(output: Path) -> list[str]:
     program = shutil.which("strace")
     if program is None:
         pytest.skip("strace is missing; get it by: apt-get install strace")
-    return [program, "-D", "-f", "--seccomp-bpf", "-yy", "-s", "0", "-e", f"trace={_CALLS}", "-o", str(output), "--"]
+    return [
+        program,
+        "-D",
+        "-f",
+        "--seccomp-bpf",
+        "-yy",
+        "-s",
+        "0",
+        "-e",
+        f"trace={_CALLS}",
+        "-o",
+        str(output),
+        "--",
+    ]
 
 
 def answers(trace: Path, client_port: int, store: Path) -> list[Answer]:
