@@ -5,6 +5,7 @@ Pages are three messages long and little is held, so that a handful of messages 
 """
 
 import asyncio
+import os
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 PEOPLE = ("alice", "bob", "carol")
 DEVICES = ("alice", "bob", "alice", "bob", "carol")
+EXAMPLES = int(os.environ.get("QSCP_TEST_INTERLEAVINGS", "100"))
+"""How many are tried."""
+
 NUMBERS = st.integers(0, len(DEVICES) - 1)
 
 
@@ -110,7 +114,7 @@ class Interleavings(RuleBasedStateMachine):
             return
         if desk not in self.resumed:
             self.resume_now(number, desk)
-        elif not desk.link.congested:
+        elif not desk.link.congested and not desk.link.page_by_page:
             self.run(self.office.settle())
             count = len(self.devices[number].errors)
             desk.send(frames.Resume([]))
@@ -140,16 +144,31 @@ class Interleavings(RuleBasedStateMachine):
         if desk is not None:
             desk.lose()
 
-    @rule(number=NUMBERS, count=st.integers(1, 20), settle=st.booleans())
-    def absence(self, number: int, count: int, settle: bool) -> None:
-        """A device is away for a while, and then behind: it does not take more than one page."""
+    @rule(number=NUMBERS, to_read=st.integers(1, 6))
+    def busy_absence(self, number: int, to_read: int) -> None:
+        """A device is behind by more than a page, in the middle of it, while more is written than is held."""
+        self.absence(number, missed=to_read * 2, meanwhile=to_read, pages=1)
+
+    @rule(number=NUMBERS, missed=st.integers(1, 20), meanwhile=st.integers(0, 8), pages=st.integers(0, 3))
+    def absence(self, number: int, missed: int, meanwhile: int, pages: int) -> None:
+        """A device is away for a while, then takes some pages, while others go on writing to its owner."""
         self.drop(number, committed=True)
+        self.write_to(number, missed)
+        self.settle()
+        self.login(number, resume=True, congested=True)
+        desk = self.desks[number]
+        desk.link.page_by_page = True
+        for _ in range(pages):
+            self.relieve(number)
+            self.run(self.office.settle())
+        self.write_to(number, meanwhile)
+        self.settle()
+
+    def write_to(self, number: int, count: int) -> None:
+        """Let the other people's devices write to somebody, in turn."""
         others = [n for n, user in enumerate(DEVICES) if user != DEVICES[number]]
         for n in range(count):
             self.send(others[n % len(others)], DEVICES[number], 1, settle=False)
-        if settle:
-            self.settle()
-        self.login(number, resume=True, congested=True)
 
     @rule(number=NUMBERS, to=st.sampled_from(PEOPLE), count=st.integers(1, 4))
     def lose_acks(self, number: int, to: str, count: int) -> None:
@@ -187,8 +206,8 @@ class Interleavings(RuleBasedStateMachine):
         """A peer reads on, as far as the next page."""
         desk = self.desk(number)
         if desk is not None and desk.link.congested:
-            desk.link.congested = False
             desk.take()
+            desk.link.congested = False
             desk.session.writable()
 
     @rule()
@@ -301,7 +320,7 @@ class Interleavings(RuleBasedStateMachine):
 
 TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(
-    max_examples=60,
+    max_examples=EXAMPLES,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

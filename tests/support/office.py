@@ -55,6 +55,22 @@ def make_accounts(path: Path, *names: str) -> None:
             store.add_account(name, "x")
 
 
+class PagedLink(FakeLink):
+    """A link that is congested by each page of replay, if it is to be.
+
+    Attributes:
+        page_by_page: Whether it is.
+    """
+
+    page_by_page = False
+
+    def write(self, plaintext: bytes) -> None:
+        """Keep what is written."""
+        super().write(plaintext)
+        if self.page_by_page and b'"replay"' in plaintext:
+            self.congested = True
+
+
 class Desk:
     """A device's connection to the office.
 
@@ -65,7 +81,7 @@ class Desk:
 
     def __init__(self, office: "Office", device: Device | None) -> None:
         self.device = device
-        self.link = FakeLink()
+        self.link = PagedLink()
         self.session: Session = office.router.open_session(self.link)
         self.frames: list[frames.ServerFrame] = []
 
