@@ -40,6 +40,7 @@ class LoggedSession(Protocol):
     id: str
     link: Link
     account: Account | None
+    device: str
     opened: float
     messages_in: int
     messages_out: int
@@ -98,7 +99,11 @@ class SessionLog:
     def auth_ok(self, session: LoggedSession, client: str) -> None:
         """Somebody logged in."""
         self._put(
-            "auth.ok", session, user=_name(session.account), client=strip_controls(client)[:_CLIENT_LIMIT]
+            "auth.ok",
+            session,
+            user=_name(session.account),
+            device=session.device or None,
+            client=strip_controls(client)[:_CLIENT_LIMIT],
         )
 
     def auth_failed(self, session: LoggedSession, code: ErrorCode, account: Account | None) -> None:
@@ -112,6 +117,7 @@ class SessionLog:
             "session.close",
             session,
             user=_name(session.account),
+            device=session.device or None,
             tls=link.tls.version,
             cipher=link.tls.cipher,
             duration_s=round(link.now() - session.opened, 3),

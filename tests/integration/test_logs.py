@@ -13,7 +13,7 @@ CANARY_NAME = "typed-my-password-here"
 
 KEYS = {
     "session.open": ["time", "event", "remote", "session", "tls", "cipher"],
-    "auth.ok": ["time", "event", "remote", "session", "user", "client"],
+    "auth.ok": ["time", "event", "remote", "session", "user", "device", "client"],
     "auth.fail": ["time", "event", "remote", "session", "reason", "user"],
     "session.close": [
         *(
@@ -22,6 +22,7 @@ KEYS = {
             "remote",
             "session",
             "user",
+            "device",
             "tls",
             "cipher",
             "duration_s",

@@ -138,7 +138,8 @@ async def test_a_good_login(desk: Desk) -> None:
     assert isinstance(await desk.answer(link), frames.OnlineUsers)
     assert desk.router.sessions_of(1) == [session]
     assert not session.live
-    assert desk.router.log.entries[-1] == ("auth.ok", session.id, {"user": "alice", "client": "test/1"})
+    logged = {"user": "alice", "device": None, "client": "test/1"}
+    assert desk.router.log.entries[-1] == ("auth.ok", session.id, logged)
     assert link.reading
 
 

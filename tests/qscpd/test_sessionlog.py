@@ -24,6 +24,7 @@ class Somebody:
         self.id = f"s{number}"
         self.link: Link = FakeLink()
         self.account: Account | None = None
+        self.device = ""
         self.opened = 0.0
         self.messages_in = self.messages_out = self.frames_in = self.frames_out = 0
 
