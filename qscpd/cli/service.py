@@ -34,7 +34,7 @@ def run(ctx: click.Context) -> None:
 @config_options()
 @click.pass_context
 def checkconfig(ctx: click.Context) -> None:
-    """Check configuration, certificate, key and directories, without running."""
+    """Look at configuration, certificate and directories."""
     loaded = load_chosen(ctx)
     certificate = check_pair(loaded.config.tls.certificate, loaded.config.tls.key)
     problems = _missing_directories(loaded.config)
