@@ -184,7 +184,7 @@ class Office:
         self.router.committed(result)
 
     def _failed(self, error: StoreError) -> None:
-        self.failure = error
+        self.failure = error.with_traceback(None)  # whose frames know the sessions
 
     # --- people
 
