@@ -16,6 +16,11 @@ from qscpd.systemd import logs_to_journal
 
 __all__ = ["configure_log"]
 
+# Never with the values of local variables, as structlog would: messages and passwords are among them.
+_TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
 _PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """Of syslog (RFC 5424, section 6.2.1)."""
 
@@ -34,9 +39,13 @@ def configure_log(config: LogConfig) -> None:
         chain.append(structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"))
     renderers: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if as_text:
-        renderers.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+        renderers.append(
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        )
     else:
-        renderers += [structlog.processors.dict_tracebacks, _in_order, structlog.processors.JSONRenderer()]
+        renderers += [_TRACEBACKS, _in_order, structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler(sys.stderr)
     formatter = _JournalFormatter if journal else structlog.stdlib.ProcessorFormatter
     handler.setFormatter(formatter(foreign_pre_chain=chain, processors=renderers))

@@ -22,8 +22,11 @@ configure_log(LogConfig(format=sys.argv[1], level=sys.argv[2]))
 log.debug("detail")
 log.info("link.open", remote="192.0.2.7", odd="a\\nb \\x1b[2J")
 logging.getLogger("asyncio").warning("from %s", "asyncio")
-try:
+def broken():
+    body = "-".join(["canary", "text"])
     raise ValueError("broken")
+try:
+    broken()
 except ValueError as error:
     log.error("session.bug", exc_info=error)
 """
@@ -90,3 +93,11 @@ def test_the_journal_gets_a_priority_on_every_line_and_no_time() -> None:
     assert len(lines) > 3
     assert all(line.startswith("<3>") for line in lines[2:])
     assert "time" not in json.loads(run("json", "error", "journal").removeprefix("<3>"))
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_traceback_has_no_values_of_variables(form: str) -> None:
+    """Among them are messages and passwords, and none may get into a log."""
+    shown = run(form, "error")
+    assert "broken" in shown
+    assert "canary-text" not in shown
