@@ -123,8 +123,13 @@ class Battle:
         daemon.wait_until_ready()
         return daemon
 
-    def fight(self, seconds: float, kill_every_s: tuple[float, float]) -> Report:
+    def fight(self, seconds: float, kill_every_s: tuple[float, float], *, least: int = 1) -> Report:
         """Load, kill, restart, until the time is over; then let everybody finish, and judge.
+
+        Args:
+            seconds: How long.
+            kill_every_s: Shortest and longest time from a start to the next kill.
+            least: Kills that there are in any case, however slow the machine.
 
         Raises:
             BrokenPromiseError: Something that was acknowledged is lost, doubled or out of order.
@@ -138,9 +143,11 @@ class Battle:
             for crowd in crowds:
                 crowd.hear("ready")
             end = time.monotonic() + seconds
-            while time.monotonic() < end:
+            kills = 0
+            while kills < least or time.monotonic() < end:
                 time.sleep(self._random.uniform(*kill_every_s))
                 self._kill()
+                kills += 1
                 for crowd in crowds:
                     crowd.check()
             for word, answer in (("stop", "stopped"), ("finish", "finished")):
