@@ -22,6 +22,14 @@ ClientFrames = (
     | frames.ConversationsRequest
     | frames.SearchRequest
     | frames.WhoisRequest
+    | frames.SendEdit
+    | frames.SendRedaction
+    | frames.SendReaction
+    | frames.SetTyping
+    | frames.Join
+    | frames.Leave
+    | frames.RoomRequest
+    | frames.RoomsRequest
     | frames.ClientPing
     | frames.ClientPong
     | frames.ClientBye
@@ -43,6 +51,18 @@ ServerFrames = (
     | frames.Conversations
     | frames.SearchResults
     | frames.Whois
+    | frames.Edit
+    | frames.Redact
+    | frames.React
+    | frames.Typing
+    | frames.RoomChanged
+    | frames.RoomLeft
+    | frames.RoomAck
+    | frames.Rooms
+    | frames.RoomMembers
+    | frames.MembersChanged
+    | frames.Invited
+    | frames.RoomLog
     | frames.ServerPing
     | frames.ServerPong
     | frames.ServerBye

@@ -67,11 +67,30 @@ class ErrorCode(enum.StrEnum):
     OUT_OF_ORDER = "out_of_order"
     STORAGE_FULL = "storage_full"
     STORAGE_FAILED = "storage_failed"
+    UNKNOWN_MESSAGE = "unknown_message"
+    TOO_LATE = "too_late"
+    TOO_MANY_REACTIONS = "too_many_reactions"
+    MUTED = "muted"
+    SLOW_MODE = "slow_mode"
+    # `chat_nack` and `error` with `ref`: what may not be done in a room.
+    UNKNOWN_ROOM = "unknown_room"
+    NOT_A_MEMBER = "not_a_member"
+    NOT_ALLOWED = "not_allowed"
+    ROOM_ARCHIVED = "room_archived"
+    BAD_TEXT = "bad_text"
     # `error` with `ref`: the session goes on.
     UNKNOWN_CONVERSATION = "unknown_conversation"
     ALREADY_RESUMED = "already_resumed"
     BAD_QUERY = "bad_query"
     BAD_STATUS_TEXT = "bad_status_text"
+    BAD_ROOM_NAME = "bad_room_name"
+    ROOM_EXISTS = "room_exists"
+    TOO_MANY_ROOMS = "too_many_rooms"
+    ALREADY_MEMBER = "already_member"
+    BANNED = "banned"
+    LAST_OWNER = "last_owner"
+    UNKNOWN_USER = "unknown_user"
+    USER_NOT_MEMBER = "user_not_member"
     # `bye`
     BYE = "bye"
     SHUTDOWN = "shutdown"
@@ -117,10 +136,33 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.BAD_ID: CodeInfo("The message id is not 32 lower-case hexadecimal digits.", _F),
     ErrorCode.ID_CONFLICT: CodeInfo("That id was used for another message already.", _F),
     ErrorCode.OUT_OF_ORDER: CodeInfo(
-        "An earlier message to the same person was refused; send that first.", _R
+        "An earlier message to the same person or room was refused; send that first.", _R
     ),
     ErrorCode.STORAGE_FULL: CodeInfo("The server's disk is full; the message was not stored.", _W),
     ErrorCode.STORAGE_FAILED: CodeInfo("The server could not store the message.", _R),
+    ErrorCode.UNKNOWN_MESSAGE: CodeInfo("There is no such message, or its text is gone.", _F),
+    ErrorCode.TOO_LATE: CodeInfo("The message is too old to be changed.", _G),
+    ErrorCode.TOO_MANY_REACTIONS: CodeInfo("That message has as many reactions as it may have.", _G),
+    ErrorCode.MUTED: CodeInfo("You may not write in this room for a while.", _W),
+    ErrorCode.SLOW_MODE: CodeInfo("The room is in slow mode; wait a little before your next message.", _W),
+    ErrorCode.UNKNOWN_ROOM: CodeInfo("There is no such room, or you may not see it.", _F),
+    ErrorCode.NOT_A_MEMBER: CodeInfo("You are not in this room; join it first.", _F),
+    ErrorCode.NOT_ALLOWED: CodeInfo("Your role in this room does not allow that.", _G),
+    ErrorCode.ROOM_ARCHIVED: CodeInfo("The room is archived: it can be read, and nothing else.", _G),
+    ErrorCode.BAD_TEXT: CodeInfo("The text is too long or has characters that are not allowed in it.", _F),
+    ErrorCode.BAD_ROOM_NAME: CodeInfo(
+        "A room's name is # and 1 to 32 of a-z, 0-9, dot, underscore and hyphen, beginning with a letter or a digit.",
+        _F,
+    ),
+    ErrorCode.ROOM_EXISTS: CodeInfo("There is a room of that name already.", _F),
+    ErrorCode.TOO_MANY_ROOMS: CodeInfo("You are in as many rooms as one may be; leave one first.", _F),
+    ErrorCode.ALREADY_MEMBER: CodeInfo("They are in the room already.", _G),
+    ErrorCode.BANNED: CodeInfo("You are banned from this room.", _G),
+    ErrorCode.LAST_OWNER: CodeInfo(
+        "The room would be left without an owner: make somebody else owner first, or archive it.", _F
+    ),
+    ErrorCode.UNKNOWN_USER: CodeInfo("There is nobody of that name here.", _F),
+    ErrorCode.USER_NOT_MEMBER: CodeInfo("They are not in the room.", _F),
     ErrorCode.BAD_STATUS_TEXT: CodeInfo("The status text is too long or has control characters in it.", _F),
     ErrorCode.UNKNOWN_CONVERSATION: CodeInfo("You have no such conversation.", _F),
     ErrorCode.ALREADY_RESUMED: CodeInfo("This session has resumed already.", _F),

@@ -11,7 +11,9 @@ __all__ = [
     "PASSWORD_LIMIT",
     "POSITIONS_LIMIT",
     "QUERY_LIMIT",
+    "REACTION_LIMIT",
     "STATUS_TEXT_LIMIT",
+    "TOPIC_LIMIT",
 ]
 
 LINE_LIMIT: Final = 64 * 1024
@@ -35,6 +37,12 @@ PASSWORD_LIMIT: Final = 1024
 
 STATUS_TEXT_LIMIT: Final = 200
 """UTF-8 bytes in an away text: one line of a terminal, and small in every roster page."""
+
+TOPIC_LIMIT: Final = 400
+"""UTF-8 bytes in a room's topic, or in the reason for a ban: what IRC servers allow, one or two lines."""
+
+REACTION_LIMIT: Final = 32
+"""UTF-8 bytes in a reaction: the longest emoji of a family has 25."""
 
 POSITIONS_LIMIT: Final = 500
 """Positions in one `resume`: with the longest conversation ids some 30 KiB."""

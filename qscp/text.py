@@ -9,7 +9,7 @@ import re
 from qscp.errors import ErrorCode, InvalidTextError
 from qscp.limits import BODY_LIMIT, STATUS_TEXT_LIMIT
 
-__all__ = ["check_body", "check_status_text", "strip_controls"]
+__all__ = ["check_body", "check_status_text", "is_line", "strip_controls"]
 
 # C0 but tab and newline, DEL, C1, and the Unicode characters of property
 # Bidi_Control (UAX #9), which can make a line read as something it is not
@@ -46,8 +46,13 @@ def check_status_text(text: str) -> None:
     Raises:
         InvalidTextError: With the code `bad_status_text`.
     """
-    if _size(text) > STATUS_TEXT_LIMIT or "\n" in text or _FORBIDDEN.search(text):
+    if not is_line(text, STATUS_TEXT_LIMIT):
         raise InvalidTextError(ErrorCode.BAD_STATUS_TEXT)
+
+
+def is_line(text: str, limit: int) -> bool:
+    """Whether a text is one line of the characters of a body, of at most `limit` bytes in UTF-8."""
+    return _size(text) <= limit and "\n" not in text and not _FORBIDDEN.search(text)
 
 
 def strip_controls(text: str) -> str:

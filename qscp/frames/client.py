@@ -20,7 +20,11 @@ __all__ = [
     "Resume",
     "SearchRequest",
     "SendChat",
+    "SendEdit",
+    "SendReaction",
+    "SendRedaction",
     "SetPresence",
+    "SetTyping",
     "Skip",
     "WhoisRequest",
 ]
@@ -58,9 +62,56 @@ class SendChat(ClientFrame, tag="chat"):
     _shown = ("to", "id")
     _secret = frozenset({"body"})
     to: str
+    """A person's name, or a room's with its `#`."""
     body: str
     id: str
     """128 bits made by the client, as 32 lower-case hexadecimal digits; see `qscp.ids`."""
+    reply_to: Count | None = None
+    """The seq of the message of the same conversation that this one answers."""
+
+
+class SendEdit(ClientFrame, tag="edit"):
+    """Replace the text of a message of yours; answered like `chat`."""
+
+    _shown = ("to", "target", "id")
+    _secret = frozenset({"body"})
+    to: str
+    target: Count
+    """The message's seq."""
+    body: str
+    id: str
+
+
+class SendRedaction(ClientFrame, tag="redact"):
+    """Take the text of a message away, leaving its place; answered like `chat`."""
+
+    _shown = ("to", "target", "id")
+    _secret = frozenset({"reason"})
+    to: str
+    target: Count
+    id: str
+    reason: Annotated[str, msgspec.Meta(max_length=1024)] = ""
+    """For the room's log of moderation, when the message is somebody else's."""
+
+
+class SendReaction(ClientFrame, tag="react"):
+    """Put a reaction on a message, or take yours away; answered like `chat`."""
+
+    _shown = ("to", "target", "id", "remove")
+    _secret = frozenset({"text"})
+    to: str
+    target: Count
+    text: str
+    """An emoji, or a short word without blanks."""
+    id: str
+    remove: bool = False
+
+
+class SetTyping(ClientFrame, tag="typing"):
+    """Say that you are writing to somebody or in a room; not answered, and sent every 5 s at most."""
+
+    _shown = ("to",)
+    to: str
 
 
 class Position(Part, forbid_unknown_fields=True):

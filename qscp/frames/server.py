@@ -13,6 +13,7 @@ __all__ = [
     "ConversationInfo",
     "Conversations",
     "Delivered",
+    "Edit",
     "Error",
     "Gap",
     "History",
@@ -22,6 +23,9 @@ __all__ = [
     "OnlineUsers",
     "PresenceAck",
     "PresenceChanges",
+    "React",
+    "Reaction",
+    "Redact",
     "Resumed",
     "Retention",
     "SearchResults",
@@ -29,6 +33,7 @@ __all__ = [
     "ServerPing",
     "ServerPong",
     "ServerRead",
+    "Typing",
     "UserPresence",
     "Whois",
 ]
@@ -112,6 +117,15 @@ class PresenceChanges(ServerFrame, tag="presence"):
     users: list[UserPresence]
 
 
+class Reaction(Part):
+    """A reaction on a message, and how many people put it there."""
+
+    text: str
+    count: Count
+    mine: bool = False
+    """Whether you are one of them."""
+
+
 class Chat(ServerFrame, tag="chat", rename={"sender": "from"}):
     """A message for you."""
 
@@ -122,18 +136,90 @@ class Chat(ServerFrame, tag="chat", rename={"sender": "from"}):
     id: str
     sender: str
     to: str
-    """The other one of the pair if you wrote it on another device, else you."""
+    """The room; of a pair, the other one if you wrote it on another device, else you."""
     body: str
-    """Empty if it was erased."""
+    """As it is now; empty if it was erased or redacted."""
     time: Count
     """Milliseconds since 1970-01-01 UTC by the server's clock; for display only."""
     origin: Origin
     erased: bool = False
     """The text is gone; the message's place remains."""
+    reply_to: Count | None = None
+    """The seq of the message that this one answers."""
+    mentions: tuple[str, ...] = ()
+    """Whom it mentions, of those who were in the conversation."""
+    edited: Count | None = None
+    """When its text was replaced, if it was."""
+    reactions: tuple[Reaction, ...] = ()
+
+
+class Edit(ServerFrame, tag="edit", rename={"sender": "from"}):
+    """A message has another text now. It has a seq of its own, as everything that happens to a message."""
+
+    _shown = ("conversation", "seq", "id", "sender", "target")
+    _secret = frozenset({"body"})
+    conversation: str
+    seq: Count
+    id: str
+    sender: str
+    to: str
+    target: Count
+    """The seq of the message."""
+    body: str
+    """Its text; told again later, the text that it has by then."""
+    time: Count
+    origin: Origin
+    mentions: tuple[str, ...] = ()
+    erased: bool = False
+    """The text is gone by now."""
+
+
+class Redact(ServerFrame, tag="redact", rename={"sender": "from"}):
+    """The text of a message is gone: forget it, too."""
+
+    _shown = ("conversation", "seq", "id", "sender", "target")
+    conversation: str
+    seq: Count
+    id: str
+    sender: str
+    """Who took it away."""
+    to: str
+    target: Count
+    time: Count
+    origin: Origin
+
+
+class React(ServerFrame, tag="react", rename={"sender": "from"}):
+    """Somebody put a reaction on a message, or took theirs away."""
+
+    _shown = ("conversation", "seq", "id", "sender", "target", "removed")
+    _secret = frozenset({"text"})
+    conversation: str
+    seq: Count
+    id: str
+    sender: str
+    to: str
+    target: Count
+    text: str
+    time: Count
+    origin: Origin
+    removed: bool = False
+
+
+class Typing(ServerFrame, tag="typing"):
+    """Who is writing to you, or in a room of yours; at most once a second for each room."""
+
+    _shown = ("to", "count")
+    to: str
+    """The room; of a pair, you."""
+    users: list[str]
+    """Some of them."""
+    count: Count
+    """How many they are."""
 
 
 class ChatAck(ServerFrame, tag="chat_ack"):
-    """Your message is on disk."""
+    """Your message, edit, redaction or reaction is on disk."""
 
     _shown = ("id", "conversation", "seq")
     id: str
@@ -143,12 +229,14 @@ class ChatAck(ServerFrame, tag="chat_ack"):
 
 
 class ChatNack(ServerFrame, tag="chat_nack"):
-    """Your message was not stored."""
+    """Your message, edit, redaction or reaction was not stored."""
 
     _shown = ("id", "code")
     id: str
     code: str
     message: str
+    retry_after: Seconds | None = None
+    """Seconds until it would be taken, if that is known."""
 
 
 class Resumed(ServerFrame, tag="resumed"):
@@ -193,10 +281,17 @@ class Message(Part, rename={"sender": "from"}):
     body: str
     time: Count
     erased: bool = False
+    reply_to: Count | None = None
+    mentions: tuple[str, ...] = ()
+    edited: Count | None = None
+    reactions: tuple[Reaction, ...] = ()
 
 
 class History(ServerFrame, tag="history", kw_only=True):
-    """A page of a conversation, in the order of seq; it may have fewer messages than asked for."""
+    """A page of a conversation, in the order of seq; it may have fewer messages than asked for.
+
+    Seqs of edits, redactions and reactions are left out: the messages are as those left them.
+    """
 
     _shown = ("conversation", "first_seq", "cursor")
     conversation: str
@@ -212,8 +307,8 @@ class ConversationInfo(Part):
 
     conversation: str
     name: str
-    """The other one's name."""
-    kind: Literal["pair"]
+    """The other one's name, or the room's with its `#`."""
+    kind: Literal["pair", "room"]
     first_seq: Count
     last_seq: Count
     read: Count
@@ -222,6 +317,8 @@ class ConversationInfo(Part):
     """What the other one's devices have applied."""
     unread: Count
     """Messages after `read` that are not yours; 1000 means that or more."""
+    mentions: Count = 0
+    """Those of them that mention you."""
 
 
 class Conversations(ServerFrame, tag="conversations"):

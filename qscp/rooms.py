@@ -1,0 +1,158 @@
+"""Rooms: what the people in them may be and may do, as data.
+
+Server, client and `docs/protocol.md` read the same tables; the server alone decides by them
+(`qscpd.roomrules`).
+"""
+
+import enum
+import re
+from typing import Final
+
+from qscp.errors import ErrorCode, InvalidTextError
+from qscp.limits import NAME_LIMIT, REACTION_LIMIT, TOPIC_LIMIT
+from qscp.names import normalize_name
+from qscp.text import is_line
+
+__all__ = [
+    "MENTIONS_LIMIT",
+    "PERMISSIONS",
+    "RANKS",
+    "ROOM_FIELDS",
+    "HistoryFrom",
+    "RoomKind",
+    "RoomRole",
+    "check_reaction",
+    "check_topic",
+    "is_room",
+    "mentioned",
+    "normalize_room",
+]
+
+
+class RoomRole(enum.StrEnum):
+    """What somebody is in a room."""
+
+    OWNER = "owner"
+    MODERATOR = "moderator"
+    MEMBER = "member"
+
+
+class RoomKind(enum.StrEnum):
+    """Who gets in, and who may write."""
+
+    OPEN = "open"
+    """Everybody may join and write."""
+    CLOSED = "closed"
+    """Only who was invited may join; nobody else learns that the room exists."""
+    ANNOUNCEMENT = "announcement"
+    """Everybody may join; owners and moderators write."""
+
+
+class HistoryFrom(enum.StrEnum):
+    """What a member sees of what was written before."""
+
+    JOINING = "joining"
+    """Nothing from before they joined."""
+    FULL = "full"
+    """All of it."""
+
+
+RANKS: Final[dict[RoomRole | None, int]] = {
+    RoomRole.OWNER: 3,
+    RoomRole.MODERATOR: 2,
+    RoomRole.MEMBER: 1,
+    None: 0,
+}
+"""Who is above whom: a person may only be removed, banned, muted or redacted by somebody above them,
+or by an owner. Who is not in the room has the lowest rank."""
+
+PERMISSIONS: Final[dict[str, RoomRole]] = {
+    "write": RoomRole.MEMBER,
+    "announce": RoomRole.MODERATOR,
+    "react": RoomRole.MEMBER,
+    "members": RoomRole.MEMBER,
+    "invite": RoomRole.MEMBER,
+    "topic": RoomRole.MODERATOR,
+    "remove": RoomRole.MODERATOR,
+    "ban": RoomRole.MODERATOR,
+    "unban": RoomRole.MODERATOR,
+    "mute": RoomRole.MODERATOR,
+    "unmute": RoomRole.MODERATOR,
+    "redact": RoomRole.MODERATOR,
+    "log": RoomRole.MODERATOR,
+    "set": RoomRole.OWNER,
+    "role": RoomRole.OWNER,
+    "archive": RoomRole.OWNER,
+    "unarchive": RoomRole.OWNER,
+}
+"""What may be done, and the lowest role that may do it. `announce` is `write` in an announcement room;
+`redact` is about messages of others, one's own need `react`."""
+
+ROOM_FIELDS: Final[dict[str, tuple[frozenset[str], frozenset[str]]]] = {
+    "create": (frozenset(), frozenset({"kind", "history", "text"})),
+    "topic": (frozenset({"text"}), frozenset()),
+    "set": (frozenset(), frozenset({"kind", "history", "seconds"})),
+    "members": (frozenset(), frozenset({"cursor"})),
+    "invite": (frozenset({"user"}), frozenset()),
+    "remove": (frozenset({"user"}), frozenset({"text"})),
+    "ban": (frozenset({"user"}), frozenset({"seconds", "text"})),
+    "unban": (frozenset({"user"}), frozenset()),
+    "mute": (frozenset({"user"}), frozenset({"seconds", "text"})),
+    "unmute": (frozenset({"user"}), frozenset()),
+    "role": (frozenset({"user", "role"}), frozenset()),
+    "archive": (frozenset(), frozenset()),
+    "unarchive": (frozenset(), frozenset()),
+    "log": (frozenset(), frozenset({"cursor"})),
+}
+"""Action of a `room` frame -> the fields that it needs, and those that it may have besides."""
+
+MENTIONS_LIMIT: Final = 20
+"""People whom a message can mention: more than that is a room, not a person."""
+
+# A name may have dots and hyphens inside, but the one at its end ends the sentence; an address
+# like bob@example.org mentions nobody.
+_MENTION: Final = re.compile(
+    rf"(?<![\w.@-])@([a-zA-Z0-9](?:[a-zA-Z0-9._-]{{0,{NAME_LIMIT - 2}}}[a-zA-Z0-9_])?)"
+)
+
+
+def is_room(name: str) -> bool:
+    """Whether a name is meant to be a room's, by how it begins."""
+    return name.startswith("#")
+
+
+def normalize_room(text: str) -> str:
+    """Fold a typed room name to the form that is stored and compared: `#`, and a name behind it.
+
+    Raises:
+        InvalidNameError: The name breaks the rules of `qscp.names`.
+    """
+    return "#" + normalize_name(text.strip().removeprefix("#"))
+
+
+def check_topic(text: str) -> None:
+    """Check a topic, or a reason for the log: one line of at most `TOPIC_LIMIT` bytes; it may be empty.
+
+    Raises:
+        InvalidTextError: With the code `bad_text`.
+    """
+    if not is_line(text, TOPIC_LIMIT):
+        raise InvalidTextError(ErrorCode.BAD_TEXT)
+
+
+def check_reaction(text: str) -> None:
+    """Check a reaction: a few characters without blanks, an emoji or a short word.
+
+    Raises:
+        InvalidTextError: With the code `bad_text`.
+    """
+    if not is_line(text, REACTION_LIMIT) or text.split() != [text]:
+        raise InvalidTextError(ErrorCode.BAD_TEXT)
+
+
+def mentioned(body: str) -> list[str]:
+    """The names that a message mentions as `@name`: in lower case, each once, `MENTIONS_LIMIT` at most."""
+    if "@" not in body:
+        return []
+    names = dict.fromkeys(name.lower() for name in _MENTION.findall(body))
+    return list(names)[:MENTIONS_LIMIT]
