@@ -151,18 +151,18 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.ROOM_ARCHIVED: CodeInfo("The room is archived: it can be read, and nothing else.", _G),
     ErrorCode.BAD_TEXT: CodeInfo("The text is too long or has characters that are not allowed in it.", _F),
     ErrorCode.BAD_ROOM_NAME: CodeInfo(
-        "A room's name is # and 1 to 32 of a-z, 0-9, dot, underscore and hyphen, beginning with a letter or a digit.",
+        "A room's name is # and 1 to 32 of a-z, 0-9, dot, underscore, hyphen; first a letter or a digit.",
         _F,
     ),
     ErrorCode.ROOM_EXISTS: CodeInfo("There is a room of that name already.", _F),
     ErrorCode.TOO_MANY_ROOMS: CodeInfo("You are in as many rooms as one may be; leave one first.", _F),
-    ErrorCode.ALREADY_MEMBER: CodeInfo("They are in the room already.", _G),
-    ErrorCode.BANNED: CodeInfo("You are banned from this room.", _G),
+    ErrorCode.ALREADY_MEMBER: CodeInfo("Already in the room.", _G),
+    ErrorCode.BANNED: CodeInfo("Whoever is banned from a room can't come into it.", _G),
     ErrorCode.LAST_OWNER: CodeInfo(
-        "The room would be left without an owner: make somebody else owner first, or archive it.", _F
+        "The room would be without an owner: make somebody else owner first, or archive it.", _F
     ),
     ErrorCode.UNKNOWN_USER: CodeInfo("There is nobody of that name here.", _F),
-    ErrorCode.USER_NOT_MEMBER: CodeInfo("They are not in the room.", _F),
+    ErrorCode.USER_NOT_MEMBER: CodeInfo("Nobody of that name is in the room.", _F),
     ErrorCode.BAD_STATUS_TEXT: CodeInfo("The status text is too long or has control characters in it.", _F),
     ErrorCode.UNKNOWN_CONVERSATION: CodeInfo("You have no such conversation.", _F),
     ErrorCode.ALREADY_RESUMED: CodeInfo("This session has resumed already.", _F),

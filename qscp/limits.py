@@ -12,6 +12,8 @@ __all__ = [
     "POSITIONS_LIMIT",
     "QUERY_LIMIT",
     "REACTION_LIMIT",
+    "ROOMS_LIMIT",
+    "SLOW_LIMIT_S",
     "STATUS_TEXT_LIMIT",
     "TOPIC_LIMIT",
 ]
@@ -37,6 +39,12 @@ PASSWORD_LIMIT: Final = 1024
 
 STATUS_TEXT_LIMIT: Final = 200
 """UTF-8 bytes in an away text: one line of a terminal, and small in every roster page."""
+
+ROOMS_LIMIT: Final = 500
+"""Rooms that one account may be in: their positions are one page of `resume`."""
+
+SLOW_LIMIT_S: Final = 24 * 3600
+"""Seconds between two messages in slow mode at most: a day; past that, it is an announcement room."""
 
 TOPIC_LIMIT: Final = 400
 """UTF-8 bytes in a room's topic, or in the reason for a ban: what IRC servers allow, one or two lines."""

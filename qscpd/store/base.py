@@ -6,19 +6,25 @@ transaction: when it returns, what it did is on disk; when it raises, nothing of
 """
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
+
+from qscp.errors import ErrorCode
+from qscpd.roomrules import RoomChange, RoomRow, Standing
 
 __all__ = [
     "Account",
     "AccountState",
     "ConversationRow",
+    "PLAIN",
     "Credentials",
+    "Extra",
     "Found",
     "Keep",
+    "LogRow",
     "Mark",
     "MessageRow",
     "Moved",
@@ -26,6 +32,7 @@ __all__ = [
     "Outcome",
     "PositionKind",
     "Refused",
+    "RoomResult",
     "Store",
     "StoreReader",
     "StoredMessage",
@@ -60,8 +67,35 @@ class Credentials(NamedTuple):
     """In the form of passlib, `$argon2id$...`."""
 
 
+class Extra(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What few messages have: `PLAIN` for all others.
+
+    The names in a file are short, because they are in every such message.
+    """
+
+    kind: Literal["", "edit", "redact", "react"] = msgspec.field(default="", name="k")
+    """Empty for a message; otherwise something that happens to the message `target`."""
+    target: int = msgspec.field(default=0, name="t")
+    reply_to: int = msgspec.field(default=0, name="r")
+    """The seq of the message that this one answers; 0 for none."""
+    mentions: tuple[int, ...] = msgspec.field(default=(), name="m")
+    """Account ids of those whom it mentions."""
+    removed: bool = msgspec.field(default=False, name="x")
+    """Of a reaction: whether it is taken away."""
+    edited_ms: int = msgspec.field(default=0, name="e")
+    """When the text was replaced the last time; 0 for never."""
+    reactions: dict[str, tuple[int, ...]] = msgspec.field(default_factory=dict, name="a")
+    """Reaction -> account ids, in the order they came."""
+    digest: bytes = msgspec.field(default=b"", name="d")
+    """Of an edit: of its text, which is in the message only, so that it is gone when that is gone."""
+
+
+PLAIN: Final = Extra()
+"""A message that is just a message."""
+
+
 class NewMessage(msgspec.Struct, frozen=True, gc=False):
-    """A message that is to be stored.
+    """A message that is to be stored, or an edit, a redaction or a reaction.
 
     A Struct, as all that is made once a message: it is made in a third of a named tuple's time,
     and the garbage collector does not look at it.
@@ -70,10 +104,12 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     sender: int
     """Account id."""
     recipient: int
-    """Account id of the other one of the pair."""
+    """Account id of the other one of the pair; of a room, minus its conversation's id."""
     id: str
     """The client's id of the message."""
     body: str
+    """The text; of a redaction the reason for it, of a reaction the reaction."""
+    extra: Extra = PLAIN
 
 
 class StoredMessage(msgspec.Struct, frozen=True, gc=False):
@@ -87,7 +123,11 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """A message that was not stored, because its id was used for another one."""
+    """A message that was not stored, and never will be as it is."""
+
+    code: ErrorCode = ErrorCode.ID_CONFLICT
+    retry_after_s: float | None = None
+    """When it would be taken, if that is known."""
 
 
 Outcome = StoredMessage | Refused
@@ -116,23 +156,24 @@ class Moved(NamedTuple):
 
     mark: Mark
     """With the seq that it moved to: never above the last one of the conversation."""
-    peer: int
-    """Account id of the other one."""
+    peer: int | None
+    """Account id of the other one; None in a room."""
 
 
 class ConversationRow(NamedTuple):
     """A conversation as one of its members sees it."""
 
     id: int
-    peer: int
-    """Account id of the other one."""
-    peer_name: str
+    peer: int | None
+    """Account id of the other one; None in a room."""
+    name: str
+    """The other one's, or the room's with its `#`."""
     first_seq: int
-    """The oldest message that there is; `last_seq + 1` when there is none."""
+    """The oldest message that the member may see; `last_seq + 1` when there is none."""
     last_seq: int
     read: int
     delivered: int
-    """The other one's `DELIVERED` position."""
+    """The other one's `DELIVERED` position; 0 in a room."""
 
 
 class MessageRow(NamedTuple):
@@ -143,7 +184,8 @@ class MessageRow(NamedTuple):
     sender: int
     id: str
     body: str | None
-    """None when it was erased; its place remains."""
+    """None when it was erased or redacted; its place remains. Of an edit: the message's text as it is now."""
+    extra: Extra = PLAIN
 
 
 class Found(NamedTuple):
@@ -151,6 +193,29 @@ class Found(NamedTuple):
 
     conversation: int
     message: MessageRow
+
+
+class RoomResult(NamedTuple):
+    """What a change made of a room."""
+
+    room: RoomRow
+    standings: Mapping[int, Standing]
+    """By account id, of those whose standing is another now, as it is now."""
+
+
+class LogRow(NamedTuple):
+    """An entry of a room's log of moderation."""
+
+    id: int
+    time_ms: int
+    actor: int | None
+    """Account id; None for the operator of the server."""
+    action: str
+    target: int | None
+    seq: int | None
+    until_ms: int | None
+    """`qscpd.roomrules.FOREVER_MS` for what does not end by itself; None for what has no end."""
+    text: str
 
 
 class Keep(NamedTuple):
@@ -190,7 +255,26 @@ class StoreReader(Protocol):
         """An account's conversations with a higher id than `after`, by id."""
 
     def export(self, account: int) -> Iterator[Found]:
-        """Every message of an account's conversations, by conversation and seq."""
+        """Every message that an account may see, by conversation and seq."""
+
+    def rooms(self) -> Sequence[RoomRow]:
+        """Every room that is not deleted, by name."""
+
+    def standings(self, conversation: int) -> Mapping[int, Standing]:
+        """Who is in a room, or has another standing there, by account id."""
+
+    def find_room(self, name: str) -> RoomRow:
+        """Find a room that is not deleted.
+
+        Raises:
+            NotFoundError: There is none of that name.
+        """
+
+    def room_log(self, conversation: int, before: int | None = None, limit: int = 1_000_000) -> Sequence[LogRow]:
+        """A room's log of moderation, newest first, from the entries with a lower id than `before`."""
+
+    def export_room(self, conversation: int) -> Iterator[MessageRow]:
+        """Every message of a room, by seq."""
 
 
 class Store(StoreReader, Protocol):
@@ -229,6 +313,9 @@ class Store(StoreReader, Protocol):
 
     def delete_account(self, name: str) -> Account:
         """Delete an account: it can't log in, its name stays reserved, its password hash is gone.
+
+        It leaves its rooms. A room that would be without an owner gets the highest of its members, the
+        oldest of those; one that has no members is archived.
 
         Raises:
             NotFoundError: There is no such account, or it is deleted already.
@@ -269,8 +356,11 @@ class Store(StoreReader, Protocol):
     def conversation(self, account: int, conversation: int) -> ConversationRow | None:
         """One conversation; None if the account is no member of it."""
 
-    def unread(self, account: int, conversation: int, read: int, most: int = 1000) -> int:
-        """How many messages after `read` others wrote; counting stops at `most`."""
+    def unread(self, account: int, conversation: int, read: int, most: int = 1000) -> tuple[int, int]:
+        """How many messages after `read` others wrote, and how many of them mention the account.
+
+        Counting stops at about `most`.
+        """
 
     def messages_after(
         self, conversation: int, seq: int, limit: int, most_bytes: int
@@ -296,6 +386,18 @@ class Store(StoreReader, Protocol):
         Returns:
             The newest ones before a (time_ms, conversation, seq), newest first; and whether the
             index is complete.
+        """
+
+    # --- rooms
+
+    def change_room(self, change: RoomChange) -> RoomResult:
+        """Do something in a room, as far as `qscpd.roomrules` allow it.
+
+        With the action `create`, the room is made; its owner is the actor, or for the operator the target.
+
+        Raises:
+            DeniedError: It is not allowed, or makes no sense; nothing was changed.
+            StoreFullError: No room on the disk.
         """
 
     # --- housekeeping

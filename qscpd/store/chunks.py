@@ -1,7 +1,7 @@
 """How messages lie in the file: a *chunk* is what one commit added to one conversation.
 
-A chunk is a msgpack array of (time_ms, sender, id, body); its seqs are dense and end at the
-row's `last_seq`, so they are not stored. A body of nil is an erased message.
+A chunk is a msgpack array of (time_ms, sender, id, body), and for few messages an `Extra` behind it; its seqs
+are dense and end at the row's `last_seq`, so they are not stored. A body of nil is an erased message.
 """
 
 from typing import Final
@@ -9,29 +9,27 @@ from typing import Final
 import msgspec
 
 from qscpd.errors import StoreDamagedError
-from qscpd.store.base import MessageRow
+from qscpd.store.base import PLAIN, Extra, MessageRow
 
-__all__ = ["Entry", "pack", "rows", "unpack"]
+__all__ = ["Entry", "entry", "pack", "rows"]
 
-Entry = tuple[int, int, str, str | None]
-"""time_ms, sender, message id, body."""
+Entry = tuple[int, int, str, str | None] | tuple[int, int, str, str | None, Extra]
+"""time_ms, sender, message id, body; and, unless it is `PLAIN`, the extra."""
 
 pack: Final = msgspec.msgpack.Encoder().encode
-_decoder: Final = msgspec.msgpack.Decoder(list[Entry])
 
 
-def unpack(blob: bytes) -> list[Entry]:
-    """Read a chunk.
+class _Entry(msgspec.Struct, array_like=True, gc=False):
+    """An entry as it is read."""
 
-    Raises:
-        StoreDamagedError: It is none.
-    """
-    try:
-        return _decoder.decode(blob)
-    except msgspec.MsgspecError as error:
-        raise StoreDamagedError(
-            f"messages in the store are damaged ({error}); restore it from a backup"
-        ) from error
+    time_ms: int
+    sender: int
+    id: str
+    body: str | None
+    extra: Extra = PLAIN
+
+
+_decoder: Final = msgspec.msgpack.Decoder(list[_Entry])
 
 
 def rows(last_seq: int, blob: bytes) -> list[MessageRow]:
@@ -40,6 +38,21 @@ def rows(last_seq: int, blob: bytes) -> list[MessageRow]:
     Raises:
         StoreDamagedError: It is none.
     """
-    entries = unpack(blob)
+    try:
+        entries = _decoder.decode(blob)
+    except msgspec.MsgspecError as error:
+        raise StoreDamagedError(
+            f"messages in the store are damaged ({error}); restore it from a backup"
+        ) from error
     first = last_seq - len(entries) + 1
-    return [MessageRow(first + index, *entry) for index, entry in enumerate(entries)]
+    return [
+        MessageRow(seq, each.time_ms, each.sender, each.id, each.body, each.extra)
+        for seq, each in enumerate(entries, first)
+    ]
+
+
+def entry(row: MessageRow) -> Entry:
+    """A message as an entry of a chunk, to be packed."""
+    if row.extra == PLAIN:
+        return row.time_ms, row.sender, row.id, row.body
+    return row.time_ms, row.sender, row.id, row.body, row.extra

@@ -126,11 +126,11 @@ def _open(path: Path) -> sqlite3.Connection:
         schema_of(db, str(path))  # nothing is changed in a file that is not ours
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA foreign_keys = ON")
         # What is erased or pruned must be gone from the file, too. It costs housekeeping 3 % of its
         # time, and delivery nothing: it deletes nothing.
         db.execute("PRAGMA secure_delete = ON")
         migrate(db, str(path))
+        db.execute("PRAGMA foreign_keys = ON")
         _check(db, path)
     except BaseException as error:
         if db is not None:

@@ -80,6 +80,60 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ) STRICT, WITHOUT ROWID;
     CREATE VIRTUAL TABLE words USING fts5 (body, content='', tokenize='unicode61 remove_diacritics 2');
     """,
+    # 3: rooms. A conversation is a pair (low, high) or a room, which has neither.
+    #
+    # Made anew, because SQLite can't make a column accept NULL (https://sqlite.org/lang_altertable.html#otheralter).
+    """
+    CREATE TABLE conversations_3 (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        low INTEGER REFERENCES accounts (id),
+        high INTEGER REFERENCES accounts (id),
+        last_seq INTEGER NOT NULL,
+        last_ms INTEGER NOT NULL,
+        first_seq INTEGER NOT NULL DEFAULT 1,
+        UNIQUE (low, high),
+        CHECK (low < high),
+        CHECK ((low IS NULL) = (high IS NULL))
+    ) STRICT;
+    INSERT INTO conversations_3 (id, low, high, last_seq, last_ms, first_seq)
+        SELECT id, low, high, last_seq, last_ms, first_seq FROM conversations;
+    DROP TABLE conversations;
+    ALTER TABLE conversations_3 RENAME TO conversations;
+    CREATE TABLE rooms (
+        conversation INTEGER PRIMARY KEY REFERENCES conversations (id),
+        name TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('open', 'closed', 'announcement')),
+        history TEXT NOT NULL CHECK (history IN ('joining', 'full')),
+        topic TEXT NOT NULL,
+        slow_s INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('active', 'archived', 'deleted')),
+        created_ms INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX room_names ON rooms (name) WHERE state <> 'deleted';
+    CREATE TABLE standings (
+        conversation INTEGER NOT NULL REFERENCES rooms (conversation),
+        account INTEGER NOT NULL REFERENCES accounts (id),
+        role TEXT CHECK (role IN ('owner', 'moderator', 'member')),
+        since INTEGER NOT NULL,
+        invited_by INTEGER,
+        muted_until_ms INTEGER NOT NULL,
+        banned_until_ms INTEGER NOT NULL,
+        PRIMARY KEY (conversation, account)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX rooms_of_account ON standings (account) WHERE role IS NOT NULL;
+    CREATE TABLE room_log (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        conversation INTEGER NOT NULL REFERENCES rooms (conversation),
+        time_ms INTEGER NOT NULL,
+        actor INTEGER,
+        action TEXT NOT NULL,
+        target INTEGER,
+        seq INTEGER,
+        until_ms INTEGER,
+        text TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX room_log_of_room ON room_log (conversation, id);
+    """,
 )
 
 
@@ -98,12 +152,17 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
     if version:
         _keep_copy(db, f"{path}.schema{version}")
     steps = "".join(MIGRATIONS[version:])
+    # A table that is made anew is dropped first; nothing may be taken for an orphan meanwhile.
+    db.execute("PRAGMA foreign_keys = OFF")
     try:
         db.executescript(
             f"BEGIN EXCLUSIVE; {steps}"
-            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {len(MIGRATIONS)}; COMMIT;"
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {len(MIGRATIONS)};"
         )
-    except sqlite3.Error:
+        if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
+            raise StoreDamagedError(f"{path}: rows of it belong to nothing; restore it from a backup")
+        db.execute("COMMIT")
+    except (sqlite3.Error, StoreDamagedError):
         if db.in_transaction:
             db.rollback()
         raise
