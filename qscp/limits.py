@@ -6,11 +6,13 @@ __all__ = [
     "BODY_LIMIT",
     "LINE_LIMIT",
     "LINE_LIMIT_BEFORE_LOGIN",
+    "MENTIONS_LIMIT",
     "NAME_LIMIT",
     "PAGE_LIMIT",
     "PASSWORD_LIMIT",
     "POSITIONS_LIMIT",
     "QUERY_LIMIT",
+    "REACTIONS_LIMIT",
     "REACTION_LIMIT",
     "ROOMS_LIMIT",
     "SLOW_LIMIT_S",
@@ -49,8 +51,14 @@ SLOW_LIMIT_S: Final = 24 * 3600
 TOPIC_LIMIT: Final = 400
 """UTF-8 bytes in a room's topic, or in the reason for a ban: what IRC servers allow, one or two lines."""
 
+MENTIONS_LIMIT: Final = 20
+"""People whom one message can mention: more than that is a room, not a person."""
+
 REACTION_LIMIT: Final = 32
 """UTF-8 bytes in a reaction: the longest emoji of a family has 25."""
+
+REACTIONS_LIMIT: Final = 20
+"""Different reactions on one message: with the longest body and all of them, a message is still one line."""
 
 POSITIONS_LIMIT: Final = 500
 """Positions in one `resume`: with the longest conversation ids some 30 KiB."""

@@ -4,17 +4,17 @@ Server, client and `docs/protocol.md` read the same tables; the server alone dec
 (`qscpd.roomrules`).
 """
 
+import contextlib
 import enum
 import re
 from typing import Final
 
-from qscp.errors import ErrorCode, InvalidTextError
-from qscp.limits import NAME_LIMIT, REACTION_LIMIT, TOPIC_LIMIT
+from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
+from qscp.limits import MENTIONS_LIMIT, REACTION_LIMIT, TOPIC_LIMIT
 from qscp.names import normalize_name
 from qscp.text import is_line
 
 __all__ = [
-    "MENTIONS_LIMIT",
     "PERMISSIONS",
     "RANKS",
     "ROOM_FIELDS",
@@ -106,19 +106,19 @@ ROOM_FIELDS: Final[dict[str, tuple[frozenset[str], frozenset[str]]]] = {
 }
 """Action of a `room` frame -> the fields that it needs, and those that it may have besides."""
 
-MENTIONS_LIMIT: Final = 20
-"""People whom a message can mention: more than that is a room, not a person."""
+# An address like bob@example.org mentions nobody, and neither does what only begins like a name. Only the
+# letters of Latin, Greek and Cyrillic go on a word: those are the look-alikes, and in the scripts above
+# them people write names without blanks around. `++` gives nothing back, so nothing is tried twice.
+_WORD: Final = "0-9A-Za-z_\u00aa\u00b5\u00ba\u00c0-\u052f\u1d00-\u1fff"
+_MENTION: Final = re.compile(rf"(?<![{_WORD}.@-])@([{_WORD}.-]++)(?!@)")
 
-# A name may have dots and hyphens inside, but the one at its end ends the sentence; an address
-# like bob@example.org mentions nobody.
-_MENTION: Final = re.compile(
-    rf"(?<![\w.@-])@([a-zA-Z0-9](?:[a-zA-Z0-9._-]{{0,{NAME_LIMIT - 2}}}[a-zA-Z0-9_])?)"
-)
+_INVISIBLE: Final = "\u00ad\u034f\u200b\u200c\u200d\u2060\u2061\u2062\u2063\u2064\ufe0e\ufe0f\ufeff"
+"""What joins emoji and shapes letters, and shows nothing when it is alone."""
 
 
 def is_room(name: str) -> bool:
-    """Whether a name is meant to be a room's, by how it begins."""
-    return name.startswith("#")
+    """Whether a name, as typed, is meant to be a room's: by how it begins."""
+    return name.lstrip().startswith("#")
 
 
 def normalize_room(text: str) -> str:
@@ -127,7 +127,10 @@ def normalize_room(text: str) -> str:
     Raises:
         InvalidNameError: The name breaks the rules of `qscp.names`.
     """
-    return "#" + normalize_name(text.strip().removeprefix("#"))
+    name = text.strip().removeprefix("#")
+    if name != name.strip():
+        raise InvalidNameError(text)
+    return "#" + normalize_name(name)
 
 
 def check_topic(text: str) -> None:
@@ -141,18 +144,24 @@ def check_topic(text: str) -> None:
 
 
 def check_reaction(text: str) -> None:
-    """Check a reaction: a few characters without blanks, an emoji or a short word.
+    """Check a reaction: a few characters without blanks, an emoji or a short word, that can be seen.
 
     Raises:
         InvalidTextError: With the code `bad_text`.
     """
-    if not is_line(text, REACTION_LIMIT) or text.split() != [text]:
+    if not is_line(text, REACTION_LIMIT) or text.split() != [text] or not text.strip(_INVISIBLE):
         raise InvalidTextError(ErrorCode.BAD_TEXT)
 
 
 def mentioned(body: str) -> list[str]:
-    """The names that a message mentions as `@name`: in lower case, each once, `MENTIONS_LIMIT` at most."""
+    """The names that a message mentions as `@name`: in lower case, each once, `MENTIONS_LIMIT` at most.
+
+    Dots and hyphens at the end belong to the sentence. Cost: linear in the body.
+    """
     if "@" not in body:
         return []
-    names = dict.fromkeys(name.lower() for name in _MENTION.findall(body))
+    names: dict[str, None] = {}
+    for token in dict.fromkeys(_MENTION.findall(body)):
+        with contextlib.suppress(InvalidNameError):
+            names[normalize_name(token.rstrip(".-"))] = None
     return list(names)[:MENTIONS_LIMIT]

@@ -18,7 +18,7 @@ PROGRAM = """
 import sys
 import msgspec
 before = set(sys.modules)
-import qscp, qscp.connection, qscp.ids, qscp.names, qscp.text
+import qscp, qscp.connection, qscp.ids, qscp.names, qscp.rooms, qscp.text
 print(*sorted(set(sys.modules) - before))
 """
 

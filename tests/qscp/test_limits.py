@@ -1,4 +1,5 @@
 from qscp import codec, frames, limits
+from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 
 
 def test_a_body_fits_into_a_line_however_it_is_escaped() -> None:
@@ -14,6 +15,50 @@ def test_a_body_fits_into_a_line_however_it_is_escaped() -> None:
         origin="replay",
     )
     assert len(codec.encode(around)) + 3 * limits.BODY_LIMIT <= limits.LINE_LIMIT
+
+
+def test_a_body_fits_with_all_that_a_message_can_have() -> None:
+    """With the most mentions and reactions, those escaped as well, the longest body still has room."""
+    around = frames.Chat(
+        conversation="c" * 40,
+        seq=2**53 - 1,
+        id="f" * 32,
+        sender="a" * limits.NAME_LIMIT,
+        to="#" + "b" * limits.NAME_LIMIT,
+        body="",
+        time=2**53 - 1,
+        origin="replay",
+        reply_to=2**53 - 1,
+        mentions=("m" * limits.NAME_LIMIT,) * limits.MENTIONS_LIMIT,
+        edited=2**53 - 1,
+        reactions=(frames.Reaction("r" * 3 * limits.REACTION_LIMIT, 2**53 - 1, True),)
+        * limits.REACTIONS_LIMIT,
+    )
+    assert len(codec.encode(around)) + 3 * limits.BODY_LIMIT <= limits.LINE_LIMIT
+
+
+def test_a_page_of_rooms_and_one_of_a_log_fit_into_a_line() -> None:
+    """Fifty rooms with the longest names and topics, or entries with the longest reasons, are one line."""
+    name, user = "#" + "a" * limits.NAME_LIMIT, "a" * limits.NAME_LIMIT
+    room = frames.Room(
+        name,
+        "c" * 40,
+        RoomKind.ANNOUNCEMENT,
+        HistoryFrom.JOINING,
+        2**53 - 1,
+        "x" * limits.TOPIC_LIMIT,
+        limits.SLOW_LIMIT_S,
+        True,
+        RoomRole.MODERATOR,
+        True,
+    )
+    entry = frames.LogEntry(
+        2**53 - 1, user, "unarchive", user, 2**53 - 1, 2**53 - 1, "x" * limits.TOPIC_LIMIT
+    )
+    assert len(codec.encode(frames.Rooms([room] * 50, "x" * limits.QUERY_LIMIT))) <= limits.LINE_LIMIT
+    assert (
+        len(codec.encode(frames.RoomLog(name, [entry] * 50, "x" * limits.QUERY_LIMIT))) <= limits.LINE_LIMIT
+    )
 
 
 def test_the_longest_login_fits_into_the_small_line() -> None:
