@@ -70,6 +70,7 @@ class RoomRequest(ClientFrame, tag="room"):
     """Make, change, look at or moderate a room; which fields there are depends on the action."""
 
     _shown = ("action", "room", "user")
+    _secret = frozenset({"text"})
     action: RoomAction
     room: _Name
     user: _Name | None = None
@@ -126,6 +127,7 @@ class RoomLeft(ServerFrame, tag="room_left"):
     """You are no member of a room any more."""
 
     _shown = ("conversation", "name", "reason", "by")
+    _secret = frozenset({"text"})
     conversation: str
     name: str
     reason: str
@@ -207,6 +209,7 @@ class Invited(ServerFrame, tag="invited"):
 class LogEntry(Part):
     """Something that was done in a room by somebody who may."""
 
+    _secret = frozenset({"text"})
     time: Count
     by: str
     """Who did it; empty for the operator of the server."""

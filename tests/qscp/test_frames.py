@@ -4,10 +4,12 @@ from hypothesis import given
 from msgspec import inspect
 
 from qscp import frames
-from qscp.frames import base, client, server
+from qscp.frames import base, client, rooms, server
+from qscp.rooms import HistoryFrom, RoomKind
 from tests.support.strategies import CLIENT_FRAMES, OBJECTS, SERVER_FRAMES, client_frames, server_frames
 
 SECRET = "hunter2 secret"
+ROOM = frames.Room("#dev", "c1", RoomKind.CLOSED, HistoryFrom.FULL, 3, topic=SECRET)
 
 
 @pytest.mark.parametrize(
@@ -30,24 +32,52 @@ SECRET = "hunter2 secret"
         frames.SearchResults([frames.Match("c1", "a", 1, "a", SECRET, 0)]),
         frames.SetPresence("away", SECRET),
         frames.PresenceAck("away", SECRET),
+        frames.SendEdit("bob", 1, SECRET, "0" * 32),
+        frames.SendRedaction("#dev", 1, "0" * 32, SECRET),
+        frames.SendReaction("bob", 1, SECRET, "0" * 32),
+        frames.Edit("c1", 2, "", "alice", "bob", 1, SECRET, 0, "live"),
+        frames.React("c1", 2, "", "alice", "bob", 1, SECRET, 0, "live"),
+        frames.RoomRequest("ban", "#dev", user="bob", text=SECRET),
+        frames.RoomLeft("c1", "#dev", "banned", "alice", SECRET),
+        frames.RoomChanged(ROOM, 1, 2, "alice"),
+        frames.Invited(ROOM, "alice"),
+        frames.Rooms([ROOM]),
+        frames.RoomLog("#dev", [frames.LogEntry(0, "alice", "ban", "bob", text=SECRET)]),
     ],
 )
 def test_what_is_logged_of_a_frame_has_no_secret(frame: frames.Frame) -> None:
-    """`str` has the type first, and no password, message text or away text."""
+    """`str` has the type first, and no password, message text, away text, topic or reason."""
     assert str(frame).startswith(frame.type)
     assert SECRET not in str(frame)
 
 
 @pytest.mark.parametrize(
-    "cls", [frames.Auth, frames.SendChat, frames.Chat, frames.SearchRequest, frames.Message, frames.Match]
+    "cls",
+    [
+        frames.Auth,
+        frames.SendChat,
+        frames.Chat,
+        frames.SendEdit,
+        frames.Edit,
+        frames.SendRedaction,
+        frames.SendReaction,
+        frames.React,
+        frames.RoomRequest,
+        frames.RoomLeft,
+        frames.LogEntry,
+        frames.SearchRequest,
+        frames.Message,
+        frames.Match,
+    ],
 )
 def test_what_a_traceback_shows_of_a_frame_has_no_secret(cls: type[frames.Part]) -> None:
-    """`repr` of what has a password, a body or a search in it shows all fields but that one."""
+    """`repr` of what has a password, a body, a search or a reason in it shows all fields but that one."""
     fields = dict.fromkeys(cls.__struct_fields__, SECRET)
-    hidden = {"password", "body", "query"} & set(fields)
+    (hidden,) = cls._secret
+    assert hidden in {"password", "body", "query", "text", "reason"}
     shown = repr(cls(**fields))
     assert shown.count(SECRET) == len(fields) - 1
-    assert f"{hidden.pop()}=..." in shown
+    assert f"{hidden}=..." in shown
 
 
 def test_what_a_traceback_shows_of_a_page_has_no_message_text() -> None:
@@ -83,7 +113,7 @@ def test_the_server_is_strict_and_the_client_lenient() -> None:
     assert strict == {*CLIENT_FRAMES, frames.Position} - {frames.Auth}
 
 
-def empty(kind: inspect.Type) -> object:
+def empty(kind: inspect.Type) -> object:  # noqa: PLR0911 - a case for each kind of type
     """A value of a type that is false, if it has one."""
     match kind:
         case inspect.StrType():
@@ -94,6 +124,8 @@ def empty(kind: inspect.Type) -> object:
             return kind.values[0]
         case inspect.BoolType():
             return False
+        case inspect.EnumType():
+            return next(iter(kind.cls)).value
         case inspect.ListType():
             return []
         case inspect.StructType():
@@ -113,5 +145,5 @@ def test_what_is_required_is_always_on_the_wire(cls: type[frames.Part]) -> None:
 
 def test_the_frames_of_the_package_are_all_there() -> None:
     """The package gives away what its modules do, and each of their names once."""
-    modules = (base, client, server)
+    modules = (base, client, rooms, server)
     assert frames.__all__ == sorted(name for module in modules for name in module.__all__)
