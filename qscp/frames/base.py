@@ -27,7 +27,8 @@ Origin = Literal["live", "replay"]
 """Whether a message was stored just now, or is told again because this device missed it."""
 
 GapReason = Literal["pruned", "older", "ahead"]
-"""Why messages are not told: gone for good; left to `history`; or not there (a restored store).
+"""Why messages are not told: gone for good, or from before one joined a room; left to `history`; or not
+there (a restored store, or a room that one is not in any more).
 
 A client takes any other text too, and treats it like `older`."""
 
