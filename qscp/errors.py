@@ -4,7 +4,7 @@ QscpError
 ├── LocalProtocolError     we misused the protocol: a bug on this side
 ├── RemoteProtocolError    the peer violated it: carries the code to answer with
 ├── InvalidNameError       a name breaks the rules of `qscp.names`
-└── InvalidTextError       a body or an away text breaks the rules of `qscp.text`
+└── InvalidTextError       a text breaks the rules of `qscp.text` or `qscp.rooms`
 """
 
 import enum
@@ -223,7 +223,7 @@ class InvalidNameError(QscpError):
 
 
 class InvalidTextError(QscpError):
-    """A body or an away text that the rules do not allow.
+    """A body, an away text, a topic or a reaction that the rules do not allow.
 
     Attributes:
         code: Which rule, as it is told to the sender.

@@ -256,7 +256,7 @@ def test_no_line_raises_anything_but_a_violation(decode: Decode, line: bytes) ->
 # --- bad fields, made from the definitions
 
 
-def json_of(kind: inspect.Type) -> object:
+def json_of(kind: inspect.Type) -> object:  # noqa: PLR0911 - a case for each kind of type
     """A JSON value of a type; objects have all of their fields, lists one item."""
     simple: dict[type, object] = {
         inspect.StrType: "x",
@@ -269,7 +269,9 @@ def json_of(kind: inspect.Type) -> object:
             return json_of(kind.types[0])
         case inspect.LiteralType():
             return kind.values[0]
-        case inspect.ListType():
+        case inspect.EnumType():
+            return next(iter(kind.cls)).value
+        case inspect.ListType() | inspect.VarTupleType():
             return [json_of(kind.item_type)]
         case inspect.TupleType():
             return [json_of(item) for item in kind.item_types]
@@ -315,9 +317,9 @@ def wrong_values(kind: inspect.Type) -> list[object]:  # noqa: PLR0911 - a case 
             return [None, True, "1", [], {}, -1]
         case inspect.BoolType():
             return [value for value in samples if not isinstance(value, bool)]
-        case inspect.LiteralType():
+        case inspect.LiteralType() | inspect.EnumType():
             return [*samples, "Online", "unknown field", "x - at `$.type`"]
-        case inspect.ListType():
+        case inspect.ListType() | inspect.VarTupleType():
             too_many = [] if kind.max_length is None else [json_of(kind.item_type)] * (kind.max_length + 1)
             return [None, True, 1, "x", {}, [None], [1], *([too_many] if too_many else [])]
         case inspect.TupleType():
@@ -346,7 +348,7 @@ def objects_in(classes: tuple[type[frames.Frame], ...]) -> list[object]:
         kind = inspect.type_info(cls)
         assert isinstance(kind, inspect.StructType)
         for field in kind.fields:
-            if isinstance(field.type, inspect.ListType) and isinstance(
+            if isinstance(field.type, inspect.ListType | inspect.VarTupleType) and isinstance(
                 field.type.item_type, inspect.StructType
             ):
                 parameters += [
@@ -387,7 +389,16 @@ def test_the_client_looks_into_objects_and_ignores_what_is_new(
 
 
 @pytest.mark.parametrize(
-    "cls", [frames.HistoryRequest, frames.SearchRequest, frames.AuthNack, frames.History]
+    "cls",
+    [
+        frames.HistoryRequest,
+        frames.SearchRequest,
+        frames.SendChat,
+        frames.RoomRequest,
+        frames.AuthNack,
+        frames.History,
+        frames.Chat,
+    ],
 )
 def test_null_means_that_a_field_is_absent(cls: type[frames.Frame]) -> None:
     """A field that may be absent may be null, which is the same; we never write it."""
@@ -471,12 +482,13 @@ def test_the_client_ignores_unknown_types(kind: str, value: object) -> None:
     assert decode_server_frame(json.dumps({"x": value, "type": kind}).encode()) is None
 
 
-@pytest.mark.parametrize("cls", [frames.SendChat, frames.SetPresence, frames.Auth])
+@pytest.mark.parametrize("cls", [frames.SendChat, frames.SetPresence, frames.Auth, frames.RoomRequest])
 def test_an_error_says_nothing_that_the_peer_sent(cls: type[frames.ClientFrame]) -> None:
     """Neither the code nor the place quotes a value or an unknown name."""
     for name, value in [
         ("to", ["hunter2"]),
         ("status", "hunter2"),
+        ("role", "hunter2"),
         ("password", ["hunter2"]),
         ("hunter2", 1),
     ]:

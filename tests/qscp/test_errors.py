@@ -15,7 +15,7 @@ def test_every_code_has_a_sentence() -> None:
 @pytest.mark.parametrize("code", ErrorCode)
 def test_sentences_are_calm(code: ErrorCode) -> None:
     """Each is one sentence of plain text, without an exclamation mark or a code."""
-    assert re.fullmatch(r"[A-Z][a-zA-Z0-9 ,;'-]+\.", ERROR_CODES[code].sentence)
+    assert re.fullmatch(r"[A-Z][a-zA-Z0-9 ,;:#'-]+\.", ERROR_CODES[code].sentence)
 
 
 def test_the_sentence_about_long_bodies_has_the_real_limit() -> None:

@@ -6,10 +6,12 @@ import pytest
 from qscp import codec, frames, states
 from qscp.connection import ClientConnection, ServerConnection
 from qscp.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
+from qscp.rooms import HistoryFrom, RoomKind
 from qscp.states import FATAL_ERROR, TRANSITIONS, Sender, State
 from tests.support.pair import AUTH, AUTH_ACK, ConnectionPair
 
 ROOT = Path(__file__).parents[2]
+ROOM = frames.Room("#dev", "c2", RoomKind.OPEN, HistoryFrom.JOINING, members=1)
 
 SAMPLES: dict[Sender, dict[str, frames.Frame]] = {
     Sender.CLIENT: {
@@ -24,6 +26,14 @@ SAMPLES: dict[Sender, dict[str, frames.Frame]] = {
         "conversations": frames.ConversationsRequest(),
         "search": frames.SearchRequest("hello"),
         "whois": frames.WhoisRequest("bob"),
+        "edit": frames.SendEdit("bob", 1, "hi", "0" * 32),
+        "redact": frames.SendRedaction("bob", 1, "0" * 32),
+        "react": frames.SendReaction("bob", 1, "+1", "0" * 32),
+        "typing": frames.SetTyping("bob"),
+        "join": frames.Join("#dev"),
+        "leave": frames.Leave("#dev"),
+        "room": frames.RoomRequest("create", "#dev"),
+        "rooms": frames.RoomsRequest(),
         "ping": frames.ClientPing(),
         "pong": frames.ClientPong(),
         "bye": frames.ClientBye(),
@@ -56,6 +66,18 @@ SAMPLES: dict[Sender, dict[str, frames.Frame]] = {
         "conversations": frames.Conversations([]),
         "search": frames.SearchResults([]),
         "whois": frames.Whois("bob", True, "online"),
+        "edit": frames.Edit("c1", 2, "0" * 32, "bob", "alice", 1, "ho", 0, "live"),
+        "redact": frames.Redact("c1", 2, "0" * 32, "bob", "alice", 1, 0, "live"),
+        "react": frames.React("c1", 2, "0" * 32, "bob", "alice", 1, "+1", 0, "live"),
+        "typing": frames.Typing("alice", ["bob"], 1),
+        "room": frames.RoomChanged(ROOM, 1, 1),
+        "room_left": frames.RoomLeft("c2", "#dev", "left"),
+        "room_ack": frames.RoomAck("join", "#dev"),
+        "rooms": frames.Rooms([ROOM]),
+        "room_members": frames.RoomMembers("#dev", []),
+        "members": frames.MembersChanged("c2", 1, []),
+        "invited": frames.Invited(ROOM, "bob"),
+        "room_log": frames.RoomLog("#dev", []),
         "ping": frames.ServerPing(),
         "pong": frames.ServerPong(),
         "bye": frames.ServerBye("bye", ""),

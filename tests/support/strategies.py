@@ -64,8 +64,12 @@ def values_of(  # noqa: C901, PLR0911 - a case for each kind of type
             return st.none()
         case inspect.LiteralType(values=values):
             return st.sampled_from(values)
+        case inspect.EnumType(cls=cls):
+            return st.sampled_from(list(cls))
         case inspect.ListType(item_type=item):
             return st.lists(values_of(item), max_size=5)
+        case inspect.VarTupleType(item_type=item):
+            return st.lists(values_of(item), max_size=5).map(tuple)
         case inspect.TupleType(item_types=items):
             return st.tuples(*map(values_of, items))
         case inspect.StructType(cls=cls):
