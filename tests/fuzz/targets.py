@@ -7,8 +7,17 @@ from qscp import codec, frames
 from qscp.connection import ClientConnection, ServerConnection
 from qscp.errors import InvalidNameError, InvalidTextError, QscpError, RemoteProtocolError
 from qscp.ids import is_message_id
-from qscp.limits import BODY_LIMIT, LINE_LIMIT, LINE_LIMIT_BEFORE_LOGIN, STATUS_TEXT_LIMIT
+from qscp.limits import (
+    BODY_LIMIT,
+    LINE_LIMIT,
+    LINE_LIMIT_BEFORE_LOGIN,
+    MENTIONS_LIMIT,
+    REACTION_LIMIT,
+    STATUS_TEXT_LIMIT,
+    TOPIC_LIMIT,
+)
 from qscp.names import normalize_name
+from qscp.rooms import check_reaction, check_topic, is_room, mentioned, normalize_room
 from qscp.states import State
 from qscp.text import check_body, check_status_text, strip_controls
 
@@ -86,7 +95,7 @@ def client_connection(data: bytes) -> None:
 
 
 def names_and_texts(data: bytes) -> None:
-    """The rules for names, ids, bodies and away texts only refuse, and agree with what a client strips."""
+    """The rules for names, ids and texts of all kinds only refuse, and agree with what a client strips."""
     text = data.decode(errors="surrogateescape")
     is_message_id(text)
     try:
@@ -99,7 +108,12 @@ def names_and_texts(data: bytes) -> None:
     stripped = strip_controls(text)
     stripped.encode()
     assert strip_controls(stripped) == stripped
-    for check, limit in ((check_body, BODY_LIMIT), (check_status_text, STATUS_TEXT_LIMIT)):
+    for check, limit in (
+        (check_body, BODY_LIMIT),
+        (check_status_text, STATUS_TEXT_LIMIT),
+        (check_topic, TOPIC_LIMIT),
+        (check_reaction, REACTION_LIMIT),
+    ):
         try:
             check(text)
         except InvalidTextError as error:
@@ -107,6 +121,24 @@ def names_and_texts(data: bytes) -> None:
         else:
             assert text == stripped
             assert len(text.encode()) <= limit
+
+
+def rooms_and_mentions(data: bytes) -> None:
+    """What is taken as a room has the one form; what is mentioned are names that stand in the text."""
+    text = data.decode(errors="surrogateescape")
+    try:
+        room = normalize_room(text)
+    except InvalidNameError as error:
+        _check_sentence(error)
+    else:
+        assert is_room(room)
+        assert room == "#" + normalize_name(room[1:])
+        assert normalize_room(room) == room
+    names = mentioned(text)
+    assert len(set(names)) == len(names) <= MENTIONS_LIMIT
+    for name in names:
+        assert normalize_name(name) == name
+        assert f"@{name}" in text.lower()
 
 
 def _check_sentence(error: QscpError) -> None:
@@ -160,6 +192,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         server_connection,
         client_connection,
         names_and_texts,
+        rooms_and_mentions,
     )
 }
 """Every target by its name."""
