@@ -9,26 +9,49 @@ import (
 
 // settle ends a workload on a server that acknowledges: nobody sends any more,
 // and within ten seconds each message sent has to be acknowledged and
-// delivered.  A message that was delivered and never acknowledged, or the
-// other way round, ends the run with an error.
-func settle(r *Result, us []*user) {
+// delivered to everybody it was for.  A message that was delivered and never
+// acknowledged, or the other way round, ends the run with an error.  due tells
+// how many messages the user at i has to have received.
+func settle(r *Result, us []*user, due func(ts []tally, i int) int64) {
 	draining.Store(true)
 	if _, ok := us[0].Client.(Acker); !ok {
 		return
 	}
-	var received int64
+	var wrong error
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		r.Sent, r.Acked, received = 0, 0, 0
-		for _, u := range us {
-			s, a, d := u.Client.(Acker).Tally()
-			r.Sent, r.Acked, received = r.Sent+s, r.Acked+a, received+d
-		}
-		if r.Sent == r.Acked && r.Sent == received {
+		if wrong = compare(r, tallies(us), us, due); wrong == nil {
 			return
 		}
 	}
-	check(fmt.Errorf("%d messages sent, %d acknowledged, %d delivered", r.Sent, r.Acked, received))
+	check(wrong)
 }
+
+type tally struct{ sent, acked, received int64 }
+
+func tallies(us []*user) []tally {
+	ts := make([]tally, len(us))
+	for i, u := range us {
+		ts[i].sent, ts[i].acked, ts[i].received = u.Client.(Acker).Tally()
+	}
+	return ts
+}
+
+// compare sums up into r what was sent and acknowledged.
+func compare(r *Result, ts []tally, us []*user, due func(ts []tally, i int) int64) error {
+	r.Sent, r.Acked = 0, 0
+	var wrong error
+	for i, t := range ts {
+		r.Sent, r.Acked = r.Sent+t.sent, r.Acked+t.acked
+		if want := due(ts, i); wrong == nil && (t.received != want || t.acked != t.sent) {
+			wrong = fmt.Errorf("%s sent %d messages, %d were acknowledged; it received %d of %d",
+				us[i].name, t.sent, t.acked, t.received, want)
+		}
+	}
+	return wrong
+}
+
+// fromPartner: users at 0 and 1, 2 and 3 and so on write to each other.
+func fromPartner(ts []tally, i int) int64 { return ts[i^1].sent }
 
 // times collects durations from several goroutines.
 type times struct {

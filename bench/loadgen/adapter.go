@@ -28,15 +28,22 @@ type Acker interface {
 	Tally() (sent, acked, received int64)
 }
 
+// Latecomer is implemented where a room can be entered while Recv runs in
+// another goroutine.
+type Latecomer interface {
+	Enter(room string) error
+}
+
 type options struct {
-	host  string         // XMPP domain
-	qos   int            // MQTT quality of service, 0 or 1
-	sasl  bool           // IRC: log in to an account with SASL PLAIN
-	onAck func(ns int64) // Acker: hears how long each acknowledgement took; may be nil
+	host    string         // XMPP domain
+	qos     int            // MQTT quality of service, 0 or 1
+	sasl    bool           // IRC: log in to an account with SASL PLAIN
+	onAck   func(ns int64) // Acker: hears how long each acknowledgement took; may be nil
+	devices *devices       // qscp: log in as devices that keep their positions; nil: as ones that keep nothing
 }
 
 var adapters = map[string]func(*Conn, options) Client{
-	"irc":    func(c *Conn, o options) Client { return &irc{c: c, o: o} },
+	"irc":    func(c *Conn, o options) Client { return &irc{c: c, o: o, entered: make(chan struct{}, 1)} },
 	"xmpp":   func(c *Conn, o options) Client { return &xmpp{c: c, o: o} },
 	"mqtt":   func(c *Conn, o options) Client { return &mqtt{c: c, o: o} },
 	"ndjson": func(c *Conn, o options) Client { return &ndjson{c: c} },
@@ -45,3 +52,6 @@ var adapters = map[string]func(*Conn, options) Client{
 
 // alpn is what a protocol offers in the handshake, if it uses ALPN.
 var alpn = map[string]string{"qscp": "qscp/1"}
+
+// lasting is where somebody who was in a room is still in it after a new login.
+var lasting = map[string]bool{"qscp": true}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -59,6 +60,8 @@ type Conn struct {
 	h   *held
 	mu  sync.Mutex // guards the sending side
 	buf []byte     // received and not yet consumed
+
+	bytesIn, linesIn atomic.Int64
 }
 
 func dial(addr, alpn string) (*Conn, error) {
@@ -132,9 +135,19 @@ func (c *Conn) fill() error {
 	n, err := c.t.Read(c.buf[len(c.buf):cap(c.buf)])
 	c.buf = c.buf[:len(c.buf)+n]
 	if n > 0 {
+		c.bytesIn.Add(int64(n))
 		return nil
 	}
 	return err
+}
+
+// cut ends the connection as a failing network does: no goodbye, and what was
+// on the way is lost.
+func (c *Conn) cut() {
+	if tcp, ok := c.h.Conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	c.h.Close()
 }
 
 func (c *Conn) consume(n int) {
@@ -184,7 +197,7 @@ func (c *Conn) line() ([]byte, error) {
 // there was none.
 func (c *Conn) eachLine(fn func(l []byte)) error {
 	for {
-		at := 0
+		at, lines := 0, int64(0)
 		for {
 			k := bytes.IndexByte(c.buf[at:], '\n')
 			if k < 0 {
@@ -192,8 +205,10 @@ func (c *Conn) eachLine(fn func(l []byte)) error {
 			}
 			fn(c.buf[at : at+k])
 			at += k + 1
+			lines++
 		}
 		if at > 0 {
+			c.linesIn.Add(lines)
 			c.consume(at)
 			return nil
 		}

@@ -22,13 +22,15 @@ var (
 	qos      = flag.Int("qos", 0, "MQTT quality of service")
 	sasl     = flag.Bool("sasl", false, "IRC: log in with SASL PLAIN")
 	pass     = flag.String("pass", "secretpw", "password of every account")
-	pairs    = flag.Int("pairs", 50, "dm, latency: pairs of users")
+	pairs    = flag.Int("pairs", 50, "dm, latency, storm: pairs of users")
 	window   = flag.Int("window", 0, "messages in flight per pair or per room sender (0: 32 for dm, 8 for fanout)")
-	members  = flag.Int("members", 100, "fanout: receivers in the room")
+	members  = flag.Int("members", 100, "fanout, storm, online: people in the room")
 	senders  = flag.Int("senders", 1, "fanout: senders")
-	rate     = flag.Int("rate", 1000, "latency: messages per second in total")
+	rate     = flag.Int("rate", 1000, "latency, storm: messages per second in total")
 	count    = flag.Int("n", 2000, "idle: connections; prep: accounts")
-	workers  = flag.Int("workers", 8, "login, prep, idle: parallel logins")
+	workers  = flag.Int("workers", 8, "parallel logins, except those of a storm")
+	parallel = flag.Int("parallel", 0, "storm: joins and reconnects at a time (0: all of them)")
+	spread   = flag.Duration("spread", 0, "storm: members begin to reconnect within this time")
 	warm     = flag.Duration("warm", 1500*time.Millisecond, "warm-up before the measured window")
 	duration = flag.Duration("time", 5*time.Second, "measured window")
 	opt      options
@@ -47,6 +49,9 @@ type Result struct {
 	Sent, Acked            int64   `json:",omitempty"` // whole run, where the server acknowledges
 	AckP50, AckP99, AckMax float64 `json:",omitempty"` // milliseconds from sending to acknowledgement
 	KiBPerConn, PSSPerConn float64 `json:",omitempty"`
+	Took                   float64 `json:",omitempty"` // storm: seconds until all had joined, or were back
+	Retries                int     `json:",omitempty"` // storm: logins that were put off, or failed and were tried again
+	Online                 *Online `json:",omitempty"`
 	Calib                  float64
 	Noise                  float64 // cores that other programs used meanwhile
 }
@@ -62,6 +67,7 @@ type user struct {
 	Client
 	c    *Conn
 	name string
+	gone atomic.Bool // the connection is ended from here
 }
 
 func connect() (*user, error) {
@@ -86,27 +92,35 @@ func login(name string) (*user, error) {
 	return u, nil
 }
 
-// crowd logs n users in, in parallel, and lets each do then.
-func crowd(prefix string, n int, then func(*user) error) []*user {
-	us := make([]*user, n)
+// inParallel runs do(0) to do(n-1), so many at a time.
+func inParallel(n, atOnce int, do func(i int)) {
 	var at atomic.Int64
 	var wg sync.WaitGroup
-	for w := 0; w < *workers; w++ {
+	for w := 0; w < min(atOnce, n); w++ {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
 			for i := int(at.Add(1)) - 1; i < n; i = int(at.Add(1)) - 1 {
-				u, err := login(fmt.Sprintf("%s%d", prefix, i))
-				check(err)
-				if then != nil {
-					check(then(u))
-				}
-				u.c.h.SetDeadline(time.Time{})
-				us[i] = u
+				do(i)
 			}
 		}()
 	}
 	wg.Wait()
+}
+
+// crowd logs n users in, in parallel, and lets each do then.  They are named
+// by the prefix and a number, from first on.
+func crowd(prefix string, first, n int, then func(*user) error) []*user {
+	us := make([]*user, n)
+	inParallel(n, *workers, func(i int) {
+		u, err := login(fmt.Sprintf("%s%d", prefix, first+i))
+		check(err)
+		if then != nil {
+			check(then(u))
+		}
+		u.c.h.SetDeadline(time.Time{})
+		us[i] = u
+	})
 	return us
 }
 
@@ -129,7 +143,7 @@ func listen(u *user, each func(body []byte), done func(k int)) {
 		for {
 			k = 0
 			if err := u.Recv(fn); err != nil {
-				if !stopping.Load() {
+				if !stopping.Load() && !u.gone.Load() {
 					check(fmt.Errorf("%s lost: %v", u.name, err))
 				}
 				return
@@ -183,7 +197,7 @@ func fill(r *Result, n int64, wall, srv, own float64) {
 
 // dm: each pair keeps window messages on the way from its one end to the other.
 func dm(r *Result) {
-	us := crowd("u", 2**pairs, nil)
+	us := crowd("u", 0, 2**pairs, nil)
 	var n atomic.Int64
 	for i := 0; i < *pairs; i++ {
 		from, to := us[2*i], us[2*i+1]
@@ -207,13 +221,13 @@ func dm(r *Result) {
 		push(*window)
 	}
 	measure(r, &n)
-	settle(r, us)
+	settle(r, us, fromPartner)
 }
 
 // fanout: senders in one room; a sender has at most window messages that the
 // average member has yet to receive.
 func fanout(r *Result) {
-	tx := crowd("s", *senders, func(u *user) error { // drain the joins of those that follow
+	tx := crowd("s", 0, *senders, func(u *user) error { // drain the joins of those that follow
 		err := u.Join("#room")
 		listen(u, nil, nil)
 		return err
@@ -227,15 +241,17 @@ func fanout(r *Result) {
 		default:
 		}
 	}
-	crowd("u", *members, func(u *user) error {
+	rx := crowd("u", 0, *members, func(u *user) error {
 		err := u.Join("#room")
 		listen(u, nil, got)
 		return err
 	})
 	time.Sleep(time.Second)
+	over := make(chan struct{})
 	go func() {
+		defer close(over)
 		buf, sent := make([]byte, 0, 64), 0
-		for !stopping.Load() {
+		for !draining.Load() {
 			room := *window**senders - sent + int(n.Load())/(*members)
 			for i := 0; i < room; i++ {
 				u := tx[sent%*senders]
@@ -243,14 +259,24 @@ func fanout(r *Result) {
 				sent++
 			}
 			for _, u := range tx {
-				if err := u.c.flush(); err != nil && !stopping.Load() {
-					check(err)
-				}
+				check(u.c.flush())
 			}
 			<-wake
 		}
 	}()
 	measure(r, &n)
+	draining.Store(true)
+	got(0)
+	<-over
+	settle(r, append(rx, tx...), func(ts []tally, i int) int64 { // everybody gets what others sent
+		var others int64
+		for k := range tx {
+			if len(rx)+k != i {
+				others += ts[len(rx)+k].sent
+			}
+		}
+		return others
+	})
 }
 
 // latency: a low fixed rate spread evenly over the pairs and over time.
@@ -262,7 +288,7 @@ func latency(r *Result) {
 			acked.add(ns)
 		}
 	}
-	us := crowd("u", 2**pairs, nil)
+	us := crowd("u", 0, 2**pairs, nil)
 	var n atomic.Int64
 	for i := range us {
 		each := func(b []byte) {
@@ -273,9 +299,27 @@ func latency(r *Result) {
 		}
 		listen(us[i], each, func(k int) { n.Add(int64(k)) })
 	}
-	sender := make(chan struct{})
+	over := steady(us)
+	time.Sleep(*warm)
+	on.Store(true)
+	w := *warm
+	*warm = 0
+	measure(r, &n)
+	*warm = w
+	on.Store(false)
+	draining.Store(true)
+	<-over
+	settle(r, us, fromPartner)
+	r.P50, r.P99, r.Max = arrived.quantiles()
+	r.AckP50, r.AckP99, r.AckMax = acked.quantiles()
+}
+
+// steady sends at the rate, spread evenly over the pairs and over time, until
+// draining; the channel is closed when it has ended.
+func steady(us []*user) <-chan struct{} {
+	over := make(chan struct{})
 	go func() {
-		defer close(sender)
+		defer close(over)
 		step := time.Second / time.Duration(*rate)
 		buf := make([]byte, 0, 64)
 		for i, at := 0, time.Now(); !draining.Load(); i++ {
@@ -286,25 +330,14 @@ func latency(r *Result) {
 			check(from.c.flush())
 		}
 	}()
-	time.Sleep(*warm)
-	on.Store(true)
-	w := *warm
-	*warm = 0
-	measure(r, &n)
-	*warm = w
-	on.Store(false)
-	draining.Store(true)
-	<-sender
-	settle(r, us)
-	r.P50, r.P99, r.Max = arrived.quantiles()
-	r.AckP50, r.AckP99, r.AckMax = acked.quantiles()
+	return over
 }
 
 // idle: memory that n authenticated, silent connections cost.
 func idle(r *Result) {
 	rss0, pss0 := memory(*pid)
 	c0, o0, t0 := cpu(*pid), ownCPU(), time.Now()
-	us := crowd("u", *count, func(u *user) error { listen(u, nil, nil); return nil })
+	us := crowd("u", 0, *count, func(u *user) error { listen(u, nil, nil); return nil })
 	c1, o1, wall := cpu(*pid), ownCPU(), time.Since(t0).Seconds()
 	time.Sleep(*warm + *duration)
 	fill(r, int64(len(us)), wall, c1-c0, o1-o0)
@@ -337,29 +370,30 @@ func logins(r *Result) {
 
 // prep makes the accounts u0.. and s0.. over the wire.
 func prep(r *Result) {
-	var at, n atomic.Int64
-	var wg sync.WaitGroup
 	c0, o0, t0 := cpu(*pid), ownCPU(), time.Now()
-	for w := 0; w < *workers; w++ {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for i := int(at.Add(1)) - 1; i < *count+4; i = int(at.Add(1)) - 1 {
-				name := fmt.Sprintf("u%d", i)
-				if i >= *count {
-					name = fmt.Sprintf("s%d", i-*count)
-				}
-				u, err := connect()
-				check(err)
-				check(u.Client.(Registrar).Register(name, *pass))
-				u.Bye()
-				u.c.h.Close()
-				n.Add(1)
-			}
-		}()
+	inParallel(*count+4, *workers, func(i int) {
+		name := fmt.Sprintf("u%d", i)
+		if i >= *count {
+			name = fmt.Sprintf("s%d", i-*count)
+		}
+		u, err := connect()
+		check(err)
+		check(u.Client.(Registrar).Register(name, *pass))
+		u.Bye()
+		u.c.h.Close()
+	})
+	fill(r, int64(*count+4), time.Since(t0).Seconds(), cpu(*pid)-c0, ownCPU()-o0)
+}
+
+// report prints a line of the results file.
+func report(r *Result) {
+	if s := os.Getenv("LOADGEN_TAG"); s != "" {
+		r.Workload += s
 	}
-	wg.Wait()
-	fill(r, n.Load(), time.Since(t0).Seconds(), cpu(*pid)-c0, ownCPU()-o0)
+	r.TLS, _ = tlsSeen.Load().(string)
+	b, err := json.Marshal(r)
+	check(err)
+	fmt.Println(string(b))
 }
 
 func main() {
@@ -393,14 +427,20 @@ func main() {
 		logins(r)
 	case "prep":
 		prep(r)
+	case "online":
+		r.Workload = fmt.Sprintf("online%d", *members)
+		online(r)
+	case "storm":
+		for _, phase := range storm(*r) {
+			report(phase)
+		}
+		return
+	case "stormers":
+		stormers()
+		return
 	default:
-		check(fmt.Errorf("workloads: dm fanout latency idle login prep; or summary FILE..."))
+		check(fmt.Errorf("workloads: dm fanout latency idle login prep online storm; or summary FILE..."))
 	}
 	stopping.Store(true)
-	if s := os.Getenv("LOADGEN_TAG"); s != "" {
-		r.Workload += s
-	}
-	r.TLS, _ = tlsSeen.Load().(string)
-	b, _ := json.Marshal(r)
-	fmt.Println(string(b))
+	report(r)
 }

@@ -11,44 +11,92 @@ import (
 
 // qscp speaks QSCP/1: one JSON object per line.  Each message is acknowledged
 // when the server has it on disk.  A user of a workload writes to one other
-// user only, so acknowledgements and messages have to come in the order sent
-// with none missing or doubled; anything else ends the run.
+// user or room only, so acknowledgements, and the messages of each sender, have
+// to come in the order sent with none missing or doubled; anything else ends
+// the run.
 type qscp struct {
 	c     *Conn
 	o     options
+	user  string
 	out   []byte
 	token uint32 // names this connection in the ids of its messages
 	ms    int64  // time in the last id
 
 	sent, acked, received atomic.Int64
-	from                  uint32 // token of who writes to us
-	at                    [4096]atomic.Int64
+	from                  []*stream // whose messages have come
+	last                  *stream   // the one of the newest message
+	at                    []atomic.Int64
+	answers               chan string // to join and room: the code of an error, or nothing
+}
+
+// stream is what one connection of a sender has sent us.
+type stream struct {
+	token uint32
+	n     int64
 }
 
 func newQscp(c *Conn, o options) Client {
-	return &qscp{c: c, o: o, token: rand.Uint32()}
+	x := &qscp{c: c, o: o, token: rand.Uint32(), answers: make(chan string, 1)}
+	if o.onAck != nil {
+		x.at = make([]atomic.Int64, 4096)
+	}
+	return x
 }
 
 func (x *qscp) Login(user, pass string) error {
-	auth, err := json.Marshal(map[string]string{"type": "auth", "user": user, "password": pass, "client": "loadgen"})
+	x.user = user
+	auth := map[string]string{"type": "auth", "user": user, "password": pass, "client": "loadgen"}
+	if x.o.devices != nil {
+		auth["device"] = deviceID(user)
+	}
+	line, err := json.Marshal(auth)
 	if err != nil {
 		return err
 	}
-	resume := `{"type":"resume","positions":[]}`
-	if err := x.c.say(string(auth) + "\n" + resume + "\n"); err != nil {
-		return err
+	line = append(line, '\n')
+	if x.o.devices != nil {
+		err = x.patientLogin(line)
+	} else { // nothing but a good answer is expected, so there is no need to wait for it
+		err = x.c.say(string(line) + x.o.devices.resume(user))
+		if err == nil {
+			_, err = x.verdict()
+		}
 	}
-	l, err := x.c.line()
-	if err == nil && kind(l) != "auth_ack" {
-		err = fmt.Errorf("refused: %s", l)
-	}
-	for err == nil && kind(l) != "resumed" { // behind the online users and what was missed
-		l, err = x.c.line()
+	for err == nil { // the online users and what was missed come before that
+		var l []byte
+		if l, err = x.c.line(); err == nil && kind(l) == "resumed" {
+			return nil
+		}
+		if err == nil {
+			err = x.handle(l, func([]byte) {})
+		}
 	}
 	return err
 }
 
-func (x *qscp) Join(string) error { return fmt.Errorf("this version of QSCP has no rooms") }
+// verdict waits for the answer to auth; busy is how many seconds the server
+// wants us to wait before the next one.
+func (x *qscp) verdict() (busy float64, err error) {
+	l, err := x.c.line()
+	if err != nil {
+		return 0, err
+	}
+	var f struct {
+		Type, Code string
+		RetryAfter float64 `json:"retry_after"`
+	}
+	if err := json.Unmarshal(l, &f); err != nil {
+		return 0, err
+	}
+	switch {
+	case f.Type == "auth_ack":
+		return 0, nil
+	case f.Type == "auth_nack" && f.Code == "busy":
+		return max(f.RetryAfter, 0.1), fmt.Errorf("refused: %s", l)
+	default:
+		return 0, fmt.Errorf("refused: %s", l)
+	}
+}
 
 const hexDigits = "0123456789abcdef"
 
@@ -106,7 +154,7 @@ func (x *qscp) Send(to string, _ bool, body []byte) error {
 	b = x.appendID(b, uint64(n))
 	b = append(b, "\"}\n"...)
 	x.out = b
-	if x.o.onAck != nil {
+	if x.at != nil {
 		x.at[n%int64(len(x.at))].Store(time.Now().UnixNano())
 	}
 	return x.c.put(b)
@@ -117,6 +165,7 @@ var (
 	ackStart  = []byte(`{"type":"chat_ack",`)
 	bodyField = []byte(`"body":"`)
 	idField   = []byte(`"id":"`)
+	toField   = []byte(`"to":"`)
 )
 
 // field is the text value that follows the mark; it has no escapes in it here.
@@ -145,16 +194,7 @@ func kind(l []byte) string {
 func (x *qscp) Recv(fn func([]byte)) error {
 	var failed error
 	err := x.c.eachLine(func(l []byte) {
-		var err error
-		switch {
-		case bytes.HasPrefix(l, chatStart):
-			err = x.message(l, fn)
-		case bytes.HasPrefix(l, ackStart):
-			err = x.ack(l)
-		default:
-			err = x.other(l)
-		}
-		if err != nil && failed == nil {
+		if err := x.handle(l, fn); err != nil && failed == nil {
 			failed = err
 		}
 	})
@@ -164,19 +204,54 @@ func (x *qscp) Recv(fn func([]byte)) error {
 	return err
 }
 
+func (x *qscp) handle(l []byte, fn func([]byte)) error {
+	switch {
+	case bytes.HasPrefix(l, chatStart):
+		return x.message(l, fn)
+	case bytes.HasPrefix(l, ackStart):
+		return x.ack(l)
+	default:
+		return x.other(l)
+	}
+}
+
 func (x *qscp) message(l []byte, fn func([]byte)) error {
 	n, token, ok := parseID(field(l, idField))
 	body := field(l, bodyField)
 	if !ok || body == nil {
 		return fmt.Errorf("cannot read %.300q", l)
 	}
-	if x.received.Load() == 0 {
-		x.from = token
+	if x.last == nil || x.last.token != token {
+		if err := x.turn(token, l); err != nil {
+			return err
+		}
 	}
-	if want := x.received.Add(1); n != want || token != x.from {
-		return fmt.Errorf("message %d of %08x came where %d of %08x was due", n, token, want, x.from)
+	x.received.Add(1)
+	x.last.n++
+	if n != x.last.n {
+		return fmt.Errorf("message %d of %08x came where %d was due", n, token, x.last.n)
 	}
 	fn(body)
+	return nil
+}
+
+// turn looks up the stream of a sender who is not the last one.  Outside of
+// rooms only one writes to us.
+func (x *qscp) turn(token uint32, l []byte) error {
+	if token == x.token {
+		return fmt.Errorf("our own message came: %.300q", l)
+	}
+	for _, s := range x.from {
+		if s.token == token {
+			x.last = s
+			return nil
+		}
+	}
+	if len(x.from) > 0 && !bytes.HasPrefix(field(l, toField), []byte("#")) {
+		return fmt.Errorf("a message of somebody else came: %.300q", l)
+	}
+	x.last = &stream{token: token}
+	x.from = append(x.from, x.last)
 	return nil
 }
 
@@ -185,21 +260,29 @@ func (x *qscp) ack(l []byte) error {
 	if want := x.acked.Add(1); !ok || n != want || token != x.token {
 		return fmt.Errorf("message %d was to be acknowledged, not %.300q", want, l)
 	}
-	if x.o.onAck != nil {
+	if x.at != nil {
 		x.o.onAck(time.Now().UnixNano() - x.at[n%int64(len(x.at))].Load())
 	}
 	return nil
 }
 
 func (x *qscp) other(l []byte) error {
-	switch k := kind(l); k {
-	case "presence", "online_users", "pong":
+	switch kind(l) {
+	case "presence", "online_users", "pong", "members", "invited", "typing":
 		return nil
+	case "room":
+		return x.o.devices.note(x.user, l)
 	case "ping":
 		return x.c.say("{\"type\":\"pong\"}\n")
-	default:
-		return fmt.Errorf("unexpected %.300q", l)
+	case "room_ack":
+		return x.answer(l, "")
+	case "error":
+		var f struct{ Code, Ref string }
+		if err := json.Unmarshal(l, &f); err == nil && (f.Ref == "join" || f.Ref == "room") {
+			return x.answer(l, f.Code)
+		}
 	}
+	return fmt.Errorf("unexpected %.300q", l)
 }
 
 // Tally makes qscp an Acker.
