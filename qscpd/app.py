@@ -19,6 +19,7 @@ import structlog
 from qscp import __version__
 from qscp.frames import Retention
 from qscpd.admin import AdminServer
+from qscpd.asking import Asking
 from qscpd.config import Config, HistoryConfig
 from qscpd.directory import Directory
 from qscpd.errors import ExitCode, StoreError
@@ -29,6 +30,7 @@ from qscpd.log import configure_log
 from qscpd.login import Login
 from qscpd.passwords import PasswordHasher, PasswordPool
 from qscpd.queries import Queries
+from qscpd.roomrequests import RoomRequests
 from qscpd.router import Router
 from qscpd.session import Session
 from qscpd.sessionlog import SessionLog
@@ -98,18 +100,25 @@ async def _serve(config: Config) -> ExitCode:
     with contextlib.ExitStack() as stack:
         context = server_context(config.tls)
         stack.enter_context(StoreLock(config.store.path))
-        store = stack.enter_context(contextlib.closing(open_store(config.store.path)))
+        store = stack.enter_context(
+            contextlib.closing(
+                open_store(config.store.path, edit_within_ms=round(config.history.edit_within_s * 1000))
+            )
+        )
         epoch = store.epoch()
         directory = Directory(store.accounts(), store.account_names())
         log = stack.enter_context(SessionLog(config.log.session_log, config.log.addresses))
         router = Router(config, directory, log)
         stack.callback(router.presence.close)
+        stack.callback(router.rooms.close)
+        for room in store.rooms():
+            router.rooms.load(room, store.standings(room.id))
         daemon = _Daemon(config, router, stack.enter_context(contextlib.closing(Notifier.from_environment())))
         writer = StoreWriter[Session](
             store,
             keep=_keep(config.history),
-            on_committed=router.committed,
-            on_refused=router.refused,
+            on_committed=router.delivery.committed,
+            on_refused=router.delivery.refused,
             on_failed=daemon.store_failed,
         )
         stack.enter_context(writer)
@@ -160,8 +169,10 @@ class _Daemon:
                 retention=_retention(self._config.history),
                 epoch=epoch,
             )
-            queries = Queries(writer, self._router.directory, tasks)
-            self._router.handlers = handlers(login.start, queries)
+            router, asking = self._router, Asking(tasks)
+            queries = Queries(writer, router.directory, asking)
+            rooms = RoomRequests(router.rooms, router.directory, router.presence, writer, asking)
+            router.handlers = handlers(login.start, queries, rooms)
             await listener.accept()
             ticker = tasks.create_task(self._tick(listener))
             watchdog = tasks.create_task(self._watch(writer))

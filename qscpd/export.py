@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from qscp import __version__
-from qscpd.store.base import Account, Found, StoreReader
+from qscpd.conversationid import conversation_id
+from qscpd.store.base import Account, ConversationRow, Found, StoreReader
 
 __all__ = ["EXPORT_FORMAT", "export_lines"]
 
@@ -41,10 +42,8 @@ def export_lines(reader: StoreReader, account: Account) -> Iterator[bytes]:
         yield _line(
             {
                 "type": "conversation",
-                "conversation": f"c{row.id}",
-                "kind": "pair",
-                "with": row.peer_name,
-                "with_account": f"a{row.peer}",
+                "conversation": conversation_id(row.id),
+                **_with(row),
                 "first_seq": row.first_seq,
                 "last_seq": row.last_seq,
                 "read": row.read,
@@ -55,11 +54,17 @@ def export_lines(reader: StoreReader, account: Account) -> Iterator[bytes]:
         yield _line(_message(found, names))
 
 
+def _with(row: ConversationRow) -> dict[str, object]:
+    if row.peer is None:
+        return {"kind": "room", "with": row.name}
+    return {"kind": "pair", "with": row.name, "with_account": f"a{row.peer}"}
+
+
 def _message(found: Found, names: dict[int, str]) -> dict[str, object]:
     message = found.message
     return {
         "type": "message",
-        "conversation": f"c{found.conversation}",
+        "conversation": conversation_id(found.conversation),
         "seq": message.seq,
         "id": message.id,
         "time": message.time_ms,

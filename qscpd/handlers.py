@@ -5,32 +5,39 @@ a handler checks what the frame means.
 """
 
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError, InvalidTextError
 from qscp.ids import is_message_id
 from qscp.limits import QUERY_LIMIT
 from qscp.names import normalize_name
+from qscp.rooms import check_reaction, check_topic, is_room, mentioned, normalize_room
 from qscp.text import check_body, check_status_text
+from qscpd.conversationid import parse_conversation
 from qscpd.queries import Queries
-from qscpd.replay import parse_conversation
-from qscpd.router import Handler
+from qscpd.roomrequests import RoomRequests
+from qscpd.rooms import TYPING
+from qscpd.router import Handler, Router
 from qscpd.session import Session
-from qscpd.store.base import Mark, NewMessage, PositionKind
+from qscpd.store.base import PLAIN, Extra, Mark, NewMessage, PositionKind
 from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
 
 __all__ = ["handlers"]
 
+_TYPING_EVERY_S: Final = 1.0
+"""What a session says oftener than this is not told."""
+
 
 def handlers(
-    login: Callable[[Session, frames.Auth], None], queries: Queries
+    login: Callable[[Session, frames.Auth], None], queries: Queries, rooms: RoomRequests
 ) -> dict[type[frames.ClientFrame], Handler]:
     """The table of handlers.
 
     Args:
         login: Starts to decide a login; see `qscpd.login`.
         queries: Answer what needs the store; see `qscpd.queries`.
+        rooms: Answer what is about rooms; see `qscpd.roomrequests`.
     """
     asking = {
         frames.Auth: login,
@@ -38,31 +45,146 @@ def handlers(
         frames.HistoryRequest: queries.history,
         frames.ConversationsRequest: queries.conversations,
         frames.SearchRequest: queries.search,
+        frames.Join: rooms.join,
+        frames.Leave: rooms.leave,
+        frames.RoomRequest: rooms.room,
+        frames.RoomsRequest: rooms.list_rooms,
     }
     return {**_HANDLERS, **cast("dict[type[frames.ClientFrame], Handler]", asking)}
 
 
+class _Addressee(NamedTuple):
+    """To whom something is sent."""
+
+    id: int
+    """Account id; of a room, minus its conversation's id."""
+    name: str
+
+
+_Sent = frames.SendChat | frames.SendEdit | frames.SendRedaction | frames.SendReaction
+
+
 def _chat(session: Session, frame: frames.SendChat) -> None:
-    router, sender, message_id = session.router, session.account, frame.id
-    recipient = router.directory.by_name(frame.to)
-    if sender is None or recipient is None:
-        return _refuse(session, frame, ErrorCode.UNKNOWN_RECIPIENT)
-    if not is_message_id(message_id):
-        return _refuse(session, frame, ErrorCode.BAD_ID)
-    if recipient.id == sender.id:
-        return _refuse(session, frame, ErrorCode.RECIPIENT_IS_SELF)
+    addressee = _addressee(session, frame)
+    if addressee is None:
+        return None
+    body = frame.body
+    try:
+        check_body(body)
+    except InvalidTextError as error:
+        return _refuse(session, frame, error.code)
+    extra = PLAIN
+    if "@" in body or frame.reply_to is not None:
+        mentions = _mentions(session.router, addressee, body)
+        if mentions or frame.reply_to is not None:
+            extra = Extra(reply_to=frame.reply_to or 0, mentions=mentions)
+    return _store(session, frame, addressee, body, extra)
+
+
+def _edit(session: Session, frame: frames.SendEdit) -> None:
+    addressee = _addressee(session, frame)
+    if addressee is None:
+        return None
     try:
         check_body(frame.body)
     except InvalidTextError as error:
         return _refuse(session, frame, error.code)
+    mentions = _mentions(session.router, addressee, frame.body)
+    extra = Extra(kind="edit", target=frame.target, mentions=mentions)
+    return _store(session, frame, addressee, frame.body, extra)
+
+
+def _redact(session: Session, frame: frames.SendRedaction) -> None:
+    addressee = _addressee(session, frame)
+    if addressee is None:
+        return None
+    try:
+        check_topic(frame.reason)
+    except InvalidTextError as error:
+        return _refuse(session, frame, error.code)
+    return _store(session, frame, addressee, frame.reason, Extra(kind="redact", target=frame.target))
+
+
+def _react(session: Session, frame: frames.SendReaction) -> None:
+    addressee = _addressee(session, frame)
+    if addressee is None:
+        return None
+    try:
+        check_reaction(frame.text)
+    except InvalidTextError as error:
+        return _refuse(session, frame, error.code)
+    extra = Extra(kind="react", target=frame.target, removed=frame.remove)
+    return _store(session, frame, addressee, frame.text, extra)
+
+
+def _addressee(session: Session, frame: _Sent) -> _Addressee | None:
+    """To whom a frame goes; None if it was refused."""
+    account = session.account
+    found = _find(session.router, frame.to)
+    if account is None or found is None:
+        unknown = ErrorCode.UNKNOWN_ROOM if is_room(frame.to) else ErrorCode.UNKNOWN_RECIPIENT
+        _refuse(session, frame, unknown)
+    elif not is_message_id(frame.id):
+        _refuse(session, frame, ErrorCode.BAD_ID)
+    elif found.id == account.id:
+        _refuse(session, frame, ErrorCode.RECIPIENT_IS_SELF)
+    else:
+        return found
+    return None
+
+
+def _find(router: Router, to: str) -> _Addressee | None:
+    if is_room(to):
+        room = router.rooms.by_name(to)
+        if room is None:
+            try:
+                room = router.rooms.by_name(normalize_room(to))
+            except InvalidNameError:
+                return None
+        return _Addressee(-room.row.id, room.row.name) if room is not None else None
+    person = router.directory.by_name(to)
+    return _Addressee(person.id, person.name) if person is not None else None
+
+
+def _mentions(router: Router, addressee: _Addressee, body: str) -> tuple[int, ...]:
+    """Account ids of those whom a text mentions, of those who will read it."""
+    names = mentioned(body)
+    if addressee.id > 0:
+        return (addressee.id,) if addressee.name in names else ()
+    room = router.rooms.by_id(-addressee.id)
+    people = (router.directory.by_name(name) for name in names)
+    return tuple(each.id for each in people if each and room and room.role(each.id) is not None)
+
+
+def _store(session: Session, frame: _Sent, addressee: _Addressee, text: str, extra: Extra) -> None:
+    assert session.account is not None  # noqa: S101 - `_addressee` has looked
     session.pending += 1
-    message = NewMessage(sender.id, recipient.id, message_id, frame.body)
-    return router.store(PendingChat(session, recipient.name, message))
+    message = NewMessage(session.account.id, addressee.id, frame.id, text, extra)
+    session.router.store(PendingChat(session, addressee.name, message))
 
 
-def _refuse(session: Session, frame: frames.SendChat, code: ErrorCode) -> None:
+def _refuse(session: Session, frame: _Sent, code: ErrorCode) -> None:
     # An id that is none may be as long as a line; with it, the answer would be longer.
     session.send(frames.ChatNack(frame.id[:QUERY_LIMIT], code, ERROR_CODES[code].sentence))
+
+
+def _typing(session: Session, frame: frames.SetTyping) -> None:
+    """Tell whom it concerns; one who may not know is told nothing, and neither is the sender."""
+    router, account = session.router, session.account
+    now = router.now()
+    if account is None or TYPING not in session.features or now - session.typed < _TYPING_EVERY_S:
+        return
+    session.typed = now
+    found = _find(router, frame.to)
+    if found is None:
+        return
+    if found.id > 0:
+        told = frames.Typing(found.name, [account.name], 1)
+        for other in router.sessions_of(found.id):
+            if other.live and TYPING in other.features and not other.link.congested:
+                other.send(told)
+    elif (room := router.rooms.by_id(-found.id)) is not None and room.role(account.id) is not None:
+        router.rooms.types(room, account.name)
 
 
 def _presence(session: Session, frame: frames.SetPresence) -> None:
@@ -107,6 +229,8 @@ def _read(session: Session, frame: frames.ClientRead) -> None:
 def _move(session: Session, conversation: str, kind: PositionKind, seq: int) -> None:
     """Hand a position over; the store ignores what is lower than before and conversations of others."""
     number = parse_conversation(conversation)
+    if kind is PositionKind.DELIVERED and number is not None and session.router.rooms.by_id(number):
+        return  # nobody is told in a room, and a thousand members would say it of each message
     if session.account is not None and number is not None:
         mark = Mark(session.account.id, number, kind, seq)
         session.router.store(PendingMark(session, mark))
@@ -133,6 +257,10 @@ _HANDLERS: Final = cast(
     "dict[type[frames.ClientFrame], Handler]",
     {
         frames.SendChat: _chat,
+        frames.SendEdit: _edit,
+        frames.SendRedaction: _redact,
+        frames.SendReaction: _react,
+        frames.SetTyping: _typing,
         frames.SetPresence: _presence,
         frames.WhoisRequest: _whois,
         frames.Received: _received,

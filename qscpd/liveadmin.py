@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from functools import partial
 from typing import Final
 
 from qscp import __version__
@@ -19,9 +20,10 @@ from qscpd.admin import (
     begin_erasing,
     perform,
 )
+from qscpd.roomrules import NOBODY
 from qscpd.router import Router
 from qscpd.session import Session
-from qscpd.store.base import Account, AccountState
+from qscpd.store.base import Account, AccountState, RoomResult, Store
 from qscpd.store.writer import StoreWriter
 
 __all__ = ["LiveAdmin"]
@@ -54,7 +56,16 @@ class LiveAdmin:
         reply = await self._writer.call(lambda store: perform(request, store))
         if isinstance(reply, Done):
             self._apply(reply.account)
+            await self._renew_rooms(reply.account.id)
         return reply
+
+    async def _renew_rooms(self, account: int) -> None:
+        """An account that was deleted has left its rooms, and somebody else may own them now."""
+        if self._router.directory.by_id(account) is not None:
+            return
+        rooms = self._router.rooms
+        for conversation in rooms.known_to(account):
+            await self._writer.call(partial(_look_again, conversation, account), rooms.apply)
 
     async def _erase(self, request: EraseUser) -> Reply:
         """Delete the account, then erase for a while, a small step at a time."""
@@ -62,6 +73,7 @@ class LiveAdmin:
         if not isinstance(reply, Done):
             return reply
         self._apply(reply.account)
+        await self._renew_rooms(reply.account.id)
         # What its sessions sent before they ended goes to the store first, and is erased with the rest.
         self._router.flush()
         account = reply.account.id
@@ -90,3 +102,7 @@ class LiveAdmin:
             self._router.end_account(account.id, ErrorCode.LOCKED)
         elif account.state is AccountState.DELETED:
             self._router.end_account(account.id, ErrorCode.DELETED)
+
+
+def _look_again(conversation: int, account: int, store: Store) -> RoomResult:
+    return RoomResult(store.room(conversation), {account: NOBODY, **store.standings(conversation)})

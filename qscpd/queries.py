@@ -1,23 +1,17 @@
-"""Frames that ask the store something: `resume`, `history`, `conversations`, `search`.
+"""Frames that ask the store something: `resume`, `history`, `conversations`, `search`."""
 
-Each runs as a task. While one of a session is under way, the session's next frames wait (but for
-`resume`, which may take long): answers come in the order of the questions, and a peer
-can't have more than one question in the store at a time.
-"""
-
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Final, TypeVar
-
-import structlog
+from typing import Final
 
 from qscp import frames
-from qscp.errors import ERROR_CODES, ErrorCode
+from qscp.errors import ErrorCode
+from qscpd.asking import Asking, refusal
+from qscpd.conversationid import conversation_id, parse_conversation
 from qscpd.directory import Directory
-from qscpd.replay import PAGE_BYTES, Replay, conversation_id, parse_conversation
+from qscpd.replay import PAGE_BYTES, Replay
 from qscpd.session import Session
 from qscpd.store.base import ConversationRow, Found, MessageRow, Store
 from qscpd.store.writer import StoreWriter
+from qscpd.telling import history_message
 
 __all__ = ["Queries"]
 
@@ -26,27 +20,19 @@ _CONVERSATIONS: Final = 100
 
 _NEWEST: Final = (2**53, 0, 0)
 
-_log = structlog.stdlib.get_logger("qscpd.queries")
-
-F = TypeVar("F", bound=frames.ClientFrame)
-
 
 class Queries:
-    """Answers them.
+    """Answers them."""
 
-    Args:
-        tasks: Where the tasks run; none lets an error get there.
-    """
-
-    def __init__(self, writer: StoreWriter[Session], directory: Directory, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, writer: StoreWriter[Session], directory: Directory, asking: Asking) -> None:
         self._writer = writer
         self._directory = directory
-        self._tasks = tasks
+        self._asking = asking
 
     def resume(self, session: Session, frame: frames.Resume) -> None:
         """Take in a page of positions; after the last one, begin to replay."""
         if session.live or (session.replay is not None and session.replaying):
-            session.send(_error(frame, ErrorCode.ALREADY_RESUMED))
+            session.send(refusal(frame, ErrorCode.ALREADY_RESUMED))
             return
         if session.replay is None:
             session.replay = Replay(session, self._writer, self._directory.names)
@@ -54,76 +40,56 @@ class Queries:
             session.fail(ErrorCode.BAD_FIELD)
         elif not frame.more:
             session.replaying = True
-            self._tasks.create_task(self._guard(session, session.replay.run()))
+            self._asking.start(session, session.replay.run())
 
     def history(self, session: Session, frame: frames.HistoryRequest) -> None:
         """Answer `history`."""
-        self._ask(session, frame, self._history)
+        self._asking.ask(session, frame, self._history)
 
     def conversations(self, session: Session, frame: frames.ConversationsRequest) -> None:
         """Answer `conversations`."""
-        self._ask(session, frame, self._conversations)
+        self._asking.ask(session, frame, self._conversations)
 
     def search(self, session: Session, frame: frames.SearchRequest) -> None:
         """Answer `search`."""
-        self._ask(session, frame, self._search)
-
-    def _ask(
-        self, session: Session, frame: F, answer: Callable[[int, F], Awaitable[frames.ServerFrame]]
-    ) -> None:
-        account = session.account
-        assert account is not None  # noqa: S101 - nobody else may ask
-
-        async def run() -> None:
-            reply = await answer(account.id, frame)
-            if not session.closed:
-                session.send(reply)
-            session.release()
-
-        session.hold()
-        self._tasks.create_task(self._guard(session, run()))
-
-    async def _guard(self, session: Session, work: Coroutine[None, None, None]) -> None:
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001 - one session's question must not end the others
-            _log.error("query.failed", session=session.id, exc_info=error)
-            session.fail(ErrorCode.INTERNAL)
+        self._asking.ask(session, frame, self._search)
 
     async def _history(self, account: int, frame: frames.HistoryRequest) -> frames.ServerFrame:
         conversation = parse_conversation(frame.conversation)
         if frame.before is not None and frame.after is not None:
-            return _error(frame, ErrorCode.BAD_FIELD)
+            return refusal(frame, ErrorCode.BAD_FIELD)
 
         def read(store: Store) -> tuple[ConversationRow | None, list[MessageRow]]:
             row = store.conversation(account, conversation) if conversation is not None else None
             if row is None:
                 return None, []
             if frame.after is not None:
-                return row, list(store.messages_after(row.id, frame.after, frame.limit, PAGE_BYTES))
+                after = max(frame.after, row.first_seq - 1)
+                return row, list(store.messages_after(row.id, after, frame.limit, PAGE_BYTES))
             before = row.last_seq + 1 if frame.before is None else min(frame.before, row.last_seq + 1)
-            return row, list(store.messages_before(row.id, before, frame.limit, PAGE_BYTES))
+            found = store.messages_before(row.id, before, frame.limit, PAGE_BYTES)
+            return row, [each for each in found if each.seq >= row.first_seq]
 
         row, messages = await self._writer.call(read)
         if row is None:
-            return _error(frame, ErrorCode.UNKNOWN_CONVERSATION)
+            return refusal(frame, ErrorCode.UNKNOWN_CONVERSATION)
         return frames.History(
             conversation=frame.conversation,
-            messages=[self._message(each) for each in messages],
+            messages=[
+                history_message(each, self._directory.names, account)
+                for each in messages
+                if not each.extra.kind
+            ],
             cursor=_cursor(row, messages, forward=frame.after is not None),
             first_seq=row.first_seq,
         )
-
-    def _message(self, row: MessageRow) -> frames.Message:
-        sender = self._directory.names.get(row.sender, "")
-        return frames.Message(row.seq, row.id, sender, row.body or "", row.time_ms, erased=row.body is None)
 
     async def _conversations(self, account: int, frame: frames.ConversationsRequest) -> frames.ServerFrame:
         after = parse_conversation(frame.cursor) or 0
 
         def read(store: Store) -> list[frames.ConversationInfo]:
             return [
-                _info(row, store.unread(account, row.id, row.read))
+                _info(row, *store.unread(account, row.id, row.read))
                 for row in store.conversations(account, after, _CONVERSATIONS)
             ]
 
@@ -135,16 +101,16 @@ class Queries:
         words = [word for word in query.split() if any(map(str.isalnum, word))]
         conversation = parse_conversation(frame.conversation) if frame.conversation is not None else None
         if frame.conversation is not None and conversation is None:
-            return _error(frame, ErrorCode.UNKNOWN_CONVERSATION)
+            return refusal(frame, ErrorCode.UNKNOWN_CONVERSATION)
         before = _parse_cursor(frame.cursor) if frame.cursor else _NEWEST
         if not words or before is None:
-            return _error(frame, ErrorCode.BAD_QUERY)
+            return refusal(frame, ErrorCode.BAD_QUERY)
 
         def read(store: Store) -> tuple[list[Found], bool, dict[int, str]]:
             found, complete = store.search(
                 account, words, conversation=conversation, before=before, limit=frame.limit
             )
-            return list(found), complete, {row.id: row.peer_name for row in store.conversations(account)}
+            return list(found), complete, {row.id: row.name for row in store.conversations(account)}
 
         found, complete, names = await self._writer.call(read)
         shown = _fitting(found)
@@ -167,10 +133,6 @@ class Queries:
         )
 
 
-def _error(frame: frames.ClientFrame, code: ErrorCode) -> frames.Error:
-    return frames.Error(code=code, message=ERROR_CODES[code].sentence, ref=frame.type)
-
-
 def _cursor(row: ConversationRow, messages: list[MessageRow], *, forward: bool) -> int | None:
     if not messages:
         return None
@@ -179,16 +141,17 @@ def _cursor(row: ConversationRow, messages: list[MessageRow], *, forward: bool) 
     return messages[0].seq if messages[0].seq > row.first_seq else None
 
 
-def _info(row: ConversationRow, unread: int) -> frames.ConversationInfo:
+def _info(row: ConversationRow, unread: int, mentions: int) -> frames.ConversationInfo:
     return frames.ConversationInfo(
         conversation=conversation_id(row.id),
-        name=row.peer_name,
-        kind="pair",
+        name=row.name,
+        kind="room" if row.peer is None else "pair",
         first_seq=row.first_seq,
         last_seq=row.last_seq,
         read=row.read,
         delivered=row.delivered,
         unread=unread,
+        mentions=mentions,
     )
 
 

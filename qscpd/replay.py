@@ -9,24 +9,24 @@ and no seq is sent twice or late.
 """
 
 import asyncio
-import re
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from qscp import codec, frames
+from qscpd.conversationid import conversation_id, parse_conversation
 from qscpd.session import Session
 from qscpd.store.base import ConversationRow, MessageRow, Store
 from qscpd.store.writer import StoreWriter
+from qscpd.telling import pushed
 
-__all__ = ["PAGE_BYTES", "Replay", "chat_frame", "conversation_id", "parse_conversation"]
+__all__ = ["PAGE_BYTES", "Replay"]
 
 PAGE_BYTES: Final = 48 * 1024
 """Of messages in a page, as they are on the wire at most: with its names, a page stays a line."""
 
 _PAGE: Final = 100
 
-_CONVERSATION: Final = re.compile(r"c([1-9][0-9]{0,14})")
 _HELD_BYTES: Final = 256 * 1024
 """What is held for a session at most; more than that is read from the store again."""
 
@@ -35,34 +35,6 @@ _POSITIONS: Final = 100_000
 
 _NEW_DEVICE: Final = 200
 """Messages of a conversation that a device without a position gets; older ones come by `history`."""
-
-
-def conversation_id(conversation: int) -> str:
-    """The form of a conversation's id on the wire."""
-    return f"c{conversation}"
-
-
-def parse_conversation(text: str) -> int | None:
-    """The conversation that an id on the wire means; None if it can't be one of ours."""
-    match = _CONVERSATION.fullmatch(text)
-    return int(match[1]) if match else None
-
-
-def chat_frame(
-    conversation: int, message: MessageRow, *, sender: str, to: str, origin: frames.Origin
-) -> frames.Chat:
-    """A stored message as it is told."""
-    return frames.Chat(
-        conversation=conversation_id(conversation),
-        seq=message.seq,
-        id=message.id,
-        sender=sender,
-        to=to,
-        body=message.body or "",
-        time=message.time_ms,
-        origin=origin,
-        erased=message.body is None,
-    )
 
 
 class _Held(NamedTuple):
@@ -109,6 +81,10 @@ class Replay:
             self._held.clear()
             self._held_bytes = 0
 
+    def joined(self, conversation: int, last_seq: int) -> None:
+        """The account came into a room; nothing from before is missing."""
+        self._sent[conversation] = last_seq
+
     def writable(self) -> None:
         """The peer took what waited for it."""
         self._room.set()
@@ -140,6 +116,7 @@ class Replay:
             else:
                 self._session.send(frames.Resumed())
                 self._session.go_live()
+                self._session.router.rooms.tell_invitations(self._session)
                 return
 
     def _begin(self, row: ConversationRow) -> None:
@@ -193,9 +170,9 @@ class Replay:
         assert account is not None  # noqa: S101 - `resume` comes after the login
         lines = []
         for message in messages:
-            to = row.peer_name if message.sender == account.id else account.name
-            sender = self._names.get(message.sender, "")
-            lines.append(codec.encode(chat_frame(row.id, message, sender=sender, to=to, origin="replay")))
+            to = row.name if row.peer is None or message.sender == account.id else account.name
+            frame = pushed(row.id, message, to=to, origin="replay", names=self._names, viewer=account.id)
+            lines.append(codec.encode(frame))
         self._session.messages_out += len(lines)
         self._session.push(lines)
         self._sent[row.id] = messages[-1].seq

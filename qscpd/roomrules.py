@@ -327,7 +327,7 @@ def _check_member(case: _Case) -> None:
 
 
 def _gone(standing: Standing) -> Standing:
-    """No member any more, and not invited; mutes and bans stay, so that nobody gets rid of them by leaving."""
+    """No member any more, and not invited; mutes and bans outlive leaving."""
     return standing._replace(role=None, invited_by=None, since=1)
 
 

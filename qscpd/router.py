@@ -1,47 +1,37 @@
-"""Which sessions an account has, and how a message gets from one person to another.
+"""Which sessions there are and whose they are, and the way of a message from one person to another.
 
 Everything here runs on the event loop. The way of a message:
 
     link -> session -> handlers.chat -> outbox -> StoreWriter (its thread, COMMIT)
-         -> Router.committed -> sessions of the recipient, and the ack -> flush -> links
+         -> Delivery.committed -> sessions of the recipient or of a room's members, and the ack
+         -> flush -> links
 
 Sessions with something to send are *dirty*; they are flushed once per tick of the loop, so
 that all frames a peer gets in a tick leave as one record and one system call.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from msgspec import Raw
-
-from qscp import codec, frames
-from qscp.errors import ERROR_CODES, ErrorCode
+from qscp import frames
+from qscp.errors import ErrorCode
 from qscpd.config import Config
+from qscpd.delivery import READ_RECEIPTS, Delivery
 from qscpd.directory import Directory
 from qscpd.link import Link
 from qscpd.presence import Presence
-from qscpd.replay import conversation_id
+from qscpd.rooms import TYPING, Rooms
 from qscpd.session import Session
 from qscpd.sessionlog import SessionLog
-from qscpd.store.base import Moved, NewMessage, PositionKind, StoredMessage
-from qscpd.store.writer import Committed, Item, PendingChat, PendingSkip, StoreWriter
+from qscpd.store.writer import Item, PendingSkip, StoreWriter
 
-__all__ = ["FEATURES", "READ_RECEIPTS", "Handler", "Router"]
+__all__ = ["FEATURES", "Handler", "Router"]
 
 Handler = Callable[[Session, frames.ClientFrame], None]
 
-READ_RECEIPTS: Final = "read_receipts"
-"""The feature of those who want to tell and be told what was read."""
-
-FEATURES: Final = frozenset({READ_RECEIPTS})
+FEATURES: Final = frozenset({READ_RECEIPTS, TYPING})
 """The optional parts of the protocol that this server knows."""
-
-_Output = defaultdict[Session, list[frames.ServerFrame | Raw]]
-"""What goes out to each session."""
-
-_NOBODY: Final[list[Session]] = []
 
 _QUITE_GONE: Final = frozenset({ErrorCode.BYE, ErrorCode.LOCKED, ErrorCode.DELETED})
 """Reasons of `session.close` after which nobody is waited for."""
@@ -54,6 +44,8 @@ class Router:
         config: The daemon's configuration.
         directory: Who has which name.
         presence: Who is online.
+        rooms: The rooms.
+        delivery: What to do with what the store says.
         handlers: What to do with a frame, by its class; set once by `qscpd.handlers`.
         dirty: Sessions with something to send.
     """
@@ -71,6 +63,8 @@ class Router:
         self._open: set[Session] = set()
         self._writer: StoreWriter[Session] | None = None
         self._awake = False
+        self.rooms = Rooms(directory.names, self.sessions_of, self._leave_soon)
+        self.delivery = Delivery(self._sessions, directory.names, self.rooms, self._leave_soon)
 
     def __len__(self) -> int:
         """How many sessions are open, logged in or not."""
@@ -94,6 +88,7 @@ class Router:
         account = session.account
         assert account is not None  # noqa: S101 - the login has just set it
         self._sessions.setdefault(account.id, []).append(session)
+        self.rooms.logged_in(session, account.id)
         self.update_presence(account.id)
 
     def forget(self, session: Session, reason: str) -> None:
@@ -112,6 +107,7 @@ class Router:
             return
         sessions = self._sessions[account.id]
         sessions.remove(session)
+        self.rooms.left(session, account.id)
         if sessions:
             self.update_presence(account.id)
             return
@@ -164,6 +160,15 @@ class Router:
             self._awake = True
             self._loop.call_soon(self.flush)
 
+    def now(self) -> float:
+        """The loop's time, in seconds."""
+        return self._loop.time()
+
+    def _leave_soon(self, sessions: Iterable[Session]) -> None:
+        """Something was queued for these sessions; it leaves at the end of this tick."""
+        self.dirty.update(sessions)
+        self.wake()
+
     def flush(self) -> None:
         """Hand the tick's messages to the store and write the tick's output."""
         self._awake = False
@@ -175,105 +180,7 @@ class Router:
         for session in dirty:
             session.flush()
 
-    # --- what the store says
-
-    def committed(self, result: Committed[Session]) -> None:
-        """Deliver and acknowledge what was committed, and tell of positions that moved."""
-        out: _Output = defaultdict(list)
-        answered: defaultdict[Session, int] = defaultdict(int)
-        # Messages come in runs from one session to one person: what a run has in common is found once.
-        session = None
-        recipient = 0
-        for chat, outcome in zip(result.chats, result.outcomes, strict=True):
-            message = chat.message
-            if chat.session is not session or message.recipient != recipient:
-                session, recipient = chat.session, message.recipient
-                name, acks = session.name, out[session]
-                listener = self._only_listener(session, message)
-                inbox = out[listener] if listener is not None else None
-            answered[session] += 1
-            if type(outcome) is not StoredMessage:
-                acks.append(_nack(message.id, ErrorCode.ID_CONFLICT))
-                continue
-            conversation = f"c{outcome.conversation}"
-            seq, time_ms = outcome.seq, outcome.time_ms
-            if outcome.new:
-                session.messages_in += 1
-                frame = frames.Chat(
-                    conversation, seq, message.id, name, chat.to, message.body, time_ms, "live"
-                )
-                if listener is not None and inbox is not None:
-                    listener.messages_out += 1
-                    inbox.append(frame)
-                else:
-                    self._deliver(chat, outcome, frame, out)
-            acks.append(frames.ChatAck(message.id, conversation, seq, time_ms))
-        for mark, moved in zip(result.marks, result.moved, strict=True):
-            if moved is not None:
-                self._tell_moved(mark.session, moved, out)
-        self._queue(out)
-        for session, count in answered.items():
-            session.answered(count)
-
-    def _only_listener(self, sending: Session, message: NewMessage) -> Session | None:
-        """The one live session that a message goes to, as most often; None if it is not so simple."""
-        theirs = self._sessions.get(message.recipient, _NOBODY)
-        ours = self._sessions.get(message.sender, _NOBODY)
-        if len(theirs) == 1 and theirs[0].live and (not ours or (len(ours) == 1 and ours[0] is sending)):
-            return theirs[0]
-        return None
-
-    def _deliver(
-        self, chat: PendingChat[Session], place: StoredMessage, frame: frames.Chat, out: _Output
-    ) -> None:
-        """Queue a message for the recipient's sessions, and for the sender's other ones."""
-        message = chat.message
-        line = codec.encode(frame)
-        shared = Raw(line[:-1])
-        theirs = self._sessions.get(message.recipient, _NOBODY)
-        ours = self._sessions.get(message.sender, _NOBODY)
-        for session in (*theirs, *ours):
-            if session is chat.session:
-                continue
-            if session.live:
-                session.messages_out += 1
-                out[session].append(shared)
-            elif session.replay is not None:
-                session.replay.hold(place.conversation, place.seq, line)
-
-    def _tell_moved(self, origin: Session, moved: Moved, out: _Output) -> None:
-        mark, peer = moved
-        conversation = conversation_id(mark.conversation)
-        if mark.kind is PositionKind.DELIVERED:
-            frame: frames.ServerFrame = frames.Delivered(conversation, mark.seq)
-            for session in self._sessions.get(peer, ()):
-                out[session].append(frame)
-            return
-        user = self.directory.names.get(mark.account, "")
-        frame = frames.ServerRead(conversation, user, mark.seq)
-        for session in self._sessions.get(mark.account, ()):
-            if session is not origin:
-                out[session].append(frame)
-        if READ_RECEIPTS in origin.features:
-            for session in self._sessions.get(peer, ()):
-                if READ_RECEIPTS in session.features:
-                    out[session].append(frame)
-
-    def refused(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
-        """Tell the senders that nothing of this was stored."""
-        out: _Output = defaultdict(list)
-        for chat in chats:
-            chat.session.refused = True
-            out[chat.session].append(_nack(chat.message.id, code))
-        self._queue(out)
-        for session, nacks in out.items():
-            session.answered(len(nacks))
-
-    def _queue(self, out: _Output) -> None:
-        for session, each in out.items():
-            session.queue(each)
-        self.dirty.update(out)
-        self.wake()
+    # --- the end
 
     def shut_down(self) -> None:
         """Take nothing more from anybody, and say `bye` to everybody once they have their answers."""
@@ -291,7 +198,3 @@ class Router:
         """End all sessions of an account with a `bye`."""
         for session in list(self._sessions.get(account, ())):
             session.say_bye(code)
-
-
-def _nack(message_id: str, code: ErrorCode) -> frames.ChatNack:
-    return frames.ChatNack(message_id, code, ERROR_CODES[code].sentence)

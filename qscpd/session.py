@@ -50,6 +50,7 @@ class Session:
         messages_out: Messages delivered to this session.
         frames_out: Frames sent.
         opened: Loop time of the handshake's end.
+        typed: Loop time when it last said that its person is typing.
     """
 
     __slots__ = (
@@ -81,6 +82,7 @@ class Session:
         "router",
         "status",
         "text",
+        "typed",
     )
 
     def __init__(self, router: "Router", link: Link) -> None:
@@ -96,6 +98,7 @@ class Session:
         self.opened = link.last_in
         self.closed = self.live = self.replaying = self.refused = False
         self.device = ""
+        self.typed = float("-inf")
         self.features: frozenset[str] = frozenset()
         self.replay: Replay | None = None
         self._asking = False
@@ -188,6 +191,15 @@ class Session:
         if not self.closed and self.connection.state in (State.READY, State.DRAINING):
             self.connection.send_encoded((codec.encode_lines(batch),))
             self.frames_out += len(batch)
+
+    def send_piece(self, piece: bytes, count: int) -> None:
+        """Queue some encoded messages in one piece; they leave at the end of the tick."""
+        if not self.closed and self.connection.state in (State.READY, State.DRAINING):
+            self.connection.send_encoded((piece,))
+            self.frames_out += count
+            self.messages_out += count
+            self.router.dirty.add(self)
+            self.router.wake()
 
     def push(self, lines: list[bytes]) -> None:
         """Queue encoded frames; they leave at the end of the tick."""

@@ -123,6 +123,8 @@ class HistoryConfig:
     """Messages older than this are removed; 0 keeps them forever."""
     keep_messages: Annotated[int, Integer(0, 2**31)] = 0
     """Messages kept in a conversation, the newest ones; 0 keeps all."""
+    edit_within_s: Annotated[float, Duration(0, 100 * 366 * 86400)] = 86400.0
+    """How long after it was written a message may be edited by who wrote it; 0 never."""
 
 
 @dataclass(frozen=True, slots=True)

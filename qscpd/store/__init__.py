@@ -11,17 +11,21 @@ from qscpd.store.base import Store, StoreReader
 __all__ = ["open_reader", "open_store"]
 
 
-def open_store(path: Path) -> Store:
+def open_store(path: Path, *, edit_within_ms: int = 0) -> Store:
     """Open the store in a file, making or upgrading it as needed.
 
     Hold `qscpd.store.lock.StoreLock` for the same path while the store is open.
+
+    Args:
+        path: The file.
+        edit_within_ms: How long after it was written a message may be edited.
 
     Raises:
         StoreError: It can't be opened; the text says why and what to do.
     """
     from qscpd.store.sqlite import SqliteStore  # noqa: PLC0415 - drivers are imported only when used
 
-    return SqliteStore(path)
+    return SqliteStore(path, edit_within_ms=edit_within_ms)
 
 
 def open_reader(path: Path) -> StoreReader:

@@ -35,25 +35,33 @@ class Accounts(Database):
 
     def set_password(self, name: str, password_hash: str) -> Account:
         """See `Store.set_password`."""
-        return self._update_account(name, "password_hash = ?", password_hash)
+        with self._transaction():
+            return self._update_account(name, "password_hash = ?", password_hash)
 
     def set_locked(self, name: str, *, locked: bool) -> Account:
         """See `Store.set_locked`."""
-        return self._update_account(name, "state = ?", AccountState.LOCKED if locked else AccountState.ACTIVE)
+        state = AccountState.LOCKED if locked else AccountState.ACTIVE
+        with self._transaction():
+            return self._update_account(name, "state = ?", state)
 
     def delete_account(self, name: str) -> Account:
         """See `Store.delete_account`."""
-        return self._update_account(name, "state = ?, password_hash = ''", AccountState.DELETED)
+        with self._transaction():
+            account = self._update_account(name, "state = ?, password_hash = ''", AccountState.DELETED)
+            self._leave_everything(account.id)
+        return account
+
+    def _leave_everything(self, account: int) -> None:
+        """Take a deleted account out of what it is a member of; inside the transaction."""
 
     def _update_account(self, name: str, assignment: str, value: str) -> Account:
-        with self._transaction() as db:
-            rows = db.execute(
-                f"UPDATE accounts SET {assignment} WHERE name = ? AND state <> 'deleted' "  # noqa: S608 - ours
-                f"RETURNING {_ACCOUNT_COLUMNS}",
-                (value, name),
-            ).fetchall()
-            if not rows:
-                raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
+        rows = self._db.execute(
+            f"UPDATE accounts SET {assignment} WHERE name = ? AND state <> 'deleted' "  # noqa: S608 - ours
+            f"RETURNING {_ACCOUNT_COLUMNS}",
+            (value, name),
+        ).fetchall()
+        if not rows:
+            raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
         return _account(rows[0])
 
     def accounts(self) -> Sequence[Account]:

@@ -16,10 +16,10 @@ from qscp.errors import ErrorCode
 from qscpd.roomrules import RoomChange, RoomRow, Standing
 
 __all__ = [
+    "PLAIN",
     "Account",
     "AccountState",
     "ConversationRow",
-    "PLAIN",
     "Credentials",
     "Extra",
     "Found",
@@ -270,7 +270,12 @@ class StoreReader(Protocol):
             NotFoundError: There is none of that name.
         """
 
-    def room_log(self, conversation: int, before: int | None = None, limit: int = 1_000_000) -> Sequence[LogRow]:
+    def room(self, conversation: int) -> RoomRow:
+        """The room that a conversation is, also a deleted one."""
+
+    def room_log(
+        self, conversation: int, before: int | None = None, limit: int = 1_000_000
+    ) -> Sequence[LogRow]:
         """A room's log of moderation, newest first, from the entries with a lower id than `before`."""
 
     def export_room(self, conversation: int) -> Iterator[MessageRow]:

@@ -11,7 +11,7 @@ import msgspec
 from qscpd.errors import StoreDamagedError
 from qscpd.store.base import PLAIN, Extra, MessageRow
 
-__all__ = ["Entry", "entry", "pack", "rows"]
+__all__ = ["Entry", "count", "entry", "pack", "rows"]
 
 Entry = tuple[int, int, str, str | None] | tuple[int, int, str, str | None, Extra]
 """time_ms, sender, message id, body; and, unless it is `PLAIN`, the extra."""
@@ -38,17 +38,30 @@ def rows(last_seq: int, blob: bytes) -> list[MessageRow]:
     Raises:
         StoreDamagedError: It is none.
     """
-    try:
-        entries = _decoder.decode(blob)
-    except msgspec.MsgspecError as error:
-        raise StoreDamagedError(
-            f"messages in the store are damaged ({error}); restore it from a backup"
-        ) from error
+    entries = _unpack(blob)
     first = last_seq - len(entries) + 1
     return [
         MessageRow(seq, each.time_ms, each.sender, each.id, each.body, each.extra)
         for seq, each in enumerate(entries, first)
     ]
+
+
+def count(blob: bytes) -> int:
+    """How many messages a chunk has.
+
+    Raises:
+        StoreDamagedError: It is none.
+    """
+    return len(_unpack(blob))
+
+
+def _unpack(blob: bytes) -> list[_Entry]:
+    try:
+        return _decoder.decode(blob)
+    except msgspec.MsgspecError as error:
+        raise StoreDamagedError(
+            f"messages in the store are damaged ({error}); restore it from a backup"
+        ) from error
 
 
 def entry(row: MessageRow) -> Entry:

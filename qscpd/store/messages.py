@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+import msgspec
+
 from qscpd.store import chunks
 from qscpd.store.base import (
+    PLAIN,
     ConversationRow,
     Found,
     Mark,
@@ -15,7 +18,8 @@ from qscpd.store.base import (
     Refused,
     StoredMessage,
 )
-from qscpd.store.sentids import SentIds
+from qscpd.store.ends import ConversationEnd, RoomEnd
+from qscpd.store.events import Events
 
 __all__ = ["Messages"]
 
@@ -23,24 +27,21 @@ _CACHED_CONVERSATIONS: Final = 50_000
 """Conversations whose last seq is kept in memory: about 10 MiB."""
 
 _CONVERSATION: Final = """
-    SELECT c.id, p.account, a.name, c.first_seq, c.last_seq, m.read_seq, p.delivered_seq
+    SELECT c.id, p.account, coalesce(a.name, r.name),
+      CASE r.history WHEN 'joining' THEN max(c.first_seq, s.since) ELSE c.first_seq END,
+      c.last_seq, m.read_seq, coalesce(p.delivered_seq, 0)
     FROM positions m JOIN conversations c ON c.id = m.conversation
-    JOIN positions p ON p.conversation = c.id AND p.account <> m.account
-    JOIN accounts a ON a.id = p.account
+    LEFT JOIN positions p ON p.conversation = c.id
+      AND p.account = CASE m.account WHEN c.low THEN c.high ELSE c.low END
+    LEFT JOIN accounts a ON a.id = p.account
+    LEFT JOIN rooms r ON r.conversation = c.id
+    LEFT JOIN standings s ON s.conversation = c.id AND s.account = m.account
+    WHERE (r.conversation IS NULL OR s.role IS NOT NULL)
 """
+"""Those that an account may see: its pairs, and the rooms that it is in."""
 
 
-class _Conversation:
-    """The cached end of a conversation, and what the running transaction adds to it."""
-
-    __slots__ = ("added", "id", "last_ms", "last_seq")
-
-    def __init__(self, conversation: int, last_seq: int, last_ms: int) -> None:
-        self.id = conversation
-        self.last_seq = last_seq
-        self.last_ms = last_ms
-        self.added: list[chunks.Entry] = []
-        """Rows of the running transaction; the seqs are dense up to `last_seq`."""
+_NOWHERE: Final = ConversationEnd(0, 0, 0)
 
 
 class _Batch:
@@ -75,10 +76,8 @@ class _Batch:
         return StoredMessage(place.conversation, place.seq, place.time_ms, new=False)
 
 
-class Messages(SentIds):
+class Messages(Events):
     """Appending, positions and reading back."""
-
-    _conversations: dict[tuple[int, int], _Conversation]
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
@@ -86,12 +85,13 @@ class Messages(SentIds):
         """See `Store.append`."""
         batch = _Batch(messages)
         outcomes = batch.outcomes
-        touched: dict[int, _Conversation] = {}
+        touched: dict[int, ConversationEnd] = {}
         with self._transaction():
             now = self._clock_ms()
             # Messages come in runs from one person to one other: what a run has in common is found once.
-            sender = recipient = 0
+            sender = recipient = time_ms = 0
             newest = ""
+            end = _NOWHERE
             for message in messages:
                 if message.sender != sender:
                     sender, recipient = message.sender, 0
@@ -106,24 +106,47 @@ class Messages(SentIds):
                         continue
                 if message.recipient != recipient:
                     recipient = message.recipient
-                    conversation = self._end_of(sender, recipient)
-                    touched[conversation.id] = conversation
+                    end = self._end_of(sender, recipient)
                     # The clock may be set back; time never is, within a conversation.
-                    time_ms = conversation.last_ms = max(conversation.last_ms, now)
-                conversation.last_seq += 1
-                conversation.added.append((time_ms, sender, message_id, message.body))
-                outcomes.append(StoredMessage(conversation.id, conversation.last_seq, time_ms))
+                    time_ms = end.last_ms = max(end.last_ms, now)
+                entry: chunks.Entry = (time_ms, sender, message_id, message.body)
+                if end.room is not None or message.extra is not PLAIN:
+                    checked = self._checked(message, end, time_ms)
+                    if isinstance(checked, Refused):
+                        outcomes.append(checked)
+                        continue
+                    entry = checked
+                touched[end.id] = end
+                end.last_seq += 1
+                end.added.append(entry)
+                outcomes.append(StoredMessage(end.id, end.last_seq, time_ms))
             self._write(touched.values())
             moved = [self._move(mark) for mark in marks]
         for end in touched.values():
             end.added = []
         return outcomes, moved
 
-    def _end_of(self, sender: int, recipient: int) -> _Conversation:
-        pair = (sender, recipient) if sender < recipient else (recipient, sender)
-        return self._conversations.get(pair) or self._load_conversation(pair)
+    def _checked(self, message: NewMessage, end: ConversationEnd, time_ms: int) -> chunks.Entry | Refused:
+        """The entry of a message that may be written, or of an event that happens now."""
+        refused = self._refusal(message, end, time_ms)
+        if refused is not None:
+            return refused
+        if message.extra.kind:
+            return self._happen(message, end, time_ms)
+        if end.room is not None:
+            end.room.speaks(message.sender, time_ms)
+        if message.extra == PLAIN:
+            return time_ms, message.sender, message.id, message.body
+        return time_ms, message.sender, message.id, message.body, message.extra
 
-    def _write(self, ends: Iterable[_Conversation]) -> None:
+    def _end_of(self, sender: int, recipient: int) -> ConversationEnd:
+        if recipient < 0:
+            key = (recipient, recipient)
+            return self._conversations.get(key) or self._load_room(key)
+        pair = (sender, recipient) if sender < recipient else (recipient, sender)
+        return self._conversations.get(pair) or self._load_pair(pair)
+
+    def _write(self, ends: Iterable[ConversationEnd]) -> None:
         self._db.executemany(
             "INSERT INTO chunks (conversation, last_seq, messages) VALUES (?, ?, ?)",
             [(end.id, end.last_seq, chunks.pack(end.added)) for end in ends],
@@ -133,11 +156,23 @@ class Messages(SentIds):
             [(end.last_seq, end.last_ms, end.id) for end in ends],
         )
 
-    def _load_conversation(self, pair: tuple[int, int]) -> _Conversation:
-        """Read the end of a conversation, or make the conversation; inside a transaction."""
+    def _load_room(self, key: tuple[int, int]) -> ConversationEnd:
+        """Read the end of a room; the router knows no rooms but those that there are."""
+        self._make_room_in_cache()
+        room = self.room(-key[0])
+        sql = "SELECT last_ms FROM conversations WHERE id = ?"
+        last_ms = self._db.execute(sql, (room.id,)).fetchone()[0]
+        end = self._conversations[key] = ConversationEnd(room.id, room.last_seq, last_ms, RoomEnd(room))
+        return end
+
+    def _make_room_in_cache(self) -> None:
         if len(self._conversations) >= _CACHED_CONVERSATIONS:
             # Those that the transaction has touched must stay: their `added` is not written yet.
             self._conversations = {key: each for key, each in self._conversations.items() if each.added}
+
+    def _load_pair(self, pair: tuple[int, int]) -> ConversationEnd:
+        """Read the end of a pair's conversation, or make the conversation; inside a transaction."""
+        self._make_room_in_cache()
         row = self._db.execute(
             "SELECT id, last_seq, last_ms FROM conversations WHERE low = ? AND high = ?", pair
         ).fetchone()
@@ -149,8 +184,8 @@ class Messages(SentIds):
                 [(each, number) for each in pair],
             )
             row = (number, 0, 0)
-        conversation = self._conversations[pair] = _Conversation(*row)
-        return conversation
+        end = self._conversations[pair] = ConversationEnd(*row)
+        return end
 
     def _move(self, mark: Mark) -> Moved | None:
         """Move a position up, inside a transaction; None if it stays."""
@@ -165,7 +200,7 @@ class Messages(SentIds):
             return None
         low, high = self._db.execute(
             "SELECT low, high FROM conversations WHERE id = ?", (mark.conversation,)
-        ).fetchone()
+        ).fetchone()  # both None in a room
         return Moved(mark._replace(seq=rows[0][0]), high if mark.account == low else low)
 
     def _forget(self) -> None:
@@ -178,24 +213,25 @@ class Messages(SentIds):
         self, account: int, after: int = 0, limit: int = 1_000_000
     ) -> Sequence[ConversationRow]:
         """See `Store.conversations`."""
-        sql = f"{_CONVERSATION} WHERE m.account = ? AND m.conversation > ? ORDER BY c.id LIMIT ?"
+        sql = f"{_CONVERSATION} AND m.account = ? AND m.conversation > ? ORDER BY c.id LIMIT ?"
         return [ConversationRow(*row) for row in self._read(sql, account, after, limit)]
 
     def conversation(self, account: int, conversation: int) -> ConversationRow | None:
         """See `Store.conversation`."""
-        rows = self._read(
-            f"{_CONVERSATION} WHERE m.account = ? AND m.conversation = ?", account, conversation
-        )
+        rows = self._read(f"{_CONVERSATION} AND m.account = ? AND m.conversation = ?", account, conversation)
         return ConversationRow(*rows[0]) if rows else None
 
-    def unread(self, account: int, conversation: int, read: int, most: int = 1000) -> int:
+    def unread(self, account: int, conversation: int, read: int, most: int = 1000) -> tuple[int, int]:
         """See `Store.unread`."""
-        count = 0
+        count = mentions = 0
         for row in self._chunks_after(conversation, read):
-            count += sum(message.seq > read and message.sender != account for message in chunks.rows(*row))
+            for message in chunks.rows(*row):
+                if message.seq > read and message.sender != account and not message.extra.kind:
+                    count += 1
+                    mentions += account in message.extra.mentions
             if count >= most:
-                return most
-        return count
+                return most, min(mentions, most)
+        return count, mentions
 
     def messages_after(
         self, conversation: int, seq: int, limit: int, most_bytes: int
@@ -207,7 +243,7 @@ class Messages(SentIds):
             for message in chunks.rows(*row)
             if message.seq > seq
         )
-        return _first(found, limit, most_bytes)
+        return self._as_told(conversation, _first(found, limit, most_bytes))
 
     def messages_before(
         self, conversation: int, seq: int, limit: int, most_bytes: int
@@ -223,14 +259,34 @@ class Messages(SentIds):
             for message in reversed(chunks.rows(*row))
             if message.seq < seq
         )
-        return _first(found, limit, most_bytes)[::-1]
+        return self._as_told(conversation, _first(found, limit, most_bytes)[::-1])
+
+    def _as_told(self, conversation: int, messages: list[MessageRow]) -> list[MessageRow]:
+        """Give each edit the text that its message has by now."""
+        told = []
+        for row in messages:
+            if row.extra.kind == "edit":
+                message = self._message(conversation, row.extra.target)
+                body = message.body if message is not None else None
+                mentions = message.extra.mentions if message is not None else ()
+                extra = msgspec.structs.replace(row.extra, mentions=mentions)
+                told.append(row._replace(body=body, extra=extra))
+            else:
+                told.append(row)
+        return told
 
     def export(self, account: int) -> Iterator[Found]:
         """See `Store.export`."""
         for row in self.conversations(account):
-            for chunk in self._chunks_after(row.id, 0):
-                for message in chunks.rows(*chunk):
-                    yield Found(row.id, message)
+            for chunk in self._chunks_after(row.id, row.first_seq - 1):
+                for message in self._as_told(row.id, chunks.rows(*chunk)):
+                    if message.seq >= row.first_seq:
+                        yield Found(row.id, message)
+
+    def export_room(self, conversation: int) -> Iterator[MessageRow]:
+        """See `Store.export_room`."""
+        for chunk in self._chunks_after(conversation, 0):
+            yield from self._as_told(conversation, chunks.rows(*chunk))
 
     def _chunks_after(self, conversation: int, seq: int) -> Iterator[tuple[int, bytes]]:
         sql = (
@@ -244,7 +300,8 @@ def _first(messages: Iterable[MessageRow], limit: int, most_bytes: int) -> list[
     size = 0
     for message in messages:
         # What it takes on the wire, when every character has to be escaped.
-        size += 200 + 2 * len((message.body or "").encode())
+        size += 200 + 2 * len((message.body or "").encode()) + 100 * len(message.extra.reactions)
+        size += 40 * len(message.extra.mentions)
         if taken and (len(taken) >= limit or size > most_bytes):
             break
         taken.append(message)

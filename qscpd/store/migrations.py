@@ -159,13 +159,17 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
             f"BEGIN EXCLUSIVE; {steps}"
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {len(MIGRATIONS)};"
         )
-        if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
-            raise StoreDamagedError(f"{path}: rows of it belong to nothing; restore it from a backup")
+        _check_references(db, path)
         db.execute("COMMIT")
     except (sqlite3.Error, StoreDamagedError):
         if db.in_transaction:
             db.rollback()
         raise
+
+
+def _check_references(db: sqlite3.Connection, path: str) -> None:
+    if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
+        raise StoreDamagedError(f"{path}: rows of it belong to nothing; restore it from a backup")
 
 
 def check_schema(db: sqlite3.Connection, path: str) -> None:

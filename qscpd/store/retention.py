@@ -9,6 +9,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import msgspec
+
 from qscpd.errors import StoreFullError
 from qscpd.store import chunks
 from qscpd.store.base import Keep, MessageRow
@@ -65,11 +67,17 @@ class Retention(Words):
         with self._transaction():
             if self._index_ids_step() or self._index_words_step():
                 return True
-        if self._sweep_ids_step():
+        if self._sweep_ids_step() or self._empty_room_step():
             return True
         if keep == Keep():
             return False
         return self._prune_step(keep)
+
+    def _empty_room_step(self) -> bool:
+        """Remove a few messages of a deleted room; return whether there were any."""
+        sql = """SELECT c.id, c.last_seq FROM rooms r JOIN conversations c ON c.id = r.conversation
+                 WHERE r.state = 'deleted' AND c.first_seq <= c.last_seq LIMIT 1"""
+        return any(self._cut(conversation, last_seq + 1, 0) for conversation, last_seq in self._read(sql))
 
     # --- pruning
 
@@ -98,9 +106,10 @@ class Retention(Words):
         with self._transaction() as db:
             for chunk in found:
                 self._unindex(chunk.id, conversation, chunk.chosen)
-                kept = chunks.unpack(chunk.blob)[len(chunk.chosen) :]
+                kept = chunks.rows(chunk.last_seq, chunk.blob)[len(chunk.chosen) :]
                 if kept:
-                    db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (chunks.pack(kept), chunk.id))
+                    packed = chunks.pack([chunks.entry(row) for row in kept])
+                    db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (packed, chunk.id))
                 else:
                     db.execute("DELETE FROM chunks WHERE id = ?", (chunk.id,))
             first = found[-1].chosen[-1].seq + 1
@@ -177,21 +186,17 @@ class Retention(Words):
         """Erase an account's messages in some chunks, as many as a step takes."""
         room = _STEP_MESSAGES
         done = erasing.seq
-        with self._transaction() as db:
+        with self._transaction():
             for number, last_seq, blob in found:
-                rows = chunks.rows(last_seq, blob)
-                mine = [row for row in rows if row.sender == account and row.body is not None][:room]
-                if mine:
-                    self._unindex(number, erasing.conversation, mine)
-                    erased = {row.seq for row in mine}
-                    left = [
-                        (row.time_ms, row.sender, row.id, None if row.seq in erased else row.body)
-                        for row in rows
-                    ]
-                    db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (chunks.pack(left), number))
-                    room -= len(mine)
+                erased = [
+                    (row, left) for row in chunks.rows(last_seq, blob) if (left := _erased(row, account))
+                ]
+                if erased:
+                    old, new = map(list, zip(*erased[:room], strict=True))
+                    self._replace_rows(erasing.conversation, number, old, new)
+                    room -= len(new)
                 if not room:
-                    done = mine[-1].seq
+                    done = new[-1].seq
                     break
                 done = last_seq
         erasing.seq = done
@@ -238,3 +243,17 @@ class Retention(Words):
         finally:
             self._read("PRAGMA busy_timeout = 5000")
         return not busy
+
+
+def _erased(row: MessageRow, account: int) -> MessageRow | None:
+    """A message without what an account wrote in it or put on it; None if there is nothing of theirs."""
+    if row.sender == account and row.body is not None:
+        return row._replace(body=None, extra=msgspec.structs.replace(row.extra, reactions={}, mentions=()))
+    if any(account in people for people in row.extra.reactions.values()):
+        left = {
+            text: tuple(each for each in people if each != account)
+            for text, people in row.extra.reactions.items()
+        }
+        reactions = {text: people for text, people in left.items() if people}
+        return row._replace(extra=msgspec.structs.replace(row.extra, reactions=reactions))
+    return None

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from qscpd.store import chunks
-from qscpd.store.base import NewMessage, Outcome, Refused, StoredMessage
-from qscpd.store.database import Database
+from qscpd.store.accounts import Accounts
+from qscpd.store.base import Extra, NewMessage, Outcome, Refused, StoredMessage
 
-__all__ = ["KEEP_IDS_MS", "SentIds"]
+__all__ = ["KEEP_IDS_MS", "SentIds", "digest"]
 
 KEEP_IDS_MS: Final = 30 * 24 * 3600 * 1000
 """How long an id is kept: clients retry for at most 7 days, and a laptop may lie in a drawer for a while."""
@@ -40,7 +40,7 @@ _Entry = tuple[int, bytes, bytes, int, int, int]
 """A row of `sent_ids`: account, id, hash, conversation, seq, time_ms."""
 
 
-class SentIds(Database):
+class SentIds(Accounts):
     """The index of ids."""
 
     _newest_ids: dict[int, str]
@@ -128,11 +128,19 @@ class SentIds(Database):
         self._newest_ids = {}
 
 
-def _entries(last_seq: int, blob: bytes, conversation: int, low: int, high: int) -> list[_Entry]:
-    """The rows of `sent_ids` for a chunk."""
+def digest(text: str) -> bytes:
+    """What is kept of a text to know it again."""
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+
+
+def _entries(
+    last_seq: int, blob: bytes, conversation: int, low: int | None, high: int | None
+) -> list[_Entry]:
+    """The rows of `sent_ids` for a chunk; a room has neither `low` nor `high`."""
     entries: list[_Entry] = []
     for row in chunks.rows(last_seq, blob):
-        key = _hash(high if row.sender == low else low, row.body or "")
+        recipient = -conversation if low is None or high is None else high if row.sender == low else low
+        key = _hash(recipient, row.body or "", row.extra)
         entries.append((row.sender, bytes.fromhex(row.id), key, conversation, row.seq, row.time_ms))
     return entries
 
@@ -140,10 +148,19 @@ def _entries(last_seq: int, blob: bytes, conversation: int, low: int, high: int)
 def _outcome(message: NewMessage, place: tuple[int, int, int, bytes]) -> Outcome:
     """What became of a message whose id was used for what is at a place: conversation, seq, time, hash."""
     conversation, seq, time_ms, key = place
-    if key != _hash(message.recipient, message.body):
+    if key != _hash(message.recipient, message.body, message.extra):
         return Refused()
     return StoredMessage(conversation, seq, time_ms, new=False)
 
 
-def _hash(recipient: int, body: str) -> bytes:
-    return hashlib.blake2b(f"{recipient}\n{body}".encode(), digest_size=8).digest()
+def _hash(recipient: int, text: str, extra: Extra) -> bytes:
+    match extra.kind:
+        case "":
+            return digest(f"{recipient}\n{text}")
+        case "edit":
+            what = (extra.digest or digest(text)).hex()
+        case "redact":
+            what = ""
+        case "react":
+            what = f"{extra.removed} {text}"
+    return digest(f"{recipient} {extra.kind} {extra.target}\n{what}")

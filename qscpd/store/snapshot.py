@@ -79,7 +79,7 @@ def look_into(path: Path) -> Contents:
 
 def _contents(db: sqlite3.Connection) -> Contents:
     schema: int = db.execute("PRAGMA user_version").fetchone()[0]
-    messages = sum(len(chunks.unpack(blob)) for (blob,) in db.execute("SELECT messages FROM chunks"))
+    messages = sum(chunks.count(blob) for (blob,) in db.execute("SELECT messages FROM chunks"))
     epoch = ""
     if db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'").fetchone()[0]:
         epoch = str(db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()[0])

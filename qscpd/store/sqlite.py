@@ -1,11 +1,14 @@
 """The store in one SQLite file, put together from its parts.
 
-Database      the file, transactions, errors
-├── Accounts
-└── SentIds       which ids were used
-    └── Messages      conversations, positions, appending, reading
-        └── Words         searching
-            └── Retention     pruning, erasing, housekeeping
+Database          the file, transactions, errors
+└── Accounts
+    └── SentIds           which ids were used
+        └── WordIndex         which words are where
+            └── Rooms             rooms, standings, the log of moderation
+                └── Events            edits, redactions, reactions
+                    └── Messages          conversations, positions, appending, reading
+                        └── Words             searching
+                            └── Retention         pruning, erasing, housekeeping
 """
 
 import contextlib
@@ -14,19 +17,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qscpd.errors import StoreFullError
-from qscpd.store.accounts import Accounts
 from qscpd.store.messages import Messages
 from qscpd.store.retention import Retention
 
 __all__ = ["SqliteReader", "SqliteStore"]
 
 
-class SqliteStore(Accounts, Retention):
+class SqliteStore(Retention):
     """A `qscpd.store.base.Store` in an SQLite file.
 
     Args:
         path: The file; it is made when it does not exist, readable by its owner only.
         clock_ms: Milliseconds since 1970-01-01 UTC.
+        edit_within_ms: How long after it was written a message may be edited.
 
     Raises:
         StoreError: The file can't be opened, is damaged, or is no store of ours.
@@ -34,9 +37,14 @@ class SqliteStore(Accounts, Retention):
     """
 
     def __init__(
-        self, path: Path, *, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+        self,
+        path: Path,
+        *,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        edit_within_ms: int = 0,
     ) -> None:
         super().__init__(path, clock_ms=clock_ms)
+        self._edit_within_ms = edit_within_ms
         self._conversations = {}
         self._newest_ids = {}
         self._sweep_from = (0, b"")
@@ -59,7 +67,7 @@ class SqliteStore(Accounts, Retention):
                 self.compact()
 
 
-class SqliteReader(Accounts, Messages):
+class SqliteReader(Messages):
     """A `qscpd.store.base.StoreReader` of an SQLite file.
 
     Args:

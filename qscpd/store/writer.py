@@ -87,6 +87,7 @@ class _Call(NamedTuple):
     after: int
     """How many items were handed over before it."""
     work: Callable[[Store], Any]
+    then: Callable[[Any], None] | None
     future: asyncio.Future[Any]
 
 
@@ -171,16 +172,21 @@ class StoreWriter(Generic[S]):
             if self._waiting:  # a system call that a busy thread does not need
                 self._wake.notify()
 
-    async def call(self, work: Callable[[Store], T]) -> T:
+    async def call(self, work: Callable[[Store], T], then: Callable[[T], None] | None = None) -> T:
         """Run something else on the store, between two batches, and return what it returns.
 
         It runs after everything that was handed over before, and its answer comes after theirs.
+
+        Args:
+            work: What to run on the store's thread.
+            then: Called on the loop with what it returned, before what is committed later comes
+                back; whoever awaits the answer may hear it after that.
         """
         future: asyncio.Future[T] = self._loop.create_future()
         with self._wake:
             if self._failed or self._closing:
                 raise StoreError("the store is closed")
-            self._calls.append(_Call(self._handed_over, work, future))
+            self._calls.append(_Call(self._handed_over, work, then, future))
             self._wake.notify()
         return await future
 
@@ -207,7 +213,7 @@ class StoreWriter(Generic[S]):
             if batch:
                 self._commit(batch)
             for call in calls:
-                self._perform(call.work, call.future)
+                self._perform(call)
             if quiet or time.monotonic() >= self._next_tend:
                 self._tend(quiet=quiet)
 
@@ -299,13 +305,13 @@ class StoreWriter(Generic[S]):
         _log.critical("store.failed", exc_info=error)
         self._back(self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error)))
 
-    def _perform(self, work: Callable[[Store], T], future: asyncio.Future[T]) -> None:
+    def _perform(self, call: _Call) -> None:
         try:
-            result = work(self._store)
+            result = call.work(self._store)
         except Exception as error:  # noqa: BLE001 - it is raised where the call is awaited
-            self._back(_settle, future, None, error)
+            self._back(_settle, call, None, error)
         else:
-            self._back(_settle, future, result, None)
+            self._back(_settle, call, result, None)
 
     def _tend(self, *, quiet: bool) -> None:
         more = False
@@ -322,10 +328,12 @@ class StoreWriter(Generic[S]):
         self._loop.call_soon_threadsafe(callback, *args)
 
 
-def _settle(future: asyncio.Future[T], result: T, error: Exception | None) -> None:
-    if future.cancelled():
+def _settle(call: _Call, result: object, error: Exception | None) -> None:
+    if error is None and call.then is not None:
+        call.then(result)  # it is true, whoever still waits to hear it
+    if call.future.cancelled():
         return
     if error is None:
-        future.set_result(result)
+        call.future.set_result(result)
     else:
-        future.set_exception(error)
+        call.future.set_exception(error)

@@ -1,0 +1,193 @@
+"""What happens to messages: edits, redactions and reactions, and who may do them.
+
+An event takes a seq of its own, so that a device that was away is told of it like of a message; and the
+message that it is about is rewritten in the same transaction, so that whoever reads it later reads what it
+is now. The new text of an edit is in the message only: taken away there, it is gone.
+"""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from qscp.errors import ErrorCode
+from qscp.rooms import PERMISSIONS, RANKS, HistoryFrom, RoomRole
+from qscpd.roomrules import Standing, refusal
+from qscpd.store import chunks
+from qscpd.store.base import Extra, MessageRow, NewMessage, Refused
+from qscpd.store.ends import ConversationEnd, RoomEnd
+from qscpd.store.rooms import Rooms
+from qscpd.store.sentids import digest
+
+__all__ = ["Events"]
+
+_REACTIONS: Final = 20
+"""Different reactions that a message may have."""
+
+
+class _Target(NamedTuple):
+    """The message that an event is about."""
+
+    row: MessageRow
+    chunk: int | None
+    """Where it is; None while it is in the running transaction."""
+
+
+class Events(Rooms):
+    """Checking what is to be written, and rewriting messages."""
+
+    _edit_within_ms: int
+
+    def _refusal(self, message: NewMessage, end: ConversationEnd, now_ms: int) -> Refused | None:
+        """Why a message may not be written, or an event not happen; None if it may. Inside a transaction."""
+        first = 1
+        if end.room is not None:
+            standing = self._standing_in(end.room, message.sender)
+            refused = _refused_by_room(message, end.room, standing, now_ms)
+            if refused is not None:
+                return refused
+            if end.room.row.history is HistoryFrom.JOINING:
+                first = standing.since
+        about = message.extra.target or message.extra.reply_to
+        if about and not first <= about <= end.last_seq:
+            return Refused(ErrorCode.UNKNOWN_MESSAGE)
+        return None
+
+    def _standing_in(self, room: RoomEnd, account: int) -> Standing:
+        standing = room.standings.get(account)
+        if standing is None:
+            standing = room.standings[account] = self._standing_of(room.row.id, account)
+        return standing
+
+    def _happen(self, message: NewMessage, end: ConversationEnd, time_ms: int) -> chunks.Entry | Refused:
+        """Let an event happen to its message; return the event's own entry. Inside a transaction."""
+        target = self._target(end, message.extra.target)
+        if target is None or target.row.extra.kind or target.row.body is None:
+            return Refused(ErrorCode.UNKNOWN_MESSAGE)
+        match message.extra.kind:
+            case "edit":
+                return self._edit(message, end, target, time_ms)
+            case "redact":
+                return self._redact(message, end, target, time_ms)
+            case _:
+                return self._react(message, end, target, time_ms)
+
+    def _edit(
+        self, message: NewMessage, end: ConversationEnd, target: _Target, time_ms: int
+    ) -> chunks.Entry | Refused:
+        row = target.row
+        if row.sender != message.sender:
+            return Refused(ErrorCode.NOT_ALLOWED)
+        if time_ms - row.time_ms > self._edit_within_ms:
+            return Refused(ErrorCode.TOO_LATE)
+        extra = msgspec.structs.replace(row.extra, edited_ms=time_ms, mentions=message.extra.mentions)
+        self._rewrite(end, target, row._replace(body=message.body, extra=extra))
+        kept = Extra(kind="edit", target=row.seq, digest=digest(message.body))
+        return time_ms, message.sender, message.id, None, kept
+
+    def _redact(
+        self, message: NewMessage, end: ConversationEnd, target: _Target, time_ms: int
+    ) -> chunks.Entry | Refused:
+        row = target.row
+        if row.sender != message.sender:
+            if not self._may_redact(end.room, message.sender, row.sender):
+                return Refused(ErrorCode.NOT_ALLOWED)
+            self._log(
+                end.id,
+                actor=message.sender,
+                action="redact",
+                target=row.sender,
+                seq=row.seq,
+                text=message.body,
+            )
+        self._rewrite(end, target, row._replace(body=None, extra=Extra(reply_to=row.extra.reply_to)))
+        return time_ms, message.sender, message.id, None, Extra(kind="redact", target=row.seq)
+
+    def _may_redact(self, room: RoomEnd | None, actor: int, author: int) -> bool:
+        if room is None:
+            return False
+        role, other = self._standing_in(room, actor).role, self._standing_in(room, author).role
+        if RANKS[role] < RANKS[PERMISSIONS["redact"]]:
+            return False
+        return role is RoomRole.OWNER or RANKS[role] > RANKS[other]
+
+    def _react(
+        self, message: NewMessage, end: ConversationEnd, target: _Target, time_ms: int
+    ) -> chunks.Entry | Refused:
+        row, text, extra = target.row, message.body, message.extra
+        reactions = dict(row.extra.reactions)
+        theirs = tuple(each for each in reactions.get(text, ()) if each != message.sender)
+        if not extra.removed:
+            theirs += (message.sender,)
+        reactions[text] = theirs
+        if not theirs:
+            del reactions[text]
+        if len(reactions) > _REACTIONS:
+            return Refused(ErrorCode.TOO_MANY_REACTIONS)
+        self._rewrite(
+            end, target, row._replace(extra=msgspec.structs.replace(row.extra, reactions=reactions))
+        )
+        kept = Extra(kind="react", target=row.seq, removed=extra.removed)
+        return time_ms, message.sender, message.id, text, kept
+
+    # --- the message
+
+    def _target(self, end: ConversationEnd, seq: int) -> _Target | None:
+        """Find a message, also one of the running transaction."""
+        first = end.last_seq - len(end.added) + 1
+        if seq >= first:
+            return _Target(MessageRow(seq, *end.added[seq - first]), None)
+        found = self._chunk_with(end.id, seq)
+        if found is None:
+            return None
+        chunk, rows = found
+        return _Target(next(row for row in rows if row.seq == seq), chunk)
+
+    def _chunk_with(self, conversation: int, seq: int) -> tuple[int, list[MessageRow]] | None:
+        """The chunk that a message is in, and its rows; None if it was pruned, or never was."""
+        sql = """SELECT id, last_seq, messages FROM chunks WHERE conversation = ? AND last_seq >= ?
+                 ORDER BY last_seq LIMIT 1"""
+        for chunk, last_seq, blob in self._read(sql, conversation, seq):
+            rows = chunks.rows(last_seq, blob)
+            if rows[0].seq <= seq:
+                return chunk, rows
+        return None
+
+    def _message(self, conversation: int, seq: int) -> MessageRow | None:
+        found = self._chunk_with(conversation, seq)
+        return next((row for row in found[1] if row.seq == seq), None) if found else None
+
+    def _rewrite(self, end: ConversationEnd, target: _Target, row: MessageRow) -> None:
+        """Put a message in the place of what it was."""
+        if target.chunk is None:
+            end.added[row.seq - 1 - end.last_seq + len(end.added)] = chunks.entry(row)
+        else:
+            self._replace_rows(end.id, target.chunk, [target.row], [row])
+
+    def _replace_rows(
+        self, conversation: int, chunk: int, old: list[MessageRow], new: list[MessageRow]
+    ) -> None:
+        """Put some rows of a chunk in the place of what they were. Inside a transaction."""
+        if int(self._meta("ids_indexed")) < chunk:
+            self._index_all_ids()  # from the texts that were sent
+        last_seq, blob = self._db.execute(
+            "SELECT last_seq, messages FROM chunks WHERE id = ?", (chunk,)
+        ).fetchone()
+        changed = {row.seq: row for row in new}
+        rows = [changed.get(row.seq, row) for row in chunks.rows(last_seq, blob)]
+        self._unindex(chunk, conversation, old)
+        self._reindex(chunk, conversation, new)
+        packed = chunks.pack([chunks.entry(row) for row in rows])
+        self._db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (packed, chunk))
+
+
+def _refused_by_room(message: NewMessage, room: RoomEnd, standing: Standing, now_ms: int) -> Refused | None:
+    event = bool(message.extra.kind)
+    code = refusal(room.row, standing, now_ms, reacts=event)
+    if code is ErrorCode.MUTED:
+        return Refused(code, (standing.muted_until_ms - now_ms) / 1000)
+    if code is not None:
+        return Refused(code)
+    if event or not room.row.slow_s or RANKS[standing.role] >= RANKS[RoomRole.MODERATOR]:
+        return None
+    wait_s = room.wait_s(message.sender, now_ms)
+    return Refused(ErrorCode.SLOW_MODE, wait_s) if wait_s else None

@@ -1,0 +1,253 @@
+"""Rooms, who is in them, and what was done there, in SQLite; `qscpd.roomrules` decides."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from qscp.errors import ErrorCode
+from qscp.limits import ROOMS_LIMIT
+from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.errors import NotFoundError
+from qscpd.roomrules import (
+    NOBODY,
+    DeniedError,
+    RoomChange,
+    RoomRow,
+    RoomState,
+    Standing,
+    decide,
+    heir,
+)
+from qscpd.store.base import LogRow, RoomResult
+from qscpd.store.ends import ConversationEnd
+from qscpd.store.wordindex import WordIndex
+
+__all__ = ["Rooms"]
+
+_ROOM: Final = """
+    SELECT r.conversation, r.name, r.kind, r.history, r.topic, r.slow_s, r.state, r.created_ms,
+      c.first_seq, c.last_seq,
+      (SELECT count(*) FROM standings s WHERE s.conversation = c.id AND s.role IS NOT NULL),
+      (SELECT count(*) FROM standings s WHERE s.conversation = c.id AND s.role = 'owner')
+    FROM rooms r JOIN conversations c ON c.id = r.conversation
+"""
+
+_STANDING: Final = "role, since, invited_by, muted_until_ms, banned_until_ms"
+
+_UNLOGGED: Final = frozenset({"join", "leave"})
+"""What is nobody's moderation."""
+
+
+class Rooms(WordIndex):
+    """Rooms and standings."""
+
+    _conversations: dict[tuple[int, int], ConversationEnd]
+    """By pair; of a room, minus its conversation's id twice."""
+
+    # --- looking
+
+    def rooms(self) -> Sequence[RoomRow]:
+        """See `Store.rooms`."""
+        return [_room(row) for row in self._read(f"{_ROOM} WHERE r.state <> 'deleted' ORDER BY r.name")]
+
+    def find_room(self, name: str) -> RoomRow:
+        """See `Store.find_room`."""
+        row = self._room_named(name)
+        if row is None:
+            raise NotFoundError(f"there is no room {name}; `qscpd room list` shows all")
+        return row
+
+    def room(self, conversation: int) -> RoomRow:
+        """See `Store.room`."""
+        rows = self._read(f"{_ROOM} WHERE r.conversation = ?", conversation)
+        return _room(rows[0])
+
+    def standings(self, conversation: int) -> Mapping[int, Standing]:
+        """See `Store.standings`."""
+        sql = f"SELECT account, {_STANDING} FROM standings WHERE conversation = ?"  # noqa: S608 - ours
+        return {row[0]: _standing(row[1:]) for row in self._read(sql, conversation)}
+
+    def room_log(
+        self, conversation: int, before: int | None = None, limit: int = 1_000_000
+    ) -> Sequence[LogRow]:
+        """See `Store.room_log`."""
+        sql = """SELECT id, time_ms, actor, action, target, seq, until_ms, text FROM room_log
+                 WHERE conversation = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3"""
+        return [LogRow(*row) for row in self._read(sql, conversation, before, limit)]
+
+    def _room_named(self, name: str) -> RoomRow | None:
+        rows = self._read(f"{_ROOM} WHERE r.name = ? AND r.state <> 'deleted'", name)
+        return _room(rows[0]) if rows else None
+
+    def _standing_of(self, conversation: int, account: int | None) -> Standing:
+        sql = f"SELECT {_STANDING} FROM standings WHERE conversation = ? AND account = ?"  # noqa: S608 - ours
+        rows = self._read(sql, conversation, account)
+        return _standing(rows[0]) if rows else NOBODY
+
+    # --- changing
+
+    def change_room(self, change: RoomChange) -> RoomResult:
+        """See `Store.change_room`."""
+        denied: DeniedError
+        with self._transaction():
+            try:
+                return self._change_room(change)
+            except DeniedError as error:
+                denied = error  # before anything was written, so nothing that is cached has to be dropped
+        raise denied
+
+    def _change_room(self, change: RoomChange) -> RoomResult:
+        room = self._room_named(change.room)
+        if change.action == "create":
+            return self._create_room(change, room)
+        if room is None:
+            raise DeniedError(ErrorCode.UNKNOWN_ROOM)
+        decision = decide(
+            change,
+            room,
+            self._standing_of(room.id, change.actor),
+            self._standing_of(room.id, change.target),
+            rooms=self._rooms_of(change.actor) if change.action == "join" else 0,
+            now_ms=self._clock_ms(),
+        )
+        standings = dict(decision.standings)
+        if decision.room.state is RoomState.DELETED:
+            standings = dict.fromkeys(self.standings(room.id), NOBODY)
+        self._write_room(decision.room, standings)
+        if change.action not in _UNLOGGED:
+            self._log_change(room.id, change, decision.until_ms)
+        return self._result(room.id, standings)
+
+    def _create_room(self, change: RoomChange, existing: RoomRow | None) -> RoomResult:
+        owner = change.actor if change.actor is not None else change.target
+        assert owner is not None  # noqa: S101 - the command asks for one
+        if existing is not None:
+            raise DeniedError(ErrorCode.ROOM_EXISTS)
+        if self._rooms_of(owner) >= ROOMS_LIMIT:
+            raise DeniedError(ErrorCode.TOO_MANY_ROOMS)
+        sql = "INSERT INTO conversations (last_seq, last_ms) VALUES (0, 0) RETURNING id"
+        conversation = self._db.execute(sql).fetchall()[0][0]
+        self._db.execute(
+            "INSERT INTO rooms VALUES (?, ?, ?, ?, ?, 0, ?, ?)",
+            (
+                conversation,
+                change.room,
+                change.kind or RoomKind.OPEN,
+                change.history or HistoryFrom.JOINING,
+                change.text,
+                RoomState.ACTIVE,
+                self._clock_ms(),
+            ),
+        )
+        standings = {owner: Standing(role=RoomRole.OWNER)}
+        self._write_standings(conversation, 0, standings)
+        self._log_change(conversation, change, None)
+        return self._result(conversation, standings)
+
+    def _result(self, conversation: int, standings: Mapping[int, Standing]) -> RoomResult:
+        """What a room is after a change; whoever writes in it is told, too."""
+        room = self.room(conversation)
+        end = self._conversations.get((-conversation, -conversation))
+        if end is not None and end.room is not None:
+            end.room.renew(room)
+        return RoomResult(room, standings)
+
+    def _write_room(self, room: RoomRow, standings: Mapping[int, Standing]) -> None:
+        self._db.execute(
+            "UPDATE rooms SET kind = ?, history = ?, topic = ?, slow_s = ?, state = ? WHERE conversation = ?",
+            (room.kind, room.history, room.topic, room.slow_s, room.state, room.id),
+        )
+        self._write_standings(room.id, room.last_seq, standings)
+
+    def _write_standings(self, conversation: int, last_seq: int, standings: Mapping[int, Standing]) -> None:
+        for account, standing in standings.items():
+            before = self._standing_of(conversation, account)
+            if standing == NOBODY:
+                sql = "DELETE FROM standings WHERE conversation = ? AND account = ?"
+                self._db.execute(sql, (conversation, account))
+            else:
+                sql = "REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?)"
+                self._db.execute(sql, (conversation, account, *standing))
+            if before.role is None and standing.role is not None:
+                # Nothing from before is unread to who just came.
+                sql = """INSERT INTO positions (account, conversation, read_seq) VALUES (?, ?, ?)
+                         ON CONFLICT DO UPDATE SET read_seq = excluded.read_seq"""
+                self._db.execute(sql, (account, conversation, last_seq))
+
+    def _rooms_of(self, account: int | None) -> int:
+        sql = "SELECT count(*) FROM standings WHERE account = ? AND role IS NOT NULL"
+        return int(self._read(sql, account)[0][0])
+
+    def _leave_everything(self, account: int) -> None:
+        """A deleted account leaves its rooms, and each room keeps an owner or is archived."""
+        super()._leave_everything(account)
+        rows = self._db.execute("SELECT conversation, role FROM standings WHERE account = ?", (account,))
+        for conversation, role in rows.fetchall():
+            room = self.room(conversation)
+            if room.state is RoomState.DELETED:
+                continue
+            standings = {account: NOBODY}
+            if role == RoomRole.OWNER and room.owners == 1:
+                others = {
+                    other: standing
+                    for other, standing in self.standings(conversation).items()
+                    if standing.role is not None and other != account
+                }
+                successor = heir(others.items())
+                if successor is None:
+                    room = room._replace(state=RoomState.ARCHIVED)
+                else:
+                    standings[successor] = others[successor]._replace(role=RoomRole.OWNER)
+            self._write_room(room, standings)
+            self._result(conversation, standings)
+
+    # --- the log of moderation
+
+    def _log_change(self, conversation: int, change: RoomChange, until_ms: int | None) -> None:
+        self._log(
+            conversation,
+            actor=change.actor,
+            action=change.action,
+            target=change.target,
+            until_ms=until_ms,
+            text=_describe(change),
+        )
+
+    def _log(
+        self,
+        conversation: int,
+        *,
+        actor: int | None,
+        action: str,
+        target: int | None,
+        seq: int | None = None,
+        until_ms: int | None = None,
+        text: str = "",
+    ) -> None:
+        """Add to a room's log; inside a transaction."""
+        self._db.execute(
+            "INSERT INTO room_log (conversation, time_ms, actor, action, target, seq, until_ms, text) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (conversation, self._clock_ms(), actor, action, target, seq, until_ms, text),
+        )
+
+
+def _describe(change: RoomChange) -> str:
+    """What a change was, besides whom it was about: for people who read the log."""
+    match change.action:
+        case "role":
+            return str(change.role)
+        case "set" | "create":
+            slow = None if change.seconds is None else f"slow {change.seconds} s"
+            history = change.history and f"history {change.history}"
+            return ", ".join(each for each in (change.kind, history, slow, change.text) if each)
+        case _:
+            return change.text
+
+
+def _room(row: tuple[Any, ...]) -> RoomRow:
+    number, name, kind, history, topic, slow_s, state, *rest = row
+    return RoomRow(number, name, RoomKind(kind), HistoryFrom(history), topic, slow_s, RoomState(state), *rest)
+
+
+def _standing(row: tuple[Any, ...]) -> Standing:
+    return Standing(RoomRole(row[0]) if row[0] else None, *row[1:])

@@ -1,0 +1,73 @@
+"""Stored messages as frames: live, replayed, and in a page of history."""
+
+from collections.abc import Mapping, Sequence
+
+from qscp import frames
+from qscpd.conversationid import conversation_id
+from qscpd.store.base import PLAIN, Extra, MessageRow
+
+__all__ = ["history_message", "pushed"]
+
+
+def pushed(
+    conversation: int,
+    message: MessageRow,
+    *,
+    to: str,
+    origin: frames.Origin,
+    names: Mapping[int, str],
+    viewer: int = 0,
+) -> frames.ServerFrame:
+    """A message, or what happened to one, as it is told.
+
+    Args:
+        conversation: Where it is.
+        message: The message; of an edit, with the text that its message has.
+        to: The name that it was sent to, as the receiver sees it.
+        origin: Whether it was stored just now.
+        names: Names of accounts, by id.
+        viewer: Account id of the receiver; nobody's while there can't be any reactions yet.
+    """
+    place = (conversation_id(conversation), message.seq, message.id, names.get(message.sender, ""), to)
+    extra, time_ms = message.extra, message.time_ms
+    match extra.kind:
+        case "edit":
+            mentions = _names(extra.mentions, names)
+            gone = message.body is None
+            return frames.Edit(
+                *place, extra.target, message.body or "", time_ms, origin, mentions=mentions, erased=gone
+            )
+        case "redact":
+            return frames.Redact(*place, extra.target, time_ms, origin)
+        case "react":
+            return frames.React(
+                *place, extra.target, message.body or "", time_ms, origin, removed=extra.removed
+            )
+    chat = frames.Chat(*place, message.body or "", time_ms, origin, erased=message.body is None)
+    if extra is not PLAIN:
+        _add(chat, extra, names, viewer)
+    return chat
+
+
+def history_message(message: MessageRow, names: Mapping[int, str], viewer: int) -> frames.Message:
+    """A message in a page of history, which is as the events left it."""
+    sender = names.get(message.sender, "")
+    told = frames.Message(
+        message.seq, message.id, sender, message.body or "", message.time_ms, erased=message.body is None
+    )
+    if message.extra is not PLAIN:
+        _add(told, message.extra, names, viewer)
+    return told
+
+
+def _add(told: frames.Chat | frames.Message, extra: Extra, names: Mapping[int, str], viewer: int) -> None:
+    told.reply_to = extra.reply_to or None
+    told.mentions = _names(extra.mentions, names)
+    told.edited = extra.edited_ms or None
+    told.reactions = tuple(
+        frames.Reaction(text, len(people), viewer in people) for text, people in extra.reactions.items()
+    )
+
+
+def _names(accounts: Sequence[int], names: Mapping[int, str]) -> tuple[str, ...]:
+    return tuple(names.get(account, "") for account in accounts)
