@@ -204,6 +204,8 @@ class React(ServerFrame, tag="react", rename={"sender": "from"}):
     time: Count
     origin: Origin
     removed: bool = False
+    count: Count = 0
+    """How many people have it on the message now; told again later, by then. Clients never count."""
 
 
 class Typing(ServerFrame, tag="typing"):
