@@ -15,6 +15,19 @@ from qscp.connection import ClientConnection, ServerConnection
 from qscp.errors import ERROR_CODES, Action
 from qscp.ids import is_message_id
 from qscp.names import normalize_name
+from qscp.rooms import (
+    PERMISSIONS,
+    RANKS,
+    ROOM_FIELDS,
+    HistoryFrom,
+    RoomKind,
+    RoomRole,
+    check_reaction,
+    check_topic,
+    is_room,
+    mentioned,
+    normalize_room,
+)
 from qscp.states import FATAL_ERROR, TRANSITIONS, Sender, State
 from qscp.text import check_body
 from tests.support.strategies import CLIENT_FRAMES, SERVER_FRAMES
@@ -30,11 +43,20 @@ OBJECTS: dict[str, type[msgspec.Struct]] = {
     "message": frames.Message,
     "conversation": frames.ConversationInfo,
     "match": frames.Match,
+    "reaction": frames.Reaction,
+    "room": frames.Room,
+    "member": frames.Member,
+    "change": frames.MemberChange,
+    "entry": frames.LogEntry,
 }
 LITERALS: dict[str, tuple[object, ...]] = {
     "status": get_args(frames.Status),
     "origin": get_args(frames.Origin),
-    "kind": ("pair",),
+    "kind": ("pair", "room"),
+    "room kind": tuple(RoomKind),
+    "room history": tuple(HistoryFrom),
+    "role": tuple(RoomRole),
+    "action": get_args(frames.RoomAction),
 }
 
 
@@ -60,7 +82,8 @@ CONVERSATIONS = [
     for block in re.findall(r"^```text\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
     if block.startswith("C: ")
 ]
-EACH_CONVERSATION = pytest.mark.parametrize("conversation", CONVERSATIONS, ids=["first", "again"])
+EACH_CONVERSATION = pytest.mark.parametrize("conversation", CONVERSATIONS, ids=["first", "again", "room"])
+EVENTS = ("chat", "edit", "redact", "react")
 SAID = [line for conversation in CONVERSATIONS for line in conversation]
 CLIENT_LINES = blocks("json client") + [line[3:] for line in SAID if line.startswith("C: ")]
 SERVER_LINES = blocks("json server") + [line[3:] for line in SAID if line.startswith("S: ")]
@@ -80,7 +103,7 @@ def test_every_frame_has_a_heading_and_every_heading_a_frame(sender: str) -> Non
     assert documented(sender) == {cls.__struct_config__.tag for cls in SIDES[sender]}
 
 
-def type_in_words(kind: inspect.Type) -> str:  # noqa: PLR0911 - a case for each kind of type
+def type_in_words(kind: inspect.Type) -> str:  # noqa: C901, PLR0911 - a case for each kind of type
     """How the specification calls a type."""
     match kind:
         case inspect.StrType():
@@ -93,7 +116,9 @@ def type_in_words(kind: inspect.Type) -> str:  # noqa: PLR0911 - a case for each
             return "boolean"
         case inspect.LiteralType(values=values):
             return next(name for name, known in LITERALS.items() if set(known) == set(values))
-        case inspect.ListType(item_type=item):
+        case inspect.EnumType(cls=enum):
+            return next(name for name, known in LITERALS.items() if set(known) == set(enum))
+        case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
             return f"list of {type_in_words(item)}"
         case inspect.TupleType(item_types=(inspect.IntType(), inspect.IntType())):
             return "two integers"
@@ -132,6 +157,68 @@ def test_the_reasons_of_gaps_are_explained() -> None:
     """Each reason has a row that says what a client does."""
     table = [reason for reason, *rest in rows(section("#### Server sends `gap`")) if len(rest) == 2]
     assert table == ["Reason", *(f"`{reason}`" for reason in get_args(frames.GapReason))]
+
+
+# --- rooms
+
+
+def codes_in(cell: str) -> list[str]:
+    """What stands in a cell as code."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_the_table_of_permissions_is_the_permissions() -> None:
+    """Each permission has a row, which says yes for the roles that have it, and no row is none."""
+    (head, *table) = rows(section("### Who may do what"))
+    roles = [RoomRole(role.lower()) for role in head[1:-1]]
+    assert set(roles) == set(RoomRole)
+    in_document = [(codes_in(name), cells) for name, *cells, _ in table]
+    assert in_document == [
+        ([name], ["yes" if RANKS[role] >= RANKS[lowest] else "-" for role in roles])
+        for name, lowest in PERMISSIONS.items()
+    ]
+
+
+def test_the_table_of_actions_is_the_fields_of_actions() -> None:
+    """Each action of a `room` frame has a row with the fields that it needs and may have, and no others."""
+    (_, *table) = rows(section("### Actions"))
+    in_document = [
+        (codes_in(action), set(codes_in(needed)), set(codes_in(allowed)))
+        for action, needed, allowed, _ in table
+    ]
+    assert in_document == [
+        ([action], set(needed), set(allowed)) for action, (needed, allowed) in ROOM_FIELDS.items()
+    ]
+
+
+def test_kinds_and_settings_of_rooms_are_explained() -> None:
+    """Each kind and each setting of the history has a row of its own."""
+    table = rows(section("## Rooms"))
+    assert [codes_in(kind)[0] for kind, *rest in table if len(rest) == 2 and kind != "Kind"] == list(RoomKind)
+    past = [codes_in(setting)[0] for setting, *rest in table if len(rest) == 1 and setting != "History"]
+    assert past == list(HistoryFrom)
+
+
+def test_the_codes_that_are_named_in_the_text_are_codes() -> None:
+    """What is answered to requests about rooms and to events is in the table of codes."""
+    for title in (
+        "## Changing messages",
+        "## Rooms",
+        "### Coming and going",
+        "### Actions",
+        "### Moderation",
+    ):
+        named = {word for word in codes_in(section(title)) if "_" in word}
+        other_names = {
+            "room_ack",
+            "room_left",
+            "room_log",
+            "room_members",
+            "chat_ack",
+            "chat_nack",
+            "first_seq",
+        }
+        assert named - other_names - {"reply_to"} <= set(ERROR_CODES)
 
 
 TABLES = [
@@ -219,7 +306,7 @@ def test_port_protocol_and_version_are_those_of_the_code() -> None:
 def test_reserved_types_are_not_used_yet() -> None:
     """What is kept for later is in no frame of today."""
     reserved = set(re.findall(r"`(\w+)`", section("## Versions and features").split("Reserved for later")[1]))
-    assert "edit" in reserved
+    assert "token" in reserved
     assert not reserved & {cls.__struct_config__.tag for cls in (*CLIENT_FRAMES, *SERVER_FRAMES)}
 
 
@@ -231,10 +318,22 @@ def test_examples_of_a_client_pass_the_codec_both_ways(line: str) -> None:
     """They decode strictly, and come out of the encoder as they went in."""
     frame = decode_client_frame(line.encode())
     assert json.loads(encode(frame)) == json.loads(line)
-    if isinstance(frame, frames.SendChat):
+    if isinstance(frame, frames.SendChat | frames.SendEdit | frames.SendRedaction | frames.SendReaction):
         assert is_message_id(frame.id)
-        assert normalize_name(frame.to) == frame.to
-        check_body(frame.body)
+        normalize = normalize_room if is_room(frame.to) else normalize_name
+        assert normalize(frame.to) == frame.to
+    match frame:
+        case frames.SendChat(body=body) | frames.SendEdit(body=body):
+            check_body(body)
+        case frames.SendReaction(text=text):
+            check_reaction(text)
+        case frames.SendRedaction(reason=reason):
+            check_topic(reason)
+        case frames.RoomRequest(action=action, text=text):
+            check_topic(text or "")
+            given = {name for name in json.loads(line) if name not in {"type", "action", "room"}}
+            needed, allowed = ROOM_FIELDS[action]
+            assert needed <= given <= needed | allowed
 
 
 @pytest.mark.parametrize("line", SERVER_LINES)
@@ -243,6 +342,14 @@ def test_examples_of_a_server_pass_the_codec_both_ways(line: str) -> None:
     frame = decode_server_frame(line.encode())
     assert frame is not None
     assert encode(frame).decode() == line + "\n"
+
+
+@pytest.mark.parametrize("line", [line for line in SERVER_LINES if '"body":"' in line])
+def test_examples_mention_whom_their_text_does(line: str) -> None:
+    """A message's `mentions` in an example are the names that the server would find in it."""
+    frame = json.loads(line)
+    for message in frame.get("messages") or frame.get("matches") or [frame]:
+        assert message.get("mentions", []) == mentioned(message["body"])
 
 
 def test_every_frame_has_an_example() -> None:
@@ -289,13 +396,16 @@ def said(conversation: list[str], who: str, *kinds: str) -> list[dict[str, Any]]
 
 @EACH_CONVERSATION
 def test_a_conversation_keeps_the_rules(conversation: list[str]) -> None:
-    """One answer for each `chat`, rising seqs and versions, and no message before `resume`."""
-    sent, answers = said(conversation, "C", "chat"), said(conversation, "S", "chat_ack", "chat_nack")
+    """One answer for each message, event and request, rising seqs and versions, and no message too early."""
+    sent = said(conversation, "C", *EVENTS)
+    answers = said(conversation, "S", "chat_ack", "chat_nack")
     assert sorted(frame["id"] for frame in sent) == sorted(frame["id"] for frame in answers)
-    for told, counter in ((("chat",), "seq"), (("presence", "online_users"), "version")):
+    asked = [frame["type"] for frame in said(conversation, "C", "join", "leave", "room")]
+    assert [frame["ref"] for frame in said(conversation, "S", "room_ack", "error")] == asked
+    for told, counter in ((EVENTS, "seq"), (("presence", "online_users"), "version")):
         counts = [frame[counter] for frame in said(conversation, "S", *told)]
         assert counts == sorted(set(counts))
-    origins = [frame.get("origin") for frame in said(conversation, "S", "chat", "resumed")]
+    origins = [frame.get("origin") for frame in said(conversation, "S", *EVENTS, "resumed")]
     assert origins == sorted(origins, key=["replay", None, "live"].index)
     types = [json.loads(line[3:])["type"] for line in conversation]
     assert types.index("resume") < types.index("resumed")
@@ -309,7 +419,7 @@ def test_a_conversation_keeps_the_rules(conversation: list[str]) -> None:
 
 def test_the_second_conversation_goes_on_with_the_first() -> None:
     """The position kept is what was applied; the message sent again is told once, with its seq."""
-    first, again = CONVERSATIONS
+    first, again, _ = CONVERSATIONS
     last_ack = said(first, "S", "chat_ack")[-1]
     (resume,) = said(again, "C", "resume")
     assert resume["positions"] == [{"conversation": last_ack["conversation"], "seq": last_ack["seq"]}]
