@@ -1,6 +1,5 @@
 """What each frame of a client does."""
 
-import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 
@@ -8,8 +7,6 @@ import pytest
 
 from qscp import codec, frames
 from qscp.frames import ServerFrame
-from qscpd.handlers import handlers
-from qscpd.queries import Queries
 from qscpd.store.base import AccountState, Mark, PositionKind
 from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
 from tests.support.doubles import FakeLink, StaffedRouter
@@ -43,8 +40,7 @@ def say(router: StaffedRouter) -> Callable[[frames.ClientFrame], list[ServerFram
 async def test_every_frame_of_a_client_has_a_handler(router: StaffedRouter) -> None:
     """A frame that can be decoded can be handled."""
     known = {cls for cls in frames.ClientFrame.__subclasses__() if not cls.__name__.startswith("_")}
-    queries = Queries(router.writer, router.directory, asyncio.TaskGroup())
-    assert set(handlers(lambda _session, _auth: None, queries)) == known
+    assert set(router.handlers) == known
 
 
 Say = Callable[[frames.ClientFrame], list[ServerFrame]]

@@ -14,37 +14,64 @@ from qscp.limits import (
     BODY_LIMIT,
     LINE_LIMIT,
     LINE_LIMIT_BEFORE_LOGIN,
+    MENTIONS_LIMIT,
     NAME_LIMIT,
     PAGE_LIMIT,
+    REACTION_LIMIT,
+    REACTIONS_LIMIT,
     STATUS_TEXT_LIMIT,
+    TOPIC_LIMIT,
 )
+from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp.text import check_body
-from qscpd import queries
+from qscpd import queries, roomrequests, rooms
 from qscpd.directory import Directory
 from qscpd.handlers import handlers
 from qscpd.presence import Presence
-from qscpd.replay import PAGE_BYTES, chat_frame
+from qscpd.replay import PAGE_BYTES
 from qscpd.store import messages
-from qscpd.store.base import Account, AccountState, ConversationRow, Found, MessageRow
+from qscpd.store.base import (
+    PLAIN,
+    Account,
+    AccountState,
+    ConversationRow,
+    Extra,
+    Found,
+    LogRow,
+    MessageRow,
+)
+from qscpd.telling import history_message, pushed
 
 HIGHEST = 2**53 - 1
 NAME = "n" * NAME_LIMIT
+NAMES = {1: NAME}
 CONVERSATION = 10**15 - 1
 """The highest number that `parse_conversation` takes."""
+
+FULL = Extra(
+    reply_to=HIGHEST,
+    mentions=(1,) * MENTIONS_LIMIT,
+    edited_ms=HIGHEST,
+    reactions={'"' * (REACTION_LIMIT - 2) + f"{n:02}": (1,) for n in range(REACTIONS_LIMIT)},
+)
+"""All that a message can have besides its text, as long as it can be."""
 
 bodies = st.none() | st.builds(
     lambda character, size: character * (size // len(character.encode())) or "x",
     st.sampled_from(['"', "\\", "\n", "a", "\u00e9", "\u20ac", "\U0001f600"]),
     st.sampled_from([1, 100, 250, 3000, BODY_LIMIT - 3, BODY_LIMIT]),
 )
-pages = st.lists(bodies, min_size=1, max_size=12).flatmap(
-    lambda some: st.integers(1, 30).map(lambda times: rows((some * times)[:PAGE_LIMIT]))
+pages = st.builds(
+    lambda some, times, extra: rows((some * times)[:PAGE_LIMIT], extra),
+    st.lists(bodies, min_size=1, max_size=12),
+    st.integers(1, 30),
+    st.sampled_from([PLAIN, FULL]),
 )
 
 
-def rows(texts: list[str | None]) -> list[MessageRow]:
+def rows(texts: list[str | None], extra: Extra = PLAIN) -> list[MessageRow]:
     """Messages with these bodies, in which everything else is as long as it can be."""
-    return [MessageRow(HIGHEST, HIGHEST, 1, "f" * 32, body) for body in texts]
+    return [MessageRow(HIGHEST, HIGHEST, 1, "f" * 32, body, extra) for body in texts]
 
 
 def size(frame: frames.ServerFrame) -> int:
@@ -64,7 +91,7 @@ def allowed_in_a_body(character: str) -> bool:
 @pytest.fixture(scope="module")
 def asked() -> queries.Queries:
     """What answers questions, for an account with the longest name."""
-    directory = Directory([Account(1, NAME, AccountState.ACTIVE, 0)], {1: NAME})
+    directory = Directory([Account(1, NAME, AccountState.ACTIVE, 0)], NAMES)
     return queries.Queries(mock.Mock(), directory, mock.Mock())
 
 
@@ -83,15 +110,17 @@ def test_a_character_takes_at_most_twice_its_bytes_on_the_wire() -> None:
 
 @given(page=pages)
 @example(page=rows(['"' * BODY_LIMIT] * PAGE_LIMIT))
+@example(page=rows(['"' * BODY_LIMIT] * PAGE_LIMIT, FULL))
 @example(page=rows(["x"] * PAGE_LIMIT))
+@example(page=rows(["x"] * PAGE_LIMIT, FULL))
 @example(page=rows([None] * PAGE_LIMIT))
 @example(page=rows(['"' * (PAGE_BYTES // 2 - 200), *['"'] * PAGE_LIMIT]))
-def test_a_page_of_history_is_a_line(asked: queries.Queries, page: list[MessageRow]) -> None:
+def test_a_page_of_history_is_a_line(page: list[MessageRow]) -> None:
     """Whatever is stored, the store gives as many messages as fit, and at least one."""
     taken = messages._first(page, PAGE_LIMIT, PAGE_BYTES)
     frame = frames.History(
         conversation=f"c{CONVERSATION}",
-        messages=[asked._message(row) for row in taken],
+        messages=[history_message(row, NAMES, 1) for row in taken],
         first_seq=HIGHEST,
         cursor=HIGHEST,
     )
@@ -117,16 +146,48 @@ def test_a_page_of_a_search_is_a_line(asked: queries.Queries, page: list[Message
 
 @pytest.mark.parametrize("body", ['"' * BODY_LIMIT, "\u20ac" * (BODY_LIMIT // 3), None])
 def test_a_message_is_a_line(body: str | None) -> None:
-    """The longest message that there can be, live or told again."""
-    row = rows([body])[0]
-    assert size(chat_frame(CONVERSATION, row, sender=NAME, to=NAME, origin="replay")) <= LINE_LIMIT
+    """The longest message that there can be, live or told again, and the longest edit."""
+    for extra in (FULL, Extra(kind="edit", target=HIGHEST, mentions=FULL.mentions)):
+        row = rows([body], extra)[0]
+        told = pushed(CONVERSATION, row, to=NAME, origin="replay", names=NAMES, viewer=1)
+        assert size(told) <= LINE_LIMIT
 
 
 def test_a_page_of_conversations_is_a_line() -> None:
     """The longest names and highest numbers."""
     row = ConversationRow(CONVERSATION, 1, NAME, HIGHEST, HIGHEST, HIGHEST, HIGHEST)
-    page = [queries._info(row, HIGHEST)] * queries._CONVERSATIONS
+    page = [queries._info(row, HIGHEST, HIGHEST)] * queries._CONVERSATIONS
     assert size(frames.Conversations(page, page[-1].conversation)) <= LINE_LIMIT
+
+
+ROOM = frames.Room(
+    "#" + NAME,
+    f"c{CONVERSATION}",
+    RoomKind.ANNOUNCEMENT,
+    HistoryFrom.JOINING,
+    HIGHEST,
+    '"' * TOPIC_LIMIT,
+    HIGHEST,
+    archived=True,
+    role=RoomRole.MODERATOR,
+    invited=True,
+)
+"""As long as it can be."""
+
+
+def test_pages_of_rooms_are_lines() -> None:
+    """The longest names, topics and reasons, in the lists of rooms, of members and of what was done."""
+    member = frames.Member(NAME, RoomRole.MODERATOR, "offline", HIGHEST)
+    row = LogRow(HIGHEST, HIGHEST, 1, "unarchive", 1, HIGHEST, HIGHEST - 1, '"' * (TOPIC_LIMIT + 60))
+    entry = roomrequests.RoomRequests._entry(mock.Mock(_directory=mock.Mock(names=NAMES)), row)
+    change = frames.MemberChange(NAME, RoomRole.MODERATOR)
+    for frame in (
+        frames.Rooms([ROOM] * roomrequests._PAGE, ROOM.name),
+        frames.RoomMembers(ROOM.name, [member] * roomrequests._MEMBERS, NAME),
+        frames.RoomLog(ROOM.name, [entry] * roomrequests._LOG, str(HIGHEST)),
+        frames.MembersChanged(ROOM.conversation, HIGHEST, [change] * rooms._LISTED, HIGHEST),
+    ):
+        assert size(frame) <= LINE_LIMIT
 
 
 async def test_a_page_of_people_is_a_line() -> None:
@@ -151,7 +212,9 @@ def test_the_refusal_of_a_chat_is_a_line(character: str) -> None:
     )
     session = mock.Mock()
     session.router.directory.by_name.return_value = None
-    table: dict[type[frames.ClientFrame], Callable[..., None]] = dict(handlers(mock.Mock(), mock.Mock()))
+    table: dict[type[frames.ClientFrame], Callable[..., None]] = dict(
+        handlers(mock.Mock(), mock.Mock(), mock.Mock())
+    )
     table[frames.SendChat](session, chat)
     (answer,) = session.send.call_args.args
     assert answer.code is ErrorCode.UNKNOWN_RECIPIENT

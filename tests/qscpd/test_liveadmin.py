@@ -36,7 +36,10 @@ class Desk:
             self.store.add_account(name, "x")
         self.router = StaffedRouter("alice", "bob")
         self.writer = StoreWriter[Session](
-            self.store, on_committed=self.router.committed, on_refused=self.router.refused, on_failed=print
+            self.store,
+            on_committed=self.router.delivery.committed,
+            on_refused=self.router.delivery.refused,
+            on_failed=print,
         )
         self.admin = LiveAdmin(self.router, self.writer)
 

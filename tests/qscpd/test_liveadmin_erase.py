@@ -40,8 +40,8 @@ def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter
     router = Router(Config(), Directory(store.accounts(), store.account_names()), ListLog())
     writer = StoreWriter[Session](
         store,
-        on_committed=router.committed,
-        on_refused=router.refused,
+        on_committed=router.delivery.committed,
+        on_refused=router.delivery.refused,
         on_failed=lambda error: pytest.fail(str(error)),
     )
     with writer:

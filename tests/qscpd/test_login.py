@@ -11,16 +11,14 @@ from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.frames import ServerFrame
 from qscpd.config.model import Argon2Config, Config
-from qscpd.handlers import handlers
 from qscpd.login import Login
 from qscpd.passwords import PasswordHasher, PasswordPool
-from qscpd.queries import Queries
 from qscpd.session import Session
 from qscpd.store.base import AccountState
 from qscpd.store.sqlite import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import CHEAP_ARGON2, PASSWORD, hash_cheaply
-from tests.support.doubles import FakeLink, StaffedRouter
+from tests.support.doubles import FakeLink, StaffedRouter, staff
 from tests.support.patience import patiently, until
 
 
@@ -63,7 +61,10 @@ class Desk:
         self.hasher = CountingHasher(CHEAP_ARGON2)
         self.passwords = PasswordPool(self.hasher, workers=1, queue=1)
         self.real_writer = StoreWriter[Session](
-            self.store, on_committed=self.router.committed, on_refused=self.router.refused, on_failed=print
+            self.store,
+            on_committed=self.router.delivery.committed,
+            on_refused=self.router.delivery.refused,
+            on_failed=print,
         )
         login = Login(
             self.router,
@@ -74,7 +75,7 @@ class Desk:
             retention=frames.Retention(seconds=86400, messages=500),
             epoch="e1",
         )
-        self.router.handlers = handlers(login.start, Queries(self.real_writer, self.router.directory, tasks))
+        staff(self.router, self.real_writer, tasks, login.start)
 
     async def change(self, name: str, state: AccountState) -> None:
         """Do what the admin socket does, but for ending sessions."""
@@ -134,7 +135,7 @@ async def test_a_good_login(desk: Desk) -> None:
     assert isinstance(ack, frames.AuthAck)
     assert (ack.user, ack.account, ack.session, ack.protocol) == ("alice", "a1", session.id, 1)
     assert (ack.epoch, ack.retention) == ("e1", frames.Retention(seconds=86400, messages=500))
-    assert ack.features == ["read_receipts"]
+    assert ack.features == ["read_receipts", "typing"]
     assert isinstance(await desk.answer(link), frames.OnlineUsers)
     assert desk.router.sessions_of(1) == [session]
     assert not session.live

@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 from qscp import codec, frames
-from qscpd.handlers import handlers
-from qscpd.queries import Queries
 from qscpd.session import Session
 from qscpd.store.base import Mark, NewMessage, PositionKind, Store
 from qscpd.store.sqlite import SqliteStore
 from qscpd.store.writer import StoreWriter
-from tests.support.doubles import FakeLink, StaffedRouter
+from tests.support.doubles import FakeLink, StaffedRouter, staff
 from tests.support.patience import patiently, until
 
 MOST = 100_000
@@ -77,10 +75,12 @@ class Desk:
         self.store = SqliteStore(path)
         self.router = StaffedRouter("alice")
         self.writer = StoreWriter[Session](
-            self.store, on_committed=self.router.committed, on_refused=self.router.refused, on_failed=print
+            self.store,
+            on_committed=self.router.delivery.committed,
+            on_refused=self.router.delivery.refused,
+            on_failed=print,
         )
-        queries = Queries(self.writer, self.router.directory, tasks)
-        self.router.handlers = handlers(lambda _session, _auth: None, queries)
+        staff(self.router, self.writer, tasks)
         self.session, link = self.router.login("alice", live=False)
         self.router.flush()
         self.link = self.session.link = NarrowLink()

@@ -130,7 +130,7 @@ async def test_an_id_conflict_is_told_to_the_sender_alone(router: StaffedRouter)
     chat, other = router.writer.waiting
     assert isinstance(chat, PendingChat)
     assert isinstance(other, PendingChat)
-    router.committed(Committed([chat, other], [Refused(), StoredMessage(1, 1, 1)], [], []))
+    router.delivery.committed(Committed([chat, other], [Refused(), StoredMessage(1, 1, 1)], [], []))
     router.flush()
     answers = [frame for frame in link.take() if isinstance(frame, frames.ChatNack | frames.ChatAck)]
     assert [frame.type for frame in answers] == ["chat_nack", "chat_ack"]
@@ -149,7 +149,7 @@ async def test_a_repeated_message_is_acknowledged_and_goes_to_nobody(router: Sta
     router.flush()
     (chat,) = router.writer.waiting
     assert isinstance(chat, PendingChat)
-    router.committed(Committed([chat], [StoredMessage(4, 5, 6, new=False)], [], []))
+    router.delivery.committed(Committed([chat], [StoredMessage(4, 5, 6, new=False)], [], []))
     router.flush()
     assert chats(bobs.take()) == chats(others.take()) == []
     acks = [frame for frame in link.take() if isinstance(frame, frames.ChatAck)]

@@ -1,23 +1,25 @@
 """Sessions without a network: a real router and real sessions, on links that keep what is written."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.states import State
+from qscpd.asking import Asking
 from qscpd.config import Config
 from qscpd.directory import Directory
 from qscpd.handlers import handlers
 from qscpd.link import Link
 from qscpd.queries import Queries
+from qscpd.roomrequests import RoomRequests
 from qscpd.router import Router
 from qscpd.session import Session
 from qscpd.sessionlog import LoggedSession, SessionLog
 from qscpd.store.base import Account, AccountState, StoredMessage
 from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, StoreWriter
 
-__all__ = ["FakeLink", "ListLog", "SlowWriter", "StaffedRouter"]
+__all__ = ["FakeLink", "ListLog", "SlowWriter", "StaffedRouter", "staff"]
 
 
 class FakeLink(Link):
@@ -120,11 +122,11 @@ class SlowWriter(StoreWriter[Session]):
         chats, marks = self._next(count)
         first, self._seq = self._seq, self._seq + len(chats)
         places = [StoredMessage(1, first + n, 1) for n in range(1, len(chats) + 1)]
-        router.committed(Committed(chats, places, marks, [None] * len(marks)))
+        router.delivery.committed(Committed(chats, places, marks, [None] * len(marks)))
 
     def refuse(self, router: Router, code: ErrorCode) -> None:
         """Say that nothing of what waits was stored."""
-        router.refused(self._next(None)[0], code)
+        router.delivery.refused(self._next(None)[0], code)
 
     def _next(self, count: int | None) -> tuple[list[PendingChat[Session]], list[PendingMark[Session]]]:
         batch = self.waiting[:count]
@@ -133,6 +135,21 @@ class SlowWriter(StoreWriter[Session]):
             [item for item in batch if isinstance(item, PendingChat)],
             [item for item in batch if isinstance(item, PendingMark)],
         )
+
+
+def staff(
+    router: Router,
+    writer: StoreWriter[Session],
+    tasks: asyncio.TaskGroup,
+    login: Callable[[Session, frames.Auth], None] = lambda _session, _auth: None,
+) -> None:
+    """Let a router handle frames; without a `login` nobody can log in by a frame."""
+    asking = Asking(tasks)
+    router.handlers = handlers(
+        login,
+        Queries(writer, router.directory, asking),
+        RoomRequests(router.rooms, router.directory, router.presence, writer, asking),
+    )
 
 
 class StaffedRouter(Router):
@@ -150,12 +167,12 @@ class StaffedRouter(Router):
         super().__init__(config or Config(), Directory(accounts, {}), self.log)
         self.attach(self.writer)
         # Nobody runs the tasks of questions here: what asks the store fails.
-        queries = Queries(self.writer, self.directory, asyncio.TaskGroup())
-        self.handlers = handlers(lambda _session, _auth: None, queries)
+        staff(self, self.writer, asyncio.TaskGroup())
 
     def close(self) -> None:
         """End its timers, and forget what waits: the garbage collector does not look into messages."""
         self.presence.close()
+        self.rooms.close()
         self.writer.waiting.clear()
 
     def connect(self) -> tuple[Session, FakeLink]:

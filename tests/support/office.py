@@ -12,10 +12,8 @@ from qscp import codec, frames
 from qscpd.config import Config
 from qscpd.directory import Directory
 from qscpd.errors import StoreError
-from qscpd.handlers import handlers
 from qscpd.login import Login
 from qscpd.passwords import PasswordHasher, PasswordPool
-from qscpd.queries import Queries
 from qscpd.router import Router
 from qscpd.session import Session
 from qscpd.store.base import Keep, Store
@@ -23,7 +21,7 @@ from qscpd.store.sqlite import SqliteStore
 from qscpd.store.writer import Committed, StoreWriter
 from tests.support.daemon import CHEAP_ARGON2
 from tests.support.device import Device
-from tests.support.doubles import FakeLink, ListLog
+from tests.support.doubles import FakeLink, ListLog, staff
 from tests.support.oracle import Book, History, Told
 from tests.support.patience import patiently
 
@@ -137,10 +135,12 @@ class Office:
         self.log = ListLog()
         directory = Directory(self.store.accounts(), self.store.account_names())
         self.router = Router(Config(), directory, self.log)
+        for room in self.store.rooms():
+            self.router.rooms.load(room, self.store.standings(room.id))
         self.writer: StoreWriter[Session] = StoreWriter(
             self.store,
             on_committed=self._committed,
-            on_refused=self.router.refused,
+            on_refused=self.router.delivery.refused,
             on_failed=self._failed,
         )
         self.writer.__enter__()
@@ -157,7 +157,7 @@ class Office:
             retention=frames.Retention(),
             epoch=self.store.epoch(),
         )
-        self.router.handlers = handlers(login.start, Queries(self.writer, directory, self.tasks))
+        staff(self.router, self.writer, self.tasks, login.start)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -177,11 +177,12 @@ class Office:
         await asyncio.sleep(0)
         self.passwords.close()
         self.router.presence.close()
+        self.router.rooms.close()
         self.store.close()
 
     def _committed(self, result: Committed[Session]) -> None:
         self._events += 1
-        self.router.committed(result)
+        self.router.delivery.committed(result)
 
     def _failed(self, error: StoreError) -> None:
         self.failure = error.with_traceback(None)  # whose frames know the sessions

@@ -83,7 +83,7 @@ def test_seqs_go_on_after_an_erasure(store: SqliteStore) -> None:
     outcomes, _ = store.append([message(BOB, ALICE, "more")])
     assert isinstance(outcomes[0], StoredMessage)
     assert outcomes[0].seq == 2
-    assert store.unread(BOB, 1, 0) == 1
+    assert store.unread(BOB, 1, 0) == (1, 0)
 
 
 def test_an_erased_message_is_not_found(store: SqliteStore) -> None:

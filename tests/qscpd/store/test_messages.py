@@ -220,14 +220,14 @@ def test_unread_is_what_others_wrote_behind_read(store: SqliteStore, read: int, 
     append(store, message(1, sender=2, recipient=1), message(2, sender=2, recipient=1))
     append(store, message(2))
     append(store, message(3, sender=2, recipient=1))
-    assert store.unread(1, 1, read) == unread
+    assert store.unread(1, 1, read) == (unread, 0)
 
 
 def test_counting_unread_stops(store: SqliteStore) -> None:
     """At a number that nobody counts on their fingers."""
     append(store, *(message(n) for n in range(1, 30)))
-    assert store.unread(2, 1, 0, most=20) == 20
-    assert store.unread(2, 1, 15, most=20) == 14
+    assert store.unread(2, 1, 0, most=20) == (20, 0)
+    assert store.unread(2, 1, 15, most=20) == (14, 0)
 
 
 # --- reading back
