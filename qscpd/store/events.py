@@ -77,7 +77,7 @@ class Events(Rooms):
         row = target.row
         if row.sender != message.sender:
             return Refused(ErrorCode.NOT_ALLOWED)
-        if time_ms - row.time_ms > self._edit_within_ms:
+        if time_ms - row.time_ms >= self._edit_within_ms:
             return Refused(ErrorCode.TOO_LATE)
         extra = msgspec.structs.replace(row.extra, edited_ms=time_ms, mentions=message.extra.mentions)
         self._rewrite(end, target, row._replace(body=message.body, extra=extra))
