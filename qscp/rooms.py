@@ -63,8 +63,8 @@ RANKS: Final[dict[RoomRole | None, int]] = {
     RoomRole.MEMBER: 1,
     None: 0,
 }
-"""Who is above whom: a person may only be removed, banned, muted or redacted by somebody above them,
-or by an owner. Who is not in the room has the lowest rank."""
+"""Who is above whom: a person may only be removed, banned, muted, unmuted or redacted by somebody above
+them, or by an owner. Who is not in the room has the lowest rank."""
 
 PERMISSIONS: Final[dict[str, RoomRole]] = {
     "write": RoomRole.MEMBER,

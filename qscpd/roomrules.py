@@ -295,6 +295,7 @@ def _mute(case: _Case) -> Decision:
 
 def _unmute(case: _Case) -> Decision:
     _check_member(case)
+    _check_above(case)
     return case.alone(case.target._replace(muted_until_ms=0))
 
 
