@@ -75,6 +75,7 @@ func storm(base Result) []*Result {
 	last := phases[len(phases)-1]
 	settle(last, us, fromPartner)
 	others.do("end")
+	others.in.Close()
 	check(others.cmd.Wait())
 	stopping.Store(true)
 	return phases
@@ -83,7 +84,7 @@ func storm(base Result) []*Result {
 // process is the stormers as storm sees them.
 type process struct {
 	cmd *exec.Cmd
-	in  io.Writer
+	in  io.WriteCloser
 	out *bufio.Scanner
 }
 
@@ -182,7 +183,9 @@ func comeBack(us []*user, atOnce int) int {
 		for {
 			u, err := login(us[i].name)
 			if err == nil && !lasting[*proto] {
-				err = u.Join(stormRoom)
+				if err = u.Join(stormRoom); err != nil {
+					u.c.cut()
+				}
 			}
 			if err == nil {
 				u.c.h.SetDeadline(time.Time{})

@@ -29,8 +29,8 @@ func summary(files []string) {
 		}
 	}
 	sort.SliceStable(keys, func(i, j int) bool { return keys[i][0] < keys[j][0] })
-	fmt.Println("| workload | peer | runs | per server-CPU-s (min-max) | qscpd is | per s wall | server util | loadgen util | arrival p50/p99/max ms | ack p50/p99/max ms | KiB RSS/PSS per conn | RSS MiB | calib | noise | TLS |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Println("| workload | peer | runs | per server-CPU-s (min-max) | qscpd is | per s wall | server util | loadgen util | arrival p50/p99/max ms | ack p50/p99/max ms | KiB RSS/PSS per conn | RSS MiB | calib | noise | TLS | besides |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, k := range keys {
 		rs := rows[k]
 		med := func(f func(Result) float64) float64 { return median(rs, f) }
@@ -51,7 +51,7 @@ func summary(files []string) {
 		if med(func(r Result) float64 { return r.KiBPerConn }) != 0 {
 			memory = fmt.Sprintf("%.1f/%.1f", med(func(r Result) float64 { return r.KiBPerConn }), med(func(r Result) float64 { return r.PSSPerConn }))
 		}
-		fmt.Printf("| %s | %s | %d | %.0f (%.0f-%.0f) | %s | %.0f | %.2f | %.2f | %s | %s | %s | %.0f | %.0f | %.2f | %s |\n", k[0], k[1], len(rs),
+		fmt.Printf("| %s | %s | %d | %.0f (%.0f-%.0f) | %s | %.0f | %.2f | %.2f | %s | %s | %s | %.0f | %.0f | %.2f | %s | %s |\n", k[0], k[1], len(rs),
 			med(perCPUSec), lo, hi, ratio,
 			med(func(r Result) float64 { return r.PerSec }),
 			med(func(r Result) float64 { return r.ServerUtil }),
@@ -60,8 +60,26 @@ func summary(files []string) {
 			three(func(r Result) float64 { return r.AckP50 }, func(r Result) float64 { return r.AckP99 }, func(r Result) float64 { return r.AckMax }),
 			memory,
 			med(func(r Result) float64 { return r.RSS })/1024,
-			med(func(r Result) float64 { return r.Calib }), med(func(r Result) float64 { return r.Noise }), rs[0].TLS)
+			med(func(r Result) float64 { return r.Calib }), med(func(r Result) float64 { return r.Noise }), rs[0].TLS, besides(rs))
 	}
+}
+
+// besides is what a workload tells beyond the columns that all have.
+func besides(rs []Result) string {
+	if took := median(rs, func(r Result) float64 { return r.Took }); took != 0 {
+		return fmt.Sprintf("%d in %.1f s, %.0f retries", rs[0].Done, took, median(rs, func(r Result) float64 { return float64(r.Retries) }))
+	}
+	if rs[0].Online == nil {
+		return ""
+	}
+	med := func(f func(o *Online) float64) float64 {
+		return median(rs, func(r Result) float64 { return f(r.Online) })
+	}
+	return fmt.Sprintf("CPU ms per arrival, alone and watched: %.2f, %.2f; main thread: %.2f, %.2f, so notices %.2f; to each that watches: %.0f lines, %.1f KiB",
+		med(func(o *Online) float64 { return o.Alone }), med(func(o *Online) float64 { return o.Watched }),
+		med(func(o *Online) float64 { return o.AloneMain }), med(func(o *Online) float64 { return o.WatchedMain }),
+		med(func(o *Online) float64 { return o.WatchedMain - o.AloneMain }),
+		med(func(o *Online) float64 { return o.Frames }), med(func(o *Online) float64 { return o.KiB }))
 }
 
 func perCPUSec(r Result) float64 { return r.PerCPUSec }
