@@ -1,10 +1,11 @@
-"""Everything of a person's conversations as JSON Lines, for that person or for another program.
+"""Everything of a person's conversations, or of a room, as JSON Lines: for people, or for another program.
 
-One object a line, in the order: the account, its conversations, their messages by conversation
-and seq. `docs/backup.md` has the fields.
+One object a line. Of a person: the account, its conversations, their messages by conversation and
+seq. Of a room: the room, its people, its log of moderation, its messages by seq. `docs/backup.md` has
+the fields.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,27 +13,27 @@ import msgspec
 
 from qscp import __version__
 from qscpd.conversationid import conversation_id
-from qscpd.store.base import Account, ConversationRow, Found, StoreReader
+from qscpd.roomrules import RoomRow, Standing
+from qscpd.store.base import Account, ConversationRow, LogRow, MessageRow, StoreReader
 
-__all__ = ["EXPORT_FORMAT", "export_lines"]
+__all__ = ["EXPORT_FORMAT", "export_lines", "export_room_lines"]
 
 EXPORT_FORMAT: Final = 1
-"""Of the lines; a new field does not change it, another meaning does."""
+"""Of the lines; a new field or type of line does not change it, another meaning does."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
+Names = Mapping[int, str]
+Fields = dict[str, object]
+
 
 def export_lines(reader: StoreReader, account: Account) -> Iterator[bytes]:
-    """Yield the lines, each with its end; reading takes the store as it is now."""
+    """Yield the lines of a person, each with its end; reading takes the store as it is now."""
     names = reader.account_names()
     yield _line(
         {
-            "type": "account",
-            "format": EXPORT_FORMAT,
-            "program": f"qscpd {__version__}",
-            "exported": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "epoch": reader.epoch(),
-            "account": f"a{account.id}",
+            **_head("account", reader),
+            "account": _account_id(account.id),
             "name": account.name,
             "state": account.state.value,
             "created": account.created_ms,
@@ -51,29 +52,136 @@ def export_lines(reader: StoreReader, account: Account) -> Iterator[bytes]:
             }
         )
     for found in reader.export(account.id):
-        yield _line(_message(found, names))
+        yield _line(_message(found.conversation, found.message, names))
 
 
-def _with(row: ConversationRow) -> dict[str, object]:
-    if row.peer is None:
-        return {"kind": "room", "with": row.name}
-    return {"kind": "pair", "with": row.name, "with_account": f"a{row.peer}"}
+def export_room_lines(reader: StoreReader, room: RoomRow) -> Iterator[bytes]:
+    """Yield the lines of a room, each with its end; reading takes the store as it is now."""
+    names = reader.account_names()
+    yield _line(
+        {
+            **_head("room", reader),
+            "conversation": conversation_id(room.id),
+            "name": room.name,
+            "kind": room.kind.value,
+            "history": room.history.value,
+            "state": room.state.value,
+            "topic": room.topic,
+            "slow": room.slow_s,
+            "created": room.created_ms,
+            "first_seq": room.first_seq,
+            "last_seq": room.last_seq,
+        }
+    )
+    for account, standing in sorted(reader.standings(room.id).items()):
+        yield _line(_person(account, standing, names))
+    for row in reversed(reader.room_log(room.id)):
+        yield _line(_entry(row, names))
+    for message in reader.export_room(room.id):
+        yield _line(_message(room.id, message, names))
 
 
-def _message(found: Found, names: dict[int, str]) -> dict[str, object]:
-    message = found.message
+def _head(kind: str, reader: StoreReader) -> Fields:
+    """How every export begins."""
     return {
-        "type": "message",
-        "conversation": conversation_id(found.conversation),
-        "seq": message.seq,
-        "id": message.id,
-        "time": message.time_ms,
-        "from": names.get(message.sender, ""),
-        "from_account": f"a{message.sender}",
-        "body": message.body or "",
-        "erased": message.body is None,
+        "type": kind,
+        "format": EXPORT_FORMAT,
+        "program": f"qscpd {__version__}",
+        "exported": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "epoch": reader.epoch(),
     }
 
 
-def _line(fields: dict[str, object]) -> bytes:
+def _with(row: ConversationRow) -> Fields:
+    if row.peer is None:
+        return {"kind": "room", "with": row.name}
+    return {"kind": "pair", "with": row.name, "with_account": _account_id(row.peer)}
+
+
+def _person(account: int, standing: Standing, names: Names) -> Fields:
+    fields: Fields = {
+        "type": "person",
+        "name": names.get(account, ""),
+        "account": _account_id(account),
+        "role": standing.role.value if standing.role is not None else "",
+    }
+    if standing.role is not None:
+        fields["since"] = standing.since
+    if standing.invited_by is not None:
+        fields |= _who("invited_by", standing.invited_by or None, names)
+    if standing.muted_until_ms:
+        fields["muted_until"] = standing.muted_until_ms
+    if standing.banned_until_ms:
+        fields["banned_until"] = standing.banned_until_ms
+    return fields
+
+
+def _entry(row: LogRow, names: Names) -> Fields:
+    fields: Fields = {
+        "type": "log",
+        "time": row.time_ms,
+        **_who("by", row.actor, names),
+        "action": row.action,
+    }
+    if row.target is not None:
+        fields |= _who("user", row.target, names)
+    if row.seq is not None:
+        fields["seq"] = row.seq
+    if row.until_ms is not None:
+        fields["until"] = row.until_ms
+    if row.text:
+        fields["text"] = row.text
+    return fields
+
+
+def _message(conversation: int, message: MessageRow, names: Names) -> Fields:
+    """A message, or something that happened to one; what it does not have is left out."""
+    extra = message.extra
+    fields: Fields = {
+        "type": extra.kind or "message",
+        "conversation": conversation_id(conversation),
+        "seq": message.seq,
+        "id": message.id,
+        "time": message.time_ms,
+        **_who("from", message.sender, names),
+    }
+    if extra.target:
+        fields["target"] = extra.target
+    match extra.kind:
+        case "redact":
+            return fields
+        case "react":
+            return fields | {
+                "reaction": message.body or "",
+                "removed": extra.removed,
+                "erased": message.body is None,
+            }
+    fields |= {"body": message.body or "", "erased": message.body is None}
+    if extra.reply_to:
+        fields["reply_to"] = extra.reply_to
+    if extra.mentions:
+        fields["mentions"] = _people(extra.mentions, names)
+    if extra.edited_ms:
+        fields["edited"] = extra.edited_ms
+    if extra.reactions:
+        fields["reactions"] = {text: _people(each, names) for text, each in extra.reactions.items()}
+    return fields
+
+
+def _who(field: str, account: int | None, names: Names) -> Fields:
+    """Somebody, by name and id: a name may have been given away again. The operator has neither."""
+    if account is None:
+        return {field: ""}
+    return {field: names.get(account, ""), f"{field}_account": _account_id(account)}
+
+
+def _people(accounts: Iterable[int], names: Names) -> list[Fields]:
+    return [{"name": names.get(each, ""), "account": _account_id(each)} for each in accounts]
+
+
+def _account_id(account: int) -> str:
+    return f"a{account}"
+
+
+def _line(fields: Fields) -> bytes:
     return _encode(fields) + b"\n"

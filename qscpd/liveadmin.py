@@ -10,15 +10,23 @@ from qscp import __version__
 from qscp.errors import ErrorCode
 from qscpd.admin import (
     AccountInfo,
+    ArchiveRoom,
+    CreateRoom,
     DaemonStatus,
+    DeleteRoom,
     Done,
     Erased,
     EraseUser,
+    Failed,
     Reply,
     Request,
+    RoomDeed,
+    RoomRequest,
     Status,
     begin_erasing,
+    change_room,
     perform,
+    room_reply,
 )
 from qscpd.roomrules import NOBODY
 from qscpd.router import Router
@@ -53,11 +61,21 @@ class LiveAdmin:
             return self._status()
         if isinstance(request, EraseUser):
             return await self._erase(request)
+        if isinstance(request, CreateRoom | ArchiveRoom | DeleteRoom):
+            return await self._change_room(request)
         reply = await self._writer.call(lambda store: perform(request, store))
         if isinstance(reply, Done):
             self._apply(reply.account)
             await self._renew_rooms(reply.account.id)
         return reply
+
+    async def _change_room(self, request: RoomRequest) -> Reply:
+        """Change a room; its members are told before anything that is committed later."""
+        return room_reply(await self._writer.call(partial(change_room, request), self._tell_room))
+
+    def _tell_room(self, deed: RoomDeed | Failed) -> None:
+        if not isinstance(deed, Failed):
+            self._router.rooms.apply(deed.result, deed.change)
 
     async def _renew_rooms(self, account: int) -> None:
         """An account that was deleted has left its rooms, and somebody else may own them now."""

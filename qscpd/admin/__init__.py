@@ -1,16 +1,19 @@
-"""Account commands, by the running daemon or by the command itself.
+"""What changes accounts and rooms, done by the running daemon or by the command itself.
 
 `messages` says what is asked and answered, `actions` does it on a store, `server` is the
 daemon's end of the socket, and `client` finds out which of the two has to act.
 """
 
-from qscpd.admin.actions import begin_erasing, perform
+from qscpd.admin.actions import RoomDeed, begin_erasing, change_room, perform, room_reply
 from qscpd.admin.client import call
 from qscpd.admin.messages import (
     AccountInfo,
     Accounts,
     AddUser,
+    ArchiveRoom,
+    CreateRoom,
     DaemonStatus,
+    DeleteRoom,
     DeleteUser,
     Done,
     Erased,
@@ -20,6 +23,8 @@ from qscpd.admin.messages import (
     LockUser,
     Reply,
     Request,
+    RoomChanged,
+    RoomRequest,
     SetPassword,
     Status,
     UnlockUser,
@@ -31,7 +36,10 @@ __all__ = [
     "Accounts",
     "AddUser",
     "AdminServer",
+    "ArchiveRoom",
+    "CreateRoom",
     "DaemonStatus",
+    "DeleteRoom",
     "DeleteUser",
     "Done",
     "EraseUser",
@@ -41,10 +49,15 @@ __all__ = [
     "LockUser",
     "Reply",
     "Request",
+    "RoomChanged",
+    "RoomDeed",
+    "RoomRequest",
     "SetPassword",
     "Status",
     "UnlockUser",
     "begin_erasing",
     "call",
+    "change_room",
     "perform",
+    "room_reply",
 ]

@@ -2,14 +2,18 @@
 
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
-from qscp.errors import InvalidNameError
+from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.names import normalize_name
+from qscp.rooms import check_topic, normalize_room
 from qscpd.admin.messages import (
     AccountInfo,
     Accounts,
     AddUser,
+    ArchiveRoom,
+    CreateRoom,
+    DeleteRoom,
     DeleteUser,
     Done,
     Erased,
@@ -19,16 +23,19 @@ from qscpd.admin.messages import (
     LockUser,
     Reply,
     Request,
+    RoomChanged,
+    RoomRequest,
     SetPassword,
     Status,
     UnlockUser,
     failed,
 )
-from qscpd.errors import NotRunningError, QscpdError, StoreError, UsageError
+from qscpd.errors import ExistsError, NotFoundError, NotRunningError, QscpdError, StoreError, UsageError
 from qscpd.passwords import check_hash
-from qscpd.store.base import Account, AccountState, Store
+from qscpd.roomrules import DeniedError, RoomChange
+from qscpd.store.base import Account, AccountState, RoomResult, Store
 
-__all__ = ["begin_erasing", "perform"]
+__all__ = ["RoomDeed", "begin_erasing", "change_room", "perform", "room_reply"]
 
 R = TypeVar("R")
 
@@ -36,11 +43,19 @@ _PAUSE_S: Final = 0.001
 """Between two steps: when there is nothing to do but to wait for a reader, that is not a busy loop."""
 
 
+class RoomDeed(NamedTuple):
+    """Something that was done in a room, and what came out: members must be told of it."""
+
+    change: RoomChange
+    result: RoomResult
+
+
 def perform(request: Request, store: Store) -> Reply:
     """Do what is asked for, in the thread that owns the store.
 
-    The daemon also ends sessions after `DeleteUser` and `LockUser`, and does `Status` and
-    `EraseUser` itself, because a store knows nothing of the one and must not be held up by the other.
+    The daemon also ends sessions after `DeleteUser` and `LockUser`, and does `Status`, `EraseUser` and
+    the requests about rooms itself, because a store knows nothing of the first, must not be held up by
+    the second, and does not tell members of the others.
 
     Raises:
         StoreError: The store failed, which the daemon must know; anything else that a
@@ -58,6 +73,20 @@ def begin_erasing(request: EraseUser, store: Store) -> Done | Failed:
     return _answered(lambda: Done(_info(_deleted(request, store))))
 
 
+def change_room(request: RoomRequest, store: Store) -> RoomDeed | Failed:
+    """Do something in a room, as the operator, who may do everything that makes sense.
+
+    Raises:
+        StoreError: As in `perform`.
+    """
+    return _answered(lambda: _change_room(request, store))
+
+
+def room_reply(deed: RoomDeed | Failed) -> RoomChanged | Failed:
+    """The reply that says what came out."""
+    return deed if isinstance(deed, Failed) else RoomChanged(deed.result.room.id, deed.result.room.name)
+
+
 def _answered(work: Callable[[], R]) -> R | Failed:
     try:
         return work()
@@ -65,7 +94,7 @@ def _answered(work: Callable[[], R]) -> R | Failed:
         raise
     except QscpdError as error:
         return failed(error)
-    except InvalidNameError as error:
+    except (InvalidNameError, InvalidTextError) as error:
         return failed(UsageError(str(error)))
 
 
@@ -77,6 +106,8 @@ def _perform(request: Request, store: Store) -> Reply:
             raise NotRunningError("qscpd is not running")
         case EraseUser():
             return _erase(request, store)
+        case CreateRoom() | ArchiveRoom() | DeleteRoom():
+            return room_reply(_change_room(request, store))
         case AddUser():
             check_hash(request.password_hash)
             name = normalize_name(request.name)
@@ -90,6 +121,51 @@ def _perform(request: Request, store: Store) -> Reply:
             locked = isinstance(request, LockUser)
             account = store.set_locked(normalize_name(request.name), locked=locked)
     return Done(_info(account))
+
+
+def _change_room(request: RoomRequest, store: Store) -> RoomDeed:
+    change = _room_change(request, store)
+    try:
+        return RoomDeed(change, store.change_room(change))
+    except DeniedError as error:
+        raise _explained(error, request, change.room) from None
+
+
+def _room_change(request: RoomRequest, store: Store) -> RoomChange:
+    """What a request means; nobody but the operator has no account."""
+    room = normalize_room(request.name)
+    if not isinstance(request, CreateRoom):
+        action = "archive" if isinstance(request, ArchiveRoom) else "delete"
+        return RoomChange(action=action, room=room, actor=None)
+    check_topic(request.topic)
+    name = normalize_name(request.owner)
+    owner = store.credentials(name)
+    if owner is None:
+        raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
+    return RoomChange(
+        action="create",
+        room=room,
+        actor=None,
+        target=owner.account.id,
+        kind=request.kind,
+        history=request.history,
+        text=request.topic,
+    )
+
+
+def _explained(error: DeniedError, request: RoomRequest, room: str) -> QscpdError:
+    """What is in the operator's way, for whom the sentences of the protocol are not written."""
+    match error.code:
+        case ErrorCode.ROOM_EXISTS:
+            return ExistsError(f"there is a room {room} already")
+        case ErrorCode.UNKNOWN_ROOM:
+            return NotFoundError(f"there is no room {room}; `qscpd room list` shows all")
+        case ErrorCode.ROOM_ARCHIVED:
+            return QscpdError(f"{room} is archived already")
+        case ErrorCode.TOO_MANY_ROOMS if isinstance(request, CreateRoom):
+            return QscpdError(f"{normalize_name(request.owner)} is in as many rooms as one may be")
+        case _:
+            return QscpdError(str(error))
 
 
 def _deleted(request: EraseUser, store: Store) -> Account:

@@ -103,7 +103,10 @@ def _ask(path: Path, request: Request) -> Reply | None:
         except OSError:
             answer = b""
     if not answer.endswith(b"\n"):
-        raise QscpdError("the daemon ended before it answered; `qscpd listusers` shows whether it was done")
+        raise QscpdError(
+            "the daemon ended before it answered; `qscpd listusers` and `qscpd room list` "
+            "show whether it was done"
+        )
     return decode_reply(answer)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from qscp.rooms import HistoryFrom, RoomKind
 from qscpd.errors import (
     ConfigError,
     ExistsError,
@@ -22,7 +23,10 @@ __all__ = [
     "AccountInfo",
     "Accounts",
     "AddUser",
+    "ArchiveRoom",
+    "CreateRoom",
     "DaemonStatus",
+    "DeleteRoom",
     "DeleteUser",
     "Done",
     "EraseUser",
@@ -32,6 +36,8 @@ __all__ = [
     "LockUser",
     "Reply",
     "Request",
+    "RoomChanged",
+    "RoomRequest",
     "SetPassword",
     "Status",
     "UnlockUser",
@@ -42,7 +48,7 @@ __all__ = [
 ]
 
 REQUEST_LIMIT: Final = 4096
-"""Bytes in a request: the largest has a name and a password hash, some 200 bytes."""
+"""Bytes in a request: the largest has a name and a topic, 400 bytes of which each may be escaped."""
 
 
 class _Request(msgspec.Struct, frozen=True, tag_field="request", forbid_unknown_fields=True):
@@ -100,6 +106,28 @@ class ListUsers(_Request, frozen=True, tag="list_users"):
     """Ask for all accounts."""
 
 
+class CreateRoom(_Request, frozen=True, tag="create_room"):
+    """Make a room; it always has an owner."""
+
+    name: str
+    owner: str
+    kind: RoomKind = RoomKind.OPEN
+    history: HistoryFrom = HistoryFrom.JOINING
+    topic: str = ""
+
+
+class ArchiveRoom(_Request, frozen=True, tag="archive_room"):
+    """Close a room: it can be read, and nothing else."""
+
+    name: str
+
+
+class DeleteRoom(_Request, frozen=True, tag="delete_room"):
+    """Delete a room, with all that was written in it."""
+
+    name: str
+
+
 class Status(_Request, frozen=True, tag="status"):
     """Ask how the daemon is; only a running one can answer."""
 
@@ -131,6 +159,13 @@ class Erased(_Reply, frozen=True, tag="erased"):
     """Whether there is nothing left to do."""
     compaction_due: bool = False
     """Whether traces stay in unused parts of the store's file until the daemon is started again."""
+
+
+class RoomChanged(_Reply, frozen=True, tag="room_changed"):
+    """It was done, to this room."""
+
+    id: int
+    name: str
 
 
 class Accounts(_Reply, frozen=True, tag="accounts"):
@@ -165,8 +200,10 @@ class Failed(_Reply, frozen=True, tag="failed"):
         return ConfigError([self.message]) if kind is ConfigError else kind(self.message)
 
 
-Request = AddUser | SetPassword | DeleteUser | EraseUser | LockUser | UnlockUser | ListUsers | Status
-Reply = Done | Erased | Accounts | DaemonStatus | Failed
+RoomRequest = CreateRoom | ArchiveRoom | DeleteRoom
+UserRequest = AddUser | SetPassword | DeleteUser | EraseUser | LockUser | UnlockUser | ListUsers
+Request = UserRequest | RoomRequest | Status
+Reply = Done | Erased | RoomChanged | Accounts | DaemonStatus | Failed
 
 _BY_EXIT_CODE: Final[dict[int, type[QscpdError]]] = {
     kind.exit_code: kind

@@ -29,6 +29,7 @@ _COMMANDS = {
     "listusers": "users",
     "lock": "users",
     "unlock": "users",
+    "room": "rooms",
     "export": "history",
     "erase": "history",
     "backup": "backups",

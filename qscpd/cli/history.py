@@ -2,21 +2,19 @@
 
 import contextlib
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import click
 
 from qscp.names import normalize_name
 from qscpd import admin
-from qscpd.cli.newpassword import has_terminal
 from qscpd.cli.options import config_options, load_chosen
+from qscpd.cli.output import opened_output, output_option
+from qscpd.cli.typeagain import type_again
 from qscpd.config import Config
 from qscpd.errors import QscpdError, UsageError
 from qscpd.export import export_lines
-from qscpd.files import new_file
 from qscpd.store import open_reader
 
 __all__ = ["COMMANDS"]
@@ -49,13 +47,7 @@ def _who(user: str, *, by_id: bool) -> _Who:
 @click.command(short_help="Write everything of somebody's conversations to a file.")
 @click.argument("user")
 @click.option("--id", "by_id", is_flag=True, help="USER is an account's id, such as a12, not its name.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write to a new file that only you can read, instead of stdout.",
-)
+@output_option
 @config_options()
 @click.pass_context
 def export(ctx: click.Context, user: str, *, by_id: bool, output: Path | None) -> None:
@@ -68,21 +60,11 @@ def export(ctx: click.Context, user: str, *, by_id: bool, output: Path | None) -
     config = load_chosen(ctx).config
     with contextlib.closing(open_reader(config.store.path)) as reader:
         account = reader.find_account(*who)
-        with _output(output) as file:
+        with opened_output(output) as file:
             for line in export_lines(reader, account):
                 file.write(line)
     if output is not None:
         click.echo(f"exported {account.name} to {output}", err=True)
-
-
-@contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[BinaryIO]:
-    if path is None:
-        yield sys.stdout.buffer
-        sys.stdout.flush()
-        return
-    with new_file(path, mode=0o600) as file:
-        yield file
 
 
 @click.command(short_help="Delete an account and erase everything it wrote.")
@@ -99,7 +81,8 @@ def erase(ctx: click.Context, user: str, *, by_id: bool, yes: bool) -> None:
     who = _who(user, by_id=by_id)
     config = load_chosen(ctx).config
     if not yes:
-        _confirm(str(who))
+        warning = f"This deletes {who} and erases everything they wrote"
+        type_again(str(who), deed=f"erase {who}", warning=warning)
     reply = _erase(config, admin.EraseUser(*who))
     while not reply.done:
         # By its id, because now its name is one of a deleted account.
@@ -112,16 +95,6 @@ def erase(ctx: click.Context, user: str, *, by_id: bool, yes: bool) -> None:
     copies = sorted(config.store.path.parent.glob(f"{config.store.path.name}.schema*"))
     others = "".join(f", {copy}" for copy in copies)
     click.echo(f"backups and exports that were made before still have it{others}", err=True)
-
-
-def _confirm(expected: str) -> None:
-    if not has_terminal():
-        raise UsageError(f"there is no terminal to ask whether to erase {expected}; add --yes if you mean it")
-    typed: str = click.prompt(
-        f"This deletes {expected} and erases everything they wrote. Type the name again to go on", err=True
-    )
-    if typed.strip() != expected:
-        raise UsageError(f"that is not {expected}; nothing was changed")
 
 
 def _erase(config: Config, request: admin.EraseUser) -> admin.Erased:

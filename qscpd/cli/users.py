@@ -2,7 +2,6 @@
 
 import json
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,7 @@ from qscp.names import normalize_name
 from qscpd import admin
 from qscpd.cli.newpassword import PasswordSource, ask_password, has_terminal, password_options
 from qscpd.cli.options import config_options, load_chosen
+from qscpd.cli.output import utc
 from qscpd.config import Config
 from qscpd.errors import QscpdError, UsageError
 from qscpd.passwords import PasswordHasher
@@ -129,7 +129,7 @@ def listusers(ctx: click.Context, *, as_json: bool) -> None:
         raise QscpdError(f"the daemon answered a list with {type(reply).__name__}")
     if as_json:
         rows = [
-            {"id": f"a{user.id}", "name": user.name, "state": user.state, "created": _time(user.created_ms)}
+            {"id": f"a{user.id}", "name": user.name, "state": user.state, "created": utc(user.created_ms)}
             for user in reply.accounts
         ]
         click.echo(json.dumps(rows, indent=2))
@@ -140,17 +140,13 @@ def listusers(ctx: click.Context, *, as_json: bool) -> None:
             f"{'NAME':<{width}}  STATE   CREATED" if reply.accounts else "no accounts; make one: adduser"
         )
     for user in reply.accounts:
-        click.echo(f"{user.name:<{width}}  {user.state:<6}  {_time(user.created_ms)}")
+        click.echo(f"{user.name:<{width}}  {user.state:<6}  {utc(user.created_ms)}")
 
 
 def _change(config: Config, request: admin.Request) -> None:
     reply = admin.call(config, request)
     if not isinstance(reply, admin.Done):
         raise QscpdError(f"the daemon answered a change with {type(reply).__name__}")
-
-
-def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 COMMANDS: Final = {command.name: command for command in (adduser, passwd, deluser, lock, unlock, listusers)}

@@ -112,7 +112,7 @@ def test_an_export_to_a_full_disk(run: Run, tmp_path: Path) -> None:
 
 def test_erase_asks_for_the_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only who types the name again erases."""
-    monkeypatch.setattr("qscpd.cli.history.has_terminal", lambda: True)
+    monkeypatch.setattr("qscpd.cli.typeagain.has_terminal", lambda: True)
     refused = run("erase", "alice", input="yes\n")
     assert refused.exit_code == ExitCode.USAGE
     assert "that is not alice; nothing was changed" in refused.stderr
@@ -125,7 +125,7 @@ def test_erase_asks_for_the_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_erase_needs_a_terminal_or_yes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script must say that it means it."""
-    monkeypatch.setattr("qscpd.cli.history.has_terminal", lambda: False)
+    monkeypatch.setattr("qscpd.cli.typeagain.has_terminal", lambda: False)
     result = run("erase", "alice")
     assert result.exit_code == ExitCode.USAGE
     assert "add --yes" in result.stderr
