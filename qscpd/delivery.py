@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+import msgspec
 from msgspec import Raw
 
 from qscp import codec, frames
@@ -169,7 +170,8 @@ class Delivery:
     def _told(self, chat: PendingChat[Session], place: StoredMessage) -> frames.ServerFrame:
         message = chat.message
         body = message.body if message.extra.kind != "redact" else None
-        row = MessageRow(place.seq, place.time_ms, message.sender, message.id, body, message.extra)
+        extra = msgspec.structs.replace(message.extra, count=place.count) if place.count else message.extra
+        row = MessageRow(place.seq, place.time_ms, message.sender, message.id, body, extra)
         return pushed(place.conversation, row, to=chat.to, origin="live", names=self._names)
 
     def _only_listener(self, sending: Session, message: NewMessage) -> Session | None:

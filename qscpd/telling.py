@@ -41,7 +41,13 @@ def pushed(
             return frames.Redact(*place, extra.target, time_ms, origin)
         case "react":
             return frames.React(
-                *place, extra.target, message.body or "", time_ms, origin, removed=extra.removed
+                *place,
+                extra.target,
+                message.body or "",
+                time_ms,
+                origin,
+                removed=extra.removed,
+                count=extra.count,
             )
     chat = frames.Chat(*place, message.body or "", time_ms, origin, erased=message.body is None)
     if extra is not PLAIN:

@@ -82,6 +82,8 @@ class Extra(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Account ids of those whom it mentions."""
     removed: bool = msgspec.field(default=False, name="x")
     """Of a reaction: whether it is taken away."""
+    count: int = msgspec.field(default=0, name="n")
+    """Of a reaction: how many people have it on the message, counting this one."""
     edited_ms: int = msgspec.field(default=0, name="e")
     """When the text was replaced the last time; 0 for never."""
     reactions: dict[str, tuple[int, ...]] = msgspec.field(default_factory=dict, name="a")
@@ -120,6 +122,8 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False):
     time_ms: int
     new: bool = True
     """False if it was stored before, under the same id: acknowledge it, but deliver it to nobody."""
+    count: int = 0
+    """Of a reaction: how many people have it on the message now."""
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):

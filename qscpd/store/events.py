@@ -5,13 +5,14 @@ message that it is about is rewritten in the same transaction, so that whoever r
 is now. The new text of an edit is in the message only: taken away there, it is gone.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from qscp.errors import ErrorCode
+from qscp.limits import REACTIONS_LIMIT
 from qscp.rooms import PERMISSIONS, RANKS, HistoryFrom, RoomRole
-from qscpd.roomrules import Standing, refusal
+from qscpd.roomrules import FOREVER_MS, Standing, refusal
 from qscpd.store import chunks
 from qscpd.store.base import Extra, MessageRow, NewMessage, Refused
 from qscpd.store.ends import ConversationEnd, RoomEnd
@@ -19,9 +20,6 @@ from qscpd.store.rooms import Rooms
 from qscpd.store.sentids import digest
 
 __all__ = ["Events"]
-
-_REACTIONS: Final = 20
-"""Different reactions that a message may have."""
 
 
 class _Target(NamedTuple):
@@ -121,12 +119,12 @@ class Events(Rooms):
         reactions[text] = theirs
         if not theirs:
             del reactions[text]
-        if len(reactions) > _REACTIONS:
+        if len(reactions) > REACTIONS_LIMIT:
             return Refused(ErrorCode.TOO_MANY_REACTIONS)
         self._rewrite(
             end, target, row._replace(extra=msgspec.structs.replace(row.extra, reactions=reactions))
         )
-        kept = Extra(kind="react", target=row.seq, removed=extra.removed)
+        kept = Extra(kind="react", target=row.seq, removed=extra.removed, count=len(theirs))
         return time_ms, message.sender, message.id, text, kept
 
     # --- the message
@@ -184,7 +182,8 @@ def _refused_by_room(message: NewMessage, room: RoomEnd, standing: Standing, now
     event = bool(message.extra.kind)
     code = refusal(room.row, standing, now_ms, reacts=event)
     if code is ErrorCode.MUTED:
-        return Refused(code, (standing.muted_until_ms - now_ms) / 1000)
+        forever = standing.muted_until_ms >= FOREVER_MS
+        return Refused(code, None if forever else (standing.muted_until_ms - now_ms) / 1000)
     if code is not None:
         return Refused(code)
     if event or not room.row.slow_s or RANKS[standing.role] >= RANKS[RoomRole.MODERATOR]:

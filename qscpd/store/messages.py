@@ -110,16 +110,18 @@ class Messages(Events):
                     # The clock may be set back; time never is, within a conversation.
                     time_ms = end.last_ms = max(end.last_ms, now)
                 entry: chunks.Entry = (time_ms, sender, message_id, message.body)
+                count = 0
                 if end.room is not None or message.extra is not PLAIN:
                     checked = self._checked(message, end, time_ms)
                     if isinstance(checked, Refused):
                         outcomes.append(checked)
                         continue
                     entry = checked
+                    count = entry[4].count if len(entry) > 4 else 0  # noqa: PLR2004 - only what has more has one
                 touched[end.id] = end
                 end.last_seq += 1
                 end.added.append(entry)
-                outcomes.append(StoredMessage(end.id, end.last_seq, time_ms))
+                outcomes.append(StoredMessage(end.id, end.last_seq, time_ms, True, count))  # noqa: FBT003 - the hot path
             self._write(touched.values())
             moved = [self._move(mark) for mark in marks]
         for end in touched.values():
@@ -262,10 +264,14 @@ class Messages(Events):
         return self._as_told(conversation, _first(found, limit, most_bytes)[::-1])
 
     def _as_told(self, conversation: int, messages: list[MessageRow]) -> list[MessageRow]:
-        """Give each edit the text that its message has by now."""
+        """Give each edit the text that its message has by now, and each reaction the number of people."""
         told = []
         for row in messages:
-            if row.extra.kind == "edit":
+            if row.extra.kind == "react":
+                message = self._message(conversation, row.extra.target)
+                people = message.extra.reactions.get(row.body or "", ()) if message is not None else ()
+                told.append(row._replace(extra=msgspec.structs.replace(row.extra, count=len(people))))
+            elif row.extra.kind == "edit":
                 message = self._message(conversation, row.extra.target)
                 body = message.body if message is not None else None
                 mentions = message.extra.mentions if message is not None else ()
