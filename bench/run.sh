@@ -10,7 +10,7 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 export PEERS=${PEERS:-$here/peers-run}
-RUNS=${RUNS:-3} SECS=${SECS:-5} WORK=${WORK:-dm dm1 fan100 fan100x1 fan1000 latency login idle2000 idle5000}
+RUNS=${RUNS:-3} SECS=${SECS:-5} WORK=${WORK:-dm dm1 fan100 fan100x1 fan1000 latency storm online1000 login idle2000 idle5000}
 export PIN=${PIN-0}
 GENPIN=${GENPIN-1}
 out=${OUT:-$PEERS/results.jsonl}
@@ -24,7 +24,7 @@ fi
 
 gen() { # gen NAME flags... workload
 	local name=$1; shift
-	local pre=(timeout 300)
+	local pre=(timeout 600)
 	[ -n "$GENPIN" ] && pre+=(taskset -c "$GENPIN")
 	"${pre[@]}" "$PEERS/loadgen" -peer "$name" -proto "$(sh_peer proto "$name")" -addr "$(sh_peer addr "$name")" \
 		-pid "$(cat "$PEERS/run/$name/pid")" -time "${SECS}s" -warm "${WARM:-1.5}s" -workers "$(workers "$name")" "$@"
@@ -47,6 +47,8 @@ measure() { # measure NAME WORKLOAD
 		fan100x1) LOADGEN_TAG=-w1 gen "$name" -members 100 -window 1 fanout ;;
 		fan1000)  gen "$name" -members 1000 fanout ;;
 		latency)  gen "$name" -pairs 100 latency ;;
+		storm)    gen "$name" -pairs 20 -rate 200 -members 1000 storm ;;
+		online1000) gen "$name" -members 1000 online ;;
 		login)    gen "$name" -n 2000 login ;;
 		sasl)     gen "$name" -n 500 -sasl prep > /dev/null
 		          LOADGEN_TAG=-sasl gen "$name" -n 500 -sasl login ;;
@@ -70,8 +72,10 @@ trap 'exit 130' INT TERM
 for _ in $(seq "$RUNS"); do
 	for w in $WORK; do
 		for name in "$@"; do
-			case $name-$w in
-				qscpd*-fan*|qscpd*-sasl) continue ;; # no rooms yet; its login is an account's anyway
+			case $(sh_peer proto "$name")-$w in
+				qscp-sasl) continue ;; # its login is an account's anyway
+				qscp-*|irc-*) ;;
+				*-storm|*-online*) continue ;; # their adapters can't do that
 			esac
 			sh_peer start "$name" || { failed=1; continue; } # each on a fresh server
 			running=$name
