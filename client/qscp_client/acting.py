@@ -1,17 +1,22 @@
-"""What the commands do, without I/O: `/history`, `/search`, `/status`, `/retry`, `/drop`, and the others."""
+"""What the commands do that are for every chat, without I/O: `/history`, `/search`, `/status`, `/away`."""
 
 from collections.abc import Callable
 from typing import Final
 
+from qscp import frames
 from qscp.errors import InvalidTextError
 from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
-from qscp.text import check_body
+from qscp.text import check_body, check_status_text
 from qscp_client import events
 from qscp_client.commands import pick_word
+from qscp_client.conversations import Conversation
 from qscp_client.events import LineState
 from qscp_client.output import Output
+from qscp_client.pointing import Pointing
 from qscp_client.questions import Questions
 from qscp_client.reading import Reading
+from qscp_client.rooming import Rooming
+from qscp_client.rooms import Rooms
 from qscp_client.roster import Roster
 from qscp_client.sending import Sending
 
@@ -19,6 +24,9 @@ __all__ = ["Acting"]
 
 _HISTORY: Final = 20
 """Messages that `/history` shows without a number."""
+
+_LAST: Final = 10
+"""Messages that `/last` shows without a number."""
 
 _CHOOSE_FIRST: Final = "Nothing was sent: choose somebody by their name before you write."
 
@@ -32,11 +40,15 @@ class Acting:
         reading: The conversations.
         sending: Your own messages without an answer.
         questions: Who asks the server.
+        known: What is known of rooms.
         connection: Gives a few words about the connection; empty while there is one.
+        messages: Who carries out commands about messages.
+        rooms: Who carries out commands about rooms.
 
     Attributes:
         leaving: Whether you asked to leave.
         failed: Messages of this run that could not even be sent.
+        away: The text with which you are away; None if you are not.
     """
 
     def __init__(
@@ -46,10 +58,18 @@ class Acting:
         reading: Reading,
         sending: Sending,
         questions: Questions,
+        known: Rooms,
         connection: Callable[[], str],
+        *,
+        messages: Pointing,
+        rooms: Rooming,
     ) -> None:
         self.leaving = False
         self.failed = 0
+        self.away: str | None = None
+        self.messages = messages
+        self.rooms = rooms
+        self._known = known
         self._out = out
         self._roster = roster
         self._reading = reading
@@ -60,7 +80,7 @@ class Acting:
     # --- the line
 
     def say(self, body: str) -> None:
-        """Send a message to the partner."""
+        """Send a message to the partner, or into the room."""
         partner = self._reading.partner
         if partner is None:
             self.failed += 1
@@ -79,16 +99,59 @@ class Acting:
     def go_back(self) -> None:
         """Leave the chat and choose somebody else."""
         if self._reading.partner is None:
-            is_name = "back" in self._roster or self._reading.conversations.named("back") is not None
+            is_name = "back" in self._roster or self._known.is_in("back")
             hint = f" To choose the person named back, type {pick_word('back')}." if is_name else ""
             self._problem(f"You are not in a chat: type the name of somebody.{hint}")
             return
-        self._reading.partner = None
+        self.close_chat()
+
+    def close_chat(self) -> None:
+        """Let the line be for choosing somebody."""
+        self._reading.showing.partner = None
         self.open_picker()
 
     def open_picker(self) -> None:
         """Show that the line is for choosing somebody, who is online, and who has unread messages for you."""
-        self._show(events.PickerOpened(tuple(self._roster), self._unread()))
+        self._show(
+            events.PickerOpened(tuple(self._roster), self._unread(), self._known.lines, self._invitations())
+        )
+
+    def act(self, text: str) -> None:
+        """Send what you do; on the wire it is the line as it was typed."""
+        self.say(f"/me {text}")
+
+    # --- your presence
+
+    def be_away(self, text: str) -> None:
+        """Let others see that you are away."""
+        text = text.strip()
+        try:
+            check_status_text(text)
+        except InvalidTextError as error:
+            self._problem(str(error))
+        else:
+            self._set_presence(text)
+
+    def be_here(self) -> None:
+        """Let others see that you are here again."""
+        self._set_presence(None)
+
+    def connected(self) -> None:
+        """Be away also over a new connection."""
+        if self.away is not None:
+            self._out.frames.append(frames.SetPresence("away", self.away))
+
+    def _set_presence(self, away: str | None) -> None:
+        self.away = away
+        if not self._connection():
+            frame = frames.SetPresence("online") if away is None else frames.SetPresence("away", away)
+            self._out.frames.append(frame)
+        if away is None:
+            self._show(events.Notice("You are here."))
+        else:
+            self._show(events.Notice(f"You are away{f': {away}' if away else ''}. /here ends that."))
+
+    # --- leaving
 
     def leave(self) -> None:
         """Ask to leave; what was sent is still waited for."""
@@ -102,22 +165,34 @@ class Acting:
 
     def show_who(self) -> None:
         """Show who is online, and who has unread messages for you."""
-        self._show(events.WhoAsked(tuple(self._roster), self._unread()))
+        self._show(
+            events.WhoAsked(tuple(self._roster), self._unread(), self._known.lines, self._invitations())
+        )
 
     def show_history(self, argument: str) -> None:
         """Show older messages of the chat."""
-        count = argument.strip() or str(_HISTORY)
-        if not (count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= PAGE_LIMIT):
-            self._problem(f"Type /history, or /history and a number from 1 to {PAGE_LIMIT}.")
-            return
+        if (found := self._page("history", argument, _HISTORY)) is not None:
+            self._questions.ask_older(*found)
+
+    def show_last(self, argument: str) -> None:
+        """Show the newest messages of the chat again, with their numbers."""
+        if (found := self._page("last", argument, _LAST)) is not None:
+            self._questions.ask_last(*found)
+
+    def _page(self, command: str, argument: str, default: int) -> tuple[Conversation, int] | None:
+        """Which page of which conversation is asked for; None if it can't be."""
+        count = argument.strip() or str(default)
         partner = self._reading.partner
         conversation = self._reading.conversations.named(partner) if partner else None
-        if partner is None:
-            self._problem("Choose somebody first: /history shows the older messages of a chat.")
+        if not (count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= PAGE_LIMIT):
+            self._problem(f"Type /{command}, or /{command} and a number from 1 to {PAGE_LIMIT}.")
+        elif partner is None:
+            self._problem(f"Choose somebody first: /{command} shows messages of a chat.")
         elif conversation is None:
-            self._show(events.Notice(f"There are no older messages with {partner}."))
+            self._show(events.Notice(f"There are no messages with {partner}."))
         elif self._may_ask():
-            self._questions.ask_older(conversation, int(count))
+            return conversation, int(count)
+        return None
 
     def search(self, query: str) -> None:
         """Look for words in all conversations."""
@@ -132,13 +207,16 @@ class Acting:
     def show_status(self) -> None:
         """Show your own lines of late, and how far each has come."""
         lines: list[tuple[str, str, LineState, str]] = []
-        for conversation_id, message in self._reading.recent:
+        for conversation_id, message in self._reading.showing.recent:
+            if conversation_id not in self._reading.conversations:
+                continue  # a room that you have left since
             conversation = self._reading.conversations.get(conversation_id)
-            state = self._reading.state_of(conversation, message.seq)
-            lines.append((conversation.name, message.body, state, ""))
+            now = conversation.known.get(message.seq, message)
+            state = self._reading.showing.state_of(conversation, message.seq)
+            lines.append((conversation.name, "(erased)" if now.erased else now.body, state, ""))
         outbox = self._sending.outbox
-        lines += [(entry.to, entry.body, LineState.FAILED, entry.failure) for entry in outbox.failed]
-        lines += [(entry.to, entry.body, LineState.PENDING, "") for entry in outbox]
+        lines += [(entry.to, entry.shown, LineState.FAILED, entry.failure) for entry in outbox.failed]
+        lines += [(entry.to, entry.shown, LineState.PENDING, "") for entry in outbox]
         self._show(events.StatusAsked(tuple(lines), self._connection()))
 
     # --- what failed
@@ -162,6 +240,9 @@ class Acting:
             )
 
     # --- small things
+
+    def _invitations(self) -> tuple[str, ...]:
+        return tuple(sorted(self._known.invitations))
 
     def _unread(self) -> tuple[tuple[str, int], ...]:
         return tuple(sorted(self._reading.conversations.unread().items()))

@@ -4,7 +4,18 @@ import dataclasses
 
 from qscp_client.outbox import Entry
 
-__all__ = ["Added", "Change", "Failed", "Moved", "Removed", "Renewed", "Reported", "Saved", "SavedPosition"]
+__all__ = [
+    "Added",
+    "Change",
+    "Failed",
+    "Forgotten",
+    "Moved",
+    "Removed",
+    "Renewed",
+    "Reported",
+    "Saved",
+    "SavedPosition",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +82,13 @@ class Reported(Change):
 
     conversation: str
     seq: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Forgotten(Change):
+    """You are not in a room any more: its position is of no use."""
+
+    conversation: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import collections
 from qscp import frames
 from qscp.errors import InvalidNameError
 from qscp.names import normalize_name
+from qscp.rooms import is_room, normalize_room
 from qscp_client import events
 from qscp_client.commands import TypedLine
 from qscp_client.output import Output
@@ -21,7 +22,8 @@ class Choosing:
 
     Attributes:
         failed: Whether the last name typed could not be chosen.
-        asked: The name that the server was asked for and did not answer yet.
+        asked: The name that the server was asked for and did not answer yet: of somebody, or of a room
+            that is to be entered.
     """
 
     def __init__(self, me: str, out: Output) -> None:
@@ -35,7 +37,7 @@ class Choosing:
         """Return the name that was typed; None if it can't be chosen, which is told."""
         self.failed = True
         try:
-            name = normalize_name(typed)
+            name = normalize_room(typed) if is_room(typed) else normalize_name(typed)
         except InvalidNameError as error:
             self._problem(f"{error}. Nothing was sent: choose somebody by their name before you write.")
             return None
@@ -50,6 +52,11 @@ class Choosing:
         self.asked = name
         self._out.frames.append(frames.WhoisRequest(name))
 
+    def expect(self, room: str) -> None:
+        """Let later lines wait until a room can be entered."""
+        self.failed = True
+        self.asked = room
+
     def take_asked(self) -> str | None:
         """Return the name that was asked for, and forget it."""
         name, self.asked = self.asked, None
@@ -59,6 +66,21 @@ class Choosing:
         """Tell that nobody has a name."""
         self.failed = True
         self._problem(f"There is nobody called {name} here.")
+
+    def refuse_room(self, room: str, *, invited: bool) -> None:
+        """Tell that you are not in a room."""
+        self.failed = True
+        if invited:
+            self._problem(f"You are invited to {room}, and not in it yet. /join {room} enters it.")
+        else:
+            self._problem(f"You are not in {room}. /join {room} enters it, if there is such a room for you.")
+
+    def give_up(self) -> int:
+        """Forget what waits; return how many lines were typed behind the name."""
+        count = len(self._held)
+        self.asked = None
+        self._held.clear()
+        return count
 
     def hold(self, line: TypedLine) -> bool:
         """Keep a line for later, if an answer has to come first; return whether it does."""

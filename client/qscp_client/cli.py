@@ -30,7 +30,8 @@ from qscp_client.session import Session
 __all__ = ["command", "main"]
 
 _READ_RECEIPTS = "read_receipts"
-"""The feature's name in the protocol."""
+_TYPING = "typing"
+"""The features' names in the protocol."""
 
 _EXIT_CODES = "\n".join(f"  {code:>3}  {code.meaning}" for code in ExitCode)
 _EPILOG = f"""\b
@@ -107,7 +108,9 @@ async def _chat(settings: ClientConfig) -> ExitCode:
     if settings.ca is None:
         raise UsageError("no CA")  # pragma: no cover - _settings has seen to it
     front = _front_end()
-    features = [_READ_RECEIPTS] if settings.read_receipts else []
+    # In a pipe nobody would see who is writing.
+    tells_typing = settings.typing and not front.shows_at_once
+    features = [_READ_RECEIPTS] * settings.read_receipts + [_TYPING] * tells_typing
     login = Login(
         Server(settings.server, settings.ca),
         front,
@@ -129,6 +132,7 @@ async def _chat(settings: ClientConfig) -> ExitCode:
             Clock(time.monotonic, lambda: time.time_ns() // 1_000_000),
             device.saved,
             shows_at_once=front.shows_at_once,
+            tells_typing=tells_typing,
         )
         return await Session(engine, front, device, login.again).run(link, welcome)
 

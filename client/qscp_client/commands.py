@@ -6,16 +6,19 @@ the dispatcher, `/help` and completion are made from it.
 
 import dataclasses
 import difflib
+import enum
 import re
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
+
+from qscp_client.actions import Actions
 
 __all__ = [
     "COMMANDS",
     "WORDS",
-    "Actions",
     "Choose",
     "Command",
+    "Group",
     "Meaning",
     "Nothing",
     "Refuse",
@@ -36,38 +39,13 @@ class TypedLine:
     """Whether (part of) it was pasted: then it is text, whatever it looks like."""
 
 
-class Actions(Protocol):
-    """What a command can make the engine do."""
+class Group(enum.Enum):
+    """Where a command stands in the help."""
 
-    def show_help(self) -> None:
-        """Show what can be typed."""
-
-    def show_who(self) -> None:
-        """Show who is online."""
-
-    def go_back(self) -> None:
-        """Leave the chat and choose somebody else."""
-
-    def leave(self) -> None:
-        """Leave the program, after everything sent was answered."""
-
-    def say(self, body: str) -> None:
-        """Send a message to the person in the current chat."""
-
-    def show_history(self, argument: str) -> None:
-        """Show older messages of the current chat; how many, if it is said."""
-
-    def search(self, query: str) -> None:
-        """Look for words in all conversations."""
-
-    def show_status(self) -> None:
-        """Show your own lines of late, and how far each has come."""
-
-    def retry(self, argument: str) -> None:
-        """Send again what failed: to the person in the current chat, or all."""
-
-    def drop(self, argument: str) -> None:
-        """Give up what failed: to the person in the current chat, or all."""
+    GENERAL = "Everywhere"
+    CHAT = "In a chat"
+    ROOM = "Rooms"
+    MODERATION = "For those who look after a room"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,8 +54,9 @@ class Command:
 
     name: str
     argument: str
-    """How the argument is called in the help; empty if there is none, in brackets if it may be left out."""
+    """What may follow, as in the help, in brackets if it may be left out; empty if nothing may."""
     help: str
+    group: Group
     run: Callable[[Actions, str], None]
 
     @property
@@ -85,52 +64,186 @@ class Command:
         """As it is typed."""
         return f"/{self.name} {self.argument}".rstrip()
 
+    @property
+    def needs_argument(self) -> bool:
+        """Whether something has to follow."""
+        return bool(re.sub(r"\[[^]]*\]", "", self.argument).strip())
 
-COMMANDS: Final = {
-    command.name: command
-    for command in (
-        Command("help", "", "show what can be typed", lambda actions, _: actions.show_help()),
-        Command(
-            "who",
-            "",
-            "show who is online, and who has unread messages for you",
-            lambda actions, _: actions.show_who(),
-        ),
-        Command("back", "", "leave this chat and choose somebody else", lambda actions, _: actions.go_back()),
-        Command("quit", "", "leave", lambda actions, _: actions.leave()),
-        Command("say", "TEXT", "send TEXT, whatever it looks like", lambda actions, text: actions.say(text)),
-        Command(
-            "history",
-            "[N]",
-            "show N older messages of this chat",
-            lambda actions, count: actions.show_history(count),
-        ),
-        Command(
-            "search",
-            "WORDS",
-            "find messages that have all the words",
-            lambda actions, text: actions.search(text),
-        ),
-        Command(
-            "status",
-            "",
-            "show how far your own lines of late have come",
-            lambda actions, _: actions.show_status(),
-        ),
-        Command(
-            "retry",
-            "[all]",
-            "send again what failed in this chat, or everywhere",
-            lambda actions, scope: actions.retry(scope),
-        ),
-        Command(
-            "drop",
-            "[all]",
-            "give up what failed in this chat, or everywhere",
-            lambda actions, scope: actions.drop(scope),
-        ),
-    )
-}
+
+_ROWS: Final = (
+    Command("help", "", "show what can be typed", Group.GENERAL, lambda do, _: do.show_help()),
+    Command(
+        "who",
+        "",
+        "show who is online, your rooms, and what is unread",
+        Group.GENERAL,
+        lambda do, _: do.show_who(),
+    ),
+    Command("back", "", "leave this chat and choose another", Group.GENERAL, lambda do, _: do.go_back()),
+    Command("quit", "", "leave", Group.GENERAL, lambda do, _: do.leave()),
+    Command(
+        "away", "[TEXT]", "let others see that you are away", Group.GENERAL, lambda do, text: do.be_away(text)
+    ),
+    Command("here", "", "you are not away any more", Group.GENERAL, lambda do, _: do.be_here()),
+    Command(
+        "search",
+        "WORDS",
+        "find messages that have all the words",
+        Group.GENERAL,
+        lambda do, text: do.search(text),
+    ),
+    Command(
+        "status",
+        "",
+        "show how far your own lines of late have come",
+        Group.GENERAL,
+        lambda do, _: do.show_status(),
+    ),
+    Command(
+        "retry",
+        "[all]",
+        "send again what failed in this chat, or everywhere",
+        Group.GENERAL,
+        lambda do, scope: do.retry(scope),
+    ),
+    Command(
+        "drop",
+        "[all]",
+        "give up what failed in this chat, or everywhere",
+        Group.GENERAL,
+        lambda do, scope: do.drop(scope),
+    ),
+    Command("say", "TEXT", "send TEXT, whatever it looks like", Group.CHAT, lambda do, text: do.say(text)),
+    Command("me", "TEXT", "say what you do: /me waves", Group.CHAT, lambda do, text: do.act(text)),
+    Command("history", "[N]", "show N older messages", Group.CHAT, lambda do, count: do.show_history(count)),
+    Command(
+        "last",
+        "[N]",
+        "show the last N messages again, with their numbers",
+        Group.CHAT,
+        lambda do, count: do.show_last(count),
+    ),
+    Command(
+        "reply",
+        "[NUMBER] TEXT",
+        "answer a message; without NUMBER the last one of somebody else",
+        Group.CHAT,
+        lambda do, text: do.messages.reply(text),
+    ),
+    Command(
+        "edit",
+        "[NUMBER] TEXT",
+        "give a message of yours another text; without NUMBER your last one",
+        Group.CHAT,
+        lambda do, text: do.messages.edit(text),
+    ),
+    Command(
+        "redact",
+        "[NUMBER] [REASON]",
+        "take the text of a message away; without NUMBER your last one",
+        Group.CHAT,
+        lambda do, text: do.messages.redact(text),
+    ),
+    Command(
+        "react",
+        "[NUMBER] EMOJI",
+        "react to a message; without NUMBER the last one of somebody else",
+        Group.CHAT,
+        lambda do, text: do.messages.react(text),
+    ),
+    Command(
+        "unreact",
+        "[NUMBER] EMOJI",
+        "take your reaction away again",
+        Group.CHAT,
+        lambda do, text: do.messages.unreact(text),
+    ),
+    Command(
+        "rooms",
+        "",
+        "show the rooms that you are in, or may join",
+        Group.ROOM,
+        lambda do, _: do.rooms.show_rooms(),
+    ),
+    Command("join", "#ROOM", "become a member, and enter", Group.ROOM, lambda do, room: do.rooms.join(room)),
+    Command("leave", "[#ROOM]", "be no member any more", Group.ROOM, lambda do, room: do.rooms.leave(room)),
+    Command(
+        "create",
+        "#ROOM [open|closed|announcement] [full|joining]",
+        "make a room; who joins sees the full history, or from joining on",
+        Group.ROOM,
+        lambda do, text: do.rooms.create(text),
+    ),
+    Command(
+        "topic",
+        "[TEXT]",
+        "show the topic, or change it; - takes it away",
+        Group.ROOM,
+        lambda do, text: do.rooms.topic(text),
+    ),
+    Command("members", "", "show who is in the room", Group.ROOM, lambda do, _: do.rooms.show_members()),
+    Command("invite", "NAME", "let somebody join", Group.ROOM, lambda do, name: do.rooms.invite(name)),
+    Command(
+        "remove",
+        "NAME [REASON]",
+        "put somebody out; they may join again",
+        Group.MODERATION,
+        lambda do, text: do.rooms.remove(text),
+    ),
+    Command(
+        "ban",
+        "NAME [DURATION] [REASON]",
+        "put somebody out and keep them out, for 10m, 2h, 7d or for good",
+        Group.MODERATION,
+        lambda do, text: do.rooms.ban(text),
+    ),
+    Command(
+        "unban", "NAME", "let somebody in again", Group.MODERATION, lambda do, name: do.rooms.unban(name)
+    ),
+    Command(
+        "mute",
+        "NAME [DURATION] [REASON]",
+        "let somebody only read",
+        Group.MODERATION,
+        lambda do, text: do.rooms.mute(text),
+    ),
+    Command(
+        "unmute", "NAME", "let somebody write again", Group.MODERATION, lambda do, name: do.rooms.unmute(name)
+    ),
+    Command(
+        "role",
+        "NAME owner|moderator|member",
+        "give somebody a role",
+        Group.MODERATION,
+        lambda do, text: do.rooms.role(text),
+    ),
+    Command(
+        "set",
+        "kind|history|slow VALUE",
+        "set kind open, history full, slow 30s or slow off",
+        Group.MODERATION,
+        lambda do, text: do.rooms.set(text),
+    ),
+    Command(
+        "archive",
+        "",
+        "let the room be read, and nothing else",
+        Group.MODERATION,
+        lambda do, _: do.rooms.archive(),
+    ),
+    Command(
+        "unarchive", "", "let the room be used again", Group.MODERATION, lambda do, _: do.rooms.unarchive()
+    ),
+    Command(
+        "log",
+        "[N]",
+        "show the last N things that were done in the room by those who may",
+        Group.MODERATION,
+        lambda do, count: do.rooms.show_log(count),
+    ),
+)
+
+COMMANDS: Final = {command.name: command for command in _ROWS}
 """name -> command"""
 
 WORDS: Final = {"back": COMMANDS["back"], "quit": COMMANDS["quit"]}
@@ -151,7 +264,7 @@ class Say:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Choose:
-    """The name of somebody to chat with."""
+    """The name of somebody to chat with, or of a room."""
 
     name: str
 
@@ -206,7 +319,7 @@ def _interpret_command(text: str) -> Meaning:
             f"There is no command /{name}; nothing was sent. {hint}"
             "/help lists the commands; to send a text that begins with /, type // in its place."
         )
-    if command.argument and not command.argument.startswith("[") and not argument.strip():
+    if command.needs_argument and not argument.strip():
         return Refuse(f"Type {command.usage}; nothing was sent.")
     if argument.strip() and not command.argument:
         return Refuse(f"/{name} has nothing after it; nothing was sent or done.")

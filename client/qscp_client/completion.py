@@ -1,5 +1,6 @@
 """What Tab completes: names in the picker, commands at the beginning of a line."""
 
+from qscp.rooms import is_room
 from qscp_client.commands import COMMANDS
 from qscp_client.engine import Engine
 
@@ -14,12 +15,10 @@ def complete(engine: Engine, typed: str) -> list[str]:
         typed: The line up to the cursor.
     """
     if typed.startswith("/"):
-        words = [
-            f"/{name} " if command.argument.isalpha() else f"/{name}" for name, command in COMMANDS.items()
-        ]
+        words = [f"/{name} " if command.needs_argument else f"/{name}" for name, command in COMMANDS.items()]
     elif engine.partner is None:
         sign = "@" if typed.startswith("@") else ""
-        words = [f"{sign}{name}" for name in engine.names]
+        words = [f"{sign}{name}" for name in engine.names if not (sign and is_room(name))]
     else:
         return []
     return [word for word in words if word.startswith(typed.lower())]

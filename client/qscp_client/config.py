@@ -37,6 +37,8 @@ class ClientConfig:
     """The account; None asks for it."""
     read_receipts: bool = False
     """Whether others are told what you read here, and you what they read."""
+    typing: bool = True
+    """Whether others see that you are writing, and you that they are."""
 
 
 def default_path() -> Path:
@@ -124,7 +126,7 @@ class _Reader:
                 return parse_server(value)
             case "ca":
                 return self._path.parent / Path(value).expanduser()
-            case "read_receipts":
+            case "read_receipts" | "typing":
                 if value.lower() not in ("true", "false"):
                     raise ValueError("must be true or false")
                 return value.lower() == "true"

@@ -5,51 +5,23 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from qscp import frames
+from qscp.rooms import is_room
 from qscp_client.changes import SavedPosition
+from qscp_client.items import Amendment, Item, Message, Missing, amended, told_message
+from qscp_client.outbox import EntryKind
 
-__all__ = ["Conversation", "Conversations", "Item", "Message", "Missing"]
+__all__ = ["Conversation", "Conversations"]
 
 _WAITING: Final = 500
 """Messages of a conversation that wait in memory to be shown; older ones are asked for again."""
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Message:
-    """A message of a conversation."""
-
-    seq: int
-    id: str
-    sender: str
-    body: str
-    time_ms: int
-    erased: bool = False
-    live: bool = False
-    """Whether it was stored just now."""
-    here: bool = False
-    """Whether it is your own and was pending in this client until now."""
-
-    @property
-    def last(self) -> int:
-        """As of `Missing`."""
-        return self.seq
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Missing:
-    """Messages that this device is not told."""
-
-    seq: int
-    """The first of them."""
-    last: int
-    reason: str
-
-
-Item = Message | Missing
+_KNOWN: Final = 1000
+"""Messages of a conversation that can be pointed at."""
 
 
 @dataclasses.dataclass(slots=True)
 class Conversation:
-    """One conversation with one person."""
+    """One conversation, with one person or in a room."""
 
     id: str
     name: str = ""
@@ -71,6 +43,8 @@ class Conversation:
     """What a device of the other one has."""
     read_by_other: int = 0
     unread: int = 0
+    mentions: int = 0
+    """Unread messages that mention you."""
     read_told: int = 0
     """What was told to the server by `read`."""
     counted: int = 0
@@ -83,6 +57,13 @@ class Conversation:
     """Your own messages of this run that the other one does not have yet, as far as we know."""
     arrived: list[Message] = dataclasses.field(default_factory=list)
     """Those that the other one has, and did not read yet, as far as we know."""
+    known: dict[int, Message] = dataclasses.field(default_factory=dict)
+    """Messages by seq, as they are by now, to point at: those that were applied or shown in this run."""
+
+    @property
+    def is_room(self) -> bool:
+        """Whether it is a room's."""
+        return is_room(self.name)
 
     def learn(self, info: frames.ConversationInfo, me: str) -> None:
         """Take in what the server says of it."""
@@ -94,10 +75,11 @@ class Conversation:
         self.read = max(self.read, info.read)
         self.read_told = info.read
         if self.read >= self.last_seq:
-            self.unread = 0
+            self.unread = self.mentions = 0
         elif self.read == info.read:
             newer = [each for each in self._waiting_from_others(me) if each.seq > info.last_seq]
             self.unread = info.unread + len(newer)
+            self.mentions = info.mentions + sum(me in each.mentions for each in newer)
 
     def count(self, message: Message, me: str) -> None:
         """Count a message that was applied."""
@@ -106,13 +88,36 @@ class Conversation:
             self.counted = message.seq
             if message.sender != me and message.seq > self.read:
                 self.unread += 1
+                self.mentions += me in message.mentions
 
-    def see(self, seq: int, count: int) -> bool:
+    def remember(self, message: Message) -> None:
+        """Let a message be pointed at."""
+        self.known[message.seq] = message
+        if len(self.known) > _KNOWN:
+            del self.known[next(iter(self.known))]
+
+    def amend(self, amendment: Amendment, me: str) -> Amendment:
+        """Take in what happened to a message; return it, folded if the message was not shown before."""
+        self.last_seq = max(self.last_seq, amendment.seq)
+        self.counted = max(self.counted, amendment.seq)
+        if amendment.kind is EntryKind.REDACT:
+            self.sent = [each for each in self.sent if each.seq != amendment.target]
+            self.arrived = [each for each in self.arrived if each.seq != amendment.target]
+        if (known := self.known.get(amendment.target)) is not None:
+            self.known[amendment.target] = amended(known, amendment, me)
+        for index, item in enumerate(self.waiting):
+            if isinstance(item, Message) and item.seq == amendment.target:
+                self.waiting[index] = amended(item, amendment, me)
+                return dataclasses.replace(amendment, folded=True)
+        return amendment
+
+    def see(self, seq: int, count: int, mentions: int = 0) -> bool:
         """Note what was shown in the chat; return whether that is news.
 
         Args:
             seq: Up to where.
             count: How many unread messages that are.
+            mentions: How many of them mention you.
         """
         if seq <= self.seen:
             return False
@@ -120,6 +125,7 @@ class Conversation:
         if seq > self.read:
             self.read = seq
             self.unread = max(self.unread - count, 0) if seq < self.last_seq else 0
+            self.mentions = min(max(self.mentions - mentions, 0), self.unread)
         return True
 
     def mark_read(self, seq: int, me: str) -> None:
@@ -128,12 +134,14 @@ class Conversation:
             return
         self.read = seq
         if seq >= self.last_seq:
-            self.unread = 0
+            self.unread = self.mentions = 0
         else:
             # Exact if all unread ones are in memory; otherwise never less than there are.
             unread = [each for each in self._waiting_from_others(me) if each.seq > seq]
             covered = bool(self.waiting) and self.waiting[0].seq <= seq + 1
             self.unread = len(unread) if covered else min(self.unread, self.last_seq - seq)
+            told = sum(me in each.mentions for each in unread)
+            self.mentions = told if covered else min(self.mentions, self.unread)
 
     def wait(self, item: Item) -> None:
         """Keep something until the chat is opened."""
@@ -145,7 +153,9 @@ class Conversation:
     def start(self) -> int:
         """Behind which seq the chat has to show what was not shown in it yet."""
         missed = self.waiting[0].seq - 1 if self.waiting else self.last_seq
-        return max(self.shown, min(self.read, missed) if self.unread else missed)
+        start = max(self.shown, min(self.read, missed) if self.unread else missed)
+        # What a room had before one came into it is not missed.
+        return max(start, self.first_seq - 1) if self.is_room else start
 
     @property
     def has_all(self) -> bool:
@@ -153,6 +163,30 @@ class Conversation:
         if not self.waiting:
             return not self.unread
         return self.waiting[0].seq <= self.start + 1
+
+    def join(self, page: frames.History) -> list[Item]:
+        """What is to be shown when the chat is opened.
+
+        Args:
+            page: The newest messages; what waits already stands behind them.
+        """
+        start = self.start
+        items: dict[int, Item] = {told.seq: told_message(told) for told in page.messages if told.seq > start}
+        first = min(items, default=start + 1)
+        # Seqs may be missing although no message is: edits, redactions and reactions have some, too.
+        reaches = any(told.seq <= start for told in page.messages)
+        if not reaches and first > start + 1:
+            if page.cursor is not None:
+                items[start + 1] = Missing(start + 1, first - 1, "older")
+            elif page.first_seq > start + 1:
+                items[start + 1] = Missing(start + 1, page.first_seq - 1, "pruned")
+        for item in self.waiting:
+            if isinstance(item, Amendment) and item.target in items:
+                # The page has the message as this left it.
+                items[item.seq] = dataclasses.replace(item, folded=True)
+            elif not isinstance(item, Missing) and item.seq >= first:
+                items[item.seq] = item
+        return [items[seq] for seq in sorted(items)]
 
     def restart(self) -> None:
         """Forget everything but the name: the server has another history."""
@@ -187,6 +221,10 @@ class Conversations:
         """All, in no order."""
         return iter(list(self._by_id.values()))
 
+    def __contains__(self, conversation: str) -> bool:
+        """Whether a conversation with this id is known."""
+        return conversation in self._by_id
+
     def get(self, conversation: str, name: str = "") -> Conversation:
         """A conversation by its id; a new one if need be.
 
@@ -215,8 +253,17 @@ class Conversations:
         ]
 
     def unread(self) -> dict[str, int]:
-        """Who has unread messages for you, and how many."""
-        return {each.name: each.unread for each in self._by_id.values() if each.unread and each.name}
+        """Who has unread messages for you, and how many; rooms are none."""
+        people = [each for each in self._by_id.values() if each.name and not each.is_room]
+        return {each.name: each.unread for each in people if each.unread}
+
+    def rooms(self) -> list["Conversation"]:
+        """The rooms that you are in, by name."""
+        return sorted((each for each in self._by_id.values() if each.is_room), key=lambda each: each.name)
+
+    def remove(self, conversation: str) -> Conversation | None:
+        """Forget a room that you are not in any more; return it, if it was here."""
+        return self._by_id.pop(conversation, None)
 
     def forget(self) -> None:
         """The server has another history: nothing but the names is true any more."""

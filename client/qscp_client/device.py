@@ -6,6 +6,7 @@ Message texts are kept only while they have no `chat_ack`.
 """
 
 import contextlib
+import dataclasses
 import os
 import re
 import sqlite3
@@ -15,14 +16,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from qscp_client.changes import Added, Change, Failed, Moved, Removed, Renewed, Reported, Saved, SavedPosition
+from qscp_client.changes import (
+    Added,
+    Change,
+    Failed,
+    Forgotten,
+    Moved,
+    Removed,
+    Renewed,
+    Reported,
+    Saved,
+    SavedPosition,
+)
 from qscp_client.errors import StateError
 from qscp_client.filelock import FileLock
-from qscp_client.outbox import Entry
+from qscp_client.outbox import Entry, EntryKind
 
 __all__ = ["Device", "Devices"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 BEGIN;
 CREATE TABLE device (id TEXT NOT NULL, epoch TEXT NOT NULL, account TEXT NOT NULL) STRICT;
@@ -33,12 +45,21 @@ CREATE TABLE position (
 CREATE TABLE outbox (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE, recipient TEXT NOT NULL, body TEXT NOT NULL,
-    first_try_ms INTEGER NOT NULL, failure TEXT NOT NULL DEFAULT ''
+    first_try_ms INTEGER NOT NULL, failure TEXT NOT NULL DEFAULT '',
+    kind TEXT NOT NULL DEFAULT 'chat', target INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 INSERT INTO device VALUES ('{id}', '', '');
 PRAGMA user_version = {version};
 COMMIT;
 """
+_FROM_1: Final = """
+BEGIN;
+ALTER TABLE outbox ADD COLUMN kind TEXT NOT NULL DEFAULT 'chat';
+ALTER TABLE outbox ADD COLUMN target INTEGER NOT NULL DEFAULT 0;
+PRAGMA user_version = 2;
+COMMIT;
+"""
+"""From the version before: an outbox had messages only."""
 
 
 class Device:
@@ -93,9 +114,9 @@ class Device:
 
     def entries(self) -> Iterator[Entry]:
         """The outbox, in the order typed."""
-        query = "SELECT id, recipient, body, first_try_ms, failure FROM outbox ORDER BY number"
-        for row in self._database.execute(query):
-            yield Entry(*row)
+        query = "SELECT id, recipient, body, first_try_ms, failure, kind, target FROM outbox ORDER BY number"
+        for message_id, to, body, first_try_ms, failure, kind, target in self._database.execute(query):
+            yield Entry(message_id, to, body, first_try_ms, failure, EntryKind(kind), target)
 
     def close(self) -> None:
         """Let others have it."""
@@ -113,9 +134,9 @@ class Device:
         match change:
             case Added(entry):
                 execute(
-                    "INSERT OR IGNORE INTO outbox (id, recipient, body, first_try_ms, failure) "
-                    "VALUES (?, ?, ?, ?, ?)",
-                    (entry.id, entry.to, entry.body, entry.first_try_ms, entry.failure),
+                    "INSERT OR IGNORE INTO outbox (id, recipient, body, first_try_ms, failure, kind, target) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    dataclasses.astuple(entry),
                 )
             case Failed(message_id, failure):
                 execute("UPDATE outbox SET failure = ? WHERE id = ?", (failure, message_id))
@@ -130,6 +151,8 @@ class Device:
                 )
             case Reported(conversation, seq):
                 execute("UPDATE position SET reported = ? WHERE conversation = ?", (seq, conversation))
+            case Forgotten(conversation):
+                execute("DELETE FROM position WHERE conversation = ?", (conversation,))
             case Renewed(epoch, account):
                 execute("UPDATE device SET epoch = ?, account = ?", (epoch, account))
                 execute("DELETE FROM position")
@@ -272,10 +295,12 @@ def _prepare(database: sqlite3.Connection, path: Path | str, new_id: str | None)
     if version > _VERSION:
         raise StateError(f"{path} was written by a newer version of this program")
     database.execute("PRAGMA journal_mode = WAL")
-    if version < _VERSION:
+    if version == 0:
         if new_id is None:
             raise sqlite3.DatabaseError("not a device")
         database.executescript(_SCHEMA.format(id=new_id, version=_VERSION))
+    elif version == 1:
+        database.executescript(_FROM_1)
 
 
 @contextlib.contextmanager

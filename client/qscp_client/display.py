@@ -4,24 +4,22 @@ Whatever came over the wire is stripped of control characters here. A message's 
 lines are indented, so that none of them can pass for a line of somebody else.
 """
 
-import dataclasses
 import datetime as dt
-import enum
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from qscp.frames import Retention, UserPresence
+from qscp.frames import Reaction, Retention, UserPresence
 from qscp.text import strip_controls
 from qscp_client import events
-from qscp_client.commands import COMMANDS, pick_word
-from qscp_client.events import LineState, Place
+from qscp_client.commands import COMMANDS, Group, pick_word
+from qscp_client.durations import describe_duration
+from qscp_client.events import Details, LineState, Place, Pointer
+from qscp_client.lines import Kind, Line, clean, local_time, quote
+from qscp_client.outbox import EntryKind
+from qscp_client.roomwords import describe_members, describe_room_log, describe_rooms, list_rooms, name_room
 
 __all__ = [
-    "INDENT",
     "MARKS",
-    "Kind",
-    "Line",
-    "clean",
     "describe",
     "describe_lines",
     "describe_retention",
@@ -30,13 +28,13 @@ __all__ = [
     "pending_line",
 ]
 
-INDENT = " " * 6
-"""In front of the further lines of a message: the width of its time."""
-
 _ERASED: Final = "(erased)"
 
-_SHORT = 40
-"""Characters shown of a message of which only the state is told."""
+_ACTION: Final = "/me "
+"""How the body of a message begins that says what somebody does (XEP-0245)."""
+
+_USAGE: Final = 22
+"""Columns for how a command is typed; a longer one has its help in the next line."""
 
 _QUOTED = 200
 """Characters shown of a message that was not delivered."""
@@ -52,41 +50,12 @@ MARKS: Final = {
 
 _HELP = (
     ("NAME", "choose somebody, online or not; @NAME if the name is a word such as back"),
+    ("#ROOM", "enter a room that you are in"),
     ("TEXT", "in a chat: send it"),
     ("back", "leave this chat and choose somebody else; counts only as a whole typed line"),
     ("quit", "leave; counts only as a whole typed line"),
     ("//TEXT", "send /TEXT"),
 )
-
-
-class Kind(enum.Enum):
-    """What a line is about, for its colour or its stream."""
-
-    MESSAGE = enum.auto()
-    OWN_MESSAGE = enum.auto()
-    NOTICE = enum.auto()
-    PROBLEM = enum.auto()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Line:
-    """Something to print; `head` may get a colour, `text` may have newlines."""
-
-    kind: Kind
-    head: str
-    text: str
-    mark: str = ""
-    """How far an own line has come."""
-
-    def __str__(self) -> str:
-        """Head and text, with further lines of the text indented."""
-        text = f"{self.head} {self.text}".strip().replace("\n", "\n" + INDENT)
-        return f"{text}  {self.mark}" if self.mark else text
-
-
-def clean(sentence: str) -> str:
-    """Make one harmless line of a sentence or a name that the server sent."""
-    return " ".join(strip_controls(sentence).split())
 
 
 def name_person(person: UserPresence) -> str:
@@ -98,7 +67,7 @@ def name_person(person: UserPresence) -> str:
     return f"{name} ({person.status}: {text})" if text else f"{name} ({person.status})"
 
 
-def describe(  # noqa: PLR0911 - a case for each kind of event
+def describe(  # noqa: C901, PLR0911, PLR0912 - a case for each kind of event
     event: events.Event, me: str
 ) -> list[Line]:
     """Turn an event into lines.
@@ -114,6 +83,8 @@ def describe(  # noqa: PLR0911 - a case for each kind of event
             return [_describe_own(event, me)]
         case events.MessageSent(_, _, body):
             return [pending_line(body, me)]
+        case events.Amended():
+            return [_describe_amendment(event, me)]
         case events.MessageFailed():
             return _describe_failure(event)
         case events.Problem(sentence):
@@ -124,6 +95,14 @@ def describe(  # noqa: PLR0911 - a case for each kind of event
             return _describe_status(event)
         case events.HelpAsked():
             return _describe_help()
+        case events.PickerOpened() | events.WhoAsked():
+            return _describe_lists(event)
+        case events.RoomsTold():
+            return describe_rooms(event)
+        case events.RoomMembersTold():
+            return [describe_members(event)]
+        case events.RoomLogTold():
+            return describe_room_log(event)
         case events.MessagesGivenUp():
             return []
         case _:
@@ -133,25 +112,113 @@ def describe(  # noqa: PLR0911 - a case for each kind of event
 def pending_line(body: str, me: str) -> Line:
     """Your own line before it has its place in the conversation."""
     now = dt.datetime.now().astimezone()
-    return Line(Kind.OWN_MESSAGE, f"{now:%H:%M} {me}:", strip_controls(body), MARKS[LineState.PENDING])
+    head, text = _speaker(f"{now:%H:%M}", me, body)
+    return Line(Kind.OWN_MESSAGE, head, text, MARKS[LineState.PENDING])
+
+
+def _speaker(before: str, sender: str, body: str, reply: str = "") -> tuple[str, str]:
+    """Head and text of a message; `/me` and what somebody does stands as `* somebody does it`."""
+    text = strip_controls(body)
+    if text.startswith(_ACTION):
+        return f"{before} * {sender}{reply}", text.removeprefix(_ACTION)
+    return f"{before} {sender}{reply}:", text
 
 
 def _describe_message(event: events.MessageReceived) -> list[Line]:
-    sender = clean(event.sender)
-    time = _local_time(event.time_ms, dated=event.dated)
-    head = f"{time} {sender}:" if event.place is Place.THIS_CHAT else f"{time} [{sender}]"
-    lines = [Line(Kind.MESSAGE, head, _ERASED if event.erased else strip_controls(event.body))]
+    sender, details = clean(event.sender), event.details
+    before = local_time(event.time_ms, dated=event.dated)
+    kind = Kind.MENTION if details.mentions_me else Kind.MESSAGE
+    body = _ERASED if event.erased else event.body
+    if event.place is Place.THIS_CHAT or details.room:
+        where = _number(details) if event.place is Place.THIS_CHAT else f" [{clean(details.room)}]"
+        head, text = _speaker(before + where, sender, body, _reply(details))
+    else:
+        head, text = f"{before} [{sender}{_reply(details)}]", strip_controls(body)
+        if text.startswith(_ACTION):
+            text = f"* {sender} {text.removeprefix(_ACTION)}"
+    lines = [Line(kind, head, text, note=_note(details))]
     if event.is_first:
         back = "back, then " if event.place is Place.OTHER_CHAT else ""
-        lines.append(Line(Kind.NOTICE, "", f"To answer {sender}, type {back}{pick_word(sender)}."))
+        whom = clean(details.room) or sender
+        where = f"answer in {whom}" if details.room else f"answer {whom}"
+        lines.append(Line(Kind.NOTICE, "", f"To {where}, type {back}{pick_word(whom)}."))
     return lines
 
 
 def _describe_own(event: events.OwnMessage, me: str) -> Line:
-    time = _local_time(event.time_ms, dated=event.dated)
-    head = f"{time} {me}:" if event.place is Place.THIS_CHAT else f"{time} [to {clean(event.to)}]"
-    text = _ERASED if event.erased else strip_controls(event.body)
-    return Line(Kind.OWN_MESSAGE, head, text, MARKS[event.state])
+    details = event.details
+    before = local_time(event.time_ms, dated=event.dated)
+    body = _ERASED if event.erased else event.body
+    if event.place is Place.THIS_CHAT:
+        head, text = _speaker(before + _number(details), me, body, _reply(details))
+    else:
+        head, text = f"{before} [to {clean(event.to)}{_reply(details)}]", strip_controls(body)
+        if text.startswith(_ACTION):
+            text = f"* {me} {text.removeprefix(_ACTION)}"
+    return Line(Kind.OWN_MESSAGE, head, text, MARKS[event.state], _note(details))
+
+
+def _number(details: Details) -> str:
+    return f" ({details.number})" if details.number else ""
+
+
+def _reply(details: Details) -> str:
+    return f", re {_point(details.reply)}" if details.reply else ""
+
+
+def _point(pointer: Pointer) -> str:
+    """How a message is called: with its number where lines have one, and its text where it is known.
+
+    Nothing in the text can end the quotation before its end.
+    """
+    text = quote(pointer.text).replace('"', "'")
+    number = f"({pointer.number})" if pointer.numbered or not text else ""
+    return " ".join(part for part in (number, f'"{text}"' if text else "") if part)
+
+
+def _note(details: Details) -> str:
+    """What happened to a message."""
+    parts = ["(edited)"] if details.edited else []
+    if details.reactions:
+        parts.append(f"[{', '.join(_reaction(each) for each in details.reactions)}]")
+    return " ".join(parts)
+
+
+def _reaction(reaction: Reaction) -> str:
+    you = " with you" if reaction.mine and reaction.count > 1 else " by you" if reaction.mine else ""
+    return f"{clean(reaction.text)} {reaction.count}{you}"
+
+
+def _describe_amendment(event: events.Amended, me: str) -> Line:
+    before = local_time(event.time_ms, dated=event.dated)
+    if event.place is not Place.THIS_CHAT:
+        before += f" [{clean(event.to)}]"
+    who = f"{before} {clean(event.sender)}"
+    number = f"({event.pointer.number})"
+    if event.kind is EntryKind.EDIT:
+        which = number if event.pointer.numbered else _point(event.pointer)
+        kind = Kind.OWN_MESSAGE if event.sender == me else Kind.MESSAGE
+        return Line(kind, f"{who} edited {which}:", _ERASED if event.erased else strip_controls(event.body))
+    if event.kind is EntryKind.REDACT:
+        author = clean(event.pointer.author)
+        which = (
+            number
+            if event.pointer.numbered or not event.pointer.time_ms
+            else (f"what was written at {local_time(event.pointer.time_ms, dated=True)}")
+        )
+        whose = f" of {author}" if author and author != event.sender else ""
+        verb = "took away" if whose else "took back"
+        return Line(Kind.NOTICE, "", f"{who} {verb} {which}{whose}.")
+    reaction = clean(event.body)
+    if event.kind is EntryKind.REACT:
+        return Line(Kind.NOTICE, "", f"{who} reacted {reaction} to {_point(event.pointer)}")
+    return Line(Kind.NOTICE, "", f"{who} took {reaction} off {_point(event.pointer)}")
+
+
+def _describe_lists(event: events.PickerOpened | events.WhoAsked) -> list[Line]:
+    lines = [Line(Kind.NOTICE, "", list_people(event.people, dict(event.unread)))]
+    lines += [Line(Kind.NOTICE, "", text) for text in list_rooms(event.rooms, event.invitations)]
+    return lines
 
 
 def _describe_found(event: events.SearchDone) -> list[Line]:
@@ -162,7 +229,7 @@ def _describe_found(event: events.SearchDone) -> list[Line]:
         more = ", and there are older ones" if event.more else ""
         lines = [Line(Kind.NOTICE, "", f"Found for {query}: {len(event.found)}{more}")]
     for found in event.found:
-        time = _local_time(found.time_ms, dated=True)
+        time = local_time(found.time_ms, dated=True)
         name, sender = clean(found.name), clean(found.sender)
         lines.append(Line(Kind.MESSAGE, f"{time} [{name}] {sender}:", strip_controls(found.body)))
     if not event.complete:
@@ -175,15 +242,9 @@ def _describe_status(event: events.StatusAsked) -> list[Line]:
     lines = [Line(Kind.NOTICE, "", f"You are {event.connection or 'online'}.")]
     for to, body, state, reason in event.lines:
         why = f": {clean(reason).rstrip('.')} (/retry, /drop)" if reason else ""
-        text = f"to {clean(to)}: {_quote(body)}"
+        text = f"to {clean(to)}: {quote(body)}"
         lines.append(Line(Kind.NOTICE, "", text, MARKS[state] + why))
     return lines
-
-
-def _quote(body: str) -> str:
-    """A message of which it is enough to know which one it is."""
-    text = " ".join(strip_controls(body).split())
-    return text if len(text) <= _SHORT else f"{text[:_SHORT]}..."
 
 
 def _describe_failure(event: events.MessageFailed) -> list[Line]:
@@ -200,10 +261,10 @@ def _describe_state(event: events.Event) -> str:
     match event:
         case events.Welcome(me):
             return f"Welcome, {clean(me)}. Type a name to chat, /help for help, quit to leave."
-        case events.PickerOpened(people, unread) | events.WhoAsked(people, unread):
-            return list_people(people, dict(unread))
         case events.ChatOpened():
             return _describe_opened(event)
+        case events.RoomOpened(name, room):
+            return f"In {name_room(name, room)}. Every line you type is sent; back leaves it for now."
         case events.Delivered():
             return describe_lines(event.state, event.to, [body for _, body in event.messages])
         case events.PresenceChanged():
@@ -230,16 +291,8 @@ def describe_retention(retention: Retention) -> str:
     if retention.messages is not None:
         parts.append(f"the newest {retention.messages} messages of each conversation")
     if retention.seconds is not None:
-        parts.append(f"messages for {_duration(retention.seconds)}")
+        parts.append(f"messages for {describe_duration(retention.seconds)}")
     return f"The server keeps {', and '.join(parts)}." if parts else ""
-
-
-def _duration(seconds: int) -> str:
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size and seconds % size == 0:
-            count = seconds // size
-            return f"{count} {unit}{'s' if count != 1 else ''}"
-    return f"{seconds} seconds"
 
 
 def list_people(people: Sequence[UserPresence], unread: Mapping[str, int], room: int | None = None) -> str:
@@ -266,10 +319,17 @@ def list_people(people: Sequence[UserPresence], unread: Mapping[str, int], room:
     return f"{begin}{', '.join(shown)}{more}".rstrip()
 
 
-def describe_lines(state: LineState, to: str, bodies: Sequence[str]) -> str:
-    """Tell how far own lines to somebody have come."""
+def describe_lines(state: LineState, to: str, bodies: Sequence[str], number: int = 0) -> str:
+    """Tell how far own lines have come.
+
+    Args:
+        state: How far.
+        to: To whom, or in which room.
+        bodies: Their texts.
+        number: Of the last one; 0 if it has none.
+    """
     word = {LineState.READ: "by", LineState.STORED: "for"}.get(state, "to")
-    which = _quote(bodies[-1])
+    which = f"({number}) {quote(bodies[-1])}" if number else quote(bodies[-1])
     what = which if len(bodies) == 1 else f"{len(bodies)} messages up to {which}"
     return f"{MARKS[state]} {word} {clean(to)}: {what}"
 
@@ -286,16 +346,13 @@ def _describe_change(event: events.PresenceChanged) -> str:
 
 
 def _describe_help() -> list[Line]:
-    commands = [(command.usage, command.help) for command in COMMANDS.values()]
-    return [Line(Kind.NOTICE, "", f"{usage:<13} {text}") for usage, text in (*_HELP, *commands)]
-
-
-def _local_time(time_ms: int, *, dated: bool) -> str:
-    """The time of day; with its date if it may be of another day, and is."""
-    try:
-        moment = dt.datetime.fromtimestamp(time_ms / 1000, tz=dt.UTC).astimezone()
-    except (OverflowError, OSError, ValueError):
-        return "--:--"  # a time that no calendar has
-    if dated and moment.date() != dt.datetime.now().astimezone().date():
-        return f"{moment:%Y-%m-%d %H:%M}"
-    return f"{moment:%H:%M}"
+    shown = [f"{usage:<{_USAGE}} {text}" for usage, text in _HELP]
+    for group in Group:
+        shown.append(f"{group.value}:")
+        for command in COMMANDS.values():
+            if command.group is group:
+                if len(command.usage) > _USAGE:
+                    shown += [command.usage, f"{'':<{_USAGE}} {command.help}"]
+                else:
+                    shown.append(f"{command.usage:<{_USAGE}} {command.help}")
+    return [Line(Kind.NOTICE, "", text) for text in shown]

@@ -8,7 +8,7 @@ in this order: what was typed is on disk before it is shown and sent, and a posi
 about was shown, and told to the server when it was saved.
 
 The line has two modes. In the *picker* (`partner` is None) a line is the name of
-somebody to chat with; in a *chat* it is a message to `partner`. Only the person at the
+somebody to chat with, or of a room; in a *chat* it is a message to `partner`. Only the person at the
 keyboard changes the mode: whoever else writes is shown, marked, and waits.
 
 An engine lives as long as the program, over any number of connections.
@@ -21,14 +21,19 @@ from typing import assert_never
 from qscp import frames
 from qscp_client import events
 from qscp_client.acting import Acting
+from qscp_client.asking import Asking
 from qscp_client.changes import Added, Change, Saved
-from qscp_client.choosing import Choosing
 from qscp_client.commands import Choose, Nothing, Refuse, Run, Say, TypedLine, interpret
+from qscp_client.opening import Opening
 from qscp_client.output import Clock, Output
+from qscp_client.pointing import Pointing
 from qscp_client.questions import Questions
 from qscp_client.reading import Reading
+from qscp_client.rooming import Rooming
+from qscp_client.rooms import Rooms
 from qscp_client.roster import PresenceChange, Roster
 from qscp_client.sending import Sending
+from qscp_client.typists import Typists
 
 __all__ = ["Ending", "Engine"]
 
@@ -52,10 +57,12 @@ class Engine:
         saved: What was kept from last time.
         shows_at_once: Whether messages of all conversations are shown when they come, and what failed is
             forgotten at the end: nobody is there who decides later.
+        tells_typing: Whether you want to say that you are writing, and to know who is.
 
     Attributes:
         me: Your name.
         roster: Who is online.
+        typists: Who is writing.
         online: Whether there is a connection.
         next_try: While there is none: when the next one is tried, by the clock.
         ending: How the server ended the connection, once it did.
@@ -69,6 +76,7 @@ class Engine:
         saved: Saved | None = None,
         *,
         shows_at_once: bool = False,
+        tells_typing: bool = False,
     ) -> None:
         saved = saved or Saved()
         self.me = me
@@ -81,16 +89,37 @@ class Engine:
         self._sending = Sending(self._out, clock, make_id, saved.outbox, keeps_failed=not shows_at_once)
         self._reading = Reading(me, self._out, clock, self._sending, saved, shows_at_once=shows_at_once)
         self._questions = Questions(self._out, self._reading)
-        self._acting = Acting(
-            self._out, self.roster, self._reading, self._sending, self._questions, lambda: self.connection
+        self._rooms = Rooms(me, self._out, self._reading, self._close_chat)
+        self._asking = Asking(self._out, clock, self._reading, self._rooms, self._entered)
+        self._opening = Opening(
+            me,
+            self._out,
+            self.roster,
+            self._reading,
+            self._questions,
+            self._asking,
+            lambda: self.online,
+            self._go_on,
         )
-        self._choosing = Choosing(me, self._out)
+        self._pointing = Pointing(me, self._out, self._reading, self._sending)
+        self.typists = Typists(me, self._out, clock, enabled=tells_typing)
+        self._acting = Acting(
+            self._out,
+            self.roster,
+            self._reading,
+            self._sending,
+            self._questions,
+            self._rooms,
+            lambda: self.connection,
+            messages=self._pointing,
+            rooms=Rooming(self._reading, self._asking, lambda: self.connection, self._opening.expect),
+        )
         self._refused = 0
         self._welcomed = False
 
     @property
     def partner(self) -> str | None:
-        """With whom you chat; None in the picker."""
+        """With whom you chat, or in which room; None in the picker."""
         return self._reading.partner
 
     @property
@@ -105,8 +134,8 @@ class Engine:
 
     @property
     def failed(self) -> int:
-        """How many messages of this run were refused, here or by the server."""
-        return self._acting.failed + self._refused
+        """How much of what you wanted in this run was refused, here or by the server."""
+        return self._acting.failed + self._pointing.failed + self._asking.failed + self._refused
 
     @property
     def leaving(self) -> bool:
@@ -121,17 +150,17 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether something is not answered yet."""
-        return bool(self.pending or len(self._questions) or self.choosing)
+        return bool(self.pending or len(self._questions) or len(self._asking) or self.choosing)
 
     @property
     def choosing(self) -> bool:
         """Whether the server did not say yet if somebody has the name that was typed; later lines wait."""
-        return self._choosing.asked is not None
+        return self._opening.asked is not None
 
     @property
     def choice_failed(self) -> bool:
         """Whether the last name typed could not be chosen."""
-        return self._choosing.failed
+        return self._opening.failed
 
     @property
     def connection(self) -> str:
@@ -148,8 +177,23 @@ class Engine:
         return self._reading.conversations.unread()
 
     @property
+    def rooms(self) -> tuple[events.RoomLine, ...]:
+        """The rooms that you are in, with what is unread."""
+        return self._rooms.lines
+
+    @property
+    def invitations(self) -> list[str]:
+        """Rooms that you may join."""
+        return sorted(self._rooms.invitations)
+
+    @property
+    def away(self) -> bool:
+        """Whether you said that you are away."""
+        return self._acting.away is not None
+
+    @property
     def names(self) -> list[str]:
-        """Everybody who is known: online, or with a conversation."""
+        """Everybody and every room that is known: online, or with a conversation."""
         known = {each.name for each in self._reading.conversations if each.name}
         return sorted(known.union(person.user for person in self.roster))
 
@@ -179,28 +223,35 @@ class Engine:
         self.next_try = None
         self.ending = None
         self._reading.connected(ack)
+        self._rooms.connected()
+        self._asking.connected()
         self._sending.connected()
+        self._acting.connected()
+        self.typists.connected(ack)
 
     def lost(self) -> None:
         """The connection is over."""
         self.online = False
         self._questions.lost()
+        self._asking.lost()
         self._reading.lost()
         self._sending.outbox.disconnected()
         self.roster.lost()
-        self._open_asked()
+        self.typists.lost()
+        self._opening.lost()
 
     def tick(self) -> None:
         """Do what is due by now; without a connection that is to call failed what is too old."""
         if self.online:
             self._reading.receipts.send()
+            self.typists.tick()
         self._sending.tick()
 
     def next_due(self) -> float | None:
         """When `tick` has something to do, by the clock."""
         if not self.online:
             return None
-        dues = (self._reading.receipts.due, self._sending.outbox.next_due())
+        dues = (self._reading.receipts.due, self._sending.outbox.next_due(), self.typists.next_due())
         return min((due for due in dues if due is not None), default=None)
 
     def say_bye(self) -> None:
@@ -217,11 +268,12 @@ class Engine:
         if self.choosing:
             # What was typed behind the name is kept like all that has no answer.
             self.lost()
+            self._opening.give_up()
         reason = "the server did not say whether it was stored"
         if keeps:
             reason += "; it is kept, and goes out when the client is started again"
         for entry in self._sending.outbox:
-            self._show(events.MessageFailed(entry.to, entry.body, reason, entry.id))
+            self._show(events.MessageFailed(entry.to, entry.shown, reason, entry.id))
 
     def tell(self, sentence: str) -> None:
         """Show a sentence about the connection."""
@@ -231,7 +283,22 @@ class Engine:
 
     def enter(self, line: TypedLine) -> None:
         """Carry out a typed line, now or when the server has said if somebody has the name before it."""
-        if not self._choosing.hold(line):
+        if not self._opening.hold(line):
+            self._carry_out(line)
+
+    def _entered(self, can_enter: bool) -> None:
+        """It is decided whether a room can be entered."""
+        if not can_enter:
+            self._acting.open_picker()
+        self._opening.entered(can_enter)
+
+    def _close_chat(self) -> None:
+        """The room that was open is no room of yours any more."""
+        self._acting.close_chat()
+
+    def _go_on(self) -> None:
+        """Carry out the lines that had to wait for an answer."""
+        while not self.leaving and (line := self._opening.next_held()) is not None:
             self._carry_out(line)
 
     def _carry_out(self, line: TypedLine) -> None:
@@ -241,7 +308,7 @@ class Engine:
             case Say(body):
                 self._acting.say(body)
             case Choose(name):
-                self.choose(name)
+                self._opening.choose(name)
             case Run(command, argument):
                 command.run(self._acting, argument)
             case Refuse(sentence):
@@ -249,52 +316,9 @@ class Engine:
             case meaning:
                 assert_never(meaning)
 
-    def choose(self, typed: str) -> None:
-        """Open the chat with somebody; ask the server first if we don't know them."""
-        name = self._choosing.check(typed)
-        if name is None:
-            return
-        if self.online and name not in self.roster and not self._talked_with(name):
-            self._choosing.ask(name)
-        else:
-            self._open(self._as_far_as_we_know(name))
-
-    def _as_far_as_we_know(self, name: str) -> events.ChatOpened:
-        person = self.roster.get(name)
-        if person is not None:
-            return events.ChatOpened(name, person.status, person.text)
-        known = self._talked_with(name) or self.roster.was_seen(name)
-        return events.ChatOpened(name, "offline", known=known)
-
-    def _open(self, opened: events.ChatOpened) -> None:
-        self._show(opened)
-        missing = self._reading.open(opened.name)
-        if missing is not None and self.online:
-            self._questions.ask_unread(missing)
-        elif missing is not None:
-            self._reading.show_unread(missing, None)
-
-    def _open_asked(self, answer: frames.Whois | None = None) -> None:
-        """Open the chat that waits for an answer, unless there is nobody; then do what was typed behind it.
-
-        Args:
-            answer: The answer; None if there is none, and the first message will show.
-        """
-        name = self._choosing.take_asked()
-        if name is None:
-            return
-        if answer is None:
-            self._open(self._as_far_as_we_know(name))
-        elif answer.known:
-            self._open(events.ChatOpened(name, answer.status or "offline", answer.text))
-        else:
-            self._choosing.refuse(name)
-        while not self.leaving and (line := self._choosing.next_held()) is not None:
-            self._carry_out(line)
-
     # --- what the server sends
 
-    def receive(self, frame: frames.ServerFrame) -> None:
+    def receive(self, frame: frames.ServerFrame) -> None:  # noqa: C901, PLR0912 - a case for each frame
         """Take in a frame."""
         match frame:
             case frames.OnlineUsers():
@@ -306,7 +330,7 @@ class Engine:
             case frames.Error(ref=str()):
                 self._receive_refusal(frame)
             case frames.Whois():
-                self._open_asked(frame)
+                self._opening.answer(frame)
             case frames.ServerPing():
                 self._out.frames.append(frames.ClientPong())
             case frames.ServerBye():
@@ -315,14 +339,25 @@ class Engine:
                 self.ending = Ending(frame.code, frame.message)
             case frames.History() | frames.SearchResults():
                 self._questions.receive(frame)
-            case _:
+            case frames.RoomAck() | frames.Rooms() | frames.RoomMembers() | frames.RoomLog():
+                self._asking.receive(frame)
+            case frames.Typing():
+                self.typists.receive(frame)
+            case _ if not self._rooms.receive(frame):
                 self._reading.receive(frame)
                 self._welcome()
+                if isinstance(frame, frames.Chat):
+                    self.typists.wrote(self._reading.conversations.get(frame.conversation).name, frame.sender)
+            case _:
+                pass
 
     def _receive_refusal(self, frame: frames.Error) -> None:
+        if frame.ref in ("join", "leave", "room", "rooms"):
+            self._asking.receive(frame)
+            return
         self._show(events.Notice(frame.message))
         if frame.ref == "whois":
-            self._open_asked()
+            self._opening.answer()
         else:
             self._questions.receive(frame)
 
@@ -351,11 +386,6 @@ class Engine:
             is_partner = change.person.user == self.partner
             if is_partner or self.partner is None:
                 self._show(events.PresenceChanged(change.person, change.was_online, is_partner))
-
-    # --- small things
-
-    def _talked_with(self, name: str) -> bool:
-        return self._reading.conversations.named(name) is not None
 
     def _show(self, event: events.Event) -> None:
         self._out.events.append(event)

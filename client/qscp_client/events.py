@@ -2,12 +2,16 @@
 
 import dataclasses
 import enum
+from typing import Final
 
-from qscp.frames import Status, UserPresence
+from qscp.frames import LogEntry, Member, Reaction, Room, Status, UserPresence
+from qscp_client.outbox import Entry, EntryKind
 
 __all__ = [
+    "Amended",
     "ChatOpened",
     "Delivered",
+    "Details",
     "Event",
     "Found",
     "HelpAsked",
@@ -20,8 +24,14 @@ __all__ = [
     "OwnMessage",
     "PickerOpened",
     "Place",
+    "Pointer",
     "PresenceChanged",
     "Problem",
+    "RoomLine",
+    "RoomLogTold",
+    "RoomMembersTold",
+    "RoomOpened",
+    "RoomsTold",
     "SearchDone",
     "StatusAsked",
     "Welcome",
@@ -32,6 +42,16 @@ __all__ = [
 @dataclasses.dataclass(frozen=True, slots=True)
 class Event:
     """Something to show."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RoomLine:
+    """A room in the list of those that you are in."""
+
+    name: str
+    unread: int = 0
+    mentions: int = 0
+    """Those of the unread messages that mention you."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +68,10 @@ class PickerOpened(Event):
     people: tuple[UserPresence, ...]
     unread: tuple[tuple[str, int], ...] = ()
     """Who has unread messages for you, and how many."""
+    rooms: tuple[RoomLine, ...] = ()
+    """The rooms that you are in."""
+    invitations: tuple[str, ...] = ()
+    """Rooms that you may join."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,6 +81,10 @@ class WhoAsked(Event):
     people: tuple[UserPresence, ...]
     unread: tuple[tuple[str, int], ...] = ()
     """Who has unread messages for you, and how many."""
+    rooms: tuple[RoomLine, ...] = ()
+    """The rooms that you are in."""
+    invitations: tuple[str, ...] = ()
+    """Rooms that you may join."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,6 +102,15 @@ class ChatOpened(Event):
     """Their away text."""
     known: bool = True
     """Whether there is somebody of that name, as far as we know."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RoomOpened(Event):
+    """The line is for messages in this room."""
+
+    name: str
+    room: Room | None = None
+    """What is known of it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,6 +132,40 @@ class Place(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Pointer:
+    """A message that is pointed at."""
+
+    number: int
+    """Its seq."""
+    author: str
+    """Empty if it is not known here."""
+    text: str
+    """Empty if it is not known here, or gone."""
+    time_ms: int
+    """0 if it is not known here."""
+    numbered: bool
+    """Whether lines of its conversation have numbers."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Details:
+    """What else there is to say about a message."""
+
+    room: str = ""
+    """Where it was written; empty between two people."""
+    number: int = 0
+    """What to point at it with; 0 if it is shown without."""
+    reply: Pointer | None = None
+    """What it answers."""
+    mentions_me: bool = False
+    edited: bool = False
+    reactions: tuple[Reaction, ...] = ()
+
+
+_PLAIN: Final = Details()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class MessageReceived(Event):
     """Somebody wrote."""
 
@@ -110,6 +181,7 @@ class MessageReceived(Event):
     """Whether it may be of another day."""
     erased: bool = False
     """Whether its text is gone."""
+    details: Details = _PLAIN
 
 
 class LineState(enum.Enum):
@@ -145,6 +217,58 @@ class OwnMessage(Event):
     place: Place
     dated: bool = False
     erased: bool = False
+    details: Details = _PLAIN
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Amended(Event):
+    """Something happened to a message: an edit, a redaction, a reaction."""
+
+    id: str
+    to: str
+    """The other one's name, or the room's."""
+    sender: str
+    kind: EntryKind
+    pointer: Pointer
+    body: str
+    """The new text, or the reaction."""
+    time_ms: int
+    place: Place
+    here: bool = False
+    """Whether it is your own, and was pending in this client until now."""
+    dated: bool = False
+    erased: bool = False
+
+    @property
+    def what(self) -> str:
+        """In words, as of `Entry.shown`."""
+        return Entry(self.id, self.to, self.body, 0, kind=self.kind, target=self.pointer.number).shown
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RoomsTold(Event):
+    """`/rooms`: a page of the rooms that there are for you."""
+
+    rooms: tuple[Room, ...]
+    is_first: bool
+    is_last: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RoomMembersTold(Event):
+    """`/members`: a page of who is in a room."""
+
+    room: str
+    members: tuple[Member, ...]
+    now_ms: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RoomLogTold(Event):
+    """`/log`: what was done in a room, the oldest first."""
+
+    room: str
+    entries: tuple[LogEntry, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

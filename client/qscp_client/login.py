@@ -10,7 +10,6 @@ from qscp.errors import ErrorCode, RemoteProtocolError
 from qscp_client.connection import Link, Server
 from qscp_client.credentials import ask_password, ask_user
 from qscp_client.device import Devices
-from qscp_client.display import clean
 from qscp_client.errors import (
     AuthRefusedError,
     ClientError,
@@ -19,6 +18,7 @@ from qscp_client.errors import (
     UnreachableError,
 )
 from qscp_client.frontend import FrontEnd
+from qscp_client.lines import clean
 
 __all__ = ["Login", "broken_protocol"]
 

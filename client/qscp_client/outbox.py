@@ -7,13 +7,15 @@ all, or is too old to be sent again, has *failed* and waits for the person's dec
 """
 
 import dataclasses
+import enum
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from qscp import frames
 from qscp.errors import ErrorCode
 
-__all__ = ["LONGEST_TRY_MS", "Entry", "Outbox"]
+__all__ = ["LONGEST_TRY_MS", "Entry", "EntryKind", "Outbox"]
 
 LONGEST_TRY_MS: Final = 7 * 24 * 3600 * 1000
 """How long a message is sent again and again. Servers know an id for 30 days."""
@@ -25,17 +27,60 @@ _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 
 
+class EntryKind(enum.StrEnum):
+    """What an entry of the outbox is; on disk it has these names."""
+
+    CHAT = "chat"
+    EDIT = "edit"
+    REDACT = "redact"
+    REACT = "react"
+    UNREACT = "unreact"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """A message of yours without a `chat_ack`."""
+    """A message of yours, or what you do to a message, without a `chat_ack`."""
 
     id: str
     to: str
+    """A person's name, or a room's."""
     body: str
+    """The text; of a redaction the reason, of a reaction what it is."""
     first_try_ms: int
     """When it was typed, by this computer's clock."""
     failure: str = ""
     """Why it failed, as a sentence; empty while it is pending."""
+    kind: EntryKind = EntryKind.CHAT
+    target: int = 0
+    """The seq of the message that it is about, or that it answers; 0 if there is none."""
+
+    @property
+    def shown(self) -> str:
+        """In words, for the person who typed it."""
+        match self.kind:
+            case EntryKind.CHAT:
+                return self.body
+            case EntryKind.EDIT:
+                return f"(edit of {self.target}) {self.body}"
+            case EntryKind.REDACT:
+                return f"(redaction of {self.target}) {self.body}".rstrip()
+            case EntryKind.REACT:
+                return f"(reaction to {self.target}) {self.body}"
+            case EntryKind.UNREACT:
+                return f"(no reaction to {self.target} any more) {self.body}"
+
+    def frame(self) -> frames.ClientFrame:
+        """As it is sent."""
+        match self.kind:
+            case EntryKind.CHAT:
+                return frames.SendChat(self.to, self.body, self.id, self.target or None)
+            case EntryKind.EDIT:
+                return frames.SendEdit(self.to, self.target, self.body, self.id)
+            case EntryKind.REDACT:
+                return frames.SendRedaction(self.to, self.target, self.id, self.body)
+            case EntryKind.REACT | EntryKind.UNREACT:
+                remove = self.kind is EntryKind.UNREACT
+                return frames.SendReaction(self.to, self.target, self.body, self.id, remove)
 
 
 @dataclasses.dataclass(slots=True)

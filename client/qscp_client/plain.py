@@ -18,10 +18,11 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from qscp_client.commands import TypedLine
-from qscp_client.display import Kind, Line, describe, describe_lines
+from qscp_client.display import describe, describe_lines
 from qscp_client.engine import Engine
 from qscp_client.errors import InterruptedByUserError, UsageError
-from qscp_client.events import Event, LineState, MessageSent, OwnMessage
+from qscp_client.events import Amended, Event, LineState, MessageSent, OwnMessage
+from qscp_client.lines import Kind, Line
 
 __all__ = ["PlainFrontEnd"]
 
@@ -90,6 +91,9 @@ class PlainFrontEnd:
         for event, stored in _grouped(happened):
             if stored:
                 lines.append(_describe_stored(stored))
+            elif isinstance(event, Amended) and event.here:
+                text = describe_lines(LineState.STORED, event.to, [event.what])
+                lines.append(Line(Kind.NOTICE, "", text))
             elif event is not None:
                 lines += describe(event, self._me)
         self._write(lines)
@@ -110,7 +114,7 @@ class PlainFrontEnd:
     def _write(self, lines: list[Line]) -> None:
         for line in lines:
             match line.kind:
-                case Kind.MESSAGE | Kind.OWN_MESSAGE:
+                case Kind.MESSAGE | Kind.MENTION | Kind.OWN_MESSAGE:
                     sys.stdout.write(f"{dataclasses.replace(line, mark='')}\n")
                 case Kind.NOTICE:
                     sys.stderr.write(f"* {line}\n")
@@ -140,7 +144,8 @@ def _grouped(happened: Sequence[Event]) -> Iterator[tuple[Event | None, list[Own
 
 def _describe_stored(stored: list[OwnMessage]) -> Line:
     last = stored[-1]
-    return Line(Kind.NOTICE, "", describe_lines(LineState.STORED, last.to, [event.body for event in stored]))
+    bodies = [event.body for event in stored]
+    return Line(Kind.NOTICE, "", describe_lines(LineState.STORED, last.to, bodies, last.details.number))
 
 
 class _LineReader:

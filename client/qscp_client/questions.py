@@ -20,6 +20,7 @@ _FOUND: Final = 20
 class _Question:
     conversation: Conversation | None = None
     is_unread: bool = False
+    is_again: bool = False
     query: str = ""
 
 
@@ -59,6 +60,11 @@ class Questions:
         before = conversation.oldest or None
         self._out.frames.append(frames.HistoryRequest(conversation.id, before=before, limit=count))
 
+    def ask_last(self, conversation: Conversation, count: int) -> None:
+        """Ask for the newest messages of the chat, which may have been shown before."""
+        self._history.append(_Question(conversation, is_again=True))
+        self._out.frames.append(frames.HistoryRequest(conversation.id, limit=count))
+
     def search(self, query: str) -> None:
         """Look for words in all conversations."""
         self._searches.append(_Question(query=query))
@@ -92,6 +98,8 @@ class Questions:
                     return
                 if question.is_unread:
                     self._reading.show_unread(question.conversation, frame)
+                elif question.is_again:
+                    self._reading.show_again(question.conversation, frame)
                 else:
                     self._reading.show_older(question.conversation, frame)
             case frames.SearchResults() if self._searches:

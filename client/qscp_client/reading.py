@@ -1,25 +1,30 @@
 """What the server tells of conversations: each message is applied once, in order, and shown in its place."""
 
-import collections
-from typing import Final
+import dataclasses
 
 from qscp import frames
 from qscp.limits import POSITIONS_LIMIT
 from qscp_client import events
-from qscp_client.changes import Moved, Renewed, Saved
-from qscp_client.conversations import Conversation, Conversations, Item, Message, Missing
-from qscp_client.events import LineState, Place
+from qscp_client.changes import Forgotten, Moved, Renewed, Saved
+from qscp_client.conversations import Conversation, Conversations
+from qscp_client.events import LineState
+from qscp_client.items import (
+    Amending,
+    Amendment,
+    Message,
+    Missing,
+    amendment_of,
+    message_of,
+    stored_item,
+    told_message,
+)
+from qscp_client.outbox import EntryKind
 from qscp_client.output import Clock, Output
 from qscp_client.receipts import Receipts
 from qscp_client.sending import Sending
+from qscp_client.showing import Showing
 
 __all__ = ["Reading"]
-
-_RECENT: Final = 10
-"""Own lines that `/status` shows although nothing more can happen to them."""
-
-_SENT: Final = 1000
-"""Own lines of a conversation whose delivery is told when it comes."""
 
 
 class Reading:
@@ -35,33 +40,41 @@ class Reading:
             came while you were away wait until their conversation is opened.
 
     Attributes:
-        partner: With whom you chat.
         live: Whether everything that was missed has come.
         listed: Whether all conversations are known.
+        conversations: All that are known.
+        showing: Who shows them.
     """
 
     def __init__(
         self, me: str, out: Output, clock: Clock, sending: Sending, saved: Saved, *, shows_at_once: bool
     ) -> None:
-        self.partner: str | None = None
         self.live = False
         self.listed = False
         self.conversations = Conversations(saved.positions)
         self.receipts = Receipts(out, clock)
-        self.recent: collections.deque[tuple[str, Message]] = collections.deque(maxlen=_RECENT)
+        self.showing = Showing(me, out, self.conversations, self.receipts)
         self._me = me
         self._out = out
         self._sending = sending
         self._shows_at_once = shows_at_once
         self._history = (saved.epoch, saved.account)
-        self._early: dict[str, tuple[Conversation, Message]] = {}
-        self._hinted: set[str] = set()
+        self._early: dict[str, tuple[Conversation, Message | Amendment]] = {}
+        self._replayed: set[tuple[str, int]] = set()
+        self._told: set[str] = set()
+
+    @property
+    def partner(self) -> str | None:
+        """With whom you chat, or in which room."""
+        return self.showing.partner
 
     # --- the connection
 
     def connected(self, ack: frames.AuthAck) -> None:
         """Compare the server's history with ours, and say what we have of it."""
         self.live = False
+        self._replayed.clear()
+        self._told.clear()
         history = (ack.epoch, ack.account)
         if history != self._history:
             if self._history[0]:
@@ -91,18 +104,19 @@ class Reading:
     # --- the chat
 
     def open(self, name: str) -> Conversation | None:
-        """Show what waits of somebody's conversation.
+        """Show what waits of a conversation, by the other one's name or the room's.
 
         Returns:
             The conversation if what is to be shown has to be asked for.
         """
-        self.partner = name
-        self._hinted.discard(name)
+        self.showing.opened(name)
         conversation = self.conversations.named(name)
         if conversation is None:
             return None
         if self._shows_at_once:
-            self._saw(conversation, conversation.position or 0, conversation.unread)
+            self.showing.saw(
+                conversation, conversation.position or 0, conversation.unread, conversation.mentions
+            )
         elif conversation.has_all:
             self._show_waiting(conversation)
         else:
@@ -120,32 +134,46 @@ class Reading:
         if conversation.name != self.partner:
             return
         if page is not None:
-            conversation.waiting = _join(conversation, page)
+            conversation.waiting = conversation.join(page)
         self._show_waiting(conversation)
 
     def show_older(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of older messages."""
         conversation.first_seq = max(conversation.first_seq, page.first_seq)
+        where = f"in {conversation.name}" if conversation.is_room else f"with {conversation.name}"
         if not page.messages:
-            self._show(events.Notice(f"There are no older messages with {conversation.name}."))
+            self._show(events.Notice(f"There are no older messages {where}."))
             return
-        self._show(events.Notice(f"Older messages with {conversation.name}:"))
-        for told in page.messages:
-            self._place(conversation, _message(told))
-        conversation.oldest = page.messages[0].seq
         if page.cursor is not None:
-            end = "End of the older messages; /history shows more."
-        elif page.first_seq > 1:
-            end = "End of the older messages; what was before them was removed by the server."
+            end = "/history shows more."
+        elif page.first_seq <= 1:
+            end = "the conversation began with them."
+        elif conversation.is_room:
+            end = "what was before them you can't see."
         else:
-            end = "End of the older messages; the conversation began with them."
-        self._show(events.Notice(end))
+            end = "what was before them was removed by the server."
+        self.showing.show_page(
+            conversation,
+            [told_message(told) for told in page.messages],
+            f"Older messages {where}:",
+            f"End of the older messages; {end}",
+            numbered=False,
+        )
+        conversation.oldest = page.messages[0].seq
 
-    def state_of(self, conversation: Conversation, seq: int) -> LineState:
-        """How far a stored message of yours has come."""
-        if seq <= conversation.read_by_other:
-            return LineState.READ
-        return LineState.DELIVERED if seq <= conversation.delivered else LineState.STORED
+    def show_again(self, conversation: Conversation, page: frames.History) -> None:
+        """Show a page of the newest messages once more, with their numbers."""
+        where = f"in {conversation.name}" if conversation.is_room else f"with {conversation.name}"
+        if not page.messages:
+            self._show(events.Notice(f"There are no messages {where}."))
+            return
+        self.showing.show_page(
+            conversation,
+            [told_message(told) for told in page.messages],
+            f"The last messages {where}:",
+            "End of the last messages.",
+            numbered=True,
+        )
 
     # --- what the server sends
 
@@ -154,6 +182,8 @@ class Reading:
         match frame:
             case frames.Chat():
                 self._chat(frame)
+            case frames.Edit() | frames.Redact() | frames.React():
+                self._amend(frame)
             case frames.ChatAck():
                 self._ack(frame)
             case frames.Gap():
@@ -163,7 +193,7 @@ class Reading:
             case frames.Delivered(conversation, seq):
                 found = self.conversations.get(conversation)
                 found.delivered = max(found.delivered, seq)
-                self._tell_delivered(found, found.delivered, LineState.DELIVERED)
+                self.showing.tell_delivered(found, found.delivered, LineState.DELIVERED)
             case frames.ServerRead():
                 self._read(frame)
             case frames.Conversations():
@@ -172,42 +202,53 @@ class Reading:
                 pass
 
     def _chat(self, frame: frames.Chat) -> None:
-        own = frame.sender == self._me
-        conversation = self.conversations.get(frame.conversation, frame.to if own else frame.sender)
+        conversation = self._find(frame)
         if conversation.position is not None and frame.seq <= conversation.position:
             return
-        early = self._early.pop(frame.id, None) if own else None
-        here = early is not None or (own and self._sending.settle(frame.id, acked=False) is not None)
-        message = Message(
-            frame.seq,
-            frame.id,
-            frame.sender,
-            frame.body,
-            frame.time,
-            erased=frame.erased,
-            live=frame.origin == "live",
-            here=here,
-        )
+        message = message_of(frame, here=self._is_from_here(frame.sender, frame.id))
+        if not message.live:
+            self._replayed.add((conversation.id, message.seq))
         self._apply(conversation, message)
+
+    def _amend(self, frame: Amending) -> None:
+        conversation = self._find(frame)
+        if conversation.position is not None and frame.seq <= conversation.position:
+            return
+        live = frame.origin == "live"
+        here = self._is_from_here(frame.sender, frame.id)
+        # A message that was told again is as this left it already.
+        folded = not live and (conversation.id, frame.target) in self._replayed
+        self._apply(conversation, amendment_of(frame, here=here, folded=folded))
+
+    def _find(self, frame: frames.Chat | Amending) -> Conversation:
+        is_pair_of_another = frame.to == self._me
+        return self.conversations.get(frame.conversation, frame.sender if is_pair_of_another else frame.to)
+
+    def _is_from_here(self, sender: str, message_id: str) -> bool:
+        """Whether this was pending in this client until now."""
+        if sender != self._me:
+            return False
+        early = self._early.pop(message_id, None)
+        return early is not None or self._sending.settle(message_id, acked=False) is not None
 
     def _ack(self, frame: frames.ChatAck) -> None:
         entry = self._sending.settle(frame.id)
         if entry is None:
             return
         conversation = self.conversations.get(frame.conversation, entry.to)
-        message = Message(frame.seq, frame.id, self._me, entry.body, frame.time, live=True, here=True)
+        item = stored_item(entry, frame, self._me)
         if self.live:
-            self._apply(conversation, message)
+            self._apply(conversation, item)
         else:
             # What is replayed may still be below it.
-            self._early[frame.id] = (conversation, message)
+            self._early[frame.id] = (conversation, item)
 
     def _resumed(self) -> None:
         self.live = True
         early = sorted(self._early.values(), key=lambda pair: pair[1].seq)
         self._early.clear()
-        for conversation, message in early:
-            self._apply(conversation, message)
+        for conversation, item in early:
+            self._apply(conversation, item)
 
     def _gap(self, frame: frames.Gap) -> None:
         conversation = self.conversations.get(frame.conversation)
@@ -222,7 +263,7 @@ class Reading:
             self._move(conversation, frame.last)
         missing = Missing(frame.first, frame.last, frame.reason)
         if conversation.name == self.partner or self._shows_at_once:
-            self._place(conversation, missing)
+            self.showing.place(conversation, missing)
         else:
             conversation.wait(missing)
 
@@ -232,152 +273,85 @@ class Reading:
             conversation.mark_read(frame.seq, self._me)
         else:
             conversation.read_by_other = max(conversation.read_by_other, frame.seq)
-            self._tell_delivered(conversation, frame.seq, LineState.READ)
+            self.showing.tell_delivered(conversation, frame.seq, LineState.READ)
 
     def _learn(self, frame: frames.Conversations) -> None:
         for info in frame.conversations:
             conversation = self.conversations.get(info.conversation, info.name)
             conversation.learn(info, self._me)
-            self._tell_delivered(conversation, conversation.delivered, LineState.DELIVERED)
+            self._told.add(info.conversation)
+            self.showing.tell_delivered(conversation, conversation.delivered, LineState.DELIVERED)
             if conversation.seen > conversation.read_told:
                 self.receipts.note(conversation)
         if frame.cursor is None:
             self.listed = True
+            for room in self.conversations.rooms():
+                if room.id not in self._told:
+                    self.left(room.id)
         else:
             self._out.frames.append(frames.ConversationsRequest(frame.cursor))
 
+    # --- rooms
+
+    def entered(self, room: frames.RoomChanged) -> bool:
+        """Note that you are in a room; return whether that is news."""
+        is_new = room.room.conversation not in self.conversations
+        conversation = self.conversations.get(room.room.conversation, room.room.name)
+        self._told.add(conversation.id)
+        conversation.first_seq = max(conversation.first_seq, room.first_seq)
+        if self.live and conversation.position is None:
+            conversation.last_seq = conversation.counted = conversation.read = room.last_seq
+            self._move(conversation, room.last_seq)
+        return is_new
+
+    def left(self, conversation_id: str) -> Conversation | None:
+        """Forget a room that you are not in any more; return it, if it was here."""
+        found = self.conversations.remove(conversation_id)
+        self.receipts.forget(conversation_id)
+        self._out.changes.append(Forgotten(conversation_id))
+        return found
+
     # --- applying and showing
 
-    def _apply(self, conversation: Conversation, message: Message) -> None:
-        if conversation.position is None or message.seq > conversation.position:
-            self._move(conversation, message.seq)
-        conversation.count(message, self._me)
+    def _apply(self, conversation: Conversation, item: Message | Amendment) -> None:
+        if conversation.position is None or item.seq > conversation.position:
+            self._move(conversation, item.seq)
+        if isinstance(item, Message):
+            conversation.count(item, self._me)
+            conversation.remember(item)
+        else:
+            known = conversation.known.get(item.target)
+            before = known.body if known and item.kind is EntryKind.EDIT else ""
+            item = conversation.amend(dataclasses.replace(item, before=before), self._me)
         is_open = conversation.name == self.partner
         if is_open and not conversation.asked:
-            self._place(conversation, message)
+            self.showing.place(conversation, item)
             return
-        if is_open or not (self._shows_at_once or message.here):
-            conversation.wait(message)
-        if not is_open and (self._shows_at_once or message.here or message.live):
-            self._preview(conversation, message)
+        if is_open or not (self._shows_at_once or item.here):
+            conversation.wait(item)
+        if not is_open and (self._shows_at_once or item.here or self._is_news(conversation, item)):
+            self.showing.preview(conversation, item)
+
+    def _is_news(self, conversation: Conversation, item: Message | Amendment) -> bool:
+        """Whether the person is told at once what happens in a chat that is not open.
+
+        A message to you alone, or one that mentions you, is; what else people say in a room is counted.
+        """
+        if not item.live or isinstance(item, Amendment):
+            return False
+        return not conversation.is_room or item.sender == self._me or self._me in item.mentions
 
     def _move(self, conversation: Conversation, seq: int) -> None:
         conversation.position = seq
         self._out.changes.append(Moved(conversation.id, conversation.name, seq))
         self.receipts.note(conversation)
 
-    def _saw(self, conversation: Conversation, seq: int, count: int) -> None:
-        if conversation.see(seq, count):
-            self.receipts.note(conversation)
-
     def _show_waiting(self, conversation: Conversation) -> None:
         conversation.asked = False
         if conversation.name == self.partner:
             waiting, conversation.waiting = conversation.waiting, []
             for item in waiting:
-                self._place(conversation, item)
-
-    def _place(self, conversation: Conversation, item: Item) -> None:
-        """Show something in the chat, where it belongs."""
-        conversation.shown = max(conversation.shown, item.last)
-        if isinstance(item, Missing):
-            self._show(events.Notice(_describe_missing(conversation, item)))
-            if conversation.name == self.partner:
-                self._saw(conversation, item.last, item.last - item.seq + 1)
-            return
-        if conversation.shown >= conversation.last_seq:
-            conversation.unread = 0
-        conversation.oldest = min(conversation.oldest or item.seq, item.seq)
-        if item.sender == self._me:
-            self._show_own(conversation, item, Place.THIS_CHAT)
-        else:
-            self._saw(conversation, item.seq, 1)
-            self._show_other(item, Place.THIS_CHAT, is_first=False)
-
-    def _preview(self, conversation: Conversation, message: Message) -> None:
-        """Show a message of another conversation than the one that is open."""
-        place = Place.OTHER_CHAT if self.partner is not None else Place.PICKER
-        if message.sender == self._me:
-            self._show_own(conversation, message, place)
-            return
-        is_first = conversation.name not in self._hinted
-        self._hinted.add(conversation.name)
-        self._show_other(message, place, is_first=is_first)
-
-    def _show_other(self, message: Message, place: Place, *, is_first: bool) -> None:
-        self._show(
-            events.MessageReceived(
-                message.sender,
-                message.body,
-                message.time_ms,
-                place,
-                is_first,
-                dated=not message.live,
-                erased=message.erased,
-            )
-        )
-
-    def _show_own(self, conversation: Conversation, message: Message, place: Place) -> None:
-        state = self.state_of(conversation, message.seq)
-        if message.here:
-            self.recent.append((conversation.id, message))
-        if message.here or (message.live and place is Place.THIS_CHAT):
-            lines = conversation.sent if state is LineState.STORED else conversation.arrived
-            lines.append(message)
-            del lines[:-_SENT]
-        self._show(
-            events.OwnMessage(
-                message.id,
-                conversation.name,
-                message.body,
-                message.time_ms,
-                state,
-                message.here,
-                place,
-                dated=not message.live,
-                erased=message.erased,
-            )
-        )
-
-    def _tell_delivered(self, conversation: Conversation, seq: int, state: LineState) -> None:
-        """Tell which of the lines written here, or shown in the chat as they came, have come further."""
-        told = [each for each in conversation.sent if each.seq <= seq]
-        conversation.sent = [each for each in conversation.sent if each.seq > seq]
-        if state is LineState.READ:
-            told = [each for each in conversation.arrived if each.seq <= seq] + told
-            conversation.arrived = [each for each in conversation.arrived if each.seq > seq]
-        else:
-            conversation.arrived = [*conversation.arrived, *told][-_SENT:]
-        if told:
-            lines = tuple((each.id, each.body) for each in told)
-            is_partner = conversation.name == self.partner
-            self._show(events.Delivered(conversation.name, lines, state, is_partner))
+                self.showing.place(conversation, item)
 
     def _show(self, event: events.Event) -> None:
         self._out.events.append(event)
-
-
-def _message(told: frames.Message) -> Message:
-    return Message(told.seq, told.id, told.sender, told.body, told.time, erased=told.erased)
-
-
-def _join(conversation: Conversation, page: frames.History) -> list[Item]:
-    """What is to be shown when a chat is opened: a page of the newest messages, and what waits already."""
-    start = conversation.start
-    items: dict[int, Item] = {told.seq: _message(told) for told in page.messages if told.seq > start}
-    first = min(items, default=start + 1)
-    if first > start + 1:
-        reason = "pruned" if page.first_seq == first else "older"
-        items[start + 1] = Missing(start + 1, first - 1, reason)
-    for item in conversation.waiting:
-        if isinstance(item, Message) and item.seq >= first:
-            items[item.seq] = item
-    return [items[seq] for seq in sorted(items)]
-
-
-def _describe_missing(conversation: Conversation, missing: Missing) -> str:
-    count = missing.last - missing.seq + 1
-    what = f"{count} older message{'s' if count > 1 else ''} with {conversation.name or 'somebody'}"
-    if missing.reason == "pruned":
-        return f"{what} {'were' if count > 1 else 'was'} removed by the server."
-    return f"{what} {'are' if count > 1 else 'is'} not on this device: /history"

@@ -36,6 +36,11 @@ class Receipts:
         if self.due is None:
             self.due = self._clock.now() + _PAUSE_S
 
+    def forget(self, conversation: str) -> None:
+        """Nothing is told of a conversation any more."""
+        self._moved.pop(conversation, None)
+        self._told.pop(conversation, None)
+
     def lost(self) -> None:
         """The connection is lost, and with it maybe what was told last."""
         for conversation in self._told.values():

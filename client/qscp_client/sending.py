@@ -6,7 +6,8 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp_client import events
 from qscp_client.changes import Added, Failed, Removed
-from qscp_client.outbox import Entry, Outbox
+from qscp_client.durations import describe_wait
+from qscp_client.outbox import Entry, EntryKind, Outbox
 from qscp_client.output import Clock, Output
 
 __all__ = ["Sending"]
@@ -44,7 +45,7 @@ class Sending:
         self._keeps_failed = keeps_failed
         self._told: set[str] = set()
         for entry in self.outbox:
-            out.events.append(events.MessageSent(entry.id, entry.to, entry.body))
+            out.events.append(events.MessageSent(entry.id, entry.to, entry.shown))
 
     def connected(self) -> None:
         """Send what is pending, in order; it goes before anything new."""
@@ -52,11 +53,18 @@ class Sending:
         self._told.clear()
         self._send(self.outbox.connected())
 
-    def say(self, to: str, body: str) -> None:
-        """Send a message, or keep it until that is possible."""
-        entry = Entry(self._make_id(), to, body, self._clock.wall_ms())
+    def say(self, to: str, body: str, kind: EntryKind = EntryKind.CHAT, target: int = 0) -> None:
+        """Send a message, or keep it until that is possible.
+
+        Args:
+            to: To whom, or into which room.
+            body: The text.
+            kind: Whether it is a message, or what you do to one.
+            target: The seq of the message that it is about, or answers.
+        """
+        entry = Entry(self._make_id(), to, body, self._clock.wall_ms(), kind=kind, target=target)
         self._out.changes.append(Added(entry))
-        self._out.events.append(events.MessageSent(entry.id, to, body))
+        self._out.events.append(events.MessageSent(entry.id, to, entry.shown))
         self._send(self.outbox.add(entry))
 
     def settle(self, message_id: str, *, acked: bool = True) -> Entry | None:
@@ -77,7 +85,8 @@ class Sending:
 
     def refused(self, frame: frames.ChatNack) -> bool:
         """Take in a refusal; return whether the message failed for good."""
-        entry = self.outbox.refused(frame.id, frame.code, frame.message)
+        wait = "" if frame.retry_after is None else f" That is in {describe_wait(frame.retry_after)}."
+        entry = self.outbox.refused(frame.id, frame.code, f"{frame.message}{wait}")
         if entry is None:
             if frame.code in (ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED):
                 self._out.frames.append(frames.Skip(frame.id))
@@ -105,7 +114,7 @@ class Sending:
         """
         again = self.outbox.take_failed(to)
         for entry in again:
-            self.say(entry.to, entry.body)
+            self.say(entry.to, entry.body, entry.kind, entry.target)
             self._out.changes.append(Removed(entry.id))
         waiting = self.outbox.hurry(to)
         count = sum(entry.to in waiting for entry in self.outbox)
@@ -133,8 +142,8 @@ class Sending:
         change = Failed(entry.id, entry.failure) if self._keeps_failed else Removed(entry.id)
         self._out.changes.append(change)
         self._out.events.append(
-            events.MessageFailed(entry.to, entry.body, entry.failure, entry.id, again=self._keeps_failed)
+            events.MessageFailed(entry.to, entry.shown, entry.failure, entry.id, again=self._keeps_failed)
         )
 
     def _send(self, entries: Iterable[Entry]) -> None:
-        self._out.frames += [frames.SendChat(entry.to, entry.body, entry.id) for entry in entries]
+        self._out.frames += [entry.frame() for entry in entries]

@@ -14,7 +14,6 @@ from qscp_client.changes import Change
 from qscp_client.commands import TypedLine
 from qscp_client.connection import Link
 from qscp_client.device import Device
-from qscp_client.display import clean
 from qscp_client.engine import Engine
 from qscp_client.errors import (
     ClientError,
@@ -26,6 +25,7 @@ from qscp_client.errors import (
     UnreachableError,
 )
 from qscp_client.frontend import FrontEnd
+from qscp_client.lines import clean
 from qscp_client.login import broken_protocol
 from qscp_client.waking import Waking
 
@@ -107,7 +107,7 @@ class Session:
             NotDeliveredError: The same, and something was not acknowledged.
             ClientError: Connecting again showed that it can't work.
         """
-        with self._front.attached(self._engine, self._waking.touch):
+        with self._front.attached(self._engine, self._touched):
             typing = asyncio.create_task(self._type())
             try:
                 await self._converse(link, ack, typing)
@@ -121,6 +121,11 @@ class Session:
                 self._engine.give_up(keeps=self._keeps and bool(self._device.id))
                 self._flush()
         return self._exit_code(interrupted=await _was_interrupted(typing))
+
+    def _touched(self) -> None:
+        """Somebody pressed a key: a pause ends, and it may be told that they are writing."""
+        self._waking.touch()
+        self._due.set()
 
     async def _converse(self, link: Link, ack: frames.AuthAck, typing: asyncio.Task[None]) -> None:
         """Go from connection to connection until the person has left."""

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 from qscp_client import events
-from qscp_client.display import Line, describe, pending_line
+from qscp_client.display import describe, pending_line
 from qscp_client.events import Event, OwnMessage, Place
+from qscp_client.lines import Line
 
 __all__ = ["Tail"]
 
@@ -44,7 +45,7 @@ class Tail:
                 return self._place(event)
             case events.Delivered():
                 return self._deliver(event)
-            case events.MessageFailed(id=message_id):
+            case events.MessageFailed(id=message_id) | events.Amended(id=message_id):
                 self._pending.pop(message_id, None)
                 return [*self.flush(), event]
             case events.MessagesGivenUp(ids):

@@ -26,13 +26,16 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
+from qscp.rooms import is_room
 from qscp_client.commands import TypedLine
 from qscp_client.completion import complete
-from qscp_client.display import INDENT, Kind, Line, describe, list_people, name_person
+from qscp_client.display import describe, list_people, name_person
 from qscp_client.echo import no_echo
 from qscp_client.engine import Engine
 from qscp_client.errors import InterruptedByUserError
 from qscp_client.events import Event, PickerOpened, PresenceChanged
+from qscp_client.lines import INDENT, Kind, Line
+from qscp_client.roomwords import count_unread, list_rooms, name_typists
 from qscp_client.tail import Tail
 from qscp_client.wrap import wrap
 
@@ -41,6 +44,7 @@ __all__ = ["TerminalFrontEnd"]
 _STYLE: Final = Style.from_dict(
     {
         "message": "bold ansicyan",
+        "mention": "bold reverse ansicyan",
         "own_message": "bold",
         "notice": "",  # no grey: it can't be read on every background
         "problem": "ansired",
@@ -50,6 +54,9 @@ _STYLE: Final = Style.from_dict(
 _PASSWORD_TRIES: Final = 3
 _ROSTER_ROWS: Final = 4
 """Rows of the terminal that the list of who is online may take in the picker."""
+
+_ROOMS_ROWS: Final = 3
+"""Rows that the list of rooms may take, and those that one may join."""
 
 
 class TerminalFrontEnd:
@@ -113,6 +120,7 @@ class TerminalFrontEnd:
             output=self._screen,
         )
         self._editor.default_buffer.on_text_changed += self._notice_empty
+        self._editor.default_buffer.on_text_changed += self._note_writing
         self._editor.app.key_processor.before_key_press += lambda _: touched()
         with self._keyboard.raw_mode():
             try:
@@ -183,13 +191,19 @@ class TerminalFrontEnd:
         columns = self._screen.get_size().columns
         if engine.partner is None:
             room = _ROSTER_ROWS * columns - len("Nobody else is online.  and 1000 more (/who)")
-            people = list_people(tuple(engine.roster), engine.unread, room)
-            return [("", f"{people}\nChat with: ")]
+            lists = [list_people(tuple(engine.roster), engine.unread, room)]
+            room = _ROOMS_ROWS * columns - len("You may join:  and 1000 more (/who)")
+            lists += list_rooms(engine.rooms, engine.invitations, room)
+            return [("", "\n".join([*lists, "Chat with: "]))]
         lines, more = self._tail.lines(engine.partner)
         prompt = [part for line in lines for part in _row(line, columns)]
         if more:
             prompt.append(("", f"{INDENT}and {more} more pending (/status)\n"))
         return [*prompt, ("", f"to {engine.partner}: ")]
+
+    def _note_writing(self, buffer: Buffer) -> None:
+        if self._engine is not None:
+            self._engine.typists.write(self._engine.partner, buffer.text)
 
     def _fits(self, line: Line) -> bool:
         return "\n" not in line.text and get_cwidth(str(line)) < self._screen.get_size().columns
@@ -248,14 +262,22 @@ def _is_news(event: Event) -> bool:
 
 def _status(engine: Engine) -> str:
     """The line at the bottom of the screen."""
-    parts = [engine.me]
+    parts = [f"{engine.me} (away)" if engine.away else engine.me]
     if engine.connection:
         parts.append(engine.connection)
     if engine.partner is not None:
         person = engine.roster.get(engine.partner)
-        parts.append(f"with {name_person(person)}" if person else f"with {engine.partner} (offline)")
+        if is_room(engine.partner):
+            parts.append(f"in {engine.partner}")
+        else:
+            parts.append(f"with {name_person(person)}" if person else f"with {engine.partner} (offline)")
+        names, are_more = engine.typists.writing(engine.partner), engine.typists.are_many(engine.partner)
+        if writing := name_typists(names, are_more=are_more):
+            parts.append(writing)
         unread = engine.unread.items()
-        if new := [f"{name} {count}" for name, count in unread if name != engine.partner]:
+        new = [f"{name} {count}" for name, count in unread if name != engine.partner]
+        new += [count_unread(room) for room in engine.rooms if room.unread and room.name != engine.partner]
+        if new:
             parts.append(f"unread from {', '.join(new)}")
     if engine.pending:
         parts.append(f"{engine.pending} pending")
@@ -269,24 +291,26 @@ def _row(line: Line, columns: int) -> list[tuple[str, str]]:
     """A line in one row, cut if need be."""
     first, *others = line.text.split("\n")
     head = f"{line.head} "
-    room = max(columns - get_cwidth(head) - len("...  ") - len(line.mark) - 1, 1)
+    room = max(columns - get_cwidth(head) - len("...  ") - get_cwidth(line.tail) - 1, 1)
     text, *rest = wrap(first, room, room)
     dots = "..." if rest or others else ""
-    return [(f"class:{line.kind.name.lower()}", head), ("", f"{text}{dots}  {line.mark}\n")]
+    return [(f"class:{line.kind.name.lower()}", head), ("", f"{text}{dots}  {line.tail}\n")]
 
 
 def _fragments(line: Line, columns: int) -> list[tuple[str, str]]:
     """A line in colours and cut to the width of the terminal, with its newlines."""
     style = f"class:{line.kind.name.lower()}"
-    is_message = line.kind in (Kind.MESSAGE, Kind.OWN_MESSAGE)
+    is_message = line.kind in (Kind.MESSAGE, Kind.MENTION, Kind.OWN_MESSAGE)
     head = f"{line.head} " if line.head else ""
     first, *others = line.text.split("\n")
     rest = max(columns - len(INDENT), 1)
     rows = wrap(first, max(columns - len(head), 1), rest)
     for other in others:
         rows += wrap(other, rest, rest)
-    if line.mark:
+    if tail := line.tail:
         room = columns - get_cwidth(rows[-1]) - (len(INDENT) if len(rows) > 1 else get_cwidth(head))
-        rows[-1:] = [f"{rows[-1]}  {line.mark}"] if room > len(line.mark) + 2 else [rows[-1], line.mark]
+        rows[-1:] = (
+            [f"{rows[-1]}  {tail}"] if room > get_cwidth(tail) + 2 else [rows[-1], *wrap(tail, rest, rest)]
+        )
     text = f"\n{INDENT}".join(rows) + "\n"
     return [(style, head), ("" if is_message else style, text)]

@@ -25,7 +25,7 @@ def engine() -> Engine:
         ("@c", ["@carol"]),
         ("/w", ["/who"]),
         ("/sa", ["/say "]),
-        ("/r", ["/retry"]),
+        ("/ret", ["/retry"]),
         ("x", []),
     ],
 )
@@ -36,7 +36,7 @@ def test_the_picker_completes_names_and_commands(engine: Engine, typed: str, wor
 
 @pytest.mark.parametrize(
     ("typed", "words"),
-    [("/b", ["/back"]), ("/h", ["/help", "/history"]), ("b", []), ("hello b", []), ("hi /w", [])],
+    [("/b", ["/back", "/ban "]), ("/he", ["/help", "/here"]), ("b", []), ("hello b", []), ("hi /w", [])],
 )
 def test_a_chat_completes_commands_only(engine: Engine, typed: str, words: list[str]) -> None:
     """And only at the beginning of a line."""

@@ -59,7 +59,7 @@ def test_every_problem_is_told_with_its_line(file: Path) -> None:
         f":3: user: {InvalidNameError('no good')}",
         ":4: ca: is there twice",
         ":5: server: 'x' is not a port; use 1 to 65535",
-        ":6: zzz: is not a key; there are server, ca, user, read_receipts",
+        ":6: zzz: is not a key; there are server, ca, user, read_receipts, typing",
     ]
 
 

@@ -117,8 +117,8 @@ class Delivery(RuleBasedStateMachine):
     @rule()
     def kill(self) -> None:
         """The client is killed, and started again; lines behind a name without an answer are lost."""
-        to = self.mind.engine._choosing.asked
-        for line in self.mind.engine._choosing._held:
+        to = self.mind.engine._opening._choosing.asked
+        for line in self.mind.engine._opening._choosing._held:
             if line.text == "back":
                 to = None
             elif to is None:

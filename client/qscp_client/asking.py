@@ -1,0 +1,227 @@
+"""What was asked about rooms and not answered yet, and what is told when it is, without I/O."""
+
+import collections
+import dataclasses
+from collections.abc import Callable
+from typing import Final
+
+from qscp import frames
+from qscp.errors import ErrorCode
+from qscp_client import events
+from qscp_client.output import Clock, Output
+from qscp_client.reading import Reading
+from qscp_client.rooms import Rooms
+
+__all__ = ["Asking", "Question"]
+
+_DONE: Final = {
+    "invite": "{user} may join {room} now.",
+    "remove": "{user} is not in {room} any more.",
+    "ban": "{user} is banned from {room}.",
+    "unban": "{user} may come into {room} again.",
+    "mute": "{user} may not write in {room}.",
+    "unmute": "{user} may write in {room} again.",
+    "role": "{user} has another role in {room}.",
+}
+"""What is told when it is done; of what concerns all members `Rooms` tells."""
+
+
+@dataclasses.dataclass(slots=True)
+class Question:
+    """Something that was asked and not answered yet."""
+
+    frame: frames.Join | frames.Leave | frames.RoomRequest | frames.RoomsRequest
+    quiet: bool = False
+    """Whether it was asked to know what a room is, not to show all of them."""
+    tells_none: bool = False
+    """Whether to tell also that the room has no topic."""
+    wanted: int = 0
+    """Entries of a log that are still to be shown."""
+    entries: list[frames.LogEntry] = dataclasses.field(default_factory=list)
+    is_first: bool = True
+
+    @property
+    def enters(self) -> bool:
+        """Whether you enter the room when it is done."""
+        match self.frame:
+            case frames.Join():
+                return True
+            case frames.RoomRequest(action="create"):
+                return True
+            case _:
+                return False
+
+
+class Asking:
+    """Asks, and takes in the answers, which come in the order of the questions.
+
+    Args:
+        out: Where frames and events go.
+        clock: The time.
+        reading: The conversations.
+        rooms: What is known of rooms.
+        entered: Is called when it is decided whether a room can be entered.
+
+    Attributes:
+        failed: How often something could not be done.
+        rooms: What is known of rooms.
+    """
+
+    def __init__(
+        self, out: Output, clock: Clock, reading: Reading, rooms: Rooms, entered: Callable[[bool], None]
+    ) -> None:
+        self.failed = 0
+        self.rooms = rooms
+        self._out = out
+        self._clock = clock
+        self._reading = reading
+        self._entered = entered
+        self._asked: collections.deque[Question] = collections.deque()
+
+    def __len__(self) -> int:
+        """How many answers are waited for."""
+        return len(self._asked)
+
+    def ask(self, question: Question) -> None:
+        """Ask something."""
+        self._asked.append(question)
+        self._out.frames.append(question.frame)
+        self._note_doing()
+
+    def look(self, name: str, *, tells_none: bool = False) -> None:
+        """Tell the topic of a room, now or when the server has said what it is.
+
+        Args:
+            name: The room.
+            tells_none: Whether to tell also that there is none.
+        """
+        room = self.rooms.known.get(name)
+        if room is not None:
+            self._show_topic(room, tells_none=tells_none)
+        else:
+            self.ask(Question(frames.RoomsRequest(), quiet=True, tells_none=tells_none))
+
+    def fail(self, sentence: str) -> None:
+        """Tell what could not be done."""
+        self.failed += 1
+        self._out.events.append(events.Problem(sentence))
+
+    def receive(self, frame: frames.ServerFrame) -> None:  # noqa: C901 - a case for each frame
+        """Take in an answer."""
+        match frame:
+            case frames.RoomAck():
+                if (question := self._take(frame.ref)) is not None:
+                    self._done(question)
+            case frames.Rooms():
+                if (question := self._take("rooms")) is not None:
+                    self._show_rooms(question, frame)
+            case frames.RoomMembers():
+                if (question := self._take("room")) is not None:
+                    self.rooms.learn_members(frame.room, frame.members)
+                    told = events.RoomMembersTold(frame.room, tuple(frame.members), self._clock.wall_ms())
+                    self._out.events.append(told)
+                    self._ask_more(question, frame.cursor)
+            case frames.RoomLog():
+                if (question := self._take("room")) is not None:
+                    self._show_log(question, frame)
+            case frames.Error(ref=str(ref)):
+                if (question := self._take(ref)) is not None:
+                    self._refused(question, frame)
+            case _:
+                pass
+
+    def connected(self) -> None:
+        """Ask again for the room that is about to be entered: whoever typed behind it waits."""
+        for question in self._asked:
+            self._out.frames.append(question.frame)
+
+    def lost(self) -> None:
+        """The connection is lost; only what is asked to enter a room is asked again."""
+        kept = [each for each in self._asked if each.enters]
+        if any(not each.quiet and not each.enters for each in self._asked):
+            self._out.events.append(
+                events.Notice("The connection was lost before the answer came; look whether it was done.")
+            )
+        self._asked = collections.deque(kept)
+        self._note_doing()
+
+    def _take(self, ref: str) -> Question | None:
+        """Take out the question that is answered: the first one of its type."""
+        for question in self._asked:
+            if question.frame.type == ref:
+                self._asked.remove(question)
+                self._note_doing()
+                return question
+        return None
+
+    def _note_doing(self) -> None:
+        requests = [each.frame for each in self._asked if isinstance(each.frame, frames.RoomRequest)]
+        self.rooms.doing = {(each.room, each.action) for each in requests}
+
+    def _done(self, question: Question) -> None:
+        if question.enters:
+            self._decided(can_enter=True)
+        elif isinstance(question.frame, frames.RoomRequest):
+            self.rooms.did(question.frame)
+            sentence = _DONE.get(question.frame.action, "")
+            if sentence:
+                self._tell(sentence.format(room=question.frame.room, user=question.frame.user))
+
+    def _refused(self, question: Question, error: frames.Error) -> None:
+        if not question.enters:
+            if not question.quiet:
+                self.fail(error.message)
+            return
+        name = self.rooms.expected or ""
+        # Asked a second time over a new connection, or typed for a room that one is in.
+        is_in = error.code in (ErrorCode.ALREADY_MEMBER, ErrorCode.ROOM_EXISTS) and self.rooms.is_in(name)
+        if not is_in:
+            self.fail(error.message)
+        self._decided(can_enter=is_in)
+
+    def _decided(self, *, can_enter: bool) -> None:
+        self.rooms.expected = None
+        self._entered(can_enter)
+
+    def _show_rooms(self, question: Question, page: frames.Rooms) -> None:
+        self.rooms.learn(page.rooms)
+        is_last = page.cursor is None
+        if not question.quiet:
+            self._out.events.append(events.RoomsTold(tuple(page.rooms), question.is_first, is_last))
+            self._ask_more(question, page.cursor)
+            return
+        room = self.rooms.known.get(self._reading.partner or "")
+        if room is not None:
+            self._show_topic(room, tells_none=question.tells_none)
+        else:
+            self._ask_more(question, page.cursor)
+
+    def _show_log(self, question: Question, page: frames.RoomLog) -> None:
+        question.entries += page.entries
+        if len(question.entries) < question.wanted and page.cursor is not None:
+            self._ask_more(question, page.cursor)
+            return
+        entries = tuple(reversed(question.entries[: question.wanted]))
+        self._out.events.append(events.RoomLogTold(page.room, entries))
+
+    def _ask_more(self, question: Question, cursor: str | None) -> None:
+        if cursor is None:
+            return
+        question.is_first = False
+        match question.frame:
+            case frames.RoomsRequest():
+                question.frame = frames.RoomsRequest(cursor)
+            case frames.RoomRequest(action=action, room=room):
+                question.frame = frames.RoomRequest(action, room, cursor=cursor)
+            case _:
+                return
+        self.ask(question)
+
+    def _show_topic(self, room: frames.Room, *, tells_none: bool) -> None:
+        if room.topic:
+            self._tell(f"Topic of {room.name}: {room.topic}")
+        elif tells_none:
+            self._tell(f"{room.name} has no topic.")
+
+    def _tell(self, sentence: str) -> None:
+        self._out.events.append(events.Notice(sentence))

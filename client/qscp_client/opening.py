@@ -1,0 +1,157 @@
+"""How a chat is opened: with somebody whom the server knows, or in a room that one is in, without I/O."""
+
+from collections.abc import Callable
+
+from qscp import frames
+from qscp.rooms import is_room
+from qscp_client import events
+from qscp_client.asking import Asking
+from qscp_client.choosing import Choosing
+from qscp_client.commands import TypedLine
+from qscp_client.output import Output
+from qscp_client.questions import Questions
+from qscp_client.reading import Reading
+from qscp_client.roster import Roster
+
+__all__ = ["Opening"]
+
+
+class Opening:
+    """Opens chats, asks the server first where that is needed, and keeps what is typed behind it.
+
+    Args:
+        me: Your name.
+        out: Where events go.
+        roster: Who is online.
+        reading: The conversations.
+        questions: Who asks for what is to be shown.
+        asking: Who asks about rooms.
+        online: Whether there is a connection.
+        go_on: Is called when lines that had to wait can be carried out.
+    """
+
+    def __init__(
+        self,
+        me: str,
+        out: Output,
+        roster: Roster,
+        reading: Reading,
+        questions: Questions,
+        asking: Asking,
+        online: Callable[[], bool],
+        go_on: Callable[[], None],
+    ) -> None:
+        self._out = out
+        self._roster = roster
+        self._reading = reading
+        self._questions = questions
+        self._asking = asking
+        self._online = online
+        self._go_on = go_on
+        self._choosing = Choosing(me, out)
+
+    @property
+    def asked(self) -> str | None:
+        """The name for which the server has to answer first."""
+        return self._choosing.asked
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last name typed could not be chosen."""
+        return self._choosing.failed
+
+    def hold(self, line: TypedLine) -> bool:
+        """Keep a line for later, if an answer has to come first; return whether it does."""
+        return self._choosing.hold(line)
+
+    def next_held(self) -> TypedLine | None:
+        """Return the next line that was kept; None if there is none, or an answer has to come first."""
+        return self._choosing.next_held()
+
+    def choose(self, typed: str) -> None:
+        """Open the chat with somebody, or in a room; ask the server first if we don't know them."""
+        name = self._choosing.check(typed)
+        if name is None:
+            return
+        if is_room(name):
+            self._choose_room(name)
+        elif self._online() and name not in self._roster and not self._talked_with(name):
+            self._choosing.ask(name)
+        else:
+            self._open(self._as_far_as_we_know(name))
+
+    def answer(self, answer: frames.Whois | None = None) -> None:
+        """Open the chat that waits for an answer, unless there is nobody; then do what was typed behind it.
+
+        Args:
+            answer: The answer; None if there is none, and the first message will show.
+        """
+        name = self._choosing.take_asked()
+        if name is None:
+            return
+        if answer is None:
+            self._open(self._as_far_as_we_know(name))
+        elif answer.known:
+            self._open(events.ChatOpened(name, answer.status or "offline", answer.text))
+        else:
+            self._choosing.refuse(name)
+        self._go_on()
+
+    def lost(self) -> None:
+        """The connection is lost: nobody answers whether there is somebody; for a room we ask again."""
+        if not is_room(self.asked or ""):
+            self.answer()
+
+    def give_up(self) -> None:
+        """Nothing is answered any more: what was typed for a room goes to nobody."""
+        if self.asked is not None:
+            count = self._choosing.give_up()
+            lines = f" {count} line{'s' if count > 1 else ''} behind it went to nobody." if count else ""
+            sentence = f"The server did not say whether you may come into the room.{lines}"
+            self._out.events.append(events.Problem(sentence))
+
+    # --- rooms
+
+    def expect(self, room: str) -> None:
+        """A room is about to be entered: what is typed behind it must not go to anybody else."""
+        self._reading.showing.partner = None
+        self._choosing.expect(room)
+
+    def entered(self, can_enter: bool) -> None:
+        """It is decided whether the room can be entered; do what was typed behind it."""
+        name = self._choosing.take_asked()
+        if can_enter and name is not None:
+            self._open_room(name)
+        self._go_on()
+
+    def _choose_room(self, name: str) -> None:
+        if self._asking.rooms.is_in(name):
+            self._open_room(name)
+        else:
+            self._choosing.refuse_room(name, invited=name in self._asking.rooms.invitations)
+
+    def _open_room(self, name: str) -> None:
+        self._choosing.failed = False
+        self._open(events.RoomOpened(name, self._asking.rooms.known.get(name)))
+        if self._online():
+            self._asking.look(name)
+
+    # --- what is shown
+
+    def _as_far_as_we_know(self, name: str) -> events.ChatOpened:
+        person = self._roster.get(name)
+        if person is not None:
+            return events.ChatOpened(name, person.status, person.text)
+        known = self._talked_with(name) or self._roster.was_seen(name)
+        return events.ChatOpened(name, "offline", known=known)
+
+    def _open(self, opened: events.ChatOpened | events.RoomOpened) -> None:
+        self._out.events.append(opened)
+        missing = self._reading.open(opened.name)
+        if missing is not None and self._online():
+            self._questions.ask_unread(missing)
+        elif missing is not None:
+            self._reading.show_unread(missing, None)
+
+    def _talked_with(self, name: str) -> bool:
+        return self._reading.conversations.named(name) is not None

@@ -1,0 +1,226 @@
+"""What is known of rooms: those that you are in, and invitations, without I/O."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+from qscp import frames
+from qscp.rooms import RoomRole
+from qscp_client import events
+from qscp_client.events import RoomLine
+from qscp_client.output import Output
+from qscp_client.reading import Reading
+
+__all__ = ["Rooms"]
+
+_NAMED = 3
+"""People who are named when they come or go; of more only the number is told."""
+
+
+class Rooms:
+    """Keeps what the server says of rooms, and tells what has changed.
+
+    Args:
+        me: Your name.
+        out: Where events go.
+        reading: The conversations.
+        close: Is called when the room that is open is no room of yours any more.
+
+    Attributes:
+        known: What the server said of each room on this connection, by name.
+        invitations: Rooms that you may join, and who let you.
+        expected: A room that you are about to enter, so that this need not be told.
+        doing: Rooms and what you asked to be done there; it is told when it is acknowledged.
+    """
+
+    def __init__(self, me: str, out: Output, reading: Reading, close: Callable[[], None]) -> None:
+        self.known: dict[str, frames.Room] = {}
+        self.invitations: dict[str, str] = {}
+        self.expected: str | None = None
+        self.doing: set[tuple[str, str]] = set()
+        self._me = me
+        self._out = out
+        self._reading = reading
+        self._close = close
+        self._roles: defaultdict[str, dict[str, RoomRole]] = defaultdict(dict)
+
+    @property
+    def lines(self) -> tuple[RoomLine, ...]:
+        """The rooms that you are in, for the list."""
+        rooms = self._reading.conversations.rooms()
+        return tuple(RoomLine(each.name, each.unread, each.mentions) for each in rooms)
+
+    def is_in(self, name: str) -> bool:
+        """Whether you are in a room, as far as we know."""
+        return self._reading.conversations.named(name) is not None
+
+    def connected(self) -> None:
+        """Begin anew: what is known may have changed."""
+        self.known.clear()
+        self.invitations.clear()
+        self._roles.clear()
+
+    def learn(self, rooms: Iterable[frames.Room]) -> None:
+        """Take in a page of rooms."""
+        for room in rooms:
+            self.known[room.name] = room
+
+    def learn_members(self, room: str, members: Iterable[frames.Member]) -> None:
+        """Take in a page of a room's members."""
+        self._roles[room] |= {each.user: each.role for each in members}
+
+    def receive(self, frame: frames.ServerFrame) -> bool:
+        """Take in a frame; return whether it was about rooms."""
+        match frame:
+            case frames.RoomChanged():
+                self._change(frame)
+            case frames.RoomLeft():
+                self._leave(frame)
+            case frames.Invited():
+                self._invite(frame)
+            case frames.MembersChanged():
+                self._count(frame)
+            case _:
+                return False
+        return True
+
+    # --- you
+
+    def did(self, request: frames.RoomRequest) -> None:
+        """Note what you changed of a room yourself; the server tells it to everybody, too."""
+        room = self.known.get(request.room)
+        match request:
+            case frames.RoomRequest(action="topic", text=str(topic)):
+                if room is not None:
+                    room.topic = topic
+                self._tell_topic(request.room, topic)
+            case frames.RoomRequest(action="archive" | "unarchive"):
+                if room is not None:
+                    room.archived = request.action == "archive"
+                self._tell_archived(request.room, archived=request.action == "archive")
+            case frames.RoomRequest(action="set") if room is not None:
+                room.kind = request.kind or room.kind
+                room.history = request.history or room.history
+                room.slow = room.slow if request.seconds is None else request.seconds
+                self._tell_settings(room)
+            case _:
+                pass
+
+    def _change(self, frame: frames.RoomChanged) -> None:
+        room = frame.room
+        is_new = self._reading.entered(frame)
+        before = self.known.get(room.name)
+        self.known[room.name] = room
+        self.invitations.pop(room.name, None)
+        if is_new:
+            if self.expected != room.name:
+                self._tell(f"You are in {room.name} now: type {room.name} to enter it.")
+            return
+        if before is None:
+            return
+        if room.role is not before.role and room.role is not None:
+            by = f" ({frame.by})" if frame.by else ""
+            self._tell(f"You are {room.role} in {room.name} now{by}.")
+        doing = {action for name, action in self.doing if name == room.name}
+        if room.archived is not before.archived and not doing & {"archive", "unarchive"}:
+            self._tell_archived(room.name, archived=room.archived)
+        if room.name != self._reading.partner:
+            return
+        if room.topic != before.topic and "topic" not in doing:
+            self._tell_topic(room.name, room.topic)
+        is_same = (room.kind, room.history, room.slow) == (before.kind, before.history, before.slow)
+        if not is_same and "set" not in doing:
+            self._tell_settings(room)
+
+    def _tell_topic(self, name: str, topic: str) -> None:
+        self._tell(f"Topic of {name} now: {topic}" if topic else f"{name} has no topic any more.")
+
+    def _tell_archived(self, name: str, *, archived: bool) -> None:
+        state = "is archived: it can be read, and nothing else" if archived else "is used again"
+        self._tell(f"{name} {state}.")
+
+    def _tell_settings(self, room: frames.Room) -> None:
+        history = "full history" if room.history == "full" else "history from joining on"
+        slow = f", {room.slow} s between two messages of one person" if room.slow else ""
+        self._tell(f"{room.name} is now: {room.kind}, {history}{slow}.")
+
+    def _leave(self, frame: frames.RoomLeft) -> None:
+        was_open = frame.name == self._reading.partner
+        self._reading.left(frame.conversation)
+        self.known.pop(frame.name, None)
+        self._roles.pop(frame.name, None)
+        by = f" by {frame.by}" if frame.by else ""
+        why = f": {frame.text.rstrip('.')}" if frame.text else ""
+        match frame.reason:
+            case "left":
+                self._tell(f"You left {frame.name}.")
+            case "deleted":
+                self._tell(f"{frame.name} was deleted{by}{why}.")
+            case "removed" | "banned":
+                self._tell(f"You were {frame.reason} from {frame.name}{by}{why}.")
+            case _:
+                self._tell(f"You are not in {frame.name} any more{by}{why}.")
+        if was_open:
+            self._close()
+
+    def _invite(self, frame: frames.Invited) -> None:
+        name = frame.room.name
+        if self.invitations.get(name) != frame.by:
+            self.invitations[name] = frame.by
+            self._tell(f"{frame.by or 'The operator'} invites you to {name}: /join {name} enters it.")
+
+    # --- others
+
+    def _count(self, frame: frames.MembersChanged) -> None:
+        conversation = self._reading.conversations.get(frame.conversation)
+        name = conversation.name
+        room = self.known.get(name)
+        before = room.members if room else None
+        if room is not None:
+            room.members = frame.count
+        roles = self._roles[name]
+        changed = [each for each in frame.changed if each.user != self._me]
+        gone = [each for each in changed if each.role is None]
+        promoted = [
+            each for each in changed if each.user in roles and each.role not in (None, roles[each.user])
+        ]
+        came = [each for each in changed if each.role is not None and each.user not in roles]
+        # Somebody whom we did not know may have been in the room for long.
+        promoted += [each for each in came if each.role is not RoomRole.MEMBER]
+        came = [each for each in came if each.role is RoomRole.MEMBER]
+        for each in changed:
+            if each.role is None:
+                roles.pop(each.user, None)
+            else:
+                roles[each.user] = each.role
+        if name != self._reading.partner:
+            return
+        for each in promoted[:_NAMED]:
+            self._tell(f"{each.user} is {each.role} now.")
+        if frame.others or len(came) + len(gone) > _NAMED:
+            self._tell(_summary(name, len(came), len(gone), frame.count, before, frame.others))
+        elif came or gone:
+            parts = []
+            if came:
+                parts.append(f"{_names(came)} came in")
+            if gone:
+                parts.append(f"{_names(gone)} left")
+            self._tell(f"{', '.join(parts)}; {_people(frame.count)} in {name} now.")
+
+    def _tell(self, sentence: str) -> None:
+        self._out.events.append(events.Notice(sentence))
+
+
+def _names(changes: Iterable[frames.MemberChange]) -> str:
+    return " and ".join(each.user for each in changes)
+
+
+def _people(count: int) -> str:
+    return f"{count} member{'' if count == 1 else 's'}"
+
+
+def _summary(name: str, came: int, gone: int, count: int, before: int | None, others: int) -> str:
+    if others and before is not None:
+        # Not everybody is listed: the balance is all that is known.
+        return f"{name}: {count - before:+d}, now {_people(count)}."
+    more = f" and {others} more" if others else ""
+    return f"{name}: +{came} -{gone}{more}, now {_people(count)}."

@@ -1,0 +1,98 @@
+"""Who is writing just now: what is told to the server, and what it tells, without I/O."""
+
+from typing import Final
+
+from qscp import frames
+from qscp_client.output import Clock, Output
+
+__all__ = ["Typists"]
+
+_PAUSE_S: Final = 5.0
+"""Seconds between two notices of ours at least."""
+
+_STALE_S: Final = 6.0
+"""Seconds after which somebody of whom nothing more is heard is not writing any more."""
+
+
+class Typists:
+    """Keeps who is writing, and says that you are.
+
+    Args:
+        me: Your name.
+        out: Where frames go.
+        clock: The time.
+        enabled: Whether you want that.
+    """
+
+    def __init__(self, me: str, out: Output, clock: Clock, *, enabled: bool) -> None:
+        self._me = me
+        self._out = out
+        self._clock = clock
+        self._enabled = enabled
+        self._on = False
+        self._told = float("-inf")
+        self._writing_to: str | None = None
+        self._others: dict[str, dict[str, float]] = {}
+        self._many: dict[str, float] = {}
+
+    def connected(self, ack: frames.AuthAck) -> None:
+        """Begin on a connection."""
+        self._on = self._enabled and "typing" in ack.features
+
+    def lost(self) -> None:
+        """Nothing is known any more."""
+        self._on = False
+        self._writing_to = None
+        self._others.clear()
+        self._many.clear()
+
+    def write(self, to: str | None, text: str) -> None:
+        """Note what stands in the line.
+
+        Args:
+            to: To whom it is; None while somebody is being chosen.
+            text: The line so far.
+        """
+        is_message = bool(text.strip()) and (not text.startswith("/") or text.startswith(("//", "/me ")))
+        self._writing_to = to if self._on and is_message else None
+
+    def receive(self, frame: frames.Typing) -> None:
+        """Take in who is writing."""
+        until = self._clock.now() + _STALE_S
+        for user in frame.users:
+            if user != self._me:
+                key = user if frame.to == self._me else frame.to
+                self._others.setdefault(key, {})[user] = until
+        if frame.count > len(frame.users):
+            self._many[frame.to] = until
+
+    def wrote(self, name: str, sender: str) -> None:
+        """Somebody is done with it: their message has come."""
+        self._others.get(name, {}).pop(sender, None)
+
+    def writing(self, name: str | None) -> list[str]:
+        """Who is writing in a chat, as far as they are named."""
+        return sorted(self._others.get(name or "", {}))
+
+    def are_many(self, name: str | None) -> bool:
+        """Whether there are more of them in a room than are named."""
+        return (name or "") in self._many
+
+    def next_due(self) -> float | None:
+        """When `tick` has something to do, by the clock."""
+        dues = [until for users in self._others.values() for until in users.values()]
+        dues += self._many.values()
+        if self._writing_to is not None:
+            dues.append(self._told + _PAUSE_S)
+        return min(dues, default=None)
+
+    def tick(self) -> None:
+        """Send what is due, and forget who has stopped."""
+        now = self._clock.now()
+        if self._writing_to is not None and now >= self._told + _PAUSE_S:
+            self._told = now
+            self._out.frames.append(frames.SetTyping(self._writing_to))
+            self._writing_to = None
+        for name, users in list(self._others.items()):
+            self._others[name] = {user: until for user, until in users.items() if until > now}
+        self._many = {name: until for name, until in self._many.items() if until > now}
