@@ -11,7 +11,7 @@ import json
 import socket
 import ssl
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -102,11 +102,13 @@ class Wire:
     Attributes:
         tls: Its TLS.
         writer: Its TCP stream, for bytes that are no proper TLS.
+        user: Who logged in.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tls: TlsClient) -> None:
         self.writer = writer
         self.tls = tls
+        self.user = ""
         self._reader = reader
         self._plaintext = bytearray()
 
@@ -138,15 +140,17 @@ class Wire:
                 return
             await self._read()
 
-    async def log_in(self, user: str, *, resume: bool = True) -> Frame:
+    async def log_in(self, user: str, *, resume: bool = True, features: Sequence[str] = ()) -> Frame:
         """Log somebody in, and return the `auth_ack`.
 
         Args:
             user: Who; with the password of everybody.
             resume: Also ask for what was missed, and drop it and all else up to `resumed`: what
                 comes then is live. Without it no message comes at all.
+            features: Optional parts of the protocol that are on.
         """
-        self.send({"type": "auth", "user": user, "password": PASSWORD})
+        self.user = user
+        self.send({"type": "auth", "user": user, "password": PASSWORD, "features": list(features)})
         ack = await self.receive()
         assert ack["type"] == "auth_ack", ack
         if resume:
@@ -200,6 +204,15 @@ class Wire:
         while (frame := await self.receive())["type"] != kind:
             pass
         return frame
+
+    async def told(self) -> list[Frame]:
+        """Return what has come up to now, but for presence."""
+        self.send({"type": "ping"})
+        frames = []
+        while (frame := await self.receive())["type"] != "pong":
+            if frame["type"] not in ("online_users", "presence"):
+                frames.append(frame)
+        return frames
 
     async def receive_count(self, kind: str, count: int) -> list[Frame]:
         """Return the next frames of a type; others between them are dropped."""
@@ -256,12 +269,14 @@ class Wires:
         await wire.shake_hands()
         return wire
 
-    async def login(self, daemon: Daemon, *users: str, resume: bool = True) -> list[Wire]:
+    async def login(
+        self, daemon: Daemon, *users: str, resume: bool = True, features: Sequence[str] = ()
+    ) -> list[Wire]:
         """Connect and log in each of some people; see `Wire.log_in`."""
         wires = []
         for user in users:
             wire = await self.connect(daemon)
-            await wire.log_in(user, resume=resume)
+            await wire.log_in(user, resume=resume, features=features)
             wires.append(wire)
         return wires
 
