@@ -1,15 +1,33 @@
 """An engine with a clock that a test winds, and shorthands for what comes from a server."""
 
 import itertools
+import re
+from typing import Literal
 
 from qscp import frames
+from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp_client import events
 from qscp_client.changes import Saved
 from qscp_client.commands import TypedLine
+from qscp_client.display import describe
 from qscp_client.engine import Engine
 from qscp_client.output import Clock
 
-__all__ = ["WALL_MS", "Mind", "ack", "chat", "info", "person", "ready", "welcome"]
+__all__ = [
+    "WALL_MS",
+    "Mind",
+    "ack",
+    "chat",
+    "in_room",
+    "info",
+    "person",
+    "ready",
+    "room",
+    "room_changed",
+    "said",
+    "told",
+    "welcome",
+]
 
 WALL_MS = 1_764_000_000_000
 
@@ -66,10 +84,45 @@ def ack(number: int, seq: int, *, to: str = "bob") -> frames.ChatAck:
 
 
 def info(
-    name: str, last_seq: int, *, read: int = 0, unread: int = 0, delivered: int = 0
+    name: str, last_seq: int, *, read: int = 0, unread: int = 0, delivered: int = 0, mentions: int = 0
 ) -> frames.ConversationInfo:
     """A conversation of alice's."""
-    return frames.ConversationInfo(f"c-{name}", name, "pair", 1, last_seq, read, delivered, unread)
+    kind: Literal["pair", "room"] = "room" if name.startswith("#") else "pair"
+    return frames.ConversationInfo(f"c-{name}", name, kind, 1, last_seq, read, delivered, unread, mentions)
+
+
+def room(
+    name: str = "#dev", *, topic: str = "", role: RoomRole | None = RoomRole.MEMBER, members: int = 2
+) -> frames.Room:
+    """A room that alice is in."""
+    return frames.Room(name, f"c-{name}", RoomKind.OPEN, HistoryFrom.FULL, members, topic=topic, role=role)
+
+
+def room_changed(which: frames.Room, *, last_seq: int = 0, by: str = "") -> frames.RoomChanged:
+    """A room as it is now."""
+    return frames.RoomChanged(which, 1, last_seq, by)
+
+
+def said(
+    seq: int,
+    body: str = "hi",
+    *,
+    sender: str = "bob",
+    mentions: tuple[str, ...] = (),
+    reply_to: int | None = None,
+    origin: frames.Origin = "live",
+) -> frames.Chat:
+    """A message in #dev."""
+    message = chat(seq, body, sender=sender, to="#dev", conversation="c-#dev", origin=origin)
+    message.mentions = mentions
+    message.reply_to = reply_to
+    return message
+
+
+def told(shown: list[events.Event]) -> list[str]:
+    """What is shown, as lines of text without their times."""
+    lines = [str(line) for event in shown for line in describe(event, "alice")]
+    return [re.sub(r"^(\d{4}-\d\d-\d\d )?\d\d:\d\d ", "", line) for line in lines]
 
 
 class Mind:
@@ -82,7 +135,9 @@ class Mind:
         changes: Every change so far.
     """
 
-    def __init__(self, saved: Saved | None = None, *, shows_at_once: bool = False) -> None:
+    def __init__(
+        self, saved: Saved | None = None, *, shows_at_once: bool = False, tells_typing: bool = False
+    ) -> None:
         numbers = itertools.count(1)
         self.now = 0.0
         self.sent: list[frames.ClientFrame] = []
@@ -92,6 +147,7 @@ class Mind:
             Clock(lambda: self.now, lambda: WALL_MS + int(self.now * 1000)),
             saved,
             shows_at_once=shows_at_once,
+            tells_typing=tells_typing,
         )
 
     def connect(self, *online: str, infos: list[frames.ConversationInfo] | None = None) -> list[events.Event]:
@@ -143,4 +199,16 @@ def ready(*online: str, chat_with: str | None = None, shows_at_once: bool = Fals
     if chat_with:
         mind.enter(chat_with)
     mind.frames()
+    return mind
+
+
+def in_room(*, last_seq: int = 0, shows_at_once: bool = False, topic: str = "") -> Mind:
+    """Alice's engine in #dev, where bob is, too."""
+    mind = Mind(shows_at_once=shows_at_once)
+    mind.connect("bob", infos=[info("#dev", last_seq, read=last_seq)])
+    mind.receive(frames.Resumed())
+    mind.enter("#dev")
+    mind.receive(frames.Rooms([room(topic=topic)]))
+    mind.frames()
+    mind.engine.changes_to_save()
     return mind

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -9,9 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from qscp_client.changes import Added, Failed, Moved, Removed, Renewed, Reported, Saved, SavedPosition
+from qscp_client.changes import (
+    Added,
+    Failed,
+    Forgotten,
+    Moved,
+    Removed,
+    Renewed,
+    Reported,
+    Saved,
+    SavedPosition,
+)
 from qscp_client.device import Device, Devices
-from qscp_client.outbox import Entry
+from qscp_client.outbox import Entry, EntryKind
 from tests.client.conftest import REPOSITORY
 
 
@@ -53,6 +64,52 @@ def test_everything_is_kept(tmp_path: Path) -> None:
         device.save([Renewed("e2", "a1")])
     with hold(tmp_path / "new") as device:
         assert device.saved == Saved("e2", "a1", (), (entry(2), entry(3, "Too old.")))
+
+
+def test_what_is_done_to_messages_is_kept(tmp_path: Path) -> None:
+    """With its kind and its target; and a room that was left is forgotten."""
+    entries = tuple(
+        Entry(f"{number:032x}", "#dev", "text", 1000, kind=kind, target=number)
+        for number, kind in enumerate(EntryKind)
+    )
+    with hold(tmp_path) as device:
+        device.save([*map(Added, entries), Moved("c1", "#dev", 5), Moved("c2", "#ops", 6), Forgotten("c1")])
+    with hold(tmp_path) as device:
+        assert device.saved.outbox == entries
+        assert device.saved.positions == (SavedPosition("c2", "#ops", 6),)
+
+
+_SCHEMA_1 = """
+CREATE TABLE device (id TEXT NOT NULL, epoch TEXT NOT NULL, account TEXT NOT NULL) STRICT;
+CREATE TABLE position (
+    conversation TEXT PRIMARY KEY, name TEXT NOT NULL,
+    seq INTEGER NOT NULL, reported INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE outbox (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE, recipient TEXT NOT NULL, body TEXT NOT NULL,
+    first_try_ms INTEGER NOT NULL, failure TEXT NOT NULL DEFAULT ''
+) STRICT;
+INSERT INTO device VALUES ('dddddddddddddddddddddddddddddddd', 'e1', 'a1');
+INSERT INTO position VALUES ('c1', 'bob', 5, 4);
+INSERT INTO outbox (id, recipient, body, first_try_ms)
+VALUES ('00000000000000000000000000000001', 'bob', 'text 1', 1001);
+PRAGMA user_version = 1;
+"""
+"""The first version, as it was."""
+
+
+def test_a_file_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    """With everything in it; what was pending is messages."""
+    database = sqlite3.connect(tmp_path / "device-1.db")
+    database.executescript(_SCHEMA_1)
+    database.close()
+    reaction = Entry(f"{2:032x}", "bob", "ok", 1002, kind=EntryKind.REACT, target=5)
+    with hold(tmp_path, "another") as device:
+        assert device.saved == Saved("e1", "a1", (SavedPosition("c1", "bob", 5, 4),), (entry(1),))
+        device.save([Added(reaction)])
+    with hold(tmp_path, "another") as device:
+        assert (device.id, device.saved.outbox) == ("d" * 32, (entry(1), reaction))
 
 
 def test_only_the_owner_reads_it(tmp_path: Path) -> None:
@@ -130,7 +187,7 @@ from pathlib import Path
 sys.path.insert(0, "client")
 from qscp_client.changes import Added, Moved, Removed
 from qscp_client.device import Devices
-from qscp_client.outbox import Entry
+from qscp_client.outbox import Entry, EntryKind
 
 with Devices(Path(sys.argv[1]), lambda: "d" * 32).hold() as device:
     number = 0

@@ -1,0 +1,283 @@
+"""Edits, redactions, reactions and answers: which message is meant, and how they come back."""
+
+import pytest
+
+from qscp import frames
+from qscp_client import events
+from qscp_client.changes import Added, Removed, Saved
+from qscp_client.outbox import Entry, EntryKind
+from tests.client.minds import WALL_MS, Mind, ack, chat, in_room, info, ready, said, told
+
+
+def number(count: int) -> str:
+    """The id of the engine's message with this number."""
+    return f"{count:032x}"
+
+
+def edit(
+    seq: int, target: int, body: str, *, sender: str = "bob", origin: frames.Origin = "live"
+) -> frames.Edit:
+    """An edit in #dev."""
+    return frames.Edit("c-#dev", seq, f"e{seq:031x}", sender, "#dev", target, body, 1000 + seq, origin)
+
+
+def redact(seq: int, target: int, *, sender: str = "bob", origin: frames.Origin = "live") -> frames.Redact:
+    """A redaction in #dev."""
+    return frames.Redact("c-#dev", seq, f"e{seq:031x}", sender, "#dev", target, 1000 + seq, origin)
+
+
+def react(
+    seq: int, target: int, text: str, count: int, *, removed: bool = False, origin: frames.Origin = "live"
+) -> frames.React:
+    """A reaction of bob's in #dev."""
+    return frames.React(
+        "c-#dev", seq, f"e{seq:031x}", "bob", "#dev", target, text, 1000 + seq, origin, removed, count
+    )
+
+
+def talk() -> Mind:
+    """In #dev, where bob has written 1 and 3, and alice 2 and 4."""
+    mind = in_room()
+    mind.enter("two", "four")
+    mind.receive(said(1, "one"), ack(1, 2, to="#dev"), said(3, "three"), ack(2, 4, to="#dev"))
+    mind.frames()
+    mind.engine.changes_to_save()
+    return mind
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("/edit now", frames.SendEdit("#dev", 4, "now", number(3))),
+        ("/edit 2 now  or never", frames.SendEdit("#dev", 2, "now  or never", number(3))),
+        ("/edit (2) now", frames.SendEdit("#dev", 2, "now", number(3))),
+        ("/edit 2nd try", frames.SendEdit("#dev", 4, "2nd try", number(3))),
+        ("/redact", frames.SendRedaction("#dev", 4, number(3))),
+        ("/redact 2", frames.SendRedaction("#dev", 2, number(3))),
+        ("/redact 1 a secret", frames.SendRedaction("#dev", 1, number(3), "a secret")),
+        ("/react \U0001f44d", frames.SendReaction("#dev", 3, "\U0001f44d", number(3))),
+        ("/react 2 +1", frames.SendReaction("#dev", 2, "+1", number(3))),
+        ("/unreact 1 +1", frames.SendReaction("#dev", 1, "+1", number(3), remove=True)),
+        ("/reply yes", frames.SendChat("#dev", "yes", number(3), 3)),
+        ("/reply 2 yes", frames.SendChat("#dev", "yes", number(3), 2)),
+    ],
+)
+def test_a_message_is_meant_by_its_number(typed: str, sent: frames.ClientFrame) -> None:
+    """Without one your last message, or somebody else's last one."""
+    mind = talk()
+    [pending] = mind.enter(typed)
+    assert isinstance(pending, events.MessageSent)
+    assert mind.frames() == [sent]
+    assert mind.engine.pending == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("/edit 1 mine now", "1 is a message of bob"),
+        ("/edit 9 text", "No message with the number 9"),
+        ("/edit 2", "empty"),
+        ("/reply 2 ", "empty"),
+        ("/react 2", "one emoji or a short word"),
+        ("/react two words", "one emoji or a short word"),
+        ("/redact 2 " + "x" * 401, "too long"),
+        ("/edit a\x1bb", "control characters"),
+    ],
+)
+def test_what_can_not_be_meant_is_not_sent(typed: str, says: str) -> None:
+    """A sentence says why, and it counts as a failure."""
+    mind = talk()
+    [problem] = mind.enter(typed)
+    assert says in told([problem])[0]
+    assert mind.frames() == []
+    assert mind.engine.failed == 1
+
+
+@pytest.mark.parametrize("typed", ["/edit x", "/reply x", "/react x"])
+def test_there_has_to_be_a_message(typed: str) -> None:
+    """In a chat, and one that was shown."""
+    assert "choose" in told(ready("bob").enter(typed))[0]
+    assert "was shown here" in told(in_room().enter(typed))[0]
+
+
+def test_your_last_message_is_not_the_one_before_a_pending_one() -> None:
+    """An edit must not hit another message than the one that the person sees last."""
+    mind = talk()
+    mind.enter("five")
+    mind.frames()
+    [problem] = mind.enter("/edit six")
+    assert "not stored yet" in told([problem])[0]
+    assert mind.frames() == []
+    mind.receive(ack(3, 5, to="#dev"))
+    mind.enter("/edit six")
+    assert mind.frames() == [frames.SendEdit("#dev", 5, "six", number(4))]
+
+
+def test_in_a_pair_only_your_own_can_be_redacted() -> None:
+    """The server would say so, too."""
+    mind = ready("bob", chat_with="bob")
+    mind.receive(chat(1))
+    [problem] = mind.enter("/redact 1")
+    assert "message of bob" in told([problem])[0]
+    assert mind.frames() == []
+
+
+def test_they_are_kept_like_messages() -> None:
+    """On disk before they are sent, in order, under the same id over connections and starts."""
+    mind = talk()
+    mind.enter("/edit 2 zwei", "/redact 4", "five")
+    kept = [each.entry for each in mind.engine.additions_to_save() if isinstance(each, Added)]
+    assert kept == [
+        Entry(number(3), "#dev", "zwei", WALL_MS, kind=EntryKind.EDIT, target=2),
+        Entry(number(4), "#dev", "", WALL_MS, kind=EntryKind.REDACT, target=4),
+        Entry(number(5), "#dev", "five", WALL_MS),
+    ]
+    sent = mind.frames()
+    again = Mind(Saved("e1", "a1", outbox=tuple(kept)))
+    again.connect(infos=[info("#dev", 4)])
+    assert [
+        each for each in again.frames() if isinstance(each, type(sent[0]) | type(sent[1]) | type(sent[2]))
+    ] == sent
+    again.receive(frames.Resumed(), ack(3, 5, to="#dev"))
+    assert Removed(number(3)) in again.engine.changes_to_save()
+    assert again.engine.pending == 2
+
+
+def test_a_refused_edit_can_be_sent_again() -> None:
+    """It is an edit the second time, too."""
+    mind = talk()
+    mind.enter("/edit 2 zwei")
+    mind.frames()
+    shown = mind.receive(
+        frames.ChatNack(number(3), "muted", "You may not write in this room for a while.", 60)
+    )
+    assert told(shown)[0] == (
+        "Not delivered to #dev: You may not write in this room for a while. That is in 60 seconds. "
+        "It was: (edit of 2) zwei"
+    )
+    mind.enter("/retry")
+    assert mind.frames() == [frames.SendEdit("#dev", 2, "zwei", number(4))]
+
+
+def test_your_own_stand_in_the_room_when_they_are_stored() -> None:
+    """And what is known of the messages changes with them."""
+    mind = talk()
+    mind.enter("/edit 2 zwei", "/react 1 +1", "/unreact 1 +1", "/redact 4")
+    shown = mind.receive(*(ack(each, each + 2, to="#dev") for each in (3, 4, 5, 6)))
+    assert told(shown) == [
+        "alice edited (2): zwei",
+        'alice reacted +1 to (1) "one"',
+        'alice took +1 off (1) "one"',
+        "alice took back (4).",
+    ]
+    assert told(mind.receive(said(9, "hm", reply_to=2), said(10, "hm", reply_to=4))) == [
+        '(9) bob, re (2) "zwei": hm',
+        "(10) bob, re (4): hm",
+    ]
+    [problem] = mind.enter("/edit 4 x")
+    assert "gone" in told([problem])[0]
+
+
+def test_what_others_do_is_told_in_the_room() -> None:
+    """In one line each."""
+    mind = talk()
+    shown = mind.receive(
+        edit(5, 3, "drei"),
+        react(6, 2, "+1", 1),
+        react(7, 2, "+1", 0, removed=True),
+        redact(8, 2, sender="carol"),
+    )
+    assert told(shown) == [
+        "bob edited (3): drei",
+        'bob reacted +1 to (2) "two"',
+        'bob took +1 off (2) "two"',
+        "carol took away (2) of alice.",
+    ]
+
+
+def test_in_a_pair_they_are_told_without_numbers() -> None:
+    """The text before says which one; of a redacted one its time."""
+    mind = ready("bob", chat_with="bob")
+    mind.receive(chat(1, "helo"), chat(2, "secret"))
+    shown = mind.receive(
+        frames.Edit("c-bob", 3, "e3", "bob", "alice", 1, "hello", 1003, "live"),
+        frames.React("c-bob", 4, "e4", "bob", "alice", 1, "+1", 1004, "live", count=1),
+        frames.Redact("c-bob", 5, "e5", "bob", "alice", 2, 1005, "live"),
+    )
+    lines = told(shown)
+    assert lines[:2] == ['bob edited "helo": hello', 'bob reacted +1 to "hello"']
+    assert lines[2].startswith("bob took back what was written at 1970-")
+
+
+def test_what_waits_is_shown_as_it_became() -> None:
+    """A chat that is opened shows no text that was taken away meanwhile, and tells nothing twice."""
+    mind = ready("bob")
+    mind.receive(frames.Conversations([info("#dev", 0)]))
+    mind.receive(said(1, "helo"), said(2, "secret"), edit(3, 1, "hello"), redact(4, 2), react(5, 1, "+1", 2))
+    assert mind.engine.rooms[0].unread == 2
+    shown = mind.enter("#dev")
+    assert told(shown)[1:] == ["(1) bob: hello  (edited) [+1 2]", "(2) bob: (erased)"]
+    assert mind.engine.rooms[0].unread == 0
+
+
+def test_what_is_told_again_is_not_told_twice() -> None:
+    """A replayed message is as its events left it; those of a message that was shown before are news."""
+    mind = in_room(shows_at_once=True)
+    mind.receive(said(1, "one"))
+    mind.engine.lost()
+    mind.connect("bob")
+    replayed = said(2, "zwei", origin="replay")
+    replayed.edited = 1003
+    shown = mind.receive(replayed, edit(3, 2, "zwei", origin="replay"), edit(4, 1, "eins", origin="replay"))
+    assert told(shown) == ["(2) bob: zwei  (edited)", "bob edited (1): eins"]
+
+
+def test_history_marks_what_was_changed() -> None:
+    """Edited, taken away, with reactions."""
+    mind = in_room(last_seq=9)
+    mind.enter("/history 3")
+    page = [
+        frames.Message(1, "1", "bob", "one", 1, edited=5, reactions=(frames.Reaction("+1", 2, mine=True),)),
+        frames.Message(2, "2", "bob", "", 2, erased=True),
+        frames.Message(
+            3, "3", "alice", "three", 3, reactions=(frames.Reaction("ok", 1, mine=True),), reply_to=1
+        ),
+    ]
+    shown = mind.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1))
+    assert told(shown) == [
+        "Older messages in #dev:",
+        "(1) bob: one  (edited) [+1 2 with you]",
+        "(2) bob: (erased)",
+        '(3) alice, re (1) "one": three  [ok 1 by you]  \u2713 stored',
+        "End of the older messages; the conversation began with them.",
+    ]
+
+
+def test_last_shows_numbers_also_in_a_pair() -> None:
+    """To point at a message; what is older stays where it was."""
+    mind = ready("bob", chat_with="bob")
+    mind.receive(chat(1, "one"), chat(2, "two"))
+    mind.frames()
+    mind.enter("/last 2")
+    assert mind.frames() == [frames.HistoryRequest("c-bob", limit=2)]
+    page = [frames.Message(each, str(each), "bob", text, 1) for each, text in ((1, "one"), (2, "two"))]
+    shown = mind.receive(frames.History(conversation="c-bob", messages=page, first_seq=1))
+    assert told(shown) == [
+        "The last messages with bob:",
+        "(1) bob: one",
+        "(2) bob: two",
+        "End of the last messages.",
+    ]
+    mind.enter("/react 1 ok")
+    assert mind.frames() == [frames.SendReaction("bob", 1, "ok", number(1))]
+
+
+def test_holes_of_events_are_no_missing_messages() -> None:
+    """Seqs of edits and reactions are in no page of history."""
+    mind = Mind()
+    mind.connect(infos=[info("#dev", 9, read=3, unread=2)])
+    mind.receive(frames.Resumed())
+    mind.enter("#dev")
+    page = [frames.Message(seq, str(seq), "bob", str(seq), seq) for seq in (2, 6, 8)]
+    shown = mind.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1, cursor=2))
+    assert told(shown) == ["(6) bob: 6", "(8) bob: 8"]

@@ -1,0 +1,210 @@
+"""What the commands of rooms ask, and what is shown when the server answers."""
+
+import pytest
+
+from qscp import frames
+from qscp.errors import ERROR_CODES, ErrorCode
+from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscp_client import events
+from tests.client.minds import WALL_MS, in_room, ready, room, told
+
+_DAY = 86400
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        ("/topic Release on Friday", frames.RoomRequest("topic", "#dev", text="Release on Friday")),
+        ("/topic -", frames.RoomRequest("topic", "#dev", text="")),
+        ("/members", frames.RoomRequest("members", "#dev")),
+        ("/invite Bob", frames.RoomRequest("invite", "#dev", user="bob")),
+        ("/invite @bob", frames.RoomRequest("invite", "#dev", user="bob")),
+        ("/remove bob", frames.RoomRequest("remove", "#dev", user="bob")),
+        ("/remove bob  be nice", frames.RoomRequest("remove", "#dev", user="bob", text="be nice")),
+        ("/ban bob", frames.RoomRequest("ban", "#dev", user="bob")),
+        ("/ban bob 7d spam", frames.RoomRequest("ban", "#dev", user="bob", seconds=7 * _DAY, text="spam")),
+        ("/ban bob 10m", frames.RoomRequest("ban", "#dev", user="bob", seconds=600)),
+        ("/ban bob too loud", frames.RoomRequest("ban", "#dev", user="bob", text="too loud")),
+        ("/unban bob", frames.RoomRequest("unban", "#dev", user="bob")),
+        ("/mute bob 2h", frames.RoomRequest("mute", "#dev", user="bob", seconds=7200)),
+        ("/unmute bob", frames.RoomRequest("unmute", "#dev", user="bob")),
+        ("/role bob Moderator", frames.RoomRequest("role", "#dev", user="bob", role=RoomRole.MODERATOR)),
+        ("/set kind closed", frames.RoomRequest("set", "#dev", kind=RoomKind.CLOSED)),
+        ("/set history full", frames.RoomRequest("set", "#dev", history=HistoryFrom.FULL)),
+        ("/set slow 30s", frames.RoomRequest("set", "#dev", seconds=30)),
+        ("/set slow off", frames.RoomRequest("set", "#dev", seconds=0)),
+        ("/archive", frames.RoomRequest("archive", "#dev")),
+        ("/unarchive", frames.RoomRequest("unarchive", "#dev")),
+        ("/log", frames.RoomRequest("log", "#dev")),
+        ("/rooms", frames.RoomsRequest()),
+        ("/leave #ops", frames.Leave("#ops")),
+        ("/create #ops", frames.RoomRequest("create", "#ops")),
+        ("/create ops announcement", frames.RoomRequest("create", "#ops", kind=RoomKind.ANNOUNCEMENT)),
+    ],
+)
+def test_a_command_asks(typed: str, asked: frames.ClientFrame) -> None:
+    """One frame, of the room that is open."""
+    mind = in_room()
+    assert mind.enter(typed) == []
+    assert mind.frames() == [asked]
+    assert mind.engine.busy
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "/invite no/name",
+        "/invite bob please",
+        "/unban bob now",
+        "/role bob",
+        "/role bob king",
+        "/set kind secret",
+        "/set slow 8d",
+        "/set slow 0s",
+        "/set colour red",
+        "/create #ops secret",
+        "/join #a/b",
+        "/topic " + "x" * 401,
+        "/ban bob 1h " + "x" * 401,
+        "/log x",
+        "/log 0",
+    ],
+)
+def test_what_can_not_be_meant_gets_a_sentence(typed: str) -> None:
+    """Nothing is asked, and it counts as a failure."""
+    mind = in_room()
+    [problem] = mind.enter(typed)
+    assert isinstance(problem, events.Problem)
+    assert mind.frames() == []
+    assert mind.engine.failed == 1
+
+
+@pytest.mark.parametrize("partner", [None, "bob"])
+@pytest.mark.parametrize(
+    "typed", ["/topic x", "/topic", "/members", "/ban bob", "/leave", "/log", "/archive"]
+)
+def test_they_are_for_rooms(typed: str, partner: str | None) -> None:
+    """Elsewhere a sentence says so."""
+    mind = ready("bob", chat_with=partner)
+    [problem] = mind.enter(typed)
+    assert "for rooms" in told([problem])[0]
+    assert mind.frames() == []
+
+
+def test_without_a_connection_nothing_is_asked() -> None:
+    """What is done in a room is not kept for later."""
+    mind = in_room()
+    mind.enter("/ban bob")
+    mind.engine.lost()
+    assert "look whether it was done" in told(mind.engine.events_to_show())[0]
+    assert not mind.engine.busy
+    for typed in ("/ban bob", "/join #ops", "/create #ops", "/leave", "/rooms", "/topic"):
+        [*_, problem] = mind.enter(typed)
+        assert isinstance(problem, events.Problem), typed
+    assert mind.engine.partner == "#dev"
+
+
+def test_what_is_done_is_told() -> None:
+    """One sentence for each, in the order of the questions."""
+    mind = in_room()
+    mind.enter("/invite bob", "/ban carol", "/role bob owner", "/set slow 30s", "/archive")
+    actions = ("invite", "ban", "role", "set", "archive")
+    shown = mind.receive(*(frames.RoomAck("room", "#dev", action) for action in actions))
+    assert told(shown) == [
+        "bob may join #dev now.",
+        "carol is banned from #dev.",
+        "bob has another role in #dev.",
+        "#dev is now: open, full history, 30 s between two messages of one person.",
+        "#dev is archived: it can be read, and nothing else.",
+    ]
+    assert not mind.engine.busy
+
+
+def test_a_refusal_is_told_and_counts() -> None:
+    """With the server's sentence."""
+    mind = in_room()
+    mind.enter("/ban bob")
+    code = ErrorCode.NOT_ALLOWED
+    [problem] = mind.receive(frames.Error(code, ERROR_CODES[code].sentence, "room"))
+    assert problem == events.Problem(ERROR_CODES[code].sentence)
+    assert mind.engine.failed == 1
+
+
+def test_all_rooms_are_shown_page_by_page() -> None:
+    """With what they are, and what you are in them."""
+    mind = ready()
+    assert mind.enter("/rooms") == []
+    first = room("#board", role=None, members=4)
+    first.kind, first.invited = RoomKind.CLOSED, True
+    shown = mind.receive(frames.Rooms([first], "next"))
+    assert mind.frames()[-1] == frames.RoomsRequest("next")
+    shown += mind.receive(frames.Rooms([room(topic="Release", role=RoomRole.OWNER)]))
+    assert told(shown) == [
+        "#board (closed, 4 members, full history; you are invited)",
+        "#dev (open, 2 members, full history; you are owner): Release",
+    ]
+    mind.enter("/rooms")
+    assert "no rooms" in told(mind.receive(frames.Rooms([])))[0]
+
+
+def test_members_are_shown_with_roles_and_states() -> None:
+    """The highest first; what is usual is not said."""
+    mind = in_room()
+    mind.enter("/members")
+    members = [
+        frames.Member("bob", RoomRole.MEMBER, "online"),
+        frames.Member("carol", RoomRole.MEMBER, "offline", 2**53 - 1),
+        frames.Member("dave", RoomRole.MODERATOR, "away", 5),
+        frames.Member("erin", RoomRole.OWNER, "online"),
+    ]
+    shown = mind.receive(frames.RoomMembers("#dev", members))
+    assert told(shown) == [
+        "In #dev: erin (owner), dave (moderator, away), bob, carol (offline, muted until further notice)"
+    ]
+
+
+def test_the_log_is_shown_oldest_first() -> None:
+    """As many entries as were asked for, over pages."""
+    mind = in_room()
+    mind.enter("/log 3")
+    mind.receive(
+        frames.RoomLog("#dev", [frames.LogEntry(WALL_MS, "alice", "ban", "bob", text="spam")], "older")
+    )
+    assert mind.frames()[-1] == frames.RoomRequest("log", "#dev", cursor="older")
+    entries = [
+        frames.LogEntry(WALL_MS, "", "redact", "bob", 7),
+        frames.LogEntry(WALL_MS, "alice", "paint", "bob"),
+        frames.LogEntry(WALL_MS, "alice", "create"),
+    ]
+    shown = mind.receive(frames.RoomLog("#dev", entries, "older still"))
+    assert told(shown) == [
+        "alice paint bob",
+        "the operator took away message 7 of bob",
+        "alice banned bob: spam",
+    ]
+    assert not mind.engine.busy
+
+
+def test_topic_alone_shows_it() -> None:
+    """From memory, or asked for."""
+    mind = in_room(topic="Release")
+    assert told(mind.enter("/topic")) == ["Topic of #dev: Release"]
+    mind.engine.lost()
+    mind.connect("bob")
+    mind.enter("/topic")
+    assert frames.RoomsRequest() in mind.frames()
+    assert told(mind.receive(frames.Rooms([room()])))[-1] == "#dev has no topic."
+
+
+def test_away_and_here() -> None:
+    """It is said again over a new connection."""
+    mind = ready("bob")
+    assert told(mind.enter("/away at lunch")) == ["You are away: at lunch. /here ends that."]
+    assert mind.frames() == [frames.SetPresence("away", "at lunch")]
+    mind.engine.lost()
+    mind.connect("bob")
+    assert frames.SetPresence("away", "at lunch") in mind.frames()
+    mind.enter("/here")
+    assert mind.frames() == [frames.SetPresence("online")]
+    [problem] = mind.enter("/away " + "x" * 201)
+    assert isinstance(problem, events.Problem)

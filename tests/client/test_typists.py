@@ -1,0 +1,112 @@
+"""Who is writing: what is told, and for how long."""
+
+import pytest
+
+from qscp import frames
+from qscp_client.output import Clock, Output
+from qscp_client.roomwords import name_typists
+from qscp_client.typists import Typists
+from tests.client.minds import Mind, chat, said, welcome
+
+
+def typing_mind(*features: str, wanted: bool = True) -> Mind:
+    """Alice's engine in the chat with bob, at a server with these features."""
+    mind = Mind(tells_typing=wanted)
+    ack = welcome()
+    ack.features = list(features)
+    mind.engine.connected(ack)
+    mind.receive(
+        frames.OnlineUsers(1, [frames.UserPresence("bob", "online")]),
+        frames.Conversations([]),
+        frames.Resumed(),
+    )
+    mind.enter("bob")
+    mind.frames()
+    return mind
+
+
+def test_writing_is_told_every_five_seconds_at_most() -> None:
+    """While keys are pressed, and not otherwise."""
+    mind = typing_mind("typing")
+    typists = mind.engine.typists
+    typists.write("bob", "h")
+    assert mind.engine.next_due() is not None
+    assert mind.wait(0.0) == [frames.SetTyping("bob")]
+    typists.write("bob", "he")
+    assert mind.wait(4.9) == []
+    assert mind.wait(0.2) == [frames.SetTyping("bob")]
+    assert mind.wait(60) == []
+
+
+@pytest.mark.parametrize("text", ["", "  ", "/", "/retry", "/edit x"])
+def test_commands_are_no_writing(text: str) -> None:
+    """Nor is an empty line."""
+    mind = typing_mind("typing")
+    mind.engine.typists.write("bob", text)
+    assert mind.wait(1) == []
+
+
+@pytest.mark.parametrize("text", ["//x", "/me waves", "x"])
+def test_messages_are(text: str) -> None:
+    """Whatever they begin with."""
+    mind = typing_mind("typing")
+    mind.engine.typists.write("bob", text)
+    assert mind.wait(1) == [frames.SetTyping("bob")]
+
+
+@pytest.mark.parametrize(("features", "wanted"), [((), True), (("typing",), False)])
+def test_both_sides_have_to_want_it(features: tuple[str, ...], wanted: bool) -> None:
+    """The server has to know it, and you not to have switched it off."""
+    mind = typing_mind(*features, wanted=wanted)
+    mind.engine.typists.write("bob", "x")
+    assert mind.wait(1) == []
+
+
+def test_nobody_is_told_while_choosing() -> None:
+    """There is nobody to tell."""
+    mind = typing_mind("typing")
+    mind.engine.typists.write(None, "carol")
+    assert mind.wait(1) == []
+
+
+def test_others_write_until_they_are_done() -> None:
+    """For six seconds, or until their message comes; never yourself."""
+    mind = typing_mind("typing")
+    typists = mind.engine.typists
+    mind.receive(frames.Typing("alice", ["bob"], 1), frames.Typing("#dev", ["alice", "bob", "carol"], 9))
+    assert typists.writing("bob") == ["bob"]
+    assert typists.writing("#dev") == ["bob", "carol"]
+    assert typists.are_many("#dev")
+    assert not typists.are_many("bob")
+    mind.receive(chat(1), said(1))
+    assert typists.writing("bob") == []
+    assert typists.writing("#dev") == ["carol"]
+    assert mind.engine.next_due() is not None
+    mind.wait(6.1)
+    assert typists.writing("#dev") == []
+    assert not typists.are_many("#dev")
+    mind.receive(frames.Typing("alice", ["bob"], 1))
+    mind.engine.lost()
+    assert typists.writing("bob") == []
+
+
+def test_names_are_said_in_words() -> None:
+    """A few of them, and made harmless."""
+    assert name_typists([], are_more=True) == ""
+    assert name_typists(["a\x1b\nb"], are_more=False) == "a b is writing"
+    assert name_typists(["a", "b"], are_more=False) == "a and b are writing"
+    assert name_typists(["a", "b"], are_more=True) == "a, b and others are writing"
+    assert name_typists(["a", "b", "c", "d"], are_more=False) == "a, b, c and others are writing"
+
+
+def test_time_is_the_clock_s() -> None:
+    """Nothing is due before it is."""
+    now = 10.0
+    out = Output()
+    typists = Typists("alice", out, Clock(lambda: now, lambda: 0), enabled=True)
+    ack = welcome()
+    ack.features = ["typing"]
+    typists.connected(ack)
+    assert typists.next_due() is None
+    typists.receive(frames.Typing("alice", ["bob"], 1))
+    assert typists.next_due() == 16.0
