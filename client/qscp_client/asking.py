@@ -21,7 +21,7 @@ _DONE: Final = {
     "unban": "{user} may come into {room} again.",
     "mute": "{user} may not write in {room}.",
     "unmute": "{user} may write in {room} again.",
-    "role": "{user} has another role in {room}.",
+    "role": "{user} is {role} in {room} now.",
 }
 """What is told when it is done; of what concerns all members `Rooms` tells."""
 
@@ -161,11 +161,11 @@ class Asking:
     def _done(self, question: Question) -> None:
         if question.enters:
             self._decided(can_enter=True)
-        elif isinstance(question.frame, frames.RoomRequest):
-            self.rooms.did(question.frame)
-            sentence = _DONE.get(question.frame.action, "")
+        elif isinstance(request := question.frame, frames.RoomRequest):
+            self.rooms.did(request)
+            sentence = _DONE.get(request.action, "")
             if sentence:
-                self._tell(sentence.format(room=question.frame.room, user=question.frame.user))
+                self._tell(sentence.format(room=request.room, user=request.user, role=request.role))
 
     def _refused(self, question: Question, error: frames.Error) -> None:
         if not question.enters:

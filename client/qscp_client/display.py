@@ -16,7 +16,13 @@ from qscp_client.durations import describe_duration
 from qscp_client.events import Details, LineState, Place, Pointer
 from qscp_client.lines import Kind, Line, clean, local_time, quote
 from qscp_client.outbox import EntryKind
-from qscp_client.roomwords import describe_members, describe_room_log, describe_rooms, list_rooms, name_room
+from qscp_client.roomwords import (
+    describe_members,
+    describe_room_log,
+    describe_room_opened,
+    describe_rooms,
+    list_rooms,
+)
 
 __all__ = [
     "MARKS",
@@ -97,6 +103,8 @@ def describe(  # noqa: C901, PLR0911, PLR0912 - a case for each kind of event
             return _describe_help()
         case events.PickerOpened() | events.WhoAsked():
             return _describe_lists(event)
+        case events.RoomOpened():
+            return describe_room_opened(event)
         case events.RoomsTold():
             return describe_rooms(event)
         case events.RoomMembersTold():
@@ -263,8 +271,6 @@ def _describe_state(event: events.Event) -> str:
             return f"Welcome, {clean(me)}. Type a name to chat, /help for help, quit to leave."
         case events.ChatOpened():
             return _describe_opened(event)
-        case events.RoomOpened(name, room):
-            return f"In {name_room(name, room)}. Every line you type is sent; back leaves it for now."
         case events.Delivered():
             return describe_lines(event.state, event.to, [body for _, body in event.messages])
         case events.PresenceChanged():

@@ -132,8 +132,9 @@ class Opening:
 
     def _open_room(self, name: str) -> None:
         self._choosing.failed = False
-        self._open(events.RoomOpened(name, self._asking.rooms.known.get(name)))
-        if self._online():
+        room = self._asking.rooms.known.get(name)
+        self._open(events.RoomOpened(name, room))
+        if room is None and self._online():
             self._asking.look(name)
 
     # --- what is shown

@@ -41,6 +41,7 @@ class Rooms:
         self._out = out
         self._reading = reading
         self._close = close
+        self._told: dict[str, str] = {}
         self._roles: defaultdict[str, dict[str, RoomRole]] = defaultdict(dict)
 
     @property
@@ -56,6 +57,8 @@ class Rooms:
     def connected(self) -> None:
         """Begin anew: what is known may have changed."""
         self.known.clear()
+        # They come again, and are no news then.
+        self._told |= self.invitations
         self.invitations.clear()
         self._roles.clear()
 
@@ -111,6 +114,7 @@ class Rooms:
         before = self.known.get(room.name)
         self.known[room.name] = room
         self.invitations.pop(room.name, None)
+        self._told.pop(room.name, None)
         if is_new:
             if self.expected != room.name:
                 self._tell(f"You are in {room.name} now: type {room.name} to enter it.")
@@ -164,8 +168,9 @@ class Rooms:
 
     def _invite(self, frame: frames.Invited) -> None:
         name = frame.room.name
-        if self.invitations.get(name) != frame.by:
-            self.invitations[name] = frame.by
+        self.invitations[name] = frame.by
+        if self._told.get(name) != frame.by:
+            self._told[name] = frame.by
             self._tell(f"{frame.by or 'The operator'} invites you to {name}: /join {name} enters it.")
 
     # --- others

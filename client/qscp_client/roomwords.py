@@ -13,9 +13,9 @@ __all__ = [
     "count_unread",
     "describe_members",
     "describe_room_log",
+    "describe_room_opened",
     "describe_rooms",
     "list_rooms",
-    "name_room",
     "name_typists",
 ]
 
@@ -78,8 +78,17 @@ def _fitting(texts: Sequence[str], room: int | None) -> str:
     return ", ".join(shown) + more
 
 
-def name_room(name: str, room: Room | None) -> str:
-    """A room, with what is known of it."""
+def describe_room_opened(event: events.RoomOpened) -> list[Line]:
+    """The room that was entered, and its topic."""
+    room = _name_room(event.name, event.room)
+    sentence = f"In {room}. Every line you type is sent; back leaves it for now."
+    lines = [Line(Kind.NOTICE, "", sentence)]
+    if event.room is not None and event.room.topic:
+        lines.append(Line(Kind.NOTICE, "", f"Topic of {clean(event.name)}: {clean(event.room.topic)}"))
+    return lines
+
+
+def _name_room(name: str, room: Room | None) -> str:
     if room is None:
         return clean(name)
     parts = [_members(room.members)]

@@ -85,7 +85,7 @@ class Sending:
 
     def refused(self, frame: frames.ChatNack) -> bool:
         """Take in a refusal; return whether the message failed for good."""
-        wait = "" if frame.retry_after is None else f" That is in {describe_wait(frame.retry_after)}."
+        wait = "" if frame.retry_after is None else f" {describe_wait(frame.retry_after)} to go."
         entry = self.outbox.refused(frame.id, frame.code, f"{frame.message}{wait}")
         if entry is None:
             if frame.code in (ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED):

@@ -13,6 +13,9 @@ _PAUSE_S: Final = 5.0
 _STALE_S: Final = 6.0
 """Seconds after which somebody of whom nothing more is heard is not writing any more."""
 
+_LATE_S: Final = 1.5
+"""Seconds for which a notice may come behind the message that it was about: they are told once a second."""
+
 
 class Typists:
     """Keeps who is writing, and says that you are.
@@ -34,6 +37,7 @@ class Typists:
         self._writing_to: str | None = None
         self._others: dict[str, dict[str, float]] = {}
         self._many: dict[str, float] = {}
+        self._wrote: dict[tuple[str, str], float] = {}
 
     def connected(self, ack: frames.AuthAck) -> None:
         """Begin on a connection."""
@@ -45,6 +49,7 @@ class Typists:
         self._writing_to = None
         self._others.clear()
         self._many.clear()
+        self._wrote.clear()
 
     def write(self, to: str | None, text: str) -> None:
         """Note what stands in the line.
@@ -60,14 +65,15 @@ class Typists:
         """Take in who is writing."""
         until = self._clock.now() + _STALE_S
         for user in frame.users:
-            if user != self._me:
-                key = user if frame.to == self._me else frame.to
+            key = user if frame.to == self._me else frame.to
+            if user != self._me and self._clock.now() >= self._wrote.get((key, user), -_LATE_S) + _LATE_S:
                 self._others.setdefault(key, {})[user] = until
         if frame.count > len(frame.users):
             self._many[frame.to] = until
 
     def wrote(self, name: str, sender: str) -> None:
         """Somebody is done with it: their message has come."""
+        self._wrote[name, sender] = self._clock.now()
         self._others.get(name, {}).pop(sender, None)
 
     def writing(self, name: str | None) -> list[str]:
@@ -96,3 +102,4 @@ class Typists:
         for name, users in list(self._others.items()):
             self._others[name] = {user: until for user, until in users.items() if until > now}
         self._many = {name: until for name, until in self._many.items() if until > now}
+        self._wrote = {key: at for key, at in self._wrote.items() if at + _LATE_S > now}

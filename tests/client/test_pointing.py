@@ -152,7 +152,7 @@ def test_a_refused_edit_can_be_sent_again() -> None:
         frames.ChatNack(number(3), "muted", "You may not write in this room for a while.", 60)
     )
     assert told(shown)[0] == (
-        "Not delivered to #dev: You may not write in this room for a while. That is in 60 seconds. "
+        "Not delivered to #dev: You may not write in this room for a while. 60 seconds to go. "
         "It was: (edit of 2) zwei"
     )
     mind.enter("/retry")

@@ -113,7 +113,7 @@ def test_what_is_done_is_told() -> None:
     assert told(shown) == [
         "bob may join #dev now.",
         "carol is banned from #dev.",
-        "bob has another role in #dev.",
+        "bob is owner in #dev now.",
         "#dev is now: open, full history, 30 s between two messages of one person.",
         "#dev is archived: it can be read, and nothing else.",
     ]

@@ -162,8 +162,13 @@ def test_invitations_are_told_once_and_listed() -> None:
     assert "You are invited to #board" in told([problem])[0]
     [picker] = mind.enter("/who")
     assert told([picker]) == ["Online: bob", "You may join: #board (/join #board)"]
-    mind.receive(room_changed(room("#board")))
+    mind.engine.lost()
+    mind.connect("bob")
     assert mind.engine.invitations == []
+    assert mind.receive(frames.Resumed(), invited) == []
+    assert mind.engine.invitations == ["#board"]
+    mind.receive(room_changed(room("#board")))
+    assert not mind.engine.invitations
 
 
 def test_a_room_that_was_joined_elsewhere_is_told() -> None:
@@ -251,7 +256,7 @@ def test_slow_mode_says_how_long_and_keeps_the_text() -> None:
     assert told(shown) == [
         (
             "Not delivered to #dev: The room is in slow mode; wait a little before your next message. "
-            "That is in 13 seconds. It was: hello"
+            "13 seconds to go. It was: hello"
         ),
         "/retry sends it again, /drop gives it up.",
     ]

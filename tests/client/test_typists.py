@@ -81,7 +81,8 @@ def test_others_write_until_they_are_done() -> None:
     mind.receive(chat(1), said(1))
     assert typists.writing("bob") == []
     assert typists.writing("#dev") == ["carol"]
-    assert mind.engine.next_due() is not None
+    mind.receive(frames.Typing("alice", ["bob"], 1))
+    assert typists.writing("bob") == [], "it is about the message that has just come"
     mind.wait(6.1)
     assert typists.writing("#dev") == []
     assert not typists.are_many("#dev")
