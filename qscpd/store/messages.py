@@ -121,7 +121,7 @@ class Messages(Events):
                 touched[end.id] = end
                 end.last_seq += 1
                 end.added.append(entry)
-                outcomes.append(StoredMessage(end.id, end.last_seq, time_ms, True, count))  # noqa: FBT003 - the hot path
+                outcomes.append(StoredMessage(end.id, end.last_seq, time_ms, True, count))
             self._write(touched.values())
             moved = [self._move(mark) for mark in marks]
         for end in touched.values():
@@ -195,6 +195,8 @@ class Messages(Events):
         rows = self._db.execute(
             f"""UPDATE positions SET {mark.kind}_seq = min(?, last_seq)
                 FROM conversations c WHERE c.id = conversation AND account = ? AND conversation = ?
+                AND (low IS NOT NULL OR EXISTS (SELECT 1 FROM standings s WHERE s.conversation = c.id
+                  AND s.account = positions.account AND s.role IS NOT NULL))
                 AND {mark.kind}_seq < min(?, last_seq) RETURNING {mark.kind}_seq""",  # noqa: S608 - an enum
             (mark.seq, mark.account, mark.conversation, mark.seq),
         ).fetchall()
