@@ -101,6 +101,11 @@ class Accounts(Database):
                 (new_hash, account, old_hash),
             )
 
+    def _is_there(self, account: int) -> bool:
+        """Whether there is an account of that id that is not deleted."""
+        sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE id = ? AND state <> 'deleted')"
+        return bool(self._read(sql, account)[0][0])
+
     def account_names(self) -> dict[int, str]:
         """See `Store.account_names`."""
         return dict(self._read("SELECT id, name FROM accounts"))

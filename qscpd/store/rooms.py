@@ -96,6 +96,9 @@ class Rooms(WordIndex):
         raise denied
 
     def _change_room(self, change: RoomChange) -> RoomResult:
+        # Between the question and now, the account of one of them may have been deleted.
+        if not all(each is None or self._is_there(each) for each in (change.actor, change.target)):
+            raise DeniedError(ErrorCode.UNKNOWN_USER)
         room = self._room_named(change.room)
         if change.action == "create":
             return self._create_room(change, room)
