@@ -1,0 +1,423 @@
+"""Random things done in rooms, against a model written from `docs/protocol.md`."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.roomrules import FOREVER_MS, NOBODY, DeniedError, RoomChange, RoomRow, RoomState, Standing
+from qscpd.rooms import LiveRoom
+from qscpd.store.base import (
+    Extra,
+    Keep,
+    Mark,
+    MessageRow,
+    NewMessage,
+    Outcome,
+    PositionKind,
+    Refused,
+    RoomResult,
+)
+from qscpd.store.sqlite import SqliteStore
+from tests.support.doubles import StaffedRouter
+from tests.support.ids import IdMaker
+from tests.support.memory import memory_folder
+from tests.support.town import House, Town
+
+NAMES: Final = ("alice", "bob", "carol", "dan", "erin")
+PEOPLE: Final = tuple(range(1, len(NAMES) + 1))
+ROOMS: Final = ("#attic", "#bath", "#cellar")
+NEWEST: Final = (2**53, 0, 0)
+
+people = st.sampled_from(PEOPLE)
+picks = st.integers(0, 15)
+"""See `RoomMachine.who`."""
+names = st.sampled_from((*ROOMS, "#attic", "#attic", "#bath"))
+seconds = st.none() | st.sampled_from([0, 1, 30])
+kinds = st.none() | st.sampled_from(list(RoomKind))
+histories = st.none() | st.sampled_from(list(HistoryFrom))
+PUNISHES: Final = ("remove", "ban", "mute")
+FORGIVES: Final = ("invite", "unban", "unmute")
+
+
+class RoomMachine(RuleBasedStateMachine):
+    """The store, the rooms in memory, and the model, in which the same is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.town = Town()
+        self.make_id = IdMaker()
+        self.folder = memory_folder()
+        self.path = Path(self.folder.name) / "q.db"
+        self.store = self.open()
+        for name in NAMES:
+            self.store.add_account(name, "x")
+        self.runner = asyncio.Runner()
+        self.router = self.runner.run(_router())
+        self.sessions = {each: self.router.login(NAMES[each - 1])[0] for each in PEOPLE}
+        self.last = self.steps = 0
+
+    def open(self) -> SqliteStore:
+        """Open the file."""
+        store = SqliteStore(self.path, clock_ms=lambda: self.town.now)
+        store._db.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
+        return store
+
+    def teardown(self) -> None:
+        """Look at everything once more, also at what is exported."""
+        try:
+            while self.store.tend(Keep()):
+                pass
+            for person in PEOPLE:
+                self.they_find_what_is_theirs(person)
+                exported = [(each.conversation, each.message) for each in self.store.export(person)]
+                rows = self.store.conversations(person)
+                assert exported == [
+                    (row.id, each) for row in rows for each in self.seen(row.id, row.first_seq)
+                ]
+            assert self.store._read("PRAGMA integrity_check") == [("ok",)]
+            assert self.store._read("PRAGMA foreign_key_check") == []
+        finally:
+            self.store.close()
+            self.router.close()
+            self.runner.close()
+            self.folder.cleanup()
+
+    def change(self, change: RoomChange) -> None:
+        """Do something everywhere."""
+        expected = self.town.do(change)
+        if expected:
+            with pytest.raises(DeniedError) as denied:
+                self.store.change_room(change)
+            assert denied.value.code == expected
+            return
+        result = self.store.change_room(change)
+        self.apply(result, change)
+        self.last = result.room.id
+
+    def apply(self, result: RoomResult, change: RoomChange | None = None) -> None:
+        """Tell the rooms in memory; sessions are told in the loop."""
+
+        async def apply() -> None:
+            self.router.rooms.apply(result, change)
+
+        self.runner.run(apply())
+
+    # --- what is done
+
+    @initialize(
+        kind=kinds,
+        history=histories,
+        members=st.lists(people, min_size=1, max_size=4),
+        moderator=people,
+        closed=people,
+    )
+    def begin(
+        self,
+        kind: RoomKind | None,
+        history: HistoryFrom | None,
+        members: list[int],
+        moderator: int,
+        closed: int,
+    ) -> None:
+        """Two rooms that are lived in: chance alone would take long to get there."""
+        self.create(1, "#attic", None, kind, history)
+        for each in (*members, moderator):
+            self.come(each, "#attic")
+        self.moderate(1, "#attic", "role", moderator, RoomRole.MODERATOR, None)
+        self.create(closed, "#bath", None, RoomKind.CLOSED, None)
+
+    def who(self, pick: int, name: str) -> int | None:
+        """Return the operator, or more often one of a room's members, or anybody."""
+        house = self.town.standing(name)
+        if pick == 0:
+            return None
+        if house is None or not house.roles or pick > 10:
+            return PEOPLE[pick % len(PEOPLE)]
+        members = sorted(
+            house.roles, key=lambda each: ("owner", "moderator", "member").index(house.roles[each])
+        )
+        return members[(pick - 1) % len(members)]
+
+    @rule(pick=picks, name=names, owner=people, kind=kinds, history=histories)
+    def create_any(
+        self, pick: int, name: str, owner: int, kind: RoomKind | None, history: HistoryFrom | None
+    ) -> None:
+        """Somebody makes a room; the operator makes one for somebody."""
+        actor = self.who(pick, name)
+        self.create(actor, name, None if actor else owner, kind, history)
+
+    def create(
+        self,
+        actor: int | None,
+        name: str,
+        owner: int | None,
+        kind: RoomKind | None,
+        history: HistoryFrom | None,
+    ) -> None:
+        """Make a room."""
+        self.change(
+            RoomChange(
+                action="create", room=name, actor=actor, target=owner, kind=kind, history=history, text="new"
+            )
+        )
+
+    @rule(person=people, name=names)
+    def come(self, person: int, name: str) -> None:
+        """Somebody joins."""
+        self.change(RoomChange(action="join", room=name, actor=person))
+
+    @rule(pick=picks, name=names)
+    def go(self, pick: int, name: str) -> None:
+        """Somebody leaves."""
+        self.change(RoomChange(action="leave", room=name, actor=self.who(pick, name) or 1))
+
+    @rule(pick=picks, name=names, whom=picks, role=st.sampled_from(list(RoomRole)))
+    def promote(self, pick: int, name: str, whom: int, role: RoomRole) -> None:
+        """Somebody gives somebody a role."""
+        self.moderate(self.who(pick, name), name, "role", self.who(whom, name) or 1, role, None)
+
+    @rule(pick=picks, name=names, action=st.sampled_from(PUNISHES), whom=picks, seconds=seconds)
+    def punish(self, pick: int, name: str, action: str, whom: int, seconds: int | None) -> None:
+        """Somebody does something to somebody."""
+        self.moderate(self.who(pick, name), name, action, self.who(whom, name) or 1, None, seconds)
+
+    @rule(pick=picks, name=names, action=st.sampled_from(FORGIVES), whom=picks)
+    def forgive(self, pick: int, name: str, action: str, whom: int) -> None:
+        """Somebody lets somebody in, or speak."""
+        self.moderate(self.who(pick, name), name, action, self.who(whom, name) or 1, None, None)
+
+    def moderate(
+        self, actor: int | None, name: str, action: str, whom: int, role: RoomRole | None, seconds: int | None
+    ) -> None:
+        """Do something to somebody."""
+        self.change(
+            RoomChange(
+                action=action, room=name, actor=actor, target=whom, role=role, seconds=seconds, text="why"
+            )
+        )
+
+    @rule(pick=picks, name=names, kind=kinds, history=histories, seconds=seconds)
+    def arrange(
+        self,
+        pick: int,
+        name: str,
+        kind: RoomKind | None,
+        history: HistoryFrom | None,
+        seconds: int | None,
+    ) -> None:
+        """Somebody changes settings."""
+        actor = self.who(pick, name)
+        self.change(
+            RoomChange(action="set", room=name, actor=actor, kind=kind, history=history, seconds=seconds)
+        )
+
+    @rule(pick=picks, name=names, action=st.sampled_from(["topic", "archive", "unarchive", "delete"]))
+    def run(self, pick: int, name: str, action: str) -> None:
+        """Somebody does something to a room; members can't ask for a deletion."""
+        actor = self.who(pick, name)
+        if action != "delete" or actor is None:
+            self.change(RoomChange(action=action, room=name, actor=actor, text="t"))
+
+    @rule(person=people)
+    def delete_account(self, person: int) -> None:
+        """The operator deletes an account; who was in its rooms is told as by `qscpd.liveadmin`."""
+        if person in self.town.gone or len(self.town.gone) == 3:
+            return
+        self.town.delete_account(person)
+        self.store.delete_account(NAMES[person - 1])
+        rooms = self.router.rooms
+        for number in rooms.known_to(person):
+            standings = {person: NOBODY, **self.store.standings(number)}
+            self.apply(RoomResult(self.store.room(number), standings))
+        self.router.left(self.sessions[person], "deleted")
+
+    @rule(milliseconds=st.sampled_from([1, 500, 1000, 30_000]))
+    def wait(self, milliseconds: int) -> None:
+        """Let time pass."""
+        self.town.now += milliseconds
+
+    @rule(person=people, seq=st.integers(0, 60), index=st.integers(0, 9))
+    def read(self, person: int, seq: int, index: int) -> None:
+        """Somebody says how far they have read; who is not in the room moves nothing."""
+        if not self.town.houses:
+            return
+        house = self.town.houses[index % len(self.town.houses)]
+        _, moved = self.store.append([], [Mark(person, house.number, PositionKind.READ, seq)])
+        seq = min(seq, len(house.said))
+        if person in house.roles and seq > house.read[person]:
+            house.read[person] = seq
+            assert moved[0] is not None
+            assert (moved[0].mark.seq, moved[0].peer) == (seq, None)
+        else:
+            assert moved == [None]
+
+    @rule(kept=st.integers(1, 20))
+    def prune(self, kept: int) -> None:
+        """Forget what is old."""
+        for _ in range(2):
+            while self.store.tend(Keep(messages=kept)):
+                pass
+        for house in self.town.houses:
+            house.first = max(house.first, len(house.said) - kept + 1)
+
+    @rule()
+    def reopen(self) -> None:
+        """Close and open the file, which forgets who spoke when."""
+        self.store.close()
+        self.store = self.open()
+        for house in self.town.houses:
+            house.spoke.clear()
+
+    # --- what must be
+
+    @invariant()
+    def all_is_as_in_the_model(self) -> None:
+        """Who may write, rooms, and what everybody sees and finds."""
+        self.only_who_may_writes()
+        self.rooms_are_as_in_the_model()
+        while self.store.tend(Keep()):
+            pass
+        self.everybody_sees_what_is_theirs()
+        self.steps += 1
+        self.they_find_what_is_theirs(PEOPLE[self.steps % len(PEOPLE)])
+
+    def only_who_may_writes(self) -> None:
+        """Everybody tries to write in the room of the last change; those who may not are told why."""
+        if not self.last:
+            return
+        house = self.town.houses[self.last - 1]
+        batch = [
+            NewMessage(each, -house.number, self.make_id(), f"word {each}", Extra(mentions=(each % 5 + 1,)))
+            for each in PEOPLE
+        ]
+        expected = [self.town.write(house, message) for message in batch]
+        outcomes, _ = self.store.append(batch)
+        assert [_code(outcome) for outcome in outcomes] == expected
+        for message, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Refused):
+                self._check_wait(house, message.sender, outcome)
+
+    def _check_wait(self, house: House, person: int, refused: Refused) -> None:
+        ends = None
+        if refused.code == "muted" and house.muted[person] != FOREVER_MS:
+            ends = house.muted[person]
+        elif refused.code == "slow_mode":
+            ends = house.spoke[person] + 1000 * house.slow_s
+        assert refused.retry_after_s == (None if ends is None else (ends - self.town.now) / 1000)
+
+    def rooms_are_as_in_the_model(self) -> None:
+        """Rooms, standings and logs; and an active room has an owner."""
+        houses = sorted((each for each in self.town.houses if each.state != "deleted"), key=lambda h: h.name)
+        rows = self.store.rooms()
+        assert [_shown(row) for row in rows] == [_expected(house) for house in houses]
+        live = self.router.rooms
+        assert live.names_after("") == [row.name for row in rows]
+        for row, house in zip(rows, houses, strict=True):
+            assert row.state != RoomState.ACTIVE or house.owners()
+            standings = self.store.standings(row.id)
+            for person in PEOPLE:
+                assert self.normal(standings.get(person, NOBODY)) == self.model_standing(house, person)
+            room = live.by_id(row.id)
+            assert room is not None
+            self.check_live(room, row, standings)
+        for house in self.town.houses:
+            log = self.store.room_log(house.number)
+            entries = [(each.actor, each.action, each.target, each.until_ms) for each in log]
+            assert entries[::-1] == house.log
+
+    def check_live(self, room: LiveRoom, row: RoomRow, standings: Mapping[int, Standing]) -> None:
+        """The room in memory is the one in the file, whose accounts are those that are left."""
+        assert room.row._replace(last_seq=0, first_seq=0) == row._replace(last_seq=0, first_seq=0)
+        there = {each: one for each, one in room.standings.items() if each not in self.town.gone}
+        assert there == standings
+        members = {each for each, one in standings.items() if one.role is not None}
+        assert room.fanout.sessions == {self.sessions[each] for each in members}
+        assert self.router.rooms.by_name(row.name) is room
+
+    def normal(self, standing: Standing) -> tuple[object, ...]:
+        """Return what matters of a standing now."""
+        role, since, invited, muted, banned = standing
+        now = self.town.now
+        return role, since if role else 0, invited, muted * (muted > now), banned * (banned > now)
+
+    def model_standing(self, house: House, person: int) -> tuple[object, ...]:
+        """Return the same of the model."""
+        muted, banned = house.muted.get(person, 0), house.banned.get(person, 0)
+        return (
+            house.roles.get(person),
+            house.since.get(person, 0),
+            house.invited.get(person),
+            muted * (muted > self.town.now),
+            banned * (banned > self.town.now),
+        )
+
+    def seen(self, number: int, first: int) -> Sequence[MessageRow]:
+        """Return what is in a room from a seq on."""
+        return self.store.messages_after(number, first - 1, 10**6, 10**9)
+
+    def everybody_sees_what_is_theirs(self) -> None:
+        """Conversations, positions, unread, mentions and messages are those of the model's members."""
+        for person in PEOPLE:
+            mine = [each for each in self.town.houses if person in each.roles]
+            rows = self.store.conversations(person)
+            assert [(row.id, row.peer, row.name) for row in rows] == [(h.number, None, h.name) for h in mine]
+            for row, house in zip(rows, mine, strict=True):
+                first, last = house.begins(person), len(house.said)
+                assert row[3:] == (first, last, house.read[person], 0)
+                assert [(each.seq, each.sender, each.id, each.body) for each in self.seen(row.id, first)] == [
+                    (seq, each.sender, each.id, each.body)
+                    for seq, each in enumerate(house.said[first - 1 :], first)
+                ]
+                unread = [
+                    each
+                    for each in house.said[max(house.read[person], house.first - 1) :]
+                    if each.sender != person
+                ]
+                mentions = sum(person in each.extra.mentions for each in unread)
+                assert self.store.unread(person, row.id, row.read) == (len(unread), mentions)
+        deleted = [each.number for each in self.town.houses if each.state == "deleted"]
+        assert not any(self.seen(number, 1) for number in deleted)
+
+    def they_find_what_is_theirs(self, person: int) -> None:
+        """A search looks where one is, from where one may see."""
+        found, complete = self.store.search(
+            person, [f"{person}"], conversation=None, before=NEWEST, limit=1000
+        )
+        assert complete
+        assert sorted((each.conversation, each.message.seq) for each in found) == [
+            (house.number, seq)
+            for house in self.town.houses
+            if person in house.roles
+            for seq, each in enumerate(house.said, 1)
+            if each.sender == person and seq >= house.begins(person)
+        ]
+
+
+async def _router() -> StaffedRouter:
+    return StaffedRouter(*NAMES)
+
+
+def _code(outcome: Outcome) -> str:
+    return str(outcome.code) if isinstance(outcome, Refused) else ""
+
+
+def _shown(row: RoomRow) -> tuple[object, ...]:
+    return (*row[:7], row.last_seq, row.members, row.owners)
+
+
+def _expected(house: House) -> tuple[object, ...]:
+    return (
+        *(house.number, house.name, house.kind, house.history, house.topic, house.slow_s, house.state),
+        *(len(house.said), len(house.roles), len(house.owners())),
+    )
+
+
+RoomMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=50, deadline=None)
+TestRoomMachine = RoomMachine.TestCase
