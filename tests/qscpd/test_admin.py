@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from qscp.limits import ROOMS_LIMIT
+from qscp.rooms import HistoryFrom, RoomKind
 from qscpd import admin
 from qscpd.admin.messages import REQUEST_LIMIT, decode_reply, decode_request, encode
 from qscpd.config import Argon2Config, Config, ServerConfig, StoreConfig
@@ -26,6 +28,7 @@ from qscpd.errors import (
     UsageError,
 )
 from qscpd.passwords import PasswordHasher
+from qscpd.roomrules import RoomChange
 from qscpd.store import open_store
 from qscpd.store.base import Store
 from qscpd.store.lock import StoreLock
@@ -75,6 +78,9 @@ def names(reply: admin.Reply) -> list[tuple[str, str]]:
         admin.LockUser("alice"),
         admin.UnlockUser("alice"),
         admin.ListUsers(),
+        admin.CreateRoom("dev", "alice", RoomKind.CLOSED, HistoryFrom.FULL, "\U0001f600" * 100),
+        admin.ArchiveRoom("dev"),
+        admin.DeleteRoom("dev"),
         admin.Status(),
     ],
 )
@@ -106,10 +112,21 @@ def test_a_config_error_and_an_unknown_code_can_be_restored() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"x", b"{}", b"[]", b"\xff", b'{"request":"reboot"}', b'{"request":"lock_user"}']
+    "line",
+    [
+        b"",
+        b"x",
+        b"{}",
+        b"[]",
+        b"\xff",
+        b'{"request":"reboot"}',
+        b'{"request":"lock_user"}',
+        b'{"request":"create_room","name":"dev","owner":"alice","kind":"secret"}',
+        b'{"request":"delete_room","name":"dev","yes":true}',
+    ],
 )
 def test_what_is_no_request_is_a_usage_error(line: bytes) -> None:
-    """Nothing but the seven requests is accepted."""
+    """Nothing but the requests that there are is accepted."""
     with pytest.raises(UsageError, match="not a request"):
         decode_request(line)
 
@@ -156,6 +173,78 @@ def test_what_can_not_be_done_is_a_reply(
     assert reply.exit_code == exit_code
     assert sentence in reply.message
     assert names(admin.perform(admin.ListUsers(), store)) == [("bob", "active")]
+
+
+def test_the_life_of_a_room(store: Store) -> None:
+    """Made for its owner as it was ordered, archived, deleted, and its name used again."""
+    admin.perform(admin.AddUser("alice", HASH), store)
+    made = admin.perform(admin.CreateRoom(" #Dev ", "ALICE", RoomKind.ANNOUNCEMENT, topic="Talk"), store)
+    assert made == admin.RoomChanged(1, "#dev")
+    row = store.find_room("#dev")
+    assert (row.kind, row.history, row.topic, row.state) == ("announcement", "joining", "Talk", "active")
+    assert {account: standing.role for account, standing in store.standings(1).items()} == {1: "owner"}
+    assert admin.perform(admin.ArchiveRoom("dev"), store) == made
+    assert store.find_room("#dev").state == "archived"
+    assert admin.perform(admin.DeleteRoom("#dev"), store) == made
+    assert (store.rooms(), store.standings(1)) == ([], {})
+    assert admin.perform(admin.CreateRoom("dev", "alice"), store) == admin.RoomChanged(2, "#dev")
+    assert [(row.actor, row.action) for row in store.room_log(1)] == [
+        (None, "delete"),
+        (None, "archive"),
+        (None, "create"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "exit_code", "sentence"),
+    [
+        (admin.CreateRoom("dev", "alice"), ExitCode.EXISTS, "there is a room #dev already"),
+        (admin.CreateRoom("DEV", "alice"), ExitCode.EXISTS, "there is a room #dev already"),
+        (admin.CreateRoom("ops", "zoe"), ExitCode.NOT_FOUND, "there is no account zoe; `qscpd listusers`"),
+        (admin.CreateRoom("ops", "gone"), ExitCode.NOT_FOUND, "there is no account gone; `qscpd listusers`"),
+        (admin.CreateRoom("ops", "a b"), ExitCode.USAGE, "'a b' is not a valid name"),
+        (admin.CreateRoom("ops", "alice", topic="two\nlines"), ExitCode.USAGE, "too long or has characters"),
+        (admin.CreateRoom("ops", "alice", topic="x" * 401), ExitCode.USAGE, "too long or has characters"),
+        (admin.CreateRoom("ops", "alice", topic="\x1b[2J"), ExitCode.USAGE, "too long or has characters"),
+        *(
+            (admin.CreateRoom(name, "alice"), ExitCode.USAGE, "is not a valid name")
+            for name in ("", "#", "##x", "# x", "x y", "\u212aelvin", "x" * 33, "../etc", "\x1b[2J")
+        ),
+        (admin.ArchiveRoom("old"), ExitCode.FAILED, "#old is archived already"),
+        (admin.ArchiveRoom("ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
+        (admin.ArchiveRoom("deleted"), ExitCode.NOT_FOUND, "there is no room #deleted"),
+        (admin.DeleteRoom("ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
+        (admin.DeleteRoom("no/name"), ExitCode.USAGE, "is not a valid name"),
+    ],
+)
+def test_what_can_not_be_done_in_a_room_is_a_reply(
+    store: Store, request_: admin.RoomRequest, exit_code: ExitCode, sentence: str
+) -> None:
+    """Each failure has its exit code and a sentence for the operator, and changes nothing."""
+    before_it: list[admin.Request] = [
+        admin.AddUser("alice", HASH),
+        admin.AddUser("gone", HASH),
+        admin.DeleteUser("gone"),
+        *(admin.CreateRoom(name, "alice") for name in ("dev", "old", "deleted")),
+        admin.ArchiveRoom("old"),
+        admin.DeleteRoom("deleted"),
+    ]
+    for done in before_it:
+        assert not isinstance(admin.perform(done, store), admin.Failed)
+    before = store.rooms(), [len(store.room_log(number)) for number in (1, 2, 3)]
+    reply = admin.perform(request_, store)
+    assert isinstance(reply, admin.Failed)
+    assert (reply.exit_code, sentence in reply.message) == (exit_code, True)
+    assert (store.rooms(), [len(store.room_log(number)) for number in (1, 2, 3)]) == before
+
+
+def test_an_owner_of_too_many_rooms(store: Store) -> None:
+    """The sentence says who is meant."""
+    admin.perform(admin.AddUser("alice", HASH), store)
+    for number in range(ROOMS_LIMIT):
+        store.change_room(RoomChange(action="create", room=f"#r{number}", actor=1))
+    reply = admin.perform(admin.CreateRoom("one-more", "Alice"), store)
+    assert reply == admin.Failed(ExitCode.FAILED, "alice is in as many rooms as one may be")
 
 
 def test_a_failing_store_is_not_hidden_in_a_reply(store: Store) -> None:

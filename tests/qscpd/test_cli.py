@@ -381,6 +381,8 @@ def test_shell_completion_knows_commands_and_keys(tmp_path: Path) -> None:
     assert "plain,adduser" in completions("qscpd add")
     assert "plain,--generate" in completions("qscpd adduser --gen")
     assert "plain,log.level=" in completions("qscpd run --set log.l")
+    assert "plain,archive" in completions("qscpd room ar")
+    assert "plain,announcement" in completions("qscpd room create dev --kind ann")
 
 
 def test_the_dev_configuration_is_plain_yaml_that_moves(tmp_path: Path) -> None:

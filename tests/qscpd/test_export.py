@@ -8,9 +8,10 @@ import pytest
 
 from qscp import __version__
 from qscpd.errors import NotFoundError, StoreError, UsageError
-from qscpd.export import EXPORT_FORMAT, export_lines
+from qscpd.export import EXPORT_FORMAT, export_lines, export_room_lines
+from qscpd.roomrules import FOREVER_MS, RoomChange
 from qscpd.store import open_reader
-from qscpd.store.base import AccountState, Mark, NewMessage, PositionKind, StoreReader
+from qscpd.store.base import AccountState, Extra, Mark, NewMessage, PositionKind, StoreReader
 from qscpd.store.sqlite import SqliteStore
 
 ALICE, BOB, CAROL = 1, 2, 3
@@ -174,3 +175,243 @@ def test_a_reader_leaves_the_store_alone(store: SqliteStore, tmp_path: Path) -> 
     with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
         exported(reader, "alice")
     assert (tmp_path / "q.db").read_bytes() == content
+
+
+# --- what messages are besides texts
+
+
+def who(name: str, account: int) -> dict[str, str]:
+    """Somebody in a list."""
+    return {"name": name, "account": f"a{account}"}
+
+
+def happen(store: SqliteStore, recipient: int) -> None:
+    """Let alice write three messages, and let each kind of thing happen to them."""
+    first = len(store.messages_after(-recipient if recipient < 0 else 1, 0, 100, 10**6))
+    at = [first + number for number in range(1, 4)]
+    messages = [
+        NewMessage(ALICE, recipient, message_id(10), "hello @bob", Extra(mentions=(BOB,))),
+        NewMessage(ALICE, recipient, message_id(11), "wrong", Extra(reply_to=at[0])),
+        NewMessage(ALICE, recipient, message_id(12), "secret"),
+        NewMessage(ALICE, recipient, message_id(13), "right", Extra(kind="edit", target=at[1])),
+        NewMessage(ALICE, recipient, message_id(14), "", Extra(kind="redact", target=at[2])),
+        NewMessage(ALICE, recipient, message_id(15), "+1", Extra(kind="react", target=at[0])),
+        NewMessage(ALICE, recipient, message_id(16), "-1", Extra(kind="react", target=at[0])),
+        NewMessage(ALICE, recipient, message_id(17), "-1", Extra(kind="react", target=at[0], removed=True)),
+    ]
+    outcomes, _ = store.append(messages)
+    assert all(getattr(each, "seq", 0) for each in outcomes), outcomes
+
+
+def without(lines: list[dict[str, Any]], *fields: str) -> list[dict[str, Any]]:
+    """The lines of messages without what all of them have."""
+    common = ("conversation", "id", "time", "from", "from_account", *fields)
+    return [{key: value for key, value in line.items() if key not in common} for line in lines]
+
+
+def expected_events(first: int) -> list[dict[str, Any]]:
+    """What `happen` looks like, from a seq on."""
+    return [
+        {
+            "type": "message",
+            "seq": first,
+            "body": "hello @bob",
+            "erased": False,
+            "mentions": [who("bob", BOB)],
+            "reactions": {"+1": [who("alice", ALICE)]},
+        },
+        {"type": "message", "seq": first + 1, "body": "right", "erased": False, "reply_to": first},
+        {"type": "message", "seq": first + 2, "body": "", "erased": True},
+        {"type": "edit", "seq": first + 3, "target": first + 1, "body": "right", "erased": False},
+        {"type": "redact", "seq": first + 4, "target": first + 2},
+        {
+            "type": "react",
+            "seq": first + 5,
+            "target": first,
+            "reaction": "+1",
+            "removed": False,
+            "erased": False,
+        },
+        {
+            "type": "react",
+            "seq": first + 6,
+            "target": first,
+            "reaction": "-1",
+            "removed": False,
+            "erased": False,
+        },
+        {
+            "type": "react",
+            "seq": first + 7,
+            "target": first,
+            "reaction": "-1",
+            "removed": True,
+            "erased": False,
+        },
+    ]
+
+
+@pytest.fixture
+def lenient(tmp_path: Path) -> Iterator[SqliteStore]:
+    """A store in which messages may be edited, with alice, bob and carol."""
+    clock = iter(range(1000, 10_000))
+    with contextlib.closing(
+        SqliteStore(tmp_path / "q.db", clock_ms=lambda: next(clock), edit_within_ms=10**6)
+    ) as store:
+        for name in ("alice", "bob", "carol"):
+            store.add_account(name, "x")
+        yield store
+
+
+def test_what_happened_to_messages_of_a_pair(lenient: SqliteStore, tmp_path: Path) -> None:
+    """Edits, redactions, reactions, replies and mentions are in both people's exports; old texts are gone."""
+    lenient.append([NewMessage(BOB, ALICE, message_id(1), "hi")])
+    happen(lenient, BOB)
+    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+        for name in ("alice", "bob"):
+            lines = exported(reader, name)[3:]
+            assert lines[1]["edited"] > lines[1]["time"] - 1
+            assert without(lines, "edited") == expected_events(2)
+            assert "wrong" not in str(lines)
+            assert "secret" not in str(lines)
+
+
+def test_a_room_in_the_exports_of_its_members(lenient: SqliteStore, tmp_path: Path) -> None:
+    """Each has what they may see: who joined later, nothing from before; who is not in it, nothing."""
+    lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
+    lenient.append([NewMessage(ALICE, -1, message_id(1), "before")])
+    lenient.change_room(RoomChange(action="join", room="#dev", actor=BOB))
+    happen(lenient, -1)
+    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+        conversation = exported(reader, "bob")[1]
+        assert (conversation["kind"], conversation["with"]) == ("room", "#dev")
+        assert (conversation["first_seq"], conversation["last_seq"]) == (2, 9)
+        assert without(exported(reader, "bob")[2:], "edited") == expected_events(2)
+        assert exported(reader, "alice")[2]["body"] == "before"
+        assert len(exported(reader, "carol")) == 1
+
+
+# --- rooms
+
+
+def room_exported(path: Path, name: str = "#dev") -> list[dict[str, Any]]:
+    """Return the lines of a room's export."""
+    with contextlib.closing(open_reader(path)) as reader:
+        lines = list(export_room_lines(reader, reader.find_room(name)))
+    assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in lines)
+    return [json.loads(line) for line in lines]
+
+
+def test_everything_of_a_room(lenient: SqliteStore, tmp_path: Path) -> None:
+    """The room, then its people, then its log of moderation, then all messages with what happened to them."""
+    for action, actor, target, fields in (
+        ("create", None, ALICE, {"text": "Talk"}),
+        ("join", BOB, None, {}),
+        ("mute", ALICE, BOB, {"seconds": 1, "text": "loud"}),
+        ("ban", None, CAROL, {}),
+        ("unban", ALICE, CAROL, {}),
+        ("invite", None, CAROL, {}),
+        ("set", ALICE, None, {"seconds": 7}),
+    ):
+        change = RoomChange(action=action, room="#dev", actor=actor, target=target, **fields)
+        lenient.change_room(change)
+    happen(lenient, -1)
+    room, *lines = room_exported(tmp_path / "q.db")
+    assert room.pop("exported").endswith("Z")
+    assert room == {
+        "type": "room",
+        "format": EXPORT_FORMAT,
+        "program": f"qscpd {__version__}",
+        "epoch": lenient.epoch(),
+        "conversation": "c1",
+        "name": "#dev",
+        "kind": "open",
+        "history": "joining",
+        "state": "active",
+        "topic": "Talk",
+        "slow": 7,
+        "created": lenient.find_room("#dev").created_ms,
+        "first_seq": 1,
+        "last_seq": 8,
+    }
+    muted = lenient.standings(1)[BOB].muted_until_ms
+    assert lines[:3] == [
+        {"type": "person", **who("alice", ALICE), "role": "owner", "since": 1},
+        {"type": "person", **who("bob", BOB), "role": "member", "since": 1, "muted_until": muted},
+        {"type": "person", **who("carol", CAROL), "role": "", "invited_by": ""},
+    ]
+    log = [{key: value for key, value in line.items() if key not in ("type", "time")} for line in lines[3:9]]
+    alice, bob, carol = (
+        {"user": name, "user_account": f"a{number}"}
+        for number, name in enumerate(("alice", "bob", "carol"), 1)
+    )
+    by_alice = {"by": "alice", "by_account": "a1"}
+    assert log == [
+        {"by": "", "action": "create", **alice, "text": "Talk"},
+        {**by_alice, "action": "mute", **bob, "until": muted, "text": "loud"},
+        {"by": "", "action": "ban", **carol, "until": FOREVER_MS},
+        {**by_alice, "action": "unban", **carol},
+        {"by": "", "action": "invite", **carol},
+        {**by_alice, "action": "set", "text": "slow 7 s"},
+    ]
+    assert {line["type"] for line in lines[3:9]} == {"log"}
+    assert without(lines[9:], "edited") == expected_events(1)
+
+
+def test_a_redaction_by_a_moderator(lenient: SqliteStore, tmp_path: Path) -> None:
+    """The log says whose message it was, and why; the text is nowhere."""
+    lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
+    lenient.change_room(RoomChange(action="join", room="#dev", actor=BOB))
+    lenient.append([NewMessage(BOB, -1, message_id(1), "canary")])
+    lenient.append([NewMessage(ALICE, -1, message_id(2), "rude", Extra(kind="redact", target=1))])
+    lines = room_exported(tmp_path / "q.db")
+    entry = lines[4]
+    assert (entry["action"], entry["by"], entry["user"], entry["seq"], entry["text"]) == (
+        "redact",
+        "alice",
+        "bob",
+        1,
+        "rude",
+    )
+    assert [(line["type"], line.get("target"), line.get("erased")) for line in lines[5:]] == [
+        ("message", None, True),
+        ("redact", 1, None),
+    ]
+    assert "canary" not in str(lines)
+
+
+def test_people_without_an_account(lenient: SqliteStore, tmp_path: Path) -> None:
+    """Names and ids of deleted people stay, with what they wrote and did; of erased people the text goes."""
+    lenient.change_room(RoomChange(action="create", room="#dev", actor=BOB))
+    lenient.change_room(RoomChange(action="join", room="#dev", actor=ALICE))
+    lenient.change_room(RoomChange(action="topic", room="#dev", actor=BOB, text="x"))
+    lenient.append([NewMessage(ALICE, -1, message_id(1), "hi @bob", Extra(mentions=(BOB,)))])
+    lenient.append([NewMessage(BOB, -1, message_id(2), "+1", Extra(kind="react", target=1))])
+    lenient.delete_account("bob")
+    _, person, *lines = room_exported(tmp_path / "q.db")
+    assert (person["name"], person["role"]) == ("alice", "owner")
+    message, reaction = lines[-2:]
+    assert message["mentions"] == message["reactions"]["+1"] == [who("bob", BOB)]
+    assert (reaction["from"], reaction["from_account"], reaction["reaction"]) == ("bob", "a2", "+1")
+    assert {line["by"] for line in lines if line["type"] == "log"} == {"bob"}
+    while lenient.erase_step(BOB):
+        pass
+    message, reaction = room_exported(tmp_path / "q.db")[-2:]
+    assert "reactions" not in message
+    assert (reaction["reaction"], reaction["erased"]) == ("", True)
+
+
+def test_hostile_texts_stay_one_line(lenient: SqliteStore, tmp_path: Path) -> None:
+    """Whatever people write, a line is a line, and what comes back is what was written."""
+    lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
+    for number, body in enumerate(("\n\n", '"},{"', "\u2028\u2029", "{}\t\\", "\U0001f468\u200d\U0001f469")):
+        lenient.append([NewMessage(ALICE, -1, message_id(number), body)])
+        assert room_exported(tmp_path / "q.db")[-1]["body"] == body
+
+
+def test_a_deleted_room_can_t_be_exported(lenient: SqliteStore) -> None:
+    """It is not found, not even before its messages are removed."""
+    lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
+    lenient.change_room(RoomChange(action="delete", room="#dev", actor=None))
+    with pytest.raises(NotFoundError, match="there is no room #dev"):
+        lenient.find_room("#dev")

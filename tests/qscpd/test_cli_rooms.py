@@ -1,0 +1,284 @@
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from qscpd.cli.group import cli
+from qscpd.errors import ExitCode
+from qscpd.roomrules import RoomChange
+from qscpd.store.base import Extra, NewMessage
+from qscpd.store.lock import StoreLock
+from qscpd.store.sqlite import SqliteStore
+from tests.support.daemon import add_accounts
+
+Run = Callable[..., Result]
+
+STORE = Path("var/qscpd.db")
+
+ALICE, BOB, CAROL, DAVE, ERIN = range(1, 6)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in a directory with an installation that has five people and no room."""
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ:
+        if name.startswith("QSCPD_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("QSCPD_CONFIG", "config/qscpd.yaml")
+
+    def run(*arguments: str, input: str | None = None) -> Result:  # noqa: A002 - as click calls it
+        return CliRunner().invoke(cli, arguments, input=input, catch_exceptions=False)
+
+    assert run("init", "--dev").exit_code == 0
+    add_accounts(STORE, dict.fromkeys(("alice", "bob", "carol", "dave", "erin"), "correct horse"))
+    return run
+
+
+@pytest.fixture
+def lively(run: Run) -> Run:
+    """Run a command where there is a room in which something has happened, and an archived one."""
+    assert run("room", "create", "#dev", "--owner", "alice", "--topic", "Where we talk").exit_code == 0
+    assert run("room", "create", "Old", "--owner", "bob", "--kind", "closed").exit_code == 0
+    assert run("room", "archive", "old").exit_code == 0
+    with contextlib.closing(SqliteStore(STORE)) as store:
+        for action, actor, target, fields in (
+            ("join", BOB, None, {}),
+            ("join", CAROL, None, {}),
+            ("mute", ALICE, BOB, {"seconds": 3600, "text": "too loud"}),
+            ("ban", ALICE, CAROL, {"text": "spam"}),
+            ("mute", ALICE, ALICE, {"seconds": 0}),
+            ("ban", ALICE, ERIN, {"seconds": 0}),
+            ("invite", None, DAVE, {}),
+        ):
+            change = RoomChange(action=action, room="#dev", actor=actor, target=target, **fields)
+            store.change_room(change)
+        store.append([NewMessage(ALICE, -1, f"{number:032x}", f"message {number}") for number in range(5)])
+        store.append([NewMessage(ALICE, -1, f"{5:032x}", "\U0001f600", Extra(kind="react", target=2))])
+    return run
+
+
+def listed(run: Run) -> list[dict[str, Any]]:
+    """What `room list --json` has."""
+    result = run("room", "list", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    rooms: list[dict[str, Any]] = json.loads(result.stdout)
+    return rooms
+
+
+# --- changing
+
+
+def test_the_life_of_a_room(run: Run) -> None:
+    """Each verb does what it says, tells it on stderr, and keeps stdout for data."""
+    for arguments, told in (
+        (("create", "#Dev", "--owner", "Alice", "--kind", "announcement", "--history", "full"), "made #dev"),
+        (("archive", "dev"), "archived #dev"),
+        (("delete", "DEV", "--yes"), "deleted #dev; the daemon removes its messages in a while"),
+        (("create", "dev", "--owner", "bob", "--topic", "Again"), "made #dev"),
+    ):
+        done = run("room", *arguments)
+        assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{told}\n")
+    (room,) = listed(run)
+    assert (room["id"], room["kind"], room["history"], room["topic"]) == ("c2", "open", "joining", "Again")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "sentence"),
+    [
+        (("create", "dev", "--owner", "bob"), ExitCode.EXISTS, "there is a room #dev already"),
+        (("create", "ops", "--owner", "zoe"), ExitCode.NOT_FOUND, "there is no account zoe"),
+        (("create", "ops", "--owner", "a b"), ExitCode.USAGE, "'a b' is not a valid name"),
+        (("create", "o p", "--owner", "bob"), ExitCode.USAGE, "'o p' is not a valid name"),
+        (("create", "\x1b[2J", "--owner", "bob"), ExitCode.USAGE, r"'\x1b[2J' is not a valid name"),
+        (("create", "ops", "--owner", "bob", "--topic", "a\nb"), ExitCode.USAGE, "a topic is one line"),
+        (("create", "ops", "--owner", "bob", "--topic", "x" * 9999), ExitCode.USAGE, "at most 400 bytes"),
+        (("create", "ops", "--owner", "bob", "--topic", "\udcff"), ExitCode.USAGE, "control characters"),
+        (("archive", "old"), ExitCode.FAILED, "#old is archived already"),
+        (("archive", "ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
+        (("delete", "ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
+        (("delete", "ops", "--yes"), ExitCode.NOT_FOUND, "there is no room #ops"),
+        (("show", "ops"), ExitCode.NOT_FOUND, "there is no room #ops"),
+        (("export", "ops"), ExitCode.NOT_FOUND, "there is no room #ops"),
+        (("export", "dev", "-o", "nowhere/x"), ExitCode.FAILED, "nowhere/x: No such file or directory"),
+        *(((verb,), ExitCode.USAGE, "a comment, so write dev") for verb in ("archive", "show", "export")),
+        (("create", "--owner", "bob"), ExitCode.USAGE, "name a room; a shell takes an unquoted #dev for"),
+    ],
+)
+def test_an_error_is_one_sentence_and_a_code(
+    lively: Run, arguments: tuple[str, ...], exit_code: ExitCode, sentence: str
+) -> None:
+    """What goes wrong is told on stderr in one line, and nothing changes."""
+    before = listed(lively)
+    done = lively("room", *arguments)
+    assert (done.exit_code, done.stdout) == (exit_code, "")
+    assert done.stderr.startswith("qscpd: ")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert listed(lively) == before
+
+
+def test_a_choice_that_there_is_not(run: Run) -> None:
+    """Click says which there are."""
+    done = run("room", "create", "dev", "--owner", "alice", "--kind", "secret")
+    assert done.exit_code == ExitCode.USAGE
+    assert "'open', 'closed', 'announcement'" in done.stderr
+    assert listed(run) == []
+
+
+def test_delete_asks_for_the_name(lively: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only who types the name again deletes; its `#` may be left out."""
+    monkeypatch.setattr("qscpd.cli.typeagain.has_terminal", lambda: True)
+    for typed in ("yes", "", "old"):
+        refused = lively("room", "delete", "dev", input=f"{typed}\n")
+        assert refused.exit_code != 0
+        assert len(listed(lively)) == 2
+    assert "that is not #dev; nothing was changed" in refused.stderr
+    result = lively("room", "delete", "#dev", input="dev\n")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "This deletes #dev with its members (2) and messages (6). Type the name again" in result.stderr
+    assert [room["name"] for room in listed(lively)] == ["#old"]
+
+
+def test_delete_needs_a_terminal_or_yes(lively: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script must say that it means it."""
+    monkeypatch.setattr("qscpd.cli.typeagain.has_terminal", lambda: False)
+    result = lively("room", "delete", "dev")
+    assert result.exit_code == ExitCode.USAGE
+    assert "no terminal to ask whether to delete #dev; add --yes" in result.stderr
+    assert len(listed(lively)) == 2
+
+
+# --- looking
+
+
+def test_list_is_for_people_and_for_programs(run: Run, lively: Run) -> None:
+    """A line for each room in the order of names, and the same as a JSON array."""
+    assert lively("room", "list").stdout == (
+        "#dev  open    active    2  6  Where we talk\n#old  closed  archived  1  0\n"
+    )
+    rooms = listed(run)
+    assert rooms[0].pop("created").endswith("Z")
+    assert rooms[0] == {
+        "id": "c1",
+        "name": "#dev",
+        "kind": "open",
+        "history": "joining",
+        "state": "active",
+        "topic": "Where we talk",
+        "slow": 0,
+        "members": 2,
+        "messages": 6,
+    }
+    assert [room["state"] for room in rooms] == ["active", "archived"]
+
+
+def test_no_rooms(run: Run) -> None:
+    """An empty list is empty."""
+    assert (run("room", "list").stdout, listed(run)) == ("", [])
+
+
+def test_show_tells_everything(lively: Run) -> None:
+    """Settings, people with what holds for them now, and the log with who, what, whom, until when and why."""
+    result = lively("room", "show", "DEV", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    room = json.loads(result.stdout)
+    assert {**room, "people": 0, "log": 0} == {**listed(lively)[0], "people": 0, "log": 0}
+    nothing = {"role": None, "invited_by": None, "muted_until": None, "banned_until": None}
+    muted = room["people"][1].pop("muted_until")
+    assert room["people"] == [
+        {**nothing, "account": "a1", "name": "alice", "role": "owner"},
+        {"account": "a2", "name": "bob", "role": "member", "invited_by": None, "banned_until": None},
+        {**nothing, "account": "a3", "name": "carol", "banned_until": "forever"},
+        {**nothing, "account": "a4", "name": "dave", "invited_by": ""},
+    ]
+    log = [(each["by"], each["action"], each["user"], each["until"], each["text"]) for each in room["log"]]
+    assert log[:3] == [
+        ("", "create", "alice", None, "open, history joining, Where we talk"),
+        ("alice", "mute", "bob", muted, "too loud"),
+        ("alice", "ban", "carol", "forever", "spam"),
+    ]
+    assert log[-1] == ("", "invite", "dave", None, "")
+    lines = lively("room", "show", "dev").stdout.splitlines()
+    assert "topic:     Where we talk" in lines
+    at = lines.index("people:")
+    assert lines[at : at + 6] == [
+        "people:",
+        "  alice  owner",
+        f"  bob    member  muted until {muted}",
+        "  carol  -       banned forever",
+        "  dave   -       invited by the operator",
+        "",
+    ]
+    told = [line.split("Z  ")[1] for line in lines[lines.index("end of the log:") + 1 :]]
+    assert told[1] == f"alice         mute bob until {muted}: too loud"
+    assert told[2] == "alice         ban carol forever: spam"
+    assert told[-1] == "the operator  invite dave"
+
+
+def test_show_has_the_end_of_the_log_or_all_of_it(lively: Run) -> None:
+    """The last ten entries unless all are asked for; the newest stands last."""
+    with contextlib.closing(SqliteStore(STORE)) as store:
+        for number in range(20):
+            store.change_room(RoomChange(action="topic", room="#dev", actor=ALICE, text=f"topic {number}"))
+
+    def log(*options: str) -> list[str]:
+        shown = json.loads(lively("room", "show", "dev", "--json", *options).stdout)
+        return [each["text"] for each in shown["log"]]
+
+    assert log() == [f"topic {number}" for number in range(10, 20)]
+    assert log("--log")[-10:] == log()
+    assert len(log("--log")) == 26
+    assert lively("room", "show", "dev", "--log").stdout.splitlines()[-1].endswith("topic: topic 19")
+
+
+def test_looking_needs_no_lock(lively: Run) -> None:
+    """Somebody else may be using the store."""
+    with StoreLock(STORE):
+        assert len(listed(lively)) == 2
+        assert lively("room", "show", "dev").exit_code == 0
+        assert lively("room", "export", "dev").exit_code == 0
+
+
+# --- export
+
+
+def test_export_to_stdout(lively: Run) -> None:
+    """Data on stdout, and nothing else anywhere."""
+    result = lively("room", "export", "#dev")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [lines[0]["type"], lines[0]["name"], lines[-1]["type"]] == ["room", "#dev", "react"]
+
+
+def test_export_to_a_file(lively: Run) -> None:
+    """The file is for its owner only; one that is there is never touched."""
+    result = lively("room", "export", "dev", "-o", "dev.jsonl")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "exported #dev to dev.jsonl\n")
+    assert stat.S_IMODE(Path("dev.jsonl").stat().st_mode) == 0o600
+    content = Path("dev.jsonl").read_bytes()
+    again = lively("room", "export", "old", "--output", "dev.jsonl")
+    assert (again.exit_code, again.stdout) == (ExitCode.EXISTS, "")
+    assert Path("dev.jsonl").read_bytes() == content
+
+
+def test_every_verb_has_help_and_takes_the_configuration(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configuration may be named before, between and after the words."""
+    for verb in ("create", "list", "show", "archive", "delete", "export"):
+        assert run("room", verb, "--help").exit_code == 0
+        assert f"\n  {verb} " in run("room", "--help").stdout
+    assert "write dev or '#dev'" in run("room", "--help").stdout
+    monkeypatch.delenv("QSCPD_CONFIG")
+    options = ("-c", "config/qscpd.yaml")
+    for words in (
+        (*options, "room", "list"),
+        ("room", *options, "list"),
+        ("room", "list", *options),
+    ):
+        assert run(*words).exit_code == 0

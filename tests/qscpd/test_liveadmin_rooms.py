@@ -1,0 +1,138 @@
+"""Changes of rooms by the operator, on live sessions: those whom they concern are told at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from qscp import frames
+from qscp.rooms import HistoryFrom, RoomKind
+from qscpd import admin
+from qscpd.errors import ExitCode, StoreFullError
+from qscpd.liveadmin import LiveAdmin
+from qscpd.roomrules import RoomChange
+from qscpd.session import Session
+from qscpd.store.sqlite import SqliteStore
+from qscpd.store.writer import StoreWriter
+from tests.support.doubles import FakeLink, StaffedRouter
+
+ALICE, BOB = 1, 2
+
+
+class Desk:
+    """A router, a store with the same accounts, and the admin between them."""
+
+    def __init__(self, path: Path) -> None:
+        self.store = SqliteStore(path)
+        for name in ("alice", "bob"):
+            self.store.add_account(name, "x")
+        self.router = StaffedRouter("alice", "bob")
+        self.writer = StoreWriter[Session](
+            self.store,
+            on_committed=self.router.delivery.committed,
+            on_refused=self.router.delivery.refused,
+            on_failed=print,
+        )
+        self.admin = LiveAdmin(self.router, self.writer)
+
+    async def join(self, account: int, room: str) -> None:
+        """Let somebody join a room."""
+        change = RoomChange(action="join", room=room, actor=account)
+        await self.writer.call(
+            lambda store: store.change_room(change), lambda result: self.router.rooms.apply(result, change)
+        )
+
+    async def told(self, link: FakeLink) -> list[frames.ServerFrame]:
+        """What somebody was told since the last time, but for what is told once a second."""
+        await asyncio.sleep(0)  # the output of a tick leaves at its end
+        gathered = frames.PresenceChanges | frames.MembersChanged
+        return [each for each in link.take() if not isinstance(each, gathered)]
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """An admin at work."""
+    made = Desk(tmp_path / "qscpd.db")
+    with made.writer:
+        yield made
+    made.router.close()
+    made.store.close()
+
+
+async def test_a_new_room_is_its_owner_s(desk: Desk) -> None:
+    """All of the owner's sessions are told of the room as it was ordered, and nobody else is."""
+    links = [desk.router.login("alice")[1] for _ in range(2)]
+    _, other = desk.router.login("bob")
+    for link in (*links, other):
+        await desk.told(link)
+    request = admin.CreateRoom("Dev", "ALICE", RoomKind.CLOSED, HistoryFrom.FULL, "Where we talk")
+    reply = await desk.admin.handle(request)
+    assert reply == admin.RoomChanged(1, "#dev")
+    room = desk.router.rooms.by_name("#dev")
+    assert room is not None
+    expected = frames.RoomChanged(room.described(ALICE), 1, 0)
+    assert [await desk.told(link) for link in (*links, other)] == [[expected], [expected], []]
+    assert (expected.room.kind, expected.room.history, expected.room.topic) == (
+        "closed",
+        "full",
+        "Where we talk",
+    )
+    assert expected.room.role == "owner"
+
+
+async def test_members_of_a_deleted_room_are_told(desk: Desk) -> None:
+    """Each of them, by nobody; the name is free at once."""
+    await desk.admin.handle(admin.CreateRoom("dev", "alice"))
+    await desk.join(BOB, "#dev")
+    links = [desk.router.login(name)[1] for name in ("alice", "bob")]
+    for link in links:
+        await desk.told(link)
+    assert await desk.admin.handle(admin.DeleteRoom("#dev")) == admin.RoomChanged(1, "#dev")
+    for link in links:
+        assert await desk.told(link) == [frames.RoomLeft("c1", "#dev", "deleted")]
+    assert desk.router.rooms.by_name("#dev") is None
+    assert await desk.admin.handle(admin.CreateRoom("dev", "bob")) == admin.RoomChanged(2, "#dev")
+
+
+async def test_an_archived_room_is_archived_at_once(desk: Desk) -> None:
+    """In memory as in the store."""
+    await desk.admin.handle(admin.CreateRoom("dev", "alice"))
+    await desk.admin.handle(admin.ArchiveRoom("dev"))
+    room = desk.router.rooms.by_name("#dev")
+    assert room is not None
+    assert room.described(ALICE).archived
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (admin.CreateRoom("dev", "bob"), ExitCode.EXISTS),
+        (admin.CreateRoom("other", "zoe"), ExitCode.NOT_FOUND),
+        (admin.CreateRoom("o t", "bob"), ExitCode.USAGE),
+        (admin.ArchiveRoom("other"), ExitCode.NOT_FOUND),
+        (admin.DeleteRoom("other"), ExitCode.NOT_FOUND),
+    ],
+)
+async def test_what_fails_changes_nothing(desk: Desk, request_: admin.RoomRequest, code: ExitCode) -> None:
+    """The reply has the exit code; nobody is told anything."""
+    await desk.admin.handle(admin.CreateRoom("dev", "alice"))
+    _, link = desk.router.login("alice")
+    await desk.told(link)
+    reply = await desk.admin.handle(request_)
+    assert isinstance(reply, admin.Failed)
+    assert reply.exit_code == code
+    assert await desk.told(link) == []
+    assert len(desk.router.rooms) == 1
+
+
+async def test_a_full_disk_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the store's error, and nothing is made."""
+
+    def full(_: RoomChange) -> None:
+        raise StoreFullError("no room on the disk")
+
+    monkeypatch.setattr(desk.store, "change_room", full)
+    with pytest.raises(StoreFullError):
+        await desk.admin.handle(admin.CreateRoom("dev", "alice"))
+    assert len(desk.router.rooms) == 0
