@@ -21,12 +21,14 @@ class Choosing:
         out: Where frames and events go.
 
     Attributes:
+        waiting: Whether a line waits for something else than a name; others wait behind it.
         failed: Whether the last name typed could not be chosen.
         asked: The name that the server was asked for and did not answer yet: of somebody, or of a room
             that is to be entered.
     """
 
     def __init__(self, me: str, out: Output) -> None:
+        self.waiting = False
         self.failed = False
         self.asked: str | None = None
         self._me = me
@@ -83,14 +85,24 @@ class Choosing:
         return count
 
     def hold(self, line: TypedLine) -> bool:
-        """Keep a line for later, if an answer has to come first; return whether it does."""
-        if self.asked is not None:
+        """Keep a line for later, if something has to come first; return whether it does."""
+        if self.holds:
             self._held.append(line)
-        return self.asked is not None
+        return self.holds
+
+    def wait_with(self, line: TypedLine) -> None:
+        """Keep a line for later, before all others."""
+        self.waiting = True
+        self._held.appendleft(line)
+
+    @property
+    def holds(self) -> bool:
+        """Whether lines have to wait."""
+        return self.waiting or self.asked is not None
 
     def next_held(self) -> TypedLine | None:
-        """Return the next line that was kept; None if there is none, or an answer has to come first."""
-        return self._held.popleft() if self._held and self.asked is None else None
+        """Return the next line that was kept; None if there is none, or something has to come first."""
+        return self._held.popleft() if self._held and not self.holds else None
 
     def _problem(self, sentence: str) -> None:
         self._out.events.append(events.Problem(sentence))

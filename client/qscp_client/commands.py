@@ -58,6 +58,8 @@ class Command:
     help: str
     group: Group
     run: Callable[[Actions, str], None]
+    points: bool = False
+    """Whether it is about a message, so that it has to be known which messages there are."""
 
     @property
     def usage(self) -> str:
@@ -125,38 +127,43 @@ _ROWS: Final = (
     ),
     Command(
         "reply",
-        "[NUMBER] TEXT",
-        "answer a message; without NUMBER the last one of somebody else",
+        "[N] TEXT",
+        "answer message N; without N somebody else's last one",
         Group.CHAT,
         lambda do, text: do.messages.reply(text),
+        points=True,
     ),
     Command(
         "edit",
-        "[NUMBER] TEXT",
-        "give a message of yours another text; without NUMBER your last one",
+        "[N] TEXT",
+        "give message N of yours another text; or your last one",
         Group.CHAT,
         lambda do, text: do.messages.edit(text),
+        points=True,
     ),
     Command(
         "redact",
-        "[NUMBER] [REASON]",
-        "take the text of a message away; without NUMBER your last one",
+        "[N] [WHY]",
+        "take the text of message N away; or your last one",
         Group.CHAT,
         lambda do, text: do.messages.redact(text),
+        points=True,
     ),
     Command(
         "react",
-        "[NUMBER] EMOJI",
-        "react to a message; without NUMBER the last one of somebody else",
+        "[N] EMOJI",
+        "react to message N; or to somebody else's last one",
         Group.CHAT,
         lambda do, text: do.messages.react(text),
+        points=True,
     ),
     Command(
         "unreact",
-        "[NUMBER] EMOJI",
+        "[N] EMOJI",
         "take your reaction away again",
         Group.CHAT,
         lambda do, text: do.messages.unreact(text),
+        points=True,
     ),
     Command(
         "rooms",
@@ -169,15 +176,15 @@ _ROWS: Final = (
     Command("leave", "[#ROOM]", "be no member any more", Group.ROOM, lambda do, room: do.rooms.leave(room)),
     Command(
         "create",
-        "#ROOM [open|closed|announcement] [full|joining]",
-        "make a room; who joins sees the full history, or from joining on",
+        "#ROOM [KIND]",
+        "make a room: open, closed or announcement",
         Group.ROOM,
         lambda do, text: do.rooms.create(text),
     ),
     Command(
         "topic",
         "[TEXT]",
-        "show the topic, or change it; - takes it away",
+        "show or change the topic; - takes it away",
         Group.ROOM,
         lambda do, text: do.rooms.topic(text),
     ),
@@ -185,15 +192,15 @@ _ROWS: Final = (
     Command("invite", "NAME", "let somebody join", Group.ROOM, lambda do, name: do.rooms.invite(name)),
     Command(
         "remove",
-        "NAME [REASON]",
+        "NAME [WHY]",
         "put somebody out; they may join again",
         Group.MODERATION,
         lambda do, text: do.rooms.remove(text),
     ),
     Command(
         "ban",
-        "NAME [DURATION] [REASON]",
-        "put somebody out and keep them out, for 10m, 2h, 7d or for good",
+        "NAME [TIME] [WHY]",
+        "put somebody out and keep them out, for 10m, 2h, 7d",
         Group.MODERATION,
         lambda do, text: do.rooms.ban(text),
     ),
@@ -202,8 +209,8 @@ _ROWS: Final = (
     ),
     Command(
         "mute",
-        "NAME [DURATION] [REASON]",
-        "let somebody only read",
+        "NAME [TIME] [WHY]",
+        "let somebody only read, for a time or for good",
         Group.MODERATION,
         lambda do, text: do.rooms.mute(text),
     ),
@@ -212,15 +219,15 @@ _ROWS: Final = (
     ),
     Command(
         "role",
-        "NAME owner|moderator|member",
-        "give somebody a role",
+        "NAME ROLE",
+        "make somebody owner, moderator or member",
         Group.MODERATION,
         lambda do, text: do.rooms.role(text),
     ),
     Command(
         "set",
-        "kind|history|slow VALUE",
-        "set kind open, history full, slow 30s or slow off",
+        "KEY VALUE",
+        "kind KIND, history full or joining, slow 30s or off",
         Group.MODERATION,
         lambda do, text: do.rooms.set(text),
     ),
@@ -237,7 +244,7 @@ _ROWS: Final = (
     Command(
         "log",
         "[N]",
-        "show the last N things that were done in the room by those who may",
+        "show the last N things that were done by those who may",
         Group.MODERATION,
         lambda do, count: do.rooms.show_log(count),
     ),

@@ -39,7 +39,7 @@ _ERASED: Final = "(erased)"
 _ACTION: Final = "/me "
 """How the body of a message begins that says what somebody does (XEP-0245)."""
 
-_USAGE: Final = 22
+_USAGE: Final = 23
 """Columns for how a command is typed; a longer one has its help in the next line."""
 
 _QUOTED = 200

@@ -101,7 +101,7 @@ class Engine:
             lambda: self.online,
             self._go_on,
         )
-        self._pointing = Pointing(me, self._out, self._reading, self._sending)
+        self._pointing = Pointing(me, self._out, self._reading, self._sending, self._questions.are_open)
         self.typists = Typists(me, self._out, clock, enabled=tells_typing)
         self._acting = Acting(
             self._out,
@@ -154,8 +154,8 @@ class Engine:
 
     @property
     def choosing(self) -> bool:
-        """Whether the server did not say yet if somebody has the name that was typed; later lines wait."""
-        return self._opening.asked is not None
+        """Whether the server has to say something before the lines that were typed can be carried out."""
+        return self._opening.holds
 
     @property
     def choice_failed(self) -> bool:
@@ -239,6 +239,7 @@ class Engine:
         self.roster.lost()
         self.typists.lost()
         self._opening.lost()
+        self._opening.release()
 
     def tick(self) -> None:
         """Do what is due by now; without a connection that is to call failed what is too old."""
@@ -282,7 +283,7 @@ class Engine:
     # --- what the person does
 
     def enter(self, line: TypedLine) -> None:
-        """Carry out a typed line, now or when the server has said if somebody has the name before it."""
+        """Carry out a typed line, now or when the server has said what has to be known before."""
         if not self._opening.hold(line):
             self._carry_out(line)
 
@@ -309,6 +310,8 @@ class Engine:
                 self._acting.say(body)
             case Choose(name):
                 self._opening.choose(name)
+            case Run(command, argument) if command.points and self._pointing.must_wait(self.online):
+                self._opening.wait_with(line)
             case Run(command, argument):
                 command.run(self._acting, argument)
             case Refuse(sentence):
@@ -318,8 +321,13 @@ class Engine:
 
     # --- what the server sends
 
-    def receive(self, frame: frames.ServerFrame) -> None:  # noqa: C901, PLR0912 - a case for each frame
+    def receive(self, frame: frames.ServerFrame) -> None:
         """Take in a frame."""
+        self._receive(frame)
+        if not self._pointing.must_wait(self.online):
+            self._opening.release()
+
+    def _receive(self, frame: frames.ServerFrame) -> None:  # noqa: C901, PLR0912 - a case for each frame
         match frame:
             case frames.OnlineUsers():
                 self._receive_page(frame)

@@ -51,9 +51,9 @@ class Opening:
         self._choosing = Choosing(me, out)
 
     @property
-    def asked(self) -> str | None:
-        """The name for which the server has to answer first."""
-        return self._choosing.asked
+    def holds(self) -> bool:
+        """Whether lines have to wait for the server."""
+        return self._choosing.holds
 
     @property
     def failed(self) -> bool:
@@ -64,8 +64,18 @@ class Opening:
         """Keep a line for later, if an answer has to come first; return whether it does."""
         return self._choosing.hold(line)
 
+    def wait_with(self, line: TypedLine) -> None:
+        """Keep a line for later, before all others."""
+        self._choosing.wait_with(line)
+
+    def release(self) -> None:
+        """Carry out what waited for something else than a name."""
+        if self._choosing.waiting:
+            self._choosing.waiting = False
+            self._go_on()
+
     def next_held(self) -> TypedLine | None:
-        """Return the next line that was kept; None if there is none, or an answer has to come first."""
+        """Return the next line that was kept; None if there is none, or something has to come first."""
         return self._choosing.next_held()
 
     def choose(self, typed: str) -> None:
@@ -99,12 +109,12 @@ class Opening:
 
     def lost(self) -> None:
         """The connection is lost: nobody answers whether there is somebody; for a room we ask again."""
-        if not is_room(self.asked or ""):
+        if not is_room(self._choosing.asked or ""):
             self.answer()
 
     def give_up(self) -> None:
         """Nothing is answered any more: what was typed for a room goes to nobody."""
-        if self.asked is not None:
+        if self._choosing.asked is not None:
             count = self._choosing.give_up()
             lines = f" {count} line{'s' if count > 1 else ''} behind it went to nobody." if count else ""
             sentence = f"The server did not say whether you may come into the room.{lines}"

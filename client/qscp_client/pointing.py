@@ -4,6 +4,7 @@ A message is pointed at by its number, which is its seq; without a number the la
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from qscp.errors import InvalidTextError
@@ -30,17 +31,34 @@ class Pointing:
         out: Where events go.
         reading: The conversations.
         sending: Who sends it.
+        is_asked: Whether messages were asked for that have not come yet.
 
     Attributes:
         failed: How often nothing could be sent.
     """
 
-    def __init__(self, me: str, out: Output, reading: Reading, sending: Sending) -> None:
+    def __init__(
+        self, me: str, out: Output, reading: Reading, sending: Sending, is_asked: Callable[[], bool]
+    ) -> None:
         self.failed = 0
         self._me = me
         self._out = out
         self._reading = reading
         self._sending = sending
+        self._is_asked = is_asked
+
+    def must_wait(self, online: bool) -> bool:
+        """Whether the server is about to say which messages there are.
+
+        Args:
+            online: Whether there is a connection.
+        """
+        partner = self._reading.partner
+        if not online or partner is None:
+            return False
+        return self._is_asked() or (
+            partner not in self._sending.outbox.refused_to and self._is_pending(partner)
+        )
 
     def reply(self, argument: str) -> None:
         """Answer a message."""
@@ -122,10 +140,7 @@ class Pointing:
         return message, argument[number.end() :]
 
     def _last(self, conversation: Conversation | None, *, own: bool) -> Message | None:
-        if own and any(
-            entry.to == self._reading.partner and entry.kind is EntryKind.CHAT
-            for entry in self._sending.outbox
-        ):
+        if own and self._is_pending(self._reading.partner):
             self._fail("Your last message is not stored yet; wait until it is. Nothing was sent.")
             return None
         known = conversation.known.values() if conversation else ()
@@ -135,6 +150,10 @@ class Pointing:
             self._fail(f"No message {whose} was shown here; /last shows the last. Nothing was sent.")
             return None
         return max(found, key=lambda each: each.seq)
+
+    def _is_pending(self, partner: str | None) -> bool:
+        """Whether a message of yours in the chat has no place yet."""
+        return any(each.to == partner and each.kind is EntryKind.CHAT for each in self._sending.outbox)
 
     def _is_own(self, message: Message) -> bool:
         if message.sender != self._me:

@@ -43,6 +43,10 @@ class Questions:
         """How many answers are waited for."""
         return len(self._history) + len(self._searches) + len(self._held)
 
+    def are_open(self) -> bool:
+        """Whether answers are waited for."""
+        return len(self) > 0
+
     def ask_unread(self, conversation: Conversation) -> None:
         """Ask for what a chat that was opened has to show."""
         conversation.asked = True

@@ -101,16 +101,37 @@ def test_there_has_to_be_a_message(typed: str) -> None:
 
 
 def test_your_last_message_is_not_the_one_before_a_pending_one() -> None:
-    """An edit must not hit another message than the one that the person sees last."""
+    """An edit must not hit another message than the one that the person sees last: it waits."""
     mind = talk()
-    mind.enter("five")
-    mind.frames()
-    [problem] = mind.enter("/edit six")
-    assert "not stored yet" in told([problem])[0]
-    assert mind.frames() == []
+    mind.enter("five", "/edit six", "seven")
+    assert mind.chats() == [("#dev", "five", 3)]
     mind.receive(ack(3, 5, to="#dev"))
-    mind.enter("/edit six")
-    assert mind.frames() == [frames.SendEdit("#dev", 5, "six", number(4))]
+    sent = mind.frames()
+    assert sent[0] == frames.SendEdit("#dev", 5, "six", number(4))
+    assert isinstance(sent[1], frames.SendChat)
+
+
+def test_without_a_connection_a_pending_one_can_not_be_edited() -> None:
+    """It is not known when it will have a place."""
+    mind = talk()
+    mind.engine.lost()
+    [_, problem] = mind.enter("five", "/edit six")
+    assert "not stored yet" in told([problem])[0]
+
+
+def test_a_command_waits_for_the_messages_that_were_asked_for() -> None:
+    """As in a pipe, where the lines come at once; what is never answered is told at the end."""
+    mind = in_room(last_seq=3)
+    mind.enter("/last 1", "/react 3 ok")
+    assert mind.frames() == [frames.HistoryRequest("c-#dev", limit=1)]
+    assert mind.engine.choosing
+    page = [frames.Message(3, "3", "bob", "three", 3)]
+    mind.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1, cursor=3))
+    assert mind.frames() == [frames.SendReaction("#dev", 3, "ok", number(1))]
+    mind.enter("/last 1", "/react 9 ok")
+    mind.engine.give_up(keeps=True)
+    assert any("number 9" in line for line in told(mind.engine.events_to_show()))
+    assert mind.engine.failed == 1
 
 
 def test_in_a_pair_only_your_own_can_be_redacted() -> None:
