@@ -1,16 +1,21 @@
 """Rooms over the wire: asking for something, and making a room to begin with."""
 
+import asyncio
 import itertools
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
+from tests.support.patience import patiently
 from tests.support.wire import Frame, Wire, chat
 
 __all__ = [
     "Place",
+    "answers",
     "ask",
     "code",
     "edit",
     "fresh_room",
+    "insist",
     "join",
     "leave",
     "make_room",
@@ -93,6 +98,25 @@ async def say(wire: Wire, sent: Frame | str, to: str = "") -> Frame:
     while (answer := await wire.receive())["type"] not in ("chat_ack", "chat_nack"):
         pass
     assert answer["id"] == frame["id"], answer
+    return answer
+
+
+async def answers(wire: Wire, *sent: Frame) -> list[Frame]:
+    """Send messages and events at once, and return their acks and nacks in the order in which they came."""
+    wire.send(*sent)
+    found: list[Frame] = []
+    while len(found) < len(sent):
+        frame = await wire.receive()
+        if frame["type"] in ("chat_ack", "chat_nack"):
+            found.append(frame)
+    return found
+
+
+async def insist(attempt: Callable[[], Awaitable[Frame]], unwanted: str | None) -> Frame:
+    """Try something until its answer is not that code any more (None: until it has one), and return it."""
+    async with patiently():
+        while (answer := await attempt()).get("code") == unwanted:  # noqa: ASYNC110 - it is asked
+            await asyncio.sleep(min(answer.get("retry_after", 0.05), 0.2))
     return answer
 
 

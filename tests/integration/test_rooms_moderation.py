@@ -1,0 +1,242 @@
+"""Moderation on the real daemon: removing, banning, muting, slow mode, redacting, and the log of it."""
+
+import pytest
+
+from tests.support.daemon import Daemon
+from tests.support.resumed import resume
+from tests.support.rooms import (
+    Place,
+    answers,
+    ask,
+    code,
+    edit,
+    insist,
+    join,
+    leave,
+    make_room,
+    react,
+    redact,
+    room,
+    say,
+)
+from tests.support.wire import Frame, Wire, Wires, chat
+
+
+async def log_of(wire: Wire, place: Place) -> list[Frame]:
+    """A room's log, newest first, by all of its pages."""
+    entries: list[Frame] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await ask(wire, room("log", place.name, cursor=cursor))
+        entries += page["entries"]
+        cursor = page.get("cursor")
+    return entries
+
+
+async def test_who_is_removed_is_told_why(house: Daemon, wires: Wires) -> None:
+    """All of their sessions, and by whom; nothing more comes to them, and they may come back."""
+    alice, bob, other, carol = await wires.login(house, "alice", "bob", "bob", "carol")
+    place = await make_room(alice, bob, carol)
+    assert await code(alice, room("remove", place.name, "bob", text="off topic")) == "ok"
+    await say(carol, "without him", place.name)
+    for wire in (bob, other):
+        (left,) = await place.news(wire, "room")
+        assert (left["type"], left["reason"], left["by"], left["text"]) == (
+            "room_left",
+            "removed",
+            "alice",
+            "off topic",
+        )
+    assert (await say(bob, "hello", place.name))["code"] == "not_a_member"
+    assert await code(bob, room("members", place.name)) == "not_a_member"
+    assert await code(bob, join(place.name)) == "ok"
+    assert (await say(bob, "sorry", place.name))["seq"] == 2
+
+
+async def test_a_ban_ends_by_itself(house: Daemon, wires: Wires) -> None:
+    """For as long as it says nobody can join or be invited, member or not; after that they can."""
+    alice, bob = await wires.login(house, "alice", "bob")
+    place = await make_room(alice, bob)
+    assert await code(alice, room("ban", place.name, "bob", seconds=1, text="cool down")) == "ok"
+    (left,) = await place.news(bob, "room", "room_ack")
+    assert (left["reason"], left["by"], left["text"]) == ("banned", "alice", "cool down")
+    assert await code(bob, join(place.name)) == "banned"
+    assert await code(alice, room("invite", place.name, "bob")) == "banned"
+    answer = await insist(lambda: ask(bob, join(place.name)), "banned")
+    assert answer["type"] == "room_ack"
+
+
+async def test_a_ban_without_an_end(house: Daemon, wires: Wires) -> None:
+    """It lasts until it is taken back, also for who was never there."""
+    alice, bob = await wires.login(house, "alice", "bob")
+    place = await make_room(alice)
+    assert await code(alice, room("ban", place.name, "bob")) == "ok"
+    assert await code(bob, join(place.name)) == "banned"
+    assert await code(alice, room("unban", place.name, "bob")) == "ok"
+    assert await code(bob, join(place.name)) == "ok"
+
+
+async def test_a_mute_ends_by_itself(house: Daemon, wires: Wires) -> None:
+    """Who is muted reads, and writes nothing, whatever it is, and is told how long; leaving ends nothing."""
+    alice, bob = await wires.login(house, "alice", "bob")
+    place = await make_room(alice, bob)
+    await say(bob, "one", place.name)
+    assert await code(alice, room("mute", place.name, "bob", seconds=2)) == "ok"
+    assert await code(bob, leave(place.name)) == "ok"
+    assert await code(bob, join(place.name)) == "ok"
+    name = place.name
+    for sent in (chat(name, "two"), edit(name, 1, "2"), redact(name, 1), react(name, 1, "+1")):
+        nack = await say(bob, sent)
+        assert nack["code"] == "muted"
+        assert 0 < nack["retry_after"] <= 2
+    await say(alice, "heard", name)
+    assert (await bob.receive_type("chat"))["body"] == "heard"
+    answer = await insist(lambda: say(bob, "three", name), "muted")
+    assert answer["seq"] == 3
+
+
+async def test_a_mute_without_an_end(house: Daemon, wires: Wires) -> None:
+    """It is shown to the members, and lasts until it is taken back."""
+    alice, bob = await wires.login(house, "alice", "bob")
+    place = await make_room(alice, bob)
+    assert await code(alice, room("mute", place.name, "bob")) == "ok"
+    assert (await say(bob, "one", place.name))["code"] == "muted"
+    page = await ask(bob, room("members", place.name))
+    assert [each.get("muted", 0) for each in page["members"]] == [0, 2**53 - 1]
+    assert await code(alice, room("unmute", place.name, "bob")) == "ok"
+    assert (await say(bob, "two", place.name))["seq"] == 1
+
+
+async def test_slow_mode(house: Daemon, wires: Wires) -> None:
+    """A member waits between two messages, and is told how long; events and moderators don't wait."""
+    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    place = await make_room(alice, bob, carol)
+    assert await code(alice, room("set", place.name, seconds=1)) == "ok"
+    assert await code(alice, room("role", place.name, "carol", role="moderator")) == "ok"
+    assert (await say(bob, "one", place.name))["seq"] == 1
+    nack = await say(bob, "two", place.name)
+    assert nack["code"] == "slow_mode"
+    assert 0 < nack["retry_after"] <= 1
+    assert (await say(bob, react(place.name, 1, "+1")))["seq"] == 2
+    assert [(await say(carol, text, place.name))["seq"] for text in ("a", "b", "c")] == [3, 4, 5]
+    answer = await insist(lambda: say(bob, "two", place.name), "slow_mode")
+    assert answer["seq"] == 6
+    assert await code(alice, room("set", place.name, seconds=0)) == "ok"
+    assert [(await say(bob, text, place.name))["seq"] for text in ("a", "b")] == [7, 8]
+
+
+async def test_what_slow_mode_refuses_blocks_nothing(house: Daemon, wires: Wires) -> None:
+    """A refusal is about its message alone: what is pipelined behind it to others is stored."""
+    alice, bob = await wires.login(house, "alice", "bob")
+    place = await make_room(alice, bob)
+    assert await code(alice, room("set", place.name, seconds=60)) == "ok"
+    sent = [chat(to, "x") for to in (place.name, place.name, "erin", place.name, "erin")]
+    told = await answers(bob, *sent)
+    assert [frame.get("code") for frame in told] == [None, "slow_mode", None, "slow_mode", None]
+
+
+async def test_a_moderator_redacts(house: Daemon, wires: Wires) -> None:
+    """A tombstone for everybody, live, replayed and in history; the log has who, whose and why."""
+    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    place = await make_room(alice, bob, carol)
+    await say(carol, f"the password is {place.conversation}secret", place.name)
+    await say(carol, react(place.name, 1, "+1"))
+    assert (await say(bob, redact(place.name, 1)))["code"] == "not_allowed"
+    assert await code(alice, room("role", place.name, "bob", role="moderator")) == "ok"
+    assert (await say(bob, redact(place.name, 1, "a password")))["seq"] == 3
+    told = await carol.receive_type("redact")
+    assert (told["seq"], told["target"], told["from"], told["to"]) == (3, 1, "bob", place.name)
+    page = await ask(carol, {"type": "history", "conversation": place.conversation})
+    (message,) = page["messages"]
+    assert (message["seq"], message["from"], message["body"], message["erased"]) == (1, "carol", "", True)
+    assert "reactions" not in message
+    missed = [
+        each
+        for each in (await resume(wires, house, "carol", {place.conversation: 0})).missed
+        if place.concerns(each)
+    ]
+    assert [each["type"] for each in missed] == ["chat", "react", "redact"]
+    assert (missed[0]["body"], missed[0]["erased"]) == ("", True)
+    question = {"type": "search", "query": f"{place.conversation}secret"}
+    while not (found := await ask(carol, question)).get("complete", True):
+        pass
+    assert found["matches"] == []
+    entry = (await log_of(bob, place))[0]
+    assert (entry["by"], entry["action"], entry["user"], entry["seq"], entry["text"]) == (
+        "bob",
+        "redact",
+        "carol",
+        1,
+        "a password",
+    )
+    for sent in (redact(place.name, 1), edit(place.name, 1, "x"), react(place.name, 1, "+1")):
+        assert (await say(carol, sent))["code"] == "unknown_message"
+
+
+async def test_nobody_acts_on_who_is_not_below(house: Daemon, wires: Wires) -> None:
+    """A moderator on neither moderators nor owners; an owner on anybody, but not on the last owner."""
+    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    place = await make_room(alice, bob, carol)
+    for user in ("bob", "carol"):
+        assert await code(alice, room("role", place.name, user, role="moderator")) == "ok"
+    await say(carol, "hello", place.name)
+    for user in ("alice", "carol", "bob"):
+        for action in ("remove", "ban", "mute"):
+            assert await code(bob, room(action, place.name, user)) == "not_allowed"
+    assert (await say(bob, redact(place.name, 1)))["code"] == "not_allowed"
+    assert await code(alice, room("role", place.name, "carol", role="owner")) == "ok"
+    assert await code(carol, room("mute", place.name, "alice")) == "ok"
+    assert await code(carol, room("role", place.name, "alice", role="member")) == "ok"
+    for change in (
+        leave(place.name),
+        room("remove", place.name, "carol"),
+        room("ban", place.name, "carol"),
+        room("role", place.name, "carol", role="member"),
+    ):
+        assert await code(carol, change) == "last_owner"
+
+
+async def test_everything_is_in_the_log(house: Daemon, wires: Wires) -> None:
+    """Who did what to whom, until when and why, newest first in pages; joining and leaving are not in it."""
+    alice, bob = await wires.login(house, "alice", "bob")
+    place = await make_room(alice, bob, text="a topic", kind="announcement")
+    name = place.name
+    done = [
+        room("topic", name, text="another"),
+        room("set", name, kind="open", history="full", seconds=7),
+        room("role", name, "bob", role="moderator"),
+        room("mute", name, "bob", seconds=3600, text="loud"),
+        room("unmute", name, "bob"),
+        room("ban", name, "bob", text="louder"),
+        room("unban", name, "bob"),
+        room("invite", name, "bob"),
+        room("remove", name, "bob"),
+        room("archive", name),
+        room("unarchive", name),
+    ]
+    for change in done:
+        assert await code(alice, change) == "ok"
+    assert await code(bob, room("log", name)) == "not_a_member"
+    entries = (await log_of(alice, place))[::-1]
+    assert [(each["action"], each.get("user", ""), each.get("text", "")) for each in entries] == [
+        ("create", "", "announcement, a topic"),
+        ("topic", "", "another"),
+        ("set", "", "open, history full, slow 7 s"),
+        ("role", "bob", "moderator"),
+        ("mute", "bob", "loud"),
+        ("unmute", "bob", ""),
+        ("ban", "bob", "louder"),
+        ("unban", "bob", ""),
+        ("invite", "bob", ""),
+        ("remove", "bob", ""),
+        ("archive", "", ""),
+        ("unarchive", "", ""),
+    ]
+    assert {each["by"] for each in entries} == {"alice"}
+    assert [each["action"] for each in entries if "until" in each] == ["mute"]
+    assert entries[4]["until"] == pytest.approx(entries[4]["time"] + 3_600_000, abs=1000)
+    for n in range(90):
+        assert await code(alice, room("topic", name, text=f"{n}")) == "ok"
+    entries = await log_of(alice, place)
+    assert len(entries) == 102
+    assert [each["text"] for each in entries[:90]] == [f"{n}" for n in range(89, -1, -1)]
