@@ -170,6 +170,8 @@ def decide(
 
 def may_see(room: RoomRow, standing: Standing) -> bool:
     """Whether somebody may know that there is this room."""
+    if room.state is RoomState.DELETED:
+        return False
     return room.kind is not RoomKind.CLOSED or standing.role is not None or standing.invited_by is not None
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from qscp import frames
+from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd import admin
 from qscpd.errors import ExitCode, StoreFullError
 from qscpd.liveadmin import LiveAdmin
 from qscpd.roomrules import RoomChange
 from qscpd.session import Session
+from qscpd.store.base import NewMessage, Refused
 from qscpd.store.sqlite import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import FakeLink, StaffedRouter
@@ -93,6 +95,15 @@ async def test_members_of_a_deleted_room_are_told(desk: Desk) -> None:
         assert await desk.told(link) == [frames.RoomLeft("c1", "#dev", "deleted")]
     assert desk.router.rooms.by_name("#dev") is None
     assert await desk.admin.handle(admin.CreateRoom("dev", "bob")) == admin.RoomChanged(2, "#dev")
+
+
+async def test_a_message_that_was_on_its_way_to_a_deleted_room(desk: Desk) -> None:
+    """It is refused as one to a room that is not there, and not as from somebody who is no member."""
+    await desk.admin.handle(admin.CreateRoom("dev", "alice"))
+    await desk.admin.handle(admin.DeleteRoom("dev"))
+    late = NewMessage(ALICE, -1, f"{1:032x}", "too late")
+    outcomes, _ = await desk.writer.call(lambda store: store.append([late]))
+    assert outcomes == [Refused(ErrorCode.UNKNOWN_ROOM)]
 
 
 async def test_an_archived_room_is_archived_at_once(desk: Desk) -> None:
