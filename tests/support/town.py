@@ -47,6 +47,8 @@ class House:
 
     def knows(self, person: int) -> bool:
         """Return whether the room exists for somebody."""
+        if self.state == "deleted":
+            return False
         return self.kind != "closed" or person in self.roles or person in self.invited
 
     def end(self, person: int) -> None:
