@@ -247,8 +247,9 @@ class Retention(Words):
 
 def _erased(row: MessageRow, account: int) -> MessageRow | None:
     """A message without what an account wrote in it or put on it; None if there is nothing of theirs."""
-    if row.sender == account and row.body is not None:
-        return row._replace(body=None, extra=msgspec.structs.replace(row.extra, reactions={}, mentions=()))
+    if row.sender == account and (row.body is not None or row.extra.digest):
+        extra = msgspec.structs.replace(row.extra, reactions={}, mentions=(), digest=b"")
+        return row._replace(body=None, extra=extra)
     if any(account in people for people in row.extra.reactions.values()):
         left = {
             text: tuple(each for each in people if each != account)
