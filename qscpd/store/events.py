@@ -78,7 +78,7 @@ class Events(Rooms):
         if time_ms - row.time_ms >= self._edit_within_ms:
             return Refused(ErrorCode.TOO_LATE)
         extra = msgspec.structs.replace(row.extra, edited_ms=time_ms, mentions=message.extra.mentions)
-        self._rewrite(end, target, row._replace(body=message.body, extra=extra))
+        self._rewrite(message, end, target, row._replace(body=message.body, extra=extra))
         kept = Extra(kind="edit", target=row.seq, digest=digest(message.body))
         return time_ms, message.sender, message.id, None, kept
 
@@ -97,7 +97,8 @@ class Events(Rooms):
                 seq=row.seq,
                 text=message.body,
             )
-        self._rewrite(end, target, row._replace(body=None, extra=Extra(reply_to=row.extra.reply_to)))
+        gone = row._replace(body=None, extra=Extra(reply_to=row.extra.reply_to))
+        self._rewrite(message, end, target, gone)
         return time_ms, message.sender, message.id, None, Extra(kind="redact", target=row.seq)
 
     def _may_redact(self, room: RoomEnd | None, actor: int, author: int) -> bool:
@@ -121,9 +122,8 @@ class Events(Rooms):
             del reactions[text]
         if len(reactions) > REACTIONS_LIMIT:
             return Refused(ErrorCode.TOO_MANY_REACTIONS)
-        self._rewrite(
-            end, target, row._replace(extra=msgspec.structs.replace(row.extra, reactions=reactions))
-        )
+        changed = row._replace(extra=msgspec.structs.replace(row.extra, reactions=reactions))
+        self._rewrite(message, end, target, changed)
         kept = Extra(kind="react", target=row.seq, removed=extra.removed, count=len(theirs))
         return time_ms, message.sender, message.id, text, kept
 
@@ -154,9 +154,11 @@ class Events(Rooms):
         found = self._chunk_with(conversation, seq)
         return next((row for row in found[1] if row.seq == seq), None) if found else None
 
-    def _rewrite(self, end: ConversationEnd, target: _Target, row: MessageRow) -> None:
+    def _rewrite(self, event: NewMessage, end: ConversationEnd, target: _Target, row: MessageRow) -> None:
         """Put a message in the place of what it was."""
         if target.chunk is None:
+            if row.body != target.row.body:  # by its author or in a room, so both went to the same
+                self._index_id(end.id, event.recipient, target.row)
             end.added[row.seq - 1 - end.last_seq + len(end.added)] = chunks.entry(row)
         else:
             self._replace_rows(end.id, target.chunk, [target.row], [row])

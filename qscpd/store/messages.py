@@ -20,6 +20,7 @@ from qscpd.store.base import (
 )
 from qscpd.store.ends import ConversationEnd, RoomEnd
 from qscpd.store.events import Events
+from qscpd.store.sentids import same
 
 __all__ = ["Messages"]
 
@@ -71,7 +72,7 @@ class _Batch:
         if known is None:
             return None
         first, place = known
-        if first != message:
+        if not same(first, message):
             return Refused()
         return StoredMessage(place.conversation, place.seq, place.time_ms, new=False)
 

@@ -14,9 +14,9 @@ from typing import Final
 
 from qscpd.store import chunks
 from qscpd.store.accounts import Accounts
-from qscpd.store.base import Extra, NewMessage, Outcome, Refused, StoredMessage
+from qscpd.store.base import Extra, MessageRow, NewMessage, Outcome, Refused, StoredMessage
 
-__all__ = ["KEEP_IDS_MS", "SentIds", "digest"]
+__all__ = ["KEEP_IDS_MS", "SentIds", "digest", "same"]
 
 KEEP_IDS_MS: Final = 30 * 24 * 3600 * 1000
 """How long an id is kept: clients retry for at most 7 days, and a laptop may lie in a drawer for a while."""
@@ -81,9 +81,18 @@ class SentIds(Accounts):
         }
         outcomes: list[Outcome | None] = []
         for message in messages:
+            # What is indexed is as it was sent; what is not may have been edited since.
             place = fresh.get((message.sender, bytes.fromhex(message.id)))
-            outcomes.append(_outcome(message, place) if place else self._indexed(message))
+            outcomes.append(self._indexed(message) or (_outcome(message, place) if place else None))
         return outcomes
+
+    def _index_id(self, conversation: int, recipient: int, row: MessageRow) -> None:
+        """Index a message's id before its text becomes another one. Inside a transaction."""
+        key = _hash(recipient, row.body or "", row.extra)
+        self._db.execute(
+            "INSERT OR IGNORE INTO sent_ids VALUES (?, ?, ?, ?, ?, ?)",
+            (row.sender, bytes.fromhex(row.id), key, conversation, row.seq, row.time_ms),
+        )
 
     def _index_all_ids(self) -> None:
         while self._index_ids_step():
@@ -126,6 +135,12 @@ class SentIds(Accounts):
     def _forget(self) -> None:
         super()._forget()
         self._newest_ids = {}
+
+
+def same(first: NewMessage, second: NewMessage) -> bool:
+    """Whether two messages with one id are the same one, sent twice."""
+    hashes = {_hash(each.recipient, each.body, each.extra) for each in (first, second)}
+    return len(hashes) == 1
 
 
 def digest(text: str) -> bytes:
