@@ -248,7 +248,7 @@ class Messages(Events):
             for message in chunks.rows(*row)
             if message.seq > seq
         )
-        return self._as_told(conversation, _first(found, limit, most_bytes))
+        return _first(self._as_told(conversation, found), limit, most_bytes)
 
     def messages_before(
         self, conversation: int, seq: int, limit: int, most_bytes: int
@@ -264,25 +264,23 @@ class Messages(Events):
             for message in reversed(chunks.rows(*row))
             if message.seq < seq
         )
-        return self._as_told(conversation, _first(found, limit, most_bytes)[::-1])
+        return _first(self._as_told(conversation, found), limit, most_bytes)[::-1]
 
-    def _as_told(self, conversation: int, messages: list[MessageRow]) -> list[MessageRow]:
+    def _as_told(self, conversation: int, messages: Iterable[MessageRow]) -> Iterator[MessageRow]:
         """Give each edit the text that its message has by now, and each reaction the number of people."""
-        told = []
         for row in messages:
             if row.extra.kind == "react":
                 message = self._message(conversation, row.extra.target)
                 people = message.extra.reactions.get(row.body or "", ()) if message is not None else ()
-                told.append(row._replace(extra=msgspec.structs.replace(row.extra, count=len(people))))
+                yield row._replace(extra=msgspec.structs.replace(row.extra, count=len(people)))
             elif row.extra.kind == "edit":
                 message = self._message(conversation, row.extra.target)
                 body = message.body if message is not None else None
                 mentions = message.extra.mentions if message is not None else ()
                 extra = msgspec.structs.replace(row.extra, mentions=mentions)
-                told.append(row._replace(body=body, extra=extra))
+                yield row._replace(body=body, extra=extra)
             else:
-                told.append(row)
-        return told
+                yield row
 
     def export(self, account: int) -> Iterator[Found]:
         """See `Store.export`."""
