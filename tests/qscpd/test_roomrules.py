@@ -1,0 +1,274 @@
+"""Who may do what: every action, by everybody, to everybody, in every kind of room."""
+
+import itertools
+from typing import Final
+
+import pytest
+
+from qscp.errors import ERROR_CODES, ErrorCode
+from qscp.limits import ROOMS_LIMIT, SLOW_LIMIT_S
+from qscp.rooms import PERMISSIONS, RANKS, ROOM_FIELDS, HistoryFrom, RoomKind, RoomRole
+from qscpd import roomrules
+from qscpd.roomrules import (
+    FOREVER_MS,
+    NOBODY,
+    Decision,
+    DeniedError,
+    RoomChange,
+    RoomRow,
+    RoomState,
+    Standing,
+    decide,
+    heir,
+    may_see,
+    refusal,
+)
+
+ACTOR, TARGET = 1, 2
+NOW = 1_700_000_000_000
+ROOM: Final = RoomRow(
+    id=7,
+    name="#dev",
+    kind=RoomKind.OPEN,
+    history=HistoryFrom.JOINING,
+    topic="",
+    slow_s=0,
+    state=RoomState.ACTIVE,
+    created_ms=NOW,
+    first_seq=1,
+    last_seq=40,
+    members=9,
+    owners=2,
+)
+ROLES: Final[tuple[RoomRole | None, ...]] = (*RoomRole, None)
+WITH_TARGET: Final = sorted(action for action, (needed, _) in ROOM_FIELDS.items() if "user" in needed)
+FROM_ABOVE: Final = frozenset({"remove", "ban", "mute", "unmute"})
+"""What is done only to somebody below; `redact` is tested where events are."""
+DECIDED: Final = sorted(ROOM_FIELDS.keys() - {"create", "members", "log"})
+ALLOWED = None
+
+
+def change(action: str, actor: int | None = ACTOR, **fields: object) -> RoomChange:
+    """Make a change with all fields that any action needs."""
+    given: dict[str, object] = {"target": TARGET, "role": RoomRole.MEMBER, "text": "x"} | fields
+    return RoomChange(action=action, room="#dev", actor=actor, **given)  # type: ignore[arg-type]  # of a RoomChange
+
+
+def outcome(
+    made: RoomChange,
+    room: RoomRow = ROOM,
+    actor: Standing = NOBODY,
+    target: Standing = NOBODY,
+    rooms: int = 0,
+) -> Decision | ErrorCode:
+    """Decide, and return the code of a refusal."""
+    try:
+        return decide(made, room, actor, target, rooms=rooms, now_ms=NOW)
+    except DeniedError as denied:
+        return denied.code
+
+
+def code(
+    made: RoomChange,
+    room: RoomRow = ROOM,
+    actor: Standing = NOBODY,
+    target: Standing = NOBODY,
+    rooms: int = 0,
+) -> ErrorCode | None:
+    """Return the code of a refusal, or None."""
+    decided = outcome(made, room, actor, target, rooms)
+    return decided if isinstance(decided, ErrorCode) else ALLOWED
+
+
+def expected(action: str, kind: RoomKind, actor: Standing, target: Standing) -> ErrorCode | None:
+    """Work out from the tables whether a person may do something to somebody."""
+    if actor.role is None:
+        hidden = kind is RoomKind.CLOSED and actor.invited_by is None
+        return ErrorCode.UNKNOWN_ROOM if hidden else ErrorCode.NOT_A_MEMBER
+    if RANKS[actor.role] < RANKS[PERMISSIONS[action]]:
+        return ErrorCode.NOT_ALLOWED
+    return theirs(action, target) or (
+        ErrorCode.NOT_ALLOWED
+        if action in FROM_ABOVE
+        and actor.role is not RoomRole.OWNER
+        and RANKS[target.role] >= RANKS[actor.role]
+        else ALLOWED
+    )
+
+
+def theirs(action: str, target: Standing) -> ErrorCode | None:
+    """Return why an action makes no sense for its target, whoever wants it."""
+    if action in {"remove", "mute", "unmute", "role"} and target.role is None:
+        return ErrorCode.USER_NOT_MEMBER
+    return ErrorCode.ALREADY_MEMBER if action == "invite" and target.role is not None else ALLOWED
+
+
+def test_everything_that_can_be_asked_is_in_the_tables() -> None:
+    """Each action has a permission and is decided or looked up, and besides there are only a few."""
+    assert ROOM_FIELDS.keys() - {"create"} <= PERMISSIONS.keys()
+    assert set(DECIDED) | {"join", "leave", "delete"} == roomrules._DEEDS.keys()
+    assert PERMISSIONS.keys() - ROOM_FIELDS.keys() == {"write", "announce", "react", "redact"}
+
+
+@pytest.mark.parametrize("action", DECIDED)
+def test_who_may_do_it(action: str) -> None:
+    """The whole table, in rooms of each kind, by and to members of each role and others, invited or not."""
+    actors = [*(Standing(role) for role in ROLES), Standing(invited_by=3)]
+    room = ROOM._replace(state=RoomState.ARCHIVED if action == "unarchive" else RoomState.ACTIVE)
+    targets = [Standing(role) for role in ROLES] if action in WITH_TARGET else [NOBODY]
+    for kind, actor, target in itertools.product(RoomKind, actors, targets):
+        got = code(change(action), room._replace(kind=kind), actor, target)
+        assert got == expected(action, kind, actor, target), (kind, actor, target)
+
+
+@pytest.mark.parametrize("action", [*DECIDED, "delete"])
+def test_the_operator_may_do_everything(action: str) -> None:
+    """Whoever it is about, as far as it makes sense."""
+    room = ROOM._replace(state=RoomState.ARCHIVED if action == "unarchive" else RoomState.ACTIVE)
+    for kind, role in itertools.product(RoomKind, ROLES):
+        got = code(change(action, None), room._replace(kind=kind), target=Standing(role))
+        assert got == theirs(action, Standing(role)), (kind, role)
+
+
+def test_only_the_operator_deletes() -> None:
+    """For everybody else, owners too, there is nothing that could be asked so."""
+    for role in ROLES:
+        assert code(change("delete"), actor=Standing(role)) is ErrorCode.UNKNOWN_ROOM
+
+
+@pytest.mark.parametrize("action", [*DECIDED, "join", "leave", "delete"])
+def test_in_an_archived_room(action: str) -> None:
+    """Owners and the operator can open it again, leave it or delete it, and nothing else."""
+    room = ROOM._replace(state=RoomState.ARCHIVED)
+    actor = NOBODY if action == "join" else Standing(RoomRole.OWNER)
+    allowed = action in {"leave", "unarchive"}
+    assert code(change(action), room, actor, Standing(RoomRole.MEMBER)) == (
+        ALLOWED if allowed else ErrorCode.UNKNOWN_ROOM if action == "delete" else ErrorCode.ROOM_ARCHIVED
+    )
+    if action not in {"join", "leave"}:
+        may = action in {"unarchive", "delete"}
+        got = code(change(action, None), room, target=Standing(RoomRole.MEMBER))
+        assert got == (ALLOWED if may else ErrorCode.ROOM_ARCHIVED)
+
+
+@pytest.mark.parametrize("actor", [ACTOR, None], ids=["owner", "operator"])
+def test_the_last_owner_stays(actor: int | None) -> None:
+    """Not even the operator takes it from them while the room is active; of two owners one can go."""
+    owner = Standing(RoomRole.OWNER)
+    changes = [
+        change("remove", actor),
+        change("ban", actor),
+        change("role", actor, role=RoomRole.MODERATOR),
+        change("role", actor, role=RoomRole.MEMBER),
+    ]
+    if actor is not None:
+        changes.append(change("leave", actor))
+    for owners, got in ((1, ErrorCode.LAST_OWNER), (2, ALLOWED)):
+        for made in changes:
+            assert code(made, ROOM._replace(owners=owners), owner, owner) is got, made
+    alone = ROOM._replace(owners=1)
+    assert code(change("role", actor, role=RoomRole.OWNER), alone, owner, owner) is ALLOWED
+    assert code(change("mute", actor), alone, owner, owner) is ALLOWED
+
+
+def test_the_last_owner_of_an_archived_room_may_leave() -> None:
+    """Then nobody but an account that is made owner could open it again, so it stays closed."""
+    archived = ROOM._replace(state=RoomState.ARCHIVED, owners=1)
+    assert code(change("leave"), archived, Standing(RoomRole.OWNER)) is ALLOWED
+    assert code(change("unarchive", None), archived._replace(owners=0)) is ErrorCode.LAST_OWNER
+
+
+def test_who_may_join() -> None:
+    """Everybody but members, the banned, and in closed rooms who is not invited; up to a number of rooms."""
+    invited, member = Standing(invited_by=3), Standing(RoomRole.MEMBER)
+    banned, once_banned = Standing(banned_until_ms=NOW + 1), Standing(banned_until_ms=NOW)
+    muted = Standing(muted_until_ms=FOREVER_MS)
+    for kind in RoomKind:
+        room = ROOM._replace(kind=kind)
+        closed = ErrorCode.UNKNOWN_ROOM if kind is RoomKind.CLOSED else ALLOWED
+        assert code(change("join"), room, NOBODY) == closed
+        assert code(change("join"), room, once_banned) == closed
+        assert code(change("join"), room, banned) == (closed or ErrorCode.BANNED)
+        assert code(change("join"), room, invited) is ALLOWED
+        assert code(change("join"), room, member) is ErrorCode.ALREADY_MEMBER
+        assert code(change("join"), room, invited, rooms=ROOMS_LIMIT) is ErrorCode.TOO_MANY_ROOMS
+        assert code(change("join"), room, invited, rooms=ROOMS_LIMIT - 1) is ALLOWED
+    joined = outcome(change("join"), actor=muted._replace(invited_by=3, banned_until_ms=NOW))
+    assert joined == Decision(ROOM, {ACTOR: Standing(RoomRole.MEMBER, 41, None, FOREVER_MS, 0)})
+
+
+def test_what_a_ban_ends_and_what_outlives_leaving() -> None:
+    """Banned, one is neither in nor invited; mutes and bans are about the person, in the room or not."""
+    target = Standing(RoomRole.MEMBER, 5, None, NOW + 9, 0)
+    owner = Standing(RoomRole.OWNER)
+    for seconds, until in ((None, FOREVER_MS), (0, NOW), (60, NOW + 60_000), (2**53 - 1, FOREVER_MS)):
+        gone = Standing(muted_until_ms=NOW + 9, banned_until_ms=until)
+        assert outcome(change("ban", seconds=seconds), actor=owner, target=target) == Decision(
+            ROOM, {TARGET: gone}, until
+        )
+    assert outcome(change("leave"), actor=target) == Decision(ROOM, {ACTOR: Standing(muted_until_ms=NOW + 9)})
+    invited = Standing(invited_by=3)
+    assert outcome(change("remove"), actor=owner, target=invited) == Decision(ROOM, {TARGET: NOBODY})
+    assert code(change("invite"), actor=owner, target=Standing(banned_until_ms=NOW + 1)) is ErrorCode.BANNED
+    assert outcome(change("unban"), actor=owner, target=NOBODY) == Decision(ROOM, {TARGET: NOBODY})
+
+
+def test_settings_change_only_what_is_given() -> None:
+    """Zero ends slow mode, and there is a longest one."""
+    owner = Standing(RoomRole.OWNER)
+    slow = ROOM._replace(slow_s=30)
+    for given, room in (
+        ({}, slow),
+        ({"kind": RoomKind.CLOSED}, slow._replace(kind=RoomKind.CLOSED)),
+        ({"history": HistoryFrom.FULL}, slow._replace(history=HistoryFrom.FULL)),
+        ({"seconds": 0}, slow._replace(slow_s=0)),
+        ({"seconds": SLOW_LIMIT_S}, slow._replace(slow_s=SLOW_LIMIT_S)),
+    ):
+        assert outcome(change("set", **given), slow, owner) == Decision(room, {})
+    assert code(change("set", seconds=SLOW_LIMIT_S + 1), actor=owner) is ErrorCode.BAD_FIELD
+
+
+def test_who_may_write() -> None:
+    """By role, kind and state; and reactions, edits and redactions by the permission `react`."""
+    for kind, state, role, muted, reacts in itertools.product(
+        RoomKind, RoomState, ROLES, (0, NOW, NOW + 1), (False, True)
+    ):
+        room, standing = ROOM._replace(kind=kind, state=state), Standing(role, muted_until_ms=muted)
+        what = "react" if reacts else "announce" if kind is RoomKind.ANNOUNCEMENT else "write"
+        if role is None:
+            there = may_see(room, standing)
+            right: ErrorCode | None = ErrorCode.NOT_A_MEMBER if there else ErrorCode.UNKNOWN_ROOM
+        elif state is not RoomState.ACTIVE:
+            right = ErrorCode.ROOM_ARCHIVED
+        elif muted > NOW:
+            right = ErrorCode.MUTED
+        else:
+            right = ErrorCode.NOT_ALLOWED if RANKS[role] < RANKS[PERMISSIONS[what]] else ALLOWED
+        assert refusal(room, standing, NOW, reacts=reacts) == right, (room, standing)
+
+
+def test_who_may_know_of_a_room() -> None:
+    """Of a closed one its members and those who are invited, by the operator too; of a deleted one nobody."""
+    for role, invited in itertools.product(ROLES, (None, 0, 3)):
+        standing = Standing(role, invited_by=invited)
+        assert may_see(ROOM, standing)
+        assert may_see(ROOM._replace(kind=RoomKind.ANNOUNCEMENT), standing)
+        assert may_see(ROOM._replace(kind=RoomKind.CLOSED), standing) == (
+            role is not None or invited is not None
+        )
+        assert not may_see(ROOM._replace(state=RoomState.DELETED), standing) or role
+
+
+def test_who_inherits() -> None:
+    """The highest, of those the first, of those one; nobody of nobody."""
+    member, late = Standing(RoomRole.MEMBER, 1), Standing(RoomRole.MEMBER, 9)
+    moderator, late_moderator = Standing(RoomRole.MODERATOR, 5), Standing(RoomRole.MODERATOR, 9)
+    assert heir([]) is None
+    assert heir([(5, late), (6, member), (7, late)]) == 6
+    assert heir([(4, late_moderator), (5, member), (6, moderator)]) == 6
+    assert heir([(9, member), (8, member)]) == 8
+
+
+def test_a_refusal_says_what_its_code_says() -> None:
+    """In one sentence."""
+    assert str(DeniedError(ErrorCode.LAST_OWNER)) == ERROR_CODES[ErrorCode.LAST_OWNER].sentence
