@@ -34,53 +34,36 @@ _NOBODY: Final[list[Session]] = []
 class _RoomBatch:
     """What one commit adds to one room."""
 
-    __slots__ = ("_lines", "_room", "_senders", "_seqs")
+    __slots__ = ("_room", "_senders")
 
     def __init__(self, room: LiveRoom) -> None:
         self._room = room
-        self._lines: list[bytes] = []
-        self._seqs: list[int] = []
         self._senders: dict[Session, list[frames.ServerFrame | Raw]] = {}
 
     def sender(self, session: Session, out: list[frames.ServerFrame | Raw]) -> None:
         """A session writes: what others write comes to it between its own acknowledgements, in order."""
         if session not in self._senders:
             self._senders[session] = out
-            for seq, line in zip(self._seqs, self._lines, strict=True):
-                self._tell_sender(session, seq, line)
+            self._room.fanout.tell(session, out)
 
     def add(self, sender: Session, seq: int, frame: frames.ServerFrame) -> None:
         """Something was written."""
-        line = codec.encode(frame)
-        for session in self._senders:
-            if session is not sender:
-                self._tell_sender(session, seq, line)
-        self._lines.append(line)
-        self._seqs.append(seq)
+        fanout = self._room.fanout
+        fanout.add(seq, codec.encode(frame))
+        self._room.last_seq = seq
+        for session, out in self._senders.items():
+            if session is sender:
+                fanout.wrote(session)
+            else:
+                fanout.tell(session, out)
 
-    def _tell_sender(self, session: Session, seq: int, line: bytes) -> None:
-        if session not in self._room.sessions:
-            return
-        if session.live:
-            session.messages_out += 1
-            self._senders[session].append(Raw(line[:-1]))
-        elif session.replay is not None:
-            session.replay.hold(self._room.row.id, seq, line)
+    def answered(self) -> None:
+        """The store came back with a message."""
+        self._room.fanout.answered()
 
-    def send(self) -> None:
-        """Hand everything to the sessions of the members."""
-        if not self._lines:
-            return
-        self._room.last_seq = self._seqs[-1]
-        piece, count = b"".join(self._lines), len(self._lines)
-        for session in self._room.sessions:
-            if session in self._senders:
-                continue
-            if session.live:
-                session.send_piece(piece, count)
-            elif session.replay is not None:
-                for seq, line in zip(self._seqs, self._lines, strict=True):
-                    session.replay.hold(self._room.row.id, seq, line)
+    def settle(self) -> None:
+        """The commit ends here."""
+        self._room.fanout.settle()
 
 
 class Delivery:
@@ -145,8 +128,8 @@ class Delivery:
             acks.append(frames.ChatAck(message.id, conversation, seq, time_ms))
         self._tell_positions(result, out)
         self._queue(out)
-        for each in batches.values():
-            each.send()
+        if batches:
+            _settle(result.chats, batches)
         for session, count in answered.items():
             session.answered(count)
 
@@ -227,10 +210,16 @@ class Delivery:
     def refused(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
         """Tell the senders that nothing of this was stored."""
         out: _Output = defaultdict(list)
+        rooms: set[LiveRoom] = set()
         for chat in chats:
             chat.session.refused = True
+            if (room := self._rooms.by_id(-chat.message.recipient)) is not None:
+                room.fanout.answered()
+                rooms.add(room)
             out[chat.session].append(_nack(chat.message.id, Refused(code)))
         self._queue(out)
+        for room in rooms:
+            room.fanout.settle()
         for session, nacks in out.items():
             session.answered(len(nacks))
 
@@ -238,6 +227,16 @@ class Delivery:
         for session, each in out.items():
             session.queue(each)
         self._wake(out)
+
+
+def _settle(chats: Sequence[PendingChat[Session]], batches: dict[int, _RoomBatch]) -> None:
+    """Let what a commit added to rooms go out."""
+    for chat in chats:
+        batch = batches.get(-chat.message.recipient)
+        if batch is not None:
+            batch.answered()
+    for batch in batches.values():
+        batch.settle()
 
 
 def _nack(message_id: str, refused: Refused) -> frames.ChatNack:

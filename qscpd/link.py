@@ -190,9 +190,14 @@ class Link(asyncio.Protocol):
             self.abort("slow_peer")
             return
         try:
-            self._write(self.tls.send(plaintext))
+            data = self.tls.send(plaintext)
         except TlsError as error:
             self._fail(str(error))
+            return
+        transport = self._transport
+        if not transport.is_closing():
+            self.bytes_out += len(data)
+            transport.write(data)
 
     def now(self) -> float:
         """The loop's clock, in seconds."""

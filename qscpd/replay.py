@@ -113,11 +113,18 @@ class Replay:
                 await self._catch_up(*self._again.popitem())
             elif self._held:
                 self._send_held()
-            else:
+            elif not self._hold_what_waits():
                 self._session.send(frames.Resumed())
                 self._session.go_live()
                 self._session.router.rooms.tell_invitations(self._session)
                 return
+
+    def _hold_what_waits(self) -> bool:
+        """Take in what was written in rooms and did not go out yet; return whether there was anything new."""
+        account = self._session.account
+        assert account is not None  # noqa: S101 - `resume` comes after the login
+        self._session.router.rooms.hurry(account.id)
+        return bool(self._held or self._again)
 
     def _begin(self, row: ConversationRow) -> None:
         """Find out where a conversation begins for this device, and tell it what it will not get."""

@@ -15,6 +15,7 @@ from typing import Final
 from qscp import codec, frames
 from qscp.rooms import RoomRole
 from qscpd.conversationid import conversation_id
+from qscpd.fanout import Fanout
 from qscpd.roomrules import NOBODY, RoomChange, RoomRow, RoomState, Standing
 from qscpd.session import Session
 from qscpd.store.base import RoomResult
@@ -45,16 +46,16 @@ class LiveRoom:
     Attributes:
         row: As it is kept; its `last_seq` may be old.
         standings: Of those who are in it, or have another standing, by account id.
-        sessions: Of its members, logged in.
+        fanout: The way to the sessions of its members.
         last_seq: Its newest message.
     """
 
-    __slots__ = ("changed", "last_seq", "news", "row", "sessions", "standings", "timer", "told", "typing")
+    __slots__ = ("changed", "fanout", "last_seq", "news", "row", "standings", "timer", "told", "typing")
 
     def __init__(self, row: RoomRow, standings: Mapping[int, Standing]) -> None:
         self.row = row
         self.standings = dict(standings)
-        self.sessions: set[Session] = set()
+        self.fanout = Fanout(row.id)
         self.last_seq = row.last_seq
         self.changed: dict[int, RoomRole | None] = {}
         self.news = False
@@ -144,6 +145,7 @@ class Rooms:
     def close(self) -> None:
         """Stop all timers."""
         for room in self._by_id.values():
+            room.fanout.close()
             if room.timer is not None:
                 room.timer.cancel()
 
@@ -152,12 +154,17 @@ class Rooms:
     def logged_in(self, session: Session, account: int) -> None:
         """A member has a new session."""
         for room in self.of(account):
-            room.sessions.add(session)
+            room.fanout.sessions.add(session)
 
     def left(self, session: Session, account: int) -> None:
         """A member's session has ended."""
         for room in self.of(account):
-            room.sessions.discard(session)
+            room.fanout.sessions.discard(session)
+
+    def hurry(self, account: int | None = None) -> None:
+        """Let go out what waits in the rooms that somebody is in; None: in all."""
+        for room in self._by_id.values() if account is None else self.of(account):
+            room.fanout.hurry()
 
     def tell_invitations(self, session: Session) -> None:
         """Tell a session of the rooms that its person was invited to and did not come into."""
@@ -181,6 +188,7 @@ class Rooms:
                 return
             self.load(result.room, {})
             room = self._by_id[result.room.id]
+        room.fanout.hurry()  # before anybody comes or goes: to those who were there
         before, room.row = room.row, result.room
         room.last_seq = max(room.last_seq, result.room.last_seq)
         for account, standing in result.standings.items():
@@ -224,7 +232,7 @@ class Rooms:
     def _tell_in(self, room: LiveRoom, account: int, change: RoomChange | None, *, came: bool) -> None:
         for session in self._sessions_of(account):
             if came:
-                room.sessions.add(session)
+                room.fanout.sessions.add(session)
                 if session.replay is not None:
                     session.replay.joined(room.row.id, room.last_seq)
             session.send(self._changed(room, account, self._actor(change)))
@@ -240,10 +248,11 @@ class Rooms:
             text="" if change is None or left else change.text,
         )
         for session in self._sessions_of(account):
-            room.sessions.discard(session)
+            room.fanout.sessions.discard(session)
             session.send(frame)
 
     def _forget(self, room: LiveRoom) -> None:
+        room.fanout.close()
         if room.timer is not None:
             room.timer.cancel()
         del self._by_id[room.row.id]
@@ -281,7 +290,7 @@ class Rooms:
         typing = [codec.encode(_typing(room))] if room.typing else []
         news, room.news = room.news, False
         room.changed, room.typing = {}, {}
-        for session in room.sessions:
+        for session in room.fanout.sessions:
             if not session.live:
                 continue
             if news and session.account is not None:
@@ -289,7 +298,7 @@ class Rooms:
             told = lines + typing if TYPING in session.features else lines
             if told and not session.link.congested:
                 session.send_lines(told)
-        self._wake(room.sessions)
+        self._wake(room.fanout.sessions)
 
     def _members_changed(self, room: LiveRoom) -> frames.MembersChanged:
         listed = [

@@ -184,6 +184,7 @@ class Router:
 
     def shut_down(self) -> None:
         """Take nothing more from anybody, and say `bye` to everybody once they have their answers."""
+        self.rooms.hurry()
         for session in list(self._open):
             if not session.closed:  # who was said `bye` to already is only waited for
                 session.link.pause_reading()

@@ -27,6 +27,8 @@ __all__ = ["Session"]
 _PENDING_LIMIT: Final = 1000
 """Messages of a session that may wait for the store; it is not read further until half of them came back."""
 
+_OPEN: Final = (State.READY, State.DRAINING)
+
 _log = structlog.stdlib.get_logger("qscpd.session")
 
 
@@ -182,24 +184,23 @@ class Session:
 
     def send_lines(self, lines: list[bytes]) -> None:
         """Queue encoded frames; the caller has marked the session dirty."""
-        if not self.closed and self.connection.state in (State.READY, State.DRAINING):
+        if not self.closed and self.connection.state in _OPEN:
             self.connection.send_encoded(lines)
             self.frames_out += len(lines)
 
     def queue(self, batch: list[frames.ServerFrame | msgspec.Raw]) -> None:
         """Queue frames, encoded together; the caller has marked the session dirty."""
-        if not self.closed and self.connection.state in (State.READY, State.DRAINING):
+        if not self.closed and self.connection.state in _OPEN:
             self.connection.send_encoded((codec.encode_lines(batch),))
             self.frames_out += len(batch)
 
     def send_piece(self, piece: bytes, count: int) -> None:
-        """Queue some encoded messages in one piece; they leave at the end of the tick."""
-        if not self.closed and self.connection.state in (State.READY, State.DRAINING):
-            self.connection.send_encoded((piece,))
+        """Send some encoded messages in one piece, behind what is queued."""
+        connection = self.connection
+        if not self.closed and connection.state in _OPEN:
             self.frames_out += count
             self.messages_out += count
-            self.router.dirty.add(self)
-            self.router.wake()
+            self.link.write(connection.encoded_to_send(piece))
 
     def push(self, lines: list[bytes]) -> None:
         """Queue encoded frames; they leave at the end of the tick."""

@@ -111,17 +111,18 @@ class TlsEngine:
         Raises:
             TlsError: The handshake is not done, or the connection is broken.
         """
-        if len(plaintext) <= _SLICE:
-            return self._send(plaintext)
-        slices = range(0, len(plaintext), _SLICE)
-        return b"".join([self._send(plaintext[at : at + _SLICE]) for at in slices])
-
-    def _send(self, plaintext: bytes) -> bytes:
+        write, outgoing = self._object.write, self._outgoing
         try:
-            self._object.write(plaintext)
+            if len(plaintext) <= _SLICE:
+                write(plaintext)
+                return outgoing.read()
+            records: list[bytes] = []
+            for at in range(0, len(plaintext), _SLICE):
+                write(plaintext[at : at + _SLICE])
+                records.append(outgoing.read())
         except ssl.SSLError as error:
             raise TlsError(error.reason or str(error)) from error
-        return self._outgoing.read()
+        return b"".join(records)
 
     def outgoing(self) -> bytes:
         """Return and forget what TLS itself has to say: handshake, alerts, `close_notify`."""

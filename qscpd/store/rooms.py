@@ -198,8 +198,10 @@ class Rooms(WordIndex):
                 successor = heir(others.items())
                 if successor is None:
                     room = room._replace(state=RoomState.ARCHIVED)
+                    self._log(conversation, actor=None, action="archive", target=None)
                 else:
                     standings[successor] = others[successor]._replace(role=RoomRole.OWNER)
+                    self._log(conversation, actor=None, action="role", target=successor, text=RoomRole.OWNER)
             self._write_room(room, standings)
             self._result(conversation, standings)
 
