@@ -1,16 +1,8 @@
 """The client at a terminal: a real process on a pseudo-terminal, against a scripted server."""
 
-import asyncio
-import contextlib
-import fcntl
-import os
-import re
-import struct
 import sys
-import termios
 from collections.abc import AsyncIterator
 
-import pyte
 import pytest
 
 if sys.platform == "win32":
@@ -19,129 +11,15 @@ if sys.platform == "win32":
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp_client.errors import ExitCode
-from tests.client.conftest import REPOSITORY
-from tests.support.patience import patiently
 from tests.support.scripted_server import ScriptedServer
-
-ROWS, COLUMNS = 40, 80
-
-
-class Screen(pyte.Screen):
-    """A screen that answers the client's questions, such as where the cursor is."""
-
-    def __init__(self, master: int) -> None:
-        super().__init__(COLUMNS, ROWS)
-        self._master = master
-
-    def write_process_input(self, data: str) -> None:
-        """Send an answer as if it was typed."""
-        os.write(self._master, data.encode())
-
-
-class Terminal:
-    """A client on a pseudo-terminal.
-
-    Attributes:
-        seen: Everything that the client has written, as bytes.
-        process: The client.
-    """
-
-    def __init__(self, master: int, process: asyncio.subprocess.Process) -> None:
-        self.seen = b""
-        self.process = process
-        self._master = master
-        self._changed = asyncio.Event()
-        self._ended = False
-        self._screen = Screen(master)
-        self._stream = pyte.ByteStream(self._screen)
-        asyncio.get_running_loop().add_reader(master, self._read)
-
-    def _read(self) -> None:
-        try:
-            received = os.read(self._master, 65536)
-        except OSError:  # how Linux reports that nobody has the terminal open any more
-            received = b""
-        if not received:
-            self._ended = True
-            asyncio.get_running_loop().remove_reader(self._master)
-        self.seen += received
-        self._stream.feed(received)
-        self._changed.set()
-
-    @property
-    def lines(self) -> list[str]:
-        """What is on the screen."""
-        return [line.rstrip() for line in self._screen.display]
-
-    def type(self, text: str) -> None:
-        """Press keys."""
-        os.write(self._master, text.encode())
-
-    def paste(self, text: str) -> None:
-        """Paste as terminals do."""
-        self.type(f"\x1b[200~{text}\x1b[201~")
-
-    async def change(self) -> None:
-        """Wait until the client writes something; fail if it never will."""
-        if self._ended:
-            pytest.fail("the client has ended:\n" + "\n".join(filter(None, self.lines)))
-        self._changed.clear()
-        try:
-            async with patiently():
-                await self._changed.wait()
-        except TimeoutError:
-            pytest.fail("nothing happens any more:\n" + "\n".join(filter(None, self.lines)))
-
-    async def until(self, *wanted: str) -> None:
-        """Wait until these lines are on the screen."""
-        while not set(wanted) <= set(self.lines):
-            await self.change()
-
-    async def wait(self) -> int:
-        """Wait until the client has ended, and return its exit code."""
-        async with patiently():
-            return await self.process.wait()
-
-    async def until_like(self, *patterns: str) -> None:
-        """Wait until lines that match these patterns are on the screen."""
-        while not all(any(re.fullmatch(pattern, line) for line in self.lines) for pattern in patterns):
-            await self.change()
-
-    async def log_in(self) -> None:
-        """Log in as alice."""
-        await self.until("User name:")
-        self.type("alice\r")
-        await self.until("Password:")
-        self.type("wonderland\r")
-        await self.until("Chat with:")
-
-    def close(self) -> None:
-        """Take the terminal away."""
-        asyncio.get_running_loop().remove_reader(self._master)
-        os.close(self._master)
+from tests.support.terminal import Terminal, on_terminal
 
 
 @pytest.fixture
 async def terminal(client_command: list[str], environment: dict[str, str]) -> AsyncIterator[Terminal]:
     """A client that has just been started."""
-    master, slave = os.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    process = await asyncio.create_subprocess_exec(
-        *client_command,
-        cwd=REPOSITORY,
-        env=environment,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-    )
-    os.close(slave)
-    screen = Terminal(master, process)
-    yield screen
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
-    screen.close()
+    async with on_terminal(client_command, environment) as screen:
+        yield screen
 
 
 CHATTING = "Chatting with dave. Every line you type is sent; back chooses somebody else."

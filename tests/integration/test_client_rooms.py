@@ -1,0 +1,260 @@
+"""Real clients in rooms of the real daemon."""
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from qscpd.pki import AuthorityFiles
+from tests.support.clients import Client, Clients
+from tests.support.daemon import PASSWORD, Daemon, StartDaemon
+
+if sys.platform != "win32":
+    from tests.support.terminal import Terminal, on_terminal
+
+
+@pytest.fixture
+async def clients(authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Clients]:
+    """Clients that trust the daemon."""
+    made = Clients(authority.ca_certificate, tmp_path / "homes")
+    yield made
+    await made.close()
+
+
+async def until_told(client: Client, text: str) -> None:
+    """Wait until a client says something on standard error."""
+    await client.until(lambda each: any(text in line for line in each.err))
+
+
+async def until_shown(client: Client, line: str) -> None:
+    """Wait until a client has a line on standard output."""
+    await client.until(lambda each: line in each.lines())
+
+
+async def test_three_people_in_a_room(house: Daemon, clients: Clients) -> None:
+    """Everybody sees what the others write and do to messages, once and in order."""
+    alice = await clients.start(house, "alice", "/create #three open full", "hello", "oops")
+    await until_told(alice, "(2) oops")
+    bob = await clients.start(house, "bob", "/join #three", "/history", "hi alice")
+    await until_shown(alice, "(3) bob: hi alice")
+    carol = await clients.start(house, "carol", "/join three", "/me waves at @alice")
+    await until_shown(alice, "(4) * carol waves at @alice")
+    alice.type("/edit 1 hello all", "/redact 2", "/react 3 ok", "/reply 3 welcome")
+    for other in (bob, carol):
+        await other.until(lambda each: any(line.startswith("(8) alice, re (3)") for line in each.lines()))
+    bob.type("/unreact 3 ok", "/unreact 1 ok", "/last 10")
+    await until_shown(bob, '(8) alice, re (3) "hi alice": welcome')
+    await bob.until(lambda each: any("End of the last messages" in line for line in each.err))
+    assert await bob.ends() == 0
+    assert bob.lines() == [
+        "(1) alice: hello",
+        "(2) alice: oops",
+        "(4) * carol waves at @alice",
+        "alice edited (1): hello all",
+        '(8) alice, re (3) "hi alice": welcome',
+        "(1) alice: hello all  (edited)",
+        "(2) alice: (erased)",
+        "(3) bob: hi alice  [ok 1]",
+        "(4) * carol waves at @alice",
+        '(8) alice, re (3) "hi alice": welcome',
+    ]
+    assert any("alice took back (2)." in line for line in bob.err)
+    assert any('alice reacted ok to (3) "hi alice"' in line for line in bob.err)
+    for client in (alice, carol):
+        assert await client.ends() == 0
+
+
+async def test_who_was_away_gets_what_was_written(house: Daemon, clients: Clients) -> None:
+    """Once, in order, as it is by then; what was read on one device is read on the other."""
+    alice = await clients.start(house, "alice", "/create #away")
+    bob = await clients.start(house, "bob", "/join #away", "ready")
+    await until_shown(alice, "(1) bob: ready")
+    assert await bob.ends() == 0
+    alice.type("one", "two", "@bob three")
+    await until_told(alice, "(4) @bob three")
+    alice.type("/edit 2 eins", "/redact 3")
+    await until_told(alice, "stored for #away: (redaction of 3)")
+    again = await clients.start(house, "bob")
+    await until_told(again, "#away (3 new, 1 mentions you)")
+    await again.until(lambda each: len(each.out) >= 3)
+    again.type("#away", "/status")
+    await until_told(again, "You are online")
+    assert await again.ends() == 0
+    assert again.lines() == [
+        "[#away] alice: eins  (edited)",
+        "[#away] alice: (erased)",
+        "[#away] alice: @bob three",
+    ]
+    other = await clients.start(house, "bob", home="bob-elsewhere")
+    other.type("/who")
+    await other.until(lambda each: sum("Rooms: " in line for line in each.err) == 2)
+    assert not any("#away (" in line for line in other.err)
+    for client in (alice, other):
+        assert await client.ends() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_what_is_done_while_the_daemon_is_away_is_done_once(
+    start_daemon: StartDaemon, clients: Clients, number: signal.Signals
+) -> None:
+    """Messages, edits, redactions and reactions, in the order typed."""
+    first = start_daemon()
+    alice = await clients.start(first, "alice", "/create #dev full", "one", "two", "three")
+    bob = await clients.start(first, "bob", "/join #dev", "/history", "four")
+    await until_shown(alice, "(4) bob: four")
+    first.process.send_signal(number)
+    first.wait()
+    alice.type("five", "/edit 1 eins", "/redact 2", "/react 4 ok", "six")
+    await until_told(alice, "Connecting again")
+    start_daemon(f"server.listen=127.0.0.1:{first.port}")
+    await until_shown(bob, "(9) alice: six")
+    assert await alice.ends() == 0
+    assert await bob.ends("/last 20") == 0
+    assert bob.lines()[-6:] == [
+        "(1) alice: eins  (edited)",
+        "(2) alice: (erased)",
+        "(3) alice: three",
+        "(4) bob: four  [ok 1]",
+        "(5) alice: five",
+        "(9) alice: six",
+    ]
+
+
+async def test_what_may_not_be_done_is_told(house: Daemon, clients: Clients) -> None:
+    """With the server's sentence, the text, and exit code 9."""
+    alice = await clients.start(house, "alice", "/create #strict", "hello")
+    bob = await clients.start(house, "bob", "/join #strict")
+    carol = await clients.start(house, "carol", "/join #strict", "hello")
+    await until_shown(alice, "(2) carol: hello")
+    bob.type("/topic mine", "/ban carol", "/invite carol", "/members")
+    await until_told(bob, "In #strict: alice (owner), bob, carol")
+    assert sum("Your role in this room does not allow that." in line for line in bob.err) == 2
+    assert any("Already in the room." in line for line in bob.err)
+    alice.type("/mute bob 1h")
+    await until_told(alice, "bob may not write in #strict.")
+    bob.type("may I?")
+    await until_told(bob, "Not delivered to #strict: You may not write in this room for a while.")
+    assert any("60 minutes to go. It was: may I?" in line for line in bob.err)
+    alice.type("/ban carol 1d spam")
+    await until_told(carol, "You were banned from #strict by alice: spam.")
+    carol.type("/join #strict", "nobody reads this one")
+    await until_told(carol, "is not a valid name")
+    alice.type("/leave", "/log")
+    await until_told(alice, "alice banned carol until")
+    for client in (alice, bob, carol):
+        assert await client.ends() == 9
+
+
+async def test_a_closed_room_is_there_for_whoever_is_invited(house: Daemon, clients: Clients) -> None:
+    """For others it is not, and what is typed behind a name that was refused goes to nobody."""
+    alice = await clients.start(house, "alice", "/create #board closed", "secret")
+    carol = await clients.start(house, "carol", "#board", "/join #board", "/rooms")
+    await until_told(carol, "There is no such room, or you may not see it.")
+    assert await carol.ends() == 9
+    bob = await clients.start(house, "bob")
+    alice.type("/invite bob")
+    await until_told(bob, "alice invites you to #board: /join #board enters it.")
+    bob.type("/join #board", "here I am", "/leave")
+    await until_shown(alice, "(2) bob: here I am")
+    await until_told(bob, "You left #board.")
+    assert await bob.ends() == 0
+    assert bob.out == []
+    alice.type("/archive", "too late?")
+    await until_told(alice, "The room is archived")
+    assert await alice.ends() == 9
+
+
+async def test_a_room_that_the_operator_deletes(house: Daemon, clients: Clients) -> None:
+    """Whoever is in it is told, and can't write there by mistake."""
+    alice = await clients.start(house, "alice", "/create #gone", "hello")
+    await until_told(alice, "stored for #gone: (1) hello")
+    done = house.run("room", "delete", "#gone", "--yes")
+    assert done.returncode == 0, done.stderr
+    await until_told(alice, "#gone was deleted.")
+    alice.type("#gone")
+    await until_told(alice, "You are not in #gone.")
+    assert await alice.ends() == 9
+
+
+if sys.platform != "win32":
+
+    def command(authority: AuthorityFiles, house: Daemon) -> list[str]:
+        """The command line of a client at a terminal."""
+        address = f"localhost:{house.port}"
+        return [sys.executable, "-m", "client", "--ca", str(authority.ca_certificate), "--server", address]
+
+    def environment(home: Path) -> dict[str, str]:
+        """An environment with a home of its own."""
+        return os.environ | {
+            "XDG_STATE_HOME": str(home),
+            "XDG_CONFIG_HOME": str(home),
+            "PYTHONWARNINGS": "error",
+            "TERM": "xterm",
+            "TZ": "UTC",
+        }
+
+    @pytest.fixture
+    async def alice(house: Daemon, authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Terminal]:
+        """Alice at a terminal, logged in."""
+        async with on_terminal(command(authority, house), environment(tmp_path / "alice")) as screen:
+            await screen.log_in("alice", PASSWORD)
+            yield screen
+
+    @pytest.fixture
+    async def dave(house: Daemon, authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Terminal]:
+        """Dave at another one."""
+        async with on_terminal(command(authority, house), environment(tmp_path / "dave")) as screen:
+            await screen.log_in("dave", PASSWORD)
+            yield screen
+
+    async def test_a_room_on_two_terminals(alice: Terminal, dave: Terminal) -> None:
+        """Entering, writing, counting, mentions, what is done to messages, and leaving."""
+        alice.type("/create #term full\r")
+        await alice.until("to #term:")
+        dave.type("/join #term\r")
+        await dave.until("to #term:")
+        await alice.until("dave came in; 2 members in #term now.")
+        alice.type("hello\r")
+        await alice.until_like(r"\d\d:\d\d \(1\) alice: hello  \u2713 stored")
+        await dave.until_like(r"\d\d:\d\d \(1\) alice: hello")
+        alice.type("back\r")
+        await alice.until("Chat with:")
+        dave.type("one\r/reply @alice two\r")
+        await alice.until_like(r"Rooms: #term \(2 new, 1 mentions you\).*")
+        await alice.until_like(r'\d\d:\d\d \[#term\] dave, re \(1\) "hello": @alice two')
+        assert not any(line.endswith("dave: one") for line in alice.lines)
+        alice.type("#te\t\r")
+        await alice.until_like(
+            r"\d\d:\d\d \(2\) dave: one", r'\d\d:\d\d \(3\) dave, re \(1\) "hello": @alice two'
+        )
+        alice.type("/edit hello there\r/react 2 ok\r")
+        await dave.until_like(
+            r"\d\d:\d\d alice edited \(1\): hello there", r'\d\d:\d\d alice reacted ok to \(2\) "one"'
+        )
+        alice.type("/remove dave try again\r")
+        await dave.until("You were removed from #term by alice: try again.", "Chat with:")
+
+    async def test_typing_is_told_at_the_bottom(alice: Terminal, dave: Terminal) -> None:
+        """While somebody types a message, and not a command."""
+        alice.type("/create #hush\r")
+        await alice.until("to #hush:")
+        dave.type("/join #hush\r")
+        await dave.until("to #hush:")
+        dave.type("/topic no message")
+        dave.type("\x03hel")
+        await alice.until_like(r".*in #hush \| dave is writing \|.*")
+        dave.type("lo\r")
+        await alice.until_like(r"\d\d:\d\d \(1\) dave: hello", r"alice \| in #hush \| /help, back, quit")
+
+    async def test_an_unknown_command_is_never_sent(alice: Terminal, dave: Terminal) -> None:
+        """And two slashes send one."""
+        alice.type("/create #slash\r")
+        await alice.until("to #slash:")
+        dave.type("/join #slash\r")
+        await dave.until("to #slash:")
+        alice.type("/jion #dev\r//shrug\r")
+        await dave.until_like(r"\d\d:\d\d \(1\) alice: /shrug")
+        assert any("There is no command /jion; nothing was sent." in line for line in alice.lines)
