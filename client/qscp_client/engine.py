@@ -154,7 +154,7 @@ class Engine:
 
     @property
     def choosing(self) -> bool:
-        """Whether the server has to say something before the lines that were typed can be carried out."""
+        """Whether lines that were typed wait for something that the server has to say."""
         return self._opening.holds
 
     @property
@@ -324,6 +324,7 @@ class Engine:
     def receive(self, frame: frames.ServerFrame) -> None:
         """Take in a frame."""
         self._receive(frame)
+        self.typists.receive(frame)
         if not self._pointing.must_wait(self.online):
             self._opening.release()
 
@@ -349,13 +350,10 @@ class Engine:
                 self._questions.receive(frame)
             case frames.RoomAck() | frames.Rooms() | frames.RoomMembers() | frames.RoomLog():
                 self._asking.receive(frame)
-            case frames.Typing():
-                self.typists.receive(frame)
             case _ if not self._rooms.receive(frame):
                 self._reading.receive(frame)
                 self._welcome()
-                if isinstance(frame, frames.Chat):
-                    self.typists.wrote(self._reading.conversations.get(frame.conversation).name, frame.sender)
+                self._rooms.check()
             case _:
                 pass
 

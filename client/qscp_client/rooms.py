@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from qscp import frames
-from qscp.rooms import RoomRole
+from qscp.rooms import RoomRole, is_room
 from qscp_client import events
 from qscp_client.events import RoomLine
 from qscp_client.output import Output
@@ -70,6 +70,13 @@ class Rooms:
     def learn_members(self, room: str, members: Iterable[frames.Member]) -> None:
         """Take in a page of a room's members."""
         self._roles[room] |= {each.user: each.role for each in members}
+
+    def check(self) -> None:
+        """Close the room that is open if it became no room of yours while you were away."""
+        name = self._reading.partner
+        if name is not None and is_room(name) and not self.is_in(name):
+            self._tell(f"You are not in {name} any more.")
+            self._close()
 
     def receive(self, frame: frames.ServerFrame) -> bool:
         """Take in a frame; return whether it was about rooms."""

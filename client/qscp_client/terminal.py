@@ -55,6 +55,9 @@ _PASSWORD_TRIES: Final = 3
 _ROSTER_ROWS: Final = 4
 """Rows of the terminal that the list of who is online may take in the picker."""
 
+_UNREAD: Final = 3
+"""People and rooms with unread messages that the line at the bottom names."""
+
 _ROOMS_ROWS: Final = 3
 """Rows that the list of rooms may take, and those that one may join."""
 
@@ -276,9 +279,11 @@ def _status(engine: Engine) -> str:
             parts.append(writing)
         unread = engine.unread.items()
         new = [f"{name} {count}" for name, count in unread if name != engine.partner]
-        new += [count_unread(room) for room in engine.rooms if room.unread and room.name != engine.partner]
+        rooms = [room for room in engine.rooms if room.unread and room.name != engine.partner]
+        new += [count_unread(room) for room in sorted(rooms, key=lambda room: not room.mentions)]
         if new:
-            parts.append(f"unread from {', '.join(new)}")
+            more = f" and {len(new) - _UNREAD} more (/who)" if len(new) > _UNREAD else ""
+            parts.append(f"unread from {', '.join(new[:_UNREAD])}{more}")
     if engine.pending:
         parts.append(f"{engine.pending} pending")
     if engine.failures:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from qscp import frames
+from qscp.rooms import is_room
 from qscp_client.output import Clock, Output
 
 __all__ = ["Typists"]
@@ -61,8 +62,19 @@ class Typists:
         is_message = bool(text.strip()) and (not text.startswith("/") or text.startswith(("//", "/me ")))
         self._writing_to = to if self._on and is_message else None
 
-    def receive(self, frame: frames.Typing) -> None:
-        """Take in who is writing."""
+    def receive(self, frame: frames.ServerFrame) -> None:
+        """Take in who is writing, and who is done with it."""
+        match frame:
+            case frames.Typing():
+                self._write(frame)
+            case frames.Chat(sender=sender, to=to):
+                name = to if is_room(to) else sender
+                self._wrote[name, sender] = self._clock.now()
+                self._others.get(name, {}).pop(sender, None)
+            case _:
+                pass
+
+    def _write(self, frame: frames.Typing) -> None:
         until = self._clock.now() + _STALE_S
         for user in frame.users:
             key = user if frame.to == self._me else frame.to
@@ -70,11 +82,6 @@ class Typists:
                 self._others.setdefault(key, {})[user] = until
         if frame.count > len(frame.users):
             self._many[frame.to] = until
-
-    def wrote(self, name: str, sender: str) -> None:
-        """Somebody is done with it: their message has come."""
-        self._wrote[name, sender] = self._clock.now()
-        self._others.get(name, {}).pop(sender, None)
 
     def writing(self, name: str | None) -> list[str]:
         """Who is writing in a chat, as far as they are named."""

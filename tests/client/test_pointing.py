@@ -246,7 +246,7 @@ def test_what_is_told_again_is_not_told_twice() -> None:
     mind = in_room(shows_at_once=True)
     mind.receive(said(1, "one"))
     mind.engine.lost()
-    mind.connect("bob")
+    mind.connect("bob", infos=[info("#dev", 4)])
     replayed = said(2, "zwei", origin="replay")
     replayed.edited = 1003
     shown = mind.receive(replayed, edit(3, 2, "zwei", origin="replay"), edit(4, 1, "eins", origin="replay"))

@@ -6,7 +6,7 @@ from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp_client import events
-from tests.client.minds import WALL_MS, in_room, ready, room, told
+from tests.client.minds import WALL_MS, in_room, info, ready, room, told
 
 _DAY = 86400
 
@@ -190,7 +190,7 @@ def test_topic_alone_shows_it() -> None:
     mind = in_room(topic="Release")
     assert told(mind.enter("/topic")) == ["Topic of #dev: Release"]
     mind.engine.lost()
-    mind.connect("bob")
+    mind.connect("bob", infos=[info("#dev", 0)])
     mind.enter("/topic")
     assert frames.RoomsRequest() in mind.frames()
     assert told(mind.receive(frames.Rooms([room()])))[-1] == "#dev has no topic."

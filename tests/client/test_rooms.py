@@ -152,6 +152,15 @@ def test_rooms_that_are_not_listed_any_more_are_forgotten() -> None:
     assert mind.engine.names == ["#ops", "bob"]
 
 
+def test_a_room_that_was_left_elsewhere_is_closed() -> None:
+    """When the connection comes back, so that nothing more is written for it."""
+    mind = in_room()
+    mind.engine.lost()
+    shown = mind.connect("bob")
+    assert told(shown)[0] == "You are not in #dev any more."
+    assert mind.engine.partner is None
+
+
 def test_invitations_are_told_once_and_listed() -> None:
     """With what to type; they go when one has joined."""
     mind = ready("bob")
