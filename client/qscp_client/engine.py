@@ -328,7 +328,7 @@ class Engine:
         if not self._pointing.must_wait(self.online):
             self._opening.release()
 
-    def _receive(self, frame: frames.ServerFrame) -> None:  # noqa: C901, PLR0912 - a case for each frame
+    def _receive(self, frame: frames.ServerFrame) -> None:  # noqa: C901 - a case for each frame
         match frame:
             case frames.OnlineUsers():
                 self._receive_page(frame)
