@@ -178,6 +178,8 @@ class Rooms:
         self.invitations[name] = frame.by
         if self._told.get(name) != frame.by:
             self._told[name] = frame.by
+            if not self._reading.listed:
+                return  # it is in the list that is shown first
             self._tell(f"{frame.by or 'The operator'} invites you to {name}: /join {name} enters it.")
 
     # --- others

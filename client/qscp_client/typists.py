@@ -15,7 +15,8 @@ _STALE_S: Final = 6.0
 """Seconds after which somebody of whom nothing more is heard is not writing any more."""
 
 _LATE_S: Final = 1.5
-"""Seconds for which a notice may come behind the message that it was about: they are told once a second."""
+"""Seconds for which a notice may come behind the message that it was about: of rooms they are told once a
+second, and messages at once."""
 
 
 class Typists:
@@ -68,18 +69,19 @@ class Typists:
             case frames.Typing():
                 self._write(frame)
             case frames.Chat(sender=sender, to=to):
-                name = to if is_room(to) else sender
-                self._wrote[name, sender] = self._clock.now()
-                self._others.get(name, {}).pop(sender, None)
+                self._others.get(to if is_room(to) else sender, {}).pop(sender, None)
+                if is_room(to):
+                    self._wrote[to, sender] = self._clock.now()
             case _:
                 pass
 
     def _write(self, frame: frames.Typing) -> None:
         until = self._clock.now() + _STALE_S
         for user in frame.users:
-            key = user if frame.to == self._me else frame.to
-            if user != self._me and self._clock.now() >= self._wrote.get((key, user), -_LATE_S) + _LATE_S:
-                self._others.setdefault(key, {})[user] = until
+            name = frame.to if is_room(frame.to) else user
+            is_late = self._clock.now() < self._wrote.get((name, user), -_LATE_S) + _LATE_S
+            if user != self._me and not is_late:
+                self._others.setdefault(name, {})[user] = until
         if frame.count > len(frame.users):
             self._many[frame.to] = until
 

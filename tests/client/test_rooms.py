@@ -180,6 +180,19 @@ def test_invitations_are_told_once_and_listed() -> None:
     assert not mind.engine.invitations
 
 
+def test_invitations_that_came_before_are_in_the_first_list() -> None:
+    """They are not told before the welcome."""
+    mind = Mind()
+    mind.engine.connected(welcome())
+    shown = mind.receive(
+        frames.Resumed(),
+        frames.Invited(room("#board", role=None), "carol"),
+        frames.OnlineUsers(1, []),
+        frames.Conversations([]),
+    )
+    assert told(shown)[1:] == ["Nobody else is online.", "You may join: #board (/join #board)"]
+
+
 def test_a_room_that_was_joined_elsewhere_is_told() -> None:
     """It is on the list, and messages in it are unread."""
     mind = ready("bob")
