@@ -70,7 +70,8 @@ class Receipts:
 
     def _send(self, conversation: Conversation) -> None:
         position = conversation.position or 0
-        if position > conversation.reported:
+        # Of rooms nobody is told who has what.
+        if position > conversation.reported and not conversation.is_room:
             conversation.reported = position
             self._out.frames.append(frames.Received(conversation.id, position))
             self._out.changes.append(Reported(conversation.id, position))

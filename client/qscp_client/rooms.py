@@ -112,6 +112,8 @@ class Rooms:
                 room.history = request.history or room.history
                 room.slow = room.slow if request.seconds is None else request.seconds
                 self._tell_settings(room)
+            case frames.RoomRequest(action="role", user=str(user), role=RoomRole() as role):
+                self._roles[request.room][user] = role
             case _:
                 pass
 

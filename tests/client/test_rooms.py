@@ -287,6 +287,13 @@ def test_slow_mode_says_how_long_and_keeps_the_text() -> None:
     assert mind.chats() == [("#dev", "next", 2), ("#dev", "hello", 3)]
 
 
+def test_what_was_read_is_told_and_nothing_else() -> None:
+    """In a room nobody is told who has what."""
+    mind = in_room()
+    mind.receive(said(1))
+    assert mind.wait(0.3) == [frames.ClientRead("c-#dev", 1)]
+
+
 # --- what changes
 
 
@@ -341,6 +348,17 @@ def test_your_own_change_is_told_once() -> None:
         ]
         shown = mind.receive(*(done if is_first else reversed(done)))
         assert told(shown) == [f"Topic of #dev now: {topic}"]
+
+
+def test_a_role_that_you_gave_is_told_once() -> None:
+    """The summary for everybody comes later."""
+    mind = in_room()
+    mind.enter("/role bob moderator")
+    shown = mind.receive(
+        frames.RoomAck("room", "#dev", "role"),
+        frames.MembersChanged("c-#dev", 2, [frames.MemberChange("bob", RoomRole.MODERATOR)]),
+    )
+    assert told(shown) == ["bob is moderator in #dev now."]
 
 
 def test_hostile_names_and_topics_are_harmless() -> None:
