@@ -249,9 +249,11 @@ class Town:
                 chosen = [each for _, each in first if house.roles[each] == role]
                 if chosen:
                     house.roles[chosen[0]] = "owner"
+                    house.log.append((None, "role", chosen[0], None))
                     break
             else:
                 house.state = "archived"
+                house.log.append((None, "archive", None, None))
 
     def write(self, house: House, message: NewMessage) -> str:
         """Write in a room; return the code of the refusal, or nothing."""
