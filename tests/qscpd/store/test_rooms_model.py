@@ -338,7 +338,7 @@ class RoomMachine(RuleBasedStateMachine):
         there = {each: one for each, one in room.standings.items() if each not in self.town.gone}
         assert there == standings
         members = {each for each, one in standings.items() if one.role is not None}
-        assert room.fanout.sessions == {self.sessions[each] for each in members}
+        assert room.sessions == {self.sessions[each] for each in members}
         assert self.router.rooms.by_name(row.name) is room
 
     def normal(self, standing: Standing) -> tuple[object, ...]:
