@@ -123,6 +123,31 @@ async def test_what_is_done_while_the_daemon_is_away_is_done_once(
     ]
 
 
+async def test_a_killed_client_does_what_was_typed(start_daemon: StartDaemon, clients: Clients) -> None:
+    """What was on its disk is done at its next start: once, in order, to the same messages."""
+    first = start_daemon()
+    alice = await clients.start(first, "alice", "/create #dev", "one", "two")
+    bob = await clients.start(first, "bob", "/join #dev", "three")
+    await until_shown(alice, "(3) bob: three")
+    first.stop()
+    await until_told(alice, "Connecting again")
+    alice.type("/edit 1 eins", "/redact 2", "/react 3 ok", "/reply 3 yes", "/status")
+    await alice.until(lambda each: sum("pending" in line for line in each.err) == len("abcd"))
+    await alice.kill()
+    start_daemon(f"server.listen=127.0.0.1:{first.port}")
+    again = await clients.start(first, "alice", "#dev", "/last 9")
+    await until_told(again, "End of the last messages.")
+    assert again.lines()[-4:] == [
+        "(1) alice: eins  (edited)",
+        "(2) alice: (erased)",
+        "(3) bob: three  [ok 1 by you]",
+        '(7) alice, re (3) "three": yes',
+    ]
+    await until_shown(bob, '(7) alice, re (3) "three": yes')
+    for client in (again, bob):
+        assert await client.ends() == 0
+
+
 async def test_what_may_not_be_done_is_told(house: Daemon, clients: Clients) -> None:
     """With the server's sentence, the text, and exit code 9."""
     alice = await clients.start(house, "alice", "/create #strict", "hello")
