@@ -8,14 +8,25 @@ from pathlib import Path
 import pytest
 
 from qscpd.errors import StoreDamagedError, StoreFullError
+from qscpd.roomrules import RoomChange
 from qscpd.store import migrations, open_reader
-from qscpd.store.base import AccountState, Keep, MessageRow, NewMessage, Refused, StoredMessage
+from qscpd.store.base import (
+    AccountState,
+    ConversationRow,
+    Keep,
+    MessageRow,
+    NewMessage,
+    Refused,
+    StoredMessage,
+)
 from qscpd.store.migrations import APPLICATION_ID, MIGRATIONS
 from qscpd.store.sqlite import SqliteStore
 from tests.support.smalldisk import fill, small_disk
 
 SCHEMA_1 = Path(__file__).with_name("schema1.sql")
+SCHEMA_2 = Path(__file__).with_name("schema2.sql")
 TIME = 1_732_000_000_000
+TIME_2 = 1_740_000_010_000
 
 
 @pytest.fixture
@@ -24,17 +35,28 @@ def old(tmp_path: Path) -> Path:
     return make_old(tmp_path / "q.db")
 
 
-def make_old(path: Path) -> Path:
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """A store that knew pairs only."""
+    return make_old(tmp_path / "q.db", SCHEMA_2)
+
+
+def make_old(path: Path, schema: Path = SCHEMA_1) -> Path:
     """Build the file out of its text."""
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode = WAL")
-        db.executescript(SCHEMA_1.read_text())
+        db.executescript(schema.read_text())
     return path
 
 
 def old_id(number: int) -> str:
     """Return the id of a message in the old store."""
     return f"0192f0c1a{number:03x}7000800000000000{number:04x}"
+
+
+def id_2(number: int) -> str:
+    """Return the id of a message in the store of pairs."""
+    return f"01952000a{number:03x}7000800000000000{number:04x}"
 
 
 def version(path: Path) -> int:
@@ -105,6 +127,126 @@ def test_the_oldest_store_goes_on(old: Path) -> None:
             pass
         found, complete = store.search(2, ["FRUH"], conversation=None, before=(2**53, 0, 0), limit=5)
         assert ([each.message.seq for each in found], complete) == ([2], True)
+
+
+def test_the_second_step_is_frozen() -> None:
+    """What the version before rooms made is what the first two steps still make."""
+    with (
+        contextlib.closing(sqlite3.connect(":memory:")) as old,
+        contextlib.closing(sqlite3.connect(":memory:")) as new,
+    ):
+        old.executescript(SCHEMA_2.read_text())
+        new.executescript("".join(MIGRATIONS[:2]))
+        sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name"
+        assert old.execute(sql).fetchall() == new.execute(sql).fetchall()
+
+
+def test_a_store_of_pairs_keeps_everything(pairs: Path) -> None:
+    """Accounts, messages, what was pruned and erased, positions, ids, words and the epoch survive."""
+    before = {line for line in dump(pairs) if line.startswith("INSERT") and "sqlite_" not in line}
+    with contextlib.closing(SqliteStore(pairs)) as store:
+        assert version(pairs) == len(MIGRATIONS)
+        assert store.epoch() == "00112233aabbccdd"
+        assert [each.name for each in store.accounts()] == ["alice", "bob"]
+        assert store.messages_after(1, 0, 100, 1 << 20) == [
+            MessageRow(2, TIME_2, 2, id_2(2), "an answer, früh"),
+            MessageRow(3, TIME_2 + 5, 1, id_2(4), "fourth"),
+            MessageRow(4, TIME_2 + 5, 2, id_2(5), "fifth"),
+            MessageRow(5, TIME_2 + 10, 1, id_2(6), "sixth, not indexed"),
+        ]
+        assert store.messages_after(2, 0, 100, 1 << 20) == [MessageRow(1, TIME_2, 3, id_2(3), None)]
+        assert store.conversations(1) == [ConversationRow(1, 2, "bob", 2, 5, 0, 0)]
+        assert store.conversations(2) == [
+            ConversationRow(1, 1, "alice", 2, 5, 1, 2),
+            ConversationRow(2, 3, "carol", 1, 1, 0, 0),
+        ]
+        found, complete = store.search(1, ["FRUH"], conversation=None, before=(2**53, 0, 0), limit=5)
+        assert ([each.message.seq for each in found], complete) == ([2], False)
+        assert store.rooms() == []
+    after = set(dump(pairs))
+    lost = {line for line in before - after if '"conversations"' not in line and "words" not in line}
+    assert lost == {"INSERT INTO \"meta\" VALUES('ids_indexed','3');"}
+
+
+def test_a_store_of_pairs_goes_on(pairs: Path) -> None:
+    """Numbers of conversations, seqs and rows go on; old ids are known; a room can be made beside the pairs."""
+    with contextlib.closing(SqliteStore(pairs)) as store:
+        outcomes, _ = store.append(
+            [
+                NewMessage(1, 2, id_2(1), "the first letter"),
+                NewMessage(1, 2, id_2(6), "sixth, not indexed"),
+                NewMessage(3, 2, id_2(3), "from somebody who goes"),
+                NewMessage(2, 1, id_2(5), "something else"),
+            ]
+        )
+        assert list(outcomes) == [
+            StoredMessage(1, 1, TIME_2, new=False),
+            StoredMessage(1, 5, TIME_2 + 10, new=False),
+            StoredMessage(2, 1, TIME_2, new=False),
+            Refused(),
+        ]
+        room = store.change_room(RoomChange(action="create", room="#dev", actor=1)).room
+        assert room.id == 3
+        assert store.add_account("dan", "x").id == 4
+        outcomes, _ = store.append(
+            [
+                NewMessage(1, -3, f"{1:032x}", "in the room"),
+                NewMessage(1, 4, f"{2:032x}", "in a new pair"),
+                NewMessage(1, 2, f"{3:032x}", "in the old one"),
+            ]
+        )
+        assert [(each.conversation, each.seq) for each in outcomes if isinstance(each, StoredMessage)] == [
+            (3, 1),
+            (4, 1),
+            (1, 6),
+        ]
+        assert [row[0] for row in store._read("SELECT id FROM chunks ORDER BY id")] == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("schema", [SCHEMA_1, SCHEMA_2], ids=["1", "2"])
+def test_an_upgraded_store_has_the_schema_of_a_new_one(tmp_path: Path, schema: Path) -> None:
+    """The same tables and indexes, with the same references, which hold and are enforced."""
+    new = tmp_path / "new.db"
+    SqliteStore(new).close()
+    old = make_old(tmp_path / "old.db", schema)
+    with contextlib.closing(SqliteStore(old)) as store:
+        assert store._read("PRAGMA foreign_keys") == [(1,)]
+        assert store._read("PRAGMA foreign_key_check") == []
+        assert store._read("PRAGMA integrity_check") == [("ok",)]
+        for row in (
+            "chunks (conversation, last_seq, messages) VALUES (99, 1, x'90')",
+            "positions (account, conversation) VALUES (1, 99)",
+            "conversations (low, high, last_seq, last_ms) VALUES (1, 99, 0, 0)",
+            "rooms VALUES (99, '#dev', 'open', 'full', '', 0, 'active', 0)",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+                store._db.execute(f"INSERT INTO {row}")
+        with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+            store._db.execute("INSERT INTO conversations (low, last_seq, last_ms) VALUES (1, 0, 0)")
+    schemas = []
+    for path in (old, new):
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            sql = "SELECT name, sql FROM sqlite_schema ORDER BY name"
+            schemas.append([(name, " ".join((text or "").split())) for name, text in db.execute(sql)])
+    assert schemas[0] == schemas[1]
+
+
+def test_rows_that_belong_to_nothing_stop_the_upgrade(pairs: Path) -> None:
+    """What is damaged is not taken over: the file stays as it is, and says so."""
+    with contextlib.closing(sqlite3.connect(pairs)) as db:
+        db.execute("INSERT INTO positions (account, conversation) VALUES (1, 77)")
+        db.commit()
+    before = dump(pairs)
+    with pytest.raises(StoreDamagedError, match="belong to nothing"):
+        SqliteStore(pairs)
+    assert dump(pairs) == before
+    assert version(pairs) == 2
+
+
+def test_a_copy_of_the_store_of_pairs_is_kept(pairs: Path) -> None:
+    """Beside the new one, with the number of its schema."""
+    SqliteStore(pairs).close()
+    assert version(pairs.with_name("q.db.schema2")) == 2
 
 
 def test_a_copy_is_kept_before_a_migration(old: Path) -> None:
