@@ -169,7 +169,7 @@ def test_a_store_of_pairs_keeps_everything(pairs: Path) -> None:
 
 
 def test_a_store_of_pairs_goes_on(pairs: Path) -> None:
-    """Numbers of conversations, seqs and rows go on; old ids are known; a room can be made beside the pairs."""
+    """Numbers of conversations, seqs and rows go on; old ids are known; a room is made beside the pairs."""
     with contextlib.closing(SqliteStore(pairs)) as store:
         outcomes, _ = store.append(
             [
