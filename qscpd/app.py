@@ -171,7 +171,9 @@ class _Daemon:
             )
             router, asking = self._router, Asking(tasks)
             queries = Queries(writer, router.directory, asking)
-            rooms = RoomRequests(router.rooms, router.directory, router.presence, writer, asking)
+            rooms = RoomRequests(
+                router.rooms, router.directory, router.presence, writer, asking, router.hand_over
+            )
             router.handlers = handlers(login.start, queries, rooms)
             await listener.accept()
             ticker = tasks.create_task(self._tick(listener))

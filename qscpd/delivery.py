@@ -4,7 +4,7 @@ A message for one session is encoded with all else that the session gets of this
 several sessions is encoded once, and all that a room got is one piece of bytes for each of its members.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -34,36 +34,58 @@ _NOBODY: Final[list[Session]] = []
 class _RoomBatch:
     """What one commit adds to one room."""
 
-    __slots__ = ("_room", "_senders")
+    __slots__ = ("_lines", "_room", "_senders", "_seqs")
 
     def __init__(self, room: LiveRoom) -> None:
         self._room = room
+        self._lines: list[bytes] = []
+        self._seqs: list[int] = []
         self._senders: dict[Session, list[frames.ServerFrame | Raw]] = {}
 
     def sender(self, session: Session, out: list[frames.ServerFrame | Raw]) -> None:
         """A session writes: what others write comes to it between its own acknowledgements, in order."""
         if session not in self._senders:
             self._senders[session] = out
-            self._room.fanout.tell(session, out)
+            for seq, line in zip(self._seqs, self._lines, strict=True):
+                self._tell_sender(session, seq, line)
 
     def add(self, sender: Session, seq: int, frame: frames.ServerFrame) -> None:
         """Something was written."""
-        fanout = self._room.fanout
-        fanout.add(seq, codec.encode(frame))
-        self._room.last_seq = seq
-        for session, out in self._senders.items():
-            if session is sender:
-                fanout.wrote(session)
-            else:
-                fanout.tell(session, out)
+        line = codec.encode(frame)
+        for session in self._senders:
+            if session is not sender:
+                self._tell_sender(session, seq, line)
+        self._lines.append(line)
+        self._seqs.append(seq)
 
-    def answered(self) -> None:
-        """The store came back with a message."""
-        self._room.fanout.answered()
+    def _tell_sender(self, session: Session, seq: int, line: bytes) -> None:
+        if session not in self._room.sessions:
+            return
+        if session.live:
+            session.messages_out += 1
+            self._senders[session].append(Raw(line[:-1]))
+        elif session.replay is not None:
+            session.replay.hold(self._room.row.id, seq, line)
 
-    def settle(self) -> None:
-        """The commit ends here."""
-        self._room.fanout.settle()
+    def send(self, answered: int) -> None:
+        """Hand everything to the sessions of the members.
+
+        Args:
+            answered: How many messages the store came back with, stored or not.
+        """
+        room = self._room
+        if self._lines:
+            room.last_seq = self._seqs[-1]
+            piece, count = b"".join(self._lines), len(self._lines)
+            # A copy, because somebody whose connection breaks at this leaves the room.
+            for session in tuple(room.sessions):
+                if session.live:
+                    if session not in self._senders:
+                        session.send_piece(piece, count)
+                elif session.replay is not None and session not in self._senders:
+                    for seq, line in zip(self._seqs, self._lines, strict=True):
+                        session.replay.hold(room.row.id, seq, line)
+        room.queue.answered(answered, len(room.sessions) if self._lines else 0)
 
 
 class Delivery:
@@ -129,7 +151,7 @@ class Delivery:
         self._tell_positions(result, out)
         self._queue(out)
         if batches:
-            _settle(result.chats, batches)
+            _send(result.chats, batches)
         for session, count in answered.items():
             session.answered(count)
 
@@ -210,16 +232,12 @@ class Delivery:
     def refused(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
         """Tell the senders that nothing of this was stored."""
         out: _Output = defaultdict(list)
-        rooms: set[LiveRoom] = set()
         for chat in chats:
             chat.session.refused = True
             if (room := self._rooms.by_id(-chat.message.recipient)) is not None:
-                room.fanout.answered()
-                rooms.add(room)
+                room.queue.answered(1, 0)
             out[chat.session].append(_nack(chat.message.id, Refused(code)))
         self._queue(out)
-        for room in rooms:
-            room.fanout.settle()
         for session, nacks in out.items():
             session.answered(len(nacks))
 
@@ -229,14 +247,11 @@ class Delivery:
         self._wake(out)
 
 
-def _settle(chats: Sequence[PendingChat[Session]], batches: dict[int, _RoomBatch]) -> None:
+def _send(chats: Sequence[PendingChat[Session]], batches: dict[int, _RoomBatch]) -> None:
     """Let what a commit added to rooms go out."""
-    for chat in chats:
-        batch = batches.get(-chat.message.recipient)
-        if batch is not None:
-            batch.answered()
-    for batch in batches.values():
-        batch.settle()
+    answered = Counter(-chat.message.recipient for chat in chats)
+    for conversation, batch in batches.items():
+        batch.send(answered[conversation])
 
 
 def _nack(message_id: str, refused: Refused) -> frames.ChatNack:

@@ -159,10 +159,13 @@ def _mentions(router: Router, addressee: _Addressee, body: str) -> tuple[int, ..
 def _store(session: Session, frame: _Sent, addressee: _Addressee, text: str, extra: Extra) -> None:
     assert session.account is not None  # noqa: S101 - `_addressee` has looked
     session.pending += 1
-    if (room := session.router.rooms.by_id(-addressee.id)) is not None:
-        room.fanout.expect()
     message = NewMessage(session.account.id, addressee.id, frame.id, text, extra)
-    session.router.store(PendingChat(session, addressee.name, message))
+    item = PendingChat(session, addressee.name, message)
+    room = session.router.rooms.by_id(-addressee.id)
+    if room is not None:
+        room.queue.write(item)
+    else:
+        session.router.store(item)
 
 
 def _refuse(session: Session, frame: _Sent, code: ErrorCode) -> None:

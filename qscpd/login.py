@@ -107,7 +107,7 @@ class Login:
         """End the sessions that the device has: what they sent is committed, the rest discarded."""
         while (old := self._router.session_of(account.id, device)) is not None:
             old.freeze()
-            self._router.flush()
+            self._router.hand_over()
             await self._writer.drained()
             old.say_bye(ErrorCode.REPLACED)
 

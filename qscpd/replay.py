@@ -10,7 +10,8 @@ and no seq is sent twice or late.
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Final, NamedTuple
 
 from qscp import codec, frames
@@ -32,6 +33,9 @@ _HELD_BYTES: Final = 256 * 1024
 
 _POSITIONS: Final = 100_000
 """Conversations that a device may have a position in: about 10 MiB, and more than anybody has."""
+
+_NEVER: Final = 2**63
+"""A seq that no message has."""
 
 _NEW_DEVICE: Final = 200
 """Messages of a conversation that a device without a position gets; older ones come by `history`."""
@@ -57,6 +61,10 @@ class Replay:
         self._writer = writer
         self._names = names
         self._positions: dict[int, int] = {}
+        self._rows: dict[int, ConversationRow] = {}
+        """The conversations that are still to be looked at."""
+        self._unknown: dict[int, int] = {}
+        """Positions, still to be answered, in what is no conversation of theirs."""
         self._sent: defaultdict[int, int] = defaultdict(int)
         self._held: deque[_Held] = deque()
         self._held_bytes = 0
@@ -82,8 +90,14 @@ class Replay:
             self._held_bytes = 0
 
     def joined(self, conversation: int, last_seq: int) -> None:
-        """The account came into a room; nothing from before is missing."""
+        """The account came into a room, of which the session is told next; nothing from before is missing."""
+        self._gap(conversation, 1, self._unknown.pop(conversation, 0), "ahead")
         self._sent[conversation] = last_seq
+
+    def left(self, conversation: int) -> None:
+        """The account left a room, of which the session is told next: nothing of it may come behind that."""
+        self._rows.pop(conversation, None)
+        self._sent[conversation] = _NEVER
 
     def writable(self) -> None:
         """The peer took what waited for it."""
@@ -93,38 +107,44 @@ class Replay:
         """Send everything that is missing; the session is live at the end, unless it has ended."""
         account = self._session.account
         assert account is not None  # noqa: S101 - `resume` comes after the login
-        rows = await self._writer.call(lambda store: store.conversations(account.id))
-        known = {row.id: row for row in rows}
-        unknown = [each for each in self._positions.items() if each[1] and each[0] not in known]
-        for index, (number, position) in enumerate(unknown):
+        await self._writer.call(lambda store: store.conversations(account.id), self._take_in)
+        for index in count():
             if index % _PAGE == 0:
                 await self._until_room()
-            self._gap(number, 1, position, "ahead")
-        for index, row in enumerate(rows):
+            if not self._unknown:
+                break
+            number = next(iter(self._unknown))
+            self._gap(number, 1, self._unknown.pop(number), "ahead")
+        for index in count():
             if index % _PAGE == 0:
                 await self._until_room()
-            self._begin(row)
-            await self._catch_up(row.id, row.last_seq)
             if self._session.closed:
                 return
+            if not self._rows:
+                break
+            row = self._rows.pop(next(iter(self._rows)))
+            self._begin(row)
+            await self._catch_up(row.id, row.last_seq)
         # A peer that takes less than is written to it stays behind, page by page.
         while await self._until_room():
             if self._again:
                 await self._catch_up(*self._again.popitem())
             elif self._held:
                 self._send_held()
-            elif not self._hold_what_waits():
+            else:
                 self._session.send(frames.Resumed())
                 self._session.go_live()
                 self._session.router.rooms.tell_invitations(self._session)
                 return
 
-    def _hold_what_waits(self) -> bool:
-        """Take in what was written in rooms and did not go out yet; return whether there was anything new."""
-        account = self._session.account
-        assert account is not None  # noqa: S101 - `resume` comes after the login
-        self._session.router.rooms.hurry(account.id)
-        return bool(self._held or self._again)
+    def _take_in(self, rows: Sequence[ConversationRow]) -> None:
+        """Take in what there is, at the moment at which it is so: rooms are joined and left meanwhile."""
+        self._rows = {row.id: row for row in rows}
+        self._unknown = {
+            number: position
+            for number, position in self._positions.items()
+            if position and number not in self._rows
+        }
 
     def _begin(self, row: ConversationRow) -> None:
         """Find out where a conversation begins for this device, and tell it what it will not get."""
@@ -164,6 +184,8 @@ class Replay:
             row, messages = await self._writer.call(read)
             if row is None or self._session.closed:
                 return
+            # The room may have been left since, and joined again.
+            messages = [each for each in messages if each.seq > self._sent[conversation]]
             first = messages[0].seq if messages else row.first_seq
             if first > self._sent[conversation] + 1:  # pruned between two pages
                 self._gap(conversation, self._sent[conversation] + 1, first - 1, "pruned")

@@ -35,7 +35,11 @@ _FIELDS: Final = ("user", "role", "text", "seconds", "kind", "history", "cursor"
 
 
 class RoomRequests:
-    """Answers them."""
+    """Answers them.
+
+    Args:
+        hand_over: Hands everything that was sent to the store, at once.
+    """
 
     def __init__(
         self,
@@ -44,12 +48,14 @@ class RoomRequests:
         presence: Presence,
         writer: StoreWriter[Session],
         asking: Asking,
+        hand_over: Callable[[], None],
     ) -> None:
         self._rooms = rooms
         self._directory = directory
         self._presence = presence
         self._writer = writer
         self._asking = asking
+        self._hand_over = hand_over
 
     def join(self, session: Session, frame: frames.Join) -> None:
         """Answer `join`."""
@@ -110,6 +116,7 @@ class RoomRequests:
     async def _change(
         self, frame: frames.Join | frames.Leave | frames.RoomRequest, change: RoomChange
     ) -> frames.ServerFrame:
+        self._hand_over()  # what its session wrote before comes before
         try:
             await self._writer.call(
                 lambda store: store.change_room(change), lambda result: self._rooms.apply(result, change)

@@ -15,10 +15,11 @@ from typing import Final
 from qscp import codec, frames
 from qscp.rooms import RoomRole
 from qscpd.conversationid import conversation_id
-from qscpd.fanout import Fanout
+from qscpd.roomqueue import RoomQueue
 from qscpd.roomrules import NOBODY, RoomChange, RoomRow, RoomState, Standing
 from qscpd.session import Session
 from qscpd.store.base import RoomResult
+from qscpd.store.writer import PendingChat
 
 __all__ = ["TYPING", "LiveRoom", "Rooms"]
 
@@ -46,16 +47,29 @@ class LiveRoom:
     Attributes:
         row: As it is kept; its `last_seq` may be old.
         standings: Of those who are in it, or have another standing, by account id.
-        fanout: The way to the sessions of its members.
+        queue: The way of what is written in it to the store.
+        sessions: Of its members, logged in.
         last_seq: Its newest message.
     """
 
-    __slots__ = ("changed", "fanout", "last_seq", "news", "row", "standings", "timer", "told", "typing")
+    __slots__ = (
+        "changed",
+        "last_seq",
+        "news",
+        "queue",
+        "row",
+        "sessions",
+        "standings",
+        "timer",
+        "told",
+        "typing",
+    )
 
-    def __init__(self, row: RoomRow, standings: Mapping[int, Standing]) -> None:
+    def __init__(self, row: RoomRow, standings: Mapping[int, Standing], queue: RoomQueue) -> None:
         self.row = row
         self.standings = dict(standings)
-        self.fanout = Fanout(row.id)
+        self.queue = queue
+        self.sessions: set[Session] = set()
         self.last_seq = row.last_seq
         self.changed: dict[int, RoomRole | None] = {}
         self.news = False
@@ -94,6 +108,7 @@ class Rooms:
 
     Args:
         names: Names of accounts, by id.
+        store: Hands something to the store at the end of the tick.
         sessions_of: The sessions of an account that are logged in.
         wake: Makes sure that what was queued for sessions leaves.
     """
@@ -101,10 +116,12 @@ class Rooms:
     def __init__(
         self,
         names: Mapping[int, str],
+        store: Callable[[PendingChat[Session]], None],
         sessions_of: Callable[[int], Sequence[Session]],
         wake: Callable[[Iterable[Session]], None],
     ) -> None:
         self._names = names
+        self._store = store
         self._sessions_of = sessions_of
         self._wake = wake
         self._loop = asyncio.get_running_loop()
@@ -118,7 +135,9 @@ class Rooms:
 
     def load(self, row: RoomRow, standings: Mapping[int, Standing]) -> None:
         """Take in a room that the store has."""
-        room = self._by_id[row.id] = self._by_name[row.name] = LiveRoom(row, standings)
+        room = self._by_id[row.id] = self._by_name[row.name] = LiveRoom(
+            row, standings, RoomQueue(self._store)
+        )
         for account, standing in standings.items():
             self._count(room, account, standing)
 
@@ -145,7 +164,7 @@ class Rooms:
     def close(self) -> None:
         """Stop all timers."""
         for room in self._by_id.values():
-            room.fanout.close()
+            room.queue.close()
             if room.timer is not None:
                 room.timer.cancel()
 
@@ -154,17 +173,17 @@ class Rooms:
     def logged_in(self, session: Session, account: int) -> None:
         """A member has a new session."""
         for room in self.of(account):
-            room.fanout.sessions.add(session)
+            room.sessions.add(session)
 
     def left(self, session: Session, account: int) -> None:
         """A member's session has ended."""
         for room in self.of(account):
-            room.fanout.sessions.discard(session)
+            room.sessions.discard(session)
 
-    def hurry(self, account: int | None = None) -> None:
-        """Let go out what waits in the rooms that somebody is in; None: in all."""
-        for room in self._by_id.values() if account is None else self.of(account):
-            room.fanout.hurry()
+    def hurry(self) -> None:
+        """Let everything that was written go to the store now."""
+        for room in self._by_id.values():
+            room.queue.hurry()
 
     def tell_invitations(self, session: Session) -> None:
         """Tell a session of the rooms that its person was invited to and did not come into."""
@@ -188,7 +207,6 @@ class Rooms:
                 return
             self.load(result.room, {})
             room = self._by_id[result.room.id]
-        room.fanout.hurry()  # before anybody comes or goes: to those who were there
         before, room.row = room.row, result.room
         room.last_seq = max(room.last_seq, result.room.last_seq)
         for account, standing in result.standings.items():
@@ -232,7 +250,7 @@ class Rooms:
     def _tell_in(self, room: LiveRoom, account: int, change: RoomChange | None, *, came: bool) -> None:
         for session in self._sessions_of(account):
             if came:
-                room.fanout.sessions.add(session)
+                room.sessions.add(session)
                 if session.replay is not None:
                     session.replay.joined(room.row.id, room.last_seq)
             session.send(self._changed(room, account, self._actor(change)))
@@ -248,11 +266,14 @@ class Rooms:
             text="" if change is None or left else change.text,
         )
         for session in self._sessions_of(account):
-            room.fanout.sessions.discard(session)
+            room.sessions.discard(session)
+            if session.replay is not None:
+                session.replay.left(room.row.id)
             session.send(frame)
 
     def _forget(self, room: LiveRoom) -> None:
-        room.fanout.close()
+        room.queue.hurry()
+        room.queue.close()
         if room.timer is not None:
             room.timer.cancel()
         del self._by_id[room.row.id]
@@ -290,7 +311,7 @@ class Rooms:
         typing = [codec.encode(_typing(room))] if room.typing else []
         news, room.news = room.news, False
         room.changed, room.typing = {}, {}
-        for session in room.fanout.sessions:
+        for session in room.sessions:
             if not session.live:
                 continue
             if news and session.account is not None:
@@ -298,7 +319,7 @@ class Rooms:
             told = lines + typing if TYPING in session.features else lines
             if told and not session.link.congested:
                 session.send_lines(told)
-        self._wake(room.fanout.sessions)
+        self._wake(room.sessions)
 
     def _members_changed(self, room: LiveRoom) -> frames.MembersChanged:
         listed = [

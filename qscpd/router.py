@@ -63,7 +63,7 @@ class Router:
         self._open: set[Session] = set()
         self._writer: StoreWriter[Session] | None = None
         self._awake = False
-        self.rooms = Rooms(directory.names, self.sessions_of, self._leave_soon)
+        self.rooms = Rooms(directory.names, self.store, self.sessions_of, self._leave_soon)
         self.delivery = Delivery(self._sessions, directory.names, self.rooms, self._leave_soon)
 
     def __len__(self) -> int:
@@ -169,6 +169,11 @@ class Router:
         self.dirty.update(sessions)
         self.wake()
 
+    def hand_over(self) -> None:
+        """Hand everything that was sent to the store, at once."""
+        self.rooms.hurry()
+        self.flush()
+
     def flush(self) -> None:
         """Hand the tick's messages to the store and write the tick's output."""
         self._awake = False
@@ -184,7 +189,7 @@ class Router:
 
     def shut_down(self) -> None:
         """Take nothing more from anybody, and say `bye` to everybody once they have their answers."""
-        self.rooms.hurry()
+        self.hand_over()
         for session in list(self._open):
             if not session.closed:  # who was said `bye` to already is only waited for
                 session.link.pause_reading()
