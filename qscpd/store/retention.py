@@ -160,6 +160,8 @@ class Retention(Words):
         )
         conversation = rows[0][0]
         if conversation is None:
+            with self._transaction() as db:
+                db.execute("UPDATE room_log SET text = '' WHERE actor = ? AND text <> ''", (account,))
             return False
         if conversation != erasing.conversation:
             erasing.conversation, erasing.seq = conversation, 0

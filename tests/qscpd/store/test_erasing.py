@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from qscpd.roomrules import RoomChange
 from qscpd.store import retention
-from qscpd.store.base import Keep, NewMessage, Refused, StoredMessage
+from qscpd.store.base import Extra, Keep, NewMessage, Refused, StoredMessage
 from qscpd.store.sqlite import SqliteStore
 from tests.support.ids import IdMaker
 
@@ -203,3 +204,21 @@ def test_a_reader_holds_up_the_last_step_only(store: SqliteStore, tmp_path: Path
         assert shown(store, 1) == [(1, ALICE, None)]
     erase(store)
     assert files_with(tmp_path, b"canary") == []
+
+
+def test_reactions_and_reasons_go_too(store: SqliteStore, tmp_path: Path) -> None:
+    """Of what an erased person did in a room, no words stay: no reaction, no reason; but that they did it does."""
+    room = store.change_room(RoomChange(action="create", room="#dev", actor=ALICE, text="herbs")).room
+    store.change_room(RoomChange(action="join", room="#dev", actor=BOB))
+    store.change_room(RoomChange(action="mute", room="#dev", actor=ALICE, target=BOB, text="parsley"))
+    store.change_room(RoomChange(action="unmute", room="#dev", actor=ALICE, target=BOB))
+    store.append([NewMessage(BOB, -room.id, make_id(), "hello")])
+    store.append([NewMessage(ALICE, -room.id, make_id(), "basil", Extra(kind="react", target=1))])
+    store.delete_account("alice")
+    erase(store)
+    first, second = store.export_room(room.id)
+    assert (first.body, first.extra.reactions, second.body) == ("hello", {}, None)
+    told = [(entry.action, entry.actor, entry.text) for entry in store.room_log(room.id)]
+    assert ("mute", ALICE, "") in told
+    assert not files_with(tmp_path, b"parsley")
+    assert not files_with(tmp_path, b"basil")
