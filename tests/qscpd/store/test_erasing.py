@@ -207,7 +207,7 @@ def test_a_reader_holds_up_the_last_step_only(store: SqliteStore, tmp_path: Path
 
 
 def test_reactions_and_reasons_go_too(store: SqliteStore, tmp_path: Path) -> None:
-    """Of what an erased person did in a room, no words stay: no reaction, no reason; but that they did it does."""
+    """Of what an erased person did in a room, the words go, reactions and reasons; the deed stays."""
     room = store.change_room(RoomChange(action="create", room="#dev", actor=ALICE, text="herbs")).room
     store.change_room(RoomChange(action="join", room="#dev", actor=BOB))
     store.change_room(RoomChange(action="mute", room="#dev", actor=ALICE, target=BOB, text="parsley"))
