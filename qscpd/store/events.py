@@ -5,7 +5,8 @@ message that it is about is rewritten in the same transaction, so that whoever r
 is now. The new text of an edit is in the message only: taken away there, it is gone.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -22,11 +23,27 @@ from qscpd.store.sentids import digest
 __all__ = ["Events"]
 
 
+_OPENED: Final = 8
+"""Chunks that a transaction holds decoded at once: about 10 MiB."""
+
+
+class _Opened:
+    """A chunk that the running transaction looks into or changes; it is written once, at the end."""
+
+    __slots__ = ("changed", "conversation", "id", "rows")
+
+    def __init__(self, number: int, conversation: int, rows: list[MessageRow]) -> None:
+        self.id = number
+        self.conversation = conversation
+        self.rows = rows
+        self.changed = False
+
+
 class _Target(NamedTuple):
     """The message that an event is about."""
 
     row: MessageRow
-    chunk: int | None
+    chunk: _Opened | None
     """Where it is; None while it is in the running transaction."""
 
 
@@ -34,6 +51,7 @@ class Events(Rooms):
     """Checking what is to be written, and rewriting messages."""
 
     _edit_within_ms: int
+    _opened: list[_Opened]
 
     def _refusal(self, message: NewMessage, end: ConversationEnd, now_ms: int) -> Refused | None:
         """Why a message may not be written, or an event not happen; None if it may. Inside a transaction."""
@@ -134,11 +152,35 @@ class Events(Rooms):
         first = end.last_seq - len(end.added) + 1
         if seq >= first:
             return _Target(MessageRow(seq, *end.added[seq - first]), None)
-        found = self._chunk_with(end.id, seq)
+        chunk = self._open_chunk(end.id, seq)
+        return _Target(chunk.rows[seq - chunk.rows[0].seq], chunk) if chunk is not None else None
+
+    def _open_chunk(self, conversation: int, seq: int) -> _Opened | None:
+        for chunk in self._opened:
+            if chunk.conversation == conversation and chunk.rows[0].seq <= seq <= chunk.rows[-1].seq:
+                return chunk
+        found = self._chunk_with(conversation, seq)
         if found is None:
             return None
-        chunk, rows = found
-        return _Target(next(row for row in rows if row.seq == seq), chunk)
+        if len(self._opened) >= _OPENED:
+            self._write_back(self._opened.pop(0))
+        chunk = _Opened(found[0], conversation, found[1])
+        self._opened.append(chunk)
+        return chunk
+
+    def _write_opened(self) -> None:
+        """Write the chunks that the running transaction has changed."""
+        for chunk in self._opened:
+            self._write_back(chunk)
+        self._opened = []
+
+    def _write_back(self, chunk: _Opened) -> None:
+        if chunk.changed:
+            self._write_rows(chunk.id, chunk.rows)
+
+    def _write_rows(self, chunk: int, rows: Iterable[MessageRow]) -> None:
+        packed = chunks.pack([chunks.entry(row) for row in rows])
+        self._db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (packed, chunk))
 
     def _chunk_with(self, conversation: int, seq: int) -> tuple[int, list[MessageRow]] | None:
         """The chunk that a message is in, and its rows; None if it was pruned, or never was."""
@@ -150,9 +192,20 @@ class Events(Rooms):
                 return chunk, rows
         return None
 
-    def _message(self, conversation: int, seq: int) -> MessageRow | None:
-        found = self._chunk_with(conversation, seq)
-        return next((row for row in found[1] if row.seq == seq), None) if found else None
+    def _finder(self, conversation: int) -> Callable[[int], MessageRow | None]:
+        """What finds messages of a conversation by their seq, quickly if they are near each other."""
+        near: list[MessageRow] = []
+
+        def find(seq: int) -> MessageRow | None:
+            nonlocal near
+            if not near or not near[0].seq <= seq <= near[-1].seq:
+                found = self._chunk_with(conversation, seq)
+                if found is None:
+                    return None
+                near = found[1]
+            return near[seq - near[0].seq]
+
+        return find
 
     def _rewrite(self, event: NewMessage, end: ConversationEnd, target: _Target, row: MessageRow) -> None:
         """Put a message in the place of what it was."""
@@ -160,24 +213,33 @@ class Events(Rooms):
             if row.body != target.row.body:  # by its author or in a room, so both went to the same
                 self._index_id(end.id, event.recipient, target.row)
             end.added[row.seq - 1 - end.last_seq + len(end.added)] = chunks.entry(row)
-        else:
-            self._replace_rows(end.id, target.chunk, [target.row], [row])
+            return
+        chunk = target.chunk
+        self._exchange(end.id, chunk.id, [target.row], [row])
+        chunk.rows[row.seq - chunk.rows[0].seq] = row
+        chunk.changed = True
+
+    def _exchange(self, conversation: int, chunk: int, old: list[MessageRow], new: list[MessageRow]) -> None:
+        """Prepare the indexes for rows of a chunk that become others. Inside a transaction."""
+        if int(self._meta("ids_indexed")) < chunk:
+            self._index_all_ids()  # from the texts that were sent
+        self._unindex(chunk, conversation, old)
+        self._reindex(chunk, conversation, new)
 
     def _replace_rows(
         self, conversation: int, chunk: int, old: list[MessageRow], new: list[MessageRow]
     ) -> None:
         """Put some rows of a chunk in the place of what they were. Inside a transaction."""
-        if int(self._meta("ids_indexed")) < chunk:
-            self._index_all_ids()  # from the texts that were sent
+        self._exchange(conversation, chunk, old, new)
         last_seq, blob = self._db.execute(
             "SELECT last_seq, messages FROM chunks WHERE id = ?", (chunk,)
         ).fetchone()
         changed = {row.seq: row for row in new}
-        rows = [changed.get(row.seq, row) for row in chunks.rows(last_seq, blob)]
-        self._unindex(chunk, conversation, old)
-        self._reindex(chunk, conversation, new)
-        packed = chunks.pack([chunks.entry(row) for row in rows])
-        self._db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (packed, chunk))
+        self._write_rows(chunk, (changed.get(row.seq, row) for row in chunks.rows(last_seq, blob)))
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._opened = []
 
 
 def _refused_by_room(message: NewMessage, room: RoomEnd, standing: Standing, now_ms: int) -> Refused | None:

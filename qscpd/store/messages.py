@@ -124,6 +124,7 @@ class Messages(Events):
                 end.added.append(entry)
                 outcomes.append(StoredMessage(end.id, end.last_seq, time_ms, True, count))
             self._write(touched.values())
+            self._write_opened()
             moved = [self._move(mark) for mark in marks]
         for end in touched.values():
             end.added = []
@@ -268,13 +269,14 @@ class Messages(Events):
 
     def _as_told(self, conversation: int, messages: Iterable[MessageRow]) -> Iterator[MessageRow]:
         """Give each edit the text that its message has by now, and each reaction the number of people."""
+        find = self._finder(conversation)
         for row in messages:
             if row.extra.kind == "react":
-                message = self._message(conversation, row.extra.target)
+                message = find(row.extra.target)
                 people = message.extra.reactions.get(row.body or "", ()) if message is not None else ()
                 yield row._replace(extra=msgspec.structs.replace(row.extra, count=len(people)))
             elif row.extra.kind == "edit":
-                message = self._message(conversation, row.extra.target)
+                message = find(row.extra.target)
                 body = message.body if message is not None else None
                 mentions = message.extra.mentions if message is not None else ()
                 extra = msgspec.structs.replace(row.extra, mentions=mentions)

@@ -46,6 +46,7 @@ class SqliteStore(Retention):
         super().__init__(path, clock_ms=clock_ms)
         self._edit_within_ms = edit_within_ms
         self._conversations = {}
+        self._opened = []
         self._newest_ids = {}
         self._sweep_from = (0, b"")
         self._next_sweep_ms = 0

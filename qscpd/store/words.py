@@ -36,9 +36,10 @@ class Words(Messages):
     ) -> list[Found]:
         base = row.id << SEQ_BITS
         sql = "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC"
+        find = self._finder(row.id)
         found: list[Found] = []
         for (rowid,) in self._iterate(sql, query, base + row.first_seq, base + (1 << SEQ_BITS) - 1):
-            message = self._message(row.id, rowid - base)
+            message = find(rowid - base)
             if message is None or message.body is None:
                 continue
             each = Found(row.id, message)

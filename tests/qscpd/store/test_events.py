@@ -449,3 +449,30 @@ def test_nothing_of_it_is_in_the_files_after_erasing(store: SqliteStore, tmp_pat
         "unknown_message",
         "unknown_message",
     ]
+
+
+def test_a_burst_of_events_writes_a_chunk_once(store: SqliteStore) -> None:
+    """A thousand reactions to what was said in one commit cost no thousand times the whole of it."""
+    store.append([say(ALICE, ROOM, f"{n}") for n in range(50)])
+    ran: list[str] = []
+    store._db.set_trace_callback(ran.append)
+    outcomes, _ = store.append([react(BOB, ROOM, target, "+1") for target in range(1, 51)])
+    store._db.set_trace_callback(None)
+    assert codes(list(outcomes)) == [""] * 50
+    assert len([sql for sql in ran if sql.startswith("UPDATE chunks")]) == 1
+    assert all(row.extra.reactions == {"+1": (BOB,)} for row in rows(store)[:50])
+
+
+def test_events_all_over_a_conversation(store: SqliteStore) -> None:
+    """However many chunks one commit changes, each change is kept, also a second one after others."""
+    store_all(store, *(say(ALICE, ROOM, f"word{n}") for n in range(30)))
+    tend(store)
+    batch = [edit(ALICE, ROOM, target, f"other{target}") for target in range(1, 31)]
+    batch += [react(BOB, ROOM, target, "+1") for target in (1, 30, 2, 29)]
+    assert codes(list(store.append(batch)[0])) == [""] * 34
+    told = rows(store)
+    assert [row.body for row in told[:30]] == [f"other{target}" for target in range(1, 31)]
+    assert [row.seq for row in told[:30] if row.extra.reactions] == [1, 2, 29, 30]
+    assert found(store, BOB, "other1") == [1]
+    assert found(store, BOB, "word1") == []
+    store._run("INSERT INTO words (words) VALUES ('integrity-check')")
