@@ -108,13 +108,7 @@ class Replay:
         account = self._session.account
         assert account is not None  # noqa: S101 - `resume` comes after the login
         await self._writer.call(lambda store: store.conversations(account.id), self._take_in)
-        for index in count():
-            if index % _PAGE == 0:
-                await self._until_room()
-            if not self._unknown:
-                break
-            number = next(iter(self._unknown))
-            self._gap(number, 1, self._unknown.pop(number), "ahead")
+        await self._tell_unknown()
         for index in count():
             if index % _PAGE == 0:
                 await self._until_room()
@@ -145,6 +139,15 @@ class Replay:
             for number, position in self._positions.items()
             if position and number not in self._rows
         }
+
+    async def _tell_unknown(self) -> None:
+        for index in count():
+            if index % _PAGE == 0:
+                await self._until_room()
+            if not self._unknown:
+                return
+            number = next(iter(self._unknown))
+            self._gap(number, 1, self._unknown.pop(number), "ahead")
 
     def _begin(self, row: ConversationRow) -> None:
         """Find out where a conversation begins for this device, and tell it what it will not get."""
