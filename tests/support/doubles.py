@@ -148,7 +148,7 @@ def staff(
     router.handlers = handlers(
         login,
         Queries(writer, router.directory, asking),
-        RoomRequests(router.rooms, router.directory, router.presence, writer, asking),
+        RoomRequests(router.rooms, router.directory, router.presence, writer, asking, router.hand_over),
     )
 
 
