@@ -55,11 +55,11 @@ MARKS: Final = {
 """How far an own line has come, as it is shown behind it."""
 
 _HELP = (
-    ("NAME", "choose somebody, online or not; @NAME if the name is a word such as back"),
+    ("NAME", "choose somebody; @NAME if it is a word such as back"),
     ("#ROOM", "enter a room that you are in"),
     ("TEXT", "in a chat: send it"),
-    ("back", "leave this chat and choose somebody else; counts only as a whole typed line"),
-    ("quit", "leave; counts only as a whole typed line"),
+    ("back", "leave this chat, if it is the whole line"),
+    ("quit", "leave, if it is the whole line"),
     ("//TEXT", "send /TEXT"),
 )
 

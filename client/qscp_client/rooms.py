@@ -187,40 +187,47 @@ class Rooms:
     # --- others
 
     def _count(self, frame: frames.MembersChanged) -> None:
-        conversation = self._reading.conversations.get(frame.conversation)
-        name = conversation.name
+        if frame.conversation not in self._reading.conversations:
+            return
+        name = self._reading.conversations.get(frame.conversation).name
         room = self.known.get(name)
         before = room.members if room else None
         if room is not None:
             room.members = frame.count
-        roles = self._roles[name]
         changed = [each for each in frame.changed if each.user != self._me]
-        gone = [each for each in changed if each.role is None]
-        promoted = [
-            each for each in changed if each.user in roles and each.role not in (None, roles[each.user])
-        ]
-        came = [each for each in changed if each.role is not None and each.user not in roles]
-        # Somebody whom we did not know may have been in the room for long.
-        promoted += [each for each in came if each.role is not RoomRole.MEMBER]
-        came = [each for each in came if each.role is RoomRole.MEMBER]
-        for each in changed:
-            if each.role is None:
-                roles.pop(each.user, None)
-            else:
-                roles[each.user] = each.role
+        came, gone, others = self._sort(self._roles[name], changed)
+        if before is not None and not frame.others and before + len(came) - len(gone) != frame.count:
+            # Some of them were here before, with a role that we did not know.
+            came, others = [], [*others, *came]
         if name != self._reading.partner:
             return
-        for each in promoted[:_NAMED]:
+        for each in others[:_NAMED]:
             self._tell(f"{each.user} is {each.role} now.")
         if frame.others or len(came) + len(gone) > _NAMED:
             self._tell(_summary(name, len(came), len(gone), frame.count, before, frame.others))
         elif came or gone:
-            parts = []
-            if came:
-                parts.append(f"{_names(came)} came in")
-            if gone:
-                parts.append(f"{_names(gone)} left")
+            parts = [f"{_names(came)} came in"] if came else []
+            parts += [f"{_names(gone)} left"] if gone else []
             self._tell(f"{', '.join(parts)}; {_people(frame.count)} in {name} now.")
+
+    def _sort(
+        self, roles: dict[str, RoomRole], changed: Iterable[frames.MemberChange]
+    ) -> tuple[list[frames.MemberChange], list[frames.MemberChange], list[frames.MemberChange]]:
+        """Who came, who went, and who has another role, as far as we know; note what they are now."""
+        came: list[frames.MemberChange] = []
+        gone: list[frames.MemberChange] = []
+        others: list[frames.MemberChange] = []
+        for each in changed:
+            role = roles.pop(each.user, None)
+            if each.role is None:
+                gone.append(each)
+                continue
+            roles[each.user] = each.role
+            if role is None and each.role is RoomRole.MEMBER:
+                came.append(each)
+            elif role is not each.role:
+                others.append(each)
+        return came, gone, others
 
     def _tell(self, sentence: str) -> None:
         self._out.events.append(events.Notice(sentence))
