@@ -7,7 +7,7 @@ import os
 import re
 import struct
 import termios
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyte
@@ -89,8 +89,7 @@ class Terminal:
 
     async def until(self, *wanted: str) -> None:
         """Wait until these lines are on the screen."""
-        while not set(wanted) <= set(self.lines):
-            await self.change()
+        await self._until(lambda: set(wanted) <= set(self.lines))
 
     async def wait(self) -> int:
         """Wait until the client has ended, and return its exit code."""
@@ -99,8 +98,18 @@ class Terminal:
 
     async def until_like(self, *patterns: str) -> None:
         """Wait until lines that match these patterns are on the screen."""
-        while not all(any(re.fullmatch(pattern, line) for line in self.lines) for pattern in patterns):
-            await self.change()
+        await self._until(
+            lambda: all(any(re.fullmatch(pattern, line) for line in self.lines) for pattern in patterns)
+        )
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is true of the screen, which the client draws again now and then anyway."""
+        try:
+            async with patiently():
+                while not condition():
+                    await self.change()
+        except TimeoutError:
+            pytest.fail("that never came:\n" + "\n".join(filter(None, self.lines)))
 
     async def log_in(self, name: str = "alice", password: str = "wonderland") -> None:
         """Log in."""
