@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from qscp import codec, frames
 from qscp.errors import ERROR_CODES, ErrorCode
+from qscp.rooms import HistoryFrom
 from qscpd.conversationid import conversation_id
 from qscpd.rooms import LiveRoom, Rooms
 from qscpd.session import Session
@@ -34,12 +35,14 @@ _NOBODY: Final[list[Session]] = []
 class _RoomBatch:
     """What one commit adds to one room."""
 
-    __slots__ = ("_lines", "_room", "_senders", "_seqs")
+    __slots__ = ("_edits", "_lines", "_room", "_senders", "_seqs")
 
     def __init__(self, room: LiveRoom) -> None:
         self._room = room
         self._lines: list[bytes] = []
         self._seqs: list[int] = []
+        self._edits: dict[int, tuple[int, bytes]] = {}
+        """Seq of an edit -> seq of its message, and the line for those who may not see that."""
         self._senders: dict[Session, list[frames.ServerFrame | Raw]] = {}
 
     def sender(self, session: Session, out: list[frames.ServerFrame | Raw]) -> None:
@@ -52,20 +55,14 @@ class _RoomBatch:
     def add(self, sender: Session, seq: int, frame: frames.ServerFrame) -> None:
         """Something was written."""
         line = codec.encode(frame)
+        if type(frame) is frames.Edit and self._room.row.history is HistoryFrom.JOINING:
+            hidden = msgspec.structs.replace(frame, body="", mentions=(), erased=True)
+            self._edits[seq] = frame.target, codec.encode(hidden)
         for session in self._senders:
             if session is not sender:
                 self._tell_sender(session, seq, line)
         self._lines.append(line)
         self._seqs.append(seq)
-
-    def _tell_sender(self, session: Session, seq: int, line: bytes) -> None:
-        if session not in self._room.sessions:
-            return
-        if session.live:
-            session.messages_out += 1
-            self._senders[session].append(Raw(line[:-1]))
-        elif session.replay is not None:
-            session.replay.hold(self._room.row.id, seq, line)
 
     def send(self, answered: int) -> None:
         """Hand everything to the sessions of the members.
@@ -76,16 +73,45 @@ class _RoomBatch:
         room = self._room
         if self._lines:
             room.last_seq = self._seqs[-1]
-            piece, count = b"".join(self._lines), len(self._lines)
-            # A copy, because somebody whose connection breaks at this leaves the room.
-            for session in tuple(room.sessions):
-                if session.live:
-                    if session not in self._senders:
-                        session.send_piece(piece, count)
-                elif session.replay is not None and session not in self._senders:
-                    for seq, line in zip(self._seqs, self._lines, strict=True):
-                        session.replay.hold(room.row.id, seq, line)
+            self._send_to_members()
         room.queue.answered(answered, len(room.sessions) if self._lines else 0)
+
+    def _send_to_members(self) -> None:
+        piece, count = b"".join(self._lines), len(self._lines)
+        # A copy, because somebody whose connection breaks at this leaves the room.
+        for session in tuple(self._room.sessions):
+            if session in self._senders:
+                continue
+            if not session.live:
+                for seq, line in zip(self._seqs, self._lines, strict=True):
+                    self._hold(session, seq, line)
+            elif self._edits:
+                lines = zip(self._seqs, self._lines, strict=True)
+                session.send_piece(b"".join(self._seen_by(session, *each) for each in lines), count)
+            else:
+                session.send_piece(piece, count)
+
+    def _tell_sender(self, session: Session, seq: int, line: bytes) -> None:
+        if session not in self._room.sessions:
+            return
+        if session.live:
+            session.messages_out += 1
+            self._senders[session].append(Raw(self._seen_by(session, seq, line)[:-1]))
+        else:
+            self._hold(session, seq, line)
+
+    def _hold(self, session: Session, seq: int, line: bytes) -> None:
+        """Keep a line for a session that is told what it missed; before that, the store has it."""
+        if session.replay is not None:
+            session.replay.hold(self._room.row.id, seq, self._seen_by(session, seq, line))
+
+    def _seen_by(self, session: Session, seq: int, line: bytes) -> bytes:
+        """A line as somebody may see it: the text of an edit is none of who came behind the message."""
+        edit = self._edits.get(seq)
+        if edit is None or session.account is None:
+            return line
+        target, hidden = edit
+        return line if target >= self._room.first_seq(session.account.id) else hidden
 
 
 class Delivery:

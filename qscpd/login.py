@@ -87,8 +87,9 @@ class Login:
         lowest, highest = auth.protocol
         if not lowest <= PROTOCOL_VERSION <= highest:
             return ErrorCode.PROTOCOL_VERSION
-        found = await self._credentials(auth.user)
         try:
+            self._passwords.check_room()  # before the store is asked for what can't be checked
+            found = await self._credentials(auth.user)
             fits = await self._passwords.verify(auth.password, found.password_hash if found else None)
         except PoolFullError:
             return ErrorCode.BUSY

@@ -65,10 +65,9 @@ class Queries:
                 return None, []
             if frame.after is not None:
                 after = max(frame.after, row.first_seq - 1)
-                return row, list(store.messages_after(row.id, after, frame.limit, PAGE_BYTES))
+                return row, list(store.messages_after(row.id, after, frame.limit, PAGE_BYTES, row.first_seq))
             before = row.last_seq + 1 if frame.before is None else min(frame.before, row.last_seq + 1)
-            found = store.messages_before(row.id, before, frame.limit, PAGE_BYTES)
-            return row, [each for each in found if each.seq >= row.first_seq]
+            return row, list(store.messages_before(row.id, before, frame.limit, PAGE_BYTES, row.first_seq))
 
         row, messages = await self._writer.call(read)
         if row is None:

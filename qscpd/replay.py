@@ -181,7 +181,9 @@ class Replay:
         def read(store: Store) -> tuple[ConversationRow | None, list[MessageRow]]:
             row = store.conversation(account.id, conversation)
             after = self._sent[conversation]
-            return row, list(store.messages_after(conversation, after, _PAGE, PAGE_BYTES)) if row else []
+            if row is None:
+                return None, []
+            return row, list(store.messages_after(conversation, after, _PAGE, PAGE_BYTES, row.first_seq))
 
         while self._sent[conversation] < until and await self._until_room():
             row, messages = await self._writer.call(read)

@@ -118,9 +118,7 @@ class RoomRequests:
     ) -> frames.ServerFrame:
         self._hand_over()  # what its session wrote before comes before
         try:
-            await self._writer.call(
-                lambda store: store.change_room(change), lambda result: self._rooms.apply(result, change)
-            )
+            await self._writer.change_room(change, lambda result: self._rooms.apply(result, change))
         except DeniedError as error:
             return refusal(frame, error.code)
         except StoreFullError:

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from qscp import codec, frames
-from qscp.rooms import RoomRole
+from qscp.rooms import HistoryFrom, RoomRole
 from qscpd.conversationid import conversation_id
 from qscpd.roomqueue import RoomQueue
 from qscpd.roomrules import NOBODY, RoomChange, RoomRow, RoomState, Standing
@@ -85,6 +85,10 @@ class LiveRoom:
         """The account ids of those names that are members."""
         found = (ids(name) for name in names)
         return [each for each in found if each is not None and self.role(each) is not None]
+
+    def first_seq(self, account: int) -> int:
+        """The first message that somebody may see, whatever was pruned."""
+        return self.standings.get(account, NOBODY).since if self.row.history is HistoryFrom.JOINING else 1
 
     def described(self, account: int) -> frames.Room:
         """The room as somebody sees it."""
@@ -158,8 +162,8 @@ class Rooms:
         return [self._by_id[each] for each in self._joined.get(account, _NONE)]
 
     def known_to(self, account: int) -> list[int]:
-        """The conversations of the rooms that somebody is in or was invited to."""
-        return sorted(self._joined.get(account, _NONE) | self._invited.get(account, _NONE))
+        """The conversations of the rooms that know somebody: as a member, invited, muted or banned."""
+        return [conversation for conversation, room in self._by_id.items() if account in room.standings]
 
     def close(self) -> None:
         """Stop all timers."""
@@ -284,9 +288,8 @@ class Rooms:
         return self._names.get(change.actor, "") if change is not None and change.actor is not None else ""
 
     def _changed(self, room: LiveRoom, account: int, by: str = "") -> frames.RoomChanged:
-        row, standing = room.row, room.standings.get(account, NOBODY)
-        since = standing.since if row.history == "joining" else 1
-        return frames.RoomChanged(room.described(account), max(row.first_seq, since), room.last_seq, by)
+        first = max(room.row.first_seq, room.first_seq(account))
+        return frames.RoomChanged(room.described(account), first, room.last_seq, by)
 
     def _invitation(self, room: LiveRoom, account: int) -> frames.Invited:
         by = room.standings.get(account, NOBODY).invited_by
@@ -312,10 +315,10 @@ class Rooms:
         news, room.news = room.news, False
         room.changed, room.typing = {}, {}
         for session in room.sessions:
-            if not session.live:
-                continue
             if news and session.account is not None:
                 session.send(self._changed(room, session.account.id))
+            if not session.live:
+                continue
             told = lines + typing if TYPING in session.features else lines
             if told and not session.link.congested:
                 session.send_lines(told)

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 import msgspec
 
 from qscp.errors import ErrorCode
-from qscpd.roomrules import RoomChange, RoomRow, Standing
+from qscpd.roomrules import DeniedError, RoomChange, RoomRow, Standing
 
 __all__ = [
     "PLAIN",
@@ -372,14 +372,17 @@ class Store(StoreReader, Protocol):
         """
 
     def messages_after(
-        self, conversation: int, seq: int, limit: int, most_bytes: int
+        self, conversation: int, seq: int, limit: int, most_bytes: int, first: int = 1
     ) -> Sequence[MessageRow]:
-        """The oldest messages after a seq, by seq; at least one if there is any, whatever its size."""
+        """The oldest messages after a seq, by seq; at least one if there is any, whatever its size.
+
+        Nothing is told from before `first`, and not the new text of an edit of something from before it.
+        """
 
     def messages_before(
-        self, conversation: int, seq: int, limit: int, most_bytes: int
+        self, conversation: int, seq: int, limit: int, most_bytes: int, first: int = 1
     ) -> Sequence[MessageRow]:
-        """The newest messages before a seq, by seq; at least one if there is any, whatever its size."""
+        """The newest messages before a seq, by seq; otherwise like `messages_after`."""
 
     def search(
         self,
@@ -407,6 +410,16 @@ class Store(StoreReader, Protocol):
         Raises:
             DeniedError: It is not allowed, or makes no sense; nothing was changed.
             StoreFullError: No room on the disk.
+        """
+
+    def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
+        """Do several things in rooms in one transaction, in the order given; each as `change_room` does it.
+
+        Returns:
+            What came of each; those that are denied don't hinder the others.
+
+        Raises:
+            StoreFullError: No room on the disk; nothing was changed.
         """
 
     # --- housekeeping

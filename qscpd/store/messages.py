@@ -1,5 +1,6 @@
 """Conversations and their messages, in SQLite: the hot path of the store."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -240,7 +241,7 @@ class Messages(Events):
         return count, mentions
 
     def messages_after(
-        self, conversation: int, seq: int, limit: int, most_bytes: int
+        self, conversation: int, seq: int, limit: int, most_bytes: int, first: int = 1
     ) -> Sequence[MessageRow]:
         """See `Store.messages_after`."""
         found = (
@@ -249,10 +250,10 @@ class Messages(Events):
             for message in chunks.rows(*row)
             if message.seq > seq
         )
-        return _first(self._as_told(conversation, found), limit, most_bytes)
+        return _first(self._as_told(conversation, found, first), limit, most_bytes)
 
     def messages_before(
-        self, conversation: int, seq: int, limit: int, most_bytes: int
+        self, conversation: int, seq: int, limit: int, most_bytes: int, first: int = 1
     ) -> Sequence[MessageRow]:
         """See `Store.messages_before`."""
         # The chunk that has the message before `seq` may end behind it.
@@ -265,18 +266,26 @@ class Messages(Events):
             for message in reversed(chunks.rows(*row))
             if message.seq < seq
         )
-        return _first(self._as_told(conversation, found), limit, most_bytes)[::-1]
+        seen = itertools.takewhile(lambda message: message.seq >= first, found)
+        return _first(self._as_told(conversation, seen, first), limit, most_bytes)[::-1]
 
-    def _as_told(self, conversation: int, messages: Iterable[MessageRow]) -> Iterator[MessageRow]:
-        """Give each edit the text that its message has by now, and each reaction the number of people."""
+    def _as_told(
+        self, conversation: int, messages: Iterable[MessageRow], first: int = 1
+    ) -> Iterator[MessageRow]:
+        """Give each edit the text that its message has by now, and each reaction the number of people.
+
+        What is before `first` is not told, and neither is the text of an edit of it.
+        """
         find = self._finder(conversation)
         for row in messages:
+            if row.seq < first:
+                continue
             if row.extra.kind == "react":
                 message = find(row.extra.target)
                 people = message.extra.reactions.get(row.body or "", ()) if message is not None else ()
                 yield row._replace(extra=msgspec.structs.replace(row.extra, count=len(people)))
             elif row.extra.kind == "edit":
-                message = find(row.extra.target)
+                message = find(row.extra.target) if row.extra.target >= first else None
                 body = message.body if message is not None else None
                 mentions = message.extra.mentions if message is not None else ()
                 extra = msgspec.structs.replace(row.extra, mentions=mentions)
@@ -288,9 +297,8 @@ class Messages(Events):
         """See `Store.export`."""
         for row in self.conversations(account):
             for chunk in self._chunks_after(row.id, row.first_seq - 1):
-                for message in self._as_told(row.id, chunks.rows(*chunk)):
-                    if message.seq >= row.first_seq:
-                        yield Found(row.id, message)
+                for message in self._as_told(row.id, chunks.rows(*chunk), row.first_seq):
+                    yield Found(row.id, message)
 
     def export_room(self, conversation: int) -> Iterator[MessageRow]:
         """See `Store.export_room`."""

@@ -87,13 +87,21 @@ class Rooms(WordIndex):
 
     def change_room(self, change: RoomChange) -> RoomResult:
         """See `Store.change_room`."""
-        denied: DeniedError
+        (outcome,) = self.change_rooms([change])
+        if isinstance(outcome, DeniedError):
+            raise outcome
+        return outcome
+
+    def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
+        """See `Store.change_rooms`."""
+        outcomes: list[RoomResult | DeniedError] = []
         with self._transaction():
-            try:
-                return self._change_room(change)
-            except DeniedError as error:
-                denied = error  # before anything was written, so nothing that is cached has to be dropped
-        raise denied
+            for change in changes:
+                try:
+                    outcomes.append(self._change_room(change))
+                except DeniedError as error:
+                    outcomes.append(error)  # raised before anything was written
+        return outcomes
 
     def _change_room(self, change: RoomChange) -> RoomResult:
         # Between the question and now, the account of one of them may have been deleted.

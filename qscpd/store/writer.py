@@ -11,14 +11,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast
 
 import msgspec
 import structlog
 
 from qscp.errors import ErrorCode
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.store.base import Keep, Mark, Moved, NewMessage, Outcome, Store
+from qscpd.roomrules import DeniedError, RoomChange
+from qscpd.store.base import Keep, Mark, Moved, NewMessage, Outcome, RoomResult, Store
 from qscpd.store.order import Order
 
 __all__ = ["Committed", "PendingChat", "PendingMark", "PendingSkip", "StoreWriter"]
@@ -28,6 +29,12 @@ _BATCH_ROWS: Final = 1000
 
 _BATCH_BYTES: Final = 1024 * 1024
 """Characters of bodies in a transaction at most, so that 64 large messages don't hold up the small ones."""
+
+_CALLS_S: Final = 0.003
+"""How long other things than messages are done while messages wait."""
+
+_CHANGES: Final = 32
+"""Changes of rooms in a transaction at most: some 5 ms."""
 
 _QUIET_S: Final = 0.02
 """Without anything to commit for this long, housekeeping begins."""
@@ -86,7 +93,8 @@ class _Call(NamedTuple):
 
     after: int
     """How many items were handed over before it."""
-    work: Callable[[Store], Any]
+    work: Callable[[Store], Any] | RoomChange
+    """A change of a room is committed together with those that wait behind it."""
     then: Callable[[Any], None] | None
     future: asyncio.Future[Any]
 
@@ -182,7 +190,24 @@ class StoreWriter(Generic[S]):
             then: Called on the loop with what it returned, before what is committed later comes
                 back; whoever awaits the answer may hear it after that.
         """
-        future: asyncio.Future[T] = self._loop.create_future()
+        return cast("T", await self._ask(work, then))
+
+    async def change_room(self, change: RoomChange, then: Callable[[RoomResult], None]) -> RoomResult:
+        """Do something in a room, in its place between batches like a `call`.
+
+        Args:
+            change: What to do.
+            then: As of `call`.
+
+        Raises:
+            DeniedError: It may not be done.
+        """
+        return cast("RoomResult", await self._ask(change, then))
+
+    async def _ask(
+        self, work: Callable[[Store], T] | RoomChange, then: Callable[[Any], None] | None
+    ) -> object:
+        future: asyncio.Future[object] = self._loop.create_future()
         with self._wake:
             if self._failed or self._closing:
                 raise StoreError("the store is closed")
@@ -207,13 +232,11 @@ class StoreWriter(Generic[S]):
             with self._wake:
                 quiet = self._wait()
                 batch = self._take()
-                calls = self._take_calls()
-                if self._closing and not (batch or calls or self._pending):
+                if self._closing and not (batch or self._calls or self._pending):
                     return
             if batch:
                 self._commit(batch)
-            for call in calls:
-                self._perform(call)
+            self._perform_calls()
             if quiet or time.monotonic() >= self._next_tend:
                 self._tend(quiet=quiet)
 
@@ -250,12 +273,29 @@ class StoreWriter(Generic[S]):
                 order.skip(item.session, item.id)
         return batch
 
+    def _perform_calls(self) -> None:
+        """Perform calls for a while: a thousand people who come back at once must not hold messages up."""
+        deadline = time.monotonic() + _CALLS_S
+        while calls := self._take_calls():
+            if isinstance(calls[0].work, RoomChange):
+                self._change_rooms(calls)
+            else:
+                self._perform(calls[0], calls[0].work)
+            if time.monotonic() >= deadline and self._pending:
+                return
+
     def _take_calls(self) -> list[_Call]:
-        """Take the calls before which nothing is left to commit."""
-        taken = self._handed_over - len(self._pending)
+        """Take the next call, or several changes of rooms, if nothing is left to commit before."""
         calls: list[_Call] = []
-        while self._calls and self._calls[0].after <= taken:
-            calls.append(self._calls.popleft())
+        with self._lock:
+            taken = self._handed_over - len(self._pending)
+            while self._calls and self._calls[0].after <= taken and len(calls) < _CHANGES:
+                is_change = isinstance(self._calls[0].work, RoomChange)
+                if calls and not is_change:
+                    break
+                calls.append(self._calls.popleft())
+                if not is_change:
+                    break
         return calls
 
     def _commit(self, batch: "_Batch[S]") -> None:
@@ -305,9 +345,21 @@ class StoreWriter(Generic[S]):
         _log.critical("store.failed", exc_info=error)
         self._back(self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error)))
 
-    def _perform(self, call: _Call) -> None:
+    def _change_rooms(self, calls: Sequence[_Call]) -> None:
+        """Commit several changes of rooms together."""
         try:
-            result = call.work(self._store)
+            outcomes = self._store.change_rooms([cast("RoomChange", call.work) for call in calls])
+        except Exception as error:  # noqa: BLE001 - it is raised where each is awaited
+            for call in calls:
+                self._back(_settle, call, None, error)
+            return
+        for call, outcome in zip(calls, outcomes, strict=True):
+            denied = outcome if isinstance(outcome, DeniedError) else None
+            self._back(_settle, call, outcome, denied)
+
+    def _perform(self, call: _Call, work: Callable[[Store], T]) -> None:
+        try:
+            result = work(self._store)
         except Exception as error:  # noqa: BLE001 - it is raised where the call is awaited
             self._back(_settle, call, None, error)
         else:
