@@ -61,6 +61,9 @@ class LinkOwner(Protocol):
     def open_session(self, link: "Link") -> LinkSession:
         """Make the session of a link whose handshake is done."""
 
+    def let_in(self, link: "Link") -> None:
+        """Something of a handshake has come in: call `proceed` when it is the link's turn."""
+
     def forget(self, link: "Link") -> None:
         """A link is gone."""
 
@@ -80,6 +83,7 @@ class Link(asyncio.Protocol):
         "_deadline",
         "_drained",
         "_drained_at",
+        "_early",
         "_ending",
         "_eof",
         "_fin",
@@ -104,6 +108,7 @@ class Link(asyncio.Protocol):
         self._ending = False
         self._eof = False  # the session was told that nothing more comes
         self._fin = False  # so said TCP, too
+        self._early = b""  # of the handshake, until it is its turn
         self._drained = 0
         self._drained_at = self.last_in = loop.time()
         self._deadline: float | None = self.last_in + owner.config.tls.handshake_timeout_s
@@ -127,11 +132,29 @@ class Link(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came in: decrypt all of them, then let the session handle all of it."""
+        """Bytes came in: decrypt all of them, then let the session handle all of it.
+
+        A handshake costs a millisecond, so those who are not in yet wait for their turn.
+        """
         self.bytes_in += len(data)
         self.last_in = self._loop.time()
         if self._ending or self._eof:
             return
+        if self._session is None:
+            self._early += data
+            self._transport.pause_reading()
+            self._owner.let_in(self)
+        else:
+            self._take(data)
+
+    def proceed(self) -> None:
+        """Go on with the handshake."""
+        early, self._early = self._early, b""
+        if not self._ending and not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._take(early)
+
+    def _take(self, data: bytes) -> None:
         try:
             plaintext = self.tls.receive(data)
         except TlsError as error:

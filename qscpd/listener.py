@@ -5,6 +5,8 @@ import contextlib
 import errno
 import socket
 import ssl
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -18,6 +20,9 @@ __all__ = ["Listener"]
 
 _BACKLOG: Final = 1024
 """Connections that the kernel may keep for us; it cuts this to net.core.somaxconn."""
+
+_HANDSHAKES_S: Final = 0.002
+"""How long handshakes go on before everybody else has a turn; one takes half a millisecond to a whole one."""
 
 _log = structlog.stdlib.get_logger("qscpd.listener")
 
@@ -44,6 +49,8 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._gone = asyncio.Event()
+        self._at_the_door: deque[Link] = deque()
+        """Links with something of a handshake that was not handled yet."""
         self._refused = 0
         """Since the last tick, because there were too many."""
 
@@ -56,6 +63,20 @@ class Listener:
             return False
         self.links.add(link)
         return True
+
+    def let_in(self, link: Link) -> None:
+        """Let a handshake go on when it is its turn."""
+        self._at_the_door.append(link)
+        if len(self._at_the_door) == 1:
+            self._loop.call_soon(self._let_some_in)
+
+    def _let_some_in(self) -> None:
+        """Go on with handshakes for a moment; then it is the turn of those who are in."""
+        until = time.monotonic() + _HANDSHAKES_S
+        while self._at_the_door and time.monotonic() < until:
+            self._at_the_door.popleft().proceed()
+        if self._at_the_door:
+            self._loop.call_soon(self._let_some_in)
 
     def open_session(self, link: Link) -> LinkSession:
         """Make the session of a link whose handshake is done."""

@@ -89,7 +89,7 @@ class LoginConfig:
     """Failed logins on one connection before it is closed."""
     workers: Annotated[int, Integer(1, 64)] = 2
     """Threads that check passwords; more than the processor's cores only slow each other down."""
-    queue: Annotated[int, Integer(1, 100_000)] = 64
+    queue: Annotated[int, Integer(1, 100_000)] = 1024
     """Logins that may wait for a worker; one more is told to come back later."""
     argon2: Argon2Config = field(default_factory=Argon2Config)
     """The cost of a password hash."""
