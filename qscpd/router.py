@@ -24,7 +24,7 @@ from qscpd.presence import Presence
 from qscpd.rooms import TYPING, Rooms
 from qscpd.session import Session
 from qscpd.sessionlog import SessionLog
-from qscpd.store.writer import Item, PendingSkip, StoreWriter
+from qscpd.store.writer import Item, StoreWriter
 
 __all__ = ["FEATURES", "Handler", "Router"]
 
@@ -97,8 +97,7 @@ class Router:
         self.dirty.discard(session)
         self._log.closed(session, reason)
         self.left(session, reason)
-        if session.refused:
-            self.store(PendingSkip(session, None))
+        session.give_up()
 
     def left(self, session: Session, reason: str) -> None:
         """Stop delivering to a session that has ended, though its link may take a while to close."""

@@ -17,6 +17,7 @@ from qscp.errors import ERROR_CODES, ErrorCode, RemoteProtocolError
 from qscp.states import State
 from qscpd.link import Link
 from qscpd.store.base import Account
+from qscpd.store.writer import PendingSkip
 
 if TYPE_CHECKING:  # both are made of sessions, so they can't be imported here
     from qscpd.replay import Replay
@@ -219,9 +220,9 @@ class Session:
         self._asking = True
 
     def release(self) -> None:
-        """Go on with the frames that came in meanwhile."""
+        """Go on with the frames that came in meanwhile, unless nothing more is taken from the peer."""
         self._asking = False
-        if not self.closed and not self._frozen:
+        if not self.closed and not self._frozen and self._finish is None:
             self.link.resume_reading()
             self.handle_frames()
 
@@ -285,6 +286,8 @@ class Session:
     def answered(self, count: int) -> None:
         """The store came back with that many of this session's messages."""
         self.pending -= count
+        if self.closed:
+            self.give_up()
         if self.closed or self._frozen:
             return
         if self._finish is not None:
@@ -293,12 +296,21 @@ class Session:
             self._held = False
             self.link.resume_reading()
             self.handle_frames()
-        elif self.connection.eof and not self._held:
+        elif self.connection.eof and not self._held and not self._asking:
             self.finish(None)
+
+    def give_up(self) -> None:
+        """Let nothing wait any more for messages of this session that were refused: it has ended.
+
+        Only when the last one is answered: until then those that are on their way must not overtake the
+        refused ones, which the peer sends again on its next connection.
+        """
+        if self.refused and not self.pending:
+            self.router.store(PendingSkip(self, None))
 
     def handle_frames(self) -> None:
         """Handle what has come in, as far as it may be handled now."""
-        if self._held or self._frozen:
+        if self._held or self._frozen or self._asking:
             return
         connection, handle = self.connection, self.router.handlers
         try:

@@ -1,0 +1,119 @@
+"""Corners of rooms in which the parts of the daemon meet: order, ends, and what nobody may find out."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from qscp import codec, frames
+from qscp.errors import ErrorCode
+from qscp.rooms import HistoryFrom, RoomKind
+from tests.support.ids import IdMaker
+from tests.support.office import Desk, Office, make_accounts
+from tests.support.stores import FickleStore, add_room
+
+make_id = IdMaker()
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    """A daemon without a network, for alice, bob and carol; alice and bob are in #dev."""
+    make_accounts(tmp_path / "qscpd.db", "alice", "bob", "carol")
+    store = FickleStore(tmp_path / "qscpd.db")
+    add_room(store, "#dev", "alice", "bob", history=HistoryFrom.JOINING)
+    async with Office(store) as opened:
+        yield opened
+
+
+async def enter(office: Office, user: str) -> Desk:
+    """Log somebody in who keeps nothing and is live; what they were told up to then is dropped."""
+    desk = await office.visitor(user)
+    desk.send(frames.Resume([]))
+    await office.settle()
+    desk.frames.clear()
+    return desk
+
+
+async def answered(office: Office, desk: Desk, *sent: frames.ClientFrame) -> list[str]:
+    """Send something and return in short what comes back."""
+    desk.frames.clear()
+    desk.send(*sent)
+    await office.settle()
+    return [short(frame) for frame in desk.frames if not isinstance(frame, frames.MembersChanged)]
+
+
+def fill_disk(office: Office, *, full: bool) -> None:
+    """Let there be no room, or room again."""
+    assert isinstance(office.store, FickleStore)
+    office.store.full = full
+
+
+def short(frame: frames.ServerFrame) -> str:
+    """A frame in one or two words."""
+    if isinstance(frame, frames.ChatNack | frames.Error):
+        return str(frame.code)
+    return frame.type
+
+
+def chat(to: str, body: str = "hello") -> frames.SendChat:
+    """Make a message."""
+    return frames.SendChat(to, body, make_id())
+
+
+# --- order
+
+
+async def test_messages_on_their_way_do_not_overtake_a_refused_one(office: Office) -> None:
+    """When the link breaks while a room rests, what waits is not stored before what was refused before it."""
+    bob = await enter(office, "bob")
+    first, second = chat("#dev", "first"), chat("#dev", "second")
+    fill_disk(office, full=True)
+    assert await answered(office, bob, first) == ["storage_full"]
+    room = office.router.rooms.by_name("#dev")
+    assert room is not None
+    room.queue._busy = True  # it rests
+    bob.send(second)
+    bob.lose()
+    fill_disk(office, full=False)
+    await office.settle()
+    room.queue._rested()
+    await office.settle()
+    again = await enter(office, "bob")
+    assert await answered(office, again, first, second) == ["chat_ack", "chat_ack"]
+    acks = [(frame.id, frame.seq) for frame in again.frames if isinstance(frame, frames.ChatAck)]
+    assert acks == [(first.id, 1), (second.id, 2)]
+
+
+@pytest.mark.parametrize("to", ["alice", "#dev"])
+async def test_an_ended_session_is_not_waited_for(office: Office, to: str) -> None:
+    """What is refused after its session has ended is not kept in mind for ever."""
+    bob = await enter(office, "bob")
+    fill_disk(office, full=True)
+    bob.send(chat(to))
+    bob.lose()
+    await office.settle()
+    assert office.writer._order.empty
+
+
+# --- questions at the end of the input
+
+
+async def test_a_question_is_answered_before_what_comes_behind_it(office: Office) -> None:
+    """Also when the peer ends its stream right behind: who joins and writes has joined when it is stored."""
+    carol = await enter(office, "carol")
+    sent: Sequence[frames.ClientFrame] = (chat("alice"), frames.Join("#dev"), chat("#dev"))
+    carol.session.receive(b"".join(map(codec.encode, sent)))
+    carol.session.receive_eof()
+    await office.settle()
+    told = [short(frame) for frame in carol.frames if not isinstance(frame, frames.MembersChanged)]
+    assert told == ["chat_ack", "room", "room_ack", "chat_ack"]
+    assert carol.link.ended == "lost"
+
+
+async def test_nothing_more_is_taken_at_shutdown(office: Office) -> None:
+    """Also of a session that waits for the answer to a question, and for that of a message."""
+    carol = await enter(office, "carol")
+    carol.send(chat("alice"), frames.RoomsRequest(), chat("alice"))
+    office.router.shut_down()
+    await office.settle()
+    assert [short(frame) for frame in carol.frames if frame.type != "rooms"] == ["chat_ack", "bye"]
