@@ -168,8 +168,18 @@ def _store(session: Session, frame: _Sent, addressee: _Addressee, text: str, ext
         session.router.store(item)
 
 
+def _sees(session: Session, to: str) -> bool:
+    """Whether there is a room of that name, as far as somebody may know."""
+    found = _find(session.router, to)
+    room = session.router.rooms.by_id(-found.id) if found is not None else None
+    account = session.account
+    return room is not None and account is not None and room.visible_to(account.id)
+
+
 def _refuse(session: Session, frame: _Sent, code: ErrorCode) -> None:
     # An id that is none may be as long as a line; with it, the answer would be longer.
+    if is_room(frame.to) and not _sees(session, frame.to):
+        code = ErrorCode.UNKNOWN_ROOM  # whatever is wrong with it: there is no such room for them
     session.send(frames.ChatNack(frame.id[:QUERY_LIMIT], code, ERROR_CODES[code].sentence))
 
 

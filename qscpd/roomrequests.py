@@ -14,7 +14,7 @@ from qscpd.asking import Asking, refusal
 from qscpd.directory import Directory
 from qscpd.errors import StoreFullError
 from qscpd.presence import Presence
-from qscpd.roomrules import FOREVER_MS, NOBODY, DeniedError, RoomChange, may_see
+from qscpd.roomrules import FOREVER_MS, NOBODY, DeniedError, RoomChange
 from qscpd.rooms import LiveRoom, Rooms
 from qscpd.session import Session
 from qscpd.store.base import LogRow
@@ -143,7 +143,7 @@ class RoomRequests:
     ) -> frames.ServerFrame:
         room = self._rooms.by_name(name)
         standing = room.standings.get(account, NOBODY) if room is not None else NOBODY
-        if room is None or not may_see(room.row, standing):
+        if room is None or not room.visible_to(account):
             return refusal(frame, ErrorCode.UNKNOWN_ROOM)
         if standing.role is None:
             return refusal(frame, ErrorCode.NOT_A_MEMBER)
@@ -190,7 +190,7 @@ class RoomRequests:
         names: Sequence[str] = self._rooms.names_after(frame.cursor)
         for name in names:
             room = self._rooms.by_name(name)
-            if room is None or not may_see(room.row, room.standings.get(account, NOBODY)):
+            if room is None or not room.visible_to(account):
                 continue
             if len(page) == _PAGE:
                 return frames.Rooms(page, page[-1].name)

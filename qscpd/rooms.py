@@ -16,7 +16,7 @@ from qscp import codec, frames
 from qscp.rooms import HistoryFrom, RoomRole
 from qscpd.conversationid import conversation_id
 from qscpd.roomqueue import RoomQueue
-from qscpd.roomrules import NOBODY, RoomChange, RoomRow, RoomState, Standing
+from qscpd.roomrules import NOBODY, RoomChange, RoomRow, RoomState, Standing, may_see
 from qscpd.session import Session
 from qscpd.store.base import RoomResult
 from qscpd.store.writer import PendingChat
@@ -80,6 +80,10 @@ class LiveRoom:
     def role(self, account: int) -> RoomRole | None:
         """What somebody is in the room."""
         return self.standings.get(account, NOBODY).role
+
+    def visible_to(self, account: int) -> bool:
+        """Whether somebody may know that there is this room."""
+        return may_see(self.row, self.standings.get(account, NOBODY))
 
     def members(self, names: Iterable[str], ids: Callable[[str], int | None]) -> list[int]:
         """The account ids of those names that are members."""

@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from qscp.errors import ErrorCode
+from qscpd.roomrules import may_see
 from qscpd.store import chunks
 from qscpd.store.base import (
     PLAIN,
@@ -104,7 +106,9 @@ class Messages(Events):
                 else:
                     known = batch.find(message) or self._look_up(message)
                     if known is not None:
-                        outcomes.append(known)
+                        outcomes.append(
+                            known if isinstance(known, StoredMessage) else self._conflict(message)
+                        )
                         continue
                 if message.recipient != recipient:
                     recipient = message.recipient
@@ -130,6 +134,14 @@ class Messages(Events):
         for end in touched.values():
             end.added = []
         return outcomes, moved
+
+    def _conflict(self, message: NewMessage) -> Refused:
+        """Refuse an id that was used for something else; for who may not see a room, there is none."""
+        if message.recipient < 0:
+            standing = self._standing_of(-message.recipient, message.sender)
+            if not may_see(self.room(-message.recipient), standing):
+                return Refused(ErrorCode.UNKNOWN_ROOM)
+        return Refused()
 
     def _checked(self, message: NewMessage, end: ConversationEnd, time_ms: int) -> chunks.Entry | Refused:
         """The entry of a message that may be written, or of an event that happens now."""

@@ -117,3 +117,26 @@ async def test_nothing_more_is_taken_at_shutdown(office: Office) -> None:
     office.router.shut_down()
     await office.settle()
     assert [short(frame) for frame in carol.frames if frame.type != "rooms"] == ["chat_ack", "bye"]
+
+
+# --- closed rooms
+
+
+@pytest.mark.parametrize("room", ["#board", "#nothing"])
+async def test_whatever_is_wrong_with_a_message_to_a_closed_room(office: Office, room: str) -> None:
+    """Strangers hear the same as of a room that there is not, so that nobody finds out what there is."""
+    alice, carol = await enter(office, "alice"), await enter(office, "carol")
+    create = frames.RoomRequest("create", "#board", kind=RoomKind.CLOSED)
+    assert await answered(office, alice, create) == ["room", "room_ack"]
+    known = chat("alice")
+    assert await answered(office, carol, known) == ["chat_ack"]
+    for sent in (
+        chat(room),
+        chat(room, ""),
+        frames.SendChat(room, "hello", "no id"),
+        frames.SendChat(room, "hello", known.id),
+        frames.SendEdit(room, 1, " ", make_id()),
+        frames.SendReaction(room, 1, " ", make_id()),
+        frames.SendRedaction(room, 1, make_id(), "two\nlines"),
+    ):
+        assert await answered(office, carol, sent) == [ErrorCode.UNKNOWN_ROOM], sent
