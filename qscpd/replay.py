@@ -34,8 +34,8 @@ _HELD_BYTES: Final = 256 * 1024
 _POSITIONS: Final = 100_000
 """Conversations that a device may have a position in: about 10 MiB, and more than anybody has."""
 
-_NEVER: Final = 2**63
-"""A seq that no message has."""
+_NEVER: Final = 2**63 - 1
+"""A seq that no message has; the largest one that the store can be asked for."""
 
 _NEW_DEVICE: Final = 200
 """Messages of a conversation that a device without a position gets; older ones come by `history`."""
