@@ -40,9 +40,10 @@ _CONVERSATION: Final = """
     LEFT JOIN accounts a ON a.id = p.account
     LEFT JOIN rooms r ON r.conversation = c.id
     LEFT JOIN standings s ON s.conversation = c.id AND s.account = m.account
-    WHERE (r.conversation IS NULL OR s.role IS NOT NULL)
+    WHERE (CASE WHEN r.conversation IS NULL THEN c.last_seq > 0 ELSE s.role IS NOT NULL END)
 """
-"""Those that an account may see: its pairs, and the rooms that it is in."""
+"""Those that an account may see: its pairs, and the rooms that it is in. A pair of which only an event was
+refused has nothing yet, and neither of them has to know of it."""
 
 
 _NOWHERE: Final = ConversationEnd(0, 0, 0)
