@@ -12,7 +12,7 @@ from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.rooms import PERMISSIONS, RANKS, ROOM_FIELDS, check_topic, normalize_room
 from qscpd.asking import Asking, refusal
 from qscpd.directory import Directory
-from qscpd.errors import StoreFullError
+from qscpd.errors import StoreBusyError, StoreFullError
 from qscpd.presence import Presence
 from qscpd.roomrules import FOREVER_MS, NOBODY, DeniedError, RoomChange
 from qscpd.rooms import LiveRoom, Rooms
@@ -123,6 +123,8 @@ class RoomRequests:
             return refusal(frame, error.code)
         except StoreFullError:
             return refusal(frame, ErrorCode.STORAGE_FULL)
+        except StoreBusyError:
+            return refusal(frame, ErrorCode.STORAGE_FAILED)
         action = frame.action if isinstance(frame, frames.RoomRequest) else ""
         return frames.RoomAck(frame.type, change.room, action)
 

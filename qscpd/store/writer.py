@@ -347,15 +347,21 @@ class StoreWriter(Generic[S]):
 
     def _change_rooms(self, calls: Sequence[_Call]) -> None:
         """Commit several changes of rooms together."""
-        try:
-            outcomes = self._store.change_rooms([cast("RoomChange", call.work) for call in calls])
-        except Exception as error:  # noqa: BLE001 - it is raised where each is awaited
-            for call in calls:
-                self._back(_settle, call, None, error)
-            return
-        for call, outcome in zip(calls, outcomes, strict=True):
-            denied = outcome if isinstance(outcome, DeniedError) else None
-            self._back(_settle, call, outcome, denied)
+        error: Exception = StoreError("the store has failed")
+        if not self._failed:
+            try:
+                outcomes = self._store.change_rooms([cast("RoomChange", call.work) for call in calls])
+            except Exception as failure:  # noqa: BLE001 - it is raised where each is awaited
+                error = failure
+                if isinstance(error, StoreError) and not isinstance(error, StoreFullError | StoreBusyError):
+                    self._fail(error)  # who is in which room is not known any more
+            else:
+                for call, outcome in zip(calls, outcomes, strict=True):
+                    denied = outcome if isinstance(outcome, DeniedError) else None
+                    self._back(_settle, call, outcome, denied)
+                return
+        for call in calls:
+            self._back(_settle, call, None, error)
 
     def _perform(self, call: _Call, work: Callable[[Store], T]) -> None:
         try:

@@ -1,5 +1,7 @@
 """Corners of rooms in which the parts of the daemon meet: order, ends, and what nobody may find out."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -8,18 +10,35 @@ import pytest
 from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
+from qscpd.errors import StoreBusyError, StoreError
+from qscpd.roomrules import DeniedError, RoomChange
+from qscpd.store.base import MessageRow, RoomResult
 from tests.support.ids import IdMaker
 from tests.support.office import Desk, Office, make_accounts
+from tests.support.patience import PATIENCE_S
 from tests.support.stores import FickleStore, add_room
 
 make_id = IdMaker()
+
+
+class DeniedStore(FickleStore):
+    """A store that refuses changes of rooms on the same days as messages."""
+
+    def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
+        """Change rooms, or not."""
+        if self.busy:
+            raise StoreBusyError("locked by another program")
+        result = super().change_rooms(changes)
+        if self.broken:
+            raise StoreError("disk I/O error")
+        return result
 
 
 @pytest.fixture
 async def office(tmp_path: Path) -> AsyncIterator[Office]:
     """A daemon without a network, for alice, bob and carol; alice and bob are in #dev."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob", "carol")
-    store = FickleStore(tmp_path / "qscpd.db")
+    store = DeniedStore(tmp_path / "qscpd.db")
     add_room(store, "#dev", "alice", "bob", history=HistoryFrom.JOINING)
     async with Office(store) as opened:
         yield opened
@@ -140,3 +159,93 @@ async def test_whatever_is_wrong_with_a_message_to_a_closed_room(office: Office,
         frames.SendRedaction(room, 1, make_id(), "two\nlines"),
     ):
         assert await answered(office, carol, sent) == [ErrorCode.UNKNOWN_ROOM], sent
+
+
+# --- the store on bad days
+
+
+async def test_a_locked_store_refuses_changes(office: Office) -> None:
+    """Like messages: the session goes on, and may ask again."""
+    alice = await enter(office, "alice")
+    assert isinstance(office.store, FickleStore)
+    office.store.busy = True
+    topic = frames.RoomRequest("topic", "#dev", text="Friday")
+    assert await answered(office, alice, topic) == ["storage_failed"]
+    office.store.busy = False
+    assert (await answered(office, alice, topic))[0] == "room_ack"
+
+
+async def test_a_change_of_unknown_outcome_ends_the_daemon(office: Office) -> None:
+    """As with messages: what is in memory may not be what is on disk any more, so nothing more is said."""
+    alice = await enter(office, "alice")
+    assert isinstance(office.store, FickleStore)
+    office.store.broken = True
+    alice.send(frames.RoomRequest("topic", "#dev", text="Friday"), chat("#dev"))
+    await office.settle()
+    assert office.failure is not None
+    assert "room_ack" not in alice.kinds()
+    assert "chat_ack" not in alice.kinds()
+
+
+# --- coming back while behind
+
+
+async def test_a_page_is_read_when_the_room_was_joined_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that is behind asks the store when its person has come back, and nobody has told it yet."""
+    read, messages_after = threading.Event(), office.store.messages_after
+
+    def read_and_say(*what: int) -> Sequence[MessageRow]:
+        try:
+            return messages_after(*what)
+        finally:
+            read.set()
+
+    alice = await enter(office, "alice")
+    assert await answered(office, alice, *(chat("#dev", "x" * 15_000) for _ in range(8))) == ["chat_ack"] * 8
+    phone = await enter(office, "bob")
+    late = await office.visitor("bob")
+    late.link.page_by_page = True
+    late.send(frames.Resume([frames.Position("c1", 0)]))
+    await office.settle()
+    assert late.link.written[-1].type == "chat"  # of the first page, which the peer did not take
+    assert await answered(office, phone, frames.Leave("#dev")) == ["room_left", "room_ack"]
+    together = threading.Event()
+    held = asyncio.create_task(office.writer.call(lambda _: together.wait()))
+    phone.send(frames.Join("#dev"))
+    await asyncio.sleep(0)
+    late.link.page_by_page = late.link.congested = False
+    late.session.writable()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    read.clear()
+    monkeypatch.setattr(office.store, "messages_after", read_and_say)
+    together.set()
+    assert read.wait(PATIENCE_S)  # meanwhile the loop stands still
+    await held
+    await office.settle()
+    assert await answered(office, alice, chat("#dev", "after")) == ["chat_ack"]
+    assert [frame.type for frame in late.frames if isinstance(frame, frames.Error)] == []
+    assert [frame.body for frame in late.frames if isinstance(frame, frames.Chat)][-1] == "after"
+
+
+# --- pairs
+
+
+async def test_a_refused_event_makes_no_conversation(office: Office) -> None:
+    """Somebody who never wrote to a person does not appear there by reacting to nothing."""
+    carol, alice = await enter(office, "carol"), await enter(office, "alice")
+    for sent in (
+        frames.SendReaction("alice", 1, "+1", make_id()),
+        frames.SendChat("alice", "well", make_id(), reply_to=1),
+    ):
+        assert await answered(office, carol, sent) == ["unknown_message"]
+    for desk in (carol, alice):
+        page = await office.ask(desk, frames.ConversationsRequest())
+        assert isinstance(page, frames.Conversations)
+        assert [each.name for each in page.conversations] == (["#dev"] if desk is alice else [])
+    assert await answered(office, carol, chat("alice")) == ["chat_ack"]
+    page = await office.ask(alice, frames.ConversationsRequest())
+    assert isinstance(page, frames.Conversations)
+    assert [(each.name, each.unread) for each in page.conversations] == [("#dev", 0), ("carol", 1)]
