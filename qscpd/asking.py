@@ -1,12 +1,13 @@
 """Frames that ask for something that takes a while.
 
 Each is answered by a task. While one of a session is under way, the session's next frames wait: answers come
-in the order of the questions, and a peer can't have more than one question in the store at a time.
+in the order of the questions, and a peer can't have more than one question in the store at a time. And only so
+many questions are under way in all: a thousand people who ask at once must not hold messages up.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -15,6 +16,9 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscpd.session import Session
 
 __all__ = ["Asking", "refusal"]
+
+_AT_ONCE: Final = 32
+"""Questions under way: all of them together are some 5 ms of the loop's time."""
 
 _log = structlog.stdlib.get_logger("qscpd.asking")
 
@@ -30,6 +34,7 @@ class Asking:
 
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self._tasks = tasks
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     def ask(
         self, session: Session, frame: F, answer: Callable[[int, F], Awaitable[frames.ServerFrame]]
@@ -45,7 +50,8 @@ class Asking:
         assert account is not None  # noqa: S101 - nobody else may ask
 
         async def run() -> None:
-            reply = await answer(account.id, frame)
+            async with self._turns:
+                reply = await answer(account.id, frame)
             if not session.closed:
                 session.send(reply)
             session.release()

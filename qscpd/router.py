@@ -171,15 +171,18 @@ class Router:
     def hand_over(self) -> None:
         """Hand everything that was sent to the store, at once."""
         self.rooms.hurry()
-        self.flush()
+        self._hand_outbox()
 
-    def flush(self) -> None:
-        """Hand the tick's messages to the store and write the tick's output."""
-        self._awake = False
+    def _hand_outbox(self) -> None:
         if outbox := self._outbox:
             self._outbox = []
             assert self._writer is not None  # noqa: S101 - attached before the first session
             self._writer.append(outbox)
+
+    def flush(self) -> None:
+        """Hand the tick's messages to the store and write the tick's output."""
+        self._awake = False
+        self._hand_outbox()
         dirty, self.dirty = self.dirty, set()
         for session in dirty:
             session.flush()
