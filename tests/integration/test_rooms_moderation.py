@@ -131,8 +131,8 @@ async def test_what_slow_mode_refuses_blocks_nothing(house: Daemon, wires: Wires
     place = await make_room(alice, bob)
     assert await code(alice, room("set", place.name, seconds=60)) == "ok"
     sent = [chat(to, "x") for to in (place.name, place.name, "erin", place.name, "erin")]
-    told = await answers(bob, *sent)
-    assert [frame.get("code") for frame in told] == [None, "slow_mode", None, "slow_mode", None]
+    told = {frame["id"]: frame.get("code") for frame in await answers(bob, *sent)}
+    assert [told[each["id"]] for each in sent] == [None, "slow_mode", None, "slow_mode", None]
 
 
 async def test_a_moderator_redacts(house: Daemon, wires: Wires) -> None:
