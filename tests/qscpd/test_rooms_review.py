@@ -12,7 +12,7 @@ from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd.errors import StoreBusyError, StoreError
 from qscpd.roomrules import DeniedError, RoomChange
-from qscpd.store.base import MessageRow, RoomResult
+from qscpd.store.base import Keep, MessageRow, RoomResult, Store
 from tests.support.ids import IdMaker
 from tests.support.office import Desk, Office, make_accounts
 from tests.support.patience import PATIENCE_S
@@ -249,3 +249,25 @@ async def test_a_refused_event_makes_no_conversation(office: Office) -> None:
     page = await office.ask(alice, frames.ConversationsRequest())
     assert isinstance(page, frames.Conversations)
     assert [(each.name, each.unread) for each in page.conversations] == [("#dev", 0), ("carol", 1)]
+
+
+# --- what events cost
+
+
+async def test_a_reaction_leaves_the_index_of_words_as_it_is(office: Office) -> None:
+    """A thousand reactions on a long message don't have it indexed a thousand times."""
+    alice, bob = await enter(office, "alice"), await enter(office, "bob")
+    assert await answered(office, alice, chat("#dev", "one long message")) == ["chat_ack"]
+
+    def index(store: Store) -> list[tuple[int, bytes]]:
+        while store.tend(Keep()):
+            pass
+        assert isinstance(store, FickleStore)
+        return store._read("SELECT id, block FROM words_data ORDER BY id")
+
+    before = await office.writer.call(index)
+    react = frames.SendReaction("#dev", 1, "+1", make_id())
+    assert "chat_ack" in await answered(office, bob, react)
+    assert await office.writer.call(index) == before
+    assert "chat_ack" in await answered(office, alice, frames.SendEdit("#dev", 1, "a short one", make_id()))
+    assert await office.writer.call(index) != before
