@@ -1,8 +1,8 @@
 """Frames that ask for something that takes a while.
 
 Each is answered by a task. While one of a session is under way, the session's next frames wait: answers come
-in the order of the questions, and a peer can't have more than one question in the store at a time. And only so
-many questions are under way in all: a thousand people who ask at once must not hold messages up.
+in the order of the questions, and a peer can't have more than one question in the store at a time. And only
+so many questions are under way in all: a thousand people who ask at once must not hold messages up.
 """
 
 import asyncio
@@ -51,6 +51,8 @@ class Asking:
 
         async def run() -> None:
             async with self._turns:
+                if session.closed:
+                    return  # the person may have come back, and want something else by now
                 reply = await answer(account.id, frame)
             if not session.closed:
                 session.send(reply)
