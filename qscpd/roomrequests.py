@@ -38,7 +38,7 @@ class RoomRequests:
     """Answers them.
 
     Args:
-        hand_over: Hands everything that was sent to the store, at once.
+        hand_over: Hands everything that was written in a room to the store, at once.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RoomRequests:
         presence: Presence,
         writer: StoreWriter[Session],
         asking: Asking,
-        hand_over: Callable[[], None],
+        hand_over: Callable[[str], None],
     ) -> None:
         self._rooms = rooms
         self._directory = directory
@@ -116,7 +116,7 @@ class RoomRequests:
     async def _change(
         self, frame: frames.Join | frames.Leave | frames.RoomRequest, change: RoomChange
     ) -> frames.ServerFrame:
-        self._hand_over()  # what its session wrote before comes before
+        self._hand_over(change.room)  # what its session wrote before comes before
         try:
             await self._writer.change_room(change, lambda result: self._rooms.apply(result, change))
         except DeniedError as error:

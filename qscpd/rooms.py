@@ -188,10 +188,11 @@ class Rooms:
         for room in self.of(account):
             room.sessions.discard(session)
 
-    def hurry(self) -> None:
-        """Let everything that was written go to the store now."""
-        for room in self._by_id.values():
-            room.queue.hurry()
+    def hurry(self, name: str = "") -> None:
+        """Let everything that was written go to the store now: in the room of that name, or in all."""
+        for room in list(self._by_id.values()) if not name else [self._by_name.get(name)]:
+            if room is not None:
+                room.queue.hurry()
 
     def tell_invitations(self, session: Session) -> None:
         """Tell a session of the rooms that its person was invited to and did not come into."""

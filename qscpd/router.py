@@ -168,9 +168,9 @@ class Router:
         self.dirty.update(sessions)
         self.wake()
 
-    def hand_over(self) -> None:
-        """Hand everything that was sent to the store, at once."""
-        self.rooms.hurry()
+    def hand_over(self, room: str = "") -> None:
+        """Hand everything that was sent to the store, at once; if a room is named, in no other room."""
+        self.rooms.hurry(room)
         self._hand_outbox()
 
     def _hand_outbox(self) -> None:

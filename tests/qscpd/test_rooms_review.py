@@ -10,6 +10,7 @@ import pytest
 from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
+from qscpd import asking
 from qscpd.errors import StoreBusyError, StoreError
 from qscpd.roomrules import DeniedError, RoomChange
 from qscpd.store.base import Keep, MessageRow, RoomResult, Store
@@ -112,6 +113,41 @@ async def test_an_ended_session_is_not_waited_for(office: Office, to: str) -> No
     bob.lose()
     await office.settle()
     assert office.writer._order.empty
+
+
+async def test_a_change_of_one_room_hurries_no_other(office: Office) -> None:
+    """What is written in a room goes before a change of it; who comes into another one changes nothing."""
+    alice, bob, carol = [await enter(office, user) for user in ("alice", "bob", "carol")]
+    assert await answered(office, carol, frames.RoomRequest("create", "#tea")) == ["room", "room_ack"]
+    room = office.router.rooms.by_name("#dev")
+    assert room is not None
+    room.queue._busy = True  # it rests
+    bob.send(chat("#dev"))
+    assert await answered(office, alice, frames.Join("#tea")) == ["room", "room_ack"]
+    assert bob.kinds() == []
+    assert await answered(office, bob, frames.Leave("#dev")) == ["chat_ack", "room_left", "room_ack"]
+
+
+async def test_a_question_whose_turn_comes_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits behind many others, and whose link breaks meanwhile, has not left the room."""
+    monkeypatch.setattr(asking, "_AT_ONCE", 1)
+    make_accounts(tmp_path / "other.db", "alice", "bob")
+    store = FickleStore(tmp_path / "other.db")
+    add_room(store, "#dev", "alice", "bob", history=HistoryFrom.JOINING)
+    async with Office(store) as office:
+        alice, bob = await enter(office, "alice"), await enter(office, "bob")
+        busy = threading.Event()
+        held = asyncio.create_task(office.writer.call(lambda _: busy.wait()))
+        alice.send(frames.ConversationsRequest())
+        await asyncio.sleep(0)
+        bob.send(frames.Leave("#dev"))
+        await asyncio.sleep(0)
+        bob.lose()
+        busy.set()
+        await held
+        await office.settle()
+        assert alice.kinds() == ["conversations"]
+        assert [each.row.name for each in office.router.rooms.of(2)] == ["#dev"]
 
 
 # --- questions at the end of the input
