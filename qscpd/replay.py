@@ -127,8 +127,9 @@ class Replay:
                 self._send_held()
             else:
                 self._session.send(frames.Resumed())
+                self._session.live = True
+                await self._tell_invitations()
                 self._session.go_live()
-                self._session.router.rooms.tell_invitations(self._session)
                 return
 
     def _take_in(self, rows: Sequence[ConversationRow]) -> None:
@@ -148,6 +149,13 @@ class Replay:
                 return
             number = next(iter(self._unknown))
             self._gap(number, 1, self._unknown.pop(number), "ahead")
+
+    async def _tell_invitations(self) -> None:
+        """Tell of the invitations, page by page as well: anybody may have sent any number of them."""
+        for index, frame in enumerate(self._session.router.rooms.invitations(self._session)):
+            if index % _PAGE == 0 and not await self._until_room():
+                return
+            self._session.send(frame)
 
     def _begin(self, row: ConversationRow) -> None:
         """Find out where a conversation begins for this device, and tell it what it will not get."""

@@ -8,7 +8,7 @@ second. A thousand people who join within a second cost each member one frame in
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -194,12 +194,13 @@ class Rooms:
             if room is not None:
                 room.queue.hurry()
 
-    def tell_invitations(self, session: Session) -> None:
-        """Tell a session of the rooms that its person was invited to and did not come into."""
+    def invitations(self, session: Session) -> Iterator[frames.Invited]:
+        """Tell of the rooms that a session's person was invited to and did not come into yet."""
         account = session.account
         if account is not None:
             for conversation in sorted(self._invited.get(account.id, _NONE)):
-                session.send(self._invitation(self._by_id[conversation], account.id))
+                if conversation in self._invited.get(account.id, _NONE):
+                    yield self._invitation(self._by_id[conversation], account.id)
 
     # --- changes
 

@@ -16,7 +16,7 @@ from qscpd.roomrules import DeniedError, RoomChange
 from qscpd.store.base import Keep, MessageRow, RoomResult, Store
 from tests.support.ids import IdMaker
 from tests.support.office import Desk, Office, make_accounts
-from tests.support.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S, patiently
 from tests.support.stores import FickleStore, add_room
 
 make_id = IdMaker()
@@ -264,6 +264,36 @@ async def test_a_page_is_read_when_the_room_was_joined_again(
     assert await answered(office, alice, chat("#dev", "after")) == ["chat_ack"]
     assert [frame.type for frame in late.frames if isinstance(frame, frames.Error)] == []
     assert [frame.body for frame in late.frames if isinstance(frame, frames.Chat)][-1] == "after"
+
+
+async def test_any_number_of_invitations(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are told as the peer takes them, so that nobody who was invited often is cut off as too slow."""
+    rooms = [f"#r{n}" for n in range(100, 350)]
+    alice = await enter(office, "alice")
+    for name in rooms:
+        alice.send(frames.RoomRequest("create", name), frames.RoomRequest("invite", name, "carol"))
+    await office.settle()
+    carol = await office.visitor("carol")
+    write = carol.link.write
+
+    def write_much(plaintext: bytes) -> None:
+        write(plaintext)
+        carol.link.congested = True
+
+    monkeypatch.setattr(carol.link, "write", write_much)
+    carol.send(frames.Resume([]))
+    told: list[str] = []
+    async with patiently():
+        while len(told) < len(rooms):
+            await office.settle()
+            page = [frame.room.name for frame in carol.link.take() if isinstance(frame, frames.Invited)]
+            assert len(page) <= 100
+            told += page
+            carol.link.congested = False
+            carol.session.writable()
+    await office.settle()
+    assert told == rooms
+    assert (carol.session.live, carol.session.replay) == (True, None)
 
 
 # --- pairs
