@@ -286,6 +286,9 @@ class Rooms:
         room.queue.close()
         if room.timer is not None:
             room.timer.cancel()
+        # Accounts that were deleted just before: the store knows them no more, and here it is not told yet.
+        for account in list(room.standings):
+            self._count(room, account, NOBODY)
         del self._by_id[room.row.id]
         if self._by_name.get(room.row.name) is room:
             del self._by_name[room.row.name]

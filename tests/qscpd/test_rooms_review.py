@@ -11,7 +11,9 @@ from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd import asking
+from qscpd.admin import DeleteRoom, DeleteUser, Done
 from qscpd.errors import StoreBusyError, StoreError
+from qscpd.liveadmin import LiveAdmin
 from qscpd.roomrules import DeniedError, RoomChange
 from qscpd.store.base import Keep, MessageRow, RoomResult, Store
 from tests.support.ids import IdMaker
@@ -221,6 +223,27 @@ async def test_a_change_of_unknown_outcome_ends_the_daemon(office: Office) -> No
     assert office.failure is not None
     assert "room_ack" not in alice.kinds()
     assert "chat_ack" not in alice.kinds()
+
+
+# --- the operator
+
+
+async def test_a_member_and_their_room_are_deleted_at_once(office: Office) -> None:
+    """The sessions of the account end, although the room is gone before that was told."""
+    bob = await enter(office, "bob")
+    admin = LiveAdmin(office.router, office.writer)
+    work, done = threading.Event(), threading.Event()
+    held = asyncio.create_task(office.writer.call(lambda _: work.wait()))
+    deeds = [asyncio.create_task(admin.handle(each)) for each in (DeleteUser("bob"), DeleteRoom("#dev"))]
+    last = asyncio.create_task(office.writer.call(lambda _: done.set()))
+    await asyncio.sleep(0)
+    work.set()
+    assert done.wait(PATIENCE_S)  # meanwhile the loop stands still
+    replies = await asyncio.gather(*deeds, held, last)
+    assert isinstance(replies[0], Done)
+    await office.settle()
+    assert bob.link.ended == "deleted"
+    assert office.router.rooms.of(2) == []
 
 
 # --- coming back while behind
