@@ -1,4 +1,4 @@
-"""A process full of devices that write to each other over TLS, whatever happens to the server.
+"""A process full of devices that write to each other, and in rooms, whatever happens to the server.
 
 `python -m tests.durability.crowd FOLDER CA PORT SEED DEVICE...`, where a DEVICE is `user:number`.
 It says `ready` when all have been there once, reads words on standard input, answers them on standard
@@ -19,7 +19,8 @@ from typing import Final
 import msgspec
 
 from qscp import frames
-from tests.support.device import BrokenPromiseError, Device
+from tests.support.device import Device
+from tests.support.devicelog import BrokenPromiseError, Kind
 from tests.support.ids import IdMaker, device_id
 from tests.support.patience import patiently
 from tests.support.phone import Phone
@@ -36,6 +37,18 @@ _DROP: Final = 0.003
 _GHOST: Final = 0.1
 """How likely it is not seen again after that: another device takes its place."""
 
+_ROOMS: Final = ("#all", "#club")
+"""Everybody is in the first one; in the second one people come and go."""
+
+_CHANGE: Final = 0.1
+"""How likely an event follows a message."""
+
+_MOVE: Final = 0.05
+"""How likely somebody joins or leaves, after anything that came in."""
+
+_ALREADY: Final = {"join": "already_member", "leave": "not_a_member"}
+"""What is answered when it is so already."""
+
 
 class Member:
     """Somebody's place in the crowd: a device, and those that were there before it."""
@@ -49,6 +62,10 @@ class Member:
         self.device = self._new_device()
         self.stopping = False
         self.seen = asyncio.Event()
+        # Of each person one device comes and goes; the one who owns the club can't.
+        self._moves = number < 20 and user != "alice"
+        self._asked: str | None = None
+        self.is_in: bool | None = False if self._moves else None
 
     def _new_device(self) -> Device:
         number = self._number * 1000 + len(self.ghosts)
@@ -57,7 +74,7 @@ class Member:
     @property
     def drained(self) -> bool:
         """Whether nothing more will be written."""
-        return self.stopping and not self.device.outbox
+        return self.stopping and not self.device.outbox and self._asked is None
 
     async def run(self, port: int, context: ssl.SSLContext) -> None:
         """Write, and come back after every end, until told to stop."""
@@ -74,21 +91,53 @@ class Member:
                 pass
             finally:
                 phone.drop()
+                if self._asked is not None:
+                    self._asked = self.is_in = None
+                self.device.answers.clear()
 
     async def _chat(self, phone: Phone) -> None:
         device, random = self.device, self._random
         while not self.drained:
             while not self.stopping and len(device.flying) < random.randrange(1, _WINDOW):
                 body = f"{self.user} {len(device.log.sent)} " + "x" * random.choice((0, 10, 10, 10, 3000))
-                phone.send(*device.send(random.choice(self._others), body))
+                phone.send(*device.send(random.choice((*self._others, *_ROOMS)), body))
+                if random.random() < _CHANGE:
+                    phone.send(*self._change())
                 if random.random() < _DROP:
                     self._drop()
                     return
             await phone.receive()
+            self._move(phone)
             if random.random() < 0.2:
                 phone.send(*device.receipts())
             if random.random() < 0.02:
                 phone.send(*(frames.ClientRead(each, seq) for each, seq in device.positions.items()))
+
+    def _change(self) -> list[frames.ClientFrame]:
+        """Edit, redact or react to one of the newest messages of one's own, if its place is known."""
+        device, random = self.device, self._random
+        sent = random.choice(device.log.sent[-30:])
+        ack = device.log.acked.get(sent.id)
+        if ack is None or sent.kind != "chat":
+            return []
+        kinds: tuple[Kind, ...] = ("edit", "edit", "react", "react", "redact")
+        kind = random.choice(kinds)
+        body = f"edited {len(device.log.sent)}" if kind == "edit" else "+1" if kind == "react" else ""
+        return device.change(kind, sent.to, ack.seq, body, removed=kind == "react" and random.random() < 0.3)
+
+    def _move(self, phone: Phone) -> None:
+        """Join or leave now and then; what was acknowledged must be so, also after a crash."""
+        answers, asked = self.device.answers, self._asked
+        if asked is not None and answers:
+            answer = answers.pop()
+            joins = asked == "join"
+            expected = "ok" if self.is_in is not joins else _ALREADY[asked]
+            if answer not in ("ok", _ALREADY[asked]) or (self.is_in is not None and answer != expected):
+                raise BrokenPromiseError(f"{self.user} was in the club: {self.is_in}; to {asked}: {answer}")
+            self.is_in, self._asked = joins, None
+        elif asked is None and self._moves and not self.stopping and self._random.random() < _MOVE:
+            self._asked = self._random.choice(("join", "leave"))
+            phone.send(frames.Join("#club") if self._asked == "join" else frames.Leave("#club"))
 
     def _drop(self) -> None:
         """Leave without a word, maybe for good."""
@@ -103,6 +152,9 @@ class Member:
         phone.send(*self.device.receipts())
         await phone.bye()
         self.device.log.finished = True
+        self.device.log.memberships["#all"] = True
+        if self.is_in is not None:
+            self.device.log.memberships["#club"] = self.is_in
 
 
 async def _main(folder: Path, ca: Path, port: int, seed: int, members: list[str]) -> None:

@@ -8,11 +8,13 @@ import pytest
 
 from qscp import frames
 from qscp.errors import ErrorCode
+from qscp.rooms import HistoryFrom
 from qscpd import replay
 from qscpd.store.sqlite import SqliteStore
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
 from tests.support.office import Desk, Office, make_accounts
+from tests.support.stores import add_room
 
 _numbers = itertools.count(1)
 
@@ -57,6 +59,10 @@ def told(desk: Desk, conversation: str = "c1") -> list[str]:
     short = []
     for frame in desk.frames:
         match frame:
+            case frames.RoomChanged():
+                short.append("in")
+            case frames.RoomLeft():
+                short.append("out")
             case frames.Chat() if frame.conversation == conversation:
                 short.append(f"{frame.seq} {frame.origin}")
             case frames.Gap() if frame.conversation == conversation:
@@ -395,3 +401,102 @@ async def test_erased_messages_keep_their_place(office: Office) -> None:
     bob = await resume(office, "bob", 0)
     chats = [(each.seq, each.body, each.erased) for each in bob.frames if isinstance(each, frames.Chat)]
     assert chats == [(1, "", True), (2, "", True)]
+
+
+# --- rooms
+
+
+@pytest.fixture
+async def moving(office: Office) -> Desk:
+    """A session of bob that joins and leaves `#dev`, alice's room and the second conversation."""
+    await write(office, "alice", "bob", 1)
+    await office.writer.call(
+        lambda store: add_room(store, "#dev", "alice", history=HistoryFrom.FULL),
+    )
+    office.router.rooms.load(office.store.find_room("#dev"), office.store.standings(2))
+    return await office.visitor("bob")
+
+
+async def come_and_go(office: Office, desk: Desk, *moves: frames.ClientFrame) -> None:
+    """Let somebody join and leave, and alice write after each of it."""
+    for move in moves:
+        desk.send(move)
+        await office.settle()
+        await write(office, "alice", "#dev", 1)
+
+
+JOIN, LEAVE = frames.Join("#dev"), frames.Leave("#dev")
+
+
+@pytest.mark.parametrize(
+    ("before", "moves", "expected"),
+    [
+        ([JOIN], [LEAVE], ["out", "resumed"]),
+        ([JOIN], [LEAVE, JOIN], ["out", "in", "3 live", "resumed"]),
+        ([JOIN], [LEAVE, JOIN, LEAVE, JOIN], ["out", "in", "out", "in", "5 live", "resumed"]),
+        ([], [JOIN], ["in", "1 live", "resumed"]),
+        ([], [JOIN, LEAVE], ["in", "out", "resumed"]),
+    ],
+)
+async def test_who_joins_and_leaves_while_behind(
+    office: Office,
+    moving: Desk,
+    before: list[frames.ClientFrame],
+    moves: list[frames.ClientFrame],
+    expected: list[str],
+) -> None:
+    """Nothing from before comes behind `room_left`, and what comes behind `room` begins where that says."""
+    await come_and_go(office, moving, *before)
+    behind = await resume(office, "bob", congested=True)
+    await come_and_go(office, moving, *moves)
+    behind.link.congested = False
+    behind.session.writable()
+    await office.settle()
+    assert told(behind, "c2") == expected
+
+
+@pytest.mark.parametrize(
+    ("moves", "expected"),
+    [
+        ([LEAVE], ["1 replay", "2 replay", "out", "resumed"]),
+        ([LEAVE, JOIN], ["1 replay", "2 replay", "out", "in", "6 replay", "resumed"]),
+    ],
+)
+async def test_who_leaves_between_two_pages(
+    office: Office,
+    moving: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    moves: list[frames.ClientFrame],
+    expected: list[str],
+) -> None:
+    """Neither the next page nor what was held comes any more."""
+    monkeypatch.setattr(replay, "_PAGE", 2)
+    await come_and_go(office, moving, JOIN)
+    await write(office, "alice", "#dev", 2)
+    behind = await office.visitor("bob")
+    behind.frames.clear()
+    behind.link.page_by_page = True
+    behind.send(frames.Resume([frames.Position("c1", 1), frames.Position("c2", 0)]))
+    await office.settle()
+    await write(office, "alice", "#dev", 1)
+    await come_and_go(office, moving, *moves)
+    behind.take()
+    behind.link.page_by_page = behind.link.congested = False
+    behind.session.writable()
+    await office.settle()
+    assert told(behind, "c2") == expected
+
+
+async def test_a_position_from_before_is_told_first(office: Office, moving: Desk) -> None:
+    """Whose room was left long ago is told so before they are told that they are in it again."""
+    await come_and_go(office, moving, JOIN, LEAVE)
+    behind = await office.visitor("bob")
+    behind.frames.clear()
+    behind.link.congested = True
+    behind.send(frames.Resume([frames.Position("c2", 1)]))
+    await office.settle()
+    await come_and_go(office, moving, JOIN)
+    behind.link.congested = False
+    behind.session.writable()
+    await office.settle()
+    assert told(behind, "c2") == ["1-1 ahead", "in", "3 live", "resumed"]

@@ -1,6 +1,7 @@
 """The crash test: a crowd under load, a daemon that is killed and started again, and the verdict."""
 
 import asyncio
+import contextlib
 import socket
 import subprocess
 import sys
@@ -12,12 +13,15 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from qscp.rooms import HistoryFrom
 from qscpd.pki import AuthorityFiles
+from qscpd.store import open_store
 from tests.support.daemon import PASSWORD, Daemon, add_accounts, write_config
-from tests.support.device import DeviceLog
+from tests.support.devicelog import DeviceLog
 from tests.support.oracle import judge
 from tests.support.patience import PATIENCE_S
 from tests.support.phone import read_book
+from tests.support.stores import add_room
 from tests.support.wire import client_context
 
 __all__ = ["Battle", "Report", "free_port"]
@@ -39,12 +43,14 @@ class Report(NamedTuple):
     stored: int
     live: int
     replayed: int
+    moves: int
 
     def __str__(self) -> str:
         return (
             f"{self.kills} kills, {self.sessions} sessions of {self.devices} devices; "
             f"{self.sent} messages sent, {self.acked} acknowledged, {self.unanswered} given up unanswered; "
-            f"{self.stored} stored, {self.live} told live, {self.replayed} replayed"
+            f"{self.stored} stored, {self.live} told live, {self.replayed} replayed; "
+            f"{self.moves} times a device saw its person leave a room"
         )
 
 
@@ -114,6 +120,9 @@ class Battle:
         self._port = free_port()
         self._kills = 0
         add_accounts(folder / "qscpd.db", dict.fromkeys(PEOPLE, PASSWORD))
+        with contextlib.closing(open_store(folder / "qscpd.db")) as store:
+            add_room(store, "#all", *PEOPLE, history=HistoryFrom.FULL)
+            add_room(store, "#club", PEOPLE[0], history=HistoryFrom.JOINING)
         self._config = write_config(folder, authority)
         self._config.write_text(self._config.read_text().replace("127.0.0.1:0", f"127.0.0.1:{self._port}"))
         self._daemon = self._start()
@@ -180,6 +189,10 @@ class Battle:
         present = [log for log in logs if log.finished]
         judge(present, books)
         judge([log for log in logs if not log.finished], books, settled=False)
+        stored: dict[str, int] = {}
+        for book in books.values():
+            for conversation, history in book.items():
+                stored[conversation] = max(len(history.messages), stored.get(conversation, 0))
         sent = sum(len(log.sent) for log in logs)
         acked = sum(len(log.acked) for log in logs)
         return Report(
@@ -191,7 +204,8 @@ class Battle:
             unanswered=sent - acked,
             live=sum(log.live for log in logs),
             replayed=sum(log.replayed for log in logs),
-            stored=sum(len(history.messages) for book in books.values() for history in book.values()) // 2,
+            stored=sum(stored.values()),
+            moves=sum(len(log.periods) for log in logs),
         )
 
 

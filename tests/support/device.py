@@ -13,74 +13,14 @@ import msgspec
 
 from qscp import frames
 from qscp.limits import POSITIONS_LIMIT
+from tests.support.devicelog import Ack, Applied, BrokenPromiseError, DeviceLog, Kind, Period, Sent
 from tests.support.ids import IdMaker
 
-__all__ = ["Ack", "Applied", "BrokenPromiseError", "Device", "DeviceLog", "Sent"]
+__all__ = ["Device"]
+
+Told = frames.Chat | frames.Edit | frames.Redact | frames.React
 
 RETRYABLE = frozenset({"storage_full", "storage_failed", "out_of_order"})
-
-
-class BrokenPromiseError(AssertionError):
-    """The server did what it promised not to do."""
-
-
-class Sent(msgspec.Struct, frozen=True):
-    """A message that the device sent, or tried to."""
-
-    id: str
-    to: str
-    body: str
-
-    def __str__(self) -> str:
-        return f"message {self.id} to {self.to} ({self.body[:30]!r})"
-
-
-class Ack(msgspec.Struct, frozen=True):
-    """Where the server said that a message is."""
-
-    conversation: str
-    seq: int
-    time: int
-
-
-class Applied(msgspec.Struct, frozen=True):
-    """A message that the device has taken in."""
-
-    seq: int
-    id: str
-    sender: str
-    body: str
-
-    def __str__(self) -> str:
-        return f"{self.seq}: {self.id} of {self.sender} ({self.body[:30]!r})"
-
-
-class DeviceLog(msgspec.Struct):
-    """What a device knows at the end: what it is judged by."""
-
-    user: str
-    device: str
-    sent: list[Sent] = []
-    """In the order of the first attempt."""
-    acked: dict[str, Ack] = {}
-    nacked: dict[str, str] = {}
-    """Id and code of messages that were refused and not sent again."""
-    applied: dict[str, list[Applied]] = {}
-    """By conversation, in the order in which they were applied."""
-    start: dict[str, int] = {}
-    """The position at which the device began in a conversation."""
-    gaps: dict[str, list[tuple[int, int, str]]] = {}
-    delivered: dict[str, int] = {}
-    """What the other one's devices have, as far as the server told."""
-    received: dict[str, int] = {}
-    """The highest position that the device told the server."""
-    read: dict[str, int] = {}
-    sessions: int = 0
-    live: int = 0
-    """Messages that came when they were stored."""
-    replayed: int = 0
-    finished: bool = False
-    """Whether the device has taken in all there was at the end."""
 
 
 class Device:
@@ -95,6 +35,7 @@ class Device:
         epoch: Of the server's store.
         ended: The reason of the server's `bye`, or the code of its `error`.
         errors: Codes of `error` frames with a `ref`.
+        answers: Of `join` and `leave`: `ok`, or the code.
     """
 
     def __init__(
@@ -110,8 +51,8 @@ class Device:
         self.epoch = ""
         self.ended = ""
         self.errors: list[str] = []
+        self.answers: list[str] = []
         self._make_id = make_id or IdMaker()
-        self._unknown: set[str] = set()
         self._told: dict[str, int] = {}
         self._own: defaultdict[str, dict[int, Applied]] = defaultdict(dict)
         self._reported: dict[str, int] = {}
@@ -122,7 +63,7 @@ class Device:
         """Log in; what the device knew of the connection before is over."""
         self.live = self.logged_in = False
         self.ended = ""
-        self._unknown |= self.flying
+        self.log.retried |= self.flying
         self.flying.clear()
         self._told.clear()
         self._reported.clear()
@@ -142,17 +83,25 @@ class Device:
     def resend(self) -> list[frames.ClientFrame]:
         """Send the outbox again, in order, under the same ids."""
         self.flying = set(self.outbox)
-        return [frames.SendChat(each.to, each.body, each.id) for each in self.outbox.values()]
+        return [each.frame() for each in self.outbox.values()]
 
     def send(self, to: str, body: str, message_id: str | None = None) -> list[frames.ClientFrame]:
         """Send a message; what is to be written now is returned."""
-        sent = Sent(message_id or self._make_id(), to, body)
+        return self._send(Sent(message_id or self._make_id(), to, body))
+
+    def change(
+        self, kind: Kind, to: str, target: int, body: str = "", *, removed: bool = False
+    ) -> list[frames.ClientFrame]:
+        """Send an event; what is to be written now is returned."""
+        return self._send(Sent(self._make_id(), to, body, kind, target, removed))
+
+    def _send(self, sent: Sent) -> list[frames.ClientFrame]:
         self.log.sent.append(sent)
         self.outbox[sent.id] = sent
         if not self.logged_in or self.flying != self.outbox.keys() - {sent.id}:
             return []  # something before it has to be sent first
         self.flying.add(sent.id)
-        return [frames.SendChat(to, body, sent.id)]
+        return [sent.frame()]
 
     def push(self, to: str, body: str) -> frames.ClientFrame:
         """Send a message at once, though others before it were refused."""
@@ -160,14 +109,14 @@ class Device:
         self.log.sent.append(sent)
         self.outbox[sent.id] = sent
         self.flying.add(sent.id)
-        return frames.SendChat(to, body, sent.id)
+        return sent.frame()
 
     def skip(self) -> list[frames.ClientFrame]:
         """Give the first refused message up, and send those behind it again."""
         message_id = next(iter(self.outbox))
         del self.outbox[message_id]
         # One that was sent on an earlier connection may be stored all the same.
-        if message_id not in self._unknown:
+        if message_id not in self.log.retried:
             self.log.nacked[message_id] = "skipped"
         return [frames.Skip(message_id), *self.resend()]
 
@@ -192,8 +141,16 @@ class Device:
         match frame:
             case frames.AuthAck():
                 self._auth_ack(frame)
-            case frames.Chat():
-                self._chat(frame)
+            case frames.Chat() | frames.Edit() | frames.Redact() | frames.React():
+                self._tell(frame)
+            case frames.RoomChanged(room=room, last_seq=last_seq):
+                if self.live and room.conversation not in self.positions:
+                    self.begin(room.conversation, self._start_of_run(room.conversation, last_seq + 1))
+                    self._absorb(room.conversation, None)
+            case frames.RoomLeft(conversation=conversation):
+                self._forget(conversation)
+            case frames.RoomAck(ref="join" | "leave"):
+                self.answers.append("ok")
             case frames.Gap():
                 self._gap(frame)
             case frames.Resumed():
@@ -213,6 +170,8 @@ class Device:
                     self.ended = code
                 else:
                     self.errors.append(code)
+                    if ref in ("join", "leave"):
+                        self.answers.append(code)
             case frames.ServerPing():
                 return [frames.ClientPong()]
             case _:
@@ -225,7 +184,7 @@ class Device:
         self.epoch = frame.epoch
         self.logged_in = True
 
-    def _chat(self, frame: frames.Chat) -> None:
+    def _tell(self, frame: Told) -> None:
         conversation, seq = frame.conversation, frame.seq
         told = self._told.get(conversation, 0)
         if seq <= told:
@@ -235,12 +194,12 @@ class Device:
         self._told[conversation] = seq
         self.log.live += frame.origin == "live"
         self.log.replayed += frame.origin == "replay"
-        self._apply(conversation, Applied(seq, frame.id, frame.sender, frame.body))
+        self._apply(conversation, _applied(frame))
 
     def _apply(self, conversation: str, message: Applied) -> None:
         """Apply a message, and own ones that were acknowledged before it."""
         if conversation not in self.positions:
-            self._begin(conversation, self._start_of_run(conversation, message.seq))
+            self.begin(conversation, self._start_of_run(conversation, message.seq))
         self._absorb(conversation, message.seq - 1)
         position = self.positions[conversation]
         if message.seq <= position:
@@ -248,11 +207,29 @@ class Device:
         elif message.seq > position + 1:
             raise BrokenPromiseError(f"{self}: got {conversation}/{message.seq} after {position}")
         else:
-            self.positions[conversation] = message.seq
-            self.log.applied[conversation].append(message)
+            self._take_in(conversation, message)
             self._absorb(conversation, None)
 
-    def _begin(self, conversation: str, position: int) -> None:
+    def _take_in(self, conversation: str, message: Applied) -> None:
+        self.positions[conversation] = message.seq
+        applied = self.log.applied[conversation]
+        applied.append(message)
+        if message.kind in ("edit", "redact"):
+            index = _index(applied, message.target)
+            if index is not None:
+                text = message.body if message.kind == "edit" else ""
+                applied[index] = msgspec.structs.replace(applied[index], body=text)
+
+    def _forget(self, conversation: str) -> None:
+        """The person is not in a room any more: if they come back, it begins anew."""
+        log = self.log
+        if self.positions.pop(conversation, None) is not None:
+            applied, gaps = log.applied.pop(conversation), log.gaps.pop(conversation, [])
+            log.periods.append(Period(conversation, log.start.pop(conversation), applied, gaps))
+        self._own.pop(conversation, None)
+
+    def begin(self, conversation: str, position: int) -> None:
+        """Begin in a conversation behind a position, or go back to it."""
         self.positions[conversation] = position
         self.log.start.setdefault(conversation, position)
         self.log.applied.setdefault(conversation, [])
@@ -270,33 +247,34 @@ class Device:
     def _absorb(self, conversation: str, last: int | None) -> None:
         own = self._own[conversation]
         while (seq := self.positions[conversation] + 1) in own and (last is None or seq <= last):
-            self.positions[conversation] = seq
-            self.log.applied[conversation].append(own.pop(seq))
+            self._take_in(conversation, own.pop(seq))
         for seq in [seq for seq in own if seq <= self.positions[conversation]]:
             del own[seq]
 
     def _compare(self, conversation: str, message: Applied) -> None:
         """Whether a message that comes again is the same one."""
         applied = self.log.applied[conversation]
-        index = bisect_left(applied, message.seq, key=lambda each: each.seq)
-        before = applied[index] if index < len(applied) else message
-        if before.seq == message.seq and before != message:
-            raise BrokenPromiseError(f"{self}: in {conversation}, {before} is now {message}")
+        index = _index(applied, message.seq)
+        if index is not None and applied[index].lasting != message.lasting:
+            raise BrokenPromiseError(f"{self}: in {conversation}, {applied[index]} is now {message}")
 
     def _gap(self, frame: frames.Gap) -> None:
         conversation, first, last = frame.conversation, frame.first, frame.last
         if first > last:
             raise BrokenPromiseError(f"{self}: an empty gap: {frame}")
+        if frame.reason == "ahead" and first == 1:  # there is no such conversation, as when a room was left
+            self._forget(conversation)
+            return
         known = self.log.gaps.setdefault(conversation, [])
         if any(first <= high and last >= low for low, high, _ in known):
             raise BrokenPromiseError(f"{self}: {frame} was told before: {known}")
         known.append((first, last, frame.reason))
         if frame.reason == "ahead":
-            self._begin(conversation, first - 1)
+            self.begin(conversation, first - 1)
             self._told[conversation] = first - 1
             return
         if conversation not in self.positions:
-            self._begin(conversation, first - 1)
+            self.begin(conversation, first - 1)
         self._absorb(conversation, first - 1)
         # An own message may be in the gap, and is known from its ack.
         if first > self.positions[conversation] + 1 or first <= self._told.get(conversation, 0):
@@ -319,7 +297,16 @@ class Device:
             raise BrokenPromiseError(f"{self}: an ack of something else: {frame}")
         self.flying.discard(frame.id)
         self.log.acked[frame.id] = Ack(frame.conversation, frame.seq, frame.time)
-        message = Applied(frame.seq, frame.id, self.log.user, sent.body)
+        message = Applied(
+            frame.seq,
+            frame.id,
+            self.log.user,
+            "" if sent.kind == "redact" else sent.body,
+            frame.time,
+            sent.kind,
+            sent.target,
+            sent.removed,
+        )
         position = self.positions.get(frame.conversation)
         if position is None or (frame.seq > position and not self.live):
             # Others may be missing before it, and be told later; without a position, they may have been
@@ -343,3 +330,21 @@ class Device:
 
     def __str__(self) -> str:
         return f"{self.log.user}'s device {self.log.device[-4:]}, session {self.log.sessions}"
+
+
+def _applied(frame: Told) -> Applied:
+    place = frame.seq, frame.id, frame.sender
+    match frame:
+        case frames.Edit():
+            return Applied(*place, frame.body, frame.time, "edit", frame.target)
+        case frames.Redact():
+            return Applied(*place, "", frame.time, "redact", frame.target)
+        case frames.React():
+            return Applied(*place, frame.text, frame.time, "react", frame.target, frame.removed)
+    return Applied(*place, frame.body, frame.time)
+
+
+def _index(applied: list[Applied], seq: int) -> int | None:
+    """Where a seq is; None if the device does not have it."""
+    index = bisect_left(applied, seq, key=lambda each: each.seq)
+    return index if index < len(applied) and applied[index].seq == seq else None

@@ -22,7 +22,7 @@ from qscpd.store.writer import Committed, StoreWriter
 from tests.support.daemon import CHEAP_ARGON2
 from tests.support.device import Device
 from tests.support.doubles import FakeLink, ListLog, staff
-from tests.support.oracle import Book, History, Told
+from tests.support.oracle import Book, History, written
 from tests.support.patience import patiently
 
 __all__ = ["Desk", "Office", "make_accounts"]
@@ -269,32 +269,31 @@ class Office:
 
     async def book(self, user: str) -> Book:
         """What a fresh device of somebody is told of all their conversations."""
-        desk = await self.visitor(user)
-        book: dict[str, History] = {}
+        device = Device(user, "")
+        desk = await self.login(device, resume=False)
+        infos: list[frames.ConversationInfo] = []
         cursor: str | None = ""
         while cursor is not None:
             page = await self.ask(desk, frames.ConversationsRequest(cursor))
             assert isinstance(page, frames.Conversations)
-            for info in page.conversations:
-                book[info.conversation] = await self._history(desk, info)
+            infos += page.conversations
             cursor = page.cursor
+        for info in infos:
+            device.begin(info.conversation, info.first_seq - 1)
+        desk.send(*device.resume())
+        await self.settle()
+        assert device.live
+        book = {info.conversation: await self._history(desk, device, info) for info in infos}
         desk.lose()
         self.desks.remove(desk)
         return book
 
-    async def _history(self, desk: Desk, info: frames.ConversationInfo) -> History:
-        messages: list[Told] = []
+    async def _history(self, desk: Desk, device: Device, info: frames.ConversationInfo) -> History:
+        messages: list[frames.Message] = []
         cursor: int | None = 0
         while cursor is not None:
             page = await self.ask(desk, frames.HistoryRequest(info.conversation, after=cursor, limit=200))
             assert isinstance(page, frames.History)
-            messages += [Told(each.seq, each.id, each.sender, each.body, each.time) for each in page.messages]
+            messages += page.messages
             cursor = page.cursor
-        return History(
-            info.first_seq,
-            info.last_seq,
-            messages,
-            delivered=info.delivered,
-            read=info.read,
-            unread=info.unread,
-        )
+        return written(info, messages, device.log.applied[info.conversation])

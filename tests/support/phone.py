@@ -11,7 +11,7 @@ from qscp.connection import ClientConnection
 from qscp.states import State
 from tests.support.daemon import PASSWORD
 from tests.support.device import Device
-from tests.support.oracle import Book, History, Told
+from tests.support.oracle import Book, History, written
 from tests.support.patience import patiently
 
 __all__ = ["Phone", "read_book"]
@@ -114,25 +114,30 @@ class Phone:
 
 async def read_book(user: str, port: int, context: ssl.SSLContext) -> Book:
     """What a device that never was there is told of all conversations of a person."""
-    phone = await Phone.login(Device(user, ""), port, context, resume=False)
-    book: dict[str, History] = {}
+    device = Device(user, "")
+    phone = await Phone.login(device, port, context, resume=False)
+    infos: list[frames.ConversationInfo] = []
     cursor: str | None = ""
     while cursor is not None:
         page = await phone.ask(frames.ConversationsRequest(cursor))
         assert isinstance(page, frames.Conversations)
-        for info in page.conversations:
-            book[info.conversation] = await _read_history(phone, info)
+        infos += page.conversations
         cursor = page.cursor
+    for info in infos:
+        device.begin(info.conversation, info.first_seq - 1)
+    phone.send(*device.resume())
+    await phone.until(lambda: device.live)
+    book = {info.conversation: await _read_history(phone, info) for info in infos}
     await phone.bye()
     return book
 
 
 async def _read_history(phone: Phone, info: frames.ConversationInfo) -> History:
-    messages: list[Told] = []
+    messages: list[frames.Message] = []
     cursor: int | None = 0
     while cursor is not None:
         page = await phone.ask(frames.HistoryRequest(info.conversation, after=cursor, limit=200))
         assert isinstance(page, frames.History)
-        messages += [Told(each.seq, each.id, each.sender, each.body, each.time) for each in page.messages]
+        messages += page.messages
         cursor = page.cursor
-    return History(info.first_seq, info.last_seq, messages, info.delivered, info.read, info.unread)
+    return written(info, messages, phone.device.log.applied[info.conversation])

@@ -1,17 +1,27 @@
-"""A store with bad days."""
+"""A store with bad days, and rooms in a store."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from qscp.rooms import HistoryFrom
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.store.base import Mark, Moved, NewMessage, Outcome
+from qscpd.roomrules import RoomChange
+from qscpd.store.base import Mark, Moved, NewMessage, Outcome, RoomResult, Store
 from qscpd.store.sqlite import SqliteStore
 
-__all__ = ["FickleStore"]
+__all__ = ["FickleStore", "add_room"]
+
+
+def add_room(store: Store, name: str, owner: str, *members: str, history: HistoryFrom) -> None:
+    """Make a room with people in it."""
+    ids = {account.name: account.id for account in store.accounts()}
+    store.change_room(RoomChange(action="create", room=name, actor=ids[owner], history=history))
+    for member in members:
+        store.change_room(RoomChange(action="join", room=name, actor=ids[member]))
 
 
 class FickleStore(SqliteStore):
-    """A real store that refuses to append when told to.
+    """A real store that refuses to write when told to.
 
     Attributes:
         full: Whether the disk is full.
@@ -23,7 +33,7 @@ class FickleStore(SqliteStore):
     def __init__(self, path: Path) -> None:
         self.full = self.busy = self.broken = False
         self.appended: list[int] = []
-        super().__init__(path)
+        super().__init__(path, edit_within_ms=3_600_000)
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
@@ -38,3 +48,8 @@ class FickleStore(SqliteStore):
             raise StoreError("disk I/O error")
         self.appended.append(len(messages))
         return result
+
+    def _change_room(self, change: RoomChange) -> RoomResult:
+        if self.full:
+            raise StoreFullError("no room on the disk")
+        return super()._change_room(change)
