@@ -227,17 +227,6 @@ class ServerConnection(Connection[frames.ClientFrame, frames.ServerFrame]):
             raise LocalProtocolError(f"server can't send session frames in state {self.state.value}")
         self._outgoing.extend(lines)
 
-    def encoded_to_send(self, lines: bytes) -> bytes:
-        """Return the queued bytes and, behind them, frames that were encoded once for many receivers.
-
-        Raises:
-            LocalProtocolError: As for `send_encoded`.
-        """
-        if not self._outgoing and self.state is _READY:
-            return lines
-        self.send_encoded((lines,))
-        return self.data_to_send()
-
     def _enter(self, state: State) -> None:
         super()._enter(state)
         held = bytes(self._held)

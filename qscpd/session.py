@@ -196,12 +196,15 @@ class Session:
             self.frames_out += len(batch)
 
     def send_piece(self, piece: bytes, count: int) -> None:
-        """Send some encoded messages in one piece, behind what is queued."""
-        connection = self.connection
-        if not self.closed and connection.state in _OPEN:
-            self.frames_out += count
-            self.messages_out += count
-            self.link.write(connection.encoded_to_send(piece))
+        """Send some encoded messages to somebody who is logged in, in one piece, behind what is queued."""
+        if self.closed:
+            return
+        self.frames_out += count
+        self.messages_out += count
+        if self in self.router.dirty:
+            self.connection.send_encoded((piece,))
+        else:
+            self.link.write(piece)
 
     def push(self, lines: list[bytes]) -> None:
         """Queue encoded frames; they leave at the end of the tick."""
