@@ -71,6 +71,21 @@ async def test_an_edit(house: Daemon, wires: Wires) -> None:
     assert (await say(alice, edit(place.name, 1, "mine")))["code"] == "not_allowed"
 
 
+@pytest.mark.parametrize(("history", "text"), [("joining", ""), ("full", "the new secret")])
+async def test_an_edit_of_what_one_may_not_see(house: Daemon, wires: Wires, history: str, text: str) -> None:
+    """Who came later is told that there was one, and its text only if they may see the message."""
+    alice, bob = await wires.login(house, "alice", "bob")
+    place = await make_room(alice, history=history)
+    await say(alice, "a secret", place.name)
+    assert await code(bob, join(place.name)) == "ok"
+    assert (await say(alice, edit(place.name, 1, "the new secret")))["seq"] == 2
+    await say(alice, "hello", place.name)
+    (live,) = [frame for frame in await place.news(bob) if frame["type"] == "edit"]
+    missed = (await resume(wires, house, "bob", {place.conversation: 1})).missed
+    (replayed,) = [frame for frame in missed if place.concerns(frame) and frame["type"] == "edit"]
+    assert (live["seq"], live["body"]) == (replayed["seq"], replayed["body"]) == (2, text)
+
+
 async def test_an_edit_comes_too_late(start_daemon: StartDaemon, wires: Wires) -> None:
     """After the time of the configuration, for whoever wrote it; redacting one's own is never too late."""
     daemon = start_daemon("history.edit_within=1s")
