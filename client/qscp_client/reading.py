@@ -307,6 +307,7 @@ class Reading:
     def left(self, conversation_id: str) -> Conversation | None:
         """Forget a room that you are not in any more; return it, if it was here."""
         found = self.conversations.remove(conversation_id)
+        self._early = {key: pair for key, pair in self._early.items() if pair[0].id != conversation_id}
         self.receipts.forget(conversation_id)
         self._out.changes.append(Forgotten(conversation_id))
         return found

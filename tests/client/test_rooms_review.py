@@ -1,0 +1,24 @@
+"""Corners of rooms in the client: what comes while it is behind."""
+
+from qscp import frames
+from qscp_client.changes import Forgotten, Moved
+from tests.client.minds import ack, in_room, room, room_changed, said, welcome
+
+
+def test_an_ack_of_a_room_that_is_left_before_resumed() -> None:
+    """It moves nothing any more: who comes back begins where the room is then."""
+    mind = in_room()
+    mind.receive(said(1))
+    mind.enter("mine")
+    mind.engine.lost()
+    mind.receive(welcome())
+    mind.receive(ack(1, 2, to="#dev"))
+    mind.receive(frames.RoomLeft("c-#dev", "#dev", "left"))
+    mind.receive(frames.Resumed())
+    changes = mind.engine.changes_to_save()
+    assert changes.index(Forgotten("c-#dev")) > max(
+        (n for n, each in enumerate(changes) if isinstance(each, Moved) and each.conversation == "c-#dev"),
+        default=-1,
+    )
+    mind.receive(room_changed(room(), last_seq=9))
+    assert Moved("c-#dev", "#dev", 9) in mind.engine.changes_to_save()
