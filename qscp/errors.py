@@ -70,6 +70,7 @@ class ErrorCode(enum.StrEnum):
     UNKNOWN_MESSAGE = "unknown_message"
     TOO_LATE = "too_late"
     TOO_MANY_REACTIONS = "too_many_reactions"
+    UNCHANGED = "unchanged"
     MUTED = "muted"
     SLOW_MODE = "slow_mode"
     # `chat_nack` and `error` with `ref`: what may not be done in a room.
@@ -143,6 +144,7 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.UNKNOWN_MESSAGE: CodeInfo("There is no such message, or its text is gone.", _F),
     ErrorCode.TOO_LATE: CodeInfo("The message is too old to be changed.", _G),
     ErrorCode.TOO_MANY_REACTIONS: CodeInfo("That message has as many reactions as it may have.", _G),
+    ErrorCode.UNCHANGED: CodeInfo("It is like that already.", _G),
     ErrorCode.MUTED: CodeInfo("You may not write in this room for a while.", _W),
     ErrorCode.SLOW_MODE: CodeInfo("The room is in slow mode; wait a little before your next message.", _W),
     ErrorCode.UNKNOWN_ROOM: CodeInfo("There is no such room, or you may not see it.", _F),

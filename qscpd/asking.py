@@ -58,6 +58,8 @@ class Asking:
                 session.send(reply)
             session.release()
 
+        if session.pending:
+            session.router.hand_over()  # what it sent before is answered before
         session.hold()
         self.start(session, run())
 

@@ -1,9 +1,11 @@
 """Frames that ask the store something: `resume`, `history`, `conversations`, `search`."""
 
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 from qscp import frames
 from qscp.errors import ErrorCode
+from qscp.limits import PAGE_LIMIT
 from qscpd.asking import Asking, refusal
 from qscpd.conversationid import conversation_id, parse_conversation
 from qscpd.directory import Directory
@@ -18,7 +20,17 @@ __all__ = ["Queries"]
 _CONVERSATIONS: Final = 100
 """In a page: with the longest names some 20 KiB."""
 
+_READ_OVER: Final = 10
+"""Pages without a message that are read at once; somebody may have reacted two thousand times."""
+
 _NEWEST: Final = (2**53, 0, 0)
+
+
+class _Page(NamedTuple):
+    """A page of history."""
+
+    messages: list[MessageRow]
+    cursor: int | None
 
 
 class Queries:
@@ -59,40 +71,30 @@ class Queries:
         if frame.before is not None and frame.after is not None:
             return refusal(frame, ErrorCode.BAD_FIELD)
 
-        def read(store: Store) -> tuple[ConversationRow | None, list[MessageRow]]:
+        def read(store: Store) -> tuple[ConversationRow, _Page] | None:
             row = store.conversation(account, conversation) if conversation is not None else None
-            if row is None:
-                return None, []
-            if frame.after is not None:
-                after = max(frame.after, row.first_seq - 1)
-                return row, list(store.messages_after(row.id, after, frame.limit, PAGE_BYTES, row.first_seq))
-            before = row.last_seq + 1 if frame.before is None else min(frame.before, row.last_seq + 1)
-            return row, list(store.messages_before(row.id, before, frame.limit, PAGE_BYTES, row.first_seq))
+            return (row, _page(store, row, frame)) if row is not None else None
 
-        row, messages = await self._writer.call(read)
-        if row is None:
+        found = await self._writer.call(read)
+        if found is None:
             return refusal(frame, ErrorCode.UNKNOWN_CONVERSATION)
+        row, page = found
         return frames.History(
             conversation=frame.conversation,
-            messages=[
-                history_message(each, self._directory.names, account)
-                for each in messages
-                if not each.extra.kind
-            ],
-            cursor=_cursor(row, messages, forward=frame.after is not None),
+            messages=[history_message(each, self._directory.names, account) for each in page.messages],
+            cursor=page.cursor,
             first_seq=row.first_seq,
         )
 
     async def _conversations(self, account: int, frame: frames.ConversationsRequest) -> frames.ServerFrame:
         after = parse_conversation(frame.cursor) or 0
 
-        def read(store: Store) -> list[frames.ConversationInfo]:
-            return [
-                _info(row, *store.unread(account, row.id, row.read))
-                for row in store.conversations(account, after, _CONVERSATIONS)
-            ]
-
-        page = await self._writer.call(read)
+        rows = await self._writer.call(lambda store: store.conversations(account, after, _CONVERSATIONS))
+        page: list[frames.ConversationInfo] = []
+        for row in rows:
+            # One by one, for each may be a thousand messages to look at, and commits go in between.
+            counts = await self._writer.call(partial(_count, account, row))
+            page.append(_info(row, *counts))
         return frames.Conversations(page, page[-1].conversation if len(page) == _CONVERSATIONS else None)
 
     async def _search(self, account: int, frame: frames.SearchRequest) -> frames.ServerFrame:
@@ -132,12 +134,29 @@ class Queries:
         )
 
 
-def _cursor(row: ConversationRow, messages: list[MessageRow], *, forward: bool) -> int | None:
-    if not messages:
-        return None
-    if forward:
-        return messages[-1].seq if messages[-1].seq < row.last_seq else None
-    return messages[0].seq if messages[0].seq > row.first_seq else None
+def _page(store: Store, row: ConversationRow, frame: frames.HistoryRequest) -> _Page:
+    """Read a page of messages; what happened to messages is read over, and counts for nothing."""
+    forward = frame.after is not None
+    more = store.messages_after if forward else store.messages_before
+    at = row.last_seq + 1 if frame.before is None else min(frame.before, row.last_seq + 1)
+    if frame.after is not None:
+        at = max(frame.after, row.first_seq - 1)
+    for _ in range(_READ_OVER):
+        rows = more(row.id, at, PAGE_LIMIT, PAGE_BYTES, row.first_seq)
+        if not rows:
+            return _Page([], None)
+        found = [each for each in rows if not each.extra.kind]
+        shown = found[: frame.limit] if forward else found[-frame.limit :]
+        edge = -1 if forward else 0
+        at = (shown if len(shown) < len(found) else rows)[edge].seq
+        if shown:
+            break
+    end = row.last_seq if forward else row.first_seq
+    return _Page(shown, at if at != end else None)
+
+
+def _count(account: int, row: ConversationRow, store: Store) -> tuple[int, int]:
+    return store.unread(account, row.id, row.read)
 
 
 def _info(row: ConversationRow, unread: int, mentions: int) -> frames.ConversationInfo:

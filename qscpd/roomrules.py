@@ -204,7 +204,7 @@ def _check_actor(case: _Case) -> None:
     action, actor = case.change.action, case.actor
     if not may_see(case.room, actor) or action == "delete":
         raise DeniedError(ErrorCode.UNKNOWN_ROOM)
-    if action == "join":
+    if action == "join" or (action == "leave" and actor.invited_by is not None):
         return
     if actor.role is None:
         raise DeniedError(ErrorCode.NOT_A_MEMBER)
@@ -222,8 +222,9 @@ def _check_above(case: _Case) -> None:
 
 
 def _check_not_last_owner(case: _Case, standing: Standing) -> None:
-    archived = case.room.state is RoomState.ARCHIVED
-    if standing.role is RoomRole.OWNER and case.room.owners == 1 and not archived:
+    # An archived room needs no owner; but it counts against how many rooms the last one in it may be in.
+    dispensable = case.room.state is RoomState.ARCHIVED and case.room.members > 1
+    if standing.role is RoomRole.OWNER and case.room.owners == 1 and not dispensable:
         raise DeniedError(ErrorCode.LAST_OWNER)
 
 

@@ -16,7 +16,7 @@ from qscp import codec, frames
 from qscp.rooms import HistoryFrom, RoomRole
 from qscpd.conversationid import conversation_id
 from qscpd.roomqueue import RoomQueue
-from qscpd.roomrules import NOBODY, RoomChange, RoomRow, RoomState, Standing, may_see
+from qscpd.roomrules import FOREVER_MS, NOBODY, RoomChange, RoomRow, RoomState, Standing, may_see
 from qscpd.session import Session
 from qscpd.store.base import RoomResult
 from qscpd.store.writer import PendingChat
@@ -77,6 +77,10 @@ class LiveRoom:
         self.timer: asyncio.TimerHandle | None = None
         self.told = float("-inf")
 
+    def is_invited(self, account: int) -> bool:
+        """Whether somebody was invited and did not come yet."""
+        return self.standings.get(account, NOBODY).invited_by is not None
+
     def role(self, account: int) -> RoomRole | None:
         """What somebody is in the room."""
         return self.standings.get(account, NOBODY).role
@@ -108,6 +112,7 @@ class LiveRoom:
             archived=row.state is RoomState.ARCHIVED,
             role=standing.role,
             invited=standing.invited_by is not None,
+            muted=standing.muted_until_ms,
         )
 
 
@@ -199,8 +204,9 @@ class Rooms:
         account = session.account
         if account is not None:
             for conversation in sorted(self._invited.get(account.id, _NONE)):
-                if conversation in self._invited.get(account.id, _NONE):
-                    yield self._invitation(self._by_id[conversation], account.id)
+                room = self._by_id.get(conversation)
+                if room is not None and room.row.state is RoomState.ACTIVE and room.is_invited(account.id):
+                    yield self._invitation(room, account.id)
 
     # --- changes
 
@@ -237,12 +243,15 @@ class Rooms:
         if standing.role != before.role:
             room.changed[account] = standing.role
             if standing.role is None:
-                self._tell_left(room, account, change)
+                self._tell_left(room, account, standing, change)
             else:
                 self._tell_in(room, account, change, came=before.role is None)
+        elif standing.invited_by is None and before.invited_by is not None:
+            self._tell_left(room, account, standing, change)
         elif standing.invited_by is not None and before.invited_by is None:
-            for session in self._sessions_of(account):
-                session.send(self._invitation(room, account))
+            self._tell(account, self._invitation(room, account))
+        elif standing.role is not None and standing.muted_until_ms != before.muted_until_ms:
+            self._tell(account, self._changed(room, account, self._actor(change)))
 
     def _count(self, room: LiveRoom, account: int, standing: Standing) -> None:
         if standing == NOBODY:
@@ -265,7 +274,11 @@ class Rooms:
                     session.replay.joined(room.row.id, room.last_seq)
             session.send(self._changed(room, account, self._actor(change)))
 
-    def _tell_left(self, room: LiveRoom, account: int, change: RoomChange | None) -> None:
+    def _tell(self, account: int, frame: frames.ServerFrame) -> None:
+        for session in self._sessions_of(account):
+            session.send(frame)
+
+    def _tell_left(self, room: LiveRoom, account: int, standing: Standing, change: RoomChange | None) -> None:
         action = change.action if change is not None else "delete"
         left = action == "leave"
         frame = frames.RoomLeft(
@@ -274,6 +287,9 @@ class Rooms:
             _LEFT.get(action, "removed"),
             by="" if left else self._actor(change),
             text="" if change is None or left else change.text,
+            until=standing.banned_until_ms
+            if action == "ban" and standing.banned_until_ms < FOREVER_MS
+            else None,
         )
         for session in self._sessions_of(account):
             room.sessions.discard(session)
@@ -313,9 +329,9 @@ class Rooms:
 
     def _tell_soon(self, room: LiveRoom) -> None:
         if room.timer is None:
-            room.timer = self._loop.call_at(room.told + _INTERVAL_S, self._tell, room)
+            room.timer = self._loop.call_at(room.told + _INTERVAL_S, self._tell_news, room)
 
-    def _tell(self, room: LiveRoom) -> None:
+    def _tell_news(self, room: LiveRoom) -> None:
         """Tell the members what there is to tell; each frame is encoded once for all of them."""
         room.timer = None
         room.told = self._loop.time()

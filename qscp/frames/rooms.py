@@ -108,10 +108,12 @@ class Room(Part):
     role: RoomRole | None = None
     """What you are in it; absent if you are no member."""
     invited: bool = False
+    muted: Count = 0
+    """Until when you may not write, in milliseconds since 1970-01-01 UTC; 0 if you may."""
 
 
 class RoomChanged(ServerFrame, tag="room"):
-    """A room of yours is now this: you came in, your role is another, or something of the room is."""
+    """A room of yours is now this: you came in, have another role, were muted, or the room changed."""
 
     _shown = ("by",)
     room: Room
@@ -124,7 +126,7 @@ class RoomChanged(ServerFrame, tag="room"):
 
 
 class RoomLeft(ServerFrame, tag="room_left"):
-    """You are no member of a room any more."""
+    """You are no member of a room any more, or no longer invited."""
 
     _shown = ("conversation", "name", "reason", "by")
     _secret = frozenset({"text"})
@@ -136,6 +138,8 @@ class RoomLeft(ServerFrame, tag="room_left"):
     """Who did it; empty if you did, or the operator of the server."""
     text: str = ""
     """What they gave as a reason."""
+    until: Count | None = None
+    """When the ban ends, in milliseconds since 1970-01-01 UTC; absent if it does not end by itself."""
 
 
 class RoomAck(ServerFrame, tag="room_ack"):

@@ -132,7 +132,10 @@ class Events(Rooms):
     ) -> chunks.Entry | Refused:
         row, text, extra = target.row, message.body, message.extra
         reactions = dict(row.extra.reactions)
-        theirs = tuple(each for each in reactions.get(text, ()) if each != message.sender)
+        before = reactions.get(text, ())
+        if (message.sender in before) is not extra.removed:
+            return Refused(ErrorCode.UNCHANGED)
+        theirs = tuple(each for each in before if each != message.sender)
         if not extra.removed:
             theirs += (message.sender,)
         reactions[text] = theirs
