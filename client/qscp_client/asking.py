@@ -8,6 +8,7 @@ from typing import Final
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp_client import events
+from qscp_client.lines import describe_end
 from qscp_client.output import Clock, Output
 from qscp_client.reading import Reading
 from qscp_client.rooms import Rooms
@@ -17,9 +18,9 @@ __all__ = ["Asking", "Question"]
 _DONE: Final = {
     "invite": "{user} may join {room} now.",
     "remove": "{user} is not in {room} any more.",
-    "ban": "{user} is banned from {room}.",
+    "ban": "{user} is banned from {room} {end}.",
     "unban": "{user} may come into {room} again.",
-    "mute": "{user} may not write in {room}.",
+    "mute": "{user} may not write in {room} {end}.",
     "unmute": "{user} may write in {room} again.",
     "role": "{user} is {role} in {room} now.",
 }
@@ -165,7 +166,12 @@ class Asking:
             self.rooms.did(request)
             sentence = _DONE.get(request.action, "")
             if sentence:
-                self._tell(sentence.format(room=request.room, user=request.user, role=request.role))
+                end = self._end(request.seconds)
+                self._tell(sentence.format(room=request.room, user=request.user, role=request.role, end=end))
+
+    def _end(self, seconds: int | None) -> str:
+        """Until when something lasts that was done just now."""
+        return describe_end(None if seconds is None else self._clock.wall_ms() + seconds * 1000)
 
     def _refused(self, question: Question, error: frames.Error) -> None:
         if not question.enters:

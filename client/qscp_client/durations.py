@@ -4,18 +4,41 @@ import math
 import re
 from typing import Final
 
-__all__ = ["describe_duration", "describe_wait", "parse_duration"]
+__all__ = ["describe_duration", "describe_wait", "parse_duration", "split_duration"]
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_PART: Final = re.compile(
+    r"([0-9]{1,9})\s*(seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)(?=[\s0-9]|$)",
+    re.IGNORECASE,
+)
 _LONGEST_S: Final = 100 * 365 * 86400
 _NAMES: Final = ((86400, "day"), (3600, "hour"), (60, "minute"))
 _TWO: Final = 2
 
 
 def parse_duration(text: str) -> int | None:
-    """Return the seconds of what was typed as `30s`, `10m`, `2h`, `7d` or `1w`; None if it is none."""
-    found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text.lower())
-    return min(int(found[1]) * _UNITS[found[2]], _LONGEST_S) if found else None
+    """Return the seconds of what was typed as `30s`, `10 minutes`, `1h30m`; None if it is none."""
+    found = split_duration(text)
+    return None if found is None or found[1] else found[0]
+
+
+def split_duration(text: str) -> tuple[int, str] | None:
+    """Take a duration off the beginning of a text.
+
+    Args:
+        text: What was typed: a number with its unit, or several of them, the larger units first.
+
+    Returns:
+        The seconds, and what stands behind them; None if it does not begin with a duration of at least a
+        second, or with one whose end is not clear.
+    """
+    seconds, rest, last = 0, text.strip(), math.inf
+    while found := _PART.match(rest):
+        size = _UNITS[found[2][0].lower()]
+        if size >= last:
+            return None
+        seconds, rest, last = seconds + int(found[1]) * size, rest[found.end() :].lstrip(), size
+    return (min(seconds, _LONGEST_S), rest) if seconds else None
 
 
 def describe_duration(seconds: int) -> str:

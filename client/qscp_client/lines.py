@@ -7,7 +7,7 @@ from typing import Final
 
 from qscp.text import strip_controls
 
-__all__ = ["INDENT", "Kind", "Line", "clean", "local_time", "quote"]
+__all__ = ["INDENT", "Kind", "Line", "clean", "describe_end", "local_time", "quote"]
 
 INDENT: Final = " " * 6
 """In front of the further lines of a message: the width of its time."""
@@ -69,3 +69,9 @@ def local_time(time_ms: int, *, dated: bool) -> str:
     if dated and moment.date() != dt.datetime.now().astimezone().date():
         return f"{moment:%Y-%m-%d %H:%M}"
     return f"{moment:%H:%M}"
+
+
+def describe_end(time_ms: int | None) -> str:
+    """Until when something lasts; None is for ever."""
+    end = "--:--" if time_ms is None else local_time(time_ms, dated=True)
+    return "for ever" if end == "--:--" else f"until {end}"

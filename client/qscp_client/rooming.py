@@ -1,5 +1,6 @@
 """What the commands of rooms ask of the server, without I/O."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -9,7 +10,7 @@ from qscp.limits import SLOW_LIMIT_S
 from qscp.names import normalize_name
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole, check_topic, normalize_room
 from qscp_client.asking import Asking, Question
-from qscp_client.durations import parse_duration
+from qscp_client.durations import parse_duration, split_duration
 from qscp_client.reading import Reading
 
 __all__ = ["Rooming"]
@@ -117,10 +118,10 @@ class Rooming:
                 self._request("set", kind=RoomKind(word))
             case ["history", word] if word in list(HistoryFrom):
                 self._request("set", history=HistoryFrom(word))
-            case ["slow", word] if (
-                word == "off" or (parse_duration(word) or SLOW_LIMIT_S + 1) <= SLOW_LIMIT_S
-            ):
-                self._request("set", seconds=0 if word == "off" else parse_duration(word))
+            case ["slow", "off"]:
+                self._request("set", seconds=0)
+            case ["slow", *words] if (parse_duration(" ".join(words)) or SLOW_LIMIT_S + 1) <= SLOW_LIMIT_S:
+                self._request("set", seconds=parse_duration(" ".join(words)))
             case _:
                 self._asking.fail(
                     "Type /set kind open, closed or announcement; /set history full or joining; or "
@@ -179,9 +180,17 @@ class Rooming:
         has_duration: bool = False,
     ) -> None:
         typed, _, rest = argument.strip().partition(" ")
-        word, _, behind = rest.strip().partition(" ")
-        seconds = parse_duration(word) if has_duration else None
-        reason = (rest if seconds is None else behind).strip()
+        seconds, reason = None, rest.strip()
+        if has_duration and re.match(r"[-+.,]*[0-9]|-", reason):
+            # Whoever types a number means a time: it must not become a reason, and the time for ever.
+            found = split_duration(reason)
+            if found is None:
+                self._asking.fail(
+                    f"That is no time: type /{action} {typed} 30s, 10m, 2h, 7d, 1w or 1h30m, and then why. "
+                    "Nothing was done."
+                )
+                return
+            seconds, reason = found
         if reason and not has_reason:
             self._asking.fail(f"Type /{action} and one name.")
         elif (user := self._user(typed)) is not None and self._is_line(reason):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qscp_client.durations import describe_duration, describe_wait, parse_duration
+from qscp_client.durations import describe_duration, describe_wait, parse_duration, split_duration
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,17 @@ from qscp_client.durations import describe_duration, describe_wait, parse_durati
         ("2H", 7200),
         ("7d", 604800),
         ("1w", 604800),
+        ("10 s", 10),
+        ("10sec", 10),
+        ("5 minutes", 300),
+        ("2 Hours", 7200),
+        ("1h30m", 5400),
+        ("1 day 2 hours", 93600),
+        ("30m1h", None),
+        ("1h 1h", None),
+        ("0s", None),
+        ("5 months", None),
+        ("5m spam", None),
         ("", None),
         ("10", None),
         ("m", None),
@@ -25,6 +36,22 @@ from qscp_client.durations import describe_duration, describe_wait, parse_durati
 def test_what_is_typed(text: str, seconds: int | None) -> None:
     """A number and a unit, and nothing else."""
     assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "split"),
+    [
+        ("10m spam", (600, "spam")),
+        ("1h 3 times warned", (3600, "3 times warned")),
+        ("7d", (604800, "")),
+        ("spam 7d", None),
+        ("10m 2 hours of spam", None),
+        ("10many", None),
+    ],
+)
+def test_what_stands_behind_a_time(text: str, split: tuple[int, str] | None) -> None:
+    """It is a reason, unless it could belong to the time."""
+    assert split_duration(text) == split
 
 
 def test_what_is_too_long_is_a_hundred_years() -> None:

@@ -6,6 +6,7 @@ from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp_client import events
+from qscp_client.lines import describe_end
 from tests.client.minds import WALL_MS, in_room, info, ready, room, told
 
 _DAY = 86400
@@ -24,6 +25,10 @@ _DAY = 86400
         ("/ban bob", frames.RoomRequest("ban", "#dev", user="bob")),
         ("/ban bob 7d spam", frames.RoomRequest("ban", "#dev", user="bob", seconds=7 * _DAY, text="spam")),
         ("/ban bob 10m", frames.RoomRequest("ban", "#dev", user="bob", seconds=600)),
+        ("/mute bob 5 minutes", frames.RoomRequest("mute", "#dev", user="bob", seconds=300)),
+        ("/mute bob 1h30m  x", frames.RoomRequest("mute", "#dev", user="bob", seconds=5400, text="x")),
+        ("/mute bob soon", frames.RoomRequest("mute", "#dev", user="bob", text="soon")),
+        ("/set slow 10 s", frames.RoomRequest("set", "#dev", seconds=10)),
         ("/ban bob too loud", frames.RoomRequest("ban", "#dev", user="bob", text="too loud")),
         ("/unban bob", frames.RoomRequest("unban", "#dev", user="bob")),
         ("/mute bob 2h", frames.RoomRequest("mute", "#dev", user="bob", seconds=7200)),
@@ -68,6 +73,13 @@ def test_a_command_asks(typed: str, asked: frames.ClientFrame) -> None:
         "/ban bob 1h " + "x" * 401,
         "/log x",
         "/log 0",
+        "/mute bob 20",
+        "/mute bob 20 minuets",
+        "/mute bob 1.5h",
+        "/mute bob 0s",
+        "/ban bob -5m",
+        "/ban bob - 5m",
+        "/ban bob 10m 2 hours of spam",
     ],
 )
 def test_what_can_not_be_meant_gets_a_sentence(typed: str) -> None:
@@ -112,12 +124,21 @@ def test_what_is_done_is_told() -> None:
     shown = mind.receive(*(frames.RoomAck("room", "#dev", action) for action in actions))
     assert told(shown) == [
         "bob may join #dev now.",
-        "carol is banned from #dev.",
+        "carol is banned from #dev for ever.",
         "bob is owner in #dev now.",
         "#dev is now: open, full history, 30 s between two messages of one person.",
         "#dev is archived: it can be read, and nothing else.",
     ]
     assert not mind.engine.busy
+
+
+@pytest.mark.parametrize("typed", ["/ban bob 2h spam", "/mute bob 2h spam"])
+def test_what_ends_says_when(typed: str) -> None:
+    """By the clock of this computer, with the date."""
+    mind = in_room()
+    mind.enter(typed)
+    [done] = told(mind.receive(frames.RoomAck("room", "#dev", typed.split(maxsplit=1)[0][1:])))
+    assert done.endswith(f"#dev {describe_end(WALL_MS + 7_200_000)}.")
 
 
 def test_a_refusal_is_told_and_counts() -> None:
