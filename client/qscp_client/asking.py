@@ -40,6 +40,10 @@ class Question:
     """Entries of a log that are still to be shown."""
     entries: list[frames.LogEntry] = dataclasses.field(default_factory=list)
     is_first: bool = True
+    was_in: bool = False
+    """Whether you were in the room before you asked."""
+    is_again: bool = False
+    """Whether it was asked over an earlier connection, too, and may have been done."""
 
     @property
     def enters(self) -> bool:
@@ -134,7 +138,12 @@ class Asking:
     def connected(self) -> None:
         """Ask again for the room that is about to be entered: whoever typed behind it waits."""
         for question in self._asked:
+            question.is_again = True
             self._out.frames.append(question.frame)
+
+    def cancel(self) -> None:
+        """A room that was to be entered was not even asked for."""
+        self._decided(can_enter=False)
 
     def lost(self) -> None:
         """The connection is lost; only what is asked to enter a room is asked again."""
@@ -178,12 +187,18 @@ class Asking:
             if not question.quiet:
                 self.fail(error.message)
             return
-        name = self.rooms.expected or ""
-        # Asked a second time over a new connection, or typed for a room that one is in.
-        is_in = error.code in (ErrorCode.ALREADY_MEMBER, ErrorCode.ROOM_EXISTS) and self.rooms.is_in(name)
-        if not is_in:
+        is_in = self.rooms.is_in(self.rooms.expected or "")
+        match error.code:
+            case ErrorCode.ALREADY_MEMBER:
+                can_enter = is_in
+            case ErrorCode.ROOM_EXISTS:
+                # It is the one that was made when this was asked the first time.
+                can_enter = is_in and question.is_again and not question.was_in
+            case _:
+                can_enter = False
+        if not can_enter:
             self.fail(error.message)
-        self._decided(can_enter=is_in)
+        self._decided(can_enter=can_enter)
 
     def _decided(self, *, can_enter: bool) -> None:
         self.rooms.expected = None

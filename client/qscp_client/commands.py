@@ -60,6 +60,8 @@ class Command:
     run: Callable[[Actions, str], None]
     points: bool = False
     """Whether it is about a message, so that it has to be known which messages there are."""
+    opens: bool = False
+    """Whether it opens another chat."""
 
     @property
     def usage(self) -> str:
@@ -172,7 +174,14 @@ _ROWS: Final = (
         Group.ROOM,
         lambda do, _: do.rooms.show_rooms(),
     ),
-    Command("join", "#ROOM", "become a member, and enter", Group.ROOM, lambda do, room: do.rooms.join(room)),
+    Command(
+        "join",
+        "#ROOM",
+        "become a member, and enter",
+        Group.ROOM,
+        lambda do, room: do.rooms.join(room),
+        opens=True,
+    ),
     Command("leave", "[#ROOM]", "be no member any more", Group.ROOM, lambda do, room: do.rooms.leave(room)),
     Command(
         "create",
@@ -180,6 +189,7 @@ _ROWS: Final = (
         "make a room: open, closed or announcement",
         Group.ROOM,
         lambda do, text: do.rooms.create(text),
+        opens=True,
     ),
     Command(
         "topic",
@@ -289,6 +299,8 @@ class Refuse:
     """A line that can't be carried out."""
 
     sentence: str
+    closes: bool = False
+    """Whether another chat was to be opened: what is typed behind it is not for the present one."""
 
 
 Meaning = Nothing | Say | Choose | Run | Refuse
@@ -327,7 +339,7 @@ def _interpret_command(text: str) -> Meaning:
             "/help lists the commands; to send a text that begins with /, type // in its place."
         )
     if command.needs_argument and not argument.strip():
-        return Refuse(f"Type {command.usage}; nothing was sent.")
+        return Refuse(f"Type {command.usage}; nothing was sent.", closes=command.opens)
     if argument.strip() and not command.argument:
         return Refuse(f"/{name} has nothing after it; nothing was sent or done.")
     return Run(command, argument)

@@ -14,7 +14,6 @@ keyboard changes the mode: whoever else writes is shown, marked, and waits.
 An engine lives as long as the program, over any number of connections.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import assert_never
 
@@ -24,6 +23,7 @@ from qscp_client.acting import Acting
 from qscp_client.asking import Asking
 from qscp_client.changes import Added, Change, Saved
 from qscp_client.commands import Choose, Nothing, Refuse, Run, Say, TypedLine, interpret
+from qscp_client.ending import Ending
 from qscp_client.opening import Opening
 from qscp_client.output import Clock, Output
 from qscp_client.pointing import Pointing
@@ -35,16 +35,7 @@ from qscp_client.roster import PresenceChange, Roster
 from qscp_client.sending import Sending
 from qscp_client.typists import Typists
 
-__all__ = ["Ending", "Engine"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ending:
-    """How the server ended the connection."""
-
-    code: str
-    message: str
-    reconnect: bool = False
+__all__ = ["Engine"]
 
 
 class Engine:
@@ -314,8 +305,12 @@ class Engine:
                 self._opening.wait_with(line)
             case Run(command, argument):
                 command.run(self._acting, argument)
-            case Refuse(sentence):
+            case Refuse(sentence, closes):
+                self._refused += 1
                 self._show(events.Problem(sentence))
+                if closes:
+                    self._opening.expect("")
+                    self._entered(can_enter=False)
             case meaning:
                 assert_never(meaning)
 

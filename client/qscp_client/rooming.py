@@ -27,7 +27,8 @@ class Rooming:
         reading: The conversations.
         asking: Who asks the server.
         connection: Gives a few words about the connection; empty while there is one.
-        expect: Is called with the room that is about to be entered: later lines wait.
+        expect: Is called with the room that is to be entered, before anything is known of it: what is typed
+            behind it is for that room, and must not go to anybody else.
     """
 
     def __init__(
@@ -46,12 +47,22 @@ class Rooming:
 
     def join(self, argument: str) -> None:
         """Become a member of a room, and enter it."""
+        self._expect(argument)
         if (name := self._room_name(argument)) is not None and self._may_ask():
             self._enter(name, frames.Join(name))
+        else:
+            self._asking.cancel()
 
     def create(self, argument: str) -> None:
         """Make a room, and enter it."""
-        typed, *words = argument.split()
+        self._expect(argument)
+        if (frame := self._room_to_create(argument)) is not None and self._may_ask():
+            self._enter(frame.room, frame)
+        else:
+            self._asking.cancel()
+
+    def _room_to_create(self, argument: str) -> frames.RoomRequest | None:
+        typed, *words = argument.split() or [""]
         kind, history = None, None
         for word in words:
             if word in list(RoomKind):
@@ -62,9 +73,10 @@ class Rooming:
                 self._asking.fail(
                     "Type /create #ROOM, and what it is: open, closed or announcement; full or joining."
                 )
-                return
-        if (name := self._room_name(typed)) is not None and self._may_ask():
-            self._enter(name, frames.RoomRequest("create", name, kind=kind, history=history))
+                return None
+        if (name := self._room_name(typed)) is None:
+            return None
+        return frames.RoomRequest("create", name, kind=kind, history=history)
 
     def leave(self, argument: str) -> None:
         """Be no member of a room any more."""
@@ -73,10 +85,9 @@ class Rooming:
             self._asking.ask(Question(frames.Leave(name)))
 
     def _enter(self, name: str, frame: frames.Join | frames.RoomRequest) -> None:
-        # What is typed behind it is for the room, and must not go to anybody else.
         self._expect(name)
         self._asking.rooms.expected = name
-        self._asking.ask(Question(frame))
+        self._asking.ask(Question(frame, was_in=self._asking.rooms.is_in(name)))
 
     # --- what there is to see
 

@@ -8,7 +8,7 @@ from qscp import frames
 from qscp_client import events
 from qscp_client.changes import Added
 from qscp_client.commands import TypedLine
-from qscp_client.engine import Ending
+from qscp_client.ending import Ending
 from qscp_client.events import Place
 from tests.client.minds import Mind, ack, chat, info, person, ready, welcome
 

@@ -96,6 +96,51 @@ def test_a_join_is_asked_again_over_a_new_connection() -> None:
     assert mind.chats() == [("#dev", "hello", 1)]
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "/join #news",
+        "/create #news",
+        "/create #news secret",
+        "/join #a/b",
+        "/create a/b",
+        "/join",
+        "/create  ",
+    ],
+)
+@pytest.mark.parametrize("online", [False, True])
+def test_what_is_typed_behind_a_room_goes_to_no_other(typed: str, online: bool) -> None:
+    """Whatever was wrong with it: the room that was open is open no more."""
+    mind = in_room()
+    if not online:
+        mind.engine.lost()
+    mind.enter(typed, "hello")
+    if not online:
+        mind.connect("bob", infos=[info("#dev", 0)])
+        mind.receive(frames.Resumed())
+    elif asked := [each for each in mind.frames() if isinstance(each, frames.Join | frames.RoomRequest)]:
+        mind.receive(refusal(asked[0].type, ErrorCode.UNKNOWN_ROOM))
+    assert mind.chats() == []
+    assert mind.engine.partner != "#dev"
+    assert mind.engine.failed == 1
+
+
+def test_create_never_enters_a_room_that_there_was() -> None:
+    """Also one that you are in, and also when it was asked twice."""
+    mind = in_room()
+    mind.receive(room_changed(room("#open")))
+    mind.enter("/create #open", "hello")
+    shown = mind.receive(refusal("room", ErrorCode.ROOM_EXISTS))
+    assert ERROR_CODES[ErrorCode.ROOM_EXISTS].sentence in told(shown)
+    assert mind.engine.partner is None
+    mind.enter("/create #open")
+    mind.engine.lost()
+    mind.connect("bob", infos=[info("#dev", 0), info("#open", 0)])
+    mind.receive(frames.Resumed(), refusal("room", ErrorCode.ROOM_EXISTS))
+    assert mind.engine.partner is None
+    assert mind.chats() == []
+
+
 def test_a_join_without_an_answer_at_the_end() -> None:
     """What was typed behind it goes to nobody, which is told."""
     mind = ready("bob")
