@@ -36,7 +36,7 @@ class Conversation:
     shown: int = 0
     """The newest message that was shown in the chat, also your own."""
     oldest: int = 0
-    """The oldest message that was shown in the chat; 0 if none was."""
+    """Before which seq older messages go on: of the oldest one that was shown, or what the server said."""
     last_seq: int = 0
     first_seq: int = 1
     delivered: int = 0
@@ -187,6 +187,14 @@ class Conversation:
             elif not isinstance(item, Missing) and item.seq >= first:
                 items[item.seq] = item
         return [items[seq] for seq in sorted(items)]
+
+    def mark_missing(self, me: str) -> None:
+        """What was asked for does not come: say so before what waits, if there are messages."""
+        start = self.start
+        if self.waiting and self.waiting[0].seq > start + 1:
+            in_memory = sum(each.seq > self.read for each in self._waiting_from_others(me))
+            if self.unread > in_memory:
+                self.waiting.insert(0, Missing(start + 1, self.waiting[0].seq - 1, "older"))
 
     def restart(self) -> None:
         """Forget everything but the name: the server has another history."""

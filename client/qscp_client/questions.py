@@ -4,6 +4,8 @@ import collections
 import dataclasses
 from typing import Final
 
+import msgspec
+
 from qscp import frames
 from qscp_client import events
 from qscp_client.conversations import Conversation
@@ -16,12 +18,33 @@ _UNREAD: Final = 200
 _FOUND: Final = 20
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class _Question:
-    conversation: Conversation | None = None
+    conversation: Conversation
+    before: int | None
+    wanted: int
     is_unread: bool = False
     is_again: bool = False
-    query: str = ""
+    page: frames.History | None = None
+    """What came so far."""
+
+    def add(self, page: frames.History) -> None:
+        """Put a page before those that came so far."""
+        newer = self.page.messages if self.page is not None else []
+        self.page = msgspec.structs.replace(page, messages=[*page.messages, *newer])
+        self.wanted -= len(page.messages)
+
+    def next_before(self) -> int | None:
+        """Where to go on; None if there is enough, or no more.
+
+        A page may have fewer messages than asked for, or none, and yet not be the last.
+        """
+        if self.page is None or self.page.cursor is None or self.wanted <= 0:
+            return None
+        if self.is_unread and any(each.seq <= self.conversation.start for each in self.page.messages):
+            return None
+        goes_on = self.before is None or self.page.cursor < self.before
+        return self.page.cursor if goes_on and self.page.cursor > 0 else None
 
 
 class Questions:
@@ -36,7 +59,7 @@ class Questions:
         self._out = out
         self._reading = reading
         self._history: collections.deque[_Question] = collections.deque()
-        self._searches: collections.deque[_Question] = collections.deque()
+        self._searches: collections.deque[str] = collections.deque()
         self._held: collections.deque[tuple[Conversation, int]] = collections.deque()
 
     def __len__(self) -> int:
@@ -51,8 +74,7 @@ class Questions:
         """Ask for what a chat that was opened has to show."""
         conversation.asked = True
         limit = min(max(conversation.last_seq - conversation.start, 1), _UNREAD)
-        self._history.append(_Question(conversation, is_unread=True))
-        self._out.frames.append(frames.HistoryRequest(conversation.id, limit=limit))
+        self._ask(_Question(conversation, None, limit, is_unread=True))
 
     def ask_older(self, conversation: Conversation, count: int) -> None:
         """Ask for messages before those that were shown in the chat."""
@@ -60,23 +82,26 @@ class Questions:
             # Where it begins is only known when that answer has been shown.
             self._held.append((conversation, count))
             return
-        self._history.append(_Question(conversation))
-        before = conversation.oldest or None
-        self._out.frames.append(frames.HistoryRequest(conversation.id, before=before, limit=count))
+        self._ask(_Question(conversation, conversation.oldest or None, count))
 
     def ask_last(self, conversation: Conversation, count: int) -> None:
         """Ask for the newest messages of the chat, which may have been shown before."""
-        self._history.append(_Question(conversation, is_again=True))
-        self._out.frames.append(frames.HistoryRequest(conversation.id, limit=count))
+        self._ask(_Question(conversation, None, count, is_again=True))
 
     def search(self, query: str) -> None:
         """Look for words in all conversations."""
-        self._searches.append(_Question(query=query))
+        self._searches.append(query)
         self._out.frames.append(frames.SearchRequest(query, limit=_FOUND))
+
+    def _ask(self, question: _Question) -> None:
+        self._history.append(question)
+        self._out.frames.append(
+            frames.HistoryRequest(question.conversation.id, before=question.before, limit=question.wanted)
+        )
 
     def lost(self) -> None:
         """The connection is lost; nothing is answered any more."""
-        if self._held or any(not each.is_unread for each in (*self._history, *self._searches)):
+        if self._held or self._searches or any(not each.is_unread for each in self._history):
             self._out.events.append(
                 events.Notice("The connection was lost before the answer came; ask again.")
             )
@@ -98,24 +123,30 @@ class Questions:
         match frame:
             case frames.History() if self._history:
                 question = self._history.popleft()
-                if question.conversation is None:
-                    return
-                if question.is_unread:
-                    self._reading.show_unread(question.conversation, frame)
-                elif question.is_again:
-                    self._reading.show_again(question.conversation, frame)
-                else:
-                    self._reading.show_older(question.conversation, frame)
+                question.add(frame)
+                if (before := question.next_before()) is not None:
+                    question.before = before
+                    self._ask(question)
+                elif question.page is not None:
+                    self._show(question, question.page)
             case frames.SearchResults() if self._searches:
-                self._show_found(self._searches.popleft().query, frame)
+                self._show_found(self._searches.popleft(), frame)
             case frames.Error(ref="history") if self._history:
                 question = self._history.popleft()
-                if question.is_unread and question.conversation is not None:
-                    self._reading.show_unread(question.conversation, None)
+                if question.is_unread:
+                    self._reading.show_unread(question.conversation, question.page)
             case frames.Error(ref="search") if self._searches:
                 self._searches.popleft()
             case _:
                 pass
+
+    def _show(self, question: _Question, page: frames.History) -> None:
+        if question.is_unread:
+            self._reading.show_unread(question.conversation, page)
+        elif question.is_again:
+            self._reading.show_again(question.conversation, page)
+        else:
+            self._reading.show_older(question.conversation, page)
 
     def _show_found(self, query: str, frame: frames.SearchResults) -> None:
         found = [events.Found(each.name, each.sender, each.body, each.time) for each in frame.matches]

@@ -99,6 +99,7 @@ class Reading:
         self.receipts.lost()
         for conversation in self.conversations:
             if conversation.asked:
+                conversation.mark_missing(self._me)
                 self._show_waiting(conversation)
 
     # --- the chat
@@ -135,6 +136,8 @@ class Reading:
             return
         if page is not None:
             conversation.waiting = conversation.join(page)
+        else:
+            conversation.mark_missing(self._me)
         self._show_waiting(conversation)
 
     def show_older(self, conversation: Conversation, page: frames.History) -> None:
@@ -142,6 +145,7 @@ class Reading:
         conversation.first_seq = max(conversation.first_seq, page.first_seq)
         where = f"in {conversation.name}" if conversation.is_room else f"with {conversation.name}"
         if not page.messages:
+            conversation.oldest = page.cursor or conversation.oldest
             self._show(events.Notice(f"There are no older messages {where}."))
             return
         if page.cursor is not None:
@@ -159,7 +163,8 @@ class Reading:
             f"End of the older messages; {end}",
             numbered=False,
         )
-        conversation.oldest = page.messages[0].seq
+        # Below the lowest message there may be nothing but seqs of edits and reactions.
+        conversation.oldest = page.cursor or page.messages[0].seq
 
     def show_again(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of the newest messages once more, with their numbers."""

@@ -119,8 +119,13 @@ def test_unread_messages_of_an_earlier_run_are_asked_for() -> None:
     assert mind.frames() == [frames.HistoryRequest("c-bob", limit=3)]
     assert mind.receive(chat(6, "six")) == []
     page = [frames.Message(seq, f"{seq:032x}", "bob", str(seq), 1000 + seq) for seq in (4, 5)]
-    shown = mind.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=4))
-    assert notices(shown) == ["1 older message with bob is not on this device: /history"]
+    assert mind.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=4)) == []
+    assert mind.frames() == [frames.HistoryRequest("c-bob", before=4, limit=1)]
+    shown = mind.receive(frames.Error("internal", "Something went wrong.", "history"))
+    assert notices(shown) == [
+        "Something went wrong.",
+        "1 older message with bob is not on this device: /history",
+    ]
     assert bodies(shown) == ["4", "5", "six"]
     assert mind.engine.unread == {}
 
