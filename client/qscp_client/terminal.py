@@ -36,8 +36,8 @@ from qscp_client.errors import InterruptedByUserError
 from qscp_client.events import Event, PickerOpened, PresenceChanged
 from qscp_client.lines import INDENT, Kind, Line
 from qscp_client.roomwords import count_unread, list_rooms, name_typists
+from qscp_client.rows import draw, draw_row, draw_sentence
 from qscp_client.tail import Tail
-from qscp_client.wrap import wrap
 
 __all__ = ["TerminalFrontEnd"]
 
@@ -197,9 +197,9 @@ class TerminalFrontEnd:
             lists = [list_people(tuple(engine.roster), engine.unread, room)]
             room = _ROOMS_ROWS * columns - len("You may join:  and 1000 more (/who)")
             lists += list_rooms(engine.rooms, engine.invitations, room)
-            return [("", "\n".join([*lists, "Chat with: "]))]
+            return [("", "".join(draw_sentence(text, columns) for text in lists) + "Chat with: ")]
         lines, more = self._tail.lines(engine.partner)
-        prompt = [part for line in lines for part in _row(line, columns)]
+        prompt = [part for line in lines for part in draw_row(line, columns)]
         if more:
             prompt.append(("", f"{INDENT}and {more} more pending (/status)\n"))
         return [*prompt, ("", f"to {engine.partner}: ")]
@@ -215,7 +215,7 @@ class TerminalFrontEnd:
         if not lines:
             return
         columns = self._screen.get_size().columns
-        text = FormattedText([part for line in lines for part in _fragments(line, columns)])
+        text = FormattedText([part for line in lines for part in draw(line, columns)])
 
         app = self._editor.app if self._editor else None
         if app is None or not app.is_running:
@@ -290,32 +290,3 @@ def _status(engine: Engine) -> str:
         parts.append(f"{engine.failures} failed (/status)")
     parts.append("/help, back, quit" if engine.partner is not None else "Tab completes, /help, quit")
     return " | ".join(parts)
-
-
-def _row(line: Line, columns: int) -> list[tuple[str, str]]:
-    """A line in one row, cut if need be."""
-    first, *others = line.text.split("\n")
-    head = f"{line.head} "
-    room = max(columns - get_cwidth(head) - len("...  ") - get_cwidth(line.tail) - 1, 1)
-    text, *rest = wrap(first, room, room)
-    dots = "..." if rest or others else ""
-    return [(f"class:{line.kind.name.lower()}", head), ("", f"{text}{dots}  {line.tail}\n")]
-
-
-def _fragments(line: Line, columns: int) -> list[tuple[str, str]]:
-    """A line in colours and cut to the width of the terminal, with its newlines."""
-    style = f"class:{line.kind.name.lower()}"
-    is_message = line.kind in (Kind.MESSAGE, Kind.MENTION, Kind.OWN_MESSAGE)
-    head = f"{line.head} " if line.head else ""
-    first, *others = line.text.split("\n")
-    rest = max(columns - len(INDENT), 1)
-    rows = wrap(first, max(columns - len(head), 1), rest)
-    for other in others:
-        rows += wrap(other, rest, rest)
-    if tail := line.tail:
-        room = columns - get_cwidth(rows[-1]) - (len(INDENT) if len(rows) > 1 else get_cwidth(head))
-        rows[-1:] = (
-            [f"{rows[-1]}  {tail}"] if room > get_cwidth(tail) + 2 else [rows[-1], *wrap(tail, rest, rest)]
-        )
-    text = f"\n{INDENT}".join(rows) + "\n"
-    return [(style, head), ("" if is_message else style, text)]

@@ -6,7 +6,46 @@ to look like the beginning of somebody else's.
 
 from prompt_toolkit.utils import get_cwidth
 
-__all__ = ["wrap"]
+from qscp_client.lines import INDENT
+
+__all__ = ["cut", "indent_for", "wrap", "wrap_behind"]
+
+
+def indent_for(columns: int) -> int:
+    """Columns left free before all but the first row; fewer where the terminal is very narrow."""
+    return min(len(INDENT), max(columns // 2, 1))
+
+
+def cut(text: str, columns: int) -> str:
+    """As much of a text as fits into one row."""
+    if get_cwidth(text) <= columns:
+        return text
+    part = text[: _fit(text, columns)]
+    return part if get_cwidth(part) <= columns else ""
+
+
+def wrap_behind(head: str, text: str, columns: int) -> tuple[list[str], list[str]]:
+    """Cut a head, and a text that begins behind it.
+
+    Args:
+        head: What stands before the text; it may be wider than the terminal.
+        text: The text, without newlines.
+        columns: The width of the terminal.
+
+    Returns:
+        The rows of the head, and what stands behind the last of them with the further rows; all but the first
+        row are for being indented by `indent_for`.
+    """
+    rest = max(columns - indent_for(columns), 1)
+    heads = wrap(head, columns, rest) if head else []
+    if not heads:
+        return [], wrap(text, columns, rest)
+    room = (columns if len(heads) == 1 else rest) - get_cwidth(heads[-1]) - 1
+    word = text.split(" ", 1)[0]
+    if room <= 0 or room < get_cwidth(word) <= rest:
+        # The first word is not torn where it fits into a row of its own.
+        return heads, ["", *wrap(text, rest, rest)]
+    return heads, wrap(text, room, rest)
 
 
 def wrap(text: str, first: int, others: int) -> list[str]:
