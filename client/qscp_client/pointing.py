@@ -20,7 +20,7 @@ from qscp_client.sending import Sending
 
 __all__ = ["Pointing"]
 
-_NUMBER: Final = re.compile(r"\(?([0-9]{1,15})\)?(?:\s+|$)")
+_NUMBER: Final = re.compile(r"(?:\(#?([0-9]{1,18})\)|#?([0-9]{1,18}))(?:\s+|$)")
 
 
 class Pointing:
@@ -74,6 +74,9 @@ class Pointing:
 
     def redact(self, argument: str) -> None:
         """Take the text of a message away."""
+        if argument.strip() and not _NUMBER.match(argument):
+            self._fail("Type /redact, a number, and then why. Nothing was done: without a number there is no why.")
+            return
         if (found := self._find(argument, own=True)) is None:
             return
         message, reason = found[0], found[1].strip()
@@ -127,15 +130,16 @@ class Pointing:
         if number is None:
             message = self._last(conversation, own=own)
             return None if message is None else (message, argument)
-        message = conversation.known.get(int(number[1])) if conversation else None
+        seq = int(number[1] or number[2])
+        message = conversation.known.get(seq) if conversation else None
         if message is None:
             self._fail(
-                f"No message with the number {number[1]} was shown here; /last shows the last ones with "
+                f"No message with the number {seq} was shown here; /last shows the last ones with "
                 "their numbers. Nothing was sent."
             )
             return None
         if message.erased:
-            self._fail(f"The text of {number[1]} is gone. Nothing was sent.")
+            self._fail(f"The text of {seq} is gone. Nothing was sent.")
             return None
         return message, argument[number.end() :]
 

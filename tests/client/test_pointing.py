@@ -51,6 +51,10 @@ def talk() -> Mind:
         ("/edit now", frames.SendEdit("#dev", 4, "now", number(3))),
         ("/edit 2 now  or never", frames.SendEdit("#dev", 2, "now  or never", number(3))),
         ("/edit (2) now", frames.SendEdit("#dev", 2, "now", number(3))),
+        ("/reply #2 yes", frames.SendChat("#dev", "yes", number(3), 2)),
+        ("/reply (#2) yes", frames.SendChat("#dev", "yes", number(3), 2)),
+        ("/reply #2nd", frames.SendChat("#dev", "#2nd", number(3), 3)),
+        ("/redact #1", frames.SendRedaction("#dev", 1, number(3))),
         ("/edit 2nd try", frames.SendEdit("#dev", 4, "2nd try", number(3))),
         ("/redact", frames.SendRedaction("#dev", 4, number(3))),
         ("/redact 2", frames.SendRedaction("#dev", 2, number(3))),
@@ -82,6 +86,9 @@ def test_a_message_is_meant_by_its_number(typed: str, sent: frames.ClientFrame) 
         ("/react two words", "one emoji or a short word"),
         ("/redact 2 " + "x" * 401, "too long"),
         ("/edit a\x1bb", "control characters"),
+        ("/reply #510 text", "No message with the number 510"),
+        ("/redact my secret", "without a number"),
+        ("/redact 2nd", "without a number"),
     ],
 )
 def test_what_can_not_be_meant_is_not_sent(typed: str, says: str) -> None:
