@@ -319,10 +319,12 @@ def interpret(line: TypedLine, *, chatting: bool) -> Meaning:
     if not line.pasted:
         if word := WORDS.get(text.rstrip()):
             return Run(word, "")
-        if text.startswith("//"):
-            return Say(text[1:])
-        if text.startswith("/"):
-            return _interpret_command(text)
+        # A blank before it must not send to everybody what was meant as a command.
+        bare = text.lstrip()
+        if bare.startswith("//"):
+            return Say(bare[1:])
+        if bare.startswith("/"):
+            return _interpret_command(bare)
     if chatting:
         return Say(text)
     return Choose(text.strip().removeprefix("@"))

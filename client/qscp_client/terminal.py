@@ -169,7 +169,7 @@ class TerminalFrontEnd:
         def paste(event: KeyPressEvent) -> None:
             buffer = event.current_buffer
             # A paste is text, unless a command was begun by hand.
-            by_hand = buffer.document.text_before_cursor.startswith("/") and not self._pasted
+            by_hand = buffer.document.text_before_cursor.lstrip().startswith("/") and not self._pasted
             buffer.insert_text(event.data.replace("\r\n", "\n").replace("\r", "\n"))
             self._pasted = bool(buffer.text) and not by_hand
 

@@ -60,7 +60,8 @@ class Typists:
             to: To whom it is; None while somebody is being chosen.
             text: The line so far.
         """
-        is_message = bool(text.strip()) and (not text.startswith("/") or text.startswith(("//", "/me ")))
+        bare = text.strip()
+        is_message = bool(bare) and (not bare.startswith("/") or bare.startswith(("//", "/me ")))
         self._writing_to = to if self._on and is_message else None
 
     def receive(self, frame: frames.ServerFrame) -> None:

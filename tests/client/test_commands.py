@@ -48,7 +48,16 @@ def test_words_inside_a_line_are_text(text: str) -> None:
     assert typed(text) == Say(text)
 
 
-@pytest.mark.parametrize("text", ["back", "quit", "/help", "//x", "/no such", "one\ntwo"])
+@pytest.mark.parametrize("text", [" /topic", "\t/topic", "\n /topic", "\u00a0/topic"])
+@pytest.mark.parametrize("chatting", [True, False])
+def test_a_blank_before_a_command_makes_no_text_of_it(text: str, chatting: bool) -> None:
+    """It would be sent to everybody."""
+    assert typed(text, chatting=chatting) == Run(COMMANDS["topic"], "")
+    assert typed(" //x") == Say("/x")
+    assert isinstance(typed(f"{text}x"), Refuse)
+
+
+@pytest.mark.parametrize("text", ["back", "quit", "/help", " /help", "//x", "/no such", "one\ntwo"])
 def test_a_paste_is_text(text: str) -> None:
     """In a paste nothing is a command."""
     assert pasted(text) == Say(text)
