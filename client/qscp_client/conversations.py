@@ -111,6 +111,11 @@ class Conversation:
                 return dataclasses.replace(amendment, folded=True)
         return amendment
 
+    def is_out_of_sight(self, amendment: Amendment) -> bool:
+        """Whether something happened to a message that can't be seen, so that there is nothing to tell."""
+        is_empty = amendment.kind is EntryKind.EDIT and amendment.erased
+        return amendment.target < self.first_seq or (is_empty and amendment.target not in self.known)
+
     def see(self, seq: int, count: int, mentions: int = 0) -> bool:
         """Note what was shown in the chat; return whether that is news.
 

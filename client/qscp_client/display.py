@@ -215,7 +215,7 @@ def _describe_amendment(event: events.Amended, me: str) -> Line:
             else (f"what was written at {local_time(event.pointer.time_ms, dated=True)}")
         )
         whose = f" of {author}" if author and author != event.sender else ""
-        verb = "took away" if whose else "took back"
+        verb = "took back" if event.pointer.author == event.sender else "removed"
         return Line(Kind.NOTICE, "", f"{who} {verb} {which}{whose}.")
     reaction = clean(event.body)
     if event.kind is EntryKind.REACT:

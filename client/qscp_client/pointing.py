@@ -75,7 +75,9 @@ class Pointing:
     def redact(self, argument: str) -> None:
         """Take the text of a message away."""
         if argument.strip() and not _NUMBER.match(argument):
-            self._fail("Type /redact, a number, and then why. Nothing was done: without a number there is no why.")
+            self._fail(
+                "Type /redact, a number, and then why. Nothing was done: without a number there is no why."
+            )
             return
         if (found := self._find(argument, own=True)) is None:
             return

@@ -329,6 +329,8 @@ class Reading:
             known = conversation.known.get(item.target)
             before = known.body if known and item.kind is EntryKind.EDIT else ""
             item = conversation.amend(dataclasses.replace(item, before=before), self._me)
+            if not item.here and conversation.is_out_of_sight(item):
+                item = dataclasses.replace(item, folded=True)
         is_open = conversation.name == self.partner
         if is_open and not conversation.asked:
             self.showing.place(conversation, item)

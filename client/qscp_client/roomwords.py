@@ -35,7 +35,7 @@ _LOGGED: Final = {
     "role": "gave {user} another role",
     "archive": "archived the room",
     "unarchive": "let the room be used again",
-    "redact": "took away message {seq} of {user}",
+    "redact": "removed message {seq} of {user}",
 }
 
 

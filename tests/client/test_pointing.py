@@ -6,7 +6,7 @@ from qscp import frames
 from qscp_client import events
 from qscp_client.changes import Added, Removed, Saved
 from qscp_client.outbox import Entry, EntryKind
-from tests.client.minds import WALL_MS, Mind, ack, chat, in_room, info, ready, said, told
+from tests.client.minds import WALL_MS, Mind, ack, chat, in_room, info, ready, room, said, told
 
 
 def number(count: int) -> str:
@@ -219,7 +219,22 @@ def test_what_others_do_is_told_in_the_room() -> None:
         "bob edited (3): drei",
         'bob reacted +1 to (2) "two"',
         'bob took +1 off (2) "two"',
-        "carol took away (2) of alice.",
+        "carol removed (2) of alice.",
+    ]
+
+
+def test_what_happens_to_what_can_not_be_seen_is_not_told() -> None:
+    """It was written before one came, or is gone without having been here; who wrote it is not guessed."""
+    mind = ready("bob")
+    mind.receive(frames.RoomChanged(room(), 10, 12))
+    mind.enter("#dev")
+    gone = edit(15, 11, "")
+    gone.erased = True
+    assert mind.receive(edit(13, 4, "x"), react(14, 4, "+1", 1), gone, redact(16, 9)) == []
+    assert told(mind.receive(redact(17, 12), said(18), redact(19, 18))) == [
+        "bob removed (12).",
+        "(18) bob: hi",
+        "bob took back (18).",
     ]
 
 

@@ -203,7 +203,7 @@ def test_the_log_is_shown_oldest_first() -> None:
     shown = mind.receive(frames.RoomLog("#dev", entries, "older still"))
     assert told(shown) == [
         "alice paint bob",
-        "the operator took away message 7 of bob",
+        "the operator removed message 7 of bob",
         "alice banned bob: spam",
     ]
     assert not mind.engine.busy
