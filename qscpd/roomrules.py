@@ -222,9 +222,13 @@ def _check_above(case: _Case) -> None:
 
 
 def _check_not_last_owner(case: _Case, standing: Standing) -> None:
-    # An archived room needs no owner; but it counts against how many rooms the last one in it may be in.
-    dispensable = case.room.state is RoomState.ARCHIVED and case.room.members > 1
-    if standing.role is RoomRole.OWNER and case.room.owners == 1 and not dispensable:
+    room = case.room
+    if room.state is RoomState.ARCHIVED:
+        # It needs no owner; but it counts against how many rooms the last one in it may be in.
+        last = standing.role is not None and room.members == 1
+    else:
+        last = standing.role is RoomRole.OWNER and room.owners == 1
+    if last:
         raise DeniedError(ErrorCode.LAST_OWNER)
 
 

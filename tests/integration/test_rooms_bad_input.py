@@ -181,9 +181,9 @@ async def test_cursors_that_nobody_gave(house: Daemon, wires: Wires, cursor: str
 
 
 async def test_the_last_owner_stays(house: Daemon, wires: Wires) -> None:
-    """Until there is another, or the room is archived."""
-    alice, bob = await wires.login(house, "alice", "bob")
-    place = await make_room(alice, bob)
+    """Until there is another, or the room is archived and somebody is left in it."""
+    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    place = await make_room(alice, bob, carol)
     assert await code(alice, leave(place.name)) == "last_owner"
     assert await code(alice, room("role", place.name, "alice", role="moderator")) == "last_owner"
     assert await code(alice, room("role", place.name, "bob", role="owner")) == "ok"
@@ -191,6 +191,7 @@ async def test_the_last_owner_stays(house: Daemon, wires: Wires) -> None:
     assert await code(bob, room("archive", place.name)) == "ok"
     assert await code(bob, leave(place.name)) == "ok"
     assert await code(bob, room("unarchive", place.name)) == "not_a_member"
+    assert await code(carol, leave(place.name)) == "last_owner"
 
 
 QUESTIONS: tuple[Callable[[str], Frame], ...] = (

@@ -26,7 +26,7 @@ async def test_a_sender_is_told_everything_in_order(house: Daemon, wires: Wires)
     each, senders = 120, everybody[:3]
     for n in range(each):
         for wire in senders:
-            event = react(place.name, 1, "+1") if n % 7 == 3 else edit(place.name, 1, f"{n}")
+            event = react(place.name, 1, f"r{n}") if n % 7 == 3 else edit(place.name, 1, f"{n}")
             wire.send(event if n % 5 == 4 and wire is everybody[0] else chat(place.name, f"{n}"))
         if n % 10 == 0:
             await asyncio.sleep(0)

@@ -123,18 +123,20 @@ async def test_an_answer_names_its_message(house: Daemon, wires: Wires) -> None:
 
 
 async def test_reactions(house: Daemon, wires: Wires) -> None:
-    """Each person has each of theirs once; they are counted, and may be taken away."""
+    """Each person has each of theirs once; they are counted, and may be taken away, also once."""
     alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol)
     await say(alice, "lunch?", place.name)
-    for wire, text in ((bob, "+1"), (carol, "+1"), (bob, "+1"), (bob, "🍜"), (alice, "🍜")):
-        await say(wire, react(place.name, 1, text))
+    for wire, text in ((carol, "+1"), (bob, "+1"), (bob, "🍜"), (alice, "🍜")):
+        assert (await say(wire, react(place.name, 1, text)))["type"] == "chat_ack"
+    for sent in (react(place.name, 1, "+1"), react(place.name, 1, "ok", remove=True)):
+        assert (await say(bob, sent))["code"] == "unchanged"
     told = await carol.receive_type("react")
     assert (told["from"], told["text"], told["target"], told["to"]) == ("bob", "+1", 1, place.name)
     await say(alice, react(place.name, 1, "🍜", remove=True))
     while not (told := await bob.receive_type("react")).get("removed"):
         pass
-    assert (told["from"], told["text"], told["seq"]) == ("alice", "🍜", 7)
+    assert (told["from"], told["text"], told["seq"]) == ("alice", "🍜", 6)
     (message,) = await history(bob, place.conversation)
     assert message["reactions"] == [
         {"text": "+1", "count": 2, "mine": True},

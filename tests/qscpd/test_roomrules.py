@@ -171,10 +171,12 @@ def test_the_last_owner_stays(actor: int | None) -> None:
     assert code(change("mute", actor), alone, owner, owner) is ALLOWED
 
 
-def test_the_last_owner_of_an_archived_room_may_leave() -> None:
+def test_an_archived_room_needs_somebody_but_no_owner() -> None:
     """Then nobody but an account that is made owner could open it again, so it stays closed."""
     archived = ROOM._replace(state=RoomState.ARCHIVED, owners=1)
     assert code(change("leave"), archived, Standing(RoomRole.OWNER)) is ALLOWED
+    for role in RoomRole:
+        assert code(change("leave"), archived._replace(members=1), Standing(role)) is ErrorCode.LAST_OWNER
     assert code(change("unarchive", None), archived._replace(owners=0)) is ErrorCode.LAST_OWNER
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from qscp import frames
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscpd.roomrules import NOBODY, RoomChange, RoomRow, RoomState, Standing
+from qscpd.roomrules import FOREVER_MS, NOBODY, RoomChange, RoomRow, RoomState, Standing
 from qscpd.rooms import TYPING
 from qscpd.session import Session
 from qscpd.store.base import RoomResult
@@ -17,6 +17,7 @@ from tests.support.doubles import FakeLink, StaffedRouter
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
 OWNER, MEMBER = Standing(RoomRole.OWNER), Standing(RoomRole.MEMBER)
+BANNED = Standing(banned_until_ms=FOREVER_MS)
 ROW: Final = RoomRow(
     id=7,
     name="#dev",
@@ -75,7 +76,7 @@ class House:
 
 
 def told(
-    role: RoomRole, *, last_seq: int = 40, first_seq: int = 1, by: str = "", **row: object
+    role: RoomRole, *, last_seq: int = 40, first_seq: int = 1, by: str = "", muted: int = 0, **row: object
 ) -> frames.RoomChanged:
     """Return what a member is told of the room."""
     now = ROW._replace(**row)  # type: ignore[arg-type]  # of a row
@@ -89,6 +90,7 @@ def told(
         slow=now.slow_s,
         archived=now.state is RoomState.ARCHIVED,
         role=role,
+        muted=muted,
     )
     return frames.RoomChanged(room, first_seq, last_seq, by)
 
@@ -194,8 +196,8 @@ def test_news_of_a_room_come_to_each_member_as_they_see_it() -> None:
     in_virtual_time(test())
 
 
-def test_a_role_is_told_at_once() -> None:
-    """To the one who has it now, with who gave it; and to all in the summary."""
+def test_a_role_and_a_mute_are_told_at_once() -> None:
+    """To the one whom they concern, with who did it; the role to all in the summary, too."""
 
     async def test() -> None:
         house = House()
@@ -203,7 +205,9 @@ def test_a_role_is_told_at_once() -> None:
         house.apply("role", {BOB: Standing(RoomRole.MODERATOR)})
         assert house.take(bob) == [told(RoomRole.MODERATOR, by="alice")]
         house.apply("mute", {BOB: Standing(RoomRole.MODERATOR, muted_until_ms=9)})
-        assert house.take(bob) == []
+        assert house.take(bob) == [told(RoomRole.MODERATOR, by="alice", muted=9)]
+        house.apply("unmute", {BOB: Standing(RoomRole.MODERATOR)}, None)
+        assert house.take(bob) == [told(RoomRole.MODERATOR)]
         await asyncio.sleep(0.01)
         assert house.take(bob) == [members(2, ("bob", RoomRole.MODERATOR))]
         house.close()
@@ -212,17 +216,17 @@ def test_a_role_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "actor", "frame"),
+    ("action", "actor", "after", "frame"),
     [
-        ("leave", BOB, frames.RoomLeft("c7", "#dev", "left")),
-        ("remove", ALICE, frames.RoomLeft("c7", "#dev", "removed", "alice", "why")),
-        ("ban", ALICE, frames.RoomLeft("c7", "#dev", "banned", "alice", "why")),
-        ("ban", None, frames.RoomLeft("c7", "#dev", "banned", "", "why")),
-        ("delete", None, frames.RoomLeft("c7", "#dev", "deleted", "", "why")),
+        ("leave", BOB, NOBODY, frames.RoomLeft("c7", "#dev", "left")),
+        ("remove", ALICE, NOBODY, frames.RoomLeft("c7", "#dev", "removed", "alice", "why")),
+        ("ban", ALICE, BANNED, frames.RoomLeft("c7", "#dev", "banned", "alice", "why")),
+        ("ban", None, Standing(banned_until_ms=9), frames.RoomLeft("c7", "#dev", "banned", "", "why", 9)),
+        ("delete", None, NOBODY, frames.RoomLeft("c7", "#dev", "deleted", "", "why")),
     ],
 )
 async def test_who_is_out_is_told_why(
-    house: House, action: str, actor: int | None, frame: frames.RoomLeft
+    house: House, action: str, actor: int | None, after: Standing, frame: frames.RoomLeft
 ) -> None:
     """At once, on all sessions, and nothing afterwards."""
     session, bob = house.login("bob")
@@ -231,7 +235,7 @@ async def test_who_is_out_is_told_why(
     assert room is not None
     assert session in room.sessions
     state = RoomState.DELETED if action == "delete" else RoomState.ACTIVE
-    house.apply(action, {BOB: NOBODY}, actor, "why", state=state, members=1)
+    house.apply(action, {BOB: after}, actor, "why", state=state, members=1)
     assert house.take(bob) == house.take(second) == [frame]
     assert room.sessions == set()
     assert house.rooms.of(BOB) == []
@@ -242,7 +246,7 @@ async def test_who_is_out_is_told_why(
 
 
 async def test_an_invitation_is_told_at_once_and_again_until_it_is_over(house: House) -> None:
-    """To all sessions when it happens, to each one that has caught up, and no more when it is void."""
+    """To all sessions when it happens and when it is void; to each one that has caught up, if it is of use."""
     _, carol = house.login("carol")
     house.apply("invite", {CAROL: Standing(invited_by=BOB)}, BOB)
     room = frames.Room("#dev", "c7", ROW.kind, ROW.history, members=2, invited=True)
@@ -252,22 +256,24 @@ async def test_an_invitation_is_told_at_once_and_again_until_it_is_over(house: H
     session, second = house.login("carol")
     assert list(house.rooms.invitations(session)) == [frames.Invited(room, "")]
     late = house.rooms.invitations(session)
-    house.apply("remove", {CAROL: NOBODY})
+    house.apply("archive", {}, state=RoomState.ARCHIVED)
+    assert list(house.rooms.invitations(session)) == []
+    house.apply("remove", {CAROL: NOBODY}, state=RoomState.ACTIVE)
     assert list(late) == list(house.rooms.invitations(session)) == []
-    assert house.take(second) == []
+    assert house.take(second) == house.take(carol) == [frames.RoomLeft("c7", "#dev", "removed", "alice")]
     assert house.rooms.known_to(CAROL) == []
     house.close()
 
 
-async def test_a_void_invitation_is_not_told(house: House) -> None:
-    """When a room is deleted those who were invited hear nothing, and nothing is left of it."""
+async def test_an_invitation_ends_with_its_room(house: House) -> None:
+    """When a room is deleted those who were invited hear of it, and nothing is left of it."""
     session, carol = house.login("carol")
     house.apply("invite", {CAROL: Standing(invited_by=BOB)}, BOB)
     house.take(carol)
     gone = dict.fromkeys((ALICE, BOB, CAROL), NOBODY)
     house.apply("delete", gone, None, state=RoomState.DELETED)
     assert list(house.rooms.invitations(session)) == []
-    assert house.take(carol) == []
+    assert house.take(carol) == [frames.RoomLeft("c7", "#dev", "deleted")]
     assert (len(house.rooms), house.rooms.by_name("#dev"), house.rooms.by_id(7)) == (0, None, None)
     assert [house.rooms.known_to(each) for each in (ALICE, BOB, CAROL)] == [[], [], []]
     house.apply("delete", {}, None)  # what comes late makes no room

@@ -234,11 +234,16 @@ class Office:
                     for desk in self.desks:
                         if not desk.link.congested:
                             desk.take()
-                calm = calm + 1 if self._count() == before else 0
+                calm = calm + 1 if self._count() == before and not self._asking() else 0
 
     def _count(self) -> int:
         written = sum(len(desk.frames) + len(desk.link.written) for desk in self.desks)
         return self._events + written + len(self.router._outbox) + len(self.router.dirty)
+
+    def _asking(self) -> bool:
+        """Whether somebody waits for an answer, which may take more than one look into the store."""
+        sessions = [desk.session for desk in self.desks]
+        return self.failure is None and any(each._asking and not each.closed for each in sessions)
 
     async def prune(self, keep: int) -> None:
         """Keep only so many messages of each conversation."""

@@ -119,7 +119,7 @@ class Town:
             return ""
         if not house.knows(change.actor):
             return "unknown_room"
-        if change.action == "join":
+        if change.action == "join" or (change.action == "leave" and change.actor in house.invited):
             return ""
         role = house.roles.get(change.actor)
         if role is None:
@@ -140,7 +140,8 @@ class Town:
 
     def _leave(self, house: House, change: RoomChange) -> str:
         assert change.actor
-        if house.state == "active" and house.owners() == [change.actor]:
+        needed = house.owners() if house.state == "active" else list(house.roles)
+        if needed == [change.actor]:
             return "last_owner"
         house.end(change.actor)
         return ""

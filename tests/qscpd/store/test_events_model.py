@@ -287,9 +287,11 @@ class EventMachine(RuleBasedStateMachine):
         return ""
 
     def _react(self, _: int, said: Said, message: NewMessage) -> str:
-        people = said.reactions.setdefault(message.body, set())
-        (people.discard if message.extra.removed else people.add)(message.sender)
-        if not people:
+        people = said.reactions.get(message.body, set())
+        if (message.sender in people) is not message.extra.removed:
+            return "unchanged"
+        said.reactions[message.body] = people ^ {message.sender}
+        if not said.reactions[message.body]:
             del said.reactions[message.body]
         return ""
 
