@@ -32,10 +32,10 @@ class Question:
     """Something that was asked and not answered yet."""
 
     frame: frames.Join | frames.Leave | frames.RoomRequest | frames.RoomsRequest
-    quiet: bool = False
-    """Whether it was asked to know what a room is, not to show all of them."""
-    tells_none: bool = False
-    """Whether to tell also that the room has no topic."""
+    sought: str = ""
+    """The room that is looked for; empty to show all of them."""
+    opens: bool = False
+    """Whether it is entered when it is known what it is; else its topic is told."""
     wanted: int = 0
     """Entries of a log that are still to be shown."""
     entries: list[frames.LogEntry] = dataclasses.field(default_factory=list)
@@ -93,18 +93,17 @@ class Asking:
         self._out.frames.append(question.frame)
         self._note_doing()
 
-    def look(self, name: str, *, tells_none: bool = False) -> None:
-        """Tell the topic of a room, now or when the server has said what it is.
-
-        Args:
-            name: The room.
-            tells_none: Whether to tell also that there is none.
-        """
+    def show_topic(self, name: str) -> None:
+        """Tell the topic of a room, now or when the server has said what it is."""
         room = self.rooms.known.get(name)
         if room is not None:
-            self._show_topic(room, tells_none=tells_none)
+            self._show_topic(room)
         else:
-            self.ask(Question(frames.RoomsRequest(), quiet=True, tells_none=tells_none))
+            self.ask(Question(frames.RoomsRequest(), sought=name))
+
+    def look_up(self, name: str) -> None:
+        """Ask what a room is that is to be entered then."""
+        self.ask(Question(frames.RoomsRequest(), sought=name, opens=True))
 
     def fail(self, sentence: str) -> None:
         """Tell what could not be done."""
@@ -148,7 +147,7 @@ class Asking:
     def lost(self) -> None:
         """The connection is lost; only what is asked to enter a room is asked again."""
         kept = [each for each in self._asked if each.enters]
-        if any(not each.quiet and not each.enters for each in self._asked):
+        if any(not each.sought and not each.enters for each in self._asked):
             self._out.events.append(
                 events.Notice("The connection was lost before the answer came; look whether it was done.")
             )
@@ -183,8 +182,11 @@ class Asking:
         return describe_end(None if seconds is None else self._clock.wall_ms() + seconds * 1000)
 
     def _refused(self, question: Question, error: frames.Error) -> None:
+        if question.opens:
+            self._entered(True)
+            return
         if not question.enters:
-            if not question.quiet:
+            if not question.sought:
                 self.fail(error.message)
             return
         is_in = self.rooms.is_in(self.rooms.expected or "")
@@ -207,15 +209,17 @@ class Asking:
     def _show_rooms(self, question: Question, page: frames.Rooms) -> None:
         self.rooms.learn(page.rooms)
         is_last = page.cursor is None
-        if not question.quiet:
+        if not question.sought:
             self._out.events.append(events.RoomsTold(tuple(page.rooms), question.is_first, is_last))
             self._ask_more(question, page.cursor)
             return
-        room = self.rooms.known.get(self._reading.partner or "")
-        if room is not None:
-            self._show_topic(room, tells_none=question.tells_none)
-        else:
+        room = self.rooms.known.get(question.sought)
+        if room is None and not is_last:
             self._ask_more(question, page.cursor)
+        elif question.opens:
+            self._entered(True)
+        elif room is not None:
+            self._show_topic(room)
 
     def _show_log(self, question: Question, page: frames.RoomLog) -> None:
         question.entries += page.entries
@@ -238,11 +242,8 @@ class Asking:
                 return
         self.ask(question)
 
-    def _show_topic(self, room: frames.Room, *, tells_none: bool) -> None:
-        if room.topic:
-            self._tell(f"Topic of {room.name}: {room.topic}")
-        elif tells_none:
-            self._tell(f"{room.name} has no topic.")
+    def _show_topic(self, room: frames.Room) -> None:
+        self._tell(f"Topic of {room.name}: {room.topic}" if room.topic else f"{room.name} has no topic.")
 
     def _tell(self, sentence: str) -> None:
         self._out.events.append(events.Notice(sentence))

@@ -90,6 +90,7 @@ class Engine:
             self._questions,
             self._asking,
             lambda: self.online,
+            clock.wall_ms,
             self._go_on,
         )
         self._pointing = Pointing(me, self._out, self._reading, self._sending, self._questions.are_open)

@@ -111,6 +111,7 @@ class RoomOpened(Event):
     name: str
     room: Room | None = None
     """What is known of it."""
+    now_ms: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

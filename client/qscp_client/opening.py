@@ -27,6 +27,7 @@ class Opening:
         questions: Who asks for what is to be shown.
         asking: Who asks about rooms.
         online: Whether there is a connection.
+        now_ms: The time, for what ends at some time.
         go_on: Is called when lines that had to wait can be carried out.
     """
 
@@ -39,6 +40,7 @@ class Opening:
         questions: Questions,
         asking: Asking,
         online: Callable[[], bool],
+        now_ms: Callable[[], int],
         go_on: Callable[[], None],
     ) -> None:
         self._out = out
@@ -47,6 +49,7 @@ class Opening:
         self._questions = questions
         self._asking = asking
         self._online = online
+        self._now_ms = now_ms
         self._go_on = go_on
         self._choosing = Choosing(me, out)
 
@@ -108,9 +111,12 @@ class Opening:
         self._go_on()
 
     def lost(self) -> None:
-        """The connection is lost: nobody answers whether there is somebody; for a room we ask again."""
-        if not is_room(self._choosing.asked or ""):
+        """The connection is lost: nobody answers whether there is somebody; to join a room we ask again."""
+        name = self._choosing.asked or ""
+        if not is_room(name):
             self.answer()
+        elif self._asking.rooms.expected is None:
+            self.entered(can_enter=True)
 
     def give_up(self) -> None:
         """Nothing is answered any more: what was typed for a room goes to nobody."""
@@ -135,17 +141,19 @@ class Opening:
         self._go_on()
 
     def _choose_room(self, name: str) -> None:
-        if self._asking.rooms.is_in(name):
+        rooms = self._asking.rooms
+        if rooms.is_in(name) and name not in rooms.known and self._online():
+            # What the room is stands before what was written in it.
+            self._choosing.expect(name)
+            self._asking.look_up(name)
+        elif rooms.is_in(name):
             self._open_room(name)
         else:
             self._choosing.refuse_room(name, invited=name in self._asking.rooms.invitations)
 
     def _open_room(self, name: str) -> None:
         self._choosing.failed = False
-        room = self._asking.rooms.known.get(name)
-        self._open(events.RoomOpened(name, room))
-        if room is None and self._online():
-            self._asking.look(name)
+        self._open(events.RoomOpened(name, self._asking.rooms.known.get(name), self._now_ms()))
 
     # --- what is shown
 

@@ -75,9 +75,8 @@ class Pointing:
     def redact(self, argument: str) -> None:
         """Take the text of a message away."""
         if argument.strip() and not _NUMBER.match(argument):
-            self._fail(
-                "Type /redact, a number, and then why. Nothing was done: without a number there is no why."
-            )
+            # Else a word too much would take away something else than was meant.
+            self._fail("Nothing was done: why needs a number before it, as in /redact 41 WHY.")
             return
         if (found := self._find(argument, own=True)) is None:
             return

@@ -120,7 +120,7 @@ class Rooming:
         if (name := self._current()) is None:
             return
         if self._may_ask():
-            self._asking.look(name, tells_none=True)
+            self._asking.show_topic(name)
 
     def set(self, argument: str) -> None:
         """Change a setting."""

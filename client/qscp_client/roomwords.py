@@ -7,7 +7,7 @@ from qscp.frames import LogEntry, Member, Room
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp_client import events
 from qscp_client.events import RoomLine
-from qscp_client.lines import Kind, Line, clean, local_time
+from qscp_client.lines import Kind, Line, clean, describe_end, local_time, quote
 
 __all__ = [
     "count_unread",
@@ -80,12 +80,22 @@ def _fitting(texts: Sequence[str], room: int | None) -> str:
 
 def describe_room_opened(event: events.RoomOpened) -> list[Line]:
     """The room that was entered, and its topic."""
-    room = _name_room(event.name, event.room)
-    sentence = f"In {room}. Every line you type is sent; back leaves it for now."
-    lines = [Line(Kind.NOTICE, "", sentence)]
+    sentence = f"In {_name_room(event.name, event.room)}. {_who_writes(event.room, event.now_ms)}"
+    lines = [Line(Kind.NOTICE, "", f"{sentence}; back leaves it for now.")]
     if event.room is not None and event.room.topic:
         lines.append(Line(Kind.NOTICE, "", f"Topic of {clean(event.name)}: {clean(event.room.topic)}"))
     return lines
+
+
+def _who_writes(room: Room | None, now_ms: int) -> str:
+    """Whether what is typed is sent: what the server would do with it."""
+    if room is not None and room.archived:
+        return "It can be read, and nothing else"
+    if room is not None and room.kind is RoomKind.ANNOUNCEMENT and room.role is RoomRole.MEMBER:
+        return "Only owners and moderators write here"
+    if room is not None and room.muted > now_ms:
+        return f"You are muted {describe_end(room.muted)} and may only read"
+    return "Every line you type is sent"
 
 
 def _name_room(name: str, room: Room | None) -> str:
@@ -118,7 +128,7 @@ def _describe_room(room: Room) -> str:
     history = "full history" if room.history is HistoryFrom.FULL else "history from joining on"
     state = ", archived" if room.archived else ""
     yours = f"; you are {room.role}" if room.role else "; you are invited" if room.invited else ""
-    topic = f": {clean(room.topic)}" if room.topic else ""
+    topic = f": {quote(room.topic)}" if room.topic else ""
     return f"{clean(room.name)} ({room.kind}{state}, {_members(room.members)}, {history}{yours}){topic}"
 
 
@@ -136,14 +146,9 @@ def _describe_member(member: Member, now_ms: int) -> str:
     if member.status != "online":
         parts.append(member.status)
     if member.muted > now_ms:
-        parts.append(f"muted until {_until(member.muted)}")
+        parts.append(f"muted {describe_end(member.muted)}")
     name = clean(member.user)
     return f"{name} ({', '.join(parts)})" if parts else name
-
-
-def _until(time_ms: int) -> str:
-    text = local_time(time_ms, dated=True)
-    return "further notice" if text == "--:--" else text
 
 
 def describe_room_log(event: events.RoomLogTold) -> list[Line]:
@@ -160,7 +165,7 @@ def _describe_entry(entry: LogEntry) -> str:
         done = f"{clean(entry.action)} {clean(entry.user)}".rstrip()
     else:
         done = pattern.format(user=clean(entry.user) or "somebody", seq=entry.seq or "")
-    until = f" until {_until(entry.until)}" if entry.until is not None else ""
+    until = f" {describe_end(entry.until)}" if entry.until is not None else ""
     text = f": {clean(entry.text)}" if entry.text else ""
     return f"{local_time(entry.time, dated=True)} {who} {done}{until}{text}"
 

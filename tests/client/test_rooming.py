@@ -162,10 +162,10 @@ def test_all_rooms_are_shown_page_by_page() -> None:
     first.kind, first.invited = RoomKind.CLOSED, True
     shown = mind.receive(frames.Rooms([first], "next"))
     assert mind.frames()[-1] == frames.RoomsRequest("next")
-    shown += mind.receive(frames.Rooms([room(topic="Release", role=RoomRole.OWNER)]))
+    shown += mind.receive(frames.Rooms([room(topic="Release " * 20, role=RoomRole.OWNER)]))
     assert told(shown) == [
         "#board (closed, 4 members, full history; you are invited)",
-        "#dev (open, 2 members, full history; you are owner): Release",
+        "#dev (open, 2 members, full history; you are owner): Release Release Release Release Release ...",
     ]
     mind.enter("/rooms")
     assert "no rooms" in told(mind.receive(frames.Rooms([])))[0]
@@ -183,7 +183,7 @@ def test_members_are_shown_with_roles_and_states() -> None:
     ]
     shown = mind.receive(frames.RoomMembers("#dev", members))
     assert told(shown) == [
-        "In #dev: erin (owner), dave (moderator, away), bob, carol (offline, muted until further notice)"
+        "In #dev: erin (owner), dave (moderator, away), bob, carol (offline, muted for ever)"
     ]
 
 

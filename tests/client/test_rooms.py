@@ -20,17 +20,63 @@ def refusal(ref: str, code: ErrorCode) -> frames.Error:
 
 
 def test_a_room_one_is_in_is_entered_by_its_name() -> None:
-    """What it is is asked, and its topic told when it is known."""
+    """What it is is asked, and stands before what waits there; lines behind it wait."""
+    mind = ready("bob")
+    mind.receive(frames.Conversations([info("#dev", 0)]), said(1))
+    assert mind.enter("#Dev", "hello") == []
+    assert mind.frames() == [frames.RoomsRequest()]
+    assert mind.receive(frames.Rooms([room("#ops")], "more")) == []
+    assert mind.frames() == [frames.RoomsRequest("more")]
+    shown = mind.receive(frames.Rooms([room(topic="Release\non Friday", role=RoomRole.OWNER)]))
+    assert told(shown[:-1]) == [
+        "In #dev (2 members, you are owner). Every line you type is sent; back leaves it for now.",
+        "Topic of #dev: Release on Friday",
+        "(1) bob: hi",
+    ]
+    assert mind.chats() == [("#dev", "hello", 1)]
+    assert not mind.engine.choice_failed
+    mind.receive(ack(1, 2, to="#dev"))
+    assert not mind.engine.busy
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_room_is_entered_also_if_nobody_says_what_it_is(is_lost: bool) -> None:
+    """It is one's own room all the same."""
+    mind = ready("bob")
+    mind.receive(frames.Conversations([info("#dev", 0)]), said(1))
+    mind.enter("#dev", "hello")
+    if is_lost:
+        mind.engine.lost()
+        shown = mind.engine.events_to_show()
+    else:
+        shown = mind.receive(frames.Error("internal", "Something went wrong.", "rooms"))
+    assert told(shown)[0] == "In #dev. Every line you type is sent; back leaves it for now."
+    assert "(1) bob: hi" in told(shown)
+    assert mind.engine.pending == 1
+    assert mind.engine.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "archived", "role", "muted", "says"),
+    [
+        (RoomKind.OPEN, True, RoomRole.OWNER, 0, "It can be read, and nothing else"),
+        (RoomKind.ANNOUNCEMENT, False, RoomRole.MEMBER, 0, "Only owners and moderators write here"),
+        (RoomKind.ANNOUNCEMENT, False, RoomRole.MODERATOR, 0, "Every line you type is sent"),
+        (RoomKind.OPEN, False, RoomRole.MEMBER, 5, "Every line you type is sent"),
+        (RoomKind.OPEN, False, RoomRole.MEMBER, 2**53 - 1, "You are muted for ever and may only read"),
+    ],
+)
+def test_what_may_be_written_is_said_when_a_room_is_entered(
+    kind: RoomKind, archived: bool, role: RoomRole, muted: int, says: str
+) -> None:
+    """Whoever may only read is not told that their lines are sent."""
     mind = ready("bob")
     mind.receive(frames.Conversations([info("#dev", 0)]))
-    [opened] = mind.enter("#Dev")
-    assert opened == events.RoomOpened("#dev")
-    assert mind.frames() == [frames.RoomsRequest()]
-    [topic] = mind.receive(frames.Rooms([room("#ops"), room(topic="Release\non Friday")]))
-    assert told([topic]) == ["Topic of #dev: Release on Friday"]
-    assert not mind.engine.busy
-    mind.enter("hello")
-    assert mind.chats() == [("#dev", "hello", 1)]
+    mind.enter("#dev")
+    dev = room(role=role)
+    dev.kind, dev.archived, dev.muted = kind, archived, muted
+    [opened] = told(mind.receive(frames.Rooms([dev])))
+    assert opened.endswith(f"). {says}; back leaves it for now.")
 
 
 @pytest.mark.parametrize(
