@@ -57,17 +57,30 @@ async def test_a_closed_room_needs_an_invitation(house: Daemon, wires: Wires) ->
 
 
 async def test_an_invitation_waits(house: Daemon, wires: Wires) -> None:
-    """It is told after each `resumed` until they join, and can be taken back."""
+    """It is told after each `resumed` until they join; it can be taken back and declined, which is told."""
     (alice,) = await wires.login(house, "alice")
     place = await make_room(alice, kind="closed")
     assert await code(alice, room("invite", place.name, "erin")) == "ok"
     for _ in range(2):
         (erin,) = await wires.login(house, "erin")
         assert [each["type"] for each in await place.news(erin)] == ["invited"]
-    assert await code(alice, room("remove", place.name, "erin")) == "ok"
+    assert await code(alice, room("remove", place.name, "erin", text="full")) == "ok"
+    (told,) = await place.news(erin)
+    assert (told["type"], told["reason"]) == ("room_left", "removed")
+    assert (told["by"], told["text"]) == ("alice", "full")
+    assert await code(erin, join(place.name)) == "unknown_room"
+    assert await code(alice, room("invite", place.name, "erin")) == "ok"
+    erin.send(leave(place.name))
+    told = await erin.receive_type("room_left")
+    assert (told["reason"], "by" in told) == ("left", False)
+    assert (await erin.receive_type("room_ack"))["ref"] == "leave"
     assert await code(erin, join(place.name)) == "unknown_room"
     (erin,) = await wires.login(house, "erin")
     assert await place.news(erin) == []
+    assert await code(alice, room("invite", place.name, "erin")) == "ok"
+    assert await code(alice, room("archive", place.name)) == "ok"
+    (erin,) = await wires.login(house, "erin")
+    assert await place.news(erin) == []  # nobody can join it now
 
 
 async def test_an_announcement_room(house: Daemon, wires: Wires) -> None:

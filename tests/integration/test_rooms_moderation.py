@@ -60,6 +60,8 @@ async def test_a_ban_ends_by_itself(house: Daemon, wires: Wires) -> None:
     assert await code(alice, room("ban", place.name, "bob", seconds=1, text="cool down")) == "ok"
     (left,) = await place.news(bob, "room", "room_ack")
     assert (left["reason"], left["by"], left["text"]) == ("banned", "alice", "cool down")
+    (entry,) = (await ask(alice, room("log", place.name)))["entries"][:1]
+    assert left["until"] == entry["until"] == entry["time"] + 1000
     assert await code(bob, join(place.name)) == "banned"
     assert await code(alice, room("invite", place.name, "bob")) == "banned"
     answer = await insist(lambda: ask(bob, join(place.name)), "banned")
@@ -96,14 +98,17 @@ async def test_a_mute_ends_by_itself(house: Daemon, wires: Wires) -> None:
 
 
 async def test_a_mute_without_an_end(house: Daemon, wires: Wires) -> None:
-    """It is shown to the members, and lasts until it is taken back."""
+    """The muted one is told, and members see it; it lasts until it is taken back."""
     alice, bob = await wires.login(house, "alice", "bob")
     place = await make_room(alice, bob)
     assert await code(alice, room("mute", place.name, "bob")) == "ok"
+    (told,) = await place.news(bob, "room_ack")
+    assert (told["type"], told["room"]["muted"], told["by"]) == ("room", 2**53 - 1, "alice")
     assert (await say(bob, "one", place.name))["code"] == "muted"
     page = await ask(bob, room("members", place.name))
     assert [each.get("muted", 0) for each in page["members"]] == [0, 2**53 - 1]
     assert await code(alice, room("unmute", place.name, "bob")) == "ok"
+    assert "muted" not in (await bob.receive_type("room"))["room"]
     assert (await say(bob, "two", place.name))["seq"] == 1
 
 

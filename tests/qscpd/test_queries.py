@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from qscp import frames
-from qscpd.store.base import Keep, NewMessage
+from qscpd.store.base import Extra, Keep, NewMessage
 from qscpd.store.sqlite import SqliteStore
+from tests.support.ids import IdMaker
 from tests.support.office import Desk, Office, make_accounts
+
+make_id = IdMaker()
 
 
 @pytest.fixture
@@ -55,6 +58,53 @@ async def test_pages_of_history(
     page = await history(office, bob, **fields)
     assert [message.seq for message in page.messages] == seqs
     assert (page.cursor, page.first_seq) == (cursor, 1)
+
+
+async def happen(office: Office, many: int) -> None:
+    """Let events follow in the first conversation: bob reacts to its first message, takes it away, and so on."""
+    extras = [Extra(kind="react", target=1, removed=bool(n % 2)) for n in range(many)]
+    events = [NewMessage(2, 1, make_id(), "ok", extra) for extra in extras]
+    await office.writer.call(lambda store: store.append(events))
+
+
+async def write(office: Office, *texts: str) -> None:
+    """Let alice write more in the first conversation."""
+    messages = [NewMessage(1, 2, make_id(), text) for text in texts]
+    await office.writer.call(lambda store: store.append(messages))
+
+
+@pytest.mark.parametrize("direction", ["before", "after"])
+@pytest.mark.parametrize("limit", [1, 4, 200])
+async def test_pages_of_history_are_of_messages(
+    office: Office, bob: Desk, direction: str, limit: int
+) -> None:
+    """However many events are among them, no page is without one, and each message is there once."""
+    await happen(office, 450)
+    await write(office, "more", "and more")
+    await happen(office, 6)
+    seqs: list[int] = []
+    cursor: int | None = 0 if direction == "after" else 2**53 - 1
+    while cursor is not None:
+        page = await history(office, bob, **{direction: cursor, "limit": limit})
+        told = [message.seq for message in page.messages]
+        assert 0 < len(told) <= limit or (not told and page.cursor is None)
+        seqs = seqs + told if direction == "after" else told + seqs
+        cursor = page.cursor
+    assert seqs == [1, 2, 3, 4, 5, 6, 7, 458, 459]
+
+
+@pytest.mark.parametrize(("direction", "first", "last"), [("before", 2508, 7), ("after", 7, 2508)])
+async def test_a_page_of_history_ends_somewhere(
+    office: Office, bob: Desk, direction: str, first: int, last: int
+) -> None:
+    """Behind very many events without a message; its cursor leads on."""
+    await happen(office, 2500)
+    await write(office, "at last")
+    page = await history(office, bob, **{direction: first, "limit": 1})
+    assert page.messages == []
+    assert page.cursor is not None
+    page = await history(office, bob, **{direction: page.cursor, "limit": 1})
+    assert [message.seq for message in page.messages] == [last]
 
 
 async def test_history_says_what_was_pruned(office: Office, bob: Desk) -> None:
@@ -148,7 +198,10 @@ async def test_answers_come_in_the_order_of_the_questions(office: Office, bob: D
         frames.ClientPing(),
         frames.ConversationsRequest(),
         frames.SendChat("alice", "hello", "f" * 32),
-        frames.HistoryRequest("c2"),
+        frames.HistoryRequest("c1", limit=1),
     )
     await office.settle()
     assert bob.kinds() == ["history", "pong", "conversations", "chat_ack", "history"]
+    answer = bob.frames[-1]
+    assert isinstance(answer, frames.History)
+    assert [message.body for message in answer.messages] == ["hello"]  # what was sent before it is in there

@@ -246,7 +246,7 @@ async def test_who_is_out_is_told_why(
 
 
 async def test_an_invitation_is_told_at_once_and_again_until_it_is_over(house: House) -> None:
-    """To all sessions when it happens and when it is void; to each one that has caught up, if it is of use."""
+    """To all sessions when it happens and when it is void; to each that has caught up, if it is of use."""
     _, carol = house.login("carol")
     house.apply("invite", {CAROL: Standing(invited_by=BOB)}, BOB)
     room = frames.Room("#dev", "c7", ROW.kind, ROW.history, members=2, invited=True)
