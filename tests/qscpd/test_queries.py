@@ -61,7 +61,7 @@ async def test_pages_of_history(
 
 
 async def happen(office: Office, many: int) -> None:
-    """Let events follow in the first conversation: bob reacts to its first message, takes it away, and so on."""
+    """Let events follow in the first conversation: bob reacts to its first message, and takes it back."""
     extras = [Extra(kind="react", target=1, removed=bool(n % 2)) for n in range(many)]
     events = [NewMessage(2, 1, make_id(), "ok", extra) for extra in extras]
     await office.writer.call(lambda store: store.append(events))
