@@ -191,6 +191,10 @@ class Outbox:
         self._failed[entry.id] = failed
         return failed
 
+    def forget(self, message_id: str) -> None:
+        """Give up a message that failed."""
+        self._failed.pop(message_id, None)
+
     def expired(self, wall_ms: int) -> list[Entry]:
         """The pending messages that are too old to be sent again, and not on their way."""
         oldest = wall_ms - LONGEST_TRY_MS

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from qscp import frames
-from qscp.errors import ErrorCode
+from qscp.errors import ERROR_CODES, Action, ErrorCode
 from qscp_client import events
 from qscp_client.changes import Added, Failed, Removed
 from qscp_client.durations import describe_wait
@@ -91,8 +91,12 @@ class Sending:
             if frame.code in (ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED):
                 self._out.frames.append(frames.Skip(frame.id))
             return False
-        if entry.failure:
-            self._tell_failure(entry)
+        if entry.failure and entry.kind is not EntryKind.CHAT and _is_final(frame.code):
+            # There is no text to save, and a second try would end as this one.
+            self.outbox.forget(entry.id)
+            self._tell_failure(entry, keeps=False)
+        elif entry.failure:
+            self._tell_failure(entry, keeps=self._keeps_failed)
         elif entry.to not in self._told:
             self._told.add(entry.to)
             self._out.events.append(
@@ -136,14 +140,18 @@ class Sending:
             if self.outbox.has_refused(entry.id):
                 # Else the server would wait for it, and take nothing else to the same person.
                 self._out.frames.append(frames.Skip(entry.id))
-            self._tell_failure(self.outbox.fail(entry, _TOO_OLD))
+            self._tell_failure(self.outbox.fail(entry, _TOO_OLD), keeps=self._keeps_failed)
 
-    def _tell_failure(self, entry: Entry) -> None:
-        change = Failed(entry.id, entry.failure) if self._keeps_failed else Removed(entry.id)
-        self._out.changes.append(change)
+    def _tell_failure(self, entry: Entry, *, keeps: bool) -> None:
+        self._out.changes.append(Failed(entry.id, entry.failure) if keeps else Removed(entry.id))
         self._out.events.append(
-            events.MessageFailed(entry.to, entry.shown, entry.failure, entry.id, again=self._keeps_failed)
+            events.MessageFailed(entry.to, entry.shown, entry.failure, entry.id, again=keeps)
         )
 
     def _send(self, entries: Iterable[Entry]) -> None:
         self._out.frames += [entry.frame() for entry in entries]
+
+
+def _is_final(code: str) -> bool:
+    """Whether it is of no use to try again; codes of a newer server may pass."""
+    return code in list(ErrorCode) and ERROR_CODES[ErrorCode(code)].action in (Action.GIVE_UP, Action.FIX)

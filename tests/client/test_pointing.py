@@ -3,6 +3,7 @@
 import pytest
 
 from qscp import frames
+from qscp.errors import ERROR_CODES, ErrorCode
 from qscp_client import events
 from qscp_client.changes import Added, Removed, Saved
 from qscp_client.outbox import Entry, EntryKind
@@ -185,6 +186,36 @@ def test_a_refused_edit_can_be_sent_again() -> None:
     )
     mind.enter("/retry")
     assert mind.frames() == [frames.SendEdit("#dev", 2, "zwei", number(4))]
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("/edit 2 zwei", ErrorCode.TOO_LATE),
+        ("/redact 1", ErrorCode.NOT_ALLOWED),
+        ("/react 1 +1", ErrorCode.UNCHANGED),
+        ("/unreact 1 +1", ErrorCode.UNKNOWN_MESSAGE),
+    ],
+)
+def test_what_can_never_succeed_is_told_once(typed: str, code: ErrorCode) -> None:
+    """With the reason; nothing of it is kept to be tried again."""
+    mind = talk()
+    mind.enter(typed)
+    mind.engine.changes_to_save()
+    [failure] = mind.receive(frames.ChatNack(number(3), code, ERROR_CODES[code].sentence))
+    assert ERROR_CODES[code].sentence.rstrip(".") in told([failure])[0]
+    assert mind.engine.failures == 0
+    assert mind.engine.failed == 1
+    assert mind.engine.changes_to_save() == [Removed(number(3))]
+    assert "nothing to send again" in told(mind.enter("/retry"))[0]
+
+
+def test_what_a_newer_server_says_may_pass() -> None:
+    """A code that is not known here is no reason to give an edit up."""
+    mind = talk()
+    mind.enter("/edit 2 zwei")
+    mind.receive(frames.ChatNack(number(3), "moon_phase", "Not today."))
+    assert mind.engine.failures == 1
 
 
 def test_your_own_stand_in_the_room_when_they_are_stored() -> None:
