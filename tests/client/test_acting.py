@@ -74,6 +74,15 @@ def test_status_tells_of_every_line() -> None:
     ]
 
 
+@pytest.mark.parametrize("typed", ["/nonsense", "/say", "/who bob"])
+def test_what_is_no_command_counts_as_failed(typed: str) -> None:
+    """A script that has a slip in it ends with a code that says so."""
+    mind = ready("bob", chat_with="bob")
+    [problem] = mind.enter(typed)
+    assert isinstance(problem, events.Problem)
+    assert mind.engine.failed == 1
+
+
 @pytest.mark.parametrize("typed", ["/retry x", "/drop x", "/retry", "/drop", "/history 0", "/history x"])
 def test_what_can_not_be_done_gets_a_sentence(typed: str) -> None:
     """Nothing is sent."""
