@@ -39,6 +39,8 @@ class Question:
     wanted: int = 0
     """Entries of a log that are still to be shown."""
     entries: list[frames.LogEntry] = dataclasses.field(default_factory=list)
+    named: set[str] = dataclasses.field(default_factory=set)
+    """The rooms that were told so far."""
     is_first: bool = True
     was_in: bool = False
     """Whether you were in the room before you asked."""
@@ -164,8 +166,7 @@ class Asking:
         return None
 
     def _note_doing(self) -> None:
-        requests = [each.frame for each in self._asked if isinstance(each.frame, frames.RoomRequest)]
-        self.rooms.doing = {(each.room, each.action) for each in requests}
+        self.rooms.doing = [each.frame for each in self._asked if isinstance(each.frame, frames.RoomRequest)]
 
     def _done(self, question: Question) -> None:
         if question.enters:
@@ -173,7 +174,7 @@ class Asking:
         elif isinstance(request := question.frame, frames.RoomRequest):
             self.rooms.did(request)
             sentence = _DONE.get(request.action, "")
-            if sentence:
+            if sentence and not (request.action == "role" and self.rooms.is_me(request.user)):
                 end = self._end(request.seconds)
                 self._tell(sentence.format(room=request.room, user=request.user, role=request.role, end=end))
 
@@ -208,7 +209,10 @@ class Asking:
 
     def _show_rooms(self, question: Question, page: frames.Rooms) -> None:
         self.rooms.learn(page.rooms)
+        question.named |= {each.name for each in page.rooms}
         is_last = page.cursor is None
+        if is_last:
+            self.rooms.forget_invitations(question.named)
         if not question.sought:
             self._out.events.append(events.RoomsTold(tuple(page.rooms), question.is_first, is_last))
             self._ask_more(question, page.cursor)

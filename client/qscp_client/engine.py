@@ -80,7 +80,7 @@ class Engine:
         self._sending = Sending(self._out, clock, make_id, saved.outbox, keeps_failed=not shows_at_once)
         self._reading = Reading(me, self._out, clock, self._sending, saved, shows_at_once=shows_at_once)
         self._questions = Questions(self._out, self._reading)
-        self._rooms = Rooms(me, self._out, self._reading, self._close_chat)
+        self._rooms = Rooms(me, self._out, clock, self._reading, self._close_chat)
         self._asking = Asking(self._out, clock, self._reading, self._rooms, self._entered)
         self._opening = Opening(
             me,
@@ -89,9 +89,9 @@ class Engine:
             self._reading,
             self._questions,
             self._asking,
-            lambda: self.online,
-            clock.wall_ms,
-            self._go_on,
+            online=lambda: self.online,
+            now_ms=clock.wall_ms,
+            go_on=self._go_on,
         )
         self._pointing = Pointing(me, self._out, self._reading, self._sending, self._questions.are_open)
         self.typists = Typists(me, self._out, clock, enabled=tells_typing)

@@ -39,6 +39,7 @@ class Opening:
         reading: Reading,
         questions: Questions,
         asking: Asking,
+        *,
         online: Callable[[], bool],
         now_ms: Callable[[], int],
         go_on: Callable[[], None],
@@ -138,6 +139,8 @@ class Opening:
         name = self._choosing.take_asked()
         if can_enter and name is not None:
             self._open_room(name)
+            if self._reading.has_older(name):
+                self._out.events.append(events.Notice("There are older messages: /history shows them."))
         self._go_on()
 
     def _choose_room(self, name: str) -> None:

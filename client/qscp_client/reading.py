@@ -309,6 +309,13 @@ class Reading:
             self._move(conversation, room.last_seq)
         return is_new
 
+    def has_older(self, name: str) -> bool:
+        """Whether there are messages in a room, and none of them was shown here or is about to be."""
+        found = self.conversations.named(name)
+        if found is None or found.asked or found.oldest or found.waiting:
+            return False
+        return found.first_seq <= found.last_seq
+
     def left(self, conversation_id: str) -> Conversation | None:
         """Forget a room that you are not in any more; return it, if it was here."""
         found = self.conversations.remove(conversation_id)

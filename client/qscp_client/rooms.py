@@ -7,7 +7,8 @@ from qscp import frames
 from qscp.rooms import RoomRole, is_room
 from qscp_client import events
 from qscp_client.events import RoomLine
-from qscp_client.output import Output
+from qscp_client.lines import describe_end
+from qscp_client.output import Clock, Output
 from qscp_client.reading import Reading
 
 __all__ = ["Rooms"]
@@ -22,6 +23,7 @@ class Rooms:
     Args:
         me: Your name.
         out: Where events go.
+        clock: The time.
         reading: The conversations.
         close: Is called when the room that is open is no room of yours any more.
 
@@ -29,26 +31,35 @@ class Rooms:
         known: What the server said of each room on this connection, by name.
         invitations: Rooms that you may join, and who let you.
         expected: A room that you are about to enter, so that this need not be told.
-        doing: Rooms and what you asked to be done there; it is told when it is acknowledged.
+        doing: What you asked to be done in rooms; it is told when it is acknowledged.
     """
 
-    def __init__(self, me: str, out: Output, reading: Reading, close: Callable[[], None]) -> None:
+    def __init__(
+        self, me: str, out: Output, clock: Clock, reading: Reading, close: Callable[[], None]
+    ) -> None:
         self.known: dict[str, frames.Room] = {}
         self.invitations: dict[str, str] = {}
         self.expected: str | None = None
-        self.doing: set[tuple[str, str]] = set()
+        self.doing: list[frames.RoomRequest] = []
         self._me = me
         self._out = out
+        self._clock = clock
         self._reading = reading
         self._close = close
         self._told: dict[str, str] = {}
         self._roles: defaultdict[str, dict[str, RoomRole]] = defaultdict(dict)
+        self._muted: dict[str, int] = {}
+        self._put_out: set[tuple[str, str]] = set()
 
     @property
     def lines(self) -> tuple[RoomLine, ...]:
         """The rooms that you are in, for the list."""
         rooms = self._reading.conversations.rooms()
         return tuple(RoomLine(each.name, each.unread, each.mentions) for each in rooms)
+
+    def is_me(self, user: str | None) -> bool:
+        """Whether a name is your own."""
+        return user == self._me
 
     def is_in(self, name: str) -> bool:
         """Whether you are in a room, as far as we know."""
@@ -61,11 +72,20 @@ class Rooms:
         self._told |= self.invitations
         self.invitations.clear()
         self._roles.clear()
+        self._put_out.clear()
 
     def learn(self, rooms: Iterable[frames.Room]) -> None:
         """Take in a page of rooms."""
         for room in rooms:
             self.known[room.name] = room
+            self._muted[room.name] = room.muted
+            if not room.invited or room.archived:
+                self.invitations.pop(room.name, None)
+
+    def forget_invitations(self, named: set[str]) -> None:
+        """Keep invitations to these rooms only: there are no others for you."""
+        for name in self.invitations.keys() - named:
+            del self.invitations[name]
 
     def learn_members(self, room: str, members: Iterable[frames.Member]) -> None:
         """Take in a page of a room's members."""
@@ -114,6 +134,9 @@ class Rooms:
                 self._tell_settings(room)
             case frames.RoomRequest(action="role", user=str(user), role=RoomRole() as role):
                 self._roles[request.room][user] = role
+            case frames.RoomRequest(action="remove" | "ban", user=str(user)):
+                # Everybody is told of it, maybe before.
+                self._put_out ^= {(request.room, user)}
             case _:
                 pass
 
@@ -124,6 +147,7 @@ class Rooms:
         self.known[room.name] = room
         self.invitations.pop(room.name, None)
         self._told.pop(room.name, None)
+        self._tell_muted(frame)
         if is_new:
             if self.expected != room.name:
                 self._tell(f"You are in {room.name} now: type {room.name} to enter it.")
@@ -133,7 +157,7 @@ class Rooms:
         if room.role is not before.role and room.role is not None:
             by = f" ({frame.by})" if frame.by else ""
             self._tell(f"You are {room.role} in {room.name} now{by}.")
-        doing = {action for name, action in self.doing if name == room.name}
+        doing = {each.action for each in self.doing if each.room == room.name}
         if room.archived is not before.archived and not doing & {"archive", "unarchive"}:
             self._tell_archived(room.name, archived=room.archived)
         if room.name != self._reading.partner:
@@ -143,6 +167,18 @@ class Rooms:
         is_same = (room.kind, room.history, room.slow) == (before.kind, before.history, before.slow)
         if not is_same and "set" not in doing:
             self._tell_settings(room)
+
+    def _tell_muted(self, frame: frames.RoomChanged) -> None:
+        room, now = frame.room, self._clock.wall_ms()
+        before = self._muted.get(room.name, 0)
+        self._muted[room.name] = room.muted
+        if room.muted == before:
+            return
+        by = f" ({frame.by})" if frame.by else ""
+        if room.muted > now:
+            self._tell(f"You may not write in {room.name} {describe_end(room.muted)}{by}.")
+        elif before > now:
+            self._tell(f"You may write in {room.name} again{by}.")
 
     def _tell_topic(self, name: str, topic: str) -> None:
         self._tell(f"Topic of {name} now: {topic}" if topic else f"{name} has no topic any more.")
@@ -157,26 +193,26 @@ class Rooms:
         self._tell(f"{room.name} is now: {room.kind}, {history}{slow}.")
 
     def _leave(self, frame: frames.RoomLeft) -> None:
+        was_invited = self.invitations.pop(frame.name, None) is not None
+        self._told.pop(frame.name, None)
+        if was_invited and frame.conversation not in self._reading.conversations:
+            self.known.pop(frame.name, None)
+            self._tell(_describe_withdrawn(frame))
+            return
         was_open = frame.name == self._reading.partner
         self._reading.left(frame.conversation)
         self.known.pop(frame.name, None)
         self._roles.pop(frame.name, None)
-        by = f" by {frame.by}" if frame.by else ""
-        why = f": {frame.text.rstrip('.')}" if frame.text else ""
-        match frame.reason:
-            case "left":
-                self._tell(f"You left {frame.name}.")
-            case "deleted":
-                self._tell(f"{frame.name} was deleted{by}{why}.")
-            case "removed" | "banned":
-                self._tell(f"You were {frame.reason} from {frame.name}{by}{why}.")
-            case _:
-                self._tell(f"You are not in {frame.name} any more{by}{why}.")
+        self._muted.pop(frame.name, None)
+        self._tell(_describe_left(frame))
         if was_open:
             self._close()
 
     def _invite(self, frame: frames.Invited) -> None:
         name = frame.room.name
+        if frame.room.archived:
+            self.invitations.pop(name, None)
+            return
         self.invitations[name] = frame.by
         if self._told.get(name) != frame.by:
             self._told[name] = frame.by
@@ -199,6 +235,10 @@ class Rooms:
         if before is not None and not frame.others and before + len(came) - len(gone) != frame.count:
             # Some of them were here before, with a role that we did not know.
             came, others = [], [*others, *came]
+        doing = {each.user for each in self.doing if each.room == name and each.action == "role"}
+        others = [each for each in others if each.user not in doing]
+        gone = [each for each in gone if not self._did_put_out(name, each.user)]
+        self._put_out -= {(name, each.user) for each in changed if each.role is not None}
         if name != self._reading.partner:
             return
         for each in others[:_NAMED]:
@@ -209,6 +249,18 @@ class Rooms:
             parts = [f"{_names(came)} came in"] if came else []
             parts += [f"{_names(gone)} left"] if gone else []
             self._tell(f"{', '.join(parts)}; {_people(frame.count)} in {name} now.")
+
+    def _did_put_out(self, name: str, user: str) -> bool:
+        """Whether you put somebody out, which is told when it is acknowledged."""
+        if (name, user) in self._put_out:
+            self._put_out.remove((name, user))
+            return True
+        mine = any(
+            (each.room, each.user) == (name, user) and each.action in ("remove", "ban") for each in self.doing
+        )
+        if mine:
+            self._put_out.add((name, user))
+        return mine
 
     def _sort(
         self, roles: dict[str, RoomRole], changed: Iterable[frames.MemberChange]
@@ -231,6 +283,36 @@ class Rooms:
 
     def _tell(self, sentence: str) -> None:
         self._out.events.append(events.Notice(sentence))
+
+
+def _describe_left(frame: frames.RoomLeft) -> str:
+    by = f" by {frame.by}" if frame.by else ""
+    why = f": {frame.text.rstrip('.')}" if frame.text else ""
+    match frame.reason:
+        case "left":
+            return f"You left {frame.name}."
+        case "deleted":
+            return f"{frame.name} was deleted{by}{why}."
+        case "removed":
+            return f"You were removed from {frame.name}{by}{why}."
+        case "banned":
+            return f"You were banned from {frame.name} {describe_end(frame.until)}{by}{why}."
+        case _:
+            return f"You are not in {frame.name} any more{by}{why}."
+
+
+def _describe_withdrawn(frame: frames.RoomLeft) -> str:
+    by = f" by {frame.by}" if frame.by else ""
+    why = f": {frame.text.rstrip('.')}" if frame.text else ""
+    match frame.reason:
+        case "left":
+            return f"You declined the invitation to {frame.name}."
+        case "deleted":
+            return f"{frame.name}, to which you were invited, was deleted{by}{why}."
+        case "banned":
+            return f"You were banned from {frame.name} {describe_end(frame.until)}{by}{why}."
+        case _:
+            return f"Your invitation to {frame.name} was withdrawn{by}{why}."
 
 
 def _names(changes: Iterable[frames.MemberChange]) -> str:

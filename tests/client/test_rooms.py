@@ -8,7 +8,21 @@ from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp_client import events
 from qscp_client.changes import Forgotten, Moved, Saved, SavedPosition
 from qscp_client.events import RoomLine
-from tests.client.minds import Mind, ack, chat, in_room, info, ready, room, room_changed, said, told, welcome
+from qscp_client.lines import describe_end
+from tests.client.minds import (
+    WALL_MS,
+    Mind,
+    ack,
+    chat,
+    in_room,
+    info,
+    ready,
+    room,
+    room_changed,
+    said,
+    told,
+    welcome,
+)
 
 
 def refusal(ref: str, code: ErrorCode) -> frames.Error:
@@ -216,7 +230,7 @@ def test_leaving_opens_the_picker_and_forgets_the_position() -> None:
 @pytest.mark.parametrize(
     ("reason", "says"),
     [
-        ("banned", "You were banned from #dev by carol: spam."),
+        ("banned", "You were banned from #dev for ever by carol: spam."),
         ("removed", "You were removed from #dev by carol: spam."),
         ("deleted", "#dev was deleted by carol: spam."),
         ("other", "You are not in #dev any more by carol: spam."),
@@ -269,6 +283,42 @@ def test_invitations_are_told_once_and_listed() -> None:
     assert mind.engine.invitations == ["#board"]
     mind.receive(room_changed(room("#board")))
     assert not mind.engine.invitations
+
+
+@pytest.mark.parametrize(
+    ("reason", "by", "says"),
+    [
+        ("removed", "carol", "Your invitation to #board was withdrawn by carol."),
+        ("left", "", "You declined the invitation to #board."),
+        ("deleted", "", "#board, to which you were invited, was deleted."),
+        ("banned", "carol", "You were banned from #board for ever by carol."),
+    ],
+)
+def test_an_invitation_that_is_no_more_is_not_listed(reason: str, by: str, says: str) -> None:
+    """Whoever is in another room stays there; the next one is news again."""
+    mind = in_room()
+    invited = frames.Invited(room("#board", role=None), "carol")
+    mind.receive(invited)
+    assert told(mind.receive(frames.RoomLeft("c-#board", "#board", reason, by))) == [says]
+    assert mind.engine.invitations == []
+    assert mind.engine.partner == "#dev"
+    assert len(mind.receive(invited)) == 1
+
+
+def test_invitations_to_archived_rooms_are_not_listed() -> None:
+    """Nobody can join there; nor to rooms that are not told any more."""
+    mind = ready("bob")
+    names = ("#board", "#gone", "#old")
+    mind.receive(*(frames.Invited(room(name, role=None), "carol") for name in names))
+    assert mind.engine.invitations == list(names)
+    mind.enter("/rooms")
+    board, old = room("#board", role=None), room("#old", role=None)
+    board.invited = old.invited = old.archived = True
+    mind.receive(frames.Rooms([board], "more"))
+    mind.receive(frames.Rooms([old]))
+    assert mind.engine.invitations == ["#board"]
+    assert mind.receive(frames.Invited(old, "carol")) == []
+    assert mind.engine.invitations == ["#board"]
 
 
 def test_invitations_that_came_before_are_in_the_first_list() -> None:
@@ -429,6 +479,41 @@ def test_what_becomes_of_the_room_is_told() -> None:
     ]
 
 
+def test_who_may_not_write_is_told() -> None:
+    """Until when and by whom, wherever one is, once; and when it ends."""
+    mind = in_room()
+    mind.enter("back")
+    muted = room()
+    muted.muted = WALL_MS + 3_600_000
+    shown = mind.receive(room_changed(muted, by="carol"), room_changed(muted))
+    assert told(shown) == [f"You may not write in #dev {describe_end(muted.muted)} (carol)."]
+    forever = room()
+    forever.muted = 2**53 - 1
+    assert told(mind.receive(room_changed(forever))) == ["You may not write in #dev for ever."]
+    assert told(mind.receive(room_changed(room(), by="carol"))) == ["You may write in #dev again (carol)."]
+    past = room()
+    past.muted = WALL_MS - 1
+    assert mind.receive(room_changed(past), room_changed(room())) == []
+
+
+def test_a_ban_says_when_it_ends() -> None:
+    """As the server has it."""
+    mind = in_room()
+    until = WALL_MS + 3_600_000
+    shown = mind.receive(frames.RoomLeft("c-#dev", "#dev", "banned", "carol", "spam", until))
+    assert told(shown)[0] == f"You were banned from #dev {describe_end(until)} by carol: spam."
+
+
+def test_older_messages_are_hinted_at_on_joining() -> None:
+    """Where there are some that one may see, and at no other time."""
+    for first, last, is_hinted in ((1, 7, True), (8, 7, False), (1, 0, False)):
+        mind = ready("bob")
+        mind.enter("/join #dev")
+        shown = mind.receive(frames.RoomChanged(room(), first, last), frames.RoomAck("join", "#dev"))
+        assert ("There are older messages: /history shows them." in told(shown)) is is_hinted
+        assert "older" not in "".join(told(mind.enter("back", "#dev")))
+
+
 def test_your_own_change_is_told_once() -> None:
     """Whether the server tells everybody before or after it says that it is done."""
     mind = in_room(topic="old")
@@ -444,14 +529,41 @@ def test_your_own_change_is_told_once() -> None:
 
 
 def test_a_role_that_you_gave_is_told_once() -> None:
-    """The summary for everybody comes later."""
+    """Whether the summary for everybody comes later or before."""
+    done = frames.RoomAck("room", "#dev", "role")
+    for is_first in (True, False):
+        mind = in_room()
+        mind.enter("/role bob moderator")
+        told_all = frames.MembersChanged("c-#dev", 2, [frames.MemberChange("bob", RoomRole.MODERATOR)])
+        shown = mind.receive(*((told_all, done) if is_first else (done, told_all)))
+        assert told(shown) == ["bob is moderator in #dev now."]
+
+
+def test_your_own_role_is_told_once() -> None:
+    """Also if you gave it to yourself."""
     mind = in_room()
-    mind.enter("/role bob moderator")
+    mind.enter("/role alice moderator")
     shown = mind.receive(
-        frames.RoomAck("room", "#dev", "role"),
-        frames.MembersChanged("c-#dev", 2, [frames.MemberChange("bob", RoomRole.MODERATOR)]),
+        room_changed(room(role=RoomRole.MODERATOR), by="alice"), frames.RoomAck("room", "#dev", "role")
     )
-    assert told(shown) == ["bob is moderator in #dev now."]
+    assert told(shown) == ["You are moderator in #dev now (alice)."]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [("/remove bob", "bob is not in #dev any more."), ("/ban bob", "bob is banned from #dev for ever.")],
+)
+def test_whom_you_put_out_is_told_once(typed: str, says: str, is_first: bool) -> None:
+    """The others who went are told; and bob, too, when he goes by himself later."""
+    mind = in_room()
+    mind.enter(typed)
+    done = frames.RoomAck("room", "#dev", typed.split(maxsplit=1)[0][1:])
+    gone = frames.MembersChanged("c-#dev", 1, [frames.MemberChange("bob")])
+    shown = mind.receive(*((gone, done) if is_first else (done, gone)))
+    assert told(shown) == [says]
+    mind.receive(frames.MembersChanged("c-#dev", 2, [frames.MemberChange("bob", RoomRole.MEMBER)]))
+    assert told(mind.receive(gone)) == ["bob left; 1 member in #dev now."]
 
 
 def test_hostile_names_and_topics_are_harmless() -> None:
