@@ -80,6 +80,7 @@ async def test_a_restored_daemon_is_another_history(
     backup = await back_up(daemon, tmp_path / "backups")
     alice.send(chat("bob", "after", 2))
     await alice.receive_type("chat_ack")
+    await wires.close()  # for the end would wait for them
     assert daemon.stop() == 0
     into = tmp_path / "new"
     assert qscpd("restore", str(backup), "--into", str(into)).returncode == 0
@@ -95,6 +96,7 @@ async def test_a_restored_daemon_is_another_history(
         assert [ack["seq"] for ack in acks] == [1, 2]
         missed = (await resume(wires, restored, "bob")).missed
         assert [frame["body"] for frame in missed if frame["type"] == "chat"] == ["before", "after"]
+        await wires.close()
 
 
 def start_restored(stack: contextlib.ExitStack, into: Path) -> Daemon:
@@ -126,6 +128,7 @@ async def test_a_restored_daemon_has_a_place_of_its_own(
         assert [each["users_online"] for each in status] == [1, 1]
         refused = qscpd("restore", str(tmp_path), "--into", str(into))
         assert "a running qscpd uses this store" in refused.stderr
+        await wires.close()
 
 
 def statistics(daemon: Daemon) -> dict[str, Any]:

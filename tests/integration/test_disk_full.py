@@ -68,6 +68,7 @@ async def test_a_full_disk_and_room_again(start_daemon: StartDaemon, wires: Wire
         assert (await answer(alice))["type"] == "chat_ack"
         assert (await carol.receive_type("chat"))["body"] == "short"
         assert daemon.process.poll() is None
+        await wires.close()  # for the end would wait for them
         assert daemon.stop() == 0
         rows = [row for row in stored_messages(disk / "qscpd.db") if row.conversation == 1]
         assert [row.id for row in rows] == [message_id(number) for number in range(1, refused + 2)]

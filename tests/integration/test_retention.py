@@ -17,6 +17,7 @@ async def test_the_login_says_what_is_kept(start_daemon: StartDaemon, wires: Wir
         "seconds": 30 * 86400,
         "messages": 5000,
     }
+    await wires.close()  # for the end would wait for them
     daemon.stop()
     daemon = start_daemon()
     assert (await resume(wires, daemon, "alice")).ack["retention"] == {}
@@ -54,6 +55,7 @@ async def test_pruned_to_empty(start_daemon: StartDaemon, wires: Wires) -> None:
     alice, _, _ = await resume(wires, daemon, "alice")
     alice.send(chat("bob", "one", 1), chat("bob", "two", 2))
     first, second = await alice.receive_count("chat_ack", 2)
+    await wires.close()
     daemon.stop()
     daemon = start_daemon("history.keep_for=1ms")
     async with patiently():

@@ -445,5 +445,5 @@ def another(message: NewMessage, what: str) -> NewMessage:
     return message
 
 
-EventMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+EventMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestEventMachine = EventMachine.TestCase

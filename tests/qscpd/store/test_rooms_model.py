@@ -419,5 +419,5 @@ def _expected(house: House) -> tuple[object, ...]:
     )
 
 
-RoomMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=50, deadline=None)
+RoomMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)
 TestRoomMachine = RoomMachine.TestCase
