@@ -1,9 +1,7 @@
 """Lines in colours, in the rows of a terminal: none is wider than it, and all but the first are indented."""
 
-from prompt_toolkit.utils import get_cwidth
-
 from qscp_client.lines import Kind, Line
-from qscp_client.wrap import cut, indent_for, wrap, wrap_behind
+from qscp_client.wrap import cut, indent_for, width, wrap, wrap_behind
 
 __all__ = ["draw", "draw_row", "draw_sentence"]
 
@@ -18,11 +16,11 @@ def draw_row(line: Line, columns: int) -> list[tuple[str, str]]:
     first, *others = line.text.split("\n")
     room = columns - 1
     head = cut(f"{line.head} ", room)
-    room -= get_cwidth(head)
+    room -= width(head)
     tail = cut(f"  {line.tail}", room)
-    room -= get_cwidth(tail)
+    room -= width(tail)
     text = first.expandtabs(4)
-    if others or get_cwidth(text) > room:
+    if others or width(text) > room:
         text = f"{cut(text, room - 3)}..." if room > len("...") else ""
     return [(f"class:{line.kind.name.lower()}", head), ("", f"{text}{tail}\n")]
 
@@ -38,12 +36,10 @@ def draw(line: Line, columns: int) -> list[tuple[str, str]]:
     for other in others:
         rows += wrap(other, rest, rest)
     if tail := line.tail:
-        before = (get_cwidth(heads[-1]) + 1 if heads else 0) if len(rows) == 1 else 0
+        before = (width(heads[-1]) + 1 if heads else 0) if len(rows) == 1 else 0
         is_first = len(rows) == 1 and len(heads) < 2  # noqa: PLR2004 - one row of head
-        room = (columns if is_first else rest) - before - get_cwidth(rows[-1])
-        rows[-1:] = (
-            [f"{rows[-1]}  {tail}"] if room > get_cwidth(tail) + 2 else [rows[-1], *wrap(tail, rest, rest)]
-        )
+        room = (columns if is_first else rest) - before - width(rows[-1])
+        rows[-1:] = [f"{rows[-1]}  {tail}"] if room > width(tail) + 2 else [rows[-1], *wrap(tail, rest, rest)]
     new_row = f"\n{' ' * indent}"
     head = new_row.join(heads) + (" " if rows[0] else "") if heads else ""
     return [(style, head), ("" if is_message else style, new_row.join(rows) + "\n")]

@@ -8,12 +8,17 @@ from prompt_toolkit.utils import get_cwidth
 
 from qscp_client.lines import INDENT
 
-__all__ = ["cut", "indent_for", "wrap", "wrap_behind"]
+__all__ = ["cut", "indent_for", "width", "wrap", "wrap_behind"]
 
 
 def indent_for(columns: int) -> int:
     """Columns left free before all but the first row; fewer where the terminal is very narrow."""
     return min(len(INDENT), max(columns // 2, 1))
+
+
+def width(text: str) -> int:
+    """Columns that a text takes."""
+    return get_cwidth(text)
 
 
 def cut(text: str, columns: int) -> str:
