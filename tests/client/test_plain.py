@@ -167,6 +167,15 @@ async def test_a_lost_answer_is_no_lost_line(
     assert server.stored("alice", "bob") == ["one", "two"]
 
 
+async def test_what_is_no_command_is_no_success(server: ScriptedServer, run_client: ClientRunner) -> None:
+    """The rest is sent, and the exit code tells that something was not done."""
+    server.come("dave")
+    done = await run_client(*LOGIN, "dave", "/sya hello", " /topic", "hi")
+    assert [body for _, body in server.bodies()] == ["hi"]
+    assert "There is no command /sya; nothing was sent." in done.stderr
+    assert done.exit_code == ExitCode.NOT_DELIVERED
+
+
 async def test_a_refused_message_is_not_delivered(server: ScriptedServer, run_client: ClientRunner) -> None:
     """With its text, and a Latin-1 line is never changed silently."""
     server.come("dave")
