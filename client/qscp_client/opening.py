@@ -53,6 +53,7 @@ class Opening:
         self._now_ms = now_ms
         self._go_on = go_on
         self._choosing = Choosing(me, out)
+        self._joins = False
 
     @property
     def holds(self) -> bool:
@@ -116,7 +117,7 @@ class Opening:
         name = self._choosing.asked or ""
         if not is_room(name):
             self.answer()
-        elif self._asking.rooms.expected is None:
+        elif not self._joins:
             self.entered(can_enter=True)
 
     def give_up(self) -> None:
@@ -132,14 +133,16 @@ class Opening:
     def expect(self, room: str) -> None:
         """A room is about to be entered: what is typed behind it must not go to anybody else."""
         self._reading.showing.partner = None
+        self._joins = True
         self._choosing.expect(room)
 
     def entered(self, can_enter: bool) -> None:
         """It is decided whether the room can be entered; do what was typed behind it."""
         name = self._choosing.take_asked()
+        joins, self._joins = self._joins, False
         if can_enter and name is not None:
             self._open_room(name)
-            if self._reading.has_older(name):
+            if joins and self._reading.has_older(name):
                 self._out.events.append(events.Notice("There are older messages: /history shows them."))
         self._go_on()
 

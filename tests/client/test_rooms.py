@@ -189,6 +189,10 @@ def test_older_messages_are_hinted_at_on_joining() -> None:
         shown = mind.receive(frames.RoomChanged(room(), first, last), frames.RoomAck("join", "#dev"))
         assert ("There are older messages: /history shows them." in told(shown)) is is_hinted
         assert "older" not in "".join(told(mind.enter("back", "#dev")))
+    mind = ready("bob")
+    mind.receive(frames.Conversations([info("#dev", 7, read=7)]))
+    mind.enter("#dev")
+    assert len(mind.receive(frames.Rooms([room()]))) == 1
 
 
 def test_your_own_change_is_told_once() -> None:
