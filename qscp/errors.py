@@ -161,7 +161,7 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.ALREADY_MEMBER: CodeInfo("Already in the room.", _G),
     ErrorCode.BANNED: CodeInfo("Whoever is banned from a room can't come into it.", _G),
     ErrorCode.LAST_OWNER: CodeInfo(
-        "The room would be without an owner: make somebody else owner first, or archive it.", _F
+        "The room needs you: make somebody else owner first, archive it, or have the operator delete it.", _F
     ),
     ErrorCode.UNKNOWN_USER: CodeInfo("There is nobody of that name here.", _F),
     ErrorCode.USER_NOT_MEMBER: CodeInfo("Nobody of that name is in the room.", _F),
