@@ -78,18 +78,16 @@ class _RoomBatch:
 
     def _send_to_members(self) -> None:
         piece, count = b"".join(self._lines), len(self._lines)
-        # A copy, because somebody whose connection breaks at this leaves the room.
-        for session in tuple(self._room.sessions):
-            if session in self._senders:
-                continue
-            if not session.live:
-                for seq, line in zip(self._seqs, self._lines, strict=True):
-                    self._hold(session, seq, line)
-            elif self._edits:
+        others, edits = self._room.sessions.difference(self._senders), self._edits
+        for session in others:
+            if session.live and not edits:
+                session.send_piece(piece, count)
+            elif session.live:
                 lines = zip(self._seqs, self._lines, strict=True)
                 session.send_piece(b"".join(self._seen_by(session, *each) for each in lines), count)
             else:
-                session.send_piece(piece, count)
+                for seq, line in zip(self._seqs, self._lines, strict=True):
+                    self._hold(session, seq, line)
 
     def _tell_sender(self, session: Session, seq: int, line: bytes) -> None:
         if session not in self._room.sessions:
