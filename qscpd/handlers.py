@@ -20,7 +20,7 @@ from qscpd.roomrequests import RoomRequests
 from qscpd.rooms import TYPING
 from qscpd.router import Handler, Router
 from qscpd.session import Session
-from qscpd.store.base import PLAIN, Extra, Mark, NewMessage, PositionKind
+from qscpd.store.base import PLAIN, Account, Extra, Mark, NewMessage, PositionKind
 from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
 
 __all__ = ["handlers"]
@@ -53,13 +53,15 @@ def handlers(
     return {**_HANDLERS, **cast("dict[type[frames.ClientFrame], Handler]", asking)}
 
 
-class _Addressee(NamedTuple):
-    """To whom something is sent."""
+class _RoomAddress(NamedTuple):
+    """A room to which something is sent."""
 
     id: int
-    """Account id; of a room, minus its conversation's id."""
+    """Minus its conversation's id."""
     name: str
 
+
+_Addressee = Account | _RoomAddress
 
 _Sent = frames.SendChat | frames.SendEdit | frames.SendRedaction | frames.SendReaction
 
@@ -134,16 +136,15 @@ def _addressee(session: Session, frame: _Sent) -> _Addressee | None:
 
 
 def _find(router: Router, to: str) -> _Addressee | None:
-    if is_room(to):
-        room = router.rooms.by_name(to)
-        if room is None:
-            try:
-                room = router.rooms.by_name(normalize_room(to))
-            except InvalidNameError:
-                return None
-        return _Addressee(-room.row.id, room.row.name) if room is not None else None
-    person = router.directory.by_name(to)
-    return _Addressee(person.id, person.name) if person is not None else None
+    if "#" not in to:
+        return router.directory.by_name(to)
+    room = router.rooms.by_name(to)
+    if room is None:
+        try:
+            room = router.rooms.by_name(normalize_room(to))
+        except InvalidNameError:
+            return None
+    return _RoomAddress(-room.row.id, room.row.name) if room is not None else None
 
 
 def _mentions(router: Router, addressee: _Addressee, body: str) -> tuple[int, ...]:
@@ -161,7 +162,7 @@ def _store(session: Session, frame: _Sent, addressee: _Addressee, text: str, ext
     session.pending += 1
     message = NewMessage(session.account.id, addressee.id, frame.id, text, extra)
     item = PendingChat(session, addressee.name, message)
-    room = session.router.rooms.by_id(-addressee.id)
+    room = session.router.rooms.by_id(-addressee.id) if addressee.id < 0 else None
     if room is not None:
         room.queue.write(item)
     else:
