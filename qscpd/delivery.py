@@ -78,16 +78,20 @@ class _RoomBatch:
 
     def _send_to_members(self) -> None:
         piece, count = b"".join(self._lines), len(self._lines)
-        others, edits = self._room.sessions.difference(self._senders), self._edits
-        for session in others:
-            if session.live and not edits:
-                session.send_piece(piece, count)
-            elif session.live:
-                lines = zip(self._seqs, self._lines, strict=True)
-                session.send_piece(b"".join(self._seen_by(session, *each) for each in lines), count)
-            else:
+        for session in self._room.sessions.difference(self._senders):
+            if not session.live:
                 for seq, line in zip(self._seqs, self._lines, strict=True):
                     self._hold(session, seq, line)
+            elif self._edits:
+                lines = zip(self._seqs, self._lines, strict=True)
+                session.send_piece(b"".join(self._seen_by(session, *each) for each in lines), count)
+            elif session.closed or session in session.router.dirty:
+                session.send_piece(piece, count)
+            else:
+                # As `send_piece` would, without a call: it is two thirds of what a busy room costs.
+                session.frames_out += count
+                session.messages_out += count
+                session.link.write(piece)
 
     def _tell_sender(self, session: Session, seq: int, line: bytes) -> None:
         if session not in self._room.sessions:
