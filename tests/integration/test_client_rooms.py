@@ -138,12 +138,13 @@ async def test_a_killed_client_does_what_was_typed(start_daemon: StartDaemon, cl
     start_daemon(f"server.listen=127.0.0.1:{first.port}")
     again = await clients.start(first, "alice", "#dev", "/last 9")
     await until_told(again, "End of the last messages.")
-    assert again.lines()[-4:] == [
+    last = [
         "(1) alice: eins  (edited)",
         "(2) alice: (erased)",
         "(3) bob: three  [ok 1 by you]",
         '(7) alice, re (3) "three": yes',
     ]
+    await again.until(lambda each: each.lines()[-4:] == last)  # messages and words come by two pipes
     await until_shown(bob, '(7) alice, re (3) "three": yes')
     for client in (again, bob):
         assert await client.ends() == 0
