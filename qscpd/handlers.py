@@ -67,71 +67,57 @@ _Sent = frames.SendChat | frames.SendEdit | frames.SendRedaction | frames.SendRe
 
 
 def _chat(session: Session, frame: frames.SendChat) -> None:
-    addressee = _addressee(session, frame)
-    if addressee is None:
-        return None
     body = frame.body
-    try:
-        check_body(body)
-    except InvalidTextError as error:
-        return _refuse(session, frame, error.code)
+    addressee = _addressee(session, frame, check_body, body)
+    if addressee is None:
+        return
     extra = PLAIN
     if "@" in body or frame.reply_to is not None:
         mentions = _mentions(session.router, addressee, body)
         if mentions or frame.reply_to is not None:
             extra = Extra(reply_to=frame.reply_to or 0, mentions=mentions)
-    return _store(session, frame, addressee, body, extra)
+    _store(session, frame, addressee, body, extra)
 
 
 def _edit(session: Session, frame: frames.SendEdit) -> None:
-    addressee = _addressee(session, frame)
-    if addressee is None:
-        return None
-    try:
-        check_body(frame.body)
-    except InvalidTextError as error:
-        return _refuse(session, frame, error.code)
-    mentions = _mentions(session.router, addressee, frame.body)
-    extra = Extra(kind="edit", target=frame.target, mentions=mentions)
-    return _store(session, frame, addressee, frame.body, extra)
+    addressee = _addressee(session, frame, check_body, frame.body)
+    if addressee is not None:
+        mentions = _mentions(session.router, addressee, frame.body)
+        extra = Extra(kind="edit", target=frame.target, mentions=mentions)
+        _store(session, frame, addressee, frame.body, extra)
 
 
 def _redact(session: Session, frame: frames.SendRedaction) -> None:
-    addressee = _addressee(session, frame)
-    if addressee is None:
-        return None
-    try:
-        check_topic(frame.reason)
-    except InvalidTextError as error:
-        return _refuse(session, frame, error.code)
-    return _store(session, frame, addressee, frame.reason, Extra(kind="redact", target=frame.target))
+    addressee = _addressee(session, frame, check_topic, frame.reason)
+    if addressee is not None:
+        _store(session, frame, addressee, frame.reason, Extra(kind="redact", target=frame.target))
 
 
 def _react(session: Session, frame: frames.SendReaction) -> None:
-    addressee = _addressee(session, frame)
-    if addressee is None:
-        return None
-    try:
-        check_reaction(frame.text)
-    except InvalidTextError as error:
-        return _refuse(session, frame, error.code)
-    extra = Extra(kind="react", target=frame.target, removed=frame.remove)
-    return _store(session, frame, addressee, frame.text, extra)
+    addressee = _addressee(session, frame, check_reaction, frame.text)
+    if addressee is not None:
+        extra = Extra(kind="react", target=frame.target, removed=frame.remove)
+        _store(session, frame, addressee, frame.text, extra)
 
 
-def _addressee(session: Session, frame: _Sent) -> _Addressee | None:
-    """To whom a frame goes; None if it was refused."""
+def _addressee(session: Session, frame: _Sent, check: Callable[[str], None], text: str) -> _Addressee | None:
+    """To whom a frame goes, if that and its text are as they have to be; None if it was refused."""
     account = session.account
     found = _find(session.router, frame.to)
     if account is None or found is None:
-        unknown = ErrorCode.UNKNOWN_ROOM if is_room(frame.to) else ErrorCode.UNKNOWN_RECIPIENT
-        _refuse(session, frame, unknown)
+        code = ErrorCode.UNKNOWN_ROOM if is_room(frame.to) else ErrorCode.UNKNOWN_RECIPIENT
     elif not is_message_id(frame.id):
-        _refuse(session, frame, ErrorCode.BAD_ID)
+        code = ErrorCode.BAD_ID
     elif found.id == account.id:
-        _refuse(session, frame, ErrorCode.RECIPIENT_IS_SELF)
+        code = ErrorCode.RECIPIENT_IS_SELF
     else:
-        return found
+        try:
+            check(text)
+        except InvalidTextError as error:
+            code = error.code
+        else:
+            return found
+    _refuse(session, frame, code)
     return None
 
 
