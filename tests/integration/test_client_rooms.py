@@ -34,6 +34,12 @@ async def until_shown(client: Client, line: str) -> None:
     await client.until(lambda each: line in each.lines())
 
 
+@pytest.fixture
+def house(start_daemon: StartDaemon) -> Daemon:
+    """A daemon that nobody has written on yet: what a client shows first is in these tests, too."""
+    return start_daemon(accounts=("alice", "bob", "carol", "dave", "erin"))
+
+
 async def test_three_people_in_a_room(house: Daemon, clients: Clients) -> None:
     """Everybody sees what the others write and do to messages, once and in order."""
     alice = await clients.start(house, "alice", "/create #three open full", "hello", "oops")
