@@ -24,10 +24,11 @@ from qscpd.config import Config, HistoryConfig
 from qscpd.directory import Directory
 from qscpd.errors import ExitCode, StoreError
 from qscpd.handlers import handlers
-from qscpd.listener import Listener
 from qscpd.liveadmin import LiveAdmin
 from qscpd.log import configure_log
 from qscpd.login import Login
+from qscpd.net.listener import Listener
+from qscpd.net.tls import server_context
 from qscpd.passwords import PasswordHasher, PasswordPool
 from qscpd.queries import Queries
 from qscpd.roomrequests import RoomRequests
@@ -39,7 +40,6 @@ from qscpd.store.base import Keep
 from qscpd.store.lock import StoreLock
 from qscpd.store.writer import StoreWriter
 from qscpd.systemd import Notifier, watchdog_interval_s
-from qscpd.tls import server_context
 
 __all__ = ["run"]
 

@@ -19,7 +19,7 @@ from qscp.errors import ErrorCode
 from qscpd.config import Config
 from qscpd.delivery import READ_RECEIPTS, Delivery
 from qscpd.directory import Directory
-from qscpd.link import Link
+from qscpd.net.link import Link
 from qscpd.presence import Presence
 from qscpd.rooms import TYPING, Rooms
 from qscpd.session import Session

@@ -15,7 +15,7 @@ from qscp import codec, frames
 from qscp.connection import ServerConnection
 from qscp.errors import ERROR_CODES, ErrorCode, RemoteProtocolError
 from qscp.states import State
-from qscpd.link import Link
+from qscpd.net.link import Link
 from qscpd.store.base import Account
 from qscpd.store.writer import PendingSkip
 

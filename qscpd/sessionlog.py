@@ -21,9 +21,9 @@ import structlog
 
 from qscp.errors import ErrorCode
 from qscp.text import strip_controls
-from qscpd.addresses import shown_address
 from qscpd.errors import PermissionDeniedError, QscpdError
-from qscpd.link import Link
+from qscpd.net.address_policy import shown_address
+from qscpd.net.link import Link
 from qscpd.store.base import Account
 
 __all__ = ["LoggedSession", "SessionLog"]

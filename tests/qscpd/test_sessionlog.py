@@ -9,7 +9,7 @@ import structlog
 
 from qscp.errors import ErrorCode
 from qscpd.errors import PermissionDeniedError, QscpdError
-from qscpd.link import Link
+from qscpd.net.link import Link
 from qscpd.sessionlog import SessionLog
 from qscpd.store.base import Account, AccountState
 from tests.support.doubles import FakeLink

@@ -10,7 +10,7 @@ from qscpd.asking import Asking
 from qscpd.config import Config
 from qscpd.directory import Directory
 from qscpd.handlers import handlers
-from qscpd.link import Link
+from qscpd.net.link import Link
 from qscpd.queries import Queries
 from qscpd.roomrequests import RoomRequests
 from qscpd.router import Router

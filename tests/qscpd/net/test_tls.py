@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import qscpd
 from qscpd.config.model import TlsConfig
 from qscpd.errors import ConfigError
+from qscpd.net.tls import TlsEngine, TlsError, server_context
 from qscpd.pki import AuthorityFiles
-from qscpd.tls import TlsEngine, TlsError, server_context
 from tests.support.patience import PATIENCE_S
 from tests.support.wire import TlsClient, client_context
 
@@ -215,7 +215,7 @@ import sys
 from pathlib import Path
 import qscpd  # points OpenSSL at its configuration
 from qscpd.config.model import TlsConfig
-from qscpd.tls import TlsEngine, TlsError, server_context
+from qscpd.net.tls import TlsEngine, TlsError, server_context
 engine = TlsEngine(server_context(TlsConfig(Path(sys.argv[1]), Path(sys.argv[2]))))
 try:
     engine.receive(sys.stdin.buffer.read())

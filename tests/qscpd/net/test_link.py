@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from qscpd.config.model import Config, LimitsConfig, TlsConfig
-from qscpd.link import HIGH_WATER, Link, LinkSession
+from qscpd.net.link import HIGH_WATER, Link, LinkSession
+from qscpd.net.tls import server_context
 from qscpd.pki import AuthorityFiles
-from qscpd.tls import server_context
 from tests.support.clock import in_virtual_time
 from tests.support.wire import TlsClient, client_context
 

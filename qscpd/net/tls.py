@@ -2,7 +2,7 @@
 
 asyncio's own TLS costs 283 KiB for an idle connection and uvloop's 24; this costs 17, does
 several times as many messages a CPU-second, and lets fatal alerts out, which both of them
-swallow (docs/design-choices.md). It does no I/O: `qscpd.link` moves the bytes.
+swallow (docs/design-choices.md). It does no I/O: `qscpd.net.link` moves the bytes.
 """
 
 import contextlib

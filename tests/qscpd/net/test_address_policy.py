@@ -2,7 +2,7 @@
 
 import pytest
 
-from qscpd.addresses import shown_address
+from qscpd.net.address_policy import shown_address
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import structlog
 
 from qscpd.config import Config, ListenAddress
 from qscpd.errors import PermissionDeniedError, QscpdError
-from qscpd.link import Link, LinkSession
+from qscpd.net.link import Link, LinkSession
 
 __all__ = ["Listener"]
 
@@ -24,7 +24,7 @@ _BACKLOG: Final = 1024
 _HANDSHAKES_S: Final = 0.002
 """How long handshakes go on before everybody else has a turn; one takes half a millisecond to a whole one."""
 
-_log = structlog.stdlib.get_logger("qscpd.listener")
+_log = structlog.stdlib.get_logger("qscpd.net.listener")
 
 
 class Listener:

@@ -14,9 +14,9 @@ from typing import Final, Protocol, cast
 import structlog
 
 from qscp import ALPN
-from qscpd.addresses import shown_address
 from qscpd.config import Config
-from qscpd.tls import TlsEngine, TlsError
+from qscpd.net.address_policy import shown_address
+from qscpd.net.tls import TlsEngine, TlsError
 
 __all__ = ["HIGH_WATER", "Link", "LinkOwner", "LinkSession"]
 
@@ -27,7 +27,7 @@ _LINGER_S: Final = 5.0
 """How long a closed link still reads and throws away. Closing a socket with unread input makes
 the kernel send a reset, which can destroy our last words on their way (RFC 1122, 4.2.2.13)."""
 
-_log = structlog.stdlib.get_logger("qscpd.link")
+_log = structlog.stdlib.get_logger("qscpd.net.link")
 
 
 class LinkSession(Protocol):

@@ -12,10 +12,10 @@ import structlog.testing
 
 from qscpd.config.model import Config, ListenAddress, ServerConfig, TlsConfig
 from qscpd.errors import QscpdError
-from qscpd.link import Link, LinkSession
-from qscpd.listener import Listener
+from qscpd.net.link import Link, LinkSession
+from qscpd.net.listener import Listener
+from qscpd.net.tls import server_context
 from qscpd.pki import AuthorityFiles
-from qscpd.tls import server_context
 from tests.support.patience import until
 
 

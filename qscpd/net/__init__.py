@@ -1,0 +1,1 @@
+"""Sockets, TLS and bytes; nothing here knows a frame."""
