@@ -1,7 +1,7 @@
 """Rooms: what the people in them may be and may do, as data.
 
 Server, client and `docs/protocol.md` read the same tables; the server alone decides by them
-(`qscpd.roomrules`).
+(`qscpd.domain.rooms`).
 """
 
 import contextlib

@@ -14,7 +14,7 @@ from msgspec import Raw
 from qscp import codec, frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import HistoryFrom
-from qscpd.conversationid import conversation_id
+from qscpd.domain.ids import conversation_id
 from qscpd.rooms import LiveRoom, Rooms
 from qscpd.session import Session
 from qscpd.store.base import PLAIN, MessageRow, Moved, NewMessage, PositionKind, Refused, StoredMessage

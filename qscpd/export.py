@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from qscp import __version__
-from qscpd.conversationid import conversation_id
-from qscpd.roomrules import RoomRow, Standing
+from qscpd.domain.ids import conversation_id
+from qscpd.domain.rooms import RoomRow, Standing
 from qscpd.store.base import Account, ConversationRow, LogRow, MessageRow, StoreReader
 
 __all__ = ["EXPORT_FORMAT", "export_lines", "export_room_lines"]

@@ -14,7 +14,7 @@ from qscp.limits import QUERY_LIMIT
 from qscp.names import normalize_name
 from qscp.rooms import check_reaction, check_topic, is_room, mentioned, normalize_room
 from qscp.text import check_body, check_status_text
-from qscpd.conversationid import parse_conversation
+from qscpd.domain.ids import parse_conversation
 from qscpd.queries import Queries
 from qscpd.roomrequests import RoomRequests
 from qscpd.rooms import TYPING

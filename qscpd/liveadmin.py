@@ -28,7 +28,7 @@ from qscpd.admin import (
     perform,
     room_reply,
 )
-from qscpd.roomrules import NOBODY
+from qscpd.domain.rooms import NOBODY
 from qscpd.router import Router
 from qscpd.session import Session
 from qscpd.store.base import Account, AccountState, RoomResult, Store

@@ -7,8 +7,8 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.limits import PAGE_LIMIT
 from qscpd.asking import Asking, refusal
-from qscpd.conversationid import conversation_id, parse_conversation
 from qscpd.directory import Directory
+from qscpd.domain.ids import conversation_id, parse_conversation
 from qscpd.replay import PAGE_BYTES, Replay
 from qscpd.session import Session
 from qscpd.store.base import ConversationRow, Found, MessageRow, Store

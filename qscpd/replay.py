@@ -15,7 +15,7 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from qscp import codec, frames
-from qscpd.conversationid import conversation_id, parse_conversation
+from qscpd.domain.ids import conversation_id, parse_conversation
 from qscpd.session import Session
 from qscpd.store.base import ConversationRow, MessageRow, Store
 from qscpd.store.writer import StoreWriter

@@ -1,6 +1,6 @@
 """Frames about rooms: `join`, `leave`, `room`, `rooms`.
 
-Whether something may be done is decided by `qscpd.roomrules`, in the store; what is only asked for
+Whether something may be done is decided by `qscpd.domain.rooms`, in the store; what is only asked for
 is answered from memory.
 """
 
@@ -12,9 +12,9 @@ from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.rooms import PERMISSIONS, RANKS, ROOM_FIELDS, check_topic, normalize_room
 from qscpd.asking import Asking, refusal
 from qscpd.directory import Directory
+from qscpd.domain.rooms import FOREVER_MS, NOBODY, DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreFullError
 from qscpd.presence import Presence
-from qscpd.roomrules import FOREVER_MS, NOBODY, DeniedError, RoomChange
 from qscpd.rooms import LiveRoom, Rooms
 from qscpd.session import Session
 from qscpd.store.base import LogRow

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from qscp import frames
-from qscpd.conversationid import conversation_id
+from qscpd.domain.ids import conversation_id
 from qscpd.store.base import PLAIN, Extra, MessageRow
 
 __all__ = ["history_message", "pushed"]

@@ -30,9 +30,9 @@ from qscpd.admin.messages import (
     UnlockUser,
     failed,
 )
+from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import ExistsError, NotFoundError, NotRunningError, QscpdError, StoreError, UsageError
 from qscpd.passwords import check_hash
-from qscpd.roomrules import DeniedError, RoomChange
 from qscpd.store.base import Account, AccountState, RoomResult, Store
 
 __all__ = ["RoomDeed", "begin_erasing", "change_room", "perform", "room_reply"]

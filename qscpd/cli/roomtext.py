@@ -9,8 +9,8 @@ from typing import Any, Final
 from qscp.rooms import RANKS
 from qscp.text import strip_controls
 from qscpd.cli.output import utc
-from qscpd.conversationid import conversation_id
-from qscpd.roomrules import FOREVER_MS, RoomRow, Standing
+from qscpd.domain.ids import conversation_id
+from qscpd.domain.rooms import FOREVER_MS, RoomRow, Standing
 from qscpd.store.base import LogRow
 
 __all__ = ["HEADING", "described", "entries", "kept", "people", "row_of", "shown", "table"]

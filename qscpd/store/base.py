@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 import msgspec
 
 from qscp.errors import ErrorCode
-from qscpd.roomrules import DeniedError, RoomChange, RoomRow, Standing
+from qscpd.domain.rooms import DeniedError, RoomChange, RoomRow, Standing
 
 __all__ = [
     "PLAIN",
@@ -218,7 +218,7 @@ class LogRow(NamedTuple):
     target: int | None
     seq: int | None
     until_ms: int | None
-    """`qscpd.roomrules.FOREVER_MS` for what does not end by itself; None for what has no end."""
+    """`qscpd.domain.rooms.FOREVER_MS` for what does not end by itself; None for what has no end."""
     text: str
 
 
@@ -403,7 +403,7 @@ class Store(StoreReader, Protocol):
     # --- rooms
 
     def change_room(self, change: RoomChange) -> RoomResult:
-        """Do something in a room, as far as `qscpd.roomrules` allow it.
+        """Do something in a room, as far as `qscpd.domain.rooms` allow it.
 
         With the action `create`, the room is made; its owner is the actor, or for the operator the target.
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from qscpd.roomrules import RoomRow, Standing
+from qscpd.domain.rooms import RoomRow, Standing
 from qscpd.store import chunks
 
 __all__ = ["ConversationEnd", "RoomEnd"]

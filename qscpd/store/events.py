@@ -13,7 +13,7 @@ import msgspec
 from qscp.errors import ErrorCode
 from qscp.limits import REACTIONS_LIMIT
 from qscp.rooms import PERMISSIONS, RANKS, HistoryFrom, RoomRole
-from qscpd.roomrules import FOREVER_MS, Standing, refusal
+from qscpd.domain.rooms import FOREVER_MS, Standing, refusal
 from qscpd.store import chunks
 from qscpd.store.base import Extra, MessageRow, NewMessage, Refused
 from qscpd.store.ends import ConversationEnd, RoomEnd

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from qscp.errors import ErrorCode
-from qscpd.roomrules import may_see
+from qscpd.domain.rooms import may_see
 from qscpd.store import chunks
 from qscpd.store.base import (
     PLAIN,

@@ -1,4 +1,4 @@
-"""Rooms, who is in them, and what was done there, in SQLite; `qscpd.roomrules` decides."""
+"""Rooms, who is in them, and what was done there, in SQLite; `qscpd.domain.rooms` decides."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -6,8 +6,7 @@ from typing import Any, Final
 from qscp.errors import ErrorCode
 from qscp.limits import ROOMS_LIMIT
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscpd.errors import NotFoundError
-from qscpd.roomrules import (
+from qscpd.domain.rooms import (
     NOBODY,
     DeniedError,
     RoomChange,
@@ -17,6 +16,7 @@ from qscpd.roomrules import (
     decide,
     heir,
 )
+from qscpd.errors import NotFoundError
 from qscpd.store.base import LogRow, RoomResult
 from qscpd.store.ends import ConversationEnd
 from qscpd.store.wordindex import WordIndex

@@ -17,8 +17,8 @@ import msgspec
 import structlog
 
 from qscp.errors import ErrorCode
+from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.roomrules import DeniedError, RoomChange
 from qscpd.store.base import Keep, Mark, Moved, NewMessage, Outcome, RoomResult, Store
 from qscpd.store.order import Order
 

@@ -15,6 +15,7 @@ from qscp.rooms import HistoryFrom, RoomKind
 from qscpd import admin
 from qscpd.admin.messages import REQUEST_LIMIT, decode_reply, decode_request, encode
 from qscpd.config import Argon2Config, Config, ServerConfig, StoreConfig
+from qscpd.domain.rooms import RoomChange
 from qscpd.errors import (
     ConfigError,
     ExistsError,
@@ -28,7 +29,6 @@ from qscpd.errors import (
     UsageError,
 )
 from qscpd.passwords import PasswordHasher
-from qscpd.roomrules import RoomChange
 from qscpd.store import open_store
 from qscpd.store.base import Store
 from qscpd.store.lock import StoreLock

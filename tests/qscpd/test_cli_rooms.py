@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from qscpd.cli.group import cli
+from qscpd.domain.rooms import RoomChange
 from qscpd.errors import ExitCode
-from qscpd.roomrules import RoomChange
 from qscpd.store.base import Extra, NewMessage
 from qscpd.store.lock import StoreLock
 from qscpd.store.sqlite import SqliteStore

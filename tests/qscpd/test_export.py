@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from qscp import __version__
+from qscpd.domain.rooms import FOREVER_MS, RoomChange
 from qscpd.errors import NotFoundError, StoreError, UsageError
 from qscpd.export import EXPORT_FORMAT, export_lines, export_room_lines
-from qscpd.roomrules import FOREVER_MS, RoomChange
 from qscpd.store import open_reader
 from qscpd.store.base import AccountState, Extra, Mark, NewMessage, PositionKind, StoreReader
 from qscpd.store.sqlite import SqliteStore

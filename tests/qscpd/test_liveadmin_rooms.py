@@ -10,9 +10,9 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd import admin
+from qscpd.domain.rooms import RoomChange
 from qscpd.errors import ExitCode, StoreFullError
 from qscpd.liveadmin import LiveAdmin
-from qscpd.roomrules import RoomChange
 from qscpd.session import Session
 from qscpd.store.base import NewMessage, Refused
 from qscpd.store.sqlite import SqliteStore

@@ -8,7 +8,7 @@ import pytest
 
 from qscp import frames
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscpd.roomrules import FOREVER_MS, NOBODY, RoomChange, RoomRow, RoomState, Standing
+from qscpd.domain.rooms import FOREVER_MS, NOBODY, RoomChange, RoomRow, RoomState, Standing
 from qscpd.rooms import TYPING
 from qscpd.session import Session
 from qscpd.store.base import RoomResult

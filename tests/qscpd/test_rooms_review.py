@@ -12,9 +12,9 @@ from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd import asking
 from qscpd.admin import DeleteRoom, DeleteUser, Done
+from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError
 from qscpd.liveadmin import LiveAdmin
-from qscpd.roomrules import DeniedError, RoomChange
 from qscpd.store.base import Keep, MessageRow, RoomResult, Store
 from tests.support.ids import IdMaker
 from tests.support.office import Desk, Office, make_accounts

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qscp.rooms import HistoryFrom
+from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.roomrules import RoomChange
 from qscpd.store.base import Mark, Moved, NewMessage, Outcome, RoomResult, Store
 from qscpd.store.sqlite import SqliteStore
 

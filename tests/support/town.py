@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from qscpd.roomrules import FOREVER_MS, RoomChange
+from qscpd.domain.rooms import FOREVER_MS, RoomChange
 from qscpd.store.base import NewMessage
 
 __all__ = ["House", "Town"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.roomrules import RoomChange
+from qscpd.domain.rooms import RoomChange
 from qscpd.store import retention
 from qscpd.store.base import Extra, Keep, NewMessage, Refused, StoredMessage
 from qscpd.store.sqlite import SqliteStore

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from qscp.rooms import RoomRole
-from qscpd.roomrules import RoomChange
+from qscpd.domain.rooms import RoomChange
 from qscpd.store.base import Extra, Keep, MessageRow, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.store.sqlite import SqliteStore
 from tests.support.ids import IdMaker

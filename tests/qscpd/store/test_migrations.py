@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreDamagedError, StoreFullError
-from qscpd.roomrules import RoomChange
 from qscpd.store import migrations, open_reader
 from qscpd.store.base import (
     AccountState,

@@ -10,8 +10,8 @@ import pytest
 from qscp.errors import ErrorCode
 from qscp.limits import ROOMS_LIMIT
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.domain.rooms import FOREVER_MS, DeniedError, RoomChange, RoomState, Standing
 from qscpd.errors import NotFoundError
-from qscpd.roomrules import FOREVER_MS, DeniedError, RoomChange, RoomState, Standing
 from qscpd.store.base import Keep, Mark, NewMessage, Outcome, PositionKind, Refused, RoomResult, StoredMessage
 from qscpd.store.sqlite import SqliteStore
 from tests.support.ids import IdMaker

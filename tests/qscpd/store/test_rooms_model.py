@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscpd.roomrules import FOREVER_MS, NOBODY, DeniedError, RoomChange, RoomRow, RoomState, Standing
+from qscpd.domain.rooms import FOREVER_MS, NOBODY, DeniedError, RoomChange, RoomRow, RoomState, Standing
 from qscpd.rooms import LiveRoom
 from qscpd.store.base import (
     Extra,

@@ -8,8 +8,8 @@ import pytest
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.limits import ROOMS_LIMIT, SLOW_LIMIT_S
 from qscp.rooms import PERMISSIONS, RANKS, ROOM_FIELDS, HistoryFrom, RoomKind, RoomRole
-from qscpd import roomrules
-from qscpd.roomrules import (
+from qscpd.domain import rooms as roomrules
+from qscpd.domain.rooms import (
     FOREVER_MS,
     NOBODY,
     Decision,
