@@ -9,8 +9,8 @@ import sys
 from itertools import chain
 from pathlib import Path
 
+from qscpd.accounts.passwords import PasswordHasher
 from qscpd.config.model import Argon2Config
-from qscpd.passwords import PasswordHasher
 from qscpd.store import open_store
 
 _SENDERS = 4

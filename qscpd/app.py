@@ -18,10 +18,11 @@ import structlog
 
 from qscp import __version__
 from qscp.frames import Retention
+from qscpd.accounts.directory import Directory
+from qscpd.accounts.passwords import PasswordHasher, PasswordPool
 from qscpd.admin import AdminServer
 from qscpd.asking import Asking
 from qscpd.config import Config, HistoryConfig
-from qscpd.directory import Directory
 from qscpd.errors import ExitCode, StoreError
 from qscpd.handlers import handlers
 from qscpd.liveadmin import LiveAdmin
@@ -29,7 +30,6 @@ from qscpd.log import configure_log
 from qscpd.login import Login
 from qscpd.net.listener import Listener
 from qscpd.net.tls import server_context
-from qscpd.passwords import PasswordHasher, PasswordPool
 from qscpd.queries import Queries
 from qscpd.roomrequests import RoomRequests
 from qscpd.router import Router

@@ -15,8 +15,8 @@ from qscp.ids import is_message_id
 from qscp.limits import BODY_LIMIT, LINE_LIMIT
 from qscp.names import normalize_name
 from qscp.states import State
+from qscpd.accounts.passwords import PasswordPool, PoolFullError
 from qscpd.errors import QscpdError
-from qscpd.passwords import PasswordPool, PoolFullError
 from qscpd.router import FEATURES, Router
 from qscpd.session import Session
 from qscpd.sessionlog import SessionLog

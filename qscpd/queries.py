@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.limits import PAGE_LIMIT
+from qscpd.accounts.directory import Directory
 from qscpd.asking import Asking, refusal
-from qscpd.directory import Directory
 from qscpd.domain.ids import conversation_id, parse_conversation
 from qscpd.replay import PAGE_BYTES, Replay
 from qscpd.session import Session

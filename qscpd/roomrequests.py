@@ -10,8 +10,8 @@ from typing import Final
 from qscp import frames
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.rooms import PERMISSIONS, RANKS, ROOM_FIELDS, check_topic, normalize_room
+from qscpd.accounts.directory import Directory
 from qscpd.asking import Asking, refusal
-from qscpd.directory import Directory
 from qscpd.domain.rooms import FOREVER_MS, NOBODY, DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreFullError
 from qscpd.presence import Presence

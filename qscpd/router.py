@@ -16,9 +16,9 @@ from typing import Final
 
 from qscp import frames
 from qscp.errors import ErrorCode
+from qscpd.accounts.directory import Directory
 from qscpd.config import Config
 from qscpd.delivery import READ_RECEIPTS, Delivery
-from qscpd.directory import Directory
 from qscpd.net.link import Link
 from qscpd.presence import Presence
 from qscpd.rooms import TYPING, Rooms

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, TypeVar
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.names import normalize_name
 from qscp.rooms import check_topic, normalize_room
+from qscpd.accounts.passwords import check_hash
 from qscpd.admin.messages import (
     AccountInfo,
     Accounts,
@@ -32,7 +33,6 @@ from qscpd.admin.messages import (
 )
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import ExistsError, NotFoundError, NotRunningError, QscpdError, StoreError, UsageError
-from qscpd.passwords import check_hash
 from qscpd.store.base import Account, AccountState, RoomResult, Store
 
 __all__ = ["RoomDeed", "begin_erasing", "change_room", "perform", "room_reply"]

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 import click
 
 from qscp.limits import PASSWORD_LIMIT
+from qscpd.accounts.passwords import check_new_password, generate_password
 from qscpd.errors import PermissionDeniedError, UsageError
-from qscpd.passwords import check_new_password, generate_password
 
 __all__ = ["PasswordSource", "ask_password", "has_terminal", "password_options"]
 

@@ -9,12 +9,12 @@ import click
 
 from qscp.names import normalize_name
 from qscpd import admin
+from qscpd.accounts.passwords import PasswordHasher
 from qscpd.cli.newpassword import PasswordSource, ask_password, has_terminal, password_options
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.cli.output import utc
 from qscpd.config import Config
 from qscpd.errors import QscpdError, UsageError
-from qscpd.passwords import PasswordHasher
 
 __all__ = ["COMMANDS"]
 

@@ -13,6 +13,7 @@ import pytest
 from qscp.limits import ROOMS_LIMIT
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd import admin
+from qscpd.accounts.passwords import PasswordHasher
 from qscpd.admin.messages import REQUEST_LIMIT, decode_reply, decode_request, encode
 from qscpd.config import Argon2Config, Config, ServerConfig, StoreConfig
 from qscpd.domain.rooms import RoomChange
@@ -28,7 +29,6 @@ from qscpd.errors import (
     StoreFullError,
     UsageError,
 )
-from qscpd.passwords import PasswordHasher
 from qscpd.store import open_store
 from qscpd.store.base import Store
 from qscpd.store.lock import StoreLock

@@ -11,10 +11,10 @@ import yaml
 from click.testing import CliRunner, Result
 
 import qscp
+from qscpd.accounts.passwords import PasswordHasher
 from qscpd.cli.group import cli
 from qscpd.config import Config, parse_config
 from qscpd.errors import ExitCode
-from qscpd.passwords import PasswordHasher
 from qscpd.pki import AuthorityFiles
 from qscpd.store import open_store
 from qscpd.store.lock import StoreLock

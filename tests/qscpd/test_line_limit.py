@@ -25,7 +25,7 @@ from qscp.limits import (
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp.text import check_body
 from qscpd import queries, roomrequests, rooms
-from qscpd.directory import Directory
+from qscpd.accounts.directory import Directory
 from qscpd.handlers import handlers
 from qscpd.presence import Presence
 from qscpd.replay import PAGE_BYTES

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from qscpd import admin, liveadmin
+from qscpd.accounts.directory import Directory
 from qscpd.config import Config
-from qscpd.directory import Directory
 from qscpd.errors import ExitCode, StoreFullError
 from qscpd.liveadmin import LiveAdmin
 from qscpd.router import Router

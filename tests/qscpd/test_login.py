@@ -10,9 +10,9 @@ import pytest
 from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.frames import ServerFrame
+from qscpd.accounts.passwords import PasswordHasher, PasswordPool
 from qscpd.config.model import Argon2Config, Config
 from qscpd.login import Login
-from qscpd.passwords import PasswordHasher, PasswordPool
 from qscpd.session import Session
 from qscpd.store.base import AccountState
 from qscpd.store.sqlite import SqliteStore

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from qscpd.accounts.passwords import PasswordHasher
 from qscpd.config.model import Argon2Config
-from qscpd.passwords import PasswordHasher
 from qscpd.pki import AuthorityFiles
 from qscpd.store import open_store
 from tests.support.patience import PATIENCE_S, wait_for

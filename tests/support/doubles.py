@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.states import State
+from qscpd.accounts.directory import Directory
 from qscpd.asking import Asking
 from qscpd.config import Config
-from qscpd.directory import Directory
 from qscpd.handlers import handlers
 from qscpd.net.link import Link
 from qscpd.queries import Queries

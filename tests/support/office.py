@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final, Self
 
 from qscp import codec, frames
+from qscpd.accounts.directory import Directory
+from qscpd.accounts.passwords import PasswordHasher, PasswordPool
 from qscpd.config import Config
-from qscpd.directory import Directory
 from qscpd.errors import StoreError
 from qscpd.login import Login
-from qscpd.passwords import PasswordHasher, PasswordPool
 from qscpd.router import Router
 from qscpd.session import Session
 from qscpd.store.base import Keep, Store

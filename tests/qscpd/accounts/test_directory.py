@@ -2,7 +2,7 @@
 
 import pytest
 
-from qscpd.directory import Directory
+from qscpd.accounts.directory import Directory
 from qscpd.store.base import Account, AccountState
 
 ALICE = Account(1, "alice", AccountState.ACTIVE, 0)

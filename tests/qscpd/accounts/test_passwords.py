@@ -6,9 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from qscp.limits import PASSWORD_LIMIT
-from qscpd.config import Argon2Config
-from qscpd.errors import UsageError
-from qscpd.passwords import (
+from qscpd.accounts.passwords import (
     MalformedHashError,
     PasswordHasher,
     PasswordPool,
@@ -17,6 +15,8 @@ from qscpd.passwords import (
     check_new_password,
     generate_password,
 )
+from qscpd.config import Argon2Config
+from qscpd.errors import UsageError
 from tests.support.patience import PATIENCE_S
 
 CHEAP = Argon2Config(memory_kib=8, iterations=1, parallelism=1)
