@@ -37,7 +37,7 @@ from qscpd.session import Session
 from qscpd.sessionlog import SessionLog
 from qscpd.store import open_store
 from qscpd.store.base import Keep
-from qscpd.store.lock import StoreLock
+from qscpd.store.sqlite.lock import StoreLock
 from qscpd.store.writer import StoreWriter
 from qscpd.systemd import Notifier, watchdog_interval_s
 

@@ -19,7 +19,7 @@ from qscpd.config.model import Config
 from qscpd.errors import NotRunningError, PermissionDeniedError, QscpdError, StoreBusyError, StoreError
 from qscpd.files import file_errors
 from qscpd.store import open_store
-from qscpd.store.lock import StoreLock
+from qscpd.store.sqlite.lock import StoreLock
 
 __all__ = ["call"]
 

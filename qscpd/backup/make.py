@@ -33,7 +33,7 @@ from qscpd.config import LoadedConfig
 from qscpd.errors import QscpdError
 from qscpd.files import file_errors, sync
 from qscpd.pki import AuthorityFiles
-from qscpd.store.snapshot import copy_store, look_into
+from qscpd.store.sqlite.snapshot import copy_store, look_into
 
 __all__ = ["make_backup"]
 

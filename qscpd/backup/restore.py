@@ -32,7 +32,7 @@ from qscpd.errors import ExistsError, QscpdError, StoreBusyError
 from qscpd.files import file_errors, sync, write_new_file
 from qscpd.initialize import DAEMON_USER
 from qscpd.store import open_store
-from qscpd.store.lock import StoreLock
+from qscpd.store.sqlite.lock import StoreLock
 
 __all__ = ["Restored", "restore_backup"]
 

@@ -23,8 +23,8 @@ from qscpd.backup.manifest import (
 )
 from qscpd.config import load_config
 from qscpd.errors import ConfigError, QscpdError
-from qscpd.store.migrations import MIGRATIONS
-from qscpd.store.snapshot import look_into
+from qscpd.store.sqlite.migrations import MIGRATIONS
+from qscpd.store.sqlite.snapshot import look_into
 
 __all__ = ["find_problems"]
 

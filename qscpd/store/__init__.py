@@ -14,7 +14,7 @@ __all__ = ["open_reader", "open_store"]
 def open_store(path: Path, *, edit_within_ms: int = 0) -> Store:
     """Open the store in a file, making or upgrading it as needed.
 
-    Hold `qscpd.store.lock.StoreLock` for the same path while the store is open.
+    Hold `qscpd.store.sqlite.lock.StoreLock` for the same path while the store is open.
 
     Args:
         path: The file.
@@ -23,7 +23,7 @@ def open_store(path: Path, *, edit_within_ms: int = 0) -> Store:
     Raises:
         StoreError: It can't be opened; the text says why and what to do.
     """
-    from qscpd.store.sqlite import SqliteStore  # noqa: PLC0415 - drivers are imported only when used
+    from qscpd.store.sqlite.store import SqliteStore  # noqa: PLC0415 - drivers are imported only when used
 
     return SqliteStore(path, edit_within_ms=edit_within_ms)
 
@@ -35,6 +35,6 @@ def open_reader(path: Path) -> StoreReader:
         StoreError: It can't be opened; the text says why and what to do.
         PermissionDeniedError: This user may not read it.
     """
-    from qscpd.store.sqlite import SqliteReader  # noqa: PLC0415 - drivers are imported only when used
+    from qscpd.store.sqlite.store import SqliteReader  # noqa: PLC0415 - drivers are imported only when used
 
     return SqliteReader(path)

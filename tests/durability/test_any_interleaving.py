@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from qscp import frames
 from qscp.rooms import HistoryFrom
 from qscpd import replay
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.device import Device
 from tests.support.devicelog import Kind
 from tests.support.ids import IdMaker, device_id

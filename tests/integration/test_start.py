@@ -12,7 +12,7 @@ import pytest
 
 from qscpd.errors import ExitCode
 from qscpd.pki import AuthorityFiles
-from qscpd.store.lock import StoreLock
+from qscpd.store.sqlite.lock import StoreLock
 from tests.support.daemon import Daemon, StartDaemon, add_accounts, write_config
 from tests.support.patience import PATIENCE_S
 

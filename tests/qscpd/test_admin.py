@@ -31,7 +31,7 @@ from qscpd.errors import (
 )
 from qscpd.store import open_store
 from qscpd.store.base import Store
-from qscpd.store.lock import StoreLock
+from qscpd.store.sqlite.lock import StoreLock
 from tests.support.users import NOBODY, as_user, passable
 
 HASH = PasswordHasher(Argon2Config(8, 1, 1)).hash("correct horse")

@@ -23,14 +23,14 @@ from qscpd.errors import (
 )
 from qscpd.pki import AuthorityFiles, check_pair, make_authority, make_server_certificate
 from qscpd.store.base import NewMessage
-from qscpd.store.lock import StoreLock
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.lock import StoreLock
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.daemon import add_accounts, write_config
 from tests.support.ids import IdMaker
 from tests.support.smalldisk import fill, small_disk
 from tests.support.users import as_user
 
-SCHEMA_1 = Path(__file__).with_name("store") / "schema1.sql"
+SCHEMA_1 = Path(__file__).parent / "store/sqlite/schema1.sql"
 ALL = ["ca.key", "ca.pem", "manifest.json", "qscpd.db", "qscpd.yaml", "server.key", "server.pem"]
 
 make_id = IdMaker()
@@ -126,7 +126,7 @@ def test_a_store_that_changes_while_it_is_copied_is_as_it_was(
     loaded: LoadedConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A copy in many steps has the state of its beginning, and does not begin anew."""
-    monkeypatch.setattr("qscpd.store.snapshot._PAGES", 1)
+    monkeypatch.setattr("qscpd.store.sqlite.snapshot._PAGES", 1)
     path = loaded.config.store.path
     steps = 0
     with contextlib.closing(SqliteStore(path)) as store:

@@ -17,7 +17,7 @@ from qscpd.config import Config, parse_config
 from qscpd.errors import ExitCode
 from qscpd.pki import AuthorityFiles
 from qscpd.store import open_store
-from qscpd.store.lock import StoreLock
+from qscpd.store.sqlite.lock import StoreLock
 from tests.support.daemon import running_daemon
 
 Run = Callable[..., Result]

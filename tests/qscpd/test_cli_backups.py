@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from qscpd.cli.group import cli
 from qscpd.errors import ExitCode
-from qscpd.store.lock import StoreLock
+from qscpd.store.sqlite.lock import StoreLock
 from tests.support.daemon import add_accounts
 
 Run = Callable[..., Result]

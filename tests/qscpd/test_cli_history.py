@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from qscpd.cli.group import cli
 from qscpd.errors import ExitCode
 from qscpd.store.base import NewMessage
-from qscpd.store.lock import StoreLock
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.lock import StoreLock
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.daemon import add_accounts
 from tests.support.smalldisk import fill, small_disk
 

@@ -13,8 +13,8 @@ from qscpd.cli.group import cli
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import ExitCode
 from qscpd.store.base import Extra, NewMessage
-from qscpd.store.lock import StoreLock
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.lock import StoreLock
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.daemon import add_accounts
 
 Run = Callable[..., Result]

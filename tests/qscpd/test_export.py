@@ -12,7 +12,7 @@ from qscpd.errors import NotFoundError, StoreError, UsageError
 from qscpd.export import EXPORT_FORMAT, export_lines, export_room_lines
 from qscpd.store import open_reader
 from qscpd.store.base import AccountState, Extra, Mark, NewMessage, PositionKind, StoreReader
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 
 ALICE, BOB, CAROL = 1, 2, 3
 

@@ -29,7 +29,6 @@ from qscpd.accounts.directory import Directory
 from qscpd.handlers import handlers
 from qscpd.presence import Presence
 from qscpd.replay import PAGE_BYTES
-from qscpd.store import messages
 from qscpd.store.base import (
     PLAIN,
     Account,
@@ -40,6 +39,7 @@ from qscpd.store.base import (
     LogRow,
     MessageRow,
 )
+from qscpd.store.sqlite import messages
 from qscpd.telling import history_message, pushed
 
 HIGHEST = 2**53 - 1

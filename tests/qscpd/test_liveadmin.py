@@ -21,7 +21,7 @@ from qscpd.admin import (
 from qscpd.errors import ExitCode
 from qscpd.liveadmin import LiveAdmin
 from qscpd.session import Session
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import hash_cheaply
 from tests.support.doubles import StaffedRouter

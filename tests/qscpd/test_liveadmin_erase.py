@@ -14,7 +14,7 @@ from qscpd.liveadmin import LiveAdmin
 from qscpd.router import Router
 from qscpd.session import Session
 from qscpd.store.base import NewMessage, Store
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import ListLog
 from tests.support.ids import IdMaker
@@ -90,7 +90,7 @@ async def test_what_can_t_be_erased_is_answered(store: SqliteStore) -> None:
 
 async def test_a_large_store_is_compacted_later(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer says so, because traces may stay until then."""
-    monkeypatch.setattr("qscpd.store.retention._COMPACT_AT_ONCE", 0)
+    monkeypatch.setattr("qscpd.store.sqlite.retention._COMPACT_AT_ONCE", 0)
     with running(store) as (live, _, _):
         reply = await live.handle(admin.EraseUser("alice"))
         assert isinstance(reply, admin.Erased)
@@ -118,7 +118,7 @@ def test_a_stopped_daemon_s_store_is_erased_in_one_go(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits for it, so it is compacted as well, however large it is."""
-    monkeypatch.setattr("qscpd.store.retention._COMPACT_AT_ONCE", 0)
+    monkeypatch.setattr("qscpd.store.sqlite.retention._COMPACT_AT_ONCE", 0)
     reply = admin.perform(admin.EraseUser("Alice"), store)
     assert isinstance(reply, admin.Erased)
     assert (reply.done, reply.compaction_due) == (True, False)

@@ -15,7 +15,7 @@ from qscpd.errors import ExitCode, StoreFullError
 from qscpd.liveadmin import LiveAdmin
 from qscpd.session import Session
 from qscpd.store.base import NewMessage, Refused
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import FakeLink, StaffedRouter
 

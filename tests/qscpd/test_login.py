@@ -15,7 +15,7 @@ from qscpd.config.model import Argon2Config, Config
 from qscpd.login import Login
 from qscpd.session import Session
 from qscpd.store.base import AccountState
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import CHEAP_ARGON2, PASSWORD, hash_cheaply
 from tests.support.doubles import FakeLink, StaffedRouter, staff

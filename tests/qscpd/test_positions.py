@@ -10,7 +10,7 @@ import pytest
 from qscp import codec, frames
 from qscpd.session import Session
 from qscpd.store.base import Mark, NewMessage, PositionKind, Store
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import FakeLink, StaffedRouter, staff
 from tests.support.patience import patiently, until

@@ -7,7 +7,7 @@ import pytest
 
 from qscp import frames
 from qscpd.store.base import Extra, Keep, NewMessage
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.office import Desk, Office, make_accounts
 

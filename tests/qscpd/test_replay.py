@@ -10,7 +10,7 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom
 from qscpd import replay
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
 from tests.support.office import Desk, Office, make_accounts

@@ -17,7 +17,7 @@ from qscpd.login import Login
 from qscpd.router import Router
 from qscpd.session import Session
 from qscpd.store.base import Keep, Store
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import Committed, StoreWriter
 from tests.support.daemon import CHEAP_ARGON2
 from tests.support.device import Device

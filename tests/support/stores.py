@@ -7,7 +7,7 @@ from qscp.rooms import HistoryFrom
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.store.base import Mark, Moved, NewMessage, Outcome, RoomResult, Store
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 
 __all__ = ["FickleStore", "add_room"]
 

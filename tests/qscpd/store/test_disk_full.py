@@ -10,7 +10,7 @@ import pytest
 
 from qscpd.errors import StoreFullError
 from qscpd.store.base import Keep, NewMessage, StoredMessage
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.smalldisk import fill, small_disk
 

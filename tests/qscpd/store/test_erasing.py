@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from qscpd.domain.rooms import RoomChange
-from qscpd.store import retention
 from qscpd.store.base import Extra, Keep, NewMessage, Refused, StoredMessage
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore, retention
 from tests.support.ids import IdMaker
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4

@@ -11,7 +11,7 @@ from qscp.limits import REACTIONS_LIMIT
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.domain.rooms import RoomChange
 from qscpd.store.base import Extra, Keep, MessageRow, NewMessage, Outcome, Refused, StoredMessage
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from qscp.rooms import RoomRole
 from qscpd.domain.rooms import RoomChange
 from qscpd.store.base import Extra, Keep, MessageRow, NewMessage, Outcome, Refused, StoredMessage
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qscpd.store.base import Keep, NewMessage, Refused, StoredMessage
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 
 
 def test_known_ids_are_found_in_the_index_and_before_it(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreError
-from qscpd.store.lock import StoreLock
+from qscpd.store.sqlite.lock import StoreLock
 from tests.support.patience import PATIENCE_S
 from tests.support.users import as_user
 
 _HOLD = """
 import sys
 from pathlib import Path
-from qscpd.store.lock import StoreLock
+from qscpd.store.sqlite.lock import StoreLock
 with StoreLock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

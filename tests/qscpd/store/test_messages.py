@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qscpd.store.base import Keep, Mark, Moved, NewMessage, Outcome, PositionKind, Refused, StoredMessage
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.memory import memory_folder
 
 READ, DELIVERED = PositionKind.READ, PositionKind.DELIVERED

@@ -9,7 +9,7 @@ import pytest
 
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreDamagedError, StoreFullError
-from qscpd.store import migrations, open_reader
+from qscpd.store import open_reader
 from qscpd.store.base import (
     AccountState,
     ConversationRow,
@@ -19,8 +19,8 @@ from qscpd.store.base import (
     Refused,
     StoredMessage,
 )
-from qscpd.store.migrations import APPLICATION_ID, MIGRATIONS
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
+from qscpd.store.sqlite.store import SqliteStore, migrations
 from tests.support.smalldisk import fill, small_disk
 
 SCHEMA_1 = Path(__file__).with_name("schema1.sql")

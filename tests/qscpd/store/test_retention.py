@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.store import retention
 from qscpd.store.base import Keep, MessageRow, NewMessage, Refused, StoredMessage
-from qscpd.store.sentids import KEEP_IDS_MS
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.message_ids import KEEP_IDS_MS
+from qscpd.store.sqlite.store import SqliteStore, retention
 from tests.support.ids import IdMaker
 
 ALICE, BOB, CAROL = 1, 2, 3

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qscpd.store.base import Keep, NewMessage, Outcome, Refused, StoredMessage
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 
 PEOPLE = (1, 2, 3)

@@ -13,7 +13,7 @@ from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.domain.rooms import FOREVER_MS, DeniedError, RoomChange, RoomState, Standing
 from qscpd.errors import NotFoundError
 from qscpd.store.base import Keep, Mark, NewMessage, Outcome, PositionKind, Refused, RoomResult, StoredMessage
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4

@@ -24,7 +24,7 @@ from qscpd.store.base import (
     Refused,
     RoomResult,
 )
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.doubles import StaffedRouter
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder

@@ -26,8 +26,8 @@ from qscpd.errors import (
     StoreFullError,
 )
 from qscpd.store.base import Account, AccountState, NewMessage, StoredMessage
-from qscpd.store.migrations import MIGRATIONS
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.migrations import MIGRATIONS
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.patience import PATIENCE_S
 from tests.support.storage import stored_messages
 from tests.support.users import as_user
@@ -261,7 +261,7 @@ def _play(path: Path, steps: list[tuple[str, list[tuple[int, int]]]]) -> None:
 
 def test_the_cache_of_conversations_is_bounded(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for one, many conversations in one batch still get the right seqs."""
-    monkeypatch.setattr("qscpd.store.messages._CACHED_CONVERSATIONS", 1)
+    monkeypatch.setattr("qscpd.store.sqlite.messages._CACHED_CONVERSATIONS", 1)
     pairs = [(1, 2), (1, 3), (2, 3), (1, 2), (3, 2)]
     first, second = ([message(start + n, *pair) for n, pair in enumerate(pairs)] for start in (0, 10))
     assert [each.seq for each in append(store, *first)] == [1, 1, 1, 2, 2]
@@ -272,7 +272,7 @@ def test_the_cache_of_conversations_is_bounded(store: SqliteStore, monkeypatch: 
 _WRITE_UNTIL_KILLED = """
 import sys
 from pathlib import Path
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.base import NewMessage
 store = SqliteStore(Path(sys.argv[1]))
 number = 0
@@ -413,7 +413,7 @@ def test_a_failed_migration_changes_nothing(
     store.close()
     with monkeypatch.context() as patch:
         patch.setattr(
-            "qscpd.store.migrations.MIGRATIONS",
+            "qscpd.store.sqlite.migrations.MIGRATIONS",
             (*MIGRATIONS, "CREATE TABLE more (x); CREATE TABLE more (x);"),
         )
         with pytest.raises(StoreError):

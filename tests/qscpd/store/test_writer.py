@@ -19,7 +19,7 @@ from qscpd.store.base import (
     PositionKind,
     StoredMessage,
 )
-from qscpd.store.sqlite import SqliteStore
+from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, PendingSkip, StoreWriter
 from tests.support.patience import until
 

@@ -8,9 +8,9 @@ its own, so whoever takes a text away or replaces it takes its words out with `_
 from collections.abc import Iterable
 from typing import Final
 
-from qscpd.store import chunks
 from qscpd.store.base import MessageRow
-from qscpd.store.sentids import SentIds
+from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.message_ids import SentIds
 
 __all__ = ["SEQ_BITS", "WordIndex"]
 

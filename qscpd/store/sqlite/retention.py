@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from qscpd.errors import StoreFullError
-from qscpd.store import chunks
 from qscpd.store.base import Keep, MessageRow
-from qscpd.store.words import Words
+from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.search import Words
 
 __all__ = ["Erasing", "Retention"]
 

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qscpd.errors import StoreFullError
-from qscpd.store.messages import Messages
-from qscpd.store.retention import Retention
+from qscpd.store.sqlite.messages import Messages
+from qscpd.store.sqlite.retention import Retention
 
 __all__ = ["SqliteReader", "SqliteStore"]
 

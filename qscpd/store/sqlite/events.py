@@ -14,11 +14,11 @@ from qscp.errors import ErrorCode
 from qscp.limits import REACTIONS_LIMIT
 from qscp.rooms import PERMISSIONS, RANKS, HistoryFrom, RoomRole
 from qscpd.domain.rooms import FOREVER_MS, Standing, refusal
-from qscpd.store import chunks
 from qscpd.store.base import Extra, MessageRow, NewMessage, Refused
-from qscpd.store.ends import ConversationEnd, RoomEnd
-from qscpd.store.rooms import Rooms
-from qscpd.store.sentids import digest
+from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.message_ids import digest
+from qscpd.store.sqlite.rooms import Rooms
+from qscpd.store.sqlite.tail_cache import ConversationEnd, RoomEnd
 
 __all__ = ["Events"]
 

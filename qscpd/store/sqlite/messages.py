@@ -8,7 +8,6 @@ import msgspec
 
 from qscp.errors import ErrorCode
 from qscpd.domain.rooms import may_see
-from qscpd.store import chunks
 from qscpd.store.base import (
     PLAIN,
     ConversationRow,
@@ -21,9 +20,10 @@ from qscpd.store.base import (
     Refused,
     StoredMessage,
 )
-from qscpd.store.ends import ConversationEnd, RoomEnd
-from qscpd.store.events import Events
-from qscpd.store.sentids import same
+from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.events import Events
+from qscpd.store.sqlite.message_ids import same
+from qscpd.store.sqlite.tail_cache import ConversationEnd, RoomEnd
 
 __all__ = ["Messages"]
 

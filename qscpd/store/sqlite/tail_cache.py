@@ -3,7 +3,7 @@
 from typing import Final
 
 from qscpd.domain.rooms import RoomRow, Standing
-from qscpd.store import chunks
+from qscpd.store.sqlite import chunks
 
 __all__ = ["ConversationEnd", "RoomEnd"]
 

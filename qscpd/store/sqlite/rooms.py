@@ -18,8 +18,8 @@ from qscpd.domain.rooms import (
 )
 from qscpd.errors import NotFoundError
 from qscpd.store.base import LogRow, RoomResult
-from qscpd.store.ends import ConversationEnd
-from qscpd.store.wordindex import WordIndex
+from qscpd.store.sqlite.search_index import WordIndex
+from qscpd.store.sqlite.tail_cache import ConversationEnd
 
 __all__ = ["Rooms"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreDamagedError, StoreError, StoreFullError
-from qscpd.store.migrations import check_schema, migrate, schema_of
+from qscpd.store.sqlite.migrations import check_schema, migrate, schema_of
 
 __all__ = ["Database"]
 

@@ -12,9 +12,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from qscpd.store import chunks
-from qscpd.store.accounts import Accounts
 from qscpd.store.base import Extra, MessageRow, NewMessage, Outcome, Refused, StoredMessage
+from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.accounts import Accounts
 
 __all__ = ["KEEP_IDS_MS", "SentIds", "digest", "same"]
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from qscpd.errors import ExistsError, NotFoundError, UsageError
 from qscpd.store.base import Account, AccountState, Credentials
-from qscpd.store.database import Database
+from qscpd.store.sqlite.database import Database
 
 __all__ = ["Accounts"]
 

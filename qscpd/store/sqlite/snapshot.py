@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qscpd.errors import StoreError
-from qscpd.store import chunks
-from qscpd.store.migrations import APPLICATION_ID
+from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.migrations import APPLICATION_ID
 
 __all__ = ["Contents", "copy_store", "look_into"]
 

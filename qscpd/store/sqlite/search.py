@@ -1,10 +1,10 @@
-"""Searching one's own conversations; `qscpd.store.wordindex` has the index."""
+"""Searching one's own conversations; `qscpd.store.sqlite.search_index` has the index."""
 
 from collections.abc import Sequence
 
 from qscpd.store.base import ConversationRow, Found
-from qscpd.store.messages import Messages
-from qscpd.store.wordindex import SEQ_BITS
+from qscpd.store.sqlite.messages import Messages
+from qscpd.store.sqlite.search_index import SEQ_BITS
 
 __all__ = ["Words"]
 
