@@ -23,6 +23,7 @@ from qscpd.accounts.passwords import PasswordHasher, PasswordPool
 from qscpd.admin import AdminServer
 from qscpd.asking import Asking
 from qscpd.config import Config, HistoryConfig
+from qscpd.domain.model import Keep
 from qscpd.errors import ExitCode, StoreError
 from qscpd.handlers import handlers
 from qscpd.liveadmin import LiveAdmin
@@ -36,7 +37,6 @@ from qscpd.router import Router
 from qscpd.session import Session
 from qscpd.sessionlog import SessionLog
 from qscpd.store import open_store
-from qscpd.store.base import Keep
 from qscpd.store.sqlite.lock import StoreLock
 from qscpd.store.writer import StoreWriter
 from qscpd.systemd import Notifier, watchdog_interval_s

@@ -15,9 +15,9 @@ from qscp import codec, frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import HistoryFrom
 from qscpd.domain.ids import conversation_id
+from qscpd.domain.model import PLAIN, MessageRow, Moved, NewMessage, PositionKind, Refused, StoredMessage
 from qscpd.rooms import LiveRoom, Rooms
 from qscpd.session import Session
-from qscpd.store.base import PLAIN, MessageRow, Moved, NewMessage, PositionKind, Refused, StoredMessage
 from qscpd.store.writer import Committed, PendingChat
 from qscpd.telling import pushed
 

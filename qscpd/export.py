@@ -13,8 +13,9 @@ import msgspec
 
 from qscp import __version__
 from qscpd.domain.ids import conversation_id
+from qscpd.domain.model import Account, ConversationRow, LogRow, MessageRow
 from qscpd.domain.rooms import RoomRow, Standing
-from qscpd.store.base import Account, ConversationRow, LogRow, MessageRow, StoreReader
+from qscpd.store.base import StoreReader
 
 __all__ = ["EXPORT_FORMAT", "export_lines", "export_room_lines"]
 

@@ -15,12 +15,12 @@ from qscp.names import normalize_name
 from qscp.rooms import check_reaction, check_topic, is_room, mentioned, normalize_room
 from qscp.text import check_body, check_status_text
 from qscpd.domain.ids import parse_conversation
+from qscpd.domain.model import PLAIN, Account, Extra, Mark, NewMessage, PositionKind
 from qscpd.queries import Queries
 from qscpd.roomrequests import RoomRequests
 from qscpd.rooms import TYPING
 from qscpd.router import Handler, Router
 from qscpd.session import Session
-from qscpd.store.base import PLAIN, Account, Extra, Mark, NewMessage, PositionKind
 from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
 
 __all__ = ["handlers"]

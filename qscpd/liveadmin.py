@@ -28,10 +28,11 @@ from qscpd.admin import (
     perform,
     room_reply,
 )
+from qscpd.domain.model import Account, AccountState, RoomResult
 from qscpd.domain.rooms import NOBODY
 from qscpd.router import Router
 from qscpd.session import Session
-from qscpd.store.base import Account, AccountState, RoomResult, Store
+from qscpd.store.base import Store
 from qscpd.store.writer import StoreWriter
 
 __all__ = ["LiveAdmin"]

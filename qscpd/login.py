@@ -16,11 +16,11 @@ from qscp.limits import BODY_LIMIT, LINE_LIMIT
 from qscp.names import normalize_name
 from qscp.states import State
 from qscpd.accounts.passwords import PasswordPool, PoolFullError
+from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
 from qscpd.router import FEATURES, Router
 from qscpd.session import Session
 from qscpd.sessionlog import SessionLog
-from qscpd.store.base import Account, AccountState, Credentials
 from qscpd.store.writer import StoreWriter
 
 __all__ = ["Login"]

@@ -9,9 +9,10 @@ from qscp.limits import PAGE_LIMIT
 from qscpd.accounts.directory import Directory
 from qscpd.asking import Asking, refusal
 from qscpd.domain.ids import conversation_id, parse_conversation
+from qscpd.domain.model import ConversationRow, Found, MessageRow
 from qscpd.replay import PAGE_BYTES, Replay
 from qscpd.session import Session
-from qscpd.store.base import ConversationRow, Found, MessageRow, Store
+from qscpd.store.base import Store
 from qscpd.store.writer import StoreWriter
 from qscpd.telling import history_message
 

@@ -16,8 +16,9 @@ from typing import Final, NamedTuple
 
 from qscp import codec, frames
 from qscpd.domain.ids import conversation_id, parse_conversation
+from qscpd.domain.model import ConversationRow, MessageRow
 from qscpd.session import Session
-from qscpd.store.base import ConversationRow, MessageRow, Store
+from qscpd.store.base import Store
 from qscpd.store.writer import StoreWriter
 from qscpd.telling import pushed
 

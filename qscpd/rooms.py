@@ -15,10 +15,10 @@ from typing import Final
 from qscp import codec, frames
 from qscp.rooms import HistoryFrom, RoomRole
 from qscpd.domain.ids import conversation_id
+from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import FOREVER_MS, NOBODY, RoomChange, RoomRow, RoomState, Standing, may_see
 from qscpd.roomqueue import RoomQueue
 from qscpd.session import Session
-from qscpd.store.base import RoomResult
 from qscpd.store.writer import PendingChat
 
 __all__ = ["TYPING", "LiveRoom", "Rooms"]

@@ -15,8 +15,8 @@ from qscp import codec, frames
 from qscp.connection import ServerConnection
 from qscp.errors import ERROR_CODES, ErrorCode, RemoteProtocolError
 from qscp.states import State
+from qscpd.domain.model import Account
 from qscpd.net.link import Link
-from qscpd.store.base import Account
 from qscpd.store.writer import PendingSkip
 
 if TYPE_CHECKING:  # both are made of sessions, so they can't be imported here

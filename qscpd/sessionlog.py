@@ -21,10 +21,10 @@ import structlog
 
 from qscp.errors import ErrorCode
 from qscp.text import strip_controls
+from qscpd.domain.model import Account
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.address_policy import shown_address
 from qscpd.net.link import Link
-from qscpd.store.base import Account
 
 __all__ = ["LoggedSession", "SessionLog"]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from qscp import frames
 from qscpd.domain.ids import conversation_id
-from qscpd.store.base import PLAIN, Extra, MessageRow
+from qscpd.domain.model import PLAIN, Extra, MessageRow
 
 __all__ = ["history_message", "pushed"]
 

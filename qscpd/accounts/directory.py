@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from qscp.errors import InvalidNameError
 from qscp.names import normalize_name
-from qscpd.store.base import Account, AccountState
+from qscpd.domain.model import Account, AccountState
 
 __all__ = ["Directory"]
 

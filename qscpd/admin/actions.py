@@ -31,9 +31,10 @@ from qscpd.admin.messages import (
     UnlockUser,
     failed,
 )
+from qscpd.domain.model import Account, AccountState, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import ExistsError, NotFoundError, NotRunningError, QscpdError, StoreError, UsageError
-from qscpd.store.base import Account, AccountState, RoomResult, Store
+from qscpd.store.base import Store
 
 __all__ = ["RoomDeed", "begin_erasing", "change_room", "perform", "room_reply"]
 

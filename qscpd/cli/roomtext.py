@@ -10,8 +10,8 @@ from qscp.rooms import RANKS
 from qscp.text import strip_controls
 from qscpd.cli.output import utc
 from qscpd.domain.ids import conversation_id
+from qscpd.domain.model import LogRow
 from qscpd.domain.rooms import FOREVER_MS, RoomRow, Standing
-from qscpd.store.base import LogRow
 
 __all__ = ["HEADING", "described", "entries", "kept", "people", "row_of", "shown", "table"]
 

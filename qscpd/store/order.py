@@ -7,7 +7,7 @@ the first one is sent again or given up.
 
 from typing import Generic, TypeVar
 
-from qscpd.store.base import NewMessage
+from qscpd.domain.model import NewMessage
 
 __all__ = ["Order"]
 

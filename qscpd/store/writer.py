@@ -17,9 +17,10 @@ import msgspec
 import structlog
 
 from qscp.errors import ErrorCode
+from qscpd.domain.model import Keep, Mark, Moved, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.store.base import Keep, Mark, Moved, NewMessage, Outcome, RoomResult, Store
+from qscpd.store.base import Store
 from qscpd.store.order import Order
 
 __all__ = ["Committed", "PendingChat", "PendingMark", "PendingSkip", "StoreWriter"]

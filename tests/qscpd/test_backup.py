@@ -13,6 +13,7 @@ import pytest
 
 from qscpd.backup import find_problems, make_backup, prune_backups, read_manifest, restore_backup
 from qscpd.config import LoadedConfig, load_config
+from qscpd.domain.model import NewMessage
 from qscpd.errors import (
     ConfigError,
     ExistsError,
@@ -22,7 +23,6 @@ from qscpd.errors import (
     StoreError,
 )
 from qscpd.pki import AuthorityFiles, check_pair, make_authority, make_server_certificate
-from qscpd.store.base import NewMessage
 from qscpd.store.sqlite.lock import StoreLock
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.daemon import add_accounts, write_config

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from qscpd.cli.group import cli
+from qscpd.domain.model import NewMessage
 from qscpd.errors import ExitCode
-from qscpd.store.base import NewMessage
 from qscpd.store.sqlite.lock import StoreLock
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.daemon import add_accounts

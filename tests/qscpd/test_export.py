@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from qscp import __version__
+from qscpd.domain.model import AccountState, Extra, Mark, NewMessage, PositionKind
 from qscpd.domain.rooms import FOREVER_MS, RoomChange
 from qscpd.errors import NotFoundError, StoreError, UsageError
 from qscpd.export import EXPORT_FORMAT, export_lines, export_room_lines
 from qscpd.store import open_reader
-from qscpd.store.base import AccountState, Extra, Mark, NewMessage, PositionKind, StoreReader
+from qscpd.store.base import StoreReader
 from qscpd.store.sqlite.store import SqliteStore
 
 ALICE, BOB, CAROL = 1, 2, 3

@@ -7,7 +7,7 @@ import pytest
 
 from qscp import codec, frames
 from qscp.frames import ServerFrame
-from qscpd.store.base import AccountState, Mark, PositionKind
+from qscpd.domain.model import AccountState, Mark, PositionKind
 from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
 from tests.support.doubles import FakeLink, StaffedRouter
 

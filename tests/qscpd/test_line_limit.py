@@ -26,19 +26,10 @@ from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp.text import check_body
 from qscpd import queries, roomrequests, rooms
 from qscpd.accounts.directory import Directory
+from qscpd.domain.model import PLAIN, Account, AccountState, ConversationRow, Extra, Found, LogRow, MessageRow
 from qscpd.handlers import handlers
 from qscpd.presence import Presence
 from qscpd.replay import PAGE_BYTES
-from qscpd.store.base import (
-    PLAIN,
-    Account,
-    AccountState,
-    ConversationRow,
-    Extra,
-    Found,
-    LogRow,
-    MessageRow,
-)
 from qscpd.store.sqlite import messages
 from qscpd.telling import history_message, pushed
 

@@ -9,11 +9,12 @@ import pytest
 from qscpd import admin, liveadmin
 from qscpd.accounts.directory import Directory
 from qscpd.config import Config
+from qscpd.domain.model import NewMessage
 from qscpd.errors import ExitCode, StoreFullError
 from qscpd.liveadmin import LiveAdmin
 from qscpd.router import Router
 from qscpd.session import Session
-from qscpd.store.base import NewMessage, Store
+from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import ListLog

@@ -10,11 +10,11 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd import admin
+from qscpd.domain.model import NewMessage, Refused
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import ExitCode, StoreFullError
 from qscpd.liveadmin import LiveAdmin
 from qscpd.session import Session
-from qscpd.store.base import NewMessage, Refused
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import FakeLink, StaffedRouter

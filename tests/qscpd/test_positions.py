@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from qscp import codec, frames
+from qscpd.domain.model import Mark, NewMessage, PositionKind
 from qscpd.session import Session
-from qscpd.store.base import Mark, NewMessage, PositionKind, Store
+from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import FakeLink, StaffedRouter, staff

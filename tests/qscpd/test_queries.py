@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from qscp import frames
-from qscpd.store.base import Extra, Keep, NewMessage
+from qscpd.domain.model import Extra, Keep, NewMessage
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.office import Desk, Office, make_accounts

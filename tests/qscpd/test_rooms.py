@@ -8,10 +8,10 @@ import pytest
 
 from qscp import frames
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import FOREVER_MS, NOBODY, RoomChange, RoomRow, RoomState, Standing
 from qscpd.rooms import TYPING
 from qscpd.session import Session
-from qscpd.store.base import RoomResult
 from tests.support.clock import in_virtual_time
 from tests.support.doubles import FakeLink, StaffedRouter
 

@@ -8,10 +8,10 @@ import pytest
 import structlog
 
 from qscp.errors import ErrorCode
+from qscpd.domain.model import Account, AccountState
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.link import Link
 from qscpd.sessionlog import SessionLog
-from qscpd.store.base import Account, AccountState
 from tests.support.doubles import FakeLink
 from tests.support.patience import until
 from tests.support.users import as_user

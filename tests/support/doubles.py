@@ -9,6 +9,7 @@ from qscp.states import State
 from qscpd.accounts.directory import Directory
 from qscpd.asking import Asking
 from qscpd.config import Config
+from qscpd.domain.model import Account, AccountState, StoredMessage
 from qscpd.handlers import handlers
 from qscpd.net.link import Link
 from qscpd.queries import Queries
@@ -16,7 +17,6 @@ from qscpd.roomrequests import RoomRequests
 from qscpd.router import Router
 from qscpd.session import Session
 from qscpd.sessionlog import LoggedSession, SessionLog
-from qscpd.store.base import Account, AccountState, StoredMessage
 from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, StoreWriter
 
 __all__ = ["FakeLink", "ListLog", "SlowWriter", "StaffedRouter", "staff"]

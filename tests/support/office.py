@@ -12,11 +12,12 @@ from qscp import codec, frames
 from qscpd.accounts.directory import Directory
 from qscpd.accounts.passwords import PasswordHasher, PasswordPool
 from qscpd.config import Config
+from qscpd.domain.model import Keep
 from qscpd.errors import StoreError
 from qscpd.login import Login
 from qscpd.router import Router
 from qscpd.session import Session
-from qscpd.store.base import Keep, Store
+from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import Committed, StoreWriter
 from tests.support.daemon import CHEAP_ARGON2

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qscp.rooms import HistoryFrom
+from qscpd.domain.model import Mark, Moved, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.store.base import Mark, Moved, NewMessage, Outcome, RoomResult, Store
+from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
 
 __all__ = ["FickleStore", "add_room"]

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from qscpd.domain.model import NewMessage
 from qscpd.domain.rooms import FOREVER_MS, RoomChange
-from qscpd.store.base import NewMessage
 
 __all__ = ["House", "Town"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import ExistsError, NotFoundError, UsageError
-from qscpd.store.base import Account, AccountState, Credentials
 from qscpd.store.sqlite.database import Database
 
 __all__ = ["Accounts"]

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
+from qscpd.domain.model import PLAIN, Extra, MessageRow
 from qscpd.errors import StoreDamagedError
-from qscpd.store.base import PLAIN, Extra, MessageRow
 
 __all__ = ["Entry", "count", "entry", "pack", "rows"]
 

@@ -13,8 +13,8 @@ import msgspec
 from qscp.errors import ErrorCode
 from qscp.limits import REACTIONS_LIMIT
 from qscp.rooms import PERMISSIONS, RANKS, HistoryFrom, RoomRole
+from qscpd.domain.model import Extra, MessageRow, NewMessage, Refused
 from qscpd.domain.rooms import FOREVER_MS, Standing, refusal
-from qscpd.store.base import Extra, MessageRow, NewMessage, Refused
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.message_ids import digest
 from qscpd.store.sqlite.rooms import Rooms

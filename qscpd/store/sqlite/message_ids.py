@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from qscpd.store.base import Extra, MessageRow, NewMessage, Outcome, Refused, StoredMessage
+from qscpd.domain.model import Extra, MessageRow, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.accounts import Accounts
 

@@ -7,8 +7,7 @@ from typing import Final
 import msgspec
 
 from qscp.errors import ErrorCode
-from qscpd.domain.rooms import may_see
-from qscpd.store.base import (
+from qscpd.domain.model import (
     PLAIN,
     ConversationRow,
     Found,
@@ -20,6 +19,7 @@ from qscpd.store.base import (
     Refused,
     StoredMessage,
 )
+from qscpd.domain.rooms import may_see
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.events import Events
 from qscpd.store.sqlite.message_ids import same

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from qscpd.domain.model import Keep, MessageRow
 from qscpd.errors import StoreFullError
-from qscpd.store.base import Keep, MessageRow
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.search import Words
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from qscp.errors import ErrorCode
 from qscp.limits import ROOMS_LIMIT
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.domain.model import LogRow, RoomResult
 from qscpd.domain.rooms import (
     NOBODY,
     DeniedError,
@@ -17,7 +18,6 @@ from qscpd.domain.rooms import (
     heir,
 )
 from qscpd.errors import NotFoundError
-from qscpd.store.base import LogRow, RoomResult
 from qscpd.store.sqlite.search_index import WordIndex
 from qscpd.store.sqlite.tail_cache import ConversationEnd
 

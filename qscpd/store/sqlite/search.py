@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from qscpd.store.base import ConversationRow, Found
+from qscpd.domain.model import ConversationRow, Found
 from qscpd.store.sqlite.messages import Messages
 from qscpd.store.sqlite.search_index import SEQ_BITS
 

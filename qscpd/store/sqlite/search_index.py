@@ -8,7 +8,7 @@ its own, so whoever takes a text away or replaces it takes its words out with `_
 from collections.abc import Iterable
 from typing import Final
 
-from qscpd.store.base import MessageRow
+from qscpd.domain.model import MessageRow
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.message_ids import SentIds
 

@@ -3,7 +3,7 @@
 import pytest
 
 from qscpd.accounts.directory import Directory
-from qscpd.store.base import Account, AccountState
+from qscpd.domain.model import Account, AccountState
 
 ALICE = Account(1, "alice", AccountState.ACTIVE, 0)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from qscpd.domain.model import Keep, NewMessage, StoredMessage
 from qscpd.errors import StoreFullError
-from qscpd.store.base import Keep, NewMessage, StoredMessage
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.smalldisk import fill, small_disk

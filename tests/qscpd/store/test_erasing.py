@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from qscpd.domain.model import Extra, Keep, NewMessage, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
-from qscpd.store.base import Extra, Keep, NewMessage, Refused, StoredMessage
-from qscpd.store.sqlite.store import SqliteStore, retention
+from qscpd.store.sqlite import SqliteStore, retention
 from tests.support.ids import IdMaker
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4

@@ -9,8 +9,8 @@ import pytest
 from qscp.errors import ErrorCode
 from qscp.limits import REACTIONS_LIMIT
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.domain.model import Extra, Keep, MessageRow, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
-from qscpd.store.base import Extra, Keep, MessageRow, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 

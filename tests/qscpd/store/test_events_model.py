@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from qscp.rooms import RoomRole
+from qscpd.domain.model import Extra, Keep, MessageRow, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
-from qscpd.store.base import Extra, Keep, MessageRow, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qscpd.store.base import Keep, NewMessage, Refused, StoredMessage
+from qscpd.domain.model import Keep, NewMessage, Refused, StoredMessage
 from qscpd.store.sqlite.store import SqliteStore
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qscpd.store.base import Keep, Mark, Moved, NewMessage, Outcome, PositionKind, Refused, StoredMessage
+from qscpd.domain.model import Keep, Mark, Moved, NewMessage, Outcome, PositionKind, Refused, StoredMessage
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.memory import memory_folder
 

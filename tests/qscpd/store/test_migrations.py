@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.domain.rooms import RoomChange
-from qscpd.errors import StoreDamagedError, StoreFullError
-from qscpd.store import open_reader
-from qscpd.store.base import (
+from qscpd.domain.model import (
     AccountState,
     ConversationRow,
     Keep,
@@ -19,8 +16,11 @@ from qscpd.store.base import (
     Refused,
     StoredMessage,
 )
+from qscpd.domain.rooms import RoomChange
+from qscpd.errors import StoreDamagedError, StoreFullError
+from qscpd.store import open_reader
+from qscpd.store.sqlite import SqliteStore, migrations
 from qscpd.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
-from qscpd.store.sqlite.store import SqliteStore, migrations
 from tests.support.smalldisk import fill, small_disk
 
 SCHEMA_1 = Path(__file__).with_name("schema1.sql")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qscpd.store.base import Keep, NewMessage, Outcome, Refused, StoredMessage
+from qscpd.domain.model import Keep, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 

@@ -10,9 +10,18 @@ import pytest
 from qscp.errors import ErrorCode
 from qscp.limits import ROOMS_LIMIT
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.domain.model import (
+    Keep,
+    Mark,
+    NewMessage,
+    Outcome,
+    PositionKind,
+    Refused,
+    RoomResult,
+    StoredMessage,
+)
 from qscpd.domain.rooms import FOREVER_MS, DeniedError, RoomChange, RoomState, Standing
 from qscpd.errors import NotFoundError
-from qscpd.store.base import Keep, Mark, NewMessage, Outcome, PositionKind, Refused, RoomResult, StoredMessage
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qscpd.domain.model import Account, AccountState, NewMessage, StoredMessage
 from qscpd.errors import (
     ExistsError,
     NotFoundError,
@@ -25,7 +26,6 @@ from qscpd.errors import (
     StoreError,
     StoreFullError,
 )
-from qscpd.store.base import Account, AccountState, NewMessage, StoredMessage
 from qscpd.store.sqlite.migrations import MIGRATIONS
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.patience import PATIENCE_S
@@ -273,7 +273,7 @@ _WRITE_UNTIL_KILLED = """
 import sys
 from pathlib import Path
 from qscpd.store.sqlite.store import SqliteStore
-from qscpd.store.base import NewMessage
+from qscpd.domain.model import (NewMessage)
 store = SqliteStore(Path(sys.argv[1]))
 number = 0
 while True:

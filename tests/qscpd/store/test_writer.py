@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from qscp.errors import ErrorCode
-from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.store.base import (
+from qscpd.domain.model import (
     Account,
     Credentials,
     Keep,
@@ -19,6 +18,7 @@ from qscpd.store.base import (
     PositionKind,
     StoredMessage,
 )
+from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, PendingSkip, StoreWriter
 from tests.support.patience import until
