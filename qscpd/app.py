@@ -21,7 +21,6 @@ from qscp.frames import Retention
 from qscpd.accounts.directory import Directory
 from qscpd.accounts.passwords import PasswordHasher, PasswordPool
 from qscpd.admin import AdminServer
-from qscpd.asking import Asking
 from qscpd.config import Config, HistoryConfig
 from qscpd.domain.model import Keep
 from qscpd.errors import ExitCode, StoreError
@@ -34,8 +33,9 @@ from qscpd.net.tls import server_context
 from qscpd.queries import Queries
 from qscpd.roomrequests import RoomRequests
 from qscpd.router import Router
-from qscpd.session import Session
-from qscpd.sessionlog import SessionLog
+from qscpd.sessions.log import SessionLog
+from qscpd.sessions.requests import Asking
+from qscpd.sessions.session import Session
 from qscpd.store import open_store
 from qscpd.store.sqlite.lock import StoreLock
 from qscpd.store.writer import StoreWriter

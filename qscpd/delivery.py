@@ -17,9 +17,9 @@ from qscp.rooms import HistoryFrom
 from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import PLAIN, MessageRow, Moved, NewMessage, PositionKind, Refused, StoredMessage
 from qscpd.rooms import LiveRoom, Rooms
-from qscpd.session import Session
+from qscpd.sessions.encoding import pushed
+from qscpd.sessions.session import Session
 from qscpd.store.writer import Committed, PendingChat
-from qscpd.telling import pushed
 
 __all__ = ["READ_RECEIPTS", "Delivery"]
 

@@ -20,7 +20,7 @@ from qscpd.queries import Queries
 from qscpd.roomrequests import RoomRequests
 from qscpd.rooms import TYPING
 from qscpd.router import Handler, Router
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
 
 __all__ = ["handlers"]

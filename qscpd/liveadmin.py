@@ -31,7 +31,7 @@ from qscpd.admin import (
 from qscpd.domain.model import Account, AccountState, RoomResult
 from qscpd.domain.rooms import NOBODY
 from qscpd.router import Router
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.writer import StoreWriter
 

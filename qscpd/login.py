@@ -19,8 +19,8 @@ from qscpd.accounts.passwords import PasswordPool, PoolFullError
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
 from qscpd.router import FEATURES, Router
-from qscpd.session import Session
-from qscpd.sessionlog import SessionLog
+from qscpd.sessions.log import SessionLog
+from qscpd.sessions.session import Session
 from qscpd.store.writer import StoreWriter
 
 __all__ = ["Login"]

@@ -7,14 +7,14 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.limits import PAGE_LIMIT
 from qscpd.accounts.directory import Directory
-from qscpd.asking import Asking, refusal
 from qscpd.domain.ids import conversation_id, parse_conversation
 from qscpd.domain.model import ConversationRow, Found, MessageRow
-from qscpd.replay import PAGE_BYTES, Replay
-from qscpd.session import Session
+from qscpd.sessions.encoding import history_message
+from qscpd.sessions.replay import PAGE_BYTES, Replay
+from qscpd.sessions.requests import Asking, refusal
+from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.writer import StoreWriter
-from qscpd.telling import history_message
 
 __all__ = ["Queries"]
 

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 from qscpd.store.writer import PendingChat
 
 __all__ = ["RoomQueue"]

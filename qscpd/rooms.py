@@ -18,7 +18,7 @@ from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import FOREVER_MS, NOBODY, RoomChange, RoomRow, RoomState, Standing, may_see
 from qscpd.roomqueue import RoomQueue
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 from qscpd.store.writer import PendingChat
 
 __all__ = ["TYPING", "LiveRoom", "Rooms"]

@@ -22,8 +22,8 @@ from qscpd.delivery import READ_RECEIPTS, Delivery
 from qscpd.net.link import Link
 from qscpd.presence import Presence
 from qscpd.rooms import TYPING, Rooms
-from qscpd.session import Session
-from qscpd.sessionlog import SessionLog
+from qscpd.sessions.log import SessionLog
+from qscpd.sessions.session import Session
 from qscpd.store.writer import Item, StoreWriter
 
 __all__ = ["FEATURES", "Handler", "Router"]

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from qscp import frames
 from qscp.rooms import HistoryFrom
-from qscpd import replay
+from qscpd.sessions import replay
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.device import Device
 from tests.support.devicelog import Kind

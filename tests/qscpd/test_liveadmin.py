@@ -20,7 +20,7 @@ from qscpd.admin import (
 )
 from qscpd.errors import ExitCode
 from qscpd.liveadmin import LiveAdmin
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import hash_cheaply

@@ -13,7 +13,7 @@ from qscpd.domain.model import NewMessage
 from qscpd.errors import ExitCode, StoreFullError
 from qscpd.liveadmin import LiveAdmin
 from qscpd.router import Router
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter

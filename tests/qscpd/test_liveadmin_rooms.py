@@ -14,7 +14,7 @@ from qscpd.domain.model import NewMessage, Refused
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import ExitCode, StoreFullError
 from qscpd.liveadmin import LiveAdmin
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import FakeLink, StaffedRouter

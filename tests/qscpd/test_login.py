@@ -14,7 +14,7 @@ from qscpd.accounts.passwords import PasswordHasher, PasswordPool
 from qscpd.config.model import Argon2Config, Config
 from qscpd.domain.model import AccountState
 from qscpd.login import Login
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import CHEAP_ARGON2, PASSWORD, hash_cheaply

@@ -9,7 +9,7 @@ import pytest
 
 from qscp import codec, frames
 from qscpd.domain.model import Mark, NewMessage, PositionKind
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter

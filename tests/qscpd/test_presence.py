@@ -13,7 +13,7 @@ from qscp.frames import OnlineUsers, PresenceChanges, ServerFrame, Status, UserP
 from qscp_client.roster import Roster
 from qscpd import presence as presence_module
 from qscpd.presence import GRACE_S, Presence
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 from tests.support.clock import in_virtual_time
 from tests.support.doubles import FakeLink, StaffedRouter
 

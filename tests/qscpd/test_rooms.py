@@ -11,7 +11,7 @@ from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import FOREVER_MS, NOBODY, RoomChange, RoomRow, RoomState, Standing
 from qscpd.rooms import TYPING
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 from tests.support.clock import in_virtual_time
 from tests.support.doubles import FakeLink, StaffedRouter
 

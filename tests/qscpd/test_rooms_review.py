@@ -10,12 +10,12 @@ import pytest
 from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
-from qscpd import asking
 from qscpd.admin import DeleteRoom, DeleteUser, Done
 from qscpd.domain.model import Keep, MessageRow, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError
 from qscpd.liveadmin import LiveAdmin
+from qscpd.sessions import requests as asking
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
 from tests.support.office import Desk, Office, make_accounts

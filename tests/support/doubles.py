@@ -7,7 +7,6 @@ from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.states import State
 from qscpd.accounts.directory import Directory
-from qscpd.asking import Asking
 from qscpd.config import Config
 from qscpd.domain.model import Account, AccountState, StoredMessage
 from qscpd.handlers import handlers
@@ -15,8 +14,9 @@ from qscpd.net.link import Link
 from qscpd.queries import Queries
 from qscpd.roomrequests import RoomRequests
 from qscpd.router import Router
-from qscpd.session import Session
-from qscpd.sessionlog import LoggedSession, SessionLog
+from qscpd.sessions.log import LoggedSession, SessionLog
+from qscpd.sessions.requests import Asking
+from qscpd.sessions.session import Session
 from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, StoreWriter
 
 __all__ = ["FakeLink", "ListLog", "SlowWriter", "StaffedRouter", "staff"]

@@ -16,7 +16,7 @@ from qscpd.domain.model import Keep
 from qscpd.errors import StoreError
 from qscpd.login import Login
 from qscpd.router import Router
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import Committed, StoreWriter

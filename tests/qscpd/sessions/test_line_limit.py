@@ -29,9 +29,9 @@ from qscpd.accounts.directory import Directory
 from qscpd.domain.model import PLAIN, Account, AccountState, ConversationRow, Extra, Found, LogRow, MessageRow
 from qscpd.handlers import handlers
 from qscpd.presence import Presence
-from qscpd.replay import PAGE_BYTES
+from qscpd.sessions.encoding import history_message, pushed
+from qscpd.sessions.replay import PAGE_BYTES
 from qscpd.store.sqlite import messages
-from qscpd.telling import history_message, pushed
 
 HIGHEST = 2**53 - 1
 NAME = "n" * NAME_LIMIT

@@ -20,8 +20,8 @@ from qscpd.net.link import Link
 from qscpd.store.writer import PendingSkip
 
 if TYPE_CHECKING:  # both are made of sessions, so they can't be imported here
-    from qscpd.replay import Replay
     from qscpd.router import Router
+    from qscpd.sessions.replay import Replay
 
 __all__ = ["Session"]
 
@@ -30,7 +30,7 @@ _PENDING_LIMIT: Final = 1000
 
 _OPEN: Final = (State.READY, State.DRAINING)
 
-_log = structlog.stdlib.get_logger("qscpd.session")
+_log = structlog.stdlib.get_logger("qscpd.sessions.session")
 
 
 class Session:

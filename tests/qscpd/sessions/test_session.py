@@ -9,7 +9,7 @@ from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.frames import ServerFrame
 from qscp.states import State
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 from tests.support.doubles import FakeLink, StaffedRouter
 
 HELD = 1000

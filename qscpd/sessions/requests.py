@@ -13,14 +13,14 @@ import structlog
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
-from qscpd.session import Session
+from qscpd.sessions.session import Session
 
 __all__ = ["Asking", "refusal"]
 
 _AT_ONCE: Final = 32
 """Questions under way: all of them together are some 5 ms of the loop's time."""
 
-_log = structlog.stdlib.get_logger("qscpd.asking")
+_log = structlog.stdlib.get_logger("qscpd.sessions.requests")
 
 F = TypeVar("F", bound=frames.ClientFrame)
 

@@ -9,7 +9,7 @@ import pytest
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom
-from qscpd import replay
+from qscpd.sessions import replay
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id

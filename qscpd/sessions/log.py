@@ -31,7 +31,7 @@ __all__ = ["LoggedSession", "SessionLog"]
 _CLIENT_LIMIT: Final = 60
 """Characters of the client's name that are kept."""
 
-_log = structlog.stdlib.get_logger("qscpd.sessionlog")
+_log = structlog.stdlib.get_logger("qscpd.sessions.log")
 
 
 class LoggedSession(Protocol):

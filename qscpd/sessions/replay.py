@@ -17,10 +17,10 @@ from typing import Final, NamedTuple
 from qscp import codec, frames
 from qscpd.domain.ids import conversation_id, parse_conversation
 from qscpd.domain.model import ConversationRow, MessageRow
-from qscpd.session import Session
+from qscpd.sessions.encoding import pushed
+from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.writer import StoreWriter
-from qscpd.telling import pushed
 
 __all__ = ["PAGE_BYTES", "Replay"]
 

@@ -11,7 +11,7 @@ from qscp.errors import ErrorCode
 from qscpd.domain.model import Account, AccountState
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.link import Link
-from qscpd.sessionlog import SessionLog
+from qscpd.sessions.log import SessionLog
 from tests.support.doubles import FakeLink
 from tests.support.patience import until
 from tests.support.users import as_user

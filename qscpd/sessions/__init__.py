@@ -1,0 +1,1 @@
+"""One connection, before and after login."""
