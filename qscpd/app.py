@@ -21,6 +21,7 @@ from qscp.frames import Retention
 from qscpd.accounts.directory import Directory
 from qscpd.accounts.passwords import PasswordHasher, PasswordPool
 from qscpd.admin import AdminServer
+from qscpd.chat.router import Router
 from qscpd.config import Config, HistoryConfig
 from qscpd.domain.model import Keep
 from qscpd.errors import ExitCode, StoreError
@@ -32,7 +33,6 @@ from qscpd.net.listener import Listener
 from qscpd.net.tls import server_context
 from qscpd.queries import Queries
 from qscpd.roomrequests import RoomRequests
-from qscpd.router import Router
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.requests import Asking
 from qscpd.sessions.session import Session

@@ -14,12 +14,12 @@ from qscp.limits import QUERY_LIMIT
 from qscp.names import normalize_name
 from qscp.rooms import check_reaction, check_topic, is_room, mentioned, normalize_room
 from qscp.text import check_body, check_status_text
+from qscpd.chat.rooms import TYPING
+from qscpd.chat.router import Handler, Router
 from qscpd.domain.ids import parse_conversation
 from qscpd.domain.model import PLAIN, Account, Extra, Mark, NewMessage, PositionKind
 from qscpd.queries import Queries
 from qscpd.roomrequests import RoomRequests
-from qscpd.rooms import TYPING
-from qscpd.router import Handler, Router
 from qscpd.sessions.session import Session
 from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
 

@@ -28,9 +28,9 @@ from qscpd.admin import (
     perform,
     room_reply,
 )
+from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, RoomResult
 from qscpd.domain.rooms import NOBODY
-from qscpd.router import Router
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.writer import StoreWriter

@@ -16,9 +16,9 @@ from qscp.limits import BODY_LIMIT, LINE_LIMIT
 from qscp.names import normalize_name
 from qscp.states import State
 from qscpd.accounts.passwords import PasswordPool, PoolFullError
+from qscpd.chat.router import FEATURES, Router
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
-from qscpd.router import FEATURES, Router
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.session import Session
 from qscpd.store.writer import StoreWriter

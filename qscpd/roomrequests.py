@@ -11,11 +11,11 @@ from qscp import frames
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.rooms import PERMISSIONS, RANKS, ROOM_FIELDS, check_topic, normalize_room
 from qscpd.accounts.directory import Directory
+from qscpd.chat.presence import Presence
+from qscpd.chat.rooms import LiveRoom, Rooms
 from qscpd.domain.model import LogRow
 from qscpd.domain.rooms import FOREVER_MS, NOBODY, DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreFullError
-from qscpd.presence import Presence
-from qscpd.rooms import LiveRoom, Rooms
 from qscpd.sessions.requests import Asking, refusal
 from qscpd.sessions.session import Session
 from qscpd.store.writer import StoreWriter

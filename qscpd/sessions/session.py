@@ -1,7 +1,7 @@
 """One session: a peer's protocol state, identity and counters, on top of a link.
 
 A session owns its `ServerConnection`. Input is handled at once; output is collected and goes
-out once per loop tick (`qscpd.router.Router.flush`), as one TLS record if it fits.
+out once per loop tick (`qscpd.chat.router.Router.flush`), as one TLS record if it fits.
 """
 
 import secrets
@@ -20,7 +20,7 @@ from qscpd.net.link import Link
 from qscpd.store.writer import PendingSkip
 
 if TYPE_CHECKING:  # both are made of sessions, so they can't be imported here
-    from qscpd.router import Router
+    from qscpd.chat.router import Router
     from qscpd.sessions.replay import Replay
 
 __all__ = ["Session"]

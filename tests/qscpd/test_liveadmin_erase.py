@@ -8,11 +8,11 @@ import pytest
 
 from qscpd import admin, liveadmin
 from qscpd.accounts.directory import Directory
+from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.model import NewMessage
 from qscpd.errors import ExitCode, StoreFullError
 from qscpd.liveadmin import LiveAdmin
-from qscpd.router import Router
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore

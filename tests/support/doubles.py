@@ -7,13 +7,13 @@ from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.states import State
 from qscpd.accounts.directory import Directory
+from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.model import Account, AccountState, StoredMessage
 from qscpd.handlers import handlers
 from qscpd.net.link import Link
 from qscpd.queries import Queries
 from qscpd.roomrequests import RoomRequests
-from qscpd.router import Router
 from qscpd.sessions.log import LoggedSession, SessionLog
 from qscpd.sessions.requests import Asking
 from qscpd.sessions.session import Session

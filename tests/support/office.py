@@ -11,11 +11,11 @@ from typing import Final, Self
 from qscp import codec, frames
 from qscpd.accounts.directory import Directory
 from qscpd.accounts.passwords import PasswordHasher, PasswordPool
+from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.model import Keep
 from qscpd.errors import StoreError
 from qscpd.login import Login
-from qscpd.router import Router
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.chat.rooms import LiveRoom
 from qscpd.domain.model import (
     Extra,
     Keep,
@@ -23,7 +24,6 @@ from qscpd.domain.model import (
     RoomResult,
 )
 from qscpd.domain.rooms import FOREVER_MS, NOBODY, DeniedError, RoomChange, RoomRow, RoomState, Standing
-from qscpd.rooms import LiveRoom
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.doubles import StaffedRouter
 from tests.support.ids import IdMaker

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from qscp import codec, frames
 from qscp.frames import OnlineUsers, PresenceChanges, ServerFrame, Status, UserPresence
 from qscp_client.roster import Roster
-from qscpd import presence as presence_module
-from qscpd.presence import GRACE_S, Presence
+from qscpd.chat import presence as presence_module
+from qscpd.chat.presence import GRACE_S, Presence
 from qscpd.sessions.session import Session
 from tests.support.clock import in_virtual_time
 from tests.support.doubles import FakeLink, StaffedRouter

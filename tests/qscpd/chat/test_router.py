@@ -8,8 +8,8 @@ import pytest
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.frames import ServerFrame
+from qscpd.chat.presence import GRACE_S
 from qscpd.domain.model import Refused, StoredMessage
-from qscpd.presence import GRACE_S
 from qscpd.store.writer import Committed, PendingChat, PendingSkip
 from tests.support.clock import in_virtual_time
 from tests.support.doubles import StaffedRouter

@@ -14,9 +14,9 @@ from msgspec import Raw
 from qscp import codec, frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import HistoryFrom
+from qscpd.chat.rooms import LiveRoom, Rooms
 from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import PLAIN, MessageRow, Moved, NewMessage, PositionKind, Refused, StoredMessage
-from qscpd.rooms import LiveRoom, Rooms
 from qscpd.sessions.encoding import pushed
 from qscpd.sessions.session import Session
 from qscpd.store.writer import Committed, PendingChat

@@ -14,10 +14,10 @@ from typing import Final
 
 from qscp import codec, frames
 from qscp.rooms import HistoryFrom, RoomRole
+from qscpd.chat.room_queue import RoomQueue
 from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import FOREVER_MS, NOBODY, RoomChange, RoomRow, RoomState, Standing, may_see
-from qscpd.roomqueue import RoomQueue
 from qscpd.sessions.session import Session
 from qscpd.store.writer import PendingChat
 

@@ -8,9 +8,9 @@ import pytest
 
 from qscp import frames
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.chat.rooms import TYPING
 from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import FOREVER_MS, NOBODY, RoomChange, RoomRow, RoomState, Standing
-from qscpd.rooms import TYPING
 from qscpd.sessions.session import Session
 from tests.support.clock import in_virtual_time
 from tests.support.doubles import FakeLink, StaffedRouter

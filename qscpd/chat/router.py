@@ -17,11 +17,11 @@ from typing import Final
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscpd.accounts.directory import Directory
+from qscpd.chat.delivery import READ_RECEIPTS, Delivery
+from qscpd.chat.presence import Presence
+from qscpd.chat.rooms import TYPING, Rooms
 from qscpd.config import Config
-from qscpd.delivery import READ_RECEIPTS, Delivery
 from qscpd.net.link import Link
-from qscpd.presence import Presence
-from qscpd.rooms import TYPING, Rooms
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.session import Session
 from qscpd.store.writer import Item, StoreWriter

@@ -1,0 +1,1 @@
+"""Live sessions, presence and rooms: who gets what."""
