@@ -25,14 +25,14 @@ from qscpd.chat.router import Router
 from qscpd.config import Config, HistoryConfig
 from qscpd.domain.model import Keep
 from qscpd.errors import ExitCode, StoreError
-from qscpd.handlers import handlers
+from qscpd.handlers.history import Queries
+from qscpd.handlers.login import Login
+from qscpd.handlers.messages import handlers
+from qscpd.handlers.rooms import RoomRequests
 from qscpd.liveadmin import LiveAdmin
 from qscpd.log import configure_log
-from qscpd.login import Login
 from qscpd.net.listener import Listener
 from qscpd.net.tls import server_context
-from qscpd.queries import Queries
-from qscpd.roomrequests import RoomRequests
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.requests import Asking
 from qscpd.sessions.session import Session

@@ -46,7 +46,7 @@ class Router:
         presence: Who is online.
         rooms: The rooms.
         delivery: What to do with what the store says.
-        handlers: What to do with a frame, by its class; set once by `qscpd.handlers`.
+        handlers: What to do with a frame, by its class; set once by `qscpd.handlers.messages`.
         dirty: Sessions with something to send.
     """
 

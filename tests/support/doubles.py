@@ -10,10 +10,10 @@ from qscpd.accounts.directory import Directory
 from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.model import Account, AccountState, StoredMessage
-from qscpd.handlers import handlers
+from qscpd.handlers.history import Queries
+from qscpd.handlers.messages import handlers
+from qscpd.handlers.rooms import RoomRequests
 from qscpd.net.link import Link
-from qscpd.queries import Queries
-from qscpd.roomrequests import RoomRequests
 from qscpd.sessions.log import LoggedSession, SessionLog
 from qscpd.sessions.requests import Asking
 from qscpd.sessions.session import Session

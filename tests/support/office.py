@@ -15,7 +15,7 @@ from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.model import Keep
 from qscpd.errors import StoreError
-from qscpd.login import Login
+from qscpd.handlers.login import Login
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore

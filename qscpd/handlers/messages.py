@@ -18,8 +18,8 @@ from qscpd.chat.rooms import TYPING
 from qscpd.chat.router import Handler, Router
 from qscpd.domain.ids import parse_conversation
 from qscpd.domain.model import PLAIN, Account, Extra, Mark, NewMessage, PositionKind
-from qscpd.queries import Queries
-from qscpd.roomrequests import RoomRequests
+from qscpd.handlers.history import Queries
+from qscpd.handlers.rooms import RoomRequests
 from qscpd.sessions.session import Session
 from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
 
@@ -35,9 +35,9 @@ def handlers(
     """The table of handlers.
 
     Args:
-        login: Starts to decide a login; see `qscpd.login`.
-        queries: Answer what needs the store; see `qscpd.queries`.
-        rooms: Answer what is about rooms; see `qscpd.roomrequests`.
+        login: Starts to decide a login; see `qscpd.handlers.login`.
+        queries: Answer what needs the store; see `qscpd.handlers.history`.
+        rooms: Answer what is about rooms; see `qscpd.handlers.rooms`.
     """
     asking = {
         frames.Auth: login,

@@ -13,7 +13,7 @@ from qscp.frames import ServerFrame
 from qscpd.accounts.passwords import PasswordHasher, PasswordPool
 from qscpd.config.model import Argon2Config, Config
 from qscpd.domain.model import AccountState
-from qscpd.login import Login
+from qscpd.handlers.login import Login
 from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter

@@ -28,7 +28,7 @@ __all__ = ["Login"]
 _BUSY_S: Final = 2.0
 """Seconds to wait when too many logins are under way: about what a full queue takes."""
 
-_log = structlog.stdlib.get_logger("qscpd.login")
+_log = structlog.stdlib.get_logger("qscpd.handlers.login")
 
 
 class Login:
