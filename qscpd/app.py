@@ -21,6 +21,7 @@ from qscp.frames import Retention
 from qscpd.accounts.directory import Directory
 from qscpd.accounts.passwords import PasswordHasher, PasswordPool
 from qscpd.admin import AdminServer
+from qscpd.admin.live import LiveAdmin
 from qscpd.chat.router import Router
 from qscpd.config import Config, HistoryConfig
 from qscpd.domain.model import Keep
@@ -29,7 +30,6 @@ from qscpd.handlers.history import Queries
 from qscpd.handlers.login import Login
 from qscpd.handlers.messages import handlers
 from qscpd.handlers.rooms import RoomRequests
-from qscpd.liveadmin import LiveAdmin
 from qscpd.log import configure_log
 from qscpd.net.listener import Listener
 from qscpd.net.tls import server_context

@@ -11,10 +11,10 @@ from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd.admin import DeleteRoom, DeleteUser, Done
+from qscpd.admin.live import LiveAdmin
 from qscpd.domain.model import Keep, MessageRow, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError
-from qscpd.liveadmin import LiveAdmin
 from qscpd.sessions import requests as asking
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker

@@ -227,7 +227,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule(person=people)
     def delete_account(self, person: int) -> None:
-        """The operator deletes an account; who was in its rooms is told as by `qscpd.liveadmin`."""
+        """The operator deletes an account; who was in its rooms is told as by `qscpd.admin.live`."""
         if person in self.town.gone or len(self.town.gone) == 3:
             return
         self.town.delete_account(person)

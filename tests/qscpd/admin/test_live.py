@@ -18,8 +18,8 @@ from qscpd.admin import (
     Status,
     UnlockUser,
 )
+from qscpd.admin.live import LiveAdmin
 from qscpd.errors import ExitCode
-from qscpd.liveadmin import LiveAdmin
 from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter

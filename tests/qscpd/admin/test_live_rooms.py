@@ -10,10 +10,10 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd import admin
+from qscpd.admin.live import LiveAdmin
 from qscpd.domain.model import NewMessage, Refused
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import ExitCode, StoreFullError
-from qscpd.liveadmin import LiveAdmin
 from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from qscpd import admin, liveadmin
+from qscpd import admin
 from qscpd.accounts.directory import Directory
+from qscpd.admin import live as liveadmin
+from qscpd.admin.live import LiveAdmin
 from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.model import NewMessage
 from qscpd.errors import ExitCode, StoreFullError
-from qscpd.liveadmin import LiveAdmin
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
