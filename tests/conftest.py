@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.pki import AuthorityFiles, make_authority, make_server_certificate
+from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
 from tests.support.daemon import Daemon, StartDaemon, running_daemon
 from tests.support.wire import Wires
 

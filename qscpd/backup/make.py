@@ -32,7 +32,7 @@ from qscpd.backup.verify import find_problems
 from qscpd.config import LoadedConfig
 from qscpd.errors import QscpdError
 from qscpd.files import file_errors, sync
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from qscpd.store.sqlite.snapshot import copy_store, look_into
 
 __all__ = ["make_backup"]

@@ -30,7 +30,7 @@ from qscpd.config import load_config, render_config
 from qscpd.config.load import parse_config
 from qscpd.errors import ExistsError, QscpdError, StoreBusyError
 from qscpd.files import file_errors, sync, write_new_file
-from qscpd.initialize import DAEMON_USER
+from qscpd.setup.init import DAEMON_USER
 from qscpd.store import open_store
 from qscpd.store.sqlite.lock import StoreLock
 

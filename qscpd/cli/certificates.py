@@ -8,8 +8,8 @@ import click
 from qscpd.cli.options import chosen_config, config_file_option, config_options, load_chosen
 from qscpd.config import TlsConfig
 from qscpd.errors import UsageError
-from qscpd.initialize import Layout, dev_layout, initialize, system_layout
-from qscpd.pki import AuthorityFiles, default_names, renew_server_certificate
+from qscpd.setup.init import Layout, dev_layout, initialize, system_layout
+from qscpd.setup.pki import AuthorityFiles, default_names, renew_server_certificate
 
 __all__ = ["COMMANDS"]
 

@@ -11,7 +11,7 @@ from qscpd import admin
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.config import Config, render_config
 from qscpd.errors import ConfigError, QscpdError
-from qscpd.pki import check_pair
+from qscpd.setup.pki import check_pair
 
 __all__ = ["COMMANDS"]
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from qscp import ALPN
 from qscpd.config import TlsConfig
-from qscpd.pki import check_pair
+from qscpd.setup.pki import check_pair
 
 __all__ = ["TlsEngine", "TlsError", "server_context"]
 

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from random import SystemRandom
 
-from qscpd.pki import AuthorityFiles, make_authority, make_server_certificate
+from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
 from tests.support.battle import Battle
 
 ROUND_S = 60.0

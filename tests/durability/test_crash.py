@@ -3,7 +3,7 @@
 from pathlib import Path
 from random import SystemRandom
 
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from tests.support.battle import Battle
 
 

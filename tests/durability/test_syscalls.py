@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from tests.support.daemon import PASSWORD, Daemon, add_accounts, write_config
 from tests.support.tracing import Answer, answers, strace
 from tests.support.wire import Wires, chat

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from tests.support.daemon import Daemon, running_daemon
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from tests.support.clients import Clients
 from tests.support.daemon import Daemon, StartDaemon
 from tests.support.storage import stored_messages

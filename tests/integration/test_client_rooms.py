@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from tests.support.clients import Client, Clients
 from tests.support.daemon import PASSWORD, Daemon, StartDaemon
 

@@ -6,7 +6,7 @@ from random import Random, SystemRandom
 
 import pytest
 
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from tests.support.cutter import Cut, WireCutter
 from tests.support.daemon import StartDaemon
 from tests.support.device import Device

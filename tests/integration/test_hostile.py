@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from tests.support.daemon import PASSWORD, Daemon, StartDaemon
 from tests.support.patience import patiently, until
 from tests.support.wire import TlsClient, Wire, Wires, chat, client_context

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qscpd.errors import ExitCode
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from qscpd.store.sqlite.lock import StoreLock
 from tests.support.daemon import Daemon, StartDaemon, add_accounts, write_config
 from tests.support.patience import PATIENCE_S

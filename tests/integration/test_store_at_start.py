@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qscpd.errors import ExitCode, PermissionDeniedError
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import open_store
 from tests.support.daemon import Daemon, add_accounts, write_config
 from tests.support.smalldisk import fill, small_disk

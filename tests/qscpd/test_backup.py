@@ -22,7 +22,7 @@ from qscpd.errors import (
     StoreBusyError,
     StoreError,
 )
-from qscpd.pki import AuthorityFiles, check_pair, make_authority, make_server_certificate
+from qscpd.setup.pki import AuthorityFiles, check_pair, make_authority, make_server_certificate
 from qscpd.store.sqlite.lock import StoreLock
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.daemon import add_accounts, write_config

@@ -15,7 +15,7 @@ from qscpd.accounts.passwords import PasswordHasher
 from qscpd.cli.group import cli
 from qscpd.config import Config, parse_config
 from qscpd.errors import ExitCode
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import open_store
 from qscpd.store.sqlite.lock import StoreLock
 from tests.support.daemon import running_daemon

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from qscp.rooms import HistoryFrom
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import open_store
 from tests.support.daemon import PASSWORD, Daemon, add_accounts, write_config
 from tests.support.devicelog import DeviceLog

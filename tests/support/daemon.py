@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from qscpd.accounts.passwords import PasswordHasher
 from qscpd.config.model import Argon2Config
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import open_store
 from tests.support.patience import PATIENCE_S, wait_for
 

@@ -11,7 +11,7 @@ import pytest
 from qscpd.config.model import Config, LimitsConfig, TlsConfig
 from qscpd.net.link import HIGH_WATER, Link, LinkSession
 from qscpd.net.tls import server_context
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from tests.support.clock import in_virtual_time
 from tests.support.wire import TlsClient, client_context
 

@@ -15,7 +15,7 @@ from qscpd.errors import QscpdError
 from qscpd.net.link import Link, LinkSession
 from qscpd.net.listener import Listener
 from qscpd.net.tls import server_context
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from tests.support.patience import until
 
 

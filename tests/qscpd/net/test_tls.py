@@ -14,7 +14,7 @@ import qscpd
 from qscpd.config.model import TlsConfig
 from qscpd.errors import ConfigError
 from qscpd.net.tls import TlsEngine, TlsError, server_context
-from qscpd.pki import AuthorityFiles
+from qscpd.setup.pki import AuthorityFiles
 from tests.support.patience import PATIENCE_S
 from tests.support.wire import TlsClient, client_context
 

@@ -9,8 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from qscpd import pki
 from qscpd.errors import ConfigError, ExistsError, NotFoundError, PermissionDeniedError, UsageError
+from qscpd.setup import pki
 from tests.support.users import as_user
 
 

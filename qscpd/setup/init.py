@@ -12,7 +12,7 @@ from qscp import DEFAULT_PORT
 from qscpd.config import DEFAULT_CONFIG_PATH, load_config
 from qscpd.errors import ExistsError
 from qscpd.files import file_errors, write_new_file
-from qscpd.pki import (
+from qscpd.setup.pki import (
     AuthorityFiles,
     certificate_names,
     check_names,

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from qscpd import initialize as module
 from qscpd.config import load_config
 from qscpd.errors import ExistsError, PermissionDeniedError, UsageError
-from qscpd.initialize import Layout, dev_layout, initialize, system_layout
-from qscpd.pki import check_pair
+from qscpd.setup import init as module
+from qscpd.setup.init import Layout, dev_layout, initialize, system_layout
+from qscpd.setup.pki import check_pair
 from tests.support.users import as_user
 
 

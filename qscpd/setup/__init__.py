@@ -1,0 +1,1 @@
+"""First configuration, certificate authority and certificates."""
