@@ -30,7 +30,7 @@ from tests.support.ids import IdMaker
 from tests.support.smalldisk import fill, small_disk
 from tests.support.users import as_user
 
-SCHEMA_1 = Path(__file__).parent / "store/sqlite/schema1.sql"
+SCHEMA_1 = Path(__file__).parents[1] / "store/sqlite/schema1.sql"
 ALL = ["ca.key", "ca.pem", "manifest.json", "qscpd.db", "qscpd.yaml", "server.key", "server.pem"]
 
 make_id = IdMaker()

@@ -14,7 +14,7 @@ from qscpd.config.values import Duration
 from qscpd.errors import ConfigError, PermissionDeniedError
 from tests.support.users import as_user
 
-SAMPLE = Path(__file__).parents[2] / "config/qscpd.sample.yaml"
+SAMPLE = Path(__file__).parents[3] / "config/qscpd.sample.yaml"
 NOWHERE: Mapping[str, str] = {}
 
 

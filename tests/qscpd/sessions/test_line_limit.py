@@ -28,9 +28,9 @@ from qscpd.accounts.directory import Directory
 from qscpd.chat import rooms
 from qscpd.chat.presence import Presence
 from qscpd.domain.model import PLAIN, Account, AccountState, ConversationRow, Extra, Found, LogRow, MessageRow
+from qscpd.handlers import history as queries
+from qscpd.handlers import rooms as roomrequests
 from qscpd.handlers.messages import handlers
-from qscpd.handlers.messages import history as queries
-from qscpd.handlers.messages import rooms as roomrequests
 from qscpd.sessions.encoding import history_message, pushed
 from qscpd.sessions.replay import PAGE_BYTES
 from qscpd.store.sqlite import messages

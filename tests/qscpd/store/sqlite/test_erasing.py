@@ -15,7 +15,8 @@ import pytest
 
 from qscpd.domain.model import Extra, Keep, NewMessage, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
-from qscpd.store.sqlite import SqliteStore, retention
+from qscpd.store.sqlite import retention
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4

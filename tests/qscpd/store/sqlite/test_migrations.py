@@ -19,8 +19,9 @@ from qscpd.domain.model import (
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreDamagedError, StoreFullError
 from qscpd.store import open_reader
-from qscpd.store.sqlite import SqliteStore, migrations
+from qscpd.store.sqlite import migrations
 from qscpd.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.smalldisk import fill, small_disk
 
 SCHEMA_1 = Path(__file__).with_name("schema1.sql")

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from qscpd.domain.model import Keep, MessageRow, NewMessage, Refused, StoredMessage
-from qscpd.store.sqlite import SqliteStore, retention
+from qscpd.store.sqlite import retention
 from qscpd.store.sqlite.message_ids import KEEP_IDS_MS
+from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 
 ALICE, BOB, CAROL = 1, 2, 3
