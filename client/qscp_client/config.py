@@ -16,8 +16,8 @@ import yaml
 
 from qscp.errors import InvalidNameError
 from qscp.names import normalize_name
-from qscp_client.address import ServerAddress, parse_server
 from qscp_client.errors import ConfigError
+from qscp_client.net.address import ServerAddress, parse_server
 
 __all__ = ["ClientConfig", "default_path", "load", "state_directory"]
 

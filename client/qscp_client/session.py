@@ -9,10 +9,8 @@ from typing import Final
 from qscp import frames
 from qscp.errors import RemoteProtocolError
 from qscp.states import State
-from qscp_client.backoff import Backoff
 from qscp_client.changes import Change
 from qscp_client.commands import TypedLine
-from qscp_client.connection import Link
 from qscp_client.device import Device
 from qscp_client.engine import Engine
 from qscp_client.errors import (
@@ -26,8 +24,10 @@ from qscp_client.errors import (
 )
 from qscp_client.frontend import FrontEnd
 from qscp_client.lines import clean
-from qscp_client.login import broken_protocol
-from qscp_client.waking import Waking
+from qscp_client.net.backoff import Backoff
+from qscp_client.net.connection import Link
+from qscp_client.net.login import broken_protocol
+from qscp_client.net.wakeup import Waking
 
 __all__ = ["Session"]
 

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from qscp.errors import InvalidNameError
-from qscp_client.address import ServerAddress
 from qscp_client.config import ClientConfig, default_path, load, state_directory
 from qscp_client.errors import ConfigError
+from qscp_client.net.address import ServerAddress
 
 SAMPLE = Path(__file__).parents[2] / "config" / "client.sample.yaml"
 

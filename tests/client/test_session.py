@@ -13,10 +13,7 @@ import pytest
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp_client import events
-from qscp_client.address import ServerAddress
-from qscp_client.backoff import Backoff
 from qscp_client.commands import TypedLine
-from qscp_client.connection import Link, Server
 from qscp_client.device import Devices
 from qscp_client.engine import Engine
 from qscp_client.errors import (
@@ -27,7 +24,10 @@ from qscp_client.errors import (
     NotDeliveredError,
     UnreachableError,
 )
-from qscp_client.login import Login
+from qscp_client.net.address import ServerAddress
+from qscp_client.net.backoff import Backoff
+from qscp_client.net.connection import Link, Server
+from qscp_client.net.login import Login
 from qscp_client.outbox import LONGEST_TRY_MS
 from qscp_client.output import Clock
 from qscp_client.session import Session

@@ -2,8 +2,8 @@
 
 import random
 
-from qscp_client.backoff import Backoff
-from qscp_client.waking import Waking
+from qscp_client.net.backoff import Backoff
+from qscp_client.net.wakeup import Waking
 
 
 def test_pauses_grow_to_a_minute() -> None:

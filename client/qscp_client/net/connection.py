@@ -10,9 +10,9 @@ from typing import Final, Self
 from qscp import ALPN, frames
 from qscp.connection import ClientConnection
 from qscp.states import State
-from qscp_client.address import ServerAddress
 from qscp_client.errors import IncompatibleError
-from qscp_client.trust import explain, make_context
+from qscp_client.net.address import ServerAddress
+from qscp_client.net.tls import explain, make_context
 
 __all__ = ["CONNECT_TIMEOUT_S", "Link", "Server"]
 

@@ -13,9 +13,9 @@ import trustme
 
 from qscp import frames
 from qscp.errors import ErrorCode, RemoteProtocolError
-from qscp_client.address import ServerAddress
-from qscp_client.connection import Server
 from qscp_client.errors import ClientError, IncompatibleError, TrustError, UnreachableError
+from qscp_client.net.address import ServerAddress
+from qscp_client.net.connection import Server
 from tests.support.scripted_server import ScriptedServer, make_server_context
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

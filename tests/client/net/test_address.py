@@ -3,7 +3,7 @@
 import pytest
 
 from qscp import DEFAULT_PORT
-from qscp_client.address import ServerAddress, parse_server
+from qscp_client.net.address import ServerAddress, parse_server
 
 
 @pytest.mark.parametrize(

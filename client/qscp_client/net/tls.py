@@ -11,8 +11,8 @@ import ssl
 from pathlib import Path
 
 from qscp import ALPN
-from qscp_client.address import ServerAddress
 from qscp_client.errors import ClientError, IncompatibleError, TrustError, UnreachableError
+from qscp_client.net.address import ServerAddress
 
 __all__ = ["explain", "make_context"]
 

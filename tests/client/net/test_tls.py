@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from qscp_client.address import ServerAddress
 from qscp_client.errors import ClientError, IncompatibleError, TrustError, UnreachableError
-from qscp_client.trust import explain, make_context
+from qscp_client.net.address import ServerAddress
+from qscp_client.net.tls import explain, make_context
 
 SERVER = ServerAddress("chat.example.org")
 

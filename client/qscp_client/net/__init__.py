@@ -1,0 +1,1 @@
+"""The connection to the server: TCP, TLS, login and reconnection delays."""
