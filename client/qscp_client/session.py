@@ -11,7 +11,6 @@ from qscp.errors import RemoteProtocolError
 from qscp.states import State
 from qscp_client.changes import Change
 from qscp_client.commands import TypedLine
-from qscp_client.device import Device
 from qscp_client.engine import Engine
 from qscp_client.errors import (
     ClientError,
@@ -28,6 +27,7 @@ from qscp_client.net.backoff import Backoff
 from qscp_client.net.connection import Link
 from qscp_client.net.login import broken_protocol
 from qscp_client.net.wakeup import Waking
+from qscp_client.state.device import Device
 
 __all__ = ["Session"]
 

@@ -14,7 +14,6 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp_client import events
 from qscp_client.commands import TypedLine
-from qscp_client.device import Devices
 from qscp_client.engine import Engine
 from qscp_client.errors import (
     EndedError,
@@ -31,6 +30,7 @@ from qscp_client.net.login import Login
 from qscp_client.outbox import LONGEST_TRY_MS
 from qscp_client.output import Clock
 from qscp_client.session import Session
+from qscp_client.state.device import Devices
 from tests.support.patience import patiently
 from tests.support.scripted_server import ScriptedServer
 

@@ -10,13 +10,13 @@ import pytest
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp_client.commands import TypedLine
-from qscp_client.device import Devices
 from qscp_client.engine import Engine
 from qscp_client.errors import AuthRefusedError, EndedError, IncompatibleError, UsageError
 from qscp_client.events import Event
 from qscp_client.net.address import ServerAddress
 from qscp_client.net.connection import Server
 from qscp_client.net.login import Login
+from qscp_client.state.device import Devices
 from tests.support.scripted_server import ScriptedServer
 
 DEVICE = "d" * 32

@@ -21,8 +21,8 @@ from qscp_client.changes import (
     Saved,
     SavedPosition,
 )
-from qscp_client.device import Device, Devices
 from qscp_client.outbox import Entry, EntryKind
+from qscp_client.state.device import Device, Devices
 from tests.client.conftest import REPOSITORY
 
 
@@ -186,7 +186,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, "client")
 from qscp_client.changes import Added, Moved, Removed
-from qscp_client.device import Devices
+from qscp_client.state.device import Devices
 from qscp_client.outbox import Entry, EntryKind
 
 with Devices(Path(sys.argv[1]), lambda: "d" * 32).hold() as device:

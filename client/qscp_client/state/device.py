@@ -29,8 +29,8 @@ from qscp_client.changes import (
     SavedPosition,
 )
 from qscp_client.errors import StateError
-from qscp_client.filelock import FileLock
 from qscp_client.outbox import Entry, EntryKind
+from qscp_client.state.filelock import FileLock
 
 __all__ = ["Device", "Devices"]
 
