@@ -16,14 +16,14 @@ from qscp.ids import make_message_id
 from qscp.names import normalize_name
 from qscp_client import config as configuration
 from qscp_client.config import ClientConfig, state_directory
+from qscp_client.core.effects import Clock
+from qscp_client.core.engine import Engine
 from qscp_client.display import describe_retention
-from qscp_client.engine import Engine
 from qscp_client.errors import ClientError, ExitCode, InterruptedByUserError, UsageError
 from qscp_client.frontend import FrontEnd
 from qscp_client.net.address import parse_server
 from qscp_client.net.connection import Server
 from qscp_client.net.login import Login
-from qscp_client.output import Clock
 from qscp_client.session import Session
 from qscp_client.state.device import Devices
 

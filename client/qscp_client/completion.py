@@ -2,7 +2,7 @@
 
 from qscp.rooms import is_room
 from qscp_client.commands import COMMANDS
-from qscp_client.engine import Engine
+from qscp_client.core.engine import Engine
 
 __all__ = ["complete"]
 

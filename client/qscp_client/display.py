@@ -10,12 +10,12 @@ from typing import Final
 
 from qscp.frames import Reaction, Retention, UserPresence
 from qscp.text import strip_controls
-from qscp_client import events
 from qscp_client.commands import COMMANDS, Group, pick_word
+from qscp_client.core import events
+from qscp_client.core.events import Details, LineState, Place, Pointer
+from qscp_client.core.outbox import EntryKind
 from qscp_client.durations import describe_duration
-from qscp_client.events import Details, LineState, Place, Pointer
 from qscp_client.lines import Kind, Line, clean, local_time, quote
-from qscp_client.outbox import EntryKind
 from qscp_client.roomwords import (
     describe_members,
     describe_room_log,

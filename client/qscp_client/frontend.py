@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from qscp_client.commands import TypedLine
-from qscp_client.engine import Engine
-from qscp_client.events import Event
+from qscp_client.core.engine import Engine
+from qscp_client.core.events import Event
 
 __all__ = ["FrontEnd"]
 

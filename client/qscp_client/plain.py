@@ -18,10 +18,10 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from qscp_client.commands import TypedLine
+from qscp_client.core.engine import Engine
+from qscp_client.core.events import Amended, Event, LineState, MessageSent, OwnMessage
 from qscp_client.display import describe, describe_lines
-from qscp_client.engine import Engine
 from qscp_client.errors import InterruptedByUserError, UsageError
-from qscp_client.events import Amended, Event, LineState, MessageSent, OwnMessage
 from qscp_client.lines import Kind, Line
 
 __all__ = ["PlainFrontEnd"]

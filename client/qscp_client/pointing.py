@@ -10,13 +10,13 @@ from typing import Final
 from qscp.errors import InvalidTextError
 from qscp.rooms import check_reaction, check_topic
 from qscp.text import check_body
-from qscp_client import events
-from qscp_client.conversations import Conversation
-from qscp_client.items import Message
-from qscp_client.outbox import EntryKind
-from qscp_client.output import Output
-from qscp_client.reading import Reading
-from qscp_client.sending import Sending
+from qscp_client.core import events
+from qscp_client.core.conversations import Conversation
+from qscp_client.core.effects import Output
+from qscp_client.core.messages import Message
+from qscp_client.core.outbox import EntryKind
+from qscp_client.core.sender import Sending
+from qscp_client.core.sync import Reading
 
 __all__ = ["Pointing"]
 

@@ -9,9 +9,9 @@ from qscp.errors import InvalidNameError, InvalidTextError
 from qscp.limits import SLOW_LIMIT_S
 from qscp.names import normalize_name
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole, check_topic, normalize_room
-from qscp_client.asking import Asking, Question
+from qscp_client.core.room_requests import Asking, Question
+from qscp_client.core.sync import Reading
 from qscp_client.durations import parse_duration, split_duration
-from qscp_client.reading import Reading
 
 __all__ = ["Rooming"]
 

@@ -9,9 +9,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Final
 
-from qscp_client import events
+from qscp_client.core import events
+from qscp_client.core.events import Event, OwnMessage, Place
 from qscp_client.display import describe, pending_line
-from qscp_client.events import Event, OwnMessage, Place
 from qscp_client.lines import Line
 
 __all__ = ["Tail"]

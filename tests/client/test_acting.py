@@ -4,7 +4,7 @@ import pytest
 
 from qscp import frames
 from qscp.errors import ErrorCode
-from qscp_client import events
+from qscp_client.core import events
 from tests.client.minds import ack, chat, person, ready
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
-from qscp_client import events
-from qscp_client.changes import Added, Removed, Saved
-from qscp_client.outbox import Entry, EntryKind
+from qscp_client.core import events
+from qscp_client.core.changes import Added, Removed, Saved
+from qscp_client.core.outbox import Entry, EntryKind
 from tests.client.minds import WALL_MS, Mind, ack, chat, in_room, info, ready, room, said, told
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
 from qscp import frames
-from qscp_client import events
+from qscp_client.core import events
 from qscp_client.display import describe
 from qscp_client.lines import INDENT, Kind, Line
 from qscp_client.rows import draw, draw_row, draw_sentence

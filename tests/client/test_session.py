@@ -12,9 +12,11 @@ import pytest
 
 from qscp import frames
 from qscp.errors import ErrorCode
-from qscp_client import events
 from qscp_client.commands import TypedLine
-from qscp_client.engine import Engine
+from qscp_client.core import events
+from qscp_client.core.effects import Clock
+from qscp_client.core.engine import Engine
+from qscp_client.core.outbox import LONGEST_TRY_MS
 from qscp_client.errors import (
     EndedError,
     ExitCode,
@@ -27,8 +29,6 @@ from qscp_client.net.address import ServerAddress
 from qscp_client.net.backoff import Backoff
 from qscp_client.net.connection import Link, Server
 from qscp_client.net.login import Login
-from qscp_client.outbox import LONGEST_TRY_MS
-from qscp_client.output import Clock
 from qscp_client.session import Session
 from qscp_client.state.device import Devices
 from tests.support.patience import patiently

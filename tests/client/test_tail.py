@@ -1,7 +1,7 @@
 """Own lines at the bottom of the conversation."""
 
-from qscp_client import events
-from qscp_client.events import Event, LineState, Place
+from qscp_client.core import events
+from qscp_client.core.events import Event, LineState, Place
 from qscp_client.tail import Tail
 
 

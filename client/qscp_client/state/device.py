@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from qscp_client.changes import (
+from qscp_client.core.changes import (
     Added,
     Change,
     Failed,
@@ -28,8 +28,8 @@ from qscp_client.changes import (
     Saved,
     SavedPosition,
 )
+from qscp_client.core.outbox import Entry, EntryKind
 from qscp_client.errors import StateError
-from qscp_client.outbox import Entry, EntryKind
 from qscp_client.state.filelock import FileLock
 
 __all__ = ["Device", "Devices"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qscp_client.changes import (
+from qscp_client.core.changes import (
     Added,
     Failed,
     Forgotten,
@@ -21,7 +21,7 @@ from qscp_client.changes import (
     Saved,
     SavedPosition,
 )
-from qscp_client.outbox import Entry, EntryKind
+from qscp_client.core.outbox import Entry, EntryKind
 from qscp_client.state.device import Device, Devices
 from tests.client.conftest import REPOSITORY
 
@@ -185,9 +185,9 @@ _WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, "client")
-from qscp_client.changes import Added, Moved, Removed
+from qscp_client.core.changes import Added, Moved, Removed
 from qscp_client.state.device import Devices
-from qscp_client.outbox import Entry, EntryKind
+from qscp_client.core.outbox import Entry, EntryKind
 
 with Devices(Path(sys.argv[1]), lambda: "d" * 32).hold() as device:
     number = 0

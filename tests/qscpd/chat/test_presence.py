@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qscp import codec, frames
 from qscp.frames import OnlineUsers, PresenceChanges, ServerFrame, Status, UserPresence
-from qscp_client.roster import Roster
+from qscp_client.core.roster import Roster
 from qscpd.chat import presence as presence_module
 from qscpd.chat.presence import GRACE_S, Presence
 from qscpd.sessions.session import Session

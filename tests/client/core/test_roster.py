@@ -1,7 +1,7 @@
 """Who is online."""
 
 from qscp.frames import OnlineUsers, PresenceChanges, Status, UserPresence
-from qscp_client.roster import Roster
+from qscp_client.core.roster import Roster
 
 
 def person(name: str, status: Status = "online", text: str = "") -> UserPresence:

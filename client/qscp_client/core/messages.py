@@ -4,7 +4,7 @@ import dataclasses
 
 from qscp import frames
 from qscp.frames import Reaction
-from qscp_client.outbox import Entry, EntryKind
+from qscp_client.core.outbox import Entry, EntryKind
 
 __all__ = [
     "Amending",

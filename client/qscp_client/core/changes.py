@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from qscp_client.outbox import Entry
+from qscp_client.core.outbox import Entry
 
 __all__ = [
     "Added",

@@ -18,22 +18,22 @@ from collections.abc import Callable
 from typing import assert_never
 
 from qscp import frames
-from qscp_client import events
 from qscp_client.acting import Acting
-from qscp_client.asking import Asking
-from qscp_client.changes import Added, Change, Saved
 from qscp_client.commands import Choose, Nothing, Refuse, Run, Say, TypedLine, interpret
+from qscp_client.core import events
+from qscp_client.core.changes import Added, Change, Saved
+from qscp_client.core.chat_switcher import Opening
+from qscp_client.core.effects import Clock, Output
+from qscp_client.core.requests import Questions
+from qscp_client.core.room_requests import Asking
+from qscp_client.core.rooms import Rooms
+from qscp_client.core.roster import PresenceChange, Roster
+from qscp_client.core.sender import Sending
+from qscp_client.core.sync import Reading
+from qscp_client.core.typing_status import Typists
 from qscp_client.ending import Ending
-from qscp_client.opening import Opening
-from qscp_client.output import Clock, Output
 from qscp_client.pointing import Pointing
-from qscp_client.questions import Questions
-from qscp_client.reading import Reading
 from qscp_client.rooming import Rooming
-from qscp_client.rooms import Rooms
-from qscp_client.roster import PresenceChange, Roster
-from qscp_client.sending import Sending
-from qscp_client.typists import Typists
 
 __all__ = ["Engine"]
 

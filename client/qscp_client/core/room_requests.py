@@ -7,11 +7,11 @@ from typing import Final
 
 from qscp import frames
 from qscp.errors import ErrorCode
-from qscp_client import events
+from qscp_client.core import events
+from qscp_client.core.effects import Clock, Output
+from qscp_client.core.rooms import Rooms
+from qscp_client.core.sync import Reading
 from qscp_client.lines import describe_end
-from qscp_client.output import Clock, Output
-from qscp_client.reading import Reading
-from qscp_client.rooms import Rooms
 
 __all__ = ["Asking", "Question"]
 

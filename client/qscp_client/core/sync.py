@@ -4,11 +4,12 @@ import dataclasses
 
 from qscp import frames
 from qscp.limits import POSITIONS_LIMIT
-from qscp_client import events
-from qscp_client.changes import Forgotten, Moved, Renewed, Saved
-from qscp_client.conversations import Conversation, Conversations
-from qscp_client.events import LineState
-from qscp_client.items import (
+from qscp_client.core import events
+from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
+from qscp_client.core.conversations import Conversation, Conversations
+from qscp_client.core.effects import Clock, Output
+from qscp_client.core.events import LineState
+from qscp_client.core.messages import (
     Amending,
     Amendment,
     Message,
@@ -18,11 +19,10 @@ from qscp_client.items import (
     stored_item,
     told_message,
 )
-from qscp_client.outbox import EntryKind
-from qscp_client.output import Clock, Output
-from qscp_client.receipts import Receipts
-from qscp_client.sending import Sending
-from qscp_client.showing import Showing
+from qscp_client.core.outbox import EntryKind
+from qscp_client.core.receipts import Receipts
+from qscp_client.core.sender import Sending
+from qscp_client.core.timeline import Showing
 
 __all__ = ["Reading"]
 

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from qscp import frames
 from qscp.rooms import is_room
-from qscp_client import events
-from qscp_client.asking import Asking
-from qscp_client.choosing import Choosing
 from qscp_client.commands import TypedLine
-from qscp_client.output import Output
-from qscp_client.questions import Questions
-from qscp_client.reading import Reading
-from qscp_client.roster import Roster
+from qscp_client.core import events
+from qscp_client.core.effects import Output
+from qscp_client.core.recipient import Choosing
+from qscp_client.core.requests import Questions
+from qscp_client.core.room_requests import Asking
+from qscp_client.core.roster import Roster
+from qscp_client.core.sync import Reading
 
 __all__ = ["Opening"]
 

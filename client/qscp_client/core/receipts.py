@@ -3,9 +3,9 @@
 from typing import Final
 
 from qscp import frames
-from qscp_client.changes import Reported
-from qscp_client.conversations import Conversation
-from qscp_client.output import Clock, Output
+from qscp_client.core.changes import Reported
+from qscp_client.core.conversations import Conversation
+from qscp_client.core.effects import Clock, Output
 
 __all__ = ["Receipts"]
 

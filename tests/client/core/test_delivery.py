@@ -9,10 +9,20 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from qscp import frames
 from qscp.errors import ErrorCode
-from qscp_client import events
-from qscp_client.changes import Added, Change, Failed, Moved, Removed, Renewed, Reported, Saved, SavedPosition
 from qscp_client.commands import TypedLine
-from qscp_client.outbox import Entry
+from qscp_client.core import events
+from qscp_client.core.changes import (
+    Added,
+    Change,
+    Failed,
+    Moved,
+    Removed,
+    Renewed,
+    Reported,
+    Saved,
+    SavedPosition,
+)
+from qscp_client.core.outbox import Entry
 from tests.client.minds import Mind, welcome
 from tests.support.scripted_archive import Archive
 

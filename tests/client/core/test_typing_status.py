@@ -3,9 +3,9 @@
 import pytest
 
 from qscp import frames
-from qscp_client.output import Clock, Output
+from qscp_client.core.effects import Clock, Output
+from qscp_client.core.typing_status import Typists
 from qscp_client.roomwords import name_typists
-from qscp_client.typists import Typists
 from tests.client.minds import Mind, chat, said, welcome
 
 

@@ -5,7 +5,7 @@ import enum
 from typing import Final
 
 from qscp.frames import LogEntry, Member, Reaction, Room, Status, UserPresence
-from qscp_client.outbox import Entry, EntryKind
+from qscp_client.core.outbox import Entry, EntryKind
 
 __all__ = [
     "Amended",

@@ -7,10 +7,10 @@ from typing import Final
 import msgspec
 
 from qscp import frames
-from qscp_client import events
-from qscp_client.conversations import Conversation
-from qscp_client.output import Output
-from qscp_client.reading import Reading
+from qscp_client.core import events
+from qscp_client.core.conversations import Conversation
+from qscp_client.core.effects import Output
+from qscp_client.core.sync import Reading
 
 __all__ = ["Questions"]
 

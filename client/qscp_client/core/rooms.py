@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 
 from qscp import frames
 from qscp.rooms import RoomRole, is_room
-from qscp_client import events
-from qscp_client.events import RoomLine
+from qscp_client.core import events
+from qscp_client.core.effects import Clock, Output
+from qscp_client.core.events import RoomLine
+from qscp_client.core.sync import Reading
 from qscp_client.lines import describe_end
-from qscp_client.output import Clock, Output
-from qscp_client.reading import Reading
 
 __all__ = ["Rooms"]
 

@@ -1,9 +1,9 @@
 """Positions, gaps, unread messages, history."""
 
 from qscp import frames
-from qscp_client import events
-from qscp_client.changes import Moved, Renewed, Saved, SavedPosition
-from qscp_client.events import LineState
+from qscp_client.core import events
+from qscp_client.core.changes import Moved, Renewed, Saved, SavedPosition
+from qscp_client.core.events import LineState
 from tests.client.minds import Mind, ack, chat, info, person, ready, welcome
 
 

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Callable
 
 from qscp.frames import ClientFrame
-from qscp_client.changes import Change
-from qscp_client.events import Event
+from qscp_client.core.changes import Change
+from qscp_client.core.events import Event
 
 __all__ = ["Clock", "Output"]
 

@@ -6,9 +6,9 @@ from typing import Final
 
 from qscp import frames
 from qscp.rooms import is_room
-from qscp_client.changes import SavedPosition
-from qscp_client.items import Amendment, Item, Message, Missing, amended, told_message
-from qscp_client.outbox import EntryKind
+from qscp_client.core.changes import SavedPosition
+from qscp_client.core.messages import Amendment, Item, Message, Missing, amended, told_message
+from qscp_client.core.outbox import EntryKind
 
 __all__ = ["Conversation", "Conversations"]
 

@@ -5,9 +5,9 @@ import pytest
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscp_client import events
-from qscp_client.changes import Forgotten, Moved, Saved, SavedPosition
-from qscp_client.events import RoomLine
+from qscp_client.core import events
+from qscp_client.core.changes import Forgotten, Moved, Saved, SavedPosition
+from qscp_client.core.events import RoomLine
 from tests.client.minds import (
     Mind,
     ack,

@@ -5,13 +5,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
-from qscp_client import events
-from qscp_client.conversations import Conversation, Conversations
-from qscp_client.events import Details, LineState, Place, Pointer
-from qscp_client.items import Amendment, Item, Message, Missing
-from qscp_client.outbox import EntryKind
-from qscp_client.output import Output
-from qscp_client.receipts import Receipts
+from qscp_client.core import events
+from qscp_client.core.conversations import Conversation, Conversations
+from qscp_client.core.effects import Output
+from qscp_client.core.events import Details, LineState, Place, Pointer
+from qscp_client.core.messages import Amendment, Item, Message, Missing
+from qscp_client.core.outbox import EntryKind
+from qscp_client.core.receipts import Receipts
 
 __all__ = ["Showing"]
 

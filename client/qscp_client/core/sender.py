@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, Action, ErrorCode
-from qscp_client import events
-from qscp_client.changes import Added, Failed, Removed
+from qscp_client.core import events
+from qscp_client.core.changes import Added, Failed, Removed
+from qscp_client.core.effects import Clock, Output
+from qscp_client.core.outbox import Entry, EntryKind, Outbox
 from qscp_client.durations import describe_wait
-from qscp_client.outbox import Entry, EntryKind, Outbox
-from qscp_client.output import Clock, Output
 
 __all__ = ["Sending"]
 

@@ -1,7 +1,7 @@
 """Corners of rooms in the client: what comes while it is behind."""
 
 from qscp import frames
-from qscp_client.changes import Forgotten, Moved
+from qscp_client.core.changes import Forgotten, Moved
 from tests.client.minds import ack, in_room, room, room_changed, said, welcome
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from qscp import frames
 from qscp.rooms import is_room
-from qscp_client.output import Clock, Output
+from qscp_client.core.effects import Clock, Output
 
 __all__ = ["Typists"]
 

@@ -1,0 +1,1 @@
+"""The client without I/O: frames and typed lines in, frames and events out."""
