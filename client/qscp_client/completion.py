@@ -1,7 +1,7 @@
 """What Tab completes: names in the picker, commands at the beginning of a line."""
 
 from qscp.rooms import is_room
-from qscp_client.commands import COMMANDS
+from qscp_client.core.commands.table import COMMANDS
 from qscp_client.core.engine import Engine
 
 __all__ = ["complete"]

@@ -10,8 +10,8 @@ from typing import Final
 
 from qscp.frames import Reaction, Retention, UserPresence
 from qscp.text import strip_controls
-from qscp_client.commands import COMMANDS, Group, pick_word
 from qscp_client.core import events
+from qscp_client.core.commands.table import COMMANDS, Group, pick_word
 from qscp_client.core.events import Details, LineState, Place, Pointer
 from qscp_client.core.outbox import EntryKind
 from qscp_client.durations import describe_duration

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from qscp_client.commands import TypedLine
+from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Event
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
-from qscp_client.commands import TypedLine
+from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Amended, Event, LineState, MessageSent, OwnMessage
 from qscp_client.display import describe, describe_lines

@@ -9,8 +9,8 @@ from typing import Final
 from qscp import frames
 from qscp.errors import RemoteProtocolError
 from qscp.states import State
-from qscp_client.commands import TypedLine
 from qscp_client.core.changes import Change
+from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.errors import (
     ClientError,

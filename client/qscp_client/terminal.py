@@ -27,8 +27,8 @@ from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
 from qscp.rooms import is_room
-from qscp_client.commands import TypedLine
 from qscp_client.completion import complete
+from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Event, PickerOpened, PresenceChanged
 from qscp_client.display import describe, list_people, name_person

@@ -6,9 +6,9 @@ from typing import Literal
 
 from qscp import frames
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscp_client.commands import TypedLine
 from qscp_client.core import events
 from qscp_client.core.changes import Saved
+from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.effects import Clock
 from qscp_client.core.engine import Engine
 from qscp_client.display import describe

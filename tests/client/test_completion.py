@@ -2,8 +2,8 @@
 
 import pytest
 
-from qscp_client.commands import TypedLine
 from qscp_client.completion import complete
+from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.engine import Engine
 from tests.client.minds import Mind, info
 

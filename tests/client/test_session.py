@@ -12,8 +12,8 @@ import pytest
 
 from qscp import frames
 from qscp.errors import ErrorCode
-from qscp_client.commands import TypedLine
 from qscp_client.core import events
+from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.effects import Clock
 from qscp_client.core.engine import Engine
 from qscp_client.core.outbox import LONGEST_TRY_MS

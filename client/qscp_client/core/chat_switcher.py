@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from qscp import frames
 from qscp.rooms import is_room
-from qscp_client.commands import TypedLine
 from qscp_client.core import events
+from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.effects import Output
 from qscp_client.core.recipient import Choosing
 from qscp_client.core.requests import Questions

@@ -18,11 +18,13 @@ from collections.abc import Callable
 from typing import assert_never
 
 from qscp import frames
-from qscp_client.acting import Acting
-from qscp_client.commands import Choose, Nothing, Refuse, Run, Say, TypedLine, interpret
 from qscp_client.core import events
 from qscp_client.core.changes import Added, Change, Saved
 from qscp_client.core.chat_switcher import Opening
+from qscp_client.core.commands.general import Acting
+from qscp_client.core.commands.messages import Pointing
+from qscp_client.core.commands.rooms import Rooming
+from qscp_client.core.commands.table import Choose, Nothing, Refuse, Run, Say, TypedLine, interpret
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.requests import Questions
 from qscp_client.core.room_requests import Asking
@@ -32,8 +34,6 @@ from qscp_client.core.sender import Sending
 from qscp_client.core.sync import Reading
 from qscp_client.core.typing_status import Typists
 from qscp_client.ending import Ending
-from qscp_client.pointing import Pointing
-from qscp_client.rooming import Rooming
 
 __all__ = ["Engine"]
 

@@ -6,8 +6,8 @@ from qscp import frames
 from qscp.errors import InvalidNameError
 from qscp.names import normalize_name
 from qscp.rooms import is_room, normalize_room
-from qscp_client.commands import TypedLine
 from qscp_client.core import events
+from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.effects import Output
 
 __all__ = ["Choosing"]

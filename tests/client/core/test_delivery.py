@@ -9,7 +9,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from qscp import frames
 from qscp.errors import ErrorCode
-from qscp_client.commands import TypedLine
 from qscp_client.core import events
 from qscp_client.core.changes import (
     Added,
@@ -22,6 +21,7 @@ from qscp_client.core.changes import (
     Saved,
     SavedPosition,
 )
+from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.outbox import Entry
 from tests.client.minds import Mind, welcome
 from tests.support.scripted_archive import Archive

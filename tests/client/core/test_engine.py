@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qscp import frames
-from qscp_client.commands import TypedLine
 from qscp_client.core import events
 from qscp_client.core.changes import Added
+from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.events import Place
 from qscp_client.ending import Ending
 from tests.client.minds import Mind, ack, chat, info, person, ready, welcome

@@ -9,7 +9,7 @@ import pytest
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
-from qscp_client.commands import TypedLine
+from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Event
 from qscp_client.errors import AuthRefusedError, EndedError, IncompatibleError, UsageError

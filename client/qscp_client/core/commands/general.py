@@ -7,8 +7,10 @@ from qscp import frames
 from qscp.errors import InvalidTextError
 from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
 from qscp.text import check_body, check_status_text
-from qscp_client.commands import pick_word
 from qscp_client.core import events
+from qscp_client.core.commands.messages import Pointing
+from qscp_client.core.commands.rooms import Rooming
+from qscp_client.core.commands.table import pick_word
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
 from qscp_client.core.events import LineState
@@ -17,8 +19,6 @@ from qscp_client.core.rooms import Rooms
 from qscp_client.core.roster import Roster
 from qscp_client.core.sender import Sending
 from qscp_client.core.sync import Reading
-from qscp_client.pointing import Pointing
-from qscp_client.rooming import Rooming
 
 __all__ = ["Acting"]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qscp_client.commands import (
+from qscp_client.core.commands.table import (
     COMMANDS,
     Choose,
     Meaning,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from qscp_client.actions import Actions
+from qscp_client.core.commands.protocols import Actions
 
 __all__ = [
     "COMMANDS",

@@ -1,0 +1,1 @@
+"""Typed commands: the table, and what each does."""
