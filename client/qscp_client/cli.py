@@ -18,14 +18,14 @@ from qscp_client import config as configuration
 from qscp_client.config import ClientConfig, state_directory
 from qscp_client.core.effects import Clock
 from qscp_client.core.engine import Engine
-from qscp_client.display import describe_retention
 from qscp_client.errors import ClientError, ExitCode, InterruptedByUserError, UsageError
-from qscp_client.frontend import FrontEnd
 from qscp_client.net.address import parse_server
 from qscp_client.net.connection import Server
 from qscp_client.net.login import Login
 from qscp_client.session import Session
 from qscp_client.state.device import Devices
+from qscp_client.ui.base import FrontEnd
+from qscp_client.ui.render import describe_retention
 
 __all__ = ["command", "main"]
 
@@ -139,10 +139,10 @@ async def _chat(settings: ClientConfig) -> ExitCode:
 
 def _front_end() -> FrontEnd:
     if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-        from qscp_client.terminal import TerminalFrontEnd  # noqa: PLC0415 - slow to import, not for pipes
+        from qscp_client.ui.terminal import TerminalFrontEnd  # noqa: PLC0415 - slow to import, not for pipes
 
         return TerminalFrontEnd()
-    from qscp_client.plain import PlainFrontEnd  # noqa: PLC0415 - its counterpart
+    from qscp_client.ui.plain import PlainFrontEnd  # noqa: PLC0415 - its counterpart
 
     return PlainFrontEnd()
 

@@ -11,7 +11,7 @@ from qscp_client.core.changes import Saved
 from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.effects import Clock
 from qscp_client.core.engine import Engine
-from qscp_client.display import describe
+from qscp_client.ui.render import describe
 
 __all__ = [
     "WALL_MS",

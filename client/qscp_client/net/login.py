@@ -7,7 +7,6 @@ from typing import Final
 
 from qscp import __version__, frames
 from qscp.errors import ErrorCode, RemoteProtocolError
-from qscp_client.credentials import ask_password, ask_user
 from qscp_client.errors import (
     AuthRefusedError,
     ClientError,
@@ -15,10 +14,11 @@ from qscp_client.errors import (
     IncompatibleError,
     UnreachableError,
 )
-from qscp_client.frontend import FrontEnd
 from qscp_client.lines import clean
 from qscp_client.net.connection import Link, Server
 from qscp_client.state.device import Devices
+from qscp_client.ui.base import FrontEnd
+from qscp_client.ui.credentials import ask_password, ask_user
 
 __all__ = ["Login", "broken_protocol"]
 

@@ -5,7 +5,7 @@ import pytest
 from qscp import frames
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.typing_status import Typists
-from qscp_client.roomwords import name_typists
+from qscp_client.ui.render_rooms import name_typists
 from tests.client.minds import Mind, chat, said, welcome
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
-from qscp_client.wrap import wrap
+from qscp_client.ui.wrap import wrap
 
 
 def test_a_short_line_stays() -> None:

@@ -2,7 +2,7 @@
 
 from qscp_client.core import events
 from qscp_client.core.events import Event, LineState, Place
-from qscp_client.tail import Tail
+from qscp_client.ui.pending_lines import Tail
 
 
 def sent(number: int, to: str = "bob") -> events.MessageSent:

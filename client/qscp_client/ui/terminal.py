@@ -27,17 +27,17 @@ from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
 from qscp.rooms import is_room
-from qscp_client.completion import complete
 from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Event, PickerOpened, PresenceChanged
-from qscp_client.display import describe, list_people, name_person
-from qscp_client.echo import no_echo
 from qscp_client.errors import InterruptedByUserError
 from qscp_client.lines import INDENT, Kind, Line
-from qscp_client.roomwords import count_unread, list_rooms, name_typists
-from qscp_client.rows import draw, draw_row, draw_sentence
-from qscp_client.tail import Tail
+from qscp_client.ui.completion import complete
+from qscp_client.ui.echo import no_echo
+from qscp_client.ui.pending_lines import Tail
+from qscp_client.ui.render import describe, list_people, name_person
+from qscp_client.ui.render_rooms import count_unread, list_rooms, name_typists
+from qscp_client.ui.rows import draw, draw_row, draw_sentence
 
 __all__ = ["TerminalFrontEnd"]
 

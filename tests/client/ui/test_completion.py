@@ -2,9 +2,9 @@
 
 import pytest
 
-from qscp_client.completion import complete
 from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.engine import Engine
+from qscp_client.ui.completion import complete
 from tests.client.minds import Mind, info
 
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from qscp.frames import Retention, Status, UserPresence
 from qscp_client.core import events
 from qscp_client.core.events import LineState, Place
-from qscp_client.display import (
+from qscp_client.lines import INDENT, Kind, clean
+from qscp_client.ui.render import (
     describe,
     describe_retention,
     list_people,
     name_person,
 )
-from qscp_client.lines import INDENT, Kind, clean
 
 TIME_MS = 1_750_000_000_000  # 15:06 UTC
 

@@ -4,7 +4,7 @@ from qscp.errors import InvalidNameError
 from qscp.limits import PASSWORD_LIMIT
 from qscp.names import normalize_name
 from qscp_client.errors import UsageError
-from qscp_client.frontend import FrontEnd
+from qscp_client.ui.base import FrontEnd
 
 __all__ = ["ask_password", "ask_user"]
 

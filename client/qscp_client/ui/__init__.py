@@ -1,0 +1,1 @@
+"""Front ends: terminal and pipe, and every sentence they show."""
