@@ -22,7 +22,7 @@ from qscp_client.errors import ClientError, ExitCode, InterruptedByUserError, Us
 from qscp_client.net.address import parse_server
 from qscp_client.net.connection import Server
 from qscp_client.net.login import Login
-from qscp_client.session import Session
+from qscp_client.runner import Session
 from qscp_client.state.device import Devices
 from qscp_client.ui.base import FrontEnd
 from qscp_client.ui.render import describe_retention

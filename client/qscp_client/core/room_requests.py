@@ -11,7 +11,7 @@ from qscp_client.core import events
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.rooms import Rooms
 from qscp_client.core.sync import Reading
-from qscp_client.lines import describe_end
+from qscp_client.text import describe_end
 
 __all__ = ["Asking", "Question"]
 

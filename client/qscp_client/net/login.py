@@ -14,9 +14,9 @@ from qscp_client.errors import (
     IncompatibleError,
     UnreachableError,
 )
-from qscp_client.lines import clean
 from qscp_client.net.connection import Link, Server
 from qscp_client.state.device import Devices
+from qscp_client.text import clean
 from qscp_client.ui.base import FrontEnd
 from qscp_client.ui.credentials import ask_password, ask_user
 

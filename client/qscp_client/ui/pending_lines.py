@@ -11,7 +11,7 @@ from typing import Final
 
 from qscp_client.core import events
 from qscp_client.core.events import Event, OwnMessage, Place
-from qscp_client.lines import Line
+from qscp_client.text import Line
 from qscp_client.ui.render import describe, pending_line
 
 __all__ = ["Tail"]

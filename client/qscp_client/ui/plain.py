@@ -21,7 +21,7 @@ from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Amended, Event, LineState, MessageSent, OwnMessage
 from qscp_client.errors import InterruptedByUserError, UsageError
-from qscp_client.lines import Kind, Line
+from qscp_client.text import Kind, Line
 from qscp_client.ui.render import describe, describe_lines
 
 __all__ = ["PlainFrontEnd"]

@@ -15,7 +15,7 @@ from qscp_client.core.commands.table import COMMANDS, Group, pick_word
 from qscp_client.core.events import Details, LineState, Place, Pointer
 from qscp_client.core.outbox import EntryKind
 from qscp_client.durations import describe_duration
-from qscp_client.lines import Kind, Line, clean, local_time, quote
+from qscp_client.text import Kind, Line, clean, local_time, quote
 from qscp_client.ui.render_rooms import (
     describe_members,
     describe_room_log,

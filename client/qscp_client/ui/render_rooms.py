@@ -7,7 +7,7 @@ from qscp.frames import LogEntry, Member, Room
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp_client.core import events
 from qscp_client.core.events import RoomLine
-from qscp_client.lines import Kind, Line, clean, describe_end, local_time, quote
+from qscp_client.text import Kind, Line, clean, describe_end, local_time, quote
 
 __all__ = [
     "count_unread",

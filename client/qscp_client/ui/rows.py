@@ -1,6 +1,6 @@
 """Lines in colours, in the rows of a terminal: none is wider than it, and all but the first are indented."""
 
-from qscp_client.lines import Kind, Line
+from qscp_client.text import Kind, Line
 from qscp_client.ui.wrap import cut, indent_for, width, wrap, wrap_behind
 
 __all__ = ["draw", "draw_row", "draw_sentence"]

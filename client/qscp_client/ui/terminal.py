@@ -31,7 +31,7 @@ from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Event, PickerOpened, PresenceChanged
 from qscp_client.errors import InterruptedByUserError
-from qscp_client.lines import INDENT, Kind, Line
+from qscp_client.text import INDENT, Kind, Line
 from qscp_client.ui.completion import complete
 from qscp_client.ui.echo import no_echo
 from qscp_client.ui.pending_lines import Tail

@@ -6,7 +6,7 @@ to look like the beginning of somebody else's.
 
 from prompt_toolkit.utils import get_cwidth
 
-from qscp_client.lines import INDENT
+from qscp_client.text import INDENT
 
 __all__ = ["cut", "indent_for", "width", "wrap", "wrap_behind"]
 

@@ -6,7 +6,7 @@ from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import RoomKind, RoomRole
 from qscp_client.core.events import RoomLine
-from qscp_client.lines import describe_end
+from qscp_client.text import describe_end
 from tests.client.minds import (
     WALL_MS,
     ack,

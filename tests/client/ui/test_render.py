@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from qscp.frames import Retention, Status, UserPresence
 from qscp_client.core import events
 from qscp_client.core.events import LineState, Place
-from qscp_client.lines import INDENT, Kind, clean
+from qscp_client.text import INDENT, Kind, clean
 from qscp_client.ui.render import (
     describe,
     describe_retention,

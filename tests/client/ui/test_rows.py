@@ -6,7 +6,7 @@ from prompt_toolkit.utils import get_cwidth
 
 from qscp import frames
 from qscp_client.core import events
-from qscp_client.lines import INDENT, Kind, Line
+from qscp_client.text import INDENT, Kind, Line
 from qscp_client.ui.render import describe
 from qscp_client.ui.rows import draw, draw_row, draw_sentence
 from tests.client.minds import in_room, said

@@ -29,7 +29,7 @@ from qscp_client.net.address import ServerAddress
 from qscp_client.net.backoff import Backoff
 from qscp_client.net.connection import Link, Server
 from qscp_client.net.login import Login
-from qscp_client.session import Session
+from qscp_client.runner import Session
 from qscp_client.state.device import Devices
 from tests.support.patience import patiently
 from tests.support.scripted_server import ScriptedServer

@@ -21,12 +21,12 @@ from qscp_client.errors import (
     StateError,
     UnreachableError,
 )
-from qscp_client.lines import clean
 from qscp_client.net.backoff import Backoff
 from qscp_client.net.connection import Link
 from qscp_client.net.login import broken_protocol
 from qscp_client.net.wakeup import Waking
 from qscp_client.state.device import Device
+from qscp_client.text import clean
 from qscp_client.ui.base import FrontEnd
 
 __all__ = ["Session"]
