@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.support.patience import patiently
 from tests.support.scripted_server import ScriptedServer, scripted_server
+from tests.support.waiting import patiently
 
 REPOSITORY = Path(__file__).parents[2]
 

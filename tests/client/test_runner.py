@@ -31,8 +31,8 @@ from qscp_client.net.connection import Link, Server
 from qscp_client.net.login import Login
 from qscp_client.runner import Session
 from qscp_client.state.device import Devices
-from tests.support.patience import patiently
 from tests.support.scripted_server import ScriptedServer
+from tests.support.waiting import patiently
 
 DEVICE = "d" * 32
 LOST = "The connection to the server was lost. Connecting again; what you type is kept."

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import SystemRandom
 
 from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
-from tests.support.battle import Battle
+from tests.support.crash_test import Battle
 
 ROUND_S = 60.0
 """One store, and one verdict, for so long: histories are compared in memory."""

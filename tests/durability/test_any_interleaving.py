@@ -1,6 +1,6 @@
 """Whatever happens in between, everybody ends with the same history: a state machine that tries.
 
-The real store, writer, router, login and replay run on links that go nowhere (`tests.support.office`).
+The real store, writer, router, login and replay run on links that go nowhere (`tests.support.in_process_server`).
 Pages are three messages long and little is held, so that a handful of messages is a long absence.
 """
 
@@ -23,8 +23,8 @@ from qscpd.store.sqlite.store import SqliteStore
 from tests.support.device import Device
 from tests.support.devicelog import Kind
 from tests.support.ids import IdMaker, device_id
+from tests.support.in_process_server import Desk, Office, make_accounts
 from tests.support.memory import memory_folder
-from tests.support.office import Desk, Office, make_accounts
 from tests.support.oracle import Book, judge
 from tests.support.stores import FickleStore, add_room
 

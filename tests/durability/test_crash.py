@@ -4,7 +4,7 @@ from pathlib import Path
 from random import SystemRandom
 
 from qscpd.setup.pki import AuthorityFiles
-from tests.support.battle import Battle
+from tests.support.crash_test import Battle
 
 
 def test_kill_it_under_load(tmp_path: Path, authority: AuthorityFiles) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from qscpd.config import load_config
 from tests.support.daemon import Daemon, StartDaemon
-from tests.support.patience import PATIENCE_S, patiently
-from tests.support.resumed import resume
+from tests.support.logged_in import resume
 from tests.support.storage import stored_messages
+from tests.support.waiting import PATIENCE_S, patiently
 from tests.support.wire import Wires, chat
 
 

@@ -15,7 +15,7 @@ from qscp import frames
 from tests.support.daemon import StartDaemon
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
-from tests.support.office import Desk, Office, make_accounts
+from tests.support.in_process_server import Desk, Office, make_accounts
 from tests.support.oracle import judge
 from tests.support.stores import FickleStore
 from tests.support.wire import Wires, chat

@@ -11,9 +11,9 @@ from tests.support.cutter import Cut, WireCutter
 from tests.support.daemon import StartDaemon
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
+from tests.support.network_device import Phone, read_book
 from tests.support.oracle import judge
-from tests.support.patience import patiently
-from tests.support.phone import Phone, read_book
+from tests.support.waiting import patiently
 from tests.support.wire import client_context
 
 MESSAGES = 150

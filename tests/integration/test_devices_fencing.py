@@ -8,10 +8,10 @@ import pytest
 from qscp import codec, frames
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
-from tests.support.office import Desk, Office, make_accounts
+from tests.support.in_process_server import Desk, Office, make_accounts
 from tests.support.oracle import judge
-from tests.support.patience import patiently
 from tests.support.stores import FickleStore
+from tests.support.waiting import patiently
 
 
 @pytest.fixture

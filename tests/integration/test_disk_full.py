@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from tests.support.daemon import Daemon, StartDaemon
-from tests.support.resumed import resume
+from tests.support.logged_in import resume
 from tests.support.smalldisk import fill, small_disk
 from tests.support.storage import stored_messages
 from tests.support.wire import Frame, Wire, Wires, chat, message_id

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 from tests.support.daemon import Daemon, StartDaemon
-from tests.support.patience import patiently
-from tests.support.resumed import resume
+from tests.support.logged_in import resume
+from tests.support.waiting import patiently
 from tests.support.wire import Frame, Wire, Wires, chat
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from qscpd.setup.pki import AuthorityFiles
 from tests.support.daemon import PASSWORD, Daemon, StartDaemon
-from tests.support.patience import patiently, until
+from tests.support.waiting import patiently, until
 from tests.support.wire import TlsClient, Wire, Wires, chat, client_context
 
 QUICK = ("tls.handshake_timeout=100ms", "login.timeout=100ms")

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from tests.support.daemon import Daemon, StartDaemon
-from tests.support.patience import until
+from tests.support.waiting import until
 from tests.support.wire import Wires, chat
 
 CANARY_PASSWORD = "canary-password-4711"

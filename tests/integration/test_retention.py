@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 from tests.support.daemon import StartDaemon
-from tests.support.patience import patiently
-from tests.support.resumed import resume
+from tests.support.logged_in import resume
 from tests.support.storage import stored_messages
+from tests.support.waiting import patiently
 from tests.support.wire import Frame, Wires, chat
 
 

@@ -11,8 +11,8 @@ import pytest
 from qscpd.errors import ExitCode
 from qscpd.store import open_reader
 from tests.support.daemon import Daemon, StartDaemon
-from tests.support.patience import patiently
-from tests.support.resumed import resume
+from tests.support.logged_in import resume
+from tests.support.waiting import patiently
 from tests.support.wire import Frame, Wire, Wires, chat
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from qscp.rooms import PERMISSIONS, RANKS, RoomRole
 from tests.support.daemon import Daemon, StartDaemon
-from tests.support.resumed import resume
+from tests.support.logged_in import resume
 from tests.support.rooms import Place, ask, code, fresh_room, join, leave, make_room, react, redact, room, say
 from tests.support.wire import Frame, Wire, Wires, chat
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.support.daemon import Daemon
-from tests.support.resumed import resume
+from tests.support.logged_in import resume
 from tests.support.rooms import Place, ask, code, edit, join, leave, make_room, react, room, say
 from tests.support.wire import Frame, Wire, Wires, chat
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.daemon import Daemon, StartDaemon
-from tests.support.resumed import resume
+from tests.support.logged_in import resume
 from tests.support.rooms import (
     Place,
     answers,

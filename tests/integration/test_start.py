@@ -14,7 +14,7 @@ from qscpd.errors import ExitCode
 from qscpd.setup.pki import AuthorityFiles
 from qscpd.store.sqlite.lock import StoreLock
 from tests.support.daemon import Daemon, StartDaemon, add_accounts, write_config
-from tests.support.patience import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 
 def refused(directory: Path, authority: AuthorityFiles, *settings: str) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.patience import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 _PROGRAM = """
 import logging, os, sys

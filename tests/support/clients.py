@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.daemon import PASSWORD, Daemon
-from tests.support.patience import patiently
+from tests.support.waiting import patiently
 
 __all__ = ["Client", "Clients"]
 

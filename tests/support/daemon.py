@@ -16,7 +16,7 @@ from qscpd.accounts.passwords import PasswordHasher
 from qscpd.config.model import Argon2Config
 from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import open_store
-from tests.support.patience import PATIENCE_S, wait_for
+from tests.support.waiting import PATIENCE_S, wait_for
 
 __all__ = [
     "CHEAP_ARGON2",

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from tests.support.patience import patiently
+from tests.support.waiting import patiently
 from tests.support.wire import Frame, Wire, chat
 
 __all__ = [

@@ -17,8 +17,8 @@ from qscp import ALPN, frames
 from qscp.connection import ServerConnection
 from qscp.errors import ERROR_CODES, ErrorCode, RemoteProtocolError
 from qscp.states import State
-from tests.support.patience import PATIENCE_S
 from tests.support.scripted_archive import Archive
+from tests.support.waiting import PATIENCE_S
 
 __all__ = ["ScriptedServer", "make_server_context", "scripted_server"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyte
 import pytest
 
-from tests.support.patience import patiently
+from tests.support.waiting import patiently
 
 __all__ = ["COLUMNS", "ROWS", "Screen", "Terminal", "on_terminal"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.daemon import PASSWORD, Daemon
-from tests.support.patience import patiently
+from tests.support.waiting import patiently
 
 __all__ = ["Frame", "TlsClient", "Wire", "Wires", "chat", "client_context", "message_id"]
 

@@ -23,7 +23,7 @@ from qscp_client.core.changes import (
 )
 from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.outbox import Entry
-from tests.client.minds import Mind, welcome
+from tests.support.engine_harness import Mind, welcome
 from tests.support.scripted_archive import Archive
 
 PEOPLE = ("bob", "carol")

@@ -10,7 +10,7 @@ from qscp_client.core.changes import Added
 from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.events import Place
 from qscp_client.ending import Ending
-from tests.client.minds import Mind, ack, chat, info, person, ready, welcome
+from tests.support.engine_harness import Mind, ack, chat, info, person, ready, welcome
 
 NOBODY = frames.Whois("nosuch", known=False)
 

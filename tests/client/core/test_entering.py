@@ -8,7 +8,7 @@ from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp_client.core import events
 from qscp_client.core.changes import Forgotten, Moved, Saved, SavedPosition
 from qscp_client.core.events import RoomLine
-from tests.client.minds import (
+from tests.support.engine_harness import (
     Mind,
     ack,
     in_room,

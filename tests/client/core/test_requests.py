@@ -1,7 +1,7 @@
 """Pages of history: what is asked next, and what is shown when."""
 
 from qscp import frames
-from tests.client.minds import Mind, in_room, info, ready, said, told
+from tests.support.engine_harness import Mind, in_room, info, ready, said, told
 
 
 def page(*seqs: int, cursor: int | None = None) -> frames.History:

@@ -2,7 +2,7 @@
 
 from qscp import frames
 from qscp_client.core.changes import Forgotten, Moved
-from tests.client.minds import ack, in_room, room, room_changed, said, welcome
+from tests.support.engine_harness import ack, in_room, room, room_changed, said, welcome
 
 
 def test_an_ack_of_a_room_that_is_left_before_resumed() -> None:

@@ -7,7 +7,7 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import RoomKind, RoomRole
 from qscp_client.core.events import RoomLine
 from qscp_client.text import describe_end
-from tests.client.minds import (
+from tests.support.engine_harness import (
     WALL_MS,
     ack,
     chat,

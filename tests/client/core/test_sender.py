@@ -7,7 +7,7 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp_client.core import events
 from qscp_client.core.changes import Added, Failed, Removed, Saved
 from qscp_client.core.outbox import LONGEST_TRY_MS, Entry
-from tests.client.minds import WALL_MS, Mind, ack, chat, ready
+from tests.support.engine_harness import WALL_MS, Mind, ack, chat, ready
 
 
 def nack(number: int, code: ErrorCode) -> frames.ChatNack:

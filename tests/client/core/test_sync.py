@@ -4,7 +4,7 @@ from qscp import frames
 from qscp_client.core import events
 from qscp_client.core.changes import Moved, Renewed, Saved, SavedPosition
 from qscp_client.core.events import LineState
-from tests.client.minds import Mind, ack, chat, info, person, ready, welcome
+from tests.support.engine_harness import Mind, ack, chat, info, person, ready, welcome
 
 
 def bodies(shown: list[events.Event]) -> list[str]:

@@ -6,7 +6,7 @@ from qscp import frames
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.typing_status import Typists
 from qscp_client.ui.render_rooms import name_typists
-from tests.client.minds import Mind, chat, said, welcome
+from tests.support.engine_harness import Mind, chat, said, welcome
 
 
 def typing_mind(*features: str, wanted: bool = True) -> Mind:

@@ -5,7 +5,7 @@ import pytest
 from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.ui.completion import complete
-from tests.client.minds import Mind, info
+from tests.support.engine_harness import Mind, info
 
 
 @pytest.fixture

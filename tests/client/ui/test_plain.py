@@ -12,8 +12,8 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp_client.errors import ExitCode
 from qscp_client.ui.plain import _LINE_LIMIT, _Splitter
 from tests.client.conftest import REPOSITORY, ClientRunner
-from tests.support.patience import patiently
 from tests.support.scripted_server import ScriptedServer
+from tests.support.waiting import patiently
 
 LOGIN = ("alice", "wonderland")
 

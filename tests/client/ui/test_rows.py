@@ -9,7 +9,7 @@ from qscp_client.core import events
 from qscp_client.text import INDENT, Kind, Line
 from qscp_client.ui.render import describe
 from qscp_client.ui.rows import draw, draw_row, draw_sentence
-from tests.client.minds import in_room, said
+from tests.support.engine_harness import in_room, said
 
 NAME = "n" * 32
 TEXT = st.text(alphabet="ab \u65e5\u0301", max_size=60)

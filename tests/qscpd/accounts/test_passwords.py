@@ -17,7 +17,7 @@ from qscpd.accounts.passwords import (
 )
 from qscpd.config import Argon2Config
 from qscpd.errors import UsageError
-from tests.support.patience import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 CHEAP = Argon2Config(memory_kib=8, iterations=1, parallelism=1)
 

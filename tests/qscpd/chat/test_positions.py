@@ -14,7 +14,7 @@ from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import FakeLink, StaffedRouter, staff
-from tests.support.patience import patiently, until
+from tests.support.waiting import patiently, until
 
 MOST = 100_000
 """Positions of a session at most."""

@@ -18,9 +18,9 @@ from qscpd.errors import StoreBusyError, StoreError
 from qscpd.sessions import requests as asking
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
-from tests.support.office import Desk, Office, make_accounts
-from tests.support.patience import PATIENCE_S, patiently
+from tests.support.in_process_server import Desk, Office, make_accounts
 from tests.support.stores import FickleStore, add_room
+from tests.support.waiting import PATIENCE_S, patiently
 
 make_id = IdMaker()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qscpd.errors import ExitCode
-from tests.support.patience import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 # Makes stdin the controlling terminal of a new session, as a login does, and becomes `qscpd`.
 _LOGIN = """

@@ -9,7 +9,7 @@ from qscp import frames
 from qscpd.domain.model import Extra, Keep, NewMessage
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
-from tests.support.office import Desk, Office, make_accounts
+from tests.support.in_process_server import Desk, Office, make_accounts
 
 make_id = IdMaker()
 

@@ -19,7 +19,7 @@ from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import CHEAP_ARGON2, PASSWORD, hash_cheaply
 from tests.support.doubles import FakeLink, StaffedRouter, staff
-from tests.support.patience import patiently, until
+from tests.support.waiting import patiently, until
 
 
 class CountingHasher(PasswordHasher):

@@ -16,7 +16,7 @@ from qscpd.net.link import Link, LinkSession
 from qscpd.net.listener import Listener
 from qscpd.net.tls import server_context
 from qscpd.setup.pki import AuthorityFiles
-from tests.support.patience import until
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="session")

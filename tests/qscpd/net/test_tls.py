@@ -15,7 +15,7 @@ from qscpd.config.model import TlsConfig
 from qscpd.errors import ConfigError
 from qscpd.net.tls import TlsEngine, TlsError, server_context
 from qscpd.setup.pki import AuthorityFiles
-from tests.support.patience import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 from tests.support.wire import TlsClient, client_context
 
 

@@ -13,8 +13,8 @@ from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.link import Link
 from qscpd.sessions.log import SessionLog
 from tests.support.doubles import FakeLink
-from tests.support.patience import until
 from tests.support.users import as_user
+from tests.support.waiting import until
 
 
 class Somebody:

@@ -13,7 +13,7 @@ from qscpd.sessions import replay
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
-from tests.support.office import Desk, Office, make_accounts
+from tests.support.in_process_server import Desk, Office, make_accounts
 from tests.support.stores import add_room
 
 _numbers = itertools.count(1)

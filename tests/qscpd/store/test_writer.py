@@ -21,7 +21,7 @@ from qscpd.domain.model import (
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, PendingSkip, StoreWriter
-from tests.support.patience import until
+from tests.support.waiting import until
 
 Chat = PendingChat[str]
 

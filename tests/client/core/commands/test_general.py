@@ -5,7 +5,7 @@ import pytest
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp_client.core import events
-from tests.client.minds import ack, chat, person, ready
+from tests.support.engine_harness import ack, chat, person, ready
 
 
 @pytest.mark.parametrize("typed", ["//x", "/say hi"])

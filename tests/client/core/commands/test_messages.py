@@ -7,7 +7,7 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp_client.core import events
 from qscp_client.core.changes import Added, Removed, Saved
 from qscp_client.core.outbox import Entry, EntryKind
-from tests.client.minds import WALL_MS, Mind, ack, chat, in_room, info, ready, room, said, told
+from tests.support.engine_harness import WALL_MS, Mind, ack, chat, in_room, info, ready, room, said, told
 
 
 def number(count: int) -> str:

@@ -7,7 +7,7 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp_client.core import events
 from qscp_client.text import describe_end
-from tests.client.minds import WALL_MS, in_room, info, ready, room, told
+from tests.support.engine_harness import WALL_MS, in_room, info, ready, room, told
 
 _DAY = 86400
 

@@ -8,8 +8,8 @@ import pytest
 
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreError
 from qscpd.store.sqlite.lock import StoreLock
-from tests.support.patience import PATIENCE_S
 from tests.support.users import as_user
+from tests.support.waiting import PATIENCE_S
 
 _HOLD = """
 import sys

@@ -28,7 +28,7 @@ from qscpd.store.sqlite.store import SqliteStore
 from tests.support.doubles import StaffedRouter
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
-from tests.support.town import House, Town
+from tests.support.room_model import House, Town
 
 NAMES: Final = ("alice", "bob", "carol", "dan", "erin")
 PEOPLE: Final = tuple(range(1, len(NAMES) + 1))

@@ -28,9 +28,9 @@ from qscpd.errors import (
 )
 from qscpd.store.sqlite.migrations import MIGRATIONS
 from qscpd.store.sqlite.store import SqliteStore
-from tests.support.patience import PATIENCE_S
 from tests.support.storage import stored_messages
 from tests.support.users import as_user
+from tests.support.waiting import PATIENCE_S
 
 
 class Clock:

@@ -1,6 +1,6 @@
 """A process full of devices that write to each other, and in rooms, whatever happens to the server.
 
-`python -m tests.durability.crowd FOLDER CA PORT SEED DEVICE...`, where a DEVICE is `user:number`.
+`python -m tests.durability.load_client FOLDER CA PORT SEED DEVICE...`, where a DEVICE is `user:number`.
 It says `ready` when all have been there once, reads words on standard input, answers them on standard
 output, and ends after the last one:
 
@@ -22,8 +22,8 @@ from qscp import frames
 from tests.support.device import Device
 from tests.support.devicelog import BrokenPromiseError, Kind
 from tests.support.ids import IdMaker, device_id
-from tests.support.patience import patiently
-from tests.support.phone import Phone
+from tests.support.network_device import Phone
+from tests.support.waiting import patiently
 from tests.support.wire import client_context
 
 _WINDOW: Final = 40

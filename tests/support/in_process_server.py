@@ -24,7 +24,7 @@ from tests.support.daemon import CHEAP_ARGON2
 from tests.support.device import Device
 from tests.support.doubles import FakeLink, ListLog, staff
 from tests.support.oracle import Book, History, written
-from tests.support.patience import patiently
+from tests.support.waiting import patiently
 
 __all__ = ["Desk", "Office", "make_accounts"]
 

@@ -18,10 +18,10 @@ from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import open_store
 from tests.support.daemon import PASSWORD, Daemon, add_accounts, write_config
 from tests.support.devicelog import DeviceLog
+from tests.support.network_device import read_book
 from tests.support.oracle import judge
-from tests.support.patience import PATIENCE_S
-from tests.support.phone import read_book
 from tests.support.stores import add_room
+from tests.support.waiting import PATIENCE_S
 from tests.support.wire import client_context
 
 __all__ = ["Battle", "Report", "free_port"]
@@ -63,14 +63,14 @@ def free_port() -> int:
 
 
 class Crowd:
-    """A process of `tests.durability.crowd`."""
+    """A process of `tests.durability.load_client`."""
 
     def __init__(
         self, folder: Path, authority: AuthorityFiles, port: int, seed: int, devices: list[str]
     ) -> None:
         arguments = [str(folder), str(authority.ca_certificate), str(port), str(seed), *devices]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.durability.crowd", *arguments],
+            [sys.executable, "-m", "tests.durability.load_client", *arguments],
             cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -12,7 +12,7 @@ from qscp.states import State
 from tests.support.daemon import PASSWORD
 from tests.support.device import Device
 from tests.support.oracle import Book, History, written
-from tests.support.patience import patiently
+from tests.support.waiting import patiently
 
 __all__ = ["Phone", "read_book"]
 
