@@ -112,7 +112,7 @@ async def _serve(config: Config) -> ExitCode:
         stack.callback(router.presence.close)
         stack.callback(router.rooms.close)
         for room in store.rooms():
-            router.rooms.load(room, store.standings(room.id))
+            router.rooms.load(room, store.memberships(room.id))
         daemon = _Daemon(config, router, stack.enter_context(contextlib.closing(Notifier.from_environment())))
         writer = StoreWriter[Session](
             store,

@@ -14,7 +14,7 @@ import msgspec
 from qscp import __version__
 from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import Account, ConversationRow, LogRow, MessageRow
-from qscpd.domain.rooms import RoomRow, Standing
+from qscpd.domain.rooms import Membership, RoomRow
 from qscpd.store.base import StoreReader
 
 __all__ = ["EXPORT_FORMAT", "export_lines", "export_room_lines"]
@@ -74,8 +74,8 @@ def export_room_lines(reader: StoreReader, room: RoomRow) -> Iterator[bytes]:
             "last_seq": room.last_seq,
         }
     )
-    for account, standing in sorted(reader.standings(room.id).items()):
-        yield _line(_person(account, standing, names))
+    for account, membership in sorted(reader.memberships(room.id).items()):
+        yield _line(_person(account, membership, names))
     for row in reversed(reader.room_log(room.id)):
         yield _line(_entry(row, names))
     for message in reader.export_room(room.id):
@@ -99,21 +99,21 @@ def _with(row: ConversationRow) -> Fields:
     return {"kind": "pair", "with": row.name, "with_account": _account_id(row.peer)}
 
 
-def _person(account: int, standing: Standing, names: Names) -> Fields:
+def _person(account: int, membership: Membership, names: Names) -> Fields:
     fields: Fields = {
         "type": "person",
         "name": names.get(account, ""),
         "account": _account_id(account),
-        "role": standing.role.value if standing.role is not None else "",
+        "role": membership.role.value if membership.role is not None else "",
     }
-    if standing.role is not None:
-        fields["since"] = standing.since
-    if standing.invited_by is not None:
-        fields |= _who("invited_by", standing.invited_by or None, names)
-    if standing.muted_until_ms:
-        fields["muted_until"] = standing.muted_until_ms
-    if standing.banned_until_ms:
-        fields["banned_until"] = standing.banned_until_ms
+    if membership.role is not None:
+        fields["since"] = membership.since
+    if membership.invited_by is not None:
+        fields |= _who("invited_by", membership.invited_by or None, names)
+    if membership.muted_until_ms:
+        fields["muted_until"] = membership.muted_until_ms
+    if membership.banned_until_ms:
+        fields["banned_until"] = membership.banned_until_ms
     return fields
 
 
@@ -137,35 +137,35 @@ def _entry(row: LogRow, names: Names) -> Fields:
 
 def _message(conversation: int, message: MessageRow, names: Names) -> Fields:
     """A message, or something that happened to one; what it does not have is left out."""
-    extra = message.extra
+    meta = message.meta
     fields: Fields = {
-        "type": extra.kind or "message",
+        "type": meta.kind or "message",
         "conversation": conversation_id(conversation),
         "seq": message.seq,
         "id": message.id,
         "time": message.time_ms,
         **_who("from", message.sender, names),
     }
-    if extra.target:
-        fields["target"] = extra.target
-    match extra.kind:
+    if meta.target:
+        fields["target"] = meta.target
+    match meta.kind:
         case "redact":
             return fields
         case "react":
             return fields | {
                 "reaction": message.body or "",
-                "removed": extra.removed,
+                "removed": meta.removed,
                 "erased": message.body is None,
             }
     fields |= {"body": message.body or "", "erased": message.body is None}
-    if extra.reply_to:
-        fields["reply_to"] = extra.reply_to
-    if extra.mentions:
-        fields["mentions"] = _people(extra.mentions, names)
-    if extra.edited_ms:
-        fields["edited"] = extra.edited_ms
-    if extra.reactions:
-        fields["reactions"] = {text: _people(each, names) for text, each in extra.reactions.items()}
+    if meta.reply_to:
+        fields["reply_to"] = meta.reply_to
+    if meta.mentions:
+        fields["mentions"] = _people(meta.mentions, names)
+    if meta.edited_ms:
+        fields["edited"] = meta.edited_ms
+    if meta.reactions:
+        fields["reactions"] = {text: _people(each, names) for text, each in meta.reactions.items()}
     return fields
 
 

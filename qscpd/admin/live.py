@@ -30,7 +30,7 @@ from qscpd.admin import (
 )
 from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, RoomResult
-from qscpd.domain.rooms import NOBODY
+from qscpd.domain.rooms import NO_MEMBERSHIP
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.writer import StoreWriter
@@ -124,4 +124,4 @@ class LiveAdmin:
 
 
 def _look_again(conversation: int, account: int, store: Store) -> RoomResult:
-    return RoomResult(store.room(conversation), {account: NOBODY, **store.standings(conversation)})
+    return RoomResult(store.room(conversation), {account: NO_MEMBERSHIP, **store.memberships(conversation)})

@@ -16,7 +16,7 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import HistoryFrom
 from qscpd.chat.rooms import LiveRoom, Rooms
 from qscpd.domain.ids import conversation_id
-from qscpd.domain.model import PLAIN, MessageRow, Moved, NewMessage, PositionKind, Refused, StoredMessage
+from qscpd.domain.model import NO_META, MessageRow, Moved, NewMessage, PositionKind, Refused, StoredMessage
 from qscpd.sessions.encoding import pushed
 from qscpd.sessions.session import Session
 from qscpd.store.writer import Committed, PendingChat
@@ -162,7 +162,7 @@ class Delivery:
             seq, time_ms = outcome.seq, outcome.time_ms
             if outcome.new:
                 session.messages_in += 1
-                if message.extra is PLAIN:
+                if message.meta is NO_META:
                     frame: frames.ServerFrame = frames.Chat(
                         conversation, seq, message.id, name, chat.to, message.body, time_ms, "live"
                     )
@@ -202,9 +202,9 @@ class Delivery:
 
     def _told(self, chat: PendingChat[Session], place: StoredMessage) -> frames.ServerFrame:
         message = chat.message
-        body = message.body if message.extra.kind != "redact" else None
-        extra = msgspec.structs.replace(message.extra, count=place.count) if place.count else message.extra
-        row = MessageRow(place.seq, place.time_ms, message.sender, message.id, body, extra)
+        body = message.body if message.meta.kind != "redact" else None
+        meta = msgspec.structs.replace(message.meta, count=place.count) if place.count else message.meta
+        row = MessageRow(place.seq, place.time_ms, message.sender, message.id, body, meta)
         return pushed(place.conversation, row, to=chat.to, origin="live", names=self._names)
 
     def _only_listener(self, sending: Session, message: NewMessage) -> Session | None:

@@ -17,7 +17,7 @@ from qscp.rooms import HistoryFrom, RoomRole
 from qscpd.chat.room_queue import RoomQueue
 from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import RoomResult
-from qscpd.domain.rooms import FOREVER_MS, NOBODY, RoomChange, RoomRow, RoomState, Standing, may_see
+from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange, RoomRow, RoomState, may_see
 from qscpd.sessions.session import Session
 from qscpd.store.writer import PendingChat
 
@@ -46,7 +46,7 @@ class LiveRoom:
 
     Attributes:
         row: As it is kept; its `last_seq` may be old.
-        standings: Of those who are in it, or have another standing, by account id.
+        memberships: Of those who are in it, or have another membership, by account id.
         queue: The way of what is written in it to the store.
         sessions: Of its members, logged in.
         last_seq: Its newest message.
@@ -55,19 +55,19 @@ class LiveRoom:
     __slots__ = (
         "changed",
         "last_seq",
+        "memberships",
         "news",
         "queue",
         "row",
         "sessions",
-        "standings",
         "timer",
         "told",
         "typing",
     )
 
-    def __init__(self, row: RoomRow, standings: Mapping[int, Standing], queue: RoomQueue) -> None:
+    def __init__(self, row: RoomRow, memberships: Mapping[int, Membership], queue: RoomQueue) -> None:
         self.row = row
-        self.standings = dict(standings)
+        self.memberships = dict(memberships)
         self.queue = queue
         self.sessions: set[Session] = set()
         self.last_seq = row.last_seq
@@ -79,15 +79,15 @@ class LiveRoom:
 
     def is_invited(self, account: int) -> bool:
         """Whether somebody was invited and did not come yet."""
-        return self.standings.get(account, NOBODY).invited_by is not None
+        return self.memberships.get(account, NO_MEMBERSHIP).invited_by is not None
 
     def role(self, account: int) -> RoomRole | None:
         """What somebody is in the room."""
-        return self.standings.get(account, NOBODY).role
+        return self.memberships.get(account, NO_MEMBERSHIP).role
 
     def visible_to(self, account: int) -> bool:
         """Whether somebody may know that there is this room."""
-        return may_see(self.row, self.standings.get(account, NOBODY))
+        return may_see(self.row, self.memberships.get(account, NO_MEMBERSHIP))
 
     def members(self, names: Iterable[str], ids: Callable[[str], int | None]) -> list[int]:
         """The account ids of those names that are members."""
@@ -96,11 +96,15 @@ class LiveRoom:
 
     def first_seq(self, account: int) -> int:
         """The first message that somebody may see, whatever was pruned."""
-        return self.standings.get(account, NOBODY).since if self.row.history is HistoryFrom.JOINING else 1
+        return (
+            self.memberships.get(account, NO_MEMBERSHIP).since
+            if self.row.history is HistoryFrom.JOINING
+            else 1
+        )
 
     def described(self, account: int) -> frames.Room:
         """The room as somebody sees it."""
-        row, standing = self.row, self.standings.get(account, NOBODY)
+        row, membership = self.row, self.memberships.get(account, NO_MEMBERSHIP)
         return frames.Room(
             name=row.name,
             conversation=conversation_id(row.id),
@@ -110,9 +114,9 @@ class LiveRoom:
             topic=row.topic,
             slow=row.slow_s,
             archived=row.state is RoomState.ARCHIVED,
-            role=standing.role,
-            invited=standing.invited_by is not None,
-            muted=standing.muted_until_ms,
+            role=membership.role,
+            invited=membership.invited_by is not None,
+            muted=membership.muted_until_ms,
         )
 
 
@@ -146,13 +150,13 @@ class Rooms:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def load(self, row: RoomRow, standings: Mapping[int, Standing]) -> None:
+    def load(self, row: RoomRow, memberships: Mapping[int, Membership]) -> None:
         """Take in a room that the store has."""
         room = self._by_id[row.id] = self._by_name[row.name] = LiveRoom(
-            row, standings, RoomQueue(self._store)
+            row, memberships, RoomQueue(self._store)
         )
-        for account, standing in standings.items():
-            self._count(room, account, standing)
+        for account, membership in memberships.items():
+            self._count(room, account, membership)
 
     def by_name(self, name: str) -> LiveRoom | None:
         """The room of that name, as it is stored."""
@@ -172,7 +176,7 @@ class Rooms:
 
     def known_to(self, account: int) -> list[int]:
         """The conversations of the rooms that know somebody: as a member, invited, muted or banned."""
-        return [conversation for conversation, room in self._by_id.items() if account in room.standings]
+        return [conversation for conversation, room in self._by_id.items() if account in room.memberships]
 
     def close(self) -> None:
         """Stop all timers."""
@@ -225,8 +229,8 @@ class Rooms:
             room = self._by_id[result.room.id]
         before, room.row = room.row, result.room
         room.last_seq = max(room.last_seq, result.room.last_seq)
-        for account, standing in result.standings.items():
-            self._apply_standing(room, account, standing, change)
+        for account, membership in result.memberships.items():
+            self._apply_membership(room, account, membership, change)
         if result.room.state is RoomState.DELETED:
             self._forget(room)
             return
@@ -235,30 +239,30 @@ class Rooms:
         if room.news or room.changed:
             self._tell_soon(room)
 
-    def _apply_standing(
-        self, room: LiveRoom, account: int, standing: Standing, change: RoomChange | None
+    def _apply_membership(
+        self, room: LiveRoom, account: int, membership: Membership, change: RoomChange | None
     ) -> None:
-        before = room.standings.get(account, NOBODY)
-        self._count(room, account, standing)
-        if standing.role != before.role:
-            room.changed[account] = standing.role
-            if standing.role is None:
-                self._tell_left(room, account, standing, change)
+        before = room.memberships.get(account, NO_MEMBERSHIP)
+        self._count(room, account, membership)
+        if membership.role != before.role:
+            room.changed[account] = membership.role
+            if membership.role is None:
+                self._tell_left(room, account, membership, change)
             else:
                 self._tell_in(room, account, change, came=before.role is None)
-        elif standing.invited_by is None and before.invited_by is not None:
-            self._tell_left(room, account, standing, change)
-        elif standing.invited_by is not None and before.invited_by is None:
+        elif membership.invited_by is None and before.invited_by is not None:
+            self._tell_left(room, account, membership, change)
+        elif membership.invited_by is not None and before.invited_by is None:
             self._tell(account, self._invitation(room, account))
-        elif standing.role is not None and standing.muted_until_ms != before.muted_until_ms:
+        elif membership.role is not None and membership.muted_until_ms != before.muted_until_ms:
             self._tell(account, self._changed(room, account, self._actor(change)))
 
-    def _count(self, room: LiveRoom, account: int, standing: Standing) -> None:
-        if standing == NOBODY:
-            room.standings.pop(account, None)
+    def _count(self, room: LiveRoom, account: int, membership: Membership) -> None:
+        if membership == NO_MEMBERSHIP:
+            room.memberships.pop(account, None)
         else:
-            room.standings[account] = standing
-        for index, is_in in ((self._joined, standing.role), (self._invited, standing.invited_by)):
+            room.memberships[account] = membership
+        for index, is_in in ((self._joined, membership.role), (self._invited, membership.invited_by)):
             if is_in is not None:
                 index[account].add(room.row.id)
             elif account in index:
@@ -278,7 +282,9 @@ class Rooms:
         for session in self._sessions_of(account):
             session.send(frame)
 
-    def _tell_left(self, room: LiveRoom, account: int, standing: Standing, change: RoomChange | None) -> None:
+    def _tell_left(
+        self, room: LiveRoom, account: int, membership: Membership, change: RoomChange | None
+    ) -> None:
         action = change.action if change is not None else "delete"
         left = action == "leave"
         frame = frames.RoomLeft(
@@ -287,8 +293,8 @@ class Rooms:
             _LEFT.get(action, "removed"),
             by="" if left else self._actor(change),
             text="" if change is None or left else change.text,
-            until=standing.banned_until_ms
-            if action == "ban" and standing.banned_until_ms < FOREVER_MS
+            until=membership.banned_until_ms
+            if action == "ban" and membership.banned_until_ms < FOREVER_MS
             else None,
         )
         for session in self._sessions_of(account):
@@ -303,8 +309,8 @@ class Rooms:
         if room.timer is not None:
             room.timer.cancel()
         # Accounts that were deleted just before: the store knows them no more, and here it is not told yet.
-        for account in list(room.standings):
-            self._count(room, account, NOBODY)
+        for account in list(room.memberships):
+            self._count(room, account, NO_MEMBERSHIP)
         del self._by_id[room.row.id]
         if self._by_name.get(room.row.name) is room:
             del self._by_name[room.row.name]
@@ -317,7 +323,7 @@ class Rooms:
         return frames.RoomChanged(room.described(account), first, room.last_seq, by)
 
     def _invitation(self, room: LiveRoom, account: int) -> frames.Invited:
-        by = room.standings.get(account, NOBODY).invited_by
+        by = room.memberships.get(account, NO_MEMBERSHIP).invited_by
         return frames.Invited(room.described(account), self._names.get(by or 0, ""))
 
     # --- what everybody in a room is told

@@ -119,9 +119,9 @@ def show(ctx: click.Context, name: str, *, whole_log: bool, as_json: bool) -> No
     with _reader(ctx) as reader:
         row = reader.find_room(name)
         names = reader.account_names()
-        standings = reader.standings(row.id)
+        memberships = reader.memberships(row.id)
         newest = reader.room_log(row.id) if whole_log else reader.room_log(row.id, limit=_LOG_ENTRIES)
-    whom = people(standings, names, time.time_ns() // 1_000_000)
+    whom = people(memberships, names, time.time_ns() // 1_000_000)
     log = entries(reversed(newest), names)
     if as_json:
         click.echo(json.dumps({**described(row), "people": whom, "log": log}, indent=2))

@@ -11,7 +11,7 @@ from qscp.text import strip_controls
 from qscpd.cli.output import utc
 from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import LogRow
-from qscpd.domain.rooms import FOREVER_MS, RoomRow, Standing
+from qscpd.domain.rooms import FOREVER_MS, Membership, RoomRow
 
 __all__ = ["HEADING", "described", "entries", "kept", "people", "row_of", "shown", "table"]
 
@@ -44,21 +44,23 @@ def kept(room: RoomRow) -> int:
     return room.last_seq - room.first_seq + 1
 
 
-def people(standings: Mapping[int, Standing], names: Mapping[int, str], now_ms: int) -> list[Fields]:
+def people(memberships: Mapping[int, Membership], names: Mapping[int, str], now_ms: int) -> list[Fields]:
     """Who is in a room, the highest first, then who is invited, muted or banned."""
     found = [
         (
-            -RANKS[standing.role],
+            -RANKS[membership.role],
             {
                 "account": f"a{account}",
                 "name": names.get(account, ""),
-                "role": standing.role.value if standing.role is not None else None,
-                "invited_by": names.get(standing.invited_by, "") if standing.invited_by is not None else None,
-                "muted_until": _end(standing.muted_until_ms, now_ms),
-                "banned_until": _end(standing.banned_until_ms, now_ms),
+                "role": membership.role.value if membership.role is not None else None,
+                "invited_by": names.get(membership.invited_by, "")
+                if membership.invited_by is not None
+                else None,
+                "muted_until": _end(membership.muted_until_ms, now_ms),
+                "banned_until": _end(membership.banned_until_ms, now_ms),
             },
         )
-        for account, standing in standings.items()
+        for account, membership in memberships.items()
     ]
     found.sort(key=lambda each: (each[0], each[1]["name"]))
     # Of some the room knows only a mute or a ban that is over.

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from qscp.errors import ErrorCode
-from qscpd.domain.rooms import RoomRow, Standing
+from qscpd.domain.rooms import Membership, RoomRow
 
 
 class AccountState(enum.StrEnum):
@@ -39,8 +39,8 @@ class Credentials(NamedTuple):
     """In the form of passlib, `$argon2id$...`."""
 
 
-class Extra(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What few messages have: `PLAIN` for all others.
+class MessageMeta(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What few messages have: `NO_META` for all others.
 
     The names in a file are short, because they are in every such message.
     """
@@ -64,7 +64,7 @@ class Extra(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Of an edit: of its text, which is in the message only, so that it is gone when that is gone."""
 
 
-PLAIN: Final = Extra()
+NO_META: Final = MessageMeta()
 """A message that is just a message."""
 
 
@@ -83,7 +83,7 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     """The client's id of the message."""
     body: str
     """The text; of a redaction the reason for it, of a reaction the reaction."""
-    extra: Extra = PLAIN
+    meta: MessageMeta = NO_META
 
 
 class StoredMessage(msgspec.Struct, frozen=True, gc=False):
@@ -161,7 +161,7 @@ class MessageRow(NamedTuple):
     id: str
     body: str | None
     """None when it was erased or redacted; its place remains. Of an edit: the message's text as it is now."""
-    extra: Extra = PLAIN
+    meta: MessageMeta = NO_META
 
 
 class Found(NamedTuple):
@@ -175,8 +175,8 @@ class RoomResult(NamedTuple):
     """What a change made of a room."""
 
     room: RoomRow
-    standings: Mapping[int, Standing]
-    """By account id, of those whose standing is another now, as it is now."""
+    memberships: Mapping[int, Membership]
+    """By account id, of those whose membership is another now, as it is now."""
 
 
 class LogRow(NamedTuple):

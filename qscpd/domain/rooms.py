@@ -18,17 +18,17 @@ from qscp.rooms import PERMISSIONS, RANKS, HistoryFrom, RoomKind, RoomRole
 
 __all__ = [
     "FOREVER_MS",
-    "NOBODY",
+    "NO_MEMBERSHIP",
     "Decision",
     "DeniedError",
+    "Membership",
     "RoomChange",
     "RoomRow",
     "RoomState",
-    "Standing",
     "decide",
-    "heir",
     "may_see",
     "refusal",
+    "successor",
 ]
 
 FOREVER_MS: Final = 2**53 - 1
@@ -66,7 +66,7 @@ class RoomRow(NamedTuple):
     owners: int
 
 
-class Standing(NamedTuple):
+class Membership(NamedTuple):
     """What somebody is in a room, a member or not."""
 
     role: RoomRole | None = None
@@ -78,7 +78,7 @@ class Standing(NamedTuple):
     banned_until_ms: int = 0
 
 
-NOBODY: Final = Standing()
+NO_MEMBERSHIP: Final = Membership()
 """Somebody whom the room has never heard of."""
 
 
@@ -105,7 +105,7 @@ class Decision(NamedTuple):
 
     room: RoomRow
     """As it is now; `members` and `owners` are counted by the store."""
-    standings: Mapping[int, Standing]
+    memberships: Mapping[int, Membership]
     """Those that are another now, by account id."""
     until_ms: int | None = None
     """When it ends by itself, for the log."""
@@ -128,8 +128,8 @@ class _Case(NamedTuple):
 
     change: RoomChange
     room: RoomRow
-    actor: Standing
-    target: Standing
+    actor: Membership
+    target: Membership
     rooms: int
     """How many rooms the actor is in."""
     now_ms: int
@@ -138,22 +138,22 @@ class _Case(NamedTuple):
     def operator(self) -> bool:
         return self.change.actor is None
 
-    def alone(self, standing: Standing) -> Decision:
-        """Only the target's standing changes."""
+    def alone(self, membership: Membership) -> Decision:
+        """Only the target's membership changes."""
         assert self.change.target is not None  # noqa: S101 - actions with a target have one, as ROOM_FIELDS says
-        return Decision(self.room, {self.change.target: standing})
+        return Decision(self.room, {self.change.target: membership})
 
 
 def decide(
-    change: RoomChange, room: RoomRow, actor: Standing, target: Standing, *, rooms: int, now_ms: int
+    change: RoomChange, room: RoomRow, actor: Membership, target: Membership, *, rooms: int, now_ms: int
 ) -> Decision:
     """Decide whether a change may be made, and what it makes of the room.
 
     Args:
         change: What somebody wants.
         room: As it is.
-        actor: The standing of who wants it; for the operator, any.
-        target: The standing of whom it is about.
+        actor: The membership of who wants it; for the operator, any.
+        target: The membership of whom it is about.
         rooms: How many rooms the actor is in.
         now_ms: Milliseconds since 1970-01-01 UTC.
 
@@ -168,33 +168,35 @@ def decide(
     return _DEEDS[change.action](case)
 
 
-def may_see(room: RoomRow, standing: Standing) -> bool:
+def may_see(room: RoomRow, membership: Membership) -> bool:
     """Whether somebody may know that there is this room."""
     if room.state is RoomState.DELETED:
         return False
-    return room.kind is not RoomKind.CLOSED or standing.role is not None or standing.invited_by is not None
+    return (
+        room.kind is not RoomKind.CLOSED or membership.role is not None or membership.invited_by is not None
+    )
 
 
-def refusal(room: RoomRow, standing: Standing, now_ms: int, *, reacts: bool = False) -> ErrorCode | None:
+def refusal(room: RoomRow, membership: Membership, now_ms: int, *, reacts: bool = False) -> ErrorCode | None:
     """Why somebody may not write, edit, redact or react in a room now; None if they may.
 
     Args:
         room: As it is.
-        standing: Theirs.
+        membership: Theirs.
         now_ms: Milliseconds since 1970-01-01 UTC.
         reacts: Whether it is about anything else than a new message, which needs less in announcement rooms.
     """
-    if standing.role is None:
-        return ErrorCode.NOT_A_MEMBER if may_see(room, standing) else ErrorCode.UNKNOWN_ROOM
+    if membership.role is None:
+        return ErrorCode.NOT_A_MEMBER if may_see(room, membership) else ErrorCode.UNKNOWN_ROOM
     if room.state is not RoomState.ACTIVE:
         return ErrorCode.ROOM_ARCHIVED
-    if standing.muted_until_ms > now_ms:
+    if membership.muted_until_ms > now_ms:
         return ErrorCode.MUTED
     what = "react" if reacts else "announce" if room.kind is RoomKind.ANNOUNCEMENT else "write"
-    return None if RANKS[standing.role] >= RANKS[PERMISSIONS[what]] else ErrorCode.NOT_ALLOWED
+    return None if RANKS[membership.role] >= RANKS[PERMISSIONS[what]] else ErrorCode.NOT_ALLOWED
 
 
-def heir(members: Iterable[tuple[int, Standing]]) -> int | None:
+def successor(members: Iterable[tuple[int, Membership]]) -> int | None:
     """Who becomes owner when the account of the last one is deleted: of the highest, who came first."""
     ranked = sorted(members, key=lambda each: (-RANKS[each[1].role], each[1].since, each[0]))
     return ranked[0][0] if ranked else None
@@ -221,13 +223,13 @@ def _check_above(case: _Case) -> None:
         raise DeniedError(ErrorCode.NOT_ALLOWED)
 
 
-def _check_not_last_owner(case: _Case, standing: Standing) -> None:
+def _check_not_last_owner(case: _Case, membership: Membership) -> None:
     room = case.room
     if room.state is RoomState.ARCHIVED:
         # It needs no owner; but it counts against how many rooms the last one in it may be in.
-        last = standing.role is not None and room.members == 1
+        last = membership.role is not None and room.members == 1
     else:
-        last = standing.role is RoomRole.OWNER and room.owners == 1
+        last = membership.role is RoomRole.OWNER and room.owners == 1
     if last:
         raise DeniedError(ErrorCode.LAST_OWNER)
 
@@ -334,9 +336,9 @@ def _check_member(case: _Case) -> None:
         raise DeniedError(ErrorCode.USER_NOT_MEMBER)
 
 
-def _gone(standing: Standing) -> Standing:
+def _gone(membership: Membership) -> Membership:
     """No member any more, and not invited; mutes and bans outlive leaving."""
-    return standing._replace(role=None, invited_by=None, since=1)
+    return membership._replace(role=None, invited_by=None, since=1)
 
 
 def _until(case: _Case) -> int:

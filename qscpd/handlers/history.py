@@ -146,7 +146,7 @@ def _page(store: Store, row: ConversationRow, frame: frames.HistoryRequest) -> _
         rows = more(row.id, at, PAGE_LIMIT, PAGE_BYTES, row.first_seq)
         if not rows:
             return _Page([], None)
-        found = [each for each in rows if not each.extra.kind]
+        found = [each for each in rows if not each.meta.kind]
         shown = found[: frame.limit] if forward else found[-frame.limit :]
         edge = -1 if forward else 0
         at = (shown if len(shown) < len(found) else rows)[edge].seq

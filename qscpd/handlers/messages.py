@@ -17,7 +17,7 @@ from qscp.text import check_body, check_status_text
 from qscpd.chat.rooms import TYPING
 from qscpd.chat.router import Handler, Router
 from qscpd.domain.ids import parse_conversation
-from qscpd.domain.model import PLAIN, Account, Extra, Mark, NewMessage, PositionKind
+from qscpd.domain.model import NO_META, Account, Mark, MessageMeta, NewMessage, PositionKind
 from qscpd.handlers.history import Queries
 from qscpd.handlers.rooms import RoomRequests
 from qscpd.sessions.session import Session
@@ -71,33 +71,33 @@ def _chat(session: Session, frame: frames.SendChat) -> None:
     addressee = _addressee(session, frame, check_body, body)
     if addressee is None:
         return
-    extra = PLAIN
+    meta = NO_META
     if "@" in body or frame.reply_to is not None:
         mentions = _mentions(session.router, addressee, body)
         if mentions or frame.reply_to is not None:
-            extra = Extra(reply_to=frame.reply_to or 0, mentions=mentions)
-    _store(session, frame, addressee, body, extra)
+            meta = MessageMeta(reply_to=frame.reply_to or 0, mentions=mentions)
+    _store(session, frame, addressee, body, meta)
 
 
 def _edit(session: Session, frame: frames.SendEdit) -> None:
     addressee = _addressee(session, frame, check_body, frame.body)
     if addressee is not None:
         mentions = _mentions(session.router, addressee, frame.body)
-        extra = Extra(kind="edit", target=frame.target, mentions=mentions)
-        _store(session, frame, addressee, frame.body, extra)
+        meta = MessageMeta(kind="edit", target=frame.target, mentions=mentions)
+        _store(session, frame, addressee, frame.body, meta)
 
 
 def _redact(session: Session, frame: frames.SendRedaction) -> None:
     addressee = _addressee(session, frame, check_topic, frame.reason)
     if addressee is not None:
-        _store(session, frame, addressee, frame.reason, Extra(kind="redact", target=frame.target))
+        _store(session, frame, addressee, frame.reason, MessageMeta(kind="redact", target=frame.target))
 
 
 def _react(session: Session, frame: frames.SendReaction) -> None:
     addressee = _addressee(session, frame, check_reaction, frame.text)
     if addressee is not None:
-        extra = Extra(kind="react", target=frame.target, removed=frame.remove)
-        _store(session, frame, addressee, frame.text, extra)
+        meta = MessageMeta(kind="react", target=frame.target, removed=frame.remove)
+        _store(session, frame, addressee, frame.text, meta)
 
 
 def _addressee(session: Session, frame: _Sent, check: Callable[[str], None], text: str) -> _Addressee | None:
@@ -143,10 +143,10 @@ def _mentions(router: Router, addressee: _Addressee, body: str) -> tuple[int, ..
     return tuple(each.id for each in people if each and room and room.role(each.id) is not None)
 
 
-def _store(session: Session, frame: _Sent, addressee: _Addressee, text: str, extra: Extra) -> None:
+def _store(session: Session, frame: _Sent, addressee: _Addressee, text: str, meta: MessageMeta) -> None:
     assert session.account is not None  # noqa: S101 - `_addressee` has looked
     session.pending += 1
-    message = NewMessage(session.account.id, addressee.id, frame.id, text, extra)
+    message = NewMessage(session.account.id, addressee.id, frame.id, text, meta)
     item = PendingChat(session, addressee.name, message)
     room = session.router.rooms.by_id(-addressee.id) if addressee.id < 0 else None
     if room is not None:

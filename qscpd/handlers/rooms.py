@@ -14,7 +14,7 @@ from qscpd.accounts.directory import Directory
 from qscpd.chat.presence import Presence
 from qscpd.chat.rooms import LiveRoom, Rooms
 from qscpd.domain.model import LogRow
-from qscpd.domain.rooms import FOREVER_MS, NOBODY, DeniedError, RoomChange
+from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreFullError
 from qscpd.sessions.requests import Asking, refusal
 from qscpd.sessions.session import Session
@@ -144,12 +144,12 @@ class RoomRequests:
         look: Callable[[LiveRoom, frames.RoomRequest], Awaitable[frames.ServerFrame]],
     ) -> frames.ServerFrame:
         room = self._rooms.by_name(name)
-        standing = room.standings.get(account, NOBODY) if room is not None else NOBODY
+        membership = room.memberships.get(account, NO_MEMBERSHIP) if room is not None else NO_MEMBERSHIP
         if room is None or not room.visible_to(account):
             return refusal(frame, ErrorCode.UNKNOWN_ROOM)
-        if standing.role is None:
+        if membership.role is None:
             return refusal(frame, ErrorCode.NOT_A_MEMBER)
-        if RANKS[standing.role] < RANKS[PERMISSIONS[frame.action]]:
+        if RANKS[membership.role] < RANKS[PERMISSIONS[frame.action]]:
             return refusal(frame, ErrorCode.NOT_ALLOWED)
         return await look(room, frame)
 
@@ -157,14 +157,14 @@ class RoomRequests:
         cursor = frame.cursor or ""
         names = self._directory.names
         people = sorted(
-            (names.get(account, ""), standing)
-            for account, standing in room.standings.items()
-            if standing.role is not None and names.get(account, "") > cursor
+            (names.get(account, ""), membership)
+            for account, membership in room.memberships.items()
+            if membership.role is not None and names.get(account, "") > cursor
         )
         page = [
-            frames.Member(name, standing.role, self._presence.of(name).status, standing.muted_until_ms)
-            for name, standing in people[:_MEMBERS]
-            if standing.role is not None
+            frames.Member(name, membership.role, self._presence.of(name).status, membership.muted_until_ms)
+            for name, membership in people[:_MEMBERS]
+            if membership.role is not None
         ]
         return frames.RoomMembers(room.row.name, page, page[-1].user if len(people) > _MEMBERS else None)
 

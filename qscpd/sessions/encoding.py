@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from qscp import frames
 from qscpd.domain.ids import conversation_id
-from qscpd.domain.model import PLAIN, Extra, MessageRow
+from qscpd.domain.model import NO_META, MessageMeta, MessageRow
 
 __all__ = ["history_message", "pushed"]
 
@@ -29,29 +29,29 @@ def pushed(
         viewer: Account id of the receiver; nobody's while there can't be any reactions yet.
     """
     place = (conversation_id(conversation), message.seq, message.id, names.get(message.sender, ""), to)
-    extra, time_ms = message.extra, message.time_ms
-    match extra.kind:
+    meta, time_ms = message.meta, message.time_ms
+    match meta.kind:
         case "edit":
-            mentions = _names(extra.mentions, names)
+            mentions = _names(meta.mentions, names)
             gone = message.body is None
             return frames.Edit(
-                *place, extra.target, message.body or "", time_ms, origin, mentions=mentions, erased=gone
+                *place, meta.target, message.body or "", time_ms, origin, mentions=mentions, erased=gone
             )
         case "redact":
-            return frames.Redact(*place, extra.target, time_ms, origin)
+            return frames.Redact(*place, meta.target, time_ms, origin)
         case "react":
             return frames.React(
                 *place,
-                extra.target,
+                meta.target,
                 message.body or "",
                 time_ms,
                 origin,
-                removed=extra.removed,
-                count=extra.count,
+                removed=meta.removed,
+                count=meta.count,
             )
     chat = frames.Chat(*place, message.body or "", time_ms, origin, erased=message.body is None)
-    if extra is not PLAIN:
-        _add(chat, extra, names, viewer)
+    if meta is not NO_META:
+        _add(chat, meta, names, viewer)
     return chat
 
 
@@ -61,17 +61,19 @@ def history_message(message: MessageRow, names: Mapping[int, str], viewer: int) 
     told = frames.Message(
         message.seq, message.id, sender, message.body or "", message.time_ms, erased=message.body is None
     )
-    if message.extra is not PLAIN:
-        _add(told, message.extra, names, viewer)
+    if message.meta is not NO_META:
+        _add(told, message.meta, names, viewer)
     return told
 
 
-def _add(told: frames.Chat | frames.Message, extra: Extra, names: Mapping[int, str], viewer: int) -> None:
-    told.reply_to = extra.reply_to or None
-    told.mentions = _names(extra.mentions, names)
-    told.edited = extra.edited_ms or None
+def _add(
+    told: frames.Chat | frames.Message, meta: MessageMeta, names: Mapping[int, str], viewer: int
+) -> None:
+    told.reply_to = meta.reply_to or None
+    told.mentions = _names(meta.mentions, names)
+    told.edited = meta.edited_ms or None
     told.reactions = tuple(
-        frames.Reaction(text, len(people), viewer in people) for text, people in extra.reactions.items()
+        frames.Reaction(text, len(people), viewer in people) for text, people in meta.reactions.items()
     )
 
 

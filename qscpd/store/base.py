@@ -22,7 +22,7 @@ from qscpd.domain.model import (
     Outcome,
     RoomResult,
 )
-from qscpd.domain.rooms import DeniedError, RoomChange, RoomRow, Standing
+from qscpd.domain.rooms import DeniedError, Membership, RoomChange, RoomRow
 
 
 class StoreReader(Protocol):
@@ -58,8 +58,8 @@ class StoreReader(Protocol):
     def rooms(self) -> Sequence[RoomRow]:
         """Every room that is not deleted, by name."""
 
-    def standings(self, conversation: int) -> Mapping[int, Standing]:
-        """Who is in a room, or has another standing there, by account id."""
+    def memberships(self, conversation: int) -> Mapping[int, Membership]:
+        """Who is in a room, or has another membership there, by account id."""
 
     def find_room(self, name: str) -> RoomRow:
         """Find a room that is not deleted.

@@ -99,7 +99,7 @@ class GivenLines:
         return [event.sentence for event in self.shown if isinstance(event, events.Notice)]
 
 
-class Desk:
+class InProcessPeer:
     """Where sessions begin: logged in as alice, with dave online."""
 
     def __init__(self, server: ScriptedServer, ca_file: Path, directory: Path) -> None:
@@ -152,72 +152,72 @@ class Desk:
 
 
 @pytest.fixture
-def desk(server: ScriptedServer, ca_file: Path, tmp_path: Path) -> Desk:
+def peer(server: ScriptedServer, ca_file: Path, tmp_path: Path) -> InProcessPeer:
     """Where sessions begin."""
     server.come("dave")
-    return Desk(server, ca_file, tmp_path / "devices")
+    return InProcessPeer(server, ca_file, tmp_path / "devices")
 
 
 @pytest.mark.parametrize("last", ["quit", None])
-async def test_leaving_says_bye(last: str | None, server: ScriptedServer, desk: Desk) -> None:
+async def test_leaving_says_bye(last: str | None, server: ScriptedServer, peer: InProcessPeer) -> None:
     """After everything was answered."""
-    code = await desk.run(GivenLines("dave", "hi", last))
+    code = await peer.run(GivenLines("dave", "hi", last))
     assert code is ExitCode.OK
     assert server.bodies() == [("dave", "hi")]
     assert isinstance(server.received[-1], frames.ClientBye)
 
 
-async def test_leaving_does_not_wait_for_ever(server: ScriptedServer, desk: Desk) -> None:
+async def test_leaving_does_not_wait_for_ever(server: ScriptedServer, peer: InProcessPeer) -> None:
     """What was not answered is told, and no bye pretends that all is well."""
     server.holds_acks = True
     front = GivenLines("dave", "hi", "quit")
-    code = await desk.run(front, leave_timeout_s=0.1)
+    code = await peer.run(front, leave_timeout_s=0.1)
     assert code is ExitCode.NOT_DELIVERED
     assert isinstance(front.shown[-1], events.MessageFailed)
-    assert desk.kept() == ["hi"]
+    assert peer.kept() == ["hi"]
 
 
-async def test_leaving_keeps_what_waits_for_whois(server: ScriptedServer, desk: Desk) -> None:
+async def test_leaving_keeps_what_waits_for_whois(server: ScriptedServer, peer: InProcessPeer) -> None:
     """A server that does not say whether somebody has a name loses no line."""
     server.ignores_whois = True
     front = GivenLines("bob", "hi", None)
-    code = await desk.run(front, leave_timeout_s=0.1)
+    code = await peer.run(front, leave_timeout_s=0.1)
     assert code is ExitCode.NOT_DELIVERED
     assert isinstance(front.shown[-1], events.MessageFailed)
-    assert desk.kept() == ["hi"]
+    assert peer.kept() == ["hi"]
 
 
-async def test_a_server_without_good_bye_is_left(server: ScriptedServer, desk: Desk) -> None:
+async def test_a_server_without_good_bye_is_left(server: ScriptedServer, peer: InProcessPeer) -> None:
     """Everything was stored, so that is no failure."""
     server.ignores_bye = True
-    assert await desk.run(GivenLines("quit"), leave_timeout_s=0.1) is ExitCode.OK
+    assert await peer.run(GivenLines("quit"), leave_timeout_s=0.1) is ExitCode.OK
 
 
-async def test_a_refusal_at_a_terminal_is_no_exit_code(server: ScriptedServer, desk: Desk) -> None:
+async def test_a_refusal_at_a_terminal_is_no_exit_code(server: ScriptedServer, peer: InProcessPeer) -> None:
     """It was shown, and waits for a decision."""
     server.delete("dave")
     front = GivenLines("dave", "hi")
-    running = asyncio.create_task(desk.run(front))
+    running = asyncio.create_task(peer.run(front))
     await server.until(ScriptedServer.bodies)
     front._lines.put_nowait("quit")
     assert await running is ExitCode.OK
     assert any(isinstance(event, events.MessageFailed) for event in front.shown)
-    assert desk.kept() == ["hi"]
+    assert peer.kept() == ["hi"]
 
 
-async def test_ctrl_c_leaves_in_order_too(server: ScriptedServer, desk: Desk) -> None:
+async def test_ctrl_c_leaves_in_order_too(server: ScriptedServer, peer: InProcessPeer) -> None:
     """With its own exit code."""
     front = GivenLines("dave", "hi")
     front.interrupted = True
-    assert await desk.run(front) is ExitCode.INTERRUPTED
+    assert await peer.run(front) is ExitCode.INTERRUPTED
     assert isinstance(server.received[-1], frames.ClientBye)
     assert isinstance(front.shown[-1], events.OwnMessage)
 
 
-async def test_a_ping_is_answered(server: ScriptedServer, desk: Desk) -> None:
+async def test_a_ping_is_answered(server: ScriptedServer, peer: InProcessPeer) -> None:
     """While nobody types."""
     front = GivenLines()
-    running = asyncio.create_task(desk.run(front))
+    running = asyncio.create_task(peer.run(front))
     await server.until(lambda script: "alice" in script.sessions)
     server.sessions["alice"].send(frames.ServerPing())
     await server.until(lambda script: frames.ClientPong() in script.received)
@@ -225,36 +225,36 @@ async def test_a_ping_is_answered(server: ScriptedServer, desk: Desk) -> None:
     assert await running is ExitCode.OK
 
 
-async def test_a_silent_server_is_asked(server: ScriptedServer, desk: Desk) -> None:
+async def test_a_silent_server_is_asked(server: ScriptedServer, peer: InProcessPeer) -> None:
     """And kept when it answers."""
     front = GivenLines()
-    running = asyncio.create_task(desk.run(front, silence_s=0.05))
+    running = asyncio.create_task(peer.run(front, silence_s=0.05))
     await server.until(lambda script: script.received.count(frames.ClientPing()) > 1)
     front._lines.put_nowait(None)
     assert await running is ExitCode.OK
 
 
-async def test_a_dead_server_is_given_up(server: ScriptedServer, desk: Desk) -> None:
+async def test_a_dead_server_is_given_up(server: ScriptedServer, peer: InProcessPeer) -> None:
     """After a ping without an answer, the connection is made again."""
     server.ignores_ping = True
     front = GivenLines()
-    running = asyncio.create_task(desk.run(front, silence_s=0.05))
+    running = asyncio.create_task(peer.run(front, silence_s=0.05))
     await server.until(lambda script: script.logins > 2)
     front._lines.put_nowait("quit")
     assert await running is ExitCode.OK
     assert front.texts()[:2] == [LOST, "Connected again."]
 
 
-async def test_it_is_tried_until_it_works(server: ScriptedServer, desk: Desk) -> None:
+async def test_it_is_tried_until_it_works(server: ScriptedServer, peer: InProcessPeer) -> None:
     """What was typed meanwhile goes out in order, once."""
     front = GivenLines("dave", "one")
-    running = asyncio.create_task(desk.run(front))
+    running = asyncio.create_task(peer.run(front))
     await server.until(ScriptedServer.bodies)
     server.closed = True
     server.drop_all()
     for line in ("two", "three"):
         front._lines.put_nowait(line)
-    await desk.until_tried(3)
+    await peer.until_tried(3)
     server.closed = False
     await server.until(lambda script: len(script.stored("alice", "dave")) == 3)
     front._lines.put_nowait("quit")
@@ -262,40 +262,40 @@ async def test_it_is_tried_until_it_works(server: ScriptedServer, desk: Desk) ->
     assert server.stored("alice", "dave") == ["one", "two", "three"]
 
 
-async def test_what_gets_too_old_in_a_pause_fails_there(server: ScriptedServer, desk: Desk) -> None:
+async def test_what_gets_too_old_in_a_pause_fails_there(server: ScriptedServer, peer: InProcessPeer) -> None:
     """Before anything connects again."""
     server.holds_acks = True
     front = GivenLines("dave", "one")
-    running = asyncio.create_task(desk.run(front, pause_s=1000))
+    running = asyncio.create_task(peer.run(front, pause_s=1000))
     await server.until(ScriptedServer.bodies)
-    desk.later_ms = LONGEST_TRY_MS + 60_000
+    peer.later_ms = LONGEST_TRY_MS + 60_000
     server.drop_all()
     async with patiently():
         await front.failed.wait()
-    assert desk.tries == 0
+    assert peer.tries == 0
     front._lines.put_nowait("quit")
     assert await running is ExitCode.OK
 
 
-async def test_nobody_waits_for_ever_in_a_pipe(server: ScriptedServer, desk: Desk) -> None:
+async def test_nobody_waits_for_ever_in_a_pipe(server: ScriptedServer, peer: InProcessPeer) -> None:
     """After a while it ends, as not delivered if something was not acknowledged."""
     server.holds_acks = True
     front = GivenLines("dave", "one", patience_s=0.2)
     front.counts_failures = True
-    running = asyncio.create_task(desk.run(front))
+    running = asyncio.create_task(peer.run(front))
     await server.until(ScriptedServer.bodies)
     server.closed = True
     server.drop_all()
     with pytest.raises(NotDeliveredError):
         await running
-    assert desk.kept() == ["one"]
+    assert peer.kept() == ["one"]
 
 
-async def test_a_listener_in_a_pipe_ends_as_unreachable(server: ScriptedServer, desk: Desk) -> None:
+async def test_a_listener_in_a_pipe_ends_as_unreachable(server: ScriptedServer, peer: InProcessPeer) -> None:
     """Nothing was lost."""
     front = GivenLines(patience_s=0.2)
     front.counts_failures = True
-    running = asyncio.create_task(desk.run(front))
+    running = asyncio.create_task(peer.run(front))
     await server.until(lambda script: "alice" in script.sessions)
     server.closed = True
     server.drop_all()
@@ -304,20 +304,20 @@ async def test_a_listener_in_a_pipe_ends_as_unreachable(server: ScriptedServer, 
 
 
 @pytest.mark.parametrize("ending", ["replaced", "locked", "deleted", "kicked"])
-async def test_some_endings_are_for_good(ending: str, server: ScriptedServer, desk: Desk) -> None:
+async def test_some_endings_are_for_good(ending: str, server: ScriptedServer, peer: InProcessPeer) -> None:
     """Nobody connects again by itself."""
-    running = asyncio.create_task(desk.run(GivenLines()))
+    running = asyncio.create_task(peer.run(GivenLines()))
     await server.until(lambda script: "alice" in script.sessions)
     server.sessions["alice"].send(frames.ServerBye(ending, "Over."))
     with pytest.raises(EndedError, match="Over"):
         await running
-    assert desk.tries == 0
+    assert peer.tries == 0
 
 
-async def test_a_shutdown_is_waited_out(server: ScriptedServer, desk: Desk) -> None:
+async def test_a_shutdown_is_waited_out(server: ScriptedServer, peer: InProcessPeer) -> None:
     """The server says that it comes back."""
     front = GivenLines()
-    running = asyncio.create_task(desk.run(front))
+    running = asyncio.create_task(peer.run(front))
     await server.until(lambda script: "alice" in script.sessions)
     server.end_all(ErrorCode.SHUTDOWN)
     await server.until(lambda script: script.logins == 2)
@@ -326,10 +326,10 @@ async def test_a_shutdown_is_waited_out(server: ScriptedServer, desk: Desk) -> N
     assert front.texts()[0] == "The server is shutting down. Connecting again; what you type is kept."
 
 
-async def test_a_key_ends_the_pause(server: ScriptedServer, desk: Desk) -> None:
+async def test_a_key_ends_the_pause(server: ScriptedServer, peer: InProcessPeer) -> None:
     """Somebody is there."""
     front = GivenLines()
-    running = asyncio.create_task(desk.run(front, pause_s=1000))
+    running = asyncio.create_task(peer.run(front, pause_s=1000))
     await server.until(lambda script: "alice" in script.sessions)
     server.drop_all()
     await front.notified.wait()
@@ -339,10 +339,10 @@ async def test_a_key_ends_the_pause(server: ScriptedServer, desk: Desk) -> None:
     assert await running is ExitCode.OK
 
 
-async def test_receipts_are_told_once_in_a_while(server: ScriptedServer, desk: Desk) -> None:
+async def test_receipts_are_told_once_in_a_while(server: ScriptedServer, peer: InProcessPeer) -> None:
     """However many messages came; those of the open chat are read."""
     front = GivenLines("dave")
-    running = asyncio.create_task(desk.run(front))
+    running = asyncio.create_task(peer.run(front))
     await front.chat_opened.wait()
     server.write("dave", "alice", *map(str, range(100)))
     pair = server.archive.between("alice", "dave")
@@ -355,9 +355,9 @@ async def test_receipts_are_told_once_in_a_while(server: ScriptedServer, desk: D
     ]
 
 
-async def test_a_server_that_breaks_the_protocol_ends_it(server: ScriptedServer, desk: Desk) -> None:
+async def test_a_server_that_breaks_the_protocol_ends_it(server: ScriptedServer, peer: InProcessPeer) -> None:
     """With a sentence, not a traceback."""
-    running = asyncio.create_task(desk.run(GivenLines()))
+    running = asyncio.create_task(peer.run(GivenLines()))
     await server.until(lambda script: "alice" in script.sessions)
     server.sessions["alice"].writer.write(b"nonsense\n")
     with pytest.raises(IncompatibleError, match="not QSCP/1"):

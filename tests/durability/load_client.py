@@ -22,7 +22,7 @@ from qscp import frames
 from tests.support.device import Device
 from tests.support.devicelog import BrokenPromiseError, Kind
 from tests.support.ids import IdMaker, device_id
-from tests.support.network_device import Phone
+from tests.support.network_device import NetworkDevice
 from tests.support.waiting import patiently
 from tests.support.wire import client_context
 
@@ -51,7 +51,7 @@ _ALREADY: Final = {"join": "already_member", "leave": "not_a_member"}
 
 
 class Member:
-    """Somebody's place in the crowd: a device, and those that were there before it."""
+    """Somebody's place in the load: a device, and those that were there before it."""
 
     def __init__(self, user: str, number: int, people: list[str], seed: int) -> None:
         self.user = user
@@ -80,38 +80,38 @@ class Member:
         """Write, and come back after every end, until told to stop."""
         while not self.drained:
             try:
-                phone = await Phone.login(self.device, port, context)
+                on_network = await NetworkDevice.login(self.device, port, context)
             except (OSError, EOFError):
                 await asyncio.sleep(_RETRY_S)
                 continue
             self.seen.set()
             try:
-                await self._chat(phone)
+                await self._chat(on_network)
             except (OSError, EOFError):
                 pass
             finally:
-                phone.drop()
+                on_network.drop()
                 if self._asked is not None:
                     self._asked = self.is_in = None
                 self.device.answers.clear()
 
-    async def _chat(self, phone: Phone) -> None:
+    async def _chat(self, on_network: NetworkDevice) -> None:
         device, random = self.device, self._random
         while not self.drained:
             while not self.stopping and len(device.flying) < random.randrange(1, _WINDOW):
                 body = f"{self.user} {len(device.log.sent)} " + "x" * random.choice((0, 10, 10, 10, 3000))
-                phone.send(*device.send(random.choice((*self._others, *_ROOMS)), body))
+                on_network.send(*device.send(random.choice((*self._others, *_ROOMS)), body))
                 if random.random() < _CHANGE:
-                    phone.send(*self._change())
+                    on_network.send(*self._change())
                 if random.random() < _DROP:
                     self._drop()
                     return
-            await phone.receive()
-            self._move(phone)
+            await on_network.receive()
+            self._move(on_network)
             if random.random() < 0.2:
-                phone.send(*device.receipts())
+                on_network.send(*device.receipts())
             if random.random() < 0.02:
-                phone.send(*(frames.ClientRead(each, seq) for each, seq in device.positions.items()))
+                on_network.send(*(frames.ClientRead(each, seq) for each, seq in device.positions.items()))
 
     def _change(self) -> list[frames.ClientFrame]:
         """Edit, redact or react to one of the newest messages of one's own, if its place is known."""
@@ -125,7 +125,7 @@ class Member:
         body = f"edited {len(device.log.sent)}" if kind == "edit" else "+1" if kind == "react" else ""
         return device.change(kind, sent.to, ack.seq, body, removed=kind == "react" and random.random() < 0.3)
 
-    def _move(self, phone: Phone) -> None:
+    def _move(self, on_network: NetworkDevice) -> None:
         """Join or leave now and then; what was acknowledged must be so, also after a crash."""
         answers, asked = self.device.answers, self._asked
         if asked is not None and answers:
@@ -137,7 +137,7 @@ class Member:
             self.is_in, self._asked = joins, None
         elif asked is None and self._moves and not self.stopping and self._random.random() < _MOVE:
             self._asked = self._random.choice(("join", "leave"))
-            phone.send(frames.Join("#club") if self._asked == "join" else frames.Leave("#club"))
+            on_network.send(frames.Join("#club") if self._asked == "join" else frames.Leave("#club"))
 
     def _drop(self) -> None:
         """Leave without a word, maybe for good."""
@@ -147,10 +147,10 @@ class Member:
 
     async def finish(self, port: int, context: ssl.SSLContext) -> None:
         """Take in everything that there is, and leave in order."""
-        phone = await Phone.login(self.device, port, context)
-        await phone.until(lambda: self.device.live)
-        phone.send(*self.device.receipts())
-        await phone.bye()
+        on_network = await NetworkDevice.login(self.device, port, context)
+        await on_network.until(lambda: self.device.live)
+        on_network.send(*self.device.receipts())
+        await on_network.bye()
         self.device.log.finished = True
         self.device.log.memberships["#all"] = True
         if self.is_in is not None:
@@ -162,23 +162,23 @@ async def _main(folder: Path, ca: Path, port: int, seed: int, members: list[str]
     words = await _open_stdin()
     names = [each.partition(":") for each in members]
     people = sorted({name for name, _, _ in names})
-    crowd = [Member(name, int(number), people, seed) for name, _, number in names]
+    load = [Member(name, int(number), people, seed) for name, _, number in names]
     async with asyncio.TaskGroup() as tasks:
-        for member in crowd:
+        for member in load:
             tasks.create_task(member.run(port, context))
         async with patiently():
-            for member in crowd:
+            for member in load:
                 await member.seen.wait()
         _answer("ready")
         await _expect(words, "stop")
-        for member in crowd:
+        for member in load:
             member.stopping = True
     _answer("stopped")
     await _expect(words, "finish")
     async with patiently():
-        for member in crowd:
+        for member in load:
             await member.finish(port, context)
-    for member in crowd:
+    for member in load:
         for device in (member.device, *member.ghosts):
             (folder / f"{device.log.device}.json").write_bytes(msgspec.json.encode(device.log))
     _answer("finished")

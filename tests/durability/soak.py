@@ -11,7 +11,7 @@ from pathlib import Path
 from random import SystemRandom
 
 from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
-from tests.support.crash_test import Battle
+from tests.support.crash_test import CrashTest
 
 ROUND_S = 60.0
 """One store, and one verdict, for so long: histories are compared in memory."""
@@ -33,7 +33,7 @@ def main() -> int:
             make_server_certificate(authority, ["localhost", "127.0.0.1"])
             folder = Path(name, "daemon")
             folder.mkdir()
-            tell(f"  {Battle(folder, authority, seed).fight(chosen.seconds / rounds, (0.2, 4.0))}")
+            tell(f"  {CrashTest(folder, authority, seed).fight(chosen.seconds / rounds, (0.2, 4.0))}")
     return 0
 
 

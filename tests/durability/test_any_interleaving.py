@@ -1,6 +1,7 @@
 """Whatever happens in between, everybody ends with the same history: a state machine that tries.
 
-The real store, writer, router, login and replay run on links that go nowhere (`tests.support.in_process_server`).
+The real store, writer, router, login and replay run on links that go nowhere
+(`tests.support.in_process_server`).
 Pages are three messages long and little is held, so that a handful of messages is a long absence.
 """
 
@@ -23,7 +24,7 @@ from qscpd.store.sqlite.store import SqliteStore
 from tests.support.device import Device
 from tests.support.devicelog import Kind
 from tests.support.ids import IdMaker, device_id
-from tests.support.in_process_server import Desk, Office, make_accounts
+from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 from tests.support.memory import memory_folder
 from tests.support.oracle import Book, judge
 from tests.support.stores import FickleStore, add_room
@@ -54,9 +55,9 @@ class Interleavings(RuleBasedStateMachine):
         self.patches = mock.patch.multiple(replay, _PAGE=3, _HELD_BYTES=700, _NEW_DEVICE=5)
         self.patches.start()
         self.devices = [Device(user, device_id(n), IdMaker(n)) for n, user in enumerate(DEVICES, 1)]
-        self.desks: dict[int, Desk] = {}
+        self.peers: dict[int, InProcessPeer] = {}
         self.full = False
-        self.resumed: set[Desk] = set()
+        self.resumed: set[InProcessPeer] = set()
         self.positions: list[dict[str, int]] = [{} for _ in DEVICES]
         self.gave_up: set[str] = set()
         self.club = {"alice"}
@@ -82,15 +83,15 @@ class Interleavings(RuleBasedStateMachine):
         self.store = FickleStore(self.folder / "qscpd.db")
         self.store.full = self.full
 
-        async def begin() -> Office:
-            return await Office(self.store).__aenter__()
+        async def begin() -> InProcessServer:
+            return await InProcessServer(self.store).__aenter__()
 
-        self.office = self.run(begin())
+        self.chat_server = self.run(begin())
 
-    def desk(self, number: int) -> Desk | None:
+    def connected(self, number: int) -> InProcessPeer | None:
         """The connection of a device, if it has one that the server has not ended."""
-        desk = self.desks.get(number)
-        return desk if desk is not None and not desk.link.ended else None
+        connected = self.peers.get(number)
+        return connected if connected is not None and not connected.link.ended else None
 
     # --- what can happen
 
@@ -100,38 +101,38 @@ class Interleavings(RuleBasedStateMachine):
 
         async def work() -> None:
             device = self.devices[number]
-            old = self.desks.get(number)
+            old = self.peers.get(number)
             if old is not None:
                 old.device = None  # what is still on that wire is never read
-            desk = await self.office.login(device, resume=False)
-            self.desks[number] = desk
-            desk.link.congested = congested
+            connected = await self.chat_server.login(device, resume=False)
+            self.peers[number] = connected
+            connected.link.congested = congested
             assert old is None or old.link.ended
-            desk.send(*device.resend())
+            connected.send(*device.resend())
             if resume:
-                self.resume_now(number, desk)
+                self.resume_now(number, connected)
 
         self.run(work())
 
-    def resume_now(self, number: int, desk: Desk) -> None:
+    def resume_now(self, number: int, connected: InProcessPeer) -> None:
         """Send `resume`; the pages are tiny, so that there are several."""
         with mock.patch("tests.support.device.POSITIONS_LIMIT", 1):
-            desk.send(*self.devices[number].resume())
-        self.resumed.add(desk)
+            connected.send(*self.devices[number].resume())
+        self.resumed.add(connected)
 
     @rule(number=NUMBERS)
     def resume(self, number: int) -> None:
         """A device says what it has, late; or again, which is an error that ends nothing."""
-        desk = self.desk(number)
-        if desk is None:
+        connected = self.connected(number)
+        if connected is None:
             return
-        if desk not in self.resumed:
-            self.resume_now(number, desk)
-        elif not desk.link.congested and not desk.link.page_by_page:
-            self.run(self.office.settle())
+        if connected not in self.resumed:
+            self.resume_now(number, connected)
+        elif not connected.link.congested and not connected.link.page_by_page:
+            self.run(self.chat_server.settle())
             count = len(self.devices[number].errors)
-            desk.send(frames.Resume([]))
-            self.run(self.office.settle())
+            connected.send(frames.Resume([]))
+            self.run(self.chat_server.settle())
             assert self.devices[number].errors[count:] == ["already_resumed"]
 
     @rule(number=NUMBERS, to=st.sampled_from(ADDRESSES), count=st.integers(1, 12), settle=st.booleans())
@@ -142,11 +143,11 @@ class Interleavings(RuleBasedStateMachine):
             return
         for n in range(count):
             sent = device.send(to, f"{number} {len(device.log.sent)} {n}")
-            desk = self.desk(number)
-            if desk is not None:
-                desk.send(*sent)
+            connected = self.connected(number)
+            if connected is not None:
+                connected.send(*sent)
         if settle:
-            self.run(self.office.settle())
+            self.run(self.chat_server.settle())
 
     @rule(number=NUMBERS, kind=st.sampled_from(["edit", "redact"]), which=st.integers(0, 9))
     def change_own(self, number: int, kind: Kind, which: int) -> None:
@@ -170,32 +171,32 @@ class Interleavings(RuleBasedStateMachine):
     ) -> None:
         """Let an event go its way."""
         sent = self.devices[number].change(kind, to, target, body, removed=removed)
-        desk = self.desk(number)
-        if desk is not None:
-            desk.send(*sent)
+        connected = self.connected(number)
+        if connected is not None:
+            connected.send(*sent)
 
     @rule(number=NUMBERS, moves=st.lists(st.booleans(), min_size=1, max_size=4), write=st.booleans())
     def come_and_go(self, number: int, moves: list[bool], write: bool) -> None:
         """Somebody joins and leaves the club in one go, and writes in between; the answers are right."""
-        self.run(self.office.settle())
-        device, desk = self.devices[number], self.desk(number)
-        if desk is None or desk.link.congested or desk.link.page_by_page:
+        self.run(self.chat_server.settle())
+        device, connected = self.devices[number], self.connected(number)
+        if connected is None or connected.link.congested or connected.link.page_by_page:
             return
         device.answers.clear()
         for joins in moves:
-            desk.send(frames.Join("#club") if joins else frames.Leave("#club"))
+            connected.send(frames.Join("#club") if joins else frames.Leave("#club"))
             if write:
-                desk.send(*device.send("#club", f"{number} moves {len(device.log.sent)}"))
-        self.run(self.office.settle())
+                connected.send(*device.send("#club", f"{number} moves {len(device.log.sent)}"))
+        self.run(self.chat_server.settle())
         assert device.answers == [self.move(device.log.user, joins) for joins in moves]
 
     @rule(number=NUMBERS, joins=st.booleans())
     def move_and_vanish(self, number: int, joins: bool) -> None:
         """Somebody joins or leaves, and does not hear of it."""
-        self.run(self.office.settle())
-        desk = self.desk(number)
-        if desk is not None and not desk.link.ended:
-            desk.send(frames.Join("#club") if joins else frames.Leave("#club"))
+        self.run(self.chat_server.settle())
+        connected = self.connected(number)
+        if connected is not None and not connected.link.ended:
+            connected.send(frames.Join("#club") if joins else frames.Leave("#club"))
             self.drop(number, committed=True)
             self.move(self.devices[number].log.user, joins)
 
@@ -217,10 +218,10 @@ class Interleavings(RuleBasedStateMachine):
     def drop(self, number: int, committed: bool) -> None:
         """A link is lost, with everything that is on it; maybe the answers to what was committed."""
         if committed:
-            self.run(self.office.settle(take=False))
-        desk = self.desks.pop(number, None)
-        if desk is not None:
-            desk.lose()
+            self.run(self.chat_server.settle(take=False))
+        connected = self.peers.pop(number, None)
+        if connected is not None:
+            connected.lose()
 
     @rule(number=NUMBERS, to_read=st.integers(1, 6))
     def busy_absence(self, number: int, to_read: int) -> None:
@@ -243,11 +244,11 @@ class Interleavings(RuleBasedStateMachine):
         self.write_to(number, missed)
         self.settle()
         self.login(number, resume=True, congested=True)
-        desk = self.desks[number]
-        desk.link.page_by_page = True
+        connected = self.peers[number]
+        connected.link.page_by_page = True
         for _ in range(pages):
             self.relieve(number)
-            self.run(self.office.settle())
+            self.run(self.chat_server.settle())
         self.write_to(number, meanwhile)
         self.settle()
         for n, user in enumerate(DEVICES):
@@ -273,8 +274,8 @@ class Interleavings(RuleBasedStateMachine):
         """The disk has room again while messages behind the refused ones are under way."""
         self.fill(full=True)
         self.send(number, to, 1, settle=True)
-        device, desk = self.devices[number], self.desk(number)
-        if desk is None or not desk.session.account or device.flying or not device.outbox:
+        device, connected = self.devices[number], self.connected(number)
+        if connected is None or not connected.session.account or device.flying or not device.outbox:
             return
         refused = next(iter(device.outbox.values()))
         if refused.to != to:
@@ -282,62 +283,62 @@ class Interleavings(RuleBasedStateMachine):
         self.fill(full=False)
         for n in range(count):  # a client that does not wait for the answers
             sent = device.push(to, f"behind {n}")
-            desk.send(sent)
-        self.run(self.office.settle())
+            connected.send(sent)
+        self.run(self.chat_server.settle())
 
     @rule(number=NUMBERS)
     def congest(self, number: int) -> None:
         """A peer stops reading."""
-        desk = self.desk(number)
-        if desk is not None:
-            desk.link.congested = True
+        connected = self.connected(number)
+        if connected is not None:
+            connected.link.congested = True
 
     @rule(number=NUMBERS)
     def relieve(self, number: int) -> None:
         """A peer reads on, as far as the next page."""
-        desk = self.desk(number)
-        if desk is not None and desk.link.congested:
-            desk.take()
-            desk.link.congested = False
-            desk.session.writable()
+        connected = self.connected(number)
+        if connected is not None and connected.link.congested:
+            connected.take()
+            connected.link.congested = False
+            connected.session.writable()
 
     @rule()
     def settle(self) -> None:
         """Everything happens that happens by itself; what was refused is sent again."""
-        self.run(self.office.settle())
+        self.run(self.chat_server.settle())
         for number, device in enumerate(self.devices):
-            desk = self.desk(number)
-            if desk is not None and device.outbox and not device.flying:
-                desk.send(*device.resend())
+            connected = self.connected(number)
+            if connected is not None and device.outbox and not device.flying:
+                connected.send(*device.resend())
         self.check_positions()
 
     @rule(number=NUMBERS)
     def received(self, number: int) -> None:
         """A device says what it has."""
-        desk = self.desk(number)
-        if desk is not None and desk in self.resumed:
-            desk.send(*self.devices[number].receipts())
+        connected = self.connected(number)
+        if connected is not None and connected in self.resumed:
+            connected.send(*self.devices[number].receipts())
 
     @rule(number=NUMBERS, back=st.integers(-2, 6))
     def read(self, number: int, back: int) -> None:
         """Somebody has seen a conversation up to here; or claims more, or less, than there is."""
-        desk = self.desk(number)
-        if desk is not None:
+        connected = self.connected(number)
+        if connected is not None:
             positions = self.devices[number].positions.items()
-            desk.send(*(frames.ClientRead(each, max(0, seq - back)) for each, seq in positions))
+            connected.send(*(frames.ClientRead(each, max(0, seq - back)) for each, seq in positions))
 
     @rule(keep=st.integers(1, 7))
     def prune(self, keep: int) -> None:
         """Old messages go."""
-        self.run(self.office.prune(keep))
+        self.run(self.chat_server.prune(keep))
 
     @rule()
     def restart(self) -> None:
         """The daemon is killed: what was handed to the store is there, and no answer arrives."""
-        for desk in self.desks.values():
-            desk.lose()
-        self.desks.clear()
-        self.run(self.office.__aexit__(None, None, None))
+        for connected in self.peers.values():
+            connected.lose()
+        self.peers.clear()
+        self.run(self.chat_server.__aexit__(None, None, None))
         self.start()
 
     @rule(full=st.sampled_from([False, False, True]))
@@ -349,11 +350,11 @@ class Interleavings(RuleBasedStateMachine):
     @rule(number=NUMBERS)
     def skip(self, number: int) -> None:
         """Somebody gives a refused message up."""
-        device, desk = self.devices[number], self.desk(number)
-        self.run(self.office.settle())
-        if desk is None or device.flying or not device.outbox or desk.link.congested:
+        device, connected = self.devices[number], self.connected(number)
+        self.run(self.chat_server.settle())
+        if connected is None or device.flying or not device.outbox or connected.link.congested:
             return
-        desk.send(*device.skip())
+        connected.send(*device.skip())
 
     # --- what must be true
 
@@ -370,7 +371,7 @@ class Interleavings(RuleBasedStateMachine):
             self.full = self.store.full = False
             self.run(self.finish())
         finally:
-            self.run(self.office.__aexit__(None, None, None))
+            self.run(self.chat_server.__aexit__(None, None, None))
             self.patches.stop()
             self.runner.close()
             self.memory.cleanup()
@@ -378,19 +379,19 @@ class Interleavings(RuleBasedStateMachine):
     async def finish(self) -> None:
         """Let everybody log in, catch up and be answered; then look."""
         for number, device in enumerate(self.devices):
-            old = self.desks.get(number)
+            old = self.peers.get(number)
             if old is not None:
                 old.device = None
-            self.desks[number] = await self.office.login(device)
+            self.peers[number] = await self.chat_server.login(device)
         for _ in range(2):
-            await self.office.settle()
+            await self.chat_server.settle()
             for number, device in enumerate(self.devices):
-                self.desks[number].send(*device.receipts())
+                self.peers[number].send(*device.receipts())
         self.check_positions()
         for device in self.devices:
             assert not device.outbox, device
             assert device.live, device
-        books = {user: await self.office.book(user) for user in PEOPLE}
+        books = {user: await self.chat_server.book(user) for user in PEOPLE}
         judge([device.log for device in self.devices], books)
         self.check_marks(books)
         assert {user for user, book in books.items() if "#club" in self.names(book)} == self.club

@@ -11,12 +11,12 @@ from tests.support.daemon import Daemon, running_daemon
 @pytest.fixture(scope="session")
 def _house(tmp_path_factory: pytest.TempPathFactory, authority: AuthorityFiles) -> Iterator[Daemon]:
     people = ("alice", "bob", "carol", "dave", "erin")
-    with running_daemon(tmp_path_factory.mktemp("house"), authority, people) as running:
+    with running_daemon(tmp_path_factory.mktemp("daemon"), authority, people) as running:
         yield running
 
 
 @pytest.fixture
-def house(_house: Daemon) -> Iterator[Daemon]:
+def model_room(_house: Daemon) -> Iterator[Daemon]:
     """A daemon for rooms, that knows alice, bob, carol, dave and erin; each test has its own rooms."""
     yield _house
     _house.check_log()

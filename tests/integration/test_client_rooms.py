@@ -35,18 +35,18 @@ async def until_shown(client: Client, line: str) -> None:
 
 
 @pytest.fixture
-def house(start_daemon: StartDaemon) -> Daemon:
+def model_room(start_daemon: StartDaemon) -> Daemon:
     """A daemon that nobody has written on yet: what a client shows first is in these tests, too."""
     return start_daemon(accounts=("alice", "bob", "carol", "dave", "erin"))
 
 
-async def test_three_people_in_a_room(house: Daemon, clients: Clients) -> None:
+async def test_three_people_in_a_room(model_room: Daemon, clients: Clients) -> None:
     """Everybody sees what the others write and do to messages, once and in order."""
-    alice = await clients.start(house, "alice", "/create #three open full", "hello", "oops")
+    alice = await clients.start(model_room, "alice", "/create #three open full", "hello", "oops")
     await until_told(alice, "(2) oops")
-    bob = await clients.start(house, "bob", "/join #three", "/history", "hi alice")
+    bob = await clients.start(model_room, "bob", "/join #three", "/history", "hi alice")
     await until_shown(alice, "(3) bob: hi alice")
-    carol = await clients.start(house, "carol", "/join three", "/me waves at @alice")
+    carol = await clients.start(model_room, "carol", "/join three", "/me waves at @alice")
     await until_shown(alice, "(4) * carol waves at @alice")
     alice.type("/edit 1 hello all", "/redact 2", "/react 3 ok", "/reply 3 welcome")
     for other in (bob, carol):
@@ -74,17 +74,17 @@ async def test_three_people_in_a_room(house: Daemon, clients: Clients) -> None:
         assert await client.ends() == 0
 
 
-async def test_who_was_away_gets_what_was_written(house: Daemon, clients: Clients) -> None:
+async def test_who_was_away_gets_what_was_written(model_room: Daemon, clients: Clients) -> None:
     """Once, in order, as it is by then; what was read on one device is read on the other."""
-    alice = await clients.start(house, "alice", "/create #away")
-    bob = await clients.start(house, "bob", "/join #away", "ready")
+    alice = await clients.start(model_room, "alice", "/create #away")
+    bob = await clients.start(model_room, "bob", "/join #away", "ready")
     await until_shown(alice, "(1) bob: ready")
     assert await bob.ends() == 0
     alice.type("one", "two", "@bob three")
     await until_told(alice, "(4) @bob three")
     alice.type("/edit 2 eins", "/redact 3")
     await until_told(alice, "stored for #away: (redaction of 3)")
-    again = await clients.start(house, "bob")
+    again = await clients.start(model_room, "bob")
     await until_told(again, "#away (3 new, 1 mentions you)")
     await again.until(lambda each: len(each.out) >= 3)
     again.type("#away", "/status")
@@ -95,7 +95,7 @@ async def test_who_was_away_gets_what_was_written(house: Daemon, clients: Client
         "[#away] alice: (erased)",
         "[#away] alice: @bob three",
     ]
-    other = await clients.start(house, "bob", home="bob-elsewhere")
+    other = await clients.start(model_room, "bob", home="bob-elsewhere")
     other.type("/who")
     await other.until(lambda each: sum("Rooms: " in line for line in each.err) == 2)
     assert not any("#away (" in line for line in other.err)
@@ -156,11 +156,11 @@ async def test_a_killed_client_does_what_was_typed(start_daemon: StartDaemon, cl
         assert await client.ends() == 0
 
 
-async def test_what_may_not_be_done_is_told(house: Daemon, clients: Clients) -> None:
+async def test_what_may_not_be_done_is_told(model_room: Daemon, clients: Clients) -> None:
     """With the server's sentence, the text, and exit code 9."""
-    alice = await clients.start(house, "alice", "/create #strict", "hello")
-    bob = await clients.start(house, "bob", "/join #strict")
-    carol = await clients.start(house, "carol", "/join #strict", "hello")
+    alice = await clients.start(model_room, "alice", "/create #strict", "hello")
+    bob = await clients.start(model_room, "bob", "/join #strict")
+    carol = await clients.start(model_room, "carol", "/join #strict", "hello")
     await until_shown(alice, "(2) carol: hello")
     bob.type("/topic mine", "/ban carol", "/invite carol", "/members")
     await until_told(bob, "In #strict: alice (owner), bob, carol")
@@ -183,13 +183,13 @@ async def test_what_may_not_be_done_is_told(house: Daemon, clients: Clients) -> 
         assert await client.ends() == 9
 
 
-async def test_a_closed_room_is_there_for_whoever_is_invited(house: Daemon, clients: Clients) -> None:
+async def test_a_closed_room_is_there_for_whoever_is_invited(model_room: Daemon, clients: Clients) -> None:
     """For others it is not, and what is typed behind a name that was refused goes to nobody."""
-    alice = await clients.start(house, "alice", "/create #board closed", "secret")
-    carol = await clients.start(house, "carol", "#board", "/join #board", "/rooms")
+    alice = await clients.start(model_room, "alice", "/create #board closed", "secret")
+    carol = await clients.start(model_room, "carol", "#board", "/join #board", "/rooms")
     await until_told(carol, "There is no such room, or you may not see it.")
     assert await carol.ends() == 9
-    bob = await clients.start(house, "bob")
+    bob = await clients.start(model_room, "bob")
     alice.type("/invite bob")
     await until_told(bob, "alice invites you to #board: /join #board enters it.")
     bob.type("/join #board", "here I am", "/leave")
@@ -202,11 +202,11 @@ async def test_a_closed_room_is_there_for_whoever_is_invited(house: Daemon, clie
     assert await alice.ends() == 9
 
 
-async def test_a_room_that_the_operator_deletes(house: Daemon, clients: Clients) -> None:
+async def test_a_room_that_the_operator_deletes(model_room: Daemon, clients: Clients) -> None:
     """Whoever is in it is told, and can't write there by mistake."""
-    alice = await clients.start(house, "alice", "/create #gone", "hello")
+    alice = await clients.start(model_room, "alice", "/create #gone", "hello")
     await until_told(alice, "stored for #gone: (1) hello")
-    done = house.run("room", "delete", "#gone", "--yes")
+    done = model_room.run("room", "delete", "#gone", "--yes")
     assert done.returncode == 0, done.stderr
     await until_told(alice, "#gone was deleted.")
     alice.type("#gone")
@@ -216,9 +216,9 @@ async def test_a_room_that_the_operator_deletes(house: Daemon, clients: Clients)
 
 if sys.platform != "win32":
 
-    def command(authority: AuthorityFiles, house: Daemon) -> list[str]:
+    def command(authority: AuthorityFiles, model_room: Daemon) -> list[str]:
         """The command line of a client at a terminal."""
-        address = f"localhost:{house.port}"
+        address = f"localhost:{model_room.port}"
         return [sys.executable, "-m", "client", "--ca", str(authority.ca_certificate), "--server", address]
 
     def environment(home: Path) -> dict[str, str]:
@@ -232,16 +232,16 @@ if sys.platform != "win32":
         }
 
     @pytest.fixture
-    async def alice(house: Daemon, authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Terminal]:
+    async def alice(model_room: Daemon, authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Terminal]:
         """Alice at a terminal, logged in."""
-        async with on_terminal(command(authority, house), environment(tmp_path / "alice")) as screen:
+        async with on_terminal(command(authority, model_room), environment(tmp_path / "alice")) as screen:
             await screen.log_in("alice", PASSWORD)
             yield screen
 
     @pytest.fixture
-    async def dave(house: Daemon, authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Terminal]:
+    async def dave(model_room: Daemon, authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Terminal]:
         """Dave at another one."""
-        async with on_terminal(command(authority, house), environment(tmp_path / "dave")) as screen:
+        async with on_terminal(command(authority, model_room), environment(tmp_path / "dave")) as screen:
             await screen.log_in("dave", PASSWORD)
             yield screen
 

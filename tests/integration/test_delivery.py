@@ -15,25 +15,25 @@ from qscp import frames
 from tests.support.daemon import StartDaemon
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
-from tests.support.in_process_server import Desk, Office, make_accounts
+from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 from tests.support.oracle import judge
 from tests.support.stores import FickleStore
 from tests.support.wire import Wires, chat
 
 
 @pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
+async def chat_server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
     """A daemon without a network, for alice, bob and carol."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob", "carol")
-    async with Office(FickleStore(tmp_path / "qscpd.db")) as opened:
+    async with InProcessServer(FickleStore(tmp_path / "qscpd.db")) as opened:
         yield opened
 
 
 @pytest.fixture
-def fickle(office: Office) -> FickleStore:
+def fickle(chat_server: InProcessServer) -> FickleStore:
     """Its store."""
-    assert isinstance(office.store, FickleStore)
-    return office.store
+    assert isinstance(chat_server.store, FickleStore)
+    return chat_server.store
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ def bob() -> Device:
     return Device("bob", device_id(2), IdMaker(2))
 
 
-def answers(desk: Desk) -> list[str]:
+def answers(connected: InProcessPeer) -> list[str]:
     """Acks by seq and nacks by code, in the order in which they came."""
     short = []
-    for frame in desk.frames:
+    for frame in connected.frames:
         if isinstance(frame, frames.ChatAck):
             short.append(str(frame.seq))
         elif isinstance(frame, frames.ChatNack):
@@ -59,329 +59,349 @@ def answers(desk: Desk) -> list[str]:
     return short
 
 
-def send(desk: Desk, number: int, body: str = "hello", to: str = "bob") -> None:
+def send(connected: InProcessPeer, number: int, body: str = "hello", to: str = "bob") -> None:
     """Send a message with the id of that number."""
-    desk.send(frames.SendChat(to, body, f"{number:032x}"))
+    connected.send(frames.SendChat(to, body, f"{number:032x}"))
 
 
 # --- conversations and seqs
 
 
-async def test_both_directions_share_one_seq(office: Office, alice: Device, bob: Device) -> None:
+async def test_both_directions_share_one_seq(
+    chat_server: InProcessServer, alice: Device, bob: Device
+) -> None:
     """Each has its own `seq`, dense and rising, given by the store in the transaction of the message."""
-    desks = [await office.login(alice), await office.login(bob)]
+    peers = [await chat_server.login(alice), await chat_server.login(bob)]
     for n in range(6):
         author, to = ((alice, "bob"), (bob, "alice"))[n % 2]
-        desks[n % 2].send(*author.send(to, f"{n}"))
-        await office.settle()
-    desks[0].send(*alice.send("carol", "elsewhere"))
-    await office.settle()
+        peers[n % 2].send(*author.send(to, f"{n}"))
+        await chat_server.settle()
+    peers[0].send(*alice.send("carol", "elsewhere"))
+    await chat_server.settle()
     assert [ack.seq for ack in alice.log.acked.values()] == [1, 3, 5, 1]
     assert [ack.seq for ack in bob.log.acked.values()] == [2, 4, 6]
     assert [each.body for each in bob.log.applied["c1"]] == ["0", "1", "2", "3", "4", "5"]
-    judge([alice.log, bob.log], {"alice": await office.book("alice"), "bob": await office.book("bob")})
+    judge(
+        [alice.log, bob.log], {"alice": await chat_server.book("alice"), "bob": await chat_server.book("bob")}
+    )
 
 
-async def test_seqs_survive_pruning_to_empty(office: Office, alice: Device) -> None:
+async def test_seqs_survive_pruning_to_empty(chat_server: InProcessServer, alice: Device) -> None:
     """Never re-used, never removed from the middle; `last_seq` is stored and survives pruning to empty."""
-    desk = await office.login(alice)
-    desk.send(*alice.send("bob", "one"), *alice.send("bob", "two"))
-    await office.settle()
-    await office.prune(0)
-    book = await office.book("bob")
+    connected = await chat_server.login(alice)
+    connected.send(*alice.send("bob", "one"), *alice.send("bob", "two"))
+    await chat_server.settle()
+    await chat_server.prune(0)
+    book = await chat_server.book("bob")
     assert (book["c1"].first_seq, book["c1"].last_seq, book["c1"].messages) == (3, 2, [])
-    desk.send(*alice.send("bob", "three"))
-    await office.settle()
-    assert [each.seq for each in (await office.book("bob"))["c1"].messages] == [3]
+    connected.send(*alice.send("bob", "three"))
+    await chat_server.settle()
+    assert [each.seq for each in (await chat_server.book("bob"))["c1"].messages] == [3]
 
 
 async def test_nothing_is_seen_before_the_commit(
-    office: Office, fickle: FickleStore, alice: Device, bob: Device, monkeypatch: pytest.MonkeyPatch
+    chat_server: InProcessServer,
+    fickle: FickleStore,
+    alice: Device,
+    bob: Device,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nothing is acked, published or visible to `history` before COMMIT returned."""
-    desk, other = await office.login(alice), await office.login(bob)
-    await office.settle()
+    connected, other = await chat_server.login(alice), await chat_server.login(bob)
+    await chat_server.settle()
     append, seen = fickle.append, []
 
     def slowly(*arguments: Any) -> Any:  # noqa: ANN401 - as they came
         result = append(*arguments)
-        seen.extend([*desk.link.written, *other.link.written])
+        seen.extend([*connected.link.written, *other.link.written])
         return result
 
     monkeypatch.setattr(fickle, "append", slowly)
-    desk.send(*alice.send("bob", "hello"))
-    await office.settle()
+    connected.send(*alice.send("bob", "hello"))
+    await chat_server.settle()
     assert seen == []
-    assert (answers(desk), other.kinds()[-1]) == (["1"], "chat")
+    assert (answers(connected), other.kinds()[-1]) == (["1"], "chat")
     monkeypatch.setattr(fickle, "append", append)
     fickle.full = True
-    desk.send(*alice.send("bob", "not stored"))
-    await office.settle()
-    assert (answers(desk), other.kinds().count("chat")) == (["1", "storage_full"], 1)
-    assert [told.body for told in (await office.book("bob"))["c1"].messages] == ["hello"]
+    connected.send(*alice.send("bob", "not stored"))
+    await chat_server.settle()
+    assert (answers(connected), other.kinds().count("chat")) == (["1", "storage_full"], 1)
+    assert [told.body for told in (await chat_server.book("bob"))["c1"].messages] == ["hello"]
 
 
 # --- ids
 
 
-async def test_a_retry_gets_the_original_ack(office: Office, alice: Device, bob: Device) -> None:
+async def test_a_retry_gets_the_original_ack(
+    chat_server: InProcessServer, alice: Device, bob: Device
+) -> None:
     """Same id and hash: the original ack, also while the first is still in the batch."""
-    desk, other = await office.login(alice), await office.login(bob)
-    await office.settle()
-    desk.device = None
-    send(desk, 1)
-    send(desk, 1)
-    await office.settle()
-    send(desk, 1)
-    await office.settle()
-    assert answers(desk) == ["1", "1", "1"]
+    connected, other = await chat_server.login(alice), await chat_server.login(bob)
+    await chat_server.settle()
+    connected.device = None
+    send(connected, 1)
+    send(connected, 1)
+    await chat_server.settle()
+    send(connected, 1)
+    await chat_server.settle()
+    assert answers(connected) == ["1", "1", "1"]
     assert other.kinds().count("chat") == 1
 
 
-async def test_a_retry_by_another_device_is_a_retry(office: Office) -> None:
+async def test_a_retry_by_another_device_is_a_retry(chat_server: InProcessServer) -> None:
     """(account id, id) is the key: it does not matter which device, or which session, sends again."""
-    first, second = await office.visitor("alice"), await office.visitor("alice")
+    first, second = await chat_server.visitor("alice"), await chat_server.visitor("alice")
     send(first, 1)
-    await office.settle()
+    await chat_server.settle()
     send(second, 1)
-    await office.settle()
+    await chat_server.settle()
     assert answers(first) == answers(second) == ["1"]
 
 
-async def test_another_message_under_the_same_id(office: Office) -> None:
+async def test_another_message_under_the_same_id(chat_server: InProcessServer) -> None:
     """Same id, other hash: `chat_nack id_conflict`."""
-    desk = await office.visitor("alice")
-    send(desk, 1, "hello")
-    send(desk, 1, "something else")
-    send(desk, 1, "hello", to="carol")
-    await office.settle()
-    assert answers(desk) == ["1", "id_conflict", "id_conflict"]
-    assert [each.body for each in (await office.book("bob"))["c1"].messages] == ["hello"]
-    assert await office.book("carol") == {}
+    connected = await chat_server.visitor("alice")
+    send(connected, 1, "hello")
+    send(connected, 1, "something else")
+    send(connected, 1, "hello", to="carol")
+    await chat_server.settle()
+    assert answers(connected) == ["1", "id_conflict", "id_conflict"]
+    assert [each.body for each in (await chat_server.book("bob"))["c1"].messages] == ["hello"]
+    assert await chat_server.book("carol") == {}
 
 
-async def test_a_refused_row_is_refused_alone(office: Office) -> None:
+async def test_a_refused_row_is_refused_alone(chat_server: InProcessServer) -> None:
     """A row that is refused is nacked alone."""
-    desk = await office.visitor("alice")
-    send(desk, 1)
-    await office.settle()
-    send(desk, 2)
-    send(desk, 1, "something else")
-    send(desk, 3)
-    await office.settle()
-    assert sorted(answers(desk)) == ["1", "2", "3", "id_conflict"]
+    connected = await chat_server.visitor("alice")
+    send(connected, 1)
+    await chat_server.settle()
+    send(connected, 2)
+    send(connected, 1, "something else")
+    send(connected, 3)
+    await chat_server.settle()
+    assert sorted(answers(connected)) == ["1", "2", "3", "id_conflict"]
 
 
 @pytest.mark.parametrize(("why", "code"), [("full", "storage_full"), ("busy", "storage_failed")])
 async def test_a_nacked_id_stored_nothing(
-    office: Office, fickle: FickleStore, alice: Device, why: str, code: str
+    chat_server: InProcessServer, fickle: FickleStore, alice: Device, why: str, code: str
 ) -> None:
     """Disk full or busy with a confirmed rollback: all of the batch are nacked, cached seqs re-read."""
-    desk = await office.login(alice)
-    await office.settle()
+    connected = await chat_server.login(alice)
+    await chat_server.settle()
     setattr(fickle, why, True)
-    desk.send(*alice.send("bob", "one"), *alice.send("bob", "two"))
-    await office.settle()
-    assert answers(desk) == [code, code]
+    connected.send(*alice.send("bob", "one"), *alice.send("bob", "two"))
+    await chat_server.settle()
+    assert answers(connected) == [code, code]
     setattr(fickle, why, False)
-    desk.send(*alice.resend())
-    await office.settle()
-    assert answers(desk)[2:] == ["1", "2"]
+    connected.send(*alice.resend())
+    await chat_server.settle()
+    assert answers(connected)[2:] == ["1", "2"]
 
 
 # --- order
 
 
-async def test_nothing_overtakes_a_refused_message(office: Office, fickle: FickleStore) -> None:
+async def test_nothing_overtakes_a_refused_message(chat_server: InProcessServer, fickle: FickleStore) -> None:
     """After a retryable `chat_nack` the later ones of that session to that conversation are nacked."""
-    desk, other = await office.visitor("alice"), await office.visitor("alice")
+    connected, other = await chat_server.visitor("alice"), await chat_server.visitor("alice")
     fickle.full = True
-    send(desk, 1)
-    await office.settle()
+    send(connected, 1)
+    await chat_server.settle()
     fickle.full = False
-    send(desk, 2)
-    send(desk, 3, to="carol")
-    await office.settle()
-    assert answers(desk) == ["storage_full", "out_of_order", "1"]
+    send(connected, 2)
+    send(connected, 3, to="carol")
+    await chat_server.settle()
+    assert answers(connected) == ["storage_full", "out_of_order", "1"]
     send(other, 4)
-    await office.settle()
+    await chat_server.settle()
     assert answers(other) == ["1"]
-    send(desk, 1)
-    send(desk, 2)
-    await office.settle()
-    assert answers(desk)[3:] == ["2", "3"]
+    send(connected, 1)
+    send(connected, 2)
+    await chat_server.settle()
+    assert answers(connected)[3:] == ["2", "3"]
 
 
-async def test_a_message_that_is_given_up_lets_the_others_go(office: Office, fickle: FickleStore) -> None:
+async def test_a_message_that_is_given_up_lets_the_others_go(
+    chat_server: InProcessServer, fickle: FickleStore
+) -> None:
     """... until the first nacked id is sent again or given up with `skip`."""
-    desk = await office.visitor("alice")
+    connected = await chat_server.visitor("alice")
     fickle.full = True
-    send(desk, 1)
-    await office.settle()
+    send(connected, 1)
+    await chat_server.settle()
     fickle.full = False
-    desk.send(frames.Skip("9" * 32))
-    send(desk, 2)
-    await office.settle()
-    desk.send(frames.Skip(f"{1:032x}"))
-    send(desk, 2)
-    await office.settle()
-    assert answers(desk) == ["storage_full", "out_of_order", "1"]
+    connected.send(frames.Skip("9" * 32))
+    send(connected, 2)
+    await chat_server.settle()
+    connected.send(frames.Skip(f"{1:032x}"))
+    send(connected, 2)
+    await chat_server.settle()
+    assert answers(connected) == ["storage_full", "out_of_order", "1"]
 
 
-async def test_a_new_session_waits_for_nothing(office: Office, fickle: FickleStore, alice: Device) -> None:
+async def test_a_new_session_waits_for_nothing(
+    chat_server: InProcessServer, fickle: FickleStore, alice: Device
+) -> None:
     """After a reconnect the client sends its outbox in order before anything new."""
-    desk = await office.login(alice)
-    await office.settle()
+    connected = await chat_server.login(alice)
+    await chat_server.settle()
     fickle.full = True
-    desk.send(*alice.send("bob", "one"), *alice.send("bob", "two"))
-    await office.settle()
-    desk.lose()
+    connected.send(*alice.send("bob", "one"), *alice.send("bob", "two"))
+    await chat_server.settle()
+    connected.lose()
     fickle.full = False
-    desk = await office.login(alice)
-    desk.send(*alice.send("bob", "three"))
-    await office.settle()
-    assert [told.body for told in (await office.book("bob"))["c1"].messages] == ["one", "two", "three"]
+    connected = await chat_server.login(alice)
+    connected.send(*alice.send("bob", "three"))
+    await chat_server.settle()
+    assert [told.body for told in (await chat_server.book("bob"))["c1"].messages] == ["one", "two", "three"]
 
 
 # --- positions
 
 
-async def test_delivered_is_the_highest_of_the_receivers_devices(office: Office, alice: Device) -> None:
+async def test_delivered_is_the_highest_of_the_receivers_devices(
+    chat_server: InProcessServer, alice: Device
+) -> None:
     """`delivered` is the highest over the receiver's devices; own devices don't count."""
-    desk = await office.login(alice)
+    connected = await chat_server.login(alice)
     for n in range(5):
-        desk.send(*alice.send("bob", f"{n}"))
-    await office.settle()
-    desk.send(frames.Received("c1", 5))  # her own
-    phone, tablet = await office.visitor("bob"), await office.visitor("bob")
-    phone.send(frames.Received("c1", 3))
-    await office.settle()
+        connected.send(*alice.send("bob", f"{n}"))
+    await chat_server.settle()
+    connected.send(frames.Received("c1", 5))  # her own
+    mobile, tablet = await chat_server.visitor("bob"), await chat_server.visitor("bob")
+    mobile.send(frames.Received("c1", 3))
+    await chat_server.settle()
     tablet.send(frames.Received("c1", 2), frames.Received("c1", 4))
-    phone.send(frames.Received("c1", 99), frames.Received("c1", 1))
-    await office.settle()
-    delivered = [each.seq for each in desk.frames if isinstance(each, frames.Delivered)]
+    mobile.send(frames.Received("c1", 99), frames.Received("c1", 1))
+    await chat_server.settle()
+    delivered = [each.seq for each in connected.frames if isinstance(each, frames.Delivered)]
     assert delivered == [3, 4, 5]
-    assert not [each for each in phone.frames if isinstance(each, frames.Delivered)]
+    assert not [each for each in mobile.frames if isinstance(each, frames.Delivered)]
 
 
-async def test_read_is_one_for_all_devices(office: Office, alice: Device) -> None:
+async def test_read_is_one_for_all_devices(chat_server: InProcessServer, alice: Device) -> None:
     """The server clamps it and ignores lower values. One per user and conversation, shared by all devices."""
-    desk = await office.login(alice)
+    connected = await chat_server.login(alice)
     for n in range(5):
-        desk.send(*alice.send("bob", f"{n}"))
-    phone, tablet = await office.visitor("bob"), await office.visitor("bob")
-    await office.settle()
-    phone.send(frames.ClientRead("c1", 3))
-    await office.settle()
+        connected.send(*alice.send("bob", f"{n}"))
+    mobile, tablet = await chat_server.visitor("bob"), await chat_server.visitor("bob")
+    await chat_server.settle()
+    mobile.send(frames.ClientRead("c1", 3))
+    await chat_server.settle()
     tablet.send(frames.ClientRead("c1", 2), frames.ClientRead("c1", 99))
-    await office.settle()
+    await chat_server.settle()
     assert [(each.user, each.seq) for each in tablet.frames if isinstance(each, frames.ServerRead)] == [
         ("bob", 3)
     ]
-    assert [(each.user, each.seq) for each in phone.frames if isinstance(each, frames.ServerRead)] == [
+    assert [(each.user, each.seq) for each in mobile.frames if isinstance(each, frames.ServerRead)] == [
         ("bob", 5)
     ]
-    assert (await office.book("bob"))["c1"].read == 5
+    assert (await chat_server.book("bob"))["c1"].read == 5
 
 
-async def test_unread_is_derived(office: Office, alice: Device, bob: Device) -> None:
+async def test_unread_is_derived(chat_server: InProcessServer, alice: Device, bob: Device) -> None:
     """Unread = messages after `read` that are not mine. Sending does not move `read`."""
-    desk, other = await office.login(alice), await office.login(bob)
-    desk.send(*alice.send("bob", "1"), *alice.send("bob", "2"))
-    await office.settle()
+    connected, other = await chat_server.login(alice), await chat_server.login(bob)
+    connected.send(*alice.send("bob", "1"), *alice.send("bob", "2"))
+    await chat_server.settle()
     other.send(*bob.send("alice", "3"))
-    await office.settle()
-    books = await office.book("alice"), await office.book("bob")
+    await chat_server.settle()
+    books = await chat_server.book("alice"), await chat_server.book("bob")
     assert [(book["c1"].read, book["c1"].unread) for book in books] == [(0, 1), (0, 2)]
     other.send(frames.ClientRead("c1", 1))
-    await office.settle()
-    assert (await office.book("bob"))["c1"].unread == 1
+    await chat_server.settle()
+    assert (await chat_server.book("bob"))["c1"].unread == 1
 
 
 @pytest.mark.parametrize("reader", [True, False])
 @pytest.mark.parametrize("writer", [True, False])
-async def test_read_receipts_need_both(office: Office, alice: Device, reader: bool, writer: bool) -> None:
+async def test_read_receipts_need_both(
+    chat_server: InProcessServer, alice: Device, reader: bool, writer: bool
+) -> None:
     """`read` goes to the peer only if both opted in; it says nothing about what was delivered."""
     opted = ("read_receipts",)
     alice.features = opted if writer else ()
-    desk = await office.login(alice)
-    desk.send(*alice.send("bob", "1"))
-    phone = await office.login(Device("bob", "", features=opted if reader else ()))
-    await office.settle()
-    phone.send(frames.ClientRead("c1", 1))
-    await office.settle()
+    connected = await chat_server.login(alice)
+    connected.send(*alice.send("bob", "1"))
+    mobile = await chat_server.login(Device("bob", "", features=opted if reader else ()))
+    await chat_server.settle()
+    mobile.send(frames.ClientRead("c1", 1))
+    await chat_server.settle()
     told = [
         (each.conversation, each.user, each.seq)
-        for each in desk.frames
+        for each in connected.frames
         if isinstance(each, frames.ServerRead)
     ]
     assert told == ([("c1", "bob", 1)] if reader and writer else [])
-    assert not [each for each in desk.frames if isinstance(each, frames.Delivered)]
+    assert not [each for each in connected.frames if isinstance(each, frames.Delivered)]
 
 
 @pytest.mark.parametrize("conversation", ["c1", "c99", "nonsense"])
 async def test_positions_in_foreign_conversations_are_ignored(
-    office: Office, alice: Device, conversation: str
+    chat_server: InProcessServer, alice: Device, conversation: str
 ) -> None:
     """Nobody moves anything in a conversation of others, and nobody hears of it."""
-    desk = await office.login(alice)
-    desk.send(*alice.send("bob", "1"))
-    await office.settle()
-    carol = await office.visitor("carol")
+    connected = await chat_server.login(alice)
+    connected.send(*alice.send("bob", "1"))
+    await chat_server.settle()
+    carol = await chat_server.visitor("carol")
     carol.send(frames.ClientRead(conversation, 1), frames.Received(conversation, 1), frames.ClientPing())
-    await office.settle()
+    await chat_server.settle()
     assert carol.kinds()[-1] == "pong"
-    history = (await office.book("alice"))["c1"]
+    history = (await chat_server.book("alice"))["c1"]
     assert (history.read, history.delivered) == (0, 0)
-    assert desk.kinds().count("delivered") == desk.kinds().count("read") == 0
+    assert connected.kinds().count("delivered") == connected.kinds().count("read") == 0
 
 
 # --- several devices, and being away
 
 
-async def test_own_lines_come_to_other_devices(office: Office, alice: Device) -> None:
+async def test_own_lines_come_to_other_devices(chat_server: InProcessServer, alice: Device) -> None:
     """What was sent on one device appears on the others, from yourself; the sender has its ack alone."""
-    desk = await office.login(alice)
+    connected = await chat_server.login(alice)
     tablet = Device("alice", device_id(9), IdMaker(9))
-    other = await office.login(tablet)
-    await office.settle()
-    desk.send(*alice.send("bob", "hello"))
-    await office.settle()
+    other = await chat_server.login(tablet)
+    await chat_server.settle()
+    connected.send(*alice.send("bob", "hello"))
+    await chat_server.settle()
     (line,) = [each for each in other.frames if isinstance(each, frames.Chat)]
     assert (line.sender, line.to, line.body, line.origin) == ("alice", "bob", "hello", "live")
-    assert "chat" not in desk.kinds()
+    assert "chat" not in connected.kinds()
     assert [each.id for each in tablet.log.applied["c1"]] == list(alice.log.acked)
 
 
-async def test_messages_to_somebody_offline(office: Office, alice: Device, bob: Device) -> None:
+async def test_messages_to_somebody_offline(chat_server: InProcessServer, alice: Device, bob: Device) -> None:
     """A message to somebody offline is stored and comes at their next login. Replay never rings."""
-    desk = await office.login(alice)
+    connected = await chat_server.login(alice)
     for n in range(5):
-        desk.send(*alice.send("bob", f"{n}"))
-    await office.settle()
+        connected.send(*alice.send("bob", f"{n}"))
+    await chat_server.settle()
     for _ in range(2):
-        there = await office.login(bob)
-        await office.settle()
+        there = await chat_server.login(bob)
+        await chat_server.settle()
         there.lose()
-        office.desks.remove(there)
+        chat_server.peers.remove(there)
     assert [each.body for each in bob.log.applied["c1"]] == ["0", "1", "2", "3", "4"]
     assert (bob.log.live, bob.log.replayed) == (0, 5)
 
 
-async def test_a_new_epoch_forgets_positions_and_keeps_the_outbox(office: Office, alice: Device) -> None:
+async def test_a_new_epoch_forgets_positions_and_keeps_the_outbox(
+    chat_server: InProcessServer, alice: Device
+) -> None:
     """Restore changes the epoch, and with a new epoch a client drops its positions and keeps its outbox."""
-    desk = await office.login(alice)
-    desk.send(*alice.send("bob", "one"))
-    await office.settle()
-    (ack,) = [each for each in desk.frames if isinstance(each, frames.AuthAck)]
-    assert ack.epoch == office.store.epoch() == alice.epoch
+    connected = await chat_server.login(alice)
+    connected.send(*alice.send("bob", "one"))
+    await chat_server.settle()
+    (ack,) = [each for each in connected.frames if isinstance(each, frames.AuthAck)]
+    assert ack.epoch == chat_server.store.epoch() == alice.epoch
     alice.epoch = "another one"
     alice.send("bob", "two")
-    desk.lose()
-    again = await office.login(alice, resume=False)
+    connected.lose()
+    again = await chat_server.login(alice, resume=False)
     assert alice.positions == {}
     again.send(*alice.resume(), *alice.resend())
-    await office.settle()
+    await chat_server.settle()
     assert [ack.seq for ack in alice.log.acked.values()] == [1, 2]
 
 
@@ -389,17 +409,17 @@ async def test_a_new_epoch_forgets_positions_and_keeps_the_outbox(office: Office
 
 
 async def test_an_unknown_outcome_is_not_answered(
-    office: Office, fickle: FickleStore, alice: Device, bob: Device
+    chat_server: InProcessServer, fickle: FickleStore, alice: Device, bob: Device
 ) -> None:
     """An I/O error of unknown outcome: neither ack nor nack; clients retry by id."""
-    desk, other = await office.login(alice), await office.login(bob)
-    await office.settle()
+    connected, other = await chat_server.login(alice), await chat_server.login(bob)
+    await chat_server.settle()
     fickle.broken = True
-    send(desk, 1)
-    send(desk, 2)
-    while office.failure is None:
-        await office.settle()
-    assert answers(desk) == []
+    send(connected, 1)
+    send(connected, 2)
+    while chat_server.failure is None:
+        await chat_server.settle()
+    assert answers(connected) == []
     assert "chat" not in other.kinds()
 
 

@@ -11,7 +11,7 @@ from tests.support.cutter import Cut, WireCutter
 from tests.support.daemon import StartDaemon
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
-from tests.support.network_device import Phone, read_book
+from tests.support.network_device import NetworkDevice, read_book
 from tests.support.oracle import judge
 from tests.support.waiting import patiently
 from tests.support.wire import client_context
@@ -28,28 +28,30 @@ async def write_all(device: Device, to: str, port: int, context: ssl.SSLContext,
     while len(device.log.acked) < goal:
         tries += 1
         try:
-            phone = await Phone.login(device, port, context)
+            on_network = await NetworkDevice.login(device, port, context)
         except (OSError, EOFError):
             continue
         try:
             while len(device.log.acked) < goal:
                 while len(device.flying) < WINDOW and len(device.log.sent) < goal:
                     number = len(device.log.sent)
-                    phone.send(*device.send(to, f"{device.log.user} {number} " + "x" * (number % 7 * 300)))
-                await phone.receive()
-                phone.send(*device.receipts())
+                    on_network.send(
+                        *device.send(to, f"{device.log.user} {number} " + "x" * (number % 7 * 300))
+                    )
+                await on_network.receive()
+                on_network.send(*device.receipts())
         except (OSError, EOFError):
             pass
         finally:
-            phone.drop()
+            on_network.drop()
     return tries
 
 
 async def catch_up(device: Device, port: int, context: ssl.SSLContext) -> None:
     """Log in on a whole wire, and take in what is missing."""
-    phone = await Phone.login(device, port, context)
-    await phone.until(lambda: device.live)
-    await phone.bye()
+    on_network = await NetworkDevice.login(device, port, context)
+    await on_network.until(lambda: device.live)
+    await on_network.bye()
 
 
 @pytest.mark.parametrize("most", [3000, 30_000], ids=["in the handshake or soon after it", "later"])

@@ -8,17 +8,17 @@ import pytest
 from qscp import codec, frames
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
-from tests.support.in_process_server import Desk, Office, make_accounts
+from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 from tests.support.oracle import judge
 from tests.support.stores import FickleStore
 from tests.support.waiting import patiently
 
 
 @pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
+async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
     """A daemon without a network, for alice and bob."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob")
-    async with Office(FickleStore(tmp_path / "qscpd.db")) as opened:
+    async with InProcessServer(FickleStore(tmp_path / "qscpd.db")) as opened:
         yield opened
 
 
@@ -28,38 +28,38 @@ def alice() -> Device:
     return Device("alice", device_id(1), IdMaker(1))
 
 
-def ghost(desk: Desk) -> Desk:
+def ghost(peer: InProcessPeer) -> InProcessPeer:
     """The device does not hear of that connection any more."""
-    desk.device = None
-    return desk
+    peer.device = None
+    return peer
 
 
-async def test_a_second_login_replaces_the_first(office: Office, alice: Device) -> None:
+async def test_a_second_login_replaces_the_first(server: InProcessServer, alice: Device) -> None:
     """The old session gets `bye replaced` and should not come back; the new one is alone."""
-    old = ghost(await office.login(alice))
-    new = await office.login(alice)
-    await office.settle()
+    old = ghost(await server.login(alice))
+    new = await server.login(alice)
+    await server.settle()
     bye = old.frames[-1]
     assert isinstance(bye, frames.ServerBye)
     assert (bye.reason, bye.reconnect, old.link.ended) == ("replaced", False, "replaced")
-    assert office.router.sessions_of(1) == [new.session]
+    assert server.router.sessions_of(1) == [new.session]
 
 
 @pytest.mark.parametrize("device", ["", device_id(2)])
-async def test_others_are_not_replaced(office: Office, device: str) -> None:
+async def test_others_are_not_replaced(server: InProcessServer, device: str) -> None:
     """Neither another device of the account, nor one without an id, nor somebody else's with the same one."""
-    first = await office.login(Device("alice", device))
-    await office.login(Device("alice", "" if not device else device_id(3)))
-    await office.login(Device("bob", device))
+    first = await server.login(Device("alice", device))
+    await server.login(Device("alice", "" if not device else device_id(3)))
+    await server.login(Device("bob", device))
     assert first.link.ended == ""
 
 
 async def test_what_the_old_one_sent_is_committed_before_auth_ack(
-    office: Office, alice: Device, monkeypatch: pytest.MonkeyPatch
+    server: InProcessServer, alice: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything that was handled is stored and acknowledged first; the rest is discarded, and sent again."""
-    old = await office.login(alice)
-    await office.settle()
+    old = await server.login(alice)
+    await server.settle()
     for n in range(1500):  # more than a session may have in the store at once
         alice.send("bob", f"{n}")
     alice.flying = set(alice.outbox)
@@ -69,45 +69,47 @@ async def test_what_the_old_one_sent_is_committed_before_auth_ack(
         ghost(old).session.receive(burst)  # in the very moment before the old one is ended
         return True
 
-    monkeypatch.setattr(office.passwords, "verify", verify_slowly)
-    new = office.connect()
+    monkeypatch.setattr(server.passwords, "verify", verify_slowly)
+    new = server.connect()
     stored_at_ack: list[int] = []
     write = new.link.write
 
     def watch(plaintext: bytes) -> None:
         if b"auth_ack" in plaintext:
-            assert isinstance(office.store, FickleStore)
-            stored_at_ack.append(sum(office.store.appended))
+            assert isinstance(server.store, FickleStore)
+            stored_at_ack.append(sum(server.store.appended))
         write(plaintext)
 
     new.link.write = watch  # type: ignore[method-assign]  # to look at the moment
     new.send(alice.auth("x"))
-    await office.settle()
+    await server.settle()
     acked = [frame for frame in old.frames if isinstance(frame, frames.ChatAck)]
-    assert isinstance(office.store, FickleStore)
-    assert stored_at_ack == [sum(office.store.appended)] == [len(acked)] == [1000]
+    assert isinstance(server.store, FickleStore)
+    assert stored_at_ack == [sum(server.store.appended)] == [len(acked)] == [1000]
     assert old.frames[-1].type == "bye"
     new.device = alice
     new.take()
     alice.handle(next(frame for frame in new.frames if isinstance(frame, frames.AuthAck)))
     new.send(*alice.resume(), *alice.resend())
-    await office.settle()
+    await server.settle()
     assert len(alice.log.acked) == 1500
-    judge([alice.log], {"alice": await office.book("alice")})
+    judge([alice.log], {"alice": await server.book("alice")})
 
 
-async def test_a_question_of_the_old_one_lets_nothing_more_through(office: Office, alice: Device) -> None:
+async def test_a_question_of_the_old_one_lets_nothing_more_through(
+    server: InProcessServer, alice: Device
+) -> None:
     """Frames behind a question that is under way count as not handled."""
-    old = ghost(await office.login(alice))
-    await office.settle()
+    old = ghost(await server.login(alice))
+    await server.settle()
     old.send(
         frames.SendChat("bob", "before", "1" * 32),
         frames.ConversationsRequest(),
         frames.SendChat("bob", "behind", "2" * 32),
     )
-    new = await office.login(alice)
-    await office.settle()
-    stored = [told.body for told in (await office.book("alice"))["c1"].messages]
+    new = await server.login(alice)
+    await server.settle()
+    stored = [told.body for told in (await server.book("alice"))["c1"].messages]
     assert stored in (["before"], ["before", "behind"])
     acked = [frame.id[0] for frame in old.frames if isinstance(frame, frames.ChatAck)]
     assert len(acked) == len(stored)
@@ -115,56 +117,56 @@ async def test_a_question_of_the_old_one_lets_nothing_more_through(office: Offic
     assert alice.live
 
 
-async def test_two_logins_of_a_device_at_once(office: Office, alice: Device) -> None:
+async def test_two_logins_of_a_device_at_once(server: InProcessServer, alice: Device) -> None:
     """Whoever is second wins; one session is left, and the others were told."""
-    old = ghost(await office.login(alice))
+    old = ghost(await server.login(alice))
     old.send(frames.SendChat("bob", "hello", "1" * 32))
-    racing = [office.connect() for _ in range(3)]
-    for desk in racing:
-        desk.send(alice.auth("x"))
-    await office.settle()
-    kinds = [[kind for kind in desk.kinds() if kind not in ("resumed", "chat")] for desk in (old, *racing)]
+    racing = [server.connect() for _ in range(3)]
+    for peer in racing:
+        peer.send(alice.auth("x"))
+    await server.settle()
+    kinds = [[kind for kind in peer.kinds() if kind not in ("resumed", "chat")] for peer in (old, *racing)]
     assert kinds[0] == ["auth_ack", "chat_ack", "bye"]
     assert sorted(kinds[1:]) == [["auth_ack"], ["auth_ack", "bye"], ["auth_ack", "bye"]]
-    (left,) = office.router.sessions_of(1)
+    (left,) = server.router.sessions_of(1)
     assert left.link.ended == ""  # type: ignore[attr-defined]  # they are fake
 
 
-async def test_the_new_session_is_told_what_the_old_one_sent(office: Office, alice: Device) -> None:
+async def test_the_new_session_is_told_what_the_old_one_sent(server: InProcessServer, alice: Device) -> None:
     """Acks that the device did not hear: its own lines come by `resume`, and the acks again by id."""
-    old = ghost(await office.login(alice))
+    old = ghost(await server.login(alice))
     old.send(*alice.send("bob", "one"), *alice.send("bob", "two"))
-    new = await office.login(alice)
-    await office.settle()
+    new = await server.login(alice)
+    await server.settle()
     assert [ack.seq for ack in alice.log.acked.values()] == [1, 2]
     replayed = [frame.seq for frame in new.frames if isinstance(frame, frames.Chat)]
     assert replayed == [1, 2]
     assert [each.body for each in alice.log.applied["c1"]] == ["one", "two"]
 
 
-async def test_a_store_that_fails_while_a_session_is_replaced(office: Office, alice: Device) -> None:
+async def test_a_store_that_fails_while_a_session_is_replaced(server: InProcessServer, alice: Device) -> None:
     """The login is told of an internal error; the error does not get any further."""
-    old = ghost(await office.login(alice))
-    await office.settle()
-    assert isinstance(office.store, FickleStore)
-    office.store.broken = True
+    old = ghost(await server.login(alice))
+    await server.settle()
+    assert isinstance(server.store, FickleStore)
+    server.store.broken = True
     old.send(*alice.send("bob", "lost in the middle"))
-    new = office.connect()
+    new = server.connect()
     new.send(alice.auth("x"))
     async with patiently():
         while not new.kinds():
-            await office.settle()
-    assert office.failure is not None
+            await server.settle()
+    assert server.failure is not None
     assert [kind for kind in old.kinds() if kind.startswith("chat")] == []
     assert new.kinds() == ["auth_nack"]
 
 
 @pytest.mark.parametrize("device", ["x", "A" * 32, "0" * 31])
-async def test_a_device_id_has_one_form(office: Office, device: str) -> None:
+async def test_a_device_id_has_one_form(server: InProcessServer, device: str) -> None:
     """Anything else is a violation."""
-    desk = office.connect()
-    desk.send(frames.Auth(user="alice", password="x", device=device))
-    await office.settle()
-    (error,) = desk.frames
+    peer = server.connect()
+    peer.send(frames.Auth(user="alice", password="x", device=device))
+    await server.settle()
+    (error,) = peer.frames
     assert isinstance(error, frames.Error)
     assert (error.code, error.ref) == ("bad_field", None)

@@ -23,9 +23,9 @@ async def members(wire: Wire, place: Place) -> dict[str, str]:
 # --- kinds
 
 
-async def test_an_open_room(house: Daemon, wires: Wires) -> None:
+async def test_an_open_room(model_room: Daemon, wires: Wires) -> None:
     """Anybody may join and write; it is a `chat` to the room, with one order of seqs for all."""
-    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol)
     acks = [await say(who, text, place.name) for who, text in ((bob, "hello"), (alice, "hi"), (bob, "so"))]
     assert [(ack["conversation"], ack["seq"]) for ack in acks] == [
@@ -41,9 +41,9 @@ async def test_an_open_room(house: Daemon, wires: Wires) -> None:
     assert {frame["origin"] for frame in told} == {"live"}
 
 
-async def test_a_closed_room_needs_an_invitation(house: Daemon, wires: Wires) -> None:
+async def test_a_closed_room_needs_an_invitation(model_room: Daemon, wires: Wires) -> None:
     """Who was invited is told, may join once, and after leaving is a stranger again."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, kind="closed", text="Thursdays")
     assert await code(bob, join(place.name)) == "unknown_room"
     assert await code(alice, room("invite", place.name, "bob")) == "ok"
@@ -56,13 +56,13 @@ async def test_a_closed_room_needs_an_invitation(house: Daemon, wires: Wires) ->
     assert await code(bob, join(place.name)) == "unknown_room"
 
 
-async def test_an_invitation_waits(house: Daemon, wires: Wires) -> None:
+async def test_an_invitation_waits(model_room: Daemon, wires: Wires) -> None:
     """It is told after each `resumed` until they join; it can be taken back and declined, which is told."""
-    (alice,) = await wires.login(house, "alice")
+    (alice,) = await wires.login(model_room, "alice")
     place = await make_room(alice, kind="closed")
     assert await code(alice, room("invite", place.name, "erin")) == "ok"
     for _ in range(2):
-        (erin,) = await wires.login(house, "erin")
+        (erin,) = await wires.login(model_room, "erin")
         assert [each["type"] for each in await place.news(erin)] == ["invited"]
     assert await code(alice, room("remove", place.name, "erin", text="full")) == "ok"
     (told,) = await place.news(erin)
@@ -75,17 +75,17 @@ async def test_an_invitation_waits(house: Daemon, wires: Wires) -> None:
     assert (told["reason"], "by" in told) == ("left", False)
     assert (await erin.receive_type("room_ack"))["ref"] == "leave"
     assert await code(erin, join(place.name)) == "unknown_room"
-    (erin,) = await wires.login(house, "erin")
+    (erin,) = await wires.login(model_room, "erin")
     assert await place.news(erin) == []
     assert await code(alice, room("invite", place.name, "erin")) == "ok"
     assert await code(alice, room("archive", place.name)) == "ok"
-    (erin,) = await wires.login(house, "erin")
+    (erin,) = await wires.login(model_room, "erin")
     assert await place.news(erin) == []  # nobody can join it now
 
 
-async def test_an_announcement_room(house: Daemon, wires: Wires) -> None:
+async def test_an_announcement_room(model_room: Daemon, wires: Wires) -> None:
     """Members may join and react; only moderators and owners write."""
-    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol, kind="announcement")
     assert (await say(bob, "me too", place.name))["code"] == "not_allowed"
     assert await code(alice, room("role", place.name, "carol", role="moderator")) == "ok"
@@ -95,9 +95,9 @@ async def test_an_announcement_room(house: Daemon, wires: Wires) -> None:
     assert (await say(bob, "thanks", place.name))["seq"] == 4
 
 
-async def test_names_are_folded(house: Daemon, wires: Wires) -> None:
+async def test_names_are_folded(model_room: Daemon, wires: Wires) -> None:
     """Case, blanks around and a missing `#` make no other room; `to` needs its `#`."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     name = fresh_room()
     assert (await ask(alice, room("create", f" {name.upper()} ")))["room"] == name
     assert await code(alice, room("create", name[1:])) == "room_exists"
@@ -110,9 +110,9 @@ async def test_names_are_folded(house: Daemon, wires: Wires) -> None:
 # --- coming and going
 
 
-async def test_who_joins_is_told_first(house: Daemon, wires: Wires) -> None:
+async def test_who_joins_is_told_first(model_room: Daemon, wires: Wires) -> None:
     """`room` and then `room_ack`, `room_left` and then `room_ack`; and the person's other sessions."""
-    alice, bob, other = await wires.login(house, "alice", "bob", "bob")
+    alice, bob, other = await wires.login(model_room, "alice", "bob", "bob")
     place = await make_room(alice)
     await say(alice, "before", place.name)
     bob.send(join(place.name), leave(place.name))
@@ -130,9 +130,9 @@ async def test_who_joins_is_told_first(house: Daemon, wires: Wires) -> None:
     assert await place.news(bob) == await place.news(other) == []
 
 
-async def test_others_are_told_who_came_and_went(house: Daemon, wires: Wires) -> None:
+async def test_others_are_told_who_came_and_went(model_room: Daemon, wires: Wires) -> None:
     """By `members`, with the newest of each person; the list is there to ask."""
-    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
     place = await make_room(alice, bob)
     assert await code(carol, join(place.name)) == "ok"
     assert await code(alice, room("role", place.name, "bob", role="moderator")) == "ok"
@@ -149,9 +149,9 @@ async def test_others_are_told_who_came_and_went(house: Daemon, wires: Wires) ->
     assert frame["changed"] == [{"user": "carol"}]
 
 
-async def test_what_concerns_all_is_told_as_it_is_at_last(house: Daemon, wires: Wires) -> None:
+async def test_what_concerns_all_is_told_as_it_is_at_last(model_room: Daemon, wires: Wires) -> None:
     """A topic and settings come by `room`, to each with their own role, and not one by one."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
     await place.news(bob)
     changes = [room("topic", place.name, text=f"topic {n}") for n in range(20)]
@@ -166,9 +166,9 @@ async def test_what_concerns_all_is_told_as_it_is_at_last(house: Daemon, wires: 
     assert len(frames) < len(changes) // 2
 
 
-async def test_the_list_of_rooms(house: Daemon, wires: Wires) -> None:
+async def test_the_list_of_rooms(model_room: Daemon, wires: Wires) -> None:
     """Those that one is in, was invited to, or may join: by name, in pages that end."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     mine, closed = await make_room(alice), await make_room(alice, kind="closed")
     invited = await make_room(alice, kind="closed")
     assert await code(alice, room("invite", invited.name, "bob")) == "ok"
@@ -222,9 +222,9 @@ async def test_membership_is_durable(start_daemon: StartDaemon, wires: Wires) ->
 # --- what a member sees
 
 
-async def test_who_was_away_gets_what_was_missed(house: Daemon, wires: Wires) -> None:
+async def test_who_was_away_gets_what_was_missed(model_room: Daemon, wires: Wires) -> None:
     """From the device's position, or from where the person had read; each message once."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
     await say(alice, "one", place.name)
     bob.send({"type": "read", "conversation": place.conversation, "seq": 1})
@@ -233,16 +233,18 @@ async def test_who_was_away_gets_what_was_missed(house: Daemon, wires: Wires) ->
         await say(alice, text, place.name)
     for positions, missed in (({}, ["two", "three"]), ({place.conversation: 2}, ["three"])):
         told = [
-            each for each in (await resume(wires, house, "bob", positions)).missed if place.concerns(each)
+            each
+            for each in (await resume(wires, model_room, "bob", positions)).missed
+            if place.concerns(each)
         ]
         assert (bodies(told), {each["origin"] for each in told}) == (missed, {"replay"})
         assert {(each["from"], each["to"]) for each in told} == {("alice", place.name)}
 
 
 @pytest.mark.parametrize(("history", "first"), [("joining", 3), ("full", 1)])
-async def test_what_was_before(house: Daemon, wires: Wires, history: str, first: int) -> None:
+async def test_what_was_before(model_room: Daemon, wires: Wires, history: str, first: int) -> None:
     """Who comes sees nothing from before, or all of it, as the room is set; nothing of it is unread."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, history=history)
     for text in ("one", "two"):
         await say(alice, f"{text} {place.conversation}x", place.name)
@@ -252,7 +254,7 @@ async def test_what_was_before(house: Daemon, wires: Wires, history: str, first:
     assert (page["first_seq"], [each["seq"] for each in page["messages"]]) == (first, [*range(first, 4)])
     page = await ask(bob, {"type": "history", "conversation": place.conversation, "before": 3})
     assert [each["seq"] for each in page["messages"]] == [*range(first, 3)]
-    again = await resume(wires, house, "bob", {place.conversation: 0})
+    again = await resume(wires, model_room, "bob", {place.conversation: 0})
     told = [each for each in again.missed if place.concerns(each)]
     gaps = [(each["from"], each["to"], each["reason"]) for each in told if each["type"] == "gap"]
     assert gaps == ([(1, 2, "pruned")] if first > 1 else [])
@@ -283,9 +285,9 @@ async def searched(wire: Wire, place: Place) -> list[int]:
     return [match["seq"] for match in page["matches"]]
 
 
-async def test_who_left_sees_nothing_more(house: Daemon, wires: Wires) -> None:
+async def test_who_left_sees_nothing_more(model_room: Daemon, wires: Wires) -> None:
     """Nor history, nor search, nor live; a position is told to be ahead, and coming back begins anew."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
     await say(alice, f"one {place.conversation}x", place.name)
     assert await code(bob, leave(place.name)) == "ok"
@@ -293,7 +295,7 @@ async def test_who_left_sees_nothing_more(house: Daemon, wires: Wires) -> None:
     assert (await ask(bob, question))["code"] == "unknown_conversation"
     assert (await infos(bob, place), await searched(bob, place)) == ([], [])
     assert (await say(bob, "two", place.name))["code"] == "not_a_member"
-    told = (await resume(wires, house, "bob", {place.conversation: 1})).missed
+    told = (await resume(wires, model_room, "bob", {place.conversation: 1})).missed
     assert [(each["from"], each["to"], each["reason"]) for each in told if place.concerns(each)] == [
         (1, 1, "ahead")
     ]
@@ -304,9 +306,9 @@ async def test_who_left_sees_nothing_more(house: Daemon, wires: Wires) -> None:
     assert await searched(bob, place) == [3]
 
 
-async def test_an_archived_room_is_read_only(house: Daemon, wires: Wires) -> None:
+async def test_an_archived_room_is_read_only(model_room: Daemon, wires: Wires) -> None:
     """Nobody joins, writes or changes it; history stays, members may leave, an owner opens it again."""
-    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
     place = await make_room(alice, bob)
     await say(bob, "one", place.name)
     assert await code(alice, room("archive", place.name)) == "ok"
@@ -326,9 +328,9 @@ async def test_an_archived_room_is_read_only(house: Daemon, wires: Wires) -> Non
 
 
 @pytest.mark.parametrize("role", list(RoomRole))
-async def test_each_role_may_do_what_the_table_says(house: Daemon, wires: Wires, role: RoomRole) -> None:
+async def test_each_role_may_do_what_the_table_says(model_room: Daemon, wires: Wires, role: RoomRole) -> None:
     """The table of permissions, action by action, as a peer sees it."""
-    alice, bob, carol, dave = await wires.login(house, "alice", "bob", "carol", "dave")
+    alice, bob, carol, dave = await wires.login(model_room, "alice", "bob", "carol", "dave")
     place = await make_room(alice, bob, carol, dave)
     await say(dave, "redact me", place.name)
     assert await code(alice, room("role", place.name, "bob", role=role)) == "ok"

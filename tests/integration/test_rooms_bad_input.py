@@ -47,9 +47,9 @@ HOSTILE_NAMES = (
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
-async def test_hostile_names(house: Daemon, wires: Wires, name: str) -> None:
+async def test_hostile_names(model_room: Daemon, wires: Wires, name: str) -> None:
     """Nothing of that name is made or found, and the session goes on."""
-    (alice,) = await wires.login(house, "alice")
+    (alice,) = await wires.login(model_room, "alice")
     for question in (
         room("create", name),
         room("members", name),
@@ -63,9 +63,9 @@ async def test_hostile_names(house: Daemon, wires: Wires, name: str) -> None:
     await alice.told()
 
 
-async def test_a_name_that_is_too_long_for_a_name(house: Daemon, wires: Wires) -> None:
+async def test_a_name_that_is_too_long_for_a_name(model_room: Daemon, wires: Wires) -> None:
     """Past 200 characters it is a violation like others: an `error` without `ref`, and the end."""
-    (alice,) = await wires.login(house, "alice")
+    (alice,) = await wires.login(model_room, "alice")
     alice.send(join("#" + "x" * 200))
     assert [(each["type"], each["code"]) for each in await alice.rest() if "code" in each] == [
         ("error", "bad_field")
@@ -75,9 +75,9 @@ async def test_a_name_that_is_too_long_for_a_name(house: Daemon, wires: Wires) -
 @pytest.mark.parametrize(
     "text", ["two\nlines", "\0", "\x1b[2J", "\u202egnol", "x" * (TOPIC_LIMIT + 1), "é" * 201]
 )
-async def test_hostile_topics_and_reasons(house: Daemon, wires: Wires, text: str) -> None:
+async def test_hostile_topics_and_reasons(model_room: Daemon, wires: Wires, text: str) -> None:
     """`bad_text`, wherever a person's line goes, and nothing is changed or written down."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob, text="fine")
     await say(bob, "hello", place.name)
     for question in (
@@ -94,9 +94,9 @@ async def test_hostile_topics_and_reasons(house: Daemon, wires: Wires, text: str
 
 
 @pytest.mark.parametrize("text", ["", " ", "a b", "x" * 33, "\n", "\u200b", "\ufe0f\u200d", "\x1b"])
-async def test_hostile_reactions(house: Daemon, wires: Wires, text: str) -> None:
+async def test_hostile_reactions(model_room: Daemon, wires: Wires, text: str) -> None:
     """What can't be seen, or is more than a word, is none."""
-    alice, _ = await wires.login(house, "alice", "bob")
+    alice, _ = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice)
     await say(alice, "x", place.name)
     assert (await say(alice, react(place.name, 1, text)))["code"] == "bad_text"
@@ -106,17 +106,17 @@ async def test_hostile_reactions(house: Daemon, wires: Wires, text: str) -> None
     "body",
     ["@" * 16000, "@bob" * 4000, "@bob@" * 3000, "@bob " * 3000, " ".join(f"@u{n}" for n in range(2000))],
 )
-async def test_hostile_mentions(house: Daemon, wires: Wires, body: str) -> None:
+async def test_hostile_mentions(model_room: Daemon, wires: Wires, body: str) -> None:
     """However many, each person is mentioned once at most, and the message goes its way."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
     assert (await say(alice, body, place.name))["seq"] == 1
     assert (await bob.receive_type("chat")).get("mentions", []) in ([], ["bob"])
 
 
-async def test_twice_and_never(house: Daemon, wires: Wires) -> None:
+async def test_twice_and_never(model_room: Daemon, wires: Wires) -> None:
     """Joining twice, leaving what one is not in, making what is there, inviting who is in: codes."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
     name, nowhere = place.name, fresh_room()
     for wire, question, expected in (
@@ -159,10 +159,10 @@ async def test_twice_and_never(house: Daemon, wires: Wires) -> None:
     ],
 )
 async def test_fields_that_an_action_has_not(
-    house: Daemon, wires: Wires, action: str, fields: dict[str, object]
+    model_room: Daemon, wires: Wires, action: str, fields: dict[str, object]
 ) -> None:
     """What is missing or too much is `bad_field` with `ref`; nothing is done."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
     name = fresh_room() if action == "create" else place.name
     assert await code(alice, room(action, name, **fields)) == "bad_field"
@@ -171,18 +171,18 @@ async def test_fields_that_an_action_has_not(
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "9" * 200, "\uff11", "0", "#zzz", "\0"])
-async def test_cursors_that_nobody_gave(house: Daemon, wires: Wires, cursor: str) -> None:
+async def test_cursors_that_nobody_gave(model_room: Daemon, wires: Wires, cursor: str) -> None:
     """They give a page, whatever is on it."""
-    (alice,) = await wires.login(house, "alice")
+    (alice,) = await wires.login(model_room, "alice")
     place = await make_room(alice)
     assert (await ask(alice, room("log", place.name, cursor=cursor)))["type"] == "room_log"
     assert (await ask(alice, room("members", place.name, cursor=cursor)))["type"] == "room_members"
     assert (await ask(alice, {"type": "rooms", "cursor": cursor}))["type"] == "rooms"
 
 
-async def test_the_last_owner_stays(house: Daemon, wires: Wires) -> None:
+async def test_the_last_owner_stays(model_room: Daemon, wires: Wires) -> None:
     """Until there is another, or the room is archived and somebody is left in it."""
-    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol)
     assert await code(alice, leave(place.name)) == "last_owner"
     assert await code(alice, room("role", place.name, "alice", role="moderator")) == "last_owner"
@@ -216,9 +216,9 @@ EVENTS: tuple[Callable[[str], Frame], ...] = (
 )
 
 
-async def test_nothing_is_told_of_a_closed_room(house: Daemon, wires: Wires) -> None:
+async def test_nothing_is_told_of_a_closed_room(model_room: Daemon, wires: Wires) -> None:
     """To who is not in it every answer is that for a name that no room has, and nothing comes by itself."""
-    alice, bob, carol = await wires.login(house, "alice", "bob", "carol", features=["typing"])
+    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol", features=["typing"])
     closed = await make_room(alice, kind="closed")
     nowhere = fresh_room()
 
@@ -254,9 +254,9 @@ async def test_nothing_is_told_of_a_closed_room(house: Daemon, wires: Wires) -> 
     assert closed.name not in {each["name"] for each in (await ask(bob, {"type": "rooms"}))["rooms"]}
 
 
-async def test_mentions_of_strangers_tell_nothing(house: Daemon, wires: Wires) -> None:
+async def test_mentions_of_strangers_tell_nothing(model_room: Daemon, wires: Wires) -> None:
     """Who is not in a room is not mentioned there, whether or not there is such a person."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob, kind="closed")
     await say(alice, "@carol @nobody @bob", place.name)
     assert (await bob.receive_type("chat"))["mentions"] == ["bob"]

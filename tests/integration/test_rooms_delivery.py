@@ -18,9 +18,9 @@ async def until_seq(wire: Wire, place: Place, last: int) -> list[Frame]:
     return told
 
 
-async def test_a_sender_is_told_everything_in_order(house: Daemon, wires: Wires) -> None:
+async def test_a_sender_is_told_everything_in_order(model_room: Daemon, wires: Wires) -> None:
     """Acks and what others write come to a session in the order of seq, and none is left out or doubled."""
-    everybody = await wires.login(house, "alice", "bob", "carol", "dave")
+    everybody = await wires.login(model_room, "alice", "bob", "carol", "dave")
     place = await make_room(*everybody)
     await say(everybody[0], "first", place.name)
     each, senders = 120, everybody[:3]
@@ -49,11 +49,11 @@ async def test_a_sender_is_told_everything_in_order(house: Daemon, wires: Wires)
                 assert known.setdefault(frame["seq"], what) == what
 
 
-async def test_the_senders_other_devices(house: Daemon, wires: Wires) -> None:
+async def test_the_senders_other_devices(model_room: Daemon, wires: Wires) -> None:
     """They get what the person writes, once; the sending one gets its ack and not its message."""
-    alice, bob, phone, tablet = await wires.login(house, "alice", "bob", "bob", "bob")
+    alice, bob, network_device, tablet = await wires.login(model_room, "alice", "bob", "bob", "bob")
     place = await make_room(alice, bob)
-    for sender, others in ((bob, (alice, phone, tablet)), (phone, (alice, bob, tablet))):
+    for sender, others in ((bob, (alice, network_device, tablet)), (network_device, (alice, bob, tablet))):
         ack = await say(sender, "hello", place.name)
         for wire in others:
             (told,) = [frame for frame in await place.news(wire) if frame["type"] == "chat"]
@@ -61,27 +61,30 @@ async def test_the_senders_other_devices(house: Daemon, wires: Wires) -> None:
         assert await place.news(sender) == []
 
 
-async def test_positions_in_a_room(house: Daemon, wires: Wires) -> None:
+async def test_positions_in_a_room(model_room: Daemon, wires: Wires) -> None:
     """`read` goes to one's own other sessions and nobody else; `received` is ignored."""
-    alice = (await wires.login(house, "alice", features=["read_receipts"]))[0]
-    bob, phone = await wires.login(house, "bob", "bob", features=["read_receipts"])
+    alice = (await wires.login(model_room, "alice", features=["read_receipts"]))[0]
+    bob, network_device = await wires.login(model_room, "bob", "bob", features=["read_receipts"])
     place = await make_room(alice, bob)
     await say(alice, "one", place.name)
     bob.send(
         {"type": "received", "conversation": place.conversation, "seq": 1},
         {"type": "read", "conversation": place.conversation, "seq": 1},
     )
-    told = await phone.receive_type("read")
+    told = await network_device.receive_type("read")
     assert (told["conversation"], told["user"], told["seq"]) == (place.conversation, "bob", 1)
     assert await place.news(alice) == []
-    missed = (await resume(wires, house, "alice")).missed
+    missed = (await resume(wires, model_room, "alice")).missed
     assert "delivered" not in {frame["type"] for frame in missed if place.concerns(frame)}
 
 
-async def test_a_device_that_is_behind(house: Daemon, wires: Wires) -> None:
+async def test_a_device_that_is_behind(model_room: Daemon, wires: Wires) -> None:
     """What the person does on another device before this one has resumed is told neither twice nor less."""
-    (alice,) = await wires.login(house, "alice")
-    late, bob = (await wires.login(house, "bob", resume=False))[0], (await wires.login(house, "bob"))[0]
+    (alice,) = await wires.login(model_room, "alice")
+    late, bob = (
+        (await wires.login(model_room, "bob", resume=False))[0],
+        (await wires.login(model_room, "bob"))[0],
+    )
     place, other = await make_room(alice, bob), await make_room(alice, bob)
     await say(alice, "one", place.name)
     await say(bob, "two", place.name)
@@ -92,7 +95,7 @@ async def test_a_device_that_is_behind(house: Daemon, wires: Wires) -> None:
     await say(alice, "three", place.name)
     frames = [frame for frame in await late.told() if frame["type"] == "chat"]
     assert [frame["body"] for frame in frames if place.concerns(frame)] == ["three"]
-    again = (await resume(wires, house, "bob", {place.conversation: 0, other.conversation: 1})).missed
+    again = (await resume(wires, model_room, "bob", {place.conversation: 0, other.conversation: 1})).missed
     assert [
         (each["seq"], each["body"]) for each in again if each["type"] == "chat" and place.concerns(each)
     ] == [
@@ -103,9 +106,9 @@ async def test_a_device_that_is_behind(house: Daemon, wires: Wires) -> None:
     assert [each["reason"] for each in again if other.concerns(each)] == ["ahead"]
 
 
-async def test_a_device_without_a_position(house: Daemon, wires: Wires) -> None:
+async def test_a_device_without_a_position(model_room: Daemon, wires: Wires) -> None:
     """It begins at the end, with what is written from then on; the next time there is nothing missing."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, history="full")
     for n in range(3):
         await say(alice, f"{n}", place.name)
@@ -115,13 +118,13 @@ async def test_a_device_without_a_position(house: Daemon, wires: Wires) -> None:
     assert (told["first_seq"], position) == (1, 3)
     await say(alice, "now", place.name)
     assert (await bob.receive_type("chat"))["seq"] == position + 1
-    again = (await resume(wires, house, "bob", {place.conversation: position})).missed
+    again = (await resume(wires, model_room, "bob", {place.conversation: position})).missed
     assert [frame["seq"] for frame in again if place.concerns(frame)] == [4]
 
 
-async def test_many_join_and_leave_at_once(house: Daemon, wires: Wires) -> None:
+async def test_many_join_and_leave_at_once(model_room: Daemon, wires: Wires) -> None:
     """Hundreds of requests in one go are answered in order, and told to others in a few frames."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice)
     rounds = 200
     for _ in range(rounds // 50):

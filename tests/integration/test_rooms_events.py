@@ -40,9 +40,9 @@ async def unread(wire: Wire, conversation: str) -> tuple[int, int]:
     raise AssertionError(conversation)
 
 
-async def test_an_edit(house: Daemon, wires: Wires) -> None:
+async def test_an_edit(model_room: Daemon, wires: Wires) -> None:
     """A text of one's own is replaced, live and replayed; history has the newest, and when it was made."""
-    alice, bob, other = await wires.login(house, "alice", "bob", "bob")
+    alice, bob, other = await wires.login(model_room, "alice", "bob", "bob")
     place = await make_room(alice, bob)
     first = await say(bob, "helo", place.name)
     ack = await say(bob, edit(place.name, 1, "hello @alice"))
@@ -62,7 +62,7 @@ async def test_an_edit(house: Daemon, wires: Wires) -> None:
     assert (message["body"], message["time"]) == ("hello", first["time"])
     assert message["edited"] >= ack["time"]
     assert "mentions" not in message
-    missed = (await resume(wires, house, "alice", {place.conversation: 0})).missed
+    missed = (await resume(wires, model_room, "alice", {place.conversation: 0})).missed
     assert [(each["seq"], each["type"], each["body"]) for each in missed if place.concerns(each)] == [
         (1, "chat", "hello"),
         (2, "edit", "hello"),
@@ -72,16 +72,18 @@ async def test_an_edit(house: Daemon, wires: Wires) -> None:
 
 
 @pytest.mark.parametrize(("history", "text"), [("joining", ""), ("full", "the new secret")])
-async def test_an_edit_of_what_one_may_not_see(house: Daemon, wires: Wires, history: str, text: str) -> None:
+async def test_an_edit_of_what_one_may_not_see(
+    model_room: Daemon, wires: Wires, history: str, text: str
+) -> None:
     """Who came later is told that there was one, and its text only if they may see the message."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, history=history)
     await say(alice, "a secret", place.name)
     assert await code(bob, join(place.name)) == "ok"
     assert (await say(alice, edit(place.name, 1, "the new secret")))["seq"] == 2
     await say(alice, "hello", place.name)
     (live,) = [frame for frame in await place.news(bob) if frame["type"] == "edit"]
-    missed = (await resume(wires, house, "bob", {place.conversation: 1})).missed
+    missed = (await resume(wires, model_room, "bob", {place.conversation: 1})).missed
     (replayed,) = [frame for frame in missed if place.concerns(frame) and frame["type"] == "edit"]
     assert (live["seq"], live["body"]) == (replayed["seq"], replayed["body"]) == (2, text)
 
@@ -106,9 +108,9 @@ async def test_no_edits_at_all(start_daemon: StartDaemon, wires: Wires) -> None:
     assert [frame.get("code") for frame in told] == [None, "too_late"]
 
 
-async def test_an_answer_names_its_message(house: Daemon, wires: Wires) -> None:
+async def test_an_answer_names_its_message(model_room: Daemon, wires: Wires) -> None:
     """By its seq, live and in history; what one may not see is not there, as what never was."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice)
     await say(alice, "before bob", place.name)
     assert await code(bob, join(place.name)) == "ok"
@@ -122,9 +124,9 @@ async def test_an_answer_names_its_message(house: Daemon, wires: Wires) -> None:
     assert (await say(alice, {**chat(place.name, "x"), "reply_to": 1}))["seq"] == 4
 
 
-async def test_reactions(house: Daemon, wires: Wires) -> None:
+async def test_reactions(model_room: Daemon, wires: Wires) -> None:
     """Each person has each of theirs once; they are counted, and may be taken away, also once."""
-    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol)
     await say(alice, "lunch?", place.name)
     for wire, text in ((carol, "+1"), (bob, "+1"), (bob, "🍜"), (alice, "🍜")):
@@ -146,9 +148,9 @@ async def test_reactions(house: Daemon, wires: Wires) -> None:
     assert message["reactions"] == [{"text": "+1", "count": 2}, {"text": "🍜", "count": 1}]
 
 
-async def test_a_message_has_twenty_reactions(house: Daemon, wires: Wires) -> None:
+async def test_a_message_has_twenty_reactions(model_room: Daemon, wires: Wires) -> None:
     """Different ones; of those that are there, any number of people may put one."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
     await say(alice, "x", place.name)
     for n in range(20):
@@ -158,9 +160,9 @@ async def test_a_message_has_twenty_reactions(house: Daemon, wires: Wires) -> No
     assert (await say(alice, react(place.name, 1, "r7")))["type"] == "chat_ack"
 
 
-async def test_mentions_are_counted_apart(house: Daemon, wires: Wires) -> None:
+async def test_mentions_are_counted_apart(model_room: Daemon, wires: Wires) -> None:
     """Unread tells mentions from messages; events are neither, and only members can be mentioned."""
-    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol)
     texts = ["hello", "hello @Bob, and @dave", "@carol: @bob.", "bob", "mail bob@example.org"]
     for text in texts:
@@ -179,9 +181,9 @@ async def test_mentions_are_counted_apart(house: Daemon, wires: Wires) -> None:
     assert await unread(bob, place.conversation) == (3, 1)
 
 
-async def test_all_of_it_between_two(house: Daemon, wires: Wires) -> None:
+async def test_all_of_it_between_two(model_room: Daemon, wires: Wires) -> None:
     """Edits, answers, reactions and mentions work in pairs; nobody redacts the other's message there."""
-    dave, erin = await wires.login(house, "dave", "erin")
+    dave, erin = await wires.login(model_room, "dave", "erin")
     first = await say(dave, "helo @erin", "erin")
     conversation, seq = first["conversation"], first["seq"]
     told = await erin.receive_type("chat")
@@ -200,9 +202,9 @@ async def test_all_of_it_between_two(house: Daemon, wires: Wires) -> None:
     assert (message["body"], message["erased"]) == ("", True)
 
 
-async def test_an_event_that_is_sent_again_happens_once(house: Daemon, wires: Wires) -> None:
+async def test_an_event_that_is_sent_again_happens_once(model_room: Daemon, wires: Wires) -> None:
     """The same id is the same event, with the first ack; another event under it is a conflict."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
     await say(alice, "one", place.name)
     for sent, other in (
@@ -227,10 +229,10 @@ async def typists(*wires: Wire, to: str) -> None:
         await wire.told()
 
 
-async def test_typing_in_a_room_is_summarised(house: Daemon, wires: Wires) -> None:
+async def test_typing_in_a_room_is_summarised(model_room: Daemon, wires: Wires) -> None:
     """Three names and a number, once a second at most, the same for all who want to know."""
-    everybody = await wires.login(house, "alice", "bob", "carol", "dave", "erin", features=["typing"])
-    (silent,) = await wires.login(house, "alice")
+    everybody = await wires.login(model_room, "alice", "bob", "carol", "dave", "erin", features=["typing"])
+    (silent,) = await wires.login(model_room, "alice")
     place = await make_room(*everybody)
     alice = everybody[0]
     await typists(everybody[1], to=place.name)
@@ -244,9 +246,9 @@ async def test_typing_in_a_room_is_summarised(house: Daemon, wires: Wires) -> No
     assert "typing" not in {each["type"] for each in await silent.told()}
 
 
-async def test_typing_between_two(house: Daemon, wires: Wires) -> None:
+async def test_typing_between_two(model_room: Daemon, wires: Wires) -> None:
     """It comes at once, and to nobody else."""
-    alice, bob, carol = await wires.login(house, "alice", "bob", "carol", features=["typing"])
+    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol", features=["typing"])
     await typists(bob, to="Alice")
     assert await alice.receive_type("typing") == {
         "type": "typing",
@@ -259,11 +261,11 @@ async def test_typing_between_two(house: Daemon, wires: Wires) -> None:
 
 @pytest.mark.parametrize("features", [[], ["read_receipts"]])
 async def test_who_does_not_want_typing_tells_nothing(
-    house: Daemon, wires: Wires, features: list[str]
+    model_room: Daemon, wires: Wires, features: list[str]
 ) -> None:
     """It goes both ways."""
-    (alice,) = await wires.login(house, "alice", features=["typing"])
-    (bob,) = await wires.login(house, "bob", features=features)
+    (alice,) = await wires.login(model_room, "alice", features=["typing"])
+    (bob,) = await wires.login(model_room, "bob", features=features)
     place: Place = await make_room(alice, bob)
     await typists(bob, to="alice")
     await typists(bob, to=place.name)
@@ -275,9 +277,9 @@ async def test_who_does_not_want_typing_tells_nothing(
     assert "typing" not in {each["type"] for each in await bob.told()}
 
 
-async def test_typing_where_one_is_not(house: Daemon, wires: Wires) -> None:
+async def test_typing_where_one_is_not(model_room: Daemon, wires: Wires) -> None:
     """In a room of others, in none, to nobody: there is no answer, and nobody is told."""
-    alice, bob = await wires.login(house, "alice", "bob", features=["typing"])
+    alice, bob = await wires.login(model_room, "alice", "bob", features=["typing"])
     place = await make_room(alice, bob)
     assert await code(bob, leave(place.name)) == "ok"
     assert await code(alice, room("topic", place.name, text="x")) == "ok"

@@ -33,9 +33,9 @@ async def log_of(wire: Wire, place: Place) -> list[Frame]:
     return entries
 
 
-async def test_who_is_removed_is_told_why(house: Daemon, wires: Wires) -> None:
+async def test_who_is_removed_is_told_why(model_room: Daemon, wires: Wires) -> None:
     """All of their sessions, and by whom; nothing more comes to them, and they may come back."""
-    alice, bob, other, carol = await wires.login(house, "alice", "bob", "bob", "carol")
+    alice, bob, other, carol = await wires.login(model_room, "alice", "bob", "bob", "carol")
     place = await make_room(alice, bob, carol)
     assert await code(alice, room("remove", place.name, "bob", text="off topic")) == "ok"
     await say(carol, "without him", place.name)
@@ -53,9 +53,9 @@ async def test_who_is_removed_is_told_why(house: Daemon, wires: Wires) -> None:
     assert (await say(bob, "sorry", place.name))["seq"] == 2
 
 
-async def test_a_ban_ends_by_itself(house: Daemon, wires: Wires) -> None:
+async def test_a_ban_ends_by_itself(model_room: Daemon, wires: Wires) -> None:
     """For as long as it says nobody can join or be invited, member or not; after that they can."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
     assert await code(alice, room("ban", place.name, "bob", seconds=1, text="cool down")) == "ok"
     (left,) = await place.news(bob, "room", "room_ack")
@@ -68,9 +68,9 @@ async def test_a_ban_ends_by_itself(house: Daemon, wires: Wires) -> None:
     assert answer["type"] == "room_ack"
 
 
-async def test_a_ban_without_an_end(house: Daemon, wires: Wires) -> None:
+async def test_a_ban_without_an_end(model_room: Daemon, wires: Wires) -> None:
     """It lasts until it is taken back, also for who was never there."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice)
     assert await code(alice, room("ban", place.name, "bob")) == "ok"
     assert await code(bob, join(place.name)) == "banned"
@@ -78,9 +78,9 @@ async def test_a_ban_without_an_end(house: Daemon, wires: Wires) -> None:
     assert await code(bob, join(place.name)) == "ok"
 
 
-async def test_a_mute_ends_by_itself(house: Daemon, wires: Wires) -> None:
+async def test_a_mute_ends_by_itself(model_room: Daemon, wires: Wires) -> None:
     """Who is muted reads, and writes nothing, whatever it is, and is told how long; leaving ends nothing."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
     await say(bob, "one", place.name)
     assert await code(alice, room("mute", place.name, "bob", seconds=2)) == "ok"
@@ -97,9 +97,9 @@ async def test_a_mute_ends_by_itself(house: Daemon, wires: Wires) -> None:
     assert answer["seq"] == 3
 
 
-async def test_a_mute_without_an_end(house: Daemon, wires: Wires) -> None:
+async def test_a_mute_without_an_end(model_room: Daemon, wires: Wires) -> None:
     """The muted one is told, and members see it; it lasts until it is taken back."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
     assert await code(alice, room("mute", place.name, "bob")) == "ok"
     (told,) = await place.news(bob, "room_ack")
@@ -112,9 +112,9 @@ async def test_a_mute_without_an_end(house: Daemon, wires: Wires) -> None:
     assert (await say(bob, "two", place.name))["seq"] == 1
 
 
-async def test_slow_mode(house: Daemon, wires: Wires) -> None:
+async def test_slow_mode(model_room: Daemon, wires: Wires) -> None:
     """A member waits between two messages, and is told how long; events and moderators don't wait."""
-    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol)
     assert await code(alice, room("set", place.name, seconds=1)) == "ok"
     assert await code(alice, room("role", place.name, "carol", role="moderator")) == "ok"
@@ -130,9 +130,9 @@ async def test_slow_mode(house: Daemon, wires: Wires) -> None:
     assert [(await say(bob, text, place.name))["seq"] for text in ("a", "b")] == [7, 8]
 
 
-async def test_what_slow_mode_refuses_blocks_nothing(house: Daemon, wires: Wires) -> None:
+async def test_what_slow_mode_refuses_blocks_nothing(model_room: Daemon, wires: Wires) -> None:
     """A refusal is about its message alone: what is pipelined behind it to others is stored."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
     assert await code(alice, room("set", place.name, seconds=60)) == "ok"
     sent = [chat(to, "x") for to in (place.name, place.name, "erin", place.name, "erin")]
@@ -140,9 +140,9 @@ async def test_what_slow_mode_refuses_blocks_nothing(house: Daemon, wires: Wires
     assert [told[each["id"]] for each in sent] == [None, "slow_mode", None, "slow_mode", None]
 
 
-async def test_a_moderator_redacts(house: Daemon, wires: Wires) -> None:
+async def test_a_moderator_redacts(model_room: Daemon, wires: Wires) -> None:
     """A tombstone for everybody, live, replayed and in history; the log has who, whose and why."""
-    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol)
     await say(carol, f"the password is {place.conversation}secret", place.name)
     await say(carol, react(place.name, 1, "+1"))
@@ -157,7 +157,7 @@ async def test_a_moderator_redacts(house: Daemon, wires: Wires) -> None:
     assert "reactions" not in message
     missed = [
         each
-        for each in (await resume(wires, house, "carol", {place.conversation: 0})).missed
+        for each in (await resume(wires, model_room, "carol", {place.conversation: 0})).missed
         if place.concerns(each)
     ]
     assert [each["type"] for each in missed] == ["chat", "react", "redact"]
@@ -178,9 +178,9 @@ async def test_a_moderator_redacts(house: Daemon, wires: Wires) -> None:
         assert (await say(carol, sent))["code"] == "unknown_message"
 
 
-async def test_nobody_acts_on_who_is_not_below(house: Daemon, wires: Wires) -> None:
+async def test_nobody_acts_on_who_is_not_below(model_room: Daemon, wires: Wires) -> None:
     """A moderator on neither moderators nor owners; an owner on anybody, but not on the last owner."""
-    alice, bob, carol = await wires.login(house, "alice", "bob", "carol")
+    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol)
     for user in ("bob", "carol"):
         assert await code(alice, room("role", place.name, user, role="moderator")) == "ok"
@@ -201,9 +201,9 @@ async def test_nobody_acts_on_who_is_not_below(house: Daemon, wires: Wires) -> N
         assert await code(carol, change) == "last_owner"
 
 
-async def test_everything_is_in_the_log(house: Daemon, wires: Wires) -> None:
+async def test_everything_is_in_the_log(model_room: Daemon, wires: Wires) -> None:
     """Who did what to whom, until when and why, newest first in pages; joining and leaving are not in it."""
-    alice, bob = await wires.login(house, "alice", "bob")
+    alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob, text="a topic", kind="announcement")
     name = place.name
     done = [

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from qscp import __version__
-from qscpd.domain.model import AccountState, Extra, Mark, NewMessage, PositionKind
+from qscpd.domain.model import AccountState, Mark, MessageMeta, NewMessage, PositionKind
 from qscpd.domain.rooms import FOREVER_MS, RoomChange
 from qscpd.errors import NotFoundError, StoreError, UsageError
 from qscpd.export import EXPORT_FORMAT, export_lines, export_room_lines
@@ -191,14 +191,16 @@ def happen(store: SqliteStore, recipient: int) -> None:
     first = len(store.messages_after(-recipient if recipient < 0 else 1, 0, 100, 10**6))
     at = [first + number for number in range(1, 4)]
     messages = [
-        NewMessage(ALICE, recipient, message_id(10), "hello @bob", Extra(mentions=(BOB,))),
-        NewMessage(ALICE, recipient, message_id(11), "wrong", Extra(reply_to=at[0])),
+        NewMessage(ALICE, recipient, message_id(10), "hello @bob", MessageMeta(mentions=(BOB,))),
+        NewMessage(ALICE, recipient, message_id(11), "wrong", MessageMeta(reply_to=at[0])),
         NewMessage(ALICE, recipient, message_id(12), "secret"),
-        NewMessage(ALICE, recipient, message_id(13), "right", Extra(kind="edit", target=at[1])),
-        NewMessage(ALICE, recipient, message_id(14), "", Extra(kind="redact", target=at[2])),
-        NewMessage(ALICE, recipient, message_id(15), "+1", Extra(kind="react", target=at[0])),
-        NewMessage(ALICE, recipient, message_id(16), "-1", Extra(kind="react", target=at[0])),
-        NewMessage(ALICE, recipient, message_id(17), "-1", Extra(kind="react", target=at[0], removed=True)),
+        NewMessage(ALICE, recipient, message_id(13), "right", MessageMeta(kind="edit", target=at[1])),
+        NewMessage(ALICE, recipient, message_id(14), "", MessageMeta(kind="redact", target=at[2])),
+        NewMessage(ALICE, recipient, message_id(15), "+1", MessageMeta(kind="react", target=at[0])),
+        NewMessage(ALICE, recipient, message_id(16), "-1", MessageMeta(kind="react", target=at[0])),
+        NewMessage(
+            ALICE, recipient, message_id(17), "-1", MessageMeta(kind="react", target=at[0], removed=True)
+        ),
     ]
     outcomes, _ = store.append(messages)
     assert all(getattr(each, "seq", 0) for each in outcomes), outcomes
@@ -335,7 +337,7 @@ def test_everything_of_a_room(lenient: SqliteStore, tmp_path: Path) -> None:
         "first_seq": 1,
         "last_seq": 8,
     }
-    muted = lenient.standings(1)[BOB].muted_until_ms
+    muted = lenient.memberships(1)[BOB].muted_until_ms
     assert lines[:3] == [
         {"type": "person", **who("alice", ALICE), "role": "owner", "since": 1},
         {"type": "person", **who("bob", BOB), "role": "member", "since": 1, "muted_until": muted},
@@ -364,7 +366,7 @@ def test_a_redaction_by_a_moderator(lenient: SqliteStore, tmp_path: Path) -> Non
     lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
     lenient.change_room(RoomChange(action="join", room="#dev", actor=BOB))
     lenient.append([NewMessage(BOB, -1, message_id(1), "canary")])
-    lenient.append([NewMessage(ALICE, -1, message_id(2), "rude", Extra(kind="redact", target=1))])
+    lenient.append([NewMessage(ALICE, -1, message_id(2), "rude", MessageMeta(kind="redact", target=1))])
     lines = room_exported(tmp_path / "q.db")
     entry = lines[4]
     assert (entry["action"], entry["by"], entry["user"], entry["seq"], entry["text"]) == (
@@ -386,8 +388,8 @@ def test_people_without_an_account(lenient: SqliteStore, tmp_path: Path) -> None
     lenient.change_room(RoomChange(action="create", room="#dev", actor=BOB))
     lenient.change_room(RoomChange(action="join", room="#dev", actor=ALICE))
     lenient.change_room(RoomChange(action="topic", room="#dev", actor=BOB, text="x"))
-    lenient.append([NewMessage(ALICE, -1, message_id(1), "hi @bob", Extra(mentions=(BOB,)))])
-    lenient.append([NewMessage(BOB, -1, message_id(2), "+1", Extra(kind="react", target=1))])
+    lenient.append([NewMessage(ALICE, -1, message_id(1), "hi @bob", MessageMeta(mentions=(BOB,)))])
+    lenient.append([NewMessage(BOB, -1, message_id(2), "+1", MessageMeta(kind="react", target=1))])
     lenient.delete_account("bob")
     _, person, *lines = room_exported(tmp_path / "q.db")
     assert (person["name"], person["role"]) == ("alice", "owner")

@@ -1,4 +1,4 @@
-"""The crash test: a crowd under load, a daemon that is killed and started again, and the verdict."""
+"""The crash test: load clients, a daemon that is killed and started again, and the verdict."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from tests.support.stores import add_room
 from tests.support.waiting import PATIENCE_S
 from tests.support.wire import client_context
 
-__all__ = ["Battle", "Report", "free_port"]
+__all__ = ["CrashTest", "Report", "free_port"]
 
 _ROOT: Final = Path(__file__).parents[2]
 
@@ -62,7 +62,7 @@ def free_port() -> int:
         return port
 
 
-class Crowd:
+class LoadClient:
     """A process of `tests.durability.load_client`."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Crowd:
         line = self.process.stdout.readline().strip()
         if line != word:
             _, errors = self.process.communicate(timeout=PATIENCE_S)
-            raise AssertionError(f"a crowd was to say {word}, said {line!r}, and ended: {errors}")
+            raise AssertionError(f"a load client was to say {word}, said {line!r}, and ended: {errors}")
 
     def check(self) -> None:
         """Fail if it has ended: a promise was broken."""
@@ -103,7 +103,7 @@ class Crowd:
         self.process.communicate()
 
 
-class Battle:
+class CrashTest:
     """The whole test; `fight` runs it.
 
     Args:
@@ -142,34 +142,34 @@ class Battle:
 
         Raises:
             BrokenPromiseError: Something that was acknowledged is lost, doubled or out of order.
-            AssertionError: A crowd or a daemon did not end as it should.
+            AssertionError: A load client or a daemon did not end as it should.
         """
         logs = self._folder / "logs"
         logs.mkdir()
         halves = [[f"{user}:{n * 10 + m}" for m, user in enumerate(PEOPLE)] for n in (1, 2)]
-        crowds = [Crowd(logs, self._authority, self._port, self._seed, half) for half in halves]
+        load_clients = [LoadClient(logs, self._authority, self._port, self._seed, half) for half in halves]
         try:
-            for crowd in crowds:
-                crowd.hear("ready")
+            for client in load_clients:
+                client.hear("ready")
             end = time.monotonic() + seconds
             kills = 0
             while kills < least or time.monotonic() < end:
                 time.sleep(self._random.uniform(*kill_every_s))
                 self._kill()
                 kills += 1
-                for crowd in crowds:
-                    crowd.check()
+                for client in load_clients:
+                    client.check()
             for word, answer in (("stop", "stopped"), ("finish", "finished")):
-                for crowd in crowds:
-                    crowd.tell(word)
-                for crowd in crowds:
-                    crowd.hear(answer)
+                for client in load_clients:
+                    client.tell(word)
+                for client in load_clients:
+                    client.hear(answer)
             report = self._judge(logs)
             assert self._daemon.stop() == 0, self._daemon.text
             self._daemon.check_log()
         finally:
-            for crowd in crowds:
-                crowd.close()
+            for client in load_clients:
+                client.close()
             if self._daemon.process.poll() is None:
                 self._daemon.process.kill()
                 self._daemon.wait()

@@ -19,7 +19,7 @@ from qscpd.sessions.requests import Asking
 from qscpd.sessions.session import Session
 from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, StoreWriter
 
-__all__ = ["FakeLink", "ListLog", "SlowWriter", "StaffedRouter", "staff"]
+__all__ = ["FakeLink", "ListLog", "RouterDouble", "SlowWriter", "router_double"]
 
 
 class FakeLink(Link):
@@ -137,7 +137,7 @@ class SlowWriter(StoreWriter[Session]):
         )
 
 
-def staff(
+def router_double(
     router: Router,
     writer: StoreWriter[Session],
     tasks: asyncio.TaskGroup,
@@ -152,7 +152,7 @@ def staff(
     )
 
 
-class StaffedRouter(Router):
+class RouterDouble(Router):
     """A router with accounts; call it in a running loop.
 
     Attributes:
@@ -167,7 +167,7 @@ class StaffedRouter(Router):
         super().__init__(config or Config(), Directory(accounts, {}), self.log)
         self.attach(self.writer)
         # Nobody runs the tasks of questions here: what asks the store fails.
-        staff(self, self.writer, asyncio.TaskGroup())
+        router_double(self, self.writer, asyncio.TaskGroup())
 
     def close(self) -> None:
         """End its timers, and forget what waits: the garbage collector does not look into messages."""

@@ -15,7 +15,7 @@ from qscp_client.ui.render import describe
 
 __all__ = [
     "WALL_MS",
-    "Mind",
+    "EngineHarness",
     "ack",
     "chat",
     "in_room",
@@ -125,7 +125,7 @@ def told(shown: list[events.Event]) -> list[str]:
     return [re.sub(r"^(\d{4}-\d\d-\d\d )?\d\d:\d\d ", "", line) for line in lines]
 
 
-class Mind:
+class EngineHarness:
     """Alice's engine.
 
     Attributes:
@@ -191,24 +191,24 @@ class Mind:
         ]
 
 
-def ready(*online: str, chat_with: str | None = None, shows_at_once: bool = False) -> Mind:
+def ready(*online: str, chat_with: str | None = None, shows_at_once: bool = False) -> EngineHarness:
     """Alice's engine after the welcome, in the picker or in a chat; everything that was missed is told."""
-    mind = Mind(shows_at_once=shows_at_once)
-    mind.connect(*online)
-    mind.receive(frames.Resumed())
+    harness = EngineHarness(shows_at_once=shows_at_once)
+    harness.connect(*online)
+    harness.receive(frames.Resumed())
     if chat_with:
-        mind.enter(chat_with)
-    mind.frames()
-    return mind
+        harness.enter(chat_with)
+    harness.frames()
+    return harness
 
 
-def in_room(*, last_seq: int = 0, shows_at_once: bool = False, topic: str = "") -> Mind:
+def in_room(*, last_seq: int = 0, shows_at_once: bool = False, topic: str = "") -> EngineHarness:
     """Alice's engine in #dev, where bob is, too."""
-    mind = Mind(shows_at_once=shows_at_once)
-    mind.connect("bob", infos=[info("#dev", last_seq, read=last_seq)])
-    mind.receive(frames.Resumed())
-    mind.enter("#dev")
-    mind.receive(frames.Rooms([room(topic=topic)]))
-    mind.frames()
-    mind.engine.changes_to_save()
-    return mind
+    harness = EngineHarness(shows_at_once=shows_at_once)
+    harness.connect("bob", infos=[info("#dev", last_seq, read=last_seq)])
+    harness.receive(frames.Resumed())
+    harness.enter("#dev")
+    harness.receive(frames.Rooms([room(topic=topic)]))
+    harness.frames()
+    harness.engine.changes_to_save()
+    return harness

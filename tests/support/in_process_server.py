@@ -22,11 +22,11 @@ from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import Committed, StoreWriter
 from tests.support.daemon import CHEAP_ARGON2
 from tests.support.device import Device
-from tests.support.doubles import FakeLink, ListLog, staff
+from tests.support.doubles import FakeLink, ListLog, router_double
 from tests.support.oracle import Book, History, written
 from tests.support.waiting import patiently
 
-__all__ = ["Desk", "Office", "make_accounts"]
+__all__ = ["InProcessPeer", "InProcessServer", "make_accounts"]
 
 _CALM: Final = 6
 """Rounds without any event after which nothing more will happen by itself."""
@@ -70,18 +70,18 @@ class PagedLink(FakeLink):
             self.congested = True
 
 
-class Desk:
-    """A device's connection to the office.
+class InProcessPeer:
+    """A device's connection to the server.
 
     Attributes:
         device: The device; None for a peer that the test plays by itself.
         frames: Everything that came in.
     """
 
-    def __init__(self, office: "Office", device: Device | None) -> None:
+    def __init__(self, in_process_server: "InProcessServer", device: Device | None) -> None:
         self.device = device
         self.link = PagedLink()
-        self.session: Session = office.router.open_session(self.link)
+        self.session: Session = in_process_server.router.open_session(self.link)
         self.frames: list[frames.ServerFrame] = []
 
     def send(self, *sent: frames.ClientFrame) -> None:
@@ -116,7 +116,7 @@ class Desk:
         ]
 
 
-class Office:
+class InProcessServer:
     """The daemon; an asynchronous context manager.
 
     Args:
@@ -129,7 +129,7 @@ class Office:
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
         self._events = 0
-        self.desks: list[Desk] = []
+        self.peers: list[InProcessPeer] = []
         self.failure: StoreError | None = None
 
     async def __aenter__(self) -> Self:
@@ -137,7 +137,7 @@ class Office:
         directory = Directory(self.store.accounts(), self.store.account_names())
         self.router = Router(Config(), directory, self.log)
         for room in self.store.rooms():
-            self.router.rooms.load(room, self.store.standings(room.id))
+            self.router.rooms.load(room, self.store.memberships(room.id))
         self.writer: StoreWriter[Session] = StoreWriter(
             self.store,
             on_committed=self._committed,
@@ -158,13 +158,13 @@ class Office:
             retention=frames.Retention(),
             epoch=self.store.epoch(),
         )
-        staff(self.router, self.writer, self.tasks, login.start)
+        router_double(self.router, self.writer, self.tasks, login.start)
         return self
 
     async def __aexit__(self, *error: object) -> None:
         """Lose all links and end; what was not handed to the store is forgotten."""
-        for desk in self.desks:
-            desk.lose()
+        for connected in self.peers:
+            connected.lose()
         self.router._outbox.clear()
         if error[0] is None:
             async with patiently():
@@ -190,30 +190,30 @@ class Office:
 
     # --- people
 
-    def connect(self, device: Device | None = None) -> Desk:
+    def connect(self, device: Device | None = None) -> InProcessPeer:
         """Open a connection that is not logged in."""
-        desk = Desk(self, device)
-        self.desks.append(desk)
-        return desk
+        connected = InProcessPeer(self, device)
+        self.peers.append(connected)
+        return connected
 
-    async def login(self, device: Device, *, resume: bool = True) -> Desk:
+    async def login(self, device: Device, *, resume: bool = True) -> InProcessPeer:
         """Log a device in; it resumes and sends its outbox, unless told not to."""
-        desk = self.connect(device)
-        desk.send(device.auth("x"))
+        connected = self.connect(device)
+        connected.send(device.auth("x"))
         await self.settle()
-        desk.take()
-        assert device.logged_in, (device.ended, desk.frames)
+        connected.take()
+        assert device.logged_in, (device.ended, connected.frames)
         if resume:
-            desk.send(*device.resume(), *device.resend())
-        return desk
+            connected.send(*device.resume(), *device.resend())
+        return connected
 
-    async def visitor(self, user: str) -> Desk:
+    async def visitor(self, user: str) -> InProcessPeer:
         """Log in somebody who keeps nothing, and does not resume."""
-        desk = self.connect()
-        desk.send(frames.Auth(user=user, password="x"))
+        connected = self.connect()
+        connected.send(frames.Auth(user=user, password="x"))
         await self.settle()
-        assert "auth_ack" in desk.kinds()
-        return desk
+        assert "auth_ack" in connected.kinds()
+        return connected
 
     # --- time
 
@@ -232,18 +232,18 @@ class Office:
                         await self.writer.drained()
                 await asyncio.sleep(0)
                 if take:
-                    for desk in self.desks:
-                        if not desk.link.congested:
-                            desk.take()
+                    for connected in self.peers:
+                        if not connected.link.congested:
+                            connected.take()
                 calm = calm + 1 if self._count() == before and not self._asking() else 0
 
     def _count(self) -> int:
-        written = sum(len(desk.frames) + len(desk.link.written) for desk in self.desks)
+        written = sum(len(connected.frames) + len(connected.link.written) for connected in self.peers)
         return self._events + written + len(self.router._outbox) + len(self.router.dirty)
 
     def _asking(self) -> bool:
         """Whether somebody waits for an answer, which may take more than one look into the store."""
-        sessions = [desk.session for desk in self.desks]
+        sessions = [connected.session for connected in self.peers]
         return self.failure is None and any(each._asking and not each.closed for each in sessions)
 
     async def prune(self, keep: int) -> None:
@@ -259,46 +259,50 @@ class Office:
 
     # --- looking
 
-    async def ask(self, desk: Desk, question: frames.ClientFrame) -> frames.ServerFrame:
+    async def ask(self, connected: InProcessPeer, question: frames.ClientFrame) -> frames.ServerFrame:
         """Return the answer to a question."""
-        count = len(desk.frames)
-        desk.send(question)
+        count = len(connected.frames)
+        connected.send(question)
         await self.settle()
-        desk.take()
+        connected.take()
         answers = [
             each
-            for each in desk.frames[count:]
+            for each in connected.frames[count:]
             if isinstance(each, frames.History | frames.Conversations | frames.SearchResults | frames.Error)
         ]
-        assert len(answers) == 1, desk.frames[count:]
+        assert len(answers) == 1, connected.frames[count:]
         return answers[0]
 
     async def book(self, user: str) -> Book:
         """What a fresh device of somebody is told of all their conversations."""
         device = Device(user, "")
-        desk = await self.login(device, resume=False)
+        connected = await self.login(device, resume=False)
         infos: list[frames.ConversationInfo] = []
         cursor: str | None = ""
         while cursor is not None:
-            page = await self.ask(desk, frames.ConversationsRequest(cursor))
+            page = await self.ask(connected, frames.ConversationsRequest(cursor))
             assert isinstance(page, frames.Conversations)
             infos += page.conversations
             cursor = page.cursor
         for info in infos:
             device.begin(info.conversation, info.first_seq - 1)
-        desk.send(*device.resume())
+        connected.send(*device.resume())
         await self.settle()
         assert device.live
-        book = {info.conversation: await self._history(desk, device, info) for info in infos}
-        desk.lose()
-        self.desks.remove(desk)
+        book = {info.conversation: await self._history(connected, device, info) for info in infos}
+        connected.lose()
+        self.peers.remove(connected)
         return book
 
-    async def _history(self, desk: Desk, device: Device, info: frames.ConversationInfo) -> History:
+    async def _history(
+        self, connected: InProcessPeer, device: Device, info: frames.ConversationInfo
+    ) -> History:
         messages: list[frames.Message] = []
         cursor: int | None = 0
         while cursor is not None:
-            page = await self.ask(desk, frames.HistoryRequest(info.conversation, after=cursor, limit=200))
+            page = await self.ask(
+                connected, frames.HistoryRequest(info.conversation, after=cursor, limit=200)
+            )
             assert isinstance(page, frames.History)
             messages += page.messages
             cursor = page.cursor

@@ -14,14 +14,14 @@ from tests.support.device import Device
 from tests.support.oracle import Book, History, written
 from tests.support.waiting import patiently
 
-__all__ = ["Phone", "read_book"]
+__all__ = ["NetworkDevice", "read_book"]
 
 _READ: Final = 256 * 1024
 
 Answer = frames.History | frames.Conversations | frames.SearchResults
 
 
-class Phone:
+class NetworkDevice:
     """One connection of a device.
 
     Attributes:
@@ -39,7 +39,7 @@ class Phone:
     @classmethod
     async def login(
         cls, device: Device, port: int, context: ssl.SSLContext, *, resume: bool = True
-    ) -> "Phone":
+    ) -> "NetworkDevice":
         """Connect, log in, and say what the device has and what it has no answer for.
 
         Raises:
@@ -50,15 +50,15 @@ class Phone:
             reader, writer = await asyncio.open_connection(
                 "127.0.0.1", port, ssl=context, server_hostname="localhost", limit=_READ
             )
-        phone = cls(device, reader, writer)
+        network_device = cls(device, reader, writer)
         try:
-            phone.send(device.auth(PASSWORD))
-            await phone.until(lambda: device.logged_in)
-            phone.send(*(device.resume() if resume else ()), *device.resend())
+            network_device.send(device.auth(PASSWORD))
+            await network_device.until(lambda: device.logged_in)
+            network_device.send(*(device.resume() if resume else ()), *device.resend())
         except BaseException:
-            phone.drop()
+            network_device.drop()
             raise
-        return phone
+        return network_device
 
     def send(self, *sent: frames.ClientFrame) -> None:
         """Send frames, as long as the server listens."""
@@ -115,29 +115,29 @@ class Phone:
 async def read_book(user: str, port: int, context: ssl.SSLContext) -> Book:
     """What a device that never was there is told of all conversations of a person."""
     device = Device(user, "")
-    phone = await Phone.login(device, port, context, resume=False)
+    network_device = await NetworkDevice.login(device, port, context, resume=False)
     infos: list[frames.ConversationInfo] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = await phone.ask(frames.ConversationsRequest(cursor))
+        page = await network_device.ask(frames.ConversationsRequest(cursor))
         assert isinstance(page, frames.Conversations)
         infos += page.conversations
         cursor = page.cursor
     for info in infos:
         device.begin(info.conversation, info.first_seq - 1)
-    phone.send(*device.resume())
-    await phone.until(lambda: device.live)
-    book = {info.conversation: await _read_history(phone, info) for info in infos}
-    await phone.bye()
+    network_device.send(*device.resume())
+    await network_device.until(lambda: device.live)
+    book = {info.conversation: await _read_history(network_device, info) for info in infos}
+    await network_device.bye()
     return book
 
 
-async def _read_history(phone: Phone, info: frames.ConversationInfo) -> History:
+async def _read_history(network_device: NetworkDevice, info: frames.ConversationInfo) -> History:
     messages: list[frames.Message] = []
     cursor: int | None = 0
     while cursor is not None:
-        page = await phone.ask(frames.HistoryRequest(info.conversation, after=cursor, limit=200))
+        page = await network_device.ask(frames.HistoryRequest(info.conversation, after=cursor, limit=200))
         assert isinstance(page, frames.History)
         messages += page.messages
         cursor = page.cursor
-    return written(info, messages, phone.device.log.applied[info.conversation])
+    return written(info, messages, network_device.device.log.applied[info.conversation])

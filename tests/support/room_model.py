@@ -6,7 +6,7 @@ from typing import Final
 from qscpd.domain.model import NewMessage
 from qscpd.domain.rooms import FOREVER_MS, RoomChange
 
-__all__ = ["House", "Town"]
+__all__ = ["ModelRoom", "RoomModel"]
 
 _MEMBER: Final = frozenset({"members", "invite", "leave"})
 _MODERATOR: Final = _MEMBER | {"topic", "remove", "ban", "unban", "mute", "unmute", "log"}
@@ -20,7 +20,7 @@ BELOW: Final[dict[str, set[str | None]]] = {
 
 
 @dataclass
-class House:
+class ModelRoom:
     """A room of the model."""
 
     number: int
@@ -61,15 +61,15 @@ class House:
         return max(self.first, self.since[person] if self.history == "joining" else 1)
 
 
-class Town:
+class RoomModel:
     """What the store must be."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000_000
         self.gone: set[int] = set()
-        self.houses: list[House] = []
+        self.houses: list[ModelRoom] = []
 
-    def standing(self, name: str) -> House | None:
+    def membership(self, name: str) -> ModelRoom | None:
         """Return the room that has a name."""
         return next((each for each in self.houses if each.name == name and each.state != "deleted"), None)
 
@@ -77,30 +77,36 @@ class Town:
         """Do something; return the code of the refusal, or nothing."""
         if change.actor in self.gone or change.target in self.gone:
             return "unknown_user"
-        house = self.standing(change.room)
+        model_room = self.membership(change.room)
         if change.action == "create":
-            return self._create(change, house)
-        if house is None:
+            return self._create(change, model_room)
+        if model_room is None:
             return "unknown_room"
-        code = self._who_may(change, house)
-        if not code and house.state == "archived" and change.action not in {"leave", "unarchive", "delete"}:
+        code = self._who_may(change, model_room)
+        if (
+            not code
+            and model_room.state == "archived"
+            and change.action not in {"leave", "unarchive", "delete"}
+        ):
             code = "room_archived"
-        code = code or getattr(self, f"_{change.action}")(house, change)
+        code = code or getattr(self, f"_{change.action}")(model_room, change)
         if not code and change.action not in {"join", "leave"}:
-            self._note(house, change)
+            self._note(model_room, change)
         return code
 
-    def _note(self, house: House, change: RoomChange) -> None:
+    def _note(self, model_room: ModelRoom, change: RoomChange) -> None:
         lasts = change.action in {"ban", "mute"}
-        house.log.append((change.actor, change.action, change.target, self._until(change) if lasts else None))
+        model_room.log.append(
+            (change.actor, change.action, change.target, self._until(change) if lasts else None)
+        )
 
     def _until(self, change: RoomChange) -> int:
         return FOREVER_MS if change.seconds is None else self.now + 1000 * change.seconds
 
-    def _create(self, change: RoomChange, there: House | None) -> str:
+    def _create(self, change: RoomChange, there: ModelRoom | None) -> str:
         if there is not None:
             return "room_exists"
-        house = House(
+        model_room = ModelRoom(
             len(self.houses) + 1,
             change.room,
             str(change.kind or "open"),
@@ -109,172 +115,181 @@ class Town:
         )
         owner = change.actor or change.target
         assert owner
-        house.roles[owner], house.since[owner], house.read[owner] = "owner", 1, 0
-        self.houses.append(house)
-        self._note(house, change)
+        model_room.roles[owner], model_room.since[owner], model_room.read[owner] = "owner", 1, 0
+        self.houses.append(model_room)
+        self._note(model_room, change)
         return ""
 
-    def _who_may(self, change: RoomChange, house: House) -> str:
+    def _who_may(self, change: RoomChange, model_room: ModelRoom) -> str:
         if change.actor is None:
             return ""
-        if not house.knows(change.actor):
+        if not model_room.knows(change.actor):
             return "unknown_room"
-        if change.action == "join" or (change.action == "leave" and change.actor in house.invited):
+        if change.action == "join" or (change.action == "leave" and change.actor in model_room.invited):
             return ""
-        role = house.roles.get(change.actor)
+        role = model_room.roles.get(change.actor)
         if role is None:
             return "not_a_member"
         return "" if change.action in MAY[role] else "not_allowed"
 
-    def _join(self, house: House, change: RoomChange) -> str:
+    def _join(self, model_room: ModelRoom, change: RoomChange) -> str:
         actor = change.actor
         assert actor
-        if actor in house.roles:
+        if actor in model_room.roles:
             return "already_member"
-        if house.banned.get(actor, 0) > self.now:
+        if model_room.banned.get(actor, 0) > self.now:
             return "banned"
-        house.end(actor)
-        house.roles[actor], house.since[actor] = "member", len(house.said) + 1
-        house.read[actor] = len(house.said)
+        model_room.end(actor)
+        model_room.roles[actor], model_room.since[actor] = "member", len(model_room.said) + 1
+        model_room.read[actor] = len(model_room.said)
         return ""
 
-    def _leave(self, house: House, change: RoomChange) -> str:
+    def _leave(self, model_room: ModelRoom, change: RoomChange) -> str:
         assert change.actor
-        needed = house.owners() if house.state == "active" else list(house.roles)
+        needed = model_room.owners() if model_room.state == "active" else list(model_room.roles)
         if needed == [change.actor]:
             return "last_owner"
-        house.end(change.actor)
+        model_room.end(change.actor)
         return ""
 
-    def _topic(self, house: House, change: RoomChange) -> str:
-        house.topic = change.text
+    def _topic(self, model_room: ModelRoom, change: RoomChange) -> str:
+        model_room.topic = change.text
         return ""
 
-    def _set(self, house: House, change: RoomChange) -> str:
-        house.kind = str(change.kind or house.kind)
-        house.history = str(change.history or house.history)
-        house.slow_s = house.slow_s if change.seconds is None else change.seconds
+    def _set(self, model_room: ModelRoom, change: RoomChange) -> str:
+        model_room.kind = str(change.kind or model_room.kind)
+        model_room.history = str(change.history or model_room.history)
+        model_room.slow_s = model_room.slow_s if change.seconds is None else change.seconds
         return ""
 
-    def _invite(self, house: House, change: RoomChange) -> str:
+    def _invite(self, model_room: ModelRoom, change: RoomChange) -> str:
         assert change.target
-        if change.target in house.roles:
+        if change.target in model_room.roles:
             return "already_member"
-        if house.banned.get(change.target, 0) > self.now:
+        if model_room.banned.get(change.target, 0) > self.now:
             return "banned"
-        house.invited[change.target] = change.actor or 0
+        model_room.invited[change.target] = change.actor or 0
         return ""
 
-    def _reach(self, house: House, change: RoomChange, *, ends: bool) -> str:
+    def _reach(self, model_room: ModelRoom, change: RoomChange, *, ends: bool) -> str:
         """Return why somebody can't be acted on."""
-        if change.actor and house.roles.get(change.target or 0) not in BELOW[house.roles[change.actor]]:
+        if (
+            change.actor
+            and model_room.roles.get(change.target or 0) not in BELOW[model_room.roles[change.actor]]
+        ):
             return "not_allowed"
-        return "last_owner" if ends and house.owners() == [change.target] else ""
+        return "last_owner" if ends and model_room.owners() == [change.target] else ""
 
-    def _remove(self, house: House, change: RoomChange) -> str:
+    def _remove(self, model_room: ModelRoom, change: RoomChange) -> str:
         assert change.target
-        if change.target not in house.roles and change.target not in house.invited:
+        if change.target not in model_room.roles and change.target not in model_room.invited:
             return "user_not_member"
-        code = self._reach(house, change, ends=True)
+        code = self._reach(model_room, change, ends=True)
         if not code:
-            house.end(change.target)
+            model_room.end(change.target)
         return code
 
-    def _ban(self, house: House, change: RoomChange) -> str:
+    def _ban(self, model_room: ModelRoom, change: RoomChange) -> str:
         assert change.target
-        code = self._reach(house, change, ends=True)
+        code = self._reach(model_room, change, ends=True)
         if not code:
-            house.end(change.target)
-            house.banned[change.target] = self._until(change)
+            model_room.end(change.target)
+            model_room.banned[change.target] = self._until(change)
         return code
 
-    def _unban(self, house: House, change: RoomChange) -> str:
-        house.banned.pop(change.target or 0, None)
+    def _unban(self, model_room: ModelRoom, change: RoomChange) -> str:
+        model_room.banned.pop(change.target or 0, None)
         return ""
 
-    def _mute(self, house: House, change: RoomChange) -> str:
+    def _mute(self, model_room: ModelRoom, change: RoomChange) -> str:
         assert change.target
-        if change.target not in house.roles:
+        if change.target not in model_room.roles:
             return "user_not_member"
-        code = self._reach(house, change, ends=False)
+        code = self._reach(model_room, change, ends=False)
         if not code:
-            house.muted[change.target] = self._until(change)
+            model_room.muted[change.target] = self._until(change)
         return code
 
-    def _unmute(self, house: House, change: RoomChange) -> str:
-        if change.target not in house.roles:
+    def _unmute(self, model_room: ModelRoom, change: RoomChange) -> str:
+        if change.target not in model_room.roles:
             return "user_not_member"
-        code = self._reach(house, change, ends=False)
+        code = self._reach(model_room, change, ends=False)
         if not code:
-            house.muted.pop(change.target, None)
+            model_room.muted.pop(change.target, None)
         return code
 
-    def _role(self, house: House, change: RoomChange) -> str:
-        if change.target not in house.roles:
+    def _role(self, model_room: ModelRoom, change: RoomChange) -> str:
+        if change.target not in model_room.roles:
             return "user_not_member"
-        if change.role != "owner" and house.owners() == [change.target]:
+        if change.role != "owner" and model_room.owners() == [change.target]:
             return "last_owner"
-        house.roles[change.target] = str(change.role)
+        model_room.roles[change.target] = str(change.role)
         return ""
 
-    def _archive(self, house: House, _: RoomChange) -> str:
-        house.state = "archived"
+    def _archive(self, model_room: ModelRoom, _: RoomChange) -> str:
+        model_room.state = "archived"
         return ""
 
-    def _unarchive(self, house: House, _: RoomChange) -> str:
-        if house.state == "active":
+    def _unarchive(self, model_room: ModelRoom, _: RoomChange) -> str:
+        if model_room.state == "active":
             return "not_allowed"
-        if not house.owners():
+        if not model_room.owners():
             return "last_owner"
-        house.state = "active"
+        model_room.state = "active"
         return ""
 
-    def _delete(self, house: House, _: RoomChange) -> str:
-        house.state = "deleted"
-        for each in (house.roles, house.since, house.invited, house.muted, house.banned):
+    def _delete(self, model_room: ModelRoom, _: RoomChange) -> str:
+        model_room.state = "deleted"
+        for each in (
+            model_room.roles,
+            model_room.since,
+            model_room.invited,
+            model_room.muted,
+            model_room.banned,
+        ):
             each.clear()
         return ""
 
     def delete_account(self, person: int) -> None:
         """Somebody leaves everything."""
         self.gone.add(person)
-        for house in self.houses:
-            owned = house.roles.get(person) == "owner"
-            house.end(person)
-            house.muted.pop(person, None)
-            house.banned.pop(person, None)
-            if not owned or house.owners():
+        for model_room in self.houses:
+            owned = model_room.roles.get(person) == "owner"
+            model_room.end(person)
+            model_room.muted.pop(person, None)
+            model_room.banned.pop(person, None)
+            if not owned or model_room.owners():
                 continue
-            first = sorted((house.since[each], each) for each in house.roles)
+            first = sorted((model_room.since[each], each) for each in model_room.roles)
             for role in ("moderator", "member"):
-                chosen = [each for _, each in first if house.roles[each] == role]
+                chosen = [each for _, each in first if model_room.roles[each] == role]
                 if chosen:
-                    house.roles[chosen[0]] = "owner"
-                    house.log.append((None, "role", chosen[0], None))
+                    model_room.roles[chosen[0]] = "owner"
+                    model_room.log.append((None, "role", chosen[0], None))
                     break
             else:
-                house.state = "archived"
-                house.log.append((None, "archive", None, None))
+                model_room.state = "archived"
+                model_room.log.append((None, "archive", None, None))
 
-    def write(self, house: House, message: NewMessage) -> str:
+    def write(self, model_room: ModelRoom, message: NewMessage) -> str:
         """Write in a room; return the code of the refusal, or nothing."""
-        code = self._may_write(house, message.sender)
+        code = self._may_write(model_room, message.sender)
         if not code:
-            house.said.append(message)
-            if house.slow_s:
-                house.spoke[message.sender] = self.now
+            model_room.said.append(message)
+            if model_room.slow_s:
+                model_room.spoke[message.sender] = self.now
         return code
 
-    def _may_write(self, house: House, person: int) -> str:
-        role = house.roles.get(person)
+    def _may_write(self, model_room: ModelRoom, person: int) -> str:
+        role = model_room.roles.get(person)
         if role is None:
-            return "not_a_member" if house.knows(person) else "unknown_room"
-        if house.state != "active":
+            return "not_a_member" if model_room.knows(person) else "unknown_room"
+        if model_room.state != "active":
             return "room_archived"
-        if house.muted.get(person, 0) > self.now:
+        if model_room.muted.get(person, 0) > self.now:
             return "muted"
         if role != "member":
             return ""
-        if house.kind == "announcement":
+        if model_room.kind == "announcement":
             return "not_allowed"
-        return "slow_mode" if self.now < house.spoke.get(person, 0) + 1000 * house.slow_s else ""
+        return "slow_mode" if self.now < model_room.spoke.get(person, 0) + 1000 * model_room.slow_s else ""

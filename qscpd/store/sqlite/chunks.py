@@ -1,20 +1,20 @@
 """How messages lie in the file: a *chunk* is what one commit added to one conversation.
 
-A chunk is a msgpack array of (time_ms, sender, id, body), and for few messages an `Extra` behind it; its seqs
-are dense and end at the row's `last_seq`, so they are not stored. A body of nil is an erased message.
+A chunk is a msgpack array of (time_ms, sender, id, body), and for few messages a `MessageMeta` behind it; its
+seqs are dense and end at the row's `last_seq`, so they are not stored. A body of nil is an erased message.
 """
 
 from typing import Final
 
 import msgspec
 
-from qscpd.domain.model import PLAIN, Extra, MessageRow
+from qscpd.domain.model import NO_META, MessageMeta, MessageRow
 from qscpd.errors import StoreDamagedError
 
 __all__ = ["Entry", "count", "entry", "pack", "rows"]
 
-Entry = tuple[int, int, str, str | None] | tuple[int, int, str, str | None, Extra]
-"""time_ms, sender, message id, body; and, unless it is `PLAIN`, the extra."""
+Entry = tuple[int, int, str, str | None] | tuple[int, int, str, str | None, MessageMeta]
+"""time_ms, sender, message id, body; and, unless it is `NO_META`, the meta."""
 
 pack: Final = msgspec.msgpack.Encoder().encode
 
@@ -26,7 +26,7 @@ class _Entry(msgspec.Struct, array_like=True, gc=False):
     sender: int
     id: str
     body: str | None
-    extra: Extra = PLAIN
+    meta: MessageMeta = NO_META
 
 
 _decoder: Final = msgspec.msgpack.Decoder(list[_Entry])
@@ -41,7 +41,7 @@ def rows(last_seq: int, blob: bytes) -> list[MessageRow]:
     entries = _unpack(blob)
     first = last_seq - len(entries) + 1
     return [
-        MessageRow(seq, each.time_ms, each.sender, each.id, each.body, each.extra)
+        MessageRow(seq, each.time_ms, each.sender, each.id, each.body, each.meta)
         for seq, each in enumerate(entries, first)
     ]
 
@@ -66,6 +66,6 @@ def _unpack(blob: bytes) -> list[_Entry]:
 
 def entry(row: MessageRow) -> Entry:
     """A message as an entry of a chunk, to be packed."""
-    if row.extra == PLAIN:
+    if row.meta == NO_META:
         return row.time_ms, row.sender, row.id, row.body
-    return row.time_ms, row.sender, row.id, row.body, row.extra
+    return row.time_ms, row.sender, row.id, row.body, row.meta

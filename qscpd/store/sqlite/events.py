@@ -13,12 +13,12 @@ import msgspec
 from qscp.errors import ErrorCode
 from qscp.limits import REACTIONS_LIMIT
 from qscp.rooms import PERMISSIONS, RANKS, HistoryFrom, RoomRole
-from qscpd.domain.model import Extra, MessageRow, NewMessage, Refused
-from qscpd.domain.rooms import FOREVER_MS, Standing, refusal
+from qscpd.domain.model import MessageMeta, MessageRow, NewMessage, Refused
+from qscpd.domain.rooms import FOREVER_MS, Membership, refusal
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.message_ids import digest
 from qscpd.store.sqlite.rooms import Rooms
-from qscpd.store.sqlite.tail_cache import ConversationEnd, RoomEnd
+from qscpd.store.sqlite.tail_cache import ConversationTail, RoomTail
 
 __all__ = ["Events"]
 
@@ -53,33 +53,33 @@ class Events(Rooms):
     _edit_within_ms: int
     _opened: list[_Opened]
 
-    def _refusal(self, message: NewMessage, end: ConversationEnd, now_ms: int) -> Refused | None:
+    def _refusal(self, message: NewMessage, end: ConversationTail, now_ms: int) -> Refused | None:
         """Why a message may not be written, or an event not happen; None if it may. Inside a transaction."""
         first = 1
         if end.room is not None:
-            standing = self._standing_in(end.room, message.sender)
-            refused = _refused_by_room(message, end.room, standing, now_ms)
+            membership = self._membership_in(end.room, message.sender)
+            refused = _refused_by_room(message, end.room, membership, now_ms)
             if refused is not None:
                 return refused
             if end.room.row.history is HistoryFrom.JOINING:
-                first = standing.since
-        about = message.extra.target or message.extra.reply_to
+                first = membership.since
+        about = message.meta.target or message.meta.reply_to
         if about and not first <= about <= end.last_seq:
             return Refused(ErrorCode.UNKNOWN_MESSAGE)
         return None
 
-    def _standing_in(self, room: RoomEnd, account: int) -> Standing:
-        standing = room.standings.get(account)
-        if standing is None:
-            standing = room.standings[account] = self._standing_of(room.row.id, account)
-        return standing
+    def _membership_in(self, room: RoomTail, account: int) -> Membership:
+        membership = room.memberships.get(account)
+        if membership is None:
+            membership = room.memberships[account] = self._membership_of(room.row.id, account)
+        return membership
 
-    def _happen(self, message: NewMessage, end: ConversationEnd, time_ms: int) -> chunks.Entry | Refused:
+    def _happen(self, message: NewMessage, end: ConversationTail, time_ms: int) -> chunks.Entry | Refused:
         """Let an event happen to its message; return the event's own entry. Inside a transaction."""
-        target = self._target(end, message.extra.target)
-        if target is None or target.row.extra.kind or target.row.body is None:
+        target = self._target(end, message.meta.target)
+        if target is None or target.row.meta.kind or target.row.body is None:
             return Refused(ErrorCode.UNKNOWN_MESSAGE)
-        match message.extra.kind:
+        match message.meta.kind:
             case "edit":
                 return self._edit(message, end, target, time_ms)
             case "redact":
@@ -88,20 +88,20 @@ class Events(Rooms):
                 return self._react(message, end, target, time_ms)
 
     def _edit(
-        self, message: NewMessage, end: ConversationEnd, target: _Target, time_ms: int
+        self, message: NewMessage, end: ConversationTail, target: _Target, time_ms: int
     ) -> chunks.Entry | Refused:
         row = target.row
         if row.sender != message.sender:
             return Refused(ErrorCode.NOT_ALLOWED)
         if time_ms - row.time_ms >= self._edit_within_ms:
             return Refused(ErrorCode.TOO_LATE)
-        extra = msgspec.structs.replace(row.extra, edited_ms=time_ms, mentions=message.extra.mentions)
-        self._rewrite(message, end, target, row._replace(body=message.body, extra=extra))
-        kept = Extra(kind="edit", target=row.seq, digest=digest(message.body))
+        meta = msgspec.structs.replace(row.meta, edited_ms=time_ms, mentions=message.meta.mentions)
+        self._rewrite(message, end, target, row._replace(body=message.body, meta=meta))
+        kept = MessageMeta(kind="edit", target=row.seq, digest=digest(message.body))
         return time_ms, message.sender, message.id, None, kept
 
     def _redact(
-        self, message: NewMessage, end: ConversationEnd, target: _Target, time_ms: int
+        self, message: NewMessage, end: ConversationTail, target: _Target, time_ms: int
     ) -> chunks.Entry | Refused:
         row = target.row
         if row.sender != message.sender:
@@ -115,42 +115,42 @@ class Events(Rooms):
                 seq=row.seq,
                 text=message.body,
             )
-        gone = row._replace(body=None, extra=Extra(reply_to=row.extra.reply_to))
+        gone = row._replace(body=None, meta=MessageMeta(reply_to=row.meta.reply_to))
         self._rewrite(message, end, target, gone)
-        return time_ms, message.sender, message.id, None, Extra(kind="redact", target=row.seq)
+        return time_ms, message.sender, message.id, None, MessageMeta(kind="redact", target=row.seq)
 
-    def _may_redact(self, room: RoomEnd | None, actor: int, author: int) -> bool:
+    def _may_redact(self, room: RoomTail | None, actor: int, author: int) -> bool:
         if room is None:
             return False
-        role, other = self._standing_in(room, actor).role, self._standing_in(room, author).role
+        role, other = self._membership_in(room, actor).role, self._membership_in(room, author).role
         if RANKS[role] < RANKS[PERMISSIONS["redact"]]:
             return False
         return role is RoomRole.OWNER or RANKS[role] > RANKS[other]
 
     def _react(
-        self, message: NewMessage, end: ConversationEnd, target: _Target, time_ms: int
+        self, message: NewMessage, end: ConversationTail, target: _Target, time_ms: int
     ) -> chunks.Entry | Refused:
-        row, text, extra = target.row, message.body, message.extra
-        reactions = dict(row.extra.reactions)
+        row, text, meta = target.row, message.body, message.meta
+        reactions = dict(row.meta.reactions)
         before = reactions.get(text, ())
-        if (message.sender in before) is not extra.removed:
+        if (message.sender in before) is not meta.removed:
             return Refused(ErrorCode.UNCHANGED)
         theirs = tuple(each for each in before if each != message.sender)
-        if not extra.removed:
+        if not meta.removed:
             theirs += (message.sender,)
         reactions[text] = theirs
         if not theirs:
             del reactions[text]
         if len(reactions) > REACTIONS_LIMIT:
             return Refused(ErrorCode.TOO_MANY_REACTIONS)
-        changed = row._replace(extra=msgspec.structs.replace(row.extra, reactions=reactions))
+        changed = row._replace(meta=msgspec.structs.replace(row.meta, reactions=reactions))
         self._rewrite(message, end, target, changed)
-        kept = Extra(kind="react", target=row.seq, removed=extra.removed, count=len(theirs))
+        kept = MessageMeta(kind="react", target=row.seq, removed=meta.removed, count=len(theirs))
         return time_ms, message.sender, message.id, text, kept
 
     # --- the message
 
-    def _target(self, end: ConversationEnd, seq: int) -> _Target | None:
+    def _target(self, end: ConversationTail, seq: int) -> _Target | None:
         """Find a message, also one of the running transaction."""
         first = end.last_seq - len(end.added) + 1
         if seq >= first:
@@ -210,7 +210,7 @@ class Events(Rooms):
 
         return find
 
-    def _rewrite(self, event: NewMessage, end: ConversationEnd, target: _Target, row: MessageRow) -> None:
+    def _rewrite(self, event: NewMessage, end: ConversationTail, target: _Target, row: MessageRow) -> None:
         """Put a message in the place of what it was."""
         if target.chunk is None:
             if row.body != target.row.body:  # by its author or in a room, so both went to the same
@@ -247,15 +247,17 @@ class Events(Rooms):
         self._opened = []
 
 
-def _refused_by_room(message: NewMessage, room: RoomEnd, standing: Standing, now_ms: int) -> Refused | None:
-    event = bool(message.extra.kind)
-    code = refusal(room.row, standing, now_ms, reacts=event)
+def _refused_by_room(
+    message: NewMessage, room: RoomTail, membership: Membership, now_ms: int
+) -> Refused | None:
+    event = bool(message.meta.kind)
+    code = refusal(room.row, membership, now_ms, reacts=event)
     if code is ErrorCode.MUTED:
-        forever = standing.muted_until_ms >= FOREVER_MS
-        return Refused(code, None if forever else (standing.muted_until_ms - now_ms) / 1000)
+        forever = membership.muted_until_ms >= FOREVER_MS
+        return Refused(code, None if forever else (membership.muted_until_ms - now_ms) / 1000)
     if code is not None:
         return Refused(code)
-    if event or not room.row.slow_s or RANKS[standing.role] >= RANKS[RoomRole.MODERATOR]:
+    if event or not room.row.slow_s or RANKS[membership.role] >= RANKS[RoomRole.MODERATOR]:
         return None
     wait_s = room.wait_s(message.sender, now_ms)
     return Refused(ErrorCode.SLOW_MODE, wait_s) if wait_s else None

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from qscpd.domain.model import Extra, MessageRow, NewMessage, Outcome, Refused, StoredMessage
+from qscpd.domain.model import MessageMeta, MessageRow, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.accounts import Accounts
 
@@ -88,7 +88,7 @@ class SentIds(Accounts):
 
     def _index_id(self, conversation: int, recipient: int, row: MessageRow) -> None:
         """Index a message's id before its text becomes another one. Inside a transaction."""
-        key = _hash(recipient, row.body or "", row.extra)
+        key = _hash(recipient, row.body or "", row.meta)
         self._db.execute(
             "INSERT OR IGNORE INTO sent_ids VALUES (?, ?, ?, ?, ?, ?)",
             (row.sender, bytes.fromhex(row.id), key, conversation, row.seq, row.time_ms),
@@ -139,7 +139,7 @@ class SentIds(Accounts):
 
 def same(first: NewMessage, second: NewMessage) -> bool:
     """Whether two messages with one id are the same one, sent twice."""
-    hashes = {_hash(each.recipient, each.body, each.extra) for each in (first, second)}
+    hashes = {_hash(each.recipient, each.body, each.meta) for each in (first, second)}
     return len(hashes) == 1
 
 
@@ -155,7 +155,7 @@ def _entries(
     entries: list[_Entry] = []
     for row in chunks.rows(last_seq, blob):
         recipient = -conversation if low is None or high is None else high if row.sender == low else low
-        key = _hash(recipient, row.body or "", row.extra)
+        key = _hash(recipient, row.body or "", row.meta)
         entries.append((row.sender, bytes.fromhex(row.id), key, conversation, row.seq, row.time_ms))
     return entries
 
@@ -163,19 +163,19 @@ def _entries(
 def _outcome(message: NewMessage, place: tuple[int, int, int, bytes]) -> Outcome:
     """What became of a message whose id was used for what is at a place: conversation, seq, time, hash."""
     conversation, seq, time_ms, key = place
-    if key != _hash(message.recipient, message.body, message.extra):
+    if key != _hash(message.recipient, message.body, message.meta):
         return Refused()
     return StoredMessage(conversation, seq, time_ms, new=False)
 
 
-def _hash(recipient: int, text: str, extra: Extra) -> bytes:
-    match extra.kind:
+def _hash(recipient: int, text: str, meta: MessageMeta) -> bytes:
+    match meta.kind:
         case "":
             return digest(f"{recipient}\n{text}")
         case "edit":
-            what = (extra.digest or digest(text)).hex()
+            what = (meta.digest or digest(text)).hex()
         case "redact":
             what = ""
         case "react":
-            what = f"{extra.removed} {text}"
-    return digest(f"{recipient} {extra.kind} {extra.target}\n{what}")
+            what = f"{meta.removed} {text}"
+    return digest(f"{recipient} {meta.kind} {meta.target}\n{what}")

@@ -8,7 +8,7 @@ import msgspec
 
 from qscp.errors import ErrorCode
 from qscpd.domain.model import (
-    PLAIN,
+    NO_META,
     ConversationRow,
     Found,
     Mark,
@@ -23,7 +23,7 @@ from qscpd.domain.rooms import may_see
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.events import Events
 from qscpd.store.sqlite.message_ids import same
-from qscpd.store.sqlite.tail_cache import ConversationEnd, RoomEnd
+from qscpd.store.sqlite.tail_cache import ConversationTail, RoomTail
 
 __all__ = ["Messages"]
 
@@ -46,7 +46,7 @@ _CONVERSATION: Final = """
 refused has nothing yet, and neither of them has to know of it."""
 
 
-_NOWHERE: Final = ConversationEnd(0, 0, 0)
+_NOWHERE: Final = ConversationTail(0, 0, 0)
 
 
 class _Batch:
@@ -90,7 +90,7 @@ class Messages(Events):
         """See `Store.append`."""
         batch = _Batch(messages)
         outcomes = batch.outcomes
-        touched: dict[int, ConversationEnd] = {}
+        touched: dict[int, ConversationTail] = {}
         with self._transaction():
             now = self._clock_ms()
             # Messages come in runs from one person to one other: what a run has in common is found once.
@@ -118,7 +118,7 @@ class Messages(Events):
                     time_ms = end.last_ms = max(end.last_ms, now)
                 entry: chunks.Entry = (time_ms, sender, message_id, message.body)
                 count = 0
-                if end.room is not None or message.extra is not PLAIN:
+                if end.room is not None or message.meta is not NO_META:
                     checked = self._checked(message, end, time_ms)
                     if isinstance(checked, Refused):
                         outcomes.append(checked)
@@ -139,32 +139,32 @@ class Messages(Events):
     def _conflict(self, message: NewMessage) -> Refused:
         """Refuse an id that was used for something else; for who may not see a room, there is none."""
         if message.recipient < 0:
-            standing = self._standing_of(-message.recipient, message.sender)
-            if not may_see(self.room(-message.recipient), standing):
+            membership = self._membership_of(-message.recipient, message.sender)
+            if not may_see(self.room(-message.recipient), membership):
                 return Refused(ErrorCode.UNKNOWN_ROOM)
         return Refused()
 
-    def _checked(self, message: NewMessage, end: ConversationEnd, time_ms: int) -> chunks.Entry | Refused:
+    def _checked(self, message: NewMessage, end: ConversationTail, time_ms: int) -> chunks.Entry | Refused:
         """The entry of a message that may be written, or of an event that happens now."""
         refused = self._refusal(message, end, time_ms)
         if refused is not None:
             return refused
-        if message.extra.kind:
+        if message.meta.kind:
             return self._happen(message, end, time_ms)
         if end.room is not None:
             end.room.speaks(message.sender, time_ms)
-        if message.extra == PLAIN:
+        if message.meta == NO_META:
             return time_ms, message.sender, message.id, message.body
-        return time_ms, message.sender, message.id, message.body, message.extra
+        return time_ms, message.sender, message.id, message.body, message.meta
 
-    def _end_of(self, sender: int, recipient: int) -> ConversationEnd:
+    def _end_of(self, sender: int, recipient: int) -> ConversationTail:
         if recipient < 0:
             key = (recipient, recipient)
             return self._conversations.get(key) or self._load_room(key)
         pair = (sender, recipient) if sender < recipient else (recipient, sender)
         return self._conversations.get(pair) or self._load_pair(pair)
 
-    def _write(self, ends: Iterable[ConversationEnd]) -> None:
+    def _write(self, ends: Iterable[ConversationTail]) -> None:
         self._db.executemany(
             "INSERT INTO chunks (conversation, last_seq, messages) VALUES (?, ?, ?)",
             [(end.id, end.last_seq, chunks.pack(end.added)) for end in ends],
@@ -174,13 +174,13 @@ class Messages(Events):
             [(end.last_seq, end.last_ms, end.id) for end in ends],
         )
 
-    def _load_room(self, key: tuple[int, int]) -> ConversationEnd:
+    def _load_room(self, key: tuple[int, int]) -> ConversationTail:
         """Read the end of a room; the router knows no rooms but those that there are."""
         self._make_room_in_cache()
         room = self.room(-key[0])
         sql = "SELECT last_ms FROM conversations WHERE id = ?"
         last_ms = self._db.execute(sql, (room.id,)).fetchone()[0]
-        end = self._conversations[key] = ConversationEnd(room.id, room.last_seq, last_ms, RoomEnd(room))
+        end = self._conversations[key] = ConversationTail(room.id, room.last_seq, last_ms, RoomTail(room))
         return end
 
     def _make_room_in_cache(self) -> None:
@@ -188,7 +188,7 @@ class Messages(Events):
             # Those that the transaction has touched must stay: their `added` is not written yet.
             self._conversations = {key: each for key, each in self._conversations.items() if each.added}
 
-    def _load_pair(self, pair: tuple[int, int]) -> ConversationEnd:
+    def _load_pair(self, pair: tuple[int, int]) -> ConversationTail:
         """Read the end of a pair's conversation, or make the conversation; inside a transaction."""
         self._make_room_in_cache()
         row = self._db.execute(
@@ -202,7 +202,7 @@ class Messages(Events):
                 [(each, number) for each in pair],
             )
             row = (number, 0, 0)
-        end = self._conversations[pair] = ConversationEnd(*row)
+        end = self._conversations[pair] = ConversationTail(*row)
         return end
 
     def _move(self, mark: Mark) -> Moved | None:
@@ -246,9 +246,9 @@ class Messages(Events):
         count = mentions = 0
         for row in self._chunks_after(conversation, read):
             for message in chunks.rows(*row):
-                if message.seq > read and message.sender != account and not message.extra.kind:
+                if message.seq > read and message.sender != account and not message.meta.kind:
                     count += 1
-                    mentions += account in message.extra.mentions
+                    mentions += account in message.meta.mentions
             if count >= most:
                 return most, min(mentions, most)
         return count, mentions
@@ -293,16 +293,16 @@ class Messages(Events):
         for row in messages:
             if row.seq < first:
                 continue
-            if row.extra.kind == "react":
-                message = find(row.extra.target)
-                people = message.extra.reactions.get(row.body or "", ()) if message is not None else ()
-                yield row._replace(extra=msgspec.structs.replace(row.extra, count=len(people)))
-            elif row.extra.kind == "edit":
-                message = find(row.extra.target) if row.extra.target >= first else None
+            if row.meta.kind == "react":
+                message = find(row.meta.target)
+                people = message.meta.reactions.get(row.body or "", ()) if message is not None else ()
+                yield row._replace(meta=msgspec.structs.replace(row.meta, count=len(people)))
+            elif row.meta.kind == "edit":
+                message = find(row.meta.target) if row.meta.target >= first else None
                 body = message.body if message is not None else None
-                mentions = message.extra.mentions if message is not None else ()
-                extra = msgspec.structs.replace(row.extra, mentions=mentions)
-                yield row._replace(body=body, extra=extra)
+                mentions = message.meta.mentions if message is not None else ()
+                meta = msgspec.structs.replace(row.meta, mentions=mentions)
+                yield row._replace(body=body, meta=meta)
             else:
                 yield row
 
@@ -330,8 +330,8 @@ def _first(messages: Iterable[MessageRow], limit: int, most_bytes: int) -> list[
     size = 0
     for message in messages:
         # What it takes on the wire, when every character has to be escaped.
-        size += 200 + 2 * len((message.body or "").encode()) + 100 * len(message.extra.reactions)
-        size += 40 * len(message.extra.mentions)
+        size += 200 + 2 * len((message.body or "").encode()) + 100 * len(message.meta.reactions)
+        size += 40 * len(message.meta.mentions)
         if taken and (len(taken) >= limit or size > most_bytes):
             break
         taken.append(message)

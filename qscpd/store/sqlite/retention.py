@@ -249,14 +249,14 @@ class Retention(Words):
 
 def _erased(row: MessageRow, account: int) -> MessageRow | None:
     """A message without what an account wrote in it or put on it; None if there is nothing of theirs."""
-    if row.sender == account and (row.body is not None or row.extra.digest):
-        extra = msgspec.structs.replace(row.extra, reactions={}, mentions=(), digest=b"")
-        return row._replace(body=None, extra=extra)
-    if any(account in people for people in row.extra.reactions.values()):
+    if row.sender == account and (row.body is not None or row.meta.digest):
+        meta = msgspec.structs.replace(row.meta, reactions={}, mentions=(), digest=b"")
+        return row._replace(body=None, meta=meta)
+    if any(account in people for people in row.meta.reactions.values()):
         left = {
             text: tuple(each for each in people if each != account)
-            for text, people in row.extra.reactions.items()
+            for text, people in row.meta.reactions.items()
         }
         reactions = {text: people for text, people in left.items() if people}
-        return row._replace(extra=msgspec.structs.replace(row.extra, reactions=reactions))
+        return row._replace(meta=msgspec.structs.replace(row.meta, reactions=reactions))
     return None

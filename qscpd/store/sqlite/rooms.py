@@ -8,18 +8,18 @@ from qscp.limits import ROOMS_LIMIT
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.domain.model import LogRow, RoomResult
 from qscpd.domain.rooms import (
-    NOBODY,
+    NO_MEMBERSHIP,
     DeniedError,
+    Membership,
     RoomChange,
     RoomRow,
     RoomState,
-    Standing,
     decide,
-    heir,
+    successor,
 )
 from qscpd.errors import NotFoundError
 from qscpd.store.sqlite.search_index import WordIndex
-from qscpd.store.sqlite.tail_cache import ConversationEnd
+from qscpd.store.sqlite.tail_cache import ConversationTail
 
 __all__ = ["Rooms"]
 
@@ -38,9 +38,9 @@ _UNLOGGED: Final = frozenset({"join", "leave"})
 
 
 class Rooms(WordIndex):
-    """Rooms and standings."""
+    """Rooms and memberships."""
 
-    _conversations: dict[tuple[int, int], ConversationEnd]
+    _conversations: dict[tuple[int, int], ConversationTail]
     """By pair; of a room, minus its conversation's id twice."""
 
     # --- looking
@@ -61,10 +61,10 @@ class Rooms(WordIndex):
         rows = self._read(f"{_ROOM} WHERE r.conversation = ?", conversation)
         return _room(rows[0])
 
-    def standings(self, conversation: int) -> Mapping[int, Standing]:
-        """See `Store.standings`."""
+    def memberships(self, conversation: int) -> Mapping[int, Membership]:
+        """See `Store.memberships`."""
         sql = f"SELECT account, {_STANDING} FROM standings WHERE conversation = ?"  # noqa: S608 - ours
-        return {row[0]: _standing(row[1:]) for row in self._read(sql, conversation)}
+        return {row[0]: _membership(row[1:]) for row in self._read(sql, conversation)}
 
     def room_log(
         self, conversation: int, before: int | None = None, limit: int = 1_000_000
@@ -78,10 +78,10 @@ class Rooms(WordIndex):
         rows = self._read(f"{_ROOM} WHERE r.name = ? AND r.state <> 'deleted'", name)
         return _room(rows[0]) if rows else None
 
-    def _standing_of(self, conversation: int, account: int | None) -> Standing:
+    def _membership_of(self, conversation: int, account: int | None) -> Membership:
         sql = f"SELECT {_STANDING} FROM standings WHERE conversation = ? AND account = ?"  # noqa: S608 - ours
         rows = self._read(sql, conversation, account)
-        return _standing(rows[0]) if rows else NOBODY
+        return _membership(rows[0]) if rows else NO_MEMBERSHIP
 
     # --- changing
 
@@ -115,18 +115,18 @@ class Rooms(WordIndex):
         decision = decide(
             change,
             room,
-            self._standing_of(room.id, change.actor),
-            self._standing_of(room.id, change.target),
+            self._membership_of(room.id, change.actor),
+            self._membership_of(room.id, change.target),
             rooms=self._rooms_of(change.actor) if change.action == "join" else 0,
             now_ms=self._clock_ms(),
         )
-        standings = dict(decision.standings)
+        memberships = dict(decision.memberships)
         if decision.room.state is RoomState.DELETED:
-            standings = dict.fromkeys(self.standings(room.id), NOBODY)
-        self._write_room(decision.room, standings)
+            memberships = dict.fromkeys(self.memberships(room.id), NO_MEMBERSHIP)
+        self._write_room(decision.room, memberships)
         if change.action not in _UNLOGGED:
             self._log_change(room.id, change, decision.until_ms)
-        return self._result(room.id, standings)
+        return self._result(room.id, memberships)
 
     def _create_room(self, change: RoomChange, existing: RoomRow | None) -> RoomResult:
         owner = change.actor if change.actor is not None else change.target
@@ -149,36 +149,38 @@ class Rooms(WordIndex):
                 self._clock_ms(),
             ),
         )
-        standings = {owner: Standing(role=RoomRole.OWNER)}
-        self._write_standings(conversation, 0, standings)
+        memberships = {owner: Membership(role=RoomRole.OWNER)}
+        self._write_memberships(conversation, 0, memberships)
         self._log_change(conversation, change, None)
-        return self._result(conversation, standings)
+        return self._result(conversation, memberships)
 
-    def _result(self, conversation: int, standings: Mapping[int, Standing]) -> RoomResult:
+    def _result(self, conversation: int, memberships: Mapping[int, Membership]) -> RoomResult:
         """What a room is after a change; whoever writes in it is told, too."""
         room = self.room(conversation)
         end = self._conversations.get((-conversation, -conversation))
         if end is not None and end.room is not None:
             end.room.renew(room)
-        return RoomResult(room, standings)
+        return RoomResult(room, memberships)
 
-    def _write_room(self, room: RoomRow, standings: Mapping[int, Standing]) -> None:
+    def _write_room(self, room: RoomRow, memberships: Mapping[int, Membership]) -> None:
         self._db.execute(
             "UPDATE rooms SET kind = ?, history = ?, topic = ?, slow_s = ?, state = ? WHERE conversation = ?",
             (room.kind, room.history, room.topic, room.slow_s, room.state, room.id),
         )
-        self._write_standings(room.id, room.last_seq, standings)
+        self._write_memberships(room.id, room.last_seq, memberships)
 
-    def _write_standings(self, conversation: int, last_seq: int, standings: Mapping[int, Standing]) -> None:
-        for account, standing in standings.items():
-            before = self._standing_of(conversation, account)
-            if standing == NOBODY:
+    def _write_memberships(
+        self, conversation: int, last_seq: int, memberships: Mapping[int, Membership]
+    ) -> None:
+        for account, membership in memberships.items():
+            before = self._membership_of(conversation, account)
+            if membership == NO_MEMBERSHIP:
                 sql = "DELETE FROM standings WHERE conversation = ? AND account = ?"
                 self._db.execute(sql, (conversation, account))
             else:
                 sql = "REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?)"
-                self._db.execute(sql, (conversation, account, *standing))
-            if before.role is None and standing.role is not None:
+                self._db.execute(sql, (conversation, account, *membership))
+            if before.role is None and membership.role is not None:
                 # Nothing from before is unread to who just came.
                 sql = """INSERT INTO positions (account, conversation, read_seq) VALUES (?, ?, ?)
                          ON CONFLICT DO UPDATE SET read_seq = excluded.read_seq"""
@@ -196,22 +198,22 @@ class Rooms(WordIndex):
             room = self.room(conversation)
             if room.state is RoomState.DELETED:
                 continue
-            standings = {account: NOBODY}
+            memberships = {account: NO_MEMBERSHIP}
             if role == RoomRole.OWNER and room.owners == 1:
                 others = {
-                    other: standing
-                    for other, standing in self.standings(conversation).items()
-                    if standing.role is not None and other != account
+                    other: membership
+                    for other, membership in self.memberships(conversation).items()
+                    if membership.role is not None and other != account
                 }
-                successor = heir(others.items())
-                if successor is None:
+                heir = successor(others.items())
+                if heir is None:
                     room = room._replace(state=RoomState.ARCHIVED)
                     self._log(conversation, actor=None, action="archive", target=None)
                 else:
-                    standings[successor] = others[successor]._replace(role=RoomRole.OWNER)
-                    self._log(conversation, actor=None, action="role", target=successor, text=RoomRole.OWNER)
-            self._write_room(room, standings)
-            self._result(conversation, standings)
+                    memberships[heir] = others[heir]._replace(role=RoomRole.OWNER)
+                    self._log(conversation, actor=None, action="role", target=heir, text=RoomRole.OWNER)
+            self._write_room(room, memberships)
+            self._result(conversation, memberships)
 
     # --- the log of moderation
 
@@ -262,5 +264,5 @@ def _room(row: tuple[Any, ...]) -> RoomRow:
     return RoomRow(number, name, RoomKind(kind), HistoryFrom(history), topic, slow_s, RoomState(state), *rest)
 
 
-def _standing(row: tuple[Any, ...]) -> Standing:
-    return Standing(RoomRole(row[0]) if row[0] else None, *row[1:])
+def _membership(row: tuple[Any, ...]) -> Membership:
+    return Membership(RoomRole(row[0]) if row[0] else None, *row[1:])

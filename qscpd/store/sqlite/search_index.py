@@ -75,5 +75,5 @@ def _entries(conversation: int, messages: Iterable[MessageRow]) -> list[tuple[in
     return [
         (base | message.seq, message.body)
         for message in messages
-        if message.body is not None and not message.extra.kind
+        if message.body is not None and not message.meta.kind
     ]

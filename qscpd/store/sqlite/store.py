@@ -4,7 +4,7 @@ Database          the file, transactions, errors
 └── Accounts
     └── SentIds           which ids were used
         └── WordIndex         which words are where
-            └── Rooms             rooms, standings, the log of moderation
+            └── Rooms             rooms, memberships, the log of moderation
                 └── Events            edits, redactions, reactions
                     └── Messages          conversations, positions, appending, reading
                         └── Words             searching

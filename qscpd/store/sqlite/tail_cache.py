@@ -2,28 +2,28 @@
 
 from typing import Final
 
-from qscpd.domain.rooms import RoomRow, Standing
+from qscpd.domain.rooms import Membership, RoomRow
 from qscpd.store.sqlite import chunks
 
-__all__ = ["ConversationEnd", "RoomEnd"]
+__all__ = ["ConversationTail", "RoomTail"]
 
 _SPEAKERS: Final = 10_000
 """People of a room whose last message is remembered for slow mode."""
 
 
-class RoomEnd:
+class RoomTail:
     """What is known of a room by those who write in it.
 
     Attributes:
         row: The room; its counts and seqs may be old.
-        standings: Of those who wrote lately, by account id.
+        memberships: Of those who wrote lately, by account id.
     """
 
-    __slots__ = ("_spoke_ms", "row", "standings")
+    __slots__ = ("_spoke_ms", "memberships", "row")
 
     def __init__(self, row: RoomRow) -> None:
         self.row = row
-        self.standings: dict[int, Standing] = {}
+        self.memberships: dict[int, Membership] = {}
         self._spoke_ms: dict[int, int] = {}
 
     def wait_s(self, account: int, now_ms: int) -> float:
@@ -44,12 +44,12 @@ class RoomEnd:
             self._spoke_ms[account] = now_ms
 
     def renew(self, row: RoomRow) -> None:
-        """The room or somebody's standing has changed."""
+        """The room or somebody's membership has changed."""
         self.row = row
-        self.standings = {}
+        self.memberships = {}
 
 
-class ConversationEnd:
+class ConversationTail:
     """The cached end of a conversation, and what the running transaction adds to it.
 
     Attributes:
@@ -60,7 +60,7 @@ class ConversationEnd:
 
     __slots__ = ("added", "id", "last_ms", "last_seq", "room")
 
-    def __init__(self, conversation: int, last_seq: int, last_ms: int, room: RoomEnd | None = None) -> None:
+    def __init__(self, conversation: int, last_seq: int, last_ms: int, room: RoomTail | None = None) -> None:
         self.id = conversation
         self.last_seq = last_seq
         self.last_ms = last_ms

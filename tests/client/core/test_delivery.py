@@ -23,7 +23,7 @@ from qscp_client.core.changes import (
 )
 from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.outbox import Entry
-from tests.support.engine_harness import Mind, welcome
+from tests.support.engine_harness import EngineHarness, welcome
 from tests.support.scripted_archive import Archive
 
 PEOPLE = ("bob", "carol")
@@ -78,8 +78,8 @@ class Delivery(RuleBasedStateMachine):
 
     def start(self) -> None:
         """Start the client."""
-        self.mind = Mind(self.disk.load(), shows_at_once=self.shows_at_once)
-        self.mind.engine._sending._make_id = self.make_id
+        self.harness = EngineHarness(self.disk.load(), shows_at_once=self.shows_at_once)
+        self.harness.engine._sending._make_id = self.make_id
         self.chosen = None
         self.up: collections.deque[frames.ClientFrame] = collections.deque()
         self.down: collections.deque[frames.ServerFrame] = collections.deque()
@@ -94,41 +94,41 @@ class Delivery(RuleBasedStateMachine):
 
     def flush(self) -> None:
         """Save, show, save, send: what a session does."""
-        engine = self.mind.engine
+        engine = self.harness.engine
         self.disk.save(engine.additions_to_save())
         self.shown += engine.events_to_show()
         self.disk.save(engine.changes_to_save())
-        sent = self.mind.frames()
+        sent = self.harness.frames()
         if engine.online:
             self.up.extend(sent)
 
     @rule()
     def connect(self) -> None:
         """The connection is made, if there is none."""
-        if not self.mind.engine.online:
+        if not self.harness.engine.online:
             self.up.clear()
             self.down.clear()
             self.live = False
             self.refused.clear()
-            self.mind.engine.connected(welcome())
+            self.harness.engine.connected(welcome())
             self.down.append(frames.OnlineUsers(1, []))
             self.flush()
 
     @rule()
     def drop(self) -> None:
         """The connection is lost, with everything on it."""
-        if self.mind.engine.online:
+        if self.harness.engine.online:
             self.up.clear()
             self.down.clear()
             self.live = False
-            self.mind.engine.lost()
+            self.harness.engine.lost()
             self.flush()
 
     @rule()
     def kill(self) -> None:
         """The client is killed, and started again; lines behind a name without an answer are lost."""
-        to = self.mind.engine._opening._choosing.asked
-        for line in self.mind.engine._opening._choosing._held:
+        to = self.harness.engine._opening._choosing.asked
+        for line in self.harness.engine._opening._choosing._held:
             if line.text == "back":
                 to = None
             elif to is None:
@@ -144,15 +144,15 @@ class Delivery(RuleBasedStateMachine):
         for _ in range(count):
             body = f"{len(self.typed[name])}"
             self.typed[name].append(body)
-            self.mind.engine.enter(TypedLine(body))
+            self.harness.engine.enter(TypedLine(body))
         self.flush()
 
     def choose(self, name: str) -> None:
         """Type a name, unless it is the last one typed."""
         if self.chosen not in (None, name):
-            self.mind.engine.enter(TypedLine("back"))
+            self.harness.engine.enter(TypedLine("back"))
         if self.chosen != name:
-            self.mind.engine.enter(TypedLine(name))
+            self.harness.engine.enter(TypedLine(name))
         self.chosen = name
 
     @rule(name=st.sampled_from(PEOPLE))
@@ -187,14 +187,14 @@ class Delivery(RuleBasedStateMachine):
     def client_reads(self, count: int) -> None:
         """The client gets some of what was sent."""
         for _ in range(min(count, len(self.down))):
-            self.mind.engine.receive(self.down.popleft())
+            self.harness.engine.receive(self.down.popleft())
         self.flush()
 
     @rule(seconds=st.sampled_from([0.1, 0.3, 5, 100]))
     def wait(self, seconds: float) -> None:
         """Time goes by."""
-        self.mind.now += seconds
-        self.mind.engine.tick()
+        self.harness.now += seconds
+        self.harness.engine.tick()
         self.flush()
 
     def handle(self, frame: frames.ClientFrame) -> None:
@@ -253,7 +253,7 @@ class Delivery(RuleBasedStateMachine):
     def teardown(self) -> None:
         """At the end everything is stored, and was shown once."""
         self.settle()
-        assert not self.mind.engine.pending
+        assert not self.harness.engine.pending
         for name in PEOPLE:
             pair = self.archive.between("alice", name)
             assert [
@@ -284,16 +284,16 @@ class DeliveryAtTerminal(Delivery):
 
     def check_shown(self) -> None:
         """A chat that is opened shows everything that was not shown in it before."""
-        unread = self.mind.engine.unread
+        unread = self.harness.engine.unread
         assert unread.keys() <= set(PEOPLE)
         for name in PEOPLE:
             if self.chosen is not None:
-                self.mind.engine.enter(TypedLine("back"))
+                self.harness.engine.enter(TypedLine("back"))
                 self.chosen = None
             self.choose(name)
             self.flush()
             self.settle()
-        assert self.mind.engine.unread == {}
+        assert self.harness.engine.unread == {}
 
 
 TestDelivery = Delivery.TestCase

@@ -10,7 +10,7 @@ from qscp_client.core.changes import Added
 from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.events import Place
 from qscp_client.ending import Ending
-from tests.support.engine_harness import Mind, ack, chat, info, person, ready, welcome
+from tests.support.engine_harness import EngineHarness, ack, chat, info, person, ready, welcome
 
 NOBODY = frames.Whois("nosuch", known=False)
 
@@ -32,16 +32,16 @@ def received(
 
 def test_the_welcome_comes_with_all_that_is_known() -> None:
     """Nothing is shown, and no line is taken, before the last page of people and of conversations."""
-    mind = Mind()
-    mind.engine.connected(welcome())
-    assert mind.receive(frames.OnlineUsers(1, [person("bob")], more=True)) == []
-    assert mind.receive(frames.Conversations([], cursor="x")) == []
-    assert mind.frames()[-1] == frames.ConversationsRequest("x")
-    assert mind.receive(frames.OnlineUsers(1, [person("alice")])) == []
-    assert not mind.engine.ready
-    shown = mind.receive(frames.Conversations([]))
+    harness = EngineHarness()
+    harness.engine.connected(welcome())
+    assert harness.receive(frames.OnlineUsers(1, [person("bob")], more=True)) == []
+    assert harness.receive(frames.Conversations([], cursor="x")) == []
+    assert harness.frames()[-1] == frames.ConversationsRequest("x")
+    assert harness.receive(frames.OnlineUsers(1, [person("alice")])) == []
+    assert not harness.engine.ready
+    shown = harness.receive(frames.Conversations([]))
     assert shown == [events.Welcome("alice"), events.PickerOpened((person("bob"),))]
-    assert mind.engine.ready
+    assert harness.engine.ready
 
 
 # --- choosing
@@ -49,9 +49,9 @@ def test_the_welcome_comes_with_all_that_is_known() -> None:
 
 def test_a_name_opens_the_chat() -> None:
     """Names are folded as the server folds them."""
-    mind = ready("bob")
-    assert mind.enter(" Bob ") == [events.ChatOpened("bob")]
-    assert mind.engine.partner == "bob"
+    harness = ready("bob")
+    assert harness.enter(" Bob ") == [events.ChatOpened("bob")]
+    assert harness.engine.partner == "bob"
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_a_name_opens_the_chat() -> None:
 )
 def test_who_can_not_be_chosen_gets_a_sentence(typed: str, part: str) -> None:
     """The picker stays, and nothing is sent."""
-    mind = ready("bob")
-    [problem] = mind.enter(typed)
+    harness = ready("bob")
+    [problem] = harness.enter(typed)
     assert isinstance(problem, events.Problem)
     assert part in problem.sentence
-    assert mind.engine.partner is None
-    assert mind.engine.choice_failed
-    assert mind.frames() == []
+    assert harness.engine.partner is None
+    assert harness.engine.choice_failed
+    assert harness.frames() == []
 
 
 @pytest.mark.parametrize(
@@ -84,121 +84,123 @@ def test_who_can_not_be_chosen_gets_a_sentence(typed: str, part: str) -> None:
 )
 def test_the_server_is_asked_who_is_not_in_the_list(answer: frames.Whois, opened: events.Event) -> None:
     """The chat opens when it knows them, with their presence."""
-    mind = ready("bob")
-    assert mind.enter("Dora") == []
-    assert mind.frames() == [frames.WhoisRequest("dora")]
-    assert (mind.engine.partner, mind.engine.busy) == (None, True)
-    assert mind.receive(answer) == [opened]
-    assert (mind.engine.partner, mind.engine.busy) == ("dora", False)
+    harness = ready("bob")
+    assert harness.enter("Dora") == []
+    assert harness.frames() == [frames.WhoisRequest("dora")]
+    assert (harness.engine.partner, harness.engine.busy) == (None, True)
+    assert harness.receive(answer) == [opened]
+    assert (harness.engine.partner, harness.engine.busy) == ("dora", False)
 
 
 def test_a_name_that_nobody_has_is_told_at_once() -> None:
     """The line stays for choosing, and a later choice makes up for it."""
-    mind = ready("bob")
-    mind.enter("nosuch")
-    assert mind.receive(NOBODY) == [events.Problem("There is nobody called nosuch here.")]
-    assert mind.engine.partner is None
-    assert mind.engine.choice_failed
-    assert not mind.engine.busy
-    assert mind.enter("bob") == [events.ChatOpened("bob")]
-    assert not mind.engine.choice_failed
+    harness = ready("bob")
+    harness.enter("nosuch")
+    assert harness.receive(NOBODY) == [events.Problem("There is nobody called nosuch here.")]
+    assert harness.engine.partner is None
+    assert harness.engine.choice_failed
+    assert not harness.engine.busy
+    assert harness.enter("bob") == [events.ChatOpened("bob")]
+    assert not harness.engine.choice_failed
 
 
 def test_who_is_away_is_chosen_with_their_text() -> None:
     """As the list has it."""
-    mind = ready()
-    mind.receive(frames.PresenceChanges(2, [person("bob", "away", "lunch")]))
-    assert mind.enter("bob") == [events.ChatOpened("bob", "away", "lunch")]
+    harness = ready()
+    harness.receive(frames.PresenceChanges(2, [person("bob", "away", "lunch")]))
+    assert harness.enter("bob") == [events.ChatOpened("bob", "away", "lunch")]
 
 
 def test_who_has_a_conversation_is_not_asked_for() -> None:
     """We know them."""
-    mind = ready()
-    mind.receive(frames.Conversations([info("dora", 3, read=3)]))
-    assert mind.enter("dora") == [events.ChatOpened("dora", "offline")]
-    assert mind.frames() == []
+    harness = ready()
+    harness.receive(frames.Conversations([info("dora", 3, read=3)]))
+    assert harness.enter("dora") == [events.ChatOpened("dora", "offline")]
+    assert harness.frames() == []
 
 
 def test_lines_behind_a_name_wait_for_the_answer() -> None:
     """Then they are carried out in order: messages to who was found, or names."""
-    mind = ready("bob")
-    assert mind.enter("dora", "one", "/say two", "back", "nosuch", "bob", "three", "quit", "lost") == []
-    assert mind.frames() == [frames.WhoisRequest("dora")]
-    mind.receive(frames.Whois("dora", True, "offline"))
-    assert mind.frames() == [
+    harness = ready("bob")
+    assert harness.enter("dora", "one", "/say two", "back", "nosuch", "bob", "three", "quit", "lost") == []
+    assert harness.frames() == [frames.WhoisRequest("dora")]
+    harness.receive(frames.Whois("dora", True, "offline"))
+    assert harness.frames() == [
         frames.SendChat("dora", "one", f"{1:032x}"),
         frames.SendChat("dora", "two", f"{2:032x}"),
         frames.WhoisRequest("nosuch"),
     ]
-    assert not mind.engine.leaving
-    mind.receive(NOBODY)
-    assert mind.chats() == [("bob", "three", 3)]
-    assert mind.engine.leaving
+    assert not harness.engine.leaving
+    harness.receive(NOBODY)
+    assert harness.chats() == [("bob", "three", 3)]
+    assert harness.engine.leaving
 
 
 def test_without_a_connection_a_name_is_taken_as_it_is() -> None:
     """The first message will show."""
-    mind = ready("bob")
-    mind.engine.lost()
-    assert mind.enter("nosuch") == [events.ChatOpened("nosuch", "offline", known=False)]
-    assert mind.engine.partner == "nosuch"
+    harness = ready("bob")
+    harness.engine.lost()
+    assert harness.enter("nosuch") == [events.ChatOpened("nosuch", "offline", known=False)]
+    assert harness.engine.partner == "nosuch"
 
 
 def test_a_name_is_taken_as_it_is_when_the_connection_is_lost() -> None:
     """What was typed behind it is in the outbox, and the next name is not asked for either."""
-    mind = ready("bob")
-    mind.enter("dora", "one", "back", "eve", "two")
-    mind.engine.lost()
-    opened = [each for each in mind.engine.events_to_show() if isinstance(each, events.ChatOpened)]
+    harness = ready("bob")
+    harness.enter("dora", "one", "back", "eve", "two")
+    harness.engine.lost()
+    opened = [each for each in harness.engine.events_to_show() if isinstance(each, events.ChatOpened)]
     assert [each.name for each in opened] == ["dora", "eve"]
-    assert (mind.engine.partner, mind.engine.pending, mind.engine.choosing) == ("eve", 2, False)
-    mind.frames()
-    mind.connect("bob")
-    assert mind.chats() == [("dora", "one", 1), ("eve", "two", 2)]
-    assert mind.receive(NOBODY) == []
+    assert (harness.engine.partner, harness.engine.pending, harness.engine.choosing) == ("eve", 2, False)
+    harness.frames()
+    harness.connect("bob")
+    assert harness.chats() == [("dora", "one", 1), ("eve", "two", 2)]
+    assert harness.receive(NOBODY) == []
 
 
 def test_an_error_in_place_of_the_answer_opens_the_chat() -> None:
     """It is shown, and nothing waits for ever."""
-    mind = ready("bob")
-    mind.enter("dora", "hi")
-    mind.receive(frames.Error("busy", "Not now.", ref="whois"))
-    assert mind.chats() == [("dora", "hi", 1)]
+    harness = ready("bob")
+    harness.enter("dora", "hi")
+    harness.receive(frames.Error("busy", "Not now.", ref="whois"))
+    assert harness.chats() == [("dora", "hi", 1)]
 
 
 def test_giving_up_keeps_what_waits_behind_a_name() -> None:
     """Nothing that was typed is lost silently."""
-    mind = ready("bob")
-    mind.enter("dora", "hi")
-    mind.engine.give_up(keeps=True)
-    assert [each.entry.body for each in mind.engine.additions_to_save() if isinstance(each, Added)] == ["hi"]
-    assert isinstance(mind.engine.events_to_show()[-1], events.MessageFailed)
-    assert mind.engine.pending == 1
+    harness = ready("bob")
+    harness.enter("dora", "hi")
+    harness.engine.give_up(keeps=True)
+    assert [each.entry.body for each in harness.engine.additions_to_save() if isinstance(each, Added)] == [
+        "hi"
+    ]
+    assert isinstance(harness.engine.events_to_show()[-1], events.MessageFailed)
+    assert harness.engine.pending == 1
 
 
 def test_who_was_seen_and_is_offline_can_be_chosen_without_a_connection() -> None:
     """The opening says that we know them."""
-    mind = ready("bob")
-    mind.receive(frames.PresenceChanges(2, [person("bob", "offline")]))
-    mind.engine.lost()
-    assert mind.enter("bob") == [events.ChatOpened("bob", "offline")]
+    harness = ready("bob")
+    harness.receive(frames.PresenceChanges(2, [person("bob", "offline")]))
+    harness.engine.lost()
+    assert harness.enter("bob") == [events.ChatOpened("bob", "offline")]
 
 
 def test_a_later_choice_makes_up_for_a_failed_one() -> None:
     """`choice_failed` is about the last name."""
-    mind = ready("bob")
-    mind.enter("no body", "bob")
-    assert not mind.engine.choice_failed
+    harness = ready("bob")
+    harness.enter("no body", "bob")
+    assert not harness.engine.choice_failed
 
 
 @pytest.mark.parametrize("name", ["back", "quit"])
 def test_somebody_named_like_a_word_is_chosen_with_at(name: str) -> None:
     """`back` itself keeps its meaning, and says how to choose the person."""
-    mind = ready("back", "quit")
-    [problem] = mind.enter("back")
+    harness = ready("back", "quit")
+    [problem] = harness.enter("back")
     assert isinstance(problem, events.Problem)
     assert "@back" in problem.sentence
-    assert mind.enter(f"@{name}") == [events.ChatOpened(name)]
+    assert harness.enter(f"@{name}") == [events.ChatOpened(name)]
 
 
 def test_somebody_named_like_a_command_is_just_a_name() -> None:
@@ -211,13 +213,13 @@ def test_somebody_named_like_a_command_is_just_a_name() -> None:
 
 def test_a_line_in_a_chat_is_sent() -> None:
     """Each message has its own id, and is shown as pending."""
-    mind = ready("bob", chat_with="bob")
-    assert mind.enter("one", "two") == [
+    harness = ready("bob", chat_with="bob")
+    assert harness.enter("one", "two") == [
         events.MessageSent(f"{1:032x}", "bob", "one"),
         events.MessageSent(f"{2:032x}", "bob", "two"),
     ]
-    assert mind.chats() == [("bob", "one", 1), ("bob", "two", 2)]
-    assert mind.engine.pending == 2
+    assert harness.chats() == [("bob", "one", 1), ("bob", "two", 2)]
+    assert harness.engine.pending == 2
 
 
 @pytest.mark.parametrize(
@@ -225,44 +227,44 @@ def test_a_line_in_a_chat_is_sent() -> None:
 )
 def test_escapes_send_the_text(typed: str, body: str) -> None:
     """There is a way to send every text."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter(typed)
-    assert mind.chats() == [("bob", body, 1)]
+    harness = ready("bob", chat_with="bob")
+    harness.enter(typed)
+    assert harness.chats() == [("bob", body, 1)]
 
 
 @pytest.mark.parametrize("text", ["back", "quit", "one\nback\nquit", "/help\nx"])
 def test_a_paste_is_one_message(text: str) -> None:
     """Whatever is in it."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter(text, pasted=True)
-    assert mind.chats() == [("bob", text, 1)]
-    assert mind.engine.partner == "bob"
-    assert not mind.engine.leaving
+    harness = ready("bob", chat_with="bob")
+    harness.enter(text, pasted=True)
+    assert harness.chats() == [("bob", text, 1)]
+    assert harness.engine.partner == "bob"
+    assert not harness.engine.leaving
 
 
 @pytest.mark.parametrize("typed", ["", "   ", "/nope", "/say", "/who", "/help", "/status", "/retry", "/drop"])
 def test_what_is_no_message_is_not_sent(typed: str) -> None:
     """Empty lines and commands send nothing."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter(typed)
-    assert mind.frames() == []
+    harness = ready("bob", chat_with="bob")
+    harness.enter(typed)
+    assert harness.frames() == []
 
 
 def test_giving_up_tells_of_each_unanswered_message() -> None:
     """Nothing is lost silently at the end, and it says whether it goes out next time."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter("one", "two")
-    mind.receive(ack(1, 1))
-    mind.engine.give_up(keeps=True)
-    [kept] = mind.engine.events_to_show()
-    mind.engine.give_up(keeps=False)
-    [lost] = mind.engine.events_to_show()
+    harness = ready("bob", chat_with="bob")
+    harness.enter("one", "two")
+    harness.receive(ack(1, 1))
+    harness.engine.give_up(keeps=True)
+    [kept] = harness.engine.events_to_show()
+    harness.engine.give_up(keeps=False)
+    [lost] = harness.engine.events_to_show()
     assert isinstance(kept, events.MessageFailed)
     assert isinstance(lost, events.MessageFailed)
     assert kept.body == lost.body == "two"
     assert "it is kept" in kept.reason
     assert "it is kept" not in lost.reason
-    assert mind.engine.pending == 1
+    assert harness.engine.pending == 1
 
 
 # --- reading
@@ -275,22 +277,22 @@ def test_the_partner_writes_into_this_chat() -> None:
 
 def test_somebody_else_is_marked_and_does_not_switch_the_chat() -> None:
     """The first message comes with a hint, the others do not; what is typed goes to the partner."""
-    mind = ready("bob", "carol", chat_with="bob")
-    first, second = mind.receive(chat(1, sender="carol"), chat(2, sender="carol"))
+    harness = ready("bob", "carol", chat_with="bob")
+    first, second = harness.receive(chat(1, sender="carol"), chat(2, sender="carol"))
     assert first == received("hi", Place.OTHER_CHAT, sender="carol", is_first=True)
     assert second == received("hi", Place.OTHER_CHAT, sender="carol", seq=2)
-    assert mind.engine.unread == {"carol": 2}
-    mind.enter("for bob")
-    assert mind.chats() == [("bob", "for bob", 1)]
+    assert harness.engine.unread == {"carol": 2}
+    harness.enter("for bob")
+    assert harness.chats() == [("bob", "for bob", 1)]
 
 
 def test_a_message_in_the_picker_chooses_nobody() -> None:
     """It is announced; when its sender is chosen it stands in the chat, and is unread no more."""
-    mind = ready("bob")
-    assert mind.receive(chat(1)) == [received("hi", Place.PICKER, is_first=True)]
-    assert mind.engine.partner is None
-    assert mind.enter("bob") == [events.ChatOpened("bob"), received()]
-    assert mind.engine.unread == {}
+    harness = ready("bob")
+    assert harness.receive(chat(1)) == [received("hi", Place.PICKER, is_first=True)]
+    assert harness.engine.partner is None
+    assert harness.enter("bob") == [events.ChatOpened("bob"), received()]
+    assert harness.engine.unread == {}
 
 
 # --- coming and going
@@ -298,32 +300,32 @@ def test_a_message_in_the_picker_chooses_nobody() -> None:
 
 def test_the_chat_says_when_the_partner_leaves_and_returns() -> None:
     """And the chat stays open."""
-    mind = ready("bob", chat_with="bob")
-    gone = mind.receive(frames.PresenceChanges(2, [person("bob", "offline")]))
-    back = mind.receive(frames.PresenceChanges(3, [person("bob")]))
+    harness = ready("bob", chat_with="bob")
+    gone = harness.receive(frames.PresenceChanges(2, [person("bob", "offline")]))
+    back = harness.receive(frames.PresenceChanges(3, [person("bob")]))
     assert gone == [events.PresenceChanged(person("bob", "offline"), was_online=True, is_partner=True)]
     assert back == [events.PresenceChanged(person("bob"), was_online=False, is_partner=True)]
-    assert mind.engine.partner == "bob"
+    assert harness.engine.partner == "bob"
 
 
 def test_others_come_and_go_silently_during_a_chat() -> None:
     """The list knows of them."""
-    mind = ready("bob", chat_with="bob")
-    assert mind.receive(frames.PresenceChanges(2, [person("carol")])) == []
-    assert mind.enter("/who") == [events.WhoAsked((person("bob"), person("carol")))]
+    harness = ready("bob", chat_with="bob")
+    assert harness.receive(frames.PresenceChanges(2, [person("carol")])) == []
+    assert harness.enter("/who") == [events.WhoAsked((person("bob"), person("carol")))]
 
 
 def test_the_picker_tells_of_everybody() -> None:
     """But never of yourself."""
-    mind = ready("bob")
-    shown = mind.receive(frames.PresenceChanges(2, [person("carol"), person("alice", "away")]))
+    harness = ready("bob")
+    shown = harness.receive(frames.PresenceChanges(2, [person("carol"), person("alice", "away")]))
     assert shown == [events.PresenceChanged(person("carol"), was_online=False, is_partner=False)]
 
 
 def test_a_later_snapshot_is_told_as_changes() -> None:
     """No second welcome."""
-    mind = ready("bob", chat_with="bob")
-    shown = mind.receive(frames.OnlineUsers(9, []))
+    harness = ready("bob", chat_with="bob")
+    shown = harness.receive(frames.OnlineUsers(9, []))
     assert shown == [events.PresenceChanged(person("bob", "offline"), was_online=True, is_partner=True)]
 
 
@@ -332,17 +334,17 @@ def test_a_later_snapshot_is_told_as_changes() -> None:
 
 def test_a_ping_is_answered() -> None:
     """Without a line."""
-    mind = ready()
-    assert mind.receive(frames.ServerPing()) == []
-    assert mind.frames() == [frames.ClientPong()]
+    harness = ready()
+    assert harness.receive(frames.ServerPing()) == []
+    assert harness.frames() == [frames.ClientPong()]
 
 
 def test_an_error_about_something_else_is_a_notice() -> None:
     """The session goes on."""
-    mind = ready("bob")
+    harness = ready("bob")
     refusal = frames.Error("bad_status_text", "Too long.", ref="presence")
-    assert mind.receive(refusal) == [events.Notice("Too long.")]
-    assert mind.engine.ending is None
+    assert harness.receive(refusal) == [events.Notice("Too long.")]
+    assert harness.engine.ending is None
 
 
 @pytest.mark.parametrize(
@@ -358,9 +360,9 @@ def test_an_error_about_something_else_is_a_notice() -> None:
 )
 def test_the_server_ends_the_session(frame: frames.ServerFrame, ending: Ending) -> None:
     """The reason is kept for the last sentence."""
-    mind = ready()
-    mind.receive(frame)
-    assert mind.engine.ending == ending
+    harness = ready()
+    harness.receive(frame)
+    assert harness.engine.ending == ending
 
 
 @given(
@@ -370,22 +372,22 @@ def test_the_server_ends_the_session(frame: frames.ServerFrame, ending: Ending) 
 )
 def test_a_line_sends_at_most_one_message_or_acts(text: str, pasted: bool, chatting: bool) -> None:
     """No typed line both sends and does something else, and what is sent goes to the partner."""
-    mind = ready("bob", "a", chat_with="bob" if chatting else None)
-    before = mind.engine.partner
-    mind.engine.enter(TypedLine(text, pasted))
-    sent = mind.frames()
-    shown = mind.engine.events_to_show()
+    harness = ready("bob", "a", chat_with="bob" if chatting else None)
+    before = harness.engine.partner
+    harness.engine.enter(TypedLine(text, pasted))
+    sent = harness.frames()
+    shown = harness.engine.events_to_show()
     assert len(sent) <= 1
     assert len(shown) <= 1
     for frame in sent:
         if isinstance(frame, frames.SearchRequest):
             continue
         if isinstance(frame, frames.WhoisRequest):
-            assert before is mind.engine.partner is None
+            assert before is harness.engine.partner is None
             assert shown == []
             continue
         assert isinstance(frame, frames.SendChat)
-        assert frame.to == before == mind.engine.partner == "bob"
+        assert frame.to == before == harness.engine.partner == "bob"
         assert shown == [events.MessageSent(frame.id, "bob", frame.body)]
-        assert not mind.engine.leaving
+        assert not harness.engine.leaving
         assert pasted or not text.startswith("/") or text.startswith(("//", "/say"))

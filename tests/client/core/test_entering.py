@@ -9,7 +9,7 @@ from qscp_client.core import events
 from qscp_client.core.changes import Forgotten, Moved, Saved, SavedPosition
 from qscp_client.core.events import RoomLine
 from tests.support.engine_harness import (
-    Mind,
+    EngineHarness,
     ack,
     in_room,
     info,
@@ -29,39 +29,39 @@ def refusal(ref: str, code: ErrorCode) -> frames.Error:
 
 def test_a_room_one_is_in_is_entered_by_its_name() -> None:
     """What it is is asked, and stands before what waits there; lines behind it wait."""
-    mind = ready("bob")
-    mind.receive(frames.Conversations([info("#dev", 0)]), said(1))
-    assert mind.enter("#Dev", "hello") == []
-    assert mind.frames() == [frames.RoomsRequest()]
-    assert mind.receive(frames.Rooms([room("#ops")], "more")) == []
-    assert mind.frames() == [frames.RoomsRequest("more")]
-    shown = mind.receive(frames.Rooms([room(topic="Release\non Friday", role=RoomRole.OWNER)]))
+    harness = ready("bob")
+    harness.receive(frames.Conversations([info("#dev", 0)]), said(1))
+    assert harness.enter("#Dev", "hello") == []
+    assert harness.frames() == [frames.RoomsRequest()]
+    assert harness.receive(frames.Rooms([room("#ops")], "more")) == []
+    assert harness.frames() == [frames.RoomsRequest("more")]
+    shown = harness.receive(frames.Rooms([room(topic="Release\non Friday", role=RoomRole.OWNER)]))
     assert told(shown[:-1]) == [
         "In #dev (2 members, you are owner). Every line you type is sent; back leaves it for now.",
         "Topic of #dev: Release on Friday",
         "(1) bob: hi",
     ]
-    assert mind.chats() == [("#dev", "hello", 1)]
-    assert not mind.engine.choice_failed
-    mind.receive(ack(1, 2, to="#dev"))
-    assert not mind.engine.busy
+    assert harness.chats() == [("#dev", "hello", 1)]
+    assert not harness.engine.choice_failed
+    harness.receive(ack(1, 2, to="#dev"))
+    assert not harness.engine.busy
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_a_room_is_entered_also_if_nobody_says_what_it_is(is_lost: bool) -> None:
     """It is one's own room all the same."""
-    mind = ready("bob")
-    mind.receive(frames.Conversations([info("#dev", 0)]), said(1))
-    mind.enter("#dev", "hello")
+    harness = ready("bob")
+    harness.receive(frames.Conversations([info("#dev", 0)]), said(1))
+    harness.enter("#dev", "hello")
     if is_lost:
-        mind.engine.lost()
-        shown = mind.engine.events_to_show()
+        harness.engine.lost()
+        shown = harness.engine.events_to_show()
     else:
-        shown = mind.receive(frames.Error("internal", "Something went wrong.", "rooms"))
+        shown = harness.receive(frames.Error("internal", "Something went wrong.", "rooms"))
     assert told(shown)[0] == "In #dev. Every line you type is sent; back leaves it for now."
     assert "(1) bob: hi" in told(shown)
-    assert mind.engine.pending == 1
-    assert mind.engine.failed == 0
+    assert harness.engine.pending == 1
+    assert harness.engine.failed == 0
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_what_may_be_written_is_said_when_a_room_is_entered(
     kind: RoomKind, archived: bool, role: RoomRole, muted: int, says: str
 ) -> None:
     """Whoever may only read is not told that their lines are sent."""
-    mind = ready("bob")
-    mind.receive(frames.Conversations([info("#dev", 0)]))
-    mind.enter("#dev")
+    harness = ready("bob")
+    harness.receive(frames.Conversations([info("#dev", 0)]))
+    harness.enter("#dev")
     dev = room(role=role)
     dev.kind, dev.archived, dev.muted = kind, archived, muted
-    [opened] = told(mind.receive(frames.Rooms([dev])))
+    [opened] = told(harness.receive(frames.Rooms([dev])))
     assert opened.endswith(f"). {says}; back leaves it for now.")
 
 
@@ -92,62 +92,62 @@ def test_what_may_be_written_is_said_when_a_room_is_entered(
 )
 def test_another_room_is_not_entered(typed: str, says: str) -> None:
     """A sentence says what to do; nothing is asked, and it counts as not chosen."""
-    mind = ready("bob")
-    [problem] = mind.enter(typed)
+    harness = ready("bob")
+    [problem] = harness.enter(typed)
     assert isinstance(problem, events.Problem)
     assert says in problem.sentence
-    assert mind.engine.choice_failed
-    assert mind.engine.partner is None
-    assert mind.frames() == []
+    assert harness.engine.choice_failed
+    assert harness.engine.partner is None
+    assert harness.frames() == []
 
 
 def test_join_enters_when_it_is_done() -> None:
     """What is typed behind it waits for that, so that it goes nowhere else."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter("/join #dev", "hello")
-    assert mind.frames() == [frames.Join("#dev")]
-    assert mind.engine.choosing
-    shown = mind.receive(room_changed(room(members=3), last_seq=7), frames.RoomAck("join", "#dev"))
+    harness = ready("bob", chat_with="bob")
+    harness.enter("/join #dev", "hello")
+    assert harness.frames() == [frames.Join("#dev")]
+    assert harness.engine.choosing
+    shown = harness.receive(room_changed(room(members=3), last_seq=7), frames.RoomAck("join", "#dev"))
     assert told(shown)[0] == "In #dev (3 members). Every line you type is sent; back leaves it for now."
-    assert mind.chats() == [("#dev", "hello", 1)]
-    assert not mind.engine.choice_failed
-    assert Moved("c-#dev", "#dev", 7) in mind.engine.changes_to_save()
+    assert harness.chats() == [("#dev", "hello", 1)]
+    assert not harness.engine.choice_failed
+    assert Moved("c-#dev", "#dev", 7) in harness.engine.changes_to_save()
 
 
 def test_a_join_that_is_refused_leaves_nobody_to_write_to() -> None:
     """What is typed behind it is for choosing."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter("/join #dev", "hello")
-    shown = mind.receive(refusal("join", ErrorCode.UNKNOWN_ROOM))
+    harness = ready("bob", chat_with="bob")
+    harness.enter("/join #dev", "hello")
+    shown = harness.receive(refusal("join", ErrorCode.UNKNOWN_ROOM))
     assert ERROR_CODES[ErrorCode.UNKNOWN_ROOM].sentence in told(shown)
-    assert mind.engine.partner is None
-    assert mind.engine.failed == 1
-    assert mind.frames()[-1] == frames.WhoisRequest("hello")
+    assert harness.engine.partner is None
+    assert harness.engine.failed == 1
+    assert harness.frames()[-1] == frames.WhoisRequest("hello")
 
 
 def test_joining_a_room_one_is_in_enters_it() -> None:
     """The server's code is no failure then."""
-    mind = ready("bob")
-    mind.receive(frames.Conversations([info("#dev", 0)]))
-    mind.enter("/join dev")
-    mind.receive(refusal("join", ErrorCode.ALREADY_MEMBER))
-    assert mind.engine.partner == "#dev"
-    assert mind.engine.failed == 0
+    harness = ready("bob")
+    harness.receive(frames.Conversations([info("#dev", 0)]))
+    harness.enter("/join dev")
+    harness.receive(refusal("join", ErrorCode.ALREADY_MEMBER))
+    assert harness.engine.partner == "#dev"
+    assert harness.engine.failed == 0
 
 
 def test_a_join_is_asked_again_over_a_new_connection() -> None:
     """The first one may have been done."""
-    mind = ready("bob")
-    mind.enter("/create #dev closed full", "hello")
-    [asked] = mind.frames()
+    harness = ready("bob")
+    harness.enter("/create #dev closed full", "hello")
+    [asked] = harness.frames()
     assert asked == frames.RoomRequest("create", "#dev", kind=RoomKind.CLOSED, history=HistoryFrom.FULL)
-    mind.engine.lost()
-    mind.connect("bob", infos=[info("#dev", 0)])
-    mind.receive(frames.Resumed())
-    assert asked in mind.frames()
-    mind.receive(refusal("room", ErrorCode.ROOM_EXISTS))
-    assert mind.engine.partner == "#dev"
-    assert mind.chats() == [("#dev", "hello", 1)]
+    harness.engine.lost()
+    harness.connect("bob", infos=[info("#dev", 0)])
+    harness.receive(frames.Resumed())
+    assert asked in harness.frames()
+    harness.receive(refusal("room", ErrorCode.ROOM_EXISTS))
+    assert harness.engine.partner == "#dev"
+    assert harness.chats() == [("#dev", "hello", 1)]
 
 
 @pytest.mark.parametrize(
@@ -165,60 +165,60 @@ def test_a_join_is_asked_again_over_a_new_connection() -> None:
 @pytest.mark.parametrize("online", [False, True])
 def test_what_is_typed_behind_a_room_goes_to_no_other(typed: str, online: bool) -> None:
     """Whatever was wrong with it: the room that was open is open no more."""
-    mind = in_room()
+    harness = in_room()
     if not online:
-        mind.engine.lost()
-    mind.enter(typed, "hello")
+        harness.engine.lost()
+    harness.enter(typed, "hello")
     if not online:
-        mind.connect("bob", infos=[info("#dev", 0)])
-        mind.receive(frames.Resumed())
-    elif asked := [each for each in mind.frames() if isinstance(each, frames.Join | frames.RoomRequest)]:
-        mind.receive(refusal(asked[0].type, ErrorCode.UNKNOWN_ROOM))
-    assert mind.chats() == []
-    assert mind.engine.partner != "#dev"
-    assert mind.engine.failed == 1
+        harness.connect("bob", infos=[info("#dev", 0)])
+        harness.receive(frames.Resumed())
+    elif asked := [each for each in harness.frames() if isinstance(each, frames.Join | frames.RoomRequest)]:
+        harness.receive(refusal(asked[0].type, ErrorCode.UNKNOWN_ROOM))
+    assert harness.chats() == []
+    assert harness.engine.partner != "#dev"
+    assert harness.engine.failed == 1
 
 
 def test_create_never_enters_a_room_that_there_was() -> None:
     """Also one that you are in, and also when it was asked twice."""
-    mind = in_room()
-    mind.receive(room_changed(room("#open")))
-    mind.enter("/create #open", "hello")
-    shown = mind.receive(refusal("room", ErrorCode.ROOM_EXISTS))
+    harness = in_room()
+    harness.receive(room_changed(room("#open")))
+    harness.enter("/create #open", "hello")
+    shown = harness.receive(refusal("room", ErrorCode.ROOM_EXISTS))
     assert ERROR_CODES[ErrorCode.ROOM_EXISTS].sentence in told(shown)
-    assert mind.engine.partner is None
-    mind.enter("/create #open")
-    mind.engine.lost()
-    mind.connect("bob", infos=[info("#dev", 0), info("#open", 0)])
-    mind.receive(frames.Resumed(), refusal("room", ErrorCode.ROOM_EXISTS))
-    assert mind.engine.partner is None
-    assert mind.chats() == []
+    assert harness.engine.partner is None
+    harness.enter("/create #open")
+    harness.engine.lost()
+    harness.connect("bob", infos=[info("#dev", 0), info("#open", 0)])
+    harness.receive(frames.Resumed(), refusal("room", ErrorCode.ROOM_EXISTS))
+    assert harness.engine.partner is None
+    assert harness.chats() == []
 
 
 def test_a_join_without_an_answer_at_the_end() -> None:
     """What was typed behind it goes to nobody, which is told."""
-    mind = ready("bob")
-    mind.enter("/join #dev", "hello", "world")
-    mind.engine.give_up(keeps=True)
-    [problem] = [each for each in mind.engine.events_to_show() if isinstance(each, events.Problem)]
+    harness = ready("bob")
+    harness.enter("/join #dev", "hello", "world")
+    harness.engine.give_up(keeps=True)
+    [problem] = [each for each in harness.engine.events_to_show() if isinstance(each, events.Problem)]
     assert "2 lines behind it went to nobody" in problem.sentence
-    assert mind.engine.choice_failed
+    assert harness.engine.choice_failed
 
 
 def test_leaving_opens_the_picker_and_forgets_the_position() -> None:
     """A later join begins anew."""
-    mind = in_room()
-    mind.receive(said(1))
-    mind.enter("/leave")
-    assert mind.frames() == [frames.Leave("#dev")]
-    shown = mind.receive(frames.RoomLeft("c-#dev", "#dev", "left"), frames.RoomAck("leave", "#dev"))
+    harness = in_room()
+    harness.receive(said(1))
+    harness.enter("/leave")
+    assert harness.frames() == [frames.Leave("#dev")]
+    shown = harness.receive(frames.RoomLeft("c-#dev", "#dev", "left"), frames.RoomAck("leave", "#dev"))
     assert told(shown) == ["You left #dev.", "Online: bob"]
-    assert mind.engine.partner is None
-    assert not mind.engine.names.count("#dev")
-    assert Forgotten("c-#dev") in mind.engine.changes_to_save()
-    mind.receive(room_changed(room(), last_seq=9))
-    mind.receive(said(10, "new"))
-    assert mind.engine.rooms == (RoomLine("#dev", 1),)
+    assert harness.engine.partner is None
+    assert not harness.engine.names.count("#dev")
+    assert Forgotten("c-#dev") in harness.engine.changes_to_save()
+    harness.receive(room_changed(room(), last_seq=9))
+    harness.receive(said(10, "new"))
+    assert harness.engine.rooms == (RoomLine("#dev", 1),)
 
 
 @pytest.mark.parametrize(
@@ -232,51 +232,51 @@ def test_leaving_opens_the_picker_and_forgets_the_position() -> None:
 )
 def test_whoever_is_put_out_is_told_why(reason: str, says: str) -> None:
     """And can't write there by mistake."""
-    mind = in_room()
-    shown = mind.receive(frames.RoomLeft("c-#dev", "#dev", reason, "carol", "spam."))
+    harness = in_room()
+    shown = harness.receive(frames.RoomLeft("c-#dev", "#dev", reason, "carol", "spam."))
     assert told(shown)[0] == says
-    assert mind.engine.partner is None
+    assert harness.engine.partner is None
 
 
 def test_rooms_that_are_not_listed_any_more_are_forgotten() -> None:
     """They were left on another device, or deleted, while this one was away."""
-    mind = Mind(
+    harness = EngineHarness(
         Saved("e1", "a1", (SavedPosition("c-#dev", "#dev", 5, 5), SavedPosition("c-bob", "bob", 5, 5)))
     )
-    mind.engine.connected(welcome())
-    mind.receive(frames.Conversations([info("#ops", 3, read=3)], "more"))
-    assert [line.name for line in mind.engine.rooms] == ["#dev", "#ops"]
-    mind.receive(frames.Conversations([]))
-    assert [line.name for line in mind.engine.rooms] == ["#ops"]
-    assert mind.engine.names == ["#ops", "bob"]
+    harness.engine.connected(welcome())
+    harness.receive(frames.Conversations([info("#ops", 3, read=3)], "more"))
+    assert [line.name for line in harness.engine.rooms] == ["#dev", "#ops"]
+    harness.receive(frames.Conversations([]))
+    assert [line.name for line in harness.engine.rooms] == ["#ops"]
+    assert harness.engine.names == ["#ops", "bob"]
 
 
 def test_a_room_that_was_left_elsewhere_is_closed() -> None:
     """When the connection comes back, so that nothing more is written for it."""
-    mind = in_room()
-    mind.engine.lost()
-    shown = mind.connect("bob")
+    harness = in_room()
+    harness.engine.lost()
+    shown = harness.connect("bob")
     assert told(shown)[0] == "You are not in #dev any more."
-    assert mind.engine.partner is None
+    assert harness.engine.partner is None
 
 
 def test_invitations_are_told_once_and_listed() -> None:
     """With what to type; they go when one has joined."""
-    mind = ready("bob")
+    harness = ready("bob")
     invited = frames.Invited(room("#board", role=None), "carol")
-    shown = mind.receive(invited, invited)
+    shown = harness.receive(invited, invited)
     assert told(shown) == ["carol invites you to #board: /join #board enters it."]
-    [problem] = mind.enter("#board")
+    [problem] = harness.enter("#board")
     assert "You are invited to #board" in told([problem])[0]
-    [picker] = mind.enter("/who")
+    [picker] = harness.enter("/who")
     assert told([picker]) == ["Online: bob", "You may join: #board (/join #board)"]
-    mind.engine.lost()
-    mind.connect("bob")
-    assert mind.engine.invitations == []
-    assert mind.receive(frames.Resumed(), invited) == []
-    assert mind.engine.invitations == ["#board"]
-    mind.receive(room_changed(room("#board")))
-    assert not mind.engine.invitations
+    harness.engine.lost()
+    harness.connect("bob")
+    assert harness.engine.invitations == []
+    assert harness.receive(frames.Resumed(), invited) == []
+    assert harness.engine.invitations == ["#board"]
+    harness.receive(room_changed(room("#board")))
+    assert not harness.engine.invitations
 
 
 @pytest.mark.parametrize(
@@ -290,36 +290,36 @@ def test_invitations_are_told_once_and_listed() -> None:
 )
 def test_an_invitation_that_is_no_more_is_not_listed(reason: str, by: str, says: str) -> None:
     """Whoever is in another room stays there; the next one is news again."""
-    mind = in_room()
+    harness = in_room()
     invited = frames.Invited(room("#board", role=None), "carol")
-    mind.receive(invited)
-    assert told(mind.receive(frames.RoomLeft("c-#board", "#board", reason, by))) == [says]
-    assert mind.engine.invitations == []
-    assert mind.engine.partner == "#dev"
-    assert len(mind.receive(invited)) == 1
+    harness.receive(invited)
+    assert told(harness.receive(frames.RoomLeft("c-#board", "#board", reason, by))) == [says]
+    assert harness.engine.invitations == []
+    assert harness.engine.partner == "#dev"
+    assert len(harness.receive(invited)) == 1
 
 
 def test_invitations_to_archived_rooms_are_not_listed() -> None:
     """Nobody can join there; nor to rooms that are not told any more."""
-    mind = ready("bob")
+    harness = ready("bob")
     names = ("#board", "#gone", "#old")
-    mind.receive(*(frames.Invited(room(name, role=None), "carol") for name in names))
-    assert mind.engine.invitations == list(names)
-    mind.enter("/rooms")
+    harness.receive(*(frames.Invited(room(name, role=None), "carol") for name in names))
+    assert harness.engine.invitations == list(names)
+    harness.enter("/rooms")
     board, old = room("#board", role=None), room("#old", role=None)
     board.invited = old.invited = old.archived = True
-    mind.receive(frames.Rooms([board], "more"))
-    mind.receive(frames.Rooms([old]))
-    assert mind.engine.invitations == ["#board"]
-    assert mind.receive(frames.Invited(old, "carol")) == []
-    assert mind.engine.invitations == ["#board"]
+    harness.receive(frames.Rooms([board], "more"))
+    harness.receive(frames.Rooms([old]))
+    assert harness.engine.invitations == ["#board"]
+    assert harness.receive(frames.Invited(old, "carol")) == []
+    assert harness.engine.invitations == ["#board"]
 
 
 def test_invitations_that_came_before_are_in_the_first_list() -> None:
     """They are not told before the welcome."""
-    mind = Mind()
-    mind.engine.connected(welcome())
-    shown = mind.receive(
+    harness = EngineHarness()
+    harness.engine.connected(welcome())
+    shown = harness.receive(
         frames.Resumed(),
         frames.Invited(room("#board", role=None), "carol"),
         frames.OnlineUsers(1, []),
@@ -330,8 +330,8 @@ def test_invitations_that_came_before_are_in_the_first_list() -> None:
 
 def test_a_room_that_was_joined_elsewhere_is_told() -> None:
     """It is on the list, and messages in it are unread."""
-    mind = ready("bob")
-    assert told(mind.receive(room_changed(room(), last_seq=3))) == [
+    harness = ready("bob")
+    assert told(harness.receive(room_changed(room(), last_seq=3))) == [
         "You are in #dev now: type #dev to enter it."
     ]
-    assert mind.engine.rooms == (RoomLine("#dev"),)
+    assert harness.engine.rooms == (RoomLine("#dev"),)

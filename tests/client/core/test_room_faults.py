@@ -7,18 +7,18 @@ from tests.support.engine_harness import ack, in_room, room, room_changed, said,
 
 def test_an_ack_of_a_room_that_is_left_before_resumed() -> None:
     """It moves nothing any more: who comes back begins where the room is then."""
-    mind = in_room()
-    mind.receive(said(1))
-    mind.enter("mine")
-    mind.engine.lost()
-    mind.receive(welcome())
-    mind.receive(ack(1, 2, to="#dev"))
-    mind.receive(frames.RoomLeft("c-#dev", "#dev", "left"))
-    mind.receive(frames.Resumed())
-    changes = mind.engine.changes_to_save()
+    harness = in_room()
+    harness.receive(said(1))
+    harness.enter("mine")
+    harness.engine.lost()
+    harness.receive(welcome())
+    harness.receive(ack(1, 2, to="#dev"))
+    harness.receive(frames.RoomLeft("c-#dev", "#dev", "left"))
+    harness.receive(frames.Resumed())
+    changes = harness.engine.changes_to_save()
     assert changes.index(Forgotten("c-#dev")) > max(
         (n for n, each in enumerate(changes) if isinstance(each, Moved) and each.conversation == "c-#dev"),
         default=-1,
     )
-    mind.receive(room_changed(room(), last_seq=9))
-    assert Moved("c-#dev", "#dev", 9) in mind.engine.changes_to_save()
+    harness.receive(room_changed(room(), last_seq=9))
+    assert Moved("c-#dev", "#dev", 9) in harness.engine.changes_to_save()

@@ -25,10 +25,10 @@ from tests.support.engine_harness import (
 
 def test_lines_of_a_room_have_numbers_and_senders() -> None:
     """Your own, too; other rooms and people are marked."""
-    mind = in_room(shows_at_once=True)
-    mind.enter("one")
-    shown = mind.receive(said(1), ack(1, 2, to="#dev"), chat(1, "psst"))
-    shown += mind.receive(chat(1, "elsewhere", to="#ops", conversation="c-#ops"))
+    harness = in_room(shows_at_once=True)
+    harness.enter("one")
+    shown = harness.receive(said(1), ack(1, 2, to="#dev"), chat(1, "psst"))
+    shown += harness.receive(chat(1, "elsewhere", to="#ops", conversation="c-#ops"))
     assert told(shown) == [
         "(1) bob: hi",
         "(2) alice: one  \u2713 stored",
@@ -41,44 +41,44 @@ def test_lines_of_a_room_have_numbers_and_senders() -> None:
 
 def test_a_room_that_is_not_open_counts_and_tells_mentions_only() -> None:
     """What is written there waits until it is entered."""
-    mind = ready("bob", chat_with="bob")
-    mind.receive(room_changed(room()))
-    assert mind.receive(said(1, "hi"), said(2, "more")) == []
-    shown = mind.receive(said(3, "@alice look", mentions=("alice",)))
+    harness = ready("bob", chat_with="bob")
+    harness.receive(room_changed(room()))
+    assert harness.receive(said(1, "hi"), said(2, "more")) == []
+    shown = harness.receive(said(3, "@alice look", mentions=("alice",)))
     assert told(shown) == ["[#dev] bob: @alice look", "To answer in #dev, type back, then #dev."]
-    assert mind.engine.unread == {}
-    assert mind.engine.rooms == (RoomLine("#dev", 3, 1),)
-    [_, rooms] = told(mind.enter("/who"))
+    assert harness.engine.unread == {}
+    assert harness.engine.rooms == (RoomLine("#dev", 3, 1),)
+    [_, rooms] = told(harness.enter("/who"))
     assert rooms == "Rooms: #dev (3 new, 1 mentions you)"
-    shown = mind.enter("back", "#dev")
+    shown = harness.enter("back", "#dev")
     assert told(shown)[-3:] == ["(1) bob: hi", "(2) bob: more", "(3) bob: @alice look"]
-    assert mind.engine.rooms == (RoomLine("#dev"),)
+    assert harness.engine.rooms == (RoomLine("#dev"),)
 
 
 def test_mentions_are_counted_over_a_login() -> None:
     """As the server tells them, and what came since."""
-    mind = ready()
-    mind.receive(frames.Conversations([info("#dev", 9, read=4, unread=5, mentions=2)]))
-    mind.receive(said(10, "@alice", mentions=("alice",)))
-    assert mind.engine.rooms == (RoomLine("#dev", 6, 3),)
-    mind.receive(frames.ServerRead("c-#dev", "alice", 10))
-    assert mind.engine.rooms == (RoomLine("#dev"),)
+    harness = ready()
+    harness.receive(frames.Conversations([info("#dev", 9, read=4, unread=5, mentions=2)]))
+    harness.receive(said(10, "@alice", mentions=("alice",)))
+    assert harness.engine.rooms == (RoomLine("#dev", 6, 3),)
+    harness.receive(frames.ServerRead("c-#dev", "alice", 10))
+    assert harness.engine.rooms == (RoomLine("#dev"),)
 
 
 def test_what_somebody_does_is_shown_so() -> None:
     """`/me` is a body like others."""
-    mind = in_room()
-    mind.enter("/me waves")
-    assert mind.chats() == [("#dev", "/me waves", 1)]
-    shown = mind.receive(said(1, "/me waves back"), ack(1, 2, to="#dev"))
+    harness = in_room()
+    harness.enter("/me waves")
+    assert harness.chats() == [("#dev", "/me waves", 1)]
+    shown = harness.receive(said(1, "/me waves back"), ack(1, 2, to="#dev"))
     assert told(shown) == ["(1) * bob waves back", "(2) * alice waves  \u2713 stored"]
 
 
 def test_answers_say_to_what() -> None:
     """With the number, and the text where it is known."""
-    mind = in_room()
-    shown = mind.receive(said(1, 'a "b": c'), said(2, "yes", sender="carol", reply_to=1))
-    shown += mind.receive(said(9, "no", reply_to=5))
+    harness = in_room()
+    shown = harness.receive(said(1, 'a "b": c'), said(2, "yes", sender="carol", reply_to=1))
+    shown += harness.receive(said(9, "no", reply_to=5))
     assert told(shown) == [
         '(1) bob: a "b": c',
         "(2) carol, re (1) \"a 'b': c\": yes",
@@ -88,11 +88,11 @@ def test_answers_say_to_what() -> None:
 
 def test_slow_mode_says_how_long_and_keeps_the_text() -> None:
     """The line has failed, and /retry sends it again."""
-    mind = in_room()
-    mind.enter("hello")
+    harness = in_room()
+    harness.enter("hello")
     code = ErrorCode.SLOW_MODE
     refused = frames.ChatNack(f"{1:032x}", code, ERROR_CODES[code].sentence, retry_after=12.5)
-    shown = mind.receive(refused)
+    shown = harness.receive(refused)
     assert told(shown) == [
         (
             "Not delivered to #dev: The room is in slow mode; wait a little before your next message. "
@@ -100,16 +100,16 @@ def test_slow_mode_says_how_long_and_keeps_the_text() -> None:
         ),
         "/retry sends it again, /drop gives it up.",
     ]
-    mind.frames()
-    mind.enter("next", "/retry")
-    assert mind.chats() == [("#dev", "next", 2), ("#dev", "hello", 3)]
+    harness.frames()
+    harness.enter("next", "/retry")
+    assert harness.chats() == [("#dev", "next", 2), ("#dev", "hello", 3)]
 
 
 def test_what_was_read_is_told_and_nothing_else() -> None:
     """In a room nobody is told who has what."""
-    mind = in_room()
-    mind.receive(said(1))
-    assert mind.wait(0.3) == [frames.ClientRead("c-#dev", 1)]
+    harness = in_room()
+    harness.receive(said(1))
+    assert harness.wait(0.3) == [frames.ClientRead("c-#dev", 1)]
 
 
 # --- what changes
@@ -117,39 +117,41 @@ def test_what_was_read_is_told_and_nothing_else() -> None:
 
 def test_who_comes_and_goes_is_told_in_the_room() -> None:
     """A few by name, more as a number; yourself never."""
-    mind = in_room()
+    harness = in_room()
     change = frames.MemberChange
     few = [change("dave", RoomRole.MEMBER), change("erin"), change("alice", RoomRole.MEMBER)]
-    assert told(mind.receive(frames.MembersChanged("c-#dev", 2, few))) == [
+    assert told(harness.receive(frames.MembersChanged("c-#dev", 2, few))) == [
         "dave came in, erin left; 2 members in #dev now."
     ]
     promoted = [change("dave", RoomRole.MODERATOR), change("frank", RoomRole.OWNER)]
-    assert told(mind.receive(frames.MembersChanged("c-#dev", 2, promoted))) == [
+    assert told(harness.receive(frames.MembersChanged("c-#dev", 2, promoted))) == [
         "dave is moderator now.",
         "frank is owner now.",
     ]
     demoted = [change("grace", RoomRole.MEMBER)]
-    assert told(mind.receive(frames.MembersChanged("c-#dev", 2, demoted))) == ["grace is member now."]
+    assert told(harness.receive(frames.MembersChanged("c-#dev", 2, demoted))) == ["grace is member now."]
     many = [change(f"user{n}", RoomRole.MEMBER) for n in range(40)]
-    assert told(mind.receive(frames.MembersChanged("c-#dev", 42, many))) == ["#dev: +40 -0, now 42 members."]
-    assert told(mind.receive(frames.MembersChanged("c-#dev", 1042, many, others=960))) == [
+    assert told(harness.receive(frames.MembersChanged("c-#dev", 42, many))) == [
+        "#dev: +40 -0, now 42 members."
+    ]
+    assert told(harness.receive(frames.MembersChanged("c-#dev", 1042, many, others=960))) == [
         "#dev: +1000, now 1042 members."
     ]
-    mind.enter("back")
-    assert mind.receive(frames.MembersChanged("c-#dev", 4, few)) == []
+    harness.enter("back")
+    assert harness.receive(frames.MembersChanged("c-#dev", 4, few)) == []
 
 
 def test_what_becomes_of_the_room_is_told() -> None:
     """Your role wherever you are, the rest where it matters."""
-    mind = in_room(topic="old")
+    harness = in_room(topic="old")
     moderator = room(topic="new", role=RoomRole.MODERATOR)
-    assert told(mind.receive(room_changed(moderator, by="carol"))) == [
+    assert told(harness.receive(room_changed(moderator, by="carol"))) == [
         "You are moderator in #dev now (carol).",
         "Topic of #dev now: new",
     ]
     closed = room(role=RoomRole.MODERATOR)
     closed.kind, closed.slow, closed.archived = RoomKind.CLOSED, 30, True
-    assert told(mind.receive(room_changed(closed))) == [
+    assert told(harness.receive(room_changed(closed))) == [
         "#dev is archived: it can be read, and nothing else.",
         "#dev has no topic any more.",
         "#dev is now: closed, full history, 30 s between two messages of one person.",
@@ -158,54 +160,54 @@ def test_what_becomes_of_the_room_is_told() -> None:
 
 def test_who_may_not_write_is_told() -> None:
     """Until when and by whom, wherever one is, once; and when it ends."""
-    mind = in_room()
-    mind.enter("back")
+    harness = in_room()
+    harness.enter("back")
     muted = room()
     muted.muted = WALL_MS + 3_600_000
-    shown = mind.receive(room_changed(muted, by="carol"), room_changed(muted))
+    shown = harness.receive(room_changed(muted, by="carol"), room_changed(muted))
     assert told(shown) == [f"You may not write in #dev {describe_end(muted.muted)} (carol)."]
     forever = room()
     forever.muted = 2**53 - 1
-    assert told(mind.receive(room_changed(forever))) == ["You may not write in #dev for ever."]
-    assert told(mind.receive(room_changed(room(), by="carol"))) == ["You may write in #dev again (carol)."]
+    assert told(harness.receive(room_changed(forever))) == ["You may not write in #dev for ever."]
+    assert told(harness.receive(room_changed(room(), by="carol"))) == ["You may write in #dev again (carol)."]
     past = room()
     past.muted = WALL_MS - 1
-    assert mind.receive(room_changed(past), room_changed(room())) == []
+    assert harness.receive(room_changed(past), room_changed(room())) == []
 
 
 def test_a_ban_says_when_it_ends() -> None:
     """As the server has it."""
-    mind = in_room()
+    harness = in_room()
     until = WALL_MS + 3_600_000
-    shown = mind.receive(frames.RoomLeft("c-#dev", "#dev", "banned", "carol", "spam", until))
+    shown = harness.receive(frames.RoomLeft("c-#dev", "#dev", "banned", "carol", "spam", until))
     assert told(shown)[0] == f"You were banned from #dev {describe_end(until)} by carol: spam."
 
 
 def test_older_messages_are_hinted_at_on_joining() -> None:
     """Where there are some that one may see, and at no other time."""
     for first, last, is_hinted in ((1, 7, True), (8, 7, False), (1, 0, False)):
-        mind = ready("bob")
-        mind.enter("/join #dev")
-        shown = mind.receive(frames.RoomChanged(room(), first, last), frames.RoomAck("join", "#dev"))
+        harness = ready("bob")
+        harness.enter("/join #dev")
+        shown = harness.receive(frames.RoomChanged(room(), first, last), frames.RoomAck("join", "#dev"))
         assert ("There are older messages: /history shows them." in told(shown)) is is_hinted
-        assert "older" not in "".join(told(mind.enter("back", "#dev")))
-    mind = ready("bob")
-    mind.receive(frames.Conversations([info("#dev", 7, read=7)]))
-    mind.enter("#dev")
-    assert len(mind.receive(frames.Rooms([room()]))) == 1
+        assert "older" not in "".join(told(harness.enter("back", "#dev")))
+    harness = ready("bob")
+    harness.receive(frames.Conversations([info("#dev", 7, read=7)]))
+    harness.enter("#dev")
+    assert len(harness.receive(frames.Rooms([room()]))) == 1
 
 
 def test_your_own_change_is_told_once() -> None:
     """Whether the server tells everybody before or after it says that it is done."""
-    mind = in_room(topic="old")
+    harness = in_room(topic="old")
     for topic, is_first in (("new", True), ("newer", False)):
-        mind.enter(f"/topic {topic}")
-        assert mind.frames() == [frames.RoomRequest("topic", "#dev", text=topic)]
+        harness.enter(f"/topic {topic}")
+        assert harness.frames() == [frames.RoomRequest("topic", "#dev", text=topic)]
         done: list[frames.ServerFrame] = [
             room_changed(room(topic=topic)),
             frames.RoomAck("room", "#dev", "topic"),
         ]
-        shown = mind.receive(*(done if is_first else reversed(done)))
+        shown = harness.receive(*(done if is_first else reversed(done)))
         assert told(shown) == [f"Topic of #dev now: {topic}"]
 
 
@@ -213,18 +215,18 @@ def test_a_role_that_you_gave_is_told_once() -> None:
     """Whether the summary for everybody comes later or before."""
     done = frames.RoomAck("room", "#dev", "role")
     for is_first in (True, False):
-        mind = in_room()
-        mind.enter("/role bob moderator")
+        harness = in_room()
+        harness.enter("/role bob moderator")
         told_all = frames.MembersChanged("c-#dev", 2, [frames.MemberChange("bob", RoomRole.MODERATOR)])
-        shown = mind.receive(*((told_all, done) if is_first else (done, told_all)))
+        shown = harness.receive(*((told_all, done) if is_first else (done, told_all)))
         assert told(shown) == ["bob is moderator in #dev now."]
 
 
 def test_your_own_role_is_told_once() -> None:
     """Also if you gave it to yourself."""
-    mind = in_room()
-    mind.enter("/role alice moderator")
-    shown = mind.receive(
+    harness = in_room()
+    harness.enter("/role alice moderator")
+    shown = harness.receive(
         room_changed(room(role=RoomRole.MODERATOR), by="alice"), frames.RoomAck("room", "#dev", "role")
     )
     assert told(shown) == ["You are moderator in #dev now (alice)."]
@@ -237,20 +239,20 @@ def test_your_own_role_is_told_once() -> None:
 )
 def test_whom_you_put_out_is_told_once(typed: str, says: str, is_first: bool) -> None:
     """The others who went are told; and bob, too, when he goes by himself later."""
-    mind = in_room()
-    mind.enter(typed)
+    harness = in_room()
+    harness.enter(typed)
     done = frames.RoomAck("room", "#dev", typed.split(maxsplit=1)[0][1:])
     gone = frames.MembersChanged("c-#dev", 1, [frames.MemberChange("bob")])
-    shown = mind.receive(*((gone, done) if is_first else (done, gone)))
+    shown = harness.receive(*((gone, done) if is_first else (done, gone)))
     assert told(shown) == [says]
-    mind.receive(frames.MembersChanged("c-#dev", 2, [frames.MemberChange("bob", RoomRole.MEMBER)]))
-    assert told(mind.receive(gone)) == ["bob left; 1 member in #dev now."]
+    harness.receive(frames.MembersChanged("c-#dev", 2, [frames.MemberChange("bob", RoomRole.MEMBER)]))
+    assert told(harness.receive(gone)) == ["bob left; 1 member in #dev now."]
 
 
 def test_hostile_names_and_topics_are_harmless() -> None:
     """Nothing that a server sends drives the terminal or begins a line."""
-    mind = in_room()
-    shown = mind.receive(
+    harness = in_room()
+    shown = harness.receive(
         room_changed(room(topic="a\x1b[2J\nb")),
         frames.MembersChanged("c-#dev", 3, [frames.MemberChange("x\n15:06 bob: hi", RoomRole.MEMBER)]),
         frames.Invited(room("#\x1b]0;x\n", role=None), "\x07carol"),

@@ -7,7 +7,7 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp_client.core import events
 from qscp_client.core.changes import Added, Failed, Removed, Saved
 from qscp_client.core.outbox import LONGEST_TRY_MS, Entry
-from tests.support.engine_harness import WALL_MS, Mind, ack, chat, ready
+from tests.support.engine_harness import WALL_MS, EngineHarness, ack, chat, ready
 
 
 def nack(number: int, code: ErrorCode) -> frames.ChatNack:
@@ -17,146 +17,146 @@ def nack(number: int, code: ErrorCode) -> frames.ChatNack:
 
 def test_a_line_is_saved_before_it_is_shown() -> None:
     """And taken out when it is stored."""
-    mind = ready("bob", chat_with="bob")
-    mind.engine.changes_to_save()
-    mind.enter("hi")
-    [added] = mind.engine.additions_to_save()
+    harness = ready("bob", chat_with="bob")
+    harness.engine.changes_to_save()
+    harness.enter("hi")
+    [added] = harness.engine.additions_to_save()
     assert added == Added(Entry(f"{1:032x}", "bob", "hi", WALL_MS))
-    assert mind.engine.changes_to_save() == []
-    mind.receive(ack(1, 1))
-    assert Removed(f"{1:032x}") in mind.engine.changes_to_save()
+    assert harness.engine.changes_to_save() == []
+    harness.receive(ack(1, 1))
+    assert Removed(f"{1:032x}") in harness.engine.changes_to_save()
 
 
 def test_the_outbox_goes_first_under_the_same_ids() -> None:
     """Over each new connection, in order, whatever was answered out of order."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter("one", "two", "three")
-    mind.receive(ack(2, 1))
-    mind.engine.lost()
-    mind.frames()
-    mind.enter("four")
-    assert mind.chats() == []
-    mind.connect("bob")
-    assert mind.chats() == [("bob", "one", 1), ("bob", "three", 3), ("bob", "four", 4)]
+    harness = ready("bob", chat_with="bob")
+    harness.enter("one", "two", "three")
+    harness.receive(ack(2, 1))
+    harness.engine.lost()
+    harness.frames()
+    harness.enter("four")
+    assert harness.chats() == []
+    harness.connect("bob")
+    assert harness.chats() == [("bob", "one", 1), ("bob", "three", 3), ("bob", "four", 4)]
 
 
 def test_a_full_disk_is_waited_for_in_order() -> None:
     """Nothing overtakes; the pauses grow; others get their messages."""
-    mind = ready("bob", "carol", chat_with="bob")
-    mind.enter("one", "two")
-    shown = mind.receive(nack(1, ErrorCode.STORAGE_FULL), nack(2, ErrorCode.OUT_OF_ORDER))
+    harness = ready("bob", "carol", chat_with="bob")
+    harness.enter("one", "two")
+    shown = harness.receive(nack(1, ErrorCode.STORAGE_FULL), nack(2, ErrorCode.OUT_OF_ORDER))
     assert [type(event) for event in shown] == [events.Notice]
-    mind.frames()
-    mind.enter("three", "back", "carol", "hi carol")
-    assert mind.chats() == [("carol", "hi carol", 4)]
-    assert mind.wait(0.9) == []
-    sent = mind.wait(0.2)
+    harness.frames()
+    harness.enter("three", "back", "carol", "hi carol")
+    assert harness.chats() == [("carol", "hi carol", 4)]
+    assert harness.wait(0.9) == []
+    sent = harness.wait(0.2)
     assert [frame.body for frame in sent if isinstance(frame, frames.SendChat)] == ["one", "two", "three"]
-    mind.receive(*(nack(number, ErrorCode.STORAGE_FULL) for number in (1, 2, 3)))
-    assert mind.wait(1.9) == []
-    assert len(mind.wait(0.2)) == 3
-    mind.receive(*(ack(number, number) for number in (1, 2, 3)))
-    assert mind.engine.pending == 1
-    mind.enter("back", "bob", "four")
-    assert mind.chats() == [("bob", "four", 5)]
+    harness.receive(*(nack(number, ErrorCode.STORAGE_FULL) for number in (1, 2, 3)))
+    assert harness.wait(1.9) == []
+    assert len(harness.wait(0.2)) == 3
+    harness.receive(*(ack(number, number) for number in (1, 2, 3)))
+    assert harness.engine.pending == 1
+    harness.enter("back", "bob", "four")
+    assert harness.chats() == [("bob", "four", 5)]
 
 
 def test_retry_does_not_wait() -> None:
     """Under the same id."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter("one")
-    mind.receive(nack(1, ErrorCode.STORAGE_FAILED))
-    mind.frames()
-    mind.enter("/retry")
-    assert mind.chats() == [("bob", "one", 1)]
+    harness = ready("bob", chat_with="bob")
+    harness.enter("one")
+    harness.receive(nack(1, ErrorCode.STORAGE_FAILED))
+    harness.frames()
+    harness.enter("/retry")
+    assert harness.chats() == [("bob", "one", 1)]
 
 
 def test_drop_gives_up_and_skips() -> None:
     """The server waits for it no more, and neither do later ones."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter("one", "two")
-    mind.receive(nack(1, ErrorCode.STORAGE_FULL), nack(2, ErrorCode.OUT_OF_ORDER))
-    mind.enter("/drop")
-    assert mind.frames()[-1] == frames.Skip(f"{1:032x}")
-    assert mind.engine.pending == 0
-    mind.enter("three")
-    assert mind.chats() == [("bob", "three", 3)]
+    harness = ready("bob", chat_with="bob")
+    harness.enter("one", "two")
+    harness.receive(nack(1, ErrorCode.STORAGE_FULL), nack(2, ErrorCode.OUT_OF_ORDER))
+    harness.enter("/drop")
+    assert harness.frames()[-1] == frames.Skip(f"{1:032x}")
+    assert harness.engine.pending == 0
+    harness.enter("three")
+    assert harness.chats() == [("bob", "three", 3)]
 
 
 @pytest.mark.parametrize("code", [ErrorCode.UNKNOWN_RECIPIENT, ErrorCode.ID_CONFLICT])
 def test_other_refusals_are_failures(code: ErrorCode) -> None:
     """They are kept until the person decides; sent again they are new messages."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter("one", "two")
-    mind.engine.changes_to_save()
-    [failed] = mind.receive(nack(1, code))
+    harness = ready("bob", chat_with="bob")
+    harness.enter("one", "two")
+    harness.engine.changes_to_save()
+    [failed] = harness.receive(nack(1, code))
     assert isinstance(failed, events.MessageFailed)
     assert failed.again
-    assert (mind.engine.pending, mind.engine.failures, mind.engine.failed) == (1, 1, 1)
-    assert Failed(f"{1:032x}", ERROR_CODES[code].sentence) in mind.engine.changes_to_save()
-    mind.frames()
-    mind.enter("/retry all")
-    assert mind.chats() == [("bob", "one", 3)]
-    assert mind.engine.failures == 0
+    assert (harness.engine.pending, harness.engine.failures, harness.engine.failed) == (1, 1, 1)
+    assert Failed(f"{1:032x}", ERROR_CODES[code].sentence) in harness.engine.changes_to_save()
+    harness.frames()
+    harness.enter("/retry all")
+    assert harness.chats() == [("bob", "one", 3)]
+    assert harness.engine.failures == 0
 
 
 def test_in_a_pipe_failures_are_not_kept() -> None:
     """Nobody decides later."""
-    mind = ready("bob", chat_with="bob", shows_at_once=True)
-    mind.enter("one")
-    mind.engine.changes_to_save()
-    mind.receive(nack(1, ErrorCode.UNKNOWN_RECIPIENT))
-    assert mind.engine.changes_to_save() == [Removed(f"{1:032x}")]
+    harness = ready("bob", chat_with="bob", shows_at_once=True)
+    harness.enter("one")
+    harness.engine.changes_to_save()
+    harness.receive(nack(1, ErrorCode.UNKNOWN_RECIPIENT))
+    assert harness.engine.changes_to_save() == [Removed(f"{1:032x}")]
 
 
 def test_what_is_too_old_is_not_sent_again() -> None:
     """It has failed, and only the person sends it again, as a new message."""
     old = Entry("f" * 32, "bob", "old", WALL_MS - LONGEST_TRY_MS - 1)
     new = Entry("e" * 32, "bob", "new", WALL_MS - LONGEST_TRY_MS + 1)
-    mind = Mind(Saved(outbox=(old, new)))
-    shown = mind.connect("bob")
+    harness = EngineHarness(Saved(outbox=(old, new)))
+    shown = harness.connect("bob")
     assert [each.body for each in shown if isinstance(each, events.MessageFailed)] == ["old"]
-    assert [body for _, body, _ in mind.chats()] == ["new"]
-    mind.enter("/retry all")
-    assert mind.chats() == [("bob", "old", 1)]
+    assert [body for _, body, _ in harness.chats()] == ["new"]
+    harness.enter("/retry all")
+    assert harness.chats() == [("bob", "old", 1)]
 
 
 def test_what_gets_too_old_while_the_disk_is_full_is_skipped() -> None:
     """It fails before the next try is due, and those behind it do not wait for it."""
     old = Entry(f"{8:032x}", "bob", "old", WALL_MS - LONGEST_TRY_MS + 500)
     new = Entry(f"{9:032x}", "bob", "new", WALL_MS)
-    mind = Mind(Saved(outbox=(old, new)))
-    mind.connect("bob")
-    mind.receive(nack(8, ErrorCode.STORAGE_FULL), nack(9, ErrorCode.OUT_OF_ORDER))
-    assert mind.wait(0.6) == [frames.Skip(old.id)]
-    [failed] = mind.engine.events_to_show()
+    harness = EngineHarness(Saved(outbox=(old, new)))
+    harness.connect("bob")
+    harness.receive(nack(8, ErrorCode.STORAGE_FULL), nack(9, ErrorCode.OUT_OF_ORDER))
+    assert harness.wait(0.6) == [frames.Skip(old.id)]
+    [failed] = harness.engine.events_to_show()
     assert isinstance(failed, events.MessageFailed)
     assert failed.body == "old"
-    assert mind.wait(0.5) == [frames.SendChat("bob", "new", new.id)]
+    assert harness.wait(0.5) == [frames.SendChat("bob", "new", new.id)]
 
 
 def test_what_gets_too_old_without_a_connection_fails() -> None:
     """The next connection is not waited for."""
-    mind = ready("bob", chat_with="bob")
-    mind.engine.lost()
-    mind.enter("one")
-    assert mind.wait(LONGEST_TRY_MS / 1000) == []
-    assert mind.engine.pending == 1
-    assert mind.wait(1) == []
-    [failed] = mind.engine.events_to_show()
+    harness = ready("bob", chat_with="bob")
+    harness.engine.lost()
+    harness.enter("one")
+    assert harness.wait(LONGEST_TRY_MS / 1000) == []
+    assert harness.engine.pending == 1
+    assert harness.wait(1) == []
+    [failed] = harness.engine.events_to_show()
     assert isinstance(failed, events.MessageFailed)
     assert failed.again
-    assert (mind.engine.pending, mind.engine.failures) == (0, 1)
+    assert (harness.engine.pending, harness.engine.failures) == (0, 1)
 
 
 def test_a_message_that_was_stored_after_all_is_skipped() -> None:
     """The ack was lost, and a full disk refused the second try; the replay shows that it is stored."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter("one", "two")
-    mind.engine.lost()
-    mind.connect("bob")
-    mind.receive(nack(1, ErrorCode.STORAGE_FULL), nack(2, ErrorCode.OUT_OF_ORDER))
-    mind.frames()
-    mind.receive(chat(1, "one", sender="alice", to="bob", origin="replay", message_id=f"{1:032x}"))
-    assert frames.Skip(f"{1:032x}") in mind.frames()
-    assert mind.wait(1.1)[-1] == frames.SendChat("bob", "two", f"{2:032x}")
+    harness = ready("bob", chat_with="bob")
+    harness.enter("one", "two")
+    harness.engine.lost()
+    harness.connect("bob")
+    harness.receive(nack(1, ErrorCode.STORAGE_FULL), nack(2, ErrorCode.OUT_OF_ORDER))
+    harness.frames()
+    harness.receive(chat(1, "one", sender="alice", to="bob", origin="replay", message_id=f"{1:032x}"))
+    assert frames.Skip(f"{1:032x}") in harness.frames()
+    assert harness.wait(1.1)[-1] == frames.SendChat("bob", "two", f"{2:032x}")

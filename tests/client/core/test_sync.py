@@ -4,7 +4,7 @@ from qscp import frames
 from qscp_client.core import events
 from qscp_client.core.changes import Moved, Renewed, Saved, SavedPosition
 from qscp_client.core.events import LineState
-from tests.support.engine_harness import Mind, ack, chat, info, person, ready, welcome
+from tests.support.engine_harness import EngineHarness, ack, chat, info, person, ready, welcome
 
 
 def bodies(shown: list[events.Event]) -> list[str]:
@@ -25,198 +25,200 @@ def saved(seq: int = 3, epoch: str = "e1") -> Saved:
 def test_positions_are_told_in_pages() -> None:
     """At most 500 in a frame."""
     positions = tuple(SavedPosition(f"c{n}", f"user{n}", n + 1, n + 1) for n in range(501))
-    mind = Mind(Saved("e1", "a1", positions))
-    mind.engine.connected(welcome())
-    resumes = [frame for frame in mind.frames() if isinstance(frame, frames.Resume)]
+    harness = EngineHarness(Saved("e1", "a1", positions))
+    harness.engine.connected(welcome())
+    resumes = [frame for frame in harness.frames() if isinstance(frame, frames.Resume)]
     assert [(len(each.positions), each.more) for each in resumes] == [(500, True), (1, False)]
 
 
 def test_another_epoch_forgets_positions() -> None:
     """And says so; another account of the same name, too."""
     for ack_frame in (welcome(epoch="e2"), welcome(account="a2")):
-        mind = Mind(saved())
-        mind.engine.connected(ack_frame)
-        assert mind.frames()[0] == frames.Resume([])
-        assert Renewed(ack_frame.epoch, ack_frame.account) in mind.engine.changes_to_save()
-        assert "another history" in notices(mind.engine.events_to_show())[0]
+        harness = EngineHarness(saved())
+        harness.engine.connected(ack_frame)
+        assert harness.frames()[0] == frames.Resume([])
+        assert Renewed(ack_frame.epoch, ack_frame.account) in harness.engine.changes_to_save()
+        assert "another history" in notices(harness.engine.events_to_show())[0]
 
 
 def test_a_message_is_applied_once() -> None:
     """Live, replayed, or both."""
-    mind = Mind(saved(3), shows_at_once=True)
-    mind.connect("bob")
-    shown = mind.receive(
+    harness = EngineHarness(saved(3), shows_at_once=True)
+    harness.connect("bob")
+    shown = harness.receive(
         chat(3), chat(4, "four"), chat(4, "four", origin="replay"), frames.Resumed(), chat(4)
     )
     assert bodies(shown) == ["four"]
-    moved = [each for each in mind.engine.changes_to_save() if isinstance(each, Moved)]
+    moved = [each for each in harness.engine.changes_to_save() if isinstance(each, Moved)]
     assert moved == [Moved("c-bob", "bob", 4)]
 
 
 def test_an_ack_before_resumed_stands_behind_what_is_replayed() -> None:
     """Its seq is no position before that, and its place is behind what was missed."""
-    mind = Mind(saved(3), shows_at_once=True)
-    mind.connect("bob")
-    mind.enter("bob", "mine")
-    early = mind.receive(ack(1, 6))
-    replayed = mind.receive(chat(4, "four", origin="replay"), chat(5, "five", origin="replay"))
-    shown = mind.receive(frames.Resumed())
+    harness = EngineHarness(saved(3), shows_at_once=True)
+    harness.connect("bob")
+    harness.enter("bob", "mine")
+    early = harness.receive(ack(1, 6))
+    replayed = harness.receive(chat(4, "four", origin="replay"), chat(5, "five", origin="replay"))
+    shown = harness.receive(frames.Resumed())
     assert (bodies(early), bodies(replayed), bodies(shown)) == ([], ["four", "five"], ["mine"])
-    assert [each for each in mind.engine.changes_to_save() if isinstance(each, Moved)][-1].seq == 6
+    assert [each for each in harness.engine.changes_to_save() if isinstance(each, Moved)][-1].seq == 6
 
 
 def test_gaps_are_told_in_the_conversation() -> None:
     """With what to do about it, and with what follows."""
-    mind = Mind(saved(3))
-    mind.connect(infos=[info("bob", 11, read=3, unread=4)])
-    shown = mind.receive(
+    harness = EngineHarness(saved(3))
+    harness.connect(infos=[info("bob", 11, read=3, unread=4)])
+    shown = harness.receive(
         frames.Gap("c-bob", 4, 6, "pruned"),
         frames.Gap("c-bob", 7, 7, "older"),
         *(chat(seq, str(seq), origin="replay") for seq in range(8, 12)),
         frames.Resumed(),
     )
     assert shown == []
-    assert mind.engine.unread == {"bob": 4}
-    shown = mind.enter("bob")
+    assert harness.engine.unread == {"bob": 4}
+    shown = harness.enter("bob")
     assert notices(shown) == [
         "3 older messages with bob were removed by the server.",
         "1 older message with bob is not on this device: /history",
     ]
     assert bodies(shown) == ["8", "9", "10", "11"]
-    assert frames.ClientRead("c-bob", 11) in mind.wait(0.3)
-    assert mind.engine.unread == {}
+    assert frames.ClientRead("c-bob", 11) in harness.wait(0.3)
+    assert harness.engine.unread == {}
 
 
 def test_a_position_that_is_ahead_goes_back() -> None:
     """A restored store."""
-    mind = Mind(saved(9))
-    mind.connect("bob")
-    mind.receive(frames.Gap("c-bob", 4, 9, "ahead"), frames.Resumed())
-    assert Moved("c-bob", "bob", 3) in mind.engine.changes_to_save()
-    mind.enter("bob")
-    assert bodies(mind.receive(chat(4, "new"))) == ["new"]
+    harness = EngineHarness(saved(9))
+    harness.connect("bob")
+    harness.receive(frames.Gap("c-bob", 4, 9, "ahead"), frames.Resumed())
+    assert Moved("c-bob", "bob", 3) in harness.engine.changes_to_save()
+    harness.enter("bob")
+    assert bodies(harness.receive(chat(4, "new"))) == ["new"]
 
 
 def test_what_was_read_elsewhere_is_not_unread() -> None:
     """By `read`, and by `conversations` after a login; it is shown in the chat all the same."""
-    mind = ready("bob", "carol")
-    mind.receive(*(chat(seq) for seq in (1, 2, 3)))
-    assert mind.engine.unread == {"bob": 3}
-    mind.receive(frames.ServerRead("c-bob", "alice", 2))
-    assert mind.engine.unread == {"bob": 1}
-    mind.receive(frames.Conversations([info("bob", 3, read=3)]))
-    assert mind.engine.unread == {}
-    assert len(bodies(mind.enter("bob"))) == 3
+    harness = ready("bob", "carol")
+    harness.receive(*(chat(seq) for seq in (1, 2, 3)))
+    assert harness.engine.unread == {"bob": 3}
+    harness.receive(frames.ServerRead("c-bob", "alice", 2))
+    assert harness.engine.unread == {"bob": 1}
+    harness.receive(frames.Conversations([info("bob", 3, read=3)]))
+    assert harness.engine.unread == {}
+    assert len(bodies(harness.enter("bob"))) == 3
 
 
 def test_unread_messages_of_an_earlier_run_are_asked_for() -> None:
     """What comes meanwhile stands behind them; what is left out is counted."""
-    mind = Mind(saved(5))
-    mind.connect(infos=[info("bob", 5, read=2, unread=3)])
-    mind.receive(frames.Resumed())
-    mind.frames()
-    mind.enter("bob")
-    assert mind.frames() == [frames.HistoryRequest("c-bob", limit=3)]
-    assert mind.receive(chat(6, "six")) == []
+    harness = EngineHarness(saved(5))
+    harness.connect(infos=[info("bob", 5, read=2, unread=3)])
+    harness.receive(frames.Resumed())
+    harness.frames()
+    harness.enter("bob")
+    assert harness.frames() == [frames.HistoryRequest("c-bob", limit=3)]
+    assert harness.receive(chat(6, "six")) == []
     page = [frames.Message(seq, f"{seq:032x}", "bob", str(seq), 1000 + seq) for seq in (4, 5)]
-    assert mind.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=4)) == []
-    assert mind.frames() == [frames.HistoryRequest("c-bob", before=4, limit=1)]
-    shown = mind.receive(frames.Error("internal", "Something went wrong.", "history"))
+    assert harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=4)) == []
+    assert harness.frames() == [frames.HistoryRequest("c-bob", before=4, limit=1)]
+    shown = harness.receive(frames.Error("internal", "Something went wrong.", "history"))
     assert notices(shown) == [
         "Something went wrong.",
         "1 older message with bob is not on this device: /history",
     ]
     assert bodies(shown) == ["4", "5", "six"]
-    assert mind.engine.unread == {}
+    assert harness.engine.unread == {}
 
 
 def test_history_goes_back_page_by_page() -> None:
     """From the oldest that was shown."""
-    mind = Mind()
-    mind.connect(infos=[info("bob", 8, read=8)])
-    mind.receive(frames.Resumed(), chat(9, "nine"))
-    mind.enter("bob")
-    mind.frames()
-    mind.enter("/history 2")
-    assert mind.frames() == [frames.HistoryRequest("c-bob", before=9, limit=2)]
-    assert mind.engine.busy
+    harness = EngineHarness()
+    harness.connect(infos=[info("bob", 8, read=8)])
+    harness.receive(frames.Resumed(), chat(9, "nine"))
+    harness.enter("bob")
+    harness.frames()
+    harness.enter("/history 2")
+    assert harness.frames() == [frames.HistoryRequest("c-bob", before=9, limit=2)]
+    assert harness.engine.busy
     page = [frames.Message(7, "7", "bob", "seven", 1), frames.Message(8, "8", "alice", "eight", 2)]
-    shown = mind.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=7))
+    shown = harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=7))
     assert bodies(shown) == ["seven", "eight"]
-    mind.enter("/history")
-    assert mind.frames() == [frames.HistoryRequest("c-bob", before=7, limit=20)]
-    shown = mind.receive(frames.History(conversation="c-bob", messages=[], first_seq=7))
+    harness.enter("/history")
+    assert harness.frames() == [frames.HistoryRequest("c-bob", before=7, limit=20)]
+    shown = harness.receive(frames.History(conversation="c-bob", messages=[], first_seq=7))
     assert notices(shown) == ["There are no older messages with bob."]
-    assert not mind.engine.busy
+    assert not harness.engine.busy
 
 
 def test_history_that_is_asked_for_twice_at_once_goes_back_twice() -> None:
     """As piped lines do: the second question waits until it is known where it begins."""
-    mind = Mind()
-    mind.connect(infos=[info("bob", 9, read=9)])
-    mind.receive(frames.Resumed())
-    mind.enter("bob")
-    mind.frames()
-    mind.enter("/history 2", "/history 1")
-    assert mind.frames() == [frames.HistoryRequest("c-bob", limit=2)]
+    harness = EngineHarness()
+    harness.connect(infos=[info("bob", 9, read=9)])
+    harness.receive(frames.Resumed())
+    harness.enter("bob")
+    harness.frames()
+    harness.enter("/history 2", "/history 1")
+    assert harness.frames() == [frames.HistoryRequest("c-bob", limit=2)]
     page = [frames.Message(8, "8", "bob", "eight", 1), frames.Message(9, "9", "bob", "nine", 2)]
-    mind.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=8))
-    assert mind.frames() == [frames.HistoryRequest("c-bob", before=8, limit=1)]
-    assert mind.engine.busy
+    harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=8))
+    assert harness.frames() == [frames.HistoryRequest("c-bob", before=8, limit=1)]
+    assert harness.engine.busy
     page = [frames.Message(7, "7", "bob", "seven", 1)]
-    shown = mind.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=7))
+    shown = harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=7))
     assert bodies(shown) == ["seven"]
-    assert not mind.engine.busy
+    assert not harness.engine.busy
 
 
 def test_delivery_of_a_line_from_another_device_is_told_in_its_chat() -> None:
     """It stands there as stored, so that it was delivered is news; in another chat it is none."""
-    mind = ready("bob", chat_with="bob")
-    mind.receive(chat(1, "elsewhere", sender="alice", to="bob"), chat(1, "away", sender="alice", to="carol"))
-    assert mind.receive(frames.Delivered("c-carol", 1)) == []
-    [told] = mind.receive(frames.Delivered("c-bob", 1))
+    harness = ready("bob", chat_with="bob")
+    harness.receive(
+        chat(1, "elsewhere", sender="alice", to="bob"), chat(1, "away", sender="alice", to="carol")
+    )
+    assert harness.receive(frames.Delivered("c-carol", 1)) == []
+    [told] = harness.receive(frames.Delivered("c-bob", 1))
     assert isinstance(told, events.Delivered)
     assert told.messages == ((f"{1:032x}", "elsewhere"),)
 
 
 def test_questions_end_with_the_connection() -> None:
     """Their answers do not come any more, and one can't ask without one."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter("/search tea")
-    mind.engine.lost()
-    assert not mind.engine.busy
-    assert "ask again" in notices(mind.engine.events_to_show())[0]
-    [problem] = mind.enter("/search tea")
+    harness = ready("bob", chat_with="bob")
+    harness.enter("/search tea")
+    harness.engine.lost()
+    assert not harness.engine.busy
+    assert "ask again" in notices(harness.engine.events_to_show())[0]
+    [problem] = harness.enter("/search tea")
     assert isinstance(problem, events.Problem)
 
 
 def test_delivered_is_told_once() -> None:
     """For the lines of this run, however often the server says it."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter("one", "two")
-    mind.receive(ack(1, 1), ack(2, 2))
-    [told] = mind.receive(frames.Delivered("c-bob", 1), frames.Delivered("c-bob", 1))
+    harness = ready("bob", chat_with="bob")
+    harness.enter("one", "two")
+    harness.receive(ack(1, 1), ack(2, 2))
+    [told] = harness.receive(frames.Delivered("c-bob", 1), frames.Delivered("c-bob", 1))
     assert told == events.Delivered("bob", ((f"{1:032x}", "one"),), LineState.DELIVERED, is_partner=True)
-    read = mind.receive(frames.ServerRead("c-bob", "bob", 2))
+    read = harness.receive(frames.ServerRead("c-bob", "bob", 2))
     assert [each.state for each in read if isinstance(each, events.Delivered)] == [LineState.READ]
 
 
 def test_receipts_are_sent_again_after_a_lost_connection() -> None:
     """The last ones may have been lost with it."""
-    mind = ready("bob", chat_with="bob")
-    mind.receive(chat(1))
-    assert mind.wait(0.1) == []
+    harness = ready("bob", chat_with="bob")
+    harness.receive(chat(1))
+    assert harness.wait(0.1) == []
     told: list[frames.ClientFrame] = [frames.Received("c-bob", 1), frames.ClientRead("c-bob", 1)]
-    assert mind.wait(0.2) == told
-    mind.engine.lost()
-    mind.engine.connected(welcome())
-    mind.receive(frames.OnlineUsers(1, [person("bob")]), frames.Conversations([info("bob", 1, read=0)]))
-    assert mind.wait(0.3) == told
+    assert harness.wait(0.2) == told
+    harness.engine.lost()
+    harness.engine.connected(welcome())
+    harness.receive(frames.OnlineUsers(1, [person("bob")]), frames.Conversations([info("bob", 1, read=0)]))
+    assert harness.wait(0.3) == told
 
 
 def test_what_was_erased_is_shown_as_such() -> None:
     """The place remains."""
-    mind = ready("bob", chat_with="bob")
-    [shown] = mind.receive(chat(1, "", erased=True))
+    harness = ready("bob", chat_with="bob")
+    [shown] = harness.receive(chat(1, "", erased=True))
     assert isinstance(shown, events.MessageReceived)
     assert shown.erased

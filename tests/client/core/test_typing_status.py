@@ -6,89 +6,89 @@ from qscp import frames
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.typing_status import Typists
 from qscp_client.ui.render_rooms import name_typists
-from tests.support.engine_harness import Mind, chat, said, welcome
+from tests.support.engine_harness import EngineHarness, chat, said, welcome
 
 
-def typing_mind(*features: str, wanted: bool = True) -> Mind:
+def typing_mind(*features: str, wanted: bool = True) -> EngineHarness:
     """Alice's engine in the chat with bob, at a server with these features."""
-    mind = Mind(tells_typing=wanted)
+    harness = EngineHarness(tells_typing=wanted)
     ack = welcome()
     ack.features = list(features)
-    mind.engine.connected(ack)
-    mind.receive(
+    harness.engine.connected(ack)
+    harness.receive(
         frames.OnlineUsers(1, [frames.UserPresence("bob", "online")]),
         frames.Conversations([]),
         frames.Resumed(),
     )
-    mind.enter("bob")
-    mind.frames()
-    return mind
+    harness.enter("bob")
+    harness.frames()
+    return harness
 
 
 def test_writing_is_told_every_five_seconds_at_most() -> None:
     """While keys are pressed, and not otherwise."""
-    mind = typing_mind("typing")
-    typists = mind.engine.typists
+    harness = typing_mind("typing")
+    typists = harness.engine.typists
     typists.write("bob", "h")
-    assert mind.engine.next_due() is not None
-    assert mind.wait(0.0) == [frames.SetTyping("bob")]
+    assert harness.engine.next_due() is not None
+    assert harness.wait(0.0) == [frames.SetTyping("bob")]
     typists.write("bob", "he")
-    assert mind.wait(4.9) == []
-    assert mind.wait(0.2) == [frames.SetTyping("bob")]
-    assert mind.wait(60) == []
+    assert harness.wait(4.9) == []
+    assert harness.wait(0.2) == [frames.SetTyping("bob")]
+    assert harness.wait(60) == []
 
 
 @pytest.mark.parametrize("text", ["", "  ", "/", "/retry", "/edit x"])
 def test_commands_are_no_writing(text: str) -> None:
     """Nor is an empty line."""
-    mind = typing_mind("typing")
-    mind.engine.typists.write("bob", text)
-    assert mind.wait(1) == []
+    harness = typing_mind("typing")
+    harness.engine.typists.write("bob", text)
+    assert harness.wait(1) == []
 
 
 @pytest.mark.parametrize("text", ["//x", "/me waves", "x"])
 def test_messages_are(text: str) -> None:
     """Whatever they begin with."""
-    mind = typing_mind("typing")
-    mind.engine.typists.write("bob", text)
-    assert mind.wait(1) == [frames.SetTyping("bob")]
+    harness = typing_mind("typing")
+    harness.engine.typists.write("bob", text)
+    assert harness.wait(1) == [frames.SetTyping("bob")]
 
 
 @pytest.mark.parametrize(("features", "wanted"), [((), True), (("typing",), False)])
 def test_both_sides_have_to_want_it(features: tuple[str, ...], wanted: bool) -> None:
     """The server has to know it, and you not to have switched it off."""
-    mind = typing_mind(*features, wanted=wanted)
-    mind.engine.typists.write("bob", "x")
-    assert mind.wait(1) == []
+    harness = typing_mind(*features, wanted=wanted)
+    harness.engine.typists.write("bob", "x")
+    assert harness.wait(1) == []
 
 
 def test_nobody_is_told_while_choosing() -> None:
     """There is nobody to tell."""
-    mind = typing_mind("typing")
-    mind.engine.typists.write(None, "carol")
-    assert mind.wait(1) == []
+    harness = typing_mind("typing")
+    harness.engine.typists.write(None, "carol")
+    assert harness.wait(1) == []
 
 
 def test_others_write_until_they_are_done() -> None:
     """For six seconds, or until their message comes; never yourself."""
-    mind = typing_mind("typing")
-    typists = mind.engine.typists
-    mind.receive(frames.Typing("alice", ["bob"], 1), frames.Typing("#dev", ["alice", "bob", "carol"], 9))
+    harness = typing_mind("typing")
+    typists = harness.engine.typists
+    harness.receive(frames.Typing("alice", ["bob"], 1), frames.Typing("#dev", ["alice", "bob", "carol"], 9))
     assert typists.writing("bob") == ["bob"]
     assert typists.writing("#dev") == ["bob", "carol"]
     assert typists.are_many("#dev")
     assert not typists.are_many("bob")
-    mind.receive(chat(1), said(1))
+    harness.receive(chat(1), said(1))
     assert not typists.writing("bob")
     assert typists.writing("#dev") == ["carol"]
-    mind.receive(frames.Typing("#dev", ["bob"], 1), frames.Typing("alice", ["bob"], 1))
+    harness.receive(frames.Typing("#dev", ["bob"], 1), frames.Typing("alice", ["bob"], 1))
     assert typists.writing("#dev") == ["carol"], "it is about the message that has just come"
     assert typists.writing("bob") == ["bob"]
-    mind.wait(6.1)
+    harness.wait(6.1)
     assert typists.writing("#dev") == []
     assert not typists.are_many("#dev")
-    mind.receive(frames.Typing("alice", ["bob"], 1))
-    mind.engine.lost()
+    harness.receive(frames.Typing("alice", ["bob"], 1))
+    harness.engine.lost()
     assert typists.writing("bob") == []
 
 

@@ -5,15 +5,15 @@ import pytest
 from qscp_client.core.commands.table import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.ui.completion import complete
-from tests.support.engine_harness import Mind, info
+from tests.support.engine_harness import EngineHarness, info
 
 
 @pytest.fixture
 def engine() -> Engine:
     """The picker with two people online, and one who once wrote."""
-    mind = Mind()
-    mind.connect("bob", "carol", infos=[info("bert", 3)])
-    return mind.engine
+    harness = EngineHarness()
+    harness.connect("bob", "carol", infos=[info("bert", 3)])
+    return harness.engine
 
 
 @pytest.mark.parametrize(

@@ -182,11 +182,11 @@ def test_the_life_of_a_room(store: Store) -> None:
     assert made == admin.RoomChanged(1, "#dev")
     row = store.find_room("#dev")
     assert (row.kind, row.history, row.topic, row.state) == ("announcement", "joining", "Talk", "active")
-    assert {account: standing.role for account, standing in store.standings(1).items()} == {1: "owner"}
+    assert {account: membership.role for account, membership in store.memberships(1).items()} == {1: "owner"}
     assert admin.perform(admin.ArchiveRoom("dev"), store) == made
     assert store.find_room("#dev").state == "archived"
     assert admin.perform(admin.DeleteRoom("#dev"), store) == made
-    assert (store.rooms(), store.standings(1)) == ([], {})
+    assert (store.rooms(), store.memberships(1)) == ([], {})
     assert admin.perform(admin.CreateRoom("dev", "alice"), store) == admin.RoomChanged(2, "#dev")
     assert [(row.actor, row.action) for row in store.room_log(1)] == [
         (None, "delete"),

@@ -24,17 +24,17 @@ from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import hash_cheaply
-from tests.support.doubles import StaffedRouter
+from tests.support.doubles import RouterDouble
 
 
-class Desk:
+class InProcessPeer:
     """A router, a store with the same accounts, and the admin between them."""
 
     def __init__(self, path: Path) -> None:
         self.store = SqliteStore(path)
         for name in ("alice", "bob"):
             self.store.add_account(name, "x")
-        self.router = StaffedRouter("alice", "bob")
+        self.router = RouterDouble("alice", "bob")
         self.writer = StoreWriter[Session](
             self.store,
             on_committed=self.router.delivery.committed,
@@ -45,59 +45,59 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def peer(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
     """An admin at work."""
-    made = Desk(tmp_path / "qscpd.db")
+    made = InProcessPeer(tmp_path / "qscpd.db")
     with made.writer:
         yield made
     made.router.presence.close()
     made.store.close()
 
 
-async def test_adding_makes_the_account_known(desk: Desk) -> None:
+async def test_adding_makes_the_account_known(peer: InProcessPeer) -> None:
     """It can be written to and log in at once."""
-    reply = await desk.admin.handle(AddUser("Carol", hash_cheaply("password")))
+    reply = await peer.admin.handle(AddUser("Carol", hash_cheaply("password")))
     assert isinstance(reply, Done)
-    account = desk.router.directory.by_name("carol")
+    account = peer.router.directory.by_name("carol")
     assert account is not None
     assert account.id == reply.account.id == 3
 
 
 @pytest.mark.parametrize(("request_type", "reason"), [(LockUser, "locked"), (DeleteUser, "deleted")])
 async def test_locking_and_deleting_end_sessions(
-    desk: Desk, request_type: type[LockUser] | type[DeleteUser], reason: str
+    peer: InProcessPeer, request_type: type[LockUser] | type[DeleteUser], reason: str
 ) -> None:
     """All of the account, none of others."""
-    links = [desk.router.login("alice")[1] for _ in range(2)]
-    _, other = desk.router.login("bob")
-    await desk.admin.handle(request_type("alice"))
+    links = [peer.router.login("alice")[1] for _ in range(2)]
+    _, other = peer.router.login("bob")
+    await peer.admin.handle(request_type("alice"))
     assert [link.ended for link in (*links, other)] == [reason, reason, ""]
-    assert (desk.router.directory.by_name("alice") is None) is (reason == "deleted")
+    assert (peer.router.directory.by_name("alice") is None) is (reason == "deleted")
 
 
-async def test_unlocking_and_a_new_password_end_nothing(desk: Desk) -> None:
+async def test_unlocking_and_a_new_password_end_nothing(peer: InProcessPeer) -> None:
     """Who is in stays in."""
-    _, link = desk.router.login("alice")
-    await desk.admin.handle(UnlockUser("alice"))
-    await desk.admin.handle(SetPassword("alice", hash_cheaply("another password")))
+    _, link = peer.router.login("alice")
+    await peer.admin.handle(UnlockUser("alice"))
+    await peer.admin.handle(SetPassword("alice", hash_cheaply("another password")))
     assert link.ended == ""
 
 
-async def test_what_fails_changes_nothing(desk: Desk) -> None:
+async def test_what_fails_changes_nothing(peer: InProcessPeer) -> None:
     """An unknown account is a reply with its exit code."""
-    reply = await desk.admin.handle(LockUser("nobody"))
+    reply = await peer.admin.handle(LockUser("nobody"))
     assert isinstance(reply, Failed)
     assert reply.exit_code == ExitCode.NOT_FOUND
-    assert len(desk.router.directory) == 2
+    assert len(peer.router.directory) == 2
 
 
-async def test_questions_are_answered(desk: Desk) -> None:
+async def test_questions_are_answered(peer: InProcessPeer) -> None:
     """The list from the store, the status from memory."""
-    desk.router.login("alice")
-    desk.router.connect()
-    accounts = await desk.admin.handle(ListUsers())
+    peer.router.login("alice")
+    peer.router.connect()
+    accounts = await peer.admin.handle(ListUsers())
     assert isinstance(accounts, Accounts)
     assert [account.name for account in accounts.accounts] == ["alice", "bob"]
-    status = await desk.admin.handle(Status())
+    status = await peer.admin.handle(Status())
     assert isinstance(status, DaemonStatus)
     assert (status.connections, status.sessions, status.users_online) == (2, 1, 1)

@@ -17,19 +17,19 @@ from qscpd.errors import ExitCode, StoreFullError
 from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
-from tests.support.doubles import FakeLink, StaffedRouter
+from tests.support.doubles import FakeLink, RouterDouble
 
 ALICE, BOB = 1, 2
 
 
-class Desk:
+class InProcessPeer:
     """A router, a store with the same accounts, and the admin between them."""
 
     def __init__(self, path: Path) -> None:
         self.store = SqliteStore(path)
         for name in ("alice", "bob"):
             self.store.add_account(name, "x")
-        self.router = StaffedRouter("alice", "bob")
+        self.router = RouterDouble("alice", "bob")
         self.writer = StoreWriter[Session](
             self.store,
             on_committed=self.router.delivery.committed,
@@ -53,28 +53,28 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def peer(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
     """An admin at work."""
-    made = Desk(tmp_path / "qscpd.db")
+    made = InProcessPeer(tmp_path / "qscpd.db")
     with made.writer:
         yield made
     made.router.close()
     made.store.close()
 
 
-async def test_a_new_room_is_its_owner_s(desk: Desk) -> None:
+async def test_a_new_room_is_its_owner_s(peer: InProcessPeer) -> None:
     """All of the owner's sessions are told of the room as it was ordered, and nobody else is."""
-    links = [desk.router.login("alice")[1] for _ in range(2)]
-    _, other = desk.router.login("bob")
+    links = [peer.router.login("alice")[1] for _ in range(2)]
+    _, other = peer.router.login("bob")
     for link in (*links, other):
-        await desk.told(link)
+        await peer.told(link)
     request = admin.CreateRoom("Dev", "ALICE", RoomKind.CLOSED, HistoryFrom.FULL, "Where we talk")
-    reply = await desk.admin.handle(request)
+    reply = await peer.admin.handle(request)
     assert reply == admin.RoomChanged(1, "#dev")
-    room = desk.router.rooms.by_name("#dev")
+    room = peer.router.rooms.by_name("#dev")
     assert room is not None
     expected = frames.RoomChanged(room.described(ALICE), 1, 0)
-    assert [await desk.told(link) for link in (*links, other)] == [[expected], [expected], []]
+    assert [await peer.told(link) for link in (*links, other)] == [[expected], [expected], []]
     assert (expected.room.kind, expected.room.history, expected.room.topic) == (
         "closed",
         "full",
@@ -83,34 +83,34 @@ async def test_a_new_room_is_its_owner_s(desk: Desk) -> None:
     assert expected.room.role == "owner"
 
 
-async def test_members_of_a_deleted_room_are_told(desk: Desk) -> None:
+async def test_members_of_a_deleted_room_are_told(peer: InProcessPeer) -> None:
     """Each of them, by nobody; the name is free at once."""
-    await desk.admin.handle(admin.CreateRoom("dev", "alice"))
-    await desk.join(BOB, "#dev")
-    links = [desk.router.login(name)[1] for name in ("alice", "bob")]
+    await peer.admin.handle(admin.CreateRoom("dev", "alice"))
+    await peer.join(BOB, "#dev")
+    links = [peer.router.login(name)[1] for name in ("alice", "bob")]
     for link in links:
-        await desk.told(link)
-    assert await desk.admin.handle(admin.DeleteRoom("#dev")) == admin.RoomChanged(1, "#dev")
+        await peer.told(link)
+    assert await peer.admin.handle(admin.DeleteRoom("#dev")) == admin.RoomChanged(1, "#dev")
     for link in links:
-        assert await desk.told(link) == [frames.RoomLeft("c1", "#dev", "deleted")]
-    assert desk.router.rooms.by_name("#dev") is None
-    assert await desk.admin.handle(admin.CreateRoom("dev", "bob")) == admin.RoomChanged(2, "#dev")
+        assert await peer.told(link) == [frames.RoomLeft("c1", "#dev", "deleted")]
+    assert peer.router.rooms.by_name("#dev") is None
+    assert await peer.admin.handle(admin.CreateRoom("dev", "bob")) == admin.RoomChanged(2, "#dev")
 
 
-async def test_a_message_that_was_on_its_way_to_a_deleted_room(desk: Desk) -> None:
+async def test_a_message_that_was_on_its_way_to_a_deleted_room(peer: InProcessPeer) -> None:
     """It is refused as one to a room that is not there, and not as from somebody who is no member."""
-    await desk.admin.handle(admin.CreateRoom("dev", "alice"))
-    await desk.admin.handle(admin.DeleteRoom("dev"))
+    await peer.admin.handle(admin.CreateRoom("dev", "alice"))
+    await peer.admin.handle(admin.DeleteRoom("dev"))
     late = NewMessage(ALICE, -1, f"{1:032x}", "too late")
-    outcomes, _ = await desk.writer.call(lambda store: store.append([late]))
+    outcomes, _ = await peer.writer.call(lambda store: store.append([late]))
     assert outcomes == [Refused(ErrorCode.UNKNOWN_ROOM)]
 
 
-async def test_an_archived_room_is_archived_at_once(desk: Desk) -> None:
+async def test_an_archived_room_is_archived_at_once(peer: InProcessPeer) -> None:
     """In memory as in the store."""
-    await desk.admin.handle(admin.CreateRoom("dev", "alice"))
-    await desk.admin.handle(admin.ArchiveRoom("dev"))
-    room = desk.router.rooms.by_name("#dev")
+    await peer.admin.handle(admin.CreateRoom("dev", "alice"))
+    await peer.admin.handle(admin.ArchiveRoom("dev"))
+    room = peer.router.rooms.by_name("#dev")
     assert room is not None
     assert room.described(ALICE).archived
 
@@ -125,25 +125,27 @@ async def test_an_archived_room_is_archived_at_once(desk: Desk) -> None:
         (admin.DeleteRoom("other"), ExitCode.NOT_FOUND),
     ],
 )
-async def test_what_fails_changes_nothing(desk: Desk, request_: admin.RoomRequest, code: ExitCode) -> None:
+async def test_what_fails_changes_nothing(
+    peer: InProcessPeer, request_: admin.RoomRequest, code: ExitCode
+) -> None:
     """The reply has the exit code; nobody is told anything."""
-    await desk.admin.handle(admin.CreateRoom("dev", "alice"))
-    _, link = desk.router.login("alice")
-    await desk.told(link)
-    reply = await desk.admin.handle(request_)
+    await peer.admin.handle(admin.CreateRoom("dev", "alice"))
+    _, link = peer.router.login("alice")
+    await peer.told(link)
+    reply = await peer.admin.handle(request_)
     assert isinstance(reply, admin.Failed)
     assert reply.exit_code == code
-    assert await desk.told(link) == []
-    assert len(desk.router.rooms) == 1
+    assert await peer.told(link) == []
+    assert len(peer.router.rooms) == 1
 
 
-async def test_a_full_disk_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_is_told(peer: InProcessPeer, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the store's error, and nothing is made."""
 
     def full(_: RoomChange) -> None:
         raise StoreFullError("no room on the disk")
 
-    monkeypatch.setattr(desk.store, "change_room", full)
+    monkeypatch.setattr(peer.store, "change_room", full)
     with pytest.raises(StoreFullError):
-        await desk.admin.handle(admin.CreateRoom("dev", "alice"))
-    assert len(desk.router.rooms) == 0
+        await peer.admin.handle(admin.CreateRoom("dev", "alice"))
+    assert len(peer.router.rooms) == 0

@@ -13,7 +13,7 @@ from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
-from tests.support.doubles import FakeLink, StaffedRouter, staff
+from tests.support.doubles import FakeLink, RouterDouble, router_double
 from tests.support.waiting import patiently, until
 
 MOST = 100_000
@@ -21,9 +21,9 @@ MOST = 100_000
 
 
 @pytest.fixture
-async def router() -> AsyncIterator[StaffedRouter]:
+async def router() -> AsyncIterator[RouterDouble]:
     """A router that knows alice."""
-    made = StaffedRouter("alice")
+    made = RouterDouble("alice")
     yield made
     made.close()
 
@@ -36,7 +36,7 @@ def resume(numbers: Iterable[int], *, more: bool, seq: int = 1) -> Iterator[byte
         yield codec.encode(frames.Resume(positions[start : start + 500], more=more or not last))
 
 
-async def test_a_session_has_so_many_positions_and_no_more(router: StaffedRouter) -> None:
+async def test_a_session_has_so_many_positions_and_no_more(router: RouterDouble) -> None:
     """The same ones again are no more, and what is no conversation is none; one above is a violation."""
     session, link = router.login("alice", live=False)
     for frame in resume(range(1, MOST + 1), more=True):
@@ -69,19 +69,19 @@ class NarrowLink(FakeLink):
         self.congested = len(self.written) > 200
 
 
-class Desk:
+class InProcessPeer:
     """A router that is asked questions, on a real store; and alice, who has not resumed yet."""
 
     def __init__(self, path: Path, tasks: asyncio.TaskGroup) -> None:
         self.store = SqliteStore(path)
-        self.router = StaffedRouter("alice")
+        self.router = RouterDouble("alice")
         self.writer = StoreWriter[Session](
             self.store,
             on_committed=self.router.delivery.committed,
             on_refused=self.router.delivery.refused,
             on_failed=print,
         )
-        staff(self.router, self.writer, tasks)
+        router_double(self.router, self.writer, tasks)
         self.session, link = self.router.login("alice", live=False)
         self.router.flush()
         self.link = self.session.link = NarrowLink()
@@ -100,22 +100,22 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def connected(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
     """All of it, running."""
     async with patiently(), asyncio.TaskGroup() as tasks:
-        made = Desk(tmp_path / "qscpd.db", tasks)
+        made = InProcessPeer(tmp_path / "qscpd.db", tasks)
         with contextlib.closing(made.store), made.writer:
             yield made
         made.router.close()
 
 
-async def test_what_is_unknown_is_told_no_faster_than_it_is_taken(desk: Desk) -> None:
+async def test_what_is_unknown_is_told_no_faster_than_it_is_taken(connected: InProcessPeer) -> None:
     """A store that was set back has none of a device's conversations: each gets its gap, in small steps."""
     for frame in resume(range(1, 5001), more=False, seq=9):
-        desk.session.receive(frame)
-    gaps = [frame for frame in await desk.read() if isinstance(frame, frames.Gap)]
+        connected.session.receive(frame)
+    gaps = [frame for frame in await connected.read() if isinstance(frame, frames.Gap)]
     assert gaps == [frames.Gap(f"c{number}", 1, 9, "ahead") for number in range(1, 5001)]
-    assert desk.link.most < 500
+    assert connected.link.most < 500
 
 
 def make_conversations(store: Store) -> None:
@@ -126,11 +126,11 @@ def make_conversations(store: Store) -> None:
     store.append(messages, marks)
 
 
-async def test_what_was_delivered_is_told_no_faster_than_it_is_taken(desk: Desk) -> None:
+async def test_what_was_delivered_is_told_no_faster_than_it_is_taken(connected: InProcessPeer) -> None:
     """Also somebody with thousands of conversations, and nothing new in any of them, is not flooded."""
-    await desk.writer.call(make_conversations)
+    await connected.writer.call(make_conversations)
     for frame in resume(range(1, 2001), more=False):
-        desk.session.receive(frame)
-    delivered = [frame for frame in await desk.read() if isinstance(frame, frames.Delivered)]
+        connected.session.receive(frame)
+    delivered = [frame for frame in await connected.read() if isinstance(frame, frames.Delivered)]
     assert delivered == [frames.Delivered(f"c{number}", 1) for number in range(1, 2001)]
-    assert desk.link.most < 500
+    assert connected.link.most < 500

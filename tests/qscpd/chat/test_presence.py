@@ -15,7 +15,7 @@ from qscpd.chat import presence as presence_module
 from qscpd.chat.presence import GRACE_S, Presence
 from qscpd.sessions.session import Session
 from tests.support.clock import in_virtual_time
-from tests.support.doubles import FakeLink, StaffedRouter
+from tests.support.doubles import FakeLink, RouterDouble
 
 ONLINE: list[tuple[Status, str]] = [("online", "")]
 
@@ -236,7 +236,7 @@ class ByTheClient:
 class Watcher:
     """A session that looks on, over a link that is congested now and then."""
 
-    def __init__(self, router: StaffedRouter, name: str) -> None:
+    def __init__(self, router: RouterDouble, name: str) -> None:
         self.session, self.link = router.login(name)
         self.rosters: tuple[ByTheBook | ByTheClient, ...] = (ByTheBook(name), ByTheClient(name))
 
@@ -280,7 +280,7 @@ class Play:
     """Carries out the steps of an example on a router."""
 
     def __init__(self) -> None:
-        self.router = StaffedRouter("a", *NAMES)
+        self.router = RouterDouble("a", *NAMES)
         self.sessions: dict[str, list[Session]] = {name: [] for name in NAMES}
         self.watchers: list[Watcher] = []
 

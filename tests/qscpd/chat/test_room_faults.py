@@ -18,7 +18,7 @@ from qscpd.errors import StoreBusyError, StoreError
 from qscpd.sessions import requests as asking
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
-from tests.support.in_process_server import Desk, Office, make_accounts
+from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 from tests.support.stores import FickleStore, add_room
 from tests.support.waiting import PATIENCE_S, patiently
 
@@ -39,36 +39,36 @@ class DeniedStore(FickleStore):
 
 
 @pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
+async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
     """A daemon without a network, for alice, bob and carol; alice and bob are in #dev."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob", "carol")
     store = DeniedStore(tmp_path / "qscpd.db")
     add_room(store, "#dev", "alice", "bob", history=HistoryFrom.JOINING)
-    async with Office(store) as opened:
+    async with InProcessServer(store) as opened:
         yield opened
 
 
-async def enter(office: Office, user: str) -> Desk:
+async def enter(server: InProcessServer, user: str) -> InProcessPeer:
     """Log somebody in who keeps nothing and is live; what they were told up to then is dropped."""
-    desk = await office.visitor(user)
-    desk.send(frames.Resume([]))
-    await office.settle()
-    desk.frames.clear()
-    return desk
+    connected = await server.visitor(user)
+    connected.send(frames.Resume([]))
+    await server.settle()
+    connected.frames.clear()
+    return connected
 
 
-async def answered(office: Office, desk: Desk, *sent: frames.ClientFrame) -> list[str]:
+async def answered(server: InProcessServer, connected: InProcessPeer, *sent: frames.ClientFrame) -> list[str]:
     """Send something and return in short what comes back."""
-    desk.frames.clear()
-    desk.send(*sent)
-    await office.settle()
-    return [short(frame) for frame in desk.frames if not isinstance(frame, frames.MembersChanged)]
+    connected.frames.clear()
+    connected.send(*sent)
+    await server.settle()
+    return [short(frame) for frame in connected.frames if not isinstance(frame, frames.MembersChanged)]
 
 
-def fill_disk(office: Office, *, full: bool) -> None:
+def fill_disk(server: InProcessServer, *, full: bool) -> None:
     """Let there be no room, or room again."""
-    assert isinstance(office.store, FickleStore)
-    office.store.full = full
+    assert isinstance(server.store, FickleStore)
+    server.store.full = full
 
 
 def short(frame: frames.ServerFrame) -> str:
@@ -86,49 +86,49 @@ def chat(to: str, body: str = "hello") -> frames.SendChat:
 # --- order
 
 
-async def test_messages_on_their_way_do_not_overtake_a_refused_one(office: Office) -> None:
+async def test_messages_on_their_way_do_not_overtake_a_refused_one(server: InProcessServer) -> None:
     """When the link breaks while a room rests, what waits is not stored before what was refused before it."""
-    bob = await enter(office, "bob")
+    bob = await enter(server, "bob")
     first, second = chat("#dev", "first"), chat("#dev", "second")
-    fill_disk(office, full=True)
-    assert await answered(office, bob, first) == ["storage_full"]
-    room = office.router.rooms.by_name("#dev")
+    fill_disk(server, full=True)
+    assert await answered(server, bob, first) == ["storage_full"]
+    room = server.router.rooms.by_name("#dev")
     assert room is not None
     room.queue._busy = True  # it rests
     bob.send(second)
     bob.lose()
-    fill_disk(office, full=False)
-    await office.settle()
+    fill_disk(server, full=False)
+    await server.settle()
     room.queue._rested()
-    await office.settle()
-    again = await enter(office, "bob")
-    assert await answered(office, again, first, second) == ["chat_ack", "chat_ack"]
+    await server.settle()
+    again = await enter(server, "bob")
+    assert await answered(server, again, first, second) == ["chat_ack", "chat_ack"]
     acks = [(frame.id, frame.seq) for frame in again.frames if isinstance(frame, frames.ChatAck)]
     assert acks == [(first.id, 1), (second.id, 2)]
 
 
 @pytest.mark.parametrize("to", ["alice", "#dev"])
-async def test_an_ended_session_is_not_waited_for(office: Office, to: str) -> None:
-    """What is refused after its session has ended is not kept in mind for ever."""
-    bob = await enter(office, "bob")
-    fill_disk(office, full=True)
+async def test_an_ended_session_is_not_waited_for(server: InProcessServer, to: str) -> None:
+    """What is refused after its session has ended is not kept in harness for ever."""
+    bob = await enter(server, "bob")
+    fill_disk(server, full=True)
     bob.send(chat(to))
     bob.lose()
-    await office.settle()
-    assert office.writer._order.empty
+    await server.settle()
+    assert server.writer._order.empty
 
 
-async def test_a_change_of_one_room_hurries_no_other(office: Office) -> None:
+async def test_a_change_of_one_room_hurries_no_other(server: InProcessServer) -> None:
     """What is written in a room goes before a change of it; who comes into another one changes nothing."""
-    alice, bob, carol = [await enter(office, user) for user in ("alice", "bob", "carol")]
-    assert await answered(office, carol, frames.RoomRequest("create", "#tea")) == ["room", "room_ack"]
-    room = office.router.rooms.by_name("#dev")
+    alice, bob, carol = [await enter(server, user) for user in ("alice", "bob", "carol")]
+    assert await answered(server, carol, frames.RoomRequest("create", "#tea")) == ["room", "room_ack"]
+    room = server.router.rooms.by_name("#dev")
     assert room is not None
     room.queue._busy = True  # it rests
     bob.send(chat("#dev"))
-    assert await answered(office, alice, frames.Join("#tea")) == ["room", "room_ack"]
+    assert await answered(server, alice, frames.Join("#tea")) == ["room", "room_ack"]
     assert bob.kinds() == []
-    assert await answered(office, bob, frames.Leave("#dev")) == ["chat_ack", "room_left", "room_ack"]
+    assert await answered(server, bob, frames.Leave("#dev")) == ["chat_ack", "room_left", "room_ack"]
 
 
 async def test_a_question_whose_turn_comes_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,10 +137,10 @@ async def test_a_question_whose_turn_comes_too_late(tmp_path: Path, monkeypatch:
     make_accounts(tmp_path / "other.db", "alice", "bob")
     store = FickleStore(tmp_path / "other.db")
     add_room(store, "#dev", "alice", "bob", history=HistoryFrom.JOINING)
-    async with Office(store) as office:
-        alice, bob = await enter(office, "alice"), await enter(office, "bob")
+    async with InProcessServer(store) as server:
+        alice, bob = await enter(server, "alice"), await enter(server, "bob")
         busy = threading.Event()
-        held = asyncio.create_task(office.writer.call(lambda _: busy.wait()))
+        held = asyncio.create_task(server.writer.call(lambda _: busy.wait()))
         alice.send(frames.ConversationsRequest())
         await asyncio.sleep(0)
         bob.send(frames.Leave("#dev"))
@@ -148,32 +148,32 @@ async def test_a_question_whose_turn_comes_too_late(tmp_path: Path, monkeypatch:
         bob.lose()
         busy.set()
         await held
-        await office.settle()
+        await server.settle()
         assert alice.kinds() == ["conversations"]
-        assert [each.row.name for each in office.router.rooms.of(2)] == ["#dev"]
+        assert [each.row.name for each in server.router.rooms.of(2)] == ["#dev"]
 
 
 # --- questions at the end of the input
 
 
-async def test_a_question_is_answered_before_what_comes_behind_it(office: Office) -> None:
+async def test_a_question_is_answered_before_what_comes_behind_it(server: InProcessServer) -> None:
     """Also when the peer ends its stream right behind: who joins and writes has joined when it is stored."""
-    carol = await enter(office, "carol")
+    carol = await enter(server, "carol")
     sent: Sequence[frames.ClientFrame] = (chat("alice"), frames.Join("#dev"), chat("#dev"))
     carol.session.receive(b"".join(map(codec.encode, sent)))
     carol.session.receive_eof()
-    await office.settle()
+    await server.settle()
     told = [short(frame) for frame in carol.frames if not isinstance(frame, frames.MembersChanged)]
     assert told == ["chat_ack", "room", "room_ack", "chat_ack"]
     assert carol.link.ended == "lost"
 
 
-async def test_nothing_more_is_taken_at_shutdown(office: Office) -> None:
+async def test_nothing_more_is_taken_at_shutdown(server: InProcessServer) -> None:
     """Also of a session that waits for the answer to a question, and for that of a message."""
-    carol = await enter(office, "carol")
+    carol = await enter(server, "carol")
     carol.send(chat("alice"), frames.RoomsRequest(), chat("alice"))
-    office.router.shut_down()
-    await office.settle()
+    server.router.shut_down()
+    await server.settle()
     assert [short(frame) for frame in carol.frames if frame.type != "rooms"] == ["chat_ack", "bye"]
 
 
@@ -181,13 +181,13 @@ async def test_nothing_more_is_taken_at_shutdown(office: Office) -> None:
 
 
 @pytest.mark.parametrize("room", ["#board", "#nothing"])
-async def test_whatever_is_wrong_with_a_message_to_a_closed_room(office: Office, room: str) -> None:
+async def test_whatever_is_wrong_with_a_message_to_a_closed_room(server: InProcessServer, room: str) -> None:
     """Strangers hear the same as of a room that there is not, so that nobody finds out what there is."""
-    alice, carol = await enter(office, "alice"), await enter(office, "carol")
+    alice, carol = await enter(server, "alice"), await enter(server, "carol")
     create = frames.RoomRequest("create", "#board", kind=RoomKind.CLOSED)
-    assert await answered(office, alice, create) == ["room", "room_ack"]
+    assert await answered(server, alice, create) == ["room", "room_ack"]
     known = chat("alice")
-    assert await answered(office, carol, known) == ["chat_ack"]
+    assert await answered(server, carol, known) == ["chat_ack"]
     for sent in (
         chat(room),
         chat(room, ""),
@@ -197,31 +197,31 @@ async def test_whatever_is_wrong_with_a_message_to_a_closed_room(office: Office,
         frames.SendReaction(room, 1, " ", make_id()),
         frames.SendRedaction(room, 1, make_id(), "two\nlines"),
     ):
-        assert await answered(office, carol, sent) == [ErrorCode.UNKNOWN_ROOM], sent
+        assert await answered(server, carol, sent) == [ErrorCode.UNKNOWN_ROOM], sent
 
 
 # --- the store on bad days
 
 
-async def test_a_locked_store_refuses_changes(office: Office) -> None:
+async def test_a_locked_store_refuses_changes(server: InProcessServer) -> None:
     """Like messages: the session goes on, and may ask again."""
-    alice = await enter(office, "alice")
-    assert isinstance(office.store, FickleStore)
-    office.store.busy = True
+    alice = await enter(server, "alice")
+    assert isinstance(server.store, FickleStore)
+    server.store.busy = True
     topic = frames.RoomRequest("topic", "#dev", text="Friday")
-    assert await answered(office, alice, topic) == ["storage_failed"]
-    office.store.busy = False
-    assert (await answered(office, alice, topic))[0] == "room_ack"
+    assert await answered(server, alice, topic) == ["storage_failed"]
+    server.store.busy = False
+    assert (await answered(server, alice, topic))[0] == "room_ack"
 
 
-async def test_a_change_of_unknown_outcome_ends_the_daemon(office: Office) -> None:
+async def test_a_change_of_unknown_outcome_ends_the_daemon(server: InProcessServer) -> None:
     """As with messages: what is in memory may not be what is on disk any more, so nothing more is said."""
-    alice = await enter(office, "alice")
-    assert isinstance(office.store, FickleStore)
-    office.store.broken = True
+    alice = await enter(server, "alice")
+    assert isinstance(server.store, FickleStore)
+    server.store.broken = True
     alice.send(frames.RoomRequest("topic", "#dev", text="Friday"), chat("#dev"))
-    await office.settle()
-    assert office.failure is not None
+    await server.settle()
+    assert server.failure is not None
     assert "room_ack" not in alice.kinds()
     assert "chat_ack" not in alice.kinds()
 
@@ -229,32 +229,32 @@ async def test_a_change_of_unknown_outcome_ends_the_daemon(office: Office) -> No
 # --- the operator
 
 
-async def test_a_member_and_their_room_are_deleted_at_once(office: Office) -> None:
+async def test_a_member_and_their_room_are_deleted_at_once(server: InProcessServer) -> None:
     """The sessions of the account end, although the room is gone before that was told."""
-    bob = await enter(office, "bob")
-    admin = LiveAdmin(office.router, office.writer)
+    bob = await enter(server, "bob")
+    admin = LiveAdmin(server.router, server.writer)
     work, done = threading.Event(), threading.Event()
-    held = asyncio.create_task(office.writer.call(lambda _: work.wait()))
+    held = asyncio.create_task(server.writer.call(lambda _: work.wait()))
     deeds = [asyncio.create_task(admin.handle(each)) for each in (DeleteUser("bob"), DeleteRoom("#dev"))]
-    last = asyncio.create_task(office.writer.call(lambda _: done.set()))
+    last = asyncio.create_task(server.writer.call(lambda _: done.set()))
     await asyncio.sleep(0)
     work.set()
     assert done.wait(PATIENCE_S)  # meanwhile the loop stands still
     replies = await asyncio.gather(*deeds, held, last)
     assert isinstance(replies[0], Done)
-    await office.settle()
+    await server.settle()
     assert bob.link.ended == "deleted"
-    assert office.router.rooms.of(2) == []
+    assert server.router.rooms.of(2) == []
 
 
 # --- coming back while behind
 
 
 async def test_a_page_is_read_when_the_room_was_joined_again(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+    server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A device that is behind asks the store when its person has come back, and nobody has told it yet."""
-    read, messages_after = threading.Event(), office.store.messages_after
+    read, messages_after = threading.Event(), server.store.messages_after
 
     def read_and_say(*what: int) -> Sequence[MessageRow]:
         try:
@@ -262,42 +262,42 @@ async def test_a_page_is_read_when_the_room_was_joined_again(
         finally:
             read.set()
 
-    alice = await enter(office, "alice")
-    assert await answered(office, alice, *(chat("#dev", "x" * 15_000) for _ in range(8))) == ["chat_ack"] * 8
-    phone = await enter(office, "bob")
-    late = await office.visitor("bob")
+    alice = await enter(server, "alice")
+    assert await answered(server, alice, *(chat("#dev", "x" * 15_000) for _ in range(8))) == ["chat_ack"] * 8
+    network_device = await enter(server, "bob")
+    late = await server.visitor("bob")
     late.link.page_by_page = True
     late.send(frames.Resume([frames.Position("c1", 0)]))
-    await office.settle()
+    await server.settle()
     assert late.link.written[-1].type == "chat"  # of the first page, which the peer did not take
-    assert await answered(office, phone, frames.Leave("#dev")) == ["room_left", "room_ack"]
+    assert await answered(server, network_device, frames.Leave("#dev")) == ["room_left", "room_ack"]
     together = threading.Event()
-    held = asyncio.create_task(office.writer.call(lambda _: together.wait()))
-    phone.send(frames.Join("#dev"))
+    held = asyncio.create_task(server.writer.call(lambda _: together.wait()))
+    network_device.send(frames.Join("#dev"))
     await asyncio.sleep(0)
     late.link.page_by_page = late.link.congested = False
     late.session.writable()
     for _ in range(10):
         await asyncio.sleep(0)
     read.clear()
-    monkeypatch.setattr(office.store, "messages_after", read_and_say)
+    monkeypatch.setattr(server.store, "messages_after", read_and_say)
     together.set()
     assert read.wait(PATIENCE_S)  # meanwhile the loop stands still
     await held
-    await office.settle()
-    assert await answered(office, alice, chat("#dev", "after")) == ["chat_ack"]
+    await server.settle()
+    assert await answered(server, alice, chat("#dev", "after")) == ["chat_ack"]
     assert [frame.type for frame in late.frames if isinstance(frame, frames.Error)] == []
     assert [frame.body for frame in late.frames if isinstance(frame, frames.Chat)][-1] == "after"
 
 
-async def test_any_number_of_invitations(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_any_number_of_invitations(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are told as the peer takes them, so that nobody who was invited often is cut off as too slow."""
     rooms = [f"#r{n}" for n in range(100, 350)]
-    alice = await enter(office, "alice")
+    alice = await enter(server, "alice")
     for name in rooms:
         alice.send(frames.RoomRequest("create", name), frames.RoomRequest("invite", name, "carol"))
-    await office.settle()
-    carol = await office.visitor("carol")
+    await server.settle()
+    carol = await server.visitor("carol")
     write = carol.link.write
 
     def write_much(plaintext: bytes) -> None:
@@ -309,13 +309,13 @@ async def test_any_number_of_invitations(office: Office, monkeypatch: pytest.Mon
     told: list[str] = []
     async with patiently():
         while len(told) < len(rooms):
-            await office.settle()
+            await server.settle()
             page = [frame.room.name for frame in carol.link.take() if isinstance(frame, frames.Invited)]
             assert len(page) <= 100
             told += page
             carol.link.congested = False
             carol.session.writable()
-    await office.settle()
+    await server.settle()
     assert told == rooms
     assert (carol.session.live, carol.session.replay) == (True, None)
 
@@ -323,20 +323,20 @@ async def test_any_number_of_invitations(office: Office, monkeypatch: pytest.Mon
 # --- pairs
 
 
-async def test_a_refused_event_makes_no_conversation(office: Office) -> None:
+async def test_a_refused_event_makes_no_conversation(server: InProcessServer) -> None:
     """Somebody who never wrote to a person does not appear there by reacting to nothing."""
-    carol, alice = await enter(office, "carol"), await enter(office, "alice")
+    carol, alice = await enter(server, "carol"), await enter(server, "alice")
     for sent in (
         frames.SendReaction("alice", 1, "+1", make_id()),
         frames.SendChat("alice", "well", make_id(), reply_to=1),
     ):
-        assert await answered(office, carol, sent) == ["unknown_message"]
-    for desk in (carol, alice):
-        page = await office.ask(desk, frames.ConversationsRequest())
+        assert await answered(server, carol, sent) == ["unknown_message"]
+    for connected in (carol, alice):
+        page = await server.ask(connected, frames.ConversationsRequest())
         assert isinstance(page, frames.Conversations)
-        assert [each.name for each in page.conversations] == (["#dev"] if desk is alice else [])
-    assert await answered(office, carol, chat("alice")) == ["chat_ack"]
-    page = await office.ask(alice, frames.ConversationsRequest())
+        assert [each.name for each in page.conversations] == (["#dev"] if connected is alice else [])
+    assert await answered(server, carol, chat("alice")) == ["chat_ack"]
+    page = await server.ask(alice, frames.ConversationsRequest())
     assert isinstance(page, frames.Conversations)
     assert [(each.name, each.unread) for each in page.conversations] == [("#dev", 0), ("carol", 1)]
 
@@ -344,10 +344,10 @@ async def test_a_refused_event_makes_no_conversation(office: Office) -> None:
 # --- what events cost
 
 
-async def test_a_reaction_leaves_the_index_of_words_as_it_is(office: Office) -> None:
+async def test_a_reaction_leaves_the_index_of_words_as_it_is(server: InProcessServer) -> None:
     """A thousand reactions on a long message don't have it indexed a thousand times."""
-    alice, bob = await enter(office, "alice"), await enter(office, "bob")
-    assert await answered(office, alice, chat("#dev", "one long message")) == ["chat_ack"]
+    alice, bob = await enter(server, "alice"), await enter(server, "bob")
+    assert await answered(server, alice, chat("#dev", "one long message")) == ["chat_ack"]
 
     def index(store: Store) -> list[tuple[int, bytes]]:
         while store.tend(Keep()):
@@ -355,9 +355,9 @@ async def test_a_reaction_leaves_the_index_of_words_as_it_is(office: Office) -> 
         assert isinstance(store, FickleStore)
         return store._read("SELECT id, block FROM words_data ORDER BY id")
 
-    before = await office.writer.call(index)
+    before = await server.writer.call(index)
     react = frames.SendReaction("#dev", 1, "+1", make_id())
-    assert "chat_ack" in await answered(office, bob, react)
-    assert await office.writer.call(index) == before
-    assert "chat_ack" in await answered(office, alice, frames.SendEdit("#dev", 1, "a short one", make_id()))
-    assert await office.writer.call(index) != before
+    assert "chat_ack" in await answered(server, bob, react)
+    assert await server.writer.call(index) == before
+    assert "chat_ack" in await answered(server, alice, frames.SendEdit("#dev", 1, "a short one", make_id()))
+    assert await server.writer.call(index) != before

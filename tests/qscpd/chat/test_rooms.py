@@ -10,14 +10,14 @@ from qscp import frames
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.chat.rooms import TYPING
 from qscpd.domain.model import RoomResult
-from qscpd.domain.rooms import FOREVER_MS, NOBODY, RoomChange, RoomRow, RoomState, Standing
+from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange, RoomRow, RoomState
 from qscpd.sessions.session import Session
 from tests.support.clock import in_virtual_time
-from tests.support.doubles import FakeLink, StaffedRouter
+from tests.support.doubles import FakeLink, RouterDouble
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
-OWNER, MEMBER = Standing(RoomRole.OWNER), Standing(RoomRole.MEMBER)
-BANNED = Standing(banned_until_ms=FOREVER_MS)
+OWNER, MEMBER = Membership(RoomRole.OWNER), Membership(RoomRole.MEMBER)
+BANNED = Membership(banned_until_ms=FOREVER_MS)
 ROW: Final = RoomRow(
     id=7,
     name="#dev",
@@ -34,11 +34,11 @@ ROW: Final = RoomRow(
 )
 
 
-class House:
+class ModelRoom:
     """A router with one room, in which alice and bob are."""
 
     def __init__(self, *names: str) -> None:
-        self.router = StaffedRouter("alice", "bob", "carol", "dan", *names)
+        self.router = RouterDouble("alice", "bob", "carol", "dan", *names)
         self.rooms = self.router.rooms
         self.row = ROW
         self.rooms.load(ROW, {ALICE: OWNER, BOB: MEMBER})
@@ -54,7 +54,7 @@ class House:
     def apply(
         self,
         action: str,
-        standings: Mapping[int, Standing],
+        memberships: Mapping[int, Membership],
         actor: int | None = ALICE,
         text: str = "",
         **row: object,
@@ -62,7 +62,7 @@ class House:
         """Say what the store has done."""
         self.row = self.row._replace(**row)  # type: ignore[arg-type]  # of a row
         change = RoomChange(action=action, room="#dev", actor=actor, text=text)
-        self.rooms.apply(RoomResult(self.row, standings), change)
+        self.rooms.apply(RoomResult(self.row, memberships), change)
 
     def take(self, link: FakeLink) -> list[frames.ServerFrame]:
         """Return what is told of rooms, now and not before."""
@@ -101,36 +101,36 @@ def members(count: int, *changed: tuple[str, RoomRole | None], others: int = 0) 
 
 
 @pytest.fixture
-async def house() -> House:
+async def model_room() -> ModelRoom:
     """A router with one room, in a loop that runs."""
-    return House()
+    return ModelRoom()
 
 
 def test_who_comes_is_told_at_once_and_the_others_once_a_second() -> None:
     """The room to all sessions of the one who came; a summary to everybody, the first one without a pause."""
 
     async def test() -> None:
-        house = House()
-        _, alice = house.login("alice")
-        _, carol = house.login("carol")
-        _, second = house.login("carol")
-        house.apply("join", {CAROL: Standing(RoomRole.MEMBER, 41)}, CAROL, members=3)
+        model_room = ModelRoom()
+        _, alice = model_room.login("alice")
+        _, carol = model_room.login("carol")
+        _, second = model_room.login("carol")
+        model_room.apply("join", {CAROL: Membership(RoomRole.MEMBER, 41)}, CAROL, members=3)
         joined = told(RoomRole.MEMBER, first_seq=41, by="carol", members=3)
-        assert house.take(carol) == house.take(second) == [joined]
-        assert house.take(alice) == []
+        assert model_room.take(carol) == model_room.take(second) == [joined]
+        assert model_room.take(alice) == []
         await asyncio.sleep(0.01)
         summary = members(3, ("carol", RoomRole.MEMBER))
-        assert [house.take(each) for each in (alice, carol, second)] == [[summary]] * 3
-        house.apply("leave", {CAROL: NOBODY}, CAROL, members=2)
-        house.apply("join", {DAN: Standing(RoomRole.MEMBER, 41)}, DAN, members=3)
+        assert [model_room.take(each) for each in (alice, carol, second)] == [[summary]] * 3
+        model_room.apply("leave", {CAROL: NO_MEMBERSHIP}, CAROL, members=2)
+        model_room.apply("join", {DAN: Membership(RoomRole.MEMBER, 41)}, DAN, members=3)
         await asyncio.sleep(0.98)
-        assert house.take(alice) == []
+        assert model_room.take(alice) == []
         await asyncio.sleep(0.02)
-        assert house.take(alice) == [members(3, ("carol", None), ("dan", RoomRole.MEMBER))]
-        assert house.take(carol) == [frames.RoomLeft("c7", "#dev", "left")]
+        assert model_room.take(alice) == [members(3, ("carol", None), ("dan", RoomRole.MEMBER))]
+        assert model_room.take(carol) == [frames.RoomLeft("c7", "#dev", "left")]
         await asyncio.sleep(100)
-        assert house.take(alice) == []
-        house.close()
+        assert model_room.take(alice) == []
+        model_room.close()
 
     in_virtual_time(test())
 
@@ -140,17 +140,17 @@ def test_a_crowd_is_one_frame() -> None:
 
     async def test() -> None:
         names = [f"user{number}" for number in range(1000)]
-        house = House(*names)
-        _, alice = house.login("alice")
-        house.apply("topic", {}, topic="now")
+        model_room = ModelRoom(*names)
+        _, alice = model_room.login("alice")
+        model_room.apply("topic", {}, topic="now")
         await asyncio.sleep(0.5)
-        house.take(alice)
+        model_room.take(alice)
         for number in range(1000):
-            house.apply("join", {5 + number: MEMBER}, 5 + number, members=3 + number)
-        house.apply("leave", {5: NOBODY}, 5, members=1001)
-        house.apply("role", {6: Standing(RoomRole.MODERATOR)}, members=1001)
+            model_room.apply("join", {5 + number: MEMBER}, 5 + number, members=3 + number)
+        model_room.apply("leave", {5: NO_MEMBERSHIP}, 5, members=1001)
+        model_room.apply("role", {6: Membership(RoomRole.MODERATOR)}, members=1001)
         await asyncio.sleep(1)
-        (frame,) = house.take(alice)
+        (frame,) = model_room.take(alice)
         assert isinstance(frame, frames.MembersChanged)
         assert (frame.count, len(frame.changed), frame.others) == (1001, 50, 950)
         assert frame.changed[:3] == [
@@ -158,7 +158,7 @@ def test_a_crowd_is_one_frame() -> None:
             frames.MemberChange("user1", RoomRole.MODERATOR),
             frames.MemberChange("user2", RoomRole.MEMBER),
         ]
-        house.close()
+        model_room.close()
 
     in_virtual_time(test())
 
@@ -167,31 +167,31 @@ def test_news_of_a_room_come_to_each_member_as_they_see_it() -> None:
     """Topic, settings and archiving, at most once a second, with one's own role and first message."""
 
     async def test() -> None:
-        house = House()
-        house.rooms.apply(RoomResult(ROW._replace(members=3), {CAROL: Standing(RoomRole.MEMBER, 30)}))
-        links = [house.login(name)[1] for name in ("alice", "bob", "carol", "dan")]
+        model_room = ModelRoom()
+        model_room.rooms.apply(RoomResult(ROW._replace(members=3), {CAROL: Membership(RoomRole.MEMBER, 30)}))
+        links = [model_room.login(name)[1] for name in ("alice", "bob", "carol", "dan")]
         await asyncio.sleep(2)
         for link in links:
-            house.take(link)
-        house.apply("topic", {}, topic="a", members=3)
+            model_room.take(link)
+        model_room.apply("topic", {}, topic="a", members=3)
         await asyncio.sleep(0.01)
         news = [told(RoomRole.OWNER, topic="a", members=3), told(RoomRole.MEMBER, topic="a", members=3)]
-        assert [house.take(link) for link in links] == [
+        assert [model_room.take(link) for link in links] == [
             [news[0]],
             [news[1]],
             [told(RoomRole.MEMBER, first_seq=30, topic="a", members=3)],
             [],
         ]
-        house.apply("topic", {}, topic="b")
-        house.apply("set", {}, kind=RoomKind.OPEN, history=HistoryFrom.FULL, slow_s=5)
-        house.apply("archive", {}, state=RoomState.ARCHIVED)
+        model_room.apply("topic", {}, topic="b")
+        model_room.apply("set", {}, kind=RoomKind.OPEN, history=HistoryFrom.FULL, slow_s=5)
+        model_room.apply("archive", {}, state=RoomState.ARCHIVED)
         await asyncio.sleep(1)
-        row = house.row._asdict()
-        assert house.take(links[2]) == [told(RoomRole.MEMBER, **row)]
-        house.apply("set", {})
+        row = model_room.row._asdict()
+        assert model_room.take(links[2]) == [told(RoomRole.MEMBER, **row)]
+        model_room.apply("set", {})
         await asyncio.sleep(100)
-        assert house.take(links[2]) == []  # nothing is another now
-        house.close()
+        assert model_room.take(links[2]) == []  # nothing is another now
+        model_room.close()
 
     in_virtual_time(test())
 
@@ -200,17 +200,17 @@ def test_a_role_and_a_mute_are_told_at_once() -> None:
     """To the one whom they concern, with who did it; the role to all in the summary, too."""
 
     async def test() -> None:
-        house = House()
-        _, bob = house.login("bob")
-        house.apply("role", {BOB: Standing(RoomRole.MODERATOR)})
-        assert house.take(bob) == [told(RoomRole.MODERATOR, by="alice")]
-        house.apply("mute", {BOB: Standing(RoomRole.MODERATOR, muted_until_ms=9)})
-        assert house.take(bob) == [told(RoomRole.MODERATOR, by="alice", muted=9)]
-        house.apply("unmute", {BOB: Standing(RoomRole.MODERATOR)}, None)
-        assert house.take(bob) == [told(RoomRole.MODERATOR)]
+        model_room = ModelRoom()
+        _, bob = model_room.login("bob")
+        model_room.apply("role", {BOB: Membership(RoomRole.MODERATOR)})
+        assert model_room.take(bob) == [told(RoomRole.MODERATOR, by="alice")]
+        model_room.apply("mute", {BOB: Membership(RoomRole.MODERATOR, muted_until_ms=9)})
+        assert model_room.take(bob) == [told(RoomRole.MODERATOR, by="alice", muted=9)]
+        model_room.apply("unmute", {BOB: Membership(RoomRole.MODERATOR)}, None)
+        assert model_room.take(bob) == [told(RoomRole.MODERATOR)]
         await asyncio.sleep(0.01)
-        assert house.take(bob) == [members(2, ("bob", RoomRole.MODERATOR))]
-        house.close()
+        assert model_room.take(bob) == [members(2, ("bob", RoomRole.MODERATOR))]
+        model_room.close()
 
     in_virtual_time(test())
 
@@ -218,100 +218,108 @@ def test_a_role_and_a_mute_are_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("action", "actor", "after", "frame"),
     [
-        ("leave", BOB, NOBODY, frames.RoomLeft("c7", "#dev", "left")),
-        ("remove", ALICE, NOBODY, frames.RoomLeft("c7", "#dev", "removed", "alice", "why")),
+        ("leave", BOB, NO_MEMBERSHIP, frames.RoomLeft("c7", "#dev", "left")),
+        ("remove", ALICE, NO_MEMBERSHIP, frames.RoomLeft("c7", "#dev", "removed", "alice", "why")),
         ("ban", ALICE, BANNED, frames.RoomLeft("c7", "#dev", "banned", "alice", "why")),
-        ("ban", None, Standing(banned_until_ms=9), frames.RoomLeft("c7", "#dev", "banned", "", "why", 9)),
-        ("delete", None, NOBODY, frames.RoomLeft("c7", "#dev", "deleted", "", "why")),
+        ("ban", None, Membership(banned_until_ms=9), frames.RoomLeft("c7", "#dev", "banned", "", "why", 9)),
+        ("delete", None, NO_MEMBERSHIP, frames.RoomLeft("c7", "#dev", "deleted", "", "why")),
     ],
 )
 async def test_who_is_out_is_told_why(
-    house: House, action: str, actor: int | None, after: Standing, frame: frames.RoomLeft
+    model_room: ModelRoom, action: str, actor: int | None, after: Membership, frame: frames.RoomLeft
 ) -> None:
     """At once, on all sessions, and nothing afterwards."""
-    session, bob = house.login("bob")
-    _, second = house.login("bob")
-    room = house.rooms.by_id(7)
+    session, bob = model_room.login("bob")
+    _, second = model_room.login("bob")
+    room = model_room.rooms.by_id(7)
     assert room is not None
     assert session in room.sessions
     state = RoomState.DELETED if action == "delete" else RoomState.ACTIVE
-    house.apply(action, {BOB: after}, actor, "why", state=state, members=1)
-    assert house.take(bob) == house.take(second) == [frame]
+    model_room.apply(action, {BOB: after}, actor, "why", state=state, members=1)
+    assert model_room.take(bob) == model_room.take(second) == [frame]
     assert room.sessions == set()
-    assert house.rooms.of(BOB) == []
-    house.apply("topic", {}, topic="not for bob")
+    assert model_room.rooms.of(BOB) == []
+    model_room.apply("topic", {}, topic="not for bob")
     await asyncio.sleep(0)
-    assert house.take(bob) == []
-    house.close()
+    assert model_room.take(bob) == []
+    model_room.close()
 
 
-async def test_an_invitation_is_told_at_once_and_again_until_it_is_over(house: House) -> None:
+async def test_an_invitation_is_told_at_once_and_again_until_it_is_over(model_room: ModelRoom) -> None:
     """To all sessions when it happens and when it is void; to each that has caught up, if it is of use."""
-    _, carol = house.login("carol")
-    house.apply("invite", {CAROL: Standing(invited_by=BOB)}, BOB)
+    _, carol = model_room.login("carol")
+    model_room.apply("invite", {CAROL: Membership(invited_by=BOB)}, BOB)
     room = frames.Room("#dev", "c7", ROW.kind, ROW.history, members=2, invited=True)
-    assert house.take(carol) == [frames.Invited(room, "bob")]
-    house.apply("invite", {CAROL: Standing(invited_by=0)}, None)
-    assert house.take(carol) == []
-    session, second = house.login("carol")
-    assert list(house.rooms.invitations(session)) == [frames.Invited(room, "")]
-    late = house.rooms.invitations(session)
-    house.apply("archive", {}, state=RoomState.ARCHIVED)
-    assert list(house.rooms.invitations(session)) == []
-    house.apply("remove", {CAROL: NOBODY}, state=RoomState.ACTIVE)
-    assert list(late) == list(house.rooms.invitations(session)) == []
-    assert house.take(second) == house.take(carol) == [frames.RoomLeft("c7", "#dev", "removed", "alice")]
-    assert house.rooms.known_to(CAROL) == []
-    house.close()
+    assert model_room.take(carol) == [frames.Invited(room, "bob")]
+    model_room.apply("invite", {CAROL: Membership(invited_by=0)}, None)
+    assert model_room.take(carol) == []
+    session, second = model_room.login("carol")
+    assert list(model_room.rooms.invitations(session)) == [frames.Invited(room, "")]
+    late = model_room.rooms.invitations(session)
+    model_room.apply("archive", {}, state=RoomState.ARCHIVED)
+    assert list(model_room.rooms.invitations(session)) == []
+    model_room.apply("remove", {CAROL: NO_MEMBERSHIP}, state=RoomState.ACTIVE)
+    assert list(late) == list(model_room.rooms.invitations(session)) == []
+    assert (
+        model_room.take(second)
+        == model_room.take(carol)
+        == [frames.RoomLeft("c7", "#dev", "removed", "alice")]
+    )
+    assert model_room.rooms.known_to(CAROL) == []
+    model_room.close()
 
 
-async def test_an_invitation_ends_with_its_room(house: House) -> None:
+async def test_an_invitation_ends_with_its_room(model_room: ModelRoom) -> None:
     """When a room is deleted those who were invited hear of it, and nothing is left of it."""
-    session, carol = house.login("carol")
-    house.apply("invite", {CAROL: Standing(invited_by=BOB)}, BOB)
-    house.take(carol)
-    gone = dict.fromkeys((ALICE, BOB, CAROL), NOBODY)
-    house.apply("delete", gone, None, state=RoomState.DELETED)
-    assert list(house.rooms.invitations(session)) == []
-    assert house.take(carol) == [frames.RoomLeft("c7", "#dev", "deleted")]
-    assert (len(house.rooms), house.rooms.by_name("#dev"), house.rooms.by_id(7)) == (0, None, None)
-    assert [house.rooms.known_to(each) for each in (ALICE, BOB, CAROL)] == [[], [], []]
-    house.apply("delete", {}, None)  # what comes late makes no room
-    assert len(house.rooms) == 0
-    house.close()
+    session, carol = model_room.login("carol")
+    model_room.apply("invite", {CAROL: Membership(invited_by=BOB)}, BOB)
+    model_room.take(carol)
+    gone = dict.fromkeys((ALICE, BOB, CAROL), NO_MEMBERSHIP)
+    model_room.apply("delete", gone, None, state=RoomState.DELETED)
+    assert list(model_room.rooms.invitations(session)) == []
+    assert model_room.take(carol) == [frames.RoomLeft("c7", "#dev", "deleted")]
+    assert (len(model_room.rooms), model_room.rooms.by_name("#dev"), model_room.rooms.by_id(7)) == (
+        0,
+        None,
+        None,
+    )
+    assert [model_room.rooms.known_to(each) for each in (ALICE, BOB, CAROL)] == [[], [], []]
+    model_room.apply("delete", {}, None)  # what comes late makes no room
+    assert len(model_room.rooms) == 0
+    model_room.close()
 
 
-async def test_a_name_that_is_free_again(house: House) -> None:
+async def test_a_name_that_is_free_again(model_room: ModelRoom) -> None:
     """A new room of the same name is another one; the end of the old one, heard of late, does not end it."""
-    house.rooms.apply(RoomResult(ROW._replace(id=8), {CAROL: OWNER}))
-    house.apply("delete", dict.fromkeys((ALICE, BOB), NOBODY), None, state=RoomState.DELETED)
-    room = house.rooms.by_name("#dev")
-    assert room is house.rooms.by_id(8) is not None
-    assert house.rooms.names_after("") == ["#dev"]
-    assert house.rooms.names_after("#dev") == []
-    house.close()
+    model_room.rooms.apply(RoomResult(ROW._replace(id=8), {CAROL: OWNER}))
+    model_room.apply("delete", dict.fromkeys((ALICE, BOB), NO_MEMBERSHIP), None, state=RoomState.DELETED)
+    room = model_room.rooms.by_name("#dev")
+    assert room is model_room.rooms.by_id(8) is not None
+    assert model_room.rooms.names_after("") == ["#dev"]
+    assert model_room.rooms.names_after("#dev") == []
+    model_room.close()
 
 
 def test_typing_is_told_to_those_who_want_it() -> None:
     """Once a second, three names and a number, the same to all; nothing to sessions without the feature."""
 
     async def test() -> None:
-        house = House()
-        _, alice = house.login("alice", TYPING)
-        _, bob = house.login("bob")
-        room = house.rooms.by_id(7)
+        model_room = ModelRoom()
+        _, alice = model_room.login("alice", TYPING)
+        _, bob = model_room.login("bob")
+        room = model_room.rooms.by_id(7)
         assert room is not None
-        house.rooms.types(room, "bob")
+        model_room.rooms.types(room, "bob")
         await asyncio.sleep(0.01)
-        assert house.take(alice) == [frames.Typing("#dev", ["bob"], 1)]
+        assert model_room.take(alice) == [frames.Typing("#dev", ["bob"], 1)]
         for name in ("e", "d", "c", "b", "e"):
-            house.rooms.types(room, name)
-        house.apply("role", {BOB: Standing(RoomRole.MODERATOR)})
+            model_room.rooms.types(room, name)
+        model_room.apply("role", {BOB: Membership(RoomRole.MODERATOR)})
         await asyncio.sleep(1)
         summary = members(2, ("bob", RoomRole.MODERATOR))
-        assert house.take(alice) == [summary, frames.Typing("#dev", ["e", "d", "c"], 4)]
-        assert house.take(bob) == [told(RoomRole.MODERATOR, by="alice"), summary]
-        house.close()
+        assert model_room.take(alice) == [summary, frames.Typing("#dev", ["e", "d", "c"], 4)]
+        assert model_room.take(bob) == [told(RoomRole.MODERATOR, by="alice"), summary]
+        model_room.close()
 
     in_virtual_time(test())
 
@@ -320,18 +328,18 @@ def test_who_reads_too_slowly_is_spared_what_is_summarised() -> None:
     """Who came and who types is left out for a congested session, what the room is now is not."""
 
     async def test() -> None:
-        house = House()
-        _, alice = house.login("alice", TYPING)
-        room = house.rooms.by_id(7)
+        model_room = ModelRoom()
+        _, alice = model_room.login("alice", TYPING)
+        room = model_room.rooms.by_id(7)
         assert room is not None
         alice.congested = True
-        house.apply("join", {CAROL: MEMBER}, CAROL, members=3)
-        house.rooms.types(room, "bob")
-        house.apply("topic", {}, topic="new")
+        model_room.apply("join", {CAROL: MEMBER}, CAROL, members=3)
+        model_room.rooms.types(room, "bob")
+        model_room.apply("topic", {}, topic="new")
         await asyncio.sleep(0.01)
         alice.congested = False
-        assert house.take(alice) == [told(RoomRole.OWNER, topic="new", members=3)]
-        house.close()
+        assert model_room.take(alice) == [told(RoomRole.OWNER, topic="new", members=3)]
+        model_room.close()
 
     in_virtual_time(test())
 
@@ -340,30 +348,30 @@ def test_sessions_come_and_go() -> None:
     """A room knows the sessions of its members as long as they last; one that is behind gets no summaries."""
 
     async def test() -> None:
-        house = House()
-        room = house.rooms.by_id(7)
+        model_room = ModelRoom()
+        room = model_room.rooms.by_id(7)
         assert room is not None
-        session, link = house.login("bob")
-        behind, its_link = house.login("bob", live=False)
-        house.login("carol")
+        session, link = model_room.login("bob")
+        behind, its_link = model_room.login("bob", live=False)
+        model_room.login("carol")
         assert room.sessions == {session, behind}
-        house.apply("join", {CAROL: MEMBER}, CAROL, members=3)
+        model_room.apply("join", {CAROL: MEMBER}, CAROL, members=3)
         await asyncio.sleep(0.01)
-        assert house.take(link) == [members(3, ("carol", RoomRole.MEMBER))]
-        assert house.take(its_link) == []
-        house.router.left(session, "lost")
+        assert model_room.take(link) == [members(3, ("carol", RoomRole.MEMBER))]
+        assert model_room.take(its_link) == []
+        model_room.router.left(session, "lost")
         assert session not in room.sessions
         assert behind in room.sessions
-        house.close()
+        model_room.close()
 
     in_virtual_time(test())
 
 
-async def test_mentions_are_of_members(house: House) -> None:
+async def test_mentions_are_of_members(model_room: ModelRoom) -> None:
     """A name that nobody has, or that of somebody else, is nobody's mention."""
-    room = house.rooms.by_id(7)
+    room = model_room.rooms.by_id(7)
     assert room is not None
     ids = {"alice": ALICE, "bob": BOB, "carol": CAROL}
     assert room.members(["carol", "bob", "nobody", "alice"], ids.get) == [BOB, ALICE]
     assert (room.role(ALICE), room.role(CAROL)) == (RoomRole.OWNER, None)
-    house.close()
+    model_room.close()

@@ -12,13 +12,13 @@ from qscpd.chat.presence import GRACE_S
 from qscpd.domain.model import Refused, StoredMessage
 from qscpd.store.writer import Committed, PendingChat, PendingSkip
 from tests.support.clock import in_virtual_time
-from tests.support.doubles import StaffedRouter
+from tests.support.doubles import RouterDouble
 
 
 @pytest.fixture
-async def router() -> AsyncIterator[StaffedRouter]:
+async def router() -> AsyncIterator[RouterDouble]:
     """A router that knows alice and bob."""
-    made = StaffedRouter("alice", "bob")
+    made = RouterDouble("alice", "bob")
     yield made
     made.close()
 
@@ -33,7 +33,7 @@ def send(number: int, to: str = "bob") -> bytes:
     return b'{"type":"chat","to":"%s","body":"%d","id":"%032x"}\n' % (to.encode(), number, number)
 
 
-async def test_a_message_goes_to_every_session_of_both(router: StaffedRouter) -> None:
+async def test_a_message_goes_to_every_session_of_both(router: RouterDouble) -> None:
     """But the one that sent it: that gets the ack, alone."""
     first, second = (router.login("bob")[1] for _ in range(2))
     alice, link = router.login("alice")
@@ -53,7 +53,7 @@ async def test_a_message_goes_to_every_session_of_both(router: StaffedRouter) ->
     assert (alice.messages_in, alice.messages_out) == (2, 0)
 
 
-async def test_a_session_that_is_behind_gets_nothing_live(router: StaffedRouter) -> None:
+async def test_a_session_that_is_behind_gets_nothing_live(router: RouterDouble) -> None:
     """Before it has said what it has, a message waits for it in the store."""
     _, behind = router.login("bob", live=False)
     _, live = router.login("bob")
@@ -67,7 +67,7 @@ async def test_a_session_that_is_behind_gets_nothing_live(router: StaffedRouter)
     assert any(isinstance(frame, frames.ChatAck) for frame in link.take())
 
 
-async def test_who_leaves_while_a_message_is_stored_gets_nothing(router: StaffedRouter) -> None:
+async def test_who_leaves_while_a_message_is_stored_gets_nothing(router: RouterDouble) -> None:
     """The sender has its ack all the same, and somebody who came meanwhile gets the message."""
     bob, gone = router.login("bob")
     alice, link = router.login("alice")
@@ -84,7 +84,7 @@ async def test_who_leaves_while_a_message_is_stored_gets_nothing(router: Staffed
 
 
 @pytest.mark.parametrize("code", [ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED, ErrorCode.OUT_OF_ORDER])
-async def test_a_refused_batch_is_told_to_its_senders(router: StaffedRouter, code: ErrorCode) -> None:
+async def test_a_refused_batch_is_told_to_its_senders(router: RouterDouble, code: ErrorCode) -> None:
     """Nobody else hears of it, and the sessions go on."""
     bob, bobs = router.login("bob")
     alice, link = router.login("alice")
@@ -102,7 +102,7 @@ async def test_a_refused_batch_is_told_to_its_senders(router: StaffedRouter, cod
     assert (link.ended, bobs.ended) == ("", "")
 
 
-async def test_who_ends_with_refused_messages_gives_them_up(router: StaffedRouter) -> None:
+async def test_who_ends_with_refused_messages_gives_them_up(router: RouterDouble) -> None:
     """The store need not remember what such a session has to send again; of others it knows nothing."""
     for refused in (False, True):
         alice, _ = router.login("alice")
@@ -121,7 +121,7 @@ async def test_who_ends_with_refused_messages_gives_them_up(router: StaffedRoute
         assert given_up == [(alice, None)] * refused
 
 
-async def test_an_id_conflict_is_told_to_the_sender_alone(router: StaffedRouter) -> None:
+async def test_an_id_conflict_is_told_to_the_sender_alone(router: RouterDouble) -> None:
     """As a refusal that blocks nothing behind it."""
     _, bobs = router.login("bob")
     alice, link = router.login("alice")
@@ -140,7 +140,7 @@ async def test_an_id_conflict_is_told_to_the_sender_alone(router: StaffedRouter)
     assert (alice.pending, alice.messages_in, alice.refused) == (0, 1, False)
 
 
-async def test_a_repeated_message_is_acknowledged_and_goes_to_nobody(router: StaffedRouter) -> None:
+async def test_a_repeated_message_is_acknowledged_and_goes_to_nobody(router: RouterDouble) -> None:
     """Its ack is the first one again."""
     _, bobs = router.login("bob")
     _, others = router.login("alice")
@@ -157,7 +157,7 @@ async def test_a_repeated_message_is_acknowledged_and_goes_to_nobody(router: Sta
     assert (alice.pending, alice.messages_in) == (0, 0)
 
 
-async def test_an_account_that_is_ended_loses_all_its_sessions(router: StaffedRouter) -> None:
+async def test_an_account_that_is_ended_loses_all_its_sessions(router: RouterDouble) -> None:
     """And nobody else's."""
     links = [router.login("bob")[1] for _ in range(3)]
     _, alice = router.login("alice")
@@ -175,7 +175,7 @@ def test_who_is_quite_gone_is_not_waited_for(ending: str, after_s: float) -> Non
     """`bye` and the operator's verbs count at once; a lost link only after the grace."""
 
     async def test() -> None:
-        router = StaffedRouter("alice")
+        router = RouterDouble("alice")
         session, _ = router.login("alice")
         session.end(ending)
         session.lost(ending)
@@ -190,7 +190,7 @@ def test_who_is_quite_gone_is_not_waited_for(ending: str, after_s: float) -> Non
     in_virtual_time(test())
 
 
-async def test_a_session_that_ended_is_not_told_anything(router: StaffedRouter) -> None:
+async def test_a_session_that_ended_is_not_told_anything(router: RouterDouble) -> None:
     """Its link lingers, but it gets neither messages nor presence."""
     bob, link = router.login("bob")
     router.flush()

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from qscpd.cli.group import cli
-from qscpd.domain.model import Extra, NewMessage
+from qscpd.domain.model import MessageMeta, NewMessage
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import ExitCode
 from qscpd.store.sqlite.lock import StoreLock
@@ -60,7 +60,7 @@ def lively(run: Run) -> Run:
             change = RoomChange(action=action, room="#dev", actor=actor, target=target, **fields)
             store.change_room(change)
         store.append([NewMessage(ALICE, -1, f"{number:032x}", f"message {number}") for number in range(5)])
-        store.append([NewMessage(ALICE, -1, f"{5:032x}", "\U0001f600", Extra(kind="react", target=2))])
+        store.append([NewMessage(ALICE, -1, f"{5:032x}", "\U0001f600", MessageMeta(kind="react", target=2))])
     return run
 
 

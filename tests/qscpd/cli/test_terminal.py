@@ -117,7 +117,7 @@ def test_mistakes_are_told_and_asked_again(place: Path) -> None:
         terminal.expect("New password for alice: ")
         terminal.type("correct horse")
         terminal.expect("The same again: ")
-        terminal.type("correct house")
+        terminal.type("correct model_room")
         terminal.expect("not the same")
         terminal.expect("New password for alice: ")
         terminal.type("correct horse")

@@ -11,17 +11,17 @@ from qscp.rooms import PERMISSIONS, RANKS, ROOM_FIELDS, HistoryFrom, RoomKind, R
 from qscpd.domain import rooms as roomrules
 from qscpd.domain.rooms import (
     FOREVER_MS,
-    NOBODY,
+    NO_MEMBERSHIP,
     Decision,
     DeniedError,
+    Membership,
     RoomChange,
     RoomRow,
     RoomState,
-    Standing,
     decide,
-    heir,
     may_see,
     refusal,
+    successor,
 )
 
 ACTOR, TARGET = 1, 2
@@ -57,8 +57,8 @@ def change(action: str, actor: int | None = ACTOR, **fields: object) -> RoomChan
 def outcome(
     made: RoomChange,
     room: RoomRow = ROOM,
-    actor: Standing = NOBODY,
-    target: Standing = NOBODY,
+    actor: Membership = NO_MEMBERSHIP,
+    target: Membership = NO_MEMBERSHIP,
     rooms: int = 0,
 ) -> Decision | ErrorCode:
     """Decide, and return the code of a refusal."""
@@ -71,8 +71,8 @@ def outcome(
 def code(
     made: RoomChange,
     room: RoomRow = ROOM,
-    actor: Standing = NOBODY,
-    target: Standing = NOBODY,
+    actor: Membership = NO_MEMBERSHIP,
+    target: Membership = NO_MEMBERSHIP,
     rooms: int = 0,
 ) -> ErrorCode | None:
     """Return the code of a refusal, or None."""
@@ -80,7 +80,7 @@ def code(
     return decided if isinstance(decided, ErrorCode) else ALLOWED
 
 
-def expected(action: str, kind: RoomKind, actor: Standing, target: Standing) -> ErrorCode | None:
+def expected(action: str, kind: RoomKind, actor: Membership, target: Membership) -> ErrorCode | None:
     """Work out from the tables whether a person may do something to somebody."""
     if actor.role is None:
         hidden = kind is RoomKind.CLOSED and actor.invited_by is None
@@ -96,7 +96,7 @@ def expected(action: str, kind: RoomKind, actor: Standing, target: Standing) -> 
     )
 
 
-def theirs(action: str, target: Standing) -> ErrorCode | None:
+def theirs(action: str, target: Membership) -> ErrorCode | None:
     """Return why an action makes no sense for its target, whoever wants it."""
     if action in {"remove", "mute", "unmute", "role"} and target.role is None:
         return ErrorCode.USER_NOT_MEMBER
@@ -113,9 +113,9 @@ def test_everything_that_can_be_asked_is_in_the_tables() -> None:
 @pytest.mark.parametrize("action", DECIDED)
 def test_who_may_do_it(action: str) -> None:
     """The whole table, in rooms of each kind, by and to members of each role and others, invited or not."""
-    actors = [*(Standing(role) for role in ROLES), Standing(invited_by=3)]
+    actors = [*(Membership(role) for role in ROLES), Membership(invited_by=3)]
     room = ROOM._replace(state=RoomState.ARCHIVED if action == "unarchive" else RoomState.ACTIVE)
-    targets = [Standing(role) for role in ROLES] if action in WITH_TARGET else [NOBODY]
+    targets = [Membership(role) for role in ROLES] if action in WITH_TARGET else [NO_MEMBERSHIP]
     for kind, actor, target in itertools.product(RoomKind, actors, targets):
         got = code(change(action), room._replace(kind=kind), actor, target)
         assert got == expected(action, kind, actor, target), (kind, actor, target)
@@ -126,35 +126,35 @@ def test_the_operator_may_do_everything(action: str) -> None:
     """Whoever it is about, as far as it makes sense."""
     room = ROOM._replace(state=RoomState.ARCHIVED if action == "unarchive" else RoomState.ACTIVE)
     for kind, role in itertools.product(RoomKind, ROLES):
-        got = code(change(action, None), room._replace(kind=kind), target=Standing(role))
-        assert got == theirs(action, Standing(role)), (kind, role)
+        got = code(change(action, None), room._replace(kind=kind), target=Membership(role))
+        assert got == theirs(action, Membership(role)), (kind, role)
 
 
 def test_only_the_operator_deletes() -> None:
     """For everybody else, owners too, there is nothing that could be asked so."""
     for role in ROLES:
-        assert code(change("delete"), actor=Standing(role)) is ErrorCode.UNKNOWN_ROOM
+        assert code(change("delete"), actor=Membership(role)) is ErrorCode.UNKNOWN_ROOM
 
 
 @pytest.mark.parametrize("action", [*DECIDED, "join", "leave", "delete"])
 def test_in_an_archived_room(action: str) -> None:
     """Owners and the operator can open it again, leave it or delete it, and nothing else."""
     room = ROOM._replace(state=RoomState.ARCHIVED)
-    actor = NOBODY if action == "join" else Standing(RoomRole.OWNER)
+    actor = NO_MEMBERSHIP if action == "join" else Membership(RoomRole.OWNER)
     allowed = action in {"leave", "unarchive"}
-    assert code(change(action), room, actor, Standing(RoomRole.MEMBER)) == (
+    assert code(change(action), room, actor, Membership(RoomRole.MEMBER)) == (
         ALLOWED if allowed else ErrorCode.UNKNOWN_ROOM if action == "delete" else ErrorCode.ROOM_ARCHIVED
     )
     if action not in {"join", "leave"}:
         may = action in {"unarchive", "delete"}
-        got = code(change(action, None), room, target=Standing(RoomRole.MEMBER))
+        got = code(change(action, None), room, target=Membership(RoomRole.MEMBER))
         assert got == (ALLOWED if may else ErrorCode.ROOM_ARCHIVED)
 
 
 @pytest.mark.parametrize("actor", [ACTOR, None], ids=["owner", "operator"])
 def test_the_last_owner_stays(actor: int | None) -> None:
     """Not even the operator takes it from them while the room is active; of two owners one can go."""
-    owner = Standing(RoomRole.OWNER)
+    owner = Membership(RoomRole.OWNER)
     changes = [
         change("remove", actor),
         change("ban", actor),
@@ -174,21 +174,21 @@ def test_the_last_owner_stays(actor: int | None) -> None:
 def test_an_archived_room_needs_somebody_but_no_owner() -> None:
     """Then nobody but an account that is made owner could open it again, so it stays closed."""
     archived = ROOM._replace(state=RoomState.ARCHIVED, owners=1)
-    assert code(change("leave"), archived, Standing(RoomRole.OWNER)) is ALLOWED
+    assert code(change("leave"), archived, Membership(RoomRole.OWNER)) is ALLOWED
     for role in RoomRole:
-        assert code(change("leave"), archived._replace(members=1), Standing(role)) is ErrorCode.LAST_OWNER
+        assert code(change("leave"), archived._replace(members=1), Membership(role)) is ErrorCode.LAST_OWNER
     assert code(change("unarchive", None), archived._replace(owners=0)) is ErrorCode.LAST_OWNER
 
 
 def test_who_may_join() -> None:
     """Everybody but members, the banned, and in closed rooms who is not invited; up to a number of rooms."""
-    invited, member = Standing(invited_by=3), Standing(RoomRole.MEMBER)
-    banned, once_banned = Standing(banned_until_ms=NOW + 1), Standing(banned_until_ms=NOW)
-    muted = Standing(muted_until_ms=FOREVER_MS)
+    invited, member = Membership(invited_by=3), Membership(RoomRole.MEMBER)
+    banned, once_banned = Membership(banned_until_ms=NOW + 1), Membership(banned_until_ms=NOW)
+    muted = Membership(muted_until_ms=FOREVER_MS)
     for kind in RoomKind:
         room = ROOM._replace(kind=kind)
         closed = ErrorCode.UNKNOWN_ROOM if kind is RoomKind.CLOSED else ALLOWED
-        assert code(change("join"), room, NOBODY) == closed
+        assert code(change("join"), room, NO_MEMBERSHIP) == closed
         assert code(change("join"), room, once_banned) == closed
         assert code(change("join"), room, banned) == (closed or ErrorCode.BANNED)
         assert code(change("join"), room, invited) is ALLOWED
@@ -196,28 +196,32 @@ def test_who_may_join() -> None:
         assert code(change("join"), room, invited, rooms=ROOMS_LIMIT) is ErrorCode.TOO_MANY_ROOMS
         assert code(change("join"), room, invited, rooms=ROOMS_LIMIT - 1) is ALLOWED
     joined = outcome(change("join"), actor=muted._replace(invited_by=3, banned_until_ms=NOW))
-    assert joined == Decision(ROOM, {ACTOR: Standing(RoomRole.MEMBER, 41, None, FOREVER_MS, 0)})
+    assert joined == Decision(ROOM, {ACTOR: Membership(RoomRole.MEMBER, 41, None, FOREVER_MS, 0)})
 
 
 def test_what_a_ban_ends_and_what_outlives_leaving() -> None:
     """Banned, one is neither in nor invited; mutes and bans are about the person, in the room or not."""
-    target = Standing(RoomRole.MEMBER, 5, None, NOW + 9, 0)
-    owner = Standing(RoomRole.OWNER)
+    target = Membership(RoomRole.MEMBER, 5, None, NOW + 9, 0)
+    owner = Membership(RoomRole.OWNER)
     for seconds, until in ((None, FOREVER_MS), (0, NOW), (60, NOW + 60_000), (2**53 - 1, FOREVER_MS)):
-        gone = Standing(muted_until_ms=NOW + 9, banned_until_ms=until)
+        gone = Membership(muted_until_ms=NOW + 9, banned_until_ms=until)
         assert outcome(change("ban", seconds=seconds), actor=owner, target=target) == Decision(
             ROOM, {TARGET: gone}, until
         )
-    assert outcome(change("leave"), actor=target) == Decision(ROOM, {ACTOR: Standing(muted_until_ms=NOW + 9)})
-    invited = Standing(invited_by=3)
-    assert outcome(change("remove"), actor=owner, target=invited) == Decision(ROOM, {TARGET: NOBODY})
-    assert code(change("invite"), actor=owner, target=Standing(banned_until_ms=NOW + 1)) is ErrorCode.BANNED
-    assert outcome(change("unban"), actor=owner, target=NOBODY) == Decision(ROOM, {TARGET: NOBODY})
+    assert outcome(change("leave"), actor=target) == Decision(
+        ROOM, {ACTOR: Membership(muted_until_ms=NOW + 9)}
+    )
+    invited = Membership(invited_by=3)
+    assert outcome(change("remove"), actor=owner, target=invited) == Decision(ROOM, {TARGET: NO_MEMBERSHIP})
+    assert code(change("invite"), actor=owner, target=Membership(banned_until_ms=NOW + 1)) is ErrorCode.BANNED
+    assert outcome(change("unban"), actor=owner, target=NO_MEMBERSHIP) == Decision(
+        ROOM, {TARGET: NO_MEMBERSHIP}
+    )
 
 
 def test_settings_change_only_what_is_given() -> None:
     """Zero ends slow mode, and there is a longest one."""
-    owner = Standing(RoomRole.OWNER)
+    owner = Membership(RoomRole.OWNER)
     slow = ROOM._replace(slow_s=30)
     for given, room in (
         ({}, slow),
@@ -235,10 +239,10 @@ def test_who_may_write() -> None:
     for kind, state, role, muted, reacts in itertools.product(
         RoomKind, RoomState, ROLES, (0, NOW, NOW + 1), (False, True)
     ):
-        room, standing = ROOM._replace(kind=kind, state=state), Standing(role, muted_until_ms=muted)
+        room, membership = ROOM._replace(kind=kind, state=state), Membership(role, muted_until_ms=muted)
         what = "react" if reacts else "announce" if kind is RoomKind.ANNOUNCEMENT else "write"
         if role is None:
-            there = may_see(room, standing)
+            there = may_see(room, membership)
             right: ErrorCode | None = ErrorCode.NOT_A_MEMBER if there else ErrorCode.UNKNOWN_ROOM
         elif state is not RoomState.ACTIVE:
             right = ErrorCode.ROOM_ARCHIVED
@@ -246,29 +250,29 @@ def test_who_may_write() -> None:
             right = ErrorCode.MUTED
         else:
             right = ErrorCode.NOT_ALLOWED if RANKS[role] < RANKS[PERMISSIONS[what]] else ALLOWED
-        assert refusal(room, standing, NOW, reacts=reacts) == right, (room, standing)
+        assert refusal(room, membership, NOW, reacts=reacts) == right, (room, membership)
 
 
 def test_who_may_know_of_a_room() -> None:
     """Of a closed one its members and those who are invited, by the operator too; of a deleted one nobody."""
     for role, invited in itertools.product(ROLES, (None, 0, 3)):
-        standing = Standing(role, invited_by=invited)
-        assert may_see(ROOM, standing)
-        assert may_see(ROOM._replace(kind=RoomKind.ANNOUNCEMENT), standing)
-        assert may_see(ROOM._replace(kind=RoomKind.CLOSED), standing) == (
+        membership = Membership(role, invited_by=invited)
+        assert may_see(ROOM, membership)
+        assert may_see(ROOM._replace(kind=RoomKind.ANNOUNCEMENT), membership)
+        assert may_see(ROOM._replace(kind=RoomKind.CLOSED), membership) == (
             role is not None or invited is not None
         )
-        assert not may_see(ROOM._replace(state=RoomState.DELETED), standing) or role
+        assert not may_see(ROOM._replace(state=RoomState.DELETED), membership) or role
 
 
 def test_who_inherits() -> None:
     """The highest, of those the first, of those one; nobody of nobody."""
-    member, late = Standing(RoomRole.MEMBER, 1), Standing(RoomRole.MEMBER, 9)
-    moderator, late_moderator = Standing(RoomRole.MODERATOR, 5), Standing(RoomRole.MODERATOR, 9)
-    assert heir([]) is None
-    assert heir([(5, late), (6, member), (7, late)]) == 6
-    assert heir([(4, late_moderator), (5, member), (6, moderator)]) == 6
-    assert heir([(9, member), (8, member)]) == 8
+    member, late = Membership(RoomRole.MEMBER, 1), Membership(RoomRole.MEMBER, 9)
+    moderator, late_moderator = Membership(RoomRole.MODERATOR, 5), Membership(RoomRole.MODERATOR, 9)
+    assert successor([]) is None
+    assert successor([(5, late), (6, member), (7, late)]) == 6
+    assert successor([(4, late_moderator), (5, member), (6, moderator)]) == 6
+    assert successor([(9, member), (8, member)]) == 8
 
 
 def test_a_refusal_says_what_its_code_says() -> None:

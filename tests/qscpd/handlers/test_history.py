@@ -6,34 +6,34 @@ from pathlib import Path
 import pytest
 
 from qscp import frames
-from qscpd.domain.model import Extra, Keep, NewMessage
+from qscpd.domain.model import Keep, MessageMeta, NewMessage
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
-from tests.support.in_process_server import Desk, Office, make_accounts
+from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 
 make_id = IdMaker()
 
 
 @pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
+async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
     """A daemon without a network: alice wrote seven messages to bob, and carol one to him."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob", "carol")
     store = SqliteStore(tmp_path / "qscpd.db")
     store.append([NewMessage(1, 2, f"{n:032x}", f"message number {n}") for n in range(1, 8)])
     store.append([NewMessage(3, 2, f"{1:032x}", "Bonjour number one")])
-    async with Office(store) as opened:
+    async with InProcessServer(store) as opened:
         yield opened
 
 
 @pytest.fixture
-async def bob(office: Office) -> Desk:
+async def bob(server: InProcessServer) -> InProcessPeer:
     """Bob, who asks."""
-    return await office.visitor("bob")
+    return await server.visitor("bob")
 
 
-async def history(office: Office, desk: Desk, **fields: int) -> frames.History:
+async def history(server: InProcessServer, peer: InProcessPeer, **fields: int) -> frames.History:
     """Ask for a page of the first conversation."""
-    answer = await office.ask(desk, frames.HistoryRequest("c1", **fields))
+    answer = await server.ask(peer, frames.HistoryRequest("c1", **fields))
     assert isinstance(answer, frames.History)
     return answer
 
@@ -52,40 +52,40 @@ async def history(office: Office, desk: Desk, **fields: int) -> frames.History:
     ],
 )
 async def test_pages_of_history(
-    office: Office, bob: Desk, fields: dict[str, int], seqs: list[int], cursor: int | None
+    server: InProcessServer, bob: InProcessPeer, fields: dict[str, int], seqs: list[int], cursor: int | None
 ) -> None:
     """Backward from the end or from a seq, forward from a seq; the cursor says where it goes on."""
-    page = await history(office, bob, **fields)
+    page = await history(server, bob, **fields)
     assert [message.seq for message in page.messages] == seqs
     assert (page.cursor, page.first_seq) == (cursor, 1)
 
 
-async def happen(office: Office, many: int) -> None:
+async def happen(server: InProcessServer, many: int) -> None:
     """Let events follow in the first conversation: bob reacts to its first message, and takes it back."""
-    extras = [Extra(kind="react", target=1, removed=bool(n % 2)) for n in range(many)]
-    events = [NewMessage(2, 1, make_id(), "ok", extra) for extra in extras]
-    await office.writer.call(lambda store: store.append(events))
+    extras = [MessageMeta(kind="react", target=1, removed=bool(n % 2)) for n in range(many)]
+    events = [NewMessage(2, 1, make_id(), "ok", meta) for meta in extras]
+    await server.writer.call(lambda store: store.append(events))
 
 
-async def write(office: Office, *texts: str) -> None:
+async def write(server: InProcessServer, *texts: str) -> None:
     """Let alice write more in the first conversation."""
     messages = [NewMessage(1, 2, make_id(), text) for text in texts]
-    await office.writer.call(lambda store: store.append(messages))
+    await server.writer.call(lambda store: store.append(messages))
 
 
 @pytest.mark.parametrize("direction", ["before", "after"])
 @pytest.mark.parametrize("limit", [1, 4, 200])
 async def test_pages_of_history_are_of_messages(
-    office: Office, bob: Desk, direction: str, limit: int
+    server: InProcessServer, bob: InProcessPeer, direction: str, limit: int
 ) -> None:
     """However many events are among them, no page is without one, and each message is there once."""
-    await happen(office, 450)
-    await write(office, "more", "and more")
-    await happen(office, 6)
+    await happen(server, 450)
+    await write(server, "more", "and more")
+    await happen(server, 6)
     seqs: list[int] = []
     cursor: int | None = 0 if direction == "after" else 2**53 - 1
     while cursor is not None:
-        page = await history(office, bob, **{direction: cursor, "limit": limit})
+        page = await history(server, bob, **{direction: cursor, "limit": limit})
         told = [message.seq for message in page.messages]
         assert 0 < len(told) <= limit or (not told and page.cursor is None)
         seqs = seqs + told if direction == "after" else told + seqs
@@ -95,42 +95,42 @@ async def test_pages_of_history_are_of_messages(
 
 @pytest.mark.parametrize(("direction", "first", "last"), [("before", 2508, 7), ("after", 7, 2508)])
 async def test_a_page_of_history_ends_somewhere(
-    office: Office, bob: Desk, direction: str, first: int, last: int
+    server: InProcessServer, bob: InProcessPeer, direction: str, first: int, last: int
 ) -> None:
     """Behind very many events without a message; its cursor leads on."""
-    await happen(office, 2500)
-    await write(office, "at last")
-    page = await history(office, bob, **{direction: first, "limit": 1})
+    await happen(server, 2500)
+    await write(server, "at last")
+    page = await history(server, bob, **{direction: first, "limit": 1})
     assert page.messages == []
     assert page.cursor is not None
-    page = await history(office, bob, **{direction: page.cursor, "limit": 1})
+    page = await history(server, bob, **{direction: page.cursor, "limit": 1})
     assert [message.seq for message in page.messages] == [last]
 
 
-async def test_history_says_what_was_pruned(office: Office, bob: Desk) -> None:
+async def test_history_says_what_was_pruned(server: InProcessServer, bob: InProcessPeer) -> None:
     """By the first seq that there is; nothing is made up for what is gone."""
-    await office.prune(2)
-    page = await history(office, bob, after=0)
+    await server.prune(2)
+    page = await history(server, bob, after=0)
     assert ([message.seq for message in page.messages], page.first_seq, page.cursor) == ([6, 7], 6, None)
 
 
 @pytest.mark.parametrize("conversation", ["c2", "c9", "nonsense"])
-async def test_nobody_reads_others_conversations(office: Office, conversation: str) -> None:
+async def test_nobody_reads_others_conversations(server: InProcessServer, conversation: str) -> None:
     """What is not yours is not there."""
-    alice = await office.visitor("alice")
-    answer = await office.ask(alice, frames.HistoryRequest(conversation))
+    alice = await server.visitor("alice")
+    answer = await server.ask(alice, frames.HistoryRequest(conversation))
     assert isinstance(answer, frames.Error)
     assert (answer.code, answer.ref) == ("unknown_conversation", "history")
 
 
-async def test_before_and_after_exclude_each_other(office: Office, bob: Desk) -> None:
+async def test_before_and_after_exclude_each_other(server: InProcessServer, bob: InProcessPeer) -> None:
     """A page goes one way."""
-    answer = await office.ask(bob, frames.HistoryRequest("c1", before=3, after=1))
+    answer = await server.ask(bob, frames.HistoryRequest("c1", before=3, after=1))
     assert isinstance(answer, frames.Error)
     assert (answer.code, answer.ref) == ("bad_field", "history")
 
 
-async def test_conversations_are_paged(office: Office, bob: Desk) -> None:
+async def test_conversations_are_paged(server: InProcessServer, bob: InProcessPeer) -> None:
     """Each of one's conversations comes once, with the other one's name."""
 
     def add(store: object) -> None:
@@ -139,11 +139,11 @@ async def test_conversations_are_paged(office: Office, bob: Desk) -> None:
             account = store.add_account(f"u{n}", "x")
             store.append([NewMessage(account.id, 2, f"{1:032x}", "hello")])
 
-    await office.writer.call(add)
+    await server.writer.call(add)
     pages: list[list[str]] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = await office.ask(bob, frames.ConversationsRequest(cursor))
+        page = await server.ask(bob, frames.ConversationsRequest(cursor))
         assert isinstance(page, frames.Conversations)
         pages.append([info.name for info in page.conversations])
         cursor = page.cursor
@@ -153,27 +153,27 @@ async def test_conversations_are_paged(office: Office, bob: Desk) -> None:
     )
 
 
-async def test_a_search_finds_in_ones_own_conversations(office: Office, bob: Desk) -> None:
+async def test_a_search_finds_in_ones_own_conversations(server: InProcessServer, bob: InProcessPeer) -> None:
     """All words, whatever their case and accents, newest first; others find nothing there."""
-    await office.writer.call(lambda store: [store.tend(Keep()) for _ in range(5)])
-    alice = await office.visitor("alice")
-    found = await office.ask(bob, frames.SearchRequest("NUMBER bonjour"))
+    await server.writer.call(lambda store: [store.tend(Keep()) for _ in range(5)])
+    alice = await server.visitor("alice")
+    found = await server.ask(bob, frames.SearchRequest("NUMBER bonjour"))
     assert isinstance(found, frames.SearchResults)
     assert [(match.name, match.sender, match.body) for match in found.matches] == [
         ("carol", "carol", "Bonjour number one")
     ]
-    mine = await office.ask(alice, frames.SearchRequest("number"))
+    mine = await server.ask(alice, frames.SearchRequest("number"))
     assert isinstance(mine, frames.SearchResults)
     assert [match.seq for match in mine.matches] == [7, 6, 5, 4, 3, 2, 1]
 
 
-async def test_a_search_is_paged(office: Office, bob: Desk) -> None:
+async def test_a_search_is_paged(server: InProcessServer, bob: InProcessPeer) -> None:
     """The cursor goes on where the page ended; one conversation may be named."""
-    await office.writer.call(lambda store: [store.tend(Keep()) for _ in range(5)])
+    await server.writer.call(lambda store: [store.tend(Keep()) for _ in range(5)])
     seqs: list[int] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = await office.ask(
+        page = await server.ask(
             bob, frames.SearchRequest("number", conversation="c1", cursor=cursor, limit=3)
         )
         assert isinstance(page, frames.SearchResults)
@@ -183,14 +183,16 @@ async def test_a_search_is_paged(office: Office, bob: Desk) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "  ", "!?"])
-async def test_a_search_needs_a_word(office: Office, bob: Desk, query: str) -> None:
+async def test_a_search_needs_a_word(server: InProcessServer, bob: InProcessPeer, query: str) -> None:
     """Without a letter or digit there is nothing to look for."""
-    answer = await office.ask(bob, frames.SearchRequest(query))
+    answer = await server.ask(bob, frames.SearchRequest(query))
     assert isinstance(answer, frames.Error)
     assert (answer.code, answer.ref) == ("bad_query", "search")
 
 
-async def test_answers_come_in_the_order_of_the_questions(office: Office, bob: Desk) -> None:
+async def test_answers_come_in_the_order_of_the_questions(
+    server: InProcessServer, bob: InProcessPeer
+) -> None:
     """Also when several are asked at once, with something else between them."""
     bob.frames.clear()
     bob.send(
@@ -200,7 +202,7 @@ async def test_answers_come_in_the_order_of_the_questions(office: Office, bob: D
         frames.SendChat("alice", "hello", "f" * 32),
         frames.HistoryRequest("c1", limit=1),
     )
-    await office.settle()
+    await server.settle()
     assert bob.kinds() == ["history", "pong", "conversations", "chat_ack", "history"]
     answer = bob.frames[-1]
     assert isinstance(answer, frames.History)

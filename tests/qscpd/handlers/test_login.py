@@ -18,7 +18,7 @@ from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import CHEAP_ARGON2, PASSWORD, hash_cheaply
-from tests.support.doubles import FakeLink, StaffedRouter, staff
+from tests.support.doubles import FakeLink, RouterDouble, router_double
 from tests.support.waiting import patiently, until
 
 
@@ -43,8 +43,8 @@ class CountingHasher(PasswordHasher):
         return super().verify(password, password_hash)
 
 
-class Desk:
-    """A router with a login desk, on a real store.
+class InProcessPeer:
+    """A router with a login peer, on a real store.
 
     Once its thread runs, the store is its alone: whoever wants something of it asks `real_writer`.
     """
@@ -55,7 +55,7 @@ class Desk:
             self.store.add_account(name, hash_cheaply(PASSWORD))
         self.store.set_locked("locked", locked=True)
         self.store.delete_account("deleted")
-        self.router = StaffedRouter(config=Config())
+        self.router = RouterDouble(config=Config())
         for account in self.store.accounts():
             self.router.directory.update(account)
         self.hasher = CountingHasher(CHEAP_ARGON2)
@@ -75,7 +75,7 @@ class Desk:
             retention=frames.Retention(seconds=86400, messages=500),
             epoch="e1",
         )
-        staff(self.router, self.real_writer, tasks, login.start)
+        router_double(self.router, self.real_writer, tasks, login.start)
 
     async def change(self, name: str, state: AccountState) -> None:
         """Do what the admin socket does, but for ending sessions."""
@@ -116,10 +116,10 @@ def again(session: Session, user: str, password: str = PASSWORD, **fields: objec
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    """A login desk."""
+async def peer(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
+    """A login peer."""
     async with patiently(), asyncio.TaskGroup() as tasks:
-        made = Desk(tmp_path / "qscpd.db", tasks)
+        made = InProcessPeer(tmp_path / "qscpd.db", tasks)
         with made.real_writer:
             yield made
             made.hasher.gate.set()
@@ -128,19 +128,19 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         made.store.close()
 
 
-async def test_a_good_login(desk: Desk) -> None:
+async def test_a_good_login(peer: InProcessPeer) -> None:
     """The answer tells who one is, and the snapshot follows; the name may be written otherwise."""
-    session, link = desk.begin(" Alice ", client="test/1")
-    ack = await desk.answer(link)
+    session, link = peer.begin(" Alice ", client="test/1")
+    ack = await peer.answer(link)
     assert isinstance(ack, frames.AuthAck)
     assert (ack.user, ack.account, ack.session, ack.protocol) == ("alice", "a1", session.id, 1)
     assert (ack.epoch, ack.retention) == ("e1", frames.Retention(seconds=86400, messages=500))
     assert ack.features == ["read_receipts", "typing"]
-    assert isinstance(await desk.answer(link), frames.OnlineUsers)
-    assert desk.router.sessions_of(1) == [session]
+    assert isinstance(await peer.answer(link), frames.OnlineUsers)
+    assert peer.router.sessions_of(1) == [session]
     assert not session.live
     logged = {"user": "alice", "device": None, "client": "test/1"}
-    assert desk.router.log.entries[-1] == ("auth.ok", session.id, logged)
+    assert peer.router.log.entries[-1] == ("auth.ok", session.id, logged)
     assert link.reading
 
 
@@ -155,32 +155,34 @@ async def test_a_good_login(desk: Desk) -> None:
         ("alice", ""),
     ],
 )
-async def test_everything_wrong_gets_one_answer_at_one_cost(desk: Desk, user: str, password: str) -> None:
+async def test_everything_wrong_gets_one_answer_at_one_cost(
+    peer: InProcessPeer, user: str, password: str
+) -> None:
     """`bad_credentials`, after exactly one verification against a hash of the same parameters."""
-    _, link = desk.begin(user, password)
-    nack = await desk.answer(link)
+    _, link = peer.begin(user, password)
+    nack = await peer.answer(link)
     assert isinstance(nack, frames.AuthNack)
     assert (nack.code, nack.retry_after) == (ErrorCode.BAD_CREDENTIALS, None)
-    (against,) = desk.hasher.verified
-    assert against.split("$")[:4] == desk.hasher.dummy_hash.split("$")[:4]
+    (against,) = peer.hasher.verified
+    assert against.split("$")[:4] == peer.hasher.dummy_hash.split("$")[:4]
 
 
-async def test_only_the_right_password_hears_that_it_is_locked(desk: Desk) -> None:
+async def test_only_the_right_password_hears_that_it_is_locked(peer: InProcessPeer) -> None:
     """At the same cost."""
-    _, link = desk.begin("locked")
-    nack = await desk.answer(link)
+    _, link = peer.begin("locked")
+    nack = await peer.answer(link)
     assert isinstance(nack, frames.AuthNack)
     assert nack.code == ErrorCode.ACCOUNT_LOCKED
-    assert len(desk.hasher.verified) == 1
+    assert len(peer.hasher.verified) == 1
 
 
 @pytest.mark.parametrize("client", ["x", "y" * 4000])
-async def test_a_name_that_nobody_has_is_not_logged(desk: Desk, client: str) -> None:
+async def test_a_name_that_nobody_has_is_not_logged(peer: InProcessPeer, client: str) -> None:
     """People type their password into the wrong prompt."""
     del client
-    session, link = desk.begin("hunter2-is-my-password", "x")
-    await desk.answer(link)
-    assert desk.router.log.entries[-1] == (
+    session, link = peer.begin("hunter2-is-my-password", "x")
+    await peer.answer(link)
+    assert peer.router.log.entries[-1] == (
         "auth.fail",
         session.id,
         {"reason": ErrorCode.BAD_CREDENTIALS, "user": None},
@@ -191,75 +193,77 @@ async def test_a_name_that_nobody_has_is_not_logged(desk: Desk, client: str) -> 
     ("state", "code"),
     [(AccountState.DELETED, ErrorCode.BAD_CREDENTIALS), (AccountState.LOCKED, ErrorCode.ACCOUNT_LOCKED)],
 )
-async def test_what_the_operator_does_meanwhile_counts(desk: Desk, state: AccountState, code: str) -> None:
+async def test_what_the_operator_does_meanwhile_counts(
+    peer: InProcessPeer, state: AccountState, code: str
+) -> None:
     """An account that is locked or deleted while its password is checked does not get in."""
-    desk.hasher.gate.clear()
-    _, link = desk.begin("alice")
-    await until(lambda: desk.hasher.verified)
-    await desk.change("alice", state)
-    desk.hasher.gate.set()
-    nack = await desk.answer(link)
+    peer.hasher.gate.clear()
+    _, link = peer.begin("alice")
+    await until(lambda: peer.hasher.verified)
+    await peer.change("alice", state)
+    peer.hasher.gate.set()
+    nack = await peer.answer(link)
     assert isinstance(nack, frames.AuthNack)
     assert nack.code == code
 
 
-async def test_nothing_is_read_while_a_login_is_decided(desk: Desk) -> None:
+async def test_nothing_is_read_while_a_login_is_decided(peer: InProcessPeer) -> None:
     """What was sent behind a good `auth` is handled after it."""
-    desk.hasher.gate.clear()
-    session, link = desk.begin("alice")
+    peer.hasher.gate.clear()
+    session, link = peer.begin("alice")
     assert not link.reading
     session.receive(b'{"type":"ping"}\n')
-    desk.hasher.gate.set()
+    peer.hasher.gate.set()
     await until(lambda: len(link.written) >= 3)
     assert [frame.type for frame in link.written[:3]] == ["auth_ack", "pong", "online_users"]
     assert link.reading
 
 
 @pytest.mark.parametrize("fate", ["lost", "shutdown", "eof"])
-async def test_a_peer_that_goes_while_its_login_is_decided(desk: Desk, fate: str) -> None:
+async def test_a_peer_that_goes_while_its_login_is_decided(peer: InProcessPeer, fate: str) -> None:
     """The verdict comes too late for it, and does no harm; after an end of the stream it is still sent."""
-    desk.hasher.gate.clear()
-    session, link = desk.begin("alice")
-    await until(lambda: desk.hasher.verified)
+    peer.hasher.gate.clear()
+    session, link = peer.begin("alice")
+    await until(lambda: peer.hasher.verified)
     if fate == "lost":
         session.lost("lost")
     elif fate == "shutdown":
         session.finish(ErrorCode.SHUTDOWN)
     else:
         session.receive_eof()
-    desk.hasher.gate.set()
-    await until(lambda: desk.passwords.pending == 0)
+    peer.hasher.gate.set()
+    await until(lambda: peer.passwords.pending == 0)
     await until(lambda: link.ended or fate == "lost")
     await asyncio.sleep(0)
     written = [frame.type for frame in link.written]
     assert written == {"lost": [], "shutdown": ["bye"], "eof": ["auth_ack"]}[fate]
-    assert desk.router.logged_in_count == 0
+    assert peer.router.logged_in_count == 0
 
 
-async def test_a_full_queue_says_when_to_come_back(desk: Desk) -> None:
+async def test_a_full_queue_says_when_to_come_back(peer: InProcessPeer) -> None:
     """One password is checked, one waits; the third hears `busy`, and that is no attempt of theirs."""
-    desk.hasher.gate.clear()
-    links = [desk.begin("alice")[1] for _ in range(2)]
-    await until(lambda: desk.passwords.pending == 2)
-    session, link = desk.begin("bob")
+    peer.hasher.gate.clear()
+    links = [peer.begin("alice")[1] for _ in range(2)]
+    await until(lambda: peer.passwords.pending == 2)
+    session, link = peer.begin("bob")
     for _ in range(4):
-        nack = await desk.answer(link)
+        nack = await peer.answer(link)
         assert isinstance(nack, frames.AuthNack)
         assert (nack.code, nack.retry_after) == (ErrorCode.BUSY, 2.0)
         again(session, "bob")
-    desk.hasher.gate.set()
+    peer.hasher.gate.set()
     for each in links:
-        assert isinstance(await desk.answer(each), frames.AuthAck)
+        assert isinstance(await peer.answer(each), frames.AuthAck)
 
 
-async def test_three_attempts_and_no_more(desk: Desk) -> None:
+async def test_three_attempts_and_no_more(peer: InProcessPeer) -> None:
     """The third refusal is the last frame but the `error`."""
-    session, link = desk.begin("alice", "wrong")
+    session, link = peer.begin("alice", "wrong")
     for _ in range(2):
-        assert isinstance(await desk.answer(link), frames.AuthNack)
+        assert isinstance(await peer.answer(link), frames.AuthNack)
         again(session, "alice", "wrong")
-    assert isinstance(await desk.answer(link), frames.AuthNack)
-    error = await desk.answer(link)
+    assert isinstance(await peer.answer(link), frames.AuthNack)
+    error = await peer.answer(link)
     assert isinstance(error, frames.Error)
     assert (error.code, link.ended) == (ErrorCode.TOO_MANY_ATTEMPTS, "too_many_attempts")
 
@@ -267,38 +271,38 @@ async def test_three_attempts_and_no_more(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("versions", "good"), [((1, 1), True), ((0, 9), True), ((2, 9), False), ((3, 1), False)]
 )
-async def test_versions(desk: Desk, versions: tuple[int, int], good: bool) -> None:
+async def test_versions(peer: InProcessPeer, versions: tuple[int, int], good: bool) -> None:
     """Ours must be among those that the client speaks; else no password is looked at."""
-    _, link = desk.begin("alice", protocol=versions)
-    answer = await desk.answer(link)
+    _, link = peer.begin("alice", protocol=versions)
+    answer = await peer.answer(link)
     if good:
         assert isinstance(answer, frames.AuthAck)
     else:
         assert isinstance(answer, frames.AuthNack)
         assert answer.code == ErrorCode.PROTOCOL_VERSION
-        assert desk.hasher.verified == []
+        assert peer.hasher.verified == []
 
 
-async def test_a_hash_of_another_cost_is_upgraded(desk: Desk) -> None:
+async def test_a_hash_of_another_cost_is_upgraded(peer: InProcessPeer) -> None:
     """By a good login only."""
     old = PasswordHasher(Argon2Config(memory_kib=16, iterations=1, parallelism=1)).hash(PASSWORD)
-    await desk.set_hash("alice", old)
-    _, link = desk.begin("alice", "wrong")
-    await desk.answer(link)
-    assert await desk.hash_of("alice") == old
-    _, link = desk.begin("alice")
-    assert isinstance(await desk.answer(link), frames.AuthAck)
-    upgraded = await desk.hash_of("alice")
+    await peer.set_hash("alice", old)
+    _, link = peer.begin("alice", "wrong")
+    await peer.answer(link)
+    assert await peer.hash_of("alice") == old
+    _, link = peer.begin("alice")
+    assert isinstance(await peer.answer(link), frames.AuthAck)
+    upgraded = await peer.hash_of("alice")
     assert upgraded != old
-    assert not desk.hasher.needs_rehash(upgraded)
+    assert not peer.hasher.needs_rehash(upgraded)
 
 
-async def test_a_broken_hash_is_told_as_internal_and_harms_nobody_else(desk: Desk) -> None:
+async def test_a_broken_hash_is_told_as_internal_and_harms_nobody_else(peer: InProcessPeer) -> None:
     """Whose hash can't be read can't log in; the others can."""
-    await desk.set_hash("alice", "no hash at all")
-    _, link = desk.begin("alice")
-    nack = await desk.answer(link)
+    await peer.set_hash("alice", "no hash at all")
+    _, link = peer.begin("alice")
+    nack = await peer.answer(link)
     assert isinstance(nack, frames.AuthNack)
     assert nack.code == ErrorCode.INTERNAL
-    _, link = desk.begin("bob")
-    assert isinstance(await desk.answer(link), frames.AuthAck)
+    _, link = peer.begin("bob")
+    assert isinstance(await peer.answer(link), frames.AuthAck)

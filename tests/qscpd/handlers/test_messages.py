@@ -9,19 +9,19 @@ from qscp import codec, frames
 from qscp.frames import ServerFrame
 from qscpd.domain.model import AccountState, Mark, PositionKind
 from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
-from tests.support.doubles import FakeLink, StaffedRouter
+from tests.support.doubles import FakeLink, RouterDouble
 
 
 @pytest.fixture
-async def router() -> AsyncIterator[StaffedRouter]:
+async def router() -> AsyncIterator[RouterDouble]:
     """A router that knows four people, of whom alice, bob and carol are here."""
-    made = StaffedRouter("alice", "bob", "carol", "dora")
+    made = RouterDouble("alice", "bob", "carol", "dora")
     yield made
     made.close()
 
 
 @pytest.fixture
-def say(router: StaffedRouter) -> Callable[[frames.ClientFrame], list[ServerFrame]]:
+def say(router: RouterDouble) -> Callable[[frames.ClientFrame], list[ServerFrame]]:
     """Let alice say something, and return the answers of that tick."""
     router.login("bob")
     router.login("carol")
@@ -37,7 +37,7 @@ def say(router: StaffedRouter) -> Callable[[frames.ClientFrame], list[ServerFram
     return say
 
 
-async def test_every_frame_of_a_client_has_a_handler(router: StaffedRouter) -> None:
+async def test_every_frame_of_a_client_has_a_handler(router: RouterDouble) -> None:
     """A frame that can be decoded can be handled."""
     known = {cls for cls in frames.ClientFrame.__subclasses__() if not cls.__name__.startswith("_")}
     assert set(router.handlers) == known
@@ -46,7 +46,7 @@ async def test_every_frame_of_a_client_has_a_handler(router: StaffedRouter) -> N
 Say = Callable[[frames.ClientFrame], list[ServerFrame]]
 
 
-def test_a_good_message_goes_to_the_store(router: StaffedRouter, say: Say) -> None:
+def test_a_good_message_goes_to_the_store(router: RouterDouble, say: Say) -> None:
     """Not answered before it is stored; the sender is who logged in."""
     assert say(frames.SendChat("Bob", "hello", "0" * 32)) == []
     (chat,) = router.writer.waiting
@@ -55,7 +55,7 @@ def test_a_good_message_goes_to_the_store(router: StaffedRouter, say: Say) -> No
     assert (chat.to, message.sender, message.recipient, message.body) == ("bob", 1, 2, "hello")
 
 
-def test_a_message_to_somebody_offline_goes_to_the_store(router: StaffedRouter, say: Say) -> None:
+def test_a_message_to_somebody_offline_goes_to_the_store(router: RouterDouble, say: Say) -> None:
     """Like any other: it waits for them there."""
     assert say(frames.SendChat("dora", "for later", "0" * 32)) == []
     assert len(router.writer.waiting) == 1
@@ -70,7 +70,7 @@ def test_a_message_to_somebody_offline_goes_to_the_store(router: StaffedRouter, 
     ],
 )
 def test_a_position_goes_to_the_store(
-    router: StaffedRouter, say: Say, frame: frames.ClientFrame, kind: PositionKind
+    router: RouterDouble, say: Say, frame: frames.ClientFrame, kind: PositionKind
 ) -> None:
     """It is the account's own, whoever sends it, and nobody is told before the store says so."""
     assert say(frame) == []
@@ -83,7 +83,7 @@ def test_a_position_goes_to_the_store(
     "conversation", ["", "7", "c", "c0", "c07", "C7", "c-1", "c7 ", "c" + "9" * 16, "a1"]
 )
 def test_a_position_in_what_is_no_conversation_is_ignored(
-    router: StaffedRouter, say: Say, conversation: str
+    router: RouterDouble, say: Say, conversation: str
 ) -> None:
     """There are no such conversations, and so no such positions."""
     assert say(frames.Received(conversation, 3)) == []
@@ -91,7 +91,7 @@ def test_a_position_in_what_is_no_conversation_is_ignored(
     assert router.writer.waiting == []
 
 
-def test_giving_up_goes_to_the_store(router: StaffedRouter, say: Say) -> None:
+def test_giving_up_goes_to_the_store(router: RouterDouble, say: Say) -> None:
     """Behind the messages that came before it."""
     say(frames.SendChat("bob", "hello", "0" * 32))
     say(frames.Skip("1" * 32))
@@ -116,7 +116,7 @@ def test_giving_up_goes_to_the_store(router: StaffedRouter, say: Say) -> None:
     ],
 )
 def test_a_bad_message_is_refused(
-    router: StaffedRouter, say: Say, to: str, body: str, message_id: str, code: str
+    router: RouterDouble, say: Say, to: str, body: str, message_id: str, code: str
 ) -> None:
     """With the reason and the id as it was sent; nothing reaches the store."""
     (nack,) = say(frames.SendChat(to, body, message_id))
@@ -125,7 +125,7 @@ def test_a_bad_message_is_refused(
     assert router.writer.waiting == []
 
 
-def test_a_status_is_acknowledged_and_shown(router: StaffedRouter, say: Say) -> None:
+def test_a_status_is_acknowledged_and_shown(router: RouterDouble, say: Say) -> None:
     """Only `away` has a text."""
     assert say(frames.SetPresence("away", "lunch")) == [frames.PresenceAck("away", "lunch")]
     assert say(frames.SetPresence("online", "not shown")) == [frames.PresenceAck("online")]
@@ -135,7 +135,7 @@ def test_a_status_is_acknowledged_and_shown(router: StaffedRouter, say: Say) -> 
 
 
 @pytest.mark.parametrize("text", ["x" * 201, "two\nlines", "\x1b[2J"])
-def test_a_bad_status_text_changes_nothing(router: StaffedRouter, say: Say, text: str) -> None:
+def test_a_bad_status_text_changes_nothing(router: RouterDouble, say: Say, text: str) -> None:
     """It is told with `ref`, which is not the end of the session."""
     say(frames.SetPresence("away", "lunch"))
     (error,) = say(frames.SetPresence("away", text))
@@ -152,7 +152,7 @@ def test_who_has_a_name_is_told(say: Say, typed: str) -> None:
     assert say(frames.WhoisRequest(typed)) == [frames.Whois("bob", known=True, status="online")]
 
 
-def test_a_presence_is_told_as_everybody_sees_it(router: StaffedRouter, say: Say) -> None:
+def test_a_presence_is_told_as_everybody_sees_it(router: RouterDouble, say: Say) -> None:
     """Away with the text; who hides is offline, as is who is not there; your own name is no exception."""
     say(frames.SetPresence("away", "lunch"))
     assert say(frames.WhoisRequest("alice")) == [frames.Whois("alice", True, "away", "lunch")]
@@ -181,7 +181,7 @@ def test_a_name_that_nobody_has_is_not_known(say: Say, asked: str, told: str) ->
 
 @pytest.mark.parametrize(("state", "known"), [(AccountState.LOCKED, True), (AccountState.DELETED, False)])
 def test_a_locked_account_is_known_and_a_deleted_one_is_not(
-    router: StaffedRouter, say: Say, state: AccountState, known: bool
+    router: RouterDouble, say: Say, state: AccountState, known: bool
 ) -> None:
     """A message to a locked one waits; one to a deleted one is refused."""
     dora = router.directory.by_name("dora")
@@ -200,7 +200,7 @@ def test_ping_pong_and_bye(say: Say) -> None:
     assert isinstance(bye, frames.ServerBye)
 
 
-def test_who_hides_can_be_written_to(router: StaffedRouter, say: Say) -> None:
+def test_who_hides_can_be_written_to(router: RouterDouble, say: Say) -> None:
     """Appearing offline is not being offline."""
     session, link = router.login("dora")
     session.receive(codec.encode(frames.SetPresence("offline")))

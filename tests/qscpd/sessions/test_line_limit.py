@@ -27,7 +27,16 @@ from qscp.text import check_body
 from qscpd.accounts.directory import Directory
 from qscpd.chat import rooms
 from qscpd.chat.presence import Presence
-from qscpd.domain.model import PLAIN, Account, AccountState, ConversationRow, Extra, Found, LogRow, MessageRow
+from qscpd.domain.model import (
+    NO_META,
+    Account,
+    AccountState,
+    ConversationRow,
+    Found,
+    LogRow,
+    MessageMeta,
+    MessageRow,
+)
 from qscpd.handlers import history as queries
 from qscpd.handlers import rooms as roomrequests
 from qscpd.handlers.messages import handlers
@@ -41,7 +50,7 @@ NAMES = {1: NAME}
 CONVERSATION = 10**15 - 1
 """The highest number that `parse_conversation` takes."""
 
-FULL = Extra(
+FULL = MessageMeta(
     reply_to=HIGHEST,
     mentions=(1,) * MENTIONS_LIMIT,
     edited_ms=HIGHEST,
@@ -55,16 +64,16 @@ bodies = st.none() | st.builds(
     st.sampled_from([1, 100, 250, 3000, BODY_LIMIT - 3, BODY_LIMIT]),
 )
 pages = st.builds(
-    lambda some, times, extra: rows((some * times)[:PAGE_LIMIT], extra),
+    lambda some, times, meta: rows((some * times)[:PAGE_LIMIT], meta),
     st.lists(bodies, min_size=1, max_size=12),
     st.integers(1, 30),
-    st.sampled_from([PLAIN, FULL]),
+    st.sampled_from([NO_META, FULL]),
 )
 
 
-def rows(texts: list[str | None], extra: Extra = PLAIN) -> list[MessageRow]:
+def rows(texts: list[str | None], meta: MessageMeta = NO_META) -> list[MessageRow]:
     """Messages with these bodies, in which everything else is as long as it can be."""
-    return [MessageRow(HIGHEST, HIGHEST, 1, "f" * 32, body, extra) for body in texts]
+    return [MessageRow(HIGHEST, HIGHEST, 1, "f" * 32, body, meta) for body in texts]
 
 
 def size(frame: frames.ServerFrame) -> int:
@@ -140,8 +149,8 @@ def test_a_page_of_a_search_is_a_line(asked: queries.Queries, page: list[Message
 @pytest.mark.parametrize("body", ['"' * BODY_LIMIT, "\u20ac" * (BODY_LIMIT // 3), None])
 def test_a_message_is_a_line(body: str | None) -> None:
     """The longest message that there can be, live or told again, and the longest edit."""
-    for extra in (FULL, Extra(kind="edit", target=HIGHEST, mentions=FULL.mentions)):
-        row = rows([body], extra)[0]
+    for meta in (FULL, MessageMeta(kind="edit", target=HIGHEST, mentions=FULL.mentions)):
+        row = rows([body], meta)[0]
         told = pushed(CONVERSATION, row, to=NAME, origin="replay", names=NAMES, viewer=1)
         assert size(told) <= LINE_LIMIT
 

@@ -10,16 +10,16 @@ from qscp.errors import ErrorCode
 from qscp.frames import ServerFrame
 from qscp.states import State
 from qscpd.sessions.session import Session
-from tests.support.doubles import FakeLink, StaffedRouter
+from tests.support.doubles import FakeLink, RouterDouble
 
 HELD = 1000
 """Messages under way at which a session is read no further."""
 
 
 @pytest.fixture
-async def router() -> AsyncIterator[StaffedRouter]:
+async def router() -> AsyncIterator[RouterDouble]:
     """A router that knows alice and bob."""
-    made = StaffedRouter("alice", "bob")
+    made = RouterDouble("alice", "bob")
     yield made
     made.close()
 
@@ -34,7 +34,7 @@ def kinds(written: list[ServerFrame]) -> list[str]:
     return [frame.type for frame in written if frame.type not in ("presence", "online_users", "auth_ack")]
 
 
-def both(router: StaffedRouter) -> tuple[Session, FakeLink]:
+def both(router: RouterDouble) -> tuple[Session, FakeLink]:
     """Log bob in, and alice; return hers."""
     router.login("bob")
     session, link = router.login("alice")
@@ -43,7 +43,7 @@ def both(router: StaffedRouter) -> tuple[Session, FakeLink]:
     return session, link
 
 
-async def test_output_leaves_once_a_tick(router: StaffedRouter) -> None:
+async def test_output_leaves_once_a_tick(router: RouterDouble) -> None:
     """Whatever is sent during a tick is one write."""
     session, link = both(router)
     session.receive(b'{"type":"ping"}\n' * 3)
@@ -52,7 +52,7 @@ async def test_output_leaves_once_a_tick(router: StaffedRouter) -> None:
     assert kinds(link.take()) == ["pong"] * 3
 
 
-async def test_too_many_messages_under_way_stop_reading(router: StaffedRouter) -> None:
+async def test_too_many_messages_under_way_stop_reading(router: RouterDouble) -> None:
     """At the limit the session is held; with half of them answered it goes on where it was."""
     session, link = both(router)
     session.receive(b"".join(map(chat, range(HELD + 10))))
@@ -69,7 +69,7 @@ async def test_too_many_messages_under_way_stop_reading(router: StaffedRouter) -
     assert acks == [f"{number:032x}" for number in range(HELD + 10)]
 
 
-async def test_a_held_session_is_not_fed_by_the_end_of_its_stream(router: StaffedRouter) -> None:
+async def test_a_held_session_is_not_fed_by_the_end_of_its_stream(router: RouterDouble) -> None:
     """What waits behind the limit waits on, and everything is answered before the end."""
     session, link = both(router)
     session.receive(b"".join(map(chat, range(2 * HELD))))
@@ -86,7 +86,7 @@ async def test_a_held_session_is_not_fed_by_the_end_of_its_stream(router: Staffe
 
 @pytest.mark.parametrize("answered_at_once", [HELD, 1])
 async def test_a_held_session_that_is_told_to_finish_does(
-    router: StaffedRouter, answered_at_once: int
+    router: RouterDouble, answered_at_once: int
 ) -> None:
     """It takes nothing more, and says `bye` with its last answer, however the answers come."""
     session, link = both(router)
@@ -100,7 +100,7 @@ async def test_a_held_session_that_is_told_to_finish_does(
     assert kinds(link.take()) == ["chat_ack"] * HELD + ["bye"]
 
 
-async def test_bye_waits_for_the_answers(router: StaffedRouter) -> None:
+async def test_bye_waits_for_the_answers(router: RouterDouble) -> None:
     """Presence is told at once, the last word comes after the acks, and a shutdown does not change it."""
     session, link = both(router)
     session.receive(chat(1) + b'{"type":"bye"}\n')
@@ -116,7 +116,7 @@ async def test_bye_waits_for_the_answers(router: StaffedRouter) -> None:
     assert (bye.reason, bye.reconnect) == ("bye", False)
 
 
-async def test_a_session_that_is_over_is_left_alone_by_a_shutdown(router: StaffedRouter) -> None:
+async def test_a_session_that_is_over_is_left_alone_by_a_shutdown(router: RouterDouble) -> None:
     """It must go on reading, or it would never see that the peer has closed."""
     session, link = both(router)
     session.receive(b'{"type":"bye"}\n')
@@ -126,7 +126,7 @@ async def test_a_session_that_is_over_is_left_alone_by_a_shutdown(router: Staffe
     assert link.take() == []
 
 
-async def test_a_store_that_failed_leaves_what_is_open_open(router: StaffedRouter) -> None:
+async def test_a_store_that_failed_leaves_what_is_open_open(router: RouterDouble) -> None:
     """Neither ack nor nack, but a `bye` that says to come back, whatever the session was about to do."""
     session, link = both(router)
     session.receive(chat(1) + b'{"type":"bye"}\n')
@@ -141,7 +141,7 @@ async def test_a_store_that_failed_leaves_what_is_open_open(router: StaffedRoute
     assert (bye.reason, bye.reconnect, link.ended) == ("internal", True, "store_failed")
 
 
-async def test_answers_for_a_session_that_is_gone_are_dropped(router: StaffedRouter) -> None:
+async def test_answers_for_a_session_that_is_gone_are_dropped(router: RouterDouble) -> None:
     """Its link was lost while its message was in the store."""
     session, link = both(router)
     session.receive(chat(1))
@@ -153,7 +153,7 @@ async def test_answers_for_a_session_that_is_gone_are_dropped(router: StaffedRou
     assert session.pending == 0
 
 
-async def test_a_lost_session_handles_nothing_more(router: StaffedRouter) -> None:
+async def test_a_lost_session_handles_nothing_more(router: RouterDouble) -> None:
     """What waited behind the limit is not handled for somebody who is gone."""
     session, _ = both(router)
     session.receive(b"".join(map(chat, range(2 * HELD))))
@@ -164,7 +164,7 @@ async def test_a_lost_session_handles_nothing_more(router: StaffedRouter) -> Non
     assert router.writer.waiting == []
 
 
-async def test_a_violation_ends_with_one_error(router: StaffedRouter) -> None:
+async def test_a_violation_ends_with_one_error(router: RouterDouble) -> None:
     """What came before it is handled, what came behind it is not."""
     session, link = both(router)
     session.receive(b'{"type":"ping"}\nnonsense\n{"type":"ping"}\n')
@@ -174,7 +174,7 @@ async def test_a_violation_ends_with_one_error(router: StaffedRouter) -> None:
     assert router.log.entries[-1][2]["reason"] == "lost"
 
 
-async def test_a_bug_ends_one_session(router: StaffedRouter) -> None:
+async def test_a_bug_ends_one_session(router: RouterDouble) -> None:
     """An exception in a handler is told to its peer as `internal`, and goes no further."""
 
     def broken(_session: Session, _frame: frames.ClientFrame) -> None:
@@ -189,7 +189,7 @@ async def test_a_bug_ends_one_session(router: StaffedRouter) -> None:
     assert not router.sessions_of(1)
 
 
-async def test_an_end_in_the_middle_of_handling_is_the_end(router: StaffedRouter) -> None:
+async def test_an_end_in_the_middle_of_handling_is_the_end(router: RouterDouble) -> None:
     """Nothing behind it is handled, and nothing is sent twice."""
     session, link = both(router)
     session.say_bye(ErrorCode.LOCKED)
@@ -214,7 +214,7 @@ def ticks(session: Session, link: FakeLink, seconds: int) -> None:
     session.router.flush()
 
 
-async def test_a_silent_peer_is_pinged_twice_and_dropped(router: StaffedRouter) -> None:
+async def test_a_silent_peer_is_pinged_twice_and_dropped(router: RouterDouble) -> None:
     """After 30, 60 and 90 seconds, as configured."""
     session, link = both(router)
     ticks(session, link, 29)
@@ -228,7 +228,7 @@ async def test_a_silent_peer_is_pinged_twice_and_dropped(router: StaffedRouter) 
     assert link.ended == "ping_timeout"
 
 
-async def test_any_byte_counts_as_a_sign_of_life(router: StaffedRouter) -> None:
+async def test_any_byte_counts_as_a_sign_of_life(router: RouterDouble) -> None:
     """Also if it came only just after the ping."""
     session, link = both(router)
     for _ in range(5):
@@ -237,7 +237,7 @@ async def test_any_byte_counts_as_a_sign_of_life(router: StaffedRouter) -> None:
     assert link.ended == ""
 
 
-async def test_a_peer_that_does_not_log_in_is_ended(router: StaffedRouter) -> None:
+async def test_a_peer_that_does_not_log_in_is_ended(router: RouterDouble) -> None:
     """After 30 seconds, but not while its password is being checked."""
     session, link = router.connect()
     ticks(session, link, 29)
@@ -253,7 +253,7 @@ async def test_a_peer_that_does_not_log_in_is_ended(router: StaffedRouter) -> No
 # --- pages
 
 
-async def test_pages_wait_for_a_congested_peer(router: StaffedRouter) -> None:
+async def test_pages_wait_for_a_congested_peer(router: RouterDouble) -> None:
     """The next one is made when the peer took the one before."""
     session, link = both(router)
     made: list[int] = []
@@ -278,7 +278,7 @@ async def test_pages_wait_for_a_congested_peer(router: StaffedRouter) -> None:
     assert made == [0, 1]
 
 
-async def test_nothing_keeps_a_closed_session_alive(router: StaffedRouter) -> None:
+async def test_nothing_keeps_a_closed_session_alive(router: RouterDouble) -> None:
     """It is freed by counting references alone, however it ended."""
     gc.collect()
     gc.disable()

@@ -102,7 +102,7 @@ class ListStore(SqliteStore):
         raise KeyError(name)
 
 
-class Desk:
+class InProcessPeer:
     """Hears what the writer says, in order."""
 
     def __init__(self) -> None:
@@ -134,45 +134,45 @@ class Desk:
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
+async def peer() -> AsyncIterator[InProcessPeer]:
     """A running writer."""
-    desk = Desk()
-    with desk.writer:
-        yield desk
-        desk.store.gate.set()
+    peer = InProcessPeer()
+    with peer.writer:
+        yield peer
+        peer.store.gate.set()
 
 
-async def test_messages_come_back_in_order(desk: Desk) -> None:
+async def test_messages_come_back_in_order(peer: InProcessPeer) -> None:
     """However they are handed over, on one thread that is not ours."""
     for item in items(50):
-        desk.writer.append([item])
-    desk.writer.append(items(70)[50:])
-    await desk.writer.drained()
-    assert desk.seqs == [(n, n + 1) for n in range(70)]
-    assert desk.store.threads == {"qscpd-store"}
+        peer.writer.append([item])
+    peer.writer.append(items(70)[50:])
+    await peer.writer.drained()
+    assert peer.seqs == [(n, n + 1) for n in range(70)]
+    assert peer.store.threads == {"qscpd-store"}
 
 
-async def test_what_comes_during_a_commit_is_one_batch(desk: Desk) -> None:
+async def test_what_comes_during_a_commit_is_one_batch(peer: InProcessPeer) -> None:
     """A message that comes alone waits for nobody, those behind it share a transaction."""
-    desk.store.gate.clear()
-    desk.writer.append(items(1))
-    await until(lambda: not desk.writer._pending)
+    peer.store.gate.clear()
+    peer.writer.append(items(1))
+    await until(lambda: not peer.writer._pending)
     for item in items(201)[1:]:
-        desk.writer.append([item])
-    desk.store.gate.set()
-    await desk.writer.drained()
-    assert desk.store.batches == [1, 200]
+        peer.writer.append([item])
+    peer.store.gate.set()
+    await peer.writer.drained()
+    assert peer.store.batches == [1, 200]
 
 
-async def test_a_batch_has_limits(desk: Desk) -> None:
+async def test_a_batch_has_limits(peer: InProcessPeer) -> None:
     """At most a thousand messages, and not more than a mebibyte and one message."""
-    desk.writer.append(items(2500))
-    await desk.writer.drained()
-    assert desk.store.batches == [1000, 1000, 500]
-    desk.store.batches.clear()
-    desk.writer.append(items(100, 16384))
-    await desk.writer.drained()
-    assert desk.store.batches == [64, 36]
+    peer.writer.append(items(2500))
+    await peer.writer.drained()
+    assert peer.store.batches == [1000, 1000, 500]
+    peer.store.batches.clear()
+    peer.writer.append(items(100, 16384))
+    await peer.writer.drained()
+    assert peer.store.batches == [64, 36]
 
 
 @pytest.mark.parametrize(
@@ -183,146 +183,148 @@ async def test_a_batch_has_limits(desk: Desk) -> None:
     ],
 )
 async def test_a_refused_batch_comes_back_and_the_next_is_tried(
-    desk: Desk, error: StoreError, code: ErrorCode
+    peer: InProcessPeer, error: StoreError, code: ErrorCode
 ) -> None:
     """Nothing of it was stored, and its senders can be told so, in their order."""
-    desk.store.fails = [error]
-    desk.writer.append(items(3))
-    await desk.writer.drained()
-    desk.writer.append(items(3))
-    await desk.writer.drained()
-    assert desk.heard == [(code, [0, 1, 2]), ("stored", 3)]
+    peer.store.fails = [error]
+    peer.writer.append(items(3))
+    await peer.writer.drained()
+    peer.writer.append(items(3))
+    await peer.writer.drained()
+    assert peer.heard == [(code, [0, 1, 2]), ("stored", 3)]
 
 
-async def test_what_was_stored_before_is_acknowledged_also_in_a_refused_batch(desk: Desk) -> None:
+async def test_what_was_stored_before_is_acknowledged_also_in_a_refused_batch(peer: InProcessPeer) -> None:
     """A client that hears a refusal takes the message for absent, so none that is stored may get one."""
     old = Chat("s", "bob", NewMessage(1, 2, f"{9:032x}", "old"))
-    desk.store.fails = [StoreFullError("full")]
-    desk.writer.append([old, *items(2)])
-    await desk.writer.drained()
-    assert desk.heard == [("stored", 1), (ErrorCode.STORAGE_FULL, [0, 1])]
-    assert desk.seqs == [(9, 1)]
+    peer.store.fails = [StoreFullError("full")]
+    peer.writer.append([old, *items(2)])
+    await peer.writer.drained()
+    assert peer.heard == [("stored", 1), (ErrorCode.STORAGE_FULL, [0, 1])]
+    assert peer.seqs == [(9, 1)]
 
 
-async def test_behind_a_refused_message_nothing_overtakes(desk: Desk) -> None:
+async def test_behind_a_refused_message_nothing_overtakes(peer: InProcessPeer) -> None:
     """Of that session to that person; others go on, and so do these once the first is sent again."""
-    desk.store.fails = [StoreFullError("full")]
-    desk.writer.append(items(2))
-    await desk.writer.drained()
-    desk.writer.append(items(1, first=1))
-    desk.writer.append(items(1, first=2, to=3))
-    desk.writer.append(items(1, first=3, session="t"))
-    await desk.writer.drained()
-    desk.writer.append(items(2))
-    await desk.writer.drained()
-    assert desk.heard == [
+    peer.store.fails = [StoreFullError("full")]
+    peer.writer.append(items(2))
+    await peer.writer.drained()
+    peer.writer.append(items(1, first=1))
+    peer.writer.append(items(1, first=2, to=3))
+    peer.writer.append(items(1, first=3, session="t"))
+    await peer.writer.drained()
+    peer.writer.append(items(2))
+    await peer.writer.drained()
+    assert peer.heard == [
         (ErrorCode.STORAGE_FULL, [0, 1]),
         (ErrorCode.OUT_OF_ORDER, [1]),
         ("stored", 2),
         ("stored", 2),
     ]
-    assert [number for number, _ in desk.seqs] == [2, 3, 0, 1]
+    assert [number for number, _ in peer.seqs] == [2, 3, 0, 1]
 
 
 @pytest.mark.parametrize(("given_up", "free"), [(f"{0:032x}", True), (f"{1:032x}", False), (None, True)])
-async def test_what_is_given_up_is_not_waited_for(desk: Desk, given_up: str | None, free: bool) -> None:
+async def test_what_is_given_up_is_not_waited_for(
+    peer: InProcessPeer, given_up: str | None, free: bool
+) -> None:
     """Only the first one that was refused holds the others up; the end of the session gives up all."""
-    desk.store.fails = [StoreFullError("full")]
-    desk.writer.append(items(2))
-    await desk.writer.drained()
-    desk.writer.append([PendingSkip("other", None), PendingSkip("s", given_up), *items(1, first=2)])
-    await desk.writer.drained()
-    assert desk.heard[1:] == [("stored", 1) if free else (ErrorCode.OUT_OF_ORDER, [2])]
+    peer.store.fails = [StoreFullError("full")]
+    peer.writer.append(items(2))
+    await peer.writer.drained()
+    peer.writer.append([PendingSkip("other", None), PendingSkip("s", given_up), *items(1, first=2)])
+    await peer.writer.drained()
+    assert peer.heard[1:] == [("stored", 1) if free else (ErrorCode.OUT_OF_ORDER, [2])]
 
 
-async def test_positions_are_in_the_transaction_of_the_messages_before_them(desk: Desk) -> None:
+async def test_positions_are_in_the_transaction_of_the_messages_before_them(peer: InProcessPeer) -> None:
     """They come back with what they moved; without a message they are a transaction of their own."""
-    desk.store.gate.clear()
-    desk.writer.append(items(1))
-    await until(lambda: not desk.writer._pending)
-    desk.writer.append([mark(3), *items(1, first=1), mark(5)])
-    desk.store.gate.set()
-    await desk.writer.drained()
-    desk.writer.append([mark(7)])
-    await desk.writer.drained()
-    assert desk.store.marks == [[3, 5], [7]]
-    assert desk.heard == [("stored", 1), ("stored", 1), ("moved", 2), ("stored", 0), ("moved", 1)]
+    peer.store.gate.clear()
+    peer.writer.append(items(1))
+    await until(lambda: not peer.writer._pending)
+    peer.writer.append([mark(3), *items(1, first=1), mark(5)])
+    peer.store.gate.set()
+    await peer.writer.drained()
+    peer.writer.append([mark(7)])
+    await peer.writer.drained()
+    assert peer.store.marks == [[3, 5], [7]]
+    assert peer.heard == [("stored", 1), ("stored", 1), ("moved", 2), ("stored", 0), ("moved", 1)]
 
 
 async def test_housekeeping_is_done_when_it_is_quiet() -> None:
     """All steps there are, on the store's thread, and then no more."""
-    desk = Desk()
-    desk.store.steps = 5
-    with desk.writer:
-        await until(lambda: desk.store.tended == 5)
-        assert desk.store.threads == {"qscpd-store"}
-        await desk.writer.drained()
-    assert desk.store.tended == 5
+    peer = InProcessPeer()
+    peer.store.steps = 5
+    with peer.writer:
+        await until(lambda: peer.store.tended == 5)
+        assert peer.store.threads == {"qscpd-store"}
+        await peer.writer.drained()
+    assert peer.store.tended == 5
 
 
 async def test_housekeeping_that_fails_harms_nobody() -> None:
     """Nothing was promised to anybody: messages go on."""
-    desk = Desk()
-    desk.store.steps = StoreFullError("no room to index")
-    with desk.writer:
-        await until(lambda: desk.store.tended)
-        desk.writer.append(items(2))
-        await desk.writer.drained()
-    assert desk.heard == [("stored", 2)]
+    peer = InProcessPeer()
+    peer.store.steps = StoreFullError("no room to index")
+    with peer.writer:
+        await until(lambda: peer.store.tended)
+        peer.writer.append(items(2))
+        await peer.writer.drained()
+    assert peer.heard == [("stored", 2)]
 
 
 @pytest.mark.parametrize("error", [StoreError("disk I/O error"), OSError("?"), ValueError("a bug")])
 async def test_an_unknown_outcome_stops_everything(error: Exception) -> None:
     """It is told once; neither what failed nor what comes later is answered, and no call is taken."""
-    desk = Desk()
-    desk.store.fails = [None, error]
-    with desk.writer:
-        desk.writer.append(items(1001))
-        await until(lambda: len(desk.heard) == 2)
-        desk.writer.append(items(5))
+    peer = InProcessPeer()
+    peer.store.fails = [None, error]
+    with peer.writer:
+        peer.writer.append(items(1001))
+        await until(lambda: len(peer.heard) == 2)
+        peer.writer.append(items(5))
         with pytest.raises(StoreError, match="closed"):
-            await desk.writer.call(lambda store: store.accounts())
+            await peer.writer.call(lambda store: store.accounts())
     await asyncio.sleep(0)
-    assert desk.heard == [("stored", 1000), ("failed", StoreError)]
-    assert desk.store.batches == [1000]
+    assert peer.heard == [("stored", 1000), ("failed", StoreError)]
+    assert peer.store.batches == [1000]
 
 
-async def test_calls_run_between_batches(desk: Desk) -> None:
+async def test_calls_run_between_batches(peer: InProcessPeer) -> None:
     """Behind all that was handed over before, and they return and raise what they do."""
-    desk.store.gate.clear()
-    desk.writer.append(items(3000))
-    call = asyncio.ensure_future(desk.writer.call(lambda _: list(desk.store.batches)))
+    peer.store.gate.clear()
+    peer.writer.append(items(3000))
+    call = asyncio.ensure_future(peer.writer.call(lambda _: list(peer.store.batches)))
     await asyncio.sleep(0)
-    assert desk.heard == []
-    desk.store.gate.set()
+    assert peer.heard == []
+    peer.store.gate.set()
     assert await call == [1000, 1000, 1000]
-    assert desk.heard == [("stored", 1000)] * 3
+    assert peer.heard == [("stored", 1000)] * 3
     with pytest.raises(KeyError, match="alice"):
-        await desk.writer.call(lambda store: store.credentials("alice"))
-    await desk.writer.drained()
-    assert desk.store.batches == [1000, 1000, 1000]
+        await peer.writer.call(lambda store: store.credentials("alice"))
+    await peer.writer.drained()
+    assert peer.store.batches == [1000, 1000, 1000]
 
 
-async def test_a_call_that_nobody_waits_for_any_more_does_no_harm(desk: Desk) -> None:
+async def test_a_call_that_nobody_waits_for_any_more_does_no_harm(peer: InProcessPeer) -> None:
     """Its result is dropped."""
-    desk.store.gate.clear()
-    desk.writer.append(items(1))
-    waiting = asyncio.ensure_future(desk.writer.call(lambda store: store.accounts()))
+    peer.store.gate.clear()
+    peer.writer.append(items(1))
+    waiting = asyncio.ensure_future(peer.writer.call(lambda store: store.accounts()))
     await asyncio.sleep(0)
     waiting.cancel()
-    desk.store.gate.set()
-    await desk.writer.drained()
+    peer.store.gate.set()
+    await peer.writer.drained()
     assert waiting.cancelled()
 
 
 async def test_the_end_finishes_what_was_handed_over() -> None:
     """Leaving the writer commits everything; the callbacks come when the loop gets to them."""
-    desk = Desk()
-    with desk.writer:
-        desk.writer.append(items(1500))
-    assert desk.store.batches == [1000, 500]
+    peer = InProcessPeer()
+    with peer.writer:
+        peer.writer.append(items(1500))
+    assert peer.store.batches == [1000, 500]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert [number for number, _ in desk.seqs] == list(range(1500))
+    assert [number for number, _ in peer.seqs] == list(range(1500))
     with pytest.raises(StoreError, match="closed"):
-        await desk.writer.call(lambda store: store.accounts())
+        await peer.writer.call(lambda store: store.accounts())

@@ -11,11 +11,11 @@ from tests.support.engine_harness import ack, chat, person, ready
 @pytest.mark.parametrize("typed", ["//x", "/say hi"])
 def test_a_message_without_a_chat_is_refused(typed: str) -> None:
     """And counts as not delivered."""
-    mind = ready("bob")
-    assert mind.enter(typed) == [
+    harness = ready("bob")
+    assert harness.enter(typed) == [
         events.Problem("Nothing was sent: choose somebody by their name before you write.")
     ]
-    assert mind.engine.failed == 1
+    assert harness.engine.failed == 1
 
 
 @pytest.mark.parametrize(
@@ -24,33 +24,33 @@ def test_a_message_without_a_chat_is_refused(typed: str) -> None:
 )
 def test_what_the_server_would_refuse_is_not_sent(body: str, reason: str) -> None:
     """The text is told with the reason, so that it is not lost."""
-    mind = ready("bob", chat_with="bob")
-    [failure] = mind.enter(body)
+    harness = ready("bob", chat_with="bob")
+    [failure] = harness.enter(body)
     assert isinstance(failure, events.MessageFailed)
     assert (failure.to, failure.body) == ("bob", body)
     assert reason in failure.reason
-    assert mind.frames() == []
+    assert harness.frames() == []
 
 
 @pytest.mark.parametrize("typed", ["back", "/back"])
 def test_back_opens_the_picker(typed: str) -> None:
     """With the list as it is now, and who has unread messages."""
-    mind = ready("bob", chat_with="bob")
-    mind.receive(chat(1, sender="carol"))
-    assert mind.enter(typed) == [events.PickerOpened((person("bob"),), (("carol", 1),))]
-    assert mind.engine.partner is None
+    harness = ready("bob", chat_with="bob")
+    harness.receive(chat(1, sender="carol"))
+    assert harness.enter(typed) == [events.PickerOpened((person("bob"),), (("carol", 1),))]
+    assert harness.engine.partner is None
 
 
 @pytest.mark.parametrize("typed", ["quit", "/quit"])
 @pytest.mark.parametrize("partner", [None, "bob"])
 def test_quit_leaves_from_everywhere(typed: str, partner: str | None) -> None:
     """The bye waits until it is said."""
-    mind = ready("bob", chat_with=partner)
-    mind.enter(typed)
-    assert mind.engine.leaving
-    assert mind.frames() == []
-    mind.engine.say_bye()
-    assert mind.frames() == [frames.ClientBye()]
+    harness = ready("bob", chat_with=partner)
+    harness.enter(typed)
+    assert harness.engine.leaving
+    assert harness.frames() == []
+    harness.engine.say_bye()
+    assert harness.frames() == [frames.ClientBye()]
 
 
 def test_help_is_shown() -> None:
@@ -60,11 +60,11 @@ def test_help_is_shown() -> None:
 
 def test_status_tells_of_every_line() -> None:
     """Stored and delivered ones of late, failed and pending ones."""
-    mind = ready("bob", chat_with="bob")
-    mind.enter("one", "two", "three", "four")
+    harness = ready("bob", chat_with="bob")
+    harness.enter("one", "two", "three", "four")
     refusal = frames.ChatNack(f"{3:032x}", ErrorCode.BODY_EMPTY, "There is nothing in it.")
-    mind.receive(ack(1, 1), ack(2, 2), frames.Delivered("c-bob", 1), refusal)
-    [status] = mind.enter("/status")
+    harness.receive(ack(1, 1), ack(2, 2), frames.Delivered("c-bob", 1), refusal)
+    [status] = harness.enter("/status")
     assert isinstance(status, events.StatusAsked)
     assert [(body, state.name) for _, body, state, _ in status.lines] == [
         ("one", "DELIVERED"),
@@ -77,16 +77,16 @@ def test_status_tells_of_every_line() -> None:
 @pytest.mark.parametrize("typed", ["/nonsense", "/say", "/who bob"])
 def test_what_is_no_command_counts_as_failed(typed: str) -> None:
     """A script that has a slip in it ends with a code that says so."""
-    mind = ready("bob", chat_with="bob")
-    [problem] = mind.enter(typed)
+    harness = ready("bob", chat_with="bob")
+    [problem] = harness.enter(typed)
     assert isinstance(problem, events.Problem)
-    assert mind.engine.failed == 1
+    assert harness.engine.failed == 1
 
 
 @pytest.mark.parametrize("typed", ["/retry x", "/drop x", "/retry", "/drop", "/history 0", "/history x"])
 def test_what_can_not_be_done_gets_a_sentence(typed: str) -> None:
     """Nothing is sent."""
-    mind = ready("bob", chat_with="bob")
-    [problem] = mind.enter(typed)
+    harness = ready("bob", chat_with="bob")
+    [problem] = harness.enter(typed)
     assert isinstance(problem, events.Problem)
-    assert mind.frames() == []
+    assert harness.frames() == []

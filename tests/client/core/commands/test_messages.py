@@ -7,7 +7,18 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp_client.core import events
 from qscp_client.core.changes import Added, Removed, Saved
 from qscp_client.core.outbox import Entry, EntryKind
-from tests.support.engine_harness import WALL_MS, Mind, ack, chat, in_room, info, ready, room, said, told
+from tests.support.engine_harness import (
+    WALL_MS,
+    EngineHarness,
+    ack,
+    chat,
+    in_room,
+    info,
+    ready,
+    room,
+    said,
+    told,
+)
 
 
 def number(count: int) -> str:
@@ -36,14 +47,14 @@ def react(
     )
 
 
-def talk() -> Mind:
+def talk() -> EngineHarness:
     """In #dev, where bob has written 1 and 3, and alice 2 and 4."""
-    mind = in_room()
-    mind.enter("two", "four")
-    mind.receive(said(1, "one"), ack(1, 2, to="#dev"), said(3, "three"), ack(2, 4, to="#dev"))
-    mind.frames()
-    mind.engine.changes_to_save()
-    return mind
+    harness = in_room()
+    harness.enter("two", "four")
+    harness.receive(said(1, "one"), ack(1, 2, to="#dev"), said(3, "three"), ack(2, 4, to="#dev"))
+    harness.frames()
+    harness.engine.changes_to_save()
+    return harness
 
 
 @pytest.mark.parametrize(
@@ -69,11 +80,11 @@ def talk() -> Mind:
 )
 def test_a_message_is_meant_by_its_number(typed: str, sent: frames.ClientFrame) -> None:
     """Without one your last message, or somebody else's last one."""
-    mind = talk()
-    [pending] = mind.enter(typed)
+    harness = talk()
+    [pending] = harness.enter(typed)
     assert isinstance(pending, events.MessageSent)
-    assert mind.frames() == [sent]
-    assert mind.engine.pending == 1
+    assert harness.frames() == [sent]
+    assert harness.engine.pending == 1
 
 
 @pytest.mark.parametrize(
@@ -94,11 +105,11 @@ def test_a_message_is_meant_by_its_number(typed: str, sent: frames.ClientFrame) 
 )
 def test_what_can_not_be_meant_is_not_sent(typed: str, says: str) -> None:
     """A sentence says why, and it counts as a failure."""
-    mind = talk()
-    [problem] = mind.enter(typed)
+    harness = talk()
+    [problem] = harness.enter(typed)
     assert says in told([problem])[0]
-    assert mind.frames() == []
-    assert mind.engine.failed == 1
+    assert harness.frames() == []
+    assert harness.engine.failed == 1
 
 
 @pytest.mark.parametrize("typed", ["/edit x", "/reply x", "/react x"])
@@ -110,59 +121,59 @@ def test_there_has_to_be_a_message(typed: str) -> None:
 
 def test_your_last_message_is_not_the_one_before_a_pending_one() -> None:
     """An edit must not hit another message than the one that the person sees last: it waits."""
-    mind = talk()
-    mind.enter("five", "/edit six", "seven")
-    assert mind.chats() == [("#dev", "five", 3)]
-    mind.receive(ack(3, 5, to="#dev"))
-    sent = mind.frames()
+    harness = talk()
+    harness.enter("five", "/edit six", "seven")
+    assert harness.chats() == [("#dev", "five", 3)]
+    harness.receive(ack(3, 5, to="#dev"))
+    sent = harness.frames()
     assert sent[0] == frames.SendEdit("#dev", 5, "six", number(4))
     assert isinstance(sent[1], frames.SendChat)
 
 
 def test_without_a_connection_a_pending_one_can_not_be_edited() -> None:
     """It is not known when it will have a place."""
-    mind = talk()
-    mind.engine.lost()
-    [_, problem] = mind.enter("five", "/edit six")
+    harness = talk()
+    harness.engine.lost()
+    [_, problem] = harness.enter("five", "/edit six")
     assert "not stored yet" in told([problem])[0]
 
 
 def test_a_command_waits_for_the_messages_that_were_asked_for() -> None:
     """As in a pipe, where the lines come at once; what is never answered is told at the end."""
-    mind = in_room(last_seq=3)
-    mind.enter("/last 1", "/react 3 ok")
-    assert mind.frames() == [frames.HistoryRequest("c-#dev", limit=1)]
-    assert mind.engine.choosing
+    harness = in_room(last_seq=3)
+    harness.enter("/last 1", "/react 3 ok")
+    assert harness.frames() == [frames.HistoryRequest("c-#dev", limit=1)]
+    assert harness.engine.choosing
     page = [frames.Message(3, "3", "bob", "three", 3)]
-    mind.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1, cursor=3))
-    assert mind.frames() == [frames.SendReaction("#dev", 3, "ok", number(1))]
-    mind.enter("/last 1", "/react 9 ok")
-    mind.engine.give_up(keeps=True)
-    assert any("number 9" in line for line in told(mind.engine.events_to_show()))
-    assert mind.engine.failed == 1
+    harness.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1, cursor=3))
+    assert harness.frames() == [frames.SendReaction("#dev", 3, "ok", number(1))]
+    harness.enter("/last 1", "/react 9 ok")
+    harness.engine.give_up(keeps=True)
+    assert any("number 9" in line for line in told(harness.engine.events_to_show()))
+    assert harness.engine.failed == 1
 
 
 def test_in_a_pair_only_your_own_can_be_redacted() -> None:
     """The server would say so, too."""
-    mind = ready("bob", chat_with="bob")
-    mind.receive(chat(1))
-    [problem] = mind.enter("/redact 1")
+    harness = ready("bob", chat_with="bob")
+    harness.receive(chat(1))
+    [problem] = harness.enter("/redact 1")
     assert "message of bob" in told([problem])[0]
-    assert mind.frames() == []
+    assert harness.frames() == []
 
 
 def test_they_are_kept_like_messages() -> None:
     """On disk before they are sent, in order, under the same id over connections and starts."""
-    mind = talk()
-    mind.enter("/edit 2 zwei", "/redact 4", "five")
-    kept = [each.entry for each in mind.engine.additions_to_save() if isinstance(each, Added)]
+    harness = talk()
+    harness.enter("/edit 2 zwei", "/redact 4", "five")
+    kept = [each.entry for each in harness.engine.additions_to_save() if isinstance(each, Added)]
     assert kept == [
         Entry(number(3), "#dev", "zwei", WALL_MS, kind=EntryKind.EDIT, target=2),
         Entry(number(4), "#dev", "", WALL_MS, kind=EntryKind.REDACT, target=4),
         Entry(number(5), "#dev", "five", WALL_MS),
     ]
-    sent = mind.frames()
-    again = Mind(Saved("e1", "a1", outbox=tuple(kept)))
+    sent = harness.frames()
+    again = EngineHarness(Saved("e1", "a1", outbox=tuple(kept)))
     again.connect(infos=[info("#dev", 4)])
     assert [
         each for each in again.frames() if isinstance(each, type(sent[0]) | type(sent[1]) | type(sent[2]))
@@ -174,18 +185,18 @@ def test_they_are_kept_like_messages() -> None:
 
 def test_a_refused_edit_can_be_sent_again() -> None:
     """It is an edit the second time, too."""
-    mind = talk()
-    mind.enter("/edit 2 zwei")
-    mind.frames()
-    shown = mind.receive(
+    harness = talk()
+    harness.enter("/edit 2 zwei")
+    harness.frames()
+    shown = harness.receive(
         frames.ChatNack(number(3), "muted", "You may not write in this room for a while.", 60)
     )
     assert told(shown)[0] == (
         "Not delivered to #dev: You may not write in this room for a while. 60 seconds to go. "
         "It was: (edit of 2) zwei"
     )
-    mind.enter("/retry")
-    assert mind.frames() == [frames.SendEdit("#dev", 2, "zwei", number(4))]
+    harness.enter("/retry")
+    assert harness.frames() == [frames.SendEdit("#dev", 2, "zwei", number(4))]
 
 
 @pytest.mark.parametrize(
@@ -199,48 +210,48 @@ def test_a_refused_edit_can_be_sent_again() -> None:
 )
 def test_what_can_never_succeed_is_told_once(typed: str, code: ErrorCode) -> None:
     """With the reason; nothing of it is kept to be tried again."""
-    mind = talk()
-    mind.enter(typed)
-    mind.engine.changes_to_save()
-    [failure] = mind.receive(frames.ChatNack(number(3), code, ERROR_CODES[code].sentence))
+    harness = talk()
+    harness.enter(typed)
+    harness.engine.changes_to_save()
+    [failure] = harness.receive(frames.ChatNack(number(3), code, ERROR_CODES[code].sentence))
     assert ERROR_CODES[code].sentence.rstrip(".") in told([failure])[0]
-    assert mind.engine.failures == 0
-    assert mind.engine.failed == 1
-    assert mind.engine.changes_to_save() == [Removed(number(3))]
-    assert "nothing to send again" in told(mind.enter("/retry"))[0]
+    assert harness.engine.failures == 0
+    assert harness.engine.failed == 1
+    assert harness.engine.changes_to_save() == [Removed(number(3))]
+    assert "nothing to send again" in told(harness.enter("/retry"))[0]
 
 
 def test_what_a_newer_server_says_may_pass() -> None:
     """A code that is not known here is no reason to give an edit up."""
-    mind = talk()
-    mind.enter("/edit 2 zwei")
-    mind.receive(frames.ChatNack(number(3), "moon_phase", "Not today."))
-    assert mind.engine.failures == 1
+    harness = talk()
+    harness.enter("/edit 2 zwei")
+    harness.receive(frames.ChatNack(number(3), "moon_phase", "Not today."))
+    assert harness.engine.failures == 1
 
 
 def test_your_own_stand_in_the_room_when_they_are_stored() -> None:
     """And what is known of the messages changes with them."""
-    mind = talk()
-    mind.enter("/edit 2 zwei", "/react 1 +1", "/unreact 1 +1", "/redact 4")
-    shown = mind.receive(*(ack(each, each + 2, to="#dev") for each in (3, 4, 5, 6)))
+    harness = talk()
+    harness.enter("/edit 2 zwei", "/react 1 +1", "/unreact 1 +1", "/redact 4")
+    shown = harness.receive(*(ack(each, each + 2, to="#dev") for each in (3, 4, 5, 6)))
     assert told(shown) == [
         "alice edited (2): zwei",
         'alice reacted +1 to (1) "one"',
         'alice took +1 off (1) "one"',
         "alice took back (4).",
     ]
-    assert told(mind.receive(said(9, "hm", reply_to=2), said(10, "hm", reply_to=4))) == [
+    assert told(harness.receive(said(9, "hm", reply_to=2), said(10, "hm", reply_to=4))) == [
         '(9) bob, re (2) "zwei": hm',
         "(10) bob, re (4): hm",
     ]
-    [problem] = mind.enter("/edit 4 x")
+    [problem] = harness.enter("/edit 4 x")
     assert "gone" in told([problem])[0]
 
 
 def test_what_others_do_is_told_in_the_room() -> None:
     """In one line each."""
-    mind = talk()
-    shown = mind.receive(
+    harness = talk()
+    shown = harness.receive(
         edit(5, 3, "drei"),
         react(6, 2, "+1", 1),
         react(7, 2, "+1", 0, removed=True),
@@ -256,13 +267,13 @@ def test_what_others_do_is_told_in_the_room() -> None:
 
 def test_what_happens_to_what_can_not_be_seen_is_not_told() -> None:
     """It was written before one came, or is gone without having been here; who wrote it is not guessed."""
-    mind = ready("bob")
-    mind.receive(frames.RoomChanged(room(), 10, 12))
-    mind.enter("#dev")
+    harness = ready("bob")
+    harness.receive(frames.RoomChanged(room(), 10, 12))
+    harness.enter("#dev")
     gone = edit(15, 11, "")
     gone.erased = True
-    assert mind.receive(edit(13, 4, "x"), react(14, 4, "+1", 1), gone, redact(16, 9)) == []
-    assert told(mind.receive(redact(17, 12), said(18), redact(19, 18))) == [
+    assert harness.receive(edit(13, 4, "x"), react(14, 4, "+1", 1), gone, redact(16, 9)) == []
+    assert told(harness.receive(redact(17, 12), said(18), redact(19, 18))) == [
         "bob removed (12).",
         "(18) bob: hi",
         "bob took back (18).",
@@ -271,9 +282,9 @@ def test_what_happens_to_what_can_not_be_seen_is_not_told() -> None:
 
 def test_in_a_pair_they_are_told_without_numbers() -> None:
     """The text before says which one; of a redacted one its time."""
-    mind = ready("bob", chat_with="bob")
-    mind.receive(chat(1, "helo"), chat(2, "secret"))
-    shown = mind.receive(
+    harness = ready("bob", chat_with="bob")
+    harness.receive(chat(1, "helo"), chat(2, "secret"))
+    shown = harness.receive(
         frames.Edit("c-bob", 3, "e3", "bob", "alice", 1, "hello", 1003, "live"),
         frames.React("c-bob", 4, "e4", "bob", "alice", 1, "+1", 1004, "live", count=1),
         frames.Redact("c-bob", 5, "e5", "bob", "alice", 2, 1005, "live"),
@@ -285,32 +296,36 @@ def test_in_a_pair_they_are_told_without_numbers() -> None:
 
 def test_what_waits_is_shown_as_it_became() -> None:
     """A chat that is opened shows no text that was taken away meanwhile, and tells nothing twice."""
-    mind = ready("bob")
-    mind.receive(frames.Conversations([info("#dev", 0)]))
-    mind.receive(said(1, "helo"), said(2, "secret"), edit(3, 1, "hello"), redact(4, 2), react(5, 1, "+1", 2))
-    assert mind.engine.rooms[0].unread == 2
-    mind.enter("#dev")
-    shown = mind.receive(frames.Rooms([room()]))
+    harness = ready("bob")
+    harness.receive(frames.Conversations([info("#dev", 0)]))
+    harness.receive(
+        said(1, "helo"), said(2, "secret"), edit(3, 1, "hello"), redact(4, 2), react(5, 1, "+1", 2)
+    )
+    assert harness.engine.rooms[0].unread == 2
+    harness.enter("#dev")
+    shown = harness.receive(frames.Rooms([room()]))
     assert told(shown)[1:] == ["(1) bob: hello  (edited) [+1 2]", "(2) bob: (erased)"]
-    assert mind.engine.rooms[0].unread == 0
+    assert harness.engine.rooms[0].unread == 0
 
 
 def test_what_is_told_again_is_not_told_twice() -> None:
     """A replayed message is as its events left it; those of a message that was shown before are news."""
-    mind = in_room(shows_at_once=True)
-    mind.receive(said(1, "one"))
-    mind.engine.lost()
-    mind.connect("bob", infos=[info("#dev", 4)])
+    harness = in_room(shows_at_once=True)
+    harness.receive(said(1, "one"))
+    harness.engine.lost()
+    harness.connect("bob", infos=[info("#dev", 4)])
     replayed = said(2, "zwei", origin="replay")
     replayed.edited = 1003
-    shown = mind.receive(replayed, edit(3, 2, "zwei", origin="replay"), edit(4, 1, "eins", origin="replay"))
+    shown = harness.receive(
+        replayed, edit(3, 2, "zwei", origin="replay"), edit(4, 1, "eins", origin="replay")
+    )
     assert told(shown) == ["(2) bob: zwei  (edited)", "bob edited (1): eins"]
 
 
 def test_history_marks_what_was_changed() -> None:
     """Edited, taken away, with reactions."""
-    mind = in_room(last_seq=9)
-    mind.enter("/history 3")
+    harness = in_room(last_seq=9)
+    harness.enter("/history 3")
     page = [
         frames.Message(1, "1", "bob", "one", 1, edited=5, reactions=(frames.Reaction("+1", 2, mine=True),)),
         frames.Message(2, "2", "bob", "", 2, erased=True),
@@ -318,7 +333,7 @@ def test_history_marks_what_was_changed() -> None:
             3, "3", "alice", "three", 3, reactions=(frames.Reaction("ok", 1, mine=True),), reply_to=1
         ),
     ]
-    shown = mind.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1))
+    shown = harness.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1))
     assert told(shown) == [
         "Older messages in #dev:",
         "(1) bob: one  (edited) [+1 2 with you]",
@@ -330,30 +345,30 @@ def test_history_marks_what_was_changed() -> None:
 
 def test_last_shows_numbers_also_in_a_pair() -> None:
     """To point at a message; what is older stays where it was."""
-    mind = ready("bob", chat_with="bob")
-    mind.receive(chat(1, "one"), chat(2, "two"))
-    mind.frames()
-    mind.enter("/last 2")
-    assert mind.frames() == [frames.HistoryRequest("c-bob", limit=2)]
+    harness = ready("bob", chat_with="bob")
+    harness.receive(chat(1, "one"), chat(2, "two"))
+    harness.frames()
+    harness.enter("/last 2")
+    assert harness.frames() == [frames.HistoryRequest("c-bob", limit=2)]
     page = [frames.Message(each, str(each), "bob", text, 1) for each, text in ((1, "one"), (2, "two"))]
-    shown = mind.receive(frames.History(conversation="c-bob", messages=page, first_seq=1))
+    shown = harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1))
     assert told(shown) == [
         "The last messages with bob:",
         "(1) bob: one",
         "(2) bob: two",
         "End of the last messages.",
     ]
-    mind.enter("/react 1 ok")
-    assert mind.frames() == [frames.SendReaction("bob", 1, "ok", number(1))]
+    harness.enter("/react 1 ok")
+    assert harness.frames() == [frames.SendReaction("bob", 1, "ok", number(1))]
 
 
 def test_holes_of_events_are_no_missing_messages() -> None:
     """Seqs of edits and reactions are in no page of history."""
-    mind = Mind()
-    mind.connect(infos=[info("#dev", 9, read=3, unread=2)])
-    mind.receive(frames.Resumed())
-    mind.enter("#dev")
-    mind.receive(frames.Rooms([room()]))
+    harness = EngineHarness()
+    harness.connect(infos=[info("#dev", 9, read=3, unread=2)])
+    harness.receive(frames.Resumed())
+    harness.enter("#dev")
+    harness.receive(frames.Rooms([room()]))
     page = [frames.Message(seq, str(seq), "bob", str(seq), seq) for seq in (2, 6, 8)]
-    shown = mind.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1, cursor=2))
+    shown = harness.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1, cursor=2))
     assert told(shown) == ["(6) bob: 6", "(8) bob: 8"]

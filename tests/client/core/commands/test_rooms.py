@@ -49,10 +49,10 @@ _DAY = 86400
 )
 def test_a_command_asks(typed: str, asked: frames.ClientFrame) -> None:
     """One frame, of the room that is open."""
-    mind = in_room()
-    assert mind.enter(typed) == []
-    assert mind.frames() == [asked]
-    assert mind.engine.busy
+    harness = in_room()
+    assert harness.enter(typed) == []
+    assert harness.frames() == [asked]
+    assert harness.engine.busy
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_a_command_asks(typed: str, asked: frames.ClientFrame) -> None:
 )
 def test_what_can_not_be_meant_gets_a_sentence(typed: str) -> None:
     """Nothing is asked, and it counts as a failure."""
-    mind = in_room()
-    problem, *_ = mind.enter(typed)
+    harness = in_room()
+    problem, *_ = harness.enter(typed)
     assert isinstance(problem, events.Problem)
-    assert mind.frames() == []
-    assert mind.engine.failed == 1
+    assert harness.frames() == []
+    assert harness.engine.failed == 1
 
 
 @pytest.mark.parametrize("partner", [None, "bob"])
@@ -97,34 +97,34 @@ def test_what_can_not_be_meant_gets_a_sentence(typed: str) -> None:
 )
 def test_they_are_for_rooms(typed: str, partner: str | None) -> None:
     """Elsewhere a sentence says so."""
-    mind = ready("bob", chat_with=partner)
-    [problem] = mind.enter(typed)
+    harness = ready("bob", chat_with=partner)
+    [problem] = harness.enter(typed)
     assert "for rooms" in told([problem])[0]
-    assert mind.frames() == []
+    assert harness.frames() == []
 
 
 def test_without_a_connection_nothing_is_asked() -> None:
     """What is done in a room is not kept for later."""
-    mind = in_room()
-    mind.enter("/ban bob")
-    mind.engine.lost()
-    assert "look whether it was done" in told(mind.engine.events_to_show())[0]
-    assert not mind.engine.busy
+    harness = in_room()
+    harness.enter("/ban bob")
+    harness.engine.lost()
+    assert "look whether it was done" in told(harness.engine.events_to_show())[0]
+    assert not harness.engine.busy
     for typed in ("/ban bob", "/leave", "/rooms", "/topic"):
-        [*_, problem] = mind.enter(typed)
+        [*_, problem] = harness.enter(typed)
         assert isinstance(problem, events.Problem), typed
-    assert mind.engine.partner == "#dev"
+    assert harness.engine.partner == "#dev"
     for typed in ("/join #ops", "/create #ops"):
-        assert any(isinstance(each, events.Problem) for each in mind.enter(typed)), typed
-        assert mind.engine.partner is None
+        assert any(isinstance(each, events.Problem) for each in harness.enter(typed)), typed
+        assert harness.engine.partner is None
 
 
 def test_what_is_done_is_told() -> None:
     """One sentence for each, in the order of the questions."""
-    mind = in_room()
-    mind.enter("/invite bob", "/ban carol", "/role bob owner", "/set slow 30s", "/archive")
+    harness = in_room()
+    harness.enter("/invite bob", "/ban carol", "/role bob owner", "/set slow 30s", "/archive")
     actions = ("invite", "ban", "role", "set", "archive")
-    shown = mind.receive(*(frames.RoomAck("room", "#dev", action) for action in actions))
+    shown = harness.receive(*(frames.RoomAck("room", "#dev", action) for action in actions))
     assert told(shown) == [
         "bob may join #dev now.",
         "carol is banned from #dev for ever.",
@@ -132,56 +132,56 @@ def test_what_is_done_is_told() -> None:
         "#dev is now: open, full history, 30 s between two messages of one person.",
         "#dev is archived: it can be read, and nothing else.",
     ]
-    assert not mind.engine.busy
+    assert not harness.engine.busy
 
 
 @pytest.mark.parametrize("typed", ["/ban bob 2h spam", "/mute bob 2h spam"])
 def test_what_ends_says_when(typed: str) -> None:
     """By the clock of this computer, with the date."""
-    mind = in_room()
-    mind.enter(typed)
-    [done] = told(mind.receive(frames.RoomAck("room", "#dev", typed.split(maxsplit=1)[0][1:])))
+    harness = in_room()
+    harness.enter(typed)
+    [done] = told(harness.receive(frames.RoomAck("room", "#dev", typed.split(maxsplit=1)[0][1:])))
     assert done.endswith(f"#dev {describe_end(WALL_MS + 7_200_000)}.")
 
 
 def test_a_refusal_is_told_and_counts() -> None:
     """With the server's sentence."""
-    mind = in_room()
-    mind.enter("/ban bob")
+    harness = in_room()
+    harness.enter("/ban bob")
     code = ErrorCode.NOT_ALLOWED
-    [problem] = mind.receive(frames.Error(code, ERROR_CODES[code].sentence, "room"))
+    [problem] = harness.receive(frames.Error(code, ERROR_CODES[code].sentence, "room"))
     assert problem == events.Problem(ERROR_CODES[code].sentence)
-    assert mind.engine.failed == 1
+    assert harness.engine.failed == 1
 
 
 def test_all_rooms_are_shown_page_by_page() -> None:
     """With what they are, and what you are in them."""
-    mind = ready()
-    assert mind.enter("/rooms") == []
+    harness = ready()
+    assert harness.enter("/rooms") == []
     first = room("#board", role=None, members=4)
     first.kind, first.invited = RoomKind.CLOSED, True
-    shown = mind.receive(frames.Rooms([first], "next"))
-    assert mind.frames()[-1] == frames.RoomsRequest("next")
-    shown += mind.receive(frames.Rooms([room(topic="Release " * 20, role=RoomRole.OWNER)]))
+    shown = harness.receive(frames.Rooms([first], "next"))
+    assert harness.frames()[-1] == frames.RoomsRequest("next")
+    shown += harness.receive(frames.Rooms([room(topic="Release " * 20, role=RoomRole.OWNER)]))
     assert told(shown) == [
         "#board (closed, 4 members, full history; you are invited)",
         "#dev (open, 2 members, full history; you are owner): Release Release Release Release Release ...",
     ]
-    mind.enter("/rooms")
-    assert "no rooms" in told(mind.receive(frames.Rooms([])))[0]
+    harness.enter("/rooms")
+    assert "no rooms" in told(harness.receive(frames.Rooms([])))[0]
 
 
 def test_members_are_shown_with_roles_and_states() -> None:
     """The highest first; what is usual is not said."""
-    mind = in_room()
-    mind.enter("/members")
+    harness = in_room()
+    harness.enter("/members")
     members = [
         frames.Member("bob", RoomRole.MEMBER, "online"),
         frames.Member("carol", RoomRole.MEMBER, "offline", 2**53 - 1),
         frames.Member("dave", RoomRole.MODERATOR, "away", 5),
         frames.Member("erin", RoomRole.OWNER, "online"),
     ]
-    shown = mind.receive(frames.RoomMembers("#dev", members))
+    shown = harness.receive(frames.RoomMembers("#dev", members))
     assert told(shown) == [
         "In #dev: erin (owner), dave (moderator, away), bob, carol (offline, muted for ever)"
     ]
@@ -189,46 +189,46 @@ def test_members_are_shown_with_roles_and_states() -> None:
 
 def test_the_log_is_shown_oldest_first() -> None:
     """As many entries as were asked for, over pages."""
-    mind = in_room()
-    mind.enter("/log 3")
-    mind.receive(
+    harness = in_room()
+    harness.enter("/log 3")
+    harness.receive(
         frames.RoomLog("#dev", [frames.LogEntry(WALL_MS, "alice", "ban", "bob", text="spam")], "older")
     )
-    assert mind.frames()[-1] == frames.RoomRequest("log", "#dev", cursor="older")
+    assert harness.frames()[-1] == frames.RoomRequest("log", "#dev", cursor="older")
     entries = [
         frames.LogEntry(WALL_MS, "", "redact", "bob", 7),
         frames.LogEntry(WALL_MS, "alice", "paint", "bob"),
         frames.LogEntry(WALL_MS, "alice", "create"),
     ]
-    shown = mind.receive(frames.RoomLog("#dev", entries, "older still"))
+    shown = harness.receive(frames.RoomLog("#dev", entries, "older still"))
     assert told(shown) == [
         "alice paint bob",
         "the operator removed message 7 of bob",
         "alice banned bob: spam",
     ]
-    assert not mind.engine.busy
+    assert not harness.engine.busy
 
 
 def test_topic_alone_shows_it() -> None:
     """From memory, or asked for."""
-    mind = in_room(topic="Release")
-    assert told(mind.enter("/topic")) == ["Topic of #dev: Release"]
-    mind.engine.lost()
-    mind.connect("bob", infos=[info("#dev", 0)])
-    mind.enter("/topic")
-    assert frames.RoomsRequest() in mind.frames()
-    assert told(mind.receive(frames.Rooms([room()])))[-1] == "#dev has no topic."
+    harness = in_room(topic="Release")
+    assert told(harness.enter("/topic")) == ["Topic of #dev: Release"]
+    harness.engine.lost()
+    harness.connect("bob", infos=[info("#dev", 0)])
+    harness.enter("/topic")
+    assert frames.RoomsRequest() in harness.frames()
+    assert told(harness.receive(frames.Rooms([room()])))[-1] == "#dev has no topic."
 
 
 def test_away_and_here() -> None:
     """It is said again over a new connection."""
-    mind = ready("bob")
-    assert told(mind.enter("/away at lunch")) == ["You are away: at lunch. /here ends that."]
-    assert mind.frames() == [frames.SetPresence("away", "at lunch")]
-    mind.engine.lost()
-    mind.connect("bob")
-    assert frames.SetPresence("away", "at lunch") in mind.frames()
-    mind.enter("/here")
-    assert mind.frames() == [frames.SetPresence("online")]
-    [problem] = mind.enter("/away " + "x" * 201)
+    harness = ready("bob")
+    assert told(harness.enter("/away at lunch")) == ["You are away: at lunch. /here ends that."]
+    assert harness.frames() == [frames.SetPresence("away", "at lunch")]
+    harness.engine.lost()
+    harness.connect("bob")
+    assert frames.SetPresence("away", "at lunch") in harness.frames()
+    harness.enter("/here")
+    assert harness.frames() == [frames.SetPresence("online")]
+    [problem] = harness.enter("/away " + "x" * 201)
     assert isinstance(problem, events.Problem)

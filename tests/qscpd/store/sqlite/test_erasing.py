@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.domain.model import Extra, Keep, NewMessage, Refused, StoredMessage
+from qscpd.domain.model import Keep, MessageMeta, NewMessage, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
 from qscpd.store.sqlite import retention
 from qscpd.store.sqlite.store import SqliteStore
@@ -213,11 +213,11 @@ def test_reactions_and_reasons_go_too(store: SqliteStore, tmp_path: Path) -> Non
     store.change_room(RoomChange(action="mute", room="#dev", actor=ALICE, target=BOB, text="parsley"))
     store.change_room(RoomChange(action="unmute", room="#dev", actor=ALICE, target=BOB))
     store.append([NewMessage(BOB, -room.id, make_id(), "hello")])
-    store.append([NewMessage(ALICE, -room.id, make_id(), "basil", Extra(kind="react", target=1))])
+    store.append([NewMessage(ALICE, -room.id, make_id(), "basil", MessageMeta(kind="react", target=1))])
     store.delete_account("alice")
     erase(store)
     first, second = store.export_room(room.id)
-    assert (first.body, first.extra.reactions, second.body) == ("hello", {}, None)
+    assert (first.body, first.meta.reactions, second.body) == ("hello", {}, None)
     told = [(entry.action, entry.actor, entry.text) for entry in store.room_log(room.id)]
     assert ("mute", ALICE, "") in told
     assert not files_with(tmp_path, b"parsley")

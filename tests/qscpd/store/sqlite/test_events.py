@@ -9,7 +9,7 @@ import pytest
 from qscp.errors import ErrorCode
 from qscp.limits import REACTIONS_LIMIT
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscpd.domain.model import Extra, Keep, MessageRow, NewMessage, Outcome, Refused, StoredMessage
+from qscpd.domain.model import Keep, MessageMeta, MessageRow, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
@@ -67,9 +67,9 @@ def join(store: SqliteStore, person: int) -> None:
     store.change_room(RoomChange(action="join", room="#dev", actor=person))
 
 
-def say(sender: int, to: int, body: str, **extra: object) -> NewMessage:
+def say(sender: int, to: int, body: str, **meta: object) -> NewMessage:
     """Make a message."""
-    return NewMessage(sender, to, make_id(), body, Extra(**extra))  # type: ignore[arg-type]  # of an Extra
+    return NewMessage(sender, to, make_id(), body, MessageMeta(**meta))  # type: ignore[arg-type]  # of an MessageMeta
 
 
 def edit(sender: int, to: int, target: int, body: str) -> NewMessage:
@@ -128,8 +128,8 @@ def test_an_edit_replaces_the_text(store: SqliteStore, clock: Clock) -> None:
     clock.now += 500
     store_all(store, edit(ALICE, ROOM, 1, "cedar"))
     message, _, first, second = rows(store)
-    assert (message.body, message.time_ms, message.extra.edited_ms) == ("cedar", START, START + 1000)
-    assert [(each.body, each.extra.kind, each.extra.target) for each in (first, second)] == [
+    assert (message.body, message.time_ms, message.meta.edited_ms) == ("cedar", START, START + 1000)
+    assert [(each.body, each.meta.kind, each.meta.target) for each in (first, second)] == [
         ("cedar", "edit", 1),  # told later, it has the text of that time
         ("cedar", "edit", 1),
     ]
@@ -146,7 +146,7 @@ def test_an_edit_mentions_anew(store: SqliteStore) -> None:
     store_all(store, react(CAROL, ROOM, 1, "+1"))
     assert store.unread(BOB, 1, 0) == (1, 0)
     assert store.unread(CAROL, 1, 0) == (1, 1)
-    assert rows(store)[1].extra.mentions == (CAROL,)
+    assert rows(store)[1].meta.mentions == (CAROL,)
     store_all(store, redact(ALICE, ROOM, 1))
     assert store.unread(CAROL, 1, 0) == (1, 0)
 
@@ -173,9 +173,9 @@ def test_a_redaction_takes_everything_but_the_place(store: SqliteStore) -> None:
     before = rows(store)
     store_all(store, redact(ALICE, ROOM, 2, "not for the log"))
     after = rows(store)
-    assert after[1] == before[1]._replace(body=None, extra=Extra(reply_to=1))
-    assert (after[2].body, after[3].extra.count) == (None, 0)
-    assert (after[4].body, after[4].extra) == (None, Extra(kind="redact", target=2))
+    assert after[1] == before[1]._replace(body=None, meta=MessageMeta(reply_to=1))
+    assert (after[2].body, after[3].meta.count) == (None, 0)
+    assert (after[4].body, after[4].meta) == (None, MessageMeta(kind="redact", target=2))
     assert found(store, BOB, "birch") == []
     assert store.room_log(1, limit=1)[0].action == "role"  # nobody moderated
 
@@ -243,7 +243,7 @@ def test_replies(store: SqliteStore) -> None:
         say(BOB, CAROL, "to what is elsewhere", reply_to=1),
     )
     assert codes(outcomes) == ["", "", "", "unknown_message", "unknown_message"]
-    assert rows(store)[2].extra.reply_to == 1
+    assert rows(store)[2].meta.reply_to == 1
 
 
 def test_what_was_before_one_joined_is_not_there(store: SqliteStore) -> None:
@@ -287,10 +287,10 @@ def test_reactions_are_counted_by_person(store: SqliteStore) -> None:
     )
     assert codes(outcomes) == ["", "", "unchanged", "unchanged", "", "unchanged", ""]
     assert [each.count for each in outcomes if isinstance(each, StoredMessage)] == [1, 2, 1, 1]
-    assert rows(store)[0].extra.reactions == {"+1": (CAROL,), "ok": (ALICE,)}
+    assert rows(store)[0].meta.reactions == {"+1": (CAROL,), "ok": (ALICE,)}
     store_all(store, react(CAROL, ROOM, 1, "+1", removed=True))
-    assert rows(store)[0].extra.reactions == {"ok": (ALICE,)}
-    assert [each.extra.count for each in rows(store)[1:]] == [0, 0, 0, 1, 0]  # as it is now
+    assert rows(store)[0].meta.reactions == {"ok": (ALICE,)}
+    assert [each.meta.count for each in rows(store)[1:]] == [0, 0, 0, 1, 0]  # as it is now
 
 
 def test_so_many_different_reactions(store: SqliteStore) -> None:
@@ -380,14 +380,14 @@ def test_retries_are_answered_as_the_first_time(
         store = open_store(tmp_path, clock)
     conflicts = [
         NewMessage(ALICE, ROOM, sent[0].id, "three"),
-        NewMessage(ALICE, ROOM, sent[1].id, "three", sent[1].extra),
-        NewMessage(ALICE, ROOM, sent[1].id, "two", Extra(kind="edit", target=2)),
+        NewMessage(ALICE, ROOM, sent[1].id, "three", sent[1].meta),
+        NewMessage(ALICE, ROOM, sent[1].id, "two", MessageMeta(kind="edit", target=2)),
         NewMessage(ALICE, ROOM, sent[1].id, "two"),
-        NewMessage(ALICE, ROOM, sent[2].id, "-1", sent[2].extra),
-        NewMessage(ALICE, ROOM, sent[2].id, "+1", Extra(kind="react", target=1, removed=True)),
-        NewMessage(ALICE, ROOM, sent[4].id, "why", Extra(kind="redact", target=3)),
+        NewMessage(ALICE, ROOM, sent[2].id, "-1", sent[2].meta),
+        NewMessage(ALICE, ROOM, sent[2].id, "+1", MessageMeta(kind="react", target=1, removed=True)),
+        NewMessage(ALICE, ROOM, sent[4].id, "why", MessageMeta(kind="redact", target=3)),
         NewMessage(ALICE, CAROL, sent[5].id, "pair"),
-        NewMessage(ALICE, CAROL, sent[6].id, "pair 2", sent[6].extra),
+        NewMessage(ALICE, CAROL, sent[6].id, "pair 2", sent[6].meta),
     ]
     before = [rows(store, each) for each in (1, 2)]
     try:
@@ -407,7 +407,7 @@ def test_a_retry_in_one_commit_is_judged_as_later(store: SqliteStore) -> None:
     redaction = redact(ALICE, ROOM, 1, "why")
     again = [
         NewMessage(ALICE, ROOM, message.id, "@bob"),
-        NewMessage(ALICE, ROOM, redaction.id, "", redaction.extra),
+        NewMessage(ALICE, ROOM, redaction.id, "", redaction.meta),
     ]
     outcomes, _ = store.append([message, redaction, *again])
     assert list(outcomes[2:]) == list(store.append(again)[0])
@@ -445,8 +445,8 @@ def test_nothing_of_it_is_in_the_files_after_erasing(store: SqliteStore, tmp_pat
     assert not [each.name for each in tmp_path.iterdir() if b"canary" in each.read_bytes()]
     told = rows(store)
     assert [each.body for each in told if each.sender == CAROL] == [None] * 8
-    assert told[1].extra.reactions == {}
-    assert not any(each.extra.digest for each in told)
+    assert told[1].meta.reactions == {}
+    assert not any(each.meta.digest for each in told)
     assert codes(store_all(store, react(ALICE, ROOM, 1, "+1"), redact(ALICE, ROOM, 6))) == [
         "unknown_message",
         "unknown_message",
@@ -462,7 +462,7 @@ def test_a_burst_of_events_writes_a_chunk_once(store: SqliteStore) -> None:
     store._db.set_trace_callback(None)
     assert codes(list(outcomes)) == [""] * 50
     assert len([sql for sql in ran if sql.startswith("UPDATE chunks")]) == 1
-    assert all(row.extra.reactions == {"+1": (BOB,)} for row in rows(store)[:50])
+    assert all(row.meta.reactions == {"+1": (BOB,)} for row in rows(store)[:50])
 
 
 def test_events_all_over_a_conversation(store: SqliteStore) -> None:
@@ -474,7 +474,7 @@ def test_events_all_over_a_conversation(store: SqliteStore) -> None:
     assert codes(list(store.append(batch)[0])) == [""] * 34
     told = rows(store)
     assert [row.body for row in told[:30]] == [f"other{target}" for target in range(1, 31)]
-    assert [row.seq for row in told[:30] if row.extra.reactions] == [1, 2, 29, 30]
+    assert [row.seq for row in told[:30] if row.meta.reactions] == [1, 2, 29, 30]
     assert found(store, BOB, "other1") == [1]
     assert found(store, BOB, "word1") == []
     store._run("INSERT INTO words (words) VALUES ('integrity-check')")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from qscp.rooms import RoomRole
-from qscpd.domain.model import Extra, Keep, MessageRow, NewMessage, Outcome, Refused, StoredMessage
+from qscpd.domain.model import Keep, MessageMeta, MessageRow, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
@@ -69,7 +69,7 @@ class Talk:
             body, mentions = (about.body, about.mentions) if about else (None, ())
         elif said.kind == "react":
             count = len(about.reactions.get(said.body or "", ())) if about else 0
-        extra = Extra(
+        meta = MessageMeta(
             kind=said.kind,  # type: ignore[arg-type]  # one of the kinds
             target=said.target,
             reply_to=said.reply_to,
@@ -79,7 +79,7 @@ class Talk:
             edited_ms=said.edited_ms,
             reactions={text: tuple(sorted(people)) for text, people in said.reactions.items()},
         )
-        return MessageRow(seq, said.time_ms, said.sender, said.id, body, extra)
+        return MessageRow(seq, said.time_ms, said.sender, said.id, body, meta)
 
 
 class Op(NamedTuple):
@@ -108,10 +108,10 @@ def told(rows: Iterable[MessageRow]) -> list[MessageRow]:
     """Return what can be seen of some rows."""
     return [
         row._replace(
-            extra=msgspec.structs.replace(
-                row.extra,
+            meta=msgspec.structs.replace(
+                row.meta,
                 digest=b"",
-                reactions={text: tuple(sorted(people)) for text, people in row.extra.reactions.items()},
+                reactions={text: tuple(sorted(people)) for text, people in row.meta.reactions.items()},
             )
         )
         for row in rows
@@ -207,17 +207,17 @@ class EventMachine(RuleBasedStateMachine):
         mentions = PEOPLE[: op.number]
         match op.what:
             case "say":
-                extra = Extra(mentions=mentions)
+                meta = MessageMeta(mentions=mentions)
             case "reply":
-                extra = Extra(mentions=mentions, reply_to=about)
+                meta = MessageMeta(mentions=mentions, reply_to=about)
             case "edit":
-                extra = Extra(kind="edit", target=about, mentions=mentions)
+                meta = MessageMeta(kind="edit", target=about, mentions=mentions)
             case "redact":
-                extra = Extra(kind="redact", target=about)
+                meta = MessageMeta(kind="redact", target=about)
             case _:
-                extra = Extra(kind="react", target=about, removed=op.what == "unreact")
+                meta = MessageMeta(kind="react", target=about, removed=op.what == "unreact")
                 text = REACTIONS[op.number] if op.number < 2 else f"{NAMES[op.sender - 1]}xyz"
-        return NewMessage(op.sender, to, self.make_id(), text, extra)
+        return NewMessage(op.sender, to, self.make_id(), text, meta)
 
     def number(self, message: NewMessage) -> int:
         """Return the conversation of a message."""
@@ -236,14 +236,14 @@ class EventMachine(RuleBasedStateMachine):
         code = self.happen(number, talk, message)
         if code:
             return Refused(code)  # type: ignore[arg-type]  # compared as text
-        extra, seq = message.extra, len(talk.said) + 1
-        count = len(self.reactions(talk, extra.target).get(message.body, ())) if extra.kind == "react" else 0
-        body = None if extra.kind in {"edit", "redact"} else message.body
-        mentions = () if extra.kind else extra.mentions
+        meta, seq = message.meta, len(talk.said) + 1
+        count = len(self.reactions(talk, meta.target).get(message.body, ())) if meta.kind == "react" else 0
+        body = None if meta.kind in {"edit", "redact"} else message.body
+        mentions = () if meta.kind else meta.mentions
         talk.said.append(
             Said(
-                *(self.now, message.sender, message.id, body, extra.kind),
-                *(extra.target, extra.removed, extra.reply_to, mentions),
+                *(self.now, message.sender, message.id, body, meta.kind),
+                *(meta.target, meta.removed, meta.reply_to, mentions),
             )
         )
         place = StoredMessage(number, seq, self.now, new=False)
@@ -257,24 +257,24 @@ class EventMachine(RuleBasedStateMachine):
 
     def happen(self, number: int, talk: Talk, message: NewMessage) -> str:
         """Let an event happen; return the code of the refusal, or nothing."""
-        extra, sender = message.extra, message.sender
-        about = extra.target or extra.reply_to
+        meta, sender = message.meta, message.sender
+        about = meta.target or meta.reply_to
         first = self.since if number == 1 and sender == DAN else 1
         if about and not first <= about <= len(talk.said):
             return "unknown_message"
-        if not extra.kind:
+        if not meta.kind:
             return ""
         said = talk.message(about)
         if said is None:
             return "unknown_message"
-        return getattr(self, f"_{extra.kind}")(number, said, message) or ""
+        return getattr(self, f"_{meta.kind}")(number, said, message) or ""
 
     def _edit(self, _: int, said: Said, message: NewMessage) -> str:
         if said.sender != message.sender:
             return "not_allowed"
         if self.now - said.time_ms >= WITHIN:
             return "too_late"
-        said.body, said.mentions, said.edited_ms = message.body, message.extra.mentions, self.now
+        said.body, said.mentions, said.edited_ms = message.body, message.meta.mentions, self.now
         return ""
 
     def _redact(self, number: int, said: Said, message: NewMessage) -> str:
@@ -282,13 +282,13 @@ class EventMachine(RuleBasedStateMachine):
             rank = 0 if said.sender in self.gone else RANK[said.sender]
             if number != 1 or RANK[message.sender] < 2 or RANK[message.sender] <= rank:
                 return "not_allowed"
-            self.redactions.append((message.sender, said.sender, message.extra.target, message.body))
+            self.redactions.append((message.sender, said.sender, message.meta.target, message.body))
         said.body, said.mentions, said.edited_ms, said.reactions = None, (), 0, {}
         return ""
 
     def _react(self, _: int, said: Said, message: NewMessage) -> str:
         people = said.reactions.get(message.body, set())
-        if (message.sender in people) is not message.extra.removed:
+        if (message.sender in people) is not message.meta.removed:
             return "unchanged"
         said.reactions[message.body] = people ^ {message.sender}
         if not said.reactions[message.body]:
@@ -429,9 +429,9 @@ class EventMachine(RuleBasedStateMachine):
 
 def content(message: NewMessage) -> tuple[object, ...]:
     """Return what must be the same in a retry."""
-    extra = message.extra
-    text = "" if extra.kind == "redact" else message.body
-    return message.recipient, extra.kind, extra.target, extra.removed, text
+    meta = message.meta
+    text = "" if meta.kind == "redact" else message.body
+    return message.recipient, meta.kind, meta.target, meta.removed, text
 
 
 def another(message: NewMessage, what: str) -> NewMessage:
@@ -440,8 +440,8 @@ def another(message: NewMessage, what: str) -> NewMessage:
         case "text":
             return msgspec.structs.replace(message, body=message.body + "x")
         case "target":
-            extra = msgspec.structs.replace(message.extra, target=message.extra.target + 1)
-            return msgspec.structs.replace(message, extra=extra) if message.extra.kind else message
+            meta = msgspec.structs.replace(message.meta, target=message.meta.target + 1)
+            return msgspec.structs.replace(message, meta=meta) if message.meta.kind else message
     return message
 
 

@@ -308,7 +308,7 @@ def test_a_kill_in_the_middle_changes_nothing(old: Path) -> None:
     before = dump(old)
     code = (
         "import os, sqlite3, sys\n"
-        "from qscpd.store import migrations\n"
+        "from qscpd.store.sqlite import migrations\n"
         "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
         "db.create_function('die', 0, lambda: os._exit(9))\n"
         "migrations.MIGRATIONS = (*migrations.MIGRATIONS, 'SELECT die();')\n"

@@ -20,7 +20,7 @@ from qscpd.domain.model import (
     RoomResult,
     StoredMessage,
 )
-from qscpd.domain.rooms import FOREVER_MS, DeniedError, RoomChange, RoomState, Standing
+from qscpd.domain.rooms import FOREVER_MS, DeniedError, Membership, RoomChange, RoomState
 from qscpd.errors import NotFoundError
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
@@ -126,7 +126,7 @@ def test_a_mute_without_an_end_has_no_time_to_wait(store: SqliteStore, clock: Cl
 def test_a_ban_ends_by_itself(store: SqliteStore, clock: Clock, tmp_path: Path) -> None:
     """Until its last millisecond one can neither join nor be invited."""
     result = change(store, "ban", ALICE, BOB, seconds=60)
-    assert result.standings == {BOB: Standing(banned_until_ms=START + 60_000)}
+    assert result.memberships == {BOB: Membership(banned_until_ms=START + 60_000)}
     clock.now = START + 59_999
     store.close()
     with contextlib.closing(open_store(tmp_path, clock)) as again:
@@ -135,13 +135,13 @@ def test_a_ban_ends_by_itself(store: SqliteStore, clock: Clock, tmp_path: Path) 
         clock.now = START + 60_000
         change(again, "invite", CAROL, BOB)
         change(again, "join", BOB)
-        assert again.standings(1)[BOB] == Standing(RoomRole.MEMBER)
+        assert again.memberships(1)[BOB] == Membership(RoomRole.MEMBER)
 
 
 def test_an_end_beyond_all_time_is_none(store: SqliteStore) -> None:
     """However long a mute or ban is asked for, its end can be told."""
-    assert change(store, "mute", ALICE, BOB, seconds=2**53 - 1).standings[BOB].muted_until_ms == FOREVER_MS
-    assert change(store, "ban", ALICE, CAROL).standings[CAROL].banned_until_ms == FOREVER_MS
+    assert change(store, "mute", ALICE, BOB, seconds=2**53 - 1).memberships[BOB].muted_until_ms == FOREVER_MS
+    assert change(store, "ban", ALICE, CAROL).memberships[CAROL].banned_until_ms == FOREVER_MS
     assert [entry.until_ms for entry in store.room_log(1, limit=2)] == [FOREVER_MS, FOREVER_MS]
 
 
@@ -260,7 +260,7 @@ def test_a_deleted_account_can_do_nothing_that_was_under_way(store: SqliteStore)
     assert denied(store, "create", DAN, room="#own") is ErrorCode.UNKNOWN_USER
     assert denied(store, "create", None, DAN, room="#own") is ErrorCode.UNKNOWN_USER
     assert [row.name for row in store.rooms()] == ["#dev"]
-    assert DAN not in store.standings(1)
+    assert DAN not in store.memberships(1)
 
 
 def test_the_first_of_the_highest_inherits(store: SqliteStore) -> None:
@@ -268,13 +268,13 @@ def test_the_first_of_the_highest_inherits(store: SqliteStore) -> None:
     say(store, ALICE)
     change(store, "join", DAN)
     change(store, "role", ALICE, DAN, role=RoomRole.MODERATOR)
-    for name, heir in (("alice", DAN), ("dan", BOB), ("bob", CAROL)):
+    for name, successor in (("alice", DAN), ("dan", BOB), ("bob", CAROL)):
         store.delete_account(name)
-        owners = [each for each, one in store.standings(1).items() if one.role is RoomRole.OWNER]
-        assert owners == [heir]
+        owners = [each for each, one in store.memberships(1).items() if one.role is RoomRole.OWNER]
+        assert owners == [successor]
         assert store.room(1).state is RoomState.ACTIVE
     store.delete_account("carol")
-    assert store.standings(1) == {}
+    assert store.memberships(1) == {}
     assert (store.room(1).state, store.room(1).members) == (RoomState.ARCHIVED, 0)
 
 
@@ -298,8 +298,8 @@ def test_a_deleted_room_is_emptied_and_its_name_free(store: SqliteStore, clock: 
     change(store, "invite", ALICE, DAN)
     result = change(store, "delete", None)
     assert result.room.state is RoomState.DELETED
-    assert set(result.standings) == {ALICE, BOB, CAROL, DAN}
-    assert not any(one.role or one.invited_by for one in result.standings.values())
+    assert set(result.memberships) == {ALICE, BOB, CAROL, DAN}
+    assert not any(one.role or one.invited_by for one in result.memberships.values())
     assert store.conversations(BOB) == []
     while store.tend(Keep()):
         pass

@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.chat.rooms import LiveRoom
 from qscpd.domain.model import (
-    Extra,
     Keep,
     Mark,
+    MessageMeta,
     MessageRow,
     NewMessage,
     Outcome,
@@ -23,12 +23,20 @@ from qscpd.domain.model import (
     Refused,
     RoomResult,
 )
-from qscpd.domain.rooms import FOREVER_MS, NOBODY, DeniedError, RoomChange, RoomRow, RoomState, Standing
+from qscpd.domain.rooms import (
+    FOREVER_MS,
+    NO_MEMBERSHIP,
+    DeniedError,
+    Membership,
+    RoomChange,
+    RoomRow,
+    RoomState,
+)
 from qscpd.store.sqlite.store import SqliteStore
-from tests.support.doubles import StaffedRouter
+from tests.support.doubles import RouterDouble
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
-from tests.support.room_model import House, Town
+from tests.support.room_model import ModelRoom, RoomModel
 
 NAMES: Final = ("alice", "bob", "carol", "dan", "erin")
 PEOPLE: Final = tuple(range(1, len(NAMES) + 1))
@@ -51,7 +59,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.town = Town()
+        self.rooms_model = RoomModel()
         self.make_id = IdMaker()
         self.folder = memory_folder()
         self.path = Path(self.folder.name) / "q.db"
@@ -65,7 +73,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     def open(self) -> SqliteStore:
         """Open the file."""
-        store = SqliteStore(self.path, clock_ms=lambda: self.town.now)
+        store = SqliteStore(self.path, clock_ms=lambda: self.rooms_model.now)
         store._db.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
         return store
 
@@ -91,7 +99,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     def change(self, change: RoomChange) -> None:
         """Do something everywhere."""
-        expected = self.town.do(change)
+        expected = self.rooms_model.do(change)
         if expected:
             with pytest.raises(DeniedError) as denied:
                 self.store.change_room(change)
@@ -135,13 +143,13 @@ class RoomMachine(RuleBasedStateMachine):
 
     def who(self, pick: int, name: str) -> int | None:
         """Return the operator, or more often one of a room's members, or anybody."""
-        house = self.town.standing(name)
+        model_room = self.rooms_model.membership(name)
         if pick == 0:
             return None
-        if house is None or not house.roles or pick > 10:
+        if model_room is None or not model_room.roles or pick > 10:
             return PEOPLE[pick % len(PEOPLE)]
         members = sorted(
-            house.roles, key=lambda each: ("owner", "moderator", "member").index(house.roles[each])
+            model_room.roles, key=lambda each: ("owner", "moderator", "member").index(model_room.roles[each])
         )
         return members[(pick - 1) % len(members)]
 
@@ -228,31 +236,31 @@ class RoomMachine(RuleBasedStateMachine):
     @rule(person=people)
     def delete_account(self, person: int) -> None:
         """The operator deletes an account; who was in its rooms is told as by `qscpd.admin.live`."""
-        if person in self.town.gone or len(self.town.gone) == 3:
+        if person in self.rooms_model.gone or len(self.rooms_model.gone) == 3:
             return
-        self.town.delete_account(person)
+        self.rooms_model.delete_account(person)
         self.store.delete_account(NAMES[person - 1])
         rooms = self.router.rooms
         for number in rooms.known_to(person):
-            standings = {person: NOBODY, **self.store.standings(number)}
-            self.apply(RoomResult(self.store.room(number), standings))
+            memberships = {person: NO_MEMBERSHIP, **self.store.memberships(number)}
+            self.apply(RoomResult(self.store.room(number), memberships))
         self.router.left(self.sessions[person], "deleted")
 
     @rule(milliseconds=st.sampled_from([1, 500, 1000, 30_000]))
     def wait(self, milliseconds: int) -> None:
         """Let time pass."""
-        self.town.now += milliseconds
+        self.rooms_model.now += milliseconds
 
     @rule(person=people, seq=st.integers(0, 60), index=st.integers(0, 9))
     def read(self, person: int, seq: int, index: int) -> None:
         """Somebody says how far they have read; who is not in the room moves nothing."""
-        if not self.town.houses:
+        if not self.rooms_model.houses:
             return
-        house = self.town.houses[index % len(self.town.houses)]
-        _, moved = self.store.append([], [Mark(person, house.number, PositionKind.READ, seq)])
-        seq = min(seq, len(house.said))
-        if person in house.roles and seq > house.read[person]:
-            house.read[person] = seq
+        model_room = self.rooms_model.houses[index % len(self.rooms_model.houses)]
+        _, moved = self.store.append([], [Mark(person, model_room.number, PositionKind.READ, seq)])
+        seq = min(seq, len(model_room.said))
+        if person in model_room.roles and seq > model_room.read[person]:
+            model_room.read[person] = seq
             assert moved[0] is not None
             assert (moved[0].mark.seq, moved[0].peer) == (seq, None)
         else:
@@ -264,16 +272,16 @@ class RoomMachine(RuleBasedStateMachine):
         for _ in range(2):
             while self.store.tend(Keep(messages=kept)):
                 pass
-        for house in self.town.houses:
-            house.first = max(house.first, len(house.said) - kept + 1)
+        for model_room in self.rooms_model.houses:
+            model_room.first = max(model_room.first, len(model_room.said) - kept + 1)
 
     @rule()
     def reopen(self) -> None:
         """Close and open the file, which forgets who spoke when."""
         self.store.close()
         self.store = self.open()
-        for house in self.town.houses:
-            house.spoke.clear()
+        for model_room in self.rooms_model.houses:
+            model_room.spoke.clear()
 
     # --- what must be
 
@@ -292,70 +300,80 @@ class RoomMachine(RuleBasedStateMachine):
         """Everybody tries to write in the room of the last change; those who may not are told why."""
         if not self.last:
             return
-        house = self.town.houses[self.last - 1]
+        model_room = self.rooms_model.houses[self.last - 1]
         batch = [
-            NewMessage(each, -house.number, self.make_id(), f"word {each}", Extra(mentions=(each % 5 + 1,)))
+            NewMessage(
+                each,
+                -model_room.number,
+                self.make_id(),
+                f"word {each}",
+                MessageMeta(mentions=(each % 5 + 1,)),
+            )
             for each in PEOPLE
         ]
-        expected = [self.town.write(house, message) for message in batch]
+        expected = [self.rooms_model.write(model_room, message) for message in batch]
         outcomes, _ = self.store.append(batch)
         assert [_code(outcome) for outcome in outcomes] == expected
         for message, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Refused):
-                self._check_wait(house, message.sender, outcome)
+                self._check_wait(model_room, message.sender, outcome)
 
-    def _check_wait(self, house: House, person: int, refused: Refused) -> None:
+    def _check_wait(self, model_room: ModelRoom, person: int, refused: Refused) -> None:
         ends = None
-        if refused.code == "muted" and house.muted[person] != FOREVER_MS:
-            ends = house.muted[person]
+        if refused.code == "muted" and model_room.muted[person] != FOREVER_MS:
+            ends = model_room.muted[person]
         elif refused.code == "slow_mode":
-            ends = house.spoke[person] + 1000 * house.slow_s
-        assert refused.retry_after_s == (None if ends is None else (ends - self.town.now) / 1000)
+            ends = model_room.spoke[person] + 1000 * model_room.slow_s
+        assert refused.retry_after_s == (None if ends is None else (ends - self.rooms_model.now) / 1000)
 
     def rooms_are_as_in_the_model(self) -> None:
-        """Rooms, standings and logs; and an active room has an owner."""
-        houses = sorted((each for each in self.town.houses if each.state != "deleted"), key=lambda h: h.name)
+        """Rooms, memberships and logs; and an active room has an owner."""
+        houses = sorted(
+            (each for each in self.rooms_model.houses if each.state != "deleted"), key=lambda h: h.name
+        )
         rows = self.store.rooms()
-        assert [_shown(row) for row in rows] == [_expected(house) for house in houses]
+        assert [_shown(row) for row in rows] == [_expected(model_room) for model_room in houses]
         live = self.router.rooms
         assert live.names_after("") == [row.name for row in rows]
-        for row, house in zip(rows, houses, strict=True):
-            assert row.state != RoomState.ACTIVE or house.owners()
-            standings = self.store.standings(row.id)
+        for row, model_room in zip(rows, houses, strict=True):
+            assert row.state != RoomState.ACTIVE or model_room.owners()
+            memberships = self.store.memberships(row.id)
             for person in PEOPLE:
-                assert self.normal(standings.get(person, NOBODY)) == self.model_standing(house, person)
+                assert self.normal(memberships.get(person, NO_MEMBERSHIP)) == self.model_standing(
+                    model_room, person
+                )
             room = live.by_id(row.id)
             assert room is not None
-            self.check_live(room, row, standings)
-        for house in self.town.houses:
-            log = self.store.room_log(house.number)
+            self.check_live(room, row, memberships)
+        for model_room in self.rooms_model.houses:
+            log = self.store.room_log(model_room.number)
             entries = [(each.actor, each.action, each.target, each.until_ms) for each in log]
-            assert entries[::-1] == house.log
+            assert entries[::-1] == model_room.log
 
-    def check_live(self, room: LiveRoom, row: RoomRow, standings: Mapping[int, Standing]) -> None:
+    def check_live(self, room: LiveRoom, row: RoomRow, memberships: Mapping[int, Membership]) -> None:
         """The room in memory is the one in the file, whose accounts are those that are left."""
         assert room.row._replace(last_seq=0, first_seq=0) == row._replace(last_seq=0, first_seq=0)
-        there = {each: one for each, one in room.standings.items() if each not in self.town.gone}
-        assert there == standings
-        members = {each for each, one in standings.items() if one.role is not None}
+        there = {each: one for each, one in room.memberships.items() if each not in self.rooms_model.gone}
+        assert there == memberships
+        members = {each for each, one in memberships.items() if one.role is not None}
         assert room.sessions == {self.sessions[each] for each in members}
         assert self.router.rooms.by_name(row.name) is room
 
-    def normal(self, standing: Standing) -> tuple[object, ...]:
-        """Return what matters of a standing now."""
-        role, since, invited, muted, banned = standing
-        now = self.town.now
+    def normal(self, membership: Membership) -> tuple[object, ...]:
+        """Return what matters of a membership now."""
+        role, since, invited, muted, banned = membership
+        now = self.rooms_model.now
         return role, since if role else 0, invited, muted * (muted > now), banned * (banned > now)
 
-    def model_standing(self, house: House, person: int) -> tuple[object, ...]:
+    def model_standing(self, model_room: ModelRoom, person: int) -> tuple[object, ...]:
         """Return the same of the model."""
-        muted, banned = house.muted.get(person, 0), house.banned.get(person, 0)
+        muted, banned = model_room.muted.get(person, 0), model_room.banned.get(person, 0)
         return (
-            house.roles.get(person),
-            house.since.get(person, 0),
-            house.invited.get(person),
-            muted * (muted > self.town.now),
-            banned * (banned > self.town.now),
+            model_room.roles.get(person),
+            model_room.since.get(person, 0),
+            model_room.invited.get(person),
+            muted * (muted > self.rooms_model.now),
+            banned * (banned > self.rooms_model.now),
         )
 
     def seen(self, number: int, first: int) -> Sequence[MessageRow]:
@@ -365,24 +383,24 @@ class RoomMachine(RuleBasedStateMachine):
     def everybody_sees_what_is_theirs(self) -> None:
         """Conversations, positions, unread, mentions and messages are those of the model's members."""
         for person in PEOPLE:
-            mine = [each for each in self.town.houses if person in each.roles]
+            mine = [each for each in self.rooms_model.houses if person in each.roles]
             rows = self.store.conversations(person)
             assert [(row.id, row.peer, row.name) for row in rows] == [(h.number, None, h.name) for h in mine]
-            for row, house in zip(rows, mine, strict=True):
-                first, last = house.begins(person), len(house.said)
-                assert row[3:] == (first, last, house.read[person], 0)
+            for row, model_room in zip(rows, mine, strict=True):
+                first, last = model_room.begins(person), len(model_room.said)
+                assert row[3:] == (first, last, model_room.read[person], 0)
                 assert [(each.seq, each.sender, each.id, each.body) for each in self.seen(row.id, first)] == [
                     (seq, each.sender, each.id, each.body)
-                    for seq, each in enumerate(house.said[first - 1 :], first)
+                    for seq, each in enumerate(model_room.said[first - 1 :], first)
                 ]
                 unread = [
                     each
-                    for each in house.said[max(house.read[person], house.first - 1) :]
+                    for each in model_room.said[max(model_room.read[person], model_room.first - 1) :]
                     if each.sender != person
                 ]
-                mentions = sum(person in each.extra.mentions for each in unread)
+                mentions = sum(person in each.meta.mentions for each in unread)
                 assert self.store.unread(person, row.id, row.read) == (len(unread), mentions)
-        deleted = [each.number for each in self.town.houses if each.state == "deleted"]
+        deleted = [each.number for each in self.rooms_model.houses if each.state == "deleted"]
         assert not any(self.seen(number, 1) for number in deleted)
 
     def they_find_what_is_theirs(self, person: int) -> None:
@@ -392,16 +410,16 @@ class RoomMachine(RuleBasedStateMachine):
         )
         assert complete
         assert sorted((each.conversation, each.message.seq) for each in found) == [
-            (house.number, seq)
-            for house in self.town.houses
-            if person in house.roles
-            for seq, each in enumerate(house.said, 1)
-            if each.sender == person and seq >= house.begins(person)
+            (model_room.number, seq)
+            for model_room in self.rooms_model.houses
+            if person in model_room.roles
+            for seq, each in enumerate(model_room.said, 1)
+            if each.sender == person and seq >= model_room.begins(person)
         ]
 
 
-async def _router() -> StaffedRouter:
-    return StaffedRouter(*NAMES)
+async def _router() -> RouterDouble:
+    return RouterDouble(*NAMES)
 
 
 def _code(outcome: Outcome) -> str:
@@ -412,10 +430,18 @@ def _shown(row: RoomRow) -> tuple[object, ...]:
     return (*row[:7], row.last_seq, row.members, row.owners)
 
 
-def _expected(house: House) -> tuple[object, ...]:
+def _expected(model_room: ModelRoom) -> tuple[object, ...]:
     return (
-        *(house.number, house.name, house.kind, house.history, house.topic, house.slow_s, house.state),
-        *(len(house.said), len(house.roles), len(house.owners())),
+        *(
+            model_room.number,
+            model_room.name,
+            model_room.kind,
+            model_room.history,
+            model_room.topic,
+            model_room.slow_s,
+            model_room.state,
+        ),
+        *(len(model_room.said), len(model_room.roles), len(model_room.owners())),
     )
 
 
