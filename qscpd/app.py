@@ -111,6 +111,7 @@ async def _serve(config: Config) -> ExitCode:
         router = Router(config, directory, log)
         stack.callback(router.presence.close)
         stack.callback(router.rooms.close)
+        stack.callback(router.submissions.close)
         for room in store.rooms():
             router.rooms.load(room, store.memberships(room.id))
         daemon = _Daemon(config, router, stack.enter_context(contextlib.closing(Notifier.from_environment())))
@@ -122,7 +123,7 @@ async def _serve(config: Config) -> ExitCode:
             on_failed=daemon.store_failed,
         )
         stack.enter_context(writer)
-        router.attach(writer)
+        router.submissions.attach(writer)
         passwords = PasswordPool(
             PasswordHasher(config.login.argon2), workers=config.login.workers, queue=config.login.queue
         )
@@ -172,7 +173,7 @@ class _Daemon:
             router, asking = self._router, Asking(tasks)
             queries = Queries(writer, router.directory, asking)
             rooms = RoomRequests(
-                router.rooms, router.directory, router.presence, writer, asking, router.hand_over
+                router.rooms, router.directory, router.presence, writer, asking, router.submissions
             )
             router.handlers = handlers(login.start, queries, rooms)
             await listener.accept()

@@ -94,7 +94,7 @@ class LiveAdmin:
         self._apply(reply.account)
         await self._renew_rooms(reply.account.id)
         # What its sessions sent before they ended goes to the store first, and is erased with the rest.
-        self._router.hand_over()
+        self._router.submissions.barrier()
         account = reply.account.id
         deadline = time.monotonic() + _ERASING_S
         while await self._writer.call(lambda store: store.erase_step(account)):

@@ -6,6 +6,7 @@ several sessions is encoded once, and all that a room got is one piece of bytes 
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from time import thread_time
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ from qscp import codec, frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import HistoryFrom
 from qscpd.chat.rooms import LiveRoom, Rooms
+from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import NO_META, MessageRow, Moved, NewMessage, PositionKind, Refused, StoredMessage
 from qscpd.sessions.encoding import pushed
@@ -64,17 +66,11 @@ class _RoomBatch:
         self._lines.append(line)
         self._seqs.append(seq)
 
-    def send(self, answered: int) -> None:
-        """Hand everything to the sessions of the members.
-
-        Args:
-            answered: How many messages the store came back with, stored or not.
-        """
-        room = self._room
+    def send(self) -> None:
+        """Hand everything to the sessions of the members."""
         if self._lines:
-            room.last_seq = self._seqs[-1]
+            self._room.last_seq = self._seqs[-1]
             self._send_to_members()
-        room.queue.answered(answered, len(room.sessions) if self._lines else 0)
 
     def _send_to_members(self) -> None:
         piece, count = b"".join(self._lines), len(self._lines)
@@ -123,6 +119,7 @@ class Delivery:
         sessions: The sessions of each account that are logged in; the router's own.
         names: Names of accounts, by id.
         rooms: The rooms.
+        submissions: Where messages came from; it waits for the answers to those of rooms.
         wake: Makes sure that what was queued for sessions leaves.
     """
 
@@ -131,11 +128,13 @@ class Delivery:
         sessions: dict[int, list[Session]],
         names: dict[int, str],
         rooms: Rooms,
+        submissions: SubmissionQueue,
         wake: Callable[[Iterable[Session]], None],
     ) -> None:
         self._sessions = sessions
         self._names = names
         self._rooms = rooms
+        self._submissions = submissions
         self._wake = wake
 
     def committed(self, result: Committed[Session]) -> None:
@@ -179,7 +178,7 @@ class Delivery:
         self._tell_positions(result, out)
         self._queue(out)
         if batches:
-            _send(result.chats, batches)
+            self._fan_out(result.chats, batches)
         for session, count in answered.items():
             session.answered(count)
 
@@ -262,24 +261,26 @@ class Delivery:
         out: _Output = defaultdict(list)
         for chat in chats:
             chat.session.refused = True
-            if (room := self._rooms.by_id(-chat.message.recipient)) is not None:
-                room.queue.answered(1, 0)
+            if chat.message.recipient < 0:
+                self._submissions.answered(-chat.message.recipient, 1, 0.0)
             out[chat.session].append(_nack(chat.message.id, Refused(code)))
         self._queue(out)
         for session, nacks in out.items():
             session.answered(len(nacks))
 
+    def _fan_out(self, chats: Sequence[PendingChat[Session]], batches: dict[int, _RoomBatch]) -> None:
+        """Send what a commit added to rooms to their members, and measure how long each takes."""
+        answered = Counter(-chat.message.recipient for chat in chats)
+        for conversation, batch in batches.items():
+            # The thread's own time: what other programs take meanwhile is no work of the room.
+            start = thread_time()
+            batch.send()
+            self._submissions.answered(conversation, answered[conversation], thread_time() - start)
+
     def _queue(self, out: _Output) -> None:
         for session, each in out.items():
             session.queue(each)
         self._wake(out)
-
-
-def _send(chats: Sequence[PendingChat[Session]], batches: dict[int, _RoomBatch]) -> None:
-    """Let what a commit added to rooms go out."""
-    answered = Counter(-chat.message.recipient for chat in chats)
-    for conversation, batch in batches.items():
-        batch.send(answered[conversation])
 
 
 def _nack(message_id: str, refused: Refused) -> frames.ChatNack:

@@ -14,12 +14,11 @@ from typing import Final
 
 from qscp import codec, frames
 from qscp.rooms import HistoryFrom, RoomRole
-from qscpd.chat.room_queue import RoomQueue
+from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange, RoomRow, RoomState, may_see
 from qscpd.sessions.session import Session
-from qscpd.store.writer import PendingChat
 
 __all__ = ["TYPING", "LiveRoom", "Rooms"]
 
@@ -47,7 +46,6 @@ class LiveRoom:
     Attributes:
         row: As it is kept; its `last_seq` may be old.
         memberships: Of those who are in it, or have another membership, by account id.
-        queue: The way of what is written in it to the store.
         sessions: Of its members, logged in.
         last_seq: Its newest message.
     """
@@ -57,7 +55,6 @@ class LiveRoom:
         "last_seq",
         "memberships",
         "news",
-        "queue",
         "row",
         "sessions",
         "timer",
@@ -65,10 +62,9 @@ class LiveRoom:
         "typing",
     )
 
-    def __init__(self, row: RoomRow, memberships: Mapping[int, Membership], queue: RoomQueue) -> None:
+    def __init__(self, row: RoomRow, memberships: Mapping[int, Membership]) -> None:
         self.row = row
         self.memberships = dict(memberships)
-        self.queue = queue
         self.sessions: set[Session] = set()
         self.last_seq = row.last_seq
         self.changed: dict[int, RoomRole | None] = {}
@@ -125,7 +121,7 @@ class Rooms:
 
     Args:
         names: Names of accounts, by id.
-        store: Hands something to the store at the end of the tick.
+        submissions: Where members' messages wait for the store.
         sessions_of: The sessions of an account that are logged in.
         wake: Makes sure that what was queued for sessions leaves.
     """
@@ -133,12 +129,12 @@ class Rooms:
     def __init__(
         self,
         names: Mapping[int, str],
-        store: Callable[[PendingChat[Session]], None],
+        submissions: SubmissionQueue,
         sessions_of: Callable[[int], Sequence[Session]],
         wake: Callable[[Iterable[Session]], None],
     ) -> None:
         self._names = names
-        self._store = store
+        self._submissions = submissions
         self._sessions_of = sessions_of
         self._wake = wake
         self._loop = asyncio.get_running_loop()
@@ -152,9 +148,7 @@ class Rooms:
 
     def load(self, row: RoomRow, memberships: Mapping[int, Membership]) -> None:
         """Take in a room that the store has."""
-        room = self._by_id[row.id] = self._by_name[row.name] = LiveRoom(
-            row, memberships, RoomQueue(self._store)
-        )
+        room = self._by_id[row.id] = self._by_name[row.name] = LiveRoom(row, memberships)
         for account, membership in memberships.items():
             self._count(room, account, membership)
 
@@ -181,7 +175,6 @@ class Rooms:
     def close(self) -> None:
         """Stop all timers."""
         for room in self._by_id.values():
-            room.queue.close()
             if room.timer is not None:
                 room.timer.cancel()
 
@@ -196,12 +189,6 @@ class Rooms:
         """A member's session has ended."""
         for room in self.of(account):
             room.sessions.discard(session)
-
-    def hurry(self, name: str = "") -> None:
-        """Let everything that was written go to the store now: in the room of that name, or in all."""
-        for room in list(self._by_id.values()) if not name else [self._by_name.get(name)]:
-            if room is not None:
-                room.queue.hurry()
 
     def invitations(self, session: Session) -> Iterator[frames.Invited]:
         """Tell of the rooms that a session's person was invited to and did not come into yet."""
@@ -304,8 +291,7 @@ class Rooms:
             session.send(frame)
 
     def _forget(self, room: LiveRoom) -> None:
-        room.queue.hurry()
-        room.queue.close()
+        self._submissions.remove_room(room.row.id)
         if room.timer is not None:
             room.timer.cancel()
         # Accounts that were deleted just before: the store knows them no more, and here it is not told yet.

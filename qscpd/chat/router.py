@@ -2,7 +2,7 @@
 
 Everything here runs on the event loop. The way of a message:
 
-    link -> session -> handlers.chat -> outbox -> StoreWriter (its thread, COMMIT)
+    link -> session -> handlers.chat -> SubmissionQueue -> StoreWriter (its thread, COMMIT)
          -> Delivery.committed -> sessions of the recipient or of a room's members, and the ack
          -> flush -> links
 
@@ -20,11 +20,11 @@ from qscpd.accounts.directory import Directory
 from qscpd.chat.delivery import READ_RECEIPTS, Delivery
 from qscpd.chat.presence import Presence
 from qscpd.chat.rooms import TYPING, Rooms
+from qscpd.chat.submission import SubmissionQueue
 from qscpd.config import Config
 from qscpd.net.link import Link
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.session import Session
-from qscpd.store.writer import Item, StoreWriter
 
 __all__ = ["FEATURES", "Handler", "Router"]
 
@@ -45,6 +45,7 @@ class Router:
         directory: Who has which name.
         presence: Who is online.
         rooms: The rooms.
+        submissions: What sessions send to the store.
         delivery: What to do with what the store says.
         handlers: What to do with a frame, by its class; set once by `qscpd.handlers.messages`.
         dirty: Sessions with something to send.
@@ -56,23 +57,20 @@ class Router:
         self.presence = Presence(self._broadcast_presence)
         self.handlers: dict[type[frames.ClientFrame], Handler] = {}
         self.dirty: set[Session] = set()
-        self._outbox: list[Item[Session]] = []
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._sessions: dict[int, list[Session]] = {}
         self._open: set[Session] = set()
-        self._writer: StoreWriter[Session] | None = None
         self._awake = False
-        self.rooms = Rooms(directory.names, self.store, self.sessions_of, self._leave_soon)
-        self.delivery = Delivery(self._sessions, directory.names, self.rooms, self._leave_soon)
+        self.submissions = SubmissionQueue()
+        self.rooms = Rooms(directory.names, self.submissions, self.sessions_of, self._leave_soon)
+        self.delivery = Delivery(
+            self._sessions, directory.names, self.rooms, self.submissions, self._leave_soon
+        )
 
     def __len__(self) -> int:
         """How many sessions are open, logged in or not."""
         return len(self._open)
-
-    def attach(self, writer: StoreWriter[Session]) -> None:
-        """Say where messages are stored; once, before the first session."""
-        self._writer = writer
 
     # --- sessions
 
@@ -147,12 +145,6 @@ class Router:
 
     # --- once per tick
 
-    def store(self, item: Item[Session]) -> None:
-        """Hand something to the store at the end of the tick."""
-        self._outbox.append(item)
-        if not self._awake:
-            self.wake()
-
     def wake(self) -> None:
         """Make sure that `flush` runs at the end of this tick."""
         if not self._awake:
@@ -168,21 +160,9 @@ class Router:
         self.dirty.update(sessions)
         self.wake()
 
-    def hand_over(self, room: str = "") -> None:
-        """Hand everything that was sent to the store, at once; if a room is named, in no other room."""
-        self.rooms.hurry(room)
-        self._hand_outbox()
-
-    def _hand_outbox(self) -> None:
-        if outbox := self._outbox:
-            self._outbox = []
-            assert self._writer is not None  # noqa: S101 - attached before the first session
-            self._writer.append(outbox)
-
     def flush(self) -> None:
-        """Hand the tick's messages to the store and write the tick's output."""
+        """Write the tick's output."""
         self._awake = False
-        self._hand_outbox()
         dirty, self.dirty = self.dirty, set()
         for session in dirty:
             session.flush()
@@ -191,7 +171,7 @@ class Router:
 
     def shut_down(self) -> None:
         """Take nothing more from anybody, and say `bye` to everybody once they have their answers."""
-        self.hand_over()
+        self.submissions.barrier()
         for session in list(self._open):
             if not session.closed:  # who was said `bye` to already is only waited for
                 session.link.pause_reading()

@@ -108,7 +108,7 @@ class Login:
         """End the sessions that the device has: what they sent is committed, the rest discarded."""
         while (old := self._router.session_of(account.id, device)) is not None:
             old.freeze()
-            self._router.hand_over()
+            self._router.submissions.barrier()
             await self._writer.drained()
             old.say_bye(ErrorCode.REPLACED)
 

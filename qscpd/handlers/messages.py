@@ -148,11 +148,7 @@ def _store(session: Session, frame: _Sent, addressee: _Addressee, text: str, met
     session.pending += 1
     message = NewMessage(session.account.id, addressee.id, frame.id, text, meta)
     item = PendingChat(session, addressee.name, message)
-    room = session.router.rooms.by_id(-addressee.id) if addressee.id < 0 else None
-    if room is not None:
-        room.queue.write(item)
-    else:
-        session.router.store(item)
+    session.router.submissions.submit(item, room=-addressee.id if addressee.id < 0 else None)
 
 
 def _sees(session: Session, to: str) -> bool:
@@ -235,11 +231,11 @@ def _move(session: Session, conversation: str, kind: PositionKind, seq: int) -> 
         return  # nobody is told in a room, and a thousand members would say it of each message
     if session.account is not None and number is not None:
         mark = Mark(session.account.id, number, kind, seq)
-        session.router.store(PendingMark(session, mark))
+        session.router.submissions.submit(PendingMark(session, mark))
 
 
 def _skip(session: Session, frame: frames.Skip) -> None:
-    session.router.store(PendingSkip(session, frame.id))
+    session.router.submissions.submit(PendingSkip(session, frame.id))
 
 
 def _ping(session: Session, _: frames.ClientPing) -> None:

@@ -13,6 +13,7 @@ from qscp.rooms import PERMISSIONS, RANKS, ROOM_FIELDS, check_topic, normalize_r
 from qscpd.accounts.directory import Directory
 from qscpd.chat.presence import Presence
 from qscpd.chat.rooms import LiveRoom, Rooms
+from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.model import LogRow
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreFullError
@@ -38,7 +39,7 @@ class RoomRequests:
     """Answers them.
 
     Args:
-        hand_over: Hands everything that was written in a room to the store, at once.
+        submissions: What sessions send to the store; a change of a room comes after all of it.
     """
 
     def __init__(
@@ -48,14 +49,14 @@ class RoomRequests:
         presence: Presence,
         writer: StoreWriter[Session],
         asking: Asking,
-        hand_over: Callable[[str], None],
+        submissions: SubmissionQueue,
     ) -> None:
         self._rooms = rooms
         self._directory = directory
         self._presence = presence
         self._writer = writer
         self._asking = asking
-        self._hand_over = hand_over
+        self._submissions = submissions
 
     def join(self, session: Session, frame: frames.Join) -> None:
         """Answer `join`."""
@@ -116,7 +117,9 @@ class RoomRequests:
     async def _change(
         self, frame: frames.Join | frames.Leave | frames.RoomRequest, change: RoomChange
     ) -> frames.ServerFrame:
-        self._hand_over(change.room)  # what its session wrote before comes before
+        room = self._rooms.by_name(change.room)
+        if room is not None:  # What its session wrote before comes before.
+            self._submissions.barrier(room.row.id)
         try:
             await self._writer.change_room(change, lambda result: self._rooms.apply(result, change))
         except DeniedError as error:

@@ -59,7 +59,7 @@ class Asking:
             session.release()
 
         if session.pending:
-            session.router.hand_over()  # what it sent before is answered before
+            session.router.submissions.barrier()  # what it sent before is answered before
         session.hold()
         self.start(session, run())
 

@@ -309,7 +309,7 @@ class Session:
         refused ones, which the peer sends again on its next connection.
         """
         if self.refused and not self.pending:
-            self.router.store(PendingSkip(self, None))
+            self.router.submissions.submit(PendingSkip(self, None))
 
     def handle_frames(self) -> None:
         """Handle what has come in, as far as it may be handled now."""

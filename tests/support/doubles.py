@@ -148,7 +148,7 @@ def router_double(
     router.handlers = handlers(
         login,
         Queries(writer, router.directory, asking),
-        RoomRequests(router.rooms, router.directory, router.presence, writer, asking, router.hand_over),
+        RoomRequests(router.rooms, router.directory, router.presence, writer, asking, router.submissions),
     )
 
 
@@ -165,12 +165,18 @@ class RouterDouble(Router):
         self.writer = SlowWriter()
         accounts = [Account(n, name, AccountState.ACTIVE, 0) for n, name in enumerate(names, 1)]
         super().__init__(config or Config(), Directory(accounts, {}), self.log)
-        self.attach(self.writer)
+        self.submissions.attach(self.writer)
         # Nobody runs the tasks of questions here: what asks the store fails.
         router_double(self, self.writer, asyncio.TaskGroup())
 
+    def flush(self) -> None:
+        """End the tick: hand over what was submitted, then write what was sent."""
+        self.submissions.hand_over()
+        super().flush()
+
     def close(self) -> None:
         """End its timers, and forget what waits: the garbage collector does not look into messages."""
+        self.submissions.close()
         self.presence.close()
         self.rooms.close()
         self.writer.waiting.clear()

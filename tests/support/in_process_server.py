@@ -145,7 +145,7 @@ class InProcessServer:
             on_failed=self._failed,
         )
         self.writer.__enter__()
-        self.router.attach(self.writer)
+        self.router.submissions.attach(self.writer)
         self.passwords = _AnyPassword()
         self.tasks = asyncio.TaskGroup()
         await self.tasks.__aenter__()
@@ -165,7 +165,7 @@ class InProcessServer:
         """Lose all links and end; what was not handed to the store is forgotten."""
         for connected in self.peers:
             connected.lose()
-        self.router._outbox.clear()
+        self.router.submissions.close()
         if error[0] is None:
             async with patiently():
                 await self.tasks.__aexit__(None, None, None)
@@ -239,7 +239,7 @@ class InProcessServer:
 
     def _count(self) -> int:
         written = sum(len(connected.frames) + len(connected.link.written) for connected in self.peers)
-        return self._events + written + len(self.router._outbox) + len(self.router.dirty)
+        return self._events + written + len(self.router.submissions) + len(self.router.dirty)
 
     def _asking(self) -> bool:
         """Whether somebody waits for an answer, which may take more than one look into the store."""

@@ -47,7 +47,7 @@ def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter
         on_failed=lambda error: pytest.fail(str(error)),
     )
     with writer:
-        router.attach(writer)
+        router.submissions.attach(writer)
         yield LiveAdmin(router, writer), router, writer
     router.presence.close()
 

@@ -12,6 +12,7 @@ from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd.admin import DeleteRoom, DeleteUser, Done
 from qscpd.admin.live import LiveAdmin
+from qscpd.chat.submission import _Gate
 from qscpd.domain.model import Keep, MessageRow, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError
@@ -23,6 +24,9 @@ from tests.support.stores import FickleStore, add_room
 from tests.support.waiting import PATIENCE_S, patiently
 
 make_id = IdMaker()
+
+DEV = 1
+"""The conversation of #dev."""
 
 
 class DeniedStore(FickleStore):
@@ -71,6 +75,17 @@ def fill_disk(server: InProcessServer, *, full: bool) -> None:
     server.store.full = full
 
 
+def cool_down(server: InProcessServer) -> None:
+    """Let the gate of #dev be closed, as after a fan-out that took long."""
+    gate = server.router.submissions._gates[DEV] = _Gate()
+    gate.closed = True
+
+
+def end_cooldown(server: InProcessServer) -> None:
+    """Open the gate of #dev."""
+    server.router.submissions._open(DEV)
+
+
 def short(frame: frames.ServerFrame) -> str:
     """A frame in one or two words."""
     if isinstance(frame, frames.ChatNack | frames.Error):
@@ -92,14 +107,12 @@ async def test_messages_on_their_way_do_not_overtake_a_refused_one(server: InPro
     first, second = chat("#dev", "first"), chat("#dev", "second")
     fill_disk(server, full=True)
     assert await answered(server, bob, first) == ["storage_full"]
-    room = server.router.rooms.by_name("#dev")
-    assert room is not None
-    room.queue._busy = True  # it rests
+    cool_down(server)
     bob.send(second)
     bob.lose()
     fill_disk(server, full=False)
     await server.settle()
-    room.queue._rested()
+    end_cooldown(server)
     await server.settle()
     again = await enter(server, "bob")
     assert await answered(server, again, first, second) == ["chat_ack", "chat_ack"]
@@ -122,9 +135,7 @@ async def test_a_change_of_one_room_hurries_no_other(server: InProcessServer) ->
     """What is written in a room goes before a change of it; who comes into another one changes nothing."""
     alice, bob, carol = [await enter(server, user) for user in ("alice", "bob", "carol")]
     assert await answered(server, carol, frames.RoomRequest("create", "#tea")) == ["room", "room_ack"]
-    room = server.router.rooms.by_name("#dev")
-    assert room is not None
-    room.queue._busy = True  # it rests
+    cool_down(server)
     bob.send(chat("#dev"))
     assert await answered(server, alice, frames.Join("#tea")) == ["room", "room_ack"]
     assert bob.kinds() == []

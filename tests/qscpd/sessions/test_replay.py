@@ -232,7 +232,7 @@ async def test_a_busy_conversation_does_not_hold_the_others_up(
         write_page(plaintext)
         if b'"replay"' in plaintext and alice.device is not None and len(alice.device.log.sent) < 30:
             alice.send(*alice.device.send("bob", "and another one"))
-            server.router.flush()  # it is stored before the next page is read
+            server.router.submissions.hand_over()  # it is stored before the next page is read
 
     monkeypatch.setattr(bob.link, "write", busy)
     bob.send(frames.Resume([]))
