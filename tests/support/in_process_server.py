@@ -235,16 +235,16 @@ class InProcessServer:
                     for connected in self.peers:
                         if not connected.link.congested:
                             connected.take()
-                calm = calm + 1 if self._count() == before and not self._asking() else 0
+                calm = calm + 1 if self._count() == before and not self._requesting() else 0
 
     def _count(self) -> int:
         written = sum(len(connected.frames) + len(connected.link.written) for connected in self.peers)
-        return self._events + written + len(self.router.submissions) + len(self.router.dirty)
+        return self._events + written + len(self.router.submissions) + len(self.router.output)
 
-    def _asking(self) -> bool:
+    def _requesting(self) -> bool:
         """Whether somebody waits for an answer, which may take more than one look into the store."""
         sessions = [connected.session for connected in self.peers]
-        return self.failure is None and any(each._asking and not each.closed for each in sessions)
+        return self.failure is None and any(each._requesting and not each.closed for each in sessions)
 
     async def prune(self, keep: int) -> None:
         """Keep only so many messages of each conversation."""

@@ -16,7 +16,7 @@ from qscpd.chat.submission import _Gate
 from qscpd.domain.model import Keep, MessageRow, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError
-from qscpd.sessions import requests as asking
+from qscpd.sessions import requests
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
@@ -144,7 +144,7 @@ async def test_a_change_of_one_room_hurries_no_other(server: InProcessServer) ->
 
 async def test_a_question_whose_turn_comes_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits behind many others, and whose link breaks meanwhile, has not left the room."""
-    monkeypatch.setattr(asking, "_AT_ONCE", 1)
+    monkeypatch.setattr(requests, "_AT_ONCE", 1)
     make_accounts(tmp_path / "other.db", "alice", "bob")
     store = FickleStore(tmp_path / "other.db")
     add_room(store, "#dev", "alice", "bob", history=HistoryFrom.JOINING)
@@ -328,7 +328,7 @@ async def test_any_number_of_invitations(server: InProcessServer, monkeypatch: p
             carol.session.writable()
     await server.settle()
     assert told == rooms
-    assert (carol.session.live, carol.session.replay) == (True, None)
+    assert (carol.session.live, carol.session.backlog) == (True, None)
 
 
 # --- pairs

@@ -11,6 +11,7 @@ from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.chat.rooms import TYPING
 from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange, RoomRow, RoomState
+from qscpd.handlers.messages import MessageHandlers, _RoomRecipient
 from qscpd.sessions.session import Session
 from tests.support.clock import in_virtual_time
 from tests.support.doubles import FakeLink, RouterDouble
@@ -45,8 +46,7 @@ class ModelRoom:
 
     def login(self, name: str, *features: str, live: bool = True) -> tuple[Session, FakeLink]:
         """Open a session that was told everything."""
-        session, link = self.router.login(name, live=live)
-        session.features = frozenset(features)
+        session, link = self.router.login(name, *features, live=live)
         self.router.flush()
         link.take()
         return session, link
@@ -253,13 +253,13 @@ async def test_an_invitation_is_told_at_once_and_again_until_it_is_over(model_ro
     assert model_room.take(carol) == [frames.Invited(room, "bob")]
     model_room.apply("invite", {CAROL: Membership(invited_by=0)}, None)
     assert model_room.take(carol) == []
-    session, second = model_room.login("carol")
-    assert list(model_room.rooms.invitations(session)) == [frames.Invited(room, "")]
-    late = model_room.rooms.invitations(session)
+    _, second = model_room.login("carol")
+    assert list(model_room.rooms.invitations(CAROL)) == [frames.Invited(room, "")]
+    late = model_room.rooms.invitations(CAROL)
     model_room.apply("archive", {}, state=RoomState.ARCHIVED)
-    assert list(model_room.rooms.invitations(session)) == []
+    assert list(model_room.rooms.invitations(CAROL)) == []
     model_room.apply("remove", {CAROL: NO_MEMBERSHIP}, state=RoomState.ACTIVE)
-    assert list(late) == list(model_room.rooms.invitations(session)) == []
+    assert list(late) == list(model_room.rooms.invitations(CAROL)) == []
     assert (
         model_room.take(second)
         == model_room.take(carol)
@@ -271,12 +271,12 @@ async def test_an_invitation_is_told_at_once_and_again_until_it_is_over(model_ro
 
 async def test_an_invitation_ends_with_its_room(model_room: ModelRoom) -> None:
     """When a room is deleted those who were invited hear of it, and nothing is left of it."""
-    session, carol = model_room.login("carol")
+    _, carol = model_room.login("carol")
     model_room.apply("invite", {CAROL: Membership(invited_by=BOB)}, BOB)
     model_room.take(carol)
     gone = dict.fromkeys((ALICE, BOB, CAROL), NO_MEMBERSHIP)
     model_room.apply("delete", gone, None, state=RoomState.DELETED)
-    assert list(model_room.rooms.invitations(session)) == []
+    assert list(model_room.rooms.invitations(CAROL)) == []
     assert model_room.take(carol) == [frames.RoomLeft("c7", "#dev", "deleted")]
     assert (len(model_room.rooms), model_room.rooms.by_name("#dev"), model_room.rooms.by_id(7)) == (
         0,
@@ -309,11 +309,11 @@ def test_typing_is_told_to_those_who_want_it() -> None:
         _, bob = model_room.login("bob")
         room = model_room.rooms.by_id(7)
         assert room is not None
-        model_room.rooms.types(room, "bob")
+        model_room.rooms.set_typing(room, "bob")
         await asyncio.sleep(0.01)
         assert model_room.take(alice) == [frames.Typing("#dev", ["bob"], 1)]
         for name in ("e", "d", "c", "b", "e"):
-            model_room.rooms.types(room, name)
+            model_room.rooms.set_typing(room, name)
         model_room.apply("role", {BOB: Membership(RoomRole.MODERATOR)})
         await asyncio.sleep(1)
         summary = members(2, ("bob", RoomRole.MODERATOR))
@@ -334,7 +334,7 @@ def test_who_reads_too_slowly_is_spared_what_is_summarised() -> None:
         assert room is not None
         alice.congested = True
         model_room.apply("join", {CAROL: MEMBER}, CAROL, members=3)
-        model_room.rooms.types(room, "bob")
+        model_room.rooms.set_typing(room, "bob")
         model_room.apply("topic", {}, topic="new")
         await asyncio.sleep(0.01)
         alice.congested = False
@@ -359,7 +359,7 @@ def test_sessions_come_and_go() -> None:
         await asyncio.sleep(0.01)
         assert model_room.take(link) == [members(3, ("carol", RoomRole.MEMBER))]
         assert model_room.take(its_link) == []
-        model_room.router.left(session, "lost")
+        model_room.router.unregister(session, "lost")
         assert session not in room.sessions
         assert behind in room.sessions
         model_room.close()
@@ -368,10 +368,11 @@ def test_sessions_come_and_go() -> None:
 
 
 async def test_mentions_are_of_members(model_room: ModelRoom) -> None:
-    """A name that nobody has, or that of somebody else, is nobody's mention."""
+    """A name that no account has, or that of an account outside of the room, is no mention."""
     room = model_room.rooms.by_id(7)
     assert room is not None
-    ids = {"alice": ALICE, "bob": BOB, "carol": CAROL}
-    assert room.members(["carol", "bob", "nobody", "alice"], ids.get) == [BOB, ALICE]
+    handlers = MessageHandlers(model_room.router)
+    found = handlers._mentions(_RoomRecipient(-7, "#dev"), "@carol @bob @nobody @alice")
+    assert found == (BOB, ALICE)
     assert (room.role(ALICE), room.role(CAROL)) == (RoomRole.OWNER, None)
     model_room.close()

@@ -112,7 +112,7 @@ async def test_who_ends_with_refused_messages_gives_them_up(router: RouterDouble
             router.writer.refuse(router, ErrorCode.STORAGE_FULL)
         else:
             router.writer.answer(router)
-        alice.end("lost")
+        alice.close()
         alice.lost("lost")
         router.flush()
         given_up = [
@@ -161,8 +161,8 @@ async def test_an_account_that_is_ended_loses_all_its_sessions(router: RouterDou
     """And nobody else's."""
     links = [router.login("bob")[1] for _ in range(3)]
     _, alice = router.login("alice")
-    router.end_account(2, ErrorCode.LOCKED)
-    router.end_account(77, ErrorCode.LOCKED)
+    router.close_account(2, ErrorCode.LOCKED)
+    router.close_account(77, ErrorCode.LOCKED)
     assert [link.ended for link in [*links, alice]] == ["locked"] * 3 + [""]
     assert (router.logged_in_count, len(router.presence)) == (1, 1)
 
@@ -177,7 +177,7 @@ def test_who_is_quite_gone_is_not_waited_for(ending: str, after_s: float) -> Non
     async def test() -> None:
         router = RouterDouble("alice")
         session, _ = router.login("alice")
-        session.end(ending)
+        session.close(reason=ending)
         session.lost(ending)
         if after_s:
             await asyncio.sleep(after_s - 0.1)

@@ -228,7 +228,7 @@ async def test_a_peer_that_goes_while_its_login_is_decided(peer: InProcessPeer, 
     if fate == "lost":
         session.lost("lost")
     elif fate == "shutdown":
-        session.finish(ErrorCode.SHUTDOWN)
+        session.close(ErrorCode.SHUTDOWN, graceful=True)
     else:
         session.receive_eof()
     peer.hasher.gate.set()

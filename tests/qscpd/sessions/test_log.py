@@ -11,6 +11,7 @@ from qscp.errors import ErrorCode
 from qscpd.domain.model import Account, AccountState
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.link import Link
+from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from tests.support.doubles import FakeLink
 from tests.support.users import as_user
@@ -23,8 +24,7 @@ class Somebody:
     def __init__(self, number: int = 1) -> None:
         self.id = f"s{number}"
         self.link: Link = FakeLink()
-        self.account: Account | None = None
-        self.device = ""
+        self.identity: Identity | None = None
         self.opened = 0.0
         self.messages_in = self.messages_out = self.frames_in = self.frames_out = 0
 

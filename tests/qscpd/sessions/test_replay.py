@@ -269,7 +269,7 @@ async def test_more_than_is_held_is_read_again(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Messages of a conversation that was told already, and of a new one, survive an overflow."""
-    monkeypatch.setattr(replay, "_HELD_BYTES", 700)
+    monkeypatch.setattr(replay, "_BUFFER_BYTES", 700)
     await write(server, "carol", "alice", 1)
     await write(server, "alice", "bob", 1)
     alice = await server.visitor("alice")
@@ -342,7 +342,7 @@ async def test_a_session_that_ends_in_the_middle_ends_its_replay(
     elif how == "bye":
         bob.send(frames.ClientBye())
     else:
-        bob.session.say_bye(ErrorCode.LOCKED)
+        bob.session.close(ErrorCode.LOCKED)
     await server.settle()
     bob.lose()
     await server.settle()

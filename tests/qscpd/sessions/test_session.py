@@ -9,6 +9,7 @@ from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.frames import ServerFrame
 from qscp.states import State
+from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
 from tests.support.doubles import FakeLink, RouterDouble
 
@@ -104,7 +105,7 @@ async def test_bye_waits_for_the_answers(router: RouterDouble) -> None:
     """Presence is told at once, the last word comes after the acks, and a shutdown does not change it."""
     session, link = both(router)
     session.receive(chat(1) + b'{"type":"bye"}\n')
-    assert "alice" not in [each.account and each.account.name for each in router.sessions_of(1)]
+    assert "alice" not in [each.identity and each.identity.name for each in router.sessions_of(1)]
     router.flush()
     router.shut_down()
     assert link.ended == ""
@@ -177,11 +178,11 @@ async def test_a_violation_ends_with_one_error(router: RouterDouble) -> None:
 async def test_a_bug_ends_one_session(router: RouterDouble) -> None:
     """An exception in a handler is told to its peer as `internal`, and goes no further."""
 
-    def broken(_session: Session, _frame: frames.ClientFrame) -> None:
+    def broken(_session: Session, _identity: Identity, _frame: frames.ClientFrame) -> None:
         raise ZeroDivisionError
 
     session, link = both(router)
-    router.handlers[frames.ClientPing] = broken
+    router.handlers.after_login[frames.ClientPing] = broken
     session.receive(b'{"type":"ping"}\n')
     (error,) = link.take()
     assert isinstance(error, frames.Error)
@@ -192,12 +193,15 @@ async def test_a_bug_ends_one_session(router: RouterDouble) -> None:
 async def test_an_end_in_the_middle_of_handling_is_the_end(router: RouterDouble) -> None:
     """Nothing behind it is handled, and nothing is sent twice."""
     session, link = both(router)
-    session.say_bye(ErrorCode.LOCKED)
-    session.say_bye(ErrorCode.DELETED)
-    session.fail(ErrorCode.INTERNAL)
-    session.finish(ErrorCode.SHUTDOWN)
+    session.close(ErrorCode.LOCKED)
+    session.close(ErrorCode.DELETED)
+    session.close(ErrorCode.INTERNAL, error=True)
+    session.close(ErrorCode.SHUTDOWN, graceful=True)
     session.send(frames.ServerPong())
     session.send_lines([b"x"])
+    session.queue([frames.ServerPong()])
+    session.deliver(1, 1, b"x\n")
+    session.deliver_all(1, [(1, b"x\n")], b"x\n")
     router.flush()
     assert kinds(link.take()) == ["bye"]
     assert (link.ended, session.connection.state) == ("locked", State.CLOSED)
@@ -211,7 +215,7 @@ def ticks(session: Session, link: FakeLink, seconds: int) -> None:
     for _ in range(seconds):
         link.clock += 1
         session.tick(link.clock)
-    session.router.flush()
+    session.flush()
 
 
 async def test_a_silent_peer_is_pinged_twice_and_dropped(router: RouterDouble) -> None:
