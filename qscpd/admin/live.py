@@ -72,9 +72,9 @@ class LiveAdmin:
         """Change a room; its members are notified before anything that is committed later."""
         return room_reply(await self._writer.call(partial(change_room, request), self._apply_to_room))
 
-    def _apply_to_room(self, deed: RoomDeed | Failed) -> None:
-        if not isinstance(deed, Failed):
-            self._router.rooms.apply(deed.result, deed.change)
+    def _apply_to_room(self, done: RoomDeed | Failed) -> None:
+        if not isinstance(done, Failed):
+            self._router.rooms.apply(done.result, done.change)
 
     async def _refresh_rooms(self, account: int) -> None:
         """Apply to the rooms of a deleted account that it left, and that others may own them now."""

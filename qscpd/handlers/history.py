@@ -9,10 +9,11 @@ from qscp.limits import PAGE_LIMIT
 from qscpd.chat.router import Router
 from qscpd.domain.ids import conversation_id, parse_conversation
 from qscpd.domain.model import ConversationRow, Found, MessageRow
+from qscpd.sessions.answers import refusal
 from qscpd.sessions.encoding import history_message
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.replay import PAGE_BYTES, Replay
-from qscpd.sessions.requests import RequestRunner, refusal
+from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.writer import StoreWriter

@@ -15,8 +15,9 @@ from qscpd.chat.router import Router
 from qscpd.domain.model import LogRow
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreFullError
+from qscpd.sessions.answers import refusal
 from qscpd.sessions.identity import Identity
-from qscpd.sessions.requests import RequestRunner, refusal
+from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
 from qscpd.store.writer import StoreWriter
 
@@ -144,17 +145,17 @@ class RoomHandlers:
     async def _members(self, room: LiveRoom, frame: frames.RoomRequest) -> frames.ServerFrame:
         cursor = frame.cursor or ""
         names = self._directory.names
-        people = sorted(
+        members = sorted(
             (names.get(account, ""), membership)
             for account, membership in room.memberships.items()
             if membership.role is not None and names.get(account, "") > cursor
         )
         page = [
             frames.Member(name, membership.role, self._presence.of(name).status, membership.muted_until_ms)
-            for name, membership in people[:_MEMBERS]
+            for name, membership in members[:_MEMBERS]
             if membership.role is not None
         ]
-        return frames.RoomMembers(room.row.name, page, page[-1].user if len(people) > _MEMBERS else None)
+        return frames.RoomMembers(room.row.name, page, page[-1].user if len(members) > _MEMBERS else None)
 
     async def _log(self, room: LiveRoom, frame: frames.RoomRequest) -> frames.ServerFrame:
         cursor = frame.cursor or ""

@@ -71,7 +71,7 @@ def _add_meta(
     message.mentions = _names(meta.mentions, names)
     message.edited = meta.edited_ms or None
     message.reactions = tuple(
-        frames.Reaction(text, len(people), viewer in people) for text, people in meta.reactions.items()
+        frames.Reaction(text, len(senders), viewer in senders) for text, senders in meta.reactions.items()
     )
 
 

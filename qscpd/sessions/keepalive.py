@@ -1,4 +1,4 @@
-"""Keep-alive of a session: when a silent peer is pinged, and when it is given up."""
+"""Keep-alive of a session: when a silent peer is pinged, and when its session ends."""
 
 from typing import Final, Literal
 

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import structlog
 
 from qscp import frames
-from qscp.errors import ERROR_CODES, ErrorCode
+from qscp.errors import ErrorCode
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
 
@@ -70,11 +70,6 @@ class RequestRunner:
     def start(self, session: Session, work: Coroutine[None, None, None]) -> None:
         """Run a task for a session; a bug in it ends only this session."""
         self._tasks.create_task(_guard(session, work))
-
-
-def refusal(frame: frames.ClientFrame, code: ErrorCode) -> frames.Error:
-    """Return an `error` that answers a frame, where the protocol has no other answer."""
-    return frames.Error(code=code, message=ERROR_CODES[code].sentence, ref=frame.type)
 
 
 async def _guard(session: Session, work: Coroutine[None, None, None]) -> None:

@@ -17,10 +17,11 @@ from msgspec import Raw
 
 from qscp import codec, frames
 from qscp.connection import ServerConnection
-from qscp.errors import ERROR_CODES, ErrorCode, RemoteProtocolError
+from qscp.errors import ErrorCode, RemoteProtocolError
 from qscp.states import State
 from qscpd.config import Config
 from qscpd.net.link import Link
+from qscpd.sessions.answers import last_frame
 from qscpd.sessions.backlog import Backlog
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.keepalive import KeepAlive
@@ -37,17 +38,11 @@ _log = structlog.stdlib.get_logger("qscpd.sessions.session")
 class SessionOwner(Protocol):
     """What a session needs of the daemon around it."""
 
-    @property
-    def config(self) -> Config:
-        """The daemon's configuration."""
-
-    @property
-    def output(self) -> FlushQueue:
-        """Sessions with queued output."""
-
-    @property
-    def handlers(self) -> "HandlerTable":
-        """What to do with a frame."""
+    config: Config
+    output: FlushQueue
+    """Sessions with queued output."""
+    handlers: "HandlerTable"
+    """What to do with a frame."""
 
     def unregister(self, session: "Session", reason: str) -> None:
         """Stop delivering to a session that is closed; its link may linger."""
@@ -231,10 +226,9 @@ class Session:
             self._queued += queued
 
     def deliver(self, conversation: int, seq: int, line: bytes) -> None:
-        """Deliver a committed message.
+        """Deliver a committed message: now to a live session, after the rest to one that is catching up.
 
-        A live session gets it at the end of the tick, one that is catching up gets it when its turn
-        has come. A session that has not resumed gets nothing: the store has the message for it.
+        A session that has not resumed gets nothing: the store has the message for it.
         """
         if self.live:
             self.messages_out += 1
@@ -376,8 +370,7 @@ class Session:
             code: Sent to the peer in a `bye`; None if the peer gets no last frame.
             reason: For the session log; the code if empty, or `lost` without one.
             error: Send the code in an `error` instead: the peer did something wrong, or we did.
-            graceful: Wait until the store has answered every message of the session. The first
-                code that such a call gives is the one that is sent.
+            graceful: Wait for the store's answers; the first code of such calls is sent.
         """
         if graceful:
             self._closing_code = self._closing_code or code
@@ -387,7 +380,7 @@ class Session:
         if self.closed:
             return
         if code is not None and self.connection.state is not State.CLOSED:
-            self.send(_last_frame(code, error=error))
+            self.send(last_frame(code, error=error))
         reason = reason or code or "lost"
         self.closed = True
         self._owner.unregister(self, reason)
@@ -402,11 +395,3 @@ class Session:
         """
         if self.refused and not self.pending:
             self._owner.skip_refused(self)
-
-
-def _last_frame(code: ErrorCode, *, error: bool) -> frames.ServerFrame:
-    sentence = ERROR_CODES[code].sentence
-    if error:
-        return frames.Error(code=code, message=sentence)
-    # A client reconnects automatically only if the daemon ended, not because of its user or account.
-    return frames.ServerBye(code, sentence, code in (ErrorCode.SHUTDOWN, ErrorCode.INTERNAL))
