@@ -102,7 +102,7 @@ class ListLog(SessionLog):
 
 
 class SlowWriter(StoreWriter[Session]):
-    """A store that answers when the test says so, and can't be asked anything.
+    """A store that answers when the test says so, and takes no calls.
 
     Attributes:
         waiting: What it was given and has not answered.
@@ -161,7 +161,7 @@ class RouterDouble(Router):
         accounts = [Account(n, name, AccountState.ACTIVE, 0) for n, name in enumerate(names, 1)]
         super().__init__(config or Config(), Directory(accounts, {}), self.log)
         self.submissions.attach(self.writer)
-        # Nobody runs the tasks of questions here: what asks the store fails.
+        # No task runs here: requests that need the store fail.
         router_double(self, self.writer, asyncio.TaskGroup())
 
     def flush(self) -> None:
@@ -187,7 +187,7 @@ class RouterDouble(Router):
         Args:
             name: Whose.
             features: What its client supports.
-            live: Whether it has been told what it missed; else it has not even asked.
+            live: Whether it has received what it missed; else it has not resumed.
         """
         session, link = self.connect()
         session.receive(codec.encode(frames.Auth(user=name, password="x")))

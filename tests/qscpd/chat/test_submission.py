@@ -57,7 +57,7 @@ async def test_a_tick_is_one_batch_in_order(submissions: Submissions) -> None:
 
 
 async def test_a_room_has_one_batch_in_flight(submissions: Submissions) -> None:
-    """What comes behind it gathers until all of it is answered, and is the next batch."""
+    """What comes after it gathers until all of it is answered, and is the next batch."""
     submissions.submit("a", ROOM)
     submissions.submit("b", ROOM)
     await asyncio.sleep(0)
@@ -140,7 +140,7 @@ def test_a_barrier_in_a_cooldown() -> None:
 
 
 async def test_what_waits_for_a_deleted_room_goes_to_the_store(submissions: Submissions) -> None:
-    """The store refuses it; late answers for the room are nobody's."""
+    """The store refuses it; late answers for the room are ignored."""
     submissions.submit("a", ROOM)
     await asyncio.sleep(0)
     submissions.submit("b", ROOM)

@@ -14,7 +14,7 @@ from tests.support.doubles import FakeLink, RouterDouble
 
 @pytest.fixture
 async def router() -> AsyncIterator[RouterDouble]:
-    """A router that knows four people, of whom alice, bob and carol are here."""
+    """A router that knows four users; alice, bob and carol are online."""
     made = RouterDouble("alice", "bob", "carol", "dora")
     yield made
     made.close()
@@ -47,7 +47,7 @@ Say = Callable[[frames.ClientFrame], list[ServerFrame]]
 
 
 def test_a_good_message_goes_to_the_store(router: RouterDouble, say: Say) -> None:
-    """Not answered before it is stored; the sender is who logged in."""
+    """Not answered before it is stored; the sender is the account that logged in."""
     assert say(frames.SendChat("Bob", "hello", "0" * 32)) == []
     (chat,) = router.writer.waiting
     assert isinstance(chat, PendingChat)
@@ -72,7 +72,7 @@ def test_a_message_to_somebody_offline_goes_to_the_store(router: RouterDouble, s
 def test_a_position_goes_to_the_store(
     router: RouterDouble, say: Say, frame: frames.ClientFrame, kind: PositionKind
 ) -> None:
-    """It is the account's own, whoever sends it, and nobody is told before the store says so."""
+    """It is the account's own, and no one is notified before it is stored."""
     assert say(frame) == []
     (mark,) = router.writer.waiting
     assert isinstance(mark, PendingMark)
@@ -136,7 +136,7 @@ def test_a_status_is_acknowledged_and_shown(router: RouterDouble, say: Say) -> N
 
 @pytest.mark.parametrize("text", ["x" * 201, "two\nlines", "\x1b[2J"])
 def test_a_bad_status_text_changes_nothing(router: RouterDouble, say: Say, text: str) -> None:
-    """It is told with `ref`, which is not the end of the session."""
+    """Its `error` has a `ref`, which is not the end of the session."""
     say(frames.SetPresence("away", "lunch"))
     (error,) = say(frames.SetPresence("away", text))
     assert isinstance(error, frames.Error)
@@ -153,7 +153,7 @@ def test_who_has_a_name_is_told(say: Say, typed: str) -> None:
 
 
 def test_a_presence_is_told_as_everybody_sees_it(router: RouterDouble, say: Say) -> None:
-    """Away with the text; who hides is offline, as is who is not there; your own name is no exception."""
+    """Away with the text; an invisible user is offline like an absent one; so is your own name."""
     say(frames.SetPresence("away", "lunch"))
     assert say(frames.WhoisRequest("alice")) == [frames.Whois("alice", True, "away", "lunch")]
     say(frames.SetPresence("offline"))
@@ -163,7 +163,7 @@ def test_a_presence_is_told_as_everybody_sees_it(router: RouterDouble, say: Say)
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "answered"),
     [
         ("nosuch", "nosuch"),
         (" NoSuch", "nosuch"),
@@ -174,9 +174,9 @@ def test_a_presence_is_told_as_everybody_sees_it(router: RouterDouble, say: Say)
         ("x" * 60_000, "x" * 200),
     ],
 )
-def test_a_name_that_nobody_has_is_not_known(say: Say, asked: str, told: str) -> None:
-    """Also what can't be a name, of which no more than a line holds comes back."""
-    assert say(frames.WhoisRequest(asked)) == [frames.Whois(told, known=False)]
+def test_a_name_that_nobody_has_is_not_known(say: Say, asked: str, answered: str) -> None:
+    """Also an invalid name, of which no more than fits into a line comes back."""
+    assert say(frames.WhoisRequest(asked)) == [frames.Whois(answered, known=False)]
 
 
 @pytest.mark.parametrize(("state", "known"), [(AccountState.LOCKED, True), (AccountState.DELETED, False)])

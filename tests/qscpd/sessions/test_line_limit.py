@@ -134,7 +134,7 @@ def test_a_page_of_history_is_a_line(page: list[MessageRow]) -> None:
 @example(page=rows(['"' * BODY_LIMIT] * PAGE_LIMIT))
 @example(page=rows(["x"] * PAGE_LIMIT))
 def test_a_page_of_a_search_is_a_line(asked: history.HistoryHandlers, page: list[MessageRow]) -> None:
-    """Whatever is found, as many matches as fit are told, and at least one."""
+    """Whatever is found, as many matches as fit are sent, and at least one."""
     found = [Found(CONVERSATION, row) for row in page]
     shown = history._fitting(found)
     frame = frames.SearchResults(
@@ -148,11 +148,11 @@ def test_a_page_of_a_search_is_a_line(asked: history.HistoryHandlers, page: list
 
 @pytest.mark.parametrize("body", ['"' * BODY_LIMIT, "\u20ac" * (BODY_LIMIT // 3), None])
 def test_a_message_is_a_line(body: str | None) -> None:
-    """The longest message that there can be, live or told again, and the longest edit."""
+    """The longest message that there can be, live or replayed, and the longest edit."""
     for meta in (FULL, MessageMeta(kind="edit", target=HIGHEST, mentions=FULL.mentions)):
         row = rows([body], meta)[0]
-        told = frame_for_row(CONVERSATION, row, to=NAME, origin="replay", names=NAMES, viewer=1)
-        assert size(told) <= LINE_LIMIT
+        sent = frame_for_row(CONVERSATION, row, to=NAME, origin="replay", names=NAMES, viewer=1)
+        assert size(sent) <= LINE_LIMIT
 
 
 def test_a_page_of_conversations_is_a_line() -> None:
@@ -194,11 +194,11 @@ def test_pages_of_rooms_are_lines() -> None:
 
 async def test_a_page_of_people_is_a_line() -> None:
     """The longest names and the away texts that take the most, in the snapshot and in changes."""
-    told: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
-    presence = Presence(told.set_result)
+    sent: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+    presence = Presence(sent.set_result)
     for number in range(250):
         presence.update(f"{number:032}", [("offline", ""), ("away", '"' * STATUS_TEXT_LIMIT)])
-    changes = await told
+    changes = await sent
     presence.close()
     lines = [*changes, *presence.pages("")]
     assert len(lines) == 6

@@ -102,7 +102,7 @@ async def test_nothing_queued_is_no_output(router: RouterDouble) -> None:
 
 
 async def test_several_messages_are_written_at_once(router: RouterDouble) -> None:
-    """Unless something is queued before them; then they come behind it."""
+    """Unless something is queued before them; then they come after it."""
     session, link = login(router)
     session.deliver_all(7, MESSAGES, PAYLOAD)
     assert short(link) == ["1", "2", "3"]
