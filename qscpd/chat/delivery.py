@@ -6,7 +6,7 @@ members' sessions.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from time import thread_time
@@ -24,6 +24,7 @@ from qscpd.domain.model import (
     NO_META,
     MessageRow,
     Moved,
+    Outcome,
     PositionKind,
     Refused,
     StoredMessage,
@@ -129,33 +130,10 @@ class Delivery:
         batches: dict[int, _RoomBatch] = {}
         # Messages come in runs from one session to one recipient, whose sessions are looked up once.
         outcomes = iter(result.outcomes)
-        for (session, sender, recipient), run in groupby(result.chats, _ROUTE):
-            batch = self._batch(batches, -recipient, session) if recipient < 0 else None
-            listener = self._only_listener(session, sender, recipient) if recipient > 0 else None
-            inbox: list[frames.ServerFrame] = []
-            acks: list[frames.ServerFrame] = []
-            for chat, outcome in zip(run, outcomes, strict=False):  # the run ends before the outcomes
-                if isinstance(outcome, Refused):
-                    acks.append(_nack(chat.message.id, outcome))
-                    continue
-                if outcome.new:
-                    session.messages_in += 1
-                    frame = self._frame(chat, outcome)
-                    if listener is not None:
-                        inbox.append(frame)
-                    elif batch is not None:
-                        batch.add(session, outcome.seq, frame)
-                    else:
-                        self._deliver(chat, outcome, frame)
-                ack = frames.ChatAck(
-                    chat.message.id, f"c{outcome.conversation}", outcome.seq, outcome.time_ms
-                )
-                acks.append(ack)
-            if listener is not None:
-                listener.messages_out += len(inbox)
-                listener.queue(inbox)
-            session.queue(acks)
-            answered[session] += len(acks)
+        for route, run in groupby(result.chats, _ROUTE):
+            # `zip` takes from the run first, so it leaves the outcomes of the next runs.
+            pairs = zip(run, outcomes, strict=False)
+            answered[route[0]] += self._deliver_run(*route, pairs, batches)
         self._notify_positions(result)
         self._fan_out(result.chats, batches)
         for session, count in answered.items():
@@ -175,6 +153,41 @@ class Delivery:
             session.answered(count)
 
     # --- messages
+
+    def _deliver_run(
+        self,
+        session: Session,
+        sender: int,
+        recipient: int,
+        run: Iterable[tuple[PendingChat[Session], Outcome]],
+        batches: dict[int, _RoomBatch],
+    ) -> int:
+        """Deliver and acknowledge messages of a session to one recipient; return how many there were."""
+        batch = self._batch(batches, -recipient, session) if recipient < 0 else None
+        listener = self._only_listener(session, sender, recipient) if recipient > 0 else None
+        inbox: list[frames.ServerFrame] = []
+        acks: list[frames.ServerFrame] = []
+        for chat, outcome in run:
+            message_id = chat.message.id
+            if isinstance(outcome, Refused):
+                acks.append(_nack(message_id, outcome))
+                continue
+            if outcome.new:
+                session.messages_in += 1
+                frame = self._frame(chat, outcome)
+                if listener is not None:
+                    inbox.append(frame)
+                elif batch is not None:
+                    batch.add(session, outcome.seq, frame)
+                else:
+                    self._deliver(chat, outcome, frame)
+            conversation = f"c{outcome.conversation}"
+            acks.append(frames.ChatAck(message_id, conversation, outcome.seq, outcome.time_ms))
+        if listener is not None:
+            listener.messages_out += len(inbox)
+            listener.queue(inbox)
+        session.queue(acks)
+        return len(acks)
 
     def _batch(
         self, batches: dict[int, _RoomBatch], conversation: int, session: Session
