@@ -1,7 +1,7 @@
 """Fan committed messages out to sessions, acknowledge them, and notify of positions that moved.
 
-A message for one session is encoded together with everything else that the session gets in the tick.
-One for several sessions is encoded once. All that a commit added to a room is one payload for all of its
+Messages from one session to one user are encoded together if that user has one session, and one by one,
+but once for all sessions, if not. All that a commit added to a room is one payload for all of its
 members' sessions.
 """
 
@@ -147,7 +147,7 @@ class Delivery:
             session.refused = True
             if message.recipient < 0:
                 self._submissions.answered(-message.recipient, 1, 0.0)
-            session.queue((_nack(message.id, Refused(code)),))
+            session.send_all((_nack(message.id, Refused(code)),))
             answered[session] += 1
         for session, count in answered.items():
             session.answered(count)
@@ -185,8 +185,8 @@ class Delivery:
             acks.append(frames.ChatAck(message_id, conversation, outcome.seq, outcome.time_ms))
         if listener is not None:
             listener.messages_out += len(inbox)
-            listener.queue(inbox)
-        session.queue(acks)
+            listener.send_all(inbox)
+        session.send_all(acks)
         return len(acks)
 
     def _batch(
@@ -258,16 +258,16 @@ class Delivery:
         theirs = self._sessions.get(peer, _NO_SESSIONS) if peer is not None else _NO_SESSIONS
         if mark.kind is PositionKind.DELIVERED:
             for session in theirs:
-                session.queue((frames.Delivered(conversation, mark.seq),))
+                session.send_all((frames.Delivered(conversation, mark.seq),))
             return
         frame = frames.ServerRead(conversation, self._names.get(mark.account, ""), mark.seq)
         for session in self._sessions.get(mark.account, _NO_SESSIONS):
             if session is not origin:
-                session.queue((frame,))
+                session.send_all((frame,))
         if origin.supports(READ_RECEIPTS):
             for session in theirs:
                 if session.supports(READ_RECEIPTS):
-                    session.queue((frame,))
+                    session.send_all((frame,))
 
 
 def _nack(message_id: str, refused: Refused) -> frames.ChatNack:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import structlog
-from msgspec import Raw
 
 from qscp import codec, frames
 from qscp.connection import ServerConnection
@@ -97,7 +96,6 @@ class Session:
         "_output",
         "_owner",
         "_pages",
-        "_queued",
         "_requesting",
         "_stale_presence",
         "_throttled",
@@ -136,8 +134,6 @@ class Session:
         self.closed = self.live = self.refused = False
         self.typed = float("-inf")
         self.backlog: Backlog | None = None
-        self._queued: list[frames.ServerFrame | Raw] = []
-        """Frames to be encoded together. If there are any, the session is in the flush queue."""
         self._requesting = self._throttled = self._frozen = False
         self._pages: Iterator[bytes] | None = None
         self._stale_presence = False
@@ -205,7 +201,6 @@ class Session:
             LocalProtocolError: The frame is not allowed in the state of the connection.
         """
         if not self.closed:
-            self._encode_queued()
             self.connection.send(frame)
             self.frames_out += 1
             self._output.add(self)
@@ -213,17 +208,16 @@ class Session:
     def send_lines(self, lines: Sequence[bytes]) -> None:
         """Queue encoded frames of a logged-in session; a closed one drops them."""
         if lines and not self.closed and self.connection.state in _OPEN:
-            self._encode_queued()
             self.connection.send_encoded(lines)
             self.frames_out += len(lines)
             self._output.add(self)
 
-    def queue(self, queued: Sequence[frames.ServerFrame | Raw]) -> None:
-        """Queue frames of a logged-in session, to be encoded together; a closed one drops them."""
-        if queued and not self.closed:
-            if not self._queued:
-                self._output.add(self)
-            self._queued += queued
+    def send_all(self, batch: Sequence[frames.ServerFrame]) -> None:
+        """Queue frames of a logged-in session, encoded together; a closed one drops them."""
+        if batch and not self.closed and self.connection.state in _OPEN:
+            self.connection.send_encoded((codec.encode_lines(batch),))
+            self.frames_out += len(batch)
+            self._output.add(self)
 
     def deliver(self, conversation: int, seq: int, line: bytes) -> None:
         """Deliver a committed message: now to a live session, after the rest to one that is catching up.
@@ -232,7 +226,7 @@ class Session:
         """
         if self.live:
             self.messages_out += 1
-            self.queue((Raw(line[:-1]),))
+            self.send_lines((line,))
         elif self.backlog is not None:
             self.backlog.buffer(conversation, seq, line)
 
@@ -266,19 +260,11 @@ class Session:
 
     def flush(self) -> None:
         """Write everything that is queued, and as many pages as the peer has room for."""
-        self._encode_queued()
         data = self.connection.data_to_send()
         if data:
             self.link.write(data)
         if self._pages is not None:
             self._write_pages(self._pages)
-
-    def _encode_queued(self) -> None:
-        if self._queued:
-            if self.connection.state in _OPEN:
-                self.connection.send_encoded((codec.encode_lines(self._queued),))
-                self.frames_out += len(self._queued)
-            self._queued.clear()
 
     def _write_pages(self, pages: Iterator[bytes]) -> None:
         while not self.link.congested and not self.closed:
@@ -311,7 +297,6 @@ class Session:
         """Handle the frames that have come in, unless something has to finish first."""
         if self._throttled or self._frozen or self._requesting:
             return
-        self._encode_queued()  # Behind a violation nothing can be queued any more.
         try:
             waiting = self._handle_events()
         except RemoteProtocolError as error:

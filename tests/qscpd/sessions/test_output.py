@@ -81,11 +81,11 @@ def short(link: FakeLink) -> list[str]:
 async def test_a_session_marks_itself(router: RouterDouble) -> None:
     """Whatever is queued, in whichever way, is written at the end of the tick, in order."""
     session, link = login(router)
-    session.queue([frames.Resumed()])
+    session.send_all([frames.Resumed()])
     session.deliver(7, *MESSAGES[0])
     session.send(frames.ServerPong())
     session.send_lines([MESSAGES[1][1]])
-    session.queue([frames.Resumed()])
+    session.send_all([frames.Resumed()])
     assert (short(link), len(router.output)) == ([], 1)
     await asyncio.sleep(0)
     assert short(link) == ["resumed", "1", "pong", "2", "resumed"]
@@ -96,7 +96,7 @@ async def test_a_session_marks_itself(router: RouterDouble) -> None:
 async def test_nothing_queued_is_no_output(router: RouterDouble) -> None:
     """Empty lists of frames don't mark a session."""
     session, _ = login(router)
-    session.queue([])
+    session.send_all([])
     session.send_lines([])
     assert session not in router.output
 
@@ -106,7 +106,7 @@ async def test_several_messages_are_written_at_once(router: RouterDouble) -> Non
     session, link = login(router)
     session.deliver_all(7, MESSAGES, PAYLOAD)
     assert short(link) == ["1", "2", "3"]
-    session.queue([frames.Resumed()])
+    session.send_all([frames.Resumed()])
     session.deliver_all(7, MESSAGES, PAYLOAD)
     assert short(link) == []
     router.flush()
@@ -128,7 +128,7 @@ async def test_a_session_that_catches_up_buffers(router: RouterDouble) -> None:
 async def test_what_was_queued_before_a_violation_is_written(router: RouterDouble) -> None:
     """And before its `error`."""
     session, link = login(router)
-    session.queue([frames.Resumed()])
+    session.send_all([frames.Resumed()])
     session.receive(b"nonsense\n")
     assert short(link) == ["resumed", "error"]
 
@@ -136,9 +136,9 @@ async def test_what_was_queued_before_a_violation_is_written(router: RouterDoubl
 async def test_the_last_frame_is_the_last(router: RouterDouble) -> None:
     """What was queued before the end is written before it."""
     session, link = login(router)
-    session.queue([frames.Resumed()])
+    session.send_all([frames.Resumed()])
     session.close(ErrorCode.LOCKED)
-    session.queue([frames.Resumed()])
+    session.send_all([frames.Resumed()])
     await asyncio.sleep(0)
     assert short(link) == ["resumed", "bye"]
 
