@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from qscp import frames
+from qscp import codec, frames
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.chat.rooms import TYPING
 from qscpd.domain.model import RoomResult
@@ -365,6 +365,30 @@ def test_sessions_come_and_go() -> None:
         model_room.router.unregister(session, "lost")
         assert session not in room.sessions
         assert behind in room.sessions
+        model_room.close()
+
+    in_virtual_time(test())
+
+
+def test_the_fan_out_of_a_room_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next message to the room waits as long as the last fan-out took."""
+    clock = iter([1.0, 1.25, 2.0, 2.0])
+    monkeypatch.setattr("qscpd.chat.delivery.thread_time", lambda: next(clock))
+
+    async def test() -> None:
+        model_room = ModelRoom()
+        router = model_room.router
+        session, _ = model_room.login("alice")
+        model_room.login("bob")
+        session.receive(codec.encode(frames.SendChat("#dev", "first", "1" * 32)))
+        router.flush()
+        router.writer.answer(router)
+        session.receive(codec.encode(frames.SendChat("#dev", "second", "2" * 32)))
+        await asyncio.sleep(0.24)
+        assert router.writer.waiting == []
+        await asyncio.sleep(0.02)
+        assert len(router.writer.waiting) == 1
+        router.writer.answer(router)
         model_room.close()
 
     in_virtual_time(test())
