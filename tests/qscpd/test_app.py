@@ -12,7 +12,7 @@ from tests.support.wire import Wires, chat
 async def test_a_store_that_fails_ends_the_daemon(start_daemon: StartDaemon, wires: Wires) -> None:
     """What may or may not be on disk is neither acknowledged nor delivered, and the exit code is 1.
 
-    Everybody is told to come back: clients send what is open again, under the same ids.
+    Every `bye` says to reconnect: clients send open messages again, under the same ids.
     """
     daemon = start_daemon()
     stranger = await wires.connect(daemon)

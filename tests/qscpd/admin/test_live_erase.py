@@ -47,7 +47,7 @@ def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter
         on_failed=lambda error: pytest.fail(str(error)),
     )
     with writer:
-        router.attach(writer)
+        router.submissions.attach(writer)
         yield LiveAdmin(router, writer), router, writer
     router.presence.close()
 
@@ -58,7 +58,7 @@ def texts(store: Store) -> int:
 
 
 async def test_a_request_erases_for_a_while(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each answer says whether there is more; whoever asks again, by the id, gets to the end."""
+    """Each answer says whether there is more; repeated requests, by the id, get to the end."""
     monkeypatch.setattr(liveadmin, "_ERASING_S", 0.0)
     with running(store) as (live, router, writer):
         replies = [await live.handle(admin.EraseUser("alice"))]
@@ -76,7 +76,7 @@ async def test_a_request_erases_for_a_while(store: SqliteStore, monkeypatch: pyt
 
 
 async def test_what_can_t_be_erased_is_answered(store: SqliteStore) -> None:
-    """A wrong name, or nobody's, is the reply, and changes nothing."""
+    """A wrong or unknown name is the reply, and changes nothing."""
     with running(store) as (live, router, writer):
         for request, code in (
             (admin.EraseUser("zoe"), ExitCode.NOT_FOUND),

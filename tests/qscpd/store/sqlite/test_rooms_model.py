@@ -244,7 +244,7 @@ class RoomMachine(RuleBasedStateMachine):
         for number in rooms.known_to(person):
             memberships = {person: NO_MEMBERSHIP, **self.store.memberships(number)}
             self.apply(RoomResult(self.store.room(number), memberships))
-        self.router.left(self.sessions[person], "deleted")
+        self.router.unregister(self.sessions[person], "deleted")
 
     @rule(milliseconds=st.sampled_from([1, 500, 1000, 30_000]))
     def wait(self, milliseconds: int) -> None:
