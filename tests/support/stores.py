@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qscp.rooms import HistoryFrom
 from qscpd.domain.model import Mark, Moved, NewMessage, Outcome, RoomResult
-from qscpd.domain.rooms import RoomChange
+from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
@@ -50,7 +50,8 @@ class FickleStore(SqliteStore):
         self.appended.append(len(messages))
         return result
 
-    def _change_room(self, change: RoomChange) -> RoomResult:
+    def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
+        """Change rooms, or not."""
         if self.full:
             raise StoreFullError("no room on the disk")
-        return super()._change_room(change)
+        return super().change_rooms(changes)
