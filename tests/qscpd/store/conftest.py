@@ -5,7 +5,7 @@ import pytest
 from tests.support.stores import SqliteFactory, StoreFactory
 
 
-@pytest.fixture(params=[SqliteFactory()], ids=["sqlite"])
+@pytest.fixture(scope="session", params=[SqliteFactory()], ids=["sqlite"])
 def store_factory(request: pytest.FixtureRequest) -> StoreFactory:
     """Every driver, in turn."""
     factory: StoreFactory = request.param
