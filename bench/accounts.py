@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qscpd.accounts.passwords import PasswordHasher
 from qscpd.config.model import Argon2Config
-from qscpd.store import open_store
+from qscpd.store import open_store, store_url
 
 _SENDERS = 4
 
@@ -20,7 +20,7 @@ def make_accounts(path: Path, users: int, password: str) -> None:
     """Make the store and its accounts."""
     path.parent.mkdir(parents=True, exist_ok=True)
     password_hash = PasswordHasher(Argon2Config()).hash(password)
-    store = open_store(path)
+    store = open_store(store_url(path))
     try:
         for name in chain((f"u{i}" for i in range(users)), (f"s{i}" for i in range(_SENDERS))):
             store.add_account(name, password_hash)

@@ -34,8 +34,7 @@ from qscpd.net.tls import server_context
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
-from qscpd.store import open_store
-from qscpd.store.sqlite.lock import StoreLock
+from qscpd.store import lock_store, open_store, store_url
 from qscpd.store.writer import StoreWriter
 from qscpd.systemd import Notifier, watchdog_interval_s
 
@@ -95,11 +94,10 @@ def _share_memory() -> None:
 async def _serve(config: Config) -> ExitCode:
     with contextlib.ExitStack() as stack:
         context = server_context(config.tls)
-        stack.enter_context(StoreLock(config.store.path))
+        url = store_url(config.store.path)
+        stack.enter_context(lock_store(url))
         store = stack.enter_context(
-            contextlib.closing(
-                open_store(config.store.path, edit_within_ms=round(config.history.edit_within_s * 1000))
-            )
+            contextlib.closing(open_store(url, edit_within_ms=round(config.history.edit_within_s * 1000)))
         )
         epoch = store.epoch()
         directory = Directory(store.accounts(), store.account_names())

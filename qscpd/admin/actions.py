@@ -66,7 +66,7 @@ def perform(request: Request, store: Store) -> Reply:
 
 
 def begin_erasing(request: EraseUser, store: Store) -> Done | Failed:
-    """Delete the account, if it is not deleted yet; `Store.erase_step` does the rest.
+    """Delete the account, if it is not deleted yet; `Housekeeping.erase_step` does the rest.
 
     Raises:
         StoreError: As in `perform`.
@@ -178,10 +178,10 @@ def _deleted(request: EraseUser, store: Store) -> Account:
 def _erase(request: EraseUser, store: Store) -> Erased:
     """Erase to the end; nobody else is using the store."""
     account = _deleted(request, store)
-    while store.erase_step(account.id):
+    while store.housekeeping.erase_step(account.id):
         time.sleep(_PAUSE_S)
-    if store.compaction_due():
-        store.compact()
+    if store.housekeeping.compaction_due():
+        store.housekeeping.compact()
     return Erased(_info(account), done=True)
 
 

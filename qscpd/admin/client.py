@@ -18,8 +18,7 @@ from qscpd.admin.messages import Failed, Reply, Request, Status, decode_reply, e
 from qscpd.config.model import Config
 from qscpd.errors import NotRunningError, PermissionDeniedError, QscpdError, StoreBusyError, StoreError
 from qscpd.files import file_errors
-from qscpd.store import open_store
-from qscpd.store.sqlite.lock import StoreLock
+from qscpd.store import lock_store, open_store, store_url
 
 __all__ = ["call"]
 
@@ -73,7 +72,7 @@ def _try(config: Config, request: Request) -> Reply | None:
 
 def _perform_here(path: Path, request: Request) -> Reply | None:
     try:
-        with StoreLock(path), contextlib.closing(open_store(path)) as store:
+        with lock_store(store_url(path)), contextlib.closing(open_store(store_url(path))) as store:
             return perform(request, store)
     except StoreBusyError:
         return None

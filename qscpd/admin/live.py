@@ -95,11 +95,11 @@ class LiveAdmin:
         self._router.submissions.barrier()
         account = reply.account.id
         deadline = time.monotonic() + _ERASING_S
-        while await self._writer.call(lambda store: store.erase_step(account)):
+        while await self._writer.call(lambda store: store.housekeeping.erase_step(account)):
             if time.monotonic() >= deadline:
                 return Erased(reply.account, done=False)
             await asyncio.sleep(_PAUSE_S)
-        due = await self._writer.call(lambda store: store.compaction_due())
+        due = await self._writer.call(lambda store: store.housekeeping.compaction_due())
         return Erased(reply.account, done=True, compaction_due=due)
 
     def _status(self) -> DaemonStatus:

@@ -33,7 +33,7 @@ from qscpd.config import LoadedConfig
 from qscpd.errors import QscpdError
 from qscpd.files import file_errors, sync
 from qscpd.setup.pki import AuthorityFiles
-from qscpd.store.sqlite.snapshot import copy_store, look_into
+from qscpd.store import copy_store, inspect_copy, store_url
 
 __all__ = ["make_backup"]
 
@@ -99,7 +99,7 @@ def _fill(folder: Path, loaded: LoadedConfig, created: str) -> None:
         # A certificate may come from elsewhere, and the authority's key may be kept on another machine.
         if name not in (CA_CERTIFICATE, CA_KEY) or source.exists():
             files.append(_copy(source, folder / name))
-    contents = look_into(folder / STORE)
+    contents = inspect_copy(store_url(folder / STORE))
     manifest = Manifest(
         format=BACKUP_FORMAT,
         version=__version__,
@@ -126,7 +126,7 @@ def _copy_of_store(store: Path, target: Path) -> BackupFile:
         pass  # SQLite does not say why it can't
     with file_errors(target):
         os.close(_create(target))
-        copy_store(store, target, lambda: time.sleep(_PAUSE_S))
+        copy_store(store_url(store), target, lambda: time.sleep(_PAUSE_S))
         sync(target)
         with target.open("rb") as file:
             return BackupFile(target.name, *copy_stream(file, None))

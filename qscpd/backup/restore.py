@@ -31,8 +31,7 @@ from qscpd.config.load import parse_config
 from qscpd.errors import ExistsError, QscpdError, StoreBusyError
 from qscpd.files import file_errors, sync, write_new_file
 from qscpd.setup.init import DAEMON_USER
-from qscpd.store import open_store
-from qscpd.store.sqlite.lock import StoreLock
+from qscpd.store import lock_store, open_store, store_url
 
 __all__ = ["Restored", "restore_backup"]
 
@@ -170,8 +169,9 @@ def _lay_out(directory: Path, stage: Path, file: BackupFile) -> None:
 
 def _open_anew(store: Path) -> str:
     """Bring the store to our schema and begin another history."""
-    with StoreLock(store):
-        opened = open_store(store)
+    url = store_url(store)
+    with lock_store(url):
+        opened = open_store(url)
         try:
             opened.renew_epoch()
             return opened.epoch()

@@ -23,8 +23,7 @@ from qscpd.backup.manifest import (
 )
 from qscpd.config import load_config
 from qscpd.errors import ConfigError, QscpdError
-from qscpd.store.sqlite.migrations import MIGRATIONS
-from qscpd.store.sqlite.snapshot import look_into
+from qscpd.store import inspect_copy, newest_schema, store_url
 
 __all__ = ["find_problems"]
 
@@ -68,7 +67,7 @@ def _check_file(directory: Path, expected: BackupFile) -> str | None:
 
 def _check_store(path: Path, manifest: Manifest) -> Iterator[str]:
     try:
-        found = look_into(path)._asdict()
+        found = inspect_copy(store_url(path))._asdict()
     except QscpdError as error:
         yield str(error)
         return
@@ -76,10 +75,11 @@ def _check_store(path: Path, manifest: Manifest) -> Iterator[str]:
         expected = getattr(manifest, name)
         if value != expected:
             yield f"{path}: {name} is {value}, and {expected} in the manifest"
-    if found["schema"] > len(MIGRATIONS):
+    known = newest_schema(store_url(path))
+    if found["schema"] > known:
         yield (
             f"{path}: made by qscpd {manifest.version[:40]} with schema {found['schema']}; this one knows "
-            f"{len(MIGRATIONS)}: install that version to restore it"
+            f"{known}: install that version to restore it"
         )
 
 

@@ -15,7 +15,7 @@ from qscpd.cli.typeagain import type_again
 from qscpd.config import Config
 from qscpd.errors import QscpdError, UsageError
 from qscpd.export import export_lines
-from qscpd.store import open_reader
+from qscpd.store import open_reader, store_url
 
 __all__ = ["COMMANDS"]
 
@@ -58,7 +58,7 @@ def export(ctx: click.Context, user: str, *, by_id: bool, output: Path | None) -
     """
     who = _who(user, by_id=by_id)
     config = load_chosen(ctx).config
-    with contextlib.closing(open_reader(config.store.path)) as reader:
+    with contextlib.closing(open_reader(store_url(config.store.path))) as reader, reader.snapshot():
         account = reader.find_account(*who)
         with opened_output(output) as file:
             for line in export_lines(reader, account):

@@ -21,7 +21,7 @@ from qscpd.cli.typeagain import type_again
 from qscpd.config import Config
 from qscpd.errors import QscpdError, UsageError
 from qscpd.export import export_room_lines
-from qscpd.store import open_reader
+from qscpd.store import open_reader, store_url
 from qscpd.store.base import StoreReader
 
 __all__ = ["COMMANDS"]
@@ -187,8 +187,9 @@ def _change(config: Config, request: admin.RoomRequest) -> None:
 
 @contextlib.contextmanager
 def _reader(ctx: click.Context) -> Iterator[StoreReader]:
-    """Look into the store; that needs no lock, and the daemon has no work with it."""
-    with contextlib.closing(open_reader(load_chosen(ctx).config.store.path)) as reader:
+    """Read one state of the store; that needs no lock, and the daemon has no work with it."""
+    url = store_url(load_chosen(ctx).config.store.path)
+    with contextlib.closing(open_reader(url)) as reader, reader.snapshot():
         yield reader
 
 

@@ -376,7 +376,7 @@ class StoreWriter(Generic[S]):
         more = False
         if not self._failed:
             try:
-                more = self._store.tend(self._keep)
+                more = self._store.housekeeping.step(self._keep)
             except StoreError as error:
                 # Nothing was promised to anybody; a disk that is full now may have room later.
                 _log.warning("store.housekeeping_failed", reason=str(error))

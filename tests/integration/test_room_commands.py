@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qscpd.errors import ExitCode
-from qscpd.store import open_reader
+from qscpd.store import open_reader, store_url
 from tests.support.daemon import Daemon, StartDaemon
 from tests.support.logged_in import resume
 from tests.support.waiting import patiently
@@ -213,7 +213,7 @@ async def test_the_messages_of_a_deleted_room_are_removed(start_daemon: StartDae
     assert b" canary" in daemon.store.read_bytes()
 
     def kept() -> int:
-        with contextlib.closing(open_reader(daemon.store)) as reader:
+        with contextlib.closing(open_reader(store_url(daemon.store))) as reader:
             return sum(1 for _ in reader.export_room(1))
 
     again = start_daemon()

@@ -11,7 +11,7 @@ from qscpd.domain.model import AccountState, Mark, MessageMeta, NewMessage, Posi
 from qscpd.domain.rooms import FOREVER_MS, RoomChange
 from qscpd.errors import NotFoundError, StoreError, UsageError
 from qscpd.export import EXPORT_FORMAT, export_lines, export_room_lines
-from qscpd.store import open_reader
+from qscpd.store import open_reader, store_url
 from qscpd.store.base import StoreReader
 from qscpd.store.sqlite.store import SqliteStore
 
@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 def reader(store: SqliteStore, tmp_path: Path) -> Iterator[StoreReader]:
     """A look into it as it is now."""
     del store
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader, reader.snapshot():
         yield reader
 
 
@@ -105,7 +105,7 @@ def test_nothing_of_other_people_s_conversations(reader: StoreReader) -> None:
 def test_somebody_who_never_talked(store: SqliteStore, tmp_path: Path) -> None:
     """Their export is the account alone."""
     store.add_account("dan", "x")
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         assert [line["type"] for line in exported(reader, "dan")] == ["account"]
 
 
@@ -122,9 +122,9 @@ def test_an_export_has_one_state(reader: StoreReader, store: SqliteStore) -> Non
 def test_an_erased_message_is_said_to_be_erased(store: SqliteStore, tmp_path: Path) -> None:
     """Its place, its time and who wrote it are there."""
     store.delete_account("bob")
-    while store.erase_step(BOB):
+    while store.housekeeping.erase_step(BOB):
         pass
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         messages = exported(reader, "alice")[2:]
     assert [(each["seq"], each["body"], each["erased"]) for each in messages] == [
         (1, "hi\nbob \u2603", False),
@@ -136,10 +136,10 @@ def test_an_erased_message_is_said_to_be_erased(store: SqliteStore, tmp_path: Pa
 def test_a_deleted_account_can_be_exported(store: SqliteStore, tmp_path: Path) -> None:
     """By its name while nobody else has it, and always by its id."""
     store.delete_account("alice")
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         assert exported(reader, "alice")[0]["state"] == "deleted"
     store.add_account("alice", "x", reuse_name=True)
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         assert (exported(reader, "alice")[0]["account"], len(exported(reader, "alice"))) == ("a4", 1)
         assert (exported(reader, "", 1)[0]["account"], len(exported(reader, "", 1))) == ("a1", 5)
 
@@ -165,7 +165,7 @@ def test_nobody_is_found(reader: StoreReader) -> None:
 def test_no_store_to_read(tmp_path: Path) -> None:
     """A store that is not there is a sentence, and is not made."""
     with pytest.raises(StoreError, match=r"q.db: No such file or directory"):
-        open_reader(tmp_path / "q.db")
+        open_reader(store_url(tmp_path / "q.db"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -173,7 +173,7 @@ def test_a_reader_leaves_the_store_alone(store: SqliteStore, tmp_path: Path) -> 
     """Also when it is the only one who uses it."""
     store.close()
     content = (tmp_path / "q.db").read_bytes()
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         exported(reader, "alice")
     assert (tmp_path / "q.db").read_bytes() == content
 
@@ -270,7 +270,7 @@ def test_what_happened_to_messages_of_a_pair(lenient: SqliteStore, tmp_path: Pat
     """Edits, redactions, reactions, replies and mentions are in both people's exports; old texts are gone."""
     lenient.append([NewMessage(BOB, ALICE, message_id(1), "hi")])
     happen(lenient, BOB)
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         for name in ("alice", "bob"):
             lines = exported(reader, name)[3:]
             assert lines[1]["edited"] > lines[1]["time"] - 1
@@ -285,7 +285,7 @@ def test_a_room_in_the_exports_of_its_members(lenient: SqliteStore, tmp_path: Pa
     lenient.append([NewMessage(ALICE, -1, message_id(1), "before")])
     lenient.change_room(RoomChange(action="join", room="#dev", actor=BOB))
     happen(lenient, -1)
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         conversation = exported(reader, "bob")[1]
         assert (conversation["kind"], conversation["with"]) == ("room", "#dev")
         assert (conversation["first_seq"], conversation["last_seq"]) == (2, 9)
@@ -299,7 +299,7 @@ def test_a_room_in_the_exports_of_its_members(lenient: SqliteStore, tmp_path: Pa
 
 def room_exported(path: Path, name: str = "#dev") -> list[dict[str, Any]]:
     """Return the lines of a room's export."""
-    with contextlib.closing(open_reader(path)) as reader:
+    with contextlib.closing(open_reader(store_url(path))) as reader:
         lines = list(export_room_lines(reader, reader.find_room(name)))
     assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in lines)
     return [json.loads(line) for line in lines]
@@ -397,7 +397,7 @@ def test_people_without_an_account(lenient: SqliteStore, tmp_path: Path) -> None
     assert message["mentions"] == message["reactions"]["+1"] == [who("bob", BOB)]
     assert (reaction["from"], reaction["from_account"], reaction["reaction"]) == ("bob", "a2", "+1")
     assert {line["by"] for line in lines if line["type"] == "log"} == {"", "bob"}
-    while lenient.erase_step(BOB):
+    while lenient.housekeeping.erase_step(BOB):
         pass
     message, reaction = room_exported(tmp_path / "q.db")[-2:]
     assert "reactions" not in message

@@ -15,7 +15,7 @@ import msgspec
 
 from qscp.rooms import HistoryFrom
 from qscpd.setup.pki import AuthorityFiles
-from qscpd.store import open_store
+from qscpd.store import open_store, store_url
 from tests.support.daemon import PASSWORD, Daemon, add_accounts, write_config
 from tests.support.devicelog import DeviceLog
 from tests.support.network_device import read_book
@@ -120,7 +120,7 @@ class CrashTest:
         self._port = free_port()
         self._kills = 0
         add_accounts(folder / "qscpd.db", dict.fromkeys(PEOPLE, PASSWORD))
-        with contextlib.closing(open_store(folder / "qscpd.db")) as store:
+        with contextlib.closing(open_store(store_url(folder / "qscpd.db"))) as store:
             add_room(store, "#all", *PEOPLE, history=HistoryFrom.FULL)
             add_room(store, "#club", PEOPLE[0], history=HistoryFrom.JOINING)
         self._config = write_config(folder, authority)

@@ -252,7 +252,7 @@ class InProcessServer:
         def run(store: Store) -> None:
             # A round over all conversations ends with False, as does the last step of indexing.
             for _ in range(2):
-                while store.tend(Keep(messages=keep)):
+                while store.housekeeping.step(Keep(messages=keep)):
                     pass
 
         await self.writer.call(run)

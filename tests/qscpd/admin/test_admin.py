@@ -29,7 +29,7 @@ from qscpd.errors import (
     StoreFullError,
     UsageError,
 )
-from qscpd.store import open_store
+from qscpd.store import open_store, store_url
 from qscpd.store.base import Store
 from qscpd.store.sqlite.lock import StoreLock
 from tests.support.users import NOBODY, as_user, passable
@@ -41,7 +41,7 @@ OTHER_HASH = PasswordHasher(Argon2Config(8, 1, 1)).hash("battery staple")
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A real store."""
-    with contextlib.closing(open_store(tmp_path / "q.db")) as store:
+    with contextlib.closing(open_store(store_url(tmp_path / "q.db"))) as store:
         yield store
 
 
@@ -427,7 +427,7 @@ def test_status_needs_a_daemon(config: Config) -> None:
 
 async def test_with_a_daemon_the_daemon_does_it(config: Config) -> None:
     """The request goes to the socket while the daemon holds the store."""
-    with StoreLock(config.store.path), contextlib.closing(open_store(config.store.path)) as store:
+    with StoreLock(config.store.path), contextlib.closing(open_store(store_url(config.store.path))) as store:
 
         async def handle(request: admin.Request) -> admin.Reply:
             if isinstance(request, admin.Status):

@@ -92,7 +92,7 @@ async def test_what_can_t_be_erased_is_answered(store: SqliteStore) -> None:
 
 async def test_a_large_store_is_compacted_later(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer says so, because traces may stay until then."""
-    monkeypatch.setattr("qscpd.store.sqlite.retention._COMPACT_AT_ONCE", 0)
+    monkeypatch.setattr("qscpd.store.sqlite.compaction._COMPACT_AT_ONCE", 0)
     with running(store) as (live, _, _):
         reply = await live.handle(admin.EraseUser("alice"))
         assert isinstance(reply, admin.Erased)
@@ -107,7 +107,7 @@ async def test_a_step_that_fails_is_told(store: SqliteStore, monkeypatch: pytest
 
     with running(store) as (live, router, _):
         with monkeypatch.context() as patch:
-            patch.setattr(store, "erase_step", full)
+            patch.setattr(store.housekeeping, "erase_step", full)
             with pytest.raises(StoreFullError):
                 await live.handle(admin.EraseUser("alice"))
         assert router.directory.by_name("alice") is None
@@ -120,9 +120,9 @@ def test_a_stopped_daemon_s_store_is_erased_in_one_go(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits for it, so it is compacted as well, however large it is."""
-    monkeypatch.setattr("qscpd.store.sqlite.retention._COMPACT_AT_ONCE", 0)
+    monkeypatch.setattr("qscpd.store.sqlite.compaction._COMPACT_AT_ONCE", 0)
     reply = admin.perform(admin.EraseUser("Alice"), store)
     assert isinstance(reply, admin.Erased)
     assert (reply.done, reply.compaction_due) == (True, False)
-    assert not store.compaction_due()
+    assert not store.housekeeping.compaction_due()
     assert texts(store) == 0

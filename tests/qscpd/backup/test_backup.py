@@ -115,10 +115,10 @@ def test_a_store_in_use_is_copied_with_its_journal(loaded: LoadedConfig, tmp_pat
     with StoreLock(path), contextlib.closing(SqliteStore(path)) as store:
         store.append([NewMessage(2, 1, make_id(), "four")])
         assert path.with_name("qscpd.db-wal").stat().st_size
-        store._db.execute("BEGIN IMMEDIATE")
-        store._db.execute("DELETE FROM chunks")
+        store._db.connection.execute("BEGIN IMMEDIATE")
+        store._db.connection.execute("DELETE FROM chunks")
         backup = make_backup(tmp_path / "backups", loaded)
-        store._db.execute("ROLLBACK")
+        store._db.connection.execute("ROLLBACK")
     assert bodies(backup / "qscpd.db") == ["one", "two", "three", "four"]
 
 

@@ -361,10 +361,10 @@ async def test_a_reaction_leaves_the_index_of_words_as_it_is(server: InProcessSe
     assert await answered(server, alice, chat("#dev", "one long message")) == ["chat_ack"]
 
     def index(store: Store) -> list[tuple[int, bytes]]:
-        while store.tend(Keep()):
+        while store.housekeeping.step(Keep()):
             pass
         assert isinstance(store, FickleStore)
-        return store._read("SELECT id, block FROM words_data ORDER BY id")
+        return store._db.read("SELECT id, block FROM words_data ORDER BY id")
 
     before = await server.writer.call(index)
     react = frames.SendReaction("#dev", 1, "+1", make_id())

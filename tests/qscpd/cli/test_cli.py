@@ -16,7 +16,7 @@ from qscpd.cli.group import cli
 from qscpd.config import Config, parse_config
 from qscpd.errors import ExitCode
 from qscpd.setup.pki import AuthorityFiles
-from qscpd.store import open_store
+from qscpd.store import open_store, store_url
 from qscpd.store.sqlite.lock import StoreLock
 from tests.support.daemon import running_daemon
 
@@ -54,7 +54,7 @@ def password_of(dev: Run) -> Callable[[str, str], bool]:
 
     def has(name: str, password: str) -> bool:
         with StoreLock(Path("var/qscpd.db")):
-            store = open_store(Path("var/qscpd.db"))
+            store = open_store(store_url(Path("var/qscpd.db")))
             credentials = store.credentials(name)
             store.close()
         assert credentials is not None

@@ -18,10 +18,11 @@ from qscpd.domain.rooms import (
     RoomChange,
     RoomRow,
     RoomState,
+    create_room,
     decide,
+    first_visible,
     may_see,
     refusal,
-    successor,
 )
 
 ACTOR, TARGET = 1, 2
@@ -106,7 +107,7 @@ def theirs(action: str, target: Membership) -> ErrorCode | None:
 def test_everything_that_can_be_asked_is_in_the_tables() -> None:
     """Each action has a permission and is decided or looked up, and besides there are only a few."""
     assert ROOM_FIELDS.keys() - {"create"} <= PERMISSIONS.keys()
-    assert set(DECIDED) | {"join", "leave", "delete"} == roomrules._DEEDS.keys()
+    assert set(DECIDED) | {"join", "leave", "delete"} == roomrules._ACTIONS.keys()
     assert PERMISSIONS.keys() - ROOM_FIELDS.keys() == {"write", "announce", "react", "redact"}
 
 
@@ -265,14 +266,44 @@ def test_who_may_know_of_a_room() -> None:
         assert not may_see(ROOM._replace(state=RoomState.DELETED), membership) or role
 
 
-def test_who_inherits() -> None:
-    """The highest, of those the first, of those one; nobody of nobody."""
-    member, late = Membership(RoomRole.MEMBER, 1), Membership(RoomRole.MEMBER, 9)
-    moderator, late_moderator = Membership(RoomRole.MODERATOR, 5), Membership(RoomRole.MODERATOR, 9)
-    assert successor([]) is None
-    assert successor([(5, late), (6, member), (7, late)]) == 6
-    assert successor([(4, late_moderator), (5, member), (6, moderator)]) == 6
-    assert successor([(9, member), (8, member)]) == 8
+def test_a_new_room_has_its_maker_as_owner() -> None:
+    """For the operator, the target; what is not given is open, and shows what comes after joining."""
+    bare = RoomChange(action="create", room="#dev", actor=ACTOR)
+    made = create_room(bare, None, rooms=ROOMS_LIMIT - 1, now_ms=NOW)
+    room = ROOM._replace(id=0, last_seq=0, members=1, owners=1)
+    assert made == Decision(room, {ACTOR: Membership(RoomRole.OWNER)})
+    full = RoomChange(
+        action="create",
+        room="#dev",
+        actor=None,
+        target=TARGET,
+        kind=RoomKind.CLOSED,
+        history=HistoryFrom.FULL,
+        text="news",
+    )
+    made = create_room(full, None, rooms=0, now_ms=NOW)
+    room = room._replace(kind=RoomKind.CLOSED, history=HistoryFrom.FULL, topic="news")
+    assert made == Decision(room, {TARGET: Membership(RoomRole.OWNER)})
+
+
+def test_a_new_room_needs_a_free_name() -> None:
+    """And an owner who is not in too many rooms, whoever makes it."""
+    for actor in (ACTOR, None):
+        made = change("create", actor)
+        for existing, rooms, code in (
+            (ROOM, 0, ErrorCode.ROOM_EXISTS),
+            (None, ROOMS_LIMIT, ErrorCode.TOO_MANY_ROOMS),
+        ):
+            with pytest.raises(DeniedError) as denied:
+                create_room(made, existing, rooms=rooms, now_ms=NOW)
+            assert denied.value.code is code
+
+
+def test_what_a_member_sees() -> None:
+    """All of it, or what came after joining."""
+    member = Membership(RoomRole.MEMBER, since=9)
+    assert first_visible(ROOM, member) == 9
+    assert first_visible(ROOM._replace(history=HistoryFrom.FULL), member) == 1
 
 
 def test_a_refusal_says_what_its_code_says() -> None:

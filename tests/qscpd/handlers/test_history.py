@@ -155,7 +155,7 @@ async def test_conversations_are_paged(server: InProcessServer, bob: InProcessPe
 
 async def test_a_search_finds_in_ones_own_conversations(server: InProcessServer, bob: InProcessPeer) -> None:
     """All words, whatever their case and accents, newest first; others find nothing there."""
-    await server.writer.call(lambda store: [store.tend(Keep()) for _ in range(5)])
+    await server.writer.call(lambda store: [store.housekeeping.step(Keep()) for _ in range(5)])
     alice = await server.visitor("alice")
     found = await server.ask(bob, frames.SearchRequest("NUMBER bonjour"))
     assert isinstance(found, frames.SearchResults)
@@ -169,7 +169,7 @@ async def test_a_search_finds_in_ones_own_conversations(server: InProcessServer,
 
 async def test_a_search_is_paged(server: InProcessServer, bob: InProcessPeer) -> None:
     """The cursor goes on where the page ended; one conversation may be named."""
-    await server.writer.call(lambda store: [store.tend(Keep()) for _ in range(5)])
+    await server.writer.call(lambda store: [store.housekeeping.step(Keep()) for _ in range(5)])
     seqs: list[int] = []
     cursor: str | None = ""
     while cursor is not None:

@@ -36,13 +36,13 @@ from qscpd.domain.model import (
     MessageMeta,
     MessageRow,
 )
+from qscpd.domain.pages import take
 from qscpd.handlers import history
 from qscpd.handlers import rooms as room_handlers
 from qscpd.handlers.messages import MessageHandlers
 from qscpd.sessions.encoding import frame_for_row, history_message
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.replay import PAGE_BYTES
-from qscpd.store.sqlite import messages
 
 HIGHEST = 2**53 - 1
 NAME = "n" * NAME_LIMIT
@@ -119,7 +119,7 @@ def test_a_character_takes_at_most_twice_its_bytes_on_the_wire() -> None:
 @example(page=rows(['"' * (PAGE_BYTES // 2 - 200), *['"'] * PAGE_LIMIT]))
 def test_a_page_of_history_is_a_line(page: list[MessageRow]) -> None:
     """Whatever is stored, the store gives as many messages as fit, and at least one."""
-    taken = messages._first(page, PAGE_LIMIT, PAGE_BYTES)
+    taken = take(page, PAGE_LIMIT, PAGE_BYTES)
     frame = frames.History(
         conversation=f"c{CONVERSATION}",
         messages=[history_message(row, NAMES, 1) for row in taken],
@@ -135,7 +135,7 @@ def test_a_page_of_history_is_a_line(page: list[MessageRow]) -> None:
 @example(page=rows(["x"] * PAGE_LIMIT))
 def test_a_page_of_a_search_is_a_line(asked: history.HistoryHandlers, page: list[MessageRow]) -> None:
     """Whatever is found, as many matches as fit are sent, and at least one."""
-    found = [Found(CONVERSATION, row) for row in page]
+    found = [Found(CONVERSATION, row, NAME) for row in page]
     shown = history._fitting(found)
     frame = frames.SearchResults(
         matches=[asked._match(each, {CONVERSATION: NAME}) for each in shown],

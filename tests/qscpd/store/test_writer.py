@@ -43,6 +43,42 @@ def mark(seq: int) -> PendingMark[str]:
     return PendingMark("s", Mark(1, 1, PositionKind.READ, seq))
 
 
+class FakeHousekeeping:
+    """Housekeeping with a number of steps.
+
+    Attributes:
+        done: How many steps were asked for.
+        steps: How many steps there are, or an error.
+        threads: The threads that asked.
+    """
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.steps: int | StoreError = 0
+        self.threads: set[str] = set()
+
+    def step(self, keep: Keep) -> bool:
+        """Count."""
+        assert keep == Keep()
+        self.threads.add(threading.current_thread().name)
+        self.done += 1
+        if isinstance(self.steps, StoreError):
+            raise self.steps
+        return self.done < self.steps
+
+    def erase_step(self, account: int) -> bool:
+        """Not asked for."""
+        raise NotImplementedError(account)
+
+    def compaction_due(self) -> bool:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def compact(self) -> None:
+        """Not asked for."""
+        raise NotImplementedError
+
+
 class ListStore(SqliteStore):
     """A store that is a list, and can be made to fail or to wait.
 
@@ -51,19 +87,17 @@ class ListStore(SqliteStore):
         marks: The seqs of the marks of each transaction that had any.
         fails: Errors to raise, one a transaction; None for none.
         gate: Transactions wait for it.
-        tended: How often it was asked to do a step of housekeeping.
-        steps: How many steps of housekeeping there are, or an error.
+        chores: Its housekeeping.
     """
 
     def __init__(self) -> None:
+        self.chores = FakeHousekeeping()
         self.batches: list[int] = []
         self.marks: list[list[int]] = []
         self.fails: list[Exception | None] = []
         self.gate = threading.Event()
         self.gate.set()
         self.threads: set[str] = set()
-        self.tended = 0
-        self.steps: int | StoreError = 0
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
@@ -84,14 +118,10 @@ class ListStore(SqliteStore):
         """Only what is called old was stored before."""
         return [StoredMessage(1, 1, 0, new=False) if each.body == "old" else None for each in messages]
 
-    def tend(self, keep: Keep) -> bool:
-        """Count."""
-        assert keep == Keep()
-        self.threads.add(threading.current_thread().name)
-        self.tended += 1
-        if isinstance(self.steps, StoreError):
-            raise self.steps
-        return self.tended < self.steps
+    @property
+    def housekeeping(self) -> FakeHousekeeping:
+        """A number of steps."""
+        return self.chores
 
     def accounts(self) -> Sequence[Account]:
         """Nobody."""
@@ -254,20 +284,20 @@ async def test_positions_are_in_the_transaction_of_the_messages_before_them(peer
 async def test_housekeeping_is_done_when_it_is_quiet() -> None:
     """All steps there are, on the store's thread, and then no more."""
     peer = InProcessPeer()
-    peer.store.steps = 5
+    peer.store.chores.steps = 5
     with peer.writer:
-        await until(lambda: peer.store.tended == 5)
-        assert peer.store.threads == {"qscpd-store"}
+        await until(lambda: peer.store.chores.done == 5)
+        assert peer.store.chores.threads == {"qscpd-store"}
         await peer.writer.drained()
-    assert peer.store.tended == 5
+    assert peer.store.chores.done == 5
 
 
 async def test_housekeeping_that_fails_harms_nobody() -> None:
     """Nothing was promised to anybody: messages go on."""
     peer = InProcessPeer()
-    peer.store.steps = StoreFullError("no room to index")
+    peer.store.chores.steps = StoreFullError("no room to index")
     with peer.writer:
-        await until(lambda: peer.store.tended)
+        await until(lambda: peer.store.chores.done)
         peer.writer.append(items(2))
         await peer.writer.drained()
     assert peer.heard == [("stored", 2)]

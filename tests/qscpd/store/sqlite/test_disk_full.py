@@ -57,13 +57,13 @@ def append_until_full(store: SqliteStore) -> tuple[int, StoreFullError]:
 
 def tend(store: SqliteStore) -> None:
     """Do all housekeeping."""
-    while store.tend(Keep()):
+    while store.housekeeping.step(Keep()):
         pass
 
 
 def erase(store: SqliteStore) -> None:
     """Erase everything that alice wrote."""
-    while store.erase_step(ALICE):
+    while store.housekeeping.erase_step(ALICE):
         pass
 
 
@@ -114,7 +114,7 @@ def test_no_room_for_the_index_of_the_wal(store: SqliteStore, disk: Path, tmp_pa
         assert after_a_crash(disk, tmp_path / "copy") == last
         filler.unlink()
         assert append(store) == last + 1
-    assert store._read("PRAGMA integrity_check") == [("ok",)]
+    assert store._db.read("PRAGMA integrity_check") == [("ok",)]
 
 
 def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
@@ -132,5 +132,5 @@ def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
         erase(store)
     filler.unlink()
     erase(store)
-    assert not store.compaction_due()
+    assert not store.housekeeping.compaction_due()
     assert not [each for each in disk.iterdir() if b"haystack" in each.read_bytes()]

@@ -15,7 +15,7 @@ import pytest
 
 from qscpd.domain.model import Keep, MessageMeta, NewMessage, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
-from qscpd.store.sqlite import retention
+from qscpd.store.sqlite import compaction, retention
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 
@@ -42,14 +42,14 @@ def message(sender: int, recipient: int, body: str) -> NewMessage:
 
 def tend(store: SqliteStore) -> None:
     """Do all housekeeping."""
-    while store.tend(Keep()):
+    while store.housekeeping.step(Keep()):
         pass
 
 
 def erase(store: SqliteStore, account: int = ALICE) -> int:
     """Erase to the end; return the number of steps."""
     steps = 1
-    while store.erase_step(account):
+    while store.housekeeping.erase_step(account):
         steps += 1
     return steps
 
@@ -125,7 +125,7 @@ def test_a_step_is_small(store: SqliteStore) -> None:
     counts = [1300]
     more = True
     while more:
-        more = store.erase_step(ALICE)
+        more = store.housekeeping.erase_step(ALICE)
         store.append([message(BOB, CAROL, "meanwhile")])
         left = [row for each in (1, 2) for row in shown(store, each) if row[2] is not None]
         counts.append(len(left))
@@ -139,7 +139,7 @@ def test_it_can_be_begun_again(store: SqliteStore, tmp_path: Path) -> None:
     """After a crash in the middle, erasing once more does the rest."""
     store.append([message(ALICE, BOB, f"text{number}") for number in range(1000)])
     while shown(store, 1)[0][2] is not None:
-        assert store.erase_step(ALICE)
+        assert store.housekeeping.erase_step(ALICE)
     store.close()
     with contextlib.closing(SqliteStore(tmp_path / "q.db")) as again:
         assert any(body for _, _, body in shown(again, 1))
@@ -163,15 +163,15 @@ def test_no_file_has_the_text_any_more(store: SqliteStore, tmp_path: Path, seed:
             batch.append(message(sender, recipient, " ".join(f"{word}x{part}" for part in range(parts))))
         store.append(batch)
         for _ in range(chance.choice([0, 1, 3])):
-            store.tend(keep)
+            store.housekeeping.step(keep)
     assert files_with(tmp_path, b"canary")
     store.delete_account("alice")
-    while store.erase_step(ALICE):
+    while store.housekeeping.erase_step(ALICE):
         if chance.random() < 0.3:
             store.append([message(BOB, CAROL, f"sparrow{chance.randrange(10**6)}")])
         if chance.random() < 0.3:
-            store.tend(keep)
-    assert not store.compaction_due()
+            store.housekeeping.step(keep)
+    assert not store.housekeeping.compaction_due()
     assert files_with(tmp_path, b"canary") == []
     assert files_with(tmp_path, b"sparrow")
 
@@ -180,14 +180,14 @@ def test_a_large_file_is_rewritten_when_it_is_opened_again(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would hold up delivery too long: traces may stay until the next start, which is told."""
-    monkeypatch.setattr(retention, "_COMPACT_AT_ONCE", 0)
+    monkeypatch.setattr(compaction, "_COMPACT_AT_ONCE", 0)
     store.append([message(ALICE, BOB, "canary")])
     tend(store)
     erase(store)
-    assert store.compaction_due()
+    assert store.housekeeping.compaction_due()
     store.close()
     with contextlib.closing(SqliteStore(tmp_path / "q.db")) as again:
-        assert not again.compaction_due()
+        assert not again.housekeeping.compaction_due()
         assert shown(again, 1) == [(1, ALICE, None)]
     assert files_with(tmp_path, b"canary") == []
 
@@ -200,7 +200,7 @@ def test_a_reader_holds_up_the_last_step_only(store: SqliteStore, tmp_path: Path
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM chunks").fetchone()
         for _ in range(20):
-            assert store.erase_step(ALICE)
+            assert store.housekeeping.erase_step(ALICE)
         assert shown(store, 1) == [(1, ALICE, None)]
     erase(store)
     assert files_with(tmp_path, b"canary") == []

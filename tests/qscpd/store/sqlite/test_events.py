@@ -44,7 +44,7 @@ def clock() -> Clock:
 def open_store(folder: Path, clock: Clock) -> SqliteStore:
     """Open the file."""
     store = SqliteStore(folder / "q.db", clock_ms=clock, edit_within_ms=WITHIN)
-    store._db.execute("PRAGMA synchronous = OFF")
+    store._db.connection.execute("PRAGMA synchronous = OFF")
     return store
 
 
@@ -107,7 +107,7 @@ def rows(store: SqliteStore, conversation: int = 1) -> list[MessageRow]:
 def tend(store: SqliteStore, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
     """Do all housekeeping."""
     for _ in range(2):
-        while store.tend(keep):
+        while store.housekeeping.step(keep):
             pass
 
 
@@ -439,9 +439,9 @@ def test_nothing_of_it_is_in_the_files_after_erasing(store: SqliteStore, tmp_pat
     tend(store)
     assert any(b"canary" in each.read_bytes() for each in tmp_path.iterdir())
     store.delete_account("carol")
-    while store.erase_step(CAROL):
+    while store.housekeeping.erase_step(CAROL):
         pass
-    assert not store.compaction_due()
+    assert not store.housekeeping.compaction_due()
     assert not [each.name for each in tmp_path.iterdir() if b"canary" in each.read_bytes()]
     told = rows(store)
     assert [each.body for each in told if each.sender == CAROL] == [None] * 8
@@ -457,9 +457,9 @@ def test_a_burst_of_events_writes_a_chunk_once(store: SqliteStore) -> None:
     """A thousand reactions to what was said in one commit cost no thousand times the whole of it."""
     store.append([say(ALICE, ROOM, f"{n}") for n in range(50)])
     ran: list[str] = []
-    store._db.set_trace_callback(ran.append)
+    store._db.connection.set_trace_callback(ran.append)
     outcomes, _ = store.append([react(BOB, ROOM, target, "+1") for target in range(1, 51)])
-    store._db.set_trace_callback(None)
+    store._db.connection.set_trace_callback(None)
     assert codes(list(outcomes)) == [""] * 50
     assert len([sql for sql in ran if sql.startswith("UPDATE chunks")]) == 1
     assert all(row.meta.reactions == {"+1": (BOB,)} for row in rows(store)[:50])
@@ -477,4 +477,4 @@ def test_events_all_over_a_conversation(store: SqliteStore) -> None:
     assert [row.seq for row in told[:30] if row.meta.reactions] == [1, 2, 29, 30]
     assert found(store, BOB, "other1") == [1]
     assert found(store, BOB, "word1") == []
-    store._run("INSERT INTO words (words) VALUES ('integrity-check')")
+    store._db.run("INSERT INTO words (words) VALUES ('integrity-check')")

@@ -151,7 +151,7 @@ class EventMachine(RuleBasedStateMachine):
     def open(self) -> SqliteStore:
         """Open the file."""
         store = SqliteStore(self.path, clock_ms=lambda: self.now, edit_within_ms=WITHIN)
-        store._db.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
+        store._db.connection.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
         return store
 
     def change(self, action: str, actor: int, target: int | None = None) -> None:
@@ -162,7 +162,7 @@ class EventMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """All that is exported is as it is read; the file and its index are sound."""
         try:
-            while self.store.tend(Keep()):
+            while self.store.housekeeping.step(Keep()):
                 pass
             for person in set(PEOPLE) - self.gone:
                 exported = [(each.conversation, each.message.seq) for each in self.store.export(person)]
@@ -172,8 +172,8 @@ class EventMachine(RuleBasedStateMachine):
                     for seq in range(self.begins(person, number), len(talk.said) + 1)
                 ]
             assert told(self.store.export_room(1)) == self.expected(1)
-            assert self.store._read("PRAGMA integrity_check") == [("ok",)]
-            self.store._run("INSERT INTO words (words) VALUES ('integrity-check')")
+            assert self.store._db.read("PRAGMA integrity_check") == [("ok",)]
+            self.store._db.run("INSERT INTO words (words) VALUES ('integrity-check')")
         finally:
             self.store.close()
             self.folder.cleanup()
@@ -333,13 +333,13 @@ class EventMachine(RuleBasedStateMachine):
     def tend(self, steps: int) -> None:
         """Do some housekeeping."""
         for _ in range(steps):
-            self.store.tend(Keep())
+            self.store.housekeeping.step(Keep())
 
     @rule(kept=st.integers(3, 12))
     def prune(self, kept: int) -> None:
         """Forget what is old."""
         for _ in range(2):
-            while self.store.tend(Keep(messages=kept)):
+            while self.store.housekeeping.step(Keep(messages=kept)):
                 pass
         for talk in self.talks.values():
             talk.first = max(talk.first, len(talk.said) - kept + 1)
@@ -365,7 +365,7 @@ class EventMachine(RuleBasedStateMachine):
             return
         self.gone.add(person)
         self.store.delete_account(NAMES[person - 1])
-        while self.store.erase_step(person):
+        while self.store.housekeeping.erase_step(person):
             pass
         for talk in self.talks.values():
             for said in talk.said:
@@ -374,7 +374,7 @@ class EventMachine(RuleBasedStateMachine):
                 said.reactions = {
                     t: left for t, people in said.reactions.items() if (left := people - {person})
                 }
-        assert not self.store.compaction_due()
+        assert not self.store.housekeeping.compaction_due()
         text = f"{NAMES[person - 1]}xyz".encode()
         assert not [each.name for each in self.path.parent.iterdir() if text in each.read_bytes()]
 
@@ -411,7 +411,7 @@ class EventMachine(RuleBasedStateMachine):
     @invariant()
     def what_is_there_is_found(self) -> None:
         """And nothing else: not the texts of before, not events; not from before one joined."""
-        while self.words % 3 == 0 and self.store.tend(Keep()):
+        while self.words % 3 == 0 and self.store.housekeeping.step(Keep()):
             pass
         for person in {ALICE, DAN} - self.gone:
             places: dict[str, tuple[int, int]] = {}

@@ -22,7 +22,7 @@ def test_known_ids_are_found_in_the_index_and_before_it(tmp_path: Path) -> None:
             NewMessage(1, 2, f"{3:032x}", "new"),
         ]
         before = store.known(asked)
-        while store.tend(Keep()):
+        while store.housekeeping.step(Keep()):
             pass
         assert store.known(asked) == before
     finally:

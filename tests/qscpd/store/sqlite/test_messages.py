@@ -130,7 +130,7 @@ def test_any_ids_in_any_order(steps: list[_Step]) -> None:
         try:
             for step in steps:
                 if step.kind == "tend":
-                    store.tend(Keep())
+                    store.housekeeping.step(Keep())
                 elif step.kind == "reopen":
                     store.close()
                     store = SqliteStore(path, clock_ms=lambda: 1000)
@@ -247,7 +247,7 @@ def test_pages_are_slices_of_the_history(batches: list[int], seq: int, limit: in
         for size in batches:
             append(store, *(message(number + n) for n in range(1, size + 1)))
             number += size
-        while store.tend(Keep(messages=max(1, number - pruned))):
+        while store.housekeeping.step(Keep(messages=max(1, number - pruned))):
             pass
         first = min(pruned, number - 1) + 1
         everything = list(range(first, number + 1))

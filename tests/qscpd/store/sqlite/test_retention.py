@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from qscpd.domain.model import Keep, MessageRow, NewMessage, Refused, StoredMessage
+from qscpd.domain.retention import KEEP_IDS_MS
 from qscpd.store.sqlite import retention
-from qscpd.store.sqlite.message_ids import KEEP_IDS_MS
+from qscpd.store.sqlite.search_index import SearchIndex
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 
@@ -65,7 +66,7 @@ def prune(store: SqliteStore, *, age_ms: int | None = None, count: int | None = 
     """Do all housekeeping there is; return how many steps that took."""
     steps = 0
     for _ in range(2):  # the last step of indexing and of a round both say that nothing waits
-        while store.tend(Keep(age_ms, count)):
+        while store.housekeeping.step(Keep(age_ms, count)):
             steps += 1
     return steps
 
@@ -221,9 +222,9 @@ def test_the_index_of_words_loses_what_is_pruned(store: SqliteStore) -> None:
     assert found(store, "word2") == [2]
     prune(store, count=2)
     assert [found(store, f"word{number}") for number in range(1, 5)] == [[], [], [3], [4]]
-    while store._merge_words_step(begin=False):
+    while SearchIndex(store._db).merge_step(begin=False):
         pass
-    rows = store._read("SELECT count(*) FROM words WHERE words MATCH 'word1'")
+    rows = store._db.read("SELECT count(*) FROM words WHERE words MATCH 'word1'")
     assert rows == [(0,)]
 
 
@@ -254,7 +255,7 @@ def test_a_step_is_small(store: SqliteStore) -> None:
     prune(store)
     sizes = [len(seqs(store))]
     while sizes[-1] > 1:
-        store.tend(Keep(messages=1))
+        store.housekeeping.step(Keep(messages=1))
         sizes.append(len(seqs(store)))
         assert ends(store)[0] == seqs(store)[0]
     steps = [before - after for before, after in itertools.pairwise(sizes)]
@@ -266,9 +267,9 @@ def test_nothing_to_prune_writes_nothing(store: SqliteStore) -> None:
     """A round over conversations that lose nothing touches no page."""
     store.append(numbered(10))
     prune(store)
-    before = store._db.total_changes
+    before = store._db.connection.total_changes
     prune(store, age_ms=DAY, count=10)
-    assert store._db.total_changes == before
+    assert store._db.connection.total_changes == before
 
 
 def test_raising_the_limit_brings_nothing_back(store: SqliteStore) -> None:
@@ -284,7 +285,7 @@ def test_an_erased_message_is_pruned_as_any_other(store: SqliteStore) -> None:
     store.append([*numbered(2), *messages("mine", sender=BOB, recipient=ALICE)])
     prune(store)
     store.delete_account("alice")
-    while store.erase_step(ALICE):
+    while store.housekeeping.erase_step(ALICE):
         pass
     prune(store, count=2)
     assert [(row.seq, row.body) for row in store.messages_after(1, 0, 9, 10**6)] == [(2, None), (3, "mine")]

@@ -97,7 +97,7 @@ class Run:
 
     def _open(self) -> SqliteStore:
         store = SqliteStore(self.path, clock_ms=lambda: self.model.now)
-        store._db.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
+        store._db.connection.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
         return store
 
     def append(self, sent: list[tuple[list[int], str, int]]) -> None:
@@ -127,14 +127,14 @@ class Run:
         """Prune to the end."""
         keep = Keep(*limits)
         for _ in range(2):
-            while self.store.tend(keep):
+            while self.store.housekeeping.step(keep):
                 pass
         self.model.prune(keep)
 
     def tend(self, steps: int) -> None:
         """Do some housekeeping that takes nothing away."""
         for _ in range(steps):
-            self.store.tend(Keep())
+            self.store.housekeeping.step(Keep())
 
     def erase(self, account: int) -> None:
         """Erase to the end, with messages of others in between."""
@@ -143,7 +143,7 @@ class Run:
         self.store.delete_account(("alice", "bob", "carol")[account - 1])
         self.model.erase(account)
         others = [each for each in PEOPLE if each != account]
-        while self.store.erase_step(account):
+        while self.store.housekeeping.erase_step(account):
             self.append([(others, "dogwood", 1)])
 
     def reopen(self, _: None) -> None:
@@ -163,7 +163,7 @@ class Run:
 
     def check_words(self) -> None:
         """Every word that is there is found, and no other."""
-        while self.store.tend(Keep()):
+        while self.store.housekeeping.step(Keep()):
             pass
         for word in (*WORDS, "dogwood"):
             places = {
@@ -188,8 +188,8 @@ def test_any_appends_prunes_and_erasures_end_as_in_the_model(script: list[tuple[
                 getattr(run, name)(argument)
                 run.check()
             run.check_words()
-            verdict = run.store._read("PRAGMA integrity_check")
+            verdict = run.store._db.read("PRAGMA integrity_check")
             assert verdict == [("ok",)]
-            run.store._run("INSERT INTO words (words) VALUES ('integrity-check')")
+            run.store._db.run("INSERT INTO words (words) VALUES ('integrity-check')")
         finally:
             run.store.close()

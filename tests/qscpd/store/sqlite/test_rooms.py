@@ -63,7 +63,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[SqliteStore]:
 def open_store(folder: Path, clock: Clock) -> SqliteStore:
     """Open the file."""
     store = SqliteStore(folder / "q.db", clock_ms=clock)
-    store._db.execute("PRAGMA synchronous = OFF")
+    store._db.connection.execute("PRAGMA synchronous = OFF")
     return store
 
 
@@ -301,7 +301,7 @@ def test_a_deleted_room_is_emptied_and_its_name_free(store: SqliteStore, clock: 
     assert set(result.memberships) == {ALICE, BOB, CAROL, DAN}
     assert not any(one.role or one.invited_by for one in result.memberships.values())
     assert store.conversations(BOB) == []
-    while store.tend(Keep()):
+    while store.housekeeping.step(Keep()):
         pass
     assert store.messages_after(1, 0, 9, 10**6) == []
     assert say(store, BOB) == Refused(ErrorCode.UNKNOWN_ROOM)

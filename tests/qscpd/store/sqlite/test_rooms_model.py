@@ -74,13 +74,13 @@ class RoomMachine(RuleBasedStateMachine):
     def open(self) -> SqliteStore:
         """Open the file."""
         store = SqliteStore(self.path, clock_ms=lambda: self.rooms_model.now)
-        store._db.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
+        store._db.connection.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
         return store
 
     def teardown(self) -> None:
         """Look at everything once more, also at what is exported."""
         try:
-            while self.store.tend(Keep()):
+            while self.store.housekeeping.step(Keep()):
                 pass
             for person in PEOPLE:
                 self.they_find_what_is_theirs(person)
@@ -89,8 +89,8 @@ class RoomMachine(RuleBasedStateMachine):
                 assert exported == [
                     (row.id, each) for row in rows for each in self.seen(row.id, row.first_seq)
                 ]
-            assert self.store._read("PRAGMA integrity_check") == [("ok",)]
-            assert self.store._read("PRAGMA foreign_key_check") == []
+            assert self.store._db.read("PRAGMA integrity_check") == [("ok",)]
+            assert self.store._db.read("PRAGMA foreign_key_check") == []
         finally:
             self.store.close()
             self.router.close()
@@ -270,7 +270,7 @@ class RoomMachine(RuleBasedStateMachine):
     def prune(self, kept: int) -> None:
         """Forget what is old."""
         for _ in range(2):
-            while self.store.tend(Keep(messages=kept)):
+            while self.store.housekeeping.step(Keep(messages=kept)):
                 pass
         for model_room in self.rooms_model.houses:
             model_room.first = max(model_room.first, len(model_room.said) - kept + 1)
@@ -290,7 +290,7 @@ class RoomMachine(RuleBasedStateMachine):
         """Who may write, rooms, and what everybody sees and finds."""
         self.only_who_may_writes()
         self.rooms_are_as_in_the_model()
-        while self.store.tend(Keep()):
+        while self.store.housekeeping.step(Keep()):
             pass
         self.everybody_sees_what_is_theirs()
         self.steps += 1

@@ -198,8 +198,8 @@ def test_time_never_goes_back(path: Path) -> None:
 def test_a_full_disk_stores_nothing_of_the_batch(store: SqliteStore, path: Path) -> None:
     """The error says so, seqs and ids are as before, and a smaller batch still goes in."""
     append(store, message(1))
-    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-    store._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    pages = store._db.connection.execute("PRAGMA page_count").fetchone()[0]
+    store._db.connection.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(StoreFullError, match=re.escape(str(path))):
         store.append([message(2), *(message(n, 1, 3, "x" * 16_000) for n in range(10, 20))])
     assert [each.seq for each in append(store, message(2), message(4, 1, 3))] == [2, 1]
@@ -208,7 +208,7 @@ def test_a_full_disk_stores_nothing_of_the_batch(store: SqliteStore, path: Path)
 
 def test_a_store_that_is_locked_by_another_program_is_busy(store: SqliteStore, path: Path) -> None:
     """Nothing is stored, and it works again afterwards."""
-    store._db.execute("PRAGMA busy_timeout = 1")
+    store._db.connection.execute("PRAGMA busy_timeout = 1")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreBusyError, match="locked by another program"):
@@ -261,12 +261,12 @@ def _play(path: Path, steps: list[tuple[str, list[tuple[int, int]]]]) -> None:
 
 def test_the_cache_of_conversations_is_bounded(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for one, many conversations in one batch still get the right seqs."""
-    monkeypatch.setattr("qscpd.store.sqlite.messages._CACHED_CONVERSATIONS", 1)
+    monkeypatch.setattr("qscpd.store.sqlite.tail_cache._CACHED_CONVERSATIONS", 1)
     pairs = [(1, 2), (1, 3), (2, 3), (1, 2), (3, 2)]
     first, second = ([message(start + n, *pair) for n, pair in enumerate(pairs)] for start in (0, 10))
     assert [each.seq for each in append(store, *first)] == [1, 1, 1, 2, 2]
     assert [each.seq for each in append(store, *second)] == [3, 2, 3, 4, 4]
-    assert len(store._conversations) <= 3
+    assert len(store._tails) <= 3
 
 
 _WRITE_UNTIL_KILLED = """
@@ -315,8 +315,8 @@ def test_the_file_is_closed_to_others(store: SqliteStore, path: Path) -> None:
 
 def test_it_is_durable(store: SqliteStore) -> None:
     """COMMIT waits for the disk, and a reader does not block the writer."""
-    assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._db.connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert store._db.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def one_sentence(error: StoreError | PermissionDeniedError, path: Path) -> str:
