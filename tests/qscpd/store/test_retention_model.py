@@ -131,7 +131,7 @@ class Run:
                 pass
         self.model.prune(keep)
 
-    def tend(self, steps: int) -> None:
+    def finish(self, steps: int) -> None:
         """Do some housekeeping that takes nothing away."""
         for _ in range(steps):
             self.store.housekeeping.step(Keep())
