@@ -7,7 +7,7 @@ from typing import Final
 from qscp import frames
 from qscp.rooms import is_room
 from qscp_client.core.changes import SavedPosition
-from qscp_client.core.messages import Amendment, Item, Message, Missing, amended, told_message
+from qscp_client.core.messages import Amendment, Item, Message, Missing, amended, message_from
 from qscp_client.core.outbox import EntryKind
 
 __all__ = ["Conversation", "Conversations"]
@@ -176,7 +176,7 @@ class Conversation:
             page: The newest messages; what waits already stands behind them.
         """
         start = self.start
-        items: dict[int, Item] = {told.seq: told_message(told) for told in page.messages if told.seq > start}
+        items: dict[int, Item] = {told.seq: message_from(told) for told in page.messages if told.seq > start}
         first = min(items, default=start + 1)
         # Seqs may be missing although no message is: edits, redactions and reactions have some, too.
         reaches = any(told.seq <= start for told in page.messages)

@@ -10,14 +10,13 @@ from qscp_client.core.conversations import Conversation, Conversations
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.events import LineState
 from qscp_client.core.messages import (
-    Amending,
     Amendment,
+    AmendmentFrame,
     Message,
     Missing,
-    amendment_of,
-    message_of,
-    stored_item,
-    told_message,
+    acknowledged,
+    amendment_from,
+    message_from,
 )
 from qscp_client.core.outbox import EntryKind
 from qscp_client.core.receipts import Receipts
@@ -158,7 +157,7 @@ class Reading:
             end = "what was before them was removed by the server."
         self.showing.show_page(
             conversation,
-            [told_message(told) for told in page.messages],
+            [message_from(told) for told in page.messages],
             f"Older messages {where}:",
             f"End of the older messages; {end}",
             numbered=False,
@@ -174,7 +173,7 @@ class Reading:
             return
         self.showing.show_page(
             conversation,
-            [told_message(told) for told in page.messages],
+            [message_from(told) for told in page.messages],
             f"The last messages {where}:",
             "End of the last messages.",
             numbered=True,
@@ -210,12 +209,12 @@ class Reading:
         conversation = self._find(frame)
         if conversation.position is not None and frame.seq <= conversation.position:
             return
-        message = message_of(frame, here=self._is_from_here(frame.sender, frame.id))
+        message = message_from(frame, here=self._is_from_here(frame.sender, frame.id))
         if not message.live:
             self._replayed.add((conversation.id, message.seq))
         self._apply(conversation, message)
 
-    def _amend(self, frame: Amending) -> None:
+    def _amend(self, frame: AmendmentFrame) -> None:
         conversation = self._find(frame)
         if conversation.position is not None and frame.seq <= conversation.position:
             return
@@ -223,9 +222,9 @@ class Reading:
         here = self._is_from_here(frame.sender, frame.id)
         # A message that was told again is as this left it already.
         folded = not live and (conversation.id, frame.target) in self._replayed
-        self._apply(conversation, amendment_of(frame, here=here, folded=folded))
+        self._apply(conversation, amendment_from(frame, here=here, folded=folded))
 
-    def _find(self, frame: frames.Chat | Amending) -> Conversation:
+    def _find(self, frame: frames.Chat | AmendmentFrame) -> Conversation:
         is_pair_of_another = frame.to == self._me
         return self.conversations.get(frame.conversation, frame.sender if is_pair_of_another else frame.to)
 
@@ -241,7 +240,7 @@ class Reading:
         if entry is None:
             return
         conversation = self.conversations.get(frame.conversation, entry.to)
-        item = stored_item(entry, frame, self._me)
+        item = acknowledged(entry, frame, self._me)
         if self.live:
             self._apply(conversation, item)
         else:
