@@ -132,7 +132,7 @@ class Opening:
 
     def expect(self, room: str) -> None:
         """A room is about to be entered: what is typed behind it must not go to anybody else."""
-        self._reading.showing.partner = None
+        self._reading.close_chat()
         self._joins = True
         self._choosing.expect(room)
 

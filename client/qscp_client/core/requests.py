@@ -72,8 +72,7 @@ class Questions:
 
     def ask_unread(self, conversation: Conversation) -> None:
         """Ask for what a chat that was opened has to show."""
-        conversation.asked = True
-        limit = min(max(conversation.last_seq - conversation.start, 1), _UNREAD)
+        limit = min(max(conversation.unread.last - conversation.start, 1), _UNREAD)
         self._ask(_Question(conversation, None, limit, is_unread=True))
 
     def ask_older(self, conversation: Conversation, count: int) -> None:
@@ -82,7 +81,7 @@ class Questions:
             # Where it begins is only known when that answer has been shown.
             self._held.append((conversation, count))
             return
-        self._ask(_Question(conversation, conversation.oldest or None, count))
+        self._ask(_Question(conversation, conversation.cursors.oldest or None, count))
 
     def ask_last(self, conversation: Conversation, count: int) -> None:
         """Ask for the newest messages of the chat, which may have been shown before."""

@@ -107,7 +107,7 @@ class Acting:
 
     def close_chat(self) -> None:
         """Let the line be for choosing somebody."""
-        self._reading.showing.partner = None
+        self._reading.close_chat()
         self.open_picker()
 
     def open_picker(self) -> None:
@@ -211,8 +211,8 @@ class Acting:
             if conversation_id not in self._reading.conversations:
                 continue  # a room that you have left since
             conversation = self._reading.conversations.get(conversation_id)
-            now = conversation.known.get(message.seq, message)
-            state = self._reading.showing.state_of(conversation, message.seq)
+            now = conversation.known.get(message.seq) or message
+            state = conversation.delivery.state_of(message.seq)
             lines.append((conversation.name, "(erased)" if now.erased else now.body, state, ""))
         outbox = self._sending.outbox
         lines += [(entry.to, entry.shown, LineState.FAILED, entry.failure) for entry in outbox.failed]

@@ -148,7 +148,7 @@ class Pointing:
         if own and self._is_pending(self._reading.partner):
             self._fail("Your last message is not stored yet; wait until it is. Nothing was sent.")
             return None
-        known = conversation.known.values() if conversation else ()
+        known = conversation.known if conversation else ()
         found = [each for each in known if (each.sender == self._me) is own and not each.erased]
         if not found:
             whose = "of yours" if own else "of somebody else"
