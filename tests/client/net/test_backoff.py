@@ -3,7 +3,7 @@
 import random
 
 from qscp_client.net.backoff import Backoff
-from qscp_client.net.wakeup import Waking
+from qscp_client.net.wakeup import Wakeup
 
 
 def test_pauses_grow_to_a_minute() -> None:
@@ -17,19 +17,19 @@ def test_pauses_grow_to_a_minute() -> None:
 
 
 async def test_a_key_is_noticed() -> None:
-    """Until it is forgotten."""
-    waking = Waking()
-    waking.touch()
-    assert await waking.wait(0)
-    waking.forget()
-    assert not await waking.wait(0)
+    """Until it is reset."""
+    wakeup = Wakeup()
+    wakeup.press()
+    assert await wakeup.wait(0)
+    wakeup.reset()
+    assert not await wakeup.wait(0)
 
 
 async def test_sleep_is_noticed() -> None:
     """The wall clock went on without the other one."""
     wall = 1000.0
-    waking = Waking(lambda: wall, lambda: 5.0)
-    assert not waking.slept()
+    wakeup = Wakeup(lambda: wall, lambda: 5.0)
+    assert not wakeup.slept()
     wall += 3600
-    assert await waking.wait(0)
-    assert not waking.slept()
+    assert await wakeup.wait(0)
+    assert not wakeup.slept()
