@@ -121,7 +121,7 @@ async def _chat(settings: ClientConfig) -> ExitCode:
     link, welcome = await login.run()
     if login.devices is None:
         raise RuntimeError("logged in without a name")
-    with login.devices.hold() as device:
+    with login.devices.acquire() as device:
         if login.devices.problem:
             front.tell(f"Nothing is kept on this computer: {login.devices.problem}.")
         if kept := describe_retention(welcome.retention):
