@@ -318,7 +318,7 @@ class Reading:
         self._out.changes.append(Forgotten(conversation_id))
         return found
 
-    # --- applying and showing
+    # --- applying items
 
     def _apply(self, conversation: Conversation, item: Message | Amendment) -> None:
         self._advance(conversation, item.seq)
