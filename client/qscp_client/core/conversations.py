@@ -143,6 +143,13 @@ class Conversation:
         """Whether the backlog has everything that the chat has to show."""
         return self.backlog.reaches(self.start) if len(self.backlog) else not self.unread.messages
 
+    def extend_back(self, page: frames.History) -> None:
+        """Note how far back a page of older messages goes."""
+        self.cursors.prune(page.first_seq)
+        # Right before its first message there can be nothing but amendments: the cursor is lower then.
+        if oldest := page.cursor or (page.messages[0].seq if page.messages else 0):
+            self.cursors.extend_back(oldest)
+
     def prepend(self, page: frames.History) -> None:
         """Put the page of history that was requested before the backlog."""
         self.backlog.prepend(page, self.start)

@@ -141,11 +141,9 @@ class Reading:
 
     def show_older(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of older messages."""
-        conversation.cursors.prune(page.first_seq)
+        conversation.extend_back(page)
         where = f"in {conversation.name}" if conversation.is_room else f"with {conversation.name}"
         if not page.messages:
-            if page.cursor:
-                conversation.cursors.extend_back(page.cursor)
             self._show(events.Notice(f"There are no older messages {where}."))
             return
         if page.cursor is not None:
@@ -163,8 +161,6 @@ class Reading:
             f"End of the older messages; {end}",
             numbered=False,
         )
-        # Right before the lowest message there can be nothing but amendments.
-        conversation.cursors.extend_back(page.cursor or page.messages[0].seq)
 
     def show_again(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of the newest messages once more, with their numbers."""

@@ -96,6 +96,18 @@ def test_only_messages_are_missing() -> None:
     assert bob.backlog.take() == [Missing(2, 4, "older"), message(5)]
 
 
+def test_a_page_goes_back_to_its_cursor() -> None:
+    """It can be lower than the first message; an empty page without one says nothing."""
+    bob = conversation()
+    bob.extend_back(frames.History(conversation="c-bob", messages=[], first_seq=1))
+    assert bob.cursors.oldest == 0
+    older = frames.Message(5, f"{5:032x}", "bob", "hi", 1005)
+    bob.extend_back(frames.History(conversation="c-bob", messages=[older], first_seq=2))
+    assert (bob.cursors.oldest, bob.cursors.first) == (5, 2)
+    bob.extend_back(frames.History(conversation="c-bob", messages=[], first_seq=2, cursor=3))
+    assert bob.cursors.oldest == 3
+
+
 def test_rewind_goes_back_in_all_parts() -> None:
     """A seq that the server lost is new when it comes again."""
     bob = conversation()
