@@ -17,10 +17,10 @@ from qscp_client.core.messages import (
 )
 from qscp_client.core.receipts import Receipts
 from qscp_client.core.sender import Sending
-from qscp_client.core.timeline import Showing
+from qscp_client.core.timeline import Timeline
 
 
-class Reading:
+class Sync:
     """Keeps the conversations in step with the server.
 
     It alone moves `applied`. The timeline decides what is shown, `Receipts` what is reported.
@@ -39,7 +39,7 @@ class Reading:
         listed: Whether all conversations are known.
         conversations: All that are known.
         receipts: What is reported to the server.
-        showing: The timeline that shows them.
+        timeline: The timeline that shows them.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Reading:
         self.listed = False
         self.conversations = Conversations(me, saved.positions)
         self.receipts = Receipts(out, clock)
-        self.showing = Showing(me, out, self.receipts)
+        self.timeline = Timeline(me, out, self.receipts)
         self._me = me
         self._out = out
         self._sending = sending
@@ -62,7 +62,7 @@ class Reading:
     @property
     def partner(self) -> str | None:
         """The member you chat with, or the room; None if no chat is open."""
-        return self.showing.partner
+        return self.timeline.partner
 
     # --- the connection
 
@@ -106,12 +106,12 @@ class Reading:
         Returns:
             The conversation, if messages before its backlog have to be requested first, for `show_unread`.
         """
-        self.showing.set_partner(name)
+        self.timeline.set_partner(name)
         conversation = self.conversations.named(name)
         if conversation is None:
             return None
         if self._shows_at_once:
-            self.showing.display_applied(conversation)
+            self.timeline.display_applied(conversation)
         elif conversation.has_all:
             self._show_backlog(conversation)
         else:
@@ -121,7 +121,7 @@ class Reading:
 
     def close_chat(self) -> None:
         """Close the chat that is open."""
-        self.showing.set_partner(None)
+        self.timeline.set_partner(None)
 
     def show_unread(self, conversation: Conversation, page: frames.History | None) -> None:
         """Show the messages that were requested when the chat was opened, and the backlog after them.
@@ -131,7 +131,7 @@ class Reading:
             page: Its newest messages; None if they can't be had.
         """
         conversation.backlog.requested = False
-        if not self.showing.is_open(conversation):
+        if not self.timeline.is_open(conversation):
             return
         if page is not None:
             conversation.prepend(page)
@@ -154,7 +154,7 @@ class Reading:
             end = "what was before them you can't see."
         else:
             end = "what was before them was removed by the server."
-        self.showing.show_page(
+        self.timeline.show_page(
             conversation,
             [message_from(each) for each in page.messages],
             f"Older messages {where}:",
@@ -168,7 +168,7 @@ class Reading:
         if not page.messages:
             self._show(events.Notice(f"There are no messages {where}."))
             return
-        self.showing.show_page(
+        self.timeline.show_page(
             conversation,
             [message_from(each) for each in page.messages],
             f"The last messages {where}:",
@@ -192,7 +192,7 @@ class Reading:
             case frames.Resumed():
                 self._resumed()
             case frames.Delivered(conversation, seq):
-                self.showing.deliver(self.conversations.get(conversation), seq)
+                self.timeline.deliver(self.conversations.get(conversation), seq)
             case frames.ServerRead():
                 self._read(frame)
             case frames.Conversations():
@@ -257,8 +257,8 @@ class Reading:
             return
         self._advance(conversation, frame.last)
         missing = Missing(frame.first, frame.last, frame.reason)
-        if self.showing.is_open(conversation) or self._shows_at_once:
-            self.showing.display(conversation, missing)
+        if self.timeline.is_open(conversation) or self._shows_at_once:
+            self.timeline.display(conversation, missing)
         else:
             conversation.backlog.add(missing)
 
@@ -267,26 +267,26 @@ class Reading:
         if frame.user == self._me:
             conversation.read_elsewhere(frame.seq)
         else:
-            self.showing.mark_read(conversation, frame.seq)
+            self.timeline.mark_read(conversation, frame.seq)
 
     def _learn(self, frame: frames.Conversations) -> None:
         for info in frame.conversations:
             conversation = self.conversations.get(info.conversation, info.name)
             conversation.learn(info)
             self._listed_ids.add(info.conversation)
-            self.showing.deliver(conversation, info.delivered)
+            self.timeline.deliver(conversation, info.delivered)
             self.receipts.confirm_read(conversation, info.read)
         if frame.cursor is None:
             self.listed = True
             for room in self.conversations.rooms():
                 if room.id not in self._listed_ids:
-                    self.left(room.id)
+                    self.leave_room(room.id)
         else:
             self._out.frames.append(frames.ConversationsRequest(frame.cursor))
 
     # --- rooms
 
-    def entered(self, room: frames.RoomChanged) -> bool:
+    def enter_room(self, room: frames.RoomChanged) -> bool:
         """Note that you are a member of a room; return whether you were none before, as far as we know."""
         is_new = room.room.conversation not in self.conversations
         conversation = self.conversations.get(room.room.conversation, room.room.name)
@@ -304,7 +304,7 @@ class Reading:
             return False
         return found.cursors.first <= found.unread.last
 
-    def left(self, conversation_id: str) -> Conversation | None:
+    def leave_room(self, conversation_id: str) -> Conversation | None:
         """Forget a room that you are no longer a member of; return it, or None if it is not known."""
         found = self.conversations.remove(conversation_id)
         self._early_acks = {
@@ -322,14 +322,14 @@ class Reading:
             conversation.apply_message(item)
         else:
             item = conversation.apply_amendment(item)
-        is_open = self.showing.is_open(conversation)
+        is_open = self.timeline.is_open(conversation)
         if is_open and not conversation.backlog.requested:
-            self.showing.display(conversation, item)
+            self.timeline.display(conversation, item)
             return
         if is_open or not (self._shows_at_once or item.here):
             conversation.backlog.add(item)
         if not is_open and (self._shows_at_once or item.here or self._is_announced(conversation, item)):
-            self.showing.preview(conversation, item)
+            self.timeline.preview(conversation, item)
 
     def _is_announced(self, conversation: Conversation, item: Message | Amendment) -> bool:
         """Whether an item is shown at once although its chat is not open.
@@ -350,9 +350,9 @@ class Reading:
 
     def _show_backlog(self, conversation: Conversation) -> None:
         conversation.backlog.requested = False
-        if self.showing.is_open(conversation):
+        if self.timeline.is_open(conversation):
             for item in conversation.backlog.take():
-                self.showing.display(conversation, item)
+                self.timeline.display(conversation, item)
 
     def _show(self, event: events.Event) -> None:
         self._out.events.append(event)

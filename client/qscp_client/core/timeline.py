@@ -17,7 +17,7 @@ _RECENT: Final = 10
 """Own messages that are kept to be listed with their delivery state."""
 
 
-class Showing:
+class Timeline:
     """Turns timeline items into events, and notes in their conversations what was displayed.
 
     Args:

@@ -4,15 +4,15 @@ from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.messages import Missing
 from qscp_client.core.receipts import Receipts
-from qscp_client.core.timeline import Showing
+from qscp_client.core.timeline import Timeline
 from tests.support.items import amendment, message
 
 
-def bench(partner: str | None = "bob") -> tuple[Showing, Receipts, Output, Conversation]:
+def bench(partner: str | None = "bob") -> tuple[Timeline, Receipts, Output, Conversation]:
     """A timeline with an open chat, and bob's conversation, in which two messages were applied."""
     out = Output()
     receipts = Receipts(out, Clock(lambda: 0.0, lambda: 0))
-    timeline = Showing("alice", out, receipts)
+    timeline = Timeline("alice", out, receipts)
     timeline.set_partner(partner)
     bob = Conversation("alice", "c-bob", "bob")
     bob.apply_message(message(1))
