@@ -9,7 +9,8 @@ class UnreadCounter:
     """Count of others' messages after the read position, which all devices of an account share.
 
     Always `0 <= mentions <= messages <= last - read`, or nothing is unread. The count is exact while every
-    message is applied here or counted by the server; otherwise it is too high rather than too low.
+    message is applied here or counted by the server, which stops at 1000. Reading on another device never
+    makes it too low.
 
     Args:
         me: Your name.
