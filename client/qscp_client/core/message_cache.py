@@ -15,10 +15,6 @@ class MessageCache:
     def __init__(self) -> None:
         self._by_seq: dict[int, Message] = {}
 
-    def __contains__(self, seq: int) -> bool:
-        """Whether the message with this seq is here."""
-        return seq in self._by_seq
-
     def __iter__(self) -> Iterator[Message]:
         """All messages, in the order in which they came."""
         return iter(self._by_seq.values())
