@@ -98,8 +98,8 @@ def _settings(
         raise UsageError(str(error)) from error
     if settings.ca is None:
         raise UsageError(
-            "Which CA is to be trusted? Name its certificate with --ca FILE (the operator of the "
-            f"server hands out ca.pem), or write `ca: FILE` into {path}."
+            "No CA certificate given. Ask the server's operator for ca.pem, "
+            f"then use --ca FILE, or set `ca: FILE` in {path}."
         )
     return settings
 
@@ -121,7 +121,7 @@ async def _chat(settings: ClientConfig) -> ExitCode:
     link, welcome = await login.run()
     if login.devices is None:
         raise RuntimeError("logged in without a name")
-    with login.devices.hold() as device:
+    with login.devices.acquire() as device:
         if login.devices.problem:
             front.tell(f"Nothing is kept on this computer: {login.devices.problem}.")
         if kept := describe_retention(welcome.retention):

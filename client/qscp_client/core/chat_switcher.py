@@ -11,7 +11,7 @@ from qscp_client.core.recipient import Choosing
 from qscp_client.core.requests import Questions
 from qscp_client.core.room_requests import Asking
 from qscp_client.core.roster import Roster
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 
 __all__ = ["Opening"]
 
@@ -23,7 +23,7 @@ class Opening:
         me: Your name.
         out: Where events go.
         roster: Who is online.
-        reading: The conversations.
+        sync: The conversations.
         questions: Who asks for what is to be shown.
         asking: Who asks about rooms.
         online: Whether there is a connection.
@@ -36,7 +36,7 @@ class Opening:
         me: str,
         out: Output,
         roster: Roster,
-        reading: Reading,
+        sync: Sync,
         questions: Questions,
         asking: Asking,
         *,
@@ -46,7 +46,7 @@ class Opening:
     ) -> None:
         self._out = out
         self._roster = roster
-        self._reading = reading
+        self._sync = sync
         self._questions = questions
         self._asking = asking
         self._online = online
@@ -132,7 +132,7 @@ class Opening:
 
     def expect(self, room: str) -> None:
         """A room is about to be entered: what is typed behind it must not go to anybody else."""
-        self._reading.showing.partner = None
+        self._sync.close_chat()
         self._joins = True
         self._choosing.expect(room)
 
@@ -142,7 +142,7 @@ class Opening:
         joins, self._joins = self._joins, False
         if can_enter and name is not None:
             self._open_room(name)
-            if joins and self._reading.has_older(name):
+            if joins and self._sync.has_older(name):
                 self._out.events.append(events.Notice("There are older messages: /history shows them."))
         self._go_on()
 
@@ -172,11 +172,11 @@ class Opening:
 
     def _open(self, opened: events.ChatOpened | events.RoomOpened) -> None:
         self._out.events.append(opened)
-        missing = self._reading.open(opened.name)
+        missing = self._sync.open(opened.name)
         if missing is not None and self._online():
             self._questions.ask_unread(missing)
         elif missing is not None:
-            self._reading.show_unread(missing, None)
+            self._sync.show_unread(missing, None)
 
     def _talked_with(self, name: str) -> bool:
-        return self._reading.conversations.named(name) is not None
+        return self._sync.conversations.named(name) is not None

@@ -31,7 +31,7 @@ from qscp_client.core.room_requests import Asking
 from qscp_client.core.rooms import Rooms
 from qscp_client.core.roster import PresenceChange, Roster
 from qscp_client.core.sender import Sending
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 from qscp_client.core.typing_status import Typists
 from qscp_client.ending import Ending
 
@@ -78,33 +78,33 @@ class Engine:
         self.clock = clock
         self._out = Output()
         self._sending = Sending(self._out, clock, make_id, saved.outbox, keeps_failed=not shows_at_once)
-        self._reading = Reading(me, self._out, clock, self._sending, saved, shows_at_once=shows_at_once)
-        self._questions = Questions(self._out, self._reading)
-        self._rooms = Rooms(me, self._out, clock, self._reading, self._close_chat)
-        self._asking = Asking(self._out, clock, self._reading, self._rooms, self._entered)
+        self._sync = Sync(me, self._out, clock, self._sending, saved, shows_at_once=shows_at_once)
+        self._questions = Questions(self._out, self._sync)
+        self._rooms = Rooms(me, self._out, clock, self._sync, self._close_chat)
+        self._asking = Asking(self._out, clock, self._sync, self._rooms, self._entered)
         self._opening = Opening(
             me,
             self._out,
             self.roster,
-            self._reading,
+            self._sync,
             self._questions,
             self._asking,
             online=lambda: self.online,
             now_ms=clock.wall_ms,
             go_on=self._go_on,
         )
-        self._pointing = Pointing(me, self._out, self._reading, self._sending, self._questions.are_open)
+        self._pointing = Pointing(me, self._out, self._sync, self._sending, self._questions.are_open)
         self.typists = Typists(me, self._out, clock, enabled=tells_typing)
         self._acting = Acting(
             self._out,
             self.roster,
-            self._reading,
+            self._sync,
             self._sending,
             self._questions,
             self._rooms,
             lambda: self.connection,
             messages=self._pointing,
-            rooms=Rooming(self._reading, self._asking, lambda: self.connection, self._opening.expect),
+            rooms=Rooming(self._sync, self._asking, lambda: self.connection, self._opening.expect),
         )
         self._refused = 0
         self._welcomed = False
@@ -112,7 +112,7 @@ class Engine:
     @property
     def partner(self) -> str | None:
         """With whom you chat, or in which room; None in the picker."""
-        return self._reading.partner
+        return self._sync.partner
 
     @property
     def ready(self) -> bool:
@@ -166,7 +166,7 @@ class Engine:
     @property
     def unread(self) -> dict[str, int]:
         """Who has unread messages for you, and how many."""
-        return self._reading.conversations.unread()
+        return self._sync.conversations.unread()
 
     @property
     def rooms(self) -> tuple[events.RoomLine, ...]:
@@ -186,7 +186,7 @@ class Engine:
     @property
     def names(self) -> list[str]:
         """Everybody and every room that is known: online, or with a conversation."""
-        known = {each.name for each in self._reading.conversations if each.name}
+        known = {each.name for each in self._sync.conversations if each.name}
         return sorted(known.union(person.user for person in self.roster))
 
     def frames_to_send(self) -> list[frames.ClientFrame]:
@@ -214,7 +214,7 @@ class Engine:
         self.online = True
         self.next_try = None
         self.ending = None
-        self._reading.connected(ack)
+        self._sync.connected(ack)
         self._rooms.connected()
         self._asking.connected()
         self._sending.connected()
@@ -226,7 +226,7 @@ class Engine:
         self.online = False
         self._questions.lost()
         self._asking.lost()
-        self._reading.lost()
+        self._sync.lost()
         self._sending.outbox.disconnected()
         self.roster.lost()
         self.typists.lost()
@@ -236,7 +236,7 @@ class Engine:
     def tick(self) -> None:
         """Do what is due by now; without a connection that is to call failed what is too old."""
         if self.online:
-            self._reading.receipts.send()
+            self._sync.receipts.send()
             self.typists.tick()
         self._sending.tick()
 
@@ -244,12 +244,12 @@ class Engine:
         """When `tick` has something to do, by the clock."""
         if not self.online:
             return None
-        dues = (self._reading.receipts.due, self._sending.outbox.next_due(), self.typists.next_due())
+        dues = (self._sync.receipts.due, self._sending.outbox.next_due(), self.typists.next_due())
         return min((due for due in dues if due is not None), default=None)
 
     def say_bye(self) -> None:
         """Tell the server that we leave; nothing may be sent after it."""
-        self._reading.receipts.send(at_once=True)
+        self._sync.receipts.send(at_once=True)
         self._out.frames.append(frames.ClientBye())
 
     def give_up(self, *, keeps: bool) -> None:
@@ -347,7 +347,7 @@ class Engine:
             case frames.RoomAck() | frames.Rooms() | frames.RoomMembers() | frames.RoomLog():
                 self._asking.receive(frame)
             case _ if not self._rooms.receive(frame):
-                self._reading.receive(frame)
+                self._sync.receive(frame)
                 self._welcome()
                 self._rooms.check()
             case _:
@@ -371,7 +371,7 @@ class Engine:
             self._welcome()
 
     def _welcome(self) -> None:
-        if not self._welcomed and self.roster.complete and self._reading.listed:
+        if not self._welcomed and self.roster.complete and self._sync.listed:
             self._welcomed = True
             self._show(events.Welcome(self.me))
             if self.failures:

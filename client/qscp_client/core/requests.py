@@ -10,7 +10,7 @@ from qscp import frames
 from qscp_client.core import events
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 
 __all__ = ["Questions"]
 
@@ -52,12 +52,12 @@ class Questions:
 
     Args:
         out: Where frames and events go.
-        reading: Who shows pages of history.
+        sync: Who shows pages of history.
     """
 
-    def __init__(self, out: Output, reading: Reading) -> None:
+    def __init__(self, out: Output, sync: Sync) -> None:
         self._out = out
-        self._reading = reading
+        self._sync = sync
         self._history: collections.deque[_Question] = collections.deque()
         self._searches: collections.deque[str] = collections.deque()
         self._held: collections.deque[tuple[Conversation, int]] = collections.deque()
@@ -72,8 +72,7 @@ class Questions:
 
     def ask_unread(self, conversation: Conversation) -> None:
         """Ask for what a chat that was opened has to show."""
-        conversation.asked = True
-        limit = min(max(conversation.last_seq - conversation.start, 1), _UNREAD)
+        limit = min(max(conversation.unread.last - conversation.start, 1), _UNREAD)
         self._ask(_Question(conversation, None, limit, is_unread=True))
 
     def ask_older(self, conversation: Conversation, count: int) -> None:
@@ -82,7 +81,7 @@ class Questions:
             # Where it begins is only known when that answer has been shown.
             self._held.append((conversation, count))
             return
-        self._ask(_Question(conversation, conversation.oldest or None, count))
+        self._ask(_Question(conversation, conversation.cursors.oldest or None, count))
 
     def ask_last(self, conversation: Conversation, count: int) -> None:
         """Ask for the newest messages of the chat, which may have been shown before."""
@@ -134,7 +133,7 @@ class Questions:
             case frames.Error(ref="history") if self._history:
                 question = self._history.popleft()
                 if question.is_unread:
-                    self._reading.show_unread(question.conversation, question.page)
+                    self._sync.show_unread(question.conversation, question.page)
             case frames.Error(ref="search") if self._searches:
                 self._searches.popleft()
             case _:
@@ -142,11 +141,11 @@ class Questions:
 
     def _show(self, question: _Question, page: frames.History) -> None:
         if question.is_unread:
-            self._reading.show_unread(question.conversation, page)
+            self._sync.show_unread(question.conversation, page)
         elif question.is_again:
-            self._reading.show_again(question.conversation, page)
+            self._sync.show_again(question.conversation, page)
         else:
-            self._reading.show_older(question.conversation, page)
+            self._sync.show_older(question.conversation, page)
 
     def _show_found(self, query: str, frame: frames.SearchResults) -> None:
         found = [events.Found(each.name, each.sender, each.body, each.time) for each in frame.matches]

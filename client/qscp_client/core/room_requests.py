@@ -10,7 +10,7 @@ from qscp.errors import ErrorCode
 from qscp_client.core import events
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.rooms import Rooms
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 from qscp_client.text import describe_end
 
 __all__ = ["Asking", "Question"]
@@ -65,7 +65,7 @@ class Asking:
     Args:
         out: Where frames and events go.
         clock: The time.
-        reading: The conversations.
+        sync: The conversations.
         rooms: What is known of rooms.
         entered: Is called when it is decided whether a room can be entered.
 
@@ -75,13 +75,13 @@ class Asking:
     """
 
     def __init__(
-        self, out: Output, clock: Clock, reading: Reading, rooms: Rooms, entered: Callable[[bool], None]
+        self, out: Output, clock: Clock, sync: Sync, rooms: Rooms, entered: Callable[[bool], None]
     ) -> None:
         self.failed = 0
         self.rooms = rooms
         self._out = out
         self._clock = clock
-        self._reading = reading
+        self._sync = sync
         self._entered = entered
         self._asked: collections.deque[Question] = collections.deque()
 

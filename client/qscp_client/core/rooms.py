@@ -8,7 +8,7 @@ from qscp.rooms import RoomRole, is_room
 from qscp_client.core import events
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.events import RoomLine
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 from qscp_client.text import describe_end
 
 __all__ = ["Rooms"]
@@ -24,7 +24,7 @@ class Rooms:
         me: Your name.
         out: Where events go.
         clock: The time.
-        reading: The conversations.
+        sync: The conversations.
         close: Is called when the room that is open is no room of yours any more.
 
     Attributes:
@@ -34,9 +34,7 @@ class Rooms:
         doing: What you asked to be done in rooms; it is told when it is acknowledged.
     """
 
-    def __init__(
-        self, me: str, out: Output, clock: Clock, reading: Reading, close: Callable[[], None]
-    ) -> None:
+    def __init__(self, me: str, out: Output, clock: Clock, sync: Sync, close: Callable[[], None]) -> None:
         self.known: dict[str, frames.Room] = {}
         self.invitations: dict[str, str] = {}
         self.expected: str | None = None
@@ -44,7 +42,7 @@ class Rooms:
         self._me = me
         self._out = out
         self._clock = clock
-        self._reading = reading
+        self._sync = sync
         self._close = close
         self._told: dict[str, str] = {}
         self._roles: defaultdict[str, dict[str, RoomRole]] = defaultdict(dict)
@@ -54,8 +52,8 @@ class Rooms:
     @property
     def lines(self) -> tuple[RoomLine, ...]:
         """The rooms that you are in, for the list."""
-        rooms = self._reading.conversations.rooms()
-        return tuple(RoomLine(each.name, each.unread, each.mentions) for each in rooms)
+        rooms = self._sync.conversations.rooms()
+        return tuple(RoomLine(each.name, each.unread.messages, each.unread.mentions) for each in rooms)
 
     def is_me(self, user: str | None) -> bool:
         """Whether a name is your own."""
@@ -63,7 +61,7 @@ class Rooms:
 
     def is_in(self, name: str) -> bool:
         """Whether you are in a room, as far as we know."""
-        return self._reading.conversations.named(name) is not None
+        return self._sync.conversations.named(name) is not None
 
     def connected(self) -> None:
         """Begin anew: what is known may have changed."""
@@ -93,7 +91,7 @@ class Rooms:
 
     def check(self) -> None:
         """Close the room that is open if it became no room of yours while you were away."""
-        name = self._reading.partner
+        name = self._sync.partner
         if name is not None and is_room(name) and not self.is_in(name):
             self._tell(f"You are not in {name} any more.")
             self._close()
@@ -142,7 +140,7 @@ class Rooms:
 
     def _change(self, frame: frames.RoomChanged) -> None:
         room = frame.room
-        is_new = self._reading.entered(frame)
+        is_new = self._sync.enter_room(frame)
         before = self.known.get(room.name)
         self.known[room.name] = room
         self.invitations.pop(room.name, None)
@@ -160,7 +158,7 @@ class Rooms:
         doing = {each.action for each in self.doing if each.room == room.name}
         if room.archived is not before.archived and not doing & {"archive", "unarchive"}:
             self._tell_archived(room.name, archived=room.archived)
-        if room.name != self._reading.partner:
+        if room.name != self._sync.partner:
             return
         if room.topic != before.topic and "topic" not in doing:
             self._tell_topic(room.name, room.topic)
@@ -195,12 +193,12 @@ class Rooms:
     def _leave(self, frame: frames.RoomLeft) -> None:
         was_invited = self.invitations.pop(frame.name, None) is not None
         self._told.pop(frame.name, None)
-        if was_invited and frame.conversation not in self._reading.conversations:
+        if was_invited and frame.conversation not in self._sync.conversations:
             self.known.pop(frame.name, None)
             self._tell(_describe_withdrawn(frame))
             return
-        was_open = frame.name == self._reading.partner
-        self._reading.left(frame.conversation)
+        was_open = frame.name == self._sync.partner
+        self._sync.leave_room(frame.conversation)
         self.known.pop(frame.name, None)
         self._roles.pop(frame.name, None)
         self._muted.pop(frame.name, None)
@@ -216,16 +214,16 @@ class Rooms:
         self.invitations[name] = frame.by
         if self._told.get(name) != frame.by:
             self._told[name] = frame.by
-            if not self._reading.listed:
+            if not self._sync.listed:
                 return  # it is in the list that is shown first
             self._tell(f"{frame.by or 'The operator'} invites you to {name}: /join {name} enters it.")
 
     # --- others
 
     def _count(self, frame: frames.MembersChanged) -> None:
-        if frame.conversation not in self._reading.conversations:
+        if frame.conversation not in self._sync.conversations:
             return
-        name = self._reading.conversations.get(frame.conversation).name
+        name = self._sync.conversations.get(frame.conversation).name
         room = self.known.get(name)
         before = room.members if room else None
         if room is not None:
@@ -239,7 +237,7 @@ class Rooms:
         others = [each for each in others if each.user not in doing]
         gone = [each for each in gone if not self._did_put_out(name, each.user)]
         self._put_out -= {(name, each.user) for each in changed if each.role is not None}
-        if name != self._reading.partner:
+        if name != self._sync.partner:
             return
         for each in others[:_NAMED]:
             self._tell(f"{each.user} is {each.role} now.")

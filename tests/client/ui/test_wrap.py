@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
-from qscp_client.ui.wrap import wrap
+from qscp_client.ui.wrap import width, wrap
 
 
 def test_a_short_line_stays() -> None:
@@ -39,3 +39,9 @@ def test_no_line_is_wider_than_it_may_be(text: str, first: int, others: int) -> 
     assert get_cwidth(lines[0]) <= first
     assert all(get_cwidth(line) <= others for line in lines[1:])
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+@given(text=st.text(max_size=20))
+def test_columns_are_counted_as_prompt_toolkit_does(text: str) -> None:
+    """Else its idea of where a line ends, and ours, would differ at a terminal."""
+    assert width(text) == get_cwidth(text)

@@ -18,7 +18,7 @@ from qscp_client.core.requests import Questions
 from qscp_client.core.rooms import Rooms
 from qscp_client.core.roster import Roster
 from qscp_client.core.sender import Sending
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 
 __all__ = ["Acting"]
 
@@ -37,7 +37,7 @@ class Acting:
     Args:
         out: Where events go.
         roster: Who is online.
-        reading: The conversations.
+        sync: The conversations.
         sending: Your own messages without an answer.
         questions: Who asks the server.
         known: What is known of rooms.
@@ -55,7 +55,7 @@ class Acting:
         self,
         out: Output,
         roster: Roster,
-        reading: Reading,
+        sync: Sync,
         sending: Sending,
         questions: Questions,
         known: Rooms,
@@ -72,7 +72,7 @@ class Acting:
         self._known = known
         self._out = out
         self._roster = roster
-        self._reading = reading
+        self._sync = sync
         self._sending = sending
         self._questions = questions
         self._connection = connection
@@ -81,7 +81,7 @@ class Acting:
 
     def say(self, body: str) -> None:
         """Send a message to the partner, or into the room."""
-        partner = self._reading.partner
+        partner = self._sync.partner
         if partner is None:
             self.failed += 1
             self._problem(_CHOOSE_FIRST)
@@ -98,7 +98,7 @@ class Acting:
 
     def go_back(self) -> None:
         """Leave the chat and choose somebody else."""
-        if self._reading.partner is None:
+        if self._sync.partner is None:
             is_name = "back" in self._roster or self._known.is_in("back")
             hint = f" To choose the person named back, type {pick_word('back')}." if is_name else ""
             self._problem(f"You are not in a chat: type the name of somebody.{hint}")
@@ -107,7 +107,7 @@ class Acting:
 
     def close_chat(self) -> None:
         """Let the line be for choosing somebody."""
-        self._reading.showing.partner = None
+        self._sync.close_chat()
         self.open_picker()
 
     def open_picker(self) -> None:
@@ -182,8 +182,8 @@ class Acting:
     def _page(self, command: str, argument: str, default: int) -> tuple[Conversation, int] | None:
         """Which page of which conversation is asked for; None if it can't be."""
         count = argument.strip() or str(default)
-        partner = self._reading.partner
-        conversation = self._reading.conversations.named(partner) if partner else None
+        partner = self._sync.partner
+        conversation = self._sync.conversations.named(partner) if partner else None
         if not (count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= PAGE_LIMIT):
             self._problem(f"Type /{command}, or /{command} and a number from 1 to {PAGE_LIMIT}.")
         elif partner is None:
@@ -207,12 +207,12 @@ class Acting:
     def show_status(self) -> None:
         """Show your own lines of late, and how far each has come."""
         lines: list[tuple[str, str, LineState, str]] = []
-        for conversation_id, message in self._reading.showing.recent:
-            if conversation_id not in self._reading.conversations:
+        for conversation_id, message in self._sync.timeline.recent:
+            if conversation_id not in self._sync.conversations:
                 continue  # a room that you have left since
-            conversation = self._reading.conversations.get(conversation_id)
-            now = conversation.known.get(message.seq, message)
-            state = self._reading.showing.state_of(conversation, message.seq)
+            conversation = self._sync.conversations.get(conversation_id)
+            now = conversation.known.get(message.seq) or message
+            state = conversation.delivery.state_of(message.seq)
             lines.append((conversation.name, "(erased)" if now.erased else now.body, state, ""))
         outbox = self._sending.outbox
         lines += [(entry.to, entry.shown, LineState.FAILED, entry.failure) for entry in outbox.failed]
@@ -245,7 +245,7 @@ class Acting:
         return tuple(sorted(self._known.invitations))
 
     def _unread(self) -> tuple[tuple[str, int], ...]:
-        return tuple(sorted(self._reading.conversations.unread().items()))
+        return tuple(sorted(self._sync.conversations.unread().items()))
 
     def _may_ask(self) -> bool:
         if self._connection():
@@ -258,7 +258,7 @@ class Acting:
         if argument.strip() not in ("", "all"):
             self._problem(f"Type /{command}, or /{command} all.")
             return None
-        return (None,) if argument.strip() else (self._reading.partner,)
+        return (None,) if argument.strip() else (self._sync.partner,)
 
     def _fail(self, to: str, body: str, reason: str) -> None:
         self.failed += 1

@@ -16,7 +16,7 @@ from qscp_client.core.effects import Output
 from qscp_client.core.messages import Message
 from qscp_client.core.outbox import EntryKind
 from qscp_client.core.sender import Sending
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 
 __all__ = ["Pointing"]
 
@@ -29,7 +29,7 @@ class Pointing:
     Args:
         me: Your name.
         out: Where events go.
-        reading: The conversations.
+        sync: The conversations.
         sending: Who sends it.
         is_asked: Whether messages were asked for that have not come yet.
 
@@ -38,12 +38,12 @@ class Pointing:
     """
 
     def __init__(
-        self, me: str, out: Output, reading: Reading, sending: Sending, is_asked: Callable[[], bool]
+        self, me: str, out: Output, sync: Sync, sending: Sending, is_asked: Callable[[], bool]
     ) -> None:
         self.failed = 0
         self._me = me
         self._out = out
-        self._reading = reading
+        self._sync = sync
         self._sending = sending
         self._is_asked = is_asked
 
@@ -53,7 +53,7 @@ class Pointing:
         Args:
             online: Whether there is a connection.
         """
-        partner = self._reading.partner
+        partner = self._sync.partner
         if not online or partner is None:
             return False
         return self._is_asked() or (
@@ -113,8 +113,8 @@ class Pointing:
     # --- which message
 
     def _conversation(self) -> Conversation | None:
-        partner = self._reading.partner
-        return None if partner is None else self._reading.conversations.named(partner)
+        partner = self._sync.partner
+        return None if partner is None else self._sync.conversations.named(partner)
 
     def _find(self, argument: str, *, own: bool) -> tuple[Message, str] | None:
         """Find the message that is meant, and what was typed behind its number; None if there is none.
@@ -124,7 +124,7 @@ class Pointing:
             own: Whether your own last message is meant if there is no number; else somebody else's.
         """
         conversation = self._conversation()
-        if self._reading.partner is None:
+        if self._sync.partner is None:
             self._fail("Nothing was sent: choose somebody, or a room, first.")
             return None
         number = _NUMBER.match(argument)
@@ -145,10 +145,10 @@ class Pointing:
         return message, argument[number.end() :]
 
     def _last(self, conversation: Conversation | None, *, own: bool) -> Message | None:
-        if own and self._is_pending(self._reading.partner):
+        if own and self._is_pending(self._sync.partner):
             self._fail("Your last message is not stored yet; wait until it is. Nothing was sent.")
             return None
-        known = conversation.known.values() if conversation else ()
+        known = conversation.known if conversation else ()
         found = [each for each in known if (each.sender == self._me) is own and not each.erased]
         if not found:
             whose = "of yours" if own else "of somebody else"
@@ -176,8 +176,8 @@ class Pointing:
         return True
 
     def _send(self, message: Message, body: str, kind: EntryKind) -> None:
-        if self._reading.partner is not None:
-            self._sending.say(self._reading.partner, body, kind, message.seq)
+        if self._sync.partner is not None:
+            self._sending.say(self._sync.partner, body, kind, message.seq)
 
     def _fail(self, sentence: str) -> None:
         self.failed += 1

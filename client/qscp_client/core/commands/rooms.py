@@ -10,7 +10,7 @@ from qscp.limits import SLOW_LIMIT_S
 from qscp.names import normalize_name
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole, check_topic, normalize_room
 from qscp_client.core.room_requests import Asking, Question
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 from qscp_client.durations import parse_duration, split_duration
 
 __all__ = ["Rooming"]
@@ -24,7 +24,7 @@ class Rooming:
     """Carries out commands about rooms; these are the `RoomActions` of the table of commands.
 
     Args:
-        reading: The conversations.
+        sync: The conversations.
         asking: Who asks the server.
         connection: Gives a few words about the connection; empty while there is one.
         expect: Is called with the room that is to be entered, before anything is known of it: what is typed
@@ -33,12 +33,12 @@ class Rooming:
 
     def __init__(
         self,
-        reading: Reading,
+        sync: Sync,
         asking: Asking,
         connection: Callable[[], str],
         expect: Callable[[str], None],
     ) -> None:
-        self._reading = reading
+        self._sync = sync
         self._asking = asking
         self._connection = connection
         self._expect = expect
@@ -228,7 +228,7 @@ class Rooming:
 
     def _current(self) -> str | None:
         """The room that is open; None if there is none, which is told."""
-        name = self._reading.partner
+        name = self._sync.partner
         if name is None or not name.startswith("#"):
             self._asking.fail("That is for rooms: enter one first, by its name, such as #room.")
             return None
