@@ -28,7 +28,7 @@ ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(shell pwd -P))
 $(shell rm -f $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-fuzz $(VENV)/installed-check)
 endif
 
-.PHONY: help run test test-systemd check format picture fuzz soak wheelhouse install uninstall clean
+.PHONY: help run test test-systemd check format fuzz soak wheelhouse install uninstall clean
 
 help:
 	@echo 'To use QSCP from this checkout'
@@ -75,6 +75,7 @@ format: $(VENV)/installed-check
 	$(python) -m ruff check --fix-only
 	$(python) -m ruff format
 
+.PHONY: picture
 picture: $(VENV)/installed-test
 	$(python) -m tools.capture_readme
 
