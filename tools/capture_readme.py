@@ -110,7 +110,7 @@ async def _converse(alice: Terminal, bob: Terminal) -> None:
     await _say(alice, "Bring the umbrella", bob, "alice:")
     bob.type("See you th")
     await bob.until("to alice: See you th")
-    await alice.until_like(r"alice \| with bob \| bob is writing.*")
+    await alice.until_like(r"alice \| with bob \| bob is .*")
 
 
 async def _open_chat(terminal: Terminal, name: str) -> None:
