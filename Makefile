@@ -41,6 +41,7 @@ help:
 	@echo "  make test            the test suite (ARGS='-k name -x', PYTHON=python3.13 VENV=.venv-3.13)"
 	@echo '  make check           format, lint, types, import directions, and what no tool knows about'
 	@echo '  make format          put all files in the format that make check wants'
+	@echo '  make picture         regenerate the picture in README.md from a real run'
 	@echo '  make test-systemd    install and run the service in a machine of its own, under systemd (root)'
 	@echo '  make fuzz            malformed input against the parser and a daemon (SECONDS=60)'
 	@echo '  make soak            kill the daemon under load, again and again, and look for what is lost (SECONDS=300)'
@@ -73,6 +74,10 @@ check: $(VENV)/installed-check
 format: $(VENV)/installed-check
 	$(python) -m ruff check --fix-only
 	$(python) -m ruff format
+
+.PHONY: picture
+picture: $(VENV)/installed-test
+	$(python) -m tools.capture_readme
 
 wheelhouse:
 	tools/wheelhouse.sh dist/wheelhouse

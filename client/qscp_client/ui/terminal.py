@@ -148,7 +148,9 @@ class TerminalFrontEnd:
             text = await self._editor.prompt_async()
         except EOFError:
             return []
-        return [TypedLine(text, pasted=self._pasted)]
+        line = TypedLine(text, pasted=self._pasted)
+        self._editor.default_buffer.text = ""  # notifies us, which prompt-toolkit's own reset does not
+        return [line]
 
     async def _ask(self, question: str, processors: list[Processor] | None = None) -> str:
         editor: PromptSession[str] = PromptSession(
@@ -176,6 +178,7 @@ class TerminalFrontEnd:
         @keys.add(Keys.ControlC)
         def clear_or_leave(event: KeyPressEvent) -> None:
             if event.current_buffer.text:
+                event.current_buffer.text = ""  # notifies us, which reset() does not
                 event.current_buffer.reset()
             else:
                 event.app.exit(exception=InterruptedByUserError())

@@ -121,6 +121,14 @@ async def test_a_paste_that_was_deleted_is_forgotten(server: ScriptedServer, cha
     assert server.bodies() == []
 
 
+async def test_a_paste_that_was_cancelled_is_forgotten(chat: Terminal) -> None:
+    """After Ctrl-C `back` is a command again."""
+    chat.paste("x")
+    await chat.until("to dave: x")
+    chat.type("\x03back\r")
+    await chat.until("Chat with:")
+
+
 async def test_lines_typed_ahead_are_taken_one_by_one(server: ScriptedServer, terminal: Terminal) -> None:
     """Somebody types faster than the screen is drawn; Alt-Enter makes a line of a message."""
     server.come("dave", "erin")
