@@ -1,6 +1,7 @@
 """What a conversation consists of: messages, what happens to them, and what is missing."""
 
 import dataclasses
+from typing import assert_never
 
 from qscp import frames
 from qscp.frames import Reaction
@@ -175,6 +176,8 @@ def amendment_of(frame: Amending, *, here: bool, folded: bool) -> Amendment:
             count = frame.count
         case frames.Redact():
             kind, body = EntryKind.REDACT, ""
+        case _:
+            assert_never(frame)
     return Amendment(
         frame.seq,
         frame.id,
