@@ -11,6 +11,9 @@ SECONDS ?=
 # A folder of wheels to install from instead of the network; `make wheelhouse` fills one.
 WHEELS ?=
 
+# How often one message may change file on its way through the daemon; `make hops` shows where.
+HOPS := 42
+
 # Where `make install` puts things. DESTDIR is for packagers and is part of no installed path.
 prefix ?= /usr/local
 sysconfdir ?= /etc
@@ -30,7 +33,7 @@ ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(shell pwd -P))
 $(shell rm -f $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-fuzz $(VENV)/installed-check)
 endif
 
-.PHONY: help run test coverage test-systemd check format fuzz soak wheelhouse install uninstall clean
+.PHONY: help run test coverage test-systemd check hops format fuzz soak wheelhouse install uninstall clean
 
 help:
 	@echo 'To use QSCP from this checkout'
@@ -43,6 +46,7 @@ help:
 	@echo "  make test            the test suite (ARGS='-k name -x', PYTHON=python3.13 VENV=.venv-3.13)"
 	@echo '  make coverage        the tests without whole programs, and which lines of each package they run'
 	@echo '  make check           format, lint, types, import directions, and what no tool knows about'
+	@echo '  make hops            the files that one message passes, in the daemon and in the client'
 	@echo '  make format          put all files in the format that make check wants'
 	@echo '  make test-systemd    install and run the service in a machine of its own, under systemd (root)'
 	@echo '  make fuzz            malformed input against the parser and a daemon (SECONDS=60)'
@@ -79,6 +83,10 @@ check: $(VENV)/installed-check
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/shellcheck .ci/run tools/*.sh tests/systemd/*.sh
 	$(python) tools/check_tree.py
+	$(python) -m tools.count_hops --most $(HOPS)
+
+hops: $(VENV)/installed-test
+	$(python) -m tools.count_hops --path
 
 format: $(VENV)/installed-check
 	$(python) -m ruff check --fix-only
