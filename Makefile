@@ -6,6 +6,8 @@ VENV ?= .venv
 ARGS ?=
 # With COVERAGE=1, `make test` also measures coverage and fails below the floors of pyproject.toml.
 COVERAGE ?=
+# How often `make test-repeat` runs its tests.
+TIMES ?= 100
 # How long `make fuzz` and `make soak` run: 60 s and 300 s if nothing is said.
 SECONDS ?=
 # A folder of wheels to install from instead of the network; `make wheelhouse` fills one.
@@ -33,7 +35,7 @@ ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(shell pwd -P))
 $(shell rm -f $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-fuzz $(VENV)/installed-check)
 endif
 
-.PHONY: help run test coverage test-systemd check hops format fuzz soak wheelhouse install uninstall clean
+.PHONY: help run test test-repeat coverage test-systemd check hops format fuzz soak wheelhouse install uninstall clean
 
 help:
 	@echo 'To use QSCP from this checkout'
@@ -44,6 +46,7 @@ help:
 	@echo
 	@echo 'To work on QSCP'
 	@echo "  make test            the test suite (ARGS='-k name -x', PYTHON=python3.13 VENV=.venv-3.13)"
+	@echo "  make test-repeat     some tests, many times on a busy machine (ARGS='tests/client -k killed' TIMES=100)"
 	@echo '  make coverage        the tests without whole programs, and which lines of each package they run'
 	@echo '  make check           format, lint, types, import directions, and what no tool knows about'
 	@echo '  make hops            the files that one message passes, in the daemon and in the client'
@@ -63,6 +66,9 @@ coverage_core = COVERAGE_CORE=$$($(python) -c 'import sys; print("sysmon" if sys
 test: $(VENV)/installed-test
 	$(if $(COVERAGE),$(coverage_core)) $(python) -m pytest -n 4 $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
 	$(if $(COVERAGE),$(python) tools/check_coverage.py)
+
+test-repeat: $(VENV)/installed-test
+	$(python) tools/repeat_tests.py --times $(TIMES) $(ARGS)
 
 coverage: $(VENV)/installed-test
 	$(MAKE) test COVERAGE=1 ARGS='tests/qscp tests/qscpd tests/client $(ARGS)'
