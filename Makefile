@@ -14,7 +14,7 @@ SECONDS ?=
 WHEELS ?=
 
 # How often one message may change file on its way through the daemon; `make hops` shows where.
-HOPS := 42
+HOPS := 47
 
 # Where `make install` puts things. DESTDIR is for packagers and is part of no installed path.
 prefix ?= /usr/local
