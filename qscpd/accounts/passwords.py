@@ -14,8 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from passlib.hash import argon2
-
 from qscp.limits import PASSWORD_LIMIT
 from qscpd.config.model import Argon2Config
 from qscpd.errors import QscpdError, UsageError
@@ -85,6 +83,8 @@ def check_hash(password_hash: str) -> None:
     Raises:
         MalformedHashError: It is not one of argon2.
     """
+    from passlib.hash import argon2  # noqa: PLC0415 - slow to import, and few commands hash
+
     try:
         argon2.from_string(password_hash)
     except ValueError:
@@ -101,6 +101,8 @@ class PasswordHasher:
     """Hashes and verifies with the parameters of the configuration; safe for use by several threads."""
 
     def __init__(self, config: Argon2Config) -> None:
+        from passlib.hash import argon2  # noqa: PLC0415 - slow to import, and few commands hash
+
         self._scheme = argon2.using(
             type="ID",
             memory_cost=config.memory_kib,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar, assert_never
 
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.names import normalize_name
@@ -121,6 +121,8 @@ def _perform(request: Request, store: Store) -> Reply:
         case LockUser() | UnlockUser():
             locked = isinstance(request, LockUser)
             account = store.set_locked(normalize_name(request.name), locked=locked)
+        case _:
+            assert_never(request)
     return Done(_info(account))
 
 

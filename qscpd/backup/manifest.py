@@ -82,6 +82,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it has a file of that name."""
         return any(file.name == name for file in self.files)
 
+    def contents(self) -> str:
+        """Return how much is in it, for people."""
+        return f"{self.accounts} accounts, {self.conversations} conversations, {self.messages} messages"
+
 
 class Fingerprint(NamedTuple):
     """What tells one content from another."""

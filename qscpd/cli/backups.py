@@ -5,8 +5,6 @@ from typing import Final
 
 import click
 
-from qscpd.backup import find_problems, make_backup, prune_backups, read_manifest, restore_backup
-from qscpd.backup.manifest import CA_KEY, Manifest
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.errors import ExitCode
 
@@ -25,9 +23,13 @@ def backup(ctx: click.Context, destination: Path) -> None:
     It has the store as it is at one moment, the configuration, and certificates with their keys,
     so keep it where only root can read it. It is checked before it gets its name.
     """
+    # `qscpd --help` imports this module: it must not wait for the libraries of stores and certificates.
+    from qscpd.backup import make_backup, read_manifest  # noqa: PLC0415
+    from qscpd.backup.manifest import CA_KEY  # noqa: PLC0415
+
     folder = make_backup(destination, load_chosen(ctx))
     manifest = read_manifest(folder)
-    click.echo(f"backed up {_contents(manifest)}", err=True)
+    click.echo(f"backed up {manifest.contents()}", err=True)
     if not manifest.has(CA_KEY):
         click.echo("without the authority's key, which is not on this machine", err=True)
     click.echo(folder)
@@ -38,6 +40,8 @@ def backup(ctx: click.Context, destination: Path) -> None:
 @click.pass_context
 def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
     """Check each BACKUP: its manifest, every file, the whole store, and that keys fit certificates."""
+    from qscpd.backup import find_problems, read_manifest  # noqa: PLC0415 - as above
+
     damaged = False
     for backup in backups:
         problems = find_problems(backup)
@@ -47,7 +51,7 @@ def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
         if not problems:
             manifest = read_manifest(backup)
             made = f"made {manifest.created} by qscpd {manifest.version}"
-            click.echo(f"{backup}: whole, {made}: {_contents(manifest)}")
+            click.echo(f"{backup}: whole, {made}: {manifest.contents()}")
     if damaged:
         ctx.exit(ExitCode.FAILED)
 
@@ -63,8 +67,10 @@ def restore(backup: Path, into: Path) -> None:
     Clients notice that the history is another one: they ask for everything anew, and send what was
     not acknowledged again.
     """
+    from qscpd.backup import restore_backup  # noqa: PLC0415 - as above
+
     restored = restore_backup(backup, into)
-    click.echo(f"restored {_contents(restored.manifest)}, as of {restored.manifest.created}", err=True)
+    click.echo(f"restored {restored.manifest.contents()}, as of {restored.manifest.created}", err=True)
     click.echo(
         f"\nNext: look at {restored.config} (addresses, limits), check it with\n"
         f"`qscpd -c {restored.config} checkconfig`, stop the old daemon for good, and start\n"
@@ -83,6 +89,8 @@ def prune(destination: Path, keep: int) -> None:
 
     Only what `qscpd backup` made is removed, and never the last backup that is whole.
     """
+    from qscpd.backup import prune_backups  # noqa: PLC0415 - as above
+
     pruned = prune_backups(destination, keep)
     for folder in pruned.removed:
         click.echo(f"removed {folder}")
@@ -90,12 +98,6 @@ def prune(destination: Path, keep: int) -> None:
         click.echo(f"qscpd: {pruned.spared}: kept, because all newer ones are damaged", err=True)
     for folder in pruned.incomplete:
         click.echo(f"qscpd: {folder}: is not finished; look at it, and remove it by hand", err=True)
-
-
-def _contents(manifest: Manifest) -> str:
-    return (
-        f"{manifest.accounts} accounts, {manifest.conversations} conversations, {manifest.messages} messages"
-    )
 
 
 COMMANDS: Final = {command.name: command for command in (backup, verify, restore, prune)}

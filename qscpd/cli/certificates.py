@@ -8,8 +8,6 @@ import click
 from qscpd.cli.options import chosen_config, config_file_option, config_options, load_chosen
 from qscpd.config import TlsConfig
 from qscpd.errors import UsageError
-from qscpd.setup.init import Layout, dev_layout, initialize, system_layout
-from qscpd.setup.pki import AuthorityFiles, default_names, renew_server_certificate
 
 __all__ = ["COMMANDS"]
 
@@ -47,23 +45,21 @@ def init(
     Without options it does so for a service: /etc/qscpd, /var/lib/qscpd, /var/log/qscpd and
     /run/qscpd. The certificate is for localhost, for this machine's host name, and for each --name.
     """
+    from qscpd.setup.init import dev_layout, initialize, system_layout  # noqa: PLC0415 - as below
+
     make_layout = dev_layout if dev else system_layout
     layout = make_layout(chosen_config(ctx), certs, state)
     steps = initialize(layout, names, keep=keep or dev)
     for step in steps:
         click.echo(f"{'made' if step.made else 'kept'} {step.path}  ({step.what})")
     if any(step.made for step in steps):
-        click.echo(_next_steps(layout, dev=dev))
-
-
-def _next_steps(layout: Layout, *, dev: bool) -> str:
-    option = "" if layout == system_layout() else f" -c {layout.config}"
-    start = "qscpd run" + option if dev or option else "systemctl enable --now qscpd"
-    return (
-        f"\nNext: make an account with `qscpd adduser{option} NAME`, start with `{start}`,\n"
-        f"and give {layout.authority.ca_certificate} to everybody who connects. "
-        f"Keep {layout.authority.ca_key} secret."
-    )
+        option = "" if layout == system_layout() else f" -c {layout.config}"
+        start = "qscpd run" + option if dev or option else "systemctl enable --now qscpd"
+        click.echo(
+            f"\nNext: make an account with `qscpd adduser{option} NAME`, start with `{start}`,\n"
+            f"and give {layout.authority.ca_certificate} to everybody who connects. "
+            f"Keep {layout.authority.ca_key} secret."
+        )
 
 
 @click.command(short_help="Renew the server's certificate.")
@@ -87,22 +83,27 @@ def _next_steps(layout: Layout, *, dev: bool) -> str:
 @click.pass_context
 def gencert(ctx: click.Context, *, certs: Path | None, names: tuple[str, ...], new_key: bool) -> None:
     """Renew the server's certificate with the private authority; the old one stays as server.pem.old."""
-    files = AuthorityFiles(certs) if certs is not None else _configured_files(load_chosen(ctx).config.tls)
+    # `qscpd --help` imports this module: it must not wait for the library of certificates.
+    from qscpd.setup.pki import AuthorityFiles, default_names, renew_server_certificate  # noqa: PLC0415
+
+    files = AuthorityFiles(certs or _authority_directory(load_chosen(ctx).config.tls))
     all_names = (*default_names(), *names) if names else ()
     info = renew_server_certificate(files, all_names, new_key=new_key)
     click.echo(f"made {files.certificate}  (for {', '.join(info.names)}; until {info.not_after:%Y-%m-%d})")
     click.echo("\nNext: restart the daemon, for example with `systemctl restart qscpd`.")
 
 
-def _configured_files(tls: TlsConfig) -> AuthorityFiles:
-    """Return the files that the daemon uses, if `qscpd init` could have made them."""
+def _authority_directory(tls: TlsConfig) -> Path:
+    """Return the directory of the files that the daemon uses, if `qscpd init` could have made them."""
+    from qscpd.setup.pki import AuthorityFiles  # noqa: PLC0415 - as above
+
     files = AuthorityFiles(tls.certificate.parent)
     if (files.certificate, files.key) != (tls.certificate, tls.key):
         raise UsageError(
             f"the daemon uses {tls.certificate} and {tls.key}, which `qscpd init` did not make; "
             "renew them where they came from, or name the directory of an authority with --certs"
         )
-    return files
+    return files.directory
 
 
 COMMANDS: Final = {command.name: command for command in (init, gencert)}

@@ -7,7 +7,7 @@ is read later as it is then. The new text of an edit is in the message only: era
 
 import hashlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import msgspec
 
@@ -233,6 +233,8 @@ def id_hash(recipient: int, text: str, meta: MessageMeta) -> bytes:
             what = ""
         case "react":
             what = f"{meta.removed} {text}"
+        case _:
+            assert_never(meta.kind)
     return digest(f"{recipient} {meta.kind} {meta.target}\n{what}")
 
 

@@ -144,6 +144,7 @@ def _page(store: Store, row: ConversationRow, frame: frames.HistoryRequest) -> _
     at = row.last_seq + 1 if frame.before is None else min(frame.before, row.last_seq + 1)
     if frame.after is not None:
         at = max(frame.after, row.first_seq - 1)
+    shown: list[MessageRow] = []
     for _ in range(_READ_OVER):
         rows = more(row.id, at, PAGE_LIMIT, PAGE_BYTES, row.first_seq)
         if not rows:

@@ -3,6 +3,8 @@ import sys
 
 import pytest
 
+from tests.support.programs import unmeasured
+
 FORBIDDEN = [
     "asyncio",
     "ssl",
@@ -26,7 +28,8 @@ print(*sorted(set(sys.modules) - before))
 @pytest.fixture(scope="module")
 def imported() -> set[str]:
     """Every module that importing the protocol loads, beyond Python's start and msgspec."""
-    run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", PROGRAM]
+    run = subprocess.run(command, env=unmeasured(), capture_output=True, text=True, check=True)
     return set(run.stdout.split())
 
 

@@ -1,6 +1,7 @@
 """Timeline items: messages, amendments (edits, redactions, reactions) and missing ranges. Sans-I/O."""
 
 import dataclasses
+from typing import assert_never
 
 from qscp import frames
 from qscp.frames import Reaction
@@ -151,6 +152,8 @@ def amendment_from(frame: AmendmentFrame, *, here: bool, folded: bool) -> Amendm
             count = frame.count
         case frames.Redact():
             kind, body = EntryKind.REDACT, ""
+        case _:
+            assert_never(frame)
     return Amendment(
         frame.seq,
         frame.id,

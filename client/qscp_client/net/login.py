@@ -120,11 +120,12 @@ class Login:
     async def _ask(self) -> frames.AuthAck:
         user = self._user or await ask_user(self._front)
         self.devices = self._open_devices(user)
-        for tries_left in reversed(range(self._front.password_tries)):
-            given = await self._try(user, await ask_password(self._front))
-            if isinstance(given, frames.AuthAck):
-                return given
-            answer = given
+        tries_left = self._front.password_tries
+        while True:
+            answer = await self._try(user, await ask_password(self._front))
+            tries_left -= 1
+            if isinstance(answer, frames.AuthAck):
+                return answer
             if answer.code != ErrorCode.BAD_CREDENTIALS or not tries_left:
                 break
             self._front.tell(clean(answer.message))
@@ -141,12 +142,13 @@ class Login:
             client=f"qscp-client {__version__}",
             features=self._features,
         )
-        for _ in range(_BUSY_TRIES):
+        tries_left = _BUSY_TRIES
+        while True:
             answer = await self._exchange(auth)
-            if isinstance(answer, frames.AuthAck) or answer.code != ErrorCode.BUSY:
-                break
+            tries_left -= 1
+            if isinstance(answer, frames.AuthAck) or answer.code != ErrorCode.BUSY or not tries_left:
+                return answer
             await asyncio.sleep(min(answer.retry_after or 1.0, _LONGEST_WAIT_S))
-        return answer
 
     async def _exchange(self, auth: frames.Auth) -> frames.AuthAck | frames.AuthNack:
         """Send `auth`; if the connection turns out to be closed, once more over a new one."""

@@ -47,7 +47,7 @@ def wrap_behind(head: str, text: str, columns: int) -> tuple[list[str], list[str
         return [], wrap(text, columns, rest)
     room = (columns if len(heads) == 1 else rest) - width(heads[-1]) - 1
     word = text.split(" ", 1)[0]
-    if room <= 0 or room < width(word) <= rest:
+    if room < max(width(text[:1]), 1) or room < width(word) <= rest:
         # The first word is not torn where it fits into a row of its own.
         return heads, ["", *wrap(text, rest, rest)]
     return heads, wrap(text, room, rest)

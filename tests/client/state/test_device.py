@@ -182,6 +182,7 @@ def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
 
 
 _WRITER = """
+import os
 import sys
 from pathlib import Path
 sys.path.insert(0, "client")
@@ -189,14 +190,18 @@ from qscp_client.core.changes import Added, Moved, Removed
 from qscp_client.state.device import Devices
 from qscp_client.core.outbox import Entry, EntryKind
 
+def say(what, number):
+    # One write, which a pipe takes whole or not at all; `print` makes several with PYTHONUNBUFFERED.
+    os.write(1, f"{what} {number}\\n".encode())
+
 with Devices(Path(sys.argv[1]), lambda: "d" * 32).acquire() as device:
     number = 0
     while True:
         number += 1
         device.save([Added(Entry(f"{number:032x}", "bob", "text", number))])
-        print("added", number, flush=True)
+        say("added", number)
         device.save([Moved("c1", "bob", number), Removed(f"{number - 3:032x}")])
-        print("moved", number, flush=True)
+        say("moved", number)
 """
 
 
@@ -215,7 +220,7 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, lines: int) -> None:
     told += process.stdout.readlines()
     process.wait()
     process.stdout.close()
-    added = max(int(line.split()[1]) for line in told if line.startswith("added") and line.endswith("\n"))
+    added = max(int(line.split()[1]) for line in told if line.startswith("added"))
     moved = max((int(line.split()[1]) for line in told if line.startswith("moved")), default=0)
     with acquire(tmp_path / "state", "another") as device:
         assert device.id == "d" * 32

@@ -242,6 +242,8 @@ async def test_a_long_own_line_is_cut_while_it_is_pending(server: ScriptedServer
     chat.paste("x" * 100 + "\nsecond line")
     chat.type("\r" + "".join(f"{number}\r" for number in range(5)))
     await chat.until_like(r"\d\d:\d\d alice: x{50}x*\.\.\.  \u00b7 pending", " *and 2 more pending .*")
+    # One that is still on its way would be stored now, before those that were ignored.
+    await server.until(lambda script: len(script.bodies()) == 6)
     server.holds_acks = False
     server.drop_all()
     await chat.until("The connection to the server was lost. Connecting again; what you type is kept.")

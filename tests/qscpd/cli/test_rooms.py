@@ -135,11 +135,12 @@ def test_a_choice_that_there_is_not(run: Run) -> None:
 def test_delete_asks_for_the_name(lively: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only who types the name again deletes; its `#` may be left out."""
     monkeypatch.setattr("qscpd.cli.typeagain.has_terminal", lambda: True)
-    for typed in ("yes", "", "old"):
+    wrong = "that is not #dev; nothing was changed"
+    for typed, sentence in (("yes", wrong), ("", "Aborted!"), ("old", wrong)):
         refused = lively("room", "delete", "dev", input=f"{typed}\n")
         assert refused.exit_code != 0
         assert len(listed(lively)) == 2
-    assert "that is not #dev; nothing was changed" in refused.stderr
+        assert sentence in refused.stderr
     result = lively("room", "delete", "#dev", input="dev\n")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "This deletes #dev with its members (2) and messages (6). Type the name again" in result.stderr

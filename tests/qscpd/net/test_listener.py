@@ -16,7 +16,8 @@ from qscpd.net.link import Link, LinkSession
 from qscpd.net.listener import Listener
 from qscpd.net.tls import server_context
 from qscpd.setup.pki import AuthorityFiles
-from tests.support.waiting import until
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +60,7 @@ async def test_it_counts_and_limits_links(listener: Listener) -> None:
     with connect(listener) as first, connect(listener):
         await until(lambda: len(listener.links) == 2)
         with connect(listener) as third:
-            third.settimeout(20)
+            third.settimeout(PATIENCE_S)
             with contextlib.suppress(ConnectionError):
                 assert await asyncio.to_thread(third.recv, 1) == b""
         first.close()
@@ -116,13 +117,12 @@ async def test_both_families_are_told(context: ssl.SSLContext) -> None:
 
 async def test_a_taken_port_is_named_and_the_others_are_given_back(context: ssl.SSLContext) -> None:
     """Nothing stays bound when one of several addresses can't be."""
-    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as free:
-        port, free_port = taken.getsockname()[1], free.getsockname()[1]
-        free.close()
-        failing = listening(context, ListenAddress("127.0.0.1", free_port), ListenAddress("127.0.0.1", port))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port, free = taken.getsockname()[1], free_port()
+        failing = listening(context, ListenAddress("127.0.0.1", free), ListenAddress("127.0.0.1", port))
         with pytest.raises(QscpdError, match=rf"127\.0\.0\.1:{port}: the port is in use"):
             failing.bind()
-        socket.create_server(("127.0.0.1", free_port)).close()
+        socket.create_server(("127.0.0.1", free)).close()
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
