@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -122,12 +123,17 @@ async def _serve(config: Config) -> ExitCode:
             PasswordHasher(config.login.argon2), workers=config.login.workers, queue=config.login.queue
         )
         stack.callback(passwords.close)
-        listener = Listener(config, context, router.open_session)
+        tasks = asyncio.TaskGroup()
+        retention = _retention(config.history)
+        login = Login(router, writer, passwords, log, tasks, retention=retention, epoch=epoch)
+        requests = RequestRunner(tasks, router.submissions.barrier)
+        handlers = handler_table(router, writer, requests, login.start)
+        listener = Listener(config, context, partial(router.open_session, handlers))
         listener.bind()
         stack.callback(listener.stop_accepting)
         # Outside of the task group, which would wrap an error at the start in a group.
         async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer).handle):
-            await daemon.serve(listener, writer, passwords, log, epoch)
+            await daemon.serve(listener, writer, tasks)
     return daemon.exit_code
 
 
@@ -142,30 +148,18 @@ class _Daemon:
         self._notifier = notifier
         self._reason = ""
 
-    async def serve(
-        self,
-        listener: Listener,
-        writer: StoreWriter[Session],
-        passwords: PasswordPool,
-        log: SessionLog,
-        epoch: str,
-    ) -> None:
-        """Listen, notify systemd that we are ready, and serve until a signal or a failure."""
+    async def serve(self, listener: Listener, writer: StoreWriter[Session], tasks: asyncio.TaskGroup) -> None:
+        """Listen, notify systemd that we are ready, and serve until a signal or a failure.
+
+        Args:
+            listener: Where peers connect.
+            writer: The store.
+            tasks: Where logins and requests run; it is entered here.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signalled, number)
-        async with asyncio.TaskGroup() as tasks:
-            login = Login(
-                self._router,
-                writer,
-                passwords,
-                log,
-                tasks,
-                retention=_retention(self._config.history),
-                epoch=epoch,
-            )
-            requests = RequestRunner(tasks, self._router.submissions.barrier)
-            self._router.handlers = handler_table(self._router, writer, requests, login.start)
+        async with tasks:
             await listener.accept()
             ticker = tasks.create_task(self._tick(listener))
             watchdog = tasks.create_task(self._watch(writer))

@@ -42,10 +42,7 @@ class Router:
         presence: Who is online.
         rooms: The rooms.
         delivery: Handles what the store has committed or refused.
-        handlers: What to do with each frame; `qscpd.handlers.table` makes it. Set before the first session.
     """
-
-    handlers: HandlerTable
 
     def __init__(self, config: Config, directory: Directory, log: SessionLog) -> None:
         self.config = config
@@ -83,9 +80,14 @@ class Router:
             None,
         )
 
-    def open_session(self, link: Link) -> Session:
-        """Return a new session for a link."""
-        session = Session(self, link)
+    def open_session(self, handlers: HandlerTable, link: Link) -> Session:
+        """Return a new session for a link.
+
+        Args:
+            handlers: What to do with its frames.
+            link: Its link; the handshake is done.
+        """
+        session = Session(self, handlers, link)
         self._open.add(session)
         self._log.opened(session)
         return session

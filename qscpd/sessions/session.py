@@ -40,8 +40,6 @@ class SessionOwner(Protocol):
     config: Config
     output: FlushQueue
     """Sessions with queued output."""
-    handlers: "HandlerTable"
-    """What to do with a frame."""
 
     def unregister(self, session: "Session", reason: str) -> None:
         """Stop delivering to a session that is closed; its link may linger."""
@@ -92,6 +90,7 @@ class Session:
     __slots__ = (
         "_closing_code",
         "_frozen",
+        "_handlers",
         "_keepalive",
         "_output",
         "_owner",
@@ -118,8 +117,9 @@ class Session:
         "typed",
     )
 
-    def __init__(self, owner: SessionOwner, link: Link) -> None:
+    def __init__(self, owner: SessionOwner, handlers: HandlerTable, link: Link) -> None:
         self._owner = owner
+        self._handlers = handlers
         self._output = owner.output
         self.link = link
         self.connection = ServerConnection()
@@ -315,7 +315,7 @@ class Session:
 
     def _handle_events(self) -> bool:
         """Handle frames; return whether the next ones have to wait for an answer."""
-        login, after_login = self._owner.handlers
+        login, after_login = self._handlers
         for frame in self.connection.events():
             identity = self.identity
             if identity is not None:

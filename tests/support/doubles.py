@@ -15,10 +15,10 @@ from qscpd.net.link import Link
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import LoggedSession, SessionLog
 from qscpd.sessions.requests import RequestRunner
-from qscpd.sessions.session import Session
+from qscpd.sessions.session import HandlerTable, Session
 from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, StoreWriter
 
-__all__ = ["FakeLink", "ListLog", "RouterDouble", "SlowWriter", "router_double"]
+__all__ = ["FakeLink", "ListLog", "RouterDouble", "SlowWriter", "make_handlers"]
 
 
 class FakeLink(Link):
@@ -136,21 +136,22 @@ class SlowWriter(StoreWriter[Session]):
         )
 
 
-def router_double(
+def make_handlers(
     router: Router,
     writer: StoreWriter[Session],
     tasks: asyncio.TaskGroup,
     login: Callable[[Session, frames.Auth], None] = lambda _session, _auth: None,
-) -> None:
-    """Let a router handle frames; without a `login`, `auth` gets no answer."""
+) -> HandlerTable:
+    """Return the daemon's handlers; without a `login`, `auth` gets no answer."""
     requests = RequestRunner(tasks, router.submissions.barrier)
-    router.handlers = handler_table(router, writer, requests, login)
+    return handler_table(router, writer, requests, login)
 
 
 class RouterDouble(Router):
     """A router with accounts; call it in a running loop.
 
     Attributes:
+        handlers: What its sessions do with frames.
         log: Its session log.
         writer: Its store.
     """
@@ -162,7 +163,7 @@ class RouterDouble(Router):
         super().__init__(config or Config(), Directory(accounts, {}), self.log)
         self.submissions.attach(self.writer)
         # No task runs here: requests that need the store fail.
-        router_double(self, self.writer, asyncio.TaskGroup())
+        self.handlers = make_handlers(self, self.writer, asyncio.TaskGroup())
 
     def flush(self) -> None:
         """End the tick: hand over what was submitted, then write what was sent."""
@@ -179,7 +180,7 @@ class RouterDouble(Router):
     def connect(self) -> tuple[Session, FakeLink]:
         """Open a session."""
         link = FakeLink()
-        return self.open_session(link), link
+        return self.open_session(self.handlers, link), link
 
     def login(self, name: str, *features: str, live: bool = True) -> tuple[Session, FakeLink]:
         """Open a session that is logged in; its `auth_ack` is written, its snapshot is not.

@@ -22,7 +22,7 @@ from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import Committed, StoreWriter
 from tests.support.daemon import CHEAP_ARGON2
 from tests.support.device import Device
-from tests.support.doubles import FakeLink, ListLog, router_double
+from tests.support.doubles import FakeLink, ListLog, make_handlers
 from tests.support.oracle import Book, History, written
 from tests.support.waiting import patiently
 
@@ -81,7 +81,7 @@ class InProcessPeer:
     def __init__(self, in_process_server: "InProcessServer", device: Device | None) -> None:
         self.device = device
         self.link = PagedLink()
-        self.session: Session = in_process_server.router.open_session(self.link)
+        self.session: Session = in_process_server.router.open_session(in_process_server.handlers, self.link)
         self.frames: list[frames.ServerFrame] = []
 
     def send(self, *sent: frames.ClientFrame) -> None:
@@ -158,7 +158,7 @@ class InProcessServer:
             retention=frames.Retention(),
             epoch=self.store.epoch(),
         )
-        router_double(self.router, self.writer, self.tasks, login.start)
+        self.handlers = make_handlers(self.router, self.writer, self.tasks, login.start)
         return self
 
     async def __aexit__(self, *error: object) -> None:

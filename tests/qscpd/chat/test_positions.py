@@ -13,7 +13,7 @@ from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
-from tests.support.doubles import FakeLink, RouterDouble, router_double
+from tests.support.doubles import FakeLink, RouterDouble, make_handlers
 from tests.support.waiting import patiently, until
 
 MOST = 100_000
@@ -81,7 +81,7 @@ class InProcessPeer:
             on_refused=self.router.delivery.refused,
             on_failed=print,
         )
-        router_double(self.router, self.writer, tasks)
+        self.router.handlers = make_handlers(self.router, self.writer, tasks)
         self.session, link = self.router.login("alice", live=False)
         self.router.flush()
         self.link = self.session.link = NarrowLink()

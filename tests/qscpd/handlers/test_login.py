@@ -18,7 +18,7 @@ from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import CHEAP_ARGON2, PASSWORD, hash_cheaply
-from tests.support.doubles import FakeLink, RouterDouble, router_double
+from tests.support.doubles import FakeLink, RouterDouble, make_handlers
 from tests.support.waiting import patiently, until
 
 
@@ -75,7 +75,7 @@ class InProcessPeer:
             retention=frames.Retention(seconds=86400, messages=500),
             epoch="e1",
         )
-        router_double(self.router, self.real_writer, tasks, login.start)
+        self.router.handlers = make_handlers(self.router, self.real_writer, tasks, login.start)
 
     async def change(self, name: str, state: AccountState) -> None:
         """Do what the admin socket does, but for ending sessions."""
