@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from qscp import codec, frames
 from qscp.errors import ERROR_CODES, ErrorCode
+from qscp.features import READ_RECEIPTS
 from qscp.rooms import HistoryFrom
 from qscpd.chat.rooms import LiveRoom, Rooms
 from qscpd.domain.ids import conversation_id
@@ -21,10 +22,7 @@ from qscpd.sessions.encoding import pushed
 from qscpd.sessions.session import Session
 from qscpd.store.writer import Committed, PendingChat
 
-__all__ = ["READ_RECEIPTS", "Delivery"]
-
-READ_RECEIPTS: Final = "read_receipts"
-"""The feature of those who want to tell and be told what was read."""
+__all__ = ["Delivery"]
 
 _Output = defaultdict[Session, list[frames.ServerFrame | Raw]]
 """What goes out to each session."""

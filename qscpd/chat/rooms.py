@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Final
 
 from qscp import codec, frames
+from qscp.features import TYPING
 from qscp.rooms import HistoryFrom, RoomRole
 from qscpd.chat.room_queue import RoomQueue
 from qscpd.domain.ids import conversation_id
@@ -21,10 +22,7 @@ from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange
 from qscpd.sessions.session import Session
 from qscpd.store.writer import PendingChat
 
-__all__ = ["TYPING", "LiveRoom", "Rooms"]
-
-TYPING: Final = "typing"
-"""The feature of those who want to tell and be told who is typing."""
+__all__ = ["LiveRoom", "Rooms"]
 
 _INTERVAL_S: Final = 1.0
 """Between two tellings of a room's news."""

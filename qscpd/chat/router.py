@@ -17,21 +17,18 @@ from typing import Final
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscpd.accounts.directory import Directory
-from qscpd.chat.delivery import READ_RECEIPTS, Delivery
+from qscpd.chat.delivery import Delivery
 from qscpd.chat.presence import Presence
-from qscpd.chat.rooms import TYPING, Rooms
+from qscpd.chat.rooms import Rooms
 from qscpd.config import Config
 from qscpd.net.link import Link
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.session import Session
 from qscpd.store.writer import Item, StoreWriter
 
-__all__ = ["FEATURES", "Handler", "Router"]
+__all__ = ["Handler", "Router"]
 
 Handler = Callable[[Session, frames.ClientFrame], None]
-
-FEATURES: Final = frozenset({READ_RECEIPTS, TYPING})
-"""The optional parts of the protocol that this server knows."""
 
 _QUITE_GONE: Final = frozenset({ErrorCode.BYE, ErrorCode.LOCKED, ErrorCode.DELETED})
 """Reasons of `session.close` after which nobody is waited for."""
