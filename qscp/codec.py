@@ -1,5 +1,7 @@
 """Bytes to lines, lines to frames, frames to bytes."""
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,65 +12,6 @@ from qscp.errors import ErrorCode, RemoteProtocolError
 
 __all__ = ["LineSplitter", "decode_client_frame", "decode_server_frame", "encode", "encode_lines"]
 
-ClientFrames = (
-    frames.Auth
-    | frames.SetPresence
-    | frames.SendChat
-    | frames.Resume
-    | frames.Received
-    | frames.ClientRead
-    | frames.Skip
-    | frames.HistoryRequest
-    | frames.ConversationsRequest
-    | frames.SearchRequest
-    | frames.WhoisRequest
-    | frames.SendEdit
-    | frames.SendRedaction
-    | frames.SendReaction
-    | frames.SetTyping
-    | frames.Join
-    | frames.Leave
-    | frames.RoomRequest
-    | frames.RoomsRequest
-    | frames.ClientPing
-    | frames.ClientPong
-    | frames.ClientBye
-)
-ServerFrames = (
-    frames.AuthAck
-    | frames.AuthNack
-    | frames.PresenceAck
-    | frames.OnlineUsers
-    | frames.PresenceChanges
-    | frames.Chat
-    | frames.ChatAck
-    | frames.ChatNack
-    | frames.Resumed
-    | frames.Gap
-    | frames.Delivered
-    | frames.ServerRead
-    | frames.History
-    | frames.Conversations
-    | frames.SearchResults
-    | frames.Whois
-    | frames.Edit
-    | frames.Redact
-    | frames.React
-    | frames.Typing
-    | frames.RoomChanged
-    | frames.RoomLeft
-    | frames.RoomAck
-    | frames.Rooms
-    | frames.RoomMembers
-    | frames.MembersChanged
-    | frames.Invited
-    | frames.RoomLog
-    | frames.ServerPing
-    | frames.ServerPong
-    | frames.ServerBye
-    | frames.Error
-)
-
 
 class _AnyFrame(msgspec.Struct):
     """What every frame has in common."""
@@ -76,8 +19,8 @@ class _AnyFrame(msgspec.Struct):
     type: str
 
 
-_client_decoder: Final = msgspec.json.Decoder(ClientFrames)
-_server_decoder: Final = msgspec.json.Decoder(ServerFrames)
+_client_decoder: Final = msgspec.json.Decoder(functools.reduce(operator.or_, frames.CLIENT_FRAMES))
+_server_decoder: Final = msgspec.json.Decoder(functools.reduce(operator.or_, frames.SERVER_FRAMES))
 _any_frame_decoder: Final = msgspec.json.Decoder(_AnyFrame)
 _syntax_decoder: Final = msgspec.json.Decoder(msgspec.Raw)
 _encoder: Final = msgspec.json.Encoder()

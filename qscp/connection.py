@@ -11,7 +11,7 @@ The shell around it (the daemon's session, the client's connection, a test) does
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Generic, TypeVar, get_args
+from typing import Final, Generic, TypeVar
 
 from qscp import codec, frames
 from qscp.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
@@ -41,8 +41,8 @@ def _rows(sender: Sender, classes: Iterable[type[frames.Frame]]) -> dict[State, 
 
 
 _ROWS: Final = {
-    Sender.CLIENT: _rows(Sender.CLIENT, get_args(codec.ClientFrames)),
-    Sender.SERVER: _rows(Sender.SERVER, get_args(codec.ServerFrames)),
+    Sender.CLIENT: _rows(Sender.CLIENT, frames.CLIENT_FRAMES),
+    Sender.SERVER: _rows(Sender.SERVER, frames.SERVER_FRAMES),
 }
 
 

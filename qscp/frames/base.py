@@ -6,20 +6,6 @@ import msgspec
 
 from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
 
-__all__ = [
-    "ClientFrame",
-    "Count",
-    "Frame",
-    "GapReason",
-    "Origin",
-    "PageSize",
-    "Part",
-    "Seconds",
-    "ServerFrame",
-    "ShortText",
-    "Status",
-]
-
 Status = Literal["online", "away", "offline"]
 """Presence of a person: the union over all of their sessions."""
 

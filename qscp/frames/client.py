@@ -7,28 +7,6 @@ import msgspec
 from qscp.frames.base import ClientFrame, Count, PageSize, Part, ShortText, Status
 from qscp.limits import POSITIONS_LIMIT
 
-__all__ = [
-    "Auth",
-    "ClientBye",
-    "ClientPing",
-    "ClientPong",
-    "ClientRead",
-    "ConversationsRequest",
-    "HistoryRequest",
-    "Position",
-    "Received",
-    "Resume",
-    "SearchRequest",
-    "SendChat",
-    "SendEdit",
-    "SendReaction",
-    "SendRedaction",
-    "SetPresence",
-    "SetTyping",
-    "Skip",
-    "WhoisRequest",
-]
-
 
 class Auth(ClientFrame, tag="auth", forbid_unknown_fields=False, kw_only=True):
     """Log in. Nothing else may be sent before it is answered by `auth_ack`."""

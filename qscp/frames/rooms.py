@@ -8,26 +8,6 @@ from qscp.frames.base import ClientFrame, Count, Part, ServerFrame, ShortText, S
 from qscp.limits import QUERY_LIMIT
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 
-__all__ = [
-    "Invited",
-    "Join",
-    "Leave",
-    "LogEntry",
-    "Member",
-    "MemberChange",
-    "MembersChanged",
-    "Room",
-    "RoomAck",
-    "RoomAction",
-    "RoomChanged",
-    "RoomLeft",
-    "RoomLog",
-    "RoomMembers",
-    "RoomRequest",
-    "Rooms",
-    "RoomsRequest",
-]
-
 RoomAction = Literal[
     "create",
     "topic",

@@ -4,40 +4,6 @@ from typing import Literal
 
 from qscp.frames.base import Count, Origin, Part, Seconds, ServerFrame, Status
 
-__all__ = [
-    "AuthAck",
-    "AuthNack",
-    "Chat",
-    "ChatAck",
-    "ChatNack",
-    "ConversationInfo",
-    "Conversations",
-    "Delivered",
-    "Edit",
-    "Error",
-    "Gap",
-    "History",
-    "Limits",
-    "Match",
-    "Message",
-    "OnlineUsers",
-    "PresenceAck",
-    "PresenceChanges",
-    "React",
-    "Reaction",
-    "Redact",
-    "Resumed",
-    "Retention",
-    "SearchResults",
-    "ServerBye",
-    "ServerPing",
-    "ServerPong",
-    "ServerRead",
-    "Typing",
-    "UserPresence",
-    "Whois",
-]
-
 
 class Limits(Part):
     """What the server accepts, in bytes."""

@@ -13,10 +13,9 @@ from msgspec import inspect
 from qscp import frames
 from qscp.codec import LineSplitter, decode_client_frame, decode_server_frame, encode
 from qscp.errors import ErrorCode, RemoteProtocolError
+from qscp.frames import CLIENT_FRAMES, SERVER_FRAMES
 from qscp.limits import LINE_LIMIT
 from tests.support.strategies import (
-    CLIENT_FRAMES,
-    SERVER_FRAMES,
     client_frames,
     json_values,
     server_frames,

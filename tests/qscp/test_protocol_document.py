@@ -13,6 +13,8 @@ from qscp import ALPN, DEFAULT_PORT, PROTOCOL_VERSION, frames, limits
 from qscp.codec import decode_client_frame, decode_server_frame, encode
 from qscp.connection import ClientConnection, ServerConnection
 from qscp.errors import ERROR_CODES, Action
+from qscp.features import FEATURES
+from qscp.frames import CLIENT_FRAMES, SERVER_FRAMES
 from qscp.ids import is_message_id
 from qscp.names import normalize_name
 from qscp.rooms import (
@@ -30,7 +32,6 @@ from qscp.rooms import (
 )
 from qscp.states import FATAL_ERROR, TRANSITIONS, Sender, State
 from qscp.text import check_body
-from tests.support.strategies import CLIENT_FRAMES, SERVER_FRAMES
 from tests.support.strategies import OBJECTS as OBJECTS_OF_FRAMES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/protocol.md").read_text(encoding="utf-8")
@@ -301,6 +302,13 @@ def test_port_protocol_and_version_are_those_of_the_code() -> None:
     assert f"port {DEFAULT_PORT}." in section("## Transport").replace(" and at once", ".")
     assert f"select `{ALPN}`" in section("## Transport")
     assert f"This is version {PROTOCOL_VERSION}." in section("## Versions and features")
+
+
+def test_the_features_are_those_of_the_code() -> None:
+    """The table of features has a row for each feature that the code knows, and no others."""
+    head, *table = rows(section("## Versions and features"))
+    assert head[0] == "Feature"
+    assert {row[0].strip("`") for row in table} == FEATURES
 
 
 def test_reserved_types_are_not_used_yet() -> None:

@@ -6,81 +6,16 @@ import pytest
 from qscp import codec, frames, states
 from qscp.connection import ClientConnection, ServerConnection
 from qscp.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
-from qscp.rooms import HistoryFrom, RoomKind
 from qscp.states import FATAL_ERROR, TRANSITIONS, Sender, State
 from tests.support.pair import AUTH, AUTH_ACK, ConnectionPair
+from tests.support.strategies import smallest
 
 ROOT = Path(__file__).parents[2]
-ROOM = frames.Room("#dev", "c2", RoomKind.OPEN, HistoryFrom.JOINING, members=1)
 
 SAMPLES: dict[Sender, dict[str, frames.Frame]] = {
-    Sender.CLIENT: {
-        "auth": AUTH,
-        "presence": frames.SetPresence("online"),
-        "chat": frames.SendChat(to="bob", body="hello", id="0" * 32),
-        "resume": frames.Resume([frames.Position("c1", 1)]),
-        "received": frames.Received("c1", 1),
-        "read": frames.ClientRead("c1", 1),
-        "skip": frames.Skip("0" * 32),
-        "history": frames.HistoryRequest("c1", before=9),
-        "conversations": frames.ConversationsRequest(),
-        "search": frames.SearchRequest("hello"),
-        "whois": frames.WhoisRequest("bob"),
-        "edit": frames.SendEdit("bob", 1, "hi", "0" * 32),
-        "redact": frames.SendRedaction("bob", 1, "0" * 32),
-        "react": frames.SendReaction("bob", 1, "+1", "0" * 32),
-        "typing": frames.SetTyping("bob"),
-        "join": frames.Join("#dev"),
-        "leave": frames.Leave("#dev"),
-        "room": frames.RoomRequest("create", "#dev"),
-        "rooms": frames.RoomsRequest(),
-        "ping": frames.ClientPing(),
-        "pong": frames.ClientPong(),
-        "bye": frames.ClientBye(),
-    },
+    Sender.CLIENT: {str(cls.__struct_config__.tag): smallest(cls) for cls in frames.CLIENT_FRAMES},
     Sender.SERVER: {
-        "auth_ack": AUTH_ACK,
-        "auth_nack": frames.AuthNack("bad_credentials", ""),
-        "presence_ack": frames.PresenceAck("online"),
-        "online_users": frames.OnlineUsers(1, []),
-        "presence": frames.PresenceChanges(2, []),
-        "chat": frames.Chat(
-            conversation="c1",
-            seq=1,
-            id="0" * 32,
-            sender="bob",
-            to="alice",
-            body="hi",
-            time=0,
-            origin="live",
-        ),
-        "chat_ack": frames.ChatAck("0" * 32, "c1", 1, 0),
-        "chat_nack": frames.ChatNack("0" * 32, "unknown_recipient", ""),
-        "resumed": frames.Resumed(),
-        "gap": frames.Gap("c1", 1, 2, "pruned"),
-        "delivered": frames.Delivered("c1", 1),
-        "read": frames.ServerRead("c1", "alice", 1),
-        "history": frames.History(
-            conversation="c1", messages=[frames.Message(1, "0" * 32, "bob", "hi", 0)], first_seq=1
-        ),
-        "conversations": frames.Conversations([]),
-        "search": frames.SearchResults([]),
-        "whois": frames.Whois("bob", True, "online"),
-        "edit": frames.Edit("c1", 2, "0" * 32, "bob", "alice", 1, "ho", 0, "live"),
-        "redact": frames.Redact("c1", 2, "0" * 32, "bob", "alice", 1, 0, "live"),
-        "react": frames.React("c1", 2, "0" * 32, "bob", "alice", 1, "+1", 0, "live"),
-        "typing": frames.Typing("alice", ["bob"], 1),
-        "room": frames.RoomChanged(ROOM, 1, 1),
-        "room_left": frames.RoomLeft("c2", "#dev", "left"),
-        "room_ack": frames.RoomAck("join", "#dev"),
-        "rooms": frames.Rooms([ROOM]),
-        "room_members": frames.RoomMembers("#dev", []),
-        "members": frames.MembersChanged("c2", 1, []),
-        "invited": frames.Invited(ROOM, "bob"),
-        "room_log": frames.RoomLog("#dev", []),
-        "ping": frames.ServerPing(),
-        "pong": frames.ServerPong(),
-        "bye": frames.ServerBye("bye", ""),
+        **{str(cls.__struct_config__.tag): smallest(cls) for cls in frames.SERVER_FRAMES},
         "error": frames.Error("bad_status_text", "", ref="presence"),
         FATAL_ERROR: frames.Error("login_timeout", ""),
     },
