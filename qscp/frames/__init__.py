@@ -1,11 +1,11 @@
-"""The frames of QSCP/1, one class each; `docs/protocol.md` says what they mean.
+"""The frames of QSCP/1, one class each; `docs/protocol.md` is their specification.
 
 Frames that a client sends refuse unknown fields (*strict server*), frames that a
 server sends ignore them (*lenient client*); `auth` alone is lenient on both sides,
 because the version is not agreed before it.
 
 `str(frame)` is safe to log: it has no password, no message text and no long values.
-`repr(frame)` has all values but passwords and message text, because it ends up in tracebacks.
+`repr(frame)` leaves out passwords and message text, because tracebacks show it.
 """
 
 from typing import Final

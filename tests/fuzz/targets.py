@@ -168,7 +168,7 @@ def _serve(pieces: list[bytes]) -> tuple[list[frames.ClientFrame], bytes, State]
         assert len(server._splitter._partial) <= LINE_LIMIT
         if server.state is State.UNAUTHENTICATED:
             assert len(server._splitter._partial) <= LINE_LIMIT_BEFORE_LOGIN
-        assert not server._held
+        assert not server._buffered
     if server.state is State.CLOSED:
         assert sent.count(b'"type":"error"') + sent.count(b'"type":"bye"') == 1
     return received, sent, server.state

@@ -174,7 +174,7 @@ def test_lines_of_a_stranger_are_not_taken_apart_before_their_time() -> None:
     server.receive_data(codec.encode(AUTH) + b"xy\n" * 80000)
     assert list(server.events()) == [AUTH]
     assert not server._lines
-    assert len(server._held) == 240000
+    assert len(server._buffered) == 240000
 
 
 def test_data_that_comes_before_events_was_called_is_kept() -> None:
@@ -223,7 +223,7 @@ def test_a_violation_is_answered_by_one_error_and_nothing_after_it_is_read(
         server.receive_data(more)
         assert list(server.events()) == []
     assert server.data_to_send() == b""
-    assert (len(server._lines), len(server._splitter._partial), len(server._held)) == (0, 0, 0)
+    assert (len(server._lines), len(server._splitter._partial), len(server._buffered)) == (0, 0, 0)
 
 
 def test_answers_queued_before_a_violation_leave_before_the_error() -> None:
@@ -281,7 +281,7 @@ def test_a_server_that_closes_while_it_decides_drops_what_waited() -> None:
     list(server.events())
     server.send(frames.Error("login_timeout", ""))
     assert list(server.events()) == []
-    assert len(server._held) == 0
+    assert len(server._buffered) == 0
     with pytest.raises(LocalProtocolError):
         server.send(AUTH_ACK)
 

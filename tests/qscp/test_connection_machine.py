@@ -97,7 +97,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         server = self.pair.server
         if server.state is State.CLOSED:
             assert not server._lines
-            assert not server._held
+            assert not server._buffered
 
     def teardown(self) -> None:
         """When all bytes have arrived, an open connection has all frames."""
