@@ -166,18 +166,18 @@ def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("servr: {}", "etc/q.yaml:1: servr: is not a known key; did you mean server?"),
-        ("log:\n  levle: info", "etc/q.yaml:2: log.levle: is not a known key; did you mean level?"),
-        ("memory: 1MiB", "etc/q.yaml:1: memory: is not a known key; did you mean login.argon2.memory?"),
-        ("store:\n  zzz: 1", "etc/q.yaml:2: store.zzz: is not a known key; allowed are path"),
+        ("servr: {}", "etc/q.yaml:1: servr: unknown key; did you mean server?"),
+        ("log:\n  levle: info", "etc/q.yaml:2: log.levle: unknown key; did you mean level?"),
+        ("memory: 1MiB", "etc/q.yaml:1: memory: unknown key; did you mean login.argon2.memory?"),
+        ("store:\n  zzz: 1", "etc/q.yaml:2: store.zzz: unknown key; allowed are path"),
         (
             "<<: {}",
-            "etc/q.yaml:1: <<: is not a known key; allowed are server, tls, login, limits, store, history",
+            "etc/q.yaml:1: <<: unknown key; allowed are server, tls, login, limits, store, history",
         ),
-        ("log: {}\nlog: {}", "etc/q.yaml:2: log: is there twice, first on line 1; keep one"),
+        ("log: {}\nlog: {}", "etc/q.yaml:2: log: is set twice, first on line 1; keep one"),
         (
             "log:\n  level: info\n  level: info",
-            "etc/q.yaml:3: log.level: is there twice, first on line 2; keep one",
+            "etc/q.yaml:3: log.level: is set twice, first on line 2; keep one",
         ),
         ("[a]: 1", "etc/q.yaml:1: the file: a key must be a word, not a list"),
         ("- a", "etc/q.yaml:1: the file must be a mapping of keys to values, not a list"),
@@ -188,7 +188,7 @@ def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
         ),
         (
             "log: {level: }",
-            "etc/q.yaml:1: log.level: has no value; write one, or take the key out for the default",
+            "etc/q.yaml:1: log.level: has no value; set one, or remove the key for the default",
         ),
         ("log: {level: [a]}", "etc/q.yaml:1: log.level: must be a single value, not a list"),
         (
@@ -221,41 +221,41 @@ def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
         ("login: {workers: 010x}", "login.workers: '010x' is not a whole number"),
         ("login: {workers: 1.5}", "login.workers: '1.5' is not a whole number"),
         ("login: {workers: true}", "login.workers: 'true' is not a whole number"),
-        ("login: {workers: '2'}", "login.workers: must be a number, not a quoted text; leave the quotes out"),
+        ("login: {workers: '2'}", "login.workers: must be a number, not quoted text; remove the quotes"),
         (
             "server: {listen: '[::]:1'}",
             'server.listen: must be a list such as ["127.0.0.1:7727"], not the single',
         ),
-        ("server: {listen: []}", "server.listen: the list is empty; write at least one"),
+        ("server: {listen: []}", "server.listen: the list is empty; add at least one address"),
         (
             "server:\n  listen:\n  - a:1\n  - '::1'",
             "etc/q.yaml:4: server.listen: '::1' is not an address and port",
         ),
         ("server: {listen: ['a:65536']}", "server.listen: 'a:65536' has a port out of range; allowed is 0"),
-        ("server: {listen: ['a:1', 'b:1', 'a:1']}", "server.listen: a:1 is in the list twice; keep one"),
+        ("server: {listen: ['a:1', 'b:1', 'a:1']}", "server.listen: a:1 is listed twice; keep one"),
         ("store: {path: ''}", "store.path: is empty; write a path"),
         ("store: {path: ~/x.db}", "store.path: '~/x.db' begins with ~, which only a shell expands"),
-        ('store: {path: "a\\nb"}', "store.path: 'a\\nb' has control characters in it"),
-        (f"server: {{admin_socket: /{'x' * 107}}}", "is longer than the 107 bytes that such a path may have"),
+        ('store: {path: "a\\nb"}', "store.path: 'a\\nb' contains control characters"),
+        (f"server: {{admin_socket: /{'x' * 107}}}", "is longer than 107 bytes; choose a shorter path"),
         (
             "login: {argon2: {memory: 8KiB, parallelism: 4}}",
             "login.argon2.memory: 8KiB is too little for parallelism 4; write 32KiB or more",
         ),
         (
             "log: {session_log: /var/lib/qscpd/qscpd.db}",
-            "log.session_log: /var/lib/qscpd/qscpd.db is store.path already; write another path",
+            "log.session_log: /var/lib/qscpd/qscpd.db is already used by store.path; choose another path",
         ),
         (
             "log: {session_log: /var/lib/qscpd/qscpd.db.lock}",
-            "is the lock file of store.path; write another path",
+            "is the lock file of store.path; choose another path",
         ),
-        ("store: {path: /etc/qscpd/certs/server.key}", "is tls.key already; write another path"),
-        ("a: [", "etc/q.yaml:1: this is not YAML: "),
-        ("a: b: c", "etc/q.yaml:1: this is not YAML: mapping values are not allowed here"),
-        ("\nlog: \x07", "etc/q.yaml:2: this is not YAML: the character U+0007 is not allowed"),
-        ("log: {}\n---\nlog: {}", "etc/q.yaml:2: this is not YAML: "),
-        ("log: *x", "etc/q.yaml:1: this is not YAML: "),
-        ("[" * 5000, "etc/q.yaml:1: this is nested too deeply"),
+        ("store: {path: /etc/qscpd/certs/server.key}", "is already used by tls.key; choose another path"),
+        ("a: [", "etc/q.yaml:1: is not YAML: "),
+        ("a: b: c", "etc/q.yaml:1: is not YAML: mapping values are not allowed here"),
+        ("\nlog: \x07", "etc/q.yaml:2: is not YAML: the character U+0007 is not allowed"),
+        ("log: {}\n---\nlog: {}", "etc/q.yaml:2: is not YAML: "),
+        ("log: *x", "etc/q.yaml:1: is not YAML: "),
+        ("[" * 5000, "etc/q.yaml:1: is nested too deeply"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_its_place(text: str, problem: str) -> None:
@@ -298,9 +298,9 @@ def test_a_mistake_in_the_file_is_told_although_a_flag_overrides_it() -> None:
     [
         (
             {"QSCPD_LOG__LEVL": "x"},
-            "QSCPD_LOG__LEVL: is not a known variable; did you mean QSCPD_LOG__LEVEL?",
+            "QSCPD_LOG__LEVL: unknown variable; did you mean QSCPD_LOG__LEVEL?",
         ),
-        ({"QSCPD_X__Y": "x"}, "QSCPD_X__Y: is not a known variable; see docs/configuration.md"),
+        ({"QSCPD_X__Y": "x"}, "QSCPD_X__Y: unknown variable; see docs/configuration.md"),
         ({"QSCPD_LOG__LEVEL": ""}, "QSCPD_LOG__LEVEL: log.level: '' is not allowed; write one of"),
     ],
 )
@@ -314,8 +314,8 @@ def test_a_wrong_variable_is_an_error(environ: Mapping[str, str], problem: str) 
 def test_an_unknown_flag_is_an_error() -> None:
     """`--set` knows the same keys as the file."""
     assert problems("", overrides={"log.lvl": "x", "zzz": "x"}) == [
-        "--set log.lvl: is not a known key; did you mean log.level?",
-        "--set zzz: is not a known key; `qscpd config show` prints all keys",
+        "--set log.lvl: unknown key; did you mean log.level?",
+        "--set zzz: unknown key; `qscpd config show` prints all keys",
     ]
 
 
@@ -349,7 +349,7 @@ def test_any_yaml_is_a_configuration_or_a_config_error(document: object) -> None
 
 def test_a_missing_file_is_one_clear_sentence(tmp_path: Path) -> None:
     """The sentence says what to do next."""
-    with pytest.raises(ConfigError, match=r"no\.yaml: there is no such file; make one with `qscpd init`"):
+    with pytest.raises(ConfigError, match=r"no\.yaml: not found; create it with `qscpd init`"):
         load_config(tmp_path / "no.yaml", environ={})
 
 
@@ -360,7 +360,7 @@ def test_a_directory_is_one_clear_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"), [(b"a: 1\nb: \xff\n", ":2: this is not UTF-8"), (b"#" * (1 << 21), "1 MiB")]
+    ("content", "sentence"), [(b"a: 1\nb: \xff\n", ":2: is not UTF-8"), (b"#" * (1 << 21), "1 MiB")]
 )
 def test_a_file_of_something_else_is_one_clear_sentence(
     tmp_path: Path, content: bytes, sentence: str
@@ -376,5 +376,8 @@ def test_an_unreadable_file_is_a_permission_error(tmp_path: Path) -> None:
     """A user who may not read the file hears so, with the exit code for it."""
     path = tmp_path / "q.yaml"
     path.touch(mode=0o600)
-    with as_user(tmp_path), pytest.raises(PermissionDeniedError, match="may not read the configuration"):
+    with (
+        as_user(tmp_path),
+        pytest.raises(PermissionDeniedError, match="has no permission to read the configuration"),
+    ):
         load_config(path, environ={})

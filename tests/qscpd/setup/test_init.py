@@ -62,7 +62,7 @@ def test_nothing_is_touched_when_something_is_there(layout: Layout) -> None:
     layout.config.write_text("# mine\n")
     layout.authority.key.write_text("mine")
     with pytest.raises(
-        ExistsError, match=r"there already: .*qscpd\.yaml, .*server\.key; nothing was changed"
+        ExistsError, match=r"already exists: .*qscpd\.yaml, .*server\.key; nothing was changed"
     ):
         initialize(layout, [], keep=False)
     assert layout.config.read_text() == "# mine\n"
@@ -89,14 +89,14 @@ def test_keep_tells_that_a_kept_certificate_lacks_a_name(layout: Layout) -> None
     initialize(layout, ["old.example.org"], keep=False)
     step = initialize(layout, ["old.example.org", "new.example.org"], keep=True)[1]
     assert not step.made
-    assert "which is not for new.example.org: see `qscpd gencert --name`" in step.what
+    assert "which does not include new.example.org; add it with `qscpd gencert --name`" in step.what
 
 
 def test_half_an_authority_is_not_replaced(layout: Layout) -> None:
     """A key without its certificate may have signed what clients trust."""
     initialize(layout, [], keep=False)
     layout.authority.ca_certificate.unlink()
-    with pytest.raises(ExistsError, match=r"ca\.key: there already"):
+    with pytest.raises(ExistsError, match=r"ca\.key: already exists"):
         initialize(layout, [], keep=True)
 
 
@@ -125,5 +125,5 @@ def test_the_daemons_user_gets_what_it_needs(layout: Layout, monkeypatch: pytest
 
 def test_a_user_without_the_right_is_told(layout: Layout, tmp_path: Path) -> None:
     """`qscpd init` without root is one sentence with the path."""
-    with as_user(tmp_path), pytest.raises(PermissionDeniedError, match="etc: this user may not do that here"):
+    with as_user(tmp_path), pytest.raises(PermissionDeniedError, match="etc: permission denied"):
         initialize(layout, [], keep=False)

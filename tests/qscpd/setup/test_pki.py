@@ -145,7 +145,7 @@ def test_keys_are_closed_and_certificates_open(files: pki.AuthorityFiles) -> Non
 def test_nothing_is_overwritten(files: pki.AuthorityFiles) -> None:
     """A second authority or first certificate is refused, and every file stays as it is."""
     before = {path: path.read_bytes() for path in files.directory.iterdir()}
-    with pytest.raises(ExistsError, match=r"ca\.pem and .*ca\.key: there already; move it away"):
+    with pytest.raises(ExistsError, match=r"ca\.pem and .*ca\.key: already exists; move it"):
         pki.make_authority(files)
     with pytest.raises(ExistsError, match=r"server\.pem and .*server\.key"):
         pki.make_server_certificate(files, ["localhost"])
@@ -186,7 +186,7 @@ def test_renewal_keeps_owner_and_mode_of_the_key(files: pki.AuthorityFiles) -> N
 def test_renewal_without_an_authority_says_so(files: pki.AuthorityFiles) -> None:
     """Whoever keeps `ca.key` elsewhere is told what is missing."""
     files.ca_key.unlink()
-    with pytest.raises(NotFoundError, match="no authority's key"):
+    with pytest.raises(NotFoundError, match="the CA's key was not found"):
         pki.renew_server_certificate(files)
 
 
@@ -238,13 +238,16 @@ def test_a_closed_key_is_accepted(files: pki.AuthorityFiles, bits: int) -> None:
 
 def test_an_unreadable_key_is_a_permission_error(files: pki.AuthorityFiles) -> None:
     """A daemon started as the wrong user hears what is wrong."""
-    with as_user(files.directory), pytest.raises(PermissionDeniedError, match="may not read the private key"):
+    with (
+        as_user(files.directory),
+        pytest.raises(PermissionDeniedError, match="has no permission to read the private key"),
+    ):
         pki.check_key_file(files.key)
 
 
 def test_files_of_two_pairs_are_refused(files: pki.AuthorityFiles) -> None:
     """A key and a certificate that don't belong together are found before a client finds out."""
-    with pytest.raises(ConfigError, match="does not belong to the certificate"):
+    with pytest.raises(ConfigError, match="does not match the certificate"):
         pki.check_pair(files.certificate, files.ca_key)
 
 
@@ -256,7 +259,7 @@ def test_broken_files_are_refused(files: pki.AuthorityFiles, which: str, content
     """A file that is no PEM, or empty, is one sentence with its path."""
     path = files.certificate if which == "certificate" else files.key
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match=rf"{path.name}: is not a PEM file"):
+    with pytest.raises(ConfigError, match=rf"{path.name}: contains no (certificate|private key) in PEM form"):
         pki.check_pair(files.certificate, files.key)
 
 
