@@ -177,7 +177,7 @@ def test_a_pair_that_is_none_is_not_backed_up(loaded: LoadedConfig, tmp_path: Pa
     """What could not be restored is not called a backup."""
     key = loaded.config.tls.key
     key.write_bytes((key.parent / "ca.key").read_bytes())
-    with pytest.raises(QscpdError, match=r"server.key: does not belong to the certificate server.pem"):
+    with pytest.raises(QscpdError, match=r"server.key: does not match the certificate server.pem"):
         make_backup(tmp_path / "backups", loaded)
     assert names(tmp_path / "backups") == []
 
@@ -234,10 +234,10 @@ def test_any_damage_to_a_file_is_seen(backup: Path, name: str, damage: str) -> N
     if damage == "flip":
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-        expected = "was changed since the backup was made"
+        expected = "was changed after the backup was made"
     elif damage == "cut":
         path.write_bytes(content[:-1])
-        expected = f"has {len(content) - 1} bytes, and had {len(content)}"
+        expected = f"has {len(content) - 1} bytes; the manifest has {len(content)}"
     else:
         path.unlink()
         expected = "is missing"
@@ -275,13 +275,13 @@ def test_a_store_that_is_damaged_itself_is_seen(backup: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"messages": 4}, "messages is 3, and 4 in the manifest"),
-        ({"accounts": 1}, "accounts is 2, and 1 in the manifest"),
-        ({"conversations": 0}, "conversations is 1, and 0 in the manifest"),
+        ({"messages": 4}, "messages is 3; the manifest has 4"),
+        ({"accounts": 1}, "accounts is 2; the manifest has 1"),
+        ({"conversations": 0}, "conversations is 1; the manifest has 0"),
         ({"epoch": "0" * 16}, "epoch is "),
-        ({"format": 2}, "in format 2; this one knows 1"),
-        ({"files": []}, "its list of files is not one that qscpd makes"),
-        ({"created": 1}, "is no manifest: Expected `str`, got `int`"),
+        ({"format": 2}, "in format 2; this version reads format 1"),
+        ({"files": []}, "its list of files is not one of qscpd"),
+        ({"created": 1}, "is not a manifest: Expected `str`, got `int`"),
     ],
 )
 def test_a_manifest_that_is_wrong_is_seen(backup: Path, changes: dict[str, object], expected: str) -> None:
@@ -297,20 +297,20 @@ def test_a_manifest_names_no_other_files(backup: Path) -> None:
     manifest = json.loads((backup / "manifest.json").read_text())
     manifest["files"][0]["name"] = "../../home/qscpd.db"
     (backup / "manifest.json").write_text(json.dumps(manifest))
-    assert "its list of files is not one that qscpd makes" in find_problems(backup)[0]
+    assert "its list of files is not one of qscpd" in find_problems(backup)[0]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"{" * 70_000])
 def test_a_manifest_that_is_none(backup: Path, content: bytes) -> None:
     """Whatever is in the file, it is a sentence."""
     (backup / "manifest.json").write_bytes(content)
-    assert "is no manifest" in find_problems(backup)[0]
+    assert "is not a manifest" in find_problems(backup)[0]
 
 
 def test_what_is_no_backup(tmp_path: Path) -> None:
     """A folder without a manifest and no folder at all are told apart."""
     assert "it has no manifest.json" in find_problems(tmp_path)[0]
-    assert "there is no such backup" in find_problems(tmp_path / "nothing")[0]
+    assert "backup not found" in find_problems(tmp_path / "nothing")[0]
 
 
 def test_a_newer_schema_is_told(backup: Path) -> None:
@@ -333,9 +333,9 @@ def test_keys_must_fit(backup: Path, tmp_path: Path) -> None:
         shutil.copy(other.directory / name, backup / name)
     forge(backup)
     assert [problem.removeprefix(f"{backup}/") for problem in find_problems(backup)] == [
-        "server.key: does not belong to the certificate server.pem",
+        "server.key: does not match the certificate server.pem",
         "ca.pem: did not issue server.pem",
-        "ca.key: does not belong to the certificate ca.pem",
+        "ca.key: does not match the certificate ca.pem",
     ]
 
 
@@ -543,7 +543,7 @@ def test_a_file_of_somebody_else_is_not_removed(copies: Callable[..., list[Path]
     """Only what the manifest names goes; the folder that is left is no backup any more."""
     made = copies("20250101T000000Z", "20250102T000000Z")
     (made[0] / "notes.txt").write_text("mine")
-    with pytest.raises(QscpdError, match=r"has files that qscpd did not make, and stays: notes.txt"):
+    with pytest.raises(QscpdError, match=r"not removed, because it contains files of others: notes.txt"):
         prune_backups(made[0].parent, 1)
     left = made[0].with_name(made[0].name + ".part")
     assert names(left) == ["notes.txt"]
