@@ -41,8 +41,6 @@ from qscpd.store.sqlite.lock import StoreLock
 from qscpd.store.writer import StoreWriter
 from qscpd.systemd import Notifier, watchdog_interval_s
 
-__all__ = ["run"]
-
 _TICK_S: Final = 1.0
 
 _M_ARENA_MAX: Final = -8
@@ -216,7 +214,7 @@ class _Daemon:
         When the store has failed, nothing is answered.
         """
         listener.stop_accepting()
-        listener.abort_strangers("shutdown")
+        listener.abort_handshakes("shutdown")
         if self.exit_code is ExitCode.OK:
             self._router.shut_down()
         else:

@@ -144,7 +144,7 @@ class Bench:
         del link
         return self.room
 
-    def let_in(self, link: Link) -> None:
+    def schedule_handshake(self, link: Link) -> None:
         """At once."""
         link.proceed()
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import structlog.testing
 
-from qscpd.config.model import Config, ListenAddress, ServerConfig, TlsConfig
+from qscpd.config import Config, ListenAddress, ServerConfig, TlsConfig
 from qscpd.errors import QscpdError
 from qscpd.net.link import Link, LinkSession
 from qscpd.net.listener import Listener
@@ -88,7 +88,7 @@ async def test_strangers_can_be_ended(listener: Listener) -> None:
     with connect(listener), connect(listener):
         await until(lambda: len(listener.links) == 2)
         listener.stop_accepting()
-        listener.abort_strangers("shutdown")
+        listener.abort_handshakes("shutdown")
         await listener.all_gone()
         assert listener.links == set()
 
