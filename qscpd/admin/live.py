@@ -20,7 +20,7 @@ from qscpd.admin import (
     Failed,
     Reply,
     Request,
-    RoomDeed,
+    RoomAction,
     RoomRequest,
     Status,
     begin_erasing,
@@ -74,9 +74,9 @@ class LiveAdmin:
         """Change a room; its members are told before anything that is committed later."""
         return room_reply(await self._writer.call(partial(change_room, request), self._tell_room))
 
-    def _tell_room(self, deed: RoomDeed | Failed) -> None:
-        if not isinstance(deed, Failed):
-            self._router.rooms.apply(deed.result, deed.change)
+    def _tell_room(self, action: RoomAction | Failed) -> None:
+        if not isinstance(action, Failed):
+            self._router.rooms.apply(action.result, action.change)
 
     async def _renew_rooms(self, account: int) -> None:
         """An account that was deleted has left its rooms, and somebody else may own them now."""

@@ -198,19 +198,31 @@ def test_the_life_of_a_room(store: Store) -> None:
 @pytest.mark.parametrize(
     ("request_", "exit_code", "sentence"),
     [
-        (admin.CreateRoom("dev", "alice"), ExitCode.EXISTS, "there is a room #dev already"),
-        (admin.CreateRoom("DEV", "alice"), ExitCode.EXISTS, "there is a room #dev already"),
+        (admin.CreateRoom("dev", "alice"), ExitCode.EXISTS, "room #dev already exists"),
+        (admin.CreateRoom("DEV", "alice"), ExitCode.EXISTS, "room #dev already exists"),
         (admin.CreateRoom("ops", "zoe"), ExitCode.NOT_FOUND, "there is no account zoe; `qscpd listusers`"),
         (admin.CreateRoom("ops", "gone"), ExitCode.NOT_FOUND, "there is no account gone; `qscpd listusers`"),
         (admin.CreateRoom("ops", "a b"), ExitCode.USAGE, "'a b' is not a valid name"),
-        (admin.CreateRoom("ops", "alice", topic="two\nlines"), ExitCode.USAGE, "too long or has characters"),
-        (admin.CreateRoom("ops", "alice", topic="x" * 401), ExitCode.USAGE, "too long or has characters"),
-        (admin.CreateRoom("ops", "alice", topic="\x1b[2J"), ExitCode.USAGE, "too long or has characters"),
+        (
+            admin.CreateRoom("ops", "alice", topic="two\nlines"),
+            ExitCode.USAGE,
+            "too long or contains characters",
+        ),
+        (
+            admin.CreateRoom("ops", "alice", topic="x" * 401),
+            ExitCode.USAGE,
+            "too long or contains characters",
+        ),
+        (
+            admin.CreateRoom("ops", "alice", topic="\x1b[2J"),
+            ExitCode.USAGE,
+            "too long or contains characters",
+        ),
         *(
             (admin.CreateRoom(name, "alice"), ExitCode.USAGE, "is not a valid name")
             for name in ("", "#", "##x", "# x", "x y", "\u212aelvin", "x" * 33, "../etc", "\x1b[2J")
         ),
-        (admin.ArchiveRoom("old"), ExitCode.FAILED, "#old is archived already"),
+        (admin.ArchiveRoom("old"), ExitCode.FAILED, "#old is already archived"),
         (admin.ArchiveRoom("ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
         (admin.ArchiveRoom("deleted"), ExitCode.NOT_FOUND, "there is no room #deleted"),
         (admin.DeleteRoom("ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
@@ -244,7 +256,9 @@ def test_an_owner_of_too_many_rooms(store: Store) -> None:
     for number in range(ROOMS_LIMIT):
         store.change_room(RoomChange(action="create", room=f"#r{number}", actor=1))
     reply = admin.perform(admin.CreateRoom("one-more", "Alice"), store)
-    assert reply == admin.Failed(ExitCode.FAILED, "alice is in as many rooms as one may be")
+    assert reply == admin.Failed(
+        ExitCode.FAILED, "alice has reached the limit of rooms; choose another owner"
+    )
 
 
 def test_a_failing_store_is_not_hidden_in_a_reply(store: Store) -> None:
@@ -330,7 +344,7 @@ async def test_a_peer_that_only_connects_is_no_trouble(path: Path) -> None:
     [
         (NotFoundError("no carol"), ExitCode.NOT_FOUND, "no carol"),
         (StoreFullError("disk full"), ExitCode.FAILED, "disk full"),
-        (ZeroDivisionError("secret detail"), ExitCode.FAILED, "in the daemon's log"),
+        (ZeroDivisionError("secret detail"), ExitCode.FAILED, "the daemon's log has the details"),
     ],
 )
 async def test_an_error_of_the_handler_is_told_without_a_traceback(
@@ -363,7 +377,7 @@ async def test_a_socket_that_a_crash_left_is_replaced(tmp_path: Path) -> None:
 
 async def test_a_socket_in_use_is_left_alone(path: Path) -> None:
     """A second daemon on the same socket is refused, and the first goes on."""
-    with pytest.raises(ExistsError, match="another daemon is listening there"):
+    with pytest.raises(ExistsError, match="another daemon listens on it"):
         async with admin.AdminServer(path, answer_list):
             raise AssertionError
     assert await exchange(path, encode(admin.ListUsers()))
@@ -373,7 +387,7 @@ async def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path: Path) -
     """A mistyped path must not cost a file."""
     path = tmp_path / "precious"
     path.write_text("data")
-    with pytest.raises(ExistsError, match="is no socket"):
+    with pytest.raises(ExistsError, match="is not a socket"):
         async with admin.AdminServer(path, answer_list):
             raise AssertionError
     assert path.read_text() == "data"
@@ -462,7 +476,7 @@ def test_a_daemon_that_dies_while_answering_is_told(config: Config) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as peer:
         assert peer.stdout is not None
         assert peer.stdout.readline()
-        with pytest.raises(QscpdError, match="ended before it answered"):
+        with pytest.raises(QscpdError, match="exited before it answered"):
             admin.call(config, admin.ListUsers())
 
 
@@ -471,7 +485,7 @@ def test_a_missing_directory_of_the_store_is_told(tmp_path: Path) -> None:
     config = Config(
         server=ServerConfig(admin_socket=tmp_path / "no/a.sock"), store=StoreConfig(path=tmp_path / "no/q.db")
     )
-    with pytest.raises(StoreError, match="`qscpd init` makes it"):
+    with pytest.raises(StoreError, match="create it with `qscpd init`"):
         admin.call(config, admin.ListUsers())
     assert not (tmp_path / "no").exists()
 
