@@ -48,7 +48,7 @@ def test_backup_prints_the_new_folder(run: Run) -> None:
 def test_backup_says_what_is_not_in_it(run: Run) -> None:
     """A restored server could not renew its certificate without the authority's key."""
     Path("certs/ca.key").unlink()
-    assert "without the authority's key, which is not on this machine" in run("backup", "backups").stderr
+    assert "the CA key is not included, because it is not on this machine" in run("backup", "backups").stderr
 
 
 def test_backup_to_nowhere(run: Run) -> None:
@@ -126,7 +126,7 @@ def test_prune(run: Run, backup: str) -> None:
     result = run("prune", "backups", "--keep", "1")
     assert (result.exit_code, result.stdout) == (0, f"removed {backup}\n")
     assert result.stderr == (
-        "qscpd: backups/qscp-20260101T000000Z.part: is not finished; look at it, and remove it by hand\n"
+        "qscpd: backups/qscp-20260101T000000Z.part: is not finished; check it and remove it by hand\n"
     )
     assert run("verify", newest).exit_code == 0
 

@@ -231,7 +231,7 @@ def test_checkconfig_looks_at_certificate_and_directories(dev: Run) -> None:
     assert "config/qscpd.yaml: no problems" in dev("checkconfig").stdout
     missing = dev("checkconfig", "--set", "store.path=no/q.db")
     assert missing.exit_code == ExitCode.CONFIG
-    assert "store.path: there is no directory" in missing.stderr
+    assert "store.path: the directory" in missing.stderr
     Path("certs/server.key").chmod(0o644)
     opened = dev("checkconfig")
     assert opened.exit_code == ExitCode.PERMISSION
@@ -261,7 +261,7 @@ def test_the_file_may_be_named_before_and_after_the_command(dev: Run) -> None:
     assert "level: error" in dev("config", "show", "-c", "other.yaml").stdout
     assert "level: error" in dev("-c", "nowhere.yaml", "config", "show", "-c", "other.yaml").stdout
     done = dev("-c", "nowhere.yaml", "config", "show")
-    assert (done.exit_code, done.stderr.startswith("nowhere.yaml: there is no such file")) == (3, True)
+    assert (done.exit_code, done.stderr.startswith("nowhere.yaml: not found")) == (3, True)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_version_and_help(run: Run) -> None:
     for command in cli.list_commands(None):  # type: ignore[arg-type]  # the context is not looked at
         assert f"\n  {command} " in overview
         assert run(command, "--help").exit_code == 0
-    assert "..." not in overview.partition("Commands:")[2]
+    assert "..." not in overview.partition("Setup commands:")[2].partition("Options:")[0]
 
 
 # --- a real process
@@ -351,7 +351,7 @@ def test_without_a_configuration_the_sentence_names_init(tmp_path: Path) -> None
     done = qscpd("run", cwd=tmp_path, env={"QSCPD_CONFIG": "qscpd.yaml"})
     assert (done.returncode, done.stdout) == (ExitCode.CONFIG, "")
     assert done.stderr == (
-        "qscpd.yaml: there is no such file; make one with `qscpd init`, or name another one with -c FILE\n"
+        "qscpd.yaml: not found; create it with `qscpd init`, or name another file with -c FILE\n"
     )
 
 

@@ -69,7 +69,7 @@ def test_export_to_a_file(run: Run) -> None:
     assert len(content.splitlines()) == 605
     again = run("export", "bob", "--output", "alice.jsonl")
     assert (again.exit_code, again.stdout) == (ExitCode.EXISTS, "")
-    assert "alice.jsonl: is there already" in again.stderr
+    assert "alice.jsonl: already exists" in again.stderr
     assert Path("alice.jsonl").read_bytes() == content
 
 
@@ -84,7 +84,7 @@ def test_export_while_the_store_is_in_use(run: Run) -> None:
     [
         (("zoe",), ExitCode.NOT_FOUND, "there is no account zoe; `qscpd listusers` shows all"),
         (("--id", "a9"), ExitCode.NOT_FOUND, "there is no account with the id a9"),
-        (("--id", "alice"), ExitCode.USAGE, "'alice' is not the id of an account"),
+        (("--id", "alice"), ExitCode.USAGE, "'alice' is not an account id"),
         (("no one",), ExitCode.USAGE, "name"),
         (("alice", "-o", "nowhere/x"), ExitCode.FAILED, "nowhere/x: No such file or directory"),
     ],
@@ -112,20 +112,20 @@ def test_an_export_to_a_full_disk(run: Run, tmp_path: Path) -> None:
 
 def test_erase_asks_for_the_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only who types the name again erases."""
-    monkeypatch.setattr("qscpd.cli.typeagain.has_terminal", lambda: True)
+    monkeypatch.setattr("qscpd.cli.prompts.has_terminal", lambda: True)
     refused = run("erase", "alice", input="yes\n")
     assert refused.exit_code == ExitCode.USAGE
     assert "that is not alice; nothing was changed" in refused.stderr
     assert texts() == {"canary", "answer"}
     result = run("erase", "Alice", input="alice\n")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "Type the name again to go on: " in result.stderr
+    assert "Type the name again to confirm: " in result.stderr
     assert texts() == {None, "answer"}
 
 
 def test_erase_needs_a_terminal_or_yes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script must say that it means it."""
-    monkeypatch.setattr("qscpd.cli.typeagain.has_terminal", lambda: False)
+    monkeypatch.setattr("qscpd.cli.prompts.has_terminal", lambda: False)
     result = run("erase", "alice")
     assert result.exit_code == ExitCode.USAGE
     assert "add --yes" in result.stderr
@@ -138,8 +138,8 @@ def test_erase_leaves_no_word_behind(run: Run) -> None:
     result = run("erase", "alice", "--yes")
     assert result.exit_code == 0
     assert result.stderr == (
-        "erased everything that alice (a1) wrote\n"
-        f"backups and exports that were made before still have it, {Path.cwd() / 'var/qscpd.db.schema1'}\n"
+        "erased all messages of alice (a1)\n"
+        f"earlier backups and exports still contain them, {Path.cwd() / 'var/qscpd.db.schema1'}\n"
     )
     assert [user["name"] for user in json.loads(run("listusers", "--json").stdout)] == ["bob"]
     assert not [each for each in Path("var").iterdir() if b"canary" in each.read_bytes()]

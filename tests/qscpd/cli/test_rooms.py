@@ -78,10 +78,13 @@ def listed(run: Run) -> list[dict[str, Any]]:
 def test_the_life_of_a_room(run: Run) -> None:
     """Each verb does what it says, tells it on stderr, and keeps stdout for data."""
     for arguments, told in (
-        (("create", "#Dev", "--owner", "Alice", "--kind", "announcement", "--history", "full"), "made #dev"),
+        (
+            ("create", "#Dev", "--owner", "Alice", "--kind", "announcement", "--history", "full"),
+            "created #dev",
+        ),
         (("archive", "dev"), "archived #dev"),
-        (("delete", "DEV", "--yes"), "deleted #dev; the daemon removes its messages in a while"),
-        (("create", "dev", "--owner", "bob", "--topic", "Again"), "made #dev"),
+        (("delete", "DEV", "--yes"), "deleted #dev; the daemon removes its messages in the background"),
+        (("create", "dev", "--owner", "bob", "--topic", "Again"), "created #dev"),
     ):
         done = run("room", *arguments)
         assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{told}\n")
@@ -92,7 +95,7 @@ def test_the_life_of_a_room(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "sentence"),
     [
-        (("create", "dev", "--owner", "bob"), ExitCode.EXISTS, "there is a room #dev already"),
+        (("create", "dev", "--owner", "bob"), ExitCode.EXISTS, "room #dev already exists"),
         (("create", "ops", "--owner", "zoe"), ExitCode.NOT_FOUND, "there is no account zoe"),
         (("create", "ops", "--owner", "a b"), ExitCode.USAGE, "'a b' is not a valid name"),
         (("create", "o p", "--owner", "bob"), ExitCode.USAGE, "'o p' is not a valid name"),
@@ -100,7 +103,7 @@ def test_the_life_of_a_room(run: Run) -> None:
         (("create", "ops", "--owner", "bob", "--topic", "a\nb"), ExitCode.USAGE, "a topic is one line"),
         (("create", "ops", "--owner", "bob", "--topic", "x" * 9999), ExitCode.USAGE, "at most 400 bytes"),
         (("create", "ops", "--owner", "bob", "--topic", "\udcff"), ExitCode.USAGE, "control characters"),
-        (("archive", "old"), ExitCode.FAILED, "#old is archived already"),
+        (("archive", "old"), ExitCode.FAILED, "#old is already archived"),
         (("archive", "ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
         (("delete", "ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
         (("delete", "ops", "--yes"), ExitCode.NOT_FOUND, "there is no room #ops"),
@@ -108,7 +111,7 @@ def test_the_life_of_a_room(run: Run) -> None:
         (("export", "ops"), ExitCode.NOT_FOUND, "there is no room #ops"),
         (("export", "dev", "-o", "nowhere/x"), ExitCode.FAILED, "nowhere/x: No such file or directory"),
         *(((verb,), ExitCode.USAGE, "a comment, so write dev") for verb in ("archive", "show", "export")),
-        (("create", "--owner", "bob"), ExitCode.USAGE, "name a room; a shell takes an unquoted #dev for"),
+        (("create", "--owner", "bob"), ExitCode.USAGE, "missing room name; to a shell an unquoted #dev is"),
     ],
 )
 def test_an_error_is_one_sentence_and_a_code(
@@ -134,7 +137,7 @@ def test_a_choice_that_there_is_not(run: Run) -> None:
 
 def test_delete_asks_for_the_name(lively: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only who types the name again deletes; its `#` may be left out."""
-    monkeypatch.setattr("qscpd.cli.typeagain.has_terminal", lambda: True)
+    monkeypatch.setattr("qscpd.cli.prompts.has_terminal", lambda: True)
     for typed in ("yes", "", "old"):
         refused = lively("room", "delete", "dev", input=f"{typed}\n")
         assert refused.exit_code != 0
@@ -142,16 +145,18 @@ def test_delete_asks_for_the_name(lively: Run, monkeypatch: pytest.MonkeyPatch) 
     assert "that is not #dev; nothing was changed" in refused.stderr
     result = lively("room", "delete", "#dev", input="dev\n")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "This deletes #dev with its members (2) and messages (6). Type the name again" in result.stderr
+    assert (
+        "This deletes #dev with its 2 members and 6 messages for good. Type the name again" in result.stderr
+    )
     assert [room["name"] for room in listed(lively)] == ["#old"]
 
 
 def test_delete_needs_a_terminal_or_yes(lively: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script must say that it means it."""
-    monkeypatch.setattr("qscpd.cli.typeagain.has_terminal", lambda: False)
+    monkeypatch.setattr("qscpd.cli.prompts.has_terminal", lambda: False)
     result = lively("room", "delete", "dev")
     assert result.exit_code == ExitCode.USAGE
-    assert "no terminal to ask whether to delete #dev; add --yes" in result.stderr
+    assert "no terminal to confirm: delete #dev; add --yes" in result.stderr
     assert len(listed(lively)) == 2
 
 

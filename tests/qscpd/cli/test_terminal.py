@@ -101,7 +101,7 @@ def test_a_password_is_asked_for_twice_without_echo(place: Path) -> None:
     with at_terminal(place, "adduser", "alice") as terminal:
         terminal.expect("New password for alice: ")
         terminal.type("correct horse")
-        terminal.expect("The same again: ")
+        terminal.expect("Repeat the password: ")
         terminal.type("correct horse")
         assert terminal.end() == 0
         assert "added alice" in terminal.seen
@@ -116,12 +116,12 @@ def test_mistakes_are_told_and_asked_again(place: Path) -> None:
         terminal.expect("too short")
         terminal.expect("New password for alice: ")
         terminal.type("correct horse")
-        terminal.expect("The same again: ")
+        terminal.expect("Repeat the password: ")
         terminal.type("correct model_room")
-        terminal.expect("not the same")
+        terminal.expect("the two passwords differ")
         terminal.expect("New password for alice: ")
         terminal.type("correct horse")
-        terminal.expect("The same again: ")
+        terminal.expect("Repeat the password: ")
         terminal.type("correct horse")
         assert terminal.end() == 0
 
