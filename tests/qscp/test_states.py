@@ -24,7 +24,7 @@ TRIPLES = [(state, sender, kind) for state in State for sender in Sender for kin
 
 
 def pair_in(state: State) -> ConnectionPair:
-    """A pair that both sides brought into a state."""
+    """Return a pair of connections in a state."""
     pair = ConnectionPair()
     if state is not State.UNAUTHENTICATED:
         pair.client_sends(AUTH)
@@ -47,7 +47,7 @@ def test_the_table_is_complete() -> None:
 
 
 def drawn(picture: str) -> set[tuple[State, str, str, State]]:
-    """Read the arrows of the picture: from, sender, frame, to."""
+    """Return the arrows of the picture: from, sender, frame, to."""
     u, a, r, d, c = State
     arrows = {
         r"UNAUTHENTICATED -+> AUTHENTICATING": (u, a),
@@ -69,7 +69,7 @@ def drawn(picture: str) -> set[tuple[State, str, str, State]]:
 
 
 def test_the_picture_shows_every_change_of_state() -> None:
-    """The arrows in the docstring are the changes of the table; what keeps a state is not drawn."""
+    """The arrows in the docstring are exactly the changes of state in the table."""
     changes = {
         (state, sender.value, kind, following)
         for (state, sender), row in TRANSITIONS.items()
@@ -89,7 +89,7 @@ def test_the_specification_has_the_same_picture() -> None:
 def test_a_side_can_send_what_the_table_allows_and_nothing_else(
     state: State, sender: Sender, kind: str
 ) -> None:
-    """Our own mistake raises, queues nothing and leaves the state; a legal frame moves it."""
+    """A legal frame changes the state; an illegal one raises, queues nothing and keeps the state."""
     pair = pair_in(state)
     us: ClientConnection | ServerConnection = pair.client if sender is Sender.CLIENT else pair.server
     following = TRANSITIONS[state, sender].get(kind)
@@ -107,8 +107,8 @@ def test_a_side_can_send_what_the_table_allows_and_nothing_else(
 @pytest.mark.parametrize(
     ("state", "kind"), [(state, kind) for state, who, kind in TRIPLES if who is Sender.CLIENT]
 )
-def test_a_server_takes_what_the_table_allows_and_refuses_the_rest(state: State, kind: str) -> None:
-    """A frame moves the state or ends the connection with the right code; during a login it waits."""
+def test_a_server_accepts_what_the_table_allows_and_refuses_the_rest(state: State, kind: str) -> None:
+    """A client frame changes the state or ends the connection with the right code; in a login it waits."""
     server = pair_in(state).server
     server.receive_data(encode_sample(Sender.CLIENT, kind))
     following = TRANSITIONS[state, Sender.CLIENT].get(kind)
@@ -132,8 +132,8 @@ def test_a_server_takes_what_the_table_allows_and_refuses_the_rest(state: State,
 @pytest.mark.parametrize(
     ("state", "kind"), [(state, kind) for state, who, kind in TRIPLES if who is Sender.SERVER]
 )
-def test_a_client_takes_what_the_table_allows_and_refuses_the_rest(state: State, kind: str) -> None:
-    """A server's frame moves the state or is a violation; a client says nothing about it."""
+def test_a_client_accepts_what_the_table_allows_and_refuses_the_rest(state: State, kind: str) -> None:
+    """A server frame changes the state or is a violation, to which the client sends nothing."""
     client = pair_in(state).client
     client.receive_data(encode_sample(Sender.SERVER, kind))
     following = TRANSITIONS[state, Sender.SERVER].get(kind)
@@ -151,5 +151,5 @@ def test_a_client_takes_what_the_table_allows_and_refuses_the_rest(state: State,
 
 
 def encode_sample(sender: Sender, kind: str) -> bytes:
-    """The line of a sample."""
+    """Return the line of a sample."""
     return codec.encode(SAMPLES[sender][kind])
