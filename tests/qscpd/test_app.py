@@ -1,4 +1,4 @@
-"""The daemon put together: what happens when its store fails under way."""
+"""The assembled daemon with a store that fails."""
 
 import asyncio
 import sqlite3
@@ -10,9 +10,9 @@ from tests.support.wire import Wires, chat
 
 
 async def test_a_store_that_fails_ends_the_daemon(start_daemon: StartDaemon, wires: Wires) -> None:
-    """What may or may not be on disk is neither acknowledged nor delivered, and the exit code is 1.
+    """Uncertain messages are neither acknowledged nor delivered, and the exit code is 1.
 
-    Everybody is told to come back: clients send what is open again, under the same ids.
+    All sessions end with `reconnect`: clients resend open messages under the same ids.
     """
     daemon = start_daemon()
     stranger = await wires.connect(daemon)

@@ -52,7 +52,7 @@ def texts(store: Path = STORE) -> set[str | None]:
 
 
 def test_export_to_stdout(run: Run) -> None:
-    """Data on stdout, and nothing else anywhere."""
+    """Stdout has only data."""
     result = run("export", "Alice")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert (result.exit_code, result.stderr) == (0, "")
@@ -60,7 +60,7 @@ def test_export_to_stdout(run: Run) -> None:
 
 
 def test_export_to_a_file(run: Run) -> None:
-    """The file is for its owner only; one that is there is never touched."""
+    """The file is readable by its owner only; an existing one is not changed."""
     result = run("export", "--id", "a1", "-o", "alice.jsonl")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "exported alice to alice.jsonl\n"
@@ -74,7 +74,7 @@ def test_export_to_a_file(run: Run) -> None:
 
 
 def test_export_while_the_store_is_in_use(run: Run) -> None:
-    """No lock is needed to look."""
+    """An export needs no lock."""
     with StoreLock(STORE):
         assert len(run("export", "bob").stdout.splitlines()) == 605
 
@@ -90,7 +90,7 @@ def test_export_while_the_store_is_in_use(run: Run) -> None:
     ],
 )
 def test_an_export_that_can_t_be(run: Run, arguments: tuple[str, ...], code: ExitCode, told: str) -> None:
-    """Each mishap is one sentence and an exit code."""
+    """Each failure is one sentence and an exit code."""
     result = run("export", *arguments)
     assert (result.exit_code, result.stdout) == (code, "")
     assert told in result.stderr
@@ -98,7 +98,7 @@ def test_an_export_that_can_t_be(run: Run, arguments: tuple[str, ...], code: Exi
 
 
 def test_an_export_to_a_full_disk(run: Run, tmp_path: Path) -> None:
-    """There is no half of an export."""
+    """A full disk leaves no partial export."""
     with small_disk(tmp_path / "disk", 64) as disk:
         fill(disk, leave=8192)
         result = run("export", "alice", "-o", str(disk / "alice.jsonl"))
@@ -111,7 +111,7 @@ def test_an_export_to_a_full_disk(run: Run, tmp_path: Path) -> None:
 
 
 def test_erase_asks_for_the_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only who types the name again erases."""
+    """Only typing the name again confirms."""
     monkeypatch.setattr("qscpd.cli.prompts.has_terminal", lambda: True)
     refused = run("erase", "alice", input="yes\n")
     assert refused.exit_code == ExitCode.USAGE
@@ -124,7 +124,7 @@ def test_erase_asks_for_the_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_erase_needs_a_terminal_or_yes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A script must say that it means it."""
+    """Without a terminal, --yes is required."""
     monkeypatch.setattr("qscpd.cli.prompts.has_terminal", lambda: False)
     result = run("erase", "alice")
     assert result.exit_code == ExitCode.USAGE
@@ -133,7 +133,7 @@ def test_erase_needs_a_terminal_or_yes(run: Run, monkeypatch: pytest.MonkeyPatch
 
 
 def test_erase_leaves_no_word_behind(run: Run) -> None:
-    """The account is deleted, its text is in none of the store's files, and what still has it is told."""
+    """The account is deleted, its text is in no file of the store, and remaining copies are reported."""
     STORE.with_name("qscpd.db.schema1").write_text("an old copy")
     result = run("erase", "alice", "--yes")
     assert result.exit_code == 0
@@ -146,8 +146,8 @@ def test_erase_leaves_no_word_behind(run: Run) -> None:
     assert texts() == {None, "answer"}
 
 
-def test_erase_somebody_deleted(run: Run) -> None:
-    """An account that was deleted before can be erased, by its id if its name was given away again."""
+def test_erase_a_deleted_account(run: Run) -> None:
+    """A deleted account can be erased, by id if its name is in use again."""
     assert run("deluser", "alice", "--yes").exit_code == 0
     assert texts() == {"canary", "answer"}
     assert run("adduser", "alice", "--reuse-name", "--generate").exit_code == 0
@@ -157,8 +157,8 @@ def test_erase_somebody_deleted(run: Run) -> None:
     assert run("erase", "--id", "a1", "--yes").exit_code == 0
 
 
-def test_erase_nobody(run: Run) -> None:
-    """A name that nobody has is exit code 4."""
+def test_erase_an_unknown_account(run: Run) -> None:
+    """An unknown name is exit code 4."""
     result = run("erase", "zoe", "--yes")
     assert (result.exit_code, result.stdout) == (ExitCode.NOT_FOUND, "")
     assert result.stderr == "qscpd: there is no account zoe; `qscpd listusers` shows all\n"

@@ -21,14 +21,14 @@ NOWHERE: Mapping[str, str] = {}
 def parse(
     text: str, environ: Mapping[str, str] = NOWHERE, overrides: Mapping[str, str] = NOWHERE
 ) -> LoadedConfig:
-    """Parse a text as if it were etc/q.yaml, from /srv."""
+    """Parse a text as the file etc/q.yaml, from /srv."""
     return parse_config(text, Path("etc/q.yaml"), cwd=Path("/srv"), environ=environ, overrides=overrides)
 
 
 def problems(
     text: str, environ: Mapping[str, str] = NOWHERE, overrides: Mapping[str, str] = NOWHERE
 ) -> list[str]:
-    """What is wrong with a configuration that is not accepted."""
+    """Return the problems of an invalid configuration."""
     with pytest.raises(ConfigError) as caught:
         parse(text, environ, overrides)
     return caught.value.problems
@@ -38,18 +38,18 @@ def problems(
 
 
 def test_sample_equals_the_defaults() -> None:
-    """The sample loads, and every value in it is the default."""
+    """The sample loads, and all of its values are the defaults."""
     assert load_config(SAMPLE, environ={}).config == Config()
 
 
 def test_no_key_is_missing_from_the_sample() -> None:
-    """Every setting stands in the sample, so the sample can be the manual."""
+    """The sample has every setting, so it can be the manual."""
     origins = load_config(SAMPLE, environ={}).origins
     assert [key for key, origin in origins.items() if str(origin) == "default"] == []
 
 
 def test_every_key_of_the_sample_has_a_comment() -> None:
-    """A comment stands right above each key and section of the sample."""
+    """A comment is right above each key and section of the sample."""
     lines = SAMPLE.read_text().splitlines()
     keys = [number for number, line in enumerate(lines) if re.match(r"\s*[a-z0-9_]+:", line)]
     assert [lines[number] for number in keys if not lines[number - 1].lstrip().startswith("#")] == []
@@ -67,14 +67,14 @@ def test_the_reference_names_every_setting() -> None:
 
 
 def test_an_empty_file_means_the_defaults() -> None:
-    """A file with comments only is a configuration, and so is one whose sections are empty."""
+    """A file with comments only is valid, and so are empty sections."""
     assert parse("").config == Config()
     assert parse("# nothing\n").config == Config()
     assert parse("server:\nlogin:\n  argon2:\n").config == Config()
 
 
 def test_values_are_read_with_their_units() -> None:
-    """Durations become seconds and sizes bytes (or the unit of their field)."""
+    """Durations become seconds, and sizes become bytes or the unit of their field."""
     config = parse(
         "login: {timeout: 2m, argon2: {memory: 64MiB}}\n"
         "limits: {output_queue: 1MiB, output_stall: 500ms, ping_after: 1.5s}\n"
@@ -103,7 +103,7 @@ def test_listen_addresses_of_every_form() -> None:
 
 
 def test_relative_paths_start_from_the_file() -> None:
-    """`../x` in a file means beside the directory of the file, whatever the current directory is."""
+    """`../x` in a file starts from the file's directory, not from the current one."""
     config = parse("store: {path: ../data/q.db}\ntls: {key: k.pem, certificate: /abs/c.pem}\n").config
     assert config.store.path == Path("/srv/data/q.db")
     assert config.tls.key == Path("/srv/etc/k.pem")
@@ -111,14 +111,14 @@ def test_relative_paths_start_from_the_file() -> None:
 
 
 def test_relative_paths_of_flags_start_from_the_current_directory() -> None:
-    """A path typed in a shell means what it means to every other program."""
+    """A path on the command line starts from the current directory."""
     loaded = parse("", {"QSCPD_STORE__PATH": "a.db"}, {"tls.key": "../k.pem"})
     assert loaded.config.store.path == Path("/srv/a.db")
     assert loaded.config.tls.key == Path("/k.pem")
 
 
-def test_flag_goes_before_environment_before_file_before_default() -> None:
-    """The order of precedence, and the origin that is kept with each value."""
+def test_flag_overrides_environment_overrides_file_overrides_default() -> None:
+    """Flag, environment, file and default have this precedence, and each value has its origin."""
     text = "log:\n  level: error\n  format: text\n  addresses: never\n"
     environ = {"QSCPD_LOG__LEVEL": "warning", "QSCPD_LOG__FORMAT": "json", "QSCPD_CONFIG": "x", "HOME": "y"}
     loaded = parse(text, environ, {"log.level": "debug"})
@@ -139,15 +139,15 @@ def test_flag_goes_before_environment_before_file_before_default() -> None:
 
 
 def test_a_variable_reaches_a_nested_section_and_a_list() -> None:
-    """Two underscores are a step inwards, and commas separate the items of a list."""
+    """Two underscores separate sections, and commas separate the items of a list."""
     environ = {"QSCPD_LOGIN__ARGON2__MEMORY": "32MiB", "QSCPD_SERVER__LISTEN": "127.0.0.1:1, [::1]:1"}
     config = parse("", environ).config
     assert config.login.argon2.memory_kib == 32768
     assert config.server.listen == (ListenAddress("127.0.0.1", 1), ListenAddress("::1", 1))
 
 
-def test_what_show_writes_loads_to_the_same() -> None:
-    """`config show` is YAML, also for a path that needs quotes."""
+def test_shown_configuration_loads_to_the_same() -> None:
+    """The output of `config show` loads again, also with a path that needs quotes."""
     loaded = parse('server: {listen: ["[::1]:1", "h:2"]}\nstore: {path: "a: #b.db"}\nlogin: {timeout: 90s}\n')
     for origin in (False, True):
         assert parse(render_config(loaded, origin=origin)).config == loaded.config
@@ -155,7 +155,7 @@ def test_what_show_writes_loads_to_the_same() -> None:
 
 @given(st.integers(1, 3_600_000).map(lambda milliseconds: milliseconds / 1000))
 def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
-    """Whatever a duration is, the text that is shown for it reads back to it."""
+    """The shown text of any duration parses to the same duration."""
     kind = Duration(0.001, 3600)
     assert kind.parse(kind.show(seconds), Path()) == pytest.approx(seconds)
 
@@ -259,7 +259,7 @@ def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
     ],
 )
 def test_a_mistake_is_one_sentence_with_its_place(text: str, problem: str) -> None:
-    """Each kind of mistake is told with file, line, key, what is wrong, and what is allowed."""
+    """Each error has file, line, key, the problem, and what is allowed."""
     found = problems(text)
     assert len(found) == 1
     assert problem in found[0]
@@ -267,7 +267,7 @@ def test_a_mistake_is_one_sentence_with_its_place(text: str, problem: str) -> No
 
 
 def test_all_mistakes_come_at_once_in_the_order_of_their_lines() -> None:
-    """One run is enough to find everything that is wrong in file, environment and flags."""
+    """One run reports all problems in file, environment and flags."""
     found = problems(
         "log:\n  level: loud\nlogin:\n  timeout: 1\n  attemps: 1\nserver: 5\n",
         {"QSCPD_LIMITS__PING_AFTER": "soon"},
@@ -284,12 +284,12 @@ def test_all_mistakes_come_at_once_in_the_order_of_their_lines() -> None:
 
 
 def test_a_value_that_could_not_be_read_has_no_second_problem() -> None:
-    """Nothing is said about the relations of a value that is wrong by itself."""
+    """Relations of an invalid value are not checked."""
     assert len(problems("login: {argon2: {memory: lots, parallelism: 64}}")) == 1
 
 
-def test_a_mistake_in_the_file_is_told_although_a_flag_overrides_it() -> None:
-    """A broken file stays visible: the flag may be gone the next time."""
+def test_an_overridden_mistake_in_the_file_is_reported() -> None:
+    """An invalid value in the file is reported even if a flag overrides it."""
     assert len(problems("log: {level: loud}", overrides={"log.level": "info"})) == 1
 
 
@@ -305,14 +305,14 @@ def test_a_mistake_in_the_file_is_told_although_a_flag_overrides_it() -> None:
     ],
 )
 def test_a_wrong_variable_is_an_error(environ: Mapping[str, str], problem: str) -> None:
-    """A mistyped variable must not be ignored in silence."""
+    """A mistyped variable is reported."""
     found = problems("", environ)
     assert len(found) == 1
     assert found[0].startswith(problem)
 
 
 def test_an_unknown_flag_is_an_error() -> None:
-    """`--set` knows the same keys as the file."""
+    """`--set` accepts the same keys as the file."""
     assert problems("", overrides={"log.lvl": "x", "zzz": "x"}) == [
         "--set log.lvl: unknown key; did you mean log.level?",
         "--set zzz: unknown key; `qscpd config show` prints all keys",
@@ -321,7 +321,7 @@ def test_an_unknown_flag_is_an_error() -> None:
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
-    """No text makes the parser raise anything else."""
+    """Any text loads or raises ConfigError."""
     with contextlib.suppress(ConfigError):
         parse(text)
 
@@ -339,7 +339,7 @@ def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
     )
 )
 def test_any_yaml_is_a_configuration_or_a_config_error(document: object) -> None:
-    """No structure makes the parser raise anything else."""
+    """Any YAML structure loads or raises ConfigError."""
     with contextlib.suppress(ConfigError):
         parse(yaml.safe_dump(document))
 
@@ -348,13 +348,13 @@ def test_any_yaml_is_a_configuration_or_a_config_error(document: object) -> None
 
 
 def test_a_missing_file_is_one_clear_sentence(tmp_path: Path) -> None:
-    """The sentence says what to do next."""
+    """The error says what to do next."""
     with pytest.raises(ConfigError, match=r"no\.yaml: not found; create it with `qscpd init`"):
         load_config(tmp_path / "no.yaml", environ={})
 
 
 def test_a_directory_is_one_clear_sentence(tmp_path: Path) -> None:
-    """A directory in place of the file is no traceback."""
+    """A directory in place of the file is reported without a traceback."""
     with pytest.raises(ConfigError, match="can't be read: Is a directory"):
         load_config(tmp_path, environ={})
 
@@ -365,7 +365,7 @@ def test_a_directory_is_one_clear_sentence(tmp_path: Path) -> None:
 def test_a_file_of_something_else_is_one_clear_sentence(
     tmp_path: Path, content: bytes, sentence: str
 ) -> None:
-    """Bytes that are no text and files that are far too large are told as such."""
+    """Binary and huge files are reported as such."""
     path = tmp_path / "q.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=sentence):
@@ -373,7 +373,7 @@ def test_a_file_of_something_else_is_one_clear_sentence(
 
 
 def test_an_unreadable_file_is_a_permission_error(tmp_path: Path) -> None:
-    """A user who may not read the file hears so, with the exit code for it."""
+    """A file without read permission raises PermissionDeniedError."""
     path = tmp_path / "q.yaml"
     path.touch(mode=0o600)
     with (

@@ -1,4 +1,4 @@
-"""A link: deadlines, the bounded way out, and an orderly end, with a transport that goes nowhere."""
+"""A link over a transport double: deadlines, bounded output and graceful close."""
 
 import asyncio
 import ssl
@@ -17,7 +17,7 @@ from tests.support.wire import TlsClient, client_context
 
 
 class Wire(asyncio.Transport):
-    """A transport that keeps what is written until the test takes it."""
+    """A transport that buffers written bytes until the test takes them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,15 +29,15 @@ class Wire(asyncio.Transport):
         self.full = False
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        """Only the peer's address."""
+        """Return the peer's address."""
         return ("192.0.2.7", 40000) if name == "peername" else default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """As the link wants them."""
+        """Record the limits."""
         assert (high, low) == (HIGH_WATER, None)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Keep it."""
+        """Buffer it."""
         assert not self.eof
         self.written += data
         if len(self.written) > HIGH_WATER and not self.full:
@@ -45,7 +45,7 @@ class Wire(asyncio.Transport):
             self.link.pause_writing()
 
     def take(self, size: int | None = None) -> bytes:
-        """Let the peer take some of it."""
+        """Let the peer receive some of it."""
         taken = bytes(self.written[:size])
         del self.written[: len(taken)]
         if self.full and len(self.written) <= HIGH_WATER // 4:
@@ -54,44 +54,44 @@ class Wire(asyncio.Transport):
         return taken
 
     def get_write_buffer_size(self) -> int:
-        """What was not taken."""
+        """Return the number of unsent bytes."""
         return len(self.written)
 
     def is_closing(self) -> bool:
-        """Whether anybody ended it."""
+        """Return whether it was closed."""
         return bool(self.ended)
 
     def can_write_eof(self) -> bool:
-        """As TCP."""
+        """Return True, as TCP does."""
         return True
 
     def write_eof(self) -> None:
-        """Note it."""
+        """Record it."""
         self.eof = True
 
     def close(self) -> None:
-        """Note it."""
+        """Record it."""
         self.ended = self.ended or "closed"
 
     def abort(self) -> None:
-        """Note it."""
+        """Record it."""
         self.ended = "aborted"
 
     def pause_reading(self) -> None:
-        """Note it."""
+        """Record it."""
         self.reading = False
 
     def resume_reading(self) -> None:
-        """Note it."""
+        """Record it."""
         self.reading = True
 
 
-class Heard(LinkSession):
-    """A session that notes what it is told.
+class RecordingSession(LinkSession):
+    """A session that records its calls.
 
     Attributes:
-        told: In order; plaintext as text.
-        on_eof: What to do at the end of the stream.
+        told: Calls in order; plaintext as text.
+        on_eof: Callback at the end of the stream.
     """
 
     def __init__(self) -> None:
@@ -99,24 +99,24 @@ class Heard(LinkSession):
         self.on_eof: Callable[[], None] = lambda: None
 
     def receive(self, plaintext: bytes) -> None:
-        """Note it."""
+        """Record it."""
         self.told.append(plaintext.decode())
 
     def receive_eof(self) -> None:
-        """Note it."""
+        """Record it."""
         self.told.append("<eof>")
         self.on_eof()
 
     def writable(self) -> None:
-        """Note it."""
+        """Record it."""
         self.told.append("<writable>")
 
     def lost(self, reason: str) -> None:
-        """Note it."""
+        """Record it."""
         self.told.append(f"<lost {reason}>")
 
     def tick(self, now: float) -> None:
-        """Note it."""
+        """Record it."""
         del now
         self.told.append("<tick>")
 
@@ -129,7 +129,7 @@ class Bench:
         self.config = replace(
             Config(), limits=LimitsConfig(output_queue_bytes=256 * 1024, output_stall_s=10, ping_after_s=30)
         )
-        self.session = Heard()
+        self.session = RecordingSession()
         self.forgotten = 0
         self.room = True
         self.client = TlsClient(client_context(authority.ca_certificate, alpn))
@@ -140,16 +140,16 @@ class Bench:
         self.link.connection_made(self.wire)
 
     def admit(self, link: Link) -> bool:
-        """Whether the test has room."""
+        """Return whether the test has room."""
         del link
         return self.room
 
     def schedule_handshake(self, link: Link) -> None:
-        """At once."""
+        """Continue the handshake at once."""
         link.proceed()
 
-    def open_session(self, link: Link) -> Heard:
-        """Always the same one."""
+    def open_session(self, link: Link) -> RecordingSession:
+        """Return the session of the bench."""
         assert link is self.link
         return self.session
 
@@ -166,7 +166,7 @@ class Bench:
         self.link.data_received(self.client.outgoing())
 
     def say(self, text: str) -> None:
-        """Let the client send something."""
+        """Let the client send a text."""
         self.link.data_received(self.client.encrypt(text.encode()))
 
     async def ticks(self, seconds: int) -> None:
@@ -177,7 +177,7 @@ class Bench:
                 self.link.tick(self.loop.time())
 
     def told(self) -> list[str]:
-        """What the session was told, but for ticks."""
+        """Return the session's calls without ticks."""
         return [each for each in self.session.told if each != "<tick>"]
 
 
@@ -186,7 +186,7 @@ Test = Callable[[Bench], Coroutine[Any, Any, None]]
 
 @pytest.fixture
 def bench(authority: AuthorityFiles) -> Callable[[Test], None]:
-    """Run a test on a bench, in virtual time."""
+    """Run a test with a bench in virtual time."""
 
     def run(test: Test) -> None:
         async def prepared() -> None:
@@ -201,7 +201,7 @@ Run = Callable[[Test], None]
 
 
 def test_plaintext_goes_both_ways(bench: Run) -> None:
-    """The session gets what the client said, and the client what the session wrote."""
+    """The session gets the client's plaintext, and the client the session's."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -217,7 +217,7 @@ def test_plaintext_goes_both_ways(bench: Run) -> None:
 
 @pytest.mark.parametrize("sent", [0, 1, 100])
 def test_a_handshake_has_ten_seconds(bench: Run, sent: int) -> None:
-    """Whether nothing or a part of it came; a byte now and then does not help."""
+    """No handshake, a partial one and a trickling one all end after ten seconds."""
 
     async def test(bench: Bench) -> None:
         bench.client.receive(b"")
@@ -234,7 +234,7 @@ def test_a_handshake_has_ten_seconds(bench: Run, sent: int) -> None:
 
 
 def test_a_finished_handshake_has_no_deadline(bench: Run) -> None:
-    """From then on it is the session that counts."""
+    """After the handshake the link itself has no deadline."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -245,8 +245,8 @@ def test_a_finished_handshake_has_no_deadline(bench: Run) -> None:
     bench(test)
 
 
-def test_output_that_nobody_takes(bench: Run) -> None:
-    """For ten seconds nothing of it, and it is over; while some is taken it goes on."""
+def test_output_that_the_peer_does_not_read(bench: Run) -> None:
+    """A link ends after ten seconds in which the peer reads nothing; any read extends that."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -264,7 +264,7 @@ def test_output_that_nobody_takes(bench: Run) -> None:
 
 
 def test_output_over_its_limit(bench: Run) -> None:
-    """Who has more than the limit waiting when there is more to say is cut; nothing is queued for them."""
+    """A write above the limit of unsent bytes closes the link, and is not queued."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -282,8 +282,8 @@ def test_output_over_its_limit(bench: Run) -> None:
     bench(test)
 
 
-def test_the_session_hears_when_there_is_room_again(bench: Run) -> None:
-    """Congestion begins above the high-water mark and ends well below it."""
+def test_the_session_is_notified_when_congestion_ends(bench: Run) -> None:
+    """Congestion begins above the high-water mark, and ends well below it with a call of `writable`."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -297,8 +297,8 @@ def test_the_session_hears_when_there_is_room_again(bench: Run) -> None:
     bench(test)
 
 
-def test_an_orderly_end(bench: Run) -> None:
-    """What was written, `close_notify`, the end of the stream; then input is thrown away to its end."""
+def test_a_graceful_close(bench: Run) -> None:
+    """The output, `close_notify` and the end of the stream are sent; then input is discarded to its end."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -320,7 +320,7 @@ def test_an_orderly_end(bench: Run) -> None:
 
 
 def test_an_end_is_not_waited_for_for_ever(bench: Run) -> None:
-    """After five seconds of lingering the link goes, and the reason is still the first."""
+    """Lingering ends after five seconds, and the first reason stays."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -337,8 +337,8 @@ def test_an_end_is_not_waited_for_for_ever(bench: Run) -> None:
 
 
 @pytest.mark.parametrize("fin", [True, False])
-def test_the_end_of_the_stream_is_told_once(bench: Run, fin: bool) -> None:
-    """By `close_notify`, by TCP, or by both; what comes behind it is thrown away."""
+def test_the_end_of_the_stream_is_notified_once(bench: Run, fin: bool) -> None:
+    """The end by `close_notify`, TCP or both is one call; later input is discarded."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -353,8 +353,8 @@ def test_the_end_of_the_stream_is_told_once(bench: Run, fin: bool) -> None:
     bench(test)
 
 
-def test_nobody_lingers_for_a_peer_that_has_ended(bench: Run) -> None:
-    """After TCP's end of the stream the link closes when its output is out."""
+def test_there_is_no_lingering_after_the_end_of_the_stream(bench: Run) -> None:
+    """After TCP's end of the stream the link closes as soon as its output is sent."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -367,7 +367,7 @@ def test_nobody_lingers_for_a_peer_that_has_ended(bench: Run) -> None:
 
 
 def test_reading_is_not_begun_again_behind_the_end(bench: Run) -> None:
-    """To read behind TCP's end of the stream is undefined in libuv."""
+    """Reading never resumes after TCP's end of the stream, which is undefined in libuv."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -380,7 +380,7 @@ def test_reading_is_not_begun_again_behind_the_end(bench: Run) -> None:
 
 
 def test_an_end_before_the_handshake_is_the_end(bench: Run) -> None:
-    """There is no session to ask."""
+    """Before the handshake there is no session to notify."""
 
     async def test(bench: Bench) -> None:
         assert bench.link.eof_received() is False
@@ -391,7 +391,7 @@ def test_an_end_before_the_handshake_is_the_end(bench: Run) -> None:
 
 
 def test_broken_tls_ends_the_session_at_once(bench: Run) -> None:
-    """The peer gets the alert and time to read it; the session does not wait for that."""
+    """The peer gets the alert and time to read it; the session ends at once."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -407,7 +407,7 @@ def test_broken_tls_ends_the_session_at_once(bench: Run) -> None:
 
 
 def test_another_protocol_is_no_session(authority: AuthorityFiles) -> None:
-    """Without our ALPN nothing is opened, and the link ends in order."""
+    """Without our ALPN there is no session, and the link closes gracefully."""
 
     async def test() -> None:
         bench = Bench(authority, ())
@@ -420,7 +420,7 @@ def test_another_protocol_is_no_session(authority: AuthorityFiles) -> None:
 
 
 def test_a_link_that_is_not_admitted_is_cut(authority: AuthorityFiles) -> None:
-    """Nothing is read from it or written to it."""
+    """A refused link is aborted without reading or writing."""
 
     async def test() -> None:
         bench = Bench(authority)
