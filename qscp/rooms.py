@@ -7,7 +7,7 @@ Server, client and `docs/protocol.md` use the same tables; only the server enfor
 import contextlib
 import enum
 import re
-from typing import Final
+from typing import Final, Literal
 
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.limits import MENTIONS_LIMIT, REACTION_LIMIT, TOPIC_LIMIT
@@ -19,6 +19,7 @@ __all__ = [
     "RANKS",
     "ROOM_FIELDS",
     "HistoryFrom",
+    "RoomAction",
     "RoomKind",
     "RoomRole",
     "check_reaction",
@@ -57,6 +58,24 @@ class HistoryFrom(enum.StrEnum):
     """All messages."""
 
 
+RoomAction = Literal[
+    "create",
+    "topic",
+    "set",
+    "members",
+    "invite",
+    "remove",
+    "ban",
+    "unban",
+    "mute",
+    "unmute",
+    "role",
+    "archive",
+    "unarchive",
+    "log",
+]
+"""Action of a `room` frame."""
+
 RANKS: Final[dict[RoomRole | None, int]] = {
     RoomRole.OWNER: 3,
     RoomRole.MODERATOR: 2,
@@ -88,7 +107,7 @@ PERMISSIONS: Final[dict[str, RoomRole]] = {
 """Lowest role that can do each action. `announce` is `write` in an announcement room; `redact` is for
 messages of others, a member's own need `react`."""
 
-ROOM_FIELDS: Final[dict[str, tuple[frozenset[str], frozenset[str]]]] = {
+ROOM_FIELDS: Final[dict[RoomAction, tuple[frozenset[str], frozenset[str]]]] = {
     "create": (frozenset(), frozenset({"kind", "history", "text"})),
     "topic": (frozenset({"text"}), frozenset()),
     "set": (frozenset(), frozenset({"kind", "history", "seconds"})),

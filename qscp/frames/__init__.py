@@ -54,7 +54,6 @@ from qscp.frames.rooms import (
     MembersChanged as MembersChanged,
     Room as Room,
     RoomAck as RoomAck,
-    RoomAction as RoomAction,
     RoomChanged as RoomChanged,
     RoomLeft as RoomLeft,
     RoomLog as RoomLog,
@@ -96,6 +95,7 @@ from qscp.frames.server import (
     UserPresence as UserPresence,
     Whois as Whois,
 )
+from qscp.rooms import RoomAction as RoomAction
 
 CLIENT_FRAMES: Final[tuple[type[ClientFrame], ...]] = tuple(ClientFrame.__subclasses__())
 """Every frame that a client sends. The decoders, the connection and the tests read this list."""

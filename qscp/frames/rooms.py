@@ -1,30 +1,12 @@
 """Frames about rooms and membership. Messages in a room are `chat` frames, as in a pair."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from qscp.frames.base import ClientFrame, Count, Part, ServerFrame, ShortText, Status
 from qscp.limits import QUERY_LIMIT
-from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-
-RoomAction = Literal[
-    "create",
-    "topic",
-    "set",
-    "members",
-    "invite",
-    "remove",
-    "ban",
-    "unban",
-    "mute",
-    "unmute",
-    "role",
-    "archive",
-    "unarchive",
-    "log",
-]
-"""Action of a `room` frame; `qscp.rooms.ROOM_FIELDS` has the fields of each."""
+from qscp.rooms import HistoryFrom, RoomAction, RoomKind, RoomRole
 
 _Name = Annotated[str, msgspec.Meta(max_length=QUERY_LIMIT)]
 """Name as typed; longer than a valid name, so that an invalid one gets a better answer than `bad_field`."""

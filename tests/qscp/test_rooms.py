@@ -14,6 +14,7 @@ from qscp.rooms import (
     PERMISSIONS,
     RANKS,
     ROOM_FIELDS,
+    RoomAction,
     RoomRole,
     check_reaction,
     check_topic,
@@ -288,7 +289,7 @@ def test_the_search_for_mentions_never_backtracks(piece: str) -> None:
 
 def test_the_tables_know_the_same_actions() -> None:
     """Each action of a `room` frame has its fields, and a lowest role unless it creates the room."""
-    actions = get_args(frames.rooms.RoomAction)
+    actions = get_args(RoomAction)
     assert set(ROOM_FIELDS) == set(actions)
     assert set(actions) - set(PERMISSIONS) == {"create"}
     assert set(PERMISSIONS) - set(actions) == {"write", "announce", "react", "redact"}
