@@ -7,7 +7,7 @@ import click
 
 from qscp import __version__
 from qscp.errors import InvalidNameError
-from qscpd.cli.help import write_sections
+from qscpd.cli.help import write_examples, write_sections
 from qscpd.cli.options import config_options
 from qscpd.errors import ConfigError, ExitCode, QscpdError
 from qscpd.systemd import logs_to_journal
@@ -40,6 +40,8 @@ _SECTIONS: Final[dict[str, dict[str, str]]] = {
 }
 """Section of the help -> command -> its module, which is imported only when the command is needed."""
 
+_EXAMPLES: Final = ("init --name chat.example.org", "adduser alice", "run")
+
 _MODULES: Final = {name: module for commands in _SECTIONS.values() for name, module in commands.items()}
 
 
@@ -60,6 +62,11 @@ class _Group(click.Group):
         namespace = __import__(f"qscpd.cli.{module}", fromlist=["COMMANDS"])
         command: click.Command = namespace.COMMANDS[cmd_name]
         return command
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the description and the first steps."""
+        super().format_help_text(ctx, formatter)
+        write_examples(formatter, _EXAMPLES)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands in their sections, then the options."""

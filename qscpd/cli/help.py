@@ -20,10 +20,15 @@ class Command(click.Command):
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the description and the examples."""
         super().format_help_text(ctx, formatter)
-        if self._examples:
-            with formatter.section("Examples" if len(self._examples) > 1 else "Example"):
-                for example in self._examples:
-                    formatter.write(f"{'':>{formatter.current_indent}}qscpd {example}\n")
+        write_examples(formatter, self._examples)
+
+
+def write_examples(formatter: click.HelpFormatter, examples: Sequence[str]) -> None:
+    """Write a section with command lines, which are given without `qscpd`."""
+    if examples:
+        with formatter.section("Examples" if len(examples) > 1 else "Example"):
+            for example in examples:
+                formatter.write(f"{'':>{formatter.current_indent}}qscpd {example}\n")
 
 
 def write_sections(

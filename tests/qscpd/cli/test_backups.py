@@ -92,7 +92,7 @@ def test_restore_says_what_to_do_next(run: Run, backup: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("into", "code", "told"),
+    ("into", "code", "expected"),
     [
         (
             ".",
@@ -103,11 +103,11 @@ def test_restore_says_what_to_do_next(run: Run, backup: str) -> None:
         ("no/where", ExitCode.FAILED, "qscpd: no/where: No such file or directory\n"),
     ],
 )
-def test_restore_refuses_a_bad_place(run: Run, backup: str, into: str, code: ExitCode, told: str) -> None:
+def test_restore_refuses_a_bad_place(run: Run, backup: str, into: str, code: ExitCode, expected: str) -> None:
     """A bad target is one sentence, and nothing is changed."""
     before = sorted(map(str, Path().rglob("*")))
     result = run("restore", backup, "--into", into)
-    assert (result.exit_code, result.stderr) == (code, told)
+    assert (result.exit_code, result.stderr) == (code, expected)
     assert sorted(map(str, Path().rglob("*"))) == before
 
 

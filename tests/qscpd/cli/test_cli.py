@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -75,7 +76,7 @@ def users(run: Run) -> list[tuple[str, str]]:
 
 def test_the_life_of_an_account(dev: Run) -> None:
     """Each verb reports its action on stderr, and keeps stdout for data."""
-    for arguments, told in (
+    for arguments, expected in (
         (("adduser", "Alice", "--password-stdin"), "added alice"),
         (("passwd", "alice", "--password-stdin"), "changed the password of alice"),
         (("lock", "alice"), "locked alice"),
@@ -84,7 +85,7 @@ def test_the_life_of_an_account(dev: Run) -> None:
         (("adduser", "alice", "--reuse-name", "--password-stdin"), "added alice"),
     ):
         done = dev(*arguments, input="correct horse\n")
-        assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{told}\n")
+        assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{expected}\n")
     assert users(dev) == [("alice", "active")]
 
 
@@ -311,7 +312,9 @@ def test_version_and_help(run: Run) -> None:
     overview = run("--help").stdout
     for command in cli.list_commands(None):  # type: ignore[arg-type]  # the context is not looked at
         assert f"\n  {command} " in overview
-        assert run(command, "--help").exit_code == 0
+        details = run(command, "--help")
+        assert details.exit_code == 0
+        assert re.search(r"\nExamples?:\n  qscpd|\nCommands:\n", details.stdout), command
     assert "..." not in overview.partition("Setup commands:")[2].partition("Options:")[0]
 
 

@@ -80,7 +80,7 @@ def test_export_while_the_store_is_in_use(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "expected"),
     [
         (("zoe",), ExitCode.NOT_FOUND, "there is no account zoe; `qscpd listusers` shows all"),
         (("--id", "a9"), ExitCode.NOT_FOUND, "there is no account with the id a9"),
@@ -89,11 +89,11 @@ def test_export_while_the_store_is_in_use(run: Run) -> None:
         (("alice", "-o", "nowhere/x"), ExitCode.FAILED, "nowhere/x: No such file or directory"),
     ],
 )
-def test_an_export_that_can_t_be(run: Run, arguments: tuple[str, ...], code: ExitCode, told: str) -> None:
+def test_an_export_that_can_t_be(run: Run, arguments: tuple[str, ...], code: ExitCode, expected: str) -> None:
     """Each failure is one sentence and an exit code."""
     result = run("export", *arguments)
     assert (result.exit_code, result.stdout) == (code, "")
-    assert told in result.stderr
+    assert expected in result.stderr
     assert result.stderr.count("\n") == 1
 
 

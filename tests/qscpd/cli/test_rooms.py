@@ -77,7 +77,7 @@ def listed(run: Run) -> list[dict[str, Any]]:
 
 def test_the_life_of_a_room(run: Run) -> None:
     """Each verb reports its action on stderr, and keeps stdout for data."""
-    for arguments, told in (
+    for arguments, expected in (
         (
             ("create", "#Dev", "--owner", "Alice", "--kind", "announcement", "--history", "full"),
             "created #dev",
@@ -87,7 +87,7 @@ def test_the_life_of_a_room(run: Run) -> None:
         (("create", "dev", "--owner", "bob", "--topic", "Again"), "created #dev"),
     ):
         done = run("room", *arguments)
-        assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{told}\n")
+        assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{expected}\n")
     (room,) = listed(run)
     assert (room["id"], room["kind"], room["history"], room["topic"]) == ("c2", "open", "joining", "Again")
 
@@ -221,10 +221,10 @@ def test_show_has_everything(lively: Run) -> None:
         "  dave   -       invited by the operator",
         "",
     ]
-    told = [line.split("Z  ")[1] for line in lines[lines.index("end of the log:") + 1 :]]
-    assert told[1] == f"alice         mute bob until {muted}: too loud"
-    assert told[2] == "alice         ban carol forever: spam"
-    assert told[-1] == "the operator  invite dave"
+    shown = [line.split("Z  ")[1] for line in lines[lines.index("end of the log:") + 1 :]]
+    assert shown[1] == f"alice         mute bob until {muted}: too loud"
+    assert shown[2] == "alice         ban carol forever: spam"
+    assert shown[-1] == "the operator  invite dave"
 
 
 def test_show_has_the_end_of_the_log_or_all_of_it(lively: Run) -> None:
