@@ -60,13 +60,13 @@ def splitter(data: bytes) -> None:
     """Split input cut anywhere: lines are the same and within the limit, and the buffer is too."""
     cut, limit, rest = data[:1], data[1:2], data[2:]
     size, most = sum(cut) + 1, sum(limit) + 1
-    whole, pieces = codec.LineSplitter(most), codec.LineSplitter(most)
+    whole, parts = codec.LineSplitter(most), codec.LineSplitter(most)
     lines = whole.feed(rest)
     found: list[bytes] = []
     for start in range(0, len(rest), size):
-        found += pieces.feed(rest[start : start + size])
-        assert len(pieces._partial) <= most
-    assert (found, pieces.overlong) == (lines, whole.overlong)
+        found += parts.feed(rest[start : start + size])
+        assert len(parts._partial) <= most
+    assert (found, parts.overlong) == (lines, whole.overlong)
     assert all(len(line) <= most and b"\n" not in line for line in lines)
     consumed = b"".join(line + b"\n" for line in lines)
     assert rest.startswith(consumed)
@@ -151,13 +151,13 @@ def _check_frame(frame: frames.Frame) -> None:
     assert repr(frame).startswith(type(frame).__name__)
 
 
-def _serve(pieces: list[bytes]) -> tuple[list[frames.ClientFrame], bytes, State]:
+def _serve(parts: list[bytes]) -> tuple[list[frames.ClientFrame], bytes, State]:
     """Feed a server that accepts every login with a name, and answers pings."""
     server = ServerConnection()
     received: list[frames.ClientFrame] = []
     sent = b""
-    for piece in pieces:
-        server.receive_data(piece)
+    for part in parts:
+        server.receive_data(part)
         try:
             for frame in server.events():
                 received.append(frame)

@@ -74,7 +74,7 @@ def fuzz_by_ourselves(name: str, seconds: float, folder: Path) -> int:
     target, seed = load(name), time.time_ns()
     sys.stdout.write(f"{name}: no atheris, random mutations with seed {seed}\n")
     end = time.monotonic() + seconds
-    for count, data in enumerate(mutations(Random(seed))):  # noqa: B007, S311 - no secret; the count is told below
+    for count, data in enumerate(mutations(Random(seed))):  # noqa: B007, S311 - no secret; the count is printed below
         try:
             target(data)
         except BaseException:

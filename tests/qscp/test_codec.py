@@ -45,22 +45,22 @@ def expected(data: bytes, limit: int) -> tuple[list[bytes], bool]:
     return lines, False
 
 
-def fed(pieces: list[bytes], limit: int) -> tuple[list[bytes], bool]:
+def fed(parts: list[bytes], limit: int) -> tuple[list[bytes], bool]:
     """Return the lines of a splitter that gets the input in parts."""
     splitter = LineSplitter(limit)
-    lines = [line for piece in pieces for line in splitter.feed(piece)]
+    lines = [line for part in parts for line in splitter.feed(part)]
     return lines, splitter.overlong
 
 
 def all_splits(data: bytes) -> Iterator[list[bytes]]:
     """Yield every way to cut bytes into non-empty parts."""
     for cuts in itertools.product([False, True], repeat=len(data) - 1):
-        pieces = [data[:1]]
+        parts = [data[:1]]
         for index, cut in enumerate(cuts, 1):
             if cut:
-                pieces.append(b"")
-            pieces[-1] += data[index : index + 1]
-        yield pieces
+                parts.append(b"")
+            parts[-1] += data[index : index + 1]
+        yield parts
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def all_splits(data: bytes) -> Iterator[list[bytes]]:
 )
 def test_every_split_of_small_inputs_gives_the_same_lines(data: bytes) -> None:
     """Lines and verdict do not depend on how bytes arrive, at limit and at limit + 1 bytes."""
-    for pieces in all_splits(data):
-        assert fed(pieces, 3) == expected(data, 3)
+    for parts in all_splits(data):
+        assert fed(parts, 3) == expected(data, 3)
 
 
 def test_all_small_inputs_give_the_right_lines() -> None:
@@ -86,9 +86,9 @@ def test_all_small_inputs_give_the_right_lines() -> None:
 def test_random_splits_give_the_same_lines(data: st.DataObject, parts: list[bytes], limit: int) -> None:
     """Longer inputs, cut at random and with empty parts, give the same lines."""
     whole = b"".join(parts)
-    pieces = data.draw(splits(whole))
-    assert b"".join(pieces) == whole
-    assert fed(pieces, limit) == expected(whole, limit)
+    parts = data.draw(splits(whole))
+    assert b"".join(parts) == whole
+    assert fed(parts, limit) == expected(whole, limit)
 
 
 @pytest.mark.parametrize("cut", [1, 50, 99, 100, 101, 102])

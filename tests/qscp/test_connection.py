@@ -140,8 +140,8 @@ def test_a_line_is_under_the_limit_of_its_own_state(data: st.DataObject) -> None
     pair.client.send(AUTH)
     pair.client.data_to_send()
     long = chat_line(LINE_LIMIT)
-    for piece in data.draw(splits(codec.encode(AUTH) + long + PING)):
-        pair.server.receive_data(piece)
+    for part in data.draw(splits(codec.encode(AUTH) + long + PING)):
+        pair.server.receive_data(part)
         pair.at_server += pair.server.events()
     pair.server_sends(AUTH_ACK)
     assert [frame.type for frame in pair.at_server] == ["auth", "chat", "ping"]

@@ -398,8 +398,8 @@ def test_an_example_conversation_can_be_replayed(conversation: list[str]) -> Non
 
 def said(conversation: list[str], who: str, *kinds: str) -> list[dict[str, Any]]:
     """Return the frames of some types that one side sends in an example."""
-    told = [json.loads(line[3:]) for line in conversation if line[0] == who]
-    return [frame for frame in told if frame["type"] in kinds]
+    sent = [json.loads(line[3:]) for line in conversation if line[0] == who]
+    return [frame for frame in sent if frame["type"] in kinds]
 
 
 @EACH_CONVERSATION
@@ -410,8 +410,8 @@ def test_a_conversation_keeps_the_rules(conversation: list[str]) -> None:
     assert sorted(frame["id"] for frame in sent) == sorted(frame["id"] for frame in answers)
     asked = [frame["type"] for frame in said(conversation, "C", "join", "leave", "room")]
     assert [frame["ref"] for frame in said(conversation, "S", "room_ack", "error")] == asked
-    for told, counter in ((EVENTS, "seq"), (("presence", "online_users"), "version")):
-        counts = [frame[counter] for frame in said(conversation, "S", *told)]
+    for kinds, counter in ((EVENTS, "seq"), (("presence", "online_users"), "version")):
+        counts = [frame[counter] for frame in said(conversation, "S", *kinds)]
         assert counts == sorted(set(counts))
     origins = [frame.get("origin") for frame in said(conversation, "S", *EVENTS, "resumed")]
     assert origins == sorted(origins, key=["replay", None, "live"].index)

@@ -262,7 +262,7 @@ def test_more_names_than_the_limit_are_not_mentioned() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece",
+    "repeated",
     [
         "@",
         "@a",
@@ -279,9 +279,9 @@ def test_more_names_than_the_limit_are_not_mentioned() -> None:
         "a",
     ],
 )
-def test_the_search_for_mentions_never_backtracks(piece: str) -> None:
+def test_the_search_for_mentions_never_backtracks(repeated: str) -> None:
     """Inputs far above the limit are searched in linear time; backtracking would take hours."""
-    assert len(mentioned(f"@{piece * BODY_LIMIT * 8}")) <= MENTIONS_LIMIT
+    assert len(mentioned(f"@{repeated * BODY_LIMIT * 8}")) <= MENTIONS_LIMIT
 
 
 # --- the tables

@@ -90,35 +90,35 @@ class RecordingSession(LinkSession):
     """A session that records its calls.
 
     Attributes:
-        told: Calls in order; plaintext as text.
+        calls: Calls in order; plaintext as text.
         on_eof: Callback at the end of the stream.
     """
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.on_eof: Callable[[], None] = lambda: None
 
     def receive(self, plaintext: bytes) -> None:
         """Record it."""
-        self.told.append(plaintext.decode())
+        self.calls.append(plaintext.decode())
 
     def receive_eof(self) -> None:
         """Record it."""
-        self.told.append("<eof>")
+        self.calls.append("<eof>")
         self.on_eof()
 
     def writable(self) -> None:
         """Record it."""
-        self.told.append("<writable>")
+        self.calls.append("<writable>")
 
     def lost(self, reason: str) -> None:
         """Record it."""
-        self.told.append(f"<lost {reason}>")
+        self.calls.append(f"<lost {reason}>")
 
     def tick(self, now: float) -> None:
         """Record it."""
         del now
-        self.told.append("<tick>")
+        self.calls.append("<tick>")
 
 
 class Bench:
@@ -176,9 +176,9 @@ class Bench:
             if not self.wire.ended:
                 self.link.tick(self.loop.time())
 
-    def told(self) -> list[str]:
+    def calls(self) -> list[str]:
         """Return the session's calls without ticks."""
-        return [each for each in self.session.told if each != "<tick>"]
+        return [each for each in self.session.calls if each != "<tick>"]
 
 
 Test = Callable[[Bench], Coroutine[Any, Any, None]]
@@ -206,7 +206,7 @@ def test_plaintext_goes_both_ways(bench: Run) -> None:
     async def test(bench: Bench) -> None:
         bench.shake_hands()
         bench.say("hello")
-        assert bench.told() == ["hello"]
+        assert bench.calls() == ["hello"]
         bench.link.write(b"hi")
         assert bench.client.receive(bench.wire.take()) == b"hi"
         assert bench.link.remote == ("192.0.2.7", 40000)
@@ -240,7 +240,7 @@ def test_a_finished_handshake_has_no_deadline(bench: Run) -> None:
         bench.shake_hands()
         await bench.ticks(600)
         assert bench.wire.ended == ""
-        assert bench.session.told == ["<tick>"] * 600
+        assert bench.session.calls == ["<tick>"] * 600
 
     bench(test)
 
@@ -258,7 +258,7 @@ def test_output_that_the_peer_does_not_read(bench: Run) -> None:
         await bench.ticks(12)
         assert bench.wire.ended == "aborted"
         bench.link.connection_lost(None)
-        assert bench.told()[-1] == "<lost stalled>"
+        assert bench.calls()[-1] == "<lost stalled>"
 
     bench(test)
 
@@ -276,7 +276,7 @@ def test_output_over_its_limit(bench: Run) -> None:
         bench.link.write(b"x")
         assert (bench.wire.ended, len(bench.wire.written)) == ("aborted", waiting)
         bench.link.connection_lost(None)
-        assert bench.told()[-1] == "<lost slow_peer>"
+        assert bench.calls()[-1] == "<lost slow_peer>"
         assert bench.forgotten == 1
 
     bench(test)
@@ -290,9 +290,9 @@ def test_the_session_is_notified_when_congestion_ends(bench: Run) -> None:
         bench.link.write(b"x" * (HIGH_WATER + 1))
         congested = bench.link.congested
         bench.wire.take(1000)
-        assert bench.told() == []
+        assert bench.calls() == []
         bench.wire.take()
-        assert (bench.told(), congested, bench.link.congested) == (["<writable>"], True, False)
+        assert (bench.calls(), congested, bench.link.congested) == (["<writable>"], True, False)
 
     bench(test)
 
@@ -311,10 +311,10 @@ def test_a_graceful_close(bench: Run) -> None:
         bench.say("too late")
         bench.link.write(b"too late")
         bench.link.close("again")
-        assert bench.told() == []
+        assert bench.calls() == []
         assert bench.link.eof_received() is False
         bench.link.connection_lost(None)
-        assert bench.told() == ["<lost bye>"]
+        assert bench.calls() == ["<lost bye>"]
 
     bench(test)
 
@@ -331,7 +331,7 @@ def test_an_end_is_not_waited_for_for_ever(bench: Run) -> None:
         assert bench.wire.ended == "aborted"
         bench.link.abort("shutdown")
         bench.link.connection_lost(None)
-        assert bench.told() == ["<lost bye>"]
+        assert bench.calls() == ["<lost bye>"]
 
     bench(test)
 
@@ -346,7 +346,7 @@ def test_the_end_of_the_stream_is_notified_once(bench: Run, fin: bool) -> None:
         bench.link.data_received(record + (b"" if fin else bench.client.close()))
         assert bench.link.eof_received() is True
         bench.link.data_received(b"nonsense")
-        assert bench.told() == ["last words", "<eof>"]
+        assert bench.calls() == ["last words", "<eof>"]
         bench.link.write(b"answer")
         assert bench.client.receive(bench.wire.take()) == b"answer"
 
@@ -385,7 +385,7 @@ def test_an_end_before_the_handshake_is_the_end(bench: Run) -> None:
     async def test(bench: Bench) -> None:
         assert bench.link.eof_received() is False
         bench.link.connection_lost(None)
-        assert (bench.told(), bench.forgotten) == ([], 1)
+        assert (bench.calls(), bench.forgotten) == ([], 1)
 
     bench(test)
 
@@ -396,12 +396,12 @@ def test_broken_tls_ends_the_session_at_once(bench: Run) -> None:
     async def test(bench: Bench) -> None:
         bench.shake_hands()
         bench.link.data_received(b"\x17\x03\x03\x00\x20" + b"\0" * 32)
-        assert bench.told() == ["<lost tls_failed>"]
+        assert bench.calls() == ["<lost tls_failed>"]
         with pytest.raises(ssl.SSLError, match=r"(?i)bad record mac"):
             bench.client.receive(bench.wire.take())
         assert (bench.wire.eof, bench.wire.ended) == (True, "")
         bench.link.connection_lost(None)
-        assert bench.told() == ["<lost tls_failed>"]
+        assert bench.calls() == ["<lost tls_failed>"]
 
     bench(test)
 
@@ -412,7 +412,7 @@ def test_another_protocol_is_no_session(authority: AuthorityFiles) -> None:
     async def test() -> None:
         bench = Bench(authority, ())
         bench.shake_hands()
-        assert (bench.told(), bench.wire.eof) == ([], True)
+        assert (bench.calls(), bench.wire.eof) == ([], True)
         bench.client.receive(bench.wire.take())
         assert bench.client.closed
 

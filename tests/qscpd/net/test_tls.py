@@ -101,12 +101,12 @@ def test_every_cut_of_a_stream_gives_the_same(
     """Records of any size, cut anywhere, give the same plaintext."""
     pair = Pair(context, trusting)
     pair.shake_hands()
-    pieces = data.draw(st.lists(st.binary(min_size=1, max_size=40), max_size=8))
-    wire = b"".join(pair.client.encrypt(piece) for piece in pieces)
+    parts = data.draw(st.lists(st.binary(min_size=1, max_size=40), max_size=8))
+    wire = b"".join(pair.client.encrypt(part) for part in parts)
     places = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=8)))
     for begin, end in zip([0, *places], [*places, len(wire)], strict=True):
         pair.to_server(wire[begin:end])
-    assert pair.at_server == b"".join(pieces)
+    assert pair.at_server == b"".join(parts)
 
 
 def test_the_first_data_may_come_with_the_handshake(
