@@ -201,7 +201,7 @@ class _Daemon:
         If the store has failed, nothing is answered.
         """
         listener.stop_accepting()
-        listener.abort_strangers("shutdown")
+        listener.abort_handshakes("shutdown")
         if self.exit_code is ExitCode.OK:
             self._router.shut_down()
         else:

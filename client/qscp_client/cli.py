@@ -12,6 +12,7 @@ import click
 
 from qscp import __version__
 from qscp.errors import InvalidNameError
+from qscp.features import READ_RECEIPTS, TYPING
 from qscp.ids import make_message_id
 from qscp.names import normalize_name
 from qscp_client import config as configuration
@@ -28,10 +29,6 @@ from qscp_client.ui.base import FrontEnd
 from qscp_client.ui.render import describe_retention
 
 __all__ = ["command", "main"]
-
-_READ_RECEIPTS = "read_receipts"
-_TYPING = "typing"
-"""The features' names in the protocol."""
 
 _EXIT_CODES = "\n".join(f"  {code:>3}  {code.meaning}" for code in ExitCode)
 _EPILOG = f"""\b
@@ -110,7 +107,7 @@ async def _chat(settings: ClientConfig) -> ExitCode:
     front = _front_end()
     # In a pipe nobody would see who is writing.
     tells_typing = settings.typing and not front.shows_at_once
-    features = [_READ_RECEIPTS] * settings.read_receipts + [_TYPING] * tells_typing
+    features = [READ_RECEIPTS] * settings.read_receipts + [TYPING] * tells_typing
     login = Login(
         Server(settings.server, settings.ca),
         front,

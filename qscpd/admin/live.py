@@ -20,7 +20,7 @@ from qscpd.admin import (
     Failed,
     Reply,
     Request,
-    RoomDeed,
+    RoomAction,
     RoomRequest,
     Status,
     begin_erasing,
@@ -72,7 +72,7 @@ class LiveAdmin:
         """Change a room; its members are notified before anything that is committed later."""
         return room_reply(await self._writer.call(partial(change_room, request), self._apply_to_room))
 
-    def _apply_to_room(self, done: RoomDeed | Failed) -> None:
+    def _apply_to_room(self, done: RoomAction | Failed) -> None:
         if not isinstance(done, Failed):
             self._router.rooms.apply(done.result, done.change)
 

@@ -16,6 +16,7 @@ import msgspec
 
 from qscp import codec, frames
 from qscp.errors import ERROR_CODES, ErrorCode
+from qscp.features import READ_RECEIPTS
 from qscp.rooms import HistoryFrom
 from qscpd.chat.rooms import LiveRoom, Rooms
 from qscpd.chat.submission import SubmissionQueue
@@ -32,9 +33,6 @@ from qscpd.domain.model import (
 from qscpd.sessions.encoding import frame_for_row
 from qscpd.sessions.session import Session
 from qscpd.store.writer import Committed, PendingChat
-
-READ_RECEIPTS: Final = "read_receipts"
-"""The feature of clients that send and receive read receipts."""
 
 _ROUTE: Final = attrgetter("session", "message.sender", "message.recipient")
 

@@ -14,15 +14,13 @@ from itertools import islice
 from typing import Final
 
 from qscp import codec, frames
+from qscp.features import TYPING
 from qscp.rooms import HistoryFrom, RoomRole
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange, RoomRow, RoomState, may_see
 from qscpd.sessions.session import Session
-
-TYPING: Final = "typing"
-"""The feature of clients that send and receive typing indicators."""
 
 _INTERVAL_S: Final = 1.0
 """Between two summaries of a room's changes."""

@@ -12,9 +12,9 @@ from typing import Final
 
 from qscp.errors import ErrorCode
 from qscpd.accounts.directory import Directory
-from qscpd.chat.delivery import READ_RECEIPTS, Delivery
+from qscpd.chat.delivery import Delivery
 from qscpd.chat.presence import Presence
-from qscpd.chat.rooms import TYPING, Rooms
+from qscpd.chat.rooms import Rooms
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.config import Config
 from qscpd.net.link import Link
@@ -23,9 +23,6 @@ from qscpd.sessions.log import SessionLog
 from qscpd.sessions.output import FlushQueue
 from qscpd.sessions.session import HandlerTable, Session
 from qscpd.store.writer import PendingSkip
-
-FEATURES: Final = frozenset({READ_RECEIPTS, TYPING})
-"""The optional parts of the protocol that this server supports."""
 
 _NO_GRACE: Final = frozenset({ErrorCode.BYE, ErrorCode.LOCKED, ErrorCode.DELETED})
 """Reasons of `session.close` after which a user is offline at once, without a grace period."""

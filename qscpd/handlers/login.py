@@ -11,12 +11,13 @@ import structlog
 
 from qscp import PROTOCOL_VERSION, frames
 from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError
+from qscp.features import FEATURES
 from qscp.ids import is_message_id
 from qscp.limits import BODY_LIMIT, LINE_LIMIT
 from qscp.names import normalize_name
 from qscp.states import State
 from qscpd.accounts.passwords import PasswordPool, PoolFullError
-from qscpd.chat.router import FEATURES, Router
+from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
 from qscpd.sessions.identity import Identity

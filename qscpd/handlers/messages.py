@@ -6,11 +6,11 @@ from typing import Final, NamedTuple
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError, InvalidTextError
+from qscp.features import TYPING
 from qscp.ids import is_message_id
 from qscp.limits import QUERY_LIMIT
 from qscp.rooms import check_reaction, check_topic, is_room, mentioned, normalize_room
 from qscp.text import check_body
-from qscpd.chat.rooms import TYPING
 from qscpd.chat.router import Router
 from qscpd.domain.ids import parse_conversation
 from qscpd.domain.model import NO_META, Account, Mark, MessageMeta, NewMessage, PositionKind

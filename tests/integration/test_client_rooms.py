@@ -54,7 +54,7 @@ async def test_three_people_in_a_room(model_room: Daemon, clients: Clients) -> N
     bob.type("/unreact 3 ok", "/unreact 1 ok", "/last 10")
     await until_shown(bob, '(8) alice, re (3) "hi alice": welcome')
     await bob.until(lambda each: any("End of the last messages" in line for line in each.err))
-    await until_told(bob, "It is like that already. It was: (no reaction to 1 any more) ok")
+    await until_told(bob, "No change: it is already so. It was: (no reaction to 1 any more) ok")
     assert await bob.ends() == 9
     assert bob.lines() == [
         "(1) alice: hello",
@@ -165,12 +165,12 @@ async def test_what_may_not_be_done_is_told(model_room: Daemon, clients: Clients
     bob.type("/topic mine", "/ban carol", "/invite carol", "/members")
     await until_told(bob, "In #strict: alice (owner), bob, carol")
     assert sum("Your role in this room does not allow that." in line for line in bob.err) == 2
-    assert any("Already in the room." in line for line in bob.err)
+    assert any("The user is already a member of the room." in line for line in bob.err)
     alice.type("/mute bob 1h")
     await until_told(alice, "bob may not write in #strict until")
     await until_told(bob, "You may not write in #strict until")
     bob.type("may I?")
-    await until_told(bob, "Not delivered to #strict: You may not write in this room for a while.")
+    await until_told(bob, "Not delivered to #strict: You are muted in this room.")
     assert any("60 minutes to go. It was: may I?" in line for line in bob.err)
     alice.type("/ban carol 1d spam")
     await until_told(carol, "You were banned from #strict until")
@@ -187,7 +187,7 @@ async def test_a_closed_room_is_there_for_whoever_is_invited(model_room: Daemon,
     """For others it is not, and what is typed behind a name that was refused goes to nobody."""
     alice = await clients.start(model_room, "alice", "/create #board closed", "secret")
     carol = await clients.start(model_room, "carol", "#board", "/join #board", "/rooms")
-    await until_told(carol, "There is no such room, or you may not see it.")
+    await until_told(carol, "The room does not exist, or you cannot see it.")
     assert await carol.ends() == 9
     bob = await clients.start(model_room, "bob")
     alice.type("/invite bob")

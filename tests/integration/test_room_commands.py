@@ -129,7 +129,7 @@ async def test_a_room_s_life_while_the_daemon_is_stopped(start_daemon: StartDaem
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("create", "dev", "--owner", "bob"), ExitCode.EXISTS, "there is a room #dev already"),
+        (("create", "dev", "--owner", "bob"), ExitCode.EXISTS, "room #dev already exists"),
         (("create", "ops", "--owner", "zoe"), ExitCode.NOT_FOUND, "there is no account zoe"),
         (("create", "o/p", "--owner", "bob"), ExitCode.USAGE, "is not a valid name"),
         (("archive", "ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),

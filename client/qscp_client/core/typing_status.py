@@ -3,6 +3,7 @@
 from typing import Final
 
 from qscp import frames
+from qscp.features import TYPING
 from qscp.rooms import is_room
 from qscp_client.core.effects import Clock, Output
 
@@ -43,7 +44,7 @@ class Typists:
 
     def connected(self, ack: frames.AuthAck) -> None:
         """Begin on a connection."""
-        self._on = self._enabled and "typing" in ack.features
+        self._on = self._enabled and TYPING in ack.features
 
     def lost(self) -> None:
         """Nothing is known any more."""

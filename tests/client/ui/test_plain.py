@@ -104,7 +104,7 @@ async def test_messages_go_to_standard_output(
 @pytest.mark.parametrize(
     ("lines", "part"),
     [
-        (["eve", "hello"], "! Not delivered to eve: There is nobody of that name here. It was: hello"),
+        (["eve", "hello"], "! Not delivered to eve: No user or room has that name. It was: hello"),
         (["nosuch"], "! There is nobody called nosuch here."),
         (["nosuch", "hello"], "! There is nobody called hello here."),
         (["no name"], "! 'no name' is not a valid name"),

@@ -173,7 +173,7 @@ async def test_a_refused_message_is_shown_with_its_text(server: ScriptedServer, 
     terminal.type("eve\rhello\r")
     await terminal.until(
         "Chatting with eve. Every line you type is sent; back chooses somebody else.",
-        "Not delivered to eve: There is nobody of that name here. It was: hello",
+        "Not delivered to eve: No user or room has that name. It was: hello",
         "/retry sends it again, /drop gives it up.",
         "alice | with eve | 1 failed (/status) | /help, back, quit",
     )

@@ -7,8 +7,8 @@ from typing import Final
 import pytest
 
 from qscp import codec, frames
+from qscp.features import TYPING
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscpd.chat.rooms import TYPING
 from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange, RoomRow, RoomState
 from qscpd.handlers.messages import MessageHandlers, _RoomRecipient

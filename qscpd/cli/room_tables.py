@@ -1,6 +1,6 @@
-"""What commands show of a room: as data for programs, and as text for people.
+"""Rooms as data for programs (JSON) and as tables for people.
 
-Times are as in `listusers`; one that never comes is `forever`. The operator has no name: "" in data.
+Times are as in `listusers`; an end that never comes is `forever`. In data the operator has the name "".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +13,6 @@ from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import LogRow
 from qscpd.domain.rooms import FOREVER_MS, Membership, RoomRow
 
-__all__ = ["HEADING", "described", "entries", "kept", "people", "row_of", "shown", "table"]
-
 Fields = dict[str, Any]
 
 HEADING: Final = ("NAME", "KIND", "STATE", "MEMBERS", "MESSAGES", "TOPIC")
@@ -23,8 +21,8 @@ _OPERATOR: Final = "the operator"
 _FOREVER: Final = "forever"
 
 
-def described(room: RoomRow) -> Fields:
-    """A room's settings and sizes."""
+def describe_room(room: RoomRow) -> Fields:
+    """Return settings and sizes of a room."""
     return {
         "id": conversation_id(room.id),
         "name": room.name,
@@ -35,17 +33,19 @@ def described(room: RoomRow) -> Fields:
         "slow": room.slow_s,
         "created": utc(room.created_ms),
         "members": room.members,
-        "messages": kept(room),
+        "messages": count_messages(room),
     }
 
 
-def kept(room: RoomRow) -> int:
-    """How many messages are kept; edits, redactions and reactions have a place among them, and count."""
+def count_messages(room: RoomRow) -> int:
+    """Return the number of kept messages, including edits, redactions and reactions."""
     return room.last_seq - room.first_seq + 1
 
 
-def people(memberships: Mapping[int, Membership], names: Mapping[int, str], now_ms: int) -> list[Fields]:
-    """Who is in a room, the highest first, then who is invited, muted or banned."""
+def describe_people(
+    memberships: Mapping[int, Membership], names: Mapping[int, str], now_ms: int
+) -> list[Fields]:
+    """Return the members of a room, highest role first, then invited, muted and banned users."""
     found = [
         (
             -RANKS[membership.role],
@@ -63,15 +63,15 @@ def people(memberships: Mapping[int, Membership], names: Mapping[int, str], now_
         for account, membership in memberships.items()
     ]
     found.sort(key=lambda each: (each[0], each[1]["name"]))
-    # Of some the room knows only a mute or a ban that is over.
-    return [each for _, each in found if any(each[field] is not None for field in _NEWS)]
+    # Some memberships consist only of a mute or a ban that is over.
+    return [each for _, each in found if any(each[field] is not None for field in _SHOWN_FIELDS)]
 
 
-_NEWS: Final = ("role", "invited_by", "muted_until", "banned_until")
+_SHOWN_FIELDS: Final = ("role", "invited_by", "muted_until", "banned_until")
 
 
-def entries(log: Iterable[LogRow], names: Mapping[int, str]) -> list[Fields]:
-    """A room's log of moderation."""
+def describe_log(log: Iterable[LogRow], names: Mapping[int, str]) -> list[Fields]:
+    """Return the entries of a moderation log."""
     return [
         {
             "time": utc(row.time_ms),
@@ -87,7 +87,7 @@ def entries(log: Iterable[LogRow], names: Mapping[int, str]) -> list[Fields]:
 
 
 def _end(until_ms: int, now_ms: int) -> str | None:
-    """When something ends that goes on; None if it is over or never began."""
+    """Return the end of a mute or ban; None if it is over or never began."""
     if until_ms <= now_ms:
         return None
     return _FOREVER if until_ms == FOREVER_MS else utc(until_ms)
@@ -96,29 +96,29 @@ def _end(until_ms: int, now_ms: int) -> str | None:
 # --- for people
 
 
-def row_of(room: RoomRow) -> tuple[str, ...]:
-    """A room in a table with the columns of `HEADING`."""
-    return (room.name, room.kind, room.state, str(room.members), str(kept(room)), room.topic)
+def room_row(room: RoomRow) -> tuple[str, ...]:
+    """Return a table row with the columns of `HEADING`."""
+    return (room.name, room.kind, room.state, str(room.members), str(count_messages(room)), room.topic)
 
 
-def shown(room: RoomRow, whom: Sequence[Fields], log: Sequence[Fields], heading: str) -> list[str]:
-    """A room on lines.
+def format_room(room: RoomRow, people: Sequence[Fields], log: Sequence[Fields], heading: str) -> list[str]:
+    """Return the lines that show a room.
 
     Args:
         room: The room.
-        whom: What `people` returned.
-        log: What `entries` returned.
-        heading: What stands above the log.
+        people: Result of `describe_people`.
+        log: Result of `describe_log`.
+        heading: Heading of the log.
     """
-    lines = table([(f"{field}:", str(value)) for field, value in described(room).items()])
+    lines = format_table([(f"{field}:", str(value)) for field, value in describe_room(room).items()])
     lines += ["", "people:"]
-    lines += table([("", each["name"], each["role"] or "-", _remarks(each)) for each in whom])
+    lines += format_table([("", each["name"], each["role"] or "-", _remarks(each)) for each in people])
     lines += ["", f"{heading}:"]
-    return lines + table([("", each["time"], each["by"] or _OPERATOR, _deed(each)) for each in log])
+    return lines + format_table([("", each["time"], each["by"] or _OPERATOR, _action(each)) for each in log])
 
 
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align columns, and leave out what could drive a terminal."""
+def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows with aligned columns, without control characters."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         strip_controls(
@@ -139,14 +139,14 @@ def _remarks(person: Fields) -> str:
     return ", ".join(remarks)
 
 
-def _deed(entry: Fields) -> str:
+def _action(entry: Fields) -> str:
     words = [entry["action"], entry["user"]]
     if entry["seq"] is not None:
         words.append(f"message {entry['seq']}")
     if entry["until"] is not None:
         words.append(_until(entry["until"]))
-    deed = " ".join(word for word in words if word)
-    return f"{deed}: {entry['text']}" if entry["text"] else deed
+    text = " ".join(word for word in words if word)
+    return f"{text}: {entry['text']}" if entry["text"] else text
 
 
 def _until(end: str) -> str:
