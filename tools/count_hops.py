@@ -63,7 +63,7 @@ class Hop(NamedTuple):
 
 
 class Recorder:
-    """Notes hops on all threads that were started within `installed`."""
+    """Records hops on this thread and on those that were started within `installed`."""
 
     def __init__(self) -> None:
         self._main = threading.current_thread()
@@ -74,7 +74,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Be called for every call; nothing is noted before `begin`."""
+        """Watch all calls of this thread and of threads started meanwhile; record after `begin` only."""
         sys.setprofile(self._profile)
         threading.setprofile(self._profile)
         try:
@@ -121,7 +121,7 @@ def _callers(frame: FrameType) -> Iterator[CodeType]:
 
 
 async def _through_the_daemon(recorder: Recorder, folder: Path) -> list[Hop]:
-    """Send messages from alice to bob; return the hops of the shortest way."""
+    """Send messages from alice to bob; return the hops of the one with the fewest."""
     make_accounts(folder / "qscpd.db", "alice", "bob")
     async with InProcessServer(SqliteStore(folder / "qscpd.db")) as server:
         device = Device("alice", "")
@@ -183,7 +183,7 @@ class _Pipes:
 
 
 async def _converse(server: ScriptedServer, pipes: _Pipes, recorder: Recorder) -> tuple[list[Hop], list[Hop]]:
-    """Let alice and bob write to each other; return the hops of the shortest ways, out and in."""
+    """Let alice and bob write to each other; return the fewest hops of sending and of receiving."""
     server.come("bob")
     pipes.type("alice", "wonderland", "bob", "hello 0")
     await pipes.until_shown("hello 0")
