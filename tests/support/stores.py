@@ -1,5 +1,7 @@
 """Stores for tests: any driver's, one that fails when told to, rooms in them, and their clocks."""
 
+import contextlib
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -64,6 +66,12 @@ class StoreFactory(Protocol):
     def check(self, store: Store) -> None:
         """Check that the stored form is sound."""
 
+    def dump(self, folder: Path) -> list[str]:
+        """Return everything that is stored, in a form to compare."""
+
+    def has_trace(self, folder: Path, text: bytes) -> bool:
+        """Return whether a text is anywhere in what is stored, also in what can't be read any more."""
+
 
 class SqliteFactory:
     """Opens SQLite stores that do not wait for the disk."""
@@ -86,6 +94,15 @@ class SqliteFactory:
         assert store._db.read("PRAGMA integrity_check") == [("ok",)]
         assert store._db.read("PRAGMA foreign_key_check") == []
         store._db.run("INSERT INTO words (words) VALUES ('integrity-check')")
+
+    def dump(self, folder: Path) -> list[str]:
+        """Dump all tables."""
+        with contextlib.closing(sqlite3.connect(folder / "q.db")) as db:
+            return list(db.iterdump())
+
+    def has_trace(self, folder: Path, text: bytes) -> bool:
+        """Look into every byte of the files."""
+        return any(text in each.read_bytes() for each in folder.iterdir())
 
 
 def add_room(store: Store, name: str, owner: str, *members: str, history: HistoryFrom) -> None:

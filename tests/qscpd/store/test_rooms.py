@@ -1,7 +1,6 @@
 """Rooms in the store: what random steps reach seldom (`test_rooms_model.py` has those)."""
 
 import contextlib
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +21,9 @@ from qscpd.domain.model import (
 )
 from qscpd.domain.rooms import FOREVER_MS, DeniedError, Membership, RoomChange, RoomState
 from qscpd.errors import NotFoundError
-from qscpd.store.sqlite.store import SqliteStore
+from qscpd.store.base import Store
 from tests.support.ids import IdMaker
+from tests.support.stores import ManualClock, StoreFactory
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
 START = 1_700_000_000_000
@@ -31,27 +31,16 @@ START = 1_700_000_000_000
 make_id = IdMaker()
 
 
-class Clock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        """Return the time."""
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
+def clock() -> ManualClock:
     """The store's clock."""
-    return Clock()
+    return ManualClock()
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[SqliteStore]:
+def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     """A store with four people and alice's room #dev, conversation 1, in which bob and carol are."""
-    with contextlib.closing(open_store(tmp_path, clock)) as store:
+    with contextlib.closing(store_factory.open(tmp_path, clock_ms=clock)) as store:
         for name in ("alice", "bob", "carol", "dan"):
             store.add_account(name, "x")
         change(store, "create", ALICE)
@@ -60,15 +49,8 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[SqliteStore]:
         yield store
 
 
-def open_store(folder: Path, clock: Clock) -> SqliteStore:
-    """Open the file."""
-    store = SqliteStore(folder / "q.db", clock_ms=clock)
-    store._db.connection.execute("PRAGMA synchronous = OFF")
-    return store
-
-
 def change(
-    store: SqliteStore,
+    store: Store,
     action: str,
     actor: int | None,
     target: int | None = None,
@@ -81,7 +63,7 @@ def change(
 
 
 def denied(
-    store: SqliteStore,
+    store: Store,
     action: str,
     actor: int | None,
     target: int | None = None,
@@ -94,27 +76,27 @@ def denied(
     return refused.value.code
 
 
-def say(store: SqliteStore, sender: int, message_id: str = "", room: int = 1, body: str = "hello") -> Outcome:
+def say(store: Store, sender: int, message_id: str = "", room: int = 1, body: str = "hello") -> Outcome:
     """Write in a room."""
     outcomes, _ = store.append([NewMessage(sender, -room, message_id or make_id(), body)])
     return outcomes[0]
 
 
-def test_a_mute_ends_by_itself(store: SqliteStore, clock: Clock) -> None:
+def test_a_mute_ends(store: Store, clock: ManualClock) -> None:
     """Until its last millisecond one is told how long it lasts, also after the store was opened anew."""
     change(store, "mute", ALICE, BOB, seconds=60, text="calm down")
     for passed, left in ((0, 60.0), (59_000, 1.0), (59_999, 0.001)):
-        clock.now = START + passed
+        clock.ms = START + passed
         assert say(store, BOB) == Refused(ErrorCode.MUTED, left)
-    clock.now = START + 60_000
+    clock.ms = START + 60_000
     assert isinstance(say(store, BOB), StoredMessage)
     assert store.room_log(1)[0][1:] == (START, ALICE, "mute", BOB, None, START + 60_000, "calm down")
 
 
-def test_a_mute_without_an_end_has_no_time_to_wait(store: SqliteStore, clock: Clock) -> None:
+def test_a_mute_without_an_end_has_no_time_to_wait(store: Store, clock: ManualClock) -> None:
     """It lasts until it is taken back; one who is muted still reads, and stays so through leaving."""
     change(store, "mute", ALICE, BOB)
-    clock.now += 10**12
+    clock.ms += 10**12
     assert say(store, BOB) == Refused(ErrorCode.MUTED)
     change(store, "leave", BOB)
     change(store, "join", BOB)
@@ -123,49 +105,49 @@ def test_a_mute_without_an_end_has_no_time_to_wait(store: SqliteStore, clock: Cl
     assert isinstance(say(store, BOB), StoredMessage)
 
 
-def test_a_ban_ends_by_itself(store: SqliteStore, clock: Clock, tmp_path: Path) -> None:
+def test_a_ban_ends(store: Store, store_factory: StoreFactory, clock: ManualClock, tmp_path: Path) -> None:
     """Until its last millisecond one can neither join nor be invited."""
     result = change(store, "ban", ALICE, BOB, seconds=60)
     assert result.memberships == {BOB: Membership(banned_until_ms=START + 60_000)}
-    clock.now = START + 59_999
+    clock.ms = START + 59_999
     store.close()
-    with contextlib.closing(open_store(tmp_path, clock)) as again:
+    with contextlib.closing(store_factory.open(tmp_path, clock_ms=clock)) as again:
         assert denied(again, "join", BOB) is ErrorCode.BANNED
         assert denied(again, "invite", CAROL, BOB) is ErrorCode.BANNED
-        clock.now = START + 60_000
+        clock.ms = START + 60_000
         change(again, "invite", CAROL, BOB)
         change(again, "join", BOB)
         assert again.memberships(1)[BOB] == Membership(RoomRole.MEMBER)
 
 
-def test_an_end_beyond_all_time_is_none(store: SqliteStore) -> None:
+def test_an_end_beyond_all_time_is_none(store: Store) -> None:
     """However long a mute or ban is asked for, its end can be told."""
     assert change(store, "mute", ALICE, BOB, seconds=2**53 - 1).memberships[BOB].muted_until_ms == FOREVER_MS
     assert change(store, "ban", ALICE, CAROL).memberships[CAROL].banned_until_ms == FOREVER_MS
     assert [entry.until_ms for entry in store.room_log(1, limit=2)] == [FOREVER_MS, FOREVER_MS]
 
 
-def test_slow_mode_counts_from_the_last_message(store: SqliteStore, clock: Clock) -> None:
+def test_slow_mode_counts_from_the_last_message(store: Store, clock: ManualClock) -> None:
     """A member waits from one stored message to the next; refused ones count for nothing."""
     change(store, "set", ALICE, seconds=30)
     assert isinstance(say(store, BOB), StoredMessage)
-    clock.now += 12_000
+    clock.ms += 12_000
     assert say(store, BOB) == Refused(ErrorCode.SLOW_MODE, 18.0)
     assert isinstance(say(store, CAROL), StoredMessage)
-    clock.now += 17_999
+    clock.ms += 17_999
     assert say(store, BOB) == Refused(ErrorCode.SLOW_MODE, 0.001)
-    clock.now += 1
+    clock.ms += 1
     assert isinstance(say(store, BOB), StoredMessage)
 
 
-def test_slow_mode_within_one_commit(store: SqliteStore) -> None:
+def test_slow_mode_within_one_commit(store: Store) -> None:
     """What comes at once is one message and refusals, whichever commit they are in."""
     change(store, "set", ALICE, seconds=30)
     outcomes, _ = store.append([NewMessage(BOB, -1, make_id(), f"{n}") for n in range(3)])
     assert [isinstance(each, StoredMessage) for each in outcomes] == [True, False, False]
 
 
-def test_slow_mode_is_for_members(store: SqliteStore) -> None:
+def test_slow_mode_is_for_members(store: Store) -> None:
     """Owners and moderators need not wait; who is no moderator any more does, from their last message on."""
     change(store, "role", ALICE, BOB, role=RoomRole.MODERATOR)
     change(store, "set", ALICE, seconds=30)
@@ -177,7 +159,7 @@ def test_slow_mode_is_for_members(store: SqliteStore) -> None:
     assert isinstance(say(store, BOB), StoredMessage)
 
 
-def test_the_id_of_a_refused_message_can_be_used_again(store: SqliteStore, clock: Clock) -> None:
+def test_the_id_of_a_refused_message_can_be_used_again(store: Store, clock: ManualClock) -> None:
     """Whatever the refusal: later the same id is stored, in the same room or elsewhere, and then known."""
     change(store, "mute", ALICE, BOB, seconds=60)
     first, second = make_id(), make_id()
@@ -185,15 +167,15 @@ def test_the_id_of_a_refused_message_can_be_used_again(store: SqliteStore, clock
     assert say(store, BOB, second) == Refused(ErrorCode.MUTED, 60.0)
     assert store.known([NewMessage(BOB, -1, first, "hello")]) == [None]
     store.append([NewMessage(BOB, ALICE, second, "elsewhere")])
-    clock.now += 60_000
+    clock.ms += 60_000
     stored = say(store, BOB, first)
-    assert stored == StoredMessage(1, 1, clock.now)
-    assert say(store, BOB, first) == StoredMessage(1, 1, clock.now, new=False)
+    assert stored == StoredMessage(1, 1, clock.ms)
+    assert say(store, BOB, first) == StoredMessage(1, 1, clock.ms, new=False)
     assert say(store, BOB, first, body="another") == Refused()
     assert say(store, BOB, second) == Refused()
 
 
-def test_a_refused_id_within_one_commit(store: SqliteStore) -> None:
+def test_a_refused_id_within_one_commit(store: Store) -> None:
     """A refusal in between does not hide what the id was used for."""
     first, second = make_id(), make_id()
     outcomes, _ = store.append(
@@ -214,7 +196,7 @@ def test_a_refused_id_within_one_commit(store: SqliteStore) -> None:
     ]
 
 
-def test_who_was_removed_gets_the_ack_of_what_was_stored(store: SqliteStore) -> None:
+def test_who_was_removed_gets_the_ack_of_what_was_stored(store: Store) -> None:
     """A retry is answered as the first time, also when one may not write there any more."""
     sent = make_id()
     stored = say(store, BOB, sent)
@@ -224,7 +206,7 @@ def test_who_was_removed_gets_the_ack_of_what_was_stored(store: SqliteStore) -> 
     assert say(store, BOB) == Refused(ErrorCode.NOT_A_MEMBER)
 
 
-def test_who_left_moves_no_position(store: SqliteStore) -> None:
+def test_who_left_moves_no_position(store: Store) -> None:
     """A mark of somebody who is no member moves nothing, and so tells nothing of how much is written."""
     say(store, ALICE)
     change(store, "leave", BOB)
@@ -237,7 +219,7 @@ def test_who_left_moves_no_position(store: SqliteStore) -> None:
     assert moved[2] is None
 
 
-def test_nothing_is_unread_to_who_comes(store: SqliteStore) -> None:
+def test_nothing_is_unread_to_who_comes(store: Store) -> None:
     """Also in a room that shows its history, and to who comes back."""
     change(store, "set", ALICE, history=HistoryFrom.FULL)
     say(store, ALICE)
@@ -252,7 +234,7 @@ def test_nothing_is_unread_to_who_comes(store: SqliteStore) -> None:
     assert store.conversation(DAN, 1) == row._replace(last_seq=2, read=2)
 
 
-def test_a_deleted_account_can_do_nothing_that_was_under_way(store: SqliteStore) -> None:
+def test_a_deleted_account_can_do_nothing_that_was_under_way(store: Store) -> None:
     """What it asked for before, or somebody for it, comes too late: a room has no member that is gone."""
     store.delete_account("dan")
     assert denied(store, "join", DAN) is ErrorCode.UNKNOWN_USER
@@ -263,7 +245,7 @@ def test_a_deleted_account_can_do_nothing_that_was_under_way(store: SqliteStore)
     assert DAN not in store.memberships(1)
 
 
-def test_the_first_of_the_highest_inherits(store: SqliteStore) -> None:
+def test_the_first_of_the_highest_inherits(store: Store) -> None:
     """A moderator before members, and of those who came first; with none left the room is archived."""
     say(store, ALICE)
     change(store, "join", DAN)
@@ -278,7 +260,7 @@ def test_the_first_of_the_highest_inherits(store: SqliteStore) -> None:
     assert (store.room(1).state, store.room(1).members) == (RoomState.ARCHIVED, 0)
 
 
-def test_an_account_may_be_in_so_many_rooms(store: SqliteStore) -> None:
+def test_an_account_may_be_in_so_many_rooms(store: Store) -> None:
     """At the limit neither joining nor making one, for oneself or by the operator, until one is left."""
     for number in range(ROOMS_LIMIT - 1):
         change(store, "create", BOB, room=f"#room{number}")
@@ -290,7 +272,7 @@ def test_an_account_may_be_in_so_many_rooms(store: SqliteStore) -> None:
     change(store, "join", BOB, room="#more")
 
 
-def test_a_deleted_room_is_emptied_and_its_name_free(store: SqliteStore, clock: Clock) -> None:
+def test_a_deleted_room_is_emptied_and_its_name_free(store: Store, clock: ManualClock) -> None:
     """Nobody finds it any more, its messages go, ids stay known, and a new room has a new conversation."""
     sent = make_id()
     stored = say(store, BOB, sent)
@@ -309,11 +291,11 @@ def test_a_deleted_room_is_emptied_and_its_name_free(store: SqliteStore, clock: 
     with pytest.raises(NotFoundError):
         store.find_room("#dev")
     assert change(store, "create", BOB).room.id == 2
-    clock.now += 1
-    assert say(store, BOB, room=2) == StoredMessage(2, 1, clock.now)
+    clock.ms += 1
+    assert say(store, BOB, room=2) == StoredMessage(2, 1, clock.ms)
 
 
-def test_who_writes_in_a_closed_room_that_is_not_theirs_learns_nothing(store: SqliteStore) -> None:
+def test_who_writes_in_a_closed_room_that_is_not_theirs_learns_nothing(store: Store) -> None:
     """The same answer as for a room that is not there, whatever it is that they send."""
     change(store, "set", ALICE, kind=RoomKind.CLOSED)
     assert say(store, DAN) == Refused(ErrorCode.UNKNOWN_ROOM)
@@ -326,15 +308,10 @@ def test_who_writes_in_a_closed_room_that_is_not_theirs_learns_nothing(store: Sq
     assert denied(store, "join", DAN) is ErrorCode.UNKNOWN_ROOM
 
 
-def test_what_is_denied_writes_nothing(store: SqliteStore, tmp_path: Path) -> None:
+def test_what_is_denied_writes_nothing(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
     """No row of any table is another one after a refusal."""
-
-    def dump() -> list[str]:
-        with contextlib.closing(sqlite3.connect(tmp_path / "q.db")) as db:
-            return list(db.iterdump())
-
     change(store, "ban", ALICE, DAN)
-    before = dump()
+    before = store_factory.dump(tmp_path)
     refusals = [
         denied(store, "create", BOB),
         denied(store, "join", DAN),
@@ -357,10 +334,10 @@ def test_what_is_denied_writes_nothing(store: SqliteStore, tmp_path: Path) -> No
         ErrorCode.NOT_ALLOWED,
         ErrorCode.BAD_FIELD,
     ]
-    assert dump() == before
+    assert store_factory.dump(tmp_path) == before
 
 
-def test_the_log_is_read_page_by_page(store: SqliteStore) -> None:
+def test_the_log_is_read_page_by_page(store: Store) -> None:
     """The newest first, each entry once, with what it was about; coming and going is nobody's moderation."""
     change(store, "topic", ALICE, text="Release on Friday")
     change(store, "set", ALICE, kind=RoomKind.CLOSED, history=HistoryFrom.FULL, seconds=5)

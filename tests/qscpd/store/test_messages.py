@@ -10,23 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qscpd.domain.model import Keep, Mark, Moved, NewMessage, Outcome, PositionKind, Refused, StoredMessage
-from qscpd.store.sqlite.store import SqliteStore
+from qscpd.store.base import Store
 from tests.support.memory import memory_folder
+from tests.support.stores import StoreFactory
 
 READ, DELIVERED = PositionKind.READ, PositionKind.DELIVERED
 PEOPLE: Final = 3
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(store_factory: StoreFactory, tmp_path: Path) -> Iterator[Store]:
     """A store with alice, bob and carol: accounts 1, 2 and 3."""
-    with contextlib.closing(_opened(tmp_path / "store.db")) as opened:
+    with contextlib.closing(_opened(store_factory, tmp_path)) as opened:
         yield opened
 
 
-def _opened(path: Path) -> SqliteStore:
+def _opened(factory: StoreFactory, folder: Path) -> Store:
     """Make a store with three accounts, in which it is always the same time."""
-    made = SqliteStore(path, clock_ms=lambda: 1000)
+    made = factory.open(folder, clock_ms=lambda: 1000)
     for name in ("alice", "bob", "carol"):
         made.add_account(name, "hash")
     return made
@@ -42,7 +43,7 @@ def stored(seq: int, *, new: bool = True, conversation: int = 1) -> StoredMessag
     return StoredMessage(conversation, seq, 1000, new=new)
 
 
-def append(store: SqliteStore, *messages: NewMessage) -> list[Outcome]:
+def append(store: Store, *messages: NewMessage) -> list[Outcome]:
     """Store messages in one transaction."""
     return list(store.append(messages)[0])
 
@@ -50,20 +51,20 @@ def append(store: SqliteStore, *messages: NewMessage) -> list[Outcome]:
 # --- ids
 
 
-def test_the_same_message_again_is_the_same_message(store: SqliteStore) -> None:
+def test_the_same_message_again_is_the_same_message(store: Store) -> None:
     """In the same transaction and in a later one it gets its first place, and is not new."""
     assert append(store, message(1), message(2), message(1)) == [stored(1), stored(2), stored(1, new=False)]
     assert append(store, message(3), message(2)) == [stored(3), stored(2, new=False)]
     assert [row.id[-1] for row in store.messages_after(1, 0, 10, 10**6)] == ["1", "2", "3"]
 
 
-def test_an_id_is_known_after_a_restart(tmp_path: Path) -> None:
-    """Whether or not the index of ids had caught up before."""
-    path = tmp_path / "store.db"
-    for number in (1, 2):
-        with contextlib.closing(_opened(path) if number == 1 else SqliteStore(path)) as store:
-            append(store, message(number))
-    with contextlib.closing(SqliteStore(path)) as store:
+def test_an_id_is_known_after_a_restart(store_factory: StoreFactory, tmp_path: Path) -> None:
+    """Whether or not the index of message ids had caught up before."""
+    with contextlib.closing(_opened(store_factory, tmp_path)) as store:
+        append(store, message(1))
+    with contextlib.closing(store_factory.open(tmp_path)) as store:
+        append(store, message(2))
+    with contextlib.closing(store_factory.open(tmp_path)) as store:
         assert append(store, message(2), message(1)) == [
             StoredMessage(1, 2, store.messages_after(1, 1, 1, 10**6)[0].time_ms, new=False),
             stored(1, new=False),
@@ -71,25 +72,25 @@ def test_an_id_is_known_after_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [message(1, "other"), message(1, recipient=3)])
-def test_the_same_id_for_something_else_is_refused(store: SqliteStore, other: NewMessage) -> None:
+def test_the_same_id_for_something_else_is_refused(store: Store, other: NewMessage) -> None:
     """Another text or another recipient: nothing is stored, in the same transaction or in a later one."""
     assert append(store, message(1), other, message(2)) == [stored(1), Refused(), stored(2)]
     assert append(store, other, message(3)) == [Refused(), stored(3)]
     assert append(store, message(1)) == [stored(1, new=False)]
 
 
-def test_after_a_conflict_the_first_message_is_still_known(store: SqliteStore) -> None:
+def test_after_a_conflict_the_first_message_is_still_known(store: Store) -> None:
     """A wrong use of an id does not hide the right one behind it in the same transaction."""
     append(store, message(1), message(2))
     assert append(store, message(1, "other"), message(1)) == [Refused(), stored(1, new=False)]
 
 
-def test_ids_belong_to_an_account(store: SqliteStore) -> None:
+def test_ids_belong_to_an_account(store: Store) -> None:
     """Two people may use the same id."""
     assert append(store, message(1), message(1, sender=2, recipient=1)) == [stored(1), stored(2)]
 
 
-def test_an_id_that_does_not_rise_is_looked_up(store: SqliteStore) -> None:
+def test_an_id_that_does_not_rise_is_looked_up(store: Store) -> None:
     """A client whose clock was set back is served as well."""
     assert append(store, message(9), message(5), message(7)) == [stored(1), stored(2), stored(3)]
     assert append(store, message(5), message(6)) == [stored(2, new=False), stored(4)]
@@ -119,11 +120,10 @@ steps = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(steps)
-def test_any_ids_in_any_order(steps: list[_Step]) -> None:
+def test_any_ids_in_any_order(store_factory: StoreFactory, steps: list[_Step]) -> None:
     """Whatever is sent again, in whatever transaction: each id has one message, and that one once."""
     with memory_folder() as folder:
-        path = Path(folder, "store.db")
-        store = _opened(path)
+        store = _opened(store_factory, Path(folder))
         known: dict[str, tuple[NewMessage, StoredMessage]] = {}
         numbers: dict[int, int] = {}
         last: dict[int, int] = {}
@@ -133,7 +133,7 @@ def test_any_ids_in_any_order(steps: list[_Step]) -> None:
                     store.housekeeping.step(Keep())
                 elif step.kind == "reopen":
                     store.close()
-                    store = SqliteStore(path, clock_ms=lambda: 1000)
+                    store = store_factory.open(Path(folder), clock_ms=lambda: 1000)
                 else:
                     expected = [_expect(known, numbers, last, each) for each in step.messages]
                     assert append(store, *step.messages) == expected
@@ -167,12 +167,12 @@ def _parts(place: StoredMessage) -> tuple[int, int, int]:
 # --- positions
 
 
-def move(store: SqliteStore, *marks: Mark) -> list[Moved | None]:
+def move(store: Store, *marks: Mark) -> list[Moved | None]:
     """Move positions in one transaction."""
     return list(store.append([], marks)[1])
 
 
-def test_a_position_only_rises(store: SqliteStore) -> None:
+def test_a_position_only_rises(store: Store) -> None:
     """Lower and equal ones change nothing; what moved names the other one."""
     append(store, *(message(n) for n in range(1, 6)))
     up = Mark(2, 1, READ, 3)
@@ -182,7 +182,7 @@ def test_a_position_only_rises(store: SqliteStore) -> None:
     assert row.read == 3
 
 
-def test_a_position_is_clamped_to_the_end(store: SqliteStore) -> None:
+def test_a_position_is_clamped_to_the_end(store: Store) -> None:
     """Nobody has read or received what is not there."""
     append(store, message(1), message(2))
     for kind in PositionKind:
@@ -190,20 +190,20 @@ def test_a_position_is_clamped_to_the_end(store: SqliteStore) -> None:
         assert move(store, Mark(2, 1, kind, 3)) == [None]
 
 
-def test_a_position_sees_the_messages_of_its_transaction(store: SqliteStore) -> None:
+def test_a_position_sees_the_messages_of_its_transaction(store: Store) -> None:
     """Messages come before the positions that came with them."""
     outcomes, moved = store.append([message(1)], [Mark(2, 1, DELIVERED, 1)])
     assert (list(outcomes), list(moved)) == ([stored(1)], [Moved(Mark(2, 1, DELIVERED, 1), 1)])
 
 
 @pytest.mark.parametrize("conversation", [1, 7])
-def test_a_stranger_moves_nothing(store: SqliteStore, conversation: int) -> None:
+def test_a_stranger_moves_nothing(store: Store, conversation: int) -> None:
     """Neither in a conversation of others nor in one that is not there."""
     append(store, message(1))
     assert move(store, Mark(3, conversation, READ, 1), Mark(3, conversation, DELIVERED, 1)) == [None, None]
 
 
-def test_the_two_positions_are_apart(store: SqliteStore) -> None:
+def test_the_two_positions_are_apart(store: Store) -> None:
     """Reading is not receiving, and each of the pair has their own."""
     append(store, message(1), message(2), message(3))
     move(store, Mark(2, 1, READ, 2), Mark(2, 1, DELIVERED, 3), Mark(1, 1, READ, 1))
@@ -214,7 +214,7 @@ def test_the_two_positions_are_apart(store: SqliteStore) -> None:
 
 
 @pytest.mark.parametrize(("read", "unread"), [(0, 3), (1, 3), (2, 2), (3, 1), (4, 1), (5, 0)])
-def test_unread_is_what_others_wrote_behind_read(store: SqliteStore, read: int, unread: int) -> None:
+def test_unread_is_what_others_wrote_behind_read(store: Store, read: int, unread: int) -> None:
     """Own messages don't count, wherever they are; sending does not move `read`."""
     append(store, message(1))
     append(store, message(1, sender=2, recipient=1), message(2, sender=2, recipient=1))
@@ -223,7 +223,7 @@ def test_unread_is_what_others_wrote_behind_read(store: SqliteStore, read: int, 
     assert store.unread(1, 1, read) == (unread, 0)
 
 
-def test_counting_unread_stops(store: SqliteStore) -> None:
+def test_counting_unread_stops(store: Store) -> None:
     """At a number that nobody counts on their fingers."""
     append(store, *(message(n) for n in range(1, 30)))
     assert store.unread(2, 1, 0, most=20) == (20, 0)
@@ -240,9 +240,11 @@ def test_counting_unread_stops(store: SqliteStore) -> None:
     st.integers(1, 12),
     st.integers(0, 10),
 )
-def test_pages_are_slices_of_the_history(batches: list[int], seq: int, limit: int, pruned: int) -> None:
+def test_pages_are_slices_of_the_history(
+    store_factory: StoreFactory, batches: list[int], seq: int, limit: int, pruned: int
+) -> None:
     """However the messages lie in chunks: a page forward or backward is a slice, in the order of seq."""
-    with memory_folder() as folder, contextlib.closing(_opened(Path(folder, "store.db"))) as store:
+    with memory_folder() as folder, contextlib.closing(_opened(store_factory, Path(folder))) as store:
         number = 0
         for size in batches:
             append(store, *(message(number + n) for n in range(1, size + 1)))
@@ -257,7 +259,7 @@ def test_pages_are_slices_of_the_history(batches: list[int], seq: int, limit: in
         assert before == [each for each in everything if each < seq][-limit:]
 
 
-def test_a_page_has_a_size(store: SqliteStore) -> None:
+def test_a_page_has_a_size(store: Store) -> None:
     """As many messages as fit, and at least one, however long it is."""
     append(store, message(1, "x" * 1000), message(2, "x" * 1000), message(3, "x"))
     assert [row.seq for row in store.messages_after(1, 0, 10, 10)] == [1]

@@ -1,4 +1,4 @@
-"""The SQLite store: accounts, messages, and files that are not what they should be."""
+"""The SQLite file: transactions that fail, crashes, and files that are not what they should be."""
 
 import contextlib
 import itertools
@@ -16,10 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qscpd.domain.model import Account, AccountState, NewMessage, StoredMessage
+from qscpd.domain.model import NewMessage, StoredMessage
 from qscpd.errors import (
-    ExistsError,
-    NotFoundError,
     PermissionDeniedError,
     StoreBusyError,
     StoreDamagedError,
@@ -31,17 +29,6 @@ from qscpd.store.sqlite.store import SqliteStore
 from tests.support.storage import stored_messages
 from tests.support.users import as_user
 from tests.support.waiting import PATIENCE_S
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.ms = 1_000
-
-    def __call__(self) -> int:
-        """The time."""
-        return self.ms
 
 
 @pytest.fixture
@@ -76,21 +63,6 @@ def append(store: SqliteStore, *messages: NewMessage) -> list[StoredMessage]:
 # --- accounts
 
 
-def test_the_life_of_an_account(store: SqliteStore) -> None:
-    """Made, locked, unlocked, given a new password, deleted: each state is told and kept."""
-    dora = store.add_account("dora", "first")
-    assert (dora.id, dora.name, dora.state) == (4, "dora", AccountState.ACTIVE)
-    assert store.credentials("dora") == (dora, "first")
-    assert store.set_locked("dora", locked=True).state is AccountState.LOCKED
-    assert store.set_locked("dora", locked=True).state is AccountState.LOCKED
-    assert store.set_password("dora", "second").state is AccountState.LOCKED
-    assert store.set_locked("dora", locked=False) == dora
-    assert store.credentials("dora") == (dora, "second")
-    assert store.delete_account("dora").state is AccountState.DELETED
-    assert store.credentials("dora") is None
-    assert [account.name for account in store.accounts()] == ["alice", "bob", "carol"]
-
-
 def test_a_deleted_account_leaves_no_hash(store: SqliteStore, path: Path) -> None:
     """What a password was checked against is gone from the row."""
     store.delete_account("alice")
@@ -98,75 +70,7 @@ def test_a_deleted_account_leaves_no_hash(store: SqliteStore, path: Path) -> Non
         assert db.execute("SELECT password_hash FROM accounts WHERE id = 1").fetchone() == ("",)
 
 
-def test_a_taken_name_is_refused(store: SqliteStore) -> None:
-    """Also with `reuse_name`, and when its account is locked."""
-    store.set_locked("alice", locked=True)
-    for reuse_name in (False, True):
-        with pytest.raises(ExistsError, match="alice already"):
-            store.add_account("alice", "x", reuse_name=reuse_name)
-
-
-def test_a_deleted_name_stays_reserved(store: SqliteStore) -> None:
-    """Only `reuse_name` gives it away, to an account with a new id; and so again."""
-    for new_id in (4, 5):
-        store.delete_account("alice")
-        with pytest.raises(ExistsError, match="--reuse-name"):
-            store.add_account("alice", "x")
-        assert store.add_account("alice", "x", reuse_name=True).id == new_id
-
-
-def test_ids_are_never_used_again(store: SqliteStore, path: Path) -> None:
-    """Not even the highest one, after the store was opened anew."""
-    store.delete_account(store.add_account("dora", "x").name)
-    store.close()
-    with contextlib.closing(SqliteStore(path)) as again:
-        assert again.add_account("emil", "x").id == 5
-
-
-@pytest.mark.parametrize("name", ["nobody", "deleted"])
-def test_what_is_not_there_can_not_be_changed(store: SqliteStore, name: str) -> None:
-    """An unknown and a deleted account are the same."""
-    store.add_account("deleted", "x")
-    store.delete_account("deleted")
-    with pytest.raises(NotFoundError, match=name):
-        store.set_password(name, "x")
-    with pytest.raises(NotFoundError, match=name):
-        store.set_locked(name, locked=True)
-    with pytest.raises(NotFoundError, match=name):
-        store.delete_account(name)
-
-
-def test_a_hash_is_upgraded_only_if_it_is_still_the_old_one(store: SqliteStore) -> None:
-    """A password that was changed meanwhile is not set back."""
-    store.replace_hash(1, "hash of alice", "upgraded")
-    store.replace_hash(2, "not the hash of bob", "upgraded")
-    hashes = [found.password_hash for name in ("alice", "bob") if (found := store.credentials(name))]
-    assert hashes == ["upgraded", "hash of bob"]
-
-
 # --- messages
-
-
-def test_seqs_are_dense_in_each_conversation(store: SqliteStore) -> None:
-    """Both directions of a pair are one conversation, and each has its own count."""
-    stored = append(store, message(1), message(2, 2, 1), message(3, 1, 3), message(4))
-    stored += append(store, message(5, 3, 1), message(6))
-    assert [(each.conversation, each.seq) for each in stored] == [
-        (1, 1),
-        (1, 2),
-        (2, 1),
-        (1, 3),
-        (2, 2),
-        (1, 4),
-    ]
-
-
-def test_seqs_go_on_after_a_restart(store: SqliteStore, path: Path) -> None:
-    """Nothing is kept in memory that is not on disk."""
-    append(store, message(1), message(2))
-    store.close()
-    with contextlib.closing(SqliteStore(path)) as again:
-        assert [each.seq for each in append(again, message(3), message(4, 2, 1))] == [3, 4]
 
 
 def test_what_is_stored_can_be_read(store: SqliteStore, path: Path) -> None:
@@ -178,21 +82,6 @@ def test_what_is_stored_can_be_read(store: SqliteStore, path: Path) -> None:
         ("alice", body, f"{n:032x}") for n, body in enumerate(bodies)
     ]
     assert [StoredMessage(row.conversation, row.seq, row.time_ms) for row in rows] == stored
-
-
-def test_time_never_goes_back(path: Path) -> None:
-    """A clock that was set back stands still in a conversation, also over a restart."""
-    clock = Clock()
-    times: list[int] = []
-    numbers = itertools.count(1)
-    for ms in (5_000, 4_000, 1_000, 6_000):
-        with contextlib.closing(SqliteStore(path, clock_ms=clock)) as store:
-            if not times:
-                store.add_account("alice", "x")
-                store.add_account("bob", "x")
-            clock.ms = ms
-            times.append(append(store, message(next(numbers)))[0].time_ms)
-    assert times == [5_000, 5_000, 5_000, 6_000]
 
 
 def test_a_full_disk_stores_nothing_of_the_batch(store: SqliteStore, path: Path) -> None:
@@ -420,12 +309,3 @@ def test_a_failed_migration_changes_nothing(
             SqliteStore(path)
     with contextlib.closing(SqliteStore(path)) as again:
         assert len(again.accounts()) == 3
-
-
-def test_accounts_survive(store: SqliteStore, path: Path) -> None:
-    """A store that was opened anew says the same."""
-    before = store.accounts()
-    store.close()
-    with contextlib.closing(SqliteStore(path)) as again:
-        assert again.accounts() == before
-        assert all(isinstance(account, Account) for account in before)

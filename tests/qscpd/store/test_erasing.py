@@ -5,9 +5,7 @@ tombstone with its seq*.
 """
 
 import contextlib
-import itertools
 import random
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,18 +13,18 @@ import pytest
 
 from qscpd.domain.model import Keep, MessageMeta, NewMessage, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
-from qscpd.store.sqlite import compaction, retention
-from qscpd.store.sqlite.store import SqliteStore
+from qscpd.store.base import Store
 from tests.support.ids import IdMaker
+from tests.support.stores import StoreFactory
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
 NEWEST = (2**53, 0, 0)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(store_factory: StoreFactory, tmp_path: Path) -> Iterator[Store]:
     """A store with four people."""
-    with contextlib.closing(SqliteStore(tmp_path / "q.db")) as store:
+    with contextlib.closing(store_factory.open(tmp_path)) as store:
         for name in ("alice", "bob", "carol", "dan"):
             store.add_account(name, "x")
         yield store
@@ -40,13 +38,13 @@ def message(sender: int, recipient: int, body: str) -> NewMessage:
     return NewMessage(sender, recipient, make_id(), body)
 
 
-def tend(store: SqliteStore) -> None:
+def tend(store: Store) -> None:
     """Do all housekeeping."""
     while store.housekeeping.step(Keep()):
         pass
 
 
-def erase(store: SqliteStore, account: int = ALICE) -> int:
+def erase(store: Store, account: int = ALICE) -> int:
     """Erase to the end; return the number of steps."""
     steps = 1
     while store.housekeeping.erase_step(account):
@@ -54,18 +52,13 @@ def erase(store: SqliteStore, account: int = ALICE) -> int:
     return steps
 
 
-def shown(store: SqliteStore, conversation: int) -> list[tuple[int, int, str | None]]:
+def shown(store: Store, conversation: int) -> list[tuple[int, int, str | None]]:
     """Return seq, sender and body of all messages of a conversation."""
     rows = store.messages_after(conversation, 0, 10**6, 10**9)
     return [(row.seq, row.sender, row.body) for row in rows]
 
 
-def files_with(directory: Path, text: bytes) -> list[str]:
-    """Return the names of all files that have a text in them."""
-    return [each.name for each in directory.iterdir() if text in each.read_bytes()]
-
-
-def test_a_tombstone_keeps_its_place(store: SqliteStore) -> None:
+def test_a_tombstone_keeps_its_place(store: Store) -> None:
     """Of an erased message seq, sender, id and time stay; others' messages stay whole."""
     store.append([message(ALICE, BOB, "mine"), message(BOB, ALICE, "yours"), message(ALICE, CAROL, "hers")])
     store.append([message(BOB, CAROL, "theirs")])
@@ -77,7 +70,7 @@ def test_a_tombstone_keeps_its_place(store: SqliteStore) -> None:
     assert store.messages_after(1, 0, 9, 10**6) == [before[0]._replace(body=None), before[1]]
 
 
-def test_seqs_go_on_after_an_erasure(store: SqliteStore) -> None:
+def test_seqs_go_on_after_an_erasure(store: Store) -> None:
     """Nothing is re-used, and unread still counts the places."""
     store.append([message(ALICE, BOB, "mine")])
     erase(store)
@@ -87,7 +80,7 @@ def test_seqs_go_on_after_an_erasure(store: SqliteStore) -> None:
     assert store.unread(BOB, 1, 0) == (1, 0)
 
 
-def test_an_erased_message_is_not_found(store: SqliteStore) -> None:
+def test_an_erased_message_is_not_found(store: Store) -> None:
     """Search knows none of its words, and all of the others'."""
     store.append([message(ALICE, BOB, "secret plan"), message(BOB, ALICE, "what plan")])
     tend(store)
@@ -97,7 +90,7 @@ def test_an_erased_message_is_not_found(store: SqliteStore) -> None:
         assert [each.message.seq for each in matches] == expected
 
 
-def test_what_was_not_indexed_is_never_found(store: SqliteStore) -> None:
+def test_what_was_not_indexed_is_never_found(store: Store) -> None:
     """Erased before the index of words came to it, a message is not indexed any more."""
     store.append([message(ALICE, BOB, "secret plan")])
     erase(store)
@@ -105,7 +98,7 @@ def test_what_was_not_indexed_is_never_found(store: SqliteStore) -> None:
     assert store.search(BOB, ["secret"], conversation=None, before=NEWEST, limit=9) == ([], True)
 
 
-def test_a_retry_of_an_erased_message_is_still_a_retry(store: SqliteStore) -> None:
+def test_a_retry_of_an_erased_message_is_still_a_retry(store: Store) -> None:
     """The hash of what the id was used for stays: the original ack, or a conflict."""
     sent = message(ALICE, BOB, "mine")
     first, _ = store.append([sent])
@@ -116,32 +109,13 @@ def test_a_retry_of_an_erased_message_is_still_a_retry(store: SqliteStore) -> No
     assert again == [StoredMessage(1, 1, stored.time_ms, new=False), Refused()]
 
 
-def test_a_step_is_small(store: SqliteStore) -> None:
-    """A chunk with a thousand messages takes several steps, and so do many chunks; others store between."""
-    store.append([message(ALICE, BOB, f"text{number}") for number in range(1000)])
-    for number in range(300):
-        store.append([message(ALICE, CAROL, f"more{number}")])
-    tend(store)
-    counts = [1300]
-    more = True
-    while more:
-        more = store.housekeeping.erase_step(ALICE)
-        store.append([message(BOB, CAROL, "meanwhile")])
-        left = [row for each in (1, 2) for row in shown(store, each) if row[2] is not None]
-        counts.append(len(left))
-    steps = [before - after for before, after in itertools.pairwise(counts)]
-    assert counts[-1] == 0
-    assert max(steps) == retention._STEP_MESSAGES
-    assert all(body == "meanwhile" for _, _, body in shown(store, 3))
-
-
-def test_it_can_be_begun_again(store: SqliteStore, tmp_path: Path) -> None:
+def test_it_can_be_begun_again(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
     """After a crash in the middle, erasing once more does the rest."""
     store.append([message(ALICE, BOB, f"text{number}") for number in range(1000)])
     while shown(store, 1)[0][2] is not None:
         assert store.housekeeping.erase_step(ALICE)
     store.close()
-    with contextlib.closing(SqliteStore(tmp_path / "q.db")) as again:
+    with contextlib.closing(store_factory.open(tmp_path)) as again:
         assert any(body for _, _, body in shown(again, 1))
         erase(again)
         assert not any(body for _, _, body in shown(again, 1))
@@ -149,7 +123,9 @@ def test_it_can_be_begun_again(store: SqliteStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_no_file_has_the_text_any_more(store: SqliteStore, tmp_path: Path, seed: int) -> None:
+def test_no_trace_of_the_text_is_left(
+    store: Store, store_factory: StoreFactory, tmp_path: Path, seed: int
+) -> None:
     """Whatever went on before and goes on meanwhile: neither file nor journal nor index has a word of it."""
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     people = [ALICE, BOB, CAROL, DAN]
@@ -164,7 +140,7 @@ def test_no_file_has_the_text_any_more(store: SqliteStore, tmp_path: Path, seed:
         store.append(batch)
         for _ in range(chance.choice([0, 1, 3])):
             store.housekeeping.step(keep)
-    assert files_with(tmp_path, b"canary")
+    assert store_factory.has_trace(tmp_path, b"canary")
     store.delete_account("alice")
     while store.housekeeping.erase_step(ALICE):
         if chance.random() < 0.3:
@@ -172,41 +148,11 @@ def test_no_file_has_the_text_any_more(store: SqliteStore, tmp_path: Path, seed:
         if chance.random() < 0.3:
             store.housekeeping.step(keep)
     assert not store.housekeeping.compaction_due()
-    assert files_with(tmp_path, b"canary") == []
-    assert files_with(tmp_path, b"sparrow")
+    assert not store_factory.has_trace(tmp_path, b"canary")
+    assert store_factory.has_trace(tmp_path, b"sparrow")
 
 
-def test_a_large_file_is_rewritten_when_it_is_opened_again(
-    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It would hold up delivery too long: traces may stay until the next start, which is told."""
-    monkeypatch.setattr(compaction, "_COMPACT_AT_ONCE", 0)
-    store.append([message(ALICE, BOB, "canary")])
-    tend(store)
-    erase(store)
-    assert store.housekeeping.compaction_due()
-    store.close()
-    with contextlib.closing(SqliteStore(tmp_path / "q.db")) as again:
-        assert not again.housekeeping.compaction_due()
-        assert shown(again, 1) == [(1, ALICE, None)]
-    assert files_with(tmp_path, b"canary") == []
-
-
-def test_a_reader_holds_up_the_last_step_only(store: SqliteStore, tmp_path: Path) -> None:
-    """A backup or export that is under way needs the journal; nobody waits for it inside of a step."""
-    store.append([message(ALICE, BOB, "canary")])
-    tend(store)
-    with contextlib.closing(sqlite3.connect(tmp_path / "q.db", isolation_level=None)) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM chunks").fetchone()
-        for _ in range(20):
-            assert store.housekeeping.erase_step(ALICE)
-        assert shown(store, 1) == [(1, ALICE, None)]
-    erase(store)
-    assert files_with(tmp_path, b"canary") == []
-
-
-def test_reactions_and_reasons_go_too(store: SqliteStore, tmp_path: Path) -> None:
+def test_reactions_and_reasons_go_too(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
     """Of what an erased person did in a room, the words go, reactions and reasons; the deed stays."""
     room = store.change_room(RoomChange(action="create", room="#dev", actor=ALICE, text="herbs")).room
     store.change_room(RoomChange(action="join", room="#dev", actor=BOB))
@@ -220,5 +166,5 @@ def test_reactions_and_reasons_go_too(store: SqliteStore, tmp_path: Path) -> Non
     assert (first.body, first.meta.reactions, second.body) == ("hello", {}, None)
     told = [(entry.action, entry.actor, entry.text) for entry in store.room_log(room.id)]
     assert ("mute", ALICE, "") in told
-    assert not files_with(tmp_path, b"parsley")
-    assert not files_with(tmp_path, b"basil")
+    assert not store_factory.has_trace(tmp_path, b"parsley")
+    assert not store_factory.has_trace(tmp_path, b"basil")

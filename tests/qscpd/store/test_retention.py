@@ -5,7 +5,6 @@ The sentences of the design that are shown here: *pruning takes a prefix and rai
 """
 
 import contextlib
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,37 +12,25 @@ import pytest
 
 from qscpd.domain.model import Keep, MessageRow, NewMessage, Refused, StoredMessage
 from qscpd.domain.retention import KEEP_IDS_MS
-from qscpd.store.sqlite import retention
-from qscpd.store.sqlite.search_index import SearchIndex
-from qscpd.store.sqlite.store import SqliteStore
+from qscpd.store.base import Store
 from tests.support.ids import IdMaker
+from tests.support.stores import ManualClock, StoreFactory
 
 ALICE, BOB, CAROL = 1, 2, 3
 DAY = 24 * 3600 * 1000
 NEWEST = (2**53, 0, 0)
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.ms = 1_700_000_000_000
-
-    def __call__(self) -> int:
-        """The time."""
-        return self.ms
-
-
 @pytest.fixture
-def clock() -> Clock:
+def clock() -> ManualClock:
     """The store's clock."""
-    return Clock()
+    return ManualClock()
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[SqliteStore]:
+def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     """A store with alice, bob and carol."""
-    with contextlib.closing(SqliteStore(tmp_path / "q.db", clock_ms=clock)) as store:
+    with contextlib.closing(store_factory.open(tmp_path, clock_ms=clock)) as store:
         for name in ("alice", "bob", "carol"):
             store.add_account(name, "x")
         yield store
@@ -62,7 +49,7 @@ def numbered(count: int) -> list[NewMessage]:
     return messages(*(f"word{number}" for number in range(1, count + 1)))
 
 
-def prune(store: SqliteStore, *, age_ms: int | None = None, count: int | None = None) -> int:
+def prune(store: Store, *, age_ms: int | None = None, count: int | None = None) -> int:
     """Do all housekeeping there is; return how many steps that took."""
     steps = 0
     for _ in range(2):  # the last step of indexing and of a round both say that nothing waits
@@ -71,19 +58,19 @@ def prune(store: SqliteStore, *, age_ms: int | None = None, count: int | None = 
     return steps
 
 
-def seqs(store: SqliteStore, conversation: int = 1) -> list[int]:
+def seqs(store: Store, conversation: int = 1) -> list[int]:
     """Return the seqs of all messages of a conversation."""
     return [row.seq for row in store.messages_after(conversation, 0, 10**6, 10**9)]
 
 
-def ends(store: SqliteStore, conversation: int = 1) -> tuple[int, int]:
+def ends(store: Store, conversation: int = 1) -> tuple[int, int]:
     """Return first_seq and last_seq."""
     row = store.conversation(ALICE, conversation)
     assert row is not None
     return row.first_seq, row.last_seq
 
 
-def found(store: SqliteStore, *words: str) -> list[int]:
+def found(store: Store, *words: str) -> list[int]:
     """Return the seqs of what alice finds."""
     matches, complete = store.search(ALICE, words, conversation=None, before=NEWEST, limit=1000)
     assert complete
@@ -94,7 +81,7 @@ def found(store: SqliteStore, *words: str) -> list[int]:
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3, 4, 5, 6, 9])
-def test_exactly_the_newest_stay(store: SqliteStore, keep: int) -> None:
+def test_exactly_the_newest_stay(store: Store, keep: int) -> None:
     """By count, the boundary is exact, also in the middle of a chunk of many messages."""
     store.append(numbered(3))
     store.append(numbered(3))
@@ -104,7 +91,7 @@ def test_exactly_the_newest_stay(store: SqliteStore, keep: int) -> None:
     assert ends(store) == (left[0], 6)
 
 
-def test_what_stays_is_as_it_was(store: SqliteStore, clock: Clock) -> None:
+def test_what_stays_is_as_it_was(store: Store, clock: ManualClock) -> None:
     """Cutting a chunk changes neither seq nor time, sender, id or body of the rest of it."""
     store.append([*messages("a", "b"), *messages("c", sender=BOB, recipient=ALICE), *messages("d")])
     before = store.messages_after(1, 0, 10, 10**6)
@@ -114,7 +101,7 @@ def test_what_stays_is_as_it_was(store: SqliteStore, clock: Clock) -> None:
     assert store.messages_before(1, 5, 10, 10**6) == before[2:]
 
 
-def test_each_conversation_is_counted_alone(store: SqliteStore) -> None:
+def test_each_conversation_is_counted_alone(store: Store) -> None:
     """Two messages of each conversation stay, not two in all."""
     store.append(
         [*numbered(5), *messages("x", "y", "z", recipient=CAROL), *messages("p", sender=BOB, recipient=CAROL)]
@@ -126,7 +113,7 @@ def test_each_conversation_is_counted_alone(store: SqliteStore) -> None:
 # --- by age
 
 
-def test_a_message_stays_until_it_is_older_than_kept(store: SqliteStore, clock: Clock) -> None:
+def test_a_message_stays_until_it_is_older_than_kept(store: Store, clock: ManualClock) -> None:
     """By age, the boundary is exact to the millisecond."""
     store.append(messages("old"))
     clock.ms += 1
@@ -139,7 +126,7 @@ def test_a_message_stays_until_it_is_older_than_kept(store: SqliteStore, clock: 
     assert (seqs(store), ends(store)) == ([2], (2, 2))
 
 
-def test_age_and_count_both_hold(store: SqliteStore, clock: Clock) -> None:
+def test_age_and_count_both_hold(store: Store, clock: ManualClock) -> None:
     """What either of the two limits takes is gone."""
     store.append(numbered(3))
     clock.ms += DAY + 1
@@ -150,7 +137,7 @@ def test_age_and_count_both_hold(store: SqliteStore, clock: Clock) -> None:
     assert seqs(store) == [5, 6]
 
 
-def test_a_clock_that_was_set_back_prunes_no_middle(store: SqliteStore, clock: Clock) -> None:
+def test_a_clock_that_was_set_back_prunes_no_middle(store: Store, clock: ManualClock) -> None:
     """Times never fall within a conversation, so what is old is always a prefix."""
     store.append(messages("a"))
     clock.ms -= 10 * DAY
@@ -166,7 +153,7 @@ def test_a_clock_that_was_set_back_prunes_no_middle(store: SqliteStore, clock: C
 # --- what survives
 
 
-def test_pruning_to_empty_keeps_the_end(store: SqliteStore, clock: Clock) -> None:
+def test_pruning_to_empty_keeps_the_end(store: Store, clock: ManualClock) -> None:
     """With nothing left, first_seq is behind last_seq, and the next message goes on, also after a restart."""
     store.append(numbered(3))
     clock.ms += 2 * DAY
@@ -176,18 +163,22 @@ def test_pruning_to_empty_keeps_the_end(store: SqliteStore, clock: Clock) -> Non
     assert (seqs(store), ends(store)) == ([4], (4, 4))
 
 
-def test_the_end_survives_a_restart(store: SqliteStore, clock: Clock, tmp_path: Path) -> None:
+def test_the_end_survives_a_restart(
+    store: Store, store_factory: StoreFactory, clock: ManualClock, tmp_path: Path
+) -> None:
     """last_seq is stored, and not worked out from what is left."""
     store.append(numbered(3))
     clock.ms += 2 * DAY
     prune(store, age_ms=DAY)
     store.close()
-    with contextlib.closing(SqliteStore(tmp_path / "q.db", clock_ms=clock)) as again:
+    with contextlib.closing(store_factory.open(tmp_path, clock_ms=clock)) as again:
         outcomes, _ = again.append(messages("next"))
         assert outcomes == [StoredMessage(1, 4, clock.ms)]
 
 
-def test_ids_survive_pruning(store: SqliteStore, clock: Clock, tmp_path: Path) -> None:
+def test_ids_survive_pruning(
+    store: Store, store_factory: StoreFactory, clock: ManualClock, tmp_path: Path
+) -> None:
     """A late retry of a pruned message gets the original ack; another message under its id is refused."""
     sent = numbered(3)
     first, _ = store.append(sent)
@@ -199,11 +190,11 @@ def test_ids_survive_pruning(store: SqliteStore, clock: Clock, tmp_path: Path) -
     expected = [StoredMessage(1, 2, stored.time_ms, new=False), Refused()]
     assert store.append([sent[1], other])[0] == expected
     store.close()
-    with contextlib.closing(SqliteStore(tmp_path / "q.db", clock_ms=clock)) as again:
+    with contextlib.closing(store_factory.open(tmp_path, clock_ms=clock)) as again:
         assert again.append([sent[1], other])[0] == expected
 
 
-def test_an_id_is_known_for_thirty_days(store: SqliteStore, clock: Clock) -> None:
+def test_an_id_is_known_for_thirty_days(store: Store, clock: ManualClock) -> None:
     """After that it is forgotten, and not before."""
     sent = numbered(1)
     store.append(sent)
@@ -215,27 +206,14 @@ def test_an_id_is_known_for_thirty_days(store: SqliteStore, clock: Clock) -> Non
     assert store.append(sent)[0] == [StoredMessage(1, 2, clock.ms)]
 
 
-def test_the_index_of_words_loses_what_is_pruned(store: SqliteStore) -> None:
-    """Search finds what stays, and of what went not even the words are left."""
-    store.append(numbered(4))
-    prune(store)
-    assert found(store, "word2") == [2]
-    prune(store, count=2)
-    assert [found(store, f"word{number}") for number in range(1, 5)] == [[], [], [3], [4]]
-    while SearchIndex(store._db).merge_step(begin=False):
-        pass
-    rows = store._db.read("SELECT count(*) FROM words WHERE words MATCH 'word1'")
-    assert rows == [(0,)]
-
-
-def test_what_is_not_indexed_yet_can_be_pruned(store: SqliteStore) -> None:
+def test_what_is_not_indexed_yet_can_be_pruned(store: Store) -> None:
     """The index catches up before anything goes, so it never has what is gone."""
     store.append(numbered(500))
     prune(store, count=1)
     assert (found(store, "word499"), found(store, "word500")) == ([], [500])
 
 
-def test_positions_survive_pruning(store: SqliteStore) -> None:
+def test_positions_survive_pruning(store: Store) -> None:
     """Unread counts what is there, after the position that was read."""
     store.append(numbered(6))
     prune(store, count=2)
@@ -247,32 +225,7 @@ def test_positions_survive_pruning(store: SqliteStore) -> None:
 # --- steps
 
 
-def test_a_step_is_small(store: SqliteStore) -> None:
-    """Neither a huge chunk nor many chunks make a long step."""
-    store.append(numbered(1000))
-    for _ in range(300):
-        store.append(numbered(1))
-    prune(store)
-    sizes = [len(seqs(store))]
-    while sizes[-1] > 1:
-        store.housekeeping.step(Keep(messages=1))
-        sizes.append(len(seqs(store)))
-        assert ends(store)[0] == seqs(store)[0]
-    steps = [before - after for before, after in itertools.pairwise(sizes)]
-    assert max(steps) == retention._STEP_MESSAGES
-    assert steps[-2] <= retention._STEP_CHUNKS
-
-
-def test_nothing_to_prune_writes_nothing(store: SqliteStore) -> None:
-    """A round over conversations that lose nothing touches no page."""
-    store.append(numbered(10))
-    prune(store)
-    before = store._db.connection.total_changes
-    prune(store, age_ms=DAY, count=10)
-    assert store._db.connection.total_changes == before
-
-
-def test_raising_the_limit_brings_nothing_back(store: SqliteStore) -> None:
+def test_raising_the_limit_brings_nothing_back(store: Store) -> None:
     """What was pruned is gone, and first_seq never falls."""
     store.append(numbered(5))
     prune(store, count=1)
@@ -280,7 +233,7 @@ def test_raising_the_limit_brings_nothing_back(store: SqliteStore) -> None:
     assert (seqs(store), ends(store)) == ([5], (5, 5))
 
 
-def test_an_erased_message_is_pruned_as_any_other(store: SqliteStore) -> None:
+def test_an_erased_message_is_pruned_as_any_other(store: Store) -> None:
     """A tombstone counts as a message, and goes with its prefix."""
     store.append([*numbered(2), *messages("mine", sender=BOB, recipient=ALICE)])
     prune(store)

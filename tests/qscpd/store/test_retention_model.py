@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qscpd.domain.model import Keep, NewMessage, Outcome, Refused, StoredMessage
-from qscpd.store.sqlite.store import SqliteStore
+from qscpd.store.base import Store
 from tests.support.ids import IdMaker
+from tests.support.stores import StoreFactory
 
 PEOPLE = (1, 2, 3)
 WORDS = ("apple", "birch", "cedar")
@@ -87,18 +88,17 @@ actions = st.one_of(
 class Run:
     """A store and its model, doing the same."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, factory: StoreFactory, folder: Path) -> None:
+        self.factory = factory
+        self.folder = folder
         self.model = Model()
         self.make_id = IdMaker()
         self.store = self._open()
         for name in ("alice", "bob", "carol"):
             self.store.add_account(name, "x")
 
-    def _open(self) -> SqliteStore:
-        store = SqliteStore(self.path, clock_ms=lambda: self.model.now)
-        store._db.connection.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
-        return store
+    def _open(self) -> Store:
+        return self.factory.open(self.folder, clock_ms=lambda: self.model.now)
 
     def append(self, sent: list[tuple[list[int], str, int]]) -> None:
         """Store some messages in one transaction, several of each."""
@@ -179,17 +179,17 @@ class Run:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(actions, max_size=14))
-def test_any_appends_prunes_and_erasures_end_as_in_the_model(script: list[tuple[str, object]]) -> None:
+def test_any_appends_prunes_and_erasures_end_as_in_the_model(
+    store_factory: StoreFactory, script: list[tuple[str, object]]
+) -> None:
     """Seqs stay dense, ends right, ids known and words found, whatever is done in which order."""
     with tempfile.TemporaryDirectory() as directory:
-        run = Run(Path(directory) / "q.db")
+        run = Run(store_factory, Path(directory))
         try:
             for name, argument in script:
                 getattr(run, name)(argument)
                 run.check()
             run.check_words()
-            verdict = run.store._db.read("PRAGMA integrity_check")
-            assert verdict == [("ok",)]
-            run.store._db.run("INSERT INTO words (words) VALUES ('integrity-check')")
+            store_factory.check(run.store)
         finally:
             run.store.close()

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.chat.rooms import LiveRoom
@@ -32,11 +32,12 @@ from qscpd.domain.rooms import (
     RoomRow,
     RoomState,
 )
-from qscpd.store.sqlite.store import SqliteStore
+from qscpd.store.base import Store
 from tests.support.doubles import RouterDouble
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
 from tests.support.room_model import ModelRoom, RoomModel
+from tests.support.stores import StoreFactory
 
 NAMES: Final = ("alice", "bob", "carol", "dan", "erin")
 PEOPLE: Final = tuple(range(1, len(NAMES) + 1))
@@ -57,12 +58,14 @@ FORGIVES: Final = ("invite", "unban", "unmute")
 class RoomMachine(RuleBasedStateMachine):
     """The store, the rooms in memory, and the model, in which the same is done."""
 
+    factory: StoreFactory
+
     def __init__(self) -> None:
         super().__init__()
         self.rooms_model = RoomModel()
         self.make_id = IdMaker()
         self.folder = memory_folder()
-        self.path = Path(self.folder.name) / "q.db"
+        self.path = Path(self.folder.name)
         self.store = self.open()
         for name in NAMES:
             self.store.add_account(name, "x")
@@ -71,11 +74,9 @@ class RoomMachine(RuleBasedStateMachine):
         self.sessions = {each: self.router.login(NAMES[each - 1])[0] for each in PEOPLE}
         self.last = self.steps = 0
 
-    def open(self) -> SqliteStore:
-        """Open the file."""
-        store = SqliteStore(self.path, clock_ms=lambda: self.rooms_model.now)
-        store._db.connection.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
-        return store
+    def open(self) -> Store:
+        """Open the store."""
+        return self.factory.open(self.path, clock_ms=lambda: self.rooms_model.now)
 
     def teardown(self) -> None:
         """Look at everything once more, also at what is exported."""
@@ -89,8 +90,7 @@ class RoomMachine(RuleBasedStateMachine):
                 assert exported == [
                     (row.id, each) for row in rows for each in self.seen(row.id, row.first_seq)
                 ]
-            assert self.store._db.read("PRAGMA integrity_check") == [("ok",)]
-            assert self.store._db.read("PRAGMA foreign_key_check") == []
+            self.factory.check(self.store)
         finally:
             self.store.close()
             self.router.close()
@@ -445,5 +445,12 @@ def _expected(model_room: ModelRoom) -> tuple[object, ...]:
     )
 
 
-RoomMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)
-TestRoomMachine = RoomMachine.TestCase
+def test_any_changes_are_as_in_the_model(store_factory: StoreFactory) -> None:
+    """In any order, with messages, restarts, pruning and deleted accounts in between."""
+
+    class Machine(RoomMachine):
+        factory = store_factory
+
+    run_state_machine_as_test(
+        Machine, settings=settings(max_examples=40, stateful_step_count=50, deadline=None)
+    )

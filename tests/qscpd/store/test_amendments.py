@@ -11,8 +11,9 @@ from qscp.limits import REACTIONS_LIMIT
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.domain.model import Keep, MessageMeta, MessageRow, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
-from qscpd.store.sqlite.store import SqliteStore
+from qscpd.store.base import Store
 from tests.support.ids import IdMaker
+from tests.support.stores import ManualClock, StoreFactory
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
 ROOM = -1
@@ -24,34 +25,17 @@ FREE = Refused(ErrorCode.UNKNOWN_MESSAGE)
 make_id = IdMaker()
 
 
-class Clock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        """Return the time."""
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
+def clock() -> ManualClock:
     """The store's clock."""
-    return Clock()
-
-
-def open_store(folder: Path, clock: Clock) -> SqliteStore:
-    """Open the file."""
-    store = SqliteStore(folder / "q.db", clock_ms=clock, edit_within_ms=WITHIN)
-    store._db.connection.execute("PRAGMA synchronous = OFF")
-    return store
+    return ManualClock()
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[SqliteStore]:
+def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     """Four people; alice owns a room, conversation 1, bob moderates it, and carol is in it."""
-    with contextlib.closing(open_store(tmp_path, clock)) as store:
+    opened = store_factory.open(tmp_path, clock_ms=clock, edit_within_ms=WITHIN)
+    with contextlib.closing(opened) as store:
         for name in ("alice", "bob", "carol", "dan"):
             store.add_account(name, "x")
         store.change_room(RoomChange(action="create", room="#dev", actor=ALICE, history=HistoryFrom.FULL))
@@ -62,7 +46,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[SqliteStore]:
         yield store
 
 
-def join(store: SqliteStore, person: int) -> None:
+def join(store: Store, person: int) -> None:
     """Let somebody come into the room."""
     store.change_room(RoomChange(action="join", room="#dev", actor=person))
 
@@ -87,7 +71,7 @@ def react(sender: int, to: int, target: int, text: str, *, removed: bool = False
     return say(sender, to, text, kind="react", target=target, removed=removed)
 
 
-def store_all(store: SqliteStore, *messages: NewMessage) -> list[Outcome]:
+def store_all(store: Store, *messages: NewMessage) -> list[Outcome]:
     """Store each in a commit of its own."""
     return [store.append([message])[0][0] for message in messages]
 
@@ -97,21 +81,21 @@ def codes(outcomes: list[Outcome]) -> list[str]:
     return [str(each.code) if isinstance(each, Refused) else "" for each in outcomes]
 
 
-def rows(store: SqliteStore, conversation: int = 1) -> list[MessageRow]:
+def rows(store: Store, conversation: int = 1) -> list[MessageRow]:
     """Return everything in a conversation; both ways of reading agree."""
     forward = list(store.messages_after(conversation, 0, 10**6, 10**9))
     assert list(store.messages_before(conversation, 2**31, 10**6, 10**9)) == forward
     return forward
 
 
-def tend(store: SqliteStore, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
+def tend(store: Store, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
     """Do all housekeeping."""
     for _ in range(2):
         while store.housekeeping.step(keep):
             pass
 
 
-def found(store: SqliteStore, person: int, word: str) -> list[int]:
+def found(store: Store, person: int, word: str) -> list[int]:
     """Return the seqs that a search finds."""
     tend(store)
     matches, complete = store.search(person, [word], conversation=None, before=NEWEST, limit=99)
@@ -119,13 +103,13 @@ def found(store: SqliteStore, person: int, word: str) -> list[int]:
     return [each.message.seq for each in matches]
 
 
-def test_an_edit_replaces_the_text(store: SqliteStore, clock: Clock) -> None:
+def test_an_edit_replaces_the_text(store: Store, clock: ManualClock) -> None:
     """The message says the new text and when it got it; the old one is neither read nor found any more."""
     store_all(store, say(ALICE, ROOM, "apple"), say(BOB, ROOM, "other"))
     assert found(store, CAROL, "apple") == [1]
-    clock.now += 500
+    clock.ms += 500
     store_all(store, edit(ALICE, ROOM, 1, "birch"))
-    clock.now += 500
+    clock.ms += 500
     store_all(store, edit(ALICE, ROOM, 1, "cedar"))
     message, _, first, second = rows(store)
     assert (message.body, message.time_ms, message.meta.edited_ms) == ("cedar", START, START + 1000)
@@ -138,7 +122,7 @@ def test_an_edit_replaces_the_text(store: SqliteStore, clock: Clock) -> None:
     assert [each.message.body for each in store.export(CAROL)] == ["cedar", "other", "cedar", "cedar"]
 
 
-def test_an_edit_mentions_anew(store: SqliteStore) -> None:
+def test_an_edit_mentions_anew(store: Store) -> None:
     """Whom the old text mentioned is not any more; neither edits nor anything else is unread."""
     store_all(store, say(ALICE, ROOM, "@bob", mentions=(BOB,)))
     assert store.unread(BOB, 1, 0) == (1, 1)
@@ -151,17 +135,17 @@ def test_an_edit_mentions_anew(store: SqliteStore) -> None:
     assert store.unread(CAROL, 1, 0) == (1, 0)
 
 
-def test_an_edit_is_for_the_author_and_for_a_while(store: SqliteStore, clock: Clock) -> None:
+def test_an_edit_is_for_the_author_and_for_a_while(store: Store, clock: ManualClock) -> None:
     """Not even an owner edits others' messages, and the time begins when the message was stored."""
     store_all(store, say(CAROL, ROOM, "mine"))
-    clock.now += WITHIN - 1
+    clock.ms += WITHIN - 1
     outcomes = store_all(store, edit(ALICE, ROOM, 1, "hers"), edit(CAROL, ROOM, 1, "better"))
-    clock.now += 1
+    clock.ms += 1
     outcomes += store_all(store, edit(CAROL, ROOM, 1, "late"), redact(CAROL, ROOM, 1))
     assert codes(outcomes) == ["not_allowed", "", "too_late", ""]
 
 
-def test_a_redaction_takes_everything_but_the_place(store: SqliteStore) -> None:
+def test_a_redaction_takes_everything_but_the_place(store: Store) -> None:
     """Text, reactions and mentions go; the place and what it answered stay; edits before tell nothing."""
     store_all(
         store,
@@ -180,7 +164,7 @@ def test_a_redaction_takes_everything_but_the_place(store: SqliteStore) -> None:
     assert store.room_log(1, limit=1)[0].action == "role"  # nobody moderated
 
 
-def test_who_may_redact_whose(store: SqliteStore) -> None:
+def test_who_may_redact_whose(store: Store) -> None:
     """An owner everybody's, a moderator those of members and of who left; the log says who, whose and why."""
     join(store, DAN)
     store_all(store, *(say(each, ROOM, "x") for each in (ALICE, BOB, CAROL, DAN, CAROL)))
@@ -200,7 +184,7 @@ def test_who_may_redact_whose(store: SqliteStore) -> None:
     assert log == [(ALICE, BOB, 2, ""), (BOB, DAN, 4, ""), (BOB, CAROL, 3, "rude")]
 
 
-def test_between_two_only_one_s_own(store: SqliteStore) -> None:
+def test_between_two_only_one_s_own(store: Store) -> None:
     """In a pair nobody is above anybody, and reactions are for both."""
     outcomes = store_all(
         store,
@@ -215,11 +199,11 @@ def test_between_two_only_one_s_own(store: SqliteStore) -> None:
     assert [each.body for each in rows(store, 2)] == [None, "+1", "+1", None]
 
 
-def test_what_is_not_there_is_no_target(store: SqliteStore, clock: Clock) -> None:
+def test_what_is_not_there_is_no_target(store: Store, clock: ManualClock) -> None:
     """Neither a seq beyond the end, nor an event, nor what is redacted or pruned."""
     store_all(store, say(ALICE, ROOM, "one"), react(BOB, ROOM, 1, "+1"), redact(ALICE, ROOM, 1))
     store_all(store, *(say(ALICE, ROOM, f"{n}") for n in range(4)))
-    clock.now += 1
+    clock.ms += 1
     tend(store, Keep(messages=2))
     for target in (0, 1, 2, 3, 4, 5, 8, 2**53 - 1):
         events = (
@@ -232,7 +216,7 @@ def test_what_is_not_there_is_no_target(store: SqliteStore, clock: Clock) -> Non
     assert isinstance(store_all(store, edit(ALICE, ROOM, 6, "x"))[0], StoredMessage)
 
 
-def test_replies(store: SqliteStore) -> None:
+def test_replies(store: Store) -> None:
     """A reply keeps what it answers, also when that is gone; what was never there can't be answered."""
     outcomes = store_all(
         store,
@@ -246,7 +230,7 @@ def test_replies(store: SqliteStore) -> None:
     assert rows(store)[2].meta.reply_to == 1
 
 
-def test_what_was_before_one_joined_is_not_there(store: SqliteStore) -> None:
+def test_what_was_before_one_joined_is_not_there(store: Store) -> None:
     """Without the full history, older messages can be neither target nor answered; with it, they can."""
     join(store, DAN)
     store_all(store, say(ALICE, ROOM, "one"), say(DAN, ROOM, "mine"))
@@ -272,7 +256,7 @@ def test_what_was_before_one_joined_is_not_there(store: SqliteStore) -> None:
     assert tries() == ["", "", "", "unchanged", ""]
 
 
-def test_reactions_are_counted_by_person(store: SqliteStore) -> None:
+def test_reactions_are_counted_by_person(store: Store) -> None:
     """Each person once, and what changes nothing is refused; the last one takes the reaction away."""
     store_all(store, say(ALICE, ROOM, "one"))
     outcomes = store_all(
@@ -293,7 +277,7 @@ def test_reactions_are_counted_by_person(store: SqliteStore) -> None:
     assert [each.meta.count for each in rows(store)[1:]] == [0, 0, 0, 1, 0]  # as it is now
 
 
-def test_so_many_different_reactions(store: SqliteStore) -> None:
+def test_so_many_different_reactions(store: Store) -> None:
     """At the limit there is no new one, but more of those that are there, and a new one instead of one."""
     store_all(store, say(ALICE, ROOM, "one"), *(react(BOB, ROOM, 1, f"r{n}") for n in range(REACTIONS_LIMIT)))
     outcomes = store_all(
@@ -307,7 +291,7 @@ def test_so_many_different_reactions(store: SqliteStore) -> None:
     assert codes(outcomes) == ["too_many_reactions", "", "unchanged", "", ""]
 
 
-def test_a_refused_event_can_be_sent_again_under_its_id(store: SqliteStore) -> None:
+def test_a_refused_event_can_be_sent_again_under_its_id(store: Store) -> None:
     """Nothing happened, so the id is free; afterwards it is known."""
     early = react(ALICE, ROOM, 1, "+1")
     assert store_all(store, early, say(ALICE, ROOM, "one"), early, early) == [
@@ -318,7 +302,7 @@ def test_a_refused_event_can_be_sent_again_under_its_id(store: SqliteStore) -> N
     ]
 
 
-def test_announcements(store: SqliteStore) -> None:
+def test_announcements(store: Store) -> None:
     """Members react there, and change what they wrote before, but write nothing."""
     store_all(store, say(CAROL, ROOM, "before"))
     store.change_room(
@@ -336,7 +320,7 @@ def test_announcements(store: SqliteStore) -> None:
     assert codes(outcomes) == ["not_allowed", "", "", "", "", ""]
 
 
-def test_the_muted_and_the_archived_change_nothing(store: SqliteStore) -> None:
+def test_the_muted_and_the_archived_change_nothing(store: Store) -> None:
     """Not even what is theirs."""
     store_all(store, say(CAROL, ROOM, "mine"))
     events = [edit(CAROL, ROOM, 1, "x"), redact(CAROL, ROOM, 1), react(CAROL, ROOM, 1, "+1")]
@@ -354,7 +338,14 @@ def test_the_muted_and_the_archived_change_nothing(store: SqliteStore) -> None:
 @pytest.mark.parametrize("reopened", [False, True], ids=["open", "reopened"])
 @pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "at once"])
 def test_retries_are_answered_as_the_first_time(
-    store: SqliteStore, tmp_path: Path, clock: Clock, *, tended: bool, reopened: bool, at_once: bool
+    store: Store,
+    store_factory: StoreFactory,
+    tmp_path: Path,
+    clock: ManualClock,
+    *,
+    tended: bool,
+    reopened: bool,
+    at_once: bool,
 ) -> None:
     """Of messages and events alike, whatever became of them since; with other content it is a conflict."""
     sent = [
@@ -377,7 +368,7 @@ def test_retries_are_answered_as_the_first_time(
         tend(store)
     if reopened:
         store.close()
-        store = open_store(tmp_path, clock)
+        store = store_factory.open(tmp_path, clock_ms=clock, edit_within_ms=WITHIN)
     conflicts = [
         NewMessage(ALICE, ROOM, sent[0].id, "three"),
         NewMessage(ALICE, ROOM, sent[1].id, "three", sent[1].meta),
@@ -401,7 +392,7 @@ def test_retries_are_answered_as_the_first_time(
         store.close()
 
 
-def test_a_retry_in_one_commit_is_judged_as_later(store: SqliteStore) -> None:
+def test_a_retry_in_one_commit_is_judged_as_later(store: Store) -> None:
     """What is no part of the content, like who was a member when it was sent, makes no conflict."""
     message = say(ALICE, ROOM, "@bob", mentions=(BOB,))
     redaction = redact(ALICE, ROOM, 1, "why")
@@ -414,14 +405,16 @@ def test_a_retry_in_one_commit_is_judged_as_later(store: SqliteStore) -> None:
     assert codes(list(outcomes)) == [""] * 4
 
 
-def test_a_page_of_edits_is_no_larger_than_asked_for(store: SqliteStore) -> None:
+def test_a_page_of_edits_is_no_larger_than_asked_for(store: Store) -> None:
     """An edit is as large as the text that it is told with."""
     store_all(store, say(ALICE, ROOM, "short"), *(edit(ALICE, ROOM, 1, "x" * 10_000) for _ in range(5)))
     assert [each.seq for each in store.messages_after(1, 1, 100, 45_000)] == [2, 3]
     assert [each.seq for each in store.messages_before(1, 7, 100, 45_000)] == [5, 6]
 
 
-def test_nothing_of_it_is_in_the_files_after_erasing(store: SqliteStore, tmp_path: Path) -> None:
+def test_nothing_of_it_is_stored_after_erasing(
+    store: Store, store_factory: StoreFactory, tmp_path: Path
+) -> None:
     """Old texts of edits, redacted ones, reactions: all that an erased account wrote is gone."""
     canaries = [f"canary{n}" for n in range(6)]
     store_all(
@@ -437,12 +430,12 @@ def test_nothing_of_it_is_in_the_files_after_erasing(store: SqliteStore, tmp_pat
     store_all(store, redact(CAROL, ROOM, 6), say(CAROL, ROOM, "short"))
     store.append([say(CAROL, ROOM, canaries[4]), edit(CAROL, ROOM, 9, canaries[5])])
     tend(store)
-    assert any(b"canary" in each.read_bytes() for each in tmp_path.iterdir())
+    assert store_factory.has_trace(tmp_path, b"canary")
     store.delete_account("carol")
     while store.housekeeping.erase_step(CAROL):
         pass
     assert not store.housekeeping.compaction_due()
-    assert not [each.name for each in tmp_path.iterdir() if b"canary" in each.read_bytes()]
+    assert not store_factory.has_trace(tmp_path, b"canary")
     told = rows(store)
     assert [each.body for each in told if each.sender == CAROL] == [None] * 8
     assert told[1].meta.reactions == {}
@@ -453,19 +446,7 @@ def test_nothing_of_it_is_in_the_files_after_erasing(store: SqliteStore, tmp_pat
     ]
 
 
-def test_a_burst_of_events_writes_a_chunk_once(store: SqliteStore) -> None:
-    """A thousand reactions to what was said in one commit cost no thousand times the whole of it."""
-    store.append([say(ALICE, ROOM, f"{n}") for n in range(50)])
-    ran: list[str] = []
-    store._db.connection.set_trace_callback(ran.append)
-    outcomes, _ = store.append([react(BOB, ROOM, target, "+1") for target in range(1, 51)])
-    store._db.connection.set_trace_callback(None)
-    assert codes(list(outcomes)) == [""] * 50
-    assert len([sql for sql in ran if sql.startswith("UPDATE chunks")]) == 1
-    assert all(row.meta.reactions == {"+1": (BOB,)} for row in rows(store)[:50])
-
-
-def test_events_all_over_a_conversation(store: SqliteStore) -> None:
+def test_events_all_over_a_conversation(store: Store, store_factory: StoreFactory) -> None:
     """However many chunks one commit changes, each change is kept, also a second one after others."""
     store_all(store, *(say(ALICE, ROOM, f"word{n}") for n in range(30)))
     tend(store)
@@ -477,4 +458,4 @@ def test_events_all_over_a_conversation(store: SqliteStore) -> None:
     assert [row.seq for row in told[:30] if row.meta.reactions] == [1, 2, 29, 30]
     assert found(store, BOB, "other1") == [1]
     assert found(store, BOB, "word1") == []
-    store._db.run("INSERT INTO words (words) VALUES ('integrity-check')")
+    store_factory.check(store)

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from qscpd.domain.model import Keep, NewMessage, Refused, StoredMessage
-from qscpd.store.sqlite.store import SqliteStore
+from tests.support.stores import StoreFactory
 
 
-def test_known_ids_are_found_in_the_index_and_before_it(tmp_path: Path) -> None:
-    """The same answers before and after the index has caught up, and none for an id of somebody else."""
-    store = SqliteStore(tmp_path / "store.db")
+def test_known_ids_are_found_in_the_index_and_before_it(store_factory: StoreFactory, tmp_path: Path) -> None:
+    """The same answers before and after the index has caught up, and none for an id of another account."""
+    store = store_factory.open(tmp_path)
     try:
         for name in ("alice", "bob"):
             store.add_account(name, "hash")
