@@ -77,7 +77,7 @@ def lock_store(url: str) -> AbstractContextManager[object]:
 
 
 def copy_store(url: str, target: Path, pause: Callable[[], None]) -> None:
-    """Copy a store as it is now to a file, whoever is writing to it.
+    """Copy a store as it is now to a file, also while another process writes to it.
 
     Args:
         url: As of `open_store`.

@@ -1,4 +1,4 @@
-"""Stores for tests: any driver's, one that fails when told to, rooms in them, and their clocks."""
+"""Stores for tests: any driver's, one that fails on demand, rooms in them, and their clocks."""
 
 import contextlib
 import sqlite3
@@ -114,7 +114,7 @@ def add_room(store: Store, name: str, owner: str, *members: str, history: Histor
 
 
 class FickleStore(SqliteStore):
-    """A real store that refuses to write when told to.
+    """A real store that refuses to write on demand.
 
     Attributes:
         full: Whether the disk is full.

@@ -17,7 +17,7 @@ APPLICATION_ID: Final = 0x51534350
 """`PRAGMA application_id` of our files: "QSCP"."""
 
 MIGRATIONS: Final[tuple[str, ...]] = (
-    # 1: accounts, pairs of people, messages.
+    # 1: accounts, pairs of users, messages.
     #
     # Messages of one conversation that were committed together are one row, a *chunk*:
     # SQLite's cost is per row, not per byte, and with one row a message it would be most of

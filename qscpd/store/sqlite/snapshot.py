@@ -15,7 +15,7 @@ _PAGES: int = 1000
 
 
 def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
-    """Copy a store as it is now, whoever is writing to it.
+    """Copy a store as it is now, also while another process writes to it.
 
     The daemon can write meanwhile; only its journal is not emptied before the end.
 

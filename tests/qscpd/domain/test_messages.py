@@ -163,7 +163,7 @@ def test_an_edit_replaces_text_and_mentions() -> None:
 
 @pytest.mark.parametrize(("age", "code"), [(0, None), (WITHIN - 1, None), (WITHIN, ErrorCode.TOO_LATE)])
 def test_an_edit_is_for_the_author_and_for_a_while(age: int, code: ErrorCode | None) -> None:
-    """Also an owner can edit nobody else's message."""
+    """Not even an owner can edit a message of another user."""
     outcome = amended(new("edit", target=9), time_ms=NOW + age)
     assert isinstance(outcome, Amendment) if code is None else outcome is code
     edit = new("edit", sender=BOB, target=9)

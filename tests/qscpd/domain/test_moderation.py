@@ -14,7 +14,7 @@ def change(action: str, **fields: object) -> RoomChange:
 
 @pytest.mark.parametrize("action", ["join", "leave"])
 def test_joining_and_leaving_are_not_recorded(action: str) -> None:
-    """They are nobody's moderation."""
+    """They are no moderation."""
     assert log_entry(change(action)) is None
 
 

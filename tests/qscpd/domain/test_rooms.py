@@ -44,7 +44,7 @@ ROOM: Final = RoomRow(
 ROLES: Final[tuple[RoomRole | None, ...]] = (*RoomRole, None)
 WITH_TARGET: Final = sorted(action for action, (needed, _) in ROOM_FIELDS.items() if "user" in needed)
 FROM_ABOVE: Final = frozenset({"remove", "ban", "mute", "unmute"})
-"""What is done only to somebody below; `redact` is tested where events are."""
+"""Actions only on lower roles; `redact` is tested with the amendments."""
 DECIDED: Final = sorted(ROOM_FIELDS.keys() - {"create", "members", "log"})
 ALLOWED = None
 
@@ -82,7 +82,7 @@ def code(
 
 
 def expected(action: str, kind: RoomKind, actor: Membership, target: Membership) -> ErrorCode | None:
-    """Work out from the tables whether a person may do something to somebody."""
+    """Work out from the tables whether a user can apply an action to a target."""
     if actor.role is None:
         hidden = kind is RoomKind.CLOSED and actor.invited_by is None
         return ErrorCode.UNKNOWN_ROOM if hidden else ErrorCode.NOT_A_MEMBER
@@ -98,7 +98,7 @@ def expected(action: str, kind: RoomKind, actor: Membership, target: Membership)
 
 
 def theirs(action: str, target: Membership) -> ErrorCode | None:
-    """Return why an action makes no sense for its target, whoever wants it."""
+    """Return why an action makes no sense for its target, whatever the actor's role."""
     if action in {"remove", "mute", "unmute", "role"} and target.role is None:
         return ErrorCode.USER_NOT_MEMBER
     return ErrorCode.ALREADY_MEMBER if action == "invite" and target.role is not None else ALLOWED
@@ -124,7 +124,7 @@ def test_who_may_do_it(action: str) -> None:
 
 @pytest.mark.parametrize("action", [*DECIDED, "delete"])
 def test_the_operator_may_do_everything(action: str) -> None:
-    """Whoever it is about, as far as it makes sense."""
+    """On every target, as far as it makes sense."""
     room = ROOM._replace(state=RoomState.ARCHIVED if action == "unarchive" else RoomState.ACTIVE)
     for kind, role in itertools.product(RoomKind, ROLES):
         got = code(change(action, None), room._replace(kind=kind), target=Membership(role))
@@ -173,7 +173,7 @@ def test_the_last_owner_stays(actor: int | None) -> None:
 
 
 def test_an_archived_room_needs_somebody_but_no_owner() -> None:
-    """Then nobody but an account that is made owner could open it again, so it stays closed."""
+    """It stays archived without one, for only an owner could open it again."""
     archived = ROOM._replace(state=RoomState.ARCHIVED, owners=1)
     assert code(change("leave"), archived, Membership(RoomRole.OWNER)) is ALLOWED
     for role in RoomRole:
@@ -255,7 +255,7 @@ def test_who_may_write() -> None:
 
 
 def test_who_may_know_of_a_room() -> None:
-    """Of a closed one its members and those who are invited, by the operator too; of a deleted one nobody."""
+    """Members and invited users know of a closed one; a deleted one is hidden from all."""
     for role, invited in itertools.product(ROLES, (None, 0, 3)):
         membership = Membership(role, invited_by=invited)
         assert may_see(ROOM, membership)
@@ -287,7 +287,7 @@ def test_a_new_room_has_its_maker_as_owner() -> None:
 
 
 def test_a_new_room_needs_a_free_name() -> None:
-    """And an owner who is not in too many rooms, whoever makes it."""
+    """And an owner who is not in too many rooms, also if the operator makes it."""
     for actor in (ACTOR, None):
         made = change("create", actor)
         for existing, rooms, code in (

@@ -28,7 +28,7 @@ OWNER: Final = Membership(RoomRole.OWNER)
 
 
 def test_who_inherits() -> None:
-    """The highest role, of those the longest membership, of those the lowest id; of nobody, nobody."""
+    """The highest role, of those the longest membership, of those the lowest id; without members, none."""
     member, late = Membership(RoomRole.MEMBER, 1), Membership(RoomRole.MEMBER, 9)
     moderator, late_moderator = Membership(RoomRole.MODERATOR, 5), Membership(RoomRole.MODERATOR, 9)
     assert successor([]) is None

@@ -22,7 +22,7 @@ def store(store_factory: StoreFactory, tmp_path: Path) -> Iterator[Store]:
 
 
 def test_the_life_of_an_account(store: Store) -> None:
-    """Made, locked, unlocked, given a new password, deleted: each state is told and kept."""
+    """Made, locked, unlocked, given a new password, deleted: each state is returned and stored."""
     dora = store.add_account("dora", "first")
     assert (dora.id, dora.name, dora.state) == (4, "dora", AccountState.ACTIVE)
     assert store.credentials("dora") == (dora, "first")

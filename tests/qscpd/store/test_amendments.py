@@ -47,7 +47,7 @@ def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> It
 
 
 def join(store: Store, person: int) -> None:
-    """Let somebody come into the room."""
+    """Let a user join the room."""
     store.change_room(RoomChange(action="join", room="#dev", actor=person))
 
 
@@ -88,7 +88,7 @@ def rows(store: Store, conversation: int = 1) -> list[MessageRow]:
     return forward
 
 
-def tend(store: Store, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
+def finish(store: Store, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
     """Do all housekeeping."""
     for _ in range(2):
         while store.housekeeping.step(keep):
@@ -97,7 +97,7 @@ def tend(store: Store, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immut
 
 def found(store: Store, person: int, word: str) -> list[int]:
     """Return the seqs that a search finds."""
-    tend(store)
+    finish(store)
     matches, complete = store.search(person, [word], conversation=None, before=NEWEST, limit=99)
     assert complete
     return [each.message.seq for each in matches]
@@ -114,7 +114,7 @@ def test_an_edit_replaces_the_text(store: Store, clock: ManualClock) -> None:
     message, _, first, second = rows(store)
     assert (message.body, message.time_ms, message.meta.edited_ms) == ("cedar", START, START + 1000)
     assert [(each.body, each.meta.kind, each.meta.target) for each in (first, second)] == [
-        ("cedar", "edit", 1),  # told later, it has the text of that time
+        ("cedar", "edit", 1),  # read later, it has the text of that time
         ("cedar", "edit", 1),
     ]
     assert found(store, CAROL, "apple") == found(store, CAROL, "birch") == []
@@ -146,7 +146,7 @@ def test_an_edit_is_for_the_author_and_for_a_while(store: Store, clock: ManualCl
 
 
 def test_a_redaction_takes_everything_but_the_place(store: Store) -> None:
-    """Text, reactions and mentions go; the place and what it answered stay; edits before tell nothing."""
+    """Text, reactions and mentions go; the place and the reply stay; earlier edits have no text."""
     store_all(
         store,
         say(BOB, ROOM, "question"),
@@ -161,7 +161,7 @@ def test_a_redaction_takes_everything_but_the_place(store: Store) -> None:
     assert (after[2].body, after[3].meta.count) == (None, 0)
     assert (after[4].body, after[4].meta) == (None, MessageMeta(kind="redact", target=2))
     assert found(store, BOB, "birch") == []
-    assert store.room_log(1, limit=1)[0].action == "role"  # nobody moderated
+    assert store.room_log(1, limit=1)[0].action == "role"  # no moderation
 
 
 def test_who_may_redact_whose(store: Store) -> None:
@@ -185,7 +185,7 @@ def test_who_may_redact_whose(store: Store) -> None:
 
 
 def test_between_two_only_one_s_own(store: Store) -> None:
-    """In a pair nobody is above anybody, and reactions are for both."""
+    """In a pair neither outranks the other, and both can react."""
     outcomes = store_all(
         store,
         say(ALICE, BOB, "hello"),
@@ -204,7 +204,7 @@ def test_what_is_not_there_is_no_target(store: Store, clock: ManualClock) -> Non
     store_all(store, say(ALICE, ROOM, "one"), react(BOB, ROOM, 1, "+1"), redact(ALICE, ROOM, 1))
     store_all(store, *(say(ALICE, ROOM, f"{n}") for n in range(4)))
     clock.ms += 1
-    tend(store, Keep(messages=2))
+    finish(store, Keep(messages=2))
     for target in (0, 1, 2, 3, 4, 5, 8, 2**53 - 1):
         events = (
             edit(ALICE, ROOM, target, "x"),
@@ -334,7 +334,7 @@ def test_the_muted_and_the_archived_change_nothing(store: Store) -> None:
     assert codes(store_all(store, *events)) == ["not_a_member"] * 3
 
 
-@pytest.mark.parametrize("tended", [False, True], ids=["not indexed", "indexed"])
+@pytest.mark.parametrize("indexed", [False, True], ids=["not indexed", "indexed"])
 @pytest.mark.parametrize("reopened", [False, True], ids=["open", "reopened"])
 @pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "at once"])
 def test_retries_are_answered_as_the_first_time(
@@ -343,7 +343,7 @@ def test_retries_are_answered_as_the_first_time(
     tmp_path: Path,
     clock: ManualClock,
     *,
-    tended: bool,
+    indexed: bool,
     reopened: bool,
     at_once: bool,
 ) -> None:
@@ -364,8 +364,8 @@ def test_retries_are_answered_as_the_first_time(
         for each in first
         if isinstance(each, StoredMessage)
     ]
-    if tended:
-        tend(store)
+    if indexed:
+        finish(store)
     if reopened:
         store.close()
         store = store_factory.open(tmp_path, clock_ms=clock, edit_within_ms=WITHIN)
@@ -406,7 +406,7 @@ def test_a_retry_in_one_commit_is_judged_as_later(store: Store) -> None:
 
 
 def test_a_page_of_edits_is_no_larger_than_asked_for(store: Store) -> None:
-    """An edit is as large as the text that it is told with."""
+    """An edit is as large as its message's current text."""
     store_all(store, say(ALICE, ROOM, "short"), *(edit(ALICE, ROOM, 1, "x" * 10_000) for _ in range(5)))
     assert [each.seq for each in store.messages_after(1, 1, 100, 45_000)] == [2, 3]
     assert [each.seq for each in store.messages_before(1, 7, 100, 45_000)] == [5, 6]
@@ -426,20 +426,20 @@ def test_nothing_of_it_is_stored_after_erasing(
         react(BOB, ROOM, 1, "sparrow"),
         say(CAROL, ROOM, canaries[3]),
     )
-    tend(store)
+    finish(store)
     store_all(store, redact(CAROL, ROOM, 6), say(CAROL, ROOM, "short"))
     store.append([say(CAROL, ROOM, canaries[4]), edit(CAROL, ROOM, 9, canaries[5])])
-    tend(store)
+    finish(store)
     assert store_factory.has_trace(tmp_path, b"canary")
     store.delete_account("carol")
     while store.housekeeping.erase_step(CAROL):
         pass
     assert not store.housekeeping.compaction_due()
     assert not store_factory.has_trace(tmp_path, b"canary")
-    told = rows(store)
-    assert [each.body for each in told if each.sender == CAROL] == [None] * 8
-    assert told[1].meta.reactions == {}
-    assert not any(each.meta.digest for each in told)
+    after = rows(store)
+    assert [each.body for each in after if each.sender == CAROL] == [None] * 8
+    assert after[1].meta.reactions == {}
+    assert not any(each.meta.digest for each in after)
     assert codes(store_all(store, react(ALICE, ROOM, 1, "+1"), redact(ALICE, ROOM, 6))) == [
         "unknown_message",
         "unknown_message",
@@ -449,13 +449,13 @@ def test_nothing_of_it_is_stored_after_erasing(
 def test_events_all_over_a_conversation(store: Store, store_factory: StoreFactory) -> None:
     """However many chunks one commit changes, each change is kept, also a second one after others."""
     store_all(store, *(say(ALICE, ROOM, f"word{n}") for n in range(30)))
-    tend(store)
+    finish(store)
     batch = [edit(ALICE, ROOM, target, f"other{target}") for target in range(1, 31)]
     batch += [react(BOB, ROOM, target, "+1") for target in (1, 30, 2, 29)]
     assert codes(list(store.append(batch)[0])) == [""] * 34
-    told = rows(store)
-    assert [row.body for row in told[:30]] == [f"other{target}" for target in range(1, 31)]
-    assert [row.seq for row in told[:30] if row.meta.reactions] == [1, 2, 29, 30]
+    after = rows(store)
+    assert [row.body for row in after[:30]] == [f"other{target}" for target in range(1, 31)]
+    assert [row.seq for row in after[:30] if row.meta.reactions] == [1, 2, 29, 30]
     assert found(store, BOB, "other1") == [1]
     assert found(store, BOB, "word1") == []
     store_factory.check(store)

@@ -62,7 +62,7 @@ class Talk:
         return None if found is None or found.kind or found.body is None else found
 
     def row(self, seq: int) -> MessageRow:
-        """Return what the store must tell."""
+        """Return what the store must return."""
         said = self.said[seq - 1]
         about = self.at(said.target) if said.kind else None
         body, mentions, count = said.body, said.mentions, 0
@@ -105,7 +105,7 @@ ops = st.builds(
 again = st.tuples(st.integers(0, 30), st.sampled_from(["same", "same", "text", "target"]))
 
 
-def told(rows: Iterable[MessageRow]) -> list[MessageRow]:
+def visible(rows: Iterable[MessageRow]) -> list[MessageRow]:
     """Return what can be seen of some rows."""
     return [
         row._replace(
@@ -172,7 +172,7 @@ class EventMachine(RuleBasedStateMachine):
                     for number, talk in self.talks.items()
                     for seq in range(self.begins(person, number), len(talk.said) + 1)
                 ]
-            assert told(self.store.export_room(1)) == self.expected(1)
+            assert visible(self.store.export_room(1)) == self.expected(1)
             self.factory.check(self.store)
         finally:
             self.store.close()
@@ -181,7 +181,7 @@ class EventMachine(RuleBasedStateMachine):
     # --- the model
 
     def begins(self, person: int, number: int) -> int:
-        """Return the first seq that somebody sees; beyond the end when they are not in it."""
+        """Return the first seq that a user sees; beyond the end if they are not a member."""
         talk = self.talks[number]
         if person not in PAIRS.get(number, PEOPLE):
             return len(talk.said) + 1
@@ -197,7 +197,7 @@ class EventMachine(RuleBasedStateMachine):
         return seqs[-1 - op.back % len(seqs)] if seqs and op.back < 7 else len(talk.said) + 9 - op.back
 
     def message(self, op: Op) -> NewMessage:
-        """Make what is sent, with a text that nobody else wrote."""
+        """Make what is sent, with a unique text."""
         talk = self.talks[op.conversation]
         about = self.target(op, talk)
         people = PAIRS.get(op.conversation)
@@ -321,7 +321,7 @@ class EventMachine(RuleBasedStateMachine):
         assert list(self.store.append(messages)[0]) == outcomes
 
     def may(self, op: Op) -> bool:
-        """Return whether somebody is there and in the conversation."""
+        """Return whether a user exists and is in the conversation."""
         return op.sender not in self.gone and op.sender in PAIRS.get(op.conversation, PEOPLE)
 
     @rule(milliseconds=st.sampled_from([1, WITHIN - 1, WITHIN]))
@@ -330,7 +330,7 @@ class EventMachine(RuleBasedStateMachine):
         self.now += milliseconds
 
     @rule(steps=st.integers(1, 4))
-    def tend(self, steps: int) -> None:
+    def keep_house(self, steps: int) -> None:
         """Do some housekeeping."""
         for _ in range(steps):
             self.store.housekeeping.step(Keep())
@@ -385,8 +385,8 @@ class EventMachine(RuleBasedStateMachine):
         """Forwards and backwards, and what is known of ids."""
         for number in self.talks:
             expected = self.expected(number)
-            assert told(self.store.messages_after(number, 0, 10**6, 10**9)) == expected
-            assert told(self.store.messages_before(number, 2**31, 10**6, 10**9)) == expected
+            assert visible(self.store.messages_after(number, 0, 10**6, 10**9)) == expected
+            assert visible(self.store.messages_before(number, 2**31, 10**6, 10**9)) == expected
         asked = [each for message in self.sent[-12:] for each in (message, another(message, "text"))]
         known = [self.used.get((each.sender, each.id)) for each in asked]
         assert list(self.store.known(asked)) == [
@@ -396,7 +396,7 @@ class EventMachine(RuleBasedStateMachine):
 
     @invariant()
     def all_is_counted_as_in_the_model(self) -> None:
-        """Messages of others are unread, and mention somebody if they do now; events are neither."""
+        """Messages of others are unread, and mention a user if they do now; amendments are neither."""
         for person in set(PEOPLE) - self.gone:
             for number, talk in self.talks.items():
                 seqs = range(talk.first, len(talk.said) + 1)

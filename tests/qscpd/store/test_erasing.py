@@ -38,7 +38,7 @@ def message(sender: int, recipient: int, body: str) -> NewMessage:
     return NewMessage(sender, recipient, make_id(), body)
 
 
-def tend(store: Store) -> None:
+def finish(store: Store) -> None:
     """Do all housekeeping."""
     while store.housekeeping.step(Keep()):
         pass
@@ -83,7 +83,7 @@ def test_seqs_go_on_after_an_erasure(store: Store) -> None:
 def test_an_erased_message_is_not_found(store: Store) -> None:
     """Search knows none of its words, and all of the others'."""
     store.append([message(ALICE, BOB, "secret plan"), message(BOB, ALICE, "what plan")])
-    tend(store)
+    finish(store)
     erase(store)
     for words, expected in ((["plan"], [2]), (["secret"], [])):
         matches, _ = store.search(BOB, words, conversation=None, before=NEWEST, limit=9)
@@ -91,10 +91,10 @@ def test_an_erased_message_is_not_found(store: Store) -> None:
 
 
 def test_what_was_not_indexed_is_never_found(store: Store) -> None:
-    """Erased before the index of words came to it, a message is not indexed any more."""
+    """Erased before the search index came to it, a message is not indexed any more."""
     store.append([message(ALICE, BOB, "secret plan")])
     erase(store)
-    tend(store)
+    finish(store)
     assert store.search(BOB, ["secret"], conversation=None, before=NEWEST, limit=9) == ([], True)
 
 
@@ -153,7 +153,7 @@ def test_no_trace_of_the_text_is_left(
 
 
 def test_reactions_and_reasons_go_too(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
-    """Of what an erased person did in a room, the words go, reactions and reasons; the deed stays."""
+    """Of an erased account's actions in a room, reactions and reasons go; the entries stay."""
     room = store.change_room(RoomChange(action="create", room="#dev", actor=ALICE, text="herbs")).room
     store.change_room(RoomChange(action="join", room="#dev", actor=BOB))
     store.change_room(RoomChange(action="mute", room="#dev", actor=ALICE, target=BOB, text="parsley"))
@@ -164,7 +164,7 @@ def test_reactions_and_reasons_go_too(store: Store, store_factory: StoreFactory,
     erase(store)
     first, second = store.export_room(room.id)
     assert (first.body, first.meta.reactions, second.body) == ("hello", {}, None)
-    told = [(entry.action, entry.actor, entry.text) for entry in store.room_log(room.id)]
-    assert ("mute", ALICE, "") in told
+    logged = [(entry.action, entry.actor, entry.text) for entry in store.room_log(room.id)]
+    assert ("mute", ALICE, "") in logged
     assert not store_factory.has_trace(tmp_path, b"parsley")
     assert not store_factory.has_trace(tmp_path, b"basil")

@@ -114,7 +114,7 @@ messages = st.lists(
     max_size=6,
 )
 steps = st.lists(
-    st.builds(_Step, st.sampled_from(["append", "append", "append", "tend", "reopen"]), messages)
+    st.builds(_Step, st.sampled_from(["append", "append", "append", "keep_house", "reopen"]), messages)
 )
 
 
@@ -129,7 +129,7 @@ def test_any_ids_in_any_order(store_factory: StoreFactory, steps: list[_Step]) -
         last: dict[int, int] = {}
         try:
             for step in steps:
-                if step.kind == "tend":
+                if step.kind == "keep_house":
                     store.housekeeping.step(Keep())
                 elif step.kind == "reopen":
                     store.close()
@@ -183,7 +183,7 @@ def test_a_position_only_rises(store: Store) -> None:
 
 
 def test_a_position_is_clamped_to_the_end(store: Store) -> None:
-    """Nobody has read or received what is not there."""
+    """A position never passes the last message."""
     append(store, message(1), message(2))
     for kind in PositionKind:
         assert move(store, Mark(2, 1, kind, 2**53 - 1)) == [Moved(Mark(2, 1, kind, 2), 1)]
@@ -224,7 +224,7 @@ def test_unread_is_what_others_wrote_behind_read(store: Store, read: int, unread
 
 
 def test_counting_unread_stops(store: Store) -> None:
-    """At a number that nobody counts on their fingers."""
+    """At the number that is given."""
     append(store, *(message(n) for n in range(1, 30)))
     assert store.unread(2, 1, 0, most=20) == (20, 0)
     assert store.unread(2, 1, 15, most=20) == (14, 0)

@@ -83,7 +83,7 @@ def say(store: Store, sender: int, message_id: str = "", room: int = 1, body: st
 
 
 def test_a_mute_ends(store: Store, clock: ManualClock) -> None:
-    """Until its last millisecond one is told how long it lasts, also after the store was opened anew."""
+    """Until its last millisecond the refusal says how long it lasts, also after a restart."""
     change(store, "mute", ALICE, BOB, seconds=60, text="calm down")
     for passed, left in ((0, 60.0), (59_000, 1.0), (59_999, 0.001)):
         clock.ms = START + passed
@@ -121,7 +121,7 @@ def test_a_ban_ends(store: Store, store_factory: StoreFactory, clock: ManualCloc
 
 
 def test_an_end_beyond_all_time_is_none(store: Store) -> None:
-    """However long a mute or ban is asked for, its end can be told."""
+    """However long a mute or ban is, its end is a number that JSON can hold."""
     assert change(store, "mute", ALICE, BOB, seconds=2**53 - 1).memberships[BOB].muted_until_ms == FOREVER_MS
     assert change(store, "ban", ALICE, CAROL).memberships[CAROL].banned_until_ms == FOREVER_MS
     assert [entry.until_ms for entry in store.room_log(1, limit=2)] == [FOREVER_MS, FOREVER_MS]
@@ -207,7 +207,7 @@ def test_who_was_removed_gets_the_ack_of_what_was_stored(store: Store) -> None:
 
 
 def test_who_left_moves_no_position(store: Store) -> None:
-    """A mark of somebody who is no member moves nothing, and so tells nothing of how much is written."""
+    """A mark of an account that is not a member moves nothing, and so does not reveal how much is written."""
     say(store, ALICE)
     change(store, "leave", BOB)
     say(store, ALICE)
@@ -235,7 +235,7 @@ def test_nothing_is_unread_to_who_comes(store: Store) -> None:
 
 
 def test_a_deleted_account_can_do_nothing_that_was_under_way(store: Store) -> None:
-    """What it asked for before, or somebody for it, comes too late: a room has no member that is gone."""
+    """What was requested by it or for it before comes too late: a room has no deleted member."""
     store.delete_account("dan")
     assert denied(store, "join", DAN) is ErrorCode.UNKNOWN_USER
     assert denied(store, "invite", ALICE, DAN) is ErrorCode.UNKNOWN_USER
@@ -273,7 +273,7 @@ def test_an_account_may_be_in_so_many_rooms(store: Store) -> None:
 
 
 def test_a_deleted_room_is_emptied_and_its_name_free(store: Store, clock: ManualClock) -> None:
-    """Nobody finds it any more, its messages go, ids stay known, and a new room has a new conversation."""
+    """It can't be found, its messages go, ids stay known, and a new room has a new conversation."""
     sent = make_id()
     stored = say(store, BOB, sent)
     assert isinstance(stored, StoredMessage)
@@ -338,7 +338,7 @@ def test_what_is_denied_writes_nothing(store: Store, store_factory: StoreFactory
 
 
 def test_the_log_is_read_page_by_page(store: Store) -> None:
-    """The newest first, each entry once, with what it was about; coming and going is nobody's moderation."""
+    """The newest first, each entry once, with its target; joining and leaving are not moderation."""
     change(store, "topic", ALICE, text="Release on Friday")
     change(store, "set", ALICE, kind=RoomKind.CLOSED, history=HistoryFrom.FULL, seconds=5)
     change(store, "role", None, BOB, role=RoomRole.OWNER)

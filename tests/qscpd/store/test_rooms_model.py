@@ -110,7 +110,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.last = result.room.id
 
     def apply(self, result: RoomResult, change: RoomChange | None = None) -> None:
-        """Tell the rooms in memory; sessions are told in the loop."""
+        """Apply a result to the rooms in memory; sessions are notified in the loop."""
 
         async def apply() -> None:
             self.router.rooms.apply(result, change)
@@ -157,7 +157,7 @@ class RoomMachine(RuleBasedStateMachine):
     def create_any(
         self, pick: int, name: str, owner: int, kind: RoomKind | None, history: HistoryFrom | None
     ) -> None:
-        """Somebody makes a room; the operator makes one for somebody."""
+        """A user makes a room, or the operator makes one for a user."""
         actor = self.who(pick, name)
         self.create(actor, name, None if actor else owner, kind, history)
 
@@ -178,33 +178,33 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule(person=people, name=names)
     def come(self, person: int, name: str) -> None:
-        """Somebody joins."""
+        """A user joins."""
         self.change(RoomChange(action="join", room=name, actor=person))
 
     @rule(pick=picks, name=names)
     def go(self, pick: int, name: str) -> None:
-        """Somebody leaves."""
+        """A user leaves."""
         self.change(RoomChange(action="leave", room=name, actor=self.who(pick, name) or 1))
 
     @rule(pick=picks, name=names, whom=picks, role=st.sampled_from(list(RoomRole)))
     def promote(self, pick: int, name: str, whom: int, role: RoomRole) -> None:
-        """Somebody gives somebody a role."""
+        """A user changes a role."""
         self.moderate(self.who(pick, name), name, "role", self.who(whom, name) or 1, role, None)
 
     @rule(pick=picks, name=names, action=st.sampled_from(PUNISHES), whom=picks, seconds=seconds)
     def punish(self, pick: int, name: str, action: str, whom: int, seconds: int | None) -> None:
-        """Somebody does something to somebody."""
+        """A user removes, bans or mutes a user."""
         self.moderate(self.who(pick, name), name, action, self.who(whom, name) or 1, None, seconds)
 
     @rule(pick=picks, name=names, action=st.sampled_from(FORGIVES), whom=picks)
     def forgive(self, pick: int, name: str, action: str, whom: int) -> None:
-        """Somebody lets somebody in, or speak."""
+        """A user invites, unbans or unmutes a user."""
         self.moderate(self.who(pick, name), name, action, self.who(whom, name) or 1, None, None)
 
     def moderate(
         self, actor: int | None, name: str, action: str, whom: int, role: RoomRole | None, seconds: int | None
     ) -> None:
-        """Do something to somebody."""
+        """Apply an action with a target."""
         self.change(
             RoomChange(
                 action=action, room=name, actor=actor, target=whom, role=role, seconds=seconds, text="why"
@@ -220,7 +220,7 @@ class RoomMachine(RuleBasedStateMachine):
         history: HistoryFrom | None,
         seconds: int | None,
     ) -> None:
-        """Somebody changes settings."""
+        """A user changes settings."""
         actor = self.who(pick, name)
         self.change(
             RoomChange(action="set", room=name, actor=actor, kind=kind, history=history, seconds=seconds)
@@ -228,14 +228,14 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule(pick=picks, name=names, action=st.sampled_from(["topic", "archive", "unarchive", "delete"]))
     def run(self, pick: int, name: str, action: str) -> None:
-        """Somebody does something to a room; members can't ask for a deletion."""
+        """A user changes a room as a whole; members can't request a deletion."""
         actor = self.who(pick, name)
         if action != "delete" or actor is None:
             self.change(RoomChange(action=action, room=name, actor=actor, text="t"))
 
     @rule(person=people)
     def delete_account(self, person: int) -> None:
-        """The operator deletes an account; who was in its rooms is told as by `qscpd.admin.live`."""
+        """The operator deletes an account; members of its rooms are notified as by `qscpd.admin.live`."""
         if person in self.rooms_model.gone or len(self.rooms_model.gone) == 3:
             return
         self.rooms_model.delete_account(person)
@@ -253,7 +253,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule(person=people, seq=st.integers(0, 60), index=st.integers(0, 9))
     def read(self, person: int, seq: int, index: int) -> None:
-        """Somebody says how far they have read; who is not in the room moves nothing."""
+        """A user moves a position; one who is not a member moves nothing."""
         if not self.rooms_model.houses:
             return
         model_room = self.rooms_model.houses[index % len(self.rooms_model.houses)]
@@ -297,7 +297,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.they_find_what_is_theirs(PEOPLE[self.steps % len(PEOPLE)])
 
     def only_who_may_writes(self) -> None:
-        """Everybody tries to write in the room of the last change; those who may not are told why."""
+        """Every user tries to write in the room of the last change; refusals say why."""
         if not self.last:
             return
         model_room = self.rooms_model.houses[self.last - 1]

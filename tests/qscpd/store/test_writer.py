@@ -124,7 +124,7 @@ class ListStore(SqliteStore):
         return self.chores
 
     def accounts(self) -> Sequence[Account]:
-        """Nobody."""
+        """Return no accounts."""
         return []
 
     def credentials(self, name: str) -> Credentials | None:
@@ -183,7 +183,7 @@ async def test_messages_come_back_in_order(peer: InProcessPeer) -> None:
 
 
 async def test_what_comes_during_a_commit_is_one_batch(peer: InProcessPeer) -> None:
-    """A message that comes alone waits for nobody, those behind it share a transaction."""
+    """A single message does not wait; those behind it share a transaction."""
     peer.store.gate.clear()
     peer.writer.append(items(1))
     await until(lambda: not peer.writer._pending)
@@ -215,7 +215,7 @@ async def test_a_batch_has_limits(peer: InProcessPeer) -> None:
 async def test_a_refused_batch_comes_back_and_the_next_is_tried(
     peer: InProcessPeer, error: StoreError, code: ErrorCode
 ) -> None:
-    """Nothing of it was stored, and its senders can be told so, in their order."""
+    """Nothing of it was stored; the refusals come in the order of the messages."""
     peer.store.fails = [error]
     peer.writer.append(items(3))
     await peer.writer.drained()
@@ -225,7 +225,7 @@ async def test_a_refused_batch_comes_back_and_the_next_is_tried(
 
 
 async def test_what_was_stored_before_is_acknowledged_also_in_a_refused_batch(peer: InProcessPeer) -> None:
-    """A client that hears a refusal takes the message for absent, so none that is stored may get one."""
+    """A client takes a refused message for not stored, so no stored one may be refused."""
     old = Chat("s", "bob", NewMessage(1, 2, f"{9:032x}", "old"))
     peer.store.fails = [StoreFullError("full")]
     peer.writer.append([old, *items(2)])
@@ -305,7 +305,7 @@ async def test_housekeeping_that_fails_harms_nobody() -> None:
 
 @pytest.mark.parametrize("error", [StoreError("disk I/O error"), OSError("?"), ValueError("a bug")])
 async def test_an_unknown_outcome_stops_everything(error: Exception) -> None:
-    """It is told once; neither what failed nor what comes later is answered, and no call is taken."""
+    """It is reported once; neither what failed nor what comes later is answered, and no call runs."""
     peer = InProcessPeer()
     peer.store.fails = [None, error]
     with peer.writer:
@@ -347,7 +347,7 @@ async def test_a_call_that_nobody_waits_for_any_more_does_no_harm(peer: InProces
     assert waiting.cancelled()
 
 
-async def test_the_end_finishes_what_was_handed_over() -> None:
+async def test_the_end_finishes_what_is_queued() -> None:
     """Leaving the writer commits everything; the callbacks come when the loop gets to them."""
     peer = InProcessPeer()
     with peer.writer:

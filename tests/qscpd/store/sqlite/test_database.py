@@ -255,7 +255,7 @@ def test_an_empty_file_becomes_a_store(path: Path) -> None:
 
 
 def test_a_database_of_another_program_is_left_alone(path: Path) -> None:
-    """Tables of somebody else's, or their mark, are refused."""
+    """Its tables and its application id are refused."""
     for statement in ("CREATE TABLE theirs (x)", "PRAGMA application_id = 77", "PRAGMA user_version = 3"):
         path.unlink(missing_ok=True)
         with contextlib.closing(sqlite3.connect(path)) as db:
@@ -284,7 +284,7 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
 
 
 def test_a_store_that_may_not_be_written_is_named(store: SqliteStore, path: Path) -> None:
-    """A file of somebody else's, and a directory that takes no journal."""
+    """A file of another user, and a directory without write permission for the journal."""
     store.close()
     with as_user(path.parent), pytest.raises(PermissionDeniedError) as caught:
         SqliteStore(path)

@@ -55,7 +55,7 @@ def append_until_full(store: SqliteStore) -> tuple[int, StoreFullError]:
             return last, error
 
 
-def tend(store: SqliteStore) -> None:
+def finish(store: SqliteStore) -> None:
     """Do all housekeeping."""
     while store.housekeeping.step(Keep()):
         pass
@@ -84,7 +84,7 @@ def after_a_crash(disk: Path, copy: Path) -> int:
 
 @pytest.mark.parametrize("leave", range(20_000, 60_000, 7_000))
 def test_what_is_refused_is_not_there(store: SqliteStore, disk: Path, tmp_path: Path, leave: int) -> None:
-    """A full disk is told as such; the store is as before, now and after a crash; with room it goes on."""
+    """The error says so; the store is as before, now and after a crash; with room it goes on."""
     append(store)
     filler = fill(disk, leave)
     last, _ = append_until_full(store)
@@ -122,9 +122,9 @@ def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
     append(store, "needle in a haystack")
     filler = fill(disk)
     with pytest.raises(StoreFullError):
-        tend(store)
+        finish(store)
     filler.unlink()
-    tend(store)
+    finish(store)
     assert store.search(BOB, ["needle"], conversation=None, before=(2**53, 0, 0), limit=1)[0]
     store.delete_account("alice")
     filler = fill(disk)

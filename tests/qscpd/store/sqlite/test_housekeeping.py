@@ -127,7 +127,7 @@ def test_a_step_of_erasing_is_small(store: SqliteStore) -> None:
 def test_a_large_file_is_rewritten_when_it_is_opened_again(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would hold up delivery too long: traces may stay until the next start, which is told."""
+    """It would delay messages: traces may stay until the next start, as `compaction_due` says."""
     monkeypatch.setattr(compaction, "_COMPACT_AT_ONCE", 0)
     store.append([message(ALICE, BOB, "canary")])
     finish(store)
@@ -141,7 +141,7 @@ def test_a_large_file_is_rewritten_when_it_is_opened_again(
 
 
 def test_a_reader_holds_up_the_last_step_only(store: SqliteStore, tmp_path: Path) -> None:
-    """A backup or export that is under way needs the journal; nobody waits for it inside of a step."""
+    """A backup or export that is under way needs the journal; no step waits for it."""
     store.append([message(ALICE, BOB, "canary")])
     finish(store)
     with contextlib.closing(sqlite3.connect(tmp_path / "q.db", isolation_level=None)) as reader:

@@ -1,4 +1,4 @@
-"""The reading connection: it can't write, blocks nobody, and needs few statements for a page."""
+"""The reading connection: it can't write, blocks no writer, and needs few statements for a page."""
 
 import contextlib
 import sqlite3
