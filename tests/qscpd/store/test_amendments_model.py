@@ -330,7 +330,7 @@ class EventMachine(RuleBasedStateMachine):
         self.now += milliseconds
 
     @rule(steps=st.integers(1, 4))
-    def finish(self, steps: int) -> None:
+    def keep_house(self, steps: int) -> None:
         """Do some housekeeping."""
         for _ in range(steps):
             self.store.housekeeping.step(Keep())

@@ -114,7 +114,7 @@ messages = st.lists(
     max_size=6,
 )
 steps = st.lists(
-    st.builds(_Step, st.sampled_from(["append", "append", "append", "tend", "reopen"]), messages)
+    st.builds(_Step, st.sampled_from(["append", "append", "append", "keep_house", "reopen"]), messages)
 )
 
 
@@ -129,7 +129,7 @@ def test_any_ids_in_any_order(store_factory: StoreFactory, steps: list[_Step]) -
         last: dict[int, int] = {}
         try:
             for step in steps:
-                if step.kind == "tend":
+                if step.kind == "keep_house":
                     store.housekeeping.step(Keep())
                 elif step.kind == "reopen":
                     store.close()
