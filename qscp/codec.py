@@ -1,8 +1,8 @@
-"""Codec: bytes to lines, lines to frames, frames to bytes."""
+"""Codec: lines to frames, frames to lines."""
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from qscp import frames
 from qscp.errors import ErrorCode, RemoteProtocolError
 
-__all__ = ["LineSplitter", "decode_client_frame", "decode_server_frame", "encode", "encode_lines"]
+__all__ = ["decode_client_frame", "decode_server_frame", "encode", "encode_lines"]
 
 
 class _AnyFrame(msgspec.Struct):
@@ -27,57 +27,6 @@ _encoder: Final = msgspec.json.Encoder()
 
 _JSON_BLANKS: Final = " \t\r\n"
 """White space of RFC 8259, section 2."""
-
-
-class LineSplitter:
-    r"""Splitter of a byte stream into lines.
-
-    A line is refused as soon as more bytes than the limit have come without a newline,
-    so a peer never makes us buffer more than the limit. After that everything is
-    discarded: the tail of an overlong line is never parsed as a frame.
-    Cost: linear in the input, however it is split.
-
-    Attributes:
-        limit: Most bytes in a line, without its `\n`; can be changed between calls.
-        overlong: Whether a line went over the limit.
-    """
-
-    __slots__ = ("_partial", "limit", "overlong")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.overlong = False
-        self._partial = bytearray()
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Add bytes and return the lines that they complete, without newlines.
-
-        When `overlong` is true afterwards, the returned lines came before the bad one.
-        """
-        if self.overlong:
-            return []
-        partial = self._partial
-        size = len(partial) + len(data)
-        lines = data.split(b"\n")
-        rest = lines.pop()
-        if partial and lines:
-            partial += lines[0]
-            lines[0] = bytes(partial)
-            partial.clear()
-        partial += rest
-        # No line can be longer than all of the input.
-        if size > self.limit and (len(partial) > self.limit or max(map(len, lines), default=0) > self.limit):
-            self._refuse(lines)
-        return lines
-
-    def _refuse(self, lines: list[bytes]) -> None:
-        """Keep only the lines before the overlong one."""
-        self.overlong = True
-        self._partial.clear()
-        for index, line in enumerate(lines):
-            if len(line) > self.limit:
-                del lines[index:]
-                break
 
 
 def decode_client_frame(line: bytes) -> frames.ClientFrame:
@@ -123,13 +72,9 @@ def encode(frame: frames.Frame) -> bytes:
     return _encoder.encode(frame) + b"\n"
 
 
-def encode_lines(batch: Sequence[frames.Frame | msgspec.Raw]) -> bytes:
-    """Encode frames as lines, each with its newline, in one go.
-
-    Args:
-        batch: Frames, or output of `encode` without its newline.
-    """
-    return _encoder.encode_lines(batch)
+# The encoder's own method: a function around it would be a call per batch on the hot path.
+encode_lines: Final[Callable[[Sequence[frames.Frame]], bytes]] = _encoder.encode_lines
+"""Encode frames as lines, each with its newline, in one go."""
 
 
 def _has_type(line: bytes) -> bool:

@@ -18,10 +18,13 @@ from qscp.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
 from qscp.limits import LINE_LIMIT, LINE_LIMIT_BEFORE_LOGIN
 from qscp.states import FATAL_ERROR, TRANSITIONS, Sender, State
 
-__all__ = ["ClientConnection", "Connection", "ServerConnection"]
+__all__ = ["ClientConnection", "Connection", "LineSplitter", "ServerConnection"]
 
 Incoming = TypeVar("Incoming", bound=frames.Frame)
 Outgoing = TypeVar("Outgoing", bound=frames.Frame)
+
+_OVERLONG: Final = b"\n"
+"""Stands in `lines` for a line over the limit; no line has a newline in it."""
 
 # Looking up an enum member is slow on Python 3.11, and this module would do it per frame.
 _UNAUTHENTICATED, _AUTHENTICATING, _READY, _DRAINING, _CLOSED = State
@@ -46,6 +49,57 @@ _ROWS: Final = {
 }
 
 
+class LineSplitter:
+    r"""Splitter of a byte stream into lines.
+
+    A line is refused as soon as more bytes than the limit have come without a newline,
+    so a peer never makes us buffer more than the limit. After that everything is
+    discarded: the tail of an overlong line is never parsed as a frame.
+    Cost: linear in the input, however it is split.
+
+    Attributes:
+        limit: Most bytes in a line, without its `\n`; can be changed between calls.
+        overlong: Whether a line went over the limit.
+    """
+
+    __slots__ = ("_partial", "limit", "overlong")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.overlong = False
+        self._partial = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Add bytes and return the lines that they complete, without newlines.
+
+        When `overlong` is true afterwards, the returned lines came before the bad one.
+        """
+        if self.overlong:
+            return []
+        partial = self._partial
+        size = len(partial) + len(data)
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        if partial and lines:
+            partial += lines[0]
+            lines[0] = bytes(partial)
+            partial.clear()
+        partial += rest
+        # No line can be longer than all of the input.
+        if size > self.limit and (len(partial) > self.limit or max(map(len, lines), default=0) > self.limit):
+            self._refuse(lines)
+        return lines
+
+    def _refuse(self, lines: list[bytes]) -> None:
+        """Keep only the lines before the overlong one."""
+        self.overlong = True
+        self._partial.clear()
+        for index, line in enumerate(lines):
+            if len(line) > self.limit:
+                del lines[index:]
+                break
+
+
 class Connection(Generic[Incoming, Outgoing]):
     """Base of both roles; use `ServerConnection` or `ClientConnection`.
 
@@ -53,10 +107,10 @@ class Connection(Generic[Incoming, Outgoing]):
         state: State of the connection.
         frames_in: Number of received frames, without unknown ones, which a client ignores.
         eof: Whether the peer will send nothing more.
+        lines: Lines that have come in and that `next_event` has not handled yet.
     """
 
     __slots__ = (
-        "_lines",
         "_may_receive",
         "_may_send",
         "_outgoing",
@@ -64,6 +118,7 @@ class Connection(Generic[Incoming, Outgoing]):
         "_splitter",
         "eof",
         "frames_in",
+        "lines",
         "state",
     )
 
@@ -75,8 +130,8 @@ class Connection(Generic[Incoming, Outgoing]):
         self.frames_in = 0
         self.eof = False
         self._parse = parse
-        self._splitter = codec.LineSplitter(line_limit)
-        self._lines: deque[bytes] = deque()
+        self._splitter = LineSplitter(line_limit)
+        self.lines: deque[bytes] = deque()
         self._outgoing: list[bytes] = []
         self._may_receive = _ROWS[self._them][self.state]
         self._may_send = _ROWS[self._us][self.state]
@@ -87,7 +142,9 @@ class Connection(Generic[Incoming, Outgoing]):
         In state CLOSED they are discarded. Never raises.
         """
         if self.state is not _CLOSED:
-            self._lines.extend(self._splitter.feed(data))
+            self.lines.extend(self._splitter.feed(data))
+            if self._splitter.overlong and (not self.lines or self.lines[-1] is not _OVERLONG):
+                self.lines.append(_OVERLONG)
 
     def receive_eof(self) -> None:
         """Note that the peer will send nothing more; call `events` for earlier frames.
@@ -101,23 +158,26 @@ class Connection(Generic[Incoming, Outgoing]):
         """Whether the shell should stop reading: `events` yields nothing more until `send` was called."""
         return False
 
-    def events(self) -> Iterator[Incoming]:
-        """Yield the received frames in order.
+    def next_event(self) -> Incoming | None:
+        """Return the next frame that has come in; None if there is none yet.
 
-        The state is always the one after the frame just yielded, and before the next one. It is safe
-        to stop halfway (the rest stays for the next call), and to send or receive between two frames.
+        The state is always the one after the frame just returned, and before the next one. It is safe
+        to send or receive between two frames.
 
-        A server's events end early while a login is being decided (see `paused`): frames behind the
-        `auth` wait. Call `events` again after sending `auth_ack` or `auth_nack`.
+        A server's frames end early while a login is being decided (see `paused`): what the client
+        sent behind its `auth` waits. Call again after sending `auth_ack` or `auth_nack`.
 
         Raises:
             RemoteProtocolError: The peer broke the protocol. The state is CLOSED then, and a
                 server has its `error` frame in `data_to_send`: send it and close.
         """
-        lines = self._lines
+        lines = self.lines
         while lines:
+            line = lines.popleft()
+            if line is _OVERLONG:
+                raise self._violation(RemoteProtocolError(ErrorCode.LINE_TOO_LONG))
             try:
-                frame = self._parse(lines.popleft())
+                frame = self._parse(line)
             except RemoteProtocolError as error:
                 raise self._violation(error) from error.__cause__
             if frame is None:
@@ -129,9 +189,19 @@ class Connection(Generic[Incoming, Outgoing]):
             if state is not self.state:
                 self._enter(state)
             self.frames_in += 1
+            return frame
+        return None
+
+    def events(self) -> Iterator[Incoming]:
+        """Yield the frames that have come in, in order, as `next_event` returns them.
+
+        It is safe to stop halfway: the rest stays for the next call.
+
+        Raises:
+            RemoteProtocolError: As in `next_event`.
+        """
+        while (frame := self.next_event()) is not None:
             yield frame
-        if self._splitter.overlong and self.state is not _CLOSED:
-            raise self._violation(RemoteProtocolError(ErrorCode.LINE_TOO_LONG))
 
     def _state_after_error(self, frame: Incoming) -> State:
         """Look up an incoming `error`; any other frame here is a violation."""
@@ -169,7 +239,7 @@ class Connection(Generic[Incoming, Outgoing]):
         self._may_receive = _ROWS[self._them][state]
         self._may_send = _ROWS[self._us][state]
         if state is _CLOSED:
-            self._lines.clear()
+            self.lines.clear()
 
     def _misplaced(self, frame: Incoming) -> RemoteProtocolError:
         return RemoteProtocolError(ErrorCode.MISPLACED, f"Got {frame.type} in state {self.state.value}.")
@@ -207,25 +277,12 @@ class ServerConnection(Connection[frames.ClientFrame, frames.ServerFrame]):
         """
         if self.state is not _UNAUTHENTICATED and self.state is not _AUTHENTICATING:
             super().receive_data(data)
-        elif self.state is _AUTHENTICATING or self._lines:
+        elif self.state is _AUTHENTICATING or self.lines:
             self._buffered += data
         else:
             line, newline, rest = data.partition(b"\n")
             super().receive_data(line + newline)
             self._buffered += rest
-
-    def send_encoded(self, lines: Iterable[bytes]) -> None:
-        """Queue frames that were encoded once for many receivers.
-
-        Args:
-            lines: Encoded frames of a session (`chat`, `chat_ack`, `presence` ...), with their newlines.
-
-        Raises:
-            LocalProtocolError: The connection is not logged in or is closed; nothing is queued.
-        """
-        if self.state is not _READY and self.state is not _DRAINING:
-            raise LocalProtocolError(f"server can't send session frames in state {self.state.value}")
-        self._outgoing.extend(lines)
 
     def _enter(self, state: State) -> None:
         super()._enter(state)

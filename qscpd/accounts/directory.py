@@ -16,34 +16,35 @@ class Directory:
 
     Attributes:
         names: Name of every account, deleted ones included, by id: old messages still have a sender.
+        accounts: Every account that is not deleted, by name.
     """
 
     def __init__(self, accounts: Iterable[Account], names: Mapping[int, str]) -> None:
         self.names = dict(names)
-        self._by_name: dict[str, Account] = {}
+        self.accounts: dict[str, Account] = {}
         self._by_id: dict[int, Account] = {}
         for account in accounts:
             self.update(account)
 
     def __len__(self) -> int:
-        return len(self._by_name)
+        return len(self.accounts)
 
     def update(self, account: Account) -> None:
         """Apply a change of an account; of a deleted one only the name is kept."""
         self.names[account.id] = account.name
         if account.state is AccountState.DELETED:
             known = self._by_id.pop(account.id, None)
-            if known is not None and self._by_name.get(known.name) is known:
-                del self._by_name[known.name]
+            if known is not None and self.accounts.get(known.name) is known:
+                del self.accounts[known.name]
             return
-        self._by_name[account.name] = self._by_id[account.id] = account
+        self.accounts[account.name] = self._by_id[account.id] = account
 
     def by_name(self, name: str) -> Account | None:
         """Return the account with that name, in any spelling; None if not found."""
-        account = self._by_name.get(name)
+        account = self.accounts.get(name)
         if account is None:
             try:
-                account = self._by_name.get(normalize_name(name))
+                account = self.accounts.get(normalize_name(name))
             except InvalidNameError:
                 return None
         return account

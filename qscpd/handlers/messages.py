@@ -116,7 +116,7 @@ class MessageHandlers:
 
     def _find(self, to: str) -> _Recipient | None:
         if "#" not in to:
-            return self._directory.by_name(to)
+            return self._directory.accounts.get(to) or self._directory.by_name(to)
         room = self._rooms.by_name(to)
         if room is None:
             try:

@@ -95,6 +95,7 @@ class Session:
         "_output",
         "_owner",
         "_pages",
+        "_queued",
         "_requesting",
         "_stale_presence",
         "_throttled",
@@ -135,6 +136,7 @@ class Session:
         self.typed = float("-inf")
         self.backlog: Backlog | None = None
         self._requesting = self._throttled = self._frozen = False
+        self._queued: list[bytes] = []
         self._pages: Iterator[bytes] | None = None
         self._stale_presence = False
         self._closing_code: ErrorCode | None = None
@@ -152,8 +154,7 @@ class Session:
 
     def receive(self, plaintext: bytes) -> None:
         """Handle every frame that has come in."""
-        self.connection.receive_data(plaintext)
-        self.handle_frames()
+        self.handle_frames(plaintext)
 
     def receive_eof(self) -> None:
         """Answer what is under way, then close: the peer sends nothing more."""
@@ -202,21 +203,23 @@ class Session:
         """
         if not self.closed:
             self.connection.send(frame)
-            self.frames_out += 1
-            self._output.add(self)
+            self._queue(self.connection.data_to_send(), 1)
 
     def send_lines(self, lines: Sequence[bytes]) -> None:
         """Queue encoded frames of a logged-in session; a closed one drops them."""
-        if lines and not self.closed and self.connection.state in _OPEN:
-            self.connection.send_encoded(lines)
-            self.frames_out += len(lines)
-            self._output.add(self)
+        if lines and self.connection.state in _OPEN:
+            self._queue(b"".join(lines), len(lines))
 
     def send_all(self, batch: Sequence[frames.ServerFrame]) -> None:
         """Queue frames of a logged-in session, encoded together; a closed one drops them."""
-        if batch and not self.closed and self.connection.state in _OPEN:
-            self.connection.send_encoded((codec.encode_lines(batch),))
-            self.frames_out += len(batch)
+        if batch and self.connection.state in _OPEN:
+            self._queue(codec.encode_lines(batch), len(batch))
+
+    def _queue(self, payload: bytes, count: int) -> None:
+        """Queue encoded frames; a closed session drops them."""
+        if not self.closed:
+            self._queued.append(payload)
+            self.frames_out += count
             self._output.add(self)
 
     def deliver(self, conversation: int, seq: int, line: bytes) -> None:
@@ -260,9 +263,9 @@ class Session:
 
     def flush(self) -> None:
         """Write everything that is queued, and as many pages as the peer has room for."""
-        data = self.connection.data_to_send()
-        if data:
-            self.link.write(data)
+        if self._queued:
+            self.link.write(b"".join(self._queued))
+            self._queued.clear()
         if self._pages is not None:
             self._write_pages(self._pages)
 
@@ -293,15 +296,20 @@ class Session:
         self._frozen = True
         self.link.pause_reading()
 
-    def handle_frames(self) -> None:
-        """Handle the frames that have come in, unless something has to finish first."""
+    def handle_frames(self, plaintext: bytes = b"") -> None:
+        """Handle the frames that have come in, unless something has to finish first.
+
+        Args:
+            plaintext: What has come in since the last call.
+        """
         if self._throttled or self._frozen or self._requesting:
+            self.connection.receive_data(plaintext)
             return
         try:
-            waiting = self._handle_events()
+            waiting = self._handle_events(plaintext)
         except RemoteProtocolError as error:
             _log.info("session.violation", session=self.id, code=error.code, where=error.detail)
-            self.frames_out += 1
+            self._queue(self.connection.data_to_send(), 1)
             self.close(reason=error.code)
             return
         except Exception as error:  # noqa: BLE001 - a bug of ours ends one session, not the daemon
@@ -313,10 +321,12 @@ class Session:
         elif self.connection.eof:
             self.close(graceful=True)
 
-    def _handle_events(self) -> bool:
+    def _handle_events(self, plaintext: bytes) -> bool:
         """Handle frames; return whether the next ones have to wait for an answer."""
         login, after_login = self._handlers
-        for frame in self.connection.events():
+        connection = self.connection
+        connection.receive_data(plaintext)
+        while connection.lines and (frame := connection.next_event()) is not None:
             identity = self.identity
             if identity is not None:
                 after_login[type(frame)](self, identity, frame)
@@ -326,7 +336,9 @@ class Session:
                 self._throttled = True
             if self._throttled or self._requesting:
                 break
-        return self.connection.paused or self._throttled or self._requesting
+        if self.identity is None and connection.paused:
+            return True
+        return self._throttled or self._requesting
 
     def answered(self, count: int) -> None:
         """Note that the store has answered messages of this session."""

@@ -13,37 +13,36 @@ S = TypeVar("S")
 
 
 class Order(Generic[S]):
-    """The refused messages that later ones wait for; empty unless the store has refused a message."""
+    """The refused messages that later ones wait for.
+
+    Attributes:
+        blocked: (session, recipient) -> id of the first message that was refused; empty unless the
+            store has refused a message.
+    """
 
     def __init__(self) -> None:
-        self._first: dict[tuple[S, int], str] = {}
-        """(session, recipient) -> id of the first message that was refused."""
-
-    @property
-    def empty(self) -> bool:
-        """True if no message is blocked."""
-        return not self._first
+        self.blocked: dict[tuple[S, int], str] = {}
 
     def block(self, session: S, message: NewMessage) -> None:
         """Block what the session sends behind a refused message to the same recipient."""
-        self._first.setdefault((session, message.recipient), message.id)
+        self.blocked.setdefault((session, message.recipient), message.id)
 
     def admits(self, session: S, message: NewMessage) -> bool:
         """Return whether a message can be stored now; the refused one itself ends the block."""
         key = session, message.recipient
-        first = self._first.get(key)
+        first = self.blocked.get(key)
         if first is None:
             return True
         if first != message.id:
             return False
-        del self._first[key]
+        del self.blocked[key]
         return True
 
     def skip(self, session: S, message_id: str | None) -> None:
         """End the block of a discarded message; None: all blocks of a session that has ended."""
-        if self._first:
-            self._first = {
+        if self.blocked:
+            self.blocked = {
                 key: first
-                for key, first in self._first.items()
+                for key, first in self.blocked.items()
                 if key[0] is not session or message_id not in (None, first)
             }

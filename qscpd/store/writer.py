@@ -258,7 +258,7 @@ class StoreWriter(Generic[S]):
         for _ in range(min(len(pending), _BATCH_ROWS)):
             item = pending.popleft()
             if type(item) is PendingChat:
-                if order.empty or order.admits(item.session, item.message):
+                if not order.blocked or order.admits(item.session, item.message):
                     batch.chats.append(item)
                     batch.messages.append(item.message)
                 else:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from qscp import codec, frames
-from qscp.connection import ClientConnection, ServerConnection
+from qscp.connection import ClientConnection, LineSplitter, ServerConnection
 from qscp.errors import InvalidNameError, InvalidTextError, QscpError, RemoteProtocolError
 from qscp.ids import is_message_id
 from qscp.limits import (
@@ -60,7 +60,7 @@ def splitter(data: bytes) -> None:
     """Split input cut anywhere: lines are the same and within the limit, and the buffer is too."""
     cut, limit, rest = data[:1], data[1:2], data[2:]
     size, most = sum(cut) + 1, sum(limit) + 1
-    whole, parts = codec.LineSplitter(most), codec.LineSplitter(most)
+    whole, parts = LineSplitter(most), LineSplitter(most)
     lines = whole.feed(rest)
     found: list[bytes] = []
     for start in range(0, len(rest), size):

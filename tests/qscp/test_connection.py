@@ -173,7 +173,7 @@ def test_lines_behind_auth_are_not_split_before_the_login_is_decided() -> None:
     server = ServerConnection()
     server.receive_data(codec.encode(AUTH) + b"xy\n" * 80000)
     assert list(server.events()) == [AUTH]
-    assert not server._lines
+    assert not server.lines
     assert len(server._buffered) == 240000
 
 
@@ -223,7 +223,7 @@ def test_a_violation_is_answered_by_one_error_and_nothing_after_it_is_read(
         server.receive_data(more)
         assert list(server.events()) == []
     assert server.data_to_send() == b""
-    assert (len(server._lines), len(server._splitter._partial), len(server._buffered)) == (0, 0, 0)
+    assert (len(server.lines), len(server._splitter._partial), len(server._buffered)) == (0, 0, 0)
 
 
 def test_answers_queued_before_a_violation_leave_before_the_error() -> None:
@@ -328,31 +328,6 @@ def test_a_server_still_answers_after_the_end_of_the_stream() -> None:
     ack = frames.ChatAck(CHAT.id, "c1", 1, 0)
     pair.server_sends(ack)
     assert pair.at_client == [ack]
-
-
-def test_encoded_frames_go_out_in_order_with_the_others() -> None:
-    """Frames encoded for many receivers are queued in order with the others."""
-    pair = logged_in_pair()
-    changes = frames.PresenceChanges(2, [])
-    pair.server.send(frames.ServerPing())
-    pair.server.send_encoded([codec.encode(changes), codec.encode(changes)])
-    pair.server.send(frames.ServerPong())
-    pair.to_client()
-    assert pair.at_client == [frames.ServerPing(), changes, changes, frames.ServerPong()]
-
-
-@pytest.mark.parametrize("login", [None, AUTH])
-def test_encoded_frames_are_refused_outside_a_session(login: frames.Auth | None) -> None:
-    """Session frames can be sent neither before the login nor after the end."""
-    pair = ConnectionPair()
-    if login is not None:
-        pair.client_sends(login)
-    with pytest.raises(LocalProtocolError):
-        pair.server.send_encoded([PING])
-    pair.server.send(frames.ServerBye("shutdown", ""))
-    with pytest.raises(LocalProtocolError):
-        pair.server.send_encoded([PING])
-    assert pair.server.data_to_send().count(b"\n") == 1
 
 
 def test_a_client_is_never_paused() -> None:

@@ -96,7 +96,7 @@ class ConnectionMachine(RuleBasedStateMachine):
         """A closed connection buffers no input."""
         server = self.pair.server
         if server.state is State.CLOSED:
-            assert not server._lines
+            assert not server.lines
             assert not server._buffered
 
     def teardown(self) -> None:

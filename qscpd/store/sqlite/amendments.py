@@ -67,8 +67,9 @@ class Amendments:
         self._ids = ids
         self._log = log
         self._edit_within_ms = edit_within_ms
-        self._opened: list[_OpenedChunk] = []
-        db.on_rollback(self._opened.clear)
+        self.opened: list[_OpenedChunk] = []
+        """Chunks that the running transaction has read or changed; `flush` writes them."""
+        db.on_rollback(self.opened.clear)
 
     def apply(self, event: NewMessage, tail: ConversationTail, time_ms: int) -> chunks.Entry | Refused:
         """Apply an amendment to its target; return the amendment's own entry. `flush` writes the target."""
@@ -96,9 +97,9 @@ class Amendments:
 
     def flush(self) -> None:
         """Write the chunks that were changed."""
-        for chunk in self._opened:
+        for chunk in self.opened:
             self._write_back(chunk)
-        self._opened.clear()
+        self.opened.clear()
 
     def _replace(self, event: NewMessage, tail: ConversationTail, target: _Target, row: MessageRow) -> None:
         if target.chunk is None:
@@ -120,16 +121,16 @@ class Amendments:
         return _Target(chunk.rows[seq - chunk.rows[0].seq], chunk) if chunk is not None else None
 
     def _open(self, conversation: int, seq: int) -> _OpenedChunk | None:
-        for chunk in self._opened:
+        for chunk in self.opened:
             if chunk.conversation == conversation and chunk.rows[0].seq <= seq <= chunk.rows[-1].seq:
                 return chunk
         found = self._reader.containing(conversation, seq)
         if found is None:
             return None
-        if len(self._opened) >= _OPENED:
-            self._write_back(self._opened.pop(0))
+        if len(self.opened) >= _OPENED:
+            self._write_back(self.opened.pop(0))
         chunk = _OpenedChunk(found[0], conversation, found[1])
-        self._opened.append(chunk)
+        self.opened.append(chunk)
         return chunk
 
     def _write_back(self, chunk: _OpenedChunk) -> None:

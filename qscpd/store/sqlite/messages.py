@@ -63,20 +63,20 @@ class Messages:
         """See `Store.append`."""
         batch = _Batch(messages)
         with self._db.transaction():
-            touched = self._append(batch)
+            touched = self._append(batch, self._db.now_ms)
             self._write(touched)
-            self._amendments.flush()
+            if self._amendments.opened:
+                self._amendments.flush()
             moved = [self._move(mark) for mark in marks]
         for tail in touched:
             tail.added = []
         return batch.outcomes, moved
 
-    def _append(self, batch: _Batch) -> Sequence[ConversationTail]:
+    def _append(self, batch: _Batch, now_ms: int) -> Sequence[ConversationTail]:
         """Add messages to the tails of their conversations; return these."""
         outcomes = batch.outcomes
         newest_ids = self._ids.newest
         touched: dict[int, ConversationTail] = {}
-        now_ms = self._db.now_ms
         # Messages come in runs from one user to one peer: what a run has in common is found once.
         sender = recipient = time_ms = 0
         newest = ""
@@ -84,7 +84,7 @@ class Messages:
         for message in batch.messages:
             if message.sender != sender:
                 sender, recipient = message.sender, 0
-                newest = self._ids.newest_of(sender)
+                newest = newest_ids.get(sender) or self._ids.newest_of(sender)
             message_id = message.id
             if message_id > newest:
                 newest = newest_ids[sender] = message_id
