@@ -47,8 +47,8 @@ def wrap_behind(head: str, text: str, columns: int) -> tuple[list[str], list[str
         return [], wrap(text, columns, rest)
     room = (columns if len(heads) == 1 else rest) - get_cwidth(heads[-1]) - 1
     word = text.split(" ", 1)[0]
-    if room <= 0 or room < get_cwidth(word) <= rest:
-        # The first word is not torn where it fits into a row of its own.
+    if room < max(get_cwidth(text[:1]), 1) or room < get_cwidth(word) <= rest:
+        # A wide character needs two columns; the first word is not torn where it fits into a row of its own.
         return heads, ["", *wrap(text, rest, rest)]
     return heads, wrap(text, room, rest)
 

@@ -1,6 +1,6 @@
 """Lines in the rows of a terminal."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
@@ -21,6 +21,7 @@ def rows(line: Line, columns: int) -> list[str]:
 
 
 @given(head=TEXT, text=TEXT | st.just("one\ntwo"), mark=TEXT, note=TEXT, columns=st.integers(4, 50))
+@example(head="a\u65e5\u65e5a", text="\u65e5\u65e5", mark="", note="", columns=5)
 def test_no_row_is_wider_than_the_terminal(head: str, text: str, mark: str, note: str, columns: int) -> None:
     """Nor begins any but the first at the left margin, where somebody's line would."""
     first, *others = rows(Line(Kind.MESSAGE, head, text, mark, note), columns)
