@@ -1,9 +1,11 @@
 """The root command, and what all commands have in common: the configuration's options and errors."""
 
+import contextlib
 import errno
 import os
 import platform
 import ssl
+import sys
 from typing import Any
 
 import click
@@ -56,6 +58,16 @@ class _Group(click.Group):
         command: click.Command = namespace.COMMANDS[cmd_name]
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; help and version are written here."""
+        try:
+            return super().parse_args(ctx, args)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            _tell(f"qscpd: {error.strerror or error}")
+            ctx.exit(ExitCode.FAILED)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         """Run a command; its errors are told on stderr, never as a traceback."""
         try:
@@ -80,7 +92,23 @@ class _Group(click.Group):
 
 def _tell(sentence: str) -> None:
     """Write an error; where stderr is the journal's, with the priority of one."""
-    click.echo(f"<3>{sentence}" if logs_to_journal() else sentence, err=True)
+    with contextlib.suppress(OSError):
+        click.echo(f"<3>{sentence}" if logs_to_journal() else sentence, err=True)
+    _discard_unwritable()
+
+
+def _discard_unwritable() -> None:
+    """Point an output that takes no more at /dev/null.
+
+    The interpreter flushes both at its end, and exits with 120 where that fails.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
 
 
 @click.group(
