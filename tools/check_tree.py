@@ -1,7 +1,7 @@
 """Check what no linter knows about: nothing of one machine is in the tree, and modules stay readable.
 
-Part of `make check`. Exits with 1 when a tracked file names a path of somebody's machine or
-holds a private key; long modules are reported and leave the exit code alone.
+Part of `make check`. Exits with 1 when a tracked file names a path of somebody's machine or the host
+of a package registry, or holds a private key; long modules are reported and leave the exit code alone.
 """
 
 import re
@@ -17,6 +17,11 @@ _HOME = re.compile(r"(?<![\w.>)])(?:/(?:home|Users)/(?!(?:alice|bob|user|you)/)[
 """Somebody's home; but for the people of examples."""
 
 _KEY = re.compile(r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s+[A-Za-z0-9+/=\s]{40}")
+
+_REGISTRY = re.compile(
+    r"\b(?:pypi[.]org|pythonhosted[.]org|registry[.]npmjs[.]org|proxy[.]golang[.]org|(?:deb|snapshot)[.]debian[.]org)\b"
+)
+"""Where packages come from is for the user's configuration to say: it may be a mirror."""
 
 
 def _tree() -> list[Path]:
@@ -36,6 +41,8 @@ def _faults(path: Path, text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), start=1):
         if _HOME.search(line) or checkout in line:
             yield f"{path}:{number}: names a path of one machine: {line.strip()[:100]}"
+        if _REGISTRY.search(line):
+            yield f"{path}:{number}: names the host of a package registry: {line.strip()[:100]}"
     if _KEY.search(text):
         yield f"{path}: holds a private key"
 
