@@ -270,12 +270,12 @@ class Messages(Events):
     ) -> Sequence[MessageRow]:
         """See `Store.messages_before`."""
         # The chunk that has the message before `seq` may end behind it.
-        sql = """SELECT last_seq, messages FROM chunks WHERE conversation = ?1 AND last_seq <= coalesce(
-                   (SELECT min(last_seq) FROM chunks WHERE conversation = ?1 AND last_seq >= ?2), ?2)
+        sql = """SELECT last_seq, messages FROM chunks WHERE conversation = ? AND last_seq <= coalesce(
+                   (SELECT min(last_seq) FROM chunks WHERE conversation = ? AND last_seq >= ?), ?)
                  ORDER BY last_seq DESC"""
         found = (
             message
-            for row in self._iterate(sql, conversation, seq - 1)
+            for row in self._iterate(sql, conversation, conversation, seq - 1, seq - 1)
             for message in reversed(chunks.rows(*row))
             if message.seq < seq
         )

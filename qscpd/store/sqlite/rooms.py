@@ -71,8 +71,8 @@ class Rooms(WordIndex):
     ) -> Sequence[LogRow]:
         """See `Store.room_log`."""
         sql = """SELECT id, time_ms, actor, action, target, seq, until_ms, text FROM room_log
-                 WHERE conversation = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3"""
-        return [LogRow(*row) for row in self._read(sql, conversation, before, limit)]
+                 WHERE conversation = ? AND (? IS NULL OR id < ?) ORDER BY id DESC LIMIT ?"""
+        return [LogRow(*row) for row in self._read(sql, conversation, before, before, limit)]
 
     def _room_named(self, name: str) -> RoomRow | None:
         rows = self._read(f"{_ROOM} WHERE r.name = ? AND r.state <> 'deleted'", name)
