@@ -12,6 +12,9 @@ TIMES ?= 100
 SECONDS ?=
 # A folder of wheels to install from instead of the network; `make wheelhouse` fills one.
 WHEELS ?=
+# What `make wheelhouse` fetches wheels for: this machine, unless both or one of them are set.
+PYTHON_VERSION ?=
+ARCH ?=
 
 # How often one message may change file on its way through the daemon; `make hops` shows where.
 HOPS := 47
@@ -32,17 +35,18 @@ export PYTHON VENV WHEELS DESTDIR
 
 # A venv that was moved does not work: what is said to be in it is forgotten.
 ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(shell pwd -P))
-$(shell rm -f $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-fuzz $(VENV)/installed-check)
+$(shell rm -f $(VENV)/installed $(VENV)/installed-dev $(VENV)/installed-fuzz)
 endif
 
-.PHONY: help run test test-repeat coverage test-systemd check hops format fuzz soak wheelhouse install uninstall clean
+.PHONY: help run test test-repeat coverage test-systemd check hops format fuzz soak lock sbom wheelhouse install uninstall clean
 
 help:
 	@echo 'To use QSCP from this checkout'
 	@echo '  make run             a chat server for trying out, and how to talk to it'
 	@echo '  make install         install the daemon and the client on this machine (prefix, DESTDIR, WHEELS)'
 	@echo '  make uninstall       remove them again; configuration and data stay'
-	@echo '  make wheelhouse      fetch everything that make install needs on a machine without internet'
+	@echo '  make wheelhouse      fetch what make install needs on a machine without internet'
+	@echo '                       (for another machine: PYTHON_VERSION=3.13 ARCH=aarch64)'
 	@echo
 	@echo 'To work on QSCP'
 	@echo "  make test            the test suite (ARGS='-k name -x', PYTHON=python3.13 VENV=.venv-3.13)"
@@ -56,6 +60,8 @@ help:
 	@echo '  make fuzz            malformed input against the parser and a daemon (SECONDS=60)'
 	@echo '  make soak            kill the daemon under load, again and again, and look for what is lost (SECONDS=300)'
 	@echo '  make bench           a first figure of the daemon under load, beside peers that are installed'
+	@echo "  make lock            lock what pyproject.toml requires into requirements*.txt (ARGS=--upgrade)"
+	@echo '  make sbom            list the locked packages as CycloneDX in dist/'
 	@echo '  make clean           remove what the tools left; certs/, config/ and var/ stay'
 
 run: $(VENV)/installed
@@ -64,47 +70,54 @@ run: $(VENV)/installed
 # Python 3.12 can report each line once; before, a tracer is called for all of them (1.6 times the CPU time).
 coverage_core = COVERAGE_CORE=$$($(python) -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
 
-test: $(VENV)/installed-test
+test: $(VENV)/installed-dev
 	$(if $(COVERAGE),$(coverage_core)) $(python) -m pytest -n 4 $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
 	$(if $(COVERAGE),$(python) tools/check_coverage.py)
 
-test-repeat: $(VENV)/installed-test
+test-repeat: $(VENV)/installed-dev
 	$(python) tools/repeat_tests.py --times $(TIMES) $(ARGS)
 
-coverage: $(VENV)/installed-test
+coverage: $(VENV)/installed-dev
 	$(MAKE) test COVERAGE=1 ARGS='tests/qscp tests/qscpd tests/client $(ARGS)'
 
-test-systemd: $(VENV)/installed-test
+test-systemd: $(VENV)/installed-dev
 	$(python) -m pytest -m systemd -o faulthandler_timeout=900 tests/systemd $(ARGS)
 
 fuzz: $(VENV)/installed-fuzz
 	$(python) tests/fuzz/run.py --seconds $(or $(SECONDS),60)
 
-soak: $(VENV)/installed-test
+soak: $(VENV)/installed-dev
 	$(python) -m tests.durability.soak --seconds $(or $(SECONDS),300)
 
-check: $(VENV)/installed-check
+check: $(VENV)/installed-dev
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/shellcheck .ci/run tools/*.sh tests/systemd/*.sh
+	$(VENV)/bin/shellcheck .ci/run .ci/forky tools/*.sh tests/systemd/*.sh
 	$(python) tools/check_tree.py
 	$(python) -m tools.count_hops --most $(HOPS)
 
-hops: $(VENV)/installed-test
+hops: $(VENV)/installed-dev
 	$(python) -m tools.count_hops --path
 
-format: $(VENV)/installed-check
+format: $(VENV)/installed-dev
 	$(python) -m ruff check --fix-only
 	$(python) -m ruff format
 
 .PHONY: picture
-picture: $(VENV)/installed-test
+picture: $(VENV)/installed-dev
 	$(python) -m tools.capture_readme
 
+# Not by way of `installed`: what is installed may not fit the dependencies that are to be locked.
+lock:
+	@tools/lock.sh $(VENV) $(ARGS)
+
+sbom: $(VENV)/installed-dev
+	@tools/sbom.sh $(python) dist/qscp.cdx.json
+
 wheelhouse:
-	tools/wheelhouse.sh dist/wheelhouse
+	@tools/wheelhouse.sh dist/wheelhouse $(PYTHON_VERSION:%=--python %) $(ARCH:%=--arch %)
 
 install:
 	@prefix='$(prefix)' sysconfdir='$(sysconfdir)' bindir='$(bindir)' libdir='$(libdir)' unitdir='$(unitdir)' \
@@ -118,25 +131,20 @@ clean:
 	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What is installed is remembered by a file each, and done again only when pyproject.toml changed.
-$(VENV)/installed: pyproject.toml tools/venv.sh
+# Each of these files records one installation, which is repeated when a prerequisite has changed.
+$(VENV)/installed: pyproject.toml requirements.txt tools/venv.sh
 	@echo 'Installing QSCP into $(VENV) ...'
-	@tools/venv.sh $(VENV) --editable .
+	@tools/venv.sh $(VENV) requirements.txt --editable .
 	@touch $@
 
-$(VENV)/installed-test: $(VENV)/installed
-	@echo 'Installing what the tests need into $(VENV) ...'
-	@tools/venv.sh $(VENV) --group test
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+	@echo 'Installing what the tests and checks need into $(VENV) ...'
+	@tools/venv.sh $(VENV) requirements-dev.txt
 	@touch $@
 
-$(VENV)/installed-fuzz: $(VENV)/installed-test
+$(VENV)/installed-fuzz: $(VENV)/installed-dev requirements-fuzz.txt
 	@echo 'Installing the fuzzer into $(VENV) ...'
-	@tools/venv.sh $(VENV) --only-binary atheris --group fuzz || echo 'No atheris here; going on without it.'
-	@touch $@
-
-$(VENV)/installed-check: $(VENV)/installed-test
-	@echo 'Installing what make check needs into $(VENV) ...'
-	@tools/venv.sh $(VENV) --group check
+	@tools/venv.sh $(VENV) requirements-fuzz.txt || echo 'No atheris here; going on without it.'
 	@touch $@
 
 # Its own environment, in bench/peers-run; bench/README.md has the longer runs and the profiler.

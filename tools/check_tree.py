@@ -23,6 +23,11 @@ _PACKAGES: Final = ("qscp", "qscpd", "qscp_client")
 _CODE: Final = tuple(map(Path, ("qscp", "qscpd", "client/qscp_client")))
 _TYPE_CHECKING: Final = re.compile(r"^\s*(?:if|from typing import\b.*)\s*\bTYPE_CHECKING\b", re.MULTILINE)
 
+_REGISTRY = re.compile(
+    r"\b(?:pypi[.]org|pythonhosted[.]org|registry[.]npmjs[.]org|proxy[.]golang[.]org|(?:deb|snapshot)[.]debian[.]org)\b"
+)
+"""Where packages come from is for the user's configuration to say: it may be a mirror."""
+
 
 def _tree() -> list[Path]:
     """Return the files that are in the repository, or will be with the next commit."""
@@ -41,6 +46,8 @@ def _secrets(path: Path, text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), start=1):
         if _HOME.search(line) or checkout in line:
             yield f"{path}:{number}: names a path of one machine: {line.strip()[:100]}"
+        if _REGISTRY.search(line):
+            yield f"{path}:{number}: names the host of a package registry: {line.strip()[:100]}"
     if _KEY.search(text):
         yield f"{path}: holds a private key"
 

@@ -31,7 +31,8 @@ install_environment() {
     new=$root$libdir.new
     rm -rf "$new"
     mkdir -p "$(dirname "$new")"
-    tools/venv.sh "$new" --no-compile .
+    # What is compiled here would name the building place.
+    PIP_NO_COMPILE=1 tools/venv.sh "$new" requirements.txt .
     # What has the path of the building place in it gets the path of the final one.
     rm -f "$new"/bin/activate* "$new"/bin/Activate* "$new/made-in"
     find "$new/bin" "$new/pyvenv.cfg" -type f -exec sed -i "s|$new|$libdir|g" {} +

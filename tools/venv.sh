@@ -1,14 +1,20 @@
 #!/bin/sh
-# Make a virtual environment, also where Python came without ensurepip, and install into it.
+# Make a virtual environment and install locked packages into it, then QSCP.
 #
-#   tools/venv.sh VENV PIP-ARGUMENT...
+#   tools/venv.sh VENV REQUIREMENTS [PIP-ARGUMENT...]
 #
-# PYTHON   the interpreter to use, python3 unless set
-# WHEELS   a folder of wheels; with it, nothing is fetched from the network (see `make wheelhouse`)
+# REQUIREMENTS is a file that `make lock` wrote. Every package is checked against its hashes.
+# With further arguments, such as `--editable .`, pip then installs the project they name,
+# without dependencies and with the build backend that is in REQUIREMENTS.
+#
+# PYTHON            the interpreter to use, python3 unless set
+# WHEELS            a folder of wheels to install from; nothing is fetched then (see `make wheelhouse`)
+# PIP_ONLY_BINARY   :all: unless set; with :none: packages without a wheel are built from source
 set -eu
 
 venv=$1
-shift
+requirements=$2
+shift 2
 python=${PYTHON:-python3}
 here=$(pwd -P)
 
@@ -25,16 +31,25 @@ if [ -n "${WHEELS:-}" ]; then
     wheels=$(cd "$WHEELS" && pwd -P) || die "WHEELS=$WHEELS is no folder."
     export PIP_NO_INDEX=1 PIP_FIND_LINKS="$wheels"
 fi
-export PIP_DISABLE_PIP_VERSION_CHECK=1
+# A source package would bring build requirements that nobody locked.
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY="${PIP_ONLY_BINARY-:all:}"
+
+# Install what is locked with the pip of the interpreter $1.
+install_locked() {
+    interpreter=$1
+    shift
+    "$python" tools/run_pip.py "$requirements" \
+        "$interpreter" -m pip "$@" install --quiet --require-hashes --requirement "$requirements"
+}
 
 # The scripts in a venv name its path: one that was moved, or whose Python is gone, is made anew.
 if [ "$(cat "$venv/made-in" 2>/dev/null)" != "$here" ] || ! "$venv/bin/python" -c '' 2>/dev/null; then
     if "$python" -c 'import ensurepip' 2>/dev/null; then
         "$python" -m venv --clear "$venv"
     elif "$python" -m pip --version >/dev/null 2>&1; then
-        # Debian keeps ensurepip in python3-venv; the pip of python3-pip does as well.
+        # Debian keeps ensurepip in python3-venv; the pip of python3-pip brings the locked one.
         "$python" -m venv --clear --without-pip "$venv"
-        "$python" -m pip --python "$venv/bin/python" install --quiet pip
+        install_locked "$python" --python "$venv/bin/python"
     else
         version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
         die "$python can neither make a virtual environment nor run pip." \
@@ -43,11 +58,11 @@ if [ "$(cat "$venv/made-in" 2>/dev/null)" != "$here" ] || ! "$venv/bin/python" -
     printf '%s\n' "$here" >"$venv/made-in"
 fi
 
-# --group came with pip 25.1, and distributions ship older ones.
-case " $* " in
-*" --group "*)
-    "$venv/bin/python" -c 'import pip, sys; sys.exit([int(n) for n in pip.__version__.split(".")[:2]] < [25, 1])' ||
-        "$venv/bin/python" -m pip install --quiet --upgrade pip
-    ;;
-esac
-exec "$venv/bin/python" -m pip install --quiet "$@"
+install_locked "$venv/bin/python"
+if [ $# -gt 0 ]; then
+    "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation "$@"
+    "$venv/bin/python" -m pip check >/dev/null || {
+        "$venv/bin/python" -m pip check >&2 || :
+        die "$requirements does not have what pyproject.toml requires. To lock it anew: make lock"
+    }
+fi

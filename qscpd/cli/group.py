@@ -1,6 +1,9 @@
 """The root command: sections of commands, late imports, the configuration's options, errors."""
 
+import contextlib
 import errno
+import os
+import sys
 from typing import Any, Final
 
 import click
@@ -73,6 +76,16 @@ class _Group(click.Group):
         write_sections(self, ctx, formatter, _SECTIONS)
         click.Command.format_options(self, ctx, formatter)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; help and version are written here."""
+        try:
+            return super().parse_args(ctx, args)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            _report(f"qscpd: {error.strerror or error}")
+            ctx.exit(ExitCode.FAILED)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         """Run a command; its errors are sentences on stderr, never a traceback."""
         try:
@@ -97,7 +110,23 @@ class _Group(click.Group):
 
 def _report(sentence: str) -> None:
     """Write an error to stderr; to the journal, with the priority of an error."""
-    click.echo(f"<3>{sentence}" if logs_to_journal() else sentence, err=True)
+    with contextlib.suppress(OSError):
+        click.echo(f"<3>{sentence}" if logs_to_journal() else sentence, err=True)
+    _discard_unwritable()
+
+
+def _discard_unwritable() -> None:
+    """Point an output that takes no more at /dev/null.
+
+    The interpreter flushes both at its end, and exits with 120 where that fails.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
 
 
 @click.group(

@@ -54,11 +54,19 @@ def test_installing_again_keeps_everything_and_uninstalling_keeps_the_data(bare_
         assert machine.run("sha256sum", "/etc/qscpd/qscpd.yaml", "/etc/qscpd/certs/ca.pem") == before
 
 
-def test_an_upgrade_that_fails_keeps_the_old_installation(bare_machine: MakeMachine) -> None:
-    """Without the wheels the command fails, and the old installation still works."""
+def test_an_upgrade_that_fails_leaves_what_was_there(bare_machine: MakeMachine) -> None:
+    """With a changed hash or without a wheel the command says so, and the old installation still works."""
     with bare_machine() as machine:
         machine.run(*_MAKE, "install", "prefix=/usr")
+        machine.run("cp", "/opt/qscp/requirements.txt", "/opt/locked.txt")
+        machine.run("sed", "-i", "s/sha256:..../sha256:0000/", "/opt/qscp/requirements.txt")
+        changed = machine.attempt(*_MAKE, "install", "prefix=/usr")
+        assert changed.returncode != 0
+        assert "is not the file that was locked: no hash at requirements.txt:" in changed.stderr
+        machine.run("mv", "/opt/locked.txt", "/opt/qscp/requirements.txt")
         machine.run("sh", "-c", "rm /opt/wheels/msgspec*")
-        assert machine.attempt(*_MAKE, "install", "prefix=/usr").returncode != 0
+        lacking = machine.attempt(*_MAKE, "install", "prefix=/usr")
+        assert lacking.returncode != 0
+        assert "/opt/wheels has no wheel of msgspec==" in lacking.stderr
         machine.run("qscpd", "version")
         machine.run("systemctl", "start", "qscpd")

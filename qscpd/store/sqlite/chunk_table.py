@@ -53,10 +53,10 @@ class ChunkReader:
     def before(self, conversation: int, seq: int) -> Iterator[MessageRow]:
         """Yield the rows before a seq, the newest first."""
         # The chunk that has the message before `seq` may end behind it.
-        sql = """SELECT last_seq, messages FROM chunks WHERE conversation = ?1 AND last_seq <= coalesce(
-                   (SELECT min(last_seq) FROM chunks WHERE conversation = ?1 AND last_seq >= ?2), ?2)
+        sql = """SELECT last_seq, messages FROM chunks WHERE conversation = ? AND last_seq <= coalesce(
+                   (SELECT min(last_seq) FROM chunks WHERE conversation = ? AND last_seq >= ?), ?)
                  ORDER BY last_seq DESC"""
-        for last_seq, blob in self._db.iterate(sql, conversation, seq - 1):
+        for last_seq, blob in self._db.iterate(sql, conversation, conversation, seq - 1, seq - 1):
             for row in reversed(chunks.rows(last_seq, blob)):
                 if row.seq < seq:
                     yield row

@@ -87,8 +87,8 @@ class RoomReader:
     def log(self, conversation: int, before: int | None, limit: int) -> Sequence[LogRow]:
         """See `StoreReader.room_log`."""
         sql = """SELECT id, time_ms, actor, action, target, seq, until_ms, text FROM room_log
-                 WHERE conversation = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3"""
-        return [LogRow(*row) for row in self._db.read(sql, conversation, before, limit)]
+                 WHERE conversation = ? AND (? IS NULL OR id < ?) ORDER BY id DESC LIMIT ?"""
+        return [LogRow(*row) for row in self._db.read(sql, conversation, before, before, limit)]
 
 
 class ModerationLog:

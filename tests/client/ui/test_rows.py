@@ -22,6 +22,7 @@ def rows(line: Line, columns: int) -> list[str]:
 
 @given(head=TEXT, text=TEXT | st.just("one\ntwo"), mark=TEXT, note=TEXT, columns=st.integers(4, 50))
 @example(head="aaaaaaaa ", text="日a", mark="", note="", columns=4)
+@example(head="a\u65e5\u65e5a", text="\u65e5\u65e5", mark="", note="", columns=5)
 def test_no_row_is_wider_than_the_terminal(head: str, text: str, mark: str, note: str, columns: int) -> None:
     """Nor begins any but the first at the left margin, where somebody's line would."""
     first, *others = rows(Line(Kind.MESSAGE, head, text, mark, note), columns)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -358,20 +359,33 @@ def test_without_a_configuration_the_sentence_names_init(tmp_path: Path) -> None
     )
 
 
-def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path: Path) -> None:
-    """Failed output is an error without a traceback."""
-    assert qscpd("init", "--dev", cwd=tmp_path).returncode == 0
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "qscpd", "-c", "config/qscpd.yaml", "config", "show"],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-            stdout=full,
-            stderr=subprocess.PIPE,
+def write_to_full_disk(directory: Path, *arguments: str, stream: str) -> subprocess.CompletedProcess[str]:
+    """Run `qscpd` with one of its outputs on a full disk, buffered as in a shell."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    outputs: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with Path("/dev/full").open("w") as outputs[stream]:
+        return subprocess.run(
+            [sys.executable, "-m", "qscpd", *arguments],
+            cwd=directory,
+            env=env | {"PYTHONPATH": os.pathsep.join(sys.path)},
             text=True,
             check=False,
+            **outputs,
         )
-    assert (done.returncode, done.stderr) == (1, "qscpd: No space left on device\n")
+
+
+@pytest.mark.parametrize("command", ["config show", "listusers --json", "version", "--version", "--help"])
+def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path: Path, command: str) -> None:
+    """Output that can't be written is an error, and no traceback; nor is the exit code the interpreter's."""
+    assert qscpd("init", "--dev", cwd=tmp_path).returncode == 0
+    done = write_to_full_disk(tmp_path, "-c", "config/qscpd.yaml", *command.split(), stream="stdout")
+    assert (done.returncode, done.stderr) == (ExitCode.FAILED, "qscpd: No space left on device\n")
+
+
+def test_a_full_disk_behind_stderr_leaves_the_exit_code(tmp_path: Path) -> None:
+    """A script still sees what was wrong."""
+    done = write_to_full_disk(tmp_path, "-c", "none.yaml", "config", "show", stream="stderr")
+    assert (done.returncode, done.stdout) == (ExitCode.CONFIG, "")
 
 
 def test_shell_completion_knows_commands_and_keys(tmp_path: Path) -> None:

@@ -156,7 +156,8 @@ def test_a_changed_record_is_answered_by_an_alert(pair: Pair) -> None:
     """A flipped bit is detected, and answered by an alert."""
     record = bytearray(pair.client.encrypt(b"hello"))
     record[-1] ^= 1
-    with pytest.raises(TlsError, match=r"(?i)bad.record.mac"):
+    # OpenSSL 3.2 and newer say the second.
+    with pytest.raises(TlsError, match=r"(?i)bad.record.mac|record.layer.failure"):
         pair.server.receive(bytes(record))
     with pytest.raises(ssl.SSLError, match=r"(?i)bad record mac"):
         pair.client.receive(pair.server.outgoing())
