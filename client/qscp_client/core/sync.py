@@ -6,6 +6,7 @@ from qscp import frames
 from qscp.limits import POSITIONS_LIMIT
 from qscp_client.core import events
 from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
+from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversations import Conversation, Conversations
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.events import LineState
@@ -19,9 +20,10 @@ from qscp_client.core.messages import (
     stored_item,
     told_message,
 )
+from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import EntryKind
 from qscp_client.core.receipts import Receipts
-from qscp_client.core.sender import Sending
+from qscp_client.core.sender import Sender
 from qscp_client.core.timeline import Showing
 
 __all__ = ["Reading"]
@@ -35,6 +37,7 @@ class Reading:
         out: Where that goes.
         clock: The time.
         sending: Your own messages without an answer.
+        chat: The open chat.
         saved: What was kept from last time.
         shows_at_once: Whether messages of all conversations are shown when they come; else those that
             came while you were away wait until their conversation is opened.
@@ -47,16 +50,25 @@ class Reading:
     """
 
     def __init__(
-        self, me: str, out: Output, clock: Clock, sending: Sending, saved: Saved, *, shows_at_once: bool
+        self,
+        me: str,
+        out: Output,
+        clock: Clock,
+        sending: Sender,
+        chat: CurrentChat,
+        saved: Saved,
+        *,
+        shows_at_once: bool,
     ) -> None:
         self.live = False
         self.listed = False
         self.conversations = Conversations(saved.positions)
         self.receipts = Receipts(out, clock)
-        self.showing = Showing(me, out, self.conversations, self.receipts)
+        self.showing = Showing(me, out, self.conversations, chat, self.receipts)
         self._me = me
         self._out = out
         self._sending = sending
+        self._current = chat
         self._shows_at_once = shows_at_once
         self._history = (saved.epoch, saved.account)
         self._early: dict[str, tuple[Conversation, Message | Amendment]] = {}
@@ -66,7 +78,7 @@ class Reading:
     @property
     def partner(self) -> str | None:
         """With whom you chat, or in which room."""
-        return self.showing.partner
+        return self._current.partner
 
     # --- the connection
 
@@ -78,7 +90,7 @@ class Reading:
         history = (ack.epoch, ack.account)
         if history != self._history:
             if self._history[0]:
-                self._show(events.Notice("The server has another history than before; yours begins anew."))
+                self._show(Notice(NoticeCode.HISTORY_RELOADED))
             self._history = history
             self.conversations.forget()
             self._early.clear()
@@ -143,24 +155,23 @@ class Reading:
     def show_older(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of older messages."""
         conversation.first_seq = max(conversation.first_seq, page.first_seq)
-        where = f"in {conversation.name}" if conversation.is_room else f"with {conversation.name}"
         if not page.messages:
             conversation.oldest = page.cursor or conversation.oldest
-            self._show(events.Notice(f"There are no older messages {where}."))
+            self._show(Notice(NoticeCode.NO_OLDER_MESSAGES, name=conversation.name))
             return
         if page.cursor is not None:
-            end = "/history shows more."
+            end = NoticeCode.OLDER_END_MORE
         elif page.first_seq <= 1:
-            end = "the conversation began with them."
+            end = NoticeCode.OLDER_END_FIRST
         elif conversation.is_room:
-            end = "what was before them you can't see."
+            end = NoticeCode.OLDER_END_HIDDEN
         else:
-            end = "what was before them was removed by the server."
+            end = NoticeCode.OLDER_END_REMOVED
         self.showing.show_page(
             conversation,
             [told_message(told) for told in page.messages],
-            f"Older messages {where}:",
-            f"End of the older messages; {end}",
+            Notice(NoticeCode.OLDER_BEGIN, name=conversation.name),
+            Notice(end),
             numbered=False,
         )
         # Below the lowest message there may be nothing but seqs of edits and reactions.
@@ -168,15 +179,14 @@ class Reading:
 
     def show_again(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of the newest messages once more, with their numbers."""
-        where = f"in {conversation.name}" if conversation.is_room else f"with {conversation.name}"
         if not page.messages:
-            self._show(events.Notice(f"There are no messages {where}."))
+            self._show(Notice(NoticeCode.NO_MESSAGES, name=conversation.name))
             return
         self.showing.show_page(
             conversation,
             [told_message(told) for told in page.messages],
-            f"The last messages {where}:",
-            "End of the last messages.",
+            Notice(NoticeCode.LAST_BEGIN, name=conversation.name),
+            Notice(NoticeCode.LAST_END),
             numbered=True,
         )
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from qscp_client.core import events
+from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversations import Conversation, Conversations
 from qscp_client.core.effects import Output
 from qscp_client.core.events import Details, LineState, Place, Pointer
 from qscp_client.core.messages import Amendment, Item, Message, Missing
+from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import EntryKind
 from qscp_client.core.receipts import Receipts
 
@@ -29,25 +31,26 @@ class Showing:
         me: Your name.
         out: Where events go.
         conversations: All of them.
+        chat: The open chat.
         receipts: Who tells the server what was seen.
 
     Attributes:
-        partner: With whom you chat, or in which room.
         recent: Your last own messages, with the ids of their conversations.
     """
 
-    def __init__(self, me: str, out: Output, conversations: Conversations, receipts: Receipts) -> None:
-        self.partner: str | None = None
+    def __init__(
+        self, me: str, out: Output, conversations: Conversations, chat: CurrentChat, receipts: Receipts
+    ) -> None:
         self.recent: collections.deque[tuple[str, Message]] = collections.deque(maxlen=_RECENT)
         self._me = me
         self._out = out
         self._conversations = conversations
+        self._chat = chat
         self._receipts = receipts
         self._hinted: set[str] = set()
 
     def opened(self, name: str) -> None:
-        """A chat is open now."""
-        self.partner = name
+        """A chat is open now: the next message of its own outside it is a first one again."""
         self._hinted.discard(name)
 
     def saw(self, conversation: Conversation, seq: int, count: int, mentions: int = 0) -> None:
@@ -66,8 +69,10 @@ class Showing:
         conversation.shown = max(conversation.shown, item.last)
         match item:
             case Missing():
-                self._show(events.Notice(_describe_missing(conversation, item)))
-                if conversation.name == self.partner:
+                self._show(
+                    _missing_notice(conversation, item, is_open=conversation.name == self._chat.partner)
+                )
+                if conversation.name == self._chat.partner:
                     self.saw(conversation, item.last, item.last - item.seq + 1)
             case Amendment():
                 self.saw(conversation, item.seq, 0)
@@ -89,7 +94,7 @@ class Showing:
 
     def preview(self, conversation: Conversation, item: Message | Amendment) -> None:
         """Show something of another conversation than the one that is open."""
-        place = Place.OTHER_CHAT if self.partner is not None else Place.PICKER
+        place = Place.OTHER_CHAT if self._chat.partner is not None else Place.PICKER
         if isinstance(item, Amendment):
             if not item.folded:
                 self._show_amendment(conversation, item, place)
@@ -118,17 +123,23 @@ class Showing:
             conversation.arrived = [*conversation.arrived, *told][-_SENT:]
         if told:
             lines = tuple((each.id, each.body) for each in told)
-            is_partner = conversation.name == self.partner
+            is_partner = conversation.name == self._chat.partner
             self._show(events.Delivered(conversation.name, lines, state, is_partner))
 
     def show_page(
-        self, conversation: Conversation, messages: Sequence[Message], begin: str, end: str, *, numbered: bool
+        self,
+        conversation: Conversation,
+        messages: Sequence[Message],
+        begin: Notice,
+        end: Notice,
+        *,
+        numbered: bool,
     ) -> None:
-        """Show messages between two sentences."""
-        self._show(events.Notice(begin))
+        """Show messages between two notices."""
+        self._show(begin)
         for message in messages:
             self.place(conversation, message, numbered=numbered)
-        self._show(events.Notice(end))
+        self._show(end)
 
     def point(self, conversation: Conversation, seq: int) -> Pointer:
         """What there is to say about a message that is pointed at."""
@@ -222,12 +233,9 @@ class Showing:
         self._out.events.append(event)
 
 
-def _describe_missing(conversation: Conversation, missing: Missing) -> str:
+def _missing_notice(conversation: Conversation, missing: Missing, *, is_open: bool) -> Notice:
     count = missing.last - missing.seq + 1
-    where = f"in {conversation.name}" if conversation.is_room else f"with {conversation.name or 'somebody'}"
-    what = f"{count} older message{'s' if count > 1 else ''} {where}"
-    if missing.reason == "pruned" and conversation.is_room:
-        return f"{what} can't be seen: from before you joined, or removed by the server."
     if missing.reason == "pruned":
-        return f"{what} {'were' if count > 1 else 'was'} removed by the server."
-    return f"{what} {'are' if count > 1 else 'is'} not on this device: /history"
+        code = NoticeCode.MISSING_HIDDEN if conversation.is_room else NoticeCode.MISSING_REMOVED
+        return Notice(code, name=conversation.name, count=count)
+    return Notice(NoticeCode.MISSING_UNREAD, name="" if is_open else conversation.name, count=count)

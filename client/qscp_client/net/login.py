@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Final
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
 
 from qscp import __version__, frames
 from qscp.errors import ErrorCode, RemoteProtocolError
@@ -17,10 +18,6 @@ from qscp_client.errors import (
 from qscp_client.net.connection import Link, Server
 from qscp_client.state.device import Devices
 from qscp_client.text import clean
-from qscp_client.ui.base import FrontEnd
-from qscp_client.ui.credentials import ask_password, ask_user
-
-__all__ = ["Login", "broken_protocol"]
 
 _BUSY_TRIES: Final = 3
 _LONGEST_WAIT_S: Final = 30.0
@@ -28,6 +25,31 @@ _LONGEST_WAIT_S: Final = 30.0
 
 _STALE: Final = (ErrorCode.LOGIN_TIMEOUT, ErrorCode.TOO_MANY_ATTEMPTS)
 """How a server ends a connection on which somebody took too long to log in."""
+
+
+class LoginPrompts(Protocol):
+    """Where a login gets name and password from."""
+
+    @property
+    def password_tries(self) -> int:
+        """How often a password can be asked for."""
+
+    def private(self) -> AbstractContextManager[None]:
+        """Return a context in which nothing that is typed is shown."""
+
+    async def ask_user(self) -> str:
+        """Return a valid user name.
+
+        Raises:
+            UsageError: There is none.
+            InterruptedByUserError: The user wants to leave.
+        """
+
+    async def ask_password(self) -> str:
+        """Return a password; raises as `ask_user`."""
+
+    def show_refused(self, answer: frames.AuthNack) -> None:
+        """Show that the password was wrong; it is asked for again."""
 
 
 class Login:
@@ -38,7 +60,7 @@ class Login:
 
     Args:
         server: Where to log in.
-        front: Who is asked for name and password.
+        prompts: Where name and password come from.
         user: The account; None asks for it.
         open_devices: Finds out which device of an account this process is.
         features: Optional parts of the protocol that the person wants.
@@ -50,14 +72,14 @@ class Login:
     def __init__(
         self,
         server: Server,
-        front: FrontEnd,
+        prompts: LoginPrompts,
         user: str | None,
         open_devices: Callable[[str], Devices],
         features: Sequence[str] = (),
     ) -> None:
         self.devices: Devices | None = None
         self._server = server
-        self._front = front
+        self._prompts = prompts
         self._user = user
         self._open_devices = open_devices
         self._features = list(features)
@@ -76,7 +98,7 @@ class Login:
             InterruptedByUserError: The person wants to leave.
         """
         try:
-            with self._front.private():
+            with self._prompts.private():
                 self._link = await self._server.connect()
                 welcome = await self._ask()
         except BaseException:
@@ -119,16 +141,16 @@ class Login:
         return self._link
 
     async def _ask(self) -> frames.AuthAck:
-        user = self._user or await ask_user(self._front)
+        user = self._user or await self._prompts.ask_user()
         self.devices = self._open_devices(user)
-        for tries_left in reversed(range(self._front.password_tries)):
-            given = await self._try(user, await ask_password(self._front))
+        for tries_left in reversed(range(self._prompts.password_tries)):
+            given = await self._try(user, await self._prompts.ask_password())
             if isinstance(given, frames.AuthAck):
                 return given
             answer = given
             if answer.code != ErrorCode.BAD_CREDENTIALS or not tries_left:
                 break
-            self._front.tell(clean(answer.message))
+            self._prompts.show_refused(answer)
             await asyncio.sleep(min(answer.retry_after or 0, _LONGEST_WAIT_S))
         error = _refused(answer)
         # Somebody is there to be told that the server is busy.

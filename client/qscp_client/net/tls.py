@@ -58,8 +58,8 @@ def make_context(ca: Path) -> ssl.SSLContext:
         context.load_verify_locations(cadata=pem)
     except (ssl.SSLError, ValueError) as error:
         raise TrustError(
-            f"The CA file {ca} has no certificate in PEM form. "
-            "It begins with -----BEGIN CERTIFICATE-----; ask the operator of the server for its ca.pem."
+            f'{ca} contains no certificate (no "-----BEGIN CERTIFICATE-----" line). '
+            "Ask your operator for ca.pem."
         ) from error
     return context
 
@@ -86,8 +86,8 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, server: ServerAddr
         case code if code in _UNKNOWN_ISSUERS:
             return (
                 f"The certificate of {server} was not issued by the CA in {ca} (unknown issuer). "
-                "Ask the operator for the present ca.pem; if you have it, somebody else may be "
-                "answering in the server's place."
+                "Ask the operator for the current ca.pem. "
+                "If yours is current, you may be talking to an impostor."
             )
         case code if code in _WRONG_NAMES:
             return (

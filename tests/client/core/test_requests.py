@@ -22,11 +22,11 @@ def test_a_page_without_messages_is_not_the_end() -> None:
     assert told(harness.receive(page(7, cursor=5)))[1:] == [
         "(7) bob: m7",
         "(300) bob: m300",
-        "End of the older messages; /history shows more.",
+        "(/history shows more)",
     ]
     harness.enter("/history 2")
     assert harness.frames() == [frames.HistoryRequest("c-#dev", before=5, limit=2)]
-    assert told(harness.receive(page())) == ["There are no older messages in #dev."]
+    assert told(harness.receive(page())) == ["No older messages in #dev."]
 
 
 def test_a_cursor_that_goes_nowhere_ends_it() -> None:
@@ -74,7 +74,7 @@ def test_unread_messages_that_never_come_are_told() -> None:
     harness.enter("#dev")
     harness.receive(frames.Rooms([]))
     harness.receive(said(601, "new"))
-    harness.engine.lost()
+    harness.engine.disconnected()
     shown = told(harness.engine.events_to_show())
-    assert "599 older messages in #dev are not on this device: /history" in shown
+    assert "599 earlier unread messages; /history shows them." in shown
     assert shown[-1] == "(601) bob: new"
