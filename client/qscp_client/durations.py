@@ -48,7 +48,8 @@ def describe_duration(seconds: int) -> str:
 
 
 def describe_wait(seconds: float) -> str:
-    """Return about how long to wait, never too little."""
+    """Return about how long to wait, never too little; more than a century is a century."""
+    seconds = min(seconds, _LONGEST_S)
     for size, unit in _NAMES:
         if seconds >= _TWO * size:
             return _count(math.ceil(seconds / size), unit)

@@ -1,22 +1,15 @@
-r"""Where typed lines go: every state of the line and every legal change, in one table.
+"""Where typed lines go: every state of the line and every legal step, in one table.
 
-                 FIND              OPEN
-      PICKER ------------> RESOLVING ----> CHAT
-       |  ^ ^                  |            | |
-       |  | +------------------+            | |
-       |  |         REFUSE                  | |
-       |  +---------------------------------+ |
-       |                CLOSE                 |
-       |        JOIN           OPEN           |
-       +------------> JOINING ----> CHAT      |
-                        ^  |                  |
-                        |  +----> PICKER      |
-                        |  REFUSE             |
-                        +---------------------+
-                                 JOIN
+    PICKER --OPEN--> CHAT --CLOSE--> PICKER
+    PICKER --FIND--> RESOLVING --OPEN--> CHAT
+                     RESOLVING --REFUSE--> PICKER
+    PICKER --JOIN--> JOINING --OPEN--> CHAT
+                     JOINING --REFUSE--> PICKER
+                     JOINING --JOIN--> JOINING
+    CHAT   --JOIN--> JOINING
 
-A known user or room opens without a question: PICKER goes to CHAT by OPEN. JOINING goes to itself by JOIN,
-when the name that was typed is found to be valid. `tests/client/core/test_chat_state.py` walks the table.
+A known user or room opens at once. JOINING goes to itself when the room's name turns out to be valid.
+`tests/client/core/test_chat_state.py` compares this picture with the table.
 """
 
 import dataclasses
@@ -73,7 +66,7 @@ TRANSITIONS: Final[dict[ChatState, dict[Step, ChatState]]] = {
 
 
 class CurrentChat:
-    """The state of the line, and whom it is about. `ChatSwitcher` alone changes it; everybody may read it.
+    """The state of the line, with the user or room that it is about. Only `ChatSwitcher` changes it.
 
     Attributes:
         state: The state.

@@ -92,7 +92,7 @@ class ChatSwitcher:
         self._queue.appendleft(line)
 
     def unblock(self) -> None:
-        """Carry out the line that was blocked, and those behind it."""
+        """Carry out the line that was blocked, and those after it."""
         if self._is_blocked:
             self._is_blocked = False
             self._resume()
@@ -209,7 +209,7 @@ class ChatSwitcher:
             self._out.show(Problem(ProblemCode.JOIN_UNANSWERED, name=room, count=len(self._queue)))
             self._queue.clear()
 
-    # --- what is shown
+    # --- lists and chats
 
     def knows(self, name: str) -> bool:
         """Whether a user of that name is online, or has a conversation with you."""

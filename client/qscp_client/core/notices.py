@@ -204,7 +204,7 @@ class _Fields(Event):
     name: str = ""
     """The user or the room whose chat it is about."""
     user: str = ""
-    """The member of the room whom it happened to."""
+    """The member of the room that it happened to."""
     by: str = ""
     """Who did it; empty if that was you or an operator, or is not known."""
     text: str = ""

@@ -161,7 +161,7 @@ class Outbox:
         return self._take_off(self)
 
     def disconnected(self) -> None:
-        """Forget what is on its way."""
+        """Stop expecting answers."""
         self._online = False
         self._flying.clear()
         self._flying_to.clear()

@@ -132,7 +132,7 @@ class PendingRequests:
 
     @property
     def room_requests(self) -> list[frames.RoomRequest]:
-        """What is being done in rooms."""
+        """The changes of rooms, and other requests to them."""
         return [each.frame for each in self._pending if isinstance(each.frame, frames.RoomRequest)]
 
     def ask(self, question: Question) -> None:
@@ -170,13 +170,13 @@ class PendingRequests:
         return self._remove(next((each for each in rooms if each.frame.type == frame_type), None))
 
     def disconnected(self) -> list[Question]:
-        """Remove and return what is not answered any more: all but what enters a room."""
+        """Remove and return the requests that stay unanswered: all but those that enter a room."""
         lost = [each for each in self._pending if not (isinstance(each, RoomQuestion) and each.enters)]
         self._pending = collections.deque(each for each in self._pending if each not in lost)
         return lost
 
     def connected(self) -> None:
-        """Send what enters a room again, over a new connection."""
+        """Send the requests that enter a room again, over a new connection."""
         for question in self._pending:
             if isinstance(question, RoomQuestion):
                 question.is_again = True

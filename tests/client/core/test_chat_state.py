@@ -2,7 +2,7 @@
 
 import ast
 import itertools
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,15 @@ def test_every_state_is_reached_and_left() -> None:
     assert all(TRANSITIONS.values())
 
 
+def test_the_picture_is_the_table() -> None:
+    """Each arrow is a step, and each step an arrow."""
+    arrows = re.findall(r"(\w+) +--(\w+)--> (?=(\w+))", chat_state.__doc__ or "")
+    drawn = [(ChatState[before], Step[step], ChatState[after]) for before, step, after in arrows]
+    table = {(state, step, after) for state, steps in TRANSITIONS.items() for step, after in steps.items()}
+    assert len(drawn) == len(table)
+    assert set(drawn) == table
+
+
 class Recorder(CurrentChat):
     """A chat that notes each step of the engine."""
 
@@ -81,11 +90,11 @@ class Recorder(CurrentChat):
 
 
 @pytest.fixture
-def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """The chat of the next engine."""
     chat = Recorder()
     monkeypatch.setattr("qscp_client.core.engine.CurrentChat", lambda: chat)
-    return iter([chat]).__next__()  # type: ignore[return-value]
+    return chat
 
 
 def test_the_engine_takes_every_step_of_the_table(recorder: Recorder) -> None:

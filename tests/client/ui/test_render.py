@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qscp.errors import ErrorCode
 from qscp.frames import Retention, Status, UserPresence
-from qscp_client.core import events
+from qscp_client.core import events, notices
 from qscp_client.core.events import Connection, ConnectionState, LineState, Place, StatusLine
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import Failure
@@ -51,6 +51,30 @@ def received(
 ) -> events.MessageReceived:
     """A message."""
     return events.MessageReceived(sender, body, time_ms, place, is_first)
+
+
+EVENTS: dict[str, type[events.Event]] = {
+    name: each
+    for module in (events, notices)
+    for name, each in vars(module).items()
+    if isinstance(each, type) and issubclass(each, events.Event) and name != "Event" and name[0] != "_"
+}
+FAILURES = st.builds(Failure, wait_s=st.none() | st.floats(0, allow_nan=False))
+PARTS: dict[str, dict[str, st.SearchStrategy[object]]] = {
+    "Delivered": {"messages": st.tuples(st.tuples(st.text(), st.text()))},
+    "MessageFailed": {"failure": FAILURES},
+    "StatusAsked": {"lines": st.tuples(st.builds(StatusLine, failure=st.none() | FAILURES))},
+}
+"""Event -> fields with values that can occur, where others can't."""
+
+
+@pytest.mark.parametrize("name", EVENTS)
+@given(data=st.data())
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_event_can_be_shown(name: str, data: st.DataObject) -> None:
+    """Whatever is in it: none is forgotten, and none has control characters in its lines."""
+    for line in describe(data.draw(st.builds(EVENTS[name], **PARTS.get(name, {}))), "alice"):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", str(line))
 
 
 def test_a_message_has_time_and_sender() -> None:

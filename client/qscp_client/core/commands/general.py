@@ -135,7 +135,7 @@ class GeneralCommands:
         if self._is_online():
             self._out.send(frame)
 
-    # --- what is shown
+    # --- lists and messages
 
     def show_help(self) -> None:
         """Show the help."""
