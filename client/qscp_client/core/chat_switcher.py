@@ -19,7 +19,7 @@ from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
 from qscp_client.core.requests import PendingRequests, RoomQuestion
 from qscp_client.core.rooms import Rooms
 from qscp_client.core.roster import Roster
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 
 
 class ChatSwitcher:
@@ -31,7 +31,7 @@ class ChatSwitcher:
         clock: The time.
         chat: The state that it changes.
         roster: Who is online.
-        reading: The conversations.
+        sync: The conversations.
         rooms: The rooms.
         history: Asks for the messages that a chat has to show.
         requests: What was asked and is not answered.
@@ -49,7 +49,7 @@ class ChatSwitcher:
         clock: Clock,
         chat: CurrentChat,
         roster: Roster,
-        reading: Reading,
+        sync: Sync,
         rooms: Rooms,
         history: History,
         *,
@@ -63,7 +63,7 @@ class ChatSwitcher:
         self._clock = clock
         self._chat = chat
         self._roster = roster
-        self._reading = reading
+        self._sync = sync
         self._rooms = rooms
         self._history = history
         self._requests = requests
@@ -175,7 +175,7 @@ class ChatSwitcher:
         if (room := self._chat.joining) is None:
             return
         self._open_room(room)
-        if self._reading.has_older(room):
+        if self._sync.has_older(room):
             self._out.show(Notice(NoticeCode.OLDER_AVAILABLE))
         self._resume()
 
@@ -224,7 +224,7 @@ class ChatSwitcher:
         tuple[str, ...],
     ]:
         """Return who is online, users with unread messages, your rooms and invitations."""
-        unread = tuple(sorted(self._reading.conversations.unread().items()))
+        unread = tuple(sorted(self._sync.conversations.unread().items()))
         return tuple(self._roster), unread, self._rooms.lines, tuple(sorted(self._rooms.invitations))
 
     def _describe(self, name: str) -> events.ChatOpened:
@@ -242,14 +242,14 @@ class ChatSwitcher:
     def _open(self, opened: events.ChatOpened | events.RoomOpened) -> None:
         self._chat.change(Step.OPEN, opened.name)
         self._out.show(opened)
-        missing = self._reading.open(opened.name)
+        missing = self._sync.open(opened.name)
         if missing is not None and self._online():
             self._history.ask_unread(missing)
         elif missing is not None:
-            self._reading.show_unread(missing, None)
+            self._sync.show_unread(missing, None)
 
     def _has_conversation(self, name: str) -> bool:
-        return self._reading.conversations.named(name) is not None
+        return self._sync.conversations.named(name) is not None
 
     def _problem(self, problem: Problem) -> None:
         self.failed = True

@@ -35,7 +35,7 @@ from qscp_client.core.room_requests import RoomRequests
 from qscp_client.core.rooms import Rooms
 from qscp_client.core.roster import PresenceChange, Roster
 from qscp_client.core.sender import Sender
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 from qscp_client.core.typing_status import TypingStatus
 
 
@@ -90,17 +90,17 @@ class Engine:
         self._out = out = Output()
         self._chat = chat = CurrentChat()
         self._sender = Sender(out, clock, make_id, saved.outbox, keeps_failed=not shows_at_once)
-        self._reading = Reading(me, out, clock, self._sender, chat, saved, shows_at_once=shows_at_once)
+        self._sync = Sync(me, out, clock, self._sender, chat, saved, shows_at_once=shows_at_once)
         self._requests = PendingRequests(out)
-        self._history = History(out, self._requests, self._reading)
-        self._rooms = Rooms(me, out, clock, self._reading, chat, self._requests, close=self._close_chat)
+        self._history = History(out, self._requests, self._sync)
+        self._rooms = Rooms(me, out, clock, self._sync, chat, self._requests, close=self._close_chat)
         self._switcher = ChatSwitcher(
             me,
             out,
             clock,
             chat,
             self.roster,
-            self._reading,
+            self._sync,
             self._rooms,
             self._history,
             requests=self._requests,
@@ -109,13 +109,13 @@ class Engine:
         )
         self._room_requests = RoomRequests(out, clock, self._requests, self._rooms, self._switcher)
         self._message_commands = MessageCommands(
-            me, out, chat, self._reading, self._sender, self._requests, self._is_online
+            me, out, chat, self._sync, self._sender, self._requests, self._is_online
         )
         self._commands = GeneralCommands(
             out,
             chat,
             self._switcher,
-            self._reading,
+            self._sync,
             self._sender,
             self._history,
             lambda: self.connection,
@@ -182,7 +182,7 @@ class Engine:
     @property
     def unread(self) -> dict[str, int]:
         """Users with unread messages for you, and their number."""
-        return self._reading.conversations.unread()
+        return self._sync.conversations.unread()
 
     @property
     def rooms(self) -> tuple[events.RoomLine, ...]:
@@ -202,7 +202,7 @@ class Engine:
     @property
     def names(self) -> list[str]:
         """All users and rooms that are online or have a conversation."""
-        known = {each.name for each in self._reading.conversations if each.name}
+        known = {each.name for each in self._sync.conversations if each.name}
         return sorted(known.union(person.user for person in self.roster))
 
     def frames_to_send(self) -> list[frames.ClientFrame]:
@@ -230,7 +230,7 @@ class Engine:
         self.online = True
         self.next_try = None
         self.ending = None
-        self._reading.connected(ack)
+        self._sync.connected(ack)
         self._rooms.connected()
         self._requests.connected()
         self._sender.connected()
@@ -243,7 +243,7 @@ class Engine:
         lost = self._requests.disconnected()
         self._history.disconnected(lost)
         self._room_requests.disconnected(lost)
-        self._reading.lost()
+        self._sync.lost()
         self._sender.outbox.disconnected()
         self.roster.disconnected()
         self.typing.disconnected()
@@ -253,7 +253,7 @@ class Engine:
     def tick(self) -> None:
         """Do what is due by now. Without a connection, that is to let fail what is too old."""
         if self.online:
-            self._reading.receipts.send()
+            self._sync.receipts.send()
             self.typing.tick()
         self._sender.tick()
 
@@ -261,12 +261,12 @@ class Engine:
         """Return when `tick` has something to do, by the clock; None if it has nothing."""
         if not self.online:
             return None
-        dues = (self._reading.receipts.due, self._sender.outbox.next_due(), self.typing.next_due())
+        dues = (self._sync.receipts.due, self._sender.outbox.next_due(), self.typing.next_due())
         return min((due for due in dues if due is not None), default=None)
 
     def send_bye(self) -> None:
         """Announce to the server that the client leaves; nothing can be sent after it."""
-        self._reading.receipts.send(at_once=True)
+        self._sync.receipts.send(at_once=True)
         self._out.frames.append(frames.ClientBye())
 
     def show_unanswered(self, *, keeps: bool) -> None:
@@ -354,7 +354,7 @@ class Engine:
             case frames.RoomAck() | frames.Rooms() | frames.RoomMembers() | frames.RoomLog():
                 self._room_requests.receive(frame)
             case _ if not self._rooms.receive(frame):
-                self._reading.receive(frame)
+                self._sync.receive(frame)
                 self._welcome()
                 self._rooms.check()
             case _:
@@ -378,7 +378,7 @@ class Engine:
             self._welcome()
 
     def _welcome(self) -> None:
-        if not self._welcomed and self.roster.complete and self._reading.listed:
+        if not self._welcomed and self.roster.complete and self._sync.listed:
             self._welcomed = True
             self._out.show(events.Welcome(self.me))
             if self.failures:

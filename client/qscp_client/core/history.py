@@ -8,7 +8,7 @@ from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.requests import HistoryQuestion, PendingRequests, Question, SearchQuestion
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 
 _UNREAD: Final = 200
 """Messages that a chat that was opened asks for, at most."""
@@ -23,13 +23,13 @@ class History:
     Args:
         out: Where events go.
         requests: What was asked and is not answered.
-        reading: Shows pages of history.
+        sync: Shows pages of history.
     """
 
-    def __init__(self, out: Output, requests: PendingRequests, reading: Reading) -> None:
+    def __init__(self, out: Output, requests: PendingRequests, sync: Sync) -> None:
         self._out = out
         self._requests = requests
-        self._reading = reading
+        self._sync = sync
 
     def ask_unread(self, conversation: Conversation) -> None:
         """Ask for what a chat that was opened has to show."""
@@ -83,7 +83,7 @@ class History:
             case frames.Error(ref="history"):
                 question = self._requests.take_history()
                 if question is not None and question.is_unread:
-                    self._reading.show_unread(question.conversation, question.page)
+                    self._sync.show_unread(question.conversation, question.page)
             case frames.Error(ref="search"):
                 self._requests.take_search()
             case _:
@@ -101,11 +101,11 @@ class History:
 
     def _show(self, question: HistoryQuestion, page: frames.History) -> None:
         if question.is_unread:
-            self._reading.show_unread(question.conversation, page)
+            self._sync.show_unread(question.conversation, page)
         elif question.is_again:
-            self._reading.show_again(question.conversation, page)
+            self._sync.show_again(question.conversation, page)
         else:
-            self._reading.show_older(question.conversation, page)
+            self._sync.show_older(question.conversation, page)
 
     def _show_found(self, query: str, frame: frames.SearchResults) -> None:
         found = [events.Found(each.name, each.sender, each.body, each.time) for each in frame.matches]

@@ -12,7 +12,7 @@ from qscp_client.core.effects import Clock, Output
 from qscp_client.core.events import RoomLine
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.requests import PendingRequests
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 
 _NAMED: Final = 3
 """New roles of members that are shown, for one frame."""
@@ -40,7 +40,7 @@ class Rooms:
         me: Your name.
         out: Where events go.
         clock: The time.
-        reading: The conversations.
+        sync: The conversations.
         chat: The open chat.
         requests: What you are doing in rooms; a notice comes when it is acknowledged.
         close: Called when you are no longer a member of the room that is open.
@@ -55,7 +55,7 @@ class Rooms:
         me: str,
         out: Output,
         clock: Clock,
-        reading: Reading,
+        sync: Sync,
         chat: CurrentChat,
         requests: PendingRequests,
         close: Callable[[], None],
@@ -65,7 +65,7 @@ class Rooms:
         self._me = me
         self._out = out
         self._clock = clock
-        self._reading = reading
+        self._sync = sync
         self._chat = chat
         self._requests = requests
         self._close = close
@@ -77,7 +77,7 @@ class Rooms:
     @property
     def lines(self) -> tuple[RoomLine, ...]:
         """The rooms that you are a member of, for the list."""
-        rooms = self._reading.conversations.rooms()
+        rooms = self._sync.conversations.rooms()
         return tuple(RoomLine(each.name, each.unread, each.mentions) for each in rooms)
 
     def is_me(self, user: str | None) -> bool:
@@ -86,7 +86,7 @@ class Rooms:
 
     def is_in(self, name: str) -> bool:
         """Whether you are a member of a room, as far as this client knows."""
-        return self._reading.conversations.named(name) is not None
+        return self._sync.conversations.named(name) is not None
 
     def connected(self) -> None:
         """Forget what might have changed while there was no connection."""
@@ -165,7 +165,7 @@ class Rooms:
 
     def _change(self, frame: frames.RoomChanged) -> None:
         room = frame.room
-        is_new = self._reading.entered(frame)
+        is_new = self._sync.enter_room(frame)
         before = self.known.get(room.name)
         self.known[room.name] = room
         self.invitations.pop(room.name, None)
@@ -214,13 +214,13 @@ class Rooms:
     def _leave(self, frame: frames.RoomLeft) -> None:
         was_invited = self.invitations.pop(frame.name, None) is not None
         self._announced.pop(frame.name, None)
-        if was_invited and frame.conversation not in self._reading.conversations:
+        if was_invited and frame.conversation not in self._sync.conversations:
             self.known.pop(frame.name, None)
             code = _WITHDRAWN.get(frame.reason, NoticeCode.INVITATION_WITHDRAWN)
             self._show(_about_leaving(code, frame))
             return
         was_open = frame.name == self._chat.partner
-        self._reading.left(frame.conversation)
+        self._sync.leave_room(frame.conversation)
         self.known.pop(frame.name, None)
         self._roles.pop(frame.name, None)
         self._muted.pop(frame.name, None)
@@ -236,16 +236,16 @@ class Rooms:
         self.invitations[name] = frame.by
         if self._announced.get(name) != frame.by:
             self._announced[name] = frame.by
-            if not self._reading.listed:
+            if not self._sync.listed:
                 return  # the list that is shown first has it
             self._show(Notice(NoticeCode.INVITED, name=name, by=frame.by))
 
     # --- others
 
     def _count(self, frame: frames.MembersChanged) -> None:
-        if frame.conversation not in self._reading.conversations:
+        if frame.conversation not in self._sync.conversations:
             return
-        name = self._reading.conversations.get(frame.conversation).name
+        name = self._sync.conversations.get(frame.conversation).name
         room = self.known.get(name)
         before = room.members if room else None
         if room is not None:

@@ -24,12 +24,12 @@ from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import EntryKind
 from qscp_client.core.receipts import Receipts
 from qscp_client.core.sender import Sender
-from qscp_client.core.timeline import Showing
+from qscp_client.core.timeline import Timeline
 
-__all__ = ["Reading"]
+__all__ = ["Sync"]
 
 
-class Reading:
+class Sync:
     """Keeps the conversations, and says what to send, show and save.
 
     Args:
@@ -46,7 +46,7 @@ class Reading:
         live: Whether everything that was missed has come.
         listed: Whether all conversations are known.
         conversations: All that are known.
-        showing: Who shows them.
+        timeline: Who shows them.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Reading:
         self.listed = False
         self.conversations = Conversations(saved.positions)
         self.receipts = Receipts(out, clock)
-        self.showing = Showing(me, out, self.conversations, chat, self.receipts)
+        self.timeline = Timeline(me, out, self.conversations, chat, self.receipts)
         self._me = me
         self._out = out
         self._sending = sending
@@ -122,12 +122,12 @@ class Reading:
         Returns:
             The conversation if what is to be shown has to be asked for.
         """
-        self.showing.opened(name)
+        self.timeline.opened(name)
         conversation = self.conversations.named(name)
         if conversation is None:
             return None
         if self._shows_at_once:
-            self.showing.saw(
+            self.timeline.saw(
                 conversation, conversation.position or 0, conversation.unread, conversation.mentions
             )
         elif conversation.has_all:
@@ -167,7 +167,7 @@ class Reading:
             end = NoticeCode.OLDER_END_HIDDEN
         else:
             end = NoticeCode.OLDER_END_REMOVED
-        self.showing.show_page(
+        self.timeline.show_page(
             conversation,
             [told_message(told) for told in page.messages],
             Notice(NoticeCode.OLDER_BEGIN, name=conversation.name),
@@ -182,7 +182,7 @@ class Reading:
         if not page.messages:
             self._show(Notice(NoticeCode.NO_MESSAGES, name=conversation.name))
             return
-        self.showing.show_page(
+        self.timeline.show_page(
             conversation,
             [told_message(told) for told in page.messages],
             Notice(NoticeCode.LAST_BEGIN, name=conversation.name),
@@ -208,7 +208,7 @@ class Reading:
             case frames.Delivered(conversation, seq):
                 found = self.conversations.get(conversation)
                 found.delivered = max(found.delivered, seq)
-                self.showing.tell_delivered(found, found.delivered, LineState.DELIVERED)
+                self.timeline.tell_delivered(found, found.delivered, LineState.DELIVERED)
             case frames.ServerRead():
                 self._read(frame)
             case frames.Conversations():
@@ -278,7 +278,7 @@ class Reading:
             self._move(conversation, frame.last)
         missing = Missing(frame.first, frame.last, frame.reason)
         if conversation.name == self.partner or self._shows_at_once:
-            self.showing.place(conversation, missing)
+            self.timeline.place(conversation, missing)
         else:
             conversation.wait(missing)
 
@@ -288,27 +288,27 @@ class Reading:
             conversation.mark_read(frame.seq, self._me)
         else:
             conversation.read_by_other = max(conversation.read_by_other, frame.seq)
-            self.showing.tell_delivered(conversation, frame.seq, LineState.READ)
+            self.timeline.tell_delivered(conversation, frame.seq, LineState.READ)
 
     def _learn(self, frame: frames.Conversations) -> None:
         for info in frame.conversations:
             conversation = self.conversations.get(info.conversation, info.name)
             conversation.learn(info, self._me)
             self._told.add(info.conversation)
-            self.showing.tell_delivered(conversation, conversation.delivered, LineState.DELIVERED)
+            self.timeline.tell_delivered(conversation, conversation.delivered, LineState.DELIVERED)
             if conversation.seen > conversation.read_told:
                 self.receipts.note(conversation)
         if frame.cursor is None:
             self.listed = True
             for room in self.conversations.rooms():
                 if room.id not in self._told:
-                    self.left(room.id)
+                    self.leave_room(room.id)
         else:
             self._out.frames.append(frames.ConversationsRequest(frame.cursor))
 
     # --- rooms
 
-    def entered(self, room: frames.RoomChanged) -> bool:
+    def enter_room(self, room: frames.RoomChanged) -> bool:
         """Note that you are in a room; return whether that is news."""
         is_new = room.room.conversation not in self.conversations
         conversation = self.conversations.get(room.room.conversation, room.room.name)
@@ -326,7 +326,7 @@ class Reading:
             return False
         return found.first_seq <= found.last_seq
 
-    def left(self, conversation_id: str) -> Conversation | None:
+    def leave_room(self, conversation_id: str) -> Conversation | None:
         """Forget a room that you are not in any more; return it, if it was here."""
         found = self.conversations.remove(conversation_id)
         self._early = {key: pair for key, pair in self._early.items() if pair[0].id != conversation_id}
@@ -334,7 +334,7 @@ class Reading:
         self._out.changes.append(Forgotten(conversation_id))
         return found
 
-    # --- applying and showing
+    # --- applying and timeline
 
     def _apply(self, conversation: Conversation, item: Message | Amendment) -> None:
         if conversation.position is None or item.seq > conversation.position:
@@ -350,12 +350,12 @@ class Reading:
                 item = dataclasses.replace(item, folded=True)
         is_open = conversation.name == self.partner
         if is_open and not conversation.asked:
-            self.showing.place(conversation, item)
+            self.timeline.place(conversation, item)
             return
         if is_open or not (self._shows_at_once or item.here):
             conversation.wait(item)
         if not is_open and (self._shows_at_once or item.here or self._is_news(conversation, item)):
-            self.showing.preview(conversation, item)
+            self.timeline.preview(conversation, item)
 
     def _is_news(self, conversation: Conversation, item: Message | Amendment) -> bool:
         """Whether the person is told at once what happens in a chat that is not open.
@@ -376,7 +376,7 @@ class Reading:
         if conversation.name == self.partner:
             waiting, conversation.waiting = conversation.waiting, []
             for item in waiting:
-                self.showing.place(conversation, item)
+                self.timeline.place(conversation, item)
 
     def _show(self, event: events.Event) -> None:
         self._out.events.append(event)

@@ -15,7 +15,7 @@ from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import EntryKind
 from qscp_client.core.receipts import Receipts
 
-__all__ = ["Showing"]
+__all__ = ["Timeline"]
 
 _RECENT: Final = 10
 """Own lines that `/status` shows although nothing more can happen to them."""
@@ -24,7 +24,7 @@ _SENT: Final = 1000
 """Own lines of a conversation whose delivery is told when it comes."""
 
 
-class Showing:
+class Timeline:
     """Shows messages and what happens to them, and notes what the person has seen.
 
     Args:

@@ -19,7 +19,7 @@ from qscp_client.core.history import History
 from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
 from qscp_client.core.outbox import Failure, FailureCode
 from qscp_client.core.sender import Sender
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 
 _HISTORY: Final = 20
 """Messages that `/history` shows without a number."""
@@ -35,7 +35,7 @@ class GeneralCommands:
         out: Where events and frames go.
         chat: The open chat.
         switcher: Closes it.
-        reading: The conversations.
+        sync: The conversations.
         sender: Sends messages.
         history: Asks for messages.
         connection: Returns the connection as it is shown.
@@ -52,7 +52,7 @@ class GeneralCommands:
         out: Output,
         chat: CurrentChat,
         switcher: ChatSwitcher,
-        reading: Reading,
+        sync: Sync,
         sender: Sender,
         history: History,
         connection: Callable[[], events.Connection],
@@ -67,7 +67,7 @@ class GeneralCommands:
         self._out = out
         self._chat = chat
         self._switcher = switcher
-        self._reading = reading
+        self._sync = sync
         self._sender = sender
         self._history = history
         self._connection = connection
@@ -159,7 +159,7 @@ class GeneralCommands:
         """Return the conversation and the number of messages to ask for; None if they can't be asked for."""
         count = argument.strip() or str(default)
         partner = self._chat.partner
-        conversation = self._reading.conversations.named(partner) if partner else None
+        conversation = self._sync.conversations.named(partner) if partner else None
         if not (count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= PAGE_LIMIT):
             self._out.show(Problem(ProblemCode.USAGE, command=command, count=PAGE_LIMIT))
         elif partner is None:
@@ -183,12 +183,12 @@ class GeneralCommands:
     def show_status(self) -> None:
         """Show the delivery state of your recent messages."""
         lines: list[StatusLine] = []
-        for conversation_id, message in self._reading.showing.recent:
-            if conversation_id not in self._reading.conversations:
+        for conversation_id, message in self._sync.timeline.recent:
+            if conversation_id not in self._sync.conversations:
                 continue  # a room that you have left since
-            conversation = self._reading.conversations.get(conversation_id)
+            conversation = self._sync.conversations.get(conversation_id)
             now = conversation.known.get(message.seq, message)
-            state = self._reading.showing.state_of(conversation, message.seq)
+            state = self._sync.timeline.state_of(conversation, message.seq)
             lines.append(StatusLine(conversation.name, now.body, state, erased=now.erased))
         outbox = self._sender.outbox
         for state, entries in ((LineState.FAILED, outbox.failed), (LineState.PENDING, list(outbox))):

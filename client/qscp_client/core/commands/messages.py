@@ -18,7 +18,7 @@ from qscp_client.core.notices import Problem, ProblemCode
 from qscp_client.core.outbox import EntryKind
 from qscp_client.core.requests import PendingRequests
 from qscp_client.core.sender import Sender
-from qscp_client.core.sync import Reading
+from qscp_client.core.sync import Sync
 
 _NUMBER: Final = re.compile(r"(?:\(#?([0-9]{1,18})\)|#?([0-9]{1,18}))(?:\s+|$)")
 
@@ -30,7 +30,7 @@ class MessageCommands:
         me: Your name.
         out: Where problems go.
         chat: The open chat.
-        reading: The conversations.
+        sync: The conversations.
         sender: Sends messages.
         requests: What was asked and is not answered.
         online: Whether there is a connection.
@@ -41,7 +41,7 @@ class MessageCommands:
         me: str,
         out: Output,
         chat: CurrentChat,
-        reading: Reading,
+        sync: Sync,
         sender: Sender,
         requests: PendingRequests,
         online: Callable[[], bool],
@@ -49,7 +49,7 @@ class MessageCommands:
         self._me = me
         self._out = out
         self._chat = chat
-        self._reading = reading
+        self._sync = sync
         self._sender = sender
         self._requests = requests
         self._online = online
@@ -118,7 +118,7 @@ class MessageCommands:
 
     def _conversation(self) -> Conversation | None:
         partner = self._chat.partner
-        return None if partner is None else self._reading.conversations.named(partner)
+        return None if partner is None else self._sync.conversations.named(partner)
 
     def _find(self, command: str, argument: str, *, own: bool) -> tuple[Message, str] | None:
         """Return the target, and what was typed after its number; None if there is no target.
