@@ -4,10 +4,17 @@ PYTHON ?= python3
 VENV ?= .venv
 # Arguments for pytest: make test ARGS='-k presence -x'
 ARGS ?=
+# With COVERAGE=1, `make test` also measures coverage and fails below the floors of pyproject.toml.
+COVERAGE ?=
+# How often `make test-repeat` runs its tests.
+TIMES ?= 100
 # How long `make fuzz` and `make soak` run: 60 s and 300 s if nothing is said.
 SECONDS ?=
 # A folder of wheels to install from instead of the network; `make wheelhouse` fills one.
 WHEELS ?=
+
+# How often one message may change file on its way through the daemon; `make hops` shows where.
+HOPS := 47
 
 # Where `make install` puts things. DESTDIR is for packagers and is part of no installed path.
 prefix ?= /usr/local
@@ -28,7 +35,7 @@ ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(shell pwd -P))
 $(shell rm -f $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-fuzz $(VENV)/installed-check)
 endif
 
-.PHONY: help run test test-systemd check format fuzz soak wheelhouse install uninstall clean
+.PHONY: help run test test-repeat coverage test-systemd check hops format fuzz soak wheelhouse install uninstall clean
 
 help:
 	@echo 'To use QSCP from this checkout'
@@ -39,8 +46,12 @@ help:
 	@echo
 	@echo 'To work on QSCP'
 	@echo "  make test            the test suite (ARGS='-k name -x', PYTHON=python3.13 VENV=.venv-3.13)"
+	@echo "  make test-repeat     some tests, many times on a busy machine (ARGS='tests/client -k killed' TIMES=100)"
+	@echo '  make coverage        the tests without whole programs, and which lines of each package they run'
 	@echo '  make check           format, lint, types, import directions, and what no tool knows about'
+	@echo '  make hops            the files that one message passes, in the daemon and in the client'
 	@echo '  make format          put all files in the format that make check wants'
+	@echo '  make picture         regenerate the picture in README.md from a real run'
 	@echo '  make test-systemd    install and run the service in a machine of its own, under systemd (root)'
 	@echo '  make fuzz            malformed input against the parser and a daemon (SECONDS=60)'
 	@echo '  make soak            kill the daemon under load, again and again, and look for what is lost (SECONDS=300)'
@@ -50,8 +61,18 @@ help:
 run: $(VENV)/installed
 	@exec $(python) tools/run_dev.py
 
+# Python 3.12 can report each line once; before, a tracer is called for all of them (1.6 times the CPU time).
+coverage_core = COVERAGE_CORE=$$($(python) -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
+
 test: $(VENV)/installed-test
-	$(python) -m pytest -n 4 $(ARGS)
+	$(if $(COVERAGE),$(coverage_core)) $(python) -m pytest -n 4 $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
+	$(if $(COVERAGE),$(python) tools/check_coverage.py)
+
+test-repeat: $(VENV)/installed-test
+	$(python) tools/repeat_tests.py --times $(TIMES) $(ARGS)
+
+coverage: $(VENV)/installed-test
+	$(MAKE) test COVERAGE=1 ARGS='tests/qscp tests/qscpd tests/client $(ARGS)'
 
 test-systemd: $(VENV)/installed-test
 	$(python) -m pytest -m systemd -o faulthandler_timeout=900 tests/systemd $(ARGS)
@@ -69,10 +90,18 @@ check: $(VENV)/installed-check
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/shellcheck .ci/run tools/*.sh tests/systemd/*.sh
 	$(python) tools/check_tree.py
+	$(python) -m tools.count_hops --most $(HOPS)
+
+hops: $(VENV)/installed-test
+	$(python) -m tools.count_hops --path
 
 format: $(VENV)/installed-check
 	$(python) -m ruff check --fix-only
 	$(python) -m ruff format
+
+.PHONY: picture
+picture: $(VENV)/installed-test
+	$(python) -m tools.capture_readme
 
 wheelhouse:
 	tools/wheelhouse.sh dist/wheelhouse
@@ -86,7 +115,7 @@ uninstall:
 	sysusersdir='$(sysusersdir)' tmpfilesdir='$(tmpfilesdir)' tools/install.sh uninstall
 
 clean:
-	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is installed is remembered by a file each, and done again only when pyproject.toml changed.

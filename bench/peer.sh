@@ -1,7 +1,7 @@
 #!/bin/bash
 # peer.sh start NAME | stop NAME | addr NAME | proto NAME
-# Runs one server in the foreground-in-background way: no daemon, own folder
-# $PEERS/run/NAME, process id in $PEERS/run/NAME/pid.
+# Starts or stops one server as a background process, in its folder $PEERS/run/NAME with
+# its process id in the file pid; or prints its address or protocol.
 # Environment: PEERS   folder for everything built and run (default: peers-run beside this file)
 #              PIN     CPU list for the server (default 0; empty: not pinned)
 #              BENCH_PYTHON  the Python that runs qscpd (default $PEERS/venv/bin/python)
@@ -33,15 +33,15 @@ stop)
 	pid=$(cat "$run/pid")
 	kill "$pid" 2>/dev/null || true
 	for _ in $(seq 150); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
-	# prosody takes longer when users just vanished; qscpd never should
-	if kill -9 "$pid" 2>/dev/null && [ "$base" = qscpd ]; then echo "$name did not stop when told to" >&2; fi
+	# prosody takes longer after a loss of users; qscpd never should
+	if kill -9 "$pid" 2>/dev/null && [ "$base" = qscpd ]; then echo "$name did not stop on SIGTERM" >&2; fi
 	rm -f "$run/pid"
 	exit ;;
 *) echo "unknown action $what" >&2; exit 2 ;;
 esac
 
 if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-	echo "port $port is in use already: something else would be measured" >&2
+	echo "port $port is in use: stop the other program first" >&2
 	exit 1
 fi
 mkdir -p "$run"
@@ -57,7 +57,7 @@ put() {
 	sed -e "s,@RUN@,$run,g" -e "s/@AUTH@/$auth/" -e "s/@MAM@/$mam/" -e "s/@MUCMAM@/$mucmam/" \
 		"$here/peers/$1" > "$run/$1"
 }
-# Accounts for qscpd: made once, copied for each start, so that each run has a fresh store.
+# Accounts of qscpd: created once and copied at each start, so that each run has a fresh store.
 accounts() {
 	if [ ! -f "$run/seed/qscpd.db" ] || [ -n "$(find "$here/../qscpd/store" "$here/accounts.py" -name '*.py' -newer "$run/seed/qscpd.db")" ]; then
 		rm -rf "$run/seed"
@@ -70,7 +70,7 @@ cd "$run"
 ulimit -n 20000 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 case $base in
 qscpd)     put qscpd.yaml; chmod 600 key.pem both.pem; rm -f sessions.log
-           case $(stat -f -c %T .) in tmpfs|ramfs) echo "$run is not on a disk: FULL sync costs nothing there" >&2 ;; esac
+           case $(stat -f -c %T .) in tmpfs|ramfs) echo "$run is not on a disk, so syncs cost nothing: set PEERS to a folder on a disk" >&2 ;; esac
            accounts
            cmd=("$python" -c "from qscpd.cli import main; main()" run -c "$run/qscpd.yaml") ;;
 ngircd)    put ngircd.conf;      cmd=(ngircd -n -f "$run/ngircd.conf") ;;
@@ -83,7 +83,7 @@ ergo)      put ergo.yaml; rm -f ergo.db ergo.lock
 ejabberd)  put ejabberd.yml
            export EJABBERD_CONFIG_PATH="$run/ejabberd.yml" EJABBERD_LOG_PATH="$run/ejabberd.log"
            export ERL_LIBS=${ERL_LIBS:-/usr/lib/$(uname -m)-linux-gnu} HOME="$run"
-           # no busy waiting: it would count as server CPU time
+           # no busy waiting, which would count as server CPU time;
            # no distribution, so no epmd and no open port
            erts=$(ls -d /usr/lib/erlang/erts-*/bin)
            export ROOTDIR=/usr/lib/erlang BINDIR=$erts EMU=beam PROGNAME=erl
@@ -99,5 +99,5 @@ for _ in $(seq 300); do
 	if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then sleep 0.5; exit 0; fi
 	sleep 0.1
 done
-echo "$name does not listen" >&2
+echo "$name does not listen on port $port; see $run/out.txt" >&2
 exit 1

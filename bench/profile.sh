@@ -1,10 +1,10 @@
 #!/bin/bash
-# profile.sh [FLAG... WORKLOAD]: where qscpd's CPU time goes under load (default: dm;
+# profile.sh [FLAG... WORKLOAD]: profile qscpd's CPU time under load (default: dm;
 # for example -window 1 dm).
 # Starts qscpd and the load. py-spy samples the Python functions for SECS (6)
-# seconds, on CPU only; then perf, where it is installed and allowed, does the same
-# for libraries, the kernel and their functions. Prints the shares; the samples stay in
-# $PEERS/profile/: stacks.txt is in the collapsed form that flame graph tools read.
+# seconds, on CPU only; then perf, if installed and permitted, samples libraries, the
+# kernel and their functions. Prints the shares and keeps the samples in $PEERS/profile/:
+# stacks.txt is in the collapsed form of flame graph tools.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 export PEERS=${PEERS:-$here/peers-run} PIN=${PIN-0}
@@ -27,7 +27,7 @@ if command -v perf > /dev/null; then
 	perf record -q -F 1999 -o "$into/perf.data" -p "$pid" -- sleep "$SECS" > "$into/perf.log" 2>&1 || echo "perf: $(tail -1 "$into/perf.log")" >&2
 	perf stat -e 'syscalls:sys_enter_*' -o "$into/calls.txt" -p "$pid" -- sleep 2 2> /dev/null || true
 fi
-kill -0 "$load" || { echo "the load ended early" >&2; exit 1; }
+kill -0 "$load" || { echo "the load generator ended early; see $into/result.json" >&2; exit 1; }
 "$PEERS/venv/bin/python" "$here/profile_report.py" "$into/stacks.txt"
 [ -s "$into/perf.data" ] || exit 0
 table() { # table TITLE KEYS LIMIT

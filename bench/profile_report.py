@@ -1,7 +1,7 @@
-"""Print where the time goes, from collapsed stacks as `py-spy record --format raw` writes them.
+"""Print a CPU profile from collapsed stacks of `py-spy record --format raw`.
 
-Three tables: threads, functions with all that they call, and lines by themselves. What a
-function of C costs is in the line that calls it.
+There are three tables: threads, functions including their callees, and lines on their own.
+The cost of a C function is in the line that calls it.
 """
 
 import re
@@ -15,7 +15,7 @@ _LINE = re.compile(r":\d+$")
 
 
 def _label(frame: str, *, line: bool) -> str:
-    """Name a frame by its function and file, without most of the folders."""
+    """Return the label of a frame: its function and file, with one folder."""
     match = _FRAME.fullmatch(frame)
     if match is None:
         return frame
@@ -41,14 +41,14 @@ def main(path: Path) -> None:
         thread, *frames = stack.split(";")
         threads[thread] += int(count)
         own[_label((frames or [thread])[-1], line=True)] += int(count)
-        # The way from the command line to the loop says nothing.
+        # Frames between the command line and the loop are irrelevant.
         for function in {_label(frame, line=False) for frame in frames if "click/" not in frame}:
             inclusive[function] += int(count)
     total = threads.total()
     print(f"{total} samples")
     _print("By thread", threads, total)
-    _print("Functions with all that they call", inclusive, total)
-    _print("Lines by themselves", own, total)
+    _print("Functions including callees", inclusive, total)
+    _print("Lines on their own", own, total)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/bin/bash
-# quick.sh [WORKLOAD...]: a first figure in a minute: qscpd, and those of ngircd
-# and inspircd that are installed, once each (default: dm latency).
-# Needs no root; for figures to quote see README.md.
+# quick.sh [WORKLOAD...]: measure qscpd in a minute, and ngircd and inspircd if they are
+# installed, once each (default: dm latency).
+# Needs no root. README.md explains how to get figures for publication.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 export PEERS=${PEERS:-$here/peers-run}

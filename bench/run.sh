@@ -1,8 +1,8 @@
 #!/bin/bash
-# run.sh [PEER...]: every workload for every peer, RUNS times, one JSON line
-# per measurement into $PEERS/results.jsonl; then prints the medians.  In each
+# run.sh [PEER...]: measure every workload for every peer, RUNS times, with one JSON
+# line per measurement in $PEERS/results.jsonl; then print the medians. In each
 # round the peers take turns within a workload, so that a slow minute of the
-# machine hits them all.
+# machine affects all of them.
 # Environment: PEERS (see peer.sh), RUNS (3), WORK (see below; also "sasl" for
 # ergo), SECS (5) and WARM (1.5) seconds, PIN server CPU (0), GENPIN generator CPU (1), FRESH=1
 # to empty the results file first, OUT another results file.
@@ -14,7 +14,7 @@ RUNS=${RUNS:-3} SECS=${SECS:-5} WORK=${WORK:-dm dm1 fan100 fan100x1 fan1000 late
 export PIN=${PIN-0}
 GENPIN=${GENPIN-1}
 out=${OUT:-$PEERS/results.jsonl}
-[ -x "$PEERS/loadgen" ] || { echo "run setup.sh first" >&2; exit 1; }
+[ -x "$PEERS/loadgen" ] || { echo "$PEERS/loadgen not found; run setup.sh first" >&2; exit 1; }
 [ -n "${FRESH:-}" ] && : > "$out"
 ulimit -n "$(ulimit -Hn)"
 if [ $# -eq 0 ]; then
@@ -30,9 +30,9 @@ gen() { # gen NAME flags... workload
 		-pid "$(cat "$PEERS/run/$name/pid")" -time "${SECS}s" -warm "${WARM:-1.5}s" -workers "$(workers "$name")" "$@"
 }
 sh_peer() { "$here/peer.sh" "$@"; }
-workers() { # how many logins at a time
+workers() { # simultaneous logins
 	case $1 in
-		inspircd*) echo 400 ;;            # it completes a registration in a once-a-second pass
+		inspircd*) echo 400 ;;            # it completes registrations only once a second
 		prosody*|ejabberd*) echo 32 ;;    # several round trips for each login
 		*) echo 8 ;;
 	esac
@@ -58,7 +58,7 @@ measure() { # measure NAME WORKLOAD
 	esac
 }
 
-# Accounts that have to be made over the wire, once.
+# XMPP accounts are created over the wire, once.
 for name in "$@"; do
 	[ "$(sh_peer proto "$name")" = xmpp ] && [ ! -f "$PEERS/run/$name/accounts" ] || continue
 	sh_peer start "$name" || continue
@@ -73,9 +73,9 @@ for _ in $(seq "$RUNS"); do
 	for w in $WORK; do
 		for name in "$@"; do
 			case $(sh_peer proto "$name")-$w in
-				qscp-sasl) continue ;; # its login is an account's anyway
+				qscp-sasl) continue ;; # its logins always use accounts
 				qscp-*|irc-*) ;;
-				*-storm|*-online*) continue ;; # their adapters can't do that
+				*-storm|*-online*) continue ;; # their adapters lack these workloads
 			esac
 			sh_peer start "$name" || { failed=1; continue; } # each on a fresh server
 			running=$name

@@ -1,7 +1,7 @@
 #!/bin/bash
-# setup.sh [tools]: install the peers, build the load generator (and ergo), make a
+# setup.sh [tools]: install the peers, build the load generator (and ergo), create a
 # virtual environment with the project and a throwaway certificate.
-# Debian 12, root. With "tools" no peer is installed, and root is not needed.
+# Needs Debian 12 and root. With "tools" no peer is installed, and root is not needed.
 # Environment:
 #   PEERS         folder for everything built and run (default: peers-run beside this file)
 #   BENCH_PYTHON  the Python that runs qscpd (default: the system's /usr/bin/python3; pyenv's
@@ -37,8 +37,8 @@ export GOTOOLCHAIN=local
 
 if [ -n "${ERGO_GIT:-}" ] && [ ! -x "$PEERS/ergo/ergo-bin" ]; then
 	mkdir -p "$PEERS/ergo"
-	# Vendored database engines are behind build tags and not needed; in a
-	# partial mirror some of their blobs may be missing, so leave them out.
+	# Vendored database engines are behind build tags and not needed. A partial
+	# mirror might lack some of their blobs, so leave them out.
 	git --git-dir "$ERGO_GIT" ls-tree -r --name-only HEAD |
 		grep -v '^vendor/modernc.org/sqlite/lib/' |
 		xargs -d '\n' git --git-dir "$ERGO_GIT" archive HEAD -- | tar xi -C "$PEERS/ergo"
@@ -48,7 +48,7 @@ fi
 [ -f "$PEERS/cert.pem" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 \
 	-subj /CN=localhost -addext subjectAltName=DNS:localhost,DNS:conference.localhost \
 	-keyout "$PEERS/key.pem" -out "$PEERS/cert.pem" 2>/dev/null
-chmod 644 "$PEERS/key.pem" # mosquitto and ejabberd may read it as another user; it is a throwaway
+chmod 644 "$PEERS/key.pem" # mosquitto and ejabberd read it as another user; it is a throwaway key
 
 {
 	dpkg-query -W -f '${Package} ${Version}\n' ngircd inspircd prosody ejabberd mosquitto erlang-base lua5.4 lua-sec libgnutls30 libssl3 2>/dev/null || true

@@ -1,7 +1,7 @@
 """QSCP/1, the Quick Stream Chat Protocol, sans-I/O.
 
 Daemon and client share this package. It reads no clock, opens no socket and
-draws no random numbers: bytes come in, frames come out, and the other way round.
+draws no random numbers: it turns bytes into frames and frames into bytes.
 `docs/protocol.md` is the specification; `qscp.connection` is the place to start reading.
 """
 
@@ -12,10 +12,10 @@ __all__ = ["ALPN", "DEFAULT_PORT", "PROTOCOL_VERSION", "__version__"]
 __version__ = "0.1.0"
 
 ALPN: Final = "qscp/1"
-"""The name offered and demanded in the TLS handshake (RFC 7301)."""
+"""Protocol name that the TLS handshake offers and demands (RFC 7301)."""
 
 DEFAULT_PORT: Final = 7727
-"""TCP port of `qscpd`. Unassigned at IANA."""
+"""Default TCP port of `qscpd`; unassigned at IANA."""
 
 PROTOCOL_VERSION: Final = 1
-"""The one version of the protocol that this package speaks."""
+"""Protocol version of this package."""

@@ -1,5 +1,7 @@
-"""Bytes to lines, lines to frames, frames to bytes."""
+"""Codec: bytes to lines, lines to frames, frames to bytes."""
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,74 +12,15 @@ from qscp.errors import ErrorCode, RemoteProtocolError
 
 __all__ = ["LineSplitter", "decode_client_frame", "decode_server_frame", "encode", "encode_lines"]
 
-ClientFrames = (
-    frames.Auth
-    | frames.SetPresence
-    | frames.SendChat
-    | frames.Resume
-    | frames.Received
-    | frames.ClientRead
-    | frames.Skip
-    | frames.HistoryRequest
-    | frames.ConversationsRequest
-    | frames.SearchRequest
-    | frames.WhoisRequest
-    | frames.SendEdit
-    | frames.SendRedaction
-    | frames.SendReaction
-    | frames.SetTyping
-    | frames.Join
-    | frames.Leave
-    | frames.RoomRequest
-    | frames.RoomsRequest
-    | frames.ClientPing
-    | frames.ClientPong
-    | frames.ClientBye
-)
-ServerFrames = (
-    frames.AuthAck
-    | frames.AuthNack
-    | frames.PresenceAck
-    | frames.OnlineUsers
-    | frames.PresenceChanges
-    | frames.Chat
-    | frames.ChatAck
-    | frames.ChatNack
-    | frames.Resumed
-    | frames.Gap
-    | frames.Delivered
-    | frames.ServerRead
-    | frames.History
-    | frames.Conversations
-    | frames.SearchResults
-    | frames.Whois
-    | frames.Edit
-    | frames.Redact
-    | frames.React
-    | frames.Typing
-    | frames.RoomChanged
-    | frames.RoomLeft
-    | frames.RoomAck
-    | frames.Rooms
-    | frames.RoomMembers
-    | frames.MembersChanged
-    | frames.Invited
-    | frames.RoomLog
-    | frames.ServerPing
-    | frames.ServerPong
-    | frames.ServerBye
-    | frames.Error
-)
-
 
 class _AnyFrame(msgspec.Struct):
-    """What every frame has in common."""
+    """The field that every frame has."""
 
     type: str
 
 
-_client_decoder: Final = msgspec.json.Decoder(ClientFrames)
-_server_decoder: Final = msgspec.json.Decoder(ServerFrames)
+_client_decoder: Final = msgspec.json.Decoder(functools.reduce(operator.or_, frames.CLIENT_FRAMES))
+_server_decoder: Final = msgspec.json.Decoder(functools.reduce(operator.or_, frames.SERVER_FRAMES))
 _any_frame_decoder: Final = msgspec.json.Decoder(_AnyFrame)
 _syntax_decoder: Final = msgspec.json.Decoder(msgspec.Raw)
 _encoder: Final = msgspec.json.Encoder()
@@ -87,15 +30,15 @@ _JSON_BLANKS: Final = " \t\r\n"
 
 
 class LineSplitter:
-    r"""Cuts a stream of bytes at its newlines.
+    r"""Splitter of a byte stream into lines.
 
     A line is refused as soon as more bytes than the limit have come without a newline,
-    so a peer never makes us hold more than the limit. After that everything is thrown
-    away: the tail of an overlong line is never taken for a frame.
+    so a peer never makes us buffer more than the limit. After that everything is
+    discarded: the tail of an overlong line is never parsed as a frame.
     Cost: linear in the input, however it is split.
 
     Attributes:
-        limit: Most bytes in a line, without its `\n`; may be changed between calls.
+        limit: Most bytes in a line, without its `\n`; can be changed between calls.
         overlong: Whether a line went over the limit.
     """
 
@@ -107,7 +50,7 @@ class LineSplitter:
         self._partial = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take bytes in and return the lines that they complete, without newlines.
+        """Add bytes and return the lines that they complete, without newlines.
 
         When `overlong` is true afterwards, the returned lines came before the bad one.
         """
@@ -122,13 +65,13 @@ class LineSplitter:
             lines[0] = bytes(partial)
             partial.clear()
         partial += rest
-        # No line can be longer than all that there was to cut.
+        # No line can be longer than all of the input.
         if size > self.limit and (len(partial) > self.limit or max(map(len, lines), default=0) > self.limit):
             self._refuse(lines)
         return lines
 
     def _refuse(self, lines: list[bytes]) -> None:
-        """Keep the lines before the overlong one, and nothing after it."""
+        """Keep only the lines before the overlong one."""
         self.overlong = True
         self._partial.clear()
         for index, line in enumerate(lines):
@@ -141,7 +84,7 @@ def decode_client_frame(line: bytes) -> frames.ClientFrame:
     """Decode what a client sent, strictly.
 
     Raises:
-        RemoteProtocolError: With the first of these that is true: `not_utf8`, `not_json`,
+        RemoteProtocolError: With the first of these codes that applies: `not_utf8`, `not_json`,
             `not_an_object`, `unknown_type`; then `unknown_field` or `bad_field`.
     """
     try:
@@ -157,7 +100,7 @@ def decode_server_frame(line: bytes) -> frames.ServerFrame | None:
     """Decode what a server sent, leniently.
 
     Returns:
-        The frame, or None for a type that this version does not know.
+        The frame, or None for an unknown type.
 
     Raises:
         RemoteProtocolError: As `decode_client_frame`, but never `unknown_field`; and
@@ -184,7 +127,7 @@ def encode_lines(batch: Sequence[frames.Frame | msgspec.Raw]) -> bytes:
     """Encode frames as lines, each with its newline, in one go.
 
     Args:
-        batch: Frames, or what `encode` made of one without the newline.
+        batch: Frames, or output of `encode` without its newline.
     """
     return _encoder.encode_lines(batch)
 
@@ -198,7 +141,7 @@ def _has_type(line: bytes) -> bool:
 
 
 def _violation(line: bytes, error: Exception) -> RemoteProtocolError:
-    """Find out what is wrong with a line that did not decode; speed does not matter here."""
+    """Classify a line that did not decode; speed does not matter here."""
     try:
         text = line.decode()
         _syntax_decoder.decode(text)
@@ -207,17 +150,17 @@ def _violation(line: bytes, error: Exception) -> RemoteProtocolError:
     except (msgspec.DecodeError, RecursionError):
         return RemoteProtocolError(ErrorCode.NOT_JSON)
     if not isinstance(error, msgspec.ValidationError):
-        return RemoteProtocolError(ErrorCode.NOT_JSON)  # nested so deeply that one decoder just got through
+        return RemoteProtocolError(ErrorCode.NOT_JSON)  # nested so deeply that only one decoder succeeded
     if not text.lstrip(_JSON_BLANKS).startswith("{"):
         return RemoteProtocolError(ErrorCode.NOT_AN_OBJECT)
     return _schema_violation(str(error))
 
 
 def _schema_violation(reason: str) -> RemoteProtocolError:
-    """Translate msgspec's message, which may quote what the peer sent.
+    """Translate msgspec's message, which can quote input of the peer.
 
-    msgspec tells what is wrong only in words. The tests break every field of every frame,
-    so that they notice when a new version of it says it in other words.
+    msgspec reports the cause only as text. The tests break every field of every frame,
+    so they notice when a new version changes its wording.
     """
     if reason.startswith("Object contains unknown field"):
         return RemoteProtocolError(ErrorCode.UNKNOWN_FIELD)
@@ -227,7 +170,7 @@ def _schema_violation(reason: str) -> RemoteProtocolError:
 
 
 def _where(reason: str) -> str:
-    """Keep of msgspec's message what names a field of ours, and nothing that the peer sent."""
+    """Return the field that msgspec's message names, without any input of the peer."""
     if reason.startswith("Object missing required field"):
         return f"Missing: {reason.split('`')[1]}."
     _, _, path = reason.rpartition("`$")

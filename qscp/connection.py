@@ -2,7 +2,7 @@
 
 The shell around it (the daemon's session, the client's connection, a test) does this:
 
-    connection.receive_data(plaintext)      # whatever TLS gave it
+    connection.receive_data(plaintext)      # from TLS
     for frame in connection.events(): ...   # frames of the peer, in order
     connection.send(answer)
     transport.write(connection.data_to_send())
@@ -11,7 +11,7 @@ The shell around it (the daemon's session, the client's connection, a test) does
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Generic, TypeVar, get_args
+from typing import Final, Generic, TypeVar
 
 from qscp import codec, frames
 from qscp.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
@@ -23,14 +23,14 @@ __all__ = ["ClientConnection", "Connection", "ServerConnection"]
 Incoming = TypeVar("Incoming", bound=frames.Frame)
 Outgoing = TypeVar("Outgoing", bound=frames.Frame)
 
-# Looking a member up in its enum is slow on Python 3.11, and here it would be done per frame.
+# Looking up an enum member is slow on Python 3.11, and this module would do it per frame.
 _UNAUTHENTICATED, _AUTHENTICATING, _READY, _DRAINING, _CLOSED = State
 
 
 def _rows(sender: Sender, classes: Iterable[type[frames.Frame]]) -> dict[State, dict[type, State]]:
-    """What one side may send, by the class of the frame: the quickest thing to look up.
+    """Return the transitions of one side by the class of the frame, which is the fastest key.
 
-    `error` is left out: its place in the table depends on its `ref`.
+    `error` is left out: its row depends on its `ref`.
     """
     kinds = {cls: str(cls.__struct_config__.tag) for cls in classes if cls is not frames.Error}
     return {
@@ -41,17 +41,17 @@ def _rows(sender: Sender, classes: Iterable[type[frames.Frame]]) -> dict[State, 
 
 
 _ROWS: Final = {
-    Sender.CLIENT: _rows(Sender.CLIENT, get_args(codec.ClientFrames)),
-    Sender.SERVER: _rows(Sender.SERVER, get_args(codec.ServerFrames)),
+    Sender.CLIENT: _rows(Sender.CLIENT, frames.CLIENT_FRAMES),
+    Sender.SERVER: _rows(Sender.SERVER, frames.SERVER_FRAMES),
 }
 
 
 class Connection(Generic[Incoming, Outgoing]):
-    """What both roles have in common; use `ServerConnection` or `ClientConnection`.
+    """Base of both roles; use `ServerConnection` or `ClientConnection`.
 
     Attributes:
-        state: Where the connection is.
-        frames_in: Frames received so far; unknown ones, which a client ignores, don't count.
+        state: State of the connection.
+        frames_in: Number of received frames, without unknown ones, which a client ignores.
         eof: Whether the peer will send nothing more.
     """
 
@@ -82,17 +82,17 @@ class Connection(Generic[Incoming, Outgoing]):
         self._may_send = _ROWS[self._us][self.state]
 
     def receive_data(self, data: bytes) -> None:
-        """Take in bytes from the peer; call `events` next.
+        """Add bytes from the peer; call `events` next.
 
-        In state CLOSED they are thrown away. Never raises.
+        In state CLOSED they are discarded. Never raises.
         """
         if self.state is not _CLOSED:
             self._lines.extend(self._splitter.feed(data))
 
     def receive_eof(self) -> None:
-        """Note that the peer will send nothing more; call `events` for what came before.
+        """Note that the peer will send nothing more; call `events` for earlier frames.
 
-        A last line without its newline is no frame and is thrown away.
+        A last line without its newline is not a frame and is discarded.
         """
         self.eof = True
 
@@ -102,13 +102,13 @@ class Connection(Generic[Incoming, Outgoing]):
         return False
 
     def events(self) -> Iterator[Incoming]:
-        """Yield the frames that have come in, in order.
+        """Yield the received frames in order.
 
         The state is always the one after the frame just yielded, and before the next one. It is safe
         to stop halfway (the rest stays for the next call), and to send or receive between two frames.
 
-        A server's events end early while a login is being decided (see `paused`): what the client
-        sent behind its `auth` waits. Call `events` again after sending `auth_ack` or `auth_nack`.
+        A server's events end early while a login is being decided (see `paused`): frames behind the
+        `auth` wait. Call `events` again after sending `auth_ack` or `auth_nack`.
 
         Raises:
             RemoteProtocolError: The peer broke the protocol. The state is CLOSED then, and a
@@ -134,7 +134,7 @@ class Connection(Generic[Incoming, Outgoing]):
             raise self._violation(RemoteProtocolError(ErrorCode.LINE_TOO_LONG))
 
     def _state_after_error(self, frame: Incoming) -> State:
-        """Look an incoming `error` up; every other frame that comes here is out of place."""
+        """Look up an incoming `error`; any other frame here is a violation."""
         state = _error_row(TRANSITIONS[self.state, self._them], frame)
         if state is None:
             raise self._violation(self._misplaced(frame))
@@ -154,9 +154,9 @@ class Connection(Generic[Incoming, Outgoing]):
             self._enter(state)
 
     def data_to_send(self) -> bytes:
-        """Return the queued bytes, and forget them; empty when there are none.
+        """Return the queued bytes and clear the queue.
 
-        In state CLOSED these are the last ones: write them, then close the transport.
+        In state CLOSED these are the last bytes: write them, then close the transport.
         """
         if not self._outgoing:
             return b""
@@ -180,39 +180,39 @@ class Connection(Generic[Incoming, Outgoing]):
 
 
 class ServerConnection(Connection[frames.ClientFrame, frames.ServerFrame]):
-    """A connection as the server sees it: strict, and it holds little for a stranger.
+    """The server's side: strict, and with small buffers for an unauthenticated peer.
 
-    Before the login only one line is looked at, under its small limit. What the client sent
-    behind its `auth` is kept as it came; it is cut into lines, under the limit of
-    the state it belongs to, when the login is decided.
+    Before the login only one line is parsed, under its small limit. Bytes behind the `auth`
+    are buffered; when the login is decided, they are split into lines under the limit of
+    the new state.
     """
 
-    __slots__ = ("_held",)
+    __slots__ = ("_buffered",)
     _us, _them = Sender.SERVER, Sender.CLIENT
 
     def __init__(self) -> None:
         super().__init__(LINE_LIMIT_BEFORE_LOGIN, codec.decode_client_frame)
-        self._held = bytearray()
+        self._buffered = bytearray()
 
     @property
     def paused(self) -> bool:
-        """Whether a login is being decided; more data than was read already should not be read then."""
+        """Whether a login is being decided; the shell should not read more data then."""
         return self.state is _AUTHENTICATING
 
     def receive_data(self, data: bytes) -> None:
-        """Take in bytes from the peer; call `events` next.
+        """Add bytes from the peer; call `events` next.
 
-        In state CLOSED they are thrown away. While `paused` they are kept without a limit:
-        it is the shell that has to stop reading. Never raises.
+        In state CLOSED they are discarded. While `paused` they are buffered without a limit:
+        the shell has to stop reading. Never raises.
         """
         if self.state is not _UNAUTHENTICATED and self.state is not _AUTHENTICATING:
             super().receive_data(data)
         elif self.state is _AUTHENTICATING or self._lines:
-            self._held += data
+            self._buffered += data
         else:
             line, newline, rest = data.partition(b"\n")
             super().receive_data(line + newline)
-            self._held += rest
+            self._buffered += rest
 
     def send_encoded(self, lines: Iterable[bytes]) -> None:
         """Queue frames that were encoded once for many receivers.
@@ -221,7 +221,7 @@ class ServerConnection(Connection[frames.ClientFrame, frames.ServerFrame]):
             lines: Encoded frames of a session (`chat`, `chat_ack`, `presence` ...), with their newlines.
 
         Raises:
-            LocalProtocolError: The connection is not logged in, or closed; nothing is queued.
+            LocalProtocolError: The connection is not logged in or is closed; nothing is queued.
         """
         if self.state is not _READY and self.state is not _DRAINING:
             raise LocalProtocolError(f"server can't send session frames in state {self.state.value}")
@@ -229,14 +229,14 @@ class ServerConnection(Connection[frames.ClientFrame, frames.ServerFrame]):
 
     def _enter(self, state: State) -> None:
         super()._enter(state)
-        held = bytes(self._held)
-        self._held.clear()
+        buffered = bytes(self._buffered)
+        self._buffered.clear()
         if state is _READY:
             self._splitter.limit = LINE_LIMIT
-        if held:
-            self.receive_data(held)
+        if buffered:
+            self.receive_data(buffered)
 
-    def _misplaced(self, frame: frames.ClientFrame) -> RemoteProtocolError:  # noqa: ARG002 - the state says it all
+    def _misplaced(self, frame: frames.ClientFrame) -> RemoteProtocolError:  # noqa: ARG002 - the code depends on the state only
         if self.state is _UNAUTHENTICATED:
             return RemoteProtocolError(ErrorCode.NOT_LOGGED_IN)
         if self.state is _READY:
@@ -249,7 +249,7 @@ class ServerConnection(Connection[frames.ClientFrame, frames.ServerFrame]):
 
 
 class ClientConnection(Connection[frames.ServerFrame, frames.ClientFrame]):
-    """A connection as the client sees it: lenient with what a newer server may send."""
+    """The client's side: lenient with frames and fields of a newer server."""
 
     __slots__ = ()
     _us, _them = Sender.CLIENT, Sender.SERVER
@@ -259,7 +259,7 @@ class ClientConnection(Connection[frames.ServerFrame, frames.ClientFrame]):
 
 
 def _error_row(row: dict[str, State], frame: frames.Frame) -> State | None:
-    """The next state after an `error` frame, or None if it, or any other frame, is not allowed here."""
+    """Return the next state after an `error` frame; None if it is not allowed or is another frame."""
     if type(frame) is not frames.Error:
         return None
     return row.get(FATAL_ERROR if frame.ref is None else frame.type)

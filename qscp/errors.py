@@ -1,4 +1,4 @@
-"""What can go wrong in the protocol: the codes on the wire and the exceptions behind them.
+"""Error codes on the wire and the exceptions of this package.
 
 QscpError
 ├── LocalProtocolError     we misused the protocol: a bug on this side
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Action(enum.Enum):
-    """What a client should do when it gets a code."""
+    """Reaction of a client to a code."""
 
     FIX = "fix what was sent"
     RETRY = "try again"
@@ -34,7 +34,7 @@ class Action(enum.Enum):
 
 
 class ErrorCode(enum.StrEnum):
-    """Every code that a server puts into `error`, `auth_nack`, `chat_nack` or `bye`."""
+    """Codes that a server puts into `error`, `auth_nack`, `chat_nack` or `bye`."""
 
     # Framing, encoding, schema: `error`, then the connection ends.
     LINE_TOO_LONG = "line_too_long"
@@ -48,7 +48,7 @@ class ErrorCode(enum.StrEnum):
     NOT_LOGGED_IN = "not_logged_in"
     ALREADY_LOGGED_IN = "already_logged_in"
     MISPLACED = "misplaced"
-    # A login that came to nothing: `error`, then the connection ends.
+    # A login that failed for good: `error`, then the connection ends.
     LOGIN_TIMEOUT = "login_timeout"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
     # `auth_nack`
@@ -73,7 +73,7 @@ class ErrorCode(enum.StrEnum):
     UNCHANGED = "unchanged"
     MUTED = "muted"
     SLOW_MODE = "slow_mode"
-    # `chat_nack` and `error` with `ref`: what may not be done in a room.
+    # `chat_nack` and `error` with `ref`: refused in a room.
     UNKNOWN_ROOM = "unknown_room"
     NOT_A_MEMBER = "not_a_member"
     NOT_ALLOWED = "not_allowed"
@@ -102,12 +102,12 @@ class ErrorCode(enum.StrEnum):
 
 
 class CodeInfo(NamedTuple):
-    """One row of the code table in `docs/protocol.md`."""
+    """Sentence and action of a code, as in the code table of `docs/protocol.md`."""
 
     sentence: str
-    """What a person reads."""
+    """Text for people."""
     action: Action
-    """What a client does."""
+    """Reaction of a client."""
 
 
 _F, _R, _W, _L, _G = Action.FIX, Action.RETRY, Action.WAIT, Action.LOGIN, Action.GIVE_UP
@@ -118,80 +118,79 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.NOT_JSON: CodeInfo("The line is not JSON.", _F),
     ErrorCode.NOT_AN_OBJECT: CodeInfo("The line is not a JSON object.", _F),
     ErrorCode.UNKNOWN_TYPE: CodeInfo("The frame's type is missing or unknown.", _F),
-    ErrorCode.UNKNOWN_FIELD: CodeInfo("The frame has a field that its type does not have.", _F),
+    ErrorCode.UNKNOWN_FIELD: CodeInfo("The frame has an unknown field.", _F),
     ErrorCode.BAD_FIELD: CodeInfo("A field of the frame is missing or has the wrong type.", _F),
     ErrorCode.NOT_LOGGED_IN: CodeInfo("Log in before you send anything else.", _L),
-    ErrorCode.ALREADY_LOGGED_IN: CodeInfo("This connection is logged in already.", _F),
+    ErrorCode.ALREADY_LOGGED_IN: CodeInfo("This connection is already logged in.", _F),
     ErrorCode.MISPLACED: CodeInfo("The frame is not allowed at this point.", _F),
     ErrorCode.LOGIN_TIMEOUT: CodeInfo("The login took too long.", _L),
     ErrorCode.TOO_MANY_ATTEMPTS: CodeInfo("Too many failed logins on one connection.", _W),
     ErrorCode.BAD_CREDENTIALS: CodeInfo("The user name or the password is wrong.", _F),
-    ErrorCode.ACCOUNT_LOCKED: CodeInfo("The account is locked; its operator can unlock it.", _G),
+    ErrorCode.ACCOUNT_LOCKED: CodeInfo("The account is locked; ask the operator of the server.", _G),
     ErrorCode.PROTOCOL_VERSION: CodeInfo("Client and server have no protocol version in common.", _G),
-    ErrorCode.BUSY: CodeInfo("The server has too many logins to check just now.", _W),
-    ErrorCode.UNKNOWN_RECIPIENT: CodeInfo("There is nobody of that name here.", _F),
+    ErrorCode.BUSY: CodeInfo("The server is busy with other logins; try again soon.", _W),
+    ErrorCode.UNKNOWN_RECIPIENT: CodeInfo("No user or room has that name.", _F),
     ErrorCode.RECIPIENT_IS_SELF: CodeInfo("That is your own name.", _F),
     ErrorCode.BODY_EMPTY: CodeInfo("The message is empty.", _F),
     ErrorCode.BODY_TOO_LONG: CodeInfo("The message is longer than 16 KiB.", _F),
-    ErrorCode.BODY_CHARACTERS: CodeInfo("The message has control characters in it.", _F),
+    ErrorCode.BODY_CHARACTERS: CodeInfo("The message contains control characters.", _F),
     ErrorCode.BAD_ID: CodeInfo("The message id is not 32 lower-case hexadecimal digits.", _F),
-    ErrorCode.ID_CONFLICT: CodeInfo("That id was used for another message already.", _F),
+    ErrorCode.ID_CONFLICT: CodeInfo("That id is already used by another message.", _F),
     ErrorCode.OUT_OF_ORDER: CodeInfo(
         "An earlier message to the same person or room was refused; send that first.", _R
     ),
     ErrorCode.STORAGE_FULL: CodeInfo("The server's disk is full; the message was not stored.", _W),
     ErrorCode.STORAGE_FAILED: CodeInfo("The server could not store the message.", _R),
-    ErrorCode.UNKNOWN_MESSAGE: CodeInfo("There is no such message, or its text is gone.", _F),
-    ErrorCode.TOO_LATE: CodeInfo("The message is too old to be changed.", _G),
-    ErrorCode.TOO_MANY_REACTIONS: CodeInfo("That message has as many reactions as it may have.", _G),
-    ErrorCode.UNCHANGED: CodeInfo("It is like that already.", _G),
-    ErrorCode.MUTED: CodeInfo("You may not write in this room for a while.", _W),
+    ErrorCode.UNKNOWN_MESSAGE: CodeInfo("The message does not exist, or its text was deleted.", _F),
+    ErrorCode.TOO_LATE: CodeInfo("The message is too old to be edited.", _G),
+    ErrorCode.TOO_MANY_REACTIONS: CodeInfo("The message has reached the limit of reactions.", _G),
+    ErrorCode.UNCHANGED: CodeInfo("No change: it is already so.", _G),
+    ErrorCode.MUTED: CodeInfo("You are muted in this room.", _W),
     ErrorCode.SLOW_MODE: CodeInfo("The room is in slow mode; wait a little before your next message.", _W),
-    ErrorCode.UNKNOWN_ROOM: CodeInfo("There is no such room, or you may not see it.", _F),
-    ErrorCode.NOT_A_MEMBER: CodeInfo("You are not in this room; join it first.", _F),
+    ErrorCode.UNKNOWN_ROOM: CodeInfo("The room does not exist, or you cannot see it.", _F),
+    ErrorCode.NOT_A_MEMBER: CodeInfo("You are not a member of this room; join it first.", _F),
     ErrorCode.NOT_ALLOWED: CodeInfo("Your role in this room does not allow that.", _G),
-    ErrorCode.ROOM_ARCHIVED: CodeInfo("The room is archived: it can be read, and nothing else.", _G),
-    ErrorCode.BAD_TEXT: CodeInfo("The text is too long or has characters that are not allowed in it.", _F),
+    ErrorCode.ROOM_ARCHIVED: CodeInfo("The room is archived and read-only.", _G),
+    ErrorCode.BAD_TEXT: CodeInfo("The text is too long or contains characters that are not allowed.", _F),
     ErrorCode.BAD_ROOM_NAME: CodeInfo(
-        "A room's name is # and 1 to 32 of a-z, 0-9, dot, underscore, hyphen; first a letter or a digit.",
-        _F,
+        "A room name is # and 1 to 32 of a-z, 0-9, dot, underscore, hyphen; first a letter or a digit.", _F
     ),
-    ErrorCode.ROOM_EXISTS: CodeInfo("There is a room of that name already.", _F),
-    ErrorCode.TOO_MANY_ROOMS: CodeInfo("You are in as many rooms as one may be; leave one first.", _F),
-    ErrorCode.ALREADY_MEMBER: CodeInfo("Already in the room.", _G),
-    ErrorCode.BANNED: CodeInfo("Whoever is banned from a room can't come into it.", _G),
+    ErrorCode.ROOM_EXISTS: CodeInfo("A room with that name already exists.", _F),
+    ErrorCode.TOO_MANY_ROOMS: CodeInfo("You have reached the limit of rooms; leave one first.", _F),
+    ErrorCode.ALREADY_MEMBER: CodeInfo("The user is already a member of the room.", _G),
+    ErrorCode.BANNED: CodeInfo("A banned user can't join the room.", _G),
     ErrorCode.LAST_OWNER: CodeInfo(
-        "The room needs you: make somebody else owner first, archive it, or have the operator delete it.", _F
+        "You are the only owner; make someone else an owner or archive the room first.", _F
     ),
-    ErrorCode.UNKNOWN_USER: CodeInfo("There is nobody of that name here.", _F),
-    ErrorCode.USER_NOT_MEMBER: CodeInfo("Nobody of that name is in the room.", _F),
-    ErrorCode.BAD_STATUS_TEXT: CodeInfo("The status text is too long or has control characters in it.", _F),
+    ErrorCode.UNKNOWN_USER: CodeInfo("No user has that name.", _F),
+    ErrorCode.USER_NOT_MEMBER: CodeInfo("No member of the room has that name.", _F),
+    ErrorCode.BAD_STATUS_TEXT: CodeInfo("The status text is too long or contains control characters.", _F),
     ErrorCode.UNKNOWN_CONVERSATION: CodeInfo("You have no such conversation.", _F),
-    ErrorCode.ALREADY_RESUMED: CodeInfo("This session has resumed already.", _F),
-    ErrorCode.BAD_QUERY: CodeInfo("There is no word in the search.", _F),
+    ErrorCode.ALREADY_RESUMED: CodeInfo("This session has already resumed.", _F),
+    ErrorCode.BAD_QUERY: CodeInfo("The search contains no word.", _F),
     ErrorCode.BYE: CodeInfo("Good-bye.", _G),
     ErrorCode.SHUTDOWN: CodeInfo("The server is shutting down.", _W),
     ErrorCode.REPLACED: CodeInfo("The same device has logged in again.", _G),
     ErrorCode.LOCKED: CodeInfo("Your account was locked by the operator.", _G),
     ErrorCode.DELETED: CodeInfo("Your account was deleted by the operator.", _G),
-    ErrorCode.INTERNAL: CodeInfo("Something went wrong on the server; it is in the server's log.", _R),
+    ErrorCode.INTERNAL: CodeInfo("Internal error; the server's log has the details.", _R),
 }
 
 
 class QscpError(Exception):
-    """Root of everything this package raises."""
+    """Base of all exceptions of this package."""
 
 
 class LocalProtocolError(QscpError):
-    """This side tried something that the protocol does not allow in its state."""
+    """This side tried to send a frame that is not allowed in its state."""
 
 
 class RemoteProtocolError(QscpError):
     """The peer violated the protocol.
 
     Attributes:
-        code: What a server tells the peer.
-        detail: Where in the frame, for people; never a value that the peer sent.
+        code: Code that a server sends to the peer.
+        detail: Place in the frame, for people; never a value that the peer sent.
     """
 
     def __init__(self, code: ErrorCode, detail: str = "") -> None:
@@ -200,13 +199,13 @@ class RemoteProtocolError(QscpError):
         self.detail = detail
 
     def __str__(self) -> str:
-        """The code's sentence, and where."""
+        """Return the code's sentence and the place."""
         sentence = ERROR_CODES[self.code].sentence
         return f"{sentence} {self.detail}".rstrip()
 
 
 class InvalidNameError(QscpError):
-    """A name that the rules do not allow.
+    """A name breaks the rules.
 
     Attributes:
         name: The text as typed.
@@ -217,7 +216,7 @@ class InvalidNameError(QscpError):
         self.name = name
 
     def __str__(self) -> str:
-        """The rule, for the person who typed the name."""
+        """Return the rule, for the person who typed the name."""
         return (
             f"{self.name[:40]!r} is not a valid name: use 1 to 32 of a-z, 0-9, dot, underscore and hyphen, "
             "beginning with a letter or a digit"
@@ -225,10 +224,10 @@ class InvalidNameError(QscpError):
 
 
 class InvalidTextError(QscpError):
-    """A body, an away text, a topic or a reaction that the rules do not allow.
+    """A body, an away text, a topic or a reaction breaks the rules.
 
     Attributes:
-        code: Which rule, as it is told to the sender.
+        code: The broken rule, as the sender gets it.
     """
 
     def __init__(self, code: ErrorCode) -> None:
@@ -236,5 +235,5 @@ class InvalidTextError(QscpError):
         self.code = code
 
     def __str__(self) -> str:
-        """The code's sentence."""
+        """Return the code's sentence."""
         return ERROR_CODES[self.code].sentence

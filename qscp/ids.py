@@ -1,8 +1,8 @@
 """Message ids: 128 bits made by the client, as 32 lower-case hexadecimal digits.
 
 To the server an id is opaque and only has to be unique per account. Clients should
-lay it out as a UUID of version 7 (RFC 9562, section 5.7): ids that rise with time keep
-the server's index of ids local, and a new id is seen to be new without a look-up.
+make a UUID of version 7 (RFC 9562, section 5.7): ids that rise with time keep the
+server's index of ids local, and a new id is recognized without a look-up.
 """
 
 from typing import Final
@@ -14,8 +14,8 @@ _DIGITS: Final = 32
 
 
 def is_message_id(text: str) -> bool:
-    """Whether the text is an id in the one form that is allowed."""
-    # There and back is quicker than a regular expression, and it is asked once a message.
+    """Return whether the text is a message id in its only valid form."""
+    # The round trip is faster than a regular expression, and this runs once per message.
     try:
         return len(text) == _DIGITS and bytes.fromhex(text).hex() == text
     except ValueError:
@@ -23,14 +23,14 @@ def is_message_id(text: str) -> bool:
 
 
 def make_message_id(unix_ms: int, random: bytes) -> str:
-    """Make an id from the time and randomness of the caller.
+    """Return an id made from the caller's time and random bytes.
 
     Args:
         unix_ms: Milliseconds since 1970-01-01 UTC.
         random: 10 bytes from a cryptographic source; 74 of the bits are used.
     """
     if len(random) != _RANDOM_BYTES:
-        raise ValueError(f"{_RANDOM_BYTES} random bytes are needed, got {len(random)}")
+        raise ValueError(f"expected {_RANDOM_BYTES} random bytes, got {len(random)}")
     value = (unix_ms & (1 << 48) - 1) << 80 | int.from_bytes(random, "big")
     value = value & ~(0xF << 76) | 0x7 << 76  # version 7
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant of RFC 9562

@@ -1,4 +1,4 @@
-"""Limits of QSCP/1, in one place, each with the reason for its value."""
+"""Limits of QSCP/1, each with the reason for its value."""
 
 from typing import Final
 
@@ -27,7 +27,7 @@ small enough that a peer can't make us buffer much."""
 
 LINE_LIMIT_BEFORE_LOGIN: Final = 4 * 1024
 """Bytes in a line before `auth_ack`: an `auth` frame needs a few hundred, and
-strangers get no more memory than that."""
+an unauthenticated peer gets no more memory."""
 
 BODY_LIMIT: Final = 16 * 1024
 """UTF-8 bytes in a message body: some 300 lines of pasted code. IRC has 512, XMPP
@@ -37,34 +37,34 @@ NAME_LIMIT: Final = 32
 """Characters in an account name, as in POSIX `useradd`."""
 
 PASSWORD_LIMIT: Final = 1024
-"""UTF-8 bytes in a password: a bound on the work of hashing it, far above any passphrase."""
+"""UTF-8 bytes in a password: bounds the work of hashing, far above any passphrase."""
 
 STATUS_TEXT_LIMIT: Final = 200
 """UTF-8 bytes in an away text: one line of a terminal, and small in every roster page."""
 
 ROOMS_LIMIT: Final = 500
-"""Rooms that one account may be in: their positions are one page of `resume`."""
+"""Rooms of one account: their positions fit in one page of `resume`."""
 
 SLOW_LIMIT_S: Final = 24 * 3600
-"""Seconds between two messages in slow mode at most: a day; past that, it is an announcement room."""
+"""Longest slow mode, in seconds between two messages: a day. Beyond that, use an announcement room."""
 
 TOPIC_LIMIT: Final = 400
-"""UTF-8 bytes in a room's topic, or in the reason for a ban: what IRC servers allow, one or two lines."""
+"""UTF-8 bytes in a topic or a reason: as on IRC servers, one or two lines."""
 
 MENTIONS_LIMIT: Final = 20
-"""People whom one message can mention: more than that is a room, not a person."""
+"""Users that one message can mention: beyond that, it is for the room."""
 
 REACTION_LIMIT: Final = 32
-"""UTF-8 bytes in a reaction: the longest emoji of a family has 25."""
+"""UTF-8 bytes in a reaction: the longest family emoji has 25."""
 
 REACTIONS_LIMIT: Final = 20
-"""Different reactions on one message: with the longest body and all of them, a message is still one line."""
+"""Different reactions on one message: with all of them and the longest body, it still fits in a line."""
 
 POSITIONS_LIMIT: Final = 500
-"""Positions in one `resume`: with the longest conversation ids some 30 KiB."""
+"""Positions in one `resume`: about 30 KiB with the longest conversation ids."""
 
 PAGE_LIMIT: Final = 200
-"""Messages that a client may ask for in one page: a few screens; a page is shorter when they are long."""
+"""Messages in a requested page: a few screens; long messages make a page shorter."""
 
 QUERY_LIMIT: Final = 200
-"""Characters in a search or in a cursor: several times what they need."""
+"""Characters in a search or a cursor: several times what they need."""

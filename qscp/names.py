@@ -1,4 +1,4 @@
-"""The rules for account names, for daemon, client and command line alike."""
+"""Rules for account names, shared by daemon, client and command line."""
 
 import re
 
@@ -11,19 +11,19 @@ _NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{NAME_LIMIT - 1}}}")
 
 
 def normalize_name(text: str) -> str:
-    """Fold a typed name to the form that is stored and compared.
+    """Fold a typed name to its stored form.
 
     Args:
-        text: What a person typed; surrounding blanks are not part of a name.
+        text: Name as typed; surrounding blanks are ignored.
 
     Returns:
         The name in lower case.
 
     Raises:
-        InvalidNameError: The name breaks the rules; the error's text tells them.
+        InvalidNameError: The name breaks the rules; the error's text states them.
     """
     name = text.strip()
-    # str.lower() would let look-alikes in: U+212A KELVIN SIGN folds to "k".
+    # str.lower() would accept look-alikes: U+212A KELVIN SIGN folds to "k".
     if name.isascii():
         name = name.lower()
     if _NAME.fullmatch(name) is None:

@@ -1,13 +1,13 @@
-"""Rooms: what the people in them may be and may do, as data.
+"""Rooms: roles, permissions and kinds as data; rules for names, topics, reactions and mentions.
 
-Server, client and `docs/protocol.md` read the same tables; the server alone decides by them
+Server, client and `docs/protocol.md` use the same tables; only the server enforces them
 (`qscpd.domain.rooms`).
 """
 
 import contextlib
 import enum
 import re
-from typing import Final
+from typing import Final, Literal
 
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.limits import MENTIONS_LIMIT, REACTION_LIMIT, TOPIC_LIMIT
@@ -19,6 +19,7 @@ __all__ = [
     "RANKS",
     "ROOM_FIELDS",
     "HistoryFrom",
+    "RoomAction",
     "RoomKind",
     "RoomRole",
     "check_reaction",
@@ -30,7 +31,7 @@ __all__ = [
 
 
 class RoomRole(enum.StrEnum):
-    """What somebody is in a room."""
+    """Role of a member."""
 
     OWNER = "owner"
     MODERATOR = "moderator"
@@ -38,24 +39,42 @@ class RoomRole(enum.StrEnum):
 
 
 class RoomKind(enum.StrEnum):
-    """Who gets in, and who may write."""
+    """Kind of a room: who can join and who can write."""
 
     OPEN = "open"
-    """Everybody may join and write."""
+    """Every user can join and write."""
     CLOSED = "closed"
-    """Only who was invited may join; nobody else learns that the room exists."""
+    """Only invited users can join; nobody else learns that the room exists."""
     ANNOUNCEMENT = "announcement"
-    """Everybody may join; owners and moderators write."""
+    """Every user can join; only owners and moderators can write."""
 
 
 class HistoryFrom(enum.StrEnum):
-    """What a member sees of what was written before."""
+    """Part of the history that a new member sees."""
 
     JOINING = "joining"
-    """Nothing from before they joined."""
+    """Only messages from after they joined."""
     FULL = "full"
-    """All of it."""
+    """All messages."""
 
+
+RoomAction = Literal[
+    "create",
+    "topic",
+    "set",
+    "members",
+    "invite",
+    "remove",
+    "ban",
+    "unban",
+    "mute",
+    "unmute",
+    "role",
+    "archive",
+    "unarchive",
+    "log",
+]
+"""Action of a `room` frame."""
 
 RANKS: Final[dict[RoomRole | None, int]] = {
     RoomRole.OWNER: 3,
@@ -63,8 +82,8 @@ RANKS: Final[dict[RoomRole | None, int]] = {
     RoomRole.MEMBER: 1,
     None: 0,
 }
-"""Who is above whom: a person may only be removed, banned, muted, unmuted or redacted by somebody above
-them, or by an owner. Who is not in the room has the lowest rank."""
+"""Rank of each role. Removing, banning, muting, unmuting and redacting need a higher rank than the
+target's, or the role of owner. A non-member has the lowest rank."""
 
 PERMISSIONS: Final[dict[str, RoomRole]] = {
     "write": RoomRole.MEMBER,
@@ -85,10 +104,10 @@ PERMISSIONS: Final[dict[str, RoomRole]] = {
     "archive": RoomRole.OWNER,
     "unarchive": RoomRole.OWNER,
 }
-"""What may be done, and the lowest role that may do it. `announce` is `write` in an announcement room;
-`redact` is about messages of others, one's own need `react`."""
+"""Lowest role that can do each action. `announce` is `write` in an announcement room; `redact` is for
+messages of others, a member's own need `react`."""
 
-ROOM_FIELDS: Final[dict[str, tuple[frozenset[str], frozenset[str]]]] = {
+ROOM_FIELDS: Final[dict[RoomAction, tuple[frozenset[str], frozenset[str]]]] = {
     "create": (frozenset(), frozenset({"kind", "history", "text"})),
     "topic": (frozenset({"text"}), frozenset()),
     "set": (frozenset(), frozenset({"kind", "history", "seconds"})),
@@ -104,25 +123,25 @@ ROOM_FIELDS: Final[dict[str, tuple[frozenset[str], frozenset[str]]]] = {
     "unarchive": (frozenset(), frozenset()),
     "log": (frozenset(), frozenset({"cursor"})),
 }
-"""Action of a `room` frame -> the fields that it needs, and those that it may have besides."""
+"""Action of a `room` frame -> its required fields, its optional fields."""
 
-# An address like bob@example.org mentions nobody, and neither does what only begins like a name. Only the
-# letters of Latin, Greek and Cyrillic go on a word: those are the look-alikes, and in the scripts above
-# them people write names without blanks around. `++` gives nothing back, so nothing is tried twice.
+# An address like bob@example.org mentions nobody, nor does a word that only begins like a name. Only
+# letters of Latin, Greek and Cyrillic continue a word: those have look-alikes, and in later scripts
+# names are written without blanks around them. `++` never backtracks, so matching is linear.
 _WORD: Final = "0-9A-Za-z_\u00aa\u00b5\u00ba\u00c0-\u052f\u1d00-\u1fff"
 _MENTION: Final = re.compile(rf"(?<![{_WORD}.@-])@([{_WORD}.-]++)(?!@)")
 
 _INVISIBLE: Final = "\u00ad\u034f\u200b\u200c\u200d\u2060\u2061\u2062\u2063\u2064\ufe0e\ufe0f\ufeff"
-"""What joins emoji and shapes letters, and shows nothing when it is alone."""
+"""Joiners and selectors, which show nothing when alone."""
 
 
 def is_room(name: str) -> bool:
-    """Whether a name, as typed, is meant to be a room's: by how it begins."""
+    """Return whether a typed name means a room: it begins with `#`."""
     return name.lstrip().startswith("#")
 
 
 def normalize_room(text: str) -> str:
-    """Fold a typed room name to the form that is stored and compared: `#`, and a name behind it.
+    """Fold a typed room name to its stored form: `#` and a normalized name.
 
     Raises:
         InvalidNameError: The name breaks the rules of `qscp.names`.
@@ -134,7 +153,7 @@ def normalize_room(text: str) -> str:
 
 
 def check_topic(text: str) -> None:
-    """Check a topic, or a reason for the log: one line of at most `TOPIC_LIMIT` bytes; it may be empty.
+    """Check a topic or a reason: one line of at most `TOPIC_LIMIT` bytes, possibly empty.
 
     Raises:
         InvalidTextError: With the code `bad_text`.
@@ -144,7 +163,7 @@ def check_topic(text: str) -> None:
 
 
 def check_reaction(text: str) -> None:
-    """Check a reaction: a few characters without blanks, an emoji or a short word, that can be seen.
+    """Check a reaction: an emoji or a short word, visible and without blanks.
 
     Raises:
         InvalidTextError: With the code `bad_text`.
@@ -154,9 +173,10 @@ def check_reaction(text: str) -> None:
 
 
 def mentioned(body: str) -> list[str]:
-    """The names that a message mentions as `@name`: in lower case, each once, `MENTIONS_LIMIT` at most.
+    """Return the names that a message mentions as `@name`: in lower case, without repeats.
 
-    Dots and hyphens at the end belong to the sentence. Cost: linear in the body.
+    At most `MENTIONS_LIMIT` names. Dots and hyphens at the end belong to the sentence. Cost: linear
+    in the body.
     """
     if "@" not in body:
         return []

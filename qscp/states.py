@@ -1,7 +1,7 @@
 r"""The state machine of a connection: every state and every legal frame, in one table.
 
 The table does not know which side we are; it knows who *sent* a frame. A frame that
-is not in the row of the present state is a violation by its sender.
+is not in the row of the current state is a violation by its sender.
 
                     client: auth
     UNAUTHENTICATED ------------> AUTHENTICATING
@@ -17,10 +17,10 @@ is not in the row of the present state is a violation by its sender.
         v
       CLOSED
 
-In READY and DRAINING the frames of a session go to and fro without a change of state;
-`error` with a `ref` is one of those. In DRAINING the client has said `bye` and sends nothing
-more, while the server still answers what was sent before. A client that leaves before it
-is logged in closes its connection. `tests/qscp/test_states.py` compares this picture with the table.
+In READY and DRAINING the frames of a session do not change the state;
+`error` with a `ref` is one of those. In DRAINING the client has sent `bye` and sends nothing
+more, while the server still answers earlier frames. To leave before the login, a client
+closes the connection. `tests/qscp/test_states.py` compares this picture with the table.
 """
 
 import enum
@@ -30,14 +30,14 @@ __all__ = ["FATAL_ERROR", "TRANSITIONS", "Sender", "State"]
 
 
 class Sender(enum.Enum):
-    """Who sent a frame."""
+    """Sender of a frame."""
 
     CLIENT = "client"
     SERVER = "server"
 
 
 class State(enum.Enum):
-    """Where a connection is."""
+    """State of a connection."""
 
     UNAUTHENTICATED = "UNAUTHENTICATED"
     AUTHENTICATING = "AUTHENTICATING"
@@ -47,7 +47,7 @@ class State(enum.Enum):
 
 
 FATAL_ERROR: Final = "error without ref"
-"""An `error` without `ref` ends the connection, so it stands in the table by this name."""
+"""Name in the table of an `error` without `ref`, which ends the connection."""
 
 _U, _A, _R, _D, _C = State
 _CLIENT, _SERVER = Sender
@@ -119,4 +119,4 @@ TRANSITIONS: Final[dict[tuple[State, Sender], dict[str, State]]] = {
     (_C, _CLIENT): {},
     (_C, _SERVER): {},
 }
-"""(state, who sends) -> frame type -> next state."""
+"""(state, sender) -> frame type -> next state."""

@@ -1,7 +1,7 @@
-"""What a message body and an away text may contain.
+"""Rules for the text of messages and away texts.
 
-The server rejects what the rules forbid; the client strips the same characters
-again before it shows anything, so that a broken server can't drive a terminal.
+The server rejects forbidden characters; the client strips them again before it shows
+anything, so a broken server can't control a terminal.
 """
 
 import re
@@ -12,9 +12,9 @@ from qscp.limits import BODY_LIMIT, STATUS_TEXT_LIMIT
 __all__ = ["check_body", "check_status_text", "is_line", "strip_controls"]
 
 # C0 but tab and newline, DEL, C1, and the Unicode characters of property
-# Bidi_Control (UAX #9), which can make a line read as something it is not
-# ("Trojan Source", CVE-2021-42574). And surrogates: they are no characters and have no UTF-8,
-# but Python makes them of bytes that a terminal sent in the wrong encoding.
+# Bidi_Control (UAX #9), which can disguise the order of a line
+# ("Trojan Source", CVE-2021-42574). Also surrogates: they have no UTF-8, but Python
+# makes them from bytes that a terminal sent in the wrong encoding.
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -24,12 +24,12 @@ def check_body(body: str) -> None:
     """Check a message body.
 
     Raises:
-        InvalidTextError: With the code to answer: `body_empty`, `body_too_long`
+        InvalidTextError: With one of the codes `body_empty`, `body_too_long`
             or `body_characters`.
     """
     if not body or body.isspace():
         raise InvalidTextError(ErrorCode.BODY_EMPTY)
-    # A quick way through for most bodies: every forbidden character is unprintable.
+    # Fast path for most bodies: every forbidden character is unprintable.
     if body.isascii() and body.isprintable():
         if len(body) > BODY_LIMIT:
             raise InvalidTextError(ErrorCode.BODY_TOO_LONG)
@@ -51,15 +51,15 @@ def check_status_text(text: str) -> None:
 
 
 def is_line(text: str, limit: int) -> bool:
-    """Whether a text is one line of the characters of a body, of at most `limit` bytes in UTF-8."""
+    """Return whether a text is one line of valid characters, of at most `limit` UTF-8 bytes."""
     return _size(text) <= limit and "\n" not in text and not _FORBIDDEN.search(text)
 
 
 def strip_controls(text: str) -> str:
-    """Remove every character that a body may not contain; newline and tab stay."""
+    """Remove every character that is forbidden in a body; newline and tab stay."""
     return _FORBIDDEN.sub("", text)
 
 
 def _size(text: str) -> int:
-    """Bytes in UTF-8, also of what has no UTF-8."""
+    """Return the size in UTF-8 bytes; surrogates are counted too."""
     return len(text.encode(errors="surrogatepass"))

@@ -1,13 +1,11 @@
-"""`qscpd`, the daemon of QSCP; `qscpd.app` puts it together.
+"""`qscpd`, the daemon of QSCP; `qscpd.app` assembles it.
 
 Importing this package points OpenSSL at `openssl.cnf` beside this file, unless the operator
-named a configuration of their own: Python's `ssl` has no call that sets the list of
+set another configuration: Python's `ssl` has no call that sets the list of
 key-exchange groups, and OpenSSL reads its configuration once, before the first context.
 """
 
 import os
 from pathlib import Path
-
-__all__: list[str] = []
 
 os.environ.setdefault("OPENSSL_CONF", str(Path(__file__).with_name("openssl.cnf")))

@@ -1,4 +1,4 @@
-"""`python -m qscpd` is `qscpd`."""
+"""Entry point of `python -m qscpd`, which is the command `qscpd`."""
 
 from qscpd.cli import main
 

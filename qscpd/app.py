@@ -1,6 +1,6 @@
-"""The daemon put together: what is made in which order, and ended in the opposite one.
+"""The daemon's composition root: builds its objects in order, and ends them in the opposite order.
 
-This is the one place where objects get to know each other; there are no globals.
+This is the one place where objects get references to each other; there are no globals.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -26,22 +27,17 @@ from qscpd.chat.router import Router
 from qscpd.config import Config, HistoryConfig
 from qscpd.domain.model import Keep
 from qscpd.errors import ExitCode, StoreError
-from qscpd.handlers.history import Queries
 from qscpd.handlers.login import Login
-from qscpd.handlers.messages import handlers
-from qscpd.handlers.rooms import RoomRequests
+from qscpd.handlers.table import handler_table
 from qscpd.log import configure_log
 from qscpd.net.listener import Listener
 from qscpd.net.tls import server_context
 from qscpd.sessions.log import SessionLog
-from qscpd.sessions.requests import Asking
+from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
-from qscpd.store import open_store
-from qscpd.store.sqlite.lock import StoreLock
+from qscpd.store import lock_store, open_store, store_url
 from qscpd.store.writer import StoreWriter
 from qscpd.systemd import Notifier, watchdog_interval_s
-
-__all__ = ["run"]
 
 _TICK_S: Final = 1.0
 
@@ -49,7 +45,7 @@ _M_ARENA_MAX: Final = -8
 """Of <malloc.h>; see mallopt(3)."""
 
 _GC_THRESHOLD: Final = 50_000
-"""New objects between two looks for reference cycles."""
+"""New objects between two garbage collections."""
 
 _log = structlog.stdlib.get_logger("qscpd")
 
@@ -88,10 +84,10 @@ def _raise_file_limit() -> None:
 def _share_memory() -> None:
     """Let all threads allocate from one heap.
 
-    glibc gives each thread a heap of its own and keeps there what was freed: for us the 19 MiB of a
-    password hash, twice. Our threads hardly ever allocate at the same time, because of Python's lock.
+    glibc gives each thread a heap of its own and keeps freed memory there: for us the 19 MiB of a
+    password hash, twice. Because of Python's lock, our threads hardly ever allocate at the same time.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # another C library has no such heaps
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have no such heaps
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)
 
@@ -99,11 +95,10 @@ def _share_memory() -> None:
 async def _serve(config: Config) -> ExitCode:
     with contextlib.ExitStack() as stack:
         context = server_context(config.tls)
-        stack.enter_context(StoreLock(config.store.path))
+        url = store_url(config.store.path)
+        stack.enter_context(lock_store(url))
         store = stack.enter_context(
-            contextlib.closing(
-                open_store(config.store.path, edit_within_ms=round(config.history.edit_within_s * 1000))
-            )
+            contextlib.closing(open_store(url, edit_within_ms=round(config.history.edit_within_s * 1000)))
         )
         epoch = store.epoch()
         directory = Directory(store.accounts(), store.account_names())
@@ -111,6 +106,7 @@ async def _serve(config: Config) -> ExitCode:
         router = Router(config, directory, log)
         stack.callback(router.presence.close)
         stack.callback(router.rooms.close)
+        stack.callback(router.submissions.close)
         for room in store.rooms():
             router.rooms.load(room, store.memberships(room.id))
         daemon = _Daemon(config, router, stack.enter_context(contextlib.closing(Notifier.from_environment())))
@@ -122,22 +118,27 @@ async def _serve(config: Config) -> ExitCode:
             on_failed=daemon.store_failed,
         )
         stack.enter_context(writer)
-        router.attach(writer)
+        router.submissions.attach(writer)
         passwords = PasswordPool(
             PasswordHasher(config.login.argon2), workers=config.login.workers, queue=config.login.queue
         )
         stack.callback(passwords.close)
-        listener = Listener(config, context, router.open_session)
+        tasks = asyncio.TaskGroup()
+        retention = _retention(config.history)
+        login = Login(router, writer, passwords, log, tasks, retention=retention, epoch=epoch)
+        requests = RequestRunner(tasks, router.submissions.barrier)
+        handlers = handler_table(router, writer, requests, login.start)
+        listener = Listener(config, context, partial(router.open_session, handlers))
         listener.bind()
         stack.callback(listener.stop_accepting)
-        # What can't start must be outside of the task group, which would wrap its error in a group of errors.
+        # Outside of the task group, which would wrap an error at the start in a group.
         async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer).handle):
-            await daemon.serve(listener, writer, passwords, log, epoch)
+            await daemon.serve(listener, writer, tasks)
     return daemon.exit_code
 
 
 class _Daemon:
-    """The running daemon: its signals, its tasks and its end."""
+    """The running daemon: its signals, its tasks and its shutdown."""
 
     def __init__(self, config: Config, router: Router, notifier: Notifier) -> None:
         self.exit_code = ExitCode.OK
@@ -147,34 +148,18 @@ class _Daemon:
         self._notifier = notifier
         self._reason = ""
 
-    async def serve(
-        self,
-        listener: Listener,
-        writer: StoreWriter[Session],
-        passwords: PasswordPool,
-        log: SessionLog,
-        epoch: str,
-    ) -> None:
-        """Listen, say that we are ready, and serve until told to stop."""
+    async def serve(self, listener: Listener, writer: StoreWriter[Session], tasks: asyncio.TaskGroup) -> None:
+        """Listen, notify systemd that we are ready, and serve until a signal or a failure.
+
+        Args:
+            listener: Where peers connect.
+            writer: The store.
+            tasks: Where logins and requests run; it is entered here.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signalled, number)
-        async with asyncio.TaskGroup() as tasks:
-            login = Login(
-                self._router,
-                writer,
-                passwords,
-                log,
-                tasks,
-                retention=_retention(self._config.history),
-                epoch=epoch,
-            )
-            router, asking = self._router, Asking(tasks)
-            queries = Queries(writer, router.directory, asking)
-            rooms = RoomRequests(
-                router.rooms, router.directory, router.presence, writer, asking, router.hand_over
-            )
-            router.handlers = handlers(login.start, queries, rooms)
+        async with tasks:
             await listener.accept()
             ticker = tasks.create_task(self._tick(listener))
             watchdog = tasks.create_task(self._watch(writer))
@@ -187,17 +172,17 @@ class _Daemon:
             watchdog.cancel()
 
     def store_failed(self, error: StoreError) -> None:
-        """It is unknown what is on disk: answer nothing more, end everything, let clients retry by id."""
+        """Stop: it is unknown what is on disk. Nothing more is answered, and clients retry by id."""
         self.exit_code = ExitCode.FAILED
         self._reason = str(error)
         self._stop.set()
 
     def _ready(self, listener: Listener) -> None:
-        # What lives as long as the daemon need not be looked at by every collection.
+        # Objects that live as long as the daemon are left out of every collection.
         gc.collect()
         gc.freeze()
-        # A message leaves no cycle behind (a test sees to that), so looking for them at every 700
-        # new objects is work for nothing: 3 % of all under load.
+        # A message leaves no cycle behind (a test checks that). A collection at every 700 new
+        # objects would be 3 % of all work under load, for nothing.
         gc.set_threshold(_GC_THRESHOLD)
         addresses = ", ".join(listener.addresses)
         _log.info("daemon.ready", version=__version__, listen=addresses, accounts=len(self._router.directory))
@@ -211,12 +196,12 @@ class _Daemon:
         self._stop.set()
 
     async def _shut_down(self, listener: Listener) -> None:
-        """Stop accepting, answer what came in, say `bye` to everybody, and wait until they are gone.
+        """Stop accepting, answer what came in, say `bye` to all peers, and wait until they are gone.
 
-        When the store has failed, nothing is answered.
+        If the store has failed, nothing is answered.
         """
         listener.stop_accepting()
-        listener.abort_strangers("shutdown")
+        listener.abort_handshakes("shutdown")
         if self.exit_code is ExitCode.OK:
             self._router.shut_down()
         else:
@@ -233,10 +218,10 @@ class _Daemon:
             listener.tick()
 
     async def _watch(self, writer: StoreWriter[Session]) -> None:
-        """Tell systemd that the loop turns and the store answers."""
+        """Notify systemd, again and again, that the loop runs and the store answers."""
         interval = watchdog_interval_s()
         while interval is not None:
-            with contextlib.suppress(StoreError):  # it has failed, and we are stopping for it already
+            with contextlib.suppress(StoreError):  # It has failed, and we are stopping already.
                 await writer.call(lambda _: None)
             self._notifier.alive()
             self._notifier.status(f"{len(self._router.presence)} people online, {len(self._router)} sessions")

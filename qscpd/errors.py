@@ -2,38 +2,23 @@
 
 QscpdError                1  failed
 ├── UsageError            2  wrong arguments or input
-├── ConfigError           3  the configuration, with every problem in it
-├── NotFoundError         4  no such account
-├── ExistsError           5  the account, the file or the name is there already
-├── PermissionDeniedError 6  a file or socket that this user may not use
-├── NotRunningError       7  the daemon is needed and does not run
+├── ConfigError           3  an invalid configuration, with all of its problems
+├── NotFoundError         4  an account, room or file was not found
+├── ExistsError           5  an account, room or file already exists
+├── PermissionDeniedError 6  no permission, or unsafe permissions of a file
+├── NotRunningError       7  the daemon is needed and is not running
 └── StoreError            1  the store can't be opened, read or written
     ├── StoreFullError       the disk is full; nothing of the transaction was stored
-    ├── StoreBusyError       somebody else holds the store; nothing was stored
-    └── StoreDamagedError    the file is no store of ours, damaged, or made by a newer version
+    ├── StoreBusyError       another process holds the store; nothing was stored
+    └── StoreDamagedError    the file is not a store, is damaged, or is of a newer version
 """
 
 import enum
 from typing import ClassVar
 
-__all__ = [
-    "ConfigError",
-    "ExistsError",
-    "ExitCode",
-    "NotFoundError",
-    "NotRunningError",
-    "PermissionDeniedError",
-    "QscpdError",
-    "StoreBusyError",
-    "StoreDamagedError",
-    "StoreError",
-    "StoreFullError",
-    "UsageError",
-]
-
 
 class ExitCode(enum.IntEnum):
-    """What a command of `qscpd` ends with; part of its interface (docs/operations.md)."""
+    """Exit code of a `qscpd` command; part of its interface (docs/operations.md)."""
 
     OK = 0
     FAILED = 1
@@ -46,19 +31,19 @@ class ExitCode(enum.IntEnum):
 
 
 class QscpdError(Exception):
-    """Root of everything that ends a command; its text says what, where, and what to do next."""
+    """Base of all errors that end a command; the text says what, where, and what to do next."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.FAILED
 
 
 class UsageError(QscpdError):
-    """The command was called with something that can't work."""
+    """The arguments or the input of a command are wrong."""
 
     exit_code = ExitCode.USAGE
 
 
 class ConfigError(QscpdError):
-    """The configuration can't be used.
+    """The configuration is invalid.
 
     Attributes:
         problems: One sentence each, `file:line: section.key: what is wrong`.
@@ -71,30 +56,30 @@ class ConfigError(QscpdError):
         self.problems = problems
 
     def __str__(self) -> str:
-        """All problems, one a line."""
+        """Return all problems, one per line."""
         return "\n".join(self.problems)
 
 
 class NotFoundError(QscpdError):
-    """There is no such account."""
+    """An account, a room or a file was not found."""
 
     exit_code = ExitCode.NOT_FOUND
 
 
 class ExistsError(QscpdError):
-    """Something of that name is there already, and is left as it is."""
+    """An account, a room or a file already exists; it was not changed."""
 
     exit_code = ExitCode.EXISTS
 
 
 class PermissionDeniedError(QscpdError):
-    """This user may not do that, or a file's permissions are unsafe."""
+    """This user lacks a permission, or a file's permissions are unsafe."""
 
     exit_code = ExitCode.PERMISSION
 
 
 class NotRunningError(QscpdError):
-    """The daemon does not run."""
+    """The daemon is not running."""
 
     exit_code = ExitCode.NOT_RUNNING
 
@@ -104,7 +89,7 @@ class StoreError(QscpdError):
 
 
 class StoreFullError(StoreError):
-    """No room on the disk; the transaction was rolled back."""
+    """The disk is full; the transaction was rolled back."""
 
 
 class StoreBusyError(StoreError):

@@ -1,8 +1,8 @@
-"""Everything of a person's conversations, or of a room, as JSON Lines: for people, or for another program.
+"""Export of an account's conversations, or of a room, as JSON Lines.
 
-One object a line. Of a person: the account, its conversations, their messages by conversation and
-seq. Of a room: the room, its people, its log of moderation, its messages by seq. `docs/backup.md` has
-the fields.
+An account's export has the account, its conversations, and their messages by conversation and seq.
+A room's export has the room, its people, its moderation log, and its messages by seq. `docs/backup.md`
+describes the fields.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,10 +17,8 @@ from qscpd.domain.model import Account, ConversationRow, LogRow, MessageRow
 from qscpd.domain.rooms import Membership, RoomRow
 from qscpd.store.base import StoreReader
 
-__all__ = ["EXPORT_FORMAT", "export_lines", "export_room_lines"]
-
 EXPORT_FORMAT: Final = 1
-"""Of the lines; a new field or type of line does not change it, another meaning does."""
+"""Version of the format; it changes when the meaning of a line does, not with new fields or types."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -29,7 +27,7 @@ Fields = dict[str, object]
 
 
 def export_lines(reader: StoreReader, account: Account) -> Iterator[bytes]:
-    """Yield the lines of a person, each with its end; reading takes the store as it is now."""
+    """Yield the lines of an account's export, each with its newline, from one snapshot of the store."""
     names = reader.account_names()
     yield _line(
         {
@@ -57,7 +55,7 @@ def export_lines(reader: StoreReader, account: Account) -> Iterator[bytes]:
 
 
 def export_room_lines(reader: StoreReader, room: RoomRow) -> Iterator[bytes]:
-    """Yield the lines of a room, each with its end; reading takes the store as it is now."""
+    """Yield the lines of a room's export, each with its newline, from one snapshot of the store."""
     names = reader.account_names()
     yield _line(
         {
@@ -83,7 +81,7 @@ def export_room_lines(reader: StoreReader, room: RoomRow) -> Iterator[bytes]:
 
 
 def _head(kind: str, reader: StoreReader) -> Fields:
-    """How every export begins."""
+    """Return the first fields of every export."""
     return {
         "type": kind,
         "format": EXPORT_FORMAT,
@@ -136,7 +134,7 @@ def _entry(row: LogRow, names: Names) -> Fields:
 
 
 def _message(conversation: int, message: MessageRow, names: Names) -> Fields:
-    """A message, or something that happened to one; what it does not have is left out."""
+    """Return the fields of a message or an event of one; empty fields are left out."""
     meta = message.meta
     fields: Fields = {
         "type": meta.kind or "message",
@@ -170,7 +168,7 @@ def _message(conversation: int, message: MessageRow, names: Names) -> Fields:
 
 
 def _who(field: str, account: int | None, names: Names) -> Fields:
-    """Somebody, by name and id: a name may have been given away again. The operator has neither."""
+    """Return name and id of an account, as a name can be reused; the operator has neither."""
     if account is None:
         return {field: ""}
     return {field: names.get(account, ""), f"{field}_account": _account_id(account)}

@@ -1,4 +1,4 @@
-"""Write small files whole or not at all, with the right permissions from the first moment."""
+"""Atomic writing of small files, with the right permissions from the first moment."""
 
 import contextlib
 import os
@@ -9,16 +9,14 @@ from typing import BinaryIO
 
 from qscpd.errors import ExistsError, PermissionDeniedError, QscpdError
 
-__all__ = ["file_errors", "new_file", "replace_file", "sync", "write_new_file"]
-
 
 def write_new_file(path: Path, content: bytes, *, mode: int) -> None:
-    """Make a file that must not be there yet.
+    """Write a new file.
 
     Raises:
-        ExistsError: It is there, and stays as it is.
-        PermissionDeniedError: This user may not write there.
-        QscpdError: Anything else, such as a full disk.
+        ExistsError: The file exists; it is not changed.
+        PermissionDeniedError: This user has no permission to write there.
+        QscpdError: Any other error, such as a full disk.
     """
     with new_file(path, mode=mode) as file:
         file.write(content)
@@ -26,16 +24,16 @@ def write_new_file(path: Path, content: bytes, *, mode: int) -> None:
 
 @contextlib.contextmanager
 def new_file(path: Path, *, mode: int) -> Iterator[BinaryIO]:
-    """Make a file that must not be there yet out of what the block writes; nothing if it raises.
+    """Write a new file from the output of the block; no file if the block raises.
 
     Raises:
-        ExistsError: It is there, and stays as it is.
-        PermissionDeniedError: This user may not write there.
-        QscpdError: Anything else, such as a full disk.
+        ExistsError: The file exists; it is not changed.
+        PermissionDeniedError: This user has no permission to write there.
+        QscpdError: Any other error, such as a full disk.
     """
-    there = ExistsError(f"{path}: is there already; move it away if a new one should be made")
+    exists = ExistsError(f"{path}: already exists; move it to create a new one")
     if path.exists():
-        raise there
+        raise exists
     with file_errors(path), _written_beside(path, mode) as (temporary, file):
         yield file
         file.flush()
@@ -44,15 +42,15 @@ def new_file(path: Path, *, mode: int) -> Iterator[BinaryIO]:
             # A hard link fails where rename() would replace.
             os.link(temporary, path)
         except FileExistsError:
-            raise there from None
+            raise exists from None
 
 
 def replace_file(path: Path, content: bytes, *, mode: int) -> None:
-    """Make or replace a file; an old one keeps its owner and its mode, and stays as `<name>.old`.
+    """Write or replace a file; the new one gets the old owner and mode, the old one becomes `<name>.old`.
 
     Raises:
-        PermissionDeniedError: This user may not write there.
-        QscpdError: Anything else, such as a full disk.
+        PermissionDeniedError: This user has no permission to write there.
+        QscpdError: Any other error, such as a full disk.
     """
     with file_errors(path):
         try:
@@ -76,23 +74,25 @@ def replace_file(path: Path, content: bytes, *, mode: int) -> None:
 
 @contextlib.contextmanager
 def file_errors(path: Path) -> Iterator[None]:
-    """Turn what the system says about a file into one sentence.
+    """Turn an `OSError` about a file into a `QscpdError` with one sentence.
 
     Raises:
-        PermissionDeniedError: This user may not do that.
-        QscpdError: Anything else of the system.
+        PermissionDeniedError: This user has no permission.
+        QscpdError: Any other `OSError`.
     """
     try:
         yield
     except PermissionError as error:
-        raise PermissionDeniedError(f"{path}: this user may not do that here: {error.strerror}") from error
+        raise PermissionDeniedError(
+            f"{path}: permission denied; run this as root or as the daemon's user"
+        ) from error
     except OSError as error:
         raise QscpdError(f"{path}: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
 def _written_beside(path: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
-    """Open a temporary file in the same directory, and leave none behind."""
+    """Open a temporary file in the same directory, and remove it in the end."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -105,7 +105,7 @@ def _written_beside(path: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
 
 
 def sync(path: Path) -> None:
-    """Make a file's content, or the names in a directory, survive a power cut."""
+    """Flush a file's content, or a directory's names, to the disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""The daemon's own log: structured events on standard error, as text or JSON.
+"""The daemon's log: structured events on standard error, as text or JSON.
 
-Under systemd each line begins with its priority, `<4>`, which the journal takes off
+Under systemd each line begins with its priority, `<4>`, which the journal strips
 (sd-daemon(3)).
 """
 
@@ -14,19 +14,17 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from qscpd.config import LogConfig
 from qscpd.systemd import logs_to_journal
 
-__all__ = ["configure_log"]
-
-# Never with the values of local variables, as structlog would: messages and passwords are among them.
+# Without the values of local variables, which structlog shows by default: some are messages or passwords.
 _TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
 
 _PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-"""Of syslog (RFC 5424, section 6.2.1)."""
+"""Priorities of syslog (RFC 5424, section 6.2.1)."""
 
 
 def configure_log(config: LogConfig) -> None:
-    """Set up structlog, and the standard library's log for what asyncio has to say."""
+    """Set up structlog, and the standard library's log for messages of asyncio."""
     journal = logs_to_journal()
     as_text = config.format == "text" or (config.format == "auto" and sys.stderr.isatty())
     level = getattr(logging, config.level.upper())
@@ -63,13 +61,13 @@ def configure_log(config: LogConfig) -> None:
 
 
 def _in_order(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Begin each line with what every line has."""
+    """Move the common fields to the front."""
     first = {key: event.pop(key) for key in ("time", "level", "logger", "event") if key in event}
     return {**first, **event}
 
 
 class _JournalFormatter(structlog.stdlib.ProcessorFormatter):
-    """Puts the priority before every line, so that a traceback keeps it."""
+    """Formatter that puts the priority before every line, so that a traceback keeps it."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Render a record for the journal."""

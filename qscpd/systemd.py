@@ -1,10 +1,10 @@
-"""What the daemon says to systemd, and what systemd says to it.
+"""Notifications to systemd, and the settings that systemd passes by the environment.
 
-`sd_notify(3)` is a datagram on a unix socket whose protocol systemd promises to keep, so it is
-spoken here in a few lines: `sdnotify` and `sd-notify` had their last releases in 2017 and 2020,
-and `systemd-python` and `cysystemd` are bound to the C library for the same datagram.
+`sd_notify(3)` is a datagram on a unix socket with a stable protocol, so a few lines are enough:
+`sdnotify` and `sd-notify` had their last releases in 2017 and 2020, and `systemd-python` and
+`cysystemd` need the C library for the same datagram.
 
-Everything here does nothing, quietly, when systemd did not start the process.
+Nothing here has an effect when systemd did not start the process.
 """
 
 import contextlib
@@ -13,31 +13,29 @@ import socket
 from collections.abc import Mapping
 from typing import Final, Self
 
-__all__ = ["Notifier", "logs_to_journal", "watchdog_interval_s"]
-
 _WATCHDOG_SHARE: Final = 1 / 3
-"""How much of systemd's patience passes between two signs of life: one may be late, none is missed."""
+"""Interval of watchdog notifications as a share of systemd's timeout: one can be late without harm."""
 
 _READY_WAIT_S: Final = 5.0
-"""How long `Notifier.ready` waits for a service manager whose queue is full."""
+"""Time that `Notifier.ready` waits for a service manager with a full queue."""
 
 
 class Notifier:
-    """Tells systemd how the service is doing.
+    """Sender of notifications to systemd.
 
-    Signs of life and status lines are sent without waiting: a service manager that does not
-    read must not stop the loop, and the next one replaces what is lost. `ready` is sent once
-    and decides over the whole start, so it alone may wait.
+    Watchdog notifications and status lines are sent without waiting: a service manager that does
+    not read must not stop the loop, and the next one replaces a lost one. `ready` is sent once
+    and decides whether the start succeeds, so it alone waits.
     """
 
     def __init__(self, address: str) -> None:
         """Open a socket to send from.
 
         Args:
-            address: What `$NOTIFY_SOCKET` holds: a path, or `@name` for Linux's abstract
-                namespace. Anything else makes a notifier that sends nothing.
+            address: Value of `$NOTIFY_SOCKET`: a path, or `@name` for Linux's abstract
+                namespace. Any other value makes a notifier that sends nothing.
         """
-        # Sent to by address each time, not connected: the manager may have made it anew.
+        # Not connected: the manager might recreate its socket, so each datagram names the address.
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._socket: socket.socket | None = None
         if address.startswith(("/", "@")):
@@ -45,11 +43,11 @@ class Notifier:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """A notifier for `$NOTIFY_SOCKET`."""
+        """Return a notifier for `$NOTIFY_SOCKET`."""
         return cls(environ.get("NOTIFY_SOCKET", ""))
 
     def ready(self, status: str) -> None:
-        """The service answers now; `systemctl start` returns."""
+        """Notify that the service is ready, so that `systemctl start` returns."""
         self._send("READY=1", _status(status), wait_s=_READY_WAIT_S)
 
     def status(self, status: str) -> None:
@@ -57,11 +55,11 @@ class Notifier:
         self._send(_status(status))
 
     def stopping(self, status: str) -> None:
-        """The service has begun to stop."""
+        """Notify that the service is stopping."""
         self._send("STOPPING=1", _status(status))
 
     def alive(self) -> None:
-        """Give the watchdog its sign of life; see `watchdog_interval_s`."""
+        """Notify the watchdog; see `watchdog_interval_s`."""
         self._send("WATCHDOG=1")
 
     def close(self) -> None:
@@ -74,16 +72,16 @@ class Notifier:
         if self._socket is None:
             return
         self._socket.settimeout(wait_s)
-        # A stale variable, a full queue or a vanished socket is no reason not to serve.
+        # A stale variable, a full queue or a missing socket must not stop the service.
         with contextlib.suppress(OSError):
             self._socket.sendto("\n".join(assignments).encode(), self._address)
 
 
 def watchdog_interval_s(environ: Mapping[str, str] = os.environ) -> float | None:
-    """How often to call `Notifier.alive`; None if nobody waits for it.
+    """Return the seconds between two calls of `Notifier.alive`; None without a watchdog.
 
-    `$WATCHDOG_PID` names the process that is watched. Another one that merely inherited
-    the variables, such as a command run by the daemon, is not.
+    `$WATCHDOG_PID` names the watched process. Another one that only inherited the variables,
+    such as a command run by the daemon, is not watched.
     """
     patience_us = environ.get("WATCHDOG_USEC", "")
     if not (patience_us.isascii() and patience_us.isdigit() and int(patience_us)):
@@ -94,11 +92,11 @@ def watchdog_interval_s(environ: Mapping[str, str] = os.environ) -> float | None
 
 
 def logs_to_journal(fd: int = 2, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether a file descriptor, standard error by default, goes to systemd's journal.
+    """Return whether a file descriptor, standard error by default, goes to systemd's journal.
 
     `$JOURNAL_STREAM` is inherited and outlives a redirection, so its device and inode are
-    compared with the descriptor's, as systemd.exec(5) asks for. On such a descriptor a line
-    may begin with its priority, `<3>`.
+    compared with the descriptor's, as systemd.exec(5) requires. On such a descriptor a line
+    can begin with its priority, `<3>`.
     """
     try:
         stat = os.fstat(fd)
@@ -108,5 +106,5 @@ def logs_to_journal(fd: int = 2, environ: Mapping[str, str] = os.environ) -> boo
 
 
 def _status(text: str) -> str:
-    """One line: a newline in it would start another assignment."""
+    """Return a status assignment on one line: a newline would start another assignment."""
     return "STATUS=" + " ".join(text.split())

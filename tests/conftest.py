@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
 from tests.support.daemon import Daemon, StartDaemon, running_daemon
@@ -13,12 +14,15 @@ from tests.support.wire import Wires
 
 
 def pytest_configure() -> None:
-    """Let the programs under test be interrupted.
+    """Let the programs under test be interrupted, and let no property depend on the speed of the machine.
 
     A shell without job control starts background jobs with SIGINT ignored, and children inherit that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # How long an example takes depends on what else the machine does; a test that hangs is ended anyway.
+    settings.register_profile("qscp", deadline=None)
+    settings.load_profile("qscp")
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
-"""Serve from a checkout for trying out, and say how to talk to the server.
+"""Run a server from a checkout, and print how to connect to it.
 
-What `make run` does once the project is installed: on first use a private CA, a server
-certificate and a configuration; the accounts of `var/demo-accounts` whenever one is missing;
-each time the lines for the other terminals. Then this process becomes the daemon.
+`make run` calls this once the project is installed. It makes a private CA, a server certificate and a
+configuration on first use, and the accounts of `var/demo-accounts` when one is missing. It prints what to
+type in other terminals. Then this process becomes the daemon.
 """
 
 import json
@@ -32,7 +32,7 @@ def _qscpd(*arguments: str) -> str:
 
 
 def _kept_passwords() -> dict[str, str]:
-    """The demo accounts made so far, or in an earlier life of this checkout."""
+    """Return name and password of the accounts that an earlier run made."""
     if not _ACCOUNTS.exists():
         return {}
     pairs = (line.split() for line in _ACCOUNTS.read_text(encoding="utf-8").splitlines())
@@ -40,7 +40,7 @@ def _kept_passwords() -> dict[str, str]:
 
 
 def _keep_passwords(passwords: dict[str, str]) -> None:
-    """Write them down where only this user reads them."""
+    """Write the passwords to a file that only this user can read."""
     _ACCOUNTS.parent.mkdir(exist_ok=True)
     _ACCOUNTS.touch(mode=0o600)
     _ACCOUNTS.write_text(
@@ -49,14 +49,14 @@ def _keep_passwords(passwords: dict[str, str]) -> None:
 
 
 def _demo_passwords() -> dict[str, str]:
-    """Names and passwords that work now."""
+    """Return names and passwords that work; make accounts and passwords that are missing."""
     existing = {account["name"] for account in json.loads(_qscpd("listusers", "--json"))}
     kept = _kept_passwords()
     passwords: dict[str, str] = {name: kept[name] for name in _NAMES if name in kept and name in existing}
     for name in _NAMES:
         if name in passwords:
             continue
-        # Somebody removed the file or the account: either way, a new password.
+        # The file or the account was deleted: either way, make a new password.
         command = ("passwd", name) if name in existing else ("adduser", name, "--reuse-name")
         passwords[name] = _qscpd(*command, "--generate").strip()
     _keep_passwords(passwords)
@@ -64,7 +64,7 @@ def _demo_passwords() -> dict[str, str]:
 
 
 def _invitation(passwords: dict[str, str]) -> str:
-    """What to type in two other terminals."""
+    """Return what to type in two other terminals."""
     directory = shlex.quote(str(Path.cwd()))
     client = f"{_BIN.relative_to(Path.cwd())}/qscp-client --ca {_CA}"
     port = load_config(_CONFIG).config.server.listen[0].port

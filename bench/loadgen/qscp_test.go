@@ -195,7 +195,7 @@ func TestOtherFrames(t *testing.T) {
 		`{"type":"error","code":"not_json","message":"The line is not JSON."}`,
 		`{"type":"bye","reason":"shutdown","message":"The server is shutting down."}`,
 		`{"type":"room_left","conversation":"c5","name":"#room","reason":"removed"}`,
-		`{"type":"error","code":"bad_query","message":"There is no word in the search.","ref":"search"}`,
+		`{"type":"error","code":"bad_query","message":"The search contains no word.","ref":"search"}`,
 		`{"type":"later"}`,
 		`{`,
 	} {

@@ -12,6 +12,7 @@ import click
 
 from qscp import __version__
 from qscp.errors import InvalidNameError
+from qscp.features import READ_RECEIPTS, TYPING
 from qscp.ids import make_message_id
 from qscp.names import normalize_name
 from qscp_client import config as configuration
@@ -27,10 +28,6 @@ from qscp_client.runner import ClientRunner
 from qscp_client.state.device import Devices
 from qscp_client.ui.base import FrontEnd
 from qscp_client.ui.credentials import Credentials
-
-_READ_RECEIPTS = "read_receipts"
-_TYPING = "typing"
-"""The features' names in the protocol."""
 
 _EXIT_CODES = "\n".join(f"  {code:>3}  {code.meaning}" for code in ExitCode)
 _EPILOG = f"""\b
@@ -101,8 +98,8 @@ def _settings(
         raise UsageError(str(error)) from error
     if settings.ca is None:
         raise UsageError(
-            f"No CA certificate given. Use --ca FILE, or set `ca:` in {path}. "
-            "The operator of the server has the file (ca.pem)."
+            "No CA certificate given. Ask the server's operator for ca.pem, "
+            f"then use --ca FILE, or set `ca: FILE` in {path}."
         )
     return settings
 
@@ -113,7 +110,7 @@ async def _chat(settings: ClientConfig) -> ExitCode:
     front = _front_end()
     # A pipe has no status line that could show who is typing.
     sends_typing = settings.typing and not front.shows_at_once
-    features = [_READ_RECEIPTS] * settings.read_receipts + [_TYPING] * sends_typing
+    features = [READ_RECEIPTS] * settings.read_receipts + [TYPING] * sends_typing
     login = Login(
         Server(settings.server, settings.ca),
         Credentials(front),
@@ -124,7 +121,7 @@ async def _chat(settings: ClientConfig) -> ExitCode:
     link, welcome = await login.run()
     if login.devices is None:
         raise RuntimeError("logged in without a name")
-    with login.devices.hold() as device:
+    with login.devices.acquire() as device:
         if login.devices.problem:
             front.show([Notice(NoticeCode.NOT_SAVED, text=login.devices.problem)])
         kept = welcome.retention

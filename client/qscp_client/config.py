@@ -1,7 +1,7 @@
-"""The client's configuration file: a few YAML keys, read strictly.
+"""Configuration file of the client: a few YAML keys, read strictly.
 
-Every problem is found and told at once, each with file, line and, for a key that
-does not exist, the nearest one that does. `config/client.sample.yaml` is the manual.
+All problems are reported at once, with file and line. For an unknown key the nearest known one is named.
+`config/client.sample.yaml` is the manual.
 """
 
 import dataclasses
@@ -19,35 +19,32 @@ from qscp.names import normalize_name
 from qscp_client.errors import ConfigError
 from qscp_client.net.address import ServerAddress, parse_server
 
-__all__ = ["ClientConfig", "default_path", "load", "state_directory"]
-
-
 _DEFAULT_SERVER: Final = ServerAddress("localhost")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """What the configuration file may say; the command line goes before it."""
+    """Settings of the configuration file; options of the command line override them."""
 
     server: ServerAddress = _DEFAULT_SERVER
-    """Where the server is."""
+    """Address of the server."""
     ca: Path | None = None
-    """The private CA's certificate: the one file that the operator hands out."""
+    """File with the private CA's certificate, which the operator hands out."""
     user: str | None = None
     """The account; None asks for it."""
     read_receipts: bool = False
-    """Whether others are told what you read here, and you what they read."""
+    """Whether read receipts are sent to others, and received from them."""
     typing: bool = True
-    """Whether others see that you are writing, and you that they are."""
+    """Whether typing indicators are sent to others, and received from them."""
 
 
 def default_path() -> Path:
-    """Where the configuration file is looked for: `~/.config/qscp/client.yaml` on Linux."""
+    """Return the default path of the configuration file: `~/.config/qscp/client.yaml` on Linux."""
     return platformdirs.user_config_path("qscp", appauthor=False) / "client.yaml"
 
 
 def state_directory(server: ServerAddress, user: str) -> Path:
-    """Where a client keeps what it needs of an account: below `~/.local/state/qscp` on Linux."""
+    """Return the directory of an account's saved state: below `~/.local/state/qscp` on Linux."""
     place = re.sub(r"[^A-Za-z0-9.-]", "_", str(server).lower())
     return platformdirs.user_state_path("qscp", appauthor=False) / "client" / place / user
 
@@ -59,7 +56,7 @@ def load(path: Path) -> ClientConfig:
         path: The file; relative paths in it are relative to its directory.
 
     Raises:
-        ConfigError: With every problem in the file.
+        ConfigError: The file has problems; it lists all of them.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -79,7 +76,7 @@ def load(path: Path) -> ClientConfig:
 
 
 class _Reader:
-    """Walks the YAML nodes, which know their lines, and collects problems."""
+    """Walks the YAML nodes, which know their lines, and collects all problems."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -102,23 +99,23 @@ class _Reader:
         for key_node, node in root.value if root else ():
             key = str(key_node.value)
             if key in seen:
-                self._complain(key_node, key, "is there twice")
+                self._report(key_node, key, "is set twice")
             elif key not in known:
                 nearest = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(known)}"
-                self._complain(key_node, key, f"is not a key; {hint}")
+                hint = f"did you mean {nearest[0]}?" if nearest else f"known keys: {', '.join(known)}"
+                self._report(key_node, key, f"unknown key; {hint}")
             else:
                 yield key, node
             seen.add(key)
 
     def _read_value(self, key: str, node: yaml.Node) -> None:
         if not isinstance(node, yaml.ScalarNode) or not node.value.strip():
-            self._complain(node, key, "must be text")
+            self._report(node, key, "must be text")
             return
         try:
             self._values[key] = self._convert(key, node.value)
         except (ValueError, InvalidNameError) as error:
-            self._complain(node, key, str(error))
+            self._report(node, key, str(error))
 
     def _convert(self, key: str, value: str) -> ServerAddress | Path | str | bool:
         match key:
@@ -133,5 +130,5 @@ class _Reader:
             case _:
                 return normalize_name(value)
 
-    def _complain(self, node: yaml.Node, key: str, sentence: str) -> None:
+    def _report(self, node: yaml.Node, key: str, sentence: str) -> None:
         self._problems.append(f"{self._path}:{node.start_mark.line + 1}: {key}: {sentence}")

@@ -1,40 +1,25 @@
-"""Exit codes of `qscp-client`, and the errors that lead to them.
+"""Exit codes of `qscp-client`, and the errors that cause them.
 
 ClientError
 ├── UsageError          2  the command line or the first lines of the input can't be used
 ├── ConfigError         3  the configuration file, with every problem in it
 ├── TrustError          4  the server can't be trusted, or the CA can't be read
 ├── AuthRefusedError    5  the server refused the login
-├── UnreachableError    6  no server there, or the connection was lost
-├── IncompatibleError   7  what answers does not speak QSCP/1
+├── UnreachableError    6  no server answers, or the connection was lost
+├── IncompatibleError   7  the server does not speak QSCP/1
 ├── EndedError          8  the server ended the session
 └── NotDeliveredError   9  the connection was lost before everything was acknowledged
 
-InterruptedByUserError is no failure: it says that the person pressed Ctrl-C.
-StateError ends nothing either: it is told, and then nothing is kept on this computer.
+InterruptedByUserError is no failure: the user pressed Ctrl-C.
+StateError does not end the client: it is shown, and nothing is saved from then on.
 """
 
 import enum
 from typing import ClassVar
 
-__all__ = [
-    "AuthRefusedError",
-    "ClientError",
-    "ConfigError",
-    "EndedError",
-    "ExitCode",
-    "IncompatibleError",
-    "InterruptedByUserError",
-    "NotDeliveredError",
-    "StateError",
-    "TrustError",
-    "UnreachableError",
-    "UsageError",
-]
-
 
 class ExitCode(enum.IntEnum):
-    """What `qscp-client` ends with; part of its interface (docs/client.md)."""
+    """Exit codes of `qscp-client`; part of its interface (docs/client.md)."""
 
     OK = 0
     USAGE = 2
@@ -49,7 +34,7 @@ class ExitCode(enum.IntEnum):
 
     @property
     def meaning(self) -> str:
-        """A few words for `--help` and the documentation."""
+        """The meaning in a few words, for `--help` and the documentation."""
         return _MEANINGS[self]
 
 
@@ -68,13 +53,13 @@ _MEANINGS = {
 
 
 class ClientError(Exception):
-    """Root of everything that ends the client; its text says what, where, and what to do next."""
+    """Base of all errors that end the client; the message says what happened, where, and what to do."""
 
     exit_code: ClassVar[ExitCode]
 
 
 class UsageError(ClientError):
-    """The client was called with something that can't work."""
+    """The command line, or the first piped lines, can't be used."""
 
     exit_code = ExitCode.USAGE
 
@@ -93,12 +78,12 @@ class ConfigError(ClientError):
         self.problems = problems
 
     def __str__(self) -> str:
-        """All problems, one a line."""
+        """Return all problems, one a line."""
         return "\n".join(self.problems)
 
 
 class TrustError(ClientError):
-    """The server did not prove who it is, so nothing was sent to it."""
+    """The server could not be verified, so nothing was sent to it."""
 
     exit_code = ExitCode.TRUST
 
@@ -110,13 +95,13 @@ class AuthRefusedError(ClientError):
 
 
 class UnreachableError(ClientError):
-    """There is no server, or no longer."""
+    """No server answers, or the connection was lost."""
 
     exit_code = ExitCode.UNREACHABLE
 
 
 class IncompatibleError(ClientError):
-    """What answers does not speak a version of QSCP that this client speaks."""
+    """The server does not speak a version of QSCP that this client speaks."""
 
     exit_code = ExitCode.INCOMPATIBLE
 
@@ -125,7 +110,7 @@ class EndedError(ClientError):
     """The server ended the session.
 
     Attributes:
-        reconnect: Whether one may connect again without being asked to.
+        reconnect: Whether the client can reconnect automatically.
     """
 
     exit_code = ExitCode.ENDED
@@ -142,8 +127,8 @@ class NotDeliveredError(ClientError):
 
 
 class StateError(Exception):
-    """What the client keeps on this computer can't be read or written; the client goes on without."""
+    """The saved state can't be read or written; the client goes on without it."""
 
 
 class InterruptedByUserError(Exception):
-    """The person pressed Ctrl-C where it means to leave."""
+    """The user pressed Ctrl-C where it means to leave."""

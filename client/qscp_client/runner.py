@@ -25,7 +25,7 @@ from qscp_client.errors import (
 from qscp_client.net.backoff import Backoff
 from qscp_client.net.connection import Link
 from qscp_client.net.login import broken_protocol
-from qscp_client.net.wakeup import Waking
+from qscp_client.net.wakeup import Wakeup
 from qscp_client.state.device import Device
 from qscp_client.text import clean
 from qscp_client.ui.base import FrontEnd
@@ -85,7 +85,7 @@ class ClientRunner:
         self._progress = asyncio.Event()
         self._due = asyncio.Event()
         self._left = asyncio.Event()
-        self._waking = Waking()
+        self._wakeup = Wakeup()
         self._patience: asyncio.Timeout | None = None
         self._pinged = False
         self._keeps = True
@@ -123,7 +123,7 @@ class ClientRunner:
 
     def _touched(self) -> None:
         """Apply a pressed key: a pause ends, and a typing indicator can be due."""
-        self._waking.touch()
+        self._wakeup.press()
         self._due.set()
 
     async def _converse(self, link: Link, ack: frames.AuthAck, typing: asyncio.Task[None]) -> None:
@@ -205,14 +205,14 @@ class ClientRunner:
 
     async def _pause(self, pause_s: float, give_up_at: float | None, typing: asyncio.Task[None]) -> None:
         """Wait before a try; a key, a wake-up of the computer, or the user leaving ends it."""
-        self._waking.forget()
+        self._wakeup.reset()
         begin = time.monotonic()
         end = begin + pause_s if give_up_at is None else min(begin + pause_s, give_up_at)
         self._engine.next_try = end
         while (now := time.monotonic()) < end and (not typing.done() or self._waits_for_answers):
             self._engine.tick()
             self._flush()
-            touched = asyncio.ensure_future(self._waking.wait(min(end - now, 1.0)))
+            touched = asyncio.ensure_future(self._wakeup.wait(min(end - now, 1.0)))
             await asyncio.wait(
                 (touched,) if typing.done() else (touched, typing), return_when=asyncio.FIRST_COMPLETED
             )
@@ -283,7 +283,7 @@ class ClientRunner:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._due.wait()
-            if self._waking.slept() and self._link is not None and self._patience is not None:
+            if self._wakeup.slept() and self._link is not None and self._patience is not None:
                 self._ping()
                 with contextlib.suppress(RuntimeError):  # it is just over
                     self._patience.reschedule(asyncio.get_running_loop().time() + _ANSWER_S)

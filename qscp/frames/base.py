@@ -1,4 +1,4 @@
-"""What frames are made of: the types of their fields, and the classes that they derive from."""
+"""Base classes of frames, and the types of their fields."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -6,42 +6,31 @@ import msgspec
 
 from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
 
-__all__ = [
-    "ClientFrame",
-    "Count",
-    "Frame",
-    "GapReason",
-    "Origin",
-    "PageSize",
-    "Part",
-    "Seconds",
-    "ServerFrame",
-    "ShortText",
-    "Status",
-]
-
 Status = Literal["online", "away", "offline"]
-"""Presence of a person: the union over all of their sessions."""
+"""Presence of a user: the union over all of their sessions."""
 
 Origin = Literal["live", "replay"]
-"""Whether a message was stored just now, or is told again because this device missed it."""
+"""`live`: stored just now; `replay`: sent again because this device missed it."""
 
 GapReason = Literal["pruned", "older", "ahead"]
-"""Why messages are not told: gone for good, or from before one joined a room; left to `history`; or not
-there (a restored store, or a room that one is not in any more).
+"""Reason of a gap.
 
-A client takes any other text too, and treats it like `older`."""
+- `pruned`: the messages were removed, or are from before the user joined the room.
+- `older`: they are left to `history`.
+- `ahead`: they do not exist (a restored store), or the user has left the room.
+
+A client accepts any other text too, and treats it like `older`."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
-"""An integer that every JSON library can hold (RFC 8259, section 6)."""
+"""Integer that every JSON library can represent (RFC 8259, section 6)."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 PageSize = Annotated[int, msgspec.Meta(ge=1, le=PAGE_LIMIT)]
-"""How many things a page may have at most; the line limit may make it shorter."""
+"""Largest number of items in a page; the line limit can make it shorter."""
 
 ShortText = Annotated[str, msgspec.Meta(max_length=QUERY_LIMIT)]
-"""A short text that a client sends: a cursor, a search."""
+"""Short text from a client: a cursor or a search."""
 
 
 class Part(msgspec.Struct, omit_defaults=True, gc=False):
@@ -51,7 +40,7 @@ class Part(msgspec.Struct, omit_defaults=True, gc=False):
     """Names of the fields that `repr` leaves out."""
 
     def __repr__(self) -> str:
-        """All fields, with `...` for those that nobody but the receiver may read."""
+        """Return all fields, with `...` for the secret ones."""
         values = (
             f"{name}={'...' if name in self._secret else repr(getattr(self, name))}"
             for name in self.__struct_fields__
@@ -63,15 +52,15 @@ class Frame(Part, tag_field="type"):
     """One line on the wire."""
 
     _shown: ClassVar[tuple[str, ...]] = ()
-    """Names of the fields that may be logged."""
+    """Names of the fields that `str` shows and logs can have."""
 
     @property
     def type(self) -> str:
-        """The frame's `type` on the wire."""
+        """Value of `type` on the wire."""
         return str(self.__struct_config__.tag)
 
     def __str__(self) -> str:
-        """Type and the fields that may be logged, each cut to 40 characters."""
+        """Return the type and the fields for the log, each cut to 40 characters."""
         parts = [f"{name}={str(getattr(self, name))[:40]!r}" for name in self._shown]
         return " ".join([self.type, *parts])
 

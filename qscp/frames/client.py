@@ -1,4 +1,4 @@
-"""What a client sends."""
+"""Frames that a client sends."""
 
 from typing import Annotated
 
@@ -7,31 +7,9 @@ import msgspec
 from qscp.frames.base import ClientFrame, Count, PageSize, Part, ShortText, Status
 from qscp.limits import POSITIONS_LIMIT
 
-__all__ = [
-    "Auth",
-    "ClientBye",
-    "ClientPing",
-    "ClientPong",
-    "ClientRead",
-    "ConversationsRequest",
-    "HistoryRequest",
-    "Position",
-    "Received",
-    "Resume",
-    "SearchRequest",
-    "SendChat",
-    "SendEdit",
-    "SendReaction",
-    "SendRedaction",
-    "SetPresence",
-    "SetTyping",
-    "Skip",
-    "WhoisRequest",
-]
-
 
 class Auth(ClientFrame, tag="auth", forbid_unknown_fields=False, kw_only=True):
-    """Log in. Nothing else may be sent before it is answered by `auth_ack`."""
+    """Log in; answered by `auth_ack` or `auth_nack`. The client sends nothing else before `auth_ack`."""
 
     _shown = ("user", "client")
     _secret = frozenset({"password"})
@@ -39,13 +17,13 @@ class Auth(ClientFrame, tag="auth", forbid_unknown_fields=False, kw_only=True):
     password: str
     device: str = ""
     """128 bits that this installation of the client made once, as 32 lower-case hexadecimal digits; empty
-    for a device that keeps nothing. Another session of the same device is ended by this one."""
+    for a device without state. The login ends another session of the same device."""
     client: str = ""
     """Name and version of the client program, for the session log."""
     protocol: tuple[Count, Count] = (1, 1)
-    """Lowest and highest version that the client speaks."""
+    """Lowest and highest version that the client supports."""
     features: list[str] = msgspec.field(default_factory=list)
-    """Optional parts of the protocol that the client knows."""
+    """Optional parts of the protocol that the client supports; see `qscp.features`."""
 
 
 class SetPresence(ClientFrame, tag="presence"):
@@ -62,28 +40,28 @@ class SendChat(ClientFrame, tag="chat"):
     _shown = ("to", "id")
     _secret = frozenset({"body"})
     to: str
-    """A person's name, or a room's with its `#`."""
+    """Name of a user, or of a room with its `#`."""
     body: str
     id: str
     """128 bits made by the client, as 32 lower-case hexadecimal digits; see `qscp.ids`."""
     reply_to: Count | None = None
-    """The seq of the message of the same conversation that this one answers."""
+    """Seq of the message in the same conversation that this one replies to."""
 
 
 class SendEdit(ClientFrame, tag="edit"):
-    """Replace the text of a message of yours; answered like `chat`."""
+    """Replace the text of one of your messages; answered like `chat`."""
 
     _shown = ("to", "target", "id")
     _secret = frozenset({"body"})
     to: str
     target: Count
-    """The message's seq."""
+    """Seq of the message."""
     body: str
     id: str
 
 
 class SendRedaction(ClientFrame, tag="redact"):
-    """Take the text of a message away, leaving its place; answered like `chat`."""
+    """Delete the text of a message; its seq remains. Answered like `chat`."""
 
     _shown = ("to", "target", "id")
     _secret = frozenset({"reason"})
@@ -91,40 +69,40 @@ class SendRedaction(ClientFrame, tag="redact"):
     target: Count
     id: str
     reason: Annotated[str, msgspec.Meta(max_length=1024)] = ""
-    """For the room's log of moderation, when the message is somebody else's."""
+    """For the moderation log, if the message is another member's."""
 
 
 class SendReaction(ClientFrame, tag="react"):
-    """Put a reaction on a message, or take yours away; answered like `chat`."""
+    """Add a reaction to a message, or remove yours; answered like `chat`."""
 
     _shown = ("to", "target", "id", "remove")
     _secret = frozenset({"text"})
     to: str
     target: Count
     text: str
-    """An emoji, or a short word without blanks."""
+    """Emoji, or a short word without blanks."""
     id: str
     remove: bool = False
 
 
 class SetTyping(ClientFrame, tag="typing"):
-    """Say that you are writing to somebody or in a room; not answered, and sent every 5 s at most."""
+    """Report that the user is typing; sent at most every 5 s and not answered."""
 
     _shown = ("to",)
     to: str
 
 
 class Position(Part, forbid_unknown_fields=True):
-    """How far a device has applied a conversation."""
+    """Position up to which a device has applied a conversation."""
 
     conversation: str
     seq: Count
 
 
 class Resume(ClientFrame, tag="resume"):
-    """Say what this device has, once after `auth_ack`; before it the server sends no message.
+    """Report the positions of this device, once after `auth_ack`; the server sends no messages before.
 
-    Answered by what is missing (`chat` with origin replay, `gap`), then `resumed`.
+    Answered by the missing messages (`chat` with origin `replay`, `gap`), then `resumed`.
     """
 
     _shown = ("more",)
@@ -134,7 +112,7 @@ class Resume(ClientFrame, tag="resume"):
 
 
 class Received(ClientFrame, tag="received"):
-    """This device has applied everything of a conversation up to here, or was told the gap."""
+    """Report that this device has applied a conversation up to a seq, gaps included."""
 
     _shown = ("conversation", "seq")
     conversation: str
@@ -142,7 +120,7 @@ class Received(ClientFrame, tag="received"):
 
 
 class ClientRead(ClientFrame, tag="read"):
-    """The person has seen everything of a conversation up to here."""
+    """Report that the user has read a conversation up to a seq."""
 
     _shown = ("conversation", "seq")
     conversation: str
@@ -150,14 +128,14 @@ class ClientRead(ClientFrame, tag="read"):
 
 
 class Skip(ClientFrame, tag="skip"):
-    """Give a message up that got a `chat_nack`; those behind it may be sent now."""
+    """Discard a message that got a `chat_nack`, so that later ones can be sent."""
 
     _shown = ("id",)
     id: str
 
 
 class HistoryRequest(ClientFrame, tag="history"):
-    """Ask for a page of a conversation: the newest messages before, or the oldest after a seq."""
+    """Request a page of a conversation: the newest messages before a seq, or the oldest after one."""
 
     _shown = ("conversation", "before", "after")
     conversation: str
@@ -167,32 +145,32 @@ class HistoryRequest(ClientFrame, tag="history"):
 
 
 class ConversationsRequest(ClientFrame, tag="conversations"):
-    """Ask for a page of one's conversations."""
+    """Request a page of the user's conversations."""
 
     cursor: ShortText = ""
 
 
 class SearchRequest(ClientFrame, tag="search"):
-    """Look for words in one's own conversations; newest first."""
+    """Search the user's conversations; newest matches first."""
 
     _shown = ("conversation",)
     _secret = frozenset({"query"})
     query: ShortText
-    """Words that all must be in the message, in any order; case and accents don't count."""
+    """Words that a message must contain, in any order; case and accents are ignored."""
     conversation: str | None = None
     cursor: ShortText = ""
     limit: PageSize = 50
 
 
 class WhoisRequest(ClientFrame, tag="whois"):
-    """Ask whether somebody has a name, and whether they are there."""
+    """Request whether a user exists, and their presence."""
 
     _shown = ("user",)
     user: str
 
 
 class ClientPing(ClientFrame, tag="ping"):
-    """Ask for a `pong`."""
+    """Request a `pong`."""
 
 
 class ClientPong(ClientFrame, tag="pong"):
@@ -200,4 +178,4 @@ class ClientPong(ClientFrame, tag="pong"):
 
 
 class ClientBye(ClientFrame, tag="bye"):
-    """Leave: the server answers what was sent before, then says `bye` and closes."""
+    """End the session: the server answers earlier frames, then sends `bye` and closes."""

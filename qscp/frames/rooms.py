@@ -1,53 +1,15 @@
-"""Rooms: who is in which, and what may be done there. What is written in them is `chat`, as between two."""
+"""Frames about rooms and membership. Messages in a room are `chat` frames, as in a pair."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from qscp.frames.base import ClientFrame, Count, Part, ServerFrame, ShortText, Status
 from qscp.limits import QUERY_LIMIT
-from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-
-__all__ = [
-    "Invited",
-    "Join",
-    "Leave",
-    "LogEntry",
-    "Member",
-    "MemberChange",
-    "MembersChanged",
-    "Room",
-    "RoomAck",
-    "RoomAction",
-    "RoomChanged",
-    "RoomLeft",
-    "RoomLog",
-    "RoomMembers",
-    "RoomRequest",
-    "Rooms",
-    "RoomsRequest",
-]
-
-RoomAction = Literal[
-    "create",
-    "topic",
-    "set",
-    "members",
-    "invite",
-    "remove",
-    "ban",
-    "unban",
-    "mute",
-    "unmute",
-    "role",
-    "archive",
-    "unarchive",
-    "log",
-]
-"""What a `room` frame asks for; `qscp.rooms.ROOM_FIELDS` has the fields of each."""
+from qscp.rooms import HistoryFrom, RoomAction, RoomKind, RoomRole
 
 _Name = Annotated[str, msgspec.Meta(max_length=QUERY_LIMIT)]
-"""A name as typed; longer than a name can be, so that what is none gets a better answer than `bad_field`."""
+"""Name as typed; longer than a valid name, so that an invalid one gets a better answer than `bad_field`."""
 
 _Text = Annotated[str, msgspec.Meta(max_length=1024)]
 
@@ -60,39 +22,39 @@ class Join(ClientFrame, tag="join"):
 
 
 class Leave(ClientFrame, tag="leave"):
-    """Be no member any more; answered by `room_ack`."""
+    """End the membership in a room; answered by `room_ack`."""
 
     _shown = ("room",)
     room: _Name
 
 
 class RoomRequest(ClientFrame, tag="room"):
-    """Make, change, look at or moderate a room; which fields there are depends on the action."""
+    """Create, change, inspect or moderate a room; the action decides which fields are allowed."""
 
     _shown = ("action", "room", "user")
     _secret = frozenset({"text"})
     action: RoomAction
     room: _Name
     user: _Name | None = None
-    """Whom it is about."""
+    """Target of the action."""
     role: RoomRole | None = None
     text: _Text | None = None
     """The topic, or the reason."""
     seconds: Count | None = None
-    """How long; of `set`, what each member has to wait between two messages (0: nothing)."""
+    """Duration of a ban or mute; of `set`, the pause between two messages of a member (0: none)."""
     kind: RoomKind | None = None
     history: HistoryFrom | None = None
     cursor: ShortText | None = None
 
 
 class RoomsRequest(ClientFrame, tag="rooms"):
-    """Ask for a page of the rooms that one is in, was invited to, or may join."""
+    """Request a page of the user's rooms, invitations and open rooms."""
 
     cursor: ShortText = ""
 
 
 class Room(Part):
-    """A room, as the one sees it who is told of it."""
+    """A room as the receiver sees it."""
 
     name: str
     """With its `#`."""
@@ -102,56 +64,56 @@ class Room(Part):
     members: Count
     topic: str = ""
     slow: Count = 0
-    """Seconds that each member has to wait between two messages; owners and moderators don't."""
+    """Seconds between two messages of a member; owners and moderators are exempt."""
     archived: bool = False
-    """Nobody may write or join any more."""
+    """Read-only: no messages and no new members."""
     role: RoomRole | None = None
-    """What you are in it; absent if you are no member."""
+    """Role of the receiver; absent for a non-member."""
     invited: bool = False
     muted: Count = 0
-    """Until when you may not write, in milliseconds since 1970-01-01 UTC; 0 if you may."""
+    """End of the receiver's mute, in milliseconds since 1970-01-01 UTC; 0 if not muted."""
 
 
 class RoomChanged(ServerFrame, tag="room"):
-    """A room of yours is now this: you came in, have another role, were muted, or the room changed."""
+    """New state of a room: you joined, your role or mute changed, or the room itself did."""
 
     _shown = ("by",)
     room: Room
     first_seq: Count
-    """The first message that you may see."""
+    """First message that the receiver can see."""
     last_seq: Count
-    """The last message at this moment; what follows will come as `chat`."""
+    """Last message at this moment; later ones come as `chat`."""
     by: str = ""
-    """Who did it; empty for the operator of the server."""
+    """User who made the change; empty for the operator of the server."""
 
 
 class RoomLeft(ServerFrame, tag="room_left"):
-    """You are no member of a room any more, or no longer invited."""
+    """End of your membership or invitation."""
 
     _shown = ("conversation", "name", "reason", "by")
     _secret = frozenset({"text"})
     conversation: str
     name: str
     reason: str
-    """`left`, `removed`, `banned` or `deleted`, or another one of a newer server."""
+    """`left`, `removed`, `banned` or `deleted`; a newer server can send others."""
     by: str = ""
-    """Who did it; empty if you did, or the operator of the server."""
+    """User who did it; empty for yourself or the operator of the server."""
     text: str = ""
-    """What they gave as a reason."""
+    """The reason that they gave."""
     until: Count | None = None
-    """When the ban ends, in milliseconds since 1970-01-01 UTC; absent if it does not end by itself."""
+    """End of the ban, in milliseconds since 1970-01-01 UTC; absent if it has none."""
 
 
 class RoomAck(ServerFrame, tag="room_ack"):
-    """What you asked for with `join`, `leave` or `room` is done, and on disk."""
+    """Your `join`, `leave` or `room` request is done and on disk."""
 
     _shown = ("ref", "action", "room")
     ref: str
-    """The `type` of the frame that it answers."""
+    """`type` of the answered frame."""
     room: str
-    """The room's name, as others see it."""
+    """Name of the room, in its stored form."""
     action: str = ""
-    """Of a `room` frame."""
+    """Action of the answered `room` frame."""
 
 
 class Rooms(ServerFrame, tag="rooms"):
@@ -159,17 +121,17 @@ class Rooms(ServerFrame, tag="rooms"):
 
     rooms: list[Room]
     cursor: str | None = None
-    """What to ask for next; absent at the end."""
+    """Cursor of the next page; absent at the end."""
 
 
 class Member(Part):
-    """Somebody in a room."""
+    """A member of a room."""
 
     user: str
     role: RoomRole
     status: Status = "offline"
     muted: Count = 0
-    """Until when they may not write, in milliseconds since 1970-01-01 UTC; 0 if they may."""
+    """End of the mute, in milliseconds since 1970-01-01 UTC; 0 if not muted."""
 
 
 class RoomMembers(ServerFrame, tag="room_members"):
@@ -182,28 +144,28 @@ class RoomMembers(ServerFrame, tag="room_members"):
 
 
 class MemberChange(Part):
-    """Somebody who came, went or has another role."""
+    """A user who joined, left or changed role."""
 
     user: str
     role: RoomRole | None = None
-    """What they are now; absent if they are no member any more."""
+    """New role; absent for a former member."""
 
 
 class MembersChanged(ServerFrame, tag="members"):
-    """Who came and went in a room of yours; at most one such frame a second for each room."""
+    """Changes of membership in one of your rooms; at most one frame a second for each room."""
 
     _shown = ("conversation", "count")
     conversation: str
     count: Count
-    """Members now."""
+    """Number of members now."""
     changed: list[MemberChange]
-    """The newest of each person, of some of them."""
+    """Newest change of each listed user."""
     others: Count = 0
-    """How many more there are whose change is not listed; ask for `members`."""
+    """Number of changed users that are not listed; `members` has them."""
 
 
 class Invited(ServerFrame, tag="invited"):
-    """You may join a room; told when it happens, and again after each `resumed` until you have joined."""
+    """Invitation to a room; sent at once, and again after each `resumed` until you join."""
 
     _shown = ("by",)
     room: Room
@@ -211,26 +173,26 @@ class Invited(ServerFrame, tag="invited"):
 
 
 class LogEntry(Part):
-    """Something that was done in a room by somebody who may."""
+    """A moderation action."""
 
     _secret = frozenset({"text"})
     time: Count
     by: str
-    """Who did it; empty for the operator of the server."""
+    """User who made the change; empty for the operator of the server."""
     action: str
-    """As in `room` frames, or `redact`."""
+    """Action of a `room` frame, or `redact`."""
     user: str = ""
-    """To whom, or to whose message."""
+    """Target, or sender of the target message."""
     seq: Count | None = None
-    """Of the message."""
+    """Seq of the target message."""
     until: Count | None = None
-    """When it ends, in milliseconds since 1970-01-01 UTC; absent if it does not end by itself."""
+    """End of it, in milliseconds since 1970-01-01 UTC; absent if it has none."""
     text: str = ""
-    """The reason, or what the new topic, role or setting is."""
+    """The reason, or the new topic, role or setting."""
 
 
 class RoomLog(ServerFrame, tag="room_log"):
-    """A page of a room's log of moderation, newest first."""
+    """A page of a room's moderation log, newest first."""
 
     _shown = ("room",)
     _secret = frozenset({"entries"})

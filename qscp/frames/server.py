@@ -1,58 +1,24 @@
-"""What a server sends."""
+"""Frames that a server sends."""
 
 from typing import Literal
 
 from qscp.frames.base import Count, Origin, Part, Seconds, ServerFrame, Status
 
-__all__ = [
-    "AuthAck",
-    "AuthNack",
-    "Chat",
-    "ChatAck",
-    "ChatNack",
-    "ConversationInfo",
-    "Conversations",
-    "Delivered",
-    "Edit",
-    "Error",
-    "Gap",
-    "History",
-    "Limits",
-    "Match",
-    "Message",
-    "OnlineUsers",
-    "PresenceAck",
-    "PresenceChanges",
-    "React",
-    "Reaction",
-    "Redact",
-    "Resumed",
-    "Retention",
-    "SearchResults",
-    "ServerBye",
-    "ServerPing",
-    "ServerPong",
-    "ServerRead",
-    "Typing",
-    "UserPresence",
-    "Whois",
-]
-
 
 class Limits(Part):
-    """What the server accepts, in bytes."""
+    """Limits of the server, in bytes."""
 
     line: Count
     body: Count
 
 
 class Retention(Part):
-    """What the server keeps of each conversation; without a limit, everything."""
+    """Retention of each conversation; a missing field means no limit."""
 
     seconds: Count | None = None
-    """Messages that are older go."""
+    """Older messages are removed."""
     messages: Count | None = None
-    """Only this many stay, the newest ones."""
+    """Only this many newest messages are kept."""
 
 
 class AuthAck(ServerFrame, tag="auth_ack", kw_only=True):
@@ -61,29 +27,29 @@ class AuthAck(ServerFrame, tag="auth_ack", kw_only=True):
     _shown = ("user", "account", "session")
     user: str
     account: str
-    """The account's id: opaque, and never used again for anybody else."""
+    """Id of the account: opaque and never reused."""
     session: str
     protocol: Count
     features: list[str]
-    """The optional parts that the server knows; those that the client named too are on."""
+    """Features that the server supports; those that the client named too are on."""
     limits: Limits
     retention: Retention
     epoch: str
-    """Another one than last time means that the store was restored: forget all positions."""
+    """Id of the history. If it changed, the store was restored: discard all positions."""
 
 
 class AuthNack(ServerFrame, tag="auth_nack"):
-    """The login failed; another `auth` may follow."""
+    """The login failed; another `auth` can follow."""
 
     _shown = ("code",)
     code: str
     message: str
     retry_after: Seconds | None = None
-    """Seconds to wait before the next attempt."""
+    """Seconds until the next attempt makes sense."""
 
 
 class PresenceAck(ServerFrame, tag="presence_ack"):
-    """The session's presence is now this."""
+    """New presence of the session."""
 
     _shown = ("status",)
     status: Status
@@ -91,7 +57,7 @@ class PresenceAck(ServerFrame, tag="presence_ack"):
 
 
 class UserPresence(Part):
-    """One person's presence."""
+    """Presence of one user."""
 
     user: str
     status: Status
@@ -99,18 +65,18 @@ class UserPresence(Part):
 
 
 class OnlineUsers(ServerFrame, tag="online_users"):
-    """A page of the snapshot of who is online, without yourself; sent after `auth_ack`."""
+    """A page of the snapshot of online users, without the receiver; sent after `auth_ack`."""
 
     _shown = ("version", "more")
     version: Count
-    """Changes with a higher version come after this snapshot."""
+    """Changes with a higher version are newer than this snapshot."""
     users: list[UserPresence]
     more: bool = False
     """Another page of the same snapshot follows."""
 
 
 class PresenceChanges(ServerFrame, tag="presence"):
-    """The newest presence of everybody whose presence changed."""
+    """Current presence of users whose presence changed."""
 
     _shown = ("version",)
     version: Count
@@ -118,12 +84,12 @@ class PresenceChanges(ServerFrame, tag="presence"):
 
 
 class Reaction(Part):
-    """A reaction on a message, and how many people put it there."""
+    """A reaction on a message, with its number of users."""
 
     text: str
     count: Count
     mine: bool = False
-    """Whether you are one of them."""
+    """Whether the receiver is one of them."""
 
 
 class Chat(ServerFrame, tag="chat", rename={"sender": "from"}):
@@ -136,25 +102,25 @@ class Chat(ServerFrame, tag="chat", rename={"sender": "from"}):
     id: str
     sender: str
     to: str
-    """The room; of a pair, the other one if you wrote it on another device, else you."""
+    """The room; in a pair, the peer if you wrote it on another device, else you."""
     body: str
-    """As it is now; empty if it was erased or redacted."""
+    """Current text; empty if erased or redacted."""
     time: Count
     """Milliseconds since 1970-01-01 UTC by the server's clock; for display only."""
     origin: Origin
     erased: bool = False
-    """The text is gone; the message's place remains."""
+    """Whether the text was erased; the seq remains."""
     reply_to: Count | None = None
-    """The seq of the message that this one answers."""
+    """Seq of the message that this one replies to."""
     mentions: tuple[str, ...] = ()
-    """Whom it mentions, of those who were in the conversation."""
+    """Mentioned users who were in the conversation."""
     edited: Count | None = None
-    """When its text was replaced, if it was."""
+    """Time of the last edit."""
     reactions: tuple[Reaction, ...] = ()
 
 
 class Edit(ServerFrame, tag="edit", rename={"sender": "from"}):
-    """A message has another text now. It has a seq of its own, as everything that happens to a message."""
+    """New text of a message. An edit has a seq of its own, as redactions and reactions do."""
 
     _shown = ("conversation", "seq", "id", "sender", "target")
     _secret = frozenset({"body"})
@@ -164,25 +130,25 @@ class Edit(ServerFrame, tag="edit", rename={"sender": "from"}):
     sender: str
     to: str
     target: Count
-    """The seq of the message."""
+    """Seq of the message."""
     body: str
-    """Its text; told again later, the text that it has by then."""
+    """Text of the message; in a replay, its current text."""
     time: Count
     origin: Origin
     mentions: tuple[str, ...] = ()
     erased: bool = False
-    """The text is gone by now."""
+    """Whether the text has been erased since."""
 
 
 class Redact(ServerFrame, tag="redact", rename={"sender": "from"}):
-    """The text of a message is gone: forget it, too."""
+    """Deletion of a message's text; clients delete it too."""
 
     _shown = ("conversation", "seq", "id", "sender", "target")
     conversation: str
     seq: Count
     id: str
     sender: str
-    """Who took it away."""
+    """User who deleted it."""
     to: str
     target: Count
     time: Count
@@ -190,7 +156,7 @@ class Redact(ServerFrame, tag="redact", rename={"sender": "from"}):
 
 
 class React(ServerFrame, tag="react", rename={"sender": "from"}):
-    """Somebody put a reaction on a message, or took theirs away."""
+    """A user added a reaction to a message, or removed theirs."""
 
     _shown = ("conversation", "seq", "id", "sender", "target", "removed")
     _secret = frozenset({"text"})
@@ -205,19 +171,19 @@ class React(ServerFrame, tag="react", rename={"sender": "from"}):
     origin: Origin
     removed: bool = False
     count: Count = 0
-    """How many people have it on the message now; told again later, by then. Clients never count."""
+    """Number of users with this reaction; in a replay, the current one. Clients never count."""
 
 
 class Typing(ServerFrame, tag="typing"):
-    """Who is writing to you, or in a room of yours; at most once a second for each room."""
+    """Users who are typing to you or in one of your rooms; at most once a second for each room."""
 
     _shown = ("to", "count")
     to: str
-    """The room; of a pair, you."""
+    """The room; in a pair, you."""
     users: list[str]
     """Some of them."""
     count: Count
-    """How many they are."""
+    """Number of all of them."""
 
 
 class ChatAck(ServerFrame, tag="chat_ack"):
@@ -238,26 +204,26 @@ class ChatNack(ServerFrame, tag="chat_nack"):
     code: str
     message: str
     retry_after: Seconds | None = None
-    """Seconds until it would be taken, if that is known."""
+    """Seconds until it would be accepted, if known."""
 
 
 class Resumed(ServerFrame, tag="resumed"):
-    """Everything that was missing has been told; from now on messages are live."""
+    """End of the replay; from now on messages are live."""
 
 
 class Gap(ServerFrame, tag="gap", rename={"first": "from", "last": "to"}):
-    """These messages will not be told; do not ask for them again."""
+    """Messages that will not be sent; do not report them as missing again."""
 
     _shown = ("conversation", "first", "last", "reason")
     conversation: str
     first: Count
     last: Count
     reason: str
-    """One of `GapReason`, or of a newer server's."""
+    """One of `GapReason`; a newer server can send others."""
 
 
 class Delivered(ServerFrame, tag="delivered"):
-    """A device of the other one has applied everything up to here."""
+    """A device of the peer has applied the conversation up to a seq."""
 
     _shown = ("conversation", "seq")
     conversation: str
@@ -265,7 +231,7 @@ class Delivered(ServerFrame, tag="delivered"):
 
 
 class ServerRead(ServerFrame, tag="read"):
-    """Somebody's read position: your own, moved by another device, or the other one's."""
+    """Read position of a user: your own, moved by another device, or the peer's."""
 
     _shown = ("conversation", "user", "seq")
     conversation: str
@@ -290,18 +256,18 @@ class Message(Part, rename={"sender": "from"}):
 
 
 class History(ServerFrame, tag="history", kw_only=True):
-    """A page of a conversation, in the order of seq; it may have fewer messages than asked for.
+    """A page of a conversation, in the order of seq; it can be shorter than requested.
 
-    Seqs of edits, redactions and reactions are left out: the messages are as those left them.
+    Edits, redactions and reactions are not listed: they are already applied to the messages.
     """
 
     _shown = ("conversation", "first_seq", "cursor")
     conversation: str
     messages: list[Message]
     first_seq: Count
-    """The oldest message that there still is; what came before was pruned."""
+    """Seq of the oldest message that is kept; earlier ones were pruned."""
     cursor: Count | None = None
-    """What to ask for next, as `before` or `after`; absent at the end."""
+    """`before` or `after` of the next page; absent at the end."""
 
 
 class ConversationInfo(Part):
@@ -309,18 +275,18 @@ class ConversationInfo(Part):
 
     conversation: str
     name: str
-    """The other one's name, or the room's with its `#`."""
+    """Name of the peer, or of the room with its `#`."""
     kind: Literal["pair", "room"]
     first_seq: Count
     last_seq: Count
     read: Count
-    """Your own read position, over all of your devices."""
+    """Your read position over all devices."""
     delivered: Count
-    """What the other one's devices have applied."""
+    """Position that the peer's devices have applied."""
     unread: Count
-    """Messages after `read` that are not yours; 1000 means that or more."""
+    """Number of others' messages after `read`; 1000 means 1000 or more."""
     mentions: Count = 0
-    """Those of them that mention you."""
+    """Number of unread messages that mention you."""
 
 
 class Conversations(ServerFrame, tag="conversations"):
@@ -328,16 +294,16 @@ class Conversations(ServerFrame, tag="conversations"):
 
     conversations: list[ConversationInfo]
     cursor: str | None = None
-    """What to ask for next; absent at the end."""
+    """Cursor of the next page; absent at the end."""
 
 
 class Match(Part, rename={"sender": "from"}):
-    """A message that a search found."""
+    """A message found by a search."""
 
     _secret = frozenset({"body"})
     conversation: str
     name: str
-    """The conversation's name."""
+    """Name of the conversation."""
     seq: Count
     sender: str
     body: str
@@ -345,29 +311,29 @@ class Match(Part, rename={"sender": "from"}):
 
 
 class SearchResults(ServerFrame, tag="search"):
-    """A page of what a search found, newest first."""
+    """A page of search results, newest first."""
 
     matches: list[Match]
     cursor: str | None = None
-    """What to ask for next; absent at the end."""
+    """Cursor of the next page; absent at the end."""
     complete: bool = True
-    """False while the newest messages are not in the index yet."""
+    """False while the index lacks the newest messages."""
 
 
 class Whois(ServerFrame, tag="whois"):
-    """Whether somebody has a name, and their presence if so."""
+    """Answer about a user name: whether it is known, and the user's presence."""
 
     _shown = ("user", "known", "status")
     user: str
-    """The name as others see it; of what is no name, the beginning as it was sent."""
+    """Name in its stored form; an invalid name as sent, truncated."""
     known: bool
     status: Status | None = None
-    """Absent if nobody has the name."""
+    """Absent for an unknown name."""
     text: str = ""
 
 
 class ServerPing(ServerFrame, tag="ping"):
-    """Ask for a `pong`, or for anything else."""
+    """Request a `pong`; any other frame answers it too."""
 
 
 class ServerPong(ServerFrame, tag="pong"):
@@ -375,20 +341,20 @@ class ServerPong(ServerFrame, tag="pong"):
 
 
 class ServerBye(ServerFrame, tag="bye"):
-    """The server ends the session."""
+    """End of the session by the server."""
 
     _shown = ("reason", "reconnect")
     reason: str
     message: str
     reconnect: bool = False
-    """Whether the client should connect again by itself."""
+    """Whether the client should reconnect automatically."""
 
 
 class Error(ServerFrame, tag="error"):
-    """Something the client sent was wrong: without `ref` the connection ends, with it the session goes on."""
+    """Error in a client's frame; without `ref` it ends the connection, with it the session goes on."""
 
     _shown = ("code", "ref")
     code: str
     message: str
     ref: str | None = None
-    """What the error is about: the `type` of the frame."""
+    """`type` of the refused frame."""

@@ -1,7 +1,7 @@
-"""Every account that is not deleted, in memory: who a name is, without asking the store.
+"""Accounts in memory: look-ups by name and id without the store.
 
-The store is the truth; this is loaded when the daemon starts and told of each change.
-A thousand accounts are about 300 KiB.
+The store is the source of truth; the directory is loaded at start and updated with each
+change. A thousand accounts are about 300 KiB.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,14 +10,12 @@ from qscp.errors import InvalidNameError
 from qscp.names import normalize_name
 from qscpd.domain.model import Account, AccountState
 
-__all__ = ["Directory"]
-
 
 class Directory:
-    """Accounts by name and by id.
+    """Accounts by name and by id, without deleted ones.
 
     Attributes:
-        names: The name of every account there ever was, by id: old messages still have a sender.
+        names: Name of every account, deleted ones included, by id: old messages still have a sender.
     """
 
     def __init__(self, accounts: Iterable[Account], names: Mapping[int, str]) -> None:
@@ -31,7 +29,7 @@ class Directory:
         return len(self._by_name)
 
     def update(self, account: Account) -> None:
-        """Take in what the store just said of an account; of a deleted one only the name is kept."""
+        """Apply a change of an account; of a deleted one only the name is kept."""
         self.names[account.id] = account.name
         if account.state is AccountState.DELETED:
             known = self._by_id.pop(account.id, None)
@@ -41,7 +39,7 @@ class Directory:
         self._by_name[account.name] = self._by_id[account.id] = account
 
     def by_name(self, name: str) -> Account | None:
-        """Who has that name, however it is written; None if nobody has."""
+        """Return the account with that name, in any spelling; None if not found."""
         account = self._by_name.get(name)
         if account is None:
             try:
@@ -51,5 +49,5 @@ class Directory:
         return account
 
     def by_id(self, account: int) -> Account | None:
-        """Whose id that is; None if nobody's."""
+        """Return the account with that id; None if not found."""
         return self._by_id.get(account)

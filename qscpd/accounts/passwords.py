@@ -1,7 +1,7 @@
-"""Passwords: the rules for new ones, their hashes, and the few threads that may compute one.
+"""Passwords: rules, hashes, and the threads that compute them.
 
-A hash is argon2id and takes tens of milliseconds and tens of mebibytes on purpose, so
-it never runs on the event loop, and how many run or wait is bounded.
+A hash is argon2id and deliberately takes tens of milliseconds and tens of mebibytes. So
+it never runs on the event loop, and the number of running and waiting hashes is bounded.
 """
 
 import asyncio
@@ -14,27 +14,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from passlib.hash import argon2
-
 from qscp.limits import PASSWORD_LIMIT
 from qscpd.config.model import Argon2Config
 from qscpd.errors import QscpdError, UsageError
 
-__all__ = [
-    "PASSWORD_MINIMUM",
-    "MalformedHashError",
-    "PasswordHasher",
-    "PasswordPool",
-    "PoolFullError",
-    "check_hash",
-    "check_new_password",
-    "generate_password",
-]
-
 PASSWORD_MINIMUM: Final = 8
-"""Characters in a new password: the floor of NIST SP 800-63B. Its newest revision asks for 15 where a
-password is the only factor; an operator who wants that has `--generate`. Rules about kinds of characters
-and forced changes make passwords worse, it says, so there are none."""
+"""Fewest characters in a new password: the minimum of NIST SP 800-63B. Its newest revision asks for 15
+where a password is the only factor; `--generate` makes such a one. There are no rules about kinds of
+characters and no forced changes: the standard says that they make passwords worse."""
 
 _GENERATED_BYTES: Final = 15
 """Random bytes in a generated password: 120 bits, and 20 characters without padding."""
@@ -42,7 +29,7 @@ _GENERATED_BYTES: Final = 15
 _HASH_BYTES: Final = 32
 
 _NICE: Final = 10
-"""How much the threads stand back (nice(1) goes to 19): a tenth of a busy processor is still theirs."""
+"""nice(2) increment of the hashing threads (at most 19): they still get a tenth of a busy processor."""
 
 ResultT = TypeVar("ResultT")
 
@@ -52,29 +39,29 @@ class MalformedHashError(QscpdError):
 
 
 class PoolFullError(QscpdError):
-    """As many passwords as allowed are waiting to be checked already."""
+    """The queue of passwords to check is full."""
 
 
 def _normalize(password: str) -> bytes:
     """Return the bytes that are hashed.
 
-    NFKC, as NIST SP 800-63B asks for: the same characters, typed on keyboards that compose
-    them differently, are the same password.
+    NFKC, as NIST SP 800-63B requires: the same characters are the same password, however a
+    keyboard composes them.
     """
     return unicodedata.normalize("NFKC", password).encode(errors="surrogatepass")
 
 
 def check_new_password(password: str) -> None:
-    """Check a password before it is given to an account.
+    """Check the rules for a new password.
 
     Raises:
-        UsageError: It breaks a rule; the text says which, and never the password.
+        UsageError: It breaks a rule; the text names the rule, never the password.
     """
-    # Length counts characters as typed; NFKC may make more or fewer of them.
+    # Length counts characters as typed; NFKC can change their number.
     if len(password) < PASSWORD_MINIMUM:
         raise UsageError(f"the password is too short; use at least {PASSWORD_MINIMUM} characters")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in password):
-        raise UsageError("the password has control characters in it; use only characters that can be typed")
+        raise UsageError("the password contains control characters; use only characters that can be typed")
     if max(len(password.encode()), len(_normalize(password))) > PASSWORD_LIMIT:
         raise UsageError(f"the password is too long; use at most {PASSWORD_LIMIT} bytes of UTF-8")
 
@@ -83,24 +70,28 @@ def check_hash(password_hash: str) -> None:
     """Check the form of a password hash before it is stored.
 
     Raises:
-        MalformedHashError: It is not one of argon2.
+        MalformedHashError: It is not an argon2 hash.
     """
+    from passlib.hash import argon2  # noqa: PLC0415 - slow to import, and few commands hash
+
     try:
         argon2.from_string(password_hash)
     except ValueError:
-        # The library's text may have the hash in it.
+        # The library's text can contain the hash.
         raise MalformedHashError("the password hash is malformed") from None
 
 
 def generate_password() -> str:
-    """Make a random password from letters, digits, hyphen and underscore."""
+    """Return a random password of letters, digits, hyphens and underscores."""
     return secrets.token_urlsafe(_GENERATED_BYTES)
 
 
 class PasswordHasher:
-    """Hashes and verifies with the parameters of the configuration; safe for use by several threads."""
+    """Hasher with the parameters of the configuration; safe for use by several threads."""
 
     def __init__(self, config: Argon2Config) -> None:
+        from passlib.hash import argon2  # noqa: PLC0415 - slow to import, and few commands hash
+
         self._scheme = argon2.using(
             type="ID",
             memory_cost=config.memory_kib,
@@ -112,35 +103,35 @@ class PasswordHasher:
 
     @property
     def dummy_hash(self) -> str:
-        """A hash of the same cost that no password fits, to verify against for a user who does not exist."""
+        """A hash of the same cost that matches no password, for logins of unknown users."""
         return self._dummy
 
     def hash(self, password: str) -> str:
-        """Hash a password, which was checked by `check_new_password` or has been verified."""
+        """Return the hash of a password that was checked or verified before."""
         password_hash: str = self._scheme.hash(_normalize(password))
         return password_hash
 
     def verify(self, password: str, password_hash: str) -> bool:
-        """Whether the password fits.
+        """Return whether the password matches the hash.
 
         Raises:
-            MalformedHashError: The hash is not one of argon2.
+            MalformedHashError: The hash is not an argon2 hash.
         """
         encoded = _normalize(password)
         if len(encoded) > PASSWORD_LIMIT:
-            # Nothing that long was ever hashed, and what a stranger can make us hash stays bounded.
+            # No password is that long, and an unauthenticated peer must not make us hash more.
             return False
         try:
             return bool(self._scheme.verify(encoded, password_hash))
         except ValueError:
-            # The library's text may have the hash in it.
+            # The library's text can contain the hash.
             raise MalformedHashError("a stored password hash is malformed; set the password again") from None
 
     def needs_rehash(self, password_hash: str) -> bool:
-        """Whether the hash was made with other parameters than these.
+        """Return whether the hash was made with other parameters.
 
         Raises:
-            MalformedHashError: The hash is not one of argon2.
+            MalformedHashError: The hash is not an argon2 hash.
         """
         try:
             return bool(self._scheme.needs_update(password_hash))
@@ -149,43 +140,43 @@ class PasswordHasher:
 
 
 class PasswordPool:
-    """A bounded queue in front of a few threads that hash; belongs to one event loop."""
+    """Bounded queue in front of a few hashing threads; belongs to one event loop."""
 
     def __init__(self, hasher: PasswordHasher, *, workers: int, queue: int) -> None:
-        """Start without threads; they come with the first passwords.
+        """Create the pool; its threads start with the first passwords.
 
         Args:
-            hasher: What the threads run.
-            workers: How many passwords are worked on at once.
-            queue: How many more may wait.
+            hasher: The hasher of all threads.
+            workers: Number of threads.
+            queue: Number of passwords that can wait.
         """
         self._hasher = hasher
         self._limit = workers + queue
         self._pending = 0
         self._executor = ThreadPoolExecutor(
-            workers, thread_name_prefix="password", initializer=_let_others_go_first
+            workers, thread_name_prefix="password", initializer=_lower_priority
         )
 
     @property
     def pending(self) -> int:
-        """How many passwords are worked on or wait."""
+        """Number of passwords in work or waiting."""
         return self._pending
 
     def check_room(self) -> None:
-        """Check whether one more password would be taken now.
+        """Check that the queue has room for a password.
 
         Raises:
-            PoolFullError: It would not.
+            PoolFullError: It has not.
         """
         if self._pending >= self._limit:
-            raise PoolFullError(f"{self._limit} passwords are being checked or wait already")
+            raise PoolFullError(f"{self._limit} passwords are already being checked or waiting")
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
-        """Whether the password fits; None takes as long, and never fits.
+        """Return whether the password matches; a hash of None takes as long and never matches.
 
         Raises:
-            PoolFullError: At once, when the queue is full.
-            MalformedHashError: The hash is not one of argon2.
+            PoolFullError: The queue is full.
+            MalformedHashError: The hash is not an argon2 hash.
         """
         if password_hash is None:
             await self._run(lambda: self._hasher.verify(password, self._hasher.dummy_hash))
@@ -193,19 +184,19 @@ class PasswordPool:
         return await self._run(lambda: self._hasher.verify(password, password_hash))
 
     async def hash(self, password: str) -> str:
-        """Hash a password.
+        """Return the hash of a password.
 
         Raises:
-            PoolFullError: At once, when the queue is full.
+            PoolFullError: The queue is full.
         """
         return await self._run(lambda: self._hasher.hash(password))
 
     def needs_rehash(self, password_hash: str) -> bool:
-        """As of the hasher; it only reads the hash, and needs no thread."""
+        """Return whether the hash was made with other parameters; needs no thread."""
         return self._hasher.needs_rehash(password_hash)
 
     def close(self) -> None:
-        """Drop what waits; what a thread is working on ends by itself within a moment."""
+        """Drop waiting passwords; running hashes end on their own within a moment."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], ResultT]) -> ResultT:
@@ -213,16 +204,16 @@ class PasswordPool:
         try:
             future = self._executor.submit(work)
         except RuntimeError:
-            raise PoolFullError("no more passwords are checked: the daemon is stopping") from None
+            raise PoolFullError("no passwords are checked any more: the daemon is stopping") from None
         self._pending += 1
-        # Counted until the thread is done, not until the caller stops waiting: a caller
-        # that was cancelled has not given its thread back.
+        # Counted until the thread is done, even if the caller is cancelled before: its thread
+        # is still busy.
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: self._release_soon(loop))
         return await asyncio.wrap_future(future)
 
     def _release_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        # A loop that is closed raises, and has no use for the count any more.
+        # A closed loop raises, and no longer needs the count.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(self._release)
 
@@ -230,11 +221,11 @@ class PasswordPool:
         self._pending -= 1
 
 
-def _let_others_go_first() -> None:
-    """Give this thread less of a busy processor than the loop gets.
+def _lower_priority() -> None:
+    """Give this thread less of a busy processor than the event loop gets.
 
-    When a thousand people log in at once, those who are in should not notice. A priority is a thread's own on
-    Linux (setpriority(2), "C library/kernel differences").
+    A thousand simultaneous logins should not slow down existing sessions. On Linux the priority is
+    per thread (setpriority(2), "C library/kernel differences").
     """
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

@@ -1,10 +1,10 @@
-"""What changes accounts and rooms, done by the running daemon or by the command itself.
+"""Administration of accounts and rooms, by the running daemon or by the command itself.
 
-`messages` says what is asked and answered, `actions` does it on a store, `server` is the
-daemon's end of the socket, and `client` finds out which of the two has to act.
+`messages` has requests and replies, `actions` performs them on a store, `server` is the
+daemon's end of the socket, and `client` decides where a request is performed.
 """
 
-from qscpd.admin.actions import RoomDeed, begin_erasing, change_room, perform, room_reply
+from qscpd.admin.actions import RoomAction, begin_erasing, change_room, perform, room_reply
 from qscpd.admin.client import call
 from qscpd.admin.messages import (
     AccountInfo,
@@ -49,8 +49,8 @@ __all__ = [
     "LockUser",
     "Reply",
     "Request",
+    "RoomAction",
     "RoomChanged",
-    "RoomDeed",
     "RoomRequest",
     "SetPassword",
     "Status",

@@ -1,8 +1,8 @@
-"""What each request does to a store."""
+"""Requests performed on a store."""
 
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar, assert_never
 
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.names import normalize_name
@@ -36,59 +36,58 @@ from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import ExistsError, NotFoundError, NotRunningError, QscpdError, StoreError, UsageError
 from qscpd.store.base import Store
 
-__all__ = ["RoomDeed", "begin_erasing", "change_room", "perform", "room_reply"]
-
 R = TypeVar("R")
 
 _PAUSE_S: Final = 0.001
-"""Between two steps: when there is nothing to do but to wait for a reader, that is not a busy loop."""
+"""Pause between two steps of an erasure, so that waiting for a reader is not a busy loop."""
 
 
-class RoomDeed(NamedTuple):
-    """Something that was done in a room, and what came out: members must be told of it."""
+class RoomAction(NamedTuple):
+    """A change of a room with its result, for notifying the members."""
 
     change: RoomChange
     result: RoomResult
 
 
 def perform(request: Request, store: Store) -> Reply:
-    """Do what is asked for, in the thread that owns the store.
+    """Perform a request, in the thread that owns the store.
 
-    The daemon also ends sessions after `DeleteUser` and `LockUser`, and does `Status`, `EraseUser` and
-    the requests about rooms itself, because a store knows nothing of the first, must not be held up by
-    the second, and does not tell members of the others.
+    The daemon also closes sessions after `DeleteUser` and `LockUser`. It performs `Status`, `EraseUser`
+    and room requests itself: they need its state, run in small steps, and notify members.
 
     Raises:
-        StoreError: The store failed, which the daemon must know; anything else that a
-            request may run into is a `Failed` reply.
+        StoreError: The store failed, which the daemon must know; any other error is a
+            `Failed` reply.
     """
-    return _answered(lambda: _perform(request, store))
+    return _reply_on_error(lambda: _perform(request, store))
 
 
 def begin_erasing(request: EraseUser, store: Store) -> Done | Failed:
-    """Delete the account, if it is not deleted yet; `Store.erase_step` does the rest.
+    """Delete the account, if it is not deleted yet; `Housekeeping.erase_step` erases its messages.
 
     Raises:
         StoreError: As in `perform`.
     """
-    return _answered(lambda: Done(_info(_deleted(request, store))))
+    return _reply_on_error(lambda: Done(_info(_deleted(request, store))))
 
 
-def change_room(request: RoomRequest, store: Store) -> RoomDeed | Failed:
-    """Do something in a room, as the operator, who may do everything that makes sense.
+def change_room(request: RoomRequest, store: Store) -> RoomAction | Failed:
+    """Change a room as the operator, who has every permission.
 
     Raises:
         StoreError: As in `perform`.
     """
-    return _answered(lambda: _change_room(request, store))
+    return _reply_on_error(lambda: _change_room(request, store))
 
 
-def room_reply(deed: RoomDeed | Failed) -> RoomChanged | Failed:
-    """The reply that says what came out."""
-    return deed if isinstance(deed, Failed) else RoomChanged(deed.result.room.id, deed.result.room.name)
+def room_reply(action: RoomAction | Failed) -> RoomChanged | Failed:
+    """Return the reply for a change of a room."""
+    return (
+        action if isinstance(action, Failed) else RoomChanged(action.result.room.id, action.result.room.name)
+    )
 
 
-def _answered(work: Callable[[], R]) -> R | Failed:
+def _reply_on_error(work: Callable[[], R]) -> R | Failed:
     try:
         return work()
     except StoreError:
@@ -104,7 +103,7 @@ def _perform(request: Request, store: Store) -> Reply:
         case ListUsers():
             return Accounts([_info(account) for account in store.accounts()])
         case Status():
-            raise NotRunningError("qscpd is not running")
+            raise NotRunningError("qscpd is not running; start it with `qscpd run`")
         case EraseUser():
             return _erase(request, store)
         case CreateRoom() | ArchiveRoom() | DeleteRoom():
@@ -121,19 +120,21 @@ def _perform(request: Request, store: Store) -> Reply:
         case LockUser() | UnlockUser():
             locked = isinstance(request, LockUser)
             account = store.set_locked(normalize_name(request.name), locked=locked)
+        case _:
+            assert_never(request)
     return Done(_info(account))
 
 
-def _change_room(request: RoomRequest, store: Store) -> RoomDeed:
+def _change_room(request: RoomRequest, store: Store) -> RoomAction:
     change = _room_change(request, store)
     try:
-        return RoomDeed(change, store.change_room(change))
+        return RoomAction(change, store.change_room(change))
     except DeniedError as error:
-        raise _explained(error, request, change.room) from None
+        raise _operator_error(error, request, change.room) from None
 
 
 def _room_change(request: RoomRequest, store: Store) -> RoomChange:
-    """What a request means; nobody but the operator has no account."""
+    """Return the change that a request means; actor None is the operator."""
     room = normalize_room(request.name)
     if not isinstance(request, CreateRoom):
         action = "archive" if isinstance(request, ArchiveRoom) else "delete"
@@ -154,17 +155,19 @@ def _room_change(request: RoomRequest, store: Store) -> RoomChange:
     )
 
 
-def _explained(error: DeniedError, request: RoomRequest, room: str) -> QscpdError:
-    """What is in the operator's way, for whom the sentences of the protocol are not written."""
+def _operator_error(error: DeniedError, request: RoomRequest, room: str) -> QscpdError:
+    """Return the error for the operator; the protocol's sentences are for members."""
     match error.code:
         case ErrorCode.ROOM_EXISTS:
-            return ExistsError(f"there is a room {room} already")
+            return ExistsError(f"room {room} already exists; choose another name")
         case ErrorCode.UNKNOWN_ROOM:
             return NotFoundError(f"there is no room {room}; `qscpd room list` shows all")
         case ErrorCode.ROOM_ARCHIVED:
-            return QscpdError(f"{room} is archived already")
+            return QscpdError(f"{room} is already archived")
         case ErrorCode.TOO_MANY_ROOMS if isinstance(request, CreateRoom):
-            return QscpdError(f"{normalize_name(request.owner)} is in as many rooms as one may be")
+            return QscpdError(
+                f"{normalize_name(request.owner)} has reached the limit of rooms; choose another owner"
+            )
         case _:
             return QscpdError(str(error))
 
@@ -176,12 +179,12 @@ def _deleted(request: EraseUser, store: Store) -> Account:
 
 
 def _erase(request: EraseUser, store: Store) -> Erased:
-    """Erase to the end; nobody else is using the store."""
+    """Erase in one go; nobody else uses the store."""
     account = _deleted(request, store)
-    while store.erase_step(account.id):
+    while store.housekeeping.erase_step(account.id):
         time.sleep(_PAUSE_S)
-    if store.compaction_due():
-        store.compact()
+    if store.housekeeping.compaction_due():
+        store.housekeeping.compact()
     return Erased(_info(account), done=True)
 
 

@@ -1,7 +1,7 @@
-"""Have a request done by the running daemon, or do it here if none runs.
+"""Client of the admin socket: the running daemon performs a request, or else this process.
 
-Never are there two writers: the daemon holds the store's lock as long as it runs, and
-this takes it before it touches the store.
+There are never two writers: the daemon holds the store's lock while it runs, and this
+process takes the lock before it opens the store.
 """
 
 import contextlib
@@ -18,36 +18,33 @@ from qscpd.admin.messages import Failed, Reply, Request, Status, decode_reply, e
 from qscpd.config.model import Config
 from qscpd.errors import NotRunningError, PermissionDeniedError, QscpdError, StoreBusyError, StoreError
 from qscpd.files import file_errors
-from qscpd.store import open_store
-from qscpd.store.sqlite.lock import StoreLock
-
-__all__ = ["call"]
+from qscpd.store import lock_store, open_store, store_url
 
 _ANSWER_TIMEOUT_S: Final = 30.0
-"""How long the daemon may take to answer; it commits once, which a slow disk makes slow."""
+"""Timeout of the daemon's answer; it includes a commit, which a slow disk delays."""
 
 _LOCK_PATIENCE_S: Final = 5.0
-"""How long to wait for another command to finish, or for a starting daemon to open its socket."""
+"""Time to wait for another command to finish, or for a starting daemon to open its socket."""
 
 _LOCK_INTERVAL_S: Final = 0.05
 _ANSWER_LIMIT: Final = 64 << 20
-"""Bytes in an answer: `listusers` of half a million accounts."""
+"""Most bytes in an answer: `listusers` of half a million accounts."""
 
 
 def call(config: Config, request: Request) -> Reply:
-    """Have a request done, and return a reply that is not `Failed`.
+    """Perform a request by the daemon or here, and return a reply other than `Failed`.
 
     Raises:
         NotRunningError: The daemon is needed and does not answer.
-        PermissionDeniedError: This user may use neither the socket nor the store.
-        QscpdError: What the reply says, with its exit code.
+        PermissionDeniedError: This user can use neither the socket nor the store.
+        QscpdError: The error of a `Failed` reply, with its exit code.
     """
     deadline = time.monotonic() + _LOCK_PATIENCE_S
     while (reply := _try(config, request)) is None:
         if time.monotonic() > deadline:
             raise NotRunningError(
                 f"a process holds {config.store.path}, but none answers on {config.server.admin_socket}; "
-                "check server.admin_socket and whether the daemon hangs"
+                "check server.admin_socket, and whether the daemon hangs"
             )
         time.sleep(_LOCK_INTERVAL_S)
     if isinstance(reply, Failed):
@@ -56,7 +53,7 @@ def call(config: Config, request: Request) -> Reply:
 
 
 def _try(config: Config, request: Request) -> Reply | None:
-    """Ask the daemon, else do it here; None if a process that does not answer holds the store."""
+    """Ask the daemon, or perform the request here; None if another process holds the store."""
     reply = _ask(config.server.admin_socket, request)
     if reply is not None:
         return reply
@@ -65,7 +62,9 @@ def _try(config: Config, request: Request) -> Reply | None:
     directory = config.store.path.parent
     with file_errors(directory):
         if not directory.is_dir():
-            raise StoreError(f"{directory}: there is no such directory for the store; `qscpd init` makes it")
+            raise StoreError(
+                f"{directory}: the store's directory does not exist; create it with `qscpd init`"
+            )
         owner = directory.stat()
     with _acting_as(owner.st_uid, owner.st_gid):
         return _perform_here(config.store.path, request)
@@ -73,14 +72,14 @@ def _try(config: Config, request: Request) -> Reply | None:
 
 def _perform_here(path: Path, request: Request) -> Reply | None:
     try:
-        with StoreLock(path), contextlib.closing(open_store(path)) as store:
+        with lock_store(store_url(path)), contextlib.closing(open_store(store_url(path))) as store:
             return perform(request, store)
     except StoreBusyError:
         return None
 
 
 def _ask(path: Path, request: Request) -> Reply | None:
-    """Ask the daemon; None if none is there."""
+    """Return the daemon's reply; None if no daemon listens."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_ANSWER_TIMEOUT_S)
         try:
@@ -89,7 +88,7 @@ def _ask(path: Path, request: Request) -> Reply | None:
             return None
         except PermissionError:
             raise PermissionDeniedError(
-                f"{path}: this user may not use the admin socket; run this as root or as the daemon's user"
+                f"{path}: no permission for the admin socket; run this as root or as the daemon's user"
             ) from None
         except OSError as error:
             raise QscpdError(f"{path}: {error.strerror or error}") from error
@@ -104,8 +103,8 @@ def _ask(path: Path, request: Request) -> Reply | None:
             answer = b""
     if not answer.endswith(b"\n"):
         raise QscpdError(
-            "the daemon ended before it answered; `qscpd listusers` and `qscpd room list` "
-            "show whether it was done"
+            "the daemon exited before it answered; check with `qscpd listusers` or `qscpd room list` "
+            "whether the request was done"
         )
     return decode_reply(answer)
 
@@ -122,10 +121,10 @@ def _read_line(connection: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def _acting_as(user: int, group: int) -> Iterator[None]:
-    """Be the store's owner if we are root, so that new files of the store belong to the daemon's user.
+    """Act as the store's owner if we are root, so that new files belong to the daemon's user.
 
     Raises:
-        PermissionDeniedError: This root may not, as in a container without the capability.
+        PermissionDeniedError: root lacks the capability, as in some containers.
     """
     if os.geteuid() != 0 or user == 0:
         yield
@@ -137,7 +136,7 @@ def _acting_as(user: int, group: int) -> Iterator[None]:
         os.seteuid(user)
     except OSError as error:
         raise PermissionDeniedError(
-            f"the store belongs to the user {user}, and this root may not act as that user: "
+            f"the store belongs to user {user}, and root is not allowed to act as that user here: "
             f"{error.strerror}; run this command as that user"
         ) from error
     try:

@@ -1,4 +1,4 @@
-"""What the running daemon does with a request on its admin socket."""
+"""Perform admin requests in the running daemon."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from qscpd.admin import (
     Failed,
     Reply,
     Request,
-    RoomDeed,
+    RoomAction,
     RoomRequest,
     Status,
     begin_erasing,
@@ -35,17 +35,15 @@ from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.writer import StoreWriter
 
-__all__ = ["LiveAdmin"]
-
 _ERASING_S: Final = 1.0
-"""How long one request erases: whoever asked sees that it goes on, and a stopping daemon waits no longer."""
+"""How long one request erases: the operator sees progress, and a stopping daemon waits no longer."""
 
 _PAUSE_S: Final = 0.005
-"""Between two steps of erasing, so that it takes at most half of the store's time."""
+"""Pause between two steps of erasing, so that it takes at most half of the store's time."""
 
 
 class LiveAdmin:
-    """Performs requests on the store's thread and lets them take effect on the live sessions."""
+    """Performs requests on the store's thread and applies them to the live sessions."""
 
     def __init__(self, router: Router, writer: StoreWriter[Session]) -> None:
         self._router = router
@@ -67,24 +65,24 @@ class LiveAdmin:
         reply = await self._writer.call(lambda store: perform(request, store))
         if isinstance(reply, Done):
             self._apply(reply.account)
-            await self._renew_rooms(reply.account.id)
+            await self._refresh_rooms(reply.account.id)
         return reply
 
     async def _change_room(self, request: RoomRequest) -> Reply:
-        """Change a room; its members are told before anything that is committed later."""
-        return room_reply(await self._writer.call(partial(change_room, request), self._tell_room))
+        """Change a room; its members are notified before anything that is committed later."""
+        return room_reply(await self._writer.call(partial(change_room, request), self._apply_to_room))
 
-    def _tell_room(self, deed: RoomDeed | Failed) -> None:
-        if not isinstance(deed, Failed):
-            self._router.rooms.apply(deed.result, deed.change)
+    def _apply_to_room(self, done: RoomAction | Failed) -> None:
+        if not isinstance(done, Failed):
+            self._router.rooms.apply(done.result, done.change)
 
-    async def _renew_rooms(self, account: int) -> None:
-        """An account that was deleted has left its rooms, and somebody else may own them now."""
+    async def _refresh_rooms(self, account: int) -> None:
+        """Apply to the rooms of a deleted account that it left, and that others may own them now."""
         if self._router.directory.by_id(account) is not None:
             return
         rooms = self._router.rooms
         for conversation in rooms.known_to(account):
-            await self._writer.call(partial(_look_again, conversation, account), rooms.apply)
+            await self._writer.call(partial(_read_room, conversation, account), rooms.apply)
 
     async def _erase(self, request: EraseUser) -> Reply:
         """Delete the account, then erase for a while, a small step at a time."""
@@ -92,16 +90,16 @@ class LiveAdmin:
         if not isinstance(reply, Done):
             return reply
         self._apply(reply.account)
-        await self._renew_rooms(reply.account.id)
-        # What its sessions sent before they ended goes to the store first, and is erased with the rest.
-        self._router.hand_over()
+        await self._refresh_rooms(reply.account.id)
+        # What its sessions sent before they ended is committed first, and erased with the rest.
+        self._router.submissions.barrier()
         account = reply.account.id
         deadline = time.monotonic() + _ERASING_S
-        while await self._writer.call(lambda store: store.erase_step(account)):
+        while await self._writer.call(lambda store: store.housekeeping.erase_step(account)):
             if time.monotonic() >= deadline:
                 return Erased(reply.account, done=False)
             await asyncio.sleep(_PAUSE_S)
-        due = await self._writer.call(lambda store: store.compaction_due())
+        due = await self._writer.call(lambda store: store.housekeeping.compaction_due())
         return Erased(reply.account, done=True, compaction_due=due)
 
     def _status(self) -> DaemonStatus:
@@ -118,10 +116,10 @@ class LiveAdmin:
         account = Account(info.id, info.name, AccountState(info.state), info.created_ms)
         self._router.directory.update(account)
         if account.state is AccountState.LOCKED:
-            self._router.end_account(account.id, ErrorCode.LOCKED)
+            self._router.close_account(account.id, ErrorCode.LOCKED)
         elif account.state is AccountState.DELETED:
-            self._router.end_account(account.id, ErrorCode.DELETED)
+            self._router.close_account(account.id, ErrorCode.DELETED)
 
 
-def _look_again(conversation: int, account: int, store: Store) -> RoomResult:
+def _read_room(conversation: int, account: int, store: Store) -> RoomResult:
     return RoomResult(store.room(conversation), {account: NO_MEMBERSHIP, **store.memberships(conversation)})

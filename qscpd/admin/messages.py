@@ -1,6 +1,6 @@
-"""What is asked and answered on the admin socket: one JSON line each way, then it closes.
+"""Requests and replies of the admin socket: one JSON line each way, then it closes.
 
-Both ends are of one installation, so there is no version; what an end does not know is an error.
+Both ends are of one installation, so there is no version; an unknown message is an error.
 """
 
 from typing import Final
@@ -18,48 +18,19 @@ from qscpd.errors import (
     UsageError,
 )
 
-__all__ = [
-    "REQUEST_LIMIT",
-    "AccountInfo",
-    "Accounts",
-    "AddUser",
-    "ArchiveRoom",
-    "CreateRoom",
-    "DaemonStatus",
-    "DeleteRoom",
-    "DeleteUser",
-    "Done",
-    "EraseUser",
-    "Erased",
-    "Failed",
-    "ListUsers",
-    "LockUser",
-    "Reply",
-    "Request",
-    "RoomChanged",
-    "RoomRequest",
-    "SetPassword",
-    "Status",
-    "UnlockUser",
-    "decode_reply",
-    "decode_request",
-    "encode",
-    "failed",
-]
-
 REQUEST_LIMIT: Final = 4096
-"""Bytes in a request: the largest has a name and a topic, 400 bytes of which each may be escaped."""
+"""Most bytes in a request: the largest has a name and a topic of 400 bytes, all escaped."""
 
 
 class _Request(msgspec.Struct, frozen=True, tag_field="request", forbid_unknown_fields=True):
-    """Base of the requests; its text has no fields, because one of them may be a hash."""
+    """Base of the requests; `repr` shows only the name, because a field can be a hash."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} {getattr(self, 'name', '')[:40]}".rstrip()
 
 
 class AddUser(_Request, frozen=True, tag="add_user"):
-    """Make an account."""
+    """Add an account."""
 
     name: str
     password_hash: str
@@ -67,47 +38,47 @@ class AddUser(_Request, frozen=True, tag="add_user"):
 
 
 class SetPassword(_Request, frozen=True, tag="set_password"):
-    """Give an account another password."""
+    """Change the password of an account."""
 
     name: str
     password_hash: str
 
 
 class DeleteUser(_Request, frozen=True, tag="delete_user"):
-    """Delete an account, and end its sessions."""
+    """Delete an account and close its sessions."""
 
     name: str
 
 
 class EraseUser(_Request, frozen=True, tag="erase_user"):
-    """Delete an account if it is not yet, and erase what it wrote.
+    """Delete an account, if it is not deleted yet, and erase its messages.
 
-    A running daemon does a part of it and says so: ask again, by the id, until it is done.
+    A running daemon erases a part: repeat the request, by id, until the reply is `done`.
     """
 
     name: str
     id: int | None = None
-    """Means an account by its id, whatever the name."""
+    """Id of the account, which takes precedence over the name."""
 
 
 class LockUser(_Request, frozen=True, tag="lock_user"):
-    """Lock an account, and end its sessions."""
+    """Lock an account and close its sessions."""
 
     name: str
 
 
 class UnlockUser(_Request, frozen=True, tag="unlock_user"):
-    """Let a locked account log in again."""
+    """Unlock an account."""
 
     name: str
 
 
 class ListUsers(_Request, frozen=True, tag="list_users"):
-    """Ask for all accounts."""
+    """List all accounts."""
 
 
 class CreateRoom(_Request, frozen=True, tag="create_room"):
-    """Make a room; it always has an owner."""
+    """Create a room with its owner."""
 
     name: str
     owner: str
@@ -117,23 +88,23 @@ class CreateRoom(_Request, frozen=True, tag="create_room"):
 
 
 class ArchiveRoom(_Request, frozen=True, tag="archive_room"):
-    """Close a room: it can be read, and nothing else."""
+    """Archive a room: make it read-only."""
 
     name: str
 
 
 class DeleteRoom(_Request, frozen=True, tag="delete_room"):
-    """Delete a room, with all that was written in it."""
+    """Delete a room with all of its messages."""
 
     name: str
 
 
 class Status(_Request, frozen=True, tag="status"):
-    """Ask how the daemon is; only a running one can answer."""
+    """Request the daemon's status; needs a running daemon."""
 
 
 class AccountInfo(msgspec.Struct, frozen=True):
-    """An account as it is shown to the operator."""
+    """An account as the operator sees it."""
 
     id: int
     name: str
@@ -146,23 +117,23 @@ class _Reply(msgspec.Struct, frozen=True, tag_field="reply"):
 
 
 class Done(_Reply, frozen=True, tag="done"):
-    """It was done, to this account."""
+    """Success of a request about an account."""
 
     account: AccountInfo
 
 
 class Erased(_Reply, frozen=True, tag="erased"):
-    """A part of what this account wrote was erased."""
+    """Progress of an erasure."""
 
     account: AccountInfo
     done: bool
-    """Whether there is nothing left to do."""
+    """Whether the erasure is complete."""
     compaction_due: bool = False
-    """Whether traces stay in unused parts of the store's file until the daemon is started again."""
+    """Whether traces remain in unused parts of the store's file until the daemon is restarted."""
 
 
 class RoomChanged(_Reply, frozen=True, tag="room_changed"):
-    """It was done, to this room."""
+    """Success of a request about a room."""
 
     id: int
     name: str
@@ -175,7 +146,7 @@ class Accounts(_Reply, frozen=True, tag="accounts"):
 
 
 class DaemonStatus(_Reply, frozen=True, tag="status"):
-    """How the daemon is."""
+    """Status of the daemon."""
 
     version: str
     pid: int
@@ -188,14 +159,14 @@ class DaemonStatus(_Reply, frozen=True, tag="status"):
 
 
 class Failed(_Reply, frozen=True, tag="failed"):
-    """It was not done."""
+    """Failure of a request."""
 
     exit_code: int
-    """What the command ends with."""
+    """Exit code of the command."""
     message: str
 
     def error(self) -> QscpdError:
-        """The exception that this was made from, as good as it can be restored."""
+        """Return the exception that this reply was made from."""
         kind = _BY_EXIT_CODE.get(self.exit_code, QscpdError)
         return ConfigError([self.message]) if kind is ConfigError else kind(self.message)
 
@@ -216,40 +187,39 @@ _reply_decoder = msgspec.json.Decoder(Reply)
 
 
 def encode(message: Request | Reply) -> bytes:
-    """Write one line, with its newline."""
+    """Return a message as a line, with its newline."""
     return _encoder.encode(message) + b"\n"
 
 
 def decode_request(line: bytes) -> Request:
-    """Read a request.
+    """Decode a request.
 
     Raises:
-        UsageError: It is none; the text says what is wrong, and quotes nothing of it.
+        UsageError: The line is not a request; the text does not quote its values.
     """
     try:
         request: Request = _request_decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # msgspec's texts name types, fields and positions, and quote at most an unknown tag or field.
-        raise UsageError(f"this is not a request of qscpd: {str(error)[:200]}") from None
+        raise UsageError(f"not a request of qscpd: {str(error)[:200]}") from None
     return request
 
 
 def decode_reply(line: bytes) -> Reply:
-    """Read a reply.
+    """Decode a reply.
 
     Raises:
-        QscpdError: It is none, so what answers is another version of qscpd or something else.
+        QscpdError: The line is not a reply; the daemon has another version, or is another program.
     """
     try:
         reply: Reply = _reply_decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise QscpdError(
-            "the answer on the admin socket makes no sense; is another version of qscpd running? "
-            "Restart the daemon after an upgrade"
+            "unexpected reply on the admin socket; if the daemon is of another version, restart it"
         ) from None
     return reply
 
 
 def failed(error: QscpdError) -> Failed:
-    """Turn an exception into the reply that says the same."""
+    """Return the reply for an exception."""
     return Failed(error.exit_code, str(error))

@@ -1,4 +1,4 @@
-"""The daemon's end of the admin socket."""
+"""Server of the admin socket."""
 
 import asyncio
 import contextlib
@@ -27,16 +27,14 @@ from qscpd.admin.messages import (
 from qscpd.errors import ExistsError, ExitCode, QscpdError, UsageError
 from qscpd.files import file_errors
 
-__all__ = ["AdminServer"]
-
 _REQUEST_TIMEOUT_S: Final = 10.0
-"""How long a peer may take for its one line: it is a program on the same machine."""
+"""Timeout of a peer's request: it is a program on the same machine."""
 
 _PROBE_TIMEOUT_S: Final = 2.0
-"""How long to wait for whoever may be listening on a socket that was left behind."""
+"""Timeout of the probe whether an existing socket is in use."""
 
 _CLOSE_GRACE_S: Final = 1.0
-"""How long requests that are under way may take to finish when the daemon stops."""
+"""Time for running requests to finish when the daemon stops."""
 
 _BACKLOG: Final = 16
 _MODE: Final = 0o600
@@ -45,16 +43,16 @@ _log = structlog.stdlib.get_logger("qscpd.admin")
 
 
 class AdminServer:
-    """Listens on a unix socket that only the daemon's user (and root) can open; an async context manager.
+    """Server on a unix socket that only the daemon's user and root can open; an async context manager.
 
     Args:
-        path: Where the socket is made. One that a crash left behind is replaced.
-        handle: Does what is asked for. A `QscpdError` that it raises is told to the peer.
+        path: Path of the socket. A stale socket is replaced.
+        handle: Performs a request. The peer gets a `QscpdError` that it raises as `Failed`.
 
     Raises (on entering):
-        ExistsError: Somebody listens there, or it is no socket.
-        PermissionDeniedError: This user may not make it.
-        QscpdError: The directory is missing, or the like.
+        ExistsError: The socket is in use, or the path is not a socket.
+        PermissionDeniedError: This user has no permission to create it.
+        QscpdError: Any other error, such as a missing directory.
     """
 
     def __init__(self, path: Path, handle: Callable[[Request], Awaitable[Reply]]) -> None:
@@ -75,7 +73,7 @@ class AdminServer:
     ) -> None:
         if self._server is not None:
             self._server.close()
-        # Whoever came after us may have made a socket of its own by now.
+        # Another daemon might have created its own socket by now.
         with contextlib.suppress(OSError):
             if self._path.stat().st_ino == self._inode:
                 self._path.unlink()
@@ -99,13 +97,13 @@ class AdminServer:
                 writer.write(encode(reply))
                 await writer.drain()
         except OSError:
-            pass  # the peer is gone, which is its own business
+            pass  # the peer is gone
         finally:
             self._peers.discard(task)
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader) -> Reply | None:
-        """Read the request and do it; None if the peer left without one."""
+        """Read and perform a request, and return the reply; None if the peer sent nothing."""
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT_S):
                 line = await reader.readuntil()
@@ -123,9 +121,9 @@ class AdminServer:
             reply = await self._handle(request)
         except QscpdError as error:
             reply = failed(error)
-        except Exception:  # noqa: BLE001 - a bug in one request ends neither the daemon nor the peer's patience
+        except Exception:  # noqa: BLE001 - a bug in one request must not end the daemon
             _log.exception("admin.failed", request=repr(request))
-            return Failed(ExitCode.FAILED, "something went wrong in the daemon; it is in the daemon's log")
+            return Failed(ExitCode.FAILED, "internal error; the daemon's log has the details")
         outcome = reply.message if isinstance(reply, Failed) else "done"
         level = logging.DEBUG if isinstance(request, ListUsers | Status) else logging.INFO
         _log.log(level, "admin.request", request=repr(request), outcome=outcome)
@@ -133,16 +131,16 @@ class AdminServer:
 
 
 def _listen(path: Path) -> socket.socket:
-    """Make the socket, closed to others before it can be reached."""
+    """Return a listening socket that other users can never connect to."""
     with file_errors(path.parent):
-        # /run is empty after a boot, and not everybody runs the unit that fills it.
+        # /run is empty after a boot, and without the systemd unit nobody creates the directory.
         path.parent.mkdir(mode=0o755, exist_ok=True)
     with file_errors(path):
         _remove_stale(path)
         listener = socket.socket(socket.AF_UNIX)
         try:
             # On Linux bind() gives the new name the mode of the socket itself (less the umask), so
-            # there is no moment at which a stranger could connect.
+            # there is no moment at which other users could connect.
             os.fchmod(listener.fileno(), _MODE)
             listener.bind(str(path))
             path.chmod(_MODE)
@@ -155,10 +153,10 @@ def _listen(path: Path) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove what a crashed daemon left; refuse if anybody answers."""
+    """Remove a stale socket; refuse if it is in use or not a socket."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ExistsError(f"{path}: is there and is no socket; move it away or configure another path")
+            raise ExistsError(f"{path}: exists and is not a socket; move it or configure another path")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX) as probe:
@@ -169,5 +167,5 @@ def _remove_stale(path: Path) -> None:
             path.unlink()
             return
         except TimeoutError:
-            pass  # its queue is full, so it is alive
-    raise ExistsError(f"{path}: another daemon is listening there; stop it or configure another path")
+            pass  # its queue is full, so it is in use
+    raise ExistsError(f"{path}: another daemon listens on it; stop it or configure another path")

@@ -1,7 +1,7 @@
-"""Backups: a folder each, with everything that a server needs, made while the daemon runs.
+"""Backups: folders with everything that a server needs, made while the daemon runs.
 
-`manifest` says what is in one, `make` makes one, `verify` finds out whether it is whole,
-`restore` turns it into an installation, and `prune` removes old ones.
+`manifest` describes the content, `make` creates a backup, `verify` checks it, `restore` turns
+it into an installation, and `prune` removes old ones.
 """
 
 from qscpd.backup.make import make_backup

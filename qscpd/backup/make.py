@@ -1,7 +1,7 @@
-"""Making a backup, also while the daemon runs.
+"""Creation of a backup, also while the daemon runs.
 
-Everything is written under a name that says that it is unfinished, brought to the disk, read
-back and checked; only then the folder gets its name. What is called a backup is whole.
+The folder is written under an unfinished name, flushed to the disk, read back and checked.
+Only then it gets its final name: a folder with that name is complete.
 """
 
 import os
@@ -33,27 +33,25 @@ from qscpd.config import LoadedConfig
 from qscpd.errors import QscpdError
 from qscpd.files import file_errors, sync
 from qscpd.setup.pki import AuthorityFiles
-from qscpd.store.sqlite.snapshot import copy_store, look_into
-
-__all__ = ["make_backup"]
+from qscpd.store import copy_store, inspect_copy, store_url
 
 _PAUSE_S: Final = 0.005
-"""After every few megabytes of the store, so that the daemon's commits get to the disk, too."""
+"""Pause after every few megabytes of the store, so that the daemon's commits reach the disk too."""
 
 
 def make_backup(destination: Path, loaded: LoadedConfig) -> Path:
-    """Make a backup in a new folder.
+    """Create a backup in a new folder.
 
     Args:
-        destination: Where the folder is made; it is made, too, if only it is missing.
+        destination: Parent of the new folder; created if its own parent exists.
         loaded: The configuration whose store and certificates are copied.
 
     Returns:
         The folder.
 
     Raises:
-        PermissionDeniedError: This user may not read everything, or not write there.
-        QscpdError: Anything else; no unfinished folder stays behind.
+        PermissionDeniedError: This user can't read all files, or can't write there.
+        QscpdError: Any other error; no unfinished folder remains.
     """
     with file_errors(destination):
         destination.mkdir(mode=0o700, exist_ok=True)
@@ -85,7 +83,7 @@ def _free_name(destination: Path, name: str) -> Path:
 
 
 def _fill(folder: Path, loaded: LoadedConfig, created: str) -> None:
-    """Write everything into an empty folder."""
+    """Write all files into an empty folder."""
     config = loaded.config
     authority = AuthorityFiles(config.tls.certificate.parent)
     files = [_copy_of_store(config.store.path, folder / STORE)]
@@ -96,10 +94,10 @@ def _fill(folder: Path, loaded: LoadedConfig, created: str) -> None:
         (authority.ca_certificate, CA_CERTIFICATE),
         (authority.ca_key, CA_KEY),
     ):
-        # A certificate may come from elsewhere, and the authority's key may be kept on another machine.
+        # The certificate can be from elsewhere, and the CA key can be on another machine.
         if name not in (CA_CERTIFICATE, CA_KEY) or source.exists():
             files.append(_copy(source, folder / name))
-    contents = look_into(folder / STORE)
+    contents = inspect_copy(store_url(folder / STORE))
     manifest = Manifest(
         format=BACKUP_FORMAT,
         version=__version__,
@@ -118,15 +116,15 @@ def _fill(folder: Path, loaded: LoadedConfig, created: str) -> None:
 def _check(folder: Path) -> None:
     problems = find_problems(folder)
     if problems:
-        raise QscpdError(f"no backup was made, because it would not be whole: {problems[0]}")
+        raise QscpdError(f"no backup was made, because it would be incomplete: {problems[0]}")
 
 
 def _copy_of_store(store: Path, target: Path) -> BackupFile:
     with file_errors(store), store.open("rb"):
-        pass  # SQLite does not say why it can't
+        pass  # a clear error: SQLite does not report the cause
     with file_errors(target):
         os.close(_create(target))
-        copy_store(store, target, lambda: time.sleep(_PAUSE_S))
+        copy_store(store_url(store), target, lambda: time.sleep(_PAUSE_S))
         sync(target)
         with target.open("rb") as file:
             return BackupFile(target.name, *copy_stream(file, None))

@@ -1,4 +1,4 @@
-"""What is in a backup: its manifest, and the names of its files."""
+"""Manifest of a backup, and the names of its files."""
 
 import hashlib
 import re
@@ -10,32 +10,14 @@ import msgspec
 from qscpd.errors import QscpdError
 from qscpd.files import file_errors
 
-__all__ = [
-    "BACKUP_FORMAT",
-    "BACKUP_NAME",
-    "CA_CERTIFICATE",
-    "CA_KEY",
-    "CERTIFICATE",
-    "CONFIG",
-    "KEY",
-    "MANIFEST",
-    "STORE",
-    "UNFINISHED",
-    "BackupFile",
-    "Fingerprint",
-    "Manifest",
-    "copy_stream",
-    "read_manifest",
-]
-
 BACKUP_FORMAT: Final = 1
-"""Of the folder and its manifest."""
+"""Version of the folder and its manifest."""
 
 BACKUP_NAME: Final = re.compile(r"qscp-([0-9]{8}T[0-9]{6}Z)(?:-([0-9]{1,4}))?")
-"""Of a finished backup's folder: when it was begun, and a number if that second had several."""
+"""Name of a finished backup's folder: its start time, and a number if there are several of that second."""
 
 UNFINISHED: Final = ".part"
-"""What the name of a folder ends in that is being made, or being removed."""
+"""Suffix of a folder that is being made or removed."""
 
 MANIFEST: Final = "manifest.json"
 STORE: Final = "qscpd.db"
@@ -48,7 +30,7 @@ CA_KEY: Final = "ca.key"
 _NAMES: Final = frozenset({STORE, CONFIG, CERTIFICATE, KEY, CA_CERTIFICATE, CA_KEY})
 _NEEDED: Final = frozenset({STORE, CONFIG, CERTIFICATE, KEY})
 _MANIFEST_LIMIT: Final = 1 << 16
-_PIECE: Final = 1 << 20
+_BLOCK: Final = 1 << 20
 
 
 class BackupFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,48 +39,52 @@ class BackupFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     size: int
     sha256: str
-    """In lower-case hexadecimal digits."""
+    """Hash as lower-case hexadecimal digits."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backup says about itself."""
+    """Description of a backup."""
 
     format: int
     version: str
-    """Of the qscpd that made it."""
+    """Version of the qscpd that made it."""
     created: str
-    """UTC, such as 2026-11-24T07:00:00Z."""
+    """Time of creation in UTC, such as 2026-11-24T07:00:00Z."""
     schema: int
-    """Of the store."""
+    """Schema of the store."""
     epoch: str
-    """Of the store; a restored one has another."""
+    """Epoch of the store; a restored one gets another."""
     accounts: int
-    """Deleted ones, too."""
+    """Number of accounts, deleted ones included."""
     conversations: int
     messages: int
     files: tuple[BackupFile, ...]
 
     def has(self, name: str) -> bool:
-        """Whether it has a file of that name."""
+        """Return whether the backup has a file of that name."""
         return any(file.name == name for file in self.files)
+
+    def contents(self) -> str:
+        """Return how much is in it, for people."""
+        return f"{self.accounts} accounts, {self.conversations} conversations, {self.messages} messages"
 
 
 class Fingerprint(NamedTuple):
-    """What tells one content from another."""
+    """Size and hash of a file's content."""
 
     size: int
     sha256: str
 
 
 def copy_stream(source: BinaryIO, target: BinaryIO | None) -> Fingerprint:
-    """Read a file to its end and, if there is a target, write it there; say what it was."""
+    """Read a stream to its end, copy it to the target if given, and return its fingerprint."""
     digest = hashlib.sha256()
     size = 0
-    while piece := source.read(_PIECE):
-        digest.update(piece)
-        size += len(piece)
+    while block := source.read(_BLOCK):
+        digest.update(block)
+        size += len(block)
         if target is not None:
-            target.write(piece)
+            target.write(block)
     return Fingerprint(size, digest.hexdigest())
 
 
@@ -106,26 +92,26 @@ def read_manifest(directory: Path) -> Manifest:
     """Read a backup's manifest.
 
     Raises:
-        QscpdError: There is none that we understand.
-        PermissionDeniedError: This user may not read it.
+        QscpdError: The manifest is missing, invalid or of another format.
+        PermissionDeniedError: This user has no permission to read it.
     """
     path = directory / MANIFEST
     if not directory.is_dir():
-        raise QscpdError(f"{directory}: there is no such backup")
+        raise QscpdError(f"{directory}: backup not found")
     if not path.exists():
-        raise QscpdError(f"{directory}: is no finished backup: it has no {MANIFEST}")
+        raise QscpdError(f"{directory}: is not a finished backup: it has no {MANIFEST}")
     with file_errors(path), path.open("rb") as file:
         content = file.read(_MANIFEST_LIMIT)
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise QscpdError(f"{path}: is no manifest: {error}") from None
+        raise QscpdError(f"{path}: is not a manifest: {error}") from None
     if manifest.format != BACKUP_FORMAT:
         raise QscpdError(
             f"{path}: made by qscpd {manifest.version[:40]} in format {manifest.format}; "
-            f"this one knows {BACKUP_FORMAT}"
+            f"this version reads format {BACKUP_FORMAT}"
         )
     names = [file.name for file in manifest.files]
     if len(set(names)) != len(names) or not _NEEDED <= set(names) <= _NAMES:
-        raise QscpdError(f"{path}: is no manifest: its list of files is not one that qscpd makes")
+        raise QscpdError(f"{path}: is not a manifest: its list of files is not one of qscpd")
     return manifest

@@ -1,7 +1,7 @@
-"""Removing old backups, and nothing else.
+"""Removal of old backups.
 
-Only folders with the name and the manifest of a backup are removed, only the files that the
-manifest names, and never the last one that is whole.
+Only folders with the name and the manifest of a backup are removed, only files that the
+manifest names, and never the last intact backup.
 """
 
 from pathlib import Path
@@ -12,30 +12,28 @@ from qscpd.backup.verify import find_problems
 from qscpd.errors import QscpdError
 from qscpd.files import file_errors, sync
 
-__all__ = ["Pruned", "prune_backups"]
-
 
 class Pruned(NamedTuple):
-    """What became of the backups in a directory."""
+    """Result of `prune_backups`."""
 
     kept: list[Path]
-    """Newest first."""
+    """Kept backups, newest first."""
     removed: list[Path]
     incomplete: list[Path]
-    """Folders that look like backups and are not finished; they were left alone."""
+    """Folders that look like unfinished backups; they are not touched."""
     spared: Path | None
-    """One that would have been removed, but those that are newer are damaged."""
+    """Backup that was kept only because all newer ones are damaged."""
 
 
 def prune_backups(destination: Path, keep: int) -> Pruned:
     """Remove all but the newest backups.
 
     Args:
-        destination: Where the backups are.
-        keep: How many stay; at least one.
+        destination: Directory of the backups.
+        keep: Number of backups to keep; at least one.
 
     Raises:
-        QscpdError: The directory can't be read, or something can't be removed.
+        QscpdError: The directory can't be read, or a file can't be removed.
     """
     with file_errors(destination):
         folders = [each for each in destination.iterdir() if each.is_dir() and not each.is_symlink()]
@@ -75,7 +73,7 @@ def _age(folder: Path) -> tuple[str, int]:
 
 def _remove(folder: Path) -> None:
     manifest = read_manifest(folder)
-    # From now on nobody takes it for a whole one, wherever this is interrupted.
+    # From here on it no longer counts as a backup, wherever this is interrupted.
     doomed = folder.with_name(folder.name + UNFINISHED)
     with file_errors(folder):
         folder.rename(doomed)
@@ -85,5 +83,7 @@ def _remove(folder: Path) -> None:
             doomed.rmdir()
         except OSError as error:
             others = ", ".join(sorted(each.name for each in doomed.iterdir()))
-            raise QscpdError(f"{doomed}: has files that qscpd did not make, and stays: {others}") from error
+            raise QscpdError(
+                f"{doomed}: not removed, because it contains files of others: {others}"
+            ) from error
         sync(folder.parent)

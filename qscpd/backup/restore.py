@@ -1,7 +1,7 @@
-"""Turning a backup into an installation of its own, in an empty directory.
+"""Restoring of a backup as an installation in an empty directory.
 
 It has the layout of `qscpd init --dev`: config/, certs/, var/, with relative paths, so that the
-whole directory may move. The configuration comes last: before that, nothing can be started.
+whole directory can move. The configuration comes last: before that, nothing can be started.
 """
 
 import dataclasses
@@ -31,10 +31,7 @@ from qscpd.config.load import parse_config
 from qscpd.errors import ExistsError, QscpdError, StoreBusyError
 from qscpd.files import file_errors, sync, write_new_file
 from qscpd.setup.init import DAEMON_USER
-from qscpd.store import open_store
-from qscpd.store.sqlite.lock import StoreLock
-
-__all__ = ["Restored", "restore_backup"]
+from qscpd.store import lock_store, open_store, store_url
 
 _STAGE = ".restoring"
 _PLACES = {
@@ -48,25 +45,25 @@ _DIRECTORIES = {"config": 0o755, "certs": 0o755, "var": 0o700}
 
 
 class Restored(NamedTuple):
-    """An installation that a backup became."""
+    """Result of `restore_backup`."""
 
     config: Path
-    """What to start the daemon with."""
+    """Configuration to start the daemon with."""
     manifest: Manifest
     epoch: str
-    """Of the new store."""
+    """Epoch of the new store."""
 
 
 def restore_backup(directory: Path, into: Path) -> Restored:
-    """Check a backup and lay it out.
+    """Check a backup and restore it into a directory.
 
     Args:
         directory: The backup.
-        into: An empty directory, or one that is not there yet.
+        into: An empty or a new directory.
 
     Raises:
         ExistsError: The directory is not empty.
-        StoreBusyError: A daemon uses it.
+        StoreBusyError: A running daemon uses the directory.
         QscpdError: The backup is damaged, or the disk is full.
     """
     with file_errors(into):
@@ -75,7 +72,7 @@ def restore_backup(directory: Path, into: Path) -> Restored:
     if problems:
         raise QscpdError(
             f"nothing was restored: {problems[0]}"
-            + (f" (`qscpd verify {directory}` has {len(problems)} problems)" if problems[1:] else "")
+            + (f" (`qscpd verify {directory}` shows all {len(problems)} problems)" if problems[1:] else "")
         )
     manifest = read_manifest(directory)
     config = _adjusted_config(directory / CONFIG, into / "config" / CONFIG)
@@ -96,15 +93,15 @@ def restore_backup(directory: Path, into: Path) -> Restored:
 
 
 def _fill(stage: Path, directory: Path, manifest: Manifest, config: str) -> str:
-    """Lay everything out, and return the new epoch."""
+    """Write all files, and return the new epoch."""
     for name, mode in _DIRECTORIES.items():
         (stage / name).mkdir()
         (stage / name).chmod(mode)
     for file in manifest.files:
-        _lay_out(directory, stage, file)
+        _copy_file(directory, stage, file)
     write_new_file(stage / "config" / CONFIG, config.encode(), mode=0o644)
-    epoch = _open_anew(stage / "var" / STORE)
-    _give_away(stage)
+    epoch = _renew_store(stage / "var" / STORE)
+    _set_owners(stage)
     for name in _DIRECTORIES:
         sync(stage / name)
     return epoch
@@ -116,10 +113,10 @@ def _refuse_used(into: Path) -> None:
     for lock in (*into.glob("*.lock"), *into.glob("*/*.lock")):
         if _is_held(lock):
             raise StoreBusyError(f"{lock}: a running qscpd uses this store; restore into an empty directory")
-    there = sorted(each.name for each in into.iterdir())
-    if there:
-        more = f" and {len(there) - 1} more" if there[1:] else ""
-        raise ExistsError(f"{into}: is not empty ({there[0]}{more}); restore into an empty directory")
+    found = sorted(each.name for each in into.iterdir())
+    if found:
+        more = f" and {len(found) - 1} more" if found[1:] else ""
+        raise ExistsError(f"{into}: is not empty ({found[0]}{more}); restore into an empty directory")
 
 
 def _is_held(lock: Path) -> bool:
@@ -134,7 +131,7 @@ def _is_held(lock: Path) -> bool:
 
 
 def _adjusted_config(backup: Path, target: Path) -> str:
-    """Every setting of the backup, with the paths of the new place."""
+    """Return every setting of the backup, with the paths of the new place."""
     nothing = MappingProxyType[str, str]({})
     loaded = load_config(backup, environ=nothing)
     config, up = loaded.config, Path("..")
@@ -146,15 +143,15 @@ def _adjusted_config(backup: Path, target: Path) -> str:
         log=dataclasses.replace(config.log, session_log=up / "var" / "sessions.log"),
     )
     text = (
-        "# Restored from a backup by `qscpd restore`: every setting, with the paths of this place.\n"
-        f"# The file that was backed up is beside it, as {CONFIG}.original.\n\n"
+        "# Restored from a backup by `qscpd restore`: every setting, with the paths of this directory.\n"
+        f"# The original file is beside it, as {CONFIG}.original.\n\n"
         + render_config(dataclasses.replace(loaded, config=adjusted))
     )
     parse_config(text, target, cwd=Path.cwd())
     return text
 
 
-def _lay_out(directory: Path, stage: Path, file: BackupFile) -> None:
+def _copy_file(directory: Path, stage: Path, file: BackupFile) -> None:
     place, mode = _PLACES.get(file.name, ("config", 0o644))
     name = f"{CONFIG}.original" if file.name == CONFIG else file.name
     target = stage / place / name
@@ -165,13 +162,14 @@ def _lay_out(directory: Path, stage: Path, file: BackupFile) -> None:
         copy.flush()
         os.fsync(descriptor)
     if found != (file.size, file.sha256):
-        raise QscpdError(f"{directory / file.name}: changed while it was read; nothing can be started")
+        raise QscpdError(f"{directory / file.name}: changed while it was read; nothing was restored")
 
 
-def _open_anew(store: Path) -> str:
-    """Bring the store to our schema and begin another history."""
-    with StoreLock(store):
-        opened = open_store(store)
+def _renew_store(store: Path) -> str:
+    """Migrate the store to our schema, and return its new epoch."""
+    url = store_url(store)
+    with lock_store(url):
+        opened = open_store(url)
         try:
             opened.renew_epoch()
             return opened.epoch()
@@ -179,8 +177,8 @@ def _open_anew(store: Path) -> str:
             opened.close()
 
 
-def _give_away(stage: Path) -> None:
-    """Give the service's user what it needs, as `qscpd init` does."""
+def _set_owners(stage: Path) -> None:
+    """Make the service's user the owner of its files, as `qscpd init` does."""
     if os.geteuid() != 0:
         return
     try:

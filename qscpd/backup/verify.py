@@ -1,4 +1,4 @@
-"""Finding out whether a backup is whole: from its manifest down to each message of its store."""
+"""Verification of a backup, from its manifest down to each message of its store."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,16 +23,13 @@ from qscpd.backup.manifest import (
 )
 from qscpd.config import load_config
 from qscpd.errors import ConfigError, QscpdError
-from qscpd.store.sqlite.migrations import MIGRATIONS
-from qscpd.store.sqlite.snapshot import look_into
-
-__all__ = ["find_problems"]
+from qscpd.store import inspect_copy, newest_schema, store_url
 
 _NOTHING: Final = MappingProxyType[str, str]({})
 
 
 def find_problems(directory: Path) -> list[str]:
-    """Everything that is wrong with a backup, a sentence each; nothing if it is whole."""
+    """Return all problems of a backup, one sentence each; an empty list if it is intact."""
     try:
         manifest = read_manifest(directory)
     except QscpdError as error:
@@ -60,26 +57,27 @@ def _check_file(directory: Path, expected: BackupFile) -> str | None:
     except OSError as error:
         return f"{path}: can't be read: {error.strerror}"
     if found.size != expected.size:
-        return f"{path}: has {found.size} bytes, and had {expected.size} when the backup was made"
+        return f"{path}: has {found.size} bytes; the manifest has {expected.size}"
     if found.sha256 != expected.sha256:
-        return f"{path}: was changed since the backup was made: its sha256 is another one"
+        return f"{path}: was changed after the backup was made: its sha256 differs"
     return None
 
 
 def _check_store(path: Path, manifest: Manifest) -> Iterator[str]:
     try:
-        found = look_into(path)._asdict()
+        found = inspect_copy(store_url(path))._asdict()
     except QscpdError as error:
         yield str(error)
         return
     for name, value in found.items():
         expected = getattr(manifest, name)
         if value != expected:
-            yield f"{path}: {name} is {value}, and {expected} in the manifest"
-    if found["schema"] > len(MIGRATIONS):
+            yield f"{path}: {name} is {value}; the manifest has {expected}"
+    known = newest_schema(store_url(path))
+    if found["schema"] > known:
         yield (
-            f"{path}: made by qscpd {manifest.version[:40]} with schema {found['schema']}; this one knows "
-            f"{len(MIGRATIONS)}: install that version to restore it"
+            f"{path}: made by qscpd {manifest.version[:40]} with schema {found['schema']}; this version "
+            f"knows {known}: install the newer version to restore it"
         )
 
 
@@ -93,19 +91,19 @@ def _check_config(path: Path) -> Iterator[str]:
 
 
 def _check_pair(certificate: Path, key: Path) -> Iterator[str]:
-    """Whether a key belongs to a certificate; that one has expired does not make a backup worse."""
+    """Yield problems of a certificate and its key; an expired certificate is not a problem."""
     try:
         loaded = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
     except ValueError:
-        yield f"{certificate}: is not a PEM file with a certificate"
+        yield f"{certificate}: contains no certificate in PEM form"
         return
     try:
         private = serialization.load_pem_private_key(key.read_bytes(), password=None)
     except (ValueError, TypeError):
-        yield f"{key}: is not a PEM file with a private key that needs no passphrase"
+        yield f"{key}: contains no private key in PEM form without a passphrase"
         return
     if private.public_key() != loaded.public_key():
-        yield f"{key}: does not belong to the certificate {certificate.name}"
+        yield f"{key}: does not match the certificate {certificate.name}"
 
 
 def _check_authority(directory: Path, *, with_key: bool) -> Iterator[str]:

@@ -1,129 +1,113 @@
-"""What a commit means for the sessions: messages to deliver, answers, positions that moved.
+"""Fan committed messages out to sessions, acknowledge them, and notify of positions that moved.
 
-A message for one session is encoded with all else that the session gets of this commit. One for
-several sessions is encoded once, and all that a room got is one piece of bytes for each of its members.
+Messages from one session to one user are encoded together if that user has one session, and one by one,
+but once for all sessions, if not. All that a commit added to a room is one payload for all of its
+members' sessions.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
+from time import thread_time
 from typing import Final
 
 import msgspec
-from msgspec import Raw
 
 from qscp import codec, frames
 from qscp.errors import ERROR_CODES, ErrorCode
+from qscp.features import READ_RECEIPTS
 from qscp.rooms import HistoryFrom
 from qscpd.chat.rooms import LiveRoom, Rooms
+from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.ids import conversation_id
-from qscpd.domain.model import NO_META, MessageRow, Moved, NewMessage, PositionKind, Refused, StoredMessage
-from qscpd.sessions.encoding import pushed
+from qscpd.domain.model import (
+    NO_META,
+    MessageRow,
+    Moved,
+    Outcome,
+    PositionKind,
+    Refused,
+    StoredMessage,
+)
+from qscpd.sessions.encoding import frame_for_row
 from qscpd.sessions.session import Session
 from qscpd.store.writer import Committed, PendingChat
 
-__all__ = ["READ_RECEIPTS", "Delivery"]
+_ROUTE: Final = attrgetter("session", "message.sender", "message.recipient")
 
-READ_RECEIPTS: Final = "read_receipts"
-"""The feature of those who want to tell and be told what was read."""
-
-_Output = defaultdict[Session, list[frames.ServerFrame | Raw]]
-"""What goes out to each session."""
-
-_NOBODY: Final[list[Session]] = []
+_NO_SESSIONS: Final[list[Session]] = []
 
 
 class _RoomBatch:
-    """What one commit adds to one room."""
+    """What one commit adds to one room.
 
-    __slots__ = ("_edits", "_lines", "_room", "_senders", "_seqs")
+    A member who wrote in the same commit gets the others' messages one by one, between the
+    acknowledgements of their own, in the order of the room. All other members get one payload.
+    """
+
+    __slots__ = ("_edits", "_messages", "_room", "_senders")
 
     def __init__(self, room: LiveRoom) -> None:
         self._room = room
-        self._lines: list[bytes] = []
-        self._seqs: list[int] = []
+        self._messages: list[tuple[int, bytes]] = []
+        """Seq and line of each."""
         self._edits: dict[int, tuple[int, bytes]] = {}
-        """Seq of an edit -> seq of its message, and the line for those who may not see that."""
-        self._senders: dict[Session, list[frames.ServerFrame | Raw]] = {}
+        """Seq of an edit -> seq of its message, and the line for members who cannot see that."""
+        self._senders: set[Session] = set()
 
-    def sender(self, session: Session, out: list[frames.ServerFrame | Raw]) -> None:
-        """A session writes: what others write comes to it between its own acknowledgements, in order."""
+    def add_sender(self, session: Session) -> None:
+        """Note that a session is about to get acknowledgements of this room."""
         if session not in self._senders:
-            self._senders[session] = out
-            for seq, line in zip(self._seqs, self._lines, strict=True):
-                self._tell_sender(session, seq, line)
+            self._senders.add(session)
+            for seq, line in self._messages:
+                self._deliver(session, seq, line)
 
     def add(self, sender: Session, seq: int, frame: frames.ServerFrame) -> None:
-        """Something was written."""
+        """Add a message, edit, redaction or reaction."""
         line = codec.encode(frame)
         if type(frame) is frames.Edit and self._room.row.history is HistoryFrom.JOINING:
             hidden = msgspec.structs.replace(frame, body="", mentions=(), erased=True)
             self._edits[seq] = frame.target, codec.encode(hidden)
         for session in self._senders:
             if session is not sender:
-                self._tell_sender(session, seq, line)
-        self._lines.append(line)
-        self._seqs.append(seq)
+                self._deliver(session, seq, line)
+        self._messages.append((seq, line))
 
-    def send(self, answered: int) -> None:
-        """Hand everything to the sessions of the members.
-
-        Args:
-            answered: How many messages the store came back with, stored or not.
-        """
-        room = self._room
-        if self._lines:
-            room.last_seq = self._seqs[-1]
-            self._send_to_members()
-        room.queue.answered(answered, len(room.sessions) if self._lines else 0)
-
-    def _send_to_members(self) -> None:
-        piece, count = b"".join(self._lines), len(self._lines)
-        for session in self._room.sessions.difference(self._senders):
-            if not session.live:
-                for seq, line in zip(self._seqs, self._lines, strict=True):
-                    self._hold(session, seq, line)
-            elif self._edits:
-                lines = zip(self._seqs, self._lines, strict=True)
-                session.send_piece(b"".join(self._seen_by(session, *each) for each in lines), count)
-            elif session.closed or session in session.router.dirty:
-                session.send_piece(piece, count)
-            else:
-                # As `send_piece` would, without a call: it is two thirds of what a busy room costs.
-                session.frames_out += count
-                session.messages_out += count
-                session.link.write(piece)
-
-    def _tell_sender(self, session: Session, seq: int, line: bytes) -> None:
-        if session not in self._room.sessions:
+    def fan_out(self) -> None:
+        """Send everything to the sessions of the members who wrote nothing."""
+        if not self._messages:
             return
-        if session.live:
-            session.messages_out += 1
-            self._senders[session].append(Raw(self._seen_by(session, seq, line)[:-1]))
-        else:
-            self._hold(session, seq, line)
+        room = self._room
+        room.last_seq = self._messages[-1][0]
+        messages, payload = self._messages, b"".join([line for _, line in self._messages])
+        for session in room.sessions.difference(self._senders):
+            if self._edits:
+                messages = [(seq, self._seen_by(session, seq, line)) for seq, line in self._messages]
+                payload = b"".join([line for _, line in messages])
+            session.deliver_all(room.row.id, messages, payload)
 
-    def _hold(self, session: Session, seq: int, line: bytes) -> None:
-        """Keep a line for a session that is told what it missed; before that, the store has it."""
-        if session.replay is not None:
-            session.replay.hold(self._room.row.id, seq, self._seen_by(session, seq, line))
+    def _deliver(self, session: Session, seq: int, line: bytes) -> None:
+        if session in self._room.sessions:
+            session.deliver(self._room.row.id, seq, self._seen_by(session, seq, line))
 
     def _seen_by(self, session: Session, seq: int, line: bytes) -> bytes:
-        """A line as somebody may see it: the text of an edit is none of who came behind the message."""
+        """Return the line this member may see: edits of messages from before they joined have no text."""
         edit = self._edits.get(seq)
-        if edit is None or session.account is None:
+        if edit is None or session.identity is None:
             return line
         target, hidden = edit
-        return line if target >= self._room.first_seq(session.account.id) else hidden
+        return line if target >= self._room.first_seq(session.identity.account) else hidden
 
 
 class Delivery:
-    """Delivers and answers.
+    """Delivers what the store has committed, and answers the senders.
 
     Args:
-        sessions: The sessions of each account that are logged in; the router's own.
+        sessions: The logged-in sessions of each account; the router's own.
         names: Names of accounts, by id.
         rooms: The rooms.
-        wake: Makes sure that what was queued for sessions leaves.
+        submissions: The queue that messages came from; it waits for the answers to those of rooms.
     """
 
     def __init__(
@@ -131,155 +115,157 @@ class Delivery:
         sessions: dict[int, list[Session]],
         names: dict[int, str],
         rooms: Rooms,
-        wake: Callable[[Iterable[Session]], None],
+        submissions: SubmissionQueue,
     ) -> None:
         self._sessions = sessions
         self._names = names
         self._rooms = rooms
-        self._wake = wake
+        self._submissions = submissions
 
     def committed(self, result: Committed[Session]) -> None:
-        """Deliver and acknowledge what was committed, and tell of positions that moved."""
-        out: _Output = defaultdict(list)
+        """Deliver and acknowledge what was committed, and notify of positions that moved."""
         answered: defaultdict[Session, int] = defaultdict(int)
         batches: dict[int, _RoomBatch] = {}
-        # Messages come in runs from one session to one person: what a run has in common is found once.
-        session = None
-        recipient = 0
-        for chat, outcome in zip(result.chats, result.outcomes, strict=True):
-            message = chat.message
-            if chat.session is not session or message.recipient != recipient:
-                session, recipient = chat.session, message.recipient
-                name, acks = session.name, out[session]
-                batch = self._batch(batches, -recipient, session, acks) if recipient < 0 else None
-                listener = self._only_listener(session, message)
-                inbox = out[listener] if listener is not None else None
-            answered[session] += 1
-            if isinstance(outcome, Refused):
-                acks.append(_nack(message.id, outcome))
-                continue
-            conversation = f"c{outcome.conversation}"
-            seq, time_ms = outcome.seq, outcome.time_ms
-            if outcome.new:
-                session.messages_in += 1
-                if message.meta is NO_META:
-                    frame: frames.ServerFrame = frames.Chat(
-                        conversation, seq, message.id, name, chat.to, message.body, time_ms, "live"
-                    )
-                else:
-                    frame = self._told(chat, outcome)
-                if listener is not None and inbox is not None:
-                    listener.messages_out += 1
-                    inbox.append(frame)
-                elif batch is not None:
-                    batch.add(session, seq, frame)
-                else:
-                    self._deliver(chat, outcome, frame, out)
-            acks.append(frames.ChatAck(message.id, conversation, seq, time_ms))
-        self._tell_positions(result, out)
-        self._queue(out)
-        if batches:
-            _send(result.chats, batches)
+        # Messages come in runs from one session to one recipient, whose sessions are looked up once.
+        outcomes = iter(result.outcomes)
+        for route, run in groupby(result.chats, _ROUTE):
+            # `zip` takes from the run first, so it leaves the outcomes of the next runs.
+            pairs = zip(run, outcomes, strict=False)
+            answered[route[0]] += self._deliver_run(*route, pairs, batches)
+        self._notify_positions(result)
+        self._fan_out(result.chats, batches)
         for session, count in answered.items():
             session.answered(count)
 
-    def _batch(
+    def refused(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
+        """Answer the senders of messages that were not stored."""
+        answered: defaultdict[Session, int] = defaultdict(int)
+        for chat in chats:
+            session, message = chat.session, chat.message
+            session.refused = True
+            if message.recipient < 0:
+                self._submissions.answered(-message.recipient, 1, 0.0)
+            session.send_all((_nack(message.id, Refused(code)),))
+            answered[session] += 1
+        for session, count in answered.items():
+            session.answered(count)
+
+    # --- messages
+
+    def _deliver_run(
         self,
-        batches: dict[int, _RoomBatch],
-        conversation: int,
         session: Session,
-        acks: list[frames.ServerFrame | Raw],
+        sender: int,
+        recipient: int,
+        run: Iterable[tuple[PendingChat[Session], Outcome]],
+        batches: dict[int, _RoomBatch],
+    ) -> int:
+        """Deliver and acknowledge messages of a session to one recipient; return how many there were."""
+        batch = self._batch(batches, -recipient, session) if recipient < 0 else None
+        listener = self._only_listener(session, sender, recipient) if recipient > 0 else None
+        inbox: list[frames.ServerFrame] = []
+        acks: list[frames.ServerFrame] = []
+        for chat, outcome in run:
+            message_id = chat.message.id
+            if isinstance(outcome, Refused):
+                acks.append(_nack(message_id, outcome))
+                continue
+            if outcome.new:
+                session.messages_in += 1
+                frame = self._frame(chat, outcome)
+                if listener is not None:
+                    inbox.append(frame)
+                elif batch is not None:
+                    batch.add(session, outcome.seq, frame)
+                else:
+                    self._deliver(chat, outcome, frame)
+            conversation = f"c{outcome.conversation}"
+            acks.append(frames.ChatAck(message_id, conversation, outcome.seq, outcome.time_ms))
+        if listener is not None:
+            listener.messages_out += len(inbox)
+            listener.send_all(inbox)
+        session.send_all(acks)
+        return len(acks)
+
+    def _batch(
+        self, batches: dict[int, _RoomBatch], conversation: int, session: Session
     ) -> _RoomBatch | None:
-        """What this commit adds to the room that a session writes in; None if it was deleted meanwhile."""
+        """Return what this commit adds to the room that a session writes in; None if it was deleted since."""
         batch = batches.get(conversation)
         if batch is None:
             room = self._rooms.by_id(conversation)
             if room is None:
                 return None
             batch = batches[conversation] = _RoomBatch(room)
-        batch.sender(session, acks)
+        batch.add_sender(session)
         return batch
 
-    def _told(self, chat: PendingChat[Session], place: StoredMessage) -> frames.ServerFrame:
-        message = chat.message
-        body = message.body if message.meta.kind != "redact" else None
-        meta = msgspec.structs.replace(message.meta, count=place.count) if place.count else message.meta
-        row = MessageRow(place.seq, place.time_ms, message.sender, message.id, body, meta)
-        return pushed(place.conversation, row, to=chat.to, origin="live", names=self._names)
-
-    def _only_listener(self, sending: Session, message: NewMessage) -> Session | None:
-        """The one live session that a message goes to, as most often; None if it is not so simple."""
-        theirs = self._sessions.get(message.recipient, _NOBODY)
-        ours = self._sessions.get(message.sender, _NOBODY)
+    def _only_listener(self, sending: Session, sender: int, recipient: int) -> Session | None:
+        """Return the one live session that a message goes to, as most often; None in all other cases."""
+        theirs = self._sessions.get(recipient, _NO_SESSIONS)
+        ours = self._sessions.get(sender, _NO_SESSIONS)
         if len(theirs) == 1 and theirs[0].live and (not ours or (len(ours) == 1 and ours[0] is sending)):
             return theirs[0]
         return None
 
-    def _deliver(
-        self, chat: PendingChat[Session], place: StoredMessage, frame: frames.ServerFrame, out: _Output
-    ) -> None:
-        """Queue a message for the recipient's sessions, and for the sender's other ones."""
+    def _frame(self, chat: PendingChat[Session], place: StoredMessage) -> frames.ServerFrame:
+        """Return the frame of a message, edit, redaction or reaction that was just stored."""
+        message = chat.message
+        meta = message.meta
+        if meta is NO_META:
+            name = self._names.get(message.sender, "")
+            conversation, seq, time_ms = f"c{place.conversation}", place.seq, place.time_ms
+            return frames.Chat(conversation, seq, message.id, name, chat.to, message.body, time_ms, "live")
+        if place.count:
+            meta = msgspec.structs.replace(meta, count=place.count)
+        body = message.body if meta.kind != "redact" else None
+        row = MessageRow(place.seq, place.time_ms, message.sender, message.id, body, meta)
+        return frame_for_row(place.conversation, row, to=chat.to, origin="live", names=self._names)
+
+    def _deliver(self, chat: PendingChat[Session], place: StoredMessage, frame: frames.ServerFrame) -> None:
+        """Deliver a message to the recipient's sessions, and to the sender's other ones."""
         message = chat.message
         line = codec.encode(frame)
-        shared = Raw(line[:-1])
-        theirs = self._sessions.get(message.recipient, _NOBODY)
-        ours = self._sessions.get(message.sender, _NOBODY)
+        theirs = self._sessions.get(message.recipient, _NO_SESSIONS)
+        ours = self._sessions.get(message.sender, _NO_SESSIONS)
         for session in (*theirs, *ours):
-            if session is chat.session:
-                continue
-            if session.live:
-                session.messages_out += 1
-                out[session].append(shared)
-            elif session.replay is not None:
-                session.replay.hold(place.conversation, place.seq, line)
+            if session is not chat.session:
+                session.deliver(place.conversation, place.seq, line)
 
-    def _tell_positions(self, result: Committed[Session], out: _Output) -> None:
+    def _fan_out(self, chats: Sequence[PendingChat[Session]], batches: dict[int, _RoomBatch]) -> None:
+        """Send what a commit added to rooms, and report how long each room kept the loop busy."""
+        if not batches:
+            return
+        answered = Counter(-chat.message.recipient for chat in chats)
+        for conversation, batch in batches.items():
+            # The thread's own time: what other programs take meanwhile is not the room's doing.
+            start = thread_time()
+            batch.fan_out()
+            self._submissions.answered(conversation, answered[conversation], thread_time() - start)
+
+    # --- positions
+
+    def _notify_positions(self, result: Committed[Session]) -> None:
         for mark, moved in zip(result.marks, result.moved, strict=True):
             if moved is not None:
-                self._tell_moved(mark.session, moved, out)
+                self._notify_moved(mark.session, moved)
 
-    def _tell_moved(self, origin: Session, moved: Moved, out: _Output) -> None:
+    def _notify_moved(self, origin: Session, moved: Moved) -> None:
         mark, peer = moved
         conversation = conversation_id(mark.conversation)
-        theirs = self._sessions.get(peer, _NOBODY) if peer is not None else _NOBODY
+        theirs = self._sessions.get(peer, _NO_SESSIONS) if peer is not None else _NO_SESSIONS
         if mark.kind is PositionKind.DELIVERED:
-            frame: frames.ServerFrame = frames.Delivered(conversation, mark.seq)
             for session in theirs:
-                out[session].append(frame)
+                session.send_all((frames.Delivered(conversation, mark.seq),))
             return
-        user = self._names.get(mark.account, "")
-        frame = frames.ServerRead(conversation, user, mark.seq)
-        for session in self._sessions.get(mark.account, ()):
+        frame = frames.ServerRead(conversation, self._names.get(mark.account, ""), mark.seq)
+        for session in self._sessions.get(mark.account, _NO_SESSIONS):
             if session is not origin:
-                out[session].append(frame)
-        if READ_RECEIPTS in origin.features:
+                session.send_all((frame,))
+        if origin.supports(READ_RECEIPTS):
             for session in theirs:
-                if READ_RECEIPTS in session.features:
-                    out[session].append(frame)
-
-    def refused(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
-        """Tell the senders that nothing of this was stored."""
-        out: _Output = defaultdict(list)
-        for chat in chats:
-            chat.session.refused = True
-            if (room := self._rooms.by_id(-chat.message.recipient)) is not None:
-                room.queue.answered(1, 0)
-            out[chat.session].append(_nack(chat.message.id, Refused(code)))
-        self._queue(out)
-        for session, nacks in out.items():
-            session.answered(len(nacks))
-
-    def _queue(self, out: _Output) -> None:
-        for session, each in out.items():
-            session.queue(each)
-        self._wake(out)
-
-
-def _send(chats: Sequence[PendingChat[Session]], batches: dict[int, _RoomBatch]) -> None:
-    """Let what a commit added to rooms go out."""
-    answered = Counter(-chat.message.recipient for chat in chats)
-    for conversation, batch in batches.items():
-        batch.send(answered[conversation])
+                if session.supports(READ_RECEIPTS):
+                    session.send_all((frame,))
 
 
 def _nack(message_id: str, refused: Refused) -> frames.ChatNack:

@@ -1,8 +1,8 @@
-"""Who is online, told to everybody who is.
+"""Presence: who is online, sent to every user who is.
 
-Presence is a state and not an event: changes of one second are one frame with the newest value
-of each person, encoded once for all. A thousand people who come online together cost each
-other ten frames instead of a thousand.
+Presence is a state and not an event. The changes of a second are one frame with the newest value of
+each user, encoded once for all. A thousand users who come online together cost each other ten
+frames instead of a thousand.
 """
 
 import asyncio
@@ -13,16 +13,14 @@ from typing import Final
 from qscp import codec
 from qscp.frames import OnlineUsers, PresenceChanges, Status, UserPresence
 
-__all__ = ["GRACE_S", "Presence"]
-
 GRACE_S: Final = 5.0
-"""How long somebody whose link was lost still counts as online: a laptop changes its network in less."""
+"""How long a user whose link was lost still counts as online: a laptop changes its network in less."""
 
 _INTERVAL_S: Final = 1.0
 """Between two frames of changes to the same peer."""
 
 _PAGE: Final = 100
-"""People in one frame: at most 50 KiB, with the longest names and texts."""
+"""Users in one frame: at most 50 KiB, with the longest names and texts."""
 
 _RANK: Final[dict[Status, int]] = {"online": 2, "away": 1, "offline": 0}
 
@@ -48,37 +46,37 @@ class Presence:
         return len(self._visible)
 
     def of(self, user: str) -> UserPresence:
-        """The presence of somebody, as everybody sees it."""
+        """Return the presence of a user, as all others see it."""
         return self._visible.get(user) or UserPresence(user, "offline")
 
     def update(self, user: str, sessions: Iterable[tuple[Status, str]]) -> None:
-        """Work a person's presence out again.
+        """Derive the presence of a user from their sessions.
 
         Args:
             user: Their name.
-            sessions: Status and text of each of their sessions: the liveliest one counts.
+            sessions: Status and text of each of their sessions; the most available one counts.
         """
         self._stop_fading(user)
         status, text = max(sessions, key=lambda each: _RANK[each[0]], default=("offline", ""))
         self._set(UserPresence(user, status, text))
 
     def fade(self, user: str) -> None:
-        """Somebody's last link was lost: they are offline unless they come back within `GRACE_S`."""
+        """Set a user offline, whose last link was lost, unless they come back within `GRACE_S`."""
         self._stop_fading(user)
         if user in self._visible:
             self._fading[user] = self._loop.call_later(GRACE_S, self.update, user, ())
 
     def pages(self, without: str) -> Iterator[bytes]:
-        """Make the frames of a snapshot, for a session that gets all changes from now on.
+        """Yield the frames of a snapshot, for a session that gets all changes from now on.
 
-        Each page has the newest values at the time it is made, so that a change that is sent
-        between two pages is never undone by the later one.
+        Each page has the newest values at the time it is made. So a change that is sent between two
+        pages is never undone by the later page.
 
         Args:
-            without: The name of the person who asks.
+            without: The name of the session's own user.
         """
-        # A change that is sent from now on has a higher version, so a peer can tell that it is
-        # on top of the snapshot, whichever page came before it.
+        # A change that is sent from now on has a higher version. So a peer knows that it comes on
+        # top of the snapshot, whichever page came before it.
         version = self._version
         users = iter([user for user in self._visible if user != without])
         names = list(islice(users, _PAGE))

@@ -1,42 +1,38 @@
-"""The rooms in memory: who is in which, with which sessions, and what their members are told.
+"""The rooms in memory: their members, the members' sessions, and what those are notified of.
 
-The store is the truth; this is loaded when the daemon starts and told of each change in the order of
-the commits (`Rooms.apply`). What concerns one person is told at once. What concerns everybody in a room
-(who came and went, a new topic, who is typing) is a state: it is gathered, and told at most once a
-second. A thousand people who join within a second cost each member one frame instead of a thousand.
+The store is the truth. This copy is loaded when the daemon starts, and each change is applied in the
+order of the commits (`Rooms.apply`). A user is notified at once of what concerns only them. What concerns all
+members (who joined and left, a new topic, who is typing) is a state: changes are collected and sent at
+most once a second. A thousand users who join within a second cost each member one frame instead
+of a thousand.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
 from qscp import codec, frames
+from qscp.features import TYPING
 from qscp.rooms import HistoryFrom, RoomRole
-from qscpd.chat.room_queue import RoomQueue
+from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange, RoomRow, RoomState, may_see
 from qscpd.sessions.session import Session
-from qscpd.store.writer import PendingChat
-
-__all__ = ["TYPING", "LiveRoom", "Rooms"]
-
-TYPING: Final = "typing"
-"""The feature of those who want to tell and be told who is typing."""
 
 _INTERVAL_S: Final = 1.0
-"""Between two tellings of a room's news."""
+"""Between two summaries of a room's changes."""
 
 _LISTED: Final = 50
-"""People in a frame of changes; for the others, there is a number."""
+"""Members listed in a frame of changes; the others are only counted."""
 
 _TYPING_LISTED: Final = 3
-"""People whose typing is told by name."""
+"""Users listed in a typing indicator; the others are only counted."""
 
 _LEFT: Final = {"leave": "left", "ban": "banned", "delete": "deleted"}
-"""Action -> what the one who is no member any more is told; all others are a removal."""
+"""Action -> the reason in `room_left`; that of all other actions is `removed`."""
 
 _NONE: Final[frozenset[int]] = frozenset()
 
@@ -45,57 +41,54 @@ class LiveRoom:
     """One room.
 
     Attributes:
-        row: As it is kept; its `last_seq` may be old.
-        memberships: Of those who are in it, or have another membership, by account id.
-        queue: The way of what is written in it to the store.
-        sessions: Of its members, logged in.
+        row: As it is stored; its `last_seq` can be old.
+        memberships: Of members, invited, muted and banned accounts, by account id.
+        sessions: The logged-in sessions of its members.
         last_seq: Its newest message.
+        changed: Roles that changed since the last summary; None of accounts that left.
+        settings_changed: Whether topic, kind or the like changed since the last summary.
+        typing: Names of users who have been typing since the last summary.
+        summarized: Loop time of the last summary.
+        timer: Of the next summary.
     """
 
     __slots__ = (
         "changed",
         "last_seq",
         "memberships",
-        "news",
-        "queue",
         "row",
         "sessions",
+        "settings_changed",
+        "summarized",
         "timer",
-        "told",
         "typing",
     )
 
-    def __init__(self, row: RoomRow, memberships: Mapping[int, Membership], queue: RoomQueue) -> None:
+    def __init__(self, row: RoomRow, memberships: Mapping[int, Membership]) -> None:
         self.row = row
         self.memberships = dict(memberships)
-        self.queue = queue
         self.sessions: set[Session] = set()
         self.last_seq = row.last_seq
         self.changed: dict[int, RoomRole | None] = {}
-        self.news = False
+        self.settings_changed = False
         self.typing: dict[str, None] = {}
         self.timer: asyncio.TimerHandle | None = None
-        self.told = float("-inf")
+        self.summarized = float("-inf")
 
     def is_invited(self, account: int) -> bool:
-        """Whether somebody was invited and did not come yet."""
+        """Return whether an account was invited and has not joined yet."""
         return self.memberships.get(account, NO_MEMBERSHIP).invited_by is not None
 
     def role(self, account: int) -> RoomRole | None:
-        """What somebody is in the room."""
+        """Return the role of an account; None if it is no member."""
         return self.memberships.get(account, NO_MEMBERSHIP).role
 
     def visible_to(self, account: int) -> bool:
-        """Whether somebody may know that there is this room."""
+        """Return whether an account may know that the room exists."""
         return may_see(self.row, self.memberships.get(account, NO_MEMBERSHIP))
 
-    def members(self, names: Iterable[str], ids: Callable[[str], int | None]) -> list[int]:
-        """The account ids of those names that are members."""
-        found = (ids(name) for name in names)
-        return [each for each in found if each is not None and self.role(each) is not None]
-
     def first_seq(self, account: int) -> int:
-        """The first message that somebody may see, whatever was pruned."""
+        """Return the first message that an account may see, whatever was pruned."""
         return (
             self.memberships.get(account, NO_MEMBERSHIP).since
             if self.row.history is HistoryFrom.JOINING
@@ -103,7 +96,7 @@ class LiveRoom:
         )
 
     def described(self, account: int) -> frames.Room:
-        """The room as somebody sees it."""
+        """Return the room as an account sees it."""
         row, membership = self.row, self.memberships.get(account, NO_MEMBERSHIP)
         return frames.Room(
             name=row.name,
@@ -125,22 +118,19 @@ class Rooms:
 
     Args:
         names: Names of accounts, by id.
-        store: Hands something to the store at the end of the tick.
-        sessions_of: The sessions of an account that are logged in.
-        wake: Makes sure that what was queued for sessions leaves.
+        submissions: Where members' messages wait for the store.
+        sessions_of: Returns the logged-in sessions of an account.
     """
 
     def __init__(
         self,
         names: Mapping[int, str],
-        store: Callable[[PendingChat[Session]], None],
+        submissions: SubmissionQueue,
         sessions_of: Callable[[int], Sequence[Session]],
-        wake: Callable[[Iterable[Session]], None],
     ) -> None:
         self._names = names
-        self._store = store
+        self._submissions = submissions
         self._sessions_of = sessions_of
-        self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._by_name: dict[str, LiveRoom] = {}
         self._by_id: dict[int, LiveRoom] = {}
@@ -151,75 +141,64 @@ class Rooms:
         return len(self._by_id)
 
     def load(self, row: RoomRow, memberships: Mapping[int, Membership]) -> None:
-        """Take in a room that the store has."""
-        room = self._by_id[row.id] = self._by_name[row.name] = LiveRoom(
-            row, memberships, RoomQueue(self._store)
-        )
+        """Add a room that the store has."""
+        room = self._by_id[row.id] = self._by_name[row.name] = LiveRoom(row, memberships)
         for account, membership in memberships.items():
-            self._count(room, account, membership)
+            self._index(room, account, membership)
 
     def by_name(self, name: str) -> LiveRoom | None:
-        """The room of that name, as it is stored."""
+        """Return the room of a normalized name."""
         return self._by_name.get(name)
 
     def by_id(self, conversation: int) -> LiveRoom | None:
-        """The room that a conversation is, if it is one."""
+        """Return the room of a conversation; None if that is a pair, or deleted."""
         return self._by_id.get(conversation)
 
     def names_after(self, name: str) -> list[str]:
-        """The names of all rooms that come after one, in order."""
+        """Return the names of all rooms behind a name, in order."""
         return sorted(each for each in self._by_name if each > name)
 
     def of(self, account: int) -> list[LiveRoom]:
-        """The rooms that somebody is in."""
+        """Return the rooms that an account is a member of."""
         return [self._by_id[each] for each in self._joined.get(account, _NONE)]
 
     def known_to(self, account: int) -> list[int]:
-        """The conversations of the rooms that know somebody: as a member, invited, muted or banned."""
+        """Return the rooms in which an account is a member, invited, muted or banned, as conversations."""
         return [conversation for conversation, room in self._by_id.items() if account in room.memberships]
 
     def close(self) -> None:
         """Stop all timers."""
         for room in self._by_id.values():
-            room.queue.close()
             if room.timer is not None:
                 room.timer.cancel()
 
     # --- sessions
 
-    def logged_in(self, session: Session, account: int) -> None:
-        """A member has a new session."""
+    def add_session(self, session: Session, account: int) -> None:
+        """Add a new session to the rooms of its account."""
         for room in self.of(account):
             room.sessions.add(session)
 
-    def left(self, session: Session, account: int) -> None:
-        """A member's session has ended."""
+    def remove_session(self, session: Session, account: int) -> None:
+        """Remove a session that has ended from the rooms of its account."""
         for room in self.of(account):
             room.sessions.discard(session)
 
-    def hurry(self, name: str = "") -> None:
-        """Let everything that was written go to the store now: in the room of that name, or in all."""
-        for room in list(self._by_id.values()) if not name else [self._by_name.get(name)]:
-            if room is not None:
-                room.queue.hurry()
-
-    def invitations(self, session: Session) -> Iterator[frames.Invited]:
-        """Tell of the rooms that a session's person was invited to and did not come into yet."""
-        account = session.account
-        if account is not None:
-            for conversation in sorted(self._invited.get(account.id, _NONE)):
-                room = self._by_id.get(conversation)
-                if room is not None and room.row.state is RoomState.ACTIVE and room.is_invited(account.id):
-                    yield self._invitation(room, account.id)
+    def invitations(self, account: int) -> Iterator[frames.Invited]:
+        """Return the open invitations of an account."""
+        for conversation in sorted(self._invited.get(account, _NONE)):
+            room = self._by_id.get(conversation)
+            if room is not None and room.row.state is RoomState.ACTIVE and room.is_invited(account):
+                yield self._invitation(room, account)
 
     # --- changes
 
     def apply(self, result: RoomResult, change: RoomChange | None = None) -> None:
-        """Take in what the store says of a room, and tell those whom it concerns.
+        """Apply what the store has made of a room, and notify the users concerned.
 
         Args:
-            result: What the room is now.
-            change: What made it so; None when it followed from something else.
+            result: The room after the change.
+            change: The change; None if it followed from something else, like a deleted account.
         """
         room = self._by_id.get(result.room.id)
         if room is None:
@@ -232,32 +211,32 @@ class Rooms:
         for account, membership in result.memberships.items():
             self._apply_membership(room, account, membership, change)
         if result.room.state is RoomState.DELETED:
-            self._forget(room)
+            self._remove(room)
             return
         if _settings(before) != _settings(room.row):
-            room.news = True
-        if room.news or room.changed:
-            self._tell_soon(room)
+            room.settings_changed = True
+        if room.settings_changed or room.changed:
+            self._schedule_summary(room)
 
     def _apply_membership(
         self, room: LiveRoom, account: int, membership: Membership, change: RoomChange | None
     ) -> None:
         before = room.memberships.get(account, NO_MEMBERSHIP)
-        self._count(room, account, membership)
+        self._index(room, account, membership)
         if membership.role != before.role:
             room.changed[account] = membership.role
             if membership.role is None:
-                self._tell_left(room, account, membership, change)
+                self._notify_left(room, account, membership, change)
             else:
-                self._tell_in(room, account, change, came=before.role is None)
+                self._notify_role(room, account, change, joined=before.role is None)
         elif membership.invited_by is None and before.invited_by is not None:
-            self._tell_left(room, account, membership, change)
+            self._notify_left(room, account, membership, change)
         elif membership.invited_by is not None and before.invited_by is None:
-            self._tell(account, self._invitation(room, account))
+            self._notify(account, self._invitation(room, account))
         elif membership.role is not None and membership.muted_until_ms != before.muted_until_ms:
-            self._tell(account, self._changed(room, account, self._actor(change)))
+            self._notify(account, self._room_changed(room, account, self._actor(change)))
 
-    def _count(self, room: LiveRoom, account: int, membership: Membership) -> None:
+    def _index(self, room: LiveRoom, account: int, membership: Membership) -> None:
         if membership == NO_MEMBERSHIP:
             room.memberships.pop(account, None)
         else:
@@ -270,19 +249,19 @@ class Rooms:
                 if not index[account]:
                     del index[account]
 
-    def _tell_in(self, room: LiveRoom, account: int, change: RoomChange | None, *, came: bool) -> None:
+    def _notify_role(self, room: LiveRoom, account: int, change: RoomChange | None, *, joined: bool) -> None:
         for session in self._sessions_of(account):
-            if came:
+            if joined:
                 room.sessions.add(session)
-                if session.replay is not None:
-                    session.replay.joined(room.row.id, room.last_seq)
-            session.send(self._changed(room, account, self._actor(change)))
+                if session.backlog is not None:
+                    session.backlog.joined(room.row.id, room.last_seq)
+            session.send(self._room_changed(room, account, self._actor(change)))
 
-    def _tell(self, account: int, frame: frames.ServerFrame) -> None:
+    def _notify(self, account: int, frame: frames.ServerFrame) -> None:
         for session in self._sessions_of(account):
             session.send(frame)
 
-    def _tell_left(
+    def _notify_left(
         self, room: LiveRoom, account: int, membership: Membership, change: RoomChange | None
     ) -> None:
         action = change.action if change is not None else "delete"
@@ -299,18 +278,17 @@ class Rooms:
         )
         for session in self._sessions_of(account):
             room.sessions.discard(session)
-            if session.replay is not None:
-                session.replay.left(room.row.id)
+            if session.backlog is not None:
+                session.backlog.left(room.row.id)
             session.send(frame)
 
-    def _forget(self, room: LiveRoom) -> None:
-        room.queue.hurry()
-        room.queue.close()
+    def _remove(self, room: LiveRoom) -> None:
+        self._submissions.remove_room(room.row.id)
         if room.timer is not None:
             room.timer.cancel()
-        # Accounts that were deleted just before: the store knows them no more, and here it is not told yet.
+        # Accounts that were deleted just before: the store has no membership of them any more.
         for account in list(room.memberships):
-            self._count(room, account, NO_MEMBERSHIP)
+            self._index(room, account, NO_MEMBERSHIP)
         del self._by_id[room.row.id]
         if self._by_name.get(room.row.name) is room:
             del self._by_name[room.row.name]
@@ -318,7 +296,7 @@ class Rooms:
     def _actor(self, change: RoomChange | None) -> str:
         return self._names.get(change.actor, "") if change is not None and change.actor is not None else ""
 
-    def _changed(self, room: LiveRoom, account: int, by: str = "") -> frames.RoomChanged:
+    def _room_changed(self, room: LiveRoom, account: int, by: str = "") -> frames.RoomChanged:
         first = max(room.row.first_seq, room.first_seq(account))
         return frames.RoomChanged(room.described(account), first, room.last_seq, by)
 
@@ -326,34 +304,30 @@ class Rooms:
         by = room.memberships.get(account, NO_MEMBERSHIP).invited_by
         return frames.Invited(room.described(account), self._names.get(by or 0, ""))
 
-    # --- what everybody in a room is told
+    # --- summaries for all members
 
-    def types(self, room: LiveRoom, name: str) -> None:
-        """Somebody is typing in a room."""
+    def set_typing(self, room: LiveRoom, name: str) -> None:
+        """Note that a user is typing in a room."""
         room.typing[name] = None
-        self._tell_soon(room)
+        self._schedule_summary(room)
 
-    def _tell_soon(self, room: LiveRoom) -> None:
+    def _schedule_summary(self, room: LiveRoom) -> None:
         if room.timer is None:
-            room.timer = self._loop.call_at(room.told + _INTERVAL_S, self._tell_news, room)
+            room.timer = self._loop.call_at(room.summarized + _INTERVAL_S, self._send_summary, room)
 
-    def _tell_news(self, room: LiveRoom) -> None:
-        """Tell the members what there is to tell; each frame is encoded once for all of them."""
+    def _send_summary(self, room: LiveRoom) -> None:
+        """Send the members what changed since the last summary; each frame is encoded once for all."""
         room.timer = None
-        room.told = self._loop.time()
+        room.summarized = self._loop.time()
         lines = [codec.encode(self._members_changed(room))] if room.changed else []
         typing = [codec.encode(_typing(room))] if room.typing else []
-        news, room.news = room.news, False
+        settings_changed, room.settings_changed = room.settings_changed, False
         room.changed, room.typing = {}, {}
         for session in room.sessions:
-            if news and session.account is not None:
-                session.send(self._changed(room, session.account.id))
-            if not session.live:
-                continue
-            told = lines + typing if TYPING in session.features else lines
-            if told and not session.link.congested:
-                session.send_lines(told)
-        self._wake(room.sessions)
+            if settings_changed and session.identity is not None:
+                session.send(self._room_changed(room, session.identity.account))
+            if session.live and not session.link.congested:
+                session.send_lines(lines + typing if session.supports(TYPING) else lines)
 
     def _members_changed(self, room: LiveRoom) -> frames.MembersChanged:
         listed = [

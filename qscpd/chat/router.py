@@ -1,120 +1,61 @@
-"""Which sessions there are and whose they are, and the way of a message from one person to another.
+"""The router: all sessions, by account, and the way of a message between them.
 
 Everything here runs on the event loop. The way of a message:
 
-    link -> session -> handlers.chat -> outbox -> StoreWriter (its thread, COMMIT)
+    link -> session -> MessageHandlers -> SubmissionQueue -> StoreWriter (its thread, COMMIT)
          -> Delivery.committed -> sessions of the recipient or of a room's members, and the ack
-         -> flush -> links
-
-Sessions with something to send are *dirty*; they are flushed once per tick of the loop, so
-that all frames a peer gets in a tick leave as one record and one system call.
+         -> FlushQueue -> links
 """
 
-import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from qscp import frames
 from qscp.errors import ErrorCode
 from qscpd.accounts.directory import Directory
-from qscpd.chat.delivery import READ_RECEIPTS, Delivery
+from qscpd.chat.delivery import Delivery
 from qscpd.chat.presence import Presence
-from qscpd.chat.rooms import TYPING, Rooms
+from qscpd.chat.rooms import Rooms
+from qscpd.chat.submission import SubmissionQueue
 from qscpd.config import Config
 from qscpd.net.link import Link
+from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
-from qscpd.sessions.session import Session
-from qscpd.store.writer import Item, StoreWriter
+from qscpd.sessions.output import FlushQueue
+from qscpd.sessions.session import HandlerTable, Session
+from qscpd.store.writer import PendingSkip
 
-__all__ = ["FEATURES", "Handler", "Router"]
-
-Handler = Callable[[Session, frames.ClientFrame], None]
-
-FEATURES: Final = frozenset({READ_RECEIPTS, TYPING})
-"""The optional parts of the protocol that this server knows."""
-
-_QUITE_GONE: Final = frozenset({ErrorCode.BYE, ErrorCode.LOCKED, ErrorCode.DELETED})
-"""Reasons of `session.close` after which nobody is waited for."""
+_NO_GRACE: Final = frozenset({ErrorCode.BYE, ErrorCode.LOCKED, ErrorCode.DELETED})
+"""Reasons of `session.close` after which a user is offline at once, without a grace period."""
 
 
 class Router:
-    """The live sessions.
+    """The live sessions; the `SessionOwner` of each.
 
     Attributes:
         config: The daemon's configuration.
-        directory: Who has which name.
+        directory: The accounts.
+        output: Sessions with queued output.
+        submissions: What sessions send to the store.
         presence: Who is online.
         rooms: The rooms.
-        delivery: What to do with what the store says.
-        handlers: What to do with a frame, by its class; set once by `qscpd.handlers.messages`.
-        dirty: Sessions with something to send.
+        delivery: Handles what the store has committed or refused.
     """
 
     def __init__(self, config: Config, directory: Directory, log: SessionLog) -> None:
         self.config = config
         self.directory = directory
-        self.presence = Presence(self._broadcast_presence)
-        self.handlers: dict[type[frames.ClientFrame], Handler] = {}
-        self.dirty: set[Session] = set()
-        self._outbox: list[Item[Session]] = []
+        self.output = FlushQueue()
+        self.submissions = SubmissionQueue()
         self._log = log
-        self._loop = asyncio.get_running_loop()
         self._sessions: dict[int, list[Session]] = {}
         self._open: set[Session] = set()
-        self._writer: StoreWriter[Session] | None = None
-        self._awake = False
-        self.rooms = Rooms(directory.names, self.store, self.sessions_of, self._leave_soon)
-        self.delivery = Delivery(self._sessions, directory.names, self.rooms, self._leave_soon)
+        self.presence = Presence(self._broadcast_presence)
+        self.rooms = Rooms(directory.names, self.submissions, self.sessions_of)
+        self.delivery = Delivery(self._sessions, directory.names, self.rooms, self.submissions)
 
     def __len__(self) -> int:
-        """How many sessions are open, logged in or not."""
+        """Return how many sessions are open, logged in or not."""
         return len(self._open)
-
-    def attach(self, writer: StoreWriter[Session]) -> None:
-        """Say where messages are stored; once, before the first session."""
-        self._writer = writer
-
-    # --- sessions
-
-    def open_session(self, link: Link) -> Session:
-        """Make the session of a link."""
-        session = Session(self, link)
-        self._open.add(session)
-        self._log.opened(session)
-        return session
-
-    def logged_in(self, session: Session) -> None:
-        """Count a session in: from now on it gets what is sent to its account."""
-        account = session.account
-        assert account is not None  # noqa: S101 - the login has just set it
-        self._sessions.setdefault(account.id, []).append(session)
-        self.rooms.logged_in(session, account.id)
-        self.update_presence(account.id)
-
-    def forget(self, session: Session, reason: str) -> None:
-        """Count a session out, when its link is gone."""
-        self._open.discard(session)
-        self.dirty.discard(session)
-        self._log.closed(session, reason)
-        self.left(session, reason)
-        session.give_up()
-
-    def left(self, session: Session, reason: str) -> None:
-        """Stop delivering to a session that has ended, though its link may take a while to close."""
-        account = session.account
-        if account is None or session not in self._sessions.get(account.id, ()):
-            return
-        sessions = self._sessions[account.id]
-        sessions.remove(session)
-        self.rooms.left(session, account.id)
-        if sessions:
-            self.update_presence(account.id)
-            return
-        del self._sessions[account.id]
-        if reason in _QUITE_GONE:
-            self.presence.update(account.name, ())
-        else:
-            self.presence.fade(account.name)
 
     @property
     def logged_in_count(self) -> int:
@@ -122,87 +63,99 @@ class Router:
         return sum(map(len, self._sessions.values()))
 
     def sessions_of(self, account: int) -> Sequence[Session]:
-        """The sessions of an account that are logged in."""
+        """Return the logged-in sessions of an account."""
         return self._sessions.get(account, ())
 
     def session_of(self, account: int, device: str) -> Session | None:
-        """The session of an account's device, if it has one."""
+        """Return the session of an account's device; None if it has none, or the device no id."""
         return next(
-            (each for each in self._sessions.get(account, ()) if device and each.device == device), None
+            (
+                each
+                for each in self._sessions.get(account, ())
+                if device and each.identity is not None and each.identity.device == device
+            ),
+            None,
         )
 
-    def update_presence(self, account: int) -> None:
-        """Work an account's presence out again."""
-        sessions = self._sessions[account]
-        person = sessions[0].account
-        assert person is not None  # noqa: S101 - only sessions that are logged in are listed
-        self.presence.update(person.name, [(each.status, each.text) for each in sessions])
+    def open_session(self, handlers: HandlerTable, link: Link) -> Session:
+        """Return a new session for a link.
+
+        Args:
+            handlers: What to do with its frames.
+            link: Its link; the handshake is done.
+        """
+        session = Session(self, handlers, link)
+        self._open.add(session)
+        self._log.opened(session)
+        return session
+
+    def register(self, session: Session, identity: Identity) -> None:
+        """Log a session in: from now on it gets what is sent to its account."""
+        session.identity = identity
+        self._sessions.setdefault(identity.account, []).append(session)
+        self.rooms.add_session(session, identity.account)
+        self.update_presence(identity)
+
+    def update_presence(self, identity: Identity) -> None:
+        """Derive the presence of an account from its sessions again."""
+        sessions = self._sessions[identity.account]
+        self.presence.update(identity.name, [(each.status, each.text) for each in sessions])
+
+    def close_account(self, account: int, code: ErrorCode) -> None:
+        """End all sessions of an account with a `bye`."""
+        for session in list(self._sessions.get(account, ())):
+            session.close(code)
+
+    # --- called by sessions
+
+    def unregister(self, session: Session, reason: str) -> None:
+        """Stop delivering to a session that is closed; its link may linger."""
+        identity = session.identity
+        if identity is None or session not in self._sessions.get(identity.account, ()):
+            return
+        sessions = self._sessions[identity.account]
+        sessions.remove(session)
+        self.rooms.remove_session(session, identity.account)
+        if sessions:
+            self.update_presence(identity)
+            return
+        del self._sessions[identity.account]
+        if reason in _NO_GRACE:
+            self.presence.update(identity.name, ())
+        else:
+            self.presence.fade(identity.name)
+
+    def link_lost(self, session: Session, reason: str) -> None:
+        """Forget a session whose link is gone."""
+        self._open.discard(session)
+        self.output.discard(session)
+        self._log.closed(session, reason)
+        self.unregister(session, reason)
+
+    def skip_refused(self, session: Session) -> None:
+        """Let no message wait any longer for those of this session that the store refused."""
+        self.submissions.submit(PendingSkip(session, None))
+
+    def presence_pages(self, identity: Identity) -> Iterator[bytes]:
+        """Return the frames of a presence snapshot for a session."""
+        return self.presence.pages(identity.name)
 
     def _broadcast_presence(self, lines: list[bytes]) -> None:
         for sessions in self._sessions.values():
             for session in sessions:
                 session.send_presence(lines)
-                self.dirty.add(session)
-        self.wake()
-
-    # --- once per tick
-
-    def store(self, item: Item[Session]) -> None:
-        """Hand something to the store at the end of the tick."""
-        self._outbox.append(item)
-        if not self._awake:
-            self.wake()
-
-    def wake(self) -> None:
-        """Make sure that `flush` runs at the end of this tick."""
-        if not self._awake:
-            self._awake = True
-            self._loop.call_soon(self.flush)
-
-    def now(self) -> float:
-        """The loop's time, in seconds."""
-        return self._loop.time()
-
-    def _leave_soon(self, sessions: Iterable[Session]) -> None:
-        """Something was queued for these sessions; it leaves at the end of this tick."""
-        self.dirty.update(sessions)
-        self.wake()
-
-    def hand_over(self, room: str = "") -> None:
-        """Hand everything that was sent to the store, at once; if a room is named, in no other room."""
-        self.rooms.hurry(room)
-        self._hand_outbox()
-
-    def _hand_outbox(self) -> None:
-        if outbox := self._outbox:
-            self._outbox = []
-            assert self._writer is not None  # noqa: S101 - attached before the first session
-            self._writer.append(outbox)
-
-    def flush(self) -> None:
-        """Hand the tick's messages to the store and write the tick's output."""
-        self._awake = False
-        self._hand_outbox()
-        dirty, self.dirty = self.dirty, set()
-        for session in dirty:
-            session.flush()
 
     # --- the end
 
     def shut_down(self) -> None:
-        """Take nothing more from anybody, and say `bye` to everybody once they have their answers."""
-        self.hand_over()
+        """Accept nothing more, and say `bye` to each session when it has its answers."""
+        self.submissions.barrier()
         for session in list(self._open):
-            if not session.closed:  # who was said `bye` to already is only waited for
+            if not session.closed:  # A closed one must go on reading, to see that its peer has closed too.
                 session.link.pause_reading()
-                session.finish(ErrorCode.SHUTDOWN)
+                session.close(ErrorCode.SHUTDOWN, graceful=True)
 
     def store_failed(self) -> None:
-        """Say `bye` to everybody without any answer: whether their messages are on disk is unknown."""
+        """Say `bye` to each session, without answers: it is unknown which messages are on disk."""
         for session in list(self._open):
-            session.say_bye(ErrorCode.INTERNAL, "store_failed")
-
-    def end_account(self, account: int, code: ErrorCode) -> None:
-        """End all sessions of an account with a `bye`."""
-        for session in list(self._sessions.get(account, ())):
-            session.say_bye(code)
+            session.close(ErrorCode.INTERNAL, reason="store_failed")

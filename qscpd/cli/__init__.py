@@ -1,4 +1,4 @@
-"""The commands of `qscpd`; `docs/operations.md` describes them and their exit codes."""
+"""Commands of `qscpd`; `docs/operations.md` describes them and their exit codes."""
 
 from qscpd.cli.group import main
 

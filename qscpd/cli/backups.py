@@ -1,43 +1,50 @@
-"""The commands for backups."""
+"""Commands for backups."""
 
 from pathlib import Path
 from typing import Final
 
 import click
 
-from qscpd.backup import find_problems, make_backup, prune_backups, read_manifest, restore_backup
-from qscpd.backup.manifest import CA_KEY, Manifest
+from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.errors import ExitCode
-
-__all__ = ["COMMANDS"]
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 
 
-@click.command(short_help="Copy store, configuration and certificates, also while the daemon runs.")
+@click.command(
+    cls=Command,
+    short_help="Back up store, configuration and certificates.",
+    examples=("backup /var/backups/qscp",),
+)
 @click.argument("destination", type=_DIRECTORY)
 @config_options()
 @click.pass_context
 def backup(ctx: click.Context, destination: Path) -> None:
-    """Make a backup in a new folder of DESTINATION, and print its name.
+    """Back up the server to a new folder in DESTINATION, and print its path.
 
-    It has the store as it is at one moment, the configuration, and certificates with their keys,
-    so keep it where only root can read it. It is checked before it gets its name.
+    A backup contains a snapshot of the store, the configuration, and the certificates with their
+    keys: keep it where only root can read it. It works with the daemon running or stopped.
     """
+    # `qscpd --help` imports this module: it must not wait for the libraries of stores and certificates.
+    from qscpd.backup import make_backup, read_manifest  # noqa: PLC0415
+    from qscpd.backup.manifest import CA_KEY  # noqa: PLC0415
+
     folder = make_backup(destination, load_chosen(ctx))
     manifest = read_manifest(folder)
-    click.echo(f"backed up {_contents(manifest)}", err=True)
+    click.echo(f"backed up {manifest.contents()}", err=True)
     if not manifest.has(CA_KEY):
-        click.echo("without the authority's key, which is not on this machine", err=True)
+        click.echo("the CA key is not included, because it is not on this machine", err=True)
     click.echo(folder)
 
 
-@click.command(short_help="Find out whether backups are whole.")
+@click.command(cls=Command, short_help="Check backups.", examples=("verify /var/backups/qscp/*",))
 @click.argument("backups", metavar="BACKUP...", nargs=-1, required=True, type=_DIRECTORY)
 @click.pass_context
 def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
-    """Check each BACKUP: its manifest, every file, the whole store, and that keys fit certificates."""
+    """Check each BACKUP: manifest, files, the whole store, certificates and keys."""
+    from qscpd.backup import find_problems, read_manifest  # noqa: PLC0415 - as above
+
     damaged = False
     for backup in backups:
         problems = find_problems(backup)
@@ -47,55 +54,54 @@ def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
         if not problems:
             manifest = read_manifest(backup)
             made = f"made {manifest.created} by qscpd {manifest.version}"
-            click.echo(f"{backup}: whole, {made}: {_contents(manifest)}")
+            click.echo(f"{backup}: whole, {made}: {manifest.contents()}")
     if damaged:
         ctx.exit(ExitCode.FAILED)
 
 
-@click.command(short_help="Turn a backup into an installation.")
-@click.argument("backup", type=_DIRECTORY)
-@click.option(
-    "--into", required=True, type=_DIRECTORY, metavar="DIR", help="An empty directory, or a new one."
+@click.command(
+    cls=Command,
+    short_help="Restore a backup into a directory.",
+    examples=("restore /var/backups/qscp/qscp-20261124T070000Z --into /srv/qscp",),
 )
+@click.argument("backup", type=_DIRECTORY)
+@click.option("--into", required=True, type=_DIRECTORY, metavar="DIR", help="Empty or new directory.")
 def restore(backup: Path, into: Path) -> None:
-    """Check BACKUP and lay it out in DIR, ready to run: config/, certs/, var/.
+    """Check BACKUP and restore it into a directory, ready to run: config/, certs/, var/.
 
-    Clients notice that the history is another one: they ask for everything anew, and send what was
-    not acknowledged again.
+    Clients detect the restore: they reload the history, and resend unacknowledged messages.
     """
+    from qscpd.backup import restore_backup  # noqa: PLC0415 - as above
+
     restored = restore_backup(backup, into)
-    click.echo(f"restored {_contents(restored.manifest)}, as of {restored.manifest.created}", err=True)
+    click.echo(f"restored {restored.manifest.contents()}, as of {restored.manifest.created}", err=True)
     click.echo(
-        f"\nNext: look at {restored.config} (addresses, limits), check it with\n"
+        f"\nNext: review {restored.config} (addresses, limits), check it with\n"
         f"`qscpd -c {restored.config} checkconfig`, stop the old daemon for good, and start\n"
-        f"`qscpd -c {restored.config} run`. What was said after the backup was made is not in it.",
+        f"`qscpd -c {restored.config} run`. Messages from after the backup are not included.",
         err=True,
     )
 
 
-@click.command(short_help="Remove old backups.")
+@click.command(cls=Command, short_help="Remove old backups.", examples=("prune /var/backups/qscp --keep 14",))
 @click.argument("destination", type=_DIRECTORY)
 @click.option(
-    "--keep", required=True, type=click.IntRange(min=1), metavar="N", help="How many of the newest stay."
+    "--keep", required=True, type=click.IntRange(min=1), metavar="N", help="Number of newest backups to keep."
 )
 def prune(destination: Path, keep: int) -> None:
     """Remove all but the newest N backups in DESTINATION.
 
-    Only what `qscpd backup` made is removed, and never the last backup that is whole.
+    Only backups of `qscpd backup` are removed, and never the last intact one.
     """
+    from qscpd.backup import prune_backups  # noqa: PLC0415 - as above
+
     pruned = prune_backups(destination, keep)
     for folder in pruned.removed:
         click.echo(f"removed {folder}")
     if pruned.spared is not None:
         click.echo(f"qscpd: {pruned.spared}: kept, because all newer ones are damaged", err=True)
     for folder in pruned.incomplete:
-        click.echo(f"qscpd: {folder}: is not finished; look at it, and remove it by hand", err=True)
-
-
-def _contents(manifest: Manifest) -> str:
-    return (
-        f"{manifest.accounts} accounts, {manifest.conversations} conversations, {manifest.messages} messages"
-    )
+        click.echo(f"qscpd: {folder}: is not finished; check it and remove it by hand", err=True)
 
 
 COMMANDS: Final = {command.name: command for command in (backup, verify, restore, prune)}

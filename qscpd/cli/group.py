@@ -1,107 +1,115 @@
-"""The root command, and what all commands have in common: the configuration's options and errors."""
+"""The root command: sections of commands, late imports, the configuration's options, errors."""
 
 import errno
-import os
-import platform
-import ssl
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from qscp import ALPN, __version__
+from qscp import __version__
 from qscp.errors import InvalidNameError
+from qscpd.cli.help import write_examples, write_sections
 from qscpd.cli.options import config_options
 from qscpd.errors import ConfigError, ExitCode, QscpdError
 from qscpd.systemd import logs_to_journal
 
-__all__ = ["main"]
-
-_COMMANDS = {
-    "run": "service",
-    "checkconfig": "service",
-    "config": "service",
-    "status": "service",
-    "init": "certificates",
-    "gencert": "certificates",
-    "adduser": "users",
-    "passwd": "users",
-    "deluser": "users",
-    "listusers": "users",
-    "lock": "users",
-    "unlock": "users",
-    "room": "rooms",
-    "export": "history",
-    "erase": "history",
-    "backup": "backups",
-    "verify": "backups",
-    "restore": "backups",
-    "prune": "backups",
+_SECTIONS: Final[dict[str, dict[str, str]]] = {
+    "Setup commands": {"init": "certificates", "gencert": "certificates"},
+    "Daemon commands": {
+        "run": "service",
+        "status": "service",
+        "checkconfig": "service",
+        "config": "service",
+        "version": "service",
+    },
+    "Account commands": {
+        "adduser": "users",
+        "passwd": "users",
+        "lock": "users",
+        "unlock": "users",
+        "deluser": "users",
+        "listusers": "users",
+    },
+    "Room commands": {"room": "rooms"},
+    "Data commands": {"export": "history", "erase": "history"},
+    "Backup commands": {
+        "backup": "backups",
+        "verify": "backups",
+        "restore": "backups",
+        "prune": "backups",
+    },
 }
-"""Which module has a command: modules are imported when one of their commands is needed."""
+"""Section of the help -> command -> its module, which is imported only when the command is needed."""
+
+_EXAMPLES: Final = ("init --name chat.example.org", "adduser alice", "run")
+
+_MODULES: Final = {name: module for commands in _SECTIONS.values() for name, module in commands.items()}
 
 
 class _Group(click.Group):
-    """Loads commands when they are called, and turns errors into a sentence and an exit code."""
+    """Group that imports commands when needed, and turns errors into a sentence and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name all commands, in the order in which an operator meets them."""
-        return [*_COMMANDS, *super().list_commands(ctx)]
+        """Return the names of all commands, in the order of the help."""
+        del ctx
+        return list(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command's module."""
-        module = _COMMANDS.get(cmd_name)
+        """Import a command's module, and return the command."""
+        del ctx
+        module = _MODULES.get(cmd_name)
         if module is None:
-            return super().get_command(ctx, cmd_name)
+            return None
         namespace = __import__(f"qscpd.cli.{module}", fromlist=["COMMANDS"])
         command: click.Command = namespace.COMMANDS[cmd_name]
         return command
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the description and the first steps."""
+        super().format_help_text(ctx, formatter)
+        write_examples(formatter, _EXAMPLES)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands in their sections, then the options."""
+        write_sections(self, ctx, formatter, _SECTIONS)
+        click.Command.format_options(self, ctx, formatter)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
-        """Run a command; its errors are told on stderr, never as a traceback."""
+        """Run a command; its errors are sentences on stderr, never a traceback."""
         try:
             return super().invoke(ctx)
         except ConfigError as error:
             for problem in error.problems:
-                _tell(problem)
+                _report(problem)
             ctx.exit(error.exit_code)
         except QscpdError as error:
-            _tell(f"qscpd: {error}")
+            _report(f"qscpd: {error}")
             ctx.exit(error.exit_code)
         except InvalidNameError as error:
-            _tell(f"qscpd: {error}")
+            _report(f"qscpd: {error}")
             ctx.exit(ExitCode.USAGE)
         except OSError as error:
-            # A reader that left (EPIPE) is click's business; a bug of the daemon needs its traceback.
+            # click handles EPIPE, a reader that left; a bug of the daemon needs its traceback.
             if error.errno == errno.EPIPE or ctx.invoked_subcommand == "run":
                 raise
-            _tell(f"qscpd: {error.strerror or error}")
+            _report(f"qscpd: {error.strerror or error}")
             ctx.exit(ExitCode.FAILED)
 
 
-def _tell(sentence: str) -> None:
-    """Write an error; where stderr is the journal's, with the priority of one."""
+def _report(sentence: str) -> None:
+    """Write an error to stderr; to the journal, with the priority of an error."""
     click.echo(f"<3>{sentence}" if logs_to_journal() else sentence, err=True)
 
 
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 not found, 5 exists, 6 permission, "
-    "7 daemon not running.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 configuration, 4 not found, 5 exists, 6 permission, "
+    "7 daemon not running. Run `qscpd COMMAND --help` for details and examples of a command.",
 )
 @config_options(envvar=True)
 @click.version_option(__version__, prog_name="qscpd", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Run and look after a QSCP chat server."""
-
-
-@cli.command()
-def version() -> None:
-    """Show the version of qscpd and of what it stands on."""
-    click.echo(
-        f"qscpd {__version__} ({ALPN}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, "
-        f"{os.uname().sysname} {os.uname().release})"
-    )
+    """Run and manage a QSCP chat server."""
 
 
 def main() -> None:

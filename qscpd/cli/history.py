@@ -1,4 +1,4 @@
-"""The commands for what a person wrote: all of it in a file, or none of it any more."""
+"""Commands that export or erase an account's messages."""
 
 import contextlib
 import re
@@ -9,57 +9,60 @@ import click
 
 from qscp.names import normalize_name
 from qscpd import admin
+from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.cli.output import opened_output, output_option
-from qscpd.cli.typeagain import type_again
+from qscpd.cli.prompts import confirm_by_name
 from qscpd.config import Config
 from qscpd.errors import QscpdError, UsageError
 from qscpd.export import export_lines
-from qscpd.store import open_reader
-
-__all__ = ["COMMANDS"]
+from qscpd.store import open_reader, store_url
 
 _ACCOUNT_ID: Final = re.compile(r"a([1-9][0-9]{0,14})")
 
 
-class _Who(NamedTuple):
-    """Whom a command is about."""
+class _Target(NamedTuple):
+    """Account that a command is about."""
 
     name: str
     id: int | None
-    """Goes before the name."""
+    """Id, which takes precedence over the name."""
 
     def __str__(self) -> str:
         return self.name if self.id is None else f"a{self.id}"
 
 
-def _who(user: str, *, by_id: bool) -> _Who:
+def _target(user: str, *, by_id: bool) -> _Target:
     if not by_id:
-        return _Who(normalize_name(user), None)
+        return _Target(normalize_name(user), None)
     match = _ACCOUNT_ID.fullmatch(user)
     if match is None:
         raise UsageError(
-            f"{user[:40]!r} is not the id of an account; write it as `listusers --json` does: a12"
+            f"{user[:40]!r} is not an account id; use the form of `listusers --json`, such as a12"
         )
-    return _Who("", int(match[1]))
+    return _Target("", int(match[1]))
 
 
-@click.command(short_help="Write everything of somebody's conversations to a file.")
+@click.command(
+    cls=Command,
+    short_help="Export an account's conversations.",
+    examples=("export alice -o alice.jsonl", "export --id a12 -o old-alice.jsonl"),
+)
 @click.argument("user")
-@click.option("--id", "by_id", is_flag=True, help="USER is an account's id, such as a12, not its name.")
+@click.option("--id", "by_id", is_flag=True, help="USER is an account id, such as a12, instead of a name.")
 @output_option
 @config_options()
 @click.pass_context
 def export(ctx: click.Context, user: str, *, by_id: bool, output: Path | None) -> None:
-    """Write everything of a person's conversations as JSON Lines, with the daemon running or stopped.
+    """Export all conversations of an account as JSON Lines, with the daemon running or stopped.
 
-    A deleted account can be exported, too, as long as its messages are kept; name it by its id if
-    the name was given away again.
+    A deleted account can be exported too, as long as its messages are kept; use its id if
+    the name is in use again.
     """
-    who = _who(user, by_id=by_id)
+    target = _target(user, by_id=by_id)
     config = load_chosen(ctx).config
-    with contextlib.closing(open_reader(config.store.path)) as reader:
-        account = reader.find_account(*who)
+    with contextlib.closing(open_reader(store_url(config.store.path))) as reader, reader.snapshot():
+        account = reader.find_account(*target)
         with opened_output(output) as file:
             for line in export_lines(reader, account):
                 file.write(line)
@@ -67,40 +70,45 @@ def export(ctx: click.Context, user: str, *, by_id: bool, output: Path | None) -
         click.echo(f"exported {account.name} to {output}", err=True)
 
 
-@click.command(short_help="Delete an account and erase everything it wrote.")
+@click.command(
+    cls=Command,
+    short_help="Delete an account and erase its messages.",
+    examples=("erase alice", "erase --id a12 --yes"),
+)
 @click.argument("user")
-@click.option("--id", "by_id", is_flag=True, help="USER is an account's id, such as a12, not its name.")
-@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@click.option("--id", "by_id", is_flag=True, help="USER is an account id, such as a12, instead of a name.")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask for confirmation.")
 @config_options()
 @click.pass_context
 def erase(ctx: click.Context, user: str, *, by_id: bool, yes: bool) -> None:
-    """Delete an account, if it is not deleted yet, and erase the text of every message it wrote.
+    """Delete an account, if it is not deleted yet, and erase the text of all of its messages.
 
-    The others keep their own messages, and see that there was one. There is no way back.
+    Others keep their own messages, and see that there was one. This can't be undone.
     """
-    who = _who(user, by_id=by_id)
+    target = _target(user, by_id=by_id)
     config = load_chosen(ctx).config
     if not yes:
-        warning = f"This deletes {who} and erases everything they wrote"
-        type_again(str(who), deed=f"erase {who}", warning=warning)
-    reply = _erase(config, admin.EraseUser(*who))
+        warning = f"This deletes {target} and erases all of their messages for good"
+        confirm_by_name(str(target), action=f"erase {target}", warning=warning)
+    reply = _erase(config, admin.EraseUser(*target))
     while not reply.done:
-        # By its id, because now its name is one of a deleted account.
+        # By its id, because the account is deleted now.
         reply = _erase(config, admin.EraseUser(reply.account.name, reply.account.id))
-    click.echo(f"erased everything that {reply.account.name} (a{reply.account.id}) wrote", err=True)
+    click.echo(f"erased all messages of {reply.account.name} (a{reply.account.id})", err=True)
     if reply.compaction_due:
         click.echo(
-            "traces may stay in unused parts of the store's file until the daemon is restarted", err=True
+            "traces can remain in unused parts of the store's file; restart the daemon to remove them",
+            err=True,
         )
     copies = sorted(config.store.path.parent.glob(f"{config.store.path.name}.schema*"))
     others = "".join(f", {copy}" for copy in copies)
-    click.echo(f"backups and exports that were made before still have it{others}", err=True)
+    click.echo(f"earlier backups and exports still contain them{others}", err=True)
 
 
 def _erase(config: Config, request: admin.EraseUser) -> admin.Erased:
     reply = admin.call(config, request)
     if not isinstance(reply, admin.Erased):
-        raise QscpdError(f"the daemon answered an erasure with {type(reply).__name__}")
+        raise QscpdError(f"unexpected reply {type(reply).__name__} from the daemon (different version?)")
     return reply
 
 

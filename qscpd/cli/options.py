@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +10,11 @@ from click.shell_completion import CompletionItem
 from qscpd.config import DEFAULT_CONFIG_PATH, LoadedConfig, load_config
 from qscpd.config.schema import SETTINGS
 
-__all__ = ["ConfigChoice", "chosen_config", "config_file_option", "config_options", "load_chosen"]
-
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 class ConfigChoice:
-    """What the command line says about the configuration, before and after the command's name."""
+    """Configuration options of the command line, from before and after the command's name."""
 
     def __init__(self) -> None:
         self.path: Path | None = None
@@ -24,26 +22,26 @@ class ConfigChoice:
 
 
 def chosen_config(ctx: click.Context) -> Path | None:
-    """Return the file that a flag or QSCPD_CONFIG names, if any."""
+    """Return the file that `-c` or QSCPD_CONFIG names, if any."""
     return ctx.ensure_object(ConfigChoice).path
 
 
 def load_chosen(ctx: click.Context) -> LoadedConfig:
-    """Load what the command line and the environment say.
+    """Load the configuration that command line and environment select.
 
     Raises:
-        ConfigError: With every problem there is.
-        PermissionDeniedError: The file may not be read.
+        ConfigError: With all problems.
+        PermissionDeniedError: This user has no permission to read the file.
     """
     choice = ctx.ensure_object(ConfigChoice)
     return load_config(choice.path or Path(DEFAULT_CONFIG_PATH), overrides=choice.overrides)
 
 
 def config_options(*, envvar: bool = False) -> Callable[[CommandT], CommandT]:
-    """Add `-c` and `--set`, which may stand before or after a command's name.
+    """Add `-c` and `--set`, which work before and after a command's name.
 
     Args:
-        envvar: Let QSCPD_CONFIG stand in for `-c`; for the root command.
+        envvar: Use QSCPD_CONFIG in place of `-c`; for the root command.
     """
 
     def decorate(command: CommandT) -> CommandT:
@@ -53,11 +51,11 @@ def config_options(*, envvar: bool = False) -> Callable[[CommandT], CommandT]:
             multiple=True,
             metavar="KEY=VALUE",
             expose_value=False,
-            callback=_take_overrides,
+            callback=_store_overrides,
             shell_complete=_complete_key,
-            help="Use this value instead of the file's, such as log.level=debug; may be repeated.",
+            help="Override a setting, such as log.level=debug; repeatable.",
         )(command)
-        text = f"The configuration; otherwise $QSCPD_CONFIG or {DEFAULT_CONFIG_PATH}."
+        text = f"Configuration file; otherwise $QSCPD_CONFIG or {DEFAULT_CONFIG_PATH}."
         return config_file_option(text, envvar=envvar)(command)
 
     return decorate
@@ -69,21 +67,21 @@ def config_file_option(text: str, *, envvar: bool = False) -> Callable[[CommandT
         "-c",
         "--config",
         "config",
-        type=click.Path(path_type=Path, readable=False),  # reading it has its own sentence and exit code
+        type=click.Path(path_type=Path, readable=False),  # reading it has its own error and exit code
         metavar="FILE",
         envvar="QSCPD_CONFIG" if envvar else None,
         expose_value=False,
-        callback=_take_path,
+        callback=_store_path,
         help=text,
     )
 
 
-def _take_path(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
+def _store_path(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
     if path is not None:
         ctx.ensure_object(ConfigChoice).path = path
 
 
-def _take_overrides(ctx: click.Context, _: click.Parameter, overrides: tuple[str, ...]) -> None:
+def _store_overrides(ctx: click.Context, _: click.Parameter, overrides: tuple[str, ...]) -> None:
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator:

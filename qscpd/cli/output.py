@@ -1,4 +1,4 @@
-"""What several commands print: times, and exports to a file or to stdout."""
+"""Output shared by several commands: times, and exports to a file or to stdout."""
 
 import contextlib
 import sys
@@ -11,13 +11,11 @@ import click
 
 from qscpd.files import new_file
 
-__all__ = ["opened_output", "output_option", "utc"]
-
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 def output_option(command: CommandT) -> CommandT:
-    """Add `-o`, whose value `opened_output` takes."""
+    """Add `-o`, the argument of `opened_output`."""
     return click.option(
         "-o",
         "--output",
@@ -29,7 +27,7 @@ def output_option(command: CommandT) -> CommandT:
 
 @contextlib.contextmanager
 def opened_output(path: Path | None) -> Iterator[BinaryIO]:
-    """Open what an export goes to: a file that is there when it is whole, or stdout."""
+    """Open the target of an export: stdout, or a new file that appears only when complete."""
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.flush()
@@ -39,5 +37,5 @@ def opened_output(path: Path | None) -> Iterator[BinaryIO]:
 
 
 def utc(milliseconds: int) -> str:
-    """Write a time as people and programs read it."""
+    """Return a time in UTC, such as 2026-11-24T07:00:00Z."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

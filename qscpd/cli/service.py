@@ -1,25 +1,27 @@
-"""The commands for the daemon itself and its configuration."""
+"""Commands for the daemon and its configuration."""
 
 import json
+import os
+import platform
+import ssl
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import click
 import msgspec
 
+from qscp import ALPN, __version__
 from qscpd import admin
+from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.config import Config, render_config
 from qscpd.errors import ConfigError, QscpdError
-from qscpd.setup.pki import check_pair
-
-__all__ = ["COMMANDS"]
 
 _RENEWAL_TIME: Final = timedelta(days=30)
-"""How long before a certificate's end to speak about it."""
+"""Time before a certificate's end from which `checkconfig` warns."""
 
 
-@click.command()
+@click.command(cls=Command, examples=("run", "run -c config/qscpd.yaml --set log.level=debug"))
 @config_options()
 @click.pass_context
 def run(ctx: click.Context) -> None:
@@ -30,11 +32,13 @@ def run(ctx: click.Context) -> None:
     ctx.exit(run_daemon(config))
 
 
-@click.command()
+@click.command(cls=Command, examples=("checkconfig", "checkconfig -c new.yaml"))
 @config_options()
 @click.pass_context
 def checkconfig(ctx: click.Context) -> None:
-    """Look at configuration, certificate and directories."""
+    """Check the configuration, the certificate and the directories."""
+    from qscpd.setup.pki import check_pair  # noqa: PLC0415 - the other commands start faster without it
+
     loaded = load_chosen(ctx)
     certificate = check_pair(loaded.config.tls.certificate, loaded.config.tls.key)
     problems = _missing_directories(loaded.config)
@@ -43,12 +47,12 @@ def checkconfig(ctx: click.Context) -> None:
     click.echo(f"{loaded.path}: no problems")
     click.echo(f"certificate for {', '.join(certificate.names)}, until {certificate.not_after:%Y-%m-%d}")
     if certificate.not_after - datetime.now(UTC) < _RENEWAL_TIME:
-        click.echo("qscpd: the certificate ends soon; renew it with `qscpd gencert`", err=True)
+        click.echo("qscpd: the certificate expires soon; renew it with `qscpd gencert`", err=True)
 
 
 def _missing_directories(config: Config) -> list[str]:
     return [
-        f"{key}: there is no directory {path.parent}; make it, or let `qscpd init --keep` make it"
+        f"{key}: the directory {path.parent} does not exist; create it with `qscpd init --keep`"
         for key, path in (("store.path", config.store.path), ("log.session_log", config.log.session_log))
         if not path.parent.is_dir()
     ]
@@ -56,27 +60,30 @@ def _missing_directories(config: Config) -> list[str]:
 
 @click.group()
 def config() -> None:
-    """Look at the configuration."""
+    """Show the configuration."""
 
 
-@config.command()
-@click.option("--origin", is_flag=True, help="Say where each value comes from.")
+@config.command(cls=Command, examples=("config show", "config show --origin"))
+@click.option("--origin", is_flag=True, help="Show the source of each value.")
 @config_options()
 @click.pass_context
 def show(ctx: click.Context, *, origin: bool) -> None:
-    """Print every setting with the value that is in force, as YAML that loads again."""
+    """Show every setting with its current value, as valid YAML."""
     click.echo(render_config(load_chosen(ctx), origin=origin), nl=False)
 
 
-@click.command()
+@click.command(cls=Command, examples=("status", "status --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @config_options()
 @click.pass_context
 def status(ctx: click.Context, *, as_json: bool) -> None:
-    """Ask the running daemon how it is; exit code 7 if none runs."""
+    """Show the status of the running daemon.
+
+    The exit code is 7 if it is not running.
+    """
     reply = admin.call(load_chosen(ctx).config, admin.Status())
     if not isinstance(reply, admin.DaemonStatus):
-        raise QscpdError(f"the daemon answered a question with {type(reply).__name__}")
+        raise QscpdError(f"unexpected reply {type(reply).__name__} from the daemon (different version?)")
     fields = msgspec.structs.asdict(reply)
     if as_json:
         click.echo(json.dumps(fields, indent=2))
@@ -85,4 +92,13 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
         click.echo(f"{name}: {value}")
 
 
-COMMANDS: Final = {command.name: command for command in (run, checkconfig, config, status)}
+@click.command(cls=Command, examples=("version",))
+def version() -> None:
+    """Show the versions of qscpd, Python, OpenSSL and the system."""
+    click.echo(
+        f"qscpd {__version__} ({ALPN}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, "
+        f"{os.uname().sysname} {os.uname().release})"
+    )
+
+
+COMMANDS: Final = {command.name: command for command in (run, checkconfig, config, status, version)}

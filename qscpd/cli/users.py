@@ -1,4 +1,4 @@
-"""The commands for accounts. What they change takes effect at once, with the daemon running or not."""
+"""Commands for accounts. Changes take effect at once, with the daemon running or stopped."""
 
 import json
 import sys
@@ -10,19 +10,20 @@ import click
 from qscp.names import normalize_name
 from qscpd import admin
 from qscpd.accounts.passwords import PasswordHasher
-from qscpd.cli.newpassword import PasswordSource, ask_password, has_terminal, password_options
+from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.cli.output import utc
+from qscpd.cli.prompts import PasswordSource, ask_password, confirm, password_options
 from qscpd.config import Config
-from qscpd.errors import QscpdError, UsageError
-
-__all__ = ["COMMANDS"]
+from qscpd.errors import QscpdError
 
 
-@click.command()
+@click.command(cls=Command, examples=("adduser alice", "adduser alice --generate"))
 @click.argument("name")
 @password_options
-@click.option("--reuse-name", is_flag=True, help="Allow the name of a deleted account; it is a new account.")
+@click.option(
+    "--reuse-name", is_flag=True, help="Allow the name of a deleted account; the account itself is new."
+)
 @config_options()
 @click.pass_context
 def adduser(
@@ -34,10 +35,10 @@ def adduser(
     password_file: Path | None,
     generate: bool,
 ) -> None:
-    """Make an account that can log in at once.
+    """Add an account, which can log in at once.
 
     NAME has 1 to 32 of a-z, 0-9, dot, underscore and hyphen. The password is asked for twice
-    unless an option says where it comes from.
+    at the terminal, unless an option provides it.
     """
     name = normalize_name(name)
     config = load_chosen(ctx).config
@@ -49,7 +50,7 @@ def adduser(
         click.echo(password)
 
 
-@click.command()
+@click.command(cls=Command, examples=("passwd alice", "passwd alice --password-stdin < password.txt"))
 @click.argument("name")
 @password_options
 @config_options()
@@ -57,9 +58,9 @@ def adduser(
 def passwd(
     ctx: click.Context, name: str, *, password_stdin: bool, password_file: Path | None, generate: bool
 ) -> None:
-    """Give an account another password.
+    """Change the password of an account.
 
-    Its open sessions go on; `lock` ends them.
+    Open sessions go on; `qscpd lock` ends them.
     """
     name = normalize_name(name)
     config = load_chosen(ctx).config
@@ -71,62 +72,59 @@ def passwd(
         click.echo(password)
 
 
-@click.command()
+@click.command(cls=Command, examples=("deluser alice", "deluser alice --yes"))
 @click.argument("name")
-@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask for confirmation.")
 @config_options()
 @click.pass_context
 def deluser(ctx: click.Context, name: str, *, yes: bool) -> None:
     """Delete an account and end its sessions.
 
-    Its name stays reserved, see `adduser --reuse-name`.
+    Its name stays reserved; see `qscpd adduser --reuse-name`. Its messages are kept; see
+    `qscpd erase`.
     """
     name = normalize_name(name)
     config = load_chosen(ctx).config
     if not yes:
-        if not has_terminal():
-            raise UsageError(
-                f"there is no terminal to ask whether to delete {name}; add --yes if you mean it"
-            )
-        click.confirm(f"Delete the account {name} for good?", abort=True, err=True)
+        confirm(f"Delete the account {name} for good?", action=f"delete {name}")
     _change(config, admin.DeleteUser(name))
     click.echo(f"deleted {name}; the name stays reserved", err=True)
 
 
-@click.command()
+@click.command(cls=Command, examples=("lock alice",))
 @click.argument("name")
 @config_options()
 @click.pass_context
 def lock(ctx: click.Context, name: str) -> None:
-    """Keep an account from logging in, and end its sessions."""
+    """Lock an account: end its sessions and refuse its logins."""
     name = normalize_name(name)
     _change(load_chosen(ctx).config, admin.LockUser(name))
     click.echo(f"locked {name}", err=True)
 
 
-@click.command()
+@click.command(cls=Command, examples=("unlock alice",))
 @click.argument("name")
 @config_options()
 @click.pass_context
 def unlock(ctx: click.Context, name: str) -> None:
-    """Let a locked account log in again."""
+    """Unlock an account, so that it can log in again."""
     name = normalize_name(name)
     _change(load_chosen(ctx).config, admin.UnlockUser(name))
     click.echo(f"unlocked {name}", err=True)
 
 
-@click.command()
+@click.command(cls=Command, examples=("listusers", "listusers --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @config_options()
 @click.pass_context
 def listusers(ctx: click.Context, *, as_json: bool) -> None:
     """List all accounts.
 
-    One on a line: name, state, and when it was made (UTC).
+    One per line: name, state, and time of creation (UTC).
     """
     reply = admin.call(load_chosen(ctx).config, admin.ListUsers())
     if not isinstance(reply, admin.Accounts):
-        raise QscpdError(f"the daemon answered a list with {type(reply).__name__}")
+        raise QscpdError(f"unexpected reply {type(reply).__name__} from the daemon (different version?)")
     if as_json:
         rows = [
             {"id": f"a{user.id}", "name": user.name, "state": user.state, "created": utc(user.created_ms)}
@@ -137,7 +135,9 @@ def listusers(ctx: click.Context, *, as_json: bool) -> None:
     width = max((len(user.name) for user in reply.accounts), default=0)
     if sys.stdout.isatty():
         click.echo(
-            f"{'NAME':<{width}}  STATE   CREATED" if reply.accounts else "no accounts; make one: adduser"
+            f"{'NAME':<{width}}  STATE   CREATED"
+            if reply.accounts
+            else "no accounts; add one: qscpd adduser NAME"
         )
     for user in reply.accounts:
         click.echo(f"{user.name:<{width}}  {user.state:<6}  {utc(user.created_ms)}")
@@ -146,7 +146,7 @@ def listusers(ctx: click.Context, *, as_json: bool) -> None:
 def _change(config: Config, request: admin.Request) -> None:
     reply = admin.call(config, request)
     if not isinstance(reply, admin.Done):
-        raise QscpdError(f"the daemon answered a change with {type(reply).__name__}")
+        raise QscpdError(f"unexpected reply {type(reply).__name__} from the daemon (different version?)")
 
 
 COMMANDS: Final = {command.name: command for command in (adduser, passwd, deluser, lock, unlock, listusers)}

@@ -1,6 +1,6 @@
 """The daemon's configuration: one YAML file, checked as a whole before anything uses it.
 
-`config/qscpd.sample.yaml` shows every key; `docs/configuration.md` says where values come from.
+`config/qscpd.sample.yaml` shows every key; `docs/configuration.md` explains the sources of values.
 """
 
 from qscpd.config.load import LoadedConfig, Origin, load_config, parse_config
@@ -10,7 +10,6 @@ from qscpd.config.model import (
     Config,
     HistoryConfig,
     LimitsConfig,
-    ListenAddress,
     LogConfig,
     LogFormat,
     LoginConfig,
@@ -20,6 +19,7 @@ from qscpd.config.model import (
     TlsConfig,
 )
 from qscpd.config.show import render_config
+from qscpd.config.values import ListenAddress
 
 __all__ = [
     "DEFAULT_CONFIG_PATH",
@@ -44,4 +44,4 @@ __all__ = [
 ]
 
 DEFAULT_CONFIG_PATH = "/etc/qscpd/qscpd.yaml"
-"""Where the commands look unless `-c` or `QSCPD_CONFIG` names another file."""
+"""Configuration file of the commands unless `-c` or `QSCPD_CONFIG` names another."""

@@ -1,6 +1,6 @@
-"""Put the configuration together: a flag goes before the environment, that before the file.
+"""Loading of the configuration: a flag overrides the environment, which overrides the file.
 
-Everything that is wrong is told at once, in the order of its place.
+All problems are reported at once, in the order of their places.
 """
 
 import os
@@ -27,33 +27,31 @@ from qscpd.config.source import Written, read_yaml
 from qscpd.config.values import ListenAddress, Listeners
 from qscpd.errors import ConfigError, PermissionDeniedError
 
-__all__ = ["LoadedConfig", "Origin", "load_config", "parse_config"]
-
 _FILE_LIMIT: Final = 1 << 20
 """Bytes in a configuration file; the sample has a few thousand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value comes from."""
+    """Source of a value."""
 
     place: str
     """`file:line`, the name of a variable or a flag; empty for a default."""
 
     def __str__(self) -> str:
-        """For `config show --origin`."""
+        """Return the text for `config show --origin`."""
         return self.place or "default"
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A configuration, and where each of its values comes from."""
+    """A configuration with the source of each value."""
 
     config: Config
     origins: Mapping[str, Origin]
-    """By the setting's key."""
+    """Sources by the setting's key."""
     path: Path
-    """The file, as it was named."""
+    """Path of the file, as given."""
 
 
 def load_config(
@@ -62,35 +60,37 @@ def load_config(
     environ: Mapping[str, str] = os.environ,
     overrides: Mapping[str, str] = MappingProxyType({}),
 ) -> LoadedConfig:
-    """Read, check and merge everything.
+    """Load the configuration from file, environment and overrides.
 
     Args:
         path: The configuration file.
-        environ: Variables such as `QSCPD_LOG__LEVEL` are used.
-        overrides: Texts by the setting's key, from the command line.
+        environ: Variables such as `QSCPD_LOG__LEVEL`.
+        overrides: Values from the command line, by the setting's key.
 
     Raises:
-        ConfigError: With every problem there is.
-        PermissionDeniedError: The file exists and may not be read.
+        ConfigError: With all problems.
+        PermissionDeniedError: This user has no permission to read the file.
     """
     try:
         with path.open("rb") as file:
             raw = file.read(_FILE_LIMIT + 1)
     except FileNotFoundError:
         raise ConfigError(
-            [f"{path}: there is no such file; make one with `qscpd init`, or name another one with -c FILE"]
+            [f"{path}: not found; create it with `qscpd init`, or name another file with -c FILE"]
         ) from None
     except PermissionError:
-        raise PermissionDeniedError(f"{path}: this user may not read the configuration") from None
+        raise PermissionDeniedError(
+            f"{path}: this user has no permission to read the configuration"
+        ) from None
     except OSError as error:
         raise ConfigError([f"{path}: can't be read: {error.strerror}"]) from error
     if len(raw) > _FILE_LIMIT:
-        raise ConfigError([f"{path}: is larger than 1 MiB, so it is no configuration of qscpd"])
+        raise ConfigError([f"{path}: is larger than 1 MiB, so it is not a configuration of qscpd"])
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError([f"{path}:{line}: this is not UTF-8"]) from None
+        raise ConfigError([f"{path}:{line}: is not UTF-8"]) from None
     return parse_config(text, path, cwd=Path.cwd(), environ=environ, overrides=overrides)
 
 
@@ -102,26 +102,26 @@ def parse_config(
     environ: Mapping[str, str] = MappingProxyType({}),
     overrides: Mapping[str, str] = MappingProxyType({}),
 ) -> LoadedConfig:
-    """Check and merge everything, without a look at the system.
+    """Build the configuration from texts, without access to the system.
 
     Args:
-        text: The configuration file.
+        text: Content of the configuration file.
         path: Its path; relative paths in it start from its directory.
-        cwd: Where relative paths in `path`, `environ` and `overrides` start from.
+        cwd: Base of relative paths in `path`, `environ` and `overrides`.
         environ: As in `load_config`.
         overrides: As in `load_config`.
 
     Raises:
-        ConfigError: With every problem there is.
+        ConfigError: With all problems.
     """
     merged = _Merged()
     written, problems = read_yaml(text)
     found = [(line, f"{path}:{line}: {sentence}") for line, sentence in problems]
     for key, value in written.items():
-        found += merged.take_file(SETTINGS[key], value, path, (cwd / path).parent)
+        found += merged.apply_file(SETTINGS[key], value, path, (cwd / path).parent)
     merged.problems = [sentence for _, sentence in sorted(found, key=lambda item: item[0])]
-    merged.take_environ(environ, cwd)
-    merged.take_overrides(overrides, cwd)
+    merged.apply_environ(environ, cwd)
+    merged.apply_overrides(overrides, cwd)
     config = _build(merged.values)
     merged.problems += check_relations(config, merged.places, merged.failed)
     if merged.problems:
@@ -131,7 +131,7 @@ def parse_config(
 
 
 class _Merged:
-    """The values so far: what is taken later goes before what is there."""
+    """Values merged so far; a later value replaces an earlier one."""
 
     def __init__(self) -> None:
         self.values = {key: setting.default for key, setting in SETTINGS.items()}
@@ -139,10 +139,10 @@ class _Merged:
         self.failed: set[str] = set()
         self.problems: list[str] = []
 
-    def take_file(self, setting: Setting, written: Written, path: Path, base: Path) -> list[tuple[int, str]]:
-        """Take a value of the file; its problems come with their lines."""
+    def apply_file(self, setting: Setting, written: Written, path: Path, base: Path) -> list[tuple[int, str]]:
+        """Apply a value of the file; return its problems with their lines."""
         if not isinstance(setting.kind, Listeners):
-            problem = self._take(setting, written.texts[0], f"{path}:{written.line}", base)
+            problem = self._apply(setting, written.texts[0], f"{path}:{written.line}", base)
             return [(written.line, problem)] if problem else []
         items: list[ListenAddress] = []
         problems = []
@@ -154,8 +154,8 @@ class _Merged:
         self._set(setting.key, tuple(items), f"{path}:{written.line}", failed=bool(problems))
         return problems
 
-    def take_environ(self, environ: Mapping[str, str], cwd: Path) -> None:
-        """Take every variable that is ours by its form; the others have another meaning or none."""
+    def apply_environ(self, environ: Mapping[str, str], cwd: Path) -> None:
+        """Apply every variable of the form `QSCPD_SECTION__KEY`."""
         by_variable = {setting.variable: setting for setting in SETTINGS.values()}
         for name in sorted(environ):
             if not (name.startswith("QSCPD_") and "__" in name):
@@ -165,21 +165,21 @@ class _Merged:
                 near = did_you_mean(name[len("QSCPD_") :].replace("__", "."), SETTINGS)
                 hint = near.partition("did you mean ")[2].rstrip("?")
                 known = f"did you mean {SETTINGS[hint].variable}?" if hint else "see docs/configuration.md"
-                self.problems.append(f"{name}: is not a known variable; {known}")
-            elif problem := self._take(setting, environ[name], name, cwd):
+                self.problems.append(f"{name}: unknown variable; {known}")
+            elif problem := self._apply(setting, environ[name], name, cwd):
                 self.problems.append(problem)
 
-    def take_overrides(self, overrides: Mapping[str, str], cwd: Path) -> None:
-        """Take what the command line says."""
+    def apply_overrides(self, overrides: Mapping[str, str], cwd: Path) -> None:
+        """Apply the values of the command line."""
         for key, text in overrides.items():
             place = f"--set {key}"
             if key not in SETTINGS:
-                self.problems.append(f"{place}: is not a known key; {did_you_mean(key, SETTINGS)}")
-            elif problem := self._take(SETTINGS[key], text, place, cwd):
+                self.problems.append(f"{place}: unknown key; {did_you_mean(key, SETTINGS)}")
+            elif problem := self._apply(SETTINGS[key], text, place, cwd):
                 self.problems.append(problem)
 
-    def _take(self, setting: Setting, text: str, place: str, base: Path) -> str | None:
-        """Take a value, or keep what is there and return what is wrong."""
+    def _apply(self, setting: Setting, text: str, place: str, base: Path) -> str | None:
+        """Apply a value; if it is invalid, keep the earlier one and return the problem."""
         try:
             value = setting.parse(text, base)
         except ValueError as error:
@@ -200,7 +200,7 @@ class _Merged:
 
 
 def _build(values: Mapping[str, object]) -> Config:
-    """Put the values into the model; each is of its field's type, because its kind made it."""
+    """Build the model; each value has its field's type, because its kind parsed it."""
     argon2 = Argon2Config(**_fields("login.argon2", values))
     return Config(
         server=ServerConfig(**_fields("server", values)),

@@ -1,7 +1,7 @@
-"""Every setting with its type, range and default.
+"""Model of the configuration: every setting with its type, range and default.
 
-The key in the file is the field's name without its unit, because there the value
-carries it: `timeout_s` is written `timeout: 30s`.
+A key in the file is the field's name without its unit, because the value has the unit:
+`timeout_s` is written `timeout: 30s`.
 """
 
 from dataclasses import dataclass, field
@@ -10,22 +10,6 @@ from typing import Annotated, Final, Literal, get_args
 
 from qscp import DEFAULT_PORT
 from qscpd.config.values import Choice, Duration, FilePath, Integer, ListenAddress, Listeners, Size
-
-__all__ = [
-    "AddressPolicy",
-    "Argon2Config",
-    "Config",
-    "HistoryConfig",
-    "LimitsConfig",
-    "ListenAddress",
-    "LogConfig",
-    "LogFormat",
-    "LogLevel",
-    "LoginConfig",
-    "ServerConfig",
-    "StoreConfig",
-    "TlsConfig",
-]
 
 _SOCKET_PATH_LIMIT: Final = 107
 """`sun_path` of unix(7) has 108 bytes with its final zero."""
@@ -40,7 +24,7 @@ AddressPolicy = Literal["always", "failures", "truncated", "never"]
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """Where the daemon is reached, and how it ends."""
+    """Addresses of the daemon, and its shutdown."""
 
     listen: Annotated[tuple[ListenAddress, ...], Listeners()] = (
         ListenAddress("0.0.0.0", DEFAULT_PORT),  # noqa: S104 - a chat server is there to be reached
@@ -48,114 +32,114 @@ class ServerConfig:
     )
     """Addresses and ports to accept connections on."""
     admin_socket: Annotated[Path, FilePath(_SOCKET_PATH_LIMIT)] = Path("/run/qscpd/admin.sock")
-    """The unix socket on which `qscpd adduser` and the like reach a running daemon."""
+    """Unix socket by which commands such as `qscpd adduser` reach a running daemon."""
     max_connections: Annotated[int, Integer(1, 1_000_000)] = 4096
-    """Connections at once, logged in or not; one more is closed right away."""
+    """Simultaneous connections, logged in or not; further ones are closed at once."""
     shutdown_grace_s: Annotated[float, Duration(0.1, 600)] = 10.0
-    """How long a stopping daemon waits for its sessions to end in an orderly way."""
+    """Time that a stopping daemon waits for its sessions to end."""
 
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
-    """The certificate that the daemon shows."""
+    """The server's certificate."""
 
     certificate: Annotated[Path, FilePath()] = Path("/etc/qscpd/certs/server.pem")
-    """PEM file: the server's certificate, then intermediate ones if there are any."""
+    """PEM file: the server's certificate, then any intermediate ones."""
     key: Annotated[Path, FilePath()] = Path("/etc/qscpd/certs/server.key")
-    """PEM file: the certificate's private key, without a passphrase, closed to other users."""
+    """PEM file: the private key, without a passphrase and unreadable to other users."""
     handshake_timeout_s: Annotated[float, Duration(0.1, 600)] = 10.0
-    """From connecting to the end of the TLS handshake."""
+    """Time from connecting to the end of the TLS handshake."""
 
 
 @dataclass(frozen=True, slots=True)
 class Argon2Config:
-    """The cost of a password hash; the defaults are OWASP's for argon2id."""
+    """Cost of a password hash; the defaults are OWASP's for argon2id."""
 
     memory_kib: Annotated[int, Size(8, 4 * _GIB // _KIB, unit=_KIB)] = 19456
     """Memory for one hash."""
     iterations: Annotated[int, Integer(1, 1000)] = 2
     """Passes over the memory."""
     parallelism: Annotated[int, Integer(1, 64)] = 1
-    """Lanes, and with them threads, of one hash."""
+    """Lanes, and so threads, of one hash."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginConfig:
-    """How a connection becomes a session."""
+    """Login of a connection."""
 
     timeout_s: Annotated[float, Duration(0.1, 3600)] = 30.0
-    """From the end of the handshake to a good `auth`."""
+    """Time from the end of the handshake to a successful login."""
     attempts: Annotated[int, Integer(1, 100)] = 3
     """Failed logins on one connection before it is closed."""
     workers: Annotated[int, Integer(1, 64)] = 2
-    """Threads that check passwords; more than the processor's cores only slow each other down."""
+    """Threads that check passwords; more than the processor has cores does not help."""
     queue: Annotated[int, Integer(1, 100_000)] = 1024
-    """Logins that may wait for a worker; one more is told to come back later."""
+    """Logins that can wait for a worker; further ones are refused as `busy`."""
     argon2: Argon2Config = field(default_factory=Argon2Config)
-    """The cost of a password hash."""
+    """Cost of a password hash."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
-    """What a session may cost."""
+    """Limits of a session."""
 
     output_queue_bytes: Annotated[int, Size(64 * _KIB, _GIB)] = 256 * _KIB
-    """Unsent output of one connection above which it is cut; at least one line."""
+    """Unsent output above which a connection is closed; at least one line."""
     output_stall_s: Annotated[float, Duration(0.1, 3600)] = 10.0
-    """How long a peer may take nothing of what waits for it."""
+    """Time after which a peer that reads nothing is disconnected."""
     ping_after_s: Annotated[float, Duration(0.1, 3600)] = 30.0
-    """Silence after which the server pings; two unanswered pings end the session."""
+    """Silence after which the server sends a ping; two unanswered pings end the session."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """Where accounts and messages are kept."""
+    """Location of accounts and messages."""
 
     path: Annotated[Path, FilePath()] = Path("/var/lib/qscpd/qscpd.db")
-    """The SQLite file; its lock and its journal are beside it."""
+    """SQLite file; its lock and its journal are beside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryConfig:
-    """How much of each conversation is kept."""
+    """Retention of conversations, and editing."""
 
     keep_for_s: Annotated[float, Duration(0, 100 * 366 * 86400)] = 0.0
     """Messages older than this are removed; 0 keeps them forever."""
     keep_messages: Annotated[int, Integer(0, 2**31)] = 0
-    """Messages kept in a conversation, the newest ones; 0 keeps all."""
+    """Newest messages kept in each conversation; 0 keeps all."""
     edit_within_s: Annotated[float, Duration(0, 100 * 366 * 86400)] = 86400.0
-    """How long after it was written a message may be edited by who wrote it; 0 never."""
+    """Time for which senders can edit a message; 0 means never."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
-    """What is written down, and where."""
+    """Logs of the daemon."""
 
     format: Annotated[LogFormat, Choice(get_args(LogFormat))] = "auto"
-    """Form of the daemon's own log on stderr: `auto` is text at a terminal, else JSON."""
+    """Format of the daemon's log on stderr: `auto` is text at a terminal, otherwise JSON."""
     level: Annotated[LogLevel, Choice(get_args(LogLevel))] = "info"
-    """The least important thing that the daemon's own log tells."""
+    """Lowest level of the daemon's log."""
     session_log: Annotated[Path, FilePath()] = Path("/var/log/qscpd/sessions.log")
-    """One JSON line for each begin and end of a session and each login, good or not."""
+    """File with one JSON line for each session's begin and end, and each login, successful or not."""
     addresses: Annotated[AddressPolicy, Choice(get_args(AddressPolicy))] = "always"
-    """When a peer's address is in the logs: always, for failed logins only, cut to its network, or never."""
+    """Peer addresses in the logs: always, for failed logins only, truncated to the network, or never."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that the daemon is told."""
+    """The whole configuration."""
 
     server: ServerConfig = field(default_factory=ServerConfig)
-    """Where the daemon is reached, and how it ends."""
+    """Addresses of the daemon, and its shutdown."""
     tls: TlsConfig = field(default_factory=TlsConfig)
-    """The certificate that the daemon shows."""
+    """The server's certificate."""
     login: LoginConfig = field(default_factory=LoginConfig)
-    """How a connection becomes a session."""
+    """Login of a connection."""
     limits: LimitsConfig = field(default_factory=LimitsConfig)
-    """What a session may cost."""
+    """Limits of a session."""
     store: StoreConfig = field(default_factory=StoreConfig)
-    """Where accounts and messages are kept."""
+    """Location of accounts and messages."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
-    """How much of each conversation is kept."""
+    """Retention of conversations, and editing."""
     log: LogConfig = field(default_factory=LogConfig)
-    """What is written down, and where."""
+    """Logs of the daemon."""

@@ -1,4 +1,4 @@
-"""Checks that need more than one value."""
+"""Checks of values against each other."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,8 +7,6 @@ from typing import Final
 
 from qscpd.config.model import Config
 from qscpd.config.schema import SETTINGS
-
-__all__ = ["check_relations"]
 
 _MEMORY_PER_LANE_KIB: Final = 8
 """RFC 9106, section 3.1: at least 8 KiB of memory for each lane."""
@@ -22,24 +20,24 @@ def check_relations(config: Config, places: Mapping[str, str], failed: set[str])
     """Check values against each other.
 
     Args:
-        config: With every value that could be read, and defaults for the rest.
-        places: Where each value comes from, by its key; not in it: the default.
-        failed: Keys whose value could not be read; nothing more is said about them.
+        config: The valid values, and defaults for the others.
+        places: Source of each value by its key; absent for defaults.
+        failed: Keys with an invalid value; relations of these are not checked.
     """
 
-    def tell(key: str, sentence: str) -> str:
+    def problem(key: str, sentence: str) -> str:
         place = places.get(key)
         return f"{place}: {key}: {sentence}" if place else f"{key} (default): {sentence}"
 
     return [
-        tell(key, sentence)
+        problem(key, sentence)
         for key, others, sentence in _all_relations(config)
         if not failed.intersection((key, *others))
     ]
 
 
 def _all_relations(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Yield the key that is at fault, the others that are part of it, and what is wrong."""
+    """Yield the key with the problem, the other keys involved, and the problem."""
     yield from _listeners(config)
     yield from _argon2(config)
     yield from _paths(config)
@@ -50,7 +48,7 @@ def _listeners(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
     fixed = [address for address in listen if address.port]
     for address in dict.fromkeys(fixed):
         if fixed.count(address) > 1:
-            yield "server.listen", (), f"{address} is in the list twice; keep one"
+            yield "server.listen", (), f"{address} is listed twice; keep one"
 
 
 def _argon2(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
@@ -65,13 +63,13 @@ def _argon2(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
 def _paths(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
     owner: dict[Path, str] = {}
     lock = Path(os.fspath(config.store.path) + _LOCK_SUFFIX)
-    # A certificate and its key may share a file; what the daemon writes shares none.
+    # A certificate and its key can share a file; files that the daemon writes cannot.
     for key in (*_READ_FILES, *_WRITTEN_FILES):
         path = SETTINGS[key].get(config)
         if not isinstance(path, Path):
-            raise TypeError(f"{key} is no path")
+            raise TypeError(f"{key} is not a path")
         if path == lock:
-            yield key, ("store.path",), f"{path} is the lock file of store.path; write another path"
+            yield key, ("store.path",), f"{path} is the lock file of store.path; choose another path"
         elif path in owner and key not in _READ_FILES:
-            yield key, (owner[path],), f"{path} is {owner[path]} already; write another path"
+            yield key, (owner[path],), f"{path} is already used by {owner[path]}; choose another path"
         owner.setdefault(path, key)

@@ -1,4 +1,4 @@
-"""The settings as a flat table, derived from the model: `login.argon2.memory` and its kind."""
+"""Flat table of the settings, derived from the model: `login.argon2.memory` and its kind."""
 
 import dataclasses
 import difflib
@@ -10,40 +10,38 @@ from typing import Any, Final, NamedTuple, get_type_hints
 from qscpd.config.model import Config
 from qscpd.config.values import Kind
 
-__all__ = ["SECTIONS", "SETTINGS", "Setting", "did_you_mean"]
-
 _FEW: Final = 8
-"""Words that still make a readable sentence."""
+"""Most alternatives that a sentence lists."""
 
 _UNITS: Final = ("_s", "_bytes", "_kib")
-"""What a field's name ends in, and a key's does not."""
+"""Suffixes of field names that keys do not have."""
 
 
 class Setting(NamedTuple):
     """One key of the configuration."""
 
     key: str
-    """With its sections: `login.argon2.memory`."""
+    """Key with its sections: `login.argon2.memory`."""
     fields: tuple[str, ...]
-    """The way to it through the model: `("login", "argon2", "memory_kib")`."""
+    """Path through the model: `("login", "argon2", "memory_kib")`."""
     kind: Kind[Any]
-    """How it is read and shown; of what type its values are is known to the model only."""
+    """Parser and formatter; only the model knows the type of the values."""
     default: object
 
     @property
     def variable(self) -> str:
-        """The environment variable that sets it."""
+        """Environment variable of the setting."""
         return "QSCPD_" + self.key.replace(".", "__").upper()
 
     def get(self, config: Config) -> object:
-        """Its value in a configuration."""
+        """Return the value in a configuration."""
         value: object = config
         for name in self.fields:
             value = getattr(value, name)
         return value
 
     def parse(self, text: str, base: Path) -> object:
-        """Read a value; see `Kind.parse`."""
+        """Parse a value; see `Kind.parse`."""
         value: object = self.kind.parse(text, base)
         return value
 
@@ -59,7 +57,7 @@ def _walk(
 ) -> Iterable[Setting | tuple[str, ...]]:
     """Yield the settings of a section's defaults, and the keys of its sections."""
     if not dataclasses.is_dataclass(section) or isinstance(section, type):
-        raise TypeError(f"{fields} is no section")
+        raise TypeError(f"{fields} is not a section")
     hints = get_type_hints(type(section), include_extras=True)
     for spec in dataclasses.fields(section):
         way, names = (*fields, spec.name), (*keys, _key(spec.name))
@@ -86,7 +84,7 @@ SECTIONS: Final[frozenset[str]] = frozenset(
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """End a sentence about an unknown word with the nearest known one, or with all if they are few."""
+    """Return a hint for an unknown word: the nearest known one, or all if they are few."""
     words = list(known)
     near = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
     if near:

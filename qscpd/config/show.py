@@ -1,4 +1,4 @@
-"""Write a configuration as YAML, which loads to the same again."""
+"""Configuration as YAML that loads to the same values."""
 
 import json
 
@@ -6,15 +6,13 @@ from qscpd.config.load import LoadedConfig
 from qscpd.config.schema import SETTINGS, Setting
 from qscpd.config.values import FilePath, Listeners
 
-__all__ = ["render_config"]
-
 
 def render_config(loaded: LoadedConfig, *, origin: bool = False) -> str:
-    """Every setting with its value.
+    """Return every setting with its value, as YAML.
 
     Args:
-        loaded: What to write.
-        origin: Add a comment to each that says where its value comes from.
+        loaded: The configuration.
+        origin: Add the source of each value as a comment.
     """
     lines: list[str] = []
     for key, setting in SETTINGS.items():
@@ -26,7 +24,7 @@ def render_config(loaded: LoadedConfig, *, origin: bool = False) -> str:
 
 
 def _new_sections(lines: list[str], key: str) -> list[str]:
-    """The headings that a key needs and that are not there yet; a section's keys follow each other."""
+    """Return the missing headings above a key; keys of a section are consecutive."""
     sections = key.split(".")[:-1]
     headings = ["  " * depth + f"{name}:" for depth, name in enumerate(sections)]
     return [heading for heading in headings if heading not in lines]

@@ -1,7 +1,7 @@
-"""Read the YAML file into texts with the line that each stands on.
+"""Reading of the YAML file into texts with their lines.
 
-The text is parsed to YAML's nodes and no further: nodes know their lines, keys that
-stand twice are still visible, and no value was guessed at yet.
+The text is parsed only to YAML's nodes: nodes know their lines, duplicate keys are still
+visible, and no value has been converted yet.
 """
 
 from collections.abc import Iterator
@@ -13,21 +13,19 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from qscpd.config.schema import SECTIONS, SETTINGS, did_you_mean
 from qscpd.config.values import Integer, Listeners
 
-__all__ = ["Problem", "Written", "read_yaml"]
-
 _TAG: Final = "tag:yaml.org,2002:"
 _TEXT_TAGS: Final = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "timestamp"))
 
 
 class Problem(NamedTuple):
-    """Something that is wrong in the file."""
+    """A problem in the file."""
 
     line: int
     sentence: str
 
 
 class Written(NamedTuple):
-    """A value as it stands in the file: one text, or one for each item of a list."""
+    """A value as written in the file: one text, or one for each item of a list."""
 
     line: int
     texts: tuple[str, ...]
@@ -35,23 +33,21 @@ class Written(NamedTuple):
 
 
 def read_yaml(text: str) -> tuple[dict[str, Written], list[Problem]]:
-    """Find every setting in the text of a file.
+    """Return every setting in the text of a file.
 
     Returns:
-        What is written, by the setting's key, and everything that is wrong with the file's shape.
+        The values by the setting's key, and all problems with the structure of the file.
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        return {}, [
-            Problem(mark.line + 1 if mark else 1, f"this is not YAML: {error.problem or error.context}")
-        ]
+        return {}, [Problem(mark.line + 1 if mark else 1, f"is not YAML: {error.problem or error.context}")]
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        return {}, [Problem(line, f"this is not YAML: the character U+{error.character:04X} is not allowed")]
+        return {}, [Problem(line, f"is not YAML: the character U+{error.character:04X} is not allowed")]
     except RecursionError:
-        return {}, [Problem(1, "this is nested too deeply")]
+        return {}, [Problem(1, "is nested too deeply")]
     if root is None:
         return {}, []
     reader = _Reader()
@@ -60,14 +56,14 @@ def read_yaml(text: str) -> tuple[dict[str, Written], list[Problem]]:
 
 
 class _Reader:
-    """Walks the nodes along the schema, and so never deeper than that."""
+    """Walk of the nodes along the schema, and so never deeper."""
 
     def __init__(self) -> None:
         self.written: dict[str, Written] = {}
         self.problems: list[Problem] = []
 
     def section(self, prefix: str, node: Node) -> None:
-        """Read a section; one in which every key is commented out is empty to YAML, and fine."""
+        """Read a section; one with all keys commented out is empty and valid."""
         if node.tag == _TAG + "null":
             return
         if not isinstance(node, MappingNode):
@@ -83,7 +79,7 @@ class _Reader:
                 continue
             key = f"{prefix}.{name}" if prefix else name
             if name in first_seen:
-                self._report(key_node, f"{key}: is there twice, first on line {first_seen[name]}; keep one")
+                self._report(key_node, f"{key}: is set twice, first on line {first_seen[name]}; keep one")
                 continue
             first_seen[name] = key_node.start_mark.line + 1
             if key in SECTIONS:
@@ -98,7 +94,7 @@ class _Reader:
         where = f"{prefix}.{name}" if prefix else name
         elsewhere = [key for key in SETTINGS if key.rpartition(".")[2] == name]
         hint = f"did you mean {elsewhere[0]}?" if len(elsewhere) == 1 else did_you_mean(name, known)
-        self._report(node, f"{where}: is not a known key; {hint}")
+        self._report(node, f"{where}: unknown key; {hint}")
 
     def _setting(self, key: str, node: Node) -> None:
         if isinstance(SETTINGS[key].kind, Listeners):
@@ -112,7 +108,7 @@ class _Reader:
             self._report(node, f'{key}: must be a list such as ["127.0.0.1:7727"], not {_describe(node)}')
             return
         if not node.value:
-            self._report(node, f"{key}: the list is empty; write at least one")
+            self._report(node, f"{key}: the list is empty; add at least one address")
             return
         texts = [self._text(key, item) for item in node.value]
         if None not in texts:
@@ -122,14 +118,14 @@ class _Reader:
             )
 
     def _text(self, key: str, node: Node) -> str | None:
-        """Return a scalar's text as it was written; report anything else."""
+        """Return a scalar's text as written; report any other node."""
         if isinstance(node, ScalarNode) and node.tag in _TEXT_TAGS:
             if isinstance(SETTINGS[key].kind, Integer) and node.style is not None:
-                self._report(node, f"{key}: must be a number, not a quoted text; leave the quotes out")
+                self._report(node, f"{key}: must be a number, not quoted text; remove the quotes")
                 return None
             return str(node.value)
         if node.tag == _TAG + "null":
-            self._report(node, f"{key}: has no value; write one, or take the key out for the default")
+            self._report(node, f"{key}: has no value; set one, or remove the key for the default")
         else:
             self._report(node, f"{key}: must be a single value, not {_describe(node)}")
         return None
@@ -139,7 +135,7 @@ class _Reader:
 
 
 def _names(prefix: str) -> Iterator[str]:
-    """Yield what may stand in a section, in the order of the model."""
+    """Yield the keys of a section, in the order of the model."""
     start = f"{prefix}." if prefix else ""
     names = dict.fromkeys(key[len(start) :].partition(".")[0] for key in SETTINGS if key.startswith(start))
     yield from names

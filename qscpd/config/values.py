@@ -1,7 +1,7 @@
-"""What a value may look like: the text of the file, the environment or a flag, and back.
+"""Kinds of values: parsers of texts from the file, the environment or a flag, and formatters.
 
 Each kind turns a text into a value or raises ValueError, whose text says what is wrong
-and what is allowed. YAML's own idea of a scalar is not asked, because it reads `010` as
+and what is allowed. YAML's own scalar types are not used, because they read `010` as
 8, `1:30` as 90 and `no` as false.
 """
 
@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
-
-__all__ = ["Choice", "Duration", "FilePath", "Integer", "Kind", "ListenAddress", "Listeners", "Size"]
 
 ValueT = TypeVar("ValueT")
 
@@ -28,46 +26,46 @@ _LISTEN = re.compile(
 
 
 class Kind(Protocol[ValueT]):
-    """How one kind of value is read and shown."""
+    """Parser and formatter of one kind of value."""
 
     def parse(self, text: str, base: Path) -> ValueT:
-        """Read a value.
+        """Parse a value.
 
         Args:
-            text: As it was written.
-            base: The directory that a relative path starts from.
+            text: The value as written.
+            base: Base directory of a relative path.
 
         Raises:
-            ValueError: Its text says what is wrong, and what is allowed.
+            ValueError: The value is invalid; the text says why, and what is allowed.
         """
 
     def show(self, value: ValueT) -> str:
-        """The text that `parse` would read the same value from."""
+        """Return a text that `parse` reads to the same value."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ListenAddress:
-    """Where the daemon accepts connections."""
+    """Address and port that the daemon listens on."""
 
     host: str
-    """An address, or a name that is looked up at start; IPv6 without brackets."""
+    """Address, or a name that is looked up at start; IPv6 without brackets."""
     port: int
-    """0 lets the system choose a free one."""
+    """Port; 0 lets the system choose a free one."""
 
     def __str__(self) -> str:
-        """As it is written in the configuration."""
+        """Return the form of the configuration."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """A span of time such as `500ms`, `30s`, `2m`, `1h` or `365d`, as seconds."""
+    """Duration such as `500ms`, `30s`, `2m`, `1h` or `365d`, in seconds."""
 
     least: float
     most: float
 
     def parse(self, text: str, base: Path) -> float:
-        """Seconds within the range."""
+        """Return seconds within the range."""
         del base
         match = _DURATION.fullmatch(text)
         if match is None:
@@ -83,7 +81,7 @@ class Duration:
         return seconds
 
     def show(self, value: float) -> str:
-        """In the largest unit that keeps it a whole number."""
+        """Return the value in the largest unit that makes it a whole number."""
         milliseconds = round(value * 1000)
         if not milliseconds:
             return "0s"
@@ -96,14 +94,14 @@ class Duration:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """An amount of memory such as `64KiB`, as a number of `unit` bytes."""
+    """Size such as `64KiB`, as a number of `unit` bytes."""
 
     least: int
     most: int
     unit: int = 1
 
     def parse(self, text: str, base: Path) -> int:
-        """The amount within the range, which is in units too."""
+        """Return the number of units, within the range."""
         del base
         match = _SIZE.fullmatch(text)
         if match is None:
@@ -120,7 +118,7 @@ class Size:
         return units
 
     def show(self, value: int) -> str:
-        """In the largest unit that keeps it a whole number."""
+        """Return the value in the largest unit that makes it a whole number."""
         count = value * self.unit
         for unit in ("GiB", "MiB", "KiB"):
             if count and count % _BYTES[unit] == 0:
@@ -130,13 +128,13 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """A whole number in decimal digits."""
+    """Whole number in decimal digits."""
 
     least: int
     most: int
 
     def parse(self, text: str, base: Path) -> int:
-        """The number within the range."""
+        """Return a number within the range."""
         del base
         if _INTEGER.fullmatch(text) is None:
             raise ValueError(
@@ -148,7 +146,7 @@ class Integer:
         return number
 
     def show(self, value: int) -> str:
-        """In decimal digits."""
+        """Return decimal digits."""
         return str(value)
 
 
@@ -159,68 +157,66 @@ class Choice:
     words: tuple[str, ...]
 
     def parse(self, text: str, base: Path) -> str:
-        """The word, which must be one of them in lower case."""
+        """Return the word; it must be one of the words, in lower case."""
         del base
         if text not in self.words:
             raise ValueError(f"{text!r} is not allowed; write one of {', '.join(self.words)}")
         return text
 
     def show(self, value: str) -> str:
-        """The word."""
+        """Return the word."""
         return value
 
 
 @dataclass(frozen=True, slots=True)
 class FilePath:
-    """A file's path, made absolute."""
+    """Path of a file, made absolute."""
 
     longest: int = 4095
-    """Bytes; the default is Linux's PATH_MAX without its final zero."""
+    """Longest path in bytes; the default is Linux's PATH_MAX without its final zero."""
 
     def parse(self, text: str, base: Path) -> Path:
-        """The path; `..` is taken off as written, without a look at symbolic links."""
+        """Return the absolute path; `..` is resolved as text, without following symbolic links."""
         if not text.strip():
             raise ValueError("is empty; write a path")
         if any(character < " " or character == "\x7f" for character in text):
-            raise ValueError(f"{text!r} has control characters in it; write a path without them")
+            raise ValueError(f"{text!r} contains control characters; write a path without them")
         if text.startswith("~"):
-            raise ValueError(f"{text!r} begins with ~, which only a shell expands; write the path in full")
+            raise ValueError(f"{text!r} begins with ~, which only a shell expands; write the full path")
         path = Path(os.path.normpath(base / text))
         if len(os.fsencode(path)) > self.longest:
-            raise ValueError(
-                f"{str(path)!r} is longer than the {self.longest} bytes that such a path may have"
-            )
+            raise ValueError(f"{str(path)!r} is longer than {self.longest} bytes; choose a shorter path")
         return path
 
     def show(self, value: Path) -> str:
-        """The absolute path."""
+        """Return the absolute path."""
         return str(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """A list of addresses; as one text, they are separated by commas."""
+    """List of addresses; in one text they are separated by commas."""
 
     def parse_item(self, text: str) -> ListenAddress:
-        """One address with its port."""
+        """Return one address with its port."""
         match = _LISTEN.fullmatch(text)
         if match is None:
             raise ValueError(
                 f"{text!r} is not an address and port; "
-                "write such as 127.0.0.1:7727, [::1]:7727 or localhost:7727"
+                "write 127.0.0.1:7727, [::1]:7727 or localhost:7727, for example"
             )
         port = int(match["port"])
         if port > _PORT_LIMIT:
             raise ValueError(
-                f"{text!r} has a port out of range; allowed is 0 (any free one) to {_PORT_LIMIT}"
+                f"{text!r} has a port out of range; allowed is 0 (any free port) to {_PORT_LIMIT}"
             )
         return ListenAddress(match["ipv6"] or match["host"], port)
 
     def parse(self, text: str, base: Path) -> tuple[ListenAddress, ...]:
-        """All of them, at least one."""
+        """Return all addresses, at least one."""
         del base
         return tuple(self.parse_item(item.strip()) for item in text.split(","))
 
     def show(self, value: tuple[ListenAddress, ...]) -> str:
-        """Separated by commas."""
+        """Return the addresses, separated by commas."""
         return ", ".join(map(str, value))

@@ -1,7 +1,7 @@
 """The rows and outcomes that every store driver and the daemon share."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -12,7 +12,7 @@ from qscpd.domain.rooms import Membership, RoomRow
 
 
 class AccountState(enum.StrEnum):
-    """Where an account is in its life."""
+    """State in the life of an account."""
 
     ACTIVE = "active"
     LOCKED = "locked"
@@ -24,7 +24,7 @@ class Account:
     """One account, without its password."""
 
     id: int
-    """Never used again, also after the account was deleted."""
+    """Never reused, not even after the account was deleted."""
     name: str
     state: AccountState
     created_ms: int
@@ -32,7 +32,7 @@ class Account:
 
 
 class Credentials(NamedTuple):
-    """What a login is checked against."""
+    """Account and password hash that a login is checked against."""
 
     account: Account
     password_hash: str
@@ -40,49 +40,49 @@ class Credentials(NamedTuple):
 
 
 class MessageMeta(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What few messages have: `NO_META` for all others.
+    """Fields that few messages have; all others have `NO_META`.
 
-    The names in a file are short, because they are in every such message.
+    The stored names are short, because they are in every such message.
     """
 
     kind: Literal["", "edit", "redact", "react"] = msgspec.field(default="", name="k")
-    """Empty for a message; otherwise something that happens to the message `target`."""
+    """Empty for a message; otherwise an amendment of the message `target`."""
     target: int = msgspec.field(default=0, name="t")
     reply_to: int = msgspec.field(default=0, name="r")
     """The seq of the message that this one answers; 0 for none."""
     mentions: tuple[int, ...] = msgspec.field(default=(), name="m")
-    """Account ids of those whom it mentions."""
+    """Account ids of the mentioned users."""
     removed: bool = msgspec.field(default=False, name="x")
-    """Of a reaction: whether it is taken away."""
+    """Of a reaction: whether it is removed."""
     count: int = msgspec.field(default=0, name="n")
-    """Of a reaction: how many people have it on the message, counting this one."""
+    """Of a reaction: how many users have it on the message, including this one."""
     edited_ms: int = msgspec.field(default=0, name="e")
-    """When the text was replaced the last time; 0 for never."""
+    """Time of the last edit; 0: never edited."""
     reactions: dict[str, tuple[int, ...]] = msgspec.field(default_factory=dict, name="a")
     """Reaction -> account ids, in the order they came."""
     digest: bytes = msgspec.field(default=b"", name="d")
-    """Of an edit: of its text, which is in the message only, so that it is gone when that is gone."""
+    """Of an edit: digest of its text. The text is in the message only, so erasing it there is enough."""
 
 
 NO_META: Final = MessageMeta()
-"""A message that is just a message."""
+"""Of a plain message."""
 
 
 class NewMessage(msgspec.Struct, frozen=True, gc=False):
-    """A message that is to be stored, or an edit, a redaction or a reaction.
+    """A message to store, or an amendment: an edit, redaction or reaction.
 
-    A Struct, as all that is made once a message: it is made in a third of a named tuple's time,
-    and the garbage collector does not look at it.
+    A Struct, as everything that exists once per message: it is built in a third of a named tuple's time,
+    and the garbage collector ignores it.
     """
 
     sender: int
     """Account id."""
     recipient: int
-    """Account id of the other one of the pair; of a room, minus its conversation's id."""
+    """Account id of the peer; for a room, minus its conversation's id."""
     id: str
-    """The client's id of the message."""
+    """The message id that the client chose."""
     body: str
-    """The text; of a redaction the reason for it, of a reaction the reaction."""
+    """The text; of a redaction its reason, of a reaction the reaction."""
     meta: MessageMeta = NO_META
 
 
@@ -93,9 +93,9 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False):
     seq: int
     time_ms: int
     new: bool = True
-    """False if it was stored before, under the same id: acknowledge it, but deliver it to nobody."""
+    """False if it was stored before under the same id: acknowledge it, but do not deliver it."""
     count: int = 0
-    """Of a reaction: how many people have it on the message now."""
+    """Of a reaction: how many users have it on the message now."""
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
@@ -103,23 +103,23 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
 
     code: ErrorCode = ErrorCode.ID_CONFLICT
     retry_after_s: float | None = None
-    """When it would be taken, if that is known."""
+    """Seconds until it would be accepted, if known."""
 
 
 Outcome = StoredMessage | Refused
 
 
 class PositionKind(enum.StrEnum):
-    """The two positions that an account has in a conversation."""
+    """Kind of a position; an account has one of each in a conversation."""
 
     READ = "read"
-    """What the person has seen, over all devices."""
+    """Highest seq that the user has seen, over all devices."""
     DELIVERED = "delivered"
-    """The highest seq that one of their devices has applied."""
+    """Highest seq that any of the user's devices has applied."""
 
 
 class Mark(NamedTuple):
-    """A position that is to be moved; lower ones than before change nothing."""
+    """A position to move; a position never moves down."""
 
     account: int
     conversation: int
@@ -128,12 +128,12 @@ class Mark(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A position that did move."""
+    """A position that has moved."""
 
     mark: Mark
-    """With the seq that it moved to: never above the last one of the conversation."""
+    """With the new seq: never above the last one of the conversation."""
     peer: int | None
-    """Account id of the other one; None in a room."""
+    """Account id of the peer; None in a room."""
 
 
 class ConversationRow(NamedTuple):
@@ -141,26 +141,26 @@ class ConversationRow(NamedTuple):
 
     id: int
     peer: int | None
-    """Account id of the other one; None in a room."""
+    """Account id of the peer; None in a room."""
     name: str
-    """The other one's, or the room's with its `#`."""
+    """The peer's, or the room's with its `#`."""
     first_seq: int
-    """The oldest message that the member may see; `last_seq + 1` when there is none."""
+    """The oldest message that the member can see; `last_seq + 1` if there is none."""
     last_seq: int
     read: int
     delivered: int
-    """The other one's `DELIVERED` position; 0 in a room."""
+    """The peer's `DELIVERED` position; 0 in a room."""
 
 
 class MessageRow(NamedTuple):
-    """A message as it is kept."""
+    """A message as it is stored."""
 
     seq: int
     time_ms: int
     sender: int
     id: str
     body: str | None
-    """None when it was erased or redacted; its place remains. Of an edit: the message's text as it is now."""
+    """None if it was erased or redacted; its place remains. Of an edit: the message's current text."""
     meta: MessageMeta = NO_META
 
 
@@ -169,18 +169,64 @@ class Found(NamedTuple):
 
     conversation: int
     message: MessageRow
+    name: str
+    """The conversation's, as of `ConversationRow`."""
+
+
+class FoundPage(NamedTuple):
+    """A page of search results."""
+
+    found: Sequence[Found]
+    """The newest first."""
+    complete: bool
+    """Whether every message is in the search index."""
+
+
+class HistoryPage(NamedTuple):
+    """A page of a conversation's history, as one of its members sees it."""
+
+    conversation: ConversationRow
+    messages: Sequence[MessageRow]
+    """Messages by seq, without amendments."""
+    cursor: int | None
+    """The seq to go on from, in the same direction; None if there is no more."""
+
+
+class ReplayPage(NamedTuple):
+    """A page of a conversation's messages and amendments, as one of its members sees it."""
+
+    conversation: ConversationRow
+    messages: Sequence[MessageRow]
+    """By seq."""
+
+
+class ConversationSummary(NamedTuple):
+    """A conversation in the list of one of its members."""
+
+    conversation: ConversationRow
+    unread: int
+    """Messages of others after the `READ` position; counting stops at about 1,000."""
+    mentions: int
+    """How many of the unread ones mention the account."""
+
+
+class ExportedMessage(NamedTuple):
+    """A row of an export."""
+
+    conversation: int
+    message: MessageRow
 
 
 class RoomResult(NamedTuple):
-    """What a change made of a room."""
+    """Result of a change of a room."""
 
     room: RoomRow
     memberships: Mapping[int, Membership]
-    """By account id, of those whose membership is another now, as it is now."""
+    """Changed memberships by account id."""
 
 
 class LogRow(NamedTuple):
-    """An entry of a room's log of moderation."""
+    """An entry of a room's moderation log."""
 
     id: int
     time_ms: int
@@ -190,14 +236,14 @@ class LogRow(NamedTuple):
     target: int | None
     seq: int | None
     until_ms: int | None
-    """`qscpd.domain.rooms.FOREVER_MS` for what does not end by itself; None for what has no end."""
+    """When a mute or ban ends, `qscpd.domain.rooms.FOREVER_MS` for never; None for other actions."""
     text: str
 
 
 class Keep(NamedTuple):
-    """How much of each conversation is kept."""
+    """Retention: how much of each conversation is kept."""
 
     age_ms: int | None = None
-    """None: forever."""
+    """None: for ever."""
     messages: int | None = None
     """None: all."""

@@ -1,13 +1,13 @@
-"""Who may do what in a room, and what a room is afterwards: pure functions of what the store has.
+"""Room rules: who may do what in a room, and what the room is afterwards. Pure.
 
-The table of permissions is `qscp.rooms.PERMISSIONS`. The store calls `decide` inside the transaction that
-writes what comes out, so nothing can change between the check and the deed.
+The table of permissions is `qscp.rooms.PERMISSIONS`. A store calls `decide` inside the transaction that
+writes the decision, so nothing can change between the check and the action.
 
-What always holds of an active room: it has an owner.
+Invariant: an active room has an owner.
 """
 
 import enum
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,30 +16,15 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.limits import ROOMS_LIMIT, SLOW_LIMIT_S
 from qscp.rooms import PERMISSIONS, RANKS, HistoryFrom, RoomKind, RoomRole
 
-__all__ = [
-    "FOREVER_MS",
-    "NO_MEMBERSHIP",
-    "Decision",
-    "DeniedError",
-    "Membership",
-    "RoomChange",
-    "RoomRow",
-    "RoomState",
-    "decide",
-    "may_see",
-    "refusal",
-    "successor",
-]
-
 FOREVER_MS: Final = 2**53 - 1
-"""The end of what does not end by itself: the largest number that every JSON library can hold."""
+"""The end of a mute or ban without an end: the largest integer that every JSON library can hold."""
 
-_UNTIL_ARCHIVED: Final = frozenset({"leave", "log", "members", "unarchive", "delete"})
-"""What may still be done in an archived room."""
+_IN_ARCHIVED: Final = frozenset({"leave", "log", "members", "unarchive", "delete"})
+"""Actions that an archived room still allows."""
 
 
 class RoomState(enum.StrEnum):
-    """Where a room is in its life."""
+    """State in the life of a room."""
 
     ACTIVE = "active"
     ARCHIVED = "archived"
@@ -47,7 +32,7 @@ class RoomState(enum.StrEnum):
 
 
 class RoomRow(NamedTuple):
-    """A room as it is kept."""
+    """A room as it is stored."""
 
     id: int
     """The conversation; never used again."""
@@ -57,7 +42,7 @@ class RoomRow(NamedTuple):
     history: HistoryFrom
     topic: str
     slow_s: int
-    """Seconds that a member has to wait between two messages."""
+    """Seconds that a member waits between two messages; 0: slow mode is off."""
     state: RoomState
     created_ms: int
     first_seq: int
@@ -67,32 +52,32 @@ class RoomRow(NamedTuple):
 
 
 class Membership(NamedTuple):
-    """What somebody is in a room, a member or not."""
+    """An account's relation to a room, as a member or not."""
 
     role: RoomRole | None = None
     since: int = 1
-    """The first seq that they may see, in a room that does not show its full history."""
+    """The first seq that the member can see, in a room that does not show its full history."""
     invited_by: int | None = None
-    """Account id of who invited them, while they have not come; 0 for the operator."""
+    """Account id of the inviter while the invitation is open; 0 for the operator."""
     muted_until_ms: int = 0
     banned_until_ms: int = 0
 
 
 NO_MEMBERSHIP: Final = Membership()
-"""Somebody whom the room has never heard of."""
+"""Default membership of an account without a row."""
 
 
 class RoomChange(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that somebody wants to do in a room."""
+    """A requested action in a room."""
 
     action: str
     """As in a `room` frame; or `join`, `leave`, or `delete`, which only the operator can."""
     room: str
     """Its name, with the `#`."""
     actor: int | None
-    """Account id; None for the operator of the server, who may do everything."""
+    """Account id; None for the operator of the server, who has every permission."""
     target: int | None = None
-    """Account id of whom it is done to."""
+    """Account id of the user that the action is about."""
     role: RoomRole | None = None
     text: str = ""
     seconds: int | None = None
@@ -101,18 +86,18 @@ class RoomChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(NamedTuple):
-    """What comes out of a change that is allowed."""
+    """Result of an allowed change."""
 
     room: RoomRow
-    """As it is now; `members` and `owners` are counted by the store."""
+    """The room afterwards; `members` and `owners` are counted by the store."""
     memberships: Mapping[int, Membership]
-    """Those that are another now, by account id."""
+    """Changed memberships by account id."""
     until_ms: int | None = None
-    """When it ends by itself, for the log."""
+    """When the mute or ban ends, for the log."""
 
 
 class DeniedError(Exception):
-    """Somebody may not do what they want to do in a room, or it makes no sense; nothing was changed."""
+    """The action in a room is not allowed, or makes no sense; nothing was changed."""
 
     def __init__(self, code: ErrorCode) -> None:
         super().__init__(code)
@@ -124,22 +109,22 @@ class DeniedError(Exception):
 
 
 class _Case(NamedTuple):
-    """All that a decision depends on."""
+    """Everything a decision depends on."""
 
     change: RoomChange
     room: RoomRow
     actor: Membership
     target: Membership
     rooms: int
-    """How many rooms the actor is in."""
+    """Number of rooms that the actor is a member of."""
     now_ms: int
 
     @property
     def operator(self) -> bool:
         return self.change.actor is None
 
-    def alone(self, membership: Membership) -> Decision:
-        """Only the target's membership changes."""
+    def target_becomes(self, membership: Membership) -> Decision:
+        """Return the decision that changes the target's membership and nothing else."""
         assert self.change.target is not None  # noqa: S101 - actions with a target have one, as ROOM_FIELDS says
         return Decision(self.room, {self.change.target: membership})
 
@@ -147,29 +132,72 @@ class _Case(NamedTuple):
 def decide(
     change: RoomChange, room: RoomRow, actor: Membership, target: Membership, *, rooms: int, now_ms: int
 ) -> Decision:
-    """Decide whether a change may be made, and what it makes of the room.
+    """Return what a change makes of a room; `create_room` decides about creating one.
 
     Args:
-        change: What somebody wants.
-        room: As it is.
-        actor: The membership of who wants it; for the operator, any.
-        target: The membership of whom it is about.
-        rooms: How many rooms the actor is in.
+        change: The requested action.
+        room: The room before.
+        actor: The actor's membership; ignored for the operator.
+        target: The target's membership.
+        rooms: Number of rooms that the actor is a member of.
         now_ms: Milliseconds since 1970-01-01 UTC.
 
     Raises:
-        DeniedError: With the code to answer.
+        DeniedError: The change is not allowed; it has the code of the answer.
     """
     case = _Case(change, room, actor, target, rooms, now_ms)
     if not case.operator:
         _check_actor(case)
-    if room.state is RoomState.ARCHIVED and change.action not in _UNTIL_ARCHIVED:
+    if room.state is RoomState.ARCHIVED and change.action not in _IN_ARCHIVED:
         raise DeniedError(ErrorCode.ROOM_ARCHIVED)
-    return _DEEDS[change.action](case)
+    return _ACTIONS[change.action](case)
+
+
+def create_room(change: RoomChange, existing: RoomRow | None, *, rooms: int, now_ms: int) -> Decision:
+    """Return a new room and its owner: the actor, or for the operator the target.
+
+    Args:
+        change: The requested action, `create`.
+        existing: The room that has the name already.
+        rooms: Number of rooms that the owner is a member of.
+        now_ms: Milliseconds since 1970-01-01 UTC.
+
+    Returns:
+        A room with the id 0, for the store numbers it.
+
+    Raises:
+        DeniedError: The name is taken, or the owner is in too many rooms.
+    """
+    owner = founder(change)
+    assert owner is not None  # noqa: S101 - `qscpd room create` requires an owner
+    if existing is not None:
+        raise DeniedError(ErrorCode.ROOM_EXISTS)
+    if rooms >= ROOMS_LIMIT:
+        raise DeniedError(ErrorCode.TOO_MANY_ROOMS)
+    room = RoomRow(
+        id=0,
+        name=change.room,
+        kind=change.kind or RoomKind.OPEN,
+        history=change.history or HistoryFrom.JOINING,
+        topic=change.text,
+        slow_s=0,
+        state=RoomState.ACTIVE,
+        created_ms=now_ms,
+        first_seq=1,
+        last_seq=0,
+        members=1,
+        owners=1,
+    )
+    return Decision(room, {owner: Membership(role=RoomRole.OWNER)})
+
+
+def founder(change: RoomChange) -> int | None:
+    """Return the account that owns the room which a change creates."""
+    return change.actor if change.actor is not None else change.target
 
 
 def may_see(room: RoomRow, membership: Membership) -> bool:
-    """Whether somebody may know that there is this room."""
+    """Return whether an account is allowed to know that the room exists."""
     if room.state is RoomState.DELETED:
         return False
     return (
@@ -178,13 +206,13 @@ def may_see(room: RoomRow, membership: Membership) -> bool:
 
 
 def refusal(room: RoomRow, membership: Membership, now_ms: int, *, reacts: bool = False) -> ErrorCode | None:
-    """Why somebody may not write, edit, redact or react in a room now; None if they may.
+    """Return why an account can't write, edit, redact or react in a room now; None if it can.
 
     Args:
-        room: As it is.
-        membership: Theirs.
+        room: The room.
+        membership: The account's.
         now_ms: Milliseconds since 1970-01-01 UTC.
-        reacts: Whether it is about anything else than a new message, which needs less in announcement rooms.
+        reacts: For an edit, redaction or reaction, which needs a lower role in announcement rooms.
     """
     if membership.role is None:
         return ErrorCode.NOT_A_MEMBER if may_see(room, membership) else ErrorCode.UNKNOWN_ROOM
@@ -196,10 +224,9 @@ def refusal(room: RoomRow, membership: Membership, now_ms: int, *, reacts: bool 
     return None if RANKS[membership.role] >= RANKS[PERMISSIONS[what]] else ErrorCode.NOT_ALLOWED
 
 
-def successor(members: Iterable[tuple[int, Membership]]) -> int | None:
-    """Who becomes owner when the account of the last one is deleted: of the highest, who came first."""
-    ranked = sorted(members, key=lambda each: (-RANKS[each[1].role], each[1].since, each[0]))
-    return ranked[0][0] if ranked else None
+def first_visible(room: RoomRow, membership: Membership) -> int:
+    """Return the first seq that a member is allowed to see, pruned or not."""
+    return membership.since if room.history is HistoryFrom.JOINING else 1
 
 
 def _check_actor(case: _Case) -> None:
@@ -216,7 +243,7 @@ def _check_actor(case: _Case) -> None:
 
 
 def _check_above(case: _Case) -> None:
-    """An owner is above everybody; others only above those with a lower role."""
+    """Check that the actor outranks the target: owners outrank everyone, others only lower roles."""
     if case.operator or case.actor.role is RoomRole.OWNER:
         return
     if RANKS[case.actor.role] <= RANKS[case.target.role]:
@@ -226,7 +253,7 @@ def _check_above(case: _Case) -> None:
 def _check_not_last_owner(case: _Case, membership: Membership) -> None:
     room = case.room
     if room.state is RoomState.ARCHIVED:
-        # It needs no owner; but it counts against how many rooms the last one in it may be in.
+        # It needs no owner; but it counts towards the limit of rooms of its last member.
         last = membership.role is not None and room.members == 1
     else:
         last = membership.role is RoomRole.OWNER and room.owners == 1
@@ -250,7 +277,7 @@ def _join(case: _Case) -> Decision:
 def _leave(case: _Case) -> Decision:
     _check_not_last_owner(case, case.actor)
     assert case.change.actor is not None  # noqa: S101 - the operator is in no room
-    return Decision(case.room, {case.change.actor: _gone(case.actor)})
+    return Decision(case.room, {case.change.actor: _without_role(case.actor)})
 
 
 def _topic(case: _Case) -> Decision:
@@ -273,7 +300,7 @@ def _invite(case: _Case) -> Decision:
         raise DeniedError(ErrorCode.ALREADY_MEMBER)
     if case.target.banned_until_ms > case.now_ms:
         raise DeniedError(ErrorCode.BANNED)
-    return case.alone(case.target._replace(invited_by=case.change.actor or 0))
+    return case.target_becomes(case.target._replace(invited_by=case.change.actor or 0))
 
 
 def _remove(case: _Case) -> Decision:
@@ -281,38 +308,40 @@ def _remove(case: _Case) -> Decision:
         raise DeniedError(ErrorCode.USER_NOT_MEMBER)
     _check_above(case)
     _check_not_last_owner(case, case.target)
-    return case.alone(_gone(case.target))
+    return case.target_becomes(_without_role(case.target))
 
 
 def _ban(case: _Case) -> Decision:
     _check_above(case)
     _check_not_last_owner(case, case.target)
     until = _until(case)
-    return case.alone(_gone(case.target)._replace(banned_until_ms=until))._replace(until_ms=until)
+    return case.target_becomes(_without_role(case.target)._replace(banned_until_ms=until))._replace(
+        until_ms=until
+    )
 
 
 def _unban(case: _Case) -> Decision:
-    return case.alone(case.target._replace(banned_until_ms=0))
+    return case.target_becomes(case.target._replace(banned_until_ms=0))
 
 
 def _mute(case: _Case) -> Decision:
     _check_member(case)
     _check_above(case)
     until = _until(case)
-    return case.alone(case.target._replace(muted_until_ms=until))._replace(until_ms=until)
+    return case.target_becomes(case.target._replace(muted_until_ms=until))._replace(until_ms=until)
 
 
 def _unmute(case: _Case) -> Decision:
     _check_member(case)
     _check_above(case)
-    return case.alone(case.target._replace(muted_until_ms=0))
+    return case.target_becomes(case.target._replace(muted_until_ms=0))
 
 
 def _role(case: _Case) -> Decision:
     _check_member(case)
     if case.change.role is not RoomRole.OWNER:
         _check_not_last_owner(case, case.target)
-    return case.alone(case.target._replace(role=case.change.role))
+    return case.target_becomes(case.target._replace(role=case.change.role))
 
 
 def _archive(case: _Case) -> Decision:
@@ -336,8 +365,8 @@ def _check_member(case: _Case) -> None:
         raise DeniedError(ErrorCode.USER_NOT_MEMBER)
 
 
-def _gone(membership: Membership) -> Membership:
-    """No member any more, and not invited; mutes and bans outlive leaving."""
+def _without_role(membership: Membership) -> Membership:
+    """Return the membership without role and invitation; mutes and bans outlive leaving."""
     return membership._replace(role=None, invited_by=None, since=1)
 
 
@@ -346,7 +375,7 @@ def _until(case: _Case) -> int:
     return FOREVER_MS if seconds is None else min(case.now_ms + seconds * 1000, FOREVER_MS)
 
 
-_DEEDS: Final[Mapping[str, Callable[[_Case], Decision]]] = {
+_ACTIONS: Final[Mapping[str, Callable[[_Case], Decision]]] = {
     "join": _join,
     "leave": _leave,
     "topic": _topic,

@@ -1,1 +1,1 @@
-"""One function for each frame that a client sends."""
+"""Handlers: one function for each frame that a client sends."""

@@ -1,4 +1,4 @@
-"""Frames that ask the store something: `resume`, `history`, `conversations`, `search`."""
+"""Handlers of `resume`, `history`, `conversations` and `search`."""
 
 from functools import partial
 from typing import Final, NamedTuple
@@ -6,23 +6,23 @@ from typing import Final, NamedTuple
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.limits import PAGE_LIMIT
-from qscpd.accounts.directory import Directory
+from qscpd.chat.router import Router
 from qscpd.domain.ids import conversation_id, parse_conversation
 from qscpd.domain.model import ConversationRow, Found, MessageRow
+from qscpd.sessions.answers import refusal
 from qscpd.sessions.encoding import history_message
+from qscpd.sessions.identity import Identity
 from qscpd.sessions.replay import PAGE_BYTES, Replay
-from qscpd.sessions.requests import Asking, refusal
+from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.writer import StoreWriter
 
-__all__ = ["Queries"]
-
 _CONVERSATIONS: Final = 100
-"""In a page: with the longest names some 20 KiB."""
+"""Conversations in a page: with the longest names some 20 KiB."""
 
 _READ_OVER: Final = 10
-"""Pages without a message that are read at once; somebody may have reacted two thousand times."""
+"""Pages without a message that one request reads: a user can react two thousand times in a row."""
 
 _NEWEST: Final = (2**53, 0, 0)
 
@@ -34,38 +34,40 @@ class _Page(NamedTuple):
     cursor: int | None
 
 
-class Queries:
-    """Answers them."""
+class HistoryHandlers:
+    """Handles them."""
 
-    def __init__(self, writer: StoreWriter[Session], directory: Directory, asking: Asking) -> None:
+    def __init__(self, router: Router, writer: StoreWriter[Session], requests: RequestRunner) -> None:
         self._writer = writer
-        self._directory = directory
-        self._asking = asking
+        self._names = router.directory.names
+        self._invitations = router.rooms.invitations
+        self._requests = requests
 
-    def resume(self, session: Session, frame: frames.Resume) -> None:
-        """Take in a page of positions; after the last one, begin to replay."""
-        if session.live or (session.replay is not None and session.replaying):
+    def resume(self, session: Session, identity: Identity, frame: frames.Resume) -> None:
+        """Add a page of positions; after the last one, start the replay."""
+        backlog = session.backlog
+        if session.live or (backlog is not None and backlog.started):
             session.send(refusal(frame, ErrorCode.ALREADY_RESUMED))
             return
-        if session.replay is None:
-            session.replay = Replay(session, self._writer, self._directory.names)
-        if not session.replay.add(frame.positions):
-            session.fail(ErrorCode.BAD_FIELD)
+        if backlog is None:
+            backlog = Replay(session, identity, self._writer, self._names, self._invitations)
+            session.backlog = backlog
+        if not backlog.add_positions(frame.positions):
+            session.close(ErrorCode.BAD_FIELD, error=True)
         elif not frame.more:
-            session.replaying = True
-            self._asking.start(session, session.replay.run())
+            self._requests.start(session, backlog.start())
 
-    def history(self, session: Session, frame: frames.HistoryRequest) -> None:
+    def history(self, session: Session, identity: Identity, frame: frames.HistoryRequest) -> None:
         """Answer `history`."""
-        self._asking.ask(session, frame, self._history)
+        self._requests.answer(session, identity, frame, self._history)
 
-    def conversations(self, session: Session, frame: frames.ConversationsRequest) -> None:
+    def conversations(self, session: Session, identity: Identity, frame: frames.ConversationsRequest) -> None:
         """Answer `conversations`."""
-        self._asking.ask(session, frame, self._conversations)
+        self._requests.answer(session, identity, frame, self._conversations)
 
-    def search(self, session: Session, frame: frames.SearchRequest) -> None:
+    def search(self, session: Session, identity: Identity, frame: frames.SearchRequest) -> None:
         """Answer `search`."""
-        self._asking.ask(session, frame, self._search)
+        self._requests.answer(session, identity, frame, self._search)
 
     async def _history(self, account: int, frame: frames.HistoryRequest) -> frames.ServerFrame:
         conversation = parse_conversation(frame.conversation)
@@ -82,7 +84,7 @@ class Queries:
         row, page = found
         return frames.History(
             conversation=frame.conversation,
-            messages=[history_message(each, self._directory.names, account) for each in page.messages],
+            messages=[history_message(each, self._names, account) for each in page.messages],
             cursor=page.cursor,
             first_seq=row.first_seq,
         )
@@ -93,13 +95,13 @@ class Queries:
         rows = await self._writer.call(lambda store: store.conversations(account, after, _CONVERSATIONS))
         page: list[frames.ConversationInfo] = []
         for row in rows:
-            # One by one, for each may be a thousand messages to look at, and commits go in between.
+            # One by one: each can be a thousand messages to count, and commits go in between.
             counts = await self._writer.call(partial(_count, account, row))
             page.append(_info(row, *counts))
         return frames.Conversations(page, page[-1].conversation if len(page) == _CONVERSATIONS else None)
 
     async def _search(self, account: int, frame: frames.SearchRequest) -> frames.ServerFrame:
-        query = frame.query.replace("\0", " ")  # FTS5 takes it for the end of the query
+        query = frame.query.replace("\0", " ")  # For FTS5 it ends the query.
         words = [word for word in query.split() if any(map(str.isalnum, word))]
         conversation = parse_conversation(frame.conversation) if frame.conversation is not None else None
         if frame.conversation is not None and conversation is None:
@@ -129,19 +131,20 @@ class Queries:
             conversation=conversation_id(found.conversation),
             name=names.get(found.conversation, ""),
             seq=message.seq,
-            sender=self._directory.names.get(message.sender, ""),
+            sender=self._names.get(message.sender, ""),
             body=message.body or "",
             time=message.time_ms,
         )
 
 
 def _page(store: Store, row: ConversationRow, frame: frames.HistoryRequest) -> _Page:
-    """Read a page of messages; what happened to messages is read over, and counts for nothing."""
+    """Read a page of messages; edits, redactions and reactions are skipped and not counted."""
     forward = frame.after is not None
     more = store.messages_after if forward else store.messages_before
     at = row.last_seq + 1 if frame.before is None else min(frame.before, row.last_seq + 1)
     if frame.after is not None:
         at = max(frame.after, row.first_seq - 1)
+    shown: list[MessageRow] = []
     for _ in range(_READ_OVER):
         rows = more(row.id, at, PAGE_LIMIT, PAGE_BYTES, row.first_seq)
         if not rows:
@@ -175,7 +178,7 @@ def _info(row: ConversationRow, unread: int, mentions: int) -> frames.Conversati
 
 
 def _fitting(found: list[Found]) -> list[Found]:
-    """As many as fit into a line, and at least one."""
+    """Return as many matches as fit into a line, and at least one."""
     size = 0
     for index, each in enumerate(found):
         size += 300 + 2 * len((each.message.body or "").encode())

@@ -1,7 +1,7 @@
-"""Deciding a login: who it is, whether the password fits, and what the peer hears.
+"""The handler of `auth`: find the account, verify the password, answer the peer.
 
-Unknown name, wrong password and locked account cost the same and get the same answer; only
-the right password is told that its account is locked.
+Unknown name, wrong password and locked account cost the same time and get the same answer. Only
+the right password gets the answer that the account is locked.
 """
 
 import asyncio
@@ -11,33 +11,33 @@ import structlog
 
 from qscp import PROTOCOL_VERSION, frames
 from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError
+from qscp.features import FEATURES
 from qscp.ids import is_message_id
 from qscp.limits import BODY_LIMIT, LINE_LIMIT
 from qscp.names import normalize_name
 from qscp.states import State
 from qscpd.accounts.passwords import PasswordPool, PoolFullError
-from qscpd.chat.router import FEATURES, Router
+from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
+from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.session import Session
 from qscpd.store.writer import StoreWriter
 
-__all__ = ["Login"]
-
 _BUSY_S: Final = 2.0
-"""Seconds to wait when too many logins are under way: about what a full queue takes."""
+"""Seconds until a peer should retry when too many logins are under way: about what a full queue takes."""
 
 _log = structlog.stdlib.get_logger("qscpd.handlers.login")
 
 
 class Login:
-    """Decides logins, each in a task of its own.
+    """Handles logins, each in a task of its own.
 
     Args:
-        tasks: Where the tasks run; a login never lets an error get there.
-        retention: What the server keeps, for `auth_ack`.
-        epoch: Of the store.
+        tasks: Where the tasks run; no error of a login gets there.
+        retention: How long the server keeps messages, for `auth_ack`.
+        epoch: The store's epoch, for `auth_ack`.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class Login:
         self._tasks = tasks
 
     def start(self, session: Session, auth: frames.Auth) -> None:
-        """Handle an `auth` frame: nothing else of the session is handled until it is answered."""
+        """Start a login; the session handles nothing else until it is answered."""
         if auth.device and not is_message_id(auth.device):
-            session.fail(ErrorCode.BAD_FIELD)
+            session.close(ErrorCode.BAD_FIELD, error=True)
             return
         self._tasks.create_task(self._run(session, auth))
 
@@ -88,14 +88,14 @@ class Login:
         if not lowest <= PROTOCOL_VERSION <= highest:
             return ErrorCode.PROTOCOL_VERSION
         try:
-            self._passwords.check_room()  # before the store is asked for what can't be checked
+            self._passwords.check_room()  # before the store is asked in vain
             found = await self._credentials(auth.user)
             fits = await self._passwords.verify(auth.password, found.password_hash if found else None)
         except PoolFullError:
             return ErrorCode.BUSY
         if not fits or found is None:
             return ErrorCode.BAD_CREDENTIALS
-        # What the store says may be older than what the operator did while we hashed.
+        # The operator may have changed the account while we hashed.
         account = self._router.directory.by_id(found.account.id)
         if account is None:
             return ErrorCode.BAD_CREDENTIALS
@@ -105,12 +105,12 @@ class Login:
         return account
 
     async def _fence(self, account: Account, device: str) -> None:
-        """End the sessions that the device has: what they sent is committed, the rest discarded."""
+        """End the other sessions of the device: what they sent is committed, the rest discarded."""
         while (old := self._router.session_of(account.id, device)) is not None:
             old.freeze()
-            self._router.hand_over()
+            self._router.submissions.barrier()
             await self._writer.drained()
-            old.say_bye(ErrorCode.REPLACED)
+            old.close(ErrorCode.REPLACED)
 
     async def _credentials(self, user: str) -> Credentials | None:
         try:
@@ -120,7 +120,7 @@ class Login:
         return await self._writer.call(lambda store: store.credentials(name))
 
     async def _upgrade(self, found: Credentials, password: str) -> None:
-        """Hash the password anew when the configured cost has changed; a login never fails for it."""
+        """Hash the password again if the configured cost has changed; a failure does not fail the login."""
         if not self._passwords.needs_rehash(found.password_hash):
             return
         try:
@@ -136,20 +136,19 @@ class Login:
         self._log.auth_failed(session, code, self._router.directory.by_name(auth.user))
         if session.attempts >= self._router.config.login.attempts and code is not ErrorCode.BUSY:
             session.send(frames.AuthNack(code, ERROR_CODES[code].sentence))
-            session.fail(ErrorCode.TOO_MANY_ATTEMPTS)
+            session.close(ErrorCode.TOO_MANY_ATTEMPTS, error=True)
             return
         retry_after = _BUSY_S if code is ErrorCode.BUSY else None
         session.send(frames.AuthNack(code, ERROR_CODES[code].sentence, retry_after))
 
     def _accept(self, session: Session, auth: frames.Auth, account: Account) -> None:
-        # Locked or deleted in the very moment between the verdict and here: both run on this loop.
+        # The account may have been locked or deleted since the verdict.
         current = self._router.directory.by_id(account.id)
         if current is None or current.state is not AccountState.ACTIVE:
             self._refuse(session, auth, ErrorCode.BAD_CREDENTIALS)
             return
-        session.account = current
-        session.device = auth.device
-        session.features = FEATURES.intersection(auth.features)
+        features = FEATURES.intersection(auth.features)
+        identity = Identity(current.id, current.name, auth.device, features)
         session.send(
             frames.AuthAck(
                 user=current.name,
@@ -162,6 +161,6 @@ class Login:
                 epoch=self._epoch,
             )
         )
+        self._router.register(session, identity)
         self._log.auth_ok(session, auth.client)
-        session.stream(self._router.presence.pages(current.name))
-        self._router.logged_in(session)
+        session.stream(self._router.presence_pages(identity))

@@ -1,275 +1,195 @@
-"""What the daemon does with each frame of a client: one function a frame, one table.
+"""Handlers of `chat`, `edit`, `redact`, `react`, `received`, `read`, `skip` and `typing`."""
 
-That a frame is well-formed and comes at the right time was checked before (`qscp.connection`);
-a handler checks what the frame means.
-"""
-
+import asyncio
 from collections.abc import Callable
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError, InvalidTextError
+from qscp.features import TYPING
 from qscp.ids import is_message_id
 from qscp.limits import QUERY_LIMIT
-from qscp.names import normalize_name
 from qscp.rooms import check_reaction, check_topic, is_room, mentioned, normalize_room
-from qscp.text import check_body, check_status_text
-from qscpd.chat.rooms import TYPING
-from qscpd.chat.router import Handler, Router
+from qscp.text import check_body
+from qscpd.chat.router import Router
 from qscpd.domain.ids import parse_conversation
 from qscpd.domain.model import NO_META, Account, Mark, MessageMeta, NewMessage, PositionKind
-from qscpd.handlers.history import Queries
-from qscpd.handlers.rooms import RoomRequests
+from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
 from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
 
-__all__ = ["handlers"]
-
 _TYPING_EVERY_S: Final = 1.0
-"""What a session says oftener than this is not told."""
+"""Typing indicators of a session that come more often are dropped."""
 
 
-def handlers(
-    login: Callable[[Session, frames.Auth], None], queries: Queries, rooms: RoomRequests
-) -> dict[type[frames.ClientFrame], Handler]:
-    """The table of handlers.
-
-    Args:
-        login: Starts to decide a login; see `qscpd.handlers.login`.
-        queries: Answer what needs the store; see `qscpd.handlers.history`.
-        rooms: Answer what is about rooms; see `qscpd.handlers.rooms`.
-    """
-    asking = {
-        frames.Auth: login,
-        frames.Resume: queries.resume,
-        frames.HistoryRequest: queries.history,
-        frames.ConversationsRequest: queries.conversations,
-        frames.SearchRequest: queries.search,
-        frames.Join: rooms.join,
-        frames.Leave: rooms.leave,
-        frames.RoomRequest: rooms.room,
-        frames.RoomsRequest: rooms.list_rooms,
-    }
-    return {**_HANDLERS, **cast("dict[type[frames.ClientFrame], Handler]", asking)}
-
-
-class _RoomAddress(NamedTuple):
-    """A room to which something is sent."""
+class _RoomRecipient(NamedTuple):
+    """A room to which a message is sent."""
 
     id: int
-    """Minus its conversation's id."""
+    """Minus the id of its conversation."""
     name: str
 
 
-_Addressee = Account | _RoomAddress
+_Recipient = Account | _RoomRecipient
 
-_Sent = frames.SendChat | frames.SendEdit | frames.SendRedaction | frames.SendReaction
-
-
-def _chat(session: Session, frame: frames.SendChat) -> None:
-    body = frame.body
-    addressee = _addressee(session, frame, check_body, body)
-    if addressee is None:
-        return
-    meta = NO_META
-    if "@" in body or frame.reply_to is not None:
-        mentions = _mentions(session.router, addressee, body)
-        if mentions or frame.reply_to is not None:
-            meta = MessageMeta(reply_to=frame.reply_to or 0, mentions=mentions)
-    _store(session, frame, addressee, body, meta)
+_Message = frames.SendChat | frames.SendEdit | frames.SendRedaction | frames.SendReaction
 
 
-def _edit(session: Session, frame: frames.SendEdit) -> None:
-    addressee = _addressee(session, frame, check_body, frame.body)
-    if addressee is not None:
-        mentions = _mentions(session.router, addressee, frame.body)
-        meta = MessageMeta(kind="edit", target=frame.target, mentions=mentions)
-        _store(session, frame, addressee, frame.body, meta)
+class MessageHandlers:
+    """Handles them."""
 
+    def __init__(self, router: Router) -> None:
+        self._directory = router.directory
+        self._rooms = router.rooms
+        self._submissions = router.submissions
+        self._sessions_of = router.sessions_of
 
-def _redact(session: Session, frame: frames.SendRedaction) -> None:
-    addressee = _addressee(session, frame, check_topic, frame.reason)
-    if addressee is not None:
-        _store(session, frame, addressee, frame.reason, MessageMeta(kind="redact", target=frame.target))
+    # --- messages
 
+    def chat(self, session: Session, identity: Identity, frame: frames.SendChat) -> None:
+        """Check a message and submit it to the store."""
+        body = frame.body
+        recipient = self._recipient(session, identity, frame, check_body, body)
+        if recipient is None:
+            return
+        meta = NO_META
+        if "@" in body or frame.reply_to is not None:
+            mentions = self._mentions(recipient, body)
+            if mentions or frame.reply_to is not None:
+                meta = MessageMeta(reply_to=frame.reply_to or 0, mentions=mentions)
+        self._submit(session, identity, frame, recipient, body, meta)
 
-def _react(session: Session, frame: frames.SendReaction) -> None:
-    addressee = _addressee(session, frame, check_reaction, frame.text)
-    if addressee is not None:
-        meta = MessageMeta(kind="react", target=frame.target, removed=frame.remove)
-        _store(session, frame, addressee, frame.text, meta)
+    def edit(self, session: Session, identity: Identity, frame: frames.SendEdit) -> None:
+        """Check an edit and submit it to the store."""
+        recipient = self._recipient(session, identity, frame, check_body, frame.body)
+        if recipient is not None:
+            mentions = self._mentions(recipient, frame.body)
+            meta = MessageMeta(kind="edit", target=frame.target, mentions=mentions)
+            self._submit(session, identity, frame, recipient, frame.body, meta)
 
+    def redact(self, session: Session, identity: Identity, frame: frames.SendRedaction) -> None:
+        """Check a redaction and submit it to the store."""
+        recipient = self._recipient(session, identity, frame, check_topic, frame.reason)
+        if recipient is not None:
+            meta = MessageMeta(kind="redact", target=frame.target)
+            self._submit(session, identity, frame, recipient, frame.reason, meta)
 
-def _addressee(session: Session, frame: _Sent, check: Callable[[str], None], text: str) -> _Addressee | None:
-    """To whom a frame goes, if that and its text are as they have to be; None if it was refused."""
-    account = session.account
-    found = _find(session.router, frame.to)
-    if account is None or found is None:
-        code = ErrorCode.UNKNOWN_ROOM if is_room(frame.to) else ErrorCode.UNKNOWN_RECIPIENT
-    elif not is_message_id(frame.id):
-        code = ErrorCode.BAD_ID
-    elif found.id == account.id:
-        code = ErrorCode.RECIPIENT_IS_SELF
-    else:
-        try:
-            check(text)
-        except InvalidTextError as error:
-            code = error.code
+    def react(self, session: Session, identity: Identity, frame: frames.SendReaction) -> None:
+        """Check a reaction and submit it to the store."""
+        recipient = self._recipient(session, identity, frame, check_reaction, frame.text)
+        if recipient is not None:
+            meta = MessageMeta(kind="react", target=frame.target, removed=frame.remove)
+            self._submit(session, identity, frame, recipient, frame.text, meta)
+
+    def skip(self, session: Session, _identity: Identity, frame: frames.Skip) -> None:
+        """Let messages no longer wait for a refused one that the peer has discarded."""
+        self._submissions.submit(PendingSkip(session, frame.id))
+
+    def _recipient(
+        self,
+        session: Session,
+        identity: Identity,
+        frame: _Message,
+        check: Callable[[str], None],
+        text: str,
+    ) -> _Recipient | None:
+        """Return the recipient of a valid message; refuse an invalid one and return None."""
+        found = self._find(frame.to)
+        if found is None:
+            code = ErrorCode.UNKNOWN_ROOM if is_room(frame.to) else ErrorCode.UNKNOWN_RECIPIENT
+        elif not is_message_id(frame.id):
+            code = ErrorCode.BAD_ID
+        elif found.id == identity.account:
+            code = ErrorCode.RECIPIENT_IS_SELF
         else:
-            return found
-    _refuse(session, frame, code)
-    return None
+            try:
+                check(text)
+            except InvalidTextError as error:
+                code = error.code
+            else:
+                return found
+        if is_room(frame.to) and not self._visible(found, identity):
+            code = ErrorCode.UNKNOWN_ROOM  # Whatever is wrong: a hidden room must look like none.
+        # An invalid id may be up to a line long; truncate it so that the nack fits.
+        session.send(frames.ChatNack(frame.id[:QUERY_LIMIT], code, ERROR_CODES[code].sentence))
+        return None
 
+    def _find(self, to: str) -> _Recipient | None:
+        if "#" not in to:
+            return self._directory.by_name(to)
+        room = self._rooms.by_name(to)
+        if room is None:
+            try:
+                room = self._rooms.by_name(normalize_room(to))
+            except InvalidNameError:
+                return None
+        return _RoomRecipient(-room.row.id, room.row.name) if room is not None else None
 
-def _find(router: Router, to: str) -> _Addressee | None:
-    if "#" not in to:
-        return router.directory.by_name(to)
-    room = router.rooms.by_name(to)
-    if room is None:
-        try:
-            room = router.rooms.by_name(normalize_room(to))
-        except InvalidNameError:
-            return None
-    return _RoomAddress(-room.row.id, room.row.name) if room is not None else None
+    def _visible(self, recipient: _Recipient | None, identity: Identity) -> bool:
+        """Return whether a recipient is a room that the account may know of."""
+        room = self._rooms.by_id(-recipient.id) if recipient is not None else None
+        return room is not None and room.visible_to(identity.account)
 
+    def _mentions(self, recipient: _Recipient, body: str) -> tuple[int, ...]:
+        """Return the account ids of the mentioned users among those who will read a text."""
+        names = mentioned(body)
+        if recipient.id > 0:
+            return (recipient.id,) if recipient.name in names else ()
+        room = self._rooms.by_id(-recipient.id)
+        accounts = (self._directory.by_name(name) for name in names)
+        return tuple(each.id for each in accounts if each and room and room.role(each.id) is not None)
 
-def _mentions(router: Router, addressee: _Addressee, body: str) -> tuple[int, ...]:
-    """Account ids of those whom a text mentions, of those who will read it."""
-    names = mentioned(body)
-    if addressee.id > 0:
-        return (addressee.id,) if addressee.name in names else ()
-    room = router.rooms.by_id(-addressee.id)
-    people = (router.directory.by_name(name) for name in names)
-    return tuple(each.id for each in people if each and room and room.role(each.id) is not None)
+    def _submit(
+        self,
+        session: Session,
+        identity: Identity,
+        frame: _Message,
+        recipient: _Recipient,
+        text: str,
+        meta: MessageMeta,
+    ) -> None:
+        session.pending += 1
+        message = NewMessage(identity.account, recipient.id, frame.id, text, meta)
+        room = -recipient.id if recipient.id < 0 else None
+        self._submissions.submit(PendingChat(session, recipient.name, message), room)
 
+    # --- positions
 
-def _store(session: Session, frame: _Sent, addressee: _Addressee, text: str, meta: MessageMeta) -> None:
-    assert session.account is not None  # noqa: S101 - `_addressee` has looked
-    session.pending += 1
-    message = NewMessage(session.account.id, addressee.id, frame.id, text, meta)
-    item = PendingChat(session, addressee.name, message)
-    room = session.router.rooms.by_id(-addressee.id) if addressee.id < 0 else None
-    if room is not None:
-        room.queue.write(item)
-    else:
-        session.router.store(item)
+    def received(self, session: Session, identity: Identity, frame: frames.Received) -> None:
+        """Move the position up to which the account has received a conversation."""
+        number = parse_conversation(frame.conversation)
+        # In a room nobody is notified of it, and a thousand members would send it for each message.
+        if number is not None and self._rooms.by_id(number) is None:
+            self._move(session, identity, number, PositionKind.DELIVERED, frame.seq)
 
+    def read(self, session: Session, identity: Identity, frame: frames.ClientRead) -> None:
+        """Move the position up to which the account has read a conversation."""
+        number = parse_conversation(frame.conversation)
+        if number is not None:
+            self._move(session, identity, number, PositionKind.READ, frame.seq)
 
-def _sees(session: Session, to: str) -> bool:
-    """Whether there is a room of that name, as far as somebody may know."""
-    found = _find(session.router, to)
-    room = session.router.rooms.by_id(-found.id) if found is not None else None
-    account = session.account
-    return room is not None and account is not None and room.visible_to(account.id)
+    def _move(
+        self, session: Session, identity: Identity, conversation: int, kind: PositionKind, seq: int
+    ) -> None:
+        """Submit a position; the store ignores a lower one, and conversations of others."""
+        mark = Mark(identity.account, conversation, kind, seq)
+        self._submissions.submit(PendingMark(session, mark))
 
+    # --- typing indicators
 
-def _refuse(session: Session, frame: _Sent, code: ErrorCode) -> None:
-    # An id that is none may be as long as a line; with it, the answer would be longer.
-    if is_room(frame.to) and not _sees(session, frame.to):
-        code = ErrorCode.UNKNOWN_ROOM  # whatever is wrong with it: there is no such room for them
-    session.send(frames.ChatNack(frame.id[:QUERY_LIMIT], code, ERROR_CODES[code].sentence))
-
-
-def _typing(session: Session, frame: frames.SetTyping) -> None:
-    """Tell whom it concerns; one who may not know is told nothing, and neither is the sender."""
-    router, account = session.router, session.account
-    now = router.now()
-    if account is None or TYPING not in session.features or now - session.typed < _TYPING_EVERY_S:
-        return
-    session.typed = now
-    found = _find(router, frame.to)
-    if found is None:
-        return
-    if found.id > 0:
-        told = frames.Typing(found.name, [account.name], 1)
-        for other in router.sessions_of(found.id):
-            if other.live and TYPING in other.features and not other.link.congested:
-                other.send(told)
-    elif (room := router.rooms.by_id(-found.id)) is not None and room.role(account.id) is not None:
-        router.rooms.types(room, account.name)
-
-
-def _presence(session: Session, frame: frames.SetPresence) -> None:
-    text = frame.text if frame.status == "away" else ""
-    try:
-        check_status_text(text)
-    except InvalidTextError as error:
-        session.send(frames.Error(code=error.code, message=str(error), ref=frame.type))
-        return
-    session.status, session.text = frame.status, text
-    session.send(frames.PresenceAck(frame.status, text))
-    if session.account is not None:
-        session.router.update_presence(session.account.id)
-
-
-def _whois(session: Session, frame: frames.WhoisRequest) -> None:
-    router = session.router
-    account = router.directory.by_name(frame.user)
-    if account is None:
-        session.send(frames.Whois(_name_as_asked(frame.user), known=False))
-        return
-    person = router.presence.of(account.name)
-    session.send(frames.Whois(person.user, known=True, status=person.status, text=person.text))
-
-
-def _name_as_asked(text: str) -> str:
-    try:
-        return normalize_name(text)
-    except InvalidNameError:
-        # What is no name may be as long as a line; with it, the answer would be longer.
-        return text[:QUERY_LIMIT]
-
-
-def _received(session: Session, frame: frames.Received) -> None:
-    _move(session, frame.conversation, PositionKind.DELIVERED, frame.seq)
-
-
-def _read(session: Session, frame: frames.ClientRead) -> None:
-    _move(session, frame.conversation, PositionKind.READ, frame.seq)
-
-
-def _move(session: Session, conversation: str, kind: PositionKind, seq: int) -> None:
-    """Hand a position over; the store ignores what is lower than before and conversations of others."""
-    number = parse_conversation(conversation)
-    if kind is PositionKind.DELIVERED and number is not None and session.router.rooms.by_id(number):
-        return  # nobody is told in a room, and a thousand members would say it of each message
-    if session.account is not None and number is not None:
-        mark = Mark(session.account.id, number, kind, seq)
-        session.router.store(PendingMark(session, mark))
-
-
-def _skip(session: Session, frame: frames.Skip) -> None:
-    session.router.store(PendingSkip(session, frame.id))
-
-
-def _ping(session: Session, _: frames.ClientPing) -> None:
-    session.send(frames.ServerPong())
-
-
-def _pong(session: Session, frame: frames.ClientPong) -> None:
-    """Nothing to do: any byte that comes in counts as a sign of life."""
-
-
-def _bye(session: Session, _: frames.ClientBye) -> None:
-    session.router.left(session, ErrorCode.BYE)
-    session.finish(ErrorCode.BYE)
-
-
-_HANDLERS: Final = cast(
-    "dict[type[frames.ClientFrame], Handler]",
-    {
-        frames.SendChat: _chat,
-        frames.SendEdit: _edit,
-        frames.SendRedaction: _redact,
-        frames.SendReaction: _react,
-        frames.SetTyping: _typing,
-        frames.SetPresence: _presence,
-        frames.WhoisRequest: _whois,
-        frames.Received: _received,
-        frames.ClientRead: _read,
-        frames.Skip: _skip,
-        frames.ClientPing: _ping,
-        frames.ClientPong: _pong,
-        frames.ClientBye: _bye,
-    },
-)
+    def typing(self, session: Session, identity: Identity, frame: frames.SetTyping) -> None:
+        """Pass a typing indicator on; one that may not be sent is dropped without an answer."""
+        now = asyncio.get_running_loop().time()
+        if not session.supports(TYPING) or now - session.typed < _TYPING_EVERY_S:
+            return
+        session.typed = now
+        found = self._find(frame.to)
+        if found is None:
+            return
+        if found.id > 0:
+            indicator = frames.Typing(found.name, [identity.name], 1)
+            for other in self._sessions_of(found.id):
+                if other.live and other.supports(TYPING) and not other.link.congested:
+                    other.send(indicator)
+        elif (room := self._rooms.by_id(-found.id)) is not None and room.role(identity.account) is not None:
+            self._rooms.set_typing(room, identity.name)

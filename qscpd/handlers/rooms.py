@@ -1,7 +1,7 @@
-"""Frames about rooms: `join`, `leave`, `room`, `rooms`.
+"""Handlers of `join`, `leave`, `room` and `rooms`.
 
-Whether something may be done is decided by `qscpd.domain.rooms`, in the store; what is only asked for
-is answered from memory.
+`qscpd.domain.rooms` decides, in the store, whether a change is allowed. Members and the list of rooms
+are answered from memory.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,17 +10,16 @@ from typing import Final
 from qscp import frames
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.rooms import PERMISSIONS, RANKS, ROOM_FIELDS, check_topic, normalize_room
-from qscpd.accounts.directory import Directory
-from qscpd.chat.presence import Presence
-from qscpd.chat.rooms import LiveRoom, Rooms
+from qscpd.chat.rooms import LiveRoom
+from qscpd.chat.router import Router
 from qscpd.domain.model import LogRow
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreFullError
-from qscpd.sessions.requests import Asking, refusal
+from qscpd.sessions.answers import refusal
+from qscpd.sessions.identity import Identity
+from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
 from qscpd.store.writer import StoreWriter
-
-__all__ = ["RoomRequests"]
 
 _PAGE: Final = 50
 """Rooms in a page: with the longest names and topics some 45 KiB."""
@@ -34,55 +33,43 @@ _LOG: Final = 40
 _FIELDS: Final = ("user", "role", "text", "seconds", "kind", "history", "cursor")
 
 
-class RoomRequests:
-    """Answers them.
+class RoomHandlers:
+    """Handles them."""
 
-    Args:
-        hand_over: Hands everything that was written in a room to the store, at once.
-    """
-
-    def __init__(
-        self,
-        rooms: Rooms,
-        directory: Directory,
-        presence: Presence,
-        writer: StoreWriter[Session],
-        asking: Asking,
-        hand_over: Callable[[str], None],
-    ) -> None:
-        self._rooms = rooms
-        self._directory = directory
-        self._presence = presence
+    def __init__(self, router: Router, writer: StoreWriter[Session], requests: RequestRunner) -> None:
+        self._rooms = router.rooms
+        self._directory = router.directory
+        self._presence = router.presence
+        self._submissions = router.submissions
         self._writer = writer
-        self._asking = asking
-        self._hand_over = hand_over
+        self._requests = requests
 
-    def join(self, session: Session, frame: frames.Join) -> None:
+    def join(self, session: Session, identity: Identity, frame: frames.Join) -> None:
         """Answer `join`."""
-        self._asking.ask(session, frame, self._come_or_go)
+        self._requests.answer(session, identity, frame, self._join_or_leave)
 
-    def leave(self, session: Session, frame: frames.Leave) -> None:
+    def leave(self, session: Session, identity: Identity, frame: frames.Leave) -> None:
         """Answer `leave`."""
-        self._asking.ask(session, frame, self._come_or_go)
+        self._requests.answer(session, identity, frame, self._join_or_leave)
 
-    def room(self, session: Session, frame: frames.RoomRequest) -> None:
+    def room(self, session: Session, identity: Identity, frame: frames.RoomRequest) -> None:
         """Answer `room`."""
-        self._asking.ask(session, frame, self._answer)
+        self._requests.answer(session, identity, frame, self._room)
 
-    def list_rooms(self, session: Session, frame: frames.RoomsRequest) -> None:
+    def rooms(self, session: Session, identity: Identity, frame: frames.RoomsRequest) -> None:
         """Answer `rooms`."""
-        self._asking.ask(session, frame, self._list_rooms)
+        self._requests.answer(session, identity, frame, self._list_rooms)
 
     # --- changing
 
-    async def _come_or_go(self, account: int, frame: frames.Join | frames.Leave) -> frames.ServerFrame:
+    async def _join_or_leave(self, account: int, frame: frames.Join | frames.Leave) -> frames.ServerFrame:
         try:
             name = normalize_room(frame.room)
         except InvalidNameError:
             return refusal(frame, ErrorCode.BAD_ROOM_NAME)
         return await self._change(frame, RoomChange(action=frame.type, room=name, actor=account))
 
-    async def _answer(self, account: int, frame: frames.RoomRequest) -> frames.ServerFrame:
+    async def _room(self, account: int, frame: frames.RoomRequest) -> frames.ServerFrame:
         try:
             name = normalize_room(frame.room)
             check_topic(frame.text or "")
@@ -94,9 +81,9 @@ class RoomRequests:
         needed, allowed = ROOM_FIELDS[frame.action]
         if not needed <= given <= needed | allowed:
             return refusal(frame, ErrorCode.BAD_FIELD)
-        look = self._looking.get(frame.action)
-        if look is not None:
-            return await self._look(account, frame, name, look)
+        read = self._reads.get(frame.action)
+        if read is not None:
+            return await self._read(account, frame, name, read)
         target = self._directory.by_name(frame.user) if frame.user is not None else None
         if frame.user is not None and target is None:
             return refusal(frame, ErrorCode.UNKNOWN_USER)
@@ -116,7 +103,9 @@ class RoomRequests:
     async def _change(
         self, frame: frames.Join | frames.Leave | frames.RoomRequest, change: RoomChange
     ) -> frames.ServerFrame:
-        self._hand_over(change.room)  # what its session wrote before comes before
+        room = self._rooms.by_name(change.room)
+        if room is not None:  # What was sent before the change is committed before it.
+            self._submissions.barrier(room.row.id)
         try:
             await self._writer.change_room(change, lambda result: self._rooms.apply(result, change))
         except DeniedError as error:
@@ -128,20 +117,20 @@ class RoomRequests:
         action = frame.action if isinstance(frame, frames.RoomRequest) else ""
         return frames.RoomAck(frame.type, change.room, action)
 
-    # --- looking
+    # --- reading
 
     @property
-    def _looking(
+    def _reads(
         self,
     ) -> dict[str, Callable[[LiveRoom, frames.RoomRequest], Awaitable[frames.ServerFrame]]]:
         return {"members": self._members, "log": self._log}
 
-    async def _look(
+    async def _read(
         self,
         account: int,
         frame: frames.RoomRequest,
         name: str,
-        look: Callable[[LiveRoom, frames.RoomRequest], Awaitable[frames.ServerFrame]],
+        read: Callable[[LiveRoom, frames.RoomRequest], Awaitable[frames.ServerFrame]],
     ) -> frames.ServerFrame:
         room = self._rooms.by_name(name)
         membership = room.memberships.get(account, NO_MEMBERSHIP) if room is not None else NO_MEMBERSHIP
@@ -151,22 +140,22 @@ class RoomRequests:
             return refusal(frame, ErrorCode.NOT_A_MEMBER)
         if RANKS[membership.role] < RANKS[PERMISSIONS[frame.action]]:
             return refusal(frame, ErrorCode.NOT_ALLOWED)
-        return await look(room, frame)
+        return await read(room, frame)
 
     async def _members(self, room: LiveRoom, frame: frames.RoomRequest) -> frames.ServerFrame:
         cursor = frame.cursor or ""
         names = self._directory.names
-        people = sorted(
+        members = sorted(
             (names.get(account, ""), membership)
             for account, membership in room.memberships.items()
             if membership.role is not None and names.get(account, "") > cursor
         )
         page = [
             frames.Member(name, membership.role, self._presence.of(name).status, membership.muted_until_ms)
-            for name, membership in people[:_MEMBERS]
+            for name, membership in members[:_MEMBERS]
             if membership.role is not None
         ]
-        return frames.RoomMembers(room.row.name, page, page[-1].user if len(people) > _MEMBERS else None)
+        return frames.RoomMembers(room.row.name, page, page[-1].user if len(members) > _MEMBERS else None)
 
     async def _log(self, room: LiveRoom, frame: frames.RoomRequest) -> frames.ServerFrame:
         cursor = frame.cursor or ""

@@ -1,1 +1,1 @@
-"""Sockets, TLS and bytes; nothing here knows a frame."""
+"""Sockets, TLS and bytes; no module here knows frames."""

@@ -1,17 +1,15 @@
-"""How much of a peer's address the logs tell."""
+"""Policy for peers' addresses in the logs."""
 
 import ipaddress
 
-__all__ = ["shown_address"]
-
 
 def shown_address(address: str, policy: str, *, failure: bool) -> str | None:
-    """The form in which an address is logged; None when it is not.
+    """Return the address in its form for the log; None to leave it out.
 
     Args:
-        address: Numeric, as the socket has it.
+        address: Numeric address of the socket.
         policy: `log.addresses` of the configuration.
-        failure: Whether it is about a failed login.
+        failure: Whether the log entry is about a failed login.
     """
     if policy == "never" or (policy == "failures" and not failure):
         return None

@@ -1,6 +1,6 @@
-"""One TCP connection: its transport, its TLS, its deadlines and its bounded way out.
+"""One TCP connection: transport, TLS, deadlines and bounded output.
 
-A link knows nothing of frames. It hands plaintext to its session and takes plaintext back.
+A link does not know frames. It passes plaintext to its session, and sends the session's plaintext.
 
     connecting --handshake done--> open --close()--> lingering --peer's EOF, or 5 s--> gone
         |                           |                    |
@@ -18,54 +18,52 @@ from qscpd.config import Config
 from qscpd.net.address_policy import shown_address
 from qscpd.net.tls import TlsEngine, TlsError
 
-__all__ = ["HIGH_WATER", "Link", "LinkOwner", "LinkSession"]
-
 HIGH_WATER: Final = 64 * 1024
-"""Unsent bytes above which nothing is made ahead for a peer: pages wait, presence is dropped."""
+"""Unsent bytes above which a link is congested: pages wait, presence is dropped."""
 
 _LINGER_S: Final = 5.0
-"""How long a closed link still reads and throws away. Closing a socket with unread input makes
-the kernel send a reset, which can destroy our last words on their way (RFC 1122, 4.2.2.13)."""
+"""Time for which a closed link still reads and discards input. Closing a socket with unread input makes
+the kernel send a reset, which can destroy our last output on its way (RFC 1122, 4.2.2.13)."""
 
 _log = structlog.stdlib.get_logger("qscpd.net.link")
 
 
 class LinkSession(Protocol):
-    """What a link needs of the session on top of it."""
+    """Interface of the session that a link needs."""
 
     def receive(self, plaintext: bytes) -> None:
-        """Take in what the peer sent."""
+        """Process plaintext from the peer."""
 
     def receive_eof(self) -> None:
         """Note that the peer will send nothing more."""
 
     def writable(self) -> None:
-        """The peer took what waited for it; go on with what was held back."""
+        """Resume output: the link is no longer congested."""
 
     def lost(self, reason: str) -> None:
-        """The link is gone; nothing can be sent any more."""
+        """Note that the link is gone; nothing can be sent any more."""
 
     def tick(self, now: float) -> None:
-        """Look at deadlines, once a second."""
+        """Check deadlines; called once a second."""
 
 
 class LinkOwner(Protocol):
-    """What a link needs of its listener."""
+    """Interface of the listener that a link needs."""
 
     config: Config
     context: ssl.SSLContext
 
     def admit(self, link: "Link") -> bool:
-        """Count a new link in, unless there are too many or no more are wanted."""
+        """Register a new link, or return False if there are too many or the daemon is stopping."""
 
     def open_session(self, link: "Link") -> LinkSession:
-        """Make the session of a link whose handshake is done."""
+        """Create the session of a link after its handshake."""
 
-    def let_in(self, link: "Link") -> None:
-        """Something of a handshake has come in: call `proceed` when it is the link's turn."""
+    def schedule_handshake(self, link: "Link") -> None:
+        """Call `proceed` when it is the link's turn; it has received a part of the handshake."""
 
     def forget(self, link: "Link") -> None:
-        """A link is gone."""
+        """Remove a link that is gone."""
 
 
 class Link(asyncio.Protocol):
@@ -74,9 +72,9 @@ class Link(asyncio.Protocol):
     Attributes:
         remote: Address and port of the peer.
         congested: Whether more than `HIGH_WATER` bytes wait for the peer.
-        last_in: Loop time when the last byte came in.
+        last_in: Loop time of the last received byte.
         bytes_in: Bytes received, as on the wire.
-        bytes_out: Bytes handed to the kernel or waiting for it, as on the wire.
+        bytes_out: Bytes sent or waiting to be sent, as on the wire.
     """
 
     __slots__ = (
@@ -106,9 +104,9 @@ class Link(asyncio.Protocol):
         self._session: LinkSession | None = None
         self._reason = "lost"
         self._ending = False
-        self._eof = False  # the session was told that nothing more comes
-        self._fin = False  # so said TCP, too
-        self._early = b""  # of the handshake, until it is its turn
+        self._eof = False  # the session knows that nothing more comes
+        self._fin = False  # TCP received a FIN
+        self._early = b""  # input of the handshake, until it is the link's turn
         self._drained = 0
         self._drained_at = self.last_in = loop.time()
         self._deadline: float | None = self.last_in + owner.config.tls.handshake_timeout_s
@@ -120,7 +118,7 @@ class Link(asyncio.Protocol):
     # --- called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A peer connected."""
+        """Register the connection, or refuse it."""
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         if peer:
@@ -132,9 +130,9 @@ class Link(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came in: decrypt all of them, then let the session handle all of it.
+        """Decrypt received bytes, and pass the plaintext to the session.
 
-        A handshake costs a millisecond, so those who are not in yet wait for their turn.
+        A handshake costs a millisecond, so links without a session wait for their turn.
         """
         self.bytes_in += len(data)
         self.last_in = self._loop.time()
@@ -143,18 +141,18 @@ class Link(asyncio.Protocol):
         if self._session is None:
             self._early += data
             self._transport.pause_reading()
-            self._owner.let_in(self)
+            self._owner.schedule_handshake(self)
         else:
-            self._take(data)
+            self._decrypt(data)
 
     def proceed(self) -> None:
-        """Go on with the handshake."""
+        """Continue the handshake."""
         early, self._early = self._early, b""
         if not self._ending and not self._transport.is_closing():
             self._transport.resume_reading()
-            self._take(early)
+            self._decrypt(early)
 
-    def _take(self, data: bytes) -> None:
+    def _decrypt(self, data: bytes) -> None:
         try:
             plaintext = self.tls.receive(data)
         except TlsError as error:
@@ -172,7 +170,7 @@ class Link(asyncio.Protocol):
             session.receive_eof()
 
     def eof_received(self) -> bool:
-        """The peer sends nothing more; what it sent before is still answered."""
+        """Note that the peer sends nothing more; earlier input is still answered."""
         if self._ending or self._session is None:
             return False
         self._fin = True
@@ -182,18 +180,18 @@ class Link(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        """More than `HIGH_WATER` bytes wait."""
+        """Note that more than `HIGH_WATER` bytes are unsent."""
         self.congested = True
 
     def resume_writing(self) -> None:
-        """The peer took most of it."""
+        """Resume output: the peer has received most of it."""
         self.congested = False
         if self._session is not None and not self._ending:
             self._session.writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed."""
-        del exc  # why a peer vanished is its own affair; the reason is noted where we ended it
+        """Notify owner and session that the socket is closed."""
+        del exc  # the reason matters only if we ended the link, and then it is in `_reason`
         self._owner.forget(self)
         self._ending = True
         session, self._session = self._session, None
@@ -203,7 +201,7 @@ class Link(asyncio.Protocol):
     # --- called by the session
 
     def write(self, plaintext: bytes) -> None:
-        """Encrypt and send; never waits. A peer with too much unsent output is cut."""
+        """Encrypt and send, without waiting; a peer with too much unsent output is disconnected."""
         if self._ending:
             return
         if (
@@ -223,28 +221,28 @@ class Link(asyncio.Protocol):
             transport.write(data)
 
     def now(self) -> float:
-        """The loop's clock, in seconds."""
+        """Return the loop's clock in seconds."""
         return self._loop.time()
 
     def pause_reading(self) -> None:
-        """Take no more input for now; TCP holds the peer back."""
+        """Stop reading for now; TCP slows down the peer."""
         if not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Take input again."""
+        """Read again."""
         if not self._fin and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def close(self, reason: str) -> None:
-        """End in order: what was written arrives, then `close_notify`, then the end of the stream."""
+        """Close gracefully: send all output, then `close_notify`, then the end of the stream."""
         if self._ending:
             return
         self._ending = True
         self._reason = reason
         self._deadline = self._loop.time() + _LINGER_S
         self._write(self.tls.close())
-        if self._fin:  # nothing can come any more, so there is nothing to linger for
+        if self._fin:  # no more input can come, so lingering is pointless
             self._transport.close()
             return
         if self._transport.can_write_eof():
@@ -252,7 +250,7 @@ class Link(asyncio.Protocol):
         self.resume_reading()
 
     def abort(self, reason: str) -> None:
-        """End now; what was not sent is lost."""
+        """Close at once; unsent output is lost."""
         if not self._ending:
             self._ending = True
             self._reason = reason
@@ -261,7 +259,7 @@ class Link(asyncio.Protocol):
     # --- called once a second
 
     def tick(self, now: float) -> None:
-        """Look at the deadlines of this link."""
+        """Check the deadlines of this link and its session."""
         if self._deadline is not None and now >= self._deadline:
             if not self._ending:
                 _log.info("link.timeout", remote=self._shown_remote(), waiting_for="handshake")
@@ -272,7 +270,7 @@ class Link(asyncio.Protocol):
             self._session.tick(now)
 
     def _stalled(self, now: float) -> bool:
-        """Whether output waits and the peer took none of it for too long."""
+        """Return whether the peer has received none of the waiting output for too long."""
         waiting = self._transport.get_write_buffer_size()
         drained = self.bytes_out - waiting
         if not waiting or drained != self._drained:
@@ -294,7 +292,7 @@ class Link(asyncio.Protocol):
         return shown_address(self.remote[0], self._owner.config.log.addresses, failure=True)
 
     def _fail(self, why: str) -> None:
-        """TLS went wrong: send its alert, and end; the session need not wait for the socket."""
+        """Close after a TLS error with an alert; the session ends at once."""
         _log.info("link.tls_failed", remote=self._shown_remote(), reason=why)
         self.close("tls_failed")
         session, self._session = self._session, None

@@ -1,4 +1,4 @@
-"""The sockets that the daemon listens on, and the links that came in by them."""
+"""Listening sockets of the daemon, and their links."""
 
 import asyncio
 import contextlib
@@ -16,25 +16,23 @@ from qscpd.config import Config, ListenAddress
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.link import Link, LinkSession
 
-__all__ = ["Listener"]
-
 _BACKLOG: Final = 1024
-"""Connections that the kernel may keep for us; it cuts this to net.core.somaxconn."""
+"""Connections that the kernel queues for us; limited by net.core.somaxconn."""
 
 _HANDSHAKES_S: Final = 0.002
-"""How long handshakes go on before everybody else has a turn; one takes half a millisecond to a whole one."""
+"""Time budget for handshakes per loop iteration; one takes 0.5 to 1 ms."""
 
 _log = structlog.stdlib.get_logger("qscpd.net.listener")
 
 
 class Listener:
-    """Accepts connections and keeps watch over them.
+    """Acceptor of connections, and owner of their links.
 
     Attributes:
         config: The daemon's configuration.
         context: The TLS context of new connections.
-        links: Every link that is not gone yet.
-        addresses: Where it listens, as `host:port`; the real port where 0 was asked for.
+        links: All links that are not gone yet.
+        addresses: Addresses as `host:port`, with the actual port instead of 0.
     """
 
     def __init__(
@@ -49,13 +47,13 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._gone = asyncio.Event()
-        self._at_the_door: deque[Link] = deque()
-        """Links with something of a handshake that was not handled yet."""
+        self._pending_handshakes: deque[Link] = deque()
+        """Links with unprocessed input of a handshake."""
         self._refused = 0
-        """Since the last tick, because there were too many."""
+        """Connections refused since the last tick because of `max_connections`."""
 
     def admit(self, link: Link) -> bool:
-        """Count a new link in, unless there are too many or the daemon is stopping."""
+        """Register a new link, or return False if there are too many or the daemon is stopping."""
         if not self._servers:
             return False
         if len(self.links) >= self.config.server.max_connections:
@@ -64,29 +62,29 @@ class Listener:
         self.links.add(link)
         return True
 
-    def let_in(self, link: Link) -> None:
-        """Let a handshake go on when it is its turn."""
-        self._at_the_door.append(link)
-        if len(self._at_the_door) == 1:
-            self._loop.call_soon(self._let_some_in)
+    def schedule_handshake(self, link: Link) -> None:
+        """Queue a link whose handshake can continue."""
+        self._pending_handshakes.append(link)
+        if len(self._pending_handshakes) == 1:
+            self._loop.call_soon(self._run_handshakes)
 
-    def _let_some_in(self) -> None:
-        """Go on with handshakes for a moment; then it is the turn of those who are in."""
+    def _run_handshakes(self) -> None:
+        """Continue handshakes within the time budget; then it is the sessions' turn."""
         until = time.monotonic() + _HANDSHAKES_S
-        while self._at_the_door and time.monotonic() < until:
-            self._at_the_door.popleft().proceed()
-        if self._at_the_door:
-            self._loop.call_soon(self._let_some_in)
+        while self._pending_handshakes and time.monotonic() < until:
+            self._pending_handshakes.popleft().proceed()
+        if self._pending_handshakes:
+            self._loop.call_soon(self._run_handshakes)
 
     def open_session(self, link: Link) -> LinkSession:
-        """Make the session of a link whose handshake is done."""
+        """Create the session of a link after its handshake."""
         return self._open_session(link)
 
     def bind(self) -> None:
-        """Take every configured address; the kernel keeps connections for `accept`.
+        """Bind all configured addresses; the kernel queues connections until `accept`.
 
         Raises:
-            QscpdError: An address can't be used; the text says which and why.
+            QscpdError: An address can't be used; the text says which one and why.
         """
         self._sockets = _bind_all(self.config.server.listen)
         for each in self._sockets:
@@ -94,13 +92,13 @@ class Listener:
             self.addresses.append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     async def accept(self) -> None:
-        """Begin to take connections."""
+        """Start accepting connections."""
         for each in self._sockets:
             server = await self._loop.create_server(self._link, sock=each, backlog=_BACKLOG)
             self._servers.append(server)
 
     def stop_accepting(self) -> None:
-        """Close the sockets; links live on."""
+        """Close the sockets; links stay open."""
         for server in self._servers:
             server.close()
         self._servers.clear()
@@ -109,8 +107,8 @@ class Listener:
         self._sockets.clear()
 
     def tick(self) -> None:
-        """Look at every link's deadlines; once a second."""
-        if self._refused:  # who is flooded with connections need not be flooded with lines of a log
+        """Check the deadlines of all links; called once a second."""
+        if self._refused:  # one line per second, so that a flood of connections does not flood the log
             _log.warning("link.refused", reason="max_connections", links=self._refused)
             self._refused = 0
         now = self._loop.time()
@@ -124,17 +122,17 @@ class Listener:
             await self._gone.wait()
 
     def forget(self, link: Link) -> None:
-        """A link is gone."""
+        """Remove a link that is gone."""
         self.links.discard(link)
         self._gone.set()
 
     def abort_all(self, reason: str) -> None:
-        """End every link now."""
+        """Abort all links."""
         for link in list(self.links):
             link.abort(reason)
 
-    def abort_strangers(self, reason: str) -> None:
-        """End every link whose handshake is not done."""
+    def abort_handshakes(self, reason: str) -> None:
+        """Abort all links whose handshake is not done."""
         for link in list(self.links):
             if not link.tls.established:
                 link.abort(reason)
@@ -146,7 +144,7 @@ class Listener:
 def _bind_all(addresses: Sequence[ListenAddress]) -> list[socket.socket]:
     with contextlib.ExitStack() as bound:
         sockets = [bound.enter_context(_bind(address)) for address in addresses]
-        bound.pop_all()  # all went well: they stay open
+        bound.pop_all()  # success: keep them open
         return sockets
 
 
@@ -162,7 +160,7 @@ def _bind(address: ListenAddress) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # 0.0.0.0 and :: are two addresses, on every system alike.
+            # On every system 0.0.0.0 and :: are two separate addresses.
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(sockaddr)
         bound.listen(_BACKLOG)
@@ -178,5 +176,7 @@ def _explain(error: OSError, address: ListenAddress) -> QscpdError:
             f"server.listen: {address}: the port is in use; stop the other program or change the port"
         )
     if error.errno == errno.EACCES:
-        return PermissionDeniedError(f"server.listen: {address}: ports below 1024 need more rights; use 7727")
+        return PermissionDeniedError(
+            f"server.listen: {address}: ports below 1024 need root or CAP_NET_BIND_SERVICE; use port 7727"
+        )
     return QscpdError(f"server.listen: {address}: {error.strerror}")

@@ -1,4 +1,4 @@
-"""Stored messages as frames: live, replayed, and in a page of history."""
+"""Build frames from stored rows: live, replayed, and in a page of history."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,10 +6,8 @@ from qscp import frames
 from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import NO_META, MessageMeta, MessageRow
 
-__all__ = ["history_message", "pushed"]
 
-
-def pushed(
+def frame_for_row(
     conversation: int,
     message: MessageRow,
     *,
@@ -18,24 +16,24 @@ def pushed(
     names: Mapping[int, str],
     viewer: int = 0,
 ) -> frames.ServerFrame:
-    """A message, or what happened to one, as it is told.
+    """Return the frame of a message, edit, redaction or reaction.
 
     Args:
-        conversation: Where it is.
-        message: The message; of an edit, with the text that its message has.
-        to: The name that it was sent to, as the receiver sees it.
-        origin: Whether it was stored just now.
+        conversation: Its conversation.
+        message: The row; an edit's has the text that the edited message has now.
+        to: The name of its recipient, as the receiver sees it.
+        origin: `live` if it was stored just now, else `replay`.
         names: Names of accounts, by id.
-        viewer: Account id of the receiver; nobody's while there can't be any reactions yet.
+        viewer: Account id of the receiver; 0 for a message so new that it has no reactions.
     """
     place = (conversation_id(conversation), message.seq, message.id, names.get(message.sender, ""), to)
     meta, time_ms = message.meta, message.time_ms
     match meta.kind:
         case "edit":
             mentions = _names(meta.mentions, names)
-            gone = message.body is None
+            erased = message.body is None
             return frames.Edit(
-                *place, meta.target, message.body or "", time_ms, origin, mentions=mentions, erased=gone
+                *place, meta.target, message.body or "", time_ms, origin, mentions=mentions, erased=erased
             )
         case "redact":
             return frames.Redact(*place, meta.target, time_ms, origin)
@@ -51,29 +49,29 @@ def pushed(
             )
     chat = frames.Chat(*place, message.body or "", time_ms, origin, erased=message.body is None)
     if meta is not NO_META:
-        _add(chat, meta, names, viewer)
+        _add_meta(chat, meta, names, viewer)
     return chat
 
 
 def history_message(message: MessageRow, names: Mapping[int, str], viewer: int) -> frames.Message:
-    """A message in a page of history, which is as the events left it."""
+    """Return a message for a page of history, with its edits and reactions applied."""
     sender = names.get(message.sender, "")
-    told = frames.Message(
+    shown = frames.Message(
         message.seq, message.id, sender, message.body or "", message.time_ms, erased=message.body is None
     )
     if message.meta is not NO_META:
-        _add(told, message.meta, names, viewer)
-    return told
+        _add_meta(shown, message.meta, names, viewer)
+    return shown
 
 
-def _add(
-    told: frames.Chat | frames.Message, meta: MessageMeta, names: Mapping[int, str], viewer: int
+def _add_meta(
+    message: frames.Chat | frames.Message, meta: MessageMeta, names: Mapping[int, str], viewer: int
 ) -> None:
-    told.reply_to = meta.reply_to or None
-    told.mentions = _names(meta.mentions, names)
-    told.edited = meta.edited_ms or None
-    told.reactions = tuple(
-        frames.Reaction(text, len(people), viewer in people) for text, people in meta.reactions.items()
+    message.reply_to = meta.reply_to or None
+    message.mentions = _names(meta.mentions, names)
+    message.edited = meta.edited_ms or None
+    message.reactions = tuple(
+        frames.Reaction(text, len(senders), viewer in senders) for text, senders in meta.reactions.items()
     )
 
 

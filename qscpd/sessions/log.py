@@ -1,9 +1,9 @@
-"""The session log: who came from where, whether they got in, and how it ended.
+"""The session log: connections, logins and how sessions ended.
 
 One JSON object a line: `session.open`, `auth.ok`, `auth.fail`, `session.close`. Tools read it
 (fail2ban, jq), so its keys and their order are part of the daemon's interface
-(docs/operations.md). A line never has a message or a password in it, nor a name that nobody
-here has: people type their password into the wrong prompt.
+(docs/operations.md). No line has a message or a password in it. A name is logged only if an account
+has it: people type their password into the wrong prompt.
 """
 
 import contextlib
@@ -25,22 +25,20 @@ from qscpd.domain.model import Account
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.address_policy import shown_address
 from qscpd.net.link import Link
-
-__all__ = ["LoggedSession", "SessionLog"]
+from qscpd.sessions.identity import Identity
 
 _CLIENT_LIMIT: Final = 60
-"""Characters of the client's name that are kept."""
+"""Characters of the client's name that are logged."""
 
 _log = structlog.stdlib.get_logger("qscpd.sessions.log")
 
 
 class LoggedSession(Protocol):
-    """What the log tells of a session."""
+    """What the log needs of a session."""
 
     id: str
     link: Link
-    account: Account | None
-    device: str
+    identity: Identity | None
     opened: float
     messages_in: int
     messages_out: int
@@ -52,12 +50,12 @@ class LoggedSession(Protocol):
 
 
 class SessionLog:
-    """Writes the session log from a thread of its own, so that a slow disk never stops the loop.
+    """Writer of the session log, with its own thread, so that a slow disk never stops the loop.
 
-    A context manager. The file is opened anew when it was moved or removed, as by logrotate.
+    A context manager. The file is opened again when it was moved or removed, as by logrotate.
 
     Args:
-        path: The file; it is made for its owner to write and its group to read.
+        path: The file; it is created for its owner to write and its group to read.
         addresses: `log.addresses` of the configuration.
 
     Raises (on entering):
@@ -92,32 +90,32 @@ class SessionLog:
     # --- events
 
     def opened(self, session: LoggedSession) -> None:
-        """The handshake is done."""
+        """Log that a handshake is done."""
         tls = session.link.tls
         self._put("session.open", session, tls=tls.version, cipher=tls.cipher)
 
     def auth_ok(self, session: LoggedSession, client: str) -> None:
-        """Somebody logged in."""
+        """Log a login."""
         self._put(
             "auth.ok",
             session,
-            user=_name(session.account),
-            device=session.device or None,
+            user=_user(session),
+            device=_device(session),
             client=strip_controls(client)[:_CLIENT_LIMIT],
         )
 
     def auth_failed(self, session: LoggedSession, code: ErrorCode, account: Account | None) -> None:
-        """A login failed; `account` is whose name was given, if anybody's."""
-        self._put("auth.fail", session, failure=True, reason=code, user=_name(account))
+        """Log a failed login; `account` has the name that was given, if any account has it."""
+        self._put("auth.fail", session, failure=True, reason=code, user=account.name if account else None)
 
     def closed(self, session: LoggedSession, reason: str) -> None:
-        """The link is gone."""
+        """Log that a link is gone."""
         link = session.link
         self._put(
             "session.close",
             session,
-            user=_name(session.account),
-            device=session.device or None,
+            user=_user(session),
+            device=_device(session),
             tls=link.tls.version,
             cipher=link.tls.cipher,
             duration_s=round(link.now() - session.opened, 3),
@@ -160,7 +158,7 @@ class SessionLog:
         if self._file is None or self._moved(self._file):
             if self._file is not None:
                 self._file.close()
-                self._file = None  # so that it is tried again with the next line, if it fails now
+                self._file = None  # If opening fails now, the next line tries again.
             self._file = _open(self._path)
         while data:
             data = data[self._file.write(data) :]
@@ -173,15 +171,19 @@ class SessionLog:
 
 
 def _open(path: Path) -> FileIO:
-    """Open for appending, without a buffer: what a full disk has not taken is not kept."""
+    """Open a file for appending, without a buffer: lines that a full disk refuses are dropped."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_CREAT
     try:
         descriptor = os.open(path, flags | os.O_EXCL, 0o640)
-        os.fchmod(descriptor, 0o640)  # whatever the umask is: the group is there to read logs
+        os.fchmod(descriptor, 0o640)  # whatever the umask is: the group reads logs
     except FileExistsError:
         descriptor = os.open(path, flags)
     return FileIO(descriptor, "ab")
 
 
-def _name(account: Account | None) -> str | None:
-    return account.name if account else None
+def _user(session: LoggedSession) -> str | None:
+    return session.identity.name if session.identity else None
+
+
+def _device(session: LoggedSession) -> str | None:
+    return (session.identity.device if session.identity else "") or None

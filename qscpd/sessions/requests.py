@@ -1,8 +1,8 @@
-"""Frames that ask for something that takes a while.
+"""Requests that take a while, each answered by a task.
 
-Each is answered by a task. While one of a session is under way, the session's next frames wait: answers come
-in the order of the questions, and a peer can't have more than one question in the store at a time. And only
-so many questions are under way in all: a thousand people who ask at once must not hold messages up.
+While a request of a session is being answered, the session's next frames wait. So answers come in the
+order of the requests, and a peer has at most one request in the store. The number of requests
+that run at the same time is limited: a thousand peers that ask at once must not delay messages.
 """
 
 import asyncio
@@ -12,70 +12,69 @@ from typing import Final, TypeVar
 import structlog
 
 from qscp import frames
-from qscp.errors import ERROR_CODES, ErrorCode
+from qscp.errors import ErrorCode
+from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
 
-__all__ = ["Asking", "refusal"]
-
 _AT_ONCE: Final = 32
-"""Questions under way: all of them together are some 5 ms of the loop's time."""
+"""Requests that run at the same time: all of them together are some 5 ms of the loop's time."""
 
 _log = structlog.stdlib.get_logger("qscpd.sessions.requests")
 
 F = TypeVar("F", bound=frames.ClientFrame)
 
 
-class Asking:
-    """Runs the tasks that answer.
+class RequestRunner:
+    """Runs the tasks that answer requests.
 
     Args:
-        tasks: Where they run; none lets an error get there.
+        tasks: Where they run; no error of theirs gets there.
+        barrier: Hands everything that sessions sent before to the store.
     """
 
-    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, barrier: Callable[[], None]) -> None:
         self._tasks = tasks
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._barrier = barrier
+        self._slots = asyncio.Semaphore(_AT_ONCE)
 
-    def ask(
-        self, session: Session, frame: F, answer: Callable[[int, F], Awaitable[frames.ServerFrame]]
+    def answer(
+        self,
+        session: Session,
+        identity: Identity,
+        frame: F,
+        make_reply: Callable[[int, F], Awaitable[frames.ServerFrame]],
     ) -> None:
-        """Let a frame be answered, and handle no other one of the session until it is.
+        """Answer a request; the session's next frames wait until then.
 
         Args:
-            session: Who asks.
-            frame: What.
-            answer: Makes the answer for an account id.
+            session: The session that sent it.
+            identity: Its identity.
+            frame: The request.
+            make_reply: Makes the answer, from the account's id and the request.
         """
-        account = session.account
-        assert account is not None  # noqa: S101 - nobody else may ask
 
         async def run() -> None:
-            async with self._turns:
+            async with self._slots:
                 if session.closed:
-                    return  # the person may have come back, and want something else by now
-                reply = await answer(account.id, frame)
+                    return  # The user may be back on another session, and want something else by now.
+                reply = await make_reply(identity.account, frame)
             if not session.closed:
                 session.send(reply)
-            session.release()
+            session.end_request()
 
         if session.pending:
-            session.router.hand_over()  # what it sent before is answered before
-        session.hold()
+            self._barrier()  # What it sent before is answered before.
+        session.begin_request()
         self.start(session, run())
 
     def start(self, session: Session, work: Coroutine[None, None, None]) -> None:
-        """Run something for a session; a bug in it ends that session only."""
+        """Run a task for a session; a bug in it ends only this session."""
         self._tasks.create_task(_guard(session, work))
-
-
-def refusal(frame: frames.ClientFrame, code: ErrorCode) -> frames.Error:
-    """The answer to a frame that can't be answered otherwise."""
-    return frames.Error(code=code, message=ERROR_CODES[code].sentence, ref=frame.type)
 
 
 async def _guard(session: Session, work: Coroutine[None, None, None]) -> None:
     try:
         await work
-    except Exception as error:  # noqa: BLE001 - one session's question must not end the others
-        _log.error("asking.failed", session=session.id, exc_info=error)
-        session.fail(ErrorCode.INTERNAL)
+    except Exception as error:  # noqa: BLE001 - a bug in one session's request must not end the others
+        _log.error("request.bug", session=session.id, exc_info=error)
+        session.close(ErrorCode.INTERNAL, error=True)

@@ -1,78 +1,110 @@
 """One session: a peer's protocol state, identity and counters, on top of a link.
 
-A session owns its `ServerConnection`. Input is handled at once; output is collected and goes
-out once per loop tick (`qscpd.chat.router.Router.flush`), as one TLS record if it fits.
+A session owns its `ServerConnection`. Input is handled at once. Output is queued and written at
+the end of the loop's tick (`qscpd.sessions.output`).
+
+    after login:  catching up --Replay.run--> live
+    at the end:   open --close(graceful=True)--> draining --last answer of the store--> closed
+                  open --close()--> closed
 """
 
 import secrets
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple, Protocol
 
-import msgspec
 import structlog
 
 from qscp import codec, frames
 from qscp.connection import ServerConnection
-from qscp.errors import ERROR_CODES, ErrorCode, RemoteProtocolError
+from qscp.errors import ErrorCode, RemoteProtocolError
 from qscp.states import State
-from qscpd.domain.model import Account
+from qscpd.config import Config
 from qscpd.net.link import Link
-from qscpd.store.writer import PendingSkip
-
-if TYPE_CHECKING:  # both are made of sessions, so they can't be imported here
-    from qscpd.chat.router import Router
-    from qscpd.sessions.replay import Replay
-
-__all__ = ["Session"]
+from qscpd.sessions.answers import last_frame
+from qscpd.sessions.backlog import Backlog
+from qscpd.sessions.identity import Identity
+from qscpd.sessions.keepalive import KeepAlive
+from qscpd.sessions.output import FlushQueue
 
 _PENDING_LIMIT: Final = 1000
-"""Messages of a session that may wait for the store; it is not read further until half of them came back."""
+"""Unanswered messages of a session at which it is read no further, until half of them are answered."""
 
 _OPEN: Final = (State.READY, State.DRAINING)
 
 _log = structlog.stdlib.get_logger("qscpd.sessions.session")
 
 
+class SessionOwner(Protocol):
+    """What a session needs of the daemon around it."""
+
+    config: Config
+    output: FlushQueue
+    """Sessions with queued output."""
+
+    def unregister(self, session: "Session", reason: str) -> None:
+        """Stop delivering to a session that is closed; its link may linger."""
+
+    def link_lost(self, session: "Session", reason: str) -> None:
+        """Forget a session whose link is gone."""
+
+    def skip_refused(self, session: "Session") -> None:
+        """Let no message wait any longer for those of this session that the store refused."""
+
+    def presence_pages(self, identity: Identity) -> Iterator[bytes]:
+        """Return the frames of a presence snapshot for a session."""
+
+
+Handler = Callable[["Session", Identity, frames.ClientFrame], None]
+
+
+class HandlerTable(NamedTuple):
+    """What to do with each frame of a client; `qscp.states` decides which is legal when."""
+
+    login: Callable[["Session", frames.Auth], None]
+    """For `auth`, the one frame before the login."""
+    after_login: dict[type[frames.ClientFrame], Handler]
+    """For all others, by their class."""
+
+
 class Session:
-    """One connection that may be, or become, logged in.
+    """One connection that is, or can become, logged in.
 
     Attributes:
         id: For the session log and `auth_ack`.
-        account: Who it is, after login.
+        identity: The account and device; None before the login.
         status: The presence that this session asked for.
         text: The away text that goes with it.
         attempts: Failed logins so far.
-        pending: Messages handed to the store and not answered yet.
-        device: The device's id; empty for one that keeps nothing.
-        features: The optional parts of the protocol that both sides know.
-        live: Whether messages go out as they come; before that, `replay` holds them.
-        replay: The way from login to live, once the device has said what it has.
-        replaying: Whether the device has said all of it.
-        refused: Whether a message of the session was refused by the store.
+        pending: Messages submitted to the store and not answered yet.
+        live: Whether messages are sent as they are committed.
+        backlog: What the session missed, from its first `resume` until it has all of it.
+        refused: Whether the store refused a message of the session.
+        closed: Whether the session has ended; its link may linger.
         messages_in: Messages sent by this session and stored.
         messages_out: Messages delivered to this session.
         frames_out: Frames sent.
         opened: Loop time of the handshake's end.
-        typed: Loop time when it last said that its person is typing.
+        typed: Loop time of its last typing indicator.
     """
 
     __slots__ = (
-        "_asking",
-        "_finish",
+        "_closing_code",
         "_frozen",
-        "_held",
+        "_handlers",
+        "_keepalive",
+        "_output",
+        "_owner",
         "_pages",
-        "_pinged_at",
-        "_pings",
+        "_requesting",
         "_stale_presence",
-        "account",
+        "_throttled",
         "attempts",
+        "backlog",
         "closed",
         "connection",
-        "device",
-        "features",
         "frames_out",
         "id",
+        "identity",
         "link",
         "live",
         "messages_in",
@@ -80,48 +112,41 @@ class Session:
         "opened",
         "pending",
         "refused",
-        "replay",
-        "replaying",
-        "router",
         "status",
         "text",
         "typed",
     )
 
-    def __init__(self, router: "Router", link: Link) -> None:
-        self.router = router
+    def __init__(self, owner: SessionOwner, handlers: HandlerTable, link: Link) -> None:
+        self._owner = owner
+        self._handlers = handlers
+        self._output = owner.output
         self.link = link
         self.connection = ServerConnection()
         self.id = secrets.token_hex(8)
-        self.account: Account | None = None
+        self.identity: Identity | None = None
         self.status: frames.Status = "online"
         self.text = ""
         self.attempts = self.pending = 0
         self.messages_in = self.messages_out = self.frames_out = 0
         self.opened = link.last_in
-        self.closed = self.live = self.replaying = self.refused = False
-        self.device = ""
+        self._keepalive = KeepAlive(link.last_in)
+        self.closed = self.live = self.refused = False
         self.typed = float("-inf")
-        self.features: frozenset[str] = frozenset()
-        self.replay: Replay | None = None
-        self._asking = False
-        self._held = False
-        self._frozen = False
-        self._pings = 0
-        self._pinged_at = link.last_in
+        self.backlog: Backlog | None = None
+        self._requesting = self._throttled = self._frozen = False
         self._pages: Iterator[bytes] | None = None
         self._stale_presence = False
-        self._finish: ErrorCode | None = None
-
-    @property
-    def name(self) -> str:
-        """Who it is; empty before login."""
-        return self.account.name if self.account else ""
+        self._closing_code: ErrorCode | None = None
 
     @property
     def frames_in(self) -> int:
         """Frames received."""
         return self.connection.frames_in
+
+    def supports(self, feature: str) -> bool:
+        """Return whether both sides support an optional part of the protocol."""
+        return self.identity is not None and feature in self.identity.features
 
     # --- called by the link
 
@@ -131,211 +156,107 @@ class Session:
         self.handle_frames()
 
     def receive_eof(self) -> None:
-        """The peer sends nothing more: answer what is under way, then close."""
+        """Answer what is under way, then close: the peer sends nothing more."""
         self.connection.receive_eof()
         self.handle_frames()
 
     def writable(self) -> None:
-        """Go on with pages that were held back."""
-        if self.replay is not None:
-            self.replay.writable()
-        if self._stale_presence and self.account is not None:
+        """Continue with pages that waited for the peer."""
+        if self.backlog is not None:
+            self.backlog.writable()
+        if self._stale_presence and self.identity is not None:
             self._stale_presence = False
-            self._pages = self.router.presence.pages(self.account.name)
+            self._pages = self._owner.presence_pages(self.identity)
         if self._pages is not None:
-            self.router.dirty.add(self)
-            self.router.wake()
+            self._output.add(self)
 
     def lost(self, reason: str) -> None:
-        """The link is gone."""
+        """End: the link is gone."""
         self.closed = True
         self._pages = None
-        if self.replay is not None:
-            self.replay.writable()  # it must not wait for a peer that is gone
-        self.router.forget(self, reason)
+        if self.backlog is not None:
+            self.backlog.writable()  # It must not wait for a peer that is gone.
+        self._owner.link_lost(self, reason)
+        self._skip_refused()
 
     def tick(self, now: float) -> None:
-        """Ping a silent peer, and end one that does not answer or never logs in."""
-        config = self.router.config
-        if self.account is None:
+        """Ping a silent peer; end one that does not answer or never logs in."""
+        config = self._owner.config
+        if self.identity is None:
             if now - self.opened >= config.login.timeout_s and not self.connection.paused:
-                self.fail(ErrorCode.LOGIN_TIMEOUT)
+                self.close(ErrorCode.LOGIN_TIMEOUT, error=True)
             return
-        silence = now - self.link.last_in
-        if self.link.last_in > self._pinged_at:
-            self._pings = 0
-        if silence < config.limits.ping_after_s * (self._pings + 1):
-            return
-        if self._pings == 2:  # noqa: PLR2004 - two unanswered pings, as the protocol says
-            self.link.abort("ping_timeout")
-            return
-        self._pings += 1
-        self._pinged_at = now
-        self.send(frames.ServerPing())
+        match self._keepalive.check(now, self.link.last_in, config.limits.ping_after_s):
+            case "ping":
+                self.send(frames.ServerPing())
+            case "timeout":
+                self.link.abort("ping_timeout")
 
-    # --- called by handlers and router
+    # --- output
 
     def send(self, frame: frames.ServerFrame) -> None:
-        """Queue a frame; it leaves at the end of the tick."""
+        """Queue any frame; a closed session drops it.
+
+        Raises:
+            LocalProtocolError: The frame is not allowed in the state of the connection.
+        """
         if not self.closed:
             self.connection.send(frame)
             self.frames_out += 1
-            self.router.dirty.add(self)
-            self.router.wake()
+            self._output.add(self)
 
-    def send_lines(self, lines: list[bytes]) -> None:
-        """Queue encoded frames; the caller has marked the session dirty."""
-        if not self.closed and self.connection.state in _OPEN:
+    def send_lines(self, lines: Sequence[bytes]) -> None:
+        """Queue encoded frames of a logged-in session; a closed one drops them."""
+        if lines and not self.closed and self.connection.state in _OPEN:
             self.connection.send_encoded(lines)
             self.frames_out += len(lines)
+            self._output.add(self)
 
-    def queue(self, batch: list[frames.ServerFrame | msgspec.Raw]) -> None:
-        """Queue frames, encoded together; the caller has marked the session dirty."""
-        if not self.closed and self.connection.state in _OPEN:
+    def send_all(self, batch: Sequence[frames.ServerFrame]) -> None:
+        """Queue frames of a logged-in session, encoded together; a closed one drops them."""
+        if batch and not self.closed and self.connection.state in _OPEN:
             self.connection.send_encoded((codec.encode_lines(batch),))
             self.frames_out += len(batch)
+            self._output.add(self)
 
-    def send_piece(self, piece: bytes, count: int) -> None:
-        """Send some encoded messages to somebody who is logged in, in one piece, behind what is queued."""
-        if self.closed:
-            return
-        self.frames_out += count
-        self.messages_out += count
-        if self in self.router.dirty:
-            self.connection.send_encoded((piece,))
+    def deliver(self, conversation: int, seq: int, line: bytes) -> None:
+        """Deliver a committed message: now to a live session, after the rest to one that is catching up.
+
+        A session that has not resumed gets nothing: the store has the message for it.
+        """
+        if self.live:
+            self.messages_out += 1
+            self.send_lines((line,))
+        elif self.backlog is not None:
+            self.backlog.buffer(conversation, seq, line)
+
+    def deliver_all(self, conversation: int, messages: Sequence[tuple[int, bytes]], payload: bytes) -> None:
+        """Deliver several messages; they are written at once if nothing is queued before them.
+
+        Args:
+            conversation: Their conversation.
+            messages: Seq and line of each.
+            payload: All lines, joined once for all sessions that get them.
+        """
+        if self.live and not self.closed and self not in self._output:
+            self.frames_out += len(messages)
+            self.messages_out += len(messages)
+            self.link.write(payload)
         else:
-            self.link.write(piece)
-
-    def push(self, lines: list[bytes]) -> None:
-        """Queue encoded frames; they leave at the end of the tick."""
-        if lines:
-            self.send_lines(lines)
-            self.router.dirty.add(self)
-            self.router.wake()
-
-    def go_live(self) -> None:
-        """From now on messages go out as they come."""
-        self.live = True
-        self.replay = None
-
-    def hold(self) -> None:
-        """Handle no more frames until `release`: one is being answered."""
-        self._asking = True
-
-    def release(self) -> None:
-        """Go on with the frames that came in meanwhile, unless nothing more is taken from the peer."""
-        self._asking = False
-        if not self.closed and not self._frozen and self._finish is None:
-            self.link.resume_reading()
-            self.handle_frames()
-
-    def freeze(self) -> None:
-        """Take nothing more from the peer: another session of its device comes in its place."""
-        self._frozen = True
-        self.link.pause_reading()
+            for seq, line in messages:
+                self.deliver(conversation, seq, line)
 
     def stream(self, pages: Iterator[bytes]) -> None:
         """Send frames that are made one by one, each when the peer took the one before."""
         self._pages = pages
-        self.router.dirty.add(self)
-        self.router.wake()
+        self._output.add(self)
 
     def send_presence(self, lines: list[bytes]) -> None:
-        """Queue presence changes; to a congested peer they are dropped and a snapshot follows."""
+        """Queue presence changes; a congested peer gets a snapshot later instead."""
         if self.link.congested:
             self._stale_presence = True
         else:
             self.send_lines(lines)
-
-    def fail(self, code: ErrorCode) -> None:
-        """End the session with an `error`."""
-        if not self.closed and self.connection.state is not State.CLOSED:
-            self.send(frames.Error(code=code, message=ERROR_CODES[code].sentence))
-        self.end(code)
-
-    def say_bye(self, code: ErrorCode, reason: str = "") -> None:
-        """End the session with a `bye`; only when the daemon ends should the client come back by itself.
-
-        Args:
-            code: What the peer hears.
-            reason: What the session log says, if that is something else.
-        """
-        if not self.closed and self.connection.state is not State.CLOSED:
-            reconnect = code in (ErrorCode.SHUTDOWN, ErrorCode.INTERNAL)
-            self.send(frames.ServerBye(code, ERROR_CODES[code].sentence, reconnect))
-        self.end(reason or code)
-
-    def finish(self, code: ErrorCode | None) -> None:
-        """Close once everything that was handled is answered; with `bye` if there is a code.
-
-        None means that the peer just ended its stream: its session is lost, not left.
-        """
-        self._finish = self._finish or code
-        if self.pending:
-            return
-        if self._finish is not None:
-            self.say_bye(self._finish)
-        else:
-            self.end("lost")
-
-    def end(self, reason: str) -> None:
-        """Send what is queued, then close the link."""
-        if not self.closed:
-            self.closed = True
-            self.router.left(self, reason)
-            self.flush()
-            self.link.close(reason)
-
-    def answered(self, count: int) -> None:
-        """The store came back with that many of this session's messages."""
-        self.pending -= count
-        if self.closed:
-            self.give_up()
-        if self.closed or self._frozen:
-            return
-        if self._finish is not None:
-            self.finish(self._finish)
-        elif self._held and self.pending <= _PENDING_LIMIT // 2:
-            self._held = False
-            self.link.resume_reading()
-            self.handle_frames()
-        elif self.connection.eof and not self._held and not self._asking:
-            self.finish(None)
-
-    def give_up(self) -> None:
-        """Let nothing wait any more for messages of this session that were refused: it has ended.
-
-        Only when the last one is answered: until then those that are on their way must not overtake the
-        refused ones, which the peer sends again on its next connection.
-        """
-        if self.refused and not self.pending:
-            self.router.store(PendingSkip(self, None))
-
-    def handle_frames(self) -> None:
-        """Handle what has come in, as far as it may be handled now."""
-        if self._held or self._frozen or self._asking:
-            return
-        connection, handle = self.connection, self.router.handlers
-        try:
-            for frame in connection.events():
-                handle[type(frame)](self, frame)
-                if self.pending >= _PENDING_LIMIT:
-                    self._held = True
-                if self._held or self._asking:
-                    break
-        except RemoteProtocolError as error:
-            _log.info("session.violation", session=self.id, code=error.code, where=error.detail)
-            self.frames_out += 1
-            self.end(error.code)
-            return
-        except Exception as error:  # noqa: BLE001 - a bug of ours ends one session, not the daemon
-            _log.error("session.bug", session=self.id, exc_info=error)
-            self.fail(ErrorCode.INTERNAL)
-            return
-        if connection.paused or self._held or self._asking:
-            self.link.pause_reading()
-        elif connection.eof:
-            self.finish(self._finish)
 
     def flush(self) -> None:
         """Write everything that is queued, and as many pages as the peer has room for."""
@@ -343,13 +264,119 @@ class Session:
         if data:
             self.link.write(data)
         if self._pages is not None:
-            self._send_pages(self._pages)
+            self._write_pages(self._pages)
 
-    def _send_pages(self, pages: Iterator[bytes]) -> None:
+    def _write_pages(self, pages: Iterator[bytes]) -> None:
         while not self.link.congested and not self.closed:
             page = next(pages, None)
             if page is None:
                 self._pages = None
                 return
-            self.send_lines([page])
-            self.link.write(self.connection.data_to_send())
+            self.frames_out += 1
+            self.link.write(page)
+
+    # --- input
+
+    def begin_request(self) -> None:
+        """Handle no more frames until `end_request`."""
+        self._requesting = True
+
+    def end_request(self) -> None:
+        """Continue with the frames that came in meanwhile, unless the session is ending."""
+        self._requesting = False
+        if not self.closed and not self._frozen and self._closing_code is None:
+            self.link.resume_reading()
+            self.handle_frames()
+
+    def freeze(self) -> None:
+        """Handle nothing more: another session of the device is about to replace this one."""
+        self._frozen = True
+        self.link.pause_reading()
+
+    def handle_frames(self) -> None:
+        """Handle the frames that have come in, unless something has to finish first."""
+        if self._throttled or self._frozen or self._requesting:
+            return
+        try:
+            waiting = self._handle_events()
+        except RemoteProtocolError as error:
+            _log.info("session.violation", session=self.id, code=error.code, where=error.detail)
+            self.frames_out += 1
+            self.close(reason=error.code)
+            return
+        except Exception as error:  # noqa: BLE001 - a bug of ours ends one session, not the daemon
+            _log.error("session.bug", session=self.id, exc_info=error)
+            self.close(ErrorCode.INTERNAL, error=True)
+            return
+        if waiting:
+            self.link.pause_reading()
+        elif self.connection.eof:
+            self.close(graceful=True)
+
+    def _handle_events(self) -> bool:
+        """Handle frames; return whether the next ones have to wait for an answer."""
+        login, after_login = self._handlers
+        for frame in self.connection.events():
+            identity = self.identity
+            if identity is not None:
+                after_login[type(frame)](self, identity, frame)
+            elif isinstance(frame, frames.Auth):
+                login(self, frame)
+            if self.pending >= _PENDING_LIMIT:
+                self._throttled = True
+            if self._throttled or self._requesting:
+                break
+        return self.connection.paused or self._throttled or self._requesting
+
+    def answered(self, count: int) -> None:
+        """Note that the store has answered messages of this session."""
+        self.pending -= count
+        if self.closed:
+            self._skip_refused()
+        elif self._frozen:
+            return
+        elif self._closing_code is not None:
+            self.close(graceful=True)
+        elif self._throttled and self.pending <= _PENDING_LIMIT // 2:
+            self._throttled = False
+            self.link.resume_reading()
+            self.handle_frames()
+        elif self.connection.eof and not self._throttled and not self._requesting:
+            self.close(graceful=True)
+
+    # --- the end
+
+    def close(
+        self, code: ErrorCode | None = None, *, reason: str = "", error: bool = False, graceful: bool = False
+    ) -> None:
+        """End the session: write what is queued and a last frame, then close the link.
+
+        Args:
+            code: Sent to the peer in a `bye`; None if the peer gets no last frame.
+            reason: For the session log; the code if empty, or `lost` without one.
+            error: Send the code in an `error` instead: the peer did something wrong, or we did.
+            graceful: Wait for the store's answers; the first code of such calls is sent.
+        """
+        if graceful:
+            self._closing_code = self._closing_code or code
+            code = self._closing_code
+            if self.pending:
+                return
+        if self.closed:
+            return
+        if code is not None and self.connection.state is not State.CLOSED:
+            self.send(last_frame(code, error=error))
+        reason = reason or code or "lost"
+        self.closed = True
+        self._owner.unregister(self, reason)
+        self.flush()
+        self.link.close(reason)
+
+    def _skip_refused(self) -> None:
+        """After the end: let nothing wait for messages of this session that were refused.
+
+        Only after the last answer. Until then, messages in flight must not overtake the refused
+        ones, which the peer sends again on its next connection.
+        """
+        if self.refused and not self.pending:
+            self._owner.skip_refused(self)

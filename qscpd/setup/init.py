@@ -1,4 +1,4 @@
-"""Everything that a new installation needs: configuration, certificates, directories, owners."""
+"""New installations: configuration, certificates, directories, owners."""
 
 import json
 import os
@@ -22,15 +22,13 @@ from qscpd.setup.pki import (
     renew_server_certificate,
 )
 
-__all__ = ["Layout", "Step", "dev_layout", "initialize", "system_layout"]
-
 DAEMON_USER: Final = "qscpd"
-"""The system user of the unit; if it exists and root does this, it gets what the daemon needs."""
+"""System user of the service; if root runs `init`, this user gets access to what the daemon needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where an installation has its files."""
+    """Locations of an installation's files."""
 
     config: Path
     certs: Path
@@ -39,26 +37,26 @@ class Layout:
     admin_socket: Path
     listen: tuple[str, ...]
     relative: bool
-    """Write paths into the configuration relative to it, so that the whole directory may move."""
+    """Whether paths in the configuration are relative to it, so that the whole directory can move."""
 
     @property
     def authority(self) -> AuthorityFiles:
-        """The files of the certificates."""
+        """Files of the CA and the certificate."""
         return AuthorityFiles(self.certs)
 
     @property
     def store(self) -> Path:
-        """The store's file, which the first use of it makes."""
+        """File of the store, created by its first use."""
         return self.state / "qscpd.db"
 
     @property
     def session_log(self) -> Path:
-        """The session log, which the daemon makes."""
+        """The session log, created by the daemon."""
         return self.logs / "sessions.log"
 
 
 class Step(NamedTuple):
-    """Something that was made, or was there and kept."""
+    """A path that `initialize` created or kept."""
 
     path: Path
     what: str
@@ -66,9 +64,9 @@ class Step(NamedTuple):
 
 
 def system_layout(config: Path | None = None, certs: Path | None = None, state: Path | None = None) -> Layout:
-    """Say where a service has its files.
+    """Return the layout of a service.
 
-    Certificates are beside the configuration; a state directory of one's own also has logs and socket.
+    Certificates are beside the configuration; a given state directory also has logs and socket.
     """
     config = (config or Path(DEFAULT_CONFIG_PATH)).absolute()
     return Layout(
@@ -83,7 +81,7 @@ def system_layout(config: Path | None = None, certs: Path | None = None, state: 
 
 
 def dev_layout(config: Path | None = None, certs: Path | None = None, state: Path | None = None) -> Layout:
-    """Say where a checkout has its files; only this machine can connect."""
+    """Return the layout of a checkout; only this machine can connect."""
     state = state or Path("var")
     return Layout(
         config=config or Path("config/qscpd.yaml"),
@@ -97,29 +95,29 @@ def dev_layout(config: Path | None = None, certs: Path | None = None, state: Pat
 
 
 def initialize(layout: Layout, names: Sequence[str], *, keep: bool) -> list[Step]:
-    """Make an installation.
+    """Create an installation.
 
     Args:
-        layout: Where its files go.
-        names: DNS names and addresses of the server, on top of this machine's own.
-        keep: Keep what is there and make what is missing; else nothing may be there.
+        layout: Locations of its files.
+        names: DNS names and addresses of the server, besides this machine's own.
+        keep: Keep existing files and create the missing ones; otherwise none can exist.
 
     Raises:
-        ExistsError: Something is there; nothing was changed.
+        ExistsError: A file exists; nothing was changed.
         UsageError: A name is neither a DNS name nor an address.
-        PermissionDeniedError: This user may not write there.
+        PermissionDeniedError: This user has no permission to write there.
     """
     check_names(names)
     files = layout.authority
-    there = [
+    existing = [
         str(path)
         for path in (layout.config, files.ca_certificate, files.ca_key, files.certificate, files.key)
         if path.exists()
     ]
-    if there and not keep:
+    if existing and not keep:
         raise ExistsError(
-            f"there already: {', '.join(there)}; nothing was changed. "
-            "Move them away for a new installation, or add --keep to make only what is missing"
+            f"already exists: {', '.join(existing)}; nothing was changed. "
+            "Move it for a new installation, or add --keep to create only what is missing"
         )
     owner = _daemon_user() if not layout.relative else None
     return list(_steps(layout, names, owner))
@@ -132,9 +130,7 @@ def _steps(layout: Layout, names: Sequence[str], owner: pwd.struct_passwd | None
     made = not files.ca_certificate.exists()
     if made:
         make_authority(files)
-    yield Step(
-        files.ca_certificate, "the private authority's certificate: give this file to every client", made
-    )
+    yield Step(files.ca_certificate, "certificate of the private CA: give this file to every client", made)
     yield _server_certificate(files, names, owner)
     for directory, mode, what in (
         (layout.state, 0o700, "directory of accounts and messages"),
@@ -155,11 +151,15 @@ def _server_certificate(
     what = "the server's certificate"
     if files.certificate.exists() and files.key.exists():
         missing = [name for name in more_names if name.lower() not in certificate_names(files.certificate)]
-        hint = f", which is not for {', '.join(missing)}: see `qscpd gencert --name`" if missing else ""
+        hint = (
+            f", which does not include {', '.join(missing)}; add it with `qscpd gencert --name`"
+            if missing
+            else ""
+        )
         return Step(files.certificate, what + hint, made=False)
     names = tuple(dict.fromkeys((*default_names(), *more_names)))
     if files.certificate.exists() or files.key.exists():
-        # One of the two alone was left by an interruption: the missing one is made to fit.
+        # An interruption left only one of the two: create the other one to match.
         renew_server_certificate(files, names)
     else:
         make_server_certificate(files, names)
@@ -171,7 +171,7 @@ def _server_certificate(
 
 
 def _make_directory(path: Path, mode: int, owner: pwd.struct_passwd | None) -> bool:
-    """Make a directory and its parents; one that is there keeps its mode and owner."""
+    """Create a directory and its parents, and return whether it is new; an existing one is not changed."""
     with file_errors(path):
         if path.is_dir():
             return False
@@ -184,7 +184,7 @@ def _make_directory(path: Path, mode: int, owner: pwd.struct_passwd | None) -> b
 
 
 def _daemon_user() -> pwd.struct_passwd | None:
-    """Return the user that the service runs as, if there is one and we may give it files."""
+    """Return the user of the service, if it exists and we are root."""
     if os.geteuid() != 0:
         return None
     try:
@@ -200,8 +200,8 @@ def _config_text(layout: Layout) -> str:
         return json.dumps(str(path), ensure_ascii=False)
 
     return f"""\
-# The configuration of qscpd, made by `qscpd init`. What is not here has its default:
-# config/qscpd.sample.yaml explains every key, `qscpd config show --origin` shows what is in force.
+# Configuration of qscpd, created by `qscpd init`. Other keys have their defaults:
+# config/qscpd.sample.yaml explains every key, `qscpd config show --origin` shows all values.
 # Relative paths start from the directory of this file. Check a change with `qscpd checkconfig`.
 
 server:

@@ -1,8 +1,8 @@
-"""The private certificate authority, the server's certificate, and the checks before they are used.
+"""Private certificate authority (CA), server certificate, and their checks.
 
-Four files lie in one directory: `ca.pem` is the one to hand out, `ca.key` signs and is
-needed for `qscpd gencert` only, `server.pem` and `server.key` are what the daemon shows.
-Extensions follow RFC 5280 so far that clients which verify strictly (Python 3.13) agree.
+Four files are in one directory: `ca.pem` goes to every client, `ca.key` signs and is only
+needed by `qscpd gencert`, `server.pem` and `server.key` are the daemon's certificate.
+Extensions follow RFC 5280, so that strict clients (Python 3.13) accept them.
 """
 
 import contextlib
@@ -25,36 +25,21 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from qscpd.errors import ConfigError, ExistsError, NotFoundError, PermissionDeniedError, UsageError
 from qscpd.files import replace_file, write_new_file
 
-__all__ = [
-    "CA_LIFE",
-    "SERVER_LIFE",
-    "AuthorityFiles",
-    "CertificateInfo",
-    "certificate_names",
-    "check_key_file",
-    "check_names",
-    "check_pair",
-    "default_names",
-    "make_authority",
-    "make_server_certificate",
-    "renew_server_certificate",
-]
-
 CA_LIFE: Final = timedelta(days=3653)
-"""Ten years: replacing it means a visit to every client."""
+"""Ten years: every client needs a new file when the CA changes."""
 
 SERVER_LIFE: Final = timedelta(days=825)
-"""The longest that Apple's systems accept from a private authority. Nothing renews it by itself on a
-network without internet, so it is not made shorter than it must be."""
+"""Longest lifetime that Apple's systems accept from a private CA. Nothing renews it automatically on a
+network without internet, so it is as long as possible."""
 
 _CLOCK_SKEW: Final = timedelta(days=1)
-"""How far certificates are dated back, for clients whose clock or time zone is wrong."""
+"""Backdating of certificates, for clients whose clock or time zone is wrong."""
 
 _COMMON_NAME_LIMIT: Final = 64
 """Characters in a common name (RFC 5280, ub-common-name)."""
 
-_OPEN_TO_STRANGERS: Final = 0o027
-"""Mode bits that a key must not have: group may read (`root:qscpd` 0640) but not write, others nothing."""
+_UNSAFE_MODE: Final = 0o027
+"""Mode bits that a key must not have: the group can read (`root:qscpd` 0640), others can't."""
 
 _DNS_NAME: Final = re.compile(
     r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -64,44 +49,44 @@ _DNS_LIMIT: Final = 253
 
 @dataclass(frozen=True, slots=True)
 class AuthorityFiles:
-    """Where the four files of a directory are."""
+    """Paths of the four files in a directory."""
 
     directory: Path
 
     @property
     def ca_certificate(self) -> Path:
-        """What clients need."""
+        """Certificate of the CA, for clients."""
         return self.directory / "ca.pem"
 
     @property
     def ca_key(self) -> Path:
-        """What signs."""
+        """Private key of the CA."""
         return self.directory / "ca.key"
 
     @property
     def certificate(self) -> Path:
-        """What the daemon shows."""
+        """Certificate of the server."""
         return self.directory / "server.pem"
 
     @property
     def key(self) -> Path:
-        """What proves that the certificate is the daemon's."""
+        """Private key of the server."""
         return self.directory / "server.key"
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateInfo:
-    """What is worth telling about a server's certificate."""
+    """Summary of a server's certificate."""
 
     names: tuple[str, ...]
-    """Names and addresses that clients may use for the server."""
+    """Names and addresses by which clients can reach the server."""
     not_after: datetime
     sha256: str
     """Fingerprint of the whole certificate, in lower-case hexadecimal digits."""
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Check that a certificate can be for these names, before anything is made.
+    """Check that the names are valid in a certificate.
 
     Raises:
         UsageError: One is neither a DNS name nor an address.
@@ -111,7 +96,7 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def default_names() -> tuple[str, ...]:
-    """Names by which clients reach this machine without any set-up: itself, and its host name."""
+    """Return this machine's own names: localhost, its addresses and its host name."""
     host = socket.gethostname().lower()
     hosts = [
         name
@@ -122,19 +107,19 @@ def default_names() -> tuple[str, ...]:
 
 
 def certificate_names(path: Path) -> tuple[str, ...]:
-    """Return the names and addresses that a certificate is for.
+    """Return the names and addresses of a certificate.
 
     Raises:
-        ConfigError: The file can't be read, or has no certificate.
+        ConfigError: The file can't be read, or contains no certificate.
     """
     return _info(_load_certificate(path)).names
 
 
 def make_authority(files: AuthorityFiles) -> None:
-    """Make a new authority.
+    """Create a new CA.
 
     Raises:
-        ExistsError: There is one; what it signed would be worthless without it.
+        ExistsError: A CA exists; without it, its certificates would be worthless.
     """
     _refuse_existing(files.ca_certificate, files.ca_key)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -150,14 +135,14 @@ def make_authority(files: AuthorityFiles) -> None:
 
 
 def make_server_certificate(files: AuthorityFiles, names: Sequence[str]) -> CertificateInfo:
-    """Make the server's key and its first certificate.
+    """Create the server's key and its first certificate.
 
     Args:
-        files: Where the authority is, and the new files will be.
+        files: Paths of the CA and of the new files.
         names: DNS names and addresses of the server.
 
     Raises:
-        ExistsError: There is one; `renew_server_certificate` replaces it.
+        ExistsError: A certificate exists; `renew_server_certificate` replaces it.
         UsageError: A name is neither a DNS name nor an address.
     """
     _refuse_existing(files.certificate, files.key)
@@ -171,18 +156,18 @@ def make_server_certificate(files: AuthorityFiles, names: Sequence[str]) -> Cert
 def renew_server_certificate(
     files: AuthorityFiles, names: Sequence[str] = (), *, new_key: bool = False
 ) -> CertificateInfo:
-    """Replace the server's certificate by one that is valid from now; the old one stays as `.old`.
+    """Replace the server's certificate by one that is valid from now; the old one becomes `.old`.
 
-    The key is kept unless asked otherwise: then one rename() is the whole change, and
-    clients that pinned the key go on.
+    By default the key is kept: then one rename() is the whole change, and clients that
+    pinned the key still accept it.
 
     Args:
-        files: Where the authority and the old files are.
-        names: As in `make_server_certificate`; none means those of the old certificate.
-        new_key: Make a new key, too.
+        files: Paths of the CA and of the old files.
+        names: As in `make_server_certificate`; if empty, those of the old certificate.
+        new_key: Create a new key too.
 
     Raises:
-        NotFoundError: There is no authority here.
+        NotFoundError: The CA's key was not found.
         UsageError: A name is neither a DNS name nor an address.
     """
     if not names:
@@ -198,39 +183,39 @@ def renew_server_certificate(
 
 
 def check_key_file(path: Path) -> bytes:
-    """Read a private key that is closed to strangers.
+    """Return the content of a private key file after checking its mode.
 
     Raises:
-        PermissionDeniedError: It can't be read by this user, or it can by too many.
-        ConfigError: It is not there.
+        PermissionDeniedError: This user can't read it, or other users can.
+        ConfigError: It can't be read for another reason.
     """
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read()
     except PermissionError:
-        raise PermissionDeniedError(f"{path}: this user may not read the private key") from None
+        raise PermissionDeniedError(f"{path}: this user has no permission to read the private key") from None
     except OSError as error:
         raise ConfigError([f"{path}: the private key can't be read: {error.strerror}"]) from error
-    if mode & _OPEN_TO_STRANGERS:
+    if mode & _UNSAFE_MODE:
         raise PermissionDeniedError(
             f"{path}: the private key is open to other users (mode {mode & 0o777:04o}); "
-            "close it with `chmod 600`, or with `chmod 640` if a group of the daemon's own must read it"
+            "run `chmod 600` on it, or `chmod 640` if the daemon's own group must read it"
         )
     return content
 
 
 def check_pair(certificate: Path, key: Path) -> CertificateInfo:
-    """Check that a certificate and its key can be used just now.
+    """Check that a certificate and its key are usable now.
 
     Raises:
-        ConfigError: A file is missing or broken, they do not belong together, or the time is wrong.
-        PermissionDeniedError: The key can't be read by this user, or it can by too many.
+        ConfigError: A file is missing or invalid, they don't match, or the certificate is not valid now.
+        PermissionDeniedError: This user can't read the key, or other users can.
     """
     loaded = _load_certificate(certificate)
     if _load_key(key).public_key() != loaded.public_key():
         raise ConfigError(
-            [f"{key}: does not belong to the certificate {certificate}; name the files of one pair"]
+            [f"{key}: does not match the certificate {certificate}; configure the files of one pair"]
         )
     now = datetime.now(UTC)
     if now > loaded.not_valid_after_utc:
@@ -241,13 +226,13 @@ def check_pair(certificate: Path, key: Path) -> CertificateInfo:
     return _info(loaded)
 
 
-_CURE: Final = "renew it with `qscpd gencert`, or get a new one from whoever issued it"
+_CURE: Final = "renew it with `qscpd gencert`, or get a new one from its issuer"
 
 
 def _refuse_existing(*paths: Path) -> None:
-    there = [str(path) for path in paths if path.exists()]
-    if there:
-        raise ExistsError(f"{' and '.join(there)}: there already; move it away if a new one should be made")
+    existing = [str(path) for path in paths if path.exists()]
+    if existing:
+        raise ExistsError(f"{' and '.join(existing)}: already exists; move it to create a new one")
 
 
 def _name(text: str) -> x509.Name:
@@ -278,23 +263,27 @@ def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
 
 
 def _issue(files: AuthorityFiles, key: PrivateKeyTypes, names: Sequence[str]) -> bytes:
-    """Sign a certificate for the server's key."""
+    """Return a signed certificate for the server's key."""
     general_names = [_general_name(name) for name in dict.fromkeys(names)]
     if not files.ca_key.exists():
         raise NotFoundError(
-            f"{files.ca_key}: there is no authority's key; make one with `qscpd init`, or name its directory"
+            f"{files.ca_key}: the CA's key was not found; create it with `qscpd init`, or name its directory"
         )
     authority, authority_key = _load_certificate(files.ca_certificate), _load_key(files.ca_key)
     rest_of_life = authority.not_valid_after_utc - datetime.now(UTC)
     if rest_of_life < _CLOCK_SKEW:
-        raise ConfigError([f"{files.ca_certificate}: has expired; make a new authority with `qscpd init`"])
+        raise ConfigError([f"{files.ca_certificate}: has expired; create a new CA with `qscpd init`"])
     public_key = key.public_key()
     if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(
         authority_key, ec.EllipticCurvePrivateKey
     ):
-        raise ConfigError([f"{files.directory}: the keys here were not made by `qscpd init`"])
+        raise ConfigError(
+            [f"{files.directory}: the keys are not of `qscpd init`; renew with the issuer instead"]
+        )
     if authority_key.public_key() != authority.public_key():
-        raise ConfigError([f"{files.ca_key}: does not belong to {files.ca_certificate}"])
+        raise ConfigError(
+            [f"{files.ca_key}: does not match {files.ca_certificate}; restore the files of one CA"]
+        )
     builder = _builder(_name(names[0]), authority.subject, public_key, min(SERVER_LIFE, rest_of_life))
     identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     for extension, critical in (
@@ -321,29 +310,29 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 def _general_name(name: str) -> x509.GeneralName:
     with contextlib.suppress(ValueError):
         address = ipaddress.ip_address(name)
-        if "%" not in name:  # the zone of fe80::1%eth0 means something on one machine only
+        if "%" not in name:  # the zone of fe80::1%eth0 is valid on one machine only
             return x509.IPAddress(address)
     lowered = name.lower()
     if _DNS_NAME.fullmatch(lowered) is None or len(name) > _DNS_LIMIT:
         raise UsageError(
             f"{name[:80]!r} is neither a DNS name nor an IP address; "
-            "an international name must be in its xn-- form"
+            "write an international name in its xn-- form"
         )
     return x509.DNSName(lowered)
 
 
 def _load_certificate(path: Path) -> x509.Certificate:
-    """Return the first certificate of a PEM file, which is the server's own."""
+    """Return the first certificate of a PEM file, which is the server's."""
     try:
         content = path.read_bytes()
     except PermissionError:
-        raise PermissionDeniedError(f"{path}: this user may not read the certificate") from None
+        raise PermissionDeniedError(f"{path}: this user has no permission to read the certificate") from None
     except OSError as error:
         raise ConfigError([f"{path}: the certificate can't be read: {error.strerror}"]) from error
     try:
         return x509.load_pem_x509_certificates(content)[0]
     except ValueError:
-        raise ConfigError([f"{path}: is not a PEM file with a certificate"]) from None
+        raise ConfigError([f"{path}: contains no certificate in PEM form"]) from None
 
 
 def _load_key(path: Path) -> PrivateKeyTypes:
@@ -354,7 +343,7 @@ def _load_key(path: Path) -> PrivateKeyTypes:
             [f"{path}: the private key has a passphrase, which a daemon can't ask for; store it without one"]
         ) from None
     except ValueError:
-        raise ConfigError([f"{path}: is not a PEM file with a private key"]) from None
+        raise ConfigError([f"{path}: contains no private key in PEM form"]) from None
 
 
 def _info(certificate: x509.Certificate) -> CertificateInfo:

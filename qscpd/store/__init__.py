@@ -1,40 +1,139 @@
-"""Where accounts and messages are kept; `open_store` is the way in.
+"""Storage of accounts, rooms and messages; `open_store` is the way in.
 
-`base` says what a store does, `sqlite` is the one that ships, `writer` is the thread
-that owns it inside the daemon, and `lock` keeps a second process out.
+`base` defines what a store does, `sqlite` is the driver that ships, and `writer` is the thread
+that owns the store inside the daemon. A store is named by a URL, whose scheme chooses the driver.
+Drivers are imported only here, and only when they are used.
 """
 
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Final
 
-from qscpd.store.base import Store, StoreReader
+from qscpd.errors import StoreError
+from qscpd.store.base import Contents, Copyable, Driver, Lockable, Store, StoreReader, wall_clock_ms
 
-__all__ = ["open_reader", "open_store"]
+__all__ = [
+    "copy_store",
+    "inspect_copy",
+    "lock_store",
+    "newest_schema",
+    "open_reader",
+    "open_store",
+    "store_url",
+]
 
 
-def open_store(path: Path, *, edit_within_ms: int = 0) -> Store:
-    """Open the store in a file, making or upgrading it as needed.
+def store_url(path: Path) -> str:
+    """Return the URL of the store in a file, as the configuration names it."""
+    return f"sqlite://{path}"
 
-    Hold `qscpd.store.sqlite.lock.StoreLock` for the same path while the store is open.
+
+def open_store(url: str, *, clock_ms: Callable[[], int] = wall_clock_ms, edit_within_ms: int = 0) -> Store:
+    """Open a store, making or upgrading it as needed; hold `lock_store` as long as it is open.
 
     Args:
-        path: The file.
-        edit_within_ms: How long after it was written a message may be edited.
+        url: Names it, as `sqlite:///var/lib/qscp/qscpd.db`.
+        clock_ms: Milliseconds since 1970-01-01 UTC.
+        edit_within_ms: How long after its time a message can be edited.
 
     Raises:
         StoreError: It can't be opened; the text says why and what to do.
+        PermissionDeniedError: This user may not read and write it.
     """
-    from qscpd.store.sqlite.store import SqliteStore  # noqa: PLC0415 - drivers are imported only when used
+    driver, location = _driver(url)
+    return driver.open_store(location, clock_ms=clock_ms, edit_within_ms=edit_within_ms)
 
-    return SqliteStore(path, edit_within_ms=edit_within_ms)
 
+def open_reader(url: str) -> StoreReader:
+    """Open a store for reading only, also while another process uses it; no lock is needed.
 
-def open_reader(path: Path) -> StoreReader:
-    """Look into the store in a file, which another process may be using; no lock is needed.
+    Args:
+        url: As of `open_store`.
 
     Raises:
         StoreError: It can't be opened; the text says why and what to do.
         PermissionDeniedError: This user may not read it.
     """
-    from qscpd.store.sqlite.store import SqliteReader  # noqa: PLC0415 - drivers are imported only when used
+    driver, location = _driver(url)
+    return driver.open_reader(location)
 
-    return SqliteReader(path)
+
+def lock_store(url: str) -> AbstractContextManager[object]:
+    """Return a context manager that keeps every other process from writing to a store.
+
+    Args:
+        url: As of `open_store`.
+
+    Raises:
+        StoreBusyError: On entering: another process has the lock.
+        PermissionDeniedError: On entering: this user may not lock it.
+        StoreError: On entering, that it can't be locked; at once, that no store of this kind can.
+    """
+    driver, location = _driver(url)
+    if not isinstance(driver, Lockable):
+        raise StoreError(f"{url}: stores of this kind can be changed only by the running daemon")
+    return driver.lock(location)
+
+
+def copy_store(url: str, target: Path, pause: Callable[[], None]) -> None:
+    """Copy a store as it is now to a file, also while another process writes to it.
+
+    Args:
+        url: As of `open_store`.
+        target: An empty file.
+        pause: Called after every few megabytes, to leave the disk to others for a moment.
+
+    Raises:
+        StoreError: Stores of this kind can't be copied, or reading or writing failed.
+    """
+    driver, location = _copying(url)
+    driver.copy(location, target, pause)
+
+
+def inspect_copy(url: str) -> Contents:
+    """Read a copy from the first to the last byte without changing anything.
+
+    Args:
+        url: As of `open_store`.
+
+    Raises:
+        StoreError: It is damaged, or is not a store.
+    """
+    driver, location = _copying(url)
+    return driver.inspect(location)
+
+
+def newest_schema(url: str) -> int:
+    """Return the newest schema of a copy that can be opened.
+
+    Args:
+        url: As of `open_store`.
+    """
+    driver, _ = _copying(url)
+    return driver.schema
+
+
+def _copying(url: str) -> tuple[Copyable, str]:
+    driver, location = _driver(url)
+    if not isinstance(driver, Copyable):
+        raise StoreError(f"{url}: stores of this kind are backed up with their database's own tools")
+    return driver, location
+
+
+def _sqlite() -> Driver:
+    from qscpd.store.sqlite.driver import SqliteDriver  # noqa: PLC0415 - only when it is used
+
+    return SqliteDriver()
+
+
+_DRIVERS: Final[Mapping[str, Callable[[], Driver]]] = {"sqlite": _sqlite}
+
+
+def _driver(url: str) -> tuple[Driver, str]:
+    scheme, separator, location = url.partition("://")
+    make = _DRIVERS.get(scheme)
+    if not separator or make is None:
+        known = ", ".join(f"{each}://" for each in _DRIVERS)
+        raise StoreError(f"{url}: is not the URL of a store; it has to begin with one of: {known}")
+    return make(), location

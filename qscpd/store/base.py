@@ -2,17 +2,26 @@
 
 A store is synchronous and belongs to one thread at a time: to the thread of
 `qscpd.store.writer` in the daemon, to the main thread in a command. Every method is one
-transaction: when it returns, what it did is on disk; when it raises, nothing of it is.
+transaction: when it returns, its changes are on disk; when it raises, none of them is.
+All times that one transaction writes are the same.
+
+A driver also has the capabilities below `Driver`, as far as its database offers them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from qscpd.domain.model import (
     Account,
     ConversationRow,
+    ConversationSummary,
     Credentials,
-    Found,
+    ExportedMessage,
+    FoundPage,
+    HistoryPage,
     Keep,
     LogRow,
     Mark,
@@ -20,19 +29,36 @@ from qscpd.domain.model import (
     Moved,
     NewMessage,
     Outcome,
+    ReplayPage,
     RoomResult,
 )
 from qscpd.domain.rooms import DeniedError, Membership, RoomChange, RoomRow
 
 
+def wall_clock_ms() -> int:
+    """Return the time now, in milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
 class StoreReader(Protocol):
-    """The part of a store that only looks."""
+    """The reading half of a store; each method reads one state of it."""
 
     def close(self) -> None:
-        """Give the store back; only opening it again is allowed afterwards."""
+        """Close the store; nothing can be read afterwards."""
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let everything that is read inside come from one state, also while another process writes."""
 
     def epoch(self) -> str:
-        """Which history this is; a restored store has another one."""
+        """Return the id of this history; a restored store has another one."""
+
+    # --- accounts
+
+    def accounts(self) -> Sequence[Account]:
+        """Return every account that is not deleted, by name."""
+
+    def account_names(self) -> Mapping[int, str]:
+        """Return the name of every account that ever existed, by id; for showing who wrote a message."""
 
     def find_account(self, name: str, account: int | None = None) -> Account:
         """Find an account, also a deleted one, by its name or, if given, by its id.
@@ -40,48 +66,167 @@ class StoreReader(Protocol):
         A name means the account that has it now; else the deleted one that had it.
 
         Raises:
-            NotFoundError: There is none.
-            UsageError: Several deleted accounts had that name, and nobody has it now.
+            NotFoundError: It does not exist.
+            UsageError: Several deleted accounts had that name, and no account has it now.
         """
 
-    def account_names(self) -> dict[int, str]:
-        """The name of every account there ever was, by id; for showing who wrote a message."""
+    def credentials(self, name: str) -> Credentials | None:
+        """Return what a login is checked against; None if the account does not exist or is deleted."""
+
+    # --- conversations
 
     def conversations(
         self, account: int, after: int = 0, limit: int = 1_000_000
     ) -> Sequence[ConversationRow]:
-        """An account's conversations with a higher id than `after`, by id."""
+        """Return an account's conversations with a higher id than `after`, by id."""
 
-    def export(self, account: int) -> Iterator[Found]:
-        """Every message that an account may see, by conversation and seq."""
+    def conversation(self, account: int, conversation: int) -> ConversationRow | None:
+        """Return one conversation; None if the account is not a member of it."""
+
+    def conversation_list(self, account: int, after: int, limit: int) -> Sequence[ConversationSummary]:
+        """Return an account's conversations with their unread counts, by id.
+
+        Args:
+            account: The account.
+            after: Only conversations with a higher id.
+            limit: Conversations at most.
+        """
+
+    def unread(self, account: int, conversation: int, read: int, most: int = 1000) -> tuple[int, int]:
+        """Return how many messages after `read` others wrote, and how many of them mention the account.
+
+        Counting stops at `most`.
+        """
+
+    # --- messages
+
+    def history_page(
+        self,
+        account: int,
+        conversation: int,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int,
+        max_bytes: int,
+    ) -> HistoryPage | None:
+        """Return a page of a conversation's messages; None if the account is not a member of it.
+
+        Args:
+            account: The account.
+            conversation: The conversation.
+            before: The newest messages before this seq; None: the newest of all.
+            after: The oldest messages after this seq instead.
+            limit: Messages at most.
+            max_bytes: Bytes on the wire at most, but for the first message.
+        """
+
+    def replay_page(
+        self, account: int, conversation: int, *, after: int, limit: int, max_bytes: int
+    ) -> ReplayPage | None:
+        """Return the oldest messages and amendments after a seq; None if the account is not a member.
+
+        Args:
+            account: The account.
+            conversation: The conversation.
+            after: The seq.
+            limit: Rows at most.
+            max_bytes: Bytes on the wire at most, but for the first row.
+        """
+
+    def messages_after(
+        self, conversation: int, seq: int, limit: int, max_bytes: int, first: int = 1
+    ) -> Sequence[MessageRow]:
+        """Return the oldest messages after a seq, by seq; at least one if there is any, whatever its size.
+
+        Nothing before `first` is returned, and edits of messages before it have no text.
+        """
+
+    def messages_before(
+        self, conversation: int, seq: int, limit: int, max_bytes: int, first: int = 1
+    ) -> Sequence[MessageRow]:
+        """Return the newest messages before a seq, by seq; otherwise like `messages_after`."""
+
+    def search(
+        self,
+        account: int,
+        words: Sequence[str],
+        *,
+        conversation: int | None,
+        before: tuple[int, int, int],
+        limit: int,
+    ) -> FoundPage:
+        """Search an account's conversations for messages with all of the words.
+
+        Args:
+            account: The account.
+            words: The words.
+            conversation: Only this one; None: all.
+            before: Only messages before a (time_ms, conversation, seq).
+            limit: Messages at most.
+        """
+
+    def export(self, account: int) -> Iterator[ExportedMessage]:
+        """Yield every message that an account can see, by conversation and seq."""
+
+    def export_room(self, conversation: int) -> Iterator[MessageRow]:
+        """Yield every message of a room, by seq."""
+
+    # --- rooms
 
     def rooms(self) -> Sequence[RoomRow]:
-        """Every room that is not deleted, by name."""
-
-    def memberships(self, conversation: int) -> Mapping[int, Membership]:
-        """Who is in a room, or has another membership there, by account id."""
+        """Return every room that is not deleted, by name."""
 
     def find_room(self, name: str) -> RoomRow:
         """Find a room that is not deleted.
 
         Raises:
-            NotFoundError: There is none of that name.
+            NotFoundError: It does not exist.
         """
 
     def room(self, conversation: int) -> RoomRow:
-        """The room that a conversation is, also a deleted one."""
+        """Return the room that a conversation is, also a deleted one."""
+
+    def memberships(self, conversation: int) -> Mapping[int, Membership]:
+        """Return the memberships of a room by account id, also those of former and invited members."""
 
     def room_log(
         self, conversation: int, before: int | None = None, limit: int = 1_000_000
     ) -> Sequence[LogRow]:
-        """A room's log of moderation, newest first, from the entries with a lower id than `before`."""
+        """Return a room's moderation log, newest first, from the entries with a lower id than `before`."""
 
-    def export_room(self, conversation: int) -> Iterator[MessageRow]:
-        """Every message of a room, by seq."""
+
+class Housekeeping(Protocol):
+    """A driver's housekeeping: it has to be called, but when is up to the caller."""
+
+    def step(self, keep: Keep) -> bool:
+        """Do one small step (a few milliseconds) of indexing or pruning; return whether there is more."""
+
+    def erase_step(self, account: int) -> bool:
+        """Erase a few of an account's messages, leaving their places; return whether there is more.
+
+        After the last step none of their text can be read, and none is in any of the store's
+        files, unless `compaction_due`. Begin only when the account is deleted and its
+        sessions are closed; begin again after an interruption.
+        """
+
+    def compaction_due(self) -> bool:
+        """Return whether unused parts of the files may have erased text; opening the store removes it."""
+
+    def compact(self) -> None:
+        """Rewrite the whole store, which takes a second for 100 MB, and as much room again.
+
+        Raises:
+            StoreFullError: There is not that much room.
+        """
 
 
 class Store(StoreReader, Protocol):
     """Accounts, conversations and messages."""
+
+    @property
+    def housekeeping(self) -> Housekeeping:
+        """The store's housekeeping; it belongs to the same thread."""
 
     def renew_epoch(self) -> None:
         """Begin another history: devices forget the positions that they had in this one."""
@@ -115,20 +260,13 @@ class Store(StoreReader, Protocol):
         """
 
     def delete_account(self, name: str) -> Account:
-        """Delete an account: it can't log in, its name stays reserved, its password hash is gone.
+        """Delete an account: it can't log in, its name stays reserved, its password hash is removed.
 
-        It leaves its rooms. A room that would be without an owner gets the highest of its members, the
-        oldest of those; one that has no members is archived.
+        It leaves its rooms, as `qscpd.domain.succession` says.
 
         Raises:
             NotFoundError: There is no such account, or it is deleted already.
         """
-
-    def accounts(self) -> Sequence[Account]:
-        """Every account that is not deleted, by name."""
-
-    def credentials(self, name: str) -> Credentials | None:
-        """What a login of that name is checked against; None if nobody has it or it is deleted."""
 
     def replace_hash(self, account: int, old_hash: str, new_hash: str) -> None:
         """Upgrade a password hash after a login, unless the password was changed meanwhile."""
@@ -142,62 +280,24 @@ class Store(StoreReader, Protocol):
 
         Returns:
             The outcome of each message, and what each mark moved (None: nothing), in the same order.
-            A mark of somebody who is no member moves nothing.
+            A mark of an account that is not a member moves nothing.
 
         Raises:
             StoreFullError: No room; nothing was stored.
-            StoreBusyError: Locked by somebody else; nothing was stored.
+            StoreBusyError: Locked by another program; nothing was stored.
             StoreError: An error of unknown outcome: the store must not be used any more.
         """
 
     def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
-        """What became of messages whose ids may have been used before; None for each that is new.
+        """Return the outcomes of messages whose ids may have been used before; None for each new one.
 
         Only reads, so that it can answer when nothing can be written.
-        """
-
-    def conversation(self, account: int, conversation: int) -> ConversationRow | None:
-        """One conversation; None if the account is no member of it."""
-
-    def unread(self, account: int, conversation: int, read: int, most: int = 1000) -> tuple[int, int]:
-        """How many messages after `read` others wrote, and how many of them mention the account.
-
-        Counting stops at about `most`.
-        """
-
-    def messages_after(
-        self, conversation: int, seq: int, limit: int, most_bytes: int, first: int = 1
-    ) -> Sequence[MessageRow]:
-        """The oldest messages after a seq, by seq; at least one if there is any, whatever its size.
-
-        Nothing is told from before `first`, and not the new text of an edit of something from before it.
-        """
-
-    def messages_before(
-        self, conversation: int, seq: int, limit: int, most_bytes: int, first: int = 1
-    ) -> Sequence[MessageRow]:
-        """The newest messages before a seq, by seq; otherwise like `messages_after`."""
-
-    def search(
-        self,
-        account: int,
-        words: Sequence[str],
-        *,
-        conversation: int | None,
-        before: tuple[int, int, int],
-        limit: int,
-    ) -> tuple[Sequence[Found], bool]:
-        """Look for messages with all of the words in an account's conversations.
-
-        Returns:
-            The newest ones before a (time_ms, conversation, seq), newest first; and whether the
-            index is complete.
         """
 
     # --- rooms
 
     def change_room(self, change: RoomChange) -> RoomResult:
-        """Do something in a room, as far as `qscpd.domain.rooms` allow it.
+        """Apply a change of a room, as far as `qscpd.domain.rooms` allows it.
 
         With the action `create`, the room is made; its owner is the actor, or for the operator the target.
 
@@ -207,34 +307,59 @@ class Store(StoreReader, Protocol):
         """
 
     def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
-        """Do several things in rooms in one transaction, in the order given; each as `change_room` does it.
+        """Apply several changes in one transaction, in the order given; each as `change_room` does.
 
         Returns:
-            What came of each; those that are denied don't hinder the others.
+            The result of each; a denied one does not prevent the others.
 
         Raises:
             StoreFullError: No room on the disk; nothing was changed.
         """
 
-    # --- housekeeping
 
-    def tend(self, keep: Keep) -> bool:
-        """Do one small step (a few milliseconds) of indexing or pruning; return whether more waits."""
+# --- drivers
 
-    def erase_step(self, account: int) -> bool:
-        """Erase a few of an account's messages, leaving their places; return whether more waits.
 
-        After the last step nothing of their text can be read, and nothing is in any of the store's
-        files, unless `compaction_due` says so. Begin only when the account is deleted and its
-        sessions are over; begin again after an interruption.
-        """
+class Driver(Protocol):
+    """A kind of store, named by the scheme of a URL; `location` is what follows `scheme://`."""
 
-    def compaction_due(self) -> bool:
-        """Whether traces of erased text may be in unused parts of the files; opening it removes them."""
+    def open_store(self, location: str, *, clock_ms: Callable[[], int], edit_within_ms: int) -> Store:
+        """See `qscpd.store.open_store`."""
 
-    def compact(self) -> None:
-        """Rewrite the whole store, which takes a second for 100 MB, and as much room again.
+    def open_reader(self, location: str) -> StoreReader:
+        """See `qscpd.store.open_reader`."""
 
-        Raises:
-            StoreFullError: There is not that much room.
-        """
+
+@runtime_checkable
+class Lockable(Protocol):
+    """A driver that keeps other processes out: commands can use its stores while the daemon is stopped."""
+
+    def lock(self, location: str) -> AbstractContextManager[object]:
+        """See `qscpd.store.lock_store`."""
+
+
+class Contents(NamedTuple):
+    """What a copy of a store has."""
+
+    schema: int
+    epoch: str
+    """Empty in a copy of the oldest schema, which had none."""
+    accounts: int
+    """Including deleted ones."""
+    conversations: int
+    messages: int
+
+
+@runtime_checkable
+class Copyable(Protocol):
+    """A driver whose stores can be copied to a file while they are in use."""
+
+    @property
+    def schema(self) -> int:
+        """See `qscpd.store.newest_schema`."""
+
+    def copy(self, location: str, target: Path, pause: Callable[[], None]) -> None:
+        """See `qscpd.store.copy_store`."""
+
+    def inspect(self, location: str) -> Contents:
+        """See `qscpd.store.inspect_copy`."""

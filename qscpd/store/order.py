@@ -1,21 +1,19 @@
 """Order under refusals: what a session sends to one conversation is stored in the order sent.
 
-When a message is refused for a reason that may pass (a full disk), those that the session sent
-behind it to the same person must not overtake it. They are refused too, as `out_of_order`, until
-the first one is sent again or given up.
+When a message is refused for a temporary reason (a full disk), those that the session sent
+behind it to the same recipient must not overtake it. They are refused too, as `out_of_order`, until
+the first one is sent again or discarded.
 """
 
 from typing import Generic, TypeVar
 
 from qscpd.domain.model import NewMessage
 
-__all__ = ["Order"]
-
 S = TypeVar("S")
 
 
 class Order(Generic[S]):
-    """The refused messages that others must wait for; empty but for bad days."""
+    """The refused messages that later ones wait for; empty unless the store has refused a message."""
 
     def __init__(self) -> None:
         self._first: dict[tuple[S, int], str] = {}
@@ -23,15 +21,15 @@ class Order(Generic[S]):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits, as on nearly all days."""
+        """True if no message is blocked."""
         return not self._first
 
     def block(self, session: S, message: NewMessage) -> None:
-        """A message was refused: those behind it have to wait."""
+        """Block what the session sends behind a refused message to the same recipient."""
         self._first.setdefault((session, message.recipient), message.id)
 
     def admits(self, session: S, message: NewMessage) -> bool:
-        """Whether a message may be stored now; when it is the one that was waited for, the way is free."""
+        """Return whether a message can be stored now; the refused one itself ends the block."""
         key = session, message.recipient
         first = self._first.get(key)
         if first is None:
@@ -42,7 +40,7 @@ class Order(Generic[S]):
         return True
 
     def skip(self, session: S, message_id: str | None) -> None:
-        """A refused message is given up; None: the session has ended, and with it all that it waited for."""
+        """End the block of a discarded message; None: all blocks of a session that has ended."""
         if self._first:
             self._first = {
                 key: first

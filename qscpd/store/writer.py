@@ -1,8 +1,8 @@
-"""The one thread that owns the store, and group commit.
+"""The thread that owns the store: group commit, calls between commits, and housekeeping.
 
-What arrived while the last commit ran is one transaction: under load the cost of a flush is
-shared by hundreds of messages, and a message that comes alone waits for nobody. When there is
-nothing to commit, the thread does the store's housekeeping in steps of a few milliseconds.
+What arrived while the last commit ran is one transaction: under load hundreds of messages
+share the cost of a flush, and a single message does not wait. When there is nothing to
+commit, the thread does the store's housekeeping in steps of a few milliseconds.
 """
 
 import asyncio
@@ -23,8 +23,6 @@ from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.store.base import Store
 from qscpd.store.order import Order
 
-__all__ = ["Committed", "PendingChat", "PendingMark", "PendingSkip", "StoreWriter"]
-
 _BATCH_ROWS: Final = 1000
 """Messages in a transaction at most: more would only add latency (147,000 rows a second at 100 already)."""
 
@@ -32,19 +30,19 @@ _BATCH_BYTES: Final = 1024 * 1024
 """Characters of bodies in a transaction at most, so that 64 large messages don't hold up the small ones."""
 
 _CALLS_S: Final = 0.003
-"""How long other things than messages are done while messages wait."""
+"""Time for calls while messages wait."""
 
 _CHANGES: Final = 32
-"""Changes of rooms in a transaction at most: some 5 ms."""
+"""Room changes in a transaction at most: some 5 ms."""
 
 _QUIET_S: Final = 0.02
-"""Without anything to commit for this long, housekeeping begins."""
+"""Idle time after which housekeeping begins."""
 
-_TEND_EVERY_S: Final = 0.05
-"""However busy it is, there is a step of housekeeping this often: 2,000 messages a second are indexed."""
+_BUSY_HOUSEKEEPING_S: Final = 0.05
+"""Interval of housekeeping under load: with it, 2,000 messages a second are indexed."""
 
-_REST_S: Final = 60.0
-"""After all housekeeping was done, look again: messages grow old by themselves."""
+_IDLE_HOUSEKEEPING_S: Final = 60.0
+"""Interval of housekeeping when none is left: messages grow old."""
 
 _log = structlog.stdlib.get_logger("qscpd.store")
 
@@ -69,7 +67,7 @@ class PendingMark(msgspec.Struct, Generic[S], frozen=True, eq=False, gc=False):
 
 
 class PendingSkip(msgspec.Struct, Generic[S], frozen=True, eq=False, gc=False):
-    """A refused message that is given up; None: all of the session's, which has ended."""
+    """A discarded message that was refused before; None: all of the session's, which has ended."""
 
     session: S
     id: str | None
@@ -79,7 +77,7 @@ Item = PendingChat[S] | PendingMark[S] | PendingSkip[S]
 
 
 class Committed(NamedTuple, Generic[S]):
-    """What one transaction did."""
+    """Result of one transaction."""
 
     chats: Sequence[PendingChat[S]]
     outcomes: Sequence[Outcome]
@@ -90,18 +88,18 @@ class Committed(NamedTuple, Generic[S]):
 
 
 class _Call(NamedTuple):
-    """Something else to run on the store."""
+    """A call to run on the store's thread."""
 
     after: int
-    """How many items were handed over before it."""
+    """How many items were queued before it."""
     work: Callable[[Store], Any] | RoomChange
-    """A change of a room is committed together with those that wait behind it."""
+    """A room change is committed together with those that wait behind it."""
     then: Callable[[Any], None] | None
     future: asyncio.Future[Any]
 
 
 class _Batch(Generic[S]):
-    """What one transaction is to do, and the chats that may not be in it."""
+    """Items of the next transaction, and the chats that are refused instead."""
 
     __slots__ = ("chats", "late", "marks", "messages")
 
@@ -111,7 +109,7 @@ class _Batch(Generic[S]):
         """Of the chats, in the same order."""
         self.marks: list[PendingMark[S]] = []
         self.late: list[PendingChat[S]] = []
-        """Out of order."""
+        """Chats that would overtake a refused one."""
 
     def __bool__(self) -> bool:
         return bool(self.chats or self.marks or self.late)
@@ -123,10 +121,10 @@ class StoreWriter(Generic[S]):
     Every callback runs on the event loop, in the order of the commits.
 
     Args:
-        store: The store; until the end only this thread touches it. Whoever opened it closes it.
+        store: The store; until the end only this thread uses it. The caller keeps ownership and closes it.
         keep: How much of each conversation is kept.
         on_committed: Called after a commit.
-        on_refused: Called with messages that were not stored, and the code to tell their senders.
+        on_refused: Called with messages that were not stored, and the code for their senders.
         on_failed: Called once when it is unknown what was stored; nothing is answered any more.
     """
 
@@ -146,13 +144,13 @@ class StoreWriter(Generic[S]):
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
         self._order: Order[S] = Order()
-        self._next_tend = time.monotonic()
+        self._next_housekeeping = time.monotonic()
         self._failed = False
         self._lock = threading.Lock()  # guards everything below
         self._wake = threading.Condition(self._lock)
         self._pending: deque[Item[S]] = deque()
         self._calls: deque[_Call] = deque()
-        self._handed_over = 0  # items so far, to know what came before a call
+        self._queued = 0  # items so far, to know what came before a call
         self._closing = False
         self._waiting = False
         self._thread = threading.Thread(target=self._run, name="qscpd-store", daemon=True)
@@ -164,9 +162,9 @@ class StoreWriter(Generic[S]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Finish what was handed over, then end the thread.
+        """Finish what is queued, then end the thread.
 
-        Callbacks that are still under way run when the loop gets to them: `await drained()` first.
+        Callbacks that are queued on the loop run later: `await drained()` first.
         """
         with self._wake:
             self._closing = True
@@ -174,34 +172,34 @@ class StoreWriter(Generic[S]):
         self._thread.join()
 
     def append(self, items: Sequence[Item[S]]) -> None:
-        """Hand over what is to be committed, in order; it comes back by the callbacks."""
+        """Queue items to be committed, in order; the callbacks have their results."""
         with self._wake:
             self._pending.extend(items)
-            self._handed_over += len(items)
+            self._queued += len(items)
             if self._waiting:  # a system call that a busy thread does not need
                 self._wake.notify()
 
     async def call(self, work: Callable[[Store], T], then: Callable[[T], None] | None = None) -> T:
-        """Run something else on the store, between two batches, and return what it returns.
+        """Run a function on the store's thread, between two batches, and return its result.
 
-        It runs after everything that was handed over before, and its answer comes after theirs.
+        It runs after everything that was queued before, and its result comes after theirs.
 
         Args:
-            work: What to run on the store's thread.
-            then: Called on the loop with what it returned, before what is committed later comes
-                back; whoever awaits the answer may hear it after that.
+            work: The function.
+            then: Called on the loop with the result, before the callbacks of later commits; the
+                awaiting caller may resume after those.
         """
         return cast("T", await self._ask(work, then))
 
     async def change_room(self, change: RoomChange, then: Callable[[RoomResult], None]) -> RoomResult:
-        """Do something in a room, in its place between batches like a `call`.
+        """Change a room, between two batches like a `call`.
 
         Args:
-            change: What to do.
+            change: The change.
             then: As of `call`.
 
         Raises:
-            DeniedError: It may not be done.
+            DeniedError: It is not allowed.
         """
         return cast("RoomResult", await self._ask(change, then))
 
@@ -212,12 +210,12 @@ class StoreWriter(Generic[S]):
         with self._wake:
             if self._failed or self._closing:
                 raise StoreError("the store is closed")
-            self._calls.append(_Call(self._handed_over, work, then, future))
+            self._calls.append(_Call(self._queued, work, then, future))
             self._wake.notify()
         return await future
 
     async def drained(self) -> None:
-        """Wait until everything that was handed over before has come back."""
+        """Wait until the callbacks of everything that was queued before have run."""
         await self.call(lambda _: None)
 
     # --- on the store's thread
@@ -225,7 +223,7 @@ class StoreWriter(Generic[S]):
     def _run(self) -> None:
         try:
             self._work()
-        except Exception as error:  # noqa: BLE001 - a thread that ends in silence would leave everybody waiting
+        except Exception as error:  # noqa: BLE001 - if the thread ended silently, every caller would wait for ever
             self._fail(error)
 
     def _work(self) -> None:
@@ -238,13 +236,13 @@ class StoreWriter(Generic[S]):
             if batch:
                 self._commit(batch)
             self._perform_calls()
-            if quiet or time.monotonic() >= self._next_tend:
-                self._tend(quiet=quiet)
+            if quiet or time.monotonic() >= self._next_housekeeping:
+                self._keep_house(quiet=quiet)
 
     def _wait(self) -> bool:
-        """Wait for work; return whether there has been none for a while."""
+        """Wait for work; return whether the thread is idle."""
         while not (self._pending or self._calls or self._closing):
-            pause = max(_QUIET_S, self._next_tend - time.monotonic())
+            pause = max(_QUIET_S, self._next_housekeeping - time.monotonic())
             self._waiting = True
             woken = self._wake.wait(pause)
             self._waiting = False
@@ -253,7 +251,7 @@ class StoreWriter(Generic[S]):
         return False
 
     def _take(self) -> "_Batch[S]":
-        """Take what goes into the next transaction, in order."""
+        """Take the items of the next transaction, in order."""
         batch: _Batch[S] = _Batch()
         pending, order = self._pending, self._order
         size = 0
@@ -275,7 +273,7 @@ class StoreWriter(Generic[S]):
         return batch
 
     def _perform_calls(self) -> None:
-        """Perform calls for a while: a thousand people who come back at once must not hold messages up."""
+        """Perform calls for a limited time: messages must not wait for a thousand reconnecting users."""
         deadline = time.monotonic() + _CALLS_S
         while calls := self._take_calls():
             if isinstance(calls[0].work, RoomChange):
@@ -286,10 +284,10 @@ class StoreWriter(Generic[S]):
                 return
 
     def _take_calls(self) -> list[_Call]:
-        """Take the next call, or several changes of rooms, if nothing is left to commit before."""
+        """Take the next call, or several room changes, if all items queued before are committed."""
         calls: list[_Call] = []
         with self._lock:
-            taken = self._handed_over - len(self._pending)
+            taken = self._queued - len(self._pending)
             while self._calls and self._calls[0].after <= taken and len(calls) < _CHANGES:
                 is_change = isinstance(self._calls[0].work, RoomChange)
                 if calls and not is_change:
@@ -314,11 +312,11 @@ class StoreWriter(Generic[S]):
         except Exception as error:  # noqa: BLE001 - whatever it is: what was stored is unknown
             self._fail(error)
         else:
-            self._next_tend = min(self._next_tend, time.monotonic() + _TEND_EVERY_S)
+            self._next_housekeeping = min(self._next_housekeeping, time.monotonic() + _BUSY_HOUSEKEEPING_S)
             self._back(self._on_committed, Committed(chats, outcomes, marks, moved))
 
     def _refuse(self, batch: "_Batch[S]", error: StoreError) -> None:
-        """Nothing of a batch was stored; what was stored before under the same ids is acknowledged again."""
+        """Refuse a batch that was not stored; acknowledge what was stored before under the same ids."""
         _log.error("store.refused", messages=len(batch.chats), reason=str(error))
         try:
             known = self._store.known(batch.messages)
@@ -347,7 +345,7 @@ class StoreWriter(Generic[S]):
         self._back(self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error)))
 
     def _change_rooms(self, calls: Sequence[_Call]) -> None:
-        """Commit several changes of rooms together."""
+        """Commit several room changes in one transaction."""
         error: Exception = StoreError("the store has failed")
         if not self._failed:
             try:
@@ -355,7 +353,7 @@ class StoreWriter(Generic[S]):
             except Exception as failure:  # noqa: BLE001 - it is raised where each is awaited
                 error = failure
                 if isinstance(error, StoreError) and not isinstance(error, StoreFullError | StoreBusyError):
-                    self._fail(error)  # who is in which room is not known any more
+                    self._fail(error)  # the memberships are unknown now
             else:
                 for call, outcome in zip(calls, outcomes, strict=True):
                     denied = outcome if isinstance(outcome, DeniedError) else None
@@ -372,16 +370,16 @@ class StoreWriter(Generic[S]):
         else:
             self._back(_settle, call, result, None)
 
-    def _tend(self, *, quiet: bool) -> None:
+    def _keep_house(self, *, quiet: bool) -> None:
         more = False
         if not self._failed:
             try:
-                more = self._store.tend(self._keep)
+                more = self._store.housekeeping.step(self._keep)
             except StoreError as error:
-                # Nothing was promised to anybody; a disk that is full now may have room later.
+                # Nothing was promised; a disk that is full now may have room later.
                 _log.warning("store.housekeeping_failed", reason=str(error))
-        pause = _TEND_EVERY_S if not quiet else 0.0 if more else _REST_S
-        self._next_tend = time.monotonic() + pause
+        pause = _BUSY_HOUSEKEEPING_S if not quiet else 0.0 if more else _IDLE_HOUSEKEEPING_S
+        self._next_housekeeping = time.monotonic() + pause
 
     def _back(self, callback: Callable[..., None], *args: object) -> None:
         self._loop.call_soon_threadsafe(callback, *args)
@@ -389,7 +387,7 @@ class StoreWriter(Generic[S]):
 
 def _settle(call: _Call, result: object, error: Exception | None) -> None:
     if error is None and call.then is not None:
-        call.then(result)  # it is true, whoever still waits to hear it
+        call.then(result)  # also if the caller was cancelled: it happened
     if call.future.cancelled():
         return
     if error is None:

@@ -54,12 +54,12 @@ def test_every_problem_is_told_with_its_line(file: Path) -> None:
     """All at once, with the nearest key."""
     text = "sever: x\nca: [a]\nuser: no good\nca: b\nserver: host:x\nzzz: 1\n"
     assert problems(file, text) == [
-        ":1: sever: is not a key; did you mean server?",
+        ":1: sever: unknown key; did you mean server?",
         ":2: ca: must be text",
         f":3: user: {InvalidNameError('no good')}",
-        ":4: ca: is there twice",
+        ":4: ca: is set twice",
         ":5: server: 'x' is not a port; use 1 to 65535",
-        ":6: zzz: is not a key; there are server, ca, user, read_receipts, typing",
+        ":6: zzz: unknown key; known keys: server, ca, user, read_receipts, typing",
     ]
 
 

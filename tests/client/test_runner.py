@@ -119,7 +119,7 @@ class InProcessPeer:
         """Run a session from the login to its end."""
         link, ack = await self.login.run()
         assert self.login.devices
-        with self.login.devices.hold() as device:
+        with self.login.devices.acquire() as device:
             ids = itertools.count(time.time_ns())
             clock = Clock(time.monotonic, lambda: time.time_ns() // 1_000_000 + self.later_ms)
             engine = Engine("alice", lambda: f"{next(ids):032x}", clock, device.saved)
@@ -148,7 +148,7 @@ class InProcessPeer:
 
     def kept(self) -> list[str]:
         """The texts that are kept for the next time."""
-        with Devices(self.directory, str).hold() as device:
+        with Devices(self.directory, str).acquire() as device:
             return [entry.body for entry in device.saved.outbox]
 
 

@@ -52,7 +52,7 @@ class Interleavings(RuleBasedStateMachine):
         self.memory = memory_folder()
         self.folder = Path(self.memory.name)
         self.runner = asyncio.Runner()
-        self.patches = mock.patch.multiple(replay, _PAGE=3, _HELD_BYTES=700, _NEW_DEVICE=5)
+        self.patches = mock.patch.multiple(replay, _PAGE=3, _BUFFER_BYTES=700, _NEW_DEVICE=5)
         self.patches.start()
         self.devices = [Device(user, device_id(n), IdMaker(n)) for n, user in enumerate(DEVICES, 1)]
         self.peers: dict[int, InProcessPeer] = {}
@@ -275,7 +275,7 @@ class Interleavings(RuleBasedStateMachine):
         self.fill(full=True)
         self.send(number, to, 1, settle=True)
         device, connected = self.devices[number], self.connected(number)
-        if connected is None or not connected.session.account or device.flying or not device.outbox:
+        if connected is None or not connected.session.identity or device.flying or not device.outbox:
             return
         refused = next(iter(device.outbox.values()))
         if refused.to != to:

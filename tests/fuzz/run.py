@@ -1,7 +1,7 @@
 """Fuzz every parser of the protocol: `python tests/fuzz/run.py 60`, or `make fuzz SECONDS=60`.
 
-The seconds are shared by all targets, one after the other. `--target NAME` takes one of them.
-What was found stays in var/fuzz and is the start of the next run.
+All targets run one after the other and share the seconds; `--target NAME` selects one.
+Inputs that reached new code stay in var/fuzz, where the next run starts.
 """
 
 import argparse
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def main() -> int:
-    """Run the targets and say which of them failed."""
+    """Run the targets and print those that failed."""
     sys.path.insert(0, str(ROOT))
     from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - a script's path is its own folder
 
@@ -27,20 +27,20 @@ def main() -> int:
     seconds: float = (chosen.option or chosen.seconds) / len(targets)
     failed = [name for name in targets if not fuzz(name, seconds, chosen.folder.resolve())]
     for name in failed:
-        tell(f"{name} failed. The input is {chosen.folder}/{name}-*; this runs it once more:")
-        tell(f"  python -m tests.fuzz.worker {name} FILE")
+        show(f"{name} failed. The input is {chosen.folder}/{name}-*; this runs it once more:")
+        show(f"  python -m tests.fuzz.worker {name} FILE")
     return 1 if failed else 0
 
 
-def tell(line: str) -> None:
-    """Say something on stdout, before the next process does."""
+def show(line: str) -> None:
+    """Print a line at once, before the next process prints."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def fuzz(name: str, seconds: float, folder: Path) -> bool:
-    """Fuzz one target in a process of its own: atheris ends its process, and a crash may be one of C."""
-    tell(f"{name}: {seconds:.0f} s")
+    """Fuzz one target in its own process: atheris ends its process, and C code can crash."""
+    show(f"{name}: {seconds:.0f} s")
     command = [sys.executable, "-m", "tests.fuzz.worker", name, str(seconds), str(folder)]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 

@@ -1,4 +1,4 @@
-"""What fuzzing starts from: good input of every kind, pieces of it, and what parsers have stumbled over."""
+"""Seeds for fuzzing: valid input of every kind, tokens, and known traps for parsers."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ DICTIONARY: Final[tuple[bytes, ...]] = (
     b"9" * 400,
     b"x" * 4096,
 )
-"""Tokens of the protocol, and tokens that hurt."""
+"""Tokens of the protocol, and tokens that are hard to parse."""
 
 SEEDS: Final[tuple[bytes, ...]] = (
     b"",
@@ -55,7 +55,7 @@ SEEDS: Final[tuple[bytes, ...]] = (
 
 
 def mutations(random: Random) -> Iterator[bytes]:
-    """Make input without end from the seeds; the same for the same state of `random`."""
+    """Yield mutated seeds without end; the same ones for the same state of `random`."""
     while True:
         data = bytearray(random.choice(SEEDS))
         for _ in range(random.randint(1, 3)):
@@ -64,7 +64,7 @@ def mutations(random: Random) -> Iterator[bytes]:
 
 
 def _mutate(data: bytearray, random: Random) -> None:
-    """Change bytes in one place: cut out, repeat, flip, put in a token or a piece of another seed."""
+    """Change bytes in one place: delete, repeat, flip, or insert a token or a part of another seed."""
     start = random.randint(0, len(data))
     end = min(len(data), start + random.choice((0, 1, 1, 2, 5, 40)))
     other = random.choice(SEEDS)

@@ -1,4 +1,4 @@
-"""One function for each parser: takes any bytes, and raises if the parser does what it must not."""
+"""Fuzz targets: a function for each parser takes any bytes, and raises if the parser misbehaves."""
 
 from collections.abc import Callable
 from typing import Final
@@ -36,7 +36,7 @@ _AUTH_ACK: Final = frames.AuthAck(
 
 
 def client_decoder(data: bytes) -> None:
-    """A line is a frame that comes back from its own encoding, or a violation."""
+    """Decode a line as a server: it survives its encoding, or is a violation."""
     try:
         frame = codec.decode_client_frame(data)
     except RemoteProtocolError:
@@ -46,7 +46,7 @@ def client_decoder(data: bytes) -> None:
 
 
 def server_decoder(data: bytes) -> None:
-    """A line is a frame that comes back from its own encoding, one to ignore, or a violation."""
+    """Decode a line as a client: it survives its encoding, is ignored, or is a violation."""
     try:
         frame = codec.decode_server_frame(data)
     except RemoteProtocolError:
@@ -57,16 +57,16 @@ def server_decoder(data: bytes) -> None:
 
 
 def splitter(data: bytes) -> None:
-    """Cut anywhere, the lines are the same, none is over the limit, and no more than the limit is kept."""
+    """Split input cut anywhere: lines are the same and within the limit, and the buffer is too."""
     cut, limit, rest = data[:1], data[1:2], data[2:]
     size, most = sum(cut) + 1, sum(limit) + 1
-    whole, pieces = codec.LineSplitter(most), codec.LineSplitter(most)
+    whole, parts = codec.LineSplitter(most), codec.LineSplitter(most)
     lines = whole.feed(rest)
     found: list[bytes] = []
     for start in range(0, len(rest), size):
-        found += pieces.feed(rest[start : start + size])
-        assert len(pieces._partial) <= most
-    assert (found, pieces.overlong) == (lines, whole.overlong)
+        found += parts.feed(rest[start : start + size])
+        assert len(parts._partial) <= most
+    assert (found, parts.overlong) == (lines, whole.overlong)
     assert all(len(line) <= most and b"\n" not in line for line in lines)
     consumed = b"".join(line + b"\n" for line in lines)
     assert rest.startswith(consumed)
@@ -75,13 +75,13 @@ def splitter(data: bytes) -> None:
 
 
 def server_connection(data: bytes) -> None:
-    """Cut into pieces by its first byte, the rest does to a server what it does in one piece."""
+    """Feed a server in parts and whole: the result is the same."""
     size, rest = sum(data[:1]) + 1, data[1:]
     assert _serve([rest]) == _serve([rest[start : start + size] for start in range(0, len(rest), size)])
 
 
 def client_connection(data: bytes) -> None:
-    """Nothing that a server sends makes a client raise anything but a violation, or say a word."""
+    """Feed a client: it raises nothing but a violation, and sends nothing."""
     client = ClientConnection()
     client.send(frames.Auth(user="a", password="b"))
     client.data_to_send()
@@ -95,7 +95,7 @@ def client_connection(data: bytes) -> None:
 
 
 def names_and_texts(data: bytes) -> None:
-    """The rules for names, ids and texts of all kinds only refuse, and agree with what a client strips."""
+    """Check names, ids and texts: the rules only refuse, and agree with the stripping of the client."""
     text = data.decode(errors="surrogateescape")
     is_message_id(text)
     try:
@@ -124,7 +124,7 @@ def names_and_texts(data: bytes) -> None:
 
 
 def rooms_and_mentions(data: bytes) -> None:
-    """What is taken as a room has the one form; what is mentioned are names that stand in the text."""
+    """Check rooms and mentions: accepted names are valid, and stand in the text."""
     text = data.decode(errors="surrogateescape")
     try:
         room = normalize_room(text)
@@ -151,13 +151,13 @@ def _check_frame(frame: frames.Frame) -> None:
     assert repr(frame).startswith(type(frame).__name__)
 
 
-def _serve(pieces: list[bytes]) -> tuple[list[frames.ClientFrame], bytes, State]:
-    """Feed a server; it lets everybody in who has a name, and answers pings."""
+def _serve(parts: list[bytes]) -> tuple[list[frames.ClientFrame], bytes, State]:
+    """Feed a server that accepts every login with a name, and answers pings."""
     server = ServerConnection()
     received: list[frames.ClientFrame] = []
     sent = b""
-    for piece in pieces:
-        server.receive_data(piece)
+    for part in parts:
+        server.receive_data(part)
         try:
             for frame in server.events():
                 received.append(frame)
@@ -168,7 +168,7 @@ def _serve(pieces: list[bytes]) -> tuple[list[frames.ClientFrame], bytes, State]
         assert len(server._splitter._partial) <= LINE_LIMIT
         if server.state is State.UNAUTHENTICATED:
             assert len(server._splitter._partial) <= LINE_LIMIT_BEFORE_LOGIN
-        assert not server._held
+        assert not server._buffered
     if server.state is State.CLOSED:
         assert sent.count(b'"type":"error"') + sent.count(b'"type":"bye"') == 1
     return received, sent, server.state

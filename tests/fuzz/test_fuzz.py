@@ -1,4 +1,4 @@
-"""The short form of `make fuzz`: all seeds, and a fixed set of mutations of them."""
+"""Short form of `make fuzz`: all seeds, and a fixed set of their mutations."""
 
 import contextlib
 from itertools import islice
@@ -18,13 +18,13 @@ MUTATIONS = list(islice(mutations(Random(7727)), 2000))  # noqa: S311 - the same
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_seeds_and_their_mutations_do_no_harm(name: str) -> None:
-    """Each target takes all seeds, and two thousand mutations that are the same in every run."""
+    """Each target accepts all seeds, and two thousand mutations that are the same in every run."""
     for data in (*SEEDS, *MUTATIONS):
         TARGETS[name](data)
 
 
-def test_mutations_are_worth_something() -> None:
-    """Some of them are still frames, and most are not."""
+def test_mutations_are_mixed() -> None:
+    """Some mutations are still frames, and most are not."""
     good = 0
     for data in MUTATIONS:
         with contextlib.suppress(RemoteProtocolError):
@@ -32,10 +32,10 @@ def test_mutations_are_worth_something() -> None:
     assert 50 < good < 1000
 
 
-def test_our_own_loop_stops_in_time_and_keeps_what_fails(
+def test_our_own_loop_stops_in_time_and_saves_failing_inputs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without atheris a failing input is written down, and raised."""
+    """Without atheris the loop stops in time, and a failing input is saved and raised."""
     assert worker.fuzz_by_ourselves("splitter", 0, tmp_path) == 0
 
     def fails(data: bytes) -> None:

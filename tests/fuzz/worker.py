@@ -1,9 +1,9 @@
-"""Fuzz one target for a while: with atheris if it is installed, else with our own mutations.
+"""Fuzz one target for some seconds: with atheris if installed, otherwise with our own mutations.
 
     python -m tests.fuzz.worker TARGET SECONDS FOLDER
-    python -m tests.fuzz.worker TARGET FILE           # run a file that failed once more
+    python -m tests.fuzz.worker TARGET FILE           # run a saved input again
 
-FOLDER keeps the inputs that reached new code, and `crash-*`: the input that failed.
+FOLDER keeps the inputs that reached new code, and the failing input as `crash-*`.
 """
 
 import hashlib
@@ -42,14 +42,14 @@ def main(arguments: list[str]) -> int:
 
 
 def load(name: str) -> Target:
-    """Import the targets: late, so that atheris can instrument what they import."""
+    """Import the targets late, so that atheris can instrument their imports."""
     from tests.fuzz.targets import TARGETS  # noqa: PLC0415 - see above
 
     return TARGETS[name]
 
 
 def fuzz_with_atheris(name: str, seconds: float, folder: Path, corpus: Path) -> None:
-    """Guided by coverage; ends the process with its verdict."""
+    """Fuzz with guidance by coverage; ends the process with the result."""
     with atheris.instrument_imports(include=["qscp"]):
         target = load(name)
     tokens = folder / "tokens"
@@ -70,11 +70,11 @@ def fuzz_with_atheris(name: str, seconds: float, folder: Path, corpus: Path) -> 
 
 
 def fuzz_by_ourselves(name: str, seconds: float, folder: Path) -> int:
-    """Random mutations until the time is over or one of them fails."""
+    """Run random mutations until the time is over or one of them fails."""
     target, seed = load(name), time.time_ns()
     sys.stdout.write(f"{name}: no atheris, random mutations with seed {seed}\n")
     end = time.monotonic() + seconds
-    for count, data in enumerate(mutations(Random(seed))):  # noqa: B007, S311 - no secret; the count is told below
+    for count, data in enumerate(mutations(Random(seed))):  # noqa: B007, S311 - no secret; the count is printed below
         try:
             target(data)
         except BaseException:

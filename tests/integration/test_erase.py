@@ -44,7 +44,7 @@ async def test_erasing_somebody_who_is_online(start_daemon: StartDaemon, wires: 
             await bob.receive_type("chat_ack")
     done = await erasing
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("erased everything that alice (a1) wrote\n")
+    assert done.stderr.startswith("erased all messages of alice (a1)\n")
     assert files_with(daemon, b"canary") == []
     assert files_with(daemon, b"sparrow")
 

@@ -12,8 +12,6 @@ from tests.support.daemon import PASSWORD, Daemon, StartDaemon
 from tests.support.waiting import patiently, until
 from tests.support.wire import TlsClient, Wire, Wires, chat, client_context
 
-QUICK = ("tls.handshake_timeout=100ms", "login.timeout=100ms")
-
 
 def reasons(daemon: Daemon) -> list[str]:
     """The reasons in the session log so far."""
@@ -21,21 +19,26 @@ def reasons(daemon: Daemon) -> list[str]:
 
 
 async def test_silence_is_ended(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Silent TCP and half a handshake are cut; silence after the handshake hears `login_timeout`."""
-    daemon = start_daemon(*QUICK)
+    """Silent TCP and half a handshake are cut."""
+    daemon = start_daemon("tls.handshake_timeout=100ms")
     silent, half_header, half_record = [await wires.plain(daemon) for _ in range(3)]
-    quiet = await wires.connect(daemon)
-    half_line = await wires.connect(daemon)
     half_header.writer.write(b"\x16\x03")
     half_record.tls.receive(b"")
     half_record.writer.write(half_record.tls.outgoing()[:100])
-    half_line.send_plaintext(b'{"type":"auth","user":')
-    for wire in (quiet, half_line):
-        assert [frame["code"] for frame in await wire.rest()] == ["login_timeout"]
-        await wire.close()
     for wire in (silent, half_header, half_record):
         await wire.ended()
     await until(lambda: [line["event"] for line in daemon.log].count("link.timeout") == 3)
+
+
+async def test_silence_before_the_login_is_ended(start_daemon: StartDaemon, wires: Wires) -> None:
+    """Nothing, or half a line, hears `login_timeout`."""
+    daemon = start_daemon("login.timeout=500ms")
+    for sent in (b"", b'{"type":"auth","user":'):
+        wire = await wires.connect(daemon)
+        if sent:
+            wire.send_plaintext(sent)
+        assert [frame["code"] for frame in await wire.rest()] == ["login_timeout"]
+        await wire.close()
 
 
 async def test_silence_after_the_login_is_pinged(start_daemon: StartDaemon, wires: Wires) -> None:

@@ -96,14 +96,13 @@ async def test_secrets_are_in_the_store_only(start_daemon: StartDaemon, wires: W
     assert done.returncode == 0
     (bob,) = await wires.login(daemon, "bob")
     dora = await wires.connect(daemon)
-    for user, password in (
-        ("dora", "not " + CANARY_PASSWORD),
-        (CANARY_PASSWORD, "x"),
-        ("dora", CANARY_PASSWORD),
+    for user, password, answer in (
+        ("dora", "not " + CANARY_PASSWORD, "auth_nack"),
+        (CANARY_PASSWORD, "x", "auth_nack"),
+        ("dora", CANARY_PASSWORD, "auth_ack"),
     ):
         dora.send({"type": "auth", "user": user, "password": password})
-        answer = await dora.receive()
-    assert answer["type"] == "auth_ack"
+        assert (await dora.receive())["type"] == answer
     dora.send(
         chat("bob", CANARY_BODY), chat("nobody-here", CANARY_BODY, 2), chat("bob", CANARY_BODY + "\0", 3)
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qscpd.errors import ExitCode
-from qscpd.store import open_reader
+from qscpd.store import open_reader, store_url
 from tests.support.daemon import Daemon, StartDaemon
 from tests.support.logged_in import resume
 from tests.support.waiting import patiently
@@ -129,7 +129,7 @@ async def test_a_room_s_life_while_the_daemon_is_stopped(start_daemon: StartDaem
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("create", "dev", "--owner", "bob"), ExitCode.EXISTS, "there is a room #dev already"),
+        (("create", "dev", "--owner", "bob"), ExitCode.EXISTS, "room #dev already exists"),
         (("create", "ops", "--owner", "zoe"), ExitCode.NOT_FOUND, "there is no account zoe"),
         (("create", "o/p", "--owner", "bob"), ExitCode.USAGE, "is not a valid name"),
         (("archive", "ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
@@ -213,7 +213,7 @@ async def test_the_messages_of_a_deleted_room_are_removed(start_daemon: StartDae
     assert b" canary" in daemon.store.read_bytes()
 
     def kept() -> int:
-        with contextlib.closing(open_reader(daemon.store)) as reader:
+        with contextlib.closing(open_reader(store_url(daemon.store))) as reader:
             return sum(1 for _ in reader.export_room(1))
 
     again = start_daemon()

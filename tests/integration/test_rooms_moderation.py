@@ -1,7 +1,5 @@
 """Moderation on the real daemon: removing, banning, muting, slow mode, redacting, and the log of it."""
 
-import pytest
-
 from tests.support.daemon import Daemon
 from tests.support.logged_in import resume
 from tests.support.rooms import (
@@ -10,7 +8,6 @@ from tests.support.rooms import (
     ask,
     code,
     edit,
-    insist,
     join,
     leave,
     make_room,
@@ -53,19 +50,17 @@ async def test_who_is_removed_is_told_why(model_room: Daemon, wires: Wires) -> N
     assert (await say(bob, "sorry", place.name))["seq"] == 2
 
 
-async def test_a_ban_ends_by_itself(model_room: Daemon, wires: Wires) -> None:
-    """For as long as it says nobody can join or be invited, member or not; after that they can."""
+async def test_a_ban_says_when_it_ends(model_room: Daemon, wires: Wires) -> None:
+    """Until then the user can neither join nor be invited. `tests/qscpd/chat` shows that it ends."""
     alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
-    assert await code(alice, room("ban", place.name, "bob", seconds=1, text="cool down")) == "ok"
+    assert await code(alice, room("ban", place.name, "bob", seconds=600, text="cool down")) == "ok"
     (left,) = await place.news(bob, "room", "room_ack")
     assert (left["reason"], left["by"], left["text"]) == ("banned", "alice", "cool down")
     (entry,) = (await ask(alice, room("log", place.name)))["entries"][:1]
-    assert left["until"] == entry["until"] == entry["time"] + 1000
+    assert left["until"] == entry["until"] == entry["time"] + 600_000
     assert await code(bob, join(place.name)) == "banned"
     assert await code(alice, room("invite", place.name, "bob")) == "banned"
-    answer = await insist(lambda: ask(bob, join(place.name)), "banned")
-    assert answer["type"] == "room_ack"
 
 
 async def test_a_ban_without_an_end(model_room: Daemon, wires: Wires) -> None:
@@ -78,23 +73,23 @@ async def test_a_ban_without_an_end(model_room: Daemon, wires: Wires) -> None:
     assert await code(bob, join(place.name)) == "ok"
 
 
-async def test_a_mute_ends_by_itself(model_room: Daemon, wires: Wires) -> None:
-    """Who is muted reads, and writes nothing, whatever it is, and is told how long; leaving ends nothing."""
+async def test_a_mute_says_how_long(model_room: Daemon, wires: Wires) -> None:
+    """A muted member reads, and writes nothing, whatever it is; leaving does not end it."""
     alice, bob = await wires.login(model_room, "alice", "bob")
     place = await make_room(alice, bob)
     await say(bob, "one", place.name)
-    assert await code(alice, room("mute", place.name, "bob", seconds=2)) == "ok"
+    assert await code(alice, room("mute", place.name, "bob", seconds=600)) == "ok"
     assert await code(bob, leave(place.name)) == "ok"
     assert await code(bob, join(place.name)) == "ok"
     name = place.name
     for sent in (chat(name, "two"), edit(name, 1, "2"), redact(name, 1), react(name, 1, "+1")):
         nack = await say(bob, sent)
         assert nack["code"] == "muted"
-        assert 0 < nack["retry_after"] <= 2
+        assert 0 < nack["retry_after"] <= 600
     await say(alice, "heard", name)
     assert (await bob.receive_type("chat"))["body"] == "heard"
-    answer = await insist(lambda: say(bob, "three", name), "muted")
-    assert answer["seq"] == 3
+    assert await code(alice, room("unmute", name, "bob")) == "ok"
+    assert (await say(bob, "three", name))["seq"] == 3
 
 
 async def test_a_mute_without_an_end(model_room: Daemon, wires: Wires) -> None:
@@ -116,18 +111,17 @@ async def test_slow_mode(model_room: Daemon, wires: Wires) -> None:
     """A member waits between two messages, and is told how long; events and moderators don't wait."""
     alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol)
-    assert await code(alice, room("set", place.name, seconds=1)) == "ok"
+    assert await code(alice, room("set", place.name, seconds=600)) == "ok"
     assert await code(alice, room("role", place.name, "carol", role="moderator")) == "ok"
     assert (await say(bob, "one", place.name))["seq"] == 1
     nack = await say(bob, "two", place.name)
     assert nack["code"] == "slow_mode"
-    assert 0 < nack["retry_after"] <= 1
+    assert 0 < nack["retry_after"] <= 600
     assert (await say(bob, react(place.name, 1, "+1")))["seq"] == 2
     assert [(await say(carol, text, place.name))["seq"] for text in ("a", "b", "c")] == [3, 4, 5]
-    answer = await insist(lambda: say(bob, "two", place.name), "slow_mode")
-    assert answer["seq"] == 6
+    assert (await say(bob, "two", place.name))["code"] == "slow_mode"
     assert await code(alice, room("set", place.name, seconds=0)) == "ok"
-    assert [(await say(bob, text, place.name))["seq"] for text in ("a", "b")] == [7, 8]
+    assert [(await say(bob, text, place.name))["seq"] for text in ("a", "b")] == [6, 7]
 
 
 async def test_what_slow_mode_refuses_blocks_nothing(model_room: Daemon, wires: Wires) -> None:
@@ -239,7 +233,7 @@ async def test_everything_is_in_the_log(model_room: Daemon, wires: Wires) -> Non
     ]
     assert {each["by"] for each in entries} == {"alice"}
     assert [each["action"] for each in entries if "until" in each] == ["mute"]
-    assert entries[4]["until"] == pytest.approx(entries[4]["time"] + 3_600_000, abs=1000)
+    assert entries[4]["until"] == entries[4]["time"] + 3_600_000
     for n in range(90):
         assert await code(alice, room("topic", name, text=f"{n}")) == "ok"
     entries = await log_of(alice, place)

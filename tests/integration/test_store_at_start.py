@@ -9,7 +9,7 @@ import pytest
 
 from qscpd.errors import ExitCode, PermissionDeniedError
 from qscpd.setup.pki import AuthorityFiles
-from qscpd.store import open_store
+from qscpd.store import open_store, store_url
 from tests.support.daemon import Daemon, add_accounts, write_config
 from tests.support.smalldisk import fill, small_disk
 from tests.support.users import as_user
@@ -54,7 +54,7 @@ def test_a_read_only_file(tmp_path: Path) -> None:
         as_user(tmp_path),
         pytest.raises(PermissionDeniedError, match=r"qscpd.db: may not be read and written by this user"),
     ):
-        open_store(tmp_path / "qscpd.db")
+        open_store(store_url(tmp_path / "qscpd.db"))
 
 
 def test_a_newer_store(tmp_path: Path, authority: AuthorityFiles) -> None:

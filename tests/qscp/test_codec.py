@@ -13,10 +13,9 @@ from msgspec import inspect
 from qscp import frames
 from qscp.codec import LineSplitter, decode_client_frame, decode_server_frame, encode
 from qscp.errors import ErrorCode, RemoteProtocolError
+from qscp.frames import CLIENT_FRAMES, SERVER_FRAMES
 from qscp.limits import LINE_LIMIT
 from tests.support.strategies import (
-    CLIENT_FRAMES,
-    SERVER_FRAMES,
     client_frames,
     json_values,
     server_frames,
@@ -32,7 +31,7 @@ BOTH = pytest.mark.parametrize("decode", [decode_client_frame, decode_server_fra
 
 
 def expected(data: bytes, limit: int) -> tuple[list[bytes], bool]:
-    """What a splitter must make of bytes, worked out in the simplest way."""
+    """Return the lines of an input and whether it is overlong, computed in the simplest way."""
     lines: list[bytes] = []
     line = b""
     for byte in data:
@@ -46,35 +45,35 @@ def expected(data: bytes, limit: int) -> tuple[list[bytes], bool]:
     return lines, False
 
 
-def fed(pieces: list[bytes], limit: int) -> tuple[list[bytes], bool]:
-    """What a splitter makes of pieces."""
+def fed(parts: list[bytes], limit: int) -> tuple[list[bytes], bool]:
+    """Return the lines of a splitter that gets the input in parts."""
     splitter = LineSplitter(limit)
-    lines = [line for piece in pieces for line in splitter.feed(piece)]
+    lines = [line for part in parts for line in splitter.feed(part)]
     return lines, splitter.overlong
 
 
 def all_splits(data: bytes) -> Iterator[list[bytes]]:
-    """Every way to cut bytes into pieces that are not empty."""
+    """Yield every way to cut bytes into non-empty parts."""
     for cuts in itertools.product([False, True], repeat=len(data) - 1):
-        pieces = [data[:1]]
+        parts = [data[:1]]
         for index, cut in enumerate(cuts, 1):
             if cut:
-                pieces.append(b"")
-            pieces[-1] += data[index : index + 1]
-        yield pieces
+                parts.append(b"")
+            parts[-1] += data[index : index + 1]
+        yield parts
 
 
 @pytest.mark.parametrize(
     "data", [b"ab\nc\n\nd", b"abc\nabcd\nx", b"\n\n\n", b"abcd", b"abcde\nx\n", b"abc\nabc\nab"]
 )
 def test_every_split_of_small_inputs_gives_the_same_lines(data: bytes) -> None:
-    """However bytes arrive, lines and verdict are the same; with lines of limit and of limit + 1 bytes."""
-    for pieces in all_splits(data):
-        assert fed(pieces, 3) == expected(data, 3)
+    """Lines and verdict do not depend on how bytes arrive, at limit and at limit + 1 bytes."""
+    for parts in all_splits(data):
+        assert fed(parts, 3) == expected(data, 3)
 
 
 def test_all_small_inputs_give_the_right_lines() -> None:
-    """All inputs of up to six bytes, whole and byte by byte, with a limit of two."""
+    """All inputs of up to six bytes, whole and byte by byte, with a limit of two, are split correctly."""
     for size in range(7):
         for letters in itertools.product(b"a\n", repeat=size):
             data = bytes(letters)
@@ -85,23 +84,23 @@ def test_all_small_inputs_give_the_right_lines() -> None:
     st.data(), st.lists(st.sampled_from([b"a", b"bcd", b"\n", b"efghijk"]), max_size=30), st.integers(1, 12)
 )
 def test_random_splits_give_the_same_lines(data: st.DataObject, parts: list[bytes], limit: int) -> None:
-    """Longer inputs, cut at random, some pieces empty."""
+    """Longer inputs, cut at random and with empty parts, give the same lines."""
     whole = b"".join(parts)
-    pieces = data.draw(splits(whole))
-    assert b"".join(pieces) == whole
-    assert fed(pieces, limit) == expected(whole, limit)
+    parts = data.draw(splits(whole))
+    assert b"".join(parts) == whole
+    assert fed(parts, limit) == expected(whole, limit)
 
 
 @pytest.mark.parametrize("cut", [1, 50, 99, 100, 101, 102])
 def test_a_line_of_the_limit_passes_and_one_byte_more_does_not(cut: int) -> None:
-    """The limit is exact at any place where the bytes were cut."""
+    """The limit is exact wherever the bytes were cut."""
     good, bad = b"x" * 100 + b"\n", b"x" * 101 + b"\n"
     assert fed([good[:cut], good[cut:]], 100) == ([b"x" * 100], False)
     assert fed([bad[:cut], bad[cut:]], 100) == ([], True)
 
 
 def test_nothing_is_taken_from_the_tail_of_an_overlong_line() -> None:
-    """What follows an overlong line, also after its newline and in later pieces, is never a line."""
+    """Bytes after an overlong line, even after its newline, are never a line."""
     splitter = LineSplitter(10)
     assert splitter.feed(b'ok\n{"type":"ping"}\n{}\n') == [b"ok"]
     assert splitter.overlong
@@ -109,7 +108,7 @@ def test_nothing_is_taken_from_the_tail_of_an_overlong_line() -> None:
 
 
 def test_an_overlong_line_is_refused_before_its_newline_comes() -> None:
-    """The peer can't make us keep more than the limit."""
+    """The peer can not make us buffer more than the limit."""
     splitter = LineSplitter(10)
     splitter.feed(b"x" * 11)
     assert splitter.overlong
@@ -117,7 +116,7 @@ def test_an_overlong_line_is_refused_before_its_newline_comes() -> None:
 
 
 def test_a_new_limit_counts_for_what_is_there_already() -> None:
-    """A line that began under the small limit may end under the large one."""
+    """A line that began under the small limit can end under the large one."""
     splitter = LineSplitter(4)
     splitter.feed(b"abcd")
     splitter.limit = 8
@@ -129,7 +128,7 @@ def test_a_new_limit_counts_for_what_is_there_already() -> None:
 
 @given(client_frames())
 def test_what_a_client_sends_comes_back_from_its_line(frame: frames.ClientFrame) -> None:
-    """Encoding and strict decoding are inverse, and a line has one newline."""
+    """Encoding and strict decoding of client frames are inverse, and a line has one newline."""
     line = encode(frame)
     assert line.count(b"\n") == 1
     assert decode_client_frame(line[:-1]) == frame
@@ -137,7 +136,7 @@ def test_what_a_client_sends_comes_back_from_its_line(frame: frames.ClientFrame)
 
 @given(server_frames())
 def test_what_a_server_sends_comes_back_from_its_line(frame: frames.ServerFrame) -> None:
-    """Encoding and lenient decoding are inverse, and a line has one newline."""
+    """Encoding and lenient decoding of server frames are inverse, and a line has one newline."""
     line = encode(frame)
     assert line.count(b"\n") == 1
     assert decode_server_frame(line[:-1]) == frame
@@ -145,7 +144,7 @@ def test_what_a_server_sends_comes_back_from_its_line(frame: frames.ServerFrame)
 
 @given(client_frames())
 def test_any_json_writer_may_be_used(frame: frames.ClientFrame) -> None:
-    """Escapes, blanks, other orders of fields and a carriage return mean the same."""
+    """Escapes, blanks, another order of fields and a carriage return do not change a frame."""
     value = json.loads(encode(frame))
     turned = dict(reversed(value.items()))
     assert decode_client_frame(json.dumps(turned, separators=(" , ", " :\t")).encode() + b"\r") == frame
@@ -204,14 +203,14 @@ def test_any_json_writer_may_be_used(frame: frames.ClientFrame) -> None:
 )
 @BOTH
 def test_a_bad_line_has_one_code_on_both_sides(decode: Decode, line: bytes, code: ErrorCode) -> None:
-    """Encoding, JSON, object and type are judged in this order, and alike for both sides."""
+    """Encoding, JSON, object and type are checked in this order on both sides."""
     with pytest.raises(RemoteProtocolError) as caught:
         decode(line)
     assert (caught.value.code, caught.value.detail) == (code, "")
 
 
 def code_of(line: bytes) -> tuple[ErrorCode, str]:
-    """What a server says to a line."""
+    """Return code and detail of the violation in a line."""
     with pytest.raises(RemoteProtocolError) as caught:
         decode_client_frame(line)
     return caught.value.code, caught.value.detail
@@ -221,20 +220,20 @@ def code_of(line: bytes) -> tuple[ErrorCode, str]:
     "kind", ["", "nope", "PING", "ping ", "auth_ack", "chat_ack", "ping`$.type`", "unknown field"]
 )
 def test_the_server_refuses_types_that_a_client_does_not_send(kind: str) -> None:
-    """Unknown types and a server's own types are one error."""
+    """Unknown types and server types have the same code."""
     assert code_of(json.dumps({"type": kind}).encode()) == (ErrorCode.UNKNOWN_TYPE, "")
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "1e999", "1" + "0" * 400 + ".5"])
 def test_huge_numbers_are_nothing_special(number: str) -> None:
-    """A number that Python would refuse to convert is skipped where nobody looks at it."""
+    """A number that Python refuses to convert is accepted in an ignored field."""
     assert decode_server_frame(b'{"type":"later","x":%s}' % number.encode()) is None
     login = b'{"type":"auth","user":"a","password":"b","x":%s}' % number.encode()
     assert decode_client_frame(login) == frames.Auth(user="a", password="b")
 
 
 def test_nesting_up_to_the_documented_depth_is_read() -> None:
-    """A hundred levels in an unknown field are no bomb."""
+    """A hundred levels of nesting in an unknown field are accepted."""
     nested = b"[" * 98 + b"]" * 98
     login = b'{"type":"auth","user":"a","password":"b","x":%s}' % nested
     assert decode_client_frame(login) == frames.Auth(user="a", password="b")
@@ -246,7 +245,7 @@ def test_nesting_up_to_the_documented_depth_is_read() -> None:
 @example(b'{"type":"ping","type":"pong"}')
 @example(b'{"type":1,"type":"x"}')
 def test_no_line_raises_anything_but_a_violation(decode: Decode, line: bytes) -> None:
-    """Whatever comes in, it is a frame, None or a violation."""
+    """Any line decodes to a frame or None, or raises a violation."""
     try:
         decode(line)
     except RemoteProtocolError as error:
@@ -257,7 +256,7 @@ def test_no_line_raises_anything_but_a_violation(decode: Decode, line: bytes) ->
 
 
 def json_of(kind: inspect.Type) -> object:  # noqa: PLR0911 - a case for each kind of type
-    """A JSON value of a type; objects have all of their fields, lists one item."""
+    """Return a JSON value of a type; objects have all of their fields, lists one item."""
     simple: dict[type, object] = {
         inspect.StrType: "x",
         inspect.IntType: 1,
@@ -281,7 +280,7 @@ def json_of(kind: inspect.Type) -> object:  # noqa: PLR0911 - a case for each ki
 
 
 def a_frame(cls: type[msgspec.Struct]) -> dict[str, Any]:
-    """The JSON of a frame with all of its fields."""
+    """Return the JSON of a frame with all of its fields."""
     kind = inspect.type_info(cls)
     assert isinstance(kind, inspect.StructType)
     fields = json_of(kind)
@@ -290,7 +289,7 @@ def a_frame(cls: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def fields_of(classes: tuple[type[frames.Frame], ...]) -> list[object]:
-    """A parameter for each field of each class."""
+    """Return a parameter for each field of each class."""
     parameters: list[object] = []
     for cls in classes:
         kind = inspect.type_info(cls)
@@ -302,7 +301,7 @@ def fields_of(classes: tuple[type[frames.Frame], ...]) -> list[object]:
 
 
 def wrong_values(kind: inspect.Type) -> list[object]:  # noqa: PLR0911 - a case for each kind of type
-    """JSON values that are not of a type."""
+    """Return JSON values that are not of a type."""
     if isinstance(kind, inspect.UnionType):
         return [value for value in wrong_values(kind.types[0]) if value is not None]
     samples: list[object] = [None, True, 1, 1.5, "x", [], {}, [1], {"a": 1}]
@@ -334,7 +333,7 @@ def wrong_values(kind: inspect.Type) -> list[object]:  # noqa: PLR0911 - a case 
 def test_the_server_names_the_field_with_a_wrong_value(
     cls: type[frames.ClientFrame], field: inspect.Field
 ) -> None:
-    """Every field of every frame of a client, with values of every other type, is `bad_field`, and named."""
+    """A wrong value in any field of any client frame is `bad_field`, and the detail names the field."""
     for value in wrong_values(field.type):
         code, detail = code_of(json.dumps(a_frame(cls) | {field.encode_name: value}).encode())
         assert code is ErrorCode.BAD_FIELD
@@ -342,7 +341,7 @@ def test_the_server_names_the_field_with_a_wrong_value(
 
 
 def objects_in(classes: tuple[type[frames.Frame], ...]) -> list[object]:
-    """A parameter for each field of each object in a list of a frame."""
+    """Return a parameter for each field of each object in a list of a frame."""
     parameters: list[object] = []
     for cls in classes:
         kind = inspect.type_info(cls)
@@ -359,7 +358,7 @@ def objects_in(classes: tuple[type[frames.Frame], ...]) -> list[object]:
 
 
 def with_inner(cls: type[frames.Frame], outer: inspect.Field, **changes: object) -> bytes:
-    """The line of a frame with another object in a list, in which something is changed."""
+    """Return the line of a frame with a second object in a list, in which fields are changed."""
     frame = a_frame(cls)
     changed = frame[outer.encode_name][0] | changes
     frame[outer.encode_name].append(changed)
@@ -370,7 +369,7 @@ def with_inner(cls: type[frames.Frame], outer: inspect.Field, **changes: object)
 def test_the_server_looks_into_objects(
     cls: type[frames.ClientFrame], outer: inspect.Field, inner: inspect.Field
 ) -> None:
-    """A wrong value and an unknown field are refused inside a list too, and the place is named."""
+    """A wrong value or an unknown field inside a list is refused, and the detail names the place."""
     for value in wrong_values(inner.type):
         place = f"Wrong: {outer.encode_name}[1].{inner.encode_name}."
         assert code_of(with_inner(cls, outer, **{inner.encode_name: value})) == (ErrorCode.BAD_FIELD, place)
@@ -381,7 +380,7 @@ def test_the_server_looks_into_objects(
 def test_the_client_looks_into_objects_and_ignores_what_is_new(
     cls: type[frames.ServerFrame], outer: inspect.Field, inner: inspect.Field
 ) -> None:
-    """A known field of an object in a list has its type; an unknown one is passed over."""
+    """A known field of an object in a list is checked; an unknown one is ignored."""
     for value in wrong_values(inner.type):
         with pytest.raises(RemoteProtocolError):
             decode_server_frame(with_inner(cls, outer, **{inner.encode_name: value}))
@@ -401,7 +400,7 @@ def test_the_client_looks_into_objects_and_ignores_what_is_new(
     ],
 )
 def test_null_means_that_a_field_is_absent(cls: type[frames.Frame]) -> None:
-    """A field that may be absent may be null, which is the same; we never write it."""
+    """An optional field accepts null as absent, and is never written as null."""
     kind = inspect.type_info(cls)
     assert isinstance(kind, inspect.StructType)
     optional = [field.encode_name for field in kind.fields if field.default is None]
@@ -418,7 +417,7 @@ def test_null_means_that_a_field_is_absent(cls: type[frames.Frame]) -> None:
 
 @pytest.mark.parametrize(("cls", "field"), fields_of(SERVER_FRAMES))
 def test_the_client_refuses_wrong_values_too(cls: type[frames.ServerFrame], field: inspect.Field) -> None:
-    """Lenient is not careless: known fields have their type."""
+    """A wrong value in a known field of a server frame is `bad_field`."""
     for value in wrong_values(field.type):
         with pytest.raises(RemoteProtocolError) as caught:
             decode_server_frame(json.dumps(a_frame(cls) | {field.encode_name: value}).encode())
@@ -436,7 +435,7 @@ def test_the_client_refuses_wrong_values_too(cls: type[frames.ServerFrame], fiel
 def test_only_a_field_with_a_default_may_be_missing(
     decode: Decode, cls: type[frames.Frame], field: inspect.Field
 ) -> None:
-    """Without a required field a frame is `bad_field`, and the field is named; without another it is good."""
+    """A missing required field is `bad_field` and named; a missing optional one is accepted."""
     value = a_frame(cls)
     del value[field.encode_name]
     if not field.required:
@@ -453,7 +452,7 @@ def test_only_a_field_with_a_default_may_be_missing(
 @example(name="unknown field", value=None)
 @example(name="", value={"type": "ping"})
 def test_the_server_refuses_unknown_fields(cls: type[frames.ClientFrame], name: str, value: object) -> None:
-    """A field that a type does not have is `unknown_field`, except in `auth`; its name is not sent back."""
+    """An unknown field is `unknown_field`, except in `auth`; its name is not sent back."""
     known = a_frame(cls)
     line = json.dumps({name + "_": value} | known).encode()
     if cls is frames.Auth:
@@ -464,7 +463,7 @@ def test_the_server_refuses_unknown_fields(cls: type[frames.ClientFrame], name: 
 
 @given(st.data(), texts(), json_values())
 def test_the_client_ignores_unknown_fields(data: st.DataObject, name: str, value: object) -> None:
-    """A newer server may say more in a frame, and in what is inside it."""
+    """Unknown fields of a newer server are ignored, in a frame and in its objects."""
     frame = data.draw(server_frames())
     known = json.loads(encode(frame))
     for part in itertools.chain.from_iterable(each for each in known.values() if isinstance(each, list)):
@@ -478,13 +477,13 @@ def test_the_client_ignores_unknown_fields(data: st.DataObject, name: str, value
     json_values(),
 )
 def test_the_client_ignores_unknown_types(kind: str, value: object) -> None:
-    """A newer server may send other frames."""
+    """Unknown frame types of a newer server are ignored."""
     assert decode_server_frame(json.dumps({"x": value, "type": kind}).encode()) is None
 
 
 @pytest.mark.parametrize("cls", [frames.SendChat, frames.SetPresence, frames.Auth, frames.RoomRequest])
 def test_an_error_says_nothing_that_the_peer_sent(cls: type[frames.ClientFrame]) -> None:
-    """Neither the code nor the place quotes a value or an unknown name."""
+    """Neither code nor detail quotes a value or an unknown name."""
     for name, value in [
         ("to", ["hunter2"]),
         ("status", "hunter2"),

@@ -17,18 +17,18 @@ CHAT = frames.SendChat(to="bob", body="hello", id="0" * 32)
 
 
 def chat_line(size: int) -> bytes:
-    """A chat frame of exactly that many bytes, and its newline."""
+    """Return a chat frame of exactly that many bytes, and its newline."""
     empty = len(codec.encode(frames.SendChat(to="bob", body="", id="0" * 32))) - 1
     return codec.encode(frames.SendChat(to="bob", body="x" * (size - empty), id="0" * 32))
 
 
 def state_of(server: ServerConnection) -> State:
-    """The state now; a type checker that saw the attribute before would take it for unchanged."""
+    """Return the current state, so that a type checker does not narrow the attribute."""
     return server.state
 
 
 def violation(server: ServerConnection) -> ErrorCode:
-    """Demand that the next frame is a violation, and return its code."""
+    """Assert that the next frame is a violation, and return its code."""
     with pytest.raises(RemoteProtocolError) as caught:
         list(server.events())
     return caught.value.code
@@ -39,7 +39,7 @@ def violation(server: ServerConnection) -> ErrorCode:
 
 @given(st.data())
 def test_a_conversation_survives_every_cut_of_the_wire(data: st.DataObject) -> None:
-    """Login, messages both ways and leaving arrive whole and in order, however the wire cuts."""
+    """Login, messages both ways and `bye` arrive complete and in order, however the wire cuts."""
     pair = ConnectionPair(lambda sent: data.draw(splits(sent)))
     chats = [frames.SendChat(to="bob", body=f"number {n}\n\u20ac", id=f"{n:032x}") for n in range(3)]
     acks = [frames.ChatAck(chat.id, "c1", n, 1764000000000 + n) for n, chat in enumerate(chats, 1)]
@@ -59,7 +59,7 @@ def test_a_conversation_survives_every_cut_of_the_wire(data: st.DataObject) -> N
 
 
 def test_data_to_send_is_given_once() -> None:
-    """Queued frames come out together and in order, and then there is nothing."""
+    """Queued frames come out together and in order, and only once."""
     pair = logged_in_pair()
     pair.client.send(frames.ClientPing())
     pair.client.send(CHAT)
@@ -68,7 +68,7 @@ def test_data_to_send_is_given_once() -> None:
 
 
 def test_a_frame_that_can_not_be_encoded_changes_nothing() -> None:
-    """Half of a surrogate pair in a body is the caller's error, and the connection goes on."""
+    """A lone surrogate in a body raises to the caller, and the connection goes on."""
     pair = logged_in_pair()
     with pytest.raises(UnicodeEncodeError):
         pair.client.send(frames.SendChat(to="bob", body="\ud800", id="0" * 32))
@@ -89,7 +89,7 @@ def test_a_side_can_not_send_the_frames_of_the_other_one() -> None:
 
 
 def test_what_comes_behind_auth_waits_for_the_answer() -> None:
-    """The server is paused while it decides; afterwards the frames come out by themselves."""
+    """The server is paused while it decides; afterwards the buffered frames come out."""
     pair = ConnectionPair()
     pair.server.receive_data(codec.encode(AUTH) + PING + codec.encode(CHAT)[:10])
     assert list(pair.server.events()) == [AUTH]
@@ -102,7 +102,7 @@ def test_what_comes_behind_auth_waits_for_the_answer() -> None:
 
 
 def test_a_login_decided_inside_the_loop_lets_the_loop_go_on() -> None:
-    """A shell that answers at once needs no second call of `events`."""
+    """A shell that answers inside the loop needs no second call of `events`."""
     server = ServerConnection()
     server.receive_data(codec.encode(AUTH) + PING * 2)
     received = []
@@ -114,7 +114,7 @@ def test_a_login_decided_inside_the_loop_lets_the_loop_go_on() -> None:
 
 
 def test_attempts_can_be_pipelined() -> None:
-    """Behind a refused `auth` another one is read, and only then."""
+    """Another `auth` behind a refused one is read after the refusal."""
     server = ServerConnection()
     server.receive_data(codec.encode(AUTH) * 2 + PING)
     assert list(server.events()) == [AUTH]
@@ -125,7 +125,7 @@ def test_attempts_can_be_pipelined() -> None:
 
 
 def test_only_auth_may_follow_a_refused_login() -> None:
-    """What was sent in the hope of a good login is not carried out."""
+    """Frames sent ahead of a refused login are not processed."""
     server = ServerConnection()
     server.receive_data(codec.encode(AUTH) + codec.encode(CHAT))
     list(server.events())
@@ -135,20 +135,20 @@ def test_only_auth_may_follow_a_refused_login() -> None:
 
 @given(st.data())
 def test_a_line_is_under_the_limit_of_its_own_state(data: st.DataObject) -> None:
-    """A long line behind a good `auth` is fine, whether it comes in one read with it or not."""
+    """A long line behind a successful `auth` is accepted, in the same read or a later one."""
     pair = ConnectionPair(lambda sent: data.draw(splits(sent)))
     pair.client.send(AUTH)
     pair.client.data_to_send()
     long = chat_line(LINE_LIMIT)
-    for piece in data.draw(splits(codec.encode(AUTH) + long + PING)):
-        pair.server.receive_data(piece)
+    for part in data.draw(splits(codec.encode(AUTH) + long + PING)):
+        pair.server.receive_data(part)
         pair.at_server += pair.server.events()
     pair.server_sends(AUTH_ACK)
     assert [frame.type for frame in pair.at_server] == ["auth", "chat", "ping"]
 
 
 def test_the_small_limit_holds_for_each_attempt() -> None:
-    """Before login a line of the limit is read and one of limit + 1 refused, also at the second attempt."""
+    """Before the login a line of the limit is read and a longer one refused, at each attempt."""
     login = codec.encode(AUTH)[:-1]
     good = login.ljust(LINE_LIMIT_BEFORE_LOGIN) + b"\n"
     bad = login.ljust(LINE_LIMIT_BEFORE_LOGIN + 1) + b"\n"
@@ -159,8 +159,8 @@ def test_the_small_limit_holds_for_each_attempt() -> None:
     assert violation(server) is ErrorCode.LINE_TOO_LONG
 
 
-def test_a_stranger_can_not_make_the_server_hold_more_than_a_line() -> None:
-    """Bytes without a newline are refused at the small limit, before the newline comes."""
+def test_an_unauthenticated_peer_can_not_make_the_server_buffer_more_than_a_line() -> None:
+    """Input without a newline is refused at the small limit."""
     server = ServerConnection()
     server.receive_data(b"x" * LINE_LIMIT_BEFORE_LOGIN)
     assert list(server.events()) == []
@@ -168,17 +168,17 @@ def test_a_stranger_can_not_make_the_server_hold_more_than_a_line() -> None:
     assert violation(server) is ErrorCode.LINE_TOO_LONG
 
 
-def test_lines_of_a_stranger_are_not_taken_apart_before_their_time() -> None:
-    """A read full of tiny lines costs its own size while a login is decided, not an object for each."""
+def test_lines_behind_auth_are_not_split_before_the_login_is_decided() -> None:
+    """During a login, many tiny lines cost only their own bytes, not an object each."""
     server = ServerConnection()
     server.receive_data(codec.encode(AUTH) + b"xy\n" * 80000)
     assert list(server.events()) == [AUTH]
     assert not server._lines
-    assert len(server._held) == 240000
+    assert len(server._buffered) == 240000
 
 
 def test_data_that_comes_before_events_was_called_is_kept() -> None:
-    """Reads may be collected before they are looked at, also before login."""
+    """Reads are buffered until `events` is called, before the login too."""
     server = ServerConnection()
     for byte in codec.encode(AUTH) + PING:
         server.receive_data(bytes([byte]))
@@ -208,7 +208,7 @@ def test_data_that_comes_before_events_was_called_is_kept() -> None:
 def test_a_violation_is_answered_by_one_error_and_nothing_after_it_is_read(
     line: bytes, code: ErrorCode
 ) -> None:
-    """The frames before it come out; then one `error` without `ref`; then everything is thrown away."""
+    """Earlier frames come out; then one `error` without `ref`; later input is discarded."""
     server = logged_in_pair().server
     server.receive_data(PING + line + PING)
     events = server.events()
@@ -223,11 +223,11 @@ def test_a_violation_is_answered_by_one_error_and_nothing_after_it_is_read(
         server.receive_data(more)
         assert list(server.events()) == []
     assert server.data_to_send() == b""
-    assert (len(server._lines), len(server._splitter._partial), len(server._held)) == (0, 0, 0)
+    assert (len(server._lines), len(server._splitter._partial), len(server._buffered)) == (0, 0, 0)
 
 
 def test_answers_queued_before_a_violation_leave_before_the_error() -> None:
-    """The `error` is the last frame of the server, not the only one."""
+    """The `error` is the last frame of the server, after queued answers."""
     server = logged_in_pair().server
     server.receive_data(PING + b"?\n")
     events = server.events()
@@ -239,8 +239,8 @@ def test_answers_queued_before_a_violation_leave_before_the_error() -> None:
     assert types == ["pong", "error"]
 
 
-def test_a_client_ends_without_a_word_when_the_server_breaks_the_protocol() -> None:
-    """A violation by the server raises on the client, and nothing is sent."""
+def test_a_client_sends_nothing_when_the_server_violates_the_protocol() -> None:
+    """A violation by the server raises on the client, which sends nothing."""
     client = logged_in_pair().client
     client.receive_data(b'{"type":"pong"}\n{"type":"chat"}\n{"type":"pong"}\n')
     events = client.events()
@@ -252,16 +252,16 @@ def test_a_client_ends_without_a_word_when_the_server_breaks_the_protocol() -> N
     assert list(client.events()) == []
 
 
-def test_a_client_passes_over_frames_that_it_does_not_know() -> None:
-    """They are neither yielded nor counted, in any state."""
+def test_a_client_ignores_unknown_frames() -> None:
+    """Unknown frames are neither yielded nor counted, in any state."""
     client = ConnectionPair().client
     client.receive_data(b'{"type":"later"}\n')
     assert list(client.events()) == []
     assert client.frames_in == 0
 
 
-def test_nothing_is_read_after_the_server_said_its_last_word() -> None:
-    """When the server itself ends the session, the rest of the input is dropped at once."""
+def test_nothing_is_read_after_the_last_frame_of_the_server() -> None:
+    """After the server ends the session, the rest of the input is discarded."""
     server = logged_in_pair().server
     server.receive_data(PING * 3)
     received = []
@@ -275,13 +275,13 @@ def test_nothing_is_read_after_the_server_said_its_last_word() -> None:
 
 
 def test_a_server_that_closes_while_it_decides_drops_what_waited() -> None:
-    """A timeout during login leaves nothing behind."""
+    """A timeout during login leaves no buffered input."""
     server = ServerConnection()
     server.receive_data(codec.encode(AUTH) + PING)
     list(server.events())
     server.send(frames.Error("login_timeout", ""))
     assert list(server.events()) == []
-    assert len(server._held) == 0
+    assert len(server._buffered) == 0
     with pytest.raises(LocalProtocolError):
         server.send(AUTH_ACK)
 
@@ -290,7 +290,7 @@ def test_a_server_that_closes_while_it_decides_drops_what_waited() -> None:
 
 
 def test_events_can_be_left_halfway_and_taken_up_again() -> None:
-    """A frame is given once; the state is the one after the frame that was given last."""
+    """Each frame is yielded once, and the state is the one after the last yielded frame."""
     server = logged_in_pair().server
     server.receive_data(codec.encode(CHAT) + codec.encode(frames.ClientBye()))
     assert next(server.events()) == CHAT
@@ -301,7 +301,7 @@ def test_events_can_be_left_halfway_and_taken_up_again() -> None:
 
 
 def test_data_may_come_in_between_two_events() -> None:
-    """What is received inside the loop is yielded by the same loop."""
+    """Data received inside the loop is yielded by the same loop."""
     server = logged_in_pair().server
     server.receive_data(PING)
     events = server.events()
@@ -311,7 +311,7 @@ def test_data_may_come_in_between_two_events() -> None:
 
 
 def test_the_end_of_the_stream_ends_no_line() -> None:
-    """A frame without its newline was cut off and is not a frame; what came before it is."""
+    """A last line without its newline is not a frame; earlier lines are."""
     server = logged_in_pair().server
     server.receive_data(PING + codec.encode(CHAT)[:-1])
     server.receive_eof()
@@ -321,7 +321,7 @@ def test_the_end_of_the_stream_ends_no_line() -> None:
 
 
 def test_a_server_still_answers_after_the_end_of_the_stream() -> None:
-    """A peer that has closed its side gets its acknowledgements."""
+    """A peer that closed its sending side still gets its acknowledgements."""
     pair = logged_in_pair()
     pair.client_sends(CHAT)
     pair.server.receive_eof()
@@ -331,7 +331,7 @@ def test_a_server_still_answers_after_the_end_of_the_stream() -> None:
 
 
 def test_encoded_frames_go_out_in_order_with_the_others() -> None:
-    """What was encoded once for many is queued like the rest."""
+    """Frames encoded for many receivers are queued in order with the others."""
     pair = logged_in_pair()
     changes = frames.PresenceChanges(2, [])
     pair.server.send(frames.ServerPing())
@@ -343,7 +343,7 @@ def test_encoded_frames_go_out_in_order_with_the_others() -> None:
 
 @pytest.mark.parametrize("login", [None, AUTH])
 def test_encoded_frames_are_refused_outside_a_session(login: frames.Auth | None) -> None:
-    """Before login nothing for a session goes out by mistake, nor after the end."""
+    """Session frames can be sent neither before the login nor after the end."""
     pair = ConnectionPair()
     if login is not None:
         pair.client_sends(login)
@@ -356,7 +356,7 @@ def test_encoded_frames_are_refused_outside_a_session(login: frames.Auth | None)
 
 
 def test_a_client_is_never_paused() -> None:
-    """Pausing is the server's."""
+    """Only a server is ever paused."""
     pair = ConnectionPair()
     pair.client_sends(AUTH)
     assert pair.server.paused

@@ -8,7 +8,7 @@ from qscp.limits import BODY_LIMIT
 
 
 def test_every_code_has_a_sentence() -> None:
-    """No code is without a sentence for people, and no sentence without a code."""
+    """Codes and sentences match one to one."""
     assert set(ERROR_CODES) == set(ErrorCode)
 
 
@@ -19,12 +19,12 @@ def test_sentences_are_calm(code: ErrorCode) -> None:
 
 
 def test_the_sentence_about_long_bodies_has_the_real_limit() -> None:
-    """The number in the text is the limit."""
+    """The number in the sentence is the limit."""
     assert f"{BODY_LIMIT // 1024} KiB" in ERROR_CODES[ErrorCode.BODY_TOO_LONG].sentence
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
-    """The exceptions drawn in the module's docstring are those that there are."""
+    """The module docstring draws all exceptions, and no others."""
     drawn = re.findall(r"^[├└]── (\w+)", errors.__doc__ or "", re.MULTILINE)
     assert drawn == [cls.__name__ for cls in QscpError.__subclasses__()]
 

@@ -20,13 +20,13 @@ def test_a_name_in_its_form_stays_as_it_is(name: str) -> None:
 
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", fullmatch=True))
 def test_capitals_and_blanks_around_are_folded(name: str) -> None:
-    """A typed name means the same in capitals and with blanks around it."""
+    """Capitals and surrounding blanks do not change a name."""
     assert normalize_name(f" \t{name}\n") == name.lower()
 
 
 @given(st.text(max_size=NAME_LIMIT + 3))
 def test_whatever_is_accepted_has_the_one_form(text: str) -> None:
-    """No text becomes a name with other characters, another first character or another length."""
+    """Every accepted text becomes a name with valid characters and a valid length."""
     try:
         name = normalize_name(text)
     except InvalidNameError:
@@ -39,7 +39,7 @@ def test_whatever_is_accepted_has_the_one_form(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["a" * NAME_LIMIT, "0", "a.", "a-_.", "back", "0x.y-z_"])
 def test_names_at_the_edge_of_the_rules_are_good(name: str) -> None:
-    """The longest, the shortest and the oddest names are names."""
+    """The longest, the shortest and the oddest valid names are accepted."""
     assert normalize_name(name) == name
 
 
@@ -74,13 +74,13 @@ def test_names_at_the_edge_of_the_rules_are_good(name: str) -> None:
     ],
 )
 def test_other_texts_are_no_names(text: str) -> None:
-    """Look-alikes, invisible characters and everything outside the rule are refused."""
+    """Look-alikes, invisible characters and all other invalid texts are refused."""
     with pytest.raises(InvalidNameError):
         normalize_name(text)
 
 
 def test_the_error_shows_the_rule_and_little_of_the_text() -> None:
-    """Its sentence is safe to print, short, and says what a name is."""
+    """The error is short, safe to print, and states the rule."""
     error = InvalidNameError("\x1b[2J" + "x" * 1000 + "\ud800")
     assert error.name.startswith("\x1b[2J")
     assert str(error).isprintable()

@@ -13,6 +13,8 @@ from qscp import ALPN, DEFAULT_PORT, PROTOCOL_VERSION, frames, limits
 from qscp.codec import decode_client_frame, decode_server_frame, encode
 from qscp.connection import ClientConnection, ServerConnection
 from qscp.errors import ERROR_CODES, Action
+from qscp.features import FEATURES
+from qscp.frames import CLIENT_FRAMES, SERVER_FRAMES
 from qscp.ids import is_message_id
 from qscp.names import normalize_name
 from qscp.rooms import (
@@ -30,7 +32,6 @@ from qscp.rooms import (
 )
 from qscp.states import FATAL_ERROR, TRANSITIONS, Sender, State
 from qscp.text import check_body
-from tests.support.strategies import CLIENT_FRAMES, SERVER_FRAMES
 from tests.support.strategies import OBJECTS as OBJECTS_OF_FRAMES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/protocol.md").read_text(encoding="utf-8")
@@ -61,18 +62,18 @@ LITERALS: dict[str, tuple[object, ...]] = {
 
 
 def section(title: str) -> str:
-    """The text under a heading, up to the next one of any kind."""
+    """Return the text under a heading, up to the next heading."""
     return re.split(r"^#+ .*$", DOCUMENT.split(f"{title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def rows(text: str) -> list[list[str]]:
-    """The cells of all table rows in a text, without the heads."""
+    """Return the cells of all table rows in a text."""
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def blocks(info: str) -> list[str]:
-    """The lines in all code blocks of a kind."""
+    """Return the lines of all code blocks of a kind."""
     found = re.findall(rf"^```{info}\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
     return [line for block in found for line in block.splitlines()]
 
@@ -93,18 +94,18 @@ SERVER_LINES = blocks("json server") + [line[3:] for line in SAID if line.starts
 
 
 def documented(sender: str) -> set[str]:
-    """The frames with a heading of their own."""
+    """Return the frames that have a heading."""
     return set(re.findall(rf"^#### {sender} sends `(\w+)`$", DOCUMENT, re.MULTILINE))
 
 
 @pytest.mark.parametrize("sender", SIDES)
 def test_every_frame_has_a_heading_and_every_heading_a_frame(sender: str) -> None:
-    """The specification knows the frames of the code, and no others."""
+    """Headings and frames match one to one."""
     assert documented(sender) == {cls.__struct_config__.tag for cls in SIDES[sender]}
 
 
 def type_in_words(kind: inspect.Type) -> str:  # noqa: C901, PLR0911 - a case for each kind of type
-    """How the specification calls a type."""
+    """Return the name of a type in the specification."""
     match kind:
         case inspect.StrType():
             return "string"
@@ -130,7 +131,7 @@ def type_in_words(kind: inspect.Type) -> str:  # noqa: C901, PLR0911 - a case fo
 
 
 def fields_in_words(cls: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
-    """Name, type and default of each field, as the specification writes them."""
+    """Return name, type and default of each field, in the words of the specification."""
     kind = inspect.type_info(cls)
     assert isinstance(kind, inspect.StructType)
     words = []
@@ -145,7 +146,7 @@ def fields_in_words(cls: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
 
 
 def test_the_words_for_types_are_explained() -> None:
-    """The values of a field that has only a few are in the table of types, and all objects are described."""
+    """The table of types lists the values of each literal, and all objects are described."""
     for name, values in LITERALS.items():
         (row,) = re.findall(rf"^\| {name} \| (.*) \|$", section("## Lines and frames"), re.MULTILINE)
         assert set(re.findall(r'`"(\w+)"`', row)) == set(values)
@@ -154,7 +155,7 @@ def test_the_words_for_types_are_explained() -> None:
 
 
 def test_the_reasons_of_gaps_are_explained() -> None:
-    """Each reason has a row that says what a client does."""
+    """Each reason has a row with the reaction of a client."""
     table = [reason for reason, *rest in rows(section("#### Server sends `gap`")) if len(rest) == 2]
     assert table == ["Reason", *(f"`{reason}`" for reason in get_args(frames.GapReason))]
 
@@ -163,12 +164,12 @@ def test_the_reasons_of_gaps_are_explained() -> None:
 
 
 def codes_in(cell: str) -> list[str]:
-    """What stands in a cell as code."""
+    """Return the code spans in a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 def test_the_table_of_permissions_is_the_permissions() -> None:
-    """Each permission has a row, which says yes for the roles that have it, and no row is none."""
+    """Each permission has a row with "yes" for the roles that have it."""
     (head, *table) = rows(section("### Who may do what"))
     roles = [RoomRole(role.lower()) for role in head[1:-1]]
     assert set(roles) == set(RoomRole)
@@ -180,7 +181,7 @@ def test_the_table_of_permissions_is_the_permissions() -> None:
 
 
 def test_the_table_of_actions_is_the_fields_of_actions() -> None:
-    """Each action of a `room` frame has a row with the fields that it needs and may have, and no others."""
+    """Each action of a `room` frame has a row with its required and optional fields."""
     (_, *table) = rows(section("### Actions"))
     in_document = [
         (codes_in(action), set(codes_in(needed)), set(codes_in(allowed)))
@@ -192,7 +193,7 @@ def test_the_table_of_actions_is_the_fields_of_actions() -> None:
 
 
 def test_kinds_and_settings_of_rooms_are_explained() -> None:
-    """Each kind and each setting of the history has a row of its own."""
+    """Each kind and each history setting has a row."""
     table = rows(section("## Rooms"))
     assert [codes_in(kind)[0] for kind, *rest in table if len(rest) == 2 and kind != "Kind"] == list(RoomKind)
     past = [codes_in(setting)[0] for setting, *rest in table if len(rest) == 1 and setting != "History"]
@@ -200,7 +201,7 @@ def test_kinds_and_settings_of_rooms_are_explained() -> None:
 
 
 def test_the_codes_that_are_named_in_the_text_are_codes() -> None:
-    """What is answered to requests about rooms and to events is in the table of codes."""
+    """Codes in the sections about rooms and events are in the table of codes."""
     for title in (
         "## Changing messages",
         "## Rooms",
@@ -233,7 +234,7 @@ TABLES = [
 
 @pytest.mark.parametrize(("title", "cls"), TABLES)
 def test_every_field_is_documented_with_its_type_and_default(title: str, cls: type[msgspec.Struct]) -> None:
-    """A frame's table has its fields in their order, and no others; a frame without fields says so."""
+    """A frame's table has exactly its fields, in order; a frame without fields says so."""
     text = section(title)
     cells = [row for row in rows(text) if len(row) == 4 and row[0] != "Field"]
     in_document = [(name, kind, default) for name, kind, default, _ in cells]
@@ -245,7 +246,7 @@ def test_every_field_is_documented_with_its_type_and_default(title: str, cls: ty
 
 
 def test_the_tables_of_codes_are_the_codes() -> None:
-    """Each code is there once, with its sentence and what a client does."""
+    """Each code has one row, with its sentence and the reaction of a client."""
     text = section("## Codes")
     table = [(code, sentence, action) for code, sentence, action in rows(text) if code != "Code"]
     assert sorted(table) == sorted(
@@ -257,7 +258,7 @@ def test_the_tables_of_codes_are_the_codes() -> None:
 
 
 def test_the_table_of_limits_is_the_limits() -> None:
-    """Every constant of `qscp.limits` is there, and no other number."""
+    """The table has every constant of `qscp.limits`, and no other number."""
     table = [int(value.split()[0]) for what, value in rows(section("## Limits")) if what != "What"]
     assert sorted(table) == sorted(getattr(limits, name) for name in limits.__all__)
 
@@ -272,12 +273,12 @@ def test_the_table_of_limits_is_the_limits() -> None:
     ],
 )
 def test_limits_in_the_text_are_the_limits(number: int, times: int) -> None:
-    """Where a limit is named in passing it has the same value."""
+    """Limits in the running text have the same values."""
     assert len(re.findall(rf"\b{number}\b", DOCUMENT)) >= times
 
 
 def test_the_table_of_states_is_the_table_of_transitions() -> None:
-    """Each side may send in each state what the code allows."""
+    """The table lists the frames that the code allows in each state."""
     for state, *cells in rows(section("## States")):
         if state != "State":
             for sender, cell in zip(Sender, cells, strict=True):
@@ -285,7 +286,7 @@ def test_the_table_of_states_is_the_table_of_transitions() -> None:
 
 
 def names_in(cell: str) -> set[str]:
-    """The frames in a cell; `error` alone is both kinds of it."""
+    """Return the frames in a cell; `error` alone stands for both kinds."""
     names = re.findall(
         r"`(\w+)`(?! without| with)", cell.replace("`error` without `ref`", f"`{FATAL_ERROR_WORD}`")
     )
@@ -297,14 +298,21 @@ FATAL_ERROR_WORD = "fatal"
 
 
 def test_port_protocol_and_version_are_those_of_the_code() -> None:
-    """What a client must know before the first byte."""
+    """Port, ALPN name and version are those of the code."""
     assert f"port {DEFAULT_PORT}." in section("## Transport").replace(" and at once", ".")
     assert f"select `{ALPN}`" in section("## Transport")
     assert f"This is version {PROTOCOL_VERSION}." in section("## Versions and features")
 
 
+def test_the_features_are_those_of_the_code() -> None:
+    """The table of features has a row for each feature of the code, and no others."""
+    head, *table = rows(section("## Versions and features"))
+    assert head[0] == "Feature"
+    assert {row[0].strip("`") for row in table} == FEATURES
+
+
 def test_reserved_types_are_not_used_yet() -> None:
-    """What is kept for later is in no frame of today."""
+    """No frame uses a reserved type."""
     reserved = set(re.findall(r"`(\w+)`", section("## Versions and features").split("Reserved for later")[1]))
     assert "token" in reserved
     assert not reserved & {cls.__struct_config__.tag for cls in (*CLIENT_FRAMES, *SERVER_FRAMES)}
@@ -315,7 +323,7 @@ def test_reserved_types_are_not_used_yet() -> None:
 
 @pytest.mark.parametrize("line", CLIENT_LINES)
 def test_examples_of_a_client_pass_the_codec_both_ways(line: str) -> None:
-    """They decode strictly, and come out of the encoder as they went in."""
+    """Client examples decode strictly, and encode to the same JSON."""
     frame = decode_client_frame(line.encode())
     assert json.loads(encode(frame)) == json.loads(line)
     if isinstance(frame, frames.SendChat | frames.SendEdit | frames.SendRedaction | frames.SendReaction):
@@ -338,22 +346,22 @@ def test_examples_of_a_client_pass_the_codec_both_ways(line: str) -> None:
 
 @pytest.mark.parametrize("line", SERVER_LINES)
 def test_examples_of_a_server_pass_the_codec_both_ways(line: str) -> None:
-    """They decode, have only known fields, and come out of the encoder exactly as they are."""
+    """Server examples decode, have only known fields, and encode to the same bytes."""
     frame = decode_server_frame(line.encode())
     assert frame is not None
     assert encode(frame).decode() == line + "\n"
 
 
 @pytest.mark.parametrize("line", [line for line in SERVER_LINES if '"body":"' in line])
-def test_examples_mention_whom_their_text_does(line: str) -> None:
-    """A message's `mentions` in an example are the names that the server would find in it."""
+def test_mentions_of_examples_are_those_of_their_text(line: str) -> None:
+    """`mentions` in an example are the names in its text."""
     frame = json.loads(line)
     for message in frame.get("messages") or frame.get("matches") or [frame]:
         assert message.get("mentions", []) == mentioned(message["body"])
 
 
 def test_every_frame_has_an_example() -> None:
-    """The single examples show each frame of each side."""
+    """Each frame of each side has a single example."""
     for lines, classes in ((blocks("json client"), CLIENT_FRAMES), (blocks("json server"), SERVER_FRAMES)):
         shown = {json.loads(line)["type"] for line in lines}
         assert shown == {cls.__struct_config__.tag for cls in classes}
@@ -361,15 +369,15 @@ def test_every_frame_has_an_example() -> None:
 
 @pytest.mark.parametrize("line", [line for line in SERVER_LINES if '"message"' in line])
 def test_sentences_in_examples_are_those_of_their_codes(line: str) -> None:
-    """An example's message is its code's sentence, and at most a place behind it."""
+    """An example's message is its code's sentence, possibly followed by a place."""
     value = json.loads(line)
     sentences = {str(code): entry.sentence for code, entry in ERROR_CODES.items()}
     assert value["message"].startswith(sentences[value.get("code") or value["reason"]])
 
 
 @EACH_CONVERSATION
-def test_a_conversation_can_be_held(conversation: list[str]) -> None:
-    """Both ends of a connection go through a whole example, line by line, and end in CLOSED."""
+def test_an_example_conversation_can_be_replayed(conversation: list[str]) -> None:
+    """Two connections replay each whole example line by line, and end in CLOSED."""
     client, server = ClientConnection(), ServerConnection()
     for line in conversation:
         who, wire = line[:3], line[3:].encode() + b"\n"
@@ -389,21 +397,21 @@ def test_a_conversation_can_be_held(conversation: list[str]) -> None:
 
 
 def said(conversation: list[str], who: str, *kinds: str) -> list[dict[str, Any]]:
-    """What one side says in an example, of some types."""
-    told = [json.loads(line[3:]) for line in conversation if line[0] == who]
-    return [frame for frame in told if frame["type"] in kinds]
+    """Return the frames of some types that one side sends in an example."""
+    sent = [json.loads(line[3:]) for line in conversation if line[0] == who]
+    return [frame for frame in sent if frame["type"] in kinds]
 
 
 @EACH_CONVERSATION
 def test_a_conversation_keeps_the_rules(conversation: list[str]) -> None:
-    """One answer for each message, event and request, rising seqs and versions, and no message too early."""
+    """Each message, event and request has one answer; seqs and versions rise; no message is early."""
     sent = said(conversation, "C", *EVENTS)
     answers = said(conversation, "S", "chat_ack", "chat_nack")
     assert sorted(frame["id"] for frame in sent) == sorted(frame["id"] for frame in answers)
     asked = [frame["type"] for frame in said(conversation, "C", "join", "leave", "room")]
     assert [frame["ref"] for frame in said(conversation, "S", "room_ack", "error")] == asked
-    for told, counter in ((EVENTS, "seq"), (("presence", "online_users"), "version")):
-        counts = [frame[counter] for frame in said(conversation, "S", *told)]
+    for kinds, counter in ((EVENTS, "seq"), (("presence", "online_users"), "version")):
+        counts = [frame[counter] for frame in said(conversation, "S", *kinds)]
         assert counts == sorted(set(counts))
     origins = [frame.get("origin") for frame in said(conversation, "S", *EVENTS, "resumed")]
     assert origins == sorted(origins, key=["replay", None, "live"].index)
@@ -418,7 +426,7 @@ def test_a_conversation_keeps_the_rules(conversation: list[str]) -> None:
 
 
 def test_the_second_conversation_goes_on_with_the_first() -> None:
-    """The position kept is what was applied; the message sent again is told once, with its seq."""
+    """The stored position is the applied one; the resent message is delivered once, with its seq."""
     first, again, _ = CONVERSATIONS
     last_ack = said(first, "S", "chat_ack")[-1]
     (resume,) = said(again, "C", "resume")
@@ -430,7 +438,7 @@ def test_the_second_conversation_goes_on_with_the_first() -> None:
 
 
 def test_links_inside_the_document_lead_somewhere() -> None:
-    """Every anchor that is linked is a heading."""
+    """Every linked anchor is a heading."""
     titles = re.findall(r"^#+ (.*)$", DOCUMENT, re.MULTILINE)
     anchors = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
     assert set(re.findall(r"\]\(#([^)]+)\)", DOCUMENT)) <= anchors

@@ -14,6 +14,7 @@ from qscp.rooms import (
     PERMISSIONS,
     RANKS,
     ROOM_FIELDS,
+    RoomAction,
     RoomRole,
     check_reaction,
     check_topic,
@@ -34,7 +35,7 @@ KELVIN, CYRILLIC_A, FULLWIDTH_A = "\u212a", "\u0430", "\uff41"
 
 @given(NAMES)
 def test_a_room_is_its_name_behind_the_sign(name: str) -> None:
-    """A folded name stays as it is; capitals, blanks around it and a missing sign make no other room."""
+    """A folded name stays the same; capitals, surrounding blanks and a missing sign do not matter."""
     assert normalize_room(f"#{name}") == f"#{name}"
     assert normalize_room(f" \t#{name.upper()}\n") == f"#{name}"
     assert normalize_room(name) == f"#{name}"
@@ -43,7 +44,7 @@ def test_a_room_is_its_name_behind_the_sign(name: str) -> None:
 @given(st.text("#aA0.-_ \n\u202e" + KELVIN + CYRILLIC_A + FULLWIDTH_A) | st.text(max_size=NAME_LIMIT + 3))
 @example("#" + KELVIN)
 def test_whatever_is_accepted_as_a_room_has_the_one_form(text: str) -> None:
-    """A room's name is the sign and a name, whatever was typed, and then nobody's name."""
+    """An accepted room name is the sign and a valid name, and so never a user's name."""
     try:
         room = normalize_room(text)
     except InvalidNameError:
@@ -84,14 +85,14 @@ def test_whatever_is_accepted_as_a_room_has_the_one_form(text: str) -> None:
     ],
 )
 def test_other_texts_are_no_rooms(text: str) -> None:
-    """Two signs, blanks behind it, look-alikes and invisible characters are refused, in a safe sentence."""
+    """Two signs, inner blanks, look-alikes and invisible characters are refused with a safe error."""
     with pytest.raises(InvalidNameError) as caught:
         normalize_room(text)
     assert str(caught.value).isprintable()
 
 
-def test_rooms_and_people_are_told_apart_as_they_are_typed() -> None:
-    """The sign decides, also behind blanks; nothing that looks like it does."""
+def test_a_typed_name_is_recognized_as_a_room_or_a_user() -> None:
+    """The sign marks a room, also behind blanks; look-alikes of it do not."""
     assert is_room("#dev")
     assert is_room(" \t#dev")
     assert not is_room("dev")
@@ -103,7 +104,7 @@ def test_rooms_and_people_are_told_apart_as_they_are_typed() -> None:
 
 
 def refused(check: Callable[[str], None], text: str) -> bool:
-    """Whether a text gets the code of bad texts."""
+    """Return whether a text is refused as `bad_text`."""
     try:
         check(text)
     except InvalidTextError as error:
@@ -115,7 +116,7 @@ def refused(check: Callable[[str], None], text: str) -> bool:
     "text", ["", "plans, and coffee", "é" * (TOPIC_LIMIT // 2), "שלום", "a\tb", "\U0001f469\u200d\U0001f4bb"]
 )
 def test_one_line_of_any_language_is_a_topic(text: str) -> None:
-    """Nothing, or one line up to the limit in bytes."""
+    """An empty text, or one line up to the limit in bytes, is a topic."""
     assert not refused(check_topic, text)
 
 
@@ -124,14 +125,14 @@ def test_one_line_of_any_language_is_a_topic(text: str) -> None:
     ["a\nb", "a\r", "\x1b[2J", "\x00", "\x9b", "\ud800", *BIDI_CONTROLS, "a" * (TOPIC_LIMIT + 1), "é" * 201],
 )
 def test_other_topics_are_refused(text: str) -> None:
-    """A second line, controls, characters that reorder text, and a byte too many have one code."""
+    """A second line, controls, bidi characters and an excess byte have one code."""
     assert refused(check_topic, text)
     assert refused(check_topic, f"a{text}")
 
 
 @given(st.text(max_size=TOPIC_LIMIT + 10) | st.text(st.characters(codec="utf-8"), min_size=100))
 def test_a_good_topic_is_one_safe_line(text: str) -> None:
-    """Whatever is taken has UTF-8, fits, and would be taken in a message too."""
+    """An accepted topic has UTF-8, fits, and is valid in a message too."""
     if not refused(check_topic, text):
         assert len(text.encode()) <= TOPIC_LIMIT
         assert "\n" not in text
@@ -154,7 +155,7 @@ def test_a_good_topic_is_one_safe_line(text: str) -> None:
     ],
 )
 def test_an_emoji_or_a_short_word_is_a_reaction(text: str) -> None:
-    """Emoji of all kinds pass, also those that Python does not know yet."""
+    """Emoji of all kinds are accepted, also those unknown to Python."""
     assert not refused(check_reaction, text)
 
 
@@ -178,13 +179,13 @@ def test_an_emoji_or_a_short_word_is_a_reaction(text: str) -> None:
     ],
 )
 def test_other_reactions_are_refused(text: str) -> None:
-    """Blanks, lines, controls, what nobody can see, and a byte too many have one code."""
+    """Blanks, lines, controls, invisible texts and an excess byte have one code."""
     assert refused(check_reaction, text)
 
 
 @given(st.text(max_size=REACTION_LIMIT))
 def test_a_good_reaction_is_one_word(text: str) -> None:
-    """Whatever is taken fits, has no blank, and is a topic as well."""
+    """An accepted reaction fits, has no blank, and is a valid topic too."""
     if not refused(check_reaction, text):
         assert text.split() == [text]
         assert 0 < len(text.encode()) <= REACTION_LIMIT
@@ -221,13 +222,13 @@ def test_a_good_reaction_is_one_word(text: str) -> None:
     ],
 )
 def test_names_behind_an_at_sign_are_mentioned(body: str, names: list[str]) -> None:
-    """Whole names, in lower case and each once; neither addresses nor what only begins like a name."""
+    """Whole names are found, in lower case and once; addresses and longer words are not."""
     assert mentioned(body) == names
 
 
 @given(MENTIONABLE, MENTIONABLE)
 def test_every_name_can_be_mentioned_anywhere(one: str, other: str) -> None:
-    """At both ends of a message and inside it, in capitals as well, and with a sentence around it."""
+    """A mention works at both ends and inside a message, in capitals, and before punctuation."""
     assert mentioned(f"@{one}") == [one]
     assert mentioned(f"@{one.upper()}, see @{other}.") == list(dict.fromkeys([one, other]))
     assert mentioned(f"Hello @{one}") == [one]
@@ -235,7 +236,7 @@ def test_every_name_can_be_mentioned_anywhere(one: str, other: str) -> None:
 
 @given(st.text() | st.text("@ab.-_ #" + KELVIN + CYRILLIC_A + "\u0301\u202e\u200b你"))
 def test_only_names_that_stand_there_are_mentioned(body: str) -> None:
-    """Whatever the text, what comes out are names in their form, each once, and written behind an `@`."""
+    """All mentions are valid names that follow an `@` in the text, without repeats."""
     names = mentioned(body)
     assert len(names) <= MENTIONS_LIMIT
     assert len(set(names)) == len(names)
@@ -245,8 +246,8 @@ def test_only_names_that_stand_there_are_mentioned(body: str) -> None:
 
 
 @given(NAMES, st.characters(codec="utf-8", categories=["Ll", "Lu", "Mn"], max_codepoint=0x52F))
-def test_a_letter_more_is_somebody_else(name: str, letter: str) -> None:
-    """A name that a letter of a look-alike script continues, before or behind it, mentions nobody."""
+def test_a_longer_name_is_not_mentioned(name: str, letter: str) -> None:
+    """A name that a look-alike letter extends on either side is no mention."""
     assert unicodedata.category(letter) in {"Ll", "Lu", "Mn"}
     if not letter.isascii():
         assert mentioned(f"@{name}{letter}") == []
@@ -254,14 +255,14 @@ def test_a_letter_more_is_somebody_else(name: str, letter: str) -> None:
 
 
 def test_more_names_than_the_limit_are_not_mentioned() -> None:
-    """The first ones count, and repeating one takes no place of another."""
+    """Only the first names up to the limit count, and repeats do not count."""
     names = [f"u{number}" for number in range(MENTIONS_LIMIT + 5)]
     body = "@u0 " * 30 + " ".join(f"@{name}" for name in names)
     assert mentioned(body) == names[:MENTIONS_LIMIT]
 
 
 @pytest.mark.parametrize(
-    "piece",
+    "repeated",
     [
         "@",
         "@a",
@@ -278,24 +279,24 @@ def test_more_names_than_the_limit_are_not_mentioned() -> None:
         "a",
     ],
 )
-def test_no_text_makes_the_search_try_things_over_and_over(piece: str) -> None:
-    """Far more than a body may have is searched in no time; trying things twice, it would take hours."""
-    assert len(mentioned(f"@{piece * BODY_LIMIT * 8}")) <= MENTIONS_LIMIT
+def test_the_search_for_mentions_never_backtracks(repeated: str) -> None:
+    """Inputs far above the limit are searched in linear time; backtracking would take hours."""
+    assert len(mentioned(f"@{repeated * BODY_LIMIT * 8}")) <= MENTIONS_LIMIT
 
 
 # --- the tables
 
 
 def test_the_tables_know_the_same_actions() -> None:
-    """Each action of a `room` frame has its fields, and a lowest role unless it makes the room."""
-    actions = get_args(frames.rooms.RoomAction)
+    """Each action of a `room` frame has its fields, and a lowest role unless it creates the room."""
+    actions = get_args(RoomAction)
     assert set(ROOM_FIELDS) == set(actions)
     assert set(actions) - set(PERMISSIONS) == {"create"}
     assert set(PERMISSIONS) - set(actions) == {"write", "announce", "react", "redact"}
 
 
 def test_the_fields_of_actions_are_fields_of_the_frame() -> None:
-    """Needed and allowed fields differ, and each field of the frame is some action's."""
+    """Required and optional fields are disjoint, and each field of the frame belongs to an action."""
     known = set(frames.RoomRequest.__struct_fields__) - {"action", "room"}
     for needed, allowed in ROOM_FIELDS.values():
         assert not needed & allowed
@@ -304,13 +305,13 @@ def test_the_fields_of_actions_are_fields_of_the_frame() -> None:
 
 
 def test_ranks_put_the_roles_in_their_order() -> None:
-    """Owners are above moderators, those above members, and who is not in the room is below all."""
+    """The order is owner, moderator, member, non-member."""
     assert sorted(RANKS, key=RANKS.__getitem__) == [None, RoomRole.MEMBER, RoomRole.MODERATOR, RoomRole.OWNER]
     assert len(set(RANKS.values())) == len(RANKS)
 
 
-def test_whoever_is_higher_may_do_at_least_as_much() -> None:
-    """No table of its own says so: a permission is a lowest role, so an owner may do everything."""
+def test_a_higher_role_has_all_permissions_of_a_lower_one() -> None:
+    """A permission is a lowest role, so an owner has all permissions."""
     for lowest in PERMISSIONS.values():
         assert RANKS[lowest] <= RANKS[RoomRole.OWNER]
         assert RANKS[lowest] > RANKS[None]

@@ -6,81 +6,16 @@ import pytest
 from qscp import codec, frames, states
 from qscp.connection import ClientConnection, ServerConnection
 from qscp.errors import ErrorCode, LocalProtocolError, RemoteProtocolError
-from qscp.rooms import HistoryFrom, RoomKind
 from qscp.states import FATAL_ERROR, TRANSITIONS, Sender, State
 from tests.support.pair import AUTH, AUTH_ACK, ConnectionPair
+from tests.support.strategies import smallest
 
 ROOT = Path(__file__).parents[2]
-ROOM = frames.Room("#dev", "c2", RoomKind.OPEN, HistoryFrom.JOINING, members=1)
 
 SAMPLES: dict[Sender, dict[str, frames.Frame]] = {
-    Sender.CLIENT: {
-        "auth": AUTH,
-        "presence": frames.SetPresence("online"),
-        "chat": frames.SendChat(to="bob", body="hello", id="0" * 32),
-        "resume": frames.Resume([frames.Position("c1", 1)]),
-        "received": frames.Received("c1", 1),
-        "read": frames.ClientRead("c1", 1),
-        "skip": frames.Skip("0" * 32),
-        "history": frames.HistoryRequest("c1", before=9),
-        "conversations": frames.ConversationsRequest(),
-        "search": frames.SearchRequest("hello"),
-        "whois": frames.WhoisRequest("bob"),
-        "edit": frames.SendEdit("bob", 1, "hi", "0" * 32),
-        "redact": frames.SendRedaction("bob", 1, "0" * 32),
-        "react": frames.SendReaction("bob", 1, "+1", "0" * 32),
-        "typing": frames.SetTyping("bob"),
-        "join": frames.Join("#dev"),
-        "leave": frames.Leave("#dev"),
-        "room": frames.RoomRequest("create", "#dev"),
-        "rooms": frames.RoomsRequest(),
-        "ping": frames.ClientPing(),
-        "pong": frames.ClientPong(),
-        "bye": frames.ClientBye(),
-    },
+    Sender.CLIENT: {str(cls.__struct_config__.tag): smallest(cls) for cls in frames.CLIENT_FRAMES},
     Sender.SERVER: {
-        "auth_ack": AUTH_ACK,
-        "auth_nack": frames.AuthNack("bad_credentials", ""),
-        "presence_ack": frames.PresenceAck("online"),
-        "online_users": frames.OnlineUsers(1, []),
-        "presence": frames.PresenceChanges(2, []),
-        "chat": frames.Chat(
-            conversation="c1",
-            seq=1,
-            id="0" * 32,
-            sender="bob",
-            to="alice",
-            body="hi",
-            time=0,
-            origin="live",
-        ),
-        "chat_ack": frames.ChatAck("0" * 32, "c1", 1, 0),
-        "chat_nack": frames.ChatNack("0" * 32, "unknown_recipient", ""),
-        "resumed": frames.Resumed(),
-        "gap": frames.Gap("c1", 1, 2, "pruned"),
-        "delivered": frames.Delivered("c1", 1),
-        "read": frames.ServerRead("c1", "alice", 1),
-        "history": frames.History(
-            conversation="c1", messages=[frames.Message(1, "0" * 32, "bob", "hi", 0)], first_seq=1
-        ),
-        "conversations": frames.Conversations([]),
-        "search": frames.SearchResults([]),
-        "whois": frames.Whois("bob", True, "online"),
-        "edit": frames.Edit("c1", 2, "0" * 32, "bob", "alice", 1, "ho", 0, "live"),
-        "redact": frames.Redact("c1", 2, "0" * 32, "bob", "alice", 1, 0, "live"),
-        "react": frames.React("c1", 2, "0" * 32, "bob", "alice", 1, "+1", 0, "live"),
-        "typing": frames.Typing("alice", ["bob"], 1),
-        "room": frames.RoomChanged(ROOM, 1, 1),
-        "room_left": frames.RoomLeft("c2", "#dev", "left"),
-        "room_ack": frames.RoomAck("join", "#dev"),
-        "rooms": frames.Rooms([ROOM]),
-        "room_members": frames.RoomMembers("#dev", []),
-        "members": frames.MembersChanged("c2", 1, []),
-        "invited": frames.Invited(ROOM, "bob"),
-        "room_log": frames.RoomLog("#dev", []),
-        "ping": frames.ServerPing(),
-        "pong": frames.ServerPong(),
-        "bye": frames.ServerBye("bye", ""),
+        **{str(cls.__struct_config__.tag): smallest(cls) for cls in frames.SERVER_FRAMES},
         "error": frames.Error("bad_status_text", "", ref="presence"),
         FATAL_ERROR: frames.Error("login_timeout", ""),
     },
@@ -89,7 +24,7 @@ TRIPLES = [(state, sender, kind) for state in State for sender in Sender for kin
 
 
 def pair_in(state: State) -> ConnectionPair:
-    """A pair that both sides brought into a state."""
+    """Return a pair of connections in a state."""
     pair = ConnectionPair()
     if state is not State.UNAUTHENTICATED:
         pair.client_sends(AUTH)
@@ -112,7 +47,7 @@ def test_the_table_is_complete() -> None:
 
 
 def drawn(picture: str) -> set[tuple[State, str, str, State]]:
-    """Read the arrows of the picture: from, sender, frame, to."""
+    """Return the arrows of the picture: from, sender, frame, to."""
     u, a, r, d, c = State
     arrows = {
         r"UNAUTHENTICATED -+> AUTHENTICATING": (u, a),
@@ -134,7 +69,7 @@ def drawn(picture: str) -> set[tuple[State, str, str, State]]:
 
 
 def test_the_picture_shows_every_change_of_state() -> None:
-    """The arrows in the docstring are the changes of the table; what keeps a state is not drawn."""
+    """The arrows in the docstring are exactly the changes of state in the table."""
     changes = {
         (state, sender.value, kind, following)
         for (state, sender), row in TRANSITIONS.items()
@@ -154,7 +89,7 @@ def test_the_specification_has_the_same_picture() -> None:
 def test_a_side_can_send_what_the_table_allows_and_nothing_else(
     state: State, sender: Sender, kind: str
 ) -> None:
-    """Our own mistake raises, queues nothing and leaves the state; a legal frame moves it."""
+    """A legal frame changes the state; an illegal one raises, queues nothing and keeps the state."""
     pair = pair_in(state)
     us: ClientConnection | ServerConnection = pair.client if sender is Sender.CLIENT else pair.server
     following = TRANSITIONS[state, sender].get(kind)
@@ -172,8 +107,8 @@ def test_a_side_can_send_what_the_table_allows_and_nothing_else(
 @pytest.mark.parametrize(
     ("state", "kind"), [(state, kind) for state, who, kind in TRIPLES if who is Sender.CLIENT]
 )
-def test_a_server_takes_what_the_table_allows_and_refuses_the_rest(state: State, kind: str) -> None:
-    """A frame moves the state or ends the connection with the right code; during a login it waits."""
+def test_a_server_accepts_what_the_table_allows_and_refuses_the_rest(state: State, kind: str) -> None:
+    """A client frame changes the state or ends the connection with the right code; in a login it waits."""
     server = pair_in(state).server
     server.receive_data(encode_sample(Sender.CLIENT, kind))
     following = TRANSITIONS[state, Sender.CLIENT].get(kind)
@@ -197,8 +132,8 @@ def test_a_server_takes_what_the_table_allows_and_refuses_the_rest(state: State,
 @pytest.mark.parametrize(
     ("state", "kind"), [(state, kind) for state, who, kind in TRIPLES if who is Sender.SERVER]
 )
-def test_a_client_takes_what_the_table_allows_and_refuses_the_rest(state: State, kind: str) -> None:
-    """A server's frame moves the state or is a violation; a client says nothing about it."""
+def test_a_client_accepts_what_the_table_allows_and_refuses_the_rest(state: State, kind: str) -> None:
+    """A server frame changes the state or is a violation, to which the client sends nothing."""
     client = pair_in(state).client
     client.receive_data(encode_sample(Sender.SERVER, kind))
     following = TRANSITIONS[state, Sender.SERVER].get(kind)
@@ -216,5 +151,5 @@ def test_a_client_takes_what_the_table_allows_and_refuses_the_rest(state: State,
 
 
 def encode_sample(sender: Sender, kind: str) -> bytes:
-    """The line of a sample."""
+    """Return the line of a sample."""
     return codec.encode(SAMPLES[sender][kind])

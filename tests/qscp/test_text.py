@@ -15,7 +15,7 @@ FORBIDDEN = [*(control for control in CONTROLS if control not in "\n\t"), *BIDI_
 
 
 def code_of(body: str) -> ErrorCode | None:
-    """What a sender of this body is told."""
+    """Return the code for a body."""
     try:
         check_body(body)
     except InvalidTextError as error:
@@ -25,7 +25,7 @@ def code_of(body: str) -> ErrorCode | None:
 
 @pytest.mark.parametrize("forbidden", FORBIDDEN)
 def test_each_forbidden_character_is_refused_anywhere(forbidden: str) -> None:
-    """All controls but newline and tab, all bidi controls and all surrogates are told apart from text."""
+    """All controls but newline and tab, all bidi controls and all surrogates are refused."""
     for body in (f"{forbidden}a", f"a{forbidden}b", f"a{forbidden}", f"é{forbidden}", f"\n{forbidden}é"):
         assert code_of(body) is ErrorCode.BODY_CHARACTERS
 
@@ -44,19 +44,19 @@ def test_each_forbidden_character_is_refused_anywhere(forbidden: str) -> None:
     ],
 )
 def test_text_of_all_languages_is_good(body: str) -> None:
-    """What people write is not refused for its script."""
+    """No script is refused."""
     assert code_of(body) is None
 
 
 @pytest.mark.parametrize("body", ["", " ", "\n\n\t ", "\u3000\u00a0"])
 def test_white_space_alone_is_empty(body: str) -> None:
-    """A body that shows nothing is empty."""
+    """A body of white space is empty."""
     assert code_of(body) is ErrorCode.BODY_EMPTY
 
 
 @pytest.mark.parametrize("character", ["a", "é", "€", "\U0001f600", "\ud800"])
 def test_the_limit_counts_bytes(character: str) -> None:
-    """A body of exactly the limit is good or bad for its characters; one byte more is too long."""
+    """The limit is exact, in bytes."""
     size = len(character.encode(errors="surrogatepass"))
     body = character * (BODY_LIMIT // size) + "a" * (BODY_LIMIT % size)
     assert code_of(body) is not ErrorCode.BODY_TOO_LONG
@@ -65,7 +65,7 @@ def test_the_limit_counts_bytes(character: str) -> None:
 
 @given(st.text(max_size=60))
 def test_what_is_good_needs_no_stripping(body: str) -> None:
-    """Server and client agree: a body that the server takes is shown as it is."""
+    """The client shows an accepted body unchanged."""
     if code_of(body) is None:
         assert strip_controls(body) == body
         body.encode()
@@ -73,7 +73,7 @@ def test_what_is_good_needs_no_stripping(body: str) -> None:
 
 @given(st.text(max_size=60))
 def test_what_was_stripped_is_good_or_empty(body: str) -> None:
-    """Stripping removes all that is refused, and twice is like once."""
+    """Stripping removes all forbidden characters, and is idempotent."""
     stripped = strip_controls(body)
     assert code_of(stripped) in (None, ErrorCode.BODY_EMPTY)
     assert strip_controls(stripped) == stripped
@@ -81,7 +81,7 @@ def test_what_was_stripped_is_good_or_empty(body: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "at lunch", "tea\tor coffee", "é" * (STATUS_TEXT_LIMIT // 2)])
 def test_one_short_line_is_a_status_text(text: str) -> None:
-    """Nothing, or one line up to the limit in bytes, is good."""
+    """An empty text, or one line up to the limit in bytes, is accepted."""
     check_status_text(text)
 
 
@@ -90,7 +90,7 @@ def test_one_short_line_is_a_status_text(text: str) -> None:
     ["a\nb", "a\rb", "a\x1bb", "\u202e", "\ud800", "a" * (STATUS_TEXT_LIMIT + 1), "é" * STATUS_TEXT_LIMIT],
 )
 def test_other_status_texts_are_refused(text: str) -> None:
-    """A second line, a control character or a byte too many have one code."""
+    """A second line, a control character or an excess byte have one code."""
     with pytest.raises(InvalidTextError) as caught:
         check_status_text(text)
     assert caught.value.code is ErrorCode.BAD_STATUS_TEXT

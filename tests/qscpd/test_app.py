@@ -1,4 +1,4 @@
-"""The daemon put together: what happens when its store fails under way."""
+"""The assembled daemon with a store that fails."""
 
 import asyncio
 import sqlite3
@@ -10,12 +10,12 @@ from tests.support.wire import Wires, chat
 
 
 async def test_a_store_that_fails_ends_the_daemon(start_daemon: StartDaemon, wires: Wires) -> None:
-    """What may or may not be on disk is neither acknowledged nor delivered, and the exit code is 1.
+    """Uncertain messages are neither acknowledged nor delivered, and the exit code is 1.
 
-    Everybody is told to come back: clients send what is open again, under the same ids.
+    All sessions end with `reconnect`: clients resend open messages under the same ids.
     """
     daemon = start_daemon()
-    stranger = await wires.connect(daemon)
+    unauthenticated = await wires.connect(daemon)
     daemon.expected_errors.add("store.failed")
     alice, bob = await wires.login(daemon, "alice", "bob")
     alice.send(chat("bob", "before", 1))
@@ -25,7 +25,7 @@ async def test_a_store_that_fails_ends_the_daemon(start_daemon: StartDaemon, wir
         db.execute("CREATE TRIGGER broken BEFORE INSERT ON chunks BEGIN SELECT RAISE(ABORT, 'broken'); END")
         db.commit()
     alice.send(chat("bob", "after", 2), {"type": "bye"})
-    for wire in (alice, bob, stranger):
+    for wire in (alice, bob, unauthenticated):
         (bye,) = [frame for frame in await wire.rest() if frame["type"] != "presence"]
         assert (bye["type"], bye["reason"], bye["reconnect"]) == ("bye", "internal", True)
         assert wire.tls.closed

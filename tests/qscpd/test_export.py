@@ -11,7 +11,7 @@ from qscpd.domain.model import AccountState, Mark, MessageMeta, NewMessage, Posi
 from qscpd.domain.rooms import FOREVER_MS, RoomChange
 from qscpd.errors import NotFoundError, StoreError, UsageError
 from qscpd.export import EXPORT_FORMAT, export_lines, export_room_lines
-from qscpd.store import open_reader
+from qscpd.store import open_reader, store_url
 from qscpd.store.base import StoreReader
 from qscpd.store.sqlite.store import SqliteStore
 
@@ -19,13 +19,13 @@ ALICE, BOB, CAROL = 1, 2, 3
 
 
 def message_id(number: int) -> str:
-    """Return an id."""
+    """Return a message id."""
     return f"{number:032x}"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    """A store in use, with three people and two of three possible conversations."""
+    """A store in use, with three accounts and two of three possible conversations."""
     clock = iter(range(1000, 10_000))
     with contextlib.closing(SqliteStore(tmp_path / "q.db", clock_ms=lambda: next(clock))) as store:
         for name in ("alice", "bob", "carol"):
@@ -41,9 +41,9 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 @pytest.fixture
 def reader(store: SqliteStore, tmp_path: Path) -> Iterator[StoreReader]:
-    """A look into it as it is now."""
+    """A reader of the current state."""
     del store
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader, reader.snapshot():
         yield reader
 
 
@@ -55,7 +55,7 @@ def exported(reader: StoreReader, name: str, account: int | None = None) -> list
 
 
 def test_everything_of_a_person_s_conversations(reader: StoreReader) -> None:
-    """The account, then conversations, then messages: their own and those of the other one."""
+    """An export has the account, its conversations, and all messages of both sides."""
     account, conversation, *messages = exported(reader, "alice")
     assert account.pop("exported").endswith("Z")
     assert account == {
@@ -97,20 +97,20 @@ def test_everything_of_a_person_s_conversations(reader: StoreReader) -> None:
 
 
 def test_nothing_of_other_people_s_conversations(reader: StoreReader) -> None:
-    """What two others say to each other is in neither a third one's export nor its names."""
+    """Conversations of others, and their names, are not in the export."""
     assert "psst" not in str(exported(reader, "alice"))
     assert [each["body"] for each in exported(reader, "carol")[2:]] == ["psst"]
 
 
-def test_somebody_who_never_talked(store: SqliteStore, tmp_path: Path) -> None:
-    """Their export is the account alone."""
+def test_an_account_without_conversations(store: SqliteStore, tmp_path: Path) -> None:
+    """The export of an account without conversations is the account alone."""
     store.add_account("dan", "x")
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         assert [line["type"] for line in exported(reader, "dan")] == ["account"]
 
 
 def test_an_export_has_one_state(reader: StoreReader, store: SqliteStore) -> None:
-    """What is stored while it is written is not in it."""
+    """Messages stored during the export are not in it."""
     lines = export_lines(reader, reader.find_account("alice"))
     first = [next(lines), next(lines)]
     store.append(
@@ -119,12 +119,12 @@ def test_an_export_has_one_state(reader: StoreReader, store: SqliteStore) -> Non
     assert len([*first, *lines]) == 5
 
 
-def test_an_erased_message_is_said_to_be_erased(store: SqliteStore, tmp_path: Path) -> None:
-    """Its place, its time and who wrote it are there."""
+def test_an_erased_message_is_marked(store: SqliteStore, tmp_path: Path) -> None:
+    """An erased message keeps its seq, time and sender."""
     store.delete_account("bob")
-    while store.erase_step(BOB):
+    while store.housekeeping.erase_step(BOB):
         pass
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         messages = exported(reader, "alice")[2:]
     assert [(each["seq"], each["body"], each["erased"]) for each in messages] == [
         (1, "hi\nbob \u2603", False),
@@ -134,18 +134,18 @@ def test_an_erased_message_is_said_to_be_erased(store: SqliteStore, tmp_path: Pa
 
 
 def test_a_deleted_account_can_be_exported(store: SqliteStore, tmp_path: Path) -> None:
-    """By its name while nobody else has it, and always by its id."""
+    """By name while nobody else has it, and always by id, a deleted account can be exported."""
     store.delete_account("alice")
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         assert exported(reader, "alice")[0]["state"] == "deleted"
     store.add_account("alice", "x", reuse_name=True)
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         assert (exported(reader, "alice")[0]["account"], len(exported(reader, "alice"))) == ("a4", 1)
         assert (exported(reader, "", 1)[0]["account"], len(exported(reader, "", 1))) == ("a1", 5)
 
 
 def test_a_name_that_several_deleted_accounts_had(store: SqliteStore) -> None:
-    """The error says which there are."""
+    """The error lists the accounts."""
     store.delete_account("alice")
     store.add_account("alice", "x", reuse_name=True)
     store.delete_account("alice")
@@ -154,8 +154,8 @@ def test_a_name_that_several_deleted_accounts_had(store: SqliteStore) -> None:
     assert store.find_account("", 4).state is AccountState.DELETED
 
 
-def test_nobody_is_found(reader: StoreReader) -> None:
-    """Neither a name nor an id that nobody has."""
+def test_unknown_accounts_are_not_found(reader: StoreReader) -> None:
+    """Unknown names and ids are not found."""
     with pytest.raises(NotFoundError, match="there is no account zoe"):
         reader.find_account("zoe")
     with pytest.raises(NotFoundError, match="no account with the id a77"):
@@ -163,17 +163,17 @@ def test_nobody_is_found(reader: StoreReader) -> None:
 
 
 def test_no_store_to_read(tmp_path: Path) -> None:
-    """A store that is not there is a sentence, and is not made."""
+    """A missing store is one sentence, and is not created."""
     with pytest.raises(StoreError, match=r"q.db: No such file or directory"):
-        open_reader(tmp_path / "q.db")
+        open_reader(store_url(tmp_path / "q.db"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_reader_leaves_the_store_alone(store: SqliteStore, tmp_path: Path) -> None:
-    """Also when it is the only one who uses it."""
+    """A reader does not change the store, even as its only user."""
     store.close()
     content = (tmp_path / "q.db").read_bytes()
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         exported(reader, "alice")
     assert (tmp_path / "q.db").read_bytes() == content
 
@@ -182,12 +182,12 @@ def test_a_reader_leaves_the_store_alone(store: SqliteStore, tmp_path: Path) -> 
 
 
 def who(name: str, account: int) -> dict[str, str]:
-    """Somebody in a list."""
+    """Return an account in a list."""
     return {"name": name, "account": f"a{account}"}
 
 
-def happen(store: SqliteStore, recipient: int) -> None:
-    """Let alice write three messages, and let each kind of thing happen to them."""
+def store_events(store: SqliteStore, recipient: int) -> None:
+    """Store three messages of alice, and each kind of event for them."""
     first = len(store.messages_after(-recipient if recipient < 0 else 1, 0, 100, 10**6))
     at = [first + number for number in range(1, 4)]
     messages = [
@@ -207,13 +207,13 @@ def happen(store: SqliteStore, recipient: int) -> None:
 
 
 def without(lines: list[dict[str, Any]], *fields: str) -> list[dict[str, Any]]:
-    """The lines of messages without what all of them have."""
+    """Return the lines of messages without their common fields."""
     common = ("conversation", "id", "time", "from", "from_account", *fields)
     return [{key: value for key, value in line.items() if key not in common} for line in lines]
 
 
 def expected_events(first: int) -> list[dict[str, Any]]:
-    """What `happen` looks like, from a seq on."""
+    """Return the expected lines of `store_events`, from a seq on."""
     return [
         {
             "type": "message",
@@ -256,7 +256,7 @@ def expected_events(first: int) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def lenient(tmp_path: Path) -> Iterator[SqliteStore]:
-    """A store in which messages may be edited, with alice, bob and carol."""
+    """A store that allows editing, with alice, bob and carol."""
     clock = iter(range(1000, 10_000))
     with contextlib.closing(
         SqliteStore(tmp_path / "q.db", clock_ms=lambda: next(clock), edit_within_ms=10**6)
@@ -267,10 +267,10 @@ def lenient(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def test_what_happened_to_messages_of_a_pair(lenient: SqliteStore, tmp_path: Path) -> None:
-    """Edits, redactions, reactions, replies and mentions are in both people's exports; old texts are gone."""
+    """Edits, redactions, reactions, replies and mentions are in both exports; old texts are not."""
     lenient.append([NewMessage(BOB, ALICE, message_id(1), "hi")])
-    happen(lenient, BOB)
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    store_events(lenient, BOB)
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         for name in ("alice", "bob"):
             lines = exported(reader, name)[3:]
             assert lines[1]["edited"] > lines[1]["time"] - 1
@@ -280,12 +280,12 @@ def test_what_happened_to_messages_of_a_pair(lenient: SqliteStore, tmp_path: Pat
 
 
 def test_a_room_in_the_exports_of_its_members(lenient: SqliteStore, tmp_path: Path) -> None:
-    """Each has what they may see: who joined later, nothing from before; who is not in it, nothing."""
+    """Each export has only messages that the member can see; that of a non-member has none."""
     lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
     lenient.append([NewMessage(ALICE, -1, message_id(1), "before")])
     lenient.change_room(RoomChange(action="join", room="#dev", actor=BOB))
-    happen(lenient, -1)
-    with contextlib.closing(open_reader(tmp_path / "q.db")) as reader:
+    store_events(lenient, -1)
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         conversation = exported(reader, "bob")[1]
         assert (conversation["kind"], conversation["with"]) == ("room", "#dev")
         assert (conversation["first_seq"], conversation["last_seq"]) == (2, 9)
@@ -299,14 +299,14 @@ def test_a_room_in_the_exports_of_its_members(lenient: SqliteStore, tmp_path: Pa
 
 def room_exported(path: Path, name: str = "#dev") -> list[dict[str, Any]]:
     """Return the lines of a room's export."""
-    with contextlib.closing(open_reader(path)) as reader:
+    with contextlib.closing(open_reader(store_url(path))) as reader:
         lines = list(export_room_lines(reader, reader.find_room(name)))
     assert all(line.endswith(b"\n") and line.count(b"\n") == 1 for line in lines)
     return [json.loads(line) for line in lines]
 
 
 def test_everything_of_a_room(lenient: SqliteStore, tmp_path: Path) -> None:
-    """The room, then its people, then its log of moderation, then all messages with what happened to them."""
+    """A room's export has the room, its people, its moderation log, and all messages with their events."""
     for action, actor, target, fields in (
         ("create", None, ALICE, {"text": "Talk"}),
         ("join", BOB, None, {}),
@@ -318,7 +318,7 @@ def test_everything_of_a_room(lenient: SqliteStore, tmp_path: Path) -> None:
     ):
         change = RoomChange(action=action, room="#dev", actor=actor, target=target, **fields)
         lenient.change_room(change)
-    happen(lenient, -1)
+    store_events(lenient, -1)
     room, *lines = room_exported(tmp_path / "q.db")
     assert room.pop("exported").endswith("Z")
     assert room == {
@@ -362,7 +362,7 @@ def test_everything_of_a_room(lenient: SqliteStore, tmp_path: Path) -> None:
 
 
 def test_a_redaction_by_a_moderator(lenient: SqliteStore, tmp_path: Path) -> None:
-    """The log says whose message it was, and why; the text is nowhere."""
+    """The log has the sender and the reason; the text is nowhere."""
     lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
     lenient.change_room(RoomChange(action="join", room="#dev", actor=BOB))
     lenient.append([NewMessage(BOB, -1, message_id(1), "canary")])
@@ -384,7 +384,7 @@ def test_a_redaction_by_a_moderator(lenient: SqliteStore, tmp_path: Path) -> Non
 
 
 def test_people_without_an_account(lenient: SqliteStore, tmp_path: Path) -> None:
-    """Names and ids of deleted people stay, with what they wrote and did; of erased people the text goes."""
+    """Deleted accounts keep name, id and messages; of erased ones the text is gone."""
     lenient.change_room(RoomChange(action="create", room="#dev", actor=BOB))
     lenient.change_room(RoomChange(action="join", room="#dev", actor=ALICE))
     lenient.change_room(RoomChange(action="topic", room="#dev", actor=BOB, text="x"))
@@ -397,7 +397,7 @@ def test_people_without_an_account(lenient: SqliteStore, tmp_path: Path) -> None
     assert message["mentions"] == message["reactions"]["+1"] == [who("bob", BOB)]
     assert (reaction["from"], reaction["from_account"], reaction["reaction"]) == ("bob", "a2", "+1")
     assert {line["by"] for line in lines if line["type"] == "log"} == {"", "bob"}
-    while lenient.erase_step(BOB):
+    while lenient.housekeeping.erase_step(BOB):
         pass
     message, reaction = room_exported(tmp_path / "q.db")[-2:]
     assert "reactions" not in message
@@ -405,7 +405,7 @@ def test_people_without_an_account(lenient: SqliteStore, tmp_path: Path) -> None
 
 
 def test_hostile_texts_stay_one_line(lenient: SqliteStore, tmp_path: Path) -> None:
-    """Whatever people write, a line is a line, and what comes back is what was written."""
+    """Any text stays on one line, and decodes unchanged."""
     lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
     for number, body in enumerate(("\n\n", '"},{"', "\u2028\u2029", "{}\t\\", "\U0001f468\u200d\U0001f469")):
         lenient.append([NewMessage(ALICE, -1, message_id(number), body)])
@@ -413,7 +413,7 @@ def test_hostile_texts_stay_one_line(lenient: SqliteStore, tmp_path: Path) -> No
 
 
 def test_a_deleted_room_can_t_be_exported(lenient: SqliteStore) -> None:
-    """It is not found, not even before its messages are removed."""
+    """A deleted room is not found, even before its messages are removed."""
     lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
     lenient.change_room(RoomChange(action="delete", room="#dev", actor=None))
     with pytest.raises(NotFoundError, match="there is no room #dev"):

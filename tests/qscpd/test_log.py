@@ -1,4 +1,4 @@
-"""The daemon's own log, as a program of its own writes it."""
+"""The daemon's log, written by a separate program."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ except ValueError as error:
 
 
 def run(*arguments: str) -> str:
-    """Return what the program wrote to standard error."""
+    """Return the program's standard error."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", _PROGRAM, *arguments],
         stderr=subprocess.PIPE,
@@ -45,7 +45,7 @@ def run(*arguments: str) -> str:
 
 
 def entries(text: str) -> list[dict[str, Any]]:
-    """The lines, as JSON."""
+    """Return the lines, decoded from JSON."""
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -59,12 +59,12 @@ def entries(text: str) -> list[dict[str, Any]]:
     ],
 )
 def test_levels(level: str, events: list[str]) -> None:
-    """What is less important than the level is left out, also of other libraries."""
+    """Entries below the level are left out, also of other libraries."""
     assert [entry["event"] for entry in entries(run("json", level))] == events
 
 
 def test_json_is_one_object_a_line() -> None:
-    """Each begins with time, level, logger and event; newlines and tracebacks don't break it."""
+    """Each object begins with time, level, logger and event; newlines and tracebacks stay inside."""
     opened, _, bug = entries(run("json", "info"))
     assert list(opened) == ["time", "level", "logger", "event", "remote", "odd"]
     assert (opened["level"], opened["logger"], opened["odd"]) == ("info", "qscpd.test", "a\nb \x1b[2J")
@@ -72,12 +72,12 @@ def test_json_is_one_object_a_line() -> None:
 
 
 def test_auto_is_json_where_no_person_reads() -> None:
-    """Standard error is a pipe here."""
+    """The format `auto` is JSON on a pipe."""
     assert entries(run("auto", "error"))
 
 
 def test_text_is_for_people() -> None:
-    """No colours into a pipe, and no escape sequence of a peer's gets through."""
+    """A pipe gets no colours, and a peer's escape sequences are removed."""
     text = run("text", "info")
     assert "link.open" in text
     assert "\x1b" not in text
@@ -85,7 +85,7 @@ def test_text_is_for_people() -> None:
 
 
 def test_the_journal_gets_a_priority_on_every_line_and_no_time() -> None:
-    """Also on the lines of a traceback, so that it stays together."""
+    """Lines of a traceback have the priority too."""
     text = run("text", "info", "journal")
     lines = text.splitlines()
     assert lines[0].startswith("<6>")
@@ -97,7 +97,7 @@ def test_the_journal_gets_a_priority_on_every_line_and_no_time() -> None:
 
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_a_traceback_has_no_values_of_variables(form: str) -> None:
-    """Among them are messages and passwords, and none may get into a log."""
+    """A traceback does not show values of variables, which could be messages or passwords."""
     shown = run(form, "error")
     assert "broken" in shown
     assert "canary-text" not in shown

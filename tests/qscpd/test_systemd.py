@@ -19,14 +19,14 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
 
 @pytest.fixture
 def notifier(manager: socket.socket) -> Iterator[Notifier]:
-    """A notifier that the manager hears."""
+    """A notifier to the manager."""
     notifier = Notifier.from_environment({"NOTIFY_SOCKET": manager.getsockname()})
     yield notifier
     notifier.close()
 
 
 def test_each_call_is_one_datagram(manager: socket.socket, notifier: Notifier) -> None:
-    """What arrives is what sd_notify(3) describes, in the order of the calls."""
+    """The datagrams are as in sd_notify(3), in the order of the calls."""
     notifier.ready("listening on port 7727")
     notifier.status("2 people online")
     notifier.alive()
@@ -46,7 +46,7 @@ def test_a_status_can_not_smuggle_an_assignment(manager: socket.socket, notifier
 
 
 def test_an_abstract_address_is_reached() -> None:
-    """`@name` in $NOTIFY_SOCKET is Linux's abstract namespace, where containers put it."""
+    """`@name` in $NOTIFY_SOCKET is Linux's abstract namespace."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind("")  # the kernel chooses an abstract name
         manager.setblocking(False)
@@ -60,7 +60,7 @@ def test_an_abstract_address_is_reached() -> None:
 
 @pytest.mark.parametrize("address", ["", "vsock:2:1234", "relative/path", "/nobody/is/here"])
 def test_without_a_manager_nothing_happens(address: str) -> None:
-    """Started from a shell, or with a stale variable, the daemon runs all the same."""
+    """Without a manager, or with a stale variable, calls do nothing."""
     notifier = Notifier(address)
     notifier.ready("up")
     notifier.alive()
@@ -68,7 +68,7 @@ def test_without_a_manager_nothing_happens(address: str) -> None:
 
 
 def test_a_closed_notifier_is_silent(manager: socket.socket, notifier: Notifier) -> None:
-    """After close() calls are allowed and send nothing."""
+    """Calls after close() send nothing."""
     notifier.close()
     notifier.alive()
     with pytest.raises(BlockingIOError):
@@ -78,15 +78,15 @@ def test_a_closed_notifier_is_silent(manager: socket.socket, notifier: Notifier)
 def test_a_manager_that_does_not_read_does_not_stop_the_loop(
     manager: socket.socket, notifier: Notifier
 ) -> None:
-    """With the manager's queue full, signs of life are dropped and the call returns."""
+    """With a full queue, notifications are dropped and the call returns."""
     queue_length = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
     for _ in range(queue_length + 10):
         notifier.alive()
     assert manager.recv(4096) == b"WATCHDOG=1"
 
 
-def test_a_manager_that_came_back_is_heard_again(tmp_path: Path) -> None:
-    """A socket made anew at the same path gets what is sent from then on."""
+def test_a_recreated_manager_gets_notifications(tmp_path: Path) -> None:
+    """A recreated socket at the same path gets later notifications."""
     address = tmp_path / "notify"
     notifier = Notifier(str(address))
     notifier.alive()
@@ -97,8 +97,8 @@ def test_a_manager_that_came_back_is_heard_again(tmp_path: Path) -> None:
     notifier.close()
 
 
-def test_the_watchdog_gets_three_signs_in_its_patience() -> None:
-    """30 s of patience mean a sign of life every 10 s."""
+def test_the_watchdog_gets_three_notifications_in_its_timeout() -> None:
+    """A timeout of 30 s means a notification every 10 s."""
     environ = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
     assert watchdog_interval_s(environ) == pytest.approx(10)
     del environ["WATCHDOG_PID"]
@@ -117,12 +117,12 @@ def test_the_watchdog_gets_three_signs_in_its_patience() -> None:
     ],
 )
 def test_no_watchdog_no_interval(environ: dict[str, str]) -> None:
-    """Without a watchdog, or with one that watches another process, nothing is sent."""
+    """Without a watchdog, or with one of another process, there is no interval."""
     assert watchdog_interval_s(environ) is None
 
 
 def test_the_journal_is_known_by_device_and_inode() -> None:
-    """Only a descriptor that is the very stream in $JOURNAL_STREAM goes to the journal."""
+    """Only the very stream of $JOURNAL_STREAM counts as the journal."""
     reader, writer = os.pipe()
     try:
         stat = os.fstat(writer)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 import subprocess
 import sys
 import time
@@ -15,16 +14,17 @@ import msgspec
 
 from qscp.rooms import HistoryFrom
 from qscpd.setup.pki import AuthorityFiles
-from qscpd.store import open_store
+from qscpd.store import open_store, store_url
 from tests.support.daemon import PASSWORD, Daemon, add_accounts, write_config
 from tests.support.devicelog import DeviceLog
 from tests.support.network_device import read_book
 from tests.support.oracle import judge
+from tests.support.ports import free_port
 from tests.support.stores import add_room
 from tests.support.waiting import PATIENCE_S
 from tests.support.wire import client_context
 
-__all__ = ["CrashTest", "Report", "free_port"]
+__all__ = ["CrashTest", "Report"]
 
 _ROOT: Final = Path(__file__).parents[2]
 
@@ -52,14 +52,6 @@ class Report(NamedTuple):
             f"{self.stored} stored, {self.live} told live, {self.replayed} replayed; "
             f"{self.moves} times a device saw its person leave a room"
         )
-
-
-def free_port() -> int:
-    """A port that nobody has now, and that a daemon can have again and again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class LoadClient:
@@ -120,7 +112,7 @@ class CrashTest:
         self._port = free_port()
         self._kills = 0
         add_accounts(folder / "qscpd.db", dict.fromkeys(PEOPLE, PASSWORD))
-        with contextlib.closing(open_store(folder / "qscpd.db")) as store:
+        with contextlib.closing(open_store(store_url(folder / "qscpd.db"))) as store:
             add_room(store, "#all", *PEOPLE, history=HistoryFrom.FULL)
             add_room(store, "#club", PEOPLE[0], history=HistoryFrom.JOINING)
         self._config = write_config(folder, authority)

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from qscpd.accounts.passwords import PasswordHasher
 from qscpd.config.model import Argon2Config
 from qscpd.setup.pki import AuthorityFiles
-from qscpd.store import open_store
+from qscpd.store import open_store, store_url
 from tests.support.waiting import PATIENCE_S, wait_for
 
 __all__ = [
@@ -46,7 +46,7 @@ def hash_cheaply(password: str) -> str:
 
 def add_accounts(store: Path, accounts: Mapping[str, str]) -> None:
     """Make accounts, by name and password, in the store of a daemon that does not run."""
-    with contextlib.closing(open_store(store)) as opened:
+    with contextlib.closing(open_store(store_url(store))) as opened:
         for name, password in accounts.items():
             opened.add_account(name, hash_cheaply(password))
 

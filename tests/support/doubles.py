@@ -10,16 +10,15 @@ from qscpd.accounts.directory import Directory
 from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.model import Account, AccountState, StoredMessage
-from qscpd.handlers.history import Queries
-from qscpd.handlers.messages import handlers
-from qscpd.handlers.rooms import RoomRequests
+from qscpd.handlers.table import handler_table
 from qscpd.net.link import Link
+from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import LoggedSession, SessionLog
-from qscpd.sessions.requests import Asking
-from qscpd.sessions.session import Session
+from qscpd.sessions.requests import RequestRunner
+from qscpd.sessions.session import HandlerTable, Session
 from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, StoreWriter
 
-__all__ = ["FakeLink", "ListLog", "RouterDouble", "SlowWriter", "router_double"]
+__all__ = ["FakeLink", "ListLog", "RouterDouble", "SlowWriter", "make_handlers"]
 
 
 class FakeLink(Link):
@@ -103,7 +102,7 @@ class ListLog(SessionLog):
 
 
 class SlowWriter(StoreWriter[Session]):
-    """A store that answers when the test says so, and can't be asked anything.
+    """A store that answers when the test says so, and takes no calls.
 
     Attributes:
         waiting: What it was given and has not answered.
@@ -137,25 +136,22 @@ class SlowWriter(StoreWriter[Session]):
         )
 
 
-def router_double(
+def make_handlers(
     router: Router,
     writer: StoreWriter[Session],
     tasks: asyncio.TaskGroup,
     login: Callable[[Session, frames.Auth], None] = lambda _session, _auth: None,
-) -> None:
-    """Let a router handle frames; without a `login` nobody can log in by a frame."""
-    asking = Asking(tasks)
-    router.handlers = handlers(
-        login,
-        Queries(writer, router.directory, asking),
-        RoomRequests(router.rooms, router.directory, router.presence, writer, asking, router.hand_over),
-    )
+) -> HandlerTable:
+    """Return the daemon's handlers; without a `login`, `auth` gets no answer."""
+    requests = RequestRunner(tasks, router.submissions.barrier)
+    return handler_table(router, writer, requests, login)
 
 
 class RouterDouble(Router):
     """A router with accounts; call it in a running loop.
 
     Attributes:
+        handlers: What its sessions do with frames.
         log: Its session log.
         writer: Its store.
     """
@@ -165,12 +161,18 @@ class RouterDouble(Router):
         self.writer = SlowWriter()
         accounts = [Account(n, name, AccountState.ACTIVE, 0) for n, name in enumerate(names, 1)]
         super().__init__(config or Config(), Directory(accounts, {}), self.log)
-        self.attach(self.writer)
-        # Nobody runs the tasks of questions here: what asks the store fails.
-        router_double(self, self.writer, asyncio.TaskGroup())
+        self.submissions.attach(self.writer)
+        # No task runs here: requests that need the store fail.
+        self.handlers = make_handlers(self, self.writer, asyncio.TaskGroup())
+
+    def flush(self) -> None:
+        """End the tick: hand over what was submitted, then write what was sent."""
+        self.submissions.hand_over()
+        self.output.flush()
 
     def close(self) -> None:
         """End its timers, and forget what waits: the garbage collector does not look into messages."""
+        self.submissions.close()
         self.presence.close()
         self.rooms.close()
         self.writer.waiting.clear()
@@ -178,20 +180,20 @@ class RouterDouble(Router):
     def connect(self) -> tuple[Session, FakeLink]:
         """Open a session."""
         link = FakeLink()
-        return self.open_session(link), link
+        return self.open_session(self.handlers, link), link
 
-    def login(self, name: str, *, live: bool = True) -> tuple[Session, FakeLink]:
+    def login(self, name: str, *features: str, live: bool = True) -> tuple[Session, FakeLink]:
         """Open a session that is logged in; its `auth_ack` is written, its snapshot is not.
 
         Args:
             name: Whose.
-            live: Whether it has been told what it missed; else it has not even asked.
+            features: What its client supports.
+            live: Whether it has received what it missed; else it has not resumed.
         """
         session, link = self.connect()
         session.receive(codec.encode(frames.Auth(user=name, password="x")))
         account = self.directory.by_name(name)
         assert account is not None
-        session.account = account
         session.send(
             frames.AuthAck(
                 user=name,
@@ -206,8 +208,7 @@ class RouterDouble(Router):
         )
         assert session.connection.state is State.READY
         link.reading = True
+        self.register(session, Identity(account.id, name, features=frozenset(features)))
         session.stream(self.presence.pages(name))
-        self.logged_in(session)
-        if live:
-            session.go_live()
+        session.live = live
         return session, link

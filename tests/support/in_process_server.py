@@ -22,14 +22,14 @@ from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import Committed, StoreWriter
 from tests.support.daemon import CHEAP_ARGON2
 from tests.support.device import Device
-from tests.support.doubles import FakeLink, ListLog, router_double
+from tests.support.doubles import FakeLink, ListLog, make_handlers
 from tests.support.oracle import Book, History, written
 from tests.support.waiting import patiently
 
 __all__ = ["InProcessPeer", "InProcessServer", "make_accounts"]
 
 _CALM: Final = 6
-"""Rounds without any event after which nothing more will happen by itself."""
+"""Rounds without any event after which nothing more happens automatically."""
 
 
 class _AnyPassword(PasswordPool):
@@ -74,14 +74,14 @@ class InProcessPeer:
     """A device's connection to the server.
 
     Attributes:
-        device: The device; None for a peer that the test plays by itself.
+        device: The device; None for a peer that the test plays itself.
         frames: Everything that came in.
     """
 
     def __init__(self, in_process_server: "InProcessServer", device: Device | None) -> None:
         self.device = device
         self.link = PagedLink()
-        self.session: Session = in_process_server.router.open_session(self.link)
+        self.session: Session = in_process_server.router.open_session(in_process_server.handlers, self.link)
         self.frames: list[frames.ServerFrame] = []
 
     def send(self, *sent: frames.ClientFrame) -> None:
@@ -145,7 +145,7 @@ class InProcessServer:
             on_failed=self._failed,
         )
         self.writer.__enter__()
-        self.router.attach(self.writer)
+        self.router.submissions.attach(self.writer)
         self.passwords = _AnyPassword()
         self.tasks = asyncio.TaskGroup()
         await self.tasks.__aenter__()
@@ -158,14 +158,14 @@ class InProcessServer:
             retention=frames.Retention(),
             epoch=self.store.epoch(),
         )
-        router_double(self.router, self.writer, self.tasks, login.start)
+        self.handlers = make_handlers(self.router, self.writer, self.tasks, login.start)
         return self
 
     async def __aexit__(self, *error: object) -> None:
         """Lose all links and end; what was not handed to the store is forgotten."""
         for connected in self.peers:
             connected.lose()
-        self.router._outbox.clear()
+        self.router.submissions.close()
         if error[0] is None:
             async with patiently():
                 await self.tasks.__aexit__(None, None, None)
@@ -188,7 +188,7 @@ class InProcessServer:
     def _failed(self, error: StoreError) -> None:
         self.failure = error.with_traceback(None)  # whose frames know the sessions
 
-    # --- people
+    # --- users
 
     def connect(self, device: Device | None = None) -> InProcessPeer:
         """Open a connection that is not logged in."""
@@ -197,7 +197,7 @@ class InProcessServer:
         return connected
 
     async def login(self, device: Device, *, resume: bool = True) -> InProcessPeer:
-        """Log a device in; it resumes and sends its outbox, unless told not to."""
+        """Log a device in; it resumes and sends its outbox, unless `resume` is False."""
         connected = self.connect(device)
         connected.send(device.auth("x"))
         await self.settle()
@@ -208,7 +208,7 @@ class InProcessServer:
         return connected
 
     async def visitor(self, user: str) -> InProcessPeer:
-        """Log in somebody who keeps nothing, and does not resume."""
+        """Log in a user who keeps nothing, and does not resume."""
         connected = self.connect()
         connected.send(frames.Auth(user=user, password="x"))
         await self.settle()
@@ -218,7 +218,7 @@ class InProcessServer:
     # --- time
 
     async def settle(self, *, take: bool = True) -> None:
-        """Let everything happen that happens by itself.
+        """Let everything happen that happens automatically.
 
         Args:
             take: Whether devices take what is written for them; those that are congested never do.
@@ -235,16 +235,16 @@ class InProcessServer:
                     for connected in self.peers:
                         if not connected.link.congested:
                             connected.take()
-                calm = calm + 1 if self._count() == before and not self._asking() else 0
+                calm = calm + 1 if self._count() == before and not self._requesting() else 0
 
     def _count(self) -> int:
         written = sum(len(connected.frames) + len(connected.link.written) for connected in self.peers)
-        return self._events + written + len(self.router._outbox) + len(self.router.dirty)
+        return self._events + written + len(self.router.submissions) + len(self.router.output)
 
-    def _asking(self) -> bool:
-        """Whether somebody waits for an answer, which may take more than one look into the store."""
+    def _requesting(self) -> bool:
+        """Whether a session waits for an answer, which can take more than one read of the store."""
         sessions = [connected.session for connected in self.peers]
-        return self.failure is None and any(each._asking and not each.closed for each in sessions)
+        return self.failure is None and any(each._requesting and not each.closed for each in sessions)
 
     async def prune(self, keep: int) -> None:
         """Keep only so many messages of each conversation."""
@@ -252,7 +252,7 @@ class InProcessServer:
         def run(store: Store) -> None:
             # A round over all conversations ends with False, as does the last step of indexing.
             for _ in range(2):
-                while store.tend(Keep(messages=keep)):
+                while store.housekeeping.step(Keep(messages=keep)):
                     pass
 
         await self.writer.call(run)
@@ -274,7 +274,7 @@ class InProcessServer:
         return answers[0]
 
     async def book(self, user: str) -> Book:
-        """What a fresh device of somebody is told of all their conversations."""
+        """Return what a new device of a user receives of all their conversations."""
         device = Device(user, "")
         connected = await self.login(device, resume=False)
         infos: list[frames.ConversationInfo] = []

@@ -46,13 +46,13 @@ class ModelRoom:
         return [each for each, role in self.roles.items() if role == "owner"]
 
     def knows(self, person: int) -> bool:
-        """Return whether the room exists for somebody."""
+        """Return whether a user can see the room."""
         if self.state == "deleted":
             return False
         return self.kind != "closed" or person in self.roles or person in self.invited
 
     def end(self, person: int) -> None:
-        """Somebody is in it no more, and not invited."""
+        """End a user's membership and invitation."""
         for each in (self.roles, self.since, self.invited):
             each.pop(person, None)
 
@@ -172,7 +172,7 @@ class RoomModel:
         return ""
 
     def _reach(self, model_room: ModelRoom, change: RoomChange, *, ends: bool) -> str:
-        """Return why somebody can't be acted on."""
+        """Return why a user can't be the target."""
         if (
             change.actor
             and model_room.roles.get(change.target or 0) not in BELOW[model_room.roles[change.actor]]
@@ -251,7 +251,7 @@ class RoomModel:
         return ""
 
     def delete_account(self, person: int) -> None:
-        """Somebody leaves everything."""
+        """Let a deleted account leave its rooms."""
         self.gone.add(person)
         for model_room in self.houses:
             owned = model_room.roles.get(person) == "owner"

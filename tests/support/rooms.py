@@ -1,11 +1,8 @@
 """Rooms over the wire: asking for something, and making a room to begin with."""
 
-import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from tests.support.waiting import patiently
 from tests.support.wire import Frame, Wire, chat
 
 __all__ = [
@@ -15,7 +12,6 @@ __all__ = [
     "code",
     "edit",
     "fresh_room",
-    "insist",
     "join",
     "leave",
     "make_room",
@@ -110,14 +106,6 @@ async def answers(wire: Wire, *sent: Frame) -> list[Frame]:
         if frame["type"] in ("chat_ack", "chat_nack"):
             found.append(frame)
     return found
-
-
-async def insist(attempt: Callable[[], Awaitable[Frame]], unwanted: str | None) -> Frame:
-    """Try something until its answer is not that code any more (None: until it has one), and return it."""
-    async with patiently():
-        while (answer := await attempt()).get("code") == unwanted:  # noqa: ASYNC110 - it is asked
-            await asyncio.sleep(min(answer.get("retry_after", 0.05), 0.2))
-    return answer
 
 
 class Place(NamedTuple):

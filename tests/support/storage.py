@@ -1,4 +1,4 @@
-"""Look into a store's file from outside, as somebody who has only SQLite and msgpack."""
+"""Read a store's file with nothing but SQLite and msgpack."""
 
 import contextlib
 import sqlite3
@@ -11,7 +11,7 @@ __all__ = ["Row", "stored_messages"]
 
 
 class Row(NamedTuple):
-    """A message as it lies in the store."""
+    """A stored message."""
 
     conversation: int
     seq: int

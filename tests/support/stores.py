@@ -1,20 +1,112 @@
-"""A store with bad days, and rooms in a store."""
+"""Stores for tests: any driver's, one that fails on demand, rooms in them, and their clocks."""
 
-from collections.abc import Sequence
+import contextlib
+import sqlite3
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from qscp.rooms import HistoryFrom
 from qscpd.domain.model import Mark, Moved, NewMessage, Outcome, RoomResult
-from qscpd.domain.rooms import RoomChange
+from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.store.base import Store
+from qscpd.store.base import Store, StoreReader, wall_clock_ms
+from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 
-__all__ = ["FickleStore", "add_room"]
+__all__ = [
+    "FickleStore",
+    "ManualClock",
+    "SqliteFactory",
+    "StoreFactory",
+    "TickingClock",
+    "add_room",
+]
+
+
+class ManualClock:
+    """A clock that stands still until it is moved.
+
+    Attributes:
+        ms: Milliseconds since 1970-01-01 UTC.
+    """
+
+    def __init__(self) -> None:
+        self.ms = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        """Return the time."""
+        return self.ms
+
+    def wind(self, seconds: float) -> None:
+        """Let time pass."""
+        self.ms += round(seconds * 1000)
+
+
+class TickingClock(ManualClock):
+    """A clock that is a millisecond later at each reading."""
+
+    def __call__(self) -> int:
+        """Return the time, which is never the same twice."""
+        self.ms += 1
+        return self.ms
+
+
+class StoreFactory(Protocol):
+    """Opens stores of one driver; each folder has one."""
+
+    def open(
+        self, folder: Path, *, clock_ms: Callable[[], int] = wall_clock_ms, edit_within_ms: int = 0
+    ) -> Store:
+        """Open the store of a folder, or make it."""
+
+    def open_reader(self, folder: Path) -> StoreReader:
+        """Open the store of a folder for reading."""
+
+    def check(self, store: Store) -> None:
+        """Check that the stored form is sound."""
+
+    def dump(self, folder: Path) -> list[str]:
+        """Return everything that is stored, in a form to compare."""
+
+    def has_trace(self, folder: Path, text: bytes) -> bool:
+        """Return whether a text is anywhere in what is stored, also in what can't be read any more."""
+
+
+class SqliteFactory:
+    """Opens SQLite stores that do not wait for the disk."""
+
+    def open(
+        self, folder: Path, *, clock_ms: Callable[[], int] = wall_clock_ms, edit_within_ms: int = 0
+    ) -> Store:
+        """Open `q.db`."""
+        store = SqliteStore(folder / "q.db", clock_ms=clock_ms, edit_within_ms=edit_within_ms)
+        store._db.run("PRAGMA synchronous = OFF")  # no test of any store cuts the power
+        return store
+
+    def open_reader(self, folder: Path) -> StoreReader:
+        """Open `q.db`."""
+        return SqliteReader(folder / "q.db")
+
+    def check(self, store: Store) -> None:
+        """Check pages, references and the search index."""
+        assert isinstance(store, SqliteStore)
+        assert store._db.read("PRAGMA integrity_check") == [("ok",)]
+        assert store._db.read("PRAGMA foreign_key_check") == []
+        store._db.run("INSERT INTO words (words) VALUES ('integrity-check')")
+
+    def dump(self, folder: Path) -> list[str]:
+        """Dump all tables."""
+        with contextlib.closing(sqlite3.connect(folder / "q.db")) as db:
+            return list(db.iterdump())
+
+    def has_trace(self, folder: Path, text: bytes) -> bool:
+        """Look into every byte of the files."""
+        return any(text in each.read_bytes() for each in folder.iterdir())
 
 
 def add_room(store: Store, name: str, owner: str, *members: str, history: HistoryFrom) -> None:
-    """Make a room with people in it."""
+    """Make a room with members."""
     ids = {account.name: account.id for account in store.accounts()}
     store.change_room(RoomChange(action="create", room=name, actor=ids[owner], history=history))
     for member in members:
@@ -22,19 +114,19 @@ def add_room(store: Store, name: str, owner: str, *members: str, history: Histor
 
 
 class FickleStore(SqliteStore):
-    """A real store that refuses to write when told to.
+    """A real store that refuses to write on demand.
 
     Attributes:
         full: Whether the disk is full.
-        busy: Whether somebody else holds the store.
+        busy: Whether another program has locked the store.
         broken: Whether appending ends with an error of unknown outcome: it was done, but who knows.
         appended: How many messages each transaction had.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, clock_ms: Callable[[], int] = wall_clock_ms) -> None:
         self.full = self.busy = self.broken = False
         self.appended: list[int] = []
-        super().__init__(path, edit_within_ms=3_600_000)
+        super().__init__(path, clock_ms=clock_ms, edit_within_ms=3_600_000)
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
@@ -50,7 +142,8 @@ class FickleStore(SqliteStore):
         self.appended.append(len(messages))
         return result
 
-    def _change_room(self, change: RoomChange) -> RoomResult:
+    def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
+        """Change rooms, or not."""
         if self.full:
             raise StoreFullError("no room on the disk")
-        return super()._change_room(change)
+        return super().change_rooms(changes)

@@ -1,29 +1,27 @@
 """Hypothesis strategies for frames, made from the frames' own definitions, and for ways to cut bytes."""
 
 from functools import reduce
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from qscp import codec, frames
+from qscp import frames
 
 __all__ = [
-    "CLIENT_FRAMES",
     "OBJECTS",
-    "SERVER_FRAMES",
     "client_frames",
+    "empty",
     "frames_of",
     "json_values",
     "server_frames",
+    "smallest",
     "splits",
     "texts",
     "values_of",
 ]
 
-CLIENT_FRAMES: tuple[type[frames.ClientFrame], ...] = get_args(codec.ClientFrames)
-SERVER_FRAMES: tuple[type[frames.ServerFrame], ...] = get_args(codec.ServerFrames)
 OBJECTS: tuple[type[frames.Part], ...] = tuple(set(frames.Part.__subclasses__()) - {frames.Frame})
 """What is inside frames."""
 
@@ -88,14 +86,39 @@ def frames_of(cls: type[AnyStruct]) -> st.SearchStrategy[AnyStruct]:
     return st.fixed_dictionaries(required, optional=optional).map(lambda values: cls(**values))
 
 
+def empty(kind: inspect.Type) -> object:  # noqa: PLR0911 - a case for each kind of type
+    """Return the smallest JSON value of a type: false, 0, an empty text or list, only required fields."""
+    match kind:
+        case inspect.StrType():
+            return ""
+        case inspect.IntType() | inspect.FloatType():
+            return kind.ge or 0
+        case inspect.LiteralType():
+            return kind.values[0]
+        case inspect.BoolType():
+            return False
+        case inspect.EnumType():
+            return next(iter(kind.cls)).value
+        case inspect.ListType():
+            return []
+        case inspect.StructType():
+            return {field.encode_name: empty(field.type) for field in kind.fields if field.required}
+    raise NotImplementedError(kind)
+
+
+def smallest(cls: type[AnyStruct]) -> AnyStruct:
+    """Return a frame with the smallest value in each required field and defaults in the others."""
+    return msgspec.convert(empty(inspect.type_info(cls)), cls)
+
+
 def client_frames() -> st.SearchStrategy[frames.ClientFrame]:
     """Any frame that a client sends."""
-    return st.one_of([frames_of(cls) for cls in CLIENT_FRAMES])
+    return st.one_of([frames_of(cls) for cls in frames.CLIENT_FRAMES])
 
 
 def server_frames() -> st.SearchStrategy[frames.ServerFrame]:
     """Any frame that a server sends."""
-    return st.one_of([frames_of(cls) for cls in SERVER_FRAMES])
+    return st.one_of([frames_of(cls) for cls in frames.SERVER_FRAMES])
 
 
 @st.composite

@@ -24,8 +24,8 @@ ROWS, COLUMNS = 40, 80
 class Screen(pyte.Screen):
     """A screen that answers the client's questions, such as where the cursor is."""
 
-    def __init__(self, master: int) -> None:
-        super().__init__(COLUMNS, ROWS)
+    def __init__(self, master: int, columns: int, rows: int) -> None:
+        super().__init__(columns, rows)
         self._master = master
 
     def write_process_input(self, data: str) -> None:
@@ -41,13 +41,13 @@ class Terminal:
         process: The client.
     """
 
-    def __init__(self, master: int, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, master: int, process: asyncio.subprocess.Process, columns: int, rows: int) -> None:
         self.seen = b""
         self.process = process
         self._master = master
         self._changed = asyncio.Event()
         self._ended = False
-        self._screen = Screen(master)
+        self._screen = Screen(master, columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         asyncio.get_running_loop().add_reader(master, self._read)
 
@@ -126,10 +126,12 @@ class Terminal:
 
 
 @contextlib.asynccontextmanager
-async def on_terminal(command: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[Terminal]:
+async def on_terminal(
+    command: Sequence[str], environment: Mapping[str, str], columns: int = COLUMNS, rows: int = ROWS
+) -> AsyncIterator[Terminal]:
     """Start a client on a terminal of its own; kill it at the end, if it still runs."""
     master, slave = os.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=REPOSITORY,
@@ -140,7 +142,7 @@ async def on_terminal(command: Sequence[str], environment: Mapping[str, str]) ->
         start_new_session=True,
     )
     os.close(slave)
-    screen = Terminal(master, process)
+    screen = Terminal(master, process, columns, rows)
     yield screen
     with contextlib.suppress(ProcessLookupError):
         process.kill()

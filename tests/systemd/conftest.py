@@ -1,4 +1,4 @@
-"""A machine of its own, with a real systemd and QSCP installed by `make install`."""
+"""Fixtures: machines with a real systemd, and QSCP installed by `make install`."""
 
 import contextlib
 import hashlib
@@ -32,7 +32,7 @@ def _digest(*parts: bytes) -> str:
 
 @pytest.fixture(scope="session")
 def able() -> None:
-    """Skip with what would help where no machine can be booted."""
+    """Skip the tests, with a hint, where no machine can be booted."""
     if os.geteuid() != 0:
         pytest.skip("booting a machine needs root: sudo make test-systemd")
     if missing := [program for program in _PROGRAMS if shutil.which(program) is None]:
@@ -43,7 +43,7 @@ def able() -> None:
 
 @pytest.fixture(scope="session")
 def rootfs(able: None) -> Path:  # noqa: ARG001 - asked first
-    """The root tree of a small Debian, made once and kept in the user's cache."""
+    """The root tree of a small Debian, created once in the user's cache."""
     script = Machine.SCRIPT.read_bytes()
     tree = _cache() / f"bookworm-{_digest(script, _EXTRA_PACKAGES.encode())}"
     if not tree.exists():
@@ -57,7 +57,7 @@ def rootfs(able: None) -> Path:  # noqa: ARG001 - asked first
 
 @pytest.fixture(scope="session")
 def wheelhouse(able: None) -> Path:  # noqa: ARG001 - asked first
-    """Everything that pip needs inside, where there is no network; another one for other requirements."""
+    """All wheels for pip inside the machine, which has no network; a new set for other requirements."""
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
     requirements = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
     folder = _cache() / f"wheels-{_digest(*(name.encode() for name in requirements))}"
@@ -74,7 +74,7 @@ def wheelhouse(able: None) -> Path:  # noqa: ARG001 - asked first
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree under test, without what git ignores."""
+    """The tree under test, without ignored files."""
     folder = tmp_path_factory.mktemp("checkout") / "qscp"
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -94,7 +94,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bare_machine(
     rootfs: Path, wheelhouse: Path, checkout: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[], contextlib.AbstractContextManager[Machine]]:
-    """Makes machines on which the checkout and its wheels lie, and nothing is installed."""
+    """Factory of machines with the checkout and its wheels, and nothing installed."""
 
     @contextlib.contextmanager
     def make() -> Iterator[Machine]:
@@ -109,7 +109,7 @@ def bare_machine(
 
 @pytest.fixture(scope="session")
 def machine(bare_machine: Callable[[], contextlib.AbstractContextManager[Machine]]) -> Iterator[Machine]:
-    """A machine on which `make install` was run and the daemon was never started."""
+    """A machine after `make install`, whose daemon was never started."""
     with bare_machine() as machine:
         machine.run("make", "-C", "/opt/qscp", "install", "WHEELS=/opt/wheels")
         yield machine
@@ -117,7 +117,7 @@ def machine(bare_machine: Callable[[], contextlib.AbstractContextManager[Machine
 
 @pytest.fixture
 def service(machine: Machine) -> Iterator[Service]:
-    """The service, stopped; what a test does to it is over when the test is."""
+    """The service, stopped; changes by a test are undone afterwards."""
     service = Service(machine)
     yield service
     service.stop()

@@ -1,4 +1,4 @@
-"""Drive `machine.sh`: boot a machine, run commands in it, look at its service."""
+"""Driver of `machine.sh`: boots a machine, runs commands in it, inspects its service."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ _COMMAND_LIMIT_S = 300.0
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for something that another process does, and fail with its name when it does not."""
+    """Wait until a condition holds, and fail with its name if it does not."""
     deadline = time.monotonic() + _PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, f"in {_PATIENCE_S:g} s it did not happen: {what}"
@@ -22,7 +22,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 class Machine:
-    """A booted machine with a disk of its own over a shared, unchanged root tree."""
+    """A booted machine with its own disk over a shared, unchanged root tree."""
 
     SCRIPT: ClassVar = Path(__file__).with_name("machine.sh")
 
@@ -45,17 +45,17 @@ class Machine:
         self._call("start", self._rootfs, self._state)
 
     def put(self, source: Path, destination: str) -> None:
-        """Copy a file or folder of this machine into a folder of the other."""
+        """Copy a file or folder into a folder of the machine."""
         self._call("put", self._state, source, destination)
 
     def run(self, *command: str, stdin: str = "") -> str:
-        """Run a command inside and return what it printed; fail if it failed."""
+        """Run a command in the machine and return its output; fail if it failed."""
         done = self.attempt(*command, stdin=stdin)
         assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done.stdout
 
     def attempt(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command inside that may fail."""
+        """Run a command in the machine, which can fail."""
         return subprocess.run(
             [self.SCRIPT, "run", self._state, *command],
             input=stdin,
@@ -66,7 +66,7 @@ class Machine:
         )
 
     def converse(self, *command: str) -> subprocess.Popen[str]:
-        """Start a command inside that is talked to while it runs; its two outputs are one."""
+        """Start an interactive command in the machine; stdout and stderr are one stream."""
         return subprocess.Popen(
             [self.SCRIPT, "run", self._state, *command],
             stdin=subprocess.PIPE,
@@ -76,7 +76,7 @@ class Machine:
         )
 
     def write(self, path: str, content: str) -> None:
-        """Make or replace a file, keeping the owner and mode of an old one."""
+        """Write a file; an existing one keeps its owner and mode."""
         self.run("sh", "-c", 'cat > "$1"', "sh", path, stdin=content)
 
     def _call(self, *arguments: str | Path) -> None:
@@ -94,26 +94,26 @@ class Service:
         self._invocation = ""
 
     def start(self) -> None:
-        """Start it, as an administrator would."""
+        """Start the service, as an administrator would."""
         self._machine.run("systemctl", "start", "qscpd")
         self._invocation = self.property("InvocationID")
 
     def start_fails(self) -> None:
-        """Start it and expect systemctl to say that this failed."""
+        """Start the service, and expect systemctl to fail."""
         assert self._machine.attempt("systemctl", "start", "qscpd").returncode != 0
         self._invocation = self.property("InvocationID")
 
     def stop(self) -> None:
-        """Stop it and forget earlier failures, so that the next start is as the first."""
+        """Stop the service and reset earlier failures."""
         self._machine.run("systemctl", "stop", "qscpd")
         self._machine.attempt("systemctl", "reset-failed", "qscpd")
 
     def property(self, name: str) -> str:
-        """What `systemctl show` says of one property."""
+        """Return a property of `systemctl show`."""
         return self._machine.run("systemctl", "show", "qscpd", "--property", name, "--value").strip()
 
     def log(self) -> list[dict[str, str]]:
-        """The journal's entries that the daemon wrote after the latest start."""
+        """Return the daemon's journal entries since the latest start."""
         self._machine.run("journalctl", "--sync")
         lines = self._machine.run(
             "journalctl", "--output", "json", "--no-pager", f"_SYSTEMD_INVOCATION_ID={self._invocation}"

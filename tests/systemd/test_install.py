@@ -23,7 +23,7 @@ _PATHS = (
 
 
 def test_a_package_made_with_destdir_works_where_it_is_unpacked(bare_machine: MakeMachine) -> None:
-    """Nothing in the package names DESTDIR; with the steps that were printed it serves."""
+    """No file in the package names DESTDIR, and the printed steps start the service."""
     with bare_machine() as machine:
         said = machine.run(*_MAKE, "install", "prefix=/usr", "DESTDIR=/opt/package")
         assert machine.attempt("id", "qscpd").returncode != 0, "DESTDIR must leave the machine alone"
@@ -36,7 +36,7 @@ def test_a_package_made_with_destdir_works_where_it_is_unpacked(bare_machine: Ma
 
 
 def test_installing_again_keeps_everything_and_uninstalling_keeps_the_data(bare_machine: MakeMachine) -> None:
-    """An upgrade leaves the configuration and a running daemon alone; removal leaves only data."""
+    """An upgrade keeps the configuration and a running daemon; removal keeps only data."""
     with bare_machine() as machine:
         machine.run(*_MAKE, "install", "prefix=/usr")
         before = machine.run("sha256sum", "/etc/qscpd/qscpd.yaml", "/etc/qscpd/certs/ca.pem")
@@ -54,8 +54,8 @@ def test_installing_again_keeps_everything_and_uninstalling_keeps_the_data(bare_
         assert machine.run("sha256sum", "/etc/qscpd/qscpd.yaml", "/etc/qscpd/certs/ca.pem") == before
 
 
-def test_an_upgrade_that_fails_leaves_what_was_there(bare_machine: MakeMachine) -> None:
-    """Without what pip needs the command fails, and the old installation still works."""
+def test_an_upgrade_that_fails_keeps_the_old_installation(bare_machine: MakeMachine) -> None:
+    """Without the wheels the command fails, and the old installation still works."""
     with bare_machine() as machine:
         machine.run(*_MAKE, "install", "prefix=/usr")
         machine.run("sh", "-c", "rm /opt/wheels/msgspec*")

@@ -21,14 +21,14 @@ _ERROR = 3
 
 @pytest.fixture(scope="session", autouse=True)
 def accounts(machine: Machine) -> None:
-    """Alice, bob and carol; made as root before the daemon has ever run."""
+    """Alice, bob and carol, added by root before the first start of the daemon."""
     for name in ("alice", "bob", "carol"):
         machine.run("qscpd", "adduser", name, "--password-stdin", stdin=f"{_PASSWORD}\n")
 
 
 @pytest.fixture
 def drop_in(machine: Machine) -> Iterator[None]:
-    """A place for settings of the unit that are gone after the test."""
+    """A place for settings of the unit, removed after the test."""
     machine.run("mkdir", "-p", _DROP_IN.rpartition("/")[0])
     yield
     machine.run("rm", "-f", _DROP_IN)
@@ -37,14 +37,14 @@ def drop_in(machine: Machine) -> Iterator[None]:
 
 @pytest.fixture
 def config(machine: Machine) -> Iterator[str]:
-    """The configuration's text; what a test writes over it is undone."""
+    """The configuration's text; changes by a test are undone."""
     text = machine.run("cat", _CONFIG)
     yield text
     machine.write(_CONFIG, text)
 
 
 def _handshake(machine: Machine) -> str:
-    """One TLS handshake, verified as a client does, without a second try."""
+    """Do one TLS handshake, verified as a client does, without a retry."""
     return machine.run(
         "openssl", "s_client", "-connect", "localhost:7727", "-CAfile", _CA, "-alpn", "qscp/1",
         "-verify_return_error", "-verify_hostname", "localhost", "-brief",
@@ -52,20 +52,20 @@ def _handshake(machine: Machine) -> str:
 
 
 def _sentences(service: Service) -> str:
-    """What the daemon wrote to the journal as errors."""
+    """Return the daemon's errors in the journal."""
     return "\n".join(entry["MESSAGE"] for entry in service.log() if int(entry["PRIORITY"]) <= _ERROR)
 
 
 def test_start_returns_when_the_port_answers(machine: Machine, service: Service) -> None:
-    """The first handshake right after `systemctl start` succeeds, and the status says where."""
+    """A handshake right after `systemctl start` succeeds, and the status has the address."""
     service.start()
     _handshake(machine)
     assert service.property("ActiveState") == "active"
     assert re.search(r"7727|online", service.property("StatusText"))
 
 
-def test_the_daemon_is_nobody_special(machine: Machine, service: Service) -> None:
-    """It runs as its own account, without any capability."""
+def test_the_daemon_is_unprivileged(machine: Machine, service: Service) -> None:
+    """The daemon runs as its own user, without any capability."""
     service.start()
     status = machine.run("cat", f"/proc/{service.property('MainPID')}/status")
     uid = machine.run("id", "-u", "qscpd").strip()
@@ -76,8 +76,8 @@ def test_the_daemon_is_nobody_special(machine: Machine, service: Service) -> Non
     assert "Seccomp:\t2" in status
 
 
-def test_files_belong_to_whom_they_should(machine: Machine, service: Service) -> None:
-    """Secrets are closed to others; what root made before the first start is the daemon's all the same."""
+def test_files_have_the_right_owners(machine: Machine, service: Service) -> None:
+    """Secrets are closed to others; files that root created before the first start are the daemon's."""
     service.start()
     paths = machine.run("find", "/etc/qscpd", "/var/lib/qscpd", "/var/log/qscpd", "/run/qscpd")
     listing = dict(
@@ -114,7 +114,7 @@ def test_account_commands_work_while_it_runs_and_when_it_does_not(machine: Machi
 
 
 def test_two_people_talk(machine: Machine, service: Service) -> None:
-    """The installed client takes a message from alice to bob, and the session log tells of both."""
+    """The installed client sends a message from alice to bob, and the session log has both."""
     service.start()
     client = ["qscp-client", "--ca", _CA]
     with machine.converse(*client) as bob:
@@ -136,7 +136,7 @@ def test_two_people_talk(machine: Machine, service: Service) -> None:
 
 
 def test_locking_an_account_ends_its_session(machine: Machine, service: Service) -> None:
-    """`qscpd lock` on the running daemon says good-bye to the client with a reason."""
+    """`qscpd lock` closes the session with a reason."""
     service.start()
     with machine.converse("qscp-client", "--ca", _CA) as carol:
         assert carol.stdin is not None
@@ -151,7 +151,7 @@ def test_locking_an_account_ends_its_session(machine: Machine, service: Service)
 
 
 def test_stop_is_orderly_and_in_time(machine: Machine, service: Service) -> None:
-    """With a client connected, SIGTERM leads to exit code 0 without systemd having to insist."""
+    """With a client connected, SIGTERM leads to exit code 0 without a SIGKILL."""
     service.start()
     with machine.converse("qscp-client", "--ca", _CA) as alice:
         assert alice.stdin is not None
@@ -166,7 +166,7 @@ def test_stop_is_orderly_and_in_time(machine: Machine, service: Service) -> None
 
 
 def test_the_journal_knows_priorities(service: Service) -> None:
-    """Entries carry the daemon's levels, and no `<6>` is left in their text."""
+    """Entries have the daemon's levels, and their text has no `<6>`."""
     service.start()
     service.stop()
     entries = service.log()
@@ -177,7 +177,7 @@ def test_the_journal_knows_priorities(service: Service) -> None:
 
 @pytest.mark.usefixtures("drop_in")
 def test_the_watchdog_replaces_a_daemon_that_hangs(machine: Machine, service: Service) -> None:
-    """A stopped process gives no sign of life: systemd kills it, and a new one answers."""
+    """Systemd kills a stopped process, and a new one answers."""
     machine.write(_DROP_IN, "[Service]\nWatchdogSec=2s\nTimeoutAbortSec=2s\n")
     machine.run("systemctl", "daemon-reload")
     service.start()
@@ -200,7 +200,7 @@ def test_a_crash_is_followed_by_a_restart(machine: Machine, service: Service) ->
 
 
 def test_a_port_in_use_fails_with_a_sentence(machine: Machine, service: Service) -> None:
-    """The unit fails, the journal says which port, and systemd does not try for ever."""
+    """The unit fails, the journal names the port, and systemd gives up in the end."""
     with machine.converse(
         "python3",
         "-c",
@@ -216,7 +216,7 @@ def test_a_port_in_use_fails_with_a_sentence(machine: Machine, service: Service)
 
 
 def test_a_broken_configuration_fails_once(machine: Machine, service: Service, config: str) -> None:
-    """The journal has file, line and the nearest key; exit code 3 is not tried again."""
+    """The journal has file, line and the nearest key; exit code 3 is not retried."""
     machine.write(_CONFIG, config + "\nserverr:\n  listen: [nowhere]\n")
     service.start_fails()
     assert service.property("ActiveState") == "failed"
@@ -227,7 +227,7 @@ def test_a_broken_configuration_fails_once(machine: Machine, service: Service, c
 
 
 def test_a_key_open_to_others_fails_once(machine: Machine, service: Service) -> None:
-    """A world-readable private key is refused by name, and not tried again."""
+    """A world-readable private key is refused by name, and not retried."""
     machine.run("chmod", "0644", "/etc/qscpd/certs/server.key")
     service.start_fails()
     machine.run("chmod", "0640", "/etc/qscpd/certs/server.key")
@@ -237,7 +237,7 @@ def test_a_key_open_to_others_fails_once(machine: Machine, service: Service) -> 
 
 
 def test_it_comes_back_after_a_reboot(machine: Machine, service: Service) -> None:
-    """Enabled, it is up after a reboot, with the accounts it had."""
+    """The enabled service is up after a reboot, with its accounts."""
     machine.run("systemctl", "enable", "qscpd")
     machine.reboot()
     assert service.property("ActiveState") == "active"
@@ -246,8 +246,8 @@ def test_it_comes_back_after_a_reboot(machine: Machine, service: Service) -> Non
     machine.run("systemctl", "disable", "qscpd")
 
 
-def test_the_unit_gives_little_away(machine: Machine) -> None:
-    """`systemd-analyze` finds nothing to warn of, and an exposure of 1.5 or less."""
+def test_the_unit_is_sandboxed(machine: Machine) -> None:
+    """`systemd-analyze` has no warnings, and an exposure of 1.5 or less."""
     machine.run("systemd-analyze", "verify", "/usr/local/lib/systemd/system/qscpd.service")
     report = machine.run("systemd-analyze", "security", "--no-pager", "qscpd.service")
     exposure = re.search(r"Overall exposure level for qscpd.service: ([\d.]+)", report)

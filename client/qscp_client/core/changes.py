@@ -1,38 +1,26 @@
-"""What a device keeps on disk, and how it changes, as plain values."""
+"""Saved state of a device, and the changes to it, as plain values."""
 
 import dataclasses
 
 from qscp_client.core.outbox import Entry
 
-__all__ = [
-    "Added",
-    "Change",
-    "Failed",
-    "Forgotten",
-    "Moved",
-    "Removed",
-    "Renewed",
-    "Reported",
-    "Saved",
-    "SavedPosition",
-]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SavedPosition:
-    """How far a conversation was applied."""
+    """Cursors of a conversation that are saved."""
 
     conversation: str
     name: str
-    """The other one's name."""
+    """The other member's name, or the room's."""
     seq: int
+    """The seq up to which it was applied."""
     reported: int = 0
-    """What was told to the server by `received`."""
+    """The seq sent to the server by `received`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Saved:
-    """Everything that a device keeps."""
+    """Everything that a device saves."""
 
     epoch: str = ""
     account: str = ""
@@ -42,19 +30,19 @@ class Saved:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
-    """Something to save."""
+    """A change to save."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Added(Change):
-    """A message was typed. To be saved before it is shown and sent."""
+    """An entry was added to the outbox. It is saved before it is shown and sent."""
 
     entry: Entry
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Failed(Change):
-    """A message failed, and why."""
+    """An entry of the outbox failed; `failure` says why."""
 
     id: str
     failure: str
@@ -62,14 +50,14 @@ class Failed(Change):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Removed(Change):
-    """A message is stored, or was given up."""
+    """An entry left the outbox: it is stored, or was discarded."""
 
     id: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Moved(Change):
-    """A position changed. To be saved after what it is about was shown."""
+    """A conversation was applied up to a seq. It is saved after that was shown."""
 
     conversation: str
     name: str
@@ -78,7 +66,7 @@ class Moved(Change):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reported(Change):
-    """A position was told to the server."""
+    """A position is about to be sent by `received`."""
 
     conversation: str
     seq: int
@@ -86,14 +74,14 @@ class Reported(Change):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Forgotten(Change):
-    """You are not in a room any more: its position is of no use."""
+    """A room was left: its position is deleted."""
 
     conversation: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Renewed(Change):
-    """The server has another history, or the name another account: all positions are forgotten."""
+    """The server has another history, or the name another account: all positions are deleted."""
 
     epoch: str
     account: str

@@ -1,237 +1,189 @@
-"""What is known of each conversation: positions, what is unread, what waits to be shown, without I/O."""
+"""The state of each conversation, composed of parts with one subject each. Sans-I/O."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from qscp import frames
 from qscp.rooms import is_room
+from qscp_client.core.backlog import Backlog
 from qscp_client.core.changes import SavedPosition
-from qscp_client.core.messages import Amendment, Item, Message, Missing, amended, told_message
+from qscp_client.core.cursors import Cursors
+from qscp_client.core.delivery_state import DeliveryTracker
+from qscp_client.core.message_cache import MessageCache
+from qscp_client.core.messages import Amendment, Item, Message
 from qscp_client.core.outbox import EntryKind
-
-__all__ = ["Conversation", "Conversations"]
-
-_WAITING: Final = 500
-"""Messages of a conversation that wait in memory to be shown; older ones are asked for again."""
-
-_KNOWN: Final = 1000
-"""Messages of a conversation that can be pointed at."""
+from qscp_client.core.unread import UnreadCounter
 
 
-@dataclasses.dataclass(slots=True)
 class Conversation:
-    """One conversation, with one person or in a room."""
+    """One conversation, with one other member or in a room.
 
-    id: str
-    name: str = ""
-    position: int | None = None
-    """How far it was applied."""
-    reported: int = 0
-    """How far that was told to the server."""
-    read: int = 0
-    """What has been read on any device."""
-    seen: int = 0
-    """What was shown in the chat: what `read` is to become."""
-    shown: int = 0
-    """The newest message that was shown in the chat, also your own."""
-    oldest: int = 0
-    """Before which seq older messages go on: of the oldest one that was shown, or what the server said."""
-    last_seq: int = 0
-    first_seq: int = 1
-    delivered: int = 0
-    """What a device of the other one has."""
-    read_by_other: int = 0
-    unread: int = 0
-    mentions: int = 0
-    """Unread messages that mention you."""
-    read_told: int = 0
-    """What was told to the server by `read`."""
-    counted: int = 0
-    """Up to which seq `unread` is counted."""
-    asked: bool = False
-    """Whether unread messages were asked for, so that new ones have to wait behind them."""
-    waiting: list[Item] = dataclasses.field(default_factory=list)
-    """What was applied and not shown in the chat yet."""
-    sent: list[Message] = dataclasses.field(default_factory=list)
-    """Your own messages of this run that the other one does not have yet, as far as we know."""
-    arrived: list[Message] = dataclasses.field(default_factory=list)
-    """Those that the other one has, and did not read yet, as far as we know."""
-    known: dict[int, Message] = dataclasses.field(default_factory=dict)
-    """Messages by seq, as they are by now, to point at: those that were applied or shown in this run."""
+    Args:
+        me: Your name.
+        conversation_id: Its id.
+        name: The other member's name, or the room's; empty while it is not known.
+        saved: The position from an earlier run, if there is one.
+
+    Attributes:
+        id: Its id.
+        name: The other member's name, or the room's; empty while it is not known.
+        cursors: How far it was applied, displayed and reported.
+        unread: The unread messages, and the read position.
+        backlog: What was applied and waits to be shown.
+        delivery: The delivery state of your own messages.
+        known: The messages that commands can target.
+    """
+
+    def __init__(
+        self, me: str, conversation_id: str, name: str = "", saved: SavedPosition | None = None
+    ) -> None:
+        self.id = conversation_id
+        self.name = name
+        self._me = me
+        self._reset(saved)
+
+    def _reset(self, saved: SavedPosition | None = None) -> None:
+        self.cursors = Cursors(applied=saved.seq, reported=saved.reported) if saved else Cursors()
+        self.unread = UnreadCounter(self._me, saved.seq if saved else 0)
+        self.backlog = Backlog()
+        self.delivery = DeliveryTracker()
+        self.known = MessageCache()
 
     @property
     def is_room(self) -> bool:
         """Whether it is a room's."""
         return is_room(self.name)
 
-    def learn(self, info: frames.ConversationInfo, me: str) -> None:
-        """Take in what the server says of it."""
+    # --- what the server sends
+
+    def learn(self, info: frames.ConversationInfo) -> None:
+        """Apply what the server says in its list of conversations."""
         self.name = info.name
-        self.first_seq = max(self.first_seq, info.first_seq)
-        self.delivered = max(self.delivered, info.delivered)
-        self.last_seq = max(self.last_seq, info.last_seq)
-        self.counted = max(self.counted, info.last_seq)
-        self.read = max(self.read, info.read)
-        self.read_told = info.read
-        if self.read >= self.last_seq:
-            self.unread = self.mentions = 0
-        elif self.read == info.read:
-            newer = [each for each in self._waiting_from_others(me) if each.seq > info.last_seq]
-            self.unread = info.unread + len(newer)
-            self.mentions = info.mentions + sum(me in each.mentions for each in newer)
+        self.cursors.prune(info.first_seq)
+        counted = (info.unread, info.mentions)
+        self.unread.learn(info.read, info.last_seq, counted, self._buffered())
 
-    def count(self, message: Message, me: str) -> None:
-        """Count a message that was applied."""
-        self.last_seq = max(self.last_seq, message.seq)
-        if message.seq > self.counted:
-            self.counted = message.seq
-            if message.sender != me and message.seq > self.read:
-                self.unread += 1
-                self.mentions += me in message.mentions
+    def apply_message(self, message: Message) -> None:
+        """Count a message that was applied, and let commands target it."""
+        self.unread.apply(message)
+        self.known.add(message)
 
-    def remember(self, message: Message) -> None:
-        """Let a message be pointed at."""
-        self.known[message.seq] = message
-        if len(self.known) > _KNOWN:
-            del self.known[next(iter(self.known))]
+    def apply_amendment(self, amendment: Amendment) -> Amendment:
+        """Apply an amendment to its message wherever that is kept.
 
-    def amend(self, amendment: Amendment, me: str) -> Amendment:
-        """Take in what happened to a message; return it, folded if the message was not shown before."""
-        self.last_seq = max(self.last_seq, amendment.seq)
-        self.counted = max(self.counted, amendment.seq)
+        Returns:
+            The amendment, with the text before it. It is folded if its message is still to be shown, or
+            can't be seen.
+        """
+        message = self.known.get(amendment.target)
+        self.unread.apply(amendment)
+        self.known.amend(amendment, self._me)
         if amendment.kind is EntryKind.REDACT:
-            self.sent = [each for each in self.sent if each.seq != amendment.target]
-            self.arrived = [each for each in self.arrived if each.seq != amendment.target]
-        if (known := self.known.get(amendment.target)) is not None:
-            self.known[amendment.target] = amended(known, amendment, me)
-        for index, item in enumerate(self.waiting):
-            if isinstance(item, Message) and item.seq == amendment.target:
-                self.waiting[index] = amended(item, amendment, me)
-                return dataclasses.replace(amendment, folded=True)
-        return amendment
+            self.delivery.forget(amendment.target)
+        is_buffered = self.backlog.amend(amendment, self._me)
+        is_invisible = not amendment.here and (
+            amendment.target < self.cursors.first
+            or (amendment.kind is EntryKind.EDIT and amendment.erased and message is None)
+        )
+        before = message.body if message and amendment.kind is EntryKind.EDIT else ""
+        folded = amendment.folded or is_buffered or is_invisible
+        return dataclasses.replace(amendment, before=before, folded=folded)
 
-    def is_out_of_sight(self, amendment: Amendment) -> bool:
-        """Whether something happened to a message that can't be seen, so that there is nothing to tell."""
-        is_empty = amendment.kind is EntryKind.EDIT and amendment.erased
-        return amendment.target < self.first_seq or (is_empty and amendment.target not in self.known)
+    def read_elsewhere(self, seq: int) -> None:
+        """Apply that you have read up to a seq on another device."""
+        is_complete = self.backlog.is_complete_after(seq)
+        self.unread.read_elsewhere(seq, self._buffered(), is_complete=is_complete)
 
-    def see(self, seq: int, count: int, mentions: int = 0) -> bool:
-        """Note what was shown in the chat; return whether that is news.
-
-        Args:
-            seq: Up to where.
-            count: How many unread messages that are.
-            mentions: How many of them mention you.
-        """
-        if seq <= self.seen:
-            return False
-        self.seen = seq
-        if seq > self.read:
-            self.read = seq
-            self.unread = max(self.unread - count, 0) if seq < self.last_seq else 0
-            self.mentions = min(max(self.mentions - mentions, 0), self.unread)
-        return True
-
-    def mark_read(self, seq: int, me: str) -> None:
-        """Note what was read on another device."""
-        if seq <= self.read:
-            return
-        self.read = seq
-        if seq >= self.last_seq:
-            self.unread = self.mentions = 0
-        else:
-            # Exact if all unread ones are in memory; otherwise never less than there are.
-            unread = [each for each in self._waiting_from_others(me) if each.seq > seq]
-            covered = bool(self.waiting) and self.waiting[0].seq <= seq + 1
-            self.unread = len(unread) if covered else min(self.unread, self.last_seq - seq)
-            told = sum(me in each.mentions for each in unread)
-            self.mentions = told if covered else min(self.mentions, self.unread)
-
-    def wait(self, item: Item) -> None:
-        """Keep something until the chat is opened."""
-        self.waiting.append(item)
-        if len(self.waiting) > _WAITING:
-            del self.waiting[0]
-
-    @property
-    def start(self) -> int:
-        """Behind which seq the chat has to show what was not shown in it yet."""
-        missed = self.waiting[0].seq - 1 if self.waiting else self.last_seq
-        start = max(self.shown, min(self.read, missed) if self.unread else missed)
-        # What a room had before one came into it is not missed.
-        return max(start, self.first_seq - 1) if self.is_room else start
-
-    @property
-    def has_all(self) -> bool:
-        """Whether everything that the chat has to show waits in memory."""
-        if not self.waiting:
-            return not self.unread
-        return self.waiting[0].seq <= self.start + 1
-
-    def join(self, page: frames.History) -> list[Item]:
-        """What is to be shown when the chat is opened.
-
-        Args:
-            page: The newest messages; what waits already stands behind them.
-        """
-        start = self.start
-        items: dict[int, Item] = {told.seq: told_message(told) for told in page.messages if told.seq > start}
-        first = min(items, default=start + 1)
-        # Seqs may be missing although no message is: edits, redactions and reactions have some, too.
-        reaches = any(told.seq <= start for told in page.messages)
-        if not reaches and first > start + 1:
-            if page.cursor is not None:
-                items[start + 1] = Missing(start + 1, first - 1, "older")
-            elif page.first_seq > start + 1:
-                items[start + 1] = Missing(start + 1, page.first_seq - 1, "pruned")
-        for item in self.waiting:
-            if isinstance(item, Amendment) and item.target in items:
-                # The page has the message as this left it.
-                items[item.seq] = dataclasses.replace(item, folded=True)
-            elif not isinstance(item, Missing) and item.seq >= first:
-                items[item.seq] = item
-        return [items[seq] for seq in sorted(items)]
-
-    def mark_missing(self, me: str) -> None:
-        """What was asked for does not come: say so before what waits, if there are messages."""
-        start = self.start
-        if self.waiting and self.waiting[0].seq > start + 1:
-            in_memory = sum(each.seq > self.read for each in self._waiting_from_others(me))
-            if self.unread > in_memory:
-                self.waiting.insert(0, Missing(start + 1, self.waiting[0].seq - 1, "older"))
+    def rewind(self, seq: int) -> None:
+        """Go back to a seq: the server has nothing after it."""
+        self.cursors.rewind(seq)
+        self.unread.rewind(seq)
+        self.backlog.rewind(seq)
+        self.delivery.rewind(seq)
+        self.known.rewind(seq)
 
     def restart(self) -> None:
         """Forget everything but the name: the server has another history."""
-        blank = Conversation(self.id, self.name)
-        for field in dataclasses.fields(self):
-            setattr(self, field.name, getattr(blank, field.name))
+        self._reset()
 
-    def _waiting_from_others(self, me: str) -> list[Message]:
-        return [each for each in self.waiting if isinstance(each, Message) and each.sender != me]
+    # --- what is shown
+
+    def display(self, item: Item) -> bool:
+        """Note that an item was displayed in the chat; return whether `displayed` advanced."""
+        self.cursors.show(item.last)
+        match item:
+            case Message():
+                if self.cursors.shown >= self.unread.last:
+                    self.unread.display_all()
+                self.cursors.extend_back(item.seq)
+                self.known.add(item)
+                if item.sender == self._me:
+                    return False
+                return self._display(item.seq, 1, int(self._me in item.mentions))
+            case Amendment():
+                return self._display(item.seq)
+            case _:
+                return self._display(item.last, item.last - item.seq + 1)
+
+    def display_applied(self) -> bool:
+        """Note that everything applied was displayed; return whether `displayed` advanced."""
+        return self._display(self.cursors.applied or 0, self.unread.messages, self.unread.mentions)
+
+    @property
+    def start(self) -> int:
+        """The seq after which the chat has to show what it has not shown yet."""
+        first = self.backlog.first
+        missed = first - 1 if first is not None else self.unread.last
+        start = max(self.cursors.shown, min(self.unread.read, missed) if self.unread.messages else missed)
+        # What was in a room before you joined it was not missed.
+        return max(start, self.cursors.first - 1) if self.is_room else start
+
+    @property
+    def has_all(self) -> bool:
+        """Whether the backlog has everything that the chat has to show."""
+        return self.backlog.reaches(self.start) if len(self.backlog) else not self.unread.messages
+
+    def extend_back(self, page: frames.History) -> None:
+        """Note how far back a page of older messages goes."""
+        self.cursors.prune(page.first_seq)
+        # Right before its first message there can be nothing but amendments: the cursor is lower then.
+        if oldest := page.cursor or (page.messages[0].seq if page.messages else 0):
+            self.cursors.extend_back(oldest)
+
+    def prepend(self, page: frames.History) -> None:
+        """Put the page of history that was requested before the backlog."""
+        self.backlog.prepend(page, self.start)
+
+    def mark_missing(self) -> None:
+        """Put a missing range before the backlog: what was requested does not come."""
+        buffered = sum(each.seq > self.unread.read for each in self._buffered())
+        if self.unread.messages > buffered:
+            self.backlog.mark_missing(self.start)
+
+    def _display(self, seq: int, messages: int = 0, mentions: int = 0) -> bool:
+        self.unread.display(seq, messages, mentions)
+        return self.cursors.display(seq)
+
+    def _buffered(self) -> list[Message]:
+        return self.backlog.messages_of_others(self._me)
 
 
 class Conversations:
-    """All of them.
+    """All conversations, by id.
 
     Args:
-        positions: What was kept from last time.
+        me: Your name.
+        positions: What was saved in earlier runs.
     """
 
-    def __init__(self, positions: Iterable[SavedPosition] = ()) -> None:
-        self._by_id: dict[str, Conversation] = {}
-        for saved in positions:
-            self._by_id[saved.conversation] = Conversation(
-                saved.conversation,
-                saved.name,
-                position=saved.seq,
-                reported=saved.reported,
-                last_seq=saved.seq,
-                counted=saved.seq,
-            )
+    def __init__(self, me: str, positions: Iterable[SavedPosition] = ()) -> None:
+        self._me = me
+        self._by_id = {
+            saved.conversation: Conversation(me, saved.conversation, saved.name, saved) for saved in positions
+        }
 
     def __iter__(self) -> Iterator[Conversation]:
-        """All, in no order."""
+        """All conversations, in no order; they can be removed meanwhile."""
         return iter(list(self._by_id.values()))
 
     def __contains__(self, conversation: str) -> bool:
@@ -239,18 +191,23 @@ class Conversations:
         return conversation in self._by_id
 
     def get(self, conversation: str, name: str = "") -> Conversation:
-        """A conversation by its id; a new one if need be.
+        """Return a conversation by its id, made if it is not known.
 
         Args:
             conversation: The id.
-            name: The other one's name, if it is known.
+            name: The other member's name or the room's, if it is known.
         """
-        found = self._by_id.setdefault(conversation, Conversation(conversation))
+        found = self._by_id.get(conversation)
+        if found is None:
+            found = self._by_id[conversation] = Conversation(self._me, conversation)
         found.name = name or found.name
         return found
 
     def named(self, name: str) -> Conversation | None:
-        """The conversation with somebody; the newest one, should a name have had several accounts."""
+        """Return the conversation with a member or in a room; None if it is not known.
+
+        A name can have had several accounts: the newest conversation is returned.
+        """
         found = None
         for each in self._by_id.values():
             if each.name == name:
@@ -258,27 +215,27 @@ class Conversations:
         return found
 
     def positions(self) -> list[frames.Position]:
-        """What to `resume` with."""
+        """Return the positions to `resume` with."""
         return [
-            frames.Position(each.id, each.position)
+            frames.Position(each.id, each.cursors.applied)
             for each in self._by_id.values()
-            if each.position is not None
+            if each.cursors.applied is not None
         ]
 
     def unread(self) -> dict[str, int]:
-        """Who has unread messages for you, and how many; rooms are none."""
-        people = [each for each in self._by_id.values() if each.name and not each.is_room]
-        return {each.name: each.unread for each in people if each.unread}
+        """Return the numbers of unread messages by the other member's name, without rooms and zeros."""
+        pairs = [each for each in self._by_id.values() if each.name and not each.is_room]
+        return {each.name: each.unread.messages for each in pairs if each.unread.messages}
 
-    def rooms(self) -> list["Conversation"]:
-        """The rooms that you are in, by name."""
+    def rooms(self) -> list[Conversation]:
+        """Return the rooms that you are a member of, by name."""
         return sorted((each for each in self._by_id.values() if each.is_room), key=lambda each: each.name)
 
     def remove(self, conversation: str) -> Conversation | None:
-        """Forget a room that you are not in any more; return it, if it was here."""
+        """Remove a room that you left; return it, or None if it is not known."""
         return self._by_id.pop(conversation, None)
 
-    def forget(self) -> None:
-        """The server has another history: nothing but the names is true any more."""
+    def restart(self) -> None:
+        """Forget everything but the names: the server has another history."""
         for each in self._by_id.values():
             each.restart()

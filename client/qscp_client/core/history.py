@@ -33,8 +33,7 @@ class History:
 
     def ask_unread(self, conversation: Conversation) -> None:
         """Ask for what a chat that was opened has to show."""
-        conversation.asked = True
-        limit = min(max(conversation.last_seq - conversation.start, 1), _UNREAD)
+        limit = min(max(conversation.unread.last - conversation.start, 1), _UNREAD)
         self._requests.ask(HistoryQuestion(conversation, None, limit, is_unread=True))
 
     def ask_older(self, conversation: Conversation, count: int) -> None:
@@ -43,7 +42,7 @@ class History:
             # Where it begins is known when that answer has been shown.
             self._requests.delay(HistoryQuestion(conversation, None, count))
         else:
-            self._requests.ask(HistoryQuestion(conversation, conversation.oldest or None, count))
+            self._requests.ask(HistoryQuestion(conversation, conversation.cursors.oldest or None, count))
 
     def ask_last(self, conversation: Conversation, count: int) -> None:
         """Ask for the newest messages of the chat."""
@@ -67,7 +66,7 @@ class History:
         self._answer(frame)
         for question in self._requests.history:
             if not question.is_sent and not self._is_asked(question.conversation):
-                question.before = question.conversation.oldest or None
+                question.before = question.conversation.cursors.oldest or None
                 self._requests.send_delayed(question)
 
     def _is_asked(self, conversation: Conversation) -> bool:

@@ -1,26 +1,14 @@
-"""What a conversation consists of: messages, what happens to them, and what is missing."""
+"""Timeline items: messages, amendments (edits, redactions, reactions) and missing ranges. Sans-I/O."""
 
 import dataclasses
+from typing import assert_never
 
 from qscp import frames
 from qscp.frames import Reaction
 from qscp_client.core.outbox import Entry, EntryKind
 
-__all__ = [
-    "Amending",
-    "Amendment",
-    "Item",
-    "Message",
-    "Missing",
-    "amended",
-    "amendment_of",
-    "message_of",
-    "stored_item",
-    "told_message",
-]
-
-Amending = frames.Edit | frames.Redact | frames.React
-"""What happens to a message, as the server tells it."""
+AmendmentFrame = frames.Edit | frames.Redact | frames.React
+"""An amendment as the server sends it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,71 +22,73 @@ class Message:
     time_ms: int
     erased: bool = False
     live: bool = False
-    """Whether it was stored just now."""
+    """True if it was stored just now; False if it was replayed or comes from a page of history."""
     here: bool = False
-    """Whether it is your own and was pending in this client until now."""
+    """True if it was typed in this client and pending until now."""
     reply_to: int = 0
-    """The seq of the message that it answers; 0 if there is none."""
+    """The seq of the message that it replies to; 0 if it is not a reply."""
     mentions: tuple[str, ...] = ()
     edited: bool = False
     reactions: tuple[Reaction, ...] = ()
 
     @property
     def last(self) -> int:
-        """As of `Missing`."""
+        """The last seq that the item covers."""
         return self.seq
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Amendment:
-    """Something that happened to a message: it was edited or redacted, or somebody reacted to it."""
+    """An edit, a redaction or a reaction; it has a seq of its own."""
 
     seq: int
     id: str
     sender: str
     kind: EntryKind
     target: int
-    """The seq of the message."""
+    """The seq of the message that it amends."""
     body: str
     """The new text, or the reaction."""
     time_ms: int
     live: bool = False
     here: bool = False
-    """As of `Message`."""
+    """As in `Message`."""
     erased: bool = False
-    """Whether the new text is gone by now."""
+    """True if the new text has been erased since."""
     before: str = ""
-    """Of an edit: what the text was before, if it was shown here."""
+    """The text before an edit, if this client knows it."""
     count: int | None = None
-    """How many people have the reaction now; None if only that is known that you have it, or not."""
+    """How many members have the reaction now; None in the acknowledgement of your own reaction."""
     folded: bool = False
-    """Whether the message is shown only now, as this left it, so that there is nothing to tell."""
+    """True if its message is shown with the amendment applied, so that it needs no line of its own."""
 
     @property
     def last(self) -> int:
-        """As of `Missing`."""
+        """The last seq that the item covers."""
         return self.seq
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Missing:
-    """Messages that this device is not told."""
+    """A range of messages that this device does not receive."""
 
     seq: int
-    """The first of them."""
+    """The first seq of the range."""
     last: int
+    """The last one."""
     reason: str
+    """`older` (still on the server), `pruned` (deleted there), or a reason of a newer server."""
 
 
 Item = Message | Amendment | Missing
 
 
 def amended(message: Message, amendment: Amendment, me: str) -> Message:
-    """The message as an amendment leaves it.
+    """Return a message with an amendment applied.
 
     Args:
-        message: The message.
-        amendment: What happens to it.
+        message: The message before.
+        amendment: The edit, redaction or reaction.
         me: Your name.
     """
     match amendment.kind:
@@ -113,7 +103,10 @@ def amended(message: Message, amendment: Amendment, me: str) -> Message:
 
 
 def _reactions(message: Message, amendment: Amendment, me: str) -> tuple[Reaction, ...]:
-    """Set the reaction, never count it: what is told again may have been in the message already."""
+    """Return the reactions after one was added or removed.
+
+    The number is set, not incremented: a replayed reaction can already be part of the message.
+    """
     is_there = amendment.kind is EntryKind.REACT
     reactions = {each.text: (each.count, each.mine) for each in message.reactions}
     count, mine = reactions.get(amendment.body, (0, False))
@@ -125,12 +118,12 @@ def _reactions(message: Message, amendment: Amendment, me: str) -> tuple[Reactio
     return tuple(Reaction(text, count, mine) for text, (count, mine) in reactions.items() if count > 0)
 
 
-def message_of(frame: frames.Chat, *, here: bool) -> Message:
-    """A message as the server tells it.
+def message_from(frame: frames.Chat | frames.Message, *, here: bool = False) -> Message:
+    """Return the message that the server sent, live, replayed or in a page of history.
 
     Args:
-        frame: The message.
-        here: Whether it was pending in this client until now.
+        frame: The message as it was sent.
+        here: As in `Message`.
     """
     return Message(
         frame.seq,
@@ -139,7 +132,7 @@ def message_of(frame: frames.Chat, *, here: bool) -> Message:
         frame.body,
         frame.time,
         erased=frame.erased,
-        live=frame.origin == "live",
+        live=isinstance(frame, frames.Chat) and frame.origin == "live",
         here=here,
         reply_to=frame.reply_to or 0,
         mentions=frame.mentions,
@@ -148,24 +141,8 @@ def message_of(frame: frames.Chat, *, here: bool) -> Message:
     )
 
 
-def told_message(told: frames.Message) -> Message:
-    """A message of a page of history."""
-    return Message(
-        told.seq,
-        told.id,
-        told.sender,
-        told.body,
-        told.time,
-        erased=told.erased,
-        reply_to=told.reply_to or 0,
-        mentions=told.mentions,
-        edited=told.edited is not None,
-        reactions=told.reactions,
-    )
-
-
-def amendment_of(frame: Amending, *, here: bool, folded: bool) -> Amendment:
-    """What happened to a message, as the server tells it; `here` and `folded` as of `Amendment`."""
+def amendment_from(frame: AmendmentFrame, *, here: bool, folded: bool) -> Amendment:
+    """Return the amendment that the server sent; `here` and `folded` as in `Amendment`."""
     erased, count = False, None
     match frame:
         case frames.Edit():
@@ -175,6 +152,8 @@ def amendment_of(frame: Amending, *, here: bool, folded: bool) -> Amendment:
             count = frame.count
         case frames.Redact():
             kind, body = EntryKind.REDACT, ""
+        case _:
+            assert_never(frame)
     return Amendment(
         frame.seq,
         frame.id,
@@ -191,12 +170,12 @@ def amendment_of(frame: Amending, *, here: bool, folded: bool) -> Amendment:
     )
 
 
-def stored_item(entry: Entry, ack: frames.ChatAck, me: str) -> Message | Amendment:
-    """What was in the outbox, now that the server has stored it.
+def acknowledged(entry: Entry, ack: frames.ChatAck, me: str) -> Message | Amendment:
+    """Return an entry of the outbox as a timeline item, now that the server has stored it.
 
     Args:
-        entry: As it was typed.
-        ack: Its place.
+        entry: The entry as it was typed.
+        ack: The acknowledgement, with its seq and time.
         me: Your name.
     """
     if entry.kind is EntryKind.CHAT:

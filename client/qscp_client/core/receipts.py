@@ -1,4 +1,4 @@
-"""`received` and `read`: what is told to the server, at most once per conversation in 200 ms."""
+"""Receipts to the server: `received` and `read`, at most once per conversation in 200 ms. Sans-I/O."""
 
 from typing import Final
 
@@ -7,20 +7,21 @@ from qscp_client.core.changes import Reported
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Clock, Output
 
-__all__ = ["Receipts"]
-
 _PAUSE_S: Final = 0.2
 
 
 class Receipts:
-    """Collects what moved, and sends it together.
+    """Collects conversations whose cursors moved, and reports them together.
+
+    It alone moves `reported` and `read_reported`. Changes are saved before frames are sent, so that nothing
+    is reported that a crash could take back.
 
     Args:
         out: Where frames and changes go.
         clock: The time.
 
     Attributes:
-        due: When something is to be sent; None if nothing is.
+        due: When the next receipts are to be sent, by the clock; None if there are none.
     """
 
     def __init__(self, out: Output, clock: Clock) -> None:
@@ -28,37 +29,48 @@ class Receipts:
         self._out = out
         self._clock = clock
         self._moved: dict[str, Conversation] = {}
-        self._told: dict[str, Conversation] = {}
+        self._sent: dict[str, Conversation] = {}
 
-    def note(self, conversation: Conversation) -> None:
-        """Something of a conversation moved: it was applied further, or read."""
+    def schedule(self, conversation: Conversation) -> None:
+        """Report a conversation soon: it was applied further, or read."""
         self._moved[conversation.id] = conversation
         if self.due is None:
             self.due = self._clock.now() + _PAUSE_S
 
-    def forget(self, conversation: str) -> None:
-        """Nothing is told of a conversation any more."""
-        self._moved.pop(conversation, None)
-        self._told.pop(conversation, None)
+    def confirm_read(self, conversation: Conversation, seq: int) -> None:
+        """Apply the server's read position; report ours again if it is further.
 
-    def lost(self) -> None:
-        """The connection is lost, and with it maybe what was told last."""
-        for conversation in self._told.values():
-            conversation.reported = 0
-            self._moved[conversation.id] = conversation
-        self._told.clear()
-        self.due = None
+        Args:
+            conversation: The conversation.
+            seq: What the server has.
+        """
+        conversation.cursors.confirm_read(seq)
+        if conversation.cursors.has_read_to_report:
+            self.schedule(conversation)
+
+    def forget(self, conversation: str) -> None:
+        """Report nothing of a conversation any more."""
+        self._moved.pop(conversation, None)
+        self._sent.pop(conversation, None)
 
     def connected(self) -> None:
-        """Tell again what may have been lost."""
+        """Schedule what the last connection may have lost."""
         if self._moved:
             self.due = self._clock.now() + _PAUSE_S
 
+    def lost(self) -> None:
+        """Note that the connection is lost, and maybe what was sent last with it."""
+        for conversation in self._sent.values():
+            conversation.cursors.repeat_received()
+            self._moved[conversation.id] = conversation
+        self._sent.clear()
+        self.due = None
+
     def send(self, *, at_once: bool = False) -> None:
-        """Send what is due.
+        """Send the receipts that are due.
 
         Args:
-            at_once: Send also what is not due yet: nothing may be sent later.
+            at_once: Send also what is not due yet, as before `bye`.
         """
         if self.due is None or (self.due > self._clock.now() and not at_once):
             return
@@ -66,15 +78,12 @@ class Receipts:
         moved, self._moved = self._moved, {}
         for conversation in moved.values():
             self._send(conversation)
-        self._told |= moved
+        self._sent |= moved
 
     def _send(self, conversation: Conversation) -> None:
-        position = conversation.position or 0
-        # Of rooms nobody is told who has what.
-        if position > conversation.reported and not conversation.is_room:
-            conversation.reported = position
-            self._out.frames.append(frames.Received(conversation.id, position))
-            self._out.changes.append(Reported(conversation.id, position))
-        if conversation.seen > conversation.read_told:
-            conversation.read_told = conversation.seen
-            self._out.frames.append(frames.ClientRead(conversation.id, conversation.seen))
+        # In a room nobody sees what others have received.
+        if not conversation.is_room and (seq := conversation.cursors.take_received()) is not None:
+            self._out.frames.append(frames.Received(conversation.id, seq))
+            self._out.changes.append(Reported(conversation.id, seq))
+        if (seq := conversation.cursors.take_read()) is not None:
+            self._out.frames.append(frames.ClientRead(conversation.id, seq))

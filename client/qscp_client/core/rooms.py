@@ -78,7 +78,7 @@ class Rooms:
     def lines(self) -> tuple[RoomLine, ...]:
         """The rooms that you are a member of, for the list."""
         rooms = self._sync.conversations.rooms()
-        return tuple(RoomLine(each.name, each.unread, each.mentions) for each in rooms)
+        return tuple(RoomLine(each.name, each.unread.messages, each.unread.mentions) for each in rooms)
 
     def is_me(self, user: str | None) -> bool:
         """Whether a name is your own."""

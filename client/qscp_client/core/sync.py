@@ -1,6 +1,4 @@
-"""What the server tells of conversations: each message is applied once, in order, and shown in its place."""
-
-import dataclasses
+"""Apply incoming messages, receipts and gaps to conversations, once and in order. Sans-I/O."""
 
 from qscp import frames
 from qscp.limits import POSITIONS_LIMIT
@@ -9,44 +7,42 @@ from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversations import Conversation, Conversations
 from qscp_client.core.effects import Clock, Output
-from qscp_client.core.events import LineState
 from qscp_client.core.messages import (
-    Amending,
     Amendment,
+    AmendmentFrame,
     Message,
     Missing,
-    amendment_of,
-    message_of,
-    stored_item,
-    told_message,
+    acknowledged,
+    amendment_from,
+    message_from,
 )
 from qscp_client.core.notices import Notice, NoticeCode
-from qscp_client.core.outbox import EntryKind
 from qscp_client.core.receipts import Receipts
 from qscp_client.core.sender import Sender
 from qscp_client.core.timeline import Timeline
 
-__all__ = ["Sync"]
-
 
 class Sync:
-    """Keeps the conversations, and says what to send, show and save.
+    """Keeps the conversations in step with the server.
+
+    It alone moves `applied`. The timeline decides what is shown, `Receipts` what is reported.
 
     Args:
         me: Your name.
-        out: Where that goes.
+        out: Where frames, events and changes go.
         clock: The time.
-        sending: Your own messages without an answer.
+        sender: Your own messages that are not acknowledged.
         chat: The open chat.
-        saved: What was kept from last time.
+        saved: What was saved in earlier runs.
         shows_at_once: Whether messages of all conversations are shown when they come; else those that
-            came while you were away wait until their conversation is opened.
+            came while their chat was not open wait in the backlog until it is.
 
     Attributes:
-        live: Whether everything that was missed has come.
+        live: Whether everything that was missed has been replayed.
         listed: Whether all conversations are known.
         conversations: All that are known.
-        timeline: Who shows them.
+        receipts: What is reported to the server.
+        timeline: The timeline that shows them.
     """
 
     def __init__(
@@ -54,7 +50,7 @@ class Sync:
         me: str,
         out: Output,
         clock: Clock,
-        sending: Sender,
+        sender: Sender,
         chat: CurrentChat,
         saved: Saved,
         *,
@@ -62,38 +58,32 @@ class Sync:
     ) -> None:
         self.live = False
         self.listed = False
-        self.conversations = Conversations(saved.positions)
+        self.conversations = Conversations(me, saved.positions)
         self.receipts = Receipts(out, clock)
-        self.timeline = Timeline(me, out, self.conversations, chat, self.receipts)
+        self.timeline = Timeline(me, out, chat, self.receipts)
         self._me = me
         self._out = out
-        self._sending = sending
-        self._current = chat
+        self._sender = sender
         self._shows_at_once = shows_at_once
         self._history = (saved.epoch, saved.account)
-        self._early: dict[str, tuple[Conversation, Message | Amendment]] = {}
+        self._early_acks: dict[str, tuple[Conversation, Message | Amendment]] = {}
         self._replayed: set[tuple[str, int]] = set()
-        self._told: set[str] = set()
-
-    @property
-    def partner(self) -> str | None:
-        """With whom you chat, or in which room."""
-        return self._current.partner
+        self._listed_ids: set[str] = set()
 
     # --- the connection
 
     def connected(self, ack: frames.AuthAck) -> None:
-        """Compare the server's history with ours, and say what we have of it."""
+        """Begin on a new connection: compare histories, and `resume` from our positions."""
         self.live = False
         self._replayed.clear()
-        self._told.clear()
+        self._listed_ids.clear()
         history = (ack.epoch, ack.account)
         if history != self._history:
             if self._history[0]:
                 self._show(Notice(NoticeCode.HISTORY_RELOADED))
             self._history = history
-            self.conversations.forget()
-            self._early.clear()
+            self.conversations.restart()
+            self._early_acks.clear()
             self._out.changes.append(Renewed(*history))
         positions = self.conversations.positions()
         pages = [positions[at : at + POSITIONS_LIMIT] for at in range(0, len(positions), POSITIONS_LIMIT)]
@@ -101,62 +91,63 @@ class Sync:
             self._out.frames.append(frames.Resume(page, more=bool(pages) and page is not pages[-1]))
         self._out.frames.append(frames.ConversationsRequest())
         for conversation in self.conversations:
-            if (conversation.position or 0) > conversation.reported:
-                self.receipts.note(conversation)
+            if (conversation.cursors.applied or 0) > conversation.cursors.reported:
+                self.receipts.schedule(conversation)
         self.receipts.connected()
 
     def lost(self) -> None:
-        """The connection is lost."""
+        """Stop waiting for what was requested: the connection is lost."""
         self.live = False
         self.receipts.lost()
         for conversation in self.conversations:
-            if conversation.asked:
-                conversation.mark_missing(self._me)
-                self._show_waiting(conversation)
+            if conversation.backlog.requested:
+                conversation.mark_missing()
+                self._show_backlog(conversation)
 
     # --- the chat
 
     def open(self, name: str) -> Conversation | None:
-        """Show what waits of a conversation, by the other one's name or the room's.
+        """Show the backlog of the chat that was just opened.
+
+        Args:
+            name: The other member, or the room.
 
         Returns:
-            The conversation if what is to be shown has to be asked for.
+            The conversation, if messages before its backlog have to be requested first, for `show_unread`.
         """
-        self.timeline.opened(name)
+        self.timeline.repeat_first(name)
         conversation = self.conversations.named(name)
         if conversation is None:
             return None
         if self._shows_at_once:
-            self.timeline.saw(
-                conversation, conversation.position or 0, conversation.unread, conversation.mentions
-            )
+            self.timeline.display_applied(conversation)
         elif conversation.has_all:
-            self._show_waiting(conversation)
+            self._show_backlog(conversation)
         else:
+            conversation.backlog.requested = True
             return conversation
         return None
 
     def show_unread(self, conversation: Conversation, page: frames.History | None) -> None:
-        """Show what was asked for when the chat was opened, and what came meanwhile.
+        """Show the messages that were requested when the chat was opened, and the backlog after them.
 
         Args:
-            conversation: Of the chat.
-            page: Its newest messages; None if there was no answer.
+            conversation: The conversation that `open` returned.
+            page: Its newest messages; None if they can't be had.
         """
-        conversation.asked = False
-        if conversation.name != self.partner:
+        conversation.backlog.requested = False
+        if not self.timeline.is_open(conversation):
             return
         if page is not None:
-            conversation.waiting = conversation.join(page)
+            conversation.prepend(page)
         else:
-            conversation.mark_missing(self._me)
-        self._show_waiting(conversation)
+            conversation.mark_missing()
+        self._show_backlog(conversation)
 
     def show_older(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of older messages."""
-        conversation.first_seq = max(conversation.first_seq, page.first_seq)
+        conversation.extend_back(page)
         if not page.messages:
-            conversation.oldest = page.cursor or conversation.oldest
             self._show(Notice(NoticeCode.NO_OLDER_MESSAGES, name=conversation.name))
             return
         if page.cursor is not None:
@@ -169,13 +160,11 @@ class Sync:
             end = NoticeCode.OLDER_END_REMOVED
         self.timeline.show_page(
             conversation,
-            [told_message(told) for told in page.messages],
+            [message_from(each) for each in page.messages],
             Notice(NoticeCode.OLDER_BEGIN, name=conversation.name),
             Notice(end),
             numbered=False,
         )
-        # Below the lowest message there may be nothing but seqs of edits and reactions.
-        conversation.oldest = page.cursor or page.messages[0].seq
 
     def show_again(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of the newest messages once more, with their numbers."""
@@ -184,7 +173,7 @@ class Sync:
             return
         self.timeline.show_page(
             conversation,
-            [told_message(told) for told in page.messages],
+            [message_from(each) for each in page.messages],
             Notice(NoticeCode.LAST_BEGIN, name=conversation.name),
             Notice(NoticeCode.LAST_END),
             numbered=True,
@@ -193,7 +182,7 @@ class Sync:
     # --- what the server sends
 
     def receive(self, frame: frames.ServerFrame) -> None:
-        """Take in a frame, if it is about conversations."""
+        """Apply a frame, if it is about conversations."""
         match frame:
             case frames.Chat():
                 self._chat(frame)
@@ -206,9 +195,7 @@ class Sync:
             case frames.Resumed():
                 self._resumed()
             case frames.Delivered(conversation, seq):
-                found = self.conversations.get(conversation)
-                found.delivered = max(found.delivered, seq)
-                self.timeline.tell_delivered(found, found.delivered, LineState.DELIVERED)
+                self.timeline.deliver(self.conversations.get(conversation), seq)
             case frames.ServerRead():
                 self._read(frame)
             case frames.Conversations():
@@ -218,90 +205,84 @@ class Sync:
 
     def _chat(self, frame: frames.Chat) -> None:
         conversation = self._find(frame)
-        if conversation.position is not None and frame.seq <= conversation.position:
+        if conversation.cursors.has_applied(frame.seq):
             return
-        message = message_of(frame, here=self._is_from_here(frame.sender, frame.id))
+        message = message_from(frame, here=self._is_from_here(frame.sender, frame.id))
         if not message.live:
             self._replayed.add((conversation.id, message.seq))
         self._apply(conversation, message)
 
-    def _amend(self, frame: Amending) -> None:
+    def _amend(self, frame: AmendmentFrame) -> None:
         conversation = self._find(frame)
-        if conversation.position is not None and frame.seq <= conversation.position:
+        if conversation.cursors.has_applied(frame.seq):
             return
         live = frame.origin == "live"
         here = self._is_from_here(frame.sender, frame.id)
-        # A message that was told again is as this left it already.
+        # A message that was replayed has it applied already.
         folded = not live and (conversation.id, frame.target) in self._replayed
-        self._apply(conversation, amendment_of(frame, here=here, folded=folded))
+        self._apply(conversation, amendment_from(frame, here=here, folded=folded))
 
-    def _find(self, frame: frames.Chat | Amending) -> Conversation:
+    def _find(self, frame: frames.Chat | AmendmentFrame) -> Conversation:
         is_pair_of_another = frame.to == self._me
         return self.conversations.get(frame.conversation, frame.sender if is_pair_of_another else frame.to)
 
     def _is_from_here(self, sender: str, message_id: str) -> bool:
-        """Whether this was pending in this client until now."""
+        """Whether it was typed in this client and pending until now; it is no longer then."""
         if sender != self._me:
             return False
-        early = self._early.pop(message_id, None)
-        return early is not None or self._sending.settle(message_id, acked=False) is not None
+        early = self._early_acks.pop(message_id, None)
+        return early is not None or self._sender.settle(message_id, acked=False) is not None
 
     def _ack(self, frame: frames.ChatAck) -> None:
-        entry = self._sending.settle(frame.id)
+        entry = self._sender.settle(frame.id)
         if entry is None:
             return
         conversation = self.conversations.get(frame.conversation, entry.to)
-        item = stored_item(entry, frame, self._me)
+        item = acknowledged(entry, frame, self._me)
         if self.live:
             self._apply(conversation, item)
         else:
-            # What is replayed may still be below it.
-            self._early[frame.id] = (conversation, item)
+            # Messages with lower seqs are still to be replayed.
+            self._early_acks[frame.id] = (conversation, item)
 
     def _resumed(self) -> None:
         self.live = True
-        early = sorted(self._early.values(), key=lambda pair: pair[1].seq)
-        self._early.clear()
+        early = sorted(self._early_acks.values(), key=lambda pair: pair[1].seq)
+        self._early_acks.clear()
         for conversation, item in early:
             self._apply(conversation, item)
 
     def _gap(self, frame: frames.Gap) -> None:
         conversation = self.conversations.get(frame.conversation)
         if frame.reason == "ahead":
-            position = frame.first - 1
-            conversation.waiting = [each for each in conversation.waiting if each.last <= position]
-            for each in ("shown", "seen", "last_seq", "counted", "read", "read_told", "reported"):
-                setattr(conversation, each, min(getattr(conversation, each), position))
-            self._move(conversation, position)
+            conversation.rewind(frame.first - 1)
+            self._save_position(conversation, frame.first - 1)
             return
-        if conversation.position is None or frame.last > conversation.position:
-            self._move(conversation, frame.last)
+        self._advance(conversation, frame.last)
         missing = Missing(frame.first, frame.last, frame.reason)
-        if conversation.name == self.partner or self._shows_at_once:
-            self.timeline.place(conversation, missing)
+        if self.timeline.is_open(conversation) or self._shows_at_once:
+            self.timeline.display(conversation, missing)
         else:
-            conversation.wait(missing)
+            conversation.backlog.add(missing)
 
     def _read(self, frame: frames.ServerRead) -> None:
         conversation = self.conversations.get(frame.conversation)
         if frame.user == self._me:
-            conversation.mark_read(frame.seq, self._me)
+            conversation.read_elsewhere(frame.seq)
         else:
-            conversation.read_by_other = max(conversation.read_by_other, frame.seq)
-            self.timeline.tell_delivered(conversation, frame.seq, LineState.READ)
+            self.timeline.mark_read(conversation, frame.seq)
 
     def _learn(self, frame: frames.Conversations) -> None:
         for info in frame.conversations:
             conversation = self.conversations.get(info.conversation, info.name)
-            conversation.learn(info, self._me)
-            self._told.add(info.conversation)
-            self.timeline.tell_delivered(conversation, conversation.delivered, LineState.DELIVERED)
-            if conversation.seen > conversation.read_told:
-                self.receipts.note(conversation)
+            conversation.learn(info)
+            self._listed_ids.add(info.conversation)
+            self.timeline.deliver(conversation, info.delivered)
+            self.receipts.confirm_read(conversation, info.read)
         if frame.cursor is None:
             self.listed = True
             for room in self.conversations.rooms():
-                if room.id not in self._told:
+                if room.id not in self._listed_ids:
                     self.leave_room(room.id)
         else:
             self._out.frames.append(frames.ConversationsRequest(frame.cursor))
@@ -309,74 +290,72 @@ class Sync:
     # --- rooms
 
     def enter_room(self, room: frames.RoomChanged) -> bool:
-        """Note that you are in a room; return whether that is news."""
+        """Note that you are a member of a room; return whether you were none before, as far as we know."""
         is_new = room.room.conversation not in self.conversations
         conversation = self.conversations.get(room.room.conversation, room.room.name)
-        self._told.add(conversation.id)
-        conversation.first_seq = max(conversation.first_seq, room.first_seq)
-        if self.live and conversation.position is None:
-            conversation.last_seq = conversation.counted = conversation.read = room.last_seq
-            self._move(conversation, room.last_seq)
+        self._listed_ids.add(conversation.id)
+        conversation.cursors.prune(room.first_seq)
+        if self.live and conversation.cursors.applied is None:
+            conversation.unread.skip_to(room.last_seq)
+            self._advance(conversation, room.last_seq)
         return is_new
 
     def has_older(self, name: str) -> bool:
-        """Whether there are messages in a room, and none of them was shown here or is about to be."""
+        """Whether a room has messages of which none was shown here or is about to be."""
         found = self.conversations.named(name)
-        if found is None or found.asked or found.oldest or found.waiting:
+        if found is None or found.backlog.requested or found.cursors.oldest or len(found.backlog):
             return False
-        return found.first_seq <= found.last_seq
+        return found.cursors.first <= found.unread.last
 
     def leave_room(self, conversation_id: str) -> Conversation | None:
-        """Forget a room that you are not in any more; return it, if it was here."""
+        """Forget a room that you are no longer a member of; return it, or None if it is not known."""
         found = self.conversations.remove(conversation_id)
-        self._early = {key: pair for key, pair in self._early.items() if pair[0].id != conversation_id}
+        self._early_acks = {
+            key: pair for key, pair in self._early_acks.items() if pair[0].id != conversation_id
+        }
         self.receipts.forget(conversation_id)
         self._out.changes.append(Forgotten(conversation_id))
         return found
 
-    # --- applying and timeline
+    # --- applying items
 
     def _apply(self, conversation: Conversation, item: Message | Amendment) -> None:
-        if conversation.position is None or item.seq > conversation.position:
-            self._move(conversation, item.seq)
+        self._advance(conversation, item.seq)
         if isinstance(item, Message):
-            conversation.count(item, self._me)
-            conversation.remember(item)
+            conversation.apply_message(item)
         else:
-            known = conversation.known.get(item.target)
-            before = known.body if known and item.kind is EntryKind.EDIT else ""
-            item = conversation.amend(dataclasses.replace(item, before=before), self._me)
-            if not item.here and conversation.is_out_of_sight(item):
-                item = dataclasses.replace(item, folded=True)
-        is_open = conversation.name == self.partner
-        if is_open and not conversation.asked:
-            self.timeline.place(conversation, item)
+            item = conversation.apply_amendment(item)
+        is_open = self.timeline.is_open(conversation)
+        if is_open and not conversation.backlog.requested:
+            self.timeline.display(conversation, item)
             return
         if is_open or not (self._shows_at_once or item.here):
-            conversation.wait(item)
-        if not is_open and (self._shows_at_once or item.here or self._is_news(conversation, item)):
+            conversation.backlog.add(item)
+        if not is_open and (self._shows_at_once or item.here or self._is_announced(conversation, item)):
             self.timeline.preview(conversation, item)
 
-    def _is_news(self, conversation: Conversation, item: Message | Amendment) -> bool:
-        """Whether the person is told at once what happens in a chat that is not open.
+    def _is_announced(self, conversation: Conversation, item: Message | Amendment) -> bool:
+        """Whether an item is shown at once although its chat is not open.
 
-        A message to you alone, or one that mentions you, is; what else people say in a room is counted.
+        A message to you alone, or one that mentions you, is; other messages of a room are only counted.
         """
         if not item.live or isinstance(item, Amendment):
             return False
         return not conversation.is_room or item.sender == self._me or self._me in item.mentions
 
-    def _move(self, conversation: Conversation, seq: int) -> None:
-        conversation.position = seq
-        self._out.changes.append(Moved(conversation.id, conversation.name, seq))
-        self.receipts.note(conversation)
+    def _advance(self, conversation: Conversation, seq: int) -> None:
+        if conversation.cursors.apply(seq):
+            self._save_position(conversation, seq)
 
-    def _show_waiting(self, conversation: Conversation) -> None:
-        conversation.asked = False
-        if conversation.name == self.partner:
-            waiting, conversation.waiting = conversation.waiting, []
-            for item in waiting:
-                self.timeline.place(conversation, item)
+    def _save_position(self, conversation: Conversation, seq: int) -> None:
+        self._out.changes.append(Moved(conversation.id, conversation.name, seq))
+        self.receipts.schedule(conversation)
+
+    def _show_backlog(self, conversation: Conversation) -> None:
+        conversation.backlog.requested = False
+        if self.timeline.is_open(conversation):
+            for item in conversation.backlog.take():
+                self.timeline.display(conversation, item)
 
     def _show(self, event: events.Event) -> None:
-        self._out.events.append(event)
+        self._out.show(event)

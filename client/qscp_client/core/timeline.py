@@ -1,4 +1,4 @@
-"""What is shown of conversations: in the chat that is open, or as a preview of another one, without I/O."""
+"""Show items of conversations: in the chat that is open, or as a preview of another one. Sans-I/O."""
 
 import collections
 import dataclasses
@@ -7,7 +7,7 @@ from typing import Final
 
 from qscp_client.core import events
 from qscp_client.core.chat_state import CurrentChat
-from qscp_client.core.conversations import Conversation, Conversations
+from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
 from qscp_client.core.events import Details, LineState, Place, Pointer
 from qscp_client.core.messages import Amendment, Item, Message, Missing
@@ -15,85 +15,71 @@ from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import EntryKind
 from qscp_client.core.receipts import Receipts
 
-__all__ = ["Timeline"]
-
 _RECENT: Final = 10
-"""Own lines that `/status` shows although nothing more can happen to them."""
-
-_SENT: Final = 1000
-"""Own lines of a conversation whose delivery is told when it comes."""
+"""Own messages that are kept to be listed with their delivery state."""
 
 
 class Timeline:
-    """Shows messages and what happens to them, and notes what the person has seen.
+    """Turns timeline items into events, and notes in their conversations what was displayed.
 
     Args:
         me: Your name.
         out: Where events go.
-        conversations: All of them.
         chat: The open chat.
-        receipts: Who tells the server what was seen.
+        receipts: Where what was displayed is reported.
 
     Attributes:
-        recent: Your last own messages, with the ids of their conversations.
+        recent: Your last messages of this run, with the ids of their conversations.
     """
 
-    def __init__(
-        self, me: str, out: Output, conversations: Conversations, chat: CurrentChat, receipts: Receipts
-    ) -> None:
+    def __init__(self, me: str, out: Output, chat: CurrentChat, receipts: Receipts) -> None:
         self.recent: collections.deque[tuple[str, Message]] = collections.deque(maxlen=_RECENT)
         self._me = me
         self._out = out
-        self._conversations = conversations
         self._chat = chat
         self._receipts = receipts
-        self._hinted: set[str] = set()
+        self._previewed: set[str] = set()
 
-    def opened(self, name: str) -> None:
-        """A chat is open now: the next message of its own outside it is a first one again."""
-        self._hinted.discard(name)
+    def repeat_first(self, name: str) -> None:
+        """Let the next preview of a chat be its first one again: the chat was opened."""
+        self._previewed.discard(name)
 
-    def saw(self, conversation: Conversation, seq: int, count: int, mentions: int = 0) -> None:
-        """Note what the person has seen; see `Conversation.see`."""
-        if conversation.see(seq, count, mentions):
-            self._receipts.note(conversation)
+    def is_open(self, conversation: Conversation) -> bool:
+        """Whether the chat of a conversation is open."""
+        return conversation.name == self._chat.partner
 
-    def place(self, conversation: Conversation, item: Item, *, numbered: bool = False) -> None:
-        """Show something in the chat, where it belongs.
+    def display_applied(self, conversation: Conversation) -> None:
+        """Note that everything that was applied was displayed when it came."""
+        if conversation.display_applied():
+            self._receipts.schedule(conversation)
+
+    def display(self, conversation: Conversation, item: Item, *, numbered: bool = False) -> None:
+        """Show an item in the chat.
 
         Args:
-            conversation: Of the chat.
-            item: What to show.
-            numbered: Whether with a number also where lines have none.
+            conversation: Whose chat.
+            item: The item.
+            numbered: Whether a message has its number also where messages have none.
         """
-        conversation.shown = max(conversation.shown, item.last)
+        if isinstance(item, Missing) and not self.is_open(conversation):
+            # The notice stands among other conversations; what is missing was not read.
+            conversation.cursors.show(item.last)
+        elif conversation.display(item):
+            self._receipts.schedule(conversation)
         match item:
             case Missing():
-                self._show(
-                    _missing_notice(conversation, item, is_open=conversation.name == self._chat.partner)
-                )
-                if conversation.name == self._chat.partner:
-                    self.saw(conversation, item.last, item.last - item.seq + 1)
-            case Amendment():
-                self.saw(conversation, item.seq, 0)
-                if not item.folded:
-                    self._show_amendment(conversation, item, Place.THIS_CHAT)
+                self._show(_missing_notice(conversation, item, is_open=self.is_open(conversation)))
+            case Amendment() if not item.folded:
+                self._show_amendment(conversation, item, Place.THIS_CHAT)
+            case Message() if item.sender == self._me:
+                self._show_own(conversation, item, Place.THIS_CHAT, numbered=numbered)
             case Message():
-                self._place_message(conversation, item, numbered=numbered)
-
-    def _place_message(self, conversation: Conversation, message: Message, *, numbered: bool) -> None:
-        if conversation.shown >= conversation.last_seq:
-            conversation.unread = conversation.mentions = 0
-        conversation.oldest = min(conversation.oldest or message.seq, message.seq)
-        conversation.remember(message)
-        if message.sender == self._me:
-            self._show_own(conversation, message, Place.THIS_CHAT, numbered=numbered)
-        else:
-            self.saw(conversation, message.seq, 1, self._me in message.mentions)
-            self._show_other(conversation, message, Place.THIS_CHAT, is_first=False, numbered=numbered)
+                self._show_other(conversation, item, Place.THIS_CHAT, is_first=False, numbered=numbered)
+            case _:
+                pass
 
     def preview(self, conversation: Conversation, item: Message | Amendment) -> None:
-        """Show something of another conversation than the one that is open."""
+        """Show an item of a conversation whose chat is not open."""
         place = Place.OTHER_CHAT if self._chat.partner is not None else Place.PICKER
         if isinstance(item, Amendment):
             if not item.folded:
@@ -102,29 +88,17 @@ class Timeline:
         if item.sender == self._me:
             self._show_own(conversation, item, place)
             return
-        is_first = conversation.name not in self._hinted
-        self._hinted.add(conversation.name)
+        is_first = conversation.name not in self._previewed
+        self._previewed.add(conversation.name)
         self._show_other(conversation, item, place, is_first=is_first)
 
-    def state_of(self, conversation: Conversation, seq: int) -> LineState:
-        """How far a stored message of yours has come."""
-        if seq <= conversation.read_by_other:
-            return LineState.READ
-        return LineState.DELIVERED if seq <= conversation.delivered else LineState.STORED
+    def deliver(self, conversation: Conversation, seq: int) -> None:
+        """Show which of your messages were delivered to a device of the other member just now."""
+        self._show_delivered(conversation, conversation.delivery.deliver(seq), LineState.DELIVERED)
 
-    def tell_delivered(self, conversation: Conversation, seq: int, state: LineState) -> None:
-        """Tell which of the lines written here, or shown in the chat as they came, have come further."""
-        told = [each for each in conversation.sent if each.seq <= seq]
-        conversation.sent = [each for each in conversation.sent if each.seq > seq]
-        if state is LineState.READ:
-            told = [each for each in conversation.arrived if each.seq <= seq] + told
-            conversation.arrived = [each for each in conversation.arrived if each.seq > seq]
-        else:
-            conversation.arrived = [*conversation.arrived, *told][-_SENT:]
-        if told:
-            lines = tuple((each.id, each.body) for each in told)
-            is_partner = conversation.name == self._chat.partner
-            self._show(events.Delivered(conversation.name, lines, state, is_partner))
+    def mark_read(self, conversation: Conversation, seq: int) -> None:
+        """Show which of your messages the other member has read just now."""
+        self._show_delivered(conversation, conversation.delivery.mark_read(seq), LineState.READ)
 
     def show_page(
         self,
@@ -135,14 +109,14 @@ class Timeline:
         *,
         numbered: bool,
     ) -> None:
-        """Show messages between two notices."""
+        """Show a page of history between two notices."""
         self._show(begin)
         for message in messages:
-            self.place(conversation, message, numbered=numbered)
+            self.display(conversation, message, numbered=numbered)
         self._show(end)
 
-    def point(self, conversation: Conversation, seq: int) -> Pointer:
-        """What there is to say about a message that is pointed at."""
+    def _reference(self, conversation: Conversation, seq: int) -> Pointer:
+        """Return the reference to a message, with as much of it as is known here."""
         known = conversation.known.get(seq)
         if known is None:
             return Pointer(seq, "", "", 0, numbered=conversation.is_room)
@@ -156,7 +130,7 @@ class Timeline:
         return Details(
             room=conversation.name if conversation.is_room else "",
             number=message.seq if numbered else 0,
-            reply=self.point(conversation, message.reply_to) if message.reply_to else None,
+            reply=self._reference(conversation, message.reply_to) if message.reply_to else None,
             mentions_me=self._me in message.mentions,
             edited=message.edited,
             reactions=message.reactions,
@@ -187,13 +161,11 @@ class Timeline:
     def _show_own(
         self, conversation: Conversation, message: Message, place: Place, *, numbered: bool = False
     ) -> None:
-        state = self.state_of(conversation, message.seq)
+        state = conversation.delivery.state_of(message.seq)
         if message.here:
             self.recent.append((conversation.id, message))
         if message.here or (message.live and place is Place.THIS_CHAT):
-            lines = conversation.sent if state is LineState.STORED else conversation.arrived
-            lines.append(message)
-            del lines[:-_SENT]
+            conversation.delivery.track(message)
         self._show(
             events.OwnMessage(
                 message.id,
@@ -210,16 +182,16 @@ class Timeline:
         )
 
     def _show_amendment(self, conversation: Conversation, amendment: Amendment, place: Place) -> None:
-        pointer = self.point(conversation, amendment.target)
+        reference = self._reference(conversation, amendment.target)
         if amendment.kind is EntryKind.EDIT:
-            pointer = dataclasses.replace(pointer, text=amendment.before)
+            reference = dataclasses.replace(reference, text=amendment.before)
         self._show(
             events.Amended(
                 amendment.id,
                 conversation.name,
                 amendment.sender,
                 amendment.kind,
-                pointer,
+                reference,
                 amendment.body,
                 amendment.time_ms,
                 place,
@@ -229,8 +201,15 @@ class Timeline:
             )
         )
 
+    def _show_delivered(
+        self, conversation: Conversation, messages: Sequence[Message], state: LineState
+    ) -> None:
+        if messages:
+            lines = tuple((each.id, each.body) for each in messages)
+            self._show(events.Delivered(conversation.name, lines, state, self.is_open(conversation)))
+
     def _show(self, event: events.Event) -> None:
-        self._out.events.append(event)
+        self._out.show(event)
 
 
 def _missing_notice(conversation: Conversation, missing: Missing, *, is_open: bool) -> Notice:

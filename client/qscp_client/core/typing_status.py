@@ -3,6 +3,7 @@
 from typing import Final
 
 from qscp import frames
+from qscp.features import TYPING
 from qscp.rooms import is_room
 from qscp_client.core.effects import Clock, Output
 
@@ -41,7 +42,7 @@ class TypingStatus:
 
     def connected(self, ack: frames.AuthAck) -> None:
         """Start on a new connection."""
-        self._on = self._enabled and "typing" in ack.features
+        self._on = self._enabled and TYPING in ack.features
 
     def disconnected(self) -> None:
         """Forget everything: the connection was lost."""

@@ -1,11 +1,9 @@
-"""Where a server is: `HOST[:PORT]` as people type it."""
+"""Server addresses, `HOST[:PORT]` as users type them."""
 
 import ipaddress
 from typing import NamedTuple
 
 from qscp import DEFAULT_PORT
-
-__all__ = ["ServerAddress", "parse_server"]
 
 
 class ServerAddress(NamedTuple):
@@ -15,16 +13,16 @@ class ServerAddress(NamedTuple):
     port: int = DEFAULT_PORT
 
     def __str__(self) -> str:
-        """In the form that `parse_server` reads."""
+        """Return the form that `parse_server` reads."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
 
 def parse_server(text: str) -> ServerAddress:
-    """Read `host`, `host:port`, `[ipv6]:port` or a bare IPv6 address.
+    """Parse `host`, `host:port`, `[ipv6]:port` or a bare IPv6 address.
 
     Raises:
-        ValueError: With a sentence for the person who typed it.
+        ValueError: The text is no address; the message says what is wrong, for the user.
     """
     host, port = _split(text.strip())
     if not host or any(character.isspace() for character in host):

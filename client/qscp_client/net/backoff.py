@@ -1,22 +1,20 @@
-"""How long to wait before connecting again."""
+"""Pauses before the client reconnects."""
 
 import random
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["Backoff"]
-
 _FIRST_S: Final = (1.0, 5.0)
-"""The first pause: a random one, so that not everybody comes back in the same moment."""
+"""Range of the first pause: random, so that clients do not all reconnect in the same moment."""
 
 _LONGEST_S: Final = 60.0
 
 
 class Backoff:
-    """Pauses that grow, with jitter: 1 to 5 s first, in the end 30 to 60 s.
+    """Exponential backoff with jitter: 1 to 5 s first, 30 to 60 s in the end.
 
     Args:
-        uniform: Gives a random number between two.
+        uniform: Returns a random number between two others.
     """
 
     def __init__(self, uniform: Callable[[float, float], float] = random.uniform) -> None:

@@ -1,4 +1,4 @@
-"""The wire: one TLS connection with `qscp.ClientConnection` on it."""
+"""TLS connection to a server, with `qscp.ClientConnection` on it."""
 
 import asyncio
 import contextlib
@@ -14,22 +14,20 @@ from qscp_client.errors import IncompatibleError
 from qscp_client.net.address import ServerAddress
 from qscp_client.net.tls import explain, make_context
 
-__all__ = ["CONNECT_TIMEOUT_S", "Link", "Server"]
-
 CONNECT_TIMEOUT_S: Final = 10.0
-"""For the TLS handshake; twice that for TCP and TLS together. Three retransmissions of a SYN take 7 s."""
+"""Timeout of the TLS handshake; TCP and TLS together have twice that. Three retries of a SYN take 7 s."""
 
 _READ_SIZE: Final = 64 * 1024
 _CLOSE_TIMEOUT_S: Final = 2.0
 
 
 class Server:
-    """A server that one can connect to: its address and whom to trust.
+    """A server to connect to: its address, and the CA that it must be verified by.
 
     Args:
-        address: Where it is.
-        ca: File with the certificate of its CA.
-        timeout_s: How long to wait for the TLS handshake; twice that for TCP and TLS together.
+        address: Its host and port.
+        ca: File with the CA's certificate.
+        timeout_s: Timeout of the TLS handshake in seconds; TCP and TLS together have twice that.
 
     Raises:
         TrustError: The CA file can't be used.
@@ -42,20 +40,20 @@ class Server:
         self._context = make_context(ca)
 
     async def connect(self) -> "Link":
-        """Connect and verify.
+        """Connect, and verify the server.
 
         Raises:
-            ClientError: Why it did not work; nothing was sent but the TLS handshake.
+            ClientError: It failed, and nothing but the TLS handshake was sent; the message says why.
         """
         host, port = self.address
         try:
-            # Two deadlines, so that a server that is silent in TLS is told from one that is not there.
+            # Two deadlines, so that the error says whether TCP or TLS was not answered.
             async with asyncio.timeout(2 * self._timeout_s):
                 reader, writer = await asyncio.open_connection(
                     host, port, ssl=self._context, ssl_handshake_timeout=self._timeout_s
                 )
         except (OSError, UnicodeError) as error:
-            # UnicodeError: a name that no DNS label can hold.
+            # UnicodeError: the host is too long for a DNS label, or has an empty one.
             cause = error if isinstance(error, OSError) else OSError(str(error))
             raise explain(cause, self.address, self._ca) from error
         link = Link(reader, writer)
@@ -69,13 +67,13 @@ class Server:
 
 
 class Link:
-    """A verified connection. One task may receive and another send at the same time."""
+    """A verified connection. One task can receive while another sends."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self._connection = ClientConnection()
-        self._put_back: list[frames.ServerFrame] = []
+        self._unhandled: list[frames.ServerFrame] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,54 +88,54 @@ class Link:
 
     @property
     def state(self) -> State:
-        """Where the connection is, as the protocol sees it."""
+        """The state of the connection in the protocol."""
         return self._connection.state
 
     async def receive(self) -> list[frames.ServerFrame]:
         """Wait for frames.
 
         Returns:
-            At least one frame; none when the connection has ended.
+            At least one frame, or none if the connection has ended.
 
         Raises:
             RemoteProtocolError: The server broke the protocol.
         """
-        if self._put_back:
-            arrived, self._put_back = self._put_back, []
+        if self._unhandled:
+            arrived, self._unhandled = self._unhandled, []
             return arrived
         while True:
             try:
                 received = await self._reader.read(_READ_SIZE)
             except OSError:
-                return []  # reset, or a broken TLS record: lost, either way
+                return []  # reset, or a broken TLS record: the connection is lost
             if not received:
                 return []
             self._connection.receive_data(received)
             if arrived := list(self._connection.events()):
                 return arrived
 
-    def put_back(self, unread: list[frames.ServerFrame]) -> None:
-        """Let the next `receive` return frames again that somebody else has to handle."""
-        self._put_back = unread
+    def put_back(self, unhandled: list[frames.ServerFrame]) -> None:
+        """Return frames that were received too early; the next `receive` returns them again."""
+        self._unhandled = unhandled
 
     def send(self, frame: frames.ClientFrame) -> None:
-        """Queue a frame and hand it to the transport; `drain` waits until there is room again."""
+        """Encode a frame, and hand it to the transport without waiting; see `drain`."""
         self._connection.send(frame)
         self._writer.write(self._connection.data_to_send())
 
     async def drain(self) -> None:
-        """Wait while the server takes in less than we send; returns at once when the connection is lost."""
+        """Wait while the transport has too much to send; return at once if the connection is lost."""
         with contextlib.suppress(OSError):
             await self._writer.drain()
 
     async def close(self) -> None:
-        """Close; does not wait long for the server to agree."""
+        """Close the connection; abort it if the server does not agree within 2 s."""
         self._writer.close()
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._writer.wait_closed()
         except TimeoutError:
-            # Only then: abort() of a closed transport raises in Python 3.11.2.
+            # Only here: abort() of a closed transport raises in Python 3.11.2.
             self._writer.transport.abort()
         except OSError:
             pass  # lost already

@@ -1,4 +1,4 @@
-"""From an address to a session: connect, then log in, with another try where that helps."""
+"""Login: connect, send `auth`, and try again where that helps."""
 
 import asyncio
 import contextlib
@@ -21,10 +21,10 @@ from qscp_client.text import clean
 
 _BUSY_TRIES: Final = 3
 _LONGEST_WAIT_S: Final = 30.0
-"""A longer wait that the server asks for is left to the person."""
+"""The longest wait that is done automatically when the server asks for one."""
 
 _STALE: Final = (ErrorCode.LOGIN_TIMEOUT, ErrorCode.TOO_MANY_ATTEMPTS)
-"""How a server ends a connection on which somebody took too long to log in."""
+"""Codes with which a server ends a connection that took too long to log in."""
 
 
 class LoginPrompts(Protocol):
@@ -53,20 +53,20 @@ class LoginPrompts(Protocol):
 
 
 class Login:
-    """Logs in, over a new connection when the server did not want to wait for the person.
+    """Logs in, over a new connection if the server has closed the first one meanwhile.
 
-    The first connection is made before anything is asked, so that nobody types a
-    password only to hear that the server can't be trusted.
+    The first connection is made before the user is asked for anything, so that no password is typed for a
+    server that can't be trusted.
 
     Args:
-        server: Where to log in.
+        server: The server to log in to.
         prompts: Where name and password come from.
         user: The account; None asks for it.
-        open_devices: Finds out which device of an account this process is.
-        features: Optional parts of the protocol that the person wants.
+        open_devices: Opens the devices of an account on this computer.
+        features: Optional parts of the protocol that the user wants.
 
     Attributes:
-        devices: Of the account, once its name is known.
+        devices: The devices of the account; None until its name is known.
     """
 
     def __init__(
@@ -84,18 +84,18 @@ class Login:
         self._open_devices = open_devices
         self._features = list(features)
         self._link: Link | None = None
-        # Kept in memory, with the password, for `again`.
+        # Kept in memory for `again`, with the password.
         self._auth: frames.Auth | None = None
 
     async def run(self) -> tuple[Link, frames.AuthAck]:
         """Log in.
 
         Returns:
-            The connection, which the caller closes, and what the server said.
+            The connection, which the caller closes, and the server's answer.
 
         Raises:
-            ClientError: Why it did not work.
-            InterruptedByUserError: The person wants to leave.
+            ClientError: It failed; the message says why.
+            InterruptedByUserError: The user pressed Ctrl-C.
         """
         try:
             with self._prompts.private():
@@ -109,13 +109,14 @@ class Login:
         return self._link, welcome
 
     async def again(self) -> tuple[Link, frames.AuthAck]:
-        """Log in as before, over a new connection, without asking anybody.
+        """Log in over a new connection with the name and password that `run` has used.
 
         Returns:
             As `run`.
 
         Raises:
-            ClientError: Why it did not work.
+            ClientError: It failed; the message says why.
+            RuntimeError: `run` has not succeeded yet.
         """
         if self._auth is None:
             raise RuntimeError("`run` has to succeed first")
@@ -143,17 +144,18 @@ class Login:
     async def _ask(self) -> frames.AuthAck:
         user = self._user or await self._prompts.ask_user()
         self.devices = self._open_devices(user)
-        for tries_left in reversed(range(self._prompts.password_tries)):
-            given = await self._try(user, await self._prompts.ask_password())
-            if isinstance(given, frames.AuthAck):
-                return given
-            answer = given
+        tries_left = self._prompts.password_tries
+        while True:
+            answer = await self._try(user, await self._prompts.ask_password())
+            tries_left -= 1
+            if isinstance(answer, frames.AuthAck):
+                return answer
             if answer.code != ErrorCode.BAD_CREDENTIALS or not tries_left:
                 break
             self._prompts.show_refused(answer)
             await asyncio.sleep(min(answer.retry_after or 0, _LONGEST_WAIT_S))
         error = _refused(answer)
-        # Somebody is there to be told that the server is busy.
+        # A user who was asked can try again; only a reconnect treats a busy server as unreachable.
         raise AuthRefusedError(str(error)) if isinstance(error, UnreachableError) else error
 
     async def _try(self, user: str, password: str) -> frames.AuthAck | frames.AuthNack:
@@ -164,15 +166,16 @@ class Login:
             client=f"qscp-client {__version__}",
             features=self._features,
         )
-        for _ in range(_BUSY_TRIES):
+        tries_left = _BUSY_TRIES
+        while True:
             answer = await self._exchange(auth)
-            if isinstance(answer, frames.AuthAck) or answer.code != ErrorCode.BUSY:
-                break
+            tries_left -= 1
+            if isinstance(answer, frames.AuthAck) or answer.code != ErrorCode.BUSY or not tries_left:
+                return answer
             await asyncio.sleep(min(answer.retry_after or 1.0, _LONGEST_WAIT_S))
-        return answer
 
     async def _exchange(self, auth: frames.Auth) -> frames.AuthAck | frames.AuthNack:
-        """Send `auth`; if the connection turns out to be over, once more over a new one."""
+        """Send `auth`; if the connection turns out to be closed, once more over a new one."""
         for last_try in (False, True):
             link = await self._connected()
             try:
@@ -189,7 +192,7 @@ class Login:
 
 
 async def _answer(link: Link, auth: frames.Auth) -> frames.AuthAck | frames.AuthNack | frames.Error | None:
-    """Send `auth` and wait for what decides it; None when the connection is over."""
+    """Send `auth`, and return the answer; None if the connection is closed before."""
     with contextlib.suppress(OSError):
         link.send(auth)
     while arrived := await link.receive():
@@ -208,16 +211,16 @@ async def _answer(link: Link, auth: frames.Auth) -> frames.AuthAck | frames.Auth
 
 
 def broken_protocol(error: RemoteProtocolError) -> ClientError:
-    """The error for a server that does not keep to the protocol."""
+    """Return the error for a server that breaks the protocol."""
     return IncompatibleError(
-        f"The server sent something that is not QSCP/1 ({error}). Is it of another version?"
+        f"The server sent something that is not QSCP/1 ({error}). Does it have another version?"
     )
 
 
 def _ended(error: frames.Error | None, server: Server) -> ClientError:
     if error is None:
         return UnreachableError(
-            f"{server.address} closed the connection before the login was decided. Try again in a while."
+            f"{server.address} closed the connection during the login. Try again in a while."
         )
     if error.code == ErrorCode.TOO_MANY_ATTEMPTS:
         return AuthRefusedError(clean(error.message))
@@ -225,10 +228,10 @@ def _ended(error: frames.Error | None, server: Server) -> ClientError:
 
 
 def _refused(answer: frames.AuthNack) -> ClientError:
-    """The error for a refusal of something that nobody is asked for again."""
+    """Return the error for a refusal after which the user is not asked again."""
     sentence = clean(answer.message)
     if answer.code == ErrorCode.PROTOCOL_VERSION:
         return IncompatibleError(f"{sentence} This client is version {__version__}.")
     if answer.code in (ErrorCode.BUSY, ErrorCode.INTERNAL):
-        return UnreachableError(sentence)  # it passes
+        return UnreachableError(sentence)  # temporary
     return AuthRefusedError(sentence)

@@ -1,7 +1,7 @@
-"""Whom the client trusts, and the words for why it does not.
+"""Verification of servers, and explanations of failed connections.
 
-There is one way to trust a server: its certificate comes from the private CA and has the
-name that was asked for. Nothing here can be switched off.
+A server is trusted if its certificate was issued by the private CA, for the host that the user named. Nothing
+switches that off.
 """
 
 import datetime as dt
@@ -13,8 +13,6 @@ from pathlib import Path
 from qscp import ALPN
 from qscp_client.errors import ClientError, IncompatibleError, TrustError, UnreachableError
 from qscp_client.net.address import ServerAddress
-
-__all__ = ["explain", "make_context"]
 
 _EXPIRED = 10
 _NOT_YET_VALID = 9
@@ -28,48 +26,48 @@ _UNKNOWN_ISSUERS = (
     21,  # the one certificate that came can't be verified
     30,  # the key ids of certificate and issuer differ
 )
-"""Codes of OpenSSL's X509_V_ERR_*, see `man openssl-verification-options`."""
+"""OpenSSL's X509_V_ERR_*, see `man openssl-verification-options`."""
 
 _OLD_TLS = ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
 _NO_ALPN = ("TLSV1_ALERT_NO_APPLICATION_PROTOCOL", "TLSV13_ALERT_NO_APPLICATION_PROTOCOL")
 
 
 def make_context(ca: Path) -> ssl.SSLContext:
-    """Make the context for a connection: TLS 1.3, our ALPN, chain and name verified.
+    """Return a context for connections: TLS 1.3, QSCP's ALPN, chain and name verified.
 
     Args:
         ca: File with the CA's certificate in PEM form.
 
     Raises:
-        TrustError: The file can't be used.
+        TrustError: The file can't be read, or has no certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.verify_flags |= ssl.VERIFY_X509_STRICT  # Python 3.13 has it as default; be the same everywhere
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # the default from Python 3.13 on
     context.set_alpn_protocols([ALPN])
     try:
-        pem = ca.read_text(encoding="ascii", errors="ignore")  # comments may have anything
+        pem = ca.read_text(encoding="ascii", errors="ignore")  # comments can have any bytes
     except OSError as error:
         raise TrustError(
             f"The CA file {ca} can't be read: {error.strerror}. "
-            "Ask the operator of the server for its ca.pem and name it with --ca."
+            "Ask your operator for ca.pem, and name it with --ca."
         ) from error
     try:
         context.load_verify_locations(cadata=pem)
     except (ssl.SSLError, ValueError) as error:
         raise TrustError(
-            f'{ca} contains no certificate (no "-----BEGIN CERTIFICATE-----" line). '
+            f'The CA file {ca} contains no certificate (no valid "-----BEGIN CERTIFICATE-----" block). '
             "Ask your operator for ca.pem."
         ) from error
     return context
 
 
 def explain(error: OSError | TimeoutError, server: ServerAddress, ca: Path) -> ClientError:
-    """Turn what went wrong while connecting into cause and cure.
+    """Return the error to show for a failed connection: the cause, and what to do.
 
     Args:
-        error: What connecting raised.
-        server: Where we tried to connect.
+        error: The exception that connecting raised.
+        server: The address that was connected to.
         ca: The CA file that was used.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -86,8 +84,8 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, server: ServerAddr
         case code if code in _UNKNOWN_ISSUERS:
             return (
                 f"The certificate of {server} was not issued by the CA in {ca} (unknown issuer). "
-                "Ask the operator for the current ca.pem. "
-                "If yours is current, you may be talking to an impostor."
+                "Ask the operator for the current ca.pem. If yours is current, you may be talking to "
+                "an impostor."
             )
         case code if code in _WRONG_NAMES:
             return (
@@ -96,13 +94,13 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, server: ServerAddr
             )
         case code if code == _EXPIRED:
             return (
-                f"The certificate of {server} has expired. {clock}; if that is right, "
+                f"The certificate of {server} has expired. {clock}. If that is right, "
                 "ask the operator to renew the certificate (qscpd gencert)."
             )
         case code if code == _NOT_YET_VALID:
             return (
-                f"The certificate of {server} is not yet valid. {clock}; "
-                "set the clock if it is wrong, otherwise ask the operator."
+                f"The certificate of {server} is not yet valid. {clock}. "
+                "Set the clock if it is wrong; otherwise ask the operator."
             )
         case _:
             return (
@@ -120,13 +118,12 @@ def _explain_handshake(error: ssl.SSLError, server: ServerAddress) -> ClientErro
     if reason in _NO_ALPN or "alert number 120" in str(error):
         return IncompatibleError(
             f"{server} speaks TLS, but not QSCP/1. Check host and port (--server), "
-            "and whether the server is of another version."
+            "and the version of the server."
         )
     if "ALERT" in reason:
         return TrustError(f"{server} refused the TLS handshake ({reason.lower()}). Ask the operator.")
     return UnreachableError(
-        f"What answers at {server} does not speak TLS, so it is no QSCP server. "
-        "Check host and port (--server)."
+        f"{server} does not speak TLS, so it is not a QSCP server. Check host and port (--server)."
     )
 
 
@@ -139,12 +136,12 @@ def _explain_network(error: OSError | TimeoutError, server: ServerAddress) -> st
     if isinstance(error, ConnectionAbortedError) and "handshake" in str(error):
         return (
             f"{server} accepted the connection, but did not answer the TLS handshake. "
-            "Check host and port (--server); a QSCP server may also be overloaded."
+            "Check host and port (--server). If they are right, the server is overloaded."
         )
     if isinstance(error, (ConnectionError, ssl.SSLEOFError)):
         return (
             f"{server} closed the connection during the TLS handshake. "
-            "Check host and port (--server); a QSCP server may also be full or stopping."
+            "Check host and port (--server). If they are right, the server is full or stopping."
         )
     if isinstance(error, TimeoutError):
         return f"{server} does not answer. Check host, port (--server), network and firewall."

@@ -1,4 +1,4 @@
-"""When it makes sense to connect again at once: somebody is there, or this computer slept."""
+"""Reasons to reconnect at once: a key was pressed, or the computer woke up."""
 
 import asyncio
 import contextlib
@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["Waking"]
-
 _JUMP_S: Final = 10.0
-"""The clocks part by more than this when the computer slept, or when its clock was set."""
+"""The clocks drift apart by more than this when the computer slept, or its clock was set."""
 
 
-class Waking:
-    """Notices keys, and that the wall clock went on while the monotonic one stood still.
+class Wakeup:
+    """Detects pressed keys, and that the wall clock advanced while the monotonic one stood still.
 
     Args:
         wall: Seconds since 1970.
@@ -25,25 +23,25 @@ class Waking:
     ) -> None:
         self._wall = wall
         self._monotonic = monotonic
-        self._apart = wall() - monotonic()
-        self._touched = asyncio.Event()
+        self._drift = wall() - monotonic()
+        self._pressed = asyncio.Event()
 
-    def forget(self) -> None:
-        """Begin anew: what was pressed so far does not count."""
-        self._touched.clear()
+    def reset(self) -> None:
+        """Ignore the keys that were pressed so far."""
+        self._pressed.clear()
 
-    def touch(self) -> None:
-        """Somebody pressed a key."""
-        self._touched.set()
+    def press(self) -> None:
+        """Note that a key was pressed."""
+        self._pressed.set()
 
     def slept(self) -> bool:
-        """Whether the computer slept since the last call."""
-        before, self._apart = self._apart, self._wall() - self._monotonic()
-        return self._apart - before > _JUMP_S
+        """Return whether the computer slept since the last call."""
+        before, self._drift = self._drift, self._wall() - self._monotonic()
+        return self._drift - before > _JUMP_S
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for a key or a wake-up; return whether there was one, since `forget`, in that time."""
+        """Wait for a key or a wake-up; return whether there was one since `reset`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._touched.wait()
-        return self._touched.is_set() or self.slept()
+                await self._pressed.wait()
+        return self._pressed.is_set() or self.slept()

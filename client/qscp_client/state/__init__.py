@@ -1,1 +1,1 @@
-"""What the client keeps on disk."""
+"""State of the client on disk."""

@@ -1,8 +1,8 @@
-"""What this computer keeps of an account: the device's id, positions and outbox, in SQLite.
+"""Saved state of an account on this computer: device id, positions and outbox, in SQLite.
 
-A directory for each server and account has numbered devices, a database and a lock each. A
-process holds one of them; a second process at the same time holds another one, with another id.
-Message texts are kept only while they have no `chat_ack`.
+There is a directory for each server and account. It has numbered devices, each with a database and a lock. A
+process locks one of them; a second process at the same time locks another one, which has another id. Texts of
+messages are saved only until they are acknowledged.
 """
 
 import contextlib
@@ -32,8 +32,6 @@ from qscp_client.core.outbox import Entry, EntryKind
 from qscp_client.errors import StateError
 from qscp_client.state.filelock import FileLock
 
-__all__ = ["Device", "Devices"]
-
 _VERSION: Final = 2
 _SCHEMA: Final = """
 BEGIN;
@@ -59,15 +57,19 @@ ALTER TABLE outbox ADD COLUMN target INTEGER NOT NULL DEFAULT 0;
 PRAGMA user_version = 2;
 COMMIT;
 """
-"""From the version before: an outbox had messages only."""
+"""Migration from version 1, whose outbox had messages only."""
 
 
 class Device:
-    """A device that this process holds; `Devices` makes it.
+    """A device that this process has locked; `Devices` makes it.
+
+    Args:
+        database: Its database.
+        lock: Its lock, which `close` releases; None if it is in memory only.
 
     Attributes:
-        id: 128 random bits as 32 hexadecimal digits; empty if nothing is kept.
-        saved: What was kept when it was opened.
+        id: 128 random bits as 32 hexadecimal digits; empty if nothing is saved.
+        saved: Its state when it was opened.
     """
 
     def __init__(self, database: sqlite3.Connection, lock: FileLock | None) -> None:
@@ -91,8 +93,8 @@ class Device:
     def save(self, changes: Sequence[Change]) -> None:
         """Save changes, all or none of them.
 
-        New messages are on the disk itself when this returns. The rest outlives the end of
-        this process, and a power cut may take the last of it back, which does no harm.
+        With a new message among them, they survive a power cut once this returns. Otherwise they survive the
+        end of the process; a power cut can undo the last of them, which does no harm.
 
         Raises:
             StateError: They can't be saved.
@@ -113,13 +115,13 @@ class Device:
                 raise
 
     def entries(self) -> Iterator[Entry]:
-        """The outbox, in the order typed."""
+        """Return the outbox, in the order typed."""
         query = "SELECT id, recipient, body, first_try_ms, failure, kind, target FROM outbox ORDER BY number"
         for message_id, to, body, first_try_ms, failure, kind, target in self._database.execute(query):
             yield Entry(message_id, to, body, first_try_ms, failure, EntryKind(kind), target)
 
     def close(self) -> None:
-        """Let others have it."""
+        """Close the database, and release the lock."""
         self._database.close()
         if self._lock is not None:
             self._lock.release()
@@ -163,15 +165,15 @@ class Device:
 class Devices:
     """The devices of one account at one server, on this computer.
 
-    Nothing is written before `hold`, so that a name that is none leaves no trace.
+    Nothing is written before `acquire`, so that a misspelled name leaves no trace.
 
     Args:
-        directory: Where they are.
-        make_device_id: Makes the id of a new one.
+        directory: Their directory.
+        make_device_id: Returns the id of a new device.
 
     Attributes:
-        device_id: Which one this process is.
-        problem: Why nothing can be kept, as a sentence; empty if it can.
+        device_id: The id of this process's device.
+        problem: Why nothing can be saved, as a sentence; empty if it can.
     """
 
     def __init__(self, directory: Path, make_device_id: Callable[[], str]) -> None:
@@ -190,10 +192,10 @@ class Devices:
         else:
             self.device_id = self._device.id if self._device else make_device_id()
 
-    def hold(self) -> Device:
-        """Return the device, made if there was none to be had; the caller closes it.
+    def acquire(self) -> Device:
+        """Return this process's device, created if all others were locked; the caller closes it.
 
-        What other devices, which no process holds, still have to send is taken over.
+        The outboxes of devices that no process has locked are moved to it.
         """
         if self._device is None and not self.problem:
             try:
@@ -203,13 +205,13 @@ class Devices:
         if self._device is None:
             return Device(_connect(":memory:", ""), None)
         try:
-            self._take_over(self._device)
+            self._move_outboxes(self._device)
         except StateError as error:
             self.problem = str(error)
         return self._device
 
     def close(self) -> None:
-        """Give the device back, if it was never asked for."""
+        """Close the device; for a caller that does not `acquire` it."""
         if self._device is not None:
             self._device.close()
 
@@ -225,7 +227,7 @@ class Devices:
         )
 
     def _open(self, number: int) -> Device | None:
-        """Open a device; None if another process holds it, or it is damaged."""
+        """Open a device; return None if another process has locked it, or it is damaged."""
         path = self._path(number)
         with _explained(f"{path} can't be opened"):
             lock = FileLock.take(path.with_suffix(".lock"))
@@ -237,7 +239,7 @@ class Devices:
                 lock.release()
                 if isinstance(error, sqlite3.OperationalError):
                     raise
-                # Another program's file, or damaged: it is put aside, and another one is made.
+                # Damaged, or another program's file: keep it under another name, and make a new device.
                 path.rename(path.with_suffix(f".damaged-{time.time_ns()}"))
                 return None
             except BaseException:
@@ -245,7 +247,7 @@ class Devices:
                 raise
 
     def _make(self) -> Device:
-        """Make the device whose id was told to the server."""
+        """Create the device whose id was sent with `auth`."""
         with _explained(f"{self._directory} can't be written"):
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             number = 0
@@ -258,17 +260,17 @@ class Devices:
                 if path.exists():
                     lock.release()
                     continue
-                # SQLite gives its other files the mode of this one.
+                # SQLite creates its other files with the mode of this one.
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
                 return Device(_connect(path, self.device_id), lock)
 
-    def _take_over(self, device: Device) -> None:
+    def _move_outboxes(self, device: Device) -> None:
         for number in self._numbers():
             other = self._open(number)
             if other is None:
                 continue
             with other:
-                # First to here, then away from there: the same id twice is still one message.
+                # Add before removing: after a crash in between, the same id twice is still one message.
                 entries = list(other.entries())
                 device.save([Added(entry) for entry in entries])
                 other.save([Removed(entry.id) for entry in entries])

@@ -1,25 +1,23 @@
-"""A lock that a process holds on a file; the system takes it back when the process ends, however it ends."""
+"""Exclusive lock on a file; the system releases it when the process ends, however it ends."""
 
 import os
 import sys
 from pathlib import Path
 from typing import Self
 
-__all__ = ["FileLock"]
-
 
 class FileLock:
-    """A lock that is held; `take` takes it."""
+    """An exclusive lock that this process holds; `take` makes one."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     @classmethod
     def take(cls, path: Path) -> Self | None:
-        """Take the lock; None if another process holds it.
+        """Take the lock; return None if another process holds it.
 
         Args:
-            path: The file, which is made if need be, and is never removed.
+            path: The file, which is created if it does not exist, and is never deleted.
 
         Raises:
             OSError: The file can't be opened.
@@ -33,16 +31,16 @@ class FileLock:
         return cls(descriptor)
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         os.close(self._descriptor)
 
 
 def _lock(descriptor: int) -> None:
     if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415 - there is none elsewhere
+        import msvcrt  # noqa: PLC0415 - Windows only
 
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
     else:
-        import fcntl  # noqa: PLC0415 - there is none on Windows
+        import fcntl  # noqa: PLC0415 - not on Windows
 
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

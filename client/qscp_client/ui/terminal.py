@@ -23,7 +23,6 @@ from prompt_toolkit.output import Output, create_output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
-from prompt_toolkit.utils import get_cwidth
 
 from qscp.rooms import is_room
 from qscp_client.core.chat_state import TypedLine
@@ -36,7 +35,7 @@ from qscp_client.ui.echo import no_echo
 from qscp_client.ui.pending_lines import PendingLines
 from qscp_client.ui.render import describe, describe_connection, list_people, name_person
 from qscp_client.ui.render_rooms import describe_typing, list_rooms
-from qscp_client.ui.wrap import draw, draw_row, draw_sentence
+from qscp_client.ui.wrap import draw, draw_row, draw_sentence, width
 
 _STYLE: Final = Style.from_dict(
     {
@@ -141,7 +140,9 @@ class TerminalFrontEnd:
             text = await self._editor.prompt_async()
         except EOFError:
             return []
-        return [TypedLine(text, pasted=self._pasted)]
+        line = TypedLine(text, pasted=self._pasted)
+        self._editor.default_buffer.text = ""  # notifies us, which prompt-toolkit's own reset does not
+        return [line]
 
     async def _ask(self, question: str, processors: list[Processor] | None = None) -> str:
         editor: PromptSession[str] = PromptSession(
@@ -169,6 +170,7 @@ class TerminalFrontEnd:
         @keys.add(Keys.ControlC)
         def clear_or_leave(event: KeyPressEvent) -> None:
             if event.current_buffer.text:
+                event.current_buffer.text = ""  # notifies us, which reset() does not
                 event.current_buffer.reset()
             else:
                 event.app.exit(exception=InterruptedByUserError())
@@ -202,7 +204,7 @@ class TerminalFrontEnd:
             self._engine.typing.edit_line(self._engine.partner, buffer.text)
 
     def _fits(self, line: Line) -> bool:
-        return "\n" not in line.text and get_cwidth(str(line)) < self._screen.get_size().columns
+        return "\n" not in line.text and width(str(line)) < self._screen.get_size().columns
 
     def _print(self, lines: list[Line]) -> None:
         if not lines:

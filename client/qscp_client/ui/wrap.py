@@ -4,7 +4,7 @@ A line that the terminal wraps itself goes on in the first column. There, a mess
 the beginning of another user's.
 """
 
-from prompt_toolkit.utils import get_cwidth
+from wcwidth import wcwidth
 
 from qscp_client.text import INDENT, Kind, Line
 
@@ -54,16 +54,16 @@ def indent_for(columns: int) -> int:
 
 
 def width(text: str) -> int:
-    """Return the columns that a text takes."""
-    return get_cwidth(text)
+    """Return the columns that a text takes, counted as prompt_toolkit does: character by character."""
+    return sum(max(wcwidth(character), 0) for character in text)
 
 
 def cut(text: str, columns: int) -> str:
     """Return as much of a text as fits into one row."""
-    if get_cwidth(text) <= columns:
+    if width(text) <= columns:
         return text
     part = text[: _fit(text, columns)]
-    return part if get_cwidth(part) <= columns else ""
+    return part if width(part) <= columns else ""
 
 
 def wrap_after(head: str, text: str, columns: int) -> tuple[list[str], list[str]]:
@@ -82,9 +82,9 @@ def wrap_after(head: str, text: str, columns: int) -> tuple[list[str], list[str]
     heads = wrap(head, columns, rest) if head else []
     if not heads:
         return [], wrap(text, columns, rest)
-    room = (columns if len(heads) == 1 else rest) - get_cwidth(heads[-1]) - 1
+    room = (columns if len(heads) == 1 else rest) - width(heads[-1]) - 1
     word = text.split(" ", 1)[0]
-    if room <= 0 or room < get_cwidth(word) <= rest:
+    if room < max(width(text[:1]), 1) or room < width(word) <= rest:
         # The first word is not cut if it fits into a row of its own.
         return heads, ["", *wrap(text, rest, rest)]
     return heads, wrap(text, room, rest)
@@ -117,7 +117,7 @@ def wrap(text: str, first: int, others: int) -> list[str]:
 def _fit(text: str, columns: int) -> int:
     """Return how many characters fit; at least one."""
     for index, character in enumerate(text):
-        columns -= get_cwidth(character)
+        columns -= width(character)
         if columns < 0:
             return max(index, 1)
     return len(text)

@@ -5,79 +5,31 @@ from typing import Final
 
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import ExistsError, NotFoundError, UsageError
-from qscpd.store.sqlite.database import Database
+from qscpd.store.sqlite.database import Database, DatabaseReader
 
-__all__ = ["Accounts"]
-
-_ACCOUNT_COLUMNS: Final = "id, name, state, created_ms"
+_COLUMNS: Final = "id, name, state, created_ms"
 
 
-class Accounts(Database):
-    """The life of accounts."""
+class AccountReader:
+    """Reads accounts."""
 
-    def add_account(self, name: str, password_hash: str, *, reuse_name: bool = False) -> Account:
-        """See `Store.add_account`."""
-        with self._transaction() as db:
-            states = {row[0] for row in db.execute("SELECT state FROM accounts WHERE name = ?", (name,))}
-            if states - {AccountState.DELETED}:
-                raise ExistsError(f"there is an account {name} already; choose another name")
-            if states and not reuse_name:
-                raise ExistsError(
-                    f"the name {name} belonged to a deleted account; add --reuse-name to give it away again"
-                )
-            now = self._clock_ms()
-            row = db.execute(
-                "INSERT INTO accounts (name, state, password_hash, created_ms) "
-                "VALUES (?, ?, ?, ?) RETURNING id",
-                (name, AccountState.ACTIVE, password_hash, now),
-            ).fetchall()
-        return Account(row[0][0], name, AccountState.ACTIVE, now)
+    def __init__(self, db: DatabaseReader) -> None:
+        self._db = db
 
-    def set_password(self, name: str, password_hash: str) -> Account:
-        """See `Store.set_password`."""
-        with self._transaction():
-            return self._update_account(name, "password_hash = ?", password_hash)
+    def all(self) -> Sequence[Account]:
+        """See `StoreReader.accounts`."""
+        sql = f"SELECT {_COLUMNS} FROM accounts WHERE state <> 'deleted' ORDER BY name"  # noqa: S608 - ours
+        return [_account(row) for row in self._db.read(sql)]
 
-    def set_locked(self, name: str, *, locked: bool) -> Account:
-        """See `Store.set_locked`."""
-        state = AccountState.LOCKED if locked else AccountState.ACTIVE
-        with self._transaction():
-            return self._update_account(name, "state = ?", state)
-
-    def delete_account(self, name: str) -> Account:
-        """See `Store.delete_account`."""
-        with self._transaction():
-            account = self._update_account(name, "state = ?, password_hash = ''", AccountState.DELETED)
-            self._leave_everything(account.id)
-        return account
-
-    def _leave_everything(self, account: int) -> None:
-        """Take a deleted account out of what it is a member of; inside the transaction."""
-
-    def _update_account(self, name: str, assignment: str, value: str) -> Account:
-        rows = self._db.execute(
-            f"UPDATE accounts SET {assignment} WHERE name = ? AND state <> 'deleted' "  # noqa: S608 - ours
-            f"RETURNING {_ACCOUNT_COLUMNS}",
-            (value, name),
-        ).fetchall()
-        if not rows:
-            raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
-        return _account(rows[0])
-
-    def accounts(self) -> Sequence[Account]:
-        """See `Store.accounts`."""
-        sql = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts WHERE state <> 'deleted' ORDER BY name"  # noqa: S608
-        return [_account(row) for row in self._read(sql)]
-
-    def find_account(self, name: str, account: int | None = None) -> Account:
-        """See `Store.find_account`."""
+    def find(self, name: str, account: int | None) -> Account:
+        """See `StoreReader.find_account`."""
         if account is not None:
-            rows = self._read(f"SELECT {_ACCOUNT_COLUMNS} FROM accounts WHERE id = ?", account)  # noqa: S608
+            rows = self._db.read(f"SELECT {_COLUMNS} FROM accounts WHERE id = ?", account)  # noqa: S608
             if not rows:
                 raise NotFoundError(f"there is no account with the id a{account}")
             return _account(rows[0])
-        sql = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts WHERE name = ? ORDER BY state = 'deleted', id"  # noqa: S608
-        found = [_account(row) for row in self._read(sql, name)]
+        sql = f"SELECT {_COLUMNS} FROM accounts WHERE name = ? ORDER BY state = 'deleted', id"  # noqa: S608
+        found = [_account(row) for row in self._db.read(sql, name)]
         if not found:
             raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
         if found[0].state is AccountState.DELETED and len(found) > 1:
@@ -86,29 +38,76 @@ class Accounts(Database):
         return found[0]
 
     def credentials(self, name: str) -> Credentials | None:
-        """See `Store.credentials`."""
-        rows = self._read(
-            f"SELECT {_ACCOUNT_COLUMNS}, password_hash FROM accounts WHERE name = ? AND state <> 'deleted'",  # noqa: S608
+        """See `StoreReader.credentials`."""
+        rows = self._db.read(
+            f"SELECT {_COLUMNS}, password_hash FROM accounts WHERE name = ? AND state <> 'deleted'",  # noqa: S608
             name,
         )
         return Credentials(_account(rows[0][:4]), rows[0][4]) if rows else None
 
+    def exists(self, account: int) -> bool:
+        """Return whether an account exists and is not deleted."""
+        sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE id = ? AND state <> 'deleted')"
+        return bool(self._db.read(sql, account)[0][0])
+
+    def names(self) -> dict[int, str]:
+        """See `StoreReader.account_names`."""
+        return dict(self._db.read("SELECT id, name FROM accounts"))
+
+
+class Accounts:
+    """Writes accounts."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def add(self, name: str, password_hash: str, *, reuse_name: bool) -> Account:
+        """See `Store.add_account`."""
+        with self._db.transaction() as db:
+            states = {row[0] for row in db.execute("SELECT state FROM accounts WHERE name = ?", (name,))}
+            if states - {AccountState.DELETED}:
+                raise ExistsError(f"there is an account {name} already; choose another name")
+            if states and not reuse_name:
+                raise ExistsError(
+                    f"the name {name} belonged to a deleted account; add --reuse-name to give it away again"
+                )
+            rows = db.execute(
+                "INSERT INTO accounts (name, state, password_hash, created_ms) VALUES (?, ?, ?, ?) "
+                "RETURNING id, name, state, created_ms",
+                (name, AccountState.ACTIVE, password_hash, self._db.now_ms),
+            ).fetchall()
+        return _account(rows[0])
+
+    def set_password(self, name: str, password_hash: str) -> Account:
+        """See `Store.set_password`."""
+        return self._update(name, "password_hash = ?", password_hash)
+
+    def set_locked(self, name: str, *, locked: bool) -> Account:
+        """See `Store.set_locked`."""
+        return self._update(name, "state = ?", AccountState.LOCKED if locked else AccountState.ACTIVE)
+
+    def mark_deleted(self, name: str) -> Account:
+        """Mark an account as deleted and remove its password hash."""
+        return self._update(name, "state = ?, password_hash = ''", AccountState.DELETED)
+
     def replace_hash(self, account: int, old_hash: str, new_hash: str) -> None:
         """See `Store.replace_hash`."""
-        with self._transaction() as db:
+        with self._db.transaction() as db:
             db.execute(
                 "UPDATE accounts SET password_hash = ? WHERE id = ? AND password_hash = ?",
                 (new_hash, account, old_hash),
             )
 
-    def _is_there(self, account: int) -> bool:
-        """Whether there is an account of that id that is not deleted."""
-        sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE id = ? AND state <> 'deleted')"
-        return bool(self._read(sql, account)[0][0])
-
-    def account_names(self) -> dict[int, str]:
-        """See `Store.account_names`."""
-        return dict(self._read("SELECT id, name FROM accounts"))
+    def _update(self, name: str, assignment: str, value: str) -> Account:
+        with self._db.transaction() as db:
+            rows = db.execute(
+                f"UPDATE accounts SET {assignment} WHERE name = ? AND state <> 'deleted' "  # noqa: S608 - ours
+                f"RETURNING {_COLUMNS}",
+                (value, name),
+            ).fetchall()
+        if not rows:
+            raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
+        return _account(rows[0])
 
 
 def _account(row: tuple[int, str, str, int]) -> Account:

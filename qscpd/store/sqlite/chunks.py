@@ -1,7 +1,7 @@
-"""How messages lie in the file: a *chunk* is what one commit added to one conversation.
+"""The format of stored messages: a *chunk* is what one commit added to one conversation.
 
-A chunk is a msgpack array of (time_ms, sender, id, body), and for few messages a `MessageMeta` behind it; its
-seqs are dense and end at the row's `last_seq`, so they are not stored. A body of nil is an erased message.
+A chunk is a msgpack array of (time_ms, sender, id, body), for few messages with a `MessageMeta` as the fifth.
+The seqs are dense and end at the row's `last_seq`, so they are not stored. A body of nil: erased.
 """
 
 from typing import Final
@@ -11,8 +11,6 @@ import msgspec
 from qscpd.domain.model import NO_META, MessageMeta, MessageRow
 from qscpd.errors import StoreDamagedError
 
-__all__ = ["Entry", "count", "entry", "pack", "rows"]
-
 Entry = tuple[int, int, str, str | None] | tuple[int, int, str, str | None, MessageMeta]
 """time_ms, sender, message id, body; and, unless it is `NO_META`, the meta."""
 
@@ -20,7 +18,7 @@ pack: Final = msgspec.msgpack.Encoder().encode
 
 
 class _Entry(msgspec.Struct, array_like=True, gc=False):
-    """An entry as it is read."""
+    """An entry, decoded."""
 
     time_ms: int
     sender: int
@@ -33,10 +31,10 @@ _decoder: Final = msgspec.msgpack.Decoder(list[_Entry])
 
 
 def rows(last_seq: int, blob: bytes) -> list[MessageRow]:
-    """Read a chunk as messages with their seqs.
+    """Return the messages of a chunk with their seqs.
 
     Raises:
-        StoreDamagedError: It is none.
+        StoreDamagedError: It is not a chunk.
     """
     entries = _unpack(blob)
     first = last_seq - len(entries) + 1
@@ -47,10 +45,10 @@ def rows(last_seq: int, blob: bytes) -> list[MessageRow]:
 
 
 def count(blob: bytes) -> int:
-    """How many messages a chunk has.
+    """Return the number of messages of a chunk.
 
     Raises:
-        StoreDamagedError: It is none.
+        StoreDamagedError: It is not a chunk.
     """
     return len(_unpack(blob))
 
@@ -65,7 +63,7 @@ def _unpack(blob: bytes) -> list[_Entry]:
 
 
 def entry(row: MessageRow) -> Entry:
-    """A message as an entry of a chunk, to be packed."""
+    """Return a message as an entry of a chunk, to be packed."""
     if row.meta == NO_META:
         return row.time_ms, row.sender, row.id, row.body
     return row.time_ms, row.sender, row.id, row.body, row.meta

@@ -9,7 +9,6 @@ import os
 import secrets
 import sqlite3
 import struct
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,6 @@ from typing import Any, Final
 
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.sqlite.migrations import check_schema, migrate, schema_of
-
-__all__ = ["Database"]
 
 _CHECKED_SIZE: Final = 64 * 1024 * 1024
 """Files up to this many bytes are checked for damage when they are opened (0.2 s at most)."""
@@ -29,92 +26,142 @@ _FRAME_HEADER: Final = 24
 Row = tuple[Any, ...]
 
 
-class Database:
-    """The connection, its transactions and its errors; the parts of `SqliteStore` build on it.
+class DatabaseReader:
+    """Reading connection: rows, snapshots and our errors.
+
+    Args:
+        path: The file; another process may be writing to it.
+
+    Raises:
+        StoreError: The file can't be opened, or is no store with the newest schema.
+        PermissionDeniedError: This user may not read it.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection | None = None) -> None:
+        self.path = path
+        self.connection = connection or _open_to_read(path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read one state of the file until the end, also while another connection writes.
+
+        Inside another snapshot or a transaction, it is a part of that.
+        """
+        if self.connection.in_transaction:
+            yield
+            return
+        self.run("BEGIN")
+        try:
+            yield
+        finally:
+            self.run("ROLLBACK")  # nothing was written
+
+    def read(self, sql: str, *values: object) -> list[Row]:
+        """Return all rows of a query."""
+        try:
+            return self.connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise _explain(error, self.path, rolled_back=True) from error
+
+    def iterate(self, sql: str, *values: object) -> Iterator[Row]:
+        """Yield the rows of a query, for a caller that may stop early."""
+        try:
+            yield from self.connection.execute(sql, values)
+        except sqlite3.Error as error:
+            raise _explain(error, self.path, rolled_back=True) from error
+
+    def run(self, sql: str) -> None:
+        """Run a statement that begins or ends a transaction, or is one of its own."""
+        try:
+            self.connection.execute(sql)
+        except sqlite3.Error as error:
+            raise _explain(error, self.path, rolled_back=_roll_back(self.connection)) from error
+
+    def meta(self, key: str) -> str:
+        """Return a value of the table `meta`."""
+        return str(self.read("SELECT value FROM meta WHERE key = ?", key)[0][0])
+
+    def epoch(self) -> str:
+        """See `StoreReader.epoch`."""
+        return self.meta("epoch")
+
+
+class Database(DatabaseReader):
+    """Reading and writing connection: one writer, transactions and their time.
 
     Args:
         path: The file; it is made when it does not exist, readable by its owner only.
         clock_ms: Milliseconds since 1970-01-01 UTC.
-        read_only: Only look, at the state that it has now, also while another process writes.
 
     Raises:
         StoreError: The file can't be opened, is damaged, or is no store of ours.
         PermissionDeniedError: This user may not read and write it.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        read_only: bool = False,
-    ) -> None:
-        self._path = path
+    def __init__(self, path: Path, clock_ms: Callable[[], int]) -> None:
+        super().__init__(path, _open(path))
         self._clock_ms = clock_ms
-        self._db = _open_to_read(path) if read_only else _open(path)
+        self._in_transaction = False
+        self._time_ms: int | None = None
+        self._rollback_callbacks: list[Callable[[], None]] = []
 
-    def close(self) -> None:
-        """Close the file; a WAL that is not needed any more is removed."""
-        self._db.close()
+    @property
+    def now_ms(self) -> int:
+        """Time of the running transaction, for which the clock is read once; outside of one, the time now."""
+        if not self._in_transaction:
+            return self._clock_ms()
+        if self._time_ms is None:
+            self._time_ms = self._clock_ms()
+        return self._time_ms
+
+    def on_rollback(self, callback: Callable[[], None]) -> None:
+        """Call something whenever a transaction is undone: what was cached of the file is void."""
+        self._rollback_callbacks.append(callback)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """COMMIT at the end, ROLLBACK on any exception, and our errors instead of SQLite's."""
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """COMMIT at the end, ROLLBACK on any exception, and our errors instead of SQLite's.
+
+        Inside another transaction, it is a part of that.
+        """
+        if self._in_transaction:
+            yield self.connection
+            return
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield self._db
-            self._db.execute("COMMIT")
+            self.connection.execute("BEGIN IMMEDIATE")
+            self._in_transaction = True
+            yield self.connection
+            self.connection.execute("COMMIT")
         except BaseException as error:
-            self._forget()
-            rolled_back = self._roll_back()
+            for callback in self._rollback_callbacks:
+                callback()
+            rolled_back = _roll_back(self.connection)
             if _code(error) == sqlite3.SQLITE_IOERR_SHMSIZE:
-                rolled_back = rolled_back and _cut_wal(self._path)
+                rolled_back = rolled_back and _cut_wal(self.path)
             if isinstance(error, sqlite3.Error):
-                raise _explain(error, self._path, rolled_back=rolled_back) from error
+                raise _explain(error, self.path, rolled_back=rolled_back) from error
             raise
-
-    def _forget(self) -> None:
-        """Drop whatever was cached of the file: a transaction did not happen."""
-
-    def _roll_back(self) -> bool:
-        try:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-        except sqlite3.Error:
-            return False
-        return not self._db.in_transaction
-
-    def _read(self, sql: str, *values: object) -> list[Row]:
-        try:
-            return self._db.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise _explain(error, self._path, rolled_back=True) from error
-
-    def _run(self, sql: str) -> None:
-        """Run something that is a transaction of its own."""
-        try:
-            self._db.execute(sql)
-        except sqlite3.Error as error:
-            raise _explain(error, self._path, rolled_back=self._roll_back()) from error
-
-    def _meta(self, key: str) -> str:
-        return str(self._read("SELECT value FROM meta WHERE key = ?", key)[0][0])
-
-    def _iterate(self, sql: str, *values: object) -> Iterator[Row]:
-        """Rows one by one, for a caller that may stop early."""
-        try:
-            yield from self._db.execute(sql, values)
-        except sqlite3.Error as error:
-            raise _explain(error, self._path, rolled_back=True) from error
-
-    def epoch(self) -> str:
-        """See `Store.epoch`."""
-        return self._meta("epoch")
+        finally:
+            self._in_transaction, self._time_ms = False, None
 
     def renew_epoch(self) -> None:
         """See `Store.renew_epoch`."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (secrets.token_hex(8),))
+
+
+def _roll_back(db: sqlite3.Connection) -> bool:
+    """Undo the running transaction, if any; return whether that worked."""
+    try:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    except sqlite3.Error:
+        return False
+    return not db.in_transaction
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -126,8 +173,8 @@ def _open(path: Path) -> sqlite3.Connection:
         schema_of(db, str(path))  # nothing is changed in a file that is not ours
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_mode = WAL")
-        # What is erased or pruned must be gone from the file, too. It costs housekeeping 3 % of its
-        # time, and delivery nothing: it deletes nothing.
+        # Erased and pruned text must be gone from the file, too. That costs housekeeping 3 % of its
+        # time, and delivery nothing, for it deletes nothing.
         db.execute("PRAGMA secure_delete = ON")
         migrate(db, str(path))
         db.execute("PRAGMA foreign_keys = ON")
@@ -143,9 +190,14 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     db = None
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
-        # One transaction from now to the end: whatever is read belongs together.
-        db.execute("BEGIN")
+        db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=5,
+        )
+        db.execute("PRAGMA query_only = ON")
         check_schema(db, str(path))
     except BaseException as error:
         if db is not None:
@@ -172,11 +224,10 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _cut_wal(path: Path) -> bool:
-    """Cut off what stands in the WAL behind its last commit; return whether that went well.
+    """Cut off the WAL behind its last commit; return whether that worked.
 
-    When there is no room for the WAL's index, a commit fails after it was written to the WAL whole.
-    It does not count, but after a crash it would, although its messages were refused.
-    Both files' formats: https://sqlite.org/walformat.html.
+    Without room for the WAL's index, a commit fails after it was written to the WAL as a whole. It is void,
+    but after a crash it would be recovered, although its messages were refused. Both files' formats: https://sqlite.org/walformat.html.
     """
     try:
         with Path(f"{path}-shm").open("rb") as index:

@@ -8,8 +8,6 @@ from typing import Self
 
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreError
 
-__all__ = ["StoreLock"]
-
 
 class StoreLock:
     """An exclusive `flock` on `<store>.lock`, held as a context manager.

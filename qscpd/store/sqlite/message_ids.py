@@ -1,28 +1,24 @@
-"""Which message ids an account has used in the last 30 days, and for what.
+"""Index of message ids: which ids an account has used in the last 30 days, and for which message.
 
 (account, id) is the key that makes a retry harmless. Every message is already in its chunk with
-its id; the index from id to message, `sent_ids`, is filled behind delivery. What makes that
-possible is that ids rise with time (`qscp.ids`): an id above all that the account has used is new,
-and no look-up is needed. Any other one is looked up, after the index has caught up.
+its id; the index from id to message, `sent_ids`, is filled behind delivery. That is possible
+because ids rise with time (`qscp.ids`): an id above all that the account has used is new without
+a look-up. Any other id is looked up, after the index has caught up.
 
 The index has a hash instead of the text: pruning and erasing a message leave its id behind.
 """
 
-import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from qscpd.domain.model import MessageMeta, MessageRow, NewMessage, Outcome, Refused, StoredMessage
+from qscpd.domain.messages import id_hash, repeated
+from qscpd.domain.model import MessageRow, NewMessage, Outcome, StoredMessage
+from qscpd.domain.retention import id_is_outlived
 from qscpd.store.sqlite import chunks
-from qscpd.store.sqlite.accounts import Accounts
-
-__all__ = ["KEEP_IDS_MS", "SentIds", "digest", "same"]
-
-KEEP_IDS_MS: Final = 30 * 24 * 3600 * 1000
-"""How long an id is kept: clients retry for at most 7 days, and a laptop may lie in a drawer for a while."""
+from qscpd.store.sqlite.database import Database
 
 _STEP: Final = 100
-"""Messages that one step of indexing takes at most, as long as a chunk is not larger: about a millisecond."""
+"""Messages that one step of indexing takes at most, unless a chunk is larger: about a millisecond."""
 
 _SWEEP: Final = 500
 """Ids that one step of forgetting old ones looks at."""
@@ -36,94 +32,98 @@ _CHUNKS: Final = """
     FROM chunks k JOIN conversations c ON c.id = k.conversation WHERE k.id > ? ORDER BY k.id
 """
 
+_INSERT: Final = "INSERT OR IGNORE INTO sent_ids VALUES (?, ?, ?, ?, ?, ?)"
+
 _Entry = tuple[int, bytes, bytes, int, int, int]
 """A row of `sent_ids`: account, id, hash, conversation, seq, time_ms."""
 
 
-class SentIds(Accounts):
-    """The index of ids."""
+class MessageIds:
+    """The index of message ids.
 
-    _newest_ids: dict[int, str]
-    _sweep_from: tuple[int, bytes]
-    _next_sweep_ms: int
+    Attributes:
+        newest: The highest id that an account has used, by account id; see `newest_of`.
+    """
 
-    def _newest_id(self, account: int) -> str:
-        """The highest id that the account has used; empty if it has used none."""
-        newest = self._newest_ids.get(account)
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.newest: dict[int, str] = {}
+        self._sweep_from = (0, b"")
+        self._next_sweep_ms = 0
+        db.on_rollback(self.newest.clear)
+
+    def newest_of(self, account: int) -> str:
+        """Return the highest id that an account has used; empty if it has used none."""
+        newest = self.newest.get(account)
         if newest is None:
-            self._index_all_ids()
-            row = self._db.execute("SELECT max(id) FROM sent_ids WHERE account = ?", (account,)).fetchone()
-            newest = self._newest_ids[account] = row[0].hex() if row[0] else ""
+            self.index_all()
+            found = self._db.read("SELECT max(id) FROM sent_ids WHERE account = ?", account)[0][0]
+            newest = self.newest[account] = found.hex() if found else ""
         return newest
 
-    def _look_up(self, message: NewMessage) -> Outcome | None:
-        """What an id was used for; None if it is new. Inside a transaction."""
-        self._index_all_ids()
+    def look_up(self, message: NewMessage) -> Outcome | None:
+        """Return what became of a message whose id was used before; None if it is new."""
+        self.index_all()
         return self._indexed(message)
-
-    def _indexed(self, message: NewMessage) -> Outcome | None:
-        rows = self._read(
-            "SELECT conversation, seq, time_ms, hash FROM sent_ids WHERE account = ? AND id = ?",
-            message.sender,
-            bytes.fromhex(message.id),
-        )
-        return _outcome(message, rows[0]) if rows else None
 
     def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
         """See `Store.known`."""
         wanted = {(message.sender, bytes.fromhex(message.id)) for message in messages}
-        done = int(self._meta("ids_indexed"))
         fresh = {
-            (entry[0], entry[1]): (entry[3], entry[4], entry[5], entry[2])
-            for row in self._iterate(_CHUNKS, done)
+            entry[:2]: entry
+            for row in self._db.iterate(_CHUNKS, self._indexed_up_to())
             for entry in _entries(*row[1:])
             if entry[:2] in wanted
         }
         outcomes: list[Outcome | None] = []
         for message in messages:
             # What is indexed is as it was sent; what is not may have been edited since.
-            place = fresh.get((message.sender, bytes.fromhex(message.id)))
-            outcomes.append(self._indexed(message) or (_outcome(message, place) if place else None))
+            entry = fresh.get((message.sender, bytes.fromhex(message.id)))
+            outcomes.append(self._indexed(message) or (_outcome(message, entry[2:]) if entry else None))
         return outcomes
 
-    def _index_id(self, conversation: int, recipient: int, row: MessageRow) -> None:
-        """Index a message's id before its text becomes another one. Inside a transaction."""
-        key = _hash(recipient, row.body or "", row.meta)
-        self._db.execute(
-            "INSERT OR IGNORE INTO sent_ids VALUES (?, ?, ?, ?, ?, ?)",
-            (row.sender, bytes.fromhex(row.id), key, conversation, row.seq, row.time_ms),
-        )
+    def add(self, conversation: int, recipient: int, row: MessageRow) -> None:
+        """Index a message's id before its text is replaced."""
+        key = id_hash(recipient, row.body or "", row.meta)
+        with self._db.transaction() as db:
+            db.execute(_INSERT, (row.sender, bytes.fromhex(row.id), key, conversation, row.seq, row.time_ms))
 
-    def _index_all_ids(self) -> None:
-        while self._index_ids_step():
+    def index_all(self) -> None:
+        """Index all chunks that are not indexed yet."""
+        while self.index_step():
             pass
 
-    def _index_ids_step(self) -> bool:
-        """Index the next chunks; return whether there were any. Inside a transaction."""
-        done = int(self._db.execute("SELECT value FROM meta WHERE key = 'ids_indexed'").fetchone()[0])
-        entries: list[_Entry] = []
-        for chunk, *row in self._db.execute(_CHUNKS, (done,)):
-            entries += _entries(*row)
-            done = chunk
-            if len(entries) >= _STEP:
-                break
-        if not entries:
-            return False
-        entries.sort()
-        self._db.executemany("INSERT OR IGNORE INTO sent_ids VALUES (?, ?, ?, ?, ?, ?)", entries)
-        self._db.execute("UPDATE meta SET value = ? WHERE key = 'ids_indexed'", (str(done),))
+    def index_step(self) -> bool:
+        """Index the next chunks; return whether there were any."""
+        with self._db.transaction() as db:
+            done = self._indexed_up_to()
+            entries: list[_Entry] = []
+            for chunk, *row in db.execute(_CHUNKS, (done,)):
+                entries += _entries(*row)
+                done = chunk
+                if len(entries) >= _STEP:
+                    break
+            if not entries:
+                return False
+            entries.sort()
+            db.executemany(_INSERT, entries)
+            db.execute("UPDATE meta SET value = ? WHERE key = 'ids_indexed'", (str(done),))
         return True
 
-    def _sweep_ids_step(self) -> bool:
-        """Forget old ids among the next ones in the order of the key; return whether more are to be seen."""
-        now = self._clock_ms()
+    def has_indexed(self, chunk: int) -> bool:
+        """Return whether the texts of a chunk are not needed any more to index its ids."""
+        return self._indexed_up_to() >= chunk
+
+    def sweep_step(self) -> bool:
+        """Forget old ids among the next ones by key; return whether more are to be looked at."""
+        now = self._db.now_ms
         if now < self._next_sweep_ms:
             return False
         sql = "SELECT account, id, time_ms FROM sent_ids WHERE (account, id) > (?, ?) LIMIT ?"
-        rows = self._read(sql, *self._sweep_from, _SWEEP)
-        old = [(account, key) for account, key, time_ms in rows if time_ms < now - KEEP_IDS_MS]
+        rows = self._db.read(sql, *self._sweep_from, _SWEEP)
+        old = [(account, key) for account, key, time_ms in rows if id_is_outlived(time_ms, now)]
         if old:
-            with self._transaction() as db:
+            with self._db.transaction() as db:
                 db.executemany("DELETE FROM sent_ids WHERE account = ? AND id = ?", old)
         if len(rows) == _SWEEP:
             self._sweep_from = rows[-1][0], rows[-1][1]
@@ -132,50 +132,31 @@ class SentIds(Accounts):
         self._next_sweep_ms = now + _SWEEP_EVERY_MS
         return False
 
-    def _forget(self) -> None:
-        super()._forget()
-        self._newest_ids = {}
+    def _indexed_up_to(self) -> int:
+        return int(self._db.meta("ids_indexed"))
 
-
-def same(first: NewMessage, second: NewMessage) -> bool:
-    """Whether two messages with one id are the same one, sent twice."""
-    hashes = {_hash(each.recipient, each.body, each.meta) for each in (first, second)}
-    return len(hashes) == 1
-
-
-def digest(text: str) -> bytes:
-    """What is kept of a text to know it again."""
-    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+    def _indexed(self, message: NewMessage) -> Outcome | None:
+        rows = self._db.read(
+            "SELECT hash, conversation, seq, time_ms FROM sent_ids WHERE account = ? AND id = ?",
+            message.sender,
+            bytes.fromhex(message.id),
+        )
+        return _outcome(message, rows[0]) if rows else None
 
 
 def _entries(
     last_seq: int, blob: bytes, conversation: int, low: int | None, high: int | None
 ) -> list[_Entry]:
-    """The rows of `sent_ids` for a chunk; a room has neither `low` nor `high`."""
+    """Return the rows of `sent_ids` for a chunk; a room has neither `low` nor `high`."""
     entries: list[_Entry] = []
     for row in chunks.rows(last_seq, blob):
         recipient = -conversation if low is None or high is None else high if row.sender == low else low
-        key = _hash(recipient, row.body or "", row.meta)
+        key = id_hash(recipient, row.body or "", row.meta)
         entries.append((row.sender, bytes.fromhex(row.id), key, conversation, row.seq, row.time_ms))
     return entries
 
 
-def _outcome(message: NewMessage, place: tuple[int, int, int, bytes]) -> Outcome:
-    """What became of a message whose id was used for what is at a place: conversation, seq, time, hash."""
-    conversation, seq, time_ms, key = place
-    if key != _hash(message.recipient, message.body, message.meta):
-        return Refused()
-    return StoredMessage(conversation, seq, time_ms, new=False)
-
-
-def _hash(recipient: int, text: str, meta: MessageMeta) -> bytes:
-    match meta.kind:
-        case "":
-            return digest(f"{recipient}\n{text}")
-        case "edit":
-            what = (meta.digest or digest(text)).hex()
-        case "redact":
-            what = ""
-        case "react":
-            what = f"{meta.removed} {text}"
-    return digest(f"{recipient} {meta.kind} {meta.target}\n{what}")
+def _outcome(message: NewMessage, used: tuple[bytes, int, int, int]) -> Outcome:
+    """Return the outcome of a message whose id was used: hash, conversation, seq, time_ms."""
+    key, conversation, seq, time_ms = used
+    return repeated(message, StoredMessage(conversation, seq, time_ms), key)

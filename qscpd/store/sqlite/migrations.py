@@ -13,13 +13,11 @@ from typing import Final
 from qscpd.errors import StoreDamagedError
 from qscpd.files import sync
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "check_schema", "migrate", "schema_of"]
-
 APPLICATION_ID: Final = 0x51534350
 """`PRAGMA application_id` of our files: "QSCP"."""
 
 MIGRATIONS: Final[tuple[str, ...]] = (
-    # 1: accounts, pairs of people, messages.
+    # 1: accounts, pairs of users, messages.
     #
     # Messages of one conversation that were committed together are one row, a *chunk*:
     # SQLite's cost is per row, not per byte, and with one row a message it would be most of
@@ -50,9 +48,9 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ) STRICT;
     CREATE UNIQUE INDEX chunk_positions ON chunks (conversation, last_seq);
     """,
-    # 2: positions, ids of messages, the index of words, what was pruned.
+    # 2: positions, message ids, the search index, what was pruned.
     #
-    # The index of words is contentless: the text is in the chunks. Its rowid is
+    # The search index is contentless: the text is in the chunks. Its rowid is
     # conversation << 32 | seq, so that a search can be kept to one conversation.
     """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -169,7 +167,7 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
 
 def _check_references(db: sqlite3.Connection, path: str) -> None:
     if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
-        raise StoreDamagedError(f"{path}: rows of it belong to nothing; restore it from a backup")
+        raise StoreDamagedError(f"{path}: foreign key check failed; restore it from a backup")
 
 
 def check_schema(db: sqlite3.Connection, path: str) -> None:
@@ -189,7 +187,7 @@ def check_schema(db: sqlite3.Connection, path: str) -> None:
 
 
 def schema_of(db: sqlite3.Connection, path: str) -> int:
-    """The schema of a database; 0 if it is empty.
+    """Return the schema of a database; 0 if it is empty.
 
     Raises:
         StoreDamagedError: The file belongs to another program or to a newer version.
@@ -215,7 +213,7 @@ def _keep_copy(db: sqlite3.Connection, path: str) -> None:
     try:
         with contextlib.closing(sqlite3.connect(unfinished)) as copy:
             db.backup(copy)
-            # A single file, which can be looked at without making others beside it.
+            # A single file, which can be read without making others beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
         sync(unfinished)
         unfinished.replace(path)

@@ -1,27 +1,28 @@
-"""Rooms, who is in them, and what was done there, in SQLite; `qscpd.domain.rooms` decides."""
+"""Rooms, memberships and the moderation log, in SQLite; `qscpd.domain.rooms` decides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from qscp.errors import ErrorCode
-from qscp.limits import ROOMS_LIMIT
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.domain.model import LogRow, RoomResult
+from qscpd.domain.moderation import LogEntry, log_entry
 from qscpd.domain.rooms import (
     NO_MEMBERSHIP,
+    Decision,
     DeniedError,
     Membership,
     RoomChange,
     RoomRow,
     RoomState,
+    create_room,
     decide,
-    successor,
+    founder,
 )
+from qscpd.domain.succession import depart
 from qscpd.errors import NotFoundError
-from qscpd.store.sqlite.search_index import WordIndex
-from qscpd.store.sqlite.tail_cache import ConversationTail
-
-__all__ = ["Rooms"]
+from qscpd.store.sqlite.accounts import AccountReader
+from qscpd.store.sqlite.database import Database, DatabaseReader
 
 _ROOM: Final = """
     SELECT r.conversation, r.name, r.kind, r.history, r.topic, r.slow_s, r.state, r.created_ms,
@@ -31,232 +32,224 @@ _ROOM: Final = """
     FROM rooms r JOIN conversations c ON c.id = r.conversation
 """
 
-_STANDING: Final = "role, since, invited_by, muted_until_ms, banned_until_ms"
-
-_UNLOGGED: Final = frozenset({"join", "leave"})
-"""What is nobody's moderation."""
+_MEMBERSHIP: Final = "role, since, invited_by, muted_until_ms, banned_until_ms"
 
 
-class Rooms(WordIndex):
-    """Rooms and memberships."""
+class RoomReader:
+    """Reads rooms, memberships and the moderation log."""
 
-    _conversations: dict[tuple[int, int], ConversationTail]
-    """By pair; of a room, minus its conversation's id twice."""
+    def __init__(self, db: DatabaseReader) -> None:
+        self._db = db
 
-    # --- looking
+    def all(self) -> Sequence[RoomRow]:
+        """See `StoreReader.rooms`."""
+        return [_room(row) for row in self._db.read(f"{_ROOM} WHERE r.state <> 'deleted' ORDER BY r.name")]
 
-    def rooms(self) -> Sequence[RoomRow]:
-        """See `Store.rooms`."""
-        return [_room(row) for row in self._read(f"{_ROOM} WHERE r.state <> 'deleted' ORDER BY r.name")]
-
-    def find_room(self, name: str) -> RoomRow:
-        """See `Store.find_room`."""
-        row = self._room_named(name)
+    def find(self, name: str) -> RoomRow:
+        """See `StoreReader.find_room`."""
+        row = self.named(name)
         if row is None:
             raise NotFoundError(f"there is no room {name}; `qscpd room list` shows all")
         return row
 
-    def room(self, conversation: int) -> RoomRow:
-        """See `Store.room`."""
-        rows = self._read(f"{_ROOM} WHERE r.conversation = ?", conversation)
+    def get(self, conversation: int) -> RoomRow:
+        """See `StoreReader.room`."""
+        rows = self._db.read(f"{_ROOM} WHERE r.conversation = ?", conversation)
         return _room(rows[0])
 
-    def memberships(self, conversation: int) -> Mapping[int, Membership]:
-        """See `Store.memberships`."""
-        sql = f"SELECT account, {_STANDING} FROM standings WHERE conversation = ?"  # noqa: S608 - ours
-        return {row[0]: _membership(row[1:]) for row in self._read(sql, conversation)}
-
-    def room_log(
-        self, conversation: int, before: int | None = None, limit: int = 1_000_000
-    ) -> Sequence[LogRow]:
-        """See `Store.room_log`."""
-        sql = """SELECT id, time_ms, actor, action, target, seq, until_ms, text FROM room_log
-                 WHERE conversation = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3"""
-        return [LogRow(*row) for row in self._read(sql, conversation, before, limit)]
-
-    def _room_named(self, name: str) -> RoomRow | None:
-        rows = self._read(f"{_ROOM} WHERE r.name = ? AND r.state <> 'deleted'", name)
+    def named(self, name: str) -> RoomRow | None:
+        """Return the room of a name that is not deleted; None if it does not exist."""
+        rows = self._db.read(f"{_ROOM} WHERE r.name = ? AND r.state <> 'deleted'", name)
         return _room(rows[0]) if rows else None
 
-    def _membership_of(self, conversation: int, account: int | None) -> Membership:
-        sql = f"SELECT {_STANDING} FROM standings WHERE conversation = ? AND account = ?"  # noqa: S608 - ours
-        rows = self._read(sql, conversation, account)
+    def memberships(self, conversation: int) -> Mapping[int, Membership]:
+        """See `StoreReader.memberships`."""
+        sql = f"SELECT account, {_MEMBERSHIP} FROM standings WHERE conversation = ?"  # noqa: S608 - ours
+        return {row[0]: _membership(row[1:]) for row in self._db.read(sql, conversation)}
+
+    def membership(self, conversation: int, account: int | None) -> Membership:
+        """Return an account's membership; `NO_MEMBERSHIP` if it has no row."""
+        sql = f"SELECT {_MEMBERSHIP} FROM standings WHERE conversation = ? AND account = ?"  # noqa: S608 - ours
+        rows = self._db.read(sql, conversation, account)
         return _membership(rows[0]) if rows else NO_MEMBERSHIP
 
-    # --- changing
+    def known_to(self, account: int) -> list[int]:
+        """Return the rooms that are not deleted in which an account has a membership row."""
+        sql = """SELECT s.conversation FROM standings s JOIN rooms r ON r.conversation = s.conversation
+                 WHERE s.account = ? AND r.state <> 'deleted' ORDER BY s.conversation"""
+        return [row[0] for row in self._db.read(sql, account)]
 
-    def change_room(self, change: RoomChange) -> RoomResult:
-        """See `Store.change_room`."""
-        (outcome,) = self.change_rooms([change])
-        if isinstance(outcome, DeniedError):
-            raise outcome
-        return outcome
+    def count_of(self, account: int | None) -> int:
+        """Return the number of rooms that an account is a member of."""
+        sql = "SELECT count(*) FROM standings WHERE account = ? AND role IS NOT NULL"
+        return int(self._db.read(sql, account)[0][0])
 
-    def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
-        """See `Store.change_rooms`."""
-        outcomes: list[RoomResult | DeniedError] = []
-        with self._transaction():
-            for change in changes:
-                try:
-                    outcomes.append(self._change_room(change))
-                except DeniedError as error:
-                    outcomes.append(error)  # raised before anything was written
-        return outcomes
+    def log(self, conversation: int, before: int | None, limit: int) -> Sequence[LogRow]:
+        """See `StoreReader.room_log`."""
+        sql = """SELECT id, time_ms, actor, action, target, seq, until_ms, text FROM room_log
+                 WHERE conversation = ?1 AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3"""
+        return [LogRow(*row) for row in self._db.read(sql, conversation, before, limit)]
 
-    def _change_room(self, change: RoomChange) -> RoomResult:
-        # Between the question and now, the account of one of them may have been deleted.
-        if not all(each is None or self._is_there(each) for each in (change.actor, change.target)):
-            raise DeniedError(ErrorCode.UNKNOWN_USER)
-        room = self._room_named(change.room)
-        if change.action == "create":
-            return self._create_room(change, room)
-        if room is None:
-            raise DeniedError(ErrorCode.UNKNOWN_ROOM)
-        decision = decide(
-            change,
-            room,
-            self._membership_of(room.id, change.actor),
-            self._membership_of(room.id, change.target),
-            rooms=self._rooms_of(change.actor) if change.action == "join" else 0,
-            now_ms=self._clock_ms(),
-        )
-        memberships = dict(decision.memberships)
-        if decision.room.state is RoomState.DELETED:
-            memberships = dict.fromkeys(self.memberships(room.id), NO_MEMBERSHIP)
-        self._write_room(decision.room, memberships)
-        if change.action not in _UNLOGGED:
-            self._log_change(room.id, change, decision.until_ms)
-        return self._result(room.id, memberships)
 
-    def _create_room(self, change: RoomChange, existing: RoomRow | None) -> RoomResult:
-        owner = change.actor if change.actor is not None else change.target
-        assert owner is not None  # noqa: S101 - the command asks for one
-        if existing is not None:
-            raise DeniedError(ErrorCode.ROOM_EXISTS)
-        if self._rooms_of(owner) >= ROOMS_LIMIT:
-            raise DeniedError(ErrorCode.TOO_MANY_ROOMS)
-        sql = "INSERT INTO conversations (last_seq, last_ms) VALUES (0, 0) RETURNING id"
-        conversation = self._db.execute(sql).fetchall()[0][0]
-        self._db.execute(
-            "INSERT INTO rooms VALUES (?, ?, ?, ?, ?, 0, ?, ?)",
-            (
-                conversation,
-                change.room,
-                change.kind or RoomKind.OPEN,
-                change.history or HistoryFrom.JOINING,
-                change.text,
-                RoomState.ACTIVE,
-                self._clock_ms(),
-            ),
-        )
-        memberships = {owner: Membership(role=RoomRole.OWNER)}
-        self._write_memberships(conversation, 0, memberships)
-        self._log_change(conversation, change, None)
-        return self._result(conversation, memberships)
+class ModerationLog:
+    """Writes the moderation log."""
 
-    def _result(self, conversation: int, memberships: Mapping[int, Membership]) -> RoomResult:
-        """What a room is after a change; whoever writes in it is told, too."""
-        room = self.room(conversation)
-        end = self._conversations.get((-conversation, -conversation))
-        if end is not None and end.room is not None:
-            end.room.renew(room)
-        return RoomResult(room, memberships)
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
-    def _write_room(self, room: RoomRow, memberships: Mapping[int, Membership]) -> None:
-        self._db.execute(
-            "UPDATE rooms SET kind = ?, history = ?, topic = ?, slow_s = ?, state = ? WHERE conversation = ?",
-            (room.kind, room.history, room.topic, room.slow_s, room.state, room.id),
-        )
-        self._write_memberships(room.id, room.last_seq, memberships)
+    def add(self, conversation: int, entry: LogEntry, time_ms: int) -> None:
+        """Add an entry to a room's log."""
+        with self._db.transaction() as db:
+            db.execute(
+                "INSERT INTO room_log (conversation, time_ms, actor, action, target, seq, until_ms, text) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    conversation,
+                    time_ms,
+                    entry.actor,
+                    entry.action,
+                    entry.target,
+                    entry.seq,
+                    entry.until_ms,
+                    entry.text,
+                ),
+            )
+
+    def erase_texts(self, account: int) -> None:
+        """Erase what an account wrote in the logs of all rooms."""
+        with self._db.transaction() as db:
+            db.execute("UPDATE room_log SET text = '' WHERE actor = ? AND text <> ''", (account,))
+
+
+class Rooms:
+    """Changes rooms and memberships.
+
+    Args:
+        db: The database.
+        reader: Reads rooms.
+        accounts: Reads accounts.
+        log: The moderation log.
+        on_changed: Called inside the transaction with each room after a change.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        reader: RoomReader,
+        accounts: AccountReader,
+        log: ModerationLog,
+        on_changed: Callable[[RoomRow], None],
+    ) -> None:
+        self._db = db
+        self._reader = reader
+        self._accounts = accounts
+        self._log = log
+        self._on_changed = on_changed
+
+    def change(self, change: RoomChange) -> RoomResult:
+        """Apply a change.
+
+        Raises:
+            DeniedError: It is not allowed; nothing was written.
+        """
+        with self._db.transaction():
+            # Since the change was requested, the account of either may have been deleted.
+            if not all(each is None or self._accounts.exists(each) for each in (change.actor, change.target)):
+                raise DeniedError(ErrorCode.UNKNOWN_USER)
+            room = self._reader.named(change.room)
+            if change.action == "create":
+                return self._create(change, room)
+            if room is None:
+                raise DeniedError(ErrorCode.UNKNOWN_ROOM)
+            decision = decide(
+                change,
+                room,
+                self._reader.membership(room.id, change.actor),
+                self._reader.membership(room.id, change.target),
+                rooms=self._reader.count_of(change.actor) if change.action == "join" else 0,
+                now_ms=self._db.now_ms,
+            )
+            memberships = decision.memberships
+            if decision.room.state is RoomState.DELETED:
+                memberships = dict.fromkeys(self._reader.memberships(room.id), NO_MEMBERSHIP)
+            self._write(decision.room, memberships)
+            return self._logged(room.id, memberships, log_entry(change, decision.until_ms))
+
+    def leave_all(self, account: int) -> Sequence[RoomResult]:
+        """Let a deleted account leave its rooms; each room keeps an owner or is archived."""
+        results: list[RoomResult] = []
+        with self._db.transaction():
+            for conversation in self._reader.known_to(account):
+                room, memberships, entry = depart(
+                    self._reader.get(conversation), self._reader.memberships(conversation), account
+                )
+                self._write(room, memberships)
+                results.append(self._logged(conversation, memberships, entry))
+        return results
+
+    def _create(self, change: RoomChange, existing: RoomRow | None) -> RoomResult:
+        rooms = self._reader.count_of(founder(change))
+        decision = create_room(change, existing, rooms=rooms, now_ms=self._db.now_ms)
+        conversation = self._insert(decision)
+        return self._logged(conversation, decision.memberships, log_entry(change))
+
+    def _insert(self, decision: Decision) -> int:
+        room = decision.room
+        with self._db.transaction() as db:
+            sql = "INSERT INTO conversations (last_seq, last_ms) VALUES (0, 0) RETURNING id"
+            conversation = int(db.execute(sql).fetchall()[0][0])
+            db.execute(
+                "INSERT INTO rooms VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    conversation,
+                    room.name,
+                    room.kind,
+                    room.history,
+                    room.topic,
+                    room.slow_s,
+                    room.state,
+                    room.created_ms,
+                ),
+            )
+            self._write_memberships(conversation, room.last_seq, decision.memberships)
+        return conversation
+
+    def _write(self, room: RoomRow, memberships: Mapping[int, Membership]) -> None:
+        with self._db.transaction() as db:
+            db.execute(
+                "UPDATE rooms SET kind = ?, history = ?, topic = ?, slow_s = ?, state = ? "
+                "WHERE conversation = ?",
+                (room.kind, room.history, room.topic, room.slow_s, room.state, room.id),
+            )
+            self._write_memberships(room.id, room.last_seq, memberships)
 
     def _write_memberships(
         self, conversation: int, last_seq: int, memberships: Mapping[int, Membership]
     ) -> None:
-        for account, membership in memberships.items():
-            before = self._membership_of(conversation, account)
-            if membership == NO_MEMBERSHIP:
-                sql = "DELETE FROM standings WHERE conversation = ? AND account = ?"
-                self._db.execute(sql, (conversation, account))
-            else:
-                sql = "REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?)"
-                self._db.execute(sql, (conversation, account, *membership))
-            if before.role is None and membership.role is not None:
-                # Nothing from before is unread to who just came.
-                sql = """INSERT INTO positions (account, conversation, read_seq) VALUES (?, ?, ?)
-                         ON CONFLICT DO UPDATE SET read_seq = excluded.read_seq"""
-                self._db.execute(sql, (account, conversation, last_seq))
-
-    def _rooms_of(self, account: int | None) -> int:
-        sql = "SELECT count(*) FROM standings WHERE account = ? AND role IS NOT NULL"
-        return int(self._read(sql, account)[0][0])
-
-    def _leave_everything(self, account: int) -> None:
-        """A deleted account leaves its rooms, and each room keeps an owner or is archived."""
-        super()._leave_everything(account)
-        rows = self._db.execute("SELECT conversation, role FROM standings WHERE account = ?", (account,))
-        for conversation, role in rows.fetchall():
-            room = self.room(conversation)
-            if room.state is RoomState.DELETED:
-                continue
-            memberships = {account: NO_MEMBERSHIP}
-            if role == RoomRole.OWNER and room.owners == 1:
-                others = {
-                    other: membership
-                    for other, membership in self.memberships(conversation).items()
-                    if membership.role is not None and other != account
-                }
-                heir = successor(others.items())
-                if heir is None:
-                    room = room._replace(state=RoomState.ARCHIVED)
-                    self._log(conversation, actor=None, action="archive", target=None)
+        with self._db.transaction() as db:
+            for account, membership in memberships.items():
+                before = self._reader.membership(conversation, account)
+                if membership == NO_MEMBERSHIP:
+                    sql = "DELETE FROM standings WHERE conversation = ? AND account = ?"
+                    db.execute(sql, (conversation, account))
                 else:
-                    memberships[heir] = others[heir]._replace(role=RoomRole.OWNER)
-                    self._log(conversation, actor=None, action="role", target=heir, text=RoomRole.OWNER)
-            self._write_room(room, memberships)
-            self._result(conversation, memberships)
+                    sql = "REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?)"
+                    db.execute(sql, (conversation, account, *membership))
+                if before.role is None and membership.role is not None:
+                    # Earlier messages do not count as unread for a new member.
+                    sql = """INSERT INTO positions (account, conversation, read_seq) VALUES (?, ?, ?)
+                             ON CONFLICT DO UPDATE SET read_seq = excluded.read_seq"""
+                    db.execute(sql, (account, conversation, last_seq))
 
-    # --- the log of moderation
-
-    def _log_change(self, conversation: int, change: RoomChange, until_ms: int | None) -> None:
-        self._log(
-            conversation,
-            actor=change.actor,
-            action=change.action,
-            target=change.target,
-            until_ms=until_ms,
-            text=_describe(change),
-        )
-
-    def _log(
-        self,
-        conversation: int,
-        *,
-        actor: int | None,
-        action: str,
-        target: int | None,
-        seq: int | None = None,
-        until_ms: int | None = None,
-        text: str = "",
-    ) -> None:
-        """Add to a room's log; inside a transaction."""
-        self._db.execute(
-            "INSERT INTO room_log (conversation, time_ms, actor, action, target, seq, until_ms, text) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (conversation, self._clock_ms(), actor, action, target, seq, until_ms, text),
-        )
-
-
-def _describe(change: RoomChange) -> str:
-    """What a change was, besides whom it was about: for people who read the log."""
-    match change.action:
-        case "role":
-            return str(change.role)
-        case "set" | "create":
-            slow = None if change.seconds is None else f"slow {change.seconds} s"
-            history = change.history and f"history {change.history}"
-            return ", ".join(each for each in (change.kind, history, slow, change.text) if each)
-        case _:
-            return change.text
+    def _logged(
+        self, conversation: int, memberships: Mapping[int, Membership], entry: LogEntry | None
+    ) -> RoomResult:
+        """Log a change and return the room after it."""
+        if entry is not None:
+            self._log.add(conversation, entry, self._db.now_ms)
+        room = self._reader.get(conversation)
+        self._on_changed(room)
+        return RoomResult(room, memberships)
 
 
 def _room(row: tuple[Any, ...]) -> RoomRow:

@@ -1,16 +1,21 @@
-"""Searching one's own conversations; `qscpd.store.sqlite.search_index` has the index."""
+"""Searching an account's own conversations; `qscpd.store.sqlite.search_index` keeps the index."""
 
 from collections.abc import Sequence
 
-from qscpd.domain.model import ConversationRow, Found
-from qscpd.store.sqlite.messages import Messages
+from qscpd.domain.model import ConversationRow, Found, FoundPage
+from qscpd.store.sqlite.chunk_table import ChunkReader
+from qscpd.store.sqlite.database import DatabaseReader
+from qscpd.store.sqlite.history import HistoryReader
 from qscpd.store.sqlite.search_index import SEQ_BITS
 
-__all__ = ["Words"]
 
+class SearchReader:
+    """Reads the search index."""
 
-class Words(Messages):
-    """Looking into the index of words."""
+    def __init__(self, db: DatabaseReader, history: HistoryReader, reader: ChunkReader) -> None:
+        self._db = db
+        self._history = history
+        self._reader = reader
 
     def search(
         self,
@@ -20,34 +25,41 @@ class Words(Messages):
         conversation: int | None,
         before: tuple[int, int, int],
         limit: int,
-    ) -> tuple[Sequence[Found], bool]:
-        """See `Store.search`."""
+    ) -> FoundPage:
+        """See `StoreReader.search`."""
         # Each word in quotes is a plain string to FTS5, whatever is in it.
         query = " ".join('"' + word.replace('"', '""') + '"' for word in words)
         found: list[Found] = []
-        for row in self.conversations(account):
-            if conversation in (None, row.id):
-                found += self._search_one(row, query, before, limit)
-        found.sort(key=_place, reverse=True)
-        return found[:limit], not self._words_wait()
+        with self._db.snapshot():
+            for row, last_ms in self._history.newest_first(account):
+                if found and len(found) == limit and last_ms < found[-1].message.time_ms:
+                    break  # what is in the others is older than all that was found
+                if conversation in (None, row.id):
+                    found += self._search_one(row, query, before, limit)
+                    found = sorted(found, key=_place, reverse=True)[:limit]
+            return FoundPage(found, self._is_complete())
 
     def _search_one(
         self, row: ConversationRow, query: str, before: tuple[int, int, int], limit: int
     ) -> list[Found]:
         base = row.id << SEQ_BITS
         sql = "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC"
-        find = self._finder(row.id)
+        find = self._reader.finder(row.id)
         found: list[Found] = []
-        for (rowid,) in self._iterate(sql, query, base + row.first_seq, base + (1 << SEQ_BITS) - 1):
+        for (rowid,) in self._db.iterate(sql, query, base + row.first_seq, base + (1 << SEQ_BITS) - 1):
             message = find(rowid - base)
             if message is None or message.body is None:
                 continue
-            each = Found(row.id, message)
+            each = Found(row.id, message, row.name)
             if _place(each) < before:
                 found.append(each)
             if len(found) >= limit:
                 break
         return found
+
+    def _is_complete(self) -> bool:
+        sql = "SELECT EXISTS (SELECT 1 FROM chunks WHERE id > ?)"
+        return not self._db.read(sql, int(self._db.meta("words_indexed")))[0][0]
 
 
 def _place(found: Found) -> tuple[int, int, int]:

@@ -1,8 +1,8 @@
-"""The index of words that a search looks in, with SQLite's FTS5.
+"""Search index: which words are in which message, with SQLite's FTS5.
 
-It is filled behind delivery, a few messages at a time (`_index_words_step`): it costs more
-than storing a message does, and nobody searches for what they just read. It has no text of
-its own, so whoever takes a text away or replaces it takes its words out with `_unindex`.
+It is filled behind delivery, a few messages at a time (`SearchIndex.step`): that costs more
+than storing a message, and nobody searches for what they just read. The index has no text of
+its own, so a text that is removed or replaced has to be removed here, too.
 """
 
 from collections.abc import Iterable
@@ -10,64 +10,81 @@ from typing import Final
 
 from qscpd.domain.model import MessageRow
 from qscpd.store.sqlite import chunks
-from qscpd.store.sqlite.message_ids import SentIds
-
-__all__ = ["SEQ_BITS", "WordIndex"]
+from qscpd.store.sqlite.database import Database
 
 SEQ_BITS: Final = 32
 """A row's number is its conversation << SEQ_BITS | seq."""
 
 _STEP: Final = 100
-"""Messages that one step indexes, as long as a chunk is not larger: about a millisecond."""
+"""Messages that one step indexes at most, unless a chunk is larger: about a millisecond."""
+
+_MERGED_PAGES: Final = 50
+"""Pages of the index that one step of merging rewrites."""
 
 
-class WordIndex(SentIds):
-    """Keeping the index."""
+class SearchIndex:
+    """Keeps the index in step with the messages."""
 
-    def _words_wait(self) -> bool:
-        sql = "SELECT EXISTS (SELECT 1 FROM chunks WHERE id > ?)"
-        return bool(self._read(sql, int(self._meta("words_indexed")))[0][0])
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
-    def _index_words_step(self) -> bool:
-        """Index the next chunks; return whether there were any. Inside a transaction."""
-        done = self._words_indexed()
-        cursor = self._db.execute(
-            "SELECT id, conversation, last_seq, messages FROM chunks WHERE id > ? ORDER BY id", (done,)
-        )
-        entries: list[tuple[int, str]] = []
-        count = 0
-        for chunk, conversation, last_seq, blob in cursor:
-            rows = chunks.rows(last_seq, blob)
-            entries += _entries(conversation, rows)
-            count += len(rows)
-            done = chunk
-            if count >= _STEP:
-                break
-        if not count:
-            return False
-        self._index(entries)
-        self._db.execute("UPDATE meta SET value = ? WHERE key = 'words_indexed'", (str(done),))
+    def step(self) -> bool:
+        """Index the next chunks; return whether there were any."""
+        with self._db.transaction() as db:
+            done = self._indexed_up_to()
+            cursor = db.execute(
+                "SELECT id, conversation, last_seq, messages FROM chunks WHERE id > ? ORDER BY id", (done,)
+            )
+            entries: list[tuple[int, str]] = []
+            count = 0
+            for chunk, conversation, last_seq, blob in cursor:
+                rows = chunks.rows(last_seq, blob)
+                entries += _entries(conversation, rows)
+                count += len(rows)
+                done = chunk
+                if count >= _STEP:
+                    break
+            if not count:
+                return False
+            self._insert(entries)
+            db.execute("UPDATE meta SET value = ? WHERE key = 'words_indexed'", (str(done),))
         return True
 
-    def _unindex(self, chunk: int, conversation: int, messages: Iterable[MessageRow]) -> None:
-        """Take messages of a chunk out of the index, if they are in it. Inside a transaction."""
-        if chunk <= self._words_indexed():
-            self._db.executemany(
-                "INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)",
-                _entries(conversation, messages),
-            )
+    def remove(self, chunk: int, conversation: int, messages: Iterable[MessageRow]) -> None:
+        """Remove messages of a chunk, if it was indexed already."""
+        if chunk <= self._indexed_up_to():
+            with self._db.transaction() as db:
+                db.executemany(
+                    "INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)",
+                    _entries(conversation, messages),
+                )
 
-    def _reindex(self, chunk: int, conversation: int, messages: Iterable[MessageRow]) -> None:
-        """Put messages of a chunk into the index, if it was indexed already. Inside a transaction."""
-        if chunk <= self._words_indexed():
-            self._index(_entries(conversation, messages))
+    def add(self, chunk: int, conversation: int, messages: Iterable[MessageRow]) -> None:
+        """Add messages of a chunk, if it was indexed already."""
+        if chunk <= self._indexed_up_to():
+            self._insert(_entries(conversation, messages))
 
-    def _index(self, entries: list[tuple[int, str]]) -> None:
-        self._db.executemany("INSERT INTO words (rowid, body) VALUES (?, ?)", entries)
+    def merge_step(self, *, begin: bool) -> bool:
+        """Rewrite a part of the index, so that removed words are in no page any more.
 
-    def _words_indexed(self) -> int:
-        row = self._db.execute("SELECT value FROM meta WHERE key = 'words_indexed'").fetchone()
-        return int(row[0])
+        Returns:
+            Whether more is left.
+        """
+        # A negative number of pages begins to merge everything, as `optimize` would do in one go;
+        # positive ones go on (https://sqlite.org/fts5.html#the_merge_command).
+        pages = -_MERGED_PAGES if begin else _MERGED_PAGES
+        with self._db.transaction() as db:
+            before = db.total_changes
+            db.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (pages,))
+            # Fewer than 2 changes: nothing was left to do, as that page says.
+            return db.total_changes - before >= 2  # noqa: PLR2004
+
+    def _insert(self, entries: list[tuple[int, str]]) -> None:
+        with self._db.transaction() as db:
+            db.executemany("INSERT INTO words (rowid, body) VALUES (?, ?)", entries)
+
+    def _indexed_up_to(self) -> int:
+        return int(self._db.meta("words_indexed"))
 
 
 def _entries(conversation: int, messages: Iterable[MessageRow]) -> list[tuple[int, str]]:

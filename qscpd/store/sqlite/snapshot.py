@@ -1,41 +1,27 @@
-"""Copies of a store's file: making one while the store is in use, and looking into one."""
+"""Snapshots: copies of a store's file, made while the store is in use, and their inspection."""
 
 import contextlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from qscpd.errors import StoreError
+from qscpd.store.base import Contents
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.migrations import APPLICATION_ID
-
-__all__ = ["Contents", "copy_store", "look_into"]
 
 _PAGES: int = 1000
 """Pages (of 4 KiB) that are copied in one step."""
 
 
-class Contents(NamedTuple):
-    """What is in a copy."""
+def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
+    """Copy a store as it is now, also while another process writes to it.
 
-    schema: int
-    epoch: str
-    """Empty in a copy of the oldest schema, which had none."""
-    accounts: int
-    """Deleted ones, too."""
-    conversations: int
-    messages: int
-
-
-def copy_store(store: Path, target: Path, pause: Callable[[], None]) -> None:
-    """Copy a store as it is now, whoever is writing to it.
-
-    The daemon goes on meanwhile; only its journal is not emptied before the end.
+    The daemon can write meanwhile; only its journal is not emptied before the end.
 
     Args:
         store: The store's file.
-        target: A file that is there and empty.
+        target: An empty file.
         pause: Called after every few megabytes, to leave the disk to others for a moment.
 
     Raises:
@@ -47,21 +33,21 @@ def copy_store(store: Path, target: Path, pause: Callable[[], None]) -> None:
             contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)) as source,
             contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy,
         ):
-            # While a transaction is open the source stays what it was: the copy never begins anew.
+            # An open transaction keeps the source as it is: otherwise, each write would restart the copy.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             source.backup(copy, pages=_PAGES, progress=lambda *_: pause())
-            # A single file, which can be looked at without making others beside it.
+            # A single file, which can be read without making others beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
         raise StoreError(f"{store}: can't be copied to {target}: {error}") from error
 
 
-def look_into(path: Path) -> Contents:
-    """Read a copy from the first to the last byte, and change nothing.
+def inspect_file(path: Path) -> Contents:
+    """Read a copy from the first to the last byte without changing anything.
 
     Raises:
-        StoreError: It is damaged or no store.
+        StoreError: It is damaged, or is not a store.
     """
     try:
         # Nobody writes to a copy, so no lock and no journal is needed: `immutable`.

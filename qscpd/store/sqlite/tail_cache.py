@@ -1,50 +1,45 @@
-"""The end of a conversation: what has to be known to add to it, kept in memory."""
+"""Cache of conversation tails: what has to be known to append to a conversation."""
 
 from typing import Final
 
 from qscpd.domain.rooms import Membership, RoomRow
 from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.database import Database
+from qscpd.store.sqlite.rooms import RoomReader
 
-__all__ = ["ConversationTail", "RoomTail"]
+_CACHED_CONVERSATIONS: Final = 50_000
+"""Conversations in the cache: about 10 MiB."""
 
-_SPEAKERS: Final = 10_000
-"""People of a room whose last message is remembered for slow mode."""
+_AUTHORS: Final = 10_000
+"""Members of a room whose last message is remembered for slow mode."""
 
 
 class RoomTail:
-    """What is known of a room by those who write in it.
+    """A room as its writers see it.
 
     Attributes:
         row: The room; its counts and seqs may be old.
-        memberships: Of those who wrote lately, by account id.
+        memberships: Memberships of recent writers, by account id.
+        wrote_ms: When recent writers wrote last, by account id; only in slow mode. A restart forgets it:
+            it takes longer than most waits, and otherwise a member can write once too early.
     """
 
-    __slots__ = ("_spoke_ms", "memberships", "row")
+    __slots__ = ("memberships", "row", "wrote_ms")
 
     def __init__(self, row: RoomRow) -> None:
         self.row = row
         self.memberships: dict[int, Membership] = {}
-        self._spoke_ms: dict[int, int] = {}
+        self.wrote_ms: dict[int, int] = {}
 
-    def wait_s(self, account: int, now_ms: int) -> float:
-        """How many seconds somebody has to wait for their next message, in slow mode.
-
-        A restart forgets who wrote when: it lasts longer than a wait, or somebody may write once too early.
-        """
-        spoke_ms = self._spoke_ms.get(account)
-        if spoke_ms is None:
-            return 0.0
-        return max(spoke_ms + self.row.slow_s * 1000 - now_ms, 0) / 1000
-
-    def speaks(self, account: int, now_ms: int) -> None:
-        """Somebody wrote a message."""
+    def wrote(self, account: int, now_ms: int) -> None:
+        """Remember that a member wrote a message."""
         if self.row.slow_s:
-            if len(self._spoke_ms) >= _SPEAKERS:
-                self._spoke_ms.clear()
-            self._spoke_ms[account] = now_ms
+            if len(self.wrote_ms) >= _AUTHORS:
+                self.wrote_ms.clear()
+            self.wrote_ms[account] = now_ms
 
     def renew(self, row: RoomRow) -> None:
-        """The room or somebody's membership has changed."""
+        """Forget what a change of the room or of a membership may have made invalid."""
         self.row = row
         self.memberships = {}
 
@@ -54,8 +49,8 @@ class ConversationTail:
 
     Attributes:
         id: The conversation.
-        room: What it is besides, if it is a room.
-        added: Rows of the running transaction; the seqs are dense up to `last_seq`.
+        room: Set if it is a room.
+        added: Entries of the running transaction; their seqs are dense up to `last_seq`.
     """
 
     __slots__ = ("added", "id", "last_ms", "last_seq", "room")
@@ -66,3 +61,75 @@ class ConversationTail:
         self.last_ms = last_ms
         self.room = room
         self.added: list[chunks.Entry] = []
+
+
+class TailCache:
+    """Tails by pair of accounts or by room, read and made as needed."""
+
+    def __init__(self, db: Database, rooms: RoomReader) -> None:
+        self._db = db
+        self._rooms = rooms
+        self._tails: dict[tuple[int, int], ConversationTail] = {}
+        """By pair; of a room, minus its conversation's id twice."""
+        db.on_rollback(self._tails.clear)
+
+    def __len__(self) -> int:
+        return len(self._tails)
+
+    def tail(self, sender: int, recipient: int) -> ConversationTail:
+        """Return the tail of a conversation; a pair's conversation is made if it does not exist.
+
+        Args:
+            sender: Account id.
+            recipient: Account id of the peer; for a room, minus its conversation's id.
+        """
+        if recipient < 0:
+            key = (recipient, recipient)
+            return self._tails.get(key) or self._load_room(key)
+        pair = (sender, recipient) if sender < recipient else (recipient, sender)
+        return self._tails.get(pair) or self._load_pair(pair)
+
+    def membership(self, room: RoomTail, account: int) -> Membership:
+        """Return an account's membership in a room."""
+        membership = room.memberships.get(account)
+        if membership is None:
+            membership = room.memberships[account] = self._rooms.membership(room.row.id, account)
+        return membership
+
+    def room_changed(self, room: RoomRow) -> None:
+        """Apply a change of a room."""
+        tail = self._tails.get((-room.id, -room.id))
+        if tail is not None and tail.room is not None:
+            tail.room.renew(room)
+
+    def _load_room(self, key: tuple[int, int]) -> ConversationTail:
+        self._limit()
+        room = self._rooms.get(-key[0])
+        last_ms = self._db.read("SELECT last_ms FROM conversations WHERE id = ?", room.id)[0][0]
+        tail = self._tails[key] = ConversationTail(room.id, room.last_seq, last_ms, RoomTail(room))
+        return tail
+
+    def _load_pair(self, pair: tuple[int, int]) -> ConversationTail:
+        self._limit()
+        rows = self._db.read(
+            "SELECT id, last_seq, last_ms FROM conversations WHERE low = ? AND high = ?", *pair
+        )
+        tail = self._tails[pair] = ConversationTail(*(rows[0] if rows else (self._make_pair(pair), 0, 0)))
+        return tail
+
+    def _make_pair(self, pair: tuple[int, int]) -> int:
+        sql = "INSERT INTO conversations (low, high, last_seq, last_ms) VALUES (?, ?, 0, 0) RETURNING id"
+        with self._db.transaction() as db:
+            conversation = int(db.execute(sql, pair).fetchall()[0][0])
+            db.executemany(
+                "INSERT INTO positions (account, conversation) VALUES (?, ?)",
+                [(each, conversation) for each in pair],
+            )
+        return conversation
+
+    def _limit(self) -> None:
+        if len(self._tails) >= _CACHED_CONVERSATIONS:
+            # Those that the transaction has touched must stay: their `added` is not written yet.
+            touched = {key: each for key, each in self._tails.items() if each.added}
+            self._tails.clear()
+            self._tails.update(touched)

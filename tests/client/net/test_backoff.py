@@ -1,9 +1,8 @@
-"""Pauses, and what ends them."""
+"""Pauses before reconnecting."""
 
 import random
 
 from qscp_client.net.backoff import Backoff
-from qscp_client.net.wakeup import Waking
 
 
 def test_pauses_grow_to_a_minute() -> None:
@@ -14,22 +13,3 @@ def test_pauses_grow_to_a_minute() -> None:
     assert [longest.next() for _ in range(6)] == [5, 10, 20, 40, 60, 60]
     anything = Backoff(random.Random(1).uniform)  # noqa: S311 - jitter is no secret
     assert all(1 <= anything.next() <= 60 for _ in range(5000))
-
-
-async def test_a_key_is_noticed() -> None:
-    """Until it is forgotten."""
-    waking = Waking()
-    waking.touch()
-    assert await waking.wait(0)
-    waking.forget()
-    assert not await waking.wait(0)
-
-
-async def test_sleep_is_noticed() -> None:
-    """The wall clock went on without the other one."""
-    wall = 1000.0
-    waking = Waking(lambda: wall, lambda: 5.0)
-    assert not waking.slept()
-    wall += 3600
-    assert await waking.wait(0)
-    assert not waking.slept()

@@ -23,7 +23,7 @@ def test_the_context_verifies_everything(ca_file: Path) -> None:
 
 def test_a_missing_ca_file_is_told(tmp_path: Path) -> None:
     """With what to do."""
-    with pytest.raises(TrustError, match=r"can't be read: No such file .* Ask the operator"):
+    with pytest.raises(TrustError, match=r"can't be read: No such file .* Ask your operator"):
         make_context(tmp_path / "ca.pem")
 
 

@@ -31,14 +31,14 @@ def entry(number: int, failure: str = "") -> Entry:
     return Entry(f"{number:032x}", "bob", f"text {number}", 1000 + number, failure)
 
 
-def hold(directory: Path, device_id: str = "d" * 32) -> Device:
-    """Hold a device of the directory."""
-    return Devices(directory, lambda: device_id).hold()
+def acquire(directory: Path, device_id: str = "d" * 32) -> Device:
+    """Return a device of the directory."""
+    return Devices(directory, lambda: device_id).acquire()
 
 
 def test_everything_is_kept(tmp_path: Path) -> None:
     """In the order in which it was added."""
-    with hold(tmp_path / "new") as device:
+    with acquire(tmp_path / "new") as device:
         assert device.saved == Saved()
         device.save(
             [
@@ -53,7 +53,7 @@ def test_everything_is_kept(tmp_path: Path) -> None:
                 Reported("c1", 6),
             ]
         )
-    with hold(tmp_path / "new", "another") as device:
+    with acquire(tmp_path / "new", "another") as device:
         assert device.id == "d" * 32
         assert device.saved == Saved(
             "e1",
@@ -62,7 +62,7 @@ def test_everything_is_kept(tmp_path: Path) -> None:
             (entry(2), entry(3, "Too old.")),
         )
         device.save([Renewed("e2", "a1")])
-    with hold(tmp_path / "new") as device:
+    with acquire(tmp_path / "new") as device:
         assert device.saved == Saved("e2", "a1", (), (entry(2), entry(3, "Too old.")))
 
 
@@ -72,9 +72,9 @@ def test_what_is_done_to_messages_is_kept(tmp_path: Path) -> None:
         Entry(f"{number:032x}", "#dev", "text", 1000, kind=kind, target=number)
         for number, kind in enumerate(EntryKind)
     )
-    with hold(tmp_path) as device:
+    with acquire(tmp_path) as device:
         device.save([*map(Added, entries), Moved("c1", "#dev", 5), Moved("c2", "#ops", 6), Forgotten("c1")])
-    with hold(tmp_path) as device:
+    with acquire(tmp_path) as device:
         assert device.saved.outbox == entries
         assert device.saved.positions == (SavedPosition("c2", "#ops", 6),)
 
@@ -105,16 +105,16 @@ def test_a_file_of_the_first_version_goes_on(tmp_path: Path) -> None:
     database.executescript(_SCHEMA_1)
     database.close()
     reaction = Entry(f"{2:032x}", "bob", "ok", 1002, kind=EntryKind.REACT, target=5)
-    with hold(tmp_path, "another") as device:
+    with acquire(tmp_path, "another") as device:
         assert device.saved == Saved("e1", "a1", (SavedPosition("c1", "bob", 5, 4),), (entry(1),))
         device.save([Added(reaction)])
-    with hold(tmp_path, "another") as device:
+    with acquire(tmp_path, "another") as device:
         assert (device.id, device.saved.outbox) == ("d" * 32, (entry(1), reaction))
 
 
 def test_only_the_owner_reads_it(tmp_path: Path) -> None:
     """All files, also those that SQLite makes, and the directory."""
-    with hold(tmp_path / "new") as device:
+    with acquire(tmp_path / "new") as device:
         device.save([Added(entry(1))])
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
     assert len(modes) == 4
@@ -130,31 +130,31 @@ def test_nothing_is_written_before_the_login(tmp_path: Path) -> None:
 
 def test_two_processes_are_two_devices(tmp_path: Path) -> None:
     """And the next one is the first again."""
-    with hold(tmp_path, "1" * 32) as first:
-        with hold(tmp_path, "2" * 32) as second:
+    with acquire(tmp_path, "1" * 32) as first:
+        with acquire(tmp_path, "2" * 32) as second:
             assert (first.id, second.id) == ("1" * 32, "2" * 32)
-        with hold(tmp_path, "3" * 32) as second:
+        with acquire(tmp_path, "3" * 32) as second:
             assert second.id == "2" * 32
-    with hold(tmp_path, "3" * 32) as again:
+    with acquire(tmp_path, "3" * 32) as again:
         assert again.id == "1" * 32
 
 
 def test_what_a_device_left_unsent_is_taken_over(tmp_path: Path) -> None:
     """By whoever starts next, unless its process still runs."""
-    with hold(tmp_path) as first:
+    with acquire(tmp_path) as first:
         first.save([Added(entry(1))])
-        with hold(tmp_path, "2" * 32) as second:
+        with acquire(tmp_path, "2" * 32) as second:
             assert second.saved.outbox == ()
             second.save([Added(entry(2))])
-    with hold(tmp_path) as again:
+    with acquire(tmp_path) as again:
         assert again.saved.outbox == (entry(1), entry(2))
-        with hold(tmp_path) as other:
+        with acquire(tmp_path) as other:
             assert other.saved.outbox == ()
 
 
 def test_all_or_nothing_is_saved(tmp_path: Path) -> None:
     """A change that can't be saved takes the others with it, and nothing is half done."""
-    with hold(tmp_path) as device:
+    with acquire(tmp_path) as device:
         with pytest.raises(AssertionError):
             device.save([Added(entry(1)), object()])  # type: ignore[list-item]  # what can't be saved
         device.save([Added(entry(2))])
@@ -164,24 +164,25 @@ def test_all_or_nothing_is_saved(tmp_path: Path) -> None:
 def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
     """The client begins anew, and what is in the file is not thrown away."""
     (tmp_path / "device-1.db").write_bytes(b"nonsense" * 1000)
-    with hold(tmp_path, "2" * 32) as device:
+    with acquire(tmp_path, "2" * 32) as device:
         assert device.id == "2" * 32
     assert any("damaged" in path.name for path in tmp_path.iterdir())
 
 
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
     """Nothing is kept then, and the sentence says why."""
-    with hold(tmp_path) as device:
+    with acquire(tmp_path) as device:
         device._database.execute("PRAGMA user_version = 99")
     devices = Devices(tmp_path, str)
     assert devices.device_id == ""
     assert "newer version" in devices.problem
-    with devices.hold() as device:
+    with devices.acquire() as device:
         device.save([Added(entry(1))])
         assert (device.id, list(device.entries())) == ("", [entry(1)])
 
 
 _WRITER = """
+import os
 import sys
 from pathlib import Path
 sys.path.insert(0, "client")
@@ -189,14 +190,18 @@ from qscp_client.core.changes import Added, Moved, Removed
 from qscp_client.state.device import Devices
 from qscp_client.core.outbox import Entry, EntryKind
 
-with Devices(Path(sys.argv[1]), lambda: "d" * 32).hold() as device:
+def say(what, number):
+    # One write, which a pipe takes whole or not at all; `print` makes several with PYTHONUNBUFFERED.
+    os.write(1, f"{what} {number}\\n".encode())
+
+with Devices(Path(sys.argv[1]), lambda: "d" * 32).acquire() as device:
     number = 0
     while True:
         number += 1
         device.save([Added(Entry(f"{number:032x}", "bob", "text", number))])
-        print("added", number, flush=True)
+        say("added", number)
         device.save([Moved("c1", "bob", number), Removed(f"{number - 3:032x}")])
-        print("moved", number, flush=True)
+        say("moved", number)
 """
 
 
@@ -215,9 +220,9 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, lines: int) -> None:
     told += process.stdout.readlines()
     process.wait()
     process.stdout.close()
-    added = max(int(line.split()[1]) for line in told if line.startswith("added") and line.endswith("\n"))
+    added = max(int(line.split()[1]) for line in told if line.startswith("added"))
     moved = max((int(line.split()[1]) for line in told if line.startswith("moved")), default=0)
-    with hold(tmp_path / "state", "another") as device:
+    with acquire(tmp_path / "state", "another") as device:
         assert device.id == "d" * 32
         numbers = [int(each.id, 16) for each in device.saved.outbox]
         position = max((each.seq for each in device.saved.positions), default=0)

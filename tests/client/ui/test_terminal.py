@@ -121,6 +121,14 @@ async def test_a_paste_that_was_deleted_is_forgotten(server: ScriptedServer, cha
     assert server.bodies() == []
 
 
+async def test_a_paste_that_was_cancelled_is_forgotten(chat: Terminal) -> None:
+    """After Ctrl-C `back` is a command again."""
+    chat.paste("x")
+    await chat.until("to dave: x")
+    chat.type("\x03back\r")
+    await chat.until("Chat with:")
+
+
 async def test_lines_typed_ahead_are_taken_one_by_one(server: ScriptedServer, terminal: Terminal) -> None:
     """Somebody types faster than the screen is drawn; Alt-Enter makes a line of a message."""
     server.come("dave", "erin")
@@ -234,6 +242,8 @@ async def test_a_long_own_line_is_cut_while_it_is_pending(server: ScriptedServer
     chat.paste("x" * 100 + "\nsecond line")
     chat.type("\r" + "".join(f"{number}\r" for number in range(5)))
     await chat.until_like(r"\d\d:\d\d alice: x{50}x*\.\.\.  \u00b7 pending", " *and 2 more pending .*")
+    # One that is still on its way would be stored now, before those that were ignored.
+    await server.until(lambda script: len(script.bodies()) == 6)
     server.holds_acks = False
     server.drop_all()
     await chat.until("Connection lost; reconnecting. What you type is kept.")

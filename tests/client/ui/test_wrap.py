@@ -1,6 +1,6 @@
 """Lines in the rows of a terminal."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
@@ -8,7 +8,7 @@ from qscp import frames
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.text import INDENT, Kind, Line
 from qscp_client.ui.render import describe
-from qscp_client.ui.wrap import draw, draw_row, draw_sentence, wrap
+from qscp_client.ui.wrap import draw, draw_row, draw_sentence, width, wrap
 from tests.support.engine_harness import in_room, said
 
 NAME = "n" * 32
@@ -21,6 +21,7 @@ def rows(line: Line, columns: int) -> list[str]:
 
 
 @given(head=TEXT, text=TEXT | st.just("one\ntwo"), mark=TEXT, note=TEXT, columns=st.integers(4, 50))
+@example(head="aaaaaaaa ", text="\u65e5a", mark="", note="", columns=4)
 def test_no_row_is_wider_than_the_terminal(head: str, text: str, mark: str, note: str, columns: int) -> None:
     """Nor begins any but the first at the left margin, where somebody's line would."""
     first, *others = rows(Line(Kind.MESSAGE, head, text, mark, note), columns)
@@ -118,3 +119,9 @@ def test_no_line_is_wider_than_it_may_be(text: str, first: int, others: int) -> 
     assert get_cwidth(lines[0]) <= first
     assert all(get_cwidth(line) <= others for line in lines[1:])
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+@given(text=st.text(max_size=20))
+def test_columns_are_counted_as_prompt_toolkit_does(text: str) -> None:
+    """Else its idea of where a line ends, and ours, would differ at a terminal."""
+    assert width(text) == get_cwidth(text)

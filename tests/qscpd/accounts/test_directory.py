@@ -1,4 +1,4 @@
-"""The accounts in memory."""
+"""Accounts in memory."""
 
 import pytest
 
@@ -10,24 +10,24 @@ ALICE = Account(1, "alice", AccountState.ACTIVE, 0)
 
 @pytest.fixture
 def directory() -> Directory:
-    """Alice alone."""
+    """A directory with alice only."""
     return Directory([ALICE], {7: "gone", 1: "alice"})
 
 
 @pytest.mark.parametrize("name", ["alice", "ALICE", " Alice "])
 def test_names_are_found_however_they_are_written(directory: Directory, name: str) -> None:
-    """As a person types them."""
+    """A name is found in any spelling."""
     assert directory.by_name(name) is ALICE
 
 
 @pytest.mark.parametrize("name", ["", "bob", "no name!", "al\u0131ce", "x" * 1000])
-def test_nobody_is_found_by_another_name(directory: Directory, name: str) -> None:
-    """Neither by an unknown one nor by what is none."""
+def test_other_names_are_not_found(directory: Directory, name: str) -> None:
+    """Unknown and invalid names are not found."""
     assert directory.by_name(name) is None
 
 
 def test_a_change_replaces_the_account(directory: Directory) -> None:
-    """By name and by id."""
+    """A change applies by name and by id."""
     locked = Account(1, "alice", AccountState.LOCKED, 0)
     directory.update(locked)
     assert directory.by_name("alice") is directory.by_id(1) is locked
@@ -35,7 +35,7 @@ def test_a_change_replaces_the_account(directory: Directory) -> None:
 
 
 def test_a_deleted_account_is_forgotten_for_good(directory: Directory) -> None:
-    """Twice does no harm, and a reused name is another person, also if it is told of before."""
+    """Deletion is idempotent, and a reused name is another account, also if that is known before."""
     deleted = Account(1, "alice", AccountState.DELETED, 0)
     reused = Account(2, "alice", AccountState.ACTIVE, 0)
     directory.update(reused)

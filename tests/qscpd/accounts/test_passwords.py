@@ -32,12 +32,12 @@ def hasher() -> PasswordHasher:
 
 
 def test_a_hash_is_argon2id_with_the_configured_cost() -> None:
-    """The defaults are OWASP's, and they stand in the hash."""
+    """The hash has the configured parameters; the defaults are OWASP's."""
     assert PasswordHasher(Argon2Config()).hash("correct horse").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
 def test_only_the_right_password_fits(hasher: PasswordHasher) -> None:
-    """Case and blanks count."""
+    """Case and blanks matter."""
     password_hash = hasher.hash("correct horse")
     assert hasher.verify("correct horse", password_hash)
     assert not any(
@@ -46,12 +46,12 @@ def test_only_the_right_password_fits(hasher: PasswordHasher) -> None:
 
 
 def test_the_same_password_has_another_hash_each_time(hasher: PasswordHasher) -> None:
-    """Each hash has a salt of its own."""
+    """Each hash has its own salt."""
     assert hasher.hash("correct horse") != hasher.hash("correct horse")
 
 
 def test_composed_and_decomposed_characters_are_the_same_password(hasher: PasswordHasher) -> None:
-    """One keyboard sends U+00E9, another e and U+0301; a person sees the same password."""
+    """U+00E9 and e with U+0301 are the same password."""
     assert hasher.verify("cafe\u0301 au lait", hasher.hash("caf\u00e9 au lait"))
 
 
@@ -59,7 +59,7 @@ def test_composed_and_decomposed_characters_are_the_same_password(hasher: Passwo
     "stored", ["", "x", "$argon2id$v=19$m=1", "$2b$12$abcdefgh", "$argon2id$v=19$m=8,t=1,p=1$%$%"]
 )
 def test_a_malformed_hash_is_an_error_of_its_own(hasher: PasswordHasher, stored: str) -> None:
-    """A damaged store must not look like a wrong password; and its text has no hash in it."""
+    """A damaged hash is not a wrong password, and its error does not show the hash."""
     with pytest.raises(MalformedHashError) as caught:
         hasher.verify("correct horse", stored)
     assert not stored or stored not in str(caught.value)
@@ -70,7 +70,7 @@ def test_a_malformed_hash_is_an_error_of_its_own(hasher: PasswordHasher, stored:
 
 
 def test_other_parameters_ask_for_a_new_hash(hasher: PasswordHasher) -> None:
-    """A changed configuration reaches each account at its next login."""
+    """Changed parameters apply to each account at its next login."""
     password_hash = hasher.hash("correct horse")
     assert not hasher.needs_rehash(password_hash)
     for other in (Argon2Config(16, 1, 1), Argon2Config(8, 2, 1), Argon2Config(16, 1, 2)):
@@ -79,14 +79,14 @@ def test_other_parameters_ask_for_a_new_hash(hasher: PasswordHasher) -> None:
 
 
 def test_the_dummy_has_the_cost_of_a_real_hash(hasher: PasswordHasher) -> None:
-    """For a user who does not exist the same work is done."""
+    """A login of an unknown user costs as much as of a known one."""
     check_hash(hasher.dummy_hash)
     assert hasher.dummy_hash.split("$")[:4] == hasher.hash("correct horse").split("$")[:4]
     assert not hasher.needs_rehash(hasher.dummy_hash)
 
 
 def test_a_lone_surrogate_and_a_giant_are_just_wrong(hasher: PasswordHasher) -> None:
-    """What a stranger sends is wrong and cheap, never an exception."""
+    """Invalid and huge passwords are wrong and cheap, not an exception."""
     password_hash = hasher.hash("correct horse")
     assert not hasher.verify("\ud800", password_hash)
     assert not hasher.verify("\ufdfa" * PASSWORD_LIMIT, password_hash)
@@ -97,7 +97,7 @@ def test_a_lone_surrogate_and_a_giant_are_just_wrong(hasher: PasswordHasher) -> 
 
 @pytest.mark.parametrize("password", ["8 chars!", "x" * PASSWORD_LIMIT, "пароль да", "\U0001f600" * 8])
 def test_an_allowed_password(password: str) -> None:
-    """Length is the only rule; any script and blanks are fine."""
+    """Length is the only rule; any script and blanks are allowed."""
     check_new_password(password)
 
 
@@ -115,14 +115,14 @@ def test_an_allowed_password(password: str) -> None:
     ],
 )
 def test_a_password_that_breaks_a_rule(password: str, sentence: str) -> None:
-    """Each rule has its sentence, and none repeats the password."""
+    """Each rule has its sentence, which does not show the password."""
     with pytest.raises(UsageError, match=sentence) as caught:
         check_new_password(password)
     assert not password or password not in str(caught.value)
 
 
 def test_generated_passwords_keep_the_rules_and_differ() -> None:
-    """A generated password is accepted everywhere and can be typed."""
+    """A generated password passes the rules and can be typed."""
     passwords = {generate_password() for _ in range(100)}
     assert len(passwords) == 100
     for password in passwords:
@@ -135,7 +135,7 @@ def test_generated_passwords_keep_the_rules_and_differ() -> None:
 
 
 class _Gate(PasswordHasher):
-    """A hasher whose threads wait until they are let through."""
+    """A hasher whose threads wait until the test opens it."""
 
     def __init__(self) -> None:
         super().__init__(CHEAP)
@@ -156,7 +156,7 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 
 async def test_the_pool_verifies_and_hashes(hasher: PasswordHasher) -> None:
-    """What the hasher can do is done by a thread."""
+    """The pool verifies and hashes in a thread."""
     pool = PasswordPool(hasher, workers=1, queue=1)
     password_hash = await pool.hash("correct horse")
     assert await pool.verify("correct horse", password_hash)
@@ -168,7 +168,7 @@ async def test_the_pool_verifies_and_hashes(hasher: PasswordHasher) -> None:
 
 
 async def test_an_unknown_user_takes_a_real_verification() -> None:
-    """Without a hash the dummy is verified, and the answer is no."""
+    """Without a hash the dummy is verified, and the result is False."""
     gate = _Gate()
     gate.open.set()
     pool = PasswordPool(gate, workers=1, queue=1)
@@ -178,7 +178,7 @@ async def test_an_unknown_user_takes_a_real_verification() -> None:
 
 
 async def test_a_full_queue_refuses_at_once() -> None:
-    """Workers plus queue are the limit, and every place is given back."""
+    """Workers plus queue are the limit, and every slot is released."""
     gate = _Gate()
     pool = PasswordPool(gate, workers=2, queue=3)
     password_hash = gate.hash("correct horse")
@@ -196,7 +196,7 @@ async def test_a_full_queue_refuses_at_once() -> None:
 
 
 async def test_a_cancelled_login_keeps_its_place_until_its_thread_is_done() -> None:
-    """A stranger who hangs up at once can't make more threads' worth of work wait than allowed."""
+    """Disconnecting clients can not cause more hashing than the limit."""
     gate = _Gate()
     pool = PasswordPool(gate, workers=1, queue=1)
     password_hash = gate.hash("correct horse")
@@ -213,7 +213,7 @@ async def test_a_cancelled_login_keeps_its_place_until_its_thread_is_done() -> N
 
 
 async def test_a_closed_pool_refuses(hasher: PasswordHasher) -> None:
-    """A login that comes while the daemon stops is told to come back, not answered with a bug."""
+    """A login during shutdown is refused as busy."""
     pool = PasswordPool(hasher, workers=1, queue=1)
     pool.close()
     with pytest.raises(PoolFullError):

@@ -29,7 +29,7 @@ from qscpd.errors import (
     StoreFullError,
     UsageError,
 )
-from qscpd.store import open_store
+from qscpd.store import open_store, store_url
 from qscpd.store.base import Store
 from qscpd.store.sqlite.lock import StoreLock
 from tests.support.users import NOBODY, as_user, passable
@@ -41,26 +41,26 @@ OTHER_HASH = PasswordHasher(Argon2Config(8, 1, 1)).hash("battery staple")
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A real store."""
-    with contextlib.closing(open_store(tmp_path / "q.db")) as store:
+    with contextlib.closing(open_store(store_url(tmp_path / "q.db"))) as store:
         yield store
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    """A configuration whose daemon does not run."""
+    """A configuration whose daemon is not running."""
     return Config(
         server=ServerConfig(admin_socket=tmp_path / "admin.sock"), store=StoreConfig(path=tmp_path / "q.db")
     )
 
 
 def done(reply: admin.Reply) -> admin.AccountInfo:
-    """The account of a reply that says it was done."""
+    """Return the account of a `Done` reply."""
     assert isinstance(reply, admin.Done)
     return reply.account
 
 
 def names(reply: admin.Reply) -> list[tuple[str, str]]:
-    """Names and states of a reply with accounts."""
+    """Return names and states of an `Accounts` reply."""
     assert isinstance(reply, admin.Accounts)
     return [(account.name, account.state) for account in reply.accounts]
 
@@ -85,7 +85,7 @@ def names(reply: admin.Reply) -> list[tuple[str, str]]:
     ],
 )
 def test_a_request_survives_the_wire_and_hides_its_hash(request_: admin.Request) -> None:
-    """Each request is one short line, and its text for logs has no hash in it."""
+    """Each request is one short line, and its `repr` has no hash."""
     line = encode(request_)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
@@ -98,7 +98,7 @@ def test_a_request_survives_the_wire_and_hides_its_hash(request_: admin.Request)
     "kind", [UsageError, NotFoundError, ExistsError, PermissionDeniedError, NotRunningError, QscpdError]
 )
 def test_an_error_keeps_its_exit_code_and_sentence(kind: type[QscpdError]) -> None:
-    """What fails in the daemon ends the command as if it had failed there."""
+    """An error in the daemon ends the command as an error in the command would."""
     reply = decode_reply(encode(admin.Failed(kind.exit_code, "what happened")))
     assert isinstance(reply, admin.Failed)
     error = reply.error()
@@ -106,7 +106,7 @@ def test_an_error_keeps_its_exit_code_and_sentence(kind: type[QscpdError]) -> No
 
 
 def test_a_config_error_and_an_unknown_code_can_be_restored() -> None:
-    """The one error with another constructor, and a code of a future version."""
+    """ConfigError and a code of a future version can be restored."""
     assert isinstance(admin.Failed(ExitCode.CONFIG, "x").error(), ConfigError)
     assert type(admin.Failed(99, "x").error()) is QscpdError
 
@@ -125,8 +125,8 @@ def test_a_config_error_and_an_unknown_code_can_be_restored() -> None:
         b'{"request":"delete_room","name":"dev","yes":true}',
     ],
 )
-def test_what_is_no_request_is_a_usage_error(line: bytes) -> None:
-    """Nothing but the requests that there are is accepted."""
+def test_an_invalid_request_is_a_usage_error(line: bytes) -> None:
+    """Any other line is a usage error."""
     with pytest.raises(UsageError, match="not a request"):
         decode_request(line)
 
@@ -135,7 +135,7 @@ def test_what_is_no_request_is_a_usage_error(line: bytes) -> None:
 
 
 def test_the_life_of_an_account(store: Store) -> None:
-    """Made, given a password, locked, unlocked, deleted, and its name given away again."""
+    """An account is added, changed, locked, unlocked and deleted, and its name is reused."""
     assert done(admin.perform(admin.AddUser(" Alice ", HASH), store)).name == "alice"
     done(admin.perform(admin.SetPassword("alice", OTHER_HASH), store))
     credentials = store.credentials("alice")
@@ -166,7 +166,7 @@ def test_the_life_of_an_account(store: Store) -> None:
 def test_what_can_not_be_done_is_a_reply(
     store: Store, request_: admin.Request, exit_code: ExitCode, sentence: str
 ) -> None:
-    """Each failure has its exit code and a sentence, and changes nothing."""
+    """Each failure is a reply with exit code and sentence, and changes nothing."""
     admin.perform(admin.AddUser("bob", HASH), store)
     reply = admin.perform(request_, store)
     assert isinstance(reply, admin.Failed)
@@ -176,7 +176,7 @@ def test_what_can_not_be_done_is_a_reply(
 
 
 def test_the_life_of_a_room(store: Store) -> None:
-    """Made for its owner as it was ordered, archived, deleted, and its name used again."""
+    """A room is created with its settings, archived and deleted, and its name is reused."""
     admin.perform(admin.AddUser("alice", HASH), store)
     made = admin.perform(admin.CreateRoom(" #Dev ", "ALICE", RoomKind.ANNOUNCEMENT, topic="Talk"), store)
     assert made == admin.RoomChanged(1, "#dev")
@@ -198,19 +198,31 @@ def test_the_life_of_a_room(store: Store) -> None:
 @pytest.mark.parametrize(
     ("request_", "exit_code", "sentence"),
     [
-        (admin.CreateRoom("dev", "alice"), ExitCode.EXISTS, "there is a room #dev already"),
-        (admin.CreateRoom("DEV", "alice"), ExitCode.EXISTS, "there is a room #dev already"),
+        (admin.CreateRoom("dev", "alice"), ExitCode.EXISTS, "room #dev already exists"),
+        (admin.CreateRoom("DEV", "alice"), ExitCode.EXISTS, "room #dev already exists"),
         (admin.CreateRoom("ops", "zoe"), ExitCode.NOT_FOUND, "there is no account zoe; `qscpd listusers`"),
         (admin.CreateRoom("ops", "gone"), ExitCode.NOT_FOUND, "there is no account gone; `qscpd listusers`"),
         (admin.CreateRoom("ops", "a b"), ExitCode.USAGE, "'a b' is not a valid name"),
-        (admin.CreateRoom("ops", "alice", topic="two\nlines"), ExitCode.USAGE, "too long or has characters"),
-        (admin.CreateRoom("ops", "alice", topic="x" * 401), ExitCode.USAGE, "too long or has characters"),
-        (admin.CreateRoom("ops", "alice", topic="\x1b[2J"), ExitCode.USAGE, "too long or has characters"),
+        (
+            admin.CreateRoom("ops", "alice", topic="two\nlines"),
+            ExitCode.USAGE,
+            "too long or contains characters",
+        ),
+        (
+            admin.CreateRoom("ops", "alice", topic="x" * 401),
+            ExitCode.USAGE,
+            "too long or contains characters",
+        ),
+        (
+            admin.CreateRoom("ops", "alice", topic="\x1b[2J"),
+            ExitCode.USAGE,
+            "too long or contains characters",
+        ),
         *(
             (admin.CreateRoom(name, "alice"), ExitCode.USAGE, "is not a valid name")
             for name in ("", "#", "##x", "# x", "x y", "\u212aelvin", "x" * 33, "../etc", "\x1b[2J")
         ),
-        (admin.ArchiveRoom("old"), ExitCode.FAILED, "#old is archived already"),
+        (admin.ArchiveRoom("old"), ExitCode.FAILED, "#old is already archived"),
         (admin.ArchiveRoom("ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
         (admin.ArchiveRoom("deleted"), ExitCode.NOT_FOUND, "there is no room #deleted"),
         (admin.DeleteRoom("ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
@@ -220,7 +232,7 @@ def test_the_life_of_a_room(store: Store) -> None:
 def test_what_can_not_be_done_in_a_room_is_a_reply(
     store: Store, request_: admin.RoomRequest, exit_code: ExitCode, sentence: str
 ) -> None:
-    """Each failure has its exit code and a sentence for the operator, and changes nothing."""
+    """Each failure is a reply with exit code and sentence for the operator, and changes nothing."""
     before_it: list[admin.Request] = [
         admin.AddUser("alice", HASH),
         admin.AddUser("gone", HASH),
@@ -239,16 +251,18 @@ def test_what_can_not_be_done_in_a_room_is_a_reply(
 
 
 def test_an_owner_of_too_many_rooms(store: Store) -> None:
-    """The sentence says who is meant."""
+    """The error names the owner."""
     admin.perform(admin.AddUser("alice", HASH), store)
     for number in range(ROOMS_LIMIT):
         store.change_room(RoomChange(action="create", room=f"#r{number}", actor=1))
     reply = admin.perform(admin.CreateRoom("one-more", "Alice"), store)
-    assert reply == admin.Failed(ExitCode.FAILED, "alice is in as many rooms as one may be")
+    assert reply == admin.Failed(
+        ExitCode.FAILED, "alice has reached the limit of rooms; choose another owner"
+    )
 
 
 def test_a_failing_store_is_not_hidden_in_a_reply(store: Store) -> None:
-    """The daemon has to know that its store failed, so it gets the exception."""
+    """A store error is raised, because the daemon must know it."""
     store.close()
     with pytest.raises(StoreError):
         admin.perform(admin.ListUsers(), store)
@@ -268,13 +282,13 @@ async def answer_list(request: admin.Request) -> admin.Reply:
 
 @pytest.fixture
 async def path(tmp_path: Path) -> AsyncIterator[Path]:
-    """The socket of a server that answers every request with an empty list."""
+    """Socket of a server that answers every request with an empty list."""
     async with admin.AdminServer(tmp_path / "admin.sock", answer_list):
         yield tmp_path / "admin.sock"
 
 
 async def exchange(path: Path, sent: bytes) -> bytes:
-    """Send bytes and return all that comes back until the end."""
+    """Send bytes, and return the answer until the end of the stream."""
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(sent)
     writer.write_eof()
@@ -290,12 +304,12 @@ async def test_one_request_one_reply(path: Path) -> None:
 
 
 def mode_of(path: Path) -> int:
-    """Permission bits of a file."""
+    """Return the permission bits of a file."""
     return stat.S_IMODE(path.stat().st_mode)
 
 
 async def test_the_socket_is_closed_to_others(path: Path) -> None:
-    """Mode 0600, and another user can't connect."""
+    """The mode is 0600, and another user can not connect."""
     assert mode_of(path) == 0o600
     with as_user(path.parent), socket.socket(socket.AF_UNIX) as other, pytest.raises(PermissionError):
         other.connect(str(path))
@@ -312,7 +326,7 @@ async def test_the_socket_is_closed_to_others(path: Path) -> None:
     ],
 )
 async def test_bad_input_is_answered_with_an_error(path: Path, sent: bytes, sentence: str) -> None:
-    """Whatever comes, the peer gets a sentence, and the next peer is served."""
+    """Invalid input is answered with a sentence, and the next peer is served."""
     reply = decode_reply(await exchange(path, sent))
     assert isinstance(reply, admin.Failed)
     assert reply.exit_code == ExitCode.USAGE
@@ -321,7 +335,7 @@ async def test_bad_input_is_answered_with_an_error(path: Path, sent: bytes, sent
 
 
 async def test_a_peer_that_only_connects_is_no_trouble(path: Path) -> None:
-    """Nothing in, nothing out."""
+    """A peer that sends nothing gets nothing."""
     assert await exchange(path, b"") == b""
 
 
@@ -330,13 +344,13 @@ async def test_a_peer_that_only_connects_is_no_trouble(path: Path) -> None:
     [
         (NotFoundError("no carol"), ExitCode.NOT_FOUND, "no carol"),
         (StoreFullError("disk full"), ExitCode.FAILED, "disk full"),
-        (ZeroDivisionError("secret detail"), ExitCode.FAILED, "in the daemon's log"),
+        (ZeroDivisionError("secret detail"), ExitCode.FAILED, "the daemon's log has the details"),
     ],
 )
-async def test_an_error_of_the_handler_is_told_without_a_traceback(
+async def test_an_error_of_the_handler_is_sent_without_a_traceback(
     tmp_path: Path, error: Exception, exit_code: ExitCode, sentence: str
 ) -> None:
-    """Errors of ours keep their sentence; a bug is in the log only, and the server lives on."""
+    """Our errors keep their sentence; a bug is in the log only, and the server goes on."""
 
     async def fail(request: admin.Request) -> admin.Reply:
         del request
@@ -352,7 +366,7 @@ async def test_an_error_of_the_handler_is_told_without_a_traceback(
 
 
 async def test_a_socket_that_a_crash_left_is_replaced(tmp_path: Path) -> None:
-    """Nobody answers on it, so it is in nobody's use."""
+    """A stale socket is replaced."""
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as crashed:
         crashed.bind(str(path))
@@ -363,31 +377,31 @@ async def test_a_socket_that_a_crash_left_is_replaced(tmp_path: Path) -> None:
 
 async def test_a_socket_in_use_is_left_alone(path: Path) -> None:
     """A second daemon on the same socket is refused, and the first goes on."""
-    with pytest.raises(ExistsError, match="another daemon is listening there"):
+    with pytest.raises(ExistsError, match="another daemon listens on it"):
         async with admin.AdminServer(path, answer_list):
             raise AssertionError
     assert await exchange(path, encode(admin.ListUsers()))
 
 
 async def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path: Path) -> None:
-    """A mistyped path must not cost a file."""
+    """A file at the path of the socket is not removed."""
     path = tmp_path / "precious"
     path.write_text("data")
-    with pytest.raises(ExistsError, match="is no socket"):
+    with pytest.raises(ExistsError, match="is not a socket"):
         async with admin.AdminServer(path, answer_list):
             raise AssertionError
     assert path.read_text() == "data"
 
 
 async def test_a_missing_directory_is_made(tmp_path: Path) -> None:
-    """/run is empty after a boot."""
+    """A missing directory, as /run after a boot, is created."""
     path = tmp_path / "run" / "admin.sock"
     async with admin.AdminServer(path, answer_list):
         assert await exchange(path, encode(admin.ListUsers()))
 
 
 async def test_a_request_under_way_is_answered_before_the_end(tmp_path: Path) -> None:
-    """A daemon that stops finishes what it began."""
+    """A stopping daemon finishes running requests."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(request: admin.Request) -> admin.Reply:
@@ -406,7 +420,7 @@ async def test_a_request_under_way_is_answered_before_the_end(tmp_path: Path) ->
 
 
 def test_without_a_daemon_the_command_does_it(config: Config) -> None:
-    """No socket: the store is opened here, and closed again."""
+    """Without a socket the command opens the store itself, and closes it."""
     assert done(admin.call(config, admin.AddUser("alice", HASH))).name == "alice"
     assert names(admin.call(config, admin.ListUsers())) == [("alice", "active")]
     with StoreLock(config.store.path):
@@ -414,20 +428,20 @@ def test_without_a_daemon_the_command_does_it(config: Config) -> None:
 
 
 def test_an_error_has_its_class(config: Config) -> None:
-    """The reply `Failed` is raised as what it was made from."""
+    """A `Failed` reply raises the original class."""
     with pytest.raises(NotFoundError, match="alice"):
         admin.call(config, admin.LockUser("alice"))
 
 
 def test_status_needs_a_daemon(config: Config) -> None:
-    """Only a running daemon knows how it is."""
+    """`Status` without a daemon raises NotRunningError."""
     with pytest.raises(NotRunningError, match="no daemon answers"):
         admin.call(config, admin.Status())
 
 
 async def test_with_a_daemon_the_daemon_does_it(config: Config) -> None:
-    """The request goes to the socket while the daemon holds the store."""
-    with StoreLock(config.store.path), contextlib.closing(open_store(config.store.path)) as store:
+    """The daemon performs the request, while it holds the store."""
+    with StoreLock(config.store.path), contextlib.closing(open_store(store_url(config.store.path))) as store:
 
         async def handle(request: admin.Request) -> admin.Reply:
             if isinstance(request, admin.Status):
@@ -444,15 +458,15 @@ async def test_with_a_daemon_the_daemon_does_it(config: Config) -> None:
         assert names(admin.perform(admin.ListUsers(), store)) == [("alice", "active")]
 
 
-def test_a_held_lock_without_a_socket_is_told(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon whose socket is configured elsewhere, or that hangs, is not gone around."""
+def test_a_held_lock_without_a_socket_is_reported(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon with another socket, or that hangs, is not bypassed."""
     monkeypatch.setattr("qscpd.admin.client._LOCK_PATIENCE_S", 0.0)
     with StoreLock(config.store.path), pytest.raises(NotRunningError, match="none answers on"):
         admin.call(config, admin.AddUser("alice", HASH))
 
 
-def test_a_daemon_that_dies_while_answering_is_told(config: Config) -> None:
-    """The command can't know whether it was done, and says so."""
+def test_a_daemon_that_dies_while_answering_is_reported(config: Config) -> None:
+    """The error says that the outcome is unknown."""
     code = (
         "import socket, sys\n"
         "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print('up', flush=True)\n"
@@ -462,22 +476,22 @@ def test_a_daemon_that_dies_while_answering_is_told(config: Config) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as peer:
         assert peer.stdout is not None
         assert peer.stdout.readline()
-        with pytest.raises(QscpdError, match="ended before it answered"):
+        with pytest.raises(QscpdError, match="exited before it answered"):
             admin.call(config, admin.ListUsers())
 
 
-def test_a_missing_directory_of_the_store_is_told(tmp_path: Path) -> None:
-    """The cure is named; the directory is not made in passing."""
+def test_a_missing_directory_of_the_store_is_reported(tmp_path: Path) -> None:
+    """The error names the fix; the directory is not created."""
     config = Config(
         server=ServerConfig(admin_socket=tmp_path / "no/a.sock"), store=StoreConfig(path=tmp_path / "no/q.db")
     )
-    with pytest.raises(StoreError, match="`qscpd init` makes it"):
+    with pytest.raises(StoreError, match="create it with `qscpd init`"):
         admin.call(config, admin.ListUsers())
     assert not (tmp_path / "no").exists()
 
 
 def test_the_store_keeps_its_owner_when_root_changes_it(config: Config) -> None:
-    """Root acts as the owner of the directory, so that the daemon's user can use what was made."""
+    """Root acts as the directory's owner, so that the daemon's user owns new files."""
     if os.geteuid() != 0:
         pytest.skip("only root can give files to another user")
     os.chown(config.store.path.parent, NOBODY, NOBODY)
@@ -490,14 +504,14 @@ def test_the_store_keeps_its_owner_when_root_changes_it(config: Config) -> None:
 
 
 def test_another_user_is_refused(config: Config) -> None:
-    """Who may neither use the socket nor write the store gets the exit code for it."""
+    """A user without access to socket and store gets exit code 6."""
     admin.call(config, admin.AddUser("alice", HASH))
     with as_user(config.store.path.parent), pytest.raises(PermissionDeniedError):
         admin.call(config, admin.ListUsers())
 
 
 def test_commands_that_race_take_turns(config: Config) -> None:
-    """Ten processes at once, no daemon: each account is there once, nobody is refused."""
+    """Ten concurrent processes without a daemon all succeed, and each account exists once."""
     code = (
         "import sys; from pathlib import Path; from qscpd import admin\n"
         "from qscpd.config import Config, ServerConfig, StoreConfig\n"

@@ -1,4 +1,4 @@
-"""Requests on the admin socket, on live sessions."""
+"""Administration of accounts with live sessions."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -46,7 +46,7 @@ class InProcessPeer:
 
 @pytest.fixture
 async def peer(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
-    """An admin at work."""
+    """A running admin."""
     made = InProcessPeer(tmp_path / "qscpd.db")
     with made.writer:
         yield made
@@ -55,7 +55,7 @@ async def peer(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
 
 
 async def test_adding_makes_the_account_known(peer: InProcessPeer) -> None:
-    """It can be written to and log in at once."""
+    """A new account can receive messages and log in at once."""
     reply = await peer.admin.handle(AddUser("Carol", hash_cheaply("password")))
     assert isinstance(reply, Done)
     account = peer.router.directory.by_name("carol")
@@ -67,7 +67,7 @@ async def test_adding_makes_the_account_known(peer: InProcessPeer) -> None:
 async def test_locking_and_deleting_end_sessions(
     peer: InProcessPeer, request_type: type[LockUser] | type[DeleteUser], reason: str
 ) -> None:
-    """All of the account, none of others."""
+    """Only the account's sessions are closed, and all of them."""
     links = [peer.router.login("alice")[1] for _ in range(2)]
     _, other = peer.router.login("bob")
     await peer.admin.handle(request_type("alice"))
@@ -76,7 +76,7 @@ async def test_locking_and_deleting_end_sessions(
 
 
 async def test_unlocking_and_a_new_password_end_nothing(peer: InProcessPeer) -> None:
-    """Who is in stays in."""
+    """Open sessions go on."""
     _, link = peer.router.login("alice")
     await peer.admin.handle(UnlockUser("alice"))
     await peer.admin.handle(SetPassword("alice", hash_cheaply("another password")))
@@ -92,7 +92,7 @@ async def test_what_fails_changes_nothing(peer: InProcessPeer) -> None:
 
 
 async def test_questions_are_answered(peer: InProcessPeer) -> None:
-    """The list from the store, the status from memory."""
+    """The list comes from the store, the status from memory."""
     peer.router.login("alice")
     peer.router.connect()
     accounts = await peer.admin.handle(ListUsers())

@@ -1,4 +1,4 @@
-"""Erasing by the daemon: small steps on the store's thread, with everybody else's messages in between."""
+"""Erasure by the daemon: small steps on the store's thread, between messages of others."""
 
 import contextlib
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ make_id = IdMaker()
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    """A store in which alice has written a lot."""
+    """A store with many messages of alice."""
     with contextlib.closing(SqliteStore(tmp_path / "q.db")) as store:
         for name in ("alice", "bob", "carol"):
             store.add_account(name, "x")
@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 @contextlib.contextmanager
 def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter[Session]]]:
-    """What the daemon has, but for the network."""
+    """The parts of a daemon without its network."""
     router = Router(Config(), Directory(store.accounts(), store.account_names()), ListLog())
     writer = StoreWriter[Session](
         store,
@@ -47,18 +47,18 @@ def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter
         on_failed=lambda error: pytest.fail(str(error)),
     )
     with writer:
-        router.attach(writer)
+        router.submissions.attach(writer)
         yield LiveAdmin(router, writer), router, writer
     router.presence.close()
 
 
 def texts(store: Store) -> int:
-    """Return how many texts there are."""
+    """Return the number of texts."""
     return sum(row.body is not None for row in store.messages_after(1, 0, 10**6, 10**9))
 
 
 async def test_a_request_erases_for_a_while(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each answer says whether there is more; whoever asks again, by the id, gets to the end."""
+    """Each reply says whether more is left; repeated requests by id finish the erasure."""
     monkeypatch.setattr(liveadmin, "_ERASING_S", 0.0)
     with running(store) as (live, router, writer):
         replies = [await live.handle(admin.EraseUser("alice"))]
@@ -76,7 +76,7 @@ async def test_a_request_erases_for_a_while(store: SqliteStore, monkeypatch: pyt
 
 
 async def test_what_can_t_be_erased_is_answered(store: SqliteStore) -> None:
-    """A wrong name, or nobody's, is the reply, and changes nothing."""
+    """An invalid or unknown name is a reply, and changes nothing."""
     with running(store) as (live, router, writer):
         for request, code in (
             (admin.EraseUser("zoe"), ExitCode.NOT_FOUND),
@@ -91,23 +91,23 @@ async def test_what_can_t_be_erased_is_answered(store: SqliteStore) -> None:
 
 
 async def test_a_large_store_is_compacted_later(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer says so, because traces may stay until then."""
-    monkeypatch.setattr("qscpd.store.sqlite.retention._COMPACT_AT_ONCE", 0)
+    """The reply says that traces can remain until then."""
+    monkeypatch.setattr("qscpd.store.sqlite.compaction._COMPACT_AT_ONCE", 0)
     with running(store) as (live, _, _):
         reply = await live.handle(admin.EraseUser("alice"))
         assert isinstance(reply, admin.Erased)
         assert (reply.done, reply.compaction_due) == (True, True)
 
 
-async def test_a_step_that_fails_is_told(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk ends the request with its sentence; the account is deleted, and it can be asked again."""
+async def test_a_step_that_fails_is_reported(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is reported; the account is deleted, and the request can be repeated."""
 
     def full(_: int) -> bool:
         raise StoreFullError("no room on the disk")
 
     with running(store) as (live, router, _):
         with monkeypatch.context() as patch:
-            patch.setattr(store, "erase_step", full)
+            patch.setattr(store.housekeeping, "erase_step", full)
             with pytest.raises(StoreFullError):
                 await live.handle(admin.EraseUser("alice"))
         assert router.directory.by_name("alice") is None
@@ -119,10 +119,10 @@ async def test_a_step_that_fails_is_told(store: SqliteStore, monkeypatch: pytest
 def test_a_stopped_daemon_s_store_is_erased_in_one_go(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody waits for it, so it is compacted as well, however large it is."""
-    monkeypatch.setattr("qscpd.store.sqlite.retention._COMPACT_AT_ONCE", 0)
+    """Without a daemon a store of any size is compacted as well."""
+    monkeypatch.setattr("qscpd.store.sqlite.compaction._COMPACT_AT_ONCE", 0)
     reply = admin.perform(admin.EraseUser("Alice"), store)
     assert isinstance(reply, admin.Erased)
     assert (reply.done, reply.compaction_due) == (True, False)
-    assert not store.compaction_due()
+    assert not store.housekeeping.compaction_due()
     assert texts(store) == 0

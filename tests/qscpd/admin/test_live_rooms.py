@@ -1,4 +1,4 @@
-"""Changes of rooms by the operator, on live sessions: those whom they concern are told at once."""
+"""Changes of rooms by the operator with live sessions, which are notified at once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,14 +39,14 @@ class InProcessPeer:
         self.admin = LiveAdmin(self.router, self.writer)
 
     async def join(self, account: int, room: str) -> None:
-        """Let somebody join a room."""
+        """Let a user join a room."""
         change = RoomChange(action="join", room=room, actor=account)
         await self.writer.call(
             lambda store: store.change_room(change), lambda result: self.router.rooms.apply(result, change)
         )
 
-    async def told(self, link: FakeLink) -> list[frames.ServerFrame]:
-        """What somebody was told since the last time, but for what is told once a second."""
+    async def received(self, link: FakeLink) -> list[frames.ServerFrame]:
+        """Return the new frames of a session, without those sent once a second."""
         await asyncio.sleep(0)  # the output of a tick leaves at its end
         gathered = frames.PresenceChanges | frames.MembersChanged
         return [each for each in link.take() if not isinstance(each, gathered)]
@@ -54,7 +54,7 @@ class InProcessPeer:
 
 @pytest.fixture
 async def peer(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
-    """An admin at work."""
+    """A running admin."""
     made = InProcessPeer(tmp_path / "qscpd.db")
     with made.writer:
         yield made
@@ -63,18 +63,18 @@ async def peer(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
 
 
 async def test_a_new_room_is_its_owner_s(peer: InProcessPeer) -> None:
-    """All of the owner's sessions are told of the room as it was ordered, and nobody else is."""
+    """All sessions of the owner, and no others, get the new room with its settings."""
     links = [peer.router.login("alice")[1] for _ in range(2)]
     _, other = peer.router.login("bob")
     for link in (*links, other):
-        await peer.told(link)
+        await peer.received(link)
     request = admin.CreateRoom("Dev", "ALICE", RoomKind.CLOSED, HistoryFrom.FULL, "Where we talk")
     reply = await peer.admin.handle(request)
     assert reply == admin.RoomChanged(1, "#dev")
     room = peer.router.rooms.by_name("#dev")
     assert room is not None
     expected = frames.RoomChanged(room.described(ALICE), 1, 0)
-    assert [await peer.told(link) for link in (*links, other)] == [[expected], [expected], []]
+    assert [await peer.received(link) for link in (*links, other)] == [[expected], [expected], []]
     assert (expected.room.kind, expected.room.history, expected.room.topic) == (
         "closed",
         "full",
@@ -83,22 +83,22 @@ async def test_a_new_room_is_its_owner_s(peer: InProcessPeer) -> None:
     assert expected.room.role == "owner"
 
 
-async def test_members_of_a_deleted_room_are_told(peer: InProcessPeer) -> None:
-    """Each of them, by nobody; the name is free at once."""
+async def test_members_of_a_deleted_room_are_notified(peer: InProcessPeer) -> None:
+    """Each member is notified, without an actor; the name is free at once."""
     await peer.admin.handle(admin.CreateRoom("dev", "alice"))
     await peer.join(BOB, "#dev")
     links = [peer.router.login(name)[1] for name in ("alice", "bob")]
     for link in links:
-        await peer.told(link)
+        await peer.received(link)
     assert await peer.admin.handle(admin.DeleteRoom("#dev")) == admin.RoomChanged(1, "#dev")
     for link in links:
-        assert await peer.told(link) == [frames.RoomLeft("c1", "#dev", "deleted")]
+        assert await peer.received(link) == [frames.RoomLeft("c1", "#dev", "deleted")]
     assert peer.router.rooms.by_name("#dev") is None
     assert await peer.admin.handle(admin.CreateRoom("dev", "bob")) == admin.RoomChanged(2, "#dev")
 
 
 async def test_a_message_that_was_on_its_way_to_a_deleted_room(peer: InProcessPeer) -> None:
-    """It is refused as one to a room that is not there, and not as from somebody who is no member."""
+    """The message is refused as for an unknown room, not as from a non-member."""
     await peer.admin.handle(admin.CreateRoom("dev", "alice"))
     await peer.admin.handle(admin.DeleteRoom("dev"))
     late = NewMessage(ALICE, -1, f"{1:032x}", "too late")
@@ -107,7 +107,7 @@ async def test_a_message_that_was_on_its_way_to_a_deleted_room(peer: InProcessPe
 
 
 async def test_an_archived_room_is_archived_at_once(peer: InProcessPeer) -> None:
-    """In memory as in the store."""
+    """The room is archived in memory and in the store."""
     await peer.admin.handle(admin.CreateRoom("dev", "alice"))
     await peer.admin.handle(admin.ArchiveRoom("dev"))
     room = peer.router.rooms.by_name("#dev")
@@ -128,19 +128,19 @@ async def test_an_archived_room_is_archived_at_once(peer: InProcessPeer) -> None
 async def test_what_fails_changes_nothing(
     peer: InProcessPeer, request_: admin.RoomRequest, code: ExitCode
 ) -> None:
-    """The reply has the exit code; nobody is told anything."""
+    """The reply has the exit code; no session is notified."""
     await peer.admin.handle(admin.CreateRoom("dev", "alice"))
     _, link = peer.router.login("alice")
-    await peer.told(link)
+    await peer.received(link)
     reply = await peer.admin.handle(request_)
     assert isinstance(reply, admin.Failed)
     assert reply.exit_code == code
-    assert await peer.told(link) == []
+    assert await peer.received(link) == []
     assert len(peer.router.rooms) == 1
 
 
-async def test_a_full_disk_is_told(peer: InProcessPeer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the store's error, and nothing is made."""
+async def test_a_full_disk_is_reported(peer: InProcessPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reply is the error of the store, and no room is created."""
 
     def full(_: RoomChange) -> None:
         raise StoreFullError("no room on the disk")

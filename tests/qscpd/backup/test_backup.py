@@ -38,7 +38,7 @@ make_id = IdMaker()
 
 @pytest.fixture
 def loaded(tmp_path: Path, authority: AuthorityFiles) -> LoadedConfig:
-    """An installation with two accounts and three messages, whose daemon does not run."""
+    """An installation with two accounts and three messages, whose daemon is stopped."""
     home = tmp_path / "home"
     home.mkdir()
     certs = AuthorityFiles(home / "certs")
@@ -52,7 +52,7 @@ def loaded(tmp_path: Path, authority: AuthorityFiles) -> LoadedConfig:
 
 @pytest.fixture
 def backup(loaded: LoadedConfig, tmp_path: Path) -> Path:
-    """A backup of it."""
+    """A backup of the installation."""
     return make_backup(tmp_path / "backups", loaded)
 
 
@@ -74,7 +74,7 @@ def epoch(store: Path) -> str:
 
 
 def forge(backup: Path, **changes: object) -> None:
-    """Change a manifest, and let it have the right hashes of all files."""
+    """Change a manifest, and give it the right hashes of all files."""
     manifest = json.loads((backup / "manifest.json").read_text())
     for file in manifest["files"]:
         content = (backup / file["name"]).read_bytes()
@@ -85,10 +85,10 @@ def forge(backup: Path, **changes: object) -> None:
 # --- making one
 
 
-def test_a_backup_has_everything_for_nobody_else(
+def test_a_backup_is_complete_and_private(
     backup: Path, loaded: LoadedConfig, authority: AuthorityFiles
 ) -> None:
-    """Store, configuration, authority, certificate and keys are in it, closed to other users."""
+    """A backup has store, configuration, CA, certificate and keys, unreadable to other users."""
     assert names(backup) == ALL
     assert stat.S_IMODE(backup.stat().st_mode) == stat.S_IMODE(backup.parent.stat().st_mode) == 0o700
     assert {stat.S_IMODE(each.stat().st_mode) for each in backup.iterdir()} == {0o600}
@@ -99,7 +99,7 @@ def test_a_backup_has_everything_for_nobody_else(
 
 
 def test_the_manifest_says_what_is_in_it(backup: Path, loaded: LoadedConfig) -> None:
-    """Counts, schema and epoch are the store's, and each file has its size and hash."""
+    """The manifest has the store's counts, schema and epoch, and size and hash of each file."""
     manifest = read_manifest(backup)
     assert (manifest.accounts, manifest.conversations, manifest.messages) == (2, 1, 3)
     assert manifest.epoch == epoch(loaded.config.store.path)
@@ -110,22 +110,22 @@ def test_the_manifest_says_what_is_in_it(backup: Path, loaded: LoadedConfig) -> 
 
 
 def test_a_store_in_use_is_copied_with_its_journal(loaded: LoadedConfig, tmp_path: Path) -> None:
-    """What is committed is in the backup, also if it is in the WAL only; what is not is not."""
+    """Committed data is in the backup even if it is only in the WAL; uncommitted data is not."""
     path = loaded.config.store.path
     with StoreLock(path), contextlib.closing(SqliteStore(path)) as store:
         store.append([NewMessage(2, 1, make_id(), "four")])
         assert path.with_name("qscpd.db-wal").stat().st_size
-        store._db.execute("BEGIN IMMEDIATE")
-        store._db.execute("DELETE FROM chunks")
+        store._db.connection.execute("BEGIN IMMEDIATE")
+        store._db.connection.execute("DELETE FROM chunks")
         backup = make_backup(tmp_path / "backups", loaded)
-        store._db.execute("ROLLBACK")
+        store._db.connection.execute("ROLLBACK")
     assert bodies(backup / "qscpd.db") == ["one", "two", "three", "four"]
 
 
 def test_a_store_that_changes_while_it_is_copied_is_as_it_was(
     loaded: LoadedConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy in many steps has the state of its beginning, and does not begin anew."""
+    """A copy in many steps has the state of its begin, and does not restart."""
     monkeypatch.setattr("qscpd.store.sqlite.snapshot._PAGES", 1)
     path = loaded.config.store.path
     steps = 0
@@ -144,14 +144,14 @@ def test_a_store_that_changes_while_it_is_copied_is_as_it_was(
 
 
 def test_two_backups_in_a_second_have_two_names(loaded: LoadedConfig, tmp_path: Path) -> None:
-    """None is overwritten."""
+    """The second backup of a second does not overwrite the first."""
     made = [make_backup(tmp_path / "backups", loaded) for _ in range(5)]
     assert names(tmp_path / "backups") == sorted(each.name for each in made)
     assert not any(find_problems(each) for each in made)
 
 
 def test_without_an_authority_there_is_none_in_it(loaded: LoadedConfig, tmp_path: Path) -> None:
-    """A certificate from elsewhere, or a key on another machine: what is here is backed up, and is whole."""
+    """Without CA files on this machine the backup is complete without them."""
     certs = loaded.config.tls.certificate.parent
     (certs / "ca.key").unlink()
     without_key = make_backup(tmp_path / "backups", loaded)
@@ -166,7 +166,7 @@ def test_without_an_authority_there_is_none_in_it(loaded: LoadedConfig, tmp_path
 def test_without_something_needed_there_is_no_backup(
     loaded: LoadedConfig, tmp_path: Path, missing: str
 ) -> None:
-    """The error names the file, and nothing half-made stays."""
+    """The error names the missing file, and no partial backup remains."""
     (loaded.path.parent / missing).unlink()
     with pytest.raises(QscpdError, match=f"{missing}: No such file"):
         make_backup(tmp_path / "backups", loaded)
@@ -174,10 +174,10 @@ def test_without_something_needed_there_is_no_backup(
 
 
 def test_a_pair_that_is_none_is_not_backed_up(loaded: LoadedConfig, tmp_path: Path) -> None:
-    """What could not be restored is not called a backup."""
+    """A key that does not match its certificate prevents a backup."""
     key = loaded.config.tls.key
     key.write_bytes((key.parent / "ca.key").read_bytes())
-    with pytest.raises(QscpdError, match=r"server.key: does not belong to the certificate server.pem"):
+    with pytest.raises(QscpdError, match=r"server.key: does not match the certificate server.pem"):
         make_backup(tmp_path / "backups", loaded)
     assert names(tmp_path / "backups") == []
 
@@ -185,7 +185,7 @@ def test_a_pair_that_is_none_is_not_backed_up(loaded: LoadedConfig, tmp_path: Pa
 def test_an_interruption_leaves_nothing(
     loaded: LoadedConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C in the middle removes what there is."""
+    """Ctrl-C in the middle removes the partial backup."""
 
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
@@ -197,7 +197,7 @@ def test_an_interruption_leaves_nothing(
 
 
 def test_a_full_disk_leaves_nothing(loaded: LoadedConfig, tmp_path: Path) -> None:
-    """No room at the destination is a sentence, and what was written is removed."""
+    """A full disk is one sentence, and the partial backup is removed."""
     with small_disk(tmp_path / "disk", 128) as disk:
         fill(disk, leave=20_000)
         with pytest.raises(StoreError, match=r"can't be copied to .*full"):
@@ -205,8 +205,8 @@ def test_a_full_disk_leaves_nothing(loaded: LoadedConfig, tmp_path: Path) -> Non
         assert names(disk) == ["filler"]
 
 
-def test_who_may_not_read_the_keys_may_not_back_up(loaded: LoadedConfig, tmp_path: Path) -> None:
-    """Another user gets a sentence with the file, and exit code 6."""
+def test_a_backup_needs_permission_to_read_the_keys(loaded: LoadedConfig, tmp_path: Path) -> None:
+    """A user without access to the keys gets the file in a sentence, and exit code 6."""
     backups = tmp_path / "backups"
     backups.mkdir(mode=0o777)
     backups.chmod(0o777)
@@ -219,7 +219,7 @@ def test_who_may_not_read_the_keys_may_not_back_up(loaded: LoadedConfig, tmp_pat
 
 
 def test_a_whole_backup_has_no_problems(backup: Path) -> None:
-    """And looking changes nothing in it."""
+    """Verification of an intact backup finds nothing, and changes nothing."""
     before = {each.name: (each.stat().st_mtime_ns, each.read_bytes()) for each in backup.iterdir()}
     assert find_problems(backup) == []
     assert before == {each.name: (each.stat().st_mtime_ns, each.read_bytes()) for each in backup.iterdir()}
@@ -228,16 +228,16 @@ def test_a_whole_backup_has_no_problems(backup: Path) -> None:
 @pytest.mark.parametrize("name", [each for each in ALL if each != "manifest.json"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "lose"])
 def test_any_damage_to_a_file_is_seen(backup: Path, name: str, damage: str) -> None:
-    """A flipped bit, a lost end and a lost file are one sentence each, with the file."""
+    """A flipped bit, a truncated file and a missing file are one sentence each, with the file."""
     path = backup / name
     content = bytearray(path.read_bytes())
     if damage == "flip":
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-        expected = "was changed since the backup was made"
+        expected = "was changed after the backup was made"
     elif damage == "cut":
         path.write_bytes(content[:-1])
-        expected = f"has {len(content) - 1} bytes, and had {len(content)}"
+        expected = f"has {len(content) - 1} bytes; the manifest has {len(content)}"
     else:
         path.unlink()
         expected = "is missing"
@@ -246,8 +246,8 @@ def test_any_damage_to_a_file_is_seen(backup: Path, name: str, damage: str) -> N
     assert problems[0].startswith(f"{path}: {expected}")
 
 
-def test_all_problems_are_told(backup: Path) -> None:
-    """Not only the first."""
+def test_all_problems_are_reported(backup: Path) -> None:
+    """Verification reports all problems, not only the first."""
     (backup / "server.pem").unlink()
     (backup / "qscpd.db").write_bytes(b"")
     (backup / "ca.key").write_bytes(b"x")
@@ -259,7 +259,7 @@ def test_all_problems_are_told(backup: Path) -> None:
 
 
 def test_a_store_that_is_damaged_itself_is_seen(backup: Path) -> None:
-    """Right hashes do not help: the store is read to its last message."""
+    """Damage with correct hashes is found: the store is read to its last message."""
     with contextlib.closing(sqlite3.connect(backup / "qscpd.db")) as db:
         db.execute("UPDATE chunks SET messages = X'93'")
         db.commit()
@@ -275,17 +275,17 @@ def test_a_store_that_is_damaged_itself_is_seen(backup: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"messages": 4}, "messages is 3, and 4 in the manifest"),
-        ({"accounts": 1}, "accounts is 2, and 1 in the manifest"),
-        ({"conversations": 0}, "conversations is 1, and 0 in the manifest"),
+        ({"messages": 4}, "messages is 3; the manifest has 4"),
+        ({"accounts": 1}, "accounts is 2; the manifest has 1"),
+        ({"conversations": 0}, "conversations is 1; the manifest has 0"),
         ({"epoch": "0" * 16}, "epoch is "),
-        ({"format": 2}, "in format 2; this one knows 1"),
-        ({"files": []}, "its list of files is not one that qscpd makes"),
-        ({"created": 1}, "is no manifest: Expected `str`, got `int`"),
+        ({"format": 2}, "in format 2; this version reads format 1"),
+        ({"files": []}, "its list of files is not one of qscpd"),
+        ({"created": 1}, "is not a manifest: Expected `str`, got `int`"),
     ],
 )
 def test_a_manifest_that_is_wrong_is_seen(backup: Path, changes: dict[str, object], expected: str) -> None:
-    """Each of its statements is compared."""
+    """Each statement of the manifest is compared."""
     forge(backup, **changes)
     problems = find_problems(backup)
     assert len(problems) == 1
@@ -293,28 +293,28 @@ def test_a_manifest_that_is_wrong_is_seen(backup: Path, changes: dict[str, objec
 
 
 def test_a_manifest_names_no_other_files(backup: Path) -> None:
-    """Nothing outside of the folder is ever read or removed because of a manifest."""
+    """A manifest can not make verification read or remove files outside of the folder."""
     manifest = json.loads((backup / "manifest.json").read_text())
     manifest["files"][0]["name"] = "../../home/qscpd.db"
     (backup / "manifest.json").write_text(json.dumps(manifest))
-    assert "its list of files is not one that qscpd makes" in find_problems(backup)[0]
+    assert "its list of files is not one of qscpd" in find_problems(backup)[0]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"{" * 70_000])
 def test_a_manifest_that_is_none(backup: Path, content: bytes) -> None:
-    """Whatever is in the file, it is a sentence."""
+    """Any invalid manifest is one sentence."""
     (backup / "manifest.json").write_bytes(content)
-    assert "is no manifest" in find_problems(backup)[0]
+    assert "is not a manifest" in find_problems(backup)[0]
 
 
-def test_what_is_no_backup(tmp_path: Path) -> None:
-    """A folder without a manifest and no folder at all are told apart."""
+def test_a_folder_that_is_no_backup(tmp_path: Path) -> None:
+    """A folder without a manifest and a missing folder have different errors."""
     assert "it has no manifest.json" in find_problems(tmp_path)[0]
-    assert "there is no such backup" in find_problems(tmp_path / "nothing")[0]
+    assert "backup not found" in find_problems(tmp_path / "nothing")[0]
 
 
-def test_a_newer_schema_is_told(backup: Path) -> None:
-    """A backup of a newer version needs that version."""
+def test_a_newer_schema_is_reported(backup: Path) -> None:
+    """A backup of a newer schema is reported with its version."""
     with contextlib.closing(sqlite3.connect(backup / "qscpd.db")) as db:
         db.execute("PRAGMA user_version = 99")
     forge(backup, schema=99, version="9.0")
@@ -324,7 +324,7 @@ def test_a_newer_schema_is_told(backup: Path) -> None:
 
 
 def test_keys_must_fit(backup: Path, tmp_path: Path) -> None:
-    """Keys and authority of another installation are seen, although their hashes are right."""
+    """Keys and CA of another installation are found, although their hashes are right."""
     other = AuthorityFiles(tmp_path / "other")
     other.directory.mkdir()
     make_authority(other)
@@ -333,22 +333,22 @@ def test_keys_must_fit(backup: Path, tmp_path: Path) -> None:
         shutil.copy(other.directory / name, backup / name)
     forge(backup)
     assert [problem.removeprefix(f"{backup}/") for problem in find_problems(backup)] == [
-        "server.key: does not belong to the certificate server.pem",
+        "server.key: does not match the certificate server.pem",
         "ca.pem: did not issue server.pem",
-        "ca.key: does not belong to the certificate ca.pem",
+        "ca.key: does not match the certificate ca.pem",
     ]
 
 
 @pytest.mark.parametrize("name", ["server.pem", "server.key", "ca.pem", "ca.key"])
 def test_keys_must_be_keys(backup: Path, name: str) -> None:
-    """What is no certificate or key is told with its name."""
+    """Invalid certificates and keys are reported by name."""
     (backup / name).write_text("-----BEGIN NONSENSE-----\n")
     forge(backup)
     assert any(name in problem for problem in find_problems(backup))
 
 
 def test_a_configuration_must_be_one(backup: Path) -> None:
-    """A configuration that this version can't use is told with line and key."""
+    """An invalid configuration is reported with line and key."""
     (backup / "qscpd.yaml").write_text("log: {level: loud}\n")
     forge(backup)
     assert "qscpd.yaml:1: log.level: " in find_problems(backup)[0]
@@ -358,7 +358,7 @@ def test_a_configuration_must_be_one(backup: Path) -> None:
 
 
 def test_a_restored_installation_is_ready(backup: Path, tmp_path: Path, loaded: LoadedConfig) -> None:
-    """Everything is where its configuration says, with the messages, closed as `init` closes it."""
+    """All files are where the configuration says, with the messages, and with the modes of `init`."""
     into = tmp_path / "new"
     restored = restore_backup(backup, into)
     assert names(into) == ["certs", "config", "var"]
@@ -376,7 +376,7 @@ def test_a_restored_installation_is_ready(backup: Path, tmp_path: Path, loaded: 
 
 
 def test_a_restored_installation_may_move(backup: Path, tmp_path: Path) -> None:
-    """Its paths are relative."""
+    """The paths of a restored installation are relative."""
     restore_backup(backup, tmp_path / "new")
     (tmp_path / "new").rename(tmp_path / "moved")
     config = load_config(tmp_path / "moved" / "config" / "qscpd.yaml", environ={}).config
@@ -385,7 +385,7 @@ def test_a_restored_installation_may_move(backup: Path, tmp_path: Path) -> None:
 
 
 def test_a_restored_store_has_another_epoch(backup: Path, tmp_path: Path) -> None:
-    """Each restore is another history; the backup itself stays as it was."""
+    """Each restore gets a new epoch; the backup does not change."""
     epochs = {restore_backup(backup, tmp_path / f"new{number}").epoch for number in range(3)}
     found = {epoch(tmp_path / f"new{number}" / "var" / "qscpd.db") for number in range(3)}
     assert found == epochs
@@ -394,14 +394,14 @@ def test_a_restored_store_has_another_epoch(backup: Path, tmp_path: Path) -> Non
 
 
 def test_an_empty_directory_will_do(backup: Path, tmp_path: Path) -> None:
-    """It may be there already, such as a mounted disk."""
+    """The target can be an empty directory, such as a mounted disk."""
     (tmp_path / "new").mkdir(mode=0o750)
     restore_backup(backup, tmp_path / "new")
     assert names(tmp_path / "new") == ["certs", "config", "var"]
 
 
 def test_nothing_is_overwritten(backup: Path, tmp_path: Path) -> None:
-    """A directory with anything in it is refused, and left alone."""
+    """A directory that is not empty is refused and not changed."""
     into = tmp_path / "new"
     into.mkdir()
     (into / "letter.txt").write_text("dear")
@@ -412,7 +412,7 @@ def test_nothing_is_overwritten(backup: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("deep", [True, False])
 def test_a_live_store_is_refused(backup: Path, tmp_path: Path, deep: bool) -> None:
-    """A directory whose store is in use is refused with that as the reason."""
+    """A directory with a store in use is refused for that reason."""
     into = tmp_path / "new"
     where = into / "var" if deep else into
     where.mkdir(parents=True)
@@ -426,7 +426,7 @@ def test_a_live_store_is_refused(backup: Path, tmp_path: Path, deep: bool) -> No
 
 
 def test_a_damaged_backup_is_not_restored(backup: Path, tmp_path: Path) -> None:
-    """It is verified first, and nothing is made."""
+    """A backup is verified first; a damaged one creates nothing."""
     (backup / "server.pem").unlink()
     (backup / "ca.key").unlink()
     with pytest.raises(
@@ -437,7 +437,7 @@ def test_a_damaged_backup_is_not_restored(backup: Path, tmp_path: Path) -> None:
 
 
 def test_a_place_that_can_t_work_is_refused(backup: Path, tmp_path: Path) -> None:
-    """A path that is too long for the admin socket is told before anything is made."""
+    """A path too long for the admin socket is refused before anything is created."""
     into = tmp_path / ("long" * 30)
     with pytest.raises(ConfigError, match="admin_socket"):
         restore_backup(backup, into)
@@ -445,7 +445,7 @@ def test_a_place_that_can_t_work_is_refused(backup: Path, tmp_path: Path) -> Non
 
 
 def test_a_full_disk_leaves_no_half_installation(backup: Path, tmp_path: Path) -> None:
-    """What was laid out is removed again."""
+    """A full disk leaves no partial installation."""
     with small_disk(tmp_path / "disk", 256) as disk:
         filler = fill(disk, leave=60_000)
         filler.rename(tmp_path / "disk" / "filler")
@@ -456,7 +456,7 @@ def test_a_full_disk_leaves_no_half_installation(backup: Path, tmp_path: Path) -
 
 
 def test_a_backup_of_the_oldest_schema_is_upgraded(loaded: LoadedConfig, tmp_path: Path) -> None:
-    """An old backup can be verified as it is, and restored into a store of today."""
+    """An old backup verifies as it is, and restores into a current store."""
     path = loaded.config.store.path
     path.unlink()
     with contextlib.closing(sqlite3.connect(path)) as db:
@@ -474,7 +474,7 @@ def test_a_backup_of_the_oldest_schema_is_upgraded(loaded: LoadedConfig, tmp_pat
 
 @pytest.fixture
 def copies(backup: Path) -> Callable[..., list[Path]]:
-    """Make folders of the same content with other names, oldest first."""
+    """Copy a folder to other names, oldest first."""
 
     def make(*stamps: str) -> list[Path]:
         made = []
@@ -489,7 +489,7 @@ def copies(backup: Path) -> Callable[..., list[Path]]:
 
 
 def test_the_newest_stay(copies: Callable[..., list[Path]]) -> None:
-    """By their names, with the number within a second as a number."""
+    """The newest by name stay; the number within a second compares as a number."""
     made = copies("20250101T000000Z", "20260101T000000Z", "20260101T000000Z-2", "20260101T000000Z-10")
     pruned = prune_backups(made[0].parent, 2)
     assert pruned.kept == [made[3], made[2]]
@@ -499,7 +499,7 @@ def test_the_newest_stay(copies: Callable[..., list[Path]]) -> None:
 
 
 def test_only_finished_backups_count_and_go(copies: Callable[..., list[Path]], tmp_path: Path) -> None:
-    """Unfinished ones are named, and whatever else is there is left alone."""
+    """Unfinished backups are listed, and other files are not touched."""
     made = copies("20250101T000000Z", "20250102T000000Z", "20250103T000000Z")
     home = made[0].parent
     (home / "qscp-20260101T000000Z.part").mkdir()
@@ -529,7 +529,7 @@ def test_only_finished_backups_count_and_go(copies: Callable[..., list[Path]], t
 
 
 def test_the_last_good_one_is_spared(copies: Callable[..., list[Path]]) -> None:
-    """If all newer ones are damaged, the newest that is whole stays, whatever was asked for."""
+    """If all newer ones are damaged, the newest intact backup stays."""
     made = copies("20250101T000000Z", "20250102T000000Z", "20250103T000000Z", "20250104T000000Z")
     for folder in made[2:]:
         (folder / "server.pem").write_text("rust")
@@ -539,24 +539,24 @@ def test_the_last_good_one_is_spared(copies: Callable[..., list[Path]]) -> None:
     assert names(made[0].parent) == [each.name for each in made[1:]]
 
 
-def test_a_file_of_somebody_else_is_not_removed(copies: Callable[..., list[Path]]) -> None:
-    """Only what the manifest names goes; the folder that is left is no backup any more."""
+def test_a_file_of_another_program_is_not_removed(copies: Callable[..., list[Path]]) -> None:
+    """Only files of the manifest are removed; the remaining folder is no backup any more."""
     made = copies("20250101T000000Z", "20250102T000000Z")
     (made[0] / "notes.txt").write_text("mine")
-    with pytest.raises(QscpdError, match=r"has files that qscpd did not make, and stays: notes.txt"):
+    with pytest.raises(QscpdError, match=r"not removed, because it contains files of others: notes.txt"):
         prune_backups(made[0].parent, 1)
     left = made[0].with_name(made[0].name + ".part")
     assert names(left) == ["notes.txt"]
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
-    """Is an error, and not an empty list of backups."""
+    """A missing directory is an error, not an empty list."""
     with pytest.raises(QscpdError, match="No such file or directory"):
         prune_backups(tmp_path / "nothing", 1)
 
 
 def test_the_manifest_is_for_people_too(backup: Path) -> None:
-    """It is JSON with one thing a line."""
+    """The manifest is indented JSON."""
     text = (backup / "manifest.json").read_text()
     assert text.splitlines()[1] == '  "format": 1,'
     assert msgspec.json.decode(text) == json.loads(text)
@@ -564,7 +564,7 @@ def test_the_manifest_is_for_people_too(backup: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_root_left() -> Iterator[None]:
-    """See that no test stayed another user."""
+    """Check that no test stayed another user."""
     before = os.geteuid()
     yield
     assert os.geteuid() == before

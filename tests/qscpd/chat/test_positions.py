@@ -13,7 +13,7 @@ from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
-from tests.support.doubles import FakeLink, RouterDouble, router_double
+from tests.support.doubles import FakeLink, RouterDouble, make_handlers
 from tests.support.waiting import patiently, until
 
 MOST = 100_000
@@ -70,7 +70,7 @@ class NarrowLink(FakeLink):
 
 
 class InProcessPeer:
-    """A router that is asked questions, on a real store; and alice, who has not resumed yet."""
+    """A router that answers requests, on a real store; and alice, who has not resumed yet."""
 
     def __init__(self, path: Path, tasks: asyncio.TaskGroup) -> None:
         self.store = SqliteStore(path)
@@ -81,7 +81,7 @@ class InProcessPeer:
             on_refused=self.router.delivery.refused,
             on_failed=print,
         )
-        router_double(self.router, self.writer, tasks)
+        self.router.handlers = make_handlers(self.router, self.writer, tasks)
         self.session, link = self.router.login("alice", live=False)
         self.router.flush()
         self.link = self.session.link = NarrowLink()
@@ -119,7 +119,7 @@ async def test_what_is_unknown_is_told_no_faster_than_it_is_taken(connected: InP
 
 
 def make_conversations(store: Store) -> None:
-    """Let alice have written to 2,000 people, and all of them have it."""
+    """Let alice have written to 2,000 users, and all of them have received it."""
     alice, *others = [store.add_account(name, "x").id for name in ("alice", *map("p{}".format, range(2000)))]
     messages = [NewMessage(alice, each, f"{each:032x}", "hello") for each in others]
     marks = [Mark(each, number, PositionKind.DELIVERED, 1) for number, each in enumerate(others, 1)]
@@ -127,7 +127,7 @@ def make_conversations(store: Store) -> None:
 
 
 async def test_what_was_delivered_is_told_no_faster_than_it_is_taken(connected: InProcessPeer) -> None:
-    """Also somebody with thousands of conversations, and nothing new in any of them, is not flooded."""
+    """Also a user with thousands of conversations, and nothing new in any of them, is not flooded."""
     await connected.writer.call(make_conversations)
     for frame in resume(range(1, 2001), more=False):
         connected.session.receive(frame)

@@ -105,7 +105,7 @@ def test_changes_of_a_second_are_one_frame_with_the_newest_values() -> None:
 
 
 def test_no_change_is_no_frame() -> None:
-    """The same presence again, or the going of somebody who was not there, is not told."""
+    """The same presence again, or an offline user going offline, is not sent."""
 
     async def test() -> None:
         heard = Heard()
@@ -122,7 +122,7 @@ def test_no_change_is_no_frame() -> None:
 
 
 def test_a_lost_link_fades_after_the_grace() -> None:
-    """Until then the person is online; afterwards gone."""
+    """Until then the user is online; afterwards offline."""
 
     async def test() -> None:
         heard = Heard()
@@ -140,7 +140,7 @@ def test_a_lost_link_fades_after_the_grace() -> None:
 
 
 def test_who_comes_back_within_the_grace_never_left() -> None:
-    """Nobody hears of a lost link that is replaced in time."""
+    """A lost link that is replaced in time changes nobody's view."""
 
     async def test() -> None:
         heard = Heard()
@@ -156,7 +156,7 @@ def test_who_comes_back_within_the_grace_never_left() -> None:
     in_virtual_time(test())
 
 
-def test_many_people_are_told_in_pages() -> None:
+def test_many_users_are_told_in_pages() -> None:
     """No frame has more than a page, each has a version of its own, and none is over the line limit."""
 
     async def test() -> None:
@@ -196,7 +196,7 @@ class ByTheBook:
     """A roster kept as the specification says: emptied at a snapshot's first page, then all in order."""
 
     def __init__(self, me: str) -> None:
-        self.people: dict[str, UserPresence] = {}
+        self.users: dict[str, UserPresence] = {}
         self._me = me
         self._version = -1
         self._more = False
@@ -205,13 +205,13 @@ class ByTheBook:
         """Apply a frame."""
         if isinstance(frame, OnlineUsers):
             if not self._more or frame.version != self._version:
-                self.people.clear()
+                self.users.clear()
             self._version, self._more = frame.version, frame.more
         if isinstance(frame, OnlineUsers | PresenceChanges):
             for user in frame.users:
-                self.people.pop(user.user, None)
+                self.users.pop(user.user, None)
                 if user.status != "offline" and user.user != self._me:
-                    self.people[user.user] = user
+                    self.users[user.user] = user
 
 
 class ByTheClient:
@@ -221,7 +221,7 @@ class ByTheClient:
         self._roster = Roster(me)
 
     @property
-    def people(self) -> dict[str, UserPresence]:
+    def users(self) -> dict[str, UserPresence]:
         """Who is online."""
         return {person.user: person for person in self._roster}
 
@@ -339,7 +339,7 @@ def test_every_roster_ends_with_the_truth(steps: list[tuple[str, str]]) -> None:
         truth = snapshot(play.router.presence, "a")
         for watcher in play.watchers:
             for roster in watcher.rosters:
-                assert {name: (p.status, p.text) for name, p in roster.people.items()} == truth, roster
+                assert {name: (p.status, p.text) for name, p in roster.users.items()} == truth, roster
         play.router.presence.close()
 
     with mock.patch.object(presence_module, "_PAGE", 1):
@@ -370,9 +370,7 @@ def test_a_snapshot_that_is_begun_anew_replaces_the_unfinished_one(
             play.read()
             await asyncio.sleep(1)
         assert (
-            sorted(watcher.rosters[0].people)
-            == sorted(snapshot(play.router.presence, "a"))
-            == list(NAMES[1:])
+            sorted(watcher.rosters[0].users) == sorted(snapshot(play.router.presence, "a")) == list(NAMES[1:])
         )
         play.router.presence.close()
 

@@ -1,4 +1,4 @@
-"""Corners of rooms in which the parts of the daemon meet: order, ends, and what nobody may find out."""
+"""Corner cases of rooms across the daemon: order, ends of sessions, and what must stay hidden."""
 
 import asyncio
 import threading
@@ -12,10 +12,11 @@ from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd.admin import DeleteRoom, DeleteUser, Done
 from qscpd.admin.live import LiveAdmin
+from qscpd.chat.submission import _Gate
 from qscpd.domain.model import Keep, MessageRow, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError
-from qscpd.sessions import requests as asking
+from qscpd.sessions import requests
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
@@ -24,9 +25,12 @@ from tests.support.waiting import PATIENCE_S, patiently
 
 make_id = IdMaker()
 
+DEV = 1
+"""The conversation of #dev."""
+
 
 class DeniedStore(FickleStore):
-    """A store that refuses changes of rooms on the same days as messages."""
+    """A store that refuses changes of rooms whenever it refuses messages."""
 
     def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
         """Change rooms, or not."""
@@ -49,7 +53,7 @@ async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
 
 
 async def enter(server: InProcessServer, user: str) -> InProcessPeer:
-    """Log somebody in who keeps nothing and is live; what they were told up to then is dropped."""
+    """Log a user in who keeps nothing and is live; what they received up to then is dropped."""
     connected = await server.visitor(user)
     connected.send(frames.Resume([]))
     await server.settle()
@@ -71,6 +75,17 @@ def fill_disk(server: InProcessServer, *, full: bool) -> None:
     server.store.full = full
 
 
+def cool_down(server: InProcessServer) -> None:
+    """Let the gate of #dev be closed, as after a fan-out that took long."""
+    gate = server.router.submissions._gates[DEV] = _Gate()
+    gate.closed = True
+
+
+def end_cooldown(server: InProcessServer) -> None:
+    """Open the gate of #dev."""
+    server.router.submissions._open(DEV)
+
+
 def short(frame: frames.ServerFrame) -> str:
     """A frame in one or two words."""
     if isinstance(frame, frames.ChatNack | frames.Error):
@@ -87,19 +102,17 @@ def chat(to: str, body: str = "hello") -> frames.SendChat:
 
 
 async def test_messages_on_their_way_do_not_overtake_a_refused_one(server: InProcessServer) -> None:
-    """When the link breaks while a room rests, what waits is not stored before what was refused before it."""
+    """When the link breaks in a cooldown, waiting messages are not stored before the one refused earlier."""
     bob = await enter(server, "bob")
     first, second = chat("#dev", "first"), chat("#dev", "second")
     fill_disk(server, full=True)
     assert await answered(server, bob, first) == ["storage_full"]
-    room = server.router.rooms.by_name("#dev")
-    assert room is not None
-    room.queue._busy = True  # it rests
+    cool_down(server)
     bob.send(second)
     bob.lose()
     fill_disk(server, full=False)
     await server.settle()
-    room.queue._rested()
+    end_cooldown(server)
     await server.settle()
     again = await enter(server, "bob")
     assert await answered(server, again, first, second) == ["chat_ack", "chat_ack"]
@@ -109,7 +122,7 @@ async def test_messages_on_their_way_do_not_overtake_a_refused_one(server: InPro
 
 @pytest.mark.parametrize("to", ["alice", "#dev"])
 async def test_an_ended_session_is_not_waited_for(server: InProcessServer, to: str) -> None:
-    """What is refused after its session has ended is not kept in harness for ever."""
+    """What is refused after its session has ended is not blocked for ever."""
     bob = await enter(server, "bob")
     fill_disk(server, full=True)
     bob.send(chat(to))
@@ -118,22 +131,20 @@ async def test_an_ended_session_is_not_waited_for(server: InProcessServer, to: s
     assert server.writer._order.empty
 
 
-async def test_a_change_of_one_room_hurries_no_other(server: InProcessServer) -> None:
-    """What is written in a room goes before a change of it; who comes into another one changes nothing."""
+async def test_a_change_of_one_room_flushes_no_other(server: InProcessServer) -> None:
+    """What is written in a room is stored before a change of it; joining another room changes nothing."""
     alice, bob, carol = [await enter(server, user) for user in ("alice", "bob", "carol")]
     assert await answered(server, carol, frames.RoomRequest("create", "#tea")) == ["room", "room_ack"]
-    room = server.router.rooms.by_name("#dev")
-    assert room is not None
-    room.queue._busy = True  # it rests
+    cool_down(server)
     bob.send(chat("#dev"))
     assert await answered(server, alice, frames.Join("#tea")) == ["room", "room_ack"]
     assert bob.kinds() == []
     assert await answered(server, bob, frames.Leave("#dev")) == ["chat_ack", "room_left", "room_ack"]
 
 
-async def test_a_question_whose_turn_comes_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits behind many others, and whose link breaks meanwhile, has not left the room."""
-    monkeypatch.setattr(asking, "_AT_ONCE", 1)
+async def test_a_request_whose_turn_comes_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that waits for a slot, and whose link breaks meanwhile, is not carried out."""
+    monkeypatch.setattr(requests, "_AT_ONCE", 1)
     make_accounts(tmp_path / "other.db", "alice", "bob")
     store = FickleStore(tmp_path / "other.db")
     add_room(store, "#dev", "alice", "bob", history=HistoryFrom.JOINING)
@@ -153,23 +164,23 @@ async def test_a_question_whose_turn_comes_too_late(tmp_path: Path, monkeypatch:
         assert [each.row.name for each in server.router.rooms.of(2)] == ["#dev"]
 
 
-# --- questions at the end of the input
+# --- requests at the end of the input
 
 
-async def test_a_question_is_answered_before_what_comes_behind_it(server: InProcessServer) -> None:
-    """Also when the peer ends its stream right behind: who joins and writes has joined when it is stored."""
+async def test_a_request_is_answered_before_what_comes_after_it(server: InProcessServer) -> None:
+    """Also when the stream ends at once: a user who joins and writes has joined when it is stored."""
     carol = await enter(server, "carol")
     sent: Sequence[frames.ClientFrame] = (chat("alice"), frames.Join("#dev"), chat("#dev"))
     carol.session.receive(b"".join(map(codec.encode, sent)))
     carol.session.receive_eof()
     await server.settle()
-    told = [short(frame) for frame in carol.frames if not isinstance(frame, frames.MembersChanged)]
-    assert told == ["chat_ack", "room", "room_ack", "chat_ack"]
+    kinds = [short(frame) for frame in carol.frames if not isinstance(frame, frames.MembersChanged)]
+    assert kinds == ["chat_ack", "room", "room_ack", "chat_ack"]
     assert carol.link.ended == "lost"
 
 
 async def test_nothing_more_is_taken_at_shutdown(server: InProcessServer) -> None:
-    """Also of a session that waits for the answer to a question, and for that of a message."""
+    """Also of a session that waits for the answer to a request, and for that of a message."""
     carol = await enter(server, "carol")
     carol.send(chat("alice"), frames.RoomsRequest(), chat("alice"))
     server.router.shut_down()
@@ -182,7 +193,7 @@ async def test_nothing_more_is_taken_at_shutdown(server: InProcessServer) -> Non
 
 @pytest.mark.parametrize("room", ["#board", "#nothing"])
 async def test_whatever_is_wrong_with_a_message_to_a_closed_room(server: InProcessServer, room: str) -> None:
-    """Strangers hear the same as of a room that there is not, so that nobody finds out what there is."""
+    """Users outside of it get the same answer as for a room that does not exist."""
     alice, carol = await enter(server, "alice"), await enter(server, "carol")
     create = frames.RoomRequest("create", "#board", kind=RoomKind.CLOSED)
     assert await answered(server, alice, create) == ["room", "room_ack"]
@@ -200,7 +211,7 @@ async def test_whatever_is_wrong_with_a_message_to_a_closed_room(server: InProce
         assert await answered(server, carol, sent) == [ErrorCode.UNKNOWN_ROOM], sent
 
 
-# --- the store on bad days
+# --- a store that fails
 
 
 async def test_a_locked_store_refuses_changes(server: InProcessServer) -> None:
@@ -230,7 +241,7 @@ async def test_a_change_of_unknown_outcome_ends_the_daemon(server: InProcessServ
 
 
 async def test_a_member_and_their_room_are_deleted_at_once(server: InProcessServer) -> None:
-    """The sessions of the account end, although the room is gone before that was told."""
+    """The sessions of the account end, although the room is gone before they were notified."""
     bob = await enter(server, "bob")
     admin = LiveAdmin(server.router, server.writer)
     work, done = threading.Event(), threading.Event()
@@ -247,13 +258,13 @@ async def test_a_member_and_their_room_are_deleted_at_once(server: InProcessServ
     assert server.router.rooms.of(2) == []
 
 
-# --- coming back while behind
+# --- coming back while catching up
 
 
 async def test_a_page_is_read_when_the_room_was_joined_again(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A device that is behind asks the store when its person has come back, and nobody has told it yet."""
+    """A device that is catching up reads the store when its user has joined again, before it is notified."""
     read, messages_after = threading.Event(), server.store.messages_after
 
     def read_and_say(*what: int) -> Sequence[MessageRow]:
@@ -291,7 +302,7 @@ async def test_a_page_is_read_when_the_room_was_joined_again(
 
 
 async def test_any_number_of_invitations(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are told as the peer takes them, so that nobody who was invited often is cut off as too slow."""
+    """They are sent as the peer takes them, so that a user with many of them is not cut off as too slow."""
     rooms = [f"#r{n}" for n in range(100, 350)]
     alice = await enter(server, "alice")
     for name in rooms:
@@ -306,25 +317,25 @@ async def test_any_number_of_invitations(server: InProcessServer, monkeypatch: p
 
     monkeypatch.setattr(carol.link, "write", write_much)
     carol.send(frames.Resume([]))
-    told: list[str] = []
+    sent: list[str] = []
     async with patiently():
-        while len(told) < len(rooms):
+        while len(sent) < len(rooms):
             await server.settle()
             page = [frame.room.name for frame in carol.link.take() if isinstance(frame, frames.Invited)]
             assert len(page) <= 100
-            told += page
+            sent += page
             carol.link.congested = False
             carol.session.writable()
     await server.settle()
-    assert told == rooms
-    assert (carol.session.live, carol.session.replay) == (True, None)
+    assert sent == rooms
+    assert (carol.session.live, carol.session.backlog) == (True, None)
 
 
 # --- pairs
 
 
 async def test_a_refused_event_makes_no_conversation(server: InProcessServer) -> None:
-    """Somebody who never wrote to a person does not appear there by reacting to nothing."""
+    """A user who never wrote to another does not appear there by reacting to nothing."""
     carol, alice = await enter(server, "carol"), await enter(server, "alice")
     for sent in (
         frames.SendReaction("alice", 1, "+1", make_id()),
@@ -350,10 +361,10 @@ async def test_a_reaction_leaves_the_index_of_words_as_it_is(server: InProcessSe
     assert await answered(server, alice, chat("#dev", "one long message")) == ["chat_ack"]
 
     def index(store: Store) -> list[tuple[int, bytes]]:
-        while store.tend(Keep()):
+        while store.housekeeping.step(Keep()):
             pass
         assert isinstance(store, FickleStore)
-        return store._read("SELECT id, block FROM words_data ORDER BY id")
+        return store._db.read("SELECT id, block FROM words_data ORDER BY id")
 
     before = await server.writer.call(index)
     react = frames.SendReaction("#dev", 1, "+1", make_id())

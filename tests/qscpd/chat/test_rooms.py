@@ -1,4 +1,4 @@
-"""The rooms in memory: who is told what, at once or summarised."""
+"""The rooms in memory: who is notified of what, at once or in a summary."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,11 +6,12 @@ from typing import Final
 
 import pytest
 
-from qscp import frames
+from qscp import codec, frames
+from qscp.features import TYPING
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscpd.chat.rooms import TYPING
 from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange, RoomRow, RoomState
+from qscpd.handlers.messages import MessageHandlers, _RoomRecipient
 from qscpd.sessions.session import Session
 from tests.support.clock import in_virtual_time
 from tests.support.doubles import FakeLink, RouterDouble
@@ -44,9 +45,8 @@ class ModelRoom:
         self.rooms.load(ROW, {ALICE: OWNER, BOB: MEMBER})
 
     def login(self, name: str, *features: str, live: bool = True) -> tuple[Session, FakeLink]:
-        """Open a session that was told everything."""
-        session, link = self.router.login(name, live=live)
-        session.features = frozenset(features)
+        """Open a session that has received everything."""
+        session, link = self.router.login(name, *features, live=live)
         self.router.flush()
         link.take()
         return session, link
@@ -65,20 +65,20 @@ class ModelRoom:
         self.rooms.apply(RoomResult(self.row, memberships), change)
 
     def take(self, link: FakeLink) -> list[frames.ServerFrame]:
-        """Return what is told of rooms, now and not before."""
+        """Take what was sent about rooms, up to now."""
         self.router.flush()
-        told = (frames.RoomChanged, frames.RoomLeft, frames.Invited, frames.MembersChanged, frames.Typing)
-        return [frame for frame in link.take() if isinstance(frame, told)]
+        kinds = (frames.RoomChanged, frames.RoomLeft, frames.Invited, frames.MembersChanged, frames.Typing)
+        return [frame for frame in link.take() if isinstance(frame, kinds)]
 
     def close(self) -> None:
         """End it."""
         self.router.close()
 
 
-def told(
+def room_changed(
     role: RoomRole, *, last_seq: int = 40, first_seq: int = 1, by: str = "", muted: int = 0, **row: object
 ) -> frames.RoomChanged:
-    """Return what a member is told of the room."""
+    """Return the `room` that a member gets."""
     now = ROW._replace(**row)  # type: ignore[arg-type]  # of a row
     room = frames.Room(
         name=now.name,
@@ -96,7 +96,7 @@ def told(
 
 
 def members(count: int, *changed: tuple[str, RoomRole | None], others: int = 0) -> frames.MembersChanged:
-    """Return what all members are told of who came and went."""
+    """Return the summary that all members get."""
     return frames.MembersChanged("c7", count, [frames.MemberChange(*each) for each in changed], others)
 
 
@@ -106,8 +106,8 @@ async def model_room() -> ModelRoom:
     return ModelRoom()
 
 
-def test_who_comes_is_told_at_once_and_the_others_once_a_second() -> None:
-    """The room to all sessions of the one who came; a summary to everybody, the first one without a pause."""
+def test_joining_is_sent_at_once_and_to_the_others_once_a_second() -> None:
+    """`room` to all sessions of the new member; a summary to all members, the first one without a pause."""
 
     async def test() -> None:
         model_room = ModelRoom()
@@ -115,7 +115,7 @@ def test_who_comes_is_told_at_once_and_the_others_once_a_second() -> None:
         _, carol = model_room.login("carol")
         _, second = model_room.login("carol")
         model_room.apply("join", {CAROL: Membership(RoomRole.MEMBER, 41)}, CAROL, members=3)
-        joined = told(RoomRole.MEMBER, first_seq=41, by="carol", members=3)
+        joined = room_changed(RoomRole.MEMBER, first_seq=41, by="carol", members=3)
         assert model_room.take(carol) == model_room.take(second) == [joined]
         assert model_room.take(alice) == []
         await asyncio.sleep(0.01)
@@ -175,11 +175,14 @@ def test_news_of_a_room_come_to_each_member_as_they_see_it() -> None:
             model_room.take(link)
         model_room.apply("topic", {}, topic="a", members=3)
         await asyncio.sleep(0.01)
-        news = [told(RoomRole.OWNER, topic="a", members=3), told(RoomRole.MEMBER, topic="a", members=3)]
+        news = [
+            room_changed(RoomRole.OWNER, topic="a", members=3),
+            room_changed(RoomRole.MEMBER, topic="a", members=3),
+        ]
         assert [model_room.take(link) for link in links] == [
             [news[0]],
             [news[1]],
-            [told(RoomRole.MEMBER, first_seq=30, topic="a", members=3)],
+            [room_changed(RoomRole.MEMBER, first_seq=30, topic="a", members=3)],
             [],
         ]
         model_room.apply("topic", {}, topic="b")
@@ -187,7 +190,7 @@ def test_news_of_a_room_come_to_each_member_as_they_see_it() -> None:
         model_room.apply("archive", {}, state=RoomState.ARCHIVED)
         await asyncio.sleep(1)
         row = model_room.row._asdict()
-        assert model_room.take(links[2]) == [told(RoomRole.MEMBER, **row)]
+        assert model_room.take(links[2]) == [room_changed(RoomRole.MEMBER, **row)]
         model_room.apply("set", {})
         await asyncio.sleep(100)
         assert model_room.take(links[2]) == []  # nothing is another now
@@ -197,17 +200,17 @@ def test_news_of_a_room_come_to_each_member_as_they_see_it() -> None:
 
 
 def test_a_role_and_a_mute_are_told_at_once() -> None:
-    """To the one whom they concern, with who did it; the role to all in the summary, too."""
+    """To the member concerned, with who changed it; the role in the summary for all, too."""
 
     async def test() -> None:
         model_room = ModelRoom()
         _, bob = model_room.login("bob")
         model_room.apply("role", {BOB: Membership(RoomRole.MODERATOR)})
-        assert model_room.take(bob) == [told(RoomRole.MODERATOR, by="alice")]
+        assert model_room.take(bob) == [room_changed(RoomRole.MODERATOR, by="alice")]
         model_room.apply("mute", {BOB: Membership(RoomRole.MODERATOR, muted_until_ms=9)})
-        assert model_room.take(bob) == [told(RoomRole.MODERATOR, by="alice", muted=9)]
+        assert model_room.take(bob) == [room_changed(RoomRole.MODERATOR, by="alice", muted=9)]
         model_room.apply("unmute", {BOB: Membership(RoomRole.MODERATOR)}, None)
-        assert model_room.take(bob) == [told(RoomRole.MODERATOR)]
+        assert model_room.take(bob) == [room_changed(RoomRole.MODERATOR)]
         await asyncio.sleep(0.01)
         assert model_room.take(bob) == [members(2, ("bob", RoomRole.MODERATOR))]
         model_room.close()
@@ -245,7 +248,7 @@ async def test_who_is_out_is_told_why(
     model_room.close()
 
 
-async def test_an_invitation_is_told_at_once_and_again_until_it_is_over(model_room: ModelRoom) -> None:
+async def test_an_invitation_is_sent_at_once_and_again_until_it_is_over(model_room: ModelRoom) -> None:
     """To all sessions when it happens and when it is void; to each that has caught up, if it is of use."""
     _, carol = model_room.login("carol")
     model_room.apply("invite", {CAROL: Membership(invited_by=BOB)}, BOB)
@@ -253,13 +256,13 @@ async def test_an_invitation_is_told_at_once_and_again_until_it_is_over(model_ro
     assert model_room.take(carol) == [frames.Invited(room, "bob")]
     model_room.apply("invite", {CAROL: Membership(invited_by=0)}, None)
     assert model_room.take(carol) == []
-    session, second = model_room.login("carol")
-    assert list(model_room.rooms.invitations(session)) == [frames.Invited(room, "")]
-    late = model_room.rooms.invitations(session)
+    _, second = model_room.login("carol")
+    assert list(model_room.rooms.invitations(CAROL)) == [frames.Invited(room, "")]
+    late = model_room.rooms.invitations(CAROL)
     model_room.apply("archive", {}, state=RoomState.ARCHIVED)
-    assert list(model_room.rooms.invitations(session)) == []
+    assert list(model_room.rooms.invitations(CAROL)) == []
     model_room.apply("remove", {CAROL: NO_MEMBERSHIP}, state=RoomState.ACTIVE)
-    assert list(late) == list(model_room.rooms.invitations(session)) == []
+    assert list(late) == list(model_room.rooms.invitations(CAROL)) == []
     assert (
         model_room.take(second)
         == model_room.take(carol)
@@ -270,13 +273,13 @@ async def test_an_invitation_is_told_at_once_and_again_until_it_is_over(model_ro
 
 
 async def test_an_invitation_ends_with_its_room(model_room: ModelRoom) -> None:
-    """When a room is deleted those who were invited hear of it, and nothing is left of it."""
-    session, carol = model_room.login("carol")
+    """When a room is deleted, invited users are notified, and nothing is left of it."""
+    _, carol = model_room.login("carol")
     model_room.apply("invite", {CAROL: Membership(invited_by=BOB)}, BOB)
     model_room.take(carol)
     gone = dict.fromkeys((ALICE, BOB, CAROL), NO_MEMBERSHIP)
     model_room.apply("delete", gone, None, state=RoomState.DELETED)
-    assert list(model_room.rooms.invitations(session)) == []
+    assert list(model_room.rooms.invitations(CAROL)) == []
     assert model_room.take(carol) == [frames.RoomLeft("c7", "#dev", "deleted")]
     assert (len(model_room.rooms), model_room.rooms.by_name("#dev"), model_room.rooms.by_id(7)) == (
         0,
@@ -309,23 +312,23 @@ def test_typing_is_told_to_those_who_want_it() -> None:
         _, bob = model_room.login("bob")
         room = model_room.rooms.by_id(7)
         assert room is not None
-        model_room.rooms.types(room, "bob")
+        model_room.rooms.set_typing(room, "bob")
         await asyncio.sleep(0.01)
         assert model_room.take(alice) == [frames.Typing("#dev", ["bob"], 1)]
         for name in ("e", "d", "c", "b", "e"):
-            model_room.rooms.types(room, name)
+            model_room.rooms.set_typing(room, name)
         model_room.apply("role", {BOB: Membership(RoomRole.MODERATOR)})
         await asyncio.sleep(1)
         summary = members(2, ("bob", RoomRole.MODERATOR))
         assert model_room.take(alice) == [summary, frames.Typing("#dev", ["e", "d", "c"], 4)]
-        assert model_room.take(bob) == [told(RoomRole.MODERATOR, by="alice"), summary]
+        assert model_room.take(bob) == [room_changed(RoomRole.MODERATOR, by="alice"), summary]
         model_room.close()
 
     in_virtual_time(test())
 
 
 def test_who_reads_too_slowly_is_spared_what_is_summarised() -> None:
-    """Who came and who types is left out for a congested session, what the room is now is not."""
+    """A congested session gets the room's settings, but neither members nor typing indicators."""
 
     async def test() -> None:
         model_room = ModelRoom()
@@ -334,18 +337,18 @@ def test_who_reads_too_slowly_is_spared_what_is_summarised() -> None:
         assert room is not None
         alice.congested = True
         model_room.apply("join", {CAROL: MEMBER}, CAROL, members=3)
-        model_room.rooms.types(room, "bob")
+        model_room.rooms.set_typing(room, "bob")
         model_room.apply("topic", {}, topic="new")
         await asyncio.sleep(0.01)
         alice.congested = False
-        assert model_room.take(alice) == [told(RoomRole.OWNER, topic="new", members=3)]
+        assert model_room.take(alice) == [room_changed(RoomRole.OWNER, topic="new", members=3)]
         model_room.close()
 
     in_virtual_time(test())
 
 
 def test_sessions_come_and_go() -> None:
-    """A room knows the sessions of its members as long as they last; one that is behind gets no summaries."""
+    """A room knows the sessions of its members while they last; one that is catching up gets no summaries."""
 
     async def test() -> None:
         model_room = ModelRoom()
@@ -359,7 +362,7 @@ def test_sessions_come_and_go() -> None:
         await asyncio.sleep(0.01)
         assert model_room.take(link) == [members(3, ("carol", RoomRole.MEMBER))]
         assert model_room.take(its_link) == []
-        model_room.router.left(session, "lost")
+        model_room.router.unregister(session, "lost")
         assert session not in room.sessions
         assert behind in room.sessions
         model_room.close()
@@ -367,11 +370,36 @@ def test_sessions_come_and_go() -> None:
     in_virtual_time(test())
 
 
+def test_the_fan_out_of_a_room_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next message to the room waits as long as the last fan-out took."""
+    clock = iter([1.0, 1.25, 2.0, 2.0])
+    monkeypatch.setattr("qscpd.chat.delivery.thread_time", lambda: next(clock))
+
+    async def test() -> None:
+        model_room = ModelRoom()
+        router = model_room.router
+        session, _ = model_room.login("alice")
+        model_room.login("bob")
+        session.receive(codec.encode(frames.SendChat("#dev", "first", "1" * 32)))
+        router.flush()
+        router.writer.answer(router)
+        session.receive(codec.encode(frames.SendChat("#dev", "second", "2" * 32)))
+        await asyncio.sleep(0.24)
+        assert router.writer.waiting == []
+        await asyncio.sleep(0.02)
+        assert len(router.writer.waiting) == 1
+        router.writer.answer(router)
+        model_room.close()
+
+    in_virtual_time(test())
+
+
 async def test_mentions_are_of_members(model_room: ModelRoom) -> None:
-    """A name that nobody has, or that of somebody else, is nobody's mention."""
+    """A name that no account has, or that of an account outside of the room, is no mention."""
     room = model_room.rooms.by_id(7)
     assert room is not None
-    ids = {"alice": ALICE, "bob": BOB, "carol": CAROL}
-    assert room.members(["carol", "bob", "nobody", "alice"], ids.get) == [BOB, ALICE]
+    handlers = MessageHandlers(model_room.router)
+    found = handlers._mentions(_RoomRecipient(-7, "#dev"), "@carol @bob @nobody @alice")
+    assert found == (BOB, ALICE)
     assert (room.role(ALICE), room.role(CAROL)) == (RoomRole.OWNER, None)
     model_room.close()

@@ -1,4 +1,4 @@
-"""The router: who gets what, and who is told when somebody goes."""
+"""The router: who gets which message, and what happens when a session ends."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -53,7 +53,7 @@ async def test_a_message_goes_to_every_session_of_both(router: RouterDouble) -> 
     assert (alice.messages_in, alice.messages_out) == (2, 0)
 
 
-async def test_a_session_that_is_behind_gets_nothing_live(router: RouterDouble) -> None:
+async def test_a_session_that_is_catching_up_gets_nothing_live(router: RouterDouble) -> None:
     """Before it has said what it has, a message waits for it in the store."""
     _, behind = router.login("bob", live=False)
     _, live = router.login("bob")
@@ -67,8 +67,8 @@ async def test_a_session_that_is_behind_gets_nothing_live(router: RouterDouble) 
     assert any(isinstance(frame, frames.ChatAck) for frame in link.take())
 
 
-async def test_who_leaves_while_a_message_is_stored_gets_nothing(router: RouterDouble) -> None:
-    """The sender has its ack all the same, and somebody who came meanwhile gets the message."""
+async def test_a_session_that_ends_while_a_message_is_stored_gets_nothing(router: RouterDouble) -> None:
+    """The sender has its ack all the same, and a session that was opened meanwhile gets the message."""
     bob, gone = router.login("bob")
     alice, link = router.login("alice")
     alice.receive(send(1))
@@ -84,8 +84,8 @@ async def test_who_leaves_while_a_message_is_stored_gets_nothing(router: RouterD
 
 
 @pytest.mark.parametrize("code", [ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED, ErrorCode.OUT_OF_ORDER])
-async def test_a_refused_batch_is_told_to_its_senders(router: RouterDouble, code: ErrorCode) -> None:
-    """Nobody else hears of it, and the sessions go on."""
+async def test_a_refused_batch_is_answered_to_its_senders(router: RouterDouble, code: ErrorCode) -> None:
+    """No other session is notified, and the sessions go on."""
     bob, bobs = router.login("bob")
     alice, link = router.login("alice")
     router.flush()
@@ -102,7 +102,7 @@ async def test_a_refused_batch_is_told_to_its_senders(router: RouterDouble, code
     assert (link.ended, bobs.ended) == ("", "")
 
 
-async def test_who_ends_with_refused_messages_gives_them_up(router: RouterDouble) -> None:
+async def test_a_session_that_ends_with_refused_messages_skips_them(router: RouterDouble) -> None:
     """The store need not remember what such a session has to send again; of others it knows nothing."""
     for refused in (False, True):
         alice, _ = router.login("alice")
@@ -112,7 +112,7 @@ async def test_who_ends_with_refused_messages_gives_them_up(router: RouterDouble
             router.writer.refuse(router, ErrorCode.STORAGE_FULL)
         else:
             router.writer.answer(router)
-        alice.end("lost")
+        alice.close()
         alice.lost("lost")
         router.flush()
         given_up = [
@@ -121,8 +121,8 @@ async def test_who_ends_with_refused_messages_gives_them_up(router: RouterDouble
         assert given_up == [(alice, None)] * refused
 
 
-async def test_an_id_conflict_is_told_to_the_sender_alone(router: RouterDouble) -> None:
-    """As a refusal that blocks nothing behind it."""
+async def test_an_id_conflict_is_answered_to_the_sender_alone(router: RouterDouble) -> None:
+    """As a refusal that blocks no later message."""
     _, bobs = router.login("bob")
     alice, link = router.login("alice")
     alice.receive(send(1) + send(2))
@@ -158,11 +158,11 @@ async def test_a_repeated_message_is_acknowledged_and_goes_to_nobody(router: Rou
 
 
 async def test_an_account_that_is_ended_loses_all_its_sessions(router: RouterDouble) -> None:
-    """And nobody else's."""
+    """And no other account does."""
     links = [router.login("bob")[1] for _ in range(3)]
     _, alice = router.login("alice")
-    router.end_account(2, ErrorCode.LOCKED)
-    router.end_account(77, ErrorCode.LOCKED)
+    router.close_account(2, ErrorCode.LOCKED)
+    router.close_account(77, ErrorCode.LOCKED)
     assert [link.ended for link in [*links, alice]] == ["locked"] * 3 + [""]
     assert (router.logged_in_count, len(router.presence)) == (1, 1)
 
@@ -171,13 +171,13 @@ async def test_an_account_that_is_ended_loses_all_its_sessions(router: RouterDou
     ("ending", "after_s"),
     [("bye", 0.0), ("locked", 0.0), ("deleted", 0.0), ("lost", GRACE_S), ("shutdown", GRACE_S)],
 )
-def test_who_is_quite_gone_is_not_waited_for(ending: str, after_s: float) -> None:
+def test_a_user_who_left_gets_no_grace(ending: str, after_s: float) -> None:
     """`bye` and the operator's verbs count at once; a lost link only after the grace."""
 
     async def test() -> None:
         router = RouterDouble("alice")
         session, _ = router.login("alice")
-        session.end(ending)
+        session.close(reason=ending)
         session.lost(ending)
         if after_s:
             await asyncio.sleep(after_s - 0.1)
@@ -190,7 +190,7 @@ def test_who_is_quite_gone_is_not_waited_for(ending: str, after_s: float) -> Non
     in_virtual_time(test())
 
 
-async def test_a_session_that_ended_is_not_told_anything(router: RouterDouble) -> None:
+async def test_a_session_that_ended_gets_nothing(router: RouterDouble) -> None:
     """Its link lingers, but it gets neither messages nor presence."""
     bob, link = router.login("bob")
     router.flush()

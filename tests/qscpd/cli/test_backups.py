@@ -37,7 +37,7 @@ def backup(run: Run) -> str:
 
 
 def test_backup_prints_the_new_folder(run: Run) -> None:
-    """Its name alone is on stdout, for scripts; what is in it is told."""
+    """Stdout has only the path, for scripts; stderr has the content."""
     with StoreLock(Path("var/qscpd.db")):  # as a running daemon has it
         result = run("backup", "backups")
     assert result.exit_code == 0
@@ -45,21 +45,21 @@ def test_backup_prints_the_new_folder(run: Run) -> None:
     assert result.stderr == "backed up 2 accounts, 0 conversations, 0 messages\n"
 
 
-def test_backup_says_what_is_not_in_it(run: Run) -> None:
-    """A restored server could not renew its certificate without the authority's key."""
+def test_backup_reports_a_missing_ca_key(run: Run) -> None:
+    """A missing CA key is reported, because renewals need it."""
     Path("certs/ca.key").unlink()
-    assert "without the authority's key, which is not on this machine" in run("backup", "backups").stderr
+    assert "the CA key is not included, because it is not on this machine" in run("backup", "backups").stderr
 
 
 def test_backup_to_nowhere(run: Run) -> None:
-    """A destination whose parent is missing, such as a disk that is not mounted, is not made."""
+    """A destination with a missing parent, such as an unmounted disk, is not created."""
     result = run("backup", "mnt/backups")
     assert (result.exit_code, result.stdout) == (ExitCode.FAILED, "")
     assert result.stderr == "qscpd: mnt/backups: No such file or directory\n"
 
 
 def test_verify_whole_ones(run: Run, backup: str) -> None:
-    """Each is a line with what is in it."""
+    """Each intact backup is a line with its content."""
     other = run("backup", "backups").stdout.strip()
     result = run("verify", backup, other)
     assert (result.exit_code, result.stderr) == (0, "")
@@ -69,7 +69,7 @@ def test_verify_whole_ones(run: Run, backup: str) -> None:
 
 
 def test_verify_damaged_ones(run: Run, backup: str) -> None:
-    """One sentence for each problem, and exit code 1, also if others are whole."""
+    """Each problem is one sentence, and the exit code is 1 even if others are intact."""
     other = run("backup", "backups").stdout.strip()
     Path(backup, "ca.pem").unlink()
     Path(backup, "server.key").write_text("x")
@@ -83,7 +83,7 @@ def test_verify_damaged_ones(run: Run, backup: str) -> None:
 
 
 def test_restore_says_what_to_do_next(run: Run, backup: str) -> None:
-    """The configuration that it made passes the check that it names."""
+    """The restored configuration passes the check that the output names."""
     result = run("restore", backup, "--into", "new")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "`qscpd -c new/config/qscpd.yaml run`" in result.stderr
@@ -92,7 +92,7 @@ def test_restore_says_what_to_do_next(run: Run, backup: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("into", "code", "told"),
+    ("into", "code", "expected"),
     [
         (
             ".",
@@ -103,16 +103,16 @@ def test_restore_says_what_to_do_next(run: Run, backup: str) -> None:
         ("no/where", ExitCode.FAILED, "qscpd: no/where: No such file or directory\n"),
     ],
 )
-def test_restore_refuses_a_bad_place(run: Run, backup: str, into: str, code: ExitCode, told: str) -> None:
-    """One sentence, and nothing is changed."""
+def test_restore_refuses_a_bad_place(run: Run, backup: str, into: str, code: ExitCode, expected: str) -> None:
+    """A bad target is one sentence, and nothing is changed."""
     before = sorted(map(str, Path().rglob("*")))
     result = run("restore", backup, "--into", into)
-    assert (result.exit_code, result.stderr) == (code, told)
+    assert (result.exit_code, result.stderr) == (code, expected)
     assert sorted(map(str, Path().rglob("*"))) == before
 
 
 def test_restore_refuses_a_running_daemon_s_place(run: Run, backup: str) -> None:
-    """Whoever holds the lock is named as the reason."""
+    """The error names the running daemon as the reason."""
     with StoreLock(Path("var/qscpd.db")):
         result = run("restore", backup, "--into", "var")
     assert result.exit_code == ExitCode.FAILED
@@ -120,20 +120,20 @@ def test_restore_refuses_a_running_daemon_s_place(run: Run, backup: str) -> None
 
 
 def test_prune(run: Run, backup: str) -> None:
-    """What is removed is on stdout, what needs a look on stderr."""
+    """Stdout has the removed backups, stderr those that need attention."""
     newest = run("backup", "backups").stdout.strip()
     Path("backups/qscp-20260101T000000Z.part").mkdir()
     result = run("prune", "backups", "--keep", "1")
     assert (result.exit_code, result.stdout) == (0, f"removed {backup}\n")
     assert result.stderr == (
-        "qscpd: backups/qscp-20260101T000000Z.part: is not finished; look at it, and remove it by hand\n"
+        "qscpd: backups/qscp-20260101T000000Z.part: is not finished; check it and remove it by hand\n"
     )
     assert run("verify", newest).exit_code == 0
 
 
 @pytest.mark.parametrize("keep", ["0", "-1", "x"])
 def test_prune_keeps_at_least_one(run: Run, backup: str, keep: str) -> None:
-    """There is no way to remove all."""
+    """--keep 0 is refused."""
     assert run("prune", "backups", "--keep", keep).exit_code == ExitCode.USAGE
     assert run("prune", "backups").exit_code == ExitCode.USAGE
     assert Path(backup).is_dir()

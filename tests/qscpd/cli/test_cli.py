@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from qscpd.cli.group import cli
 from qscpd.config import Config, parse_config
 from qscpd.errors import ExitCode
 from qscpd.setup.pki import AuthorityFiles
-from qscpd.store import open_store
+from qscpd.store import open_store, store_url
 from qscpd.store.sqlite.lock import StoreLock
 from tests.support.daemon import running_daemon
 
@@ -49,12 +50,12 @@ def dev(run: Run) -> Run:
 
 @pytest.fixture
 def password_of(dev: Run) -> Callable[[str, str], bool]:
-    """Whether an account of the installation has a password."""
+    """Return a check whether an account has a password."""
     del dev
 
     def has(name: str, password: str) -> bool:
         with StoreLock(Path("var/qscpd.db")):
-            store = open_store(Path("var/qscpd.db"))
+            store = open_store(store_url(Path("var/qscpd.db")))
             credentials = store.credentials(name)
             store.close()
         assert credentials is not None
@@ -64,7 +65,7 @@ def password_of(dev: Run) -> Callable[[str, str], bool]:
 
 
 def users(run: Run) -> list[tuple[str, str]]:
-    """Names and states, as `listusers --json` has them."""
+    """Return names and states of `listusers --json`."""
     listed = run("listusers", "--json")
     assert listed.exit_code == 0
     return [(user["name"], user["state"]) for user in json.loads(listed.stdout)]
@@ -74,8 +75,8 @@ def users(run: Run) -> list[tuple[str, str]]:
 
 
 def test_the_life_of_an_account(dev: Run) -> None:
-    """Each verb does what it says, tells it on stderr, and keeps stdout for data."""
-    for arguments, told in (
+    """Each verb reports its action on stderr, and keeps stdout for data."""
+    for arguments, expected in (
         (("adduser", "Alice", "--password-stdin"), "added alice"),
         (("passwd", "alice", "--password-stdin"), "changed the password of alice"),
         (("lock", "alice"), "locked alice"),
@@ -84,12 +85,12 @@ def test_the_life_of_an_account(dev: Run) -> None:
         (("adduser", "alice", "--reuse-name", "--password-stdin"), "added alice"),
     ):
         done = dev(*arguments, input="correct horse\n")
-        assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{told}\n")
+        assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{expected}\n")
     assert users(dev) == [("alice", "active")]
 
 
 def test_listusers_is_for_people_and_for_programs(dev: Run) -> None:
-    """A line for each account in the order of names, and the same as a JSON array."""
+    """There is a line for each account, by name, and the same as a JSON array."""
     assert (dev("listusers").stdout, users(dev)) == ("", [])
     for name in ("bob", "alice"):
         dev("adduser", name, "--generate")
@@ -119,7 +120,7 @@ def test_listusers_is_for_people_and_for_programs(dev: Run) -> None:
 def test_an_error_is_one_sentence_and_a_code(
     dev: Run, arguments: tuple[str, ...], exit_code: ExitCode, sentence: str
 ) -> None:
-    """What goes wrong is told on stderr in one line, and nothing changes."""
+    """An error is one line on stderr with its exit code, and nothing changes."""
     dev("adduser", "bob", "--generate")
     done = dev(*arguments)
     assert done.exit_code == exit_code
@@ -131,7 +132,7 @@ def test_an_error_is_one_sentence_and_a_code(
 
 
 def test_generate_prints_the_password_alone(dev: Run, password_of: Callable[[str, str], bool]) -> None:
-    """Stdout is the password and nothing else, and it is the account's."""
+    """Stdout is only the password, and it is the account's."""
     for command in ("adduser", "passwd"):
         done = dev(command, "alice", "--generate")
         assert done.stdout == done.stdout.strip() + "\n"
@@ -152,7 +153,7 @@ def test_generate_prints_the_password_alone(dev: Run, password_of: Callable[[str
 def test_the_first_line_is_the_password(
     dev: Run, password_of: Callable[[str, str], bool], given: str, password: str
 ) -> None:
-    """From stdin and from a file alike."""
+    """The first line of stdin or of a file is the password."""
     assert dev("adduser", "alice", "--password-stdin", input=given).exit_code == 0
     Path("password").write_bytes(given.encode())
     assert dev("adduser", "bob", "--password-file", "password").exit_code == 0
@@ -173,7 +174,7 @@ def test_the_first_line_is_the_password(
     ],
 )
 def test_a_bad_password_is_refused(dev: Run, given: bytes, sentence: str) -> None:
-    """The rule is told, the password is not, and there is no account."""
+    """The error has the rule, not the password, and there is no account."""
     done = dev("adduser", "alice", "--password-stdin", input=given)
     assert done.exit_code == ExitCode.USAGE
     assert sentence in done.stderr
@@ -182,7 +183,7 @@ def test_a_bad_password_is_refused(dev: Run, given: bytes, sentence: str) -> Non
 
 
 def test_the_daemon_does_it_when_it_runs(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """The same verbs with the daemon running, and `status` tells of it."""
+    """The same verbs work with the daemon running, and `status` shows it."""
     with running_daemon(tmp_path, authority, accounts=["alice"]) as daemon:
         assert (
             daemon.run("adduser", "bob", "--password-stdin", password="correct horse\n").stderr
@@ -200,7 +201,7 @@ def test_the_daemon_does_it_when_it_runs(tmp_path: Path, authority: AuthorityFil
 
 
 def test_init_dev_makes_everything_once(run: Run) -> None:
-    """The second time everything is kept, and the exit code is 0 both times."""
+    """The second `init --dev` keeps all files, with exit code 0."""
     first = run("init", "--dev", "--name", "chat.example.org")
     assert first.exit_code == 0
     assert "made certs/ca.pem" in first.stdout
@@ -213,8 +214,8 @@ def test_init_dev_makes_everything_once(run: Run) -> None:
     assert run("checkconfig").exit_code == 0
 
 
-def test_all_mistakes_of_a_configuration_are_told(dev: Run) -> None:
-    """Every command that needs the configuration tells all that is wrong with it, and ends with 3."""
+def test_all_mistakes_of_a_configuration_are_reported(dev: Run) -> None:
+    """Every command that loads the configuration reports all of its problems, with exit code 3."""
     Path("config/qscpd.yaml").write_text("log: {levle: x}\nlogin:\n  timeout: 1\n")
     for command in ("checkconfig", "run", "listusers", "status", "gencert"):
         done = dev(command)
@@ -227,11 +228,11 @@ def test_all_mistakes_of_a_configuration_are_told(dev: Run) -> None:
 
 
 def test_checkconfig_looks_at_certificate_and_directories(dev: Run) -> None:
-    """What `run` would trip over is found before."""
+    """`checkconfig` finds what would make `run` fail."""
     assert "config/qscpd.yaml: no problems" in dev("checkconfig").stdout
     missing = dev("checkconfig", "--set", "store.path=no/q.db")
     assert missing.exit_code == ExitCode.CONFIG
-    assert "store.path: there is no directory" in missing.stderr
+    assert "store.path: the directory" in missing.stderr
     Path("certs/server.key").chmod(0o644)
     opened = dev("checkconfig")
     assert opened.exit_code == ExitCode.PERMISSION
@@ -241,7 +242,7 @@ def test_checkconfig_looks_at_certificate_and_directories(dev: Run) -> None:
 
 
 def test_config_show_is_yaml_with_origins(dev: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is printed loads again, and says where each value comes from."""
+    """The output loads again, and has the origin of each value."""
     monkeypatch.setenv("QSCPD_LIMITS__PING_AFTER", "5s")
     shown = dev("--set", "log.level=debug", "config", "show", "--set", "log.format=json", "--origin")
     assert shown.exit_code == 0
@@ -255,13 +256,13 @@ def test_config_show_is_yaml_with_origins(dev: Run, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_file_may_be_named_before_and_after_the_command(dev: Run) -> None:
-    """The nearest to the command wins: its own option, the root's, the environment."""
+    """The command's own option overrides the root's, which overrides the environment."""
     Path("other.yaml").write_text("log: {level: error}")
     assert "level: error" in dev("-c", "other.yaml", "config", "show").stdout
     assert "level: error" in dev("config", "show", "-c", "other.yaml").stdout
     assert "level: error" in dev("-c", "nowhere.yaml", "config", "show", "-c", "other.yaml").stdout
     done = dev("-c", "nowhere.yaml", "config", "show")
-    assert (done.exit_code, done.stderr.startswith("nowhere.yaml: there is no such file")) == (3, True)
+    assert (done.exit_code, done.stderr.startswith("nowhere.yaml: not found")) == (3, True)
 
 
 @pytest.mark.parametrize(
@@ -269,12 +270,12 @@ def test_the_file_may_be_named_before_and_after_the_command(dev: Run) -> None:
     [("nonsense",), ("adduser",), ("lock", "a", "b"), ("--set", "x", "listusers"), ("run", "--loud")],
 )
 def test_wrong_usage_ends_with_2(dev: Run, arguments: tuple[str, ...]) -> None:
-    """What click refuses has the documented exit code, too."""
+    """Usage errors of click have the documented exit code too."""
     assert dev(*arguments).exit_code == ExitCode.USAGE
 
 
 def test_click_looks_at_no_file_that_is_read() -> None:
-    """One that this user may not read has the documented exit code, and not that of wrong usage."""
+    """An unreadable file has the documented exit code, not that of wrong usage."""
     context = click.Context(cli)
     names = cli.list_commands(context)
     checked = {
@@ -288,7 +289,7 @@ def test_click_looks_at_no_file_that_is_read() -> None:
 
 
 def test_gencert_renews(dev: Run) -> None:
-    """With the configuration, and with a directory alone."""
+    """Renewal works with the configuration, and with a directory alone."""
     before = Path("certs/server.pem").read_bytes()
     done = dev("gencert", "--name", "new.example.org")
     assert done.exit_code == 0
@@ -305,14 +306,16 @@ def test_gencert_renews(dev: Run) -> None:
 
 
 def test_version_and_help(run: Run) -> None:
-    """Both are there, and every command has a help text."""
+    """The version is shown, and the overview and each command have a help text."""
     assert run("version").stdout.startswith(f"qscpd {qscp.__version__} (qscp/1, Python 3.")
     assert run("--version").stdout == f"qscpd {qscp.__version__}\n"
     overview = run("--help").stdout
     for command in cli.list_commands(None):  # type: ignore[arg-type]  # the context is not looked at
         assert f"\n  {command} " in overview
-        assert run(command, "--help").exit_code == 0
-    assert "..." not in overview.partition("Commands:")[2]
+        details = run(command, "--help")
+        assert details.exit_code == 0
+        assert re.search(r"\nExamples?:\n  qscpd|\nCommands:\n", details.stdout), command
+    assert "..." not in overview.partition("Setup commands:")[2].partition("Options:")[0]
 
 
 # --- a real process
@@ -335,8 +338,8 @@ def qscpd(
     )
 
 
-def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
-    """A script that forgot an option gets a sentence at once, not a prompt."""
+def test_without_a_terminal_there_is_no_prompt(tmp_path: Path) -> None:
+    """A script that forgot an option gets an error at once, not a prompt."""
     assert qscpd("init", "--dev", cwd=tmp_path).returncode == 0
     added = qscpd("-c", "config/qscpd.yaml", "adduser", "alice", cwd=tmp_path)
     assert (added.returncode, added.stdout) == (ExitCode.USAGE, "")
@@ -347,16 +350,16 @@ def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
 
 
 def test_without_a_configuration_the_sentence_names_init(tmp_path: Path) -> None:
-    """The first thing that a newcomer may do wrong."""
+    """Without a configuration the error names `qscpd init`."""
     done = qscpd("run", cwd=tmp_path, env={"QSCPD_CONFIG": "qscpd.yaml"})
     assert (done.returncode, done.stdout) == (ExitCode.CONFIG, "")
     assert done.stderr == (
-        "qscpd.yaml: there is no such file; make one with `qscpd init`, or name another one with -c FILE\n"
+        "qscpd.yaml: not found; create it with `qscpd init`, or name another file with -c FILE\n"
     )
 
 
 def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path: Path) -> None:
-    """Output that can't be written is an error, and no traceback."""
+    """Failed output is an error without a traceback."""
     assert qscpd("init", "--dev", cwd=tmp_path).returncode == 0
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -372,7 +375,7 @@ def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_shell_completion_knows_commands_and_keys(tmp_path: Path) -> None:
-    """Click's completion works with commands that are imported late, and completes `--set`."""
+    """Completion works with late imports, and completes `--set`."""
 
     def completions(words: str) -> str:
         env = {"_QSCPD_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
@@ -386,7 +389,7 @@ def test_shell_completion_knows_commands_and_keys(tmp_path: Path) -> None:
 
 
 def test_the_dev_configuration_is_plain_yaml_that_moves(tmp_path: Path) -> None:
-    """Its paths are relative, so a checkout can be moved, and only this machine can connect."""
+    """Its paths are relative, and only this machine can connect."""
     (tmp_path / "here").mkdir()
     assert qscpd("init", "--dev", cwd=tmp_path / "here").returncode == 0
     (tmp_path / "here").rename(tmp_path / "there")

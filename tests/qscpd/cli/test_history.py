@@ -52,7 +52,7 @@ def texts(store: Path = STORE) -> set[str | None]:
 
 
 def test_export_to_stdout(run: Run) -> None:
-    """Data on stdout, and nothing else anywhere."""
+    """Stdout has only data."""
     result = run("export", "Alice")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert (result.exit_code, result.stderr) == (0, "")
@@ -60,7 +60,7 @@ def test_export_to_stdout(run: Run) -> None:
 
 
 def test_export_to_a_file(run: Run) -> None:
-    """The file is for its owner only; one that is there is never touched."""
+    """The file is readable by its owner only; an existing one is not changed."""
     result = run("export", "--id", "a1", "-o", "alice.jsonl")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "exported alice to alice.jsonl\n"
@@ -69,36 +69,36 @@ def test_export_to_a_file(run: Run) -> None:
     assert len(content.splitlines()) == 605
     again = run("export", "bob", "--output", "alice.jsonl")
     assert (again.exit_code, again.stdout) == (ExitCode.EXISTS, "")
-    assert "alice.jsonl: is there already" in again.stderr
+    assert "alice.jsonl: already exists" in again.stderr
     assert Path("alice.jsonl").read_bytes() == content
 
 
 def test_export_while_the_store_is_in_use(run: Run) -> None:
-    """No lock is needed to look."""
+    """An export needs no lock."""
     with StoreLock(STORE):
         assert len(run("export", "bob").stdout.splitlines()) == 605
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "expected"),
     [
         (("zoe",), ExitCode.NOT_FOUND, "there is no account zoe; `qscpd listusers` shows all"),
         (("--id", "a9"), ExitCode.NOT_FOUND, "there is no account with the id a9"),
-        (("--id", "alice"), ExitCode.USAGE, "'alice' is not the id of an account"),
+        (("--id", "alice"), ExitCode.USAGE, "'alice' is not an account id"),
         (("no one",), ExitCode.USAGE, "name"),
         (("alice", "-o", "nowhere/x"), ExitCode.FAILED, "nowhere/x: No such file or directory"),
     ],
 )
-def test_an_export_that_can_t_be(run: Run, arguments: tuple[str, ...], code: ExitCode, told: str) -> None:
-    """Each mishap is one sentence and an exit code."""
+def test_an_export_that_can_t_be(run: Run, arguments: tuple[str, ...], code: ExitCode, expected: str) -> None:
+    """Each failure is one sentence and an exit code."""
     result = run("export", *arguments)
     assert (result.exit_code, result.stdout) == (code, "")
-    assert told in result.stderr
+    assert expected in result.stderr
     assert result.stderr.count("\n") == 1
 
 
 def test_an_export_to_a_full_disk(run: Run, tmp_path: Path) -> None:
-    """There is no half of an export."""
+    """A full disk leaves no partial export."""
     with small_disk(tmp_path / "disk", 64) as disk:
         fill(disk, leave=8192)
         result = run("export", "alice", "-o", str(disk / "alice.jsonl"))
@@ -111,21 +111,21 @@ def test_an_export_to_a_full_disk(run: Run, tmp_path: Path) -> None:
 
 
 def test_erase_asks_for_the_name(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only who types the name again erases."""
-    monkeypatch.setattr("qscpd.cli.typeagain.has_terminal", lambda: True)
+    """Only typing the name again confirms."""
+    monkeypatch.setattr("qscpd.cli.prompts.has_terminal", lambda: True)
     refused = run("erase", "alice", input="yes\n")
     assert refused.exit_code == ExitCode.USAGE
     assert "that is not alice; nothing was changed" in refused.stderr
     assert texts() == {"canary", "answer"}
     result = run("erase", "Alice", input="alice\n")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "Type the name again to go on: " in result.stderr
+    assert "Type the name again to confirm: " in result.stderr
     assert texts() == {None, "answer"}
 
 
 def test_erase_needs_a_terminal_or_yes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A script must say that it means it."""
-    monkeypatch.setattr("qscpd.cli.typeagain.has_terminal", lambda: False)
+    """Without a terminal, --yes is required."""
+    monkeypatch.setattr("qscpd.cli.prompts.has_terminal", lambda: False)
     result = run("erase", "alice")
     assert result.exit_code == ExitCode.USAGE
     assert "add --yes" in result.stderr
@@ -133,21 +133,21 @@ def test_erase_needs_a_terminal_or_yes(run: Run, monkeypatch: pytest.MonkeyPatch
 
 
 def test_erase_leaves_no_word_behind(run: Run) -> None:
-    """The account is deleted, its text is in none of the store's files, and what still has it is told."""
+    """The account is deleted, its text is in no file of the store, and remaining copies are reported."""
     STORE.with_name("qscpd.db.schema1").write_text("an old copy")
     result = run("erase", "alice", "--yes")
     assert result.exit_code == 0
     assert result.stderr == (
-        "erased everything that alice (a1) wrote\n"
-        f"backups and exports that were made before still have it, {Path.cwd() / 'var/qscpd.db.schema1'}\n"
+        "erased all messages of alice (a1)\n"
+        f"earlier backups and exports still contain them, {Path.cwd() / 'var/qscpd.db.schema1'}\n"
     )
     assert [user["name"] for user in json.loads(run("listusers", "--json").stdout)] == ["bob"]
     assert not [each for each in Path("var").iterdir() if b"canary" in each.read_bytes()]
     assert texts() == {None, "answer"}
 
 
-def test_erase_somebody_deleted(run: Run) -> None:
-    """An account that was deleted before can be erased, by its id if its name was given away again."""
+def test_erase_a_deleted_account(run: Run) -> None:
+    """A deleted account can be erased, by id if its name is in use again."""
     assert run("deluser", "alice", "--yes").exit_code == 0
     assert texts() == {"canary", "answer"}
     assert run("adduser", "alice", "--reuse-name", "--generate").exit_code == 0
@@ -157,8 +157,8 @@ def test_erase_somebody_deleted(run: Run) -> None:
     assert run("erase", "--id", "a1", "--yes").exit_code == 0
 
 
-def test_erase_nobody(run: Run) -> None:
-    """A name that nobody has is exit code 4."""
+def test_erase_an_unknown_account(run: Run) -> None:
+    """An unknown name is exit code 4."""
     result = run("erase", "zoe", "--yes")
     assert (result.exit_code, result.stdout) == (ExitCode.NOT_FOUND, "")
     assert result.stderr == "qscpd: there is no account zoe; `qscpd listusers` shows all\n"

@@ -43,7 +43,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def lively(run: Run) -> Run:
-    """Run a command where there is a room in which something has happened, and an archived one."""
+    """Run a command with one room that has history, and an archived one."""
     assert run("room", "create", "#dev", "--owner", "alice", "--topic", "Where we talk").exit_code == 0
     assert run("room", "create", "Old", "--owner", "bob", "--kind", "closed").exit_code == 0
     assert run("room", "archive", "old").exit_code == 0
@@ -65,7 +65,7 @@ def lively(run: Run) -> Run:
 
 
 def listed(run: Run) -> list[dict[str, Any]]:
-    """What `room list --json` has."""
+    """Return the rooms of `room list --json`."""
     result = run("room", "list", "--json")
     assert (result.exit_code, result.stderr) == (0, "")
     rooms: list[dict[str, Any]] = json.loads(result.stdout)
@@ -76,15 +76,18 @@ def listed(run: Run) -> list[dict[str, Any]]:
 
 
 def test_the_life_of_a_room(run: Run) -> None:
-    """Each verb does what it says, tells it on stderr, and keeps stdout for data."""
-    for arguments, told in (
-        (("create", "#Dev", "--owner", "Alice", "--kind", "announcement", "--history", "full"), "made #dev"),
+    """Each verb reports its action on stderr, and keeps stdout for data."""
+    for arguments, expected in (
+        (
+            ("create", "#Dev", "--owner", "Alice", "--kind", "announcement", "--history", "full"),
+            "created #dev",
+        ),
         (("archive", "dev"), "archived #dev"),
-        (("delete", "DEV", "--yes"), "deleted #dev; the daemon removes its messages in a while"),
-        (("create", "dev", "--owner", "bob", "--topic", "Again"), "made #dev"),
+        (("delete", "DEV", "--yes"), "deleted #dev; the daemon removes its messages in the background"),
+        (("create", "dev", "--owner", "bob", "--topic", "Again"), "created #dev"),
     ):
         done = run("room", *arguments)
-        assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{told}\n")
+        assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{expected}\n")
     (room,) = listed(run)
     assert (room["id"], room["kind"], room["history"], room["topic"]) == ("c2", "open", "joining", "Again")
 
@@ -92,7 +95,7 @@ def test_the_life_of_a_room(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "sentence"),
     [
-        (("create", "dev", "--owner", "bob"), ExitCode.EXISTS, "there is a room #dev already"),
+        (("create", "dev", "--owner", "bob"), ExitCode.EXISTS, "room #dev already exists"),
         (("create", "ops", "--owner", "zoe"), ExitCode.NOT_FOUND, "there is no account zoe"),
         (("create", "ops", "--owner", "a b"), ExitCode.USAGE, "'a b' is not a valid name"),
         (("create", "o p", "--owner", "bob"), ExitCode.USAGE, "'o p' is not a valid name"),
@@ -100,7 +103,7 @@ def test_the_life_of_a_room(run: Run) -> None:
         (("create", "ops", "--owner", "bob", "--topic", "a\nb"), ExitCode.USAGE, "a topic is one line"),
         (("create", "ops", "--owner", "bob", "--topic", "x" * 9999), ExitCode.USAGE, "at most 400 bytes"),
         (("create", "ops", "--owner", "bob", "--topic", "\udcff"), ExitCode.USAGE, "control characters"),
-        (("archive", "old"), ExitCode.FAILED, "#old is archived already"),
+        (("archive", "old"), ExitCode.FAILED, "#old is already archived"),
         (("archive", "ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
         (("delete", "ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
         (("delete", "ops", "--yes"), ExitCode.NOT_FOUND, "there is no room #ops"),
@@ -108,13 +111,13 @@ def test_the_life_of_a_room(run: Run) -> None:
         (("export", "ops"), ExitCode.NOT_FOUND, "there is no room #ops"),
         (("export", "dev", "-o", "nowhere/x"), ExitCode.FAILED, "nowhere/x: No such file or directory"),
         *(((verb,), ExitCode.USAGE, "a comment, so write dev") for verb in ("archive", "show", "export")),
-        (("create", "--owner", "bob"), ExitCode.USAGE, "name a room; a shell takes an unquoted #dev for"),
+        (("create", "--owner", "bob"), ExitCode.USAGE, "missing room name; to a shell an unquoted #dev is"),
     ],
 )
 def test_an_error_is_one_sentence_and_a_code(
     lively: Run, arguments: tuple[str, ...], exit_code: ExitCode, sentence: str
 ) -> None:
-    """What goes wrong is told on stderr in one line, and nothing changes."""
+    """An error is one line on stderr with its exit code, and nothing changes."""
     before = listed(lively)
     done = lively("room", *arguments)
     assert (done.exit_code, done.stdout) == (exit_code, "")
@@ -124,8 +127,8 @@ def test_an_error_is_one_sentence_and_a_code(
     assert listed(lively) == before
 
 
-def test_a_choice_that_there_is_not(run: Run) -> None:
-    """Click says which there are."""
+def test_an_invalid_choice(run: Run) -> None:
+    """Click lists the valid choices."""
     done = run("room", "create", "dev", "--owner", "alice", "--kind", "secret")
     assert done.exit_code == ExitCode.USAGE
     assert "'open', 'closed', 'announcement'" in done.stderr
@@ -133,25 +136,28 @@ def test_a_choice_that_there_is_not(run: Run) -> None:
 
 
 def test_delete_asks_for_the_name(lively: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only who types the name again deletes; its `#` may be left out."""
-    monkeypatch.setattr("qscpd.cli.typeagain.has_terminal", lambda: True)
-    for typed in ("yes", "", "old"):
+    """Only typing the name again confirms; its `#` is optional."""
+    monkeypatch.setattr("qscpd.cli.prompts.has_terminal", lambda: True)
+    wrong = "that is not #dev; nothing was changed"
+    for typed, sentence in (("yes", wrong), ("", "Aborted!"), ("old", wrong)):
         refused = lively("room", "delete", "dev", input=f"{typed}\n")
         assert refused.exit_code != 0
         assert len(listed(lively)) == 2
-    assert "that is not #dev; nothing was changed" in refused.stderr
+        assert sentence in refused.stderr
     result = lively("room", "delete", "#dev", input="dev\n")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "This deletes #dev with its members (2) and messages (6). Type the name again" in result.stderr
+    assert (
+        "This deletes #dev with its 2 members and 6 messages for good. Type the name again" in result.stderr
+    )
     assert [room["name"] for room in listed(lively)] == ["#old"]
 
 
 def test_delete_needs_a_terminal_or_yes(lively: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A script must say that it means it."""
-    monkeypatch.setattr("qscpd.cli.typeagain.has_terminal", lambda: False)
+    """Without a terminal, --yes is required."""
+    monkeypatch.setattr("qscpd.cli.prompts.has_terminal", lambda: False)
     result = lively("room", "delete", "dev")
     assert result.exit_code == ExitCode.USAGE
-    assert "no terminal to ask whether to delete #dev; add --yes" in result.stderr
+    assert "no terminal to confirm: delete #dev; add --yes" in result.stderr
     assert len(listed(lively)) == 2
 
 
@@ -159,7 +165,7 @@ def test_delete_needs_a_terminal_or_yes(lively: Run, monkeypatch: pytest.MonkeyP
 
 
 def test_list_is_for_people_and_for_programs(run: Run, lively: Run) -> None:
-    """A line for each room in the order of names, and the same as a JSON array."""
+    """There is a line for each room, by name, and the same as a JSON array."""
     assert lively("room", "list").stdout == (
         "#dev  open    active    2  6  Where we talk\n#old  closed  archived  1  0\n"
     )
@@ -184,8 +190,8 @@ def test_no_rooms(run: Run) -> None:
     assert (run("room", "list").stdout, listed(run)) == ("", [])
 
 
-def test_show_tells_everything(lively: Run) -> None:
-    """Settings, people with what holds for them now, and the log with who, what, whom, until when and why."""
+def test_show_has_everything(lively: Run) -> None:
+    """`show` has settings, people with their current mutes and bans, and the whole log entries."""
     result = lively("room", "show", "DEV", "--json")
     assert (result.exit_code, result.stderr) == (0, "")
     room = json.loads(result.stdout)
@@ -216,14 +222,14 @@ def test_show_tells_everything(lively: Run) -> None:
         "  dave   -       invited by the operator",
         "",
     ]
-    told = [line.split("Z  ")[1] for line in lines[lines.index("end of the log:") + 1 :]]
-    assert told[1] == f"alice         mute bob until {muted}: too loud"
-    assert told[2] == "alice         ban carol forever: spam"
-    assert told[-1] == "the operator  invite dave"
+    shown = [line.split("Z  ")[1] for line in lines[lines.index("end of the log:") + 1 :]]
+    assert shown[1] == f"alice         mute bob until {muted}: too loud"
+    assert shown[2] == "alice         ban carol forever: spam"
+    assert shown[-1] == "the operator  invite dave"
 
 
 def test_show_has_the_end_of_the_log_or_all_of_it(lively: Run) -> None:
-    """The last ten entries unless all are asked for; the newest stands last."""
+    """Ten entries are shown without --log; the newest is last."""
     with contextlib.closing(SqliteStore(STORE)) as store:
         for number in range(20):
             store.change_room(RoomChange(action="topic", room="#dev", actor=ALICE, text=f"topic {number}"))
@@ -239,7 +245,7 @@ def test_show_has_the_end_of_the_log_or_all_of_it(lively: Run) -> None:
 
 
 def test_looking_needs_no_lock(lively: Run) -> None:
-    """Somebody else may be using the store."""
+    """`list` and `show` work while the store is in use."""
     with StoreLock(STORE):
         assert len(listed(lively)) == 2
         assert lively("room", "show", "dev").exit_code == 0
@@ -250,7 +256,7 @@ def test_looking_needs_no_lock(lively: Run) -> None:
 
 
 def test_export_to_stdout(lively: Run) -> None:
-    """Data on stdout, and nothing else anywhere."""
+    """Stdout has only data."""
     result = lively("room", "export", "#dev")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert (result.exit_code, result.stderr) == (0, "")
@@ -258,7 +264,7 @@ def test_export_to_stdout(lively: Run) -> None:
 
 
 def test_export_to_a_file(lively: Run) -> None:
-    """The file is for its owner only; one that is there is never touched."""
+    """The file is readable by its owner only; an existing one is not changed."""
     result = lively("room", "export", "dev", "-o", "dev.jsonl")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "exported #dev to dev.jsonl\n")
     assert stat.S_IMODE(Path("dev.jsonl").stat().st_mode) == 0o600
@@ -269,7 +275,7 @@ def test_export_to_a_file(lively: Run) -> None:
 
 
 def test_every_verb_has_help_and_takes_the_configuration(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The configuration may be named before, between and after the words."""
+    """Each verb has help, and `-c` works in all places."""
     for verb in ("create", "list", "show", "archive", "delete", "export"):
         assert run("room", verb, "--help").exit_code == 0
         assert f"\n  {verb} " in run("room", "--help").stdout

@@ -22,7 +22,7 @@ os.execv(sys.executable, [sys.executable, "-m", "qscpd", *sys.argv[1:]])
 
 
 class Terminal:
-    """A command of `qscpd` at a terminal of its own."""
+    """A `qscpd` command at its own terminal."""
 
     def __init__(self, cwd: Path, *arguments: str) -> None:
         self._master, slave = pty.openpty()
@@ -40,7 +40,7 @@ class Terminal:
         os.close(slave)
 
     def expect(self, text: str) -> None:
-        """Read until a text was seen, after what was expected before."""
+        """Read until a text appears behind the texts expected before."""
         deadline = time.monotonic() + PATIENCE_S
         while (found := self.seen.find(text, self._expected)) < 0:
             assert self._read(deadline), f"{text!r} did not come: {self.seen!r}"
@@ -97,18 +97,18 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_a_password_is_asked_for_twice_without_echo(place: Path) -> None:
-    """What is typed is not seen, and the account is made."""
+    """Typed passwords are not echoed, and the account is added."""
     with at_terminal(place, "adduser", "alice") as terminal:
         terminal.expect("New password for alice: ")
         terminal.type("correct horse")
-        terminal.expect("The same again: ")
+        terminal.expect("Repeat the password: ")
         terminal.type("correct horse")
         assert terminal.end() == 0
         assert "added alice" in terminal.seen
         assert "horse" not in terminal.seen
 
 
-def test_mistakes_are_told_and_asked_again(place: Path) -> None:
+def test_mistakes_are_reported_and_asked_again(place: Path) -> None:
     """A short password and two that differ are asked for again, with the reason."""
     with at_terminal(place, "adduser", "alice") as terminal:
         terminal.expect("New password for alice: ")
@@ -116,12 +116,12 @@ def test_mistakes_are_told_and_asked_again(place: Path) -> None:
         terminal.expect("too short")
         terminal.expect("New password for alice: ")
         terminal.type("correct horse")
-        terminal.expect("The same again: ")
+        terminal.expect("Repeat the password: ")
         terminal.type("correct model_room")
-        terminal.expect("not the same")
+        terminal.expect("the two passwords differ")
         terminal.expect("New password for alice: ")
         terminal.type("correct horse")
-        terminal.expect("The same again: ")
+        terminal.expect("Repeat the password: ")
         terminal.type("correct horse")
         assert terminal.end() == 0
 
@@ -137,7 +137,7 @@ def test_after_three_mistakes_nothing_was_changed(place: Path) -> None:
 
 
 def test_deluser_asks_and_no_means_no(place: Path) -> None:
-    """Only a yes deletes."""
+    """Only "yes" deletes."""
     with at_terminal(place, "adduser", "alice", "--generate") as terminal:
         assert terminal.end() == 0
     with at_terminal(place, "deluser", "alice") as terminal:
@@ -155,7 +155,7 @@ def test_deluser_asks_and_no_means_no(place: Path) -> None:
 
 
 def test_ctrl_c_at_the_prompt_leaves_quietly(place: Path) -> None:
-    """An interrupted prompt is no traceback, and no account."""
+    """An interrupted prompt leaves no traceback and no account."""
     with at_terminal(place, "adduser", "alice") as terminal:
         terminal.expect("New password for alice: ")
         terminal.type("\x03")

@@ -21,14 +21,14 @@ NOWHERE: Mapping[str, str] = {}
 def parse(
     text: str, environ: Mapping[str, str] = NOWHERE, overrides: Mapping[str, str] = NOWHERE
 ) -> LoadedConfig:
-    """Parse a text as if it were etc/q.yaml, from /srv."""
+    """Parse a text as the file etc/q.yaml, from /srv."""
     return parse_config(text, Path("etc/q.yaml"), cwd=Path("/srv"), environ=environ, overrides=overrides)
 
 
 def problems(
     text: str, environ: Mapping[str, str] = NOWHERE, overrides: Mapping[str, str] = NOWHERE
 ) -> list[str]:
-    """What is wrong with a configuration that is not accepted."""
+    """Return the problems of an invalid configuration."""
     with pytest.raises(ConfigError) as caught:
         parse(text, environ, overrides)
     return caught.value.problems
@@ -38,18 +38,18 @@ def problems(
 
 
 def test_sample_equals_the_defaults() -> None:
-    """The sample loads, and every value in it is the default."""
+    """The sample loads, and all of its values are the defaults."""
     assert load_config(SAMPLE, environ={}).config == Config()
 
 
 def test_no_key_is_missing_from_the_sample() -> None:
-    """Every setting stands in the sample, so the sample can be the manual."""
+    """The sample has every setting, so it can be the manual."""
     origins = load_config(SAMPLE, environ={}).origins
     assert [key for key, origin in origins.items() if str(origin) == "default"] == []
 
 
 def test_every_key_of_the_sample_has_a_comment() -> None:
-    """A comment stands right above each key and section of the sample."""
+    """A comment is right above each key and section of the sample."""
     lines = SAMPLE.read_text().splitlines()
     keys = [number for number, line in enumerate(lines) if re.match(r"\s*[a-z0-9_]+:", line)]
     assert [lines[number] for number in keys if not lines[number - 1].lstrip().startswith("#")] == []
@@ -67,14 +67,14 @@ def test_the_reference_names_every_setting() -> None:
 
 
 def test_an_empty_file_means_the_defaults() -> None:
-    """A file with comments only is a configuration, and so is one whose sections are empty."""
+    """A file with comments only is valid, and so are empty sections."""
     assert parse("").config == Config()
     assert parse("# nothing\n").config == Config()
     assert parse("server:\nlogin:\n  argon2:\n").config == Config()
 
 
 def test_values_are_read_with_their_units() -> None:
-    """Durations become seconds and sizes bytes (or the unit of their field)."""
+    """Durations become seconds, and sizes become bytes or the unit of their field."""
     config = parse(
         "login: {timeout: 2m, argon2: {memory: 64MiB}}\n"
         "limits: {output_queue: 1MiB, output_stall: 500ms, ping_after: 1.5s}\n"
@@ -103,7 +103,7 @@ def test_listen_addresses_of_every_form() -> None:
 
 
 def test_relative_paths_start_from_the_file() -> None:
-    """`../x` in a file means beside the directory of the file, whatever the current directory is."""
+    """`../x` in a file starts from the file's directory, not from the current one."""
     config = parse("store: {path: ../data/q.db}\ntls: {key: k.pem, certificate: /abs/c.pem}\n").config
     assert config.store.path == Path("/srv/data/q.db")
     assert config.tls.key == Path("/srv/etc/k.pem")
@@ -111,14 +111,14 @@ def test_relative_paths_start_from_the_file() -> None:
 
 
 def test_relative_paths_of_flags_start_from_the_current_directory() -> None:
-    """A path typed in a shell means what it means to every other program."""
+    """A path on the command line starts from the current directory."""
     loaded = parse("", {"QSCPD_STORE__PATH": "a.db"}, {"tls.key": "../k.pem"})
     assert loaded.config.store.path == Path("/srv/a.db")
     assert loaded.config.tls.key == Path("/k.pem")
 
 
-def test_flag_goes_before_environment_before_file_before_default() -> None:
-    """The order of precedence, and the origin that is kept with each value."""
+def test_flag_overrides_environment_overrides_file_overrides_default() -> None:
+    """Flag, environment, file and default have this precedence, and each value has its origin."""
     text = "log:\n  level: error\n  format: text\n  addresses: never\n"
     environ = {"QSCPD_LOG__LEVEL": "warning", "QSCPD_LOG__FORMAT": "json", "QSCPD_CONFIG": "x", "HOME": "y"}
     loaded = parse(text, environ, {"log.level": "debug"})
@@ -139,15 +139,15 @@ def test_flag_goes_before_environment_before_file_before_default() -> None:
 
 
 def test_a_variable_reaches_a_nested_section_and_a_list() -> None:
-    """Two underscores are a step inwards, and commas separate the items of a list."""
+    """Two underscores separate sections, and commas separate the items of a list."""
     environ = {"QSCPD_LOGIN__ARGON2__MEMORY": "32MiB", "QSCPD_SERVER__LISTEN": "127.0.0.1:1, [::1]:1"}
     config = parse("", environ).config
     assert config.login.argon2.memory_kib == 32768
     assert config.server.listen == (ListenAddress("127.0.0.1", 1), ListenAddress("::1", 1))
 
 
-def test_what_show_writes_loads_to_the_same() -> None:
-    """`config show` is YAML, also for a path that needs quotes."""
+def test_shown_configuration_loads_to_the_same() -> None:
+    """The output of `config show` loads again, also with a path that needs quotes."""
     loaded = parse('server: {listen: ["[::1]:1", "h:2"]}\nstore: {path: "a: #b.db"}\nlogin: {timeout: 90s}\n')
     for origin in (False, True):
         assert parse(render_config(loaded, origin=origin)).config == loaded.config
@@ -155,7 +155,7 @@ def test_what_show_writes_loads_to_the_same() -> None:
 
 @given(st.integers(1, 3_600_000).map(lambda milliseconds: milliseconds / 1000))
 def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
-    """Whatever a duration is, the text that is shown for it reads back to it."""
+    """The shown text of any duration parses to the same duration."""
     kind = Duration(0.001, 3600)
     assert kind.parse(kind.show(seconds), Path()) == pytest.approx(seconds)
 
@@ -166,18 +166,18 @@ def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("servr: {}", "etc/q.yaml:1: servr: is not a known key; did you mean server?"),
-        ("log:\n  levle: info", "etc/q.yaml:2: log.levle: is not a known key; did you mean level?"),
-        ("memory: 1MiB", "etc/q.yaml:1: memory: is not a known key; did you mean login.argon2.memory?"),
-        ("store:\n  zzz: 1", "etc/q.yaml:2: store.zzz: is not a known key; allowed are path"),
+        ("servr: {}", "etc/q.yaml:1: servr: unknown key; did you mean server?"),
+        ("log:\n  levle: info", "etc/q.yaml:2: log.levle: unknown key; did you mean level?"),
+        ("memory: 1MiB", "etc/q.yaml:1: memory: unknown key; did you mean login.argon2.memory?"),
+        ("store:\n  zzz: 1", "etc/q.yaml:2: store.zzz: unknown key; allowed are path"),
         (
             "<<: {}",
-            "etc/q.yaml:1: <<: is not a known key; allowed are server, tls, login, limits, store, history",
+            "etc/q.yaml:1: <<: unknown key; allowed are server, tls, login, limits, store, history",
         ),
-        ("log: {}\nlog: {}", "etc/q.yaml:2: log: is there twice, first on line 1; keep one"),
+        ("log: {}\nlog: {}", "etc/q.yaml:2: log: is set twice, first on line 1; keep one"),
         (
             "log:\n  level: info\n  level: info",
-            "etc/q.yaml:3: log.level: is there twice, first on line 2; keep one",
+            "etc/q.yaml:3: log.level: is set twice, first on line 2; keep one",
         ),
         ("[a]: 1", "etc/q.yaml:1: the file: a key must be a word, not a list"),
         ("- a", "etc/q.yaml:1: the file must be a mapping of keys to values, not a list"),
@@ -188,7 +188,7 @@ def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
         ),
         (
             "log: {level: }",
-            "etc/q.yaml:1: log.level: has no value; write one, or take the key out for the default",
+            "etc/q.yaml:1: log.level: has no value; set one, or remove the key for the default",
         ),
         ("log: {level: [a]}", "etc/q.yaml:1: log.level: must be a single value, not a list"),
         (
@@ -221,45 +221,45 @@ def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
         ("login: {workers: 010x}", "login.workers: '010x' is not a whole number"),
         ("login: {workers: 1.5}", "login.workers: '1.5' is not a whole number"),
         ("login: {workers: true}", "login.workers: 'true' is not a whole number"),
-        ("login: {workers: '2'}", "login.workers: must be a number, not a quoted text; leave the quotes out"),
+        ("login: {workers: '2'}", "login.workers: must be a number, not quoted text; remove the quotes"),
         (
             "server: {listen: '[::]:1'}",
             'server.listen: must be a list such as ["127.0.0.1:7727"], not the single',
         ),
-        ("server: {listen: []}", "server.listen: the list is empty; write at least one"),
+        ("server: {listen: []}", "server.listen: the list is empty; add at least one address"),
         (
             "server:\n  listen:\n  - a:1\n  - '::1'",
             "etc/q.yaml:4: server.listen: '::1' is not an address and port",
         ),
         ("server: {listen: ['a:65536']}", "server.listen: 'a:65536' has a port out of range; allowed is 0"),
-        ("server: {listen: ['a:1', 'b:1', 'a:1']}", "server.listen: a:1 is in the list twice; keep one"),
+        ("server: {listen: ['a:1', 'b:1', 'a:1']}", "server.listen: a:1 is listed twice; keep one"),
         ("store: {path: ''}", "store.path: is empty; write a path"),
         ("store: {path: ~/x.db}", "store.path: '~/x.db' begins with ~, which only a shell expands"),
-        ('store: {path: "a\\nb"}', "store.path: 'a\\nb' has control characters in it"),
-        (f"server: {{admin_socket: /{'x' * 107}}}", "is longer than the 107 bytes that such a path may have"),
+        ('store: {path: "a\\nb"}', "store.path: 'a\\nb' contains control characters"),
+        (f"server: {{admin_socket: /{'x' * 107}}}", "is longer than 107 bytes; choose a shorter path"),
         (
             "login: {argon2: {memory: 8KiB, parallelism: 4}}",
             "login.argon2.memory: 8KiB is too little for parallelism 4; write 32KiB or more",
         ),
         (
             "log: {session_log: /var/lib/qscpd/qscpd.db}",
-            "log.session_log: /var/lib/qscpd/qscpd.db is store.path already; write another path",
+            "log.session_log: /var/lib/qscpd/qscpd.db is already used by store.path; choose another path",
         ),
         (
             "log: {session_log: /var/lib/qscpd/qscpd.db.lock}",
-            "is the lock file of store.path; write another path",
+            "is the lock file of store.path; choose another path",
         ),
-        ("store: {path: /etc/qscpd/certs/server.key}", "is tls.key already; write another path"),
-        ("a: [", "etc/q.yaml:1: this is not YAML: "),
-        ("a: b: c", "etc/q.yaml:1: this is not YAML: mapping values are not allowed here"),
-        ("\nlog: \x07", "etc/q.yaml:2: this is not YAML: the character U+0007 is not allowed"),
-        ("log: {}\n---\nlog: {}", "etc/q.yaml:2: this is not YAML: "),
-        ("log: *x", "etc/q.yaml:1: this is not YAML: "),
-        ("[" * 5000, "etc/q.yaml:1: this is nested too deeply"),
+        ("store: {path: /etc/qscpd/certs/server.key}", "is already used by tls.key; choose another path"),
+        ("a: [", "etc/q.yaml:1: is not YAML: "),
+        ("a: b: c", "etc/q.yaml:1: is not YAML: mapping values are not allowed here"),
+        ("\nlog: \x07", "etc/q.yaml:2: is not YAML: the character U+0007 is not allowed"),
+        ("log: {}\n---\nlog: {}", "etc/q.yaml:2: is not YAML: "),
+        ("log: *x", "etc/q.yaml:1: is not YAML: "),
+        ("[" * 5000, "etc/q.yaml:1: is nested too deeply"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_its_place(text: str, problem: str) -> None:
-    """Each kind of mistake is told with file, line, key, what is wrong, and what is allowed."""
+    """Each error has file, line, key, the problem, and what is allowed."""
     found = problems(text)
     assert len(found) == 1
     assert problem in found[0]
@@ -267,7 +267,7 @@ def test_a_mistake_is_one_sentence_with_its_place(text: str, problem: str) -> No
 
 
 def test_all_mistakes_come_at_once_in_the_order_of_their_lines() -> None:
-    """One run is enough to find everything that is wrong in file, environment and flags."""
+    """One run reports all problems in file, environment and flags."""
     found = problems(
         "log:\n  level: loud\nlogin:\n  timeout: 1\n  attemps: 1\nserver: 5\n",
         {"QSCPD_LIMITS__PING_AFTER": "soon"},
@@ -284,12 +284,12 @@ def test_all_mistakes_come_at_once_in_the_order_of_their_lines() -> None:
 
 
 def test_a_value_that_could_not_be_read_has_no_second_problem() -> None:
-    """Nothing is said about the relations of a value that is wrong by itself."""
+    """Relations of an invalid value are not checked."""
     assert len(problems("login: {argon2: {memory: lots, parallelism: 64}}")) == 1
 
 
-def test_a_mistake_in_the_file_is_told_although_a_flag_overrides_it() -> None:
-    """A broken file stays visible: the flag may be gone the next time."""
+def test_an_overridden_mistake_in_the_file_is_reported() -> None:
+    """An invalid value in the file is reported even if a flag overrides it."""
     assert len(problems("log: {level: loud}", overrides={"log.level": "info"})) == 1
 
 
@@ -298,30 +298,30 @@ def test_a_mistake_in_the_file_is_told_although_a_flag_overrides_it() -> None:
     [
         (
             {"QSCPD_LOG__LEVL": "x"},
-            "QSCPD_LOG__LEVL: is not a known variable; did you mean QSCPD_LOG__LEVEL?",
+            "QSCPD_LOG__LEVL: unknown variable; did you mean QSCPD_LOG__LEVEL?",
         ),
-        ({"QSCPD_X__Y": "x"}, "QSCPD_X__Y: is not a known variable; see docs/configuration.md"),
+        ({"QSCPD_X__Y": "x"}, "QSCPD_X__Y: unknown variable; see docs/configuration.md"),
         ({"QSCPD_LOG__LEVEL": ""}, "QSCPD_LOG__LEVEL: log.level: '' is not allowed; write one of"),
     ],
 )
 def test_a_wrong_variable_is_an_error(environ: Mapping[str, str], problem: str) -> None:
-    """A mistyped variable must not be ignored in silence."""
+    """A mistyped variable is reported."""
     found = problems("", environ)
     assert len(found) == 1
     assert found[0].startswith(problem)
 
 
 def test_an_unknown_flag_is_an_error() -> None:
-    """`--set` knows the same keys as the file."""
+    """`--set` accepts the same keys as the file."""
     assert problems("", overrides={"log.lvl": "x", "zzz": "x"}) == [
-        "--set log.lvl: is not a known key; did you mean log.level?",
-        "--set zzz: is not a known key; `qscpd config show` prints all keys",
+        "--set log.lvl: unknown key; did you mean log.level?",
+        "--set zzz: unknown key; `qscpd config show` prints all keys",
     ]
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
-    """No text makes the parser raise anything else."""
+    """Any text loads or raises ConfigError."""
     with contextlib.suppress(ConfigError):
         parse(text)
 
@@ -339,7 +339,7 @@ def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
     )
 )
 def test_any_yaml_is_a_configuration_or_a_config_error(document: object) -> None:
-    """No structure makes the parser raise anything else."""
+    """Any YAML structure loads or raises ConfigError."""
     with contextlib.suppress(ConfigError):
         parse(yaml.safe_dump(document))
 
@@ -348,24 +348,24 @@ def test_any_yaml_is_a_configuration_or_a_config_error(document: object) -> None
 
 
 def test_a_missing_file_is_one_clear_sentence(tmp_path: Path) -> None:
-    """The sentence says what to do next."""
-    with pytest.raises(ConfigError, match=r"no\.yaml: there is no such file; make one with `qscpd init`"):
+    """The error says what to do next."""
+    with pytest.raises(ConfigError, match=r"no\.yaml: not found; create it with `qscpd init`"):
         load_config(tmp_path / "no.yaml", environ={})
 
 
 def test_a_directory_is_one_clear_sentence(tmp_path: Path) -> None:
-    """A directory in place of the file is no traceback."""
+    """A directory in place of the file is reported without a traceback."""
     with pytest.raises(ConfigError, match="can't be read: Is a directory"):
         load_config(tmp_path, environ={})
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"), [(b"a: 1\nb: \xff\n", ":2: this is not UTF-8"), (b"#" * (1 << 21), "1 MiB")]
+    ("content", "sentence"), [(b"a: 1\nb: \xff\n", ":2: is not UTF-8"), (b"#" * (1 << 21), "1 MiB")]
 )
 def test_a_file_of_something_else_is_one_clear_sentence(
     tmp_path: Path, content: bytes, sentence: str
 ) -> None:
-    """Bytes that are no text and files that are far too large are told as such."""
+    """Binary and huge files are reported as such."""
     path = tmp_path / "q.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=sentence):
@@ -373,8 +373,11 @@ def test_a_file_of_something_else_is_one_clear_sentence(
 
 
 def test_an_unreadable_file_is_a_permission_error(tmp_path: Path) -> None:
-    """A user who may not read the file hears so, with the exit code for it."""
+    """A file without read permission raises PermissionDeniedError."""
     path = tmp_path / "q.yaml"
     path.touch(mode=0o600)
-    with as_user(tmp_path), pytest.raises(PermissionDeniedError, match="may not read the configuration"):
+    with (
+        as_user(tmp_path),
+        pytest.raises(PermissionDeniedError, match="has no permission to read the configuration"),
+    ):
         load_config(path, environ={})

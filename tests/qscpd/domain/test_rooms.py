@@ -18,10 +18,11 @@ from qscpd.domain.rooms import (
     RoomChange,
     RoomRow,
     RoomState,
+    create_room,
     decide,
+    first_visible,
     may_see,
     refusal,
-    successor,
 )
 
 ACTOR, TARGET = 1, 2
@@ -43,7 +44,7 @@ ROOM: Final = RoomRow(
 ROLES: Final[tuple[RoomRole | None, ...]] = (*RoomRole, None)
 WITH_TARGET: Final = sorted(action for action, (needed, _) in ROOM_FIELDS.items() if "user" in needed)
 FROM_ABOVE: Final = frozenset({"remove", "ban", "mute", "unmute"})
-"""What is done only to somebody below; `redact` is tested where events are."""
+"""Actions only on lower roles; `redact` is tested with the amendments."""
 DECIDED: Final = sorted(ROOM_FIELDS.keys() - {"create", "members", "log"})
 ALLOWED = None
 
@@ -81,7 +82,7 @@ def code(
 
 
 def expected(action: str, kind: RoomKind, actor: Membership, target: Membership) -> ErrorCode | None:
-    """Work out from the tables whether a person may do something to somebody."""
+    """Work out from the tables whether a user can apply an action to a target."""
     if actor.role is None:
         hidden = kind is RoomKind.CLOSED and actor.invited_by is None
         return ErrorCode.UNKNOWN_ROOM if hidden else ErrorCode.NOT_A_MEMBER
@@ -97,7 +98,7 @@ def expected(action: str, kind: RoomKind, actor: Membership, target: Membership)
 
 
 def theirs(action: str, target: Membership) -> ErrorCode | None:
-    """Return why an action makes no sense for its target, whoever wants it."""
+    """Return why an action makes no sense for its target, whatever the actor's role."""
     if action in {"remove", "mute", "unmute", "role"} and target.role is None:
         return ErrorCode.USER_NOT_MEMBER
     return ErrorCode.ALREADY_MEMBER if action == "invite" and target.role is not None else ALLOWED
@@ -106,7 +107,7 @@ def theirs(action: str, target: Membership) -> ErrorCode | None:
 def test_everything_that_can_be_asked_is_in_the_tables() -> None:
     """Each action has a permission and is decided or looked up, and besides there are only a few."""
     assert ROOM_FIELDS.keys() - {"create"} <= PERMISSIONS.keys()
-    assert set(DECIDED) | {"join", "leave", "delete"} == roomrules._DEEDS.keys()
+    assert set(DECIDED) | {"join", "leave", "delete"} == roomrules._ACTIONS.keys()
     assert PERMISSIONS.keys() - ROOM_FIELDS.keys() == {"write", "announce", "react", "redact"}
 
 
@@ -123,7 +124,7 @@ def test_who_may_do_it(action: str) -> None:
 
 @pytest.mark.parametrize("action", [*DECIDED, "delete"])
 def test_the_operator_may_do_everything(action: str) -> None:
-    """Whoever it is about, as far as it makes sense."""
+    """On every target, as far as it makes sense."""
     room = ROOM._replace(state=RoomState.ARCHIVED if action == "unarchive" else RoomState.ACTIVE)
     for kind, role in itertools.product(RoomKind, ROLES):
         got = code(change(action, None), room._replace(kind=kind), target=Membership(role))
@@ -172,7 +173,7 @@ def test_the_last_owner_stays(actor: int | None) -> None:
 
 
 def test_an_archived_room_needs_somebody_but_no_owner() -> None:
-    """Then nobody but an account that is made owner could open it again, so it stays closed."""
+    """It stays archived without one, for only an owner could open it again."""
     archived = ROOM._replace(state=RoomState.ARCHIVED, owners=1)
     assert code(change("leave"), archived, Membership(RoomRole.OWNER)) is ALLOWED
     for role in RoomRole:
@@ -254,7 +255,7 @@ def test_who_may_write() -> None:
 
 
 def test_who_may_know_of_a_room() -> None:
-    """Of a closed one its members and those who are invited, by the operator too; of a deleted one nobody."""
+    """Members and invited users know of a closed one; a deleted one is hidden from all."""
     for role, invited in itertools.product(ROLES, (None, 0, 3)):
         membership = Membership(role, invited_by=invited)
         assert may_see(ROOM, membership)
@@ -265,14 +266,44 @@ def test_who_may_know_of_a_room() -> None:
         assert not may_see(ROOM._replace(state=RoomState.DELETED), membership) or role
 
 
-def test_who_inherits() -> None:
-    """The highest, of those the first, of those one; nobody of nobody."""
-    member, late = Membership(RoomRole.MEMBER, 1), Membership(RoomRole.MEMBER, 9)
-    moderator, late_moderator = Membership(RoomRole.MODERATOR, 5), Membership(RoomRole.MODERATOR, 9)
-    assert successor([]) is None
-    assert successor([(5, late), (6, member), (7, late)]) == 6
-    assert successor([(4, late_moderator), (5, member), (6, moderator)]) == 6
-    assert successor([(9, member), (8, member)]) == 8
+def test_a_new_room_has_its_maker_as_owner() -> None:
+    """For the operator, the target; what is not given is open, and shows what comes after joining."""
+    bare = RoomChange(action="create", room="#dev", actor=ACTOR)
+    made = create_room(bare, None, rooms=ROOMS_LIMIT - 1, now_ms=NOW)
+    room = ROOM._replace(id=0, last_seq=0, members=1, owners=1)
+    assert made == Decision(room, {ACTOR: Membership(RoomRole.OWNER)})
+    full = RoomChange(
+        action="create",
+        room="#dev",
+        actor=None,
+        target=TARGET,
+        kind=RoomKind.CLOSED,
+        history=HistoryFrom.FULL,
+        text="news",
+    )
+    made = create_room(full, None, rooms=0, now_ms=NOW)
+    room = room._replace(kind=RoomKind.CLOSED, history=HistoryFrom.FULL, topic="news")
+    assert made == Decision(room, {TARGET: Membership(RoomRole.OWNER)})
+
+
+def test_a_new_room_needs_a_free_name() -> None:
+    """And an owner who is not in too many rooms, also if the operator makes it."""
+    for actor in (ACTOR, None):
+        made = change("create", actor)
+        for existing, rooms, code in (
+            (ROOM, 0, ErrorCode.ROOM_EXISTS),
+            (None, ROOMS_LIMIT, ErrorCode.TOO_MANY_ROOMS),
+        ):
+            with pytest.raises(DeniedError) as denied:
+                create_room(made, existing, rooms=rooms, now_ms=NOW)
+            assert denied.value.code is code
+
+
+def test_what_a_member_sees() -> None:
+    """All of it, or what came after joining."""
+    member = Membership(RoomRole.MEMBER, since=9)
+    assert first_visible(ROOM, member) == 9
+    assert first_visible(ROOM._replace(history=HistoryFrom.FULL), member) == 1
 
 
 def test_a_refusal_says_what_its_code_says() -> None:

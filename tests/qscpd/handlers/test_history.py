@@ -27,7 +27,7 @@ async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
 
 @pytest.fixture
 async def bob(server: InProcessServer) -> InProcessPeer:
-    """Bob, who asks."""
+    """Bob, who sends requests."""
     return await server.visitor("bob")
 
 
@@ -86,9 +86,9 @@ async def test_pages_of_history_are_of_messages(
     cursor: int | None = 0 if direction == "after" else 2**53 - 1
     while cursor is not None:
         page = await history(server, bob, **{direction: cursor, "limit": limit})
-        told = [message.seq for message in page.messages]
-        assert 0 < len(told) <= limit or (not told and page.cursor is None)
-        seqs = seqs + told if direction == "after" else told + seqs
+        page_seqs = [message.seq for message in page.messages]
+        assert 0 < len(page_seqs) <= limit or (not page_seqs and page.cursor is None)
+        seqs = seqs + page_seqs if direction == "after" else page_seqs + seqs
         cursor = page.cursor
     assert seqs == [1, 2, 3, 4, 5, 6, 7, 458, 459]
 
@@ -155,7 +155,7 @@ async def test_conversations_are_paged(server: InProcessServer, bob: InProcessPe
 
 async def test_a_search_finds_in_ones_own_conversations(server: InProcessServer, bob: InProcessPeer) -> None:
     """All words, whatever their case and accents, newest first; others find nothing there."""
-    await server.writer.call(lambda store: [store.tend(Keep()) for _ in range(5)])
+    await server.writer.call(lambda store: [store.housekeeping.step(Keep()) for _ in range(5)])
     alice = await server.visitor("alice")
     found = await server.ask(bob, frames.SearchRequest("NUMBER bonjour"))
     assert isinstance(found, frames.SearchResults)
@@ -169,7 +169,7 @@ async def test_a_search_finds_in_ones_own_conversations(server: InProcessServer,
 
 async def test_a_search_is_paged(server: InProcessServer, bob: InProcessPeer) -> None:
     """The cursor goes on where the page ended; one conversation may be named."""
-    await server.writer.call(lambda store: [store.tend(Keep()) for _ in range(5)])
+    await server.writer.call(lambda store: [store.housekeeping.step(Keep()) for _ in range(5)])
     seqs: list[int] = []
     cursor: str | None = ""
     while cursor is not None:

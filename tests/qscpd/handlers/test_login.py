@@ -18,12 +18,12 @@ from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import CHEAP_ARGON2, PASSWORD, hash_cheaply
-from tests.support.doubles import FakeLink, RouterDouble, router_double
+from tests.support.doubles import FakeLink, RouterDouble, make_handlers
 from tests.support.waiting import patiently, until
 
 
 class CountingHasher(PasswordHasher):
-    """Counts what it does, and waits if it is told to.
+    """Counts what it does, and waits for its gate.
 
     Attributes:
         verified: The hashes that were verified against.
@@ -46,7 +46,7 @@ class CountingHasher(PasswordHasher):
 class InProcessPeer:
     """A router with a login peer, on a real store.
 
-    Once its thread runs, the store is its alone: whoever wants something of it asks `real_writer`.
+    Once its thread runs, only `real_writer` may use the store.
     """
 
     def __init__(self, path: Path, tasks: asyncio.TaskGroup) -> None:
@@ -75,7 +75,7 @@ class InProcessPeer:
             retention=frames.Retention(seconds=86400, messages=500),
             epoch="e1",
         )
-        router_double(self.router, self.real_writer, tasks, login.start)
+        self.router.handlers = make_handlers(self.router, self.real_writer, tasks, login.start)
 
     async def change(self, name: str, state: AccountState) -> None:
         """Do what the admin socket does, but for ending sessions."""
@@ -86,11 +86,11 @@ class InProcessPeer:
         self.router.directory.update(account)
 
     async def set_hash(self, name: str, password_hash: str) -> None:
-        """Replace somebody's hash."""
+        """Replace a user's hash."""
         await self.real_writer.call(lambda store: store.set_password(name, password_hash))
 
     async def hash_of(self, name: str) -> str:
-        """Return somebody's hash."""
+        """Return a user's hash."""
         found = await self.real_writer.call(lambda store: store.credentials(name))
         assert found is not None
         return found.password_hash
@@ -129,7 +129,7 @@ async def peer(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
 
 
 async def test_a_good_login(peer: InProcessPeer) -> None:
-    """The answer tells who one is, and the snapshot follows; the name may be written otherwise."""
+    """The answer has the account, and the snapshot follows; the name is normalized."""
     session, link = peer.begin(" Alice ", client="test/1")
     ack = await peer.answer(link)
     assert isinstance(ack, frames.AuthAck)
@@ -208,7 +208,7 @@ async def test_what_the_operator_does_meanwhile_counts(
 
 
 async def test_nothing_is_read_while_a_login_is_decided(peer: InProcessPeer) -> None:
-    """What was sent behind a good `auth` is handled after it."""
+    """What was sent after a good `auth` is handled after it."""
     peer.hasher.gate.clear()
     session, link = peer.begin("alice")
     assert not link.reading
@@ -228,7 +228,7 @@ async def test_a_peer_that_goes_while_its_login_is_decided(peer: InProcessPeer, 
     if fate == "lost":
         session.lost("lost")
     elif fate == "shutdown":
-        session.finish(ErrorCode.SHUTDOWN)
+        session.close(ErrorCode.SHUTDOWN, graceful=True)
     else:
         session.receive_eof()
     peer.hasher.gate.set()
@@ -241,7 +241,7 @@ async def test_a_peer_that_goes_while_its_login_is_decided(peer: InProcessPeer, 
 
 
 async def test_a_full_queue_says_when_to_come_back(peer: InProcessPeer) -> None:
-    """One password is checked, one waits; the third hears `busy`, and that is no attempt of theirs."""
+    """One password is checked, one waits; the third gets `busy`, which does not count as an attempt."""
     peer.hasher.gate.clear()
     links = [peer.begin("alice")[1] for _ in range(2)]
     await until(lambda: peer.passwords.pending == 2)
@@ -272,7 +272,7 @@ async def test_three_attempts_and_no_more(peer: InProcessPeer) -> None:
     ("versions", "good"), [((1, 1), True), ((0, 9), True), ((2, 9), False), ((3, 1), False)]
 )
 async def test_versions(peer: InProcessPeer, versions: tuple[int, int], good: bool) -> None:
-    """Ours must be among those that the client speaks; else no password is looked at."""
+    """Ours must be among those that the client supports; else no password is checked."""
     _, link = peer.begin("alice", protocol=versions)
     answer = await peer.answer(link)
     if good:

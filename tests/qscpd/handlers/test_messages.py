@@ -1,53 +1,20 @@
-"""What each frame of a client does."""
+"""The handlers of messages, positions and typing indicators."""
 
-import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
 from qscp import codec, frames
 from qscp.frames import ServerFrame
-from qscpd.domain.model import AccountState, Mark, PositionKind
+from qscpd.domain.model import Mark, PositionKind
 from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
 from tests.support.doubles import FakeLink, RouterDouble
-
-
-@pytest.fixture
-async def router() -> AsyncIterator[RouterDouble]:
-    """A router that knows four people, of whom alice, bob and carol are here."""
-    made = RouterDouble("alice", "bob", "carol", "dora")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def say(router: RouterDouble) -> Callable[[frames.ClientFrame], list[ServerFrame]]:
-    """Let alice say something, and return the answers of that tick."""
-    router.login("bob")
-    router.login("carol")
-    session, link = router.login("alice")
-    router.flush()
-    link.take()
-
-    def say(frame: frames.ClientFrame) -> list[ServerFrame]:
-        session.receive(codec.encode(frame))
-        router.flush()
-        return link.take()
-
-    return say
-
-
-async def test_every_frame_of_a_client_has_a_handler(router: RouterDouble) -> None:
-    """A frame that can be decoded can be handled."""
-    known = {cls for cls in frames.ClientFrame.__subclasses__() if not cls.__name__.startswith("_")}
-    assert set(router.handlers) == known
-
 
 Say = Callable[[frames.ClientFrame], list[ServerFrame]]
 
 
 def test_a_good_message_goes_to_the_store(router: RouterDouble, say: Say) -> None:
-    """Not answered before it is stored; the sender is who logged in."""
+    """Not answered before it is stored; the sender is the account that logged in."""
     assert say(frames.SendChat("Bob", "hello", "0" * 32)) == []
     (chat,) = router.writer.waiting
     assert isinstance(chat, PendingChat)
@@ -55,7 +22,7 @@ def test_a_good_message_goes_to_the_store(router: RouterDouble, say: Say) -> Non
     assert (chat.to, message.sender, message.recipient, message.body) == ("bob", 1, 2, "hello")
 
 
-def test_a_message_to_somebody_offline_goes_to_the_store(router: RouterDouble, say: Say) -> None:
+def test_a_message_to_an_offline_user_goes_to_the_store(router: RouterDouble, say: Say) -> None:
     """Like any other: it waits for them there."""
     assert say(frames.SendChat("dora", "for later", "0" * 32)) == []
     assert len(router.writer.waiting) == 1
@@ -72,7 +39,7 @@ def test_a_message_to_somebody_offline_goes_to_the_store(router: RouterDouble, s
 def test_a_position_goes_to_the_store(
     router: RouterDouble, say: Say, frame: frames.ClientFrame, kind: PositionKind
 ) -> None:
-    """It is the account's own, whoever sends it, and nobody is told before the store says so."""
+    """It is the account's own, and no one is notified before it is stored."""
     assert say(frame) == []
     (mark,) = router.writer.waiting
     assert isinstance(mark, PendingMark)
@@ -91,8 +58,8 @@ def test_a_position_in_what_is_no_conversation_is_ignored(
     assert router.writer.waiting == []
 
 
-def test_giving_up_goes_to_the_store(router: RouterDouble, say: Say) -> None:
-    """Behind the messages that came before it."""
+def test_a_skip_goes_to_the_store(router: RouterDouble, say: Say) -> None:
+    """After the messages that came before it."""
     say(frames.SendChat("bob", "hello", "0" * 32))
     say(frames.Skip("1" * 32))
     skip = router.writer.waiting[1]
@@ -125,82 +92,7 @@ def test_a_bad_message_is_refused(
     assert router.writer.waiting == []
 
 
-def test_a_status_is_acknowledged_and_shown(router: RouterDouble, say: Say) -> None:
-    """Only `away` has a text."""
-    assert say(frames.SetPresence("away", "lunch")) == [frames.PresenceAck("away", "lunch")]
-    assert say(frames.SetPresence("online", "not shown")) == [frames.PresenceAck("online")]
-    (page,) = map(codec.decode_server_frame, router.presence.pages(""))
-    assert isinstance(page, frames.OnlineUsers)
-    assert frames.UserPresence("alice", "online") in page.users
-
-
-@pytest.mark.parametrize("text", ["x" * 201, "two\nlines", "\x1b[2J"])
-def test_a_bad_status_text_changes_nothing(router: RouterDouble, say: Say, text: str) -> None:
-    """It is told with `ref`, which is not the end of the session."""
-    say(frames.SetPresence("away", "lunch"))
-    (error,) = say(frames.SetPresence("away", text))
-    assert isinstance(error, frames.Error)
-    assert (error.code, error.ref) == ("bad_status_text", "presence")
-    (page,) = map(codec.decode_server_frame, router.presence.pages(""))
-    assert isinstance(page, frames.OnlineUsers)
-    assert frames.UserPresence("alice", "away", "lunch") in page.users
-
-
-@pytest.mark.parametrize("typed", ["bob", "BOB", " bob "])
-def test_who_has_a_name_is_told(say: Say, typed: str) -> None:
-    """However the name is written; with their presence."""
-    assert say(frames.WhoisRequest(typed)) == [frames.Whois("bob", known=True, status="online")]
-
-
-def test_a_presence_is_told_as_everybody_sees_it(router: RouterDouble, say: Say) -> None:
-    """Away with the text; who hides is offline, as is who is not there; your own name is no exception."""
-    say(frames.SetPresence("away", "lunch"))
-    assert say(frames.WhoisRequest("alice")) == [frames.Whois("alice", True, "away", "lunch")]
-    say(frames.SetPresence("offline"))
-    assert say(frames.WhoisRequest("alice")) == [frames.Whois("alice", True, "offline")]
-    assert say(frames.WhoisRequest("dora")) == [frames.Whois("dora", True, "offline")]
-    assert router.writer.waiting == []
-
-
-@pytest.mark.parametrize(
-    ("asked", "told"),
-    [
-        ("nosuch", "nosuch"),
-        (" NoSuch", "nosuch"),
-        ("", ""),
-        ("no name!", "no name!"),
-        ("\u212aen", "\u212aen"),
-        ("\x01" * 10_000, "\x01" * 200),
-        ("x" * 60_000, "x" * 200),
-    ],
-)
-def test_a_name_that_nobody_has_is_not_known(say: Say, asked: str, told: str) -> None:
-    """Also what can't be a name, of which no more than a line holds comes back."""
-    assert say(frames.WhoisRequest(asked)) == [frames.Whois(told, known=False)]
-
-
-@pytest.mark.parametrize(("state", "known"), [(AccountState.LOCKED, True), (AccountState.DELETED, False)])
-def test_a_locked_account_is_known_and_a_deleted_one_is_not(
-    router: RouterDouble, say: Say, state: AccountState, known: bool
-) -> None:
-    """A message to a locked one waits; one to a deleted one is refused."""
-    dora = router.directory.by_name("dora")
-    assert dora is not None
-    router.directory.update(dataclasses.replace(dora, state=state))
-    (answer,) = say(frames.WhoisRequest("dora"))
-    assert isinstance(answer, frames.Whois)
-    assert (answer.known, answer.status) == (known, "offline" if known else None)
-
-
-def test_ping_pong_and_bye(say: Say) -> None:
-    """One is answered, one is not, and one is the last."""
-    assert say(frames.ClientPing()) == [frames.ServerPong()]
-    assert say(frames.ClientPong()) == []
-    (bye,) = say(frames.ClientBye())
-    assert isinstance(bye, frames.ServerBye)
-
-
-def test_who_hides_can_be_written_to(router: RouterDouble, say: Say) -> None:
+def test_an_invisible_user_can_be_written_to(router: RouterDouble, say: Say) -> None:
     """Appearing offline is not being offline."""
     session, link = router.login("dora")
     session.receive(codec.encode(frames.SetPresence("offline")))

@@ -1,4 +1,4 @@
-"""What the logs tell of an address."""
+"""Addresses in the logs."""
 
 import pytest
 
@@ -19,7 +19,7 @@ from qscpd.net.address_policy import shown_address
     ],
 )
 def test_policies(policy: str, failure: bool, shown: str | None) -> None:
-    """Each policy, for a failed login and for anything else."""
+    """Each policy applies to failed logins and to other events."""
     assert shown_address("192.0.2.77", policy, failure=failure) == shown
 
 
@@ -34,5 +34,5 @@ def test_policies(policy: str, failure: bool, shown: str | None) -> None:
     ],
 )
 def test_truncation_of_ipv6(address: str, shown: str | None) -> None:
-    """A network of 48 bits is left, and nothing of what is no address."""
+    """A network of 48 bits remains, and an invalid address is left out."""
     assert shown_address(address, "truncated", failure=True) == shown

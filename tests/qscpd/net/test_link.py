@@ -1,4 +1,4 @@
-"""A link: deadlines, the bounded way out, and an orderly end, with a transport that goes nowhere."""
+"""A link over a transport double: deadlines, bounded output and graceful close."""
 
 import asyncio
 import ssl
@@ -17,7 +17,7 @@ from tests.support.wire import TlsClient, client_context
 
 
 class Wire(asyncio.Transport):
-    """A transport that keeps what is written until the test takes it."""
+    """A transport that buffers written bytes until the test takes them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,15 +29,15 @@ class Wire(asyncio.Transport):
         self.full = False
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        """Only the peer's address."""
+        """Return the peer's address."""
         return ("192.0.2.7", 40000) if name == "peername" else default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """As the link wants them."""
+        """Record the limits."""
         assert (high, low) == (HIGH_WATER, None)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Keep it."""
+        """Buffer it."""
         assert not self.eof
         self.written += data
         if len(self.written) > HIGH_WATER and not self.full:
@@ -45,7 +45,7 @@ class Wire(asyncio.Transport):
             self.link.pause_writing()
 
     def take(self, size: int | None = None) -> bytes:
-        """Let the peer take some of it."""
+        """Let the peer receive some of it."""
         taken = bytes(self.written[:size])
         del self.written[: len(taken)]
         if self.full and len(self.written) <= HIGH_WATER // 4:
@@ -54,71 +54,71 @@ class Wire(asyncio.Transport):
         return taken
 
     def get_write_buffer_size(self) -> int:
-        """What was not taken."""
+        """Return the number of unsent bytes."""
         return len(self.written)
 
     def is_closing(self) -> bool:
-        """Whether anybody ended it."""
+        """Return whether it was closed."""
         return bool(self.ended)
 
     def can_write_eof(self) -> bool:
-        """As TCP."""
+        """Return True, as TCP does."""
         return True
 
     def write_eof(self) -> None:
-        """Note it."""
+        """Record it."""
         self.eof = True
 
     def close(self) -> None:
-        """Note it."""
+        """Record it."""
         self.ended = self.ended or "closed"
 
     def abort(self) -> None:
-        """Note it."""
+        """Record it."""
         self.ended = "aborted"
 
     def pause_reading(self) -> None:
-        """Note it."""
+        """Record it."""
         self.reading = False
 
     def resume_reading(self) -> None:
-        """Note it."""
+        """Record it."""
         self.reading = True
 
 
-class Heard(LinkSession):
-    """A session that notes what it is told.
+class RecordingSession(LinkSession):
+    """A session that records its calls.
 
     Attributes:
-        told: In order; plaintext as text.
-        on_eof: What to do at the end of the stream.
+        calls: Calls in order; plaintext as text.
+        on_eof: Callback at the end of the stream.
     """
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.on_eof: Callable[[], None] = lambda: None
 
     def receive(self, plaintext: bytes) -> None:
-        """Note it."""
-        self.told.append(plaintext.decode())
+        """Record it."""
+        self.calls.append(plaintext.decode())
 
     def receive_eof(self) -> None:
-        """Note it."""
-        self.told.append("<eof>")
+        """Record it."""
+        self.calls.append("<eof>")
         self.on_eof()
 
     def writable(self) -> None:
-        """Note it."""
-        self.told.append("<writable>")
+        """Record it."""
+        self.calls.append("<writable>")
 
     def lost(self, reason: str) -> None:
-        """Note it."""
-        self.told.append(f"<lost {reason}>")
+        """Record it."""
+        self.calls.append(f"<lost {reason}>")
 
     def tick(self, now: float) -> None:
-        """Note it."""
+        """Record it."""
         del now
-        self.told.append("<tick>")
+        self.calls.append("<tick>")
 
 
 class Bench:
@@ -129,7 +129,7 @@ class Bench:
         self.config = replace(
             Config(), limits=LimitsConfig(output_queue_bytes=256 * 1024, output_stall_s=10, ping_after_s=30)
         )
-        self.session = Heard()
+        self.session = RecordingSession()
         self.forgotten = 0
         self.room = True
         self.client = TlsClient(client_context(authority.ca_certificate, alpn))
@@ -140,16 +140,16 @@ class Bench:
         self.link.connection_made(self.wire)
 
     def admit(self, link: Link) -> bool:
-        """Whether the test has room."""
+        """Return whether the test has room."""
         del link
         return self.room
 
-    def let_in(self, link: Link) -> None:
-        """At once."""
+    def schedule_handshake(self, link: Link) -> None:
+        """Continue the handshake at once."""
         link.proceed()
 
-    def open_session(self, link: Link) -> Heard:
-        """Always the same one."""
+    def open_session(self, link: Link) -> RecordingSession:
+        """Return the session of the bench."""
         assert link is self.link
         return self.session
 
@@ -166,7 +166,7 @@ class Bench:
         self.link.data_received(self.client.outgoing())
 
     def say(self, text: str) -> None:
-        """Let the client send something."""
+        """Let the client send a text."""
         self.link.data_received(self.client.encrypt(text.encode()))
 
     async def ticks(self, seconds: int) -> None:
@@ -176,9 +176,9 @@ class Bench:
             if not self.wire.ended:
                 self.link.tick(self.loop.time())
 
-    def told(self) -> list[str]:
-        """What the session was told, but for ticks."""
-        return [each for each in self.session.told if each != "<tick>"]
+    def calls(self) -> list[str]:
+        """Return the session's calls without ticks."""
+        return [each for each in self.session.calls if each != "<tick>"]
 
 
 Test = Callable[[Bench], Coroutine[Any, Any, None]]
@@ -186,7 +186,7 @@ Test = Callable[[Bench], Coroutine[Any, Any, None]]
 
 @pytest.fixture
 def bench(authority: AuthorityFiles) -> Callable[[Test], None]:
-    """Run a test on a bench, in virtual time."""
+    """Run a test with a bench in virtual time."""
 
     def run(test: Test) -> None:
         async def prepared() -> None:
@@ -201,12 +201,12 @@ Run = Callable[[Test], None]
 
 
 def test_plaintext_goes_both_ways(bench: Run) -> None:
-    """The session gets what the client said, and the client what the session wrote."""
+    """The session gets the client's plaintext, and the client the session's."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
         bench.say("hello")
-        assert bench.told() == ["hello"]
+        assert bench.calls() == ["hello"]
         bench.link.write(b"hi")
         assert bench.client.receive(bench.wire.take()) == b"hi"
         assert bench.link.remote == ("192.0.2.7", 40000)
@@ -217,7 +217,7 @@ def test_plaintext_goes_both_ways(bench: Run) -> None:
 
 @pytest.mark.parametrize("sent", [0, 1, 100])
 def test_a_handshake_has_ten_seconds(bench: Run, sent: int) -> None:
-    """Whether nothing or a part of it came; a byte now and then does not help."""
+    """No handshake, a partial one and a trickling one all end after ten seconds."""
 
     async def test(bench: Bench) -> None:
         bench.client.receive(b"")
@@ -234,19 +234,19 @@ def test_a_handshake_has_ten_seconds(bench: Run, sent: int) -> None:
 
 
 def test_a_finished_handshake_has_no_deadline(bench: Run) -> None:
-    """From then on it is the session that counts."""
+    """After the handshake the link itself has no deadline."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
         await bench.ticks(600)
         assert bench.wire.ended == ""
-        assert bench.session.told == ["<tick>"] * 600
+        assert bench.session.calls == ["<tick>"] * 600
 
     bench(test)
 
 
-def test_output_that_nobody_takes(bench: Run) -> None:
-    """For ten seconds nothing of it, and it is over; while some is taken it goes on."""
+def test_output_that_the_peer_does_not_read(bench: Run) -> None:
+    """A link ends after ten seconds in which the peer reads nothing; any read extends that."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -258,13 +258,13 @@ def test_output_that_nobody_takes(bench: Run) -> None:
         await bench.ticks(12)
         assert bench.wire.ended == "aborted"
         bench.link.connection_lost(None)
-        assert bench.told()[-1] == "<lost stalled>"
+        assert bench.calls()[-1] == "<lost stalled>"
 
     bench(test)
 
 
 def test_output_over_its_limit(bench: Run) -> None:
-    """Who has more than the limit waiting when there is more to say is cut; nothing is queued for them."""
+    """A write above the limit of unsent bytes closes the link, and is not queued."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -276,29 +276,29 @@ def test_output_over_its_limit(bench: Run) -> None:
         bench.link.write(b"x")
         assert (bench.wire.ended, len(bench.wire.written)) == ("aborted", waiting)
         bench.link.connection_lost(None)
-        assert bench.told()[-1] == "<lost slow_peer>"
+        assert bench.calls()[-1] == "<lost slow_peer>"
         assert bench.forgotten == 1
 
     bench(test)
 
 
-def test_the_session_hears_when_there_is_room_again(bench: Run) -> None:
-    """Congestion begins above the high-water mark and ends well below it."""
+def test_the_session_is_notified_when_congestion_ends(bench: Run) -> None:
+    """Congestion begins above the high-water mark, and ends well below it with a call of `writable`."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
         bench.link.write(b"x" * (HIGH_WATER + 1))
         congested = bench.link.congested
         bench.wire.take(1000)
-        assert bench.told() == []
+        assert bench.calls() == []
         bench.wire.take()
-        assert (bench.told(), congested, bench.link.congested) == (["<writable>"], True, False)
+        assert (bench.calls(), congested, bench.link.congested) == (["<writable>"], True, False)
 
     bench(test)
 
 
-def test_an_orderly_end(bench: Run) -> None:
-    """What was written, `close_notify`, the end of the stream; then input is thrown away to its end."""
+def test_a_graceful_close(bench: Run) -> None:
+    """The output, `close_notify` and the end of the stream are sent; then input is discarded to its end."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -311,16 +311,16 @@ def test_an_orderly_end(bench: Run) -> None:
         bench.say("too late")
         bench.link.write(b"too late")
         bench.link.close("again")
-        assert bench.told() == []
+        assert bench.calls() == []
         assert bench.link.eof_received() is False
         bench.link.connection_lost(None)
-        assert bench.told() == ["<lost bye>"]
+        assert bench.calls() == ["<lost bye>"]
 
     bench(test)
 
 
 def test_an_end_is_not_waited_for_for_ever(bench: Run) -> None:
-    """After five seconds of lingering the link goes, and the reason is still the first."""
+    """Lingering ends after five seconds, and the first reason stays."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -331,14 +331,14 @@ def test_an_end_is_not_waited_for_for_ever(bench: Run) -> None:
         assert bench.wire.ended == "aborted"
         bench.link.abort("shutdown")
         bench.link.connection_lost(None)
-        assert bench.told() == ["<lost bye>"]
+        assert bench.calls() == ["<lost bye>"]
 
     bench(test)
 
 
 @pytest.mark.parametrize("fin", [True, False])
-def test_the_end_of_the_stream_is_told_once(bench: Run, fin: bool) -> None:
-    """By `close_notify`, by TCP, or by both; what comes behind it is thrown away."""
+def test_the_end_of_the_stream_is_notified_once(bench: Run, fin: bool) -> None:
+    """The end by `close_notify`, TCP or both is one call; later input is discarded."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -346,15 +346,15 @@ def test_the_end_of_the_stream_is_told_once(bench: Run, fin: bool) -> None:
         bench.link.data_received(record + (b"" if fin else bench.client.close()))
         assert bench.link.eof_received() is True
         bench.link.data_received(b"nonsense")
-        assert bench.told() == ["last words", "<eof>"]
+        assert bench.calls() == ["last words", "<eof>"]
         bench.link.write(b"answer")
         assert bench.client.receive(bench.wire.take()) == b"answer"
 
     bench(test)
 
 
-def test_nobody_lingers_for_a_peer_that_has_ended(bench: Run) -> None:
-    """After TCP's end of the stream the link closes when its output is out."""
+def test_there_is_no_lingering_after_the_end_of_the_stream(bench: Run) -> None:
+    """After TCP's end of the stream the link closes as soon as its output is sent."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -367,7 +367,7 @@ def test_nobody_lingers_for_a_peer_that_has_ended(bench: Run) -> None:
 
 
 def test_reading_is_not_begun_again_behind_the_end(bench: Run) -> None:
-    """To read behind TCP's end of the stream is undefined in libuv."""
+    """Reading never resumes after TCP's end of the stream, which is undefined in libuv."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
@@ -380,39 +380,39 @@ def test_reading_is_not_begun_again_behind_the_end(bench: Run) -> None:
 
 
 def test_an_end_before_the_handshake_is_the_end(bench: Run) -> None:
-    """There is no session to ask."""
+    """Before the handshake there is no session to notify."""
 
     async def test(bench: Bench) -> None:
         assert bench.link.eof_received() is False
         bench.link.connection_lost(None)
-        assert (bench.told(), bench.forgotten) == ([], 1)
+        assert (bench.calls(), bench.forgotten) == ([], 1)
 
     bench(test)
 
 
 def test_broken_tls_ends_the_session_at_once(bench: Run) -> None:
-    """The peer gets the alert and time to read it; the session does not wait for that."""
+    """The peer gets the alert and time to read it; the session ends at once."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
         bench.link.data_received(b"\x17\x03\x03\x00\x20" + b"\0" * 32)
-        assert bench.told() == ["<lost tls_failed>"]
+        assert bench.calls() == ["<lost tls_failed>"]
         with pytest.raises(ssl.SSLError, match=r"(?i)bad record mac"):
             bench.client.receive(bench.wire.take())
         assert (bench.wire.eof, bench.wire.ended) == (True, "")
         bench.link.connection_lost(None)
-        assert bench.told() == ["<lost tls_failed>"]
+        assert bench.calls() == ["<lost tls_failed>"]
 
     bench(test)
 
 
 def test_another_protocol_is_no_session(authority: AuthorityFiles) -> None:
-    """Without our ALPN nothing is opened, and the link ends in order."""
+    """Without our ALPN there is no session, and the link closes gracefully."""
 
     async def test() -> None:
         bench = Bench(authority, ())
         bench.shake_hands()
-        assert (bench.told(), bench.wire.eof) == ([], True)
+        assert (bench.calls(), bench.wire.eof) == ([], True)
         bench.client.receive(bench.wire.take())
         assert bench.client.closed
 
@@ -420,7 +420,7 @@ def test_another_protocol_is_no_session(authority: AuthorityFiles) -> None:
 
 
 def test_a_link_that_is_not_admitted_is_cut(authority: AuthorityFiles) -> None:
-    """Nothing is read from it or written to it."""
+    """A refused link is aborted without reading or writing."""
 
     async def test() -> None:
         bench = Bench(authority)

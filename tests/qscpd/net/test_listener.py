@@ -10,35 +10,36 @@ from dataclasses import replace
 import pytest
 import structlog.testing
 
-from qscpd.config.model import Config, ListenAddress, ServerConfig, TlsConfig
+from qscpd.config import Config, ListenAddress, ServerConfig, TlsConfig
 from qscpd.errors import QscpdError
 from qscpd.net.link import Link, LinkSession
 from qscpd.net.listener import Listener
 from qscpd.net.tls import server_context
 from qscpd.setup.pki import AuthorityFiles
-from tests.support.waiting import until
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture(scope="session")
 def context(authority: AuthorityFiles) -> ssl.SSLContext:
-    """The daemon's context."""
+    """The daemon's TLS context."""
     return server_context(TlsConfig(authority.certificate, authority.key))
 
 
 def no_session(link: Link) -> LinkSession:
-    """These tests never get that far."""
+    """Fail: these tests have no sessions."""
     raise AssertionError(link)
 
 
 def listening(context: ssl.SSLContext, *addresses: ListenAddress, most: int = 10) -> Listener:
-    """A listener that is not bound yet."""
+    """Return a listener that is not bound yet."""
     config = replace(Config(), server=ServerConfig(listen=addresses, max_connections=most))
     return Listener(config, context, no_session)
 
 
 @pytest.fixture
 async def listener(context: ssl.SSLContext) -> AsyncIterator[Listener]:
-    """A listener on a free port, with room for two."""
+    """A listener on a free port, with a limit of two links."""
     made = listening(context, ListenAddress("127.0.0.1", 0), most=2)
     made.bind()
     await made.accept()
@@ -49,17 +50,17 @@ async def listener(context: ssl.SSLContext) -> AsyncIterator[Listener]:
 
 
 def connect(listener: Listener) -> socket.socket:
-    """Connect to it."""
+    """Connect to the listener."""
     host, _, port = listener.addresses[0].rpartition(":")
     return socket.create_connection((host, int(port)))
 
 
 async def test_it_counts_and_limits_links(listener: Listener) -> None:
-    """One more than allowed is closed; when one goes there is room again."""
+    """A link above the limit is closed; when one ends there is room again."""
     with connect(listener) as first, connect(listener):
         await until(lambda: len(listener.links) == 2)
         with connect(listener) as third:
-            third.settimeout(20)
+            third.settimeout(PATIENCE_S)
             with contextlib.suppress(ConnectionError):
                 assert await asyncio.to_thread(third.recv, 1) == b""
         first.close()
@@ -69,7 +70,7 @@ async def test_it_counts_and_limits_links(listener: Listener) -> None:
 
 
 async def test_refusals_are_logged_once_a_second(listener: Listener) -> None:
-    """As many as there were since the last time, in one line; none when there were none."""
+    """One line per second has the number of refusals; without any there is no line."""
     loop = asyncio.get_running_loop()
     with connect(listener), connect(listener):
         await until(lambda: len(listener.links) == 2)
@@ -83,18 +84,18 @@ async def test_refusals_are_logged_once_a_second(listener: Listener) -> None:
     ]
 
 
-async def test_strangers_can_be_ended(listener: Listener) -> None:
-    """A link without a handshake is no session; nobody has to wait for it."""
+async def test_handshakes_can_be_aborted(listener: Listener) -> None:
+    """Links without a finished handshake can be aborted."""
     with connect(listener), connect(listener):
         await until(lambda: len(listener.links) == 2)
         listener.stop_accepting()
-        listener.abort_strangers("shutdown")
+        listener.abort_handshakes("shutdown")
         await listener.all_gone()
         assert listener.links == set()
 
 
-async def test_who_comes_after_the_end_is_refused(listener: Listener) -> None:
-    """Also if the kernel took the connection before the socket was closed."""
+async def test_late_connections_are_refused(listener: Listener) -> None:
+    """Connections after `stop_accepting` are refused, also those in the kernel's queue."""
     host, _, port = listener.addresses[0].rpartition(":")
     listener.stop_accepting()
     with pytest.raises(ConnectionRefusedError):
@@ -102,8 +103,8 @@ async def test_who_comes_after_the_end_is_refused(listener: Listener) -> None:
     assert not listener.admit(Link(listener, asyncio.get_running_loop()))
 
 
-async def test_both_families_are_told(context: ssl.SSLContext) -> None:
-    """The real ports, IPv6 in brackets; the same port of both families is no conflict."""
+async def test_addresses_of_both_families(context: ssl.SSLContext) -> None:
+    """Addresses have the actual ports, IPv6 in brackets; both families can share a port."""
     first = listening(context, ListenAddress("127.0.0.1", 0))
     first.bind()
     port = int(first.addresses[0].rpartition(":")[2])
@@ -115,18 +116,17 @@ async def test_both_families_are_told(context: ssl.SSLContext) -> None:
 
 
 async def test_a_taken_port_is_named_and_the_others_are_given_back(context: ssl.SSLContext) -> None:
-    """Nothing stays bound when one of several addresses can't be."""
-    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as free:
-        port, free_port = taken.getsockname()[1], free.getsockname()[1]
-        free.close()
-        failing = listening(context, ListenAddress("127.0.0.1", free_port), ListenAddress("127.0.0.1", port))
+    """If an address can not be bound, the error names it and none stays bound."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port, free = taken.getsockname()[1], free_port()
+        failing = listening(context, ListenAddress("127.0.0.1", free), ListenAddress("127.0.0.1", port))
         with pytest.raises(QscpdError, match=rf"127\.0\.0\.1:{port}: the port is in use"):
             failing.bind()
-        socket.create_server(("127.0.0.1", free_port)).close()
+        socket.create_server(("127.0.0.1", free)).close()
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
 async def test_an_address_that_can_not_be_used_is_named(context: ssl.SSLContext, host: str) -> None:
-    """Somebody else's, and none at all."""
+    """The error names a foreign or an unknown address."""
     with pytest.raises(QscpdError, match=host.replace(".", r"\.")):
         listening(context, ListenAddress(host, 7727)).bind()

@@ -1,4 +1,4 @@
-"""The server's TLS on bytes, against a client's `SSLObject` in the same memory."""
+"""The server's TLS engine against a client's `SSLObject`, in memory."""
 
 import os
 import ssl
@@ -15,24 +15,25 @@ from qscpd.config.model import TlsConfig
 from qscpd.errors import ConfigError
 from qscpd.net.tls import TlsEngine, TlsError, server_context
 from qscpd.setup.pki import AuthorityFiles
+from tests.support.programs import unmeasured
 from tests.support.waiting import PATIENCE_S
 from tests.support.wire import TlsClient, client_context
 
 
 @pytest.fixture(scope="session")
 def context(authority: AuthorityFiles) -> ssl.SSLContext:
-    """The daemon's context."""
+    """The daemon's TLS context."""
     return server_context(TlsConfig(authority.certificate, authority.key))
 
 
 @pytest.fixture(scope="session")
 def trusting(authority: AuthorityFiles) -> ssl.SSLContext:
-    """A client's context."""
+    """Return a client's context."""
     return client_context(authority.ca_certificate)
 
 
 class Pair:
-    """A client and a server in one memory."""
+    """A client and a server in memory."""
 
     def __init__(self, context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
         self.server = TlsEngine(context)
@@ -41,7 +42,7 @@ class Pair:
         self.at_client = b""
 
     def to_server(self, data: bytes) -> None:
-        """Deliver bytes, and the server's answer."""
+        """Deliver bytes, and return the server's answer."""
         self.at_server += self.server.receive(data)
         self.at_client += self.client.receive(self.server.outgoing())
 
@@ -61,7 +62,7 @@ def pair(context: ssl.SSLContext, trusting: ssl.SSLContext) -> Pair:
 
 
 def test_a_handshake(pair: Pair) -> None:
-    """TLS 1.3, our ALPN, and no session tickets behind it."""
+    """The handshake gives TLS 1.3, our ALPN, and no session tickets."""
     assert pair.server.alpn == "qscp/1"
     assert pair.server.version == "TLSv1.3"
     assert pair.server.cipher.startswith("TLS_")
@@ -69,7 +70,7 @@ def test_a_handshake(pair: Pair) -> None:
 
 
 def test_data_both_ways(pair: Pair) -> None:
-    """Plaintext goes in, the same comes out, also more than a record has room for."""
+    """Plaintext arrives unchanged, also if it is longer than a record."""
     for size in (1, 16384, 16385, 100_000):
         sent = os.urandom(size)
         assert pair.server.receive(pair.client.encrypt(sent)) == sent
@@ -78,7 +79,7 @@ def test_data_both_ways(pair: Pair) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
 def test_bytes_that_trickle_in(context: ssl.SSLContext, trusting: ssl.SSLContext, size: int) -> None:
-    """The handshake and the data behind it may be cut anywhere."""
+    """The handshake and the data behind it can be cut anywhere."""
     pair = Pair(context, trusting)
 
     def trickle(data: bytes) -> None:
@@ -98,21 +99,21 @@ def test_bytes_that_trickle_in(context: ssl.SSLContext, trusting: ssl.SSLContext
 def test_every_cut_of_a_stream_gives_the_same(
     context: ssl.SSLContext, trusting: ssl.SSLContext, data: st.DataObject
 ) -> None:
-    """Records of any sizes, cut at any places, are the same plaintext."""
+    """Records of any size, cut anywhere, give the same plaintext."""
     pair = Pair(context, trusting)
     pair.shake_hands()
-    pieces = data.draw(st.lists(st.binary(min_size=1, max_size=40), max_size=8))
-    wire = b"".join(pair.client.encrypt(piece) for piece in pieces)
+    parts = data.draw(st.lists(st.binary(min_size=1, max_size=40), max_size=8))
+    wire = b"".join(pair.client.encrypt(part) for part in parts)
     places = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=8)))
     for begin, end in zip([0, *places], [*places, len(wire)], strict=True):
         pair.to_server(wire[begin:end])
-    assert pair.at_server == b"".join(pieces)
+    assert pair.at_server == b"".join(parts)
 
 
 def test_the_first_data_may_come_with_the_handshake(
     context: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
-    """A client's Finished and its first record in one piece are both taken."""
+    """A client's Finished and its first record are processed in one read."""
     pair = Pair(context, trusting)
     pair.client.receive(b"")
     pair.to_server(pair.client.outgoing())
@@ -122,8 +123,8 @@ def test_the_first_data_may_come_with_the_handshake(
 
 
 @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100], ids=["http", "zeros"])
-def test_what_is_no_tls_at_all_is_an_error(context: ssl.SSLContext, garbage: bytes) -> None:
-    """It raises, and there is nothing to say to it."""
+def test_input_other_than_tls_is_an_error(context: ssl.SSLContext, garbage: bytes) -> None:
+    """Input other than TLS raises, and there is no answer."""
     engine = TlsEngine(context)
     with pytest.raises(TlsError):
         engine.receive(garbage)
@@ -131,7 +132,7 @@ def test_what_is_no_tls_at_all_is_an_error(context: ssl.SSLContext, garbage: byt
 
 
 def test_a_broken_handshake_is_answered_by_an_alert(context: ssl.SSLContext) -> None:
-    """A record of TLS with nonsense in it raises, and the alert is there to be sent."""
+    """An invalid record raises, and an alert is ready to send."""
     engine = TlsEngine(context)
     with pytest.raises(TlsError):
         engine.receive(b"\x16\x03\x01\x00\x05" + b"\xff" * 5)
@@ -140,7 +141,7 @@ def test_a_broken_handshake_is_answered_by_an_alert(context: ssl.SSLContext) -> 
 
 
 def test_tls_1_2_is_answered_by_an_alert(context: ssl.SSLContext, authority: AuthorityFiles) -> None:
-    """A client that can't do 1.3 hears why."""
+    """A client without TLS 1.3 gets an alert."""
     old = client_context(authority.ca_certificate)
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     pair = Pair(context, old)
@@ -152,7 +153,7 @@ def test_tls_1_2_is_answered_by_an_alert(context: ssl.SSLContext, authority: Aut
 
 
 def test_a_changed_record_is_answered_by_an_alert(pair: Pair) -> None:
-    """A flipped bit is noticed, and told."""
+    """A flipped bit is detected, and answered by an alert."""
     record = bytearray(pair.client.encrypt(b"hello"))
     record[-1] ^= 1
     with pytest.raises(TlsError, match=r"(?i)bad.record.mac"):
@@ -164,14 +165,14 @@ def test_a_changed_record_is_answered_by_an_alert(pair: Pair) -> None:
 
 
 def test_a_client_without_alpn_gets_none(context: ssl.SSLContext, authority: AuthorityFiles) -> None:
-    """The handshake is fine, and the link sees that nothing was agreed on."""
+    """The handshake succeeds, and the negotiated protocol is None."""
     pair = Pair(context, client_context(authority.ca_certificate, ()))
     pair.shake_hands()
     assert pair.server.alpn is None
 
 
 def test_the_peers_close_notify_is_seen_once_all_data_is_there(pair: Pair) -> None:
-    """It may come in one piece with the last record, and answers can still be sent."""
+    """`close_notify` behind the last record is detected, and answers can still be sent."""
     assert pair.server.receive(pair.client.encrypt(b"last words") + pair.client.close()) == b"last words"
     assert pair.server.peer_closed
     assert pair.client.receive(pair.server.send(b"and mine")) == b"and mine"
@@ -180,7 +181,7 @@ def test_the_peers_close_notify_is_seen_once_all_data_is_there(pair: Pair) -> No
 
 
 def test_our_close_notify_is_sent_once(pair: Pair) -> None:
-    """Closing twice says it once."""
+    """A second close sends nothing."""
     last = pair.server.close()
     assert last
     assert pair.server.close() == b""
@@ -191,7 +192,7 @@ def test_our_close_notify_is_sent_once(pair: Pair) -> None:
 def test_a_connection_can_be_closed_in_the_middle_of_the_handshake(
     context: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
-    """Nothing is said and nothing is raised."""
+    """Closing during the handshake sends and raises nothing."""
     assert TlsEngine(context).close() == b""
     pair = Pair(context, trusting)
     pair.client.receive(b"")
@@ -203,7 +204,7 @@ def test_a_connection_can_be_closed_in_the_middle_of_the_handshake(
 
 
 def test_a_pair_that_does_not_fit_is_refused(authority: AuthorityFiles, tmp_path: Path) -> None:
-    """What can't be served is found before anything listens."""
+    """A key that does not match its certificate is refused before listening."""
     with pytest.raises(ConfigError, match=r"nothing\.pem"):
         server_context(TlsConfig(tmp_path / "nothing.pem", authority.key))
     with pytest.raises(ConfigError):
@@ -232,12 +233,12 @@ sys.stdout.buffer.write(engine.outgoing()[:1])
     ("curve", "good"), [("X25519", True), ("prime256v1", True), ("secp384r1", True), ("secp521r1", False)]
 )
 def test_only_three_groups_are_spoken(authority: AuthorityFiles, curve: str, good: bool) -> None:
-    """X25519, P-256 and P-384; a client that has only P-521 gets an alert."""
+    """X25519, P-256 and P-384 are accepted; a client with only P-521 gets an alert."""
     context = client_context(authority.ca_certificate)
     context.set_ecdh_curve(curve)
     client = TlsClient(context)
     client.receive(b"")
-    environment = {name: value for name, value in os.environ.items() if name != "OPENSSL_CONF"}
+    environment = {name: value for name, value in unmeasured().items() if name != "OPENSSL_CONF"}
     done = subprocess.run(
         [sys.executable, "-c", _GROUPS, authority.certificate, authority.key],
         input=client.outgoing(),

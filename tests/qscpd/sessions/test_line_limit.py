@@ -1,7 +1,6 @@
 """No frame that the daemon makes is over the line limit, whatever it is full of."""
 
 import asyncio
-from collections.abc import Callable
 from unittest import mock
 
 import pytest
@@ -37,12 +36,13 @@ from qscpd.domain.model import (
     MessageMeta,
     MessageRow,
 )
-from qscpd.handlers import history as queries
-from qscpd.handlers import rooms as roomrequests
-from qscpd.handlers.messages import handlers
-from qscpd.sessions.encoding import history_message, pushed
+from qscpd.domain.pages import take
+from qscpd.handlers import history
+from qscpd.handlers import rooms as room_handlers
+from qscpd.handlers.messages import MessageHandlers
+from qscpd.sessions.encoding import frame_for_row, history_message
+from qscpd.sessions.identity import Identity
 from qscpd.sessions.replay import PAGE_BYTES
-from qscpd.store.sqlite import messages
 
 HIGHEST = 2**53 - 1
 NAME = "n" * NAME_LIMIT
@@ -91,10 +91,10 @@ def allowed_in_a_body(character: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def asked() -> queries.Queries:
+def asked() -> history.HistoryHandlers:
     """What answers questions, for an account with the longest name."""
     directory = Directory([Account(1, NAME, AccountState.ACTIVE, 0)], NAMES)
-    return queries.Queries(mock.Mock(), directory, mock.Mock())
+    return history.HistoryHandlers(mock.Mock(directory=directory), mock.Mock(), mock.Mock())
 
 
 def test_a_character_takes_at_most_twice_its_bytes_on_the_wire() -> None:
@@ -119,7 +119,7 @@ def test_a_character_takes_at_most_twice_its_bytes_on_the_wire() -> None:
 @example(page=rows(['"' * (PAGE_BYTES // 2 - 200), *['"'] * PAGE_LIMIT]))
 def test_a_page_of_history_is_a_line(page: list[MessageRow]) -> None:
     """Whatever is stored, the store gives as many messages as fit, and at least one."""
-    taken = messages._first(page, PAGE_LIMIT, PAGE_BYTES)
+    taken = take(page, PAGE_LIMIT, PAGE_BYTES)
     frame = frames.History(
         conversation=f"c{CONVERSATION}",
         messages=[history_message(row, NAMES, 1) for row in taken],
@@ -133,13 +133,13 @@ def test_a_page_of_history_is_a_line(page: list[MessageRow]) -> None:
 @given(page=pages)
 @example(page=rows(['"' * BODY_LIMIT] * PAGE_LIMIT))
 @example(page=rows(["x"] * PAGE_LIMIT))
-def test_a_page_of_a_search_is_a_line(asked: queries.Queries, page: list[MessageRow]) -> None:
-    """Whatever is found, as many matches as fit are told, and at least one."""
-    found = [Found(CONVERSATION, row) for row in page]
-    shown = queries._fitting(found)
+def test_a_page_of_a_search_is_a_line(asked: history.HistoryHandlers, page: list[MessageRow]) -> None:
+    """Whatever is found, as many matches as fit are sent, and at least one."""
+    found = [Found(CONVERSATION, row, NAME) for row in page]
+    shown = history._fitting(found)
     frame = frames.SearchResults(
         matches=[asked._match(each, {CONVERSATION: NAME}) for each in shown],
-        cursor=queries._search_cursor(shown[-1]),
+        cursor=history._search_cursor(shown[-1]),
         complete=False,
     )
     assert shown
@@ -148,17 +148,17 @@ def test_a_page_of_a_search_is_a_line(asked: queries.Queries, page: list[Message
 
 @pytest.mark.parametrize("body", ['"' * BODY_LIMIT, "\u20ac" * (BODY_LIMIT // 3), None])
 def test_a_message_is_a_line(body: str | None) -> None:
-    """The longest message that there can be, live or told again, and the longest edit."""
+    """The longest message that there can be, live or replayed, and the longest edit."""
     for meta in (FULL, MessageMeta(kind="edit", target=HIGHEST, mentions=FULL.mentions)):
         row = rows([body], meta)[0]
-        told = pushed(CONVERSATION, row, to=NAME, origin="replay", names=NAMES, viewer=1)
-        assert size(told) <= LINE_LIMIT
+        sent = frame_for_row(CONVERSATION, row, to=NAME, origin="replay", names=NAMES, viewer=1)
+        assert size(sent) <= LINE_LIMIT
 
 
 def test_a_page_of_conversations_is_a_line() -> None:
     """The longest names and highest numbers."""
     row = ConversationRow(CONVERSATION, 1, NAME, HIGHEST, HIGHEST, HIGHEST, HIGHEST)
-    page = [queries._info(row, HIGHEST, HIGHEST)] * queries._CONVERSATIONS
+    page = [history._info(row, HIGHEST, HIGHEST)] * history._CONVERSATIONS
     assert size(frames.Conversations(page, page[-1].conversation)) <= LINE_LIMIT
 
 
@@ -181,12 +181,12 @@ def test_pages_of_rooms_are_lines() -> None:
     """The longest names, topics and reasons, in the lists of rooms, of members and of what was done."""
     member = frames.Member(NAME, RoomRole.MODERATOR, "offline", HIGHEST)
     row = LogRow(HIGHEST, HIGHEST, 1, "unarchive", 1, HIGHEST, HIGHEST - 1, '"' * (TOPIC_LIMIT + 60))
-    entry = roomrequests.RoomRequests._entry(mock.Mock(_directory=mock.Mock(names=NAMES)), row)
+    entry = room_handlers.RoomHandlers._entry(mock.Mock(_directory=mock.Mock(names=NAMES)), row)
     change = frames.MemberChange(NAME, RoomRole.MODERATOR)
     for frame in (
-        frames.Rooms([ROOM] * roomrequests._PAGE, ROOM.name),
-        frames.RoomMembers(ROOM.name, [member] * roomrequests._MEMBERS, NAME),
-        frames.RoomLog(ROOM.name, [entry] * roomrequests._LOG, str(HIGHEST)),
+        frames.Rooms([ROOM] * room_handlers._PAGE, ROOM.name),
+        frames.RoomMembers(ROOM.name, [member] * room_handlers._MEMBERS, NAME),
+        frames.RoomLog(ROOM.name, [entry] * room_handlers._LOG, str(HIGHEST)),
         frames.MembersChanged(ROOM.conversation, HIGHEST, [change] * rooms._LISTED, HIGHEST),
     ):
         assert size(frame) <= LINE_LIMIT
@@ -194,11 +194,11 @@ def test_pages_of_rooms_are_lines() -> None:
 
 async def test_a_page_of_people_is_a_line() -> None:
     """The longest names and the away texts that take the most, in the snapshot and in changes."""
-    told: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
-    presence = Presence(told.set_result)
+    sent: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+    presence = Presence(sent.set_result)
     for number in range(250):
         presence.update(f"{number:032}", [("offline", ""), ("away", '"' * STATUS_TEXT_LIMIT)])
-    changes = await told
+    changes = await sent
     presence.close()
     lines = [*changes, *presence.pages("")]
     assert len(lines) == 6
@@ -212,12 +212,9 @@ def test_the_refusal_of_a_chat_is_a_line(character: str) -> None:
     chat = frames.SendChat(
         to="", body="", id=character * ((LINE_LIMIT - empty) // (size_of_chat(character) - empty))
     )
-    session = mock.Mock()
-    session.router.directory.by_name.return_value = None
-    table: dict[type[frames.ClientFrame], Callable[..., None]] = dict(
-        handlers(mock.Mock(), mock.Mock(), mock.Mock())
-    )
-    table[frames.SendChat](session, chat)
+    session, router = mock.Mock(), mock.Mock()
+    router.directory.by_name.return_value = None
+    MessageHandlers(router).chat(session, Identity(1, "alice"), chat)
     (answer,) = session.send.call_args.args
     assert answer.code is ErrorCode.UNKNOWN_RECIPIENT
     assert chat.id.startswith(answer.id)

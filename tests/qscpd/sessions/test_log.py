@@ -11,20 +11,20 @@ from qscp.errors import ErrorCode
 from qscpd.domain.model import Account, AccountState
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.link import Link
+from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from tests.support.doubles import FakeLink
 from tests.support.users import as_user
 from tests.support.waiting import until
 
 
-class Somebody:
-    """A session that is told of."""
+class SessionDouble:
+    """A session to log."""
 
     def __init__(self, number: int = 1) -> None:
         self.id = f"s{number}"
         self.link: Link = FakeLink()
-        self.account: Account | None = None
-        self.device = ""
+        self.identity: Identity | None = None
         self.opened = 0.0
         self.messages_in = self.messages_out = self.frames_in = self.frames_out = 0
 
@@ -37,7 +37,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def test_a_failed_login_has_the_address_before_what_the_peer_chose(tmp_path: Path) -> None:
     """The form is part of the interface: fail2ban reads it."""
     path = tmp_path / "sessions.log"
-    session = Somebody()
+    session = SessionDouble()
     with SessionLog(path, "always") as log:
         log.auth_failed(session, ErrorCode.BAD_CREDENTIALS, None)
         log.auth_failed(session, ErrorCode.ACCOUNT_LOCKED, Account(1, "alice", AccountState.LOCKED, 0))
@@ -52,7 +52,7 @@ def test_the_clients_name_is_cut_and_cleaned(tmp_path: Path) -> None:
     """It is the one thing in the log that a peer chooses freely."""
     path = tmp_path / "sessions.log"
     with SessionLog(path, "always") as log:
-        log.auth_ok(Somebody(), "x\x1b[2J\u202e" + "y" * 1000)
+        log.auth_ok(SessionDouble(), "x\x1b[2J\u202e" + "y" * 1000)
     (entry,) = lines(path)
     assert entry["client"] == ("x[2J" + "y" * 1000)[:60]
 
@@ -63,7 +63,7 @@ def test_lines_of_before_are_kept(tmp_path: Path) -> None:
     path.write_text('{"event":"before"}\n')
     path.chmod(0o600)
     with SessionLog(path, "always") as log:
-        log.auth_ok(Somebody(), "x")
+        log.auth_ok(SessionDouble(), "x")
     assert [entry["event"] for entry in lines(path)] == ["before", "auth.ok"]
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -73,7 +73,7 @@ async def test_a_file_that_moved_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "sessions.log"
     with SessionLog(path, "always") as log:
         for round_ in range(2):
-            log.auth_ok(Somebody(round_), "x")
+            log.auth_ok(SessionDouble(round_), "x")
             await until(lambda: path.exists() and path.read_text())
             assert [entry["session"] for entry in lines(path)] == [f"s{round_}"]
             if round_:
@@ -83,7 +83,7 @@ async def test_a_file_that_moved_is_made_anew(tmp_path: Path) -> None:
         path.write_text("")
         path.rename(tmp_path / "other")
         (tmp_path / "other").rename(path)
-        log.auth_ok(Somebody(9), "x")
+        log.auth_ok(SessionDouble(9), "x")
     assert [entry["session"] for entry in lines(path)] == ["s9"]
 
 
@@ -94,24 +94,24 @@ async def test_a_directory_that_is_gone_for_a_while_costs_only_its_lines(tmp_pat
     path = directory / "sessions.log"
     with structlog.testing.capture_logs() as said, SessionLog(path, "always") as log:
         directory.rename(tmp_path / "away")
-        log.auth_ok(Somebody(1), "x")
+        log.auth_ok(SessionDouble(1), "x")
         await until(lambda: said)
         (tmp_path / "away").rename(directory)
-        log.auth_ok(Somebody(2), "x")
+        log.auth_ok(SessionDouble(2), "x")
     assert [entry["session"] for entry in lines(path)] == ["s2"]
     assert [entry["event"] for entry in said] == ["sessionlog.failed"]
 
 
 def test_a_full_disk_ends_nothing(tmp_path: Path) -> None:
-    """Each failure is told, and closing is as quiet as ever."""
+    """Each failure is logged, and closing is as quiet as ever."""
     with structlog.testing.capture_logs() as said, SessionLog(Path("/dev/full"), "always") as log:
-        log.auth_ok(Somebody(), "x")
+        log.auth_ok(SessionDouble(), "x")
     assert [entry["reason"] for entry in said] == ["No space left on device"]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_can_not_be_written_is_named_at_the_start(tmp_path: Path) -> None:
-    """A missing directory, and one of somebody else's."""
+    """A missing directory, and one of another user."""
     with pytest.raises(QscpdError, match="nowhere"), SessionLog(tmp_path / "nowhere" / "x.log", "always"):
         pass
     with as_user(tmp_path), pytest.raises(PermissionDeniedError), SessionLog(tmp_path / "x.log", "always"):

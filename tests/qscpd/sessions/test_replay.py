@@ -1,4 +1,4 @@
-"""The way from login to live: what is told, what is not, and that nothing falls between."""
+"""Replay, from login to live: what is sent, what is not, and that no message falls between."""
 
 import itertools
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ def device(user: str) -> Device:
 
 
 async def write(server: InProcessServer, user: str, to: str, count: int) -> InProcessPeer:
-    """Let somebody write messages, and stay."""
+    """Let a user write messages, and stay."""
     author = device(user)
     connected = await server.login(author)
     for n in range(count):
@@ -56,8 +56,8 @@ async def resume(
     return connected
 
 
-def told(connected: InProcessPeer, conversation: str = "c1") -> list[str]:
-    """What a peer was told of a conversation, in short."""
+def received(connected: InProcessPeer, conversation: str = "c1") -> list[str]:
+    """Return what a peer received of a conversation, in short."""
     short = []
     for frame in connected.frames:
         match frame:
@@ -81,12 +81,12 @@ async def test_nothing_is_told_before_resume(server: InProcessServer) -> None:
     await write(server, "alice", "bob", 2)
     bob = await server.visitor("bob")
     await write(server, "alice", "bob", 1)
-    assert told(bob) == []
+    assert received(bob) == []
     bob.send(frames.Resume([]))
     await server.settle()
-    assert told(bob) == ["1 replay", "2 replay", "3 replay", "resumed"]
+    assert received(bob) == ["1 replay", "2 replay", "3 replay", "resumed"]
     await write(server, "alice", "bob", 1)
-    assert told(bob)[-1] == "4 live"
+    assert received(bob)[-1] == "4 live"
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ async def test_nothing_is_told_before_resume(server: InProcessServer) -> None:
 async def test_a_position_decides_what_is_missing(
     server: InProcessServer, position: int, expected: list[str]
 ) -> None:
-    """What comes after the position is told, and nothing else; a position above the end is a gap."""
+    """What comes after the position is sent, and nothing else; a position above the end is a gap."""
     await write(server, "alice", "bob", 3)
-    assert told(await resume(server, "bob", position)) == [*expected, "resumed"]
+    assert received(await resume(server, "bob", position)) == [*expected, "resumed"]
 
 
 async def test_a_position_in_a_conversation_that_is_not_there_is_ahead(server: InProcessServer) -> None:
@@ -112,56 +112,56 @@ async def test_a_position_in_a_conversation_that_is_not_there_is_ahead(server: I
     positions = [("c7", 3), ("c8", 0), ("room", 2)]
     bob.send(frames.Resume([frames.Position(name, seq) for name, seq in positions]))
     await server.settle()
-    assert told(bob, "c7") == ["1-3 ahead", "resumed"]
+    assert received(bob, "c7") == ["1-3 ahead", "resumed"]
     assert [frame for frame in bob.frames if isinstance(frame, frames.Gap)] == [bob.frames[-2]]
 
 
 async def test_somebody_elses_conversation_is_ahead_too(server: InProcessServer) -> None:
     """Nobody can get another's messages by a position, nor learn that they exist."""
     await write(server, "alice", "bob", 3)
-    assert told(await resume(server, "carol", 1)) == ["1-1 ahead", "resumed"]
+    assert received(await resume(server, "carol", 1)) == ["1-1 ahead", "resumed"]
 
 
 async def test_a_new_device_starts_at_the_read_position(server: InProcessServer) -> None:
-    """What the person has seen on another device is not told again."""
+    """What the user has read on another device is not sent again."""
     await write(server, "alice", "bob", 3)
     other = await server.visitor("bob")
     other.send(frames.ClientRead("c1", 2))
     await server.settle()
-    assert told(await resume(server, "bob")) == ["3 replay", "resumed"]
+    assert received(await resume(server, "bob")) == ["3 replay", "resumed"]
 
 
 async def test_a_new_device_gets_two_hundred_messages_at_most(server: InProcessServer) -> None:
     """The older ones are a gap, left to `history`; a device with a position gets all."""
     await write(server, "alice", "bob", 250)
     seqs = [f"{n} replay" for n in range(51, 251)]
-    assert told(await resume(server, "bob")) == ["1-50 older", *seqs, "resumed"]
-    assert len(told(await resume(server, "bob", 0))) == 251
+    assert received(await resume(server, "bob")) == ["1-50 older", *seqs, "resumed"]
+    assert len(received(await resume(server, "bob", 0))) == 251
 
 
 async def test_a_new_device_is_told_what_was_pruned_and_what_is_older(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Behind the read position every seq is told or declared, and the gaps rise."""
+    """After the read position every seq is sent or declared, and the gaps rise."""
     monkeypatch.setattr(replay, "_NEW_DEVICE", 2)
     await write(server, "alice", "bob", 9)
     await server.prune(6)
     expected = ["1-3 pruned", "4-7 older", "8 replay", "9 replay", "resumed"]
-    assert told(await resume(server, "bob")) == expected
+    assert received(await resume(server, "bob")) == expected
 
 
 async def test_what_was_pruned_is_a_gap(server: InProcessServer) -> None:
-    """A device that was away for longer than is kept is told so, once."""
+    """A device that was away for longer than messages are kept gets one gap."""
     await write(server, "alice", "bob", 9)
     await server.prune(3)
-    assert told(await resume(server, "bob", 2)) == [
+    assert received(await resume(server, "bob", 2)) == [
         "3-6 pruned",
         "7 replay",
         "8 replay",
         "9 replay",
         "resumed",
     ]
-    assert told(await resume(server, "bob", 6)) == ["7 replay", "8 replay", "9 replay", "resumed"]
+    assert received(await resume(server, "bob", 6)) == ["7 replay", "8 replay", "9 replay", "resumed"]
 
 
 async def test_a_page_waits_for_the_peer(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,11 +170,11 @@ async def test_a_page_waits_for_the_peer(server: InProcessServer, monkeypatch: p
     await write(server, "alice", "bob", 7)
     bob = await resume(server, "bob", 0, congested=True)
     bob.take()
-    assert told(bob) == []
+    assert received(bob) == []
     bob.link.congested = False
     bob.session.writable()
     await server.settle()
-    assert told(bob) == [*(f"{n} replay" for n in range(1, 8)), "resumed"]
+    assert received(bob) == [*(f"{n} replay" for n in range(1, 8)), "resumed"]
 
 
 async def test_live_messages_wait_behind_replay(
@@ -185,8 +185,8 @@ async def test_live_messages_wait_behind_replay(
     await write(server, "carol", "bob", 1)  # a conversation that did not exist at `resume`
     await write(server, "alice", "bob", 2)
     await let_go(server, bob)
-    assert told(bob) == [*(f"{n} replay" for n in range(1, 9)), "9 live", "resumed"]
-    assert told(bob, "c2") == ["1 live", "resumed"]
+    assert received(bob) == [*(f"{n} replay" for n in range(1, 9)), "9 live", "resumed"]
+    assert received(bob, "c2") == ["1 live", "resumed"]
 
 
 async def half_way(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> InProcessPeer:
@@ -206,7 +206,7 @@ async def half_way(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> 
     await server.settle()
     monkeypatch.setattr(bob.link, "write", write_page)
     bob.take()
-    assert told(bob) == ["1 replay", "2 replay"]
+    assert received(bob) == ["1 replay", "2 replay"]
     return bob
 
 
@@ -232,12 +232,12 @@ async def test_a_busy_conversation_does_not_hold_the_others_up(
         write_page(plaintext)
         if b'"replay"' in plaintext and alice.device is not None and len(alice.device.log.sent) < 30:
             alice.send(*alice.device.send("bob", "and another one"))
-            server.router.flush()  # it is stored before the next page is read
+            server.router.submissions.hand_over()  # it is stored before the next page is read
 
     monkeypatch.setattr(bob.link, "write", busy)
     bob.send(frames.Resume([]))
     await server.settle()
-    assert "resumed" in told(bob)
+    assert "resumed" in received(bob)
     order = [each.conversation for each in bob.frames if isinstance(each, frames.Chat)]
     assert order.index("c2") <= 6
 
@@ -249,7 +249,7 @@ async def test_what_is_pruned_between_two_pages_is_a_gap(
     bob = await half_way(server, monkeypatch)
     await server.prune(2)
     await let_go(server, bob)
-    assert told(bob) == ["1 replay", "2 replay", "3-5 pruned", "6 replay", "7 replay", "resumed"]
+    assert received(bob) == ["1 replay", "2 replay", "3-5 pruned", "6 replay", "7 replay", "resumed"]
 
 
 async def test_pruning_to_empty_between_two_pages_is_a_gap_too(
@@ -260,16 +260,16 @@ async def test_pruning_to_empty_between_two_pages_is_a_gap_too(
     await server.prune(0)
     await write(server, "carol", "bob", 1)
     await let_go(server, bob)
-    assert told(bob) == ["1 replay", "2 replay", "3-7 pruned", "resumed"]
+    assert received(bob) == ["1 replay", "2 replay", "3-7 pruned", "resumed"]
     await write(server, "alice", "bob", 1)
-    assert told(bob)[-1] == "8 live"
+    assert received(bob)[-1] == "8 live"
 
 
 async def test_more_than_is_held_is_read_again(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Messages of a conversation that was told already, and of a new one, survive an overflow."""
-    monkeypatch.setattr(replay, "_HELD_BYTES", 700)
+    """Messages of a conversation that was replayed already, and of a new one, survive an overflow."""
+    monkeypatch.setattr(replay, "_BUFFER_BYTES", 700)
     await write(server, "carol", "alice", 1)
     await write(server, "alice", "bob", 1)
     alice = await server.visitor("alice")
@@ -281,8 +281,8 @@ async def test_more_than_is_held_is_read_again(
     await write(server, "carol", "bob", 1)
     await write(server, "bob", "alice", 7)
     await let_go(server, alice)
-    assert [line.split()[0] for line in told(alice)] == ["2", "3", "4", "5", "6", "resumed"]
-    assert [line.split()[0] for line in told(alice, "c2")] == [*map(str, range(1, 9)), "resumed"]
+    assert [line.split()[0] for line in received(alice)] == ["2", "3", "4", "5", "6", "resumed"]
+    assert [line.split()[0] for line in received(alice, "c2")] == [*map(str, range(1, 9)), "resumed"]
 
 
 async def test_what_is_held_is_told_in_pages(
@@ -301,14 +301,14 @@ async def test_what_is_held_is_told_in_pages(
 
     monkeypatch.setattr(bob.link, "write", count)
     await let_go(server, bob)
-    assert told(bob, "c2") == [*(f"{n} live" for n in range(1, 13)), "resumed"]
+    assert received(bob, "c2") == [*(f"{n} live" for n in range(1, 13)), "resumed"]
     assert 0 < most < 5
 
 
 async def test_a_peer_goes_live_only_when_it_took_the_last_page(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was held is not queued on top of a page that still waits."""
+    """What was buffered is not queued on top of a page that still waits."""
     monkeypatch.setattr(replay, "_PAGE", 100)
     bob = await server.visitor("bob")
     await write(server, "alice", "bob", 3)
@@ -323,12 +323,12 @@ async def test_a_peer_goes_live_only_when_it_took_the_last_page(
     await server.settle()
     await write(server, "alice", "bob", 1)
     bob.take()
-    assert told(bob) == ["1 replay", "2 replay", "3 replay"]
+    assert received(bob) == ["1 replay", "2 replay", "3 replay"]
     bob.link.congested = False
     monkeypatch.setattr(bob.link, "write", write_page)
     bob.session.writable()
     await server.settle()
-    assert told(bob)[3:] in (["4 replay", "resumed"], ["4 live", "resumed"])
+    assert received(bob)[3:] in (["4 replay", "resumed"], ["4 live", "resumed"])
 
 
 @pytest.mark.parametrize("how", ["lost", "bye", "locked"])
@@ -342,31 +342,31 @@ async def test_a_session_that_ends_in_the_middle_ends_its_replay(
     elif how == "bye":
         bob.send(frames.ClientBye())
     else:
-        bob.session.say_bye(ErrorCode.LOCKED)
+        bob.session.close(ErrorCode.LOCKED)
     await server.settle()
     bob.lose()
     await server.settle()
     assert not server.tasks._tasks
-    assert [line for line in told(bob) if line != "resumed"] == ["1 replay", "2 replay"]
+    assert [line for line in received(bob) if line != "resumed"] == ["1 replay", "2 replay"]
 
 
 async def test_positions_come_in_several_frames(server: InProcessServer) -> None:
-    """1,200 positions in three frames are taken together, and nothing is told before the last one."""
+    """1,200 positions in three frames are taken together, and nothing is sent before the last one."""
     await write(server, "alice", "bob", 3)
     bob = await server.visitor("bob")
     positions = [frames.Position(f"c{n}", 0) for n in range(2, 1201)]
     bob.send(frames.Resume(positions[:500], more=True), frames.Resume(positions[500:1000], more=True))
     await server.settle()
-    assert told(bob) == []
+    assert received(bob) == []
     bob.send(frames.Resume([*positions[1000:], frames.Position("c1", 2)]))
     await server.settle()
-    assert told(bob) == ["3 replay", "resumed"]
+    assert received(bob) == ["3 replay", "resumed"]
 
 
 async def test_a_second_resume_is_an_error_that_ends_nothing(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both while the first is answered and after it; nothing is told twice."""
+    """Both while the first is answered and after it; nothing is sent twice."""
     bob = await half_way(server, monkeypatch)
     bob.send(frames.Resume([frames.Position("c1", 0)]))
     await let_go(server, bob)
@@ -374,7 +374,7 @@ async def test_a_second_resume_is_an_error_that_ends_nothing(
     await server.settle()
     errors = [(each.code, each.ref) for each in bob.frames if isinstance(each, frames.Error)]
     assert errors == [("already_resumed", "resume")] * 2
-    assert told(bob) == [*(f"{n} replay" for n in range(1, 8)), "resumed"]
+    assert received(bob) == [*(f"{n} replay" for n in range(1, 8)), "resumed"]
     bob.send(frames.ClientPing())
     await server.settle()
     assert bob.frames[-1].type == "pong"
@@ -389,7 +389,7 @@ async def test_a_session_may_send_before_it_resumes(server: InProcessServer) -> 
     assert bob.kinds()[-1] == "chat_ack"
     bob.send(frames.Resume([]))
     await server.settle()
-    assert told(bob) == ["1 replay", "2 replay", "3 replay", "resumed"]
+    assert received(bob) == ["1 replay", "2 replay", "3 replay", "resumed"]
 
 
 async def test_delivered_is_repeated_on_resume(server: InProcessServer) -> None:
@@ -405,9 +405,9 @@ async def test_delivered_is_repeated_on_resume(server: InProcessServer) -> None:
 
 
 async def test_erased_messages_keep_their_place(server: InProcessServer) -> None:
-    """They are told without their text, and marked."""
+    """They are sent without their text, and marked."""
     await write(server, "alice", "bob", 2)
-    await server.writer.call(lambda store: [store.erase_step(1) for _ in range(3)])
+    await server.writer.call(lambda store: [store.housekeeping.erase_step(1) for _ in range(3)])
     bob = await resume(server, "bob", 0)
     chats = [(each.seq, each.body, each.erased) for each in bob.frames if isinstance(each, frames.Chat)]
     assert chats == [(1, "", True), (2, "", True)]
@@ -428,7 +428,7 @@ async def moving(server: InProcessServer) -> InProcessPeer:
 
 
 async def come_and_go(server: InProcessServer, connected: InProcessPeer, *moves: frames.ClientFrame) -> None:
-    """Let somebody join and leave, and alice write after each of it."""
+    """Let a user join and leave, and alice write after each of it."""
     for move in moves:
         connected.send(move)
         await server.settle()
@@ -455,14 +455,14 @@ async def test_who_joins_and_leaves_while_behind(
     moves: list[frames.ClientFrame],
     expected: list[str],
 ) -> None:
-    """Nothing from before comes behind `room_left`, and what comes behind `room` begins where that says."""
+    """Nothing older comes after `room_left`, and what comes after `room` begins where that says."""
     await come_and_go(server, moving, *before)
     behind = await resume(server, "bob", congested=True)
     await come_and_go(server, moving, *moves)
     behind.link.congested = False
     behind.session.writable()
     await server.settle()
-    assert told(behind, "c2") == expected
+    assert received(behind, "c2") == expected
 
 
 @pytest.mark.parametrize(
@@ -479,7 +479,7 @@ async def test_who_leaves_between_two_pages(
     moves: list[frames.ClientFrame],
     expected: list[str],
 ) -> None:
-    """Neither the next page nor what was held comes any more."""
+    """Neither the next page nor what was buffered comes any more."""
     monkeypatch.setattr(replay, "_PAGE", 2)
     await come_and_go(server, moving, JOIN)
     await write(server, "alice", "#dev", 2)
@@ -494,11 +494,11 @@ async def test_who_leaves_between_two_pages(
     behind.link.page_by_page = behind.link.congested = False
     behind.session.writable()
     await server.settle()
-    assert told(behind, "c2") == expected
+    assert received(behind, "c2") == expected
 
 
 async def test_a_position_from_before_is_told_first(server: InProcessServer, moving: InProcessPeer) -> None:
-    """Whose room was left long ago is told so before they are told that they are in it again."""
+    """The gap of a room that was left long ago comes before the `room` of joining it again."""
     await come_and_go(server, moving, JOIN, LEAVE)
     behind = await server.visitor("bob")
     behind.frames.clear()
@@ -509,4 +509,4 @@ async def test_a_position_from_before_is_told_first(server: InProcessServer, mov
     behind.link.congested = False
     behind.session.writable()
     await server.settle()
-    assert told(behind, "c2") == ["1-1 ahead", "in", "3 live", "resumed"]
+    assert received(behind, "c2") == ["1-1 ahead", "in", "3 live", "resumed"]

@@ -9,10 +9,11 @@ from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.frames import ServerFrame
 from qscp.states import State
+from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
 from tests.support.doubles import FakeLink, RouterDouble
 
-HELD = 1000
+PENDING_LIMIT = 1000
 """Messages under way at which a session is read no further."""
 
 
@@ -30,7 +31,7 @@ def chat(number: int, to: str = "bob") -> bytes:
 
 
 def kinds(written: list[ServerFrame]) -> list[str]:
-    """The types of frames, without what tells of presence."""
+    """The types of frames, without those about presence."""
     return [frame.type for frame in written if frame.type not in ("presence", "online_users", "auth_ack")]
 
 
@@ -53,58 +54,62 @@ async def test_output_leaves_once_a_tick(router: RouterDouble) -> None:
 
 
 async def test_too_many_messages_under_way_stop_reading(router: RouterDouble) -> None:
-    """At the limit the session is held; with half of them answered it goes on where it was."""
+    """At the limit the session is throttled; with half of them answered it goes on where it was."""
     session, link = both(router)
-    session.receive(b"".join(map(chat, range(HELD + 10))))
+    session.receive(b"".join(map(chat, range(PENDING_LIMIT + 10))))
     router.flush()
-    assert (session.pending, link.reading, len(router.writer.waiting)) == (HELD, False, HELD)
-    router.writer.answer(router, HELD // 2 - 1)
-    assert (session.pending, link.reading) == (HELD // 2 + 1, False)
+    assert (session.pending, link.reading, len(router.writer.waiting)) == (
+        PENDING_LIMIT,
+        False,
+        PENDING_LIMIT,
+    )
+    router.writer.answer(router, PENDING_LIMIT // 2 - 1)
+    assert (session.pending, link.reading) == (PENDING_LIMIT // 2 + 1, False)
     router.writer.answer(router, 1)
     assert link.reading
     router.flush()
     router.writer.answer(router)
     router.flush()
     acks = [frame.id for frame in link.take() if isinstance(frame, frames.ChatAck)]
-    assert acks == [f"{number:032x}" for number in range(HELD + 10)]
+    assert acks == [f"{number:032x}" for number in range(PENDING_LIMIT + 10)]
 
 
-async def test_a_held_session_is_not_fed_by_the_end_of_its_stream(router: RouterDouble) -> None:
-    """What waits behind the limit waits on, and everything is answered before the end."""
+async def test_a_throttled_session_is_not_fed_by_the_end_of_its_stream(router: RouterDouble) -> None:
+    """What waits beyond the limit waits on, and everything is answered before the end."""
     session, link = both(router)
-    session.receive(b"".join(map(chat, range(2 * HELD))))
+    session.receive(b"".join(map(chat, range(2 * PENDING_LIMIT))))
     session.receive_eof()
-    assert session.pending == HELD
+    assert session.pending == PENDING_LIMIT
     rounds = 0
     while session.pending:
         router.flush()
         router.writer.answer(router)
         rounds += 1
     assert (rounds, link.ended) == (2, "lost")
-    assert kinds(link.take()) == ["chat_ack"] * 2 * HELD
+    assert kinds(link.take()) == ["chat_ack"] * 2 * PENDING_LIMIT
 
 
-@pytest.mark.parametrize("answered_at_once", [HELD, 1])
-async def test_a_held_session_that_is_told_to_finish_does(
+@pytest.mark.parametrize("answered_at_once", [PENDING_LIMIT, 1])
+async def test_a_throttled_session_that_is_told_to_finish_does(
     router: RouterDouble, answered_at_once: int
 ) -> None:
     """It takes nothing more, and says `bye` with its last answer, however the answers come."""
     session, link = both(router)
-    session.receive(b"".join(map(chat, range(HELD + 500))))
+    session.receive(b"".join(map(chat, range(PENDING_LIMIT + 500))))
     router.shut_down()
     assert not link.reading
     router.flush()
     while router.writer.waiting:
         router.writer.answer(router, answered_at_once)
     assert link.ended == "shutdown"
-    assert kinds(link.take()) == ["chat_ack"] * HELD + ["bye"]
+    assert kinds(link.take()) == ["chat_ack"] * PENDING_LIMIT + ["bye"]
 
 
 async def test_bye_waits_for_the_answers(router: RouterDouble) -> None:
-    """Presence is told at once, the last word comes after the acks, and a shutdown does not change it."""
+    """Presence changes at once, `bye` comes after the acks, and a shutdown does not change it."""
     session, link = both(router)
     session.receive(chat(1) + b'{"type":"bye"}\n')
-    assert "alice" not in [each.account and each.account.name for each in router.sessions_of(1)]
+    assert "alice" not in [each.identity and each.identity.name for each in router.sessions_of(1)]
     router.flush()
     router.shut_down()
     assert link.ended == ""
@@ -154,9 +159,9 @@ async def test_answers_for_a_session_that_is_gone_are_dropped(router: RouterDoub
 
 
 async def test_a_lost_session_handles_nothing_more(router: RouterDouble) -> None:
-    """What waited behind the limit is not handled for somebody who is gone."""
+    """What waited beyond the limit is not handled for a peer that is gone."""
     session, _ = both(router)
-    session.receive(b"".join(map(chat, range(2 * HELD))))
+    session.receive(b"".join(map(chat, range(2 * PENDING_LIMIT))))
     router.flush()
     session.lost("lost")
     router.writer.answer(router)
@@ -165,7 +170,7 @@ async def test_a_lost_session_handles_nothing_more(router: RouterDouble) -> None
 
 
 async def test_a_violation_ends_with_one_error(router: RouterDouble) -> None:
-    """What came before it is handled, what came behind it is not."""
+    """What came before it is handled, what came after it is not."""
     session, link = both(router)
     session.receive(b'{"type":"ping"}\nnonsense\n{"type":"ping"}\n')
     assert kinds(link.take()) == ["pong", "error"]
@@ -175,13 +180,13 @@ async def test_a_violation_ends_with_one_error(router: RouterDouble) -> None:
 
 
 async def test_a_bug_ends_one_session(router: RouterDouble) -> None:
-    """An exception in a handler is told to its peer as `internal`, and goes no further."""
+    """An exception in a handler is `internal` to its peer, and goes no further."""
 
-    def broken(_session: Session, _frame: frames.ClientFrame) -> None:
+    def broken(_session: Session, _identity: Identity, _frame: frames.ClientFrame) -> None:
         raise ZeroDivisionError
 
     session, link = both(router)
-    router.handlers[frames.ClientPing] = broken
+    router.handlers.after_login[frames.ClientPing] = broken
     session.receive(b'{"type":"ping"}\n')
     (error,) = link.take()
     assert isinstance(error, frames.Error)
@@ -190,14 +195,17 @@ async def test_a_bug_ends_one_session(router: RouterDouble) -> None:
 
 
 async def test_an_end_in_the_middle_of_handling_is_the_end(router: RouterDouble) -> None:
-    """Nothing behind it is handled, and nothing is sent twice."""
+    """Nothing after it is handled, and nothing is sent twice."""
     session, link = both(router)
-    session.say_bye(ErrorCode.LOCKED)
-    session.say_bye(ErrorCode.DELETED)
-    session.fail(ErrorCode.INTERNAL)
-    session.finish(ErrorCode.SHUTDOWN)
+    session.close(ErrorCode.LOCKED)
+    session.close(ErrorCode.DELETED)
+    session.close(ErrorCode.INTERNAL, error=True)
+    session.close(ErrorCode.SHUTDOWN, graceful=True)
     session.send(frames.ServerPong())
     session.send_lines([b"x"])
+    session.send_all([frames.ServerPong()])
+    session.deliver(1, 1, b"x\n")
+    session.deliver_all(1, [(1, b"x\n")], b"x\n")
     router.flush()
     assert kinds(link.take()) == ["bye"]
     assert (link.ended, session.connection.state) == ("locked", State.CLOSED)
@@ -211,7 +219,7 @@ def ticks(session: Session, link: FakeLink, seconds: int) -> None:
     for _ in range(seconds):
         link.clock += 1
         session.tick(link.clock)
-    session.router.flush()
+    session.flush()
 
 
 async def test_a_silent_peer_is_pinged_twice_and_dropped(router: RouterDouble) -> None:

@@ -15,18 +15,18 @@ from tests.support.users import as_user
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    """A service's installation, below a directory of its own."""
+    """A service's layout below its own directory."""
     return system_layout(tmp_path / "etc/qscpd.yaml", tmp_path / "etc/certs", tmp_path / "lib")
 
 
 def facts(path: Path) -> tuple[int, int, int]:
-    """Owner, group and mode of a file."""
+    """Return owner, group and mode of a file."""
     status = path.stat()
     return status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
 
 
 def test_the_usual_places() -> None:
-    """A service is where the unit and the defaults of the configuration expect it."""
+    """The default layout is that of the unit and of the configuration's defaults."""
     layout = system_layout()
     assert [str(path) for path in (layout.config, layout.certs, layout.store)] == [
         "/etc/qscpd/qscpd.yaml",
@@ -42,7 +42,7 @@ def test_the_usual_places() -> None:
 
 @pytest.mark.parametrize("dev", [False, True])
 def test_what_is_made_can_be_used(tmp_path: Path, layout: Layout, dev: bool) -> None:
-    """The written configuration names the made files, and they pass the daemon's checks."""
+    """The configuration names the created files, and they pass the daemon's checks."""
     if dev:
         layout = dev_layout(tmp_path / "c/q.yaml", tmp_path / "certs", tmp_path / "var")
     steps = initialize(layout, ["chat.example.org"], keep=False)
@@ -57,12 +57,12 @@ def test_what_is_made_can_be_used(tmp_path: Path, layout: Layout, dev: bool) -> 
 
 
 def test_nothing_is_touched_when_something_is_there(layout: Layout) -> None:
-    """All that is in the way is listed, and nothing was made."""
+    """All existing files are listed, and nothing is created."""
     layout.certs.mkdir(parents=True)
     layout.config.write_text("# mine\n")
     layout.authority.key.write_text("mine")
     with pytest.raises(
-        ExistsError, match=r"there already: .*qscpd\.yaml, .*server\.key; nothing was changed"
+        ExistsError, match=r"already exists: .*qscpd\.yaml, .*server\.key; nothing was changed"
     ):
         initialize(layout, [], keep=False)
     assert layout.config.read_text() == "# mine\n"
@@ -71,7 +71,7 @@ def test_nothing_is_touched_when_something_is_there(layout: Layout) -> None:
 
 
 def test_keep_makes_what_is_missing(layout: Layout) -> None:
-    """An authority's key that was moved to a safe place is not missed; a lost certificate is made again."""
+    """A CA key kept elsewhere is not replaced; a lost certificate is created again."""
     initialize(layout, [], keep=False)
     files = layout.authority
     key = files.key.read_bytes()
@@ -84,31 +84,31 @@ def test_keep_makes_what_is_missing(layout: Layout) -> None:
     assert not any(step.made for step in initialize(layout, [], keep=True))
 
 
-def test_keep_tells_that_a_kept_certificate_lacks_a_name(layout: Layout) -> None:
-    """A name that was asked for is not dropped in silence."""
+def test_keep_reports_that_a_kept_certificate_lacks_a_name(layout: Layout) -> None:
+    """A requested name that a kept certificate lacks is reported."""
     initialize(layout, ["old.example.org"], keep=False)
     step = initialize(layout, ["old.example.org", "new.example.org"], keep=True)[1]
     assert not step.made
-    assert "which is not for new.example.org: see `qscpd gencert --name`" in step.what
+    assert "which does not include new.example.org; add it with `qscpd gencert --name`" in step.what
 
 
 def test_half_an_authority_is_not_replaced(layout: Layout) -> None:
-    """A key without its certificate may have signed what clients trust."""
+    """A CA key without its certificate is not replaced, because clients might trust it."""
     initialize(layout, [], keep=False)
     layout.authority.ca_certificate.unlink()
-    with pytest.raises(ExistsError, match=r"ca\.key: there already"):
+    with pytest.raises(ExistsError, match=r"ca\.key: already exists"):
         initialize(layout, [], keep=True)
 
 
 def test_a_bad_name_is_refused_before_anything_is_made(layout: Layout) -> None:
-    """A mistyped option must not leave half an installation."""
+    """A mistyped option leaves no partial installation."""
     with pytest.raises(UsageError, match="neither a DNS name nor an IP address"):
         initialize(layout, ["no name"], keep=False)
     assert not layout.config.parent.exists()
 
 
 def test_the_daemons_user_gets_what_it_needs(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Root's installation: the daemon may read its key, and write its directory, and nothing else."""
+    """After `init` by root, the daemon's user can read its key and write its directory, and no more."""
     if os.geteuid() != 0:
         pytest.skip("only root can give files to another user")
     monkeypatch.setattr(module, "DAEMON_USER", "nobody")
@@ -123,7 +123,7 @@ def test_the_daemons_user_gets_what_it_needs(layout: Layout, monkeypatch: pytest
     check_pair(files.certificate, files.key)
 
 
-def test_a_user_without_the_right_is_told(layout: Layout, tmp_path: Path) -> None:
-    """`qscpd init` without root is one sentence with the path."""
-    with as_user(tmp_path), pytest.raises(PermissionDeniedError, match="etc: this user may not do that here"):
+def test_a_missing_permission_is_reported(layout: Layout, tmp_path: Path) -> None:
+    """`qscpd init` without permission is one sentence with the path."""
+    with as_user(tmp_path), pytest.raises(PermissionDeniedError, match="etc: permission denied"):
         initialize(layout, [], keep=False)

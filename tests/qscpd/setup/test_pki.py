@@ -16,7 +16,7 @@ from tests.support.users import as_user
 
 @pytest.fixture
 def files(tmp_path: Path) -> pki.AuthorityFiles:
-    """A directory with an authority and a server certificate."""
+    """A directory with a CA and a server certificate."""
     files = pki.AuthorityFiles(tmp_path)
     pki.make_authority(files)
     pki.make_server_certificate(files, ["localhost", "chat.example.org", "127.0.0.1", "::1"])
@@ -24,17 +24,17 @@ def files(tmp_path: Path) -> pki.AuthorityFiles:
 
 
 def mode(path: Path) -> int:
-    """Permission bits of a file."""
+    """Return the permission bits of a file."""
     return path.stat().st_mode & 0o777
 
 
 def load(path: Path) -> x509.Certificate:
-    """The certificate in a file."""
+    """Return the certificate in a file."""
     return x509.load_pem_x509_certificate(path.read_bytes())
 
 
 def handshake(files: pki.AuthorityFiles, server_name: str) -> str | None:
-    """Do a whole TLS handshake in memory with a strict client; return the version agreed on."""
+    """Do a TLS handshake in memory with a strict client; return the negotiated version."""
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_context.load_cert_chain(files.certificate, files.key)
     client_context = ssl.create_default_context(cafile=files.ca_certificate)
@@ -55,12 +55,12 @@ def handshake(files: pki.AuthorityFiles, server_name: str) -> str | None:
 
 @pytest.mark.parametrize("name", ["localhost", "chat.example.org", "127.0.0.1", "::1"])
 def test_a_strict_client_accepts_the_certificate(files: pki.AuthorityFiles, name: str) -> None:
-    """A real handshake with VERIFY_X509_STRICT, Python 3.13's default, succeeds for each name."""
+    """A handshake with VERIFY_X509_STRICT, Python 3.13's default, succeeds for each name."""
     assert handshake(files, name) == "TLSv1.3"
 
 
 def test_another_name_is_refused(files: pki.AuthorityFiles) -> None:
-    """The certificate is for the names asked for only."""
+    """The certificate is valid for the requested names only."""
     with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
         handshake(files, "chat.example.com")
 
@@ -68,7 +68,7 @@ def test_another_name_is_refused(files: pki.AuthorityFiles) -> None:
 def test_another_authority_is_refused(
     files: pki.AuthorityFiles, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A client with another `ca.pem` does not accept the server."""
+    """A client with another `ca.pem` refuses the server."""
     other = pki.AuthorityFiles(tmp_path_factory.mktemp("other"))
     pki.make_authority(other)
     (files.directory / "ca.pem").write_bytes(other.ca_certificate.read_bytes())
@@ -77,7 +77,7 @@ def test_another_authority_is_refused(
 
 
 def test_openssl_accepts_the_chain(files: pki.AuthorityFiles) -> None:
-    """`openssl verify` with all its strictness says OK."""
+    """`openssl verify` in its strictest mode succeeds."""
     done = subprocess.run(
         [
             "openssl",
@@ -97,7 +97,7 @@ def test_openssl_accepts_the_chain(files: pki.AuthorityFiles) -> None:
 
 
 def test_the_authority_can_only_sign_servers(files: pki.AuthorityFiles) -> None:
-    """The authority's extensions allow leaves only; the leaf is no authority and is for servers."""
+    """The CA can issue only leaf certificates; the leaf is no CA and is for servers."""
     authority, server = load(files.ca_certificate), load(files.certificate)
     constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints)
     assert (constraints.critical, constraints.value.ca, constraints.value.path_length) == (True, True, 0)
@@ -113,7 +113,7 @@ def test_the_authority_can_only_sign_servers(files: pki.AuthorityFiles) -> None:
 
 
 def test_lives(files: pki.AuthorityFiles) -> None:
-    """Ten years and 825 days, dated back a day for clients whose clock is behind."""
+    """Lifetimes are ten years and 825 days, backdated a day for clients with a slow clock."""
     now = datetime.now(UTC)
     authority, server = load(files.ca_certificate), load(files.certificate)
     assert timedelta(days=3650) < authority.not_valid_after_utc - now < pki.CA_LIFE
@@ -123,7 +123,7 @@ def test_lives(files: pki.AuthorityFiles) -> None:
 
 
 def test_keys_are_closed_and_certificates_open(files: pki.AuthorityFiles) -> None:
-    """Modes are right whatever the umask is, and no temporary file is left."""
+    """Modes are right whatever the umask is, and no temporary file remains."""
     old = os.umask(0)
     try:
         pki.renew_server_certificate(files, new_key=True)
@@ -143,9 +143,9 @@ def test_keys_are_closed_and_certificates_open(files: pki.AuthorityFiles) -> Non
 
 
 def test_nothing_is_overwritten(files: pki.AuthorityFiles) -> None:
-    """A second authority or first certificate is refused, and every file stays as it is."""
+    """A second CA or first certificate is refused, and every file stays."""
     before = {path: path.read_bytes() for path in files.directory.iterdir()}
-    with pytest.raises(ExistsError, match=r"ca\.pem and .*ca\.key: there already; move it away"):
+    with pytest.raises(ExistsError, match=r"ca\.pem and .*ca\.key: already exists; move it"):
         pki.make_authority(files)
     with pytest.raises(ExistsError, match=r"server\.pem and .*server\.key"):
         pki.make_server_certificate(files, ["localhost"])
@@ -153,7 +153,7 @@ def test_nothing_is_overwritten(files: pki.AuthorityFiles) -> None:
 
 
 def test_renewal_keeps_the_key_and_the_names(files: pki.AuthorityFiles) -> None:
-    """`gencert` without options is a new certificate for the same key and names; the old one is kept."""
+    """`gencert` without options renews for the same key and names; the old certificate is kept."""
     old = files.certificate.read_bytes()
     key = files.key.read_bytes()
     info = pki.renew_server_certificate(files)
@@ -173,7 +173,7 @@ def test_renewal_with_a_new_key_and_names(files: pki.AuthorityFiles) -> None:
 
 
 def test_renewal_keeps_owner_and_mode_of_the_key(files: pki.AuthorityFiles) -> None:
-    """A key that the daemon's group may read can still be read after a renewal by root."""
+    """A key readable for the daemon's group stays readable after a renewal by root."""
     if os.geteuid() != 0:
         pytest.skip("only root can give files to another group")
     os.chown(files.key, 0, 65534)
@@ -184,9 +184,9 @@ def test_renewal_keeps_owner_and_mode_of_the_key(files: pki.AuthorityFiles) -> N
 
 
 def test_renewal_without_an_authority_says_so(files: pki.AuthorityFiles) -> None:
-    """Whoever keeps `ca.key` elsewhere is told what is missing."""
+    """Without `ca.key` the error names the missing file."""
     files.ca_key.unlink()
-    with pytest.raises(NotFoundError, match="no authority's key"):
+    with pytest.raises(NotFoundError, match="the CA's key was not found"):
         pki.renew_server_certificate(files)
 
 
@@ -194,7 +194,7 @@ def test_renewal_without_an_authority_says_so(files: pki.AuthorityFiles) -> None
     "name", ["", "a b", "-a.b", "chat_1", "münchen.example", "fe80::1%eth0", "*", "a..b", "x" * 64]
 )
 def test_a_bad_name_is_refused(tmp_path: Path, name: str) -> None:
-    """What no client could ask for is not put into a certificate, and nothing is written."""
+    """An invalid name is refused, and nothing is written."""
     files = pki.AuthorityFiles(tmp_path)
     pki.make_authority(files)
     with pytest.raises(UsageError, match="neither a DNS name nor an IP address"):
@@ -203,7 +203,7 @@ def test_a_bad_name_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_default_names_work_for_a_certificate(tmp_path: Path) -> None:
-    """Whatever this machine is called, its default names are accepted."""
+    """The default names are valid, whatever the host name is."""
     files = pki.AuthorityFiles(tmp_path)
     pki.make_authority(files)
     info = pki.make_server_certificate(files, pki.default_names())
@@ -223,7 +223,7 @@ def test_a_good_pair_is_described(files: pki.AuthorityFiles) -> None:
 
 @pytest.mark.parametrize("bits", [0o604, 0o644, 0o601, 0o660, 0o666])
 def test_an_open_key_is_refused(files: pki.AuthorityFiles, bits: int) -> None:
-    """A key that others may read, or a group may write, is refused with the cure."""
+    """A key that others can read, or a group can write, is refused with the fix."""
     files.key.chmod(bits)
     with pytest.raises(PermissionDeniedError, match=rf"open to other users \(mode {bits:04o}\).*chmod 600"):
         pki.check_pair(files.certificate, files.key)
@@ -231,20 +231,23 @@ def test_an_open_key_is_refused(files: pki.AuthorityFiles, bits: int) -> None:
 
 @pytest.mark.parametrize("bits", [0o600, 0o400, 0o640, 0o440])
 def test_a_closed_key_is_accepted(files: pki.AuthorityFiles, bits: int) -> None:
-    """Owner only, or a group that may read."""
+    """A key for its owner only, or readable for a group, is accepted."""
     files.key.chmod(bits)
     pki.check_pair(files.certificate, files.key)
 
 
 def test_an_unreadable_key_is_a_permission_error(files: pki.AuthorityFiles) -> None:
-    """A daemon started as the wrong user hears what is wrong."""
-    with as_user(files.directory), pytest.raises(PermissionDeniedError, match="may not read the private key"):
+    """A daemon of the wrong user gets PermissionDeniedError."""
+    with (
+        as_user(files.directory),
+        pytest.raises(PermissionDeniedError, match="has no permission to read the private key"),
+    ):
         pki.check_key_file(files.key)
 
 
 def test_files_of_two_pairs_are_refused(files: pki.AuthorityFiles) -> None:
-    """A key and a certificate that don't belong together are found before a client finds out."""
-    with pytest.raises(ConfigError, match="does not belong to the certificate"):
+    """A key and a certificate that do not match are refused."""
+    with pytest.raises(ConfigError, match="does not match the certificate"):
         pki.check_pair(files.certificate, files.ca_key)
 
 
@@ -253,23 +256,23 @@ def test_files_of_two_pairs_are_refused(files: pki.AuthorityFiles) -> None:
     "content", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
 def test_broken_files_are_refused(files: pki.AuthorityFiles, which: str, content: bytes) -> None:
-    """A file that is no PEM, or empty, is one sentence with its path."""
+    """A file without PEM content is one sentence with its path."""
     path = files.certificate if which == "certificate" else files.key
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match=rf"{path.name}: is not a PEM file"):
+    with pytest.raises(ConfigError, match=rf"{path.name}: contains no (certificate|private key) in PEM form"):
         pki.check_pair(files.certificate, files.key)
 
 
 @pytest.mark.parametrize("which", ["certificate", "key"])
 def test_missing_files_are_refused(files: pki.AuthorityFiles, which: str) -> None:
-    """A file that is not there is one sentence with its path."""
+    """A missing file is one sentence with its path."""
     (files.certificate if which == "certificate" else files.key).unlink()
     with pytest.raises(ConfigError, match="can't be read: No such file"):
         pki.check_pair(files.certificate, files.key)
 
 
 def test_a_passphrase_is_refused(files: pki.AuthorityFiles) -> None:
-    """A daemon can't be asked for a passphrase, and says so."""
+    """A key with a passphrase is refused with the reason."""
     key = serialization.load_pem_private_key(files.key.read_bytes(), None)
     locked = key.private_bytes(
         serialization.Encoding.PEM,
@@ -291,7 +294,7 @@ def test_a_passphrase_is_refused(files: pki.AuthorityFiles) -> None:
 def test_a_certificate_of_another_time_is_refused(
     files: pki.AuthorityFiles, begin: int, end: int, sentence: str
 ) -> None:
-    """Expired and not yet valid are told apart, each with its cure."""
+    """Expired and not yet valid certificates have different errors, each with its fix."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "x")])
     now = datetime.now(UTC)

@@ -43,6 +43,42 @@ def mark(seq: int) -> PendingMark[str]:
     return PendingMark("s", Mark(1, 1, PositionKind.READ, seq))
 
 
+class FakeHousekeeping:
+    """Housekeeping with a number of steps.
+
+    Attributes:
+        done: How many steps were asked for.
+        steps: How many steps there are, or an error.
+        threads: The threads that asked.
+    """
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.steps: int | StoreError = 0
+        self.threads: set[str] = set()
+
+    def step(self, keep: Keep) -> bool:
+        """Count."""
+        assert keep == Keep()
+        self.threads.add(threading.current_thread().name)
+        self.done += 1
+        if isinstance(self.steps, StoreError):
+            raise self.steps
+        return self.done < self.steps
+
+    def erase_step(self, account: int) -> bool:
+        """Not asked for."""
+        raise NotImplementedError(account)
+
+    def compaction_due(self) -> bool:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def compact(self) -> None:
+        """Not asked for."""
+        raise NotImplementedError
+
+
 class ListStore(SqliteStore):
     """A store that is a list, and can be made to fail or to wait.
 
@@ -51,19 +87,17 @@ class ListStore(SqliteStore):
         marks: The seqs of the marks of each transaction that had any.
         fails: Errors to raise, one a transaction; None for none.
         gate: Transactions wait for it.
-        tended: How often it was asked to do a step of housekeeping.
-        steps: How many steps of housekeeping there are, or an error.
+        chores: Its housekeeping.
     """
 
     def __init__(self) -> None:
+        self.chores = FakeHousekeeping()
         self.batches: list[int] = []
         self.marks: list[list[int]] = []
         self.fails: list[Exception | None] = []
         self.gate = threading.Event()
         self.gate.set()
         self.threads: set[str] = set()
-        self.tended = 0
-        self.steps: int | StoreError = 0
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
@@ -84,17 +118,13 @@ class ListStore(SqliteStore):
         """Only what is called old was stored before."""
         return [StoredMessage(1, 1, 0, new=False) if each.body == "old" else None for each in messages]
 
-    def tend(self, keep: Keep) -> bool:
-        """Count."""
-        assert keep == Keep()
-        self.threads.add(threading.current_thread().name)
-        self.tended += 1
-        if isinstance(self.steps, StoreError):
-            raise self.steps
-        return self.tended < self.steps
+    @property
+    def housekeeping(self) -> FakeHousekeeping:
+        """A number of steps."""
+        return self.chores
 
     def accounts(self) -> Sequence[Account]:
-        """Nobody."""
+        """Return no accounts."""
         return []
 
     def credentials(self, name: str) -> Credentials | None:
@@ -153,7 +183,7 @@ async def test_messages_come_back_in_order(peer: InProcessPeer) -> None:
 
 
 async def test_what_comes_during_a_commit_is_one_batch(peer: InProcessPeer) -> None:
-    """A message that comes alone waits for nobody, those behind it share a transaction."""
+    """A single message does not wait; those behind it share a transaction."""
     peer.store.gate.clear()
     peer.writer.append(items(1))
     await until(lambda: not peer.writer._pending)
@@ -185,7 +215,7 @@ async def test_a_batch_has_limits(peer: InProcessPeer) -> None:
 async def test_a_refused_batch_comes_back_and_the_next_is_tried(
     peer: InProcessPeer, error: StoreError, code: ErrorCode
 ) -> None:
-    """Nothing of it was stored, and its senders can be told so, in their order."""
+    """Nothing of it was stored; the refusals come in the order of the messages."""
     peer.store.fails = [error]
     peer.writer.append(items(3))
     await peer.writer.drained()
@@ -195,7 +225,7 @@ async def test_a_refused_batch_comes_back_and_the_next_is_tried(
 
 
 async def test_what_was_stored_before_is_acknowledged_also_in_a_refused_batch(peer: InProcessPeer) -> None:
-    """A client that hears a refusal takes the message for absent, so none that is stored may get one."""
+    """A client takes a refused message for not stored, so no stored one may be refused."""
     old = Chat("s", "bob", NewMessage(1, 2, f"{9:032x}", "old"))
     peer.store.fails = [StoreFullError("full")]
     peer.writer.append([old, *items(2)])
@@ -254,20 +284,20 @@ async def test_positions_are_in_the_transaction_of_the_messages_before_them(peer
 async def test_housekeeping_is_done_when_it_is_quiet() -> None:
     """All steps there are, on the store's thread, and then no more."""
     peer = InProcessPeer()
-    peer.store.steps = 5
+    peer.store.chores.steps = 5
     with peer.writer:
-        await until(lambda: peer.store.tended == 5)
-        assert peer.store.threads == {"qscpd-store"}
+        await until(lambda: peer.store.chores.done == 5)
+        assert peer.store.chores.threads == {"qscpd-store"}
         await peer.writer.drained()
-    assert peer.store.tended == 5
+    assert peer.store.chores.done == 5
 
 
 async def test_housekeeping_that_fails_harms_nobody() -> None:
     """Nothing was promised to anybody: messages go on."""
     peer = InProcessPeer()
-    peer.store.steps = StoreFullError("no room to index")
+    peer.store.chores.steps = StoreFullError("no room to index")
     with peer.writer:
-        await until(lambda: peer.store.tended)
+        await until(lambda: peer.store.chores.done)
         peer.writer.append(items(2))
         await peer.writer.drained()
     assert peer.heard == [("stored", 2)]
@@ -275,7 +305,7 @@ async def test_housekeeping_that_fails_harms_nobody() -> None:
 
 @pytest.mark.parametrize("error", [StoreError("disk I/O error"), OSError("?"), ValueError("a bug")])
 async def test_an_unknown_outcome_stops_everything(error: Exception) -> None:
-    """It is told once; neither what failed nor what comes later is answered, and no call is taken."""
+    """It is reported once; neither what failed nor what comes later is answered, and no call runs."""
     peer = InProcessPeer()
     peer.store.fails = [None, error]
     with peer.writer:
@@ -317,7 +347,7 @@ async def test_a_call_that_nobody_waits_for_any_more_does_no_harm(peer: InProces
     assert waiting.cancelled()
 
 
-async def test_the_end_finishes_what_was_handed_over() -> None:
+async def test_the_end_finishes_what_is_queued() -> None:
     """Leaving the writer commits everything; the callbacks come when the loop gets to them."""
     peer = InProcessPeer()
     with peer.writer:

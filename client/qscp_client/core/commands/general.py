@@ -187,8 +187,8 @@ class GeneralCommands:
             if conversation_id not in self._sync.conversations:
                 continue  # a room that you have left since
             conversation = self._sync.conversations.get(conversation_id)
-            now = conversation.known.get(message.seq, message)
-            state = self._sync.timeline.state_of(conversation, message.seq)
+            now = conversation.known.get(message.seq) or message
+            state = conversation.delivery.state_of(message.seq)
             lines.append(StatusLine(conversation.name, now.body, state, erased=now.erased))
         outbox = self._sender.outbox
         for state, entries in ((LineState.FAILED, outbox.failed), (LineState.PENDING, list(outbox))):

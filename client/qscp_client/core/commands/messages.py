@@ -150,7 +150,7 @@ class MessageCommands:
         if own and self._is_pending(self._chat.partner):
             self._fail(Problem(ProblemCode.NOT_STORED_YET))
             return None
-        known = conversation.known.values() if conversation else ()
+        known = conversation.known if conversation else ()
         found = [each for each in known if (each.sender == self._me) is own and not each.erased]
         if not found:
             self._fail(Problem(ProblemCode.NO_TARGET, command=command))

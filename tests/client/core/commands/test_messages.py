@@ -199,7 +199,7 @@ def test_a_refused_edit_can_be_sent_again() -> None:
 @pytest.mark.parametrize(
     ("typed", "code", "says"),
     [
-        ("/edit 2 zwei", ErrorCode.TOO_LATE, "the message is too old to be changed"),
+        ("/edit 2 zwei", ErrorCode.TOO_LATE, "the message is too old to be edited"),
         ("/redact 1", ErrorCode.NOT_ALLOWED, "your role in #dev does not allow that"),
         ("/react 1 +1", ErrorCode.UNCHANGED, "no change: it is already so"),
         ("/unreact 1 +1", ErrorCode.UNKNOWN_MESSAGE, "that message does not exist, or was deleted"),

@@ -55,15 +55,15 @@ def append_until_full(store: SqliteStore) -> tuple[int, StoreFullError]:
             return last, error
 
 
-def tend(store: SqliteStore) -> None:
+def finish(store: SqliteStore) -> None:
     """Do all housekeeping."""
-    while store.tend(Keep()):
+    while store.housekeeping.step(Keep()):
         pass
 
 
 def erase(store: SqliteStore) -> None:
     """Erase everything that alice wrote."""
-    while store.erase_step(ALICE):
+    while store.housekeeping.erase_step(ALICE):
         pass
 
 
@@ -84,7 +84,7 @@ def after_a_crash(disk: Path, copy: Path) -> int:
 
 @pytest.mark.parametrize("leave", range(20_000, 60_000, 7_000))
 def test_what_is_refused_is_not_there(store: SqliteStore, disk: Path, tmp_path: Path, leave: int) -> None:
-    """A full disk is told as such; the store is as before, now and after a crash; with room it goes on."""
+    """The error says so; the store is as before, now and after a crash; with room it goes on."""
     append(store)
     filler = fill(disk, leave)
     last, _ = append_until_full(store)
@@ -114,7 +114,7 @@ def test_no_room_for_the_index_of_the_wal(store: SqliteStore, disk: Path, tmp_pa
         assert after_a_crash(disk, tmp_path / "copy") == last
         filler.unlink()
         assert append(store) == last + 1
-    assert store._read("PRAGMA integrity_check") == [("ok",)]
+    assert store._db.read("PRAGMA integrity_check") == [("ok",)]
 
 
 def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
@@ -122,9 +122,9 @@ def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
     append(store, "needle in a haystack")
     filler = fill(disk)
     with pytest.raises(StoreFullError):
-        tend(store)
+        finish(store)
     filler.unlink()
-    tend(store)
+    finish(store)
     assert store.search(BOB, ["needle"], conversation=None, before=(2**53, 0, 0), limit=1)[0]
     store.delete_account("alice")
     filler = fill(disk)
@@ -132,5 +132,5 @@ def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
         erase(store)
     filler.unlink()
     erase(store)
-    assert not store.compaction_due()
+    assert not store.housekeeping.compaction_due()
     assert not [each for each in disk.iterdir() if b"haystack" in each.read_bytes()]

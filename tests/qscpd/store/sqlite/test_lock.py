@@ -22,7 +22,7 @@ with StoreLock(Path(sys.argv[1])):
 
 
 def test_only_one_holds_it(tmp_path: Path) -> None:
-    """A second one is told who is in the way; afterwards it is free."""
+    """A second one gets an error that says why; afterwards it is free."""
     store = tmp_path / "qscpd.db"
     for _ in range(2):
         with StoreLock(store), pytest.raises(StoreBusyError, match="another qscpd process"), StoreLock(store):

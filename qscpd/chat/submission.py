@@ -1,0 +1,168 @@
+"""Queue of what sessions send to the store: messages, positions and skips.
+
+Everything submitted during a tick of the loop goes to the `StoreWriter` at the end of that tick, in
+the order of submission.
+
+Messages to a room pass its gate. Fanning one message out to a thousand sessions costs nearly as much
+as fanning out eight (a TLS record and a system call for each session), and so do their commits. So the
+gate lets one batch pass at a time. While the batch is committed and fanned out, and for as long again
+as the fan-out took, messages gather behind the gate; they are the next batch. A busy room never takes
+more than half of the loop's time. In a quiet room no message waits.
+"""
+
+import asyncio
+from typing import Final
+
+from qscpd.sessions.session import Session
+from qscpd.store.writer import Item, StoreWriter
+
+_SHORTEST_COOLDOWN_S: Final = 0.5e-3
+"""A shorter cooldown is skipped: the loop's timers are no finer than a millisecond."""
+
+
+class _Gate:
+    """The gate of one room."""
+
+    __slots__ = ("closed", "in_flight", "timer", "waiting")
+
+    def __init__(self) -> None:
+        self.closed = False
+        """Whether a batch has passed and its cooldown is not over yet."""
+        self.in_flight = 0
+        """Messages that passed and that the store has not answered yet."""
+        self.waiting: list[Item[Session]] = []
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class SubmissionQueue:
+    """Hands submitted items to the store's writer, once a tick."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._writer: StoreWriter[Session] | None = None
+        self._outbox: list[Item[Session]] = []
+        self._gates: dict[int, _Gate] = {}
+        """By the conversation of the room; a room without a gate has nothing in flight or cooling down."""
+        self._filling: list[_Gate] = []
+        """Gates whose batch is still open: it takes what comes until the end of the tick."""
+        self._scheduled = False
+
+    def __len__(self) -> int:
+        """Return how many items go to the writer at the end of the tick."""
+        return len(self._outbox)
+
+    def attach(self, writer: StoreWriter[Session]) -> None:
+        """Set the writer; once, before the first session."""
+        self._writer = writer
+
+    def submit(self, item: Item[Session], room: int | None = None) -> None:
+        """Queue an item.
+
+        Args:
+            item: A message, position or skip.
+            room: The conversation of the room that a message goes to; None if it goes to a user.
+        """
+        if room is not None and not self._pass_gate(item, room):
+            return
+        self._outbox.append(item)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self.hand_over)
+
+    def barrier(self, room: int | None = None) -> None:
+        """Hand everything submitted so far to the writer, past the gates of rooms.
+
+        What the writer is asked to do next is done after all of it.
+
+        Args:
+            room: The one room whose gate is passed; None for those of all rooms.
+        """
+        gates = self._gates.values() if room is None else [self._gates.get(room)]
+        for gate in gates:
+            if gate is not None:
+                self._release(gate)
+        self.hand_over()
+
+    def answered(self, room: int, count: int, fan_out_s: float) -> None:
+        """Note that the store has answered messages of a room, and that they were fanned out.
+
+        Args:
+            room: The conversation of the room.
+            count: How many messages, stored or refused.
+            fan_out_s: How long the fan-out kept the loop busy.
+        """
+        gate = self._gates.get(room)
+        if gate is None:
+            return
+        gate.in_flight -= count
+        if gate.in_flight or gate.timer is not None:
+            return
+        if fan_out_s < _SHORTEST_COOLDOWN_S:
+            self._open(room)
+        else:
+            gate.timer = self._loop.call_later(fan_out_s, self._open, room)
+
+    def remove_room(self, room: int) -> None:
+        """Forget the gate of a deleted room; what waits behind it goes to the store, to be refused."""
+        gate = self._gates.pop(room, None)
+        if gate is not None:
+            self._release(gate)
+            _stop_timer(gate)
+            self.hand_over()
+
+    def close(self) -> None:
+        """Stop all timers and drop what waits."""
+        for gate in self._gates.values():
+            _stop_timer(gate)
+        self._gates.clear()
+        self._outbox.clear()
+
+    def hand_over(self) -> None:
+        """End the tick: hand what is queued to the writer."""
+        self._scheduled = False
+        for gate in self._filling:
+            gate.closed = True
+        self._filling.clear()
+        if self._outbox:
+            outbox, self._outbox = self._outbox, []
+            assert self._writer is not None  # noqa: S101 - attached before the first session
+            self._writer.append(outbox)
+
+    # --- gates
+
+    def _pass_gate(self, item: Item[Session], room: int) -> bool:
+        """Count an item into the room's open batch, or let it wait behind the closed gate."""
+        gate = self._gates.get(room)
+        if gate is None:
+            gate = self._gates[room] = _Gate()
+        if gate.closed:
+            gate.waiting.append(item)
+            return False
+        if not gate.in_flight:
+            self._filling.append(gate)
+        gate.in_flight += 1
+        return True
+
+    def _release(self, gate: _Gate) -> None:
+        """Move what waits behind a gate to the outbox."""
+        self._outbox += gate.waiting
+        gate.in_flight += len(gate.waiting)
+        gate.waiting.clear()
+
+    def _open(self, room: int) -> None:
+        """End the cooldown: let the next batch pass, or forget the gate if nothing waits."""
+        gate = self._gates[room]
+        _stop_timer(gate)
+        if gate.in_flight:
+            return  # A barrier let messages pass; their answer opens the gate.
+        if gate.waiting:
+            self._release(gate)
+            self.hand_over()
+        else:
+            del self._gates[room]
+
+
+def _stop_timer(gate: _Gate) -> None:
+    if gate.timer is not None:
+        gate.timer.cancel()
+        gate.timer = None

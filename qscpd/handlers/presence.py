@@ -1,0 +1,46 @@
+"""Handlers of `presence` and `whois`."""
+
+from qscp import frames
+from qscp.errors import InvalidNameError, InvalidTextError
+from qscp.limits import QUERY_LIMIT
+from qscp.names import normalize_name
+from qscp.text import check_status_text
+from qscpd.chat.router import Router
+from qscpd.sessions.identity import Identity
+from qscpd.sessions.session import Session
+
+
+class PresenceHandlers:
+    """Handles them."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    def set_presence(self, session: Session, identity: Identity, frame: frames.SetPresence) -> None:
+        """Set the presence of a session."""
+        text = frame.text if frame.status == "away" else ""
+        try:
+            check_status_text(text)
+        except InvalidTextError as error:
+            session.send(frames.Error(code=error.code, message=str(error), ref=frame.type))
+            return
+        session.status, session.text = frame.status, text
+        session.send(frames.PresenceAck(frame.status, text))
+        self._router.update_presence(identity)
+
+    def whois(self, session: Session, _identity: Identity, frame: frames.WhoisRequest) -> None:
+        """Answer whether a user exists, and with their presence."""
+        account = self._router.directory.by_name(frame.user)
+        if account is None:
+            session.send(frames.Whois(_name_as_asked(frame.user), known=False))
+            return
+        user = self._router.presence.of(account.name)
+        session.send(frames.Whois(user.user, known=True, status=user.status, text=user.text))
+
+
+def _name_as_asked(text: str) -> str:
+    try:
+        return normalize_name(text)
+    except InvalidNameError:
+        # An invalid name may be up to a line long; truncate it so that the answer fits.
+        return text[:QUERY_LIMIT]

@@ -1,0 +1,17 @@
+"""The identity of a session: which account on which device, and what its client supports."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a login establishes; a session without one is not logged in."""
+
+    account: int
+    """The account's id."""
+    name: str
+    """The account's name."""
+    device: str = ""
+    """The device's id; empty for a client that keeps nothing between sessions."""
+    features: frozenset[str] = frozenset()
+    """The optional parts of the protocol that both sides support."""

@@ -1,0 +1,40 @@
+"""Housekeeping: indexing, forgetting old ids, pruning, erasing and compaction, in small steps."""
+
+from qscpd.domain.model import Keep
+from qscpd.store.sqlite.compaction import Compaction
+from qscpd.store.sqlite.message_ids import MessageIds
+from qscpd.store.sqlite.retention import Eraser, Pruner
+from qscpd.store.sqlite.search_index import SearchIndex
+
+
+class SqliteHousekeeping:
+    """A `qscpd.store.base.Housekeeping` of an SQLite file."""
+
+    def __init__(
+        self, ids: MessageIds, index: SearchIndex, pruner: Pruner, eraser: Eraser, compaction: Compaction
+    ) -> None:
+        self._ids = ids
+        self._index = index
+        self._pruner = pruner
+        self._eraser = eraser
+        self._compaction = compaction
+
+    def step(self, keep: Keep) -> bool:
+        """See `Housekeeping.step`."""
+        if self._ids.index_step() or self._index.step():
+            return True
+        if self._ids.sweep_step() or self._pruner.deleted_room_step():
+            return True
+        return keep != Keep() and self._pruner.step(keep)
+
+    def erase_step(self, account: int) -> bool:
+        """See `Housekeeping.erase_step`."""
+        return self._eraser.step(account)
+
+    def compaction_due(self) -> bool:
+        """See `Housekeeping.compaction_due`."""
+        return self._compaction.is_due()
+
+    def compact(self) -> None:
+        """See `Housekeeping.compact`."""
+        self._compaction.compact()

@@ -1,0 +1,184 @@
+"""The reading half of the SQLite driver: no writer is in it, and its connection can't write."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from qscpd.domain.model import (
+    Account,
+    ConversationRow,
+    ConversationSummary,
+    Credentials,
+    ExportedMessage,
+    FoundPage,
+    HistoryPage,
+    LogRow,
+    MessageRow,
+    ReplayPage,
+)
+from qscpd.domain.rooms import Membership, RoomRow
+from qscpd.store.sqlite.accounts import AccountReader
+from qscpd.store.sqlite.chunk_table import ChunkReader
+from qscpd.store.sqlite.database import DatabaseReader
+from qscpd.store.sqlite.history import HistoryReader
+from qscpd.store.sqlite.rooms import RoomReader
+from qscpd.store.sqlite.search import SearchReader
+
+ALL = 1_000_000
+"""A limit that no account and no room reaches."""
+
+
+class SqliteReads:
+    """The reads of `qscpd.store.base.StoreReader`, delegated to reading repositories.
+
+    Args:
+        db: The connection.
+    """
+
+    def __init__(self, db: DatabaseReader) -> None:
+        self._db = db
+        self._account_reader = AccountReader(db)
+        self._room_reader = RoomReader(db)
+        self._chunk_reader = ChunkReader(db)
+        self._history = HistoryReader(db, self._chunk_reader)
+        self._search = SearchReader(db, self._history, self._chunk_reader)
+
+    def close(self) -> None:
+        """See `StoreReader.close`."""
+        self._db.close()
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """See `StoreReader.snapshot`."""
+        return self._db.snapshot()
+
+    def epoch(self) -> str:
+        """See `StoreReader.epoch`."""
+        return self._db.epoch()
+
+    # --- accounts
+
+    def accounts(self) -> Sequence[Account]:
+        """See `StoreReader.accounts`."""
+        return self._account_reader.all()
+
+    def account_names(self) -> dict[int, str]:
+        """See `StoreReader.account_names`."""
+        return self._account_reader.names()
+
+    def find_account(self, name: str, account: int | None = None) -> Account:
+        """See `StoreReader.find_account`."""
+        return self._account_reader.find(name, account)
+
+    def credentials(self, name: str) -> Credentials | None:
+        """See `StoreReader.credentials`."""
+        return self._account_reader.credentials(name)
+
+    # --- conversations
+
+    def conversations(self, account: int, after: int = 0, limit: int = ALL) -> Sequence[ConversationRow]:
+        """See `StoreReader.conversations`."""
+        return self._history.conversations(account, after, limit)
+
+    def conversation(self, account: int, conversation: int) -> ConversationRow | None:
+        """See `StoreReader.conversation`."""
+        return self._history.conversation(account, conversation)
+
+    def conversation_list(self, account: int, after: int, limit: int) -> Sequence[ConversationSummary]:
+        """See `StoreReader.conversation_list`."""
+        return self._history.summaries(account, after, limit)
+
+    def unread(self, account: int, conversation: int, read: int, most: int = 1000) -> tuple[int, int]:
+        """See `StoreReader.unread`."""
+        return self._history.unread(account, conversation, read, most)
+
+    # --- messages
+
+    def history_page(
+        self,
+        account: int,
+        conversation: int,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int,
+        max_bytes: int,
+    ) -> HistoryPage | None:
+        """See `StoreReader.history_page`."""
+        return self._history.history_page(
+            account, conversation, before=before, after=after, limit=limit, max_bytes=max_bytes
+        )
+
+    def replay_page(
+        self, account: int, conversation: int, *, after: int, limit: int, max_bytes: int
+    ) -> ReplayPage | None:
+        """See `StoreReader.replay_page`."""
+        return self._history.replay_page(account, conversation, after=after, limit=limit, max_bytes=max_bytes)
+
+    def messages_after(
+        self, conversation: int, seq: int, limit: int, max_bytes: int, first: int = 1
+    ) -> Sequence[MessageRow]:
+        """See `StoreReader.messages_after`."""
+        return self._history.messages_after(conversation, seq, limit, max_bytes, first)
+
+    def messages_before(
+        self, conversation: int, seq: int, limit: int, max_bytes: int, first: int = 1
+    ) -> Sequence[MessageRow]:
+        """See `StoreReader.messages_before`."""
+        return self._history.messages_before(conversation, seq, limit, max_bytes, first)
+
+    def search(
+        self,
+        account: int,
+        words: Sequence[str],
+        *,
+        conversation: int | None,
+        before: tuple[int, int, int],
+        limit: int,
+    ) -> FoundPage:
+        """See `StoreReader.search`."""
+        return self._search.search(account, words, conversation=conversation, before=before, limit=limit)
+
+    def export(self, account: int) -> Iterator[ExportedMessage]:
+        """See `StoreReader.export`."""
+        return self._history.export(account)
+
+    def export_room(self, conversation: int) -> Iterator[MessageRow]:
+        """See `StoreReader.export_room`."""
+        return self._history.export_room(conversation)
+
+    # --- rooms
+
+    def rooms(self) -> Sequence[RoomRow]:
+        """See `StoreReader.rooms`."""
+        return self._room_reader.all()
+
+    def find_room(self, name: str) -> RoomRow:
+        """See `StoreReader.find_room`."""
+        return self._room_reader.find(name)
+
+    def room(self, conversation: int) -> RoomRow:
+        """See `StoreReader.room`."""
+        return self._room_reader.get(conversation)
+
+    def memberships(self, conversation: int) -> Mapping[int, Membership]:
+        """See `StoreReader.memberships`."""
+        return self._room_reader.memberships(conversation)
+
+    def room_log(self, conversation: int, before: int | None = None, limit: int = ALL) -> Sequence[LogRow]:
+        """See `StoreReader.room_log`."""
+        return self._room_reader.log(conversation, before, limit)
+
+
+class SqliteReader(SqliteReads):
+    """A `qscpd.store.base.StoreReader` of an SQLite file.
+
+    Args:
+        path: The file; the daemon may be writing to it.
+
+    Raises:
+        StoreError: The file can't be opened, or is no store with the newest schema.
+        PermissionDeniedError: This user may not read it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(DatabaseReader(path))

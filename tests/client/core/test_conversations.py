@@ -1,0 +1,145 @@
+"""A conversation as a whole: its parts move together."""
+
+from qscp import frames
+from qscp_client.core.changes import SavedPosition
+from qscp_client.core.conversations import Conversation, Conversations
+from qscp_client.core.messages import Missing
+from qscp_client.core.outbox import EntryKind
+from tests.support.engine_harness import info
+from tests.support.items import amendment, message
+
+
+def conversation(name: str = "bob", *, applied: int | None = None) -> Conversation:
+    """A conversation of alice's."""
+    saved = None if applied is None else SavedPosition(f"c-{name}", name, applied, applied)
+    return Conversation("alice", f"c-{name}", name, saved)
+
+
+def test_a_saved_position_is_applied_and_reported() -> None:
+    """And nothing is unread until the server says so."""
+    bob = conversation(applied=4)
+    assert (bob.cursors.applied, bob.cursors.reported) == (4, 4)
+    assert (bob.unread.last, bob.unread.messages) == (4, 0)
+
+
+def test_displaying_reads() -> None:
+    """Others' messages; your own ones at the end show that all before them was seen."""
+    bob = conversation()
+    for seq in (1, 2, 3):
+        bob.apply_message(message(seq))
+    bob.apply_message(message(4, sender="alice"))
+    assert bob.display(message(1))
+    assert (bob.unread.messages, bob.cursors.displayed) == (2, 1)
+    assert not bob.display(message(1))
+    assert not bob.display(message(4, sender="alice"))
+    assert (bob.unread.messages, bob.cursors.displayed, bob.cursors.shown) == (0, 1, 4)
+
+
+def test_a_missing_range_counts_as_its_messages() -> None:
+    """The notice in the chat is all that is displayed of them."""
+    bob = conversation()
+    bob.learn(info("bob", 5, unread=5))
+    assert bob.display(Missing(1, 4, "older"))
+    assert (bob.unread.messages, bob.unread.read) == (1, 4)
+
+
+def test_an_amendment_reaches_its_message_everywhere() -> None:
+    """Where it waits, where it can be targeted, and where its delivery is tracked."""
+    bob = conversation()
+    bob.apply_message(message(1, body="old"))
+    bob.backlog.add(message(1, body="old"))
+    edit = bob.apply_amendment(amendment(2, 1))
+    assert (edit.before, edit.folded) == ("old", True)
+    [known] = bob.known
+    assert bob.backlog.take() == [known]
+    bob.delivery.track(message(3, sender="alice"))
+    bob.apply_amendment(amendment(4, 3, EntryKind.REDACT))
+    assert bob.delivery.deliver(9) == []
+
+
+def test_what_can_not_be_seen_is_folded() -> None:
+    """Something that happened to a message from before you joined, or of which no text is left."""
+    room = conversation("#dev")
+    room.cursors.prune(5)
+    assert room.apply_amendment(amendment(6, 4, EntryKind.REACT)).folded
+    assert not room.apply_amendment(amendment(7, 5, EntryKind.REACT)).folded
+
+
+def test_the_start_is_behind_what_was_shown_or_read() -> None:
+    """Unread messages begin behind the read position; without any, the chat shows what waits."""
+    bob = conversation(applied=3)
+    assert (bob.start, bob.has_all) == (3, True)
+    bob.learn(info("bob", 6, read=2, unread=4))
+    assert (bob.start, bob.has_all) == (2, False)
+    bob.backlog.add(message(7))
+    assert (bob.start, bob.has_all) == (2, False)
+    bob.cursors.show(6)
+    assert (bob.start, bob.has_all) == (6, True)
+
+
+def test_what_a_room_had_before_you_is_not_missed() -> None:
+    """Its first seq is yours."""
+    room = conversation("#dev")
+    room.cursors.prune(9)
+    assert room.start == 8
+
+
+def test_only_messages_are_missing() -> None:
+    """If all unread ones are in the backlog, only amendments were left out before it."""
+    bob = conversation(applied=1)
+    bob.apply_message(message(5))
+    bob.backlog.add(message(5))
+    bob.mark_missing()
+    assert len(bob.backlog) == 1
+    bob.learn(info("bob", 5, read=1, unread=3))
+    bob.mark_missing()
+    assert bob.backlog.take() == [Missing(2, 4, "older"), message(5)]
+
+
+def test_a_page_goes_back_to_its_cursor() -> None:
+    """It can be lower than the first message; an empty page without one says nothing."""
+    bob = conversation()
+    bob.extend_back(frames.History(conversation="c-bob", messages=[], first_seq=1))
+    assert bob.cursors.oldest == 0
+    older = frames.Message(5, f"{5:032x}", "bob", "hi", 1005)
+    bob.extend_back(frames.History(conversation="c-bob", messages=[older], first_seq=2))
+    assert (bob.cursors.oldest, bob.cursors.first) == (5, 2)
+    bob.extend_back(frames.History(conversation="c-bob", messages=[], first_seq=2, cursor=3))
+    assert bob.cursors.oldest == 3
+
+
+def test_rewind_goes_back_in_all_parts() -> None:
+    """A seq that the server lost is new when it comes again."""
+    bob = conversation()
+    for seq in (1, 2, 3):
+        bob.apply_message(message(seq))
+        bob.backlog.add(message(seq))
+        bob.cursors.apply(seq)
+    bob.delivery.deliver(3)
+    bob.rewind(1)
+    assert (bob.cursors.applied, bob.unread.last, bob.unread.messages) == (1, 1, 1)
+    assert (len(bob.backlog), bob.known.get(2), bob.delivery.delivered) == (1, None, 1)
+
+
+def test_another_history_leaves_the_name() -> None:
+    """Nothing else."""
+    conversations = Conversations("alice", [SavedPosition("c-bob", "bob", 4, 4)])
+    conversations.restart()
+    [bob] = conversations
+    assert (bob.name, bob.cursors.applied, bob.unread.last) == ("bob", None, 0)
+    assert conversations.positions() == []
+
+
+def test_conversations_are_found_by_id_and_name() -> None:
+    """A name that an account got later means its conversation; rooms are listed by name."""
+    conversations = Conversations("alice", [SavedPosition("c-old", "bob", 4, 4)])
+    newer = conversations.get("c-new", "bob")
+    assert conversations.named("bob") is newer
+    assert conversations.positions() == [frames.Position("c-old", 4)]
+    rooms = [conversations.get(f"c-{name}", name) for name in ("#b", "#a")]
+    assert conversations.rooms() == rooms[::-1]
+    newer.apply_message(message(1))
+    rooms[0].apply_message(message(1))
+    assert conversations.unread() == {"bob": 1}
+    assert conversations.remove("c-#a") is rooms[1]
+    assert "c-#a" not in conversations

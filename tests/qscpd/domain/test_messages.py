@@ -1,0 +1,296 @@
+"""Message rules: who can write, what an amendment becomes, which id is a retry."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+import pytest
+
+from qscp.errors import ErrorCode
+from qscp.limits import REACTIONS_LIMIT
+from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.domain.messages import (
+    Amendment,
+    amend,
+    as_seen,
+    digest,
+    erased,
+    id_conflict,
+    id_hash,
+    pair_refusal,
+    repeated,
+    room_refusal,
+)
+from qscpd.domain.model import NO_META, MessageMeta, MessageRow, NewMessage, Refused, StoredMessage
+from qscpd.domain.moderation import LogEntry
+from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomRow, RoomState
+
+ALICE, BOB, CAROL = 1, 2, 3
+NOW = 1_700_000_000_000
+WITHIN = 60_000
+ROOM: Final = RoomRow(
+    id=7,
+    name="#dev",
+    kind=RoomKind.OPEN,
+    history=HistoryFrom.JOINING,
+    topic="",
+    slow_s=0,
+    state=RoomState.ACTIVE,
+    created_ms=NOW,
+    first_seq=1,
+    last_seq=40,
+    members=9,
+    owners=2,
+)
+MEMBER: Final = Membership(RoomRole.MEMBER, since=5)
+HELLO: Final = MessageRow(9, NOW, ALICE, "a" * 32, "hello", MessageMeta(reply_to=3, mentions=(BOB,)))
+
+
+def new(kind: str = "", *, sender: int = ALICE, body: str = "text", **meta: object) -> NewMessage:
+    """Make a message or an amendment."""
+    fields = MessageMeta(kind=kind, **meta) if kind or meta else NO_META  # type: ignore[arg-type]  # of a meta
+    return NewMessage(sender, -7, "f" * 32, body, fields)
+
+
+def refused(
+    message: NewMessage,
+    room: RoomRow = ROOM,
+    membership: Membership = MEMBER,
+    wrote_ms: int | None = None,
+) -> Refused | None:
+    """Return why a message is refused in a room."""
+    return room_refusal(message, room, membership, last_seq=40, wrote_ms=wrote_ms, now_ms=NOW)
+
+
+def amended(
+    event: NewMessage,
+    target: MessageRow = HELLO,
+    actor: RoomRole | None = None,
+    author: RoomRole | None = None,
+    time_ms: int = NOW,
+) -> Amendment | ErrorCode:
+    """Return what an amendment becomes, or its refusal's code."""
+    outcome = amend(
+        event,
+        target,
+        actor=Membership(actor),
+        author=Membership(author),
+        time_ms=time_ms,
+        edit_within_ms=WITHIN,
+    )
+    return outcome.code if isinstance(outcome, Refused) else outcome
+
+
+def finder(*rows: MessageRow) -> Callable[[int], MessageRow | None]:
+    """Return a function that finds these messages and no others."""
+    by_seq = {row.seq: row for row in rows}
+    return by_seq.get
+
+
+# --- who can write
+
+
+@pytest.mark.parametrize(("seq", "known"), [(1, True), (40, True), (41, False), (2**53 - 1, False)])
+def test_a_target_has_to_exist(seq: int, known: bool) -> None:
+    """In a pair, any message up to the last one can be answered and amended."""
+    for message in (new(reply_to=seq), new("edit", target=seq), new("redact", target=seq)):
+        assert pair_refusal(message, 40) == (None if known else Refused(ErrorCode.UNKNOWN_MESSAGE))
+    assert pair_refusal(new(), 0) is None
+
+
+def test_a_target_has_to_be_visible() -> None:
+    """What was written before a member joined is unknown to them, unless the room shows its full history."""
+    full = ROOM._replace(history=HistoryFrom.FULL)
+    for seq in (1, 4, 5, 40, 41):
+        for message in (new(reply_to=seq), new("react", target=seq)):
+            code = ErrorCode.UNKNOWN_MESSAGE
+            assert refused(message) == (None if 5 <= seq <= 40 else Refused(code)), seq
+            assert refused(message, full) == (None if seq <= 40 else Refused(code)), seq
+
+
+def test_a_muted_member_learns_how_long() -> None:
+    """In seconds, unless the mute has no end; whatever they send."""
+    for message in (new(), new("edit", target=9), new("redact", target=9), new("react", target=9)):
+        muted = MEMBER._replace(muted_until_ms=NOW + 1500)
+        assert refused(message, membership=muted) == Refused(ErrorCode.MUTED, 1.5)
+        for_ever = MEMBER._replace(muted_until_ms=FOREVER_MS)
+        assert refused(message, membership=for_ever) == Refused(ErrorCode.MUTED, None)
+        assert refused(message, membership=MEMBER._replace(muted_until_ms=NOW)) is None
+
+
+def test_slow_mode_is_for_messages_of_members() -> None:
+    """Amendments and moderators never wait; a member waits until exactly the seconds are over."""
+    slow = ROOM._replace(slow_s=30)
+    assert refused(new(), slow) is None
+    for ago, wait_s in ((0, 30.0), (1, 29.999), (29_999, 0.001), (30_000, None), (99_999, None)):
+        outcome = refused(new(), slow, wrote_ms=NOW - ago)
+        assert outcome == (None if wait_s is None else Refused(ErrorCode.SLOW_MODE, wait_s))
+        assert refused(new(), ROOM, wrote_ms=NOW - ago) is None
+        for kind in ("edit", "redact", "react"):
+            assert refused(new(kind, target=9), slow, wrote_ms=NOW - ago) is None
+        for role in (RoomRole.MODERATOR, RoomRole.OWNER):
+            assert refused(new(), slow, Membership(role), wrote_ms=NOW - ago) is None
+
+
+def test_the_room_s_rules_come_first() -> None:
+    """Who is not a member learns only that; an archived room refuses everything."""
+    assert refused(new(), membership=NO_MEMBERSHIP) == Refused(ErrorCode.NOT_A_MEMBER)
+    closed = ROOM._replace(kind=RoomKind.CLOSED)
+    assert refused(new(reply_to=99), closed, NO_MEMBERSHIP) == Refused(ErrorCode.UNKNOWN_ROOM)
+    archived = ROOM._replace(state=RoomState.ARCHIVED)
+    assert refused(new("react", target=9), archived) == Refused(ErrorCode.ROOM_ARCHIVED)
+    announcements = ROOM._replace(kind=RoomKind.ANNOUNCEMENT)
+    assert refused(new(), announcements) == Refused(ErrorCode.NOT_ALLOWED)
+    assert refused(new("react", target=9), announcements) is None
+
+
+# --- amendments
+
+
+def test_an_edit_replaces_text_and_mentions() -> None:
+    """The reply and the reactions stay; the edit's own row has a digest in place of the text."""
+    liked = HELLO._replace(meta=msgspec.structs.replace(HELLO.meta, reactions={"+1": (BOB,)}))
+    outcome = amended(new("edit", target=9, mentions=(CAROL,)), liked, time_ms=NOW + 5)
+    assert isinstance(outcome, Amendment)
+    meta = MessageMeta(reply_to=3, mentions=(CAROL,), edited_ms=NOW + 5, reactions={"+1": (BOB,)})
+    assert outcome == Amendment(
+        liked._replace(body="text", meta=meta),
+        None,
+        MessageMeta(kind="edit", target=9, digest=digest("text")),
+    )
+
+
+@pytest.mark.parametrize(("age", "code"), [(0, None), (WITHIN - 1, None), (WITHIN, ErrorCode.TOO_LATE)])
+def test_an_edit_is_for_the_author_and_for_a_while(age: int, code: ErrorCode | None) -> None:
+    """Not even an owner can edit a message of another user."""
+    outcome = amended(new("edit", target=9), time_ms=NOW + age)
+    assert isinstance(outcome, Amendment) if code is None else outcome is code
+    edit = new("edit", sender=BOB, target=9)
+    assert amended(edit, actor=RoomRole.OWNER, time_ms=NOW + age) is ErrorCode.NOT_ALLOWED
+
+
+def test_a_redaction_leaves_the_place() -> None:
+    """Text, mentions, reactions and the time of an edit are gone; only the reply is kept."""
+    outcome = amended(new("redact", target=9, body="a reason"))
+    assert outcome == Amendment(
+        HELLO._replace(body=None, meta=MessageMeta(reply_to=3)), None, MessageMeta(kind="redact", target=9)
+    )
+
+
+@pytest.mark.parametrize(("actor", "author"), list(itertools.product([*RoomRole, None], repeat=2)))
+def test_who_can_redact_whose(actor: RoomRole | None, author: RoomRole | None) -> None:
+    """Moderators what lower roles wrote, owners everything; it is logged with the reason."""
+    moderator = actor is RoomRole.MODERATOR and author in {RoomRole.MEMBER, None}
+    outcome = amended(new("redact", sender=BOB, target=9, body="why"), actor=actor, author=author)
+    if actor is RoomRole.OWNER or moderator:
+        assert isinstance(outcome, Amendment)
+        assert outcome.logged == LogEntry("redact", BOB, ALICE, seq=9, text="why")
+    else:
+        assert outcome is ErrorCode.NOT_ALLOWED
+
+
+def test_a_reaction_is_there_once_a_user() -> None:
+    """Adding it again and removing it again change nothing, and are refused; the last removal deletes it."""
+    row = HELLO
+    steps = [(BOB, False, 1), (CAROL, False, 2), (BOB, False, None), (BOB, True, 1), (BOB, True, None)]
+    for user, removed, count in [*steps, (CAROL, True, 0)]:
+        outcome = amended(new("react", sender=user, body="+1", target=9, removed=removed), row)
+        if count is None:
+            assert outcome is ErrorCode.UNCHANGED
+            continue
+        assert isinstance(outcome, Amendment)
+        assert (outcome.body, outcome.meta.count, outcome.logged) == ("+1", count, None)
+        row = outcome.message
+    assert row == HELLO
+
+
+def test_a_message_has_so_many_reactions() -> None:
+    """More users of one that is there are no more reactions."""
+    full: Mapping[str, tuple[int, ...]] = {f"r{n}": (BOB,) for n in range(REACTIONS_LIMIT)}
+    row = HELLO._replace(meta=MessageMeta(reactions=dict(full)))
+    assert amended(new("react", body="x", target=9), row) is ErrorCode.TOO_MANY_REACTIONS
+    assert isinstance(amended(new("react", body="r0", target=9), row), Amendment)
+
+
+@pytest.mark.parametrize("kind", ["edit", "redact", "react"])
+def test_only_messages_with_a_text_are_targets(kind: str) -> None:
+    """Neither amendments nor what was redacted or erased."""
+    for target in (HELLO._replace(body=None), HELLO._replace(meta=MessageMeta(kind="react", target=3))):
+        assert amended(new(kind, target=9), target) is ErrorCode.UNKNOWN_MESSAGE
+
+
+# --- what is seen later
+
+
+def test_an_edit_is_seen_with_the_current_text() -> None:
+    """And the current mentions; without both if the message was pruned or is not visible."""
+    row = MessageRow(20, NOW, ALICE, "e" * 32, None, MessageMeta(kind="edit", target=9))
+    current = row._replace(body="hello", meta=MessageMeta(kind="edit", target=9, mentions=(BOB,)))
+    assert as_seen(row, finder(HELLO)) == as_seen(row, finder(HELLO), 9) == current
+    assert as_seen(row, finder(HELLO), 10) == as_seen(row, finder()) == row
+
+
+def test_a_reaction_is_seen_with_the_current_count() -> None:
+    """Zero if the message was pruned; also to whom the message is not visible."""
+    row = MessageRow(20, NOW, BOB, "e" * 32, "+1", MessageMeta(kind="react", target=9, count=1))
+    liked = HELLO._replace(meta=MessageMeta(reactions={"+1": (BOB, CAROL, ALICE)}))
+    for message, count in ((liked, 3), (HELLO, 0), (None, 0)):
+        seen = as_seen(row, finder(*filter(None, [message])), 15)
+        assert seen == row._replace(meta=MessageMeta(kind="react", target=9, count=count))
+    assert as_seen(HELLO, finder(), 99) == HELLO
+
+
+def test_erasing_takes_what_an_account_wrote() -> None:
+    """Text, mentions and digests; reactions on messages of others; nothing else."""
+    meta = MessageMeta(reply_to=3, mentions=(BOB,), reactions={"+1": (BOB,), "-1": (BOB, CAROL)})
+    row = HELLO._replace(meta=meta)
+    assert erased(row, ALICE) == row._replace(body=None, meta=MessageMeta(reply_to=3))
+    left = msgspec.structs.replace(meta, reactions={"-1": (CAROL,)})
+    assert erased(row, BOB) == row._replace(meta=left)
+    assert erased(HELLO, CAROL) is None
+    edit = MessageRow(10, NOW, ALICE, "e" * 32, None, MessageMeta(kind="edit", target=9, digest=b"12345678"))
+    assert erased(edit, ALICE) == edit._replace(meta=MessageMeta(kind="edit", target=9))
+    for done in (erased(row, ALICE), erased(edit, ALICE)):
+        assert done is not None
+        assert erased(done, ALICE) is None
+
+
+# --- message ids
+
+
+def test_the_same_message_has_the_same_hash() -> None:
+    """As sent and as stored; whatever else differs makes another one."""
+    sent = [
+        new(),
+        new(body="other"),
+        new("edit", target=9),
+        new("edit", target=9, body="other"),
+        new("edit", target=8),
+        new("react", target=9),
+        new("react", target=9, removed=True),
+        new("redact", target=9),
+        NewMessage(ALICE, BOB, "f" * 32, "text"),
+    ]
+    hashes = [id_hash(each.recipient, each.body, each.meta) for each in sent]
+    assert len(set(hashes)) == len(sent)
+    stored = MessageMeta(kind="edit", target=9, digest=digest("text"))
+    assert id_hash(-7, "", stored) == hashes[2]
+    assert id_hash(-7, "another reason", sent[7].meta) == hashes[7]
+    assert id_hash(-7, "text", MessageMeta(reply_to=3, mentions=(BOB,))) == hashes[0]
+
+
+def test_a_retry_gets_the_first_outcome() -> None:
+    """As not new; another message under the id is refused."""
+    first = StoredMessage(3, 4, NOW, count=2)
+    message = new()
+    key = id_hash(-7, "text", NO_META)
+    assert repeated(message, first, key) == StoredMessage(3, 4, NOW, new=False)
+    assert repeated(new(body="other"), first, key) == Refused(ErrorCode.ID_CONFLICT)
+
+
+def test_a_conflict_does_not_betray_a_room() -> None:
+    """Who can't see it gets the answer for a room that does not exist."""
+    closed = ROOM._replace(kind=RoomKind.CLOSED)
+    assert id_conflict(None, NO_MEMBERSHIP) == id_conflict(closed, MEMBER) == Refused(ErrorCode.ID_CONFLICT)
+    assert id_conflict(closed, NO_MEMBERSHIP) == Refused(ErrorCode.UNKNOWN_ROOM)

@@ -1,0 +1,43 @@
+"""Moderation log: what is recorded, and in which words."""
+
+import pytest
+
+from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.domain.moderation import LogEntry, log_entry
+from qscpd.domain.rooms import RoomChange
+
+
+def change(action: str, **fields: object) -> RoomChange:
+    """Make a change."""
+    return RoomChange(action=action, room="#dev", actor=1, **fields)  # type: ignore[arg-type]  # of a change
+
+
+@pytest.mark.parametrize("action", ["join", "leave"])
+def test_joining_and_leaving_are_not_recorded(action: str) -> None:
+    """They are no moderation."""
+    assert log_entry(change(action)) is None
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (change("role", role=RoomRole.MODERATOR), "moderator"),
+        (change("topic", text="news"), "news"),
+        (change("set", seconds=0), "slow 0 s"),
+        (change("set"), ""),
+        (
+            change("create", kind=RoomKind.CLOSED, history=HistoryFrom.FULL, seconds=7, text="news"),
+            "closed, history full, slow 7 s, news",
+        ),
+    ],
+    ids=lambda each: each if isinstance(each, str) else each.action,
+)
+def test_an_entry_has_the_details(made: RoomChange, text: str) -> None:
+    """In words, for people who read the log."""
+    assert log_entry(made) == LogEntry(made.action, 1, text=text)
+
+
+def test_a_mute_has_an_end() -> None:
+    """As it was decided, with the target and the reason."""
+    made = change("mute", target=2, text="loud", seconds=5)
+    assert log_entry(made, 5000) == LogEntry("mute", 1, 2, None, 5000, "loud")

@@ -1,0 +1,51 @@
+"""Pages: every message once, in order, and no page larger than asked for."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qscpd.domain.model import NO_META, MessageMeta, MessageRow
+from qscpd.domain.pages import take, take_messages, wire_size
+
+REACTION = MessageMeta(kind="react", target=1)
+
+
+def row(seq: int, body: str = "x", *, amends: bool = False) -> MessageRow:
+    """Make a row."""
+    return MessageRow(seq, 0, 1, f"{seq:032x}", body, REACTION if amends else NO_META)
+
+
+@given(st.lists(st.booleans(), max_size=40), st.integers(1, 7))
+def test_all_pages_together_are_all_messages(kinds: list[bool], limit: int) -> None:
+    """Whatever is between them; the last page has no cursor, and none but the only one is empty."""
+    rows = [row(seq, amends=amends) for seq, amends in enumerate(kinds, 1)]
+    seen: list[int] = []
+    cursor: int | None = 0
+    while cursor is not None:
+        after = cursor
+        messages, cursor = take_messages((each for each in rows if each.seq > after), limit, 10**6)
+        assert 1 <= len(messages) <= limit or not any(not amends for amends in kinds)
+        assert cursor is None or cursor > after
+        seen += [each.seq for each in messages]
+    assert seen == [each.seq for each in rows if not each.meta.kind]
+
+
+def test_a_page_of_history_skips_so_many_amendments() -> None:
+    """Then it may be empty, and says where to go on."""
+    rows = [*(row(seq, amends=True) for seq in range(1, 2502)), row(2502)]
+    assert take_messages(rows, 10, 10**6) == ([], 2000)
+    assert take_messages(rows[2000:], 10, 10**6) == ([rows[-1]], None)
+
+
+def test_a_page_has_a_size() -> None:
+    """One message is always in it; no more rows are read than needed."""
+    rows = [row(seq, "x" * 1000) for seq in range(1, 9)]
+    size = wire_size(rows[0])
+    for fits in (1, 2, 3):
+        source = iter(rows)
+        assert take(source, 100, size * fits) == rows[:fits]
+        assert len(list(source)) == len(rows) - fits - 1
+        assert take_messages(rows, 100, size * fits) == (rows[:fits], fits)
+    assert take(rows, 100, 1) == rows[:1]
+    assert take(rows, 2, 10**6) == rows[:2]
+    assert take([], 2, 10**6) == []
+    assert take_messages(rows[:1], 100, 1) == (rows[:1], None)

@@ -1,0 +1,70 @@
+"""Rooms of a deleted account: who inherits them, and what is logged."""
+
+from typing import Final
+
+import pytest
+
+from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.domain.moderation import LogEntry
+from qscpd.domain.rooms import NO_MEMBERSHIP, Membership, RoomRow, RoomState
+from qscpd.domain.succession import Departure, depart, successor
+
+ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
+ROOM: Final = RoomRow(
+    id=7,
+    name="#dev",
+    kind=RoomKind.OPEN,
+    history=HistoryFrom.JOINING,
+    topic="",
+    slow_s=0,
+    state=RoomState.ACTIVE,
+    created_ms=0,
+    first_seq=1,
+    last_seq=40,
+    members=3,
+    owners=1,
+)
+OWNER: Final = Membership(RoomRole.OWNER)
+
+
+def test_who_inherits() -> None:
+    """The highest role, of those the longest membership, of those the lowest id; without members, none."""
+    member, late = Membership(RoomRole.MEMBER, 1), Membership(RoomRole.MEMBER, 9)
+    moderator, late_moderator = Membership(RoomRole.MODERATOR, 5), Membership(RoomRole.MODERATOR, 9)
+    assert successor([]) is None
+    assert successor([(5, late), (6, member), (7, late)]) == 6
+    assert successor([(4, late_moderator), (5, member), (6, moderator)]) == 6
+    assert successor([(9, member), (8, member)]) == 8
+
+
+def test_the_last_owner_s_room_gets_another_owner() -> None:
+    """Who is muted can inherit and stays muted; invited and banned users can't."""
+    muted = Membership(RoomRole.MEMBER, 4, None, 99)
+    memberships = {ALICE: OWNER, BOB: Membership(invited_by=ALICE), CAROL: muted, DAN: NO_MEMBERSHIP}
+    changed = {ALICE: NO_MEMBERSHIP, CAROL: muted._replace(role=RoomRole.OWNER)}
+    entry = LogEntry("role", None, CAROL, text="owner")
+    assert depart(ROOM, memberships, ALICE) == Departure(ROOM, changed, entry)
+
+
+def test_a_room_without_members_is_archived() -> None:
+    """An invitation alone is no membership."""
+    memberships = {ALICE: OWNER, BOB: Membership(invited_by=ALICE)}
+    archived = ROOM._replace(state=RoomState.ARCHIVED)
+    departure = depart(ROOM, memberships, ALICE)
+    assert departure == Departure(archived, {ALICE: NO_MEMBERSHIP}, LogEntry("archive", None))
+
+
+@pytest.mark.parametrize(
+    "membership",
+    [Membership(RoomRole.MODERATOR), Membership(RoomRole.MEMBER), Membership(invited_by=0), NO_MEMBERSHIP],
+)
+def test_others_just_leave(membership: Membership) -> None:
+    """Nothing is logged; a mute, a ban or an invitation is gone, too."""
+    departure = depart(ROOM, {ALICE: membership, BOB: OWNER}, ALICE)
+    assert departure == Departure(ROOM, {ALICE: NO_MEMBERSHIP}, None)
+
+
+def test_one_of_two_owners_just_leaves() -> None:
+    """The other one owns it alone."""
+    departure = depart(ROOM._replace(owners=2), {ALICE: OWNER, BOB: OWNER}, ALICE)
+    assert departure == Departure(ROOM._replace(owners=2), {ALICE: NO_MEMBERSHIP}, None)

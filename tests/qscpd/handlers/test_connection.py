@@ -1,0 +1,16 @@
+"""The handlers of `ping`, `pong` and `bye`."""
+
+from collections.abc import Callable
+
+from qscp import frames
+from qscp.frames import ServerFrame
+
+Say = Callable[[frames.ClientFrame], list[ServerFrame]]
+
+
+def test_ping_pong_and_bye(say: Say) -> None:
+    """One is answered, one is not, and one is the last."""
+    assert say(frames.ClientPing()) == [frames.ServerPong()]
+    assert say(frames.ClientPong()) == []
+    (bye,) = say(frames.ClientBye())
+    assert isinstance(bye, frames.ServerBye)

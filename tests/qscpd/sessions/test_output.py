@@ -1,0 +1,158 @@
+"""The output of sessions: when it is written, in which order, and what a session is delivered."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable
+
+import pytest
+
+from qscp import codec, frames
+from qscp.errors import ErrorCode
+from qscpd.sessions.backlog import Backlog
+from qscpd.sessions.session import Session
+from tests.support.doubles import FakeLink, RouterDouble
+
+MESSAGES = [
+    (
+        seq,
+        codec.encode(frames.Chat("c7", seq, f"{seq:032x}", "bob", "alice", str(seq), time=1, origin="live")),
+    )
+    for seq in (1, 2, 3)
+]
+PAYLOAD = b"".join(line for _, line in MESSAGES)
+
+
+class ListBacklog(Backlog):
+    """A backlog that is a list.
+
+    Attributes:
+        buffered: Conversation and seq of each message.
+    """
+
+    def __init__(self) -> None:
+        self.started = True
+        self.buffered: list[tuple[int, int]] = []
+
+    def add_positions(self, positions: Iterable[frames.Position]) -> bool:
+        """Fail: no positions come."""
+        raise NotImplementedError
+
+    def start(self) -> Coroutine[None, None, None]:
+        """Fail: it has started."""
+        raise NotImplementedError
+
+    def buffer(self, conversation: int, seq: int, line: bytes) -> None:
+        """Keep it."""
+        del line
+        self.buffered.append((conversation, seq))
+
+    def joined(self, conversation: int, last_seq: int) -> None:
+        """Fail: no room is joined."""
+        raise NotImplementedError
+
+    def left(self, conversation: int) -> None:
+        """Fail: no room is left."""
+        raise NotImplementedError
+
+    def writable(self) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture
+async def router() -> AsyncIterator[RouterDouble]:
+    """A router that knows alice."""
+    made = RouterDouble("alice")
+    yield made
+    made.close()
+
+
+def login(router: RouterDouble, *, live: bool = True) -> tuple[Session, FakeLink]:
+    """Log alice in, with nothing queued."""
+    session, link = router.login("alice", live=live)
+    router.flush()
+    link.take()
+    return session, link
+
+
+def short(link: FakeLink) -> list[str]:
+    """Take what was written: bodies of messages and types of other frames."""
+    return [frame.body if isinstance(frame, frames.Chat) else frame.type for frame in link.take()]
+
+
+async def test_a_session_marks_itself(router: RouterDouble) -> None:
+    """Whatever is queued, in whichever way, is written at the end of the tick, in order."""
+    session, link = login(router)
+    session.send_all([frames.Resumed()])
+    session.deliver(7, *MESSAGES[0])
+    session.send(frames.ServerPong())
+    session.send_lines([MESSAGES[1][1]])
+    session.send_all([frames.Resumed()])
+    assert (short(link), len(router.output)) == ([], 1)
+    await asyncio.sleep(0)
+    assert short(link) == ["resumed", "1", "pong", "2", "resumed"]
+    assert len(router.output) == 0
+    assert session.frames_out == 1 + 1 + 5  # with `auth_ack` and the snapshot
+
+
+async def test_nothing_queued_is_no_output(router: RouterDouble) -> None:
+    """Empty lists of frames don't mark a session."""
+    session, _ = login(router)
+    session.send_all([])
+    session.send_lines([])
+    assert session not in router.output
+
+
+async def test_several_messages_are_written_at_once(router: RouterDouble) -> None:
+    """Unless something is queued before them; then they come after it."""
+    session, link = login(router)
+    session.deliver_all(7, MESSAGES, PAYLOAD)
+    assert short(link) == ["1", "2", "3"]
+    session.send_all([frames.Resumed()])
+    session.deliver_all(7, MESSAGES, PAYLOAD)
+    assert short(link) == []
+    router.flush()
+    assert short(link) == ["resumed", "1", "2", "3"]
+    assert session.messages_out == 6
+
+
+async def test_a_session_that_catches_up_buffers(router: RouterDouble) -> None:
+    """Before it has resumed, the store has the messages for it."""
+    session, link = login(router, live=False)
+    session.deliver_all(7, MESSAGES, PAYLOAD)
+    session.backlog = backlog = ListBacklog()
+    session.deliver(7, *MESSAGES[0])
+    session.deliver_all(7, MESSAGES[1:], PAYLOAD)
+    assert backlog.buffered == [(7, 1), (7, 2), (7, 3)]
+    assert (short(link), session.messages_out) == ([], 0)
+
+
+async def test_what_was_queued_before_a_violation_is_written(router: RouterDouble) -> None:
+    """And before its `error`."""
+    session, link = login(router)
+    session.send_all([frames.Resumed()])
+    session.receive(b"nonsense\n")
+    assert short(link) == ["resumed", "error"]
+
+
+async def test_the_last_frame_is_the_last(router: RouterDouble) -> None:
+    """What was queued before the end is written before it."""
+    session, link = login(router)
+    session.send_all([frames.Resumed()])
+    session.close(ErrorCode.LOCKED)
+    session.send_all([frames.Resumed()])
+    await asyncio.sleep(0)
+    assert short(link) == ["resumed", "bye"]
+
+
+async def test_a_session_can_end_without_a_last_frame(router: RouterDouble) -> None:
+    """As when its peer has closed."""
+    session, link = login(router)
+    session.close()
+    assert (short(link), link.ended) == ([], "lost")
+
+
+async def test_a_lost_session_is_not_flushed(router: RouterDouble) -> None:
+    """It leaves the queue with its link."""
+    session, _ = login(router)
+    session.send(frames.ServerPong())
+    session.lost("lost")
+    assert len(router.output) == 0

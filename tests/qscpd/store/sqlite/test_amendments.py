@@ -1,0 +1,33 @@
+"""Amendments, in SQLite: how often a chunk is written."""
+
+import contextlib
+from pathlib import Path
+
+from qscpd.domain.model import MessageMeta, NewMessage, StoredMessage
+from qscpd.store.sqlite.store import SqliteStore
+from tests.support.ids import IdMaker
+
+ALICE, BOB = 1, 2
+
+make_id = IdMaker()
+
+
+def react(target: int) -> NewMessage:
+    """Make a reaction."""
+    return NewMessage(BOB, ALICE, make_id(), "+1", MessageMeta(kind="react", target=target))
+
+
+def test_a_burst_of_amendments_writes_a_chunk_once(tmp_path: Path) -> None:
+    """A thousand reactions to messages of one commit don't cost a thousand times the whole of it."""
+    with contextlib.closing(SqliteStore(tmp_path / "q.db")) as store:
+        for name in ("alice", "bob"):
+            store.add_account(name, "x")
+        store.append([NewMessage(ALICE, BOB, make_id(), f"{n}") for n in range(50)])
+        ran: list[str] = []
+        store._db.connection.set_trace_callback(ran.append)
+        outcomes, _ = store.append([react(target) for target in range(1, 51)])
+        store._db.connection.set_trace_callback(None)
+        assert all(isinstance(each, StoredMessage) for each in outcomes)
+        assert len([sql for sql in ran if sql.startswith("UPDATE chunks")]) == 1
+        rows = store.messages_after(1, 0, 50, 10**6)
+        assert all(row.meta.reactions == {"+1": (BOB,)} for row in rows)

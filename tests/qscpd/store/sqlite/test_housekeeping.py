@@ -1,0 +1,154 @@
+"""Housekeeping, in SQLite: the size of its steps, the search index, and the bytes of the files."""
+
+import contextlib
+import itertools
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qscpd.domain.model import Keep, NewMessage
+from qscpd.store.sqlite import compaction, retention
+from qscpd.store.sqlite.search_index import SearchIndex
+from qscpd.store.sqlite.store import SqliteStore
+from tests.support.ids import IdMaker
+
+ALICE, BOB, CAROL = 1, 2, 3
+NEWEST = (2**53, 0, 0)
+
+make_id = IdMaker()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """A store with alice, bob and carol."""
+    with contextlib.closing(SqliteStore(tmp_path / "q.db")) as store:
+        for name in ("alice", "bob", "carol"):
+            store.add_account(name, "x")
+        yield store
+
+
+def message(sender: int, recipient: int, body: str) -> NewMessage:
+    """Make a message with a new id."""
+    return NewMessage(sender, recipient, make_id(), body)
+
+
+def finish(store: SqliteStore, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
+    """Do all housekeeping."""
+    for _ in range(2):  # the last step of indexing and of a round both say that nothing waits
+        while store.housekeeping.step(keep):
+            pass
+
+
+def erase(store: SqliteStore) -> None:
+    """Erase alice's messages to the end."""
+    while store.housekeeping.erase_step(ALICE):
+        pass
+
+
+def shown(store: SqliteStore, conversation: int) -> list[tuple[int, int, str | None]]:
+    """Return seq, sender and body of all messages of a conversation."""
+    rows = store.messages_after(conversation, 0, 10**6, 10**9)
+    return [(row.seq, row.sender, row.body) for row in rows]
+
+
+def found(store: SqliteStore, word: str) -> list[int]:
+    """Return the seqs of what alice finds."""
+    page = store.search(ALICE, [word], conversation=None, before=NEWEST, limit=1000)
+    assert page.complete
+    return [each.message.seq for each in page.found]
+
+
+def files_with(directory: Path, text: bytes) -> list[str]:
+    """Return the names of all files that have a text in them."""
+    return [each.name for each in directory.iterdir() if text in each.read_bytes()]
+
+
+def test_a_step_of_pruning_is_small(store: SqliteStore) -> None:
+    """Neither a huge chunk nor many chunks make a long step."""
+    store.append([message(ALICE, BOB, f"word{n}") for n in range(1000)])
+    for _ in range(300):
+        store.append([message(ALICE, BOB, "word")])
+    finish(store)
+    sizes = [len(shown(store, 1))]
+    while sizes[-1] > 1:
+        store.housekeeping.step(Keep(messages=1))
+        sizes.append(len(shown(store, 1)))
+        row = store.conversation(ALICE, 1)
+        assert row is not None
+        assert row.first_seq == shown(store, 1)[0][0]
+    steps = [before - after for before, after in itertools.pairwise(sizes)]
+    assert max(steps) == retention._STEP_MESSAGES
+    assert steps[-2] <= retention._STEP_CHUNKS
+
+
+def test_the_search_index_loses_what_is_pruned(store: SqliteStore) -> None:
+    """Search finds what stays, and of what went not even the words are left."""
+    store.append([message(ALICE, BOB, f"word{n}") for n in range(1, 5)])
+    finish(store)
+    assert found(store, "word2") == [2]
+    finish(store, Keep(messages=2))
+    assert [found(store, f"word{number}") for number in range(1, 5)] == [[], [], [3], [4]]
+    while SearchIndex(store._db).merge_step(begin=False):
+        pass
+    rows = store._db.read("SELECT count(*) FROM words WHERE words MATCH 'word1'")
+    assert rows == [(0,)]
+
+
+def test_nothing_to_prune_writes_nothing(store: SqliteStore) -> None:
+    """A round over conversations that lose nothing touches no page."""
+    store.append([message(ALICE, BOB, "x") for _ in range(10)])
+    finish(store)
+    before = store._db.connection.total_changes
+    finish(store, Keep(age_ms=86_400_000, messages=10))
+    assert store._db.connection.total_changes == before
+
+
+def test_a_step_of_erasing_is_small(store: SqliteStore) -> None:
+    """A chunk with a thousand messages takes several steps, and so do many chunks; others store between."""
+    store.append([message(ALICE, BOB, f"text{number}") for number in range(1000)])
+    for number in range(300):
+        store.append([message(ALICE, CAROL, f"more{number}")])
+    finish(store)
+    counts = [1300]
+    more = True
+    while more:
+        more = store.housekeeping.erase_step(ALICE)
+        store.append([message(BOB, CAROL, "meanwhile")])
+        left = [row for each in (1, 2) for row in shown(store, each) if row[2] is not None]
+        counts.append(len(left))
+    steps = [before - after for before, after in itertools.pairwise(counts)]
+    assert counts[-1] == 0
+    assert max(steps) == retention._STEP_MESSAGES
+    assert all(body == "meanwhile" for _, _, body in shown(store, 3))
+
+
+def test_a_large_file_is_rewritten_when_it_is_opened_again(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would delay messages: traces may stay until the next start, as `compaction_due` says."""
+    monkeypatch.setattr(compaction, "_COMPACT_AT_ONCE", 0)
+    store.append([message(ALICE, BOB, "canary")])
+    finish(store)
+    erase(store)
+    assert store.housekeeping.compaction_due()
+    store.close()
+    with contextlib.closing(SqliteStore(tmp_path / "q.db")) as again:
+        assert not again.housekeeping.compaction_due()
+        assert shown(again, 1) == [(1, ALICE, None)]
+    assert files_with(tmp_path, b"canary") == []
+
+
+def test_a_reader_holds_up_the_last_step_only(store: SqliteStore, tmp_path: Path) -> None:
+    """A backup or export that is under way needs the journal; no step waits for it."""
+    store.append([message(ALICE, BOB, "canary")])
+    finish(store)
+    with contextlib.closing(sqlite3.connect(tmp_path / "q.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM chunks").fetchone()
+        for _ in range(20):
+            assert store.housekeeping.erase_step(ALICE)
+        assert shown(store, 1) == [(1, ALICE, None)]
+    erase(store)
+    assert files_with(tmp_path, b"canary") == []

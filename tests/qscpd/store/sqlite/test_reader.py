@@ -1,0 +1,103 @@
+"""The reading connection: it can't write, blocks no writer, and needs few statements for a page."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qscpd.domain.model import Keep, NewMessage
+from qscpd.errors import StoreError
+from qscpd.store.sqlite.reader import SqliteReader
+from qscpd.store.sqlite.store import SqliteStore
+from tests.support.ids import IdMaker
+from tests.support.stores import ManualClock
+
+make_id = IdMaker()
+PEERS = 100
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """A store in which a hundred users have written to the first one."""
+    clock = ManualClock()
+    with contextlib.closing(SqliteStore(tmp_path / "q.db", clock_ms=clock)) as store:
+        for number in range(PEERS + 1):
+            store.add_account(f"u{number}", "x")
+        for peer in range(2, PEERS + 2):
+            store.append([NewMessage(peer, 1, make_id(), f"word {n}") for n in range(3)])
+            clock.wind(1)
+        while store.housekeeping.step(Keep()):
+            pass
+        yield store
+
+
+@pytest.fixture
+def reader(store: SqliteStore, tmp_path: Path) -> Iterator[SqliteReader]:
+    """A reader of it."""
+    del store
+    with contextlib.closing(SqliteReader(tmp_path / "q.db")) as reader:
+        yield reader
+
+
+@contextlib.contextmanager
+def statements(reader: SqliteReader) -> Iterator[list[str]]:
+    """Note the statements that are run inside."""
+    ran: list[str] = []
+    reader._db.connection.set_trace_callback(ran.append)
+    yield ran
+    reader._db.connection.set_trace_callback(None)
+
+
+def test_it_can_not_write(reader: SqliteReader) -> None:
+    """Neither by its methods, of which none writes, nor by its connection."""
+    for method in ("append", "add_account", "change_room", "housekeeping", "renew_epoch"):
+        assert not hasattr(reader, method)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader._db.connection.execute("DELETE FROM chunks")
+    with pytest.raises(StoreError, match="readonly"):
+        reader._db.run("UPDATE meta SET value = ''")
+
+
+def test_a_list_of_conversations_takes_few_statements(reader: SqliteReader) -> None:
+    """However many there are; nothing is sorted, and nothing is read that is not counted."""
+    with statements(reader) as ran:
+        listed = reader.conversation_list(1, 0, PEERS)
+    assert [each.unread for each in listed] == [3] * PEERS
+    assert len(ran) == 4, ran  # BEGIN, rows, chunks, ROLLBACK
+    plan = reader._db.read(f"EXPLAIN QUERY PLAN {ran[2]}")
+    assert not [row for row in plan if "TEMP B-TREE" in row[-1]], plan
+
+
+def test_a_page_takes_few_statements(reader: SqliteReader) -> None:
+    """Of history and of replay."""
+    with statements(reader) as ran:
+        assert reader.history_page(1, 1, limit=9, max_bytes=10**6) is not None
+        assert reader.replay_page(1, 1, after=0, limit=9, max_bytes=10**6) is not None
+    assert len(ran) == 8, ran
+
+
+def test_a_search_reads_no_further_than_needed(reader: SqliteReader) -> None:
+    """Conversations in which nothing is new enough for the page are not looked at."""
+    with statements(reader) as ran:
+        page = reader.search(1, ["word"], conversation=None, before=(2**53, 0, 0), limit=3)
+    assert len(page.found) == 3
+    assert len([sql for sql in ran if "MATCH" in sql]) == 1
+
+
+def test_it_leaves_no_lock_behind(store: SqliteStore, reader: SqliteReader) -> None:
+    """The journal can be emptied between two reads, and not inside a snapshot."""
+    for read in (
+        lambda: reader.conversation_list(1, 0, 9),
+        lambda: reader.history_page(1, 1, limit=1, max_bytes=1),
+        lambda: reader.search(1, ["word"], conversation=None, before=(2**53, 0, 0), limit=1),
+    ):
+        read()
+        store.append([NewMessage(2, 1, make_id(), "x")])
+        assert store._db.read("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
+    with reader.snapshot():
+        reader.epoch()
+        store.append([NewMessage(2, 1, make_id(), "x")])
+        store._db.read("PRAGMA busy_timeout = 0")
+        assert store._db.read("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 1

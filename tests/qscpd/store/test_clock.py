@@ -1,0 +1,148 @@
+"""One reading of the clock per transaction: whatever a transaction writes has the same time."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from qscp.rooms import RoomRole
+from qscpd.domain.model import LogRow, Mark, MessageMeta, NewMessage, PositionKind, StoredMessage
+from qscpd.domain.rooms import FOREVER_MS, RoomChange
+from qscpd.store.base import Store
+from tests.support.ids import IdMaker
+from tests.support.stores import StoreFactory, TickingClock
+
+ALICE, BOB, CAROL = 1, 2, 3
+ROOM = 1
+"""The conversation of #dev."""
+
+make_id = IdMaker()
+
+
+@pytest.fixture
+def clock() -> TickingClock:
+    """The store's clock."""
+    return TickingClock()
+
+
+@pytest.fixture
+def store(store_factory: StoreFactory, tmp_path: Path, clock: TickingClock) -> Iterator[Store]:
+    """A store with alice as owner and bob and carol as members of #dev."""
+    opened = store_factory.open(tmp_path, clock_ms=clock, edit_within_ms=60_000)
+    with contextlib.closing(opened) as store:
+        for name in ("alice", "bob", "carol"):
+            store.add_account(name, "x")
+        store.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
+        for account in (BOB, CAROL):
+            store.change_room(RoomChange(action="join", room="#dev", actor=account))
+        yield store
+
+
+def amend(kind: str, sender: int, target: int) -> NewMessage:
+    """Make an amendment of a message in #dev."""
+    meta = MessageMeta(kind=kind, target=target)  # type: ignore[arg-type]  # one of its kinds
+    return NewMessage(sender, -ROOM, make_id(), "text", meta)
+
+
+def append(store: Store, *messages: NewMessage) -> list[StoredMessage]:
+    """Store messages in one transaction."""
+    outcomes, _ = store.append(messages)
+    stored = [each for each in outcomes if isinstance(each, StoredMessage)]
+    assert len(stored) == len(messages), outcomes
+    return stored
+
+
+def newest_entry(store: Store, conversation: int = ROOM) -> LogRow:
+    """Return the newest entry of a moderation log."""
+    return store.room_log(conversation, limit=1)[0]
+
+
+@pytest.mark.parametrize("action", ["mute", "ban"])
+@pytest.mark.parametrize("seconds", [0, 1, 3600, None])
+def test_a_mute_or_ban_ends_as_logged(store: Store, action: str, seconds: int | None) -> None:
+    """Its end is exactly so many seconds after the time of its entry, and the membership has the same end."""
+    change = RoomChange(action=action, room="#dev", actor=ALICE, target=BOB, seconds=seconds)
+    membership = store.change_room(change).memberships[BOB]
+    entry = newest_entry(store)
+    assert entry.until_ms == (FOREVER_MS if seconds is None else entry.time_ms + seconds * 1000)
+    assert entry.until_ms == (membership.muted_until_ms or membership.banned_until_ms)
+
+
+def test_a_room_is_made_when_its_log_begins(store: Store) -> None:
+    """The room's time of creation is that of its first entry."""
+    room = store.change_room(RoomChange(action="create", room="#new", actor=BOB)).room
+    assert newest_entry(store, room.id).time_ms == room.created_ms
+
+
+def test_a_redaction_is_logged_at_its_time(store: Store) -> None:
+    """The event and the entry of the moderation log agree, also behind other messages of the transaction."""
+    append(store, NewMessage(BOB, -ROOM, make_id(), "x"))
+    *_, redaction = append(store, NewMessage(CAROL, -ROOM, make_id(), "y"), amend("redact", ALICE, 1))
+    row = store.messages_after(ROOM, redaction.seq - 1, 1, 10**6)[0]
+    entry = newest_entry(store)
+    assert (entry.action, entry.seq) == ("redact", 1)
+    assert entry.time_ms == row.time_ms == redaction.time_ms
+
+
+def test_an_edit_is_dated_as_its_event(store: Store) -> None:
+    """`edited_ms` of the message is the event's time."""
+    append(store, NewMessage(BOB, -ROOM, make_id(), "x"))
+    (edit,) = append(store, amend("edit", BOB, 1))
+    assert store.messages_after(ROOM, 0, 1, 10**6)[0].meta.edited_ms == edit.time_ms
+
+
+def test_a_batch_has_one_time(store: Store) -> None:
+    """In all of its conversations."""
+    messages = [NewMessage(sender, to, make_id(), "x") for sender, to in ((1, 2), (2, -ROOM), (3, 1), (1, 2))]
+    assert len({each.time_ms for each in append(store, *messages)}) == 1
+
+
+def test_changes_of_one_transaction_have_one_time(store: Store) -> None:
+    """Also of several rooms."""
+    changes = [
+        RoomChange(action="create", room="#one", actor=ALICE),
+        RoomChange(action="create", room="#two", actor=BOB),
+        RoomChange(action="mute", room="#dev", actor=ALICE, target=CAROL, seconds=5),
+        RoomChange(action="topic", room="#dev", actor=ALICE, text="x"),
+    ]
+    store.change_rooms(changes)
+    one, two = (store.find_room(name) for name in ("#one", "#two"))
+    mute, topic = store.room_log(ROOM, limit=2)[::-1]
+    times = {one.created_ms, two.created_ms, mute.time_ms, topic.time_ms, (mute.until_ms or 0) - 5000}
+    assert len(times) == 1
+
+
+def test_a_deleted_account_leaves_its_rooms_at_one_time(store: Store) -> None:
+    """One room is inherited and the other one archived, both with an entry."""
+    store.change_room(RoomChange(action="create", room="#mine", actor=ALICE))
+    mine = store.find_room("#mine").id
+    store.delete_account("alice")
+    entries = [newest_entry(store), newest_entry(store, mine)]
+    assert [each.action for each in entries] == ["role", "archive"]
+    assert entries[0].time_ms == entries[1].time_ms
+
+
+_WRITES: dict[str, Callable[[Store], object]] = {
+    "add_account": lambda store: store.add_account("dan", "x"),
+    "set_password": lambda store: store.set_password("bob", "y"),
+    "set_locked": lambda store: store.set_locked("bob", locked=True),
+    "replace_hash": lambda store: store.replace_hash(BOB, "x", "y"),
+    "delete_account": lambda store: store.delete_account("alice"),
+    "renew_epoch": lambda store: store.renew_epoch(),
+    "append": lambda store: store.append(
+        [NewMessage(BOB, -ROOM, make_id(), "x"), amend("redact", ALICE, 1)],
+        [Mark(ALICE, ROOM, PositionKind.READ, 1)],
+    ),
+    "change_room": lambda store: store.change_room(
+        RoomChange(action="role", room="#dev", actor=ALICE, target=BOB, role=RoomRole.OWNER)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _WRITES)
+def test_a_transaction_reads_the_clock_once(store: Store, clock: TickingClock, name: str) -> None:
+    """Or not at all, if it writes no time: what is read once can't disagree."""
+    before = clock.ms
+    _WRITES[name](store)
+    assert clock.ms - before <= 1

@@ -1,0 +1,170 @@
+"""Erasing: the text goes, from every file; the places stay.
+
+The sentence of the design that is shown here: *never removed from the middle: erase leaves a
+tombstone with its seq*.
+"""
+
+import contextlib
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qscpd.domain.model import Keep, MessageMeta, NewMessage, Refused, StoredMessage
+from qscpd.domain.rooms import RoomChange
+from qscpd.store.base import Store
+from tests.support.ids import IdMaker
+from tests.support.stores import StoreFactory
+
+ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
+NEWEST = (2**53, 0, 0)
+
+
+@pytest.fixture
+def store(store_factory: StoreFactory, tmp_path: Path) -> Iterator[Store]:
+    """A store with four people."""
+    with contextlib.closing(store_factory.open(tmp_path)) as store:
+        for name in ("alice", "bob", "carol", "dan"):
+            store.add_account(name, "x")
+        yield store
+
+
+make_id = IdMaker()
+
+
+def message(sender: int, recipient: int, body: str) -> NewMessage:
+    """Make a message with a new id."""
+    return NewMessage(sender, recipient, make_id(), body)
+
+
+def finish(store: Store) -> None:
+    """Do all housekeeping."""
+    while store.housekeeping.step(Keep()):
+        pass
+
+
+def erase(store: Store, account: int = ALICE) -> int:
+    """Erase to the end; return the number of steps."""
+    steps = 1
+    while store.housekeeping.erase_step(account):
+        steps += 1
+    return steps
+
+
+def shown(store: Store, conversation: int) -> list[tuple[int, int, str | None]]:
+    """Return seq, sender and body of all messages of a conversation."""
+    rows = store.messages_after(conversation, 0, 10**6, 10**9)
+    return [(row.seq, row.sender, row.body) for row in rows]
+
+
+def test_a_tombstone_keeps_its_place(store: Store) -> None:
+    """Of an erased message seq, sender, id and time stay; others' messages stay whole."""
+    store.append([message(ALICE, BOB, "mine"), message(BOB, ALICE, "yours"), message(ALICE, CAROL, "hers")])
+    store.append([message(BOB, CAROL, "theirs")])
+    before = store.messages_after(1, 0, 9, 10**6)
+    erase(store)
+    assert shown(store, 1) == [(1, ALICE, None), (2, BOB, "yours")]
+    assert shown(store, 2) == [(1, ALICE, None)]
+    assert shown(store, 3) == [(1, BOB, "theirs")]
+    assert store.messages_after(1, 0, 9, 10**6) == [before[0]._replace(body=None), before[1]]
+
+
+def test_seqs_go_on_after_an_erasure(store: Store) -> None:
+    """Nothing is re-used, and unread still counts the places."""
+    store.append([message(ALICE, BOB, "mine")])
+    erase(store)
+    outcomes, _ = store.append([message(BOB, ALICE, "more")])
+    assert isinstance(outcomes[0], StoredMessage)
+    assert outcomes[0].seq == 2
+    assert store.unread(BOB, 1, 0) == (1, 0)
+
+
+def test_an_erased_message_is_not_found(store: Store) -> None:
+    """Search knows none of its words, and all of the others'."""
+    store.append([message(ALICE, BOB, "secret plan"), message(BOB, ALICE, "what plan")])
+    finish(store)
+    erase(store)
+    for words, expected in ((["plan"], [2]), (["secret"], [])):
+        matches, _ = store.search(BOB, words, conversation=None, before=NEWEST, limit=9)
+        assert [each.message.seq for each in matches] == expected
+
+
+def test_what_was_not_indexed_is_never_found(store: Store) -> None:
+    """Erased before the search index came to it, a message is not indexed any more."""
+    store.append([message(ALICE, BOB, "secret plan")])
+    erase(store)
+    finish(store)
+    assert store.search(BOB, ["secret"], conversation=None, before=NEWEST, limit=9) == ([], True)
+
+
+def test_a_retry_of_an_erased_message_is_still_a_retry(store: Store) -> None:
+    """The hash of what the id was used for stays: the original ack, or a conflict."""
+    sent = message(ALICE, BOB, "mine")
+    first, _ = store.append([sent])
+    stored = first[0]
+    assert isinstance(stored, StoredMessage)
+    erase(store)
+    again, _ = store.append([sent, NewMessage(ALICE, BOB, sent.id, "other")])
+    assert again == [StoredMessage(1, 1, stored.time_ms, new=False), Refused()]
+
+
+def test_it_can_be_begun_again(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
+    """After a crash in the middle, erasing once more does the rest."""
+    store.append([message(ALICE, BOB, f"text{number}") for number in range(1000)])
+    while shown(store, 1)[0][2] is not None:
+        assert store.housekeeping.erase_step(ALICE)
+    store.close()
+    with contextlib.closing(store_factory.open(tmp_path)) as again:
+        assert any(body for _, _, body in shown(again, 1))
+        erase(again)
+        assert not any(body for _, _, body in shown(again, 1))
+        assert erase(again) < 10  # nothing is left to do
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_trace_of_the_text_is_left(
+    store: Store, store_factory: StoreFactory, tmp_path: Path, seed: int
+) -> None:
+    """Whatever went on before and goes on meanwhile: neither file nor journal nor index has a word of it."""
+    chance = random.Random(seed)  # noqa: S311 - not for secrets
+    people = [ALICE, BOB, CAROL, DAN]
+    keep = Keep(messages=chance.choice([None, 30, 100]))
+    for _ in range(chance.randrange(20, 150)):
+        batch = []
+        for _ in range(chance.choice([1, 1, 3, 30, 120])):
+            sender, recipient = chance.sample(people, 2)
+            word = f"{'canary' if sender == ALICE else 'sparrow'}{chance.randrange(10**6)}"
+            parts = chance.choice([1, 2, 10, 60, 600])
+            batch.append(message(sender, recipient, " ".join(f"{word}x{part}" for part in range(parts))))
+        store.append(batch)
+        for _ in range(chance.choice([0, 1, 3])):
+            store.housekeeping.step(keep)
+    assert store_factory.has_trace(tmp_path, b"canary")
+    store.delete_account("alice")
+    while store.housekeeping.erase_step(ALICE):
+        if chance.random() < 0.3:
+            store.append([message(BOB, CAROL, f"sparrow{chance.randrange(10**6)}")])
+        if chance.random() < 0.3:
+            store.housekeeping.step(keep)
+    assert not store.housekeeping.compaction_due()
+    assert not store_factory.has_trace(tmp_path, b"canary")
+    assert store_factory.has_trace(tmp_path, b"sparrow")
+
+
+def test_reactions_and_reasons_go_too(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
+    """Of an erased account's actions in a room, reactions and reasons go; the entries stay."""
+    room = store.change_room(RoomChange(action="create", room="#dev", actor=ALICE, text="herbs")).room
+    store.change_room(RoomChange(action="join", room="#dev", actor=BOB))
+    store.change_room(RoomChange(action="mute", room="#dev", actor=ALICE, target=BOB, text="parsley"))
+    store.change_room(RoomChange(action="unmute", room="#dev", actor=ALICE, target=BOB))
+    store.append([NewMessage(BOB, -room.id, make_id(), "hello")])
+    store.append([NewMessage(ALICE, -room.id, make_id(), "basil", MessageMeta(kind="react", target=1))])
+    store.delete_account("alice")
+    erase(store)
+    first, second = store.export_room(room.id)
+    assert (first.body, first.meta.reactions, second.body) == ("hello", {}, None)
+    logged = [(entry.action, entry.actor, entry.text) for entry in store.room_log(room.id)]
+    assert ("mute", ALICE, "") in logged
+    assert not store_factory.has_trace(tmp_path, b"parsley")
+    assert not store_factory.has_trace(tmp_path, b"basil")

@@ -1,0 +1,32 @@
+"""`known`: what became of ids, without writing."""
+
+from pathlib import Path
+
+from qscpd.domain.model import Keep, NewMessage, Refused, StoredMessage
+from tests.support.stores import StoreFactory
+
+
+def test_known_ids_are_found_in_the_index_and_before_it(store_factory: StoreFactory, tmp_path: Path) -> None:
+    """The same answers before and after the index has caught up, and none for an id of another account."""
+    store = store_factory.open(tmp_path)
+    try:
+        for name in ("alice", "bob"):
+            store.add_account(name, "hash")
+        first = NewMessage(1, 2, f"{1:032x}", "first")
+        second = NewMessage(1, 2, f"{2:032x}", "second")
+        store.append([first, second])
+        asked = [
+            second,
+            NewMessage(1, 2, second.id, "another text"),
+            NewMessage(2, 1, second.id, "second"),
+            NewMessage(1, 2, f"{3:032x}", "new"),
+        ]
+        before = store.known(asked)
+        while store.housekeeping.step(Keep()):
+            pass
+        assert store.known(asked) == before
+    finally:
+        store.close()
+    assert isinstance(before[0], StoredMessage)
+    assert (before[0].seq, before[0].new) == (2, False)
+    assert before[1:] == [Refused(), None, None]

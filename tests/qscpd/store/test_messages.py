@@ -1,0 +1,267 @@
+"""Appending and positions: what a transaction does with messages, ids and marks, against a small model."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qscpd.domain.model import Keep, Mark, Moved, NewMessage, Outcome, PositionKind, Refused, StoredMessage
+from qscpd.store.base import Store
+from tests.support.memory import memory_folder
+from tests.support.stores import StoreFactory
+
+READ, DELIVERED = PositionKind.READ, PositionKind.DELIVERED
+PEOPLE: Final = 3
+
+
+@pytest.fixture
+def store(store_factory: StoreFactory, tmp_path: Path) -> Iterator[Store]:
+    """A store with alice, bob and carol: accounts 1, 2 and 3."""
+    with contextlib.closing(_opened(store_factory, tmp_path)) as opened:
+        yield opened
+
+
+def _opened(factory: StoreFactory, folder: Path) -> Store:
+    """Make a store with three accounts, in which it is always the same time."""
+    made = factory.open(folder, clock_ms=lambda: 1000)
+    for name in ("alice", "bob", "carol"):
+        made.add_account(name, "hash")
+    return made
+
+
+def message(number: int, body: str = "hello", sender: int = 1, recipient: int = 2) -> NewMessage:
+    """A message with the id of that number."""
+    return NewMessage(sender, recipient, f"{number:032x}", body)
+
+
+def stored(seq: int, *, new: bool = True, conversation: int = 1) -> StoredMessage:
+    """Where a message is."""
+    return StoredMessage(conversation, seq, 1000, new=new)
+
+
+def append(store: Store, *messages: NewMessage) -> list[Outcome]:
+    """Store messages in one transaction."""
+    return list(store.append(messages)[0])
+
+
+# --- ids
+
+
+def test_the_same_message_again_is_the_same_message(store: Store) -> None:
+    """In the same transaction and in a later one it gets its first place, and is not new."""
+    assert append(store, message(1), message(2), message(1)) == [stored(1), stored(2), stored(1, new=False)]
+    assert append(store, message(3), message(2)) == [stored(3), stored(2, new=False)]
+    assert [row.id[-1] for row in store.messages_after(1, 0, 10, 10**6)] == ["1", "2", "3"]
+
+
+def test_an_id_is_known_after_a_restart(store_factory: StoreFactory, tmp_path: Path) -> None:
+    """Whether or not the index of message ids had caught up before."""
+    with contextlib.closing(_opened(store_factory, tmp_path)) as store:
+        append(store, message(1))
+    with contextlib.closing(store_factory.open(tmp_path)) as store:
+        append(store, message(2))
+    with contextlib.closing(store_factory.open(tmp_path)) as store:
+        assert append(store, message(2), message(1)) == [
+            StoredMessage(1, 2, store.messages_after(1, 1, 1, 10**6)[0].time_ms, new=False),
+            stored(1, new=False),
+        ]
+
+
+@pytest.mark.parametrize("other", [message(1, "other"), message(1, recipient=3)])
+def test_the_same_id_for_something_else_is_refused(store: Store, other: NewMessage) -> None:
+    """Another text or another recipient: nothing is stored, in the same transaction or in a later one."""
+    assert append(store, message(1), other, message(2)) == [stored(1), Refused(), stored(2)]
+    assert append(store, other, message(3)) == [Refused(), stored(3)]
+    assert append(store, message(1)) == [stored(1, new=False)]
+
+
+def test_after_a_conflict_the_first_message_is_still_known(store: Store) -> None:
+    """A wrong use of an id does not hide the right one behind it in the same transaction."""
+    append(store, message(1), message(2))
+    assert append(store, message(1, "other"), message(1)) == [Refused(), stored(1, new=False)]
+
+
+def test_ids_belong_to_an_account(store: Store) -> None:
+    """Two people may use the same id."""
+    assert append(store, message(1), message(1, sender=2, recipient=1)) == [stored(1), stored(2)]
+
+
+def test_an_id_that_does_not_rise_is_looked_up(store: Store) -> None:
+    """A client whose clock was set back is served as well."""
+    assert append(store, message(9), message(5), message(7)) == [stored(1), stored(2), stored(3)]
+    assert append(store, message(5), message(6)) == [stored(2, new=False), stored(4)]
+
+
+class _Step(NamedTuple):
+    """One of the things that happen to a store."""
+
+    kind: str
+    messages: list[NewMessage]
+
+
+messages = st.lists(
+    st.builds(
+        message,
+        st.integers(1, 6),
+        st.sampled_from(["one", "two"]),
+        st.just(1),
+        st.sampled_from([2, 3]),
+    ),
+    max_size=6,
+)
+steps = st.lists(
+    st.builds(_Step, st.sampled_from(["append", "append", "append", "tend", "reopen"]), messages)
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps)
+def test_any_ids_in_any_order(store_factory: StoreFactory, steps: list[_Step]) -> None:
+    """Whatever is sent again, in whatever transaction: each id has one message, and that one once."""
+    with memory_folder() as folder:
+        store = _opened(store_factory, Path(folder))
+        known: dict[str, tuple[NewMessage, StoredMessage]] = {}
+        numbers: dict[int, int] = {}
+        last: dict[int, int] = {}
+        try:
+            for step in steps:
+                if step.kind == "tend":
+                    store.housekeeping.step(Keep())
+                elif step.kind == "reopen":
+                    store.close()
+                    store = store_factory.open(Path(folder), clock_ms=lambda: 1000)
+                else:
+                    expected = [_expect(known, numbers, last, each) for each in step.messages]
+                    assert append(store, *step.messages) == expected
+            for recipient, conversation in numbers.items():
+                rows = store.messages_after(conversation, 0, 1000, 10**6)
+                assert [row.seq for row in rows] == list(range(1, last[recipient] + 1))
+        finally:
+            store.close()
+
+
+def _expect(
+    known: dict[str, tuple[NewMessage, StoredMessage]],
+    numbers: dict[int, int],
+    last: dict[int, int],
+    new: NewMessage,
+) -> Outcome:
+    if new.id in known:
+        first, place = known[new.id]
+        return Refused() if first != new else StoredMessage(*_parts(place), new=False)
+    number = numbers.setdefault(new.recipient, len(numbers) + 1)
+    last[new.recipient] = last.get(new.recipient, 0) + 1
+    place = stored(last[new.recipient], conversation=number)
+    known[new.id] = new, place
+    return place
+
+
+def _parts(place: StoredMessage) -> tuple[int, int, int]:
+    return place.conversation, place.seq, place.time_ms
+
+
+# --- positions
+
+
+def move(store: Store, *marks: Mark) -> list[Moved | None]:
+    """Move positions in one transaction."""
+    return list(store.append([], marks)[1])
+
+
+def test_a_position_only_rises(store: Store) -> None:
+    """Lower and equal ones change nothing; what moved names the other one."""
+    append(store, *(message(n) for n in range(1, 6)))
+    up = Mark(2, 1, READ, 3)
+    assert move(store, up, up, Mark(2, 1, READ, 2), Mark(2, 1, READ, 0)) == [Moved(up, 1), None, None, None]
+    row = store.conversation(2, 1)
+    assert row is not None
+    assert row.read == 3
+
+
+def test_a_position_is_clamped_to_the_end(store: Store) -> None:
+    """A position never passes the last message."""
+    append(store, message(1), message(2))
+    for kind in PositionKind:
+        assert move(store, Mark(2, 1, kind, 2**53 - 1)) == [Moved(Mark(2, 1, kind, 2), 1)]
+        assert move(store, Mark(2, 1, kind, 3)) == [None]
+
+
+def test_a_position_sees_the_messages_of_its_transaction(store: Store) -> None:
+    """Messages come before the positions that came with them."""
+    outcomes, moved = store.append([message(1)], [Mark(2, 1, DELIVERED, 1)])
+    assert (list(outcomes), list(moved)) == ([stored(1)], [Moved(Mark(2, 1, DELIVERED, 1), 1)])
+
+
+@pytest.mark.parametrize("conversation", [1, 7])
+def test_a_stranger_moves_nothing(store: Store, conversation: int) -> None:
+    """Neither in a conversation of others nor in one that is not there."""
+    append(store, message(1))
+    assert move(store, Mark(3, conversation, READ, 1), Mark(3, conversation, DELIVERED, 1)) == [None, None]
+
+
+def test_the_two_positions_are_apart(store: Store) -> None:
+    """Reading is not receiving, and each of the pair has their own."""
+    append(store, message(1), message(2), message(3))
+    move(store, Mark(2, 1, READ, 2), Mark(2, 1, DELIVERED, 3), Mark(1, 1, READ, 1))
+    alice, bob = store.conversation(1, 1), store.conversation(2, 1)
+    assert alice is not None
+    assert bob is not None
+    assert (alice.read, alice.delivered, bob.read, bob.delivered) == (1, 3, 2, 0)
+
+
+@pytest.mark.parametrize(("read", "unread"), [(0, 3), (1, 3), (2, 2), (3, 1), (4, 1), (5, 0)])
+def test_unread_is_what_others_wrote_behind_read(store: Store, read: int, unread: int) -> None:
+    """Own messages don't count, wherever they are; sending does not move `read`."""
+    append(store, message(1))
+    append(store, message(1, sender=2, recipient=1), message(2, sender=2, recipient=1))
+    append(store, message(2))
+    append(store, message(3, sender=2, recipient=1))
+    assert store.unread(1, 1, read) == (unread, 0)
+
+
+def test_counting_unread_stops(store: Store) -> None:
+    """At the number that is given."""
+    append(store, *(message(n) for n in range(1, 30)))
+    assert store.unread(2, 1, 0, most=20) == (20, 0)
+    assert store.unread(2, 1, 15, most=20) == (14, 0)
+
+
+# --- reading back
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=8),
+    st.integers(0, 40),
+    st.integers(1, 12),
+    st.integers(0, 10),
+)
+def test_pages_are_slices_of_the_history(
+    store_factory: StoreFactory, batches: list[int], seq: int, limit: int, pruned: int
+) -> None:
+    """However the messages lie in chunks: a page forward or backward is a slice, in the order of seq."""
+    with memory_folder() as folder, contextlib.closing(_opened(store_factory, Path(folder))) as store:
+        number = 0
+        for size in batches:
+            append(store, *(message(number + n) for n in range(1, size + 1)))
+            number += size
+        while store.housekeeping.step(Keep(messages=max(1, number - pruned))):
+            pass
+        first = min(pruned, number - 1) + 1
+        everything = list(range(first, number + 1))
+        after = [row.seq for row in store.messages_after(1, seq, limit, 10**6)]
+        before = [row.seq for row in store.messages_before(1, seq, limit, 10**6)]
+        assert after == [each for each in everything if each > seq][:limit]
+        assert before == [each for each in everything if each < seq][-limit:]
+
+
+def test_a_page_has_a_size(store: Store) -> None:
+    """As many messages as fit, and at least one, however long it is."""
+    append(store, message(1, "x" * 1000), message(2, "x" * 1000), message(3, "x"))
+    assert [row.seq for row in store.messages_after(1, 0, 10, 10)] == [1]
+    assert [row.seq for row in store.messages_after(1, 0, 10, 5000)] == [1, 2, 3]
+    assert [row.seq for row in store.messages_before(1, 4, 10, 3000)] == [2, 3]

@@ -1,0 +1,270 @@
+"""Named reads: pages of history, of replay, of conversations and of a search, each from one state."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qscp.rooms import HistoryFrom
+from qscpd.domain.model import Found, Keep, Mark, MessageMeta, NewMessage, PositionKind
+from qscpd.domain.rooms import RoomChange
+from qscpd.store.base import Store, StoreReader
+from tests.support.ids import IdMaker
+from tests.support.memory import memory_folder
+from tests.support.stores import ManualClock, StoreFactory, add_room
+
+ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
+NAMES = ("alice", "bob", "carol", "dan")
+NEWEST = (2**53, 0, 0)
+MUCH = 10**9
+
+make_id = IdMaker()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """The store's clock."""
+    return ManualClock()
+
+
+@pytest.fixture
+def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
+    """A store with alice, bob, carol and dan."""
+    with contextlib.closing(store_factory.open(tmp_path, clock_ms=clock, edit_within_ms=MUCH)) as store:
+        for name in NAMES:
+            store.add_account(name, "x")
+        yield store
+
+
+@pytest.fixture
+def reader(store: Store, store_factory: StoreFactory, tmp_path: Path) -> Iterator[StoreReader]:
+    """A reader of the same store, on a connection of its own."""
+    del store
+    with contextlib.closing(store_factory.open_reader(tmp_path)) as reader:
+        yield reader
+
+
+def say(store: Store, sender: int, to: int, *bodies: str, mentions: tuple[int, ...] = ()) -> None:
+    """Store messages."""
+    meta = MessageMeta(mentions=mentions)
+    store.append([NewMessage(sender, to, make_id(), body, meta) for body in bodies])
+
+
+def react(store: Store, sender: int, to: int, seq: int, text: str = "+1") -> None:
+    """Store a reaction."""
+    store.append([NewMessage(sender, to, make_id(), text, MessageMeta(kind="react", target=seq))])
+
+
+def seqs(reader: StoreReader, account: int, conversation: int, *, backward: bool, limit: int) -> list[int]:
+    """Return the seqs of all pages of history, in the order of the pages."""
+    found: list[int] = []
+    cursor: int | None = 0 if not backward else 2**53
+    while cursor is not None:
+        before, after = (cursor, None) if backward else (None, cursor)
+        page = reader.history_page(
+            account, conversation, before=before, after=after, limit=limit, max_bytes=MUCH
+        )
+        assert page is not None
+        assert len(page.messages) <= limit
+        page_seqs = [row.seq for row in page.messages]
+        assert page_seqs == sorted(page_seqs)
+        found += page_seqs[::-1] if backward else page_seqs
+        cursor = page.cursor
+    return found
+
+
+# --- history
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.lists(st.booleans(), min_size=1, max_size=5), max_size=6),
+    st.integers(1, 6),
+    st.integers(0, 9),
+)
+def test_pages_of_history_are_all_messages(
+    store_factory: StoreFactory, batches: list[list[bool]], limit: int, pruned: int
+) -> None:
+    """In both directions, whatever events are between them and what was pruned."""
+    with memory_folder() as folder, contextlib.closing(store_factory.open(Path(folder))) as store:
+        for name in NAMES:
+            store.add_account(name, "x")
+        say(store, ALICE, BOB, "first")
+        seq = 1
+        for number, batch in enumerate(batches):
+            for amends in batch:
+                seq += 1
+                if amends:
+                    react(store, BOB, ALICE, 1, f"{number}{seq % 10}"[:9])
+                else:
+                    say(store, ALICE, BOB, "x")
+        rows = store.messages_after(1, 0, MUCH, MUCH)
+        while store.housekeeping.step(Keep(messages=max(1, len(rows) - pruned))):
+            pass
+        expected = [row.seq for row in store.messages_after(1, 0, MUCH, MUCH) if not row.meta.kind]
+        assert seqs(store, BOB, 1, backward=False, limit=limit) == expected
+        assert seqs(store, BOB, 1, backward=True, limit=limit) == expected[::-1]
+
+
+def test_a_page_of_history_begins_where_it_is_asked_to(store: Store, reader: StoreReader) -> None:
+    """Without a seq at the newest; what is beyond either end is the end."""
+    say(store, ALICE, BOB, *"abcdef")
+    for asked, bodies, cursor in (
+        ({}, "ef", 5),
+        ({"before": 99}, "ef", 5),
+        ({"before": 4}, "bc", 2),
+        ({"before": 3}, "ab", None),
+        ({"before": 1}, "", None),
+        ({"after": 0}, "ab", 2),
+        ({"after": 4}, "ef", None),
+        ({"after": 6}, "", None),
+        ({"after": 99}, "", None),
+    ):
+        page = reader.history_page(BOB, 1, limit=2, max_bytes=MUCH, **asked)
+        assert page is not None
+        assert "".join(row.body or "" for row in page.messages) == bodies, asked
+        assert page.cursor == cursor, asked
+        assert page.conversation == store.conversation(BOB, 1)
+
+
+def test_only_members_read(store: Store, reader: StoreReader) -> None:
+    """Neither history nor replay of a conversation of others, or of a room that was left or never entered."""
+    say(store, ALICE, BOB, "secret")
+    add_room(store, "#dev", "alice", "bob", history=HistoryFrom.FULL)
+    store.change_room(RoomChange(action="leave", room="#dev", actor=BOB))
+    for account, conversation in ((CAROL, 1), (CAROL, 2), (BOB, 2), (ALICE, 99)):
+        assert reader.history_page(account, conversation, limit=9, max_bytes=MUCH) is None
+        assert reader.replay_page(account, conversation, after=0, limit=9, max_bytes=MUCH) is None
+
+
+def test_who_joins_reads_from_there(store: Store, reader: StoreReader) -> None:
+    """Edits of earlier messages are replayed without their text."""
+    add_room(store, "#dev", "alice", history=HistoryFrom.JOINING)
+    say(store, ALICE, -1, "before")
+    store.change_room(RoomChange(action="join", room="#dev", actor=BOB))
+    meta = MessageMeta(kind="edit", target=1)
+    store.append([NewMessage(ALICE, -1, make_id(), "edited", meta)])
+    say(store, ALICE, -1, "after")
+    assert seqs(reader, BOB, 1, backward=True, limit=9) == [3]
+    for account, first, text in ((BOB, 2, None), (ALICE, 1, "edited")):
+        page = reader.replay_page(account, 1, after=0, limit=9, max_bytes=MUCH)
+        assert page is not None
+        assert page.conversation.first_seq == page.messages[0].seq == first
+        assert [row.body for row in page.messages if row.meta.kind] == [text]
+
+
+def test_a_page_of_replay_has_what_happened(store: Store, reader: StoreReader) -> None:
+    """Messages and amendments with what is current, up to so many rows or bytes."""
+    say(store, ALICE, BOB, "a", "b")
+    react(store, BOB, ALICE, 1)
+    say(store, ALICE, BOB, "x" * 1000)
+    for after, limit, max_bytes, expected in (
+        (0, 9, MUCH, [1, 2, 3, 4]),
+        (1, 2, MUCH, [2, 3]),
+        (0, 9, 1000, [1, 2, 3]),
+        (3, 9, 1, [4]),
+        (4, 9, MUCH, []),
+    ):
+        page = reader.replay_page(BOB, 1, after=after, limit=limit, max_bytes=max_bytes)
+        assert page is not None
+        assert [row.seq for row in page.messages] == expected
+        assert page.messages == store.messages_after(1, after, limit, max_bytes)
+
+
+# --- conversations
+
+
+def test_the_list_counts_what_is_unread(store: Store, reader: StoreReader) -> None:
+    """As `unread` counts it, for every conversation of the page, and only for those."""
+    for peer in (BOB, CAROL):
+        say(store, peer, ALICE, "one", "two")
+        say(store, ALICE, peer, "mine")
+    add_room(store, "#dev", "bob", "alice", "dan", history=HistoryFrom.FULL)
+    say(store, BOB, -3, "@alice", mentions=(ALICE, DAN))
+    say(store, BOB, -3, "@all", "hi")
+    react(store, BOB, -3, 1)
+    add_room(store, "#left", "bob", "alice", history=HistoryFrom.FULL)
+    say(store, BOB, -4, "in a room that alice leaves")
+    store.change_room(RoomChange(action="leave", room="#left", actor=ALICE))
+    say(store, DAN, ALICE, "three", "four")
+    store.append([], [Mark(ALICE, 1, PositionKind.READ, 1), Mark(ALICE, 5, PositionKind.READ, 2)])
+    counts = [(1, 0), (2, 0), (3, 1), (0, 0)]
+    listed = reader.conversation_list(ALICE, 0, 100)
+    assert [each.conversation for each in listed] == store.conversations(ALICE)
+    assert [(each.unread, each.mentions) for each in listed] == counts
+    for each in listed:
+        row = each.conversation
+        assert store.unread(ALICE, row.id, row.read) == (each.unread, each.mentions)
+    paged = [page for after in (0, 2, 5) for page in reader.conversation_list(ALICE, after, 2)]
+    assert paged == listed
+    assert reader.conversation_list(ALICE, 5, 2) == []
+
+
+def test_counting_stops_in_each_conversation(store: Store, reader: StoreReader) -> None:
+    """At a thousand; the next ones are counted as well."""
+    for peer, count in ((BOB, 1500), (CAROL, 1000), (DAN, 999)):
+        for _ in range(3):
+            say(store, peer, ALICE, *["x"] * (count // 3))
+        say(store, peer, ALICE, *["x"] * 3)
+    listed = reader.conversation_list(ALICE, 0, 100)
+    assert [each.unread for each in listed] == [1000, 1000, 1000]
+    store.append([], [Mark(ALICE, 3, PositionKind.READ, 3)])
+    assert [each.unread for each in reader.conversation_list(ALICE, 0, 100)] == [1000, 1000, 999]
+
+
+# --- search
+
+
+def test_a_search_is_newest_first_over_conversations(
+    store: Store, reader: StoreReader, clock: ManualClock
+) -> None:
+    """Page by page, with each conversation's name; the same as looking for all at once."""
+    add_room(store, "#dev", "alice", "bob", history=HistoryFrom.FULL)
+    for number in range(12):
+        say(store, ALICE, (BOB, CAROL, -1)[number % 3], f"word {number}")
+        clock.wind(1)
+    while store.housekeeping.step(Keep()):
+        pass
+    everything = reader.search(ALICE, ["word"], conversation=None, before=NEWEST, limit=100)
+    assert [each.message.body for each in everything.found] == [f"word {n}" for n in range(11, -1, -1)]
+    assert {each.conversation: each.name for each in everything.found} == {1: "#dev", 2: "bob", 3: "carol"}
+    before = NEWEST
+    found: list[Found] = []
+    while page := reader.search(ALICE, ["word"], conversation=None, before=before, limit=5).found:
+        found += page
+        before = (page[-1].message.time_ms, page[-1].conversation, page[-1].message.seq)
+    assert found == list(everything.found)
+    one = reader.search(ALICE, ["word"], conversation=2, before=NEWEST, limit=100).found
+    assert one == [each for each in everything.found if each.conversation == 2]
+
+
+def test_a_search_says_whether_it_is_complete(store: Store, reader: StoreReader) -> None:
+    """What is not indexed yet is not found."""
+    say(store, ALICE, BOB, "word")
+    page = reader.search(BOB, ["word"], conversation=None, before=NEWEST, limit=9)
+    assert (page.found, page.complete) == ([], False)
+    while store.housekeeping.step(Keep()):
+        pass
+    page = reader.search(BOB, ["word"], conversation=None, before=NEWEST, limit=9)
+    assert (len(page.found), page.complete) == (1, True)
+
+
+# --- states
+
+
+def test_a_reader_sees_each_commit(store: Store, reader: StoreReader) -> None:
+    """Each read has the newest state; inside a snapshot, all have that of the first one."""
+    say(store, ALICE, BOB, "one")
+    assert len(reader.conversation_list(BOB, 0, 9)) == 1
+    with reader.snapshot():
+        assert reader.conversation_list(BOB, 0, 9)[0].unread == 1
+        say(store, ALICE, BOB, "two")
+        say(store, CAROL, BOB, "three")
+        assert [each.unread for each in reader.conversation_list(BOB, 0, 9)] == [1]
+        page = reader.history_page(BOB, 1, limit=9, max_bytes=MUCH)
+        assert page is not None
+        assert len(page.messages) == page.conversation.last_seq == 1
+    assert [each.unread for each in reader.conversation_list(BOB, 0, 9)] == [2, 1]

@@ -1,0 +1,23 @@
+"""Ports for servers that have to know theirs before they start."""
+
+import random
+import socket
+from typing import Final
+
+__all__ = ["free_port"]
+
+_PORTS: Final = range(20_000, 32_768)
+"""Below those that Linux gives to whoever asks for any port (`ip_local_port_range`)."""
+
+
+def free_port() -> int:
+    """Return a port that nobody has now, and that a daemon can have again and again."""
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")

@@ -1,0 +1,32 @@
+"""Programs that a test runs as a process of their own, free of what measures this one."""
+
+import os
+import sys
+from collections.abc import Mapping
+
+__all__ = ["reports_imports", "unmeasured"]
+
+_REPORTS_IMPORTS = """
+import atexit, sys
+sys.path.insert(0, "client")
+atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr))
+from {module} import main
+main()
+"""
+
+
+def unmeasured(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return an environment in which coverage is not measured.
+
+    Measuring imports modules, and initializes OpenSSL, before the program does anything.
+    """
+    return {name: value for name, value in environment.items() if not name.startswith("COVERAGE_PROCESS")}
+
+
+def reports_imports(module: str) -> list[str]:
+    """Return a command, to be run in the checkout, whose last line on standard error names its modules.
+
+    Args:
+        module: Has the program's `main`.
+    """
+    return [sys.executable, "-c", _REPORTS_IMPORTS.format(module=module)]
