@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from qscp.errors import ErrorCode
 from qscp.frames import Retention, Status, UserPresence
 from qscp_client.core import events, notices
+from qscp_client.core.commands.table import COMMANDS
 from qscp_client.core.events import Connection, ConnectionState, LineState, Place, StatusLine
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import Failure
@@ -63,6 +64,7 @@ FAILURES = st.builds(Failure, wait_s=st.none() | st.floats(0, allow_nan=False))
 PARTS: dict[str, dict[str, st.SearchStrategy[object]]] = {
     "Delivered": {"messages": st.tuples(st.tuples(st.text(), st.text()))},
     "MessageFailed": {"failure": FAILURES},
+    "Problem": {"command": st.sampled_from(sorted(COMMANDS)), "text": st.text()},
     "StatusAsked": {"lines": st.tuples(st.builds(StatusLine, failure=st.none() | FAILURES))},
 }
 """Event -> fields with values that can occur, where others can't."""
