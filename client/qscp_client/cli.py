@@ -19,31 +19,34 @@ from qscp_client import config as configuration
 from qscp_client.config import ClientConfig, state_directory
 from qscp_client.core.effects import Clock
 from qscp_client.core.engine import Engine
+from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.errors import ClientError, ExitCode, InterruptedByUserError, UsageError
 from qscp_client.net.address import parse_server
 from qscp_client.net.connection import Server
 from qscp_client.net.login import Login
-from qscp_client.runner import Session
+from qscp_client.runner import ClientRunner
 from qscp_client.state.device import Devices
 from qscp_client.ui.base import FrontEnd
-from qscp_client.ui.render import describe_retention
-
-__all__ = ["command", "main"]
+from qscp_client.ui.credentials import Credentials
 
 _EXIT_CODES = "\n".join(f"  {code:>3}  {code.meaning}" for code in ExitCode)
 _EPILOG = f"""\b
+Example:
+  qscp-client --ca ca.pem --server chat.example.org
+
+\b
 Exit codes:
 {_EXIT_CODES}
 """
 
-# Whether it may be read is told where it is read: with a sentence and an exit code of its own.
+# Click does not check files: what reads them has errors and exit codes of its own.
 _FILE = click.Path(path_type=Path, readable=False)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
-@click.option("--ca", type=_FILE, metavar="FILE", help="The certificate of the server's CA.")
-@click.option("--server", metavar="HOST[:PORT]", help="The server.  [default: localhost:7727]")
-@click.option("--user", metavar="NAME", help="The account; without it you are asked.")
+@click.option("--ca", type=_FILE, metavar="FILE", help="CA certificate of the server (ca.pem).")
+@click.option("--server", metavar="HOST[:PORT]", help="Server to connect to.  [default: localhost:7727]")
+@click.option("--user", metavar="NAME", help="Account to log in with; asked for if missing.")
 @click.option(
     "--config",
     "config_file",
@@ -53,11 +56,11 @@ _FILE = click.Path(path_type=Path, readable=False)
 )
 @click.version_option(__version__, prog_name="qscp-client")
 def command(ca: Path | None, server: str | None, user: str | None, config_file: Path | None) -> None:
-    """Chat with the people on a QSCP server.
+    """Chat on a QSCP server.
 
-    At a terminal you are asked for name and password; then type the name of somebody who
-    is online, and messages. In a pipe the first line is the user name, the second the
-    password, and the others are what you would type.
+    At a terminal, log in, type the name of a user or #room, and chat; /help lists the
+    commands. In a pipe, the first line is the user name, the second the password, and the
+    others are what you would type.
     """
     try:
         settings = _settings(ca, server, user, config_file)
@@ -68,7 +71,7 @@ def command(ca: Path | None, server: str | None, user: str | None, config_file: 
     except (InterruptedByUserError, KeyboardInterrupt):
         sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output is gone; Python must not complain about it at exit.
+        # The reader of the output is gone; Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.INTERRUPTED)
 
@@ -81,7 +84,7 @@ def main() -> None:
 def _settings(
     ca: Path | None, server: str | None, user: str | None, config_file: Path | None
 ) -> ClientConfig:
-    """Join configuration file and command line, which goes before."""
+    """Return the settings of the configuration file, and of the command line, which takes precedence."""
     path = config_file or configuration.default_path()
     settings = configuration.load(path) if config_file or path.exists() else ClientConfig()
     if ca is not None:
@@ -105,12 +108,12 @@ async def _chat(settings: ClientConfig) -> ExitCode:
     if settings.ca is None:
         raise UsageError("no CA")  # pragma: no cover - _settings has seen to it
     front = _front_end()
-    # In a pipe nobody would see who is writing.
-    tells_typing = settings.typing and not front.shows_at_once
-    features = [READ_RECEIPTS] * settings.read_receipts + [TYPING] * tells_typing
+    # A pipe has no status line that could show who is typing.
+    sends_typing = settings.typing and not front.shows_at_once
+    features = [READ_RECEIPTS] * settings.read_receipts + [TYPING] * sends_typing
     login = Login(
         Server(settings.server, settings.ca),
-        front,
+        Credentials(front),
         settings.user,
         lambda user: Devices(state_directory(settings.server, user), lambda: secrets.token_hex(16)),
         features,
@@ -120,18 +123,19 @@ async def _chat(settings: ClientConfig) -> ExitCode:
         raise RuntimeError("logged in without a name")
     with login.devices.acquire() as device:
         if login.devices.problem:
-            front.tell(f"Nothing is kept on this computer: {login.devices.problem}.")
-        if kept := describe_retention(welcome.retention):
-            front.tell(kept)
+            front.show([Notice(NoticeCode.NOT_SAVED, text=login.devices.problem)])
+        kept = welcome.retention
+        if kept.seconds is not None or kept.messages is not None:
+            front.show([Notice(NoticeCode.RETENTION, seconds=kept.seconds or 0, count=kept.messages or 0)])
         engine = Engine(
             welcome.user,
             _IdMaker(),
             Clock(time.monotonic, lambda: time.time_ns() // 1_000_000),
             device.saved,
             shows_at_once=front.shows_at_once,
-            tells_typing=tells_typing,
+            sends_typing=sends_typing,
         )
-        return await Session(engine, front, device, login.again).run(link, welcome)
+        return await ClientRunner(engine, front, device, login.again).run(link, welcome)
 
 
 def _front_end() -> FrontEnd:
@@ -145,7 +149,7 @@ def _front_end() -> FrontEnd:
 
 
 class _IdMaker:
-    """Makes message ids that rise, also within a millisecond."""
+    """Maker of message ids that rise, also within a millisecond."""
 
     def __init__(self) -> None:
         self._last = 0

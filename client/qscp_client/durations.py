@@ -1,10 +1,8 @@
-"""How long something lasts, as people type and read it."""
+"""Durations, as users type and read them."""
 
 import math
 import re
 from typing import Final
-
-__all__ = ["describe_duration", "describe_wait", "parse_duration", "split_duration"]
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _PART: Final = re.compile(
@@ -17,20 +15,20 @@ _TWO: Final = 2
 
 
 def parse_duration(text: str) -> int | None:
-    """Return the seconds of what was typed as `30s`, `10 minutes`, `1h30m`; None if it is none."""
+    """Return the seconds of a duration like `30s`, `10 minutes` or `1h30m`; None if it is not one."""
     found = split_duration(text)
     return None if found is None or found[1] else found[0]
 
 
 def split_duration(text: str) -> tuple[int, str] | None:
-    """Take a duration off the beginning of a text.
+    """Split a text that begins with a duration.
 
     Args:
-        text: What was typed: a number with its unit, or several of them, the larger units first.
+        text: A number with its unit, or several of them, the larger units first.
 
     Returns:
-        The seconds, and what stands behind them; None if it does not begin with a duration of at least a
-        second, or with one whose end is not clear.
+        The seconds, and the text after them; None if it does not begin with a duration of at least a second,
+        or with one whose end is not clear.
     """
     seconds, rest, last = 0, text.strip(), math.inf
     while found := _PART.match(rest):
@@ -42,7 +40,7 @@ def split_duration(text: str) -> tuple[int, str] | None:
 
 
 def describe_duration(seconds: int) -> str:
-    """Say it exactly, in the largest unit that can."""
+    """Return it exactly, in the largest unit that can."""
     for size, unit in _NAMES:
         if seconds >= size and seconds % size == 0:
             return _count(seconds // size, unit)
@@ -50,7 +48,8 @@ def describe_duration(seconds: int) -> str:
 
 
 def describe_wait(seconds: float) -> str:
-    """Say about how long to wait, never too little."""
+    """Return about how long to wait, never too little; more than a century is a century."""
+    seconds = min(seconds, _LONGEST_S)
     for size, unit in _NAMES:
         if seconds >= _TWO * size:
             return _count(math.ceil(seconds / size), unit)

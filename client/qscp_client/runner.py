@@ -1,4 +1,4 @@
-"""The client at work: the engine between connections, the disk and a front end."""
+"""Client runner: the engine between connections, the disk and a front end, with the reconnect loop."""
 
 import asyncio
 import contextlib
@@ -10,8 +10,9 @@ from qscp import frames
 from qscp.errors import RemoteProtocolError
 from qscp.states import State
 from qscp_client.core.changes import Change
-from qscp_client.core.commands.table import TypedLine
+from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.engine import Engine
+from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.errors import (
     ClientError,
     EndedError,
@@ -29,38 +30,36 @@ from qscp_client.state.device import Device
 from qscp_client.text import clean
 from qscp_client.ui.base import FrontEnd
 
-__all__ = ["Session"]
-
 _LEAVE_TIMEOUT_S: Final = 5.0
 """How long leaving waits for the answers to what was sent. A commit takes milliseconds."""
 
 _SILENCE_S: Final = 60.0
-"""Silence after which we ask with a `ping`; after the same time again the server is given up.
-The server pings us after 30 s, so a healthy connection is never silent for so long."""
+"""Silence after which the client sends a `ping`; after the same time again the connection counts as lost.
+The server pings after 30 s, so a healthy connection is never silent for so long."""
 
 _TICK_S: Final = 5.0
-"""How often a connection looks at what comes unannounced: this computer slept, a message is too old."""
+"""How often a connection checks what comes unannounced: this computer slept, a message is too old."""
 
 _ANSWER_S: Final = 5.0
-"""How long the answer to a `ping` may take after this computer slept."""
+"""How long the answer to a `ping` can take after this computer slept."""
 
 _TOUCH_S: Final = 1.0
-"""A key that is pressed ends a pause only so long after the last try."""
+"""Seconds after the last try before a key ends the pause."""
 
 Reconnect = Callable[[], Awaitable[tuple[Link, frames.AuthAck]]]
 
 
-class Session:
-    """Runs an engine until the person leaves, over any number of connections.
+class ClientRunner:
+    """Runs an engine until the user leaves, over any number of connections.
 
     Args:
         engine: A fresh engine.
-        front: Where lines come from and events go.
+        front: Source of lines and display of events.
         device: Where changes are saved.
         reconnect: Logs in again.
-        backoff: Makes the pauses before that, anew for each lost connection.
+        backoff: Makes the pauses before that, for one lost connection.
         leave_timeout_s: How long leaving waits for answers.
-        silence_s: How long the server may be silent before it is asked.
+        silence_s: How long the server can be silent before a `ping`.
     """
 
     def __init__(
@@ -88,11 +87,11 @@ class Session:
         self._left = asyncio.Event()
         self._wakeup = Wakeup()
         self._patience: asyncio.Timeout | None = None
-        self._asked = False
+        self._pinged = False
         self._keeps = True
 
     async def run(self, link: Link, ack: frames.AuthAck) -> ExitCode:
-        """Chat, until the person leaves or the server ends it.
+        """Chat until the user leaves or the server ends it.
 
         Args:
             link: The first connection, logged in; it is closed at the end, as are all others.
@@ -105,7 +104,7 @@ class Session:
             EndedError: The server ended the session for good.
             UnreachableError: The connection was lost, and could not be made again in time.
             NotDeliveredError: The same, and something was not acknowledged.
-            ClientError: Connecting again showed that it can't work.
+            ClientError: Reconnecting failed for good.
         """
         with self._front.attached(self._engine, self._touched):
             typing = asyncio.create_task(self._type())
@@ -118,17 +117,17 @@ class Session:
             finally:
                 typing.cancel()
                 await asyncio.gather(typing, return_exceptions=True)
-                self._engine.give_up(keeps=self._keeps and bool(self._device.id))
+                self._engine.show_unanswered(keeps=self._keeps and bool(self._device.id))
                 self._flush()
         return self._exit_code(interrupted=await _was_interrupted(typing))
 
     def _touched(self) -> None:
-        """Somebody pressed a key: a pause ends, and it may be told that they are writing."""
+        """Apply a pressed key: a pause ends, and a typing indicator can be due."""
         self._wakeup.press()
         self._due.set()
 
     async def _converse(self, link: Link, ack: frames.AuthAck, typing: asyncio.Task[None]) -> None:
-        """Go from connection to connection until the person has left."""
+        """Use one connection after the other until the user has left."""
         while True:
             async with link:
                 self._link = link
@@ -138,27 +137,29 @@ class Session:
                 self._link = None
             if lost is None or (typing.done() and not self._waits_for_answers):
                 return
-            self._engine.lost()
+            self._engine.disconnected()
             if not _may_reconnect(lost):
                 raise lost
-            self._engine.tell(f"{lost} Connecting again; what you type is kept.")
             self._flush()
+            # The server's words, if it closed the connection.
+            text = str(lost) if isinstance(lost, EndedError) else ""
+            self._front.show([Notice(NoticeCode.CONNECTION_LOST, text=text)])
             found = await self._connect_again(lost, typing)
             if found is None:
                 return
             link, ack = found
-            self._engine.tell("Connected again.")
+            self._front.show([Notice(NoticeCode.RECONNECTED)])
 
     @property
     def _waits_for_answers(self) -> bool:
-        """Whether a client whose input ended connects again for what was not acknowledged."""
-        return self._front.patience_s is not None and (self._engine.pending > 0 or self._engine.choosing)
+        """Whether a client whose input ended reconnects for what was not acknowledged."""
+        return self._front.patience_s is not None and (self._engine.pending > 0 or self._engine.queues_lines)
 
     async def _use(self, link: Link, typing: asyncio.Task[None]) -> ClientError | None:
         """Use a connection until it is over.
 
         Returns:
-            Why it is over; None if the person left.
+            Why it is over; None if the user left.
         """
         receiving = asyncio.create_task(self._receive(link))
         ticking = asyncio.create_task(self._tick())
@@ -177,7 +178,7 @@ class Session:
     async def _connect_again(
         self, lost: ClientError, typing: asyncio.Task[None]
     ) -> tuple[Link, frames.AuthAck] | None:
-        """Try until there is a connection; None if the person leaves before."""
+        """Try until there is a connection; None if the user leaves before."""
         backoff = self._backoff()
         give_up_at = None if self._front.patience_s is None else time.monotonic() + self._front.patience_s
         while give_up_at is None or time.monotonic() < give_up_at:
@@ -203,7 +204,7 @@ class Session:
         raise lost
 
     async def _pause(self, pause_s: float, give_up_at: float | None, typing: asyncio.Task[None]) -> None:
-        """Wait before a try; a key, a wake-up of the computer, or the person leaving ends it."""
+        """Wait before a try; a key, a wake-up of the computer, or the user leaving ends it."""
         self._wakeup.reset()
         begin = time.monotonic()
         end = begin + pause_s if give_up_at is None else min(begin + pause_s, give_up_at)
@@ -228,7 +229,7 @@ class Session:
     # --- on a connection
 
     async def _receive(self, link: Link) -> None:
-        """Take in frames until the connection ends."""
+        """Receive frames until the connection ends."""
         try:
             while arrived := await self._receive_or_ping(link):
                 for frame in arrived:
@@ -238,28 +239,28 @@ class Session:
                 if self._engine.ready:
                     self._ready.set()
                 if self._engine.ending is not None:
-                    return  # nothing comes behind it
+                    return  # nothing comes after it
         finally:
             self._progress.set()
 
     async def _receive_or_ping(self, link: Link) -> list[frames.ServerFrame]:
-        """Wait for frames; a server that is silent for long is asked once, then given up."""
-        self._asked = False
+        """Wait for frames; ping a silent server once, then return none."""
+        self._pinged = False
         while True:
             try:
                 async with asyncio.timeout(self._silence_s) as self._patience:
                     return await link.receive()
             except TimeoutError:
-                if self._asked:
+                if self._pinged:
                     return []
-                self._ask()
+                self._ping()
 
-    def _ask(self) -> None:
-        self._asked = True
+    def _ping(self) -> None:
+        self._pinged = True
         self._send(frames.ClientPing())
 
     async def _type(self) -> None:
-        """Carry out typed lines until the input ends or the person leaves."""
+        """Carry out typed lines until the input ends or the user leaves."""
         await self._ready.wait()
         while not self._engine.leaving:
             lines = await self._read_lines()
@@ -283,7 +284,7 @@ class Session:
                 async with asyncio.timeout(pause):
                     await self._due.wait()
             if self._wakeup.slept() and self._link is not None and self._patience is not None:
-                self._ask()
+                self._ping()
                 with contextlib.suppress(RuntimeError):  # it is just over
                     self._patience.reschedule(asyncio.get_running_loop().time() + _ANSWER_S)
             due, now = self._engine.next_due(), time.monotonic()
@@ -293,7 +294,7 @@ class Session:
                 self._flush()
 
     async def _read_lines(self) -> list[TypedLine]:
-        """Return the next lines; none at the end of input, or when a line that had to wait was `quit`."""
+        """Return the next lines; none at the end of input, or when a queued line was `quit`."""
         reading = asyncio.ensure_future(self._front.read_lines())
         leaving = asyncio.ensure_future(self._left.wait())
         try:
@@ -305,10 +306,10 @@ class Session:
             await asyncio.gather(reading, leaving, return_exceptions=True)
 
     async def _leave(self, receiving: asyncio.Task[None]) -> bool:
-        """Wait for the answers to what was sent, say bye, and wait for the server's bye.
+        """Wait for the answers to what was sent, send a bye, and wait for the server's.
 
         Returns:
-            Whether we left; else the connection was lost before everything was answered.
+            Whether the client left; else the connection was lost before everything was answered.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._leave_timeout_s):
@@ -317,7 +318,7 @@ class Session:
                     await self._progress.wait()
                 if receiving.done():
                     return not self._engine.busy
-                self._engine.say_bye()
+                self._engine.send_bye()
                 self._flush()
                 await asyncio.wait((receiving,))
         return True
@@ -340,15 +341,15 @@ class Session:
             self._device.save(changes)
         except StateError as error:
             self._keeps = False
-            self._front.tell(f"From now on nothing is kept on this computer: {error}.")
+            self._front.show([Notice(NoticeCode.NO_LONGER_SAVED, text=str(error))])
 
     def _send(self, frame: frames.ClientFrame) -> None:
-        # A server that has said bye, or a client that has, hears nothing more.
+        # Nothing can be sent after a bye of either side.
         if self._link is not None and self._link.state is State.READY:
             self._link.send(frame)
 
     def _why(self, receiving: asyncio.Task[None]) -> ClientError:
-        """Why a connection is over, when it was not the person's wish."""
+        """Return why a connection is over that the user did not end."""
         error = None if receiving.cancelled() else receiving.exception()
         if isinstance(error, RemoteProtocolError):
             return broken_protocol(error)
@@ -362,13 +363,13 @@ class Session:
         if interrupted:
             return ExitCode.INTERRUPTED
         engine = self._engine
-        if engine.pending or (self._front.counts_failures and (engine.failed or engine.choice_failed)):
+        if engine.pending or (self._front.counts_failures and (engine.failed or engine.pick_failed)):
             return ExitCode.NOT_DELIVERED
         return ExitCode.OK
 
 
 def _may_reconnect(error: ClientError) -> bool:
-    """Whether to connect again without being asked to."""
+    """Whether to reconnect automatically."""
     return isinstance(error, UnreachableError) or (isinstance(error, EndedError) and error.reconnect)
 
 

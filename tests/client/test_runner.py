@@ -13,9 +13,10 @@ import pytest
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp_client.core import events
-from qscp_client.core.commands.table import TypedLine
+from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.effects import Clock
 from qscp_client.core.engine import Engine
+from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import LONGEST_TRY_MS
 from qscp_client.errors import (
     EndedError,
@@ -29,13 +30,14 @@ from qscp_client.net.address import ServerAddress
 from qscp_client.net.backoff import Backoff
 from qscp_client.net.connection import Link, Server
 from qscp_client.net.login import Login
-from qscp_client.runner import Session
+from qscp_client.runner import ClientRunner
 from qscp_client.state.device import Devices
+from qscp_client.ui.credentials import Credentials
 from tests.support.scripted_server import ScriptedServer
 from tests.support.waiting import patiently
 
 DEVICE = "d" * 32
-LOST = "The connection to the server was lost. Connecting again; what you type is kept."
+LOST = Notice(NoticeCode.CONNECTION_LOST)
 
 
 class GivenLines:
@@ -68,9 +70,6 @@ class GivenLines:
         """Always the same."""
         return "wonderland"
 
-    def tell(self, sentence: str) -> None:
-        """Not reached."""
-
     def attached(self, engine: Engine, touched: Callable[[], None]) -> AbstractContextManager[None]:
         """Need nothing of the engine."""
         del engine
@@ -82,7 +81,7 @@ class GivenLines:
         self.shown += happened
         if any(isinstance(event, events.ChatOpened) for event in happened):
             self.chat_opened.set()
-        if self.texts():
+        if self.notices():
             self.notified.set()
         if any(isinstance(event, events.MessageFailed) for event in happened):
             self.failed.set()
@@ -94,9 +93,9 @@ class GivenLines:
         line = await self._lines.get()
         return [] if line is None else [TypedLine(line)]
 
-    def texts(self) -> list[str]:
-        """The sentences about the connection."""
-        return [event.sentence for event in self.shown if isinstance(event, events.Notice)]
+    def notices(self) -> list[Notice]:
+        """The notices about the connection."""
+        return [event for event in self.shown if isinstance(event, Notice)]
 
 
 class InProcessPeer:
@@ -106,7 +105,9 @@ class InProcessPeer:
         self.server = server
         self.directory = directory
         where = Server(ServerAddress("localhost", server.port), ca_file)
-        self.login = Login(where, GivenLines(), None, lambda _: Devices(directory, lambda: DEVICE))
+        self.login = Login(
+            where, Credentials(GivenLines()), None, lambda _: Devices(directory, lambda: DEVICE)
+        )
         self.tries = 0
         self.later_ms = 0
         """How much later it is, by the clock on the wall."""
@@ -122,7 +123,7 @@ class InProcessPeer:
             ids = itertools.count(time.time_ns())
             clock = Clock(time.monotonic, lambda: time.time_ns() // 1_000_000 + self.later_ms)
             engine = Engine("alice", lambda: f"{next(ids):032x}", clock, device.saved)
-            session = Session(
+            runner = ClientRunner(
                 engine,
                 front,
                 device,
@@ -131,7 +132,7 @@ class InProcessPeer:
                 leave_timeout_s=leave_timeout_s,
                 silence_s=silence_s,
             )
-            return await session.run(link, ack)
+            return await runner.run(link, ack)
 
     async def again(self) -> tuple[Link, frames.AuthAck]:
         """Connect again, and count the tries."""
@@ -242,7 +243,7 @@ async def test_a_dead_server_is_given_up(server: ScriptedServer, peer: InProcess
     await server.until(lambda script: script.logins > 2)
     front._lines.put_nowait("quit")
     assert await running is ExitCode.OK
-    assert front.texts()[:2] == [LOST, "Connected again."]
+    assert front.notices()[:2] == [LOST, Notice(NoticeCode.RECONNECTED)]
 
 
 async def test_it_is_tried_until_it_works(server: ScriptedServer, peer: InProcessPeer) -> None:
@@ -323,7 +324,7 @@ async def test_a_shutdown_is_waited_out(server: ScriptedServer, peer: InProcessP
     await server.until(lambda script: script.logins == 2)
     front._lines.put_nowait("quit")
     assert await running is ExitCode.OK
-    assert front.texts()[0] == "The server is shutting down. Connecting again; what you type is kept."
+    assert front.notices()[0] == Notice(NoticeCode.CONNECTION_LOST, text="The server is shutting down.")
 
 
 async def test_a_key_ends_the_pause(server: ScriptedServer, peer: InProcessPeer) -> None:

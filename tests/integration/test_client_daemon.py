@@ -77,7 +77,7 @@ async def test_a_conversation_goes_on_over_a_restart(
     first.process.send_signal(number)
     first.wait()
     alice.type(*texts[200:])
-    await alice.until(lambda each: any("Connecting again" in line for line in each.err))
+    await alice.until(lambda each: any("reconnecting" in line for line in each.err))
     restarted(start_daemon, first)
     await bob.until(lambda each: len(each.out) >= 300)
     assert await alice.ends() == 0

@@ -8,7 +8,7 @@ from qscp import frames
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp_client.core import events
 from qscp_client.core.changes import Saved
-from qscp_client.core.commands.table import TypedLine
+from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.effects import Clock
 from qscp_client.core.engine import Engine
 from qscp_client.ui.render import describe
@@ -136,7 +136,7 @@ class EngineHarness:
     """
 
     def __init__(
-        self, saved: Saved | None = None, *, shows_at_once: bool = False, tells_typing: bool = False
+        self, saved: Saved | None = None, *, shows_at_once: bool = False, sends_typing: bool = False
     ) -> None:
         numbers = itertools.count(1)
         self.now = 0.0
@@ -147,7 +147,7 @@ class EngineHarness:
             Clock(lambda: self.now, lambda: WALL_MS + int(self.now * 1000)),
             saved,
             shows_at_once=shows_at_once,
-            tells_typing=tells_typing,
+            sends_typing=sends_typing,
         )
 
     def connect(self, *online: str, infos: list[frames.ConversationInfo] | None = None) -> list[events.Event]:

@@ -1,182 +1,256 @@
-"""How a chat is opened: with somebody whom the server knows, or in a room that one is in, without I/O."""
+"""Chat switcher: opens and closes chats, and queues typed lines until the server has answered.
 
+Where a line goes must never depend on the speed of the server. So later lines are queued while it is not
+known whether a name exists, or a room can be joined.
+"""
+
+import collections
 from collections.abc import Callable
 
 from qscp import frames
-from qscp.rooms import is_room
+from qscp.errors import InvalidNameError
+from qscp.names import normalize_name
+from qscp.rooms import is_room, normalize_room
 from qscp_client.core import events
-from qscp_client.core.commands.table import TypedLine
-from qscp_client.core.effects import Output
-from qscp_client.core.recipient import Choosing
-from qscp_client.core.requests import Questions
-from qscp_client.core.room_requests import Asking
+from qscp_client.core.chat_state import ChatState, CurrentChat, Step, TypedLine
+from qscp_client.core.effects import Clock, Output
+from qscp_client.core.history import History
+from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
+from qscp_client.core.requests import PendingRequests, RoomQuestion
+from qscp_client.core.rooms import Rooms
 from qscp_client.core.roster import Roster
 from qscp_client.core.sync import Sync
 
-__all__ = ["Opening"]
 
-
-class Opening:
-    """Opens chats, asks the server first where that is needed, and keeps what is typed behind it.
+class ChatSwitcher:
+    """Owns the state of the line: the open chat, the name that is asked about, and the queued lines.
 
     Args:
         me: Your name.
-        out: Where events go.
+        out: Where frames and events go.
+        clock: The time.
+        chat: The state that it changes.
         roster: Who is online.
         sync: The conversations.
-        questions: Who asks for what is to be shown.
-        asking: Who asks about rooms.
+        rooms: The rooms.
+        history: Asks for the messages that a chat has to show.
+        requests: What was asked and is not answered.
         online: Whether there is a connection.
-        now_ms: The time, for what ends at some time.
-        go_on: Is called when lines that had to wait can be carried out.
+        resume: Called when queued lines can be carried out.
+
+    Attributes:
+        failed: Whether the last name typed could not be opened.
     """
 
     def __init__(
         self,
         me: str,
         out: Output,
+        clock: Clock,
+        chat: CurrentChat,
         roster: Roster,
         sync: Sync,
-        questions: Questions,
-        asking: Asking,
+        rooms: Rooms,
+        history: History,
         *,
+        requests: PendingRequests,
         online: Callable[[], bool],
-        now_ms: Callable[[], int],
-        go_on: Callable[[], None],
+        resume: Callable[[], None],
     ) -> None:
+        self.failed = False
+        self._me = me
         self._out = out
+        self._clock = clock
+        self._chat = chat
         self._roster = roster
         self._sync = sync
-        self._questions = questions
-        self._asking = asking
+        self._rooms = rooms
+        self._history = history
+        self._requests = requests
         self._online = online
-        self._now_ms = now_ms
-        self._go_on = go_on
-        self._choosing = Choosing(me, out)
-        self._joins = False
+        self._resume = resume
+        self._queue: collections.deque[TypedLine] = collections.deque()
+        self._is_blocked = False
+
+    # --- the queue of typed lines
 
     @property
-    def holds(self) -> bool:
-        """Whether lines have to wait for the server."""
-        return self._choosing.holds
+    def queues(self) -> bool:
+        """Whether a line has to be queued."""
+        return self._is_blocked or self._chat.is_undecided
 
-    @property
-    def failed(self) -> bool:
-        """Whether the last name typed could not be chosen."""
-        return self._choosing.failed
+    def queue(self, line: TypedLine) -> bool:
+        """Queue a line if that is necessary; return whether it was."""
+        if self.queues:
+            self._queue.append(line)
+            return True
+        return False
 
-    def hold(self, line: TypedLine) -> bool:
-        """Keep a line for later, if an answer has to come first; return whether it does."""
-        return self._choosing.hold(line)
+    def block(self, line: TypedLine) -> None:
+        """Queue a line before all others, until `unblock`."""
+        self._is_blocked = True
+        self._queue.appendleft(line)
 
-    def wait_with(self, line: TypedLine) -> None:
-        """Keep a line for later, before all others."""
-        self._choosing.wait_with(line)
+    def unblock(self) -> None:
+        """Carry out the line that was blocked, and those after it."""
+        if self._is_blocked:
+            self._is_blocked = False
+            self._resume()
 
-    def release(self) -> None:
-        """Carry out what waited for something else than a name."""
-        if self._choosing.waiting:
-            self._choosing.waiting = False
-            self._go_on()
+    def next_queued(self) -> TypedLine | None:
+        """Remove and return the next line that can be carried out; None if there is none now."""
+        return self._queue.popleft() if self._queue and not self.queues else None
 
-    def next_held(self) -> TypedLine | None:
-        """Return the next line that was kept; None if there is none, or something has to come first."""
-        return self._choosing.next_held()
+    # --- opening by name
 
-    def choose(self, typed: str) -> None:
-        """Open the chat with somebody, or in a room; ask the server first if we don't know them."""
-        name = self._choosing.check(typed)
-        if name is None:
+    def open(self, typed: str) -> None:
+        """Open the chat with a user or in a room; ask the server first about an unknown name."""
+        if (name := self._check(typed)) is None:
             return
         if is_room(name):
-            self._choose_room(name)
-        elif self._online() and name not in self._roster and not self._talked_with(name):
-            self._choosing.ask(name)
+            self._find_room(name)
+        elif self._online() and name not in self._roster and not self._has_conversation(name):
+            self._chat.change(Step.FIND, name)
+            self._out.send(frames.WhoisRequest(name))
         else:
-            self._open(self._as_far_as_we_know(name))
+            self._open(self._describe(name))
 
-    def answer(self, answer: frames.Whois | None = None) -> None:
-        """Open the chat that waits for an answer, unless there is nobody; then do what was typed behind it.
+    def receive_whois(self, answer: frames.Whois | None = None) -> None:
+        """Apply the answer about a user's name, then carry out queued lines.
 
         Args:
-            answer: The answer; None if there is none, and the first message will show.
+            answer: The answer; None if there is none: the first message will show whether the user exists.
         """
-        name = self._choosing.take_asked()
-        if name is None:
+        name = self._chat.name
+        if self._chat.state is not ChatState.RESOLVING or is_room(name):
             return
         if answer is None:
-            self._open(self._as_far_as_we_know(name))
+            self._open(self._describe(name))
         elif answer.known:
             self._open(events.ChatOpened(name, answer.status or "offline", answer.text))
         else:
-            self._choosing.refuse(name)
-        self._go_on()
+            self._chat.change(Step.REFUSE)
+            self._problem(Problem(ProblemCode.UNKNOWN_USER, name=name))
+        self._resume()
 
-    def lost(self) -> None:
-        """The connection is lost: nobody answers whether there is somebody; to join a room we ask again."""
-        name = self._choosing.asked or ""
-        if not is_room(name):
-            self.answer()
-        elif not self._joins:
-            self.entered(can_enter=True)
+    def room_found(self) -> None:
+        """Open the room that the server was asked about: it is described now, or will not be."""
+        if self._chat.state is ChatState.RESOLVING and is_room(self._chat.name):
+            self._open_room(self._chat.name)
+            self._resume()
 
-    def give_up(self) -> None:
-        """Nothing is answered any more: what was typed for a room goes to nobody."""
-        if self._choosing.asked is not None:
-            count = self._choosing.give_up()
-            lines = f" {count} line{'s' if count > 1 else ''} behind it went to nobody." if count else ""
-            sentence = f"The server did not say whether you may come into the room.{lines}"
-            self._out.events.append(events.Problem(sentence))
+    def _check(self, typed: str) -> str | None:
+        self.failed = False
+        try:
+            name = normalize_room(typed) if is_room(typed) else normalize_name(typed)
+        except InvalidNameError:
+            self._problem(Problem(ProblemCode.INVALID_NAME, text=typed))
+            return None
+        if name == self._me:
+            self._problem(Problem(ProblemCode.OWN_NAME, name=name))
+            return None
+        return name
 
-    # --- rooms
-
-    def expect(self, room: str) -> None:
-        """A room is about to be entered: what is typed behind it must not go to anybody else."""
-        self._sync.close_chat()
-        self._joins = True
-        self._choosing.expect(room)
-
-    def entered(self, can_enter: bool) -> None:
-        """It is decided whether the room can be entered; do what was typed behind it."""
-        name = self._choosing.take_asked()
-        joins, self._joins = self._joins, False
-        if can_enter and name is not None:
-            self._open_room(name)
-            if joins and self._sync.has_older(name):
-                self._out.events.append(events.Notice("There are older messages: /history shows them."))
-        self._go_on()
-
-    def _choose_room(self, name: str) -> None:
-        rooms = self._asking.rooms
-        if rooms.is_in(name) and name not in rooms.known and self._online():
-            # What the room is stands before what was written in it.
-            self._choosing.expect(name)
-            self._asking.look_up(name)
-        elif rooms.is_in(name):
-            self._open_room(name)
+    def _find_room(self, name: str) -> None:
+        if not self._rooms.is_in(name):
+            invited = name in self._rooms.invitations
+            code = ProblemCode.NOT_JOINED if invited else ProblemCode.NOT_A_MEMBER
+            self._problem(Problem(code, name=name))
+        elif name not in self._rooms.known and self._online():
+            # The description of the room is shown before its messages.
+            self._chat.change(Step.FIND, name)
+            self._requests.ask(RoomQuestion(frames.RoomsRequest(), sought=name, opens=True))
         else:
-            self._choosing.refuse_room(name, invited=name in self._asking.rooms.invitations)
+            self._open_room(name)
 
-    def _open_room(self, name: str) -> None:
-        self._choosing.failed = False
-        self._open(events.RoomOpened(name, self._asking.rooms.known.get(name), self._now_ms()))
+    # --- joining
 
-    # --- what is shown
+    def join(self, room: str) -> None:
+        """Close the open chat and queue lines: they are for this room only, even if it can't be joined."""
+        self.failed = True
+        self._chat.change(Step.JOIN, room)
 
-    def _as_far_as_we_know(self, name: str) -> events.ChatOpened:
+    def joined(self) -> None:
+        """Open the room that was joined, then carry out queued lines."""
+        if (room := self._chat.joining) is None:
+            return
+        self._open_room(room)
+        if self._sync.has_older(room):
+            self._out.show(Notice(NoticeCode.OLDER_AVAILABLE))
+        self._resume()
+
+    def join_refused(self) -> None:
+        """Return to the picker, then carry out queued lines there."""
+        if self._chat.joining is not None:
+            self._chat.change(Step.REFUSE)
+            self.show_picker()
+            self._resume()
+
+    # --- closing
+
+    def close(self) -> None:
+        """Close the open chat, and return to the picker."""
+        self._chat.change(Step.CLOSE)
+        self.show_picker()
+
+    def show_picker(self) -> None:
+        """Show the lists to pick a chat from."""
+        self._out.show(events.PickerOpened(*self.lists()))
+
+    def disconnected(self) -> None:
+        """Stop waiting for answers that can't come; a join is asked again over the next connection."""
+        self.receive_whois()
+        self.room_found()
+
+    def abandon(self) -> None:
+        """Discard the lines queued for a room whose join will not be answered any more."""
+        if (room := self._chat.joining) is not None:
+            self._chat.change(Step.REFUSE)
+            self._out.show(Problem(ProblemCode.JOIN_UNANSWERED, name=room, count=len(self._queue)))
+            self._queue.clear()
+
+    # --- lists and chats
+
+    def knows(self, name: str) -> bool:
+        """Whether a user of that name is online, or has a conversation with you."""
+        return name in self._roster or self._has_conversation(name)
+
+    def lists(
+        self,
+    ) -> tuple[
+        tuple[frames.UserPresence, ...],
+        tuple[tuple[str, int], ...],
+        tuple[events.RoomLine, ...],
+        tuple[str, ...],
+    ]:
+        """Return who is online, users with unread messages, your rooms and invitations."""
+        unread = tuple(sorted(self._sync.conversations.unread().items()))
+        return tuple(self._roster), unread, self._rooms.lines, tuple(sorted(self._rooms.invitations))
+
+    def _describe(self, name: str) -> events.ChatOpened:
+        """Describe a user as far as this client knows."""
         person = self._roster.get(name)
         if person is not None:
             return events.ChatOpened(name, person.status, person.text)
-        known = self._talked_with(name) or self._roster.was_seen(name)
+        known = self._has_conversation(name) or self._roster.was_seen(name)
         return events.ChatOpened(name, "offline", known=known)
 
+    def _open_room(self, name: str) -> None:
+        self.failed = False
+        self._open(events.RoomOpened(name, self._rooms.known.get(name), self._clock.wall_ms()))
+
     def _open(self, opened: events.ChatOpened | events.RoomOpened) -> None:
-        self._out.events.append(opened)
+        self._chat.change(Step.OPEN, opened.name)
+        self._out.show(opened)
         missing = self._sync.open(opened.name)
         if missing is not None and self._online():
-            self._questions.ask_unread(missing)
+            self._history.ask_unread(missing)
         elif missing is not None:
             self._sync.show_unread(missing, None)
 
-    def _talked_with(self, name: str) -> bool:
+    def _has_conversation(self, name: str) -> bool:
         return self._sync.conversations.named(name) is not None
+
+    def _problem(self, problem: Problem) -> None:
+        self.failed = True
+        self._out.show(problem)

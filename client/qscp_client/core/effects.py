@@ -1,4 +1,4 @@
-"""What the client's mind wants done, collected until somebody does it."""
+"""Effects the engine requests: frames to send, events to show, changes to save."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,39 +6,53 @@ from collections.abc import Callable
 from qscp.frames import ClientFrame
 from qscp_client.core.changes import Change
 from qscp_client.core.events import Event
-
-__all__ = ["Clock", "Output"]
+from qscp_client.core.notices import Problem
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Clock:
-    """Where the time comes from."""
+    """The time, as two functions."""
 
     now: Callable[[], float]
-    """Seconds of a clock that never goes back, for deadlines."""
+    """Seconds of a monotonic clock, for deadlines."""
     wall_ms: Callable[[], int]
-    """Milliseconds since 1970 in UTC, for what is kept."""
+    """Milliseconds since 1970 in UTC, for what is saved."""
 
 
 @dataclasses.dataclass(slots=True)
 class Output:
-    """Frames to send, events to show, changes to save; in the order in which they came up."""
+    """Frames to send, events to show, changes to save; each in its order."""
 
     frames: list[ClientFrame] = dataclasses.field(default_factory=list)
     events: list[Event] = dataclasses.field(default_factory=list)
     changes: list[Change] = dataclasses.field(default_factory=list)
+    failed: int = 0
+    """How much of what was typed in this run was refused, here or by the server."""
+
+    def send(self, frame: ClientFrame) -> None:
+        """Add a frame."""
+        self.frames.append(frame)
+
+    def show(self, event: Event) -> None:
+        """Add an event."""
+        self.events.append(event)
+
+    def fail(self, problem: Problem) -> None:
+        """Add a problem that counts as a failure of this run."""
+        self.failed += 1
+        self.events.append(problem)
 
     def take_frames(self) -> list[ClientFrame]:
-        """Return the frames, and forget them."""
+        """Remove and return the frames."""
         taken, self.frames = self.frames, []
         return taken
 
     def take_events(self) -> list[Event]:
-        """Return the events, and forget them."""
+        """Remove and return the events."""
         taken, self.events = self.events, []
         return taken
 
     def take_changes(self) -> list[Change]:
-        """Return the changes, and forget them."""
+        """Remove and return the changes."""
         taken, self.changes = self.changes, []
         return taken

@@ -1,62 +1,72 @@
-"""The client's mind, without I/O: typed lines and frames go in; what to send, show and save comes out.
+"""Engine: typed lines and frames go in; frames, events to show and changes to save come out. Sans-I/O.
 
     engine.enter(TypedLine("hello"))        # or engine.receive(frame), engine.tick()
     save(engine.additions_to_save()); show(engine.events_to_show())
     save(engine.changes_to_save()); send(engine.frames_to_send())
 
-in this order: what was typed is on disk before it is shown and sent, and a position is saved when what it is
-about was shown, and told to the server when it was saved.
+in this order: what was typed is on disk before it is shown and sent, a position is saved after its messages
+were shown, and reported to the server after it was saved.
 
-The line has two modes. In the *picker* (`partner` is None) a line is the name of
-somebody to chat with, or of a room; in a *chat* it is a message to `partner`. Only the person at the
-keyboard changes the mode: whoever else writes is shown, marked, and waits.
+What a typed line is for is a state of its own, see `chat_state`. Only typed lines open another chat: messages
+of other chats are shown with a mark, or counted.
 
 An engine lives as long as the program, over any number of connections.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import assert_never
 
 from qscp import frames
 from qscp_client.core import events
 from qscp_client.core.changes import Added, Change, Saved
-from qscp_client.core.chat_switcher import Opening
-from qscp_client.core.commands.general import Acting
-from qscp_client.core.commands.messages import Pointing
-from qscp_client.core.commands.rooms import Rooming
-from qscp_client.core.commands.table import Choose, Nothing, Refuse, Run, Say, TypedLine, interpret
+from qscp_client.core.chat_state import CurrentChat, TypedLine
+from qscp_client.core.chat_switcher import ChatSwitcher
+from qscp_client.core.commands.general import GeneralCommands
+from qscp_client.core.commands.messages import MessageCommands
+from qscp_client.core.commands.rooms import RoomCommands
+from qscp_client.core.commands.table import Nothing, Pick, Refuse, Run, Say, interpret
 from qscp_client.core.effects import Clock, Output
-from qscp_client.core.requests import Questions
-from qscp_client.core.room_requests import Asking
+from qscp_client.core.history import History
+from qscp_client.core.notices import Notice, NoticeCode
+from qscp_client.core.outbox import Failure, FailureCode
+from qscp_client.core.requests import PendingRequests
+from qscp_client.core.room_requests import RoomRequests
 from qscp_client.core.rooms import Rooms
 from qscp_client.core.roster import PresenceChange, Roster
-from qscp_client.core.sender import Sending
+from qscp_client.core.sender import Sender
 from qscp_client.core.sync import Sync
-from qscp_client.core.typing_status import Typists
-from qscp_client.ending import Ending
+from qscp_client.core.typing_status import TypingStatus
 
-__all__ = ["Engine"]
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ending:
+    """How the server ended the connection."""
+
+    code: str
+    message: str
+    reconnect: bool = False
 
 
 class Engine:
-    """The client, from the first login to the end.
+    """The client's state, from the first login to the end.
 
     Args:
-        me: Your name, as `auth_ack` has it.
+        me: Your name.
         make_id: Makes the id of a new message.
         clock: The time.
-        saved: What was kept from last time.
+        saved: What was saved in the last run.
         shows_at_once: Whether messages of all conversations are shown when they come, and what failed is
-            forgotten at the end: nobody is there who decides later.
-        tells_typing: Whether you want to say that you are writing, and to know who is.
+            discarded at the end: for input without a user who decides later.
+        sends_typing: Whether typing indicators are sent and wanted.
 
     Attributes:
         me: Your name.
         roster: Who is online.
-        typists: Who is writing.
+        typing: Typing indicators.
         online: Whether there is a connection.
-        next_try: While there is none: when the next one is tried, by the clock.
-        ending: How the server ended the connection, once it did.
+        next_try: When the next connection is tried, by the clock; None if that is not known.
+        ending: How the server ended the connection; None if it did not.
     """
 
     def __init__(
@@ -67,7 +77,7 @@ class Engine:
         saved: Saved | None = None,
         *,
         shows_at_once: bool = False,
-        tells_typing: bool = False,
+        sends_typing: bool = False,
     ) -> None:
         saved = saved or Saved()
         self.me = me
@@ -76,222 +86,220 @@ class Engine:
         self.next_try: float | None = None
         self.ending: Ending | None = None
         self.clock = clock
-        self._out = Output()
-        self._sending = Sending(self._out, clock, make_id, saved.outbox, keeps_failed=not shows_at_once)
-        self._sync = Sync(me, self._out, clock, self._sending, saved, shows_at_once=shows_at_once)
-        self._questions = Questions(self._out, self._sync)
-        self._rooms = Rooms(me, self._out, clock, self._sync, self._close_chat)
-        self._asking = Asking(self._out, clock, self._sync, self._rooms, self._entered)
-        self._opening = Opening(
-            me,
-            self._out,
-            self.roster,
-            self._sync,
-            self._questions,
-            self._asking,
-            online=lambda: self.online,
-            now_ms=clock.wall_ms,
-            go_on=self._go_on,
-        )
-        self._pointing = Pointing(me, self._out, self._sync, self._sending, self._questions.are_open)
-        self.typists = Typists(me, self._out, clock, enabled=tells_typing)
-        self._acting = Acting(
-            self._out,
-            self.roster,
-            self._sync,
-            self._sending,
-            self._questions,
-            self._rooms,
-            lambda: self.connection,
-            messages=self._pointing,
-            rooms=Rooming(self._sync, self._asking, lambda: self.connection, self._opening.expect),
-        )
-        self._refused = 0
         self._welcomed = False
+        self._out = out = Output()
+        self._chat = chat = CurrentChat()
+        self._sender = Sender(out, clock, make_id, saved.outbox, keeps_failed=not shows_at_once)
+        self._sync = Sync(me, out, clock, self._sender, chat, saved, shows_at_once=shows_at_once)
+        self._requests = PendingRequests(out)
+        self._history = History(out, self._requests, self._sync)
+        self._rooms = Rooms(me, out, clock, self._sync, chat, self._requests, close=self._close_chat)
+        self._switcher = ChatSwitcher(
+            me,
+            out,
+            clock,
+            chat,
+            self.roster,
+            self._sync,
+            self._rooms,
+            self._history,
+            requests=self._requests,
+            online=self._is_online,
+            resume=self._resume,
+        )
+        self._room_requests = RoomRequests(out, clock, self._requests, self._rooms, self._switcher)
+        self._message_commands = MessageCommands(
+            me, out, chat, self._sync, self._sender, self._requests, self._is_online
+        )
+        self._commands = GeneralCommands(
+            out,
+            chat,
+            self._switcher,
+            self._sync,
+            self._sender,
+            self._history,
+            lambda: self.connection,
+            messages=self._message_commands,
+            rooms=RoomCommands(out, chat, self._switcher, self._rooms, self._room_requests, self._is_online),
+        )
+        self.typing = TypingStatus(me, out, clock, enabled=sends_typing)
 
     @property
     def partner(self) -> str | None:
-        """With whom you chat, or in which room; None in the picker."""
-        return self._sync.partner
+        """The user or room that messages go to; None if no chat is open."""
+        return self._chat.partner
 
     @property
     def ready(self) -> bool:
-        """Whether typed lines may come: who is online and who wrote is known."""
+        """Whether lines can be entered: who is online and what is unread is known."""
         return self._welcomed
 
     @property
     def pending(self) -> int:
-        """How many of your messages were not acknowledged yet."""
-        return len(self._sending.outbox)
+        """Number of your messages that are not acknowledged yet."""
+        return len(self._sender.outbox)
 
     @property
     def failed(self) -> int:
-        """How much of what you wanted in this run was refused, here or by the server."""
-        return self._acting.failed + self._pointing.failed + self._asking.failed + self._refused
+        """How much of what was typed in this run was refused, here or by the server."""
+        return self._out.failed
 
     @property
     def leaving(self) -> bool:
-        """Whether you asked to leave."""
-        return self._acting.leaving
+        """Whether the user wants to quit."""
+        return self._commands.leaving
 
     @property
     def failures(self) -> int:
-        """How many failed messages wait for `/retry` or `/drop`."""
-        return len(self._sending.outbox.failed)
+        """Number of failed messages that wait for `/retry` or `/drop`."""
+        return len(self._sender.outbox.failed)
 
     @property
     def busy(self) -> bool:
         """Whether something is not answered yet."""
-        return bool(self.pending or len(self._questions) or len(self._asking) or self.choosing)
+        return bool(self.pending or len(self._requests) or self.queues_lines)
 
     @property
-    def choosing(self) -> bool:
-        """Whether lines that were typed wait for something that the server has to say."""
-        return self._opening.holds
+    def queues_lines(self) -> bool:
+        """Whether typed lines are queued until the server has answered."""
+        return self._switcher.queues
 
     @property
-    def choice_failed(self) -> bool:
-        """Whether the last name typed could not be chosen."""
-        return self._opening.failed
+    def pick_failed(self) -> bool:
+        """Whether the last name typed could not be opened."""
+        return self._switcher.failed
 
     @property
-    def connection(self) -> str:
-        """A few words about the connection, if it is not as it should be."""
+    def connection(self) -> events.Connection:
+        """The connection, as it is shown."""
         if self.online:
-            return ""
+            return events.Connection(events.ConnectionState.ONLINE)
         if self.next_try is None:
-            return "connecting"
-        return f"offline, connecting again in {max(round(self.next_try - self.clock.now()), 0)} s"
+            return events.Connection(events.ConnectionState.CONNECTING)
+        retry_s = max(round(self.next_try - self.clock.now()), 0)
+        return events.Connection(events.ConnectionState.OFFLINE, retry_s)
 
     @property
     def unread(self) -> dict[str, int]:
-        """Who has unread messages for you, and how many."""
+        """Users with unread messages for you, and their number."""
         return self._sync.conversations.unread()
 
     @property
     def rooms(self) -> tuple[events.RoomLine, ...]:
-        """The rooms that you are in, with what is unread."""
+        """The rooms that you are a member of, with what is unread."""
         return self._rooms.lines
 
     @property
     def invitations(self) -> list[str]:
-        """Rooms that you may join."""
+        """Rooms that you are invited to."""
         return sorted(self._rooms.invitations)
 
     @property
     def away(self) -> bool:
-        """Whether you said that you are away."""
-        return self._acting.away is not None
+        """Whether you are away."""
+        return self._commands.away is not None
 
     @property
     def names(self) -> list[str]:
-        """Everybody and every room that is known: online, or with a conversation."""
+        """All users and rooms that are online or have a conversation."""
         known = {each.name for each in self._sync.conversations if each.name}
         return sorted(known.union(person.user for person in self.roster))
 
     def frames_to_send(self) -> list[frames.ClientFrame]:
-        """Return the frames to send now, and forget them."""
+        """Remove and return the frames to send now."""
         return self._out.take_frames()
 
     def events_to_show(self) -> list[events.Event]:
-        """Return what to show now, and forget it."""
+        """Remove and return the events to show now."""
         return self._out.take_events()
 
     def additions_to_save(self) -> list[Change]:
-        """Return the messages to save before they are shown, and forget them."""
+        """Remove and return the messages to save before they are shown."""
         changes = self._out.take_changes()
         self._out.changes = [each for each in changes if not isinstance(each, Added)]
         return [each for each in changes if isinstance(each, Added)]
 
     def changes_to_save(self) -> list[Change]:
-        """Return what to save after everything was shown, and forget it."""
+        """Remove and return the changes to save after everything was shown."""
         return self._out.take_changes()
 
     # --- the connection
 
     def connected(self, ack: frames.AuthAck) -> None:
-        """Begin on a connection that is logged in."""
+        """Start on a new connection, after the login."""
         self.online = True
         self.next_try = None
         self.ending = None
         self._sync.connected(ack)
         self._rooms.connected()
-        self._asking.connected()
-        self._sending.connected()
-        self._acting.connected()
-        self.typists.connected(ack)
+        self._requests.connected()
+        self._sender.connected()
+        self._commands.connected()
+        self.typing.connected(ack)
 
-    def lost(self) -> None:
-        """The connection is over."""
+    def disconnected(self) -> None:
+        """Continue without a connection."""
         self.online = False
-        self._questions.lost()
-        self._asking.lost()
+        lost = self._requests.disconnected()
+        self._history.disconnected(lost)
+        self._room_requests.disconnected(lost)
         self._sync.lost()
-        self._sending.outbox.disconnected()
-        self.roster.lost()
-        self.typists.lost()
-        self._opening.lost()
-        self._opening.release()
+        self._sender.outbox.disconnected()
+        self.roster.disconnected()
+        self.typing.disconnected()
+        self._switcher.disconnected()
+        self._switcher.unblock()
 
     def tick(self) -> None:
-        """Do what is due by now; without a connection that is to call failed what is too old."""
+        """Do what is due by now. Without a connection, that is to let fail what is too old."""
         if self.online:
             self._sync.receipts.send()
-            self.typists.tick()
-        self._sending.tick()
+            self.typing.tick()
+        self._sender.tick()
 
     def next_due(self) -> float | None:
-        """When `tick` has something to do, by the clock."""
+        """Return when `tick` has something to do, by the clock; None if it has nothing."""
         if not self.online:
             return None
-        dues = (self._sync.receipts.due, self._sending.outbox.next_due(), self.typists.next_due())
+        dues = (self._sync.receipts.due, self._sender.outbox.next_due(), self.typing.next_due())
         return min((due for due in dues if due is not None), default=None)
 
-    def say_bye(self) -> None:
-        """Tell the server that we leave; nothing may be sent after it."""
+    def send_bye(self) -> None:
+        """Announce to the server that the client leaves; nothing can be sent after it."""
         self._sync.receipts.send(at_once=True)
         self._out.frames.append(frames.ClientBye())
 
-    def give_up(self, *, keeps: bool) -> None:
-        """Tell of each message that was not acknowledged: it may or may not have been stored.
+    def show_unanswered(self, *, keeps: bool) -> None:
+        """Show at the end each message that was not acknowledged: it might or might not be stored.
 
         Args:
             keeps: Whether it is on disk, for the next start.
         """
-        if self.choosing:
-            # What was typed behind the name is kept like all that has no answer.
-            self.lost()
-            self._opening.give_up()
-        reason = "the server did not say whether it was stored"
-        if keeps:
-            reason += "; it is kept, and goes out when the client is started again"
-        for entry in self._sending.outbox:
-            self._show(events.MessageFailed(entry.to, entry.shown, reason, entry.id))
+        if self.queues_lines:
+            # Lines typed after the name are kept like all that has no answer.
+            self.disconnected()
+            self._switcher.abandon()
+        failure = Failure(FailureCode.UNANSWERED_KEPT if keeps else FailureCode.UNANSWERED)
+        for entry in self._sender.outbox:
+            self._out.show(
+                events.MessageFailed(
+                    entry.to, entry.body, failure, entry.id, kind=entry.kind, target=entry.target
+                )
+            )
 
-    def tell(self, sentence: str) -> None:
-        """Show a sentence about the connection."""
-        self._show(events.Notice(sentence))
-
-    # --- what the person does
+    # --- typed lines
 
     def enter(self, line: TypedLine) -> None:
-        """Carry out a typed line, now or when the server has said what has to be known before."""
-        if not self._opening.hold(line):
+        """Carry out a typed line, or queue it until the server has answered."""
+        if not self._switcher.queue(line):
             self._carry_out(line)
 
-    def _entered(self, can_enter: bool) -> None:
-        """It is decided whether a room can be entered."""
-        if not can_enter:
-            self._acting.open_picker()
-        self._opening.entered(can_enter)
-
     def _close_chat(self) -> None:
-        """The room that was open is no room of yours any more."""
-        self._acting.close_chat()
+        self._switcher.close()
 
-    def _go_on(self) -> None:
-        """Carry out the lines that had to wait for an answer."""
-        while not self.leaving and (line := self._opening.next_held()) is not None:
+    def _resume(self) -> None:
+        """Carry out the lines that were queued."""
+        while not self.leaving and (line := self._switcher.next_queued()) is not None:
             self._carry_out(line)
 
     def _carry_out(self, line: TypedLine) -> None:
@@ -299,53 +307,52 @@ class Engine:
             case Nothing():
                 pass
             case Say(body):
-                self._acting.say(body)
-            case Choose(name):
-                self._opening.choose(name)
-            case Run(command, argument) if command.points and self._pointing.must_wait(self.online):
-                self._opening.wait_with(line)
+                self._commands.say(body)
+            case Pick(name):
+                self._switcher.open(name)
+            case Run(command) if command.has_target and self._message_commands.must_wait:
+                self._switcher.block(line)
             case Run(command, argument):
-                command.run(self._acting, argument)
-            case Refuse(sentence, closes):
-                self._refused += 1
-                self._show(events.Problem(sentence))
-                if closes:
-                    self._opening.expect("")
-                    self._entered(can_enter=False)
+                command.run(self._commands, argument)
+            case Refuse(problem, enters):
+                self._out.fail(problem)
+                if enters:
+                    self._switcher.join("")
+                    self._switcher.join_refused()
             case meaning:
                 assert_never(meaning)
 
     # --- what the server sends
 
     def receive(self, frame: frames.ServerFrame) -> None:
-        """Take in a frame."""
+        """Apply a frame."""
         self._receive(frame)
-        self.typists.receive(frame)
-        if not self._pointing.must_wait(self.online):
-            self._opening.release()
+        self.typing.receive(frame)
+        if not self._message_commands.must_wait:
+            self._switcher.unblock()
 
     def _receive(self, frame: frames.ServerFrame) -> None:  # noqa: C901 - a case for each frame
         match frame:
             case frames.OnlineUsers():
                 self._receive_page(frame)
             case frames.PresenceChanges():
-                self._tell_changes(self.roster.apply_changes(frame))
+                self._show_changes(self.roster.apply_changes(frame))
             case frames.ChatNack():
-                self._refused += self._sending.refused(frame)
+                self._sender.receive_nack(frame)
             case frames.Error(ref=str()):
                 self._receive_refusal(frame)
             case frames.Whois():
-                self._opening.answer(frame)
+                self._switcher.receive_whois(frame)
             case frames.ServerPing():
-                self._out.frames.append(frames.ClientPong())
+                self._out.send(frames.ClientPong())
             case frames.ServerBye():
                 self.ending = Ending(frame.reason, frame.message, frame.reconnect)
             case frames.Error():
                 self.ending = Ending(frame.code, frame.message)
             case frames.History() | frames.SearchResults():
-                self._questions.receive(frame)
+                self._history.receive(frame)
             case frames.RoomAck() | frames.Rooms() | frames.RoomMembers() | frames.RoomLog():
-                self._asking.receive(frame)
+                self._room_requests.receive(frame)
             case _ if not self._rooms.receive(frame):
                 self._sync.receive(frame)
                 self._welcome()
@@ -355,39 +362,34 @@ class Engine:
 
     def _receive_refusal(self, frame: frames.Error) -> None:
         if frame.ref in ("join", "leave", "room", "rooms"):
-            self._asking.receive(frame)
+            self._room_requests.receive(frame)
             return
-        self._show(events.Notice(frame.message))
+        self._out.show(Notice(NoticeCode.SERVER_ERROR, error=frame.code, text=frame.message))
         if frame.ref == "whois":
-            self._opening.answer()
+            self._switcher.receive_whois()
         else:
-            self._questions.receive(frame)
+            self._history.receive(frame)
 
     def _receive_page(self, frame: frames.OnlineUsers) -> None:
         changes = self.roster.apply_page(frame)
         if self._welcomed:
-            self._tell_changes(changes)
+            self._show_changes(changes)
         else:
             self._welcome()
 
     def _welcome(self) -> None:
         if not self._welcomed and self.roster.complete and self._sync.listed:
             self._welcomed = True
-            self._show(events.Welcome(self.me))
+            self._out.show(events.Welcome(self.me))
             if self.failures:
-                self._show(
-                    events.Notice(
-                        f"Failed before: {self.failures}. /status shows what, /retry all sends it again, "
-                        "/drop all gives it up."
-                    )
-                )
-            self._acting.open_picker()
+                self._out.show(Notice(NoticeCode.FAILED_BEFORE, count=self.failures))
+            self._switcher.show_picker()
 
-    def _tell_changes(self, changes: list[PresenceChange]) -> None:
+    def _show_changes(self, changes: list[PresenceChange]) -> None:
         for change in changes:
             is_partner = change.person.user == self.partner
             if is_partner or self.partner is None:
-                self._show(events.PresenceChanged(change.person, change.was_online, is_partner))
+                self._out.show(events.PresenceChanged(change.person, change.was_online, is_partner))
 
-    def _show(self, event: events.Event) -> None:
-        self._out.events.append(event)
+    def _is_online(self) -> bool:
+        return self.online

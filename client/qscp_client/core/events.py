@@ -1,42 +1,11 @@
-"""What the engine tells a front end to show, as plain values."""
+"""Events that a front end shows, as plain values without words."""
 
 import dataclasses
 import enum
 from typing import Final
 
 from qscp.frames import LogEntry, Member, Reaction, Room, Status, UserPresence
-from qscp_client.core.outbox import Entry, EntryKind
-
-__all__ = [
-    "Amended",
-    "ChatOpened",
-    "Delivered",
-    "Details",
-    "Event",
-    "Found",
-    "HelpAsked",
-    "LineState",
-    "MessageFailed",
-    "MessageReceived",
-    "MessageSent",
-    "MessagesGivenUp",
-    "Notice",
-    "OwnMessage",
-    "PickerOpened",
-    "Place",
-    "Pointer",
-    "PresenceChanged",
-    "Problem",
-    "RoomLine",
-    "RoomLogTold",
-    "RoomMembersTold",
-    "RoomOpened",
-    "RoomsTold",
-    "SearchDone",
-    "StatusAsked",
-    "Welcome",
-    "WhoAsked",
-]
+from qscp_client.core.outbox import EntryKind, Failure
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +15,7 @@ class Event:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RoomLine:
-    """A room in the list of those that you are in."""
+    """A room that you are a member of, in a list."""
 
     name: str
     unread: int = 0
@@ -56,76 +25,76 @@ class RoomLine:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Welcome(Event):
-    """The session begins."""
+    """You are logged in."""
 
     me: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PickerOpened(Event):
-    """The line is for choosing somebody; these are online."""
+    """A typed line is the name of a chat to open."""
 
     people: tuple[UserPresence, ...]
     unread: tuple[tuple[str, int], ...] = ()
-    """Who has unread messages for you, and how many."""
+    """Users with unread messages for you, and their number."""
     rooms: tuple[RoomLine, ...] = ()
-    """The rooms that you are in."""
+    """The rooms that you are a member of."""
     invitations: tuple[str, ...] = ()
-    """Rooms that you may join."""
+    """Rooms that you are invited to."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WhoAsked(Event):
-    """`/who`: these are online."""
+    """`/who`: who is online, and what is unread."""
 
     people: tuple[UserPresence, ...]
     unread: tuple[tuple[str, int], ...] = ()
-    """Who has unread messages for you, and how many."""
+    """Users with unread messages for you, and their number."""
     rooms: tuple[RoomLine, ...] = ()
-    """The rooms that you are in."""
+    """The rooms that you are a member of."""
     invitations: tuple[str, ...] = ()
-    """Rooms that you may join."""
+    """Rooms that you are invited to."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class HelpAsked(Event):
-    """`/help`: show what can be typed."""
+    """`/help`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ChatOpened(Event):
-    """The line is for messages to this person."""
+    """A typed line is a message to this user."""
 
     name: str
     status: Status = "online"
     text: str = ""
     """Their away text."""
     known: bool = True
-    """Whether there is somebody of that name, as far as we know."""
+    """Whether the user is known to exist."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RoomOpened(Event):
-    """The line is for messages in this room."""
+    """A typed line is a message in this room."""
 
     name: str
     room: Room | None = None
-    """What is known of it."""
+    """The room; None if the server did not describe it yet."""
     now_ms: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PresenceChanged(Event):
-    """Somebody came, left, or changed their status."""
+    """A user came online, went offline, or changed their status."""
 
     person: UserPresence
     was_online: bool
     is_partner: bool
-    """Whether it is the person in the current chat."""
+    """Whether it is the user in the open chat."""
 
 
 class Place(enum.Enum):
-    """Where you were when a message came."""
+    """Which chat was open when a message came."""
 
     THIS_CHAT = enum.auto()
     OTHER_CHAT = enum.auto()
@@ -134,7 +103,7 @@ class Place(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pointer:
-    """A message that is pointed at."""
+    """A message that another one refers to."""
 
     number: int
     """Its seq."""
@@ -150,14 +119,14 @@ class Pointer:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Details:
-    """What else there is to say about a message."""
+    """The parts of a message that most do not have."""
 
     room: str = ""
-    """Where it was written; empty between two people."""
+    """The room that it was written in; empty between two users."""
     number: int = 0
-    """What to point at it with; 0 if it is shown without."""
+    """Its number; 0 if it is shown without one."""
     reply: Pointer | None = None
-    """What it answers."""
+    """The message that it answers."""
     mentions_me: bool = False
     edited: bool = False
     reactions: tuple[Reaction, ...] = ()
@@ -168,25 +137,25 @@ _PLAIN: Final = Details()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MessageReceived(Event):
-    """Somebody wrote."""
+    """A message of another user."""
 
     sender: str
     body: str
     time_ms: int
     """The server's clock, milliseconds since 1970 in UTC."""
     place: Place
-    """Where you were when it came."""
+    """Which chat was open when it came."""
     is_first: bool
-    """Whether it is the first one from outside the current chat since the sender was last chosen."""
+    """Whether it is the first one from outside the open chat since its own chat was last opened."""
     dated: bool = False
-    """Whether it may be of another day."""
+    """Whether it might be of another day."""
     erased: bool = False
-    """Whether its text is gone."""
+    """Whether its text was deleted."""
     details: Details = _PLAIN
 
 
 class LineState(enum.Enum):
-    """How far one of your own lines has come."""
+    """Delivery state of one of your own messages."""
 
     PENDING = enum.auto()
     STORED = enum.auto()
@@ -197,11 +166,14 @@ class LineState(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MessageSent(Event):
-    """Your own message is pending; `OwnMessage` or `MessageFailed` follows."""
+    """Your own message is pending; `OwnMessage`, `Amended` or `MessageFailed` follows."""
 
     id: str
     to: str
     body: str
+    kind: EntryKind = EntryKind.CHAT
+    target: int = 0
+    """As of `MessageFailed`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -214,7 +186,7 @@ class OwnMessage(Event):
     time_ms: int
     state: LineState
     here: bool
-    """Whether it was written here, and was pending until now; else it is from another device."""
+    """Whether it was pending in this client until now; else it is from another device."""
     place: Place
     dated: bool = False
     erased: bool = False
@@ -223,11 +195,11 @@ class OwnMessage(Event):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Amended(Event):
-    """Something happened to a message: an edit, a redaction, a reaction."""
+    """A message was edited or redacted, or got or lost a reaction."""
 
     id: str
     to: str
-    """The other one's name, or the room's."""
+    """The other user, or the room."""
     sender: str
     kind: EntryKind
     pointer: Pointer
@@ -240,15 +212,10 @@ class Amended(Event):
     dated: bool = False
     erased: bool = False
 
-    @property
-    def what(self) -> str:
-        """In words, as of `Entry.shown`."""
-        return Entry(self.id, self.to, self.body, 0, kind=self.kind, target=self.pointer.number).shown
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class RoomsTold(Event):
-    """`/rooms`: a page of the rooms that there are for you."""
+class RoomsListed(Event):
+    """`/rooms`: a page of the rooms that you can see."""
 
     rooms: tuple[Room, ...]
     is_first: bool
@@ -256,8 +223,8 @@ class RoomsTold(Event):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class RoomMembersTold(Event):
-    """`/members`: a page of who is in a room."""
+class MembersListed(Event):
+    """`/members`: a page of the members of a room."""
 
     room: str
     members: tuple[Member, ...]
@@ -265,8 +232,8 @@ class RoomMembersTold(Event):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class RoomLogTold(Event):
-    """`/log`: what was done in a room, the oldest first."""
+class RoomLogListed(Event):
+    """`/log`: the moderation log of a room, the oldest entry first."""
 
     room: str
     entries: tuple[LogEntry, ...]
@@ -274,7 +241,7 @@ class RoomLogTold(Event):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Delivered(Event):
-    """Own messages of this run that were stored before have come to a device of the other one."""
+    """Own messages of this run reached a device of the recipient, or were read."""
 
     to: str
     messages: tuple[tuple[str, str], ...]
@@ -286,20 +253,23 @@ class Delivered(Event):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MessageFailed(Event):
-    """Your own message was not delivered."""
+    """Your own message was not sent, or not acknowledged."""
 
     to: str
     body: str
-    reason: str
+    failure: Failure
     id: str = ""
     """Empty for one that was never sent."""
     again: bool = False
     """Whether it waits for `/retry` or `/drop`."""
+    kind: EntryKind = EntryKind.CHAT
+    target: int = 0
+    """The number of the message that an edit, redaction or reaction is about."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class MessagesGivenUp(Event):
-    """You gave own messages up; their ids."""
+class MessagesDiscarded(Event):
+    """You discarded own messages; their ids."""
 
     ids: tuple[str, ...]
 
@@ -316,7 +286,7 @@ class Found:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SearchDone(Event):
-    """What a search found, the oldest first."""
+    """Matches of a search, the oldest first."""
 
     query: str
     found: tuple[Found, ...]
@@ -324,24 +294,56 @@ class SearchDone(Event):
     complete: bool
 
 
+class ConnectionState(enum.Enum):
+    """Whether there is a connection."""
+
+    ONLINE = enum.auto()
+    CONNECTING = enum.auto()
+    OFFLINE = enum.auto()
+    """The next try has a time."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Connection:
+    """The connection, as it is shown."""
+
+    state: ConnectionState
+    retry_s: int = 0
+    """Seconds until the next try; only in OFFLINE."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StatusLine:
+    """One of your own recent messages, with its state."""
+
+    to: str
+    body: str
+    state: LineState
+    failure: Failure | None = None
+    kind: EntryKind = EntryKind.CHAT
+    target: int = 0
+    """As of `MessageFailed`."""
+    erased: bool = False
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class StatusAsked(Event):
-    """`/status`: your own lines of late, with their states: to, text, state, reason of a failure."""
+    """`/status`: your recent messages, and the connection."""
 
-    lines: tuple[tuple[str, str, LineState, str], ...]
-    connection: str
-    """What there is to say about the connection."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Problem(Event):
-    """A typed line can't be carried out; nothing was sent."""
-
-    sentence: str
+    lines: tuple[StatusLine, ...]
+    connection: Connection
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Notice(Event):
-    """A sentence to read."""
+class MembersChanged(Event):
+    """Members of the open room joined or left."""
 
-    sentence: str
+    room: str
+    joined: tuple[str, ...]
+    left: tuple[str, ...]
+    count: int
+    """Members by now."""
+    before: int | None = None
+    """Members before, if that is known."""
+    others: int = 0
+    """Further changes that the server did not name."""

@@ -1,21 +1,19 @@
-"""Messages that were typed and not acknowledged: what may be sent when, in which order, without I/O.
+"""Outbox: messages that were typed and are not acknowledged, in the order in which they can be sent.
 
 A message is *pending* from the moment it is typed until its `chat_ack`, over any number of
 connections, under one id. When the server could not store it, everything to the same person
 waits with it and is sent again after a pause, the first one first. What can't be stored at
-all, or is too old to be sent again, has *failed* and waits for the person's decision.
+all, or is too old to be sent again, has *failed* and waits for the user's decision.
 """
 
 import dataclasses
 import enum
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, Self
 
 from qscp import frames
 from qscp.errors import ErrorCode
-
-__all__ = ["LONGEST_TRY_MS", "Entry", "EntryKind", "Outbox"]
 
 LONGEST_TRY_MS: Final = 7 * 24 * 3600 * 1000
 """How long a message is sent again and again. Servers know an id for 30 days."""
@@ -37,40 +35,64 @@ class EntryKind(enum.StrEnum):
     UNREACT = "unreact"
 
 
+class FailureCode(enum.StrEnum):
+    """Why a message was not sent, apart from the server's own codes; on disk it has these names."""
+
+    EXPIRED = "expired"
+    """It could not be sent for 7 days."""
+    NOT_ENCODABLE = "not_encodable"
+    """It is not UTF-8."""
+    UNANSWERED = "unanswered"
+    """The server did not answer; it might be stored."""
+    UNANSWERED_KEPT = "unanswered_kept"
+    """The same, and the next start of the client sends it again."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a message was not sent."""
+
+    code: str
+    """Of `FailureCode` or `ErrorCode`, or of a newer server; empty if an earlier version saved words only."""
+    message: str = ""
+    """The server's words."""
+    wait_s: float | None = None
+    """Seconds after which it would be accepted."""
+
+    @property
+    def saved(self) -> str:
+        """The form on disk: a code that is known here, else the server's words."""
+        return self.code if _is_known(self.code) else self.message or self.code
+
+    @classmethod
+    def load(cls, saved: str) -> Self:
+        """Return a failure from its form on disk."""
+        return cls(saved) if _is_known(saved) else cls("", saved)
+
+
+def _is_known(code: str) -> bool:
+    return code in list(FailureCode) or code in list(ErrorCode)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """A message of yours, or what you do to a message, without a `chat_ack`."""
+    """A message of yours, or an edit, redaction or reaction, without a `chat_ack`."""
 
     id: str
     to: str
-    """A person's name, or a room's."""
+    """A user or a room."""
     body: str
     """The text; of a redaction the reason, of a reaction what it is."""
     first_try_ms: int
     """When it was typed, by this computer's clock."""
     failure: str = ""
-    """Why it failed, as a sentence; empty while it is pending."""
+    """`Failure.saved`; empty while it is pending."""
     kind: EntryKind = EntryKind.CHAT
     target: int = 0
     """The seq of the message that it is about, or that it answers; 0 if there is none."""
 
-    @property
-    def shown(self) -> str:
-        """In words, for the person who typed it."""
-        match self.kind:
-            case EntryKind.CHAT:
-                return self.body
-            case EntryKind.EDIT:
-                return f"(edit of {self.target}) {self.body}"
-            case EntryKind.REDACT:
-                return f"(redaction of {self.target}) {self.body}".rstrip()
-            case EntryKind.REACT:
-                return f"(reaction to {self.target}) {self.body}"
-            case EntryKind.UNREACT:
-                return f"(no reaction to {self.target} any more) {self.body}"
-
     def frame(self) -> frames.ClientFrame:
-        """As it is sent."""
+        """Return the frame to send."""
         match self.kind:
             case EntryKind.CHAT:
                 return frames.SendChat(self.to, self.body, self.id, self.target or None)
@@ -85,7 +107,7 @@ class Entry:
 
 @dataclasses.dataclass(slots=True)
 class _Block:
-    """Somebody to whom the server could not store a message."""
+    """A recipient whose messages wait, because the server could not store one."""
 
     first: str
     """The id that was refused for itself, not for being out of order."""
@@ -127,36 +149,36 @@ class Outbox:
 
     @property
     def refused_to(self) -> list[str]:
-        """To whom the server could not store a message so far."""
+        """Recipients whose messages wait, because the server could not store one."""
         return list(self._blocks)
 
     # --- the connection
 
     def connected(self) -> list[Entry]:
-        """Begin anew on a new connection: everything pending is to be sent, in order."""
+        """Start a new connection; return everything pending, to be sent in order."""
         self.disconnected()
         self._online = True
         return self._take_off(self)
 
     def disconnected(self) -> None:
-        """Nothing is on its way any more."""
+        """Stop expecting answers."""
         self._online = False
         self._flying.clear()
         self._flying_to.clear()
         self._blocks.clear()
 
     def add(self, entry: Entry) -> list[Entry]:
-        """Put in a new message; return what may be sent now: it, or nothing."""
+        """Add a message; return what can be sent now: it, or nothing."""
         self._pending[entry.id] = entry
         if not self._online or entry.to in self._blocks:
             return []
         return self._take_off([entry])
 
     def stored(self, message_id: str) -> Entry | None:
-        """Take out a message that is on disk; None if it is not here."""
+        """Remove and return a message that the server has stored; None if it is not here."""
         entry = self._pending.pop(message_id, None)
         if entry is None:
-            # The server stored it after all, such as one that was given up for its age.
+            # The server stored it after all, such as one that had expired.
             entry = self._failed.pop(message_id, None)
         self._land(message_id)
         return entry
@@ -165,34 +187,34 @@ class Outbox:
         """Whether the server waits for this message before it takes others to the same person."""
         return any(block.first == message_id for block in self._blocks.values())
 
-    def refused(self, message_id: str, code: str, sentence: str) -> Entry | None:
-        """Note a refusal.
+    def refused(self, message_id: str, failure: Failure) -> Entry | None:
+        """Apply a refusal.
 
         Returns:
-            The message, with a failure if it is for good; None if it is not here.
+            The message, with a failure if it is final; None if it is not here.
         """
         entry = self._pending.get(message_id)
         if entry is None:
             return None
-        if code not in _TEMPORARY:
+        if failure.code not in _TEMPORARY:
             self._land(message_id)
-            return self.fail(entry, sentence)
+            return self.fail(entry, failure)
         block = self._blocks.setdefault(entry.to, _Block(message_id))
         block.refused = True
-        if code != ErrorCode.OUT_OF_ORDER:
+        if failure.code != ErrorCode.OUT_OF_ORDER:
             block.first = message_id
         self._land(message_id)
         return entry
 
-    def fail(self, entry: Entry, sentence: str) -> Entry:
+    def fail(self, entry: Entry, failure: Failure) -> Entry:
         """Move a message to those that failed."""
-        failed = dataclasses.replace(entry, failure=sentence)
+        failed = dataclasses.replace(entry, failure=failure.saved)
         self._pending.pop(entry.id, None)
         self._failed[entry.id] = failed
         return failed
 
     def forget(self, message_id: str) -> None:
-        """Give up a message that failed."""
+        """Remove a message that failed."""
         self._failed.pop(message_id, None)
 
     def expired(self, wall_ms: int) -> list[Entry]:
@@ -203,7 +225,7 @@ class Outbox:
     # --- sending again
 
     def due(self, now: float) -> list[Entry]:
-        """Return what is to be sent again now, in order."""
+        """Return the messages to send again now, in order."""
         again: list[Entry] = []
         for to, block in list(self._blocks.items()):
             if self._flying_to[to]:
@@ -221,47 +243,47 @@ class Outbox:
         return again
 
     def next_due(self) -> float | None:
-        """When `due` has something; it has to be asked once after each answer, too."""
+        """When `due` has something next; call it after each answer, too."""
         return min((block.due for block in self._blocks.values() if block.due is not None), default=None)
 
-    def hurry(self, to: str | None) -> list[str]:
-        """Let refused messages be sent again at once; return to whom.
+    def retry_now(self, to: str | None) -> list[str]:
+        """Make refused messages due at once; return their recipients.
 
         Args:
-            to: To whom; None for everybody.
+            to: The recipient; None for all.
         """
-        hurried = [name for name in self._blocks if to in (None, name)]
-        for name in hurried:
+        retried = [name for name in self._blocks if to in (None, name)]
+        for name in retried:
             if self._blocks[name].due is not None:
                 self._blocks[name].due = float("-inf")
-        return hurried
+        return retried
 
     def take_failed(self, to: str | None) -> list[Entry]:
-        """Take failed messages out.
+        """Remove and return failed messages.
 
         Args:
-            to: Those to this person; None for all.
+            to: The recipient; None for all.
         """
         taken = [entry for entry in self._failed.values() if to in (None, entry.to)]
         for entry in taken:
             del self._failed[entry.id]
         return taken
 
-    def give_up_refused(self, to: str | None) -> tuple[list[Entry], list[str]]:
-        """Take out what waits because the server could not store it, unless it is on its way again.
+    def discard_refused(self, to: str | None) -> tuple[list[Entry], list[str]]:
+        """Remove what waits because the server could not store it, unless it is on its way again.
 
         Returns:
             The messages, and the ids to `skip`.
         """
-        given_up: list[Entry] = []
+        discarded: list[Entry] = []
         skipped: list[str] = []
         for name, block in list(self._blocks.items()):
             if to not in (None, name) or self._flying_to[name]:
                 continue
-            given_up += [self._pending.pop(entry.id) for entry in self if entry.to == name]
+            discarded += [self._pending.pop(entry.id) for entry in self if entry.to == name]
             skipped.append(block.first)
             del self._blocks[name]
-        return given_up, skipped
+        return discarded, skipped
 
     def _take_off(self, entries: Iterable[Entry]) -> list[Entry]:
         flying = list(entries)

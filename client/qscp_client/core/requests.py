@@ -1,32 +1,42 @@
-"""Questions to the server, whose answers come in the order of the questions."""
+"""Requests in flight: what was asked of the server and is not answered yet.
+
+The server answers the requests of one type in their order, so an answer belongs to the first request of its
+type.
+"""
 
 import collections
 import dataclasses
-from typing import Final
+from collections.abc import Iterator
+from typing import TypeVar
 
 import msgspec
 
 from qscp import frames
-from qscp_client.core import events
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
-from qscp_client.core.sync import Sync
-
-__all__ = ["Questions"]
-
-_UNREAD: Final = 200
-_FOUND: Final = 20
 
 
-@dataclasses.dataclass(slots=True)
-class _Question:
+@dataclasses.dataclass(slots=True, eq=False)
+class HistoryQuestion:
+    """Messages of a conversation that were asked for, over any number of pages."""
+
     conversation: Conversation
     before: int | None
     wanted: int
+    """Messages that are still to come."""
     is_unread: bool = False
+    """Whether they are what a chat that was opened has to show."""
     is_again: bool = False
+    """Whether they are the last messages, which can have been shown before."""
+    is_sent: bool = True
+    """False while an earlier answer has to show where to begin."""
     page: frames.History | None = None
     """What came so far."""
+
+    @property
+    def frame(self) -> frames.HistoryRequest:
+        """The frame that asks for the next page."""
+        return frames.HistoryRequest(self.conversation.id, before=self.before, limit=self.wanted)
 
     def add(self, page: frames.History) -> None:
         """Put a page before those that came so far."""
@@ -35,9 +45,9 @@ class _Question:
         self.wanted -= len(page.messages)
 
     def next_before(self) -> int | None:
-        """Where to go on; None if there is enough, or no more.
+        """Return where the next page begins; None if there is enough, or no more.
 
-        A page may have fewer messages than asked for, or none, and yet not be the last.
+        A page can have fewer messages than asked for, or none, and yet not be the last.
         """
         if self.page is None or self.page.cursor is None or self.wanted <= 0:
             return None
@@ -47,108 +57,132 @@ class _Question:
         return self.page.cursor if goes_on and self.page.cursor > 0 else None
 
 
-class Questions:
-    """What was asked and not answered yet.
+@dataclasses.dataclass(slots=True, eq=False)
+class SearchQuestion:
+    """A search in all conversations."""
+
+    frame: frames.SearchRequest
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class RoomQuestion:
+    """A request about rooms."""
+
+    frame: frames.Join | frames.Leave | frames.RoomRequest | frames.RoomsRequest
+    sought: str = ""
+    """The one room that is looked for in a list; empty to show all of it."""
+    opens: bool = False
+    """Whether the room that is looked for is then opened; else its topic is shown."""
+    wanted: int = 0
+    """Entries of a log that are still to be shown."""
+    entries: list[frames.LogEntry] = dataclasses.field(default_factory=list)
+    named: set[str] = dataclasses.field(default_factory=set)
+    """The rooms of all pages so far."""
+    is_first: bool = True
+    was_in: bool = False
+    """Whether you were a member of the room before."""
+    is_again: bool = False
+    """Whether it was sent over an earlier connection, too, and might have been done."""
+
+    @property
+    def enters(self) -> bool:
+        """Whether you enter the room when it is done."""
+        match self.frame:
+            case frames.Join():
+                return True
+            case frames.RoomRequest(action="create"):
+                return True
+            case _:
+                return False
+
+
+Question = HistoryQuestion | SearchQuestion | RoomQuestion
+
+_Question = TypeVar("_Question", HistoryQuestion, SearchQuestion, RoomQuestion)
+
+
+class PendingRequests:
+    """The requests, in the order in which they were made.
 
     Args:
-        out: Where frames and events go.
-        sync: Who shows pages of history.
+        out: Where their frames go.
     """
 
-    def __init__(self, out: Output, sync: Sync) -> None:
+    def __init__(self, out: Output) -> None:
         self._out = out
-        self._sync = sync
-        self._history: collections.deque[_Question] = collections.deque()
-        self._searches: collections.deque[str] = collections.deque()
-        self._held: collections.deque[tuple[Conversation, int]] = collections.deque()
+        self._pending: collections.deque[Question] = collections.deque()
 
     def __len__(self) -> int:
-        """How many answers are waited for."""
-        return len(self._history) + len(self._searches) + len(self._held)
+        """How many answers are missing."""
+        return len(self._pending)
 
-    def are_open(self) -> bool:
-        """Whether answers are waited for."""
-        return len(self) > 0
+    def __iter__(self) -> Iterator[Question]:
+        """All of them, in order."""
+        return iter(list(self._pending))
 
-    def ask_unread(self, conversation: Conversation) -> None:
-        """Ask for what a chat that was opened has to show."""
-        limit = min(max(conversation.unread.last - conversation.start, 1), _UNREAD)
-        self._ask(_Question(conversation, None, limit, is_unread=True))
+    @property
+    def awaits_messages(self) -> bool:
+        """Whether messages or matches were asked for."""
+        return any(not isinstance(each, RoomQuestion) for each in self._pending)
 
-    def ask_older(self, conversation: Conversation, count: int) -> None:
-        """Ask for messages before those that were shown in the chat."""
-        if any(each.conversation is conversation for each in self._history):
-            # Where it begins is only known when that answer has been shown.
-            self._held.append((conversation, count))
-            return
-        self._ask(_Question(conversation, conversation.cursors.oldest or None, count))
+    @property
+    def history(self) -> list[HistoryQuestion]:
+        """Those for messages."""
+        return [each for each in self._pending if isinstance(each, HistoryQuestion)]
 
-    def ask_last(self, conversation: Conversation, count: int) -> None:
-        """Ask for the newest messages of the chat, which may have been shown before."""
-        self._ask(_Question(conversation, None, count, is_again=True))
+    @property
+    def room_requests(self) -> list[frames.RoomRequest]:
+        """The changes of rooms, and other requests to them."""
+        return [each.frame for each in self._pending if isinstance(each.frame, frames.RoomRequest)]
 
-    def search(self, query: str) -> None:
-        """Look for words in all conversations."""
-        self._searches.append(query)
-        self._out.frames.append(frames.SearchRequest(query, limit=_FOUND))
+    def ask(self, question: Question) -> None:
+        """Send a request."""
+        self._pending.append(question)
+        self._out.send(question.frame)
 
-    def _ask(self, question: _Question) -> None:
-        self._history.append(question)
-        self._out.frames.append(
-            frames.HistoryRequest(question.conversation.id, before=question.before, limit=question.wanted)
-        )
+    def delay(self, question: HistoryQuestion) -> None:
+        """Add a request that is sent by `send_delayed`."""
+        question.is_sent = False
+        self._pending.append(question)
 
-    def lost(self) -> None:
-        """The connection is lost; nothing is answered any more."""
-        if self._held or self._searches or any(not each.is_unread for each in self._history):
-            self._out.events.append(
-                events.Notice("The connection was lost before the answer came; ask again.")
-            )
-        self._history.clear()
-        self._searches.clear()
-        self._held.clear()
+    def send_delayed(self, question: HistoryQuestion) -> None:
+        """Send a request that was delayed; its answer comes after those to requests sent before."""
+        question.is_sent = True
+        self._pending.remove(question)
+        self._pending.append(question)
+        self._out.send(question.frame)
 
-    def receive(self, frame: frames.ServerFrame) -> None:
-        """Take in an answer, and ask what had to wait for it."""
-        self._answer(frame)
-        while self._held:
-            conversation, count = self._held[0]
-            if any(each.conversation is conversation for each in self._history):
-                break
-            self._held.popleft()
-            self.ask_older(conversation, count)
+    def take_history(self) -> HistoryQuestion | None:
+        """Remove and return the request that a page of history answers; None if there is none."""
+        return self._remove(next((each for each in self.history if each.is_sent), None))
 
-    def _answer(self, frame: frames.ServerFrame) -> None:
-        match frame:
-            case frames.History() if self._history:
-                question = self._history.popleft()
-                question.add(frame)
-                if (before := question.next_before()) is not None:
-                    question.before = before
-                    self._ask(question)
-                elif question.page is not None:
-                    self._show(question, question.page)
-            case frames.SearchResults() if self._searches:
-                self._show_found(self._searches.popleft(), frame)
-            case frames.Error(ref="history") if self._history:
-                question = self._history.popleft()
-                if question.is_unread:
-                    self._sync.show_unread(question.conversation, question.page)
-            case frames.Error(ref="search") if self._searches:
-                self._searches.popleft()
-            case _:
-                pass
+    def take_search(self) -> SearchQuestion | None:
+        """Remove and return the request that a list of matches answers; None if there is none."""
+        return self._remove(next((each for each in self._pending if isinstance(each, SearchQuestion)), None))
 
-    def _show(self, question: _Question, page: frames.History) -> None:
-        if question.is_unread:
-            self._sync.show_unread(question.conversation, page)
-        elif question.is_again:
-            self._sync.show_again(question.conversation, page)
-        else:
-            self._sync.show_older(question.conversation, page)
+    def take_room(self, frame_type: str) -> RoomQuestion | None:
+        """Remove and return the request that an answer about rooms is for; None if there is none.
 
-    def _show_found(self, query: str, frame: frames.SearchResults) -> None:
-        found = [events.Found(each.name, each.sender, each.body, each.time) for each in frame.matches]
-        self._out.events.append(
-            events.SearchDone(query, tuple(reversed(found)), frame.cursor is not None, frame.complete)
-        )
+        Args:
+            frame_type: The type of the request's frame.
+        """
+        rooms = (each for each in self._pending if isinstance(each, RoomQuestion))
+        return self._remove(next((each for each in rooms if each.frame.type == frame_type), None))
+
+    def disconnected(self) -> list[Question]:
+        """Remove and return the requests that stay unanswered: all but those that enter a room."""
+        lost = [each for each in self._pending if not (isinstance(each, RoomQuestion) and each.enters)]
+        self._pending = collections.deque(each for each in self._pending if each not in lost)
+        return lost
+
+    def connected(self) -> None:
+        """Send the requests that enter a room again, over a new connection."""
+        for question in self._pending:
+            if isinstance(question, RoomQuestion):
+                question.is_again = True
+            self._out.send(question.frame)
+
+    def _remove(self, question: _Question | None) -> _Question | None:
+        if question is not None:
+            self._pending.remove(question)
+        return question

@@ -1,239 +1,174 @@
-"""What was asked about rooms and not answered yet, and what is told when it is, without I/O."""
+"""Room requests, and the notices shown when they are answered."""
 
-import collections
-import dataclasses
-from collections.abc import Callable
 from typing import Final
 
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp_client.core import events
+from qscp_client.core.chat_switcher import ChatSwitcher
 from qscp_client.core.effects import Clock, Output
+from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
+from qscp_client.core.requests import PendingRequests, Question, RoomQuestion
 from qscp_client.core.rooms import Rooms
-from qscp_client.core.sync import Sync
-from qscp_client.text import describe_end
-
-__all__ = ["Asking", "Question"]
 
 _DONE: Final = {
-    "invite": "{user} may join {room} now.",
-    "remove": "{user} is not in {room} any more.",
-    "ban": "{user} is banned from {room} {end}.",
-    "unban": "{user} may come into {room} again.",
-    "mute": "{user} may not write in {room} {end}.",
-    "unmute": "{user} may write in {room} again.",
-    "role": "{user} is {role} in {room} now.",
+    "invite": NoticeCode.DID_INVITE,
+    "remove": NoticeCode.DID_REMOVE,
+    "ban": NoticeCode.DID_BAN,
+    "unban": NoticeCode.DID_UNBAN,
+    "mute": NoticeCode.DID_MUTE,
+    "unmute": NoticeCode.DID_UNMUTE,
+    "role": NoticeCode.DID_SET_ROLE,
 }
-"""What is told when it is done; of what concerns all members `Rooms` tells."""
+"""Action -> the notice when it is done; `Rooms` has those about the room itself."""
 
 
-@dataclasses.dataclass(slots=True)
-class Question:
-    """Something that was asked and not answered yet."""
-
-    frame: frames.Join | frames.Leave | frames.RoomRequest | frames.RoomsRequest
-    sought: str = ""
-    """The room that is looked for; empty to show all of them."""
-    opens: bool = False
-    """Whether it is entered when it is known what it is; else its topic is told."""
-    wanted: int = 0
-    """Entries of a log that are still to be shown."""
-    entries: list[frames.LogEntry] = dataclasses.field(default_factory=list)
-    named: set[str] = dataclasses.field(default_factory=set)
-    """The rooms that were told so far."""
-    is_first: bool = True
-    was_in: bool = False
-    """Whether you were in the room before you asked."""
-    is_again: bool = False
-    """Whether it was asked over an earlier connection, too, and may have been done."""
-
-    @property
-    def enters(self) -> bool:
-        """Whether you enter the room when it is done."""
-        match self.frame:
-            case frames.Join():
-                return True
-            case frames.RoomRequest(action="create"):
-                return True
-            case _:
-                return False
-
-
-class Asking:
-    """Asks, and takes in the answers, which come in the order of the questions.
+class RoomRequests:
+    """Sends room requests, and applies their answers.
 
     Args:
-        out: Where frames and events go.
+        out: Where events go.
         clock: The time.
-        sync: The conversations.
-        rooms: What is known of rooms.
-        entered: Is called when it is decided whether a room can be entered.
-
-    Attributes:
-        failed: How often something could not be done.
-        rooms: What is known of rooms.
+        requests: What was asked and is not answered.
+        rooms: The rooms.
+        switcher: Opens rooms.
     """
 
     def __init__(
-        self, out: Output, clock: Clock, sync: Sync, rooms: Rooms, entered: Callable[[bool], None]
+        self,
+        out: Output,
+        clock: Clock,
+        requests: PendingRequests,
+        rooms: Rooms,
+        switcher: ChatSwitcher,
     ) -> None:
-        self.failed = 0
-        self.rooms = rooms
         self._out = out
         self._clock = clock
-        self._sync = sync
-        self._entered = entered
-        self._asked: collections.deque[Question] = collections.deque()
+        self._requests = requests
+        self._rooms = rooms
+        self._switcher = switcher
 
-    def __len__(self) -> int:
-        """How many answers are waited for."""
-        return len(self._asked)
-
-    def ask(self, question: Question) -> None:
-        """Ask something."""
-        self._asked.append(question)
-        self._out.frames.append(question.frame)
-        self._note_doing()
+    def ask(self, question: RoomQuestion) -> None:
+        """Send a request."""
+        self._requests.ask(question)
 
     def show_topic(self, name: str) -> None:
-        """Tell the topic of a room, now or when the server has said what it is."""
-        room = self.rooms.known.get(name)
+        """Show the topic of a room, now or when the server has described it."""
+        room = self._rooms.known.get(name)
         if room is not None:
             self._show_topic(room)
         else:
-            self.ask(Question(frames.RoomsRequest(), sought=name))
+            self.ask(RoomQuestion(frames.RoomsRequest(), sought=name))
 
-    def look_up(self, name: str) -> None:
-        """Ask what a room is that is to be entered then."""
-        self.ask(Question(frames.RoomsRequest(), sought=name, opens=True))
-
-    def fail(self, sentence: str) -> None:
-        """Tell what could not be done."""
-        self.failed += 1
-        self._out.events.append(events.Problem(sentence))
-
-    def receive(self, frame: frames.ServerFrame) -> None:  # noqa: C901 - a case for each frame
-        """Take in an answer."""
+    def receive(
+        self, frame: frames.RoomAck | frames.Rooms | frames.RoomMembers | frames.RoomLog | frames.Error
+    ) -> None:
+        """Apply an answer."""
+        match frame:
+            case frames.RoomAck(ref=ref) | frames.Error(ref=ref):
+                asked = ref
+            case frames.Rooms():
+                asked = "rooms"
+            case _:
+                asked = "room"
+        if (question := self._requests.take_room(asked or "")) is None:
+            return
         match frame:
             case frames.RoomAck():
-                if (question := self._take(frame.ref)) is not None:
-                    self._done(question)
+                self._show_done(question)
             case frames.Rooms():
-                if (question := self._take("rooms")) is not None:
-                    self._show_rooms(question, frame)
+                self._show_rooms(question, frame)
             case frames.RoomMembers():
-                if (question := self._take("room")) is not None:
-                    self.rooms.learn_members(frame.room, frame.members)
-                    told = events.RoomMembersTold(frame.room, tuple(frame.members), self._clock.wall_ms())
-                    self._out.events.append(told)
-                    self._ask_more(question, frame.cursor)
+                self._show_members(question, frame)
             case frames.RoomLog():
-                if (question := self._take("room")) is not None:
-                    self._show_log(question, frame)
-            case frames.Error(ref=str(ref)):
-                if (question := self._take(ref)) is not None:
-                    self._refused(question, frame)
-            case _:
-                pass
+                self._show_log(question, frame)
+            case frames.Error():
+                self._show_refused(question, frame)
 
-    def connected(self) -> None:
-        """Ask again for the room that is about to be entered: whoever typed behind it waits."""
-        for question in self._asked:
-            question.is_again = True
-            self._out.frames.append(question.frame)
+    def disconnected(self, lost: list[Question]) -> None:
+        """Show that answers will not come.
 
-    def cancel(self) -> None:
-        """A room that was to be entered was not even asked for."""
-        self._decided(can_enter=False)
+        Args:
+            lost: The requests without an answer.
+        """
+        if any(isinstance(each, RoomQuestion) and not each.sought for each in lost):
+            self._out.show(Notice(NoticeCode.ROOM_ANSWER_LOST))
 
-    def lost(self) -> None:
-        """The connection is lost; only what is asked to enter a room is asked again."""
-        kept = [each for each in self._asked if each.enters]
-        if any(not each.sought and not each.enters for each in self._asked):
-            self._out.events.append(
-                events.Notice("The connection was lost before the answer came; look whether it was done.")
-            )
-        self._asked = collections.deque(kept)
-        self._note_doing()
-
-    def _take(self, ref: str) -> Question | None:
-        """Take out the question that is answered: the first one of its type."""
-        for question in self._asked:
-            if question.frame.type == ref:
-                self._asked.remove(question)
-                self._note_doing()
-                return question
-        return None
-
-    def _note_doing(self) -> None:
-        self.rooms.doing = [each.frame for each in self._asked if isinstance(each.frame, frames.RoomRequest)]
-
-    def _done(self, question: Question) -> None:
+    def _show_done(self, question: RoomQuestion) -> None:
         if question.enters:
-            self._decided(can_enter=True)
+            self._switcher.joined()
         elif isinstance(request := question.frame, frames.RoomRequest):
-            self.rooms.did(request)
-            sentence = _DONE.get(request.action, "")
-            if sentence and not (request.action == "role" and self.rooms.is_me(request.user)):
-                end = self._end(request.seconds)
-                self._tell(sentence.format(room=request.room, user=request.user, role=request.role, end=end))
+            self._rooms.did(request)
+            code = _DONE.get(request.action)
+            # Your own new role comes with the room.
+            if code is not None and not (request.action == "role" and self._rooms.is_me(request.user)):
+                until = None if request.seconds is None else self._clock.wall_ms() + request.seconds * 1000
+                name, user = request.room, request.user or ""
+                self._out.show(Notice(code, name=name, user=user, role=request.role, until_ms=until))
 
-    def _end(self, seconds: int | None) -> str:
-        """Until when something lasts that was done just now."""
-        return describe_end(None if seconds is None else self._clock.wall_ms() + seconds * 1000)
-
-    def _refused(self, question: Question, error: frames.Error) -> None:
+    def _show_refused(self, question: RoomQuestion, error: frames.Error) -> None:
         if question.opens:
-            self._entered(True)
-            return
-        if not question.enters:
-            if not question.sought:
-                self.fail(error.message)
-            return
-        is_in = self.rooms.is_in(self.rooms.expected or "")
+            self._switcher.room_found()
+        elif question.enters:
+            if self._can_enter(question, error):
+                self._switcher.joined()
+            else:
+                self._fail(question, error)
+                self._switcher.join_refused()
+        elif not question.sought:
+            self._fail(question, error)
+
+    def _can_enter(self, question: RoomQuestion, error: frames.Error) -> bool:
+        """Whether the room that could not be joined or created can be opened all the same."""
+        is_in = self._rooms.is_in(_room_of(question))
         match error.code:
             case ErrorCode.ALREADY_MEMBER:
-                can_enter = is_in
+                return is_in
             case ErrorCode.ROOM_EXISTS:
-                # It is the one that was made when this was asked the first time.
-                can_enter = is_in and question.is_again and not question.was_in
+                # It is the one that was created when this was sent the first time.
+                return is_in and question.is_again and not question.was_in
             case _:
-                can_enter = False
-        if not can_enter:
-            self.fail(error.message)
-        self._decided(can_enter=can_enter)
+                return False
 
-    def _decided(self, *, can_enter: bool) -> None:
-        self.rooms.expected = None
-        self._entered(can_enter)
+    def _fail(self, question: RoomQuestion, error: frames.Error) -> None:
+        user = question.frame.user or "" if isinstance(question.frame, frames.RoomRequest) else ""
+        name = _room_of(question)
+        self._out.fail(
+            Problem(ProblemCode.ROOM_REFUSED, error=error.code, text=error.message, name=name, user=user)
+        )
 
-    def _show_rooms(self, question: Question, page: frames.Rooms) -> None:
-        self.rooms.learn(page.rooms)
+    def _show_rooms(self, question: RoomQuestion, page: frames.Rooms) -> None:
+        self._rooms.learn(page.rooms)
         question.named |= {each.name for each in page.rooms}
         is_last = page.cursor is None
         if is_last:
-            self.rooms.forget_invitations(question.named)
+            self._rooms.forget_invitations(question.named)
         if not question.sought:
-            self._out.events.append(events.RoomsTold(tuple(page.rooms), question.is_first, is_last))
+            self._out.show(events.RoomsListed(tuple(page.rooms), question.is_first, is_last))
             self._ask_more(question, page.cursor)
             return
-        room = self.rooms.known.get(question.sought)
+        room = self._rooms.known.get(question.sought)
         if room is None and not is_last:
             self._ask_more(question, page.cursor)
         elif question.opens:
-            self._entered(True)
+            self._switcher.room_found()
         elif room is not None:
             self._show_topic(room)
 
-    def _show_log(self, question: Question, page: frames.RoomLog) -> None:
+    def _show_members(self, question: RoomQuestion, page: frames.RoomMembers) -> None:
+        self._rooms.learn_members(page.room, page.members)
+        self._out.show(events.MembersListed(page.room, tuple(page.members), self._clock.wall_ms()))
+        self._ask_more(question, page.cursor)
+
+    def _show_log(self, question: RoomQuestion, page: frames.RoomLog) -> None:
         question.entries += page.entries
         if len(question.entries) < question.wanted and page.cursor is not None:
             self._ask_more(question, page.cursor)
             return
         entries = tuple(reversed(question.entries[: question.wanted]))
-        self._out.events.append(events.RoomLogTold(page.room, entries))
+        self._out.show(events.RoomLogListed(page.room, entries))
 
-    def _ask_more(self, question: Question, cursor: str | None) -> None:
+    def _ask_more(self, question: RoomQuestion, cursor: str | None) -> None:
         if cursor is None:
             return
         question.is_first = False
@@ -247,7 +182,12 @@ class Asking:
         self.ask(question)
 
     def _show_topic(self, room: frames.Room) -> None:
-        self._tell(f"Topic of {room.name}: {room.topic}" if room.topic else f"{room.name} has no topic.")
+        self._out.show(Notice(NoticeCode.TOPIC, name=room.name, text=room.topic))
 
-    def _tell(self, sentence: str) -> None:
-        self._out.events.append(events.Notice(sentence))
+
+def _room_of(question: RoomQuestion) -> str:
+    match question.frame:
+        case frames.Join(room=name) | frames.Leave(room=name) | frames.RoomRequest(room=name):
+            return name
+        case _:
+            return ""

@@ -1,57 +1,82 @@
-"""What is known of rooms: those that you are in, and invitations, without I/O."""
+"""Rooms: those that you are a member of, their members, and invitations."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from qscp import frames
 from qscp.rooms import RoomRole, is_room
 from qscp_client.core import events
+from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.events import RoomLine
+from qscp_client.core.notices import Notice, NoticeCode
+from qscp_client.core.requests import PendingRequests
 from qscp_client.core.sync import Sync
-from qscp_client.text import describe_end
 
-__all__ = ["Rooms"]
+_NAMED: Final = 3
+"""New roles of members that are shown, for one frame."""
 
-_NAMED = 3
-"""People who are named when they come or go; of more only the number is told."""
+_LEFT: Final = {
+    "left": NoticeCode.LEFT,
+    "removed": NoticeCode.REMOVED,
+    "banned": NoticeCode.BANNED,
+    "deleted": NoticeCode.ROOM_DELETED,
+}
+"""Reason -> the notice for a member."""
+
+_WITHDRAWN: Final = {
+    "left": NoticeCode.INVITATION_DECLINED,
+    "banned": NoticeCode.BANNED,
+    "deleted": NoticeCode.INVITING_ROOM_DELETED,
+}
+"""Reason -> the notice for a user who was invited."""
 
 
 class Rooms:
-    """Keeps what the server says of rooms, and tells what has changed.
+    """What the server says of rooms, with notices of what has changed.
 
     Args:
         me: Your name.
         out: Where events go.
         clock: The time.
         sync: The conversations.
-        close: Is called when the room that is open is no room of yours any more.
+        chat: The open chat.
+        requests: What you are doing in rooms; a notice comes when it is acknowledged.
+        close: Called when you are no longer a member of the room that is open.
 
     Attributes:
-        known: What the server said of each room on this connection, by name.
-        invitations: Rooms that you may join, and who let you.
-        expected: A room that you are about to enter, so that this need not be told.
-        doing: What you asked to be done in rooms; it is told when it is acknowledged.
+        known: The rooms that the server described on this connection, by name.
+        invitations: Rooms that you are invited to, and who invited you.
     """
 
-    def __init__(self, me: str, out: Output, clock: Clock, sync: Sync, close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        me: str,
+        out: Output,
+        clock: Clock,
+        sync: Sync,
+        chat: CurrentChat,
+        requests: PendingRequests,
+        close: Callable[[], None],
+    ) -> None:
         self.known: dict[str, frames.Room] = {}
         self.invitations: dict[str, str] = {}
-        self.expected: str | None = None
-        self.doing: list[frames.RoomRequest] = []
         self._me = me
         self._out = out
         self._clock = clock
         self._sync = sync
+        self._chat = chat
+        self._requests = requests
         self._close = close
-        self._told: dict[str, str] = {}
+        self._announced: dict[str, str] = {}
         self._roles: defaultdict[str, dict[str, RoomRole]] = defaultdict(dict)
         self._muted: dict[str, int] = {}
-        self._put_out: set[tuple[str, str]] = set()
+        self._removed: set[tuple[str, str]] = set()
 
     @property
     def lines(self) -> tuple[RoomLine, ...]:
-        """The rooms that you are in, for the list."""
+        """The rooms that you are a member of, for the list."""
         rooms = self._sync.conversations.rooms()
         return tuple(RoomLine(each.name, each.unread.messages, each.unread.mentions) for each in rooms)
 
@@ -60,20 +85,20 @@ class Rooms:
         return user == self._me
 
     def is_in(self, name: str) -> bool:
-        """Whether you are in a room, as far as we know."""
+        """Whether you are a member of a room, as far as this client knows."""
         return self._sync.conversations.named(name) is not None
 
     def connected(self) -> None:
-        """Begin anew: what is known may have changed."""
+        """Forget what might have changed while there was no connection."""
         self.known.clear()
-        # They come again, and are no news then.
-        self._told |= self.invitations
+        # The server sends them again, and they are no news then.
+        self._announced |= self.invitations
         self.invitations.clear()
         self._roles.clear()
-        self._put_out.clear()
+        self._removed.clear()
 
     def learn(self, rooms: Iterable[frames.Room]) -> None:
-        """Take in a page of rooms."""
+        """Apply a page of rooms."""
         for room in rooms:
             self.known[room.name] = room
             self._muted[room.name] = room.muted
@@ -81,23 +106,23 @@ class Rooms:
                 self.invitations.pop(room.name, None)
 
     def forget_invitations(self, named: set[str]) -> None:
-        """Keep invitations to these rooms only: there are no others for you."""
+        """Forget invitations to all other rooms than these."""
         for name in self.invitations.keys() - named:
             del self.invitations[name]
 
     def learn_members(self, room: str, members: Iterable[frames.Member]) -> None:
-        """Take in a page of a room's members."""
+        """Apply a page of a room's members."""
         self._roles[room] |= {each.user: each.role for each in members}
 
     def check(self) -> None:
-        """Close the room that is open if it became no room of yours while you were away."""
-        name = self._sync.partner
+        """Close the room that is open if you are no longer a member of it."""
+        name = self._chat.partner
         if name is not None and is_room(name) and not self.is_in(name):
-            self._tell(f"You are not in {name} any more.")
+            self._show(Notice(NoticeCode.ROOM_GONE, name=name))
             self._close()
 
     def receive(self, frame: frames.ServerFrame) -> bool:
-        """Take in a frame; return whether it was about rooms."""
+        """Apply a frame; return whether it was about rooms."""
         match frame:
             case frames.RoomChanged():
                 self._change(frame)
@@ -114,27 +139,27 @@ class Rooms:
     # --- you
 
     def did(self, request: frames.RoomRequest) -> None:
-        """Note what you changed of a room yourself; the server tells it to everybody, too."""
+        """Apply your own change of a room; the server notifies all members of it, too."""
         room = self.known.get(request.room)
         match request:
             case frames.RoomRequest(action="topic", text=str(topic)):
                 if room is not None:
                     room.topic = topic
-                self._tell_topic(request.room, topic)
+                self._show_topic(request.room, topic)
             case frames.RoomRequest(action="archive" | "unarchive"):
                 if room is not None:
                     room.archived = request.action == "archive"
-                self._tell_archived(request.room, archived=request.action == "archive")
+                self._show_archived(request.room, archived=request.action == "archive")
             case frames.RoomRequest(action="set") if room is not None:
                 room.kind = request.kind or room.kind
                 room.history = request.history or room.history
                 room.slow = room.slow if request.seconds is None else request.seconds
-                self._tell_settings(room)
+                self._show_settings(room)
             case frames.RoomRequest(action="role", user=str(user), role=RoomRole() as role):
                 self._roles[request.room][user] = role
             case frames.RoomRequest(action="remove" | "ban", user=str(user)):
-                # Everybody is told of it, maybe before.
-                self._put_out ^= {(request.room, user)}
+                # All members are notified of it, maybe before this.
+                self._removed ^= {(request.room, user)}
             case _:
                 pass
 
@@ -144,65 +169,62 @@ class Rooms:
         before = self.known.get(room.name)
         self.known[room.name] = room
         self.invitations.pop(room.name, None)
-        self._told.pop(room.name, None)
-        self._tell_muted(frame)
+        self._announced.pop(room.name, None)
+        self._show_muted(frame)
         if is_new:
-            if self.expected != room.name:
-                self._tell(f"You are in {room.name} now: type {room.name} to enter it.")
+            if self._chat.joining != room.name:
+                self._show(Notice(NoticeCode.ROOM_ADDED, name=room.name))
             return
         if before is None:
             return
         if room.role is not before.role and room.role is not None:
-            by = f" ({frame.by})" if frame.by else ""
-            self._tell(f"You are {room.role} in {room.name} now{by}.")
-        doing = {each.action for each in self.doing if each.room == room.name}
+            by = "" if self.is_me(frame.by) else frame.by
+            self._show(Notice(NoticeCode.YOUR_ROLE, name=room.name, role=room.role, by=by))
+        doing = {each.action for each in self._requests.room_requests if each.room == room.name}
         if room.archived is not before.archived and not doing & {"archive", "unarchive"}:
-            self._tell_archived(room.name, archived=room.archived)
-        if room.name != self._sync.partner:
+            self._show_archived(room.name, archived=room.archived)
+        if room.name != self._chat.partner:
             return
         if room.topic != before.topic and "topic" not in doing:
-            self._tell_topic(room.name, room.topic)
+            self._show_topic(room.name, room.topic)
         is_same = (room.kind, room.history, room.slow) == (before.kind, before.history, before.slow)
         if not is_same and "set" not in doing:
-            self._tell_settings(room)
+            self._show_settings(room)
 
-    def _tell_muted(self, frame: frames.RoomChanged) -> None:
+    def _show_muted(self, frame: frames.RoomChanged) -> None:
         room, now = frame.room, self._clock.wall_ms()
         before = self._muted.get(room.name, 0)
         self._muted[room.name] = room.muted
         if room.muted == before:
             return
-        by = f" ({frame.by})" if frame.by else ""
         if room.muted > now:
-            self._tell(f"You may not write in {room.name} {describe_end(room.muted)}{by}.")
+            self._show(Notice(NoticeCode.MUTED, name=room.name, by=frame.by, until_ms=room.muted))
         elif before > now:
-            self._tell(f"You may write in {room.name} again{by}.")
+            self._show(Notice(NoticeCode.UNMUTED, name=room.name, by=frame.by))
 
-    def _tell_topic(self, name: str, topic: str) -> None:
-        self._tell(f"Topic of {name} now: {topic}" if topic else f"{name} has no topic any more.")
+    def _show_topic(self, name: str, topic: str) -> None:
+        self._show(Notice(NoticeCode.TOPIC_CHANGED, name=name, text=topic))
 
-    def _tell_archived(self, name: str, *, archived: bool) -> None:
-        state = "is archived: it can be read, and nothing else" if archived else "is used again"
-        self._tell(f"{name} {state}.")
+    def _show_archived(self, name: str, *, archived: bool) -> None:
+        self._show(Notice(NoticeCode.ARCHIVED if archived else NoticeCode.UNARCHIVED, name=name))
 
-    def _tell_settings(self, room: frames.Room) -> None:
-        history = "full history" if room.history == "full" else "history from joining on"
-        slow = f", {room.slow} s between two messages of one person" if room.slow else ""
-        self._tell(f"{room.name} is now: {room.kind}, {history}{slow}.")
+    def _show_settings(self, room: frames.Room) -> None:
+        self._show(Notice(NoticeCode.SETTINGS, name=room.name, room=room))
 
     def _leave(self, frame: frames.RoomLeft) -> None:
         was_invited = self.invitations.pop(frame.name, None) is not None
-        self._told.pop(frame.name, None)
+        self._announced.pop(frame.name, None)
         if was_invited and frame.conversation not in self._sync.conversations:
             self.known.pop(frame.name, None)
-            self._tell(_describe_withdrawn(frame))
+            code = _WITHDRAWN.get(frame.reason, NoticeCode.INVITATION_WITHDRAWN)
+            self._show(_about_leaving(code, frame))
             return
-        was_open = frame.name == self._sync.partner
+        was_open = frame.name == self._chat.partner
         self._sync.leave_room(frame.conversation)
         self.known.pop(frame.name, None)
         self._roles.pop(frame.name, None)
         self._muted.pop(frame.name, None)
-        self._tell(_describe_left(frame))
+        self._show(_about_leaving(_LEFT.get(frame.reason, NoticeCode.NO_LONGER_MEMBER), frame))
         if was_open:
             self._close()
 
@@ -212,11 +234,11 @@ class Rooms:
             self.invitations.pop(name, None)
             return
         self.invitations[name] = frame.by
-        if self._told.get(name) != frame.by:
-            self._told[name] = frame.by
+        if self._announced.get(name) != frame.by:
+            self._announced[name] = frame.by
             if not self._sync.listed:
-                return  # it is in the list that is shown first
-            self._tell(f"{frame.by or 'The operator'} invites you to {name}: /join {name} enters it.")
+                return  # the list that is shown first has it
+            self._show(Notice(NoticeCode.INVITED, name=name, by=frame.by))
 
     # --- others
 
@@ -231,39 +253,39 @@ class Rooms:
         changed = [each for each in frame.changed if each.user != self._me]
         came, gone, others = self._sort(self._roles[name], changed)
         if before is not None and not frame.others and before + len(came) - len(gone) != frame.count:
-            # Some of them were here before, with a role that we did not know.
+            # Some of them were members before, with a role that this client did not know.
             came, others = [], [*others, *came]
-        doing = {each.user for each in self.doing if each.room == name and each.action == "role"}
+        doing = {
+            each.user for each in self._requests.room_requests if each.room == name and each.action == "role"
+        }
         others = [each for each in others if each.user not in doing]
-        gone = [each for each in gone if not self._did_put_out(name, each.user)]
-        self._put_out -= {(name, each.user) for each in changed if each.role is not None}
-        if name != self._sync.partner:
+        gone = [each for each in gone if not self._did_remove(name, each.user)]
+        self._removed -= {(name, each.user) for each in changed if each.role is not None}
+        if name != self._chat.partner:
             return
         for each in others[:_NAMED]:
-            self._tell(f"{each.user} is {each.role} now.")
-        if frame.others or len(came) + len(gone) > _NAMED:
-            self._tell(_summary(name, len(came), len(gone), frame.count, before, frame.others))
-        elif came or gone:
-            parts = [f"{_names(came)} came in"] if came else []
-            parts += [f"{_names(gone)} left"] if gone else []
-            self._tell(f"{', '.join(parts)}; {_people(frame.count)} in {name} now.")
+            self._show(Notice(NoticeCode.MEMBER_ROLE, name=name, user=each.user, role=each.role))
+        if frame.others or came or gone:
+            joined, left = (tuple(each.user for each in users) for users in (came, gone))
+            self._show(events.MembersChanged(name, joined, left, frame.count, before, frame.others))
 
-    def _did_put_out(self, name: str, user: str) -> bool:
-        """Whether you put somebody out, which is told when it is acknowledged."""
-        if (name, user) in self._put_out:
-            self._put_out.remove((name, user))
+    def _did_remove(self, name: str, user: str) -> bool:
+        """Whether you removed a member yourself: that has a notice when it is acknowledged."""
+        if (name, user) in self._removed:
+            self._removed.remove((name, user))
             return True
         mine = any(
-            (each.room, each.user) == (name, user) and each.action in ("remove", "ban") for each in self.doing
+            (each.room, each.user) == (name, user) and each.action in ("remove", "ban")
+            for each in self._requests.room_requests
         )
         if mine:
-            self._put_out.add((name, user))
+            self._removed.add((name, user))
         return mine
 
     def _sort(
         self, roles: dict[str, RoomRole], changed: Iterable[frames.MemberChange]
     ) -> tuple[list[frames.MemberChange], list[frames.MemberChange], list[frames.MemberChange]]:
-        """Who came, who went, and who has another role, as far as we know; note what they are now."""
+        """Apply new roles; return who joined, who left, and who has another role, as far as is known."""
         came: list[frames.MemberChange] = []
         gone: list[frames.MemberChange] = []
         others: list[frames.MemberChange] = []
@@ -279,51 +301,9 @@ class Rooms:
                 others.append(each)
         return came, gone, others
 
-    def _tell(self, sentence: str) -> None:
-        self._out.events.append(events.Notice(sentence))
+    def _show(self, event: events.Event) -> None:
+        self._out.show(event)
 
 
-def _describe_left(frame: frames.RoomLeft) -> str:
-    by = f" by {frame.by}" if frame.by else ""
-    why = f": {frame.text.rstrip('.')}" if frame.text else ""
-    match frame.reason:
-        case "left":
-            return f"You left {frame.name}."
-        case "deleted":
-            return f"{frame.name} was deleted{by}{why}."
-        case "removed":
-            return f"You were removed from {frame.name}{by}{why}."
-        case "banned":
-            return f"You were banned from {frame.name} {describe_end(frame.until)}{by}{why}."
-        case _:
-            return f"You are not in {frame.name} any more{by}{why}."
-
-
-def _describe_withdrawn(frame: frames.RoomLeft) -> str:
-    by = f" by {frame.by}" if frame.by else ""
-    why = f": {frame.text.rstrip('.')}" if frame.text else ""
-    match frame.reason:
-        case "left":
-            return f"You declined the invitation to {frame.name}."
-        case "deleted":
-            return f"{frame.name}, to which you were invited, was deleted{by}{why}."
-        case "banned":
-            return f"You were banned from {frame.name} {describe_end(frame.until)}{by}{why}."
-        case _:
-            return f"Your invitation to {frame.name} was withdrawn{by}{why}."
-
-
-def _names(changes: Iterable[frames.MemberChange]) -> str:
-    return " and ".join(each.user for each in changes)
-
-
-def _people(count: int) -> str:
-    return f"{count} member{'' if count == 1 else 's'}"
-
-
-def _summary(name: str, came: int, gone: int, count: int, before: int | None, others: int) -> str:
-    if others and before is not None:
-        # Not everybody is listed: the balance is all that is known.
-        return f"{name}: {count - before:+d}, now {_people(count)}."
-    more = f" and {others} more" if others else ""
-    return f"{name}: +{came} -{gone}{more}, now {_people(count)}."
+def _about_leaving(code: NoticeCode, frame: frames.RoomLeft) -> Notice:
+    return Notice(code, name=frame.name, by=frame.by, text=frame.text, until_ms=frame.until)

@@ -1,16 +1,14 @@
-"""Who is online, without I/O."""
+"""Roster: who is online."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
 
 from qscp.frames import OnlineUsers, PresenceChanges, UserPresence
 
-__all__ = ["PresenceChange", "Roster"]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PresenceChange:
-    """How somebody's presence changed."""
+    """A change of a user's presence."""
 
     person: UserPresence
     """The new presence."""
@@ -18,17 +16,17 @@ class PresenceChange:
 
 
 class Roster:
-    """Who is online, without yourself.
+    """The users who are online, without yourself.
 
-    The server sends a snapshot in pages, and changes; both carry versions. What a
-    snapshot already contains is not applied again, and a change that comes between two
-    pages waits until the snapshot is complete.
+    The server sends a snapshot in pages, and changes; both carry versions. A change that the snapshot
+    contains is not applied again. A change that comes between two pages is buffered until the snapshot is
+    complete.
 
     Args:
         me: Your own name, which is never in the roster.
 
     Attributes:
-        complete: Whether a whole snapshot has come.
+        complete: Whether a whole snapshot was received.
     """
 
     def __init__(self, me: str) -> None:
@@ -39,34 +37,34 @@ class Roster:
         self._version = -1
         self._pages: dict[str, UserPresence] | None = None
         self._pages_version = -1
-        self._held: list[PresenceChanges] = []
+        self._buffered: list[PresenceChanges] = []
 
     def __contains__(self, name: str) -> bool:
-        """Whether somebody of that name is online."""
+        """Whether a user of that name is online."""
         return name in self._people
 
     def __iter__(self) -> Iterator[UserPresence]:
-        """Everybody online, by name."""
+        """All users who are online, by name."""
         return iter(sorted(self._people.values(), key=lambda person: person.user))
 
     def get(self, name: str) -> UserPresence | None:
-        """The presence of somebody who is online."""
+        """Return the presence of a user; None if they are not online."""
         return self._people.get(name)
 
     def was_seen(self, name: str) -> bool:
-        """Whether somebody of that name was online at any time of this session."""
+        """Whether a user of that name was online at any time of this run."""
         return name in self._seen
 
-    def lost(self) -> None:
-        """The connection is lost; a new one begins with a whole snapshot, under versions of its own."""
+    def disconnected(self) -> None:
+        """Expect a whole snapshot with versions of its own, from the next connection."""
         self._pages = None
-        self._held.clear()
+        self._buffered.clear()
         self._version = -1
 
     def apply_page(self, page: OnlineUsers) -> list[PresenceChange]:
-        """Take in a page of a snapshot; the last one puts the snapshot in force."""
+        """Apply a page of a snapshot; the last one replaces the roster. Return what changed."""
         if self._pages is None or page.version != self._pages_version:
-            # Another version is another snapshot: the server gave up the one it had begun.
+            # Another version is another snapshot: the server abandoned the one it had begun.
             self._pages = {}
             self._pages_version = page.version
         self._pages.update((person.user, person) for person in page.users if self._counts(person))
@@ -77,19 +75,15 @@ class Roster:
         self._version = page.version
         self._pages = None
         self.complete = True
-        held, self._held = self._held, []
-        for frame in held:
+        buffered, self._buffered = self._buffered, []
+        for frame in buffered:
             changes += self.apply_changes(frame)
         return changes
 
     def apply_changes(self, frame: PresenceChanges) -> list[PresenceChange]:
-        """Take in changes.
-
-        Returns:
-            What really changed.
-        """
+        """Apply changes; return those that are news."""
         if self._pages is not None or not self.complete:
-            self._held.append(frame)
+            self._buffered.append(frame)
             return []
         if frame.version <= self._version:
             return []

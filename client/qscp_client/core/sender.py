@@ -1,4 +1,4 @@
-"""Your own messages, from the typed line to the server's answer."""
+"""Sender: your own messages, from the typed line to the server's answer."""
 
 from collections.abc import Callable, Iterable
 
@@ -7,26 +7,22 @@ from qscp.errors import ERROR_CODES, Action, ErrorCode
 from qscp_client.core import events
 from qscp_client.core.changes import Added, Failed, Removed
 from qscp_client.core.effects import Clock, Output
-from qscp_client.core.outbox import Entry, EntryKind, Outbox
-from qscp_client.durations import describe_wait
-
-__all__ = ["Sending"]
-
-_TOO_OLD = "it could not be sent for 7 days"
+from qscp_client.core.notices import Notice, NoticeCode
+from qscp_client.core.outbox import Entry, EntryKind, Failure, FailureCode, Outbox
 
 
-class Sending:
-    """Keeps the outbox, and says what to send, show and save.
+class Sender:
+    """Sends messages through the outbox, and shows and saves what becomes of them.
 
     Args:
-        out: Where that goes.
+        out: Where frames, events and changes go.
         clock: The time.
         make_id: Makes the id of a new message.
-        kept: The outbox of last time.
-        keeps_failed: Whether what failed is saved for the next time.
+        saved: The outbox of the last run.
+        keeps_failed: Whether what failed is saved for the next run.
 
     Attributes:
-        outbox: What has no `chat_ack`.
+        outbox: Messages without a `chat_ack`.
     """
 
     def __init__(
@@ -34,45 +30,45 @@ class Sending:
         out: Output,
         clock: Clock,
         make_id: Callable[[], str],
-        kept: Iterable[Entry] = (),
+        saved: Iterable[Entry] = (),
         *,
         keeps_failed: bool = True,
     ) -> None:
-        self.outbox = Outbox(kept)
+        self.outbox = Outbox(saved)
         self._out = out
         self._clock = clock
         self._make_id = make_id
         self._keeps_failed = keeps_failed
-        self._told: set[str] = set()
+        self._notified: set[str] = set()
         for entry in self.outbox:
-            out.events.append(events.MessageSent(entry.id, entry.to, entry.shown))
+            out.show(_sent(entry))
 
     def connected(self) -> None:
         """Send what is pending, in order; it goes before anything new."""
         self._expire()
-        self._told.clear()
+        self._notified.clear()
         self._send(self.outbox.connected())
 
     def say(self, to: str, body: str, kind: EntryKind = EntryKind.CHAT, target: int = 0) -> None:
-        """Send a message, or keep it until that is possible.
+        """Send a message, or queue it until there is a connection.
 
         Args:
-            to: To whom, or into which room.
+            to: The user or room.
             body: The text.
-            kind: Whether it is a message, or what you do to one.
+            kind: A message, or an edit, redaction or reaction.
             target: The seq of the message that it is about, or answers.
         """
         entry = Entry(self._make_id(), to, body, self._clock.wall_ms(), kind=kind, target=target)
         self._out.changes.append(Added(entry))
-        self._out.events.append(events.MessageSent(entry.id, to, entry.shown))
+        self._out.show(_sent(entry))
         self._send(self.outbox.add(entry))
 
     def settle(self, message_id: str, *, acked: bool = True) -> Entry | None:
-        """Note that a message is stored; None if it is none of ours.
+        """Remove a message that is stored; return it, or None if it is not in the outbox.
 
         Args:
             message_id: Its id.
-            acked: Whether its `chat_ack` says so; else it was told, and may have been refused before.
+            acked: Whether its `chat_ack` came; else the message itself, which might have been refused before.
         """
         if not acked and self.outbox.has_refused(message_id):
             # The server waits for it, and need not: it was stored over an earlier connection.
@@ -83,75 +79,84 @@ class Sending:
         self._send(self.outbox.due(self._clock.now()))
         return entry
 
-    def refused(self, frame: frames.ChatNack) -> bool:
-        """Take in a refusal; return whether the message failed for good."""
-        wait = "" if frame.retry_after is None else f" {describe_wait(frame.retry_after)} to go."
-        entry = self.outbox.refused(frame.id, frame.code, f"{frame.message}{wait}")
+    def receive_nack(self, frame: frames.ChatNack) -> None:
+        """Apply a refusal: the message fails, or is sent again later."""
+        failure = Failure(frame.code, frame.message, frame.retry_after)
+        entry = self.outbox.refused(frame.id, failure)
         if entry is None:
             if frame.code in (ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED):
                 self._out.frames.append(frames.Skip(frame.id))
-            return False
+            return
+        self._out.failed += bool(entry.failure)
         if entry.failure and entry.kind is not EntryKind.CHAT and _is_final(frame.code):
-            # There is no text to save, and a second try would end as this one.
+            # It has no text worth saving, and a second try would end as this one.
             self.outbox.forget(entry.id)
-            self._tell_failure(entry, keeps=False)
+            self._fail(entry, failure, keeps=False)
         elif entry.failure:
-            self._tell_failure(entry, keeps=self._keeps_failed)
-        elif entry.to not in self._told:
-            self._told.add(entry.to)
-            self._out.events.append(
-                events.Notice(f"{frame.message} It is tried again by itself; /retry does so at once.")
-            )
+            self._fail(entry, failure, keeps=self._keeps_failed)
+        elif entry.to not in self._notified:
+            self._notified.add(entry.to)
+            self._out.show(Notice(NoticeCode.WAITING_FOR_STORAGE, error=frame.code, text=frame.message))
         self._send(self.outbox.due(self._clock.now()))
-        return bool(entry.failure)
 
     def tick(self) -> None:
-        """Send again what is due, and call failed what is too old."""
+        """Send again what is due; let fail what is too old."""
         self._expire()
         self._send(self.outbox.due(self._clock.now()))
 
     def retry(self, to: str | None) -> int:
-        """Send failed messages again as new ones, and refused ones at once; return how many there were.
+        """Send failed messages again as new ones, and refused ones at once; return their number.
 
         Args:
-            to: Those to this person; None for all.
+            to: The recipient; None for all.
         """
         again = self.outbox.take_failed(to)
         for entry in again:
             self.say(entry.to, entry.body, entry.kind, entry.target)
             self._out.changes.append(Removed(entry.id))
-        waiting = self.outbox.hurry(to)
+        waiting = self.outbox.retry_now(to)
         count = sum(entry.to in waiting for entry in self.outbox)
         self._send(self.outbox.due(self._clock.now()))
         return len(again) + count
 
-    def drop(self, to: str | None) -> list[Entry]:
-        """Give up failed messages, and those that the server could not store so far; return them."""
-        refused, skipped = self.outbox.give_up_refused(to)
-        dropped = [*self.outbox.take_failed(to), *refused]
-        self._out.changes += [Removed(entry.id) for entry in dropped]
+    def discard(self, to: str | None) -> list[Entry]:
+        """Discard failed messages, and those that the server could not store so far; return them.
+
+        Args:
+            to: The recipient; None for all.
+        """
+        refused, skipped = self.outbox.discard_refused(to)
+        discarded = [*self.outbox.take_failed(to), *refused]
+        self._out.changes += [Removed(entry.id) for entry in discarded]
         self._out.frames += [frames.Skip(message_id) for message_id in skipped]
-        if dropped:
-            self._out.events.append(events.MessagesGivenUp(tuple(entry.id for entry in dropped)))
-        return dropped
+        if discarded:
+            self._out.show(events.MessagesDiscarded(tuple(entry.id for entry in discarded)))
+        return discarded
 
     def _expire(self) -> None:
+        failure = Failure(FailureCode.EXPIRED)
         for entry in self.outbox.expired(self._clock.wall_ms()):
             if self.outbox.has_refused(entry.id):
-                # Else the server would wait for it, and take nothing else to the same person.
+                # Else the server would wait for it, and accept nothing else to the same recipient.
                 self._out.frames.append(frames.Skip(entry.id))
-            self._tell_failure(self.outbox.fail(entry, _TOO_OLD), keeps=self._keeps_failed)
+            self._fail(self.outbox.fail(entry, failure), failure, keeps=self._keeps_failed)
 
-    def _tell_failure(self, entry: Entry, *, keeps: bool) -> None:
+    def _fail(self, entry: Entry, failure: Failure, *, keeps: bool) -> None:
         self._out.changes.append(Failed(entry.id, entry.failure) if keeps else Removed(entry.id))
-        self._out.events.append(
-            events.MessageFailed(entry.to, entry.shown, entry.failure, entry.id, again=keeps)
+        self._out.show(
+            events.MessageFailed(
+                entry.to, entry.body, failure, entry.id, again=keeps, kind=entry.kind, target=entry.target
+            )
         )
 
     def _send(self, entries: Iterable[Entry]) -> None:
         self._out.frames += [entry.frame() for entry in entries]
 
 
+def _sent(entry: Entry) -> events.MessageSent:
+    return events.MessageSent(entry.id, entry.to, entry.body, entry.kind, entry.target)
+
+
 def _is_final(code: str) -> bool:
-    """Whether it is of no use to try again; codes of a newer server may pass."""
+    """Whether trying again is useless; a code of a newer server might pass."""
     return code in list(ErrorCode) and ERROR_CODES[ErrorCode(code)].action in (Action.GIVE_UP, Action.FIX)

@@ -4,6 +4,7 @@ from qscp import frames
 from qscp.limits import POSITIONS_LIMIT
 from qscp_client.core import events
 from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
+from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversations import Conversation, Conversations
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.messages import (
@@ -15,8 +16,9 @@ from qscp_client.core.messages import (
     amendment_from,
     message_from,
 )
+from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.receipts import Receipts
-from qscp_client.core.sender import Sending
+from qscp_client.core.sender import Sender
 from qscp_client.core.timeline import Timeline
 
 
@@ -29,7 +31,8 @@ class Sync:
         me: Your name.
         out: Where frames, events and changes go.
         clock: The time.
-        sending: Your own messages that are not acknowledged.
+        sender: Your own messages that are not acknowledged.
+        chat: The open chat.
         saved: What was saved in earlier runs.
         shows_at_once: Whether messages of all conversations are shown when they come; else those that
             came while their chat was not open wait in the backlog until it is.
@@ -43,26 +46,29 @@ class Sync:
     """
 
     def __init__(
-        self, me: str, out: Output, clock: Clock, sending: Sending, saved: Saved, *, shows_at_once: bool
+        self,
+        me: str,
+        out: Output,
+        clock: Clock,
+        sender: Sender,
+        chat: CurrentChat,
+        saved: Saved,
+        *,
+        shows_at_once: bool,
     ) -> None:
         self.live = False
         self.listed = False
         self.conversations = Conversations(me, saved.positions)
         self.receipts = Receipts(out, clock)
-        self.timeline = Timeline(me, out, self.receipts)
+        self.timeline = Timeline(me, out, chat, self.receipts)
         self._me = me
         self._out = out
-        self._sending = sending
+        self._sender = sender
         self._shows_at_once = shows_at_once
         self._history = (saved.epoch, saved.account)
         self._early_acks: dict[str, tuple[Conversation, Message | Amendment]] = {}
         self._replayed: set[tuple[str, int]] = set()
         self._listed_ids: set[str] = set()
-
-    @property
-    def partner(self) -> str | None:
-        """The member you chat with, or the room; None if no chat is open."""
-        return self.timeline.partner
 
     # --- the connection
 
@@ -74,7 +80,7 @@ class Sync:
         history = (ack.epoch, ack.account)
         if history != self._history:
             if self._history[0]:
-                self._show(events.Notice("The server has another history than before; yours begins anew."))
+                self._show(Notice(NoticeCode.HISTORY_RELOADED))
             self._history = history
             self.conversations.restart()
             self._early_acks.clear()
@@ -101,12 +107,15 @@ class Sync:
     # --- the chat
 
     def open(self, name: str) -> Conversation | None:
-        """Open the chat with a member or in a room, and show its backlog.
+        """Show the backlog of the chat that was just opened.
+
+        Args:
+            name: The other member, or the room.
 
         Returns:
             The conversation, if messages before its backlog have to be requested first, for `show_unread`.
         """
-        self.timeline.set_partner(name)
+        self.timeline.repeat_first(name)
         conversation = self.conversations.named(name)
         if conversation is None:
             return None
@@ -118,10 +127,6 @@ class Sync:
             conversation.backlog.requested = True
             return conversation
         return None
-
-    def close_chat(self) -> None:
-        """Close the chat that is open."""
-        self.timeline.set_partner(None)
 
     def show_unread(self, conversation: Conversation, page: frames.History | None) -> None:
         """Show the messages that were requested when the chat was opened, and the backlog after them.
@@ -142,37 +147,35 @@ class Sync:
     def show_older(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of older messages."""
         conversation.extend_back(page)
-        where = f"in {conversation.name}" if conversation.is_room else f"with {conversation.name}"
         if not page.messages:
-            self._show(events.Notice(f"There are no older messages {where}."))
+            self._show(Notice(NoticeCode.NO_OLDER_MESSAGES, name=conversation.name))
             return
         if page.cursor is not None:
-            end = "/history shows more."
+            end = NoticeCode.OLDER_END_MORE
         elif page.first_seq <= 1:
-            end = "the conversation began with them."
+            end = NoticeCode.OLDER_END_FIRST
         elif conversation.is_room:
-            end = "what was before them you can't see."
+            end = NoticeCode.OLDER_END_HIDDEN
         else:
-            end = "what was before them was removed by the server."
+            end = NoticeCode.OLDER_END_REMOVED
         self.timeline.show_page(
             conversation,
             [message_from(each) for each in page.messages],
-            f"Older messages {where}:",
-            f"End of the older messages; {end}",
+            Notice(NoticeCode.OLDER_BEGIN, name=conversation.name),
+            Notice(end),
             numbered=False,
         )
 
     def show_again(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of the newest messages once more, with their numbers."""
-        where = f"in {conversation.name}" if conversation.is_room else f"with {conversation.name}"
         if not page.messages:
-            self._show(events.Notice(f"There are no messages {where}."))
+            self._show(Notice(NoticeCode.NO_MESSAGES, name=conversation.name))
             return
         self.timeline.show_page(
             conversation,
             [message_from(each) for each in page.messages],
-            f"The last messages {where}:",
-            "End of the last messages.",
+            Notice(NoticeCode.LAST_BEGIN, name=conversation.name),
+            Notice(NoticeCode.LAST_END),
             numbered=True,
         )
 
@@ -228,10 +231,10 @@ class Sync:
         if sender != self._me:
             return False
         early = self._early_acks.pop(message_id, None)
-        return early is not None or self._sending.settle(message_id, acked=False) is not None
+        return early is not None or self._sender.settle(message_id, acked=False) is not None
 
     def _ack(self, frame: frames.ChatAck) -> None:
-        entry = self._sending.settle(frame.id)
+        entry = self._sender.settle(frame.id)
         if entry is None:
             return
         conversation = self.conversations.get(frame.conversation, entry.to)
@@ -355,4 +358,4 @@ class Sync:
                 self.timeline.display(conversation, item)
 
     def _show(self, event: events.Event) -> None:
-        self._out.events.append(event)
+        self._out.show(event)

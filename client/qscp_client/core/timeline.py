@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from qscp_client.core import events
+from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
 from qscp_client.core.events import Details, LineState, Place, Pointer
 from qscp_client.core.messages import Amendment, Item, Message, Missing
+from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import EntryKind
 from qscp_client.core.receipts import Receipts
 
@@ -23,30 +25,28 @@ class Timeline:
     Args:
         me: Your name.
         out: Where events go.
+        chat: The open chat.
         receipts: Where what was displayed is reported.
 
     Attributes:
-        partner: The member you chat with, or the room; None if no chat is open. Written by `set_partner`.
         recent: Your last messages of this run, with the ids of their conversations.
     """
 
-    def __init__(self, me: str, out: Output, receipts: Receipts) -> None:
-        self.partner: str | None = None
+    def __init__(self, me: str, out: Output, chat: CurrentChat, receipts: Receipts) -> None:
         self.recent: collections.deque[tuple[str, Message]] = collections.deque(maxlen=_RECENT)
         self._me = me
         self._out = out
+        self._chat = chat
         self._receipts = receipts
         self._previewed: set[str] = set()
 
-    def set_partner(self, name: str | None) -> None:
-        """Open the chat with a member or in a room; None closes the one that is open."""
-        self.partner = name
-        if name is not None:
-            self._previewed.discard(name)
+    def repeat_first(self, name: str) -> None:
+        """Let the next preview of a chat be its first one again: the chat was opened."""
+        self._previewed.discard(name)
 
     def is_open(self, conversation: Conversation) -> bool:
         """Whether the chat of a conversation is open."""
-        return conversation.name == self.partner
+        return conversation.name == self._chat.partner
 
     def display_applied(self, conversation: Conversation) -> None:
         """Note that everything that was applied was displayed when it came."""
@@ -68,7 +68,7 @@ class Timeline:
             self._receipts.schedule(conversation)
         match item:
             case Missing():
-                self._show(events.Notice(_describe_missing(conversation, item)))
+                self._show(_missing_notice(conversation, item, is_open=self.is_open(conversation)))
             case Amendment() if not item.folded:
                 self._show_amendment(conversation, item, Place.THIS_CHAT)
             case Message() if item.sender == self._me:
@@ -80,7 +80,7 @@ class Timeline:
 
     def preview(self, conversation: Conversation, item: Message | Amendment) -> None:
         """Show an item of a conversation whose chat is not open."""
-        place = Place.OTHER_CHAT if self.partner is not None else Place.PICKER
+        place = Place.OTHER_CHAT if self._chat.partner is not None else Place.PICKER
         if isinstance(item, Amendment):
             if not item.folded:
                 self._show_amendment(conversation, item, place)
@@ -101,13 +101,19 @@ class Timeline:
         self._show_delivered(conversation, conversation.delivery.mark_read(seq), LineState.READ)
 
     def show_page(
-        self, conversation: Conversation, messages: Sequence[Message], begin: str, end: str, *, numbered: bool
+        self,
+        conversation: Conversation,
+        messages: Sequence[Message],
+        begin: Notice,
+        end: Notice,
+        *,
+        numbered: bool,
     ) -> None:
-        """Show a page of history between two sentences."""
-        self._show(events.Notice(begin))
+        """Show a page of history between two notices."""
+        self._show(begin)
         for message in messages:
             self.display(conversation, message, numbered=numbered)
-        self._show(events.Notice(end))
+        self._show(end)
 
     def _reference(self, conversation: Conversation, seq: int) -> Pointer:
         """Return the reference to a message, with as much of it as is known here."""
@@ -203,15 +209,12 @@ class Timeline:
             self._show(events.Delivered(conversation.name, lines, state, self.is_open(conversation)))
 
     def _show(self, event: events.Event) -> None:
-        self._out.events.append(event)
+        self._out.show(event)
 
 
-def _describe_missing(conversation: Conversation, missing: Missing) -> str:
+def _missing_notice(conversation: Conversation, missing: Missing, *, is_open: bool) -> Notice:
     count = missing.last - missing.seq + 1
-    where = f"in {conversation.name}" if conversation.is_room else f"with {conversation.name or 'somebody'}"
-    what = f"{count} older message{'s' if count > 1 else ''} {where}"
-    if missing.reason == "pruned" and conversation.is_room:
-        return f"{what} can't be seen: from before you joined, or removed by the server."
     if missing.reason == "pruned":
-        return f"{what} {'were' if count > 1 else 'was'} removed by the server."
-    return f"{what} {'are' if count > 1 else 'is'} not on this device: /history"
+        code = NoticeCode.MISSING_HIDDEN if conversation.is_room else NoticeCode.MISSING_REMOVED
+        return Notice(code, name=conversation.name, count=count)
+    return Notice(NoticeCode.MISSING_UNREAD, name="" if is_open else conversation.name, count=count)

@@ -1,4 +1,4 @@
-"""Who is writing just now: what is told to the server, and what it tells, without I/O."""
+"""Typing indicators, sent and received."""
 
 from typing import Final
 
@@ -7,27 +7,25 @@ from qscp.features import TYPING
 from qscp.rooms import is_room
 from qscp_client.core.effects import Clock, Output
 
-__all__ = ["Typists"]
-
 _PAUSE_S: Final = 5.0
-"""Seconds between two notices of ours at least."""
+"""Least seconds between two indicators that are sent."""
 
 _STALE_S: Final = 6.0
-"""Seconds after which somebody of whom nothing more is heard is not writing any more."""
+"""Seconds after which an indicator that does not come again expires."""
 
 _LATE_S: Final = 1.5
-"""Seconds for which a notice may come behind the message that it was about: of rooms they are told once a
-second, and messages at once."""
+"""Seconds for which an indicator can come after the message that it was about. In rooms the server sends
+indicators once a second, and messages at once."""
 
 
-class Typists:
-    """Keeps who is writing, and says that you are.
+class TypingStatus:
+    """Tracks who is typing, and sends that you are.
 
     Args:
         me: Your name.
         out: Where frames go.
         clock: The time.
-        enabled: Whether you want that.
+        enabled: Whether indicators are sent and wanted.
     """
 
     def __init__(self, me: str, out: Output, clock: Clock, *, enabled: bool) -> None:
@@ -36,81 +34,81 @@ class Typists:
         self._clock = clock
         self._enabled = enabled
         self._on = False
-        self._told = float("-inf")
-        self._writing_to: str | None = None
-        self._others: dict[str, dict[str, float]] = {}
-        self._many: dict[str, float] = {}
-        self._wrote: dict[tuple[str, str], float] = {}
+        self._sent_at = float("-inf")
+        self._typing_to: str | None = None
+        self._users: dict[str, dict[str, float]] = {}
+        self._more: dict[str, float] = {}
+        self._last_message: dict[tuple[str, str], float] = {}
 
     def connected(self, ack: frames.AuthAck) -> None:
-        """Begin on a connection."""
+        """Start on a new connection."""
         self._on = self._enabled and TYPING in ack.features
 
-    def lost(self) -> None:
-        """Nothing is known any more."""
+    def disconnected(self) -> None:
+        """Forget everything: the connection was lost."""
         self._on = False
-        self._writing_to = None
-        self._others.clear()
-        self._many.clear()
-        self._wrote.clear()
+        self._typing_to = None
+        self._users.clear()
+        self._more.clear()
+        self._last_message.clear()
 
-    def write(self, to: str | None, text: str) -> None:
-        """Note what stands in the line.
+    def edit_line(self, to: str | None, text: str) -> None:
+        """Note what is in the line.
 
         Args:
-            to: To whom it is; None while somebody is being chosen.
+            to: The open chat; None in the picker.
             text: The line so far.
         """
         bare = text.strip()
         is_message = bool(bare) and (not bare.startswith("/") or bare.startswith(("//", "/me ")))
-        self._writing_to = to if self._on and is_message else None
+        self._typing_to = to if self._on and is_message else None
 
     def receive(self, frame: frames.ServerFrame) -> None:
-        """Take in who is writing, and who is done with it."""
+        """Apply an indicator, or a message, which ends one."""
         match frame:
             case frames.Typing():
-                self._write(frame)
+                self._add(frame)
             case frames.Chat(sender=sender, to=to):
-                self._others.get(to if is_room(to) else sender, {}).pop(sender, None)
+                self._users.get(to if is_room(to) else sender, {}).pop(sender, None)
                 if is_room(to):
-                    self._wrote[to, sender] = self._clock.now()
+                    self._last_message[to, sender] = self._clock.now()
             case _:
                 pass
 
-    def _write(self, frame: frames.Typing) -> None:
+    def _add(self, frame: frames.Typing) -> None:
         until = self._clock.now() + _STALE_S
         for user in frame.users:
             name = frame.to if is_room(frame.to) else user
-            is_late = self._clock.now() < self._wrote.get((name, user), -_LATE_S) + _LATE_S
+            is_late = self._clock.now() < self._last_message.get((name, user), -_LATE_S) + _LATE_S
             if user != self._me and not is_late:
-                self._others.setdefault(name, {})[user] = until
+                self._users.setdefault(name, {})[user] = until
         if frame.count > len(frame.users):
-            self._many[frame.to] = until
+            self._more[frame.to] = until
 
-    def writing(self, name: str | None) -> list[str]:
-        """Who is writing in a chat, as far as they are named."""
-        return sorted(self._others.get(name or "", {}))
+    def users_in(self, name: str | None) -> list[str]:
+        """Return the users who are typing in a chat, as far as they are named."""
+        return sorted(self._users.get(name or "", {}))
 
-    def are_many(self, name: str | None) -> bool:
-        """Whether there are more of them in a room than are named."""
-        return (name or "") in self._many
+    def has_more(self, name: str | None) -> bool:
+        """Whether more users are typing in a room than are named."""
+        return (name or "") in self._more
 
     def next_due(self) -> float | None:
-        """When `tick` has something to do, by the clock."""
-        dues = [until for users in self._others.values() for until in users.values()]
-        dues += self._many.values()
-        if self._writing_to is not None:
-            dues.append(self._told + _PAUSE_S)
+        """Return when `tick` has something to do, by the clock; None if it has nothing."""
+        dues = [until for users in self._users.values() for until in users.values()]
+        dues += self._more.values()
+        if self._typing_to is not None:
+            dues.append(self._sent_at + _PAUSE_S)
         return min(dues, default=None)
 
     def tick(self) -> None:
-        """Send what is due, and forget who has stopped."""
+        """Send the indicator that is due, and let old ones expire."""
         now = self._clock.now()
-        if self._writing_to is not None and now >= self._told + _PAUSE_S:
-            self._told = now
-            self._out.frames.append(frames.SetTyping(self._writing_to))
-            self._writing_to = None
-        for name, users in list(self._others.items()):
-            self._others[name] = {user: until for user, until in users.items() if until > now}
-        self._many = {name: until for name, until in self._many.items() if until > now}
-        self._wrote = {key: at for key, at in self._wrote.items() if at + _LATE_S > now}
+        if self._typing_to is not None and now >= self._sent_at + _PAUSE_S:
+            self._sent_at = now
+            self._out.frames.append(frames.SetTyping(self._typing_to))
+            self._typing_to = None
+        for name, users in list(self._users.items()):
+            self._users[name] = {user: until for user, until in users.items() if until > now}
+        self._more = {name: until for name, until in self._more.items() if until > now}
+        self._last_message = {key: at for key, at in self._last_message.items() if at + _LATE_S > now}

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Final
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
 
 from qscp import __version__, frames
 from qscp.errors import ErrorCode, RemoteProtocolError
@@ -17,8 +18,6 @@ from qscp_client.errors import (
 from qscp_client.net.connection import Link, Server
 from qscp_client.state.device import Devices
 from qscp_client.text import clean
-from qscp_client.ui.base import FrontEnd
-from qscp_client.ui.credentials import ask_password, ask_user
 
 _BUSY_TRIES: Final = 3
 _LONGEST_WAIT_S: Final = 30.0
@@ -26,6 +25,31 @@ _LONGEST_WAIT_S: Final = 30.0
 
 _STALE: Final = (ErrorCode.LOGIN_TIMEOUT, ErrorCode.TOO_MANY_ATTEMPTS)
 """Codes with which a server ends a connection that took too long to log in."""
+
+
+class LoginPrompts(Protocol):
+    """Where a login gets name and password from."""
+
+    @property
+    def password_tries(self) -> int:
+        """How often a password can be asked for."""
+
+    def private(self) -> AbstractContextManager[None]:
+        """Return a context in which nothing that is typed is shown."""
+
+    async def ask_user(self) -> str:
+        """Return a valid user name.
+
+        Raises:
+            UsageError: There is none.
+            InterruptedByUserError: The user wants to leave.
+        """
+
+    async def ask_password(self) -> str:
+        """Return a password; raises as `ask_user`."""
+
+    def show_refused(self, answer: frames.AuthNack) -> None:
+        """Show that the password was wrong; it is asked for again."""
 
 
 class Login:
@@ -36,7 +60,7 @@ class Login:
 
     Args:
         server: The server to log in to.
-        front: The front end that asks for name and password.
+        prompts: Where name and password come from.
         user: The account; None asks for it.
         open_devices: Opens the devices of an account on this computer.
         features: Optional parts of the protocol that the user wants.
@@ -48,14 +72,14 @@ class Login:
     def __init__(
         self,
         server: Server,
-        front: FrontEnd,
+        prompts: LoginPrompts,
         user: str | None,
         open_devices: Callable[[str], Devices],
         features: Sequence[str] = (),
     ) -> None:
         self.devices: Devices | None = None
         self._server = server
-        self._front = front
+        self._prompts = prompts
         self._user = user
         self._open_devices = open_devices
         self._features = list(features)
@@ -74,7 +98,7 @@ class Login:
             InterruptedByUserError: The user pressed Ctrl-C.
         """
         try:
-            with self._front.private():
+            with self._prompts.private():
                 self._link = await self._server.connect()
                 welcome = await self._ask()
         except BaseException:
@@ -118,17 +142,17 @@ class Login:
         return self._link
 
     async def _ask(self) -> frames.AuthAck:
-        user = self._user or await ask_user(self._front)
+        user = self._user or await self._prompts.ask_user()
         self.devices = self._open_devices(user)
-        tries_left = self._front.password_tries
+        tries_left = self._prompts.password_tries
         while True:
-            answer = await self._try(user, await ask_password(self._front))
+            answer = await self._try(user, await self._prompts.ask_password())
             tries_left -= 1
             if isinstance(answer, frames.AuthAck):
                 return answer
             if answer.code != ErrorCode.BAD_CREDENTIALS or not tries_left:
                 break
-            self._front.tell(clean(answer.message))
+            self._prompts.show_refused(answer)
             await asyncio.sleep(min(answer.retry_after or 0, _LONGEST_WAIT_S))
         error = _refused(answer)
         # A user who was asked can try again; only a reconnect treats a busy server as unreachable.

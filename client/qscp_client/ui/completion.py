@@ -1,17 +1,15 @@
-"""What Tab completes: names in the picker, commands at the beginning of a line."""
+"""Completion with Tab: names in the picker, commands at the beginning of a line."""
 
 from qscp.rooms import is_room
 from qscp_client.core.commands.table import COMMANDS
 from qscp_client.core.engine import Engine
 
-__all__ = ["complete"]
-
 
 def complete(engine: Engine, typed: str) -> list[str]:
-    """Return what a line that begins like this can become.
+    """Return the completions of a line.
 
     Args:
-        engine: Who is known, and the mode of the line.
+        engine: The known names, and the open chat.
         typed: The line up to the cursor.
     """
     if typed.startswith("/"):

@@ -5,14 +5,12 @@ import os
 import sys
 from collections.abc import Iterator
 
-__all__ = ["no_echo"]
-
 if sys.platform != "win32":
     import termios
 
     @contextlib.contextmanager
     def no_echo(descriptor: int) -> Iterator[None]:
-        """Let a terminal not show what is typed; what is no terminal stays as it is."""
+        """Switch the echo of a terminal off; anything else stays as it is."""
         if not os.isatty(descriptor):
             yield
             return

@@ -1,8 +1,8 @@
-"""Your own last lines, which stay at the bottom of the conversation while their state may change.
+"""Pending lines: your own last messages, drawn with the prompt while their state can change.
 
-What is printed on a terminal can't be changed any more. So an own line is drawn with the
-prompt while it is pending, and for as long as nothing else comes behind it; then it is printed in its
-place in the conversation, with the state that it has by then.
+What is printed on a terminal can't be changed any more. So an own message is drawn with the prompt while it
+is pending, and as long as nothing else comes after it. Then it is printed in its place in the conversation,
+with the state that it has by then.
 """
 
 import dataclasses
@@ -14,19 +14,17 @@ from qscp_client.core.events import Event, OwnMessage, Place
 from qscp_client.text import Line
 from qscp_client.ui.render import describe, pending_line
 
-__all__ = ["Tail"]
-
 _PLACED: Final = 3
 _PENDING: Final = 4
-"""Rows that the tail may take of each kind."""
+"""Rows that the pending lines can take, of each kind."""
 
 
-class Tail:
-    """The lines, and what becomes of them when something happens.
+class PendingLines:
+    """The lines that are drawn with the prompt.
 
     Args:
         me: Your name.
-        fits: Whether a line fits into one row; others are printed as soon as they have their place.
+        fits: Whether a line fits into one row; others are printed as soon as they are stored.
     """
 
     def __init__(self, me: str, fits: Callable[[Line], bool]) -> None:
@@ -35,11 +33,11 @@ class Tail:
         self._pending: dict[str, tuple[str, Line]] = {}
         self._placed: list[OwnMessage] = []
 
-    def take(self, event: Event) -> list[Event]:
-        """Take in what happened; return what is to be printed now."""
+    def apply(self, event: Event) -> list[Event]:
+        """Apply an event; return the events to print now."""
         match event:
-            case events.MessageSent(message_id, to, body):
-                self._pending[message_id] = (to, pending_line(body, self._me))
+            case events.MessageSent(message_id, to):
+                self._pending[message_id] = (to, pending_line(event, self._me))
                 return []
             case OwnMessage():
                 return self._place(event)
@@ -48,7 +46,7 @@ class Tail:
             case events.MessageFailed(id=message_id) | events.Amended(id=message_id):
                 self._pending.pop(message_id, None)
                 return [*self.flush(), event]
-            case events.MessagesGivenUp(ids):
+            case events.MessagesDiscarded(ids):
                 for message_id in ids:
                     self._pending.pop(message_id, None)
                 return []
@@ -56,7 +54,7 @@ class Tail:
                 return [*self.flush(), event]
 
     def flush(self) -> list[Event]:
-        """Return the lines that have their place: something else comes behind them."""
+        """Remove and return the messages that are stored: something else comes after them."""
         placed, self._placed = self._placed, []
         return list(placed)
 
@@ -64,7 +62,7 @@ class Tail:
         """Return the lines to draw with the prompt, and how many more are pending.
 
         Args:
-            partner: With whom you chat.
+            partner: The open chat.
         """
         placed = [line for event in self._placed for line in describe(event, self._me)]
         pending = [line for to, line in self._pending.values() if to == partner]
@@ -80,10 +78,11 @@ class Tail:
         return [self._placed.pop(0)] if len(self._placed) > _PLACED else []
 
     def _deliver(self, event: events.Delivered) -> list[Event]:
-        told = {message_id for message_id, _ in event.messages}
+        reached = {message_id for message_id, _ in event.messages}
         shown = {each.id for each in self._placed}
         self._placed = [
-            dataclasses.replace(each, state=event.state) if each.id in told else each for each in self._placed
+            dataclasses.replace(each, state=event.state) if each.id in reached else each
+            for each in self._placed
         ]
         printed = tuple(message for message in event.messages if message[0] not in shown)
         if not printed or not event.is_partner:

@@ -1,7 +1,7 @@
-"""The front end for pipes and files: plain lines, no escapes, no prompts.
+"""Front end for pipes and files: plain lines, no escapes, no prompts.
 
-Messages go to standard output, words about them to standard error (`* ` before a
-notice, `! ` before a problem). At the end of input everything sent is still answered.
+Messages go to standard output; notices (`* `) and problems (`! `) go to standard error. After the end of
+input the answers to everything sent are awaited.
 """
 
 import asyncio
@@ -17,24 +17,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
-from qscp_client.core.commands.table import TypedLine
+from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Amended, Event, LineState, MessageSent, OwnMessage
 from qscp_client.errors import InterruptedByUserError, UsageError
 from qscp_client.text import Kind, Line
-from qscp_client.ui.render import describe, describe_lines
-
-__all__ = ["PlainFrontEnd"]
+from qscp_client.ui.render import describe, describe_lines, name_content
 
 _PATIENCE_S: Final = 30.0
-"""How long a lost connection is tried again: nobody is there who could give up."""
+"""How long a lost connection is tried again: no user is there who could stop it."""
 
 _READ_SIZE: Final = 64 * 1024
 _AT_ONCE: Final = 200
 """Lines that are carried out, saved and sent together."""
 
 _LINE_LIMIT: Final = 1024 * 1024
-"""Bytes in a line of input: far over what a message may have, so that it is refused with a sentence."""
+"""Bytes of a line that are kept: far more than a message can have, so that it is refused with a notice."""
 
 
 class PlainFrontEnd:
@@ -53,11 +51,11 @@ class PlainFrontEnd:
                 stream.reconfigure(errors="backslashreplace")
 
     def private(self) -> AbstractContextManager[None]:
-        """Nothing is done: a pipe has no echo, and `ask_password` sees to a terminal."""
+        """Do nothing: a pipe has no echo, and `ask_password` hides what is typed at a terminal."""
         return contextlib.nullcontext()
 
     async def ask_user(self) -> str:
-        """Return the next line of the input; ask for it if somebody sits there."""
+        """Return the next line of the input; ask for it at a terminal."""
         if sys.stdin.isatty():
             sys.stderr.write("User name: ")
             sys.stderr.flush()
@@ -66,7 +64,7 @@ class PlainFrontEnd:
     async def ask_password(self) -> str:
         """Return the next line of the input; ask at the terminal if the input is one.
 
-        That is the case of `qscp-client | tee`: the password must not be seen there either.
+        It is one in `qscp-client | tee`: the password must not be shown there either.
         """
         if sys.stdin.isatty():
             try:
@@ -75,24 +73,22 @@ class PlainFrontEnd:
                 raise InterruptedByUserError from error
         return await self._next("a password")
 
-    def tell(self, sentence: str) -> None:
-        """Write a notice."""
-        self._write([Line(Kind.NOTICE, "", sentence)])
-
     def attached(self, engine: Engine, touched: Callable[[], None]) -> AbstractContextManager[None]:
-        """Learn who we are."""
+        """Note the name of the user."""
         del touched
         self._me = engine.me
         return contextlib.nullcontext()
 
     def show(self, happened: Sequence[Event]) -> None:
-        """Write events; what was typed is not repeated, only how far it has come."""
+        """Write events; what was typed is not repeated, only its state."""
         lines: list[Line] = []
         for event, stored in _grouped(happened):
             if stored:
                 lines.append(_describe_stored(stored))
             elif isinstance(event, Amended) and event.here:
-                text = describe_lines(LineState.STORED, event.to, [event.what])
+                text = describe_lines(
+                    LineState.STORED, event.to, [name_content(event.body, event.kind, event.pointer.number)]
+                )
                 lines.append(Line(Kind.NOTICE, "", text))
             elif event is not None:
                 lines += describe(event, self._me)
@@ -125,7 +121,7 @@ class PlainFrontEnd:
 
 
 def _grouped(happened: Sequence[Event]) -> Iterator[tuple[Event | None, list[OwnMessage]]]:
-    """Events, with what was stored for one person at once put together, and without what was typed."""
+    """Yield events without what was typed; messages to one recipient that were stored together as a list."""
     stored: list[OwnMessage] = []
     for event in happened:
         if isinstance(event, OwnMessage) and event.here:
@@ -151,9 +147,9 @@ def _describe_stored(stored: list[OwnMessage]) -> Line:
 class _LineReader:
     """Reads lines from standard input in a thread, because not every system can poll a pipe or a file.
 
-    The thread is a daemon and reads the descriptor itself: it may stay blocked in a read
-    when the program ends, and holds no lock then. It reads only when a line is wanted: whoever
-    writes into the pipe waits for us, and what is typed for `getpass` is left to it.
+    The thread is a daemon and reads the descriptor itself: it can stay blocked in a read when the program
+    ends, and holds no lock then. It reads only when a line is wanted: so the pipe has back-pressure, and what
+    is typed for `getpass` is left to it.
     """
 
     def __init__(self) -> None:
@@ -164,7 +160,7 @@ class _LineReader:
         self._ended = False
 
     async def next_ones(self) -> list[str]:
-        """Return the next lines that can be had at once; none at the end of input."""
+        """Return the next lines that were read already, at least one; none at the end of input."""
         first = await self.next()
         if first is None:
             return []
@@ -192,7 +188,7 @@ class _LineReader:
             for last in (splitter.feed_eof(), None):
                 loop.call_soon_threadsafe(self._chunks.put_nowait, last)
         except RuntimeError:
-            return  # the loop is closed: nobody wants lines any more
+            return  # the loop is closed: no more lines are wanted
 
     def _read_when_wanted(self) -> bytes:
         self._wanted.acquire()

@@ -1,49 +1,40 @@
 """Events as lines of text, the same for both front ends.
 
-Whatever came over the wire is stripped of control characters here. A message's further
-lines are indented, so that none of them can pass for a line of somebody else.
+Control characters are stripped from everything that came over the wire. A message's further lines are
+indented, so that none of them can pass for a message of another user.
 """
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from qscp.frames import Reaction, Retention, UserPresence
+from qscp.frames import Reaction, UserPresence
 from qscp.text import strip_controls
 from qscp_client.core import events
-from qscp_client.core.commands.table import COMMANDS, Group, pick_word
-from qscp_client.core.events import Details, LineState, Place, Pointer
+from qscp_client.core.commands.table import typed_name
+from qscp_client.core.events import Connection, ConnectionState, Details, LineState, Place, Pointer
+from qscp_client.core.notices import Notice, Problem
 from qscp_client.core.outbox import EntryKind
-from qscp_client.durations import describe_duration
 from qscp_client.text import Kind, Line, clean, local_time, quote
+from qscp_client.ui.help import describe_help
+from qscp_client.ui.render_errors import explain_failure, is_unconfirmed
+from qscp_client.ui.render_notices import describe_notice, describe_problem
 from qscp_client.ui.render_rooms import (
     describe_members,
+    describe_members_changed,
     describe_room_log,
     describe_room_opened,
     describe_rooms,
     list_rooms,
 )
 
-__all__ = [
-    "MARKS",
-    "describe",
-    "describe_lines",
-    "describe_retention",
-    "list_people",
-    "name_person",
-    "pending_line",
-]
-
 _ERASED: Final = "(erased)"
 
 _ACTION: Final = "/me "
-"""How the body of a message begins that says what somebody does (XEP-0245)."""
-
-_USAGE: Final = 23
-"""Columns for how a command is typed; a longer one has its help in the next line."""
+"""Prefix of the body of an action (XEP-0245)."""
 
 _QUOTED = 200
-"""Characters shown of a message that was not delivered."""
+"""Characters shown of a message that was not sent."""
 
 MARKS: Final = {
     LineState.PENDING: "\u00b7 pending",
@@ -52,20 +43,11 @@ MARKS: Final = {
     LineState.READ: "\u2713\u2713 read",
     LineState.FAILED: "! failed",
 }
-"""How far an own line has come, as it is shown behind it."""
-
-_HELP = (
-    ("NAME", "choose somebody; @NAME if it is a word such as back"),
-    ("#ROOM", "enter a room that you are in"),
-    ("TEXT", "in a chat: send it"),
-    ("back", "leave this chat, if it is the whole line"),
-    ("quit", "leave, if it is the whole line"),
-    ("//TEXT", "send /TEXT"),
-)
+"""Delivery state of an own message, as it is shown after it."""
 
 
 def name_person(person: UserPresence) -> str:
-    """A name, with the status where there is something to say."""
+    """Return a name, with the status unless it is online without a text."""
     name = clean(person.user)
     if person.status == "online" and not person.text:
         return name
@@ -76,7 +58,7 @@ def name_person(person: UserPresence) -> str:
 def describe(  # noqa: C901, PLR0911, PLR0912 - a case for each kind of event
     event: events.Event, me: str
 ) -> list[Line]:
-    """Turn an event into lines.
+    """Return the lines of an event.
 
     Args:
         event: What happened.
@@ -87,45 +69,45 @@ def describe(  # noqa: C901, PLR0911, PLR0912 - a case for each kind of event
             return _describe_message(event)
         case events.OwnMessage():
             return [_describe_own(event, me)]
-        case events.MessageSent(_, _, body):
-            return [pending_line(body, me)]
+        case events.MessageSent():
+            return [pending_line(event, me)]
         case events.Amended():
             return [_describe_amendment(event, me)]
         case events.MessageFailed():
             return _describe_failure(event)
-        case events.Problem(sentence):
-            return [Line(Kind.PROBLEM, "", clean(sentence))]
+        case Problem():
+            return [Line(Kind.PROBLEM, "", describe_problem(event))]
         case events.SearchDone():
             return _describe_found(event)
         case events.StatusAsked():
             return _describe_status(event)
         case events.HelpAsked():
-            return _describe_help()
+            return describe_help()
         case events.PickerOpened() | events.WhoAsked():
             return _describe_lists(event)
         case events.RoomOpened():
             return describe_room_opened(event)
-        case events.RoomsTold():
+        case events.RoomsListed():
             return describe_rooms(event)
-        case events.RoomMembersTold():
+        case events.MembersListed():
             return [describe_members(event)]
-        case events.RoomLogTold():
+        case events.RoomLogListed():
             return describe_room_log(event)
-        case events.MessagesGivenUp():
+        case events.MessagesDiscarded():
             return []
         case _:
             return [Line(Kind.NOTICE, "", _describe_state(event))]
 
 
-def pending_line(body: str, me: str) -> Line:
-    """Your own line before it has its place in the conversation."""
+def pending_line(event: events.MessageSent, me: str) -> Line:
+    """Return your own message before it has its place in the conversation."""
     now = dt.datetime.now().astimezone()
-    head, text = _speaker(f"{now:%H:%M}", me, body)
+    head, text = _speaker(f"{now:%H:%M}", me, name_content(event.body, event.kind, event.target))
     return Line(Kind.OWN_MESSAGE, head, text, MARKS[LineState.PENDING])
 
 
 def _speaker(before: str, sender: str, body: str, reply: str = "") -> tuple[str, str]:
-    """Head and text of a message; `/me` and what somebody does stands as `* somebody does it`."""
+    """Return head and text of a message; an action becomes `* alice waves`."""
     text = strip_controls(body)
     if text.startswith(_ACTION):
         return f"{before} * {sender}{reply}", text.removeprefix(_ACTION)
@@ -147,9 +129,8 @@ def _describe_message(event: events.MessageReceived) -> list[Line]:
     lines = [Line(kind, head, text, note=_note(details))]
     if event.is_first:
         back = "back, then " if event.place is Place.OTHER_CHAT else ""
-        whom = clean(details.room) or sender
-        where = f"answer in {whom}" if details.room else f"answer {whom}"
-        lines.append(Line(Kind.NOTICE, "", f"To {where}, type {back}{pick_word(whom)}."))
+        name = clean(details.room) or sender
+        lines.append(Line(Kind.NOTICE, "", f"Reply with: {back}{typed_name(name)}"))
     return lines
 
 
@@ -175,9 +156,9 @@ def _reply(details: Details) -> str:
 
 
 def _point(pointer: Pointer) -> str:
-    """How a message is called: with its number where lines have one, and its text where it is known.
+    """Return how a message is referred to: its number where lines have one, its text where it is known.
 
-    Nothing in the text can end the quotation before its end.
+    Nothing in the text can end the quotation early.
     """
     text = quote(pointer.text).replace('"', "'")
     number = f"({pointer.number})" if pointer.numbered or not text else ""
@@ -185,7 +166,7 @@ def _point(pointer: Pointer) -> str:
 
 
 def _note(details: Details) -> str:
-    """What happened to a message."""
+    """Return the changes of a message."""
     parts = ["(edited)"] if details.edited else []
     if details.reactions:
         parts.append(f"[{', '.join(_reaction(each) for each in details.reactions)}]")
@@ -208,19 +189,19 @@ def _describe_amendment(event: events.Amended, me: str) -> Line:
         kind = Kind.OWN_MESSAGE if event.sender == me else Kind.MESSAGE
         return Line(kind, f"{who} edited {which}:", _ERASED if event.erased else strip_controls(event.body))
     if event.kind is EntryKind.REDACT:
-        author = clean(event.pointer.author)
-        which = (
-            number
-            if event.pointer.numbered or not event.pointer.time_ms
-            else (f"what was written at {local_time(event.pointer.time_ms, dated=True)}")
-        )
-        whose = f" of {author}" if author and author != event.sender else ""
-        verb = "took back" if event.pointer.author == event.sender else "removed"
-        return Line(Kind.NOTICE, "", f"{who} {verb} {which}{whose}.")
+        return Line(Kind.NOTICE, "", f"{who} deleted {_deleted(event.pointer, event.sender)}.")
     reaction = clean(event.body)
     if event.kind is EntryKind.REACT:
         return Line(Kind.NOTICE, "", f"{who} reacted {reaction} to {_point(event.pointer)}")
-    return Line(Kind.NOTICE, "", f"{who} took {reaction} off {_point(event.pointer)}")
+    return Line(Kind.NOTICE, "", f"{who} removed their {reaction} from {_point(event.pointer)}")
+
+
+def _deleted(pointer: Pointer, by: str) -> str:
+    author = "" if pointer.author == by else clean(pointer.author)
+    if pointer.numbered or not pointer.time_ms:
+        return f"{author}'s message {pointer.number}" if author else f"message {pointer.number}"
+    time = local_time(pointer.time_ms, dated=True)
+    return f"{author}'s message from {time}" if author else f"a message from {time}"
 
 
 def _describe_lists(event: events.PickerOpened | events.WhoAsked) -> list[Line]:
@@ -232,36 +213,70 @@ def _describe_lists(event: events.PickerOpened | events.WhoAsked) -> list[Line]:
 def _describe_found(event: events.SearchDone) -> list[Line]:
     query = clean(event.query)
     if not event.found:
-        lines = [Line(Kind.NOTICE, "", f"Nothing has all of: {query}")]
+        lines = [Line(Kind.NOTICE, "", f'No messages match "{query}".')]
     else:
+        count = f"{len(event.found)} match{'' if len(event.found) == 1 else 'es'}"
         more = ", and there are older ones" if event.more else ""
-        lines = [Line(Kind.NOTICE, "", f"Found for {query}: {len(event.found)}{more}")]
+        lines = [Line(Kind.NOTICE, "", f'{count} for "{query}"{more}:')]
     for found in event.found:
         time = local_time(found.time_ms, dated=True)
         name, sender = clean(found.name), clean(found.sender)
         lines.append(Line(Kind.MESSAGE, f"{time} [{name}] {sender}:", strip_controls(found.body)))
     if not event.complete:
-        sentence = "The newest messages can't be found yet; ask again in a moment."
+        sentence = "The newest messages are not searchable yet; try again in a moment."
         lines.append(Line(Kind.NOTICE, "", sentence))
     return lines
 
 
+def describe_connection(connection: Connection) -> str:
+    """Return the state of the connection in a few words."""
+    match connection.state:
+        case ConnectionState.ONLINE:
+            return "online"
+        case ConnectionState.CONNECTING:
+            return "connecting"
+        case ConnectionState.OFFLINE:
+            return f"offline, reconnecting in {connection.retry_s} s"
+
+
+def name_content(body: str, kind: EntryKind, target: int) -> str:
+    """Return the text of a message; of an edit, redaction or reaction with what it is.
+
+    Args:
+        body: The text.
+        kind: What it is.
+        target: The number of the message that it is about.
+    """
+    match kind:
+        case EntryKind.CHAT:
+            return body
+        case EntryKind.EDIT:
+            return f"(edit of {target}) {body}"
+        case EntryKind.REDACT:
+            return f"(redaction of {target}) {body}".rstrip()
+        case EntryKind.REACT:
+            return f"(reaction to {target}) {body}"
+        case EntryKind.UNREACT:
+            return f"(removed reaction to {target}) {body}"
+
+
 def _describe_status(event: events.StatusAsked) -> list[Line]:
-    lines = [Line(Kind.NOTICE, "", f"You are {event.connection or 'online'}.")]
-    for to, body, state, reason in event.lines:
-        why = f": {clean(reason).rstrip('.')} (/retry, /drop)" if reason else ""
-        text = f"to {clean(to)}: {quote(body)}"
-        lines.append(Line(Kind.NOTICE, "", text, MARKS[state] + why))
+    lines = [Line(Kind.NOTICE, "", f"You are {describe_connection(event.connection)}.")]
+    for each in event.lines:
+        why = f": {clean(explain_failure(each.failure, each.to))} (/retry, /drop)" if each.failure else ""
+        body = _ERASED if each.erased else name_content(each.body, each.kind, each.target)
+        lines.append(Line(Kind.NOTICE, "", f"to {clean(each.to)}: {quote(body)}", MARKS[each.state] + why))
     return lines
 
 
 def _describe_failure(event: events.MessageFailed) -> list[Line]:
-    reason = clean(event.reason).rstrip(".")
-    body = strip_controls(event.body)
+    reason = clean(explain_failure(event.failure, event.to))
+    body = strip_controls(name_content(event.body, event.kind, event.target))
     shown = body if len(body) <= _QUOTED else f"{body[:_QUOTED]} ... ({len(body)} characters)"
-    lines = [Line(Kind.PROBLEM, "", f"Not delivered to {event.to}: {reason}. It was: {shown}")]
+    what = "Not confirmed for" if is_unconfirmed(event.failure) else "Not sent to"
+    lines = [Line(Kind.PROBLEM, "", f"{what} {clean(event.to)}: {reason}. Your text: {shown}")]
     if event.again:
-        lines.append(Line(Kind.NOTICE, "", "/retry sends it again, /drop gives it up."))
+        lines.append(Line(Kind.NOTICE, "", "/retry sends it again, /drop discards it."))
     return lines
 
 
@@ -275,38 +290,31 @@ def _describe_state(event: events.Event) -> str:
             return describe_lines(event.state, event.to, [body for _, body in event.messages])
         case events.PresenceChanged():
             return _describe_change(event)
-        case events.Notice(sentence):
-            return clean(sentence)
+        case events.MembersChanged():
+            return describe_members_changed(event)
+        case Notice():
+            return describe_notice(event)
         case _:  # pragma: no cover - `describe` handles the others
             raise AssertionError(event)
 
 
 def _describe_opened(event: events.ChatOpened) -> str:
-    if event.status != "offline":
-        who = name_person(UserPresence(event.name, event.status, event.text))
-    elif event.known:
-        who = f"{event.name}, who is offline; your messages wait"
+    name = clean(event.name)
+    if event.status == "offline" and event.known:
+        return f"{name} is offline and will get your messages at the next login."
+    if event.status == "offline":
+        who = f"{name}, who is not online"
     else:
-        who = f"{event.name}, who is not online"
-    return f"Chatting with {who}. Every line you type is sent; back chooses somebody else."
-
-
-def describe_retention(retention: Retention) -> str:
-    """What the server keeps, if that is limited; else nothing."""
-    parts = []
-    if retention.messages is not None:
-        parts.append(f"the newest {retention.messages} messages of each conversation")
-    if retention.seconds is not None:
-        parts.append(f"messages for {describe_duration(retention.seconds)}")
-    return f"The server keeps {', and '.join(parts)}." if parts else ""
+        who = name_person(UserPresence(event.name, event.status, event.text))
+    return f"Chatting with {who}. Everything you type is sent; type back to pick someone else."
 
 
 def list_people(people: Sequence[UserPresence], unread: Mapping[str, int], room: int | None = None) -> str:
-    """Name who is online, and who else has unread messages for you; as many as there is room for.
+    """Return who is online, and who else has unread messages for you; as many as there is room for.
 
     Args:
         people: Who is online.
-        unread: How many unread messages each has for you.
+        unread: User -> number of unread messages.
         room: Characters that fit; None for any number.
     """
     online = {person.user for person in people}
@@ -326,11 +334,11 @@ def list_people(people: Sequence[UserPresence], unread: Mapping[str, int], room:
 
 
 def describe_lines(state: LineState, to: str, bodies: Sequence[str], number: int = 0) -> str:
-    """Tell how far own lines have come.
+    """Return the new state of own messages.
 
     Args:
-        state: How far.
-        to: To whom, or in which room.
+        state: The state.
+        to: The user or room.
         bodies: Their texts.
         number: Of the last one; 0 if it has none.
     """
@@ -349,16 +357,3 @@ def _describe_change(event: events.PresenceChanged) -> str:
         return f"{name} is away: {text}" if text else f"{name} is away."
     again = " again" if event.is_partner and not event.was_online else ""
     return f"{name} is online{again}."
-
-
-def _describe_help() -> list[Line]:
-    shown = [f"{usage:<{_USAGE}} {text}" for usage, text in _HELP]
-    for group in Group:
-        shown.append(f"{group.value}:")
-        for command in COMMANDS.values():
-            if command.group is group:
-                if len(command.usage) > _USAGE:
-                    shown += [command.usage, f"{'':<{_USAGE}} {command.help}"]
-                else:
-                    shown.append(f"{command.usage:<{_USAGE}} {command.help}")
-    return [Line(Kind.NOTICE, "", text) for text in shown]

@@ -8,62 +8,53 @@ from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp_client.core import events
 from qscp_client.core.events import RoomLine
 from qscp_client.text import Kind, Line, clean, describe_end, local_time, quote
-
-__all__ = [
-    "count_unread",
-    "describe_members",
-    "describe_room_log",
-    "describe_room_opened",
-    "describe_rooms",
-    "list_rooms",
-    "name_typists",
-]
+from qscp_client.ui.render_notices import with_article
 
 _NAMED: Final = 3
-"""People who are named while they write; of more it is told that there are others."""
+"""Users who are named in one line; more are counted."""
 
 _LOGGED: Final = {
-    "create": "made the room",
+    "create": "created the room",
     "topic": "changed the topic",
     "set": "changed the settings",
     "invite": "invited {user}",
     "remove": "removed {user}",
     "ban": "banned {user}",
-    "unban": "let {user} in again",
+    "unban": "unbanned {user}",
     "mute": "muted {user}",
-    "unmute": "let {user} write again",
-    "role": "gave {user} another role",
+    "unmute": "unmuted {user}",
+    "role": "changed the role of {user}",
     "archive": "archived the room",
-    "unarchive": "let the room be used again",
-    "redact": "removed message {seq} of {user}",
+    "unarchive": "made the room active again",
+    "redact": "deleted {user}'s message {seq}",
 }
 
 
 def count_unread(line: RoomLine) -> str:
-    """A room with what is unread in it, and how much of that mentions you."""
+    """Return a room with its unread messages, and how many of them mention you."""
     name = clean(line.name)
     if not line.unread:
         return name
     mentions = f", {line.mentions} mention{'' if line.mentions > 1 else 's'} you" if line.mentions else ""
-    return f"{name} ({line.unread} new{mentions})"
+    return f"{name} ({line.unread} unread{mentions})"
 
 
 def list_rooms(rooms: Sequence[RoomLine], invitations: Sequence[str], room: int | None = None) -> list[str]:
-    """Name the rooms that one is in, those with something new first, and those that one may join.
+    """Return your rooms, those with unread messages first, and your invitations.
 
     Args:
-        rooms: Those that one is in.
-        invitations: Those that one may join.
+        rooms: The rooms that you are a member of.
+        invitations: The rooms that you are invited to.
         room: Characters that fit for each of both; None for any number.
     """
-    told = []
+    lists = []
     if rooms:
         first = sorted(rooms, key=lambda each: (not each.mentions, not each.unread, each.name))
-        told.append(f"Rooms: {_fitting([count_unread(each) for each in first], room)}")
+        lists.append(f"Rooms: {_fitting([count_unread(each) for each in first], room)}")
     if invitations:
         names = [clean(name) for name in invitations]
-        told.append(f"You may join: {_fitting([f'{name} (/join {name})' for name in names], room)}")
-    return told
+        lists.append(f"Invitations: {_fitting([f'{name} (/join {name})' for name in names], room)}")
+    return lists
 
 
 def _fitting(texts: Sequence[str], room: int | None) -> str:
@@ -79,23 +70,23 @@ def _fitting(texts: Sequence[str], room: int | None) -> str:
 
 
 def describe_room_opened(event: events.RoomOpened) -> list[Line]:
-    """The room that was entered, and its topic."""
-    sentence = f"In {_name_room(event.name, event.room)}. {_who_writes(event.room, event.now_ms)}"
-    lines = [Line(Kind.NOTICE, "", f"{sentence}; back leaves it for now.")]
+    """Return the room that was opened, who can write there, and its topic."""
+    sentence = f"{_name_room(event.name, event.room)}. {_who_writes(event.room, event.now_ms)}."
+    lines = [Line(Kind.NOTICE, "", f"{sentence} back returns to the list; you stay a member.")]
     if event.room is not None and event.room.topic:
         lines.append(Line(Kind.NOTICE, "", f"Topic of {clean(event.name)}: {clean(event.room.topic)}"))
     return lines
 
 
 def _who_writes(room: Room | None, now_ms: int) -> str:
-    """Whether what is typed is sent: what the server would do with it."""
+    """Return whether what you type is sent, as the server will decide."""
     if room is not None and room.archived:
-        return "It can be read, and nothing else"
+        return "The room is archived (read-only)"
     if room is not None and room.kind is RoomKind.ANNOUNCEMENT and room.role is RoomRole.MEMBER:
-        return "Only owners and moderators write here"
+        return "Only owners and moderators can write here"
     if room is not None and room.muted > now_ms:
-        return f"You are muted {describe_end(room.muted)} and may only read"
-    return "Every line you type is sent"
+        return f"You are muted {describe_end(room.muted)}".rstrip()
+    return "Everything you type is sent"
 
 
 def _name_room(name: str, room: Room | None) -> str:
@@ -107,36 +98,55 @@ def _name_room(name: str, room: Room | None) -> str:
     if room.archived:
         parts.append("archived")
     if room.slow:
-        parts.append(f"one message in {room.slow} s")
-    if room.role not in (None, RoomRole.MEMBER):
-        parts.append(f"you are {room.role}")
-    return f"{clean(name)} ({', '.join(parts)})"
+        parts.append(f"slow mode {room.slow} s")
+    yours = {RoomRole.OWNER: "; you are the owner", RoomRole.MODERATOR: "; you are a moderator"}
+    return f"{clean(name)} ({', '.join(parts)}{yours.get(room.role, '') if room.role else ''})"
 
 
 def _members(count: int) -> str:
     return f"{count} member{'' if count == 1 else 's'}"
 
 
-def describe_rooms(event: events.RoomsTold) -> list[Line]:
-    """A page of the rooms that there are for you."""
+def describe_members_changed(event: events.MembersChanged) -> str:
+    """Return who joined and left; of many only the numbers."""
+    joined, left, now = len(event.joined), len(event.left), _members(event.count)
+    if event.others and event.before is not None:
+        # Not all of them are listed: only the balance is known.
+        return f"{clean(event.room)}: {event.count - event.before:+d}; now {now}."
+    if event.others or joined + left > _NAMED:
+        more = f", {event.others} other changes" if event.others else ""
+        return f"{clean(event.room)}: {joined} joined, {left} left{more}; now {now}."
+    parts = [f"{_names(event.joined)} joined"] if joined else []
+    parts += [f"{_names(event.left)} left"] if left else []
+    return f"{', '.join(parts)}; {now} in {clean(event.room)} now."
+
+
+def _names(users: Sequence[str]) -> str:
+    return " and ".join(clean(user) for user in users)
+
+
+def describe_rooms(event: events.RoomsListed) -> list[Line]:
+    """Return a page of the rooms that you can see."""
     if not event.rooms and event.is_first:
-        return [Line(Kind.NOTICE, "", "There are no rooms that you may see. /create #ROOM makes one.")]
+        return [Line(Kind.NOTICE, "", "No rooms to join. /create #ROOM creates one.")]
     return [Line(Kind.NOTICE, "", _describe_room(room)) for room in event.rooms]
 
 
 def _describe_room(room: Room) -> str:
-    history = "full history" if room.history is HistoryFrom.FULL else "history from joining on"
+    history = "full history" if room.history is HistoryFrom.FULL else "history from joining"
     state = ", archived" if room.archived else ""
-    yours = f"; you are {room.role}" if room.role else "; you are invited" if room.invited else ""
+    yours = (
+        f"; you are {with_article(room.role)}" if room.role else "; you are invited" if room.invited else ""
+    )
     topic = f": {quote(room.topic)}" if room.topic else ""
     return f"{clean(room.name)} ({room.kind}{state}, {_members(room.members)}, {history}{yours}){topic}"
 
 
-def describe_members(event: events.RoomMembersTold) -> Line:
-    """A page of who is in a room."""
+def describe_members(event: events.MembersListed) -> Line:
+    """Return a page of the members of a room."""
     members = sorted(event.members, key=lambda each: (list(RoomRole).index(each.role), each.user))
     names = ", ".join(_describe_member(member, event.now_ms) for member in members)
-    return Line(Kind.NOTICE, "", f"In {clean(event.room)}: {names}")
+    return Line(Kind.NOTICE, "", f"Members of {clean(event.room)}: {names}")
 
 
 def _describe_member(member: Member, now_ms: int) -> str:
@@ -146,40 +156,44 @@ def _describe_member(member: Member, now_ms: int) -> str:
     if member.status != "online":
         parts.append(member.status)
     if member.muted > now_ms:
-        parts.append(f"muted {describe_end(member.muted)}")
+        parts.append(f"muted {describe_end(member.muted)}".rstrip())
     name = clean(member.user)
     return f"{name} ({', '.join(parts)})" if parts else name
 
 
-def describe_room_log(event: events.RoomLogTold) -> list[Line]:
-    """What was done in a room."""
+def describe_room_log(event: events.RoomLogListed) -> list[Line]:
+    """Return the moderation log of a room."""
     if not event.entries:
-        return [Line(Kind.NOTICE, "", f"Nothing was done in {clean(event.room)} yet.")]
+        return [Line(Kind.NOTICE, "", f"No moderation actions in {clean(event.room)} yet.")]
     return [Line(Kind.NOTICE, "", _describe_entry(entry)) for entry in event.entries]
 
 
 def _describe_entry(entry: LogEntry) -> str:
     who = clean(entry.by) or "the operator"
     pattern = _LOGGED.get(entry.action)
+    if entry.action == "role" and entry.text in list(RoomRole):
+        role = with_article(RoomRole(entry.text))
+        return f"{local_time(entry.time, dated=True)} {who} made {clean(entry.user)} {role}"
     if pattern is None:
         done = f"{clean(entry.action)} {clean(entry.user)}".rstrip()
     else:
-        done = pattern.format(user=clean(entry.user) or "somebody", seq=entry.seq or "")
-    until = f" {describe_end(entry.until)}" if entry.until is not None else ""
+        done = pattern.format(user=clean(entry.user) or "a deleted user", seq=entry.seq or "")
+    end = describe_end(entry.until)
+    until = f" {end}" if end else ""
     text = f": {clean(entry.text)}" if entry.text else ""
     return f"{local_time(entry.time, dated=True)} {who} {done}{until}{text}"
 
 
-def name_typists(names: Sequence[str], *, are_more: bool) -> str:
-    """Who is writing; empty if nobody is.
+def describe_typing(names: Sequence[str], *, has_more: bool) -> str:
+    """Return who is typing; empty if nobody is.
 
     Args:
-        names: Those whose names are known.
-        are_more: Whether there are others.
+        names: The users whose names are known.
+        has_more: Whether there are others.
     """
     shown = [clean(name) for name in names[:_NAMED]]
-    if shown and (are_more or len(names) > _NAMED):
-        return f"{', '.join(shown)} and others are writing"
+    if shown and (has_more or len(names) > _NAMED):
+        return f"{', '.join(shown)} and others are typing"
     if len(shown) > 1:
-        return f"{', '.join(shown[:-1])} and {shown[-1]} are writing"
-    return f"{shown[0]} is writing" if shown else ""
+        return f"{', '.join(shown[:-1])} and {shown[-1]} are typing"
+    return f"{shown[0]} is typing" if shown else ""

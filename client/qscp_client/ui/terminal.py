@@ -1,8 +1,7 @@
-"""The front end for a terminal: a line editor below, the conversation above.
+"""Front end for a terminal: a line editor below, the conversation above.
 
-What comes in is printed above the line being typed, which stays as it is. The prompt,
-the list of who is online and the status line below are made anew from the engine's state
-whenever something happens.
+Events are printed above the line being typed, which stays as it is. The prompt, the list of who is online and
+the status line below are made from the engine's state whenever something happens.
 """
 
 import contextlib
@@ -24,22 +23,19 @@ from prompt_toolkit.output import Output, create_output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
-from prompt_toolkit.utils import get_cwidth
 
 from qscp.rooms import is_room
-from qscp_client.core.commands.table import TypedLine
+from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.engine import Engine
-from qscp_client.core.events import Event, PickerOpened, PresenceChanged
+from qscp_client.core.events import Event, PickerOpened, PresenceChanged, RoomLine
 from qscp_client.errors import InterruptedByUserError
-from qscp_client.text import INDENT, Kind, Line
+from qscp_client.text import INDENT, Line
 from qscp_client.ui.completion import complete
 from qscp_client.ui.echo import no_echo
-from qscp_client.ui.pending_lines import Tail
-from qscp_client.ui.render import describe, list_people, name_person
-from qscp_client.ui.render_rooms import count_unread, list_rooms, name_typists
-from qscp_client.ui.rows import draw, draw_row, draw_sentence
-
-__all__ = ["TerminalFrontEnd"]
+from qscp_client.ui.pending_lines import PendingLines
+from qscp_client.ui.render import describe, describe_connection, list_people, name_person
+from qscp_client.ui.render_rooms import describe_typing, list_rooms
+from qscp_client.ui.wrap import draw, draw_row, draw_sentence, width
 
 _STYLE: Final = Style.from_dict(
     {
@@ -53,21 +49,21 @@ _STYLE: Final = Style.from_dict(
 
 _PASSWORD_TRIES: Final = 3
 _ROSTER_ROWS: Final = 4
-"""Rows of the terminal that the list of who is online may take in the picker."""
+"""Rows of the list of who is online, at most."""
 
 _UNREAD: Final = 3
-"""People and rooms with unread messages that the line at the bottom names."""
+"""Users and rooms with unread messages that the status line names."""
 
 _ROOMS_ROWS: Final = 3
-"""Rows that the list of rooms may take, and those that one may join."""
+"""Rows of the list of rooms, and of that of invitations, at most."""
 
 
 class TerminalFrontEnd:
     """Lines from the keyboard, lines to the screen.
 
     Args:
-        keyboard: Where keys come from; the terminal by default.
-        screen: Where to draw; the terminal by default.
+        keyboard: Source of keys; the terminal by default.
+        screen: Target of output; the terminal by default.
     """
 
     password_tries = _PASSWORD_TRIES
@@ -81,10 +77,10 @@ class TerminalFrontEnd:
         self._engine: Engine | None = None
         self._editor: PromptSession[str] | None = None
         self._pasted = False
-        self._tail = Tail("", self._fits)
+        self._pending = PendingLines("", self._fits)
 
     def private(self) -> AbstractContextManager[None]:
-        """Switch the terminal's own echo off: a password may be typed ahead of its question."""
+        """Switch the terminal's own echo off: a password can be typed before it is asked for."""
         return no_echo(self._keyboard.fileno())
 
     async def ask_user(self) -> str:
@@ -95,19 +91,15 @@ class TerminalFrontEnd:
         """Ask for the password without showing it, nor how long it is."""
         return await self._ask("Password: ", [_Hidden()])
 
-    def tell(self, sentence: str) -> None:
-        """Print a notice."""
-        self._print([Line(Kind.NOTICE, "", sentence)])
-
     @contextlib.contextmanager
     def attached(self, engine: Engine, touched: Callable[[], None]) -> Iterator[None]:
         """Run a line editor, whose prompt and completion come from the engine.
 
-        The terminal is raw also between two lines, so that what is typed then is neither
-        echoed nor taken for a signal.
+        The terminal is raw also between two lines, so that what is typed then is neither echoed nor taken for
+        a signal.
         """
         self._engine = engine
-        self._tail = Tail(engine.me, self._fits)
+        self._pending = PendingLines(engine.me, self._fits)
         self._editor = PromptSession(
             lambda: FormattedText(self._prompt(engine)),
             bottom_toolbar=lambda: _status(engine),
@@ -123,24 +115,24 @@ class TerminalFrontEnd:
             output=self._screen,
         )
         self._editor.default_buffer.on_text_changed += self._notice_empty
-        self._editor.default_buffer.on_text_changed += self._note_writing
+        self._editor.default_buffer.on_text_changed += self._note_typing
         self._editor.app.key_processor.before_key_press += lambda _: touched()
         with self._keyboard.raw_mode():
             try:
                 yield
             finally:
-                self._print([line for event in self._tail.flush() for line in describe(event, engine.me)])
+                self._print([line for event in self._pending.flush() for line in describe(event, engine.me)])
 
     def show(self, happened: Sequence[Event]) -> None:
-        """Print events above the line, and draw the line anew."""
+        """Print events above the line, and redraw the line."""
         me = self._engine.me if self._engine else ""
-        printed = [each for event in happened for each in self._tail.take(event)]
+        printed = [each for event in happened for each in self._pending.apply(event)]
         self._print([line for event in printed if _is_news(event) for line in describe(event, me)])
         if self._editor is not None:
             self._editor.app.invalidate()
 
     async def read_lines(self) -> list[TypedLine]:
-        """Let the person type a line."""
+        """Let the user type a line."""
         if self._editor is None:
             raise RuntimeError("a line can only be read while `attached`")
         self._pasted = False
@@ -198,21 +190,21 @@ class TerminalFrontEnd:
         if engine.partner is None:
             room = _ROSTER_ROWS * columns - len("Nobody else is online.  and 1000 more (/who)")
             lists = [list_people(tuple(engine.roster), engine.unread, room)]
-            room = _ROOMS_ROWS * columns - len("You may join:  and 1000 more (/who)")
+            room = _ROOMS_ROWS * columns - len("Invitations:  and 1000 more (/who)")
             lists += list_rooms(engine.rooms, engine.invitations, room)
             return [("", "".join(draw_sentence(text, columns) for text in lists) + "Chat with: ")]
-        lines, more = self._tail.lines(engine.partner)
+        lines, more = self._pending.lines(engine.partner)
         prompt = [part for line in lines for part in draw_row(line, columns)]
         if more:
             prompt.append(("", f"{INDENT}and {more} more pending (/status)\n"))
         return [*prompt, ("", f"to {engine.partner}: ")]
 
-    def _note_writing(self, buffer: Buffer) -> None:
+    def _note_typing(self, buffer: Buffer) -> None:
         if self._engine is not None:
-            self._engine.typists.write(self._engine.partner, buffer.text)
+            self._engine.typing.edit_line(self._engine.partner, buffer.text)
 
     def _fits(self, line: Line) -> bool:
-        return "\n" not in line.text and get_cwidth(str(line)) < self._screen.get_size().columns
+        return "\n" not in line.text and width(str(line)) < self._screen.get_size().columns
 
     def _print(self, lines: list[Line]) -> None:
         if not lines:
@@ -233,7 +225,7 @@ class TerminalFrontEnd:
 
 
 class _Hidden(Processor):
-    """Shows nothing of what is typed."""
+    """Processor that shows nothing of what is typed."""
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
         """Replace the line by nothing, and keep the cursor where it is."""
@@ -242,7 +234,7 @@ class _Hidden(Processor):
 
 
 class _EngineCompleter(Completer):
-    """Completion as the `completion` module has it."""
+    """Completer of prompt-toolkit that asks the `completion` module."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -256,7 +248,7 @@ class _EngineCompleter(Completer):
 
 
 def _is_news(event: Event) -> bool:
-    """Whether an event is worth a line: the list in the prompt shows the others."""
+    """Whether an event gets a line; the lists in the prompt show the others."""
     match event:
         case PickerOpened():
             return False
@@ -267,29 +259,37 @@ def _is_news(event: Event) -> bool:
 
 
 def _status(engine: Engine) -> str:
-    """The line at the bottom of the screen."""
+    """Return the line at the bottom of the screen."""
     parts = [f"{engine.me} (away)" if engine.away else engine.me]
-    if engine.connection:
-        parts.append(engine.connection)
+    if not engine.online:
+        parts.append(describe_connection(engine.connection))
     if engine.partner is not None:
         person = engine.roster.get(engine.partner)
         if is_room(engine.partner):
             parts.append(f"in {engine.partner}")
         else:
             parts.append(f"with {name_person(person)}" if person else f"with {engine.partner} (offline)")
-        names, are_more = engine.typists.writing(engine.partner), engine.typists.are_many(engine.partner)
-        if writing := name_typists(names, are_more=are_more):
-            parts.append(writing)
-        unread = engine.unread.items()
-        new = [f"{name} {count}" for name, count in unread if name != engine.partner]
-        rooms = [room for room in engine.rooms if room.unread and room.name != engine.partner]
-        new += [count_unread(room) for room in sorted(rooms, key=lambda room: not room.mentions)]
-        if new:
-            more = f" and {len(new) - _UNREAD} more (/who)" if len(new) > _UNREAD else ""
-            parts.append(f"unread from {', '.join(new[:_UNREAD])}{more}")
+        names, has_more = engine.typing.users_in(engine.partner), engine.typing.has_more(engine.partner)
+        if typing := describe_typing(names, has_more=has_more):
+            parts.append(typing)
+        if unread := _unread(engine):
+            more = f" and {len(unread) - _UNREAD} more (/who)" if len(unread) > _UNREAD else ""
+            parts.append(f"unread: {', '.join(unread[:_UNREAD])}{more}")
     if engine.pending:
         parts.append(f"{engine.pending} pending")
     if engine.failures:
         parts.append(f"{engine.failures} failed (/status)")
     parts.append("/help, back, quit" if engine.partner is not None else "Tab completes, /help, quit")
     return " | ".join(parts)
+
+
+def _unread(engine: Engine) -> list[str]:
+    """Return the other users and rooms with unread messages, rooms that mention you before the rest."""
+    users = [f"{name} ({count})" for name, count in engine.unread.items() if name != engine.partner]
+    rooms = [room for room in engine.rooms if room.unread and room.name != engine.partner]
+    return users + [_count(room) for room in sorted(rooms, key=lambda room: not room.mentions)]
+
+
+def _count(room: RoomLine) -> str:
+    mentions = f", {room.mentions} mention{'' if room.mentions > 1 else 's'} you" if room.mentions else ""
+    return f"{room.name} ({room.unread}{mentions})"

@@ -1,18 +1,55 @@
-"""Lines of a terminal: text cut to its width, so that the terminal never wraps by itself.
+"""Wrap styled lines to the terminal width with a hanging indent.
 
-A line that the terminal wraps goes on in its first column, where a message could be made
-to look like the beginning of somebody else's.
+A line that the terminal wraps itself goes on in the first column. There, a message could be made to look like
+the beginning of another user's.
 """
 
 from wcwidth import wcwidth
 
-from qscp_client.text import INDENT
+from qscp_client.text import INDENT, Kind, Line
 
-__all__ = ["cut", "indent_for", "width", "wrap", "wrap_behind"]
+
+def draw_sentence(text: str, columns: int) -> str:
+    """Return a sentence in rows, the further ones indented; with a newline at the end."""
+    return "".join(text for _, text in draw(Line(Kind.NOTICE, "", text), columns))
+
+
+def draw_row(line: Line, columns: int) -> list[tuple[str, str]]:
+    """Return a line in one row, cut if it is too long."""
+    first, *others = line.text.split("\n")
+    room = columns - 1
+    head = cut(f"{line.head} ", room)
+    room -= width(head)
+    tail = cut(f"  {line.tail}", room)
+    room -= width(tail)
+    text = first.expandtabs(4)
+    if others or width(text) > room:
+        text = f"{cut(text, room - 3)}..." if room > len("...") else ""
+    return [(f"class:{line.kind.name.lower()}", head), ("", f"{text}{tail}\n")]
+
+
+def draw(line: Line, columns: int) -> list[tuple[str, str]]:
+    """Return a line in rows, as styled fragments with newlines."""
+    style = f"class:{line.kind.name.lower()}"
+    is_message = line.kind in (Kind.MESSAGE, Kind.MENTION, Kind.OWN_MESSAGE)
+    first, *others = line.text.split("\n")
+    indent = indent_for(columns)
+    rest = max(columns - indent, 1)
+    heads, rows = wrap_after(line.head, first, columns)
+    for other in others:
+        rows += wrap(other, rest, rest)
+    if tail := line.tail:
+        before = (width(heads[-1]) + 1 if heads else 0) if len(rows) == 1 else 0
+        is_first = len(rows) == 1 and len(heads) < 2  # noqa: PLR2004 - one row of head
+        room = (columns if is_first else rest) - before - width(rows[-1])
+        rows[-1:] = [f"{rows[-1]}  {tail}"] if room > width(tail) + 2 else [rows[-1], *wrap(tail, rest, rest)]
+    new_row = f"\n{' ' * indent}"
+    head = new_row.join(heads) + (" " if rows[0] else "") if heads else ""
+    return [(style, head), ("" if is_message else style, new_row.join(rows) + "\n")]
 
 
 def indent_for(columns: int) -> int:
-    """Columns left free before all but the first row; fewer where the terminal is very narrow."""
+    """Return the columns of the hanging indent; fewer in a very narrow terminal."""
     return min(len(INDENT), max(columns // 2, 1))
 
 
@@ -22,24 +59,24 @@ def width(text: str) -> int:
 
 
 def cut(text: str, columns: int) -> str:
-    """As much of a text as fits into one row."""
+    """Return as much of a text as fits into one row."""
     if width(text) <= columns:
         return text
     part = text[: _fit(text, columns)]
     return part if width(part) <= columns else ""
 
 
-def wrap_behind(head: str, text: str, columns: int) -> tuple[list[str], list[str]]:
-    """Cut a head, and a text that begins behind it.
+def wrap_after(head: str, text: str, columns: int) -> tuple[list[str], list[str]]:
+    """Wrap a head, and a text that begins after it.
 
     Args:
-        head: What stands before the text; it may be wider than the terminal.
+        head: The head; it can be wider than the terminal.
         text: The text, without newlines.
         columns: The width of the terminal.
 
     Returns:
-        The rows of the head, and what stands behind the last of them with the further rows; all but the first
-        row are for being indented by `indent_for`.
+        The rows of the head, and the text after the last of them with the further rows. All but the first row
+        are to be indented by `indent_for`.
     """
     rest = max(columns - indent_for(columns), 1)
     heads = wrap(head, columns, rest) if head else []
@@ -48,21 +85,21 @@ def wrap_behind(head: str, text: str, columns: int) -> tuple[list[str], list[str
     room = (columns if len(heads) == 1 else rest) - width(heads[-1]) - 1
     word = text.split(" ", 1)[0]
     if room < max(width(text[:1]), 1) or room < width(word) <= rest:
-        # The first word is not torn where it fits into a row of its own.
+        # The first word is not cut if it fits into a row of its own.
         return heads, ["", *wrap(text, rest, rest)]
     return heads, wrap(text, room, rest)
 
 
 def wrap(text: str, first: int, others: int) -> list[str]:
-    """Cut one line of text, between words where that is possible.
+    """Wrap one line of text, between words where that is possible.
 
     Args:
         text: The text, without newlines.
-        first: Columns that the first line may have.
-        others: Columns that each further line may have.
+        first: Columns of the first row.
+        others: Columns of each further row.
 
     Returns:
-        At least one line.
+        At least one row.
     """
     rest = text.expandtabs(4)
     lines: list[str] = []
@@ -78,7 +115,7 @@ def wrap(text: str, first: int, others: int) -> list[str]:
 
 
 def _fit(text: str, columns: int) -> int:
-    """Return how many characters fit; one does in any case."""
+    """Return how many characters fit; at least one."""
     for index, character in enumerate(text):
         columns -= width(character)
         if columns < 0:

@@ -21,7 +21,7 @@ from qscp_client.core.changes import (
     Saved,
     SavedPosition,
 )
-from qscp_client.core.commands.table import TypedLine
+from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.outbox import Entry
 from tests.support.engine_harness import EngineHarness, welcome
 from tests.support.scripted_archive import Archive
@@ -79,7 +79,7 @@ class Delivery(RuleBasedStateMachine):
     def start(self) -> None:
         """Start the client."""
         self.harness = EngineHarness(self.disk.load(), shows_at_once=self.shows_at_once)
-        self.harness.engine._sending._make_id = self.make_id
+        self.harness.engine._sender._make_id = self.make_id
         self.chosen = None
         self.up: collections.deque[frames.ClientFrame] = collections.deque()
         self.down: collections.deque[frames.ServerFrame] = collections.deque()
@@ -121,14 +121,15 @@ class Delivery(RuleBasedStateMachine):
             self.up.clear()
             self.down.clear()
             self.live = False
-            self.harness.engine.lost()
+            self.harness.engine.disconnected()
             self.flush()
 
     @rule()
     def kill(self) -> None:
         """The client is killed, and started again; lines behind a name without an answer are lost."""
-        to = self.harness.engine._opening._choosing.asked
-        for line in self.harness.engine._opening._choosing._held:
+        chat = self.harness.engine._chat
+        to = chat.name if chat.is_undecided else None
+        for line in self.harness.engine._switcher._queue:
             if line.text == "back":
                 to = None
             elif to is None:

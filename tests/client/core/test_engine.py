@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from qscp import frames
 from qscp_client.core import events
 from qscp_client.core.changes import Added
-from qscp_client.core.commands.table import TypedLine
+from qscp_client.core.chat_state import TypedLine
+from qscp_client.core.engine import Ending
 from qscp_client.core.events import Place
-from qscp_client.ending import Ending
-from tests.support.engine_harness import EngineHarness, ack, chat, info, person, ready, welcome
+from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
+from qscp_client.core.outbox import Failure, FailureCode
+from tests.support.engine_harness import EngineHarness, ack, chat, info, person, ready, told, welcome
 
 NOBODY = frames.Whois("nosuch", known=False)
 
@@ -55,22 +57,22 @@ def test_a_name_opens_the_chat() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "part"),
+    ("typed", "code"),
     [
-        ("alice", "your own name"),
-        ("hello there", "not a valid name"),
-        ("caf\u00e9", "not a valid name"),
-        ("@", "not a valid name"),
+        ("alice", ProblemCode.OWN_NAME),
+        ("hello there", ProblemCode.INVALID_NAME),
+        ("caf\u00e9", ProblemCode.INVALID_NAME),
+        ("@", ProblemCode.INVALID_NAME),
     ],
 )
-def test_who_can_not_be_chosen_gets_a_sentence(typed: str, part: str) -> None:
+def test_who_can_not_be_chosen_gets_a_sentence(typed: str, code: ProblemCode) -> None:
     """The picker stays, and nothing is sent."""
     harness = ready("bob")
     [problem] = harness.enter(typed)
-    assert isinstance(problem, events.Problem)
-    assert part in problem.sentence
+    assert isinstance(problem, Problem)
+    assert problem.code is code
     assert harness.engine.partner is None
-    assert harness.engine.choice_failed
+    assert harness.engine.pick_failed
     assert harness.frames() == []
 
 
@@ -96,12 +98,12 @@ def test_a_name_that_nobody_has_is_told_at_once() -> None:
     """The line stays for choosing, and a later choice makes up for it."""
     harness = ready("bob")
     harness.enter("nosuch")
-    assert harness.receive(NOBODY) == [events.Problem("There is nobody called nosuch here.")]
+    assert harness.receive(NOBODY) == [Problem(ProblemCode.UNKNOWN_USER, name="nosuch")]
     assert harness.engine.partner is None
-    assert harness.engine.choice_failed
+    assert harness.engine.pick_failed
     assert not harness.engine.busy
     assert harness.enter("bob") == [events.ChatOpened("bob")]
-    assert not harness.engine.choice_failed
+    assert not harness.engine.pick_failed
 
 
 def test_who_is_away_is_chosen_with_their_text() -> None:
@@ -139,7 +141,7 @@ def test_lines_behind_a_name_wait_for_the_answer() -> None:
 def test_without_a_connection_a_name_is_taken_as_it_is() -> None:
     """The first message will show."""
     harness = ready("bob")
-    harness.engine.lost()
+    harness.engine.disconnected()
     assert harness.enter("nosuch") == [events.ChatOpened("nosuch", "offline", known=False)]
     assert harness.engine.partner == "nosuch"
 
@@ -148,10 +150,10 @@ def test_a_name_is_taken_as_it_is_when_the_connection_is_lost() -> None:
     """What was typed behind it is in the outbox, and the next name is not asked for either."""
     harness = ready("bob")
     harness.enter("dora", "one", "back", "eve", "two")
-    harness.engine.lost()
+    harness.engine.disconnected()
     opened = [each for each in harness.engine.events_to_show() if isinstance(each, events.ChatOpened)]
     assert [each.name for each in opened] == ["dora", "eve"]
-    assert (harness.engine.partner, harness.engine.pending, harness.engine.choosing) == ("eve", 2, False)
+    assert (harness.engine.partner, harness.engine.pending, harness.engine.queues_lines) == ("eve", 2, False)
     harness.frames()
     harness.connect("bob")
     assert harness.chats() == [("dora", "one", 1), ("eve", "two", 2)]
@@ -170,7 +172,7 @@ def test_giving_up_keeps_what_waits_behind_a_name() -> None:
     """Nothing that was typed is lost silently."""
     harness = ready("bob")
     harness.enter("dora", "hi")
-    harness.engine.give_up(keeps=True)
+    harness.engine.show_unanswered(keeps=True)
     assert [each.entry.body for each in harness.engine.additions_to_save() if isinstance(each, Added)] == [
         "hi"
     ]
@@ -182,15 +184,15 @@ def test_who_was_seen_and_is_offline_can_be_chosen_without_a_connection() -> Non
     """The opening says that we know them."""
     harness = ready("bob")
     harness.receive(frames.PresenceChanges(2, [person("bob", "offline")]))
-    harness.engine.lost()
+    harness.engine.disconnected()
     assert harness.enter("bob") == [events.ChatOpened("bob", "offline")]
 
 
 def test_a_later_choice_makes_up_for_a_failed_one() -> None:
-    """`choice_failed` is about the last name."""
+    """`pick_failed` is about the last name."""
     harness = ready("bob")
     harness.enter("no body", "bob")
-    assert not harness.engine.choice_failed
+    assert not harness.engine.pick_failed
 
 
 @pytest.mark.parametrize("name", ["back", "quit"])
@@ -198,8 +200,8 @@ def test_somebody_named_like_a_word_is_chosen_with_at(name: str) -> None:
     """`back` itself keeps its meaning, and says how to choose the person."""
     harness = ready("back", "quit")
     [problem] = harness.enter("back")
-    assert isinstance(problem, events.Problem)
-    assert "@back" in problem.sentence
+    assert isinstance(problem, Problem)
+    assert "@back" in told([problem])[0]
     assert harness.enter(f"@{name}") == [events.ChatOpened(name)]
 
 
@@ -255,15 +257,15 @@ def test_giving_up_tells_of_each_unanswered_message() -> None:
     harness = ready("bob", chat_with="bob")
     harness.enter("one", "two")
     harness.receive(ack(1, 1))
-    harness.engine.give_up(keeps=True)
+    harness.engine.show_unanswered(keeps=True)
     [kept] = harness.engine.events_to_show()
-    harness.engine.give_up(keeps=False)
+    harness.engine.show_unanswered(keeps=False)
     [lost] = harness.engine.events_to_show()
     assert isinstance(kept, events.MessageFailed)
     assert isinstance(lost, events.MessageFailed)
     assert kept.body == lost.body == "two"
-    assert "it is kept" in kept.reason
-    assert "it is kept" not in lost.reason
+    assert kept.failure == Failure(FailureCode.UNANSWERED_KEPT)
+    assert lost.failure == Failure(FailureCode.UNANSWERED)
     assert harness.engine.pending == 1
 
 
@@ -343,7 +345,9 @@ def test_an_error_about_something_else_is_a_notice() -> None:
     """The session goes on."""
     harness = ready("bob")
     refusal = frames.Error("bad_status_text", "Too long.", ref="presence")
-    assert harness.receive(refusal) == [events.Notice("Too long.")]
+    assert harness.receive(refusal) == [
+        Notice(NoticeCode.SERVER_ERROR, error="bad_status_text", text="Too long.")
+    ]
     assert harness.engine.ending is None
 
 

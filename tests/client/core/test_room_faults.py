@@ -10,7 +10,7 @@ def test_an_ack_of_a_room_that_is_left_before_resumed() -> None:
     harness = in_room()
     harness.receive(said(1))
     harness.enter("mine")
-    harness.engine.lost()
+    harness.engine.disconnected()
     harness.receive(welcome())
     harness.receive(ack(1, 2, to="#dev"))
     harness.receive(frames.RoomLeft("c-#dev", "#dev", "left"))

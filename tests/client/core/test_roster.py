@@ -98,7 +98,7 @@ def test_a_new_connection_begins_with_its_own_versions() -> None:
     """What was half told on the old one is forgotten; who is online stays until the new list is there."""
     people = roster("bob", version=9)
     people.apply_page(OnlineUsers(10, [person("carol")], more=True))
-    people.lost()
+    people.disconnected()
     assert names(people) == ["bob"]
     people.apply_page(OnlineUsers(2, [person("dave")]))
     people.apply_changes(PresenceChanges(3, [person("erin")]))

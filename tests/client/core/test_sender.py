@@ -6,6 +6,7 @@ from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp_client.core import events
 from qscp_client.core.changes import Added, Failed, Removed, Saved
+from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import LONGEST_TRY_MS, Entry
 from tests.support.engine_harness import WALL_MS, EngineHarness, ack, chat, ready
 
@@ -32,7 +33,7 @@ def test_the_outbox_goes_first_under_the_same_ids() -> None:
     harness = ready("bob", chat_with="bob")
     harness.enter("one", "two", "three")
     harness.receive(ack(2, 1))
-    harness.engine.lost()
+    harness.engine.disconnected()
     harness.frames()
     harness.enter("four")
     assert harness.chats() == []
@@ -45,7 +46,7 @@ def test_a_full_disk_is_waited_for_in_order() -> None:
     harness = ready("bob", "carol", chat_with="bob")
     harness.enter("one", "two")
     shown = harness.receive(nack(1, ErrorCode.STORAGE_FULL), nack(2, ErrorCode.OUT_OF_ORDER))
-    assert [type(event) for event in shown] == [events.Notice]
+    assert [each.code for each in shown if isinstance(each, Notice)] == [NoticeCode.WAITING_FOR_STORAGE]
     harness.frames()
     harness.enter("three", "back", "carol", "hi carol")
     assert harness.chats() == [("carol", "hi carol", 4)]
@@ -93,7 +94,7 @@ def test_other_refusals_are_failures(code: ErrorCode) -> None:
     assert isinstance(failed, events.MessageFailed)
     assert failed.again
     assert (harness.engine.pending, harness.engine.failures, harness.engine.failed) == (1, 1, 1)
-    assert Failed(f"{1:032x}", ERROR_CODES[code].sentence) in harness.engine.changes_to_save()
+    assert Failed(f"{1:032x}", code) in harness.engine.changes_to_save()
     harness.frames()
     harness.enter("/retry all")
     assert harness.chats() == [("bob", "one", 3)]
@@ -138,7 +139,7 @@ def test_what_gets_too_old_while_the_disk_is_full_is_skipped() -> None:
 def test_what_gets_too_old_without_a_connection_fails() -> None:
     """The next connection is not waited for."""
     harness = ready("bob", chat_with="bob")
-    harness.engine.lost()
+    harness.engine.disconnected()
     harness.enter("one")
     assert harness.wait(LONGEST_TRY_MS / 1000) == []
     assert harness.engine.pending == 1
@@ -153,7 +154,7 @@ def test_a_message_that_was_stored_after_all_is_skipped() -> None:
     """The ack was lost, and a full disk refused the second try; the replay shows that it is stored."""
     harness = ready("bob", chat_with="bob")
     harness.enter("one", "two")
-    harness.engine.lost()
+    harness.engine.disconnected()
     harness.connect("bob")
     harness.receive(nack(1, ErrorCode.STORAGE_FULL), nack(2, ErrorCode.OUT_OF_ORDER))
     harness.frames()

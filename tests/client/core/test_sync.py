@@ -4,6 +4,8 @@ from qscp import frames
 from qscp_client.core import events
 from qscp_client.core.changes import Moved, Renewed, Saved, SavedPosition
 from qscp_client.core.events import LineState
+from qscp_client.core.notices import Notice, Problem
+from qscp_client.ui.render_notices import describe_notice
 from tests.support.engine_harness import EngineHarness, ack, chat, info, person, ready, welcome
 
 
@@ -14,7 +16,7 @@ def bodies(shown: list[events.Event]) -> list[str]:
 
 def notices(shown: list[events.Event]) -> list[str]:
     """The sentences that are shown."""
-    return [each.sentence for each in shown if isinstance(each, events.Notice)]
+    return [describe_notice(each) for each in shown if isinstance(each, Notice)]
 
 
 def saved(seq: int = 3, epoch: str = "e1") -> Saved:
@@ -38,7 +40,7 @@ def test_another_epoch_forgets_positions() -> None:
         harness.engine.connected(ack_frame)
         assert harness.frames()[0] == frames.Resume([])
         assert Renewed(ack_frame.epoch, ack_frame.account) in harness.engine.changes_to_save()
-        assert "another history" in notices(harness.engine.events_to_show())[0]
+        assert "restored from a backup" in notices(harness.engine.events_to_show())[0]
 
 
 def test_a_message_is_applied_once() -> None:
@@ -80,7 +82,7 @@ def test_gaps_are_told_in_the_conversation() -> None:
     shown = harness.enter("bob")
     assert notices(shown) == [
         "3 older messages with bob were removed by the server.",
-        "1 older message with bob is not on this device: /history",
+        "1 earlier unread message; /history shows it.",
     ]
     assert bodies(shown) == ["8", "9", "10", "11"]
     assert frames.ClientRead("c-bob", 11) in harness.wait(0.3)
@@ -124,7 +126,7 @@ def test_unread_messages_of_an_earlier_run_are_asked_for() -> None:
     shown = harness.receive(frames.Error("internal", "Something went wrong.", "history"))
     assert notices(shown) == [
         "Something went wrong.",
-        "1 older message with bob is not on this device: /history",
+        "1 earlier unread message; /history shows it.",
     ]
     assert bodies(shown) == ["4", "5", "six"]
     assert harness.engine.unread == {}
@@ -146,7 +148,7 @@ def test_history_goes_back_page_by_page() -> None:
     harness.enter("/history")
     assert harness.frames() == [frames.HistoryRequest("c-bob", before=7, limit=20)]
     shown = harness.receive(frames.History(conversation="c-bob", messages=[], first_seq=7))
-    assert notices(shown) == ["There are no older messages with bob."]
+    assert notices(shown) == ["No older messages with bob."]
     assert not harness.engine.busy
 
 
@@ -185,11 +187,11 @@ def test_questions_end_with_the_connection() -> None:
     """Their answers do not come any more, and one can't ask without one."""
     harness = ready("bob", chat_with="bob")
     harness.enter("/search tea")
-    harness.engine.lost()
+    harness.engine.disconnected()
     assert not harness.engine.busy
     assert "ask again" in notices(harness.engine.events_to_show())[0]
     [problem] = harness.enter("/search tea")
-    assert isinstance(problem, events.Problem)
+    assert isinstance(problem, Problem)
 
 
 def test_delivered_is_told_once() -> None:
@@ -210,7 +212,7 @@ def test_receipts_are_sent_again_after_a_lost_connection() -> None:
     assert harness.wait(0.1) == []
     told: list[frames.ClientFrame] = [frames.Received("c-bob", 1), frames.ClientRead("c-bob", 1)]
     assert harness.wait(0.2) == told
-    harness.engine.lost()
+    harness.engine.disconnected()
     harness.engine.connected(welcome())
     harness.receive(frames.OnlineUsers(1, [person("bob")]), frames.Conversations([info("bob", 1, read=0)]))
     assert harness.wait(0.3) == told

@@ -1,5 +1,6 @@
 """What is shown, and what follows from it for the conversation and the server."""
 
+from qscp_client.core.chat_state import CurrentChat, Step
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.messages import Missing
@@ -8,12 +9,18 @@ from qscp_client.core.timeline import Timeline
 from tests.support.items import amendment, message
 
 
-def bench(partner: str | None = "bob") -> tuple[Timeline, Receipts, Output, Conversation]:
-    """A timeline with an open chat, and bob's conversation, in which two messages were applied."""
+def chat_with(name: str) -> CurrentChat:
+    """An open chat."""
+    chat = CurrentChat()
+    chat.change(Step.OPEN, name)
+    return chat
+
+
+def bench(chat: CurrentChat | None = None) -> tuple[Timeline, Receipts, Output, Conversation]:
+    """A timeline, and bob's conversation, in which two messages were applied; its chat is open by default."""
     out = Output()
     receipts = Receipts(out, Clock(lambda: 0.0, lambda: 0))
-    timeline = Timeline("alice", out, receipts)
-    timeline.set_partner(partner)
+    timeline = Timeline("alice", out, chat or chat_with("bob"), receipts)
     bob = Conversation("alice", "c-bob", "bob")
     bob.apply_message(message(1))
     bob.apply_message(message(2))
@@ -32,17 +39,19 @@ def test_what_is_displayed_is_read() -> None:
 
 def test_a_preview_is_not_read() -> None:
     """The person has only seen that something came."""
-    timeline, receipts, out, bob = bench(partner="carol")
+    timeline, receipts, out, bob = bench(chat_with("carol"))
     timeline.preview(bob, message(2))
     assert (bob.unread.messages, bob.cursors.shown, receipts.due, len(out.events)) == (2, 0, None, 1)
 
 
 def test_a_missing_range_of_another_chat_is_not_read() -> None:
     """Where all conversations are shown as they come, its notice stands among them."""
-    timeline, receipts, out, bob = bench(partner="carol")
+    chat = chat_with("carol")
+    timeline, receipts, out, bob = bench(chat)
     timeline.display(bob, Missing(1, 2, "older"))
     assert (bob.unread.messages, bob.cursors.shown, receipts.due, len(out.events)) == (2, 2, None, 1)
-    timeline.set_partner("bob")
+    chat.change(Step.CLOSE)
+    chat.change(Step.OPEN, "bob")
     timeline.display(bob, Missing(1, 2, "older"))
     assert (bob.unread.messages, receipts.due) == (0, 0.2)
 

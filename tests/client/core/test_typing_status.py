@@ -1,17 +1,17 @@
-"""Who is writing: what is told, and for how long."""
+"""Typing indicators: what is sent, what is shown, and for how long."""
 
 import pytest
 
 from qscp import frames
 from qscp_client.core.effects import Clock, Output
-from qscp_client.core.typing_status import Typists
-from qscp_client.ui.render_rooms import name_typists
+from qscp_client.core.typing_status import TypingStatus
+from qscp_client.ui.render_rooms import describe_typing
 from tests.support.engine_harness import EngineHarness, chat, said, welcome
 
 
-def typing_mind(*features: str, wanted: bool = True) -> EngineHarness:
+def typing_harness(*features: str, wanted: bool = True) -> EngineHarness:
     """Alice's engine in the chat with bob, at a server with these features."""
-    harness = EngineHarness(tells_typing=wanted)
+    harness = EngineHarness(sends_typing=wanted)
     ack = welcome()
     ack.features = list(features)
     harness.engine.connected(ack)
@@ -27,12 +27,12 @@ def typing_mind(*features: str, wanted: bool = True) -> EngineHarness:
 
 def test_writing_is_told_every_five_seconds_at_most() -> None:
     """While keys are pressed, and not otherwise."""
-    harness = typing_mind("typing")
-    typists = harness.engine.typists
-    typists.write("bob", "h")
+    harness = typing_harness("typing")
+    typing = harness.engine.typing
+    typing.edit_line("bob", "h")
     assert harness.engine.next_due() is not None
     assert harness.wait(0.0) == [frames.SetTyping("bob")]
-    typists.write("bob", "he")
+    typing.edit_line("bob", "he")
     assert harness.wait(4.9) == []
     assert harness.wait(0.2) == [frames.SetTyping("bob")]
     assert harness.wait(60) == []
@@ -41,74 +41,74 @@ def test_writing_is_told_every_five_seconds_at_most() -> None:
 @pytest.mark.parametrize("text", ["", "  ", "/", "/retry", "/edit x"])
 def test_commands_are_no_writing(text: str) -> None:
     """Nor is an empty line."""
-    harness = typing_mind("typing")
-    harness.engine.typists.write("bob", text)
+    harness = typing_harness("typing")
+    harness.engine.typing.edit_line("bob", text)
     assert harness.wait(1) == []
 
 
 @pytest.mark.parametrize("text", ["//x", "/me waves", "x"])
 def test_messages_are(text: str) -> None:
     """Whatever they begin with."""
-    harness = typing_mind("typing")
-    harness.engine.typists.write("bob", text)
+    harness = typing_harness("typing")
+    harness.engine.typing.edit_line("bob", text)
     assert harness.wait(1) == [frames.SetTyping("bob")]
 
 
 @pytest.mark.parametrize(("features", "wanted"), [((), True), (("typing",), False)])
 def test_both_sides_have_to_want_it(features: tuple[str, ...], wanted: bool) -> None:
     """The server has to know it, and you not to have switched it off."""
-    harness = typing_mind(*features, wanted=wanted)
-    harness.engine.typists.write("bob", "x")
+    harness = typing_harness(*features, wanted=wanted)
+    harness.engine.typing.edit_line("bob", "x")
     assert harness.wait(1) == []
 
 
 def test_nobody_is_told_while_choosing() -> None:
     """There is nobody to tell."""
-    harness = typing_mind("typing")
-    harness.engine.typists.write(None, "carol")
+    harness = typing_harness("typing")
+    harness.engine.typing.edit_line(None, "carol")
     assert harness.wait(1) == []
 
 
 def test_others_write_until_they_are_done() -> None:
     """For six seconds, or until their message comes; never yourself."""
-    harness = typing_mind("typing")
-    typists = harness.engine.typists
+    harness = typing_harness("typing")
+    typing = harness.engine.typing
     harness.receive(frames.Typing("alice", ["bob"], 1), frames.Typing("#dev", ["alice", "bob", "carol"], 9))
-    assert typists.writing("bob") == ["bob"]
-    assert typists.writing("#dev") == ["bob", "carol"]
-    assert typists.are_many("#dev")
-    assert not typists.are_many("bob")
+    assert typing.users_in("bob") == ["bob"]
+    assert typing.users_in("#dev") == ["bob", "carol"]
+    assert typing.has_more("#dev")
+    assert not typing.has_more("bob")
     harness.receive(chat(1), said(1))
-    assert not typists.writing("bob")
-    assert typists.writing("#dev") == ["carol"]
+    assert not typing.users_in("bob")
+    assert typing.users_in("#dev") == ["carol"]
     harness.receive(frames.Typing("#dev", ["bob"], 1), frames.Typing("alice", ["bob"], 1))
-    assert typists.writing("#dev") == ["carol"], "it is about the message that has just come"
-    assert typists.writing("bob") == ["bob"]
+    assert typing.users_in("#dev") == ["carol"], "it is about the message that has just come"
+    assert typing.users_in("bob") == ["bob"]
     harness.wait(6.1)
-    assert typists.writing("#dev") == []
-    assert not typists.are_many("#dev")
+    assert typing.users_in("#dev") == []
+    assert not typing.has_more("#dev")
     harness.receive(frames.Typing("alice", ["bob"], 1))
-    harness.engine.lost()
-    assert typists.writing("bob") == []
+    harness.engine.disconnected()
+    assert typing.users_in("bob") == []
 
 
 def test_names_are_said_in_words() -> None:
     """A few of them, and made harmless."""
-    assert name_typists([], are_more=True) == ""
-    assert name_typists(["a\x1b\nb"], are_more=False) == "a b is writing"
-    assert name_typists(["a", "b"], are_more=False) == "a and b are writing"
-    assert name_typists(["a", "b"], are_more=True) == "a, b and others are writing"
-    assert name_typists(["a", "b", "c", "d"], are_more=False) == "a, b, c and others are writing"
+    assert describe_typing([], has_more=True) == ""
+    assert describe_typing(["a\x1b\nb"], has_more=False) == "a b is typing"
+    assert describe_typing(["a", "b"], has_more=False) == "a and b are typing"
+    assert describe_typing(["a", "b"], has_more=True) == "a, b and others are typing"
+    assert describe_typing(["a", "b", "c", "d"], has_more=False) == "a, b, c and others are typing"
 
 
 def test_time_is_the_clock_s() -> None:
     """Nothing is due before it is."""
     now = 10.0
     out = Output()
-    typists = Typists("alice", out, Clock(lambda: now, lambda: 0), enabled=True)
+    typing = TypingStatus("alice", out, Clock(lambda: now, lambda: 0), enabled=True)
     ack = welcome()
     ack.features = ["typing"]
-    typists.connected(ack)
-    assert typists.next_due() is None
-    typists.receive(frames.Typing("alice", ["bob"], 1))
-    assert typists.next_due() == 16.0
+    typing.connected(ack)
+    assert typing.next_due() is None
+    typing.receive(frames.Typing("alice", ["bob"], 1))
+    assert typing.next_due() == 16.0

@@ -9,7 +9,7 @@ import pytest
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
-from qscp_client.core.commands.table import TypedLine
+from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Event
 from qscp_client.errors import AuthRefusedError, EndedError, IncompatibleError, UsageError
@@ -17,6 +17,8 @@ from qscp_client.net.address import ServerAddress
 from qscp_client.net.connection import Server
 from qscp_client.net.login import Login
 from qscp_client.state.device import Devices
+from qscp_client.ui.credentials import Credentials
+from qscp_client.ui.render import describe
 from tests.support.scripted_server import ScriptedServer
 
 DEVICE = "d" * 32
@@ -47,17 +49,14 @@ class GivenAnswers:
         """Give the next password."""
         return self._passwords.pop(0)
 
-    def tell(self, sentence: str) -> None:
-        """Note a sentence."""
-        self.told.append(sentence)
-
     def attached(self, engine: Engine, touched: Callable[[], None]) -> AbstractContextManager[None]:
         """Need nothing of the engine."""
         del engine, touched
         return contextlib.nullcontext()
 
     def show(self, happened: Sequence[Event]) -> None:
-        """Not reached."""
+        """Note the lines of events."""
+        self.told += [line.text for event in happened for line in describe(event, "alice")]
 
     async def read_lines(self) -> list[TypedLine]:
         """Not reached."""
@@ -73,7 +72,9 @@ def make_login(server: ScriptedServer, ca_file: Path, tmp_path: Path) -> Callabl
 
     def make(front: GivenAnswers, user: str | None = None, features: Sequence[str] = ()) -> Login:
         where = Server(ServerAddress("localhost", server.port), ca_file)
-        return Login(where, front, user, lambda name: Devices(tmp_path / name, lambda: DEVICE), features)
+        return Login(
+            where, Credentials(front), user, lambda name: Devices(tmp_path / name, lambda: DEVICE), features
+        )
 
     return make
 

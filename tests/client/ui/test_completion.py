@@ -2,7 +2,7 @@
 
 import pytest
 
-from qscp_client.core.commands.table import TypedLine
+from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.ui.completion import complete
 from tests.support.engine_harness import EngineHarness, info

@@ -2,7 +2,9 @@
 
 from qscp_client.core import events
 from qscp_client.core.events import Event, LineState, Place
-from qscp_client.ui.pending_lines import Tail
+from qscp_client.core.notices import Notice, NoticeCode
+from qscp_client.core.outbox import Failure
+from qscp_client.ui.pending_lines import PendingLines
 
 
 def sent(number: int, to: str = "bob") -> events.MessageSent:
@@ -28,29 +30,29 @@ def delivered(*numbers: int, is_partner: bool = True) -> events.Delivered:
     return events.Delivered("bob", lines, LineState.DELIVERED, is_partner)
 
 
-def marks(tail: Tail) -> list[str]:
+def marks(pending: PendingLines) -> list[str]:
     """Text and state of the lines that are drawn with the prompt."""
-    return [f"{line.text} {line.mark.split()[-1]}" for line in tail.lines("bob")[0]]
+    return [f"{line.text} {line.mark.split()[-1]}" for line in pending.lines("bob")[0]]
 
 
-def make(*happened: Event, fits: bool = True) -> tuple[Tail, list[Event]]:
-    """A tail to which something happened, and what was to be printed."""
-    tail = Tail("alice", lambda _: fits)
-    return tail, [printed for event in happened for printed in tail.take(event)]
+def make(*happened: Event, fits: bool = True) -> tuple[PendingLines, list[Event]]:
+    """Pending lines after some events, and what was to be printed."""
+    pending = PendingLines("alice", lambda _: fits)
+    return pending, [printed for event in happened for printed in pending.apply(event)]
 
 
 def test_a_line_changes_in_place_until_something_comes_behind_it() -> None:
     """Then it is printed as it is by then, before what comes behind it; later changes have their own line."""
-    tail, printed = make(sent(1), sent(2), placed(1))
-    assert (printed, marks(tail)) == ([], ["text 1 stored", "text 2 pending"])
-    assert tail.take(delivered(1)) == []
-    assert marks(tail) == ["text 1 delivered", "text 2 pending"]
-    other = events.Notice("something")
-    assert tail.take(other) == [placed(1, state=LineState.DELIVERED), other]
-    assert marks(tail) == ["text 2 pending"]
-    assert tail.take(placed(2)) == []
-    assert tail.take(other) == [placed(2), other]
-    assert tail.take(delivered(2)) == [delivered(2)]
+    pending, printed = make(sent(1), sent(2), placed(1))
+    assert (printed, marks(pending)) == ([], ["text 1 stored", "text 2 pending"])
+    assert pending.apply(delivered(1)) == []
+    assert marks(pending) == ["text 1 delivered", "text 2 pending"]
+    other = Notice(NoticeCode.RECONNECTED)
+    assert pending.apply(other) == [placed(1, state=LineState.DELIVERED), other]
+    assert marks(pending) == ["text 2 pending"]
+    assert pending.apply(placed(2)) == []
+    assert pending.apply(other) == [placed(2), other]
+    assert pending.apply(delivered(2)) == [delivered(2)]
 
 
 def test_what_is_not_of_this_chat_is_printed_at_once() -> None:
@@ -62,24 +64,24 @@ def test_what_is_not_of_this_chat_is_printed_at_once() -> None:
 
 def test_a_line_that_comes_from_another_device_changes_in_place() -> None:
     """As those do that were written here."""
-    tail, printed = make(placed(1, here=False), delivered(1))
-    assert (printed, marks(tail)) == ([], ["text 1 delivered"])
+    pending, printed = make(placed(1, here=False), delivered(1))
+    assert (printed, marks(pending)) == ([], ["text 1 delivered"])
 
 
 def test_many_lines_take_few_rows() -> None:
     """The oldest that have their place are printed; of the pending ones some are only counted."""
-    tail, printed = make(*map(sent, range(10)), *map(placed, range(4)))
+    pending, printed = make(*map(sent, range(10)), *map(placed, range(4)))
     assert printed == [placed(0)]
-    lines, more = tail.lines("bob")
+    lines, more = pending.lines("bob")
     assert (len(lines), more) == (7, 2)
-    assert tail.lines("carol")[1] == 0
+    assert pending.lines("carol")[1] == 0
 
 
 def test_what_failed_or_was_given_up_is_pending_no_more() -> None:
     """The failure is printed."""
-    failed = events.MessageFailed("bob", "text 1", "No.", "1")
-    tail, printed = make(sent(1), sent(2), failed, events.MessagesGivenUp(("2",)))
-    assert (printed, marks(tail)) == ([failed], [])
+    failed = events.MessageFailed("bob", "text 1", Failure("muted"), "1")
+    pending, printed = make(sent(1), sent(2), failed, events.MessagesDiscarded(("2",)))
+    assert (printed, marks(pending)) == ([failed], [])
 
 
 def test_delivery_in_a_chat_that_is_not_open_is_silent() -> None:

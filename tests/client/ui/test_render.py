@@ -6,21 +6,25 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qscp.errors import ErrorCode
 from qscp.frames import Retention, Status, UserPresence
-from qscp_client.core import events
-from qscp_client.core.events import LineState, Place
+from qscp_client.core import events, notices
+from qscp_client.core.commands.table import COMMANDS
+from qscp_client.core.events import Connection, ConnectionState, LineState, Place, StatusLine
+from qscp_client.core.notices import Notice, NoticeCode
+from qscp_client.core.outbox import Failure
 from qscp_client.text import INDENT, Kind, clean
 from qscp_client.ui.render import (
     describe,
-    describe_retention,
     list_people,
     name_person,
 )
 
 TIME_MS = 1_750_000_000_000  # 15:06 UTC
+SENT = "Everything you type is sent; type back to pick someone else."
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +54,31 @@ def received(
     return events.MessageReceived(sender, body, time_ms, place, is_first)
 
 
+EVENTS: dict[str, type[events.Event]] = {
+    name: each
+    for module in (events, notices)
+    for name, each in vars(module).items()
+    if isinstance(each, type) and issubclass(each, events.Event) and name != "Event" and name[0] != "_"
+}
+FAILURES = st.builds(Failure, wait_s=st.none() | st.floats(0, allow_nan=False))
+PARTS: dict[str, dict[str, st.SearchStrategy[object]]] = {
+    "Delivered": {"messages": st.tuples(st.tuples(st.text(), st.text()))},
+    "MessageFailed": {"failure": FAILURES},
+    "Problem": {"command": st.sampled_from(sorted(COMMANDS)), "text": st.text()},
+    "StatusAsked": {"lines": st.tuples(st.builds(StatusLine, failure=st.none() | FAILURES))},
+}
+"""Event -> fields with values that can occur, where others can't."""
+
+
+@pytest.mark.parametrize("name", EVENTS)
+@given(data=st.data())
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_event_can_be_shown(name: str, data: st.DataObject) -> None:
+    """Whatever is in it: none is forgotten, and none has control characters in its lines."""
+    for line in describe(data.draw(st.builds(EVENTS[name], **PARTS.get(name, {}))), "alice"):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", str(line))
+
+
 def test_a_message_has_time_and_sender() -> None:
     """In the chat with the sender."""
     assert shown(received("hi")) == ["15:06 bob: hi"]
@@ -64,9 +93,9 @@ def test_a_message_from_elsewhere_is_marked(place: Place) -> None:
 @pytest.mark.parametrize(
     ("place", "sender", "hint"),
     [
-        (Place.OTHER_CHAT, "bob", "To answer bob, type back, then bob."),
-        (Place.PICKER, "bob", "To answer bob, type bob."),
-        (Place.OTHER_CHAT, "back", "To answer back, type back, then @back."),
+        (Place.OTHER_CHAT, "bob", "Reply with: back, then bob"),
+        (Place.PICKER, "bob", "Reply with: bob"),
+        (Place.OTHER_CHAT, "back", "Reply with: back, then @back"),
     ],
 )
 def test_the_first_message_says_how_to_answer(place: Place, sender: str, hint: str) -> None:
@@ -82,7 +111,7 @@ def test_further_lines_are_indented() -> None:
 def test_control_characters_are_stripped() -> None:
     """Neither body, nor name, nor a sentence of the server drives the terminal."""
     assert shown(received("a\x1b[2Jb\u202ec", sender="b\x07ob")) == ["15:06 bob: a[2Jbc"]
-    assert shown(events.Notice("a\x1bb\nc")) == ["ab c"]
+    assert shown(Notice(NoticeCode.SERVER_ERROR, text="a\x1bb\nc")) == ["ab c"]
     assert clean("a\n\x9bb") == "a b"
 
 
@@ -130,18 +159,23 @@ def test_a_stored_message_of_yours_is_marked(event: events.OwnMessage, text: str
 
 
 @pytest.mark.parametrize(
-    ("event", "who"),
+    ("event", "sentence"),
     [
-        (events.ChatOpened("bob"), "bob"),
-        (events.ChatOpened("bob", "away"), "bob (away)"),
-        (events.ChatOpened("bob", "away", "at\x1b lunch"), "bob (away: at lunch)"),
-        (events.ChatOpened("bob", "offline"), "bob, who is offline; your messages wait"),
-        (events.ChatOpened("bob", "offline", known=False), "bob, who is not online"),
+        (events.ChatOpened("bob"), f"Chatting with bob. {SENT}"),
+        (events.ChatOpened("bob", "away"), f"Chatting with bob (away). {SENT}"),
+        (events.ChatOpened("bob", "away", "at\x1b lunch"), f"Chatting with bob (away: at lunch). {SENT}"),
+        (
+            events.ChatOpened("bob", "offline"),
+            "bob is offline and will get your messages at the next login.",
+        ),
+        (events.ChatOpened("bob", "offline", known=False), f"Chatting with bob, who is not online. {SENT}"),
     ],
 )
-def test_a_chat_that_opens_says_whether_the_other_one_is_there(event: events.ChatOpened, who: str) -> None:
+def test_a_chat_that_opens_says_whether_the_other_one_is_there(
+    event: events.ChatOpened, sentence: str
+) -> None:
     """And only claims that messages wait if there is somebody for whom they can."""
-    assert shown(event) == [f"Chatting with {who}. Every line you type is sent; back chooses somebody else."]
+    assert shown(event) == [sentence]
 
 
 def test_what_is_not_of_today_has_its_date() -> None:
@@ -162,18 +196,21 @@ def test_what_was_found_has_time_conversation_and_sender() -> None:
     """And says if it is not all."""
     found = events.Found("bob", "alice", "red tea\nhot", TIME_MS)
     assert shown(events.SearchDone("tea", (found,), more=True, complete=False)) == [
-        "Found for tea: 1, and there are older ones",
+        '1 match for "tea", and there are older ones:',
         f"2025-06-15 15:06 [bob] alice: red tea\n{INDENT}hot",
-        "The newest messages can't be found yet; ask again in a moment.",
+        "The newest messages are not searchable yet; try again in a moment.",
     ]
-    assert shown(events.SearchDone("tea", (), more=False, complete=True)) == ["Nothing has all of: tea"]
+    assert shown(events.SearchDone("tea", (), more=False, complete=True)) == ['No messages match "tea".']
 
 
 def test_the_status_has_each_line() -> None:
     """With its state, and why it failed."""
-    lines = (("bob", "a" * 50, LineState.STORED, ""), ("bob", "b", LineState.FAILED, "No such name."))
-    assert shown(events.StatusAsked(lines, "offline")) == [
-        "You are offline.",
+    lines = (
+        StatusLine("bob", "a" * 50, LineState.STORED),
+        StatusLine("bob", "b", LineState.FAILED, Failure("", "No such name.")),
+    )
+    assert shown(events.StatusAsked(lines, Connection(ConnectionState.OFFLINE, 5))) == [
+        "You are offline, reconnecting in 5 s.",
         f"to bob: {'a' * 40}...  \u2713 stored",
         "to bob: b  ! failed: No such name (/retry, /drop)",
     ]
@@ -190,7 +227,6 @@ def test_what_was_delivered_is_named() -> None:
 @pytest.mark.parametrize(
     ("retention", "sentence"),
     [
-        (Retention(), ""),
         (Retention(seconds=30 * 86400), "The server keeps messages for 30 days."),
         (Retention(seconds=5400), "The server keeps messages for 90 minutes."),
         (Retention(messages=10), "The server keeps the newest 10 messages of each conversation."),
@@ -201,19 +237,23 @@ def test_what_was_delivered_is_named() -> None:
     ],
 )
 def test_what_is_kept_is_one_sentence(retention: Retention, sentence: str) -> None:
-    """If it is not everything."""
-    assert describe_retention(retention) == sentence
+    """Whatever is limited."""
+    notice = Notice(NoticeCode.RETENTION, seconds=retention.seconds or 0, count=retention.messages or 0)
+    assert shown(notice) == [sentence]
 
 
 def test_a_failed_message_keeps_its_text() -> None:
     """A long one is shortened, and says so."""
-    assert shown(events.MessageFailed("bob", "hi\nho", "That person is offline.")) == [
-        f"Not delivered to bob: That person is offline. It was: hi\n{INDENT}ho"
+    assert shown(events.MessageFailed("bob", "hi\nho", Failure("moon_phase", "Not today."))) == [
+        f"Not sent to bob: Not today. Your text: hi\n{INDENT}ho"
     ]
-    [long] = shown(events.MessageFailed("bob", "x" * 500, "Too long."))
+    [long] = shown(events.MessageFailed("bob", "x" * 500, Failure(ErrorCode.BODY_TOO_LONG)))
     assert long.endswith("xxx ... (500 characters)")
-    again = events.MessageFailed("bob", "hi", "Nobody.", "1", again=True)
-    assert shown(again)[1] == "/retry sends it again, /drop gives it up."
+    again = events.MessageFailed("bob", "hi", Failure(ErrorCode.UNKNOWN_RECIPIENT), "1", again=True)
+    assert shown(again) == [
+        'Not sent to bob: no user named "bob". Your text: hi',
+        "/retry sends it again, /drop discards it.",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ async def terminal(client_command: list[str], environment: dict[str, str]) -> As
         yield screen
 
 
-CHATTING = "Chatting with dave. Every line you type is sent; back chooses somebody else."
+CHATTING = "Chatting with dave. Everything you type is sent; type back to pick someone else."
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ async def test_messages_do_not_tear_the_typed_line(server: ScriptedServer, chat:
     await chat.until(
         "15:06 dave: an interruption",
         "15:06 [carol] and another",
-        "To answer carol, type back, then carol.",
+        "Reply with: back, then carol",
         "to dave: hello th",
     )
     chat.type("ere\r")
@@ -172,9 +172,9 @@ async def test_a_refused_message_is_shown_with_its_text(server: ScriptedServer, 
     await terminal.log_in()
     terminal.type("eve\rhello\r")
     await terminal.until(
-        "Chatting with eve. Every line you type is sent; back chooses somebody else.",
-        "Not delivered to eve: No user or room has that name. It was: hello",
-        "/retry sends it again, /drop gives it up.",
+        "Chatting with eve. Everything you type is sent; type back to pick someone else.",
+        'Not sent to eve: no user named "eve". Your text: hello',
+        "/retry sends it again, /drop discards it.",
         "alice | with eve | 1 failed (/status) | /help, back, quit",
     )
     server.come("eve")
@@ -187,10 +187,10 @@ async def test_a_name_that_nobody_has_is_told_at_once(server: ScriptedServer, te
     """The list stays; who is not online and exists is chatted with, also when all is typed at once."""
     await terminal.log_in()
     terminal.type("nosuch\r")
-    await terminal.until("There is nobody called nosuch here.", "Chat with:")
+    await terminal.until('No user named "nosuch".', "Chat with:")
     terminal.type("bob\rhello\r")
     await terminal.until(
-        "Chatting with bob, who is offline; your messages wait. Every line you type is",
+        "bob is offline and will get your messages at the next login.",
         "15:06 alice: hello  \u2713 stored",
     )
     assert server.stored("alice", "bob") == ["hello"]
@@ -216,9 +216,9 @@ async def test_an_own_line_shows_its_state(server: ScriptedServer, chat: Termina
     await chat.until("alice | with dave | 1 pending | /help, back, quit")
     server.holds_acks = False
     server.drop_all()
-    await chat.until_like("alice . offline, connecting again in . s . with dave . 1 pending .*")
+    await chat.until_like("alice . offline, reconnecting in . s . with dave . 1 pending .*")
     chat.type(" ")
-    await chat.until("Connected again.", "15:06 alice: one  \u2713 stored")
+    await chat.until("Reconnected.", "15:06 alice: one  \u2713 stored")
     pair = server.archive.between("alice", "dave")
     server.sessions["alice"].send(frames.Delivered(pair.id, 1))
     await chat.until("15:06 alice: one  \u2713\u2713 delivered")
@@ -246,7 +246,7 @@ async def test_a_long_own_line_is_cut_while_it_is_pending(server: ScriptedServer
     await server.until(lambda script: len(script.bodies()) == 6)
     server.holds_acks = False
     server.drop_all()
-    await chat.until("The connection to the server was lost. Connecting again; what you type is kept.")
+    await chat.until("Connection lost; reconnecting. What you type is kept.")
     chat.type(" ")
     await chat.until(
         "15:06 alice: " + "x" * 67, "      second line  \u2713 stored", "15:06 alice: 4  \u2713 stored"
@@ -257,12 +257,12 @@ async def test_lines_typed_while_offline_go_out_later(server: ScriptedServer, ch
     """In order, before anything newer; what was half typed stays."""
     server.closed = True
     server.drop_all()
-    await chat.until_like("alice . offline, connecting again in . s .*")
+    await chat.until_like("alice . offline, reconnecting in . s .*")
     chat.type("one\rtwo\rthr")
     await chat.until_like(".* alice: one  . pending", ".* alice: two  . pending", "to dave: thr")
     server.closed = False
     chat.type("ee")
-    await chat.until("Connected again.", "15:06 alice: two  \u2713 stored", "to dave: three")
+    await chat.until("Reconnected.", "15:06 alice: two  \u2713 stored", "to dave: three")
     chat.type("\r")
     await server.until(lambda script: script.stored("alice", "dave") == ["one", "two", "three"])
 
@@ -277,7 +277,7 @@ async def test_what_came_while_away_waits_for_its_chat(server: ScriptedServer, t
     assert not [line for line in terminal.lines if "psst" in line]
     terminal.type("dave\r")
     await terminal.until("2025-06-15 15:06 dave: one", "2025-06-15 15:06 dave: two")
-    await terminal.until("alice | with dave (offline) | unread from erin 1 | /help, back, quit")
+    await terminal.until("alice | with dave (offline) | unread: erin (1) | /help, back, quit")
     await server.until(lambda script: script.archive.between("alice", "dave").read["alice"] == 2)
     assert server.archive.between("alice", "erin").read["alice"] == 0
 
@@ -315,7 +315,7 @@ async def test_a_password_that_was_changed_ends_it(server: ScriptedServer, chat:
     """Nobody is asked in the middle of a chat."""
     server.accounts["alice"] = "changed"
     server.drop_all()
-    await chat.until_like("alice . offline, connecting again in . s .*")
+    await chat.until_like("alice . offline, reconnecting in . s .*")
     chat.type(" ")
     await chat.until("qscp-client: The user name or the password is wrong.")
     assert await chat.process.wait() == ExitCode.AUTH_REFUSED
@@ -335,10 +335,10 @@ async def test_leaving_while_offline_keeps_what_was_typed(server: ScriptedServer
     """And says so."""
     server.closed = True
     server.drop_all()
-    await chat.until_like("alice . offline, connecting again in . s .*")
+    await chat.until_like("alice . offline, reconnecting in . s .*")
     chat.type("one\rquit\r")
     assert await chat.process.wait() == ExitCode.NOT_DELIVERED
-    await chat.until("Not delivered to dave: the server did not say whether it was stored; it is kept,")
+    await chat.until("Not confirmed for dave: the server did not say whether it was stored; it is sent")
 
 
 async def test_the_end_by_the_server_is_told(server: ScriptedServer, terminal: Terminal) -> None:

@@ -1,10 +1,90 @@
-"""Cutting text to the width of a terminal."""
+"""Lines in the rows of a terminal."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
-from qscp_client.ui.wrap import width, wrap
+from qscp import frames
+from qscp_client.core.notices import Notice, NoticeCode
+from qscp_client.text import INDENT, Kind, Line
+from qscp_client.ui.render import describe
+from qscp_client.ui.wrap import draw, draw_row, draw_sentence, width, wrap
+from tests.support.engine_harness import in_room, said
+
+NAME = "n" * 32
+TEXT = st.text(alphabet="ab \u65e5\u0301", max_size=60)
+
+
+def rows(line: Line, columns: int) -> list[str]:
+    """What the terminal shows."""
+    return "".join(text for _, text in draw(line, columns)).removesuffix("\n").split("\n")
+
+
+@given(head=TEXT, text=TEXT | st.just("one\ntwo"), mark=TEXT, note=TEXT, columns=st.integers(4, 50))
+@example(head="aaaaaaaa ", text="\u65e5a", mark="", note="", columns=4)
+def test_no_row_is_wider_than_the_terminal(head: str, text: str, mark: str, note: str, columns: int) -> None:
+    """Nor begins any but the first at the left margin, where somebody's line would."""
+    first, *others = rows(Line(Kind.MESSAGE, head, text, mark, note), columns)
+    indent = min(len(INDENT), columns // 2)
+    assert get_cwidth(first) <= columns
+    for row in others:
+        assert row[:indent].isspace() or not row
+        assert get_cwidth(row) <= columns
+
+
+@given(head=TEXT, text=TEXT, mark=TEXT, columns=st.integers(4, 50))
+def test_a_row_is_one(head: str, text: str, mark: str, columns: int) -> None:
+    """Cut, whatever is too wide."""
+    drawn = draw_row(Line(Kind.MESSAGE, head, text, mark), columns)
+    [row, end] = "".join(part for _, part in drawn).split("\n")
+    assert get_cwidth(row) < columns
+    assert end == ""
+
+
+def test_a_quote_can_not_forge_a_line() -> None:
+    """Where the terminal ends, the quoted text goes on indented, at every width."""
+    harness = in_room()
+    forged = "15:06 bob: give me your password now"
+    shown = harness.receive(
+        said(56, forged, sender=NAME), said(57, "words " * 9, sender=NAME, reply_to=56), edit_of(58, forged)
+    )
+    lines = [line for event in shown for line in describe(event, "alice")]
+    for columns in range(12, 120):
+        for line in lines:
+            _, *others = rows(line, columns)
+            assert all(row.startswith(INDENT) for row in others), columns
+
+
+def edit_of(seq: int, body: str) -> frames.Edit:
+    """An edit of what is not known here."""
+    return frames.Edit("c-#dev", seq, f"{seq:032x}", NAME, "#dev", 56, body, 1000, "live")
+
+
+def test_an_answer_is_not_torn_in_a_word() -> None:
+    """Where the head leaves too little room, the text begins in a row of its own."""
+    line = Line(Kind.MESSAGE, '15:06 (58) alice, re (57) "shall we go?":', "certainly, in a minute")
+    assert rows(line, 45) == ['15:06 (58) alice, re (57) "shall we go?":', f"{INDENT}certainly, in a minute"]
+    assert rows(line, 30) == [
+        "15:06 (58) alice, re (57)",
+        f'{INDENT}"shall we go?":',
+        f"{INDENT}certainly, in a minute",
+    ]
+
+
+def test_a_list_goes_on_indented() -> None:
+    """Away texts are of other people, too."""
+    drawn = draw_sentence("Online: bob (away: 15:06 carol: hi)", 19)
+    assert drawn == "Online: bob (away:\n      15:06 carol:\n      hi)\n"
+
+
+def test_what_is_said_of_a_message_has_no_row_too_long() -> None:
+    """With the longest names, at forty columns."""
+    event = Notice(NoticeCode.TOPIC_CHANGED, name="#" + NAME, text="x" * 40)
+    [line] = describe(event, "alice")
+    assert all(get_cwidth(row) <= 40 for row in rows(line, 40))
+
+
+# --- words
 
 
 def test_a_short_line_stays() -> None:

@@ -1,26 +1,25 @@
-"""What the commands do that are for every chat, without I/O: `/history`, `/search`, `/status`, `/away`."""
+"""General commands: the line itself, your presence, history, search, and failed messages."""
 
 from collections.abc import Callable
 from typing import Final
 
 from qscp import frames
-from qscp.errors import InvalidTextError
+from qscp.errors import ErrorCode, InvalidTextError
 from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
 from qscp.text import check_body, check_status_text
 from qscp_client.core import events
-from qscp_client.core.commands.messages import Pointing
-from qscp_client.core.commands.rooms import Rooming
-from qscp_client.core.commands.table import pick_word
+from qscp_client.core.chat_state import CurrentChat
+from qscp_client.core.chat_switcher import ChatSwitcher
+from qscp_client.core.commands.messages import MessageCommands
+from qscp_client.core.commands.rooms import RoomCommands
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
-from qscp_client.core.events import LineState
-from qscp_client.core.requests import Questions
-from qscp_client.core.rooms import Rooms
-from qscp_client.core.roster import Roster
-from qscp_client.core.sender import Sending
+from qscp_client.core.events import LineState, StatusLine
+from qscp_client.core.history import History
+from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
+from qscp_client.core.outbox import Failure, FailureCode
+from qscp_client.core.sender import Sender
 from qscp_client.core.sync import Sync
-
-__all__ = ["Acting"]
 
 _HISTORY: Final = 20
 """Messages that `/history` shows without a number."""
@@ -28,244 +27,209 @@ _HISTORY: Final = 20
 _LAST: Final = 10
 """Messages that `/last` shows without a number."""
 
-_CHOOSE_FIRST: Final = "Nothing was sent: choose somebody by their name before you write."
 
-
-class Acting:
-    """Carries out commands; these are the `Actions` of the table of commands.
+class GeneralCommands:
+    """Carries out general commands, and has those about messages and rooms: the `Actions` of the table.
 
     Args:
-        out: Where events go.
-        roster: Who is online.
+        out: Where events and frames go.
+        chat: The open chat.
+        switcher: Closes it.
         sync: The conversations.
-        sending: Your own messages without an answer.
-        questions: Who asks the server.
-        known: What is known of rooms.
-        connection: Gives a few words about the connection; empty while there is one.
-        messages: Who carries out commands about messages.
-        rooms: Who carries out commands about rooms.
+        sender: Sends messages.
+        history: Asks for messages.
+        connection: Returns the connection as it is shown.
+        messages: Commands about messages.
+        rooms: Commands about rooms.
 
     Attributes:
-        leaving: Whether you asked to leave.
-        failed: Messages of this run that could not even be sent.
+        leaving: Whether the user wants to quit.
         away: The text with which you are away; None if you are not.
     """
 
     def __init__(
         self,
         out: Output,
-        roster: Roster,
+        chat: CurrentChat,
+        switcher: ChatSwitcher,
         sync: Sync,
-        sending: Sending,
-        questions: Questions,
-        known: Rooms,
-        connection: Callable[[], str],
+        sender: Sender,
+        history: History,
+        connection: Callable[[], events.Connection],
         *,
-        messages: Pointing,
-        rooms: Rooming,
+        messages: MessageCommands,
+        rooms: RoomCommands,
     ) -> None:
         self.leaving = False
-        self.failed = 0
         self.away: str | None = None
         self.messages = messages
         self.rooms = rooms
-        self._known = known
         self._out = out
-        self._roster = roster
+        self._chat = chat
+        self._switcher = switcher
         self._sync = sync
-        self._sending = sending
-        self._questions = questions
+        self._sender = sender
+        self._history = history
         self._connection = connection
 
     # --- the line
 
     def say(self, body: str) -> None:
-        """Send a message to the partner, or into the room."""
-        partner = self._sync.partner
+        """Send a message to the open chat."""
+        partner = self._chat.partner
         if partner is None:
-            self.failed += 1
-            self._problem(_CHOOSE_FIRST)
+            self._out.fail(Problem(ProblemCode.PICK_FIRST))
             return
         try:
             body.encode()
             check_body(body)
         except UnicodeEncodeError:
-            self._fail(partner, body, "The text is not UTF-8.")
+            self._fail(partner, body, FailureCode.NOT_ENCODABLE)
         except InvalidTextError as error:
-            self._fail(partner, body, str(error))
+            self._fail(partner, body, error.code)
         else:
-            self._sending.say(partner, body)
+            self._sender.say(partner, body)
+
+    def say_action(self, text: str) -> None:
+        """Send an action; on the wire it is the line as it was typed."""
+        self.say(f"/me {text}")
 
     def go_back(self) -> None:
-        """Leave the chat and choose somebody else."""
-        if self._sync.partner is None:
-            is_name = "back" in self._roster or self._known.is_in("back")
-            hint = f" To choose the person named back, type {pick_word('back')}." if is_name else ""
-            self._problem(f"You are not in a chat: type the name of somebody.{hint}")
-            return
-        self.close_chat()
+        """Close the open chat."""
+        if self._chat.partner is None:
+            name = "back" if self._switcher.knows("back") else ""
+            self._out.show(Problem(ProblemCode.NOT_IN_CHAT, name=name))
+        else:
+            self._switcher.close()
 
-    def close_chat(self) -> None:
-        """Let the line be for choosing somebody."""
-        self._sync.close_chat()
-        self.open_picker()
-
-    def open_picker(self) -> None:
-        """Show that the line is for choosing somebody, who is online, and who has unread messages for you."""
-        self._show(
-            events.PickerOpened(tuple(self._roster), self._unread(), self._known.lines, self._invitations())
-        )
-
-    def act(self, text: str) -> None:
-        """Send what you do; on the wire it is the line as it was typed."""
-        self.say(f"/me {text}")
+    def quit(self) -> None:
+        """End the program, after everything sent was answered."""
+        self.leaving = True
 
     # --- your presence
 
-    def be_away(self, text: str) -> None:
-        """Let others see that you are away."""
+    def set_away(self, text: str) -> None:
+        """Show yourself as away."""
         text = text.strip()
         try:
             check_status_text(text)
         except InvalidTextError as error:
-            self._problem(str(error))
+            self._out.show(Problem(ProblemCode.INVALID_TEXT, error=error.code))
         else:
-            self._set_presence(text)
+            self.away = text
+            self._send_presence(frames.SetPresence("away", text))
+            self._out.show(Notice(NoticeCode.AWAY, text=text))
 
-    def be_here(self) -> None:
-        """Let others see that you are here again."""
-        self._set_presence(None)
+    def end_away(self) -> None:
+        """Show yourself as online again."""
+        self.away = None
+        self._send_presence(frames.SetPresence("online"))
+        self._out.show(Notice(NoticeCode.NO_LONGER_AWAY))
 
     def connected(self) -> None:
-        """Be away also over a new connection."""
+        """Be away over a new connection, too."""
         if self.away is not None:
-            self._out.frames.append(frames.SetPresence("away", self.away))
+            self._out.send(frames.SetPresence("away", self.away))
 
-    def _set_presence(self, away: str | None) -> None:
-        self.away = away
-        if not self._connection():
-            frame = frames.SetPresence("online") if away is None else frames.SetPresence("away", away)
-            self._out.frames.append(frame)
-        if away is None:
-            self._show(events.Notice("You are here."))
-        else:
-            self._show(events.Notice(f"You are away{f': {away}' if away else ''}. /here ends that."))
+    def _send_presence(self, frame: frames.SetPresence) -> None:
+        if self._is_online():
+            self._out.send(frame)
 
-    # --- leaving
-
-    def leave(self) -> None:
-        """Ask to leave; what was sent is still waited for."""
-        self.leaving = True
-
-    # --- what there is to see
+    # --- lists and messages
 
     def show_help(self) -> None:
-        """Show what can be typed."""
-        self._show(events.HelpAsked())
+        """Show the help."""
+        self._out.show(events.HelpAsked())
 
     def show_who(self) -> None:
-        """Show who is online, and who has unread messages for you."""
-        self._show(
-            events.WhoAsked(tuple(self._roster), self._unread(), self._known.lines, self._invitations())
-        )
+        """Show who is online, your rooms, and what is unread."""
+        self._out.show(events.WhoAsked(*self._switcher.lists()))
 
     def show_history(self, argument: str) -> None:
-        """Show older messages of the chat."""
+        """Show older messages of the open chat."""
         if (found := self._page("history", argument, _HISTORY)) is not None:
-            self._questions.ask_older(*found)
+            self._history.ask_older(*found)
 
     def show_last(self, argument: str) -> None:
-        """Show the newest messages of the chat again, with their numbers."""
+        """Show the newest messages of the open chat again, with their numbers."""
         if (found := self._page("last", argument, _LAST)) is not None:
-            self._questions.ask_last(*found)
+            self._history.ask_last(*found)
 
     def _page(self, command: str, argument: str, default: int) -> tuple[Conversation, int] | None:
-        """Which page of which conversation is asked for; None if it can't be."""
+        """Return the conversation and the number of messages to ask for; None if they can't be asked for."""
         count = argument.strip() or str(default)
-        partner = self._sync.partner
+        partner = self._chat.partner
         conversation = self._sync.conversations.named(partner) if partner else None
         if not (count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= PAGE_LIMIT):
-            self._problem(f"Type /{command}, or /{command} and a number from 1 to {PAGE_LIMIT}.")
+            self._out.show(Problem(ProblemCode.USAGE, command=command, count=PAGE_LIMIT))
         elif partner is None:
-            self._problem(f"Choose somebody first: /{command} shows messages of a chat.")
+            self._out.show(Problem(ProblemCode.CHAT_COMMAND, command=command))
         elif conversation is None:
-            self._show(events.Notice(f"There are no messages with {partner}."))
-        elif self._may_ask():
+            self._out.show(Notice(NoticeCode.NO_MESSAGES, name=partner))
+        elif self._can_ask():
             return conversation, int(count)
         return None
 
     def search(self, query: str) -> None:
-        """Look for words in all conversations."""
+        """Search all conversations."""
         query = query.strip()
         if len(query) > QUERY_LIMIT:
-            self._problem(f"A search has at most {QUERY_LIMIT} characters.")
+            self._out.show(Problem(ProblemCode.QUERY_TOO_LONG, count=QUERY_LIMIT))
         elif any(0xD800 <= ord(character) <= 0xDFFF for character in query):  # noqa: PLR2004 - surrogates
-            self._problem("The search is not UTF-8.")
-        elif self._may_ask():
-            self._questions.search(query)
+            self._out.show(Problem(ProblemCode.NOT_UTF8))
+        elif self._can_ask():
+            self._history.search(query)
 
     def show_status(self) -> None:
-        """Show your own lines of late, and how far each has come."""
-        lines: list[tuple[str, str, LineState, str]] = []
+        """Show the delivery state of your recent messages."""
+        lines: list[StatusLine] = []
         for conversation_id, message in self._sync.timeline.recent:
             if conversation_id not in self._sync.conversations:
                 continue  # a room that you have left since
             conversation = self._sync.conversations.get(conversation_id)
             now = conversation.known.get(message.seq) or message
             state = conversation.delivery.state_of(message.seq)
-            lines.append((conversation.name, "(erased)" if now.erased else now.body, state, ""))
-        outbox = self._sending.outbox
-        lines += [(entry.to, entry.shown, LineState.FAILED, entry.failure) for entry in outbox.failed]
-        lines += [(entry.to, entry.shown, LineState.PENDING, "") for entry in outbox]
-        self._show(events.StatusAsked(tuple(lines), self._connection()))
+            lines.append(StatusLine(conversation.name, now.body, state, erased=now.erased))
+        outbox = self._sender.outbox
+        for state, entries in ((LineState.FAILED, outbox.failed), (LineState.PENDING, list(outbox))):
+            for entry in entries:
+                failure = Failure.load(entry.failure) if entry.failure else None
+                lines.append(StatusLine(entry.to, entry.body, state, failure, entry.kind, entry.target))
+        self._out.show(events.StatusAsked(tuple(lines), self._connection()))
 
-    # --- what failed
+    # --- failed messages
 
     def retry(self, argument: str) -> None:
-        """Send again what failed."""
-        if (scope := self._scope("retry", argument)) is not None and not self._sending.retry(scope[0]):
-            self._problem("There is nothing to send again.")
+        """Send failed messages again: of the open chat, or all."""
+        if (scope := self._scope("retry", argument)) is not None and not self._sender.retry(*scope):
+            self._out.show(Problem(ProblemCode.NOTHING_TO_RETRY))
 
-    def drop(self, argument: str) -> None:
-        """Give up what failed."""
+    def discard(self, argument: str) -> None:
+        """Discard failed messages: of the open chat, or all."""
         if (scope := self._scope("drop", argument)) is None:
             return
-        dropped = self._sending.drop(scope[0])
-        if not dropped:
-            self._problem("There is nothing to give up.")
+        if discarded := self._sender.discard(*scope):
+            self._out.show(Notice(NoticeCode.DISCARDED, count=len(discarded)))
         else:
-            count = f"{len(dropped)} message{'s' if len(dropped) > 1 else ''}"
-            self._show(
-                events.Notice(f"{count} given up: {'they go' if len(dropped) > 1 else 'it goes'} to nobody.")
-            )
+            self._out.show(Problem(ProblemCode.NOTHING_TO_DISCARD))
+
+    def _scope(self, command: str, argument: str) -> tuple[str | None] | None:
+        """Return the recipient in a tuple, with None for all; return None after a problem."""
+        if argument.strip() not in ("", "all"):
+            self._out.show(Problem(ProblemCode.USAGE, command=command))
+            return None
+        return (None,) if argument.strip() else (self._chat.partner,)
 
     # --- small things
 
-    def _invitations(self) -> tuple[str, ...]:
-        return tuple(sorted(self._known.invitations))
+    def _is_online(self) -> bool:
+        return self._connection().state is events.ConnectionState.ONLINE
 
-    def _unread(self) -> tuple[tuple[str, int], ...]:
-        return tuple(sorted(self._sync.conversations.unread().items()))
+    def _can_ask(self) -> bool:
+        if not self._is_online():
+            self._out.show(Problem(ProblemCode.NO_CONNECTION))
+        return self._is_online()
 
-    def _may_ask(self) -> bool:
-        if self._connection():
-            self._problem("There is no connection; ask again when it is back.")
-            return False
-        return True
-
-    def _scope(self, command: str, argument: str) -> tuple[str | None] | None:
-        """To whom `/retry` and `/drop` apply: the partner, or None for everybody; None if it is unclear."""
-        if argument.strip() not in ("", "all"):
-            self._problem(f"Type /{command}, or /{command} all.")
-            return None
-        return (None,) if argument.strip() else (self._sync.partner,)
-
-    def _fail(self, to: str, body: str, reason: str) -> None:
-        self.failed += 1
-        self._show(events.MessageFailed(to, body, reason))
-
-    def _problem(self, sentence: str) -> None:
-        self._show(events.Problem(sentence))
-
-    def _show(self, event: events.Event) -> None:
-        self._out.events.append(event)
+    def _fail(self, to: str, body: str, code: FailureCode | ErrorCode) -> None:
+        self._out.failed += 1
+        self._out.show(events.MessageFailed(to, body, Failure(code)))

@@ -1,43 +1,41 @@
-"""What commands can make the engine do; `commands` has the table of them."""
+"""Protocols that the commands of the table run against."""
 
 from typing import Protocol
 
-__all__ = ["Actions", "MessageActions", "RoomActions"]
-
 
 class MessageActions(Protocol):
-    """What is done to messages of the current chat."""
+    """Actions on messages of the open chat."""
 
     def reply(self, argument: str) -> None:
         """Answer a message."""
 
     def edit(self, argument: str) -> None:
-        """Give a message of your own another text."""
+        """Replace the text of one of your messages."""
 
     def redact(self, argument: str) -> None:
-        """Take the text of a message away."""
+        """Delete the text of a message."""
 
     def react(self, argument: str) -> None:
-        """Put a reaction on a message."""
+        """Add a reaction to a message."""
 
     def unreact(self, argument: str) -> None:
-        """Take a reaction of yours away."""
+        """Remove your reaction from a message."""
 
 
 class RoomActions(Protocol):
-    """What is done with rooms; most of it in the current one."""
+    """Actions on rooms; most of them on the open one."""
 
     def join(self, argument: str) -> None:
         """Become a member of a room, and enter it."""
 
     def leave(self, argument: str) -> None:
-        """Be no member of a room any more."""
+        """End your membership of a room."""
 
     def show_rooms(self) -> None:
-        """Show all rooms that you may see."""
+        """List the rooms that you can see."""
 
     def create(self, argument: str) -> None:
-        """Make a room, and enter it."""
+        """Create a room, and enter it."""
 
     def topic(self, argument: str) -> None:
         """Show or change the topic."""
@@ -46,88 +44,88 @@ class RoomActions(Protocol):
         """Change a setting."""
 
     def show_members(self) -> None:
-        """Show who is in the room."""
+        """List the members."""
 
     def show_log(self, argument: str) -> None:
-        """Show what was done in the room by those who may."""
+        """Show the moderation log."""
 
     def invite(self, argument: str) -> None:
-        """Let somebody join."""
+        """Invite a user."""
 
     def remove(self, argument: str) -> None:
-        """Put somebody out."""
+        """Remove a member, who can rejoin."""
 
     def ban(self, argument: str) -> None:
-        """Put somebody out, and keep them out."""
+        """Remove a member, who can't rejoin."""
 
     def unban(self, argument: str) -> None:
-        """Let somebody in again."""
+        """End a ban."""
 
     def mute(self, argument: str) -> None:
-        """Let somebody read only."""
+        """Make a member read-only."""
 
     def unmute(self, argument: str) -> None:
-        """Let somebody write again."""
+        """End a mute."""
 
     def role(self, argument: str) -> None:
-        """Give somebody a role."""
+        """Set the role of a member."""
 
     def archive(self) -> None:
-        """Let the room be read, and nothing else."""
+        """Make the room read-only."""
 
     def unarchive(self) -> None:
-        """Let the room be used again."""
+        """Make the room active again."""
 
 
 class Actions(Protocol):
-    """Everything."""
+    """All actions."""
 
     @property
     def messages(self) -> MessageActions:
-        """What is done to messages."""
+        """Actions on messages."""
 
     @property
     def rooms(self) -> RoomActions:
-        """What is done with rooms."""
+        """Actions on rooms."""
 
     def show_help(self) -> None:
-        """Show what can be typed."""
+        """Show the help."""
 
     def show_who(self) -> None:
-        """Show who is online."""
+        """Show who is online, your rooms, and what is unread."""
 
     def go_back(self) -> None:
-        """Leave the chat and choose somebody else."""
+        """Close the open chat."""
 
-    def leave(self) -> None:
-        """Leave the program, after everything sent was answered."""
+    def quit(self) -> None:
+        """End the program, after everything sent was answered."""
 
     def say(self, body: str) -> None:
-        """Send a message to the current chat."""
+        """Send a message to the open chat."""
 
-    def act(self, text: str) -> None:
-        """Send what you do, as in `/me waves`."""
+    def say_action(self, text: str) -> None:
+        """Send an action, as in `/me waves`."""
 
-    def be_away(self, text: str) -> None:
-        """Let others see that you are away."""
+    def set_away(self, text: str) -> None:
+        """Show yourself as away."""
 
-    def be_here(self) -> None:
-        """Let others see that you are here again."""
+    def end_away(self) -> None:
+        """Show yourself as online again."""
 
     def show_history(self, argument: str) -> None:
-        """Show older messages of the current chat; how many, if it is said."""
+        """Show older messages of the open chat."""
 
     def show_last(self, argument: str) -> None:
-        """Show the newest messages of the current chat again, with their numbers."""
+        """Show the newest messages of the open chat again, with their numbers."""
 
     def search(self, query: str) -> None:
-        """Look for words in all conversations."""
+        """Search all conversations."""
 
     def show_status(self) -> None:
-        """Show your own lines of late, and how far each has come."""
+        """Show the delivery state of your recent messages."""
 
     def retry(self, argument: str) -> None:
-        """Send again what failed: of the current chat, or all."""
+        """Send failed messages again: of the open chat, or all."""
 
-    def drop(self, argument: str) -> None:
-        """Give up what failed: of the current chat, or all."""
+    def discard(self, argument: str) -> None:
+        """Discard failed messages: of the open chat, or all."""

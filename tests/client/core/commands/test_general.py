@@ -5,6 +5,8 @@ import pytest
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp_client.core import events
+from qscp_client.core.notices import Problem, ProblemCode
+from qscp_client.core.outbox import Failure, FailureCode
 from tests.support.engine_harness import ack, chat, person, ready
 
 
@@ -12,23 +14,25 @@ from tests.support.engine_harness import ack, chat, person, ready
 def test_a_message_without_a_chat_is_refused(typed: str) -> None:
     """And counts as not delivered."""
     harness = ready("bob")
-    assert harness.enter(typed) == [
-        events.Problem("Nothing was sent: choose somebody by their name before you write.")
-    ]
+    assert harness.enter(typed) == [Problem(ProblemCode.PICK_FIRST)]
     assert harness.engine.failed == 1
 
 
 @pytest.mark.parametrize(
-    ("body", "reason"),
-    [("x" * 16385, "longer than 16 KiB"), ("a\x1b[2Jb", "control characters"), ("a\udcffb", "not UTF-8")],
+    ("body", "code"),
+    [
+        ("x" * 16385, ErrorCode.BODY_TOO_LONG),
+        ("a\x1b[2Jb", ErrorCode.BODY_CHARACTERS),
+        ("a\udcffb", FailureCode.NOT_ENCODABLE),
+    ],
 )
-def test_what_the_server_would_refuse_is_not_sent(body: str, reason: str) -> None:
+def test_what_the_server_would_refuse_is_not_sent(body: str, code: str) -> None:
     """The text is told with the reason, so that it is not lost."""
     harness = ready("bob", chat_with="bob")
     [failure] = harness.enter(body)
     assert isinstance(failure, events.MessageFailed)
     assert (failure.to, failure.body) == ("bob", body)
-    assert reason in failure.reason
+    assert failure.failure == Failure(code)
     assert harness.frames() == []
 
 
@@ -49,7 +53,7 @@ def test_quit_leaves_from_everywhere(typed: str, partner: str | None) -> None:
     harness.enter(typed)
     assert harness.engine.leaving
     assert harness.frames() == []
-    harness.engine.say_bye()
+    harness.engine.send_bye()
     assert harness.frames() == [frames.ClientBye()]
 
 
@@ -66,7 +70,7 @@ def test_status_tells_of_every_line() -> None:
     harness.receive(ack(1, 1), ack(2, 2), frames.Delivered("c-bob", 1), refusal)
     [status] = harness.enter("/status")
     assert isinstance(status, events.StatusAsked)
-    assert [(body, state.name) for _, body, state, _ in status.lines] == [
+    assert [(each.body, each.state.name) for each in status.lines] == [
         ("one", "DELIVERED"),
         ("two", "STORED"),
         ("three", "FAILED"),
@@ -79,7 +83,7 @@ def test_what_is_no_command_counts_as_failed(typed: str) -> None:
     """A script that has a slip in it ends with a code that says so."""
     harness = ready("bob", chat_with="bob")
     [problem] = harness.enter(typed)
-    assert isinstance(problem, events.Problem)
+    assert isinstance(problem, Problem)
     assert harness.engine.failed == 1
 
 
@@ -88,5 +92,5 @@ def test_what_can_not_be_done_gets_a_sentence(typed: str) -> None:
     """Nothing is sent."""
     harness = ready("bob", chat_with="bob")
     [problem] = harness.enter(typed)
-    assert isinstance(problem, events.Problem)
+    assert isinstance(problem, Problem)
     assert harness.frames() == []

@@ -5,7 +5,7 @@ import pytest
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscp_client.core import events
+from qscp_client.core.notices import Problem, ProblemCode
 from qscp_client.text import describe_end
 from tests.support.engine_harness import WALL_MS, in_room, info, ready, room, told
 
@@ -86,7 +86,7 @@ def test_what_can_not_be_meant_gets_a_sentence(typed: str) -> None:
     """Nothing is asked, and it counts as a failure."""
     harness = in_room()
     problem, *_ = harness.enter(typed)
-    assert isinstance(problem, events.Problem)
+    assert isinstance(problem, Problem)
     assert harness.frames() == []
     assert harness.engine.failed == 1
 
@@ -99,7 +99,7 @@ def test_they_are_for_rooms(typed: str, partner: str | None) -> None:
     """Elsewhere a sentence says so."""
     harness = ready("bob", chat_with=partner)
     [problem] = harness.enter(typed)
-    assert "for rooms" in told([problem])[0]
+    assert "works in a room" in told([problem])[0]
     assert harness.frames() == []
 
 
@@ -107,15 +107,15 @@ def test_without_a_connection_nothing_is_asked() -> None:
     """What is done in a room is not kept for later."""
     harness = in_room()
     harness.enter("/ban bob")
-    harness.engine.lost()
-    assert "look whether it was done" in told(harness.engine.events_to_show())[0]
+    harness.engine.disconnected()
+    assert "check whether it was done" in told(harness.engine.events_to_show())[0]
     assert not harness.engine.busy
     for typed in ("/ban bob", "/leave", "/rooms", "/topic"):
         [*_, problem] = harness.enter(typed)
-        assert isinstance(problem, events.Problem), typed
+        assert isinstance(problem, Problem), typed
     assert harness.engine.partner == "#dev"
     for typed in ("/join #ops", "/create #ops"):
-        assert any(isinstance(each, events.Problem) for each in harness.enter(typed)), typed
+        assert any(isinstance(each, Problem) for each in harness.enter(typed)), typed
         assert harness.engine.partner is None
 
 
@@ -126,11 +126,11 @@ def test_what_is_done_is_told() -> None:
     actions = ("invite", "ban", "role", "set", "archive")
     shown = harness.receive(*(frames.RoomAck("room", "#dev", action) for action in actions))
     assert told(shown) == [
-        "bob may join #dev now.",
-        "carol is banned from #dev for ever.",
-        "bob is owner in #dev now.",
-        "#dev is now: open, full history, 30 s between two messages of one person.",
-        "#dev is archived: it can be read, and nothing else.",
+        "bob was invited to #dev.",
+        "You banned carol from #dev.",
+        "You made bob an owner of #dev.",
+        "#dev: open; new members see all messages; slow mode 30 s.",
+        "#dev is now archived (read-only).",
     ]
     assert not harness.engine.busy
 
@@ -150,7 +150,10 @@ def test_a_refusal_is_told_and_counts() -> None:
     harness.enter("/ban bob")
     code = ErrorCode.NOT_ALLOWED
     [problem] = harness.receive(frames.Error(code, ERROR_CODES[code].sentence, "room"))
-    assert problem == events.Problem(ERROR_CODES[code].sentence)
+    assert problem == Problem(
+        ProblemCode.ROOM_REFUSED, error=code, text=ERROR_CODES[code].sentence, name="#dev", user="bob"
+    )
+    assert told([problem]) == ["Your role in #dev does not allow that."]
     assert harness.engine.failed == 1
 
 
@@ -165,10 +168,10 @@ def test_all_rooms_are_shown_page_by_page() -> None:
     shown += harness.receive(frames.Rooms([room(topic="Release " * 20, role=RoomRole.OWNER)]))
     assert told(shown) == [
         "#board (closed, 4 members, full history; you are invited)",
-        "#dev (open, 2 members, full history; you are owner): Release Release Release Release Release ...",
+        "#dev (open, 2 members, full history; you are an owner): Release Release Release Release Release ...",
     ]
     harness.enter("/rooms")
-    assert "no rooms" in told(harness.receive(frames.Rooms([])))[0]
+    assert "No rooms" in told(harness.receive(frames.Rooms([])))[0]
 
 
 def test_members_are_shown_with_roles_and_states() -> None:
@@ -183,7 +186,7 @@ def test_members_are_shown_with_roles_and_states() -> None:
     ]
     shown = harness.receive(frames.RoomMembers("#dev", members))
     assert told(shown) == [
-        "In #dev: erin (owner), dave (moderator, away), bob, carol (offline, muted for ever)"
+        "Members of #dev: erin (owner), dave (moderator, away), bob, carol (offline, muted)"
     ]
 
 
@@ -203,7 +206,7 @@ def test_the_log_is_shown_oldest_first() -> None:
     shown = harness.receive(frames.RoomLog("#dev", entries, "older still"))
     assert told(shown) == [
         "alice paint bob",
-        "the operator removed message 7 of bob",
+        "the operator deleted bob's message 7",
         "alice banned bob: spam",
     ]
     assert not harness.engine.busy
@@ -213,7 +216,7 @@ def test_topic_alone_shows_it() -> None:
     """From memory, or asked for."""
     harness = in_room(topic="Release")
     assert told(harness.enter("/topic")) == ["Topic of #dev: Release"]
-    harness.engine.lost()
+    harness.engine.disconnected()
     harness.connect("bob", infos=[info("#dev", 0)])
     harness.enter("/topic")
     assert frames.RoomsRequest() in harness.frames()
@@ -225,10 +228,10 @@ def test_away_and_here() -> None:
     harness = ready("bob")
     assert told(harness.enter("/away at lunch")) == ["You are away: at lunch. /here ends that."]
     assert harness.frames() == [frames.SetPresence("away", "at lunch")]
-    harness.engine.lost()
+    harness.engine.disconnected()
     harness.connect("bob")
     assert frames.SetPresence("away", "at lunch") in harness.frames()
     harness.enter("/here")
     assert harness.frames() == [frames.SetPresence("online")]
     [problem] = harness.enter("/away " + "x" * 201)
-    assert isinstance(problem, events.Problem)
+    assert isinstance(problem, Problem)

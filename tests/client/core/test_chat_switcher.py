@@ -5,9 +5,9 @@ import pytest
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscp_client.core import events
 from qscp_client.core.changes import Forgotten, Moved, Saved, SavedPosition
 from qscp_client.core.events import RoomLine
+from qscp_client.core.notices import Problem, ProblemCode
 from tests.support.engine_harness import (
     EngineHarness,
     ack,
@@ -20,6 +20,8 @@ from tests.support.engine_harness import (
     told,
     welcome,
 )
+
+STAY = "back returns to the list; you stay a member."
 
 
 def refusal(ref: str, code: ErrorCode) -> frames.Error:
@@ -37,12 +39,12 @@ def test_a_room_one_is_in_is_entered_by_its_name() -> None:
     assert harness.frames() == [frames.RoomsRequest("more")]
     shown = harness.receive(frames.Rooms([room(topic="Release\non Friday", role=RoomRole.OWNER)]))
     assert told(shown[:-1]) == [
-        "In #dev (2 members, you are owner). Every line you type is sent; back leaves it for now.",
+        f"#dev (2 members; you are the owner). Everything you type is sent. {STAY}",
         "Topic of #dev: Release on Friday",
         "(1) bob: hi",
     ]
     assert harness.chats() == [("#dev", "hello", 1)]
-    assert not harness.engine.choice_failed
+    assert not harness.engine.pick_failed
     harness.receive(ack(1, 2, to="#dev"))
     assert not harness.engine.busy
 
@@ -54,11 +56,11 @@ def test_a_room_is_entered_also_if_nobody_says_what_it_is(is_lost: bool) -> None
     harness.receive(frames.Conversations([info("#dev", 0)]), said(1))
     harness.enter("#dev", "hello")
     if is_lost:
-        harness.engine.lost()
+        harness.engine.disconnected()
         shown = harness.engine.events_to_show()
     else:
         shown = harness.receive(frames.Error("internal", "Something went wrong.", "rooms"))
-    assert told(shown)[0] == "In #dev. Every line you type is sent; back leaves it for now."
+    assert told(shown)[0] == (f"#dev. Everything you type is sent. {STAY}")
     assert "(1) bob: hi" in told(shown)
     assert harness.engine.pending == 1
     assert harness.engine.failed == 0
@@ -67,11 +69,11 @@ def test_a_room_is_entered_also_if_nobody_says_what_it_is(is_lost: bool) -> None
 @pytest.mark.parametrize(
     ("kind", "archived", "role", "muted", "says"),
     [
-        (RoomKind.OPEN, True, RoomRole.OWNER, 0, "It can be read, and nothing else"),
-        (RoomKind.ANNOUNCEMENT, False, RoomRole.MEMBER, 0, "Only owners and moderators write here"),
-        (RoomKind.ANNOUNCEMENT, False, RoomRole.MODERATOR, 0, "Every line you type is sent"),
-        (RoomKind.OPEN, False, RoomRole.MEMBER, 5, "Every line you type is sent"),
-        (RoomKind.OPEN, False, RoomRole.MEMBER, 2**53 - 1, "You are muted for ever and may only read"),
+        (RoomKind.OPEN, True, RoomRole.OWNER, 0, "The room is archived (read-only)"),
+        (RoomKind.ANNOUNCEMENT, False, RoomRole.MEMBER, 0, "Only owners and moderators can write here"),
+        (RoomKind.ANNOUNCEMENT, False, RoomRole.MODERATOR, 0, "Everything you type is sent"),
+        (RoomKind.OPEN, False, RoomRole.MEMBER, 5, "Everything you type is sent"),
+        (RoomKind.OPEN, False, RoomRole.MEMBER, 2**53 - 1, "You are muted"),
     ],
 )
 def test_what_may_be_written_is_said_when_a_room_is_entered(
@@ -84,7 +86,7 @@ def test_what_may_be_written_is_said_when_a_room_is_entered(
     dev = room(role=role)
     dev.kind, dev.archived, dev.muted = kind, archived, muted
     [opened] = told(harness.receive(frames.Rooms([dev])))
-    assert opened.endswith(f"). {says}; back leaves it for now.")
+    assert opened.endswith(f"). {says}. {STAY}")
 
 
 @pytest.mark.parametrize(
@@ -94,9 +96,9 @@ def test_another_room_is_not_entered(typed: str, says: str) -> None:
     """A sentence says what to do; nothing is asked, and it counts as not chosen."""
     harness = ready("bob")
     [problem] = harness.enter(typed)
-    assert isinstance(problem, events.Problem)
-    assert says in problem.sentence
-    assert harness.engine.choice_failed
+    assert isinstance(problem, Problem)
+    assert says in told([problem])[0]
+    assert harness.engine.pick_failed
     assert harness.engine.partner is None
     assert harness.frames() == []
 
@@ -106,11 +108,11 @@ def test_join_enters_when_it_is_done() -> None:
     harness = ready("bob", chat_with="bob")
     harness.enter("/join #dev", "hello")
     assert harness.frames() == [frames.Join("#dev")]
-    assert harness.engine.choosing
+    assert harness.engine.queues_lines
     shown = harness.receive(room_changed(room(members=3), last_seq=7), frames.RoomAck("join", "#dev"))
-    assert told(shown)[0] == "In #dev (3 members). Every line you type is sent; back leaves it for now."
+    assert told(shown)[0] == (f"#dev (3 members). Everything you type is sent. {STAY}")
     assert harness.chats() == [("#dev", "hello", 1)]
-    assert not harness.engine.choice_failed
+    assert not harness.engine.pick_failed
     assert Moved("c-#dev", "#dev", 7) in harness.engine.changes_to_save()
 
 
@@ -119,7 +121,7 @@ def test_a_join_that_is_refused_leaves_nobody_to_write_to() -> None:
     harness = ready("bob", chat_with="bob")
     harness.enter("/join #dev", "hello")
     shown = harness.receive(refusal("join", ErrorCode.UNKNOWN_ROOM))
-    assert ERROR_CODES[ErrorCode.UNKNOWN_ROOM].sentence in told(shown)
+    assert "#dev does not exist, or is closed and you are not invited." in told(shown)
     assert harness.engine.partner is None
     assert harness.engine.failed == 1
     assert harness.frames()[-1] == frames.WhoisRequest("hello")
@@ -141,7 +143,7 @@ def test_a_join_is_asked_again_over_a_new_connection() -> None:
     harness.enter("/create #dev closed full", "hello")
     [asked] = harness.frames()
     assert asked == frames.RoomRequest("create", "#dev", kind=RoomKind.CLOSED, history=HistoryFrom.FULL)
-    harness.engine.lost()
+    harness.engine.disconnected()
     harness.connect("bob", infos=[info("#dev", 0)])
     harness.receive(frames.Resumed())
     assert asked in harness.frames()
@@ -167,7 +169,7 @@ def test_what_is_typed_behind_a_room_goes_to_no_other(typed: str, online: bool) 
     """Whatever was wrong with it: the room that was open is open no more."""
     harness = in_room()
     if not online:
-        harness.engine.lost()
+        harness.engine.disconnected()
     harness.enter(typed, "hello")
     if not online:
         harness.connect("bob", infos=[info("#dev", 0)])
@@ -185,10 +187,10 @@ def test_create_never_enters_a_room_that_there_was() -> None:
     harness.receive(room_changed(room("#open")))
     harness.enter("/create #open", "hello")
     shown = harness.receive(refusal("room", ErrorCode.ROOM_EXISTS))
-    assert ERROR_CODES[ErrorCode.ROOM_EXISTS].sentence in told(shown)
+    assert "#open already exists. Try /join #open." in told(shown)
     assert harness.engine.partner is None
     harness.enter("/create #open")
-    harness.engine.lost()
+    harness.engine.disconnected()
     harness.connect("bob", infos=[info("#dev", 0), info("#open", 0)])
     harness.receive(frames.Resumed(), refusal("room", ErrorCode.ROOM_EXISTS))
     assert harness.engine.partner is None
@@ -199,10 +201,11 @@ def test_a_join_without_an_answer_at_the_end() -> None:
     """What was typed behind it goes to nobody, which is told."""
     harness = ready("bob")
     harness.enter("/join #dev", "hello", "world")
-    harness.engine.give_up(keeps=True)
-    [problem] = [each for each in harness.engine.events_to_show() if isinstance(each, events.Problem)]
-    assert "2 lines behind it went to nobody" in problem.sentence
-    assert harness.engine.choice_failed
+    harness.engine.show_unanswered(keeps=True)
+    [problem] = [each for each in harness.engine.events_to_show() if isinstance(each, Problem)]
+    assert (problem.code, problem.count) == (ProblemCode.JOIN_UNANSWERED, 2)
+    assert "2 lines typed after it were not sent" in told([problem])[0]
+    assert harness.engine.pick_failed
 
 
 def test_leaving_opens_the_picker_and_forgets_the_position() -> None:
@@ -224,10 +227,10 @@ def test_leaving_opens_the_picker_and_forgets_the_position() -> None:
 @pytest.mark.parametrize(
     ("reason", "says"),
     [
-        ("banned", "You were banned from #dev for ever by carol: spam."),
-        ("removed", "You were removed from #dev by carol: spam."),
-        ("deleted", "#dev was deleted by carol: spam."),
-        ("other", "You are not in #dev any more by carol: spam."),
+        ("banned", "carol banned you from #dev: spam."),
+        ("removed", "carol removed you from #dev: spam."),
+        ("deleted", "carol deleted #dev: spam."),
+        ("other", "carol ended your membership of #dev: spam."),
     ],
 )
 def test_whoever_is_put_out_is_told_why(reason: str, says: str) -> None:
@@ -254,9 +257,9 @@ def test_rooms_that_are_not_listed_any_more_are_forgotten() -> None:
 def test_a_room_that_was_left_elsewhere_is_closed() -> None:
     """When the connection comes back, so that nothing more is written for it."""
     harness = in_room()
-    harness.engine.lost()
+    harness.engine.disconnected()
     shown = harness.connect("bob")
-    assert told(shown)[0] == "You are not in #dev any more."
+    assert told(shown)[0] == "You are no longer a member of #dev."
     assert harness.engine.partner is None
 
 
@@ -265,12 +268,12 @@ def test_invitations_are_told_once_and_listed() -> None:
     harness = ready("bob")
     invited = frames.Invited(room("#board", role=None), "carol")
     shown = harness.receive(invited, invited)
-    assert told(shown) == ["carol invites you to #board: /join #board enters it."]
+    assert told(shown) == ["carol invited you to #board. Try /join #board."]
     [problem] = harness.enter("#board")
     assert "You are invited to #board" in told([problem])[0]
     [picker] = harness.enter("/who")
-    assert told([picker]) == ["Online: bob", "You may join: #board (/join #board)"]
-    harness.engine.lost()
+    assert told([picker]) == ["Online: bob", "Invitations: #board (/join #board)"]
+    harness.engine.disconnected()
     harness.connect("bob")
     assert harness.engine.invitations == []
     assert harness.receive(frames.Resumed(), invited) == []
@@ -282,10 +285,10 @@ def test_invitations_are_told_once_and_listed() -> None:
 @pytest.mark.parametrize(
     ("reason", "by", "says"),
     [
-        ("removed", "carol", "Your invitation to #board was withdrawn by carol."),
+        ("removed", "carol", "carol withdrew your invitation to #board."),
         ("left", "", "You declined the invitation to #board."),
-        ("deleted", "", "#board, to which you were invited, was deleted."),
-        ("banned", "carol", "You were banned from #board for ever by carol."),
+        ("deleted", "", "#board, which you were invited to, was deleted."),
+        ("banned", "carol", "carol banned you from #board."),
     ],
 )
 def test_an_invitation_that_is_no_more_is_not_listed(reason: str, by: str, says: str) -> None:
@@ -325,13 +328,13 @@ def test_invitations_that_came_before_are_in_the_first_list() -> None:
         frames.OnlineUsers(1, []),
         frames.Conversations([]),
     )
-    assert told(shown)[1:] == ["Nobody else is online.", "You may join: #board (/join #board)"]
+    assert told(shown)[1:] == ["Nobody else is online.", "Invitations: #board (/join #board)"]
 
 
 def test_a_room_that_was_joined_elsewhere_is_told() -> None:
     """It is on the list, and messages in it are unread."""
     harness = ready("bob")
     assert told(harness.receive(room_changed(room(), last_seq=3))) == [
-        "You are in #dev now: type #dev to enter it."
+        "You are now a member of #dev; type #dev in the list to enter it."
     ]
     assert harness.engine.rooms == (RoomLine("#dev"),)

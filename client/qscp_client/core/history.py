@@ -1,0 +1,117 @@
+"""History: older messages, the last ones, and searches, as asked of the server."""
+
+from typing import Final
+
+from qscp import frames
+from qscp_client.core import events
+from qscp_client.core.conversations import Conversation
+from qscp_client.core.effects import Output
+from qscp_client.core.notices import Notice, NoticeCode
+from qscp_client.core.requests import HistoryQuestion, PendingRequests, Question, SearchQuestion
+from qscp_client.core.sync import Sync
+
+_UNREAD: Final = 200
+"""Messages that a chat that was opened asks for, at most."""
+
+_FOUND: Final = 20
+"""Matches that a search shows."""
+
+
+class History:
+    """Asks for messages, and shows those that come.
+
+    Args:
+        out: Where events go.
+        requests: What was asked and is not answered.
+        sync: Shows pages of history.
+    """
+
+    def __init__(self, out: Output, requests: PendingRequests, sync: Sync) -> None:
+        self._out = out
+        self._requests = requests
+        self._sync = sync
+
+    def ask_unread(self, conversation: Conversation) -> None:
+        """Ask for what a chat that was opened has to show."""
+        limit = min(max(conversation.unread.last - conversation.start, 1), _UNREAD)
+        self._requests.ask(HistoryQuestion(conversation, None, limit, is_unread=True))
+
+    def ask_older(self, conversation: Conversation, count: int) -> None:
+        """Ask for messages before those that were shown in the chat."""
+        if self._is_asked(conversation):
+            # Where it begins is known when that answer has been shown.
+            self._requests.delay(HistoryQuestion(conversation, None, count))
+        else:
+            self._requests.ask(HistoryQuestion(conversation, conversation.cursors.oldest or None, count))
+
+    def ask_last(self, conversation: Conversation, count: int) -> None:
+        """Ask for the newest messages of the chat."""
+        self._requests.ask(HistoryQuestion(conversation, None, count, is_again=True))
+
+    def search(self, query: str) -> None:
+        """Search all conversations."""
+        self._requests.ask(SearchQuestion(frames.SearchRequest(query, limit=_FOUND)))
+
+    def disconnected(self, lost: list[Question]) -> None:
+        """Show that answers will not come. Unread messages are asked for again when their chat is opened.
+
+        Args:
+            lost: The requests without an answer.
+        """
+        if any(isinstance(each, SearchQuestion) or _was_typed(each) for each in lost):
+            self._out.show(Notice(NoticeCode.ANSWER_LOST))
+
+    def receive(self, frame: frames.ServerFrame) -> None:
+        """Apply an answer, and send the requests that waited for it."""
+        self._answer(frame)
+        for question in self._requests.history:
+            if not question.is_sent and not self._is_asked(question.conversation):
+                question.before = question.conversation.cursors.oldest or None
+                self._requests.send_delayed(question)
+
+    def _is_asked(self, conversation: Conversation) -> bool:
+        return any(each.is_sent and each.conversation is conversation for each in self._requests.history)
+
+    def _answer(self, frame: frames.ServerFrame) -> None:
+        match frame:
+            case frames.History():
+                self._add_page(frame)
+            case frames.SearchResults():
+                if (search := self._requests.take_search()) is not None:
+                    self._show_found(search.frame.query, frame)
+            case frames.Error(ref="history"):
+                question = self._requests.take_history()
+                if question is not None and question.is_unread:
+                    self._sync.show_unread(question.conversation, question.page)
+            case frames.Error(ref="search"):
+                self._requests.take_search()
+            case _:
+                pass
+
+    def _add_page(self, page: frames.History) -> None:
+        if (question := self._requests.take_history()) is None:
+            return
+        question.add(page)
+        if (before := question.next_before()) is not None:
+            question.before = before
+            self._requests.ask(question)
+        elif question.page is not None:
+            self._show(question, question.page)
+
+    def _show(self, question: HistoryQuestion, page: frames.History) -> None:
+        if question.is_unread:
+            self._sync.show_unread(question.conversation, page)
+        elif question.is_again:
+            self._sync.show_again(question.conversation, page)
+        else:
+            self._sync.show_older(question.conversation, page)
+
+    def _show_found(self, query: str, frame: frames.SearchResults) -> None:
+        found = [events.Found(each.name, each.sender, each.body, each.time) for each in frame.matches]
+        self._out.show(
+            events.SearchDone(query, tuple(reversed(found)), frame.cursor is not None, frame.complete)
+        )
+
+
+def _was_typed(question: Question) -> bool:
+    return isinstance(question, HistoryQuestion) and not question.is_unread

@@ -1,0 +1,240 @@
+"""Notices and problems as sentences: one function for each code."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from qscp.frames import Room
+from qscp.rooms import HistoryFrom, RoomRole, is_room
+from qscp_client.core.commands.table import typed_name
+from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
+from qscp_client.durations import describe_duration
+from qscp_client.text import clean, describe_end, quote
+from qscp_client.ui.help import describe_usage
+from qscp_client.ui.render_errors import explain_error
+
+_TARGET_VERBS: Final = {"reply": "reply to", "edit": "edit", "redact": "delete"}
+"""Command -> what it does to a message; the others react to it."""
+
+_DURATIONS: Final = "Examples: 30s, 10m, 2h, 7d."
+
+
+def describe_notice(notice: Notice) -> str:
+    """Return the sentence for a notice, in one line without control characters."""
+    return clean(NOTICES[notice.code](notice))
+
+
+def describe_problem(problem: Problem) -> str:
+    """Return the sentence for a problem, in one line without control characters."""
+    return clean(PROBLEMS[problem.code](problem))
+
+
+def describe_settings(room: Room) -> str:
+    """Return kind, history and slow mode of a room."""
+    full, joining = "new members see all messages", "new members see messages from when they joined"
+    slow = f"; slow mode {room.slow} s" if room.slow else ""
+    return f"{room.kind}; {full if room.history is HistoryFrom.FULL else joining}{slow}"
+
+
+def with_article(role: RoomRole | None) -> str:
+    """Return a role with its article: "an owner"."""
+    return f"an {role}" if role is RoomRole.OWNER else f"a {role}"
+
+
+def count_messages(count: int, adjective: str = "") -> str:
+    """Return a number of messages in words."""
+    return f"{count} {adjective}{' ' if adjective else ''}message{'' if count == 1 else 's'}"
+
+
+def _by(notice: Notice, done: str, passive: str) -> str:
+    """Return who did something to you, and for how long, and why."""
+    end = f" {until}" if (until := describe_end(notice.until_ms)) else ""
+    why = f": {notice.text.rstrip('.')}" if notice.text else ""
+    return f"{f'{notice.by} {done}' if notice.by else passive}{end}{why}."
+
+
+def _until(notice: Notice) -> str:
+    end = describe_end(notice.until_ms)
+    return f" {end}" if end else ""
+
+
+def _where(name: str) -> str:
+    return f"in {name}" if is_room(name) else f"with {name}" if name else "in this chat"
+
+
+def _retention(notice: Notice) -> str:
+    parts = [f"the newest {notice.count} messages of each conversation"] if notice.count else []
+    parts += [f"messages for {describe_duration(notice.seconds)}"] if notice.seconds else []
+    return f"The server keeps {', and '.join(parts)}."
+
+
+def _connection_lost(notice: Notice) -> str:
+    return f"{notice.text.rstrip('.') or 'Connection lost'}; reconnecting. What you type is kept."
+
+
+def _missing_unread(notice: Notice) -> str:
+    where = f" {_where(notice.name)}" if notice.name else ""
+    shows = "shows it" if notice.count == 1 else "shows them"
+    return f"{count_messages(notice.count, 'earlier unread')}{where}; /history {shows}."
+
+
+def _missing_removed(notice: Notice) -> str:
+    were = "was" if notice.count == 1 else "were"
+    return f"{count_messages(notice.count, 'older')} {_where(notice.name)} {were} removed by the server."
+
+
+def _missing_hidden(notice: Notice) -> str:
+    what = f"{count_messages(notice.count, 'older')} {_where(notice.name)}"
+    return f"{what}: from before you joined, or removed by the server."
+
+
+def _settings(notice: Notice) -> str:
+    return (
+        f"{notice.name}: {describe_settings(notice.room)}." if notice.room else f"{notice.name} was changed."
+    )
+
+
+def _unknown_command(problem: Problem) -> str:
+    hint = f"Did you mean /{problem.text}?" if problem.text else "/help lists commands."
+    return (
+        f"Unknown command /{problem.command}; nothing was sent. {hint} "
+        f"To send a message that starts with /, type //{problem.command}."
+    )
+
+
+def _not_in_chat(problem: Problem) -> str:
+    hint = f" To chat with the user {problem.name}, type {typed_name(problem.name)}." if problem.name else ""
+    return f"You are not in a chat. Type a name or #room.{hint}"
+
+
+def _join_unanswered(problem: Problem) -> str:
+    count = problem.count
+    lines = (
+        f"; {count} line{'' if count == 1 else 's'} typed after it {'was' if count == 1 else 'were'} not sent"
+    )
+    return f"The server did not say whether you can enter {problem.name}{lines if count else ''}."
+
+
+def _target_verb(problem: Problem) -> str:
+    return _TARGET_VERBS.get(problem.command, "react to")
+
+
+NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
+    NoticeCode.LOGIN_REFUSED: lambda n: explain_error(n.error, n.text),
+    NoticeCode.RETENTION: _retention,
+    NoticeCode.NOT_SAVED: lambda n: f"Nothing is saved on this computer: {n.text}.",
+    NoticeCode.NO_LONGER_SAVED: lambda n: f"From now on nothing is saved on this computer: {n.text}.",
+    NoticeCode.CONNECTION_LOST: _connection_lost,
+    NoticeCode.RECONNECTED: lambda _: "Reconnected.",
+    NoticeCode.HISTORY_RELOADED: lambda _: "The server was restored from a backup; history was reloaded.",
+    NoticeCode.SERVER_ERROR: lambda n: explain_error(n.error, n.text),
+    NoticeCode.AWAY: lambda n: f"You are away{f': {n.text}' if n.text else ''}. /here ends that.",
+    NoticeCode.NO_LONGER_AWAY: lambda _: "Welcome back; you are no longer away.",
+    NoticeCode.FAILED_BEFORE: lambda n: (
+        f"{count_messages(n.count, 'failed')} from before. "
+        "/status shows them, /retry all sends them again, /drop all discards them."
+    ),
+    NoticeCode.DISCARDED: lambda n: f"{count_messages(n.count)} discarded.",
+    NoticeCode.WAITING_FOR_STORAGE: lambda n: (
+        f"{explain_error(n.error, n.text)} It is sent again automatically; /retry does it now."
+    ),
+    NoticeCode.ANSWER_LOST: lambda _: "The connection was lost before the answer came; ask again.",
+    NoticeCode.NO_MESSAGES: lambda n: f"No messages {_where(n.name)} yet.",
+    NoticeCode.NO_OLDER_MESSAGES: lambda n: f"No older messages {_where(n.name)}.",
+    NoticeCode.OLDER_BEGIN: lambda n: f"Older messages {_where(n.name)}:",
+    NoticeCode.OLDER_END_MORE: lambda _: "(/history shows more)",
+    NoticeCode.OLDER_END_FIRST: lambda _: "(beginning of the conversation)",
+    NoticeCode.OLDER_END_HIDDEN: lambda _: "(you can't see older messages)",
+    NoticeCode.OLDER_END_REMOVED: lambda _: "(older messages were removed by the server)",
+    NoticeCode.LAST_BEGIN: lambda n: f"Last messages {_where(n.name)}:",
+    NoticeCode.LAST_END: lambda _: "(end of the last messages)",
+    NoticeCode.OLDER_AVAILABLE: lambda _: "There are older messages: /history shows them.",
+    NoticeCode.MISSING_UNREAD: _missing_unread,
+    NoticeCode.MISSING_REMOVED: _missing_removed,
+    NoticeCode.MISSING_HIDDEN: _missing_hidden,
+    NoticeCode.ROOM_ANSWER_LOST: lambda _: (
+        "The connection was lost before the answer came; check whether it was done."
+    ),
+    NoticeCode.ROOM_ADDED: lambda n: (
+        f"You are now a member of {n.name}; type {n.name} in the list to enter it."
+    ),
+    NoticeCode.ROOM_GONE: lambda n: f"You are no longer a member of {n.name}.",
+    NoticeCode.LEFT: lambda n: f"You left {n.name}.",
+    NoticeCode.REMOVED: lambda n: _by(n, f"removed you from {n.name}", f"You were removed from {n.name}"),
+    NoticeCode.BANNED: lambda n: _by(n, f"banned you from {n.name}", f"You were banned from {n.name}"),
+    NoticeCode.ROOM_DELETED: lambda n: _by(n, f"deleted {n.name}", f"{n.name} was deleted"),
+    NoticeCode.NO_LONGER_MEMBER: lambda n: _by(
+        n, f"ended your membership of {n.name}", f"You are no longer a member of {n.name}"
+    ),
+    NoticeCode.INVITED: lambda n: (
+        f"{n.by} invited you to {n.name}. Try /join {n.name}."
+        if n.by
+        else f"You were invited to {n.name}. Try /join {n.name}."
+    ),
+    NoticeCode.INVITATION_DECLINED: lambda n: f"You declined the invitation to {n.name}.",
+    NoticeCode.INVITATION_WITHDRAWN: lambda n: _by(
+        n, f"withdrew your invitation to {n.name}", f"Your invitation to {n.name} was withdrawn"
+    ),
+    NoticeCode.INVITING_ROOM_DELETED: lambda n: _by(
+        n, f"deleted {n.name}, which you were invited to", f"{n.name}, which you were invited to, was deleted"
+    ),
+    NoticeCode.YOUR_ROLE: lambda n: _by(
+        n, f"made you {with_article(n.role)} of {n.name}", f"You are now {with_article(n.role)} of {n.name}"
+    ),
+    NoticeCode.MUTED: lambda n: _by(n, f"muted you in {n.name}", f"You are muted in {n.name}"),
+    NoticeCode.UNMUTED: lambda n: _by(n, f"unmuted you in {n.name}", f"You are no longer muted in {n.name}"),
+    NoticeCode.TOPIC: lambda n: f"Topic of {n.name}: {n.text}" if n.text else f"{n.name} has no topic.",
+    NoticeCode.TOPIC_CHANGED: lambda n: (
+        f"New topic of {n.name}: {n.text}" if n.text else f"The topic of {n.name} was removed."
+    ),
+    NoticeCode.ARCHIVED: lambda n: f"{n.name} is now archived (read-only).",
+    NoticeCode.UNARCHIVED: lambda n: f"{n.name} is active again.",
+    NoticeCode.SETTINGS: _settings,
+    NoticeCode.MEMBER_ROLE: lambda n: f"{n.user} is now {with_article(n.role)}.",
+    NoticeCode.DID_INVITE: lambda n: f"{n.user} was invited to {n.name}.",
+    NoticeCode.DID_REMOVE: lambda n: f"You removed {n.user} from {n.name}.",
+    NoticeCode.DID_BAN: lambda n: f"You banned {n.user} from {n.name}{_until(n)}.",
+    NoticeCode.DID_UNBAN: lambda n: f"{n.user} is no longer banned from {n.name}.",
+    NoticeCode.DID_MUTE: lambda n: f"You muted {n.user} in {n.name}{_until(n)}.",
+    NoticeCode.DID_UNMUTE: lambda n: f"{n.user} is no longer muted in {n.name}.",
+    NoticeCode.DID_SET_ROLE: lambda n: f"You made {n.user} {with_article(n.role)} of {n.name}.",
+}
+
+PROBLEMS: Final[Mapping[ProblemCode, Callable[[Problem], str]]] = {
+    ProblemCode.UNKNOWN_COMMAND: _unknown_command,
+    ProblemCode.USAGE: lambda p: describe_usage(p.command, p.count),
+    ProblemCode.TAKES_NO_ARGUMENT: lambda p: f"/{p.command} takes no argument.",
+    ProblemCode.INVALID_DURATION: lambda p: f'"{quote(p.text)}" is not a duration. {_DURATIONS}',
+    ProblemCode.INVALID_TEXT: lambda p: explain_error(p.error),
+    ProblemCode.NOT_UTF8: lambda _: "The text is not UTF-8.",
+    ProblemCode.QUERY_TOO_LONG: lambda p: f"A search can have at most {p.count} characters.",
+    ProblemCode.NO_CONNECTION: lambda _: "Not connected; try again after reconnecting.",
+    ProblemCode.NOT_IN_CHAT: _not_in_chat,
+    ProblemCode.PICK_FIRST: lambda _: "Not sent: pick a person or room first.",
+    ProblemCode.CHAT_COMMAND: lambda p: f"/{p.command} works in a chat. Type a name or #room first.",
+    ProblemCode.ROOM_COMMAND: lambda p: f"/{p.command} works in a room. Enter one first, by its name: #room",
+    ProblemCode.INVALID_NAME: lambda p: (
+        f'"{quote(p.text)}" is not a valid name. Names have 1 to 32 of a-z, 0-9, dot, underscore and hyphen, '
+        "and begin with a letter or a digit."
+    ),
+    ProblemCode.OWN_NAME: lambda p: f"{p.name} is your own name. Pick someone else.",
+    ProblemCode.UNKNOWN_USER: lambda p: f'No user named "{p.name}".',
+    ProblemCode.NOT_JOINED: lambda p: (
+        f"You are invited to {p.name}, but not a member yet. Try /join {p.name}."
+    ),
+    ProblemCode.NOT_A_MEMBER: lambda p: f"You are not a member of {p.name}. Try /join {p.name}.",
+    ProblemCode.JOIN_UNANSWERED: _join_unanswered,
+    ProblemCode.NO_SUCH_MESSAGE: lambda p: f"No message {p.count} was shown here; /last lists recent ones.",
+    ProblemCode.MESSAGE_DELETED: lambda p: f"Message {p.count} was deleted.",
+    ProblemCode.NOT_YOUR_MESSAGE: lambda p: (
+        f"Message {p.count} is {p.user}'s; you can only {_target_verb(p)} your own."
+    ),
+    ProblemCode.NO_TARGET: lambda p: f"No message to {_target_verb(p)} yet; /last lists recent ones.",
+    ProblemCode.NOT_STORED_YET: lambda _: "Your last message is not stored yet; try again when it is.",
+    ProblemCode.REASON_WITHOUT_NUMBER: lambda p: (
+        f"Nothing was deleted: a reason needs a number before it, as in /{p.command} 41 WHY"
+    ),
+    ProblemCode.INVALID_REACTION: lambda _: "A reaction is one emoji or a short word.",
+    ProblemCode.NOTHING_TO_RETRY: lambda _: "Nothing to send again.",
+    ProblemCode.NOTHING_TO_DISCARD: lambda _: "Nothing to discard.",
+    ProblemCode.ROOM_REFUSED: lambda p: explain_error(p.error, p.text, name=p.name, user=p.user),
+}
