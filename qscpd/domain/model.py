@@ -125,6 +125,10 @@ class Mark(NamedTuple):
     conversation: int
     kind: PositionKind
     seq: int
+    session: str = ""
+    """Id of the session that moves it, which needs no notice; empty if it was none."""
+    receipt: bool = False
+    """Whether the peer may see a `READ` position."""
 
 
 class Moved(NamedTuple):
