@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from qscpd.domain.events import Event
 from qscpd.domain.model import (
     Account,
     ConversationRow,
@@ -227,6 +228,20 @@ class Store(StoreReader, Protocol):
     @property
     def housekeeping(self) -> Housekeeping:
         """The store's housekeeping; it belongs to the same thread."""
+
+    def listen(self, on_commit: Callable[[Sequence[Event]], None] | None) -> None:
+        """Call a function with the events of each transaction, in order, as soon as it is committed.
+
+        The thread of the transaction calls it, before the method that changed something returns.
+        Nothing is called for a transaction that is undone or causes no event. While no function is
+        set, events are dropped.
+
+        `append` causes no events: its result says the same. While all messages are new, its caller
+        can use the sequences it has for `MessagesStored`, and nothing is made for a single message.
+
+        Args:
+            on_commit: The function, instead of the one before; None for no function.
+        """
 
     def renew_epoch(self) -> None:
         """Begin another history: devices forget the positions that they had in this one."""

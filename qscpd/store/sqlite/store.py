@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from qscpd.domain.events import Event
 from qscpd.domain.model import Account, Mark, Moved, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreFullError
@@ -87,6 +88,10 @@ class SqliteStore(SqliteReads):
     def housekeeping(self) -> Housekeeping:
         """See `Store.housekeeping`."""
         return self._housekeeping
+
+    def listen(self, on_commit: Callable[[Sequence[Event]], None] | None) -> None:
+        """See `Store.listen`."""
+        self._db.listen(on_commit)
 
     def renew_epoch(self) -> None:
         """See `Store.renew_epoch`."""
