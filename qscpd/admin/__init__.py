@@ -4,7 +4,7 @@
 daemon's end of the socket, and `client` finds out which of the two has to act.
 """
 
-from qscpd.admin.actions import RoomDeed, begin_erasing, change_room, perform, room_reply
+from qscpd.admin.actions import begin_erasing, perform
 from qscpd.admin.client import call
 from qscpd.admin.messages import (
     AccountInfo,
@@ -50,14 +50,11 @@ __all__ = [
     "Reply",
     "Request",
     "RoomChanged",
-    "RoomDeed",
     "RoomRequest",
     "SetPassword",
     "Status",
     "UnlockUser",
     "begin_erasing",
     "call",
-    "change_room",
     "perform",
-    "room_reply",
 ]

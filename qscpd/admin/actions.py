@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.names import normalize_name
@@ -31,12 +31,10 @@ from qscpd.admin.messages import (
     UnlockUser,
     failed,
 )
-from qscpd.domain.model import Account, AccountState, RoomResult
+from qscpd.domain.model import Account, AccountState
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import ExistsError, NotFoundError, NotRunningError, QscpdError, StoreError, UsageError
 from qscpd.store.base import Store
-
-__all__ = ["RoomDeed", "begin_erasing", "change_room", "perform", "room_reply"]
 
 R = TypeVar("R")
 
@@ -44,19 +42,11 @@ _PAUSE_S: Final = 0.001
 """Between two steps: when there is nothing to do but to wait for a reader, that is not a busy loop."""
 
 
-class RoomDeed(NamedTuple):
-    """Something that was done in a room, and what came out: members must be told of it."""
-
-    change: RoomChange
-    result: RoomResult
-
-
 def perform(request: Request, store: Store) -> Reply:
     """Do what is asked for, in the thread that owns the store.
 
-    The daemon also ends sessions after `DeleteUser` and `LockUser`, and does `Status`, `EraseUser` and
-    the requests about rooms itself, because a store knows nothing of the first, must not be held up by
-    the second, and does not tell members of the others.
+    The daemon does `Status` and `EraseUser` itself: a store knows nothing of the first, and must not be
+    held up by the second.
 
     Raises:
         StoreError: The store failed, which the daemon must know; anything else that a
@@ -72,20 +62,6 @@ def begin_erasing(request: EraseUser, store: Store) -> Done | Failed:
         StoreError: As in `perform`.
     """
     return _answered(lambda: Done(_info(_deleted(request, store))))
-
-
-def change_room(request: RoomRequest, store: Store) -> RoomDeed | Failed:
-    """Do something in a room, as the operator, who may do everything that makes sense.
-
-    Raises:
-        StoreError: As in `perform`.
-    """
-    return _answered(lambda: _change_room(request, store))
-
-
-def room_reply(deed: RoomDeed | Failed) -> RoomChanged | Failed:
-    """The reply that says what came out."""
-    return deed if isinstance(deed, Failed) else RoomChanged(deed.result.room.id, deed.result.room.name)
 
 
 def _answered(work: Callable[[], R]) -> R | Failed:
@@ -108,7 +84,7 @@ def _perform(request: Request, store: Store) -> Reply:
         case EraseUser():
             return _erase(request, store)
         case CreateRoom() | ArchiveRoom() | DeleteRoom():
-            return room_reply(_change_room(request, store))
+            return _change_room(request, store)
         case AddUser():
             check_hash(request.password_hash)
             name = normalize_name(request.name)
@@ -124,12 +100,14 @@ def _perform(request: Request, store: Store) -> Reply:
     return Done(_info(account))
 
 
-def _change_room(request: RoomRequest, store: Store) -> RoomDeed:
+def _change_room(request: RoomRequest, store: Store) -> RoomChanged:
+    """Change a room as the operator, who may do everything that makes sense."""
     change = _room_change(request, store)
     try:
-        return RoomDeed(change, store.change_room(change))
+        room = store.change_room(change).room
     except DeniedError as error:
         raise _explained(error, request, change.room) from None
+    return RoomChanged(room.id, room.name)
 
 
 def _room_change(request: RoomRequest, store: Store) -> RoomChange:

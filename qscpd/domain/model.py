@@ -131,15 +131,6 @@ class Mark(NamedTuple):
     """Whether the peer may see a `READ` position."""
 
 
-class Moved(NamedTuple):
-    """A position that has moved."""
-
-    mark: Mark
-    """With the new seq: never above the last one of the conversation."""
-    peer: int | None
-    """Account id of the peer; None in a room."""
-
-
 class ConversationRow(NamedTuple):
     """A conversation as one of its members sees it."""
 

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from qscpd.domain.events import Event
+from qscpd.domain.events import Event, PositionMoved
 from qscpd.domain.model import (
     Account,
     ConversationRow,
@@ -27,7 +27,6 @@ from qscpd.domain.model import (
     LogRow,
     Mark,
     MessageRow,
-    Moved,
     NewMessage,
     Outcome,
     ReplayPage,
@@ -290,7 +289,7 @@ class Store(StoreReader, Protocol):
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
-    ) -> tuple[Sequence[Outcome], Sequence[Moved | None]]:
+    ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """Store messages and move positions in one transaction, in the order given.
 
         Returns:

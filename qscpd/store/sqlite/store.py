@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from qscpd.domain.events import Event
-from qscpd.domain.model import Account, Mark, Moved, NewMessage, Outcome, RoomResult
+from qscpd.domain.events import Event, PositionMoved
+from qscpd.domain.model import Account, Mark, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreFullError
 from qscpd.store.base import Housekeeping, wall_clock_ms
@@ -126,7 +126,7 @@ class SqliteStore(SqliteReads):
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
-    ) -> tuple[Sequence[Outcome], Sequence[Moved | None]]:
+    ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """See `Store.append`."""
         return self._messages.append(messages, marks)
 
