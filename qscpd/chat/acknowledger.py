@@ -48,8 +48,7 @@ class Acknowledger:
             counts = Counter(-message.recipient for message in answers.messages)
             for conversation, seconds in took_s.items():
                 self._submissions.answered(conversation, counts[conversation], seconds)
-        for session, count in Counter(answers.sessions).items():
-            session.answered(count)
+        _let_continue(answers.sessions)
 
     def refuse(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
         """Answer the senders of messages that were not stored."""
@@ -59,8 +58,16 @@ class Acknowledger:
             if message.recipient < 0:
                 self._submissions.answered(-message.recipient, 1, 0.0)
             session.send_all((_nack(message.id, Refused(code)),))
-        for session, count in Counter(chat.session for chat in chats).items():
-            session.answered(count)
+        _let_continue([chat.session for chat in chats])
+
+
+def _let_continue(sessions: Sequence[Session]) -> None:
+    """Let sessions continue, each of which got an answer for each time that it is listed."""
+    counts: dict[Session, int] = {}  # for one session, a `Counter` takes as long as the rest of its answer
+    for session in sessions:
+        counts[session] = counts.get(session, 0) + 1
+    for session, count in counts.items():
+        session.answered(count)
 
 
 def _nack(message_id: str, refused: Refused) -> frames.ChatNack:

@@ -54,10 +54,12 @@ class Delivery:
         self._acknowledger.refuse(chats, code)
 
     def _deliver_answered(self, answers: Answers[Session], batches: dict[int, RoomBatch]) -> None:
-        sessions, messages, outcomes = answers
-        for run in _runs(messages, sessions):
-            self._fan_out.send_run(sessions[run.start], messages[run], outcomes[run], batches)
-            self._acknowledger.answer_run(sessions[run.start], messages[run], outcomes[run])
+        send_run, answer_run = self._fan_out.send_run, self._acknowledger.answer_run
+        for run in _runs(answers.messages, answers.sessions):
+            session = answers.sessions[run.start]
+            messages, outcomes = answers.messages[run], answers.outcomes[run]
+            send_run(session, messages, outcomes, batches)
+            answer_run(session, messages, outcomes)
 
     def _deliver_stored(self, event: MessagesStored, batches: dict[int, RoomBatch]) -> None:
         messages, places = event.messages, event.places
