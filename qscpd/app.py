@@ -23,6 +23,7 @@ from qscpd.accounts.directory import Directory
 from qscpd.accounts.passwords import PasswordHasher, PasswordPool
 from qscpd.admin import AdminServer
 from qscpd.admin.live import LiveAdmin
+from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router
 from qscpd.config import Config, HistoryConfig
 from qscpd.domain.model import Keep
@@ -103,7 +104,8 @@ async def _serve(config: Config) -> ExitCode:
         epoch = store.epoch()
         directory = Directory(store.accounts(), store.account_names())
         log = stack.enter_context(SessionLog(config.log.session_log, config.log.addresses))
-        router = Router(config, directory, log)
+        bus: LocalBus[Session] = LocalBus()
+        router = Router(config, directory, log, bus)
         stack.callback(router.presence.close)
         stack.callback(router.rooms.close)
         stack.callback(router.submissions.close)
@@ -112,8 +114,8 @@ async def _serve(config: Config) -> ExitCode:
         daemon = _Daemon(config, router, stack.enter_context(contextlib.closing(Notifier.from_environment())))
         writer = StoreWriter[Session](
             store,
+            bus,
             keep=_keep(config.history),
-            on_committed=router.delivery.committed,
             on_refused=router.delivery.refused,
             on_failed=daemon.store_failed,
         )
@@ -222,7 +224,7 @@ class _Daemon:
         interval = watchdog_interval_s()
         while interval is not None:
             with contextlib.suppress(StoreError):  # It has failed, and we are stopping already.
-                await writer.call(lambda _: None)
+                await writer.drained()
             self._notifier.alive()
             self._notifier.status(f"{len(self._router.presence)} people online, {len(self._router)} sessions")
             await asyncio.sleep(interval)

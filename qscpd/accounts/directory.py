@@ -1,13 +1,15 @@
 """Accounts in memory: look-ups by name and id without the store.
 
-The store is the source of truth; the directory is loaded at start and updated with each
-change. A thousand accounts are about 300 KiB.
+The store is the source of truth. This copy is loaded when the daemon starts, and each change is
+applied in the order of the commits. A thousand accounts are about 300 KiB.
 """
 
 from collections.abc import Iterable, Mapping
 
 from qscp.errors import InvalidNameError
 from qscp.names import normalize_name
+from qscpd.bus.base import Commit
+from qscpd.domain.events import AccountChanged
 from qscpd.domain.model import Account, AccountState
 
 
@@ -28,6 +30,12 @@ class Directory:
 
     def __len__(self) -> int:
         return len(self.accounts)
+
+    def on_commit(self, commit: Commit[object]) -> None:
+        """Apply the changes of accounts in a commit."""
+        for event in commit.events:
+            if isinstance(event, AccountChanged):
+                self.update(event.account)
 
     def update(self, account: Account) -> None:
         """Apply a change of an account; of a deleted one only the name is kept."""

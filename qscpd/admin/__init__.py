@@ -4,7 +4,7 @@
 daemon's end of the socket, and `client` decides where a request is performed.
 """
 
-from qscpd.admin.actions import RoomAction, begin_erasing, change_room, perform, room_reply
+from qscpd.admin.actions import begin_erasing, perform
 from qscpd.admin.client import call
 from qscpd.admin.messages import (
     AccountInfo,
@@ -57,7 +57,5 @@ __all__ = [
     "UnlockUser",
     "begin_erasing",
     "call",
-    "change_room",
     "perform",
-    "room_reply",
 ]

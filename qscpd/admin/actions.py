@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar, assert_never
+from typing import Final, TypeVar, assert_never
 
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.names import normalize_name
@@ -31,7 +31,7 @@ from qscpd.admin.messages import (
     UnlockUser,
     failed,
 )
-from qscpd.domain.model import Account, AccountState, RoomResult
+from qscpd.domain.model import Account, AccountState
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import ExistsError, NotFoundError, NotRunningError, QscpdError, StoreError, UsageError
 from qscpd.store.base import Store
@@ -42,18 +42,11 @@ _PAUSE_S: Final = 0.001
 """Pause between two steps of an erasure, so that waiting for a reader is not a busy loop."""
 
 
-class RoomAction(NamedTuple):
-    """A change of a room with its result, for notifying the members."""
-
-    change: RoomChange
-    result: RoomResult
-
-
 def perform(request: Request, store: Store) -> Reply:
     """Perform a request, in the thread that owns the store.
 
-    The daemon also closes sessions after `DeleteUser` and `LockUser`. It performs `Status`, `EraseUser`
-    and room requests itself: they need its state, run in small steps, and notify members.
+    The daemon does `Status` and `EraseUser` itself: a store knows nothing of the first, and must not be
+    held up by the second.
 
     Raises:
         StoreError: The store failed, which the daemon must know; any other error is a
@@ -69,22 +62,6 @@ def begin_erasing(request: EraseUser, store: Store) -> Done | Failed:
         StoreError: As in `perform`.
     """
     return _reply_on_error(lambda: Done(_info(_deleted(request, store))))
-
-
-def change_room(request: RoomRequest, store: Store) -> RoomAction | Failed:
-    """Change a room as the operator, who has every permission.
-
-    Raises:
-        StoreError: As in `perform`.
-    """
-    return _reply_on_error(lambda: _change_room(request, store))
-
-
-def room_reply(action: RoomAction | Failed) -> RoomChanged | Failed:
-    """Return the reply for a change of a room."""
-    return (
-        action if isinstance(action, Failed) else RoomChanged(action.result.room.id, action.result.room.name)
-    )
 
 
 def _reply_on_error(work: Callable[[], R]) -> R | Failed:
@@ -107,7 +84,7 @@ def _perform(request: Request, store: Store) -> Reply:
         case EraseUser():
             return _erase(request, store)
         case CreateRoom() | ArchiveRoom() | DeleteRoom():
-            return room_reply(_change_room(request, store))
+            return _change_room(request, store)
         case AddUser():
             check_hash(request.password_hash)
             name = normalize_name(request.name)
@@ -125,12 +102,14 @@ def _perform(request: Request, store: Store) -> Reply:
     return Done(_info(account))
 
 
-def _change_room(request: RoomRequest, store: Store) -> RoomAction:
+def _change_room(request: RoomRequest, store: Store) -> RoomChanged:
+    """Change a room as the operator, who has every permission."""
     change = _room_change(request, store)
     try:
-        return RoomAction(change, store.change_room(change))
+        room = store.change_room(change).room
     except DeniedError as error:
         raise _operator_error(error, request, change.room) from None
+    return RoomChanged(room.id, room.name)
 
 
 def _room_change(request: RoomRequest, store: Store) -> RoomChange:

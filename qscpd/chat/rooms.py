@@ -1,9 +1,9 @@
 """The rooms in memory: their members, the members' sessions, and what those are notified of.
 
 The store is the truth. This copy is loaded when the daemon starts, and each change is applied in the
-order of the commits (`Rooms.apply`). A user is notified at once of what concerns only them. What concerns all
-members (who joined and left, a new topic, who is typing) is a state: changes are collected and sent at
-most once a second. A thousand users who join within a second cost each member one frame instead
+order of the commits (`Rooms.on_commit`). A user is notified at once of what concerns only them. What
+concerns all members (who joined and left, a new topic, who is typing) is a state: changes are collected
+and sent at most once a second. A thousand users who join within a second cost each member one frame instead
 of a thousand.
 """
 
@@ -16,9 +16,10 @@ from typing import Final
 from qscp import codec, frames
 from qscp.features import TYPING
 from qscp.rooms import HistoryFrom, RoomRole
+from qscpd.bus.base import Commit
 from qscpd.chat.submission import SubmissionQueue
+from qscpd.domain.events import RoomChanged
 from qscpd.domain.ids import conversation_id
-from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange, RoomRow, RoomState, may_see
 from qscpd.sessions.session import Session
 
@@ -162,10 +163,6 @@ class Rooms:
         """Return the rooms that an account is a member of."""
         return [self._by_id[each] for each in self._joined.get(account, _NONE)]
 
-    def known_to(self, account: int) -> list[int]:
-        """Return the rooms in which an account is a member, invited, muted or banned, as conversations."""
-        return [conversation for conversation, room in self._by_id.items() if account in room.memberships]
-
     def close(self) -> None:
         """Stop all timers."""
         for room in self._by_id.values():
@@ -193,24 +190,25 @@ class Rooms:
 
     # --- changes
 
-    def apply(self, result: RoomResult, change: RoomChange | None = None) -> None:
-        """Apply what the store has made of a room, and notify the users concerned.
+    def on_commit(self, commit: Commit[object]) -> None:
+        """Apply the changes of rooms in a commit."""
+        for event in commit.events:
+            if isinstance(event, RoomChanged):
+                self.apply(event)
 
-        Args:
-            result: The room after the change.
-            change: The change; None if it followed from something else, like a deleted account.
-        """
-        room = self._by_id.get(result.room.id)
+    def apply(self, event: RoomChanged) -> None:
+        """Apply what the store has made of a room, and notify the users concerned."""
+        room = self._by_id.get(event.room.id)
         if room is None:
-            if result.room.state is RoomState.DELETED:
+            if event.room.state is RoomState.DELETED:
                 return
-            self.load(result.room, {})
-            room = self._by_id[result.room.id]
-        before, room.row = room.row, result.room
-        room.last_seq = max(room.last_seq, result.room.last_seq)
-        for account, membership in result.memberships.items():
-            self._apply_membership(room, account, membership, change)
-        if result.room.state is RoomState.DELETED:
+            self.load(event.room, {})
+            room = self._by_id[event.room.id]
+        before, room.row = room.row, event.room
+        room.last_seq = max(room.last_seq, event.room.last_seq)
+        for account, membership in event.memberships.items():
+            self._apply_membership(room, account, membership, event.change)
+        if event.room.state is RoomState.DELETED:
             self._remove(room)
             return
         if _settings(before) != _settings(room.row):

@@ -3,7 +3,8 @@
 Everything here runs on the event loop. The way of a message:
 
     link -> session -> MessageHandlers -> SubmissionQueue -> StoreWriter (its thread, COMMIT)
-         -> Delivery.committed -> sessions of the recipient or of a room's members, and the ack
+         -> Bus -> Delivery -> FanOut -> sessions of the recipient or of a room's members
+                            -> Acknowledger -> the sender's session
          -> FlushQueue -> links
 """
 
@@ -12,17 +13,25 @@ from typing import Final
 
 from qscp.errors import ErrorCode
 from qscpd.accounts.directory import Directory
+from qscpd.bus.base import Bus, Commit
+from qscpd.chat.acknowledger import Acknowledger
 from qscpd.chat.delivery import Delivery
+from qscpd.chat.fan_out import FanOut
 from qscpd.chat.presence import Presence
 from qscpd.chat.rooms import Rooms
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.config import Config
+from qscpd.domain.events import AccountChanged
+from qscpd.domain.model import AccountState
 from qscpd.net.link import Link
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.output import FlushQueue
 from qscpd.sessions.session import HandlerTable, Session
-from qscpd.store.writer import PendingSkip
+from qscpd.store.items import PendingSkip
+
+_CLOSING: Final = {AccountState.LOCKED: ErrorCode.LOCKED, AccountState.DELETED: ErrorCode.DELETED}
+"""State of an account that has no sessions -> the reason for those it had."""
 
 _NO_GRACE: Final = frozenset({ErrorCode.BYE, ErrorCode.LOCKED, ErrorCode.DELETED})
 """Reasons of `session.close` after which a user is offline at once, without a grace period."""
@@ -30,6 +39,13 @@ _NO_GRACE: Final = frozenset({ErrorCode.BYE, ErrorCode.LOCKED, ErrorCode.DELETED
 
 class Router:
     """The live sessions; the `SessionOwner` of each.
+
+    Args:
+        config: The daemon's configuration.
+        directory: The accounts.
+        log: The session log.
+        bus: Where commits come from. One that changes an account and its rooms is applied to the accounts
+            first, then to sessions, then to rooms; messages come last, and find all of it up to date.
 
     Attributes:
         config: The daemon's configuration.
@@ -41,7 +57,7 @@ class Router:
         delivery: Handles what the store has committed or refused.
     """
 
-    def __init__(self, config: Config, directory: Directory, log: SessionLog) -> None:
+    def __init__(self, config: Config, directory: Directory, log: SessionLog, bus: Bus[Session]) -> None:
         self.config = config
         self.directory = directory
         self.output = FlushQueue()
@@ -51,7 +67,10 @@ class Router:
         self._open: set[Session] = set()
         self.presence = Presence(self._broadcast_presence)
         self.rooms = Rooms(directory.names, self.submissions, self.sessions_of)
-        self.delivery = Delivery(self._sessions, directory.names, self.rooms, self.submissions)
+        fan_out = FanOut(self._sessions, directory.names, self.rooms)
+        self.delivery = Delivery(fan_out, Acknowledger(self.submissions))
+        for subscriber in (directory, self, self.rooms, self.delivery):
+            bus.subscribe(subscriber.on_commit)
 
     def __len__(self) -> int:
         """Return how many sessions are open, logged in or not."""
@@ -100,6 +119,12 @@ class Router:
         """Derive the presence of an account from its sessions again."""
         sessions = self._sessions[identity.account]
         self.presence.update(identity.name, [(each.status, each.text) for each in sessions])
+
+    def on_commit(self, commit: Commit[object]) -> None:
+        """End the sessions of accounts that a commit has locked or deleted."""
+        for event in commit.events:
+            if isinstance(event, AccountChanged) and event.account.state in _CLOSING:
+                self.close_account(event.account.id, _CLOSING[event.account.state])
 
     def close_account(self, account: int, code: ErrorCode) -> None:
         """End all sessions of an account with a `bye`."""

@@ -14,7 +14,8 @@ import asyncio
 from typing import Final
 
 from qscpd.sessions.session import Session
-from qscpd.store.writer import Item, StoreWriter
+from qscpd.store.items import Item
+from qscpd.store.writer import StoreWriter
 
 _SHORTEST_COOLDOWN_S: Final = 0.5e-3
 """A shorter cooldown is skipped: the loop's timers are no finer than a millisecond."""

@@ -125,15 +125,10 @@ class Mark(NamedTuple):
     conversation: int
     kind: PositionKind
     seq: int
-
-
-class Moved(NamedTuple):
-    """A position that has moved."""
-
-    mark: Mark
-    """With the new seq: never above the last one of the conversation."""
-    peer: int | None
-    """Account id of the peer; None in a room."""
+    session: str = ""
+    """Id of the session that moves it, which needs no notice; empty if it was none."""
+    receipt: bool = False
+    """Whether the peer may see a `READ` position."""
 
 
 class ConversationRow(NamedTuple):

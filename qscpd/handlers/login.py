@@ -125,7 +125,7 @@ class Login:
             return
         try:
             renewed = await self._passwords.hash(password)
-            await self._writer.call(
+            await self._writer.perform(
                 lambda store: store.replace_hash(found.account.id, found.password_hash, renewed)
             )
         except QscpdError as error:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError, InvalidTextError
-from qscp.features import TYPING
+from qscp.features import READ_RECEIPTS, TYPING
 from qscp.ids import is_message_id
 from qscp.limits import QUERY_LIMIT
 from qscp.rooms import check_reaction, check_topic, is_room, mentioned, normalize_room
@@ -16,7 +16,7 @@ from qscpd.domain.ids import parse_conversation
 from qscpd.domain.model import NO_META, Account, Mark, MessageMeta, NewMessage, PositionKind
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
-from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
+from qscpd.store.items import PendingChat, PendingSkip
 
 _TYPING_EVERY_S: Final = 1.0
 """Typing indicators of a session that come more often are dropped."""
@@ -151,7 +151,7 @@ class MessageHandlers:
         session.pending += 1
         message = NewMessage(identity.account, recipient.id, frame.id, text, meta)
         room = -recipient.id if recipient.id < 0 else None
-        self._submissions.submit(PendingChat(session, recipient.name, message), room)
+        self._submissions.submit(PendingChat(session, message), room)
 
     # --- positions
 
@@ -172,8 +172,8 @@ class MessageHandlers:
         self, session: Session, identity: Identity, conversation: int, kind: PositionKind, seq: int
     ) -> None:
         """Submit a position; the store ignores a lower one, and conversations of others."""
-        mark = Mark(identity.account, conversation, kind, seq)
-        self._submissions.submit(PendingMark(session, mark))
+        receipt = session.supports(READ_RECEIPTS)
+        self._submissions.submit(Mark(identity.account, conversation, kind, seq, session.id, receipt))
 
     # --- typing indicators
 

@@ -107,7 +107,7 @@ class RoomHandlers:
         if room is not None:  # What was sent before the change is committed before it.
             self._submissions.barrier(room.row.id)
         try:
-            await self._writer.change_room(change, lambda result: self._rooms.apply(result, change))
+            await self._writer.change_room(change)
         except DeniedError as error:
             return refusal(frame, error.code)
         except StoreFullError:

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from qscpd.domain.events import Event, PositionMoved
 from qscpd.domain.model import (
     Account,
     ConversationRow,
@@ -26,7 +27,6 @@ from qscpd.domain.model import (
     LogRow,
     Mark,
     MessageRow,
-    Moved,
     NewMessage,
     Outcome,
     ReplayPage,
@@ -228,6 +228,20 @@ class Store(StoreReader, Protocol):
     def housekeeping(self) -> Housekeeping:
         """The store's housekeeping; it belongs to the same thread."""
 
+    def listen(self, on_commit: Callable[[Sequence[Event]], None] | None) -> None:
+        """Call a function with the events of each transaction, in order, as soon as it is committed.
+
+        The thread of the transaction calls it, before the method that changed something returns.
+        Nothing is called for a transaction that is undone or causes no event. While no function is
+        set, events are dropped.
+
+        `append` causes no events: its result says the same. While all messages are new, its caller
+        can use the sequences it has for `MessagesStored`, and nothing is made for a single message.
+
+        Args:
+            on_commit: The function, instead of the one before; None for no function.
+        """
+
     def renew_epoch(self) -> None:
         """Begin another history: devices forget the positions that they had in this one."""
 
@@ -275,7 +289,7 @@ class Store(StoreReader, Protocol):
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
-    ) -> tuple[Sequence[Outcome], Sequence[Moved | None]]:
+    ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """Store messages and move positions in one transaction, in the order given.
 
         Returns:

@@ -3,6 +3,8 @@
 What arrived while the last commit ran is one transaction: under load hundreds of messages
 share the cost of a flush, and a single message does not wait. When there is nothing to
 commit, the thread does the store's housekeeping in steps of a few milliseconds.
+
+Each commit is published on the bus, with the events that it caused and the answers that sessions wait for.
 """
 
 import asyncio
@@ -10,24 +12,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import compress
 from types import TracebackType
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast
 
-import msgspec
 import structlog
 
 from qscp.errors import ErrorCode
-from qscpd.domain.model import Keep, Mark, Moved, NewMessage, Outcome, RoomResult
+from qscpd.bus.base import Answers, Bus, Commit
+from qscpd.domain.events import Event, MessagesStored, PositionMoved
+from qscpd.domain.model import Keep, NewMessage, Outcome, StoredMessage
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.store.base import Store
+from qscpd.store.items import Batch, Item, PendingChat, take
 from qscpd.store.order import Order
-
-_BATCH_ROWS: Final = 1000
-"""Messages in a transaction at most: more would only add latency (147,000 rows a second at 100 already)."""
-
-_BATCH_BYTES: Final = 1024 * 1024
-"""Characters of bodies in a transaction at most, so that 64 large messages don't hold up the small ones."""
 
 _CALLS_S: Final = 0.003
 """Time for calls while messages wait."""
@@ -50,43 +49,6 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-class PendingChat(msgspec.Struct, Generic[S], frozen=True, eq=False, gc=False):
-    """A message on its way to the store."""
-
-    session: S
-    to: str
-    """The recipient's name."""
-    message: NewMessage
-
-
-class PendingMark(msgspec.Struct, Generic[S], frozen=True, eq=False, gc=False):
-    """A position on its way to the store."""
-
-    session: S
-    mark: Mark
-
-
-class PendingSkip(msgspec.Struct, Generic[S], frozen=True, eq=False, gc=False):
-    """A discarded message that was refused before; None: all of the session's, which has ended."""
-
-    session: S
-    id: str | None
-
-
-Item = PendingChat[S] | PendingMark[S] | PendingSkip[S]
-
-
-class Committed(NamedTuple, Generic[S]):
-    """Result of one transaction."""
-
-    chats: Sequence[PendingChat[S]]
-    outcomes: Sequence[Outcome]
-    """Of each of the chats, in the same order."""
-    marks: Sequence[PendingMark[S]]
-    moved: Sequence[Moved | None]
-    """What each of the marks moved, in the same order."""
-
-
 class _Call(NamedTuple):
     """A call to run on the store's thread."""
 
@@ -98,32 +60,15 @@ class _Call(NamedTuple):
     future: asyncio.Future[Any]
 
 
-class _Batch(Generic[S]):
-    """Items of the next transaction, and the chats that are refused instead."""
-
-    __slots__ = ("chats", "late", "marks", "messages")
-
-    def __init__(self) -> None:
-        self.chats: list[PendingChat[S]] = []
-        self.messages: list[NewMessage] = []
-        """Of the chats, in the same order."""
-        self.marks: list[PendingMark[S]] = []
-        self.late: list[PendingChat[S]] = []
-        """Chats that would overtake a refused one."""
-
-    def __bool__(self) -> bool:
-        return bool(self.chats or self.marks or self.late)
-
-
 class StoreWriter(Generic[S]):
     """Runs the store on a thread of its own, as a context manager.
 
-    Every callback runs on the event loop, in the order of the commits.
+    Commits are published, and callbacks run, on the event loop, in the order of the commits.
 
     Args:
         store: The store; until the end only this thread uses it. The caller keeps ownership and closes it.
+        bus: Where commits are published.
         keep: How much of each conversation is kept.
-        on_committed: Called after a commit.
         on_refused: Called with messages that were not stored, and the code for their senders.
         on_failed: Called once when it is unknown what was stored; nothing is answered any more.
     """
@@ -131,21 +76,23 @@ class StoreWriter(Generic[S]):
     def __init__(
         self,
         store: Store,
+        bus: Bus[S],
         *,
         keep: Keep = Keep(),  # noqa: B008 - it is immutable
-        on_committed: Callable[[Committed[S]], None],
         on_refused: Callable[[Sequence[PendingChat[S]], ErrorCode], None],
         on_failed: Callable[[StoreError], None],
     ) -> None:
         self._store = store
+        self._bus = bus
         self._keep = keep
-        self._on_committed = on_committed
         self._on_refused = on_refused
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
         self._order: Order[S] = Order()
         self._next_housekeeping = time.monotonic()
         self._failed = False
+        self._committed: list[Sequence[Event]] = []
+        """Of the running call: the events of each transaction."""
         self._lock = threading.Lock()  # guards everything below
         self._wake = threading.Condition(self._lock)
         self._pending: deque[Item[S]] = deque()
@@ -156,6 +103,7 @@ class StoreWriter(Generic[S]):
         self._thread = threading.Thread(target=self._run, name="qscpd-store", daemon=True)
 
     def __enter__(self) -> Self:
+        self._store.listen(self._committed.append)
         self._thread.start()
         return self
 
@@ -164,20 +112,43 @@ class StoreWriter(Generic[S]):
     ) -> None:
         """Finish what is queued, then end the thread.
 
-        Callbacks that are queued on the loop run later: `await drained()` first.
+        What is published last gets to subscribers later, on the loop: `await drained()` first.
         """
         with self._wake:
             self._closing = True
             self._wake.notify()
         self._thread.join()
+        self._store.listen(None)
 
     def append(self, items: Sequence[Item[S]]) -> None:
-        """Queue items to be committed, in order; the callbacks have their results."""
+        """Queue items to be committed, in order; the commits that are published have their results."""
         with self._wake:
             self._pending.extend(items)
             self._queued += len(items)
             if self._waiting:  # a system call that a busy thread does not need
                 self._wake.notify()
+
+    async def perform(self, mutation: Callable[[Store], T]) -> T:
+        """Change the store by a function, between two batches, and return its result.
+
+        It runs after everything that was queued before. The events of its transactions are published
+        in the order of all commits, and before the caller continues.
+
+        Args:
+            mutation: The function; it runs on the store's thread.
+        """
+        return cast("T", await self._ask(mutation, None))
+
+    async def change_room(self, change: RoomChange) -> None:
+        """Change a room, between two batches like `perform`, in one transaction with other changes.
+
+        Args:
+            change: The change.
+
+        Raises:
+            DeniedError: It is not allowed.
+        """
+        await self._ask(change, None)
 
     async def call(self, work: Callable[[Store], T], then: Callable[[T], None] | None = None) -> T:
         """Run a function on the store's thread, between two batches, and return its result.
@@ -191,18 +162,6 @@ class StoreWriter(Generic[S]):
         """
         return cast("T", await self._ask(work, then))
 
-    async def change_room(self, change: RoomChange, then: Callable[[RoomResult], None]) -> RoomResult:
-        """Change a room, between two batches like a `call`.
-
-        Args:
-            change: The change.
-            then: As of `call`.
-
-        Raises:
-            DeniedError: It is not allowed.
-        """
-        return cast("RoomResult", await self._ask(change, then))
-
     async def _ask(
         self, work: Callable[[Store], T] | RoomChange, then: Callable[[Any], None] | None
     ) -> object:
@@ -215,8 +174,8 @@ class StoreWriter(Generic[S]):
         return await future
 
     async def drained(self) -> None:
-        """Wait until the callbacks of everything that was queued before have run."""
-        await self.call(lambda _: None)
+        """Wait until everything that was queued before is committed, and subscribers have all of it."""
+        await self.perform(lambda _: None)
 
     # --- on the store's thread
 
@@ -230,7 +189,7 @@ class StoreWriter(Generic[S]):
         while True:
             with self._wake:
                 quiet = self._wait()
-                batch = self._take()
+                batch = take(self._pending, self._order)
                 if self._closing and not (batch or self._calls or self._pending):
                     return
             if batch:
@@ -249,28 +208,6 @@ class StoreWriter(Generic[S]):
             if not woken:
                 return True
         return False
-
-    def _take(self) -> "_Batch[S]":
-        """Take the items of the next transaction, in order."""
-        batch: _Batch[S] = _Batch()
-        pending, order = self._pending, self._order
-        size = 0
-        for _ in range(min(len(pending), _BATCH_ROWS)):
-            item = pending.popleft()
-            if type(item) is PendingChat:
-                if not order.blocked or order.admits(item.session, item.message):
-                    batch.chats.append(item)
-                    batch.messages.append(item.message)
-                else:
-                    batch.late.append(item)
-                size += len(item.message.body)
-                if size >= _BATCH_BYTES:
-                    break
-            elif type(item) is PendingMark:
-                batch.marks.append(item)
-            elif type(item) is PendingSkip:
-                order.skip(item.session, item.id)
-        return batch
 
     def _perform_calls(self) -> None:
         """Perform calls for a limited time: messages must not wait for a thousand reconnecting users."""
@@ -297,7 +234,7 @@ class StoreWriter(Generic[S]):
                     break
         return calls
 
-    def _commit(self, batch: "_Batch[S]") -> None:
+    def _commit(self, batch: Batch[S]) -> None:
         if self._failed:
             return
         chats, marks = batch.chats, batch.marks
@@ -306,16 +243,18 @@ class StoreWriter(Generic[S]):
         if not chats and not marks:
             return
         try:
-            outcomes, moved = self._store.append(batch.messages, [each.mark for each in marks])
+            outcomes, moved = self._store.append(batch.messages, marks)
         except (StoreFullError, StoreBusyError) as error:
             self._refuse(batch, error)
         except Exception as error:  # noqa: BLE001 - whatever it is: what was stored is unknown
             self._fail(error)
         else:
             self._next_housekeeping = min(self._next_housekeeping, time.monotonic() + _BUSY_HOUSEKEEPING_S)
-            self._back(self._on_committed, Committed(chats, outcomes, marks, moved))
+            sessions = [chat.session for chat in chats]
+            events = _events(batch.messages, outcomes, moved)
+            self._back(self._bus.publish, Commit(events, Answers(sessions, batch.messages, outcomes)))
 
-    def _refuse(self, batch: "_Batch[S]", error: StoreError) -> None:
+    def _refuse(self, batch: Batch[S], error: StoreError) -> None:
         """Refuse a batch that was not stored; acknowledge what was stored before under the same ids."""
         _log.error("store.refused", messages=len(batch.chats), reason=str(error))
         try:
@@ -324,16 +263,15 @@ class StoreWriter(Generic[S]):
             self._fail(second)
             return
         refused: list[PendingChat[S]] = []
-        again: list[tuple[PendingChat[S], Outcome]] = []
+        again: list[tuple[S, NewMessage, Outcome]] = []
         for chat, outcome in zip(batch.chats, known, strict=True):
             if outcome is None:
                 self._order.block(chat.session, chat.message)
                 refused.append(chat)
             else:
-                again.append((chat, outcome))
+                again.append((chat.session, chat.message, outcome))
         if again:
-            chats, outcomes = zip(*again, strict=True)
-            self._back(self._on_committed, Committed(chats, outcomes, (), ()))
+            self._back(self._bus.publish, Commit((), Answers(*zip(*again, strict=True))))
         if refused:
             full = isinstance(error, StoreFullError)
             code = ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED
@@ -355,20 +293,17 @@ class StoreWriter(Generic[S]):
                 if isinstance(error, StoreError) and not isinstance(error, StoreFullError | StoreBusyError):
                     self._fail(error)  # the memberships are unknown now
             else:
-                for call, outcome in zip(calls, outcomes, strict=True):
-                    denied = outcome if isinstance(outcome, DeniedError) else None
-                    self._back(_settle, call, outcome, denied)
+                self._answer(calls, [each if isinstance(each, DeniedError) else None for each in outcomes])
                 return
-        for call in calls:
-            self._back(_settle, call, None, error)
+        self._answer(calls, [error] * len(calls))
 
     def _perform(self, call: _Call, work: Callable[[Store], T]) -> None:
         try:
             result = work(self._store)
         except Exception as error:  # noqa: BLE001 - it is raised where the call is awaited
-            self._back(_settle, call, None, error)
+            self._answer([call], [error])
         else:
-            self._back(_settle, call, result, None)
+            self._answer([call], [result])
 
     def _keep_house(self, *, quiet: bool) -> None:
         more = False
@@ -381,16 +316,46 @@ class StoreWriter(Generic[S]):
         pause = _BUSY_HOUSEKEEPING_S if not quiet else 0.0 if more else _IDLE_HOUSEKEEPING_S
         self._next_housekeeping = time.monotonic() + pause
 
+    def _answer(self, calls: Sequence[_Call], results: Sequence[object]) -> None:
+        """Publish what calls have committed, and give them their results, in one tick of the loop.
+
+        Args:
+            calls: The calls.
+            results: Of each; an exception is raised where the call is awaited.
+        """
+        self._back(self._settle, tuple(self._committed), calls, results)
+        self._committed.clear()
+
+    def _settle(
+        self, commits: Sequence[Sequence[Event]], calls: Sequence[_Call], results: Sequence[object]
+    ) -> None:
+        for events in commits:  # also if a caller was cancelled: it happened
+            self._bus.publish(Commit(events))
+        for call, result in zip(calls, results, strict=True):
+            if call.then is not None and not isinstance(result, Exception):
+                call.then(result)
+            if call.future.cancelled():
+                continue
+            if isinstance(result, Exception):
+                call.future.set_exception(result)
+            else:
+                call.future.set_result(result)
+
     def _back(self, callback: Callable[..., None], *args: object) -> None:
         self._loop.call_soon_threadsafe(callback, *args)
 
 
-def _settle(call: _Call, result: object, error: Exception | None) -> None:
-    if error is None and call.then is not None:
-        call.then(result)  # also if the caller was cancelled: it happened
-    if call.future.cancelled():
-        return
-    if error is None:
-        call.future.set_result(result)
-    else:
-        call.future.set_exception(error)
+def _events(
+    messages: Sequence[NewMessage], outcomes: Sequence[Outcome], moved: Sequence[PositionMoved | None]
+) -> Sequence[Event]:
+    """Return the events of an `append`; retries and refusals cause none."""
+    events: list[Event] = []
+    new = [type(each) is StoredMessage and each.new for each in outcomes]
+    if all(new):  # as nearly always
+        if messages:
+            events.append(MessagesStored(messages, cast("Sequence[StoredMessage]", outcomes)))
+    elif any(new):
+        places = cast("list[StoredMessage]", list(compress(outcomes, new)))
+        events.append(MessagesStored(list(compress(messages, new)), places))
+    events += [each for each in moved if each is not None]
+    return events

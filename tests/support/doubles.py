@@ -7,8 +7,11 @@ from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.states import State
 from qscpd.accounts.directory import Directory
+from qscpd.bus.base import Answers, Commit
+from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router
 from qscpd.config import Config
+from qscpd.domain.events import MessagesStored
 from qscpd.domain.model import Account, AccountState, StoredMessage
 from qscpd.handlers.table import handler_table
 from qscpd.net.link import Link
@@ -16,7 +19,8 @@ from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import LoggedSession, SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import HandlerTable, Session
-from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, StoreWriter
+from qscpd.store.items import Item, PendingChat
+from qscpd.store.writer import StoreWriter
 
 __all__ = ["FakeLink", "ListLog", "RouterDouble", "SlowWriter", "make_handlers"]
 
@@ -116,24 +120,23 @@ class SlowWriter(StoreWriter[Session]):
         """Keep it."""
         self.waiting += items
 
-    def answer(self, router: Router, count: int | None = None) -> None:
+    def answer(self, router: "RouterDouble", count: int | None = None) -> None:
         """Say that some, or all, of what waits is stored; positions moved nothing."""
-        chats, marks = self._next(count)
+        chats = self._next(count)
         first, self._seq = self._seq, self._seq + len(chats)
         places = [StoredMessage(1, first + n, 1) for n in range(1, len(chats) + 1)]
-        router.delivery.committed(Committed(chats, places, marks, [None] * len(marks)))
+        messages = [chat.message for chat in chats]
+        answers = Answers([chat.session for chat in chats], messages, places)
+        router.bus.publish(Commit([MessagesStored(messages, places)], answers))
 
     def refuse(self, router: Router, code: ErrorCode) -> None:
         """Say that nothing of what waits was stored."""
-        router.delivery.refused(self._next(None)[0], code)
+        router.delivery.refused(self._next(None), code)
 
-    def _next(self, count: int | None) -> tuple[list[PendingChat[Session]], list[PendingMark[Session]]]:
+    def _next(self, count: int | None) -> list[PendingChat[Session]]:
         batch = self.waiting[:count]
         del self.waiting[:count]
-        return (
-            [item for item in batch if isinstance(item, PendingChat)],
-            [item for item in batch if isinstance(item, PendingMark)],
-        )
+        return [item for item in batch if isinstance(item, PendingChat)]
 
 
 def make_handlers(
@@ -152,6 +155,7 @@ class RouterDouble(Router):
 
     Attributes:
         handlers: What its sessions do with frames.
+        bus: Source of commits.
         log: Its session log.
         writer: Its store.
     """
@@ -160,7 +164,8 @@ class RouterDouble(Router):
         self.log = ListLog()
         self.writer = SlowWriter()
         accounts = [Account(n, name, AccountState.ACTIVE, 0) for n, name in enumerate(names, 1)]
-        super().__init__(config or Config(), Directory(accounts, {}), self.log)
+        self.bus: LocalBus[Session] = LocalBus()
+        super().__init__(config or Config(), Directory(accounts, {}), self.log, self.bus)
         self.submissions.attach(self.writer)
         # No task runs here: requests that need the store fail.
         self.handlers = make_handlers(self, self.writer, asyncio.TaskGroup())

@@ -11,6 +11,8 @@ from typing import Final, Self
 from qscp import codec, frames
 from qscpd.accounts.directory import Directory
 from qscpd.accounts.passwords import PasswordHasher, PasswordPool
+from qscpd.bus.base import Commit
+from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.model import Keep
@@ -19,7 +21,7 @@ from qscpd.handlers.login import Login
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.sqlite.store import SqliteStore
-from qscpd.store.writer import Committed, StoreWriter
+from qscpd.store.writer import StoreWriter
 from tests.support.daemon import CHEAP_ARGON2
 from tests.support.device import Device
 from tests.support.doubles import FakeLink, ListLog, make_handlers
@@ -128,19 +130,21 @@ class InProcessServer:
 
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
-        self._events = 0
+        self._commits = 0
         self.peers: list[InProcessPeer] = []
         self.failure: StoreError | None = None
 
     async def __aenter__(self) -> Self:
         self.log = ListLog()
         directory = Directory(self.store.accounts(), self.store.account_names())
-        self.router = Router(Config(), directory, self.log)
+        bus: LocalBus[Session] = LocalBus()
+        self.router = Router(Config(), directory, self.log, bus)
+        bus.subscribe(self._count_commit)
         for room in self.store.rooms():
             self.router.rooms.load(room, self.store.memberships(room.id))
         self.writer: StoreWriter[Session] = StoreWriter(
             self.store,
-            on_committed=self._committed,
+            bus,
             on_refused=self.router.delivery.refused,
             on_failed=self._failed,
         )
@@ -181,9 +185,8 @@ class InProcessServer:
         self.router.rooms.close()
         self.store.close()
 
-    def _committed(self, result: Committed[Session]) -> None:
-        self._events += 1
-        self.router.delivery.committed(result)
+    def _count_commit(self, _: Commit[Session]) -> None:
+        self._commits += 1
 
     def _failed(self, error: StoreError) -> None:
         self.failure = error.with_traceback(None)  # whose frames know the sessions
@@ -239,7 +242,7 @@ class InProcessServer:
 
     def _count(self) -> int:
         written = sum(len(connected.frames) + len(connected.link.written) for connected in self.peers)
-        return self._events + written + len(self.router.submissions) + len(self.router.output)
+        return self._commits + written + len(self.router.submissions) + len(self.router.output)
 
     def _requesting(self) -> bool:
         """Whether a session waits for an answer, which can take more than one read of the store."""
@@ -255,7 +258,7 @@ class InProcessServer:
                 while store.housekeeping.step(Keep(messages=keep)):
                     pass
 
-        await self.writer.call(run)
+        await self.writer.perform(run)
 
     # --- looking
 

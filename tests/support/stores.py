@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from qscp.rooms import HistoryFrom
-from qscpd.domain.model import Mark, Moved, NewMessage, Outcome, RoomResult
+from qscpd.domain.events import PositionMoved
+from qscpd.domain.model import Mark, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.store.base import Store, StoreReader, wall_clock_ms
@@ -130,7 +131,7 @@ class FickleStore(SqliteStore):
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
-    ) -> tuple[Sequence[Outcome], Sequence[Moved | None]]:
+    ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """Append, or not."""
         if self.full:
             raise StoreFullError("no room on the disk")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from qscpd.domain.events import AccountChanged
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import ExistsError, NotFoundError, UsageError
 from qscpd.store.sqlite.database import Database, DatabaseReader
@@ -76,7 +77,7 @@ class Accounts:
                 "RETURNING id, name, state, created_ms",
                 (name, AccountState.ACTIVE, password_hash, self._db.now_ms),
             ).fetchall()
-        return _account(rows[0])
+            return self._changed(rows[0])
 
     def set_password(self, name: str, password_hash: str) -> Account:
         """See `Store.set_password`."""
@@ -105,9 +106,14 @@ class Accounts:
                 f"RETURNING {_COLUMNS}",
                 (value, name),
             ).fetchall()
-        if not rows:
-            raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
-        return _account(rows[0])
+            if rows:
+                return self._changed(rows[0])
+        raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
+
+    def _changed(self, row: tuple[int, str, str, int]) -> Account:
+        account = _account(row)
+        self._db.emit(AccountChanged(account))
+        return account
 
 
 def _account(row: tuple[int, str, str, int]) -> Account:

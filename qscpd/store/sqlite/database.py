@@ -9,11 +9,12 @@ import os
 import secrets
 import sqlite3
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from qscpd.domain.events import Event
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.sqlite.migrations import check_schema, migrate, schema_of
 
@@ -108,6 +109,9 @@ class Database(DatabaseReader):
         self._in_transaction = False
         self._time_ms: int | None = None
         self._rollback_callbacks: list[Callable[[], None]] = []
+        self._on_commit: Callable[[Sequence[Event]], None] | None = None
+        self._events: list[Event] = []
+        """Of the running transaction."""
 
     @property
     def now_ms(self) -> int:
@@ -121,6 +125,15 @@ class Database(DatabaseReader):
     def on_rollback(self, callback: Callable[[], None]) -> None:
         """Call something whenever a transaction is undone: what was cached of the file is void."""
         self._rollback_callbacks.append(callback)
+
+    def listen(self, on_commit: Callable[[Sequence[Event]], None] | None) -> None:
+        """See `Store.listen`."""
+        self._on_commit = on_commit
+
+    def emit(self, event: Event) -> None:
+        """Report an event of the running transaction once it is committed."""
+        if self._on_commit is not None:
+            self._events.append(event)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -137,6 +150,7 @@ class Database(DatabaseReader):
             yield self.connection
             self.connection.execute("COMMIT")
         except BaseException as error:
+            self._events.clear()
             for callback in self._rollback_callbacks:
                 callback()
             rolled_back = _roll_back(self.connection)
@@ -147,6 +161,9 @@ class Database(DatabaseReader):
             raise
         finally:
             self._in_transaction, self._time_ms = False, None
+        if self._on_commit is not None and self._events:
+            events, self._events = self._events, []
+            self._on_commit(events)
 
     def renew_epoch(self) -> None:
         """See `Store.renew_epoch`."""

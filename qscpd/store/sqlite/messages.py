@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from qscpd.domain.events import PositionMoved
 from qscpd.domain.messages import id_conflict, id_hash, pair_refusal, repeated, room_refusal
-from qscpd.domain.model import NO_META, Mark, Moved, NewMessage, Outcome, Refused, StoredMessage
+from qscpd.domain.model import NO_META, Mark, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import NO_MEMBERSHIP
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.amendments import Amendments
@@ -59,7 +60,7 @@ class Messages:
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark]
-    ) -> tuple[Sequence[Outcome], Sequence[Moved | None]]:
+    ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """See `Store.append`."""
         batch = _Batch(messages)
         with self._db.transaction():
@@ -155,7 +156,7 @@ class Messages:
                 [(tail.last_seq, tail.last_ms, tail.id) for tail in tails],
             )
 
-    def _move(self, mark: Mark) -> Moved | None:
+    def _move(self, mark: Mark) -> PositionMoved | None:
         """Move a position up; return None if it stays."""
         # The columns are named after the kinds. A position is never above the conversation's last seq.
         with self._db.transaction() as db:
@@ -172,4 +173,4 @@ class Messages:
             low, high = db.execute(
                 "SELECT low, high FROM conversations WHERE id = ?", (mark.conversation,)
             ).fetchone()  # both None in a room
-        return Moved(mark._replace(seq=rows[0][0]), high if mark.account == low else low)
+        return PositionMoved(mark._replace(seq=rows[0][0]), high if mark.account == low else low)

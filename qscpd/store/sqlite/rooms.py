@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.domain.events import RoomChanged
 from qscpd.domain.model import LogRow, RoomResult
 from qscpd.domain.moderation import LogEntry, log_entry
 from qscpd.domain.rooms import (
@@ -173,25 +174,23 @@ class Rooms:
             if decision.room.state is RoomState.DELETED:
                 memberships = dict.fromkeys(self._reader.memberships(room.id), NO_MEMBERSHIP)
             self._write(decision.room, memberships)
-            return self._logged(room.id, memberships, log_entry(change, decision.until_ms))
+            return self._changed(room.id, memberships, log_entry(change, decision.until_ms), change)
 
-    def leave_all(self, account: int) -> Sequence[RoomResult]:
+    def leave_all(self, account: int) -> None:
         """Let a deleted account leave its rooms; each room keeps an owner or is archived."""
-        results: list[RoomResult] = []
         with self._db.transaction():
             for conversation in self._reader.known_to(account):
                 room, memberships, entry = depart(
                     self._reader.get(conversation), self._reader.memberships(conversation), account
                 )
                 self._write(room, memberships)
-                results.append(self._logged(conversation, memberships, entry))
-        return results
+                self._changed(conversation, memberships, entry)
 
     def _create(self, change: RoomChange, existing: RoomRow | None) -> RoomResult:
         rooms = self._reader.count_of(founder(change))
         decision = create_room(change, existing, rooms=rooms, now_ms=self._db.now_ms)
         conversation = self._insert(decision)
-        return self._logged(conversation, decision.memberships, log_entry(change))
+        return self._changed(conversation, decision.memberships, log_entry(change), change)
 
     def _insert(self, decision: Decision) -> int:
         room = decision.room
@@ -241,14 +240,19 @@ class Rooms:
                              ON CONFLICT DO UPDATE SET read_seq = excluded.read_seq"""
                     db.execute(sql, (account, conversation, last_seq))
 
-    def _logged(
-        self, conversation: int, memberships: Mapping[int, Membership], entry: LogEntry | None
+    def _changed(
+        self,
+        conversation: int,
+        memberships: Mapping[int, Membership],
+        entry: LogEntry | None,
+        change: RoomChange | None = None,
     ) -> RoomResult:
-        """Log a change and return the room after it."""
+        """Log a change, report it, and return the room after it."""
         if entry is not None:
             self._log.add(conversation, entry, self._db.now_ms)
         room = self._reader.get(conversation)
         self._on_changed(room)
+        self._db.emit(RoomChanged(room, memberships, change))
         return RoomResult(room, memberships)
 
 

@@ -4,7 +4,8 @@ import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from qscpd.domain.model import Account, Mark, Moved, NewMessage, Outcome, RoomResult
+from qscpd.domain.events import Event, PositionMoved
+from qscpd.domain.model import Account, Mark, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreFullError
 from qscpd.store.base import Housekeeping, wall_clock_ms
@@ -88,6 +89,10 @@ class SqliteStore(SqliteReads):
         """See `Store.housekeeping`."""
         return self._housekeeping
 
+    def listen(self, on_commit: Callable[[Sequence[Event]], None] | None) -> None:
+        """See `Store.listen`."""
+        self._db.listen(on_commit)
+
     def renew_epoch(self) -> None:
         """See `Store.renew_epoch`."""
         self._db.renew_epoch()
@@ -121,7 +126,7 @@ class SqliteStore(SqliteReads):
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
-    ) -> tuple[Sequence[Outcome], Sequence[Moved | None]]:
+    ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """See `Store.append`."""
         return self._messages.append(messages, marks)
 

@@ -37,7 +37,7 @@ class InProcessPeer:
         self.router = RouterDouble("alice", "bob")
         self.writer = StoreWriter[Session](
             self.store,
-            on_committed=self.router.delivery.committed,
+            self.router.bus,
             on_refused=self.router.delivery.refused,
             on_failed=print,
         )

@@ -10,6 +10,7 @@ from qscpd import admin
 from qscpd.accounts.directory import Directory
 from qscpd.admin import live as liveadmin
 from qscpd.admin.live import LiveAdmin
+from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.model import NewMessage
@@ -39,10 +40,11 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 @contextlib.contextmanager
 def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter[Session]]]:
     """The parts of a daemon without its network."""
-    router = Router(Config(), Directory(store.accounts(), store.account_names()), ListLog())
+    bus: LocalBus[Session] = LocalBus()
+    router = Router(Config(), Directory(store.accounts(), store.account_names()), ListLog(), bus)
     writer = StoreWriter[Session](
         store,
-        on_committed=router.delivery.committed,
+        bus,
         on_refused=router.delivery.refused,
         on_failed=lambda error: pytest.fail(str(error)),
     )
@@ -65,14 +67,14 @@ async def test_a_request_erases_for_a_while(store: SqliteStore, monkeypatch: pyt
         assert router.directory.by_name("alice") is None
         while isinstance(reply := replies[-1], admin.Erased) and not reply.done:
             # Between two requests, as between two steps, the store is everybody's.
-            await writer.call(lambda store: store.append([NewMessage(BOB, CAROL, make_id(), "hi")]))
+            await writer.perform(lambda store: store.append([NewMessage(BOB, CAROL, make_id(), "hi")]))
             replies.append(await live.handle(admin.EraseUser("alice", ALICE)))
         last = replies[-1]
         assert isinstance(last, admin.Erased)
         assert (last.account.name, last.account.state, last.done) == ("alice", "deleted", True)
         assert not last.compaction_due
         assert len(replies) > 5
-        assert await writer.call(texts) == 0
+        assert await writer.perform(texts) == 0
 
 
 async def test_what_can_t_be_erased_is_answered(store: SqliteStore) -> None:
@@ -86,7 +88,7 @@ async def test_what_can_t_be_erased_is_answered(store: SqliteStore) -> None:
             reply = await live.handle(request)
             assert isinstance(reply, admin.Failed)
             assert reply.exit_code == code
-        assert await writer.call(texts) == 700
+        assert await writer.perform(texts) == 700
         assert router.directory.by_name("alice") is not None
 
 

@@ -32,7 +32,7 @@ class InProcessPeer:
         self.router = RouterDouble("alice", "bob")
         self.writer = StoreWriter[Session](
             self.store,
-            on_committed=self.router.delivery.committed,
+            self.router.bus,
             on_refused=self.router.delivery.refused,
             on_failed=print,
         )
@@ -41,9 +41,7 @@ class InProcessPeer:
     async def join(self, account: int, room: str) -> None:
         """Let a user join a room."""
         change = RoomChange(action="join", room=room, actor=account)
-        await self.writer.call(
-            lambda store: store.change_room(change), lambda result: self.router.rooms.apply(result, change)
-        )
+        await self.writer.change_room(change)
 
     async def received(self, link: FakeLink) -> list[frames.ServerFrame]:
         """Return the new frames of a session, without those sent once a second."""
@@ -102,7 +100,7 @@ async def test_a_message_that_was_on_its_way_to_a_deleted_room(peer: InProcessPe
     await peer.admin.handle(admin.CreateRoom("dev", "alice"))
     await peer.admin.handle(admin.DeleteRoom("dev"))
     late = NewMessage(ALICE, -1, f"{1:032x}", "too late")
-    outcomes, _ = await peer.writer.call(lambda store: store.append([late]))
+    outcomes, _ = await peer.writer.perform(lambda store: store.append([late]))
     assert outcomes == [Refused(ErrorCode.UNKNOWN_ROOM)]
 
 

@@ -77,7 +77,7 @@ class InProcessPeer:
         self.router = RouterDouble("alice")
         self.writer = StoreWriter[Session](
             self.store,
-            on_committed=self.router.delivery.committed,
+            self.router.bus,
             on_refused=self.router.delivery.refused,
             on_failed=print,
         )
@@ -128,7 +128,7 @@ def make_conversations(store: Store) -> None:
 
 async def test_what_was_delivered_is_told_no_faster_than_it_is_taken(connected: InProcessPeer) -> None:
     """Also a user with thousands of conversations, and nothing new in any of them, is not flooded."""
-    await connected.writer.call(make_conversations)
+    await connected.writer.perform(make_conversations)
     for frame in resume(range(1, 2001), more=False):
         connected.session.receive(frame)
     delivered = [frame for frame in await connected.read() if isinstance(frame, frames.Delivered)]

@@ -8,9 +8,10 @@ import pytest
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.frames import ServerFrame
+from qscpd.bus.base import Answers, Commit
 from qscpd.chat.presence import GRACE_S
-from qscpd.domain.model import Refused, StoredMessage
-from qscpd.store.writer import Committed, PendingChat, PendingSkip
+from qscpd.domain.model import Outcome, Refused, StoredMessage
+from qscpd.store.items import PendingChat, PendingSkip
 from tests.support.clock import in_virtual_time
 from tests.support.doubles import RouterDouble
 
@@ -130,7 +131,8 @@ async def test_an_id_conflict_is_answered_to_the_sender_alone(router: RouterDoub
     chat, other = router.writer.waiting
     assert isinstance(chat, PendingChat)
     assert isinstance(other, PendingChat)
-    router.delivery.committed(Committed([chat, other], [Refused(), StoredMessage(1, 1, 1)], [], []))
+    outcomes: list[Outcome] = [Refused(), StoredMessage(1, 1, 1)]
+    router.bus.publish(Commit((), Answers([alice, alice], [chat.message, other.message], outcomes)))
     router.flush()
     answers = [frame for frame in link.take() if isinstance(frame, frames.ChatNack | frames.ChatAck)]
     assert [frame.type for frame in answers] == ["chat_nack", "chat_ack"]
@@ -149,7 +151,7 @@ async def test_a_repeated_message_is_acknowledged_and_goes_to_nobody(router: Rou
     router.flush()
     (chat,) = router.writer.waiting
     assert isinstance(chat, PendingChat)
-    router.delivery.committed(Committed([chat], [StoredMessage(4, 5, 6, new=False)], [], []))
+    router.bus.publish(Commit((), Answers([alice], [chat.message], [StoredMessage(4, 5, 6, new=False)])))
     router.flush()
     assert chats(bobs.take()) == chats(others.take()) == []
     acks = [frame for frame in link.take() if isinstance(frame, frames.ChatAck)]

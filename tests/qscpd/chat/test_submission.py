@@ -7,7 +7,7 @@ import pytest
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.model import NewMessage
 from qscpd.sessions.session import Session
-from qscpd.store.writer import PendingChat
+from qscpd.store.items import PendingChat
 from tests.support.clock import in_virtual_time
 from tests.support.doubles import RouterDouble, SlowWriter
 
@@ -27,7 +27,7 @@ class Submissions:
     def submit(self, body: str, room: int | None = None) -> None:
         """Submit a message to bob, or to a room."""
         message = NewMessage(1, -room if room is not None else 2, "f" * 32, body)
-        self.queue.submit(PendingChat(self.session, "bob", message), room)
+        self.queue.submit(PendingChat(self.session, message), room)
 
     def taken(self) -> list[str]:
         """Return and forget the bodies that the writer got."""

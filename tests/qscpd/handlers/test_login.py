@@ -62,7 +62,7 @@ class InProcessPeer:
         self.passwords = PasswordPool(self.hasher, workers=1, queue=1)
         self.real_writer = StoreWriter[Session](
             self.store,
-            on_committed=self.router.delivery.committed,
+            self.router.bus,
             on_refused=self.router.delivery.refused,
             on_failed=print,
         )
@@ -78,20 +78,19 @@ class InProcessPeer:
         self.router.handlers = make_handlers(self.router, self.real_writer, tasks, login.start)
 
     async def change(self, name: str, state: AccountState) -> None:
-        """Do what the admin socket does, but for ending sessions."""
+        """Do what the admin socket does."""
         if state is AccountState.LOCKED:
-            account = await self.real_writer.call(lambda store: store.set_locked(name, locked=True))
+            await self.real_writer.perform(lambda store: store.set_locked(name, locked=True))
         else:
-            account = await self.real_writer.call(lambda store: store.delete_account(name))
-        self.router.directory.update(account)
+            await self.real_writer.perform(lambda store: store.delete_account(name))
 
     async def set_hash(self, name: str, password_hash: str) -> None:
         """Replace a user's hash."""
-        await self.real_writer.call(lambda store: store.set_password(name, password_hash))
+        await self.real_writer.perform(lambda store: store.set_password(name, password_hash))
 
     async def hash_of(self, name: str) -> str:
         """Return a user's hash."""
-        found = await self.real_writer.call(lambda store: store.credentials(name))
+        found = await self.real_writer.perform(lambda store: store.credentials(name))
         assert found is not None
         return found.password_hash
 

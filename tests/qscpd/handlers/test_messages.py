@@ -7,7 +7,7 @@ import pytest
 from qscp import codec, frames
 from qscp.frames import ServerFrame
 from qscpd.domain.model import Mark, PositionKind
-from qscpd.store.writer import PendingChat, PendingMark, PendingSkip
+from qscpd.store.items import PendingChat, PendingSkip
 from tests.support.doubles import FakeLink, RouterDouble
 
 Say = Callable[[frames.ClientFrame], list[ServerFrame]]
@@ -19,7 +19,7 @@ def test_a_good_message_goes_to_the_store(router: RouterDouble, say: Say) -> Non
     (chat,) = router.writer.waiting
     assert isinstance(chat, PendingChat)
     message = chat.message
-    assert (chat.to, message.sender, message.recipient, message.body) == ("bob", 1, 2, "hello")
+    assert (message.sender, message.recipient, message.body) == (1, 2, "hello")
 
 
 def test_a_message_to_an_offline_user_goes_to_the_store(router: RouterDouble, say: Say) -> None:
@@ -42,8 +42,8 @@ def test_a_position_goes_to_the_store(
     """It is the account's own, and no one is notified before it is stored."""
     assert say(frame) == []
     (mark,) = router.writer.waiting
-    assert isinstance(mark, PendingMark)
-    assert mark.mark == Mark(1, 7, kind, 3)
+    (session,) = router.sessions_of(1)
+    assert mark == Mark(1, 7, kind, 3, session.id, receipt=False)
 
 
 @pytest.mark.parametrize(

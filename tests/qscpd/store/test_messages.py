@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qscpd.domain.model import Keep, Mark, Moved, NewMessage, Outcome, PositionKind, Refused, StoredMessage
+from qscpd.domain.events import PositionMoved
+from qscpd.domain.model import Keep, Mark, NewMessage, Outcome, PositionKind, Refused, StoredMessage
 from qscpd.store.base import Store
 from tests.support.memory import memory_folder
 from tests.support.stores import StoreFactory
@@ -167,7 +168,7 @@ def _parts(place: StoredMessage) -> tuple[int, int, int]:
 # --- positions
 
 
-def move(store: Store, *marks: Mark) -> list[Moved | None]:
+def move(store: Store, *marks: Mark) -> list[PositionMoved | None]:
     """Move positions in one transaction."""
     return list(store.append([], marks)[1])
 
@@ -176,7 +177,12 @@ def test_a_position_only_rises(store: Store) -> None:
     """Lower and equal ones change nothing; what moved names the other one."""
     append(store, *(message(n) for n in range(1, 6)))
     up = Mark(2, 1, READ, 3)
-    assert move(store, up, up, Mark(2, 1, READ, 2), Mark(2, 1, READ, 0)) == [Moved(up, 1), None, None, None]
+    assert move(store, up, up, Mark(2, 1, READ, 2), Mark(2, 1, READ, 0)) == [
+        PositionMoved(up, 1),
+        None,
+        None,
+        None,
+    ]
     row = store.conversation(2, 1)
     assert row is not None
     assert row.read == 3
@@ -186,14 +192,14 @@ def test_a_position_is_clamped_to_the_end(store: Store) -> None:
     """A position never passes the last message."""
     append(store, message(1), message(2))
     for kind in PositionKind:
-        assert move(store, Mark(2, 1, kind, 2**53 - 1)) == [Moved(Mark(2, 1, kind, 2), 1)]
+        assert move(store, Mark(2, 1, kind, 2**53 - 1)) == [PositionMoved(Mark(2, 1, kind, 2), 1)]
         assert move(store, Mark(2, 1, kind, 3)) == [None]
 
 
 def test_a_position_sees_the_messages_of_its_transaction(store: Store) -> None:
     """Messages come before the positions that came with them."""
     outcomes, moved = store.append([message(1)], [Mark(2, 1, DELIVERED, 1)])
-    assert (list(outcomes), list(moved)) == ([stored(1)], [Moved(Mark(2, 1, DELIVERED, 1), 1)])
+    assert (list(outcomes), list(moved)) == ([stored(1)], [PositionMoved(Mark(2, 1, DELIVERED, 1), 1)])
 
 
 @pytest.mark.parametrize("conversation", [1, 7])

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.bus.base import Commit
 from qscpd.chat.rooms import LiveRoom
+from qscpd.domain.events import Event
 from qscpd.domain.model import (
     Keep,
     Mark,
@@ -21,7 +23,6 @@ from qscpd.domain.model import (
     Outcome,
     PositionKind,
     Refused,
-    RoomResult,
 )
 from qscpd.domain.rooms import (
     FOREVER_MS,
@@ -66,6 +67,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.make_id = IdMaker()
         self.folder = memory_folder()
         self.path = Path(self.folder.name)
+        self.emitted: list[Event] = []
         self.store = self.open()
         for name in NAMES:
             self.store.add_account(name, "x")
@@ -75,8 +77,10 @@ class RoomMachine(RuleBasedStateMachine):
         self.last = self.steps = 0
 
     def open(self) -> Store:
-        """Open the store."""
-        return self.factory.open(self.path, clock_ms=lambda: self.rooms_model.now)
+        """Open the store, and collect its events."""
+        store = self.factory.open(self.path, clock_ms=lambda: self.rooms_model.now)
+        store.listen(self.emitted.extend)
+        return store
 
     def teardown(self) -> None:
         """Look at everything once more, also at what is exported."""
@@ -105,17 +109,17 @@ class RoomMachine(RuleBasedStateMachine):
                 self.store.change_room(change)
             assert denied.value.code == expected
             return
-        result = self.store.change_room(change)
-        self.apply(result, change)
-        self.last = result.room.id
+        self.last = self.store.change_room(change).room.id
+        self.publish()
 
-    def apply(self, result: RoomResult, change: RoomChange | None = None) -> None:
-        """Apply a result to the rooms in memory; sessions are notified in the loop."""
+    def publish(self) -> None:
+        """Publish what the store emitted to the rooms in memory; sessions are notified in the loop."""
 
-        async def apply() -> None:
-            self.router.rooms.apply(result, change)
+        async def publish() -> None:
+            self.router.bus.publish(Commit(tuple(self.emitted)))
 
-        self.runner.run(apply())
+        self.runner.run(publish())
+        self.emitted.clear()
 
     # --- what is done
 
@@ -235,16 +239,12 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule(person=people)
     def delete_account(self, person: int) -> None:
-        """The operator deletes an account; members of its rooms are notified as by `qscpd.admin.live`."""
+        """The operator deletes an account; members of its rooms are notified."""
         if person in self.rooms_model.gone or len(self.rooms_model.gone) == 3:
             return
         self.rooms_model.delete_account(person)
         self.store.delete_account(NAMES[person - 1])
-        rooms = self.router.rooms
-        for number in rooms.known_to(person):
-            memberships = {person: NO_MEMBERSHIP, **self.store.memberships(number)}
-            self.apply(RoomResult(self.store.room(number), memberships))
-        self.router.unregister(self.sessions[person], "deleted")
+        self.publish()
 
     @rule(milliseconds=st.sampled_from([1, 500, 1000, 30_000]))
     def wait(self, milliseconds: int) -> None:

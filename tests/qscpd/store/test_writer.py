@@ -2,25 +2,28 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
 from qscp.errors import ErrorCode
+from qscpd.bus.base import Commit
+from qscpd.bus.local import LocalBus
+from qscpd.domain.events import Event, MessagesStored, PositionMoved
 from qscpd.domain.model import (
     Account,
     Credentials,
     Keep,
     Mark,
-    Moved,
     NewMessage,
     Outcome,
     PositionKind,
     StoredMessage,
 )
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
+from qscpd.store.items import Item, PendingChat, PendingSkip
 from qscpd.store.sqlite.store import SqliteStore
-from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, PendingSkip, StoreWriter
+from qscpd.store.writer import StoreWriter
 from tests.support.waiting import until
 
 Chat = PendingChat[str]
@@ -28,19 +31,17 @@ Chat = PendingChat[str]
 
 def items(count: int, size: int = 5, *, session: str = "s", first: int = 0, to: int = 2) -> list[Item[str]]:
     """Messages to store."""
-    return [
-        Chat(session, "bob", NewMessage(1, to, f"{n:032x}", "x" * size)) for n in range(first, first + count)
-    ]
+    return [Chat(session, NewMessage(1, to, f"{n:032x}", "x" * size)) for n in range(first, first + count)]
 
 
-def number(chat: Chat) -> int:
+def number(message: NewMessage) -> int:
     """Which of the items it is."""
-    return int(chat.message.id, 16)
+    return int(message.id, 16)
 
 
-def mark(seq: int) -> PendingMark[str]:
+def mark(seq: int) -> Mark:
     """A position to move."""
-    return PendingMark("s", Mark(1, 1, PositionKind.READ, seq))
+    return Mark(1, 1, PositionKind.READ, seq, "s")
 
 
 class FakeHousekeeping:
@@ -99,9 +100,13 @@ class ListStore(SqliteStore):
         self.gate.set()
         self.threads: set[str] = set()
 
+    def listen(self, on_commit: Callable[[Sequence[Event]], None] | None) -> None:
+        """Note it."""
+        self.on_commit = on_commit
+
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
-    ) -> tuple[Sequence[Outcome], Sequence[Moved | None]]:
+    ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """Note a batch."""
         self.gate.wait(20)
         self.threads.add(threading.current_thread().name)
@@ -112,7 +117,7 @@ class ListStore(SqliteStore):
         if marks:
             self.marks.append([each.seq for each in marks])
         places = [StoredMessage(1, before + n, 0) for n in range(1, len(messages) + 1)]
-        return places, [Moved(each, 2) for each in marks]
+        return places, [PositionMoved(each, 2) for each in marks]
 
     def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
         """Only what is called old was stored before."""
@@ -139,24 +144,32 @@ class InProcessPeer:
         self.store = ListStore()
         self.heard: list[tuple[str, object]] = []
         self.seqs: list[tuple[int, int]] = []
-        self.writer = StoreWriter[str](
-            self.store, on_committed=self.committed, on_refused=self.refused, on_failed=self.failed
-        )
+        self.moved: list[list[int]] = []
+        bus = LocalBus[str]()
+        bus.subscribe(self.committed)
+        self.writer = StoreWriter[str](self.store, bus, on_refused=self.refused, on_failed=self.failed)
 
-    def committed(self, result: Committed[str]) -> None:
+    def committed(self, commit: Commit[str]) -> None:
         """Note it."""
         assert threading.current_thread() is threading.main_thread()
-        self.heard.append(("stored", len(result.chats)))
-        for chat, place in zip(result.chats, result.outcomes, strict=True):
+        sessions, messages, outcomes = commit.answers
+        self.heard.append(("stored", len(sessions)))
+        new: list[tuple[NewMessage, StoredMessage]] = []
+        for message, place in zip(messages, outcomes, strict=True):
             assert isinstance(place, StoredMessage)
-            self.seqs.append((number(chat), place.seq))
-        if result.marks:
-            assert [each.mark for each in result.marks] == [each.mark for each in result.moved if each]
-            self.heard.append(("moved", len(result.marks)))
+            self.seqs.append((number(message), place.seq))
+            if place.new:
+                new.append((message, place))
+        stored = [each for each in commit.events if isinstance(each, MessagesStored)]
+        assert [each for event in stored for each in zip(event.messages, event.places, strict=True)] == new
+        moved = [each.mark for each in commit.events if isinstance(each, PositionMoved)]
+        if moved:
+            self.moved.append([each.seq for each in moved])
+            self.heard.append(("moved", len(moved)))
 
     def refused(self, batch: Sequence[Chat], code: ErrorCode) -> None:
         """Note it."""
-        self.heard.append((code, [number(chat) for chat in batch]))
+        self.heard.append((code, [number(chat.message) for chat in batch]))
 
     def failed(self, error: StoreError) -> None:
         """Note it."""
@@ -226,7 +239,7 @@ async def test_a_refused_batch_comes_back_and_the_next_is_tried(
 
 async def test_what_was_stored_before_is_acknowledged_also_in_a_refused_batch(peer: InProcessPeer) -> None:
     """A client takes a refused message for not stored, so no stored one may be refused."""
-    old = Chat("s", "bob", NewMessage(1, 2, f"{9:032x}", "old"))
+    old = Chat("s", NewMessage(1, 2, f"{9:032x}", "old"))
     peer.store.fails = [StoreFullError("full")]
     peer.writer.append([old, *items(2)])
     await peer.writer.drained()
@@ -277,7 +290,7 @@ async def test_positions_are_in_the_transaction_of_the_messages_before_them(peer
     await peer.writer.drained()
     peer.writer.append([mark(7)])
     await peer.writer.drained()
-    assert peer.store.marks == [[3, 5], [7]]
+    assert peer.store.marks == peer.moved == [[3, 5], [7]]
     assert peer.heard == [("stored", 1), ("stored", 1), ("moved", 2), ("stored", 0), ("moved", 1)]
 
 
@@ -313,7 +326,7 @@ async def test_an_unknown_outcome_stops_everything(error: Exception) -> None:
         await until(lambda: len(peer.heard) == 2)
         peer.writer.append(items(5))
         with pytest.raises(StoreError, match="closed"):
-            await peer.writer.call(lambda store: store.accounts())
+            await peer.writer.perform(lambda store: store.accounts())
     await asyncio.sleep(0)
     assert peer.heard == [("stored", 1000), ("failed", StoreError)]
     assert peer.store.batches == [1000]
@@ -323,14 +336,14 @@ async def test_calls_run_between_batches(peer: InProcessPeer) -> None:
     """Behind all that was handed over before, and they return and raise what they do."""
     peer.store.gate.clear()
     peer.writer.append(items(3000))
-    call = asyncio.ensure_future(peer.writer.call(lambda _: list(peer.store.batches)))
+    call = asyncio.ensure_future(peer.writer.perform(lambda _: list(peer.store.batches)))
     await asyncio.sleep(0)
     assert peer.heard == []
     peer.store.gate.set()
     assert await call == [1000, 1000, 1000]
     assert peer.heard == [("stored", 1000)] * 3
     with pytest.raises(KeyError, match="alice"):
-        await peer.writer.call(lambda store: store.credentials("alice"))
+        await peer.writer.perform(lambda store: store.credentials("alice"))
     await peer.writer.drained()
     assert peer.store.batches == [1000, 1000, 1000]
 
@@ -339,7 +352,7 @@ async def test_a_call_that_nobody_waits_for_any_more_does_no_harm(peer: InProces
     """Its result is dropped."""
     peer.store.gate.clear()
     peer.writer.append(items(1))
-    waiting = asyncio.ensure_future(peer.writer.call(lambda store: store.accounts()))
+    waiting = asyncio.ensure_future(peer.writer.perform(lambda store: store.accounts()))
     await asyncio.sleep(0)
     waiting.cancel()
     peer.store.gate.set()
@@ -357,4 +370,4 @@ async def test_the_end_finishes_what_is_queued() -> None:
     await asyncio.sleep(0)
     assert [number for number, _ in peer.seqs] == list(range(1500))
     with pytest.raises(StoreError, match="closed"):
-        await peer.writer.call(lambda store: store.accounts())
+        await peer.writer.perform(lambda store: store.accounts())

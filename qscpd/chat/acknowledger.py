@@ -1,0 +1,75 @@
+"""Answers to the senders of messages: stored (`chat_ack`) or refused (`chat_nack`)."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from qscp import frames
+from qscp.errors import ERROR_CODES, ErrorCode
+from qscpd.bus.base import Answers
+from qscpd.chat.submission import SubmissionQueue
+from qscpd.domain.model import NewMessage, Outcome, Refused
+from qscpd.sessions.session import Session
+from qscpd.store.items import PendingChat
+
+
+class Acknowledger:
+    """Answers the sessions of this node that sent messages.
+
+    Args:
+        submissions: The queue that messages came from; it waits for the answers to those of rooms.
+    """
+
+    def __init__(self, submissions: SubmissionQueue) -> None:
+        self._submissions = submissions
+
+    def answer_run(
+        self, session: Session, messages: Sequence[NewMessage], outcomes: Sequence[Outcome]
+    ) -> None:
+        """Send a session the outcomes of some of its messages."""
+        answers: list[frames.ServerFrame] = []
+        for message, outcome in zip(messages, outcomes, strict=True):
+            if isinstance(outcome, Refused):
+                answers.append(_nack(message.id, outcome))
+                continue
+            if outcome.new:
+                session.messages_in += 1
+            conversation = f"c{outcome.conversation}"
+            answers.append(frames.ChatAck(message.id, conversation, outcome.seq, outcome.time_ms))
+        session.send_all(answers)
+
+    def finish(self, answers: Answers[Session], took_s: Mapping[int, float]) -> None:
+        """Let rooms and sessions continue that waited for answers, after all of these were sent.
+
+        Args:
+            answers: The answers.
+            took_s: How long each room's fan-out kept the loop busy, by conversation.
+        """
+        if took_s:
+            counts = Counter(-message.recipient for message in answers.messages)
+            for conversation, seconds in took_s.items():
+                self._submissions.answered(conversation, counts[conversation], seconds)
+        _let_continue(answers.sessions)
+
+    def refuse(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
+        """Answer the senders of messages that were not stored."""
+        for chat in chats:
+            session, message = chat.session, chat.message
+            session.refused = True
+            if message.recipient < 0:
+                self._submissions.answered(-message.recipient, 1, 0.0)
+            session.send_all((_nack(message.id, Refused(code)),))
+        _let_continue([chat.session for chat in chats])
+
+
+def _let_continue(sessions: Sequence[Session]) -> None:
+    """Let sessions continue, each of which got an answer for each time that it is listed."""
+    counts: dict[Session, int] = {}  # for one session, a `Counter` takes as long as the rest of its answer
+    for session in sessions:
+        counts[session] = counts.get(session, 0) + 1
+    for session, count in counts.items():
+        session.answered(count)
+
+
+def _nack(message_id: str, refused: Refused) -> frames.ChatNack:
+    code = refused.code
+    return frames.ChatNack(message_id, code, ERROR_CODES[code].sentence, refused.retry_after_s)
