@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 
 from qscp.errors import InvalidNameError
 from qscp.names import normalize_name
-from qscpd.bus.base import Commit
 from qscpd.domain.events import AccountChanged
 from qscpd.domain.model import Account, AccountState
 
@@ -31,11 +30,9 @@ class Directory:
     def __len__(self) -> int:
         return len(self.accounts)
 
-    def on_commit(self, commit: Commit[object]) -> None:
-        """Apply the changes of accounts in a commit."""
-        for event in commit.events:
-            if isinstance(event, AccountChanged):
-                self.update(event.account)
+    def apply(self, event: AccountChanged) -> None:
+        """Apply a change of an account."""
+        self.update(event.account)
 
     def update(self, account: Account) -> None:
         """Apply a change of an account; of a deleted one only the name is kept."""

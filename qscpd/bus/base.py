@@ -12,6 +12,7 @@ from qscpd.domain.model import NewMessage, Outcome
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
+E = TypeVar("E", bound=Event)
 
 
 class Answers(NamedTuple, Generic[S_co]):
@@ -41,10 +42,13 @@ class Commit(NamedTuple, Generic[S_co]):
 
 
 class Bus(Protocol[S]):
-    """Passes commits on to subscribers."""
+    """Passes commits on to subscribers, in the order in which they were made."""
 
     def publish(self, commit: Commit[S]) -> None:
-        """Pass a commit to every subscriber, after all commits that were published before."""
+        """Pass a commit on: each event to the subscribers of its type, then all of it to those of commits."""
 
-    def subscribe(self, on_commit: Callable[[Commit[S]], None]) -> None:
-        """Call a function on the loop with each commit from now on, after the subscribers before it."""
+    def subscribe(self, kind: type[E], on_event: Callable[[E], None]) -> None:
+        """Call a function on the loop with each event of a type, after the subscribers before it."""
+
+    def subscribe_to_commits(self, on_commit: Callable[[Commit[S]], None]) -> None:
+        """Call a function on the loop with each commit, after the subscribers of its events."""

@@ -17,10 +17,14 @@ class Acknowledger:
 
     Args:
         submissions: The queue that messages came from; it waits for the answers to those of rooms.
+
+    Attributes:
+        waiting: Sessions that waited for answers they now have; `finish` lets them continue.
     """
 
     def __init__(self, submissions: SubmissionQueue) -> None:
         self._submissions = submissions
+        self.waiting: dict[Session, None] = {}
 
     def answer_run(
         self, session: Session, messages: Sequence[NewMessage], outcomes: Sequence[Outcome]
@@ -35,7 +39,8 @@ class Acknowledger:
                 session.messages_in += 1
             conversation = f"c{outcome.conversation}"
             answers.append(frames.ChatAck(message.id, conversation, outcome.seq, outcome.time_ms))
-        session.send_all(answers)
+        if session.send_answers(answers):
+            self.waiting[session] = None
 
     def finish(self, answers: Answers[Session], took_s: Mapping[int, float]) -> None:
         """Let rooms and sessions continue that waited for answers, after all of these were sent.
@@ -48,7 +53,7 @@ class Acknowledger:
             counts = Counter(-message.recipient for message in answers.messages)
             for conversation, seconds in took_s.items():
                 self._submissions.answered(conversation, counts[conversation], seconds)
-        _let_continue(answers.sessions)
+        self._let_continue()
 
     def refuse(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
         """Answer the senders of messages that were not stored."""
@@ -57,17 +62,14 @@ class Acknowledger:
             session.refused = True
             if message.recipient < 0:
                 self._submissions.answered(-message.recipient, 1, 0.0)
-            session.send_all((_nack(message.id, Refused(code)),))
-        _let_continue([chat.session for chat in chats])
+            if session.send_answers((_nack(message.id, Refused(code)),)):
+                self.waiting[session] = None
+        self._let_continue()
 
-
-def _let_continue(sessions: Sequence[Session]) -> None:
-    """Let sessions continue, each of which got an answer for each time that it is listed."""
-    counts: dict[Session, int] = {}  # for one session, a `Counter` takes as long as the rest of its answer
-    for session in sessions:
-        counts[session] = counts.get(session, 0) + 1
-    for session, count in counts.items():
-        session.answered(count)
+    def _let_continue(self) -> None:
+        waiting, self.waiting = self.waiting, {}
+        for session in waiting:
+            session.resume()
 
 
 def _nack(message_id: str, refused: Refused) -> frames.ChatNack:

@@ -4,7 +4,7 @@ A sender's own `chat_ack` is part of the order in a conversation, like the other
 two alternate: the messages of one session to one recipient are fanned out, then answered, then the next.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from qscp.errors import ErrorCode
 from qscpd.bus.base import Answers, Commit
@@ -45,8 +45,8 @@ class Delivery:
         for event in commit.events:
             if isinstance(event, PositionMoved):
                 self._fan_out.send_position(event)
-        took_s = self._fan_out.send_rooms(batches)
-        if answers.messages:
+        took_s = self._fan_out.send_rooms(batches) if batches else {}
+        if took_s or self._acknowledger.waiting:
             self._acknowledger.finish(answers, took_s)
 
     def refused(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
@@ -67,13 +67,14 @@ class Delivery:
             self._fan_out.send_run(None, messages[run], places[run], batches)
 
 
-def _runs(messages: Sequence[NewMessage], sessions: Sequence[Session] = ()) -> Iterator[slice]:
-    """Yield runs of messages with the same session, sender and recipient: what they share is found once.
+def _runs(messages: Sequence[NewMessage], sessions: Sequence[Session] = ()) -> list[slice]:
+    """Return runs of messages with the same session, sender and recipient: what they share is found once.
 
     Args:
         messages: The messages.
         sessions: Of each of the messages; empty if they are of another node.
     """
+    runs: list[slice] = []
     start, count = 0, len(messages)
     while start < count:
         session = sessions[start] if sessions else None
@@ -86,5 +87,6 @@ def _runs(messages: Sequence[NewMessage], sessions: Sequence[Session] = ()) -> I
             and (session is None or sessions[end] is session)
         ):
             end += 1
-        yield slice(start, end)
+        runs.append(slice(start, end))
         start = end
+    return runs

@@ -16,7 +16,6 @@ from typing import Final
 from qscp import codec, frames
 from qscp.features import TYPING
 from qscp.rooms import HistoryFrom, RoomRole
-from qscpd.bus.base import Commit
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.events import RoomChanged
 from qscpd.domain.ids import conversation_id
@@ -189,12 +188,6 @@ class Rooms:
                 yield self._invitation(room, account)
 
     # --- changes
-
-    def on_commit(self, commit: Commit[object]) -> None:
-        """Apply the changes of rooms in a commit."""
-        for event in commit.events:
-            if isinstance(event, RoomChanged):
-                self.apply(event)
 
     def apply(self, event: RoomChanged) -> None:
         """Apply what the store has made of a room, and notify the users concerned."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from qscp.errors import ErrorCode
 from qscpd.accounts.directory import Directory
-from qscpd.bus.base import Bus, Commit
+from qscpd.bus.base import Bus
 from qscpd.chat.acknowledger import Acknowledger
 from qscpd.chat.delivery import Delivery
 from qscpd.chat.fan_out import FanOut
@@ -21,7 +21,7 @@ from qscpd.chat.presence import Presence
 from qscpd.chat.rooms import Rooms
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.config import Config
-from qscpd.domain.events import AccountChanged
+from qscpd.domain.events import AccountChanged, RoomChanged
 from qscpd.domain.model import AccountState
 from qscpd.net.link import Link
 from qscpd.sessions.identity import Identity
@@ -69,8 +69,10 @@ class Router:
         self.rooms = Rooms(directory.names, self.submissions, self.sessions_of)
         fan_out = FanOut(self._sessions, directory.names, self.rooms)
         self.delivery = Delivery(fan_out, Acknowledger(self.submissions))
-        for subscriber in (directory, self, self.rooms, self.delivery):
-            bus.subscribe(subscriber.on_commit)
+        bus.subscribe(AccountChanged, directory.apply)
+        bus.subscribe(AccountChanged, self.apply)
+        bus.subscribe(RoomChanged, self.rooms.apply)
+        bus.subscribe_to_commits(self.delivery.on_commit)
 
     def __len__(self) -> int:
         """Return how many sessions are open, logged in or not."""
@@ -120,11 +122,10 @@ class Router:
         sessions = self._sessions[identity.account]
         self.presence.update(identity.name, [(each.status, each.text) for each in sessions])
 
-    def on_commit(self, commit: Commit[object]) -> None:
-        """End the sessions of accounts that a commit has locked or deleted."""
-        for event in commit.events:
-            if isinstance(event, AccountChanged) and event.account.state in _CLOSING:
-                self.close_account(event.account.id, _CLOSING[event.account.state])
+    def apply(self, event: AccountChanged) -> None:
+        """End the sessions of an account that was locked or deleted."""
+        if (code := _CLOSING.get(event.account.state)) is not None:
+            self.close_account(event.account.id, code)
 
     def close_account(self, account: int, code: ErrorCode) -> None:
         """End all sessions of an account with a `bye`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from qscp import frames
@@ -49,51 +50,57 @@ class MessageHandlers:
     def chat(self, session: Session, identity: Identity, frame: frames.SendChat) -> None:
         """Check a message and submit it to the store."""
         body = frame.body
-        recipient = self._recipient(session, identity, frame, check_body, body)
-        if recipient is None:
-            return
-        meta = NO_META
+        make_meta = None
         if "@" in body or frame.reply_to is not None:
-            mentions = self._mentions(recipient, body)
-            if mentions or frame.reply_to is not None:
-                meta = MessageMeta(reply_to=frame.reply_to or 0, mentions=mentions)
-        self._submit(session, identity, frame, recipient, body, meta)
+            make_meta = partial(self._chat_meta, frame)
+        self._accept(session, identity, frame, check_body, body, make_meta)
 
     def edit(self, session: Session, identity: Identity, frame: frames.SendEdit) -> None:
         """Check an edit and submit it to the store."""
-        recipient = self._recipient(session, identity, frame, check_body, frame.body)
-        if recipient is not None:
-            mentions = self._mentions(recipient, frame.body)
-            meta = MessageMeta(kind="edit", target=frame.target, mentions=mentions)
-            self._submit(session, identity, frame, recipient, frame.body, meta)
+        self._accept(
+            session,
+            identity,
+            frame,
+            check_body,
+            frame.body,
+            lambda recipient: MessageMeta(
+                kind="edit", target=frame.target, mentions=self._mentions(recipient, frame.body)
+            ),
+        )
 
     def redact(self, session: Session, identity: Identity, frame: frames.SendRedaction) -> None:
         """Check a redaction and submit it to the store."""
-        recipient = self._recipient(session, identity, frame, check_topic, frame.reason)
-        if recipient is not None:
-            meta = MessageMeta(kind="redact", target=frame.target)
-            self._submit(session, identity, frame, recipient, frame.reason, meta)
+        meta = MessageMeta(kind="redact", target=frame.target)
+        self._accept(session, identity, frame, check_topic, frame.reason, lambda _: meta)
 
     def react(self, session: Session, identity: Identity, frame: frames.SendReaction) -> None:
         """Check a reaction and submit it to the store."""
-        recipient = self._recipient(session, identity, frame, check_reaction, frame.text)
-        if recipient is not None:
-            meta = MessageMeta(kind="react", target=frame.target, removed=frame.remove)
-            self._submit(session, identity, frame, recipient, frame.text, meta)
+        meta = MessageMeta(kind="react", target=frame.target, removed=frame.remove)
+        self._accept(session, identity, frame, check_reaction, frame.text, lambda _: meta)
 
     def skip(self, session: Session, _identity: Identity, frame: frames.Skip) -> None:
         """Let messages no longer wait for a refused one that the peer has discarded."""
         self._submissions.submit(PendingSkip(session, frame.id))
 
-    def _recipient(
+    def _accept(
         self,
         session: Session,
         identity: Identity,
         frame: _Message,
         check: Callable[[str], None],
         text: str,
-    ) -> _Recipient | None:
-        """Return the recipient of a valid message; refuse an invalid one and return None."""
+        make_meta: Callable[[_Recipient], MessageMeta] | None,
+    ) -> None:
+        """Submit a valid message to the store; refuse an invalid one.
+
+        Args:
+            session: The session.
+            identity: Its account.
+            frame: What it sent.
+            check: Raises InvalidTextError for an invalid text.
+            text: The text.
+            make_meta: Makes the meta for the recipient; None for a plain message.
+        """
         found = self._find(frame.to)
         if found is None:
             code = ErrorCode.UNKNOWN_ROOM if is_room(frame.to) else ErrorCode.UNKNOWN_RECIPIENT
@@ -107,12 +114,22 @@ class MessageHandlers:
             except InvalidTextError as error:
                 code = error.code
             else:
-                return found
+                meta = NO_META if make_meta is None else make_meta(found)
+                message = NewMessage(identity.account, found.id, frame.id, text, meta)
+                session.pending += 1
+                room = -found.id if found.id < 0 else None
+                self._submissions.submit(PendingChat(session, message), room)
+                return
         if is_room(frame.to) and not self._visible(found, identity):
             code = ErrorCode.UNKNOWN_ROOM  # Whatever is wrong: a hidden room must look like none.
         # An invalid id may be up to a line long; truncate it so that the nack fits.
         session.send(frames.ChatNack(frame.id[:QUERY_LIMIT], code, ERROR_CODES[code].sentence))
-        return None
+
+    def _chat_meta(self, frame: frames.SendChat, recipient: _Recipient) -> MessageMeta:
+        mentions = self._mentions(recipient, frame.body)
+        if not mentions and frame.reply_to is None:
+            return NO_META
+        return MessageMeta(reply_to=frame.reply_to or 0, mentions=mentions)
 
     def _find(self, to: str) -> _Recipient | None:
         if "#" not in to:
@@ -138,20 +155,6 @@ class MessageHandlers:
         room = self._rooms.by_id(-recipient.id)
         accounts = (self._directory.by_name(name) for name in names)
         return tuple(each.id for each in accounts if each and room and room.role(each.id) is not None)
-
-    def _submit(
-        self,
-        session: Session,
-        identity: Identity,
-        frame: _Message,
-        recipient: _Recipient,
-        text: str,
-        meta: MessageMeta,
-    ) -> None:
-        session.pending += 1
-        message = NewMessage(identity.account, recipient.id, frame.id, text, meta)
-        room = -recipient.id if recipient.id < 0 else None
-        self._submissions.submit(PendingChat(session, message), room)
 
     # --- positions
 

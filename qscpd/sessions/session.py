@@ -215,6 +215,12 @@ class Session:
         if batch and self.connection.state in _OPEN:
             self._queue(codec.encode_lines(batch), len(batch))
 
+    def send_answers(self, answers: Sequence[frames.ServerFrame]) -> bool:
+        """Queue the store's answers to messages; return whether `resume` has to follow."""
+        self.pending -= len(answers)
+        self.send_all(answers)
+        return self.closed or self._throttled or self._closing_code is not None or self.connection.eof
+
     def _queue(self, payload: bytes, count: int) -> None:
         """Queue encoded frames; a closed session drops them."""
         if not self.closed:
@@ -336,13 +342,10 @@ class Session:
                 self._throttled = True
             if self._throttled or self._requesting:
                 break
-        if self.identity is None and connection.paused:
-            return True
-        return self._throttled or self._requesting
+        return self._throttled or self._requesting or (self.identity is None and connection.paused)
 
-    def answered(self, count: int) -> None:
-        """Note that the store has answered messages of this session."""
-        self.pending -= count
+    def resume(self) -> None:
+        """Continue with what waited for answers of the store: the end, or frames that came in meanwhile."""
         if self.closed:
             self._skip_refused()
         elif self._frozen:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from qscpd.errors import StoreError
-from qscpd.store.base import Contents, Copyable, Driver, Lockable, Store, StoreReader, wall_clock_ms
+from qscpd.store.base import Contents, Copyable, Driver, Lockable, Store, StoreReader
 
 __all__ = [
     "copy_store",
@@ -29,12 +29,12 @@ def store_url(path: Path) -> str:
     return f"sqlite://{path}"
 
 
-def open_store(url: str, *, clock_ms: Callable[[], int] = wall_clock_ms, edit_within_ms: int = 0) -> Store:
+def open_store(url: str, *, clock_ms: Callable[[], int] | None = None, edit_within_ms: int = 0) -> Store:
     """Open a store, making or upgrading it as needed; hold `lock_store` as long as it is open.
 
     Args:
         url: Names it, as `sqlite:///var/lib/qscp/qscpd.db`.
-        clock_ms: Milliseconds since 1970-01-01 UTC.
+        clock_ms: Milliseconds since 1970-01-01 UTC; None: the system's clock.
         edit_within_ms: How long after its time a message can be edited.
 
     Raises:

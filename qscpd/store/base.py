@@ -8,7 +8,6 @@ All times that one transaction writes are the same.
 A driver also has the capabilities below `Driver`, as far as its database offers them.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -33,11 +32,6 @@ from qscpd.domain.model import (
     RoomResult,
 )
 from qscpd.domain.rooms import DeniedError, Membership, RoomChange, RoomRow
-
-
-def wall_clock_ms() -> int:
-    """Return the time now, in milliseconds since 1970-01-01 UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class StoreReader(Protocol):
@@ -337,7 +331,7 @@ class Store(StoreReader, Protocol):
 class Driver(Protocol):
     """A kind of store, named by the scheme of a URL; `location` is what follows `scheme://`."""
 
-    def open_store(self, location: str, *, clock_ms: Callable[[], int], edit_within_ms: int) -> Store:
+    def open_store(self, location: str, *, clock_ms: Callable[[], int] | None, edit_within_ms: int) -> Store:
         """See `qscpd.store.open_store`."""
 
     def open_reader(self, location: str) -> StoreReader:

@@ -21,12 +21,18 @@ import structlog
 from qscp.errors import ErrorCode
 from qscpd.bus.base import Answers, Bus, Commit
 from qscpd.domain.events import Event, MessagesStored, PositionMoved
-from qscpd.domain.model import Keep, NewMessage, Outcome, StoredMessage
+from qscpd.domain.model import Keep, Mark, NewMessage, Outcome, StoredMessage
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.store.base import Store
-from qscpd.store.items import Batch, Item, PendingChat, take
+from qscpd.store.items import Batch, Item, PendingChat, PendingSkip
 from qscpd.store.order import Order
+
+_BATCH_ROWS: Final = 1000
+"""Messages in a transaction at most: more would only add latency (147,000 rows a second at 100 already)."""
+
+_BATCH_BYTES: Final = 1024 * 1024
+"""Characters of bodies in a transaction at most, so that 64 large messages don't hold up the small ones."""
 
 _CALLS_S: Final = 0.003
 """Time for calls while messages wait."""
@@ -189,11 +195,12 @@ class StoreWriter(Generic[S]):
         while True:
             with self._wake:
                 quiet = self._wait()
-                batch = take(self._pending, self._order)
-                if self._closing and not (batch or self._calls or self._pending):
+                batch = self._take()
+                if self._closing and not (
+                    batch.chats or batch.late or batch.marks or self._calls or self._pending
+                ):
                     return
-            if batch:
-                self._commit(batch)
+            self._commit(batch)
             self._perform_calls()
             if quiet or time.monotonic() >= self._next_housekeeping:
                 self._keep_house(quiet=quiet)
@@ -208,6 +215,28 @@ class StoreWriter(Generic[S]):
             if not woken:
                 return True
         return False
+
+    def _take(self) -> Batch[S]:
+        """Take the items of the next transaction, in order."""
+        batch: Batch[S] = Batch()
+        pending, order = self._pending, self._order
+        size = 0
+        for _ in range(min(len(pending), _BATCH_ROWS)):
+            item = pending.popleft()
+            if type(item) is PendingChat:
+                if not order.blocked or order.admits(item.session, item.message):
+                    batch.chats.append(item)
+                    batch.messages.append(item.message)
+                else:
+                    batch.late.append(item)
+                size += len(item.message.body)
+                if size >= _BATCH_BYTES:
+                    break
+            elif type(item) is Mark:
+                batch.marks.append(item)
+            elif type(item) is PendingSkip:
+                order.skip(item.session, item.id)
+        return batch
 
     def _perform_calls(self) -> None:
         """Perform calls for a limited time: messages must not wait for a thousand reconnecting users."""
@@ -239,7 +268,7 @@ class StoreWriter(Generic[S]):
             return
         chats, marks = batch.chats, batch.marks
         if batch.late:
-            self._back(self._on_refused, batch.late, ErrorCode.OUT_OF_ORDER)
+            self._loop.call_soon_threadsafe(self._on_refused, batch.late, ErrorCode.OUT_OF_ORDER)
         if not chats and not marks:
             return
         try:
@@ -250,9 +279,13 @@ class StoreWriter(Generic[S]):
             self._fail(error)
         else:
             self._next_housekeeping = min(self._next_housekeeping, time.monotonic() + _BUSY_HOUSEKEEPING_S)
-            sessions = [chat.session for chat in chats]
-            events = _events(batch.messages, outcomes, moved)
-            self._back(self._bus.publish, Commit(events, Answers(sessions, batch.messages, outcomes)))
+            events: Sequence[Event]
+            if not marks and all(type(each) is StoredMessage and each.new for each in outcomes):
+                events = (MessagesStored(batch.messages, cast("Sequence[StoredMessage]", outcomes)),)
+            else:
+                events = _events(batch.messages, outcomes, moved)
+            answers = Answers([chat.session for chat in chats], batch.messages, outcomes)
+            self._loop.call_soon_threadsafe(self._bus.publish, Commit(events, answers))
 
     def _refuse(self, batch: Batch[S], error: StoreError) -> None:
         """Refuse a batch that was not stored; acknowledge what was stored before under the same ids."""
@@ -271,16 +304,18 @@ class StoreWriter(Generic[S]):
             else:
                 again.append((chat.session, chat.message, outcome))
         if again:
-            self._back(self._bus.publish, Commit((), Answers(*zip(*again, strict=True))))
+            self._loop.call_soon_threadsafe(self._bus.publish, Commit((), Answers(*zip(*again, strict=True))))
         if refused:
             full = isinstance(error, StoreFullError)
             code = ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED
-            self._back(self._on_refused, refused, code)
+            self._loop.call_soon_threadsafe(self._on_refused, refused, code)
 
     def _fail(self, error: Exception) -> None:
         self._failed = True
         _log.critical("store.failed", exc_info=error)
-        self._back(self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error)))
+        self._loop.call_soon_threadsafe(
+            self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error))
+        )
 
     def _change_rooms(self, calls: Sequence[_Call]) -> None:
         """Commit several room changes in one transaction."""
@@ -323,7 +358,7 @@ class StoreWriter(Generic[S]):
             calls: The calls.
             results: Of each; an exception is raised where the call is awaited.
         """
-        self._back(self._settle, tuple(self._committed), calls, results)
+        self._loop.call_soon_threadsafe(self._settle, tuple(self._committed), calls, results)
         self._committed.clear()
 
     def _settle(
@@ -341,9 +376,6 @@ class StoreWriter(Generic[S]):
             else:
                 call.future.set_result(result)
 
-    def _back(self, callback: Callable[..., None], *args: object) -> None:
-        self._loop.call_soon_threadsafe(callback, *args)
-
 
 def _events(
     messages: Sequence[NewMessage], outcomes: Sequence[Outcome], moved: Sequence[PositionMoved | None]
@@ -351,10 +383,7 @@ def _events(
     """Return the events of an `append`; retries and refusals cause none."""
     events: list[Event] = []
     new = [type(each) is StoredMessage and each.new for each in outcomes]
-    if all(new):  # as nearly always
-        if messages:
-            events.append(MessagesStored(messages, cast("Sequence[StoredMessage]", outcomes)))
-    elif any(new):
+    if any(new):
         places = cast("list[StoredMessage]", list(compress(outcomes, new)))
         events.append(MessagesStored(list(compress(messages, new)), places))
     events += [each for each in moved if each is not None]

@@ -139,7 +139,7 @@ class InProcessServer:
         directory = Directory(self.store.accounts(), self.store.account_names())
         bus: LocalBus[Session] = LocalBus()
         self.router = Router(Config(), directory, self.log, bus)
-        bus.subscribe(self._count_commit)
+        bus.subscribe_to_commits(self._count_commit)
         for room in self.store.rooms():
             self.router.rooms.load(room, self.store.memberships(room.id))
         self.writer: StoreWriter[Session] = StoreWriter(

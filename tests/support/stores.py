@@ -11,7 +11,7 @@ from qscpd.domain.events import PositionMoved
 from qscpd.domain.model import Mark, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.store.base import Store, StoreReader, wall_clock_ms
+from qscpd.store.base import Store, StoreReader
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 
@@ -57,7 +57,7 @@ class StoreFactory(Protocol):
     """Opens stores of one driver; each folder has one."""
 
     def open(
-        self, folder: Path, *, clock_ms: Callable[[], int] = wall_clock_ms, edit_within_ms: int = 0
+        self, folder: Path, *, clock_ms: Callable[[], int] | None = None, edit_within_ms: int = 0
     ) -> Store:
         """Open the store of a folder, or make it."""
 
@@ -78,7 +78,7 @@ class SqliteFactory:
     """Opens SQLite stores that do not wait for the disk."""
 
     def open(
-        self, folder: Path, *, clock_ms: Callable[[], int] = wall_clock_ms, edit_within_ms: int = 0
+        self, folder: Path, *, clock_ms: Callable[[], int] | None = None, edit_within_ms: int = 0
     ) -> Store:
         """Open `q.db`."""
         store = SqliteStore(folder / "q.db", clock_ms=clock_ms, edit_within_ms=edit_within_ms)
@@ -124,7 +124,7 @@ class FickleStore(SqliteStore):
         appended: How many messages each transaction had.
     """
 
-    def __init__(self, path: Path, *, clock_ms: Callable[[], int] = wall_clock_ms) -> None:
+    def __init__(self, path: Path, *, clock_ms: Callable[[], int] | None = None) -> None:
         self.full = self.busy = self.broken = False
         self.appended: list[int] = []
         super().__init__(path, clock_ms=clock_ms, edit_within_ms=3_600_000)

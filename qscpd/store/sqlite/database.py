@@ -9,6 +9,7 @@ import os
 import secrets
 import sqlite3
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,14 +97,14 @@ class Database(DatabaseReader):
 
     Args:
         path: The file; it is made when it does not exist, readable by its owner only.
-        clock_ms: Milliseconds since 1970-01-01 UTC.
+        clock_ms: Milliseconds since 1970-01-01 UTC; None: the system's clock.
 
     Raises:
         StoreError: The file can't be opened, is damaged, or is no store of ours.
         PermissionDeniedError: This user may not read and write it.
     """
 
-    def __init__(self, path: Path, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, path: Path, clock_ms: Callable[[], int] | None = None) -> None:
         super().__init__(path, _open(path))
         self._clock_ms = clock_ms
         self._in_transaction = False
@@ -116,11 +117,12 @@ class Database(DatabaseReader):
     @property
     def now_ms(self) -> int:
         """Time of the running transaction, for which the clock is read once; outside of one, the time now."""
-        if not self._in_transaction:
-            return self._clock_ms()
-        if self._time_ms is None:
-            self._time_ms = self._clock_ms()
-        return self._time_ms
+        if self._time_ms is not None:
+            return self._time_ms
+        now_ms = time.time_ns() // 1_000_000 if self._clock_ms is None else self._clock_ms()
+        if self._in_transaction:
+            self._time_ms = now_ms
+        return now_ms
 
     def on_rollback(self, callback: Callable[[], None]) -> None:
         """Call something whenever a transaction is undone: what was cached of the file is void."""

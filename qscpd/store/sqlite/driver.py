@@ -16,7 +16,9 @@ class SqliteDriver:
 
     schema = len(MIGRATIONS)
 
-    def open_store(self, location: str, *, clock_ms: Callable[[], int], edit_within_ms: int) -> SqliteStore:
+    def open_store(
+        self, location: str, *, clock_ms: Callable[[], int] | None, edit_within_ms: int
+    ) -> SqliteStore:
         """See `qscpd.store.open_store`."""
         return SqliteStore(Path(location), clock_ms=clock_ms, edit_within_ms=edit_within_ms)
 

@@ -12,7 +12,7 @@ from qscpd.store.sqlite.amendments import Amendments
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.message_ids import MessageIds
 from qscpd.store.sqlite.rooms import RoomReader
-from qscpd.store.sqlite.tail_cache import ConversationTail, TailCache
+from qscpd.store.sqlite.tail_cache import ConversationTail, TailCache, TailKey
 
 _NOWHERE: Final = ConversationTail(0, 0, 0)
 
@@ -76,7 +76,7 @@ class Messages:
     def _append(self, batch: _Batch, now_ms: int) -> Sequence[ConversationTail]:
         """Add messages to the tails of their conversations; return these."""
         outcomes = batch.outcomes
-        newest_ids = self._ids.newest
+        newest_ids, tails = self._ids.newest, self._tails.known
         touched: dict[int, ConversationTail] = {}
         # Messages come in runs from one user to one peer: what a run has in common is found once.
         sender = recipient = time_ms = 0
@@ -96,7 +96,10 @@ class Messages:
                     continue
             if message.recipient != recipient:
                 recipient = message.recipient
-                tail = self._tails.tail(sender, recipient)
+                key: TailKey = recipient
+                if recipient > 0:
+                    key = (sender, recipient) if sender < recipient else (recipient, sender)
+                tail = tails.get(key) or self._tails.load(key)
                 # The clock may be set back; time never goes back within a conversation.
                 time_ms = tail.last_ms = max(tail.last_ms, now_ms)
             entry: chunks.Entry = (time_ms, sender, message_id, message.body)

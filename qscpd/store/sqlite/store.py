@@ -8,7 +8,7 @@ from qscpd.domain.events import Event, PositionMoved
 from qscpd.domain.model import Account, Mark, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreFullError
-from qscpd.store.base import Housekeeping, wall_clock_ms
+from qscpd.store.base import Housekeeping
 from qscpd.store.sqlite.accounts import Accounts
 from qscpd.store.sqlite.amendments import Amendments
 from qscpd.store.sqlite.chunk_table import ChunkWriter
@@ -29,7 +29,7 @@ class SqliteStore(SqliteReads):
 
     Args:
         path: The file; it is made when it does not exist, readable by its owner only.
-        clock_ms: Milliseconds since 1970-01-01 UTC.
+        clock_ms: Milliseconds since 1970-01-01 UTC; None: the system's clock.
         edit_within_ms: How long after its time a message can be edited.
 
     Raises:
@@ -40,7 +40,7 @@ class SqliteStore(SqliteReads):
     _db: Database
 
     def __init__(
-        self, path: Path, *, clock_ms: Callable[[], int] = wall_clock_ms, edit_within_ms: int = 0
+        self, path: Path, *, clock_ms: Callable[[], int] | None = None, edit_within_ms: int = 0
     ) -> None:
         db = Database(path, clock_ms)
         super().__init__(db)

@@ -63,31 +63,29 @@ class ConversationTail:
         self.added: list[chunks.Entry] = []
 
 
+TailKey = int | tuple[int, int]
+"""The pair of accounts, lower id first; for a room, minus its conversation's id."""
+
+
 class TailCache:
-    """Tails by pair of accounts or by room, read and made as needed."""
+    """Tails of conversations, read and made as needed.
+
+    Attributes:
+        known: Tails by key.
+    """
 
     def __init__(self, db: Database, rooms: RoomReader) -> None:
         self._db = db
         self._rooms = rooms
-        self._tails: dict[tuple[int, int], ConversationTail] = {}
-        """By pair; of a room, minus its conversation's id twice."""
-        db.on_rollback(self._tails.clear)
+        self.known: dict[TailKey, ConversationTail] = {}
+        db.on_rollback(self.known.clear)
 
     def __len__(self) -> int:
-        return len(self._tails)
+        return len(self.known)
 
-    def tail(self, sender: int, recipient: int) -> ConversationTail:
-        """Return the tail of a conversation; a pair's conversation is made if it does not exist.
-
-        Args:
-            sender: Account id.
-            recipient: Account id of the peer; for a room, minus its conversation's id.
-        """
-        if recipient < 0:
-            key = (recipient, recipient)
-            return self._tails.get(key) or self._load_room(key)
-        pair = (sender, recipient) if sender < recipient else (recipient, sender)
-        return self._tails.get(pair) or self._load_pair(pair)
+    def load(self, key: TailKey) -> ConversationTail:
+        """Read the tail of a conversation; a pair's conversation is made if it does not exist."""
+        return self._load_room(key) if isinstance(key, int) else self._load_pair(key)
 
     def membership(self, room: RoomTail, account: int) -> Membership:
         """Return an account's membership in a room."""
@@ -98,15 +96,15 @@ class TailCache:
 
     def room_changed(self, room: RoomRow) -> None:
         """Apply a change of a room."""
-        tail = self._tails.get((-room.id, -room.id))
+        tail = self.known.get(-room.id)
         if tail is not None and tail.room is not None:
             tail.room.renew(room)
 
-    def _load_room(self, key: tuple[int, int]) -> ConversationTail:
+    def _load_room(self, key: int) -> ConversationTail:
         self._limit()
-        room = self._rooms.get(-key[0])
+        room = self._rooms.get(-key)
         last_ms = self._db.read("SELECT last_ms FROM conversations WHERE id = ?", room.id)[0][0]
-        tail = self._tails[key] = ConversationTail(room.id, room.last_seq, last_ms, RoomTail(room))
+        tail = self.known[key] = ConversationTail(room.id, room.last_seq, last_ms, RoomTail(room))
         return tail
 
     def _load_pair(self, pair: tuple[int, int]) -> ConversationTail:
@@ -114,7 +112,7 @@ class TailCache:
         rows = self._db.read(
             "SELECT id, last_seq, last_ms FROM conversations WHERE low = ? AND high = ?", *pair
         )
-        tail = self._tails[pair] = ConversationTail(*(rows[0] if rows else (self._make_pair(pair), 0, 0)))
+        tail = self.known[pair] = ConversationTail(*(rows[0] if rows else (self._make_pair(pair), 0, 0)))
         return tail
 
     def _make_pair(self, pair: tuple[int, int]) -> int:
@@ -128,8 +126,8 @@ class TailCache:
         return conversation
 
     def _limit(self) -> None:
-        if len(self._tails) >= _CACHED_CONVERSATIONS:
+        if len(self.known) >= _CACHED_CONVERSATIONS:
             # Those that the transaction has touched must stay: their `added` is not written yet.
-            touched = {key: each for key, each in self._tails.items() if each.added}
-            self._tails.clear()
-            self._tails.update(touched)
+            touched = {key: each for key, each in self.known.items() if each.added}
+            self.known.clear()
+            self.known.update(touched)

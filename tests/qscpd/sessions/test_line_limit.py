@@ -213,7 +213,7 @@ def test_the_refusal_of_a_chat_is_a_line(character: str) -> None:
         to="", body="", id=character * ((LINE_LIMIT - empty) // (size_of_chat(character) - empty))
     )
     session, router = mock.Mock(), mock.Mock()
-    router.directory.by_name.return_value = None
+    router.directory.accounts, router.directory.by_name.return_value = {}, None
     MessageHandlers(router).chat(session, Identity(1, "alice"), chat)
     (answer,) = session.send.call_args.args
     assert answer.code is ErrorCode.UNKNOWN_RECIPIENT

@@ -146,7 +146,7 @@ class InProcessPeer:
         self.seqs: list[tuple[int, int]] = []
         self.moved: list[list[int]] = []
         bus = LocalBus[str]()
-        bus.subscribe(self.committed)
+        bus.subscribe_to_commits(self.committed)
         self.writer = StoreWriter[str](self.store, bus, on_refused=self.refused, on_failed=self.failed)
 
     def committed(self, commit: Commit[str]) -> None:

@@ -31,7 +31,7 @@ class RealPeer:
         self.heard: list[object] = []
         self.store = SqliteStore(path)
         bus = LocalBus[str]()
-        bus.subscribe(lambda commit: self.heard.extend(commit.events))
+        bus.subscribe_to_commits(lambda commit: self.heard.extend(commit.events))
         self.writer = StoreWriter[str](
             self.store, bus, on_refused=lambda _, code: self.heard.append(code), on_failed=self.heard.append
         )
