@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -34,7 +35,8 @@ from qscpd.net.tls import server_context
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
-from qscpd.store import lock_store, open_store, store_url
+from qscpd.store import lock_store, open_reader, open_store, store_url
+from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
 from qscpd.systemd import Notifier, watchdog_interval_s
 
@@ -118,6 +120,7 @@ async def _serve(config: Config) -> ExitCode:
         )
         stack.enter_context(writer)
         router.submissions.attach(writer)
+        reads = stack.enter_context(StoreReads(partial(open_reader, url)))
         passwords = PasswordPool(
             PasswordHasher(config.login.argon2), workers=config.login.workers, queue=config.login.queue
         )
@@ -127,7 +130,7 @@ async def _serve(config: Config) -> ExitCode:
         stack.callback(listener.stop_accepting)
         # Outside of the task group, which would wrap an error at the start in a group.
         async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer).handle):
-            await daemon.serve(listener, writer, passwords, log, epoch)
+            await daemon.serve(listener, writer, reads, passwords, log, epoch)
     return daemon.exit_code
 
 
@@ -146,6 +149,7 @@ class _Daemon:
         self,
         listener: Listener,
         writer: StoreWriter[Session],
+        reads: StoreReads,
         passwords: PasswordPool,
         log: SessionLog,
         epoch: str,
@@ -158,6 +162,7 @@ class _Daemon:
             login = Login(
                 self._router,
                 writer,
+                reads,
                 passwords,
                 log,
                 tasks,
@@ -165,7 +170,7 @@ class _Daemon:
                 epoch=epoch,
             )
             requests = RequestRunner(tasks, self._router.submissions.barrier)
-            self._router.handlers = handler_table(self._router, writer, requests, login.start)
+            self._router.handlers = handler_table(self._router, writer, reads, requests, login.start)
             await listener.accept()
             ticker = tasks.create_task(self._tick(listener))
             watchdog = tasks.create_task(self._watch(writer))
@@ -228,7 +233,7 @@ class _Daemon:
         interval = watchdog_interval_s()
         while interval is not None:
             with contextlib.suppress(StoreError):  # It has failed, and we are stopping already.
-                await writer.call(lambda _: None)
+                await writer.drained()
             self._notifier.alive()
             self._notifier.status(f"{len(self._router.presence)} people online, {len(self._router)} sessions")
             await asyncio.sleep(interval)

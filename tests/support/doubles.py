@@ -10,12 +10,15 @@ from qscpd.accounts.directory import Directory
 from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.model import Account, AccountState, StoredMessage
+from qscpd.errors import StoreError
 from qscpd.handlers.table import handler_table
 from qscpd.net.link import Link
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import LoggedSession, SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
+from qscpd.store.base import StoreReader
+from qscpd.store.reads import StoreReads
 from qscpd.store.writer import Committed, Item, PendingChat, PendingMark, StoreWriter
 
 __all__ = ["FakeLink", "ListLog", "RouterDouble", "SlowWriter", "router_double"]
@@ -139,12 +142,17 @@ class SlowWriter(StoreWriter[Session]):
 def router_double(
     router: Router,
     writer: StoreWriter[Session],
+    reads: StoreReads,
     tasks: asyncio.TaskGroup,
     login: Callable[[Session, frames.Auth], None] = lambda _session, _auth: None,
 ) -> None:
     """Let a router handle frames; without a `login`, `auth` gets no answer."""
     requests = RequestRunner(tasks, router.submissions.barrier)
-    router.handlers = handler_table(router, writer, requests, login)
+    router.handlers = handler_table(router, writer, reads, requests, login)
+
+
+def _no_reader() -> StoreReader:
+    raise StoreError("a router's double has no store")
 
 
 class RouterDouble(Router):
@@ -161,8 +169,8 @@ class RouterDouble(Router):
         accounts = [Account(n, name, AccountState.ACTIVE, 0) for n, name in enumerate(names, 1)]
         super().__init__(config or Config(), Directory(accounts, {}), self.log)
         self.submissions.attach(self.writer)
-        # No task runs here: requests that need the store fail.
-        router_double(self, self.writer, asyncio.TaskGroup())
+        # No task and no thread runs here: requests that need the store fail.
+        router_double(self, self.writer, StoreReads(_no_reader), asyncio.TaskGroup())
 
     def flush(self) -> None:
         """End the tick: hand over what was submitted, then write what was sent."""
