@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self, TypeVar, cast
 
 from qscpd.domain.model import (
     ConversationRow,
@@ -38,27 +38,40 @@ T = TypeVar("T")
 
 
 class _Read:
-    """A read and where its result goes."""
+    """A read, and the future of the loop that gets its result.
 
-    __slots__ = ("future", "work")
+    `asyncio.wrap_future` would do, but leaves a circle of references behind: the result, a page, and the
+    frames of an error would stay until the next garbage collection. A cursor in such a frame keeps its
+    transaction open.
+    """
 
-    def __init__(self, work: Callable[[StoreReader], object], future: "Future[object]") -> None:
-        self.work = work
-        self.future = future
+    __slots__ = ("_loop", "_work", "future")
+
+    def __init__(self, work: Callable[[StoreReader], object]) -> None:
+        self._work = work
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[object] = self._loop.create_future()
 
     def run(self, reader: StoreReader) -> None:
         """Read, unless nobody waits for it any more."""
-        if not self.future.set_running_or_notify_cancel():
+        if self.future.cancelled():
             return
         try:
-            result = self.work(reader)
+            result = self._work(reader)
         except Exception as error:  # noqa: BLE001 - it is raised where the read is awaited
-            self.future.set_exception(error)
-            # The error knows this frame. Without the circle it is gone soon, and with it any
-            # cursor in its frames, which keeps a transaction open.
-            del self
+            self._loop.call_soon_threadsafe(_settle, self.future, None, error)
+            del self  # The error has this frame, and the future has the error.
         else:
-            self.future.set_result(result)
+            self._loop.call_soon_threadsafe(_settle, self.future, result, None)
+
+
+def _settle(future: "asyncio.Future[object]", result: object, error: Exception | None) -> None:
+    if future.cancelled():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
 class StoreReads:
@@ -171,9 +184,12 @@ class StoreReads:
     async def _read(self, work: Callable[[StoreReader], T]) -> T:
         if not self._threads:
             raise StoreError("the store is closed")
-        future: Future[T] = Future()
-        self._queue.put(_Read(work, future))  # type: ignore[arg-type]  # a Future of anything
-        return await asyncio.wrap_future(future)
+        read = _Read(work)
+        self._queue.put(read)
+        try:
+            return cast("T", await read.future)
+        finally:
+            del read  # An error has this frame, too.
 
     # --- on each thread
 

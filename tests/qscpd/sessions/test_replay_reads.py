@@ -230,6 +230,33 @@ async def test_a_room_that_is_not_listed_any_more_is_not_ahead(
     assert received(bob, ROOM) == ["out", "resumed"]
 
 
+@pytest.mark.parametrize(
+    ("before", "moves", "expected"),
+    [
+        ([JOIN], [LEAVE], ["out", "resumed"]),
+        ([JOIN], [LEAVE, JOIN], ["out", "in", "3", "resumed"]),
+        ([JOIN, LEAVE], [JOIN], ["in", "3", "resumed"]),
+    ],
+)
+async def test_who_moves_while_positions_come_in(
+    server: InProcessServer,
+    alice: InProcessPeer,
+    moving: list[InProcessPeer],
+    before: list[frames.ClientFrame],
+    moves: list[frames.ClientFrame],
+    expected: list[str],
+) -> None:
+    """A position in the room that comes after that is void: the device has been notified meanwhile."""
+    await move(server, alice, moving, *before)
+    bob = await server.visitor("bob")
+    bob.frames.clear()
+    bob.send(frames.Resume([], more=True))
+    await move(server, alice, moving, *moves)
+    bob.send(frames.Resume([frames.Position(f"c{ROOM}", 1)]))
+    await server.settle()
+    assert received(bob, ROOM) == expected
+
+
 # --- rooms left and joined while a page is read
 
 

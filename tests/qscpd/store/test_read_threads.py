@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from qscpd.store.reads import StoreReads
 from qscpd.store.sqlite.database import Row
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.gated_reader import BEFORE, GatedReader, ReadGate
-from tests.support.waiting import patiently
+from tests.support.waiting import patiently, until
 
 ALICE, BOB = 1, 2
 
@@ -48,8 +49,8 @@ class RecordingReader(GatedReader):
         self.threads.append(threading.current_thread().name)
         if name == "damaged":
             with self.snapshot():
-                for row in self._gated_db.iterate("SELECT id FROM accounts"):
-                    raise StoreDamagedError(f"row {row} is damaged")
+                rows = self._gated_db.iterate("SELECT id FROM accounts")
+                raise StoreDamagedError(f"row {next(rows)} is damaged")
         return super().credentials(name)
 
     def close(self) -> None:
@@ -96,6 +97,14 @@ async def made(tmp_path: Path) -> AsyncIterator[Made]:
             made.gate.open()
 
 
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """Nothing is freed by the garbage collector."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 async def test_each_reader_stays_on_its_thread(made: Made) -> None:
     """Two of them, which are opened, used and closed where they belong."""
     found = await asyncio.gather(*(made.reads.credentials("alice") for _ in range(20)))
@@ -116,6 +125,7 @@ async def test_an_error_concerns_only_its_caller(made: Made) -> None:
         assert await made.reads.credentials("nobody") is None
 
 
+@pytest.mark.usefixtures("no_collection")
 async def test_idle_readers_hold_no_transaction(made: Made) -> None:
     """Neither after a read nor after one that failed, so that the WAL can be emptied."""
     for n in range(5):
@@ -124,7 +134,7 @@ async def test_idle_readers_hold_no_transaction(made: Made) -> None:
         await made.reads.search(ALICE, ["x"], conversation=None, before=(2**53, 0, 0), limit=1)
         with contextlib.suppress(StoreDamagedError):
             await made.reads.credentials("damaged")
-        assert made.checkpoint() == (0, 0, 0)
+        await until(lambda: made.checkpoint() == (0, 0, 0))  # A thread may still be leaving the read.
 
 
 async def test_a_cancelled_read_is_not_begun(made: Made) -> None:
