@@ -79,7 +79,7 @@ actions = st.one_of(
     st.tuples(st.just("again"), st.integers(0, 100)),
     st.tuples(st.just("wait"), st.integers(1, 50)),
     st.tuples(st.just("prune"), st.tuples(st.none() | st.integers(0, 60), st.none() | st.integers(1, 6))),
-    st.tuples(st.just("tend"), st.integers(1, 3)),
+    st.tuples(st.just("finish"), st.integers(1, 3)),
     st.tuples(st.just("erase"), st.sampled_from(PEOPLE)),
     st.tuples(st.just("reopen"), st.none()),
 )
