@@ -1,4 +1,4 @@
-"""The threads that read the store: a page never waits inside the writer's thread, and delays no commit.
+"""Named reads of the store on threads of their own, so that no page or search delays a commit.
 
 Each thread has a reader of its own (`qscpd.store.open_reader`). A read is one snapshot that begins when
 the thread takes it up. So it has every commit that was published before it was asked for. It can also
@@ -31,8 +31,8 @@ from qscpd.errors import StoreError
 from qscpd.store.base import StoreReader
 
 _THREADS: Final = 2
-"""So that a search that waits for the disk does not delay logins. They share Python's lock with the
-loop: each busy one more can make the loop wait for another switch interval (5 ms)."""
+"""Two, so that a slow search does not delay logins and replays. More would not read faster, because they
+share Python's lock. And each busy thread can make the loop wait for one more switch interval (5 ms)."""
 
 T = TypeVar("T")
 
