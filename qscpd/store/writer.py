@@ -363,6 +363,9 @@ class StoreWriter(Generic[S]):
             self._back(_settle, call, None, error)
 
     def _perform(self, call: _Call, work: Callable[[Store], T]) -> None:
+        if self._failed:  # Of what was queued before the call, nobody knows what was committed.
+            self._back(_settle, call, None, StoreError("the store has failed"))
+            return
         try:
             result = work(self._store)
         except Exception as error:  # noqa: BLE001 - it is raised where the call is awaited
