@@ -36,7 +36,8 @@ from qscpd.net.tls import server_context
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
-from qscpd.store import lock_store, open_store, store_url
+from qscpd.store import lock_store, open_reader, open_store, store_url
+from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
 from qscpd.systemd import Notifier, watchdog_interval_s
 
@@ -121,15 +122,16 @@ async def _serve(config: Config) -> ExitCode:
         )
         stack.enter_context(writer)
         router.submissions.attach(writer)
+        reads = stack.enter_context(StoreReads(partial(open_reader, url)))
         passwords = PasswordPool(
             PasswordHasher(config.login.argon2), workers=config.login.workers, queue=config.login.queue
         )
         stack.callback(passwords.close)
         tasks = asyncio.TaskGroup()
         retention = _retention(config.history)
-        login = Login(router, writer, passwords, log, tasks, retention=retention, epoch=epoch)
+        login = Login(router, writer, reads, passwords, log, tasks, retention=retention, epoch=epoch)
         requests = RequestRunner(tasks, router.submissions.barrier)
-        handlers = handler_table(router, writer, requests, login.start)
+        handlers = handler_table(router, writer, reads, requests, login.start)
         listener = Listener(config, context, partial(router.open_session, handlers))
         listener.bind()
         stack.callback(listener.stop_accepting)

@@ -23,6 +23,7 @@ from qscpd.errors import QscpdError
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.session import Session
+from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
 
 _BUSY_S: Final = 2.0
@@ -35,6 +36,11 @@ class Login:
     """Handles logins, each in a task of its own.
 
     Args:
+        router: The live sessions.
+        writer: Commits what replaced sessions sent, and upgraded hashes.
+        reads: Reads the credentials.
+        passwords: Verifies passwords.
+        log: The session log.
         tasks: Where the tasks run; no error of a login gets there.
         retention: How long the server keeps messages, for `auth_ack`.
         epoch: The store's epoch, for `auth_ack`.
@@ -44,6 +50,7 @@ class Login:
         self,
         router: Router,
         writer: StoreWriter[Session],
+        reads: StoreReads,
         passwords: PasswordPool,
         log: SessionLog,
         tasks: asyncio.TaskGroup,
@@ -55,6 +62,7 @@ class Login:
         self._epoch = epoch
         self._router = router
         self._writer = writer
+        self._reads = reads
         self._passwords = passwords
         self._log = log
         self._tasks = tasks
@@ -117,7 +125,7 @@ class Login:
             name = normalize_name(user)
         except InvalidNameError:
             return None
-        return await self._writer.call(lambda store: store.credentials(name))
+        return await self._reads.credentials(name)
 
     async def _upgrade(self, found: Credentials, password: str) -> None:
         """Hash the password again if the configured cost has changed; a failure does not fail the login."""

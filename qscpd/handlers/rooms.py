@@ -1,7 +1,7 @@
 """Handlers of `join`, `leave`, `room` and `rooms`.
 
 `qscpd.domain.rooms` decides, in the store, whether a change is allowed. Members and the list of rooms
-are answered from memory.
+are answered from memory, the moderation log from the store.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,6 +19,7 @@ from qscpd.sessions.answers import refusal
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
+from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
 
 _PAGE: Final = 50
@@ -36,12 +37,15 @@ _FIELDS: Final = ("user", "role", "text", "seconds", "kind", "history", "cursor"
 class RoomHandlers:
     """Handles them."""
 
-    def __init__(self, router: Router, writer: StoreWriter[Session], requests: RequestRunner) -> None:
+    def __init__(
+        self, router: Router, writer: StoreWriter[Session], reads: StoreReads, requests: RequestRunner
+    ) -> None:
         self._rooms = router.rooms
         self._directory = router.directory
         self._presence = router.presence
         self._submissions = router.submissions
         self._writer = writer
+        self._reads = reads
         self._requests = requests
 
     def join(self, session: Session, identity: Identity, frame: frames.Join) -> None:
@@ -81,7 +85,7 @@ class RoomHandlers:
         needed, allowed = ROOM_FIELDS[frame.action]
         if not needed <= given <= needed | allowed:
             return refusal(frame, ErrorCode.BAD_FIELD)
-        read = self._reads.get(frame.action)
+        read = {"members": self._members, "log": self._log}.get(frame.action)
         if read is not None:
             return await self._read(account, frame, name, read)
         target = self._directory.by_name(frame.user) if frame.user is not None else None
@@ -119,12 +123,6 @@ class RoomHandlers:
 
     # --- reading
 
-    @property
-    def _reads(
-        self,
-    ) -> dict[str, Callable[[LiveRoom, frames.RoomRequest], Awaitable[frames.ServerFrame]]]:
-        return {"members": self._members, "log": self._log}
-
     async def _read(
         self,
         account: int,
@@ -160,7 +158,8 @@ class RoomHandlers:
     async def _log(self, room: LiveRoom, frame: frames.RoomRequest) -> frames.ServerFrame:
         cursor = frame.cursor or ""
         before = int(cursor) if cursor.isascii() and cursor.isdigit() and len(cursor) < 16 else None  # noqa: PLR2004
-        rows = await self._writer.call(lambda store: store.room_log(room.row.id, before, _LOG))
+        await self._writer.drained()  # The log has what the session did before.
+        rows = await self._reads.room_log(room.row.id, before, _LOG)
         entries = [self._entry(row) for row in rows]
         return frames.RoomLog(room.row.name, entries, str(rows[-1].id) if len(rows) == _LOG else None)
 

@@ -16,12 +16,14 @@ from qscpd.handlers.presence import PresenceHandlers
 from qscpd.handlers.rooms import RoomHandlers
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Handler, HandlerTable, Session
+from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
 
 
 def handler_table(
     router: Router,
     writer: StoreWriter[Session],
+    reads: StoreReads,
     requests: RequestRunner,
     login: Callable[[Session, frames.Auth], None],
 ) -> HandlerTable:
@@ -29,8 +31,9 @@ def handler_table(
 
     Args:
         router: The live sessions and rooms.
-        writer: The store.
-        requests: Runs the handlers that ask the store.
+        writer: Commits to the store.
+        reads: Reads the store.
+        requests: Runs the handlers that need the store.
         login: Starts a login; see `qscpd.handlers.login`.
     """
     connection, messages, presence = (
@@ -38,8 +41,8 @@ def handler_table(
         MessageHandlers(router),
         PresenceHandlers(router),
     )
-    history = HistoryHandlers(router, writer, requests)
-    rooms = RoomHandlers(router, writer, requests)
+    history = HistoryHandlers(router, writer, reads, requests)
+    rooms = RoomHandlers(router, writer, reads, requests)
     after_login = {
         frames.SendChat: messages.chat,
         frames.SendEdit: messages.edit,

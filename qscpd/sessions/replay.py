@@ -2,17 +2,35 @@
 
 A session is *catching up* from its login until its `resume` is answered. Pages are read from the
 store and sent one by one, each when the peer took the one before. So an absence of months never
-fills a queue. Messages that are committed meanwhile are *buffered*. When the store has nothing more, the
+fills a queue. Messages that are published meanwhile are *buffered*. When the store has nothing more, the
 buffered messages that are newer than what was sent follow, page by page as well. The session goes live
 in the same step of the loop in which the buffer is empty. So no message falls between replay and live,
 and no seq is sent twice or late.
+
+Commits happen on one thread and reads on others; the loop learns of both later. A commit is *published*
+when the loop gets its events: messages to deliver, rooms joined and left. Four rules keep the order:
+
+1. The session buffers before the first read is asked for. A snapshot begins after that. So a commit is in
+   the snapshot, or it is published later and buffered. Most of them are both: a seq that is not above the
+   last one sent is dropped.
+2. A snapshot can have commits that are not published yet. So a read ends only when the writer's queue
+   has drained: by then everything in its snapshot is published. Without this, a message could be
+   replayed, and be delivered live after that. Or a room's messages could come before the session knows
+   that it is in the room.
+3. Joining and leaving are applied when they are published, at once. They are newer than a list of
+   conversations that is being read. So a room that was joined or left since the first `resume` is not
+   taken from the list. `room_left` ends a room, and `room` says where it begins: everything newer is
+   buffered.
+4. A page is checked against the last seq sent after it was read, not before. Leaving sets that to a seq
+   that no message has, and joining sets it to the room's last one. So no page that was being read
+   brings anything back. Whether the account is a member is part of the page's own snapshot.
 """
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from qscp import codec, frames
 from qscpd.domain.ids import conversation_id, parse_conversation
@@ -20,7 +38,7 @@ from qscpd.domain.model import ConversationRow, MessageRow
 from qscpd.sessions.encoding import frame_for_row
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
-from qscpd.store.base import Store
+from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
 
 PAGE_BYTES: Final = 48 * 1024
@@ -41,6 +59,9 @@ _NEW_DEVICE: Final = 200
 """Messages of a conversation that a device without a position gets; it asks for older ones with `history`."""
 
 
+T = TypeVar("T")
+
+
 class _Buffered(NamedTuple):
     conversation: int
     seq: int
@@ -53,7 +74,8 @@ class Replay:
     Args:
         session: The session; logged in, and not live yet.
         identity: Its identity.
-        writer: The store.
+        writer: Where commits come from; its `drained` waits until they are published.
+        reads: The store.
         names: Names of accounts, by id.
         invitations: Makes the frames of the account's open invitations.
 
@@ -66,6 +88,7 @@ class Replay:
         session: Session,
         identity: Identity,
         writer: StoreWriter[Session],
+        reads: StoreReads,
         names: dict[int, str],
         invitations: Callable[[int], Iterator[frames.Invited]],
     ) -> None:
@@ -73,13 +96,17 @@ class Replay:
         self._session = session
         self._identity = identity
         self._writer = writer
+        self._reads = reads
         self._names = names
         self._invitations = invitations
         self._positions: dict[int, int] = {}
+        """Reported by the device and not used yet."""
         self._rows: dict[int, ConversationRow] = {}
         """Conversations that are not replayed yet."""
         self._unknown: dict[int, int] = {}
         """Reported positions in conversations the account is not a member of; each gets a gap."""
+        self._moved: set[int] = set()
+        """Rooms joined or left so far; the list of conversations can be older or newer than that."""
         self._sent: defaultdict[int, int] = defaultdict(int)
         self._buffer: deque[_Buffered] = deque()
         self._buffer_bytes = 0
@@ -106,13 +133,19 @@ class Replay:
 
     def joined(self, conversation: int, last_seq: int) -> None:
         """Note that the account joined a room, before the session is notified: it misses nothing older."""
-        self._send_gap(conversation, 1, self._unknown.pop(conversation, 0), "ahead")
+        self._send_gap(conversation, 1, self._forget(conversation), "ahead")
         self._sent[conversation] = last_seq
 
     def left(self, conversation: int) -> None:
         """Note that the account left a room, before the session is notified: nothing may come behind that."""
-        self._rows.pop(conversation, None)
+        self._forget(conversation)
         self._sent[conversation] = _NEVER
+
+    def _forget(self, conversation: int) -> int:
+        """Replay a room no further; return the device's position in it if that was not used yet."""
+        self._moved.add(conversation)
+        self._rows.pop(conversation, None)
+        return self._positions.pop(conversation, 0) or self._unknown.pop(conversation, 0)
 
     def writable(self) -> None:
         """Continue: the peer took what waited for it, or its link is gone."""
@@ -125,7 +158,7 @@ class Replay:
 
     async def _run(self) -> None:
         account = self._identity.account
-        await self._writer.call(lambda store: store.conversations(account), self._set_rows)
+        self._set_rows(await self._published(self._reads.conversations(account)))
         await self._send_unknown()
         for index in count():
             if index % _PAGE == 0:
@@ -150,14 +183,21 @@ class Replay:
                 self._session.backlog = None
                 return
 
+    async def _published(self, read: Awaitable[T]) -> T:
+        """Return the result of a read when everything in its snapshot is published."""
+        result = await read
+        await self._writer.drained()
+        return result
+
     def _set_rows(self, rows: Sequence[ConversationRow]) -> None:
-        """Set the conversations to replay, in commit order: rooms are joined and left meanwhile."""
-        self._rows = {row.id: row for row in rows}
-        self._unknown = {
-            number: position
-            for number, position in self._positions.items()
-            if position and number not in self._rows
-        }
+        """Set the conversations to replay, but for rooms that were joined or left meanwhile."""
+        self._rows = {row.id: row for row in rows if row.id not in self._moved}
+        positions, self._positions = self._positions, {}
+        for number, position in positions.items():
+            if number in self._rows:
+                self._positions[number] = position
+            elif position and number not in self._moved:
+                self._unknown[number] = position
 
     async def _send_unknown(self) -> None:
         for index in count():
@@ -177,7 +217,7 @@ class Replay:
 
     def _begin(self, row: ConversationRow) -> None:
         """Find the first message of a conversation to send; send a gap for those that are not sent."""
-        position = self._positions.get(row.id)
+        position = self._positions.pop(row.id, None)
         start = row.read if position is None else position
         if start > row.last_seq:
             self._send_gap(row.id, row.last_seq + 1, start, "ahead")
@@ -201,21 +241,21 @@ class Replay:
 
         Not until none are left: a busy conversation always has more, and the others would wait.
         """
-        account = self._identity.account
-
-        def read(store: Store) -> tuple[ConversationRow | None, list[MessageRow]]:
-            row = store.conversation(account, conversation)
-            after = self._sent[conversation]
-            if row is None:
-                return None, []
-            return row, list(store.messages_after(conversation, after, _PAGE, PAGE_BYTES, row.first_seq))
-
         while self._sent[conversation] < until and await self._until_writable():
-            row, messages = await self._writer.call(read)
-            if row is None or self._session.closed:
+            page = await self._published(
+                self._reads.replay_page(
+                    self._identity.account,
+                    conversation,
+                    after=self._sent[conversation],
+                    limit=_PAGE,
+                    max_bytes=PAGE_BYTES,
+                )
+            )
+            if page is None or self._session.closed:
                 return
-            # The account may have left the room and joined it again since.
-            messages = [each for each in messages if each.seq > self._sent[conversation]]
+            row = page.conversation
+            # The account may have left the room, and joined it again, since the read was asked for.
+            messages = [each for each in page.messages if each.seq > self._sent[conversation]]
             first = messages[0].seq if messages else row.first_seq
             if first > self._sent[conversation] + 1:  # pruned between two pages
                 self._send_gap(conversation, self._sent[conversation] + 1, first - 1, "pruned")
@@ -224,7 +264,7 @@ class Replay:
                 return
             self._send_page(row, messages)
 
-    def _send_page(self, row: ConversationRow, messages: list[MessageRow]) -> None:
+    def _send_page(self, row: ConversationRow, messages: Sequence[MessageRow]) -> None:
         me = self._identity
         lines = []
         for message in messages:

@@ -74,9 +74,6 @@ class StoreReader(Protocol):
     ) -> Sequence[ConversationRow]:
         """Return an account's conversations with a higher id than `after`, by id."""
 
-    def conversation(self, account: int, conversation: int) -> ConversationRow | None:
-        """Return one conversation; None if the account is not a member of it."""
-
     def conversation_list(self, account: int, after: int, limit: int) -> Sequence[ConversationSummary]:
         """Return an account's conversations with their unread counts, by id.
 
@@ -84,12 +81,6 @@ class StoreReader(Protocol):
             account: The account.
             after: Only conversations with a higher id.
             limit: Conversations at most.
-        """
-
-    def unread(self, account: int, conversation: int, read: int, most: int = 1000) -> tuple[int, int]:
-        """Return how many messages after `read` others wrote, and how many of them mention the account.
-
-        Counting stops at `most`.
         """
 
     # --- messages
@@ -128,19 +119,6 @@ class StoreReader(Protocol):
             max_bytes: Bytes on the wire at most, but for the first row.
         """
 
-    def messages_after(
-        self, conversation: int, seq: int, limit: int, max_bytes: int, first: int = 1
-    ) -> Sequence[MessageRow]:
-        """Return the oldest messages after a seq, by seq; at least one if there is any, whatever its size.
-
-        Nothing before `first` is returned, and edits of messages before it have no text.
-        """
-
-    def messages_before(
-        self, conversation: int, seq: int, limit: int, max_bytes: int, first: int = 1
-    ) -> Sequence[MessageRow]:
-        """Return the newest messages before a seq, by seq; otherwise like `messages_after`."""
-
     def search(
         self,
         account: int,
@@ -164,7 +142,7 @@ class StoreReader(Protocol):
         """Yield every message that an account can see, by conversation and seq."""
 
     def export_room(self, conversation: int) -> Iterator[MessageRow]:
-        """Yield every message of a room, by seq."""
+        """Yield every message of a conversation, as of a room, by seq; also what no member can see."""
 
     # --- rooms
 

@@ -62,7 +62,6 @@ class _Call(NamedTuple):
     """How many items were queued before it."""
     work: Callable[[Store], Any] | RoomChange
     """A room change is committed together with those that wait behind it."""
-    then: Callable[[Any], None] | None
     future: asyncio.Future[Any]
 
 
@@ -94,6 +93,7 @@ class StoreWriter(Generic[S]):
         self._on_refused = on_refused
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
+        self._back = self._loop.call_soon_threadsafe
         self._order: Order[S] = Order()
         self._next_housekeeping = time.monotonic()
         self._failed = False
@@ -143,7 +143,7 @@ class StoreWriter(Generic[S]):
         Args:
             mutation: The function; it runs on the store's thread.
         """
-        return cast("T", await self._ask(mutation, None))
+        return cast("T", await self._ask(mutation))
 
     async def change_room(self, change: RoomChange) -> None:
         """Change a room, between two batches like `perform`, in one transaction with other changes.
@@ -154,28 +154,14 @@ class StoreWriter(Generic[S]):
         Raises:
             DeniedError: It is not allowed.
         """
-        await self._ask(change, None)
+        await self._ask(change)
 
-    async def call(self, work: Callable[[Store], T], then: Callable[[T], None] | None = None) -> T:
-        """Run a function on the store's thread, between two batches, and return its result.
-
-        It runs after everything that was queued before, and its result comes after theirs.
-
-        Args:
-            work: The function.
-            then: Called on the loop with the result, before the callbacks of later commits; the
-                awaiting caller may resume after those.
-        """
-        return cast("T", await self._ask(work, then))
-
-    async def _ask(
-        self, work: Callable[[Store], T] | RoomChange, then: Callable[[Any], None] | None
-    ) -> object:
+    async def _ask(self, work: Callable[[Store], T] | RoomChange) -> object:
         future: asyncio.Future[object] = self._loop.create_future()
         with self._wake:
             if self._failed or self._closing:
                 raise StoreError("the store is closed")
-            self._calls.append(_Call(self._queued, work, then, future))
+            self._calls.append(_Call(self._queued, work, future))
             self._wake.notify()
         return await future
 
@@ -268,7 +254,7 @@ class StoreWriter(Generic[S]):
             return
         chats, marks = batch.chats, batch.marks
         if batch.late:
-            self._loop.call_soon_threadsafe(self._on_refused, batch.late, ErrorCode.OUT_OF_ORDER)
+            self._back(self._on_refused, batch.late, ErrorCode.OUT_OF_ORDER)
         if not chats and not marks:
             return
         try:
@@ -285,7 +271,7 @@ class StoreWriter(Generic[S]):
             else:
                 events = _events(batch.messages, outcomes, moved)
             answers = Answers([chat.session for chat in chats], batch.messages, outcomes)
-            self._loop.call_soon_threadsafe(self._bus.publish, Commit(events, answers))
+            self._back(self._bus.publish, Commit(events, answers))
 
     def _refuse(self, batch: Batch[S], error: StoreError) -> None:
         """Refuse a batch that was not stored; acknowledge what was stored before under the same ids."""
@@ -304,18 +290,16 @@ class StoreWriter(Generic[S]):
             else:
                 again.append((chat.session, chat.message, outcome))
         if again:
-            self._loop.call_soon_threadsafe(self._bus.publish, Commit((), Answers(*zip(*again, strict=True))))
+            self._back(self._bus.publish, Commit((), Answers(*zip(*again, strict=True))))
         if refused:
             full = isinstance(error, StoreFullError)
             code = ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED
-            self._loop.call_soon_threadsafe(self._on_refused, refused, code)
+            self._back(self._on_refused, refused, code)
 
     def _fail(self, error: Exception) -> None:
         self._failed = True
         _log.critical("store.failed", exc_info=error)
-        self._loop.call_soon_threadsafe(
-            self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error))
-        )
+        self._back(self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error)))
 
     def _change_rooms(self, calls: Sequence[_Call]) -> None:
         """Commit several room changes in one transaction."""
@@ -333,6 +317,9 @@ class StoreWriter(Generic[S]):
         self._answer(calls, [error] * len(calls))
 
     def _perform(self, call: _Call, work: Callable[[Store], T]) -> None:
+        if self._failed:  # Of what was queued before the call, nobody knows what was committed.
+            self._answer([call], [StoreError("the store has failed")])
+            return
         try:
             result = work(self._store)
         except Exception as error:  # noqa: BLE001 - it is raised where the call is awaited
@@ -358,7 +345,7 @@ class StoreWriter(Generic[S]):
             calls: The calls.
             results: Of each; an exception is raised where the call is awaited.
         """
-        self._loop.call_soon_threadsafe(self._settle, tuple(self._committed), calls, results)
+        self._back(self._settle, tuple(self._committed), calls, results)
         self._committed.clear()
 
     def _settle(
@@ -367,8 +354,6 @@ class StoreWriter(Generic[S]):
         for events in commits:  # also if a caller was cancelled: it happened
             self._bus.publish(Commit(events))
         for call, result in zip(calls, results, strict=True):
-            if call.then is not None and not isinstance(result, Exception):
-                call.then(result)
             if call.future.cancelled():
                 continue
             if isinstance(result, Exception):

@@ -269,6 +269,7 @@ async def test_delivered_is_the_highest_of_the_receivers_devices(
         connected.send(*alice.send("bob", f"{n}"))
     await chat_server.settle()
     connected.send(frames.Received("c1", 5))  # her own
+    await chat_server.settle()  # a login does not wait for it
     mobile, tablet = await chat_server.visitor("bob"), await chat_server.visitor("bob")
     mobile.send(frames.Received("c1", 3))
     await chat_server.settle()

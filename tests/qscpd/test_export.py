@@ -14,6 +14,7 @@ from qscpd.export import EXPORT_FORMAT, export_lines, export_room_lines
 from qscpd.store import open_reader, store_url
 from qscpd.store.base import StoreReader
 from qscpd.store.sqlite.store import SqliteStore
+from tests.support.stores import rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
 
@@ -188,7 +189,7 @@ def who(name: str, account: int) -> dict[str, str]:
 
 def store_events(store: SqliteStore, recipient: int) -> None:
     """Store three messages of alice, and each kind of event for them."""
-    first = len(store.messages_after(-recipient if recipient < 0 else 1, 0, 100, 10**6))
+    first = len(rows_of(store, -recipient if recipient < 0 else 1))
     at = [first + number for number in range(1, 4)]
     messages = [
         NewMessage(ALICE, recipient, message_id(10), "hello @bob", MessageMeta(mentions=(BOB,))),

@@ -13,13 +13,16 @@ from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.events import MessagesStored
 from qscpd.domain.model import Account, AccountState, StoredMessage
+from qscpd.errors import StoreError
 from qscpd.handlers.table import handler_table
 from qscpd.net.link import Link
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import LoggedSession, SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import HandlerTable, Session
+from qscpd.store.base import StoreReader
 from qscpd.store.items import Item, PendingChat
+from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
 
 __all__ = ["FakeLink", "ListLog", "RouterDouble", "SlowWriter", "make_handlers"]
@@ -142,12 +145,17 @@ class SlowWriter(StoreWriter[Session]):
 def make_handlers(
     router: Router,
     writer: StoreWriter[Session],
+    reads: StoreReads,
     tasks: asyncio.TaskGroup,
     login: Callable[[Session, frames.Auth], None] = lambda _session, _auth: None,
 ) -> HandlerTable:
     """Return the daemon's handlers; without a `login`, `auth` gets no answer."""
     requests = RequestRunner(tasks, router.submissions.barrier)
-    return handler_table(router, writer, requests, login)
+    return handler_table(router, writer, reads, requests, login)
+
+
+def _no_reader() -> StoreReader:
+    raise StoreError("a router's double has no store")
 
 
 class RouterDouble(Router):
@@ -167,8 +175,8 @@ class RouterDouble(Router):
         self.bus: LocalBus[Session] = LocalBus()
         super().__init__(config or Config(), Directory(accounts, {}), self.log, self.bus)
         self.submissions.attach(self.writer)
-        # No task runs here: requests that need the store fail.
-        self.handlers = make_handlers(self, self.writer, asyncio.TaskGroup())
+        # No task and no thread runs here: requests that need the store fail.
+        self.handlers = make_handlers(self, self.writer, StoreReads(_no_reader), asyncio.TaskGroup())
 
     def flush(self) -> None:
         """End the tick: hand over what was submitted, then write what was sent."""

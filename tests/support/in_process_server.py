@@ -5,8 +5,10 @@ Between two calls nothing happens, so that a test can put any event between any 
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
+from unittest import mock
 
 from qscp import codec, frames
 from qscpd.accounts.directory import Directory
@@ -19,16 +21,21 @@ from qscpd.domain.model import Keep
 from qscpd.errors import StoreError
 from qscpd.handlers.login import Login
 from qscpd.sessions.session import Session
-from qscpd.store.base import Store
+from qscpd.store.base import Store, StoreReader
+from qscpd.store.reads import StoreReads
+from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import CHEAP_ARGON2
 from tests.support.device import Device
 from tests.support.doubles import FakeLink, ListLog, make_handlers
+from tests.support.gated_reader import GatedReader, ReadGate
 from tests.support.oracle import Book, History, written
 from tests.support.waiting import patiently
 
 __all__ = ["InProcessPeer", "InProcessServer", "make_accounts"]
+
+T = TypeVar("T")
 
 _CALM: Final = 6
 """Rounds without any event after which nothing more happens automatically."""
@@ -54,6 +61,23 @@ def make_accounts(path: Path, *names: str) -> None:
     with contextlib.closing(SqliteStore(path)) as store:
         for name in names:
             store.add_account(name, "x")
+
+
+class ReadCounter(StoreReads):
+    """Reads that are counted.
+
+    Attributes:
+        in_flight: How many wait or run.
+    """
+
+    in_flight = 0
+
+    async def _read(self, work: Callable[[StoreReader], T]) -> T:
+        self.in_flight += 1
+        try:
+            return await super()._read(work)
+        finally:
+            self.in_flight -= 1
 
 
 class PagedLink(FakeLink):
@@ -123,13 +147,15 @@ class InProcessServer:
 
     Args:
         store: A store with accounts in it; it is closed at the end.
+        gate: Where its reads wait, if it is closed.
 
     Attributes:
         failure: Why the store failed, if it did.
     """
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqliteStore, gate: ReadGate | None = None) -> None:
         self.store = store
+        self.gate = gate or ReadGate()
         self._commits = 0
         self.peers: list[InProcessPeer] = []
         self.failure: StoreError | None = None
@@ -150,23 +176,27 @@ class InProcessServer:
         )
         self.writer.__enter__()
         self.router.submissions.attach(self.writer)
+        self.reads = ReadCounter(lambda: GatedReader(self.store._db.path, self.gate))
+        self.reads.__enter__()
         self.passwords = _AnyPassword()
         self.tasks = asyncio.TaskGroup()
         await self.tasks.__aenter__()
         login = Login(
             self.router,
             self.writer,
+            self.reads,
             self.passwords,
             self.log,
             self.tasks,
             retention=frames.Retention(),
             epoch=self.store.epoch(),
         )
-        self.handlers = make_handlers(self.router, self.writer, self.tasks, login.start)
+        self.handlers = make_handlers(self.router, self.writer, self.reads, self.tasks, login.start)
         return self
 
     async def __aexit__(self, *error: object) -> None:
         """Lose all links and end; what was not handed to the store is forgotten."""
+        self.gate.open()
         for connected in self.peers:
             connected.lose()
         self.router.submissions.close()
@@ -178,6 +208,7 @@ class InProcessServer:
                 task.cancel()
             with contextlib.suppress(BaseException):
                 await self.tasks.__aexit__(None, None, None)
+        self.reads.__exit__(None, None, None)
         self.writer.__exit__(None, None, None)
         await asyncio.sleep(0)
         self.passwords.close()
@@ -221,7 +252,7 @@ class InProcessServer:
     # --- time
 
     async def settle(self, *, take: bool = True) -> None:
-        """Let everything happen that happens automatically.
+        """Let everything happen that happens automatically; reads that the gate stops stay there.
 
         Args:
             take: Whether devices take what is written for them; those that are congested never do.
@@ -238,16 +269,20 @@ class InProcessServer:
                     for connected in self.peers:
                         if not connected.link.congested:
                             connected.take()
-                calm = calm + 1 if self._count() == before and not self._requesting() else 0
+                calm = calm + 1 if self._count() == before and not self._busy() else 0
 
     def _count(self) -> int:
         written = sum(len(connected.frames) + len(connected.link.written) for connected in self.peers)
         return self._commits + written + len(self.router.submissions) + len(self.router.output)
 
-    def _requesting(self) -> bool:
-        """Whether a session waits for an answer, which can take more than one read of the store."""
+    def _busy(self) -> bool:
+        """Whether a read is under way that the gate does not stop, or a request is answered without one."""
+        waiting = self.gate.waiting
+        if self.reads.in_flight > waiting:
+            return True
         sessions = [connected.session for connected in self.peers]
-        return self.failure is None and any(each._requesting and not each.closed for each in sessions)
+        requesting = sum(each._requesting and not each.closed for each in sessions)
+        return self.failure is None and requesting > waiting
 
     async def prune(self, keep: int) -> None:
         """Keep only so many messages of each conversation."""
@@ -259,6 +294,24 @@ class InProcessServer:
                     pass
 
         await self.writer.perform(run)
+
+    @contextlib.contextmanager
+    def unpublished(self) -> Iterator[None]:
+        """Let commits happen inside; the loop gets their events, in order, at the end."""
+        held: list[tuple[Callable[..., None], tuple[object, ...]]] = []
+        publish = self.writer._back
+
+        def hold(callback: Callable[..., None], *args: object) -> None:
+            held.append((callback, args))
+
+        with mock.patch.object(self.writer, "_back", hold):
+            yield
+        for callback, args in held:
+            publish(callback, *args)
+
+    def reader(self) -> "contextlib.closing[StoreReader]":
+        """Return a reader of what is committed, published or not."""
+        return contextlib.closing(SqliteReader(self.store._db.path))
 
     # --- looking
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from qscp.rooms import HistoryFrom
 from qscpd.domain.events import PositionMoved
-from qscpd.domain.model import Mark, NewMessage, Outcome, RoomResult
+from qscpd.domain.model import ConversationRow, Mark, MessageRow, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.store.base import Store, StoreReader
@@ -22,6 +22,9 @@ __all__ = [
     "StoreFactory",
     "TickingClock",
     "add_room",
+    "conversation_of",
+    "rows_of",
+    "unread_of",
 ]
 
 
@@ -112,6 +115,23 @@ def add_room(store: Store, name: str, owner: str, *members: str, history: Histor
     store.change_room(RoomChange(action="create", room=name, actor=ids[owner], history=history))
     for member in members:
         store.change_room(RoomChange(action="join", room=name, actor=ids[member]))
+
+
+def rows_of(store: StoreReader, conversation: int) -> list[MessageRow]:
+    """Return everything in a conversation."""
+    return list(store.export_room(conversation))
+
+
+def conversation_of(store: StoreReader, account: int, conversation: int) -> ConversationRow | None:
+    """Return a conversation as one of its members sees it; None if the account is none."""
+    return next((row for row in store.conversations(account) if row.id == conversation), None)
+
+
+def unread_of(store: StoreReader, account: int, conversation: int) -> tuple[int, int]:
+    """Return how many messages of a conversation are unread, and how many of those mention the account."""
+    (summary,) = store.conversation_list(account, conversation - 1, 1)
+    assert summary.conversation.id == conversation
+    return summary.unread, summary.mentions
 
 
 class FickleStore(SqliteStore):

@@ -22,6 +22,9 @@ from qscpd.store.sqlite.migrations import check_schema, migrate, schema_of
 _CHECKED_SIZE: Final = 64 * 1024 * 1024
 """Files up to this many bytes are checked for damage when they are opened (0.2 s at most)."""
 
+_READER_CACHE_KIB: Final = 1024
+"""Page cache of a reading connection, of which the daemon has a few."""
+
 _WAL_HEADER: Final = 32
 _FRAME_HEADER: Final = 24
 
@@ -217,6 +220,7 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
             timeout=5,
         )
         db.execute("PRAGMA query_only = ON")
+        db.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
         check_schema(db, str(path))
     except BaseException as error:
         if db is not None:

@@ -69,7 +69,7 @@ class HistoryReader:
             yield _conversation(row), row[-1]
 
     def conversation(self, account: int, conversation: int) -> ConversationRow | None:
-        """See `StoreReader.conversation`."""
+        """Return one conversation; None if the account is not a member of it."""
         sql = f"{_CONVERSATION} AND m.account = ? AND m.conversation = ?"
         rows = self._db.read(sql, account, conversation)
         return _conversation(rows[0]) if rows else None
@@ -97,17 +97,6 @@ class HistoryReader:
                     full = conversation  # the next query skips the rest of it
                     break
         return counts
-
-    def unread(self, account: int, conversation: int, read: int, most: int) -> tuple[int, int]:
-        """See `StoreReader.unread`."""
-        count = mentions = 0
-        for row in self._reader.after(conversation, read):
-            if row.sender != account and not row.meta.kind:
-                count += 1
-                mentions += account in row.meta.mentions
-                if count >= most:
-                    break
-        return count, mentions
 
     # --- messages
 
@@ -142,21 +131,8 @@ class HistoryReader:
             row = self.conversation(account, conversation)
             if row is None:
                 return None
-            return ReplayPage(row, self.messages_after(row.id, after, limit, max_bytes, row.first_seq))
-
-    def messages_after(
-        self, conversation: int, seq: int, limit: int, max_bytes: int, first: int
-    ) -> Sequence[MessageRow]:
-        """See `StoreReader.messages_after`."""
-        rows = self._reader.after(conversation, max(seq, first - 1))
-        return take(self._as_seen(conversation, rows, first), limit, max_bytes)
-
-    def messages_before(
-        self, conversation: int, seq: int, limit: int, max_bytes: int, first: int
-    ) -> Sequence[MessageRow]:
-        """See `StoreReader.messages_before`."""
-        rows = self._before(conversation, seq, first)
-        return take(self._as_seen(conversation, rows, first), limit, max_bytes)[::-1]
+            rows = self._reader.after(row.id, max(after, row.first_seq - 1))
+            return ReplayPage(row, take(self._as_seen(row.id, rows, row.first_seq), limit, max_bytes))
 
     def export(self, account: int) -> Iterator[ExportedMessage]:
         """See `StoreReader.export`."""

@@ -79,17 +79,9 @@ class SqliteReads:
         """See `StoreReader.conversations`."""
         return self._history.conversations(account, after, limit)
 
-    def conversation(self, account: int, conversation: int) -> ConversationRow | None:
-        """See `StoreReader.conversation`."""
-        return self._history.conversation(account, conversation)
-
     def conversation_list(self, account: int, after: int, limit: int) -> Sequence[ConversationSummary]:
         """See `StoreReader.conversation_list`."""
         return self._history.summaries(account, after, limit)
-
-    def unread(self, account: int, conversation: int, read: int, most: int = 1000) -> tuple[int, int]:
-        """See `StoreReader.unread`."""
-        return self._history.unread(account, conversation, read, most)
 
     # --- messages
 
@@ -113,18 +105,6 @@ class SqliteReads:
     ) -> ReplayPage | None:
         """See `StoreReader.replay_page`."""
         return self._history.replay_page(account, conversation, after=after, limit=limit, max_bytes=max_bytes)
-
-    def messages_after(
-        self, conversation: int, seq: int, limit: int, max_bytes: int, first: int = 1
-    ) -> Sequence[MessageRow]:
-        """See `StoreReader.messages_after`."""
-        return self._history.messages_after(conversation, seq, limit, max_bytes, first)
-
-    def messages_before(
-        self, conversation: int, seq: int, limit: int, max_bytes: int, first: int = 1
-    ) -> Sequence[MessageRow]:
-        """See `StoreReader.messages_before`."""
-        return self._history.messages_before(conversation, seq, limit, max_bytes, first)
 
     def search(
         self,

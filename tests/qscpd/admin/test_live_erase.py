@@ -21,6 +21,7 @@ from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import ListLog
 from tests.support.ids import IdMaker
+from tests.support.stores import rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
 
@@ -56,7 +57,7 @@ def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter
 
 def texts(store: Store) -> int:
     """Return the number of texts."""
-    return sum(row.body is not None for row in store.messages_after(1, 0, 10**6, 10**9))
+    return sum(row.body is not None for row in rows_of(store, 1))
 
 
 async def test_a_request_erases_for_a_while(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:

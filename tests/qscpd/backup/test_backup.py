@@ -28,6 +28,7 @@ from qscpd.store.sqlite.store import SqliteStore
 from tests.support.daemon import add_accounts, write_config
 from tests.support.ids import IdMaker
 from tests.support.smalldisk import fill, small_disk
+from tests.support.stores import rows_of
 from tests.support.users import as_user
 
 SCHEMA_1 = Path(__file__).parents[1] / "store/sqlite/schema1.sql"
@@ -64,7 +65,7 @@ def names(directory: Path) -> list[str]:
 def bodies(store: Path) -> list[str | None]:
     """Return the texts of the first conversation."""
     with contextlib.closing(SqliteStore(store)) as opened:
-        return [row.body for row in opened.messages_after(1, 0, 100, 10**6)]
+        return [row.body for row in rows_of(opened, 1)]
 
 
 def epoch(store: Path) -> str:

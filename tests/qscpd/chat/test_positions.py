@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from qscp import codec, frames
 from qscpd.domain.model import Mark, NewMessage, PositionKind
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store
+from qscpd.store.reads import StoreReads
+from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import FakeLink, RouterDouble, make_handlers
@@ -81,7 +84,8 @@ class InProcessPeer:
             on_refused=self.router.delivery.refused,
             on_failed=print,
         )
-        self.router.handlers = make_handlers(self.router, self.writer, tasks)
+        self.reads = StoreReads(partial(SqliteReader, path))
+        self.router.handlers = make_handlers(self.router, self.writer, self.reads, tasks)
         self.session, link = self.router.login("alice", live=False)
         self.router.flush()
         self.link = self.session.link = NarrowLink()
@@ -104,7 +108,7 @@ async def connected(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
     """All of it, running."""
     async with patiently(), asyncio.TaskGroup() as tasks:
         made = InProcessPeer(tmp_path / "qscpd.db", tasks)
-        with contextlib.closing(made.store), made.writer:
+        with contextlib.closing(made.store), made.writer, made.reads:
             yield made
         made.router.close()
 

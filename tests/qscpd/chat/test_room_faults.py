@@ -13,15 +13,16 @@ from qscp.rooms import HistoryFrom, RoomKind
 from qscpd.admin import DeleteRoom, DeleteUser, Done
 from qscpd.admin.live import LiveAdmin
 from qscpd.chat.submission import _Gate
-from qscpd.domain.model import Keep, MessageRow, RoomResult
+from qscpd.domain.model import Keep, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError
 from qscpd.sessions import requests
 from qscpd.store.base import Store
+from tests.support.gated_reader import BEFORE
 from tests.support.ids import IdMaker
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 from tests.support.stores import FickleStore, add_room
-from tests.support.waiting import PATIENCE_S, patiently
+from tests.support.waiting import PATIENCE_S, patiently, until
 
 make_id = IdMaker()
 
@@ -151,7 +152,7 @@ async def test_a_request_whose_turn_comes_too_late(tmp_path: Path, monkeypatch: 
     async with InProcessServer(store) as server:
         alice, bob = await enter(server, "alice"), await enter(server, "bob")
         busy = threading.Event()
-        held = asyncio.create_task(server.writer.call(lambda _: busy.wait()))
+        held = asyncio.create_task(server.writer.perform(lambda _: busy.wait()))
         alice.send(frames.ConversationsRequest())
         await asyncio.sleep(0)
         bob.send(frames.Leave("#dev"))
@@ -245,9 +246,9 @@ async def test_a_member_and_their_room_are_deleted_at_once(server: InProcessServ
     bob = await enter(server, "bob")
     admin = LiveAdmin(server.router, server.writer)
     work, done = threading.Event(), threading.Event()
-    held = asyncio.create_task(server.writer.call(lambda _: work.wait()))
+    held = asyncio.create_task(server.writer.perform(lambda _: work.wait()))
     deeds = [asyncio.create_task(admin.handle(each)) for each in (DeleteUser("bob"), DeleteRoom("#dev"))]
-    last = asyncio.create_task(server.writer.call(lambda _: done.set()))
+    last = asyncio.create_task(server.writer.perform(lambda _: done.set()))
     await asyncio.sleep(0)
     work.set()
     assert done.wait(PATIENCE_S)  # meanwhile the loop stands still
@@ -261,18 +262,8 @@ async def test_a_member_and_their_room_are_deleted_at_once(server: InProcessServ
 # --- coming back while catching up
 
 
-async def test_a_page_is_read_when_the_room_was_joined_again(
-    server: InProcessServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_page_is_read_when_the_room_was_joined_again(server: InProcessServer) -> None:
     """A device that is catching up reads the store when its user has joined again, before it is notified."""
-    read, messages_after = threading.Event(), server.store.messages_after
-
-    def read_and_say(*what: int) -> Sequence[MessageRow]:
-        try:
-            return messages_after(*what)
-        finally:
-            read.set()
-
     alice = await enter(server, "alice")
     assert await answered(server, alice, *(chat("#dev", "x" * 15_000) for _ in range(8))) == ["chat_ack"] * 8
     network_device = await enter(server, "bob")
@@ -282,19 +273,15 @@ async def test_a_page_is_read_when_the_room_was_joined_again(
     await server.settle()
     assert late.link.written[-1].type == "chat"  # of the first page, which the peer did not take
     assert await answered(server, network_device, frames.Leave("#dev")) == ["room_left", "room_ack"]
-    together = threading.Event()
-    held = asyncio.create_task(server.writer.call(lambda _: together.wait()))
-    network_device.send(frames.Join("#dev"))
-    await asyncio.sleep(0)
+    server.gate.close(BEFORE, "replay_page")
     late.link.page_by_page = late.link.congested = False
     late.session.writable()
-    for _ in range(10):
-        await asyncio.sleep(0)
-    read.clear()
-    monkeypatch.setattr(server.store, "messages_after", read_and_say)
-    together.set()
-    assert read.wait(PATIENCE_S)  # meanwhile the loop stands still
-    await held
+    await server.gate.stopped()
+    with server.unpublished(), server.reader() as reader:
+        network_device.send(frames.Join("#dev"))
+        await until(lambda: reader.memberships(DEV).get(2))
+        server.gate.open()
+        await until(lambda: not server.reads.in_flight)
     await server.settle()
     assert await answered(server, alice, chat("#dev", "after")) == ["chat_ack"]
     assert [frame.type for frame in late.frames if isinstance(frame, frames.Error)] == []
@@ -366,9 +353,9 @@ async def test_a_reaction_leaves_the_index_of_words_as_it_is(server: InProcessSe
         assert isinstance(store, FickleStore)
         return store._db.read("SELECT id, block FROM words_data ORDER BY id")
 
-    before = await server.writer.call(index)
+    before = await server.writer.perform(index)
     react = frames.SendReaction("#dev", 1, "+1", make_id())
     assert "chat_ack" in await answered(server, bob, react)
-    assert await server.writer.call(index) == before
+    assert await server.writer.perform(index) == before
     assert "chat_ack" in await answered(server, alice, frames.SendEdit("#dev", 1, "a short one", make_id()))
-    assert await server.writer.call(index) != before
+    assert await server.writer.perform(index) != before

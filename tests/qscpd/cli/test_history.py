@@ -15,6 +15,7 @@ from qscpd.store.sqlite.lock import StoreLock
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.daemon import add_accounts
 from tests.support.smalldisk import fill, small_disk
+from tests.support.stores import rows_of
 
 Run = Callable[..., Result]
 
@@ -44,7 +45,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def texts(store: Path = STORE) -> set[str | None]:
     """Return all texts, without their numbers."""
     with contextlib.closing(SqliteStore(store)) as opened:
-        rows = opened.messages_after(1, 0, 10**6, 10**9)
+        rows = rows_of(opened, 1)
     return {row.body.split()[0] if row.body else None for row in rows}
 
 

@@ -64,13 +64,13 @@ async def happen(server: InProcessServer, many: int) -> None:
     """Let events follow in the first conversation: bob reacts to its first message, and takes it back."""
     extras = [MessageMeta(kind="react", target=1, removed=bool(n % 2)) for n in range(many)]
     events = [NewMessage(2, 1, make_id(), "ok", meta) for meta in extras]
-    await server.writer.call(lambda store: store.append(events))
+    await server.writer.perform(lambda store: store.append(events))
 
 
 async def write(server: InProcessServer, *texts: str) -> None:
     """Let alice write more in the first conversation."""
     messages = [NewMessage(1, 2, make_id(), text) for text in texts]
-    await server.writer.call(lambda store: store.append(messages))
+    await server.writer.perform(lambda store: store.append(messages))
 
 
 @pytest.mark.parametrize("direction", ["before", "after"])
@@ -139,7 +139,7 @@ async def test_conversations_are_paged(server: InProcessServer, bob: InProcessPe
             account = store.add_account(f"u{n}", "x")
             store.append([NewMessage(account.id, 2, f"{1:032x}", "hello")])
 
-    await server.writer.call(add)
+    await server.writer.perform(add)
     pages: list[list[str]] = []
     cursor: str | None = ""
     while cursor is not None:
@@ -155,7 +155,7 @@ async def test_conversations_are_paged(server: InProcessServer, bob: InProcessPe
 
 async def test_a_search_finds_in_ones_own_conversations(server: InProcessServer, bob: InProcessPeer) -> None:
     """All words, whatever their case and accents, newest first; others find nothing there."""
-    await server.writer.call(lambda store: [store.housekeeping.step(Keep()) for _ in range(5)])
+    await server.writer.perform(lambda store: [store.housekeeping.step(Keep()) for _ in range(5)])
     alice = await server.visitor("alice")
     found = await server.ask(bob, frames.SearchRequest("NUMBER bonjour"))
     assert isinstance(found, frames.SearchResults)
@@ -169,7 +169,7 @@ async def test_a_search_finds_in_ones_own_conversations(server: InProcessServer,
 
 async def test_a_search_is_paged(server: InProcessServer, bob: InProcessPeer) -> None:
     """The cursor goes on where the page ended; one conversation may be named."""
-    await server.writer.call(lambda store: [store.housekeeping.step(Keep()) for _ in range(5)])
+    await server.writer.perform(lambda store: [store.housekeeping.step(Keep()) for _ in range(5)])
     seqs: list[int] = []
     cursor: str | None = ""
     while cursor is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from qscpd.config.model import Argon2Config, Config
 from qscpd.domain.model import AccountState
 from qscpd.handlers.login import Login
 from qscpd.sessions.session import Session
+from qscpd.store.reads import StoreReads
+from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import CHEAP_ARGON2, PASSWORD, hash_cheaply
@@ -46,7 +49,7 @@ class CountingHasher(PasswordHasher):
 class InProcessPeer:
     """A router with a login peer, on a real store.
 
-    Once its thread runs, only `real_writer` may use the store.
+    Once its threads run, only `real_writer` and `reads` may use the store.
     """
 
     def __init__(self, path: Path, tasks: asyncio.TaskGroup) -> None:
@@ -66,16 +69,18 @@ class InProcessPeer:
             on_refused=self.router.delivery.refused,
             on_failed=print,
         )
+        self.reads = StoreReads(partial(SqliteReader, path))
         login = Login(
             self.router,
             self.real_writer,
+            self.reads,
             self.passwords,
             self.router.log,
             tasks,
             retention=frames.Retention(seconds=86400, messages=500),
             epoch="e1",
         )
-        self.router.handlers = make_handlers(self.router, self.real_writer, tasks, login.start)
+        self.router.handlers = make_handlers(self.router, self.real_writer, self.reads, tasks, login.start)
 
     async def change(self, name: str, state: AccountState) -> None:
         """Do what the admin socket does."""
@@ -119,7 +124,7 @@ async def peer(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
     """A login peer."""
     async with patiently(), asyncio.TaskGroup() as tasks:
         made = InProcessPeer(tmp_path / "qscpd.db", tasks)
-        with made.real_writer:
+        with made.real_writer, made.reads:
             yield made
             made.hasher.gate.set()
         made.passwords.close()

@@ -31,6 +31,7 @@ from qscpd.domain.model import (
     Account,
     AccountState,
     ConversationRow,
+    ConversationSummary,
     Found,
     LogRow,
     MessageMeta,
@@ -94,7 +95,7 @@ def allowed_in_a_body(character: str) -> bool:
 def asked() -> history.HistoryHandlers:
     """What answers questions, for an account with the longest name."""
     directory = Directory([Account(1, NAME, AccountState.ACTIVE, 0)], NAMES)
-    return history.HistoryHandlers(mock.Mock(directory=directory), mock.Mock(), mock.Mock())
+    return history.HistoryHandlers(mock.Mock(directory=directory), mock.Mock(), mock.Mock(), mock.Mock())
 
 
 def test_a_character_takes_at_most_twice_its_bytes_on_the_wire() -> None:
@@ -138,7 +139,7 @@ def test_a_page_of_a_search_is_a_line(asked: history.HistoryHandlers, page: list
     found = [Found(CONVERSATION, row, NAME) for row in page]
     shown = history._fitting(found)
     frame = frames.SearchResults(
-        matches=[asked._match(each, {CONVERSATION: NAME}) for each in shown],
+        matches=[asked._match(each) for each in shown],
         cursor=history._search_cursor(shown[-1]),
         complete=False,
     )
@@ -158,7 +159,7 @@ def test_a_message_is_a_line(body: str | None) -> None:
 def test_a_page_of_conversations_is_a_line() -> None:
     """The longest names and highest numbers."""
     row = ConversationRow(CONVERSATION, 1, NAME, HIGHEST, HIGHEST, HIGHEST, HIGHEST)
-    page = [history._info(row, HIGHEST, HIGHEST)] * history._CONVERSATIONS
+    page = [history._info(ConversationSummary(row, HIGHEST, HIGHEST))] * history._CONVERSATIONS
     assert size(frames.Conversations(page, page[-1].conversation)) <= LINE_LIMIT
 
 

@@ -407,7 +407,7 @@ async def test_delivered_is_repeated_on_resume(server: InProcessServer) -> None:
 async def test_erased_messages_keep_their_place(server: InProcessServer) -> None:
     """They are sent without their text, and marked."""
     await write(server, "alice", "bob", 2)
-    await server.writer.call(lambda store: [store.housekeeping.erase_step(1) for _ in range(3)])
+    await server.writer.perform(lambda store: [store.housekeeping.erase_step(1) for _ in range(3)])
     bob = await resume(server, "bob", 0)
     chats = [(each.seq, each.body, each.erased) for each in bob.frames if isinstance(each, frames.Chat)]
     assert chats == [(1, "", True), (2, "", True)]
@@ -420,7 +420,7 @@ async def test_erased_messages_keep_their_place(server: InProcessServer) -> None
 async def moving(server: InProcessServer) -> InProcessPeer:
     """A session of bob that joins and leaves `#dev`, alice's room and the second conversation."""
     await write(server, "alice", "bob", 1)
-    await server.writer.call(
+    await server.writer.perform(
         lambda store: add_room(store, "#dev", "alice", history=HistoryFrom.FULL),
     )
     server.router.rooms.load(server.store.find_room("#dev"), server.store.memberships(2))

@@ -13,7 +13,7 @@ from qscpd.domain.model import Keep, MessageMeta, MessageRow, NewMessage, Outcom
 from qscpd.domain.rooms import RoomChange
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
-from tests.support.stores import ManualClock, StoreFactory
+from tests.support.stores import ManualClock, StoreFactory, conversation_of, rows_of, unread_of
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
 ROOM = -1
@@ -82,10 +82,14 @@ def codes(outcomes: list[Outcome]) -> list[str]:
 
 
 def rows(store: Store, conversation: int = 1) -> list[MessageRow]:
-    """Return everything in a conversation; both ways of reading agree."""
-    forward = list(store.messages_after(conversation, 0, 10**6, 10**9))
-    assert list(store.messages_before(conversation, 2**31, 10**6, 10**9)) == forward
-    return forward
+    """Return everything in a conversation; its messages are the same when read backward."""
+    rows = rows_of(store, conversation)
+    account = next((each.id for each in store.accounts() if conversation_of(store, each.id, conversation)), 0)
+    page = store.history_page(account, conversation, limit=10**6, max_bytes=10**9)
+    if page is not None:
+        first = page.conversation.first_seq
+        assert page.messages == [row for row in rows if not row.meta.kind and row.seq >= first]
+    return rows
 
 
 def finish(store: Store, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
@@ -125,14 +129,14 @@ def test_an_edit_replaces_the_text(store: Store, clock: ManualClock) -> None:
 def test_an_edit_mentions_anew(store: Store) -> None:
     """Whom the old text mentioned is not any more; neither edits nor anything else is unread."""
     store_all(store, say(ALICE, ROOM, "@bob", mentions=(BOB,)))
-    assert store.unread(BOB, 1, 0) == (1, 1)
+    assert unread_of(store, BOB, 1) == (1, 1)
     store_all(store, say(ALICE, ROOM, "@carol", kind="edit", target=1, mentions=(CAROL,)))
     store_all(store, react(CAROL, ROOM, 1, "+1"))
-    assert store.unread(BOB, 1, 0) == (1, 0)
-    assert store.unread(CAROL, 1, 0) == (1, 1)
+    assert unread_of(store, BOB, 1) == (1, 0)
+    assert unread_of(store, CAROL, 1) == (1, 1)
     assert rows(store)[1].meta.mentions == (CAROL,)
     store_all(store, redact(ALICE, ROOM, 1))
-    assert store.unread(CAROL, 1, 0) == (1, 0)
+    assert unread_of(store, CAROL, 1) == (1, 0)
 
 
 def test_an_edit_is_for_the_author_and_for_a_while(store: Store, clock: ManualClock) -> None:
@@ -408,8 +412,9 @@ def test_a_retry_in_one_commit_is_judged_as_later(store: Store) -> None:
 def test_a_page_of_edits_is_no_larger_than_asked_for(store: Store) -> None:
     """An edit is as large as its message's current text."""
     store_all(store, say(ALICE, ROOM, "short"), *(edit(ALICE, ROOM, 1, "x" * 10_000) for _ in range(5)))
-    assert [each.seq for each in store.messages_after(1, 1, 100, 45_000)] == [2, 3]
-    assert [each.seq for each in store.messages_before(1, 7, 100, 45_000)] == [5, 6]
+    page = store.replay_page(ALICE, 1, after=1, limit=100, max_bytes=45_000)
+    assert page is not None
+    assert [each.seq for each in page.messages] == [2, 3]
 
 
 def test_nothing_of_it_is_stored_after_erasing(

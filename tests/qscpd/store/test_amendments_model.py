@@ -16,7 +16,7 @@ from qscpd.domain.rooms import RoomChange
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
-from tests.support.stores import StoreFactory
+from tests.support.stores import StoreFactory, rows_of
 
 ALICE, BOB, CAROL, DAN = PEOPLE = 1, 2, 3, 4
 RANK: Final = {ALICE: 3, BOB: 2, CAROL: 1, DAN: 1}
@@ -142,7 +142,7 @@ class EventMachine(RuleBasedStateMachine):
         self.store.append([NewMessage(ALICE, CAROL, self.make_id(), "begin")])
         self.talks = {number: Talk() for number in (1, 2, 3)}
         for number in PAIRS:
-            row = self.store.messages_after(number, 0, 1, 99)[0]
+            row = rows_of(self.store, number)[0]
             self.talks[number].said.append(Said(self.now, ALICE, row.id, "begin", ""))
         self.since = 1
         """Of dan."""
@@ -382,11 +382,10 @@ class EventMachine(RuleBasedStateMachine):
 
     @invariant()
     def all_is_read_as_in_the_model(self) -> None:
-        """Forwards and backwards, and what is known of ids."""
+        """And what is known of ids."""
         for number in self.talks:
             expected = self.expected(number)
-            assert visible(self.store.messages_after(number, 0, 10**6, 10**9)) == expected
-            assert visible(self.store.messages_before(number, 2**31, 10**6, 10**9)) == expected
+            assert visible(rows_of(self.store, number)) == expected
         asked = [each for message in self.sent[-12:] for each in (message, another(message, "text"))]
         known = [self.used.get((each.sender, each.id)) for each in asked]
         assert list(self.store.known(asked)) == [
@@ -398,13 +397,14 @@ class EventMachine(RuleBasedStateMachine):
     def all_is_counted_as_in_the_model(self) -> None:
         """Messages of others are unread, and mention a user if they do now; amendments are neither."""
         for person in set(PEOPLE) - self.gone:
-            for number, talk in self.talks.items():
-                seqs = range(talk.first, len(talk.said) + 1)
+            for row, counted, mentioning in self.store.conversation_list(person, 0, 9):
+                talk = self.talks[row.id]
+                seqs = range(max(talk.first, row.read + 1), len(talk.said) + 1)
                 unread = [
                     said for seq in seqs if not (said := talk.said[seq - 1]).kind and said.sender != person
                 ]
                 mentions = sum(person in said.mentions for said in unread)
-                assert self.store.unread(person, number, 0) == (len(unread), mentions)
+                assert (counted, mentioning) == (len(unread), mentions)
         log = [each for each in self.store.room_log(1) if each.action == "redact"][::-1]
         assert [(each.actor, each.target, each.seq, each.text) for each in log] == self.redactions
 

@@ -15,7 +15,7 @@ from qscpd.domain.model import Keep, MessageMeta, NewMessage, Refused, StoredMes
 from qscpd.domain.rooms import RoomChange
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
-from tests.support.stores import StoreFactory
+from tests.support.stores import StoreFactory, rows_of, unread_of
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
 NEWEST = (2**53, 0, 0)
@@ -54,7 +54,7 @@ def erase(store: Store, account: int = ALICE) -> int:
 
 def shown(store: Store, conversation: int) -> list[tuple[int, int, str | None]]:
     """Return seq, sender and body of all messages of a conversation."""
-    rows = store.messages_after(conversation, 0, 10**6, 10**9)
+    rows = rows_of(store, conversation)
     return [(row.seq, row.sender, row.body) for row in rows]
 
 
@@ -62,12 +62,12 @@ def test_a_tombstone_keeps_its_place(store: Store) -> None:
     """Of an erased message seq, sender, id and time stay; others' messages stay whole."""
     store.append([message(ALICE, BOB, "mine"), message(BOB, ALICE, "yours"), message(ALICE, CAROL, "hers")])
     store.append([message(BOB, CAROL, "theirs")])
-    before = store.messages_after(1, 0, 9, 10**6)
+    before = rows_of(store, 1)
     erase(store)
     assert shown(store, 1) == [(1, ALICE, None), (2, BOB, "yours")]
     assert shown(store, 2) == [(1, ALICE, None)]
     assert shown(store, 3) == [(1, BOB, "theirs")]
-    assert store.messages_after(1, 0, 9, 10**6) == [before[0]._replace(body=None), before[1]]
+    assert rows_of(store, 1) == [before[0]._replace(body=None), before[1]]
 
 
 def test_seqs_go_on_after_an_erasure(store: Store) -> None:
@@ -77,7 +77,7 @@ def test_seqs_go_on_after_an_erasure(store: Store) -> None:
     outcomes, _ = store.append([message(BOB, ALICE, "more")])
     assert isinstance(outcomes[0], StoredMessage)
     assert outcomes[0].seq == 2
-    assert store.unread(BOB, 1, 0) == (1, 0)
+    assert unread_of(store, BOB, 1) == (1, 0)
 
 
 def test_an_erased_message_is_not_found(store: Store) -> None:

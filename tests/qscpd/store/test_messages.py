@@ -13,7 +13,7 @@ from qscpd.domain.events import PositionMoved
 from qscpd.domain.model import Keep, Mark, NewMessage, Outcome, PositionKind, Refused, StoredMessage
 from qscpd.store.base import Store
 from tests.support.memory import memory_folder
-from tests.support.stores import StoreFactory
+from tests.support.stores import StoreFactory, conversation_of, rows_of, unread_of
 
 READ, DELIVERED = PositionKind.READ, PositionKind.DELIVERED
 PEOPLE: Final = 3
@@ -56,7 +56,7 @@ def test_the_same_message_again_is_the_same_message(store: Store) -> None:
     """In the same transaction and in a later one it gets its first place, and is not new."""
     assert append(store, message(1), message(2), message(1)) == [stored(1), stored(2), stored(1, new=False)]
     assert append(store, message(3), message(2)) == [stored(3), stored(2, new=False)]
-    assert [row.id[-1] for row in store.messages_after(1, 0, 10, 10**6)] == ["1", "2", "3"]
+    assert [row.id[-1] for row in rows_of(store, 1)] == ["1", "2", "3"]
 
 
 def test_an_id_is_known_after_a_restart(store_factory: StoreFactory, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_an_id_is_known_after_a_restart(store_factory: StoreFactory, tmp_path: P
         append(store, message(2))
     with contextlib.closing(store_factory.open(tmp_path)) as store:
         assert append(store, message(2), message(1)) == [
-            StoredMessage(1, 2, store.messages_after(1, 1, 1, 10**6)[0].time_ms, new=False),
+            StoredMessage(1, 2, rows_of(store, 1)[1].time_ms, new=False),
             stored(1, new=False),
         ]
 
@@ -139,7 +139,7 @@ def test_any_ids_in_any_order(store_factory: StoreFactory, steps: list[_Step]) -
                     expected = [_expect(known, numbers, last, each) for each in step.messages]
                     assert append(store, *step.messages) == expected
             for recipient, conversation in numbers.items():
-                rows = store.messages_after(conversation, 0, 1000, 10**6)
+                rows = rows_of(store, conversation)
                 assert [row.seq for row in rows] == list(range(1, last[recipient] + 1))
         finally:
             store.close()
@@ -183,7 +183,7 @@ def test_a_position_only_rises(store: Store) -> None:
         None,
         None,
     ]
-    row = store.conversation(2, 1)
+    row = conversation_of(store, 2, 1)
     assert row is not None
     assert row.read == 3
 
@@ -213,7 +213,7 @@ def test_the_two_positions_are_apart(store: Store) -> None:
     """Reading is not receiving, and each of the pair has their own."""
     append(store, message(1), message(2), message(3))
     move(store, Mark(2, 1, READ, 2), Mark(2, 1, DELIVERED, 3), Mark(1, 1, READ, 1))
-    alice, bob = store.conversation(1, 1), store.conversation(2, 1)
+    alice, bob = conversation_of(store, 1, 1), conversation_of(store, 2, 1)
     assert alice is not None
     assert bob is not None
     assert (alice.read, alice.delivered, bob.read, bob.delivered) == (1, 3, 2, 0)
@@ -226,17 +226,25 @@ def test_unread_is_what_others_wrote_behind_read(store: Store, read: int, unread
     append(store, message(1, sender=2, recipient=1), message(2, sender=2, recipient=1))
     append(store, message(2))
     append(store, message(3, sender=2, recipient=1))
-    assert store.unread(1, 1, read) == (unread, 0)
-
-
-def test_counting_unread_stops(store: Store) -> None:
-    """At the number that is given."""
-    append(store, *(message(n) for n in range(1, 30)))
-    assert store.unread(2, 1, 0, most=20) == (20, 0)
-    assert store.unread(2, 1, 15, most=20) == (14, 0)
+    move(store, Mark(1, 1, READ, read))
+    assert unread_of(store, 1, 1) == (unread, 0)
 
 
 # --- reading back
+
+
+def replayed(store: Store, after: int, limit: int, max_bytes: int) -> list[int]:
+    """Return the seqs of a page of the first conversation, forward."""
+    page = store.replay_page(1, 1, after=after, limit=limit, max_bytes=max_bytes)
+    assert page is not None
+    return [row.seq for row in page.messages]
+
+
+def earlier(store: Store, before: int, limit: int, max_bytes: int) -> list[int]:
+    """Return the seqs of a page of the first conversation, backward."""
+    page = store.history_page(1, 1, before=before, limit=limit, max_bytes=max_bytes)
+    assert page is not None
+    return [row.seq for row in page.messages]
 
 
 @settings(max_examples=60, deadline=None)
@@ -259,8 +267,7 @@ def test_pages_are_slices_of_the_history(
             pass
         first = min(pruned, number - 1) + 1
         everything = list(range(first, number + 1))
-        after = [row.seq for row in store.messages_after(1, seq, limit, 10**6)]
-        before = [row.seq for row in store.messages_before(1, seq, limit, 10**6)]
+        after, before = replayed(store, seq, limit, 10**6), earlier(store, seq, limit, 10**6)
         assert after == [each for each in everything if each > seq][:limit]
         assert before == [each for each in everything if each < seq][-limit:]
 
@@ -268,6 +275,6 @@ def test_pages_are_slices_of_the_history(
 def test_a_page_has_a_size(store: Store) -> None:
     """As many messages as fit, and at least one, however long it is."""
     append(store, message(1, "x" * 1000), message(2, "x" * 1000), message(3, "x"))
-    assert [row.seq for row in store.messages_after(1, 0, 10, 10)] == [1]
-    assert [row.seq for row in store.messages_after(1, 0, 10, 5000)] == [1, 2, 3]
-    assert [row.seq for row in store.messages_before(1, 4, 10, 3000)] == [2, 3]
+    assert replayed(store, 0, 10, 10) == [1]
+    assert replayed(store, 0, 10, 5000) == [1, 2, 3]
+    assert earlier(store, 4, 10, 3000) == [2, 3]

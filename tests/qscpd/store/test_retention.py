@@ -14,7 +14,7 @@ from qscpd.domain.model import Keep, MessageRow, NewMessage, Refused, StoredMess
 from qscpd.domain.retention import KEEP_IDS_MS
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
-from tests.support.stores import ManualClock, StoreFactory
+from tests.support.stores import ManualClock, StoreFactory, conversation_of, rows_of, unread_of
 
 ALICE, BOB, CAROL = 1, 2, 3
 DAY = 24 * 3600 * 1000
@@ -60,12 +60,12 @@ def prune(store: Store, *, age_ms: int | None = None, count: int | None = None) 
 
 def seqs(store: Store, conversation: int = 1) -> list[int]:
     """Return the seqs of all messages of a conversation."""
-    return [row.seq for row in store.messages_after(conversation, 0, 10**6, 10**9)]
+    return [row.seq for row in rows_of(store, conversation)]
 
 
 def ends(store: Store, conversation: int = 1) -> tuple[int, int]:
     """Return first_seq and last_seq."""
-    row = store.conversation(ALICE, conversation)
+    row = conversation_of(store, ALICE, conversation)
     assert row is not None
     return row.first_seq, row.last_seq
 
@@ -94,11 +94,13 @@ def test_exactly_the_newest_stay(store: Store, keep: int) -> None:
 def test_what_stays_is_as_it_was(store: Store, clock: ManualClock) -> None:
     """Cutting a chunk changes neither seq nor time, sender, id or body of the rest of it."""
     store.append([*messages("a", "b"), *messages("c", sender=BOB, recipient=ALICE), *messages("d")])
-    before = store.messages_after(1, 0, 10, 10**6)
+    before = rows_of(store, 1)
     clock.ms += DAY
     prune(store, count=2)
-    assert store.messages_after(1, 0, 10, 10**6) == before[2:]
-    assert store.messages_before(1, 5, 10, 10**6) == before[2:]
+    assert rows_of(store, 1) == before[2:]
+    page = store.history_page(BOB, 1, limit=10, max_bytes=10**6)
+    assert page is not None
+    assert page.messages == before[2:]
 
 
 def test_each_conversation_is_counted_alone(store: Store) -> None:
@@ -217,9 +219,9 @@ def test_positions_survive_pruning(store: Store) -> None:
     """Unread counts what is there, after the position that was read."""
     store.append(numbered(6))
     prune(store, count=2)
-    row = store.conversation(BOB, 1)
+    row = conversation_of(store, BOB, 1)
     assert row is not None
-    assert (row.read, store.unread(BOB, 1, row.read)) == (0, (2, 0))
+    assert (row.read, unread_of(store, BOB, 1)) == (0, (2, 0))
 
 
 # --- steps
@@ -241,6 +243,6 @@ def test_an_erased_message_is_pruned_as_any_other(store: Store) -> None:
     while store.housekeeping.erase_step(ALICE):
         pass
     prune(store, count=2)
-    assert [(row.seq, row.body) for row in store.messages_after(1, 0, 9, 10**6)] == [(2, None), (3, "mine")]
-    row = store.messages_after(1, 0, 9, 10**6)[0]
+    assert [(row.seq, row.body) for row in rows_of(store, 1)] == [(2, None), (3, "mine")]
+    row = rows_of(store, 1)[0]
     assert isinstance(row, MessageRow)

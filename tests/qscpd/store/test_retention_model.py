@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from qscpd.domain.model import Keep, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
-from tests.support.stores import StoreFactory
+from tests.support.stores import StoreFactory, conversation_of, rows_of
 
 PEOPLE = (1, 2, 3)
 WORDS = ("apple", "birch", "cedar")
@@ -155,9 +155,9 @@ class Run:
         """Compare everything that can be read."""
         for pair, number in self.model.numbers.items():
             kept = self.model.kept[pair]
-            assert [each[:-1] for each in self.store.messages_after(number, 0, 10**6, 10**9)] == kept
+            assert [each[:-1] for each in rows_of(self.store, number)] == kept
             last = self.model.last[pair]
-            row = self.store.conversation(min(pair), number)
+            row = conversation_of(self.store, min(pair), number)
             assert row is not None
             assert (row.first_seq, row.last_seq) == (kept[0].seq if kept else last + 1, last)
 

@@ -23,7 +23,7 @@ from qscpd.domain.rooms import FOREVER_MS, DeniedError, Membership, RoomChange, 
 from qscpd.errors import NotFoundError
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
-from tests.support.stores import ManualClock, StoreFactory
+from tests.support.stores import ManualClock, StoreFactory, conversation_of, rows_of
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
 START = 1_700_000_000_000
@@ -224,14 +224,14 @@ def test_nothing_is_unread_to_who_comes(store: Store) -> None:
     change(store, "set", ALICE, history=HistoryFrom.FULL)
     say(store, ALICE)
     change(store, "join", DAN)
-    row = store.conversation(DAN, 1)
+    row = conversation_of(store, DAN, 1)
     assert row is not None
     assert (row.first_seq, row.last_seq, row.read) == (1, 1, 1)
     change(store, "leave", DAN)
     say(store, ALICE)
-    assert store.conversation(DAN, 1) is None
+    assert conversation_of(store, DAN, 1) is None
     change(store, "join", DAN)
-    assert store.conversation(DAN, 1) == row._replace(last_seq=2, read=2)
+    assert conversation_of(store, DAN, 1) == row._replace(last_seq=2, read=2)
 
 
 def test_a_deleted_account_can_do_nothing_that_was_under_way(store: Store) -> None:
@@ -285,7 +285,7 @@ def test_a_deleted_room_is_emptied_and_its_name_free(store: Store, clock: Manual
     assert store.conversations(BOB) == []
     while store.housekeeping.step(Keep()):
         pass
-    assert store.messages_after(1, 0, 9, 10**6) == []
+    assert rows_of(store, 1) == []
     assert say(store, BOB) == Refused(ErrorCode.UNKNOWN_ROOM)
     assert say(store, BOB, sent) == StoredMessage(1, 1, stored.time_ms, new=False)
     with pytest.raises(NotFoundError):

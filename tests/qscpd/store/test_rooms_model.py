@@ -38,7 +38,7 @@ from tests.support.doubles import RouterDouble
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
 from tests.support.room_model import ModelRoom, RoomModel
-from tests.support.stores import StoreFactory
+from tests.support.stores import StoreFactory, rows_of, unread_of
 
 NAMES: Final = ("alice", "bob", "carol", "dan", "erin")
 PEOPLE: Final = tuple(range(1, len(NAMES) + 1))
@@ -378,7 +378,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     def seen(self, number: int, first: int) -> Sequence[MessageRow]:
         """Return what is in a room from a seq on."""
-        return self.store.messages_after(number, first - 1, 10**6, 10**9)
+        return [row for row in rows_of(self.store, number) if row.seq >= first]
 
     def everybody_sees_what_is_theirs(self) -> None:
         """Conversations, positions, unread, mentions and messages are those of the model's members."""
@@ -399,7 +399,7 @@ class RoomMachine(RuleBasedStateMachine):
                     if each.sender != person
                 ]
                 mentions = sum(person in each.meta.mentions for each in unread)
-                assert self.store.unread(person, row.id, row.read) == (len(unread), mentions)
+                assert unread_of(self.store, person, row.id) == (len(unread), mentions)
         deleted = [each.number for each in self.rooms_model.houses if each.state == "deleted"]
         assert not any(self.seen(number, 1) for number in deleted)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from qscpd.domain.model import MessageMeta, NewMessage, StoredMessage
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
+from tests.support.stores import rows_of
 
 ALICE, BOB = 1, 2
 
@@ -29,5 +30,5 @@ def test_a_burst_of_amendments_writes_a_chunk_once(tmp_path: Path) -> None:
         store._db.connection.set_trace_callback(None)
         assert all(isinstance(each, StoredMessage) for each in outcomes)
         assert len([sql for sql in ran if sql.startswith("UPDATE chunks")]) == 1
-        rows = store.messages_after(1, 0, 50, 10**6)
+        rows = rows_of(store, 1)[:50]
         assert all(row.meta.reactions == {"+1": (BOB,)} for row in rows)

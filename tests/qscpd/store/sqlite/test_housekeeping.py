@@ -13,6 +13,7 @@ from qscpd.store.sqlite import compaction, retention
 from qscpd.store.sqlite.search_index import SearchIndex
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
+from tests.support.stores import conversation_of, rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
 NEWEST = (2**53, 0, 0)
@@ -49,7 +50,7 @@ def erase(store: SqliteStore) -> None:
 
 def shown(store: SqliteStore, conversation: int) -> list[tuple[int, int, str | None]]:
     """Return seq, sender and body of all messages of a conversation."""
-    rows = store.messages_after(conversation, 0, 10**6, 10**9)
+    rows = rows_of(store, conversation)
     return [(row.seq, row.sender, row.body) for row in rows]
 
 
@@ -75,7 +76,7 @@ def test_a_step_of_pruning_is_small(store: SqliteStore) -> None:
     while sizes[-1] > 1:
         store.housekeeping.step(Keep(messages=1))
         sizes.append(len(shown(store, 1)))
-        row = store.conversation(ALICE, 1)
+        row = conversation_of(store, ALICE, 1)
         assert row is not None
         assert row.first_seq == shown(store, 1)[0][0]
     steps = [before - after for before, after in itertools.pairwise(sizes)]

@@ -24,6 +24,7 @@ from qscpd.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.smalldisk import fill, small_disk
+from tests.support.stores import rows_of
 
 SCHEMA_1 = Path(__file__).with_name("schema1.sql")
 SCHEMA_2 = Path(__file__).with_name("schema2.sql")
@@ -93,7 +94,7 @@ def test_the_oldest_store_keeps_its_messages(old: Path) -> None:
             ("alice", AccountState.ACTIVE),
             ("bob", AccountState.LOCKED),
         ]
-        assert store.messages_after(1, 0, 100, 1 << 20) == [
+        assert rows_of(store, 1) == [
             MessageRow(1, TIME, 1, old_id(1), "the first letter"),
             MessageRow(2, TIME + 5, 2, old_id(2), "an answer, früh"),
             MessageRow(3, TIME + 5, 1, old_id(3), "third\nwith two lines"),
@@ -150,13 +151,13 @@ def test_a_store_of_pairs_keeps_everything(pairs: Path) -> None:
         assert version(pairs) == len(MIGRATIONS)
         assert store.epoch() == "00112233aabbccdd"
         assert [each.name for each in store.accounts()] == ["alice", "bob"]
-        assert store.messages_after(1, 0, 100, 1 << 20) == [
+        assert rows_of(store, 1) == [
             MessageRow(2, TIME_2, 2, id_2(2), "an answer, früh"),
             MessageRow(3, TIME_2 + 5, 1, id_2(4), "fourth"),
             MessageRow(4, TIME_2 + 5, 2, id_2(5), "fifth"),
             MessageRow(5, TIME_2 + 10, 1, id_2(6), "sixth, not indexed"),
         ]
-        assert store.messages_after(2, 0, 100, 1 << 20) == [MessageRow(1, TIME_2, 3, id_2(3), None)]
+        assert rows_of(store, 2) == [MessageRow(1, TIME_2, 3, id_2(3), None)]
         assert store.conversations(1) == [ConversationRow(1, 2, "bob", 2, 5, 0, 0)]
         assert store.conversations(2) == [
             ConversationRow(1, 1, "alice", 2, 5, 1, 2),

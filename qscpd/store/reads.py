@@ -1,0 +1,208 @@
+"""Named reads of the store on threads of their own, so that no page or search delays a commit.
+
+Each thread has a reader of its own (`qscpd.store.open_reader`). A read is one snapshot that begins when
+the thread takes it up. So it has every commit that was published before it was asked for. It can also
+have a commit whose events are still on their way to the loop: to have those first, wait for
+`StoreWriter.drained` after the read. Between two reads a reader has no open transaction, so the store
+can always drop what only an old snapshot needs.
+
+The queue needs no limit of its own. A session has at most one login or request and one replay, each
+with one read at a time, and the number of sessions is limited.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Final, Self, TypeVar, cast
+
+from qscpd.domain.model import (
+    ConversationRow,
+    ConversationSummary,
+    Credentials,
+    FoundPage,
+    HistoryPage,
+    LogRow,
+    ReplayPage,
+)
+from qscpd.errors import StoreError
+from qscpd.store.base import StoreReader
+
+_THREADS: Final = 2
+"""Two, so that a slow search does not delay logins and replays. More would not read faster, because they
+share Python's lock. And each busy thread can make the loop wait for one more switch interval (5 ms)."""
+
+T = TypeVar("T")
+
+
+class _Read:
+    """A read, and the future of the loop that gets its result.
+
+    `asyncio.wrap_future` would do, but leaves a circle of references behind: the result, a page, and the
+    frames of an error would stay until the next garbage collection. A cursor in such a frame keeps its
+    transaction open.
+    """
+
+    __slots__ = ("_loop", "_work", "future")
+
+    def __init__(self, work: Callable[[StoreReader], object]) -> None:
+        self._work = work
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[object] = self._loop.create_future()
+
+    def run(self, reader: StoreReader) -> None:
+        """Read, unless nobody waits for it any more."""
+        if self.future.cancelled():
+            return
+        try:
+            result = self._work(reader)
+        except Exception as error:  # noqa: BLE001 - it is raised where the read is awaited
+            self._loop.call_soon_threadsafe(_settle, self.future, None, error)
+            del self  # The error has this frame, and the future has the error.
+        else:
+            self._loop.call_soon_threadsafe(_settle, self.future, result, None)
+
+
+def _settle(future: "asyncio.Future[object]", result: object, error: Exception | None) -> None:
+    if future.cancelled():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+class StoreReads:
+    """Named reads of the store on threads of their own, as a context manager.
+
+    Each method is the one of `StoreReader` with the same name, and raises the same errors. A failed read
+    concerns only its caller. A cancelled one is not begun, or its result is dropped.
+
+    Args:
+        open_reader: Opens a reader; called once on each thread, which also closes it.
+
+    Raises:
+        StoreError: On entering: the store can't be opened for reading. Of a method: it is closed.
+        PermissionDeniedError: On entering: this user may not read the store.
+    """
+
+    def __init__(self, open_reader: Callable[[], StoreReader]) -> None:
+        self._open_reader = open_reader
+        self._queue: SimpleQueue[_Read | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Self:
+        opened: list[Future[None]] = [Future() for _ in range(_THREADS)]
+        for number, each in enumerate(opened, 1):
+            thread = threading.Thread(
+                target=self._run, args=(each,), name=f"qscpd-reads-{number}", daemon=True
+            )
+            thread.start()
+            self._threads.append(thread)
+        try:
+            for each in opened:
+                each.result()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Finish what is queued, then end the threads; further reads are refused."""
+        self._end()
+
+    def _end(self) -> None:
+        threads, self._threads = self._threads, []
+        for _ in threads:
+            self._queue.put(None)
+        for thread in threads:
+            thread.join()
+
+    async def conversations(self, account: int) -> Sequence[ConversationRow]:
+        """See `StoreReader.conversations`; all of them."""
+        return await self._read(lambda reader: reader.conversations(account))
+
+    async def conversation_list(self, account: int, after: int, limit: int) -> Sequence[ConversationSummary]:
+        """See `StoreReader.conversation_list`."""
+        return await self._read(lambda reader: reader.conversation_list(account, after, limit))
+
+    async def history_page(
+        self,
+        account: int,
+        conversation: int,
+        *,
+        before: int | None,
+        after: int | None,
+        limit: int,
+        max_bytes: int,
+    ) -> HistoryPage | None:
+        """See `StoreReader.history_page`."""
+        return await self._read(
+            lambda reader: reader.history_page(
+                account, conversation, before=before, after=after, limit=limit, max_bytes=max_bytes
+            )
+        )
+
+    async def replay_page(
+        self, account: int, conversation: int, *, after: int, limit: int, max_bytes: int
+    ) -> ReplayPage | None:
+        """See `StoreReader.replay_page`."""
+        return await self._read(
+            lambda reader: reader.replay_page(
+                account, conversation, after=after, limit=limit, max_bytes=max_bytes
+            )
+        )
+
+    async def search(
+        self,
+        account: int,
+        words: Sequence[str],
+        *,
+        conversation: int | None,
+        before: tuple[int, int, int],
+        limit: int,
+    ) -> FoundPage:
+        """See `StoreReader.search`."""
+        return await self._read(
+            lambda reader: reader.search(
+                account, words, conversation=conversation, before=before, limit=limit
+            )
+        )
+
+    async def credentials(self, name: str) -> Credentials | None:
+        """See `StoreReader.credentials`."""
+        return await self._read(lambda reader: reader.credentials(name))
+
+    async def room_log(self, conversation: int, before: int | None, limit: int) -> Sequence[LogRow]:
+        """See `StoreReader.room_log`."""
+        return await self._read(lambda reader: reader.room_log(conversation, before, limit))
+
+    async def _read(self, work: Callable[[StoreReader], T]) -> T:
+        if not self._threads:
+            raise StoreError("the store is closed")
+        read = _Read(work)
+        self._queue.put(read)
+        try:
+            return cast("T", await read.future)
+        finally:
+            del read  # An error has this frame, too.
+
+    # --- on each thread
+
+    def _run(self, opened: "Future[None]") -> None:
+        try:
+            reader = self._open_reader()
+        except Exception as error:  # noqa: BLE001 - it is raised on entering
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
+        try:
+            while (read := self._queue.get()) is not None:
+                read.run(reader)
+                del read  # its result can be a page, which must not stay until the next read
+        finally:
+            reader.close()
