@@ -4,8 +4,9 @@
 
 A hop is a call in another of our files than the call before it. The first call of all is none; a call on
 another thread counts. Returns, the standard library and libraries do not count. The daemon is the tests'
-in-process server: from the bytes of a `chat` to the recipient's frame and the sender's `chat_ack`. The client is the real one in a pipe, with a
-scripted server: from the line to `chat_ack`, and from a frame to the line on standard output.
+in-process server: from the bytes of a `chat` to the recipient's frame and the sender's `chat_ack`. The
+client is the real one in a pipe, with a scripted server: from the line to `chat_ack`, and from a frame to
+the line on standard output.
 """
 
 import argparse
