@@ -17,7 +17,7 @@ from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 from tests.support.oracle import judge
-from tests.support.stores import FickleStore
+from tests.support.stores import FailingStore
 from tests.support.wire import Wires, chat
 
 
@@ -25,14 +25,14 @@ from tests.support.wire import Wires, chat
 async def chat_server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
     """A daemon without a network, for alice, bob and carol."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob", "carol")
-    async with InProcessServer(FickleStore(tmp_path / "qscpd.db")) as opened:
+    async with InProcessServer(FailingStore(tmp_path / "qscpd.db")) as opened:
         yield opened
 
 
 @pytest.fixture
-def fickle(chat_server: InProcessServer) -> FickleStore:
+def fickle(chat_server: InProcessServer) -> FailingStore:
     """Its store."""
-    assert isinstance(chat_server.store, FickleStore)
+    assert isinstance(chat_server.store, FailingStore)
     return chat_server.store
 
 
@@ -101,7 +101,7 @@ async def test_seqs_survive_pruning_to_empty(chat_server: InProcessServer, alice
 
 async def test_nothing_is_seen_before_the_commit(
     chat_server: InProcessServer,
-    fickle: FickleStore,
+    fickle: FailingStore,
     alice: Device,
     bob: Device,
     monkeypatch: pytest.MonkeyPatch,
@@ -184,7 +184,7 @@ async def test_a_refused_row_is_refused_alone(chat_server: InProcessServer) -> N
 
 @pytest.mark.parametrize(("why", "code"), [("full", "storage_full"), ("busy", "storage_failed")])
 async def test_a_nacked_id_stored_nothing(
-    chat_server: InProcessServer, fickle: FickleStore, alice: Device, why: str, code: str
+    chat_server: InProcessServer, fickle: FailingStore, alice: Device, why: str, code: str
 ) -> None:
     """Disk full or busy with a confirmed rollback: all of the batch are nacked, cached seqs re-read."""
     connected = await chat_server.login(alice)
@@ -202,7 +202,9 @@ async def test_a_nacked_id_stored_nothing(
 # --- order
 
 
-async def test_nothing_overtakes_a_refused_message(chat_server: InProcessServer, fickle: FickleStore) -> None:
+async def test_nothing_overtakes_a_refused_message(
+    chat_server: InProcessServer, fickle: FailingStore
+) -> None:
     """After a retryable `chat_nack` the later ones of that session to that conversation are nacked."""
     connected, other = await chat_server.visitor("alice"), await chat_server.visitor("alice")
     fickle.full = True
@@ -223,7 +225,7 @@ async def test_nothing_overtakes_a_refused_message(chat_server: InProcessServer,
 
 
 async def test_a_message_that_is_given_up_lets_the_others_go(
-    chat_server: InProcessServer, fickle: FickleStore
+    chat_server: InProcessServer, fickle: FailingStore
 ) -> None:
     """... until the first nacked id is sent again or given up with `skip`."""
     connected = await chat_server.visitor("alice")
@@ -241,7 +243,7 @@ async def test_a_message_that_is_given_up_lets_the_others_go(
 
 
 async def test_a_new_session_waits_for_nothing(
-    chat_server: InProcessServer, fickle: FickleStore, alice: Device
+    chat_server: InProcessServer, fickle: FailingStore, alice: Device
 ) -> None:
     """After a reconnect the client sends its outbox in order before anything new."""
     connected = await chat_server.login(alice)
@@ -409,7 +411,7 @@ async def test_a_new_epoch_forgets_positions_and_keeps_the_outbox(
 
 
 async def test_an_unknown_outcome_is_not_answered(
-    chat_server: InProcessServer, fickle: FickleStore, alice: Device, bob: Device
+    chat_server: InProcessServer, fickle: FailingStore, alice: Device, bob: Device
 ) -> None:
     """An I/O error of unknown outcome: neither ack nor nack; clients retry by id."""
     connected, other = await chat_server.login(alice), await chat_server.login(bob)

@@ -68,7 +68,7 @@ async def test_a_cut_wire_loses_and_doubles_nothing(
         if random.random() < 0.1:
             return None
         bytes_each_way = random.randrange(most), random.randrange(most)
-        return Cut(*bytes_each_way, reset=random.random() < 0.5, piece=random.choice([100, 65536]))
+        return Cut(*bytes_each_way, reset=random.random() < 0.5, chunk=random.choice([100, 65536]))
 
     devices = [
         Device(user, device_id(n), IdMaker(n)) for n, user in enumerate(("alice", "bob", "alice", "bob"))

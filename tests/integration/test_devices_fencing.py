@@ -10,7 +10,7 @@ from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 from tests.support.oracle import judge
-from tests.support.stores import FickleStore
+from tests.support.stores import FailingStore
 from tests.support.waiting import patiently
 
 
@@ -18,7 +18,7 @@ from tests.support.waiting import patiently
 async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
     """A daemon without a network, for alice and bob."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob")
-    async with InProcessServer(FickleStore(tmp_path / "qscpd.db")) as opened:
+    async with InProcessServer(FailingStore(tmp_path / "qscpd.db")) as opened:
         yield opened
 
 
@@ -76,7 +76,7 @@ async def test_what_the_old_one_sent_is_committed_before_auth_ack(
 
     def watch(plaintext: bytes) -> None:
         if b"auth_ack" in plaintext:
-            assert isinstance(server.store, FickleStore)
+            assert isinstance(server.store, FailingStore)
             stored_at_ack.append(sum(server.store.appended))
         write(plaintext)
 
@@ -84,7 +84,7 @@ async def test_what_the_old_one_sent_is_committed_before_auth_ack(
     new.send(alice.auth("x"))
     await server.settle()
     acked = [frame for frame in old.frames if isinstance(frame, frames.ChatAck)]
-    assert isinstance(server.store, FickleStore)
+    assert isinstance(server.store, FailingStore)
     assert stored_at_ack == [sum(server.store.appended)] == [len(acked)] == [1000]
     assert old.frames[-1].type == "bye"
     new.device = alice
@@ -148,7 +148,7 @@ async def test_a_store_that_fails_while_a_session_is_replaced(server: InProcessS
     """The login is told of an internal error; the error does not get any further."""
     old = ghost(await server.login(alice))
     await server.settle()
-    assert isinstance(server.store, FickleStore)
+    assert isinstance(server.store, FailingStore)
     server.store.broken = True
     old.send(*alice.send("bob", "lost in the middle"))
     new = server.connect()

@@ -60,7 +60,7 @@ async def test_hostile_names(model_room: Daemon, wires: Wires, name: str) -> Non
         assert await code(alice, question) == "bad_room_name"
     for sent in (chat("#" + name, "x"), edit("#" + name, 1, "x"), react("#" + name, 1, "+1")):
         assert (await say(alice, sent))["code"] == "unknown_room"
-    await alice.told()
+    await alice.drain()
 
 
 async def test_a_name_that_is_too_long_for_a_name(model_room: Daemon, wires: Wires) -> None:

@@ -93,7 +93,7 @@ async def test_a_device_that_is_behind(model_room: Daemon, wires: Wires) -> None
     late.send({"type": "resume", "positions": []})
     await late.receive_type("resumed")
     await say(alice, "three", place.name)
-    frames = [frame for frame in await late.told() if frame["type"] == "chat"]
+    frames = [frame for frame in await late.drain() if frame["type"] == "chat"]
     assert [frame["body"] for frame in frames if place.concerns(frame)] == ["three"]
     again = (await resume(wires, model_room, "bob", {place.conversation: 0, other.conversation: 1})).missed
     assert [

@@ -213,7 +213,7 @@ async def typists(*wires: Wire, to: str) -> None:
     """Let some people type; the server has heard all of them then."""
     for wire in wires:
         wire.send({"type": "typing", "to": to})
-        await wire.told()
+        await wire.drain()
 
 
 async def test_typing_in_a_room_is_summarised(model_room: Daemon, wires: Wires) -> None:
@@ -230,7 +230,7 @@ async def test_typing_in_a_room_is_summarised(model_room: Daemon, wires: Wires) 
     assert {each["to"] for each in seen} == {place.name}
     assert len(seen) <= 2
     assert all(len(each["users"]) == min(each["count"], 3) for each in seen)
-    assert "typing" not in {each["type"] for each in await silent.told()}
+    assert "typing" not in {each["type"] for each in await silent.drain()}
 
 
 async def test_typing_between_two(model_room: Daemon, wires: Wires) -> None:
@@ -243,7 +243,7 @@ async def test_typing_between_two(model_room: Daemon, wires: Wires) -> None:
         "users": ["bob"],
         "count": 1,
     }
-    assert "typing" not in {each["type"] for each in [*await carol.told(), *await bob.told()]}
+    assert "typing" not in {each["type"] for each in [*await carol.drain(), *await bob.drain()]}
 
 
 @pytest.mark.parametrize("features", [[], ["read_receipts"]])
@@ -259,9 +259,9 @@ async def test_who_does_not_want_typing_tells_nothing(
     await typists(alice, to="bob")
     await typists(alice, to=place.name)
     for wire in (alice, bob):
-        users = [each["users"] for each in await wire.told() if each["type"] == "typing"]
+        users = [each["users"] for each in await wire.drain() if each["type"] == "typing"]
         assert ["bob"] not in users
-    assert "typing" not in {each["type"] for each in await bob.told()}
+    assert "typing" not in {each["type"] for each in await bob.drain()}
 
 
 async def test_typing_where_one_is_not(model_room: Daemon, wires: Wires) -> None:
