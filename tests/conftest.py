@@ -14,20 +14,20 @@ from tests.support.wire import Wires
 
 
 def pytest_configure() -> None:
-    """Let the programs under test be interrupted, and let no property depend on the speed of the machine.
+    """Let SIGINT interrupt the programs under test, and set no deadline for property tests.
 
     A shell without job control starts background jobs with SIGINT ignored, and children inherit that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # How long an example takes depends on what else the machine does; a test that hangs is ended anyway.
+    # The time of an example depends on the load of the machine; a test that hangs is ended anyway.
     settings.register_profile("qscp", deadline=None)
     settings.load_profile("qscp")
 
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> AuthorityFiles:
-    """A private authority and a server's certificate, made once."""
+    """Certificate authority and server certificate, made once per run."""
     files = AuthorityFiles(tmp_path_factory.mktemp("certs"))
     make_authority(files)
     make_server_certificate(files, ["localhost", "127.0.0.1"])
@@ -42,15 +42,15 @@ def _shared_daemon(tmp_path_factory: pytest.TempPathFactory, authority: Authorit
 
 @pytest.fixture
 def daemon(_shared_daemon: Daemon) -> Iterator[Daemon]:
-    """A daemon that knows alice, bob and carol; many tests share it, so leave it as it was."""
-    assert _shared_daemon.process.poll() is None, f"a test before this one ended it: {_shared_daemon.text}"
+    """Daemon with accounts alice, bob and carol, shared by many tests: leave it as you found it."""
+    assert _shared_daemon.process.poll() is None, f"an earlier test ended the daemon: {_shared_daemon.text}"
     yield _shared_daemon
     _shared_daemon.check_log()
 
 
 @pytest.fixture
 def start_daemon(tmp_path: Path, authority: AuthorityFiles) -> Iterator[StartDaemon]:
-    """Start a daemon for one test only; a second call after its end uses the same store."""
+    """Function that starts a daemon for one test; a later call uses the same store."""
     with contextlib.ExitStack() as stack:
 
         def start(*settings: str, accounts: tuple[str, ...] = ("alice", "bob", "carol")) -> Daemon:

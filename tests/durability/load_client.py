@@ -1,11 +1,11 @@
-"""A process full of devices that write to each other, and in rooms, whatever happens to the server.
+"""Load client: devices that write to each other and in rooms while the server is killed.
 
 `python -m tests.durability.load_client FOLDER CA PORT SEED DEVICE...`, where a DEVICE is `user:number`.
-It says `ready` when all have been there once, reads words on standard input, answers them on standard
-output, and ends after the last one:
+It prints `ready` when every device has logged in once. Then it reads commands from standard input, answers
+them on standard output, and ends after the last one:
 
-    stop     write nothing more; answered when every message has its answer
-    finish   log every device in once more, so that it has all there is; its log goes to the folder
+    stop     send nothing more; answered when every message has its answer
+    finish   log every device in once more, to receive everything; its log goes to the folder
 """
 
 import asyncio
@@ -27,42 +27,42 @@ from tests.support.waiting import patiently
 from tests.support.wire import client_context
 
 _WINDOW: Final = 40
-"""Messages without an answer that a device has at most."""
+"""Most messages without an answer of a device."""
 
 _RETRY_S: Final = 0.03
 
 _DROP: Final = 0.003
-"""How likely a device drops its connection after a message."""
+"""Probability that a device drops its connection after a message."""
 
 _GHOST: Final = 0.1
-"""How likely it is not seen again after that: another device takes its place."""
+"""Probability that it never returns after that: a new device replaces it."""
 
 _ROOMS: Final = ("#all", "#club")
-"""Everybody is in the first one; in the second one people come and go."""
+"""All users are in the first one; some devices join and leave the second one."""
 
 _CHANGE: Final = 0.1
-"""How likely an event follows a message."""
+"""Probability that an event follows a message."""
 
 _MOVE: Final = 0.05
-"""How likely somebody joins or leaves, after anything that came in."""
+"""Probability that a user joins or leaves, after any input."""
 
 _ALREADY: Final = {"join": "already_member", "leave": "not_a_member"}
-"""What is answered when it is so already."""
+"""Error codes of requests that change nothing."""
 
 
-class Member:
-    """Somebody's place in the load: a device, and those that were there before it."""
+class Participant:
+    """Participant in the load: a device, and the earlier ones that it replaced."""
 
-    def __init__(self, user: str, number: int, people: list[str], seed: int) -> None:
+    def __init__(self, user: str, number: int, users: list[str], seed: int) -> None:
         self.user = user
-        self._others = [each for each in people if each != user]
+        self._others = [each for each in users if each != user]
         self._random = Random(f"{seed} {user} {number}")  # noqa: S311 - to be repeated
         self._number = number
         self.ghosts: list[Device] = []
         self.device = self._new_device()
         self.stopping = False
         self.seen = asyncio.Event()
-        # Of each person one device comes and goes; the one who owns the club can't.
+        # One device of each user joins and leaves; the owner of the club can't leave.
         self._moves = number < 20 and user != "alice"
         self._asked: str | None = None
         self.is_in: bool | None = False if self._moves else None
@@ -73,11 +73,11 @@ class Member:
 
     @property
     def drained(self) -> bool:
-        """Whether nothing more will be written."""
+        """Whether nothing more will be sent."""
         return self.stopping and not self.device.outbox and self._asked is None
 
     async def run(self, port: int, context: ssl.SSLContext) -> None:
-        """Write, and come back after every end, until told to stop."""
+        """Write, and log in again after every end, until stopped."""
         while not self.drained:
             try:
                 on_network = await NetworkDevice.login(self.device, port, context)
@@ -114,7 +114,7 @@ class Member:
                 on_network.send(*(frames.ClientRead(each, seq) for each, seq in device.positions.items()))
 
     def _change(self) -> list[frames.ClientFrame]:
-        """Edit, redact or react to one of the newest messages of one's own, if its place is known."""
+        """Edit, redact or react to a recent own message, if its seq is known."""
         device, random = self.device, self._random
         sent = random.choice(device.log.sent[-30:])
         ack = device.log.acked.get(sent.id)
@@ -126,7 +126,7 @@ class Member:
         return device.change(kind, sent.to, ack.seq, body, removed=kind == "react" and random.random() < 0.3)
 
     def _move(self, on_network: NetworkDevice) -> None:
-        """Join or leave now and then; what was acknowledged must be so, also after a crash."""
+        """Join or leave at random; an acknowledged membership must survive a crash."""
         answers, asked = self.device.answers, self._asked
         if asked is not None and answers:
             answer = answers.pop()
@@ -140,13 +140,13 @@ class Member:
             on_network.send(frames.Join("#club") if self._asked == "join" else frames.Leave("#club"))
 
     def _drop(self) -> None:
-        """Leave without a word, maybe for good."""
+        """Drop the connection, and perhaps never return with this device."""
         if self._random.random() < _GHOST:
             self.ghosts.append(self.device)
             self.device = self._new_device()
 
     async def finish(self, port: int, context: ssl.SSLContext) -> None:
-        """Take in everything that there is, and leave in order."""
+        """Receive everything, and log out."""
         on_network = await NetworkDevice.login(self.device, port, context)
         await on_network.until(lambda: self.device.live)
         on_network.send(*self.device.receipts())
@@ -157,29 +157,29 @@ class Member:
             self.device.log.memberships["#club"] = self.is_in
 
 
-async def _main(folder: Path, ca: Path, port: int, seed: int, members: list[str]) -> None:
+async def _main(folder: Path, ca: Path, port: int, seed: int, devices: list[str]) -> None:
     context = client_context(ca)
-    words = await _open_stdin()
-    names = [each.partition(":") for each in members]
-    people = sorted({name for name, _, _ in names})
-    load = [Member(name, int(number), people, seed) for name, _, number in names]
+    commands = await _open_stdin()
+    names = [each.partition(":") for each in devices]
+    users = sorted({name for name, _, _ in names})
+    load = [Participant(name, int(number), users, seed) for name, _, number in names]
     async with asyncio.TaskGroup() as tasks:
-        for member in load:
-            tasks.create_task(member.run(port, context))
+        for participant in load:
+            tasks.create_task(participant.run(port, context))
         async with patiently():
-            for member in load:
-                await member.seen.wait()
+            for participant in load:
+                await participant.seen.wait()
         _answer("ready")
-        await _expect(words, "stop")
-        for member in load:
-            member.stopping = True
+        await _expect(commands, "stop")
+        for participant in load:
+            participant.stopping = True
     _answer("stopped")
-    await _expect(words, "finish")
+    await _expect(commands, "finish")
     async with patiently():
-        for member in load:
-            await member.finish(port, context)
-    for member in load:
-        for device in (member.device, *member.ghosts):
+        for participant in load:
+            await participant.finish(port, context)
+    for participant in load:
+        for device in (participant.device, *participant.ghosts):
             (folder / f"{device.log.device}.json").write_bytes(msgspec.json.encode(device.log))
     _answer("finished")
 
@@ -192,10 +192,10 @@ async def _open_stdin() -> asyncio.StreamReader:
     return reader
 
 
-async def _expect(words: asyncio.StreamReader, expected: str) -> None:
-    line = await words.readline()
+async def _expect(commands: asyncio.StreamReader, expected: str) -> None:
+    line = await commands.readline()
     if line.decode().strip() != expected:
-        raise EOFError(f"wanted {expected}, got {line!r}")
+        raise EOFError(f"expected {expected}, got {line!r}")
 
 
 def _answer(word: str) -> None:

@@ -1,4 +1,4 @@
-"""`qscpd` with a store that does not flush at every commit: the test of system calls must notice."""
+"""`qscpd` with a store that skips the flush of a commit; the test of system calls must detect it."""
 
 import functools
 import sqlite3
@@ -6,14 +6,14 @@ import sqlite3
 from qscpd.cli import main
 
 
-class _Careless(sqlite3.Connection):
-    """Takes `synchronous = FULL` for NORMAL."""
+class _LoweredConnection(sqlite3.Connection):
+    """Connection that replaces `synchronous = FULL` by NORMAL."""
 
     def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
         return super().execute(sql.replace("synchronous = FULL", "synchronous = NORMAL"), *parameters)  # type: ignore[arg-type]  # as they came
 
 
-sqlite3.connect = functools.partial(sqlite3.connect, factory=_Careless)  # type: ignore[assignment]  # for this process
+sqlite3.connect = functools.partial(sqlite3.connect, factory=_LoweredConnection)  # type: ignore[assignment]  # for this process
 
 if __name__ == "__main__":
     main()

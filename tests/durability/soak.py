@@ -1,7 +1,7 @@
-"""The long form of the crash test: `python -m tests.durability.soak --seconds 300`, or `make soak`.
+"""Long form of the crash test: `python -m tests.durability.soak --seconds 300`, or `make soak`.
 
-The daemon is killed and started again for that long while two processes full of devices write
-to each other; then everything is judged. It says what it saw, and with which seed.
+The daemon is killed and restarted under the load of two processes; then all histories are checked.
+Each round prints its seed and its counts.
 """
 
 import argparse
@@ -14,11 +14,11 @@ from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certific
 from tests.support.crash_test import CrashTest
 
 ROUND_S = 60.0
-"""One store, and one verdict, for so long: histories are compared in memory."""
+"""Duration of a round, which has a store of its own: histories are compared in memory."""
 
 
 def main() -> int:
-    """Run rounds until the time is over."""
+    """Run rounds for the given time."""
     parser = argparse.ArgumentParser(description="Kill the daemon under load, again and again.")
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--seed", type=int, default=SystemRandom().getrandbits(32), help="of the first round")
@@ -26,19 +26,19 @@ def main() -> int:
     rounds = max(1, round(chosen.seconds / ROUND_S))
     for number in range(rounds):
         seed = chosen.seed + number
-        tell(f"round {number + 1} of {rounds}, seed {seed} ...")
+        print_line(f"round {number + 1} of {rounds}, seed {seed} ...")
         with tempfile.TemporaryDirectory() as name:
             authority = AuthorityFiles(Path(name))
             make_authority(authority)
             make_server_certificate(authority, ["localhost", "127.0.0.1"])
             folder = Path(name, "daemon")
             folder.mkdir()
-            tell(f"  {CrashTest(folder, authority, seed).fight(chosen.seconds / rounds, (0.2, 4.0))}")
+            print_line(f"  {CrashTest(folder, authority, seed).run(chosen.seconds / rounds, (0.2, 4.0))}")
     return 0
 
 
-def tell(line: str) -> None:
-    """Say something at once."""
+def print_line(line: str) -> None:
+    """Print a line at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

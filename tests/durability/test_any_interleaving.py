@@ -1,8 +1,7 @@
-"""Whatever happens in between, everybody ends with the same history: a state machine that tries.
+"""State machine of random interleavings: all devices end with the same history.
 
-The real store, writer, router, login and replay run on links that go nowhere
-(`tests.support.in_process_server`).
-Pages are three messages long and little is held, so that a handful of messages is a long absence.
+The real store, writer, router, login and replay run on fake links (`tests.support.in_process_server`).
+Pages of three messages and small buffers make a handful of messages a long absence.
 """
 
 import asyncio
@@ -27,25 +26,25 @@ from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 from tests.support.memory import memory_folder
 from tests.support.oracle import Book, judge
-from tests.support.stores import FickleStore, add_room
+from tests.support.stores import FailingStore, add_room
 
 T = TypeVar("T")
 
-PEOPLE = ("alice", "bob", "carol")
+USERS = ("alice", "bob", "carol")
 DEVICES = ("alice", "bob", "alice", "bob", "carol")
 EXAMPLES = int(os.environ.get("QSCP_TEST_INTERLEAVINGS", "100"))
-"""How many are tried."""
+"""Number of examples."""
 
 NUMBERS = st.integers(0, len(DEVICES) - 1)
 
 ROOMS = ("#all", "#club")
-"""Everybody is in the first one; bob and carol come into the second one, go, and see nothing from before."""
+"""All users are in the first; bob and carol join and leave the second, and see nothing from before."""
 
-ADDRESSES = (*PEOPLE, *ROOMS)
+ADDRESSES = (*USERS, *ROOMS)
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Five devices of three people, and everything that can happen to them."""
+    """Five devices of three users, and every event that can happen to them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,15 +62,15 @@ class Interleavings(RuleBasedStateMachine):
         self.club = {"alice"}
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run something on the loop that all of them share."""
+        """Run a coroutine on the shared event loop."""
         return self.runner.run(work)
 
     @initialize()
     def open(self) -> None:
-        """Begin with everybody there."""
-        make_accounts(self.folder / "qscpd.db", *PEOPLE)
+        """Start with all devices logged in."""
+        make_accounts(self.folder / "qscpd.db", *USERS)
         with contextlib.closing(SqliteStore(self.folder / "qscpd.db")) as store:
-            add_room(store, "#all", *PEOPLE, history=HistoryFrom.FULL)
+            add_room(store, "#all", *USERS, history=HistoryFrom.FULL)
             add_room(store, "#club", "alice", history=HistoryFrom.JOINING)
         self.start()
         for number in range(len(DEVICES)):
@@ -80,7 +79,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def start(self) -> None:
         """Start the daemon."""
-        self.store = FickleStore(self.folder / "qscpd.db")
+        self.store = FailingStore(self.folder / "qscpd.db")
         self.store.full = self.full
 
         async def begin() -> InProcessServer:
@@ -89,21 +88,21 @@ class Interleavings(RuleBasedStateMachine):
         self.chat_server = self.run(begin())
 
     def connected(self, number: int) -> InProcessPeer | None:
-        """The connection of a device, if it has one that the server has not ended."""
+        """Return the connection of a device, unless the server has ended it."""
         connected = self.peers.get(number)
         return connected if connected is not None and not connected.link.ended else None
 
-    # --- what can happen
+    # --- events
 
     @rule(number=NUMBERS, resume=st.sampled_from([True, True, False]), congested=st.booleans())
     def login(self, number: int, resume: bool, congested: bool) -> None:
-        """A device logs in, whether or not it has a session already."""
+        """Log a device in, whether or not it has a session."""
 
         async def work() -> None:
             device = self.devices[number]
             old = self.peers.get(number)
             if old is not None:
-                old.device = None  # what is still on that wire is never read
+                old.device = None  # output of the old connection is never read
             connected = await self.chat_server.login(device, resume=False)
             self.peers[number] = connected
             connected.link.congested = congested
@@ -115,14 +114,14 @@ class Interleavings(RuleBasedStateMachine):
         self.run(work())
 
     def resume_now(self, number: int, connected: InProcessPeer) -> None:
-        """Send `resume`; the pages are tiny, so that there are several."""
+        """Send `resume` in pages of one position."""
         with mock.patch("tests.support.device.POSITIONS_LIMIT", 1):
             connected.send(*self.devices[number].resume())
         self.resumed.add(connected)
 
     @rule(number=NUMBERS)
     def resume(self, number: int) -> None:
-        """A device says what it has, late; or again, which is an error that ends nothing."""
+        """Send `resume` late; a second one is an error that does not end the session."""
         connected = self.connected(number)
         if connected is None:
             return
@@ -137,7 +136,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(number=NUMBERS, to=st.sampled_from(ADDRESSES), count=st.integers(1, 12), settle=st.booleans())
     def send(self, number: int, to: str, count: int, settle: bool) -> None:
-        """Somebody writes, online or not."""
+        """Send messages from a device, online or not."""
         device = self.devices[number]
         if to == device.log.user:
             return
@@ -151,7 +150,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(number=NUMBERS, kind=st.sampled_from(["edit", "redact"]), which=st.integers(0, 9))
     def change_own(self, number: int, kind: Kind, which: int) -> None:
-        """A device edits or redacts a message of its own that it knows the place of."""
+        """Edit or redact an own message whose seq is known."""
         device = self.devices[number]
         sent = [each for each in device.log.sent if each.kind == "chat" and each.id in device.log.acked]
         if not sent:
@@ -163,21 +162,21 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(number=NUMBERS, to=st.sampled_from(ROOMS), seq=st.integers(1, 30), removed=st.booleans())
     def react(self, number: int, to: str, seq: int, removed: bool) -> None:
-        """Somebody reacts to a message in a room, or takes it back; or to what is none."""
+        """Add or remove a reaction in a room, at a seq that might not be a message."""
         self.change(number, "react", to, seq, "+1", removed=removed)
 
     def change(
         self, number: int, kind: Kind, to: str, target: int, body: str, *, removed: bool = False
     ) -> None:
-        """Let an event go its way."""
+        """Send an event from a device, online or not."""
         sent = self.devices[number].change(kind, to, target, body, removed=removed)
         connected = self.connected(number)
         if connected is not None:
             connected.send(*sent)
 
     @rule(number=NUMBERS, moves=st.lists(st.booleans(), min_size=1, max_size=4), write=st.booleans())
-    def come_and_go(self, number: int, moves: list[bool], write: bool) -> None:
-        """Somebody joins and leaves the club in one go, and writes in between; the answers are right."""
+    def join_and_leave(self, number: int, moves: list[bool], write: bool) -> None:
+        """Join and leave the club in one burst, with messages in between; check the answers."""
         self.run(self.chat_server.settle())
         device, connected = self.devices[number], self.connected(number)
         if connected is None or connected.link.congested or connected.link.page_by_page:
@@ -191,8 +190,8 @@ class Interleavings(RuleBasedStateMachine):
         assert device.answers == [self.move(device.log.user, joins) for joins in moves]
 
     @rule(number=NUMBERS, joins=st.booleans())
-    def move_and_vanish(self, number: int, joins: bool) -> None:
-        """Somebody joins or leaves, and does not hear of it."""
+    def move_and_drop(self, number: int, joins: bool) -> None:
+        """Join or leave, and lose the link before the answer."""
         self.run(self.chat_server.settle())
         connected = self.connected(number)
         if connected is not None and not connected.link.ended:
@@ -201,7 +200,7 @@ class Interleavings(RuleBasedStateMachine):
             self.move(self.devices[number].log.user, joins)
 
     def move(self, user: str, joins: bool) -> str:
-        """What becomes of it when somebody joins or leaves the club, and what they are told."""
+        """Apply a join or leave to the model, and return the expected answer."""
         if self.full:
             return "storage_full"
         if joins == (user in self.club):
@@ -216,7 +215,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(number=NUMBERS, committed=st.booleans())
     def drop(self, number: int, committed: bool) -> None:
-        """A link is lost, with everything that is on it; maybe the answers to what was committed."""
+        """Lose a link and all that is on it, perhaps with the answers to committed messages."""
         if committed:
             self.run(self.chat_server.settle(take=False))
         connected = self.peers.pop(number, None)
@@ -225,7 +224,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(number=NUMBERS, to_read=st.integers(1, 6))
     def busy_absence(self, number: int, to_read: int) -> None:
-        """A device is behind by more than a page, in the middle of it, while more is written than is held."""
+        """Overflow the buffer of a device in the middle of its replay."""
         self.absence(number, missed=to_read * 2, meanwhile=to_read, pages=1, moves=[])
 
     @rule(
@@ -236,9 +235,9 @@ class Interleavings(RuleBasedStateMachine):
         moves=st.lists(st.booleans(), max_size=2),
     )
     def absence(self, number: int, missed: int, meanwhile: int, pages: int, moves: list[bool]) -> None:
-        """A device is away for a while, then takes some pages, while others go on writing to its owner.
+        """Be absent, then receive some pages while others write to the user.
 
-        And its owner joins and leaves on another device.
+        The user also joins and leaves on another device.
         """
         self.drop(number, committed=True)
         self.write_to(number, missed)
@@ -253,25 +252,25 @@ class Interleavings(RuleBasedStateMachine):
         self.settle()
         for n, user in enumerate(DEVICES):
             if moves and user == DEVICES[number] and n != number:
-                self.come_and_go(n, moves, write=True)
+                self.join_and_leave(n, moves, write=True)
                 self.write_to(number, meanwhile)
 
     def write_to(self, number: int, count: int) -> None:
-        """Let the other people's devices write to somebody, in turn."""
+        """Let the devices of others write to a device's user, in turn."""
         others = [n for n, user in enumerate(DEVICES) if user != DEVICES[number]]
         for n in range(count):
             self.send(others[n % len(others)], (DEVICES[number], *ROOMS)[n % 3], 1, settle=False)
 
     @rule(number=NUMBERS, to=st.sampled_from(ADDRESSES), count=st.integers(1, 4))
     def lose_acks(self, number: int, to: str, count: int) -> None:
-        """What a device sent is stored, but it does not hear of that; it comes back and sends again."""
+        """Lose the acks of stored messages, then send them again after a new login."""
         self.send(number, to, count, settle=False)
         self.drop(number, committed=True)
         self.login(number, resume=True, congested=False)
 
-    @rule(number=NUMBERS, to=st.sampled_from(PEOPLE), count=st.integers(1, 4))
+    @rule(number=NUMBERS, to=st.sampled_from(USERS), count=st.integers(1, 4))
     def full_for_a_moment(self, number: int, to: str, count: int) -> None:
-        """The disk has room again while messages behind the refused ones are under way."""
+        """Free the disk while messages behind a refused one are in flight."""
         self.fill(full=True)
         self.send(number, to, 1, settle=True)
         device, connected = self.devices[number], self.connected(number)
@@ -288,14 +287,14 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(number=NUMBERS)
     def congest(self, number: int) -> None:
-        """A peer stops reading."""
+        """Let a peer stop reading."""
         connected = self.connected(number)
         if connected is not None:
             connected.link.congested = True
 
     @rule(number=NUMBERS)
     def relieve(self, number: int) -> None:
-        """A peer reads on, as far as the next page."""
+        """Let a peer read on, as far as the next page."""
         connected = self.connected(number)
         if connected is not None and connected.link.congested:
             connected.take()
@@ -304,7 +303,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        """Everything happens that happens by itself; what was refused is sent again."""
+        """Wait until all pending work is done; then send refused messages again."""
         self.run(self.chat_server.settle())
         for number, device in enumerate(self.devices):
             connected = self.connected(number)
@@ -314,14 +313,14 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(number=NUMBERS)
     def received(self, number: int) -> None:
-        """A device says what it has."""
+        """Send receipts from a device."""
         connected = self.connected(number)
         if connected is not None and connected in self.resumed:
             connected.send(*self.devices[number].receipts())
 
     @rule(number=NUMBERS, back=st.integers(-2, 6))
     def read(self, number: int, back: int) -> None:
-        """Somebody has seen a conversation up to here; or claims more, or less, than there is."""
+        """Send read positions: exact, older, or past the end."""
         connected = self.connected(number)
         if connected is not None:
             positions = self.devices[number].positions.items()
@@ -329,12 +328,12 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(keep=st.integers(1, 7))
     def prune(self, keep: int) -> None:
-        """Old messages go."""
+        """Prune old messages."""
         self.run(self.chat_server.prune(keep))
 
     @rule()
     def restart(self) -> None:
-        """The daemon is killed: what was handed to the store is there, and no answer arrives."""
+        """Kill and restart the daemon: committed messages stay, and no answer arrives."""
         for connected in self.peers.values():
             connected.lose()
         self.peers.clear()
@@ -343,30 +342,30 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(full=st.sampled_from([False, False, True]))
     def fill(self, full: bool) -> None:
-        """The disk gets full, or has room again."""
+        """Fill the disk, or free it."""
         self.full = self.store.full = full
 
     @precondition(lambda self: self.full)
     @rule(number=NUMBERS)
     def skip(self, number: int) -> None:
-        """Somebody gives a refused message up."""
+        """Skip a refused message."""
         device, connected = self.devices[number], self.connected(number)
         self.run(self.chat_server.settle())
         if connected is None or device.flying or not device.outbox or connected.link.congested:
             return
         connected.send(*device.skip())
 
-    # --- what must be true
+    # --- checks
 
     def check_positions(self) -> None:
-        """No position of a device ever goes back."""
+        """Check that no position of a device goes back."""
         for number, device in enumerate(self.devices):
             for conversation, seq in self.positions[number].items():
                 assert device.positions.get(conversation, seq) >= seq
             self.positions[number] = dict(device.positions)
 
     def teardown(self) -> None:
-        """All come back, and all have the same."""
+        """Log all devices in, and check that they have the same history."""
         try:
             self.full = self.store.full = False
             self.run(self.finish())
@@ -377,7 +376,7 @@ class Interleavings(RuleBasedStateMachine):
             self.memory.cleanup()
 
     async def finish(self) -> None:
-        """Let everybody log in, catch up and be answered; then look."""
+        """Let all devices catch up and get their answers; then check them."""
         for number, device in enumerate(self.devices):
             old = self.peers.get(number)
             if old is not None:
@@ -391,18 +390,18 @@ class Interleavings(RuleBasedStateMachine):
         for device in self.devices:
             assert not device.outbox, device
             assert device.live, device
-        books = {user: await self.chat_server.book(user) for user in PEOPLE}
+        books = {user: await self.chat_server.book(user) for user in USERS}
         judge([device.log for device in self.devices], books)
         self.check_marks(books)
         assert {user for user, book in books.items() if "#club" in self.names(book)} == self.club
         assert all("#all" in self.names(book) for book in books.values())
 
     def names(self, book: Book) -> set[str]:
-        """Whom or what somebody's conversations are with."""
+        """Return the names of a user's conversations."""
         return {history.name for history in book.values()}
 
     def check_marks(self, books: Mapping[str, Book]) -> None:
-        """Delivered is the highest of the receiver's devices; unread is what others wrote behind `read`."""
+        """Check `delivered` against the other user's devices, and `unread` against `read`."""
         for user, book in books.items():
             mine: Sequence[Device] = [each for each in self.devices if each.log.user == user]
             for conversation, history in book.items():
@@ -414,7 +413,7 @@ class Interleavings(RuleBasedStateMachine):
                 others = [each for each in self.devices if each.log.user != user]
                 highest = max(each.log.received.get(conversation, 0) for each in others)
                 assert history.delivered == highest
-                # Who only has the acks of their own first messages has no position yet.
+                # A device that only has acks of its own first messages has no position yet.
                 assert highest == history.last_seq or not any(conversation in d.positions for d in others)
                 for device in mine:
                     assert device.log.delivered.get(conversation, 0) in (0, highest)

@@ -1,4 +1,4 @@
-"""The list of promises names tests that exist."""
+"""The tests that `docs/durability.md` names exist."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ NAMED: Final = re.findall(r"`([\w/]+\.py)::(\w+)`", (ROOT / "docs/durability.md"
 
 @pytest.mark.parametrize(("path", "name"), NAMED, ids=[name for _, name in NAMED])
 def test_each_promise_has_its_test(path: str, name: str) -> None:
-    """A test that the document names is there."""
+    """Each test that the document names exists."""
     tree = ast.parse((ROOT / "tests" / path).read_text())
     names = {
         target.id
@@ -27,5 +27,5 @@ def test_each_promise_has_its_test(path: str, name: str) -> None:
 
 
 def test_there_are_promises() -> None:
-    """The list was found."""
+    """The document's list of promises was found."""
     assert len(NAMED) > 40

@@ -1,4 +1,4 @@
-"""SIGKILL keeps what the kernel has, so it can't see a missing flush; the daemon's system calls show it."""
+"""System calls of the daemon, which show a missing flush; SIGKILL can't, as it keeps the kernel's memory."""
 
 import asyncio
 import sys
@@ -16,7 +16,7 @@ MESSAGES: Final = 12
 
 
 async def traced(folder: Path, authority: AuthorityFiles, wires: Wires, program: str) -> list[Answer]:
-    """Send messages one by one to a daemon under strace, and return what it did for each."""
+    """Send messages one by one to a daemon under strace, and return its answers."""
     trace = folder / "trace"
     add_accounts(folder / "qscpd.db", {"alice": PASSWORD, "bob": PASSWORD})
     command = [*strace(trace), sys.executable, "-m", program]
@@ -30,7 +30,7 @@ async def traced(folder: Path, authority: AuthorityFiles, wires: Wires, program:
             alice.send(chat("bob", f"message {number}", number + 1))
             await alice.receive_type("chat_ack")
         port: int = alice.writer.get_extra_info("sockname")[1]
-        alice.reset()  # a farewell would be one more answer
+        alice.reset()  # `bye` would get one more answer
         assert await asyncio.to_thread(daemon.stop) == 0
     finally:
         if daemon.process.poll() is None:
@@ -40,10 +40,7 @@ async def traced(folder: Path, authority: AuthorityFiles, wires: Wires, program:
 
 
 async def test_an_ack_leaves_after_the_flush(tmp_path: Path, authority: AuthorityFiles, wires: Wires) -> None:
-    """`chat_ack` leaves after the commit (SQLite WAL, `synchronous=FULL`).
-
-    Between reading a message and writing its ack, the store's log was flushed by fsync or fdatasync.
-    """
+    """The store's log is flushed between reading a message and writing its `chat_ack`."""
     found = await traced(tmp_path, authority, wires, "qscpd")
     assert found == [Answer(flushed=True)] * MESSAGES
 

@@ -9,14 +9,16 @@ from tests.support.daemon import Daemon, running_daemon
 
 
 @pytest.fixture(scope="session")
-def _house(tmp_path_factory: pytest.TempPathFactory, authority: AuthorityFiles) -> Iterator[Daemon]:
-    people = ("alice", "bob", "carol", "dave", "erin")
-    with running_daemon(tmp_path_factory.mktemp("daemon"), authority, people) as running:
+def _shared_room_daemon(
+    tmp_path_factory: pytest.TempPathFactory, authority: AuthorityFiles
+) -> Iterator[Daemon]:
+    names = ("alice", "bob", "carol", "dave", "erin")
+    with running_daemon(tmp_path_factory.mktemp("daemon"), authority, names) as running:
         yield running
 
 
 @pytest.fixture
-def model_room(_house: Daemon) -> Iterator[Daemon]:
-    """A daemon for rooms, that knows alice, bob, carol, dave and erin; each test has its own rooms."""
-    yield _house
-    _house.check_log()
+def room_daemon(_shared_room_daemon: Daemon) -> Iterator[Daemon]:
+    """Daemon with five accounts, for tests of rooms; each test makes its own rooms."""
+    yield _shared_room_daemon
+    _shared_room_daemon.check_log()

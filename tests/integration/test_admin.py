@@ -1,4 +1,4 @@
-"""What the operator does to accounts takes effect on the running daemon at once."""
+"""Account commands of the operator take effect on the running daemon at once."""
 
 import asyncio
 
@@ -27,9 +27,9 @@ async def command(daemon: Daemon, *arguments: str, password: str = "") -> None:
 async def test_lock_and_delete_end_the_sessions(
     start_daemon: StartDaemon, wires: Wires, verb: tuple[str, ...], reason: str
 ) -> None:
-    """All sessions of the account hear why; it is offline at once, and can't log in.
+    """Locking or deleting an account ends its sessions with a reason, and refuses its logins.
 
-    What is written to a locked account waits for it; a deleted one can't be written to.
+    Messages to a locked account are stored; a deleted one is an unknown recipient.
     """
     daemon = start_daemon()
     first, second, bob = await wires.login(daemon, "alice", "alice", "bob")
@@ -53,7 +53,7 @@ async def test_lock_and_delete_end_the_sessions(
 
 
 async def test_a_new_password_counts_at_once(start_daemon: StartDaemon, wires: Wires) -> None:
-    """The old one is refused, the open session goes on."""
+    """The old password is refused at once; the open session goes on."""
     daemon = start_daemon()
     (alice,) = await wires.login(daemon, "alice")
     await command(daemon, "passwd", "--password-stdin", "alice", password="something else\n")
@@ -63,7 +63,7 @@ async def test_a_new_password_counts_at_once(start_daemon: StartDaemon, wires: W
 
 
 async def test_a_new_account_can_log_in_and_be_written_to(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Adding one needs no restart; a reused name is another account."""
+    """A new account works without a restart; a reused name is another account."""
     daemon = start_daemon()
     (bob,) = await wires.login(daemon, "bob")
     await command(daemon, "deluser", "--yes", "alice")
@@ -79,7 +79,7 @@ async def test_a_new_account_can_log_in_and_be_written_to(start_daemon: StartDae
 
 
 async def test_status_counts(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Connections, sessions and people are three numbers."""
+    """`status` counts connections, sessions and users."""
     daemon = start_daemon()
     await wires.login(daemon, "alice", "alice", "bob")
     await wires.connect(daemon)

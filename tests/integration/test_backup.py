@@ -1,4 +1,4 @@
-"""Backups of a daemon under load, and a daemon made out of one."""
+"""Backup of a daemon under load, and a daemon restored from it."""
 
 import asyncio
 import contextlib
@@ -24,14 +24,14 @@ def qscpd(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 async def back_up(daemon: Daemon, directory: Path) -> Path:
-    """Make a backup next to a running daemon, without stopping the test's own loop."""
+    """Make a backup of a daemon, without blocking the event loop."""
     done = await asyncio.to_thread(daemon.run, "backup", str(directory))
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
 
 
 async def test_a_backup_under_load(start_daemon: StartDaemon, wires: Wires, tmp_path: Path) -> None:
-    """It is whole and consistent, and messages go on being acknowledged and delivered meanwhile."""
+    """A backup under load is consistent, and messages are acked and delivered meanwhile."""
     daemon = start_daemon()
     alice, _, _ = await resume(wires, daemon, "alice")
     bob, _, _ = await resume(wires, daemon, "bob")
@@ -54,7 +54,7 @@ async def test_a_backup_under_load(start_daemon: StartDaemon, wires: Wires, tmp_
 async def test_a_backup_of_a_stopped_and_of_a_killed_daemon(
     start_daemon: StartDaemon, wires: Wires, tmp_path: Path
 ) -> None:
-    """What was acknowledged is in it, also if it lies in the journal that the crash left."""
+    """A backup has every acked message, even from the journal that a crash left."""
     daemon = start_daemon()
     alice, _, _ = await resume(wires, daemon, "alice")
     alice.send(*(chat("bob", f"{number}", number) for number in range(50)))
@@ -69,10 +69,10 @@ async def test_a_backup_of_a_stopped_and_of_a_killed_daemon(
     assert len(stored_messages(await back_up(daemon, tmp_path / "backups") / "qscpd.db")) == 50
 
 
-async def test_a_restored_daemon_is_another_history(
+async def test_a_restored_daemon_has_a_new_epoch(
     start_daemon: StartDaemon, wires: Wires, tmp_path: Path
 ) -> None:
-    """Clients see another epoch, positions of the lost future are `ahead`, and retries are stored again."""
+    """A restore changes the epoch; later positions are `ahead`, and retries are stored again."""
     daemon = start_daemon()
     alice, first, _ = await resume(wires, daemon, "alice")
     alice.send(chat("bob", "before", 1))
@@ -80,7 +80,7 @@ async def test_a_restored_daemon_is_another_history(
     backup = await back_up(daemon, tmp_path / "backups")
     alice.send(chat("bob", "after", 2))
     await alice.receive_type("chat_ack")
-    await wires.close()  # for the end would wait for them
+    await wires.close()  # which the shutdown would wait for
     assert daemon.stop() == 0
     into = tmp_path / "new"
     assert qscpd("restore", str(backup), "--into", str(into)).returncode == 0
@@ -110,10 +110,10 @@ def start_restored(stack: contextlib.ExitStack, into: Path) -> Daemon:
     return restored
 
 
-async def test_a_restored_daemon_has_a_place_of_its_own(
+async def test_a_restored_daemon_shares_nothing(
     start_daemon: StartDaemon, wires: Wires, tmp_path: Path
 ) -> None:
-    """It runs beside the old one: neither store nor socket, certificates nor logs are shared."""
+    """A restored daemon runs beside the old one, and shares no file with it."""
     daemon = start_daemon()
     backup = await back_up(daemon, tmp_path / "backups")
     into = tmp_path / "new"
@@ -132,6 +132,6 @@ async def test_a_restored_daemon_has_a_place_of_its_own(
 
 
 def statistics(daemon: Daemon) -> dict[str, Any]:
-    """Return what `qscpd status` says."""
+    """Return the output of `qscpd status`."""
     found: dict[str, Any] = json.loads(daemon.run("status", "--json").stdout)
     return found

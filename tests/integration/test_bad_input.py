@@ -1,4 +1,4 @@
-"""Everything malformed: one `error`, the end of the connection, and nothing of what came behind it."""
+"""Malformed input: one `error`, then the end of the connection."""
 
 import json
 
@@ -14,7 +14,7 @@ POSITION = {"conversation": "c1", "seq": 1}
 
 
 def line(frame: Frame, **changes: object) -> bytes:
-    """A frame's line, with some fields changed."""
+    """Return a frame's line, with some fields changed."""
     return json.dumps({**frame, **changes}).encode() + b"\n"
 
 
@@ -77,13 +77,13 @@ AFTER_LOGIN = {
 
 
 def cases(table: dict[str, tuple[bytes, str]]) -> list[object]:
-    """The rows of a table, named."""
+    """Return the rows of a table as named parameters."""
     return [pytest.param(*row, id=name) for name, row in table.items()]
 
 
 @pytest.mark.parametrize(("sent", "code"), cases(BEFORE_LOGIN))
 async def test_before_login(daemon: Daemon, wires: Wires, sent: bytes, code: str) -> None:
-    """One `error` with the code, then the end; a good `auth` behind it is not looked at."""
+    """Malformed input before login gets one `error` and ends the connection; a later `auth` is ignored."""
     wire = await wires.connect(daemon)
     wire.send_plaintext(sent + line(AUTH))
     frames = await wire.rest()
@@ -94,7 +94,7 @@ async def test_before_login(daemon: Daemon, wires: Wires, sent: bytes, code: str
 
 @pytest.mark.parametrize(("sent", "code"), cases(AFTER_LOGIN))
 async def test_after_login(daemon: Daemon, wires: Wires, sent: bytes, code: str) -> None:
-    """One `error` with the code, then the end; a good message behind it is not delivered."""
+    """Malformed input after login gets one `error` and ends the session; a later message is ignored."""
     alice, bob = await wires.login(daemon, "alice", "bob")
     alice.send_plaintext(sent + line(chat("bob", "from the tail")))
     ends = [frame for frame in await alice.rest() if frame["type"] not in ("presence", "bye")]
@@ -104,8 +104,8 @@ async def test_after_login(daemon: Daemon, wires: Wires, sent: bytes, code: str)
     assert "chat" not in [frame["type"] for frame in await bob.bye()]
 
 
-async def test_behind_bye(daemon: Daemon, wires: Wires) -> None:
-    """As long as `bye` is not answered, a frame behind it is an error; what came before it is delivered."""
+async def test_a_frame_after_bye(daemon: Daemon, wires: Wires) -> None:
+    """A frame between `bye` and its answer is an error; messages before it are delivered."""
     alice, bob = await wires.login(daemon, "alice", "bob")
     alice.send(chat("bob", "before"), {"type": "bye"}, chat("bob", "after"))
     ends = [frame for frame in await alice.rest() if frame["type"] != "presence"]
@@ -116,7 +116,7 @@ async def test_behind_bye(daemon: Daemon, wires: Wires) -> None:
 
 
 async def test_a_line_of_exactly_the_limit_is_fine(daemon: Daemon, wires: Wires) -> None:
-    """4096 bytes before the login, 65536 after it; a carriage return before the newline is white space."""
+    """A line can have 4096 bytes before the login and 65536 after it; a carriage return is white space."""
     wire = await wires.connect(daemon)
     wire.send_plaintext(line(AUTH).strip().ljust(4096) + b"\n")
     await wire.receive_type("auth_ack")
@@ -126,7 +126,7 @@ async def test_a_line_of_exactly_the_limit_is_fine(daemon: Daemon, wires: Wires)
 
 
 async def test_input_that_trickles_in(daemon: Daemon, wires: Wires) -> None:
-    """A frame may come byte by byte, each in a record of its own."""
+    """A frame can arrive byte by byte, each in a record of its own."""
     wire = await wires.connect(daemon)
     for byte in line(AUTH):
         wire.send_plaintext(bytes([byte]))
@@ -134,8 +134,8 @@ async def test_input_that_trickles_in(daemon: Daemon, wires: Wires) -> None:
     await wire.bye()
 
 
-async def test_a_bad_away_text_is_told_and_the_session_goes_on(daemon: Daemon, wires: Wires) -> None:
-    """It is an `error` with `ref`, which is not the end."""
+async def test_a_bad_away_text_does_not_end_the_session(daemon: Daemon, wires: Wires) -> None:
+    """A bad away text gets an `error` with `ref`, and the session goes on."""
     (wire,) = await wires.login(daemon, "alice")
     wire.send({"type": "presence", "status": "away", "text": "two\nlines"})
     error = await wire.receive_type("error")

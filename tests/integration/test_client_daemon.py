@@ -1,4 +1,4 @@
-"""Real clients and the real daemon: nothing acknowledged is lost, and nothing is there twice."""
+"""Real clients on the real daemon: nothing acknowledged is lost or doubled."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -14,21 +14,21 @@ from tests.support.storage import stored_messages
 
 @pytest.fixture
 async def clients(authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Clients]:
-    """Clients that trust the daemon."""
+    """Real clients that trust the daemon."""
     made = Clients(authority.ca_certificate, tmp_path / "homes")
     yield made
     await made.close()
 
 
 def restarted(start_daemon: StartDaemon, old: Daemon) -> Daemon:
-    """Start the daemon again where it listened before."""
+    """Start the daemon again, on the same port."""
     return start_daemon(f"server.listen=127.0.0.1:{old.port}")
 
 
-async def test_a_message_to_somebody_offline_comes_at_their_login(
+async def test_messages_to_an_offline_user_arrive_at_login(
     start_daemon: StartDaemon, clients: Clients
 ) -> None:
-    """In order, once; and the sender hears that it was delivered."""
+    """Messages to an offline user arrive at login, once and in order, and the sender sees the delivery."""
     daemon = start_daemon()
     alice = await clients.start(daemon, "alice", "bob", "one", "two")
     await alice.until(lambda each: any("stored for bob" in line for line in each.err))
@@ -45,7 +45,7 @@ async def test_a_message_to_somebody_offline_comes_at_their_login(
 
 
 async def test_two_devices_see_the_same(start_daemon: StartDaemon, clients: Clients) -> None:
-    """Own lines of the other device too, and what was read there is not unread here."""
+    """Two devices of a user show the same messages, and share the read position."""
     daemon = start_daemon()
     one = await clients.start(daemon, "alice", home="laptop")
     bob = await clients.start(daemon, "bob", "alice", "hello")
@@ -66,7 +66,7 @@ async def test_two_devices_see_the_same(start_daemon: StartDaemon, clients: Clie
 async def test_a_conversation_goes_on_over_a_restart(
     start_daemon: StartDaemon, clients: Clients, number: signal.Signals
 ) -> None:
-    """What is typed while the daemon is away goes out when it is back; all is there once, in order."""
+    """Messages typed while the daemon is down are sent after its restart, once and in order."""
     first = start_daemon()
     alice = await clients.start(first, "alice", "bob")
     bob = await clients.start(first, "bob", "alice")
@@ -87,7 +87,7 @@ async def test_a_conversation_goes_on_over_a_restart(
 
 
 async def test_a_killed_client_goes_on(start_daemon: StartDaemon, clients: Clients) -> None:
-    """What it had on disk goes out at its next start, once."""
+    """A killed client sends its saved outbox at the next start, once."""
     daemon = start_daemon()
     texts = [f"a{count}" for count in range(150)]
     alice = await clients.start(daemon, "alice", "bob", *texts)

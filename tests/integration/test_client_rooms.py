@@ -18,35 +18,35 @@ if sys.platform != "win32":
 
 @pytest.fixture
 async def clients(authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Clients]:
-    """Clients that trust the daemon."""
+    """Real clients that trust the daemon."""
     made = Clients(authority.ca_certificate, tmp_path / "homes")
     yield made
     await made.close()
 
 
-async def until_told(client: Client, text: str) -> None:
-    """Wait until a client says something on standard error."""
+async def until_notice(client: Client, text: str) -> None:
+    """Wait until a client prints a text on standard error."""
     await client.until(lambda each: any(text in line for line in each.err))
 
 
 async def until_shown(client: Client, line: str) -> None:
-    """Wait until a client has a line on standard output."""
+    """Wait until a client prints a line on standard output."""
     await client.until(lambda each: line in each.lines())
 
 
 @pytest.fixture
-def model_room(start_daemon: StartDaemon) -> Daemon:
-    """A daemon that nobody has written on yet: what a client shows first is in these tests, too."""
+def room_daemon(start_daemon: StartDaemon) -> Daemon:
+    """New daemon without any message, because these tests check what a client shows first."""
     return start_daemon(accounts=("alice", "bob", "carol", "dave", "erin"))
 
 
-async def test_three_people_in_a_room(model_room: Daemon, clients: Clients) -> None:
-    """Everybody sees what the others write and do to messages, once and in order."""
-    alice = await clients.start(model_room, "alice", "/create #three open full", "hello", "oops")
-    await until_told(alice, "(2) oops")
-    bob = await clients.start(model_room, "bob", "/join #three", "/history", "hi alice")
+async def test_three_people_in_a_room(room_daemon: Daemon, clients: Clients) -> None:
+    """Members see each other's messages and events, once and in order."""
+    alice = await clients.start(room_daemon, "alice", "/create #three open full", "hello", "oops")
+    await until_notice(alice, "(2) oops")
+    bob = await clients.start(room_daemon, "bob", "/join #three", "/history", "hi alice")
     await until_shown(alice, "(3) bob: hi alice")
-    carol = await clients.start(model_room, "carol", "/join three", "/me waves at @alice")
+    carol = await clients.start(room_daemon, "carol", "/join three", "/me waves at @alice")
     await until_shown(alice, "(4) * carol waves at @alice")
     alice.type("/edit 1 hello all", "/redact 2", "/react 3 ok", "/reply 3 welcome")
     for other in (bob, carol):
@@ -54,7 +54,7 @@ async def test_three_people_in_a_room(model_room: Daemon, clients: Clients) -> N
     bob.type("/unreact 3 ok", "/unreact 1 ok", "/last 10")
     await until_shown(bob, '(8) alice, re (3) "hi alice": welcome')
     await bob.until(lambda each: any("(end of the last messages)" in line for line in each.err))
-    await until_told(bob, "no change: it is already so. Your text: (removed reaction to 1) ok")
+    await until_notice(bob, "no change: it is already so. Your text: (removed reaction to 1) ok")
     assert await bob.ends() == 9
     assert bob.lines() == [
         "(1) alice: hello",
@@ -74,28 +74,28 @@ async def test_three_people_in_a_room(model_room: Daemon, clients: Clients) -> N
         assert await client.ends() == 0
 
 
-async def test_who_was_away_gets_what_was_written(model_room: Daemon, clients: Clients) -> None:
-    """Once, in order, as it is by then; what was read on one device is read on the other."""
-    alice = await clients.start(model_room, "alice", "/create #away")
-    bob = await clients.start(model_room, "bob", "/join #away", "ready")
+async def test_an_absent_member_gets_missed_messages(room_daemon: Daemon, clients: Clients) -> None:
+    """Missed messages arrive once, in order and in their last form; devices share the read position."""
+    alice = await clients.start(room_daemon, "alice", "/create #away")
+    bob = await clients.start(room_daemon, "bob", "/join #away", "ready")
     await until_shown(alice, "(1) bob: ready")
     assert await bob.ends() == 0
     alice.type("one", "two", "@bob three")
-    await until_told(alice, "(4) @bob three")
+    await until_notice(alice, "(4) @bob three")
     alice.type("/edit 2 eins", "/redact 3")
-    await until_told(alice, "stored for #away: (redaction of 3)")
-    again = await clients.start(model_room, "bob")
-    await until_told(again, "#away (3 unread, 1 mentions you)")
+    await until_notice(alice, "stored for #away: (redaction of 3)")
+    again = await clients.start(room_daemon, "bob")
+    await until_notice(again, "#away (3 unread, 1 mentions you)")
     await again.until(lambda each: len(each.out) >= 3)
     again.type("#away", "/status")
-    await until_told(again, "You are online")
+    await until_notice(again, "You are online")
     assert await again.ends() == 0
     assert again.lines() == [
         "[#away] alice: eins  (edited)",
         "[#away] alice: (erased)",
         "[#away] alice: @bob three",
     ]
-    other = await clients.start(model_room, "bob", home="bob-elsewhere")
+    other = await clients.start(room_daemon, "bob", home="bob-elsewhere")
     other.type("/who")
     await other.until(lambda each: sum("Rooms: " in line for line in each.err) == 2)
     assert not any("#away (" in line for line in other.err)
@@ -104,10 +104,10 @@ async def test_who_was_away_gets_what_was_written(model_room: Daemon, clients: C
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-async def test_what_is_done_while_the_daemon_is_away_is_done_once(
+async def test_actions_while_the_daemon_is_down_happen_once(
     start_daemon: StartDaemon, clients: Clients, number: signal.Signals
 ) -> None:
-    """Messages, edits, redactions and reactions, in the order typed."""
+    """Messages and events typed while the daemon is down are sent once, in order."""
     first = start_daemon()
     alice = await clients.start(first, "alice", "/create #dev full", "one", "two", "three")
     bob = await clients.start(first, "bob", "/join #dev", "/history", "four")
@@ -115,7 +115,7 @@ async def test_what_is_done_while_the_daemon_is_away_is_done_once(
     first.process.send_signal(number)
     first.wait()
     alice.type("five", "/edit 1 eins", "/redact 2", "/react 4 ok", "six")
-    await until_told(alice, "reconnecting")
+    await until_notice(alice, "reconnecting")
     start_daemon(f"server.listen=127.0.0.1:{first.port}")
     await until_shown(bob, "(9) alice: six")
     assert await alice.ends() == 0
@@ -131,98 +131,98 @@ async def test_what_is_done_while_the_daemon_is_away_is_done_once(
 
 
 async def test_a_killed_client_does_what_was_typed(start_daemon: StartDaemon, clients: Clients) -> None:
-    """What was on its disk is done at its next start: once, in order, to the same messages."""
+    """A killed client does its saved actions at the next start: once, in order, to the same messages."""
     first = start_daemon()
     alice = await clients.start(first, "alice", "/create #dev", "one", "two")
     bob = await clients.start(first, "bob", "/join #dev", "three")
     await until_shown(alice, "(3) bob: three")
     first.stop()
-    await until_told(alice, "reconnecting")
+    await until_notice(alice, "reconnecting")
     alice.type("/edit 1 eins", "/redact 2", "/react 3 ok", "/reply 3 yes", "/status")
     await alice.until(lambda each: sum("pending" in line for line in each.err) == len("abcd"))
     await alice.kill()
     start_daemon(f"server.listen=127.0.0.1:{first.port}")
     again = await clients.start(first, "alice", "#dev", "/last 9")
-    await until_told(again, "(end of the last messages)")
+    await until_notice(again, "(end of the last messages)")
     last = [
         "(1) alice: eins  (edited)",
         "(2) alice: (erased)",
         "(3) bob: three  [ok 1 by you]",
         '(7) alice, re (3) "three": yes',
     ]
-    await again.until(lambda each: each.lines()[-4:] == last)  # messages and words come by two pipes
+    await again.until(lambda each: each.lines()[-4:] == last)  # messages and notices come by two pipes
     await until_shown(bob, '(7) alice, re (3) "three": yes')
     for client in (again, bob):
         assert await client.ends() == 0
 
 
-async def test_what_may_not_be_done_is_told(model_room: Daemon, clients: Clients) -> None:
-    """With the server's sentence, the text, and exit code 9."""
-    alice = await clients.start(model_room, "alice", "/create #strict", "hello")
-    bob = await clients.start(model_room, "bob", "/join #strict")
-    carol = await clients.start(model_room, "carol", "/join #strict", "hello")
+async def test_refused_actions_are_shown(room_daemon: Daemon, clients: Clients) -> None:
+    """A refused action shows the server's sentence and the text, and the exit code is 9."""
+    alice = await clients.start(room_daemon, "alice", "/create #strict", "hello")
+    bob = await clients.start(room_daemon, "bob", "/join #strict")
+    carol = await clients.start(room_daemon, "carol", "/join #strict", "hello")
     await until_shown(alice, "(2) carol: hello")
     bob.type("/topic mine", "/ban carol", "/invite carol", "/members")
-    await until_told(bob, "Members of #strict: alice (owner), bob, carol")
+    await until_notice(bob, "Members of #strict: alice (owner), bob, carol")
     assert sum("Your role in #strict does not allow that." in line for line in bob.err) == 2
     assert any("carol is already in #strict." in line for line in bob.err)
     alice.type("/mute bob 1h")
-    await until_told(alice, "You muted bob in #strict until")
-    await until_told(bob, "alice muted you in #strict until")
+    await until_notice(alice, "You muted bob in #strict until")
+    await until_notice(bob, "alice muted you in #strict until")
     bob.type("may I?")
-    await until_told(bob, "Not sent to #strict: you are muted for another ")
+    await until_notice(bob, "Not sent to #strict: you are muted for another ")
     assert any("60 minutes. Your text: may I?" in line for line in bob.err)
     alice.type("/ban carol 1d spam")
-    await until_told(carol, "alice banned you from #strict until")
+    await until_notice(carol, "alice banned you from #strict until")
     assert any(": spam." in line for line in carol.err)
     carol.type("/join #strict", "nobody reads this one")
-    await until_told(carol, "is not a valid name")
+    await until_notice(carol, "is not a valid name")
     alice.type("/leave", "/log")
-    await until_told(alice, "alice banned carol until")
+    await until_notice(alice, "alice banned carol until")
     for client in (alice, bob, carol):
         assert await client.ends() == 9
 
 
-async def test_a_closed_room_is_there_for_whoever_is_invited(model_room: Daemon, clients: Clients) -> None:
-    """For others it is not, and what is typed behind a name that was refused goes to nobody."""
-    alice = await clients.start(model_room, "alice", "/create #board closed", "secret")
-    carol = await clients.start(model_room, "carol", "#board", "/join #board", "/rooms")
-    await until_told(carol, "#board does not exist, or is closed and you are not invited.")
+async def test_a_closed_room_needs_an_invitation(room_daemon: Daemon, clients: Clients) -> None:
+    """A closed room is unknown without an invitation, and text typed after a refused name is not sent."""
+    alice = await clients.start(room_daemon, "alice", "/create #board closed", "secret")
+    carol = await clients.start(room_daemon, "carol", "#board", "/join #board", "/rooms")
+    await until_notice(carol, "#board does not exist, or is closed and you are not invited.")
     assert await carol.ends() == 9
-    bob = await clients.start(model_room, "bob")
+    bob = await clients.start(room_daemon, "bob")
     alice.type("/invite bob")
-    await until_told(bob, "alice invited you to #board. Try /join #board.")
+    await until_notice(bob, "alice invited you to #board. Try /join #board.")
     bob.type("/join #board", "here I am", "/leave")
     await until_shown(alice, "(2) bob: here I am")
-    await until_told(bob, "You left #board.")
+    await until_notice(bob, "You left #board.")
     assert await bob.ends() == 0
     assert bob.out == []
     alice.type("/archive", "too late?")
-    await until_told(alice, "#board is archived (read-only)")
+    await until_notice(alice, "#board is archived (read-only)")
     assert await alice.ends() == 9
 
 
-async def test_a_room_that_the_operator_deletes(model_room: Daemon, clients: Clients) -> None:
-    """Whoever is in it is told, and can't write there by mistake."""
-    alice = await clients.start(model_room, "alice", "/create #gone", "hello")
-    await until_told(alice, "stored for #gone: (1) hello")
-    done = model_room.run("room", "delete", "#gone", "--yes")
+async def test_a_room_that_the_operator_deletes(room_daemon: Daemon, clients: Clients) -> None:
+    """Members are notified when the operator deletes a room, and can't enter it again."""
+    alice = await clients.start(room_daemon, "alice", "/create #gone", "hello")
+    await until_notice(alice, "stored for #gone: (1) hello")
+    done = room_daemon.run("room", "delete", "#gone", "--yes")
     assert done.returncode == 0, done.stderr
-    await until_told(alice, "#gone was deleted.")
+    await until_notice(alice, "#gone was deleted.")
     alice.type("#gone")
-    await until_told(alice, "You are not a member of #gone.")
+    await until_notice(alice, "You are not a member of #gone.")
     assert await alice.ends() == 9
 
 
 if sys.platform != "win32":
 
-    def command(authority: AuthorityFiles, model_room: Daemon) -> list[str]:
-        """The command line of a client at a terminal."""
-        address = f"localhost:{model_room.port}"
+    def command(authority: AuthorityFiles, room_daemon: Daemon) -> list[str]:
+        """Return the command line of a client at a terminal."""
+        address = f"localhost:{room_daemon.port}"
         return [sys.executable, "-m", "client", "--ca", str(authority.ca_certificate), "--server", address]
 
     def environment(home: Path) -> dict[str, str]:
-        """An environment with a home of its own."""
+        """Return an environment with its own home directory."""
         return os.environ | {
             "XDG_STATE_HOME": str(home),
             "XDG_CONFIG_HOME": str(home),
@@ -232,21 +232,23 @@ if sys.platform != "win32":
         }
 
     @pytest.fixture
-    async def alice(model_room: Daemon, authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Terminal]:
+    async def alice(
+        room_daemon: Daemon, authority: AuthorityFiles, tmp_path: Path
+    ) -> AsyncIterator[Terminal]:
         """Alice at a terminal, logged in."""
-        async with on_terminal(command(authority, model_room), environment(tmp_path / "alice")) as screen:
+        async with on_terminal(command(authority, room_daemon), environment(tmp_path / "alice")) as screen:
             await screen.log_in("alice", PASSWORD)
             yield screen
 
     @pytest.fixture
-    async def dave(model_room: Daemon, authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Terminal]:
-        """Dave at another one."""
-        async with on_terminal(command(authority, model_room), environment(tmp_path / "dave")) as screen:
+    async def dave(room_daemon: Daemon, authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Terminal]:
+        """Dave at another terminal, logged in."""
+        async with on_terminal(command(authority, room_daemon), environment(tmp_path / "dave")) as screen:
             await screen.log_in("dave", PASSWORD)
             yield screen
 
     async def test_a_room_on_two_terminals(alice: Terminal, dave: Terminal) -> None:
-        """Entering, writing, counting, mentions, what is done to messages, and leaving."""
+        """Two terminals show joins, messages, unread counts, mentions, events and a removal."""
         alice.type("/create #term full\r")
         await alice.until("to #term:")
         dave.type("/join #term\r")
@@ -272,8 +274,8 @@ if sys.platform != "win32":
         alice.type("/remove dave try again\r")
         await dave.until("alice removed you from #term: try again.", "Chat with:")
 
-    async def test_typing_is_told_at_the_bottom(alice: Terminal, dave: Terminal) -> None:
-        """While somebody types a message, and not a command."""
+    async def test_typing_is_shown_at_the_bottom(alice: Terminal, dave: Terminal) -> None:
+        """The bottom line names a user who types a message, and not one who types a command."""
         alice.type("/create #hush\r")
         await alice.until("to #hush:")
         dave.type("/join #hush\r")
@@ -285,7 +287,7 @@ if sys.platform != "win32":
         await alice.until_like(r"\d\d:\d\d \(1\) dave: hello", r"alice \| in #hush \| (?!dave).*")
 
     async def test_an_unknown_command_is_never_sent(alice: Terminal, dave: Terminal) -> None:
-        """And two slashes send one."""
+        """An unknown command is not sent; two slashes send a text that begins with one."""
         alice.type("/create #slash\r")
         await alice.until("to #slash:")
         dave.type("/join #slash\r")

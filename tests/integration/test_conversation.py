@@ -1,4 +1,4 @@
-"""Two people, and more, talk over a real daemon."""
+"""Conversations over a real daemon."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ AT_ONCE = 3000
 
 
 async def test_two_people_talk_both_ways(daemon: Daemon, wires: Wires) -> None:
-    """What one writes reaches the other, with the sender's name from the login, and is acknowledged."""
+    """A message reaches its recipient with the sender's login name, and is acknowledged."""
     alice, bob = await wires.login(daemon, "alice", "bob")
     alice.send(chat("bob", "hello\nthere\t\u2603"))
     ack = await alice.receive_type("chat_ack")
@@ -29,7 +29,7 @@ async def test_two_people_talk_both_ways(daemon: Daemon, wires: Wires) -> None:
 
 
 async def test_both_write_thousands_at_once(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Thousands of messages in flight both ways: order is kept, and all acks agree with what is on disk."""
+    """With thousands of messages in flight both ways, order is kept, and acks match the store."""
     daemon = start_daemon()
     alice, bob = await wires.login(daemon, "alice", "bob")
 
@@ -57,8 +57,8 @@ async def test_both_write_thousands_at_once(start_daemon: StartDaemon, wires: Wi
 
 
 async def test_all_sessions_of_both_get_a_message(daemon: Daemon, wires: Wires) -> None:
-    """Each session of the recipient and of the sender, but the one that sent it: that has its ack alone."""
-    one, other, first, second = everybody = await wires.login(daemon, "alice", "alice", "bob", "bob")
+    """All sessions of both users receive a message, except the sending one, which gets the ack."""
+    one, other, first, second = sessions = await wires.login(daemon, "alice", "alice", "bob", "bob")
     one.send(chat("bob", "to both"))
     ack = await one.receive_type("chat_ack")
     for wire in (other, first, second):
@@ -70,12 +70,12 @@ async def test_all_sessions_of_both_get_a_message(daemon: Daemon, wires: Wires) 
         got = await wire.receive_type("chat")
         assert (got["from"], got["to"], got["body"]) == ("bob", "alice", "back")
     assert (await first.receive_type("chat_ack"))["seq"] == ack["seq"] + 1
-    rest = [frame["type"] for wire in everybody for frame in await wire.bye()]
+    rest = [frame["type"] for wire in sessions for frame in await wire.bye()]
     assert not {"chat", "chat_ack"}.intersection(rest)
 
 
-async def test_a_message_to_somebody_offline_waits_for_them(start_daemon: StartDaemon, wires: Wires) -> None:
-    """It is stored and acknowledged like any other, and comes at their next login."""
+async def test_a_message_to_an_offline_user_waits(start_daemon: StartDaemon, wires: Wires) -> None:
+    """A message to an offline user is stored and acked, and arrives at the next login."""
     daemon = start_daemon()
     (alice,) = await wires.login(daemon, "alice")
     alice.send(chat("bob", "for later"))
@@ -92,7 +92,7 @@ async def test_a_message_to_somebody_offline_waits_for_them(start_daemon: StartD
 
 
 async def test_without_resume_no_message_comes(daemon: Daemon, wires: Wires) -> None:
-    """Before a session has said what it has, it is told nothing, but it may send."""
+    """A session that has not resumed receives no messages, but can send them."""
     (alice,) = await wires.login(daemon, "alice")
     (bob,) = await wires.login(daemon, "bob", resume=False)
     alice.send(chat("bob", "too early"))
@@ -103,7 +103,7 @@ async def test_without_resume_no_message_comes(daemon: Daemon, wires: Wires) -> 
 
 
 async def test_frames_behind_a_good_auth_are_handled(daemon: Daemon, wires: Wires) -> None:
-    """A client may send its password, a message and `bye` in one go."""
+    """A client can send `auth`, a message and `bye` at once."""
     (bob,) = await wires.login(daemon, "bob")
     alice = await wires.connect(daemon)
     auth = {"type": "auth", "user": "alice", "password": "correct horse battery"}
@@ -130,7 +130,7 @@ async def test_frames_behind_a_good_auth_are_handled(daemon: Daemon, wires: Wire
 async def test_a_refused_message_is_answered_and_the_session_goes_on(
     daemon: Daemon, wires: Wires, frame: Frame, code: str
 ) -> None:
-    """What is wrong with a message is said with its id, and the next one is fine."""
+    """A refused message gets a nack with its id and code; the next one is stored."""
     alice, bob = await wires.login(daemon, "alice", "bob")
     good = chat("bob", "y" * 16384)
     alice.send(frame, good)
@@ -141,13 +141,13 @@ async def test_a_refused_message_is_answered_and_the_session_goes_on(
     assert len((await bob.receive_type("chat"))["body"]) == 16384
 
 
-async def test_who_has_a_name_can_be_asked(daemon: Daemon, wires: Wires) -> None:
-    """Answers come in the order of the questions, also between other ones."""
+async def test_whois(daemon: Daemon, wires: Wires) -> None:
+    """`whois` is answered in the order of the requests, also between others."""
     alice, bob = await wires.login(daemon, "alice", "bob")
     bob.send({"type": "presence", "status": "away", "text": "lunch"})
     await bob.receive_type("presence_ack")
-    asked = ["Bob", "nobody-here", "no name!", "carol"]
-    alice.send(*({"type": "whois", "user": name} for name in asked), {"type": "conversations"})
+    names = ["Bob", "nobody-here", "no name!", "carol"]
+    alice.send(*({"type": "whois", "user": name} for name in names), {"type": "conversations"})
     alice.send({"type": "whois", "user": "\x01" * 9000})
     answers = [await alice.receive_type("whois") for _ in range(5)]
     assert answers == [
@@ -160,7 +160,7 @@ async def test_who_has_a_name_can_be_asked(daemon: Daemon, wires: Wires) -> None
 
 
 async def test_ping_is_answered(daemon: Daemon, wires: Wires) -> None:
-    """`ping` is answered by `pong`, and an unasked `pong` by nothing."""
+    """`ping` is answered by `pong`; a `pong` without a `ping` is ignored."""
     (alice,) = await wires.login(daemon, "alice")
     alice.send({"type": "pong"}, {"type": "ping"})
     assert await alice.receive_type("pong") == {"type": "pong"}

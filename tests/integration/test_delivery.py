@@ -1,6 +1,6 @@
-"""The sentences of the design's section on delivery, each on a daemon without a network or on the real one.
+"""Promises of delivery, each tested on a daemon without a network or on the real one.
 
-A docstring begins with the sentence that its test stands for; `docs/durability.md` lists them.
+A docstring is the promise that its test covers; `docs/durability.md` lists them.
 """
 
 import asyncio
@@ -17,39 +17,39 @@ from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 from tests.support.oracle import judge
-from tests.support.stores import FickleStore
+from tests.support.stores import FailingStore
 from tests.support.wire import Wires, chat
 
 
 @pytest.fixture
 async def chat_server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
-    """A daemon without a network, for alice, bob and carol."""
+    """Daemon without a network, for alice, bob and carol."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob", "carol")
-    async with InProcessServer(FickleStore(tmp_path / "qscpd.db")) as opened:
+    async with InProcessServer(FailingStore(tmp_path / "qscpd.db")) as opened:
         yield opened
 
 
 @pytest.fixture
-def fickle(chat_server: InProcessServer) -> FickleStore:
-    """Its store."""
-    assert isinstance(chat_server.store, FickleStore)
+def store(chat_server: InProcessServer) -> FailingStore:
+    """The server's store, which fails on demand."""
+    assert isinstance(chat_server.store, FailingStore)
     return chat_server.store
 
 
 @pytest.fixture
 def alice() -> Device:
-    """A device of alice."""
+    """Device of alice."""
     return Device("alice", device_id(1), IdMaker(1))
 
 
 @pytest.fixture
 def bob() -> Device:
-    """A device of bob."""
+    """Device of bob."""
     return Device("bob", device_id(2), IdMaker(2))
 
 
 def answers(connected: InProcessPeer) -> list[str]:
-    """Acks by seq and nacks by code, in the order in which they came."""
+    """Return acks by seq and nacks by code, in the order of arrival."""
     short = []
     for frame in connected.frames:
         if isinstance(frame, frames.ChatAck):
@@ -70,7 +70,7 @@ def send(connected: InProcessPeer, number: int, body: str = "hello", to: str = "
 async def test_both_directions_share_one_seq(
     chat_server: InProcessServer, alice: Device, bob: Device
 ) -> None:
-    """Each has its own `seq`, dense and rising, given by the store in the transaction of the message."""
+    """Each conversation has its own `seq`, dense and rising, over both directions."""
     peers = [await chat_server.login(alice), await chat_server.login(bob)]
     for n in range(6):
         author, to = ((alice, "bob"), (bob, "alice"))[n % 2]
@@ -87,7 +87,7 @@ async def test_both_directions_share_one_seq(
 
 
 async def test_seqs_survive_pruning_to_empty(chat_server: InProcessServer, alice: Device) -> None:
-    """Never re-used, never removed from the middle; `last_seq` is stored and survives pruning to empty."""
+    """Seqs are never re-used, and `last_seq` survives pruning to empty."""
     connected = await chat_server.login(alice)
     connected.send(*alice.send("bob", "one"), *alice.send("bob", "two"))
     await chat_server.settle()
@@ -101,7 +101,7 @@ async def test_seqs_survive_pruning_to_empty(chat_server: InProcessServer, alice
 
 async def test_nothing_is_seen_before_the_commit(
     chat_server: InProcessServer,
-    fickle: FickleStore,
+    store: FailingStore,
     alice: Device,
     bob: Device,
     monkeypatch: pytest.MonkeyPatch,
@@ -109,24 +109,24 @@ async def test_nothing_is_seen_before_the_commit(
     """Nothing is acked, published or visible to `history` before COMMIT returned."""
     connected, other = await chat_server.login(alice), await chat_server.login(bob)
     await chat_server.settle()
-    append, seen = fickle.append, []
+    append, seen = store.append, []
 
     def slowly(*arguments: Any) -> Any:  # noqa: ANN401 - as they came
         result = append(*arguments)
         seen.extend([*connected.link.written, *other.link.written])
         return result
 
-    monkeypatch.setattr(fickle, "append", slowly)
+    monkeypatch.setattr(store, "append", slowly)
     connected.send(*alice.send("bob", "hello"))
     await chat_server.settle()
     assert seen == []
     assert (answers(connected), other.kinds()[-1]) == (["1"], "chat")
-    monkeypatch.setattr(fickle, "append", append)
-    fickle.full = True
+    monkeypatch.setattr(store, "append", append)
+    store.full = True
     connected.send(*alice.send("bob", "not stored"))
     await chat_server.settle()
     assert (answers(connected), other.kinds().count("chat")) == (["1", "storage_full"], 1)
-    assert [told.body for told in (await chat_server.book("bob"))["c1"].messages] == ["hello"]
+    assert [each.body for each in (await chat_server.book("bob"))["c1"].messages] == ["hello"]
 
 
 # --- ids
@@ -135,7 +135,7 @@ async def test_nothing_is_seen_before_the_commit(
 async def test_a_retry_gets_the_original_ack(
     chat_server: InProcessServer, alice: Device, bob: Device
 ) -> None:
-    """Same id and hash: the original ack, also while the first is still in the batch."""
+    """A retry with the same id and hash gets the original ack, even in the same batch."""
     connected, other = await chat_server.login(alice), await chat_server.login(bob)
     await chat_server.settle()
     connected.device = None
@@ -149,7 +149,7 @@ async def test_a_retry_gets_the_original_ack(
 
 
 async def test_a_retry_by_another_device_is_a_retry(chat_server: InProcessServer) -> None:
-    """(account id, id) is the key: it does not matter which device, or which session, sends again."""
+    """A retry can come from every device and session of the account."""
     first, second = await chat_server.visitor("alice"), await chat_server.visitor("alice")
     send(first, 1)
     await chat_server.settle()
@@ -159,7 +159,7 @@ async def test_a_retry_by_another_device_is_a_retry(chat_server: InProcessServer
 
 
 async def test_another_message_under_the_same_id(chat_server: InProcessServer) -> None:
-    """Same id, other hash: `chat_nack id_conflict`."""
+    """Another message under the same id gets `chat_nack id_conflict`."""
     connected = await chat_server.visitor("alice")
     send(connected, 1, "hello")
     send(connected, 1, "something else")
@@ -171,7 +171,7 @@ async def test_another_message_under_the_same_id(chat_server: InProcessServer) -
 
 
 async def test_a_refused_row_is_refused_alone(chat_server: InProcessServer) -> None:
-    """A row that is refused is nacked alone."""
+    """A row that is refused is nacked alone, and the rest of its batch is stored."""
     connected = await chat_server.visitor("alice")
     send(connected, 1)
     await chat_server.settle()
@@ -184,16 +184,16 @@ async def test_a_refused_row_is_refused_alone(chat_server: InProcessServer) -> N
 
 @pytest.mark.parametrize(("why", "code"), [("full", "storage_full"), ("busy", "storage_failed")])
 async def test_a_nacked_id_stored_nothing(
-    chat_server: InProcessServer, fickle: FickleStore, alice: Device, why: str, code: str
+    chat_server: InProcessServer, store: FailingStore, alice: Device, why: str, code: str
 ) -> None:
-    """Disk full or busy with a confirmed rollback: all of the batch are nacked, cached seqs re-read."""
+    """If a full or busy disk rolls a batch back, all of it is nacked, and its seqs are used again."""
     connected = await chat_server.login(alice)
     await chat_server.settle()
-    setattr(fickle, why, True)
+    setattr(store, why, True)
     connected.send(*alice.send("bob", "one"), *alice.send("bob", "two"))
     await chat_server.settle()
     assert answers(connected) == [code, code]
-    setattr(fickle, why, False)
+    setattr(store, why, False)
     connected.send(*alice.resend())
     await chat_server.settle()
     assert answers(connected)[2:] == ["1", "2"]
@@ -202,13 +202,13 @@ async def test_a_nacked_id_stored_nothing(
 # --- order
 
 
-async def test_nothing_overtakes_a_refused_message(chat_server: InProcessServer, fickle: FickleStore) -> None:
-    """After a retryable `chat_nack` the later ones of that session to that conversation are nacked."""
+async def test_nothing_overtakes_a_refused_message(chat_server: InProcessServer, store: FailingStore) -> None:
+    """After a retryable `chat_nack`, the session's later messages to that conversation are nacked."""
     connected, other = await chat_server.visitor("alice"), await chat_server.visitor("alice")
-    fickle.full = True
+    store.full = True
     send(connected, 1)
     await chat_server.settle()
-    fickle.full = False
+    store.full = False
     send(connected, 2)
     send(connected, 3, to="carol")
     await chat_server.settle()
@@ -222,15 +222,13 @@ async def test_nothing_overtakes_a_refused_message(chat_server: InProcessServer,
     assert answers(connected)[3:] == ["2", "3"]
 
 
-async def test_a_message_that_is_given_up_lets_the_others_go(
-    chat_server: InProcessServer, fickle: FickleStore
-) -> None:
-    """... until the first nacked id is sent again or given up with `skip`."""
+async def test_skip_lets_later_messages_through(chat_server: InProcessServer, store: FailingStore) -> None:
+    """`skip` of the first nacked id lets the later messages through."""
     connected = await chat_server.visitor("alice")
-    fickle.full = True
+    store.full = True
     send(connected, 1)
     await chat_server.settle()
-    fickle.full = False
+    store.full = False
     connected.send(frames.Skip("9" * 32))
     send(connected, 2)
     await chat_server.settle()
@@ -240,21 +238,25 @@ async def test_a_message_that_is_given_up_lets_the_others_go(
     assert answers(connected) == ["storage_full", "out_of_order", "1"]
 
 
-async def test_a_new_session_waits_for_nothing(
-    chat_server: InProcessServer, fickle: FickleStore, alice: Device
+async def test_a_new_session_is_not_blocked(
+    chat_server: InProcessServer, store: FailingStore, alice: Device
 ) -> None:
-    """After a reconnect the client sends its outbox in order before anything new."""
+    """After a reconnect the outbox is stored in order, before anything new."""
     connected = await chat_server.login(alice)
     await chat_server.settle()
-    fickle.full = True
+    store.full = True
     connected.send(*alice.send("bob", "one"), *alice.send("bob", "two"))
     await chat_server.settle()
     connected.lose()
-    fickle.full = False
+    store.full = False
     connected = await chat_server.login(alice)
     connected.send(*alice.send("bob", "three"))
     await chat_server.settle()
-    assert [told.body for told in (await chat_server.book("bob"))["c1"].messages] == ["one", "two", "three"]
+    assert [each.body for each in (await chat_server.book("bob"))["c1"].messages] == [
+        "one",
+        "two",
+        "three",
+    ]
 
 
 # --- positions
@@ -282,7 +284,7 @@ async def test_delivered_is_the_highest_of_the_receivers_devices(
 
 
 async def test_read_is_one_for_all_devices(chat_server: InProcessServer, alice: Device) -> None:
-    """The server clamps it and ignores lower values. One per user and conversation, shared by all devices."""
+    """A user's devices share one `read` per conversation; the server clamps it and ignores lower values."""
     connected = await chat_server.login(alice)
     for n in range(5):
         connected.send(*alice.send("bob", f"{n}"))
@@ -302,7 +304,7 @@ async def test_read_is_one_for_all_devices(chat_server: InProcessServer, alice: 
 
 
 async def test_unread_is_derived(chat_server: InProcessServer, alice: Device, bob: Device) -> None:
-    """Unread = messages after `read` that are not mine. Sending does not move `read`."""
+    """Unread messages are those of others after `read`; sending does not move `read`."""
     connected, other = await chat_server.login(alice), await chat_server.login(bob)
     connected.send(*alice.send("bob", "1"), *alice.send("bob", "2"))
     await chat_server.settle()
@@ -320,7 +322,7 @@ async def test_unread_is_derived(chat_server: InProcessServer, alice: Device, bo
 async def test_read_receipts_need_both(
     chat_server: InProcessServer, alice: Device, reader: bool, writer: bool
 ) -> None:
-    """`read` goes to the peer only if both opted in; it says nothing about what was delivered."""
+    """`read` goes to the peer only if both opted in, and does not move `delivered`."""
     opted = ("read_receipts",)
     alice.features = opted if writer else ()
     connected = await chat_server.login(alice)
@@ -329,12 +331,12 @@ async def test_read_receipts_need_both(
     await chat_server.settle()
     mobile.send(frames.ClientRead("c1", 1))
     await chat_server.settle()
-    told = [
+    received = [
         (each.conversation, each.user, each.seq)
         for each in connected.frames
         if isinstance(each, frames.ServerRead)
     ]
-    assert told == ([("c1", "bob", 1)] if reader and writer else [])
+    assert received == ([("c1", "bob", 1)] if reader and writer else [])
     assert not [each for each in connected.frames if isinstance(each, frames.Delivered)]
 
 
@@ -342,7 +344,7 @@ async def test_read_receipts_need_both(
 async def test_positions_in_foreign_conversations_are_ignored(
     chat_server: InProcessServer, alice: Device, conversation: str
 ) -> None:
-    """Nobody moves anything in a conversation of others, and nobody hears of it."""
+    """Positions in a conversation of others change nothing, and are sent to no one."""
     connected = await chat_server.login(alice)
     connected.send(*alice.send("bob", "1"))
     await chat_server.settle()
@@ -355,11 +357,11 @@ async def test_positions_in_foreign_conversations_are_ignored(
     assert connected.kinds().count("delivered") == connected.kinds().count("read") == 0
 
 
-# --- several devices, and being away
+# --- several devices, and absence
 
 
-async def test_own_lines_come_to_other_devices(chat_server: InProcessServer, alice: Device) -> None:
-    """What was sent on one device appears on the others, from yourself; the sender has its ack alone."""
+async def test_own_messages_reach_other_devices(chat_server: InProcessServer, alice: Device) -> None:
+    """A message sent on one device reaches the user's others; the sending one gets only the ack."""
     connected = await chat_server.login(alice)
     tablet = Device("alice", device_id(9), IdMaker(9))
     other = await chat_server.login(tablet)
@@ -372,17 +374,17 @@ async def test_own_lines_come_to_other_devices(chat_server: InProcessServer, ali
     assert [each.id for each in tablet.log.applied["c1"]] == list(alice.log.acked)
 
 
-async def test_messages_to_somebody_offline(chat_server: InProcessServer, alice: Device, bob: Device) -> None:
-    """A message to somebody offline is stored and comes at their next login. Replay never rings."""
+async def test_messages_to_an_offline_user(chat_server: InProcessServer, alice: Device, bob: Device) -> None:
+    """A message to an offline user is stored and replayed at the next login, never as live."""
     connected = await chat_server.login(alice)
     for n in range(5):
         connected.send(*alice.send("bob", f"{n}"))
     await chat_server.settle()
     for _ in range(2):
-        there = await chat_server.login(bob)
+        connected = await chat_server.login(bob)
         await chat_server.settle()
-        there.lose()
-        chat_server.peers.remove(there)
+        connected.lose()
+        chat_server.peers.remove(connected)
     assert [each.body for each in bob.log.applied["c1"]] == ["0", "1", "2", "3", "4"]
     assert (bob.log.live, bob.log.replayed) == (0, 5)
 
@@ -390,7 +392,7 @@ async def test_messages_to_somebody_offline(chat_server: InProcessServer, alice:
 async def test_a_new_epoch_forgets_positions_and_keeps_the_outbox(
     chat_server: InProcessServer, alice: Device
 ) -> None:
-    """Restore changes the epoch, and with a new epoch a client drops its positions and keeps its outbox."""
+    """With a new epoch a client drops its positions, and keeps its outbox under the same ids."""
     connected = await chat_server.login(alice)
     connected.send(*alice.send("bob", "one"))
     await chat_server.settle()
@@ -410,12 +412,12 @@ async def test_a_new_epoch_forgets_positions_and_keeps_the_outbox(
 
 
 async def test_an_unknown_outcome_is_not_answered(
-    chat_server: InProcessServer, fickle: FickleStore, alice: Device, bob: Device
+    chat_server: InProcessServer, store: FailingStore, alice: Device, bob: Device
 ) -> None:
-    """An I/O error of unknown outcome: neither ack nor nack; clients retry by id."""
+    """An I/O error of unknown outcome gets neither ack nor nack."""
     connected, other = await chat_server.login(alice), await chat_server.login(bob)
     await chat_server.settle()
-    fickle.broken = True
+    store.broken = True
     send(connected, 1)
     send(connected, 2)
     while chat_server.failure is None:
@@ -425,7 +427,10 @@ async def test_an_unknown_outcome_is_not_answered(
 
 
 async def test_a_disk_that_fails_ends_the_daemon(start_daemon: StartDaemon, wires: Wires) -> None:
-    """... end the sessions, exit non-zero: a real write fails, by the kernel's limit on a file's size."""
+    """A failed write ends the sessions and the daemon, with exit code 1; acked messages are stored.
+
+    The kernel's limit on the size of a file makes the write fail.
+    """
     daemon = start_daemon()
     daemon.expected_errors.update(["store.failed", "store.refused"])
     (alice,) = await wires.login(daemon, "alice")

@@ -1,4 +1,4 @@
-"""The wire may be cut at any byte, in both directions: in a record, in a frame, in the handshake."""
+"""Connections cut at any byte, in both directions: in a record, in a frame, in the handshake."""
 
 import asyncio
 import ssl
@@ -17,13 +17,13 @@ from tests.support.waiting import patiently
 from tests.support.wire import client_context
 
 MESSAGES = 150
-"""That each device sends."""
+"""Messages that each device sends in a round."""
 
 WINDOW = 8
 
 
 async def write_all(device: Device, to: str, port: int, context: ssl.SSLContext, goal: int) -> int:
-    """Write until so many messages have their ack, and come back until then; return how often that was."""
+    """Send until so many messages have their ack, over any number of logins; return that number."""
     tries = 0
     while len(device.log.acked) < goal:
         tries += 1
@@ -48,7 +48,7 @@ async def write_all(device: Device, to: str, port: int, context: ssl.SSLContext,
 
 
 async def catch_up(device: Device, port: int, context: ssl.SSLContext) -> None:
-    """Log in on a whole wire, and take in what is missing."""
+    """Log in without the proxy, and receive what is missing."""
     on_network = await NetworkDevice.login(device, port, context)
     await on_network.until(lambda: device.live)
     await on_network.bye()
@@ -58,7 +58,7 @@ async def catch_up(device: Device, port: int, context: ssl.SSLContext) -> None:
 async def test_a_cut_wire_loses_and_doubles_nothing(
     start_daemon: StartDaemon, authority: AuthorityFiles, most: int
 ) -> None:
-    """Over several connections delivery is at least once, and the client drops any that it has applied."""
+    """Over connections that are cut at random, each message is applied once and in order."""
     daemon = start_daemon()
     context = client_context(authority.ca_certificate)
     seed = SystemRandom().getrandbits(32)
@@ -68,14 +68,14 @@ async def test_a_cut_wire_loses_and_doubles_nothing(
         if random.random() < 0.1:
             return None
         bytes_each_way = random.randrange(most), random.randrange(most)
-        return Cut(*bytes_each_way, reset=random.random() < 0.5, piece=random.choice([100, 65536]))
+        return Cut(*bytes_each_way, reset=random.random() < 0.5, chunk=random.choice([100, 65536]))
 
     devices = [
         Device(user, device_id(n), IdMaker(n)) for n, user in enumerate(("alice", "bob", "alice", "bob"))
     ]
     goal = 0
     async with WireCutter(daemon.port, choose) as cutter, patiently():
-        # Where the wire is cut is chance, so they write until it was cut often enough.
+        # The cuts are random, so the devices write until there were enough of them.
         while cutter.cuts <= 10 or (most <= 3000 and cutter.handshakes_cut <= 3):
             goal += MESSAGES
             await asyncio.gather(

@@ -1,4 +1,4 @@
-"""A disk that fills up under a running daemon, and has room again."""
+"""Disk that fills up under a running daemon, and is freed again."""
 
 import asyncio
 from pathlib import Path
@@ -13,7 +13,7 @@ BODY = "x" * 4000
 
 
 async def answer(wire: Wire) -> Frame:
-    """Return the next answer to a message."""
+    """Return the next ack or nack."""
     while (frame := await wire.receive())["type"] not in ("chat_ack", "chat_nack"):
         pass
     return frame
@@ -31,7 +31,7 @@ async def fill_up(wire: Wire, number: int) -> int:
 
 
 async def test_a_full_disk_and_room_again(start_daemon: StartDaemon, wires: Wires, tmp_path: Path) -> None:
-    """Messages are refused as `storage_full`, reading goes on, and with room so does writing, in order."""
+    """A full disk refuses messages as `storage_full` but can be read; once freed, it stores in order."""
     with small_disk(tmp_path / "disk", 2048) as disk:
         daemon = start_on(start_daemon, disk)
         daemon.expected_errors |= {"store.refused", "store.housekeeping_failed"}
@@ -42,7 +42,7 @@ async def test_a_full_disk_and_room_again(start_daemon: StartDaemon, wires: Wire
         filler = fill(disk, leave=200_000)
         refused = await fill_up(alice, 2)
 
-        # Those behind it must not overtake it, also when there is room again.
+        # Later messages must not overtake it, even when there is room again.
         alice.send(chat("bob", "behind it", refused + 1), chat("carol", BODY * 3, refused + 2))
         assert (await answer(alice))["code"] == "out_of_order"
         assert (await answer(alice))["code"] == "storage_full"
@@ -68,14 +68,14 @@ async def test_a_full_disk_and_room_again(start_daemon: StartDaemon, wires: Wire
         assert (await answer(alice))["type"] == "chat_ack"
         assert (await carol.receive_type("chat"))["body"] == "short"
         assert daemon.process.poll() is None
-        await wires.close()  # for the end would wait for them
+        await wires.close()  # which the shutdown would wait for
         assert daemon.stop() == 0
         rows = [row for row in stored_messages(disk / "qscpd.db") if row.conversation == 1]
         assert [row.id for row in rows] == [message_id(number) for number in range(1, refused + 2)]
 
 
 async def test_thousands_at_a_full_disk(start_daemon: StartDaemon, wires: Wires, tmp_path: Path) -> None:
-    """Whatever the moment at which it fills up: what is acknowledged is there, and what is refused is not."""
+    """Whenever the disk fills up, acked messages are stored, and refused ones are not."""
     with small_disk(tmp_path / "disk", 4096) as disk:
         daemon = start_on(start_daemon, disk)
         daemon.expected_errors |= {"store.refused", "store.housekeeping_failed"}
@@ -102,7 +102,7 @@ async def test_thousands_at_a_full_disk(start_daemon: StartDaemon, wires: Wires,
 
 
 async def test_positions_at_a_full_disk(start_daemon: StartDaemon, wires: Wires, tmp_path: Path) -> None:
-    """Positions that can't be stored end no session: `read` again after there is room."""
+    """Positions that can't be stored end no session, and can be sent again once there is room."""
     with small_disk(tmp_path / "disk", 2048) as disk:
         daemon = start_on(start_daemon, disk)
         daemon.expected_errors |= {"store.refused", "store.housekeeping_failed"}

@@ -1,4 +1,4 @@
-"""Erasing somebody while the daemon runs and others talk."""
+"""Erasing an account while the daemon runs and other users write."""
 
 import asyncio
 from pathlib import Path
@@ -14,14 +14,14 @@ def files_with(daemon: Daemon, text: bytes) -> list[Path]:
     return [each for each in daemon.directory.glob("qscpd.db*") if text in each.read_bytes()]
 
 
-async def ask(wire: Wire, question: Frame) -> Frame:
-    """Return the answer to a question."""
-    wire.send(question)
-    return await wire.receive_type(str(question["type"]))
+async def ask(wire: Wire, request: Frame) -> Frame:
+    """Send a request, and return its answer."""
+    wire.send(request)
+    return await wire.receive_type(str(request["type"]))
 
 
-async def test_erasing_somebody_who_is_online(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Their sessions end as deleted; others see that there were messages; no file has a word of them."""
+async def test_erasing_an_online_user(start_daemon: StartDaemon, wires: Wires) -> None:
+    """Sessions end as `deleted`, messages become tombstones, and no file keeps their text."""
     daemon = start_daemon()
     alice, _, _ = await resume(wires, daemon, "alice")
     bob, _, _ = await resume(wires, daemon, "bob")
@@ -29,7 +29,7 @@ async def test_erasing_somebody_who_is_online(start_daemon: StartDaemon, wires: 
     acks = await alice.receive_count("chat_ack", 1500)
     bob.send(chat("alice", "I see", 1))
     await bob.receive_type("chat_ack")
-    async with patiently():  # the index of words is filled behind delivery
+    async with patiently():  # the search index is filled after delivery
         while not (await ask(bob, {"type": "search", "query": "secret"})).get("complete", True):
             pass
     assert files_with(daemon, b"canary")
@@ -37,7 +37,7 @@ async def test_erasing_somebody_who_is_online(start_daemon: StartDaemon, wires: 
     erasing = asyncio.create_task(asyncio.to_thread(daemon.run, "erase", "alice", "--yes"))
     assert (await alice.receive_type("bye"))["reason"] == "deleted"
     number = 1
-    while not erasing.done():  # the others go on
+    while not erasing.done():  # other users go on
         number += 1
         bob.send(chat("carol", f"sparrow{number}", number))
         async with patiently():
@@ -61,24 +61,24 @@ async def test_erasing_somebody_who_is_online(start_daemon: StartDaemon, wires: 
     assert (await bob.receive_type("chat_nack"))["code"] == "unknown_recipient"
 
 
-async def test_a_new_device_is_told_of_what_was_erased(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Replay has the places, marked as erased, and no text."""
+async def test_a_new_device_receives_tombstones(start_daemon: StartDaemon, wires: Wires) -> None:
+    """Erased messages are replayed as tombstones, without text."""
     daemon = start_daemon()
     alice, _, _ = await resume(wires, daemon, "alice")
     alice.send(chat("bob", "canary", 1), chat("bob", "canary again", 2))
     await alice.receive_count("chat_ack", 2)
     assert daemon.run("erase", "alice", "--yes").returncode == 0
     _, _, missed = await resume(wires, daemon, "bob")
-    told = [
+    received = [
         (each["seq"], each["from"], each["body"], each.get("erased"))
         for each in missed
         if each["type"] == "chat"
     ]
-    assert told == [(1, "alice", "", True), (2, "alice", "", True)]
+    assert received == [(1, "alice", "", True), (2, "alice", "", True)]
 
 
-async def test_what_is_under_way_is_erased_too(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Messages that arrive while the account is deleted are either not stored or erased."""
+async def test_messages_in_flight_are_erased_too(start_daemon: StartDaemon, wires: Wires) -> None:
+    """Messages that arrive during the deletion are either not stored, or erased."""
     daemon = start_daemon()
     alice, _, _ = await resume(wires, daemon, "alice")
     erasing = asyncio.create_task(asyncio.to_thread(daemon.run, "erase", "alice", "--yes"))
@@ -97,7 +97,7 @@ async def test_what_is_under_way_is_erased_too(start_daemon: StartDaemon, wires:
 
 
 async def test_erasing_after_a_crash_in_the_middle(start_daemon: StartDaemon, wires: Wires) -> None:
-    """A daemon that is killed under way leaves a deleted account; the same command does the rest."""
+    """If the daemon is killed in the middle, the same command erases the rest."""
     daemon = start_daemon()
     alice, _, _ = await resume(wires, daemon, "alice")
     alice.send(*(chat("bob", f"canary{number}", number) for number in range(3000)))

@@ -1,4 +1,4 @@
-"""Peers that stay silent, stop in the middle, don't read or just vanish: ended in time, to nobody's harm."""
+"""Peers that are silent, stop in the middle, don't read or vanish: ended in time, without harm to others."""
 
 import asyncio
 import os
@@ -14,12 +14,12 @@ from tests.support.wire import TlsClient, Wire, Wires, chat, client_context
 
 
 def reasons(daemon: Daemon) -> list[str]:
-    """The reasons in the session log so far."""
+    """Return the reasons of closed sessions in the session log so far."""
     return [entry["reason"] for entry in daemon.sessions() if entry["event"] == "session.close"]
 
 
 async def test_silence_is_ended(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Silent TCP and half a handshake are cut."""
+    """Connections without a finished handshake are cut after the timeout."""
     daemon = start_daemon("tls.handshake_timeout=100ms")
     silent, half_header, half_record = [await wires.plain(daemon) for _ in range(3)]
     half_header.writer.write(b"\x16\x03")
@@ -31,7 +31,7 @@ async def test_silence_is_ended(start_daemon: StartDaemon, wires: Wires) -> None
 
 
 async def test_silence_before_the_login_is_ended(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Nothing, or half a line, hears `login_timeout`."""
+    """A session without a login, or with half a line of it, gets `login_timeout`."""
     daemon = start_daemon("login.timeout=500ms")
     for sent in (b"", b'{"type":"auth","user":'):
         wire = await wires.connect(daemon)
@@ -42,8 +42,8 @@ async def test_silence_before_the_login_is_ended(start_daemon: StartDaemon, wire
 
 
 async def test_silence_after_the_login_is_pinged(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Who sends nothing, or half a record, is pinged twice and dropped without a word; who answers stays."""
-    daemon = start_daemon("limits.ping_after=1500ms")  # a busy machine has as long to answer
+    """A silent peer is pinged twice and dropped; a peer that answers stays."""
+    daemon = start_daemon("limits.ping_after=1500ms")  # the time that a busy machine has to answer
     alice, bob = await wires.login(daemon, "alice", "bob")
     alice.writer.write(alice.tls.encrypt(b'{"type":"ping"}\n')[:-5])
 
@@ -61,7 +61,7 @@ async def test_silence_after_the_login_is_pinged(start_daemon: StartDaemon, wire
 
 @pytest.mark.parametrize("garbage", [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 600, os.urandom(600)])
 async def test_garbage_instead_of_tls(daemon: Daemon, wires: Wires, garbage: bytes) -> None:
-    """The peer gets an alert, and the connection ends."""
+    """Garbage instead of TLS gets an alert, and ends the connection."""
     wire = await wires.plain(daemon)
     wire.writer.write(garbage)
     with pytest.raises((ssl.SSLError, EOFError)):
@@ -75,7 +75,7 @@ async def test_garbage_instead_of_tls(daemon: Daemon, wires: Wires, garbage: byt
 async def test_other_tls_gets_an_alert(
     daemon: Daemon, wires: Wires, authority: AuthorityFiles, old: bool, alert: str
 ) -> None:
-    """TLS 1.2, and a client with another protocol, are told by an alert what was wrong."""
+    """TLS 1.2, and a client of another protocol, get an alert that says why."""
     context = client_context(authority.ca_certificate, () if old else ("h2",))
     if old:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -91,7 +91,7 @@ async def test_other_tls_gets_an_alert(
 
 
 async def test_a_broken_record_ends_the_session_at_once(start_daemon: StartDaemon, wires: Wires) -> None:
-    """A changed byte in a record is an alert, and the others see the person fade, not stay."""
+    """A changed byte in a record gets an alert, and ends the session."""
     daemon = start_daemon()
     (alice,) = await wires.login(daemon, "alice")
     record = bytearray(alice.tls.encrypt(b'{"type":"ping"}\n'))
@@ -102,8 +102,8 @@ async def test_a_broken_record_ends_the_session_at_once(start_daemon: StartDaemo
     await until(lambda: reasons(daemon) == ["tls_failed"])
 
 
-async def test_a_slow_reader_is_cut_and_nobody_else(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Who does not read is dropped when too much waits; the senders never wait for it."""
+async def test_only_the_slow_reader_is_cut(start_daemon: StartDaemon, wires: Wires) -> None:
+    """A slow reader is cut when its queue is full, and senders don't wait for it."""
     daemon = start_daemon("limits.output_queue=64KiB")
     (alice, carol) = await wires.login(daemon, "alice", "carol")
     slow = await wires.connect(daemon, read_buffer=4096)
@@ -121,7 +121,7 @@ async def test_a_slow_reader_is_cut_and_nobody_else(start_daemon: StartDaemon, w
 
 
 async def test_a_stalled_reader_is_cut(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Less than the limit that is not taken for too long is the end as well."""
+    """A reader that takes nothing for too long is cut, even below the limit of its queue."""
     daemon = start_daemon("limits.output_stall=200ms", "limits.output_queue=1GiB")
     (alice,) = await wires.login(daemon, "alice")
     slow = await wires.connect(daemon, read_buffer=4096)
@@ -134,7 +134,7 @@ async def test_a_stalled_reader_is_cut(start_daemon: StartDaemon, wires: Wires) 
 
 @pytest.mark.parametrize("polite", [True, False])
 async def test_half_close(start_daemon: StartDaemon, wires: Wires, polite: bool) -> None:
-    """A client that ends its direction, by TLS or by TCP alone, still gets all answers; then it is lost."""
+    """A client that ends its direction, by TLS or by TCP alone, still gets all answers."""
     daemon = start_daemon()
     alice, bob = await wires.login(daemon, "alice", "bob")
     alice.send(*(chat("bob", str(n), n) for n in range(100)))
@@ -153,7 +153,7 @@ async def test_half_close(start_daemon: StartDaemon, wires: Wires, polite: bool)
 
 
 async def test_the_end_of_the_stream_while_a_login_is_decided(daemon: Daemon, wires: Wires) -> None:
-    """What was sent before it is answered."""
+    """Frames before the end of the stream are answered, even during a login."""
     for polite in (True, False):
         wire = await wires.connect(daemon)
         wire.send({"type": "auth", "user": "alice", "password": PASSWORD}, {"type": "ping"})
@@ -166,7 +166,7 @@ async def test_the_end_of_the_stream_while_a_login_is_decided(daemon: Daemon, wi
 
 
 async def test_resets_at_every_stage(daemon: Daemon, wires: Wires) -> None:
-    """A reset while connecting, shaking hands, logging in, talking or leaving does no harm."""
+    """A reset does no harm at any stage of a connection."""
     for stage in range(6):
         for _ in range(5):
             wire = await wires.plain(daemon)
@@ -187,7 +187,7 @@ async def test_resets_at_every_stage(daemon: Daemon, wires: Wires) -> None:
 
 
 async def test_no_more_connections_than_allowed(start_daemon: StartDaemon, wires: Wires) -> None:
-    """One more is closed right away; when somebody leaves there is room again."""
+    """A connection over the limit is closed at once; when another one ends, there is room again."""
     daemon = start_daemon("server.max_connections=2")
     alice, _ = await wires.login(daemon, "alice", "bob")
     with pytest.raises((EOFError, ConnectionError)):
@@ -203,7 +203,7 @@ async def test_no_more_connections_than_allowed(start_daemon: StartDaemon, wires
 
 
 async def test_too_many_attempts(daemon: Daemon, wires: Wires) -> None:
-    """Each wrong password is answered; with the third the connection ends."""
+    """Each wrong password is answered, and the third one ends the connection."""
     wire = await wires.connect(daemon)
     wrong = {"type": "auth", "user": "alice", "password": "wrong"}
     wire.send(wrong, wrong, wrong, {"type": "auth", "user": "alice", "password": PASSWORD})
@@ -212,7 +212,7 @@ async def test_too_many_attempts(daemon: Daemon, wires: Wires) -> None:
 
 
 async def test_a_wrong_password_may_be_corrected(daemon: Daemon, wires: Wires) -> None:
-    """The connection stays open for the right one."""
+    """After a wrong password the connection stays open for the right one."""
     wire = await wires.connect(daemon)
     for user in ("alice", "nobody-here", "No Name!"):
         if user != "No Name!":
@@ -226,7 +226,7 @@ async def test_a_wrong_password_may_be_corrected(daemon: Daemon, wires: Wires) -
 
 
 async def test_other_versions_of_the_protocol(daemon: Daemon, wires: Wires) -> None:
-    """A client that is too new is told so; one that also knows ours is welcome, with fields of its own."""
+    """A client of other versions is refused; one that also has ours can log in, with unknown fields."""
     wire = await wires.connect(daemon)
     auth = {"type": "auth", "user": "alice", "password": PASSWORD, "token": {"from": ["the", "future"]}}
     wire.send({**auth, "protocol": [2, 3]})

@@ -1,4 +1,4 @@
-"""What the daemon writes down, and what it never does."""
+"""Logs of the daemon: the fields of the session log, and no secrets."""
 
 import asyncio
 from pathlib import Path
@@ -39,8 +39,8 @@ async def until_logged(daemon: Daemon, event: str, count: int = 1) -> None:
     await until(lambda: [entry["event"] for entry in daemon.sessions()].count(event) >= count)
 
 
-async def test_the_session_log_tells_the_story(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Each event has its fields in their order, and they are right."""
+async def test_fields_of_the_session_log(start_daemon: StartDaemon, wires: Wires) -> None:
+    """Each event of the session log has its fields in order, with the right values."""
     daemon = start_daemon()
     alice = await wires.connect(daemon)
     alice.send({"type": "auth", "user": "alice", "password": "wrong"})
@@ -88,7 +88,7 @@ async def test_a_moved_session_log_is_made_anew(start_daemon: StartDaemon, wires
 
 
 async def test_secrets_are_in_the_store_only(start_daemon: StartDaemon, wires: Wires) -> None:
-    """A password is nowhere, and a message in the store alone, however much is logged and goes wrong."""
+    """Passwords are in no file, and messages only in the store, even when everything is logged."""
     daemon = start_daemon("log.level=debug")
     done = await asyncio.to_thread(
         daemon.run, "adduser", "--password-stdin", "dora", password=CANARY_PASSWORD + "\n"
@@ -125,14 +125,14 @@ async def test_secrets_are_in_the_store_only(start_daemon: StartDaemon, wires: W
 
 
 def found(directory: Path, canary: str) -> list[str]:
-    """Name the files that have a text in them."""
+    """Return the names of the files that contain a text."""
     files = [path for path in directory.rglob("*") if path.is_file()]
     assert files
     return [path.name for path in files if canary.encode() in path.read_bytes()]
 
 
 async def test_the_address_policy(start_daemon: StartDaemon, wires: Wires) -> None:
-    """With `failures` an address is told for failed logins only."""
+    """With `failures` only failed logins have an address."""
     daemon = start_daemon("log.addresses=failures")
     wire = await wires.connect(daemon)
     wire.send({"type": "auth", "user": "alice", "password": "wrong"})

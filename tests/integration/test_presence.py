@@ -1,4 +1,4 @@
-"""Presence on the real daemon: who comes, goes, and is lost."""
+"""Presence on the real daemon: login, away, hidden, logout, and lost connections."""
 
 import asyncio
 
@@ -6,28 +6,28 @@ from tests.support.daemon import PASSWORD, StartDaemon
 from tests.support.wire import Wire, Wires
 
 
-class Lookout:
-    """Follows the presence of everybody through one session."""
+class PresenceView:
+    """Presence of all users, as one session receives it."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._shown: dict[str, tuple[str, str]] = {}
 
     async def sees(self, user: str, status: str, text: str = "") -> None:
-        """Wait until somebody is shown like this."""
+        """Wait until a user has this status and text."""
         while self._shown.get(user) != (status, text):
             frame = await self._wire.receive_type("presence")
             self._shown |= {each["user"]: (each["status"], each.get("text", "")) for each in frame["users"]}
 
 
 async def test_people_come_and_go(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Coming, being away, hiding and leaving reach everybody; a second session changes nothing.
+    """All changes of presence reach other users; a second session changes nothing.
 
-    Who vanishes, as dora does at the beginning, counts as online for five seconds more.
+    A user whose connection is lost, as dora's is first, counts as online for five more seconds.
     """
     daemon = start_daemon(accounts=("alice", "bob", "carol", "dora"))
     watching, dora = await wires.login(daemon, "alice", "dora")
-    alice = Lookout(watching)
+    alice = PresenceView(watching)
     await alice.sees("dora", "online")
     began = asyncio.get_running_loop().time()
     dora.reset()
@@ -48,8 +48,8 @@ async def test_people_come_and_go(start_daemon: StartDaemon, wires: Wires) -> No
     assert asyncio.get_running_loop().time() - began >= 5
 
 
-async def test_the_snapshot_has_everybody_but_yourself(start_daemon: StartDaemon, wires: Wires) -> None:
-    """It comes behind `auth_ack`, by itself."""
+async def test_the_snapshot_has_all_other_users(start_daemon: StartDaemon, wires: Wires) -> None:
+    """After `auth_ack` a session receives the presence of all other users."""
     daemon = start_daemon()
     await wires.login(daemon, "alice", "bob")
     carol = await wires.connect(daemon)

@@ -1,4 +1,4 @@
-"""What is kept, as clients are told: at login, on resume, and in history."""
+"""Retention as clients see it: at login, on resume, and in history."""
 
 import asyncio
 from pathlib import Path
@@ -10,26 +10,26 @@ from tests.support.waiting import patiently
 from tests.support.wire import Frame, Wires, chat
 
 
-async def test_the_login_says_what_is_kept(start_daemon: StartDaemon, wires: Wires) -> None:
-    """In seconds and in messages; what is absent is no limit."""
+async def test_the_login_reports_the_retention(start_daemon: StartDaemon, wires: Wires) -> None:
+    """`auth_ack` has the retention in seconds and messages; an absent value is no limit."""
     daemon = start_daemon("history.keep_for=30d", "history.keep_messages=5000")
     assert (await resume(wires, daemon, "alice")).ack["retention"] == {
         "seconds": 30 * 86400,
         "messages": 5000,
     }
-    await wires.close()  # for the end would wait for them
+    await wires.close()  # which the shutdown would wait for
     daemon.stop()
     daemon = start_daemon()
     assert (await resume(wires, daemon, "alice")).ack["retention"] == {}
 
 
 async def test_what_was_pruned_is_a_gap(start_daemon: StartDaemon, wires: Wires) -> None:
-    """A device that was away is told which messages are gone; first_seq says so in lists and history."""
+    """An absent device gets a `pruned` gap; lists and history have the new `first_seq`."""
     daemon = start_daemon("history.keep_messages=10")
     alice, _, _ = await resume(wires, daemon, "alice")
     alice.send(*(chat("bob", f"{number}", number) for number in range(1, 501)))
     conversation = (await alice.receive_count("chat_ack", 500))[0]["conversation"]
-    async with patiently():  # pruning is behind delivery
+    async with patiently():  # pruning happens after delivery
         while len(await asyncio.to_thread(stored_messages, daemon.store)) > 10:
             pass
     bob, _, missed = await resume(wires, daemon, "bob", {conversation: 100})
@@ -50,7 +50,7 @@ async def test_what_was_pruned_is_a_gap(start_daemon: StartDaemon, wires: Wires)
 
 
 async def test_pruned_to_empty(start_daemon: StartDaemon, wires: Wires) -> None:
-    """When all has grown old, seqs still go on where they were, and a late retry is still one."""
+    """When all messages were pruned, seqs go on, and a late retry still gets its first ack."""
     daemon = start_daemon("history.keep_for=1ms")
     alice, _, _ = await resume(wires, daemon, "alice")
     alice.send(chat("bob", "one", 1), chat("bob", "two", 2))
@@ -70,10 +70,10 @@ async def test_pruned_to_empty(start_daemon: StartDaemon, wires: Wires) -> None:
 
 
 def gap(frame: Frame) -> tuple[int, int, str]:
-    """Return what is missing, and why."""
+    """Return the range and the reason of a gap."""
     return frame["from"], frame["to"], frame["reason"]
 
 
 def test_the_files_are_where_the_test_looks(start_daemon: StartDaemon, tmp_path: Path) -> None:
-    """The store that is counted is the daemon's."""
+    """These tests count messages in the daemon's own store."""
     assert start_daemon().store == tmp_path / "qscpd.db"

@@ -1,4 +1,4 @@
-"""What the operator does to rooms, with the daemon running and stopped."""
+"""Room commands of the operator, with the daemon running and stopped."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ async def command(daemon: Daemon, *arguments: str, code: int = 0) -> "subprocess
 
 
 async def shown(daemon: Daemon, name: str) -> dict[str, Any]:
-    """Return what `room show` has."""
+    """Return the output of `room show`."""
     room: dict[str, Any] = json.loads((await command(daemon, "show", name, "--json")).stdout)
     return room
 
@@ -48,16 +48,16 @@ async def answer(wire: Wire, sent: Frame) -> Frame:
     return frame
 
 
-async def told_until(wire: Wire, kind: str) -> list[Frame]:
-    """Return what comes up to a frame of a type, and that frame."""
+async def receive_until(wire: Wire, kind: str) -> list[Frame]:
+    """Return the frames up to the first one of a type."""
     frames = [await wire.receive()]
     while frames[-1]["type"] != kind:
         frames.append(await wire.receive())
     return frames
 
 
-async def test_a_room_s_life_while_the_daemon_runs(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Each change takes effect at once, on those who are logged in as on the store."""
+async def test_commands_while_the_daemon_runs(start_daemon: StartDaemon, wires: Wires) -> None:
+    """Each command takes effect at once, on sessions and on the store."""
     daemon = start_daemon()
     alice, bob = await wires.login(daemon, "alice", "bob")
     await command(daemon, "create", "#dev", "--owner", "Alice", "--history", "full", "--topic", "Talk")
@@ -97,8 +97,8 @@ async def test_a_room_s_life_while_the_daemon_runs(start_daemon: StartDaemon, wi
     assert (await shown(daemon, "dev"))["messages"] == 0
 
 
-async def test_a_room_s_life_while_the_daemon_is_stopped(start_daemon: StartDaemon, wires: Wires) -> None:
-    """What was done to the store is what the daemon begins with."""
+async def test_commands_while_the_daemon_is_stopped(start_daemon: StartDaemon, wires: Wires) -> None:
+    """The daemon starts with the changes that were made while it was stopped."""
     daemon = start_daemon()
     (alice,) = await wires.login(daemon, "alice")
     await command(daemon, "create", "old", "--owner", "alice")
@@ -139,7 +139,7 @@ async def test_a_room_s_life_while_the_daemon_is_stopped(start_daemon: StartDaem
 async def test_an_error_is_the_same_running_and_stopped(
     start_daemon: StartDaemon, arguments: tuple[str, ...], code: ExitCode, sentence: str
 ) -> None:
-    """Sentence and exit code don't depend on who did it, and nothing is changed."""
+    """An error has the same text and exit code with the daemon running and stopped, and changes nothing."""
     daemon = start_daemon()
     await command(daemon, "create", "dev", "--owner", "alice")
     running = await command(daemon, *arguments, code=code)
@@ -151,7 +151,7 @@ async def test_an_error_is_the_same_running_and_stopped(
 
 
 async def test_nothing_comes_from_a_room_after_its_end(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Everybody is told of all that was stored before the room was deleted, and of nothing after it."""
+    """Members receive all messages stored before the deletion of a room, and none after it."""
     daemon = start_daemon()
     alice, bob = await wires.login(daemon, "alice", "bob")
     await command(daemon, "create", "dev", "--owner", "alice")
@@ -175,21 +175,21 @@ async def test_nothing_comes_from_a_room_after_its_end(start_daemon: StartDaemon
     assert set(kinds[:stored]) <= {"chat_ack"}
     assert set(kinds[stored + 1 :]) <= {"chat_nack"}
     assert {frame["code"] for frame in answers[stored + 1 :]} <= {"unknown_room"}
-    told = await told_until(alice, "room_left")
-    assert sum(frame["type"] == "chat" for frame in told) == stored
+    received = await receive_until(alice, "room_left")
+    assert sum(frame["type"] == "chat" for frame in received) == stored
     assert [frame["type"] for frame in await alice.bye() if frame["type"] in ("chat", "members")] == []
 
 
-async def test_the_log_tells_of_what_the_operator_does(start_daemon: StartDaemon) -> None:
-    """A line for each change, as for accounts; looking is no change and is not the daemon's work."""
+async def test_changes_by_the_operator_are_logged(start_daemon: StartDaemon) -> None:
+    """The log has a line for each change, without its text, and none for commands that only read."""
     daemon = start_daemon()
     await command(daemon, "create", "dev", "--owner", "alice", "--topic", "canary")
     await command(daemon, "archive", "ops", code=ExitCode.NOT_FOUND)
     await command(daemon, "list")
     await command(daemon, "delete", "dev", "--yes")
     daemon.wait_for_log("admin.request", 3)
-    told = [(each["request"], each["outcome"]) for each in daemon.log if each["event"] == "admin.request"]
-    assert told == [
+    logged = [(each["request"], each["outcome"]) for each in daemon.log if each["event"] == "admin.request"]
+    assert logged == [
         ("CreateRoom #dev", "done"),
         ("ArchiveRoom #ops", "there is no room #ops; `qscpd room list` shows all"),
         ("DeleteRoom #dev", "done"),
@@ -198,7 +198,7 @@ async def test_the_log_tells_of_what_the_operator_does(start_daemon: StartDaemon
 
 
 async def test_the_messages_of_a_deleted_room_are_removed(start_daemon: StartDaemon, wires: Wires) -> None:
-    """By the daemon's housekeeping, also when it was deleted before the daemon was started; others' stay."""
+    """Housekeeping removes the messages of a room that was deleted while the daemon was stopped."""
     daemon = start_daemon()
     alice, bob = await wires.login(daemon, "alice", "bob")
     await command(daemon, "create", "dev", "--owner", "alice")

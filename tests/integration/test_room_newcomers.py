@@ -1,4 +1,4 @@
-"""Who comes into a room later: what they are told of what was there before; and nobody waits for them."""
+"""New members of a room: earlier texts stay hidden, and joins delay no messages."""
 
 import asyncio
 
@@ -7,13 +7,13 @@ from tests.support.wire import Frame, Wire, Wires, chat, message_id
 
 
 async def done(wire: Wire, kind: str, **fields: object) -> Frame:
-    """Ask for something about a room, and return the answer."""
+    """Send a room request, and return its ack."""
     wire.send({"type": kind, **fields})
     return await wire.receive_type("room_ack")
 
 
-async def test_an_edit_does_not_tell_what_was_there_before(start_daemon: StartDaemon, wires: Wires) -> None:
-    """In a room with history from joining, who came later gets no text of an older message by its edit."""
+async def test_an_edit_hides_text_from_before_joining(start_daemon: StartDaemon, wires: Wires) -> None:
+    """With history from joining, the edit of an earlier message comes without its text."""
     daemon = start_daemon()
     alice, bob, carol = await wires.login(daemon, "alice", "bob", "carol")
     await done(alice, "room", action="create", room="#old")
@@ -24,8 +24,8 @@ async def test_an_edit_does_not_tell_what_was_there_before(start_daemon: StartDa
     edit = {"type": "edit", "to": "#old", "target": place["seq"], "body": "second", "id": message_id(1)}
     alice.send(edit)
     assert (await carol.receive_type("edit"))["body"] == "second"
-    told = await bob.receive_type("edit")
-    assert (told["body"], told["erased"]) == ("", True)
+    received = await bob.receive_type("edit")
+    assert (received["body"], received["erased"]) == ("", True)
     (again,) = await wires.login(daemon, "bob", resume=False)
     again.send(
         {"type": "resume", "positions": [{"conversation": place["conversation"], "seq": place["seq"]}]}
@@ -36,8 +36,8 @@ async def test_an_edit_does_not_tell_what_was_there_before(start_daemon: StartDa
     assert (await again.receive_type("history"))["messages"] == []
 
 
-async def test_an_edit_tells_who_sees_everything(start_daemon: StartDaemon, wires: Wires) -> None:
-    """In a room with its full history, it tells them like everybody."""
+async def test_an_edit_shows_its_text_with_full_history(start_daemon: StartDaemon, wires: Wires) -> None:
+    """With full history, the edit of an earlier message comes with its text."""
     daemon = start_daemon()
     alice, bob = await wires.login(daemon, "alice", "bob")
     await done(alice, "room", action="create", room="#all", history="full")
@@ -50,7 +50,7 @@ async def test_an_edit_tells_who_sees_everything(start_daemon: StartDaemon, wire
 
 
 async def test_many_join_while_others_talk(start_daemon: StartDaemon, wires: Wires) -> None:
-    """People who come and go without an end hold nobody's messages up, and each is answered in order."""
+    """Many joins and leaves delay no messages, and are answered in order."""
     daemon = start_daemon(accounts=("alice", "bob", "carol", "dave"))
     alice, bob, carol, dave = await wires.login(daemon, "alice", "bob", "carol", "dave")
     await done(alice, "room", action="create", room="#door")

@@ -1,4 +1,4 @@
-"""Rooms on the real daemon: kinds, coming and going, what a member sees, and what others must not see."""
+"""Rooms on the real daemon: kinds, joining and leaving, history, and permissions."""
 
 import pytest
 
@@ -10,12 +10,12 @@ from tests.support.wire import Frame, Wire, Wires, chat
 
 
 def bodies(frames: list[Frame]) -> list[str]:
-    """The texts of messages."""
+    """Return the texts of messages."""
     return [frame["body"] for frame in frames if frame["type"] == "chat"]
 
 
 async def members(wire: Wire, place: Place) -> dict[str, str]:
-    """Who is in a room, and what they are there."""
+    """Return the members of a room, with their roles."""
     page = await ask(wire, room("members", place.name))
     return {each["user"]: each["role"] for each in page["members"]}
 
@@ -23,27 +23,27 @@ async def members(wire: Wire, place: Place) -> dict[str, str]:
 # --- kinds
 
 
-async def test_an_open_room(model_room: Daemon, wires: Wires) -> None:
-    """Anybody may join and write; it is a `chat` to the room, with one order of seqs for all."""
-    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
+async def test_an_open_room(room_daemon: Daemon, wires: Wires) -> None:
+    """All users can join an open room and write there; all members see the same seqs."""
+    alice, bob, carol = await wires.login(room_daemon, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol)
     acks = [await say(who, text, place.name) for who, text in ((bob, "hello"), (alice, "hi"), (bob, "so"))]
     assert [(ack["conversation"], ack["seq"]) for ack in acks] == [
         (place.conversation, seq) for seq in (1, 2, 3)
     ]
-    told = [frame for frame in await place.news(carol) if frame["type"] == "chat"]
-    assert [(frame["from"], frame["to"], frame["body"], frame["seq"]) for frame in told] == [
+    chats = [frame for frame in await place.news(carol) if frame["type"] == "chat"]
+    assert [(frame["from"], frame["to"], frame["body"], frame["seq"]) for frame in chats] == [
         ("bob", place.name, "hello", 1),
         ("alice", place.name, "hi", 2),
         ("bob", place.name, "so", 3),
     ]
-    assert [(each["seq"], each["time"]) for each in told] == [(ack["seq"], ack["time"]) for ack in acks]
-    assert {frame["origin"] for frame in told} == {"live"}
+    assert [(each["seq"], each["time"]) for each in chats] == [(ack["seq"], ack["time"]) for ack in acks]
+    assert {frame["origin"] for frame in chats} == {"live"}
 
 
-async def test_a_closed_room_needs_an_invitation(model_room: Daemon, wires: Wires) -> None:
-    """Who was invited is told, may join once, and after leaving is a stranger again."""
-    alice, bob = await wires.login(model_room, "alice", "bob")
+async def test_a_closed_room_needs_an_invitation(room_daemon: Daemon, wires: Wires) -> None:
+    """An invited user is notified and can join once; after leaving, the room is unknown again."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
     place = await make_room(alice, kind="closed", text="Thursdays")
     assert await code(bob, join(place.name)) == "unknown_room"
     assert await code(alice, room("invite", place.name, "bob")) == "ok"
@@ -56,37 +56,37 @@ async def test_a_closed_room_needs_an_invitation(model_room: Daemon, wires: Wire
     assert await code(bob, join(place.name)) == "unknown_room"
 
 
-async def test_an_invitation_waits(model_room: Daemon, wires: Wires) -> None:
-    """It is told after each `resumed` until they join; it can be taken back and declined, which is told."""
-    (alice,) = await wires.login(model_room, "alice")
+async def test_an_invitation_waits(room_daemon: Daemon, wires: Wires) -> None:
+    """An invitation is sent after each `resumed`, until it is accepted, declined or withdrawn."""
+    (alice,) = await wires.login(room_daemon, "alice")
     place = await make_room(alice, kind="closed")
     assert await code(alice, room("invite", place.name, "erin")) == "ok"
-    (first,) = await wires.login(model_room, "erin")
-    (erin,) = await wires.login(model_room, "erin")
+    (first,) = await wires.login(room_daemon, "erin")
+    (erin,) = await wires.login(room_daemon, "erin")
     for session in (first, erin):
         assert [each["type"] for each in await place.news(session)] == ["invited"]
     assert await code(alice, room("remove", place.name, "erin", text="full")) == "ok"
-    (told,) = await place.news(erin)
-    assert (told["type"], told["reason"]) == ("room_left", "removed")
-    assert (told["by"], told["text"]) == ("alice", "full")
+    (received,) = await place.news(erin)
+    assert (received["type"], received["reason"]) == ("room_left", "removed")
+    assert (received["by"], received["text"]) == ("alice", "full")
     assert await code(erin, join(place.name)) == "unknown_room"
     assert await code(alice, room("invite", place.name, "erin")) == "ok"
     erin.send(leave(place.name))
-    told = await erin.receive_type("room_left")
-    assert (told["reason"], "by" in told) == ("left", False)
+    received = await erin.receive_type("room_left")
+    assert (received["reason"], "by" in received) == ("left", False)
     assert (await erin.receive_type("room_ack"))["ref"] == "leave"
     assert await code(erin, join(place.name)) == "unknown_room"
-    (erin,) = await wires.login(model_room, "erin")
+    (erin,) = await wires.login(room_daemon, "erin")
     assert await place.news(erin) == []
     assert await code(alice, room("invite", place.name, "erin")) == "ok"
     assert await code(alice, room("archive", place.name)) == "ok"
-    (erin,) = await wires.login(model_room, "erin")
-    assert await place.news(erin) == []  # nobody can join it now
+    (erin,) = await wires.login(room_daemon, "erin")
+    assert await place.news(erin) == []  # an archived room can't be joined
 
 
-async def test_an_announcement_room(model_room: Daemon, wires: Wires) -> None:
-    """Members may join and react; only moderators and owners write."""
-    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
+async def test_an_announcement_room(room_daemon: Daemon, wires: Wires) -> None:
+    """Members can join an announcement room and react there; only moderators and owners write."""
+    alice, bob, carol = await wires.login(room_daemon, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol, kind="announcement")
     assert (await say(bob, "me too", place.name))["code"] == "not_allowed"
     assert await code(alice, room("role", place.name, "carol", role="moderator")) == "ok"
@@ -96,9 +96,9 @@ async def test_an_announcement_room(model_room: Daemon, wires: Wires) -> None:
     assert (await say(bob, "thanks", place.name))["seq"] == 4
 
 
-async def test_names_are_folded(model_room: Daemon, wires: Wires) -> None:
-    """Case, blanks around and a missing `#` make no other room; `to` needs its `#`."""
-    alice, bob = await wires.login(model_room, "alice", "bob")
+async def test_names_are_folded(room_daemon: Daemon, wires: Wires) -> None:
+    """Case, outer blanks and a missing `#` make no other room; only `to` needs its `#`."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
     name = fresh_room()
     assert (await ask(alice, room("create", f" {name.upper()} ")))["room"] == name
     assert await code(alice, room("create", name[1:])) == "room_exists"
@@ -108,32 +108,36 @@ async def test_names_are_folded(model_room: Daemon, wires: Wires) -> None:
     assert (await say(bob, "hello", name[1:]))["code"] == "unknown_recipient"
 
 
-# --- coming and going
+# --- joining and leaving
 
 
-async def test_who_joins_is_told_first(model_room: Daemon, wires: Wires) -> None:
-    """`room` and then `room_ack`, `room_left` and then `room_ack`; and the person's other sessions."""
-    alice, bob, other = await wires.login(model_room, "alice", "bob", "bob")
+async def test_the_change_comes_before_its_ack(room_daemon: Daemon, wires: Wires) -> None:
+    """`room` or `room_left` comes before `room_ack`, and also to the user's other sessions."""
+    alice, bob, other = await wires.login(room_daemon, "alice", "bob", "bob")
     place = await make_room(alice)
     await say(alice, "before", place.name)
     bob.send(join(place.name), leave(place.name))
-    told = await place.news(bob)
-    assert [each["type"] for each in told] == ["room", "room_ack", "room_left", "room_ack"]
-    assert (told[0]["room"]["role"], told[0]["room"]["members"], told[0]["by"]) == ("member", 2, "bob")
-    assert (told[0]["first_seq"], told[0]["last_seq"]) == (2, 1)
-    assert [(told[n]["ref"], told[n]["room"]) for n in (1, 3)] == [
+    received = await place.news(bob)
+    assert [each["type"] for each in received] == ["room", "room_ack", "room_left", "room_ack"]
+    assert (received[0]["room"]["role"], received[0]["room"]["members"], received[0]["by"]) == (
+        "member",
+        2,
+        "bob",
+    )
+    assert (received[0]["first_seq"], received[0]["last_seq"]) == (2, 1)
+    assert [(received[n]["ref"], received[n]["room"]) for n in (1, 3)] == [
         ("join", place.name),
         ("leave", place.name),
     ]
-    assert told[2]["reason"] == "left"
-    assert await place.news(other) == [told[0], told[2]]
+    assert received[2]["reason"] == "left"
+    assert await place.news(other) == [received[0], received[2]]
     await say(alice, "after", place.name)
     assert await place.news(bob) == await place.news(other) == []
 
 
-async def test_others_are_told_who_came_and_went(model_room: Daemon, wires: Wires) -> None:
-    """By `members`, with the newest of each person; the list is there to ask."""
-    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
+async def test_members_receive_changes_of_members(room_daemon: Daemon, wires: Wires) -> None:
+    """Members receive `members` with the latest role of each changed user."""
+    alice, bob, carol = await wires.login(room_daemon, "alice", "bob", "carol")
     place = await make_room(alice, bob)
     assert await code(carol, join(place.name)) == "ok"
     assert await code(alice, room("role", place.name, "bob", role="moderator")) == "ok"
@@ -150,9 +154,9 @@ async def test_others_are_told_who_came_and_went(model_room: Daemon, wires: Wire
     assert frame["changed"] == [{"user": "carol"}]
 
 
-async def test_what_concerns_all_is_told_as_it_is_at_last(model_room: Daemon, wires: Wires) -> None:
-    """A topic and settings come by `room`, to each with their own role, and not one by one."""
-    alice, bob = await wires.login(model_room, "alice", "bob")
+async def test_quick_changes_of_a_room_are_combined(room_daemon: Daemon, wires: Wires) -> None:
+    """Quick changes of topic and settings reach members in few `room` frames, with their own role."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
     place = await make_room(alice, bob)
     await place.news(bob)
     changes = [room("topic", place.name, text=f"topic {n}") for n in range(20)]
@@ -167,9 +171,9 @@ async def test_what_concerns_all_is_told_as_it_is_at_last(model_room: Daemon, wi
     assert len(frames) < len(changes) // 2
 
 
-async def test_the_list_of_rooms(model_room: Daemon, wires: Wires) -> None:
-    """Those that one is in, was invited to, or may join: by name, in pages that end."""
-    alice, bob = await wires.login(model_room, "alice", "bob")
+async def test_the_list_of_rooms(room_daemon: Daemon, wires: Wires) -> None:
+    """`rooms` lists a user's own, invited and open rooms by name, in pages."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
     mine, closed = await make_room(alice), await make_room(alice, kind="closed")
     invited = await make_room(alice, kind="closed")
     assert await code(alice, room("invite", invited.name, "bob")) == "ok"
@@ -185,12 +189,12 @@ async def test_the_list_of_rooms(model_room: Daemon, wires: Wires) -> None:
     assert names == sorted(set(names))
     assert {mine.name, invited.name} <= set(names)
     assert closed.name not in names
-    (told,) = [each for each in listed if each["name"] == invited.name]
-    assert (told["invited"], told.get("role")) == (True, None)
+    (entry,) = [each for each in listed if each["name"] == invited.name]
+    assert (entry["invited"], entry.get("role")) == (True, None)
 
 
 async def test_membership_is_durable(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Acknowledged is on disk: after SIGKILL everybody is what they were, also who was not there."""
+    """Acknowledged memberships, roles, mutes and invitations survive SIGKILL."""
     daemon = start_daemon()
     alice, bob, carol = await wires.login(daemon, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol, text="Thursdays", history="full")
@@ -220,12 +224,12 @@ async def test_membership_is_durable(start_daemon: StartDaemon, wires: Wires) ->
     assert (listed["topic"], listed["role"], listed["members"]) == ("Fridays", "moderator", 3)
 
 
-# --- what a member sees
+# --- history
 
 
-async def test_who_was_away_gets_what_was_missed(model_room: Daemon, wires: Wires) -> None:
-    """From the device's position, or from where the person had read; each message once."""
-    alice, bob = await wires.login(model_room, "alice", "bob")
+async def test_an_absent_user_gets_missed_messages(room_daemon: Daemon, wires: Wires) -> None:
+    """Missed messages are replayed once, from the device's position or the user's read position."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
     place = await make_room(alice, bob)
     await say(alice, "one", place.name)
     bob.send({"type": "read", "conversation": place.conversation, "seq": 1})
@@ -233,19 +237,19 @@ async def test_who_was_away_gets_what_was_missed(model_room: Daemon, wires: Wire
     for text in ("two", "three"):
         await say(alice, text, place.name)
     for positions, missed in (({}, ["two", "three"]), ({place.conversation: 2}, ["three"])):
-        told = [
+        received = [
             each
-            for each in (await resume(wires, model_room, "bob", positions)).missed
+            for each in (await resume(wires, room_daemon, "bob", positions)).missed
             if place.concerns(each)
         ]
-        assert (bodies(told), {each["origin"] for each in told}) == (missed, {"replay"})
-        assert {(each["from"], each["to"]) for each in told} == {("alice", place.name)}
+        assert (bodies(received), {each["origin"] for each in received}) == (missed, {"replay"})
+        assert {(each["from"], each["to"]) for each in received} == {("alice", place.name)}
 
 
 @pytest.mark.parametrize(("history", "first"), [("joining", 3), ("full", 1)])
-async def test_what_was_before(model_room: Daemon, wires: Wires, history: str, first: int) -> None:
-    """Who comes sees nothing from before, or all of it, as the room is set; nothing of it is unread."""
-    alice, bob = await wires.login(model_room, "alice", "bob")
+async def test_history_before_joining(room_daemon: Daemon, wires: Wires, history: str, first: int) -> None:
+    """A new member sees no earlier messages or all of them, as the room is set; none are unread."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
     place = await make_room(alice, history=history)
     for text in ("one", "two"):
         await say(alice, f"{text} {place.conversation}x", place.name)
@@ -255,11 +259,11 @@ async def test_what_was_before(model_room: Daemon, wires: Wires, history: str, f
     assert (page["first_seq"], [each["seq"] for each in page["messages"]]) == (first, [*range(first, 4)])
     page = await ask(bob, {"type": "history", "conversation": place.conversation, "before": 3})
     assert [each["seq"] for each in page["messages"]] == [*range(first, 3)]
-    again = await resume(wires, model_room, "bob", {place.conversation: 0})
-    told = [each for each in again.missed if place.concerns(each)]
-    gaps = [(each["from"], each["to"], each["reason"]) for each in told if each["type"] == "gap"]
+    again = await resume(wires, room_daemon, "bob", {place.conversation: 0})
+    received = [each for each in again.missed if place.concerns(each)]
+    gaps = [(each["from"], each["to"], each["reason"]) for each in received if each["type"] == "gap"]
     assert gaps == ([(1, 2, "pruned")] if first > 1 else [])
-    assert [each["seq"] for each in told if each["type"] == "chat"] == [*range(first, 4)]
+    assert [each["seq"] for each in received if each["type"] == "chat"] == [*range(first, 4)]
     (info,) = await infos(bob, place)
     assert (info["kind"], info["name"], info["first_seq"], info["last_seq"]) == ("room", place.name, first, 3)
     assert (info["read"], info["unread"], info.get("mentions", 0)) == (2, 1, 0)
@@ -268,7 +272,7 @@ async def test_what_was_before(model_room: Daemon, wires: Wires, history: str, f
 
 
 async def infos(wire: Wire, place: Place) -> list[Frame]:
-    """A room in somebody's conversations."""
+    """Return a room's entries in a user's conversations."""
     found: list[Frame] = []
     cursor: str | None = ""
     while cursor is not None:
@@ -279,37 +283,37 @@ async def infos(wire: Wire, place: Place) -> list[Frame]:
 
 
 async def searched(wire: Wire, place: Place) -> list[int]:
-    """What somebody finds of a test's messages, once all are in the index."""
-    question = {"type": "search", "query": f"{place.conversation}x"}
-    while not (page := await ask(wire, question)).get("complete", True):
+    """Return the seqs of a test's messages that a user finds, once the index is complete."""
+    request = {"type": "search", "query": f"{place.conversation}x"}
+    while not (page := await ask(wire, request)).get("complete", True):
         pass
     return [match["seq"] for match in page["matches"]]
 
 
-async def test_who_left_sees_nothing_more(model_room: Daemon, wires: Wires) -> None:
-    """Nor history, nor search, nor live; a position is told to be ahead, and coming back begins anew."""
-    alice, bob = await wires.login(model_room, "alice", "bob")
+async def test_a_former_member_sees_nothing(room_daemon: Daemon, wires: Wires) -> None:
+    """A former member gets no history, matches or messages; after joining again, only new ones."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
     place = await make_room(alice, bob)
     await say(alice, f"one {place.conversation}x", place.name)
     assert await code(bob, leave(place.name)) == "ok"
-    question = {"type": "history", "conversation": place.conversation}
-    assert (await ask(bob, question))["code"] == "unknown_conversation"
+    request = {"type": "history", "conversation": place.conversation}
+    assert (await ask(bob, request))["code"] == "unknown_conversation"
     assert (await infos(bob, place), await searched(bob, place)) == ([], [])
     assert (await say(bob, "two", place.name))["code"] == "not_a_member"
-    told = (await resume(wires, model_room, "bob", {place.conversation: 1})).missed
-    assert [(each["from"], each["to"], each["reason"]) for each in told if place.concerns(each)] == [
+    received = (await resume(wires, room_daemon, "bob", {place.conversation: 1})).missed
+    assert [(each["from"], each["to"], each["reason"]) for each in received if place.concerns(each)] == [
         (1, 1, "ahead")
     ]
     await say(alice, f"two {place.conversation}x", place.name)
     assert await code(bob, join(place.name)) == "ok"
     await say(alice, f"three {place.conversation}x", place.name)
-    assert [each["seq"] for each in (await ask(bob, question))["messages"]] == [3]
+    assert [each["seq"] for each in (await ask(bob, request))["messages"]] == [3]
     assert await searched(bob, place) == [3]
 
 
-async def test_an_archived_room_is_read_only(model_room: Daemon, wires: Wires) -> None:
-    """Nobody joins, writes or changes it; history stays, members may leave, an owner opens it again."""
-    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
+async def test_an_archived_room_is_read_only(room_daemon: Daemon, wires: Wires) -> None:
+    """An archived room can be read and left, but not joined or changed, until an owner unarchives it."""
+    alice, bob, carol = await wires.login(room_daemon, "alice", "bob", "carol")
     place = await make_room(alice, bob)
     await say(bob, "one", place.name)
     assert await code(alice, room("archive", place.name)) == "ok"
@@ -325,18 +329,18 @@ async def test_an_archived_room_is_read_only(model_room: Daemon, wires: Wires) -
     assert (await say(bob, "two", place.name))["seq"] == 2
 
 
-# --- who may do what
+# --- permissions
 
 
 @pytest.mark.parametrize("role", list(RoomRole))
-async def test_each_role_may_do_what_the_table_says(model_room: Daemon, wires: Wires, role: RoomRole) -> None:
-    """The table of permissions, action by action, as a peer sees it."""
-    alice, bob, carol, dave = await wires.login(model_room, "alice", "bob", "carol", "dave")
+async def test_permissions_of_each_role(room_daemon: Daemon, wires: Wires, role: RoomRole) -> None:
+    """Each role can do exactly the actions of the table of permissions."""
+    alice, bob, carol, dave = await wires.login(room_daemon, "alice", "bob", "carol", "dave")
     place = await make_room(alice, bob, carol, dave)
     await say(dave, "redact me", place.name)
     assert await code(alice, room("role", place.name, "bob", role=role)) == "ok"
     name = place.name
-    asked = {
+    requests = {
         "members": room("members", name),
         "invite": room("invite", name, "erin"),
         "topic": room("topic", name, text="new"),
@@ -352,9 +356,9 @@ async def test_each_role_may_do_what_the_table_says(model_room: Daemon, wires: W
         "unarchive": room("unarchive", name),
     }
     sent = {"write": chat(name, "hello"), "react": react(name, 1, "+1"), "redact": redact(name, 1)}
-    assert {*asked, *sent, "announce"} == set(PERMISSIONS)
+    assert {*requests, *sent, "announce"} == set(PERMISSIONS)
     seen = {what: (await say(bob, frame)).get("code", "ok") for what, frame in sent.items()}
-    seen |= {what: await code(bob, frame) for what, frame in asked.items()}
+    seen |= {what: await code(bob, frame) for what, frame in requests.items()}
     assert seen == {
         what: "ok" if RANKS[role] >= RANKS[needed] else "not_allowed"
         for what, needed in PERMISSIONS.items()

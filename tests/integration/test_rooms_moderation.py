@@ -1,4 +1,4 @@
-"""Moderation on the real daemon: removing, banning, muting, slow mode, redacting, and the log of it."""
+"""Moderation on the real daemon: removing, banning, muting, slow mode, redacting, and its log."""
 
 from tests.support.daemon import Daemon
 from tests.support.logged_in import resume
@@ -20,7 +20,7 @@ from tests.support.wire import Frame, Wire, Wires, chat
 
 
 async def log_of(wire: Wire, place: Place) -> list[Frame]:
-    """A room's log, newest first, by all of its pages."""
+    """Return all entries of a room's log, newest first."""
     entries: list[Frame] = []
     cursor: str | None = ""
     while cursor is not None:
@@ -30,9 +30,9 @@ async def log_of(wire: Wire, place: Place) -> list[Frame]:
     return entries
 
 
-async def test_who_is_removed_is_told_why(model_room: Daemon, wires: Wires) -> None:
-    """All of their sessions, and by whom; nothing more comes to them, and they may come back."""
-    alice, bob, other, carol = await wires.login(model_room, "alice", "bob", "bob", "carol")
+async def test_a_removed_member_gets_the_reason(room_daemon: Daemon, wires: Wires) -> None:
+    """All sessions of a removed member get the reason and the moderator's name; the user can rejoin."""
+    alice, bob, other, carol = await wires.login(room_daemon, "alice", "bob", "bob", "carol")
     place = await make_room(alice, bob, carol)
     assert await code(alice, room("remove", place.name, "bob", text="off topic")) == "ok"
     await say(carol, "without him", place.name)
@@ -50,9 +50,12 @@ async def test_who_is_removed_is_told_why(model_room: Daemon, wires: Wires) -> N
     assert (await say(bob, "sorry", place.name))["seq"] == 2
 
 
-async def test_a_ban_says_when_it_ends(model_room: Daemon, wires: Wires) -> None:
-    """Until then the user can neither join nor be invited. `tests/qscpd/chat` shows that it ends."""
-    alice, bob = await wires.login(model_room, "alice", "bob")
+async def test_a_ban_says_when_it_ends(room_daemon: Daemon, wires: Wires) -> None:
+    """A ban has its end, until which the user can neither join nor be invited.
+
+    `tests/qscpd/chat` shows that it ends.
+    """
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
     place = await make_room(alice, bob)
     assert await code(alice, room("ban", place.name, "bob", seconds=600, text="cool down")) == "ok"
     (left,) = await place.news(bob, "room", "room_ack")
@@ -63,9 +66,9 @@ async def test_a_ban_says_when_it_ends(model_room: Daemon, wires: Wires) -> None
     assert await code(alice, room("invite", place.name, "bob")) == "banned"
 
 
-async def test_a_ban_without_an_end(model_room: Daemon, wires: Wires) -> None:
-    """It lasts until it is taken back, also for who was never there."""
-    alice, bob = await wires.login(model_room, "alice", "bob")
+async def test_a_ban_without_an_end(room_daemon: Daemon, wires: Wires) -> None:
+    """A ban without an end lasts until `unban`, even for a user who was never a member."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
     place = await make_room(alice)
     assert await code(alice, room("ban", place.name, "bob")) == "ok"
     assert await code(bob, join(place.name)) == "banned"
@@ -73,9 +76,9 @@ async def test_a_ban_without_an_end(model_room: Daemon, wires: Wires) -> None:
     assert await code(bob, join(place.name)) == "ok"
 
 
-async def test_a_mute_says_how_long(model_room: Daemon, wires: Wires) -> None:
-    """A muted member reads, and writes nothing, whatever it is; leaving does not end it."""
-    alice, bob = await wires.login(model_room, "alice", "bob")
+async def test_a_mute_says_how_long(room_daemon: Daemon, wires: Wires) -> None:
+    """A muted member can read but not send; leaving does not end the mute."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
     place = await make_room(alice, bob)
     await say(bob, "one", place.name)
     assert await code(alice, room("mute", place.name, "bob", seconds=600)) == "ok"
@@ -92,13 +95,13 @@ async def test_a_mute_says_how_long(model_room: Daemon, wires: Wires) -> None:
     assert (await say(bob, "three", name))["seq"] == 3
 
 
-async def test_a_mute_without_an_end(model_room: Daemon, wires: Wires) -> None:
-    """The muted one is told, and members see it; it lasts until it is taken back."""
-    alice, bob = await wires.login(model_room, "alice", "bob")
+async def test_a_mute_without_an_end(room_daemon: Daemon, wires: Wires) -> None:
+    """A mute without an end is shown to the user and the members, and lasts until `unmute`."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
     place = await make_room(alice, bob)
     assert await code(alice, room("mute", place.name, "bob")) == "ok"
-    (told,) = await place.news(bob, "room_ack")
-    assert (told["type"], told["room"]["muted"], told["by"]) == ("room", 2**53 - 1, "alice")
+    (received,) = await place.news(bob, "room_ack")
+    assert (received["type"], received["room"]["muted"], received["by"]) == ("room", 2**53 - 1, "alice")
     assert (await say(bob, "one", place.name))["code"] == "muted"
     page = await ask(bob, room("members", place.name))
     assert [each.get("muted", 0) for each in page["members"]] == [0, 2**53 - 1]
@@ -107,9 +110,9 @@ async def test_a_mute_without_an_end(model_room: Daemon, wires: Wires) -> None:
     assert (await say(bob, "two", place.name))["seq"] == 1
 
 
-async def test_slow_mode(model_room: Daemon, wires: Wires) -> None:
-    """A member waits between two messages, and is told how long; events and moderators don't wait."""
-    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
+async def test_slow_mode(room_daemon: Daemon, wires: Wires) -> None:
+    """A member has to wait between messages, and gets the wait; events and moderators are exempt."""
+    alice, bob, carol = await wires.login(room_daemon, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol)
     assert await code(alice, room("set", place.name, seconds=600)) == "ok"
     assert await code(alice, room("role", place.name, "carol", role="moderator")) == "ok"
@@ -124,40 +127,45 @@ async def test_slow_mode(model_room: Daemon, wires: Wires) -> None:
     assert [(await say(bob, text, place.name))["seq"] for text in ("a", "b")] == [6, 7]
 
 
-async def test_what_slow_mode_refuses_blocks_nothing(model_room: Daemon, wires: Wires) -> None:
-    """A refusal is about its message alone: what is pipelined behind it to others is stored."""
-    alice, bob = await wires.login(model_room, "alice", "bob")
+async def test_slow_mode_blocks_no_other_messages(room_daemon: Daemon, wires: Wires) -> None:
+    """A message that slow mode refuses does not block later ones to others."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
     place = await make_room(alice, bob)
     assert await code(alice, room("set", place.name, seconds=60)) == "ok"
     sent = [chat(to, "x") for to in (place.name, place.name, "erin", place.name, "erin")]
-    told = {frame["id"]: frame.get("code") for frame in await answers(bob, *sent)}
-    assert [told[each["id"]] for each in sent] == [None, "slow_mode", None, "slow_mode", None]
+    received = {frame["id"]: frame.get("code") for frame in await answers(bob, *sent)}
+    assert [received[each["id"]] for each in sent] == [None, "slow_mode", None, "slow_mode", None]
 
 
-async def test_a_moderator_redacts(model_room: Daemon, wires: Wires) -> None:
-    """A tombstone for everybody, live, replayed and in history; the log has who, whose and why."""
-    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
+async def test_a_moderator_redacts(room_daemon: Daemon, wires: Wires) -> None:
+    """A moderator's redaction leaves a tombstone for all members, and is logged with its reason."""
+    alice, bob, carol = await wires.login(room_daemon, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol)
     await say(carol, f"the password is {place.conversation}secret", place.name)
     await say(carol, react(place.name, 1, "+1"))
     assert (await say(bob, redact(place.name, 1)))["code"] == "not_allowed"
     assert await code(alice, room("role", place.name, "bob", role="moderator")) == "ok"
     assert (await say(bob, redact(place.name, 1, "a password")))["seq"] == 3
-    told = await carol.receive_type("redact")
-    assert (told["seq"], told["target"], told["from"], told["to"]) == (3, 1, "bob", place.name)
+    received = await carol.receive_type("redact")
+    assert (received["seq"], received["target"], received["from"], received["to"]) == (
+        3,
+        1,
+        "bob",
+        place.name,
+    )
     page = await ask(carol, {"type": "history", "conversation": place.conversation})
     (message,) = page["messages"]
     assert (message["seq"], message["from"], message["body"], message["erased"]) == (1, "carol", "", True)
     assert "reactions" not in message
     missed = [
         each
-        for each in (await resume(wires, model_room, "carol", {place.conversation: 0})).missed
+        for each in (await resume(wires, room_daemon, "carol", {place.conversation: 0})).missed
         if place.concerns(each)
     ]
     assert [each["type"] for each in missed] == ["chat", "react", "redact"]
     assert (missed[0]["body"], missed[0]["erased"]) == ("", True)
-    question = {"type": "search", "query": f"{place.conversation}secret"}
-    while not (found := await ask(carol, question)).get("complete", True):
+    request = {"type": "search", "query": f"{place.conversation}secret"}
+    while not (found := await ask(carol, request)).get("complete", True):
         pass
     assert found["matches"] == []
     entry = (await log_of(bob, place))[0]
@@ -172,9 +180,9 @@ async def test_a_moderator_redacts(model_room: Daemon, wires: Wires) -> None:
         assert (await say(carol, sent))["code"] == "unknown_message"
 
 
-async def test_nobody_acts_on_who_is_not_below(model_room: Daemon, wires: Wires) -> None:
-    """A moderator on neither moderators nor owners; an owner on anybody, but not on the last owner."""
-    alice, bob, carol = await wires.login(model_room, "alice", "bob", "carol")
+async def test_moderators_act_only_on_lower_roles(room_daemon: Daemon, wires: Wires) -> None:
+    """A moderator can't act on moderators and owners; an owner can, but not on the last owner."""
+    alice, bob, carol = await wires.login(room_daemon, "alice", "bob", "carol")
     place = await make_room(alice, bob, carol)
     for user in ("bob", "carol"):
         assert await code(alice, room("role", place.name, user, role="moderator")) == "ok"
@@ -195,9 +203,9 @@ async def test_nobody_acts_on_who_is_not_below(model_room: Daemon, wires: Wires)
         assert await code(carol, change) == "last_owner"
 
 
-async def test_everything_is_in_the_log(model_room: Daemon, wires: Wires) -> None:
-    """Who did what to whom, until when and why, newest first in pages; joining and leaving are not in it."""
-    alice, bob = await wires.login(model_room, "alice", "bob")
+async def test_everything_is_in_the_log(room_daemon: Daemon, wires: Wires) -> None:
+    """The log has all actions except joining and leaving, newest first, in pages."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
     place = await make_room(alice, bob, text="a topic", kind="announcement")
     name = place.name
     done = [

@@ -1,4 +1,4 @@
-"""What people type into a search is text, whatever characters it has."""
+"""Queries of a search are plain text, whatever characters they have."""
 
 from tests.support.daemon import StartDaemon
 from tests.support.wire import Frame, Wire, Wires, chat
@@ -16,19 +16,19 @@ async def ask(wire: Wire, query: str) -> Frame:
 
 
 def bodies(answer: Frame) -> list[str]:
-    """What was found."""
+    """Return the texts of the matches."""
     assert answer["type"] == "search", answer
     return [match["body"] for match in answer["matches"]]
 
 
 async def until_found(wire: Wire, query: str, count: int) -> None:
-    """Wait until the index has that many messages."""
+    """Wait until a search has that many matches."""
     while len(bodies(await ask(wire, query))) < count:
         pass
 
 
 async def test_control_characters_separate_words(start_daemon: StartDaemon, wires: Wires) -> None:
-    """NUL and all others: they are no part of a word, and they end nothing."""
+    """Control characters, even NUL, separate words; a query of nothing else is a `bad_query`."""
     daemon = start_daemon()
     (alice,) = await wires.login(daemon, "alice")
     alice.send(chat("bob", "hello there"), chat("bob", "there was no greeting"))
@@ -46,8 +46,8 @@ async def test_control_characters_separate_words(start_daemon: StartDaemon, wire
         assert (answer["type"], answer["code"], answer["ref"]) == ("error", "bad_query", "search"), name
 
 
-async def test_other_characters_end_nothing(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Whether they are a part of a word or not: each search is answered, and finds nobody else's words."""
+async def test_queries_with_unusual_characters_are_answered(start_daemon: StartDaemon, wires: Wires) -> None:
+    """Queries with unusual characters are answered, and match no other words."""
     daemon = start_daemon()
     (alice,) = await wires.login(daemon, "alice")
     alice.send(chat("bob", "hello there"))
@@ -58,8 +58,8 @@ async def test_other_characters_end_nothing(start_daemon: StartDaemon, wires: Wi
             assert answer.get("code") == "bad_query" or bodies(answer) in ([], ["hello there"]), query
 
 
-async def test_the_language_of_the_index_is_nobodys_business(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Its operators are characters like others."""
+async def test_operators_of_the_index_are_plain_text(start_daemon: StartDaemon, wires: Wires) -> None:
+    """Operators of the index's own query language are plain characters."""
     daemon = start_daemon()
     (alice,) = await wires.login(daemon, "alice")
     alice.send(chat("bob", "hello there"), chat("bob", "body NOT AND OR NEAR"))

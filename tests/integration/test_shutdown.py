@@ -1,4 +1,4 @@
-"""How the daemon ends: everybody hears `bye`, everything acknowledged is on disk."""
+"""Shutdown of the daemon: sessions get `bye`, and everything acknowledged is on disk."""
 
 import asyncio
 import signal
@@ -11,15 +11,15 @@ from tests.support.wire import Wires, chat, message_id
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-async def test_a_signal_says_bye_to_all(
+async def test_a_signal_sends_bye_to_all(
     start_daemon: StartDaemon, wires: Wires, number: signal.Signals
 ) -> None:
-    """Logged in or not, every session hears `bye`; the exit code is 0."""
+    """Every session gets `bye`, logged in or not; the exit code is 0."""
     daemon = start_daemon()
-    stranger = await wires.connect(daemon)
-    everybody = [*await wires.login(daemon, "alice", "bob", "bob"), stranger]
+    unauthenticated = await wires.connect(daemon)
+    sessions = [*await wires.login(daemon, "alice", "bob", "bob"), unauthenticated]
     daemon.process.send_signal(number)
-    for wire in everybody:
+    for wire in sessions:
         bye = await wire.receive_type("bye")
         assert (bye["reason"], bye["reconnect"]) == ("shutdown", True)
         assert await wire.rest() == []
@@ -30,8 +30,8 @@ async def test_a_signal_says_bye_to_all(
     assert reasons == ["shutdown"] * 4
 
 
-async def test_silent_connections_do_not_hold_the_end_up(start_daemon: StartDaemon, wires: Wires) -> None:
-    """A connection without a handshake is dropped at once, and its grace is not waited for."""
+async def test_silent_connections_do_not_delay_the_end(start_daemon: StartDaemon, wires: Wires) -> None:
+    """A connection without a handshake is dropped at once, without a grace."""
     daemon = start_daemon("server.shutdown_grace=60s", "tls.handshake_timeout=60s")
     silent = await wires.plain(daemon)
     (alice,) = await wires.login(daemon, "alice")
@@ -42,8 +42,8 @@ async def test_silent_connections_do_not_hold_the_end_up(start_daemon: StartDaem
     assert await asyncio.to_thread(daemon.wait) == 0
 
 
-async def test_who_does_not_close_is_dropped(start_daemon: StartDaemon, wires: Wires) -> None:
-    """After the grace a session that did not close its end is cut, and the exit code is still 0."""
+async def test_an_open_session_is_cut_after_the_grace(start_daemon: StartDaemon, wires: Wires) -> None:
+    """A session that is still open after the grace is cut, and the exit code is 0."""
     daemon = start_daemon("server.shutdown_grace=100ms")
     (alice,) = await wires.login(daemon, "alice")
     daemon.process.send_signal(signal.SIGTERM)
@@ -52,7 +52,7 @@ async def test_who_does_not_close_is_dropped(start_daemon: StartDaemon, wires: W
 
 
 async def test_a_shutdown_under_load_loses_nothing(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Who is told `bye` in the middle of a burst has an ack for exactly what is in the store."""
+    """Sessions that get `bye` in a burst have acks for exactly the stored messages."""
     daemon = start_daemon()
     alice, bob = await wires.login(daemon, "alice", "bob")
     burst = 5000
@@ -71,7 +71,7 @@ async def test_a_shutdown_under_load_loses_nothing(start_daemon: StartDaemon, wi
 
 
 async def test_a_second_signal_ends_at_once(start_daemon: StartDaemon, wires: Wires) -> None:
-    """While the first one waits for a session, a second one does not."""
+    """A second signal ends the daemon without waiting for sessions."""
     daemon = start_daemon("server.shutdown_grace=60s")
     (alice,) = await wires.login(daemon, "alice")
     daemon.process.send_signal(signal.SIGTERM)
@@ -81,7 +81,7 @@ async def test_a_second_signal_ends_at_once(start_daemon: StartDaemon, wires: Wi
 
 
 async def test_a_killed_daemon_lost_nothing_acknowledged(start_daemon: StartDaemon, wires: Wires) -> None:
-    """After SIGKILL in the middle of a burst every acknowledged message is there, and it starts again."""
+    """After SIGKILL in a burst all acked messages are stored, and the daemon starts again."""
     daemon = start_daemon()
     alice, _ = await wires.login(daemon, "alice", "bob")
     alice.send(*(chat("bob", str(n), n) for n in range(3000)))
@@ -97,8 +97,8 @@ async def test_a_killed_daemon_lost_nothing_acknowledged(start_daemon: StartDaem
     assert (await bob.receive_type("chat"))["seq"] == len(stored) + 1
 
 
-async def test_a_login_under_way_hears_bye(start_daemon: StartDaemon, wires: Wires) -> None:
-    """A password that is being checked does not hold the end up."""
+async def test_a_login_in_progress_gets_bye(start_daemon: StartDaemon, wires: Wires) -> None:
+    """A login whose password is being checked gets `bye`, and does not delay the end."""
     daemon = start_daemon()
     wire = await wires.connect(daemon)
     wire.send({"type": "auth", "user": "alice", "password": PASSWORD})

@@ -1,4 +1,4 @@
-"""A daemon that can't start says why in one sentence, with the documented exit code."""
+"""Daemons that can't start: one sentence, and the documented exit code."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from tests.support.waiting import PATIENCE_S
 
 
 def refused(directory: Path, authority: AuthorityFiles, *settings: str) -> tuple[int, str]:
-    """Run a daemon that can't start; return its exit code and what it said."""
+    """Run a daemon that can't start; return its exit code and its standard error."""
     config = write_config(directory, authority)
     overrides = [argument for setting in settings for argument in ("--set", setting)]
     process = subprocess.run(
@@ -34,14 +34,14 @@ def refused(directory: Path, authority: AuthorityFiles, *settings: str) -> tuple
 
 
 def one_sentence(text: str) -> str:
-    """Return what was said, which must be a single line and no traceback."""
+    """Return a text, which must be a single line and no traceback."""
     assert text.count("\n") == 1, text
     assert "Traceback" not in text
     return text
 
 
 def garbage(path: Path) -> None:
-    """Write something that is no database."""
+    """Write a file that is not a database."""
     path.write_bytes(b"not a database, but long enough to be looked at " * 20)
 
 
@@ -51,7 +51,7 @@ def directory(path: Path) -> None:
 
 
 def damaged(path: Path) -> None:
-    """Make a store, and lose the middle of it."""
+    """Make a store, and overwrite the middle of it."""
     add_accounts(path, {f"user{n}": "password" for n in range(500)})
     content = bytearray(path.read_bytes())
     content[4096:12288] = os.urandom(8192)
@@ -59,7 +59,7 @@ def damaged(path: Path) -> None:
 
 
 def test_port_in_use(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """The address and the cure are named."""
+    """A port in use is reported with its address."""
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         code, text = refused(tmp_path, authority, f"server.listen=127.0.0.1:{port}")
@@ -68,14 +68,14 @@ def test_port_in_use(tmp_path: Path, authority: AuthorityFiles) -> None:
 
 
 def test_an_address_that_is_not_ours(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """The address is named."""
+    """An address of another host is reported."""
     code, text = refused(tmp_path, authority, "server.listen=192.0.2.1:7727")
     assert code == ExitCode.FAILED
     assert "192.0.2.1:7727" in one_sentence(text)
 
 
 def test_a_second_daemon(start_daemon: StartDaemon, tmp_path: Path, authority: AuthorityFiles) -> None:
-    """The store is held by the first one, which goes on."""
+    """A second daemon on the same store is refused, and the first one goes on."""
     daemon = start_daemon()
     code, text = refused(tmp_path, authority)
     assert code == ExitCode.FAILED
@@ -84,7 +84,7 @@ def test_a_second_daemon(start_daemon: StartDaemon, tmp_path: Path, authority: A
 
 
 def test_an_admin_socket_in_use(daemon: Daemon, tmp_path: Path, authority: AuthorityFiles) -> None:
-    """The path is named, and the other daemon keeps its socket."""
+    """An admin socket in use is reported, and the other daemon keeps it."""
     path = daemon.directory / "admin.sock"
     code, text = refused(tmp_path, authority, f"server.admin_socket={path}")
     assert code == ExitCode.EXISTS
@@ -94,7 +94,7 @@ def test_an_admin_socket_in_use(daemon: Daemon, tmp_path: Path, authority: Autho
 
 @pytest.mark.parametrize("broken", ["certificate", "key"])
 def test_a_broken_certificate(tmp_path: Path, authority: AuthorityFiles, broken: str) -> None:
-    """A file that is not there, and one that is not PEM, are named."""
+    """A missing or invalid file is reported with its path."""
     path = tmp_path / "broken.pem"
     code, text = refused(tmp_path, authority, f"tls.{broken}={path}")
     assert code == ExitCode.CONFIG
@@ -106,7 +106,7 @@ def test_a_broken_certificate(tmp_path: Path, authority: AuthorityFiles, broken:
 
 
 def test_a_key_open_to_the_world(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """It is not used, and the cure is named."""
+    """A key that all users can read is refused, with the command that helps."""
     key = tmp_path / "server.key"
     key.write_bytes(authority.key.read_bytes())
     key.chmod(0o644)
@@ -117,7 +117,7 @@ def test_a_key_open_to_the_world(tmp_path: Path, authority: AuthorityFiles) -> N
 
 @pytest.mark.parametrize("damage", [garbage, directory, damaged])
 def test_a_damaged_store(tmp_path: Path, authority: AuthorityFiles, damage: Callable[[Path], None]) -> None:
-    """The file is named and left as it is."""
+    """A damaged store is reported, and left as it is."""
     path = tmp_path / "qscpd.db"
     damage(path)
     before = path.read_bytes() if path.is_file() else b""
@@ -128,7 +128,7 @@ def test_a_damaged_store(tmp_path: Path, authority: AuthorityFiles, damage: Call
 
 
 def test_missing_directories(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """A store and a session log without a directory are named."""
+    """A missing directory of the store or the session log is reported."""
     code, text = refused(tmp_path, authority, f"store.path={tmp_path}/nowhere/qscpd.db")
     assert code == ExitCode.FAILED
     assert "nowhere/qscpd.db" in one_sentence(text)
@@ -137,8 +137,8 @@ def test_missing_directories(tmp_path: Path, authority: AuthorityFiles) -> None:
     assert "nowhere/sessions.log" in one_sentence(text)
 
 
-def test_a_start_that_fails_gives_everything_back(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """Neither the lock nor a socket is left behind, and the store can be opened."""
+def test_a_failed_start_leaves_nothing_behind(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """A failed start releases the lock, and leaves no socket and no journal."""
     refused(tmp_path, authority, f"log.session_log={tmp_path}/nowhere/sessions.log")
     with StoreLock(tmp_path / "qscpd.db"):
         assert not (tmp_path / "admin.sock").exists()

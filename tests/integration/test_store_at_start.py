@@ -1,4 +1,4 @@
-"""A store that can't be used when the daemon starts: one sentence, and an exit code."""
+"""Stores that can't be used when the daemon starts: one sentence, and an exit code."""
 
 import contextlib
 import sqlite3
@@ -16,38 +16,38 @@ from tests.support.users import as_user
 
 
 def refused(directory: Path, authority: AuthorityFiles, *settings: str) -> tuple[int, str]:
-    """Start a daemon that can't start; return its exit code and what it said."""
+    """Start a daemon that can't start; return its exit code and its error."""
     daemon = Daemon(directory, write_config(directory, authority), settings)
     try:
-        # asyncio's development mode may log how long it took.
+        # asyncio's development mode might log slow callbacks.
         return daemon.wait(), "".join(line for line in daemon.text if not line.startswith("{"))
     finally:
         daemon.process.kill()
 
 
 def test_locked_by_another_program(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """A program that holds SQLite's own lock, such as its shell, is waited for, and then told of."""
+    """A store that another program has locked, such as SQLite's shell, is refused after a wait."""
     add_accounts(tmp_path / "qscpd.db", {"alice": "correct horse"})
     with contextlib.closing(sqlite3.connect(tmp_path / "qscpd.db", isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
-        code, told = refused(tmp_path, authority)
-    assert (code, told) == (ExitCode.FAILED, f"qscpd: {tmp_path}/qscpd.db: locked by another program\n")
+        code, text = refused(tmp_path, authority)
+    assert (code, text) == (ExitCode.FAILED, f"qscpd: {tmp_path}/qscpd.db: locked by another program\n")
 
 
 def test_a_read_only_file_system(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """A disk that the kernel has made read-only after an error."""
+    """A read-only file system, as after a disk error, is reported."""
     with small_disk(tmp_path / "disk", 1024) as disk:
         add_accounts(disk / "qscpd.db", {"alice": "correct horse"})
         (disk / "qscpd.db.lock").touch()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        code, told = refused(tmp_path, authority, f"store.path={disk}/qscpd.db")
+        code, text = refused(tmp_path, authority, f"store.path={disk}/qscpd.db")
     assert code == ExitCode.FAILED
-    assert told == f"qscpd: {disk}/qscpd.db.lock: Read-only file system\n"
+    assert text == f"qscpd: {disk}/qscpd.db.lock: Read-only file system\n"
 
 
 def test_a_read_only_file(tmp_path: Path) -> None:
-    """A store that belongs to somebody else is a matter of permissions, with that exit code."""
+    """A store that the user can't write raises the error for permissions."""
     add_accounts(tmp_path / "qscpd.db", {"alice": "correct horse"})
     (tmp_path / "qscpd.db").chmod(0o444)
     with (
@@ -58,36 +58,36 @@ def test_a_read_only_file(tmp_path: Path) -> None:
 
 
 def test_a_newer_store(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """A downgrade is refused, and the store stays as it is."""
+    """The store of a newer version is refused, and left as it is."""
     add_accounts(tmp_path / "qscpd.db", {"alice": "correct horse"})
     with contextlib.closing(sqlite3.connect(tmp_path / "qscpd.db")) as db:
         db.execute("PRAGMA user_version = 99")
     content = (tmp_path / "qscpd.db").read_bytes()
-    code, told = refused(tmp_path, authority)
+    code, text = refused(tmp_path, authority)
     assert code == ExitCode.FAILED
-    assert told.startswith(f"qscpd: {tmp_path}/qscpd.db: made by a newer qscpd (schema 99")
-    assert told.count("\n") == 1
+    assert text.startswith(f"qscpd: {tmp_path}/qscpd.db: made by a newer qscpd (schema 99")
+    assert text.count("\n") == 1
     assert (tmp_path / "qscpd.db").read_bytes() == content
 
 
 def test_messages_that_are_damaged(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """SQLite's pages may be whole and our rows in them not."""
+    """Damaged messages in sound pages of SQLite are reported."""
     add_accounts(tmp_path / "qscpd.db", {"alice": "correct horse", "bob": "battery staple"})
     with contextlib.closing(sqlite3.connect(tmp_path / "qscpd.db")) as db:
         db.execute("INSERT INTO conversations (low, high, last_seq, last_ms) VALUES (1, 2, 1, 1)")
         db.execute("INSERT INTO chunks (conversation, last_seq, messages) VALUES (1, 1, X'93')")
         db.commit()
-    code, told = refused(tmp_path, authority)
+    code, text = refused(tmp_path, authority)
     assert code == ExitCode.FAILED
-    assert told.startswith("qscpd: messages in the store are damaged")
-    assert told.count("\n") == 1
+    assert text.startswith("qscpd: messages in the store are damaged")
+    assert text.count("\n") == 1
 
 
 def test_a_full_disk(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """Without room for its journal a daemon can't start, and says that it is the disk."""
+    """A disk without room for the journal is reported."""
     with small_disk(tmp_path / "disk", 256) as disk:
         add_accounts(disk / "qscpd.db", {"alice": "correct horse"})
         fill(disk)
-        code, told = refused(tmp_path, authority, f"store.path={disk}/qscpd.db")
+        code, text = refused(tmp_path, authority, f"store.path={disk}/qscpd.db")
     assert code == ExitCode.FAILED
-    assert told == f"qscpd: {disk}/qscpd.db: no room on the disk\n"
+    assert text == f"qscpd: {disk}/qscpd.db: no room on the disk\n"

@@ -1,4 +1,4 @@
-"""Real clients in pipes, each a process of its own."""
+"""Real clients in pipes, a process each."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class Client:
-    """A client in a pipe, whose input goes on.
+    """Client with pipes as its standard streams; its input stays open.
 
     Attributes:
         out: Its standard output so far, line by line.
@@ -47,12 +47,12 @@ class Client:
         self.process.stdin.write("".join(f"{line}\n" for line in lines).encode())
 
     async def until(self, condition: Callable[["Client"], object]) -> None:
-        """Wait until something is true of its output."""
+        """Wait until a condition of its output is true."""
         async with patiently(), self._changed:
             await self._changed.wait_for(lambda: condition(self))
 
     async def ends(self, *last: str) -> int | None:
-        """Type the last lines and wait for the end."""
+        """Type the last lines, close the input, and return the exit code."""
         self.type(*last)
         assert self.process.stdin
         self.process.stdin.close()
@@ -62,23 +62,23 @@ class Client:
         return self.process.returncode
 
     async def kill(self) -> None:
-        """Kill it."""
+        """Kill the process, and read the rest of its output."""
         if self.process.returncode is None:
             self.process.kill()
         await self.process.wait()
         await asyncio.gather(*self._readers)
 
     def lines(self) -> list[str]:
-        """The lines on its standard output, without time."""
+        """Return the lines of its standard output, without time."""
         return [re.sub(r"^[\d -]*\d\d:\d\d ", "", line) for line in self.out]
 
     def texts(self) -> list[str]:
-        """The messages on its standard output, without time and sender."""
+        """Return the messages of its standard output, without time and sender."""
         return [re.sub(r"^[\d -]*\d\d:\d\d (\S+:|\[.*?\]) ", "", line) for line in self.out]
 
 
 class Clients:
-    """Starts clients; each name has a home of its own, shared by the clients of that name."""
+    """Clients of a test; those of one name share a home directory."""
 
     def __init__(self, ca: Path, homes: Path) -> None:
         self._ca = ca
@@ -109,6 +109,6 @@ class Clients:
         return client
 
     async def close(self) -> None:
-        """Kill those that still run."""
+        """Kill the clients that still run."""
         for client in self._started:
             await client.kill()

@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps: nothing waits for time, and everything stays in order."""
+"""Event loop with virtual time: timers run in order, and nothing waits for them."""
 
 import asyncio
 import selectors
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Its time moves only when nothing is left to do before the next timer; threads are not waited for."""
+    """Event loop whose clock jumps to the next timer when nothing is ready; it ignores threads."""
 
     def __init__(self) -> None:
         self._now = 1000.0
@@ -39,6 +39,6 @@ class _Selector(selectors.DefaultSelector):
 
 
 def in_virtual_time(test: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end."""
+    """Run a coroutine in virtual time, and return its result."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(test)

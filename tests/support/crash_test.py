@@ -1,4 +1,4 @@
-"""The crash test: load clients, a daemon that is killed and started again, and the verdict."""
+"""Crash test: kill and restart a daemon under load, then check all histories."""
 
 import asyncio
 import contextlib
@@ -28,11 +28,11 @@ __all__ = ["CrashTest", "Report"]
 
 _ROOT: Final = Path(__file__).parents[2]
 
-PEOPLE: Final = ("alice", "bob", "carol", "dave")
+USERS: Final = ("alice", "bob", "carol", "dave")
 
 
 class Report(NamedTuple):
-    """What a crash test saw."""
+    """Counts of a crash test."""
 
     kills: int
     sessions: int
@@ -48,9 +48,9 @@ class Report(NamedTuple):
     def __str__(self) -> str:
         return (
             f"{self.kills} kills, {self.sessions} sessions of {self.devices} devices; "
-            f"{self.sent} messages sent, {self.acked} acknowledged, {self.unanswered} given up unanswered; "
-            f"{self.stored} stored, {self.live} told live, {self.replayed} replayed; "
-            f"{self.moves} times a device saw its person leave a room"
+            f"{self.sent} messages sent, {self.acked} acknowledged, {self.unanswered} unanswered; "
+            f"{self.stored} stored, {self.live} received live, {self.replayed} replayed; "
+            f"{self.moves} times a device saw its user leave a room"
         )
 
 
@@ -70,38 +70,38 @@ class LoadClient:
             text=True,
         )
 
-    def tell(self, word: str) -> None:
-        """Tell it something."""
+    def send(self, word: str) -> None:
+        """Send a command."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{word}\n")
         self.process.stdin.flush()
 
-    def hear(self, word: str) -> None:
-        """Wait for its answer."""
+    def expect(self, word: str) -> None:
+        """Wait for an answer."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         if line != word:
             _, errors = self.process.communicate(timeout=PATIENCE_S)
-            raise AssertionError(f"a load client was to say {word}, said {line!r}, and ended: {errors}")
+            raise AssertionError(f"expected {word} of a load client, got {line!r}; it ended: {errors}")
 
     def check(self) -> None:
-        """Fail if it has ended: a promise was broken."""
+        """Fail if the process has ended: a promise was broken."""
         if self.process.poll() is not None:
-            self.hear("still there")
+            self.expect("running")
 
     def close(self) -> None:
-        """End it."""
+        """Kill the process."""
         self.process.kill()
         self.process.communicate()
 
 
 class CrashTest:
-    """The whole test; `fight` runs it.
+    """Crash test; `run` executes it.
 
     Args:
-        folder: For everything.
-        authority: Of the certificates.
-        seed: Of all that is random; the scheduling of processes is random as well.
+        folder: Where all files go.
+        authority: Authority of the daemon's certificate.
+        seed: Seed of all random choices; the scheduling of processes stays random.
     """
 
     def __init__(self, folder: Path, authority: AuthorityFiles, seed: int) -> None:
@@ -111,10 +111,10 @@ class CrashTest:
         self._seed = seed
         self._port = free_port()
         self._kills = 0
-        add_accounts(folder / "qscpd.db", dict.fromkeys(PEOPLE, PASSWORD))
+        add_accounts(folder / "qscpd.db", dict.fromkeys(USERS, PASSWORD))
         with contextlib.closing(open_store(store_url(folder / "qscpd.db"))) as store:
-            add_room(store, "#all", *PEOPLE, history=HistoryFrom.FULL)
-            add_room(store, "#club", PEOPLE[0], history=HistoryFrom.JOINING)
+            add_room(store, "#all", *USERS, history=HistoryFrom.FULL)
+            add_room(store, "#club", USERS[0], history=HistoryFrom.JOINING)
         self._config = write_config(folder, authority)
         self._config.write_text(self._config.read_text().replace("127.0.0.1:0", f"127.0.0.1:{self._port}"))
         self._daemon = self._start()
@@ -124,13 +124,13 @@ class CrashTest:
         daemon.wait_until_ready()
         return daemon
 
-    def fight(self, seconds: float, kill_every_s: tuple[float, float], *, least: int = 1) -> Report:
-        """Load, kill, restart, until the time is over; then let everybody finish, and judge.
+    def run(self, seconds: float, kill_every_s: tuple[float, float], *, least: int = 1) -> Report:
+        """Kill and restart the daemon under load; then let all devices finish, and check them.
 
         Args:
-            seconds: How long.
+            seconds: Duration of the load.
             kill_every_s: Shortest and longest time from a start to the next kill.
-            least: Kills that there are in any case, however slow the machine.
+            least: Minimum number of kills, even on a slow machine.
 
         Raises:
             BrokenPromiseError: Something that was acknowledged is lost, doubled or out of order.
@@ -138,11 +138,11 @@ class CrashTest:
         """
         logs = self._folder / "logs"
         logs.mkdir()
-        halves = [[f"{user}:{n * 10 + m}" for m, user in enumerate(PEOPLE)] for n in (1, 2)]
+        halves = [[f"{user}:{n * 10 + m}" for m, user in enumerate(USERS)] for n in (1, 2)]
         load_clients = [LoadClient(logs, self._authority, self._port, self._seed, half) for half in halves]
         try:
             for client in load_clients:
-                client.hear("ready")
+                client.expect("ready")
             end = time.monotonic() + seconds
             kills = 0
             while kills < least or time.monotonic() < end:
@@ -153,9 +153,9 @@ class CrashTest:
                     client.check()
             for word, answer in (("stop", "stopped"), ("finish", "finished")):
                 for client in load_clients:
-                    client.tell(word)
+                    client.send(word)
                 for client in load_clients:
-                    client.hear(answer)
+                    client.expect(answer)
             report = self._judge(logs)
             assert self._daemon.stop() == 0, self._daemon.text
             self._daemon.check_log()
@@ -176,10 +176,9 @@ class CrashTest:
 
     def _judge(self, folder: Path) -> Report:
         context = client_context(self._authority.ca_certificate)
-        books = {user: asyncio.run(read_book(user, self._port, context)) for user in PEOPLE}
+        books = {user: asyncio.run(read_book(user, self._port, context)) for user in USERS}
         logs = list(_read_logs(folder))
-        present = [log for log in logs if log.finished]
-        judge(present, books)
+        judge([log for log in logs if log.finished], books)
         judge([log for log in logs if not log.finished], books, settled=False)
         stored: dict[str, int] = {}
         for book in books.values():

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts the wire after a number of bytes, wherever in a record or handshake that is."""
+"""TCP proxy that cuts connections after a number of bytes, even in a record or the handshake."""
 
 import asyncio
 import contextlib
@@ -15,13 +15,13 @@ class Cut(NamedTuple):
     """When and how a connection ends."""
 
     to_server: int
-    """Bytes of the client that the server gets."""
+    """Bytes of the client that reach the server."""
     to_client: int
-    """Bytes of the server that the client gets."""
+    """Bytes of the server that reach the client."""
     reset: bool
     """Whether both get a reset instead of an end of the stream."""
-    piece: int
-    """In pieces of so many bytes at most."""
+    chunk: int
+    """Most bytes carried at a time."""
 
 
 class WireCutter:
@@ -29,12 +29,12 @@ class WireCutter:
 
     Args:
         port: Where the server listens.
-        choose: Says for each connection how it will end; None: not at all.
+        choose: Returns how the next connection ends; None if it is not cut.
 
     Attributes:
         port: Where clients connect to.
         cuts: How many connections were cut.
-        handshakes_cut: How many of these in the handshake: before the server had said 1000 bytes.
+        handshakes_cut: How many of them in the handshake: before the server had sent 1000 bytes.
     """
 
     def __init__(self, port: int, choose: Callable[[], Cut | None]) -> None:
@@ -63,14 +63,14 @@ class WireCutter:
         task.add_done_callback(self._tasks.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        cut = self._choose() or Cut(2**60, 2**60, reset=False, piece=65536)
+        cut = self._choose() or Cut(2**60, 2**60, reset=False, chunk=65536)
         carried = [0, 0]
         to_server = None
         try:
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
             directions = (
-                self._pump(reader, to_server, cut.to_server, cut.piece, carried, 0),
-                self._pump(from_server, writer, cut.to_client, cut.piece, carried, 1),
+                self._pump(reader, to_server, cut.to_server, cut.chunk, carried, 0),
+                self._pump(from_server, writer, cut.to_client, cut.chunk, carried, 1),
             )
             tasks = [asyncio.ensure_future(each) for each in directions]
             try:
@@ -92,14 +92,14 @@ class WireCutter:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         limit: int,
-        piece: int,
+        chunk: int,
         carried: list[int],
         index: int,
     ) -> None:
         """Carry bytes until the limit, or the end."""
         with contextlib.suppress(OSError):
             while carried[index] < limit:
-                data = await reader.read(min(piece, limit - carried[index]))
+                data = await reader.read(min(chunk, limit - carried[index]))
                 if not data:
                     return
                 writer.write(data)

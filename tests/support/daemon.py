@@ -30,22 +30,22 @@ __all__ = [
 ]
 
 PASSWORD: Final = "correct horse battery"
-"""Everybody's password, if a test does not say otherwise."""
+"""Password of all accounts, unless a test sets another."""
 
 CHEAP_ARGON2: Final = Argon2Config(memory_kib=8, iterations=1, parallelism=1)
-"""The lowest cost there is, so that tests don't hash all day."""
+"""Lowest cost, so that tests spend little time on hashing."""
 
 LogLine = dict[str, Any]
 
 
 @functools.cache
 def hash_cheaply(password: str) -> str:
-    """Hash a password at the lowest cost; the same one only once."""
+    """Return a password's hash of the lowest cost, cached."""
     return PasswordHasher(CHEAP_ARGON2).hash(password)
 
 
 def add_accounts(store: Path, accounts: Mapping[str, str]) -> None:
-    """Make accounts, by name and password, in the store of a daemon that does not run."""
+    """Make accounts, by name and password, in the store of a stopped daemon."""
     with contextlib.closing(open_store(store_url(store))) as opened:
         for name, password in accounts.items():
             opened.add_account(name, hash_cheaply(password))
@@ -73,19 +73,19 @@ log:
 
 
 class Daemon:
-    """A daemon that is starting, running or over; `running_daemon` makes one.
+    """Process of a daemon: starting, running or ended; `running_daemon` makes one.
 
     Args:
         directory: Where its files go.
         config: Its configuration.
         settings: `key=value`, as of `--set`.
-        command: Another program than `qscpd`, that does what `qscpd` does, and something more.
+        command: Program to run instead of `qscpd`, with the same arguments.
 
     Attributes:
         directory: Where its store, its logs and its admin socket are.
         config: Its configuration.
         port: Where it listens.
-        log: What it said on standard error, line by line.
+        log: Log lines from its standard error.
     """
 
     def __init__(
@@ -115,11 +115,11 @@ class Daemon:
 
     @property
     def store(self) -> Path:
-        """Its store's file."""
+        """The file of its store."""
         return self.directory / "qscpd.db"
 
     def sessions(self) -> list[LogLine]:
-        """Return what is in the session log now."""
+        """Return the entries of the session log so far."""
         return [json.loads(line) for line in (self.directory / "sessions.log").read_text().splitlines()]
 
     def wait_for_log(self, event: str, count: int = 1) -> LogLine:
@@ -164,7 +164,7 @@ class Daemon:
         )
 
     def check_log(self) -> None:
-        """Fail if it said anything on standard error that a healthy daemon does not say."""
+        """Fail if standard error has an error, or a line that is not of the log."""
         for line in self.text:
             assert line.startswith("{"), f"not a line of the log: {self.text}"
         for entry in self.log:
@@ -186,7 +186,7 @@ class Daemon:
 
 
 class StartDaemon(Protocol):
-    """What the fixture `start_daemon` is."""
+    """Type of the fixture `start_daemon`."""
 
     def __call__(self, *settings: str, accounts: tuple[str, ...] = ...) -> Daemon:
         """Start a daemon; settings are `key=value`, as of `--set`."""
@@ -202,9 +202,9 @@ def running_daemon(
     """Start a daemon, and stop it at the end.
 
     Args:
-        directory: Where its files go; a store that is there already is kept.
-        authority: What its certificate comes from.
-        accounts: Passwords by name, or names only; made if there is no store yet.
+        directory: Where its files go; an existing store is kept.
+        authority: Authority of its certificate.
+        accounts: Passwords by name, or names only; made with a new store.
         settings: `key=value`, as of `--set`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a device notes for itself: what it is judged by at the end (`tests.support.oracle`)."""
+"""Record of a device, which `tests.support.oracle` checks at the end of a test."""
 
 from typing import Literal
 
@@ -9,14 +9,14 @@ from qscp import frames
 __all__ = ["Ack", "Applied", "BrokenPromiseError", "DeviceLog", "Kind", "Period", "Sent"]
 
 Kind = Literal["chat", "edit", "redact", "react"]
-"""A message, or what may happen to one."""
+"""A message, or an event that changes one."""
 
 Gap = tuple[int, int, str]
 """First and last seq, and the reason."""
 
 
 class BrokenPromiseError(AssertionError):
-    """The server did what it promised not to do."""
+    """The server broke a promise of `docs/durability.md`."""
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class Sent(msgspec.Struct, frozen=True):
     removed: bool = False
 
     def frame(self) -> frames.ClientFrame:
-        """What goes over the wire."""
+        """Return the frame to send."""
         match self.kind:
             case "edit":
                 return frames.SendEdit(self.to, self.target, self.body, self.id)
@@ -46,7 +46,7 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """Where the server said that a message is."""
+    """Place of a message, as the server acknowledged it."""
 
     conversation: str
     seq: int
@@ -54,13 +54,13 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """A message or an event that the device has taken in."""
+    """Message or event that the device has applied."""
 
     seq: int
     id: str
     sender: str
     body: str
-    """Of a message, as the events made it that the device knows."""
+    """The text, as changed by the events that the device has applied."""
     time: int
     kind: Kind = "chat"
     target: int = 0
@@ -68,7 +68,7 @@ class Applied(msgspec.Struct, frozen=True):
 
     @property
     def lasting(self) -> tuple[object, ...]:
-        """What never changes, however late one is told."""
+        """The fields that never change, however late they are received."""
         text = self.body if self.kind == "react" else ""
         return self.id, self.sender, self.time, self.kind, self.target, self.removed, text
 
@@ -77,7 +77,7 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class Period(msgspec.Struct, frozen=True):
-    """The time in which the device's person was in a room, when it is over."""
+    """Past membership of the user in a room, as the device saw it."""
 
     conversation: str
     start: int
@@ -86,7 +86,7 @@ class Period(msgspec.Struct, frozen=True):
 
 
 class DeviceLog(msgspec.Struct):
-    """What a device knows at the end."""
+    """Everything that a device sent and received."""
 
     user: str
     device: str
@@ -103,17 +103,17 @@ class DeviceLog(msgspec.Struct):
     """The position at which the device began in a conversation."""
     gaps: dict[str, list[Gap]] = {}
     periods: list[Period] = []
-    """What it had of rooms that its person left."""
+    """Past memberships of the user."""
     memberships: dict[str, bool] = {}
-    """By a room's name: whether its person is in it, by the last answer, if it has one."""
+    """Whether the user is in a room, by its name, according to the last answer."""
     delivered: dict[str, int] = {}
-    """What the other one's devices have, as far as the server told."""
+    """Delivered positions of the other users, as the server reported them."""
     received: dict[str, int] = {}
-    """The highest position that the device told the server."""
+    """Highest positions that the device reported to the server."""
     read: dict[str, int] = {}
     sessions: int = 0
     live: int = 0
-    """Messages that came when they were stored."""
+    """Number of messages received live."""
     replayed: int = 0
     finished: bool = False
-    """Whether the device has taken in all there was at the end."""
+    """Whether the device received everything at the end."""

@@ -1,4 +1,4 @@
-"""Sessions without a network: a real router and real sessions, on links that keep what is written."""
+"""Sessions without a network: real router and sessions, on links that record their output."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -29,12 +29,12 @@ __all__ = ["FakeLink", "ListLog", "RouterDouble", "SlowWriter", "make_handlers"]
 
 
 class FakeLink(Link):
-    """A link that goes nowhere.
+    """Link without a peer.
 
     Attributes:
-        written: Frames that the session wrote and the peer has not taken yet.
+        written: Frames that the session wrote since the last `take`.
         reading: Whether the session wants input.
-        ended: The reason why it was closed or aborted; empty before.
+        ended: The reason of `close` or `abort`; empty before.
     """
 
     def __init__(self) -> None:
@@ -47,11 +47,11 @@ class FakeLink(Link):
         self.remote = ("192.0.2.7", 40000)
 
     def now(self) -> float:
-        """The time that the test set."""
+        """Return the time that the test set."""
         return self.clock
 
     def write(self, plaintext: bytes) -> None:
-        """Keep what is written."""
+        """Record the frames."""
         if self.ended:
             return
         for line in plaintext.splitlines():
@@ -60,29 +60,29 @@ class FakeLink(Link):
             self.written.append(frame)
 
     def pause_reading(self) -> None:
-        """Note it."""
+        """Record that the session wants no input."""
         self.reading = False
 
     def resume_reading(self) -> None:
-        """Note it."""
+        """Record that the session wants input."""
         self.reading = True
 
     def close(self, reason: str) -> None:
-        """Note it."""
+        """Record the reason."""
         self.ended = self.ended or reason
 
     def abort(self, reason: str) -> None:
-        """Note it."""
+        """Record the reason."""
         self.ended = self.ended or reason
 
     def take(self) -> list[frames.ServerFrame]:
-        """Return and forget what was written."""
+        """Return and clear the written frames."""
         written, self.written = self.written, []
         return written
 
 
 class ListLog(SessionLog):
-    """A session log that is a list.
+    """Session log in a list.
 
     Attributes:
         entries: Event, session and fields of each entry.
@@ -92,11 +92,11 @@ class ListLog(SessionLog):
         self.entries: list[tuple[str, str, dict[str, object]]] = []
 
     def opened(self, session: LoggedSession) -> None:
-        """Keep it."""
+        """Record the start of a session."""
         self._put("session.open", session)
 
     def closed(self, session: LoggedSession, reason: str) -> None:
-        """Keep it."""
+        """Record the end of a session."""
         self._put("session.close", session, reason=reason)
 
     def _put(self, event: str, session: LoggedSession, *, failure: bool = False, **fields: object) -> None:
@@ -109,10 +109,10 @@ class ListLog(SessionLog):
 
 
 class SlowWriter(StoreWriter[Session]):
-    """A store that answers when the test says so, and takes no calls.
+    """Store writer that answers when the test says so, and accepts no calls.
 
     Attributes:
-        waiting: What it was given and has not answered.
+        waiting: Items that have no answer yet.
     """
 
     def __init__(self) -> None:
@@ -120,11 +120,11 @@ class SlowWriter(StoreWriter[Session]):
         self._seq = 0
 
     def append(self, items: Sequence[Item[Session]]) -> None:
-        """Keep it."""
+        """Add items to `waiting`."""
         self.waiting += items
 
     def answer(self, router: "RouterDouble", count: int | None = None) -> None:
-        """Say that some, or all, of what waits is stored; positions moved nothing."""
+        """Commit some or all waiting items; no position moves."""
         chats = self._next(count)
         first, self._seq = self._seq, self._seq + len(chats)
         places = [StoredMessage(1, first + n, 1) for n in range(1, len(chats) + 1)]
@@ -133,7 +133,7 @@ class SlowWriter(StoreWriter[Session]):
         router.bus.publish(Commit([MessagesStored(messages, places)], answers))
 
     def refuse(self, router: Router, code: ErrorCode) -> None:
-        """Say that nothing of what waits was stored."""
+        """Refuse all waiting items with a code."""
         router.delivery.refused(self._next(None), code)
 
     def _next(self, count: int | None) -> list[PendingChat[Session]]:
@@ -159,13 +159,13 @@ def _no_reader() -> StoreReader:
 
 
 class RouterDouble(Router):
-    """A router with accounts; call it in a running loop.
+    """Router with accounts; make it in a running loop.
 
     Attributes:
         handlers: What its sessions do with frames.
         bus: Source of commits.
         log: Its session log.
-        writer: Its store.
+        writer: Its store writer.
     """
 
     def __init__(self, *names: str, config: Config | None = None) -> None:
@@ -184,7 +184,7 @@ class RouterDouble(Router):
         self.output.flush()
 
     def close(self) -> None:
-        """End its timers, and forget what waits: the garbage collector does not look into messages."""
+        """End its timers and drop waiting items: the garbage collector does not look into messages."""
         self.submissions.close()
         self.presence.close()
         self.rooms.close()
@@ -199,9 +199,9 @@ class RouterDouble(Router):
         """Open a session that is logged in; its `auth_ack` is written, its snapshot is not.
 
         Args:
-            name: Whose.
+            name: Name of the user.
             features: What its client supports.
-            live: Whether it has received what it missed; else it has not resumed.
+            live: Whether its replay has ended; otherwise it has not resumed.
         """
         session, link = self.connect()
         session.receive(codec.encode(frames.Auth(user=name, password="x")))

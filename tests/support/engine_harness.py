@@ -1,4 +1,4 @@
-"""An engine with a clock that a test winds, and shorthands for what comes from a server."""
+"""Client engine with a manual clock, and shorthands for frames of a server."""
 
 import itertools
 import re
@@ -33,14 +33,14 @@ WALL_MS = 1_764_000_000_000
 
 
 def person(name: str, status: frames.Status = "online", text: str = "") -> frames.UserPresence:
-    """Somebody's presence."""
+    """Return the presence of a user."""
     return frames.UserPresence(name, status, text)
 
 
 def welcome(
     epoch: str = "e1", account: str = "a1", retention: frames.Retention | None = None
 ) -> frames.AuthAck:
-    """How the server accepts alice's login."""
+    """Return the `auth_ack` of alice's login."""
     return frames.AuthAck(
         user="alice",
         account=account,
@@ -64,7 +64,7 @@ def chat(
     message_id: str = "",
     erased: bool = False,
 ) -> frames.Chat:
-    """A message in the conversation of its two people."""
+    """Return a message in the conversation of two users."""
     return frames.Chat(
         conversation=conversation or f"c-{to if sender == 'alice' else sender}",
         seq=seq,
@@ -79,14 +79,14 @@ def chat(
 
 
 def ack(number: int, seq: int, *, to: str = "bob") -> frames.ChatAck:
-    """The answer to the message with this number."""
+    """Return the ack of the message with this number."""
     return frames.ChatAck(f"{number:032x}", f"c-{to}", seq, 1000 + seq)
 
 
 def info(
     name: str, last_seq: int, *, read: int = 0, unread: int = 0, delivered: int = 0, mentions: int = 0
 ) -> frames.ConversationInfo:
-    """A conversation of alice's."""
+    """Return a conversation of alice."""
     kind: Literal["pair", "room"] = "room" if name.startswith("#") else "pair"
     return frames.ConversationInfo(f"c-{name}", name, kind, 1, last_seq, read, delivered, unread, mentions)
 
@@ -94,12 +94,12 @@ def info(
 def room(
     name: str = "#dev", *, topic: str = "", role: RoomRole | None = RoomRole.MEMBER, members: int = 2
 ) -> frames.Room:
-    """A room that alice is in."""
+    """Return a room that alice is in."""
     return frames.Room(name, f"c-{name}", RoomKind.OPEN, HistoryFrom.FULL, members, topic=topic, role=role)
 
 
 def room_changed(which: frames.Room, *, last_seq: int = 0, by: str = "") -> frames.RoomChanged:
-    """A room as it is now."""
+    """Return the notice of a changed room."""
     return frames.RoomChanged(which, 1, last_seq, by)
 
 
@@ -112,7 +112,7 @@ def said(
     reply_to: int | None = None,
     origin: frames.Origin = "live",
 ) -> frames.Chat:
-    """A message in #dev."""
+    """Return a message in #dev."""
     message = chat(seq, body, sender=sender, to="#dev", conversation="c-#dev", origin=origin)
     message.mentions = mentions
     message.reply_to = reply_to
@@ -120,17 +120,17 @@ def said(
 
 
 def told(shown: list[events.Event]) -> list[str]:
-    """What is shown, as lines of text without their times."""
+    """Return shown events as lines of text, without their times."""
     lines = [str(line) for event in shown for line in describe(event, "alice")]
     return [re.sub(r"^(\d{4}-\d\d-\d\d )?\d\d:\d\d ", "", line) for line in lines]
 
 
 class EngineHarness:
-    """Alice's engine.
+    """Alice's engine, with a record of its output.
 
     Attributes:
         engine: The engine.
-        now: The clock.
+        now: Time of the clock, in seconds.
         sent: Every frame so far.
         changes: Every change so far.
     """
@@ -151,7 +151,7 @@ class EngineHarness:
         )
 
     def connect(self, *online: str, infos: list[frames.ConversationInfo] | None = None) -> list[events.Event]:
-        """Log in, and be told who is online and which conversations there are; nothing is replayed yet."""
+        """Log in, and receive online users and conversations; nothing is replayed yet."""
         self.engine.connected(welcome())
         return self.receive(
             frames.OnlineUsers(1, [person(name) for name in online]), frames.Conversations(infos or [])
@@ -192,7 +192,7 @@ class EngineHarness:
 
 
 def ready(*online: str, chat_with: str | None = None, shows_at_once: bool = False) -> EngineHarness:
-    """Alice's engine after the welcome, in the picker or in a chat; everything that was missed is told."""
+    """Return alice's engine after the replay, in the picker or in a chat."""
     harness = EngineHarness(shows_at_once=shows_at_once)
     harness.connect(*online)
     harness.receive(frames.Resumed())
@@ -203,7 +203,7 @@ def ready(*online: str, chat_with: str | None = None, shows_at_once: bool = Fals
 
 
 def in_room(*, last_seq: int = 0, shows_at_once: bool = False, topic: str = "") -> EngineHarness:
-    """Alice's engine in #dev, where bob is, too."""
+    """Return alice's engine in #dev, where bob is a member too."""
     harness = EngineHarness(shows_at_once=shows_at_once)
     harness.connect("bob", infos=[info("#dev", last_seq, read=last_seq)])
     harness.receive(frames.Resumed())

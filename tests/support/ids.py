@@ -1,4 +1,4 @@
-"""Message ids that rise, as a client's do, without a clock."""
+"""Rising message ids, as a client makes them, without a clock."""
 
 from itertools import count
 
@@ -8,10 +8,10 @@ __all__ = ["IdMaker", "device_id"]
 
 
 class IdMaker:
-    """Makes ids; those of different makers differ if their numbers do.
+    """Source of rising ids; two makers with different numbers never make the same one.
 
     Args:
-        number: Whose ids they are.
+        number: Part of every id.
     """
 
     def __init__(self, number: int = 0) -> None:

@@ -9,12 +9,12 @@ __all__ = ["amendment", "message"]
 def message(
     seq: int, *, sender: str = "bob", body: str = "hi", mentions: tuple[str, ...] = (), live: bool = True
 ) -> Message:
-    """A message to alice."""
+    """Return a message to alice."""
     return Message(seq, f"{seq:032x}", sender, body, 1000 + seq, mentions=mentions, live=live)
 
 
 def amendment(
     seq: int, target: int, kind: EntryKind = EntryKind.EDIT, *, sender: str = "bob", body: str = "new"
 ) -> Amendment:
-    """An edit, a redaction or a reaction."""
+    """Return an edit, a redaction or a reaction."""
     return Amendment(seq, f"{seq:032x}", sender, kind, target, body, 1000 + seq, live=True)

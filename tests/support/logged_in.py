@@ -1,4 +1,4 @@
-"""Somebody who is logged in and has been told what they missed."""
+"""Log in over the wire, and receive what was missed."""
 
 from typing import NamedTuple
 
@@ -9,17 +9,17 @@ __all__ = ["Resumed", "resume"]
 
 
 class Resumed(NamedTuple):
-    """A session that is live."""
+    """Live session, with its answers to the login."""
 
     wire: Wire
     ack: Frame
     """The answer to the login."""
     missed: list[Frame]
-    """What came between `resume` and `resumed`, but for presence."""
+    """Frames between `resume` and `resumed`, without presence."""
 
 
 async def resume(wires: Wires, daemon: Daemon, user: str, positions: dict[str, int] | None = None) -> Resumed:
-    """Log somebody in and resume from some positions, by conversation."""
+    """Log a user in, and resume from positions by conversation."""
     wire = await wires.connect(daemon)
     wire.send({"type": "auth", "user": user, "password": PASSWORD})
     ack = await wire.receive()

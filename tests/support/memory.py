@@ -1,4 +1,4 @@
-"""A folder where a flush costs nothing, for tests that try thousands of things and not the disk."""
+"""Folder in memory, where a flush costs nothing, for tests with thousands of examples."""
 
 import os
 import tempfile
@@ -10,5 +10,5 @@ _SHARED: Final = "/dev/shm"  # noqa: S108 - only for folders that TemporaryDirec
 
 
 def memory_folder() -> "tempfile.TemporaryDirectory[str]":
-    """Make a folder that is removed at the end; on a disk where there is no other."""
+    """Make a temporary folder in memory, or on disk if that is not possible."""
     return tempfile.TemporaryDirectory(dir=_SHARED if os.access(_SHARED, os.W_OK) else None)

@@ -26,7 +26,7 @@ class NetworkDevice:
 
     Attributes:
         device: The device.
-        answers: Pages that were asked for.
+        answers: Pages that the device requested.
     """
 
     def __init__(self, device: Device, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -40,10 +40,10 @@ class NetworkDevice:
     async def login(
         cls, device: Device, port: int, context: ssl.SSLContext, *, resume: bool = True
     ) -> "NetworkDevice":
-        """Connect, log in, and say what the device has and what it has no answer for.
+        """Connect and log in; then send `resume` and the outbox.
 
         Raises:
-            OSError: There is nobody there, or it went wrong in the middle.
+            OSError: The server can't be reached, or the connection broke.
             EOFError: The connection ended.
         """
         async with patiently():
@@ -61,7 +61,7 @@ class NetworkDevice:
         return network_device
 
     def send(self, *sent: frames.ClientFrame) -> None:
-        """Send frames, as long as the server listens."""
+        """Send frames, unless the connection is closed."""
         if self._connection.state is State.CLOSED or not sent:
             return
         for frame in sent:
@@ -69,12 +69,12 @@ class NetworkDevice:
         self._writer.write(self._connection.data_to_send())
 
     async def receive(self) -> None:
-        """Take in what comes next.
+        """Receive the next bytes, and handle the frames in them.
 
         Raises:
             OSError: The connection broke.
             EOFError: It ended.
-            BrokenPromiseError: The server did what it must not.
+            BrokenPromiseError: The server broke a promise.
         """
         data = await self._reader.read(_READ)
         if not data:
@@ -86,19 +86,19 @@ class NetworkDevice:
             self.send(*self.device.handle(frame))
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Take in what comes until something is true."""
+        """Receive until a condition is true."""
         async with patiently():
             while not condition():
                 await self.receive()
 
-    async def ask(self, question: frames.ClientFrame) -> Answer:
-        """Return the answer to a question; only one is asked at a time."""
-        self.send(question)
+    async def ask(self, request: frames.ClientFrame) -> Answer:
+        """Send a request, and return its answer; one request at a time."""
+        self.send(request)
         await self.until(lambda: self.answers)
         return self.answers.pop()
 
     async def bye(self) -> None:
-        """Leave in order."""
+        """Send `bye`, and receive until the connection ends."""
         self.send(frames.ClientBye())
         with contextlib.suppress(EOFError, OSError):
             async with patiently():
@@ -107,13 +107,13 @@ class NetworkDevice:
         self.drop()
 
     def drop(self) -> None:
-        """End the connection here and now; what is on it is lost."""
+        """Abort the connection; frames in flight are lost."""
         self.device.logged_in = self.device.live = False
         self._writer.transport.abort()
 
 
 async def read_book(user: str, port: int, context: ssl.SSLContext) -> Book:
-    """What a device that never was there is told of all conversations of a person."""
+    """Return what a new device of a user receives of all their conversations."""
     device = Device(user, "")
     network_device = await NetworkDevice.login(device, port, context, resume=False)
     infos: list[frames.ConversationInfo] = []

@@ -1,7 +1,7 @@
-"""What must be true of every history: nothing acknowledged is lost, doubled or reordered.
+"""Oracle for histories: nothing acknowledged is lost, doubled or reordered.
 
-The oracle looks at what the clients noted for themselves (`DeviceLog`) and at the history as
-a device sees it that never was there before. It knows nothing of the server.
+It compares the records of the clients (`DeviceLog`) with the history that a new device receives.
+It knows nothing of the server.
 """
 
 from collections import Counter, defaultdict
@@ -13,43 +13,43 @@ import msgspec
 from qscp import frames
 from tests.support.devicelog import Applied, BrokenPromiseError, DeviceLog, Gap, Sent
 
-__all__ = ["Book", "History", "Told", "judge", "written"]
+__all__ = ["Book", "History", "HistoryItem", "judge", "written"]
 
 
-class Told(Applied, frozen=True):
-    """A message as `history` has it, or an event as it is replayed."""
+class HistoryItem(Applied, frozen=True):
+    """Message as `history` shows it, or event as it is replayed."""
 
     changed: bool = False
-    """Whether its text was edited or taken away."""
+    """Whether its text was edited or erased."""
     reactions: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class History(msgspec.Struct):
-    """A conversation as `conversations` and `history` tell it."""
+    """Conversation as `conversations` and `history` show it."""
 
     name: str
     first_seq: int
     last_seq: int
-    messages: list[Told]
-    """And events, by seq."""
+    messages: list[HistoryItem]
+    """Messages and events, by seq."""
     delivered: int = 0
     read: int = 0
     unread: int = 0
 
-    def agrees(self, told: Told, other: Told) -> bool:
-        """Whether two people were told the same, of whom the other one sees only this history."""
-        if other.kind == "edit" and other.target < self.first_seq:  # of a text that they must not see
-            return told.lasting == other.lasting and not other.body
-        return told == other
+    def agrees(self, item: HistoryItem, other: HistoryItem) -> bool:
+        """Return whether two users received the same item; the other one sees only this history."""
+        if other.kind == "edit" and other.target < self.first_seq:  # whose text the other user must not see
+            return item.lasting == other.lasting and not other.body
+        return item == other
 
 
 _LEAVABLE: Final = ("#club",)
-"""Rooms of these tests that people join and leave."""
+"""Rooms that users of these tests join and leave."""
 
 
 class _Place(NamedTuple):
     conversation: str
-    message: Told
+    message: HistoryItem
 
     def __str__(self) -> str:
         return f"{self.conversation}/{self.message}"
@@ -62,13 +62,13 @@ Book = Mapping[str, History]
 def written(
     info: frames.ConversationInfo, pages: Iterable[frames.Message], replayed: Sequence[Applied]
 ) -> History:
-    """A conversation from its pages of history, and from what a device is told that begins before it.
+    """Build a history from the pages of a conversation, and from its replay from the start.
 
     Raises:
-        BrokenPromiseError: These two differ.
+        BrokenPromiseError: The pages and the replay differ.
     """
     messages = [
-        Told(
+        HistoryItem(
             each.seq,
             each.id,
             each.sender,
@@ -80,14 +80,14 @@ def written(
         for each in pages
     ]
     chats = [each for each in replayed if each.kind == "chat"]
-    for told, again in zip(messages, chats, strict=False):
-        if (told.seq, told.body, told.lasting) != (again.seq, again.body, again.lasting):
-            raise BrokenPromiseError(f"{info.name}: {told} in a page is {again} when it is replayed")
+    for item, again in zip(messages, chats, strict=False):
+        if (item.seq, item.body, item.lasting) != (again.seq, again.body, again.lasting):
+            raise BrokenPromiseError(f"{info.name}: {item} in a page is {again} when it is replayed")
     if len(messages) != len(chats):
         raise BrokenPromiseError(f"{info.name}: {len(messages)} messages in pages, {len(chats)} replayed")
     fields = Applied.__struct_fields__
     messages += [
-        Told(*(getattr(each, field) for field in fields)) for each in replayed if each.kind != "chat"
+        HistoryItem(*(getattr(each, field) for field in fields)) for each in replayed if each.kind != "chat"
     ]
     messages.sort(key=lambda each: each.seq)
     return History(
@@ -102,15 +102,15 @@ def written(
 
 
 def judge(logs: Iterable[DeviceLog], books: Mapping[str, Book], *, settled: bool = True) -> None:
-    """Compare what devices noted with what a fresh device of each person is told.
+    """Compare the records of devices with what a new device of each user receives.
 
     Args:
-        logs: Of all devices; those that vanished in the middle of something, too.
-        books: By person.
-        settled: Whether the devices have all there is; false for some that vanished.
+        logs: Records of the devices, also of those that vanished in the middle.
+        books: Histories by user.
+        settled: Whether the devices have received everything; false for those that vanished.
 
     Raises:
-        BrokenPromiseError: With what is wrong, where.
+        BrokenPromiseError: A device contradicts a history, or two histories differ.
     """
     logs = list(logs)
     histories = _merged(books)
@@ -119,17 +119,17 @@ def judge(logs: Iterable[DeviceLog], books: Mapping[str, Book], *, settled: bool
         _events(conversation, history, texts)
     places: defaultdict[tuple[str, str], list[_Place]] = defaultdict(list)
     for conversation, history in histories.items():
-        for told in history.messages:
-            places[told.sender, told.id].append(_Place(conversation, told))
+        for item in history.messages:
+            places[item.sender, item.id].append(_Place(conversation, item))
     for log in logs:
         _sent(log, histories, places)
         _started(log, books.get(log.user, {}))
         for place, applied in log.applied.items():
-            # A device need not have heard that its person left a room.
+            # A device might not have received that its user left a room.
             own = books.get(log.user, {}).get(place)
             gaps = log.gaps.get(place, [])
-            there = settled and own is not None
-            _applied(log, place, own or histories[place], applied, gaps, log.start[place], settled=there)
+            complete = settled and own is not None
+            _applied(log, place, own or histories[place], applied, gaps, log.start[place], settled=complete)
         for period in log.periods:
             history = histories[period.conversation]
             _applied(
@@ -140,7 +140,7 @@ def judge(logs: Iterable[DeviceLog], books: Mapping[str, Book], *, settled: bool
 
 
 def _merged(books: Mapping[str, Book]) -> dict[str, History]:
-    """The histories, each as whoever sees the most of it; in a room, who came later may see less."""
+    """Return the longest history of each conversation; later members of a room can see less."""
     histories: dict[str, History] = {}
     for user, book in books.items():
         for conversation, history in book.items():
@@ -150,18 +150,18 @@ def _merged(books: Mapping[str, Book]) -> dict[str, History]:
             histories[conversation] = longer
             ours = longer.messages[len(longer.messages) - len(shorter.messages) :]
             if not all(map(shorter.agrees, ours, shorter.messages)):
-                raise BrokenPromiseError(f"{user} is told another history of {conversation}")
+                raise BrokenPromiseError(f"{user} receives another history of {conversation}")
     return histories
 
 
 def _dense(conversation: str, history: History) -> None:
-    seqs = [told.seq for told in history.messages]
+    seqs = [item.seq for item in history.messages]
     if seqs != list(range(history.first_seq, history.last_seq + 1)):
         raise BrokenPromiseError(
             f"{conversation}: seqs {seqs[:3]}..{seqs[-3:]} ({len(seqs)}) are not dense from "
             f"{history.first_seq} to {history.last_seq}"
         )
-    times = [told.time for told in history.messages]
+    times = [item.time for item in history.messages]
     if times != sorted(times):
         raise BrokenPromiseError(f"{conversation}: the time goes back")
 
@@ -169,15 +169,15 @@ def _dense(conversation: str, history: History) -> None:
 def _sent(
     log: DeviceLog, histories: Mapping[str, History], places: Mapping[tuple[str, str], list[_Place]]
 ) -> None:
-    """Acked: exactly once, at the acked seq. Nacked: absent. Neither: at most once. All in order."""
+    """Check that acked messages exist once, nacked ones never, others at most once, all in order."""
     last: dict[str, tuple[int, str]] = {}
     for sent in log.sent:
         found = places.get((log.user, sent.id), [])
         ack = log.acked.get(sent.id)
         if sent.id in log.nacked and found:
-            raise BrokenPromiseError(f"{sent} was refused, and is there: {found[0]}")
+            raise BrokenPromiseError(f"{sent} was refused, and is stored: {found[0]}")
         if len(found) > 1:
-            raise BrokenPromiseError(f"{sent} is there {len(found)} times: {found[0]} and {found[1]}")
+            raise BrokenPromiseError(f"{sent} is stored {len(found)} times: {found[0]} and {found[1]}")
         if ack is not None and not found:
             if ack.seq >= histories[ack.conversation].first_seq:
                 raise BrokenPromiseError(f"{sent} was acknowledged ({ack}), and is lost")
@@ -198,19 +198,19 @@ def _sent(
         if seq <= before:
             raise BrokenPromiseError(f"{sent} at {seq} was sent after {before_id}, which is at {before}")
         if not (sent.id in log.retried and (sent.kind == "react" or sent.to in _LEAVABLE)):
-            last[sent.to] = seq, sent.id  # else it may have been refused at first, and taken the next time
+            last[sent.to] = seq, sent.id  # otherwise it might have been refused first, and stored later
 
 
 def _same(sent: Sent, place: _Place) -> None:
-    told = place.message
-    if (told.kind, told.target, told.removed) != (sent.kind, sent.target, sent.removed):
+    item = place.message
+    if (item.kind, item.target, item.removed) != (sent.kind, sent.target, sent.removed):
         raise BrokenPromiseError(f"{sent} is something else: {place}")
-    if sent.kind in ("chat", "react") and not told.changed and told.body != sent.body:
+    if sent.kind in ("chat", "react") and not item.changed and item.body != sent.body:
         raise BrokenPromiseError(f"{sent} has another text: {place}")
 
 
 def _started(log: DeviceLog, book: Book) -> None:
-    """A device without a position starts at the person's read position, and never behind it."""
+    """Check that a device without a position starts at the user's read position, or before it."""
     for conversation, start in log.start.items():
         if conversation in book and start > book[conversation].read:
             raise BrokenPromiseError(
@@ -219,31 +219,31 @@ def _started(log: DeviceLog, book: Book) -> None:
 
 
 def _events(conversation: str, history: History, texts: Mapping[tuple[str, str], str]) -> None:
-    """Each message is as its events left it."""
-    edited: dict[int, Told] = {}
+    """Check that each message is as its events left it."""
+    edited: dict[int, HistoryItem] = {}
     redacted: set[int] = set()
     reacted: defaultdict[int, dict[tuple[str, str], bool]] = defaultdict(dict)
-    for told in history.messages:
-        match told.kind:
+    for item in history.messages:
+        match item.kind:
             case "edit":
-                edited[told.target] = told
+                edited[item.target] = item
             case "redact":
-                redacted.add(told.target)
+                redacted.add(item.target)
             case "react":
-                reacted[told.target][told.sender, told.body] = not told.removed
-    for told in history.messages:
-        if told.kind != "chat":
+                reacted[item.target][item.sender, item.body] = not item.removed
+    for item in history.messages:
+        if item.kind != "chat":
             continue
-        expected = told.body
-        there = [text for (_, text), is_there in reacted[told.seq].items() if is_there]
-        if told.seq in redacted:
-            expected, there = "", []
-        elif told.seq in edited:
-            edit = edited[told.seq]
-            expected = texts.get((edit.sender, edit.id), told.body)
-        changed = told.seq in edited or told.seq in redacted
-        if (told.changed, told.body, told.reactions) != (changed, expected, Counter(there)):
-            raise BrokenPromiseError(f"{conversation}/{told}, {told.reactions}: not as its events say")
+        expected = item.body
+        reactions = [text for (_, text), present in reacted[item.seq].items() if present]
+        if item.seq in redacted:
+            expected, reactions = "", []
+        elif item.seq in edited:
+            edit = edited[item.seq]
+            expected = texts.get((edit.sender, edit.id), item.body)
+        changed = item.seq in edited or item.seq in redacted
+        if (item.changed, item.body, item.reactions) != (changed, expected, Counter(reactions)):
+            raise BrokenPromiseError(f"{conversation}/{item}, {item.reactions}: not as its events say")
 
 
 def _applied(
@@ -256,30 +256,30 @@ def _applied(
     *,
     settled: bool,
 ) -> None:
-    """What the device applied is the history, in order; with the gaps that it was told, it is all of it."""
-    truth = {told.seq: told for told in history.messages}
+    """Check that a device applied the history in order, and all of it but for its gaps."""
+    stored = {item.seq: item for item in history.messages}
     seqs = [message.seq for message in applied]
     if seqs != sorted(set(seqs)):
         raise BrokenPromiseError(f"{log.user} applied {conversation} not once and in order: {seqs}")
     for message in applied:
-        told = truth.get(message.seq)
-        if told is None and message.seq >= history.first_seq:
-            raise BrokenPromiseError(f"{log.user} has {conversation}/{message}, which is not there")
-        if told is None:
+        item = stored.get(message.seq)
+        if item is None and message.seq >= history.first_seq:
+            raise BrokenPromiseError(f"{log.user} has {conversation}/{message}, which is not stored")
+        if item is None:
             continue
-        # Who was not there to the end may not know how a text changed.
-        texts = told.kind == "chat" and (settled or not told.changed)
-        if told.lasting != message.lasting or (texts and told.body != message.body):
-            raise BrokenPromiseError(f"{log.user} has {message} in {conversation}, which is {told}")
+        # A device that vanished might have missed a change of the text.
+        texts = item.kind == "chat" and (settled or not item.changed)
+        if item.lasting != message.lasting or (texts and item.body != message.body):
+            raise BrokenPromiseError(f"{log.user} has {message} in {conversation}, which is {item}")
     for _, high, reason in gaps:
         seen_by_all = settled or not history.name.startswith("#")
         if seen_by_all and reason == "pruned" and high >= history.first_seq:
-            raise BrokenPromiseError(f"{log.user} was told that {conversation} is pruned up to {high}")
+            raise BrokenPromiseError(f"{log.user} got a `pruned` gap of {conversation} up to {high}")
     known = {*seqs, *_gap_seqs(gaps)}
     last = history.last_seq if settled else max(known, default=0)
     missing = set(range(start + 1, last + 1)) - known
     if missing:
-        raise BrokenPromiseError(f"{log.user} was never told of {conversation}/{sorted(missing)}")
+        raise BrokenPromiseError(f"{log.user} never received {conversation}/{sorted(missing)}")
 
 
 def _gap_seqs(gaps: Iterable[Gap]) -> Iterable[int]:
@@ -292,10 +292,10 @@ def _memberships(log: DeviceLog, book: Book) -> None:
     names = {history.name for history in book.values()}
     for room, is_in in log.memberships.items():
         if (room in names) != is_in:
-            raise BrokenPromiseError(f"{log.user} is told to be in {sorted(names)}; in {room}: {is_in}")
+            raise BrokenPromiseError(f"{log.user} is in {sorted(names)}; the device has {room}: {is_in}")
 
 
 def _positions(log: DeviceLog, histories: Mapping[str, History]) -> None:
     for conversation, seq in (*log.delivered.items(), *log.received.items()):
         if seq > histories[conversation].last_seq:
-            raise BrokenPromiseError(f"{log.user}: position {seq} of {conversation} is behind its end")
+            raise BrokenPromiseError(f"{log.user}: position {seq} of {conversation} is past its end")

@@ -1,4 +1,4 @@
-"""A client's and a server's connection, joined by a fake wire."""
+"""Connections of a client and a server, joined by a fake wire."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ def whole(data: bytes) -> list[bytes]:
 
 @dataclass
 class ConnectionPair:
-    """Both ends; what one sends reaches the other when a method of the pair says so.
+    """Both connections; bytes move only when a method carries them.
 
     Attributes:
         cut: How the wire cuts what it carries.
@@ -63,7 +63,7 @@ class ConnectionPair:
         self.to_server()
 
     def server_sends(self, *sent: frames.ServerFrame) -> None:
-        """Send and carry frames, and let the server look at what waited for them."""
+        """Send and carry frames; then handle input that the server had held back for them."""
         for frame in sent:
             self.server.send(frame)
         self.at_server += self.server.events()
@@ -71,7 +71,7 @@ class ConnectionPair:
 
 
 def logged_in_pair(cut: Cut = whole) -> ConnectionPair:
-    """A pair whose login is over, with nothing noted as received."""
+    """Return a pair after the login, with empty lists of frames."""
     pair = ConnectionPair(cut)
     pair.client_sends(AUTH)
     pair.server_sends(AUTH_ACK)

@@ -1,4 +1,4 @@
-"""Ports for servers that have to know theirs before they start."""
+"""Ports for servers that need to know their port before they start."""
 
 import random
 import socket
@@ -7,11 +7,11 @@ from typing import Final
 __all__ = ["free_port"]
 
 _PORTS: Final = range(20_000, 32_768)
-"""Below those that Linux gives to whoever asks for any port (`ip_local_port_range`)."""
+"""Below the ports that Linux assigns automatically (`ip_local_port_range`)."""
 
 
 def free_port() -> int:
-    """Return a port that nobody has now, and that a daemon can have again and again."""
+    """Return a free port, to which a daemon can bind again after each restart."""
     for port in random.sample(_PORTS, len(_PORTS)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Programs that a test runs as a process of their own, free of what measures this one."""
+"""Commands and environments for programs that a test runs as a process."""
 
 import os
 import sys
@@ -24,9 +24,9 @@ def unmeasured(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def reports_imports(module: str) -> list[str]:
-    """Return a command, to be run in the checkout, whose last line on standard error names its modules.
+    """Return a command, to be run in the checkout, whose last line on standard error lists its modules.
 
     Args:
-        module: Has the program's `main`.
+        module: Module with the program's `main`.
     """
     return [sys.executable, "-c", _REPORTS_IMPORTS.format(module=module)]

@@ -1,4 +1,4 @@
-"""Rooms as a few dictionaries: what a store makes of what is done, written from `docs/protocol.md`."""
+"""Model of rooms in a few dictionaries, written from `docs/protocol.md`, to compare stores with."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,7 +11,7 @@ __all__ = ["ModelRoom", "RoomModel"]
 _MEMBER: Final = frozenset({"members", "invite", "leave"})
 _MODERATOR: Final = _MEMBER | {"topic", "remove", "ban", "unban", "mute", "unmute", "log"}
 _OWNER: Final = _MODERATOR | {"set", "role", "archive", "unarchive"}
-MAY: Final[dict[str, frozenset[str]]] = {"owner": _OWNER, "moderator": _MODERATOR, "member": _MEMBER}
+PERMITTED: Final[dict[str, frozenset[str]]] = {"owner": _OWNER, "moderator": _MODERATOR, "member": _MEMBER}
 BELOW: Final[dict[str, set[str | None]]] = {
     "owner": {"owner", "moderator", "member", None},
     "moderator": {"member", None},
@@ -42,72 +42,66 @@ class ModelRoom:
     first: int = 1
 
     def owners(self) -> list[int]:
-        """Return who owns it."""
+        """Return the owners."""
         return [each for each, role in self.roles.items() if role == "owner"]
 
-    def knows(self, person: int) -> bool:
+    def knows(self, user: int) -> bool:
         """Return whether a user can see the room."""
         if self.state == "deleted":
             return False
-        return self.kind != "closed" or person in self.roles or person in self.invited
+        return self.kind != "closed" or user in self.roles or user in self.invited
 
-    def end(self, person: int) -> None:
+    def end(self, user: int) -> None:
         """End a user's membership and invitation."""
         for each in (self.roles, self.since, self.invited):
-            each.pop(person, None)
+            each.pop(user, None)
 
-    def begins(self, person: int) -> int:
+    def begins(self, user: int) -> int:
         """Return the first seq that a member sees."""
-        return max(self.first, self.since[person] if self.history == "joining" else 1)
+        return max(self.first, self.since[user] if self.history == "joining" else 1)
 
 
 class RoomModel:
-    """What the store must be."""
+    """Rooms as a store must have them after the same changes."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000_000
         self.gone: set[int] = set()
-        self.houses: list[ModelRoom] = []
+        self.rooms: list[ModelRoom] = []
 
-    def membership(self, name: str) -> ModelRoom | None:
-        """Return the room that has a name."""
-        return next((each for each in self.houses if each.name == name and each.state != "deleted"), None)
+    def find(self, name: str) -> ModelRoom | None:
+        """Return the room of a name, unless it was deleted."""
+        return next((each for each in self.rooms if each.name == name and each.state != "deleted"), None)
 
     def do(self, change: RoomChange) -> str:
-        """Do something; return the code of the refusal, or nothing."""
+        """Apply a change; return the error code, or an empty string."""
         if change.actor in self.gone or change.target in self.gone:
             return "unknown_user"
-        model_room = self.membership(change.room)
+        room = self.find(change.room)
         if change.action == "create":
-            return self._create(change, model_room)
-        if model_room is None:
+            return self._create(change, room)
+        if room is None:
             return "unknown_room"
-        code = self._who_may(change, model_room)
-        if (
-            not code
-            and model_room.state == "archived"
-            and change.action not in {"leave", "unarchive", "delete"}
-        ):
+        code = self._check_permission(change, room)
+        if not code and room.state == "archived" and change.action not in {"leave", "unarchive", "delete"}:
             code = "room_archived"
-        code = code or getattr(self, f"_{change.action}")(model_room, change)
+        code = code or getattr(self, f"_{change.action}")(room, change)
         if not code and change.action not in {"join", "leave"}:
-            self._note(model_room, change)
+            self._note(room, change)
         return code
 
-    def _note(self, model_room: ModelRoom, change: RoomChange) -> None:
+    def _note(self, room: ModelRoom, change: RoomChange) -> None:
         lasts = change.action in {"ban", "mute"}
-        model_room.log.append(
-            (change.actor, change.action, change.target, self._until(change) if lasts else None)
-        )
+        room.log.append((change.actor, change.action, change.target, self._until(change) if lasts else None))
 
     def _until(self, change: RoomChange) -> int:
         return FOREVER_MS if change.seconds is None else self.now + 1000 * change.seconds
 
-    def _create(self, change: RoomChange, there: ModelRoom | None) -> str:
-        if there is not None:
+    def _create(self, change: RoomChange, existing: ModelRoom | None) -> str:
+        if existing is not None:
             return "room_exists"
-        model_room = ModelRoom(
-            len(self.houses) + 1,
+        room = ModelRoom(
+            len(self.rooms) + 1,
             change.room,
             str(change.kind or "open"),
             str(change.history or "joining"),
@@ -115,181 +109,178 @@ class RoomModel:
         )
         owner = change.actor or change.target
         assert owner
-        model_room.roles[owner], model_room.since[owner], model_room.read[owner] = "owner", 1, 0
-        self.houses.append(model_room)
-        self._note(model_room, change)
+        room.roles[owner], room.since[owner], room.read[owner] = "owner", 1, 0
+        self.rooms.append(room)
+        self._note(room, change)
         return ""
 
-    def _who_may(self, change: RoomChange, model_room: ModelRoom) -> str:
+    def _check_permission(self, change: RoomChange, room: ModelRoom) -> str:
         if change.actor is None:
             return ""
-        if not model_room.knows(change.actor):
+        if not room.knows(change.actor):
             return "unknown_room"
-        if change.action == "join" or (change.action == "leave" and change.actor in model_room.invited):
+        if change.action == "join" or (change.action == "leave" and change.actor in room.invited):
             return ""
-        role = model_room.roles.get(change.actor)
+        role = room.roles.get(change.actor)
         if role is None:
             return "not_a_member"
-        return "" if change.action in MAY[role] else "not_allowed"
+        return "" if change.action in PERMITTED[role] else "not_allowed"
 
-    def _join(self, model_room: ModelRoom, change: RoomChange) -> str:
+    def _join(self, room: ModelRoom, change: RoomChange) -> str:
         actor = change.actor
         assert actor
-        if actor in model_room.roles:
+        if actor in room.roles:
             return "already_member"
-        if model_room.banned.get(actor, 0) > self.now:
+        if room.banned.get(actor, 0) > self.now:
             return "banned"
-        model_room.end(actor)
-        model_room.roles[actor], model_room.since[actor] = "member", len(model_room.said) + 1
-        model_room.read[actor] = len(model_room.said)
+        room.end(actor)
+        room.roles[actor], room.since[actor] = "member", len(room.said) + 1
+        room.read[actor] = len(room.said)
         return ""
 
-    def _leave(self, model_room: ModelRoom, change: RoomChange) -> str:
+    def _leave(self, room: ModelRoom, change: RoomChange) -> str:
         assert change.actor
-        needed = model_room.owners() if model_room.state == "active" else list(model_room.roles)
+        needed = room.owners() if room.state == "active" else list(room.roles)
         if needed == [change.actor]:
             return "last_owner"
-        model_room.end(change.actor)
+        room.end(change.actor)
         return ""
 
-    def _topic(self, model_room: ModelRoom, change: RoomChange) -> str:
-        model_room.topic = change.text
+    def _topic(self, room: ModelRoom, change: RoomChange) -> str:
+        room.topic = change.text
         return ""
 
-    def _set(self, model_room: ModelRoom, change: RoomChange) -> str:
-        model_room.kind = str(change.kind or model_room.kind)
-        model_room.history = str(change.history or model_room.history)
-        model_room.slow_s = model_room.slow_s if change.seconds is None else change.seconds
+    def _set(self, room: ModelRoom, change: RoomChange) -> str:
+        room.kind = str(change.kind or room.kind)
+        room.history = str(change.history or room.history)
+        room.slow_s = room.slow_s if change.seconds is None else change.seconds
         return ""
 
-    def _invite(self, model_room: ModelRoom, change: RoomChange) -> str:
+    def _invite(self, room: ModelRoom, change: RoomChange) -> str:
         assert change.target
-        if change.target in model_room.roles:
+        if change.target in room.roles:
             return "already_member"
-        if model_room.banned.get(change.target, 0) > self.now:
+        if room.banned.get(change.target, 0) > self.now:
             return "banned"
-        model_room.invited[change.target] = change.actor or 0
+        room.invited[change.target] = change.actor or 0
         return ""
 
-    def _reach(self, model_room: ModelRoom, change: RoomChange, *, ends: bool) -> str:
+    def _reach(self, room: ModelRoom, change: RoomChange, *, ends: bool) -> str:
         """Return why a user can't be the target."""
-        if (
-            change.actor
-            and model_room.roles.get(change.target or 0) not in BELOW[model_room.roles[change.actor]]
-        ):
+        if change.actor and room.roles.get(change.target or 0) not in BELOW[room.roles[change.actor]]:
             return "not_allowed"
-        return "last_owner" if ends and model_room.owners() == [change.target] else ""
+        return "last_owner" if ends and room.owners() == [change.target] else ""
 
-    def _remove(self, model_room: ModelRoom, change: RoomChange) -> str:
+    def _remove(self, room: ModelRoom, change: RoomChange) -> str:
         assert change.target
-        if change.target not in model_room.roles and change.target not in model_room.invited:
+        if change.target not in room.roles and change.target not in room.invited:
             return "user_not_member"
-        code = self._reach(model_room, change, ends=True)
+        code = self._reach(room, change, ends=True)
         if not code:
-            model_room.end(change.target)
+            room.end(change.target)
         return code
 
-    def _ban(self, model_room: ModelRoom, change: RoomChange) -> str:
+    def _ban(self, room: ModelRoom, change: RoomChange) -> str:
         assert change.target
-        code = self._reach(model_room, change, ends=True)
+        code = self._reach(room, change, ends=True)
         if not code:
-            model_room.end(change.target)
-            model_room.banned[change.target] = self._until(change)
+            room.end(change.target)
+            room.banned[change.target] = self._until(change)
         return code
 
-    def _unban(self, model_room: ModelRoom, change: RoomChange) -> str:
-        model_room.banned.pop(change.target or 0, None)
+    def _unban(self, room: ModelRoom, change: RoomChange) -> str:
+        room.banned.pop(change.target or 0, None)
         return ""
 
-    def _mute(self, model_room: ModelRoom, change: RoomChange) -> str:
+    def _mute(self, room: ModelRoom, change: RoomChange) -> str:
         assert change.target
-        if change.target not in model_room.roles:
+        if change.target not in room.roles:
             return "user_not_member"
-        code = self._reach(model_room, change, ends=False)
+        code = self._reach(room, change, ends=False)
         if not code:
-            model_room.muted[change.target] = self._until(change)
+            room.muted[change.target] = self._until(change)
         return code
 
-    def _unmute(self, model_room: ModelRoom, change: RoomChange) -> str:
-        if change.target not in model_room.roles:
+    def _unmute(self, room: ModelRoom, change: RoomChange) -> str:
+        if change.target not in room.roles:
             return "user_not_member"
-        code = self._reach(model_room, change, ends=False)
+        code = self._reach(room, change, ends=False)
         if not code:
-            model_room.muted.pop(change.target, None)
+            room.muted.pop(change.target, None)
         return code
 
-    def _role(self, model_room: ModelRoom, change: RoomChange) -> str:
-        if change.target not in model_room.roles:
+    def _role(self, room: ModelRoom, change: RoomChange) -> str:
+        if change.target not in room.roles:
             return "user_not_member"
-        if change.role != "owner" and model_room.owners() == [change.target]:
+        if change.role != "owner" and room.owners() == [change.target]:
             return "last_owner"
-        model_room.roles[change.target] = str(change.role)
+        room.roles[change.target] = str(change.role)
         return ""
 
-    def _archive(self, model_room: ModelRoom, _: RoomChange) -> str:
-        model_room.state = "archived"
+    def _archive(self, room: ModelRoom, _: RoomChange) -> str:
+        room.state = "archived"
         return ""
 
-    def _unarchive(self, model_room: ModelRoom, _: RoomChange) -> str:
-        if model_room.state == "active":
+    def _unarchive(self, room: ModelRoom, _: RoomChange) -> str:
+        if room.state == "active":
             return "not_allowed"
-        if not model_room.owners():
+        if not room.owners():
             return "last_owner"
-        model_room.state = "active"
+        room.state = "active"
         return ""
 
-    def _delete(self, model_room: ModelRoom, _: RoomChange) -> str:
-        model_room.state = "deleted"
+    def _delete(self, room: ModelRoom, _: RoomChange) -> str:
+        room.state = "deleted"
         for each in (
-            model_room.roles,
-            model_room.since,
-            model_room.invited,
-            model_room.muted,
-            model_room.banned,
+            room.roles,
+            room.since,
+            room.invited,
+            room.muted,
+            room.banned,
         ):
             each.clear()
         return ""
 
-    def delete_account(self, person: int) -> None:
-        """Let a deleted account leave its rooms."""
-        self.gone.add(person)
-        for model_room in self.houses:
-            owned = model_room.roles.get(person) == "owner"
-            model_room.end(person)
-            model_room.muted.pop(person, None)
-            model_room.banned.pop(person, None)
-            if not owned or model_room.owners():
+    def delete_account(self, user: int) -> None:
+        """Remove a deleted account from its rooms."""
+        self.gone.add(user)
+        for room in self.rooms:
+            owned = room.roles.get(user) == "owner"
+            room.end(user)
+            room.muted.pop(user, None)
+            room.banned.pop(user, None)
+            if not owned or room.owners():
                 continue
-            first = sorted((model_room.since[each], each) for each in model_room.roles)
+            first = sorted((room.since[each], each) for each in room.roles)
             for role in ("moderator", "member"):
-                chosen = [each for _, each in first if model_room.roles[each] == role]
+                chosen = [each for _, each in first if room.roles[each] == role]
                 if chosen:
-                    model_room.roles[chosen[0]] = "owner"
-                    model_room.log.append((None, "role", chosen[0], None))
+                    room.roles[chosen[0]] = "owner"
+                    room.log.append((None, "role", chosen[0], None))
                     break
             else:
-                model_room.state = "archived"
-                model_room.log.append((None, "archive", None, None))
+                room.state = "archived"
+                room.log.append((None, "archive", None, None))
 
-    def write(self, model_room: ModelRoom, message: NewMessage) -> str:
-        """Write in a room; return the code of the refusal, or nothing."""
-        code = self._may_write(model_room, message.sender)
+    def write(self, room: ModelRoom, message: NewMessage) -> str:
+        """Send a message to a room; return the error code, or an empty string."""
+        code = self._may_write(room, message.sender)
         if not code:
-            model_room.said.append(message)
-            if model_room.slow_s:
-                model_room.spoke[message.sender] = self.now
+            room.said.append(message)
+            if room.slow_s:
+                room.spoke[message.sender] = self.now
         return code
 
-    def _may_write(self, model_room: ModelRoom, person: int) -> str:
-        role = model_room.roles.get(person)
+    def _may_write(self, room: ModelRoom, user: int) -> str:
+        role = room.roles.get(user)
         if role is None:
-            return "not_a_member" if model_room.knows(person) else "unknown_room"
-        if model_room.state != "active":
+            return "not_a_member" if room.knows(user) else "unknown_room"
+        if room.state != "active":
             return "room_archived"
-        if model_room.muted.get(person, 0) > self.now:
+        if room.muted.get(user, 0) > self.now:
             return "muted"
         if role != "member":
             return ""
-        if model_room.kind == "announcement":
+        if room.kind == "announcement":
             return "not_allowed"
-        return "slow_mode" if self.now < model_room.spoke.get(person, 0) + 1000 * model_room.slow_s else ""
+        return "slow_mode" if self.now < room.spoke.get(user, 0) + 1000 * room.slow_s else ""

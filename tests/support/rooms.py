@@ -1,4 +1,4 @@
-"""Rooms over the wire: asking for something, and making a room to begin with."""
+"""Rooms over the wire: make frames, send requests, and make a room."""
 
 import itertools
 from typing import Final, NamedTuple
@@ -36,12 +36,12 @@ _numbers = itertools.count(1)
 
 
 def fresh_room() -> str:
-    """The name of a room that nobody has made in this process."""
+    """Return a name that no other room of this process has."""
     return f"#room-{next(_numbers)}"
 
 
 def room(action: str, name: str, user: str = "", /, **fields: object) -> Frame:
-    """Make a `room` frame; without a user it is about nobody."""
+    """Make a `room` frame, with or without a user."""
     frame: Frame = {"type": "room", "action": action, "room": name, **fields}
     return {**frame, "user": user} if user else frame
 
@@ -72,23 +72,23 @@ def react(to: str, target: int, text: str, *, remove: bool = False) -> Frame:
     return {"type": "react", "to": to, "target": target, "text": text, "remove": remove, "id": identity}
 
 
-async def ask(wire: Wire, question: Frame) -> Frame:
-    """Ask something, and return the answer; what comes before it is dropped."""
-    wire.send(question)
+async def ask(wire: Wire, request: Frame) -> Frame:
+    """Send a request, and return its answer; drop the frames before it."""
+    wire.send(request)
     while (answer := await wire.receive())["type"] not in _ANSWERS:
         pass
-    assert answer["type"] != "error" or answer["ref"] == question["type"], answer
+    assert answer["type"] != "error" or answer["ref"] == request["type"], answer
     return answer
 
 
-async def code(wire: Wire, question: Frame) -> str:
-    """Ask for a change, and return the code of the error, or `ok`."""
-    answer = await ask(wire, question)
+async def code(wire: Wire, request: Frame) -> str:
+    """Send a request, and return the code of its error, or `ok`."""
+    answer = await ask(wire, request)
     return str(answer["code"]) if answer["type"] == "error" else "ok"
 
 
 async def say(wire: Wire, sent: Frame | str, to: str = "") -> Frame:
-    """Send a message or an event, and return its ack or nack; what comes before it is dropped."""
+    """Send a message or an event, and return its ack or nack; drop the frames before it."""
     frame = chat(to, sent) if isinstance(sent, str) else sent
     wire.send(frame)
     while (answer := await wire.receive())["type"] not in ("chat_ack", "chat_nack"):
@@ -98,7 +98,7 @@ async def say(wire: Wire, sent: Frame | str, to: str = "") -> Frame:
 
 
 async def answers(wire: Wire, *sent: Frame) -> list[Frame]:
-    """Send messages and events at once, and return their acks and nacks in the order in which they came."""
+    """Send messages and events at once, and return their acks and nacks in the order of arrival."""
     wire.send(*sent)
     found: list[Frame] = []
     while len(found) < len(sent):
@@ -109,41 +109,41 @@ async def answers(wire: Wire, *sent: Frame) -> list[Frame]:
 
 
 class Place(NamedTuple):
-    """A room that was made."""
+    """Name and conversation of a room that a test made."""
 
     name: str
     conversation: str
 
     def concerns(self, frame: Frame) -> bool:
-        """Whether a frame is about this room."""
+        """Return whether a frame is about this room."""
         room = frame.get("room")
         names = (frame.get("to"), frame.get("name"), room.get("name") if isinstance(room, dict) else room)
         return self.name in names or frame.get("conversation") == self.conversation
 
     async def news(self, wire: Wire, *but: str) -> list[Frame]:
-        """What somebody was told of the room up to now.
+        """Return the frames about this room that a session has received up to now.
 
         Args:
-            wire: Theirs.
-            *but: Types that are left out besides `members`, which comes when it comes.
+            wire: Connection of the session.
+            *but: Types to leave out besides `members`, which arrives at any time.
         """
         return [
             each
-            for each in await wire.told()
+            for each in await wire.drain()
             if self.concerns(each) and each["type"] not in ("members", *but)
         ]
 
 
 async def make_room(owner: Wire, *members: Wire, **fields: object) -> Place:
-    """Make a room and let people in; all of them have been told of it."""
+    """Make a room with members; all of them have received its `room` frame."""
     name = fresh_room()
     owner.send(room("create", name, **fields))
-    # What is new in rooms of earlier tests may still be told, too.
-    while (told := await owner.receive_type("room"))["room"]["name"] != name:
+    # Frames about rooms of earlier tests can still arrive.
+    while (made := await owner.receive_type("room"))["room"]["name"] != name:
         pass
     assert (await owner.receive_type("room_ack"))["action"] == "create"
     for member in members:
         if fields.get("kind") == "closed":
             assert await code(owner, room("invite", name, member.user)) == "ok"
         assert await code(member, join(name)) == "ok"
-    return Place(name, told["room"]["conversation"])
+    return Place(name, made["room"]["conversation"])

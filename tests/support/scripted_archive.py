@@ -1,4 +1,4 @@
-"""What a scripted server remembers: conversations in memory, with positions, pages and searches."""
+"""Archive of a scripted server: conversations in memory, with positions, pages and searches."""
 
 import dataclasses
 from collections import defaultdict
@@ -12,15 +12,15 @@ TIME_MS = 1_750_000_000_000
 
 @dataclasses.dataclass
 class Pair:
-    """A conversation.
+    """Conversation of two users.
 
     Attributes:
         id: Its id.
-        people: Who talks.
-        messages: What was said; seq is the place in the list.
-        first_seq: What is before it was pruned.
+        people: Names of the users.
+        messages: All messages, by seq.
+        first_seq: First message that was not pruned.
         read: Read positions by name.
-        delivered: What each one's devices have.
+        delivered: Delivered positions by name.
     """
 
     id: str
@@ -31,11 +31,11 @@ class Pair:
     delivered: defaultdict[str, int] = dataclasses.field(default_factory=lambda: defaultdict(int))
 
     def other(self, user: str) -> str:
-        """The other one."""
+        """Return the other user."""
         return self.people[1] if user == self.people[0] else self.people[0]
 
     def info(self, user: str) -> frames.ConversationInfo:
-        """How somebody sees it."""
+        """Return the conversation as a user sees it."""
         read = self.read[user]
         unread = [each for each in self.messages if each.seq > read and each.sender != user]
         return frames.ConversationInfo(
@@ -58,16 +58,16 @@ class Archive:
         self._acks: dict[tuple[str, str], frames.ChatAck] = {}
 
     def between(self, one: str, other: str) -> Pair:
-        """The conversation of two people."""
+        """Return the conversation of two users; make it if necessary."""
         key = frozenset((one, other))
         return self.pairs.setdefault(key, Pair(f"c{len(self.pairs) + 1}", (one, other)))
 
     def of(self, user: str) -> list[Pair]:
-        """Somebody's conversations."""
+        """Return a user's conversations."""
         return [pair for key, pair in self.pairs.items() if user in key]
 
     def find(self, user: str, conversation: str) -> Pair | None:
-        """Somebody's conversation by its id."""
+        """Return a user's conversation by its id."""
         return next((pair for pair in self.of(user) if pair.id == conversation), None)
 
     def store(self, sender: str, frame: frames.SendChat) -> tuple[frames.ChatAck, frames.Chat | None]:
@@ -77,7 +77,7 @@ class Archive:
             return known, None
         pair = self.between(sender, frame.to)
         seq = len(pair.messages) + 1
-        told = frames.Chat(
+        chat = frames.Chat(
             conversation=pair.id,
             seq=seq,
             id=frame.id,
@@ -87,34 +87,34 @@ class Archive:
             time=TIME_MS,
             origin="live",
         )
-        pair.messages.append(told)
+        pair.messages.append(chat)
         ack = self._acks[sender, frame.id] = frames.ChatAck(frame.id, pair.id, seq, TIME_MS)
-        return ack, told
+        return ack, chat
 
     def missing(self, user: str, positions: dict[str, int]) -> list[frames.ServerFrame]:
-        """What a device does not have."""
-        told: list[frames.ServerFrame] = []
+        """Return the frames that a device has missed."""
+        found: list[frames.ServerFrame] = []
         for pair in self.of(user):
             last = len(pair.messages)
             start = positions.get(pair.id, max(pair.read[user], last - 200))
             if pair.delivered[pair.other(user)]:
-                told.append(frames.Delivered(pair.id, pair.delivered[pair.other(user)]))
+                found.append(frames.Delivered(pair.id, pair.delivered[pair.other(user)]))
             if start > last:
-                told.append(frames.Gap(pair.id, last + 1, start, "ahead"))
+                found.append(frames.Gap(pair.id, last + 1, start, "ahead"))
                 start = last
             elif pair.id not in positions and start > pair.read[user]:
-                told.append(frames.Gap(pair.id, pair.read[user] + 1, start, "older"))
+                found.append(frames.Gap(pair.id, pair.read[user] + 1, start, "older"))
             if start + 1 < pair.first_seq:
-                told.append(frames.Gap(pair.id, start + 1, pair.first_seq - 1, "pruned"))
+                found.append(frames.Gap(pair.id, start + 1, pair.first_seq - 1, "pruned"))
                 start = pair.first_seq - 1
             for each in pair.messages[start:]:
                 copy = frames.Chat(*(getattr(each, name) for name in each.__struct_fields__))
                 copy.origin = "replay"
-                told.append(copy)
-        return told
+                found.append(copy)
+        return found
 
     def page(self, user: str, frame: frames.HistoryRequest) -> frames.ServerFrame:
-        """Answer `history`, the newest or those before."""
+        """Answer `history`: the newest messages, or those before a seq."""
         pair = self.find(user, frame.conversation)
         if pair is None:
             return frames.Error("unknown_conversation", "You have no such conversation.", ref="history")

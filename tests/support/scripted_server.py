@@ -1,7 +1,7 @@
 """A small QSCP server for tests of the client: real TLS and real frames, scripted behaviour.
 
-It knows accounts, devices, presence and conversations well enough for a client to believe it; what a test
-needs beyond that it does by hand, such as a message from somebody who has no connection.
+It has accounts, devices, presence and conversations, as far as a client uses them. A test does the rest
+itself, such as sending a message from a user without a connection.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ def make_server_context(
 
 
 class Session:
-    """A connection of a client.
+    """Connection of a client.
 
     Attributes:
-        user: Who is logged in.
-        device: On which device.
-        positions: What it said that it has.
-        live: Whether it gets messages as they are stored.
-        refused: To whom something was refused that has to come first.
+        user: The user who is logged in.
+        device: Id of the device.
+        positions: Positions that it sent, by conversation.
+        live: Whether it receives messages when they are stored.
+        refused: Id of the refused message that has to be sent first, by recipient.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,7 +59,7 @@ class Session:
         self._connection = ServerConnection()
 
     def send(self, *sent: frames.ServerFrame) -> None:
-        """Send frames, unless the connection is over."""
+        """Send frames, unless the connection is closed."""
         for frame in sent:
             if self._connection.state is not State.CLOSED:
                 self._connection.send(frame)
@@ -71,7 +71,7 @@ class Session:
         with contextlib.suppress(OSError):
             while received := await self._reader.read(65536):
                 self._connection.receive_data(received)
-                # `events` stops behind an auth; once that is answered there may be more
+                # `events` stops after `auth`; once it is answered, there might be more
                 while arrived := list(self._connection.events()):
                     for frame in arrived:
                         yield frame
@@ -83,20 +83,20 @@ class ScriptedServer:
     Attributes:
         port: Where it listens.
         accounts: name -> password
-        archive: What was said.
-        sessions: Who is logged in over a connection; of several of one account the newest.
-        received: Every frame that came, in order.
+        archive: The stored conversations.
+        sessions: The newest session of each user, by name.
+        received: Every frame received, in order.
         logins: How many logins succeeded.
         holds_acks: Whether messages are neither stored nor answered.
         loses_acks: Whether messages are stored and not answered.
-        refuses_storage: With which code messages are refused as if the disk was full.
-        refuses: What to answer to `auth`, in place of looking at the password.
+        refuses_storage: Code with which messages are refused, as by a full disk; empty to store them.
+        refuses: Answers to `auth` that replace the check of the password.
         closed: Whether new connections are dropped at once.
         ignores_bye: Whether `bye` is left unanswered.
         ignores_whois: Whether `whois` is left unanswered.
         ignores_ping: Whether `ping` is left unanswered.
-        epoch: Of the archive.
-        retention: What is kept, as the login says.
+        epoch: Epoch of the archive.
+        retention: Retention that `auth_ack` reports.
     """
 
     def __init__(self) -> None:
@@ -117,50 +117,50 @@ class ScriptedServer:
         self.epoch = "e1"
         self.retention = frames.Retention()
         self._open: list[Session] = []
-        self._people = set(self.accounts)
+        self._users = set(self.accounts)
         self._others: dict[str, frames.UserPresence] = {}
         self._version = 1
         self._ids = itertools.count(1)
         self._changed = asyncio.Condition()
 
-    # --- what a test does by hand
+    # --- for tests
 
     def come(self, *names: str) -> None:
-        """Let people be online who have no connection."""
+        """Show users without a connection as online."""
         self._change([frames.UserPresence(name, "online") for name in names])
 
     def go(self, *names: str) -> None:
-        """Let people be offline."""
+        """Show users as offline."""
         self._change([frames.UserPresence(name, "offline") for name in names])
 
     def delete(self, *names: str) -> None:
-        """Delete accounts, of which who is online hears nothing yet."""
-        self._people -= set(names)
+        """Delete accounts, without notifying online users."""
+        self._users -= set(names)
 
     def set_presence(self, name: str, status: frames.Status, text: str = "") -> None:
-        """Give somebody a presence."""
+        """Set the presence of a user."""
         self._change([frames.UserPresence(name, status, text)])
 
     def write(self, sender: str, to: str, *bodies: str) -> None:
-        """Let somebody write to somebody, who need not be there."""
-        self._people |= {sender, to}
+        """Send messages from a user to another; neither needs a connection."""
+        self._users |= {sender, to}
         for body in bodies:
             self._store(sender, frames.SendChat(to, body, f"{next(self._ids):032x}"), None)
 
     def end_all(self, code: ErrorCode) -> None:
-        """Say bye to everybody, and close."""
+        """Send `bye` to all sessions, and close them."""
         for session in self._open:
             reconnect = code is ErrorCode.SHUTDOWN
             session.send(frames.ServerBye(code, ERROR_CODES[code].sentence, reconnect))
             session.writer.close()
 
     def drop_all(self) -> None:
-        """Lose every connection."""
+        """Abort all connections."""
         for session in self._open:
             session.writer.transport.abort()
 
     def bodies(self) -> list[tuple[str, str]]:
-        """Return recipient and body of every message that came."""
+        """Return recipient and body of every message received."""
         return [(frame.to, frame.body) for frame in self.received if isinstance(frame, frames.SendChat)]
 
     def stored(self, one: str, other: str) -> list[str]:
@@ -168,11 +168,11 @@ class ScriptedServer:
         return [each.body for each in self.archive.between(one, other).messages]
 
     async def until(self, condition: Callable[[Self], object]) -> None:
-        """Wait until something is true of the server."""
+        """Wait until a condition of the server is true."""
         async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(lambda: condition(self))
 
-    # --- what it does by itself
+    # --- connections
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handle a connection."""
@@ -184,7 +184,7 @@ class ScriptedServer:
             async for frame in session.receive():
                 self.received.append(frame)
                 self._handle(session, frame)
-                await self._tell()
+                await self._notify()
         except RemoteProtocolError:
             session.send()
         finally:
@@ -194,9 +194,9 @@ class ScriptedServer:
                 del self.sessions[session.user]
                 self.go(session.user)
             writer.close()
-            await self._tell()
+            await self._notify()
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
@@ -274,7 +274,7 @@ class ScriptedServer:
         return list((online | self._others).values())
 
     def _whois(self, user: str) -> frames.Whois:
-        if user not in self._people:
+        if user not in self._users:
             return frames.Whois(user, known=False)
         present = {person.user: person for person in self._present()}
         person = present.get(user) or frames.UserPresence(user, "offline")
@@ -282,7 +282,7 @@ class ScriptedServer:
 
     def _change(self, people: list[frames.UserPresence]) -> None:
         self._version += 1
-        self._people |= {person.user for person in people}
+        self._users |= {person.user for person in people}
         for person in people:
             if person.user in self.sessions:
                 continue
@@ -296,7 +296,7 @@ class ScriptedServer:
     def _send(self, session: Session, frame: frames.SendChat) -> None:
         if self.holds_acks:
             return
-        if frame.to not in self._people:
+        if frame.to not in self._users:
             self._refuse(session, frame, ErrorCode.UNKNOWN_RECIPIENT)
         elif session.refused.get(frame.to, frame.id) != frame.id:
             self._refuse(session, frame, ErrorCode.OUT_OF_ORDER)
@@ -311,11 +311,11 @@ class ScriptedServer:
         session.send(frames.ChatNack(frame.id, code, ERROR_CODES[code].sentence))
 
     def _store(self, sender: str, frame: frames.SendChat, sent_by: Session | None) -> None:
-        ack, told = self.archive.store(sender, frame)
-        if told is not None:
+        ack, message = self.archive.store(sender, frame)
+        if message is not None:
             for session in self._open:
                 if session is not sent_by and session.live and session.user in (sender, frame.to):
-                    session.send(told)
+                    session.send(message)
         if sent_by is not None and not self.loses_acks:
             sent_by.send(ack)
 
@@ -323,16 +323,16 @@ class ScriptedServer:
         pair = self.archive.find(session.user, frame.conversation)
         if pair is not None and frame.seq > pair.delivered[session.user]:
             pair.delivered[session.user] = frame.seq
-            self._tell_sessions(pair.other(session.user), frames.Delivered(pair.id, frame.seq))
+            self._send_to_sessions(pair.other(session.user), frames.Delivered(pair.id, frame.seq))
 
     def _note_read(self, session: Session, frame: frames.ClientRead) -> None:
         pair = self.archive.find(session.user, frame.conversation)
         if pair is not None and frame.seq > pair.read[session.user]:
             pair.read[session.user] = frame.seq
             news = frames.ServerRead(pair.id, session.user, frame.seq)
-            self._tell_sessions(session.user, news, but=session)
+            self._send_to_sessions(session.user, news, but=session)
 
-    def _tell_sessions(self, user: str, frame: frames.ServerFrame, but: Session | None = None) -> None:
+    def _send_to_sessions(self, user: str, frame: frames.ServerFrame, but: Session | None = None) -> None:
         for session in self._open:
             if session.user == user and session is not but:
                 session.send(frame)

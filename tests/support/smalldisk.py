@@ -1,4 +1,4 @@
-"""A disk that is soon full: a real file system of a few hundred KiB, in memory."""
+"""Small disk that a test can fill: a real file system of a few hundred KiB, in memory."""
 
 import contextlib
 import os
@@ -17,11 +17,11 @@ _FILLER: Final = "filler"
 
 @contextlib.contextmanager
 def small_disk(directory: Path, size_kib: int) -> Iterator[Path]:
-    """Mount a file system of so many KiB; the test is skipped where that is not allowed.
+    """Mount a file system of so many KiB; skip the test where that is not allowed.
 
     Args:
-        directory: Where it is mounted; it is made.
-        size_kib: How much room it has.
+        directory: Mount point; it is made.
+        size_kib: Size of the disk.
     """
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root can mount a small file system (tmpfs) to fill")
@@ -29,16 +29,16 @@ def small_disk(directory: Path, size_kib: int) -> Iterator[Path]:
     command = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k,mode=0700", "tmpfs", str(directory)]
     mounted = subprocess.run(command, capture_output=True, check=False, text=True)
     if mounted.returncode != 0:
-        pytest.skip(f"this root may not mount a tmpfs: {mounted.stderr.strip()}")
+        pytest.skip(f"this root is not allowed to mount a tmpfs: {mounted.stderr.strip()}")
     try:
         yield directory
     finally:
-        # Lazily: a daemon that the test started on it may end only after this.
+        # Lazily: a daemon that uses the disk might end only after this.
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
 def fill(directory: Path, leave: int = 0) -> Path:
-    """Fill a small disk with a file, but for some bytes; return the file."""
+    """Fill a small disk with a file, except for some bytes; return the file."""
     filler = directory / _FILLER
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(b"x" * 4096):

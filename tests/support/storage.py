@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
 
 def stored_messages(path: Path) -> list[Row]:
-    """Return every message, by conversation and seq; the store may be in use."""
+    """Return every message, by conversation and seq; the store can be in use."""
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         names = dict(db.execute("SELECT id, name FROM accounts").fetchall())
         chunks = db.execute(

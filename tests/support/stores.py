@@ -16,7 +16,7 @@ from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 
 __all__ = [
-    "FickleStore",
+    "FailingStore",
     "ManualClock",
     "SqliteFactory",
     "StoreFactory",
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class ManualClock:
-    """A clock that stands still until it is moved.
+    """Clock that stands still until `wind` moves it.
 
     Attributes:
         ms: Milliseconds since 1970-01-01 UTC.
@@ -48,7 +48,7 @@ class ManualClock:
 
 
 class TickingClock(ManualClock):
-    """A clock that is a millisecond later at each reading."""
+    """Clock that advances a millisecond at each reading."""
 
     def __call__(self) -> int:
         """Return the time, which is never the same twice."""
@@ -57,7 +57,7 @@ class TickingClock(ManualClock):
 
 
 class StoreFactory(Protocol):
-    """Opens stores of one driver; each folder has one."""
+    """Stores of one driver, one in each folder."""
 
     def open(
         self, folder: Path, *, clock_ms: Callable[[], int] | None = None, edit_within_ms: int = 0
@@ -74,11 +74,11 @@ class StoreFactory(Protocol):
         """Return everything that is stored, in a form to compare."""
 
     def has_trace(self, folder: Path, text: bytes) -> bool:
-        """Return whether a text is anywhere in what is stored, also in what can't be read any more."""
+        """Return whether a text is anywhere in the stored bytes, even in unused ones."""
 
 
 class SqliteFactory:
-    """Opens SQLite stores that do not wait for the disk."""
+    """SQLite stores that do not wait for the disk."""
 
     def open(
         self, folder: Path, *, clock_ms: Callable[[], int] | None = None, edit_within_ms: int = 0
@@ -105,7 +105,7 @@ class SqliteFactory:
             return list(db.iterdump())
 
     def has_trace(self, folder: Path, text: bytes) -> bool:
-        """Look into every byte of the files."""
+        """Search every byte of the files."""
         return any(text in each.read_bytes() for each in folder.iterdir())
 
 
@@ -134,13 +134,13 @@ def unread_of(store: StoreReader, account: int, conversation: int) -> tuple[int,
     return summary.unread, summary.mentions
 
 
-class FickleStore(SqliteStore):
-    """A real store that refuses to write on demand.
+class FailingStore(SqliteStore):
+    """Store that fails on demand.
 
     Attributes:
         full: Whether the disk is full.
         busy: Whether another program has locked the store.
-        broken: Whether appending ends with an error of unknown outcome: it was done, but who knows.
+        broken: Whether `append` stores its messages and then raises, as an error of unknown outcome does.
         appended: How many messages each transaction had.
     """
 
@@ -152,7 +152,7 @@ class FickleStore(SqliteStore):
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
-        """Append, or not."""
+        """Append, or raise the error that the test set."""
         if self.full:
             raise StoreFullError("no room on the disk")
         if self.busy:
@@ -164,7 +164,7 @@ class FickleStore(SqliteStore):
         return result
 
     def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
-        """Change rooms, or not."""
+        """Change rooms, or raise the error that the test set."""
         if self.full:
             raise StoreFullError("no room on the disk")
         return super().change_rooms(changes)

@@ -23,18 +23,18 @@ __all__ = [
 ]
 
 OBJECTS: tuple[type[frames.Part], ...] = tuple(set(frames.Part.__subclasses__()) - {frames.Frame})
-"""What is inside frames."""
+"""Objects inside frames."""
 
 AnyStruct = TypeVar("AnyStruct", bound=msgspec.Struct)
 
 
 def texts(max_size: int = 40) -> st.SearchStrategy[str]:
-    """Any text that has UTF-8."""
+    """Generate any text that has a UTF-8 form."""
     return st.text(st.characters(codec="utf-8"), max_size=max_size)
 
 
 def json_values() -> st.SearchStrategy[object]:
-    """Any value that JSON can hold."""
+    """Generate any value that JSON can hold."""
     leaves = (
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts()
     )
@@ -48,7 +48,7 @@ def json_values() -> st.SearchStrategy[object]:
 def values_of(  # noqa: C901, PLR0911 - a case for each kind of type
     kind: inspect.Type,
 ) -> st.SearchStrategy[object]:
-    """Values of the type of a field."""
+    """Generate values of a field's type."""
     match kind:
         case inspect.StrType(max_length=most):
             return texts() if most is None else texts(min(most, 40))
@@ -78,7 +78,7 @@ def values_of(  # noqa: C901, PLR0911 - a case for each kind of type
 
 
 def frames_of(cls: type[AnyStruct]) -> st.SearchStrategy[AnyStruct]:
-    """Frames, or parts of frames, of one class; fields with a default may be left out."""
+    """Generate frames, or parts of frames, of one class, with and without fields that have a default."""
     kind = inspect.type_info(cls)
     assert isinstance(kind, inspect.StructType)
     required = {field.name: values_of(field.type) for field in kind.fields if field.required}
@@ -112,12 +112,12 @@ def smallest(cls: type[AnyStruct]) -> AnyStruct:
 
 
 def client_frames() -> st.SearchStrategy[frames.ClientFrame]:
-    """Any frame that a client sends."""
+    """Generate any frame that a client sends."""
     return st.one_of([frames_of(cls) for cls in frames.CLIENT_FRAMES])
 
 
 def server_frames() -> st.SearchStrategy[frames.ServerFrame]:
-    """Any frame that a server sends."""
+    """Generate any frame that a server sends."""
     return st.one_of([frames_of(cls) for cls in frames.SERVER_FRAMES])
 
 

@@ -1,4 +1,4 @@
-"""A real client on a pseudo-terminal, and what is on its screen."""
+"""Real client on a pseudo-terminal, with an emulator that shows its screen."""
 
 import asyncio
 import contextlib
@@ -22,14 +22,14 @@ ROWS, COLUMNS = 40, 80
 
 
 class Screen(pyte.Screen):
-    """A screen that answers the client's questions, such as where the cursor is."""
+    """Screen that answers a client's queries, such as for the position of the cursor."""
 
     def __init__(self, master: int, columns: int, rows: int) -> None:
         super().__init__(columns, rows)
         self._master = master
 
     def write_process_input(self, data: str) -> None:
-        """Send an answer as if it was typed."""
+        """Send the answer to a query, as if it was typed."""
         os.write(self._master, data.encode())
 
 
@@ -54,7 +54,7 @@ class Terminal:
     def _read(self) -> None:
         try:
             received = os.read(self._master, 65536)
-        except OSError:  # how Linux reports that nobody has the terminal open any more
+        except OSError:  # how Linux reports that no process has the terminal open
             received = b""
         if not received:
             self._ended = True
@@ -65,7 +65,7 @@ class Terminal:
 
     @property
     def lines(self) -> list[str]:
-        """What is on the screen."""
+        """The lines of the screen."""
         return [line.rstrip() for line in self._screen.display]
 
     def type(self, text: str) -> None:
@@ -77,7 +77,7 @@ class Terminal:
         self.type(f"\x1b[200~{text}\x1b[201~")
 
     async def change(self) -> None:
-        """Wait until the client writes something; fail if it never will."""
+        """Wait until the client writes something; fail if it has ended, or writes nothing."""
         if self._ended:
             pytest.fail("the client has ended:\n" + "\n".join(filter(None, self.lines)))
         self._changed.clear()
@@ -85,7 +85,7 @@ class Terminal:
             async with patiently():
                 await self._changed.wait()
         except TimeoutError:
-            pytest.fail("nothing happens any more:\n" + "\n".join(filter(None, self.lines)))
+            pytest.fail("the client wrote nothing:\n" + "\n".join(filter(None, self.lines)))
 
     async def until(self, *wanted: str) -> None:
         """Wait until these lines are on the screen."""
@@ -103,13 +103,16 @@ class Terminal:
         )
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something is true of the screen, which the client draws again now and then anyway."""
+        """Wait until a condition of the screen is true.
+
+        The client redraws even when nothing changes, so `change` alone has no time limit.
+        """
         try:
             async with patiently():
                 while not condition():
                     await self.change()
         except TimeoutError:
-            pytest.fail("that never came:\n" + "\n".join(filter(None, self.lines)))
+            pytest.fail("the expected lines never came:\n" + "\n".join(filter(None, self.lines)))
 
     async def log_in(self, name: str = "alice", password: str = "wonderland") -> None:
         """Log in."""
@@ -120,7 +123,7 @@ class Terminal:
         await self.until("Chat with:")
 
     def close(self) -> None:
-        """Take the terminal away."""
+        """Close the terminal."""
         asyncio.get_running_loop().remove_reader(self._master)
         os.close(self._master)
 

@@ -1,4 +1,4 @@
-"""What a daemon did on disk and wire, and in which order: its system calls, as strace sees them."""
+"""System calls of a daemon, as strace records them: whether it flushes before it answers."""
 
 import re
 import shutil
@@ -25,20 +25,20 @@ class _Call(NamedTuple):
     text: str
     begins: bool
     result: int | None
-    """None while it is not over."""
+    """None until the call returns."""
 
 
 class Answer(NamedTuple):
-    """What the daemon wrote to a peer after it had read something of it."""
+    """Answer of the daemon: its first write to a peer after a read."""
 
     flushed: bool
     """Whether the store's log was flushed to the disk in between."""
 
 
 def strace(output: Path) -> list[str]:
-    """The command that runs another one under strace, as a process with the same id.
+    """Return the command that runs another one under strace, as a process with the same id.
 
-    The test is skipped where strace is missing.
+    Skip the test if strace is missing.
     """
     program = shutil.which("strace")
     if program is None:
@@ -60,12 +60,12 @@ def strace(output: Path) -> list[str]:
 
 
 def answers(trace: Path, client_port: int, store: Path) -> list[Answer]:
-    """Look at a trace from the last `accept` on: each time the daemon read of a peer and answered."""
+    """Return the daemon's answers to a peer after the last `accept` in a trace."""
     peer = f"->127.0.0.1:{client_port}]"
     journal = f"{store}-wal>"
     found: list[Answer] = []
     waiting = flushed = False
-    for call in _behind_last_accept(_calls(trace.read_text().splitlines())):
+    for call in _after_last_accept(_calls(trace.read_text().splitlines())):
         if peer in call.text and call.name in ("read", "readv", "recvfrom", "recvmsg"):
             if call.result is not None and call.result > 0:
                 waiting, flushed = True, False
@@ -77,8 +77,8 @@ def answers(trace: Path, client_port: int, store: Path) -> list[Answer]:
     return found
 
 
-def _behind_last_accept(calls: Iterable[_Call]) -> list[_Call]:
-    """What came after the marker: a connection that a test opened only to be seen here."""
+def _after_last_accept(calls: Iterable[_Call]) -> list[_Call]:
+    """Return the calls after the marker, a connection that a test opens only to mark the trace."""
     kept: list[_Call] = []
     for call in calls:
         if call.name.startswith("accept") and call.result is not None and call.result >= 0:

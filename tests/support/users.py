@@ -1,4 +1,4 @@
-"""Be somebody else than root for a while, because root may do everything."""
+"""Run code as another user than root, who passes every permission check."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ import pytest
 __all__ = ["NOBODY", "as_user", "passable"]
 
 NOBODY: Final = 65534
-"""A user and a group that own nothing (the kernel's overflow id)."""
+"""Id of a user and a group that own nothing (the kernel's overflow id)."""
 
 
 @contextlib.contextmanager
@@ -32,7 +32,7 @@ def passable(reach: Path) -> Iterator[None]:
 def as_user(reach: Path, user: int = NOBODY) -> Iterator[None]:
     """Run a block as another user, who can reach a directory.
 
-    A test that is not run as root is skipped: it could not become anybody else.
+    Skip the test unless it runs as root: other users can't change who they are.
     """
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")

@@ -1,7 +1,7 @@
-"""A QSCP client for tests that knows nothing by itself: frames are dictionaries, and bytes may be wrong.
+"""QSCP client without logic: frames are dictionaries, and a test can send invalid bytes.
 
-TLS is an `ssl.SSLObject` here as well, so that a test can cut a record in half, leave the
-handshake unfinished, or end only one direction.
+TLS is an `ssl.SSLObject`, so that a test can cut a record in half, leave the handshake unfinished,
+or end only one direction.
 """
 
 import asyncio
@@ -34,18 +34,18 @@ def client_context(ca: Path, alpn: Iterable[str] = ("qscp/1",)) -> ssl.SSLContex
 
 
 def message_id(number: int) -> str:
-    """Return an id that is as unique as its number."""
+    """Return the message id of a number."""
     return f"{number:032x}"
 
 
 def chat(to: str, body: str, number: int | None = None) -> Frame:
-    """Make a message; without a number its id is one that nobody has used, not even in a shared daemon."""
+    """Make a message; without a number it has a new id, even on a shared daemon."""
     number = next(_fresh_numbers) if number is None else number
     return {"type": "chat", "to": to, "body": body, "id": message_id(number)}
 
 
 class TlsClient:
-    """The client's side of TLS, on bytes.
+    """Client side of TLS, sans-I/O.
 
     Attributes:
         established: Whether the handshake is done.
@@ -60,7 +60,7 @@ class TlsClient:
         self.closed = False
 
     def receive(self, data: bytes) -> bytes:
-        """Take in bytes from the wire, and return the plaintext in them.
+        """Decrypt bytes from the wire, and return the plaintext in them.
 
         Raises:
             ssl.SSLError: The server broke TLS, or sent an alert.
@@ -71,12 +71,12 @@ class TlsClient:
             if not self.established:
                 self.ssl.do_handshake()
                 self.established = True
-            while piece := self.ssl.read(65536):
-                plaintext += piece
+            while chunk := self.ssl.read(65536):
+                plaintext += chunk
             self.closed = True
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:  # how it is said to somebody who sent `close_notify` first
+        except ssl.SSLZeroReturnError:  # raised instead of an empty read after our own `close_notify`
             self.closed = True
         return plaintext
 
@@ -86,13 +86,13 @@ class TlsClient:
         return self.outgoing()
 
     def close(self) -> bytes:
-        """Return `close_notify`; what the server says afterwards can still be received."""
+        """Return `close_notify`; what the server sends afterwards can still be received."""
         with contextlib.suppress(ssl.SSLError):
             self.ssl.unwrap()
         return self.outgoing()
 
     def outgoing(self) -> bytes:
-        """Return and forget what is to be sent."""
+        """Return and clear the bytes to send."""
         return self._outgoing.read()
 
 
@@ -101,8 +101,8 @@ class Wire:
 
     Attributes:
         tls: Its TLS.
-        writer: Its TCP stream, for bytes that are no proper TLS.
-        user: Who logged in.
+        writer: Its TCP stream, for bytes that are not valid TLS.
+        user: The user who logged in.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tls: TlsClient) -> None:
@@ -119,7 +119,7 @@ class Wire:
         Args:
             port: The daemon's.
             ca: The authority to trust.
-            read_buffer: The size of the socket's buffer, for a reader that is slow soon.
+            read_buffer: Size of the socket's receive buffer; a small one fills up soon.
         """
         # asyncio turns Nagle off only where the protocol is named.
         plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -141,13 +141,13 @@ class Wire:
             await self._read()
 
     async def log_in(self, user: str, *, resume: bool = True, features: Sequence[str] = ()) -> Frame:
-        """Log somebody in, and return the `auth_ack`.
+        """Log a user in, and return the `auth_ack`.
 
         Args:
-            user: Who; with the password of everybody.
-            resume: Also ask for what was missed, and drop it and all else up to `resumed`: what
-                comes then is live. Without it no message comes at all.
-            features: Optional parts of the protocol that are on.
+            user: Name of the user; all have the same password.
+            resume: Also send `resume`, and drop all frames up to `resumed`: later ones are live.
+                Without it no message arrives at all.
+            features: Optional features of the protocol to enable.
         """
         self.user = user
         self.send({"type": "auth", "user": user, "password": PASSWORD, "features": list(features)})
@@ -165,11 +165,11 @@ class Wire:
         self.send_plaintext(b"".join(json.dumps(frame).encode() + b"\n" for frame in sent))
 
     def send_plaintext(self, plaintext: bytes) -> None:
-        """Send bytes that need not be frames."""
+        """Send bytes that might not be frames."""
         self.writer.write(self.tls.encrypt(plaintext))
 
     def send_close_notify(self) -> None:
-        """End the TLS stream in this direction, and leave the rest open."""
+        """End the TLS stream in this direction only."""
         self.writer.write(self.tls.close())
 
     async def close(self) -> None:
@@ -179,7 +179,7 @@ class Wire:
             await self.writer.wait_closed()
 
     def reset(self) -> None:
-        """Let the kernel send a reset."""
+        """Abort the connection with a TCP reset."""
         self.writer.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
         )
@@ -205,8 +205,8 @@ class Wire:
             pass
         return frame
 
-    async def told(self) -> list[Frame]:
-        """Return what has come up to now, but for presence."""
+    async def drain(self) -> list[Frame]:
+        """Return the frames received up to now, without presence."""
         self.send({"type": "ping"})
         frames = []
         while (frame := await self.receive())["type"] != "pong":
@@ -227,7 +227,7 @@ class Wire:
         return frames
 
     async def bye(self) -> list[Frame]:
-        """Say `bye`, return what came up to the end, and close."""
+        """Send `bye`, return the frames up to the end, and close."""
         self.send({"type": "bye"})
         frames = await self.rest()
         await self.close()
@@ -251,7 +251,7 @@ class Wire:
 
 
 class Wires:
-    """Makes the connections of a test, and closes them at its end."""
+    """Connections of a test, closed at its end."""
 
     def __init__(self, ca: Path) -> None:
         self._ca = ca
@@ -264,7 +264,7 @@ class Wires:
         return wire
 
     async def connect(self, daemon: Daemon, *, read_buffer: int | None = None) -> Wire:
-        """Connect, and shake hands."""
+        """Connect, and do the TLS handshake."""
         wire = await self.plain(daemon, read_buffer=read_buffer)
         await wire.shake_hands()
         return wire
@@ -272,7 +272,7 @@ class Wires:
     async def login(
         self, daemon: Daemon, *users: str, resume: bool = True, features: Sequence[str] = ()
     ) -> list[Wire]:
-        """Connect and log in each of some people; see `Wire.log_in`."""
+        """Connect and log in each user; see `Wire.log_in`."""
         wires = []
         for user in users:
             wire = await self.connect(daemon)

@@ -9,10 +9,10 @@ from qscp import frames
 from qscp.rooms import HistoryFrom
 from tests.support.ids import IdMaker
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
-from tests.support.stores import FickleStore, ManualClock, add_room
+from tests.support.stores import FailingStore, ManualClock, add_room
 
 EDIT_WITHIN_S = 3600
-"""Of a `FickleStore`."""
+"""Of a `FailingStore`."""
 
 make_id = IdMaker()
 
@@ -27,7 +27,7 @@ def clock() -> ManualClock:
 async def server(tmp_path: Path, clock: ManualClock) -> AsyncIterator[InProcessServer]:
     """A daemon for alice, who owns #dev, and bob, who is a member."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob")
-    store = FickleStore(tmp_path / "qscpd.db", clock_ms=clock)
+    store = FailingStore(tmp_path / "qscpd.db", clock_ms=clock)
     add_room(store, "#dev", "alice", "bob", history=HistoryFrom.FULL)
     async with InProcessServer(store) as opened:
         yield opened

@@ -21,7 +21,7 @@ from qscpd.store.base import Store
 from tests.support.gated_reader import BEFORE
 from tests.support.ids import IdMaker
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
-from tests.support.stores import FickleStore, add_room
+from tests.support.stores import FailingStore, add_room
 from tests.support.waiting import PATIENCE_S, patiently, until
 
 make_id = IdMaker()
@@ -30,7 +30,7 @@ DEV = 1
 """The conversation of #dev."""
 
 
-class DeniedStore(FickleStore):
+class DeniedStore(FailingStore):
     """A store that refuses changes of rooms whenever it refuses messages."""
 
     def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
@@ -72,7 +72,7 @@ async def answered(server: InProcessServer, connected: InProcessPeer, *sent: fra
 
 def fill_disk(server: InProcessServer, *, full: bool) -> None:
     """Let there be no room, or room again."""
-    assert isinstance(server.store, FickleStore)
+    assert isinstance(server.store, FailingStore)
     server.store.full = full
 
 
@@ -147,7 +147,7 @@ async def test_a_request_whose_turn_comes_too_late(tmp_path: Path, monkeypatch: 
     """A request that waits for a slot, and whose link breaks meanwhile, is not carried out."""
     monkeypatch.setattr(requests, "_AT_ONCE", 1)
     make_accounts(tmp_path / "other.db", "alice", "bob")
-    store = FickleStore(tmp_path / "other.db")
+    store = FailingStore(tmp_path / "other.db")
     add_room(store, "#dev", "alice", "bob", history=HistoryFrom.JOINING)
     async with InProcessServer(store) as server:
         alice, bob = await enter(server, "alice"), await enter(server, "bob")
@@ -218,7 +218,7 @@ async def test_whatever_is_wrong_with_a_message_to_a_closed_room(server: InProce
 async def test_a_locked_store_refuses_changes(server: InProcessServer) -> None:
     """Like messages: the session goes on, and may ask again."""
     alice = await enter(server, "alice")
-    assert isinstance(server.store, FickleStore)
+    assert isinstance(server.store, FailingStore)
     server.store.busy = True
     topic = frames.RoomRequest("topic", "#dev", text="Friday")
     assert await answered(server, alice, topic) == ["storage_failed"]
@@ -229,7 +229,7 @@ async def test_a_locked_store_refuses_changes(server: InProcessServer) -> None:
 async def test_a_change_of_unknown_outcome_ends_the_daemon(server: InProcessServer) -> None:
     """As with messages: what is in memory may not be what is on disk any more, so nothing more is said."""
     alice = await enter(server, "alice")
-    assert isinstance(server.store, FickleStore)
+    assert isinstance(server.store, FailingStore)
     server.store.broken = True
     alice.send(frames.RoomRequest("topic", "#dev", text="Friday"), chat("#dev"))
     await server.settle()
@@ -350,7 +350,7 @@ async def test_a_reaction_leaves_the_index_of_words_as_it_is(server: InProcessSe
     def index(store: Store) -> list[tuple[int, bytes]]:
         while store.housekeeping.step(Keep()):
             pass
-        assert isinstance(store, FickleStore)
+        assert isinstance(store, FailingStore)
         return store._db.read("SELECT id, block FROM words_data ORDER BY id")
 
     before = await server.writer.perform(index)

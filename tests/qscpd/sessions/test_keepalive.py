@@ -1,10 +1,10 @@
-"""The keep-alive of a session."""
+"""Keep-alive of a session."""
 
 from qscpd.sessions.keepalive import KeepAlive
 
 
 def test_a_silent_peer_is_pinged_twice() -> None:
-    """At each interval of silence something is due."""
+    """A silent peer gets two pings and then times out, at equal intervals."""
     keepalive = KeepAlive(0.0)
     due = [keepalive.check(float(now), 0.0, 30.0) for now in range(91)]
     assert [(now, each) for now, each in enumerate(due) if each] == [
@@ -15,7 +15,7 @@ def test_a_silent_peer_is_pinged_twice() -> None:
 
 
 def test_any_byte_starts_again() -> None:
-    """Silence counts from the last byte."""
+    """Any byte restarts the interval."""
     keepalive = KeepAlive(0.0)
     assert keepalive.check(30.0, 0.0, 30.0) == "ping"
     assert keepalive.check(60.0, 31.0, 30.0) == ""

@@ -1,4 +1,4 @@
-"""No frame that the daemon makes is over the line limit, whatever it is full of."""
+"""Frames of the daemon are never over the line limit, whatever they contain."""
 
 import asyncio
 from unittest import mock
@@ -57,7 +57,7 @@ FULL = MessageMeta(
     edited_ms=HIGHEST,
     reactions={'"' * (REACTION_LIMIT - 2) + f"{n:02}": (1,) for n in range(REACTIONS_LIMIT)},
 )
-"""All that a message can have besides its text, as long as it can be."""
+"""All that a message can have besides its text, at its longest."""
 
 bodies = st.none() | st.builds(
     lambda character, size: character * (size // len(character.encode())) or "x",
@@ -73,17 +73,17 @@ pages = st.builds(
 
 
 def rows(texts: list[str | None], meta: MessageMeta = NO_META) -> list[MessageRow]:
-    """Messages with these bodies, in which everything else is as long as it can be."""
+    """Return messages with these bodies, and the longest values elsewhere."""
     return [MessageRow(HIGHEST, HIGHEST, 1, "f" * 32, body, meta) for body in texts]
 
 
 def size(frame: frames.ServerFrame) -> int:
-    """Bytes in the frame's line, without the newline."""
+    """Return the bytes of a frame's line, without the newline."""
     return len(codec.encode(frame)) - 1
 
 
 def allowed_in_a_body(character: str) -> bool:
-    """Whether a body may have a character."""
+    """Return whether a body can have a character."""
     try:
         check_body(f"x{character}")
     except InvalidTextError:
@@ -92,14 +92,14 @@ def allowed_in_a_body(character: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def asked() -> history.HistoryHandlers:
-    """What answers questions, for an account with the longest name."""
+def handlers() -> history.HistoryHandlers:
+    """Handlers of history, for an account with the longest name."""
     directory = Directory([Account(1, NAME, AccountState.ACTIVE, 0)], NAMES)
     return history.HistoryHandlers(mock.Mock(directory=directory), mock.Mock(), mock.Mock(), mock.Mock())
 
 
 def test_a_character_takes_at_most_twice_its_bytes_on_the_wire() -> None:
-    """Of all that a body may have, only four characters are escaped, with two bytes: pages count so."""
+    """Only four characters of a body are escaped, each to two bytes, as pages assume."""
     allowed = "".join(filter(allowed_in_a_body, map(chr, range(0x110000))))
     escaped = [
         character
@@ -119,7 +119,7 @@ def test_a_character_takes_at_most_twice_its_bytes_on_the_wire() -> None:
 @example(page=rows([None] * PAGE_LIMIT))
 @example(page=rows(['"' * (PAGE_BYTES // 2 - 200), *['"'] * PAGE_LIMIT]))
 def test_a_page_of_history_is_a_line(page: list[MessageRow]) -> None:
-    """Whatever is stored, the store gives as many messages as fit, and at least one."""
+    """A page of history has at least one message, and fits in a line."""
     taken = take(page, PAGE_LIMIT, PAGE_BYTES)
     frame = frames.History(
         conversation=f"c{CONVERSATION}",
@@ -134,12 +134,12 @@ def test_a_page_of_history_is_a_line(page: list[MessageRow]) -> None:
 @given(page=pages)
 @example(page=rows(['"' * BODY_LIMIT] * PAGE_LIMIT))
 @example(page=rows(["x"] * PAGE_LIMIT))
-def test_a_page_of_a_search_is_a_line(asked: history.HistoryHandlers, page: list[MessageRow]) -> None:
-    """Whatever is found, as many matches as fit are sent, and at least one."""
+def test_a_page_of_a_search_is_a_line(handlers: history.HistoryHandlers, page: list[MessageRow]) -> None:
+    """A page of matches has at least one, and fits in a line."""
     found = [Found(CONVERSATION, row, NAME) for row in page]
     shown = history._fitting(found)
     frame = frames.SearchResults(
-        matches=[asked._match(each) for each in shown],
+        matches=[handlers._match(each) for each in shown],
         cursor=history._search_cursor(shown[-1]),
         complete=False,
     )
@@ -149,7 +149,7 @@ def test_a_page_of_a_search_is_a_line(asked: history.HistoryHandlers, page: list
 
 @pytest.mark.parametrize("body", ['"' * BODY_LIMIT, "\u20ac" * (BODY_LIMIT // 3), None])
 def test_a_message_is_a_line(body: str | None) -> None:
-    """The longest message that there can be, live or replayed, and the longest edit."""
+    """The longest message and the longest edit fit in a line."""
     for meta in (FULL, MessageMeta(kind="edit", target=HIGHEST, mentions=FULL.mentions)):
         row = rows([body], meta)[0]
         sent = frame_for_row(CONVERSATION, row, to=NAME, origin="replay", names=NAMES, viewer=1)
@@ -157,7 +157,7 @@ def test_a_message_is_a_line(body: str | None) -> None:
 
 
 def test_a_page_of_conversations_is_a_line() -> None:
-    """The longest names and highest numbers."""
+    """A page of the longest names and the highest numbers fits in a line."""
     row = ConversationRow(CONVERSATION, 1, NAME, HIGHEST, HIGHEST, HIGHEST, HIGHEST)
     page = [history._info(ConversationSummary(row, HIGHEST, HIGHEST))] * history._CONVERSATIONS
     assert size(frames.Conversations(page, page[-1].conversation)) <= LINE_LIMIT
@@ -175,11 +175,11 @@ ROOM = frames.Room(
     role=RoomRole.MODERATOR,
     invited=True,
 )
-"""As long as it can be."""
+"""The longest room."""
 
 
 def test_pages_of_rooms_are_lines() -> None:
-    """The longest names, topics and reasons, in the lists of rooms, of members and of what was done."""
+    """Pages of rooms, members and log entries fit in a line with the longest values."""
     member = frames.Member(NAME, RoomRole.MODERATOR, "offline", HIGHEST)
     row = LogRow(HIGHEST, HIGHEST, 1, "unarchive", 1, HIGHEST, HIGHEST - 1, '"' * (TOPIC_LIMIT + 60))
     entry = room_handlers.RoomHandlers._entry(mock.Mock(_directory=mock.Mock(names=NAMES)), row)
@@ -193,8 +193,8 @@ def test_pages_of_rooms_are_lines() -> None:
         assert size(frame) <= LINE_LIMIT
 
 
-async def test_a_page_of_people_is_a_line() -> None:
-    """The longest names and the away texts that take the most, in the snapshot and in changes."""
+async def test_a_page_of_presence_is_a_line() -> None:
+    """Pages of presence fit in a line with the longest names and away texts."""
     sent: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
     presence = Presence(sent.set_result)
     for number in range(250):
@@ -208,7 +208,7 @@ async def test_a_page_of_people_is_a_line() -> None:
 
 @pytest.mark.parametrize("character", ["0", '"', "\x01", "\u20ac"])
 def test_the_refusal_of_a_chat_is_a_line(character: str) -> None:
-    """An id that fills the line of its `chat` does not come back as a line that is too long."""
+    """The nack of a `chat` whose id fills its line fits in a line."""
     empty = size_of_chat("")
     chat = frames.SendChat(
         to="", body="", id=character * ((LINE_LIMIT - empty) // (size_of_chat(character) - empty))
@@ -223,5 +223,5 @@ def test_the_refusal_of_a_chat_is_a_line(character: str) -> None:
 
 
 def size_of_chat(message_id: str) -> int:
-    """Bytes in the line of a chat that has nothing but an id."""
+    """Return the bytes in the line of a chat that has only an id."""
     return len(codec.encode(frames.SendChat(to="", body="", id=message_id))) - 1

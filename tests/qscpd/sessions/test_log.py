@@ -1,4 +1,4 @@
-"""The session log: its lines, and a file that moves, fills up or vanishes."""
+"""Session log: its lines, and a file that moves, fills up or vanishes."""
 
 import json
 from pathlib import Path
@@ -30,12 +30,12 @@ class SessionDouble:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """The log's lines."""
+    """Return the log's entries."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_failed_login_has_the_address_before_what_the_peer_chose(tmp_path: Path) -> None:
-    """The form is part of the interface: fail2ban reads it."""
+def test_a_failed_login_logs_the_address_first(tmp_path: Path) -> None:
+    """A failed login logs the address before any text of the peer, as fail2ban expects."""
     path = tmp_path / "sessions.log"
     session = SessionDouble()
     with SessionLog(path, "always") as log:
@@ -49,7 +49,7 @@ def test_a_failed_login_has_the_address_before_what_the_peer_chose(tmp_path: Pat
 
 
 def test_the_clients_name_is_cut_and_cleaned(tmp_path: Path) -> None:
-    """It is the one thing in the log that a peer chooses freely."""
+    """The name of a client is logged without control characters, up to 60 characters."""
     path = tmp_path / "sessions.log"
     with SessionLog(path, "always") as log:
         log.auth_ok(SessionDouble(), "x\x1b[2J\u202e" + "y" * 1000)
@@ -57,8 +57,8 @@ def test_the_clients_name_is_cut_and_cleaned(tmp_path: Path) -> None:
     assert entry["client"] == ("x[2J" + "y" * 1000)[:60]
 
 
-def test_lines_of_before_are_kept(tmp_path: Path) -> None:
-    """It appends, and leaves the mode that an operator gave the file."""
+def test_earlier_lines_are_kept(tmp_path: Path) -> None:
+    """An existing file keeps its lines and its mode."""
     path = tmp_path / "sessions.log"
     path.write_text('{"event":"before"}\n')
     path.chmod(0o600)
@@ -69,7 +69,7 @@ def test_lines_of_before_are_kept(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_moved_is_made_anew(tmp_path: Path) -> None:
-    """As logrotate moves it, removes it, or replaces it: what comes later is in the new one."""
+    """After the file is moved, removed or replaced, as by logrotate, later lines are in the new one."""
     path = tmp_path / "sessions.log"
     with SessionLog(path, "always") as log:
         for round_ in range(2):
@@ -87,31 +87,31 @@ async def test_a_file_that_moved_is_made_anew(tmp_path: Path) -> None:
     assert [entry["session"] for entry in lines(path)] == ["s9"]
 
 
-async def test_a_directory_that_is_gone_for_a_while_costs_only_its_lines(tmp_path: Path) -> None:
-    """The daemon goes on, says so in its own log, and writes again as soon as it can."""
+async def test_a_missing_directory_loses_only_lines(tmp_path: Path) -> None:
+    """A missing directory is reported in the daemon's log, and loses only the lines of that time."""
     directory = tmp_path / "log"
     directory.mkdir()
     path = directory / "sessions.log"
-    with structlog.testing.capture_logs() as said, SessionLog(path, "always") as log:
+    with structlog.testing.capture_logs() as logged, SessionLog(path, "always") as log:
         directory.rename(tmp_path / "away")
         log.auth_ok(SessionDouble(1), "x")
-        await until(lambda: said)
+        await until(lambda: logged)
         (tmp_path / "away").rename(directory)
         log.auth_ok(SessionDouble(2), "x")
     assert [entry["session"] for entry in lines(path)] == ["s2"]
-    assert [entry["event"] for entry in said] == ["sessionlog.failed"]
+    assert [entry["event"] for entry in logged] == ["sessionlog.failed"]
 
 
 def test_a_full_disk_ends_nothing(tmp_path: Path) -> None:
-    """Each failure is logged, and closing is as quiet as ever."""
-    with structlog.testing.capture_logs() as said, SessionLog(Path("/dev/full"), "always") as log:
+    """A full disk is reported in the daemon's log; neither logging nor closing raises."""
+    with structlog.testing.capture_logs() as logged, SessionLog(Path("/dev/full"), "always") as log:
         log.auth_ok(SessionDouble(), "x")
-    assert [entry["reason"] for entry in said] == ["No space left on device"]
+    assert [entry["reason"] for entry in logged] == ["No space left on device"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_can_not_be_written_is_named_at_the_start(tmp_path: Path) -> None:
-    """A missing directory, and one of another user."""
+def test_an_unwritable_directory_is_an_error_at_the_start(tmp_path: Path) -> None:
+    """A missing directory, or one of another user, is an error at the start."""
     with pytest.raises(QscpdError, match="nowhere"), SessionLog(tmp_path / "nowhere" / "x.log", "always"):
         pass
     with as_user(tmp_path), pytest.raises(PermissionDeniedError), SessionLog(tmp_path / "x.log", "always"):

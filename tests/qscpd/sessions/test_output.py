@@ -1,4 +1,4 @@
-"""The output of sessions: when it is written, in which order, and what a session is delivered."""
+"""Output of sessions: when it is written, and in which order."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable
@@ -22,7 +22,7 @@ PAYLOAD = b"".join(line for _, line in MESSAGES)
 
 
 class ListBacklog(Backlog):
-    """A backlog that is a list.
+    """Backlog in a list.
 
     Attributes:
         buffered: Conversation and seq of each message.
@@ -41,7 +41,7 @@ class ListBacklog(Backlog):
         raise NotImplementedError
 
     def buffer(self, conversation: int, seq: int, line: bytes) -> None:
-        """Keep it."""
+        """Record a message."""
         del line
         self.buffered.append((conversation, seq))
 
@@ -79,7 +79,7 @@ def short(link: FakeLink) -> list[str]:
 
 
 async def test_a_session_marks_itself(router: RouterDouble) -> None:
-    """Whatever is queued, in whichever way, is written at the end of the tick, in order."""
+    """Output of every kind is written at the end of the tick, in order."""
     session, link = login(router)
     session.send_all([frames.Resumed()])
     session.deliver(7, *MESSAGES[0])
@@ -102,7 +102,7 @@ async def test_nothing_queued_is_no_output(router: RouterDouble) -> None:
 
 
 async def test_several_messages_are_written_at_once(router: RouterDouble) -> None:
-    """Unless something is queued before them; then they come after it."""
+    """Several messages are written at once, or after output that was queued before them."""
     session, link = login(router)
     session.deliver_all(7, MESSAGES, PAYLOAD)
     assert short(link) == ["1", "2", "3"]
@@ -115,7 +115,7 @@ async def test_several_messages_are_written_at_once(router: RouterDouble) -> Non
 
 
 async def test_a_session_that_catches_up_buffers(router: RouterDouble) -> None:
-    """Before it has resumed, the store has the messages for it."""
+    """Messages are buffered during replay, and dropped before the resume, which replays them."""
     session, link = login(router, live=False)
     session.deliver_all(7, MESSAGES, PAYLOAD)
     session.backlog = backlog = ListBacklog()
@@ -125,8 +125,8 @@ async def test_a_session_that_catches_up_buffers(router: RouterDouble) -> None:
     assert (short(link), session.messages_out) == ([], 0)
 
 
-async def test_what_was_queued_before_a_violation_is_written(router: RouterDouble) -> None:
-    """And before its `error`."""
+async def test_output_before_a_violation_is_written(router: RouterDouble) -> None:
+    """Queued output is written before the `error` of a violation."""
     session, link = login(router)
     session.send_all([frames.Resumed()])
     session.receive(b"nonsense\n")
@@ -134,7 +134,7 @@ async def test_what_was_queued_before_a_violation_is_written(router: RouterDoubl
 
 
 async def test_the_last_frame_is_the_last(router: RouterDouble) -> None:
-    """What was queued before the end is written before it."""
+    """Output queued before the end is written before `bye`; later output is dropped."""
     session, link = login(router)
     session.send_all([frames.Resumed()])
     session.close(ErrorCode.LOCKED)
@@ -144,14 +144,14 @@ async def test_the_last_frame_is_the_last(router: RouterDouble) -> None:
 
 
 async def test_a_session_can_end_without_a_last_frame(router: RouterDouble) -> None:
-    """As when its peer has closed."""
+    """A session whose peer has closed sends no last frame."""
     session, link = login(router)
     session.close()
     assert (short(link), link.ended) == ([], "lost")
 
 
 async def test_a_lost_session_is_not_flushed(router: RouterDouble) -> None:
-    """It leaves the queue with its link."""
+    """A lost session leaves the output queue."""
     session, _ = login(router)
     session.send(frames.ServerPong())
     session.lost("lost")

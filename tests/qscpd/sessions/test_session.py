@@ -1,4 +1,4 @@
-"""A session: what it handles when, when it stops reading, and how it ends."""
+"""Sessions: which frames they handle, when they stop reading, and how they end."""
 
 import gc
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +14,7 @@ from qscpd.sessions.session import Session
 from tests.support.doubles import FakeLink, RouterDouble
 
 PENDING_LIMIT = 1000
-"""Messages under way at which a session is read no further."""
+"""Messages in flight at which a session stops reading."""
 
 
 @pytest.fixture
@@ -26,17 +26,17 @@ async def router() -> AsyncIterator[RouterDouble]:
 
 
 def chat(number: int, to: str = "bob") -> bytes:
-    """A message as it comes over the wire."""
+    """Return the line of a message."""
     return codec.encode(frames.SendChat(to, "hello", f"{number:032x}"))
 
 
 def kinds(written: list[ServerFrame]) -> list[str]:
-    """The types of frames, without those about presence."""
+    """Return the types of frames, without those of login and presence."""
     return [frame.type for frame in written if frame.type not in ("presence", "online_users", "auth_ack")]
 
 
 def both(router: RouterDouble) -> tuple[Session, FakeLink]:
-    """Log bob in, and alice; return hers."""
+    """Log bob and alice in; return alice's session and link."""
     router.login("bob")
     session, link = router.login("alice")
     router.flush()
@@ -45,7 +45,7 @@ def both(router: RouterDouble) -> tuple[Session, FakeLink]:
 
 
 async def test_output_leaves_once_a_tick(router: RouterDouble) -> None:
-    """Whatever is sent during a tick is one write."""
+    """Frames sent during a tick are written at its end."""
     session, link = both(router)
     session.receive(b'{"type":"ping"}\n' * 3)
     assert link.written == []
@@ -53,8 +53,8 @@ async def test_output_leaves_once_a_tick(router: RouterDouble) -> None:
     assert kinds(link.take()) == ["pong"] * 3
 
 
-async def test_too_many_messages_under_way_stop_reading(router: RouterDouble) -> None:
-    """At the limit the session is throttled; with half of them answered it goes on where it was."""
+async def test_too_many_messages_in_flight_stop_reading(router: RouterDouble) -> None:
+    """At the limit a session stops reading; it goes on when half of its messages are answered."""
     session, link = both(router)
     session.receive(b"".join(map(chat, range(PENDING_LIMIT + 10))))
     router.flush()
@@ -74,8 +74,8 @@ async def test_too_many_messages_under_way_stop_reading(router: RouterDouble) ->
     assert acks == [f"{number:032x}" for number in range(PENDING_LIMIT + 10)]
 
 
-async def test_a_throttled_session_is_not_fed_by_the_end_of_its_stream(router: RouterDouble) -> None:
-    """What waits beyond the limit waits on, and everything is answered before the end."""
+async def test_the_end_of_the_stream_does_not_lift_the_limit(router: RouterDouble) -> None:
+    """The end of the stream does not lift the limit, and all messages are answered before the close."""
     session, link = both(router)
     session.receive(b"".join(map(chat, range(2 * PENDING_LIMIT))))
     session.receive_eof()
@@ -90,10 +90,8 @@ async def test_a_throttled_session_is_not_fed_by_the_end_of_its_stream(router: R
 
 
 @pytest.mark.parametrize("answered_at_once", [PENDING_LIMIT, 1])
-async def test_a_throttled_session_that_is_told_to_finish_does(
-    router: RouterDouble, answered_at_once: int
-) -> None:
-    """It takes nothing more, and says `bye` with its last answer, however the answers come."""
+async def test_a_throttled_session_shuts_down(router: RouterDouble, answered_at_once: int) -> None:
+    """At shutdown a throttled session handles no more frames, and sends `bye` after its last ack."""
     session, link = both(router)
     session.receive(b"".join(map(chat, range(PENDING_LIMIT + 500))))
     router.shut_down()
@@ -106,7 +104,7 @@ async def test_a_throttled_session_that_is_told_to_finish_does(
 
 
 async def test_bye_waits_for_the_answers(router: RouterDouble) -> None:
-    """Presence changes at once, `bye` comes after the acks, and a shutdown does not change it."""
+    """A leaving session is offline at once; its `bye` follows the acks, even during a shutdown."""
     session, link = both(router)
     session.receive(chat(1) + b'{"type":"bye"}\n')
     assert "alice" not in [each.identity and each.identity.name for each in router.sessions_of(1)]
@@ -121,8 +119,8 @@ async def test_bye_waits_for_the_answers(router: RouterDouble) -> None:
     assert (bye.reason, bye.reconnect) == ("bye", False)
 
 
-async def test_a_session_that_is_over_is_left_alone_by_a_shutdown(router: RouterDouble) -> None:
-    """It must go on reading, or it would never see that the peer has closed."""
+async def test_a_shutdown_ignores_an_ended_session(router: RouterDouble) -> None:
+    """A shutdown leaves an ended session reading, so that it sees its peer close."""
     session, link = both(router)
     session.receive(b'{"type":"bye"}\n')
     link.take()
@@ -131,8 +129,8 @@ async def test_a_session_that_is_over_is_left_alone_by_a_shutdown(router: Router
     assert link.take() == []
 
 
-async def test_a_store_that_failed_leaves_what_is_open_open(router: RouterDouble) -> None:
-    """Neither ack nor nack, but a `bye` that says to come back, whatever the session was about to do."""
+async def test_a_failed_store_answers_no_message(router: RouterDouble) -> None:
+    """A failed store sends neither acks nor nacks, but a `bye` with `reconnect`."""
     session, link = both(router)
     session.receive(chat(1) + b'{"type":"bye"}\n')
     leaving, left = router.login("bob")
@@ -146,8 +144,8 @@ async def test_a_store_that_failed_leaves_what_is_open_open(router: RouterDouble
     assert (bye.reason, bye.reconnect, link.ended) == ("internal", True, "store_failed")
 
 
-async def test_answers_for_a_session_that_is_gone_are_dropped(router: RouterDouble) -> None:
-    """Its link was lost while its message was in the store."""
+async def test_answers_for_a_lost_session_are_dropped(router: RouterDouble) -> None:
+    """The ack for a session whose link was lost is dropped."""
     session, link = both(router)
     session.receive(chat(1))
     router.flush()
@@ -159,7 +157,7 @@ async def test_answers_for_a_session_that_is_gone_are_dropped(router: RouterDoub
 
 
 async def test_a_lost_session_handles_nothing_more(router: RouterDouble) -> None:
-    """What waited beyond the limit is not handled for a peer that is gone."""
+    """Input beyond the limit is not handled after the link is lost."""
     session, _ = both(router)
     session.receive(b"".join(map(chat, range(2 * PENDING_LIMIT))))
     router.flush()
@@ -170,7 +168,7 @@ async def test_a_lost_session_handles_nothing_more(router: RouterDouble) -> None
 
 
 async def test_a_violation_ends_with_one_error(router: RouterDouble) -> None:
-    """What came before it is handled, what came after it is not."""
+    """Frames before a violation are handled, later ones are not."""
     session, link = both(router)
     session.receive(b'{"type":"ping"}\nnonsense\n{"type":"ping"}\n')
     assert kinds(link.take()) == ["pong", "error"]
@@ -180,7 +178,7 @@ async def test_a_violation_ends_with_one_error(router: RouterDouble) -> None:
 
 
 async def test_a_bug_ends_one_session(router: RouterDouble) -> None:
-    """An exception in a handler is `internal` to its peer, and goes no further."""
+    """An exception in a handler ends only its own session, with `internal`."""
 
     def broken(_session: Session, _identity: Identity, _frame: frames.ClientFrame) -> None:
         raise ZeroDivisionError
@@ -194,8 +192,8 @@ async def test_a_bug_ends_one_session(router: RouterDouble) -> None:
     assert not router.sessions_of(1)
 
 
-async def test_an_end_in_the_middle_of_handling_is_the_end(router: RouterDouble) -> None:
-    """Nothing after it is handled, and nothing is sent twice."""
+async def test_nothing_is_sent_after_close(router: RouterDouble) -> None:
+    """After `close` nothing more is sent, and nothing twice."""
     session, link = both(router)
     session.close(ErrorCode.LOCKED)
     session.close(ErrorCode.DELETED)
@@ -211,7 +209,7 @@ async def test_an_end_in_the_middle_of_handling_is_the_end(router: RouterDouble)
     assert (link.ended, session.connection.state) == ("locked", State.CLOSED)
 
 
-# --- what comes with time
+# --- timers
 
 
 def ticks(session: Session, link: FakeLink, seconds: int) -> None:
@@ -223,7 +221,7 @@ def ticks(session: Session, link: FakeLink, seconds: int) -> None:
 
 
 async def test_a_silent_peer_is_pinged_twice_and_dropped(router: RouterDouble) -> None:
-    """After 30, 60 and 90 seconds, as configured."""
+    """A silent peer is pinged after 30 and 60 seconds, and dropped after 90."""
     session, link = both(router)
     ticks(session, link, 29)
     assert kinds(link.take()) == []
@@ -237,7 +235,7 @@ async def test_a_silent_peer_is_pinged_twice_and_dropped(router: RouterDouble) -
 
 
 async def test_any_byte_counts_as_a_sign_of_life(router: RouterDouble) -> None:
-    """Also if it came only just after the ping."""
+    """A byte counts even if it arrived right after the ping."""
     session, link = both(router)
     for _ in range(5):
         ticks(session, link, 60)
@@ -246,7 +244,7 @@ async def test_any_byte_counts_as_a_sign_of_life(router: RouterDouble) -> None:
 
 
 async def test_a_peer_that_does_not_log_in_is_ended(router: RouterDouble) -> None:
-    """After 30 seconds, but not while its password is being checked."""
+    """A peer without a login is ended after 30 seconds, but not during a password check."""
     session, link = router.connect()
     ticks(session, link, 29)
     session.receive(codec.encode(frames.Auth(user="alice", password="x")))
@@ -262,7 +260,7 @@ async def test_a_peer_that_does_not_log_in_is_ended(router: RouterDouble) -> Non
 
 
 async def test_pages_wait_for_a_congested_peer(router: RouterDouble) -> None:
-    """The next one is made when the peer took the one before."""
+    """The next page is made when the peer has taken the one before."""
     session, link = both(router)
     made: list[int] = []
 
@@ -287,7 +285,7 @@ async def test_pages_wait_for_a_congested_peer(router: RouterDouble) -> None:
 
 
 async def test_nothing_keeps_a_closed_session_alive(router: RouterDouble) -> None:
-    """It is freed by counting references alone, however it ended."""
+    """A closed session is freed by reference counting alone, however it ended."""
     gc.collect()
     gc.disable()
     others = {id(each) for each in gc.get_objects() if isinstance(each, Session)}  # of tests that failed

@@ -147,7 +147,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     def who(self, pick: int, name: str) -> int | None:
         """Return the operator, or more often one of a room's members, or anybody."""
-        model_room = self.rooms_model.membership(name)
+        model_room = self.rooms_model.find(name)
         if pick == 0:
             return None
         if model_room is None or not model_room.roles or pick > 10:
@@ -254,9 +254,9 @@ class RoomMachine(RuleBasedStateMachine):
     @rule(person=people, seq=st.integers(0, 60), index=st.integers(0, 9))
     def read(self, person: int, seq: int, index: int) -> None:
         """A user moves a position; one who is not a member moves nothing."""
-        if not self.rooms_model.houses:
+        if not self.rooms_model.rooms:
             return
-        model_room = self.rooms_model.houses[index % len(self.rooms_model.houses)]
+        model_room = self.rooms_model.rooms[index % len(self.rooms_model.rooms)]
         _, moved = self.store.append([], [Mark(person, model_room.number, PositionKind.READ, seq)])
         seq = min(seq, len(model_room.said))
         if person in model_room.roles and seq > model_room.read[person]:
@@ -272,7 +272,7 @@ class RoomMachine(RuleBasedStateMachine):
         for _ in range(2):
             while self.store.housekeeping.step(Keep(messages=kept)):
                 pass
-        for model_room in self.rooms_model.houses:
+        for model_room in self.rooms_model.rooms:
             model_room.first = max(model_room.first, len(model_room.said) - kept + 1)
 
     @rule()
@@ -280,7 +280,7 @@ class RoomMachine(RuleBasedStateMachine):
         """Close and open the file, which forgets who spoke when."""
         self.store.close()
         self.store = self.open()
-        for model_room in self.rooms_model.houses:
+        for model_room in self.rooms_model.rooms:
             model_room.spoke.clear()
 
     # --- what must be
@@ -300,7 +300,7 @@ class RoomMachine(RuleBasedStateMachine):
         """Every user tries to write in the room of the last change; refusals say why."""
         if not self.last:
             return
-        model_room = self.rooms_model.houses[self.last - 1]
+        model_room = self.rooms_model.rooms[self.last - 1]
         batch = [
             NewMessage(
                 each,
@@ -328,14 +328,14 @@ class RoomMachine(RuleBasedStateMachine):
 
     def rooms_are_as_in_the_model(self) -> None:
         """Rooms, memberships and logs; and an active room has an owner."""
-        houses = sorted(
-            (each for each in self.rooms_model.houses if each.state != "deleted"), key=lambda h: h.name
+        rooms = sorted(
+            (each for each in self.rooms_model.rooms if each.state != "deleted"), key=lambda h: h.name
         )
         rows = self.store.rooms()
-        assert [_shown(row) for row in rows] == [_expected(model_room) for model_room in houses]
+        assert [_shown(row) for row in rows] == [_expected(model_room) for model_room in rooms]
         live = self.router.rooms
         assert live.names_after("") == [row.name for row in rows]
-        for row, model_room in zip(rows, houses, strict=True):
+        for row, model_room in zip(rows, rooms, strict=True):
             assert row.state != RoomState.ACTIVE or model_room.owners()
             memberships = self.store.memberships(row.id)
             for person in PEOPLE:
@@ -345,7 +345,7 @@ class RoomMachine(RuleBasedStateMachine):
             room = live.by_id(row.id)
             assert room is not None
             self.check_live(room, row, memberships)
-        for model_room in self.rooms_model.houses:
+        for model_room in self.rooms_model.rooms:
             log = self.store.room_log(model_room.number)
             entries = [(each.actor, each.action, each.target, each.until_ms) for each in log]
             assert entries[::-1] == model_room.log
@@ -383,7 +383,7 @@ class RoomMachine(RuleBasedStateMachine):
     def everybody_sees_what_is_theirs(self) -> None:
         """Conversations, positions, unread, mentions and messages are those of the model's members."""
         for person in PEOPLE:
-            mine = [each for each in self.rooms_model.houses if person in each.roles]
+            mine = [each for each in self.rooms_model.rooms if person in each.roles]
             rows = self.store.conversations(person)
             assert [(row.id, row.peer, row.name) for row in rows] == [(h.number, None, h.name) for h in mine]
             for row, model_room in zip(rows, mine, strict=True):
@@ -400,7 +400,7 @@ class RoomMachine(RuleBasedStateMachine):
                 ]
                 mentions = sum(person in each.meta.mentions for each in unread)
                 assert unread_of(self.store, person, row.id) == (len(unread), mentions)
-        deleted = [each.number for each in self.rooms_model.houses if each.state == "deleted"]
+        deleted = [each.number for each in self.rooms_model.rooms if each.state == "deleted"]
         assert not any(self.seen(number, 1) for number in deleted)
 
     def they_find_what_is_theirs(self, person: int) -> None:
@@ -411,7 +411,7 @@ class RoomMachine(RuleBasedStateMachine):
         assert complete
         assert sorted((each.conversation, each.message.seq) for each in found) == [
             (model_room.number, seq)
-            for model_room in self.rooms_model.houses
+            for model_room in self.rooms_model.rooms
             if person in model_room.roles
             for seq, each in enumerate(model_room.said, 1)
             if each.sender == person and seq >= model_room.begins(person)
