@@ -117,7 +117,7 @@ def test_mistakes_are_reported_and_asked_again(place: Path) -> None:
         terminal.expect("New password for alice: ")
         terminal.type("correct horse")
         terminal.expect("Repeat the password: ")
-        terminal.type("correct horse")
+        terminal.type("correct house")
         terminal.expect("the two passwords differ")
         terminal.expect("New password for alice: ")
         terminal.type("correct horse")
