@@ -229,7 +229,7 @@ async def test_a_ping_is_answered(server: ScriptedServer, peer: InProcessPeer) -
 async def test_a_silent_server_is_asked(server: ScriptedServer, peer: InProcessPeer) -> None:
     """And kept when it answers."""
     front = GivenLines()
-    running = asyncio.create_task(peer.run(front, silence_s=0.05))
+    running = asyncio.create_task(peer.run(front, silence_s=0.3))
     await server.until(lambda script: script.received.count(frames.ClientPing()) > 1)
     front._lines.put_nowait(None)
     assert await running is ExitCode.OK

@@ -166,7 +166,7 @@ async def test_a_server_without_tls_is_left(answer: bytes, ca_file: Path) -> Non
 async def test_a_silent_server_is_left(ca_file: Path) -> None:
     """The handshake has a deadline."""
     async with listening(wait_for_eof) as address:
-        error = await refusal(address, ca_file, timeout_s=0.1)
+        error = await refusal(address, ca_file, timeout_s=0.5)
     assert isinstance(error, UnreachableError)
     assert "did not answer the TLS handshake" in str(error)
 
