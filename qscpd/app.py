@@ -106,22 +106,15 @@ async def _serve(config: Config) -> ExitCode:
         directory = Directory(store.accounts(), store.account_names())
         log = stack.enter_context(SessionLog(config.log.session_log, config.log.addresses))
         bus: LocalBus[Session] = LocalBus()
-        router = Router(config, directory, log, bus)
+        daemon = _Daemon(config, stack.enter_context(contextlib.closing(Notifier.from_environment())))
+        writer = StoreWriter[Session](store, bus, keep=_keep(config.history), on_failed=daemon.store_failed)
+        router = Router(config, directory, log, bus, writer)
         stack.callback(router.presence.close)
         stack.callback(router.rooms.close)
         stack.callback(router.submissions.close)
         for room in store.rooms():
             router.rooms.load(room, store.memberships(room.id))
-        daemon = _Daemon(config, router, stack.enter_context(contextlib.closing(Notifier.from_environment())))
-        writer = StoreWriter[Session](
-            store,
-            bus,
-            keep=_keep(config.history),
-            on_refused=router.delivery.refused,
-            on_failed=daemon.store_failed,
-        )
         stack.enter_context(writer)
-        router.submissions.attach(writer)
         reads = stack.enter_context(StoreReads(partial(open_reader, url)))
         passwords = PasswordPool(
             PasswordHasher(config.login.argon2), workers=config.login.workers, queue=config.login.queue
@@ -137,25 +130,27 @@ async def _serve(config: Config) -> ExitCode:
         stack.callback(listener.stop_accepting)
         # Outside of the task group, which would wrap an error at the start in a group.
         async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer).handle):
-            await daemon.serve(listener, writer, tasks)
+            await daemon.serve(router, listener, writer, tasks)
     return daemon.exit_code
 
 
 class _Daemon:
     """The running daemon: its signals, its tasks and its shutdown."""
 
-    def __init__(self, config: Config, router: Router, notifier: Notifier) -> None:
+    def __init__(self, config: Config, notifier: Notifier) -> None:
         self.exit_code = ExitCode.OK
         self._config = config
-        self._router = router
         self._stop = asyncio.Event()
         self._notifier = notifier
         self._reason = ""
 
-    async def serve(self, listener: Listener, writer: StoreWriter[Session], tasks: asyncio.TaskGroup) -> None:
+    async def serve(
+        self, router: Router, listener: Listener, writer: StoreWriter[Session], tasks: asyncio.TaskGroup
+    ) -> None:
         """Listen, notify systemd that we are ready, and serve until a signal or a failure.
 
         Args:
+            router: The sessions.
             listener: Where peers connect.
             writer: The store.
             tasks: Where logins and requests run; it is entered here.
@@ -166,12 +161,12 @@ class _Daemon:
         async with tasks:
             await listener.accept()
             ticker = tasks.create_task(self._tick(listener))
-            watchdog = tasks.create_task(self._watch(writer))
-            self._ready(listener)
+            watchdog = tasks.create_task(self._watch(router, writer))
+            self._ready(router, listener)
             await self._stop.wait()
             self._notifier.stopping("Saying good-bye")
-            _log.info("daemon.stopping", reason=self._reason, sessions=len(self._router))
-            await self._shut_down(listener)
+            _log.info("daemon.stopping", reason=self._reason, sessions=len(router))
+            await self._shut_down(router, listener)
             ticker.cancel()
             watchdog.cancel()
 
@@ -181,7 +176,7 @@ class _Daemon:
         self._reason = str(error)
         self._stop.set()
 
-    def _ready(self, listener: Listener) -> None:
+    def _ready(self, router: Router, listener: Listener) -> None:
         # Objects that live as long as the daemon are left out of every collection.
         gc.collect()
         gc.freeze()
@@ -189,7 +184,7 @@ class _Daemon:
         # objects would be 3 % of all work under load, for nothing.
         gc.set_threshold(_GC_THRESHOLD)
         addresses = ", ".join(listener.addresses)
-        _log.info("daemon.ready", version=__version__, listen=addresses, accounts=len(self._router.directory))
+        _log.info("daemon.ready", version=__version__, listen=addresses, accounts=len(router.directory))
         self._notifier.ready(f"Listening on {addresses}")
 
     def _signalled(self, number: signal.Signals) -> None:
@@ -199,7 +194,7 @@ class _Daemon:
         self._reason = number.name
         self._stop.set()
 
-    async def _shut_down(self, listener: Listener) -> None:
+    async def _shut_down(self, router: Router, listener: Listener) -> None:
         """Stop accepting, answer what came in, say `bye` to all peers, and wait until they are gone.
 
         If the store has failed, nothing is answered.
@@ -207,9 +202,9 @@ class _Daemon:
         listener.stop_accepting()
         listener.abort_handshakes("shutdown")
         if self.exit_code is ExitCode.OK:
-            self._router.shut_down()
+            router.shut_down()
         else:
-            self._router.store_failed()
+            router.store_failed()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._config.server.shutdown_grace_s):
                 await listener.all_gone()
@@ -221,14 +216,14 @@ class _Daemon:
             await asyncio.sleep(_TICK_S)
             listener.tick()
 
-    async def _watch(self, writer: StoreWriter[Session]) -> None:
+    async def _watch(self, router: Router, writer: StoreWriter[Session]) -> None:
         """Notify systemd, again and again, that the loop runs and the store answers."""
         interval = watchdog_interval_s()
         while interval is not None:
             with contextlib.suppress(StoreError):  # It has failed, and we are stopping already.
                 await writer.drained()
             self._notifier.alive()
-            self._notifier.status(f"{len(self._router.presence)} people online, {len(self._router)} sessions")
+            self._notifier.status(f"{len(router.presence)} people online, {len(router)} sessions")
             await asyncio.sleep(interval)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
@@ -9,7 +10,9 @@ from qscpd.bus.base import Answers
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.model import NewMessage, Outcome, Refused
 from qscpd.sessions.session import Session
-from qscpd.store.items import PendingChat
+
+_BLOCKING: Final = frozenset({ErrorCode.OUT_OF_ORDER, ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED})
+"""Refusals behind which later messages to the same recipient wait; see `qscpd.store.order`."""
 
 
 class Acknowledger:
@@ -33,6 +36,7 @@ class Acknowledger:
         answers: list[frames.ServerFrame] = []
         for message, outcome in zip(messages, outcomes, strict=True):
             if isinstance(outcome, Refused):
+                session.refused |= outcome.code in _BLOCKING
                 answers.append(_nack(message.id, outcome))
                 continue
             if outcome.new:
@@ -53,17 +57,6 @@ class Acknowledger:
             counts = Counter(-message.recipient for message in answers.messages)
             for conversation, seconds in took_s.items():
                 self._submissions.answered(conversation, counts[conversation], seconds)
-        self._let_continue()
-
-    def refuse(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
-        """Answer the senders of messages that were not stored."""
-        for chat in chats:
-            session, message = chat.session, chat.message
-            session.refused = True
-            if message.recipient < 0:
-                self._submissions.answered(-message.recipient, 1, 0.0)
-            if session.send_answers((_nack(message.id, Refused(code)),)):
-                self.waiting[session] = None
         self._let_continue()
 
     def _let_continue(self) -> None:

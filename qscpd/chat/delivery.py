@@ -6,7 +6,6 @@ two alternate: the messages of one session to one recipient are fanned out, then
 
 from collections.abc import Sequence
 
-from qscp.errors import ErrorCode
 from qscpd.bus.base import Answers, Commit
 from qscpd.chat.acknowledger import Acknowledger
 from qscpd.chat.fan_out import FanOut
@@ -14,7 +13,6 @@ from qscpd.chat.room_batch import RoomBatch
 from qscpd.domain.events import MessagesStored, PositionMoved
 from qscpd.domain.model import NewMessage
 from qscpd.sessions.session import Session
-from qscpd.store.items import PendingChat
 
 
 class Delivery:
@@ -48,10 +46,6 @@ class Delivery:
         took_s = self._fan_out.send_rooms(batches) if batches else {}
         if took_s or self._acknowledger.waiting:
             self._acknowledger.finish(answers, took_s)
-
-    def refused(self, chats: Sequence[PendingChat[Session]], code: ErrorCode) -> None:
-        """Answer the senders of messages that were not stored."""
-        self._acknowledger.refuse(chats, code)
 
     def _deliver_answered(self, answers: Answers[Session], batches: dict[int, RoomBatch]) -> None:
         send_run, answer_run = self._fan_out.send_run, self._acknowledger.answer_run

@@ -29,6 +29,7 @@ from qscpd.sessions.log import SessionLog
 from qscpd.sessions.output import FlushQueue
 from qscpd.sessions.session import HandlerTable, Session
 from qscpd.store.items import PendingSkip
+from qscpd.store.writer import StoreWriter
 
 _CLOSING: Final = {AccountState.LOCKED: ErrorCode.LOCKED, AccountState.DELETED: ErrorCode.DELETED}
 """State of an account that has no sessions -> the reason for those it had."""
@@ -46,6 +47,7 @@ class Router:
         log: The session log.
         bus: Where commits come from. One that changes an account and its rooms is applied to the accounts
             first, then to sessions, then to rooms; messages come last, and find all of it up to date.
+        writer: Where messages are stored.
 
     Attributes:
         config: The daemon's configuration.
@@ -57,11 +59,18 @@ class Router:
         delivery: Handles what the store has committed or refused.
     """
 
-    def __init__(self, config: Config, directory: Directory, log: SessionLog, bus: Bus[Session]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        directory: Directory,
+        log: SessionLog,
+        bus: Bus[Session],
+        writer: StoreWriter[Session],
+    ) -> None:
         self.config = config
         self.directory = directory
         self.output = FlushQueue()
-        self.submissions = SubmissionQueue()
+        self.submissions = SubmissionQueue(writer)
         self._log = log
         self._sessions: dict[int, list[Session]] = {}
         self._open: set[Session] = set()

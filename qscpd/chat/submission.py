@@ -36,11 +36,15 @@ class _Gate:
 
 
 class SubmissionQueue:
-    """Hands submitted items to the store's writer, once a tick."""
+    """Hands submitted items to the store's writer, once a tick.
 
-    def __init__(self) -> None:
+    Args:
+        writer: The writer.
+    """
+
+    def __init__(self, writer: StoreWriter[Session]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._writer: StoreWriter[Session] | None = None
+        self._writer = writer
         self._outbox: list[Item[Session]] = []
         self._gates: dict[int, _Gate] = {}
         """By the conversation of the room; a room without a gate has nothing in flight or cooling down."""
@@ -51,10 +55,6 @@ class SubmissionQueue:
     def __len__(self) -> int:
         """Return how many items go to the writer at the end of the tick."""
         return len(self._outbox)
-
-    def attach(self, writer: StoreWriter[Session]) -> None:
-        """Set the writer; once, before the first session."""
-        self._writer = writer
 
     def submit(self, item: Item[Session], room: int | None = None) -> None:
         """Queue an item.

@@ -21,7 +21,7 @@ import structlog
 from qscp.errors import ErrorCode
 from qscpd.bus.base import Answers, Bus, Commit
 from qscpd.domain.events import Event, MessagesStored, PositionMoved
-from qscpd.domain.model import Keep, Mark, NewMessage, Outcome, StoredMessage
+from qscpd.domain.model import Keep, Mark, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.store.base import Store
@@ -68,13 +68,12 @@ class _Call(NamedTuple):
 class StoreWriter(Generic[S]):
     """Runs the store on a thread of its own, as a context manager.
 
-    Commits are published, and callbacks run, on the event loop, in the order of the commits.
+    Commits are published on the event loop, in their order. A refusal is a commit of nothing, with answers.
 
     Args:
         store: The store; until the end only this thread uses it. The caller keeps ownership and closes it.
         bus: Where commits are published.
         keep: How much of each conversation is kept.
-        on_refused: Called with messages that were not stored, and the code for their senders.
         on_failed: Called once when it is unknown what was stored; nothing is answered any more.
     """
 
@@ -84,13 +83,11 @@ class StoreWriter(Generic[S]):
         bus: Bus[S],
         *,
         keep: Keep = Keep(),  # noqa: B008 - it is immutable
-        on_refused: Callable[[Sequence[PendingChat[S]], ErrorCode], None],
         on_failed: Callable[[StoreError], None],
     ) -> None:
         self._store = store
         self._bus = bus
         self._keep = keep
-        self._on_refused = on_refused
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
         self._back = self._loop.call_soon_threadsafe
@@ -254,7 +251,7 @@ class StoreWriter(Generic[S]):
             return
         chats, marks = batch.chats, batch.marks
         if batch.late:
-            self._back(self._on_refused, batch.late, ErrorCode.OUT_OF_ORDER)
+            self._publish_refusal(batch.late, ErrorCode.OUT_OF_ORDER)
         if not chats and not marks:
             return
         try:
@@ -294,7 +291,14 @@ class StoreWriter(Generic[S]):
         if refused:
             full = isinstance(error, StoreFullError)
             code = ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED
-            self._back(self._on_refused, refused, code)
+            self._publish_refusal(refused, code)
+
+    def _publish_refusal(self, chats: Sequence[PendingChat[S]], code: ErrorCode) -> None:
+        """Publish that messages were not stored: a commit of nothing, with answers."""
+        answers = Answers(
+            [chat.session for chat in chats], [chat.message for chat in chats], [Refused(code)] * len(chats)
+        )
+        self._back(self._bus.publish, Commit((), answers))
 
     def _fail(self, error: Exception) -> None:
         self._failed = True

@@ -12,7 +12,7 @@ from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.events import MessagesStored
-from qscpd.domain.model import Account, AccountState, StoredMessage
+from qscpd.domain.model import Account, AccountState, Refused, StoredMessage
 from qscpd.errors import StoreError
 from qscpd.handlers.table import handler_table
 from qscpd.net.link import Link
@@ -132,9 +132,12 @@ class SlowWriter(StoreWriter[Session]):
         answers = Answers([chat.session for chat in chats], messages, places)
         router.bus.publish(Commit([MessagesStored(messages, places)], answers))
 
-    def refuse(self, router: Router, code: ErrorCode) -> None:
+    def refuse(self, router: "RouterDouble", code: ErrorCode) -> None:
         """Refuse all waiting items with a code."""
-        router.delivery.refused(self._next(None), code)
+        chats = self._next(None)
+        messages = [chat.message for chat in chats]
+        outcomes = [Refused(code)] * len(chats)
+        router.bus.publish(Commit((), Answers([chat.session for chat in chats], messages, outcomes)))
 
     def _next(self, count: int | None) -> list[PendingChat[Session]]:
         batch = self.waiting[:count]
@@ -173,8 +176,7 @@ class RouterDouble(Router):
         self.writer = SlowWriter()
         accounts = [Account(n, name, AccountState.ACTIVE, 0) for n, name in enumerate(names, 1)]
         self.bus: LocalBus[Session] = LocalBus()
-        super().__init__(config or Config(), Directory(accounts, {}), self.log, self.bus)
-        self.submissions.attach(self.writer)
+        super().__init__(config or Config(), Directory(accounts, {}), self.log, self.bus, self.writer)
         # No task and no thread runs here: requests that need the store fail.
         self.handlers = make_handlers(self, self.writer, StoreReads(_no_reader), asyncio.TaskGroup())
 

@@ -164,18 +164,12 @@ class InProcessServer:
         self.log = ListLog()
         directory = Directory(self.store.accounts(), self.store.account_names())
         bus: LocalBus[Session] = LocalBus()
-        self.router = Router(Config(), directory, self.log, bus)
+        self.writer: StoreWriter[Session] = StoreWriter(self.store, bus, on_failed=self._failed)
+        self.router = Router(Config(), directory, self.log, bus, self.writer)
         bus.subscribe_to_commits(self._count_commit)
         for room in self.store.rooms():
             self.router.rooms.load(room, self.store.memberships(room.id))
-        self.writer: StoreWriter[Session] = StoreWriter(
-            self.store,
-            bus,
-            on_refused=self.router.delivery.refused,
-            on_failed=self._failed,
-        )
         self.writer.__enter__()
-        self.router.submissions.attach(self.writer)
         self.reads = ReadCounter(lambda: GatedReader(self.store._db.path, self.gate))
         self.reads.__enter__()
         self.passwords = _AnyPassword()

@@ -38,7 +38,6 @@ class InProcessPeer:
         self.writer = StoreWriter[Session](
             self.store,
             self.router.bus,
-            on_refused=self.router.delivery.refused,
             on_failed=print,
         )
         self.admin = LiveAdmin(self.router, self.writer)

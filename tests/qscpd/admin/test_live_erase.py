@@ -42,15 +42,10 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter[Session]]]:
     """The parts of a daemon without its network."""
     bus: LocalBus[Session] = LocalBus()
-    router = Router(Config(), Directory(store.accounts(), store.account_names()), ListLog(), bus)
-    writer = StoreWriter[Session](
-        store,
-        bus,
-        on_refused=router.delivery.refused,
-        on_failed=lambda error: pytest.fail(str(error)),
-    )
+    writer = StoreWriter[Session](store, bus, on_failed=lambda error: pytest.fail(str(error)))
+    directory = Directory(store.accounts(), store.account_names())
+    router = Router(Config(), directory, ListLog(), bus, writer)
     with writer:
-        router.submissions.attach(writer)
         yield LiveAdmin(router, writer), router, writer
     router.presence.close()
 

@@ -21,8 +21,7 @@ class Submissions:
         self.router = RouterDouble("alice")
         self.session: Session = self.router.login("alice")[0]
         self.writer = SlowWriter()
-        self.queue = SubmissionQueue()
-        self.queue.attach(self.writer)
+        self.queue = SubmissionQueue(self.writer)
 
     def submit(self, body: str, room: int | None = None) -> None:
         """Submit a message to bob, or to a room."""

@@ -66,7 +66,6 @@ class InProcessPeer:
         self.real_writer = StoreWriter[Session](
             self.store,
             self.router.bus,
-            on_refused=self.router.delivery.refused,
             on_failed=print,
         )
         self.reads = StoreReads(partial(SqliteReader, path))

@@ -18,6 +18,7 @@ from qscpd.domain.model import (
     NewMessage,
     Outcome,
     PositionKind,
+    Refused,
     StoredMessage,
 )
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
@@ -147,12 +148,17 @@ class InProcessPeer:
         self.moved: list[list[int]] = []
         bus = LocalBus[str]()
         bus.subscribe_to_commits(self.committed)
-        self.writer = StoreWriter[str](self.store, bus, on_refused=self.refused, on_failed=self.failed)
+        self.writer = StoreWriter[str](self.store, bus, on_failed=self.failed)
 
     def committed(self, commit: Commit[str]) -> None:
         """Note it."""
         assert threading.current_thread() is threading.main_thread()
         sessions, messages, outcomes = commit.answers
+        refusals = {each.code for each in outcomes if isinstance(each, Refused)}
+        if refusals:
+            (code,) = refusals
+            self.heard.append((code, [number(message) for message in messages]))
+            return
         self.heard.append(("stored", len(sessions)))
         new: list[tuple[NewMessage, StoredMessage]] = []
         for message, place in zip(messages, outcomes, strict=True):
@@ -166,10 +172,6 @@ class InProcessPeer:
         if moved:
             self.moved.append([each.seq for each in moved])
             self.heard.append(("moved", len(moved)))
-
-    def refused(self, batch: Sequence[Chat], code: ErrorCode) -> None:
-        """Note it."""
-        self.heard.append((code, [number(chat.message) for chat in batch]))
 
     def failed(self, error: StoreError) -> None:
         """Note it."""

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from qscpd.bus.base import Commit
 from qscpd.bus.local import LocalBus
 from qscpd.domain.events import AccountChanged, MessagesStored, PositionMoved, RoomChanged
-from qscpd.domain.model import Account, AccountState, Mark, NewMessage, PositionKind
+from qscpd.domain.model import Account, AccountState, Mark, NewMessage, PositionKind, Refused
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import NotFoundError
 from qscpd.store.base import Store
@@ -31,10 +32,12 @@ class RealPeer:
         self.heard: list[object] = []
         self.store = SqliteStore(path)
         bus = LocalBus[str]()
-        bus.subscribe_to_commits(lambda commit: self.heard.extend(commit.events))
-        self.writer = StoreWriter[str](
-            self.store, bus, on_refused=lambda _, code: self.heard.append(code), on_failed=self.heard.append
-        )
+        bus.subscribe_to_commits(self._hear)
+        self.writer = StoreWriter[str](self.store, bus, on_failed=self.heard.append)
+
+    def _hear(self, commit: Commit[str]) -> None:
+        self.heard += commit.events
+        self.heard += {each.code for each in commit.answers.outcomes if isinstance(each, Refused)}
 
     def take(self) -> list[object]:
         """Return and forget what was heard."""
