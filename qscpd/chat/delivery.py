@@ -71,16 +71,15 @@ def _runs(messages: Sequence[NewMessage], sessions: Sequence[Session] = ()) -> l
     runs: list[slice] = []
     start, count = 0, len(messages)
     while start < count:
-        session = sessions[start] if sessions else None
         sender, recipient = messages[start].sender, messages[start].recipient
         end = start + 1
-        while (
-            end < count
-            and messages[end].recipient == recipient
-            and messages[end].sender == sender
-            and (session is None or sessions[end] is session)
-        ):
-            end += 1
+        if sessions:  # each has one account
+            session = sessions[start]
+            while end < count and sessions[end] is session and messages[end].recipient == recipient:
+                end += 1
+        else:
+            while end < count and messages[end].recipient == recipient and messages[end].sender == sender:
+                end += 1
         runs.append(slice(start, end))
         start = end
     return runs

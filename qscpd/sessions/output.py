@@ -27,9 +27,6 @@ class FlushQueue:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def __contains__(self, session: Flushable) -> bool:
-        return session in self._sessions
-
     def add(self, session: Flushable) -> None:
         """Flush a session at the end of this tick."""
         self._sessions.add(session)

@@ -247,7 +247,7 @@ class Session:
             messages: Seq and line of each.
             payload: All lines, joined once for all sessions that get them.
         """
-        if self.live and not self.closed and self not in self._output:
+        if self.live and not self.closed and not self._queued:
             self.frames_out += len(messages)
             self.messages_out += len(messages)
             self.link.write(payload)
