@@ -51,8 +51,8 @@ help:
 	@echo 'To work on QSCP'
 	@echo "  make test            the test suite (ARGS='-k name -x', PYTHON=python3.13 VENV=.venv-3.13)"
 	@echo "  make test-repeat     some tests, many times on a busy machine (ARGS='tests/client -k killed' TIMES=100)"
-	@echo '  make coverage        the tests without whole programs, and which lines of each package they run'
-	@echo '  make check           format, lint, types, import directions, and what no tool knows about'
+	@echo '  make coverage        the tests but those of whole programs, and the coverage of each package'
+	@echo '  make check           format, lint, types, import directions, and checks of our own'
 	@echo '  make hops            the files that one message passes, in the daemon and in the client'
 	@echo '  make format          put all files in the format that make check wants'
 	@echo '  make picture         regenerate the picture in README.md from a real run'
