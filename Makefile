@@ -1,4 +1,4 @@
-# QSCP: what there is to do with a checkout. `make` alone explains.
+# QSCP: commands for a checkout. `make` alone lists them.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,11 +8,11 @@ ARGS ?=
 COVERAGE ?=
 # How often `make test-repeat` runs its tests.
 TIMES ?= 100
-# How long `make fuzz` and `make soak` run: 60 s and 300 s if nothing is said.
+# How long `make fuzz` and `make soak` run; by default 60 s and 300 s.
 SECONDS ?=
 # A folder of wheels to install from instead of the network; `make wheelhouse` fills one.
 WHEELS ?=
-# What `make wheelhouse` fetches wheels for: this machine, unless both or one of them are set.
+# The machine that `make wheelhouse` fetches wheels for; by default this one.
 PYTHON_VERSION ?=
 ARCH ?=
 
@@ -33,7 +33,7 @@ tmpfilesdir ?= $(if $(_configfree),$(prefix)/lib/tmpfiles.d,/etc/tmpfiles.d)
 python := $(VENV)/bin/python
 export PYTHON VENV WHEELS DESTDIR
 
-# A venv that was moved does not work: what is said to be in it is forgotten.
+# A virtual environment that was moved does not work, so everything is installed into it again.
 ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(shell pwd -P))
 $(shell rm -f $(VENV)/installed $(VENV)/installed-dev $(VENV)/installed-fuzz)
 endif
@@ -42,7 +42,7 @@ endif
 
 help:
 	@echo 'To use QSCP from this checkout'
-	@echo '  make run             a chat server for trying out, and how to talk to it'
+	@echo '  make run             a chat server to try out, and how to connect to it'
 	@echo '  make install         install the daemon and the client on this machine (prefix, DESTDIR, WHEELS)'
 	@echo '  make uninstall       remove them again; configuration and data stay'
 	@echo '  make wheelhouse      fetch what make install needs on a machine without internet'
@@ -51,8 +51,8 @@ help:
 	@echo 'To work on QSCP'
 	@echo "  make test            the test suite (ARGS='-k name -x', PYTHON=python3.13 VENV=.venv-3.13)"
 	@echo "  make test-repeat     some tests, many times on a busy machine (ARGS='tests/client -k killed' TIMES=100)"
-	@echo '  make coverage        the tests without whole programs, and which lines of each package they run'
-	@echo '  make check           format, lint, types, import directions, and what no tool knows about'
+	@echo '  make coverage        the tests but those of whole programs, and the coverage of each package'
+	@echo '  make check           format, lint, types, import directions, and checks of our own'
 	@echo '  make hops            the files that one message passes, in the daemon and in the client'
 	@echo '  make format          put all files in the format that make check wants'
 	@echo '  make picture         regenerate the picture in README.md from a real run'
@@ -62,7 +62,7 @@ help:
 	@echo '  make bench           a first figure of the daemon under load, beside peers that are installed'
 	@echo "  make lock            lock what pyproject.toml requires into requirements*.txt (ARGS=--upgrade)"
 	@echo '  make sbom            list the locked packages as CycloneDX in dist/'
-	@echo '  make clean           remove what the tools left; certs/, config/ and var/ stay'
+	@echo '  make clean           remove what the tools made; certs/, config/ and var/ stay'
 
 run: $(VENV)/installed
 	@exec $(python) tools/run_dev.py

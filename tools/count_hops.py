@@ -140,7 +140,7 @@ async def _through_the_daemon(recorder: Recorder, folder: Path) -> list[Hop]:
 
 async def _written(*wanted: tuple[InProcessPeer, type[frames.ServerFrame]]) -> None:
     async with patiently():
-        # A test double can't notify anybody, and a pause would give housekeeping a chance.
+        # A test double can't set an event, and a pause would give housekeeping a chance.
         while not all(any(isinstance(each, kind) for each in peer.link.written) for peer, kind in wanted):  # noqa: ASYNC110
             await asyncio.sleep(0)
 

@@ -25,7 +25,7 @@ booted() { [ -d /run/systemd/system ]; }
 install_environment() {
     "${PYTHON:=python3}" -c 'import sys' || die "Python is not installed; on Debian: apt-get install python3 python3-venv"
     case $("$PYTHON" -c 'import os, sys; print(os.path.realpath(sys.executable))') in
-    /home/* | /root/*) die "The service can't use a Python that lies in somebody's home: $(command -v "$PYTHON")." \
+    /home/* | /root/*) die "The service can't read home directories, where this Python is: $(command -v "$PYTHON")." \
         "Name another one: make install PYTHON=/usr/bin/python3" ;;
     esac
     new=$root$libdir.new
@@ -70,7 +70,7 @@ do_install() {
 set_up_machine() {
     [ "$(id -u)" = 0 ] || die "Installed; the account and the configuration of the service need root: sudo make install"
     command -v systemd-sysusers >/dev/null || {
-        echo "There is no systemd here: make an account for qscpd, then see docs/installation.md."
+        echo "systemd was not found: create a system user qscpd, then see docs/installation.md."
         return
     }
     systemd-sysusers "$sysusersdir/qscpd.conf"
@@ -82,9 +82,9 @@ set_up_machine() {
         # It says what comes next.
         "$bindir/qscpd" init --keep --config "$configdir/qscpd.yaml" --certs "$configdir/certs"
     elif booted && systemctl --quiet is-active qscpd; then
-        echo "Installed; the daemon runs as it did before. To use the new one: systemctl restart qscpd"
+        echo "Installed; the old daemon still runs. To start the new one: systemctl restart qscpd"
     else
-        echo "Installed; the configuration is the one that was there. To start: systemctl enable --now qscpd"
+        echo "Installed; the existing configuration was kept. To start: systemctl enable --now qscpd"
     fi
 }
 
@@ -109,7 +109,7 @@ do_uninstall() {
     if here && booted; then
         systemctl daemon-reload
     fi
-    echo "QSCP is removed. Left as they are: the account qscpd, $configdir, /var/lib/qscpd and /var/log/qscpd."
+    echo "QSCP was removed. Not removed: the system user qscpd, $configdir, /var/lib/qscpd and /var/log/qscpd."
 }
 
 case ${1:-} in

@@ -16,7 +16,7 @@ version=$("$python" -c 'import qscp; print(qscp.__version__)')
 sed "s/^dynamic = .*/version = \"$version\"/" pyproject.toml >"$work/pyproject.toml"
 cp README.md LICENSE "$work"
 mkdir -p "$(dirname "$file")"
-# A list of requirements does not say what requires what; the warning about that helps nobody.
+# A list of requirements does not say what requires what; the warning about that is not useful here.
 "$python" -W ignore::UserWarning -m cyclonedx_py requirements --output-reproducible --pyproject "$work/pyproject.toml" \
     --output-file "$file" requirements.txt
 echo "$file lists $(grep -c == requirements.txt) packages."

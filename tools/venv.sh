@@ -31,7 +31,7 @@ if [ -n "${WHEELS:-}" ]; then
     wheels=$(cd "$WHEELS" && pwd -P) || die "WHEELS=$WHEELS is no folder."
     export PIP_NO_INDEX=1 PIP_FIND_LINKS="$wheels"
 fi
-# A source package would bring build requirements that nobody locked.
+# A source package would bring build requirements that are not locked.
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY="${PIP_ONLY_BINARY-:all:}"
 
 # Install what is locked with the pip of the interpreter $1.

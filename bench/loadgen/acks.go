@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// settle ends a workload on a server that acknowledges: nobody sends any more,
-// and within ten seconds each message sent has to be acknowledged and
-// delivered to everybody it was for.  A message that was delivered and never
-// acknowledged, or the other way round, ends the run with an error.  due tells
-// how many messages the user at i has to have received.
+// settle ends a workload on a server that acknowledges.  Nothing more is sent,
+// and within ten seconds each message has to be acknowledged and delivered to
+// all of its recipients.  A message that was delivered but not acknowledged, or
+// the other way round, ends the run with an error.  due returns how many
+// messages the user at i has to have received.
 func settle(r *Result, us []*user, due func(ts []tally, i int) int64) {
 	draining.Store(true)
 	if _, ok := us[0].Client.(Acker); !ok {
@@ -36,7 +36,7 @@ func tallies(us []*user) []tally {
 	return ts
 }
 
-// compare sums up into r what was sent and acknowledged.
+// compare adds the numbers of sent and acknowledged messages to r.
 func compare(r *Result, ts []tally, us []*user, due func(ts []tally, i int) int64) error {
 	r.Sent, r.Acked = 0, 0
 	var wrong error
@@ -50,7 +50,7 @@ func compare(r *Result, ts []tally, us []*user, due func(ts []tally, i int) int6
 	return wrong
 }
 
-// fromPartner: users at 0 and 1, 2 and 3 and so on write to each other.
+// fromPartner is due for pairs: users at 0 and 1, 2 and 3 and so on write to each other.
 func fromPartner(ts []tally, i int) int64 { return ts[i^1].sent }
 
 // times collects durations from several goroutines.

@@ -3,7 +3,7 @@ package main
 // Client is one authenticated user of the server under test.  To measure a new
 // protocol, write these methods over a *Conn and add a line to adapters.
 type Client interface {
-	// Login authenticates and returns when the server has said so.
+	// Login authenticates and returns when the server has confirmed it.
 	Login(user, pass string) error
 	// Join enters a room and returns when the server has confirmed it.
 	Join(room string) error
@@ -11,7 +11,7 @@ type Client interface {
 	// body is printable ASCII without quotes, markup or backslashes.
 	Send(to string, toRoom bool, body []byte) error
 	// Recv blocks until something has come in and calls fn with the body of
-	// each chat message in it.  It answers keep-alives by itself.
+	// each chat message in it.  It answers keep-alives automatically.
 	Recv(fn func(body []byte)) error
 	// Bye ends the session politely; the caller then closes the socket.
 	Bye()
@@ -22,7 +22,7 @@ type Registrar interface {
 	Register(user, pass string) error
 }
 
-// Acker is implemented where the server says of each message that it is safe.
+// Acker is implemented where the server acknowledges each message.
 type Acker interface {
 	// Tally counts the messages this user sent, had acknowledged and received.
 	Tally() (sent, acked, received int64)
@@ -38,7 +38,7 @@ type options struct {
 	host    string         // XMPP domain
 	qos     int            // MQTT quality of service, 0 or 1
 	sasl    bool           // IRC: log in to an account with SASL PLAIN
-	onAck   func(ns int64) // Acker: hears how long each acknowledgement took; may be nil
+	onAck   func(ns int64) // Acker: called with the time that each acknowledgement took; can be nil
 	devices *devices       // qscp: log in as devices that keep their positions; nil: as ones that keep nothing
 }
 
@@ -53,5 +53,5 @@ var adapters = map[string]func(*Conn, options) Client{
 // alpn is what a protocol offers in the handshake, if it uses ALPN.
 var alpn = map[string]string{"qscp": "qscp/1"}
 
-// lasting is where somebody who was in a room is still in it after a new login.
+// lasting has the protocols in which membership of a room outlasts a login.
 var lasting = map[string]bool{"qscp": true}

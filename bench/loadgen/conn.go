@@ -79,7 +79,7 @@ func dial(addr, alpn string) (*Conn, error) {
 		InsecureSkipVerify: true, // throwaway self-signed certificate on loopback
 		MinVersion:         tls.VersionTLS12,
 		NextProtos:         offer,
-		// One group for everybody, so that a login costs the same curve work
+		// One group for all servers, so that a login costs the same curve work
 		// on every server (a Go server would otherwise pick ML-KEM hybrids).
 		CurvePreferences: []tls.CurveID{tls.X25519},
 		CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,

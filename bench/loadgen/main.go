@@ -126,7 +126,7 @@ func crowd(prefix string, first, n int, then func(*user) error) []*user {
 
 var (
 	stopping atomic.Bool
-	draining atomic.Bool // nobody sends anything new
+	draining atomic.Bool // nothing new is sent
 )
 
 // listen runs u.Recv until the connection ends.  done is called once for each
@@ -268,7 +268,7 @@ func fanout(r *Result) {
 	draining.Store(true)
 	got(0)
 	<-over
-	settle(r, append(rx, tx...), func(ts []tally, i int) int64 { // everybody gets what others sent
+	settle(r, append(rx, tx...), func(ts []tally, i int) int64 { // each user gets what others sent
 		var others int64
 		for k := range tx {
 			if len(rx)+k != i {

@@ -4,18 +4,18 @@ import (
 	"time"
 )
 
-// Online is what it costs that people come online.  Times are milliseconds of
+// Online is the cost of users coming online.  Times are milliseconds of
 // the server's CPU per arrival; those of its main thread leave out threads that
 // check passwords or write.
 type Online struct {
-	Alone, AloneMain     float64 // nobody else is there
-	Watched, WatchedMain float64 // as many others are, in the same room
-	Frames, KiB          float64 // what each of these others was sent meanwhile
+	Alone, AloneMain     float64 // no one else is online
+	Watched, WatchedMain float64 // as many others are online, in the same room
+	Frames, KiB          float64 // sent to each of these others meanwhile
 }
 
-// online: people who are members of a room log in, once with nobody else
-// online and once with as many other members online.  The difference is what it
-// costs to tell of them, and to tell them.
+// online: members of a room log in, once with no one else online and once with
+// as many other members online.  The difference is the cost of notifying those
+// members, and of sending their presence to the arrivals.
 func online(r *Result) {
 	const room = "#room"
 	r.Online = &Online{}
@@ -53,8 +53,8 @@ func online(r *Result) {
 	r.Noise = (busy() - b0 - (cpu(*pid) - c0) - (ownCPU() - o0)) / time.Since(t0).Seconds()
 }
 
-// arrivals logs people in, and tells what each cost the server until all was
-// told, in milliseconds, and how many seconds it took.
+// arrivals logs users in.  It returns what each cost the server, in
+// milliseconds, until all notifications were sent, and how many seconds it took.
 func arrivals(then func(*user) error) (us []*user, srv, main, wall, own float64) {
 	c0, m0, o0, t0 := cpu(*pid), mainCPU(*pid), ownCPU(), time.Now()
 	us = crowd("u", *members, *members, then)
@@ -64,7 +64,7 @@ func arrivals(then func(*user) error) (us []*user, srv, main, wall, own float64)
 	return us, (cpu(*pid) - c0) * per, (mainCPU(*pid) - m0) * per, wall, ownCPU() - o0
 }
 
-// settleDown waits until what is summarised by the second has been told.
+// settleDown waits until the summaries, which are sent once a second, have been sent.
 func settleDown() { time.Sleep(3 * time.Second) }
 
 func leave(us []*user) {
@@ -78,7 +78,7 @@ func leave(us []*user) {
 	}
 }
 
-// heard is the lines and bytes that all of them have received so far.
+// heard returns the lines and bytes that all of them have received so far.
 func heard(us []*user) (lines, bytes int64) {
 	for _, u := range us {
 		lines, bytes = lines+u.c.linesIn.Load(), bytes+u.c.bytesIn.Load()

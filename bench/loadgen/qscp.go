@@ -75,7 +75,7 @@ func (x *qscp) Login(user, pass string) error {
 }
 
 // verdict waits for the answer to auth; busy is how many seconds the server
-// wants us to wait before the next one.
+// asks to wait before the next attempt.
 func (x *qscp) verdict() (busy float64, err error) {
 	l, err := x.c.line()
 	if err != nil {
@@ -189,8 +189,8 @@ func kind(l []byte) string {
 	return f.Type
 }
 
-// Recv handles what came in.  The two frequent frames are told by how they
-// begin, all others by parsing.
+// Recv handles what came in.  The two frequent frames are recognised by their
+// first bytes, all others by parsing.
 func (x *qscp) Recv(fn func([]byte)) error {
 	var failed error
 	err := x.c.eachLine(func(l []byte) {

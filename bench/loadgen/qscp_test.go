@@ -64,7 +64,7 @@ func TestMessagesAreCounted(t *testing.T) {
 	}
 }
 
-// A message or an acknowledgement that is missing, doubled or somebody else's is an error.
+// A message or an acknowledgement that is missing, doubled or another user's is an error.
 func TestWrongOrderIsAnError(t *testing.T) {
 	for _, order := range [][]uint64{{2}, {1, 1}, {1, 3}, {1, 2, 1}} {
 		from, to := pair()
@@ -99,7 +99,7 @@ func TestSendersTakeTurns(t *testing.T) {
 	}
 }
 
-// Nobody hears what they wrote themselves, nor what is for others.
+// A user receives neither their own messages nor those for others.
 func TestMessagesOfOthersAreAnError(t *testing.T) {
 	a, to := pair()
 	if to.message(roomLine(to, 1), func([]byte) {}) == nil {
@@ -114,7 +114,7 @@ func TestMessagesOfOthersAreAnError(t *testing.T) {
 	}
 }
 
-// An answer is handed to who asked, one at a time.
+// An answer goes to the request that waits for it, one at a time.
 func TestAnswers(t *testing.T) {
 	x, _ := pair()
 	ack := []byte(`{"type":"room_ack","ref":"join","room":"#room"}`)
@@ -135,7 +135,7 @@ func TestPositions(t *testing.T) {
 	d := newDevices()
 	x := newQscp(nil, options{devices: d}).(*qscp)
 	x.user = "u1"
-	for _, last := range []int{7, 9} { // the second one tells of another change
+	for _, last := range []int{7, 9} { // the second one reports another change
 		l := fmt.Appendf(nil, `{"type":"room","room":{"name":"#room","conversation":"c5"},"first_seq":8,"last_seq":%d}`, last)
 		if err := x.other(l); err != nil {
 			t.Error(err)
@@ -149,7 +149,7 @@ func TestPositions(t *testing.T) {
 	}
 }
 
-// All has to be acknowledged, and received by everybody it was for.
+// Each message has to be acknowledged, and received by all of its recipients.
 func TestCompare(t *testing.T) {
 	us := []*user{{name: "u0"}, {name: "u1"}}
 	r := &Result{}
@@ -174,7 +174,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// Whatever says that something went wrong is an error, whatever does not is passed over.
+// A frame that reports a failure is an error; other unexpected frames are skipped.
 func TestOtherFrames(t *testing.T) {
 	x, _ := pair()
 	for _, l := range []string{

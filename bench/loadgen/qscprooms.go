@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// patience is how long anything may take that a server is asked for.
+// patience is how long the answer to a request can take.
 const patience = 2 * time.Minute
 
-// Join enters the room, and makes it if it is not there.
+// Join enters the room, and creates it if it does not exist.
 func (x *qscp) Join(room string) error {
 	return x.enter(room, func() (string, error) {
 		for {
@@ -67,8 +67,8 @@ func (x *qscp) enter(room string, wait func() (string, error)) error {
 	}
 }
 
-// answer hands an answer to who waits in enter; without anybody there it is
-// one frame too many.
+// answer hands an answer to the caller that waits in enter.  If none waits, it
+// is one frame too many.
 func (x *qscp) answer(l []byte, code string) error {
 	select {
 	case x.answers <- code:
@@ -78,12 +78,12 @@ func (x *qscp) answer(l []byte, code string) error {
 	}
 }
 
-// devices is what the devices of all users keep over their connections: how
-// far they have got in the room they are in.
+// devices is what the devices of all users keep over their connections: their
+// positions in the room.
 type devices struct {
 	mu   sync.Mutex
 	at   map[string]position
-	busy atomic.Int64 // logins that the server put off
+	busy atomic.Int64 // logins that the server answered with busy
 }
 
 type position struct {
@@ -98,7 +98,7 @@ func deviceID(user string) string {
 	return fmt.Sprintf("%x", sum[:16])
 }
 
-// note keeps the position that a `room` frame tells of somebody who comes in.
+// note keeps the position that a `room` frame gives a user who joins.
 func (d *devices) note(user string, l []byte) error {
 	if d == nil {
 		return nil
@@ -118,7 +118,7 @@ func (d *devices) note(user string, l []byte) error {
 	return nil
 }
 
-// resume is the frame that tells the positions of a user.
+// resume returns the frame that reports the positions of a user.
 func (d *devices) resume(user string) string {
 	positions := []byte("[]")
 	if d != nil {
@@ -131,7 +131,7 @@ func (d *devices) resume(user string) string {
 	return `{"type":"resume","positions":` + string(positions) + "}\n"
 }
 
-// patientLogin says auth until the server has the time for it, then resume.
+// patientLogin sends auth until the server is not busy, then resume.
 func (x *qscp) patientLogin(auth []byte) error {
 	for {
 		if err := x.c.say(string(auth)); err != nil {

@@ -17,13 +17,13 @@ import (
 const (
 	stormRoom = "#storm"
 	missed    = 10                      // messages in the room while its members are away
-	aftermath = 1500 * time.Millisecond // what is told of an event once a second belongs to it
+	aftermath = 1500 * time.Millisecond // summaries of an event, sent once a second, belong to it
 )
 
-// storm: pairs write at a low fixed rate; what becomes of their messages is
-// measured in four phases: with nothing else going on, while many people join a
-// room, while the connections of these people are cut and they all come back,
-// and afterwards.  These people are another process, with a lower priority:
+// storm: pairs write at a low fixed rate.  The latency of their messages is
+// measured in four phases: with nothing else going on, while many users join a
+// room, while the connections of these users are cut and all of them reconnect,
+// and afterwards.  These users are in another process, with a lower priority:
 // the time that the generator spends on them is not the server's.
 func storm(base Result) []*Result {
 	var arrived, acked samples
@@ -81,7 +81,7 @@ func storm(base Result) []*Result {
 	return phases
 }
 
-// process is the stormers as storm sees them.
+// process is the other process, as storm sees it.
 type process struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -102,7 +102,7 @@ func startStormers() *process {
 	return p
 }
 
-// do tells them what to do, and waits until they have.
+// do sends the other process a command, and waits until it is done.
 func (p *process) do(what string) (took float64, retries int) {
 	_, err := fmt.Fprintln(p.in, what)
 	check(err)
@@ -120,8 +120,8 @@ func (p *process) wait() (took float64, retries int) {
 
 func (p *process) cpu() float64 { return cpu(p.cmd.Process.Pid) }
 
-// stormers is the other process: it does what it reads, and answers each line
-// with how long it took and how many logins had to be tried again.  It ends
+// stormers is the other process.  It runs the commands that it reads, and
+// answers each with how long it took and how many logins were retried.  It ends
 // with its input.
 func stormers() {
 	opt.devices = newDevices()
@@ -170,8 +170,8 @@ func enter(u *user) error {
 	return c.Enter(stormRoom)
 }
 
-// comeBack gives each user a new connection, and tells how many logins came
-// to nothing at first.
+// comeBack gives each user a new connection, and returns how many logins failed
+// at first.
 func comeBack(us []*user, atOnce int) int {
 	var failed atomic.Int64
 	var once sync.Once

@@ -64,7 +64,7 @@ func summary(files []string) {
 	}
 }
 
-// besides is what a workload tells beyond the columns that all have.
+// besides returns what a workload reports beyond the columns that all have.
 func besides(rs []Result) string {
 	if took := median(rs, func(r Result) float64 { return r.Took }); took != 0 {
 		return fmt.Sprintf("%d in %.1f s, %.0f retries", rs[0].Done, took, median(rs, func(r Result) float64 { return float64(r.Retries) }))

@@ -54,7 +54,7 @@ def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
         if not problems:
             manifest = read_manifest(backup)
             made = f"made {manifest.created} by qscpd {manifest.version}"
-            click.echo(f"{backup}: whole, {made}: {manifest.contents()}")
+            click.echo(f"{backup}: ok, {made}: {manifest.contents()}")
     if damaged:
         ctx.exit(ExitCode.FAILED)
 

@@ -150,16 +150,16 @@ def test_a_name_that_several_deleted_accounts_had(store: SqliteStore) -> None:
     store.delete_account("alice")
     store.add_account("alice", "x", reuse_name=True)
     store.delete_account("alice")
-    with pytest.raises(UsageError, match="several deleted accounts; say which with --id: a1, a4"):
+    with pytest.raises(UsageError, match="several deleted accounts; choose one with --id: a1, a4"):
         store.find_account("alice")
     assert store.find_account("", 4).state is AccountState.DELETED
 
 
 def test_unknown_accounts_are_not_found(reader: StoreReader) -> None:
     """Unknown names and ids are not found."""
-    with pytest.raises(NotFoundError, match="there is no account zoe"):
+    with pytest.raises(NotFoundError, match="account zoe not found"):
         reader.find_account("zoe")
-    with pytest.raises(NotFoundError, match="no account with the id a77"):
+    with pytest.raises(NotFoundError, match="account a77 not found"):
         reader.find_account("alice", 77)
 
 
@@ -417,5 +417,5 @@ def test_a_deleted_room_can_t_be_exported(lenient: SqliteStore) -> None:
     """A deleted room is not found, even before its messages are removed."""
     lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
     lenient.change_room(RoomChange(action="delete", room="#dev", actor=None))
-    with pytest.raises(NotFoundError, match="there is no room #dev"):
+    with pytest.raises(NotFoundError, match="room #dev not found"):
         lenient.find_room("#dev")

@@ -35,7 +35,7 @@ HELP: Final = {
     "remove": "remove a member (they can rejoin)",
     "ban": "ban a user, for 10m, 2h, 7d, or for good",
     "unban": "end a ban",
-    "mute": "make a member read-only, for a time or for good",
+    "mute": "stop a member from writing, for a time or for good",
     "unmute": "end a mute",
     "role": "set a role: owner, moderator or member",
     "set": "change kind, history or slow mode: /set slow 30s",

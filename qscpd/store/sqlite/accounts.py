@@ -27,15 +27,15 @@ class AccountReader:
         if account is not None:
             rows = self._db.read(f"SELECT {_COLUMNS} FROM accounts WHERE id = ?", account)  # noqa: S608
             if not rows:
-                raise NotFoundError(f"there is no account with the id a{account}")
+                raise NotFoundError(f"account a{account} not found")
             return _account(rows[0])
         sql = f"SELECT {_COLUMNS} FROM accounts WHERE name = ? ORDER BY state = 'deleted', id"  # noqa: S608
         found = [_account(row) for row in self._db.read(sql, name)]
         if not found:
-            raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
+            raise NotFoundError(f"account {name} not found; `qscpd listusers` shows all")
         if found[0].state is AccountState.DELETED and len(found) > 1:
             ids = ", ".join(f"a{each.id}" for each in found)
-            raise UsageError(f"{name} was the name of several deleted accounts; say which with --id: {ids}")
+            raise UsageError(f"{name} was the name of several deleted accounts; choose one with --id: {ids}")
         return found[0]
 
     def credentials(self, name: str) -> Credentials | None:
@@ -108,7 +108,7 @@ class Accounts:
             ).fetchall()
             if rows:
                 return self._changed(rows[0])
-        raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
+        raise NotFoundError(f"account {name} not found; `qscpd listusers` shows all")
 
     def _changed(self, row: tuple[int, str, str, int]) -> Account:
         account = _account(row)

@@ -76,7 +76,7 @@ def test_verify_damaged_ones(run: Run, backup: str) -> None:
     Path(backup, "server.key").write_text("x")
     result = run("verify", backup, other)
     assert result.exit_code == ExitCode.FAILED
-    assert result.stdout.startswith(f"{other}: whole")
+    assert result.stdout.startswith(f"{other}: ok")
     assert [line.split(": ")[1] for line in result.stderr.splitlines()] == [
         f"{backup}/server.key",
         f"{backup}/ca.pem",
