@@ -52,7 +52,7 @@ def test_a_read_only_file(tmp_path: Path) -> None:
     (tmp_path / "qscpd.db").chmod(0o444)
     with (
         as_user(tmp_path),
-        pytest.raises(PermissionDeniedError, match="qscpd.db: this user has no permission to read"),
+        pytest.raises(PermissionDeniedError, match=r"qscpd\.db: this user has no permission to read"),
     ):
         open_store(store_url(tmp_path / "qscpd.db"))
 

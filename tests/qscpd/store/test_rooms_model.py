@@ -190,25 +190,30 @@ class RoomMachine(RuleBasedStateMachine):
         """A user leaves."""
         self.change(RoomChange(action="leave", room=name, actor=self.pick_account(pick, name) or 1))
 
-    @rule(pick=picks, name=names, target=picks, role=st.sampled_from(list(RoomRole)))
-    def promote(self, pick: int, name: str, target: int, role: RoomRole) -> None:
+    @rule(pick=picks, name=names, target_pick=picks, role=st.sampled_from(list(RoomRole)))
+    def promote(self, pick: int, name: str, target_pick: int, role: RoomRole) -> None:
         """A user changes a role."""
         self.moderate(
-            self.pick_account(pick, name), name, "role", self.pick_account(target, name) or 1, role, None
+            self.pick_account(pick, name), name, "role", self.pick_account(target_pick, name) or 1, role, None
         )
 
-    @rule(pick=picks, name=names, action=st.sampled_from(PUNISHES), target=picks, seconds=seconds)
-    def punish(self, pick: int, name: str, action: str, target: int, seconds: int | None) -> None:
+    @rule(pick=picks, name=names, action=st.sampled_from(PUNISHES), target_pick=picks, seconds=seconds)
+    def punish(self, pick: int, name: str, action: str, target_pick: int, seconds: int | None) -> None:
         """A user removes, bans or mutes a user."""
         self.moderate(
-            self.pick_account(pick, name), name, action, self.pick_account(target, name) or 1, None, seconds
+            self.pick_account(pick, name),
+            name,
+            action,
+            self.pick_account(target_pick, name) or 1,
+            None,
+            seconds,
         )
 
-    @rule(pick=picks, name=names, action=st.sampled_from(FORGIVES), target=picks)
-    def forgive(self, pick: int, name: str, action: str, target: int) -> None:
+    @rule(pick=picks, name=names, action=st.sampled_from(FORGIVES), target_pick=picks)
+    def forgive(self, pick: int, name: str, action: str, target_pick: int) -> None:
         """A user invites, unbans or unmutes a user."""
         self.moderate(
-            self.pick_account(pick, name), name, action, self.pick_account(target, name) or 1, None, None
+            self.pick_account(pick, name), name, action, self.pick_account(target_pick, name) or 1, None, None
         )
 
     def moderate(
