@@ -20,19 +20,19 @@ __all__ = [
     "chat",
     "in_room",
     "info",
-    "person",
     "ready",
     "room",
     "room_changed",
-    "said",
-    "told",
+    "room_message",
+    "shown_texts",
+    "user",
     "welcome",
 ]
 
 WALL_MS = 1_764_000_000_000
 
 
-def person(name: str, status: frames.Status = "online", text: str = "") -> frames.UserPresence:
+def user(name: str, status: frames.Status = "online", text: str = "") -> frames.UserPresence:
     """Return the presence of a user."""
     return frames.UserPresence(name, status, text)
 
@@ -103,7 +103,7 @@ def room_changed(which: frames.Room, *, last_seq: int = 0, by: str = "") -> fram
     return frames.RoomChanged(which, 1, last_seq, by)
 
 
-def said(
+def room_message(
     seq: int,
     body: str = "hi",
     *,
@@ -119,7 +119,7 @@ def said(
     return message
 
 
-def told(shown: list[events.Event]) -> list[str]:
+def shown_texts(shown: list[events.Event]) -> list[str]:
     """Return shown events as lines of text, without their times."""
     lines = [str(line) for event in shown for line in describe(event, "alice")]
     return [re.sub(r"^(\d{4}-\d\d-\d\d )?\d\d:\d\d ", "", line) for line in lines]
@@ -154,7 +154,7 @@ class EngineHarness:
         """Log in, and receive online users and conversations; nothing is replayed yet."""
         self.engine.connected(welcome())
         return self.receive(
-            frames.OnlineUsers(1, [person(name) for name in online]), frames.Conversations(infos or [])
+            frames.OnlineUsers(1, [user(name) for name in online]), frames.Conversations(infos or [])
         )
 
     def receive(self, *arrived: frames.ServerFrame) -> list[events.Event]:

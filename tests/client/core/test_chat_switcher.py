@@ -16,8 +16,8 @@ from tests.support.engine_harness import (
     ready,
     room,
     room_changed,
-    said,
-    told,
+    room_message,
+    shown_texts,
     welcome,
 )
 
@@ -32,13 +32,13 @@ def refusal(ref: str, code: ErrorCode) -> frames.Error:
 def test_a_room_one_is_in_is_entered_by_its_name() -> None:
     """What it is is asked, and stands before what waits there; lines behind it wait."""
     harness = ready("bob")
-    harness.receive(frames.Conversations([info("#dev", 0)]), said(1))
+    harness.receive(frames.Conversations([info("#dev", 0)]), room_message(1))
     assert harness.enter("#Dev", "hello") == []
     assert harness.frames() == [frames.RoomsRequest()]
     assert harness.receive(frames.Rooms([room("#ops")], "more")) == []
     assert harness.frames() == [frames.RoomsRequest("more")]
     shown = harness.receive(frames.Rooms([room(topic="Release\non Friday", role=RoomRole.OWNER)]))
-    assert told(shown[:-1]) == [
+    assert shown_texts(shown[:-1]) == [
         f"#dev (2 members; you are the owner). Everything you type is sent. {STAY}",
         "Topic of #dev: Release on Friday",
         "(1) bob: hi",
@@ -53,15 +53,15 @@ def test_a_room_one_is_in_is_entered_by_its_name() -> None:
 def test_a_room_is_entered_also_if_nobody_says_what_it_is(is_lost: bool) -> None:
     """It is one's own room all the same."""
     harness = ready("bob")
-    harness.receive(frames.Conversations([info("#dev", 0)]), said(1))
+    harness.receive(frames.Conversations([info("#dev", 0)]), room_message(1))
     harness.enter("#dev", "hello")
     if is_lost:
         harness.engine.disconnected()
         shown = harness.engine.events_to_show()
     else:
         shown = harness.receive(frames.Error("internal", "Something went wrong.", "rooms"))
-    assert told(shown)[0] == (f"#dev. Everything you type is sent. {STAY}")
-    assert "(1) bob: hi" in told(shown)
+    assert shown_texts(shown)[0] == (f"#dev. Everything you type is sent. {STAY}")
+    assert "(1) bob: hi" in shown_texts(shown)
     assert harness.engine.pending == 1
     assert harness.engine.failed == 0
 
@@ -85,7 +85,7 @@ def test_what_may_be_written_is_said_when_a_room_is_entered(
     harness.enter("#dev")
     dev = room(role=role)
     dev.kind, dev.archived, dev.muted = kind, archived, muted
-    [opened] = told(harness.receive(frames.Rooms([dev])))
+    [opened] = shown_texts(harness.receive(frames.Rooms([dev])))
     assert opened.endswith(f"). {says}. {STAY}")
 
 
@@ -97,7 +97,7 @@ def test_another_room_is_not_entered(typed: str, says: str) -> None:
     harness = ready("bob")
     [problem] = harness.enter(typed)
     assert isinstance(problem, Problem)
-    assert says in told([problem])[0]
+    assert says in shown_texts([problem])[0]
     assert harness.engine.pick_failed
     assert harness.engine.partner is None
     assert harness.frames() == []
@@ -110,7 +110,7 @@ def test_join_enters_when_it_is_done() -> None:
     assert harness.frames() == [frames.Join("#dev")]
     assert harness.engine.queues_lines
     shown = harness.receive(room_changed(room(members=3), last_seq=7), frames.RoomAck("join", "#dev"))
-    assert told(shown)[0] == (f"#dev (3 members). Everything you type is sent. {STAY}")
+    assert shown_texts(shown)[0] == (f"#dev (3 members). Everything you type is sent. {STAY}")
     assert harness.chats() == [("#dev", "hello", 1)]
     assert not harness.engine.pick_failed
     assert Moved("c-#dev", "#dev", 7) in harness.engine.changes_to_save()
@@ -121,7 +121,7 @@ def test_a_join_that_is_refused_leaves_nobody_to_write_to() -> None:
     harness = ready("bob", chat_with="bob")
     harness.enter("/join #dev", "hello")
     shown = harness.receive(refusal("join", ErrorCode.UNKNOWN_ROOM))
-    assert "#dev does not exist, or is closed and you are not invited." in told(shown)
+    assert "#dev does not exist, or is closed and you are not invited." in shown_texts(shown)
     assert harness.engine.partner is None
     assert harness.engine.failed == 1
     assert harness.frames()[-1] == frames.WhoisRequest("hello")
@@ -187,7 +187,7 @@ def test_create_never_enters_a_room_that_there_was() -> None:
     harness.receive(room_changed(room("#open")))
     harness.enter("/create #open", "hello")
     shown = harness.receive(refusal("room", ErrorCode.ROOM_EXISTS))
-    assert "#open already exists. Try /join #open." in told(shown)
+    assert "#open already exists. Try /join #open." in shown_texts(shown)
     assert harness.engine.partner is None
     harness.enter("/create #open")
     harness.engine.disconnected()
@@ -204,23 +204,23 @@ def test_a_join_without_an_answer_at_the_end() -> None:
     harness.engine.show_unanswered(keeps=True)
     [problem] = [each for each in harness.engine.events_to_show() if isinstance(each, Problem)]
     assert (problem.code, problem.count) == (ProblemCode.JOIN_UNANSWERED, 2)
-    assert "2 lines typed after it were not sent" in told([problem])[0]
+    assert "2 lines typed after it were not sent" in shown_texts([problem])[0]
     assert harness.engine.pick_failed
 
 
 def test_leaving_opens_the_picker_and_forgets_the_position() -> None:
     """A later join begins anew."""
     harness = in_room()
-    harness.receive(said(1))
+    harness.receive(room_message(1))
     harness.enter("/leave")
     assert harness.frames() == [frames.Leave("#dev")]
     shown = harness.receive(frames.RoomLeft("c-#dev", "#dev", "left"), frames.RoomAck("leave", "#dev"))
-    assert told(shown) == ["You left #dev.", "Online: bob"]
+    assert shown_texts(shown) == ["You left #dev.", "Online: bob"]
     assert harness.engine.partner is None
     assert not harness.engine.names.count("#dev")
     assert Forgotten("c-#dev") in harness.engine.changes_to_save()
     harness.receive(room_changed(room(), last_seq=9))
-    harness.receive(said(10, "new"))
+    harness.receive(room_message(10, "new"))
     assert harness.engine.rooms == (RoomLine("#dev", 1),)
 
 
@@ -237,7 +237,7 @@ def test_whoever_is_put_out_is_told_why(reason: str, says: str) -> None:
     """And can't write there by mistake."""
     harness = in_room()
     shown = harness.receive(frames.RoomLeft("c-#dev", "#dev", reason, "carol", "spam."))
-    assert told(shown)[0] == says
+    assert shown_texts(shown)[0] == says
     assert harness.engine.partner is None
 
 
@@ -259,7 +259,7 @@ def test_a_room_that_was_left_elsewhere_is_closed() -> None:
     harness = in_room()
     harness.engine.disconnected()
     shown = harness.connect("bob")
-    assert told(shown)[0] == "You are no longer a member of #dev."
+    assert shown_texts(shown)[0] == "You are no longer a member of #dev."
     assert harness.engine.partner is None
 
 
@@ -268,11 +268,11 @@ def test_invitations_are_told_once_and_listed() -> None:
     harness = ready("bob")
     invited = frames.Invited(room("#board", role=None), "carol")
     shown = harness.receive(invited, invited)
-    assert told(shown) == ["carol invited you to #board. Try /join #board."]
+    assert shown_texts(shown) == ["carol invited you to #board. Try /join #board."]
     [problem] = harness.enter("#board")
-    assert "You are invited to #board" in told([problem])[0]
+    assert "You are invited to #board" in shown_texts([problem])[0]
     [picker] = harness.enter("/who")
-    assert told([picker]) == ["Online: bob", "Invitations: #board (/join #board)"]
+    assert shown_texts([picker]) == ["Online: bob", "Invitations: #board (/join #board)"]
     harness.engine.disconnected()
     harness.connect("bob")
     assert harness.engine.invitations == []
@@ -296,7 +296,7 @@ def test_an_invitation_that_is_no_more_is_not_listed(reason: str, by: str, says:
     harness = in_room()
     invited = frames.Invited(room("#board", role=None), "carol")
     harness.receive(invited)
-    assert told(harness.receive(frames.RoomLeft("c-#board", "#board", reason, by))) == [says]
+    assert shown_texts(harness.receive(frames.RoomLeft("c-#board", "#board", reason, by))) == [says]
     assert harness.engine.invitations == []
     assert harness.engine.partner == "#dev"
     assert len(harness.receive(invited)) == 1
@@ -328,13 +328,13 @@ def test_invitations_that_came_before_are_in_the_first_list() -> None:
         frames.OnlineUsers(1, []),
         frames.Conversations([]),
     )
-    assert told(shown)[1:] == ["Nobody else is online.", "Invitations: #board (/join #board)"]
+    assert shown_texts(shown)[1:] == ["Nobody else is online.", "Invitations: #board (/join #board)"]
 
 
 def test_a_room_that_was_joined_elsewhere_is_told() -> None:
     """It is on the list, and messages in it are unread."""
     harness = ready("bob")
-    assert told(harness.receive(room_changed(room(), last_seq=3))) == [
+    assert shown_texts(harness.receive(room_changed(room(), last_seq=3))) == [
         "You are now a member of #dev; type #dev in the list to enter it."
     ]
     assert harness.engine.rooms == (RoomLine("#dev"),)

@@ -12,7 +12,7 @@ from qscp_client.core.engine import Ending
 from qscp_client.core.events import Place
 from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
 from qscp_client.core.outbox import Failure, FailureCode
-from tests.support.engine_harness import EngineHarness, ack, chat, info, person, ready, told, welcome
+from tests.support.engine_harness import EngineHarness, ack, chat, info, ready, shown_texts, user, welcome
 
 NOBODY = frames.Whois("nosuch", known=False)
 
@@ -36,13 +36,13 @@ def test_the_welcome_comes_with_all_that_is_known() -> None:
     """Nothing is shown, and no line is taken, before the last page of people and of conversations."""
     harness = EngineHarness()
     harness.engine.connected(welcome())
-    assert harness.receive(frames.OnlineUsers(1, [person("bob")], more=True)) == []
+    assert harness.receive(frames.OnlineUsers(1, [user("bob")], more=True)) == []
     assert harness.receive(frames.Conversations([], cursor="x")) == []
     assert harness.frames()[-1] == frames.ConversationsRequest("x")
-    assert harness.receive(frames.OnlineUsers(1, [person("alice")])) == []
+    assert harness.receive(frames.OnlineUsers(1, [user("alice")])) == []
     assert not harness.engine.ready
     shown = harness.receive(frames.Conversations([]))
-    assert shown == [events.Welcome("alice"), events.PickerOpened((person("bob"),))]
+    assert shown == [events.Welcome("alice"), events.PickerOpened((user("bob"),))]
     assert harness.engine.ready
 
 
@@ -109,7 +109,7 @@ def test_a_name_that_nobody_has_is_told_at_once() -> None:
 def test_who_is_away_is_chosen_with_their_text() -> None:
     """As the list has it."""
     harness = ready()
-    harness.receive(frames.PresenceChanges(2, [person("bob", "away", "lunch")]))
+    harness.receive(frames.PresenceChanges(2, [user("bob", "away", "lunch")]))
     assert harness.enter("bob") == [events.ChatOpened("bob", "away", "lunch")]
 
 
@@ -183,7 +183,7 @@ def test_giving_up_keeps_what_waits_behind_a_name() -> None:
 def test_who_was_seen_and_is_offline_can_be_chosen_without_a_connection() -> None:
     """The opening says that we know them."""
     harness = ready("bob")
-    harness.receive(frames.PresenceChanges(2, [person("bob", "offline")]))
+    harness.receive(frames.PresenceChanges(2, [user("bob", "offline")]))
     harness.engine.disconnected()
     assert harness.enter("bob") == [events.ChatOpened("bob", "offline")]
 
@@ -201,7 +201,7 @@ def test_somebody_named_like_a_word_is_chosen_with_at(name: str) -> None:
     harness = ready("back", "quit")
     [problem] = harness.enter("back")
     assert isinstance(problem, Problem)
-    assert "@back" in told([problem])[0]
+    assert "@back" in shown_texts([problem])[0]
     assert harness.enter(f"@{name}") == [events.ChatOpened(name)]
 
 
@@ -303,32 +303,32 @@ def test_a_message_in_the_picker_chooses_nobody() -> None:
 def test_the_chat_says_when_the_partner_leaves_and_returns() -> None:
     """And the chat stays open."""
     harness = ready("bob", chat_with="bob")
-    gone = harness.receive(frames.PresenceChanges(2, [person("bob", "offline")]))
-    back = harness.receive(frames.PresenceChanges(3, [person("bob")]))
-    assert gone == [events.PresenceChanged(person("bob", "offline"), was_online=True, is_partner=True)]
-    assert back == [events.PresenceChanged(person("bob"), was_online=False, is_partner=True)]
+    gone = harness.receive(frames.PresenceChanges(2, [user("bob", "offline")]))
+    back = harness.receive(frames.PresenceChanges(3, [user("bob")]))
+    assert gone == [events.PresenceChanged(user("bob", "offline"), was_online=True, is_partner=True)]
+    assert back == [events.PresenceChanged(user("bob"), was_online=False, is_partner=True)]
     assert harness.engine.partner == "bob"
 
 
 def test_others_come_and_go_silently_during_a_chat() -> None:
     """The list knows of them."""
     harness = ready("bob", chat_with="bob")
-    assert harness.receive(frames.PresenceChanges(2, [person("carol")])) == []
-    assert harness.enter("/who") == [events.WhoAsked((person("bob"), person("carol")))]
+    assert harness.receive(frames.PresenceChanges(2, [user("carol")])) == []
+    assert harness.enter("/who") == [events.WhoAsked((user("bob"), user("carol")))]
 
 
 def test_the_picker_tells_of_everybody() -> None:
     """But never of yourself."""
     harness = ready("bob")
-    shown = harness.receive(frames.PresenceChanges(2, [person("carol"), person("alice", "away")]))
-    assert shown == [events.PresenceChanged(person("carol"), was_online=False, is_partner=False)]
+    shown = harness.receive(frames.PresenceChanges(2, [user("carol"), user("alice", "away")]))
+    assert shown == [events.PresenceChanged(user("carol"), was_online=False, is_partner=False)]
 
 
 def test_a_later_snapshot_is_told_as_changes() -> None:
     """No second welcome."""
     harness = ready("bob", chat_with="bob")
     shown = harness.receive(frames.OnlineUsers(9, []))
-    assert shown == [events.PresenceChanged(person("bob", "offline"), was_online=True, is_partner=True)]
+    assert shown == [events.PresenceChanged(user("bob", "offline"), was_online=True, is_partner=True)]
 
 
 # --- the server

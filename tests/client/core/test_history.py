@@ -1,7 +1,7 @@
 """Pages of history: what is asked next, and what is shown when."""
 
 from qscp import frames
-from tests.support.engine_harness import EngineHarness, in_room, info, ready, said, told
+from tests.support.engine_harness import EngineHarness, in_room, info, ready, room_message, shown_texts
 
 
 def page(*seqs: int, cursor: int | None = None) -> frames.History:
@@ -19,14 +19,14 @@ def test_a_page_without_messages_is_not_the_end() -> None:
     assert harness.frames() == [frames.HistoryRequest("c-#dev", before=400, limit=2)]
     assert harness.receive(page(300, cursor=200)) == []
     assert harness.frames() == [frames.HistoryRequest("c-#dev", before=200, limit=1)]
-    assert told(harness.receive(page(7, cursor=5)))[1:] == [
+    assert shown_texts(harness.receive(page(7, cursor=5)))[1:] == [
         "(7) bob: m7",
         "(300) bob: m300",
         "(/history shows more)",
     ]
     harness.enter("/history 2")
     assert harness.frames() == [frames.HistoryRequest("c-#dev", before=5, limit=2)]
-    assert told(harness.receive(page())) == ["No older messages in #dev."]
+    assert shown_texts(harness.receive(page())) == ["No older messages in #dev."]
 
 
 def test_a_cursor_that_goes_nowhere_ends_it() -> None:
@@ -48,7 +48,7 @@ def test_the_last_messages_are_looked_for_behind_events() -> None:
         frames.HistoryRequest("c-#dev", limit=2),
         frames.HistoryRequest("c-#dev", before=30, limit=1),
     ]
-    assert told(harness.receive(page(3, cursor=2)))[1:3] == ["(3) bob: m3", "(40) bob: m40"]
+    assert shown_texts(harness.receive(page(3, cursor=2)))[1:3] == ["(3) bob: m3", "(40) bob: m40"]
 
 
 def test_unread_messages_behind_many_events_are_shown() -> None:
@@ -63,7 +63,7 @@ def test_unread_messages_behind_many_events_are_shown() -> None:
     assert harness.wait(0.3) == []
     harness.receive(page(cursor=200))
     shown = harness.receive(page(1, 3, 5, cursor=1))
-    assert told(shown) == ["(3) bob: m3", "(5) bob: m5"]
+    assert shown_texts(shown) == ["(3) bob: m3", "(5) bob: m5"]
     assert harness.engine.rooms[0].unread == 0
 
 
@@ -73,8 +73,8 @@ def test_unread_messages_that_never_come_are_told() -> None:
     harness.receive(frames.Conversations([info("#dev", 600, read=1, unread=2)]))
     harness.enter("#dev")
     harness.receive(frames.Rooms([]))
-    harness.receive(said(601, "new"))
+    harness.receive(room_message(601, "new"))
     harness.engine.disconnected()
-    shown = told(harness.engine.events_to_show())
+    shown = shown_texts(harness.engine.events_to_show())
     assert "599 earlier unread messages; /history shows them." in shown
     assert shown[-1] == "(601) bob: new"

@@ -2,13 +2,13 @@
 
 from qscp import frames
 from qscp_client.core.changes import Forgotten, Moved
-from tests.support.engine_harness import ack, in_room, room, room_changed, said, welcome
+from tests.support.engine_harness import ack, in_room, room, room_changed, room_message, welcome
 
 
 def test_an_ack_of_a_room_that_is_left_before_resumed() -> None:
     """It moves nothing any more: who comes back begins where the room is then."""
     harness = in_room()
-    harness.receive(said(1))
+    harness.receive(room_message(1))
     harness.enter("mine")
     harness.engine.disconnected()
     harness.receive(welcome())

@@ -6,7 +6,7 @@ from qscp_client.core.changes import Moved, Renewed, Saved, SavedPosition
 from qscp_client.core.events import LineState
 from qscp_client.core.notices import Notice, Problem
 from qscp_client.ui.render_notices import describe_notice
-from tests.support.engine_harness import EngineHarness, ack, chat, info, person, ready, welcome
+from tests.support.engine_harness import EngineHarness, ack, chat, info, ready, user, welcome
 
 
 def bodies(shown: list[events.Event]) -> list[str]:
@@ -214,7 +214,7 @@ def test_receipts_are_sent_again_after_a_lost_connection() -> None:
     assert harness.wait(0.2) == told
     harness.engine.disconnected()
     harness.engine.connected(welcome())
-    harness.receive(frames.OnlineUsers(1, [person("bob")]), frames.Conversations([info("bob", 1, read=0)]))
+    harness.receive(frames.OnlineUsers(1, [user("bob")]), frames.Conversations([info("bob", 1, read=0)]))
     assert harness.wait(0.3) == told
 
 

@@ -6,7 +6,7 @@ from qscp import frames
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.typing_status import TypingStatus
 from qscp_client.ui.render_rooms import describe_typing
-from tests.support.engine_harness import EngineHarness, chat, said, welcome
+from tests.support.engine_harness import EngineHarness, chat, room_message, welcome
 
 
 def typing_harness(*features: str, wanted: bool = True) -> EngineHarness:
@@ -78,7 +78,7 @@ def test_others_write_until_they_are_done() -> None:
     assert typing.users_in("#dev") == ["bob", "carol"]
     assert typing.has_more("#dev")
     assert not typing.has_more("bob")
-    harness.receive(chat(1), said(1))
+    harness.receive(chat(1), room_message(1))
     assert not typing.users_in("bob")
     assert typing.users_in("#dev") == ["carol"]
     harness.receive(frames.Typing("#dev", ["bob"], 1), frames.Typing("alice", ["bob"], 1))

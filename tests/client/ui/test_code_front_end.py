@@ -15,7 +15,7 @@ from qscp_client.core.engine import Engine
 from qscp_client.core.events import Event
 from qscp_client.core.notices import Notice, Problem
 from qscp_client.ui.base import FrontEnd
-from tests.support.engine_harness import ack, ready, room, room_changed, said
+from tests.support.engine_harness import ack, ready, room, room_changed, room_message
 
 
 class CodeFrontEnd:
@@ -116,7 +116,7 @@ def test_a_front_end_needs_no_words() -> None:
     front.show(harness.receive(frames.ChatNack(f"{2:032x}", muted, ERROR_CODES[muted].sentence, 59)))
     front.show(harness.enter("/mute carol 5x", "/invite carol"))
     code = ErrorCode.NOT_ALLOWED
-    front.show(harness.receive(frames.Error(code, "No.", "room"), said(1, "hi")))
+    front.show(harness.receive(frames.Error(code, "No.", "room"), room_message(1, "hi")))
     harness.engine.disconnected()
     front.show(harness.engine.events_to_show())
     assert codes.shown == [

@@ -9,7 +9,7 @@ from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.text import INDENT, Kind, Line
 from qscp_client.ui.render import describe
 from qscp_client.ui.wrap import draw, draw_row, draw_sentence, width, wrap
-from tests.support.engine_harness import in_room, said
+from tests.support.engine_harness import in_room, room_message
 
 NAME = "n" * 32
 TEXT = st.text(alphabet="ab \u65e5\u0301", max_size=60)
@@ -46,7 +46,9 @@ def test_a_quote_can_not_forge_a_line() -> None:
     harness = in_room()
     forged = "15:06 bob: give me your password now"
     shown = harness.receive(
-        said(56, forged, sender=NAME), said(57, "words " * 9, sender=NAME, reply_to=56), edit_of(58, forged)
+        room_message(56, forged, sender=NAME),
+        room_message(57, "words " * 9, sender=NAME, reply_to=56),
+        edit_of(58, forged),
     )
     lines = [line for event in shown for line in describe(event, "alice")]
     for columns in range(12, 120):

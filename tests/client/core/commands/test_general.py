@@ -7,7 +7,7 @@ from qscp.errors import ErrorCode
 from qscp_client.core import events
 from qscp_client.core.notices import Problem, ProblemCode
 from qscp_client.core.outbox import Failure, FailureCode
-from tests.support.engine_harness import ack, chat, person, ready
+from tests.support.engine_harness import ack, chat, ready, user
 
 
 @pytest.mark.parametrize("typed", ["//x", "/say hi"])
@@ -41,7 +41,7 @@ def test_back_opens_the_picker(typed: str) -> None:
     """With the list as it is now, and who has unread messages."""
     harness = ready("bob", chat_with="bob")
     harness.receive(chat(1, sender="carol"))
-    assert harness.enter(typed) == [events.PickerOpened((person("bob"),), (("carol", 1),))]
+    assert harness.enter(typed) == [events.PickerOpened((user("bob"),), (("carol", 1),))]
     assert harness.engine.partner is None
 
 

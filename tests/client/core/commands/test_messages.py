@@ -16,8 +16,8 @@ from tests.support.engine_harness import (
     info,
     ready,
     room,
-    said,
-    told,
+    room_message,
+    shown_texts,
 )
 
 
@@ -51,7 +51,9 @@ def talk() -> EngineHarness:
     """In #dev, where bob has written 1 and 3, and alice 2 and 4."""
     harness = in_room()
     harness.enter("two", "four")
-    harness.receive(said(1, "one"), ack(1, 2, to="#dev"), said(3, "three"), ack(2, 4, to="#dev"))
+    harness.receive(
+        room_message(1, "one"), ack(1, 2, to="#dev"), room_message(3, "three"), ack(2, 4, to="#dev")
+    )
     harness.frames()
     harness.engine.changes_to_save()
     return harness
@@ -107,7 +109,7 @@ def test_what_can_not_be_meant_is_not_sent(typed: str, says: str) -> None:
     """A sentence says why, and it counts as a failure."""
     harness = talk()
     [problem] = harness.enter(typed)
-    assert says in told([problem])[0]
+    assert says in shown_texts([problem])[0]
     assert harness.frames() == []
     assert harness.engine.failed == 1
 
@@ -115,8 +117,8 @@ def test_what_can_not_be_meant_is_not_sent(typed: str, says: str) -> None:
 @pytest.mark.parametrize("typed", ["/edit x", "/reply x", "/react x"])
 def test_there_has_to_be_a_message(typed: str) -> None:
     """In a chat, and one that was shown."""
-    assert "pick a person or room first" in told(ready("bob").enter(typed))[0]
-    assert "/last lists recent ones" in told(in_room().enter(typed))[0]
+    assert "pick a person or room first" in shown_texts(ready("bob").enter(typed))[0]
+    assert "/last lists recent ones" in shown_texts(in_room().enter(typed))[0]
 
 
 def test_your_last_message_is_not_the_one_before_a_pending_one() -> None:
@@ -135,7 +137,7 @@ def test_without_a_connection_a_pending_one_can_not_be_edited() -> None:
     harness = talk()
     harness.engine.disconnected()
     [_, problem] = harness.enter("five", "/edit six")
-    assert "not stored yet" in told([problem])[0]
+    assert "not stored yet" in shown_texts([problem])[0]
 
 
 def test_a_command_waits_for_the_messages_that_were_asked_for() -> None:
@@ -149,7 +151,7 @@ def test_a_command_waits_for_the_messages_that_were_asked_for() -> None:
     assert harness.frames() == [frames.SendReaction("#dev", 3, "ok", number(1))]
     harness.enter("/last 1", "/react 9 ok")
     harness.engine.show_unanswered(keeps=True)
-    assert any("No message 9" in line for line in told(harness.engine.events_to_show()))
+    assert any("No message 9" in line for line in shown_texts(harness.engine.events_to_show()))
     assert harness.engine.failed == 1
 
 
@@ -158,7 +160,7 @@ def test_in_a_pair_only_your_own_can_be_redacted() -> None:
     harness = ready("bob", chat_with="bob")
     harness.receive(chat(1))
     [problem] = harness.enter("/redact 1")
-    assert told([problem])[0] == "Message 1 is bob's; you can only delete your own."
+    assert shown_texts([problem])[0] == "Message 1 is bob's; you can only delete your own."
     assert harness.frames() == []
 
 
@@ -191,7 +193,9 @@ def test_a_refused_edit_can_be_sent_again() -> None:
     shown = harness.receive(
         frames.ChatNack(number(3), "muted", "You may not write in this room for a while.", 60)
     )
-    assert told(shown)[0] == ("Not sent to #dev: you are muted for another 60 s. Your text: (edit of 2) zwei")
+    assert shown_texts(shown)[0] == (
+        "Not sent to #dev: you are muted for another 60 s. Your text: (edit of 2) zwei"
+    )
     harness.enter("/retry")
     assert harness.frames() == [frames.SendEdit("#dev", 2, "zwei", number(4))]
 
@@ -211,11 +215,11 @@ def test_what_can_never_succeed_is_told_once(typed: str, code: ErrorCode, says: 
     harness.enter(typed)
     harness.engine.changes_to_save()
     [failure] = harness.receive(frames.ChatNack(number(3), code, ERROR_CODES[code].sentence))
-    assert f"Not sent to #dev: {says}. Your text: " in told([failure])[0]
+    assert f"Not sent to #dev: {says}. Your text: " in shown_texts([failure])[0]
     assert harness.engine.failures == 0
     assert harness.engine.failed == 1
     assert harness.engine.changes_to_save() == [Removed(number(3))]
-    assert "Nothing to send again" in told(harness.enter("/retry"))[0]
+    assert "Nothing to send again" in shown_texts(harness.enter("/retry"))[0]
 
 
 def test_what_a_newer_server_says_may_pass() -> None:
@@ -231,18 +235,20 @@ def test_your_own_stand_in_the_room_when_they_are_stored() -> None:
     harness = talk()
     harness.enter("/edit 2 zwei", "/react 1 +1", "/unreact 1 +1", "/redact 4")
     shown = harness.receive(*(ack(each, each + 2, to="#dev") for each in (3, 4, 5, 6)))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "alice edited (2): zwei",
         'alice reacted +1 to (1) "one"',
         'alice removed their +1 from (1) "one"',
         "alice deleted message 4.",
     ]
-    assert told(harness.receive(said(9, "hm", reply_to=2), said(10, "hm", reply_to=4))) == [
+    assert shown_texts(
+        harness.receive(room_message(9, "hm", reply_to=2), room_message(10, "hm", reply_to=4))
+    ) == [
         '(9) bob, re (2) "zwei": hm',
         "(10) bob, re (4): hm",
     ]
     [problem] = harness.enter("/edit 4 x")
-    assert "was deleted" in told([problem])[0]
+    assert "was deleted" in shown_texts([problem])[0]
 
 
 def test_what_others_do_is_told_in_the_room() -> None:
@@ -254,7 +260,7 @@ def test_what_others_do_is_told_in_the_room() -> None:
         react(7, 2, "+1", 0, removed=True),
         redact(8, 2, sender="carol"),
     )
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "bob edited (3): drei",
         'bob reacted +1 to (2) "two"',
         'bob removed their +1 from (2) "two"',
@@ -270,7 +276,7 @@ def test_what_happens_to_what_can_not_be_seen_is_not_told() -> None:
     gone = edit(15, 11, "")
     gone.erased = True
     assert harness.receive(edit(13, 4, "x"), react(14, 4, "+1", 1), gone, redact(16, 9)) == []
-    assert told(harness.receive(redact(17, 12), said(18), redact(19, 18))) == [
+    assert shown_texts(harness.receive(redact(17, 12), room_message(18), redact(19, 18))) == [
         "bob deleted message 12.",
         "(18) bob: hi",
         "bob deleted message 18.",
@@ -286,7 +292,7 @@ def test_in_a_pair_they_are_told_without_numbers() -> None:
         frames.React("c-bob", 4, "e4", "bob", "alice", 1, "+1", 1004, "live", count=1),
         frames.Redact("c-bob", 5, "e5", "bob", "alice", 2, 1005, "live"),
     )
-    lines = told(shown)
+    lines = shown_texts(shown)
     assert lines[:2] == ['bob edited "helo": hello', 'bob reacted +1 to "hello"']
     assert lines[2].startswith("bob deleted a message from 1970-")
 
@@ -296,27 +302,31 @@ def test_what_waits_is_shown_as_it_became() -> None:
     harness = ready("bob")
     harness.receive(frames.Conversations([info("#dev", 0)]))
     harness.receive(
-        said(1, "helo"), said(2, "secret"), edit(3, 1, "hello"), redact(4, 2), react(5, 1, "+1", 2)
+        room_message(1, "helo"),
+        room_message(2, "secret"),
+        edit(3, 1, "hello"),
+        redact(4, 2),
+        react(5, 1, "+1", 2),
     )
     assert harness.engine.rooms[0].unread == 2
     harness.enter("#dev")
     shown = harness.receive(frames.Rooms([room()]))
-    assert told(shown)[1:] == ["(1) bob: hello  (edited) [+1 2]", "(2) bob: (erased)"]
+    assert shown_texts(shown)[1:] == ["(1) bob: hello  (edited) [+1 2]", "(2) bob: (erased)"]
     assert harness.engine.rooms[0].unread == 0
 
 
 def test_what_is_told_again_is_not_told_twice() -> None:
     """A replayed message is as its events left it; those of a message that was shown before are news."""
     harness = in_room(shows_at_once=True)
-    harness.receive(said(1, "one"))
+    harness.receive(room_message(1, "one"))
     harness.engine.disconnected()
     harness.connect("bob", infos=[info("#dev", 4)])
-    replayed = said(2, "zwei", origin="replay")
+    replayed = room_message(2, "zwei", origin="replay")
     replayed.edited = 1003
     shown = harness.receive(
         replayed, edit(3, 2, "zwei", origin="replay"), edit(4, 1, "eins", origin="replay")
     )
-    assert told(shown) == ["(2) bob: zwei  (edited)", "bob edited (1): eins"]
+    assert shown_texts(shown) == ["(2) bob: zwei  (edited)", "bob edited (1): eins"]
 
 
 def test_history_marks_what_was_changed() -> None:
@@ -331,7 +341,7 @@ def test_history_marks_what_was_changed() -> None:
         ),
     ]
     shown = harness.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "Older messages in #dev:",
         "(1) bob: one  (edited) [+1 2 with you]",
         "(2) bob: (erased)",
@@ -349,7 +359,7 @@ def test_last_shows_numbers_also_in_a_pair() -> None:
     assert harness.frames() == [frames.HistoryRequest("c-bob", limit=2)]
     page = [frames.Message(each, str(each), "bob", text, 1) for each, text in ((1, "one"), (2, "two"))]
     shown = harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "Last messages with bob:",
         "(1) bob: one",
         "(2) bob: two",
@@ -368,4 +378,4 @@ def test_holes_of_events_are_no_missing_messages() -> None:
     harness.receive(frames.Rooms([room()]))
     page = [frames.Message(seq, str(seq), "bob", str(seq), seq) for seq in (2, 6, 8)]
     shown = harness.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1, cursor=2))
-    assert told(shown) == ["(6) bob: 6", "(8) bob: 8"]
+    assert shown_texts(shown) == ["(6) bob: 6", "(8) bob: 8"]

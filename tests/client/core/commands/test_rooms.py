@@ -7,7 +7,7 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp_client.core.notices import Problem, ProblemCode
 from qscp_client.text import describe_end
-from tests.support.engine_harness import WALL_MS, in_room, info, ready, room, told
+from tests.support.engine_harness import WALL_MS, in_room, info, ready, room, shown_texts
 
 _DAY = 86400
 
@@ -99,7 +99,7 @@ def test_they_are_for_rooms(typed: str, partner: str | None) -> None:
     """Elsewhere a sentence says so."""
     harness = ready("bob", chat_with=partner)
     [problem] = harness.enter(typed)
-    assert "works in a room" in told([problem])[0]
+    assert "works in a room" in shown_texts([problem])[0]
     assert harness.frames() == []
 
 
@@ -108,7 +108,7 @@ def test_without_a_connection_nothing_is_asked() -> None:
     harness = in_room()
     harness.enter("/ban bob")
     harness.engine.disconnected()
-    assert "check whether it was done" in told(harness.engine.events_to_show())[0]
+    assert "check whether it was done" in shown_texts(harness.engine.events_to_show())[0]
     assert not harness.engine.busy
     for typed in ("/ban bob", "/leave", "/rooms", "/topic"):
         [*_, problem] = harness.enter(typed)
@@ -125,7 +125,7 @@ def test_what_is_done_is_told() -> None:
     harness.enter("/invite bob", "/ban carol", "/role bob owner", "/set slow 30s", "/archive")
     actions = ("invite", "ban", "role", "set", "archive")
     shown = harness.receive(*(frames.RoomAck("room", "#dev", action) for action in actions))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "bob was invited to #dev.",
         "You banned carol from #dev.",
         "You made bob an owner of #dev.",
@@ -140,7 +140,7 @@ def test_what_ends_says_when(typed: str) -> None:
     """By the clock of this computer, with the date."""
     harness = in_room()
     harness.enter(typed)
-    [done] = told(harness.receive(frames.RoomAck("room", "#dev", typed.split(maxsplit=1)[0][1:])))
+    [done] = shown_texts(harness.receive(frames.RoomAck("room", "#dev", typed.split(maxsplit=1)[0][1:])))
     assert done.endswith(f"#dev {describe_end(WALL_MS + 7_200_000)}.")
 
 
@@ -153,7 +153,7 @@ def test_a_refusal_is_told_and_counts() -> None:
     assert problem == Problem(
         ProblemCode.ROOM_REFUSED, error=code, text=ERROR_CODES[code].sentence, name="#dev", user="bob"
     )
-    assert told([problem]) == ["Your role in #dev does not allow that."]
+    assert shown_texts([problem]) == ["Your role in #dev does not allow that."]
     assert harness.engine.failed == 1
 
 
@@ -166,12 +166,12 @@ def test_all_rooms_are_shown_page_by_page() -> None:
     shown = harness.receive(frames.Rooms([first], "next"))
     assert harness.frames()[-1] == frames.RoomsRequest("next")
     shown += harness.receive(frames.Rooms([room(topic="Release " * 20, role=RoomRole.OWNER)]))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "#board (closed, 4 members, full history; you are invited)",
         "#dev (open, 2 members, full history; you are an owner): Release Release Release Release Release ...",
     ]
     harness.enter("/rooms")
-    assert "No rooms" in told(harness.receive(frames.Rooms([])))[0]
+    assert "No rooms" in shown_texts(harness.receive(frames.Rooms([])))[0]
 
 
 def test_members_are_shown_with_roles_and_states() -> None:
@@ -185,7 +185,7 @@ def test_members_are_shown_with_roles_and_states() -> None:
         frames.Member("erin", RoomRole.OWNER, "online"),
     ]
     shown = harness.receive(frames.RoomMembers("#dev", members))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "Members of #dev: erin (owner), dave (moderator, away), bob, carol (offline, muted)"
     ]
 
@@ -204,7 +204,7 @@ def test_the_log_is_shown_oldest_first() -> None:
         frames.LogEntry(WALL_MS, "alice", "create"),
     ]
     shown = harness.receive(frames.RoomLog("#dev", entries, "older still"))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "alice paint bob",
         "the operator deleted bob's message 7",
         "alice banned bob: spam",
@@ -215,18 +215,18 @@ def test_the_log_is_shown_oldest_first() -> None:
 def test_topic_alone_shows_it() -> None:
     """From memory, or asked for."""
     harness = in_room(topic="Release")
-    assert told(harness.enter("/topic")) == ["Topic of #dev: Release"]
+    assert shown_texts(harness.enter("/topic")) == ["Topic of #dev: Release"]
     harness.engine.disconnected()
     harness.connect("bob", infos=[info("#dev", 0)])
     harness.enter("/topic")
     assert frames.RoomsRequest() in harness.frames()
-    assert told(harness.receive(frames.Rooms([room()])))[-1] == "#dev has no topic."
+    assert shown_texts(harness.receive(frames.Rooms([room()])))[-1] == "#dev has no topic."
 
 
 def test_away_and_here() -> None:
     """It is said again over a new connection."""
     harness = ready("bob")
-    assert told(harness.enter("/away at lunch")) == ["You are away: at lunch. /here ends that."]
+    assert shown_texts(harness.enter("/away at lunch")) == ["You are away: at lunch. /here ends that."]
     assert harness.frames() == [frames.SetPresence("away", "at lunch")]
     harness.engine.disconnected()
     harness.connect("bob")
