@@ -94,7 +94,7 @@ def info(
 def room(
     name: str = "#dev", *, topic: str = "", role: RoomRole | None = RoomRole.MEMBER, members: int = 2
 ) -> frames.Room:
-    """Return a room that alice is in."""
+    """Return a room of which alice is a member."""
     return frames.Room(name, f"c-{name}", RoomKind.OPEN, HistoryFrom.FULL, members, topic=topic, role=role)
 
 
@@ -158,32 +158,32 @@ class EngineHarness:
         )
 
     def receive(self, *arrived: frames.ServerFrame) -> list[events.Event]:
-        """Receive frames; return what is shown."""
+        """Receive frames; return the events shown."""
         for frame in arrived:
             self.engine.receive(frame)
         return self.engine.events_to_show()
 
     def enter(self, *typed: str, pasted: bool = False) -> list[events.Event]:
-        """Enter lines; return what is shown."""
+        """Enter lines; return the events shown."""
         for text in typed:
             self.engine.enter(TypedLine(text, pasted))
         return self.engine.events_to_show()
 
     def wait(self, seconds: float) -> list[frames.ClientFrame]:
-        """Let time go by; return what is sent then."""
+        """Advance the clock; return the frames sent then."""
         self.frames()
         self.now += seconds
         self.engine.tick()
         return self.frames()
 
     def frames(self) -> list[frames.ClientFrame]:
-        """Return what is to be sent now."""
+        """Return the frames to send now."""
         taken = self.engine.frames_to_send()
         self.sent += taken
         return taken
 
     def chats(self) -> list[tuple[str, str, int]]:
-        """Return messages to be sent now: recipient, text and number of the id."""
+        """Return the messages to send now: recipient, text and number of the id."""
         return [
             (each.to, each.body, int(each.id, 16))
             for each in self.frames()
