@@ -1,4 +1,4 @@
-"""A throw-away CA, a scripted server, and the real client as a process."""
+"""A temporary CA, a scripted server, and the real client as a process."""
 
 import asyncio
 import dataclasses
@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """What a client process left behind."""
+    """Result of a client process."""
 
     exit_code: int | None
     stdout: str
@@ -30,13 +30,13 @@ ClientRunner = Callable[..., Awaitable[Finished]]
 
 @pytest.fixture(scope="session")
 def ca() -> trustme.CA:
-    """The CA of all servers that are to be trusted."""
+    """Return the CA that clients trust."""
     return trustme.CA()
 
 
 @pytest.fixture(scope="session")
 def ca_file(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The CA's certificate as a file."""
+    """Return the CA's certificate as a file."""
     path = tmp_path_factory.mktemp("ca") / "ca.pem"
     ca.cert_pem.write_to_path(str(path))
     return path
@@ -44,20 +44,20 @@ def ca_file(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def certificate(ca: trustme.CA) -> trustme.LeafCert:
-    """A good certificate."""
+    """Return a valid certificate for the loopback."""
     return ca.issue_cert("localhost", "127.0.0.1")
 
 
 @pytest.fixture
 async def server(certificate: trustme.LeafCert) -> AsyncIterator[ScriptedServer]:
-    """A server with the accounts alice, bob and carol."""
+    """Run a server with the accounts alice, bob and carol."""
     async with scripted_server(certificate) as script:
         yield script
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """An environment in which nothing of the person running the tests is found."""
+    """Return an environment without the settings of the user running the tests."""
     return os.environ | {
         "XDG_CONFIG_HOME": str(tmp_path / "no-config"),
         "XDG_STATE_HOME": str(tmp_path / "state"),
@@ -70,14 +70,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def client_command(ca_file: Path, server: ScriptedServer) -> list[str]:
-    """The command line of a client of the server, run from the checkout."""
+    """Return the command line of a client of the server, run from the checkout."""
     address = f"127.0.0.1:{server.port}"
     return [sys.executable, "-m", "client", "--ca", str(ca_file), "--server", address]
 
 
 @pytest.fixture
 def run_client(client_command: list[str], environment: dict[str, str]) -> ClientRunner:
-    """Run a client whose input is piped, to its end."""
+    """Return a function that runs a client with piped input until it exits."""
 
     async def run(*lines: str | bytes, options: tuple[str, ...] = ()) -> Finished:
         process = await asyncio.create_subprocess_exec(

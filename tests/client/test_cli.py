@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def no_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Find no configuration of the person running the tests."""
+    """Hide the configuration of the user running the tests."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
 
 
@@ -25,39 +25,39 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(command, arguments)
 
 
-def test_help_tells_the_exit_codes() -> None:
-    """They are part of the interface."""
+def test_help_lists_the_exit_codes() -> None:
+    """`--help` lists every exit code with its meaning."""
     text = run("--help").stdout
     for code in ExitCode:
         assert re.search(rf"^ +{code} +{re.escape(code.meaning[:40])}", text, re.MULTILINE)
 
 
 def test_the_documentation_has_every_exit_code() -> None:
-    """With the same words."""
+    """The documentation has every exit code with the same meaning."""
     text = (REPOSITORY / "docs" / "client.md").read_text(encoding="utf-8")
     for code in ExitCode:
         assert f"| {code.value} | {code.meaning} |" in text
 
 
-def test_version_is_told() -> None:
-    """Of the package."""
+def test_version_is_shown() -> None:
+    """`--version` shows the package's version."""
     assert __version__ in run("--version").stdout
 
 
 def test_nothing_switches_verification_off_or_takes_a_password() -> None:
-    """The whole list of options, so that a new one is looked at."""
+    """No option turns off verification or takes a password; a new option fails this test."""
     options = {option for parameter in command.params for option in parameter.opts}
     assert options == {"--ca", "--server", "--user", "--config", "--version"}
 
 
-def test_click_looks_at_no_file() -> None:
-    """A file that this user may not read has the documented exit code, and not that of wrong usage."""
+def test_click_checks_no_file() -> None:
+    """Click checks no file, so that an unreadable one has its documented exit code."""
     files = [each.type for each in command.params if isinstance(each.type, click.Path)]
     assert [(each.readable, each.exists) for each in files] == [(False, False)] * 2
 
 
-def test_without_a_ca_nothing_works() -> None:
-    """The error says where to get it."""
+def test_a_ca_is_required() -> None:
+    """Without a CA, the client exits and names the option."""
     done = run()
     assert done.exit_code == ExitCode.USAGE
     assert "--ca FILE" in done.stderr
@@ -74,8 +74,8 @@ def test_without_a_ca_nothing_works() -> None:
         (["--ca", "no-such.pem"], ExitCode.TRUST, "no-such.pem can't be read"),
     ],
 )
-def test_wrong_use_has_its_code_and_sentence(arguments: list[str], code: ExitCode, part: str) -> None:
-    """Before anything is asked."""
+def test_wrong_use_has_its_exit_code(arguments: list[str], code: ExitCode, part: str) -> None:
+    """Wrong use has its exit code and reason, before any prompt."""
     done = run(*arguments)
     assert done.exit_code == code
     assert part in done.stderr

@@ -15,7 +15,7 @@ SAMPLE = Path(__file__).parents[2] / "config" / "client.sample.yaml"
 
 
 def problems(path: Path, text: str) -> list[str]:
-    """What is wrong with a file, without its name."""
+    """Return the problems of a file, without its name."""
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load(path)
@@ -24,12 +24,12 @@ def problems(path: Path, text: str) -> list[str]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where a test writes its configuration."""
+    """Return the path of a test's configuration."""
     return tmp_path / "client.yaml"
 
 
 def test_all_keys_are_read(file: Path) -> None:
-    """Paths are relative to the file."""
+    """All keys are read, and paths are relative to the file."""
     file.write_text("server: chat.example.org:7000\nca: ca.pem\nuser: Alice\n", encoding="utf-8")
     assert load(file) == ClientConfig(
         ServerAddress("chat.example.org", 7000), file.parent / "ca.pem", "alice"
@@ -37,21 +37,21 @@ def test_all_keys_are_read(file: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "server:\nca:\nuser:\n"])
-def test_left_out_keys_have_defaults(file: Path, text: str) -> None:
-    """Also when they are there without a value."""
+def test_missing_keys_have_defaults(file: Path, text: str) -> None:
+    """Missing keys, and keys without a value, have defaults."""
     file.write_text(text, encoding="utf-8")
     assert load(file) == ClientConfig()
 
 
-def test_absolute_and_home_paths_stay(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_paths_are_expanded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`~` is the home directory."""
     monkeypatch.setenv("HOME", "/home/alice")
     file.write_text("ca: ~/ca.pem\n", encoding="utf-8")
     assert load(file).ca == Path("/home/alice/ca.pem")
 
 
-def test_every_problem_is_told_with_its_line(file: Path) -> None:
-    """All at once, with the nearest key."""
+def test_every_problem_has_its_line(file: Path) -> None:
+    """All problems are reported together, with lines; an unknown key suggests the nearest."""
     text = "sever: x\nca: [a]\nuser: no good\nca: b\nserver: host:x\nzzz: 1\n"
     assert problems(file, text) == [
         ":1: sever: unknown key; did you mean server?",
@@ -73,46 +73,46 @@ def test_every_problem_is_told_with_its_line(file: Path) -> None:
         ("? [a]\n: b\n", ":1: "),
     ],
 )
-def test_what_is_no_mapping_is_refused(file: Path, text: str, problem: str) -> None:
-    """With the line where YAML has one."""
-    [told] = problems(file, text)
-    assert told.startswith(problem)
+def test_a_file_without_a_mapping_is_refused(file: Path, text: str, problem: str) -> None:
+    """A file that is not a mapping is refused, with the line if YAML reports one."""
+    [found] = problems(file, text)
+    assert found.startswith(problem)
 
 
 def test_a_missing_file_is_a_problem(file: Path) -> None:
-    """The sentence names it."""
+    """A missing file is reported by name."""
     with pytest.raises(ConfigError, match=r"client\.yaml: can't be read: No such file"):
         load(file)
 
 
 def test_a_binary_file_is_a_problem(file: Path) -> None:
-    """And not a traceback."""
+    """A file that is not UTF-8 is reported as such."""
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="is not UTF-8"):
         load(file)
 
 
 def test_the_sample_has_every_key_and_loads() -> None:
-    """The sample is the manual."""
+    """The sample file has every key in order, and loads."""
     keys = yaml.safe_load(SAMPLE.read_text(encoding="utf-8"))
     assert list(keys) == [field.name for field in dataclasses.fields(ClientConfig)]
     assert load(SAMPLE) == ClientConfig(ca=SAMPLE.parent / "ca.pem")
 
 
 @pytest.mark.parametrize(("value", "meaning"), [("true", True), ("False", False), ("", False)])
-def test_read_receipts_are_wanted_or_not(file: Path, value: str, meaning: bool) -> None:
-    """Off by default."""
+def test_read_receipts_are_a_boolean(file: Path, value: str, meaning: bool) -> None:
+    """`read_receipts` is true or false, and false by default."""
     file.write_text(f"read_receipts: {value}\n", encoding="utf-8")
     assert load(file).read_receipts is meaning
 
 
-def test_read_receipts_are_nothing_else(file: Path) -> None:
-    """Such as yes."""
+def test_other_read_receipts_are_refused(file: Path) -> None:
+    """Other values of `read_receipts` are refused."""
     assert problems(file, "read_receipts: maybe\n") == [":1: read_receipts: must be true or false"]
 
 
 def test_state_is_kept_by_server_and_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In names that every system can hold."""
+    """Each server and account has its own state directory, with a portable name."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert state_directory(ServerAddress("Chat.Example.org"), "alice") == (
         tmp_path / "qscp" / "client" / "chat.example.org_7727" / "alice"
@@ -121,6 +121,6 @@ def test_state_is_kept_by_server_and_account(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_the_default_path_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As on Linux."""
+    """The default path is in `XDG_CONFIG_HOME`."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert default_path() == tmp_path / "qscp" / "client.yaml"

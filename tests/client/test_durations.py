@@ -1,4 +1,4 @@
-"""How long something lasts, typed and read."""
+"""Durations, as typed and as shown."""
 
 import pytest
 
@@ -33,8 +33,8 @@ from qscp_client.durations import describe_duration, describe_wait, parse_durati
         ("spam", None),
     ],
 )
-def test_what_is_typed(text: str, seconds: int | None) -> None:
-    """A number and a unit, and nothing else."""
+def test_durations_are_parsed(text: str, seconds: int | None) -> None:
+    """A duration is one or more numbers with units, the largest first."""
     assert parse_duration(text) == seconds
 
 
@@ -49,13 +49,13 @@ def test_what_is_typed(text: str, seconds: int | None) -> None:
         ("10many", None),
     ],
 )
-def test_what_stands_behind_a_time(text: str, split: tuple[int, str] | None) -> None:
-    """It is a reason, unless it could belong to the time."""
+def test_a_reason_follows_a_duration(text: str, split: tuple[int, str] | None) -> None:
+    """Text after a duration is a reason, unless it could belong to the duration."""
     assert split_duration(text) == split
 
 
-def test_what_is_too_long_is_a_hundred_years() -> None:
-    """No date can't hold it."""
+def test_durations_are_at_most_a_hundred_years() -> None:
+    """Longer durations are limited to a hundred years, so that a date can hold them."""
     assert parse_duration("999999999w") == 100 * 365 * 86400
 
 
@@ -63,12 +63,12 @@ def test_what_is_too_long_is_a_hundred_years() -> None:
     ("seconds", "text"),
     [(0.2, "1 second"), (12.5, "13 seconds"), (119, "119 seconds"), (121, "3 minutes"), (7300, "3 hours")],
 )
-def test_a_wait_is_never_said_too_short(seconds: float, text: str) -> None:
-    """It is rounded up, to a unit in which it is at least two."""
+def test_a_wait_is_rounded_up(seconds: float, text: str) -> None:
+    """A wait is rounded up, to the largest unit in which it is at least two."""
     assert describe_wait(seconds) == text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(86400, "1 day"), (5400, "90 minutes"), (61, "61 seconds")])
-def test_a_duration_is_said_exactly(seconds: int, text: str) -> None:
-    """In the largest unit that can."""
+def test_a_duration_is_described_exactly(seconds: int, text: str) -> None:
+    """A duration is described in the largest unit that is exact."""
     assert describe_duration(seconds) == text

@@ -1,3 +1,5 @@
+"""Modules that the client must not load."""
+
 import asyncio
 import subprocess
 import sys
@@ -21,7 +23,7 @@ print(*sys.modules)
 async def test_a_client_in_a_pipe_loads_nothing_for_terminals(
     server: ScriptedServer, client_command: list[str], environment: dict[str, str]
 ) -> None:
-    """From its start to its end; nor anything that only the daemon needs."""
+    """A session in a pipe loads no terminal or daemon libraries."""
     server.come("dave")
     process = await asyncio.create_subprocess_exec(
         *reports_imports("qscp_client.cli"),
@@ -42,7 +44,7 @@ async def test_a_client_in_a_pipe_loads_nothing_for_terminals(
 
 
 def test_the_core_needs_no_event_loop() -> None:
-    """Nor a socket, a thread, a database or a terminal."""
+    """The core loads no event loop, socket, thread, database or terminal module."""
     done = subprocess.run(
         [sys.executable, "-c", CORE],
         cwd=REPOSITORY,

@@ -1,4 +1,4 @@
-"""A session between a scripted server and a front end whose lines are given."""
+"""Sessions between a scripted server and a scripted front end."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ LOST = Notice(NoticeCode.CONNECTION_LOST)
 
 
 class GivenLines:
-    """A front end whose lines a test puts in, and which notes what it shows."""
+    """Front end with prepared lines that records the events it shows."""
 
     password_tries = 1
     counts_failures = False
@@ -59,25 +59,25 @@ class GivenLines:
             self._lines.put_nowait(line)
 
     def private(self) -> AbstractContextManager[None]:
-        """Nothing to hide."""
+        """Hide nothing."""
         return contextlib.nullcontext()
 
     async def ask_user(self) -> str:
-        """Always the same."""
+        """Return the same name always."""
         return "alice"
 
     async def ask_password(self) -> str:
-        """Always the same."""
+        """Return the same password always."""
         return "wonderland"
 
     def attached(self, engine: Engine, touched: Callable[[], None]) -> AbstractContextManager[None]:
-        """Need nothing of the engine."""
+        """Use nothing of the engine but its callback."""
         del engine
         self.touched = touched
         return contextlib.nullcontext()
 
     def show(self, happened: Sequence[events.Event]) -> None:
-        """Note events."""
+        """Record events."""
         self.shown += happened
         if any(isinstance(event, events.ChatOpened) for event in happened):
             self.chat_opened.set()
@@ -87,19 +87,19 @@ class GivenLines:
             self.failed.set()
 
     async def read_lines(self) -> list[TypedLine]:
-        """Give the next line; Ctrl-C after the last one if the test says so."""
+        """Return the next line; raise Ctrl-C after the last one if the test wants it."""
         if self.interrupted and self._lines.empty():
             raise InterruptedByUserError
         line = await self._lines.get()
         return [] if line is None else [TypedLine(line)]
 
     def notices(self) -> list[Notice]:
-        """The notices about the connection."""
+        """Return the notices shown."""
         return [event for event in self.shown if isinstance(event, Notice)]
 
 
 class InProcessPeer:
-    """Where sessions begin: logged in as alice, with dave online."""
+    """Client sessions of alice, with dave online."""
 
     def __init__(self, server: ScriptedServer, ca_file: Path, directory: Path) -> None:
         self.server = server
@@ -110,7 +110,7 @@ class InProcessPeer:
         )
         self.tries = 0
         self.later_ms = 0
-        """How much later it is, by the clock on the wall."""
+        """Offset of the wall clock."""
         self._tried = asyncio.Condition()
 
     async def run(
@@ -142,34 +142,34 @@ class InProcessPeer:
         return await self.login.again()
 
     async def until_tried(self, count: int) -> None:
-        """Wait until it was tried so often to connect again."""
+        """Wait until reconnecting was tried this often."""
         async with patiently(), self._tried:
             await self._tried.wait_for(lambda: self.tries >= count)
 
     def kept(self) -> list[str]:
-        """The texts that are kept for the next time."""
+        """Return the texts in the saved outbox."""
         with Devices(self.directory, str).acquire() as device:
             return [entry.body for entry in device.saved.outbox]
 
 
 @pytest.fixture
 def peer(server: ScriptedServer, ca_file: Path, tmp_path: Path) -> InProcessPeer:
-    """Where sessions begin."""
+    """Return a peer of the server."""
     server.come("dave")
     return InProcessPeer(server, ca_file, tmp_path / "devices")
 
 
 @pytest.mark.parametrize("last", ["quit", None])
 async def test_leaving_says_bye(last: str | None, server: ScriptedServer, peer: InProcessPeer) -> None:
-    """After everything was answered."""
+    """`quit`, and the end of input, send `bye` after all acks."""
     code = await peer.run(GivenLines("dave", "hi", last))
     assert code is ExitCode.OK
     assert server.bodies() == [("dave", "hi")]
     assert isinstance(server.received[-1], frames.ClientBye)
 
 
-async def test_leaving_does_not_wait_for_ever(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """What was not answered is told, and no bye pretends that all is well."""
+async def test_leaving_has_a_deadline(server: ScriptedServer, peer: InProcessPeer) -> None:
+    """Leaving stops waiting for acks at its deadline; unacked messages are shown and kept."""
     server.holds_acks = True
     front = GivenLines("dave", "hi", "quit")
     code = await peer.run(front, leave_timeout_s=0.1)
@@ -178,8 +178,8 @@ async def test_leaving_does_not_wait_for_ever(server: ScriptedServer, peer: InPr
     assert peer.kept() == ["hi"]
 
 
-async def test_leaving_keeps_what_waits_for_whois(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """A server that does not say whether somebody has a name loses no line."""
+async def test_leaving_keeps_lines_that_wait_for_whois(server: ScriptedServer, peer: InProcessPeer) -> None:
+    """Leaving keeps lines that wait for an answer to `whois`."""
     server.ignores_whois = True
     front = GivenLines("bob", "hi", None)
     code = await peer.run(front, leave_timeout_s=0.1)
@@ -188,14 +188,14 @@ async def test_leaving_keeps_what_waits_for_whois(server: ScriptedServer, peer: 
     assert peer.kept() == ["hi"]
 
 
-async def test_a_server_without_good_bye_is_left(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """Everything was stored, so that is no failure."""
+async def test_an_unanswered_bye_is_no_failure(server: ScriptedServer, peer: InProcessPeer) -> None:
+    """A server that does not answer `bye` causes no failure."""
     server.ignores_bye = True
     assert await peer.run(GivenLines("quit"), leave_timeout_s=0.1) is ExitCode.OK
 
 
-async def test_a_refusal_at_a_terminal_is_no_exit_code(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """It was shown, and waits for a decision."""
+async def test_a_refusal_at_a_terminal_exits_with_ok(server: ScriptedServer, peer: InProcessPeer) -> None:
+    """At a terminal, a refused message is shown and kept, and the exit code is 0."""
     server.delete("dave")
     front = GivenLines("dave", "hi")
     running = asyncio.create_task(peer.run(front))
@@ -206,8 +206,8 @@ async def test_a_refusal_at_a_terminal_is_no_exit_code(server: ScriptedServer, p
     assert peer.kept() == ["hi"]
 
 
-async def test_ctrl_c_leaves_in_order_too(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """With its own exit code."""
+async def test_ctrl_c_sends_bye(server: ScriptedServer, peer: InProcessPeer) -> None:
+    """Ctrl-C waits for acks and sends `bye`, with its own exit code."""
     front = GivenLines("dave", "hi")
     front.interrupted = True
     assert await peer.run(front) is ExitCode.INTERRUPTED
@@ -216,7 +216,7 @@ async def test_ctrl_c_leaves_in_order_too(server: ScriptedServer, peer: InProces
 
 
 async def test_a_ping_is_answered(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """While nobody types."""
+    """A ping is answered while no line is typed."""
     front = GivenLines()
     running = asyncio.create_task(peer.run(front))
     await server.until(lambda script: "alice" in script.sessions)
@@ -226,8 +226,8 @@ async def test_a_ping_is_answered(server: ScriptedServer, peer: InProcessPeer) -
     assert await running is ExitCode.OK
 
 
-async def test_a_silent_server_is_asked(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """And kept when it answers."""
+async def test_a_silent_server_is_pinged(server: ScriptedServer, peer: InProcessPeer) -> None:
+    """A silent server is pinged, and kept if it answers."""
     front = GivenLines()
     running = asyncio.create_task(peer.run(front, silence_s=0.3))
     await server.until(lambda script: script.received.count(frames.ClientPing()) > 1)
@@ -235,8 +235,8 @@ async def test_a_silent_server_is_asked(server: ScriptedServer, peer: InProcessP
     assert await running is ExitCode.OK
 
 
-async def test_a_dead_server_is_given_up(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """After a ping without an answer, the connection is made again."""
+async def test_an_unanswered_ping_reconnects(server: ScriptedServer, peer: InProcessPeer) -> None:
+    """After an unanswered ping, the client reconnects."""
     server.ignores_ping = True
     front = GivenLines()
     running = asyncio.create_task(peer.run(front, silence_s=0.05))
@@ -246,8 +246,8 @@ async def test_a_dead_server_is_given_up(server: ScriptedServer, peer: InProcess
     assert front.notices()[:2] == [LOST, Notice(NoticeCode.RECONNECTED)]
 
 
-async def test_it_is_tried_until_it_works(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """What was typed meanwhile goes out in order, once."""
+async def test_reconnecting_is_tried_until_it_works(server: ScriptedServer, peer: InProcessPeer) -> None:
+    """Reconnecting is repeated until it works; lines typed meanwhile are sent once, in order."""
     front = GivenLines("dave", "one")
     running = asyncio.create_task(peer.run(front))
     await server.until(ScriptedServer.bodies)
@@ -263,8 +263,8 @@ async def test_it_is_tried_until_it_works(server: ScriptedServer, peer: InProces
     assert server.stored("alice", "dave") == ["one", "two", "three"]
 
 
-async def test_what_gets_too_old_in_a_pause_fails_there(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """Before anything connects again."""
+async def test_a_message_expires_during_a_pause(server: ScriptedServer, peer: InProcessPeer) -> None:
+    """A message that expires during a pause fails before the next connection."""
     server.holds_acks = True
     front = GivenLines("dave", "one")
     running = asyncio.create_task(peer.run(front, pause_s=1000))
@@ -278,8 +278,8 @@ async def test_what_gets_too_old_in_a_pause_fails_there(server: ScriptedServer, 
     assert await running is ExitCode.OK
 
 
-async def test_nobody_waits_for_ever_in_a_pipe(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """After a while it ends, as not delivered if something was not acknowledged."""
+async def test_reconnecting_in_a_pipe_has_a_deadline(server: ScriptedServer, peer: InProcessPeer) -> None:
+    """In a pipe, reconnecting ends with `NotDeliveredError` if messages are unacked."""
     server.holds_acks = True
     front = GivenLines("dave", "one", patience_s=0.2)
     front.counts_failures = True
@@ -293,7 +293,7 @@ async def test_nobody_waits_for_ever_in_a_pipe(server: ScriptedServer, peer: InP
 
 
 async def test_a_listener_in_a_pipe_ends_as_unreachable(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """Nothing was lost."""
+    """In a pipe without unacked messages, reconnecting ends with `UnreachableError`."""
     front = GivenLines(patience_s=0.2)
     front.counts_failures = True
     running = asyncio.create_task(peer.run(front))
@@ -305,8 +305,8 @@ async def test_a_listener_in_a_pipe_ends_as_unreachable(server: ScriptedServer, 
 
 
 @pytest.mark.parametrize("ending", ["replaced", "locked", "deleted", "kicked"])
-async def test_some_endings_are_for_good(ending: str, server: ScriptedServer, peer: InProcessPeer) -> None:
-    """Nobody connects again by itself."""
+async def test_some_endings_are_final(ending: str, server: ScriptedServer, peer: InProcessPeer) -> None:
+    """After a final `bye`, the client does not reconnect."""
     running = asyncio.create_task(peer.run(GivenLines()))
     await server.until(lambda script: "alice" in script.sessions)
     server.sessions["alice"].send(frames.ServerBye(ending, "Over."))
@@ -316,7 +316,7 @@ async def test_some_endings_are_for_good(ending: str, server: ScriptedServer, pe
 
 
 async def test_a_shutdown_is_waited_out(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """The server says that it comes back."""
+    """After a shutdown, the client reconnects."""
     front = GivenLines()
     running = asyncio.create_task(peer.run(front))
     await server.until(lambda script: "alice" in script.sessions)
@@ -328,7 +328,7 @@ async def test_a_shutdown_is_waited_out(server: ScriptedServer, peer: InProcessP
 
 
 async def test_a_key_ends_the_pause(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """Somebody is there."""
+    """A key press ends the pause before reconnecting."""
     front = GivenLines()
     running = asyncio.create_task(peer.run(front, pause_s=1000))
     await server.until(lambda script: "alice" in script.sessions)
@@ -340,8 +340,8 @@ async def test_a_key_ends_the_pause(server: ScriptedServer, peer: InProcessPeer)
     assert await running is ExitCode.OK
 
 
-async def test_receipts_are_told_once_in_a_while(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """However many messages came; those of the open chat are read."""
+async def test_receipts_are_batched(server: ScriptedServer, peer: InProcessPeer) -> None:
+    """Many messages in the open chat cause one `received` and one `read`."""
     front = GivenLines("dave")
     running = asyncio.create_task(peer.run(front))
     await front.chat_opened.wait()
@@ -356,8 +356,8 @@ async def test_receipts_are_told_once_in_a_while(server: ScriptedServer, peer: I
     ]
 
 
-async def test_a_server_that_breaks_the_protocol_ends_it(server: ScriptedServer, peer: InProcessPeer) -> None:
-    """With a sentence, not a traceback."""
+async def test_a_protocol_violation_ends_the_session(server: ScriptedServer, peer: InProcessPeer) -> None:
+    """A protocol violation ends the session with an explained error."""
     running = asyncio.create_task(peer.run(GivenLines()))
     await server.until(lambda script: "alice" in script.sessions)
     server.sessions["alice"].writer.write(b"nonsense\n")

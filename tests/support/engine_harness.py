@@ -20,19 +20,19 @@ __all__ = [
     "chat",
     "in_room",
     "info",
-    "person",
     "ready",
     "room",
     "room_changed",
-    "said",
-    "told",
+    "room_message",
+    "shown_texts",
+    "user",
     "welcome",
 ]
 
 WALL_MS = 1_764_000_000_000
 
 
-def person(name: str, status: frames.Status = "online", text: str = "") -> frames.UserPresence:
+def user(name: str, status: frames.Status = "online", text: str = "") -> frames.UserPresence:
     """Return the presence of a user."""
     return frames.UserPresence(name, status, text)
 
@@ -94,7 +94,7 @@ def info(
 def room(
     name: str = "#dev", *, topic: str = "", role: RoomRole | None = RoomRole.MEMBER, members: int = 2
 ) -> frames.Room:
-    """Return a room that alice is in."""
+    """Return a room of which alice is a member."""
     return frames.Room(name, f"c-{name}", RoomKind.OPEN, HistoryFrom.FULL, members, topic=topic, role=role)
 
 
@@ -103,7 +103,7 @@ def room_changed(which: frames.Room, *, last_seq: int = 0, by: str = "") -> fram
     return frames.RoomChanged(which, 1, last_seq, by)
 
 
-def said(
+def room_message(
     seq: int,
     body: str = "hi",
     *,
@@ -119,7 +119,7 @@ def said(
     return message
 
 
-def told(shown: list[events.Event]) -> list[str]:
+def shown_texts(shown: list[events.Event]) -> list[str]:
     """Return shown events as lines of text, without their times."""
     lines = [str(line) for event in shown for line in describe(event, "alice")]
     return [re.sub(r"^(\d{4}-\d\d-\d\d )?\d\d:\d\d ", "", line) for line in lines]
@@ -154,36 +154,36 @@ class EngineHarness:
         """Log in, and receive online users and conversations; nothing is replayed yet."""
         self.engine.connected(welcome())
         return self.receive(
-            frames.OnlineUsers(1, [person(name) for name in online]), frames.Conversations(infos or [])
+            frames.OnlineUsers(1, [user(name) for name in online]), frames.Conversations(infos or [])
         )
 
     def receive(self, *arrived: frames.ServerFrame) -> list[events.Event]:
-        """Receive frames; return what is shown."""
+        """Receive frames; return the events shown."""
         for frame in arrived:
             self.engine.receive(frame)
         return self.engine.events_to_show()
 
     def enter(self, *typed: str, pasted: bool = False) -> list[events.Event]:
-        """Enter lines; return what is shown."""
+        """Enter lines; return the events shown."""
         for text in typed:
             self.engine.enter(TypedLine(text, pasted))
         return self.engine.events_to_show()
 
     def wait(self, seconds: float) -> list[frames.ClientFrame]:
-        """Let time go by; return what is sent then."""
+        """Advance the clock; return the frames sent then."""
         self.frames()
         self.now += seconds
         self.engine.tick()
         return self.frames()
 
     def frames(self) -> list[frames.ClientFrame]:
-        """Return what is to be sent now."""
+        """Return the frames to send now."""
         taken = self.engine.frames_to_send()
         self.sent += taken
         return taken
 
     def chats(self) -> list[tuple[str, str, int]]:
-        """Return messages to be sent now: recipient, text and number of the id."""
+        """Return the messages to send now: recipient, text and number of the id."""
         return [
             (each.to, each.body, int(each.id, 16))
             for each in self.frames()

@@ -16,7 +16,7 @@ class Pair:
 
     Attributes:
         id: Its id.
-        people: Names of the users.
+        users: Names of the users.
         messages: All messages, by seq.
         first_seq: First message that was not pruned.
         read: Read positions by name.
@@ -24,7 +24,7 @@ class Pair:
     """
 
     id: str
-    people: tuple[str, str]
+    users: tuple[str, str]
     messages: list[frames.Chat] = dataclasses.field(default_factory=list)
     first_seq: int = 1
     read: defaultdict[str, int] = dataclasses.field(default_factory=lambda: defaultdict(int))
@@ -32,7 +32,7 @@ class Pair:
 
     def other(self, user: str) -> str:
         """Return the other user."""
-        return self.people[1] if user == self.people[0] else self.people[0]
+        return self.users[1] if user == self.users[0] else self.users[0]
 
     def info(self, user: str) -> frames.ConversationInfo:
         """Return the conversation as a user sees it."""

@@ -41,7 +41,7 @@ class Session:
     """Connection of a client.
 
     Attributes:
-        user: The user who is logged in.
+        user: Name of the logged-in user.
         device: Id of the device.
         positions: Positions that it sent, by conversation.
         live: Whether it receives messages when they are stored.
@@ -67,7 +67,7 @@ class Session:
             self.writer.write(self._connection.data_to_send())
 
     async def receive(self) -> AsyncIterator[frames.ClientFrame]:
-        """Yield what the client sends, until it closes."""
+        """Yield the client's frames until it closes."""
         with contextlib.suppress(OSError):
             while received := await self._reader.read(65536):
                 self._connection.receive_data(received)
@@ -276,22 +276,22 @@ class ScriptedServer:
     def _whois(self, user: str) -> frames.Whois:
         if user not in self._users:
             return frames.Whois(user, known=False)
-        present = {person.user: person for person in self._present()}
-        person = present.get(user) or frames.UserPresence(user, "offline")
-        return frames.Whois(user, known=True, status=person.status, text=person.text)
+        present = {presence.user: presence for presence in self._present()}
+        presence = present.get(user) or frames.UserPresence(user, "offline")
+        return frames.Whois(user, known=True, status=presence.status, text=presence.text)
 
-    def _change(self, people: list[frames.UserPresence]) -> None:
+    def _change(self, presences: list[frames.UserPresence]) -> None:
         self._version += 1
-        self._users |= {person.user for person in people}
-        for person in people:
-            if person.user in self.sessions:
+        self._users |= {presence.user for presence in presences}
+        for presence in presences:
+            if presence.user in self.sessions:
                 continue
-            if person.status == "offline":
-                self._others.pop(person.user, None)
+            if presence.status == "offline":
+                self._others.pop(presence.user, None)
             else:
-                self._others[person.user] = person
+                self._others[presence.user] = presence
         for session in self._open:
-            session.send(frames.PresenceChanges(self._version, people))
+            session.send(frames.PresenceChanges(self._version, presences))
 
     def _send(self, session: Session, frame: frames.SendChat) -> None:
         if self.holds_acks:

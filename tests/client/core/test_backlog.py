@@ -1,4 +1,4 @@
-"""What waits to be shown: bounded, in order, and with what is missing before it."""
+"""Backlog of unshown items: bounded, in order, and with the missing ranges before it."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ from tests.support.items import amendment, message
 
 
 def backlog(*items: Item) -> Backlog:
-    """A backlog with items."""
+    """Return a backlog with items."""
     made = Backlog()
     for item in items:
         made.add(item)
@@ -19,13 +19,13 @@ def backlog(*items: Item) -> Backlog:
 
 
 def page(*seqs: int, cursor: int | None = None, first_seq: int = 1) -> frames.History:
-    """A page of history."""
+    """Return a page of history."""
     messages = [frames.Message(seq, f"{seq:032x}", "bob", f"m{seq}", 1000 + seq) for seq in seqs]
     return frames.History(conversation="c", messages=messages, first_seq=first_seq, cursor=cursor)
 
 
 def test_the_oldest_items_are_dropped() -> None:
-    """They can be requested again; then the backlog no longer reaches them."""
+    """A full backlog drops its oldest items and no longer reaches back to them."""
     full = backlog(*(message(seq) for seq in range(1, CAPACITY + 3)))
     assert len(full) == CAPACITY
     assert full.first == 3
@@ -34,13 +34,13 @@ def test_the_oldest_items_are_dropped() -> None:
 
 
 def test_an_empty_backlog_reaches_nothing() -> None:
-    """And is not complete."""
+    """An empty backlog reaches no seq and is not complete."""
     assert not backlog().reaches(0)
     assert not backlog().is_complete_after(0)
 
 
 def test_a_missing_range_is_not_complete() -> None:
-    """Only after it."""
+    """A backlog is complete only after its missing range."""
     waiting = backlog(Missing(2, 4, "older"), message(5))
     assert waiting.reaches(1)
     assert not waiting.is_complete_after(3)
@@ -48,7 +48,7 @@ def test_a_missing_range_is_not_complete() -> None:
 
 
 def test_an_amendment_changes_its_message() -> None:
-    """The message is shown as it is then."""
+    """An amendment updates its message in the backlog; an unknown target is reported."""
     waiting = backlog(message(1), message(2))
     assert waiting.amend(amendment(3, 1), "alice")
     assert not waiting.amend(amendment(4, 9), "alice")
@@ -58,15 +58,15 @@ def test_an_amendment_changes_its_message() -> None:
     assert len(waiting) == 0
 
 
-def test_rewind_drops_what_the_server_lost() -> None:
-    """Also a missing range that goes beyond it."""
+def test_rewind_drops_lost_items() -> None:
+    """Rewind drops later items, and missing ranges that extend beyond the seq."""
     waiting = backlog(message(1), Missing(2, 4, "older"), message(5))
     waiting.rewind(3)
     assert waiting.take() == [message(1)]
 
 
-def test_a_page_stands_before_the_backlog() -> None:
-    """What both have is shown once, as the backlog has it; what was shown before is left out."""
+def test_a_page_goes_before_the_backlog() -> None:
+    """A page goes before the backlog; duplicates and messages already shown are left out."""
     waiting = backlog(message(5, body="live"), message(6))
     waiting.prepend(page(2, 3, 5, cursor=2), start=2)
     items = waiting.take()
@@ -75,8 +75,8 @@ def test_a_page_stands_before_the_backlog() -> None:
     assert items[1].body == "live"
 
 
-def test_what_a_page_leaves_out_is_missing() -> None:
-    """On the server still, or deleted there; if the page reaches the start, there were only amendments."""
+def test_a_gap_before_a_page_is_missing() -> None:
+    """Seqs before a page are older or pruned, unless the page reaches the start."""
     cases = [
         (page(5, cursor=5), [Missing(3, 4, "older"), 5]),
         (page(5, first_seq=5), [Missing(3, 4, "pruned"), 5]),
@@ -89,16 +89,16 @@ def test_what_a_page_leaves_out_is_missing() -> None:
         assert [each if isinstance(each, Missing) else each.seq for each in waiting.take()] == expected
 
 
-def test_an_amendment_in_a_page_has_no_line() -> None:
-    """The page has its message as it left it; another one is shown."""
+def test_an_amendment_of_a_paged_message_is_folded() -> None:
+    """An amendment is folded if its message is in the page; others are shown."""
     waiting = backlog(amendment(6, 5), amendment(7, 1, EntryKind.REACT))
     waiting.prepend(page(5, cursor=5), start=4)
     amendments = [each for each in waiting.take() if isinstance(each, Amendment)]
     assert [(each.seq, each.folded) for each in amendments] == [(6, True), (7, False)]
 
 
-def test_what_does_not_come_is_marked() -> None:
-    """Before the items; not if they reach the start, or there are none."""
+def test_missing_messages_are_marked() -> None:
+    """A missing range is marked before the items, unless they reach the start or there are none."""
     waiting = backlog(message(5))
     waiting.mark_missing(4)
     waiting.mark_missing(2)
@@ -117,7 +117,7 @@ def test_what_does_not_come_is_marked() -> None:
 def test_everything_after_the_start_is_shown_or_missing(
     last: int, start: int, buffered: int, limit: int, amendments: set[int]
 ) -> None:
-    """Each message once, in order, whatever the page and the backlog have of them."""
+    """Every message after the start is shown once, in order, or marked as missing."""
     seqs = [seq for seq in range(1, last + 1) if seq not in amendments]
     waiting = backlog(*(message(seq) for seq in seqs if seq >= buffered))
     newest = seqs[-limit:]

@@ -1,4 +1,4 @@
-"""Where typed lines go: the table of states, and the engine that walks it."""
+"""Where typed lines go: the transition table, and the engine that follows it."""
 
 import ast
 import itertools
@@ -18,7 +18,7 @@ PACKAGE = Path(chat_state.__file__).parents[1]
 
 
 def in_state(state: ChatState) -> CurrentChat:
-    """A chat that came to a state."""
+    """Return a chat in a state."""
     chat = CurrentChat()
     first = {ChatState.RESOLVING: Step.FIND, ChatState.JOINING: Step.JOIN, ChatState.CHAT: Step.OPEN}
     if state in first:
@@ -28,7 +28,7 @@ def in_state(state: ChatState) -> CurrentChat:
 
 @pytest.mark.parametrize(("state", "step"), PAIRS)
 def test_every_step_is_as_in_the_table(state: ChatState, step: Step) -> None:
-    """A step that the table does not have changes nothing."""
+    """Every step follows the table; one that is not in it raises and changes nothing."""
     chat = in_state(state)
     assert chat.state is state
     if step not in TRANSITIONS[state]:
@@ -52,13 +52,13 @@ def test_every_step_is_as_in_the_table(state: ChatState, step: Step) -> None:
 def test_only_an_open_chat_has_a_partner(
     state: ChatState, partner: str | None, joining: str | None, is_undecided: bool
 ) -> None:
-    """So nothing can be sent to a name that is not decided."""
+    """Only an open chat has a partner, so nothing can be sent to an unresolved name."""
     chat = in_state(state)
     assert (chat.partner, chat.joining, chat.is_undecided) == (partner, joining, is_undecided)
 
 
 def test_every_state_is_reached_and_left() -> None:
-    """From the first one, and back to it."""
+    """Every state can be reached from the first one, and left."""
     assert set(TRANSITIONS) == set(ChatState)
     reached = {ChatState.PICKER}
     for _ in ChatState:
@@ -67,8 +67,8 @@ def test_every_state_is_reached_and_left() -> None:
     assert all(TRANSITIONS.values())
 
 
-def test_the_picture_is_the_table() -> None:
-    """Each arrow is a step, and each step an arrow."""
+def test_the_diagram_matches_the_table() -> None:
+    """Each arrow of the docstring's diagram is a transition, and each transition an arrow."""
     arrows = re.findall(r"(\w+) +--(\w+)--> (?=(\w+))", chat_state.__doc__ or "")
     drawn = [(ChatState[before], Step[step], ChatState[after]) for before, step, after in arrows]
     table = {(state, step, after) for state, steps in TRANSITIONS.items() for step, after in steps.items()}
@@ -77,28 +77,28 @@ def test_the_picture_is_the_table() -> None:
 
 
 class Recorder(CurrentChat):
-    """A chat that notes each step of the engine."""
+    """Chat that records each step of the engine."""
 
     def __init__(self) -> None:
         super().__init__()
         self.steps: list[tuple[ChatState, Step]] = []
 
     def change(self, step: Step, name: str = "") -> None:
-        """Note a step, and take it."""
+        """Record a step and apply it."""
         self.steps.append((self.state, step))
         super().change(step, name)
 
 
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    """The chat of the next engine."""
+    """Return the chat of the next engine."""
     chat = Recorder()
     monkeypatch.setattr("qscp_client.core.engine.CurrentChat", lambda: chat)
     return chat
 
 
 def test_the_engine_takes_every_step_of_the_table(recorder: Recorder) -> None:
-    """Nothing in the table is dead, and nothing that a user types is missing in it."""
+    """The engine takes every transition of the table, and no other."""
     harness: EngineHarness = ready("bob")
     harness.enter("nosuch")
     harness.receive(frames.Whois("nosuch", known=False))
@@ -115,8 +115,8 @@ def test_the_engine_takes_every_step_of_the_table(recorder: Recorder) -> None:
     assert set(recorder.steps) == table
 
 
-def test_an_answer_that_was_not_asked_for_opens_nothing() -> None:
-    """Neither for a name, nor for a room that is being joined."""
+def test_an_unrequested_answer_opens_nothing() -> None:
+    """An answer that was not requested opens neither a chat nor the room being joined."""
     harness = ready("bob")
     harness.enter("/join #dev", "for the room")
     harness.frames()
@@ -130,8 +130,8 @@ def test_an_answer_that_was_not_asked_for_opens_nothing() -> None:
     assert harness.engine.partner == "bob"
 
 
-def test_only_the_switcher_changes_it() -> None:
-    """One owner: everybody else reads."""
+def test_only_the_switcher_changes_the_state() -> None:
+    """Only `chat_switcher.py` changes the state; other modules read it."""
     callers = {
         path.name
         for path in PACKAGE.rglob("*.py")

@@ -1,4 +1,4 @@
-"""Rooms: going in and out, and invitations."""
+"""Entering and leaving rooms, and invitations."""
 
 import pytest
 
@@ -16,8 +16,8 @@ from tests.support.engine_harness import (
     ready,
     room,
     room_changed,
-    said,
-    told,
+    room_message,
+    shown_texts,
     welcome,
 )
 
@@ -25,20 +25,20 @@ STAY = "back returns to the list; you stay a member."
 
 
 def refusal(ref: str, code: ErrorCode) -> frames.Error:
-    """How the server says no."""
+    """Return the server's refusal of a request."""
     return frames.Error(code, ERROR_CODES[code].sentence, ref)
 
 
-def test_a_room_one_is_in_is_entered_by_its_name() -> None:
-    """What it is is asked, and stands before what waits there; lines behind it wait."""
+def test_a_member_enters_a_room_by_its_name() -> None:
+    """Typing a room's name enters it; its details come first, and later lines wait."""
     harness = ready("bob")
-    harness.receive(frames.Conversations([info("#dev", 0)]), said(1))
+    harness.receive(frames.Conversations([info("#dev", 0)]), room_message(1))
     assert harness.enter("#Dev", "hello") == []
     assert harness.frames() == [frames.RoomsRequest()]
     assert harness.receive(frames.Rooms([room("#ops")], "more")) == []
     assert harness.frames() == [frames.RoomsRequest("more")]
     shown = harness.receive(frames.Rooms([room(topic="Release\non Friday", role=RoomRole.OWNER)]))
-    assert told(shown[:-1]) == [
+    assert shown_texts(shown[:-1]) == [
         f"#dev (2 members; you are the owner). Everything you type is sent. {STAY}",
         "Topic of #dev: Release on Friday",
         "(1) bob: hi",
@@ -50,18 +50,18 @@ def test_a_room_one_is_in_is_entered_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
-def test_a_room_is_entered_also_if_nobody_says_what_it_is(is_lost: bool) -> None:
-    """It is one's own room all the same."""
+def test_a_room_is_entered_without_its_details(is_lost: bool) -> None:
+    """A member's room is entered even if its details can't be fetched."""
     harness = ready("bob")
-    harness.receive(frames.Conversations([info("#dev", 0)]), said(1))
+    harness.receive(frames.Conversations([info("#dev", 0)]), room_message(1))
     harness.enter("#dev", "hello")
     if is_lost:
         harness.engine.disconnected()
         shown = harness.engine.events_to_show()
     else:
         shown = harness.receive(frames.Error("internal", "Something went wrong.", "rooms"))
-    assert told(shown)[0] == (f"#dev. Everything you type is sent. {STAY}")
-    assert "(1) bob: hi" in told(shown)
+    assert shown_texts(shown)[0] == (f"#dev. Everything you type is sent. {STAY}")
+    assert "(1) bob: hi" in shown_texts(shown)
     assert harness.engine.pending == 1
     assert harness.engine.failed == 0
 
@@ -76,59 +76,59 @@ def test_a_room_is_entered_also_if_nobody_says_what_it_is(is_lost: bool) -> None
         (RoomKind.OPEN, False, RoomRole.MEMBER, 2**53 - 1, "You are muted"),
     ],
 )
-def test_what_may_be_written_is_said_when_a_room_is_entered(
+def test_entering_a_room_shows_whether_you_can_write(
     kind: RoomKind, archived: bool, role: RoomRole, muted: int, says: str
 ) -> None:
-    """Whoever may only read is not told that their lines are sent."""
+    """The opening line says if the room is read-only for you, or you are muted."""
     harness = ready("bob")
     harness.receive(frames.Conversations([info("#dev", 0)]))
     harness.enter("#dev")
     dev = room(role=role)
     dev.kind, dev.archived, dev.muted = kind, archived, muted
-    [opened] = told(harness.receive(frames.Rooms([dev])))
+    [opened] = shown_texts(harness.receive(frames.Rooms([dev])))
     assert opened.endswith(f"). {says}. {STAY}")
 
 
 @pytest.mark.parametrize(
     ("typed", "says"), [("#ops", "/join #ops"), ("#", "not a valid name"), ("#a b", "not a valid name")]
 )
-def test_another_room_is_not_entered(typed: str, says: str) -> None:
-    """A sentence says what to do; nothing is asked, and it counts as not chosen."""
+def test_a_room_of_others_is_not_entered(typed: str, says: str) -> None:
+    """A room you are not a member of, or an invalid name, shows a problem and opens nothing."""
     harness = ready("bob")
     [problem] = harness.enter(typed)
     assert isinstance(problem, Problem)
-    assert says in told([problem])[0]
+    assert says in shown_texts([problem])[0]
     assert harness.engine.pick_failed
     assert harness.engine.partner is None
     assert harness.frames() == []
 
 
-def test_join_enters_when_it_is_done() -> None:
-    """What is typed behind it waits for that, so that it goes nowhere else."""
+def test_join_enters_after_the_ack() -> None:
+    """/join enters the room after the ack; lines typed after it wait and go to that room."""
     harness = ready("bob", chat_with="bob")
     harness.enter("/join #dev", "hello")
     assert harness.frames() == [frames.Join("#dev")]
     assert harness.engine.queues_lines
     shown = harness.receive(room_changed(room(members=3), last_seq=7), frames.RoomAck("join", "#dev"))
-    assert told(shown)[0] == (f"#dev (3 members). Everything you type is sent. {STAY}")
+    assert shown_texts(shown)[0] == (f"#dev (3 members). Everything you type is sent. {STAY}")
     assert harness.chats() == [("#dev", "hello", 1)]
     assert not harness.engine.pick_failed
     assert Moved("c-#dev", "#dev", 7) in harness.engine.changes_to_save()
 
 
-def test_a_join_that_is_refused_leaves_nobody_to_write_to() -> None:
-    """What is typed behind it is for choosing."""
+def test_a_refused_join_opens_the_picker() -> None:
+    """After a refused join, the lines typed after it are names for the picker."""
     harness = ready("bob", chat_with="bob")
     harness.enter("/join #dev", "hello")
     shown = harness.receive(refusal("join", ErrorCode.UNKNOWN_ROOM))
-    assert "#dev does not exist, or is closed and you are not invited." in told(shown)
+    assert "#dev does not exist, or is closed and you are not invited." in shown_texts(shown)
     assert harness.engine.partner is None
     assert harness.engine.failed == 1
     assert harness.frames()[-1] == frames.WhoisRequest("hello")
 
 
-def test_joining_a_room_one_is_in_enters_it() -> None:
-    """The server's code is no failure then."""
+def test_joining_as_a_member_enters_the_room() -> None:
+    """/join of a room you are a member of enters it, and is no failure."""
     harness = ready("bob")
     harness.receive(frames.Conversations([info("#dev", 0)]))
     harness.enter("/join dev")
@@ -137,8 +137,8 @@ def test_joining_a_room_one_is_in_enters_it() -> None:
     assert harness.engine.failed == 0
 
 
-def test_a_join_is_asked_again_over_a_new_connection() -> None:
-    """The first one may have been done."""
+def test_a_join_is_repeated_after_a_reconnect() -> None:
+    """A request is repeated after a reconnect; "exists" then means that the first one succeeded."""
     harness = ready("bob")
     harness.enter("/create #dev closed full", "hello")
     [asked] = harness.frames()
@@ -165,8 +165,8 @@ def test_a_join_is_asked_again_over_a_new_connection() -> None:
     ],
 )
 @pytest.mark.parametrize("online", [False, True])
-def test_what_is_typed_behind_a_room_goes_to_no_other(typed: str, online: bool) -> None:
-    """Whatever was wrong with it: the room that was open is open no more."""
+def test_lines_after_a_failed_join_reach_no_room(typed: str, online: bool) -> None:
+    """Whatever is wrong with a join or create, later lines don't go to the previous room."""
     harness = in_room()
     if not online:
         harness.engine.disconnected()
@@ -181,13 +181,13 @@ def test_what_is_typed_behind_a_room_goes_to_no_other(typed: str, online: bool) 
     assert harness.engine.failed == 1
 
 
-def test_create_never_enters_a_room_that_there_was() -> None:
-    """Also one that you are in, and also when it was asked twice."""
+def test_create_never_enters_an_existing_room() -> None:
+    """/create never enters an existing room, even one you are a member of."""
     harness = in_room()
     harness.receive(room_changed(room("#open")))
     harness.enter("/create #open", "hello")
     shown = harness.receive(refusal("room", ErrorCode.ROOM_EXISTS))
-    assert "#open already exists. Try /join #open." in told(shown)
+    assert "#open already exists. Try /join #open." in shown_texts(shown)
     assert harness.engine.partner is None
     harness.enter("/create #open")
     harness.engine.disconnected()
@@ -198,29 +198,29 @@ def test_create_never_enters_a_room_that_there_was() -> None:
 
 
 def test_a_join_without_an_answer_at_the_end() -> None:
-    """What was typed behind it goes to nobody, which is told."""
+    """At the end, an unanswered join is reported with the number of lines not sent."""
     harness = ready("bob")
     harness.enter("/join #dev", "hello", "world")
     harness.engine.show_unanswered(keeps=True)
     [problem] = [each for each in harness.engine.events_to_show() if isinstance(each, Problem)]
     assert (problem.code, problem.count) == (ProblemCode.JOIN_UNANSWERED, 2)
-    assert "2 lines typed after it were not sent" in told([problem])[0]
+    assert "2 lines typed after it were not sent" in shown_texts([problem])[0]
     assert harness.engine.pick_failed
 
 
 def test_leaving_opens_the_picker_and_forgets_the_position() -> None:
-    """A later join begins anew."""
+    """Leaving opens the picker and forgets the position, so that a later join starts anew."""
     harness = in_room()
-    harness.receive(said(1))
+    harness.receive(room_message(1))
     harness.enter("/leave")
     assert harness.frames() == [frames.Leave("#dev")]
     shown = harness.receive(frames.RoomLeft("c-#dev", "#dev", "left"), frames.RoomAck("leave", "#dev"))
-    assert told(shown) == ["You left #dev.", "Online: bob"]
+    assert shown_texts(shown) == ["You left #dev.", "Online: bob"]
     assert harness.engine.partner is None
     assert not harness.engine.names.count("#dev")
     assert Forgotten("c-#dev") in harness.engine.changes_to_save()
     harness.receive(room_changed(room(), last_seq=9))
-    harness.receive(said(10, "new"))
+    harness.receive(room_message(10, "new"))
     assert harness.engine.rooms == (RoomLine("#dev", 1),)
 
 
@@ -233,16 +233,16 @@ def test_leaving_opens_the_picker_and_forgets_the_position() -> None:
         ("other", "carol ended your membership of #dev: spam."),
     ],
 )
-def test_whoever_is_put_out_is_told_why(reason: str, says: str) -> None:
-    """And can't write there by mistake."""
+def test_a_lost_membership_shows_its_reason(reason: str, says: str) -> None:
+    """A lost membership shows the reason and closes the chat."""
     harness = in_room()
     shown = harness.receive(frames.RoomLeft("c-#dev", "#dev", reason, "carol", "spam."))
-    assert told(shown)[0] == says
+    assert shown_texts(shown)[0] == says
     assert harness.engine.partner is None
 
 
-def test_rooms_that_are_not_listed_any_more_are_forgotten() -> None:
-    """They were left on another device, or deleted, while this one was away."""
+def test_unlisted_rooms_are_forgotten() -> None:
+    """Saved rooms that the server no longer lists are forgotten after the last page."""
     harness = EngineHarness(
         Saved("e1", "a1", (SavedPosition("c-#dev", "#dev", 5, 5), SavedPosition("c-bob", "bob", 5, 5)))
     )
@@ -255,24 +255,24 @@ def test_rooms_that_are_not_listed_any_more_are_forgotten() -> None:
 
 
 def test_a_room_that_was_left_elsewhere_is_closed() -> None:
-    """When the connection comes back, so that nothing more is written for it."""
+    """The chat of a room left on another device is closed after the reconnect."""
     harness = in_room()
     harness.engine.disconnected()
     shown = harness.connect("bob")
-    assert told(shown)[0] == "You are no longer a member of #dev."
+    assert shown_texts(shown)[0] == "You are no longer a member of #dev."
     assert harness.engine.partner is None
 
 
-def test_invitations_are_told_once_and_listed() -> None:
-    """With what to type; they go when one has joined."""
+def test_invitations_are_shown_once_and_listed() -> None:
+    """An invitation is shown once, with the command to type, and listed until you join."""
     harness = ready("bob")
     invited = frames.Invited(room("#board", role=None), "carol")
     shown = harness.receive(invited, invited)
-    assert told(shown) == ["carol invited you to #board. Try /join #board."]
+    assert shown_texts(shown) == ["carol invited you to #board. Try /join #board."]
     [problem] = harness.enter("#board")
-    assert "You are invited to #board" in told([problem])[0]
+    assert "You are invited to #board" in shown_texts([problem])[0]
     [picker] = harness.enter("/who")
-    assert told([picker]) == ["Online: bob", "Invitations: #board (/join #board)"]
+    assert shown_texts([picker]) == ["Online: bob", "Invitations: #board (/join #board)"]
     harness.engine.disconnected()
     harness.connect("bob")
     assert harness.engine.invitations == []
@@ -291,19 +291,19 @@ def test_invitations_are_told_once_and_listed() -> None:
         ("banned", "carol", "carol banned you from #board."),
     ],
 )
-def test_an_invitation_that_is_no_more_is_not_listed(reason: str, by: str, says: str) -> None:
-    """Whoever is in another room stays there; the next one is news again."""
+def test_a_withdrawn_invitation_is_not_listed(reason: str, by: str, says: str) -> None:
+    """A withdrawn invitation leaves the list and the open chat stays; a new one is shown again."""
     harness = in_room()
     invited = frames.Invited(room("#board", role=None), "carol")
     harness.receive(invited)
-    assert told(harness.receive(frames.RoomLeft("c-#board", "#board", reason, by))) == [says]
+    assert shown_texts(harness.receive(frames.RoomLeft("c-#board", "#board", reason, by))) == [says]
     assert harness.engine.invitations == []
     assert harness.engine.partner == "#dev"
     assert len(harness.receive(invited)) == 1
 
 
 def test_invitations_to_archived_rooms_are_not_listed() -> None:
-    """Nobody can join there; nor to rooms that are not told any more."""
+    """Invitations to archived rooms, or to rooms no longer listed, are removed."""
     harness = ready("bob")
     names = ("#board", "#gone", "#old")
     harness.receive(*(frames.Invited(room(name, role=None), "carol") for name in names))
@@ -318,8 +318,8 @@ def test_invitations_to_archived_rooms_are_not_listed() -> None:
     assert harness.engine.invitations == ["#board"]
 
 
-def test_invitations_that_came_before_are_in_the_first_list() -> None:
-    """They are not told before the welcome."""
+def test_earlier_invitations_are_in_the_first_list() -> None:
+    """Invitations received before the welcome appear in the first list only."""
     harness = EngineHarness()
     harness.engine.connected(welcome())
     shown = harness.receive(
@@ -328,13 +328,13 @@ def test_invitations_that_came_before_are_in_the_first_list() -> None:
         frames.OnlineUsers(1, []),
         frames.Conversations([]),
     )
-    assert told(shown)[1:] == ["Nobody else is online.", "Invitations: #board (/join #board)"]
+    assert shown_texts(shown)[1:] == ["Nobody else is online.", "Invitations: #board (/join #board)"]
 
 
-def test_a_room_that_was_joined_elsewhere_is_told() -> None:
-    """It is on the list, and messages in it are unread."""
+def test_a_room_joined_elsewhere_is_shown() -> None:
+    """A room joined on another device is shown and added to the list."""
     harness = ready("bob")
-    assert told(harness.receive(room_changed(room(), last_seq=3))) == [
+    assert shown_texts(harness.receive(room_changed(room(), last_seq=3))) == [
         "You are now a member of #dev; type #dev in the list to enter it."
     ]
     assert harness.engine.rooms == (RoomLine("#dev"),)

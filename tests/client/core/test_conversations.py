@@ -1,4 +1,4 @@
-"""A conversation as a whole: its parts move together."""
+"""A conversation as a whole: its parts change together."""
 
 from qscp import frames
 from qscp_client.core.changes import SavedPosition
@@ -10,20 +10,20 @@ from tests.support.items import amendment, message
 
 
 def conversation(name: str = "bob", *, applied: int | None = None) -> Conversation:
-    """A conversation of alice's."""
+    """Return a conversation of alice's."""
     saved = None if applied is None else SavedPosition(f"c-{name}", name, applied, applied)
     return Conversation("alice", f"c-{name}", name, saved)
 
 
 def test_a_saved_position_is_applied_and_reported() -> None:
-    """And nothing is unread until the server says so."""
+    """A saved position counts as applied and reported, with nothing unread."""
     bob = conversation(applied=4)
     assert (bob.cursors.applied, bob.cursors.reported) == (4, 4)
     assert (bob.unread.last, bob.unread.messages) == (4, 0)
 
 
-def test_displaying_reads() -> None:
-    """Others' messages; your own ones at the end show that all before them was seen."""
+def test_displaying_moves_the_read_position() -> None:
+    """Displaying a message of another user reads it; your own last one reads all before it."""
     bob = conversation()
     for seq in (1, 2, 3):
         bob.apply_message(message(seq))
@@ -36,7 +36,7 @@ def test_displaying_reads() -> None:
 
 
 def test_a_missing_range_counts_as_its_messages() -> None:
-    """The notice in the chat is all that is displayed of them."""
+    """Displaying a missing range reads all the messages in it."""
     bob = conversation()
     bob.learn(info("bob", 5, unread=5))
     assert bob.display(Missing(1, 4, "older"))
@@ -44,7 +44,7 @@ def test_a_missing_range_counts_as_its_messages() -> None:
 
 
 def test_an_amendment_reaches_its_message_everywhere() -> None:
-    """Where it waits, where it can be targeted, and where its delivery is tracked."""
+    """An amendment updates the backlog, the message cache and delivery tracking."""
     bob = conversation()
     bob.apply_message(message(1, body="old"))
     bob.backlog.add(message(1, body="old"))
@@ -57,16 +57,16 @@ def test_an_amendment_reaches_its_message_everywhere() -> None:
     assert bob.delivery.deliver(9) == []
 
 
-def test_what_can_not_be_seen_is_folded() -> None:
-    """Something that happened to a message from before you joined, or of which no text is left."""
+def test_amendments_of_invisible_messages_are_folded() -> None:
+    """Amendments of messages from before you joined are folded."""
     room = conversation("#dev")
     room.cursors.prune(5)
     assert room.apply_amendment(amendment(6, 4, EntryKind.REACT)).folded
     assert not room.apply_amendment(amendment(7, 5, EntryKind.REACT)).folded
 
 
-def test_the_start_is_behind_what_was_shown_or_read() -> None:
-    """Unread messages begin behind the read position; without any, the chat shows what waits."""
+def test_the_start_follows_what_was_shown_or_read() -> None:
+    """A chat starts after the read position, or without unread messages, after what was shown."""
     bob = conversation(applied=3)
     assert (bob.start, bob.has_all) == (3, True)
     bob.learn(info("bob", 6, read=2, unread=4))
@@ -77,15 +77,15 @@ def test_the_start_is_behind_what_was_shown_or_read() -> None:
     assert (bob.start, bob.has_all) == (6, True)
 
 
-def test_what_a_room_had_before_you_is_not_missed() -> None:
-    """Its first seq is yours."""
+def test_messages_before_the_first_seq_are_not_missing() -> None:
+    """A room starts at the first seq that you can see."""
     room = conversation("#dev")
     room.cursors.prune(9)
     assert room.start == 8
 
 
 def test_only_messages_are_missing() -> None:
-    """If all unread ones are in the backlog, only amendments were left out before it."""
+    """Nothing is marked missing if all unread messages are in the backlog."""
     bob = conversation(applied=1)
     bob.apply_message(message(5))
     bob.backlog.add(message(5))
@@ -97,7 +97,7 @@ def test_only_messages_are_missing() -> None:
 
 
 def test_a_page_goes_back_to_its_cursor() -> None:
-    """It can be lower than the first message; an empty page without one says nothing."""
+    """A page extends the history back to its cursor, or to its first message without one."""
     bob = conversation()
     bob.extend_back(frames.History(conversation="c-bob", messages=[], first_seq=1))
     assert bob.cursors.oldest == 0
@@ -109,7 +109,7 @@ def test_a_page_goes_back_to_its_cursor() -> None:
 
 
 def test_rewind_goes_back_in_all_parts() -> None:
-    """A seq that the server lost is new when it comes again."""
+    """Rewind resets the cursors, unread count, backlog, message cache and delivery."""
     bob = conversation()
     for seq in (1, 2, 3):
         bob.apply_message(message(seq))
@@ -121,8 +121,8 @@ def test_rewind_goes_back_in_all_parts() -> None:
     assert (len(bob.backlog), bob.known.get(2), bob.delivery.delivered) == (1, None, 1)
 
 
-def test_another_history_leaves_the_name() -> None:
-    """Nothing else."""
+def test_restart_keeps_only_the_name() -> None:
+    """Restarting a conversation forgets everything but its name."""
     conversations = Conversations("alice", [SavedPosition("c-bob", "bob", 4, 4)])
     conversations.restart()
     [bob] = conversations
@@ -131,7 +131,7 @@ def test_another_history_leaves_the_name() -> None:
 
 
 def test_conversations_are_found_by_id_and_name() -> None:
-    """A name that an account got later means its conversation; rooms are listed by name."""
+    """The newest conversation of a name is found; rooms are listed by name."""
     conversations = Conversations("alice", [SavedPosition("c-old", "bob", 4, 4)])
     newer = conversations.get("c-new", "bob")
     assert conversations.named("bob") is newer

@@ -1,4 +1,4 @@
-"""Cursors move one way, and nothing is reported that was not applied or displayed."""
+"""Cursors move one way; nothing is reported before it was applied or displayed."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ def move(cursors: Cursors, name: str, seq: int | None) -> None:
 
 @given(st.lists(MOVES))
 def test_no_cursor_moves_back(moves: list[tuple[str, int | None]]) -> None:
-    """Whatever comes in whatever order; `oldest` only ever goes down."""
+    """Calls in any order never move a cursor back; `oldest` only decreases."""
     cursors = Cursors()
     for name, seq in moves:
         before = dataclasses.replace(cursors)
@@ -38,7 +38,7 @@ def test_no_cursor_moves_back(moves: list[tuple[str, int | None]]) -> None:
 
 @given(st.lists(MOVES))
 def test_nothing_is_reported_early(moves: list[tuple[str, int | None]]) -> None:
-    """`received` follows what was applied, `read` what was displayed, and that is shown."""
+    """`received` never passes what was applied, nor `read` what was displayed."""
     cursors = Cursors()
     for name, seq in moves:
         move(cursors, name, seq)
@@ -47,8 +47,8 @@ def test_nothing_is_reported_early(moves: list[tuple[str, int | None]]) -> None:
 
 
 @given(st.lists(MOVES), SEQS)
-def test_rewind_leaves_nothing_behind_it(moves: list[tuple[str, int | None]], seq: int) -> None:
-    """What the server has lost was not applied, displayed or reported; it can all come again."""
+def test_rewind_resets_all_cursors(moves: list[tuple[str, int | None]], seq: int) -> None:
+    """After a rewind, no cursor is beyond the seq, and later seqs can be applied again."""
     cursors = Cursors()
     for name, to in moves:
         move(cursors, name, to)
@@ -59,7 +59,7 @@ def test_rewind_leaves_nothing_behind_it(moves: list[tuple[str, int | None]], se
 
 
 def test_a_seq_is_applied_once() -> None:
-    """The first one at any seq, also below one that the conversation has."""
+    """A seq is applied once; the first one can have any value."""
     cursors = Cursors()
     assert not cursors.has_applied(5)
     assert cursors.apply(5)
@@ -69,7 +69,7 @@ def test_a_seq_is_applied_once() -> None:
 
 
 def test_received_is_reported_once_and_again_after_a_loss() -> None:
-    """A lost connection may have lost the last report."""
+    """`received` is reported once, and again after a lost connection."""
     cursors = Cursors(applied=3, reported=3)
     assert cursors.take_received() is None
     cursors.apply(4)
@@ -80,7 +80,7 @@ def test_received_is_reported_once_and_again_after_a_loss() -> None:
 
 
 def test_read_is_reported_until_the_server_has_it() -> None:
-    """The server's word counts, in both directions."""
+    """`read` is reported until the server confirms it, or has a later one."""
     cursors = Cursors()
     assert cursors.display(4)
     assert not cursors.display(4)
@@ -94,7 +94,7 @@ def test_read_is_reported_until_the_server_has_it() -> None:
 
 
 def test_your_own_messages_are_shown_and_not_reported() -> None:
-    """They were never unread."""
+    """Showing your own messages reports no read position."""
     cursors = Cursors()
     cursors.show(3)
     assert (cursors.shown, cursors.displayed, cursors.take_read()) == (3, 0, None)

@@ -1,4 +1,4 @@
-"""Whatever happens to connection, server and client: each message once, in order, and nothing is lost."""
+"""Under any interleaving of faults, each message is stored and shown once and in order."""
 
 import collections
 import dataclasses
@@ -26,11 +26,11 @@ from qscp_client.core.outbox import Entry
 from tests.support.engine_harness import EngineHarness, welcome
 from tests.support.scripted_archive import Archive
 
-PEOPLE = ("bob", "carol")
+USERS = ("bob", "carol")
 
 
 class Disk:
-    """What is saved, in memory."""
+    """Saved state of the client, in memory."""
 
     def __init__(self) -> None:
         self.epoch = ("", "")
@@ -38,7 +38,7 @@ class Disk:
         self.outbox: dict[str, Entry] = {}
 
     def save(self, changes: list[Change]) -> None:
-        """Carry out changes."""
+        """Apply changes."""
         for change in changes:
             match change:
                 case Added(entry):
@@ -56,12 +56,12 @@ class Disk:
                     self.positions.clear()
 
     def load(self) -> Saved:
-        """What a client starts with."""
+        """Return the state that a client starts with."""
         return Saved(*self.epoch, tuple(self.positions.values()), tuple(self.outbox.values()))
 
 
 class Delivery(RuleBasedStateMachine):
-    """A client and a server, and everything that can come between them."""
+    """A client and a server, and all that can happen between them."""
 
     shows_at_once = True
 
@@ -70,7 +70,7 @@ class Delivery(RuleBasedStateMachine):
         self.archive = Archive()
         self.disk = Disk()
         self.numbers = 0
-        self.typed: dict[str, list[str]] = {name: [] for name in PEOPLE}
+        self.typed: dict[str, list[str]] = {name: [] for name in USERS}
         self.chosen: str | None = None
         self.shown: list[events.Event] = []
         self.full = False
@@ -88,12 +88,12 @@ class Delivery(RuleBasedStateMachine):
         self.flush()
 
     def make_id(self) -> str:
-        """Ids that rise."""
+        """Return ids in rising order."""
         self.numbers += 1
         return f"{self.numbers:032x}"
 
     def flush(self) -> None:
-        """Save, show, save, send: what a session does."""
+        """Save additions, show, save changes and send, as a session does."""
         engine = self.harness.engine
         self.disk.save(engine.additions_to_save())
         self.shown += engine.events_to_show()
@@ -104,7 +104,7 @@ class Delivery(RuleBasedStateMachine):
 
     @rule()
     def connect(self) -> None:
-        """The connection is made, if there is none."""
+        """Connect, unless there is a connection."""
         if not self.harness.engine.online:
             self.up.clear()
             self.down.clear()
@@ -116,7 +116,7 @@ class Delivery(RuleBasedStateMachine):
 
     @rule()
     def drop(self) -> None:
-        """The connection is lost, with everything on it."""
+        """Lose the connection, and all frames in flight."""
         if self.harness.engine.online:
             self.up.clear()
             self.down.clear()
@@ -126,7 +126,7 @@ class Delivery(RuleBasedStateMachine):
 
     @rule()
     def kill(self) -> None:
-        """The client is killed, and started again; lines behind a name without an answer are lost."""
+        """Kill and restart the client; lines waiting for `whois` are lost."""
         chat = self.harness.engine._chat
         to = chat.name if chat.is_undecided else None
         for line in self.harness.engine._switcher._queue:
@@ -138,9 +138,9 @@ class Delivery(RuleBasedStateMachine):
                 self.typed[to].pop()
         self.start()
 
-    @rule(name=st.sampled_from(PEOPLE), count=st.integers(1, 3))
+    @rule(name=st.sampled_from(USERS), count=st.integers(1, 3))
     def type_lines(self, name: str, count: int) -> None:
-        """The person writes to somebody."""
+        """Type messages to a user."""
         self.choose(name)
         for _ in range(count):
             body = f"{len(self.typed[name])}"
@@ -156,50 +156,50 @@ class Delivery(RuleBasedStateMachine):
             self.harness.engine.enter(TypedLine(name))
         self.chosen = name
 
-    @rule(name=st.sampled_from(PEOPLE))
+    @rule(name=st.sampled_from(USERS))
     def other_writes(self, name: str) -> None:
-        """Somebody writes."""
+        """Another user sends a message."""
         self.numbers += 1
         body = str(len(self.archive.between(name, "alice").messages))
-        _, told = self.archive.store(name, frames.SendChat("alice", body, f"{self.numbers:032x}"))
-        if told is not None and self.live:
-            self.down.append(told)
+        _, stored = self.archive.store(name, frames.SendChat("alice", body, f"{self.numbers:032x}"))
+        if stored is not None and self.live:
+            self.down.append(stored)
 
-    @rule(name=st.sampled_from(PEOPLE))
+    @rule(name=st.sampled_from(USERS))
     def other_device_writes(self, name: str) -> None:
-        """The person writes on another device."""
+        """Another device of alice's sends a message."""
         self.numbers += 1
-        _, told = self.archive.store("alice", frames.SendChat(name, "elsewhere", f"{self.numbers:032x}"))
-        if told is not None and self.live:
-            self.down.append(told)
+        _, stored = self.archive.store("alice", frames.SendChat(name, "elsewhere", f"{self.numbers:032x}"))
+        if stored is not None and self.live:
+            self.down.append(stored)
 
     @rule(full=st.booleans())
     def fill(self, full: bool) -> None:
-        """The server's disk is full, or there is room again."""
+        """Fill the server's disk, or free it."""
         self.full = full
 
     @rule(count=st.integers(1, 8))
     def server_reads(self, count: int) -> None:
-        """The server gets some of what was sent."""
+        """The server receives some of the frames in flight."""
         for _ in range(min(count, len(self.up))):
             self.handle(self.up.popleft())
 
     @rule(count=st.integers(1, 8))
     def client_reads(self, count: int) -> None:
-        """The client gets some of what was sent."""
+        """The client receives some of the frames in flight."""
         for _ in range(min(count, len(self.down))):
             self.harness.engine.receive(self.down.popleft())
         self.flush()
 
     @rule(seconds=st.sampled_from([0.1, 0.3, 5, 100]))
     def wait(self, seconds: float) -> None:
-        """Time goes by."""
+        """Advance the clock."""
         self.harness.now += seconds
         self.harness.engine.tick()
         self.flush()
 
     def handle(self, frame: frames.ClientFrame) -> None:
-        """What the server does with a frame."""
+        """Handle a frame as the server."""
         match frame:
             case frames.Resume():
                 positions = {each.conversation: each.seq for each in frame.positions}
@@ -232,9 +232,9 @@ class Delivery(RuleBasedStateMachine):
                 pass
 
     @invariant()
-    def what_is_stored_is_in_order(self) -> None:
-        """What was typed is stored at most once, in the order typed, without a hole."""
-        for name in PEOPLE:
+    def stored_messages_are_in_order(self) -> None:
+        """Typed messages are stored at most once, in order and without holes."""
+        for name in USERS:
             own = [
                 each.body
                 for each in self.archive.between("alice", name).messages
@@ -243,7 +243,7 @@ class Delivery(RuleBasedStateMachine):
             assert own == self.typed[name][: len(own)]
 
     def settle(self) -> None:
-        """Let everything come to its end."""
+        """Exchange frames until nothing is left to do."""
         self.full = False
         self.connect()
         for _ in range(20):
@@ -252,10 +252,10 @@ class Delivery(RuleBasedStateMachine):
             self.wait(100)
 
     def teardown(self) -> None:
-        """At the end everything is stored, and was shown once."""
+        """In the end, everything is stored and was shown once."""
         self.settle()
         assert not self.harness.engine.pending
-        for name in PEOPLE:
+        for name in USERS:
             pair = self.archive.between("alice", name)
             assert [
                 each.body for each in pair.messages if each.sender == "alice" and each.body != "elsewhere"
@@ -264,7 +264,7 @@ class Delivery(RuleBasedStateMachine):
 
     def check_shown(self) -> None:
         """Each message was shown exactly once, in the order of its conversation."""
-        for name in PEOPLE:
+        for name in USERS:
             pair = self.archive.between("alice", name)
             others = [
                 each
@@ -279,15 +279,15 @@ class Delivery(RuleBasedStateMachine):
 
 
 class DeliveryAtTerminal(Delivery):
-    """The same, where what is missed waits for its chat; what is in it is compared with the server."""
+    """As `Delivery`, for a client that shows missed messages only in their chat."""
 
     shows_at_once = False
 
     def check_shown(self) -> None:
-        """A chat that is opened shows everything that was not shown in it before."""
+        """Opening every chat leaves nothing unread."""
         unread = self.harness.engine.unread
-        assert unread.keys() <= set(PEOPLE)
-        for name in PEOPLE:
+        assert unread.keys() <= set(USERS)
+        for name in USERS:
             if self.chosen is not None:
                 self.harness.engine.enter(TypedLine("back"))
                 self.chosen = None

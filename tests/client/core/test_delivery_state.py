@@ -1,4 +1,4 @@
-"""How far your own messages have come; each state is reported once."""
+"""Delivery state of your own messages; each state is reported once."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["track", "deliver", "mark_read"]), s
 
 @given(STEPS)
 def test_each_message_reaches_each_state_once(steps: list[tuple[str, int]]) -> None:
-    """In order, never back, and never a state that it had when it was tracked."""
+    """A message's state only moves forward, and each change is reported once."""
     tracker = DeliveryTracker()
     states: dict[int, LineState] = {}
     order = [LineState.STORED, LineState.DELIVERED, LineState.READ]
@@ -34,7 +34,7 @@ def test_each_message_reaches_each_state_once(steps: list[tuple[str, int]]) -> N
 
 
 def test_a_redacted_message_is_not_tracked() -> None:
-    """In either state."""
+    """A forgotten message is not reported as read, whatever its state was."""
     tracker = DeliveryTracker()
     for seq in (1, 2):
         tracker.track(message(seq))
@@ -44,8 +44,8 @@ def test_a_redacted_message_is_not_tracked() -> None:
     assert tracker.mark_read(9) == []
 
 
-def test_what_is_tracked_is_bounded() -> None:
-    """A member who never comes back costs no more memory."""
+def test_tracking_is_bounded() -> None:
+    """Tracking keeps at most `CAPACITY` messages, so that it can't grow without end."""
     tracker = DeliveryTracker()
     for seq in range(1, CAPACITY + 3):
         tracker.track(message(seq))
@@ -54,7 +54,7 @@ def test_what_is_tracked_is_bounded() -> None:
 
 
 def test_rewind_makes_later_messages_undelivered() -> None:
-    """What is stored there next was not delivered yet."""
+    """After a rewind, later seqs are neither delivered nor read."""
     tracker = DeliveryTracker()
     tracker.deliver(9)
     tracker.mark_read(8)

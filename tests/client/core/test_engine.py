@@ -1,4 +1,4 @@
-"""The rules of the line, on pure values."""
+"""The engine's rules for typed lines and received frames, without I/O."""
 
 import pytest
 from hypothesis import given
@@ -12,9 +12,9 @@ from qscp_client.core.engine import Ending
 from qscp_client.core.events import Place
 from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
 from qscp_client.core.outbox import Failure, FailureCode
-from tests.support.engine_harness import EngineHarness, ack, chat, info, person, ready, told, welcome
+from tests.support.engine_harness import EngineHarness, ack, chat, info, ready, shown_texts, user, welcome
 
-NOBODY = frames.Whois("nosuch", known=False)
+UNKNOWN = frames.Whois("nosuch", known=False)
 
 
 def received(
@@ -25,32 +25,32 @@ def received(
     seq: int = 1,
     is_first: bool = False,
 ) -> events.MessageReceived:
-    """A live message as it is shown."""
+    """Return a live message as it is shown."""
     return events.MessageReceived(sender, body, 1000 + seq, place, is_first)
 
 
-# --- the beginning
+# --- login
 
 
-def test_the_welcome_comes_with_all_that_is_known() -> None:
-    """Nothing is shown, and no line is taken, before the last page of people and of conversations."""
+def test_the_welcome_waits_for_the_last_pages() -> None:
+    """The welcome waits for the last pages of users and conversations."""
     harness = EngineHarness()
     harness.engine.connected(welcome())
-    assert harness.receive(frames.OnlineUsers(1, [person("bob")], more=True)) == []
+    assert harness.receive(frames.OnlineUsers(1, [user("bob")], more=True)) == []
     assert harness.receive(frames.Conversations([], cursor="x")) == []
     assert harness.frames()[-1] == frames.ConversationsRequest("x")
-    assert harness.receive(frames.OnlineUsers(1, [person("alice")])) == []
+    assert harness.receive(frames.OnlineUsers(1, [user("alice")])) == []
     assert not harness.engine.ready
     shown = harness.receive(frames.Conversations([]))
-    assert shown == [events.Welcome("alice"), events.PickerOpened((person("bob"),))]
+    assert shown == [events.Welcome("alice"), events.PickerOpened((user("bob"),))]
     assert harness.engine.ready
 
 
-# --- choosing
+# --- picker
 
 
 def test_a_name_opens_the_chat() -> None:
-    """Names are folded as the server folds them."""
+    """A name is folded as the server does it, and opens the chat."""
     harness = ready("bob")
     assert harness.enter(" Bob ") == [events.ChatOpened("bob")]
     assert harness.engine.partner == "bob"
@@ -65,8 +65,8 @@ def test_a_name_opens_the_chat() -> None:
         ("@", ProblemCode.INVALID_NAME),
     ],
 )
-def test_who_can_not_be_chosen_gets_a_sentence(typed: str, code: ProblemCode) -> None:
-    """The picker stays, and nothing is sent."""
+def test_an_invalid_choice_is_a_problem(typed: str, code: ProblemCode) -> None:
+    """An invalid name, or your own, shows a problem; the picker stays and nothing is sent."""
     harness = ready("bob")
     [problem] = harness.enter(typed)
     assert isinstance(problem, Problem)
@@ -84,8 +84,8 @@ def test_who_can_not_be_chosen_gets_a_sentence(typed: str, code: ProblemCode) ->
         (frames.Whois("dora", True, "away", "lunch"), events.ChatOpened("dora", "away", "lunch")),
     ],
 )
-def test_the_server_is_asked_who_is_not_in_the_list(answer: frames.Whois, opened: events.Event) -> None:
-    """The chat opens when it knows them, with their presence."""
+def test_an_unlisted_name_is_looked_up(answer: frames.Whois, opened: events.Event) -> None:
+    """An unlisted name is looked up; the chat opens with the user's presence."""
     harness = ready("bob")
     assert harness.enter("Dora") == []
     assert harness.frames() == [frames.WhoisRequest("dora")]
@@ -94,11 +94,11 @@ def test_the_server_is_asked_who_is_not_in_the_list(answer: frames.Whois, opened
     assert (harness.engine.partner, harness.engine.busy) == ("dora", False)
 
 
-def test_a_name_that_nobody_has_is_told_at_once() -> None:
-    """The line stays for choosing, and a later choice makes up for it."""
+def test_an_unknown_name_is_a_problem() -> None:
+    """An unknown name shows a problem and keeps the picker; a later choice clears the failure."""
     harness = ready("bob")
     harness.enter("nosuch")
-    assert harness.receive(NOBODY) == [Problem(ProblemCode.UNKNOWN_USER, name="nosuch")]
+    assert harness.receive(UNKNOWN) == [Problem(ProblemCode.UNKNOWN_USER, name="nosuch")]
     assert harness.engine.partner is None
     assert harness.engine.pick_failed
     assert not harness.engine.busy
@@ -106,23 +106,23 @@ def test_a_name_that_nobody_has_is_told_at_once() -> None:
     assert not harness.engine.pick_failed
 
 
-def test_who_is_away_is_chosen_with_their_text() -> None:
-    """As the list has it."""
+def test_an_away_user_opens_with_the_status_text() -> None:
+    """A chat with a user who is away opens with the status text."""
     harness = ready()
-    harness.receive(frames.PresenceChanges(2, [person("bob", "away", "lunch")]))
+    harness.receive(frames.PresenceChanges(2, [user("bob", "away", "lunch")]))
     assert harness.enter("bob") == [events.ChatOpened("bob", "away", "lunch")]
 
 
-def test_who_has_a_conversation_is_not_asked_for() -> None:
-    """We know them."""
+def test_a_user_with_a_conversation_is_not_looked_up() -> None:
+    """A user with a conversation is known, so no `whois` is sent."""
     harness = ready()
     harness.receive(frames.Conversations([info("dora", 3, read=3)]))
     assert harness.enter("dora") == [events.ChatOpened("dora", "offline")]
     assert harness.frames() == []
 
 
-def test_lines_behind_a_name_wait_for_the_answer() -> None:
-    """Then they are carried out in order: messages to who was found, or names."""
+def test_lines_wait_for_the_answer_to_whois() -> None:
+    """Lines typed after a name wait for the answer, and are then carried out in order."""
     harness = ready("bob")
     assert harness.enter("dora", "one", "/say two", "back", "nosuch", "bob", "three", "quit", "lost") == []
     assert harness.frames() == [frames.WhoisRequest("dora")]
@@ -133,21 +133,21 @@ def test_lines_behind_a_name_wait_for_the_answer() -> None:
         frames.WhoisRequest("nosuch"),
     ]
     assert not harness.engine.leaving
-    harness.receive(NOBODY)
+    harness.receive(UNKNOWN)
     assert harness.chats() == [("bob", "three", 3)]
     assert harness.engine.leaving
 
 
-def test_without_a_connection_a_name_is_taken_as_it_is() -> None:
-    """The first message will show."""
+def test_a_name_is_accepted_offline() -> None:
+    """Offline, a name opens a chat without a look-up."""
     harness = ready("bob")
     harness.engine.disconnected()
     assert harness.enter("nosuch") == [events.ChatOpened("nosuch", "offline", known=False)]
     assert harness.engine.partner == "nosuch"
 
 
-def test_a_name_is_taken_as_it_is_when_the_connection_is_lost() -> None:
-    """What was typed behind it is in the outbox, and the next name is not asked for either."""
+def test_a_lost_look_up_opens_the_chat() -> None:
+    """If the connection is lost during a look-up, chats open and lines go to the outbox."""
     harness = ready("bob")
     harness.enter("dora", "one", "back", "eve", "two")
     harness.engine.disconnected()
@@ -157,19 +157,19 @@ def test_a_name_is_taken_as_it_is_when_the_connection_is_lost() -> None:
     harness.frames()
     harness.connect("bob")
     assert harness.chats() == [("dora", "one", 1), ("eve", "two", 2)]
-    assert harness.receive(NOBODY) == []
+    assert harness.receive(UNKNOWN) == []
 
 
 def test_an_error_in_place_of_the_answer_opens_the_chat() -> None:
-    """It is shown, and nothing waits for ever."""
+    """An error in reply to `whois` opens the chat and sends the lines that waited."""
     harness = ready("bob")
     harness.enter("dora", "hi")
     harness.receive(frames.Error("busy", "Not now.", ref="whois"))
     assert harness.chats() == [("dora", "hi", 1)]
 
 
-def test_giving_up_keeps_what_waits_behind_a_name() -> None:
-    """Nothing that was typed is lost silently."""
+def test_ending_keeps_lines_that_wait_for_whois() -> None:
+    """At the end, lines that wait for `whois` are saved and reported."""
     harness = ready("bob")
     harness.enter("dora", "hi")
     harness.engine.show_unanswered(keeps=True)
@@ -180,41 +180,41 @@ def test_giving_up_keeps_what_waits_behind_a_name() -> None:
     assert harness.engine.pending == 1
 
 
-def test_who_was_seen_and_is_offline_can_be_chosen_without_a_connection() -> None:
-    """The opening says that we know them."""
+def test_a_seen_user_is_known_offline() -> None:
+    """Offline, a user who was seen before opens as known."""
     harness = ready("bob")
-    harness.receive(frames.PresenceChanges(2, [person("bob", "offline")]))
+    harness.receive(frames.PresenceChanges(2, [user("bob", "offline")]))
     harness.engine.disconnected()
     assert harness.enter("bob") == [events.ChatOpened("bob", "offline")]
 
 
-def test_a_later_choice_makes_up_for_a_failed_one() -> None:
-    """`pick_failed` is about the last name."""
+def test_a_later_choice_clears_a_failed_one() -> None:
+    """`pick_failed` is about the last name only."""
     harness = ready("bob")
     harness.enter("no body", "bob")
     assert not harness.engine.pick_failed
 
 
 @pytest.mark.parametrize("name", ["back", "quit"])
-def test_somebody_named_like_a_word_is_chosen_with_at(name: str) -> None:
-    """`back` itself keeps its meaning, and says how to choose the person."""
+def test_a_user_named_like_a_word_is_chosen_with_at(name: str) -> None:
+    """`back` stays a command and hints at `@back`, which opens the chat."""
     harness = ready("back", "quit")
     [problem] = harness.enter("back")
     assert isinstance(problem, Problem)
-    assert "@back" in told([problem])[0]
+    assert "@back" in shown_texts([problem])[0]
     assert harness.enter(f"@{name}") == [events.ChatOpened(name)]
 
 
-def test_somebody_named_like_a_command_is_just_a_name() -> None:
-    """Commands begin with a slash, names never do."""
+def test_a_user_named_like_a_command_is_a_name() -> None:
+    """A command's name without a slash is a user name."""
     assert ready("help", "say").enter("help") == [events.ChatOpened("help")]
 
 
-# --- writing
+# --- sending
 
 
 def test_a_line_in_a_chat_is_sent() -> None:
-    """Each message has its own id, and is shown as pending."""
+    """Each line is a message with its own id, and is shown as pending."""
     harness = ready("bob", chat_with="bob")
     assert harness.enter("one", "two") == [
         events.MessageSent(f"{1:032x}", "bob", "one"),
@@ -228,7 +228,7 @@ def test_a_line_in_a_chat_is_sent() -> None:
     ("typed", "body"), [("//x", "/x"), ("/say back", "back"), ("/say /x", "/x"), ("back!", "back!")]
 )
 def test_escapes_send_the_text(typed: str, body: str) -> None:
-    """There is a way to send every text."""
+    """`//` and `/say` send text that would otherwise be a command."""
     harness = ready("bob", chat_with="bob")
     harness.enter(typed)
     assert harness.chats() == [("bob", body, 1)]
@@ -236,7 +236,7 @@ def test_escapes_send_the_text(typed: str, body: str) -> None:
 
 @pytest.mark.parametrize("text", ["back", "quit", "one\nback\nquit", "/help\nx"])
 def test_a_paste_is_one_message(text: str) -> None:
-    """Whatever is in it."""
+    """A paste is one message, whatever lines are in it."""
     harness = ready("bob", chat_with="bob")
     harness.enter(text, pasted=True)
     assert harness.chats() == [("bob", text, 1)]
@@ -245,15 +245,15 @@ def test_a_paste_is_one_message(text: str) -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "   ", "/nope", "/say", "/who", "/help", "/status", "/retry", "/drop"])
-def test_what_is_no_message_is_not_sent(typed: str) -> None:
-    """Empty lines and commands send nothing."""
+def test_blank_lines_and_commands_are_not_sent(typed: str) -> None:
+    """Blank lines, and commands that need no server, send nothing."""
     harness = ready("bob", chat_with="bob")
     harness.enter(typed)
     assert harness.frames() == []
 
 
-def test_giving_up_tells_of_each_unanswered_message() -> None:
-    """Nothing is lost silently at the end, and it says whether it goes out next time."""
+def test_ending_shows_each_unanswered_message() -> None:
+    """At the end, each unanswered message is shown, and whether it was kept."""
     harness = ready("bob", chat_with="bob")
     harness.enter("one", "two")
     harness.receive(ack(1, 1))
@@ -269,16 +269,16 @@ def test_giving_up_tells_of_each_unanswered_message() -> None:
     assert harness.engine.pending == 1
 
 
-# --- reading
+# --- receiving
 
 
 def test_the_partner_writes_into_this_chat() -> None:
-    """No hint is needed."""
+    """A message of the partner is shown without a hint."""
     assert ready("bob", chat_with="bob").receive(chat(1)) == [received()]
 
 
-def test_somebody_else_is_marked_and_does_not_switch_the_chat() -> None:
-    """The first message comes with a hint, the others do not; what is typed goes to the partner."""
+def test_a_message_from_elsewhere_keeps_the_chat() -> None:
+    """A message of another user is marked, with a hint once; the open chat stays."""
     harness = ready("bob", "carol", chat_with="bob")
     first, second = harness.receive(chat(1, sender="carol"), chat(2, sender="carol"))
     assert first == received("hi", Place.OTHER_CHAT, sender="carol", is_first=True)
@@ -288,8 +288,8 @@ def test_somebody_else_is_marked_and_does_not_switch_the_chat() -> None:
     assert harness.chats() == [("bob", "for bob", 1)]
 
 
-def test_a_message_in_the_picker_chooses_nobody() -> None:
-    """It is announced; when its sender is chosen it stands in the chat, and is unread no more."""
+def test_a_message_in_the_picker_opens_no_chat() -> None:
+    """A message in the picker opens no chat; opening it shows the message and reads it."""
     harness = ready("bob")
     assert harness.receive(chat(1)) == [received("hi", Place.PICKER, is_first=True)]
     assert harness.engine.partner is None
@@ -297,52 +297,52 @@ def test_a_message_in_the_picker_chooses_nobody() -> None:
     assert harness.engine.unread == {}
 
 
-# --- coming and going
+# --- presence
 
 
 def test_the_chat_says_when_the_partner_leaves_and_returns() -> None:
-    """And the chat stays open."""
+    """The partner's presence changes are shown, and the chat stays open."""
     harness = ready("bob", chat_with="bob")
-    gone = harness.receive(frames.PresenceChanges(2, [person("bob", "offline")]))
-    back = harness.receive(frames.PresenceChanges(3, [person("bob")]))
-    assert gone == [events.PresenceChanged(person("bob", "offline"), was_online=True, is_partner=True)]
-    assert back == [events.PresenceChanged(person("bob"), was_online=False, is_partner=True)]
+    gone = harness.receive(frames.PresenceChanges(2, [user("bob", "offline")]))
+    back = harness.receive(frames.PresenceChanges(3, [user("bob")]))
+    assert gone == [events.PresenceChanged(user("bob", "offline"), was_online=True, is_partner=True)]
+    assert back == [events.PresenceChanged(user("bob"), was_online=False, is_partner=True)]
     assert harness.engine.partner == "bob"
 
 
 def test_others_come_and_go_silently_during_a_chat() -> None:
-    """The list knows of them."""
+    """In a chat, presence changes of other users update the list without a line."""
     harness = ready("bob", chat_with="bob")
-    assert harness.receive(frames.PresenceChanges(2, [person("carol")])) == []
-    assert harness.enter("/who") == [events.WhoAsked((person("bob"), person("carol")))]
+    assert harness.receive(frames.PresenceChanges(2, [user("carol")])) == []
+    assert harness.enter("/who") == [events.WhoAsked((user("bob"), user("carol")))]
 
 
-def test_the_picker_tells_of_everybody() -> None:
-    """But never of yourself."""
+def test_the_picker_shows_presence_changes() -> None:
+    """In the picker, presence changes are shown for all users but yourself."""
     harness = ready("bob")
-    shown = harness.receive(frames.PresenceChanges(2, [person("carol"), person("alice", "away")]))
-    assert shown == [events.PresenceChanged(person("carol"), was_online=False, is_partner=False)]
+    shown = harness.receive(frames.PresenceChanges(2, [user("carol"), user("alice", "away")]))
+    assert shown == [events.PresenceChanged(user("carol"), was_online=False, is_partner=False)]
 
 
-def test_a_later_snapshot_is_told_as_changes() -> None:
-    """No second welcome."""
+def test_a_later_snapshot_is_shown_as_changes() -> None:
+    """A later snapshot is shown as presence changes, without a second welcome."""
     harness = ready("bob", chat_with="bob")
     shown = harness.receive(frames.OnlineUsers(9, []))
-    assert shown == [events.PresenceChanged(person("bob", "offline"), was_online=True, is_partner=True)]
+    assert shown == [events.PresenceChanged(user("bob", "offline"), was_online=True, is_partner=True)]
 
 
 # --- the server
 
 
 def test_a_ping_is_answered() -> None:
-    """Without a line."""
+    """A ping is answered with a pong, and nothing is shown."""
     harness = ready()
     assert harness.receive(frames.ServerPing()) == []
     assert harness.frames() == [frames.ClientPong()]
 
 
-def test_an_error_about_something_else_is_a_notice() -> None:
-    """The session goes on."""
+def test_an_error_with_a_ref_is_a_notice() -> None:
+    """An error that refers to a frame is shown as a notice; the session goes on."""
     harness = ready("bob")
     refusal = frames.Error("bad_status_text", "Too long.", ref="presence")
     assert harness.receive(refusal) == [
@@ -363,7 +363,7 @@ def test_an_error_about_something_else_is_a_notice() -> None:
     ],
 )
 def test_the_server_ends_the_session(frame: frames.ServerFrame, ending: Ending) -> None:
-    """The reason is kept for the last sentence."""
+    """`bye`, or an error without `ref`, ends the session and keeps the reason."""
     harness = ready()
     harness.receive(frame)
     assert harness.engine.ending == ending
@@ -375,7 +375,7 @@ def test_the_server_ends_the_session(frame: frames.ServerFrame, ending: Ending) 
     chatting=st.booleans(),
 )
 def test_a_line_sends_at_most_one_message_or_acts(text: str, pasted: bool, chatting: bool) -> None:
-    """No typed line both sends and does something else, and what is sent goes to the partner."""
+    """A line either sends one message to the partner or acts, and never both."""
     harness = ready("bob", "a", chat_with="bob" if chatting else None)
     before = harness.engine.partner
     harness.engine.enter(TypedLine(text, pasted))

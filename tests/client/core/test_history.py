@@ -1,17 +1,17 @@
-"""Pages of history: what is asked next, and what is shown when."""
+"""Pages of history: the next request, and when the messages are shown."""
 
 from qscp import frames
-from tests.support.engine_harness import EngineHarness, in_room, info, ready, said, told
+from tests.support.engine_harness import EngineHarness, in_room, info, ready, room_message, shown_texts
 
 
 def page(*seqs: int, cursor: int | None = None) -> frames.History:
-    """A page of messages of bob's in #dev."""
+    """Return a page of bob's messages in #dev."""
     messages = [frames.Message(seq, f"{seq:032x}", "bob", f"m{seq}", 1000 + seq) for seq in seqs]
     return frames.History(conversation="c-#dev", messages=messages, first_seq=1, cursor=cursor)
 
 
 def test_a_page_without_messages_is_not_the_end() -> None:
-    """There may be nothing but edits and reactions in it: the cursor says where to go on."""
+    """An empty page with a cursor requests the next page, until there are enough messages."""
     harness = in_room(last_seq=600)
     harness.enter("/history 2")
     assert harness.frames() == [frames.HistoryRequest("c-#dev", limit=2)]
@@ -19,18 +19,18 @@ def test_a_page_without_messages_is_not_the_end() -> None:
     assert harness.frames() == [frames.HistoryRequest("c-#dev", before=400, limit=2)]
     assert harness.receive(page(300, cursor=200)) == []
     assert harness.frames() == [frames.HistoryRequest("c-#dev", before=200, limit=1)]
-    assert told(harness.receive(page(7, cursor=5)))[1:] == [
+    assert shown_texts(harness.receive(page(7, cursor=5)))[1:] == [
         "(7) bob: m7",
         "(300) bob: m300",
         "(/history shows more)",
     ]
     harness.enter("/history 2")
     assert harness.frames() == [frames.HistoryRequest("c-#dev", before=5, limit=2)]
-    assert told(harness.receive(page())) == ["No older messages in #dev."]
+    assert shown_texts(harness.receive(page())) == ["No older messages in #dev."]
 
 
-def test_a_cursor_that_goes_nowhere_ends_it() -> None:
-    """A server that says the same for ever is not asked for ever."""
+def test_a_repeated_cursor_ends_the_request() -> None:
+    """A repeated cursor ends the request, so that it can't loop."""
     harness = in_room(last_seq=9)
     harness.enter("/history 2")
     harness.receive(page(cursor=5))
@@ -39,8 +39,8 @@ def test_a_cursor_that_goes_nowhere_ends_it() -> None:
     assert not harness.engine.busy
 
 
-def test_the_last_messages_are_looked_for_behind_events() -> None:
-    """As many as were asked for."""
+def test_last_skips_amendments() -> None:
+    """/last requests pages until it has enough messages."""
     harness = in_room(last_seq=50)
     harness.enter("/last 2")
     harness.receive(page(40, cursor=30))
@@ -48,11 +48,11 @@ def test_the_last_messages_are_looked_for_behind_events() -> None:
         frames.HistoryRequest("c-#dev", limit=2),
         frames.HistoryRequest("c-#dev", before=30, limit=1),
     ]
-    assert told(harness.receive(page(3, cursor=2)))[1:3] == ["(3) bob: m3", "(40) bob: m40"]
+    assert shown_texts(harness.receive(page(3, cursor=2)))[1:3] == ["(3) bob: m3", "(40) bob: m40"]
 
 
-def test_unread_messages_behind_many_events_are_shown() -> None:
-    """What was not shown is not read."""
+def test_unread_messages_before_many_amendments_are_shown() -> None:
+    """Unread messages are requested page by page, and read only when they are shown."""
     harness = EngineHarness()
     harness.connect("bob", infos=[info("#dev", 600, read=1, unread=2, mentions=1)])
     harness.receive(frames.Resumed())
@@ -63,18 +63,18 @@ def test_unread_messages_behind_many_events_are_shown() -> None:
     assert harness.wait(0.3) == []
     harness.receive(page(cursor=200))
     shown = harness.receive(page(1, 3, 5, cursor=1))
-    assert told(shown) == ["(3) bob: m3", "(5) bob: m5"]
+    assert shown_texts(shown) == ["(3) bob: m3", "(5) bob: m5"]
     assert harness.engine.rooms[0].unread == 0
 
 
-def test_unread_messages_that_never_come_are_told() -> None:
-    """When the connection is lost before, what came meanwhile must not hide them."""
+def test_missing_unread_messages_are_reported() -> None:
+    """If the connection is lost, missing unread messages are reported before newer ones."""
     harness = ready("bob")
     harness.receive(frames.Conversations([info("#dev", 600, read=1, unread=2)]))
     harness.enter("#dev")
     harness.receive(frames.Rooms([]))
-    harness.receive(said(601, "new"))
+    harness.receive(room_message(601, "new"))
     harness.engine.disconnected()
-    shown = told(harness.engine.events_to_show())
+    shown = shown_texts(harness.engine.events_to_show())
     assert "599 earlier unread messages; /history shows them." in shown
     assert shown[-1] == "(601) bob: new"

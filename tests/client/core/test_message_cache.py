@@ -1,4 +1,4 @@
-"""The messages that commands can target."""
+"""Cache of messages that commands can target."""
 
 from qscp_client.core.message_cache import CAPACITY, MessageCache
 from qscp_client.core.outbox import EntryKind
@@ -6,7 +6,7 @@ from tests.support.items import amendment, message
 
 
 def test_a_message_is_kept_in_its_current_form() -> None:
-    """Amendments of messages that are not here change nothing."""
+    """Amendments update cached messages; those of other messages change nothing."""
     cache = MessageCache()
     cache.add(message(1))
     cache.amend(amendment(2, 1), "alice")
@@ -16,8 +16,8 @@ def test_a_message_is_kept_in_its_current_form() -> None:
     assert cache.get(9) is None
 
 
-def test_the_first_entries_go_first() -> None:
-    """At most `CAPACITY` are kept."""
+def test_the_cache_is_bounded() -> None:
+    """The cache keeps the newest `CAPACITY` messages."""
     cache = MessageCache()
     for seq in range(1, CAPACITY + 2):
         cache.add(message(seq))
@@ -26,8 +26,8 @@ def test_the_first_entries_go_first() -> None:
     assert cache.get(CAPACITY + 1) is not None
 
 
-def test_what_the_server_lost_can_not_be_targeted() -> None:
-    """Its seqs are given to other messages."""
+def test_rewind_removes_lost_messages() -> None:
+    """Rewind removes messages that the server lost, as their seqs are used again."""
     cache = MessageCache()
     for seq in (1, 2, 3):
         cache.add(message(seq))

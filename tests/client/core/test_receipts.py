@@ -1,4 +1,4 @@
-"""What is reported to the server: together, once, and again where it may be lost."""
+"""Receipts to the server: batched, sent once, and repeated after a lost connection."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ class Bench:
         self.receipts = Receipts(self.out, Clock(lambda: self.now, lambda: 0))
 
     def send(self) -> list[frames.ClientFrame]:
-        """Return what is sent when it is due."""
+        """Return the frames sent when receipts are due."""
         self.now += 1
         self.receipts.send()
         return self.out.take_frames()
@@ -30,20 +30,20 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Bench:
-    """Receipts on a new connection."""
+    """Return receipts on a new connection."""
     return Bench()
 
 
 def applied(name: str = "bob", seq: int = 3) -> Conversation:
-    """A conversation that was applied and displayed up to a seq."""
+    """Return a conversation that was applied and displayed up to a seq."""
     conversation = Conversation("alice", f"c-{name}", name)
     conversation.cursors.apply(seq)
     conversation.cursors.display(seq)
     return conversation
 
 
-def test_they_are_sent_together_after_a_pause(bench: Bench) -> None:
-    """The newest positions only."""
+def test_receipts_are_sent_together_after_a_pause(bench: Bench) -> None:
+    """After a pause, the newest positions are sent once."""
     bob = applied(seq=3)
     bench.receipts.schedule(bob)
     bench.receipts.send()
@@ -57,21 +57,21 @@ def test_they_are_sent_together_after_a_pause(bench: Bench) -> None:
     assert bench.send() == []
 
 
-def test_at_the_end_nothing_waits(bench: Bench) -> None:
-    """Before `bye`."""
+def test_receipts_can_be_flushed(bench: Bench) -> None:
+    """Receipts can be sent at once, as before `bye`."""
     bench.receipts.schedule(applied())
     bench.receipts.send(at_once=True)
     assert len(bench.out.frames) == 2
 
 
 def test_in_a_room_only_reading_is_reported(bench: Bench) -> None:
-    """Nobody sees what others have received there."""
+    """In a room, only `read` is reported."""
     bench.receipts.schedule(applied("#dev"))
     assert bench.send() == [frames.ClientRead("c-#dev", 3)]
 
 
-def test_what_a_connection_may_have_lost_is_sent_again(bench: Bench) -> None:
-    """`received` at once; `read` when the server turns out not to have it."""
+def test_receipts_are_repeated_after_a_reconnect(bench: Bench) -> None:
+    """After a reconnect, `received` is repeated, and `read` if the server lacks it."""
     bob = applied()
     bench.receipts.schedule(bob)
     bench.send()
@@ -86,7 +86,7 @@ def test_what_a_connection_may_have_lost_is_sent_again(bench: Bench) -> None:
 
 
 def test_a_room_that_was_left_is_forgotten(bench: Bench) -> None:
-    """The server would refuse it."""
+    """No receipt is sent for a room that was left."""
     bench.receipts.schedule(applied("#dev"))
     bench.receipts.forget("c-#dev")
     assert bench.send() == []

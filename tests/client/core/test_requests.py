@@ -1,4 +1,4 @@
-"""Requests in flight: which one an answer belongs to."""
+"""Requests in flight: matching answers to requests."""
 
 from qscp import frames
 from qscp_client.core.conversations import Conversation
@@ -7,12 +7,12 @@ from qscp_client.core.requests import HistoryQuestion, PendingRequests, RoomQues
 
 
 def history(name: str) -> HistoryQuestion:
-    """A question for messages."""
+    """Return a request for messages."""
     return HistoryQuestion(Conversation(f"c-{name}", name), None, 10)
 
 
 def test_an_answer_belongs_to_the_first_request_of_its_type() -> None:
-    """Other types do not matter."""
+    """An answer belongs to the first request of its type."""
     requests = PendingRequests(out := Output())
     first, second = history("bob"), history("carol")
     search = SearchQuestion(frames.SearchRequest("tea"))
@@ -30,7 +30,7 @@ def test_an_answer_belongs_to_the_first_request_of_its_type() -> None:
 
 
 def test_a_delayed_request_is_answered_after_those_sent_before_it() -> None:
-    """Its place is that of its frame, not of the line that asked for it."""
+    """A delayed request is answered in the order of its frame, not of its line."""
     requests = PendingRequests(out := Output())
     delayed, other = history("bob"), history("carol")
     requests.delay(delayed)
@@ -43,8 +43,8 @@ def test_a_delayed_request_is_answered_after_those_sent_before_it() -> None:
     assert requests.take_history() is delayed
 
 
-def test_only_what_enters_a_room_outlives_a_connection() -> None:
-    """It is sent again, and marked: the first one might have been done."""
+def test_only_join_and_create_outlive_a_connection() -> None:
+    """Join and create are repeated after a reconnect, and marked as repeated."""
     requests = PendingRequests(out := Output())
     join = RoomQuestion(frames.Join("#dev"))
     create = RoomQuestion(frames.RoomRequest("create", "#ops"))
@@ -60,8 +60,8 @@ def test_only_what_enters_a_room_outlives_a_connection() -> None:
     assert create.is_again
 
 
-def test_requests_to_rooms_are_known_while_they_are_done() -> None:
-    """So that a notice comes once."""
+def test_room_requests_in_flight_are_listed() -> None:
+    """Room requests in flight are listed, so that a notice is not shown twice."""
     requests = PendingRequests(Output())
     requests.ask(RoomQuestion(frames.RoomsRequest()))
     ban = RoomQuestion(frames.RoomRequest("ban", "#dev", user="bob"))

@@ -1,14 +1,14 @@
-"""Corners of rooms in the client: what comes while it is behind."""
+"""Room events that arrive before the replay has ended."""
 
 from qscp import frames
 from qscp_client.core.changes import Forgotten, Moved
-from tests.support.engine_harness import ack, in_room, room, room_changed, said, welcome
+from tests.support.engine_harness import ack, in_room, room, room_changed, room_message, welcome
 
 
-def test_an_ack_of_a_room_that_is_left_before_resumed() -> None:
-    """It moves nothing any more: who comes back begins where the room is then."""
+def test_an_ack_before_the_room_is_left_moves_nothing() -> None:
+    """After leaving before `resumed`, an ack saves no position; a later join starts anew."""
     harness = in_room()
-    harness.receive(said(1))
+    harness.receive(room_message(1))
     harness.enter("mine")
     harness.engine.disconnected()
     harness.receive(welcome())

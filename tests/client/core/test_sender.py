@@ -1,4 +1,4 @@
-"""Pending, refused, failed, sent again, given up."""
+"""States of an outgoing message: pending, refused, failed, retried and discarded."""
 
 import pytest
 
@@ -12,12 +12,12 @@ from tests.support.engine_harness import WALL_MS, EngineHarness, ack, chat, read
 
 
 def nack(number: int, code: ErrorCode) -> frames.ChatNack:
-    """A refusal."""
+    """Return a refusal."""
     return frames.ChatNack(f"{number:032x}", code, ERROR_CODES[code].sentence)
 
 
 def test_a_line_is_saved_before_it_is_shown() -> None:
-    """And taken out when it is stored."""
+    """A line is in the outbox before it is shown, and is removed when it is acked."""
     harness = ready("bob", chat_with="bob")
     harness.engine.changes_to_save()
     harness.enter("hi")
@@ -29,7 +29,7 @@ def test_a_line_is_saved_before_it_is_shown() -> None:
 
 
 def test_the_outbox_goes_first_under_the_same_ids() -> None:
-    """Over each new connection, in order, whatever was answered out of order."""
+    """After a reconnect, unacked messages are sent first, in order, with the same ids."""
     harness = ready("bob", chat_with="bob")
     harness.enter("one", "two", "three")
     harness.receive(ack(2, 1))
@@ -42,7 +42,7 @@ def test_the_outbox_goes_first_under_the_same_ids() -> None:
 
 
 def test_a_full_disk_is_waited_for_in_order() -> None:
-    """Nothing overtakes; the pauses grow; others get their messages."""
+    """While the disk is full, messages are retried in order with growing pauses; other chats go on."""
     harness = ready("bob", "carol", chat_with="bob")
     harness.enter("one", "two")
     shown = harness.receive(nack(1, ErrorCode.STORAGE_FULL), nack(2, ErrorCode.OUT_OF_ORDER))
@@ -63,7 +63,7 @@ def test_a_full_disk_is_waited_for_in_order() -> None:
 
 
 def test_retry_does_not_wait() -> None:
-    """Under the same id."""
+    """/retry sends a refused message at once, with the same id."""
     harness = ready("bob", chat_with="bob")
     harness.enter("one")
     harness.receive(nack(1, ErrorCode.STORAGE_FAILED))
@@ -72,8 +72,8 @@ def test_retry_does_not_wait() -> None:
     assert harness.chats() == [("bob", "one", 1)]
 
 
-def test_drop_gives_up_and_skips() -> None:
-    """The server waits for it no more, and neither do later ones."""
+def test_drop_discards_and_skips() -> None:
+    """/drop discards the messages and sends `skip`, so that later ones are accepted."""
     harness = ready("bob", chat_with="bob")
     harness.enter("one", "two")
     harness.receive(nack(1, ErrorCode.STORAGE_FULL), nack(2, ErrorCode.OUT_OF_ORDER))
@@ -86,7 +86,7 @@ def test_drop_gives_up_and_skips() -> None:
 
 @pytest.mark.parametrize("code", [ErrorCode.UNKNOWN_RECIPIENT, ErrorCode.ID_CONFLICT])
 def test_other_refusals_are_failures(code: ErrorCode) -> None:
-    """They are kept until the person decides; sent again they are new messages."""
+    """Other refusals are failures: kept until /retry, which sends a new message."""
     harness = ready("bob", chat_with="bob")
     harness.enter("one", "two")
     harness.engine.changes_to_save()
@@ -102,7 +102,7 @@ def test_other_refusals_are_failures(code: ErrorCode) -> None:
 
 
 def test_in_a_pipe_failures_are_not_kept() -> None:
-    """Nobody decides later."""
+    """In a pipe a refused message is removed, as /retry can't follow."""
     harness = ready("bob", chat_with="bob", shows_at_once=True)
     harness.enter("one")
     harness.engine.changes_to_save()
@@ -110,8 +110,8 @@ def test_in_a_pipe_failures_are_not_kept() -> None:
     assert harness.engine.changes_to_save() == [Removed(f"{1:032x}")]
 
 
-def test_what_is_too_old_is_not_sent_again() -> None:
-    """It has failed, and only the person sends it again, as a new message."""
+def test_an_expired_message_is_not_sent_again() -> None:
+    """An expired message fails at login; only /retry sends it, as a new message."""
     old = Entry("f" * 32, "bob", "old", WALL_MS - LONGEST_TRY_MS - 1)
     new = Entry("e" * 32, "bob", "new", WALL_MS - LONGEST_TRY_MS + 1)
     harness = EngineHarness(Saved(outbox=(old, new)))
@@ -122,8 +122,8 @@ def test_what_is_too_old_is_not_sent_again() -> None:
     assert harness.chats() == [("bob", "old", 1)]
 
 
-def test_what_gets_too_old_while_the_disk_is_full_is_skipped() -> None:
-    """It fails before the next try is due, and those behind it do not wait for it."""
+def test_a_message_that_expires_during_retries_is_skipped() -> None:
+    """A message that expires between retries fails at once, and later ones go on."""
     old = Entry(f"{8:032x}", "bob", "old", WALL_MS - LONGEST_TRY_MS + 500)
     new = Entry(f"{9:032x}", "bob", "new", WALL_MS)
     harness = EngineHarness(Saved(outbox=(old, new)))
@@ -136,8 +136,8 @@ def test_what_gets_too_old_while_the_disk_is_full_is_skipped() -> None:
     assert harness.wait(0.5) == [frames.SendChat("bob", "new", new.id)]
 
 
-def test_what_gets_too_old_without_a_connection_fails() -> None:
-    """The next connection is not waited for."""
+def test_a_message_expires_offline() -> None:
+    """Offline, a message fails when it expires, before any reconnect."""
     harness = ready("bob", chat_with="bob")
     harness.engine.disconnected()
     harness.enter("one")
@@ -150,8 +150,8 @@ def test_what_gets_too_old_without_a_connection_fails() -> None:
     assert (harness.engine.pending, harness.engine.failures) == (0, 1)
 
 
-def test_a_message_that_was_stored_after_all_is_skipped() -> None:
-    """The ack was lost, and a full disk refused the second try; the replay shows that it is stored."""
+def test_a_replayed_message_is_skipped() -> None:
+    """If a replay shows a refused message as stored, its retry is skipped."""
     harness = ready("bob", chat_with="bob")
     harness.enter("one", "two")
     harness.engine.disconnected()

@@ -1,4 +1,4 @@
-"""Positions, gaps, unread messages, history."""
+"""Positions, gaps, unread messages and history."""
 
 from qscp import frames
 from qscp_client.core import events
@@ -6,26 +6,26 @@ from qscp_client.core.changes import Moved, Renewed, Saved, SavedPosition
 from qscp_client.core.events import LineState
 from qscp_client.core.notices import Notice, Problem
 from qscp_client.ui.render_notices import describe_notice
-from tests.support.engine_harness import EngineHarness, ack, chat, info, person, ready, welcome
+from tests.support.engine_harness import EngineHarness, ack, chat, info, ready, user, welcome
 
 
 def bodies(shown: list[events.Event]) -> list[str]:
-    """The texts of messages that are shown."""
+    """Return the texts of shown messages."""
     return [each.body for each in shown if isinstance(each, events.MessageReceived | events.OwnMessage)]
 
 
 def notices(shown: list[events.Event]) -> list[str]:
-    """The sentences that are shown."""
+    """Return the texts of shown notices."""
     return [describe_notice(each) for each in shown if isinstance(each, Notice)]
 
 
 def saved(seq: int = 3, epoch: str = "e1") -> Saved:
-    """A device that has applied some of bob's conversation."""
+    """Return the saved state of a device that has applied some of bob's conversation."""
     return Saved(epoch, "a1", (SavedPosition("c-bob", "bob", seq, seq),))
 
 
-def test_positions_are_told_in_pages() -> None:
-    """At most 500 in a frame."""
+def test_positions_are_sent_in_pages() -> None:
+    """`resume` has at most 500 positions in a frame."""
     positions = tuple(SavedPosition(f"c{n}", f"user{n}", n + 1, n + 1) for n in range(501))
     harness = EngineHarness(Saved("e1", "a1", positions))
     harness.engine.connected(welcome())
@@ -34,7 +34,7 @@ def test_positions_are_told_in_pages() -> None:
 
 
 def test_another_epoch_forgets_positions() -> None:
-    """And says so; another account of the same name, too."""
+    """Another epoch or account forgets all positions, and a notice says so."""
     for ack_frame in (welcome(epoch="e2"), welcome(account="a2")):
         harness = EngineHarness(saved())
         harness.engine.connected(ack_frame)
@@ -44,7 +44,7 @@ def test_another_epoch_forgets_positions() -> None:
 
 
 def test_a_message_is_applied_once() -> None:
-    """Live, replayed, or both."""
+    """A message is applied once, whether it is received live, replayed or both."""
     harness = EngineHarness(saved(3), shows_at_once=True)
     harness.connect("bob")
     shown = harness.receive(
@@ -55,8 +55,8 @@ def test_a_message_is_applied_once() -> None:
     assert moved == [Moved("c-bob", "bob", 4)]
 
 
-def test_an_ack_before_resumed_stands_behind_what_is_replayed() -> None:
-    """Its seq is no position before that, and its place is behind what was missed."""
+def test_an_ack_before_resumed_waits_for_the_replay() -> None:
+    """An ack before `resumed` waits: the line is shown after the replayed messages."""
     harness = EngineHarness(saved(3), shows_at_once=True)
     harness.connect("bob")
     harness.enter("bob", "mine")
@@ -67,8 +67,8 @@ def test_an_ack_before_resumed_stands_behind_what_is_replayed() -> None:
     assert [each for each in harness.engine.changes_to_save() if isinstance(each, Moved)][-1].seq == 6
 
 
-def test_gaps_are_told_in_the_conversation() -> None:
-    """With what to do about it, and with what follows."""
+def test_gaps_are_shown_in_the_conversation() -> None:
+    """Gaps are shown in the chat, before the messages that follow."""
     harness = EngineHarness(saved(3))
     harness.connect(infos=[info("bob", 11, read=3, unread=4)])
     shown = harness.receive(
@@ -90,7 +90,7 @@ def test_gaps_are_told_in_the_conversation() -> None:
 
 
 def test_a_position_that_is_ahead_goes_back() -> None:
-    """A restored store."""
+    """A position ahead of a restored server goes back, and later messages are shown."""
     harness = EngineHarness(saved(9))
     harness.connect("bob")
     harness.receive(frames.Gap("c-bob", 4, 9, "ahead"), frames.Resumed())
@@ -99,8 +99,8 @@ def test_a_position_that_is_ahead_goes_back() -> None:
     assert bodies(harness.receive(chat(4, "new"))) == ["new"]
 
 
-def test_what_was_read_elsewhere_is_not_unread() -> None:
-    """By `read`, and by `conversations` after a login; it is shown in the chat all the same."""
+def test_messages_read_elsewhere_are_not_unread() -> None:
+    """Messages read on another device are not unread, and are still shown in the chat."""
     harness = ready("bob", "carol")
     harness.receive(*(chat(seq) for seq in (1, 2, 3)))
     assert harness.engine.unread == {"bob": 3}
@@ -111,8 +111,8 @@ def test_what_was_read_elsewhere_is_not_unread() -> None:
     assert len(bodies(harness.enter("bob"))) == 3
 
 
-def test_unread_messages_of_an_earlier_run_are_asked_for() -> None:
-    """What comes meanwhile stands behind them; what is left out is counted."""
+def test_unread_messages_of_an_earlier_run_are_requested() -> None:
+    """Unread messages of an earlier run are requested; newer ones wait, missing ones are counted."""
     harness = EngineHarness(saved(5))
     harness.connect(infos=[info("bob", 5, read=2, unread=3)])
     harness.receive(frames.Resumed())
@@ -133,7 +133,7 @@ def test_unread_messages_of_an_earlier_run_are_asked_for() -> None:
 
 
 def test_history_goes_back_page_by_page() -> None:
-    """From the oldest that was shown."""
+    """/history continues from the oldest message shown."""
     harness = EngineHarness()
     harness.connect(infos=[info("bob", 8, read=8)])
     harness.receive(frames.Resumed(), chat(9, "nine"))
@@ -152,8 +152,8 @@ def test_history_goes_back_page_by_page() -> None:
     assert not harness.engine.busy
 
 
-def test_history_that_is_asked_for_twice_at_once_goes_back_twice() -> None:
-    """As piped lines do: the second question waits until it is known where it begins."""
+def test_two_history_requests_go_back_twice() -> None:
+    """A second /history waits for the first one's answer, and continues from there."""
     harness = EngineHarness()
     harness.connect(infos=[info("bob", 9, read=9)])
     harness.receive(frames.Resumed())
@@ -171,20 +171,20 @@ def test_history_that_is_asked_for_twice_at_once_goes_back_twice() -> None:
     assert not harness.engine.busy
 
 
-def test_delivery_of_a_line_from_another_device_is_told_in_its_chat() -> None:
-    """It stands there as stored, so that it was delivered is news; in another chat it is none."""
+def test_delivery_of_another_devices_line_is_shown() -> None:
+    """Delivery of a line from another device is shown, but only in its chat."""
     harness = ready("bob", chat_with="bob")
     harness.receive(
         chat(1, "elsewhere", sender="alice", to="bob"), chat(1, "away", sender="alice", to="carol")
     )
     assert harness.receive(frames.Delivered("c-carol", 1)) == []
-    [told] = harness.receive(frames.Delivered("c-bob", 1))
-    assert isinstance(told, events.Delivered)
-    assert told.messages == ((f"{1:032x}", "elsewhere"),)
+    [shown] = harness.receive(frames.Delivered("c-bob", 1))
+    assert isinstance(shown, events.Delivered)
+    assert shown.messages == ((f"{1:032x}", "elsewhere"),)
 
 
-def test_questions_end_with_the_connection() -> None:
-    """Their answers do not come any more, and one can't ask without one."""
+def test_requests_end_with_the_connection() -> None:
+    """A lost connection ends requests with a notice; offline they are refused."""
     harness = ready("bob", chat_with="bob")
     harness.enter("/search tea")
     harness.engine.disconnected()
@@ -194,32 +194,32 @@ def test_questions_end_with_the_connection() -> None:
     assert isinstance(problem, Problem)
 
 
-def test_delivered_is_told_once() -> None:
-    """For the lines of this run, however often the server says it."""
+def test_delivery_is_shown_once() -> None:
+    """Delivery of a line is shown once, however often the server reports it."""
     harness = ready("bob", chat_with="bob")
     harness.enter("one", "two")
     harness.receive(ack(1, 1), ack(2, 2))
-    [told] = harness.receive(frames.Delivered("c-bob", 1), frames.Delivered("c-bob", 1))
-    assert told == events.Delivered("bob", ((f"{1:032x}", "one"),), LineState.DELIVERED, is_partner=True)
+    [shown] = harness.receive(frames.Delivered("c-bob", 1), frames.Delivered("c-bob", 1))
+    assert shown == events.Delivered("bob", ((f"{1:032x}", "one"),), LineState.DELIVERED, is_partner=True)
     read = harness.receive(frames.ServerRead("c-bob", "bob", 2))
     assert [each.state for each in read if isinstance(each, events.Delivered)] == [LineState.READ]
 
 
 def test_receipts_are_sent_again_after_a_lost_connection() -> None:
-    """The last ones may have been lost with it."""
+    """Receipts are repeated after a reconnect if the server lacks them."""
     harness = ready("bob", chat_with="bob")
     harness.receive(chat(1))
     assert harness.wait(0.1) == []
-    told: list[frames.ClientFrame] = [frames.Received("c-bob", 1), frames.ClientRead("c-bob", 1)]
-    assert harness.wait(0.2) == told
+    shown: list[frames.ClientFrame] = [frames.Received("c-bob", 1), frames.ClientRead("c-bob", 1)]
+    assert harness.wait(0.2) == shown
     harness.engine.disconnected()
     harness.engine.connected(welcome())
-    harness.receive(frames.OnlineUsers(1, [person("bob")]), frames.Conversations([info("bob", 1, read=0)]))
-    assert harness.wait(0.3) == told
+    harness.receive(frames.OnlineUsers(1, [user("bob")]), frames.Conversations([info("bob", 1, read=0)]))
+    assert harness.wait(0.3) == shown
 
 
-def test_what_was_erased_is_shown_as_such() -> None:
-    """The place remains."""
+def test_an_erased_message_is_marked() -> None:
+    """An erased message is shown with a mark in place of its text."""
     harness = ready("bob", chat_with="bob")
     [shown] = harness.receive(chat(1, "", erased=True))
     assert isinstance(shown, events.MessageReceived)

@@ -1,4 +1,4 @@
-"""What is shown, and what follows from it for the conversation and the server."""
+"""Timeline: items shown, and their effects on the conversation and its receipts."""
 
 from qscp_client.core.chat_state import CurrentChat, Step
 from qscp_client.core.conversations import Conversation
@@ -10,14 +10,14 @@ from tests.support.items import amendment, message
 
 
 def chat_with(name: str) -> CurrentChat:
-    """An open chat."""
+    """Return an open chat."""
     chat = CurrentChat()
     chat.change(Step.OPEN, name)
     return chat
 
 
 def bench(chat: CurrentChat | None = None) -> tuple[Timeline, Receipts, Output, Conversation]:
-    """A timeline, and bob's conversation, in which two messages were applied; its chat is open by default."""
+    """Return a timeline, and bob's conversation with two applied messages."""
     out = Output()
     receipts = Receipts(out, Clock(lambda: 0.0, lambda: 0))
     timeline = Timeline("alice", out, chat or chat_with("bob"), receipts)
@@ -27,8 +27,8 @@ def bench(chat: CurrentChat | None = None) -> tuple[Timeline, Receipts, Output, 
     return timeline, receipts, out, bob
 
 
-def test_what_is_displayed_is_read() -> None:
-    """And reported, once."""
+def test_a_displayed_message_is_read() -> None:
+    """Displaying a message reads it and schedules one receipt."""
     timeline, receipts, out, bob = bench()
     timeline.display(bob, message(1))
     assert (bob.unread.messages, receipts.due, len(out.events)) == (1, 0.2, 1)
@@ -38,14 +38,14 @@ def test_what_is_displayed_is_read() -> None:
 
 
 def test_a_preview_is_not_read() -> None:
-    """The person has only seen that something came."""
+    """A preview does not read the message."""
     timeline, receipts, out, bob = bench(chat_with("carol"))
     timeline.preview(bob, message(2))
     assert (bob.unread.messages, bob.cursors.shown, receipts.due, len(out.events)) == (2, 0, None, 1)
 
 
 def test_a_missing_range_of_another_chat_is_not_read() -> None:
-    """Where all conversations are shown as they come, its notice stands among them."""
+    """A missing range is read only when it is displayed in its own chat."""
     chat = chat_with("carol")
     timeline, receipts, out, bob = bench(chat)
     timeline.display(bob, Missing(1, 2, "older"))
@@ -57,7 +57,7 @@ def test_a_missing_range_of_another_chat_is_not_read() -> None:
 
 
 def test_a_folded_amendment_has_no_line() -> None:
-    """Its seq is displayed all the same."""
+    """A folded amendment has no line, but its seq counts as displayed."""
     timeline, _, out, bob = bench()
     edit = bob.apply_amendment(amendment(3, 9))
     timeline.display(bob, edit)
@@ -68,7 +68,7 @@ def test_a_folded_amendment_has_no_line() -> None:
 
 
 def test_delivery_is_shown_once() -> None:
-    """For messages of this run, in either state."""
+    """Each delivery state of a message of this run is shown once."""
     timeline, _, out, bob = bench()
     timeline.display(bob, message(3, sender="alice"))
     out.events.clear()

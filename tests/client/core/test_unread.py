@@ -1,4 +1,4 @@
-"""The count of unread messages, against a model that recounts a list of messages."""
+"""Unread counts, compared with a model that counts a list of messages."""
 
 import dataclasses
 
@@ -22,17 +22,17 @@ class Model:
     read: int = 0
 
     def unread(self, read: int, last: int) -> list[Message]:
-        """The unread messages between a read position and the last seq that is known."""
+        """Return the unread messages between a read position and the last known seq."""
         return [each for each in self.messages if read < each.seq <= last and each.sender != ME]
 
     def count(self, read: int, last: int) -> tuple[int, int]:
-        """How many they are, and how many of them mention you."""
+        """Return the number of unread messages, and of those that mention you."""
         unread = self.unread(read, last)
         return len(unread), sum(ME in each.mentions for each in unread)
 
 
 class Counting(RuleBasedStateMachine):
-    """One device that applies and displays everything in order, while others read, too."""
+    """A device that applies and displays everything in order, while other devices read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Counting(RuleBasedStateMachine):
 
     @rule(sender=st.sampled_from([ME, "bob", "carol"]), mentions=st.sampled_from([(), (ME,), ("carol",)]))
     def write(self, sender: str, mentions: tuple[str, ...]) -> None:
-        """A member writes, and it is applied here."""
+        """A member sends a message, which is applied."""
         self.model.last += 1
         written = message(self.model.last, sender=sender, mentions=mentions)
         self.model.messages.append(written)
@@ -53,14 +53,14 @@ class Counting(RuleBasedStateMachine):
 
     @rule()
     def amend(self) -> None:
-        """A member edits something: a seq, and no message."""
+        """A member edits a message: a seq without a new message."""
         self.model.last += 1
         self.counter.apply(amendment(self.model.last, 1))
 
     @precondition(lambda self: self.buffered)
     @rule(count=st.integers(1, 5))
     def display(self, count: int) -> None:
-        """Some of what waits is displayed, and the server hears of it."""
+        """Display some buffered messages, and report it to the server."""
         for shown in self.buffered[:count]:
             self.counter.display(shown.seq, 1, int(ME in shown.mentions))
             self.model.read = max(self.model.read, shown.seq)
@@ -68,21 +68,21 @@ class Counting(RuleBasedStateMachine):
 
     @rule(back=st.integers(0, 5))
     def read_elsewhere(self, back: int) -> None:
-        """Another device reads up to a seq, maybe one that was read before."""
+        """Another device reads up to a seq, perhaps one read before."""
         seq = max(self.model.last - back, 0)
         self.model.read = max(self.model.read, seq)
         self.counter.read_elsewhere(seq, self.buffered, is_complete=True)
 
     @rule(behind=st.integers(0, 3))
     def learn(self, behind: int) -> None:
-        """The server's list of conversations comes; it may be older than what was applied since."""
+        """Receive the list of conversations, perhaps older than the last message."""
         last = max(self.model.last - behind, 0)
         counted = self.model.count(self.model.read, last)
         self.counter.learn(self.model.read, last, counted, self.buffered)
 
     @invariant()
     def is_recounted(self) -> None:
-        """The count is what a list of all messages says."""
+        """The count equals that of the model."""
         expected = self.model.count(self.model.read, self.model.last)
         assert (self.counter.messages, self.counter.mentions) == expected
         assert self.counter.read == self.model.read
@@ -94,7 +94,7 @@ TestCounting.settings = settings(max_examples=100, stateful_step_count=30, deadl
 
 
 class CountingWithHoles(RuleBasedStateMachine):
-    """A device that does not have everything, and a server that says anything: the count stays possible."""
+    """A device with missing messages, and a server that sends any counts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,18 +103,18 @@ class CountingWithHoles(RuleBasedStateMachine):
 
     @rule(step=st.integers(1, 4), sender=st.sampled_from([ME, "bob"]), mentioned=st.booleans())
     def apply(self, step: int, sender: str, mentioned: bool) -> None:
-        """A message comes after some that did not."""
+        """Receive a message after some that are missing."""
         mentions = (ME,) if mentioned else ()
         self.counter.apply(message(self.counter.last + step, sender=sender, mentions=mentions))
 
     @rule(seq=st.integers(0, 60), messages=st.integers(0, 9), mentions=st.integers(0, 9))
     def display(self, seq: int, messages: int, mentions: int) -> None:
-        """Something is displayed, with any count."""
+        """Display up to a seq, with any count."""
         self.counter.display(seq, messages, mentions)
 
     @rule(seq=st.integers(0, 60), is_complete=st.booleans())
     def read_elsewhere(self, seq: int, is_complete: bool) -> None:
-        """Another device reads on."""
+        """Another device reads up to a seq."""
         buffered = [message(self.counter.last)] if self.counter.last else []
         self.counter.read_elsewhere(seq, buffered, is_complete=is_complete)
 
@@ -124,25 +124,25 @@ class CountingWithHoles(RuleBasedStateMachine):
         unread=st.tuples(st.integers(0, 1000), st.integers(0, 1000)),
     )
     def learn(self, read: int, last: int, unread: tuple[int, int]) -> None:
-        """The server says something, true or not."""
+        """Receive any counts, true or not."""
         self.counter.learn(read, last, unread, [])
 
     @rule()
     def display_all(self) -> None:
-        """Everything was displayed."""
+        """Display everything."""
         self.counter.display_all()
         assert (self.counter.messages, self.counter.mentions) == (0, 0)
 
     @rule(seq=st.integers(0, 60))
     def rewind(self, seq: int) -> None:
-        """The server lost its last messages."""
+        """The server loses its last messages."""
         self.counter.rewind(seq)
         self.read = min(self.read, seq)
         assert self.counter.last <= seq
 
     @invariant()
     def is_possible(self) -> None:
-        """There are no more unread messages than seqs after the read position, which never moves back."""
+        """The count is at most the seqs after the read position, which never moves back."""
         counter = self.counter
         assert 0 <= counter.mentions <= counter.messages <= max(counter.last - counter.read, 0)
         assert counter.read >= self.read
@@ -154,7 +154,7 @@ TestCountingWithHoles.settings = settings(max_examples=100, stateful_step_count=
 
 
 def test_reading_elsewhere_never_counts_too_few() -> None:
-    """Where messages are missing here, as many as there can be remain unread."""
+    """With messages missing here, the highest possible number remains unread."""
     counter = UnreadCounter(ME)
     counter.learn(2, 10, (8, 3), [])
     counter.read_elsewhere(4, [message(10)], is_complete=False)
@@ -163,8 +163,8 @@ def test_reading_elsewhere_never_counts_too_few() -> None:
     assert (counter.messages, counter.mentions) == (1, 1)
 
 
-def test_what_was_read_here_is_not_unread_again() -> None:
-    """A list of conversations that the server made before it heard of it changes nothing."""
+def test_messages_read_here_stay_read() -> None:
+    """An outdated list of conversations makes no read message unread again."""
     counter = UnreadCounter(ME)
     for seq in (1, 2, 3):
         counter.apply(message(seq))
@@ -175,7 +175,7 @@ def test_what_was_read_here_is_not_unread_again() -> None:
 
 
 def test_a_room_begins_with_everything_read() -> None:
-    """What was said before you joined is not unread."""
+    """Messages from before you joined are not unread."""
     counter = UnreadCounter(ME)
     counter.skip_to(7)
     counter.apply(message(7))

@@ -1,4 +1,4 @@
-"""Servers as people type them."""
+"""Server addresses as typed by users."""
 
 import pytest
 
@@ -17,21 +17,21 @@ from qscp_client.net.address import ServerAddress, parse_server
         ("[::1]", "::1", DEFAULT_PORT),
     ],
 )
-def test_addresses_are_read(text: str, host: str, port: int) -> None:
-    """Names and addresses, with and without a port."""
+def test_addresses_are_parsed(text: str, host: str, port: int) -> None:
+    """Names and addresses are parsed, with and without a port."""
     assert parse_server(text) == ServerAddress(host, port)
 
 
 @pytest.mark.parametrize(
     "text", ["", ":7727", "a b", "host:x", "host:0", "host:65536", "host:1:2", "host:\u0661"]
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
-    """With a sentence."""
+def test_an_invalid_address_is_refused(text: str) -> None:
+    """An invalid address is refused with a reason."""
     with pytest.raises(ValueError, match=r"has no host|is not a port"):
         parse_server(text)
 
 
 @pytest.mark.parametrize("text", ["localhost:7727", "[::1]:7727"])
-def test_an_address_is_written_as_it_is_read(text: str) -> None:
-    """Round trip."""
+def test_an_address_round_trips(text: str) -> None:
+    """A parsed address is formatted as it was typed."""
     assert str(parse_server(text)) == text

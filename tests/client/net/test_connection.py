@@ -1,4 +1,4 @@
-"""Connecting to real servers, good and bad, and the words for what is wrong."""
+"""Connections to good and bad servers, and the errors for each fault."""
 
 import asyncio
 import contextlib
@@ -25,14 +25,14 @@ DAY = dt.timedelta(days=1)
 
 
 async def wait_for_eof(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say nothing, until the client goes."""
+    """Send nothing until the client closes the connection."""
     with contextlib.suppress(OSError):
         await reader.read()
     writer.close()
 
 
 def speak(answer: bytes) -> Handler:
-    """Make a server that says something, then waits for the client to go."""
+    """Return a handler that sends an answer, then waits for the client to close."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
@@ -42,7 +42,7 @@ def speak(answer: bytes) -> Handler:
 
 
 async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Close at once."""
+    """Close the connection at once."""
     writer.close()
 
 
@@ -66,14 +66,14 @@ async def listening(handler: Handler, context: ssl.SSLContext | None = None) -> 
 
 
 async def refusal(address: ServerAddress, ca_file: Path, timeout_s: float = 10) -> ClientError:
-    """Return why connecting did not work."""
+    """Return the error of a failed connection."""
     with pytest.raises(ClientError) as caught:
         await Server(address, ca_file, timeout_s).connect()
     return caught.value
 
 
-async def test_a_good_server_is_connected_to(server: ScriptedServer, ca_file: Path) -> None:
-    """Frames go to and fro."""
+async def test_a_good_server_is_accepted(server: ScriptedServer, ca_file: Path) -> None:
+    """Frames are exchanged with a server whose certificate is valid."""
     link = await Server(ServerAddress("localhost", server.port), ca_file).connect()
     async with link:
         link.send(frames.Auth(user="alice", password="wonderland"))
@@ -82,14 +82,14 @@ async def test_a_good_server_is_connected_to(server: ScriptedServer, ca_file: Pa
     assert isinstance(ack, frames.AuthAck)
 
 
-async def test_a_name_that_is_an_address_is_verified_too(server: ScriptedServer, ca_file: Path) -> None:
-    """The certificate has the address."""
+async def test_an_ip_address_is_verified(server: ScriptedServer, ca_file: Path) -> None:
+    """A certificate with the server's IP address is accepted."""
     link = await Server(ServerAddress("127.0.0.1", server.port), ca_file).connect()
     await link.close()
 
 
 async def test_another_ca_is_not_trusted(server: ScriptedServer, tmp_path: Path) -> None:
-    """Unknown issuer."""
+    """A certificate of another CA is refused as "unknown issuer"."""
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
     error = await refusal(ServerAddress("localhost", server.port), tmp_path / "other.pem")
     assert isinstance(error, TrustError)
@@ -114,7 +114,7 @@ async def test_a_bad_certificate_is_not_trusted(
     ca: trustme.CA,
     ca_file: Path,
 ) -> None:
-    """Each with its cause."""
+    """A certificate with a wrong name or date is refused with the cause."""
     certificate = ca.issue_cert(*names, not_before=not_before, not_after=not_after)
     async with listening(wait_for_eof, make_server_context(certificate)) as address:
         error = await refusal(address, ca_file)
@@ -123,18 +123,18 @@ async def test_a_bad_certificate_is_not_trusted(
 
 
 @pytest.mark.parametrize("alpn", [[], ["h2"]])
-async def test_a_server_of_another_protocol_is_left(
+async def test_another_alpn_protocol_is_refused(
     alpn: list[str], certificate: trustme.LeafCert, ca_file: Path
 ) -> None:
-    """TLS alone is not enough: ALPN must agree."""
+    """A TLS server that does not select QSCP by ALPN is refused."""
     async with listening(wait_for_eof, make_server_context(certificate, alpn)) as address:
         error = await refusal(address, ca_file)
     assert isinstance(error, IncompatibleError)
     assert "not QSCP/1" in str(error)
 
 
-async def test_old_tls_is_left(certificate: trustme.LeafCert, ca_file: Path) -> None:
-    """TLS 1.3 or nothing; a blocking server, because asyncio's keeps the fatal alert to itself."""
+async def test_old_tls_is_refused(certificate: trustme.LeafCert, ca_file: Path) -> None:
+    """TLS 1.2 is refused. The server blocks, as asyncio's would hide the fatal alert."""
     context = make_server_context(certificate, version=ssl.TLSVersion.TLSv1_2)
 
     def handshake(listener: socket.socket) -> None:
@@ -155,24 +155,24 @@ async def test_old_tls_is_left(certificate: trustme.LeafCert, ca_file: Path) -> 
     "answer",
     [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"220 mail ESMTP\r\n", b":irc NOTICE * :hi\r\n", b"SSH-2.0-x\r\n"],
 )
-async def test_a_server_without_tls_is_left(answer: bytes, ca_file: Path) -> None:
-    """Nothing was sent to it but the handshake."""
+async def test_a_server_without_tls_is_refused(answer: bytes, ca_file: Path) -> None:
+    """A server without TLS is reported as such."""
     async with listening(speak(answer)) as address:
         error = await refusal(address, ca_file)
     assert isinstance(error, UnreachableError)
     assert "does not speak TLS" in str(error)
 
 
-async def test_a_silent_server_is_left(ca_file: Path) -> None:
-    """The handshake has a deadline."""
+async def test_a_silent_server_times_out(ca_file: Path) -> None:
+    """The TLS handshake has a deadline."""
     async with listening(wait_for_eof) as address:
         error = await refusal(address, ca_file, timeout_s=0.5)
     assert isinstance(error, UnreachableError)
     assert "did not answer the TLS handshake" in str(error)
 
 
-async def test_a_server_that_hangs_up_is_told(ca_file: Path) -> None:
-    """It may be full."""
+async def test_a_closed_handshake_is_reported(ca_file: Path) -> None:
+    """A connection closed during the handshake is reported, as by a full server."""
     async with listening(hang_up) as address:
         error = await refusal(address, ca_file)
     assert isinstance(error, UnreachableError)
@@ -180,8 +180,8 @@ async def test_a_server_that_hangs_up_is_told(ca_file: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-async def test_nothing_listens(host: str, ca_file: Path) -> None:
-    """Also where a name has several addresses."""
+async def test_a_closed_port_is_reported(host: str, ca_file: Path) -> None:
+    """A closed port is reported, also for a name with several addresses."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         error = await refusal(ServerAddress(host, unused.getsockname()[1]), ca_file)
@@ -190,15 +190,15 @@ async def test_nothing_listens(host: str, ca_file: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 64, "a..b"])
-async def test_a_name_does_not_resolve(host: str, ca_file: Path) -> None:
-    """Neither an unknown nor an impossible one."""
+async def test_an_unresolved_name_is_reported(host: str, ca_file: Path) -> None:
+    """Unknown and impossible host names are reported."""
     error = await refusal(ServerAddress(host), ca_file)
     assert isinstance(error, UnreachableError)
     assert host in str(error)
 
 
 async def test_a_lost_connection_ends_receiving(server: ScriptedServer, ca_file: Path) -> None:
-    """A reset is an end like another."""
+    """A reset ends `receive` like a normal end."""
     async with await Server(ServerAddress("localhost", server.port), ca_file).connect() as link:
         link.send(frames.Auth(user="alice", password="wonderland"))
         await server.until(lambda script: "alice" in script.sessions)
@@ -208,10 +208,8 @@ async def test_a_lost_connection_ends_receiving(server: ScriptedServer, ca_file:
         await link.drain()
 
 
-async def test_a_server_that_breaks_the_protocol_is_told_apart(
-    certificate: trustme.LeafCert, ca_file: Path
-) -> None:
-    """It raises; it is no lost connection."""
+async def test_a_protocol_violation_raises(certificate: trustme.LeafCert, ca_file: Path) -> None:
+    """A protocol violation raises its own error, not that of a lost connection."""
     async with (
         listening(speak(b"this is not JSON\n"), make_server_context(certificate)) as address,
         await Server(address, ca_file).connect() as link,

@@ -1,4 +1,4 @@
-"""Logging in to a scripted server, with a front end whose answers are given."""
+"""Logins to a scripted server, with a scripted front end."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,7 +25,7 @@ DEVICE = "d" * 32
 
 
 class GivenAnswers:
-    """A front end that knows what it is asked, and notes what it is told."""
+    """Front end with prepared answers that records the texts it shows."""
 
     counts_failures = False
     shows_at_once = False
@@ -33,30 +33,30 @@ class GivenAnswers:
 
     def __init__(self, *passwords: str, users: Sequence[str] = ("alice",), tries: int = 3) -> None:
         self.password_tries = tries
-        self.told: list[str] = []
+        self.texts: list[str] = []
         self._users = list(users)
         self._passwords = list(passwords)
 
     def private(self) -> AbstractContextManager[None]:
-        """Nothing to hide."""
+        """Hide nothing."""
         return contextlib.nullcontext()
 
     async def ask_user(self) -> str:
-        """Give the next name."""
+        """Return the next name."""
         return self._users.pop(0)
 
     async def ask_password(self) -> str:
-        """Give the next password."""
+        """Return the next password."""
         return self._passwords.pop(0)
 
     def attached(self, engine: Engine, touched: Callable[[], None]) -> AbstractContextManager[None]:
-        """Need nothing of the engine."""
+        """Use nothing of the engine."""
         del engine, touched
         return contextlib.nullcontext()
 
     def show(self, happened: Sequence[Event]) -> None:
-        """Note the lines of events."""
-        self.told += [line.text for event in happened for line in describe(event, "alice")]
+        """Record the texts of events."""
+        self.texts += [line.text for event in happened for line in describe(event, "alice")]
 
     async def read_lines(self) -> list[TypedLine]:
         """Not reached."""
@@ -68,7 +68,7 @@ LogIn = Callable[..., Awaitable[frames.AuthAck]]
 
 @pytest.fixture
 def make_login(server: ScriptedServer, ca_file: Path, tmp_path: Path) -> Callable[..., Login]:
-    """Make logins to the server, on devices in a directory of the test."""
+    """Return a factory of logins to the server, with devices in the test's directory."""
 
     def make(front: GivenAnswers, user: str | None = None, features: Sequence[str] = ()) -> Login:
         where = Server(ServerAddress("localhost", server.port), ca_file)
@@ -81,7 +81,7 @@ def make_login(server: ScriptedServer, ca_file: Path, tmp_path: Path) -> Callabl
 
 @pytest.fixture
 def log_in(make_login: Callable[..., Login]) -> LogIn:
-    """Log in and close."""
+    """Return a function that logs in and closes the connection."""
 
     async def run(front: GivenAnswers, user: str | None = None) -> frames.AuthAck:
         link, ack = await make_login(front, user).run()
@@ -92,111 +92,107 @@ def log_in(make_login: Callable[..., Login]) -> LogIn:
 
 
 def auths(server: ScriptedServer) -> list[tuple[str, str]]:
-    """Name and password of every attempt."""
+    """Return name and password of every attempt."""
     return [(frame.user, frame.password) for frame in server.received if isinstance(frame, frames.Auth)]
 
 
 def nack(code: ErrorCode, retry_after: float | None = None) -> frames.AuthNack:
-    """A refusal."""
+    """Return a refusal."""
     return frames.AuthNack(code, ERROR_CODES[code].sentence, retry_after)
 
 
-async def test_name_and_password_are_asked_for(server: ScriptedServer, log_in: LogIn) -> None:
-    """The name is folded before it is sent."""
+async def test_name_and_password_are_prompted(server: ScriptedServer, log_in: LogIn) -> None:
+    """Name and password are prompted, and the name is folded before it is sent."""
     ack = await log_in(GivenAnswers("wonderland", users=["Alice "]))
     assert ack.user == "alice"
     assert auths(server) == [("alice", "wonderland")]
 
 
-async def test_a_given_name_is_not_asked_for(log_in: LogIn) -> None:
-    """`--user`."""
+async def test_a_given_name_is_not_prompted(log_in: LogIn) -> None:
+    """With `--user`, no name is prompted."""
     ack = await log_in(GivenAnswers("builder", users=[]), user="bob")
     assert ack.user == "bob"
 
 
-async def test_what_comes_with_the_ack_is_not_lost(
+async def test_frames_after_the_ack_are_not_lost(
     server: ScriptedServer, make_login: Callable[..., Login]
 ) -> None:
-    """The list of who is online is received after the login."""
+    """Frames that follow the ack are received after the login."""
     server.come("dave")
     link, _ = await make_login(GivenAnswers("wonderland"), "alice").run()
     async with link:
         [page, *_] = await link.receive()
     assert isinstance(page, frames.OnlineUsers)
-    assert [person.user for person in page.users] == ["dave"]
+    assert [each.user for each in page.users] == ["dave"]
 
 
-async def test_a_wrong_password_is_asked_for_again(log_in: LogIn) -> None:
-    """Over the same connection, with the server's sentence between."""
+async def test_a_wrong_password_is_prompted_again(log_in: LogIn) -> None:
+    """A wrong password is reported and prompted again on the same connection."""
     front = GivenAnswers("wrong", "wonderland")
     await log_in(front)
-    assert front.told == ["The user name or the password is wrong."]
+    assert front.texts == ["The user name or the password is wrong."]
 
 
-async def test_three_wrong_passwords_are_enough(server: ScriptedServer, log_in: LogIn) -> None:
-    """Then the client gives up."""
+async def test_three_wrong_passwords_end_the_login(server: ScriptedServer, log_in: LogIn) -> None:
+    """After three wrong passwords, the login fails."""
     with pytest.raises(AuthRefusedError, match="password is wrong"):
         await log_in(GivenAnswers("a", "b", "c"))
     assert len(auths(server)) == 3
 
 
 async def test_a_pipe_has_one_try(server: ScriptedServer, log_in: LogIn) -> None:
-    """The next line is no password."""
+    """With one try, the next line is not sent as a password."""
     with pytest.raises(AuthRefusedError):
         await log_in(GivenAnswers("wrong", "wonderland", tries=1))
     assert len(auths(server)) == 1
 
 
 async def test_a_locked_account_is_not_tried_again(server: ScriptedServer, log_in: LogIn) -> None:
-    """Another password would not help."""
+    """A locked account ends the login without another prompt."""
     server.refuses = [nack(ErrorCode.ACCOUNT_LOCKED)]
     with pytest.raises(AuthRefusedError, match="locked"):
         await log_in(GivenAnswers("a", "b"))
 
 
 async def test_a_busy_server_gets_the_same_password_again(server: ScriptedServer, log_in: LogIn) -> None:
-    """Nobody is asked twice."""
+    """A busy server receives the same password again, without another prompt."""
     server.refuses = [nack(ErrorCode.BUSY, 0.001)]
     await log_in(GivenAnswers("wonderland"))
     assert auths(server) == [("alice", "wonderland")] * 2
 
 
-async def test_another_protocol_version_is_no_matter_of_passwords(
-    server: ScriptedServer, log_in: LogIn
-) -> None:
-    """It has its own exit code."""
+async def test_another_protocol_version_is_incompatible(server: ScriptedServer, log_in: LogIn) -> None:
+    """A refused protocol version raises `IncompatibleError`."""
     server.refuses = [nack(ErrorCode.PROTOCOL_VERSION)]
     with pytest.raises(IncompatibleError, match="This client is version"):
         await log_in(GivenAnswers("wonderland"))
 
 
 @pytest.mark.parametrize("code", [ErrorCode.LOGIN_TIMEOUT, ErrorCode.TOO_MANY_ATTEMPTS])
-async def test_who_types_slowly_gets_a_new_connection(
-    code: ErrorCode, server: ScriptedServer, log_in: LogIn
-) -> None:
-    """The password is not asked for again."""
+async def test_a_login_timeout_connects_again(code: ErrorCode, server: ScriptedServer, log_in: LogIn) -> None:
+    """After a login timeout, a new connection sends the same password."""
     server.refuses = [frames.Error(code, ERROR_CODES[code].sentence)]
     await log_in(GivenAnswers("wonderland"))
     assert auths(server) == [("alice", "wonderland")] * 2
 
 
 async def test_an_error_ends_the_login(server: ScriptedServer, log_in: LogIn) -> None:
-    """Its sentence is told."""
+    """An error ends the login with its text, without control characters."""
     server.refuses = [frames.Error(ErrorCode.INTERNAL, "Something\x1b went wrong.")]
     with pytest.raises(EndedError, match=r"^Something went wrong\.$"):
         await log_in(GivenAnswers("wonderland"))
 
 
-async def test_an_invalid_name_is_asked_for_again(log_in: LogIn) -> None:
-    """An empty one without a word."""
+async def test_an_invalid_name_is_prompted_again(log_in: LogIn) -> None:
+    """An invalid name is reported and prompted again; an empty one without a message."""
     front = GivenAnswers("wonderland", users=["", "not a name", "alice"])
     await log_in(front)
-    [sentence] = front.told
+    [sentence] = front.texts
     assert "not a valid name" in sentence
 
 
-async def test_an_invalid_name_in_a_pipe_ends_it(log_in: LogIn) -> None:
-    """Nobody can be asked again."""
+async def test_an_invalid_name_in_a_pipe_ends_the_login(log_in: LogIn) -> None:
+    """In a pipe, an invalid name ends the login."""
     with pytest.raises(UsageError, match="not a valid name"):
         await log_in(GivenAnswers(users=["not a name"], tries=1))
 
@@ -207,7 +203,7 @@ async def test_an_invalid_name_in_a_pipe_ends_it(log_in: LogIn) -> None:
 async def test_an_impossible_password_is_not_sent(
     password: str, part: str, server: ScriptedServer, log_in: LogIn
 ) -> None:
-    """The protocol has no room for it."""
+    """A password that the protocol can't carry is refused without sending it."""
     with pytest.raises(UsageError, match=part):
         await log_in(GivenAnswers(password))
     assert auths(server) == []

@@ -1,4 +1,4 @@
-"""The TLS context, and the words that need no server to be shown."""
+"""The TLS context, and the errors for failed handshakes."""
 
 import ssl
 from pathlib import Path
@@ -13,7 +13,7 @@ SERVER = ServerAddress("chat.example.org")
 
 
 def test_the_context_verifies_everything(ca_file: Path) -> None:
-    """TLS 1.3, chain and name."""
+    """The context requires TLS 1.3, a valid chain and the right host name."""
     context = make_context(ca_file)
     assert context.minimum_version is ssl.TLSVersion.TLSv1_3
     assert context.verify_mode is ssl.CERT_REQUIRED
@@ -21,8 +21,8 @@ def test_the_context_verifies_everything(ca_file: Path) -> None:
     assert len(context.get_ca_certs()) == 1
 
 
-def test_a_missing_ca_file_is_told(tmp_path: Path) -> None:
-    """With what to do."""
+def test_a_missing_ca_file_is_reported(tmp_path: Path) -> None:
+    """A missing CA file is reported with what to do."""
     with pytest.raises(TrustError, match=r"can't be read: No such file .* Ask your operator"):
         make_context(tmp_path / "ca.pem")
 
@@ -30,15 +30,15 @@ def test_a_missing_ca_file_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "\x00\xff"]
 )
-def test_a_file_without_a_certificate_is_told(text: str, tmp_path: Path) -> None:
-    """Not a traceback of OpenSSL's."""
+def test_a_file_without_a_certificate_is_reported(text: str, tmp_path: Path) -> None:
+    """A CA file without a certificate is reported, not raised as an OpenSSL error."""
     (tmp_path / "ca.pem").write_text(text, encoding="utf-8")
     with pytest.raises(TrustError, match="contains no certificate"):
         make_context(tmp_path / "ca.pem")
 
 
 def verification_error(code: int) -> ssl.SSLCertVerificationError:
-    """What OpenSSL reports about a certificate."""
+    """Return OpenSSL's error for a certificate."""
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_code = code
     error.verify_message = "strange"
@@ -46,7 +46,7 @@ def verification_error(code: int) -> ssl.SSLCertVerificationError:
 
 
 def handshake_error(reason: str) -> ssl.SSLError:
-    """What OpenSSL reports about a handshake."""
+    """Return OpenSSL's error for a handshake."""
     error = ssl.SSLError(1, reason)
     error.reason = reason
     return error
@@ -69,8 +69,8 @@ def handshake_error(reason: str) -> ssl.SSLError:
         (ConnectionResetError(), UnreachableError, "closed the connection"),
     ],
 )
-def test_every_failure_has_cause_and_cure(error: OSError, kind: type[ClientError], part: str) -> None:
-    """One or two sentences, with the server in them."""
+def test_every_failure_is_explained(error: OSError, kind: type[ClientError], part: str) -> None:
+    """Each failure has its error class, its cause and the server's address."""
     explained = explain(error, SERVER, Path("ca.pem"))
     assert type(explained) is kind
     assert part in str(explained)

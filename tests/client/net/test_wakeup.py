@@ -1,10 +1,10 @@
-"""What ends a pause before reconnecting."""
+"""Wakeup that ends a pause before reconnecting."""
 
 from qscp_client.net.wakeup import Wakeup
 
 
 async def test_a_key_is_noticed() -> None:
-    """Until it is reset."""
+    """A key press ends the wait until it is reset."""
     wakeup = Wakeup()
     wakeup.press()
     assert await wakeup.wait(0)
@@ -13,7 +13,7 @@ async def test_a_key_is_noticed() -> None:
 
 
 async def test_sleep_is_noticed() -> None:
-    """The wall clock went on without the other one."""
+    """A jump of the wall clock against the monotonic one ends the wait."""
     wall = 1000.0
     wakeup = Wakeup(lambda: wall, lambda: 5.0)
     assert not wakeup.slept()

@@ -1,4 +1,4 @@
-"""What is kept on disk, whatever happens to the process."""
+"""Saved state of a device, whatever happens to the process."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ from tests.client.conftest import REPOSITORY
 
 
 def entry(number: int, failure: str = "") -> Entry:
-    """A message."""
+    """Return a message of the outbox."""
     return Entry(f"{number:032x}", "bob", f"text {number}", 1000 + number, failure)
 
 
@@ -36,8 +36,8 @@ def acquire(directory: Path, device_id: str = "d" * 32) -> Device:
     return Devices(directory, lambda: device_id).acquire()
 
 
-def test_everything_is_kept(tmp_path: Path) -> None:
-    """In the order in which it was added."""
+def test_all_state_is_saved(tmp_path: Path) -> None:
+    """Epoch, positions, outbox and device id are saved; the outbox keeps its order."""
     with acquire(tmp_path / "new") as device:
         assert device.saved == Saved()
         device.save(
@@ -66,8 +66,8 @@ def test_everything_is_kept(tmp_path: Path) -> None:
         assert device.saved == Saved("e2", "a1", (), (entry(2), entry(3, "Too old.")))
 
 
-def test_what_is_done_to_messages_is_kept(tmp_path: Path) -> None:
-    """With its kind and its target; and a room that was left is forgotten."""
+def test_amendments_are_saved(tmp_path: Path) -> None:
+    """Outbox entries keep their kind and target; a forgotten room has no position."""
     entries = tuple(
         Entry(f"{number:032x}", "#dev", "text", 1000, kind=kind, target=number)
         for number, kind in enumerate(EntryKind)
@@ -96,11 +96,11 @@ INSERT INTO outbox (id, recipient, body, first_try_ms)
 VALUES ('00000000000000000000000000000001', 'bob', 'text 1', 1001);
 PRAGMA user_version = 1;
 """
-"""The first version, as it was."""
+"""Schema and rows of the first version."""
 
 
-def test_a_file_of_the_first_version_goes_on(tmp_path: Path) -> None:
-    """With everything in it; what was pending is messages."""
+def test_a_file_of_the_first_version_is_upgraded(tmp_path: Path) -> None:
+    """A file of the first version is upgraded with its positions and outbox."""
     database = sqlite3.connect(tmp_path / "device-1.db")
     database.executescript(_SCHEMA_1)
     database.close()
@@ -112,8 +112,8 @@ def test_a_file_of_the_first_version_goes_on(tmp_path: Path) -> None:
         assert (device.id, device.saved.outbox) == ("d" * 32, (entry(1), reaction))
 
 
-def test_only_the_owner_reads_it(tmp_path: Path) -> None:
-    """All files, also those that SQLite makes, and the directory."""
+def test_only_the_owner_has_access(tmp_path: Path) -> None:
+    """All files, and the directory, are accessible only to their owner."""
     with acquire(tmp_path / "new") as device:
         device.save([Added(entry(1))])
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
@@ -123,13 +123,13 @@ def test_only_the_owner_reads_it(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_before_the_login(tmp_path: Path) -> None:
-    """A name that is none leaves no trace."""
+    """Nothing is written until a device is acquired."""
     Devices(tmp_path / "new", str).close()
     assert not (tmp_path / "new").exists()
 
 
 def test_two_processes_are_two_devices(tmp_path: Path) -> None:
-    """And the next one is the first again."""
+    """Concurrent processes get different devices; a free device is used again."""
     with acquire(tmp_path, "1" * 32) as first:
         with acquire(tmp_path, "2" * 32) as second:
             assert (first.id, second.id) == ("1" * 32, "2" * 32)
@@ -139,8 +139,8 @@ def test_two_processes_are_two_devices(tmp_path: Path) -> None:
         assert again.id == "1" * 32
 
 
-def test_what_a_device_left_unsent_is_taken_over(tmp_path: Path) -> None:
-    """By whoever starts next, unless its process still runs."""
+def test_unsent_messages_are_taken_over(tmp_path: Path) -> None:
+    """The next process takes over unsent messages of a device whose process has ended."""
     with acquire(tmp_path) as first:
         first.save([Added(entry(1))])
         with acquire(tmp_path, "2" * 32) as second:
@@ -153,16 +153,16 @@ def test_what_a_device_left_unsent_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_all_or_nothing_is_saved(tmp_path: Path) -> None:
-    """A change that can't be saved takes the others with it, and nothing is half done."""
+    """Changes are saved together or not at all."""
     with acquire(tmp_path) as device:
         with pytest.raises(AssertionError):
-            device.save([Added(entry(1)), object()])  # type: ignore[list-item]  # what can't be saved
+            device.save([Added(entry(1)), object()])  # type: ignore[list-item]  # not a change
         device.save([Added(entry(2))])
         assert list(device.entries()) == [entry(2)]
 
 
-def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
-    """The client begins anew, and what is in the file is not thrown away."""
+def test_a_damaged_file_is_renamed(tmp_path: Path) -> None:
+    """A damaged file is renamed, and a new one is started."""
     (tmp_path / "device-1.db").write_bytes(b"nonsense" * 1000)
     with acquire(tmp_path, "2" * 32) as device:
         assert device.id == "2" * 32
@@ -170,7 +170,7 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
 
 
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
-    """Nothing is kept then, and the sentence says why."""
+    """A file of a newer version is left unchanged; nothing is saved, with a reason."""
     with acquire(tmp_path) as device:
         device._database.execute("PRAGMA user_version = 99")
     devices = Devices(tmp_path, str)
@@ -190,24 +190,24 @@ from qscp_client.core.changes import Added, Moved, Removed
 from qscp_client.state.device import Devices
 from qscp_client.core.outbox import Entry, EntryKind
 
-def say(what, number):
-    # One write, which a pipe takes whole or not at all; `print` makes several with PYTHONUNBUFFERED.
-    os.write(1, f"{what} {number}\\n".encode())
+def report(change, number):
+    # A pipe accepts one short write completely or not at all; `print` can make several.
+    os.write(1, f"{change} {number}\\n".encode())
 
 with Devices(Path(sys.argv[1]), lambda: "d" * 32).acquire() as device:
     number = 0
     while True:
         number += 1
         device.save([Added(Entry(f"{number:032x}", "bob", "text", number))])
-        say("added", number)
+        report("added", number)
         device.save([Moved("c1", "bob", number), Removed(f"{number - 3:032x}")])
-        say("moved", number)
+        report("moved", number)
 """
 
 
 @pytest.mark.parametrize("lines", [1, 2, 7, 50])
 def test_a_killed_process_loses_nothing(tmp_path: Path, lines: int) -> None:
-    """What was saved when it said so is there, and of what came later all or nothing."""
+    """After SIGKILL, every confirmed save is there, and the last one is complete or absent."""
     process = subprocess.Popen(
         [sys.executable, "-c", _WRITER, str(tmp_path / "state")],
         cwd=REPOSITORY,
@@ -215,13 +215,13 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, lines: int) -> None:
         text=True,
     )
     assert process.stdout
-    told = [process.stdout.readline() for _ in range(lines)]
+    printed = [process.stdout.readline() for _ in range(lines)]
     os.kill(process.pid, signal.SIGKILL)
-    told += process.stdout.readlines()
+    printed += process.stdout.readlines()
     process.wait()
     process.stdout.close()
-    added = max(int(line.split()[1]) for line in told if line.startswith("added"))
-    moved = max((int(line.split()[1]) for line in told if line.startswith("moved")), default=0)
+    added = max(int(line.split()[1]) for line in printed if line.startswith("added"))
+    moved = max((int(line.split()[1]) for line in printed if line.startswith("moved")), default=0)
     with acquire(tmp_path / "state", "another") as device:
         assert device.id == "d" * 32
         numbers = [int(each.id, 16) for each in device.saved.outbox]

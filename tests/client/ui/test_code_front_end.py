@@ -1,4 +1,4 @@
-"""A front end with no words at all: it shows codes and fields, and the core does not change for it."""
+"""A front end that shows codes and fields only, to prove that the core needs no texts."""
 
 import dataclasses
 import enum
@@ -15,11 +15,11 @@ from qscp_client.core.engine import Engine
 from qscp_client.core.events import Event
 from qscp_client.core.notices import Notice, Problem
 from qscp_client.ui.base import FrontEnd
-from tests.support.engine_harness import ack, ready, room, room_changed, said
+from tests.support.engine_harness import ack, ready, room, room_changed, room_message
 
 
 class CodeFrontEnd:
-    """Shows each event as its kind, its code, and the fields that are set.
+    """Front end that shows each event as its kind, its code, and the fields that are set.
 
     Attributes:
         shown: One line for each event.
@@ -34,7 +34,7 @@ class CodeFrontEnd:
         self.shown: list[str] = []
 
     def private(self) -> AbstractContextManager[None]:
-        """Nothing to hide."""
+        """Hide nothing."""
         return nullcontext()
 
     async def ask_user(self) -> str:
@@ -46,12 +46,12 @@ class CodeFrontEnd:
         return "wonderland"
 
     def attached(self, engine: Engine, touched: Callable[[], None]) -> AbstractContextManager[None]:
-        """Need nothing of the engine."""
+        """Use nothing of the engine."""
         del engine, touched
         return nullcontext()
 
     def show(self, happened: Sequence[Event]) -> None:
-        """Note events."""
+        """Record events."""
         self.shown += [show_codes(event) for event in happened]
 
     async def read_lines(self) -> list[TypedLine]:
@@ -60,7 +60,7 @@ class CodeFrontEnd:
 
 
 def show_codes(event: Event) -> str:
-    """Return an event without words: `notice muted name=#dev by=bob`."""
+    """Return an event as codes and fields: `notice muted name=#dev by=bob`."""
     kind = type(event).__name__
     code = f" {event.code}" if isinstance(event, Notice | Problem) else ""
     parts = [
@@ -72,7 +72,7 @@ def show_codes(event: Event) -> str:
 
 
 def show_value(value: object) -> str:
-    """Return a field without words."""
+    """Return a field as a code or value."""
     match value:
         case enum.Enum():
             return value.name
@@ -87,7 +87,7 @@ def show_value(value: object) -> str:
 
 
 def texts(value: object) -> Iterator[str]:
-    """Every text in an event, however deep, that is no code."""
+    """Yield every text in an event that is not a code, at any depth."""
     match value:
         case str() if not isinstance(value, enum.Enum):
             yield value
@@ -101,7 +101,7 @@ def texts(value: object) -> Iterator[str]:
 
 
 def test_a_front_end_needs_no_words() -> None:
-    """A whole conversation: opening, writing, rooms, refusals, commands that can't be carried out."""
+    """A whole conversation can be shown as codes and fields."""
     codes = CodeFrontEnd()
     front: FrontEnd = codes
     harness = ready("bob")
@@ -116,7 +116,7 @@ def test_a_front_end_needs_no_words() -> None:
     front.show(harness.receive(frames.ChatNack(f"{2:032x}", muted, ERROR_CODES[muted].sentence, 59)))
     front.show(harness.enter("/mute carol 5x", "/invite carol"))
     code = ErrorCode.NOT_ALLOWED
-    front.show(harness.receive(frames.Error(code, "No.", "room"), said(1, "hi")))
+    front.show(harness.receive(frames.Error(code, "No.", "room"), room_message(1, "hi")))
     harness.engine.disconnected()
     front.show(harness.engine.events_to_show())
     assert codes.shown == [
@@ -141,7 +141,7 @@ def test_a_front_end_needs_no_words() -> None:
 
 
 def test_no_event_of_the_engine_has_words_of_its_own() -> None:
-    """All text in an event was typed, or was sent by the server."""
+    """No event contains a sentence, unless it was typed or sent by the server."""
     harness = ready("bob")
     shown = harness.enter("/who", "/status", "/help", "/retry", "/drop", "/away", "/here", "back", "/last")
     shown += harness.enter("/reply x", "/topic", "/rooms", "/search tea", "//x", "bob", "/redact why")

@@ -1,4 +1,4 @@
-"""What Tab completes."""
+"""Completion with Tab."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.support.engine_harness import EngineHarness, info
 
 @pytest.fixture
 def engine() -> Engine:
-    """The picker with two people online, and one who once wrote."""
+    """Return an engine in the picker, with two users online and one known from a conversation."""
     harness = EngineHarness()
     harness.connect("bob", "carol", infos=[info("bert", 3)])
     return harness.engine
@@ -30,7 +30,7 @@ def engine() -> Engine:
     ],
 )
 def test_the_picker_completes_names_and_commands(engine: Engine, typed: str, words: list[str]) -> None:
-    """Names of everybody who is known, with @ where it was typed."""
+    """The picker completes commands, and all known names, with or without @."""
     assert complete(engine, typed) == words
 
 
@@ -39,6 +39,6 @@ def test_the_picker_completes_names_and_commands(engine: Engine, typed: str, wor
     [("/b", ["/back", "/ban "]), ("/he", ["/help", "/here"]), ("b", []), ("hello b", []), ("hi /w", [])],
 )
 def test_a_chat_completes_commands_only(engine: Engine, typed: str, words: list[str]) -> None:
-    """And only at the beginning of a line."""
+    """A chat completes commands only, at the beginning of a line."""
     engine.enter(TypedLine("bob"))
     assert complete(engine, typed) == words

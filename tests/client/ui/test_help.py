@@ -1,4 +1,4 @@
-"""The help has all that can be typed."""
+"""The help lists everything that can be typed."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from qscp_client.ui.help import HELP, describe_help, describe_usage
 
 
 def test_every_command_has_its_help() -> None:
-    """And nothing else has."""
+    """Every command has a help text, and only commands do."""
     assert list(HELP) == list(COMMANDS)
     assert all(HELP.values())
 
 
 def test_the_help_fits_a_terminal() -> None:
-    """Of eighty columns."""
+    """The help fits eighty columns, with one heading for each group."""
     lines = describe_help()
     assert {line.kind for line in lines} == {Kind.NOTICE}
     assert max(len(line.text) for line in lines) < 80
@@ -22,7 +22,7 @@ def test_the_help_fits_a_terminal() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_usage_is_as_in_the_table(name: str) -> None:
-    """Data of the core, and nothing that is written twice."""
+def test_usage_comes_from_the_table(name: str) -> None:
+    """The usage of a command comes from the command table."""
     assert describe_usage(name).startswith(f"Usage: /{name}")
     assert COMMANDS[name].usage in describe_usage(name)

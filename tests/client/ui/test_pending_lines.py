@@ -1,4 +1,4 @@
-"""Own lines at the bottom of the conversation."""
+"""Your own lines, drawn below the conversation until they are printed."""
 
 from qscp_client.core import events
 from qscp_client.core.events import Event, LineState, Place
@@ -8,7 +8,7 @@ from qscp_client.ui.pending_lines import PendingLines
 
 
 def sent(number: int, to: str = "bob") -> events.MessageSent:
-    """An own line that was just typed."""
+    """Return an own line that was just typed."""
     return events.MessageSent(str(number), to, f"text {number}")
 
 
@@ -20,29 +20,29 @@ def placed(
     state: LineState = LineState.STORED,
     dated: bool = False,
 ) -> events.OwnMessage:
-    """An own line that is stored."""
+    """Return an own line that is stored."""
     return events.OwnMessage(str(number), "bob", f"text {number}", 1000, state, here, place, dated=dated)
 
 
 def delivered(*numbers: int, is_partner: bool = True) -> events.Delivered:
-    """Own lines that came to a device."""
+    """Return the delivery of own lines."""
     lines = tuple((str(number), f"text {number}") for number in numbers)
     return events.Delivered("bob", lines, LineState.DELIVERED, is_partner)
 
 
 def marks(pending: PendingLines) -> list[str]:
-    """Text and state of the lines that are drawn with the prompt."""
+    """Return text and state of the lines drawn with the prompt."""
     return [f"{line.text} {line.mark.split()[-1]}" for line in pending.lines("bob")[0]]
 
 
 def make(*happened: Event, fits: bool = True) -> tuple[PendingLines, list[Event]]:
-    """Pending lines after some events, and what was to be printed."""
+    """Return pending lines after some events, and the events printed."""
     pending = PendingLines("alice", lambda _: fits)
     return pending, [printed for event in happened for printed in pending.apply(event)]
 
 
-def test_a_line_changes_in_place_until_something_comes_behind_it() -> None:
-    """Then it is printed as it is by then, before what comes behind it; later changes have their own line."""
+def test_a_line_changes_in_place_until_another_follows() -> None:
+    """A line changes in place until another follows; later changes have their own line."""
     pending, printed = make(sent(1), sent(2), placed(1))
     assert (printed, marks(pending)) == ([], ["text 1 stored", "text 2 pending"])
     assert pending.apply(delivered(1)) == []
@@ -55,21 +55,21 @@ def test_a_line_changes_in_place_until_something_comes_behind_it() -> None:
     assert pending.apply(delivered(2)) == [delivered(2)]
 
 
-def test_what_is_not_of_this_chat_is_printed_at_once() -> None:
-    """And so is what was written elsewhere some time ago, or does not fit into a row."""
+def test_lines_outside_this_chat_are_printed_at_once() -> None:
+    """Lines of other chats, old ones, and those too long for a row are printed at once."""
     for event in (placed(1, place=Place.PICKER), placed(1, here=False, dated=True)):
         assert make(sent(1), event)[1] == [event]
     assert make(sent(1), placed(1), fits=False)[1] == [placed(1)]
 
 
 def test_a_line_that_comes_from_another_device_changes_in_place() -> None:
-    """As those do that were written here."""
+    """A line from another device changes in place too."""
     pending, printed = make(placed(1, here=False), delivered(1))
     assert (printed, marks(pending)) == ([], ["text 1 delivered"])
 
 
 def test_many_lines_take_few_rows() -> None:
-    """The oldest that have their place are printed; of the pending ones some are only counted."""
+    """Of many lines, the oldest stored ones are printed, and some pending ones only counted."""
     pending, printed = make(*map(sent, range(10)), *map(placed, range(4)))
     assert printed == [placed(0)]
     lines, more = pending.lines("bob")
@@ -77,13 +77,13 @@ def test_many_lines_take_few_rows() -> None:
     assert pending.lines("carol")[1] == 0
 
 
-def test_what_failed_or_was_given_up_is_pending_no_more() -> None:
-    """The failure is printed."""
+def test_failed_and_discarded_lines_are_removed() -> None:
+    """A failed or discarded line is removed, and the failure is printed."""
     failed = events.MessageFailed("bob", "text 1", Failure("muted"), "1")
     pending, printed = make(sent(1), sent(2), failed, events.MessagesDiscarded(("2",)))
     assert (printed, marks(pending)) == ([failed], [])
 
 
 def test_delivery_in_a_chat_that_is_not_open_is_silent() -> None:
-    """`/status` tells it."""
+    """Delivery in a chat that is not open prints nothing."""
     assert make(delivered(1, is_partner=False))[1] == []

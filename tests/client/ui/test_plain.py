@@ -19,7 +19,7 @@ LOGIN = ("alice", "wonderland")
 
 
 async def test_a_conversation_goes_through(server: ScriptedServer, run_client: ClientRunner) -> None:
-    """Every rule of the line holds in a pipe; messages are waited for, then bye is said."""
+    """A piped conversation is sent by the rules for lines, and ends with `bye` after the acks."""
     server.come("dave", "back")
     done = await run_client(
         *LOGIN,
@@ -45,21 +45,21 @@ async def test_a_conversation_goes_through(server: ScriptedServer, run_client: C
     assert isinstance(server.received[-1], frames.ClientBye)
     assert done.exit_code == ExitCode.OK
     assert done.stdout == ""
-    told = done.stderr.splitlines()
-    assert [line for line in told if "stored" not in line] == [
+    texts = done.stderr.splitlines()
+    assert [line for line in texts if "stored" not in line] == [
         "* Welcome, alice. Type a name to chat, /help for help, quit to leave.",
         "* Online: back, dave",
         "* Chatting with dave. Everything you type is sent; type back to pick someone else.",
         "* Online: back, dave",
         "* Chatting with back. Everything you type is sent; type back to pick someone else.",
     ]
-    stored = [line for line in told if "stored" in line]
+    stored = [line for line in texts if "stored" in line]
     assert stored[-1].startswith("* \u2713 stored for back: ")
     assert stored[-1].endswith("back to you")
 
 
 async def test_the_end_of_input_waits_for_the_acks(server: ScriptedServer, run_client: ClientRunner) -> None:
-    """A thousand messages, all stored before the bye."""
+    """At the end of input, a thousand messages are acked before `bye`."""
     server.come("dave")
     texts = [f"message {number}" for number in range(1000)]
     done = await run_client(*LOGIN, "dave", *texts)
@@ -71,7 +71,7 @@ async def test_the_end_of_input_waits_for_the_acks(server: ScriptedServer, run_c
 async def test_messages_go_to_standard_output(
     server: ScriptedServer, client_command: list[str], environment: dict[str, str]
 ) -> None:
-    """Those of the partner and, marked, those of others; nothing else, and no escapes."""
+    """Messages go to standard output without escapes; everything else goes to standard error."""
     server.come("dave")
     process = await asyncio.create_subprocess_exec(
         *client_command,
@@ -111,10 +111,10 @@ async def test_messages_go_to_standard_output(
         (["//hi"], "pick a person or room first"),
     ],
 )
-async def test_what_could_not_be_said_is_not_delivered(
+async def test_an_unsent_line_is_not_delivered(
     lines: list[str], part: str, server: ScriptedServer, run_client: ClientRunner
 ) -> None:
-    """A script learns of it by the exit code."""
+    """A line that could not be sent is explained, and sets the exit code."""
     server.come("eve")
     server.delete("eve")
     done = await run_client(*LOGIN, *lines)
@@ -122,28 +122,26 @@ async def test_what_could_not_be_said_is_not_delivered(
     assert part in done.stderr
 
 
-async def test_a_name_that_nobody_has_can_be_made_up_for(
-    server: ScriptedServer, run_client: ClientRunner
-) -> None:
-    """The lines behind it are taken for names until one can be chosen; nothing goes to anybody else."""
+async def test_a_later_name_clears_an_unknown_one(server: ScriptedServer, run_client: ClientRunner) -> None:
+    """After an unknown name, lines are names until one is known, and reach no other user."""
     done = await run_client(
         *LOGIN, "nosuch", "an ordinary line", "bob", "hello", "back", "carol", "hi", "quit"
     )
     assert done.exit_code == ExitCode.OK
     assert server.bodies() == [("bob", "hello"), ("carol", "hi")]
-    told = [line for line in done.stderr.splitlines() if line.startswith("!") or "offline" in line]
-    assert told[0] == '! No user named "nosuch".'
-    assert told[1].startswith('! "an ordinary line" is not a valid name')
-    assert told[2:] == [
+    texts = [line for line in done.stderr.splitlines() if line.startswith("!") or "offline" in line]
+    assert texts[0] == '! No user named "nosuch".'
+    assert texts[1].startswith('! "an ordinary line" is not a valid name')
+    assert texts[2:] == [
         "* bob is offline and will get your messages at the next login.",
         "* carol is offline and will get your messages at the next login.",
     ]
 
 
-async def test_quit_behind_a_name_leaves_although_the_input_goes_on(
+async def test_quit_after_an_unknown_name_leaves(
     server: ScriptedServer, client_command: list[str], environment: dict[str, str]
 ) -> None:
-    """Also when it had to wait for the server's answer."""
+    """`quit` that waited for `whois` leaves, though the input stays open."""
     process = await start(client_command, environment)
     type_in(process, *LOGIN, "nosuch", "quit")
     async with patiently():
@@ -154,7 +152,7 @@ async def test_quit_behind_a_name_leaves_although_the_input_goes_on(
 async def test_a_lost_answer_is_no_lost_line(
     server: ScriptedServer, client_command: list[str], environment: dict[str, str]
 ) -> None:
-    """When the connection is lost while a name is asked for, what is behind it goes out over the next one."""
+    """Lines that wait for `whois` survive a lost connection and are sent over the next."""
     server.ignores_whois = True
     process = await start(client_command, environment)
     type_in(process, *LOGIN, "bob", "one", "two")
@@ -167,8 +165,10 @@ async def test_a_lost_answer_is_no_lost_line(
     assert server.stored("alice", "bob") == ["one", "two"]
 
 
-async def test_what_is_no_command_is_no_success(server: ScriptedServer, run_client: ClientRunner) -> None:
-    """The rest is sent, and the exit code tells that something was not done."""
+async def test_an_unknown_command_sets_the_exit_code(
+    server: ScriptedServer, run_client: ClientRunner
+) -> None:
+    """An unknown command is not sent and sets the exit code; other lines are sent."""
     server.come("dave")
     done = await run_client(*LOGIN, "dave", "/sya hello", " /topic", "hi")
     assert [body for _, body in server.bodies()] == ["hi"]
@@ -177,7 +177,7 @@ async def test_what_is_no_command_is_no_success(server: ScriptedServer, run_clie
 
 
 async def test_a_refused_message_is_not_delivered(server: ScriptedServer, run_client: ClientRunner) -> None:
-    """With its text, and a Latin-1 line is never changed silently."""
+    """Invalid or too long text is refused with its beginning, and nothing is sent."""
     server.come("dave")
     done = await run_client(*LOGIN, "dave", b"caf\xe9", "x" * 20000)
     assert done.exit_code == ExitCode.NOT_DELIVERED
@@ -197,10 +197,10 @@ async def test_a_refused_message_is_not_delivered(server: ScriptedServer, run_cl
         (["nobody", "wrong"], ExitCode.AUTH_REFUSED, "user name or the password is wrong"),
     ],
 )
-async def test_a_failed_login_ends_it(
+async def test_a_failed_login_ends_the_client(
     lines: list[str], code: ExitCode, part: str, run_client: ClientRunner
 ) -> None:
-    """One sentence, one exit code, and no password in it."""
+    """A failed login prints one line and has its exit code."""
     done = await run_client(*lines)
     assert done.exit_code == code
     assert part in done.stderr
@@ -211,14 +211,14 @@ async def test_a_failed_login_ends_it(
 async def test_with_user_the_first_line_is_the_password(
     server: ScriptedServer, run_client: ClientRunner
 ) -> None:
-    """`--user` skips the question; Windows line ends do no harm."""
+    """With `--user`, the first line is the password; Windows line ends are accepted."""
     done = await run_client("wonderland\r", "quit\r", options=("--user", "alice"))
     assert done.exit_code == ExitCode.OK
     assert isinstance(server.received[-1], frames.ClientBye)
 
 
 async def start(client_command: list[str], environment: dict[str, str]) -> asyncio.subprocess.Process:
-    """Start a client whose input goes on."""
+    """Start a client whose input stays open."""
     return await asyncio.create_subprocess_exec(
         *client_command,
         cwd=REPOSITORY,
@@ -230,16 +230,16 @@ async def start(client_command: list[str], environment: dict[str, str]) -> async
 
 
 def type_in(process: asyncio.subprocess.Process, *lines: str) -> None:
-    """Write lines into the client's input."""
+    """Write lines to the client's input."""
     assert process.stdin
     process.stdin.write("".join(f"{line}\n" for line in lines).encode())
 
 
 @pytest.mark.parametrize("code", [ErrorCode.LOCKED, ErrorCode.DELETED, ErrorCode.REPLACED])
-async def test_the_server_ends_it_for_good(
+async def test_a_final_bye_ends_the_client(
     code: ErrorCode, server: ScriptedServer, client_command: list[str], environment: dict[str, str]
 ) -> None:
-    """Although the input goes on; a message without an answer is told, and kept."""
+    """A final `bye` ends the client with open input; unacked messages are reported."""
     server.come("dave")
     server.holds_acks = True
     process = await start(client_command, environment)
@@ -257,10 +257,10 @@ async def test_the_server_ends_it_for_good(
 
 
 @pytest.mark.parametrize("loses_acks", [False, True])
-async def test_what_was_not_acknowledged_is_sent_again(
+async def test_unacked_messages_are_sent_again(
     loses_acks: bool, server: ScriptedServer, client_command: list[str], environment: dict[str, str]
 ) -> None:
-    """Over the next connection, in order, once; whether the server had stored it or not."""
+    """Unacked messages are sent again after a reconnect, and stored once and in order."""
     server.come("dave")
     server.holds_acks, server.loses_acks = not loses_acks, loses_acks
     process = await start(client_command, environment)
@@ -281,7 +281,7 @@ async def test_what_was_not_acknowledged_is_sent_again(
 async def test_a_killed_client_sends_at_its_next_start(
     server: ScriptedServer, client_command: list[str], environment: dict[str, str], run_client: ClientRunner
 ) -> None:
-    """What was typed is on disk before it is sent."""
+    """Unacked messages of a killed client are sent at its next start."""
     server.come("dave")
     server.holds_acks = True
     process = await start(client_command, environment)
@@ -300,7 +300,7 @@ async def test_a_killed_client_sends_at_its_next_start(
 async def test_a_second_client_is_another_device(
     server: ScriptedServer, client_command: list[str], environment: dict[str, str], run_client: ClientRunner
 ) -> None:
-    """Both stay; a line of one appears in the other, marked as to whom it is."""
+    """A second client is another device, and its lines appear in the first one."""
     server.come("dave")
     process = await start(client_command, environment)
     type_in(process, *LOGIN)
@@ -312,10 +312,8 @@ async def test_a_second_client_is_another_device(
     assert len({frame.device for frame in server.received if isinstance(frame, frames.Auth)}) == 2
 
 
-async def test_what_was_missed_comes_at_the_next_start_once(
-    server: ScriptedServer, run_client: ClientRunner
-) -> None:
-    """In order, with the date; and then never again."""
+async def test_missed_messages_are_shown_once(server: ScriptedServer, run_client: ClientRunner) -> None:
+    """Missed messages are shown once at the next start, in order and with their date."""
     server.write("dave", "alice", "one", "two")
     first = await run_client(*LOGIN)
     server.write("dave", "alice", "three")
@@ -332,8 +330,8 @@ async def test_what_was_missed_comes_at_the_next_start_once(
     assert (pair.delivered["alice"], pair.read["alice"]) == (3, 3)
 
 
-async def test_a_search_finds(server: ScriptedServer, run_client: ClientRunner) -> None:
-    """What was said, with time, conversation and sender; the end of the input waits for it."""
+async def test_a_search_shows_matches(server: ScriptedServer, run_client: ClientRunner) -> None:
+    """A search shows time, conversation and sender, and the end of input waits for it."""
     server.write("dave", "alice", "green tea", "black tea", "coffee")
     done = await run_client(*LOGIN, "/search tea")
     assert done.stdout.splitlines()[-2:] == [
@@ -342,17 +340,17 @@ async def test_a_search_finds(server: ScriptedServer, run_client: ClientRunner) 
     ]
 
 
-async def test_the_login_says_what_is_kept(server: ScriptedServer, run_client: ClientRunner) -> None:
-    """If that is limited."""
+async def test_the_login_shows_a_limited_retention(server: ScriptedServer, run_client: ClientRunner) -> None:
+    """A limited retention is shown after the login."""
     server.retention = frames.Retention(seconds=7 * 86400)
     done = await run_client(*LOGIN)
     assert done.stderr.splitlines()[0] == "* The server keeps messages for 7 days."
 
 
-async def test_a_state_that_can_not_be_kept_is_told(
+async def test_an_unusable_state_directory_is_reported(
     server: ScriptedServer, run_client: ClientRunner, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """The client works all the same, as a device that keeps nothing."""
+    """Without a usable state directory, the client reports it and works."""
     (tmp_path / "state").write_text("in the way", encoding="utf-8")
     assert environment["XDG_STATE_HOME"] == str(tmp_path / "state")
     server.come("dave")
@@ -362,18 +360,18 @@ async def test_a_state_that_can_not_be_kept_is_told(
     assert server.stored("alice", "dave") == ["hello"]
 
 
-async def test_a_config_file_takes_the_place_of_options(tmp_path: Path, run_client: ClientRunner) -> None:
-    """Here for the user name."""
+async def test_a_config_file_replaces_options(tmp_path: Path, run_client: ClientRunner) -> None:
+    """A configuration file can set the user name."""
     (tmp_path / "client.yaml").write_text("user: bob\n", encoding="utf-8")
     done = await run_client("builder", "quit", options=("--config", str(tmp_path / "client.yaml")))
     assert done.exit_code == ExitCode.OK
     assert "Welcome, bob." in done.stderr
 
 
-async def test_a_reader_that_goes_away_is_no_traceback(
+async def test_a_closed_output_ends_without_a_traceback(
     server: ScriptedServer, client_command: list[str], environment: dict[str, str]
 ) -> None:
-    """`qscp-client | true`."""
+    """`qscp-client | true` ends without a traceback."""
     reader, output = os.pipe()
     os.close(reader)
     process = await asyncio.create_subprocess_exec(
@@ -395,8 +393,8 @@ async def test_a_reader_that_goes_away_is_no_traceback(
         assert await process.wait() == ExitCode.INTERRUPTED
 
 
-def test_lines_are_cut_however_they_come() -> None:
-    """The last one needs no newline."""
+def test_lines_are_split_across_reads() -> None:
+    """Lines are split across reads, and the last one needs no newline."""
     splitter = _Splitter()
     assert [splitter.feed(b"on"), splitter.feed(b"e\ntwo\r\n\nth"), splitter.feed(b"ree")] == [
         [],
@@ -407,8 +405,8 @@ def test_lines_are_cut_however_they_come() -> None:
     assert _Splitter().feed_eof() == []
 
 
-def test_an_endless_line_does_not_fill_the_memory() -> None:
-    """It is kept as far as is needed to refuse it."""
+def test_an_endless_line_is_cut() -> None:
+    """An endless line is cut at the limit, which is enough to refuse it."""
     splitter = _Splitter()
     for _ in range(20):
         splitter.feed(b"x" * 100_000)
@@ -417,10 +415,10 @@ def test_an_endless_line_does_not_fill_the_memory() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a matter of Unix")
-async def test_a_password_is_hidden_also_when_only_the_output_is_piped(
+async def test_a_password_is_hidden_when_output_is_piped(
     server: ScriptedServer, client_command: list[str], environment: dict[str, str]
 ) -> None:
-    """`qscp-client | tee`: asks on standard error, and the terminal shows no password."""
+    """With `qscp-client | tee`, prompts go to standard error and the password is not echoed."""
     terminal, keyboard = os.openpty()
     process = await asyncio.create_subprocess_exec(
         *client_command,

@@ -29,7 +29,7 @@ SENT = "Everything you type is sent; type back to pick someone else."
 
 @pytest.fixture(autouse=True)
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let local time be UTC."""
+    """Set the local time zone to UTC."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     yield
@@ -38,7 +38,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def shown(event: events.Event) -> list[str]:
-    """An event's lines as text."""
+    """Return an event's lines as text."""
     return [str(line) for line in describe(event, "alice")]
 
 
@@ -50,7 +50,7 @@ def received(
     is_first: bool = False,
     time_ms: int = TIME_MS,
 ) -> events.MessageReceived:
-    """A message."""
+    """Return a message."""
     return events.MessageReceived(sender, body, time_ms, place, is_first)
 
 
@@ -74,19 +74,19 @@ PARTS: dict[str, dict[str, st.SearchStrategy[object]]] = {
 @given(data=st.data())
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_event_can_be_shown(name: str, data: st.DataObject) -> None:
-    """Whatever is in it: none is forgotten, and none has control characters in its lines."""
+    """Every event can be shown, and no line has control characters."""
     for line in describe(data.draw(st.builds(EVENTS[name], **PARTS.get(name, {}))), "alice"):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", str(line))
 
 
 def test_a_message_has_time_and_sender() -> None:
-    """In the chat with the sender."""
+    """A message of the partner has its time and sender."""
     assert shown(received("hi")) == ["15:06 bob: hi"]
 
 
 @pytest.mark.parametrize("place", [Place.OTHER_CHAT, Place.PICKER])
 def test_a_message_from_elsewhere_is_marked(place: Place) -> None:
-    """It can't be taken for the current chat."""
+    """A message of another chat has its sender in brackets."""
     assert shown(received("hi", place)) == ["15:06 [bob] hi"]
 
 
@@ -99,17 +99,17 @@ def test_a_message_from_elsewhere_is_marked(place: Place) -> None:
     ],
 )
 def test_the_first_message_says_how_to_answer(place: Place, sender: str, hint: str) -> None:
-    """Also for somebody named like a word."""
+    """The first message of another chat has a hint, with @ for a name that is a command."""
     assert shown(received("hi", place, sender=sender, is_first=True))[1] == hint
 
 
 def test_further_lines_are_indented() -> None:
-    """So they can't pass for a message of somebody else."""
+    """Further lines are indented, so that they can't imitate another message."""
     assert shown(received("one\n15:06 carol: fake")) == [f"15:06 bob: one\n{INDENT}15:06 carol: fake"]
 
 
 def test_control_characters_are_stripped() -> None:
-    """Neither body, nor name, nor a sentence of the server drives the terminal."""
+    """Control characters are removed from bodies, names and texts of the server."""
     assert shown(received("a\x1b[2Jb\u202ec", sender="b\x07ob")) == ["15:06 bob: a[2Jbc"]
     assert shown(Notice(NoticeCode.SERVER_ERROR, text="a\x1bb\nc")) == ["ab c"]
     assert clean("a\n\x9bb") == "a b"
@@ -117,7 +117,7 @@ def test_control_characters_are_stripped() -> None:
 
 @given(body=st.text(), sender=st.text())
 def test_only_the_first_line_begins_at_the_left(body: str, sender: str) -> None:
-    """Whatever a message contains."""
+    """Only the first line of a message begins at the left, whatever it contains."""
     [line] = shown(received(body, sender=sender))
     first, *others = line.split("\n")
     assert first.startswith("15:06 ")
@@ -126,20 +126,20 @@ def test_only_the_first_line_begins_at_the_left(body: str, sender: str) -> None:
 
 
 @pytest.mark.parametrize("time_ms", [10**18, -(10**18)])
-def test_an_impossible_time_is_no_failure(time_ms: int) -> None:
-    """The message is shown all the same."""
+def test_an_impossible_time_is_shown_as_dashes(time_ms: int) -> None:
+    """A message with an impossible time is shown with dashes."""
     assert shown(received("hi", time_ms=time_ms)) == ["--:-- bob: hi"]
 
 
-def test_your_own_message_has_your_name_and_how_far_it_has_come() -> None:
-    """It looks like the others', with a mark."""
+def test_a_pending_message_has_name_and_state() -> None:
+    """Your pending message has your name and its state."""
     [line] = describe(events.MessageSent("1", "bob", "hi\nho"), "alice")
     assert line.kind is Kind.OWN_MESSAGE
     assert re.fullmatch(rf"\d\d:\d\d alice: hi\n{INDENT}ho  \u00b7 pending", str(line))
 
 
 def own(state: LineState, place: Place = Place.THIS_CHAT, *, dated: bool = False) -> events.OwnMessage:
-    """An own message that is stored."""
+    """Return an own message that is stored."""
     return events.OwnMessage("1", "bob", "hi", TIME_MS, state, True, place, dated)
 
 
@@ -154,7 +154,7 @@ def own(state: LineState, place: Place = Place.THIS_CHAT, *, dated: bool = False
     ],
 )
 def test_a_stored_message_of_yours_is_marked(event: events.OwnMessage, text: str) -> None:
-    """With its state, and to whom it is if that is not seen."""
+    """Your stored message has its state, and outside its chat the recipient."""
     assert shown(event) == [text]
 
 
@@ -171,15 +171,13 @@ def test_a_stored_message_of_yours_is_marked(event: events.OwnMessage, text: str
         (events.ChatOpened("bob", "offline", known=False), f"Chatting with bob, who is not online. {SENT}"),
     ],
 )
-def test_a_chat_that_opens_says_whether_the_other_one_is_there(
-    event: events.ChatOpened, sentence: str
-) -> None:
-    """And only claims that messages wait if there is somebody for whom they can."""
+def test_an_opened_chat_shows_the_presence(event: events.ChatOpened, sentence: str) -> None:
+    """An opened chat shows the presence, and promises delivery only to a known user."""
     assert shown(event) == [sentence]
 
 
-def test_what_is_not_of_today_has_its_date() -> None:
-    """Only what may be old is looked at."""
+def test_an_older_message_has_its_date() -> None:
+    """A message that is not of today has its date."""
     old = dataclasses.replace(received("hi"), dated=True)
     new = dataclasses.replace(old, time_ms=int(time.time() * 1000))
     assert shown(old) == ["2025-06-15 15:06 bob: hi"]
@@ -187,13 +185,13 @@ def test_what_is_not_of_today_has_its_date() -> None:
     assert re.fullmatch(r"\d\d:\d\d bob: hi", line)
 
 
-def test_an_erased_message_keeps_its_place() -> None:
-    """Without a text."""
+def test_an_erased_message_is_marked() -> None:
+    """An erased message is shown as "(erased)"."""
     assert shown(dataclasses.replace(received(""), erased=True)) == ["15:06 bob: (erased)"]
 
 
-def test_what_was_found_has_time_conversation_and_sender() -> None:
-    """And says if it is not all."""
+def test_a_search_result_has_time_conversation_and_sender() -> None:
+    """Search results have time, conversation and sender, and say if there are more."""
     found = events.Found("bob", "alice", "red tea\nhot", TIME_MS)
     assert shown(events.SearchDone("tea", (found,), more=True, complete=False)) == [
         '1 match for "tea", and there are older ones:',
@@ -204,7 +202,7 @@ def test_what_was_found_has_time_conversation_and_sender() -> None:
 
 
 def test_the_status_has_each_line() -> None:
-    """With its state, and why it failed."""
+    """/status shows the connection, and each line with its state or the reason it failed."""
     lines = (
         StatusLine("bob", "a" * 50, LineState.STORED),
         StatusLine("bob", "b", LineState.FAILED, Failure("", "No such name.")),
@@ -216,8 +214,8 @@ def test_the_status_has_each_line() -> None:
     ]
 
 
-def test_what_was_delivered_is_named() -> None:
-    """The last one, and how many there are."""
+def test_delivered_messages_are_shown() -> None:
+    """A delivery shows the last message, and the number of several."""
     one = events.Delivered("bob", (("1", "hi"),), LineState.DELIVERED, is_partner=True)
     two = events.Delivered("bob", (("1", "hi"), ("2", "ho")), LineState.READ, is_partner=True)
     assert shown(one) == ["\u2713\u2713 delivered to bob: hi"]
@@ -236,14 +234,14 @@ def test_what_was_delivered_is_named() -> None:
         ),
     ],
 )
-def test_what_is_kept_is_one_sentence(retention: Retention, sentence: str) -> None:
-    """Whatever is limited."""
+def test_retention_is_one_sentence(retention: Retention, sentence: str) -> None:
+    """Each combination of retention limits is one sentence."""
     notice = Notice(NoticeCode.RETENTION, seconds=retention.seconds or 0, count=retention.messages or 0)
     assert shown(notice) == [sentence]
 
 
 def test_a_failed_message_keeps_its_text() -> None:
-    """A long one is shortened, and says so."""
+    """A failed message shows its text; a long one is shortened with its length."""
     assert shown(events.MessageFailed("bob", "hi\nho", Failure("moon_phase", "Not today."))) == [
         f"Not sent to bob: Not today. Your text: hi\n{INDENT}ho"
     ]
@@ -270,42 +268,42 @@ def test_a_failed_message_keeps_its_text() -> None:
 def test_presence_is_a_sentence(
     status: Status, text: str, was_online: bool, is_partner: bool, sentence: str
 ) -> None:
-    """Each kind of change has its words."""
+    """Each kind of presence change has its sentence."""
     change = events.PresenceChanged(UserPresence("bob", status, text), was_online, is_partner)
     assert shown(change)[0].rstrip(".") == sentence.rstrip(".")
 
 
-def test_people_are_listed() -> None:
-    """With their status, and a sentence for an empty list."""
-    people = (
+def test_users_are_listed() -> None:
+    """Users are listed with their status; an empty list has its own sentence."""
+    users = (
         UserPresence("bob", "online"),
         UserPresence("carol", "away", "lunch"),
         UserPresence("dave", "away"),
     )
-    assert shown(events.WhoAsked(people)) == ["Online: bob, carol (away: lunch), dave (away)"]
+    assert shown(events.WhoAsked(users)) == ["Online: bob, carol (away: lunch), dave (away)"]
     assert shown(events.PickerOpened(())) == ["Nobody else is online."]
     assert name_person(UserPresence("bob", "online", "here")) == "bob (online: here)"
 
 
 def test_a_long_list_is_cut() -> None:
-    """With how many are left, and who has new messages."""
-    people = [UserPresence(f"user{number:02}", "online") for number in range(30)]
-    assert list_people(people, {"user00": 2}, 29) == "Online: user00 [2 unread], user01 and 28 more (/who)"
-    assert list_people(people[:1], {}, 0) == "Online: user00"
+    """A long list is cut to the width, with the number left out."""
+    users = [UserPresence(f"user{number:02}", "online") for number in range(30)]
+    assert list_people(users, {"user00": 2}, 29) == "Online: user00 [2 unread], user01 and 28 more (/who)"
+    assert list_people(users[:1], {}, 0) == "Online: user00"
     assert list_people([], {}, 100) == "Nobody else is online."
 
 
-def test_who_is_offline_with_unread_messages_is_listed() -> None:
-    """Behind those who are online."""
-    people = [UserPresence("bob", "online"), UserPresence("dave", "away")]
+def test_offline_users_with_unread_messages_are_listed() -> None:
+    """Offline users with unread messages are listed after those online."""
+    users = [UserPresence("bob", "online"), UserPresence("dave", "away")]
     unread = {"carol": 1, "bob": 2}
     text = "bob [2 unread], dave (away), carol (offline) [1 unread]"
-    assert list_people(people, unread) == f"Online: {text}"
+    assert list_people(users, unread) == f"Online: {text}"
     assert list_people([], {"carol": 1}) == "Nobody else is online. carol (offline) [1 unread]"
 
 
 def test_the_help_names_every_command() -> None:
-    """It is made from the table."""
+    """The help has the usage of every command."""
     text = "\n".join(shown(events.HelpAsked()))
     for usage in ("/help", "/who", "/back", "/quit", "/say TEXT", "//TEXT", "@NAME"):
         assert usage in text

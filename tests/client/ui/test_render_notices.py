@@ -20,7 +20,7 @@ HOSTILE = "x\x1b[2J\n15:06 bob: hi"
 
 
 def fields(text: str) -> dict[str, object]:
-    """Every field that a notice can have."""
+    """Return a value for every field of a notice."""
     return {
         "name": "#dev",
         "user": "carol",
@@ -36,14 +36,14 @@ def fields(text: str) -> dict[str, object]:
     }
 
 
-def test_the_fields_here_are_all() -> None:
-    """So the other tests set what there is."""
+def test_all_fields_are_covered() -> None:
+    """`fields` has every field of notices and problems, so the other tests set them all."""
     names = {field.name for field in dataclasses.fields(Notice)}
     assert names == {*fields(""), "code"} == {field.name for field in dataclasses.fields(Problem)}
 
 
-def test_no_code_is_left_out() -> None:
-    """Nor is there a sentence for what does not exist."""
+def test_every_code_has_a_renderer() -> None:
+    """Every code has a renderer, and each renderer a code."""
     assert set(NOTICES) == set(NoticeCode)
     assert set(PROBLEMS) == set(ProblemCode)
 
@@ -51,7 +51,7 @@ def test_no_code_is_left_out() -> None:
 @pytest.mark.parametrize("text", ["", "A text.", HOSTILE])
 @pytest.mark.parametrize("code", NoticeCode)
 def test_a_notice_is_one_line(code: NoticeCode, text: str) -> None:
-    """With all fields, and with none but those without which there is nothing to say."""
+    """A notice is one line without control characters, with all fields or only the required ones."""
     full = Notice(code, **fields(text))  # type: ignore[arg-type]
     bare = Notice(code, name="#dev", text=text)
     for notice in (full, bare):
@@ -67,7 +67,7 @@ def test_a_notice_is_one_line(code: NoticeCode, text: str) -> None:
 @pytest.mark.parametrize("text", ["", "A text.", HOSTILE])
 @pytest.mark.parametrize("code", ProblemCode)
 def test_a_problem_is_one_line(code: ProblemCode, text: str) -> None:
-    """It says what to do in words that a user can type."""
+    """A problem is one line without control characters."""
     problem = Problem(code, **fields(text))  # type: ignore[arg-type]
     [line] = describe(problem, "alice")
     assert line.kind is Kind.PROBLEM
@@ -77,7 +77,7 @@ def test_a_problem_is_one_line(code: ProblemCode, text: str) -> None:
 
 @pytest.mark.parametrize("code", [*NoticeCode, *ProblemCode])
 def test_commands_that_a_sentence_names_exist(code: NoticeCode | ProblemCode) -> None:
-    """Nobody is sent to a command that is not in the table."""
+    """Every command named in a sentence exists."""
     if isinstance(code, NoticeCode):
         text = describe_notice(Notice(code, **fields("x")))  # type: ignore[arg-type]
     else:
@@ -87,7 +87,7 @@ def test_commands_that_a_sentence_names_exist(code: NoticeCode | ProblemCode) ->
 
 
 def test_every_refusal_has_a_sentence() -> None:
-    """Of this server, with and without names, and of a newer one."""
+    """Every error code has a sentence; an unknown one has the server's text."""
     for code in ErrorCode:
         for name, user in (("", ""), ("#dev", ""), ("#dev", "carol")):
             sentence = explain_error(code, ERROR_CODES[code].sentence, name=name, user=user)
@@ -98,15 +98,15 @@ def test_every_refusal_has_a_sentence() -> None:
 
 @pytest.mark.parametrize("code", [*ErrorCode, *FailureCode, "moon_phase"])
 def test_every_failure_has_a_reason(code: str) -> None:
-    """As a part of a sentence, so without an end."""
+    """Every failure has a reason, without a full stop as it is part of a sentence."""
     for failure in (Failure(code), Failure(code, "Not today.", 59), Failure(code, "Not today.", 7000)):
         reason = explain_failure(failure, "#dev")
         assert reason
         assert not reason.endswith(".")
 
 
-def test_a_wait_is_told_in_seconds_first() -> None:
-    """As short as the list of members needs it."""
+def test_a_short_wait_is_in_seconds() -> None:
+    """A short wait is in seconds, rounded up."""
     assert explain_failure(Failure("muted", "", 58.5), "#dev") == "you are muted for another 59 s"
     assert explain_failure(Failure("muted", "", 3600), "#dev") == "you are muted for another 60 minutes"
     assert explain_failure(Failure("slow_mode", "", 0.1), "#dev") == "slow mode; wait 1 s"
@@ -122,7 +122,7 @@ def test_a_wait_is_told_in_seconds_first() -> None:
     ],
 )
 def test_a_saved_failure_is_explained_again(failure: Failure, saved: str) -> None:
-    """By its code; where there is none that is known, in the server's words."""
+    """A saved failure is explained by its code, or by the server's text if the code is unknown."""
     assert failure.saved == saved
     loaded = Failure.load(saved)
     assert loaded.saved == saved
@@ -172,6 +172,6 @@ def test_a_saved_failure_is_explained_again(failure: Failure, saved: str) -> Non
         (Problem(ProblemCode.ROOM_REFUSED, error="banned", name="#dev"), "You are banned from #dev."),
     ],
 )
-def test_what_happened_stands_before_what_to_do(problem: Problem, sentence: str) -> None:
-    """The sentences that users see most."""
+def test_common_problems_have_these_sentences(problem: Problem, sentence: str) -> None:
+    """The most common problems have exactly these sentences."""
     assert describe_problem(problem) == sentence

@@ -1,4 +1,4 @@
-"""The client at a terminal: a real process on a pseudo-terminal, against a scripted server."""
+"""The client on a pseudo-terminal, as a real process, against a scripted server."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from tests.support.terminal import Terminal, on_terminal
 
 @pytest.fixture
 async def terminal(client_command: list[str], environment: dict[str, str]) -> AsyncIterator[Terminal]:
-    """A client that has just been started."""
+    """Return a client that has just started."""
     async with on_terminal(client_command, environment) as screen:
         yield screen
 
@@ -27,7 +27,7 @@ CHATTING = "Chatting with dave. Everything you type is sent; type back to pick s
 
 @pytest.fixture
 async def chat(server: ScriptedServer, terminal: Terminal) -> Terminal:
-    """A client in which alice chats with dave."""
+    """Return a client in which alice chats with dave."""
     server.come("dave")
     await terminal.log_in()
     terminal.type("dave\r")
@@ -36,7 +36,7 @@ async def chat(server: ScriptedServer, terminal: Terminal) -> Terminal:
 
 
 async def test_the_password_is_not_echoed(terminal: Terminal) -> None:
-    """Neither as it is nor as asterisks, also when it is typed before it is asked for."""
+    """A password is not echoed, even if it is typed before the prompt."""
     await terminal.until("User name:")
     terminal.type("alice\rwonder")
     await terminal.until("Password:")
@@ -49,7 +49,7 @@ async def test_the_password_is_not_echoed(terminal: Terminal) -> None:
 
 
 async def test_a_wrong_password_can_be_tried_three_times(terminal: Terminal) -> None:
-    """Then the client ends."""
+    """The client ends after three wrong passwords."""
     await terminal.until("User name:")
     terminal.type("alice\r")
     for tries in (1, 2, 3):
@@ -61,7 +61,7 @@ async def test_a_wrong_password_can_be_tried_three_times(terminal: Terminal) -> 
 
 
 async def test_the_list_is_kept_up_to_date(server: ScriptedServer, terminal: Terminal) -> None:
-    """Without yourself, and what is typed stays."""
+    """The online list is updated while a name is typed, and the typed text stays."""
     server.come("bob")
     await terminal.log_in()
     await terminal.until("Online: bob")
@@ -75,7 +75,7 @@ async def test_the_list_is_kept_up_to_date(server: ScriptedServer, terminal: Ter
 
 
 async def test_tab_completes_a_name(server: ScriptedServer, terminal: Terminal) -> None:
-    """A unique beginning becomes the whole name."""
+    """Tab completes a unique prefix to the whole name."""
     server.come("barbara", "bob")
     await terminal.log_in()
     terminal.type("ba\t")
@@ -83,7 +83,7 @@ async def test_tab_completes_a_name(server: ScriptedServer, terminal: Terminal) 
 
 
 async def test_messages_do_not_tear_the_typed_line(server: ScriptedServer, chat: Terminal) -> None:
-    """They come above it, and the line is sent as it was typed."""
+    """Messages appear above the typed line, which is sent as typed."""
     chat.type("hello th")
     await chat.until("to dave: hello th")
     server.write("dave", "alice", "an interruption")
@@ -101,7 +101,7 @@ async def test_messages_do_not_tear_the_typed_line(server: ScriptedServer, chat:
 
 
 async def test_a_paste_is_one_message(server: ScriptedServer, chat: Terminal) -> None:
-    """Sent with Enter; in it back and quit are text."""
+    """A paste is sent with Enter as one message; `back` and `quit` in it are text."""
     chat.paste("one\r\n  two\rback\n/help\n")
     chat.type("\r")
     chat.paste("quit")
@@ -114,7 +114,7 @@ async def test_a_paste_is_one_message(server: ScriptedServer, chat: Terminal) ->
 
 
 async def test_a_paste_that_was_deleted_is_forgotten(server: ScriptedServer, chat: Terminal) -> None:
-    """What is typed then counts as typed."""
+    """After a paste was deleted, the line counts as typed."""
     chat.paste("x")
     chat.type("\x7fback\r")
     await chat.until("Chat with:")
@@ -122,7 +122,7 @@ async def test_a_paste_that_was_deleted_is_forgotten(server: ScriptedServer, cha
 
 
 async def test_a_paste_that_was_cancelled_is_forgotten(chat: Terminal) -> None:
-    """After Ctrl-C `back` is a command again."""
+    """After Ctrl-C cancelled a paste, the line counts as typed."""
     chat.paste("x")
     await chat.until("to dave: x")
     chat.type("\x03back\r")
@@ -130,7 +130,7 @@ async def test_a_paste_that_was_cancelled_is_forgotten(chat: Terminal) -> None:
 
 
 async def test_lines_typed_ahead_are_taken_one_by_one(server: ScriptedServer, terminal: Terminal) -> None:
-    """Somebody types faster than the screen is drawn; Alt-Enter makes a line of a message."""
+    """Lines typed ahead are handled one by one; Alt-Enter inserts a newline."""
     server.come("dave", "erin")
     await terminal.log_in()
     terminal.type("dave\rhi\rback\r@erin\rone\x1b\rtwo\rquit\r")
@@ -140,7 +140,7 @@ async def test_lines_typed_ahead_are_taken_one_by_one(server: ScriptedServer, te
 
 
 async def test_ctrl_c_clears_the_line_then_leaves(server: ScriptedServer, chat: Terminal) -> None:
-    """Nothing half-typed is sent."""
+    """Ctrl-C clears a typed line, and leaves on an empty one."""
     chat.type("half a thou\x03")
     chat.type("whole\r")
     await server.until(ScriptedServer.bodies)
@@ -150,7 +150,7 @@ async def test_ctrl_c_clears_the_line_then_leaves(server: ScriptedServer, chat: 
 
 
 async def test_ctrl_d_leaves(server: ScriptedServer, terminal: Terminal) -> None:
-    """As quit."""
+    """Ctrl-D leaves as `quit` does."""
     await terminal.log_in()
     terminal.type("\x04")
     assert await terminal.wait() == ExitCode.OK
@@ -158,15 +158,15 @@ async def test_ctrl_d_leaves(server: ScriptedServer, terminal: Terminal) -> None
 
 
 @pytest.mark.parametrize("key", ["\x03", "\x04"])
-async def test_leaving_at_a_question(key: str, terminal: Terminal) -> None:
-    """Before the login."""
+async def test_leaving_at_a_prompt(key: str, terminal: Terminal) -> None:
+    """Ctrl-C and Ctrl-D at the login prompt end the client."""
     await terminal.until("User name:")
     terminal.type(key)
     assert await terminal.wait() == ExitCode.INTERRUPTED
 
 
 async def test_a_refused_message_is_shown_with_its_text(server: ScriptedServer, terminal: Terminal) -> None:
-    """It can be sent again, or given up."""
+    """A refused message is shown with its text, and /retry sends it again."""
     server.come("eve")
     server.delete("eve")
     await terminal.log_in()
@@ -183,8 +183,8 @@ async def test_a_refused_message_is_shown_with_its_text(server: ScriptedServer, 
     await terminal.until_like(r"15:06 alice: hello  \u2713 stored", "alice . with eve . /help, back, quit")
 
 
-async def test_a_name_that_nobody_has_is_told_at_once(server: ScriptedServer, terminal: Terminal) -> None:
-    """The list stays; who is not online and exists is chatted with, also when all is typed at once."""
+async def test_an_unknown_name_is_shown_at_once(server: ScriptedServer, terminal: Terminal) -> None:
+    """An unknown name keeps the picker; an offline user opens a chat, also when typed ahead."""
     await terminal.log_in()
     terminal.type("nosuch\r")
     await terminal.until('No user named "nosuch".', "Chat with:")
@@ -199,7 +199,7 @@ async def test_a_name_that_nobody_has_is_told_at_once(server: ScriptedServer, te
 
 
 async def test_the_partner_leaves_and_returns(server: ScriptedServer, chat: Terminal) -> None:
-    """What is written meanwhile is stored."""
+    """Messages to a partner who went offline are stored; their return is shown."""
     server.go("dave")
     await chat.until("dave went offline.")
     chat.type("still there?\r")
@@ -209,7 +209,7 @@ async def test_the_partner_leaves_and_returns(server: ScriptedServer, chat: Term
 
 
 async def test_an_own_line_shows_its_state(server: ScriptedServer, chat: Terminal) -> None:
-    """In place, as long as nothing came behind it; then by a line of its own."""
+    """A line changes its state in place until another follows; then the state has its own line."""
     server.holds_acks = True
     chat.type("one\r")
     await chat.until_like(r"\d\d:\d\d alice: one  \u00b7 pending")
@@ -237,12 +237,12 @@ async def test_an_own_line_shows_its_state(server: ScriptedServer, chat: Termina
 
 
 async def test_a_long_own_line_is_cut_while_it_is_pending(server: ScriptedServer, chat: Terminal) -> None:
-    """It takes one row then, and is whole when it is stored; of many some are counted."""
+    """A pending line takes one row, and is shown whole once stored; of many, some are counted."""
     server.holds_acks = True
     chat.paste("x" * 100 + "\nsecond line")
     chat.type("\r" + "".join(f"{number}\r" for number in range(5)))
     await chat.until_like(r"\d\d:\d\d alice: x{50}x*\.\.\.  \u00b7 pending", " *and 2 more pending .*")
-    # One that is still on its way would be stored now, before those that were ignored.
+    # A message still in flight would be stored now, before those that were ignored.
     await server.until(lambda script: len(script.bodies()) == 6)
     server.holds_acks = False
     server.drop_all()
@@ -254,7 +254,7 @@ async def test_a_long_own_line_is_cut_while_it_is_pending(server: ScriptedServer
 
 
 async def test_lines_typed_while_offline_go_out_later(server: ScriptedServer, chat: Terminal) -> None:
-    """In order, before anything newer; what was half typed stays."""
+    """Lines typed offline are sent in order after the reconnect; a half-typed line stays."""
     server.closed = True
     server.drop_all()
     await chat.until_like("alice . offline, reconnecting in . s .*")
@@ -267,8 +267,8 @@ async def test_lines_typed_while_offline_go_out_later(server: ScriptedServer, ch
     await server.until(lambda script: script.stored("alice", "dave") == ["one", "two", "three"])
 
 
-async def test_what_came_while_away_waits_for_its_chat(server: ScriptedServer, terminal: Terminal) -> None:
-    """The list says from whom, online or not, and how many; the chat has all of it."""
+async def test_missed_messages_wait_for_their_chat(server: ScriptedServer, terminal: Terminal) -> None:
+    """Missed messages are counted in the list, and shown and read when their chat is opened."""
     server.write("dave", "alice", "one", "two")
     server.write("erin", "alice", "psst")
     server.come("erin")
@@ -282,8 +282,10 @@ async def test_what_came_while_away_waits_for_its_chat(server: ScriptedServer, t
     assert server.archive.between("alice", "erin").read["alice"] == 0
 
 
-async def test_what_another_device_read_is_not_unread(server: ScriptedServer, terminal: Terminal) -> None:
-    """And what is written there stands here, too."""
+async def test_messages_read_on_another_device_are_not_unread(
+    server: ScriptedServer, terminal: Terminal
+) -> None:
+    """Messages read on another device are not unread, and lines sent there are shown."""
     server.write("dave", "alice", "one")
     await terminal.log_in()
     await terminal.until("Nobody else is online. dave (offline) [1 unread]")
@@ -293,8 +295,8 @@ async def test_what_another_device_read_is_not_unread(server: ScriptedServer, te
     await terminal.until("Nobody else is online.", "15:06 [to dave] from the other one  \u2713 stored")
 
 
-async def test_messages_that_were_removed_are_told(server: ScriptedServer, terminal: Terminal) -> None:
-    """Where they would be."""
+async def test_removed_messages_are_reported(server: ScriptedServer, terminal: Terminal) -> None:
+    """Messages removed by the server are reported in their place."""
     server.write("dave", "alice", "one", "two", "three")
     server.archive.between("alice", "dave").first_seq = 3
     await terminal.log_in()
@@ -303,16 +305,16 @@ async def test_messages_that_were_removed_are_told(server: ScriptedServer, termi
     await terminal.until("2025-06-15 15:06 dave: three")
 
 
-async def test_it_never_connects_again_after_replaced(server: ScriptedServer, chat: Terminal) -> None:
-    """Two clients that replace each other would never end."""
+async def test_a_replaced_client_does_not_reconnect(server: ScriptedServer, chat: Terminal) -> None:
+    """A replaced client does not reconnect, or two clients would replace each other forever."""
     server.end_all(ErrorCode.REPLACED)
     await chat.until("qscp-client: The same device has logged in again.")
     assert await chat.process.wait() == ExitCode.ENDED
     assert server.logins == 1
 
 
-async def test_a_password_that_was_changed_ends_it(server: ScriptedServer, chat: Terminal) -> None:
-    """Nobody is asked in the middle of a chat."""
+async def test_a_changed_password_ends_the_client(server: ScriptedServer, chat: Terminal) -> None:
+    """A changed password ends the client on reconnect, without a prompt in the chat."""
     server.accounts["alice"] = "changed"
     server.drop_all()
     await chat.until_like("alice . offline, reconnecting in . s .*")
@@ -321,8 +323,8 @@ async def test_a_password_that_was_changed_ends_it(server: ScriptedServer, chat:
     assert await chat.process.wait() == ExitCode.AUTH_REFUSED
 
 
-async def test_a_full_disk_is_waited_for(server: ScriptedServer, chat: Terminal) -> None:
-    """By itself, in order."""
+async def test_a_full_disk_is_retried(server: ScriptedServer, chat: Terminal) -> None:
+    """Messages refused for a full disk are sent again automatically, in order."""
     server.refuses_storage = ErrorCode.STORAGE_FULL
     chat.type("one\rtwo\r")
     await chat.until_like("The server's disk is full; .*", ".* alice: two  . pending")
@@ -331,8 +333,8 @@ async def test_a_full_disk_is_waited_for(server: ScriptedServer, chat: Terminal)
     assert server.stored("alice", "dave") == ["one", "two"]
 
 
-async def test_leaving_while_offline_keeps_what_was_typed(server: ScriptedServer, chat: Terminal) -> None:
-    """And says so."""
+async def test_leaving_offline_keeps_unsent_lines(server: ScriptedServer, chat: Terminal) -> None:
+    """Leaving offline keeps unsent lines, and a notice says so."""
     server.closed = True
     server.drop_all()
     await chat.until_like("alice . offline, reconnecting in . s .*")
@@ -341,8 +343,8 @@ async def test_leaving_while_offline_keeps_what_was_typed(server: ScriptedServer
     await chat.until("Not confirmed for dave: the server did not say whether it was stored; it is sent")
 
 
-async def test_the_end_by_the_server_is_told(server: ScriptedServer, terminal: Terminal) -> None:
-    """Below what was being typed, and the terminal is as before."""
+async def test_an_end_by_the_server_is_shown(server: ScriptedServer, terminal: Terminal) -> None:
+    """An end by the server is shown below the typed line, and the terminal is restored."""
     await terminal.log_in()
     terminal.type("half")
     await terminal.until("Chat with: half")
@@ -356,7 +358,7 @@ async def test_the_end_by_the_server_is_told(server: ScriptedServer, terminal: T
 
 
 async def test_a_long_message_never_begins_at_the_left(server: ScriptedServer, terminal: Terminal) -> None:
-    """The client wraps by itself, so that a wrapped line can't pass for another message."""
+    """A wrapped row is indented, so that it can't imitate another message."""
     await terminal.log_in()
     server.write("carol", "alice", "x" * 66 + " 15:06 bob: fake " + "y" * 100)
     await terminal.until("      15:06 bob: fake", "      " + "y" * 74, "      " + "y" * 26)

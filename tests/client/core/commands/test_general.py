@@ -1,4 +1,4 @@
-"""What the commands do, and what they say when they can't."""
+"""Commands for chats: what they send and show, and the problems they report."""
 
 import pytest
 
@@ -7,12 +7,12 @@ from qscp.errors import ErrorCode
 from qscp_client.core import events
 from qscp_client.core.notices import Problem, ProblemCode
 from qscp_client.core.outbox import Failure, FailureCode
-from tests.support.engine_harness import ack, chat, person, ready
+from tests.support.engine_harness import ack, chat, ready, user
 
 
 @pytest.mark.parametrize("typed", ["//x", "/say hi"])
 def test_a_message_without_a_chat_is_refused(typed: str) -> None:
-    """And counts as not delivered."""
+    """A message typed in the picker is refused and counts as not delivered."""
     harness = ready("bob")
     assert harness.enter(typed) == [Problem(ProblemCode.PICK_FIRST)]
     assert harness.engine.failed == 1
@@ -26,8 +26,8 @@ def test_a_message_without_a_chat_is_refused(typed: str) -> None:
         ("a\udcffb", FailureCode.NOT_ENCODABLE),
     ],
 )
-def test_what_the_server_would_refuse_is_not_sent(body: str, code: str) -> None:
-    """The text is told with the reason, so that it is not lost."""
+def test_an_invalid_body_is_not_sent(body: str, code: str) -> None:
+    """A body that the server would refuse is shown again with the reason and is not sent."""
     harness = ready("bob", chat_with="bob")
     [failure] = harness.enter(body)
     assert isinstance(failure, events.MessageFailed)
@@ -38,17 +38,17 @@ def test_what_the_server_would_refuse_is_not_sent(body: str, code: str) -> None:
 
 @pytest.mark.parametrize("typed", ["back", "/back"])
 def test_back_opens_the_picker(typed: str) -> None:
-    """With the list as it is now, and who has unread messages."""
+    """`back` shows the current online list and the unread counts."""
     harness = ready("bob", chat_with="bob")
     harness.receive(chat(1, sender="carol"))
-    assert harness.enter(typed) == [events.PickerOpened((person("bob"),), (("carol", 1),))]
+    assert harness.enter(typed) == [events.PickerOpened((user("bob"),), (("carol", 1),))]
     assert harness.engine.partner is None
 
 
 @pytest.mark.parametrize("typed", ["quit", "/quit"])
 @pytest.mark.parametrize("partner", [None, "bob"])
 def test_quit_leaves_from_everywhere(typed: str, partner: str | None) -> None:
-    """The bye waits until it is said."""
+    """`quit` works in the picker and in a chat; `bye` is not sent until `send_bye`."""
     harness = ready("bob", chat_with=partner)
     harness.enter(typed)
     assert harness.engine.leaving
@@ -58,12 +58,12 @@ def test_quit_leaves_from_everywhere(typed: str, partner: str | None) -> None:
 
 
 def test_help_is_shown() -> None:
-    """`/help` is an event of its own."""
+    """`/help` emits a `HelpAsked` event."""
     assert ready().enter("/help") == [events.HelpAsked()]
 
 
-def test_status_tells_of_every_line() -> None:
-    """Stored and delivered ones of late, failed and pending ones."""
+def test_status_lists_every_line() -> None:
+    """`/status` lists recent stored and delivered lines, and all failed and pending ones."""
     harness = ready("bob", chat_with="bob")
     harness.enter("one", "two", "three", "four")
     refusal = frames.ChatNack(f"{3:032x}", ErrorCode.BODY_EMPTY, "There is nothing in it.")
@@ -79,8 +79,8 @@ def test_status_tells_of_every_line() -> None:
 
 
 @pytest.mark.parametrize("typed", ["/nonsense", "/say", "/who bob"])
-def test_what_is_no_command_counts_as_failed(typed: str) -> None:
-    """A script that has a slip in it ends with a code that says so."""
+def test_a_wrong_command_counts_as_failed(typed: str) -> None:
+    """A wrong command counts as a failure, so that a script ends with a non-zero exit code."""
     harness = ready("bob", chat_with="bob")
     [problem] = harness.enter(typed)
     assert isinstance(problem, Problem)
@@ -88,8 +88,8 @@ def test_what_is_no_command_counts_as_failed(typed: str) -> None:
 
 
 @pytest.mark.parametrize("typed", ["/retry x", "/drop x", "/retry", "/drop", "/history 0", "/history x"])
-def test_what_can_not_be_done_gets_a_sentence(typed: str) -> None:
-    """Nothing is sent."""
+def test_an_impossible_command_is_a_problem(typed: str) -> None:
+    """A command that can't be carried out shows a problem and sends nothing."""
     harness = ready("bob", chat_with="bob")
     [problem] = harness.enter(typed)
     assert isinstance(problem, Problem)

@@ -1,4 +1,4 @@
-"""Edits, redactions, reactions and answers: which message is meant, and how they come back."""
+"""Edits, redactions, reactions and replies: target selection, and what is shown for them."""
 
 import pytest
 
@@ -16,42 +16,44 @@ from tests.support.engine_harness import (
     info,
     ready,
     room,
-    said,
-    told,
+    room_message,
+    shown_texts,
 )
 
 
 def number(count: int) -> str:
-    """The id of the engine's message with this number."""
+    """Return the id of the engine's message with this number."""
     return f"{count:032x}"
 
 
 def edit(
     seq: int, target: int, body: str, *, sender: str = "bob", origin: frames.Origin = "live"
 ) -> frames.Edit:
-    """An edit in #dev."""
+    """Return an edit in #dev."""
     return frames.Edit("c-#dev", seq, f"e{seq:031x}", sender, "#dev", target, body, 1000 + seq, origin)
 
 
 def redact(seq: int, target: int, *, sender: str = "bob", origin: frames.Origin = "live") -> frames.Redact:
-    """A redaction in #dev."""
+    """Return a redaction in #dev."""
     return frames.Redact("c-#dev", seq, f"e{seq:031x}", sender, "#dev", target, 1000 + seq, origin)
 
 
 def react(
     seq: int, target: int, text: str, count: int, *, removed: bool = False, origin: frames.Origin = "live"
 ) -> frames.React:
-    """A reaction of bob's in #dev."""
+    """Return a reaction by bob in #dev."""
     return frames.React(
         "c-#dev", seq, f"e{seq:031x}", "bob", "#dev", target, text, 1000 + seq, origin, removed, count
     )
 
 
 def talk() -> EngineHarness:
-    """In #dev, where bob has written 1 and 3, and alice 2 and 4."""
+    """Return alice's engine in #dev, where bob has written 1 and 3, and alice 2 and 4."""
     harness = in_room()
     harness.enter("two", "four")
-    harness.receive(said(1, "one"), ack(1, 2, to="#dev"), said(3, "three"), ack(2, 4, to="#dev"))
+    harness.receive(
+        room_message(1, "one"), ack(1, 2, to="#dev"), room_message(3, "three"), ack(2, 4, to="#dev")
+    )
     harness.frames()
     harness.engine.changes_to_save()
     return harness
@@ -78,8 +80,8 @@ def talk() -> EngineHarness:
         ("/reply 2 yes", frames.SendChat("#dev", "yes", number(3), 2)),
     ],
 )
-def test_a_message_is_meant_by_its_number(typed: str, sent: frames.ClientFrame) -> None:
-    """Without one your last message, or somebody else's last one."""
+def test_a_command_targets_a_message(typed: str, sent: frames.ClientFrame) -> None:
+    """A number selects the target; the default is your last message, or the last of another user."""
     harness = talk()
     [pending] = harness.enter(typed)
     assert isinstance(pending, events.MessageSent)
@@ -103,24 +105,24 @@ def test_a_message_is_meant_by_its_number(typed: str, sent: frames.ClientFrame) 
         ("/redact 2nd", "a reason needs a number"),
     ],
 )
-def test_what_can_not_be_meant_is_not_sent(typed: str, says: str) -> None:
-    """A sentence says why, and it counts as a failure."""
+def test_an_invalid_target_is_not_sent(typed: str, says: str) -> None:
+    """An invalid target or argument shows a problem, sends nothing and counts as a failure."""
     harness = talk()
     [problem] = harness.enter(typed)
-    assert says in told([problem])[0]
+    assert says in shown_texts([problem])[0]
     assert harness.frames() == []
     assert harness.engine.failed == 1
 
 
 @pytest.mark.parametrize("typed", ["/edit x", "/reply x", "/react x"])
-def test_there_has_to_be_a_message(typed: str) -> None:
-    """In a chat, and one that was shown."""
-    assert "pick a person or room first" in told(ready("bob").enter(typed))[0]
-    assert "/last lists recent ones" in told(in_room().enter(typed))[0]
+def test_a_command_needs_a_message(typed: str) -> None:
+    """A message command is refused in the picker, and in a chat that shows no messages."""
+    assert "pick a person or room first" in shown_texts(ready("bob").enter(typed))[0]
+    assert "/last lists recent ones" in shown_texts(in_room().enter(typed))[0]
 
 
-def test_your_last_message_is_not_the_one_before_a_pending_one() -> None:
-    """An edit must not hit another message than the one that the person sees last: it waits."""
+def test_an_edit_of_a_pending_message_waits() -> None:
+    """An edit waits for the ack of the pending message, so that it can't hit the one before."""
     harness = talk()
     harness.enter("five", "/edit six", "seven")
     assert harness.chats() == [("#dev", "five", 3)]
@@ -130,16 +132,16 @@ def test_your_last_message_is_not_the_one_before_a_pending_one() -> None:
     assert isinstance(sent[1], frames.SendChat)
 
 
-def test_without_a_connection_a_pending_one_can_not_be_edited() -> None:
-    """It is not known when it will have a place."""
+def test_a_pending_message_can_not_be_edited_offline() -> None:
+    """Offline, editing a pending message is refused: its seq is unknown."""
     harness = talk()
     harness.engine.disconnected()
     [_, problem] = harness.enter("five", "/edit six")
-    assert "not stored yet" in told([problem])[0]
+    assert "not stored yet" in shown_texts([problem])[0]
 
 
-def test_a_command_waits_for_the_messages_that_were_asked_for() -> None:
-    """As in a pipe, where the lines come at once; what is never answered is told at the end."""
+def test_a_command_waits_for_requested_messages() -> None:
+    """A command waits for requested messages; without an answer it fails at the end."""
     harness = in_room(last_seq=3)
     harness.enter("/last 1", "/react 3 ok")
     assert harness.frames() == [frames.HistoryRequest("c-#dev", limit=1)]
@@ -149,21 +151,21 @@ def test_a_command_waits_for_the_messages_that_were_asked_for() -> None:
     assert harness.frames() == [frames.SendReaction("#dev", 3, "ok", number(1))]
     harness.enter("/last 1", "/react 9 ok")
     harness.engine.show_unanswered(keeps=True)
-    assert any("No message 9" in line for line in told(harness.engine.events_to_show()))
+    assert any("No message 9" in line for line in shown_texts(harness.engine.events_to_show()))
     assert harness.engine.failed == 1
 
 
-def test_in_a_pair_only_your_own_can_be_redacted() -> None:
-    """The server would say so, too."""
+def test_only_own_messages_can_be_redacted_in_a_pair() -> None:
+    """In a conversation of two users, only your own messages can be redacted."""
     harness = ready("bob", chat_with="bob")
     harness.receive(chat(1))
     [problem] = harness.enter("/redact 1")
-    assert told([problem])[0] == "Message 1 is bob's; you can only delete your own."
+    assert shown_texts([problem])[0] == "Message 1 is bob's; you can only delete your own."
     assert harness.frames() == []
 
 
-def test_they_are_kept_like_messages() -> None:
-    """On disk before they are sent, in order, under the same id over connections and starts."""
+def test_message_actions_go_through_the_outbox() -> None:
+    """Actions are saved before they are sent, in order, and keep their ids over restarts."""
     harness = talk()
     harness.enter("/edit 2 zwei", "/redact 4", "five")
     kept = [each.entry for each in harness.engine.additions_to_save() if isinstance(each, Added)]
@@ -184,14 +186,16 @@ def test_they_are_kept_like_messages() -> None:
 
 
 def test_a_refused_edit_can_be_sent_again() -> None:
-    """It is an edit the second time, too."""
+    """`/retry` sends a refused edit again, as an edit with a new id."""
     harness = talk()
     harness.enter("/edit 2 zwei")
     harness.frames()
     shown = harness.receive(
         frames.ChatNack(number(3), "muted", "You may not write in this room for a while.", 60)
     )
-    assert told(shown)[0] == ("Not sent to #dev: you are muted for another 60 s. Your text: (edit of 2) zwei")
+    assert shown_texts(shown)[0] == (
+        "Not sent to #dev: you are muted for another 60 s. Your text: (edit of 2) zwei"
+    )
     harness.enter("/retry")
     assert harness.frames() == [frames.SendEdit("#dev", 2, "zwei", number(4))]
 
@@ -205,48 +209,50 @@ def test_a_refused_edit_can_be_sent_again() -> None:
         ("/unreact 1 +1", ErrorCode.UNKNOWN_MESSAGE, "that message does not exist, or was deleted"),
     ],
 )
-def test_what_can_never_succeed_is_told_once(typed: str, code: ErrorCode, says: str) -> None:
-    """With the reason; nothing of it is kept to be tried again."""
+def test_a_permanent_refusal_is_shown_once(typed: str, code: ErrorCode, says: str) -> None:
+    """A permanent refusal is shown with its reason; nothing is kept for /retry."""
     harness = talk()
     harness.enter(typed)
     harness.engine.changes_to_save()
     [failure] = harness.receive(frames.ChatNack(number(3), code, ERROR_CODES[code].sentence))
-    assert f"Not sent to #dev: {says}. Your text: " in told([failure])[0]
+    assert f"Not sent to #dev: {says}. Your text: " in shown_texts([failure])[0]
     assert harness.engine.failures == 0
     assert harness.engine.failed == 1
     assert harness.engine.changes_to_save() == [Removed(number(3))]
-    assert "Nothing to send again" in told(harness.enter("/retry"))[0]
+    assert "Nothing to send again" in shown_texts(harness.enter("/retry"))[0]
 
 
-def test_what_a_newer_server_says_may_pass() -> None:
-    """A code that is not known here is no reason to give an edit up."""
+def test_an_unknown_refusal_can_be_retried() -> None:
+    """An edit refused with an unknown code is kept as a failure for /retry."""
     harness = talk()
     harness.enter("/edit 2 zwei")
     harness.receive(frames.ChatNack(number(3), "moon_phase", "Not today."))
     assert harness.engine.failures == 1
 
 
-def test_your_own_stand_in_the_room_when_they_are_stored() -> None:
-    """And what is known of the messages changes with them."""
+def test_own_actions_are_shown_once_stored() -> None:
+    """Your own actions are shown when they are acked, and update the messages they target."""
     harness = talk()
     harness.enter("/edit 2 zwei", "/react 1 +1", "/unreact 1 +1", "/redact 4")
     shown = harness.receive(*(ack(each, each + 2, to="#dev") for each in (3, 4, 5, 6)))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "alice edited (2): zwei",
         'alice reacted +1 to (1) "one"',
         'alice removed their +1 from (1) "one"',
         "alice deleted message 4.",
     ]
-    assert told(harness.receive(said(9, "hm", reply_to=2), said(10, "hm", reply_to=4))) == [
+    assert shown_texts(
+        harness.receive(room_message(9, "hm", reply_to=2), room_message(10, "hm", reply_to=4))
+    ) == [
         '(9) bob, re (2) "zwei": hm',
         "(10) bob, re (4): hm",
     ]
     [problem] = harness.enter("/edit 4 x")
-    assert "was deleted" in told([problem])[0]
+    assert "was deleted" in shown_texts([problem])[0]
 
 
-def test_what_others_do_is_told_in_the_room() -> None:
-    """In one line each."""
+def test_actions_of_others_are_shown() -> None:
+    """Each action of another member is shown in one line."""
     harness = talk()
     shown = harness.receive(
         edit(5, 3, "drei"),
@@ -254,7 +260,7 @@ def test_what_others_do_is_told_in_the_room() -> None:
         react(7, 2, "+1", 0, removed=True),
         redact(8, 2, sender="carol"),
     )
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "bob edited (3): drei",
         'bob reacted +1 to (2) "two"',
         'bob removed their +1 from (2) "two"',
@@ -262,23 +268,23 @@ def test_what_others_do_is_told_in_the_room() -> None:
     ]
 
 
-def test_what_happens_to_what_can_not_be_seen_is_not_told() -> None:
-    """It was written before one came, or is gone without having been here; who wrote it is not guessed."""
+def test_actions_on_invisible_messages_are_hidden() -> None:
+    """Amendments of messages from before you joined, or of deleted ones, are not shown."""
     harness = ready("bob")
     harness.receive(frames.RoomChanged(room(), 10, 12))
     harness.enter("#dev")
     gone = edit(15, 11, "")
     gone.erased = True
     assert harness.receive(edit(13, 4, "x"), react(14, 4, "+1", 1), gone, redact(16, 9)) == []
-    assert told(harness.receive(redact(17, 12), said(18), redact(19, 18))) == [
+    assert shown_texts(harness.receive(redact(17, 12), room_message(18), redact(19, 18))) == [
         "bob deleted message 12.",
         "(18) bob: hi",
         "bob deleted message 18.",
     ]
 
 
-def test_in_a_pair_they_are_told_without_numbers() -> None:
-    """The text before says which one; of a redacted one its time."""
+def test_actions_in_a_pair_have_no_numbers() -> None:
+    """In a pair, an action quotes the previous text; a redaction has the message's time."""
     harness = ready("bob", chat_with="bob")
     harness.receive(chat(1, "helo"), chat(2, "secret"))
     shown = harness.receive(
@@ -286,41 +292,45 @@ def test_in_a_pair_they_are_told_without_numbers() -> None:
         frames.React("c-bob", 4, "e4", "bob", "alice", 1, "+1", 1004, "live", count=1),
         frames.Redact("c-bob", 5, "e5", "bob", "alice", 2, 1005, "live"),
     )
-    lines = told(shown)
+    lines = shown_texts(shown)
     assert lines[:2] == ['bob edited "helo": hello', 'bob reacted +1 to "hello"']
     assert lines[2].startswith("bob deleted a message from 1970-")
 
 
-def test_what_waits_is_shown_as_it_became() -> None:
-    """A chat that is opened shows no text that was taken away meanwhile, and tells nothing twice."""
+def test_unread_messages_are_shown_amended() -> None:
+    """A chat that is opened shows unread messages as amended, without lines for the amendments."""
     harness = ready("bob")
     harness.receive(frames.Conversations([info("#dev", 0)]))
     harness.receive(
-        said(1, "helo"), said(2, "secret"), edit(3, 1, "hello"), redact(4, 2), react(5, 1, "+1", 2)
+        room_message(1, "helo"),
+        room_message(2, "secret"),
+        edit(3, 1, "hello"),
+        redact(4, 2),
+        react(5, 1, "+1", 2),
     )
     assert harness.engine.rooms[0].unread == 2
     harness.enter("#dev")
     shown = harness.receive(frames.Rooms([room()]))
-    assert told(shown)[1:] == ["(1) bob: hello  (edited) [+1 2]", "(2) bob: (erased)"]
+    assert shown_texts(shown)[1:] == ["(1) bob: hello  (edited) [+1 2]", "(2) bob: (erased)"]
     assert harness.engine.rooms[0].unread == 0
 
 
-def test_what_is_told_again_is_not_told_twice() -> None:
-    """A replayed message is as its events left it; those of a message that was shown before are news."""
+def test_replayed_amendments_are_not_shown_twice() -> None:
+    """A replayed message already has its amendments; those of earlier messages are shown."""
     harness = in_room(shows_at_once=True)
-    harness.receive(said(1, "one"))
+    harness.receive(room_message(1, "one"))
     harness.engine.disconnected()
     harness.connect("bob", infos=[info("#dev", 4)])
-    replayed = said(2, "zwei", origin="replay")
+    replayed = room_message(2, "zwei", origin="replay")
     replayed.edited = 1003
     shown = harness.receive(
         replayed, edit(3, 2, "zwei", origin="replay"), edit(4, 1, "eins", origin="replay")
     )
-    assert told(shown) == ["(2) bob: zwei  (edited)", "bob edited (1): eins"]
+    assert shown_texts(shown) == ["(2) bob: zwei  (edited)", "bob edited (1): eins"]
 
 
-def test_history_marks_what_was_changed() -> None:
-    """Edited, taken away, with reactions."""
+def test_history_marks_amended_messages() -> None:
+    """Messages of /history have marks for edits, deletions and reactions."""
     harness = in_room(last_seq=9)
     harness.enter("/history 3")
     page = [
@@ -331,7 +341,7 @@ def test_history_marks_what_was_changed() -> None:
         ),
     ]
     shown = harness.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "Older messages in #dev:",
         "(1) bob: one  (edited) [+1 2 with you]",
         "(2) bob: (erased)",
@@ -340,8 +350,8 @@ def test_history_marks_what_was_changed() -> None:
     ]
 
 
-def test_last_shows_numbers_also_in_a_pair() -> None:
-    """To point at a message; what is older stays where it was."""
+def test_last_shows_numbers_in_a_pair() -> None:
+    """/last shows numbers in a pair too, so that a message can be targeted."""
     harness = ready("bob", chat_with="bob")
     harness.receive(chat(1, "one"), chat(2, "two"))
     harness.frames()
@@ -349,7 +359,7 @@ def test_last_shows_numbers_also_in_a_pair() -> None:
     assert harness.frames() == [frames.HistoryRequest("c-bob", limit=2)]
     page = [frames.Message(each, str(each), "bob", text, 1) for each, text in ((1, "one"), (2, "two"))]
     shown = harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "Last messages with bob:",
         "(1) bob: one",
         "(2) bob: two",
@@ -359,8 +369,8 @@ def test_last_shows_numbers_also_in_a_pair() -> None:
     assert harness.frames() == [frames.SendReaction("bob", 1, "ok", number(1))]
 
 
-def test_holes_of_events_are_no_missing_messages() -> None:
-    """Seqs of edits and reactions are in no page of history."""
+def test_seqs_of_amendments_are_not_missing_messages() -> None:
+    """A page of history has no amendments; their seqs are not reported as missing."""
     harness = EngineHarness()
     harness.connect(infos=[info("#dev", 9, read=3, unread=2)])
     harness.receive(frames.Resumed())
@@ -368,4 +378,4 @@ def test_holes_of_events_are_no_missing_messages() -> None:
     harness.receive(frames.Rooms([room()]))
     page = [frames.Message(seq, str(seq), "bob", str(seq), seq) for seq in (2, 6, 8)]
     shown = harness.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1, cursor=2))
-    assert told(shown) == ["(6) bob: 6", "(8) bob: 8"]
+    assert shown_texts(shown) == ["(6) bob: 6", "(8) bob: 8"]

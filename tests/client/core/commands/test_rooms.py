@@ -1,4 +1,4 @@
-"""What the commands of rooms ask, and what is shown when the server answers."""
+"""Room commands: the requests they send, and what is shown for the answers."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp_client.core.notices import Problem, ProblemCode
 from qscp_client.text import describe_end
-from tests.support.engine_harness import WALL_MS, in_room, info, ready, room, told
+from tests.support.engine_harness import WALL_MS, in_room, info, ready, room, shown_texts
 
 _DAY = 86400
 
@@ -47,8 +47,8 @@ _DAY = 86400
         ("/create ops announcement", frames.RoomRequest("create", "#ops", kind=RoomKind.ANNOUNCEMENT)),
     ],
 )
-def test_a_command_asks(typed: str, asked: frames.ClientFrame) -> None:
-    """One frame, of the room that is open."""
+def test_a_room_command_sends_one_request(typed: str, asked: frames.ClientFrame) -> None:
+    """A room command sends one request for the open room and waits for its answer."""
     harness = in_room()
     assert harness.enter(typed) == []
     assert harness.frames() == [asked]
@@ -82,8 +82,8 @@ def test_a_command_asks(typed: str, asked: frames.ClientFrame) -> None:
         "/ban bob 10m 2 hours of spam",
     ],
 )
-def test_what_can_not_be_meant_gets_a_sentence(typed: str) -> None:
-    """Nothing is asked, and it counts as a failure."""
+def test_invalid_arguments_are_a_problem(typed: str) -> None:
+    """Invalid arguments show a problem, send nothing and count as a failure."""
     harness = in_room()
     problem, *_ = harness.enter(typed)
     assert isinstance(problem, Problem)
@@ -95,20 +95,20 @@ def test_what_can_not_be_meant_gets_a_sentence(typed: str) -> None:
 @pytest.mark.parametrize(
     "typed", ["/topic x", "/topic", "/members", "/ban bob", "/leave", "/log", "/archive"]
 )
-def test_they_are_for_rooms(typed: str, partner: str | None) -> None:
-    """Elsewhere a sentence says so."""
+def test_room_commands_need_a_room(typed: str, partner: str | None) -> None:
+    """Outside a room, a room command shows a problem and sends nothing."""
     harness = ready("bob", chat_with=partner)
     [problem] = harness.enter(typed)
-    assert "works in a room" in told([problem])[0]
+    assert "works in a room" in shown_texts([problem])[0]
     assert harness.frames() == []
 
 
-def test_without_a_connection_nothing_is_asked() -> None:
-    """What is done in a room is not kept for later."""
+def test_room_requests_are_not_queued_offline() -> None:
+    """Room requests are not queued offline; an unanswered one is reported."""
     harness = in_room()
     harness.enter("/ban bob")
     harness.engine.disconnected()
-    assert "check whether it was done" in told(harness.engine.events_to_show())[0]
+    assert "check whether it was done" in shown_texts(harness.engine.events_to_show())[0]
     assert not harness.engine.busy
     for typed in ("/ban bob", "/leave", "/rooms", "/topic"):
         [*_, problem] = harness.enter(typed)
@@ -119,13 +119,13 @@ def test_without_a_connection_nothing_is_asked() -> None:
         assert harness.engine.partner is None
 
 
-def test_what_is_done_is_told() -> None:
-    """One sentence for each, in the order of the questions."""
+def test_acknowledged_requests_are_shown() -> None:
+    """Each acknowledged request is shown in one sentence, in the order of the requests."""
     harness = in_room()
     harness.enter("/invite bob", "/ban carol", "/role bob owner", "/set slow 30s", "/archive")
     actions = ("invite", "ban", "role", "set", "archive")
     shown = harness.receive(*(frames.RoomAck("room", "#dev", action) for action in actions))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "bob was invited to #dev.",
         "You banned carol from #dev.",
         "You made bob an owner of #dev.",
@@ -136,16 +136,16 @@ def test_what_is_done_is_told() -> None:
 
 
 @pytest.mark.parametrize("typed", ["/ban bob 2h spam", "/mute bob 2h spam"])
-def test_what_ends_says_when(typed: str) -> None:
-    """By the clock of this computer, with the date."""
+def test_a_timed_action_shows_its_end(typed: str) -> None:
+    """A ban or mute with a duration shows its end in local time, with the date."""
     harness = in_room()
     harness.enter(typed)
-    [done] = told(harness.receive(frames.RoomAck("room", "#dev", typed.split(maxsplit=1)[0][1:])))
+    [done] = shown_texts(harness.receive(frames.RoomAck("room", "#dev", typed.split(maxsplit=1)[0][1:])))
     assert done.endswith(f"#dev {describe_end(WALL_MS + 7_200_000)}.")
 
 
-def test_a_refusal_is_told_and_counts() -> None:
-    """With the server's sentence."""
+def test_a_refused_request_is_shown_and_counts() -> None:
+    """A refused request is shown and counts as a failure."""
     harness = in_room()
     harness.enter("/ban bob")
     code = ErrorCode.NOT_ALLOWED
@@ -153,12 +153,12 @@ def test_a_refusal_is_told_and_counts() -> None:
     assert problem == Problem(
         ProblemCode.ROOM_REFUSED, error=code, text=ERROR_CODES[code].sentence, name="#dev", user="bob"
     )
-    assert told([problem]) == ["Your role in #dev does not allow that."]
+    assert shown_texts([problem]) == ["Your role in #dev does not allow that."]
     assert harness.engine.failed == 1
 
 
 def test_all_rooms_are_shown_page_by_page() -> None:
-    """With what they are, and what you are in them."""
+    """/rooms requests all pages; each room is listed with its kind, size and your membership."""
     harness = ready()
     assert harness.enter("/rooms") == []
     first = room("#board", role=None, members=4)
@@ -166,16 +166,16 @@ def test_all_rooms_are_shown_page_by_page() -> None:
     shown = harness.receive(frames.Rooms([first], "next"))
     assert harness.frames()[-1] == frames.RoomsRequest("next")
     shown += harness.receive(frames.Rooms([room(topic="Release " * 20, role=RoomRole.OWNER)]))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "#board (closed, 4 members, full history; you are invited)",
         "#dev (open, 2 members, full history; you are an owner): Release Release Release Release Release ...",
     ]
     harness.enter("/rooms")
-    assert "No rooms" in told(harness.receive(frames.Rooms([])))[0]
+    assert "No rooms" in shown_texts(harness.receive(frames.Rooms([])))[0]
 
 
 def test_members_are_shown_with_roles_and_states() -> None:
-    """The highest first; what is usual is not said."""
+    """/members lists the highest roles first, and omits the usual role and status."""
     harness = in_room()
     harness.enter("/members")
     members = [
@@ -185,13 +185,13 @@ def test_members_are_shown_with_roles_and_states() -> None:
         frames.Member("erin", RoomRole.OWNER, "online"),
     ]
     shown = harness.receive(frames.RoomMembers("#dev", members))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "Members of #dev: erin (owner), dave (moderator, away), bob, carol (offline, muted)"
     ]
 
 
 def test_the_log_is_shown_oldest_first() -> None:
-    """As many entries as were asked for, over pages."""
+    """/log requests pages until it has enough entries, and shows the oldest first."""
     harness = in_room()
     harness.enter("/log 3")
     harness.receive(
@@ -204,7 +204,7 @@ def test_the_log_is_shown_oldest_first() -> None:
         frames.LogEntry(WALL_MS, "alice", "create"),
     ]
     shown = harness.receive(frames.RoomLog("#dev", entries, "older still"))
-    assert told(shown) == [
+    assert shown_texts(shown) == [
         "alice paint bob",
         "the operator deleted bob's message 7",
         "alice banned bob: spam",
@@ -212,21 +212,21 @@ def test_the_log_is_shown_oldest_first() -> None:
     assert not harness.engine.busy
 
 
-def test_topic_alone_shows_it() -> None:
-    """From memory, or asked for."""
+def test_topic_without_argument_shows_the_topic() -> None:
+    """/topic shows the known topic, or requests it from the server."""
     harness = in_room(topic="Release")
-    assert told(harness.enter("/topic")) == ["Topic of #dev: Release"]
+    assert shown_texts(harness.enter("/topic")) == ["Topic of #dev: Release"]
     harness.engine.disconnected()
     harness.connect("bob", infos=[info("#dev", 0)])
     harness.enter("/topic")
     assert frames.RoomsRequest() in harness.frames()
-    assert told(harness.receive(frames.Rooms([room()])))[-1] == "#dev has no topic."
+    assert shown_texts(harness.receive(frames.Rooms([room()])))[-1] == "#dev has no topic."
 
 
 def test_away_and_here() -> None:
-    """It is said again over a new connection."""
+    """/away sets a status, which is sent again after a reconnect; /here ends it."""
     harness = ready("bob")
-    assert told(harness.enter("/away at lunch")) == ["You are away: at lunch. /here ends that."]
+    assert shown_texts(harness.enter("/away at lunch")) == ["You are away: at lunch. /here ends that."]
     assert harness.frames() == [frames.SetPresence("away", "at lunch")]
     harness.engine.disconnected()
     harness.connect("bob")

@@ -28,32 +28,32 @@ LINES = st.one_of(
 
 
 def typed(text: str, *, chatting: bool = True) -> Meaning:
-    """The meaning of a line typed by hand."""
+    """Return the meaning of a line typed by hand."""
     return interpret(TypedLine(text), chatting=chatting)
 
 
 def pasted(text: str, *, chatting: bool = True) -> Meaning:
-    """The meaning of a pasted line."""
+    """Return the meaning of a pasted line."""
     return interpret(TypedLine(text, pasted=True), chatting=chatting)
 
 
 @pytest.mark.parametrize("chatting", [True, False])
 @pytest.mark.parametrize("word", ["back", "quit", "back ", "quit\t"])
-def test_words_count_as_a_whole_typed_line(word: str, chatting: bool) -> None:
+def test_back_and_quit_are_commands(word: str, chatting: bool) -> None:
     """`back` and `quit` are commands, in a chat and in the picker."""
     assert typed(word, chatting=chatting) == Run(COMMANDS[word.strip()], "")
 
 
 @pytest.mark.parametrize("text", ["back to work", "i quit", "Back", " back", "quit!", "back\nquit"])
 def test_words_inside_a_line_are_text(text: str) -> None:
-    """Only the whole word counts."""
+    """`back` and `quit` inside a longer line are text."""
     assert typed(text) == Say(text)
 
 
 @pytest.mark.parametrize("text", [" /topic", "\t/topic", "\n /topic", "\u00a0/topic"])
 @pytest.mark.parametrize("chatting", [True, False])
-def test_a_blank_before_a_command_makes_no_text_of_it(text: str, chatting: bool) -> None:
-    """It would be sent to everybody."""
+def test_a_command_after_a_blank_is_a_command(text: str, chatting: bool) -> None:
+    """A command after blanks is still a command and is not sent as text."""
     assert typed(text, chatting=chatting) == Run(COMMANDS["topic"], "")
     assert typed(" //x") == Say("/x")
     assert isinstance(typed(f"{text}x"), Refuse)
@@ -61,37 +61,37 @@ def test_a_blank_before_a_command_makes_no_text_of_it(text: str, chatting: bool)
 
 @pytest.mark.parametrize("text", ["back", "quit", "/help", " /help", "//x", "/no such", "one\ntwo"])
 def test_a_paste_is_text(text: str) -> None:
-    """In a paste nothing is a command."""
+    """Pasted text is never a command."""
     assert pasted(text) == Say(text)
 
 
 def test_a_pasted_name_is_chosen() -> None:
-    """In the picker a paste is a name, also the name back."""
+    """In the picker a paste is a name, even `back`."""
     assert pasted("back", chatting=False) == Pick("back")
 
 
 def test_a_paste_keeps_its_lines_and_loses_the_last_newline() -> None:
-    """The newline that most clipboards end with is no part of the message."""
+    """A paste keeps its lines; only the final newline of most clipboards is removed."""
     assert pasted("one\n  two\n") == Say("one\n  two")
 
 
 @pytest.mark.parametrize("text", ["", " ", "\t", "\r\n"])
 @pytest.mark.parametrize("chatting", [True, False])
-def test_empty_lines_are_nothing(text: str, chatting: bool) -> None:
-    """Neither typed nor pasted blanks do anything."""
+def test_blank_lines_do_nothing(text: str, chatting: bool) -> None:
+    """Blank lines do nothing, typed or pasted."""
     assert typed(text, chatting=chatting) == Nothing()
     assert pasted(text, chatting=chatting) == Nothing()
 
 
 @pytest.mark.parametrize("name", ["help", "who", "back", "quit"])
 def test_a_slash_begins_a_command(name: str) -> None:
-    """Commands without an argument."""
+    """A slash and a command's name run that command without an argument."""
     assert typed(f"/{name}") == Run(COMMANDS[name], "")
 
 
 @pytest.mark.parametrize("text", ["back", "/x", " indented", "a b"])
-def test_say_sends_whatever_follows(text: str) -> None:
-    """`/say` takes the rest of the line as it is."""
+def test_say_takes_the_rest_of_the_line(text: str) -> None:
+    """`/say` takes the rest of the line unchanged."""
     assert typed(f"/say {text}") == Run(COMMANDS["say"], text)
 
 
@@ -106,8 +106,8 @@ def test_two_slashes_send_one(text: str, body: str) -> None:
 @pytest.mark.parametrize(
     "text", ["/", "/x", "/ help", "/HELP", "/usr/bin/env", "/say", "/say  ", "/quit now"]
 )
-def test_what_is_no_command_is_refused(text: str) -> None:
-    """A wrong command is never a message."""
+def test_an_unknown_command_is_refused(text: str) -> None:
+    """An unknown command, or one with wrong arguments, is never sent as a message."""
     assert isinstance(typed(text), Refuse)
 
 
@@ -125,27 +125,27 @@ def test_a_misspelt_command_gets_a_hint() -> None:
     ("text", "name"), [("bob", "bob"), ("@bob", "bob"), ("@back", "back"), (" bob ", "bob")]
 )
 def test_the_picker_takes_names(text: str, name: str) -> None:
-    """A line in the picker is a name; with @ it always is."""
+    """A line in the picker is a name, with or without @."""
     assert typed(text, chatting=False) == Pick(name)
 
 
 def test_a_mention_in_a_chat_is_text() -> None:
-    """@ means something in the picker only."""
+    """In a chat, a line that begins with @ is text."""
     assert typed("@bob look") == Say("@bob look")
 
 
 @pytest.mark.parametrize(
     ("name", "word"), [("bob", "bob"), ("back", "@back"), ("quit", "@quit"), ("help", "help")]
 )
-def test_typed_name_chooses_that_person(name: str, word: str) -> None:
-    """What we tell people to type does what we say."""
+def test_typed_name_selects_that_user(name: str, word: str) -> None:
+    """Typing what `typed_name` returns selects that user."""
     assert typed_name(name) == word
     assert typed(word, chatting=False) == Pick(name)
 
 
 @given(text=LINES, is_paste=st.booleans(), chatting=st.booleans())
 def test_no_line_is_both_command_and_message(text: str, is_paste: bool, chatting: bool) -> None:
-    """A typed /x is never sent as it stands, and a paste is never a command."""
+    """A typed /x is never sent unchanged, and a paste is never a command."""
     meaning = interpret(TypedLine(text, is_paste), chatting=chatting)
     if isinstance(meaning, Say):
         assert chatting or text.startswith("//")
