@@ -1,4 +1,4 @@
-"""Stores of every driver, for the tests of what any store does."""
+"""Stores of every driver, for the tests that every driver must pass."""
 
 import pytest
 
@@ -7,6 +7,6 @@ from tests.support.stores import SqliteFactory, StoreFactory
 
 @pytest.fixture(scope="session", params=[SqliteFactory()], ids=["sqlite"])
 def store_factory(request: pytest.FixtureRequest) -> StoreFactory:
-    """Every driver, in turn."""
+    """Factory of stores, one for each driver."""
     factory: StoreFactory = request.param
     return factory

@@ -1,4 +1,4 @@
-"""Accounts: their life, their names and their ids."""
+"""Accounts: their states, names and ids."""
 
 import contextlib
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ def store(store_factory: StoreFactory, tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def test_the_life_of_an_account(store: Store) -> None:
-    """Made, locked, unlocked, given a new password, deleted: each state is returned and stored."""
+def test_the_states_of_an_account(store: Store) -> None:
+    """Adding, locking, unlocking, a new password and deleting each return and store the new state."""
     dora = store.add_account("dora", "first")
     assert (dora.id, dora.name, dora.state) == (4, "dora", AccountState.ACTIVE)
     assert store.credentials("dora") == (dora, "first")
@@ -37,7 +37,7 @@ def test_the_life_of_an_account(store: Store) -> None:
 
 
 def test_a_taken_name_is_refused(store: Store) -> None:
-    """Also with `reuse_name`, and when its account is locked."""
+    """The name of a locked account is taken, even with `reuse_name`."""
     store.set_locked("alice", locked=True)
     for reuse_name in (False, True):
         with pytest.raises(ExistsError, match="alice already"):
@@ -45,7 +45,7 @@ def test_a_taken_name_is_refused(store: Store) -> None:
 
 
 def test_a_deleted_name_stays_reserved(store: Store) -> None:
-    """Only `reuse_name` gives it away, to an account with a new id; and so again."""
+    """The name of a deleted account needs `reuse_name`, and its new account gets a new id."""
     for new_id in (4, 5):
         store.delete_account("alice")
         with pytest.raises(ExistsError, match="--reuse-name"):
@@ -53,17 +53,17 @@ def test_a_deleted_name_stays_reserved(store: Store) -> None:
         assert store.add_account("alice", "x", reuse_name=True).id == new_id
 
 
-def test_ids_are_never_used_again(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
-    """Not even the highest one, after the store was opened anew."""
+def test_account_ids_are_never_reused(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
+    """The highest id is not reused after its account was deleted and the store reopened."""
     store.delete_account(store.add_account("dora", "x").name)
     store.close()
     with contextlib.closing(store_factory.open(tmp_path)) as again:
         assert again.add_account("emil", "x").id == 5
 
 
-@pytest.mark.parametrize("name", ["nobody", "deleted"])
-def test_what_is_not_there_can_not_be_changed(store: Store, name: str) -> None:
-    """An unknown and a deleted account are the same."""
+@pytest.mark.parametrize("name", ["unknown", "deleted"])
+def test_changing_a_missing_account_is_an_error(store: Store, name: str) -> None:
+    """Changing an unknown or deleted account raises NotFoundError with its name."""
     store.add_account("deleted", "x")
     store.delete_account("deleted")
     with pytest.raises(NotFoundError, match=name):
@@ -74,16 +74,16 @@ def test_what_is_not_there_can_not_be_changed(store: Store, name: str) -> None:
         store.delete_account(name)
 
 
-def test_a_hash_is_upgraded_only_if_it_is_still_the_old_one(store: Store) -> None:
-    """A password that was changed meanwhile is not set back."""
+def test_only_an_unchanged_hash_is_upgraded(store: Store) -> None:
+    """`replace_hash` does not overwrite a hash that has changed meanwhile."""
     store.replace_hash(1, "hash of alice", "upgraded")
     store.replace_hash(2, "not the hash of bob", "upgraded")
     hashes = [found.password_hash for name in ("alice", "bob") if (found := store.credentials(name))]
     assert hashes == ["upgraded", "hash of bob"]
 
 
-def test_accounts_survive(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
-    """A store that was opened anew says the same."""
+def test_accounts_survive_a_restart(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
+    """A reopened store lists the same accounts."""
     before = store.accounts()
     store.close()
     with contextlib.closing(store_factory.open(tmp_path)) as again:

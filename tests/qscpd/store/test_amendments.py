@@ -1,4 +1,4 @@
-"""Edits, redactions and reactions in the store: what each of them does, and to whom it is refused."""
+"""Edits, redactions and reactions in the store: their effects and their refusals."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ ROOM = -1
 START = 1_700_000_000_000
 WITHIN = 60_000
 NEWEST = (2**53, 0, 0)
-FREE = Refused(ErrorCode.UNKNOWN_MESSAGE)
+UNKNOWN = Refused(ErrorCode.UNKNOWN_MESSAGE)
 
 make_id = IdMaker()
 
@@ -33,7 +33,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
-    """Four people; alice owns a room, conversation 1, bob moderates it, and carol is in it."""
+    """A store with a room, conversation 1: alice owns it, bob moderates it, carol is a member, dan is not."""
     opened = store_factory.open(tmp_path, clock_ms=clock, edit_within_ms=WITHIN)
     with contextlib.closing(opened) as store:
         for name in ("alice", "bob", "carol", "dan"):
@@ -46,14 +46,14 @@ def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> It
         yield store
 
 
-def join(store: Store, person: int) -> None:
+def join(store: Store, account: int) -> None:
     """Let a user join the room."""
-    store.change_room(RoomChange(action="join", room="#dev", actor=person))
+    store.change_room(RoomChange(action="join", room="#dev", actor=account))
 
 
 def say(sender: int, to: int, body: str, **meta: object) -> NewMessage:
     """Make a message."""
-    return NewMessage(sender, to, make_id(), body, MessageMeta(**meta))  # type: ignore[arg-type]  # of an MessageMeta
+    return NewMessage(sender, to, make_id(), body, MessageMeta(**meta))  # type: ignore[arg-type]  # fields of a MessageMeta
 
 
 def edit(sender: int, to: int, target: int, body: str) -> NewMessage:
@@ -72,17 +72,17 @@ def react(sender: int, to: int, target: int, text: str, *, removed: bool = False
 
 
 def store_all(store: Store, *messages: NewMessage) -> list[Outcome]:
-    """Store each in a commit of its own."""
+    """Store each message in its own transaction; return the outcomes."""
     return [store.append([message])[0][0] for message in messages]
 
 
 def codes(outcomes: list[Outcome]) -> list[str]:
-    """Return the code of each refusal, and nothing for what was stored."""
+    """Return the code of each refusal, and an empty string for each stored message."""
     return [str(each.code) if isinstance(each, Refused) else "" for each in outcomes]
 
 
 def rows(store: Store, conversation: int = 1) -> list[MessageRow]:
-    """Return everything in a conversation; its messages are the same when read backward."""
+    """Return all rows of a conversation; check that a page of history has the same messages."""
     rows = rows_of(store, conversation)
     account = next((each.id for each in store.accounts() if conversation_of(store, each.id, conversation)), 0)
     page = store.history_page(account, conversation, limit=10**6, max_bytes=10**9)
@@ -99,16 +99,16 @@ def finish(store: Store, keep: Keep = Keep()) -> None:  # noqa: B008 - it is imm
             pass
 
 
-def found(store: Store, person: int, word: str) -> list[int]:
-    """Return the seqs that a search finds."""
+def found(store: Store, account: int, word: str) -> list[int]:
+    """Return the seqs of the messages that a search for a word finds."""
     finish(store)
-    matches, complete = store.search(person, [word], conversation=None, before=NEWEST, limit=99)
+    matches, complete = store.search(account, [word], conversation=None, before=NEWEST, limit=99)
     assert complete
     return [each.message.seq for each in matches]
 
 
 def test_an_edit_replaces_the_text(store: Store, clock: ManualClock) -> None:
-    """The message says the new text and when it got it; the old one is neither read nor found any more."""
+    """An edited message has the new text and edit time; the old text is neither read nor found."""
     store_all(store, say(ALICE, ROOM, "apple"), say(BOB, ROOM, "other"))
     assert found(store, CAROL, "apple") == [1]
     clock.ms += 500
@@ -118,16 +118,16 @@ def test_an_edit_replaces_the_text(store: Store, clock: ManualClock) -> None:
     message, _, first, second = rows(store)
     assert (message.body, message.time_ms, message.meta.edited_ms) == ("cedar", START, START + 1000)
     assert [(each.body, each.meta.kind, each.meta.target) for each in (first, second)] == [
-        ("cedar", "edit", 1),  # read later, it has the text of that time
+        ("cedar", "edit", 1),  # an edit is read with the current text
         ("cedar", "edit", 1),
     ]
     assert found(store, CAROL, "apple") == found(store, CAROL, "birch") == []
-    assert found(store, CAROL, "cedar") == [1]  # and not the edits
+    assert found(store, CAROL, "cedar") == [1]  # not the edits themselves
     assert [each.message.body for each in store.export(CAROL)] == ["cedar", "other", "cedar", "cedar"]
 
 
-def test_an_edit_mentions_anew(store: Store) -> None:
-    """Whom the old text mentioned is not any more; neither edits nor anything else is unread."""
+def test_an_edit_replaces_the_mentions(store: Store) -> None:
+    """An edit replaces the mentions of its message; amendments do not count as unread."""
     store_all(store, say(ALICE, ROOM, "@bob", mentions=(BOB,)))
     assert unread_of(store, BOB, 1) == (1, 1)
     store_all(store, say(ALICE, ROOM, "@carol", kind="edit", target=1, mentions=(CAROL,)))
@@ -139,8 +139,8 @@ def test_an_edit_mentions_anew(store: Store) -> None:
     assert unread_of(store, CAROL, 1) == (1, 0)
 
 
-def test_an_edit_is_for_the_author_and_for_a_while(store: Store, clock: ManualClock) -> None:
-    """Not even an owner edits others' messages, and the time begins when the message was stored."""
+def test_only_the_author_can_edit_for_a_limited_time(store: Store, clock: ManualClock) -> None:
+    """Only the author can edit a message, and only within the limit after it was stored."""
     store_all(store, say(CAROL, ROOM, "mine"))
     clock.ms += WITHIN - 1
     outcomes = store_all(store, edit(ALICE, ROOM, 1, "hers"), edit(CAROL, ROOM, 1, "better"))
@@ -149,8 +149,8 @@ def test_an_edit_is_for_the_author_and_for_a_while(store: Store, clock: ManualCl
     assert codes(outcomes) == ["not_allowed", "", "too_late", ""]
 
 
-def test_a_redaction_takes_everything_but_the_place(store: Store) -> None:
-    """Text, reactions and mentions go; the place and the reply stay; earlier edits have no text."""
+def test_a_redaction_leaves_an_empty_message(store: Store) -> None:
+    """A redaction removes text, edits' texts, reactions and mentions; the row and its reply stay."""
     store_all(
         store,
         say(BOB, ROOM, "question"),
@@ -165,11 +165,11 @@ def test_a_redaction_takes_everything_but_the_place(store: Store) -> None:
     assert (after[2].body, after[3].meta.count) == (None, 0)
     assert (after[4].body, after[4].meta) == (None, MessageMeta(kind="redact", target=2))
     assert found(store, BOB, "birch") == []
-    assert store.room_log(1, limit=1)[0].action == "role"  # no moderation
+    assert store.room_log(1, limit=1)[0].action == "role"  # redacting one's own message is not moderation
 
 
-def test_who_may_redact_whose(store: Store) -> None:
-    """An owner everybody's, a moderator those of members and of who left; the log says who, whose and why."""
+def test_owners_and_moderators_redact_messages_of_lower_roles(store: Store) -> None:
+    """Owners and moderators can redact messages of lower roles and former members; it is logged."""
     join(store, DAN)
     store_all(store, *(say(each, ROOM, "x") for each in (ALICE, BOB, CAROL, DAN, CAROL)))
     store.change_room(RoomChange(action="leave", room="#dev", actor=DAN))
@@ -188,8 +188,8 @@ def test_who_may_redact_whose(store: Store) -> None:
     assert log == [(ALICE, BOB, 2, ""), (BOB, DAN, 4, ""), (BOB, CAROL, 3, "rude")]
 
 
-def test_between_two_only_one_s_own(store: Store) -> None:
-    """In a pair neither outranks the other, and both can react."""
+def test_in_a_pair_each_changes_only_their_own_messages(store: Store) -> None:
+    """In a pair each account can edit or redact only its own messages; both can react."""
     outcomes = store_all(
         store,
         say(ALICE, BOB, "hello"),
@@ -203,8 +203,8 @@ def test_between_two_only_one_s_own(store: Store) -> None:
     assert [each.body for each in rows(store, 2)] == [None, "+1", "+1", None]
 
 
-def test_what_is_not_there_is_no_target(store: Store, clock: ManualClock) -> None:
-    """Neither a seq beyond the end, nor an event, nor what is redacted or pruned."""
+def test_invalid_targets_are_refused(store: Store, clock: ManualClock) -> None:
+    """Seqs beyond the end, amendments, and redacted or pruned messages are no valid targets."""
     store_all(store, say(ALICE, ROOM, "one"), react(BOB, ROOM, 1, "+1"), redact(ALICE, ROOM, 1))
     store_all(store, *(say(ALICE, ROOM, f"{n}") for n in range(4)))
     clock.ms += 1
@@ -215,13 +215,13 @@ def test_what_is_not_there_is_no_target(store: Store, clock: ManualClock) -> Non
             redact(ALICE, ROOM, target),
             react(ALICE, ROOM, target, "x"),
         )
-        # The first one would have seq 8 in the commit in which it is.
-        assert store.append(events)[0] == [FREE, FREE, FREE], target
+        # Seq 8 is what the first of these amendments would get.
+        assert store.append(events)[0] == [UNKNOWN, UNKNOWN, UNKNOWN], target
     assert isinstance(store_all(store, edit(ALICE, ROOM, 6, "x"))[0], StoredMessage)
 
 
 def test_replies(store: Store) -> None:
-    """A reply keeps what it answers, also when that is gone; what was never there can't be answered."""
+    """A reply can name a redacted message; a reply to a message that never existed is refused."""
     outcomes = store_all(
         store,
         say(ALICE, ROOM, "one"),
@@ -234,8 +234,8 @@ def test_replies(store: Store) -> None:
     assert rows(store)[2].meta.reply_to == 1
 
 
-def test_what_was_before_one_joined_is_not_there(store: Store) -> None:
-    """Without the full history, older messages can be neither target nor answered; with it, they can."""
+def test_messages_from_before_joining_are_no_targets(store: Store) -> None:
+    """A member can amend or answer messages from before they joined only with full history."""
     join(store, DAN)
     store_all(store, say(ALICE, ROOM, "one"), say(DAN, ROOM, "mine"))
     for action in ("leave", "join"):
@@ -260,8 +260,8 @@ def test_what_was_before_one_joined_is_not_there(store: Store) -> None:
     assert tries() == ["", "", "", "unchanged", ""]
 
 
-def test_reactions_are_counted_by_person(store: Store) -> None:
-    """Each person once, and what changes nothing is refused; the last one takes the reaction away."""
+def test_reactions_are_counted_by_account(store: Store) -> None:
+    """Each account counts once, a repeated reaction is refused, and removing the last one deletes it."""
     store_all(store, say(ALICE, ROOM, "one"))
     outcomes = store_all(
         store,
@@ -278,11 +278,11 @@ def test_reactions_are_counted_by_person(store: Store) -> None:
     assert rows(store)[0].meta.reactions == {"+1": (CAROL,), "ok": (ALICE,)}
     store_all(store, react(CAROL, ROOM, 1, "+1", removed=True))
     assert rows(store)[0].meta.reactions == {"ok": (ALICE,)}
-    assert [each.meta.count for each in rows(store)[1:]] == [0, 0, 0, 1, 0]  # as it is now
+    assert [each.meta.count for each in rows(store)[1:]] == [0, 0, 0, 1, 0]  # the current counts
 
 
-def test_so_many_different_reactions(store: Store) -> None:
-    """At the limit there is no new one, but more of those that are there, and a new one instead of one."""
+def test_the_number_of_different_reactions_is_limited(store: Store) -> None:
+    """At the limit a new reaction is refused; existing ones can be joined, and a removed one replaced."""
     store_all(store, say(ALICE, ROOM, "one"), *(react(BOB, ROOM, 1, f"r{n}") for n in range(REACTIONS_LIMIT)))
     outcomes = store_all(
         store,
@@ -295,19 +295,19 @@ def test_so_many_different_reactions(store: Store) -> None:
     assert codes(outcomes) == ["too_many_reactions", "", "unchanged", "", ""]
 
 
-def test_a_refused_event_can_be_sent_again_under_its_id(store: Store) -> None:
-    """Nothing happened, so the id is free; afterwards it is known."""
+def test_the_id_of_a_refused_amendment_can_be_used_again(store: Store) -> None:
+    """The id of a refused amendment stays unused; once it is stored, the id is known."""
     early = react(ALICE, ROOM, 1, "+1")
     assert store_all(store, early, say(ALICE, ROOM, "one"), early, early) == [
-        FREE,
+        UNKNOWN,
         StoredMessage(1, 1, START),
         StoredMessage(1, 2, START, count=1),
         StoredMessage(1, 2, START, new=False),
     ]
 
 
-def test_announcements(store: Store) -> None:
-    """Members react there, and change what they wrote before, but write nothing."""
+def test_members_of_an_announcement_room_only_react(store: Store) -> None:
+    """In an announcement room members can react and amend their earlier messages, but not send."""
     store_all(store, say(CAROL, ROOM, "before"))
     store.change_room(
         RoomChange(action="set", room="#dev", actor=ALICE, kind=RoomKind.ANNOUNCEMENT, seconds=60)
@@ -317,15 +317,15 @@ def test_announcements(store: Store) -> None:
         say(CAROL, ROOM, "no"),
         say(BOB, ROOM, "news"),
         react(CAROL, ROOM, 2, "+1"),
-        react(CAROL, ROOM, 2, "ok"),  # slow mode is for messages
+        react(CAROL, ROOM, 2, "ok"),  # slow mode does not apply to reactions
         edit(CAROL, ROOM, 1, "better"),
         redact(CAROL, ROOM, 1),
     )
     assert codes(outcomes) == ["not_allowed", "", "", "", "", ""]
 
 
-def test_the_muted_and_the_archived_change_nothing(store: Store) -> None:
-    """Not even what is theirs."""
+def test_muted_or_archived_or_former_members_amend_nothing(store: Store) -> None:
+    """Muted members, members of an archived room and former members cannot amend their own messages."""
     store_all(store, say(CAROL, ROOM, "mine"))
     events = [edit(CAROL, ROOM, 1, "x"), redact(CAROL, ROOM, 1), react(CAROL, ROOM, 1, "+1")]
     mute = RoomChange(action="mute", room="#dev", actor=ALICE, target=CAROL, seconds=9)
@@ -341,7 +341,7 @@ def test_the_muted_and_the_archived_change_nothing(store: Store) -> None:
 @pytest.mark.parametrize("indexed", [False, True], ids=["not indexed", "indexed"])
 @pytest.mark.parametrize("reopened", [False, True], ids=["open", "reopened"])
 @pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "at once"])
-def test_retries_are_answered_as_the_first_time(
+def test_retries_get_the_original_outcome(
     store: Store,
     store_factory: StoreFactory,
     tmp_path: Path,
@@ -351,7 +351,7 @@ def test_retries_are_answered_as_the_first_time(
     reopened: bool,
     at_once: bool,
 ) -> None:
-    """Of messages and events alike, whatever became of them since; with other content it is a conflict."""
+    """A retry of a message or amendment gets its original place; other content is a conflict."""
     sent = [
         say(ALICE, ROOM, "one"),
         edit(ALICE, ROOM, 1, "two"),
@@ -396,8 +396,8 @@ def test_retries_are_answered_as_the_first_time(
         store.close()
 
 
-def test_a_retry_in_one_commit_is_judged_as_later(store: Store) -> None:
-    """What is no part of the content, like who was a member when it was sent, makes no conflict."""
+def test_a_retry_in_the_same_commit_is_a_retry(store: Store) -> None:
+    """Mentions and the reason of a redaction are not compared, in the same commit or in a later one."""
     message = say(ALICE, ROOM, "@bob", mentions=(BOB,))
     redaction = redact(ALICE, ROOM, 1, "why")
     again = [
@@ -409,18 +409,18 @@ def test_a_retry_in_one_commit_is_judged_as_later(store: Store) -> None:
     assert codes(list(outcomes)) == [""] * 4
 
 
-def test_a_page_of_edits_is_no_larger_than_asked_for(store: Store) -> None:
-    """An edit is as large as its message's current text."""
+def test_a_page_of_edits_respects_the_byte_limit(store: Store) -> None:
+    """An edit counts with its message's current text against the byte limit of a page."""
     store_all(store, say(ALICE, ROOM, "short"), *(edit(ALICE, ROOM, 1, "x" * 10_000) for _ in range(5)))
     page = store.replay_page(ALICE, 1, after=1, limit=100, max_bytes=45_000)
     assert page is not None
     assert [each.seq for each in page.messages] == [2, 3]
 
 
-def test_nothing_of_it_is_stored_after_erasing(
+def test_erasing_removes_every_trace_of_amendments(
     store: Store, store_factory: StoreFactory, tmp_path: Path
 ) -> None:
-    """Old texts of edits, redacted ones, reactions: all that an erased account wrote is gone."""
+    """Erasing removes texts, earlier texts, redacted texts and reactions of an account."""
     canaries = [f"canary{n}" for n in range(6)]
     store_all(
         store,
@@ -451,8 +451,8 @@ def test_nothing_of_it_is_stored_after_erasing(
     ]
 
 
-def test_events_all_over_a_conversation(store: Store, store_factory: StoreFactory) -> None:
-    """However many chunks one commit changes, each change is kept, also a second one after others."""
+def test_amendments_in_many_chunks(store: Store, store_factory: StoreFactory) -> None:
+    """One commit that changes many chunks, some of them twice, keeps every change."""
     store_all(store, *(say(ALICE, ROOM, f"word{n}") for n in range(30)))
     finish(store)
     batch = [edit(ALICE, ROOM, target, f"other{target}") for target in range(1, 31)]

@@ -1,4 +1,4 @@
-"""One reading of the clock per transaction: whatever a transaction writes has the same time."""
+"""The clock is read once per transaction: everything that a transaction writes has one time."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ def clock() -> TickingClock:
 
 @pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path, clock: TickingClock) -> Iterator[Store]:
-    """A store with alice as owner and bob and carol as members of #dev."""
+    """A store with the room #dev: alice owns it, bob and carol are members."""
     opened = store_factory.open(tmp_path, clock_ms=clock, edit_within_ms=60_000)
     with contextlib.closing(opened) as store:
         for name in ("alice", "bob", "carol"):
@@ -61,7 +61,7 @@ def newest_entry(store: Store, conversation: int = ROOM) -> LogRow:
 @pytest.mark.parametrize("action", ["mute", "ban"])
 @pytest.mark.parametrize("seconds", [0, 1, 3600, None])
 def test_a_mute_or_ban_ends_as_logged(store: Store, action: str, seconds: int | None) -> None:
-    """Its end is exactly so many seconds after the time of its entry, and the membership has the same end."""
+    """The end in the membership and in the log entry is the entry's time plus the duration."""
     change = RoomChange(action=action, room="#dev", actor=ALICE, target=BOB, seconds=seconds)
     membership = store.change_room(change).memberships[BOB]
     entry = newest_entry(store)
@@ -69,14 +69,14 @@ def test_a_mute_or_ban_ends_as_logged(store: Store, action: str, seconds: int | 
     assert entry.until_ms == (membership.muted_until_ms or membership.banned_until_ms)
 
 
-def test_a_room_is_made_when_its_log_begins(store: Store) -> None:
-    """The room's time of creation is that of its first entry."""
+def test_a_room_is_created_at_the_time_of_its_first_entry(store: Store) -> None:
+    """The creation time of a room is the time of its first log entry."""
     room = store.change_room(RoomChange(action="create", room="#new", actor=BOB)).room
     assert newest_entry(store, room.id).time_ms == room.created_ms
 
 
-def test_a_redaction_is_logged_at_its_time(store: Store) -> None:
-    """The event and the entry of the moderation log agree, also behind other messages of the transaction."""
+def test_a_redaction_and_its_log_entry_have_one_time(store: Store) -> None:
+    """A redaction and its log entry have the same time, even after other messages of the transaction."""
     append(store, NewMessage(BOB, -ROOM, make_id(), "x"))
     *_, redaction = append(store, NewMessage(CAROL, -ROOM, make_id(), "y"), amend("redact", ALICE, 1))
     row = rows_of(store, ROOM)[redaction.seq - 1]
@@ -85,21 +85,21 @@ def test_a_redaction_is_logged_at_its_time(store: Store) -> None:
     assert entry.time_ms == row.time_ms == redaction.time_ms
 
 
-def test_an_edit_is_dated_as_its_event(store: Store) -> None:
-    """`edited_ms` of the message is the event's time."""
+def test_edited_ms_is_the_time_of_the_edit(store: Store) -> None:
+    """`edited_ms` of a message is the time of its edit."""
     append(store, NewMessage(BOB, -ROOM, make_id(), "x"))
     (edit,) = append(store, amend("edit", BOB, 1))
     assert rows_of(store, ROOM)[0].meta.edited_ms == edit.time_ms
 
 
 def test_a_batch_has_one_time(store: Store) -> None:
-    """In all of its conversations."""
+    """All messages of a batch have the same time, in all conversations."""
     messages = [NewMessage(sender, to, make_id(), "x") for sender, to in ((1, 2), (2, -ROOM), (3, 1), (1, 2))]
     assert len({each.time_ms for each in append(store, *messages)}) == 1
 
 
 def test_changes_of_one_transaction_have_one_time(store: Store) -> None:
-    """Also of several rooms."""
+    """Changes of several rooms in one transaction have the same time."""
     changes = [
         RoomChange(action="create", room="#one", actor=ALICE),
         RoomChange(action="create", room="#two", actor=BOB),
@@ -114,7 +114,7 @@ def test_changes_of_one_transaction_have_one_time(store: Store) -> None:
 
 
 def test_a_deleted_account_leaves_its_rooms_at_one_time(store: Store) -> None:
-    """One room is inherited and the other one archived, both with an entry."""
+    """When an owner is deleted, the log entries of all its rooms have the same time."""
     store.change_room(RoomChange(action="create", room="#mine", actor=ALICE))
     mine = store.find_room("#mine").id
     store.delete_account("alice")
@@ -142,7 +142,7 @@ _WRITES: dict[str, Callable[[Store], object]] = {
 
 @pytest.mark.parametrize("name", _WRITES)
 def test_a_transaction_reads_the_clock_once(store: Store, clock: TickingClock, name: str) -> None:
-    """Or not at all, if it writes no time: what is read once can't disagree."""
+    """A transaction reads the clock at most once."""
     before = clock.ms
     _WRITES[name](store)
     assert clock.ms - before <= 1

@@ -1,6 +1,6 @@
-"""Erasing: the text goes, from every file; the places stay.
+"""Erasing: text is removed from every file; seqs stay.
 
-The sentence of the design that is shown here: *never removed from the middle: erase leaves a
+The sentence of the design that is proved here: *never removed from the middle: erase leaves a
 tombstone with its seq*.
 """
 
@@ -23,7 +23,7 @@ NEWEST = (2**53, 0, 0)
 
 @pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path) -> Iterator[Store]:
-    """A store with four people."""
+    """A store with four accounts."""
     with contextlib.closing(store_factory.open(tmp_path)) as store:
         for name in ("alice", "bob", "carol", "dan"):
             store.add_account(name, "x")
@@ -45,7 +45,7 @@ def finish(store: Store) -> None:
 
 
 def erase(store: Store, account: int = ALICE) -> int:
-    """Erase to the end; return the number of steps."""
+    """Erase an account completely; return the number of steps."""
     steps = 1
     while store.housekeeping.erase_step(account):
         steps += 1
@@ -58,8 +58,8 @@ def shown(store: Store, conversation: int) -> list[tuple[int, int, str | None]]:
     return [(row.seq, row.sender, row.body) for row in rows]
 
 
-def test_a_tombstone_keeps_its_place(store: Store) -> None:
-    """Of an erased message seq, sender, id and time stay; others' messages stay whole."""
+def test_a_tombstone_keeps_its_seq(store: Store) -> None:
+    """An erased message keeps seq, sender, id and time; messages of others are unchanged."""
     store.append([message(ALICE, BOB, "mine"), message(BOB, ALICE, "yours"), message(ALICE, CAROL, "hers")])
     store.append([message(BOB, CAROL, "theirs")])
     before = rows_of(store, 1)
@@ -70,8 +70,8 @@ def test_a_tombstone_keeps_its_place(store: Store) -> None:
     assert rows_of(store, 1) == [before[0]._replace(body=None), before[1]]
 
 
-def test_seqs_go_on_after_an_erasure(store: Store) -> None:
-    """Nothing is re-used, and unread still counts the places."""
+def test_seqs_continue_after_erasing(store: Store) -> None:
+    """Seqs of erased messages are not reused, and unread counts still include them."""
     store.append([message(ALICE, BOB, "mine")])
     erase(store)
     outcomes, _ = store.append([message(BOB, ALICE, "more")])
@@ -81,7 +81,7 @@ def test_seqs_go_on_after_an_erasure(store: Store) -> None:
 
 
 def test_an_erased_message_is_not_found(store: Store) -> None:
-    """Search knows none of its words, and all of the others'."""
+    """Search finds no word of an erased message, and still finds messages of others."""
     store.append([message(ALICE, BOB, "secret plan"), message(BOB, ALICE, "what plan")])
     finish(store)
     erase(store)
@@ -90,8 +90,8 @@ def test_an_erased_message_is_not_found(store: Store) -> None:
         assert [each.message.seq for each in matches] == expected
 
 
-def test_what_was_not_indexed_is_never_found(store: Store) -> None:
-    """Erased before the search index came to it, a message is not indexed any more."""
+def test_an_erased_message_is_not_indexed(store: Store) -> None:
+    """A message that was erased before it was indexed is never found."""
     store.append([message(ALICE, BOB, "secret plan")])
     erase(store)
     finish(store)
@@ -99,7 +99,7 @@ def test_what_was_not_indexed_is_never_found(store: Store) -> None:
 
 
 def test_a_retry_of_an_erased_message_is_still_a_retry(store: Store) -> None:
-    """The hash of what the id was used for stays: the original ack, or a conflict."""
+    """A retry of an erased message gets its original place; another text under its id is refused."""
     sent = message(ALICE, BOB, "mine")
     first, _ = store.append([sent])
     stored = first[0]
@@ -109,8 +109,8 @@ def test_a_retry_of_an_erased_message_is_still_a_retry(store: Store) -> None:
     assert again == [StoredMessage(1, 1, stored.time_ms, new=False), Refused()]
 
 
-def test_it_can_be_begun_again(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
-    """After a crash in the middle, erasing once more does the rest."""
+def test_erasing_can_be_resumed(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
+    """After an interruption and a restart, erasing again completes it."""
     store.append([message(ALICE, BOB, f"text{number}") for number in range(1000)])
     while shown(store, 1)[0][2] is not None:
         assert store.housekeeping.erase_step(ALICE)
@@ -119,21 +119,21 @@ def test_it_can_be_begun_again(store: Store, store_factory: StoreFactory, tmp_pa
         assert any(body for _, _, body in shown(again, 1))
         erase(again)
         assert not any(body for _, _, body in shown(again, 1))
-        assert erase(again) < 10  # nothing is left to do
+        assert erase(again) < 10  # nothing was left to erase
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_no_trace_of_the_text_is_left(
     store: Store, store_factory: StoreFactory, tmp_path: Path, seed: int
 ) -> None:
-    """Whatever went on before and goes on meanwhile: neither file nor journal nor index has a word of it."""
+    """Erasing removes every trace of the text, whatever was stored before and is stored meanwhile."""
     chance = random.Random(seed)  # noqa: S311 - not for secrets
-    people = [ALICE, BOB, CAROL, DAN]
+    accounts = [ALICE, BOB, CAROL, DAN]
     keep = Keep(messages=chance.choice([None, 30, 100]))
     for _ in range(chance.randrange(20, 150)):
         batch = []
         for _ in range(chance.choice([1, 1, 3, 30, 120])):
-            sender, recipient = chance.sample(people, 2)
+            sender, recipient = chance.sample(accounts, 2)
             word = f"{'canary' if sender == ALICE else 'sparrow'}{chance.randrange(10**6)}"
             parts = chance.choice([1, 2, 10, 60, 600])
             batch.append(message(sender, recipient, " ".join(f"{word}x{part}" for part in range(parts))))
@@ -152,8 +152,8 @@ def test_no_trace_of_the_text_is_left(
     assert store_factory.has_trace(tmp_path, b"sparrow")
 
 
-def test_reactions_and_reasons_go_too(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
-    """Of an erased account's actions in a room, reactions and reasons go; the entries stay."""
+def test_reactions_and_reasons_are_erased(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
+    """Erasing removes an account's reactions and the reasons in its log entries; the entries stay."""
     room = store.change_room(RoomChange(action="create", room="#dev", actor=ALICE, text="herbs")).room
     store.change_room(RoomChange(action="join", room="#dev", actor=BOB))
     store.change_room(RoomChange(action="mute", room="#dev", actor=ALICE, target=BOB, text="parsley"))

@@ -1,4 +1,4 @@
-"""Events of a store: they say what was committed, and nothing else."""
+"""Events of a store: one for each committed change, and no others."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -22,13 +22,13 @@ NAMES = ("alice", "bob", "carol")
 
 
 class Listener:
-    """Accounts and rooms, as the events say.
+    """Accounts and rooms, rebuilt from the events of a store.
 
     Attributes:
         commits: The events of each transaction.
         accounts: Accounts by id.
-        rooms: Rooms that are not deleted, by conversation; seqs as of the last event.
-        memberships: Of each of the rooms, by account id.
+        rooms: Rooms that are not deleted, by conversation, with the seqs of their last event.
+        memberships: Memberships of each room, by account id.
     """
 
     def __init__(self, store: Store) -> None:
@@ -39,7 +39,7 @@ class Listener:
         store.listen(self.on_commit)
 
     def on_commit(self, events: Sequence[Event]) -> None:
-        """Apply what was committed."""
+        """Apply the events of a transaction."""
         assert events
         self.commits.append(tuple(events))
         for event in events:
@@ -53,23 +53,25 @@ class Listener:
         number = event.room.id
         memberships = self.memberships.setdefault(number, {})
         memberships.update(event.memberships)
-        self.memberships[number] = {who: each for who, each in memberships.items() if each != NO_MEMBERSHIP}
+        self.memberships[number] = {
+            account: each for account, each in memberships.items() if each != NO_MEMBERSHIP
+        }
         self.rooms[number] = event.room
         if event.room.state is RoomState.DELETED:
             assert self.memberships.pop(number) == {}
             del self.rooms[number]
 
     def check(self, store: Store) -> None:
-        """Compare with what the store reads back."""
+        """Compare with the accounts, rooms and memberships that the store returns."""
         living = {each for each in self.accounts.values() if each.state is not AccountState.DELETED}
         assert living == set(store.accounts())
         assert {row.id: row for row in store.rooms()} == self.rooms
         for number, memberships in self.memberships.items():
             stored = store.memberships(number)
-            assert {who: each for who, each in stored.items() if each != NO_MEMBERSHIP} == memberships
+            assert {account: each for account, each in stored.items() if each != NO_MEMBERSHIP} == memberships
 
     def take(self) -> list[Sequence[Event]]:
-        """Return and forget the commits."""
+        """Return the commits since the last call."""
         commits, self.commits = self.commits, []
         return commits
 
@@ -89,7 +91,7 @@ def change(action: str, actor: int | None, target: int | None = None, **fields: 
 
 
 def test_each_change_of_an_account_is_an_event(store: Store) -> None:
-    """With the account afterwards; a renewed hash of the same password is none."""
+    """Each change of an account emits an event with the new account; a renewed hash emits none."""
     listener = Listener(store)
     done = [
         store.add_account("dan", "x"),
@@ -104,15 +106,15 @@ def test_each_change_of_an_account_is_an_event(store: Store) -> None:
 
 
 def test_each_change_of_a_room_is_an_event(store: Store) -> None:
-    """With the room and the memberships afterwards, and the change."""
+    """Each change of a room emits an event with the new room, the changed memberships and the change."""
     listener = Listener(store)
     for each in (change("create", ALICE), change("join", BOB), change("topic", ALICE, text="Tea")):
         result = store.change_room(each)
         assert listener.take() == [(RoomChanged(result.room, result.memberships, each),)]
 
 
-def test_a_deleted_account_is_an_event_before_those_of_its_rooms(store: Store) -> None:
-    """All are one commit: whoever applies them in order never sees a room of an unknown account."""
+def test_the_event_of_a_deleted_account_precedes_those_of_its_rooms(store: Store) -> None:
+    """Deleting an account emits, in one commit, its own event and then those of its rooms."""
     for name in ("#attic", "#bath"):
         store.change_room(RoomChange(action="create", room=name, actor=ALICE))
     store.change_room(RoomChange(action="join", room="#bath", actor=BOB))
@@ -131,7 +133,7 @@ def test_a_deleted_account_is_an_event_before_those_of_its_rooms(store: Store) -
 
 
 def test_changes_of_one_transaction_are_one_commit(store: Store) -> None:
-    """A denied one among them is no event."""
+    """The changes of one transaction emit one commit; a denied change emits no event."""
     listener = Listener(store)
     made, denied, joined = store.change_rooms(
         [change("create", ALICE), change("topic", CAROL), change("join", BOB)]
@@ -145,8 +147,8 @@ def test_changes_of_one_transaction_are_one_commit(store: Store) -> None:
     assert ((first.room, first.memberships), (second.room, second.memberships)) == (made, joined)
 
 
-def test_what_is_undone_or_refused_is_no_event(store: Store) -> None:
-    """Neither a refusal, nor a transaction that ends with an error after one of its changes."""
+def test_a_refused_or_undone_change_emits_no_event(store: Store) -> None:
+    """A refused change and a transaction that is rolled back emit no events."""
     store.change_room(change("create", ALICE))
     listener = Listener(store)
     with pytest.raises(ExistsError):
@@ -155,7 +157,7 @@ def test_what_is_undone_or_refused_is_no_event(store: Store) -> None:
         store.set_locked("zoe", locked=True)
     with pytest.raises(DeniedError):
         store.change_room(change("leave", BOB))
-    bad = change("topic", ALICE, text="\ud800")  # can't be encoded
+    bad = change("topic", ALICE, text="\ud800")  # cannot be encoded
     with pytest.raises(UnicodeEncodeError):
         store.change_rooms([change("join", BOB), bad])
     assert listener.commits == []
@@ -164,8 +166,8 @@ def test_what_is_undone_or_refused_is_no_event(store: Store) -> None:
     assert BOB not in store.memberships(1)
 
 
-def test_no_one_has_to_listen(store: Store) -> None:
-    """Without a listener events are dropped; one that comes later gets only those after it."""
+def test_events_without_a_listener_are_dropped(store: Store) -> None:
+    """A store works without a listener; a listener gets only events after it was registered."""
     store.change_room(change("create", ALICE))
     listener = Listener(store)
     store.append([NewMessage(ALICE, -1, f"{1:032x}", "hi")])
@@ -177,7 +179,7 @@ def test_no_one_has_to_listen(store: Store) -> None:
     assert listener.commits == []
 
 
-people = st.sampled_from([ALICE, BOB, CAROL])
+accounts = st.sampled_from([ALICE, BOB, CAROL])
 actions = st.one_of(
     st.builds(
         RoomChange,
@@ -185,15 +187,15 @@ actions = st.one_of(
             ["join", "leave", "invite", "remove", "ban", "unban", "mute", "unmute", "archive"]
         ),
         room=st.sampled_from(["#attic", "#bath"]),
-        actor=people,
-        target=people,
+        actor=accounts,
+        target=accounts,
     ),
     st.builds(
         RoomChange,
         action=st.sampled_from(["create", "role", "set", "topic", "unarchive"]),
         room=st.sampled_from(["#attic", "#bath"]),
-        actor=people,
-        target=people,
+        actor=accounts,
+        target=accounts,
         role=st.sampled_from(list(RoomRole)),
         text=st.sampled_from(["", "tea"]),
         kind=st.sampled_from(list(RoomKind)),
@@ -216,10 +218,10 @@ def _do(store: Store, action: tuple[str, str]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(script=st.lists(actions, max_size=25))
-def test_the_events_give_what_the_store_reads_back(
+def test_the_events_rebuild_the_state_of_the_store(
     store_factory: StoreFactory, script: list[RoomChange | tuple[str, str]]
 ) -> None:
-    """Whatever is done to accounts and rooms, in whatever order."""
+    """State rebuilt from the events equals the store's after any changes of accounts and rooms."""
     with memory_folder() as folder, contextlib.closing(store_factory.open(Path(folder))) as store:
         listener = Listener(store)
         for name in NAMES:

@@ -1,4 +1,4 @@
-"""`known`: what became of ids, without writing."""
+"""`known`: the outcomes of message ids, without writing."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ from qscpd.domain.model import Keep, NewMessage, Refused, StoredMessage
 from tests.support.stores import StoreFactory
 
 
-def test_known_ids_are_found_in_the_index_and_before_it(store_factory: StoreFactory, tmp_path: Path) -> None:
-    """The same answers before and after the index has caught up, and none for an id of another account."""
+def test_ids_are_known_before_and_after_indexing(store_factory: StoreFactory, tmp_path: Path) -> None:
+    """`known` gives the same outcomes before and after indexing, and None for ids of other accounts."""
     store = store_factory.open(tmp_path)
     try:
         for name in ("alice", "bob"):

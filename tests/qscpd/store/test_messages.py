@@ -1,9 +1,9 @@
-"""Appending and positions: what a transaction does with messages, ids and marks, against a small model."""
+"""Appending messages and moving positions, partly compared with a small model."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +16,6 @@ from tests.support.memory import memory_folder
 from tests.support.stores import StoreFactory, conversation_of, rows_of, unread_of
 
 READ, DELIVERED = PositionKind.READ, PositionKind.DELIVERED
-PEOPLE: Final = 3
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def store(store_factory: StoreFactory, tmp_path: Path) -> Iterator[Store]:
 
 
 def _opened(factory: StoreFactory, folder: Path) -> Store:
-    """Make a store with three accounts, in which it is always the same time."""
+    """Open a store with three accounts and a fixed clock."""
     made = factory.open(folder, clock_ms=lambda: 1000)
     for name in ("alice", "bob", "carol"):
         made.add_account(name, "hash")
@@ -35,12 +34,12 @@ def _opened(factory: StoreFactory, folder: Path) -> Store:
 
 
 def message(number: int, body: str = "hello", sender: int = 1, recipient: int = 2) -> NewMessage:
-    """A message with the id of that number."""
+    """Return a message whose id is made from a number."""
     return NewMessage(sender, recipient, f"{number:032x}", body)
 
 
 def stored(seq: int, *, new: bool = True, conversation: int = 1) -> StoredMessage:
-    """Where a message is."""
+    """Return the place of a stored message."""
     return StoredMessage(conversation, seq, 1000, new=new)
 
 
@@ -52,15 +51,15 @@ def append(store: Store, *messages: NewMessage) -> list[Outcome]:
 # --- ids
 
 
-def test_the_same_message_again_is_the_same_message(store: Store) -> None:
-    """In the same transaction and in a later one it gets its first place, and is not new."""
+def test_a_repeated_message_is_stored_once(store: Store) -> None:
+    """A message that is sent again gets its first place, in the same or a later transaction."""
     assert append(store, message(1), message(2), message(1)) == [stored(1), stored(2), stored(1, new=False)]
     assert append(store, message(3), message(2)) == [stored(3), stored(2, new=False)]
     assert [row.id[-1] for row in rows_of(store, 1)] == ["1", "2", "3"]
 
 
 def test_an_id_is_known_after_a_restart(store_factory: StoreFactory, tmp_path: Path) -> None:
-    """Whether or not the index of message ids had caught up before."""
+    """A retry after a restart gets its first place, before and after its id was indexed."""
     with contextlib.closing(_opened(store_factory, tmp_path)) as store:
         append(store, message(1))
     with contextlib.closing(store_factory.open(tmp_path)) as store:
@@ -73,32 +72,32 @@ def test_an_id_is_known_after_a_restart(store_factory: StoreFactory, tmp_path: P
 
 
 @pytest.mark.parametrize("other", [message(1, "other"), message(1, recipient=3)])
-def test_the_same_id_for_something_else_is_refused(store: Store, other: NewMessage) -> None:
-    """Another text or another recipient: nothing is stored, in the same transaction or in a later one."""
+def test_another_message_under_the_same_id_is_refused(store: Store, other: NewMessage) -> None:
+    """Another text or recipient under a used id is refused, in the same or a later transaction."""
     assert append(store, message(1), other, message(2)) == [stored(1), Refused(), stored(2)]
     assert append(store, other, message(3)) == [Refused(), stored(3)]
     assert append(store, message(1)) == [stored(1, new=False)]
 
 
-def test_after_a_conflict_the_first_message_is_still_known(store: Store) -> None:
-    """A wrong use of an id does not hide the right one behind it in the same transaction."""
+def test_a_retry_after_a_conflict_is_still_known(store: Store) -> None:
+    """After a conflict a retry in the same transaction still gets the first place."""
     append(store, message(1), message(2))
     assert append(store, message(1, "other"), message(1)) == [Refused(), stored(1, new=False)]
 
 
 def test_ids_belong_to_an_account(store: Store) -> None:
-    """Two people may use the same id."""
+    """Two accounts can use the same id."""
     assert append(store, message(1), message(1, sender=2, recipient=1)) == [stored(1), stored(2)]
 
 
-def test_an_id_that_does_not_rise_is_looked_up(store: Store) -> None:
-    """A client whose clock was set back is served as well."""
+def test_ids_need_not_rise(store: Store) -> None:
+    """Messages with falling ids are stored and known, as after a client's clock was set back."""
     assert append(store, message(9), message(5), message(7)) == [stored(1), stored(2), stored(3)]
     assert append(store, message(5), message(6)) == [stored(2, new=False), stored(4)]
 
 
 class _Step(NamedTuple):
-    """One of the things that happen to a store."""
+    """A step of a random test."""
 
     kind: str
     messages: list[NewMessage]
@@ -115,14 +114,14 @@ messages = st.lists(
     max_size=6,
 )
 steps = st.lists(
-    st.builds(_Step, st.sampled_from(["append", "append", "append", "keep_house", "reopen"]), messages)
+    st.builds(_Step, st.sampled_from(["append", "append", "append", "do_housekeeping", "reopen"]), messages)
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(steps)
 def test_any_ids_in_any_order(store_factory: StoreFactory, steps: list[_Step]) -> None:
-    """Whatever is sent again, in whatever transaction: each id has one message, and that one once."""
+    """Each id is stored once, with its first message, over any appends, restarts and housekeeping."""
     with memory_folder() as folder:
         store = _opened(store_factory, Path(folder))
         known: dict[str, tuple[NewMessage, StoredMessage]] = {}
@@ -130,7 +129,7 @@ def test_any_ids_in_any_order(store_factory: StoreFactory, steps: list[_Step]) -
         last: dict[int, int] = {}
         try:
             for step in steps:
-                if step.kind == "keep_house":
+                if step.kind == "do_housekeeping":
                     store.housekeeping.step(Keep())
                 elif step.kind == "reopen":
                     store.close()
@@ -169,12 +168,12 @@ def _parts(place: StoredMessage) -> tuple[int, int, int]:
 
 
 def move(store: Store, *marks: Mark) -> list[PositionMoved | None]:
-    """Move positions in one transaction."""
+    """Move positions in one transaction; return the moves."""
     return list(store.append([], marks)[1])
 
 
 def test_a_position_only_rises(store: Store) -> None:
-    """Lower and equal ones change nothing; what moved names the other one."""
+    """Lower and equal positions change nothing; a move names the peer."""
     append(store, *(message(n) for n in range(1, 6)))
     up = Mark(2, 1, READ, 3)
     assert move(store, up, up, Mark(2, 1, READ, 2), Mark(2, 1, READ, 0)) == [
@@ -189,28 +188,28 @@ def test_a_position_only_rises(store: Store) -> None:
 
 
 def test_a_position_is_clamped_to_the_end(store: Store) -> None:
-    """A position never passes the last message."""
+    """A position above the last seq is lowered to it."""
     append(store, message(1), message(2))
     for kind in PositionKind:
         assert move(store, Mark(2, 1, kind, 2**53 - 1)) == [PositionMoved(Mark(2, 1, kind, 2), 1)]
         assert move(store, Mark(2, 1, kind, 3)) == [None]
 
 
-def test_a_position_sees_the_messages_of_its_transaction(store: Store) -> None:
-    """Messages come before the positions that came with them."""
+def test_a_position_can_reach_messages_of_its_transaction(store: Store) -> None:
+    """Messages are stored before the positions of the same transaction are moved."""
     outcomes, moved = store.append([message(1)], [Mark(2, 1, DELIVERED, 1)])
     assert (list(outcomes), list(moved)) == ([stored(1)], [PositionMoved(Mark(2, 1, DELIVERED, 1), 1)])
 
 
 @pytest.mark.parametrize("conversation", [1, 7])
-def test_a_stranger_moves_nothing(store: Store, conversation: int) -> None:
-    """Neither in a conversation of others nor in one that is not there."""
+def test_an_account_outside_a_conversation_moves_no_position(store: Store, conversation: int) -> None:
+    """Marks in a conversation of others or in a missing conversation change nothing."""
     append(store, message(1))
     assert move(store, Mark(3, conversation, READ, 1), Mark(3, conversation, DELIVERED, 1)) == [None, None]
 
 
-def test_the_two_positions_are_apart(store: Store) -> None:
-    """Reading is not receiving, and each of the pair has their own."""
+def test_read_and_delivered_are_independent(store: Store) -> None:
+    """`read` and `delivered` move independently for each account."""
     append(store, message(1), message(2), message(3))
     move(store, Mark(2, 1, READ, 2), Mark(2, 1, DELIVERED, 3), Mark(1, 1, READ, 1))
     alice, bob = conversation_of(store, 1, 1), conversation_of(store, 2, 1)
@@ -220,8 +219,8 @@ def test_the_two_positions_are_apart(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("read", "unread"), [(0, 3), (1, 3), (2, 2), (3, 1), (4, 1), (5, 0)])
-def test_unread_is_what_others_wrote_behind_read(store: Store, read: int, unread: int) -> None:
-    """Own messages don't count, wherever they are; sending does not move `read`."""
+def test_unread_counts_messages_of_others_after_read(store: Store, read: int, unread: int) -> None:
+    """Unread counts messages of others after `read`; sending does not move `read`."""
     append(store, message(1))
     append(store, message(1, sender=2, recipient=1), message(2, sender=2, recipient=1))
     append(store, message(2))
@@ -234,14 +233,14 @@ def test_unread_is_what_others_wrote_behind_read(store: Store, read: int, unread
 
 
 def replayed(store: Store, after: int, limit: int, max_bytes: int) -> list[int]:
-    """Return the seqs of a page of the first conversation, forward."""
+    """Return the seqs of a page of replay of the first conversation."""
     page = store.replay_page(1, 1, after=after, limit=limit, max_bytes=max_bytes)
     assert page is not None
     return [row.seq for row in page.messages]
 
 
 def earlier(store: Store, before: int, limit: int, max_bytes: int) -> list[int]:
-    """Return the seqs of a page of the first conversation, backward."""
+    """Return the seqs of a page of history of the first conversation."""
     page = store.history_page(1, 1, before=before, limit=limit, max_bytes=max_bytes)
     assert page is not None
     return [row.seq for row in page.messages]
@@ -257,7 +256,7 @@ def earlier(store: Store, before: int, limit: int, max_bytes: int) -> list[int]:
 def test_pages_are_slices_of_the_history(
     store_factory: StoreFactory, batches: list[int], seq: int, limit: int, pruned: int
 ) -> None:
-    """However the messages lie in chunks: a page forward or backward is a slice, in the order of seq."""
+    """Pages of replay and history are slices of the messages in order of seq, for any chunks."""
     with memory_folder() as folder, contextlib.closing(_opened(store_factory, Path(folder))) as store:
         number = 0
         for size in batches:
@@ -272,8 +271,8 @@ def test_pages_are_slices_of_the_history(
         assert before == [each for each in everything if each < seq][-limit:]
 
 
-def test_a_page_has_a_size(store: Store) -> None:
-    """As many messages as fit, and at least one, however long it is."""
+def test_a_page_respects_the_byte_limit(store: Store) -> None:
+    """A page has as many messages as fit into the byte limit, and at least one."""
     append(store, message(1, "x" * 1000), message(2, "x" * 1000), message(3, "x"))
     assert replayed(store, 0, 10, 10) == [1]
     assert replayed(store, 0, 10, 5000) == [1, 2, 3]

@@ -1,4 +1,4 @@
-"""URLs of stores, and capabilities that a driver may lack."""
+"""URLs of stores, and optional capabilities of drivers."""
 
 import contextlib
 import subprocess
@@ -25,23 +25,23 @@ from tests.support.stores import ManualClock
 
 
 class PlainDriver:
-    """A driver without capabilities."""
+    """A driver without optional capabilities."""
 
     def open_store(self, location: str, *, clock_ms: Callable[[], int], edit_within_ms: int) -> Store:
-        """Not asked for."""
+        """Raise; it is not used."""
         raise NotImplementedError(location, clock_ms, edit_within_ms)
 
     def open_reader(self, location: str) -> StoreReader:
-        """Not asked for."""
+        """Raise; it is not used."""
         raise NotImplementedError(location)
 
 
 def no_pause() -> None:
-    """Go on at once."""
+    """Return at once."""
 
 
 def test_a_store_is_opened_by_its_url(tmp_path: Path) -> None:
-    """With a clock, for writing and for reading."""
+    """A URL locks a store, opens it with a clock for writing, and opens it for reading."""
     clock = ManualClock()
     url = store_url(tmp_path / "q.db")
     assert url == f"sqlite://{tmp_path}/q.db"
@@ -57,8 +57,8 @@ def test_a_store_is_opened_by_its_url(tmp_path: Path) -> None:
             pass
 
 
-def test_a_path_is_no_url_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative one stays relative, and no character of a path means anything else."""
+def test_any_path_makes_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path stays relative, and no character of a path is special in its URL."""
     monkeypatch.chdir(tmp_path)
     for name in ("q.db", "a b%20c?d=e#f.db", "x://y.db"):
         path = Path("var") / name
@@ -70,7 +70,7 @@ def test_a_path_is_no_url_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("url", ["postgres://host/qscp", "/var/lib/qscp/qscpd.db", "sqlite:/q.db", ""])
 def test_an_unknown_url_names_the_known_ones(url: str, tmp_path: Path) -> None:
-    """Whatever is done with it."""
+    """Every function that takes a URL refuses an unknown scheme and names the known ones."""
     for use in (
         open_store,
         open_reader,
@@ -85,7 +85,7 @@ def test_an_unknown_url_names_the_known_ones(url: str, tmp_path: Path) -> None:
 
 
 def test_a_driver_may_lack_capabilities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then a sentence says what to do instead."""
+    """Using a capability that the driver lacks raises an error that says what to do instead."""
     monkeypatch.setattr(stores, "_DRIVERS", {"plain": PlainDriver})
     with pytest.raises(StoreError, match="only by the running daemon"):
         lock_store("plain://x")
@@ -95,7 +95,7 @@ def test_a_driver_may_lack_capabilities(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_driver_is_imported_when_it_is_used() -> None:
-    """The package alone needs no database."""
+    """Importing the package does not import a database driver."""
     program = "import sys, qscpd.store.writer; assert 'sqlite3' not in sys.modules; print('ok')"
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=unmeasured()

@@ -1,4 +1,4 @@
-"""The threads that read: errors, cancelling, their end, and what they leave open."""
+"""The reading threads: errors, cancellation, shutdown, and open transactions."""
 
 import asyncio
 import contextlib
@@ -23,10 +23,10 @@ ALICE, BOB = 1, 2
 
 
 class RecordingReader(GatedReader):
-    """A gated reader that notes its threads, and fails on demand.
+    """A gated reader that records its threads, and fails on demand.
 
     Attributes:
-        threads: Those that opened, used and closed a reader, in turn.
+        threads: Names of the threads that opened, used and closed the reader, in order.
         asked: The accounts whose conversations were read.
     """
 
@@ -40,12 +40,12 @@ class RecordingReader(GatedReader):
     def conversations(
         self, account: int, after: int = 0, limit: int = 1_000_000
     ) -> Sequence[ConversationRow]:
-        """Note the account."""
+        """Record the account."""
         self.asked.append(account)
         return super().conversations(account, after, limit)
 
     def credentials(self, name: str) -> Credentials | None:
-        """Fail in the middle of a query, with the cursor still open."""
+        """For the name "damaged", fail in the middle of a query, with the cursor still open."""
         self.threads.append(threading.current_thread().name)
         if name == "damaged":
             with self.snapshot():
@@ -54,7 +54,7 @@ class RecordingReader(GatedReader):
         return super().credentials(name)
 
     def close(self) -> None:
-        """Note the thread."""
+        """Record the thread."""
         self.threads.append(threading.current_thread().name)
         super().close()
 
@@ -63,7 +63,7 @@ class Made:
     """A store with alice and bob, and reads of it.
 
     Attributes:
-        readers: What the threads opened.
+        readers: The readers that the threads opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,7 +81,7 @@ class Made:
         return reader
 
     def checkpoint(self) -> Row:
-        """Return what SQLite says of a checkpoint that waits for no reader."""
+        """Return SQLite's result of a checkpoint that does not wait for readers."""
         with contextlib.closing(sqlite3.connect(self._path, timeout=0)) as db:
             row: Row = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return row
@@ -89,7 +89,7 @@ class Made:
 
 @pytest.fixture
 async def made(tmp_path: Path) -> AsyncIterator[Made]:
-    """All of it."""
+    """A store with alice and bob, and reads of it that are running."""
     made = Made(tmp_path / "q.db")
     async with patiently():
         with contextlib.closing(made.store), made.reads:
@@ -99,14 +99,14 @@ async def made(tmp_path: Path) -> AsyncIterator[Made]:
 
 @pytest.fixture
 def no_collection() -> Iterator[None]:
-    """Nothing is freed by the garbage collector."""
+    """Turn off the garbage collector."""
     gc.disable()
     yield
     gc.enable()
 
 
 async def test_each_reader_stays_on_its_thread(made: Made) -> None:
-    """Two of them, which are opened, used and closed where they belong."""
+    """Each of the two readers is opened, used and closed by the same thread."""
     found = await asyncio.gather(*(made.reads.credentials("alice") for _ in range(20)))
     assert [each.account.name for each in found if each is not None] == ["alice"] * 20
     made.reads.__exit__(None, None, None)
@@ -118,16 +118,16 @@ async def test_each_reader_stays_on_its_thread(made: Made) -> None:
 
 
 async def test_an_error_concerns_only_its_caller(made: Made) -> None:
-    """It is raised where the read is awaited; the next one has an answer."""
+    """An error is raised where the read is awaited; the next read works."""
     for _ in range(5):
         with pytest.raises(StoreDamagedError, match="is damaged"):
             await made.reads.credentials("damaged")
-        assert await made.reads.credentials("nobody") is None
+        assert await made.reads.credentials("zoe") is None
 
 
 @pytest.mark.usefixtures("no_collection")
 async def test_idle_readers_hold_no_transaction(made: Made) -> None:
-    """Neither after a read nor after one that failed, so that the WAL can be emptied."""
+    """No transaction stays open after a read, even a failed one, so that the WAL can be truncated."""
     for n in range(5):
         made.store.append([NewMessage(ALICE, BOB, f"{n:032x}", "hello")])
         await made.reads.conversation_list(ALICE, 0, 9)
@@ -137,8 +137,8 @@ async def test_idle_readers_hold_no_transaction(made: Made) -> None:
         await until(lambda: made.checkpoint() == (0, 0, 0))  # A thread may still be leaving the read.
 
 
-async def test_a_cancelled_read_is_not_begun(made: Made) -> None:
-    """Unless a thread runs it already; then its result is dropped."""
+async def test_a_cancelled_read_is_not_started(made: Made) -> None:
+    """A cancelled read that is queued is not run; of one that is running the result is dropped."""
     made.gate.close(BEFORE, "conversation_list")
     running = [asyncio.create_task(made.reads.conversation_list(ALICE, 0, 9)) for _ in range(2)]
     await made.gate.stopped()
@@ -155,7 +155,7 @@ async def test_a_cancelled_read_is_not_begun(made: Made) -> None:
 
 
 async def test_a_store_that_can_not_be_opened(tmp_path: Path) -> None:
-    """It is an error on entering, and no thread is left."""
+    """If the store cannot be opened, entering raises the error and leaves no thread."""
     before = threading.active_count()
     reads = StoreReads(lambda: open_reader(store_url(tmp_path / "none.db")))
     with pytest.raises(StoreError, match=r"none\.db"):
@@ -165,8 +165,8 @@ async def test_a_store_that_can_not_be_opened(tmp_path: Path) -> None:
         await reads.credentials("alice")
 
 
-async def test_what_is_queued_is_answered_at_the_end(made: Made) -> None:
-    """After that, reads are refused."""
+async def test_queued_reads_are_answered_before_closing(made: Made) -> None:
+    """Closing answers queued reads and refuses later ones."""
     reads = [asyncio.create_task(made.reads.credentials("bob")) for _ in range(50)]
     await asyncio.sleep(0)
     made.reads.__exit__(None, None, None)

@@ -1,4 +1,4 @@
-"""Named reads: pages of history, of replay, of conversations and of a search, each from one state."""
+"""Reads: pages of history, replay, conversations and search results, each from one snapshot."""
 
 import contextlib
 from collections.abc import Iterator
@@ -88,7 +88,7 @@ def seqs(reader: StoreReader, account: int, conversation: int, *, backward: bool
 def test_pages_of_history_are_all_messages(
     store_factory: StoreFactory, batches: list[list[bool]], limit: int, pruned: int
 ) -> None:
-    """In both directions, whatever events are between them and what was pruned."""
+    """Pages of history, in both directions, have all messages and no amendments, whatever was pruned."""
     with memory_folder() as folder, contextlib.closing(store_factory.open(Path(folder))) as store:
         for name in NAMES:
             store.add_account(name, "x")
@@ -109,8 +109,8 @@ def test_pages_of_history_are_all_messages(
         assert seqs(store, BOB, 1, backward=True, limit=limit) == expected[::-1]
 
 
-def test_a_page_of_history_begins_where_it_is_asked_to(store: Store, reader: StoreReader) -> None:
-    """Without a seq at the newest; what is beyond either end is the end."""
+def test_a_page_of_history_begins_at_its_bound(store: Store, reader: StoreReader) -> None:
+    """A page begins at the given seq, or at the newest; a seq beyond either end is that end."""
     say(store, ALICE, BOB, *"abcdef")
     for asked, bodies, cursor in (
         ({}, "ef", 5),
@@ -131,7 +131,7 @@ def test_a_page_of_history_begins_where_it_is_asked_to(store: Store, reader: Sto
 
 
 def test_only_members_read(store: Store, reader: StoreReader) -> None:
-    """Neither history nor replay of a conversation of others, or of a room that was left or never entered."""
+    """An account that is not a member gets no page of history or replay."""
     say(store, ALICE, BOB, "secret")
     add_room(store, "#dev", "alice", "bob", history=HistoryFrom.FULL)
     store.change_room(RoomChange(action="leave", room="#dev", actor=BOB))
@@ -140,8 +140,8 @@ def test_only_members_read(store: Store, reader: StoreReader) -> None:
         assert reader.replay_page(account, conversation, after=0, limit=9, max_bytes=MUCH) is None
 
 
-def test_who_joins_reads_from_there(store: Store, reader: StoreReader) -> None:
-    """Edits of earlier messages are replayed without their text."""
+def test_a_new_member_reads_from_their_joining(store: Store, reader: StoreReader) -> None:
+    """A new member gets later messages only, and edits of earlier ones without their text."""
     add_room(store, "#dev", "alice", history=HistoryFrom.JOINING)
     say(store, ALICE, -1, "before")
     store.change_room(RoomChange(action="join", room="#dev", actor=BOB))
@@ -156,8 +156,8 @@ def test_who_joins_reads_from_there(store: Store, reader: StoreReader) -> None:
         assert [row.body for row in page.messages if row.meta.kind] == [text]
 
 
-def test_a_page_of_replay_has_what_happened(store: Store, reader: StoreReader) -> None:
-    """Messages and amendments with what is current, up to so many rows or bytes."""
+def test_a_page_of_replay_has_messages_and_amendments(store: Store, reader: StoreReader) -> None:
+    """A page of replay has messages and amendments with current texts, up to its limits."""
     say(store, ALICE, BOB, "a", "b")
     react(store, BOB, ALICE, 1)
     say(store, ALICE, BOB, "x" * 1000)
@@ -177,8 +177,8 @@ def test_a_page_of_replay_has_what_happened(store: Store, reader: StoreReader) -
 # --- conversations
 
 
-def test_the_list_counts_what_is_unread(store: Store, reader: StoreReader) -> None:
-    """For every conversation of the page, and only for those."""
+def test_the_list_has_unread_counts(store: Store, reader: StoreReader) -> None:
+    """Each conversation of a page is listed with its unread and mention counts."""
     for peer in (BOB, CAROL):
         say(store, peer, ALICE, "one", "two")
         say(store, ALICE, peer, "mine")
@@ -200,8 +200,8 @@ def test_the_list_counts_what_is_unread(store: Store, reader: StoreReader) -> No
     assert reader.conversation_list(ALICE, 5, 2) == []
 
 
-def test_counting_stops_in_each_conversation(store: Store, reader: StoreReader) -> None:
-    """At a thousand; the next ones are counted as well."""
+def test_unread_counts_are_limited(store: Store, reader: StoreReader) -> None:
+    """The unread count of each conversation stops at a thousand."""
     for peer, count in ((BOB, 1500), (CAROL, 1000), (DAN, 999)):
         for _ in range(3):
             say(store, peer, ALICE, *["x"] * (count // 3))
@@ -215,10 +215,10 @@ def test_counting_stops_in_each_conversation(store: Store, reader: StoreReader) 
 # --- search
 
 
-def test_a_search_is_newest_first_over_conversations(
+def test_a_search_over_conversations_is_newest_first(
     store: Store, reader: StoreReader, clock: ManualClock
 ) -> None:
-    """Page by page, with each conversation's name; the same as looking for all at once."""
+    """Results come newest first with their conversation's name; pages add up to the whole."""
     add_room(store, "#dev", "alice", "bob", history=HistoryFrom.FULL)
     for number in range(12):
         say(store, ALICE, (BOB, CAROL, -1)[number % 3], f"word {number}")
@@ -239,7 +239,7 @@ def test_a_search_is_newest_first_over_conversations(
 
 
 def test_a_search_says_whether_it_is_complete(store: Store, reader: StoreReader) -> None:
-    """What is not indexed yet is not found."""
+    """A page is incomplete while messages are not indexed yet, and complete afterwards."""
     say(store, ALICE, BOB, "word")
     page = reader.search(BOB, ["word"], conversation=None, before=NEWEST, limit=9)
     assert (page.found, page.complete) == ([], False)
@@ -249,11 +249,11 @@ def test_a_search_says_whether_it_is_complete(store: Store, reader: StoreReader)
     assert (len(page.found), page.complete) == (1, True)
 
 
-# --- states
+# --- snapshots
 
 
 def test_a_reader_sees_each_commit(store: Store, reader: StoreReader) -> None:
-    """Each read has the newest state; inside a snapshot, all have that of the first one."""
+    """Each read sees the newest commit; reads inside a snapshot see the state of the first one."""
     say(store, ALICE, BOB, "one")
     assert len(reader.conversation_list(BOB, 0, 9)) == 1
     with reader.snapshot():

@@ -1,6 +1,6 @@
-"""Pruning: what is older than kept goes, and what stays is as it was.
+"""Pruning: old messages are deleted, and the rest is unchanged.
 
-The sentences of the design that are shown here: *pruning takes a prefix and raises `first_seq`*,
+The sentences of the design that are proved here: *pruning takes a prefix and raises `first_seq`*,
 *`last_seq` is stored and survives pruning to empty*, and *pruning keeps the id*.
 """
 
@@ -50,9 +50,9 @@ def numbered(count: int) -> list[NewMessage]:
 
 
 def prune(store: Store, *, age_ms: int | None = None, count: int | None = None) -> int:
-    """Do all housekeeping there is; return how many steps that took."""
+    """Do all housekeeping; return the number of steps."""
     steps = 0
-    for _ in range(2):  # the last step of indexing and of a round both say that nothing waits
+    for _ in range(2):  # the last step of indexing and the last of a round both return False
         while store.housekeeping.step(Keep(age_ms, count)):
             steps += 1
     return steps
@@ -71,7 +71,7 @@ def ends(store: Store, conversation: int = 1) -> tuple[int, int]:
 
 
 def found(store: Store, *words: str) -> list[int]:
-    """Return the seqs of what alice finds."""
+    """Return the seqs of the messages that alice finds."""
     matches, complete = store.search(ALICE, words, conversation=None, before=NEWEST, limit=1000)
     assert complete
     return [each.message.seq for each in matches]
@@ -81,8 +81,8 @@ def found(store: Store, *words: str) -> list[int]:
 
 
 @pytest.mark.parametrize("keep", [1, 2, 3, 4, 5, 6, 9])
-def test_exactly_the_newest_stay(store: Store, keep: int) -> None:
-    """By count, the boundary is exact, also in the middle of a chunk of many messages."""
+def test_exactly_the_newest_messages_stay(store: Store, keep: int) -> None:
+    """Pruning by count keeps exactly the newest messages, even from the middle of a chunk."""
     store.append(numbered(3))
     store.append(numbered(3))
     prune(store, count=keep)
@@ -91,8 +91,8 @@ def test_exactly_the_newest_stay(store: Store, keep: int) -> None:
     assert ends(store) == (left[0], 6)
 
 
-def test_what_stays_is_as_it_was(store: Store, clock: ManualClock) -> None:
-    """Cutting a chunk changes neither seq nor time, sender, id or body of the rest of it."""
+def test_remaining_messages_are_unchanged(store: Store, clock: ManualClock) -> None:
+    """Pruning part of a chunk changes neither seq nor time, sender, id or body of the rest."""
     store.append([*messages("a", "b"), *messages("c", sender=BOB, recipient=ALICE), *messages("d")])
     before = rows_of(store, 1)
     clock.ms += DAY
@@ -103,8 +103,8 @@ def test_what_stays_is_as_it_was(store: Store, clock: ManualClock) -> None:
     assert page.messages == before[2:]
 
 
-def test_each_conversation_is_counted_alone(store: Store) -> None:
-    """Two messages of each conversation stay, not two in all."""
+def test_each_conversation_is_pruned_by_its_own_count(store: Store) -> None:
+    """The count of messages to keep is applied to each conversation."""
     store.append(
         [*numbered(5), *messages("x", "y", "z", recipient=CAROL), *messages("p", sender=BOB, recipient=CAROL)]
     )
@@ -115,12 +115,12 @@ def test_each_conversation_is_counted_alone(store: Store) -> None:
 # --- by age
 
 
-def test_a_message_stays_until_it_is_older_than_kept(store: Store, clock: ManualClock) -> None:
-    """By age, the boundary is exact to the millisecond."""
+def test_a_message_stays_until_it_is_too_old(store: Store, clock: ManualClock) -> None:
+    """Pruning by age is exact to the millisecond."""
     store.append(messages("old"))
     clock.ms += 1
     store.append(messages("new"))
-    clock.ms += DAY - 1  # the first is a day old, and not older
+    clock.ms += DAY - 1  # the first is exactly a day old
     prune(store, age_ms=DAY)
     assert seqs(store) == [1, 2]
     clock.ms += 1
@@ -128,8 +128,8 @@ def test_a_message_stays_until_it_is_older_than_kept(store: Store, clock: Manual
     assert (seqs(store), ends(store)) == ([2], (2, 2))
 
 
-def test_age_and_count_both_hold(store: Store, clock: ManualClock) -> None:
-    """What either of the two limits takes is gone."""
+def test_age_and_count_both_limit(store: Store, clock: ManualClock) -> None:
+    """A message is pruned if either limit says so."""
     store.append(numbered(3))
     clock.ms += DAY + 1
     store.append(numbered(3))
@@ -139,8 +139,8 @@ def test_age_and_count_both_hold(store: Store, clock: ManualClock) -> None:
     assert seqs(store) == [5, 6]
 
 
-def test_a_clock_that_was_set_back_prunes_no_middle(store: Store, clock: ManualClock) -> None:
-    """Times never fall within a conversation, so what is old is always a prefix."""
+def test_pruning_takes_a_prefix_after_the_clock_was_set_back(store: Store, clock: ManualClock) -> None:
+    """Times never fall within a conversation, so pruning by age always takes a prefix."""
     store.append(messages("a"))
     clock.ms -= 10 * DAY
     store.append(messages("b"))
@@ -152,11 +152,11 @@ def test_a_clock_that_was_set_back_prunes_no_middle(store: Store, clock: ManualC
     assert seqs(store) == [3]
 
 
-# --- what survives
+# --- what pruning keeps
 
 
-def test_pruning_to_empty_keeps_the_end(store: Store, clock: ManualClock) -> None:
-    """With nothing left, first_seq is behind last_seq, and the next message goes on, also after a restart."""
+def test_pruning_to_empty_keeps_the_last_seq(store: Store, clock: ManualClock) -> None:
+    """After pruning all messages first_seq is last_seq + 1, and the next message continues."""
     store.append(numbered(3))
     clock.ms += 2 * DAY
     prune(store, age_ms=DAY)
@@ -165,10 +165,10 @@ def test_pruning_to_empty_keeps_the_end(store: Store, clock: ManualClock) -> Non
     assert (seqs(store), ends(store)) == ([4], (4, 4))
 
 
-def test_the_end_survives_a_restart(
+def test_the_last_seq_survives_a_restart(
     store: Store, store_factory: StoreFactory, clock: ManualClock, tmp_path: Path
 ) -> None:
-    """last_seq is stored, and not worked out from what is left."""
+    """After pruning all messages and a restart, the next message continues the seqs."""
     store.append(numbered(3))
     clock.ms += 2 * DAY
     prune(store, age_ms=DAY)
@@ -197,7 +197,7 @@ def test_ids_survive_pruning(
 
 
 def test_an_id_is_known_for_thirty_days(store: Store, clock: ManualClock) -> None:
-    """After that it is forgotten, and not before."""
+    """An id is known for exactly thirty days."""
     sent = numbered(1)
     store.append(sent)
     clock.ms += KEEP_IDS_MS
@@ -208,15 +208,15 @@ def test_an_id_is_known_for_thirty_days(store: Store, clock: ManualClock) -> Non
     assert store.append(sent)[0] == [StoredMessage(1, 2, clock.ms)]
 
 
-def test_what_is_not_indexed_yet_can_be_pruned(store: Store) -> None:
-    """The index catches up before anything goes, so it never has what is gone."""
+def test_messages_are_indexed_before_they_are_pruned(store: Store) -> None:
+    """The index catches up before pruning, so a search never finds pruned messages."""
     store.append(numbered(500))
     prune(store, count=1)
     assert (found(store, "word499"), found(store, "word500")) == ([], [500])
 
 
 def test_positions_survive_pruning(store: Store) -> None:
-    """Unread counts what is there, after the position that was read."""
+    """Pruning leaves `read` unchanged; unread counts only remaining messages after it."""
     store.append(numbered(6))
     prune(store, count=2)
     row = conversation_of(store, BOB, 1)
@@ -227,16 +227,16 @@ def test_positions_survive_pruning(store: Store) -> None:
 # --- steps
 
 
-def test_raising_the_limit_brings_nothing_back(store: Store) -> None:
-    """What was pruned is gone, and first_seq never falls."""
+def test_raising_the_limit_restores_nothing(store: Store) -> None:
+    """With a higher limit later, pruned messages stay deleted and first_seq does not fall."""
     store.append(numbered(5))
     prune(store, count=1)
     prune(store, count=100)
     assert (seqs(store), ends(store)) == ([5], (5, 5))
 
 
-def test_an_erased_message_is_pruned_as_any_other(store: Store) -> None:
-    """A tombstone counts as a message, and goes with its prefix."""
+def test_tombstones_are_pruned_like_messages(store: Store) -> None:
+    """A tombstone counts as a message and is pruned like one."""
     store.append([*numbered(2), *messages("mine", sender=BOB, recipient=ALICE)])
     prune(store)
     store.delete_account("alice")

@@ -1,4 +1,4 @@
-"""Random appends, prunes and erasures, against a model that is a few dictionaries."""
+"""Random appends, prunes and erasures, compared with a model of plain dictionaries."""
 
 import tempfile
 from collections import defaultdict
@@ -13,7 +13,7 @@ from qscpd.store.base import Store
 from tests.support.ids import IdMaker
 from tests.support.stores import StoreFactory, conversation_of, rows_of
 
-PEOPLE = (1, 2, 3)
+ACCOUNTS = (1, 2, 3)
 WORDS = ("apple", "birch", "cedar")
 NEWEST = (2**53, 0, 0)
 
@@ -29,7 +29,7 @@ class Kept(NamedTuple):
 
 
 class Model:
-    """What the store must be."""
+    """Expected content of the store."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000_000
@@ -41,7 +41,7 @@ class Model:
         self.stored: dict[tuple[int, str], StoredMessage] = {}
 
     def append(self, message: NewMessage) -> Outcome:
-        """Store a message, or say where it is."""
+        """Store a new message; return the expected outcome."""
         known = self.stored.get((message.sender, message.id))
         if known is not None:
             original = next(
@@ -58,7 +58,7 @@ class Model:
         return StoredMessage(number, seq, self.now)
 
     def prune(self, keep: Keep) -> None:
-        """Keep the newest, and the young."""
+        """Delete messages beyond the limits of count and age."""
         for pair, kept in self.kept.items():
             if keep.messages is not None:
                 kept = [each for each in kept if each.seq > self.last[pair] - keep.messages]  # noqa: PLW2901
@@ -67,26 +67,26 @@ class Model:
             self.kept[pair] = kept
 
     def erase(self, account: int) -> None:
-        """Leave tombstones."""
+        """Turn an account's messages into tombstones."""
         self.gone.add(account)
         for pair, kept in self.kept.items():
             self.kept[pair] = [each._replace(body=None) if each.sender == account else each for each in kept]
 
 
-letters = st.tuples(st.permutations(PEOPLE), st.sampled_from(WORDS), st.integers(1, 6))
+appends = st.tuples(st.permutations(ACCOUNTS), st.sampled_from(WORDS), st.integers(1, 6))
 actions = st.one_of(
-    st.tuples(st.just("append"), st.lists(letters, min_size=1, max_size=8)),
+    st.tuples(st.just("append"), st.lists(appends, min_size=1, max_size=8)),
     st.tuples(st.just("again"), st.integers(0, 100)),
     st.tuples(st.just("wait"), st.integers(1, 50)),
     st.tuples(st.just("prune"), st.tuples(st.none() | st.integers(0, 60), st.none() | st.integers(1, 6))),
-    st.tuples(st.just("keep_house"), st.integers(1, 3)),
-    st.tuples(st.just("erase"), st.sampled_from(PEOPLE)),
+    st.tuples(st.just("do_housekeeping"), st.integers(1, 3)),
+    st.tuples(st.just("erase"), st.sampled_from(ACCOUNTS)),
     st.tuples(st.just("reopen"), st.none()),
 )
 
 
 class Run:
-    """A store and its model, doing the same."""
+    """A store and its model, to which the same is applied."""
 
     def __init__(self, factory: StoreFactory, folder: Path) -> None:
         self.factory = factory
@@ -101,18 +101,18 @@ class Run:
         return self.factory.open(self.folder, clock_ms=lambda: self.model.now)
 
     def append(self, sent: list[tuple[list[int], str, int]]) -> None:
-        """Store some messages in one transaction, several of each."""
+        """Store messages in one transaction."""
         batch = [
-            NewMessage(people[0], people[1], self.make_id(), f"{word} x{number}")
-            for people, word, count in sent
+            NewMessage(pair[0], pair[1], self.make_id(), f"{word} x{number}")
+            for pair, word, count in sent
             for number in range(count)
-            if not self.model.gone & set(people[:2])
+            if not self.model.gone & set(pair[:2])
         ]
         expected = [self.model.append(message) for message in batch]
         assert list(self.store.append(batch)[0]) == expected
 
     def again(self, index: int) -> None:
-        """Send something again, and something else under its id."""
+        """Send a message again, and another one under its id."""
         if self.model.sent:
             sent = self.model.sent[index % len(self.model.sent)]
             other = NewMessage(sent.sender, sent.recipient, sent.id, "another")
@@ -124,35 +124,35 @@ class Run:
         self.model.now += milliseconds
 
     def prune(self, limits: tuple[int | None, int | None]) -> None:
-        """Prune to the end."""
+        """Prune completely."""
         keep = Keep(*limits)
         for _ in range(2):
             while self.store.housekeeping.step(keep):
                 pass
         self.model.prune(keep)
 
-    def keep_house(self, steps: int) -> None:
-        """Do some housekeeping that takes nothing away."""
+    def do_housekeeping(self, steps: int) -> None:
+        """Do some housekeeping that deletes nothing."""
         for _ in range(steps):
             self.store.housekeeping.step(Keep())
 
     def erase(self, account: int) -> None:
-        """Erase to the end, with messages of others in between."""
+        """Erase an account completely, with messages of others in between."""
         if account in self.model.gone:
             return
         self.store.delete_account(("alice", "bob", "carol")[account - 1])
         self.model.erase(account)
-        others = [each for each in PEOPLE if each != account]
+        others = [each for each in ACCOUNTS if each != account]
         while self.store.housekeeping.erase_step(account):
             self.append([(others, "dogwood", 1)])
 
     def reopen(self, _: None) -> None:
-        """Close and open the file."""
+        """Close and open the store."""
         self.store.close()
         self.store = self._open()
 
     def check(self) -> None:
-        """Compare everything that can be read."""
+        """Compare all rows and seqs with the model."""
         for pair, number in self.model.numbers.items():
             kept = self.model.kept[pair]
             assert [each[:-1] for each in rows_of(self.store, number)] == kept
@@ -161,8 +161,8 @@ class Run:
             assert row is not None
             assert (row.first_seq, row.last_seq) == (kept[0].seq if kept else last + 1, last)
 
-    def check_words(self) -> None:
-        """Every word that is there is found, and no other."""
+    def check_search(self) -> None:
+        """Check that a search finds exactly the words of the model."""
         while self.store.housekeeping.step(Keep()):
             pass
         for word in (*WORDS, "dogwood"):
@@ -179,17 +179,17 @@ class Run:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(actions, max_size=14))
-def test_any_appends_prunes_and_erasures_end_as_in_the_model(
+def test_any_appends_prunes_and_erasures_match_the_model(
     store_factory: StoreFactory, script: list[tuple[str, object]]
 ) -> None:
-    """Seqs stay dense, ends right, ids known and words found, whatever is done in which order."""
+    """Rows, seqs, known ids and search results match the model after any sequence of actions."""
     with tempfile.TemporaryDirectory() as directory:
         run = Run(store_factory, Path(directory))
         try:
             for name, argument in script:
                 getattr(run, name)(argument)
                 run.check()
-            run.check_words()
+            run.check_search()
             store_factory.check(run.store)
         finally:
             run.store.close()

@@ -1,4 +1,4 @@
-"""Rooms in the store: what random steps reach seldom (`test_rooms_model.py` has those)."""
+"""Rooms in the store: cases that the random steps of `test_rooms_model.py` seldom reach."""
 
 import contextlib
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
-    """A store with four people and alice's room #dev, conversation 1, in which bob and carol are."""
+    """A store with the room #dev, conversation 1: alice owns it, bob and carol are members, dan is not."""
     with contextlib.closing(store_factory.open(tmp_path, clock_ms=clock)) as store:
         for name in ("alice", "bob", "carol", "dan"):
             store.add_account(name, "x")
@@ -57,8 +57,8 @@ def change(
     room: str = "#dev",
     **fields: object,
 ) -> RoomResult:
-    """Do something in a room."""
-    made = RoomChange(action=action, room=room, actor=actor, target=target, **fields)  # type: ignore[arg-type]  # of it
+    """Apply an action to a room."""
+    made = RoomChange(action=action, room=room, actor=actor, target=target, **fields)  # type: ignore[arg-type]  # fields of a RoomChange
     return store.change_room(made)
 
 
@@ -70,20 +70,20 @@ def denied(
     room: str = "#dev",
     **fields: object,
 ) -> ErrorCode:
-    """Try it, and return why not."""
+    """Apply an action that must be denied; return the code."""
     with pytest.raises(DeniedError) as refused:
         change(store, action, actor, target, room, **fields)
     return refused.value.code
 
 
 def say(store: Store, sender: int, message_id: str = "", room: int = 1, body: str = "hello") -> Outcome:
-    """Write in a room."""
+    """Send a message to a room."""
     outcomes, _ = store.append([NewMessage(sender, -room, message_id or make_id(), body)])
     return outcomes[0]
 
 
-def test_a_mute_ends(store: Store, clock: ManualClock) -> None:
-    """Until its last millisecond the refusal says how long it lasts, also after a restart."""
+def test_a_mute_ends_on_time(store: Store, clock: ManualClock) -> None:
+    """A mute refuses messages until its last millisecond, with the time that is left; it is logged."""
     change(store, "mute", ALICE, BOB, seconds=60, text="calm down")
     for passed, left in ((0, 60.0), (59_000, 1.0), (59_999, 0.001)):
         clock.ms = START + passed
@@ -93,8 +93,8 @@ def test_a_mute_ends(store: Store, clock: ManualClock) -> None:
     assert store.room_log(1)[0][1:] == (START, ALICE, "mute", BOB, None, START + 60_000, "calm down")
 
 
-def test_a_mute_without_an_end_has_no_time_to_wait(store: Store, clock: ManualClock) -> None:
-    """It lasts until it is taken back; one who is muted still reads, and stays so through leaving."""
+def test_a_mute_without_end_lasts_until_unmute(store: Store, clock: ManualClock) -> None:
+    """A mute without end gives no time to wait, and survives leaving and rejoining."""
     change(store, "mute", ALICE, BOB)
     clock.ms += 10**12
     assert say(store, BOB) == Refused(ErrorCode.MUTED)
@@ -105,8 +105,10 @@ def test_a_mute_without_an_end_has_no_time_to_wait(store: Store, clock: ManualCl
     assert isinstance(say(store, BOB), StoredMessage)
 
 
-def test_a_ban_ends(store: Store, store_factory: StoreFactory, clock: ManualClock, tmp_path: Path) -> None:
-    """Until its last millisecond one can neither join nor be invited."""
+def test_a_ban_ends_on_time(
+    store: Store, store_factory: StoreFactory, clock: ManualClock, tmp_path: Path
+) -> None:
+    """Until its last millisecond a banned user can neither join nor be invited, even after a restart."""
     result = change(store, "ban", ALICE, BOB, seconds=60)
     assert result.memberships == {BOB: Membership(banned_until_ms=START + 60_000)}
     clock.ms = START + 59_999
@@ -120,15 +122,15 @@ def test_a_ban_ends(store: Store, store_factory: StoreFactory, clock: ManualCloc
         assert again.memberships(1)[BOB] == Membership(RoomRole.MEMBER)
 
 
-def test_an_end_beyond_all_time_is_none(store: Store) -> None:
-    """However long a mute or ban is, its end is a number that JSON can hold."""
+def test_the_longest_mute_or_ban_ends_at_forever(store: Store) -> None:
+    """The end of the longest mute or ban is FOREVER_MS, which JSON numbers can represent."""
     assert change(store, "mute", ALICE, BOB, seconds=2**53 - 1).memberships[BOB].muted_until_ms == FOREVER_MS
     assert change(store, "ban", ALICE, CAROL).memberships[CAROL].banned_until_ms == FOREVER_MS
     assert [entry.until_ms for entry in store.room_log(1, limit=2)] == [FOREVER_MS, FOREVER_MS]
 
 
 def test_slow_mode_counts_from_the_last_message(store: Store, clock: ManualClock) -> None:
-    """A member waits from one stored message to the next; refused ones count for nothing."""
+    """Slow mode counts from a member's last stored message; refused ones do not count."""
     change(store, "set", ALICE, seconds=30)
     assert isinstance(say(store, BOB), StoredMessage)
     clock.ms += 12_000
@@ -141,18 +143,18 @@ def test_slow_mode_counts_from_the_last_message(store: Store, clock: ManualClock
 
 
 def test_slow_mode_within_one_commit(store: Store) -> None:
-    """What comes at once is one message and refusals, whichever commit they are in."""
+    """Of several messages of a member in one commit, slow mode stores the first."""
     change(store, "set", ALICE, seconds=30)
     outcomes, _ = store.append([NewMessage(BOB, -1, make_id(), f"{n}") for n in range(3)])
     assert [isinstance(each, StoredMessage) for each in outcomes] == [True, False, False]
 
 
-def test_slow_mode_is_for_members(store: Store) -> None:
-    """Owners and moderators need not wait; who is no moderator any more does, from their last message on."""
+def test_slow_mode_applies_to_members_only(store: Store) -> None:
+    """Owners and moderators need not wait; a demoted moderator waits from their last message on."""
     change(store, "role", ALICE, BOB, role=RoomRole.MODERATOR)
     change(store, "set", ALICE, seconds=30)
-    for person in (ALICE, ALICE, BOB, BOB):
-        assert isinstance(say(store, person), StoredMessage)
+    for account in (ALICE, ALICE, BOB, BOB):
+        assert isinstance(say(store, account), StoredMessage)
     change(store, "role", ALICE, BOB, role=RoomRole.MEMBER)
     assert say(store, BOB) == Refused(ErrorCode.SLOW_MODE, 30.0)
     change(store, "set", ALICE, seconds=0)
@@ -160,7 +162,7 @@ def test_slow_mode_is_for_members(store: Store) -> None:
 
 
 def test_the_id_of_a_refused_message_can_be_used_again(store: Store, clock: ManualClock) -> None:
-    """Whatever the refusal: later the same id is stored, in the same room or elsewhere, and then known."""
+    """The id of a refused message can be used again, for the same or another conversation."""
     change(store, "mute", ALICE, BOB, seconds=60)
     first, second = make_id(), make_id()
     assert say(store, BOB, first) == Refused(ErrorCode.MUTED, 60.0)
@@ -176,7 +178,7 @@ def test_the_id_of_a_refused_message_can_be_used_again(store: Store, clock: Manu
 
 
 def test_a_refused_id_within_one_commit(store: Store) -> None:
-    """A refusal in between does not hide what the id was used for."""
+    """Within one commit, a refused message does not use its id; a stored one does."""
     first, second = make_id(), make_id()
     outcomes, _ = store.append(
         [
@@ -196,8 +198,8 @@ def test_a_refused_id_within_one_commit(store: Store) -> None:
     ]
 
 
-def test_who_was_removed_gets_the_ack_of_what_was_stored(store: Store) -> None:
-    """A retry is answered as the first time, also when one may not write there any more."""
+def test_a_removed_member_gets_the_outcome_of_a_retry(store: Store) -> None:
+    """A retry gets the original place, even if the sender is no longer a member."""
     sent = make_id()
     stored = say(store, BOB, sent)
     assert isinstance(stored, StoredMessage)
@@ -206,8 +208,8 @@ def test_who_was_removed_gets_the_ack_of_what_was_stored(store: Store) -> None:
     assert say(store, BOB) == Refused(ErrorCode.NOT_A_MEMBER)
 
 
-def test_who_left_moves_no_position(store: Store) -> None:
-    """A mark of an account that is not a member moves nothing, and so does not reveal how much is written."""
+def test_a_former_member_moves_no_position(store: Store) -> None:
+    """A mark of an account that is not a member moves nothing, and so does not reveal the last seq."""
     say(store, ALICE)
     change(store, "leave", BOB)
     say(store, ALICE)
@@ -219,8 +221,8 @@ def test_who_left_moves_no_position(store: Store) -> None:
     assert moved[2] is None
 
 
-def test_nothing_is_unread_to_who_comes(store: Store) -> None:
-    """Also in a room that shows its history, and to who comes back."""
+def test_nothing_is_unread_to_a_new_member(store: Store) -> None:
+    """After joining or rejoining nothing is unread, even with full history."""
     change(store, "set", ALICE, history=HistoryFrom.FULL)
     say(store, ALICE)
     change(store, "join", DAN)
@@ -234,8 +236,8 @@ def test_nothing_is_unread_to_who_comes(store: Store) -> None:
     assert conversation_of(store, DAN, 1) == row._replace(last_seq=2, read=2)
 
 
-def test_a_deleted_account_can_do_nothing_that_was_under_way(store: Store) -> None:
-    """What was requested by it or for it before comes too late: a room has no deleted member."""
+def test_actions_of_a_deleted_account_are_refused(store: Store) -> None:
+    """Late actions by or for a deleted account are refused, so that a room has no deleted member."""
     store.delete_account("dan")
     assert denied(store, "join", DAN) is ErrorCode.UNKNOWN_USER
     assert denied(store, "invite", ALICE, DAN) is ErrorCode.UNKNOWN_USER
@@ -245,14 +247,14 @@ def test_a_deleted_account_can_do_nothing_that_was_under_way(store: Store) -> No
     assert DAN not in store.memberships(1)
 
 
-def test_the_first_of_the_highest_inherits(store: Store) -> None:
-    """A moderator before members, and of those who came first; with none left the room is archived."""
+def test_the_longest_member_of_the_highest_role_succeeds(store: Store) -> None:
+    """The successor has the highest role, then the longest membership; an empty room is archived."""
     say(store, ALICE)
     change(store, "join", DAN)
     change(store, "role", ALICE, DAN, role=RoomRole.MODERATOR)
     for name, successor in (("alice", DAN), ("dan", BOB), ("bob", CAROL)):
         store.delete_account(name)
-        owners = [each for each, one in store.memberships(1).items() if one.role is RoomRole.OWNER]
+        owners = [each for each, member in store.memberships(1).items() if member.role is RoomRole.OWNER]
         assert owners == [successor]
         assert store.room(1).state is RoomState.ACTIVE
     store.delete_account("carol")
@@ -260,8 +262,8 @@ def test_the_first_of_the_highest_inherits(store: Store) -> None:
     assert (store.room(1).state, store.room(1).members) == (RoomState.ARCHIVED, 0)
 
 
-def test_an_account_may_be_in_so_many_rooms(store: Store) -> None:
-    """At the limit neither joining nor making one, for oneself or by the operator, until one is left."""
+def test_the_number_of_rooms_of_an_account_is_limited(store: Store) -> None:
+    """At the limit an account cannot join or create a room, or be made an owner, until it leaves one."""
     for number in range(ROOMS_LIMIT - 1):
         change(store, "create", BOB, room=f"#room{number}")
     change(store, "create", ALICE, room="#more")
@@ -272,8 +274,8 @@ def test_an_account_may_be_in_so_many_rooms(store: Store) -> None:
     change(store, "join", BOB, room="#more")
 
 
-def test_a_deleted_room_is_emptied_and_its_name_free(store: Store, clock: ManualClock) -> None:
-    """It can't be found, its messages go, ids stay known, and a new room has a new conversation."""
+def test_a_deleted_room_is_emptied_and_its_name_freed(store: Store, clock: ManualClock) -> None:
+    """A deleted room is not found, its messages are deleted, ids stay known, and its name is free."""
     sent = make_id()
     stored = say(store, BOB, sent)
     assert isinstance(stored, StoredMessage)
@@ -281,7 +283,7 @@ def test_a_deleted_room_is_emptied_and_its_name_free(store: Store, clock: Manual
     result = change(store, "delete", None)
     assert result.room.state is RoomState.DELETED
     assert set(result.memberships) == {ALICE, BOB, CAROL, DAN}
-    assert not any(one.role or one.invited_by for one in result.memberships.values())
+    assert not any(each.role or each.invited_by for each in result.memberships.values())
     assert store.conversations(BOB) == []
     while store.housekeeping.step(Keep()):
         pass
@@ -295,8 +297,8 @@ def test_a_deleted_room_is_emptied_and_its_name_free(store: Store, clock: Manual
     assert say(store, BOB, room=2) == StoredMessage(2, 1, clock.ms)
 
 
-def test_who_writes_in_a_closed_room_that_is_not_theirs_learns_nothing(store: Store) -> None:
-    """The same answer as for a room that is not there, whatever it is that they send."""
+def test_a_closed_room_is_hidden_from_others(store: Store) -> None:
+    """Every action of a non-member in a closed room is refused as if the room did not exist."""
     change(store, "set", ALICE, kind=RoomKind.CLOSED)
     assert say(store, DAN) == Refused(ErrorCode.UNKNOWN_ROOM)
     for action in ("join", "leave", "topic", "invite", "ban", "log"):
@@ -308,8 +310,8 @@ def test_who_writes_in_a_closed_room_that_is_not_theirs_learns_nothing(store: St
     assert denied(store, "join", DAN) is ErrorCode.UNKNOWN_ROOM
 
 
-def test_what_is_denied_writes_nothing(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
-    """No row of any table is another one after a refusal."""
+def test_a_denied_change_writes_nothing(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
+    """A denied change leaves every table unchanged."""
     change(store, "ban", ALICE, DAN)
     before = store_factory.dump(tmp_path)
     refusals = [
@@ -338,7 +340,7 @@ def test_what_is_denied_writes_nothing(store: Store, store_factory: StoreFactory
 
 
 def test_the_log_is_read_page_by_page(store: Store) -> None:
-    """The newest first, each entry once, with its target; joining and leaving are not moderation."""
+    """The log is paged newest first, each entry once; joining and leaving are not logged."""
     change(store, "topic", ALICE, text="Release on Friday")
     change(store, "set", ALICE, kind=RoomKind.CLOSED, history=HistoryFrom.FULL, seconds=5)
     change(store, "role", None, BOB, role=RoomRole.OWNER)

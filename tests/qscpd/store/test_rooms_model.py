@@ -1,4 +1,4 @@
-"""Random things done in rooms, against a model written from `docs/protocol.md`."""
+"""Random actions in rooms, compared with a model written from `docs/protocol.md`."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -41,13 +41,13 @@ from tests.support.room_model import ModelRoom, RoomModel
 from tests.support.stores import StoreFactory, rows_of, unread_of
 
 NAMES: Final = ("alice", "bob", "carol", "dan", "erin")
-PEOPLE: Final = tuple(range(1, len(NAMES) + 1))
+ACCOUNTS: Final = tuple(range(1, len(NAMES) + 1))
 ROOMS: Final = ("#attic", "#bath", "#cellar")
 NEWEST: Final = (2**53, 0, 0)
 
-people = st.sampled_from(PEOPLE)
+accounts = st.sampled_from(ACCOUNTS)
 picks = st.integers(0, 15)
-"""See `RoomMachine.who`."""
+"""Choice of an actor or target; see `RoomMachine.pick_account`."""
 names = st.sampled_from((*ROOMS, "#attic", "#attic", "#bath"))
 seconds = st.none() | st.sampled_from([0, 1, 30])
 kinds = st.none() | st.sampled_from(list(RoomKind))
@@ -57,7 +57,7 @@ FORGIVES: Final = ("invite", "unban", "unmute")
 
 
 class RoomMachine(RuleBasedStateMachine):
-    """The store, the rooms in memory, and the model, in which the same is done."""
+    """The store, the rooms in memory, and the model, to which the same is applied."""
 
     factory: StoreFactory
 
@@ -73,7 +73,7 @@ class RoomMachine(RuleBasedStateMachine):
             self.store.add_account(name, "x")
         self.runner = asyncio.Runner()
         self.router = self.runner.run(_router())
-        self.sessions = {each: self.router.login(NAMES[each - 1])[0] for each in PEOPLE}
+        self.sessions = {each: self.router.login(NAMES[each - 1])[0] for each in ACCOUNTS}
         self.last = self.steps = 0
 
     def open(self) -> Store:
@@ -83,14 +83,14 @@ class RoomMachine(RuleBasedStateMachine):
         return store
 
     def teardown(self) -> None:
-        """Look at everything once more, also at what is exported."""
+        """Check searches and exports of all accounts, and the integrity of the store."""
         try:
             while self.store.housekeeping.step(Keep()):
                 pass
-            for person in PEOPLE:
-                self.they_find_what_is_theirs(person)
-                exported = [(each.conversation, each.message) for each in self.store.export(person)]
-                rows = self.store.conversations(person)
+            for account in ACCOUNTS:
+                self.check_search(account)
+                exported = [(each.conversation, each.message) for each in self.store.export(account)]
+                rows = self.store.conversations(account)
                 assert exported == [
                     (row.id, each) for row in rows for each in self.seen(row.id, row.first_seq)
                 ]
@@ -102,7 +102,7 @@ class RoomMachine(RuleBasedStateMachine):
             self.folder.cleanup()
 
     def change(self, change: RoomChange) -> None:
-        """Do something everywhere."""
+        """Apply a change to the store, the rooms in memory and the model."""
         expected = self.rooms_model.do(change)
         if expected:
             with pytest.raises(DeniedError) as denied:
@@ -121,14 +121,14 @@ class RoomMachine(RuleBasedStateMachine):
         self.runner.run(publish())
         self.emitted.clear()
 
-    # --- what is done
+    # --- rules
 
     @initialize(
         kind=kinds,
         history=histories,
-        members=st.lists(people, min_size=1, max_size=4),
-        moderator=people,
-        closed=people,
+        members=st.lists(accounts, min_size=1, max_size=4),
+        moderator=accounts,
+        closed=accounts,
     )
     def begin(
         self,
@@ -138,31 +138,31 @@ class RoomMachine(RuleBasedStateMachine):
         moderator: int,
         closed: int,
     ) -> None:
-        """Two rooms that are lived in: chance alone would take long to get there."""
+        """Create two rooms with members, which random steps alone would seldom reach."""
         self.create(1, "#attic", None, kind, history)
         for each in (*members, moderator):
             self.come(each, "#attic")
         self.moderate(1, "#attic", "role", moderator, RoomRole.MODERATOR, None)
         self.create(closed, "#bath", None, RoomKind.CLOSED, None)
 
-    def who(self, pick: int, name: str) -> int | None:
-        """Return the operator, or more often one of a room's members, or anybody."""
+    def pick_account(self, pick: int, name: str) -> int | None:
+        """Return the operator (None), more often a member of a room, or any account."""
         model_room = self.rooms_model.find(name)
         if pick == 0:
             return None
         if model_room is None or not model_room.roles or pick > 10:
-            return PEOPLE[pick % len(PEOPLE)]
+            return ACCOUNTS[pick % len(ACCOUNTS)]
         members = sorted(
             model_room.roles, key=lambda each: ("owner", "moderator", "member").index(model_room.roles[each])
         )
         return members[(pick - 1) % len(members)]
 
-    @rule(pick=picks, name=names, owner=people, kind=kinds, history=histories)
+    @rule(pick=picks, name=names, owner=accounts, kind=kinds, history=histories)
     def create_any(
         self, pick: int, name: str, owner: int, kind: RoomKind | None, history: HistoryFrom | None
     ) -> None:
-        """A user makes a room, or the operator makes one for a user."""
-        actor = self.who(pick, name)
+        """A user creates a room, or the operator creates one for a user."""
+        actor = self.pick_account(pick, name)
         self.create(actor, name, None if actor else owner, kind, history)
 
     def create(
@@ -173,45 +173,62 @@ class RoomMachine(RuleBasedStateMachine):
         kind: RoomKind | None,
         history: HistoryFrom | None,
     ) -> None:
-        """Make a room."""
+        """Create a room."""
         self.change(
             RoomChange(
                 action="create", room=name, actor=actor, target=owner, kind=kind, history=history, text="new"
             )
         )
 
-    @rule(person=people, name=names)
-    def come(self, person: int, name: str) -> None:
+    @rule(account=accounts, name=names)
+    def come(self, account: int, name: str) -> None:
         """A user joins."""
-        self.change(RoomChange(action="join", room=name, actor=person))
+        self.change(RoomChange(action="join", room=name, actor=account))
 
     @rule(pick=picks, name=names)
     def go(self, pick: int, name: str) -> None:
         """A user leaves."""
-        self.change(RoomChange(action="leave", room=name, actor=self.who(pick, name) or 1))
+        self.change(RoomChange(action="leave", room=name, actor=self.pick_account(pick, name) or 1))
 
-    @rule(pick=picks, name=names, whom=picks, role=st.sampled_from(list(RoomRole)))
-    def promote(self, pick: int, name: str, whom: int, role: RoomRole) -> None:
+    @rule(pick=picks, name=names, target_pick=picks, role=st.sampled_from(list(RoomRole)))
+    def promote(self, pick: int, name: str, target_pick: int, role: RoomRole) -> None:
         """A user changes a role."""
-        self.moderate(self.who(pick, name), name, "role", self.who(whom, name) or 1, role, None)
+        self.moderate(
+            self.pick_account(pick, name), name, "role", self.pick_account(target_pick, name) or 1, role, None
+        )
 
-    @rule(pick=picks, name=names, action=st.sampled_from(PUNISHES), whom=picks, seconds=seconds)
-    def punish(self, pick: int, name: str, action: str, whom: int, seconds: int | None) -> None:
+    @rule(pick=picks, name=names, action=st.sampled_from(PUNISHES), target_pick=picks, seconds=seconds)
+    def punish(self, pick: int, name: str, action: str, target_pick: int, seconds: int | None) -> None:
         """A user removes, bans or mutes a user."""
-        self.moderate(self.who(pick, name), name, action, self.who(whom, name) or 1, None, seconds)
+        self.moderate(
+            self.pick_account(pick, name),
+            name,
+            action,
+            self.pick_account(target_pick, name) or 1,
+            None,
+            seconds,
+        )
 
-    @rule(pick=picks, name=names, action=st.sampled_from(FORGIVES), whom=picks)
-    def forgive(self, pick: int, name: str, action: str, whom: int) -> None:
+    @rule(pick=picks, name=names, action=st.sampled_from(FORGIVES), target_pick=picks)
+    def forgive(self, pick: int, name: str, action: str, target_pick: int) -> None:
         """A user invites, unbans or unmutes a user."""
-        self.moderate(self.who(pick, name), name, action, self.who(whom, name) or 1, None, None)
+        self.moderate(
+            self.pick_account(pick, name), name, action, self.pick_account(target_pick, name) or 1, None, None
+        )
 
     def moderate(
-        self, actor: int | None, name: str, action: str, whom: int, role: RoomRole | None, seconds: int | None
+        self,
+        actor: int | None,
+        name: str,
+        action: str,
+        target: int,
+        role: RoomRole | None,
+        seconds: int | None,
     ) -> None:
         """Apply an action with a target."""
         self.change(
             RoomChange(
-                action=action, room=name, actor=actor, target=whom, role=role, seconds=seconds, text="why"
+                action=action, room=name, actor=actor, target=target, role=role, seconds=seconds, text="why"
             )
         )
 
@@ -224,26 +241,26 @@ class RoomMachine(RuleBasedStateMachine):
         history: HistoryFrom | None,
         seconds: int | None,
     ) -> None:
-        """A user changes settings."""
-        actor = self.who(pick, name)
+        """A user changes the settings of a room."""
+        actor = self.pick_account(pick, name)
         self.change(
             RoomChange(action="set", room=name, actor=actor, kind=kind, history=history, seconds=seconds)
         )
 
     @rule(pick=picks, name=names, action=st.sampled_from(["topic", "archive", "unarchive", "delete"]))
     def run(self, pick: int, name: str, action: str) -> None:
-        """A user changes a room as a whole; members can't request a deletion."""
-        actor = self.who(pick, name)
+        """A user sets the topic, archives or unarchives a room; only the operator deletes it."""
+        actor = self.pick_account(pick, name)
         if action != "delete" or actor is None:
             self.change(RoomChange(action=action, room=name, actor=actor, text="t"))
 
-    @rule(person=people)
-    def delete_account(self, person: int) -> None:
+    @rule(account=accounts)
+    def delete_account(self, account: int) -> None:
         """The operator deletes an account; members of its rooms are notified."""
-        if person in self.rooms_model.gone or len(self.rooms_model.gone) == 3:
+        if account in self.rooms_model.gone or len(self.rooms_model.gone) == 3:
             return
-        self.rooms_model.delete_account(person)
-        self.store.delete_account(NAMES[person - 1])
+        self.rooms_model.delete_account(account)
+        self.store.delete_account(NAMES[account - 1])
         self.publish()
 
     @rule(milliseconds=st.sampled_from([1, 500, 1000, 30_000]))
@@ -251,16 +268,16 @@ class RoomMachine(RuleBasedStateMachine):
         """Let time pass."""
         self.rooms_model.now += milliseconds
 
-    @rule(person=people, seq=st.integers(0, 60), index=st.integers(0, 9))
-    def read(self, person: int, seq: int, index: int) -> None:
-        """A user moves a position; one who is not a member moves nothing."""
+    @rule(account=accounts, seq=st.integers(0, 60), index=st.integers(0, 9))
+    def read(self, account: int, seq: int, index: int) -> None:
+        """A user moves a position; it moves only for members."""
         if not self.rooms_model.rooms:
             return
         model_room = self.rooms_model.rooms[index % len(self.rooms_model.rooms)]
-        _, moved = self.store.append([], [Mark(person, model_room.number, PositionKind.READ, seq)])
+        _, moved = self.store.append([], [Mark(account, model_room.number, PositionKind.READ, seq)])
         seq = min(seq, len(model_room.said))
-        if person in model_room.roles and seq > model_room.read[person]:
-            model_room.read[person] = seq
+        if account in model_room.roles and seq > model_room.read[account]:
+            model_room.read[account] = seq
             assert moved[0] is not None
             assert (moved[0].mark.seq, moved[0].peer) == (seq, None)
         else:
@@ -268,7 +285,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule(kept=st.integers(1, 20))
     def prune(self, kept: int) -> None:
-        """Forget what is old."""
+        """Prune old messages."""
         for _ in range(2):
             while self.store.housekeeping.step(Keep(messages=kept)):
                 pass
@@ -277,27 +294,27 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule()
     def reopen(self) -> None:
-        """Close and open the file, which forgets who spoke when."""
+        """Close and open the store, which resets the times of slow mode."""
         self.store.close()
         self.store = self.open()
         for model_room in self.rooms_model.rooms:
             model_room.spoke.clear()
 
-    # --- what must be
+    # --- invariants
 
     @invariant()
-    def all_is_as_in_the_model(self) -> None:
-        """Who may write, rooms, and what everybody sees and finds."""
-        self.only_who_may_writes()
-        self.rooms_are_as_in_the_model()
+    def everything_matches_the_model(self) -> None:
+        """Refusals, rooms, visible messages and search results are those of the model."""
+        self.check_sending()
+        self.check_rooms()
         while self.store.housekeeping.step(Keep()):
             pass
-        self.everybody_sees_what_is_theirs()
+        self.check_visible_messages()
         self.steps += 1
-        self.they_find_what_is_theirs(PEOPLE[self.steps % len(PEOPLE)])
+        self.check_search(ACCOUNTS[self.steps % len(ACCOUNTS)])
 
-    def only_who_may_writes(self) -> None:
-        """Every user tries to write in the room of the last change; refusals say why."""
+    def check_sending(self) -> None:
+        """Send a message of every user to the room of the last change; check the outcomes."""
         if not self.last:
             return
         model_room = self.rooms_model.rooms[self.last - 1]
@@ -309,7 +326,7 @@ class RoomMachine(RuleBasedStateMachine):
                 f"word {each}",
                 MessageMeta(mentions=(each % 5 + 1,)),
             )
-            for each in PEOPLE
+            for each in ACCOUNTS
         ]
         expected = [self.rooms_model.write(model_room, message) for message in batch]
         outcomes, _ = self.store.append(batch)
@@ -318,16 +335,16 @@ class RoomMachine(RuleBasedStateMachine):
             if isinstance(outcome, Refused):
                 self._check_wait(model_room, message.sender, outcome)
 
-    def _check_wait(self, model_room: ModelRoom, person: int, refused: Refused) -> None:
+    def _check_wait(self, model_room: ModelRoom, account: int, refused: Refused) -> None:
         ends = None
-        if refused.code == "muted" and model_room.muted[person] != FOREVER_MS:
-            ends = model_room.muted[person]
+        if refused.code == "muted" and model_room.muted[account] != FOREVER_MS:
+            ends = model_room.muted[account]
         elif refused.code == "slow_mode":
-            ends = model_room.spoke[person] + 1000 * model_room.slow_s
+            ends = model_room.spoke[account] + 1000 * model_room.slow_s
         assert refused.retry_after_s == (None if ends is None else (ends - self.rooms_model.now) / 1000)
 
-    def rooms_are_as_in_the_model(self) -> None:
-        """Rooms, memberships and logs; and an active room has an owner."""
+    def check_rooms(self) -> None:
+        """Check rooms, memberships and logs, and that an active room has an owner."""
         rooms = sorted(
             (each for each in self.rooms_model.rooms if each.state != "deleted"), key=lambda h: h.name
         )
@@ -338,9 +355,9 @@ class RoomMachine(RuleBasedStateMachine):
         for row, model_room in zip(rows, rooms, strict=True):
             assert row.state != RoomState.ACTIVE or model_room.owners()
             memberships = self.store.memberships(row.id)
-            for person in PEOPLE:
-                assert self.normal(memberships.get(person, NO_MEMBERSHIP)) == self.model_standing(
-                    model_room, person
+            for account in ACCOUNTS:
+                assert self.current(memberships.get(account, NO_MEMBERSHIP)) == self.model_membership(
+                    model_room, account
                 )
             room = live.by_id(row.id)
             assert room is not None
@@ -351,70 +368,70 @@ class RoomMachine(RuleBasedStateMachine):
             assert entries[::-1] == model_room.log
 
     def check_live(self, room: LiveRoom, row: RoomRow, memberships: Mapping[int, Membership]) -> None:
-        """The room in memory is the one in the file, whose accounts are those that are left."""
+        """Check that the room in memory equals the stored one, apart from deleted accounts."""
         assert room.row._replace(last_seq=0, first_seq=0) == row._replace(last_seq=0, first_seq=0)
-        there = {each: one for each, one in room.memberships.items() if each not in self.rooms_model.gone}
-        assert there == memberships
-        members = {each for each, one in memberships.items() if one.role is not None}
+        remaining = {id_: each for id_, each in room.memberships.items() if id_ not in self.rooms_model.gone}
+        assert remaining == memberships
+        members = {id_ for id_, each in memberships.items() if each.role is not None}
         assert room.sessions == {self.sessions[each] for each in members}
         assert self.router.rooms.by_name(row.name) is room
 
-    def normal(self, membership: Membership) -> tuple[object, ...]:
-        """Return what matters of a membership now."""
+    def current(self, membership: Membership) -> tuple[object, ...]:
+        """Return a membership without mutes and bans that have ended."""
         role, since, invited, muted, banned = membership
         now = self.rooms_model.now
         return role, since if role else 0, invited, muted * (muted > now), banned * (banned > now)
 
-    def model_standing(self, model_room: ModelRoom, person: int) -> tuple[object, ...]:
-        """Return the same of the model."""
-        muted, banned = model_room.muted.get(person, 0), model_room.banned.get(person, 0)
+    def model_membership(self, model_room: ModelRoom, account: int) -> tuple[object, ...]:
+        """Return the same for a membership of the model."""
+        muted, banned = model_room.muted.get(account, 0), model_room.banned.get(account, 0)
         return (
-            model_room.roles.get(person),
-            model_room.since.get(person, 0),
-            model_room.invited.get(person),
+            model_room.roles.get(account),
+            model_room.since.get(account, 0),
+            model_room.invited.get(account),
             muted * (muted > self.rooms_model.now),
             banned * (banned > self.rooms_model.now),
         )
 
     def seen(self, number: int, first: int) -> Sequence[MessageRow]:
-        """Return what is in a room from a seq on."""
+        """Return the rows of a room from a seq on."""
         return [row for row in rows_of(self.store, number) if row.seq >= first]
 
-    def everybody_sees_what_is_theirs(self) -> None:
-        """Conversations, positions, unread, mentions and messages are those of the model's members."""
-        for person in PEOPLE:
-            mine = [each for each in self.rooms_model.rooms if person in each.roles]
-            rows = self.store.conversations(person)
+    def check_visible_messages(self) -> None:
+        """Check each member's conversations, positions, counts and messages."""
+        for account in ACCOUNTS:
+            mine = [each for each in self.rooms_model.rooms if account in each.roles]
+            rows = self.store.conversations(account)
             assert [(row.id, row.peer, row.name) for row in rows] == [(h.number, None, h.name) for h in mine]
             for row, model_room in zip(rows, mine, strict=True):
-                first, last = model_room.begins(person), len(model_room.said)
-                assert row[3:] == (first, last, model_room.read[person], 0)
+                first, last = model_room.begins(account), len(model_room.said)
+                assert row[3:] == (first, last, model_room.read[account], 0)
                 assert [(each.seq, each.sender, each.id, each.body) for each in self.seen(row.id, first)] == [
                     (seq, each.sender, each.id, each.body)
                     for seq, each in enumerate(model_room.said[first - 1 :], first)
                 ]
                 unread = [
                     each
-                    for each in model_room.said[max(model_room.read[person], model_room.first - 1) :]
-                    if each.sender != person
+                    for each in model_room.said[max(model_room.read[account], model_room.first - 1) :]
+                    if each.sender != account
                 ]
-                mentions = sum(person in each.meta.mentions for each in unread)
-                assert unread_of(self.store, person, row.id) == (len(unread), mentions)
+                mentions = sum(account in each.meta.mentions for each in unread)
+                assert unread_of(self.store, account, row.id) == (len(unread), mentions)
         deleted = [each.number for each in self.rooms_model.rooms if each.state == "deleted"]
         assert not any(self.seen(number, 1) for number in deleted)
 
-    def they_find_what_is_theirs(self, person: int) -> None:
-        """A search looks where one is, from where one may see."""
+    def check_search(self, account: int) -> None:
+        """Check that a search of an account finds its visible messages."""
         found, complete = self.store.search(
-            person, [f"{person}"], conversation=None, before=NEWEST, limit=1000
+            account, [f"{account}"], conversation=None, before=NEWEST, limit=1000
         )
         assert complete
         assert sorted((each.conversation, each.message.seq) for each in found) == [
             (model_room.number, seq)
             for model_room in self.rooms_model.rooms
-            if person in model_room.roles
+            if account in model_room.roles
             for seq, each in enumerate(model_room.said, 1)
-            if each.sender == person and seq >= model_room.begins(person)
+            if each.sender == account and seq >= model_room.begins(account)
         ]
 
 
@@ -445,8 +462,8 @@ def _expected(model_room: ModelRoom) -> tuple[object, ...]:
     )
 
 
-def test_any_changes_are_as_in_the_model(store_factory: StoreFactory) -> None:
-    """In any order, with messages, restarts, pruning and deleted accounts in between."""
+def test_any_changes_match_the_model(store_factory: StoreFactory) -> None:
+    """Rooms match the model after any changes, with messages, restarts, pruning and deleted accounts."""
 
     class Machine(RoomMachine):
         factory = store_factory

@@ -22,12 +22,12 @@ def store(store_factory: StoreFactory, tmp_path: Path) -> Iterator[Store]:
 
 
 def message(number: int, sender: int = 1, recipient: int = 2, body: str = "hello") -> NewMessage:
-    """Make a message with an id of its own."""
+    """Return a message whose id is made from a number."""
     return NewMessage(sender, recipient, f"{number:032x}", body)
 
 
 def append(store: Store, *messages: NewMessage) -> list[StoredMessage]:
-    """Store messages that are all new, and return where they are."""
+    """Store new messages in one transaction; return their places."""
     outcomes, moved = store.append(messages)
     assert moved == []
     stored = [each for each in outcomes if isinstance(each, StoredMessage) and each.new]
@@ -36,7 +36,7 @@ def append(store: Store, *messages: NewMessage) -> list[StoredMessage]:
 
 
 def test_seqs_are_dense_in_each_conversation(store: Store) -> None:
-    """Both directions of a pair are one conversation, and each has its own count."""
+    """Both directions of a pair share one conversation, and each conversation has its own seqs."""
     stored = append(store, message(1), message(2, 2, 1), message(3, 1, 3), message(4))
     stored += append(store, message(5, 3, 1), message(6))
     assert [(each.conversation, each.seq) for each in stored] == [
@@ -49,8 +49,8 @@ def test_seqs_are_dense_in_each_conversation(store: Store) -> None:
     ]
 
 
-def test_seqs_go_on_after_a_restart(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
-    """Nothing is kept in memory that is not on disk."""
+def test_seqs_continue_after_a_restart(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
+    """After a restart the seqs of a conversation continue."""
     append(store, message(1), message(2))
     store.close()
     with contextlib.closing(store_factory.open(tmp_path)) as again:
@@ -58,7 +58,7 @@ def test_seqs_go_on_after_a_restart(store: Store, store_factory: StoreFactory, t
 
 
 def test_time_never_goes_back(store_factory: StoreFactory, tmp_path: Path) -> None:
-    """A clock that was set back stands still in a conversation, also over a restart."""
+    """If the clock is set back, times in a conversation stay the same, even over a restart."""
     clock = ManualClock()
     times: list[int] = []
     numbers = itertools.count(1)

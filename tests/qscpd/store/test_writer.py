@@ -1,4 +1,4 @@
-"""The store's thread: order, batches, and what happens when the store does not want."""
+"""The store's writer: order, batches, refused batches and failures."""
 
 import asyncio
 import threading
@@ -30,17 +30,17 @@ Chat = PendingChat[str]
 
 
 def items(count: int, size: int = 5, *, session: str = "s", first: int = 0, to: int = 2) -> list[Item[str]]:
-    """Messages to store."""
+    """Return messages to store."""
     return [Chat(session, NewMessage(1, to, f"{n:032x}", "x" * size)) for n in range(first, first + count)]
 
 
 def number(message: NewMessage) -> int:
-    """Which of the items it is."""
+    """Return the number that a message's id was made from."""
     return int(message.id, 16)
 
 
 def mark(seq: int) -> Mark:
-    """A position to move."""
+    """Return a position to move."""
     return Mark(1, 1, PositionKind.READ, seq, "s")
 
 
@@ -48,9 +48,9 @@ class FakeHousekeeping:
     """Housekeeping with a number of steps.
 
     Attributes:
-        done: How many steps were asked for.
-        steps: How many steps there are, or an error.
-        threads: The threads that asked.
+        done: Number of steps that were run.
+        steps: Number of steps to do, or an error to raise.
+        threads: Names of the threads that ran them.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class FakeHousekeeping:
         self.threads: set[str] = set()
 
     def step(self, keep: Keep) -> bool:
-        """Count."""
+        """Count a step."""
         assert keep == Keep()
         self.threads.add(threading.current_thread().name)
         self.done += 1
@@ -68,27 +68,27 @@ class FakeHousekeeping:
         return self.done < self.steps
 
     def erase_step(self, account: int) -> bool:
-        """Not asked for."""
+        """Raise; it is not used."""
         raise NotImplementedError(account)
 
     def compaction_due(self) -> bool:
-        """Not asked for."""
+        """Raise; it is not used."""
         raise NotImplementedError
 
     def compact(self) -> None:
-        """Not asked for."""
+        """Raise; it is not used."""
         raise NotImplementedError
 
 
 class ListStore(SqliteStore):
-    """A store that is a list, and can be made to fail or to wait.
+    """A store that records its batches, and can be made to fail or to wait.
 
     Attributes:
-        batches: How many messages each transaction had.
-        marks: The seqs of the marks of each transaction that had any.
-        fails: Errors to raise, one a transaction; None for none.
-        gate: Transactions wait for it.
-        chores: Its housekeeping.
+        batches: Number of messages of each transaction.
+        marks: Seqs of the marks of each transaction with marks.
+        fails: Errors to raise, one for each transaction; None to succeed.
+        gate: Event that transactions wait for.
+        chores: Housekeeping of the store.
     """
 
     def __init__(self) -> None:
@@ -101,13 +101,13 @@ class ListStore(SqliteStore):
         self.threads: set[str] = set()
 
     def listen(self, on_commit: Callable[[Sequence[Event]], None] | None) -> None:
-        """Note it."""
+        """Record the call."""
         self.on_commit = on_commit
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
-        """Note a batch."""
+        """Record a batch."""
         self.gate.wait(20)
         self.threads.add(threading.current_thread().name)
         if self.fails and (error := self.fails.pop(0)) is not None:
@@ -120,12 +120,12 @@ class ListStore(SqliteStore):
         return places, [PositionMoved(each, 2) for each in marks]
 
     def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
-        """Only what is called old was stored before."""
+        """Return a place for messages with the body "old" only."""
         return [StoredMessage(1, 1, 0, new=False) if each.body == "old" else None for each in messages]
 
     @property
     def housekeeping(self) -> FakeHousekeeping:
-        """A number of steps."""
+        """Return the fake housekeeping."""
         return self.chores
 
     def accounts(self) -> Sequence[Account]:
@@ -133,16 +133,16 @@ class ListStore(SqliteStore):
         return []
 
     def credentials(self, name: str) -> Credentials | None:
-        """Not asked for."""
+        """Raise; it is not used."""
         raise KeyError(name)
 
 
-class InProcessPeer:
-    """Hears what the writer says, in order."""
+class WriterPeer:
+    """A writer on a recording store, and what it has published, in order."""
 
     def __init__(self) -> None:
         self.store = ListStore()
-        self.heard: list[tuple[str, object]] = []
+        self.reported: list[tuple[str, object]] = []
         self.seqs: list[tuple[int, int]] = []
         self.moved: list[list[int]] = []
         bus = LocalBus[str]()
@@ -150,10 +150,10 @@ class InProcessPeer:
         self.writer = StoreWriter[str](self.store, bus, on_refused=self.refused, on_failed=self.failed)
 
     def committed(self, commit: Commit[str]) -> None:
-        """Note it."""
+        """Record the call."""
         assert threading.current_thread() is threading.main_thread()
         sessions, messages, outcomes = commit.answers
-        self.heard.append(("stored", len(sessions)))
+        self.reported.append(("stored", len(sessions)))
         new: list[tuple[NewMessage, StoredMessage]] = []
         for message, place in zip(messages, outcomes, strict=True):
             assert isinstance(place, StoredMessage)
@@ -165,28 +165,28 @@ class InProcessPeer:
         moved = [each.mark for each in commit.events if isinstance(each, PositionMoved)]
         if moved:
             self.moved.append([each.seq for each in moved])
-            self.heard.append(("moved", len(moved)))
+            self.reported.append(("moved", len(moved)))
 
     def refused(self, batch: Sequence[Chat], code: ErrorCode) -> None:
-        """Note it."""
-        self.heard.append((code, [number(chat.message) for chat in batch]))
+        """Record the call."""
+        self.reported.append((code, [number(chat.message) for chat in batch]))
 
     def failed(self, error: StoreError) -> None:
-        """Note it."""
-        self.heard.append(("failed", type(error)))
+        """Record the call."""
+        self.reported.append(("failed", type(error)))
 
 
 @pytest.fixture
-async def peer() -> AsyncIterator[InProcessPeer]:
+async def peer() -> AsyncIterator[WriterPeer]:
     """A running writer."""
-    peer = InProcessPeer()
+    peer = WriterPeer()
     with peer.writer:
         yield peer
         peer.store.gate.set()
 
 
-async def test_messages_come_back_in_order(peer: InProcessPeer) -> None:
-    """However they are handed over, on one thread that is not ours."""
+async def test_messages_are_stored_in_order(peer: WriterPeer) -> None:
+    """Messages are stored in the order of `append`, on the store's thread."""
     for item in items(50):
         peer.writer.append([item])
     peer.writer.append(items(70)[50:])
@@ -195,8 +195,8 @@ async def test_messages_come_back_in_order(peer: InProcessPeer) -> None:
     assert peer.store.threads == {"qscpd-store"}
 
 
-async def test_what_comes_during_a_commit_is_one_batch(peer: InProcessPeer) -> None:
-    """A single message does not wait; those behind it share a transaction."""
+async def test_messages_during_a_commit_are_one_batch(peer: WriterPeer) -> None:
+    """A single message is stored at once; those that arrive during its commit share a transaction."""
     peer.store.gate.clear()
     peer.writer.append(items(1))
     await until(lambda: not peer.writer._pending)
@@ -207,8 +207,8 @@ async def test_what_comes_during_a_commit_is_one_batch(peer: InProcessPeer) -> N
     assert peer.store.batches == [1, 200]
 
 
-async def test_a_batch_has_limits(peer: InProcessPeer) -> None:
-    """At most a thousand messages, and not more than a mebibyte and one message."""
+async def test_a_batch_has_limits(peer: WriterPeer) -> None:
+    """A batch has at most a thousand messages, or the first messages that reach a mebibyte."""
     peer.writer.append(items(2500))
     await peer.writer.drained()
     assert peer.store.batches == [1000, 1000, 500]
@@ -225,30 +225,30 @@ async def test_a_batch_has_limits(peer: InProcessPeer) -> None:
         (StoreBusyError("busy"), ErrorCode.STORAGE_FAILED),
     ],
 )
-async def test_a_refused_batch_comes_back_and_the_next_is_tried(
-    peer: InProcessPeer, error: StoreError, code: ErrorCode
+async def test_a_refused_batch_is_reported_and_the_next_is_tried(
+    peer: WriterPeer, error: StoreError, code: ErrorCode
 ) -> None:
-    """Nothing of it was stored; the refusals come in the order of the messages."""
+    """A refused batch is reported in order with its code; the next batch is stored."""
     peer.store.fails = [error]
     peer.writer.append(items(3))
     await peer.writer.drained()
     peer.writer.append(items(3))
     await peer.writer.drained()
-    assert peer.heard == [(code, [0, 1, 2]), ("stored", 3)]
+    assert peer.reported == [(code, [0, 1, 2]), ("stored", 3)]
 
 
-async def test_what_was_stored_before_is_acknowledged_also_in_a_refused_batch(peer: InProcessPeer) -> None:
-    """A client takes a refused message for not stored, so no stored one may be refused."""
+async def test_a_retry_in_a_refused_batch_is_acknowledged(peer: WriterPeer) -> None:
+    """A message that was stored before is acknowledged, not refused, even in a refused batch."""
     old = Chat("s", NewMessage(1, 2, f"{9:032x}", "old"))
     peer.store.fails = [StoreFullError("full")]
     peer.writer.append([old, *items(2)])
     await peer.writer.drained()
-    assert peer.heard == [("stored", 1), (ErrorCode.STORAGE_FULL, [0, 1])]
+    assert peer.reported == [("stored", 1), (ErrorCode.STORAGE_FULL, [0, 1])]
     assert peer.seqs == [(9, 1)]
 
 
-async def test_behind_a_refused_message_nothing_overtakes(peer: InProcessPeer) -> None:
-    """Of that session to that person; others go on, and so do these once the first is sent again."""
+async def test_nothing_overtakes_a_refused_message(peer: WriterPeer) -> None:
+    """Later messages of a session to the same account are refused until the first is sent again."""
     peer.store.fails = [StoreFullError("full")]
     peer.writer.append(items(2))
     await peer.writer.drained()
@@ -258,7 +258,7 @@ async def test_behind_a_refused_message_nothing_overtakes(peer: InProcessPeer) -
     await peer.writer.drained()
     peer.writer.append(items(2))
     await peer.writer.drained()
-    assert peer.heard == [
+    assert peer.reported == [
         (ErrorCode.STORAGE_FULL, [0, 1]),
         (ErrorCode.OUT_OF_ORDER, [1]),
         ("stored", 2),
@@ -267,21 +267,21 @@ async def test_behind_a_refused_message_nothing_overtakes(peer: InProcessPeer) -
     assert [number for number, _ in peer.seqs] == [2, 3, 0, 1]
 
 
-@pytest.mark.parametrize(("given_up", "free"), [(f"{0:032x}", True), (f"{1:032x}", False), (None, True)])
-async def test_what_is_given_up_is_not_waited_for(
-    peer: InProcessPeer, given_up: str | None, free: bool
+@pytest.mark.parametrize(("skipped", "free"), [(f"{0:032x}", True), (f"{1:032x}", False), (None, True)])
+async def test_skipping_the_first_refused_message_unblocks_the_rest(
+    peer: WriterPeer, skipped: str | None, free: bool
 ) -> None:
-    """Only the first one that was refused holds the others up; the end of the session gives up all."""
+    """Skipping the first refused message, or the end of the session, unblocks later messages."""
     peer.store.fails = [StoreFullError("full")]
     peer.writer.append(items(2))
     await peer.writer.drained()
-    peer.writer.append([PendingSkip("other", None), PendingSkip("s", given_up), *items(1, first=2)])
+    peer.writer.append([PendingSkip("other", None), PendingSkip("s", skipped), *items(1, first=2)])
     await peer.writer.drained()
-    assert peer.heard[1:] == [("stored", 1) if free else (ErrorCode.OUT_OF_ORDER, [2])]
+    assert peer.reported[1:] == [("stored", 1) if free else (ErrorCode.OUT_OF_ORDER, [2])]
 
 
-async def test_positions_are_in_the_transaction_of_the_messages_before_them(peer: InProcessPeer) -> None:
-    """They come back with what they moved; without a message they are a transaction of their own."""
+async def test_positions_share_the_transaction_of_earlier_messages(peer: WriterPeer) -> None:
+    """Positions are moved with the messages queued before them, or else in their own transaction."""
     peer.store.gate.clear()
     peer.writer.append(items(1))
     await until(lambda: not peer.writer._pending)
@@ -291,12 +291,12 @@ async def test_positions_are_in_the_transaction_of_the_messages_before_them(peer
     peer.writer.append([mark(7)])
     await peer.writer.drained()
     assert peer.store.marks == peer.moved == [[3, 5], [7]]
-    assert peer.heard == [("stored", 1), ("stored", 1), ("moved", 2), ("stored", 0), ("moved", 1)]
+    assert peer.reported == [("stored", 1), ("stored", 1), ("moved", 2), ("stored", 0), ("moved", 1)]
 
 
-async def test_housekeeping_is_done_when_it_is_quiet() -> None:
-    """All steps there are, on the store's thread, and then no more."""
-    peer = InProcessPeer()
+async def test_housekeeping_runs_when_the_writer_is_idle() -> None:
+    """An idle writer runs all steps of housekeeping on the store's thread."""
+    peer = WriterPeer()
     peer.store.chores.steps = 5
     with peer.writer:
         await until(lambda: peer.store.chores.done == 5)
@@ -305,51 +305,51 @@ async def test_housekeeping_is_done_when_it_is_quiet() -> None:
     assert peer.store.chores.done == 5
 
 
-async def test_housekeeping_that_fails_harms_nobody() -> None:
-    """Nothing was promised to anybody: messages go on."""
-    peer = InProcessPeer()
+async def test_failing_housekeeping_does_not_stop_the_writer() -> None:
+    """After an error of housekeeping, messages are still stored."""
+    peer = WriterPeer()
     peer.store.chores.steps = StoreFullError("no room to index")
     with peer.writer:
         await until(lambda: peer.store.chores.done)
         peer.writer.append(items(2))
         await peer.writer.drained()
-    assert peer.heard == [("stored", 2)]
+    assert peer.reported == [("stored", 2)]
 
 
 @pytest.mark.parametrize("error", [StoreError("disk I/O error"), OSError("?"), ValueError("a bug")])
 async def test_an_unknown_outcome_stops_everything(error: Exception) -> None:
-    """It is reported once; neither what failed nor what comes later is answered, and no call runs."""
-    peer = InProcessPeer()
+    """An unknown error is reported once; neither that batch nor a later one is answered, and no call runs."""
+    peer = WriterPeer()
     peer.store.fails = [None, error]
     with peer.writer:
         peer.writer.append(items(1001))
-        await until(lambda: len(peer.heard) == 2)
+        await until(lambda: len(peer.reported) == 2)
         peer.writer.append(items(5))
         with pytest.raises(StoreError, match="closed"):
             await peer.writer.perform(lambda store: store.accounts())
     await asyncio.sleep(0)
-    assert peer.heard == [("stored", 1000), ("failed", StoreError)]
+    assert peer.reported == [("stored", 1000), ("failed", StoreError)]
     assert peer.store.batches == [1000]
 
 
-async def test_calls_run_between_batches(peer: InProcessPeer) -> None:
-    """Behind all that was handed over before, and they return and raise what they do."""
+async def test_calls_run_between_batches(peer: WriterPeer) -> None:
+    """A call runs after all messages queued before it; its result or error is passed on."""
     peer.store.gate.clear()
     peer.writer.append(items(3000))
     call = asyncio.ensure_future(peer.writer.perform(lambda _: list(peer.store.batches)))
     await asyncio.sleep(0)
-    assert peer.heard == []
+    assert peer.reported == []
     peer.store.gate.set()
     assert await call == [1000, 1000, 1000]
-    assert peer.heard == [("stored", 1000)] * 3
+    assert peer.reported == [("stored", 1000)] * 3
     with pytest.raises(KeyError, match="alice"):
         await peer.writer.perform(lambda store: store.credentials("alice"))
     await peer.writer.drained()
     assert peer.store.batches == [1000, 1000, 1000]
 
 
-async def test_a_call_that_nobody_waits_for_any_more_does_no_harm(peer: InProcessPeer) -> None:
-    """Its result is dropped."""
+async def test_the_result_of_a_cancelled_call_is_dropped(peer: WriterPeer) -> None:
+    """The writer continues after the caller of `perform` was cancelled."""
     peer.store.gate.clear()
     peer.writer.append(items(1))
     waiting = asyncio.ensure_future(peer.writer.perform(lambda store: store.accounts()))
@@ -360,9 +360,9 @@ async def test_a_call_that_nobody_waits_for_any_more_does_no_harm(peer: InProces
     assert waiting.cancelled()
 
 
-async def test_the_end_finishes_what_is_queued() -> None:
-    """Leaving the writer commits everything; the callbacks come when the loop gets to them."""
-    peer = InProcessPeer()
+async def test_closing_commits_queued_messages() -> None:
+    """Leaving the writer commits all queued messages; its callbacks run in the loop."""
+    peer = WriterPeer()
     with peer.writer:
         peer.writer.append(items(1500))
     assert peer.store.batches == [1000, 500]

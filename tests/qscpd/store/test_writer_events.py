@@ -1,4 +1,4 @@
-"""Events that the store's writer publishes, on a real store."""
+"""Events that the writer publishes, on a real store."""
 
 import asyncio
 import contextlib
@@ -21,30 +21,33 @@ Chat = PendingChat[str]
 
 
 class RealPeer:
-    """A writer on a real store, and what is published.
+    """A writer on a real store, and its published events.
 
     Attributes:
-        heard: The events of each commit, and what the test adds.
+        published: Events of all commits, and codes and errors of refusals.
     """
 
     def __init__(self, path: Path) -> None:
-        self.heard: list[object] = []
+        self.published: list[object] = []
         self.store = SqliteStore(path)
         bus = LocalBus[str]()
-        bus.subscribe_to_commits(lambda commit: self.heard.extend(commit.events))
+        bus.subscribe_to_commits(lambda commit: self.published.extend(commit.events))
         self.writer = StoreWriter[str](
-            self.store, bus, on_refused=lambda _, code: self.heard.append(code), on_failed=self.heard.append
+            self.store,
+            bus,
+            on_refused=lambda _, code: self.published.append(code),
+            on_failed=self.published.append,
         )
 
     def take(self) -> list[object]:
-        """Return and forget what was heard."""
-        heard, self.heard = self.heard, []
-        return heard
+        """Return the events since the last call."""
+        published, self.published = self.published, []
+        return published
 
 
 @pytest.fixture
 async def real(tmp_path: Path) -> AsyncIterator[RealPeer]:
-    """A running writer, and a store that knows alice, bob and a room."""
+    """A running writer on a store with alice, bob and a room."""
     peer = RealPeer(tmp_path / "q.db")
     with contextlib.closing(peer.store):
         for name in ("alice", "bob"):
@@ -55,7 +58,7 @@ async def real(tmp_path: Path) -> AsyncIterator[RealPeer]:
 
 
 async def test_events_are_published_before_the_caller_continues(real: RealPeer) -> None:
-    """Also of a mutation that fails after its first transaction, or whose caller was cancelled."""
+    """Events of `perform` are published before its caller continues, also if it fails or is cancelled."""
     account = await real.writer.perform(lambda store: store.set_locked("bob", locked=True))
     assert real.take() == [AccountChanged(account)]
 
@@ -78,8 +81,8 @@ async def test_events_are_published_before_the_caller_continues(real: RealPeer) 
     assert [type(each) for each in real.take()] == [AccountChanged, RoomChanged]
 
 
-async def test_what_changes_nothing_publishes_nothing(real: RealPeer) -> None:
-    """A denied change, a read, and what is undone."""
+async def test_no_change_publishes_no_event(real: RealPeer) -> None:
+    """Denied changes, reads, rollbacks and marks that move nothing publish no event."""
     with pytest.raises(DeniedError):
         await real.writer.change_room(RoomChange(action="leave", room="#dev", actor=2))
     assert len(await real.writer.perform(lambda store: store.accounts())) == 2
@@ -90,8 +93,8 @@ async def test_what_changes_nothing_publishes_nothing(real: RealPeer) -> None:
     assert real.take() == []
 
 
-async def test_events_of_all_kinds_come_in_the_order_of_the_commits(real: RealPeer) -> None:
-    """Messages and positions in front of a call that waited for them."""
+async def test_events_are_published_in_the_order_of_the_commits(real: RealPeer) -> None:
+    """Messages and positions that were queued before a call are published before its events."""
     hello, again, to_room = (NewMessage(1, to, f"{n:032x}", "hello") for n, to in ((1, 2), (2, 2), (3, -1)))
     real.writer.append([Chat("s", hello)])
     await real.writer.change_room(RoomChange(action="topic", room="#dev", actor=1, text="tea"))
@@ -105,11 +108,11 @@ async def test_events_of_all_kinds_come_in_the_order_of_the_commits(real: RealPe
     assert moved == PositionMoved(Mark(2, 2, PositionKind.READ, 2, "t"), 1)
     assert isinstance(account, AccountChanged)
     batches = [each.messages for each in (stored, more, last) if isinstance(each, MessagesStored)]
-    assert batches == [[hello], [again], [to_room]]  # the retry is none
+    assert batches == [[hello], [again], [to_room]]  # a retry is no event
 
 
-async def test_a_writer_that_has_ended_does_not_listen(real: RealPeer) -> None:
-    """Its owner may go on with the store."""
+async def test_a_closed_writer_publishes_nothing(real: RealPeer) -> None:
+    """Changes of the store after its writer was closed are not published."""
     real.writer.__exit__(None, None, None)
     real.store.set_locked("bob", locked=True)
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Amendments, in SQLite: how often a chunk is written."""
+"""Amendments in SQLite: how often a chunk is written."""
 
 import contextlib
 from pathlib import Path
@@ -19,7 +19,7 @@ def react(target: int) -> NewMessage:
 
 
 def test_a_burst_of_amendments_writes_a_chunk_once(tmp_path: Path) -> None:
-    """A thousand reactions to messages of one commit don't cost a thousand times the whole of it."""
+    """All reactions of one commit to messages of one chunk rewrite that chunk once."""
     with contextlib.closing(SqliteStore(tmp_path / "q.db")) as store:
         for name in ("alice", "bob"):
             store.add_account(name, "x")

@@ -1,4 +1,4 @@
-"""The SQLite file: transactions that fail, crashes, and files that are not what they should be."""
+"""The SQLite file: failed transactions, crashes, damaged files and files of other programs."""
 
 import contextlib
 import itertools
@@ -33,7 +33,7 @@ from tests.support.waiting import PATIENCE_S
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the store is."""
+    """Path of the store."""
     return tmp_path / "qscpd.db"
 
 
@@ -47,12 +47,12 @@ def store(path: Path) -> Iterator[SqliteStore]:
 
 
 def message(number: int, sender: int = 1, recipient: int = 2, body: str = "hello") -> NewMessage:
-    """A message with an id of its own."""
+    """Return a message whose id is made from a number."""
     return NewMessage(sender, recipient, f"{number:032x}", body)
 
 
 def append(store: SqliteStore, *messages: NewMessage) -> list[StoredMessage]:
-    """Store messages that are all new, and return where they are."""
+    """Store new messages in one transaction; return their places."""
     outcomes, moved = store.append(messages)
     assert moved == []
     stored = [each for each in outcomes if isinstance(each, StoredMessage) and each.new]
@@ -64,7 +64,7 @@ def append(store: SqliteStore, *messages: NewMessage) -> list[StoredMessage]:
 
 
 def test_a_deleted_account_leaves_no_hash(store: SqliteStore, path: Path) -> None:
-    """What a password was checked against is gone from the row."""
+    """Deleting an account removes the password hash from its row."""
     store.delete_account("alice")
     with contextlib.closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT password_hash FROM accounts WHERE id = 1").fetchone() == ("",)
@@ -73,8 +73,8 @@ def test_a_deleted_account_leaves_no_hash(store: SqliteStore, path: Path) -> Non
 # --- messages
 
 
-def test_what_is_stored_can_be_read(store: SqliteStore, path: Path) -> None:
-    """Sender, id, body and time of each message are in the file, also while it is open."""
+def test_stored_messages_are_in_the_file(store: SqliteStore, path: Path) -> None:
+    """Another connection reads sender, id, body and time of each message while the store is open."""
     bodies = ["hello", "\u2603\U0001f600", "two\nlines", "x" * 16384]
     stored = append(store, *(message(n, body=body) for n, body in enumerate(bodies)))
     rows = stored_messages(path)
@@ -85,7 +85,7 @@ def test_what_is_stored_can_be_read(store: SqliteStore, path: Path) -> None:
 
 
 def test_a_full_disk_stores_nothing_of_the_batch(store: SqliteStore, path: Path) -> None:
-    """The error says so, seqs and ids are as before, and a smaller batch still goes in."""
+    """A batch that does not fit raises StoreFullError and uses no seq or id; a smaller batch is stored."""
     append(store, message(1))
     pages = store._db.connection.execute("PRAGMA page_count").fetchone()[0]
     store._db.connection.execute(f"PRAGMA max_page_count = {pages + 2}")
@@ -95,8 +95,8 @@ def test_a_full_disk_stores_nothing_of_the_batch(store: SqliteStore, path: Path)
     assert len(stored_messages(path)) == 3
 
 
-def test_a_store_that_is_locked_by_another_program_is_busy(store: SqliteStore, path: Path) -> None:
-    """Nothing is stored, and it works again afterwards."""
+def test_a_store_locked_by_another_program_is_busy(store: SqliteStore, path: Path) -> None:
+    """An append to a locked file raises StoreBusyError and stores nothing; later appends work."""
     store._db.connection.execute("PRAGMA busy_timeout = 1")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -105,8 +105,8 @@ def test_a_store_that_is_locked_by_another_program_is_busy(store: SqliteStore, p
     assert append(store, message(1))[0].seq == 1
 
 
-def test_a_refused_row_takes_its_batch_along(store: SqliteStore, path: Path) -> None:
-    """A sender who is no account breaks a foreign key: nothing of the transaction is stored."""
+def test_a_refused_row_rolls_back_its_batch(store: SqliteStore, path: Path) -> None:
+    """A message to an unknown account fails the foreign key check; nothing of the batch is stored."""
     with pytest.raises(StoreError):
         store.append([message(1), message(2, 1, 99)])
     assert stored_messages(path) == []
@@ -120,12 +120,12 @@ _STEPS = st.lists(st.tuples(st.sampled_from(["commit", "commit", "fail", "restar
 @settings(max_examples=30, deadline=None)
 @given(_STEPS)
 def test_any_batches_give_dense_seqs(steps: list[tuple[str, list[tuple[int, int]]]]) -> None:
-    """Whatever is committed together, fails in between or is restarted."""
+    """Seqs stay dense over any sequence of commits, failed commits and restarts."""
     with tempfile.TemporaryDirectory() as directory:
-        _play(Path(directory) / "qscpd.db", steps)
+        _run_steps(Path(directory) / "qscpd.db", steps)
 
 
-def _play(path: Path, steps: list[tuple[str, list[tuple[int, int]]]]) -> None:
+def _run_steps(path: Path, steps: list[tuple[str, list[tuple[int, int]]]]) -> None:
     seqs: dict[int, list[int]] = {}
     numbers = itertools.count()
     with contextlib.ExitStack() as stack:
@@ -149,7 +149,7 @@ def _play(path: Path, steps: list[tuple[str, list[tuple[int, int]]]]) -> None:
 
 
 def test_the_cache_of_conversations_is_bounded(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for one, many conversations in one batch still get the right seqs."""
+    """With a cache for one conversation, a batch over several conversations gets the right seqs."""
     monkeypatch.setattr("qscpd.store.sqlite.tail_cache._CACHED_CONVERSATIONS", 1)
     pairs = [(1, 2), (1, 3), (2, 3), (1, 2), (3, 2)]
     first, second = ([message(start + n, *pair) for n, pair in enumerate(pairs)] for start in (0, 10))
@@ -174,7 +174,7 @@ while True:
 
 
 def test_a_kill_in_the_middle_of_a_write_loses_nothing(store: SqliteStore, path: Path) -> None:
-    """Whatever was said to be stored is there, in order and without a gap, and the file is whole."""
+    """After SIGKILL every acknowledged message is in the file, in order and without a gap."""
     store.close()
     writer = subprocess.Popen(
         [sys.executable, "-c", _WRITE_UNTIL_KILLED, path], stdout=subprocess.PIPE, text=True
@@ -195,38 +195,38 @@ def test_a_kill_in_the_middle_of_a_write_loses_nothing(store: SqliteStore, path:
 # --- the file
 
 
-def test_the_file_is_closed_to_others(store: SqliteStore, path: Path) -> None:
-    """Whatever the umask: the store and its journal are for their owner only."""
+def test_only_the_owner_can_read_the_file(store: SqliteStore, path: Path) -> None:
+    """Only the owner can read or write the store and its journal."""
     store.append([message(1)])
     for file in path.parent.iterdir():
         assert file.stat().st_mode & 0o777 == 0o600, file
 
 
-def test_it_is_durable(store: SqliteStore) -> None:
-    """COMMIT waits for the disk, and a reader does not block the writer."""
+def test_commits_are_durable(store: SqliteStore) -> None:
+    """The store uses synchronous=FULL and WAL: COMMIT waits for the disk, and readers block no writer."""
     assert store._db.connection.execute("PRAGMA synchronous").fetchone() == (2,)
     assert store._db.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def one_sentence(error: StoreError | PermissionDeniedError, path: Path) -> str:
-    """The error's text: one line, with the file in it."""
+def checked_text(error: StoreError | PermissionDeniedError, path: Path) -> str:
+    """Check that an error is one line with the path in it; return its text."""
     text = str(error)
     assert str(path) in text
     assert "\n" not in text
     return text
 
 
-def test_garbage_is_no_store(path: Path) -> None:
-    """A file of anything else is refused and left as it is."""
+def test_garbage_is_refused(path: Path) -> None:
+    """A file that is not a database is refused and left unchanged."""
     path.write_bytes(b"This is no database." * 500)
     with pytest.raises(StoreDamagedError) as caught:
         SqliteStore(path)
-    assert "restore it from a backup" in one_sentence(caught.value, path)
+    assert "restore it from a backup" in checked_text(caught.value, path)
     assert path.read_bytes() == b"This is no database." * 500
 
 
 def test_a_damaged_store_is_noticed(store: SqliteStore, path: Path) -> None:
-    """Lost pages are found when it is opened, not when they are needed."""
+    """Overwritten pages are detected when the store is opened."""
     store.append([message(n, body="x" * 3000) for n in range(50)])
     store.close()
     content = bytearray(path.read_bytes())
@@ -234,71 +234,71 @@ def test_a_damaged_store_is_noticed(store: SqliteStore, path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(StoreDamagedError) as caught:
         SqliteStore(path)
-    one_sentence(caught.value, path)
+    checked_text(caught.value, path)
 
 
 def test_a_truncated_store_is_noticed(store: SqliteStore, path: Path) -> None:
-    """Half a file is damage."""
+    """A file that was cut in half is refused as damaged."""
     store.append([message(n, body="x" * 3000) for n in range(50)])
     store.close()
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(StoreDamagedError) as caught:
         SqliteStore(path)
-    one_sentence(caught.value, path)
+    checked_text(caught.value, path)
 
 
 def test_an_empty_file_becomes_a_store(path: Path) -> None:
-    """As left by a crash in the very first moment."""
+    """An empty file, as a crash during creation leaves it, is opened as a new store."""
     path.touch()
     with contextlib.closing(SqliteStore(path)) as store:
         assert store.accounts() == []
 
 
 def test_a_database_of_another_program_is_left_alone(path: Path) -> None:
-    """Its tables and its application id are refused."""
+    """A database with unknown tables, application id or user version is refused."""
     for statement in ("CREATE TABLE theirs (x)", "PRAGMA application_id = 77", "PRAGMA user_version = 3"):
         path.unlink(missing_ok=True)
         with contextlib.closing(sqlite3.connect(path)) as db:
             db.execute(statement)
         with pytest.raises(StoreDamagedError) as caught:
             SqliteStore(path)
-        assert "another program" in one_sentence(caught.value, path)
+        assert "another program" in checked_text(caught.value, path)
 
 
 def test_a_newer_schema_is_refused(store: SqliteStore, path: Path) -> None:
-    """A downgrade must not damage what it does not know."""
+    """A store with a newer schema is refused, so that a downgrade does not damage it."""
     store.close()
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     with pytest.raises(StoreDamagedError) as caught:
         SqliteStore(path)
-    assert "newer qscpd" in one_sentence(caught.value, path)
+    assert "newer qscpd" in checked_text(caught.value, path)
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
-    """There is no store without its directory."""
+    """Opening a store in a missing directory raises an error with the path."""
     path = tmp_path / "nowhere" / "qscpd.db"
     with pytest.raises(StoreError) as caught:
         SqliteStore(path)
-    one_sentence(caught.value, path)
+    checked_text(caught.value, path)
 
 
-def test_a_store_that_may_not_be_written_is_named(store: SqliteStore, path: Path) -> None:
-    """A file of another user, and a directory without write permission for the journal."""
+def test_an_unwritable_store_is_named(store: SqliteStore, path: Path) -> None:
+    """A file or directory without write permission raises an error with the path."""
     store.close()
     with as_user(path.parent), pytest.raises(PermissionDeniedError) as caught:
         SqliteStore(path)
-    one_sentence(caught.value, path)
+    checked_text(caught.value, path)
     os.chown(path, 65534, 65534)
     with as_user(path.parent), pytest.raises(StoreError) as refused:
         SqliteStore(path)
-    one_sentence(refused.value, path)
+    checked_text(refused.value, path)
 
 
 def test_a_failed_migration_changes_nothing(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A step that breaks in the middle is undone, and the old schema still opens."""
+    """A migration step that fails halfway is rolled back, and the store still opens."""
     store.close()
     with monkeypatch.context() as patch:
         patch.setattr(

@@ -1,4 +1,4 @@
-"""A disk that fills up at any moment: what is refused is not there, also not after a crash."""
+"""A disk that fills up at any moment: a refused message is not stored, even after a crash."""
 
 import contextlib
 import shutil
@@ -18,7 +18,7 @@ from tests.support.stores import rows_of
 ALICE, BOB = 1, 2
 FRAME = 4096 + 24
 FRAMES_IN_THE_FIRST_INDEX = 4062
-"""A page of the WAL's index has room for so many frames; then it needs another 32 KiB."""
+"""Frames that fit into the first 32 KiB of the WAL's index; the next frame needs another 32 KiB."""
 
 make_id = IdMaker()
 
@@ -32,7 +32,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def store(disk: Path) -> Iterator[SqliteStore]:
-    """A store on it, with two people."""
+    """A store on the small disk, with two accounts."""
     with contextlib.closing(SqliteStore(disk / "q.db")) as store:
         for name in ("alice", "bob"):
             store.add_account(name, "x")
@@ -69,12 +69,12 @@ def erase(store: SqliteStore) -> None:
 
 
 def last_seq(store: SqliteStore) -> int:
-    """Return the end of the conversation."""
+    """Return the last seq of the conversation."""
     return store.conversations(ALICE)[0].last_seq
 
 
 def after_a_crash(disk: Path, copy: Path) -> int:
-    """Return the end of the conversation as a restart would find it, if the daemon were killed now."""
+    """Return the last seq that a restart would find if the daemon were killed now."""
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()
     for name in ("q.db", "q.db-wal"):
@@ -84,8 +84,8 @@ def after_a_crash(disk: Path, copy: Path) -> int:
 
 
 @pytest.mark.parametrize("leave", range(20_000, 60_000, 7_000))
-def test_what_is_refused_is_not_there(store: SqliteStore, disk: Path, tmp_path: Path, leave: int) -> None:
-    """The error says so; the store is as before, now and after a crash; with room it goes on."""
+def test_a_refused_message_is_not_stored(store: SqliteStore, disk: Path, tmp_path: Path, leave: int) -> None:
+    """A full disk leaves the store unchanged, now and after a crash; with space again, appends work."""
     append(store)
     filler = fill(disk, leave)
     last, _ = append_until_full(store)
@@ -96,10 +96,10 @@ def test_what_is_refused_is_not_there(store: SqliteStore, disk: Path, tmp_path: 
     assert append(store) == last + 1
 
 
-def test_no_room_for_the_index_of_the_wal(store: SqliteStore, disk: Path, tmp_path: Path) -> None:
-    """Also when the WAL itself has room: its index is a file that grows."""
+def test_a_full_disk_for_the_wal_index(store: SqliteStore, disk: Path, tmp_path: Path) -> None:
+    """If the WAL fits but its growing index does not, the message is refused and not stored."""
     with contextlib.closing(sqlite3.connect(disk / "q.db", isolation_level=None)) as reader:
-        reader.execute("BEGIN")  # so that the WAL can't begin anew
+        reader.execute("BEGIN")  # so that the WAL cannot restart from its beginning
         reader.execute("SELECT count(*) FROM chunks").fetchone()
         append(store)
         wal = disk / "q.db-wal"
@@ -119,7 +119,7 @@ def test_no_room_for_the_index_of_the_wal(store: SqliteStore, disk: Path, tmp_pa
 
 
 def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
-    """Neither indexing nor erasing loses its place: with room they go on."""
+    """Indexing and erasing stop on a full disk and continue once there is space."""
     append(store, "needle in a haystack")
     filler = fill(disk)
     with pytest.raises(StoreFullError):

@@ -1,4 +1,4 @@
-"""Housekeeping, in SQLite: the size of its steps, the search index, and the bytes of the files."""
+"""Housekeeping in SQLite: the size of its steps, the search index, and traces in the files."""
 
 import contextlib
 import itertools
@@ -37,7 +37,7 @@ def message(sender: int, recipient: int, body: str) -> NewMessage:
 
 def finish(store: SqliteStore, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
     """Do all housekeeping."""
-    for _ in range(2):  # the last step of indexing and of a round both say that nothing waits
+    for _ in range(2):  # the last step of indexing and the last of a round both return False
         while store.housekeeping.step(keep):
             pass
 
@@ -55,19 +55,19 @@ def shown(store: SqliteStore, conversation: int) -> list[tuple[int, int, str | N
 
 
 def found(store: SqliteStore, word: str) -> list[int]:
-    """Return the seqs of what alice finds."""
+    """Return the seqs of the messages that alice finds."""
     page = store.search(ALICE, [word], conversation=None, before=NEWEST, limit=1000)
     assert page.complete
     return [each.message.seq for each in page.found]
 
 
 def files_with(directory: Path, text: bytes) -> list[str]:
-    """Return the names of all files that have a text in them."""
+    """Return the names of all files that contain a text."""
     return [each.name for each in directory.iterdir() if text in each.read_bytes()]
 
 
 def test_a_step_of_pruning_is_small(store: SqliteStore) -> None:
-    """Neither a huge chunk nor many chunks make a long step."""
+    """A step of pruning is bounded, for one large chunk and for many small ones."""
     store.append([message(ALICE, BOB, f"word{n}") for n in range(1000)])
     for _ in range(300):
         store.append([message(ALICE, BOB, "word")])
@@ -84,8 +84,8 @@ def test_a_step_of_pruning_is_small(store: SqliteStore) -> None:
     assert steps[-2] <= retention._STEP_CHUNKS
 
 
-def test_the_search_index_loses_what_is_pruned(store: SqliteStore) -> None:
-    """Search finds what stays, and of what went not even the words are left."""
+def test_pruned_messages_leave_the_search_index(store: SqliteStore) -> None:
+    """Search finds only remaining messages, and the index keeps no word of pruned ones."""
     store.append([message(ALICE, BOB, f"word{n}") for n in range(1, 5)])
     finish(store)
     assert found(store, "word2") == [2]
@@ -98,7 +98,7 @@ def test_the_search_index_loses_what_is_pruned(store: SqliteStore) -> None:
 
 
 def test_nothing_to_prune_writes_nothing(store: SqliteStore) -> None:
-    """A round over conversations that lose nothing touches no page."""
+    """A round of pruning that deletes nothing changes no row."""
     store.append([message(ALICE, BOB, "x") for _ in range(10)])
     finish(store)
     before = store._db.connection.total_changes
@@ -107,7 +107,7 @@ def test_nothing_to_prune_writes_nothing(store: SqliteStore) -> None:
 
 
 def test_a_step_of_erasing_is_small(store: SqliteStore) -> None:
-    """A chunk with a thousand messages takes several steps, and so do many chunks; others store between."""
+    """A step of erasing is bounded for large and for many chunks; other accounts can send in between."""
     store.append([message(ALICE, BOB, f"text{number}") for number in range(1000)])
     for number in range(300):
         store.append([message(ALICE, CAROL, f"more{number}")])
@@ -125,10 +125,10 @@ def test_a_step_of_erasing_is_small(store: SqliteStore) -> None:
     assert all(body == "meanwhile" for _, _, body in shown(store, 3))
 
 
-def test_a_large_file_is_rewritten_when_it_is_opened_again(
+def test_a_large_file_is_compacted_when_it_is_opened_again(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would delay messages: traces may stay until the next start, as `compaction_due` says."""
+    """Compacting a large file is postponed to the next open; `compaction_due` is True until then."""
     monkeypatch.setattr(compaction, "_COMPACT_AT_ONCE", 0)
     store.append([message(ALICE, BOB, "canary")])
     finish(store)
@@ -141,8 +141,8 @@ def test_a_large_file_is_rewritten_when_it_is_opened_again(
     assert files_with(tmp_path, b"canary") == []
 
 
-def test_a_reader_holds_up_the_last_step_only(store: SqliteStore, tmp_path: Path) -> None:
-    """A backup or export that is under way needs the journal; no step waits for it."""
+def test_a_reader_delays_the_last_step_only(store: SqliteStore, tmp_path: Path) -> None:
+    """With an open read transaction erasing removes the text but is not complete; no step blocks."""
     store.append([message(ALICE, BOB, "canary")])
     finish(store)
     with contextlib.closing(sqlite3.connect(tmp_path / "q.db", isolation_level=None)) as reader:

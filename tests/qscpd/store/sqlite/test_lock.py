@@ -1,4 +1,4 @@
-"""The lock that keeps a second process away from a store."""
+"""The lock that keeps a second process from opening a store."""
 
 import subprocess
 import sys
@@ -21,16 +21,16 @@ with StoreLock(Path(sys.argv[1])):
 """
 
 
-def test_only_one_holds_it(tmp_path: Path) -> None:
-    """A second one gets an error that says why; afterwards it is free."""
+def test_the_lock_is_exclusive(tmp_path: Path) -> None:
+    """A second holder gets StoreBusyError; the lock is free once the first has released it."""
     store = tmp_path / "qscpd.db"
     for _ in range(2):
         with StoreLock(store), pytest.raises(StoreBusyError, match="another qscpd process"), StoreLock(store):
             pass
 
 
-def test_another_process_is_seen_and_its_death_frees_it(tmp_path: Path) -> None:
-    """A crash leaves nothing to clean up."""
+def test_the_lock_of_another_process_ends_with_it(tmp_path: Path) -> None:
+    """A lock of another process is respected, and killing that process releases it."""
     store = tmp_path / "qscpd.db"
     holder = subprocess.Popen(
         [sys.executable, "-c", _HOLD, store], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -47,8 +47,8 @@ def test_another_process_is_seen_and_its_death_frees_it(tmp_path: Path) -> None:
         assert (tmp_path / "qscpd.db.lock").stat().st_mode & 0o777 == 0o600
 
 
-def test_it_is_not_inherited(tmp_path: Path) -> None:
-    """A program that we start does not hold it after our end."""
+def test_the_lock_is_not_inherited(tmp_path: Path) -> None:
+    """A child process does not keep the lock after its parent has released it."""
     store = tmp_path / "qscpd.db"
     with StoreLock(store):
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -56,8 +56,8 @@ def test_it_is_not_inherited(tmp_path: Path) -> None:
         child.communicate(b"\n", PATIENCE_S)
 
 
-def test_a_missing_directory_and_a_closed_one_are_named(tmp_path: Path) -> None:
-    """What can't be locked is an error with its path."""
+def test_a_missing_and_an_unwritable_directory_are_named(tmp_path: Path) -> None:
+    """Locking in a missing or unwritable directory raises an error with the path."""
     with pytest.raises(StoreError, match="nowhere"), StoreLock(tmp_path / "nowhere" / "qscpd.db"):
         pass
     with (

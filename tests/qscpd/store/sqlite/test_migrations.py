@@ -34,18 +34,18 @@ TIME_2 = 1_740_000_010_000
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """A store that the very first version made."""
+    """A store made by the first version."""
     return make_old(tmp_path / "q.db")
 
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
-    """A store that knew pairs only."""
+    """A store from before rooms: it has conversations of pairs only."""
     return make_old(tmp_path / "q.db", SCHEMA_2)
 
 
 def make_old(path: Path, schema: Path = SCHEMA_1) -> Path:
-    """Build the file out of its text."""
+    """Create a store from an SQL file; return its path."""
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode = WAL")
         db.executescript(schema.read_text())
@@ -53,17 +53,17 @@ def make_old(path: Path, schema: Path = SCHEMA_1) -> Path:
 
 
 def old_id(number: int) -> str:
-    """Return the id of a message in the old store."""
+    """Return the id of a message in the oldest store."""
     return f"0192f0c1a{number:03x}7000800000000000{number:04x}"
 
 
 def id_2(number: int) -> str:
-    """Return the id of a message in the store of pairs."""
+    """Return the id of a message in the store from before rooms."""
     return f"01952000a{number:03x}7000800000000000{number:04x}"
 
 
 def version(path: Path) -> int:
-    """Return a file's schema."""
+    """Return the schema number of a file."""
     with contextlib.closing(sqlite3.connect(path)) as db:
         found: int = db.execute("PRAGMA user_version").fetchone()[0]
         return found
@@ -76,7 +76,7 @@ def dump(path: Path) -> list[str]:
 
 
 def test_the_first_step_is_frozen() -> None:
-    """What the first version made is what the first step still makes."""
+    """The first migration step makes the same schema as the first version."""
     with (
         contextlib.closing(sqlite3.connect(":memory:")) as old,
         contextlib.closing(sqlite3.connect(":memory:")) as new,
@@ -88,7 +88,7 @@ def test_the_first_step_is_frozen() -> None:
 
 
 def test_the_oldest_store_keeps_its_messages(old: Path) -> None:
-    """Accounts, messages with their seqs and times, and the ends of conversations survive an upgrade."""
+    """Accounts, messages with seqs and times, and the seqs of conversations survive an upgrade."""
     with contextlib.closing(SqliteStore(old)) as store:
         assert [(each.name, each.state) for each in store.accounts()] == [
             ("alice", AccountState.ACTIVE),
@@ -109,8 +109,8 @@ def test_the_oldest_store_keeps_its_messages(old: Path) -> None:
     assert version(old) == len(MIGRATIONS)
 
 
-def test_the_oldest_store_goes_on(old: Path) -> None:
-    """After the upgrade seqs go on, old ids are known, and old messages are found."""
+def test_the_oldest_store_works_after_the_upgrade(old: Path) -> None:
+    """After the upgrade seqs continue, old ids are known, and old messages are found."""
     with contextlib.closing(SqliteStore(old)) as store:
         outcomes, _ = store.append(
             [
@@ -133,7 +133,7 @@ def test_the_oldest_store_goes_on(old: Path) -> None:
 
 
 def test_the_second_step_is_frozen() -> None:
-    """What the version before rooms made is what the first two steps still make."""
+    """The first two migration steps make the same schema as the version before rooms."""
     with (
         contextlib.closing(sqlite3.connect(":memory:")) as old,
         contextlib.closing(sqlite3.connect(":memory:")) as new,
@@ -145,7 +145,7 @@ def test_the_second_step_is_frozen() -> None:
 
 
 def test_a_store_of_pairs_keeps_everything(pairs: Path) -> None:
-    """Accounts, messages, what was pruned and erased, positions, ids, words and the epoch survive."""
+    """Accounts, messages, first seqs, tombstones, positions, ids, words and the epoch survive."""
     before = {line for line in dump(pairs) if line.startswith("INSERT") and "sqlite_" not in line}
     with contextlib.closing(SqliteStore(pairs)) as store:
         assert version(pairs) == len(MIGRATIONS)
@@ -171,8 +171,8 @@ def test_a_store_of_pairs_keeps_everything(pairs: Path) -> None:
     assert lost == {"INSERT INTO \"meta\" VALUES('ids_indexed','3');"}
 
 
-def test_a_store_of_pairs_goes_on(pairs: Path) -> None:
-    """Numbers of conversations, seqs and rows go on; old ids are known; a room is made beside the pairs."""
+def test_a_store_of_pairs_works_after_the_upgrade(pairs: Path) -> None:
+    """Numbers of conversations, seqs and chunks continue, old ids are known, and a room can be created."""
     with contextlib.closing(SqliteStore(pairs)) as store:
         outcomes, _ = store.append(
             [
@@ -209,7 +209,7 @@ def test_a_store_of_pairs_goes_on(pairs: Path) -> None:
 
 @pytest.mark.parametrize("schema", [SCHEMA_1, SCHEMA_2], ids=["1", "2"])
 def test_an_upgraded_store_has_the_schema_of_a_new_one(tmp_path: Path, schema: Path) -> None:
-    """The same tables and indexes, with the same references, which hold and are enforced."""
+    """An upgraded store has the same tables, indexes and foreign keys, and enforces them."""
     new = tmp_path / "new.db"
     SqliteStore(new).close()
     old = make_old(tmp_path / "old.db", schema)
@@ -237,8 +237,8 @@ def test_an_upgraded_store_has_the_schema_of_a_new_one(tmp_path: Path, schema: P
     assert schemas[0] == schemas[1]
 
 
-def test_rows_that_belong_to_nothing_stop_the_upgrade(pairs: Path) -> None:
-    """What is damaged is not taken over: the file stays as it is, and says so."""
+def test_dangling_references_stop_the_upgrade(pairs: Path) -> None:
+    """A store whose foreign key check fails is refused and left unchanged."""
     with contextlib.closing(sqlite3.connect(pairs)) as db:
         db.execute("INSERT INTO positions (account, conversation) VALUES (1, 77)")
         db.commit()
@@ -250,13 +250,13 @@ def test_rows_that_belong_to_nothing_stop_the_upgrade(pairs: Path) -> None:
 
 
 def test_a_copy_of_the_store_of_pairs_is_kept(pairs: Path) -> None:
-    """Beside the new one, with the number of its schema."""
+    """The copy of a store from before rooms has the number of its schema in its name."""
     SqliteStore(pairs).close()
     assert version(pairs.with_name("q.db.schema2")) == 2
 
 
 def test_a_copy_is_kept_before_a_migration(old: Path) -> None:
-    """The file as it was is beside the new one: whole, for its owner only, and a single file."""
+    """The copy of the old file is complete, readable by its owner only, and a single file."""
     before = dump(old)
     SqliteStore(old).close()
     copy = old.with_name("q.db.schema1")
@@ -266,22 +266,22 @@ def test_a_copy_is_kept_before_a_migration(old: Path) -> None:
     assert sorted(each.name for each in old.parent.iterdir()) == ["q.db", "q.db.schema1"]
 
 
-def test_a_new_store_and_one_of_today_keep_no_copy(tmp_path: Path) -> None:
-    """There is nothing to keep when nothing is changed."""
+def test_a_new_and_a_current_store_keep_no_copy(tmp_path: Path) -> None:
+    """Opening a new or current store makes no copy."""
     SqliteStore(tmp_path / "q.db").close()
     SqliteStore(tmp_path / "q.db").close()
     assert [each.name for each in tmp_path.iterdir()] == ["q.db"]
 
 
 def test_an_unfinished_copy_is_replaced(old: Path) -> None:
-    """What an interrupted copy left behind is in nobody's way."""
+    """The remains of an interrupted copy are replaced by the next one."""
     old.with_name("q.db.schema1.part").write_text("half")
     SqliteStore(old).close()
     assert sorted(each.name for each in old.parent.iterdir()) == ["q.db", "q.db.schema1"]
 
 
-def test_no_room_for_the_copy_changes_nothing(tmp_path: Path) -> None:
-    """On a full disk nothing is migrated and nothing half-made stays; with room it is."""
+def test_a_disk_too_full_for_the_copy_changes_nothing(tmp_path: Path) -> None:
+    """If the copy does not fit on the disk, nothing is migrated and no partial copy stays."""
     with small_disk(tmp_path / "disk", 256) as disk:
         old = make_old(disk / "q.db")
         before = dump(old)
@@ -297,7 +297,7 @@ def test_no_room_for_the_copy_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_step_that_fails_changes_nothing(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All steps are one transaction, and after a mishap the next start can try again."""
+    """A failing step rolls back all steps of the upgrade; the next open can try again."""
     before = dump(old)
     with monkeypatch.context() as patch:
         patch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, "SELECT 1 FROM nowhere;"))
@@ -308,8 +308,8 @@ def test_a_step_that_fails_changes_nothing(old: Path, monkeypatch: pytest.Monkey
     assert version(old) == len(MIGRATIONS)
 
 
-def test_a_kill_in_the_middle_changes_nothing(old: Path) -> None:
-    """A process that dies between two steps leaves the file as it was."""
+def test_a_kill_during_the_upgrade_changes_nothing(old: Path) -> None:
+    """A process that dies between two steps leaves the file unchanged."""
     before = dump(old)
     code = (
         "import os, sqlite3, sys\n"
@@ -326,8 +326,8 @@ def test_a_kill_in_the_middle_changes_nothing(old: Path) -> None:
     assert version(old) == len(MIGRATIONS)
 
 
-def test_a_newer_schema_is_refused_with_a_sentence(old: Path) -> None:
-    """A file from the future is left alone, by those who write and those who read."""
+def test_a_newer_schema_is_refused(old: Path) -> None:
+    """Neither the store nor the reader opens a newer schema; the file is unchanged."""
     with contextlib.closing(sqlite3.connect(old)) as db:
         db.execute("PRAGMA user_version = 99")
     content = old.read_bytes()
@@ -337,15 +337,15 @@ def test_a_newer_schema_is_refused_with_a_sentence(old: Path) -> None:
     assert old.read_bytes() == content
 
 
-def test_an_older_schema_is_not_read_without_an_upgrade(old: Path) -> None:
-    """Who only reads does not migrate, and says who does."""
+def test_a_reader_refuses_an_older_schema(old: Path) -> None:
+    """A reader does not migrate an older schema; its error names `qscpd run`."""
     with pytest.raises(StoreDamagedError, match=r"made by an older qscpd \(schema 1.*`qscpd run`"):
         open_reader(store_url(old))
     assert version(old) == 1
 
 
-def test_another_program_s_database_is_refused(tmp_path: Path) -> None:
-    """A database that is not ours is neither changed nor read."""
+def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    """Neither the store nor the reader opens another program's database; the file is unchanged."""
     path = tmp_path / "q.db"
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("CREATE TABLE theirs (x)")
@@ -357,8 +357,8 @@ def test_another_program_s_database_is_refused(tmp_path: Path) -> None:
     assert int.from_bytes(b"QSCP", "big") == APPLICATION_ID
 
 
-def test_an_empty_file_becomes_a_store_but_is_none(tmp_path: Path) -> None:
-    """An empty file is where a store may be made, and nothing to read from."""
+def test_an_empty_file_is_opened_for_writing_only(tmp_path: Path) -> None:
+    """A reader refuses an empty file; a store can be made in it."""
     path = tmp_path / "q.db"
     path.touch(mode=0o600)
     with pytest.raises(StoreDamagedError, match="nothing in this file"):

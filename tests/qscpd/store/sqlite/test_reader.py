@@ -1,4 +1,4 @@
-"""The reading connection: it can't write, blocks no writer, and needs few statements for a page."""
+"""The read-only connection: it cannot write, blocks no writer, and needs few statements for a page."""
 
 import contextlib
 import sqlite3
@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 @pytest.fixture
 def reader(store: SqliteStore, tmp_path: Path) -> Iterator[SqliteReader]:
-    """A reader of it."""
+    """A reader of the same store."""
     del store
     with contextlib.closing(SqliteReader(tmp_path / "q.db")) as reader:
         yield reader
@@ -43,15 +43,15 @@ def reader(store: SqliteStore, tmp_path: Path) -> Iterator[SqliteReader]:
 
 @contextlib.contextmanager
 def statements(reader: SqliteReader) -> Iterator[list[str]]:
-    """Note the statements that are run inside."""
+    """Record the statements that run inside the block."""
     ran: list[str] = []
     reader._db.connection.set_trace_callback(ran.append)
     yield ran
     reader._db.connection.set_trace_callback(None)
 
 
-def test_it_can_not_write(reader: SqliteReader) -> None:
-    """Neither by its methods, of which none writes, nor by its connection."""
+def test_a_reader_cannot_write(reader: SqliteReader) -> None:
+    """A reader has no method that writes, and its connection is read-only."""
     for method in ("append", "add_account", "change_room", "housekeeping", "renew_epoch"):
         assert not hasattr(reader, method)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
@@ -61,7 +61,7 @@ def test_it_can_not_write(reader: SqliteReader) -> None:
 
 
 def test_a_list_of_conversations_takes_few_statements(reader: SqliteReader) -> None:
-    """However many there are; nothing is sorted, and nothing is read that is not counted."""
+    """A list of a hundred conversations takes four statements and no sorting."""
     with statements(reader) as ran:
         listed = reader.conversation_list(1, 0, PEERS)
     assert [each.unread for each in listed] == [3] * PEERS
@@ -71,7 +71,7 @@ def test_a_list_of_conversations_takes_few_statements(reader: SqliteReader) -> N
 
 
 def test_a_page_takes_few_statements(reader: SqliteReader) -> None:
-    """Of history and of replay."""
+    """A page of history and a page of replay take four statements each."""
     with statements(reader) as ran:
         assert reader.history_page(1, 1, limit=9, max_bytes=10**6) is not None
         assert reader.replay_page(1, 1, after=0, limit=9, max_bytes=10**6) is not None
@@ -79,15 +79,15 @@ def test_a_page_takes_few_statements(reader: SqliteReader) -> None:
 
 
 def test_a_search_reads_no_further_than_needed(reader: SqliteReader) -> None:
-    """Conversations in which nothing is new enough for the page are not looked at."""
+    """A search skips conversations whose messages are all too old for the page."""
     with statements(reader) as ran:
         page = reader.search(1, ["word"], conversation=None, before=(2**53, 0, 0), limit=3)
     assert len(page.found) == 3
     assert len([sql for sql in ran if "MATCH" in sql]) == 1
 
 
-def test_it_leaves_no_lock_behind(store: SqliteStore, reader: SqliteReader) -> None:
-    """The journal can be emptied between two reads, and not inside a snapshot."""
+def test_a_read_leaves_no_lock(store: SqliteStore, reader: SqliteReader) -> None:
+    """The WAL can be truncated between two reads, but not during a snapshot."""
     for read in (
         lambda: reader.conversation_list(1, 0, 9),
         lambda: reader.history_page(1, 1, limit=1, max_bytes=1),
