@@ -15,8 +15,8 @@ def directory() -> Directory:
 
 
 @pytest.mark.parametrize("name", ["alice", "ALICE", " Alice "])
-def test_names_are_found_however_they_are_written(directory: Directory, name: str) -> None:
-    """A name is found in any spelling."""
+def test_a_name_is_found_in_any_spelling(directory: Directory, name: str) -> None:
+    """Case and surrounding blanks of a name do not matter."""
     assert directory.by_name(name) is ALICE
 
 
@@ -34,8 +34,8 @@ def test_a_change_replaces_the_account(directory: Directory) -> None:
     assert len(directory) == 1
 
 
-def test_a_deleted_account_is_forgotten_for_good(directory: Directory) -> None:
-    """Deletion is idempotent, and a reused name is another account, also if that is known before."""
+def test_a_deleted_account_is_removed(directory: Directory) -> None:
+    """Deleting is idempotent and keeps a newer account of the same name."""
     deleted = Account(1, "alice", AccountState.DELETED, 0)
     reused = Account(2, "alice", AccountState.ACTIVE, 0)
     directory.update(reused)

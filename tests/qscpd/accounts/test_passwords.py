@@ -36,8 +36,8 @@ def test_a_hash_is_argon2id_with_the_configured_cost() -> None:
     assert PasswordHasher(Argon2Config()).hash("correct horse").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
-def test_only_the_right_password_fits(hasher: PasswordHasher) -> None:
-    """Case and blanks matter."""
+def test_only_the_right_password_is_verified(hasher: PasswordHasher) -> None:
+    """A password that differs in case or blanks is wrong."""
     password_hash = hasher.hash("correct horse")
     assert hasher.verify("correct horse", password_hash)
     assert not any(
@@ -58,7 +58,7 @@ def test_composed_and_decomposed_characters_are_the_same_password(hasher: Passwo
 @pytest.mark.parametrize(
     "stored", ["", "x", "$argon2id$v=19$m=1", "$2b$12$abcdefgh", "$argon2id$v=19$m=8,t=1,p=1$%$%"]
 )
-def test_a_malformed_hash_is_an_error_of_its_own(hasher: PasswordHasher, stored: str) -> None:
+def test_a_malformed_hash_has_its_own_error(hasher: PasswordHasher, stored: str) -> None:
     """A damaged hash is not a wrong password, and its error does not show the hash."""
     with pytest.raises(MalformedHashError) as caught:
         hasher.verify("correct horse", stored)
@@ -69,7 +69,7 @@ def test_a_malformed_hash_is_an_error_of_its_own(hasher: PasswordHasher, stored:
         check_hash(stored)
 
 
-def test_other_parameters_ask_for_a_new_hash(hasher: PasswordHasher) -> None:
+def test_other_parameters_need_a_new_hash(hasher: PasswordHasher) -> None:
     """Changed parameters apply to each account at its next login."""
     password_hash = hasher.hash("correct horse")
     assert not hasher.needs_rehash(password_hash)
@@ -85,7 +85,7 @@ def test_the_dummy_has_the_cost_of_a_real_hash(hasher: PasswordHasher) -> None:
     assert not hasher.needs_rehash(hasher.dummy_hash)
 
 
-def test_a_lone_surrogate_and_a_giant_are_just_wrong(hasher: PasswordHasher) -> None:
+def test_invalid_and_huge_passwords_are_wrong(hasher: PasswordHasher) -> None:
     """Invalid and huge passwords are wrong and cheap, not an exception."""
     password_hash = hasher.hash("correct horse")
     assert not hasher.verify("\ud800", password_hash)
@@ -121,7 +121,7 @@ def test_a_password_that_breaks_a_rule(password: str, sentence: str) -> None:
     assert not password or password not in str(caught.value)
 
 
-def test_generated_passwords_keep_the_rules_and_differ() -> None:
+def test_generated_passwords_pass_the_rules_and_differ() -> None:
     """A generated password passes the rules and can be typed."""
     passwords = {generate_password() for _ in range(100)}
     assert len(passwords) == 100
@@ -195,8 +195,8 @@ async def test_a_full_queue_refuses_at_once() -> None:
     pool.close()
 
 
-async def test_a_cancelled_login_keeps_its_place_until_its_thread_is_done() -> None:
-    """Disconnecting clients can not cause more hashing than the limit."""
+async def test_a_cancelled_login_counts_until_its_thread_is_done() -> None:
+    """A cancelled login counts against the limit until its thread has finished."""
     gate = _Gate()
     pool = PasswordPool(gate, workers=1, queue=1)
     password_hash = gate.hash("correct horse")

@@ -1,4 +1,4 @@
-"""The bus within one process."""
+"""The bus within a process."""
 
 from qscpd.bus.base import Commit
 from qscpd.bus.local import LocalBus
@@ -11,11 +11,11 @@ MOVED = PositionMoved(Mark(1, 1, PositionKind.READ, 1), 2)
 
 
 def test_subscribers_get_each_commit_at_once_and_in_order() -> None:
-    """In the order of subscription, all of them before the next commit; without a loop or a wait."""
+    """Each commit reaches all subscribers, in the order of subscription, before `publish` returns."""
     bus = LocalBus[str]()
     received: list[tuple[str, Commit[str]]] = []
     first, second = Commit[str](()), Commit[str](())
-    bus.publish(first)  # no one subscribes yet
+    bus.publish(first)  # without subscribers
     bus.subscribe_to_commits(lambda commit: received.append(("count", commit)))
     bus.subscribe_to_commits(lambda commit: received.append(("delivery", commit)))
     bus.publish(first)
@@ -24,8 +24,8 @@ def test_subscribers_get_each_commit_at_once_and_in_order() -> None:
     assert [commit for _, commit in received] == [first, first, second, second]
 
 
-def test_subscribers_of_a_type_get_its_events_before_the_commit_is_passed_on() -> None:
-    """Each event goes to the subscribers of its type in the order of the commit; delivery comes last."""
+def test_subscribers_of_an_event_come_before_those_of_the_commit() -> None:
+    """Events go to the subscribers of their type in order, before subscribers of the commit."""
     bus = LocalBus[str]()
     received: list[tuple[str, Event | None]] = []
     bus.subscribe_to_commits(lambda _: received.append(("delivery", None)))

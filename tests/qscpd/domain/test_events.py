@@ -1,4 +1,4 @@
-"""Domain events: values that survive being serialised."""
+"""Domain events: values that can be serialised."""
 
 import msgspec
 import pytest
@@ -43,6 +43,6 @@ META = MessageMeta(
     ],
 )
 def test_an_event_is_the_same_after_a_round_trip(event: Event) -> None:
-    """In both forms of msgspec; its tag tells the kinds apart."""
+    """Each event survives encoding and decoding in JSON and MessagePack, with its type."""
     assert msgspec.json.decode(msgspec.json.encode(event), type=Event) == event
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(event), type=Event) == event

@@ -1,4 +1,4 @@
-"""Message rules: who can write, what an amendment becomes, which id is a retry."""
+"""Message rules: refusals, effects of amendments, and retries."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -49,7 +49,7 @@ HELLO: Final = MessageRow(9, NOW, ALICE, "a" * 32, "hello", MessageMeta(reply_to
 
 def new(kind: str = "", *, sender: int = ALICE, body: str = "text", **meta: object) -> NewMessage:
     """Make a message or an amendment."""
-    fields = MessageMeta(kind=kind, **meta) if kind or meta else NO_META  # type: ignore[arg-type]  # of a meta
+    fields = MessageMeta(kind=kind, **meta) if kind or meta else NO_META  # type: ignore[arg-type]  # fields of a MessageMeta
     return NewMessage(sender, -7, "f" * 32, body, fields)
 
 
@@ -59,7 +59,7 @@ def refused(
     membership: Membership = MEMBER,
     wrote_ms: int | None = None,
 ) -> Refused | None:
-    """Return why a message is refused in a room."""
+    """Return the refusal of a message in a room, or None."""
     return room_refusal(message, room, membership, last_seq=40, wrote_ms=wrote_ms, now_ms=NOW)
 
 
@@ -70,7 +70,7 @@ def amended(
     author: RoomRole | None = None,
     time_ms: int = NOW,
 ) -> Amendment | ErrorCode:
-    """Return what an amendment becomes, or its refusal's code."""
+    """Return the effect of an amendment, or the code of its refusal."""
     outcome = amend(
         event,
         target,
@@ -83,24 +83,24 @@ def amended(
 
 
 def finder(*rows: MessageRow) -> Callable[[int], MessageRow | None]:
-    """Return a function that finds these messages and no others."""
+    """Return a function that finds the given messages by seq."""
     by_seq = {row.seq: row for row in rows}
     return by_seq.get
 
 
-# --- who can write
+# --- sending
 
 
 @pytest.mark.parametrize(("seq", "known"), [(1, True), (40, True), (41, False), (2**53 - 1, False)])
 def test_a_target_has_to_exist(seq: int, known: bool) -> None:
-    """In a pair, any message up to the last one can be answered and amended."""
+    """In a pair, messages up to the last seq are valid targets of replies and amendments."""
     for message in (new(reply_to=seq), new("edit", target=seq), new("redact", target=seq)):
         assert pair_refusal(message, 40) == (None if known else Refused(ErrorCode.UNKNOWN_MESSAGE))
     assert pair_refusal(new(), 0) is None
 
 
 def test_a_target_has_to_be_visible() -> None:
-    """What was written before a member joined is unknown to them, unless the room shows its full history."""
+    """Messages from before a member joined are no valid targets for them, except with full history."""
     full = ROOM._replace(history=HistoryFrom.FULL)
     for seq in (1, 4, 5, 40, 41):
         for message in (new(reply_to=seq), new("react", target=seq)):
@@ -109,8 +109,8 @@ def test_a_target_has_to_be_visible() -> None:
             assert refused(message, full) == (None if seq <= 40 else Refused(code)), seq
 
 
-def test_a_muted_member_learns_how_long() -> None:
-    """In seconds, unless the mute has no end; whatever they send."""
+def test_the_refusal_of_a_muted_member_has_the_time_left() -> None:
+    """A muted member's refusal has the seconds left, or None for a mute without end, for every kind."""
     for message in (new(), new("edit", target=9), new("redact", target=9), new("react", target=9)):
         muted = MEMBER._replace(muted_until_ms=NOW + 1500)
         assert refused(message, membership=muted) == Refused(ErrorCode.MUTED, 1.5)
@@ -119,8 +119,8 @@ def test_a_muted_member_learns_how_long() -> None:
         assert refused(message, membership=MEMBER._replace(muted_until_ms=NOW)) is None
 
 
-def test_slow_mode_is_for_messages_of_members() -> None:
-    """Amendments and moderators never wait; a member waits until exactly the seconds are over."""
+def test_slow_mode_applies_to_messages_of_members() -> None:
+    """Slow mode delays only messages of members, and for exactly its number of seconds."""
     slow = ROOM._replace(slow_s=30)
     assert refused(new(), slow) is None
     for ago, wait_s in ((0, 30.0), (1, 29.999), (29_999, 0.001), (30_000, None), (99_999, None)):
@@ -133,8 +133,8 @@ def test_slow_mode_is_for_messages_of_members() -> None:
             assert refused(new(), slow, Membership(role), wrote_ms=NOW - ago) is None
 
 
-def test_the_room_s_rules_come_first() -> None:
-    """Who is not a member learns only that; an archived room refuses everything."""
+def test_the_rules_of_the_room_come_first() -> None:
+    """Membership, archiving and the kind of the room are checked before the message itself."""
     assert refused(new(), membership=NO_MEMBERSHIP) == Refused(ErrorCode.NOT_A_MEMBER)
     closed = ROOM._replace(kind=RoomKind.CLOSED)
     assert refused(new(reply_to=99), closed, NO_MEMBERSHIP) == Refused(ErrorCode.UNKNOWN_ROOM)
@@ -149,7 +149,7 @@ def test_the_room_s_rules_come_first() -> None:
 
 
 def test_an_edit_replaces_text_and_mentions() -> None:
-    """The reply and the reactions stay; the edit's own row has a digest in place of the text."""
+    """An edit keeps reply and reactions; its own row has a digest in place of the text."""
     liked = HELLO._replace(meta=msgspec.structs.replace(HELLO.meta, reactions={"+1": (BOB,)}))
     outcome = amended(new("edit", target=9, mentions=(CAROL,)), liked, time_ms=NOW + 5)
     assert isinstance(outcome, Amendment)
@@ -162,16 +162,16 @@ def test_an_edit_replaces_text_and_mentions() -> None:
 
 
 @pytest.mark.parametrize(("age", "code"), [(0, None), (WITHIN - 1, None), (WITHIN, ErrorCode.TOO_LATE)])
-def test_an_edit_is_for_the_author_and_for_a_while(age: int, code: ErrorCode | None) -> None:
-    """Not even an owner can edit a message of another user."""
+def test_only_the_author_can_edit_for_a_limited_time(age: int, code: ErrorCode | None) -> None:
+    """An edit after the time limit or of another user's message is refused, even to an owner."""
     outcome = amended(new("edit", target=9), time_ms=NOW + age)
     assert isinstance(outcome, Amendment) if code is None else outcome is code
     edit = new("edit", sender=BOB, target=9)
     assert amended(edit, actor=RoomRole.OWNER, time_ms=NOW + age) is ErrorCode.NOT_ALLOWED
 
 
-def test_a_redaction_leaves_the_place() -> None:
-    """Text, mentions, reactions and the time of an edit are gone; only the reply is kept."""
+def test_a_redaction_keeps_only_the_reply() -> None:
+    """A redaction removes text, mentions, reactions and the edit time; the reply stays."""
     outcome = amended(new("redact", target=9, body="a reason"))
     assert outcome == Amendment(
         HELLO._replace(body=None, meta=MessageMeta(reply_to=3)), None, MessageMeta(kind="redact", target=9)
@@ -179,8 +179,8 @@ def test_a_redaction_leaves_the_place() -> None:
 
 
 @pytest.mark.parametrize(("actor", "author"), list(itertools.product([*RoomRole, None], repeat=2)))
-def test_who_can_redact_whose(actor: RoomRole | None, author: RoomRole | None) -> None:
-    """Moderators what lower roles wrote, owners everything; it is logged with the reason."""
+def test_redactions_depend_on_the_roles(actor: RoomRole | None, author: RoomRole | None) -> None:
+    """Moderators redact messages of lower roles, owners all messages; it is logged with the reason."""
     moderator = actor is RoomRole.MODERATOR and author in {RoomRole.MEMBER, None}
     outcome = amended(new("redact", sender=BOB, target=9, body="why"), actor=actor, author=author)
     if actor is RoomRole.OWNER or moderator:
@@ -190,8 +190,8 @@ def test_who_can_redact_whose(actor: RoomRole | None, author: RoomRole | None) -
         assert outcome is ErrorCode.NOT_ALLOWED
 
 
-def test_a_reaction_is_there_once_a_user() -> None:
-    """Adding it again and removing it again change nothing, and are refused; the last removal deletes it."""
+def test_a_user_reacts_once_with_the_same_text() -> None:
+    """Repeated adding or removing of a reaction is refused; the last removal deletes it."""
     row = HELLO
     steps = [(BOB, False, 1), (CAROL, False, 2), (BOB, False, None), (BOB, True, 1), (BOB, True, None)]
     for user, removed, count in [*steps, (CAROL, True, 0)]:
@@ -205,8 +205,8 @@ def test_a_reaction_is_there_once_a_user() -> None:
     assert row == HELLO
 
 
-def test_a_message_has_so_many_reactions() -> None:
-    """More users of one that is there are no more reactions."""
+def test_the_number_of_different_reactions_is_limited() -> None:
+    """At the limit a new reaction is refused; another user can join an existing one."""
     full: Mapping[str, tuple[int, ...]] = {f"r{n}": (BOB,) for n in range(REACTIONS_LIMIT)}
     row = HELLO._replace(meta=MessageMeta(reactions=dict(full)))
     assert amended(new("react", body="x", target=9), row) is ErrorCode.TOO_MANY_REACTIONS
@@ -215,24 +215,24 @@ def test_a_message_has_so_many_reactions() -> None:
 
 @pytest.mark.parametrize("kind", ["edit", "redact", "react"])
 def test_only_messages_with_a_text_are_targets(kind: str) -> None:
-    """Neither amendments nor what was redacted or erased."""
+    """Amendments, and redacted or erased messages, are no valid targets."""
     for target in (HELLO._replace(body=None), HELLO._replace(meta=MessageMeta(kind="react", target=3))):
         assert amended(new(kind, target=9), target) is ErrorCode.UNKNOWN_MESSAGE
 
 
-# --- what is seen later
+# --- rows as they are read later
 
 
-def test_an_edit_is_seen_with_the_current_text() -> None:
-    """And the current mentions; without both if the message was pruned or is not visible."""
+def test_an_edit_is_read_with_the_current_text() -> None:
+    """An edit has its message's current text and mentions, or neither if that is pruned or not visible."""
     row = MessageRow(20, NOW, ALICE, "e" * 32, None, MessageMeta(kind="edit", target=9))
     current = row._replace(body="hello", meta=MessageMeta(kind="edit", target=9, mentions=(BOB,)))
     assert as_seen(row, finder(HELLO)) == as_seen(row, finder(HELLO), 9) == current
     assert as_seen(row, finder(HELLO), 10) == as_seen(row, finder()) == row
 
 
-def test_a_reaction_is_seen_with_the_current_count() -> None:
-    """Zero if the message was pruned; also to whom the message is not visible."""
+def test_a_reaction_is_read_with_the_current_count() -> None:
+    """A reaction has the current count, zero for a pruned message, even if that is not visible."""
     row = MessageRow(20, NOW, BOB, "e" * 32, "+1", MessageMeta(kind="react", target=9, count=1))
     liked = HELLO._replace(meta=MessageMeta(reactions={"+1": (BOB, CAROL, ALICE)}))
     for message, count in ((liked, 3), (HELLO, 0), (None, 0)):
@@ -241,8 +241,8 @@ def test_a_reaction_is_seen_with_the_current_count() -> None:
     assert as_seen(HELLO, finder(), 99) == HELLO
 
 
-def test_erasing_takes_what_an_account_wrote() -> None:
-    """Text, mentions and digests; reactions on messages of others; nothing else."""
+def test_erasing_removes_the_content_of_an_account() -> None:
+    """Erasing removes an account's texts, mentions, digests and reactions, and nothing else."""
     meta = MessageMeta(reply_to=3, mentions=(BOB,), reactions={"+1": (BOB,), "-1": (BOB, CAROL)})
     row = HELLO._replace(meta=meta)
     assert erased(row, ALICE) == row._replace(body=None, meta=MessageMeta(reply_to=3))
@@ -259,8 +259,8 @@ def test_erasing_takes_what_an_account_wrote() -> None:
 # --- message ids
 
 
-def test_the_same_message_has_the_same_hash() -> None:
-    """As sent and as stored; whatever else differs makes another one."""
+def test_the_id_hash_covers_the_content() -> None:
+    """The id hash of a message is the same as sent and as stored, and differs for other content."""
     sent = [
         new(),
         new(body="other"),
@@ -280,8 +280,8 @@ def test_the_same_message_has_the_same_hash() -> None:
     assert id_hash(-7, "text", MessageMeta(reply_to=3, mentions=(BOB,))) == hashes[0]
 
 
-def test_a_retry_gets_the_first_outcome() -> None:
-    """As not new; another message under the id is refused."""
+def test_a_retry_gets_the_original_outcome() -> None:
+    """A retry gets the original place, as not new; another message under the id is refused."""
     first = StoredMessage(3, 4, NOW, count=2)
     message = new()
     key = id_hash(-7, "text", NO_META)
@@ -289,8 +289,8 @@ def test_a_retry_gets_the_first_outcome() -> None:
     assert repeated(new(body="other"), first, key) == Refused(ErrorCode.ID_CONFLICT)
 
 
-def test_a_conflict_does_not_betray_a_room() -> None:
-    """Who can't see it gets the answer for a room that does not exist."""
+def test_a_conflict_does_not_reveal_a_closed_room() -> None:
+    """An id conflict in a room that the sender cannot see is refused as an unknown room."""
     closed = ROOM._replace(kind=RoomKind.CLOSED)
     assert id_conflict(None, NO_MEMBERSHIP) == id_conflict(closed, MEMBER) == Refused(ErrorCode.ID_CONFLICT)
     assert id_conflict(closed, NO_MEMBERSHIP) == Refused(ErrorCode.UNKNOWN_ROOM)

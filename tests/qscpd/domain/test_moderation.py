@@ -1,4 +1,4 @@
-"""Moderation log: what is recorded, and in which words."""
+"""Moderation log: recorded actions and their texts."""
 
 import pytest
 
@@ -9,12 +9,12 @@ from qscpd.domain.rooms import RoomChange
 
 def change(action: str, **fields: object) -> RoomChange:
     """Make a change."""
-    return RoomChange(action=action, room="#dev", actor=1, **fields)  # type: ignore[arg-type]  # of a change
+    return RoomChange(action=action, room="#dev", actor=1, **fields)  # type: ignore[arg-type]  # fields of a RoomChange
 
 
 @pytest.mark.parametrize("action", ["join", "leave"])
 def test_joining_and_leaving_are_not_recorded(action: str) -> None:
-    """They are no moderation."""
+    """Joining and leaving make no log entry."""
     assert log_entry(change(action)) is None
 
 
@@ -33,11 +33,11 @@ def test_joining_and_leaving_are_not_recorded(action: str) -> None:
     ids=lambda each: each if isinstance(each, str) else each.action,
 )
 def test_an_entry_has_the_details(made: RoomChange, text: str) -> None:
-    """In words, for people who read the log."""
+    """The text of an entry has the role, topic or settings that changed."""
     assert log_entry(made) == LogEntry(made.action, 1, text=text)
 
 
-def test_a_mute_has_an_end() -> None:
-    """As it was decided, with the target and the reason."""
+def test_the_entry_of_a_mute_has_its_end() -> None:
+    """The entry of a mute has its target, end and reason."""
     made = change("mute", target=2, text="loud", seconds=5)
     assert log_entry(made, 5000) == LogEntry("mute", 1, 2, None, 5000, "loud")

@@ -1,4 +1,4 @@
-"""Pages: every message once, in order, and no page larger than asked for."""
+"""Pages: every message once, in order, and no page over its limits."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ def row(seq: int, body: str = "x", *, amends: bool = False) -> MessageRow:
 
 @given(st.lists(st.booleans(), max_size=40), st.integers(1, 7))
 def test_all_pages_together_are_all_messages(kinds: list[bool], limit: int) -> None:
-    """Whatever is between them; the last page has no cursor, and none but the only one is empty."""
+    """The pages of history contain each message once; only the last page has no cursor."""
     rows = [row(seq, amends=amends) for seq, amends in enumerate(kinds, 1)]
     seen: list[int] = []
     cursor: int | None = 0
@@ -29,15 +29,15 @@ def test_all_pages_together_are_all_messages(kinds: list[bool], limit: int) -> N
     assert seen == [each.seq for each in rows if not each.meta.kind]
 
 
-def test_a_page_of_history_skips_so_many_amendments() -> None:
-    """Then it may be empty, and says where to go on."""
+def test_a_page_of_history_skips_a_limited_number_of_amendments() -> None:
+    """After 2,000 amendments without a message, a page is empty and has a cursor."""
     rows = [*(row(seq, amends=True) for seq in range(1, 2502)), row(2502)]
     assert take_messages(rows, 10, 10**6) == ([], 2000)
     assert take_messages(rows[2000:], 10, 10**6) == ([rows[-1]], None)
 
 
-def test_a_page_has_a_size() -> None:
-    """One message is always in it; no more rows are read than needed."""
+def test_a_page_respects_the_byte_limit() -> None:
+    """A page has the messages that fit, at least one, and reads only one row beyond them."""
     rows = [row(seq, "x" * 1000) for seq in range(1, 9)]
     size = wire_size(rows[0])
     for fits in (1, 2, 3):

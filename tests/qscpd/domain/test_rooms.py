@@ -1,4 +1,4 @@
-"""Who may do what: every action, by everybody, to everybody, in every kind of room."""
+"""Room rules: every action by each role, on each role, in each kind of room."""
 
 import itertools
 from typing import Final
@@ -52,7 +52,7 @@ ALLOWED = None
 def change(action: str, actor: int | None = ACTOR, **fields: object) -> RoomChange:
     """Make a change with all fields that any action needs."""
     given: dict[str, object] = {"target": TARGET, "role": RoomRole.MEMBER, "text": "x"} | fields
-    return RoomChange(action=action, room="#dev", actor=actor, **given)  # type: ignore[arg-type]  # of a RoomChange
+    return RoomChange(action=action, room="#dev", actor=actor, **given)  # type: ignore[arg-type]  # fields of a RoomChange
 
 
 def outcome(
@@ -62,7 +62,7 @@ def outcome(
     target: Membership = NO_MEMBERSHIP,
     rooms: int = 0,
 ) -> Decision | ErrorCode:
-    """Decide, and return the code of a refusal."""
+    """Return the decision on a change, or the code of its refusal."""
     try:
         return decide(made, room, actor, target, rooms=rooms, now_ms=NOW)
     except DeniedError as denied:
@@ -82,13 +82,13 @@ def code(
 
 
 def expected(action: str, kind: RoomKind, actor: Membership, target: Membership) -> ErrorCode | None:
-    """Work out from the tables whether a user can apply an action to a target."""
+    """Return the code that the tables give for an action on a target, or None."""
     if actor.role is None:
         hidden = kind is RoomKind.CLOSED and actor.invited_by is None
         return ErrorCode.UNKNOWN_ROOM if hidden else ErrorCode.NOT_A_MEMBER
     if RANKS[actor.role] < RANKS[PERMISSIONS[action]]:
         return ErrorCode.NOT_ALLOWED
-    return theirs(action, target) or (
+    return target_code(action, target) or (
         ErrorCode.NOT_ALLOWED
         if action in FROM_ABOVE
         and actor.role is not RoomRole.OWNER
@@ -97,23 +97,23 @@ def expected(action: str, kind: RoomKind, actor: Membership, target: Membership)
     )
 
 
-def theirs(action: str, target: Membership) -> ErrorCode | None:
-    """Return why an action makes no sense for its target, whatever the actor's role."""
+def target_code(action: str, target: Membership) -> ErrorCode | None:
+    """Return the code of an action that is invalid for its target's membership, or None."""
     if action in {"remove", "mute", "unmute", "role"} and target.role is None:
         return ErrorCode.USER_NOT_MEMBER
     return ErrorCode.ALREADY_MEMBER if action == "invite" and target.role is not None else ALLOWED
 
 
-def test_everything_that_can_be_asked_is_in_the_tables() -> None:
-    """Each action has a permission and is decided or looked up, and besides there are only a few."""
+def test_every_action_is_in_the_tables() -> None:
+    """Each action of a request has a permission and a rule; the other permissions are known."""
     assert ROOM_FIELDS.keys() - {"create"} <= PERMISSIONS.keys()
     assert set(DECIDED) | {"join", "leave", "delete"} == roomrules._ACTIONS.keys()
     assert PERMISSIONS.keys() - ROOM_FIELDS.keys() == {"write", "announce", "react", "redact"}
 
 
 @pytest.mark.parametrize("action", DECIDED)
-def test_who_may_do_it(action: str) -> None:
-    """The whole table, in rooms of each kind, by and to members of each role and others, invited or not."""
+def test_each_action_follows_the_tables(action: str) -> None:
+    """Each action is decided as in the tables, for each kind of room, actor and target."""
     actors = [*(Membership(role) for role in ROLES), Membership(invited_by=3)]
     room = ROOM._replace(state=RoomState.ARCHIVED if action == "unarchive" else RoomState.ACTIVE)
     targets = [Membership(role) for role in ROLES] if action in WITH_TARGET else [NO_MEMBERSHIP]
@@ -123,23 +123,23 @@ def test_who_may_do_it(action: str) -> None:
 
 
 @pytest.mark.parametrize("action", [*DECIDED, "delete"])
-def test_the_operator_may_do_everything(action: str) -> None:
-    """On every target, as far as it makes sense."""
+def test_the_operator_can_do_everything(action: str) -> None:
+    """The operator can apply every action to every target for which it is valid."""
     room = ROOM._replace(state=RoomState.ARCHIVED if action == "unarchive" else RoomState.ACTIVE)
     for kind, role in itertools.product(RoomKind, ROLES):
         got = code(change(action, None), room._replace(kind=kind), target=Membership(role))
-        assert got == theirs(action, Membership(role)), (kind, role)
+        assert got == target_code(action, Membership(role)), (kind, role)
 
 
-def test_only_the_operator_deletes() -> None:
-    """For everybody else, owners too, there is nothing that could be asked so."""
+def test_only_the_operator_deletes_rooms() -> None:
+    """A deletion by a user, even an owner, is refused as an unknown room."""
     for role in ROLES:
         assert code(change("delete"), actor=Membership(role)) is ErrorCode.UNKNOWN_ROOM
 
 
 @pytest.mark.parametrize("action", [*DECIDED, "join", "leave", "delete"])
-def test_in_an_archived_room(action: str) -> None:
-    """Owners and the operator can open it again, leave it or delete it, and nothing else."""
+def test_an_archived_room_refuses_most_actions(action: str) -> None:
+    """An archived room can only be left and unarchived, or deleted by the operator."""
     room = ROOM._replace(state=RoomState.ARCHIVED)
     actor = NO_MEMBERSHIP if action == "join" else Membership(RoomRole.OWNER)
     allowed = action in {"leave", "unarchive"}
@@ -154,7 +154,7 @@ def test_in_an_archived_room(action: str) -> None:
 
 @pytest.mark.parametrize("actor", [ACTOR, None], ids=["owner", "operator"])
 def test_the_last_owner_stays(actor: int | None) -> None:
-    """Not even the operator takes it from them while the room is active; of two owners one can go."""
+    """The only owner of an active room can neither leave nor lose the role; one of two owners can."""
     owner = Membership(RoomRole.OWNER)
     changes = [
         change("remove", actor),
@@ -172,8 +172,8 @@ def test_the_last_owner_stays(actor: int | None) -> None:
     assert code(change("mute", actor), alone, owner, owner) is ALLOWED
 
 
-def test_an_archived_room_needs_somebody_but_no_owner() -> None:
-    """It stays archived without one, for only an owner could open it again."""
+def test_an_archived_room_needs_a_member_but_no_owner() -> None:
+    """The last owner can leave an archived room but the last member cannot; unarchiving needs an owner."""
     archived = ROOM._replace(state=RoomState.ARCHIVED, owners=1)
     assert code(change("leave"), archived, Membership(RoomRole.OWNER)) is ALLOWED
     for role in RoomRole:
@@ -181,8 +181,8 @@ def test_an_archived_room_needs_somebody_but_no_owner() -> None:
     assert code(change("unarchive", None), archived._replace(owners=0)) is ErrorCode.LAST_OWNER
 
 
-def test_who_may_join() -> None:
-    """Everybody but members, the banned, and in closed rooms who is not invited; up to a number of rooms."""
+def test_joining() -> None:
+    """Users can join unless they are members, banned, uninvited in a closed room, or at their limit."""
     invited, member = Membership(invited_by=3), Membership(RoomRole.MEMBER)
     banned, once_banned = Membership(banned_until_ms=NOW + 1), Membership(banned_until_ms=NOW)
     muted = Membership(muted_until_ms=FOREVER_MS)
@@ -200,8 +200,8 @@ def test_who_may_join() -> None:
     assert joined == Decision(ROOM, {ACTOR: Membership(RoomRole.MEMBER, 41, None, FOREVER_MS, 0)})
 
 
-def test_what_a_ban_ends_and_what_outlives_leaving() -> None:
-    """Banned, one is neither in nor invited; mutes and bans are about the person, in the room or not."""
+def test_a_ban_ends_membership_and_a_mute_survives_it() -> None:
+    """A ban ends membership and invitation; mutes and bans survive leaving."""
     target = Membership(RoomRole.MEMBER, 5, None, NOW + 9, 0)
     owner = Membership(RoomRole.OWNER)
     for seconds, until in ((None, FOREVER_MS), (0, NOW), (60, NOW + 60_000), (2**53 - 1, FOREVER_MS)):
@@ -221,7 +221,7 @@ def test_what_a_ban_ends_and_what_outlives_leaving() -> None:
 
 
 def test_settings_change_only_what_is_given() -> None:
-    """Zero ends slow mode, and there is a longest one."""
+    """`set` changes only the given settings; slow mode has a longest time, and zero ends it."""
     owner = Membership(RoomRole.OWNER)
     slow = ROOM._replace(slow_s=30)
     for given, room in (
@@ -235,8 +235,8 @@ def test_settings_change_only_what_is_given() -> None:
     assert code(change("set", seconds=SLOW_LIMIT_S + 1), actor=owner) is ErrorCode.BAD_FIELD
 
 
-def test_who_may_write() -> None:
-    """By role, kind and state; and reactions, edits and redactions by the permission `react`."""
+def test_sending_and_reacting() -> None:
+    """Sending depends on role, kind, state and mute; amendments need the permission `react`."""
     for kind, state, role, muted, reacts in itertools.product(
         RoomKind, RoomState, ROLES, (0, NOW, NOW + 1), (False, True)
     ):
@@ -254,8 +254,8 @@ def test_who_may_write() -> None:
         assert refusal(room, membership, NOW, reacts=reacts) == right, (room, membership)
 
 
-def test_who_may_know_of_a_room() -> None:
-    """Members and invited users know of a closed one; a deleted one is hidden from all."""
+def test_who_can_see_a_room() -> None:
+    """A closed room is visible to members and invited users only, a deleted room to its members at most."""
     for role, invited in itertools.product(ROLES, (None, 0, 3)):
         membership = Membership(role, invited_by=invited)
         assert may_see(ROOM, membership)
@@ -266,8 +266,8 @@ def test_who_may_know_of_a_room() -> None:
         assert not may_see(ROOM._replace(state=RoomState.DELETED), membership) or role
 
 
-def test_a_new_room_has_its_maker_as_owner() -> None:
-    """For the operator, the target; what is not given is open, and shows what comes after joining."""
+def test_a_new_room_is_owned_by_its_creator() -> None:
+    """A new room is owned by its creator, or the operator's target; it is open with history from joining."""
     bare = RoomChange(action="create", room="#dev", actor=ACTOR)
     made = create_room(bare, None, rooms=ROOMS_LIMIT - 1, now_ms=NOW)
     room = ROOM._replace(id=0, last_seq=0, members=1, owners=1)
@@ -286,8 +286,8 @@ def test_a_new_room_has_its_maker_as_owner() -> None:
     assert made == Decision(room, {TARGET: Membership(RoomRole.OWNER)})
 
 
-def test_a_new_room_needs_a_free_name() -> None:
-    """And an owner who is not in too many rooms, also if the operator makes it."""
+def test_a_new_room_needs_a_free_name_and_owner() -> None:
+    """A taken name, or an owner at the limit of rooms, is refused, also for the operator."""
     for actor in (ACTOR, None):
         made = change("create", actor)
         for existing, rooms, code in (
@@ -299,13 +299,13 @@ def test_a_new_room_needs_a_free_name() -> None:
             assert denied.value.code is code
 
 
-def test_what_a_member_sees() -> None:
-    """All of it, or what came after joining."""
+def test_the_first_visible_seq() -> None:
+    """A member sees messages from their joining on, or all with full history."""
     member = Membership(RoomRole.MEMBER, since=9)
     assert first_visible(ROOM, member) == 9
     assert first_visible(ROOM._replace(history=HistoryFrom.FULL), member) == 1
 
 
-def test_a_refusal_says_what_its_code_says() -> None:
-    """In one sentence."""
+def test_a_refusal_has_the_sentence_of_its_code() -> None:
+    """The text of a DeniedError is the sentence of its code."""
     assert str(DeniedError(ErrorCode.LAST_OWNER)) == ERROR_CODES[ErrorCode.LAST_OWNER].sentence

@@ -1,4 +1,4 @@
-"""Rooms of a deleted account: who inherits them, and what is logged."""
+"""Rooms of a deleted account: the successor of the owner, and the log entry."""
 
 from typing import Final
 
@@ -27,8 +27,8 @@ ROOM: Final = RoomRow(
 OWNER: Final = Membership(RoomRole.OWNER)
 
 
-def test_who_inherits() -> None:
-    """The highest role, of those the longest membership, of those the lowest id; without members, none."""
+def test_the_successor() -> None:
+    """The successor has the highest role, then the longest membership, then the lowest id."""
     member, late = Membership(RoomRole.MEMBER, 1), Membership(RoomRole.MEMBER, 9)
     moderator, late_moderator = Membership(RoomRole.MODERATOR, 5), Membership(RoomRole.MODERATOR, 9)
     assert successor([]) is None
@@ -37,8 +37,8 @@ def test_who_inherits() -> None:
     assert successor([(9, member), (8, member)]) == 8
 
 
-def test_the_last_owner_s_room_gets_another_owner() -> None:
-    """Who is muted can inherit and stays muted; invited and banned users can't."""
+def test_the_room_of_the_last_owner_gets_another_owner() -> None:
+    """A muted member can succeed and stays muted; invited and banned users cannot succeed."""
     muted = Membership(RoomRole.MEMBER, 4, None, 99)
     memberships = {ALICE: OWNER, BOB: Membership(invited_by=ALICE), CAROL: muted, DAN: NO_MEMBERSHIP}
     changed = {ALICE: NO_MEMBERSHIP, CAROL: muted._replace(role=RoomRole.OWNER)}
@@ -47,7 +47,7 @@ def test_the_last_owner_s_room_gets_another_owner() -> None:
 
 
 def test_a_room_without_members_is_archived() -> None:
-    """An invitation alone is no membership."""
+    """A room that has only invited users left is archived."""
     memberships = {ALICE: OWNER, BOB: Membership(invited_by=ALICE)}
     archived = ROOM._replace(state=RoomState.ARCHIVED)
     departure = depart(ROOM, memberships, ALICE)
@@ -58,13 +58,13 @@ def test_a_room_without_members_is_archived() -> None:
     "membership",
     [Membership(RoomRole.MODERATOR), Membership(RoomRole.MEMBER), Membership(invited_by=0), NO_MEMBERSHIP],
 )
-def test_others_just_leave(membership: Membership) -> None:
-    """Nothing is logged; a mute, a ban or an invitation is gone, too."""
+def test_others_leave_without_a_log_entry(membership: Membership) -> None:
+    """The departure of an account that is not an owner removes its membership and logs nothing."""
     departure = depart(ROOM, {ALICE: membership, BOB: OWNER}, ALICE)
     assert departure == Departure(ROOM, {ALICE: NO_MEMBERSHIP}, None)
 
 
-def test_one_of_two_owners_just_leaves() -> None:
-    """The other one owns it alone."""
+def test_one_of_two_owners_leaves_without_a_log_entry() -> None:
+    """The departure of one of two owners changes no other membership."""
     departure = depart(ROOM._replace(owners=2), {ALICE: OWNER, BOB: OWNER}, ALICE)
     assert departure == Departure(ROOM._replace(owners=2), {ALICE: NO_MEMBERSHIP}, None)
