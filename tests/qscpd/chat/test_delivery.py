@@ -1,4 +1,4 @@
-"""Delivery of commits: who gets what of the events, and the answers in between."""
+"""Delivery of commits: fan-out of events, and the answers between them."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -37,7 +37,7 @@ MEMBERS = {
 
 @pytest.fixture
 async def router() -> AsyncIterator[RouterDouble]:
-    """A router with three accounts, and a room in which they are."""
+    """A router with three accounts, which are members of a room."""
     made = RouterDouble("alice", "bob", "carol")
     made.rooms.load(ROOM, MEMBERS)
     yield made
@@ -45,7 +45,7 @@ async def router() -> AsyncIterator[RouterDouble]:
 
 
 def login(router: RouterDouble, name: str, *features: str) -> tuple[Session, FakeLink]:
-    """Open a session that has received everything."""
+    """Open a session; drop what it has received so far."""
     session, link = router.login(name, *features)
     router.flush()
     link.take()
@@ -53,12 +53,12 @@ def login(router: RouterDouble, name: str, *features: str) -> tuple[Session, Fak
 
 
 def message(number: int, sender: int, recipient: int) -> NewMessage:
-    """Return a message that is its number."""
+    """Return a message whose id and text are a number."""
     return NewMessage(sender, recipient, f"{number:032x}", str(number))
 
 
 def take(router: RouterDouble, link: FakeLink) -> list[ServerFrame]:
-    """Take what was sent, but for presence."""
+    """Take the frames that were sent, without presence."""
     router.flush()
     presence = frames.OnlineUsers | frames.PresenceChanges
     return [frame for frame in link.take() if not isinstance(frame, presence)]
@@ -70,8 +70,8 @@ def seqs(written: Sequence[ServerFrame]) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("recipient", [-7, 0], ids=["room", "pair"])
-async def test_acks_and_the_messages_of_others_alternate(router: RouterDouble, recipient: int) -> None:
-    """A sender's own ack moves its position: within a conversation both come in the order of seq."""
+async def test_acks_and_messages_of_others_come_in_order(router: RouterDouble, recipient: int) -> None:
+    """A session gets acks and messages of others in the order of their seqs."""
     alice, first = login(router, "alice")
     bob, second = login(router, "bob")
     sessions = [alice, bob, bob, alice, bob]
@@ -98,7 +98,7 @@ async def test_acks_and_the_messages_of_others_alternate(router: RouterDouble, r
 
 
 async def test_only_new_messages_are_fanned_out(router: RouterDouble) -> None:
-    """A retry gets its ack and a refused message its nack, between the acks of new ones."""
+    """Retries and refused messages are answered in order but not fanned out."""
     alice, link = login(router, "alice")
     _, others = login(router, "alice")
     _, bobs = login(router, "bob")
@@ -115,8 +115,8 @@ async def test_only_new_messages_are_fanned_out(router: RouterDouble) -> None:
     assert (alice.pending, alice.messages_in) == (0, 2)
 
 
-async def test_the_commit_of_another_node_is_fanned_out_alone(router: RouterDouble) -> None:
-    """Its events say all that users and members get; no session here is answered."""
+async def test_a_commit_without_answers_is_only_fanned_out(router: RouterDouble) -> None:
+    """A commit without answers, as of another node, reaches all sessions of users and members."""
     _, alices = login(router, "alice")
     _, bobs = login(router, "bob")
     _, carols = login(router, "carol")
@@ -135,8 +135,8 @@ async def test_the_commit_of_another_node_is_fanned_out_alone(router: RouterDoub
     assert got[2] == room
 
 
-async def test_a_position_says_whom_it_concerns(router: RouterDouble) -> None:
-    """Not the session that moved it; and the peer only where both want receipts."""
+async def test_a_moved_position_is_sent_to_the_sessions_concerned(router: RouterDouble) -> None:
+    """A moved position reaches the account's other sessions, and the peer's where both want receipts."""
     session, link = login(router, "alice", READ_RECEIPTS)
     _, other = login(router, "alice")
     _, with_receipts = login(router, "bob", READ_RECEIPTS)
@@ -152,18 +152,18 @@ async def test_a_position_says_whom_it_concerns(router: RouterDouble) -> None:
         assert [take(router, each) for each in links] == expected
     delivered = PositionMoved(Mark(ALICE, 1, PositionKind.DELIVERED, 3, session.id), BOB)
     router.bus.publish(Commit([delivered]))
-    news = frames.Delivered("c1", 3)
-    assert [take(router, each) for each in links] == [[], [], [news], [news]]
+    frame = frames.Delivered("c1", 3)
+    assert [take(router, each) for each in links] == [[], [], [frame], [frame]]
 
 
 @pytest.mark.parametrize(
     ("state", "code"),
     [(AccountState.LOCKED, ErrorCode.LOCKED), (AccountState.DELETED, ErrorCode.DELETED)],
 )
-async def test_one_commit_reaches_accounts_sessions_and_rooms_at_once(
+async def test_a_commit_updates_accounts_sessions_and_rooms_in_order(
     router: RouterDouble, state: AccountState, code: ErrorCode
 ) -> None:
-    """In this order, in one step of the loop: sessions of the account get nothing of its rooms."""
+    """A locked or deleted account's sessions are closed before its rooms change, in one step."""
     _, alices = login(router, "alice")
     _, bobs = login(router, "bob")
     left = RoomChanged(ROOM, {BOB: NO_MEMBERSHIP})

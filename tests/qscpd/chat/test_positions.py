@@ -1,4 +1,4 @@
-"""The positions of a device: as many as anybody needs, and an answer that never runs ahead of the peer."""
+"""The positions of a device: their limit, and answers no faster than the peer reads them."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from tests.support.doubles import FakeLink, RouterDouble, make_handlers
 from tests.support.waiting import patiently, until
 
 MOST = 100_000
-"""Positions of a session at most."""
+"""Largest number of positions of a session."""
 
 
 @pytest.fixture
@@ -32,15 +32,15 @@ async def router() -> AsyncIterator[RouterDouble]:
 
 
 def resume(numbers: Iterable[int], *, more: bool, seq: int = 1) -> Iterator[bytes]:
-    """Frames with a position in each of some conversations."""
+    """Yield `resume` frames with a position in each of some conversations."""
     positions = [frames.Position(f"c{number}", seq) for number in numbers]
     for start in range(0, len(positions), 500):
         last = start + 500 >= len(positions)
         yield codec.encode(frames.Resume(positions[start : start + 500], more=more or not last))
 
 
-async def test_a_session_has_so_many_positions_and_no_more(router: RouterDouble) -> None:
-    """The same ones again are no more, and what is no conversation is none; one above is a violation."""
+async def test_the_number_of_positions_is_limited(router: RouterDouble) -> None:
+    """One position above the limit ends the session; repeated and invalid ones do not count."""
     session, link = router.login("alice", live=False)
     for frame in resume(range(1, MOST + 1), more=True):
         session.receive(frame)
@@ -60,20 +60,20 @@ class NarrowLink(FakeLink):
     """A link that is congested by a few hundred frames.
 
     Attributes:
-        most: How many frames ever waited in it.
+        most: Highest number of frames that waited in it.
     """
 
     most = 0
 
     def write(self, plaintext: bytes) -> None:
-        """Keep what is written, and count."""
+        """Keep the output, and count its frames."""
         super().write(plaintext)
         self.most = max(self.most, len(self.written))
         self.congested = len(self.written) > 200
 
 
-class InProcessPeer:
-    """A router that answers requests, on a real store; and alice, who has not resumed yet."""
+class ResumingSession:
+    """A router with handlers on a real store, and a session of alice that has not resumed yet."""
 
     def __init__(self, path: Path, tasks: asyncio.TaskGroup) -> None:
         self.store = SqliteStore(path)
@@ -92,7 +92,7 @@ class InProcessPeer:
         assert link.ended == ""
 
     async def read(self) -> list[frames.ServerFrame]:
-        """Take what comes, up to `resumed`, whenever it has become too much."""
+        """Return all frames up to `resumed`; read only while the link is congested, or at the end."""
         got: list[frames.ServerFrame] = []
         while not isinstance(got[-1] if got else None, frames.Resumed):
             await until(lambda: self.link.congested or self.session.live)
@@ -104,17 +104,17 @@ class InProcessPeer:
 
 
 @pytest.fixture
-async def connected(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
-    """All of it, running."""
+async def connected(tmp_path: Path) -> AsyncIterator[ResumingSession]:
+    """A running router with a session of alice."""
     async with patiently(), asyncio.TaskGroup() as tasks:
-        made = InProcessPeer(tmp_path / "qscpd.db", tasks)
+        made = ResumingSession(tmp_path / "qscpd.db", tasks)
         with contextlib.closing(made.store), made.writer, made.reads:
             yield made
         made.router.close()
 
 
-async def test_what_is_unknown_is_told_no_faster_than_it_is_taken(connected: InProcessPeer) -> None:
-    """A store that was set back has none of a device's conversations: each gets its gap, in small steps."""
+async def test_gaps_are_sent_no_faster_than_they_are_read(connected: ResumingSession) -> None:
+    """Each unknown position gets its gap, with few frames queued at any time."""
     for frame in resume(range(1, 5001), more=False, seq=9):
         connected.session.receive(frame)
     gaps = [frame for frame in await connected.read() if isinstance(frame, frames.Gap)]
@@ -123,15 +123,15 @@ async def test_what_is_unknown_is_told_no_faster_than_it_is_taken(connected: InP
 
 
 def make_conversations(store: Store) -> None:
-    """Let alice have written to 2,000 users, and all of them have received it."""
+    """Store messages of alice to 2,000 users, and their positions of delivery."""
     alice, *others = [store.add_account(name, "x").id for name in ("alice", *map("p{}".format, range(2000)))]
     messages = [NewMessage(alice, each, f"{each:032x}", "hello") for each in others]
     marks = [Mark(each, number, PositionKind.DELIVERED, 1) for number, each in enumerate(others, 1)]
     store.append(messages, marks)
 
 
-async def test_what_was_delivered_is_told_no_faster_than_it_is_taken(connected: InProcessPeer) -> None:
-    """Also a user with thousands of conversations, and nothing new in any of them, is not flooded."""
+async def test_delivered_positions_are_sent_no_faster_than_they_are_read(connected: ResumingSession) -> None:
+    """Thousands of `delivered` frames are sent with few frames queued at any time."""
     await connected.writer.perform(make_conversations)
     for frame in resume(range(1, 2001), more=False):
         connected.session.receive(frame)

@@ -1,4 +1,4 @@
-"""Presence: one truth that reaches everybody, whatever happens in between."""
+"""Presence: every client ends with the same roster, whatever is lost in between."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,14 +21,14 @@ ONLINE: list[tuple[Status, str]] = [("online", "")]
 
 
 def decode(line: bytes) -> ServerFrame:
-    """A frame that was encoded once for many."""
+    """Decode a frame that was encoded for a broadcast."""
     frame = codec.decode_server_frame(line)
     assert frame is not None
     return frame
 
 
-class Heard:
-    """Collects what is broadcast, with the time when it was."""
+class Broadcasts:
+    """Collects broadcasts, with their times."""
 
     def __init__(self) -> None:
         self.frames: list[tuple[float, list[PresenceChanges]]] = []
@@ -39,7 +39,7 @@ class Heard:
         self.frames.append((asyncio.get_running_loop().time(), changes))
 
     def users(self) -> list[list[tuple[str, Status, str]]]:
-        """Who changed how, in each broadcast."""
+        """Return user, status and text of the changes of each broadcast."""
         return [
             [(user.user, user.status, user.text) for change in changes for user in change.users]
             for _, changes in self.frames
@@ -47,7 +47,7 @@ class Heard:
 
 
 def snapshot(presence: Presence, without: str = "") -> dict[str, tuple[Status, str]]:
-    """The roster that all pages together give."""
+    """Return the roster of all pages together."""
     pages = [decode(page) for page in presence.pages(without)]
     return {
         user.user: (user.status, user.text)
@@ -70,10 +70,10 @@ def snapshot(presence: Presence, without: str = "") -> dict[str, tuple[Status, s
 def test_presence_is_the_liveliest_of_all_sessions(
     sessions: list[tuple[Status, str]], shown: tuple[Status, str] | None
 ) -> None:
-    """Online goes before away, away before offline."""
+    """A user's presence is online before away, and away before offline, over all sessions."""
 
     async def test() -> None:
-        presence = Presence(Heard())
+        presence = Presence(Broadcasts())
         presence.update("alice", ONLINE)
         presence.update("alice", sessions)
         assert snapshot(presence).get("alice") == shown
@@ -82,11 +82,11 @@ def test_presence_is_the_liveliest_of_all_sessions(
 
 
 def test_changes_of_a_second_are_one_frame_with_the_newest_values() -> None:
-    """The first change leaves at once; what follows within a second leaves together."""
+    """The first change is sent at once; the changes of the next second are sent in one frame."""
 
     async def test() -> None:
-        heard = Heard()
-        presence = Presence(heard)
+        broadcasts = Broadcasts()
+        presence = Presence(broadcasts)
         presence.update("alice", ONLINE)
         await asyncio.sleep(0.1)
         presence.update("bob", ONLINE)
@@ -94,39 +94,39 @@ def test_changes_of_a_second_are_one_frame_with_the_newest_values() -> None:
         presence.update("bob", [("away", "lunch")])
         presence.update("carol", [])
         await asyncio.sleep(3)
-        assert heard.users() == [
+        assert broadcasts.users() == [
             [("alice", "online", "")],
             [("bob", "away", "lunch"), ("carol", "offline", "")],
         ]
-        (first, _), (second, _) = heard.frames
+        (first, _), (second, _) = broadcasts.frames
         assert second - first == pytest.approx(1)
 
     in_virtual_time(test())
 
 
-def test_no_change_is_no_frame() -> None:
+def test_an_unchanged_presence_is_not_sent() -> None:
     """The same presence again, or an offline user going offline, is not sent."""
 
     async def test() -> None:
-        heard = Heard()
-        presence = Presence(heard)
+        broadcasts = Broadcasts()
+        presence = Presence(broadcasts)
         presence.update("alice", ONLINE)
         await asyncio.sleep(2)
         presence.update("alice", ONLINE)
         presence.update("bob", [])
         presence.fade("bob")
         await asyncio.sleep(20)
-        assert len(heard.frames) == 1
+        assert len(broadcasts.frames) == 1
 
     in_virtual_time(test())
 
 
 def test_a_lost_link_fades_after_the_grace() -> None:
-    """Until then the user is online; afterwards offline."""
+    """After a lost link a user stays online for the grace period, then is offline."""
 
     async def test() -> None:
-        heard = Heard()
-        presence = Presence(heard)
+        broadcasts = Broadcasts()
+        presence = Presence(broadcasts)
         presence.update("alice", ONLINE)
         presence.fade("alice")
         await asyncio.sleep(GRACE_S - 0.01)
@@ -134,34 +134,34 @@ def test_a_lost_link_fades_after_the_grace() -> None:
         await asyncio.sleep(0.02)
         assert "alice" not in snapshot(presence)
         await asyncio.sleep(1)
-        assert heard.users()[-1] == [("alice", "offline", "")]
+        assert broadcasts.users()[-1] == [("alice", "offline", "")]
 
     in_virtual_time(test())
 
 
-def test_who_comes_back_within_the_grace_never_left() -> None:
-    """A lost link that is replaced in time changes nobody's view."""
+def test_a_return_within_the_grace_is_not_sent() -> None:
+    """A link that is lost and replaced within the grace period makes no change of presence."""
 
     async def test() -> None:
-        heard = Heard()
-        presence = Presence(heard)
+        broadcasts = Broadcasts()
+        presence = Presence(broadcasts)
         presence.update("alice", ONLINE)
         for _ in range(3):
             presence.fade("alice")
             await asyncio.sleep(GRACE_S - 1)
         presence.update("alice", ONLINE)
         await asyncio.sleep(60)
-        assert heard.users() == [[("alice", "online", "")]]
+        assert broadcasts.users() == [[("alice", "online", "")]]
 
     in_virtual_time(test())
 
 
-def test_many_users_are_told_in_pages() -> None:
-    """No frame has more than a page, each has a version of its own, and none is over the line limit."""
+def test_many_users_are_sent_in_pages() -> None:
+    """Snapshots and changes of many users are split into frames within the limits."""
 
     async def test() -> None:
-        heard = Heard()
-        presence = Presence(heard)
+        broadcasts = Broadcasts()
+        presence = Presence(broadcasts)
         await asyncio.sleep(5)
         names = [f"{n:03}".ljust(32, "x") for n in range(250)]
         for name in names:
@@ -172,7 +172,7 @@ def test_many_users_are_told_in_pages() -> None:
         more = [page.more for page in map(decode, pages) if isinstance(page, OnlineUsers)]
         assert more == [True, True, False]
         await asyncio.sleep(1)
-        ((_, changes),) = heard.frames
+        ((_, changes),) = broadcasts.frames
         assert [len(change.users) for change in changes] == [100, 100, 50]
         assert len({change.version for change in changes}) == 3
 
@@ -180,10 +180,10 @@ def test_many_users_are_told_in_pages() -> None:
 
 
 def test_an_empty_snapshot_is_one_page() -> None:
-    """Whoever is alone gets a page without anybody."""
+    """A snapshot without users is one empty page."""
 
     async def test() -> None:
-        presence = Presence(Heard())
+        presence = Presence(Broadcasts())
         presence.update("alice", ONLINE)
         (page,) = map(decode, presence.pages("alice"))
         assert isinstance(page, OnlineUsers)
@@ -192,8 +192,8 @@ def test_an_empty_snapshot_is_one_page() -> None:
     in_virtual_time(test())
 
 
-class ByTheBook:
-    """A roster kept as the specification says: emptied at a snapshot's first page, then all in order."""
+class SpecifiedRoster:
+    """A roster as the specification says: cleared at a snapshot's first page, then updated in order."""
 
     def __init__(self, me: str) -> None:
         self.users: dict[str, UserPresence] = {}
@@ -214,16 +214,16 @@ class ByTheBook:
                     self.users[user.user] = user
 
 
-class ByTheClient:
-    """A roster kept by the terminal client's own model."""
+class ClientRoster:
+    """A roster of the terminal client."""
 
     def __init__(self, me: str) -> None:
         self._roster = Roster(me)
 
     @property
     def users(self) -> dict[str, UserPresence]:
-        """Who is online."""
-        return {person.user: person for person in self._roster}
+        """Presence of the users that are not offline, by name."""
+        return {user.user: user for user in self._roster}
 
     def take(self, frame: ServerFrame) -> None:
         """Apply a frame."""
@@ -234,26 +234,26 @@ class ByTheClient:
 
 
 class Watcher:
-    """A session that looks on, over a link that is congested now and then."""
+    """A session that keeps rosters from the frames it receives."""
 
     def __init__(self, router: RouterDouble, name: str) -> None:
         self.session, self.link = router.login(name)
-        self.rosters: tuple[ByTheBook | ByTheClient, ...] = (ByTheBook(name), ByTheClient(name))
+        self.rosters: tuple[SpecifiedRoster | ClientRoster, ...] = (SpecifiedRoster(name), ClientRoster(name))
 
     def read(self) -> None:
-        """Take what was written."""
+        """Apply the frames that were written."""
         for frame in self.link.take():
             for roster in self.rosters:
                 roster.take(frame)
 
 
 class NarrowLink(FakeLink):
-    """A link that is congested as soon as something was written to it."""
+    """A link that is congested after each write."""
 
     narrow = True
 
     def write(self, plaintext: bytes) -> None:
-        """Keep it, and have enough."""
+        """Keep the output, and become congested."""
         super().write(plaintext)
         if plaintext and self.narrow:
             self.congested = True
@@ -276,30 +276,30 @@ STEPS = st.lists(
 )
 
 
-class Play:
-    """Carries out the steps of an example on a router."""
+class StepRunner:
+    """Runs the steps of an example on a router."""
 
     def __init__(self) -> None:
         self.router = RouterDouble("a", *NAMES)
         self.sessions: dict[str, list[Session]] = {name: [] for name in NAMES}
         self.watchers: list[Watcher] = []
 
-    async def step(self, what: str, who: str) -> None:
-        """Do one thing."""
-        do: dict[str, Callable[[], object]] = {
-            "come": lambda: self.sessions[who].append(self.router.login(who)[0]),
+    async def step(self, action: str, argument: str) -> None:
+        """Run a step."""
+        handlers: dict[str, Callable[[], object]] = {
+            "come": lambda: self.sessions[argument].append(self.router.login(argument)[0]),
             "login": self._watch,
             "read": self.read,
         }
-        if what == "sleep":
-            await asyncio.sleep(float(who))
-        elif what in do:
-            do[what]()
-        elif self.sessions[who]:
-            self._end_or_change(what, who)
+        if action == "sleep":
+            await asyncio.sleep(float(argument))
+        elif action in handlers:
+            handlers[action]()
+        elif self.sessions[argument]:
+            self._end_or_change(action, argument)
 
     def read(self) -> None:
-        """Let every watcher take what waits for it, so that the daemon may go on."""
+        """Let every watcher read its frames, so that the daemon can continue."""
         for watcher in self.watchers:
             watcher.read()
             if watcher.link.congested:
@@ -310,69 +310,71 @@ class Play:
         with mock.patch("tests.support.doubles.FakeLink", NarrowLink):
             self.watchers.append(Watcher(self.router, "a"))
 
-    def _end_or_change(self, what: str, who: str) -> None:
-        session = self.sessions[who][-1]
-        if what == "leave":
+    def _end_or_change(self, action: str, argument: str) -> None:
+        session = self.sessions[argument][-1]
+        if action == "leave":
             session.receive(b'{"type":"bye"}\n')
-        elif what == "lose":
+        elif action == "lose":
             session.lost("lost")
         else:
-            status: Status = "away" if what == "away" else "offline"
-            session.receive(codec.encode(frames.SetPresence(status, who if what == "away" else "")))
+            status: Status = "away" if action == "away" else "offline"
+            session.receive(codec.encode(frames.SetPresence(status, argument if action == "away" else "")))
             return
-        self.sessions[who].remove(session)
+        self.sessions[argument].remove(session)
 
 
 @settings(max_examples=200, deadline=None)
 @given(steps=STEPS)
-def test_every_roster_ends_with_the_truth(steps: list[tuple[str, str]]) -> None:
-    """Whatever comes between pages and changes, and is dropped on the way, a client ends up right."""
+def test_every_roster_ends_with_the_current_presence(steps: list[tuple[str, str]]) -> None:
+    """After any interleaving of pages and changes, every roster equals the snapshot."""
 
     async def test() -> None:
-        play = Play()
-        play._watch()
-        for what, who in steps:
-            await play.step(what, who)
+        runner = StepRunner()
+        runner._watch()
+        for action, argument in steps:
+            await runner.step(action, argument)
         for _ in range(20):  # long enough for every timer and every page
             await asyncio.sleep(1)
-            play.read()
-        truth = snapshot(play.router.presence, "a")
-        for watcher in play.watchers:
+            runner.read()
+        expected = snapshot(runner.router.presence, "a")
+        for watcher in runner.watchers:
             for roster in watcher.rosters:
-                assert {name: (p.status, p.text) for name, p in roster.users.items()} == truth, roster
-        play.router.presence.close()
+                assert {name: (p.status, p.text) for name, p in roster.users.items()} == expected, roster
+        runner.router.presence.close()
 
     with mock.patch.object(presence_module, "_PAGE", 1):
         in_virtual_time(test())
 
 
-@pytest.mark.parametrize("roster", [ByTheBook, ByTheClient])
-def test_a_snapshot_that_is_begun_anew_replaces_the_unfinished_one(
-    roster: type[ByTheBook] | type[ByTheClient],
+@pytest.mark.parametrize("roster", [SpecifiedRoster, ClientRoster])
+def test_a_restarted_snapshot_replaces_the_unfinished_one(
+    roster: type[SpecifiedRoster] | type[ClientRoster],
 ) -> None:
-    """Who left between the first page of one snapshot and the first of the next is gone."""
+    """A user who went offline during an unfinished snapshot is not in the roster after the next one."""
 
     async def test() -> None:
-        play = Play()
+        runner = StepRunner()
         for name in NAMES:
-            await play.step("come", name)
-        await play.step("login", "")
-        await play.step("sleep", "6")
-        await play.step("read", "")
-        await play.step("sleep", "0")
-        await play.step("leave", "b")
-        await play.step("sleep", "6")
-        watcher = play.watchers[0]
+            await runner.step("come", name)
+        await runner.step("login", "")
+        await runner.step("sleep", "6")
+        await runner.step("read", "")
+        await runner.step("sleep", "0")
+        await runner.step("leave", "b")
+        await runner.step("sleep", "6")
+        watcher = runner.watchers[0]
         assert [type(frame) for frame in watcher.link.written] == [OnlineUsers]
         assert watcher.session._stale_presence
         watcher.rosters = (roster("a"),)
         for _ in range(10):
-            play.read()
+            runner.read()
             await asyncio.sleep(1)
         assert (
-            sorted(watcher.rosters[0].users) == sorted(snapshot(play.router.presence, "a")) == list(NAMES[1:])
+            sorted(watcher.rosters[0].users)
+            == sorted(snapshot(runner.router.presence, "a"))
+            == list(NAMES[1:])
         )
-        play.router.presence.close()
+        runner.router.presence.close()
 
     with mock.patch.object(presence_module, "_PAGE", 2):
         in_virtual_time(test())

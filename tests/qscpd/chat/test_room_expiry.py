@@ -1,4 +1,4 @@
-"""What ends by the clock: bans, mutes, slow mode and the time for edits, on a daemon without a network."""
+"""Time limits of bans, mutes, slow mode and edits, on a daemon without a network."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.support.in_process_server import InProcessPeer, InProcessServer, make
 from tests.support.stores import FailingStore, ManualClock, add_room
 
 EDIT_WITHIN_S = 3600
-"""Of a `FailingStore`."""
+"""Time limit for edits of a `FailingStore`."""
 
 make_id = IdMaker()
 
@@ -35,13 +35,13 @@ async def server(tmp_path: Path, clock: ManualClock) -> AsyncIterator[InProcessS
 
 @pytest.fixture
 async def alice(server: InProcessServer) -> InProcessPeer:
-    """The owner, live."""
+    """A live session of the owner."""
     return await enter(server, "alice")
 
 
 @pytest.fixture
 async def bob(server: InProcessServer) -> InProcessPeer:
-    """The member, live."""
+    """A live session of the member."""
     return await enter(server, "bob")
 
 
@@ -72,10 +72,10 @@ def chat() -> frames.SendChat:
     return frames.SendChat("#dev", "hello", make_id())
 
 
-async def test_a_ban_ends(
+async def test_a_ban_ends_on_time(
     server: InProcessServer, clock: ManualClock, alice: InProcessPeer, bob: InProcessPeer
 ) -> None:
-    """To the millisecond; after that its user can be invited and can join."""
+    """Until the last millisecond of a ban its user can neither be invited nor join; then both."""
     ban = frames.RoomRequest("ban", "#dev", user="bob", seconds=600)
     assert await answer(server, alice, ban) == ("room_ack", None)
     clock.wind(599.999)
@@ -87,10 +87,10 @@ async def test_a_ban_ends(
     assert await answer(server, bob, frames.Join("#dev")) == ("room_ack", None)
 
 
-async def test_a_mute_ends(
+async def test_a_mute_ends_on_time(
     server: InProcessServer, clock: ManualClock, alice: InProcessPeer, bob: InProcessPeer
 ) -> None:
-    """Leaving does not end it; each refusal says how many seconds are left."""
+    """A mute ends to the millisecond, survives leaving, and each refusal has the time left."""
     assert await answer(server, bob, chat()) == ("chat_ack", None)
     mute = frames.RoomRequest("mute", "#dev", user="bob", seconds=600)
     assert await answer(server, alice, mute) == ("room_ack", None)
@@ -111,10 +111,10 @@ async def test_a_mute_ends(
     assert await answer(server, bob, chat()) == ("chat_ack", None)
 
 
-async def test_slow_mode_lets_the_next_message_pass(
+async def test_slow_mode_ends_on_time(
     server: InProcessServer, clock: ManualClock, alice: InProcessPeer, bob: InProcessPeer
 ) -> None:
-    """After its seconds; a refused message does not begin them anew."""
+    """Slow mode allows the next message on time; refused messages do not extend it."""
     slow = frames.RoomRequest("set", "#dev", seconds=60)
     assert await answer(server, alice, slow) == ("room_ack", None)
     for _ in range(2):
@@ -125,10 +125,10 @@ async def test_slow_mode_lets_the_next_message_pass(
         clock.wind(1)
 
 
-async def test_an_edit_comes_too_late(
+async def test_an_edit_can_be_too_late(
     server: InProcessServer, clock: ManualClock, alice: InProcessPeer
 ) -> None:
-    """Counted from the message, not from its last edit; redacting one's own is never too late."""
+    """The limit for edits counts from the message, not its last edit; redactions have no limit."""
     assert await answer(server, alice, chat()) == ("chat_ack", None)
     clock.wind(EDIT_WITHIN_S - 0.001)
     edit = frames.SendEdit("#dev", 1, "just in time", make_id())

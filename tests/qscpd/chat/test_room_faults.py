@@ -1,4 +1,4 @@
-"""Corner cases of rooms across the daemon: order, ends of sessions, and what must stay hidden."""
+"""Corner cases of rooms across the daemon: order, closed sessions, hidden rooms and failures."""
 
 import asyncio
 import threading
@@ -31,10 +31,10 @@ DEV = 1
 
 
 class DeniedStore(FailingStore):
-    """A store that refuses changes of rooms whenever it refuses messages."""
+    """A store that refuses or fails changes of rooms as it does messages."""
 
     def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
-        """Change rooms, or not."""
+        """Change rooms, or fail."""
         if self.busy:
             raise StoreBusyError("locked by another program")
         result = super().change_rooms(changes)
@@ -45,7 +45,7 @@ class DeniedStore(FailingStore):
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
-    """A daemon without a network, for alice, bob and carol; alice and bob are in #dev."""
+    """A daemon without a network, for alice, bob and carol; alice and bob are members of #dev."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob", "carol")
     store = DeniedStore(tmp_path / "qscpd.db")
     add_room(store, "#dev", "alice", "bob", history=HistoryFrom.JOINING)
@@ -54,7 +54,7 @@ async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
 
 
 async def enter(server: InProcessServer, user: str) -> InProcessPeer:
-    """Log a user in who keeps nothing and is live; what they received up to then is dropped."""
+    """Log a user in without positions; wait until the session is live, and drop its frames."""
     connected = await server.visitor(user)
     connected.send(frames.Resume([]))
     await server.settle()
@@ -63,7 +63,7 @@ async def enter(server: InProcessServer, user: str) -> InProcessPeer:
 
 
 async def answered(server: InProcessServer, connected: InProcessPeer, *sent: frames.ClientFrame) -> list[str]:
-    """Send something and return in short what comes back."""
+    """Send frames; return the codes or types of the answers."""
     connected.frames.clear()
     connected.send(*sent)
     await server.settle()
@@ -71,13 +71,13 @@ async def answered(server: InProcessServer, connected: InProcessPeer, *sent: fra
 
 
 def fill_disk(server: InProcessServer, *, full: bool) -> None:
-    """Let there be no room, or room again."""
+    """Make the disk full, or not full again."""
     assert isinstance(server.store, FailingStore)
     server.store.full = full
 
 
 def cool_down(server: InProcessServer) -> None:
-    """Let the gate of #dev be closed, as after a fan-out that took long."""
+    """Close the gate of #dev, as after a long fan-out."""
     gate = server.router.submissions._gates[DEV] = _Gate()
     gate.closed = True
 
@@ -88,22 +88,22 @@ def end_cooldown(server: InProcessServer) -> None:
 
 
 def short(frame: frames.ServerFrame) -> str:
-    """A frame in one or two words."""
+    """Return the code of a refusal, or the type of another frame."""
     if isinstance(frame, frames.ChatNack | frames.Error):
         return str(frame.code)
     return frame.type
 
 
 def chat(to: str, body: str = "hello") -> frames.SendChat:
-    """Make a message."""
+    """Return a frame with a message."""
     return frames.SendChat(to, body, make_id())
 
 
 # --- order
 
 
-async def test_messages_on_their_way_do_not_overtake_a_refused_one(server: InProcessServer) -> None:
-    """When the link breaks in a cooldown, waiting messages are not stored before the one refused earlier."""
+async def test_waiting_messages_do_not_overtake_a_refused_one(server: InProcessServer) -> None:
+    """After the link is lost in a cooldown, a waiting message is not stored before a refused one."""
     bob = await enter(server, "bob")
     first, second = chat("#dev", "first"), chat("#dev", "second")
     fill_disk(server, full=True)
@@ -122,8 +122,8 @@ async def test_messages_on_their_way_do_not_overtake_a_refused_one(server: InPro
 
 
 @pytest.mark.parametrize("to", ["alice", "#dev"])
-async def test_an_ended_session_is_not_waited_for(server: InProcessServer, to: str) -> None:
-    """What is refused after its session has ended is not blocked for ever."""
+async def test_a_closed_session_leaves_no_block(server: InProcessServer, to: str) -> None:
+    """A message that is refused after its session was closed leaves no block."""
     bob = await enter(server, "bob")
     fill_disk(server, full=True)
     bob.send(chat(to))
@@ -132,8 +132,8 @@ async def test_an_ended_session_is_not_waited_for(server: InProcessServer, to: s
     assert not server.writer._order.blocked
 
 
-async def test_a_change_of_one_room_flushes_no_other(server: InProcessServer) -> None:
-    """What is written in a room is stored before a change of it; joining another room changes nothing."""
+async def test_a_change_of_a_room_flushes_no_other(server: InProcessServer) -> None:
+    """A change of a room waits for messages to that room only."""
     alice, bob, carol = [await enter(server, user) for user in ("alice", "bob", "carol")]
     assert await answered(server, carol, frames.RoomRequest("create", "#tea")) == ["room", "room_ack"]
     cool_down(server)
@@ -143,8 +143,8 @@ async def test_a_change_of_one_room_flushes_no_other(server: InProcessServer) ->
     assert await answered(server, bob, frames.Leave("#dev")) == ["chat_ack", "room_left", "room_ack"]
 
 
-async def test_a_request_whose_turn_comes_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that waits for a slot, and whose link breaks meanwhile, is not carried out."""
+async def test_a_request_of_a_lost_link_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that waits for a slot is dropped when its link is lost."""
     monkeypatch.setattr(requests, "_AT_ONCE", 1)
     make_accounts(tmp_path / "other.db", "alice", "bob")
     store = FailingStore(tmp_path / "other.db")
@@ -152,14 +152,14 @@ async def test_a_request_whose_turn_comes_too_late(tmp_path: Path, monkeypatch: 
     async with InProcessServer(store) as server:
         alice, bob = await enter(server, "alice"), await enter(server, "bob")
         busy = threading.Event()
-        held = asyncio.create_task(server.writer.perform(lambda _: busy.wait()))
+        blocking = asyncio.create_task(server.writer.perform(lambda _: busy.wait()))
         alice.send(frames.ConversationsRequest())
         await asyncio.sleep(0)
         bob.send(frames.Leave("#dev"))
         await asyncio.sleep(0)
         bob.lose()
         busy.set()
-        await held
+        await blocking
         await server.settle()
         assert alice.kinds() == ["conversations"]
         assert [each.row.name for each in server.router.rooms.of(2)] == ["#dev"]
@@ -168,8 +168,8 @@ async def test_a_request_whose_turn_comes_too_late(tmp_path: Path, monkeypatch: 
 # --- requests at the end of the input
 
 
-async def test_a_request_is_answered_before_what_comes_after_it(server: InProcessServer) -> None:
-    """Also when the stream ends at once: a user who joins and writes has joined when it is stored."""
+async def test_a_request_is_answered_before_later_frames(server: InProcessServer) -> None:
+    """A message sent after `join` is stored after joining, even if the stream ends at once."""
     carol = await enter(server, "carol")
     sent: Sequence[frames.ClientFrame] = (chat("alice"), frames.Join("#dev"), chat("#dev"))
     carol.session.receive(b"".join(map(codec.encode, sent)))
@@ -180,8 +180,8 @@ async def test_a_request_is_answered_before_what_comes_after_it(server: InProces
     assert carol.link.ended == "lost"
 
 
-async def test_nothing_more_is_taken_at_shutdown(server: InProcessServer) -> None:
-    """Also of a session that waits for the answer to a request, and for that of a message."""
+async def test_no_frame_is_handled_after_shutdown(server: InProcessServer) -> None:
+    """At shutdown a session with open requests gets its pending ack and `bye`, and nothing later."""
     carol = await enter(server, "carol")
     carol.send(chat("alice"), frames.RoomsRequest(), chat("alice"))
     server.router.shut_down()
@@ -193,8 +193,8 @@ async def test_nothing_more_is_taken_at_shutdown(server: InProcessServer) -> Non
 
 
 @pytest.mark.parametrize("room", ["#board", "#nothing"])
-async def test_whatever_is_wrong_with_a_message_to_a_closed_room(server: InProcessServer, room: str) -> None:
-    """Users outside of it get the same answer as for a room that does not exist."""
+async def test_a_closed_room_is_hidden_from_any_message(server: InProcessServer, room: str) -> None:
+    """Any message of a non-member to a closed room is refused as if the room did not exist."""
     alice, carol = await enter(server, "alice"), await enter(server, "carol")
     create = frames.RoomRequest("create", "#board", kind=RoomKind.CLOSED)
     assert await answered(server, alice, create) == ["room", "room_ack"]
@@ -216,7 +216,7 @@ async def test_whatever_is_wrong_with_a_message_to_a_closed_room(server: InProce
 
 
 async def test_a_locked_store_refuses_changes(server: InProcessServer) -> None:
-    """Like messages: the session goes on, and may ask again."""
+    """A locked store refuses a change of a room; the session continues and can retry."""
     alice = await enter(server, "alice")
     assert isinstance(server.store, FailingStore)
     server.store.busy = True
@@ -226,8 +226,8 @@ async def test_a_locked_store_refuses_changes(server: InProcessServer) -> None:
     assert (await answered(server, alice, topic))[0] == "room_ack"
 
 
-async def test_a_change_of_unknown_outcome_ends_the_daemon(server: InProcessServer) -> None:
-    """As with messages: what is in memory may not be what is on disk any more, so nothing more is said."""
+async def test_a_change_of_unknown_outcome_stops_the_daemon(server: InProcessServer) -> None:
+    """A change of unknown outcome stops the daemon, and neither it nor later messages are answered."""
     alice = await enter(server, "alice")
     assert isinstance(server.store, FailingStore)
     server.store.broken = True
@@ -241,29 +241,29 @@ async def test_a_change_of_unknown_outcome_ends_the_daemon(server: InProcessServ
 # --- the operator
 
 
-async def test_a_member_and_their_room_are_deleted_at_once(server: InProcessServer) -> None:
-    """The sessions of the account end, although the room is gone before they were notified."""
+async def test_deleting_a_member_and_their_room_together(server: InProcessServer) -> None:
+    """Deleting an account and its room in one step closes the account's sessions."""
     bob = await enter(server, "bob")
     admin = LiveAdmin(server.router, server.writer)
     work, done = threading.Event(), threading.Event()
-    held = asyncio.create_task(server.writer.perform(lambda _: work.wait()))
-    deeds = [asyncio.create_task(admin.handle(each)) for each in (DeleteUser("bob"), DeleteRoom("#dev"))]
+    blocking = asyncio.create_task(server.writer.perform(lambda _: work.wait()))
+    actions = [asyncio.create_task(admin.handle(each)) for each in (DeleteUser("bob"), DeleteRoom("#dev"))]
     last = asyncio.create_task(server.writer.perform(lambda _: done.set()))
     await asyncio.sleep(0)
     work.set()
-    assert done.wait(PATIENCE_S)  # meanwhile the loop stands still
-    replies = await asyncio.gather(*deeds, held, last)
+    assert done.wait(PATIENCE_S)  # this blocks the loop
+    replies = await asyncio.gather(*actions, blocking, last)
     assert isinstance(replies[0], Done)
     await server.settle()
     assert bob.link.ended == "deleted"
     assert server.router.rooms.of(2) == []
 
 
-# --- coming back while catching up
+# --- rejoining while catching up
 
 
-async def test_a_page_is_read_when_the_room_was_joined_again(server: InProcessServer) -> None:
-    """A device that is catching up reads the store when its user has joined again, before it is notified."""
+async def test_a_page_is_read_after_rejoining(server: InProcessServer) -> None:
+    """A device that is catching up works if its user has rejoined before the page was read."""
     alice = await enter(server, "alice")
     assert await answered(server, alice, *(chat("#dev", "x" * 15_000) for _ in range(8))) == ["chat_ack"] * 8
     network_device = await enter(server, "bob")
@@ -271,7 +271,7 @@ async def test_a_page_is_read_when_the_room_was_joined_again(server: InProcessSe
     late.link.page_by_page = True
     late.send(frames.Resume([frames.Position("c1", 0)]))
     await server.settle()
-    assert late.link.written[-1].type == "chat"  # of the first page, which the peer did not take
+    assert late.link.written[-1].type == "chat"  # of the first page, which the peer has not read
     assert await answered(server, network_device, frames.Leave("#dev")) == ["room_left", "room_ack"]
     server.gate.close(BEFORE, "replay_page")
     late.link.page_by_page = late.link.congested = False
@@ -288,8 +288,10 @@ async def test_a_page_is_read_when_the_room_was_joined_again(server: InProcessSe
     assert [frame.body for frame in late.frames if isinstance(frame, frames.Chat)][-1] == "after"
 
 
-async def test_any_number_of_invitations(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are sent as the peer takes them, so that a user with many of them is not cut off as too slow."""
+async def test_invitations_are_sent_no_faster_than_they_are_read(
+    server: InProcessServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many invitations are sent in pages as the peer reads them, so that it is not aborted as too slow."""
     rooms = [f"#r{n}" for n in range(100, 350)]
     alice = await enter(server, "alice")
     for name in rooms:
@@ -321,8 +323,8 @@ async def test_any_number_of_invitations(server: InProcessServer, monkeypatch: p
 # --- pairs
 
 
-async def test_a_refused_event_makes_no_conversation(server: InProcessServer) -> None:
-    """A user who never wrote to another does not appear there by reacting to nothing."""
+async def test_a_refused_message_makes_no_conversation(server: InProcessServer) -> None:
+    """A reaction or reply to a missing message creates no conversation."""
     carol, alice = await enter(server, "carol"), await enter(server, "alice")
     for sent in (
         frames.SendReaction("alice", 1, "+1", make_id()),
@@ -339,11 +341,11 @@ async def test_a_refused_event_makes_no_conversation(server: InProcessServer) ->
     assert [(each.name, each.unread) for each in page.conversations] == [("#dev", 0), ("carol", 1)]
 
 
-# --- what events cost
+# --- costs of amendments
 
 
-async def test_a_reaction_leaves_the_index_of_words_as_it_is(server: InProcessServer) -> None:
-    """A thousand reactions on a long message don't have it indexed a thousand times."""
+async def test_a_reaction_does_not_change_the_search_index(server: InProcessServer) -> None:
+    """A reaction does not index its message again; an edit does."""
     alice, bob = await enter(server, "alice"), await enter(server, "bob")
     assert await answered(server, alice, chat("#dev", "one long message")) == ["chat_ack"]
 

@@ -1,4 +1,4 @@
-"""The rooms in memory: who is notified of what, at once or in a summary."""
+"""The rooms in memory: notifications of members, at once or in a summary."""
 
 import asyncio
 from collections.abc import Mapping
@@ -35,8 +35,8 @@ ROW: Final = RoomRow(
 )
 
 
-class ModelRoom:
-    """A router with one room, in which alice and bob are."""
+class RoomHarness:
+    """A router with a room, of which alice and bob are members."""
 
     def __init__(self, *names: str) -> None:
         self.router = RouterDouble("alice", "bob", "carol", "dan", *names)
@@ -45,7 +45,7 @@ class ModelRoom:
         self.rooms.load(ROW, {ALICE: OWNER, BOB: MEMBER})
 
     def login(self, name: str, *features: str, live: bool = True) -> tuple[Session, FakeLink]:
-        """Open a session that has received everything."""
+        """Open a session; drop what it has received so far."""
         session, link = self.router.login(name, *features, live=live)
         self.router.flush()
         link.take()
@@ -59,27 +59,27 @@ class ModelRoom:
         text: str = "",
         **row: object,
     ) -> None:
-        """Say what the store has done."""
-        self.row = self.row._replace(**row)  # type: ignore[arg-type]  # of a row
+        """Apply a change as the store would publish it."""
+        self.row = self.row._replace(**row)  # type: ignore[arg-type]  # fields of a row
         change = RoomChange(action=action, room="#dev", actor=actor, text=text)
         self.rooms.apply(RoomChanged(self.row, memberships, change))
 
     def take(self, link: FakeLink) -> list[frames.ServerFrame]:
-        """Take what was sent about rooms, up to now."""
+        """Take the frames about rooms that were sent so far."""
         self.router.flush()
         kinds = (frames.RoomChanged, frames.RoomLeft, frames.Invited, frames.MembersChanged, frames.Typing)
         return [frame for frame in link.take() if isinstance(frame, kinds)]
 
     def close(self) -> None:
-        """End it."""
+        """Close the router."""
         self.router.close()
 
 
 def room_changed(
     role: RoomRole, *, last_seq: int = 40, first_seq: int = 1, by: str = "", muted: int = 0, **row: object
 ) -> frames.RoomChanged:
-    """Return the `room` that a member gets."""
-    now = ROW._replace(**row)  # type: ignore[arg-type]  # of a row
+    """Return the `room` frame of a member."""
+    now = ROW._replace(**row)  # type: ignore[arg-type]  # fields of a row
     room = frames.Room(
         name=now.name,
         conversation="c7",
@@ -96,61 +96,61 @@ def room_changed(
 
 
 def members(count: int, *changed: tuple[str, RoomRole | None], others: int = 0) -> frames.MembersChanged:
-    """Return the summary that all members get."""
+    """Return the summary for all members."""
     return frames.MembersChanged("c7", count, [frames.MemberChange(*each) for each in changed], others)
 
 
 @pytest.fixture
-async def model_room() -> ModelRoom:
-    """A router with one room, in a loop that runs."""
-    return ModelRoom()
+async def harness() -> RoomHarness:
+    """A router with a room, in a running loop."""
+    return RoomHarness()
 
 
-def test_joining_is_sent_at_once_and_to_the_others_once_a_second() -> None:
-    """`room` to all sessions of the new member; a summary to all members, the first one without a pause."""
+def test_joining_is_sent_at_once_and_summarised_once_a_second() -> None:
+    """A new member gets `room` at once; all members get a summary at most once a second."""
 
     async def test() -> None:
-        model_room = ModelRoom()
-        _, alice = model_room.login("alice")
-        _, carol = model_room.login("carol")
-        _, second = model_room.login("carol")
-        model_room.apply("join", {CAROL: Membership(RoomRole.MEMBER, 41)}, CAROL, members=3)
+        harness = RoomHarness()
+        _, alice = harness.login("alice")
+        _, carol = harness.login("carol")
+        _, second = harness.login("carol")
+        harness.apply("join", {CAROL: Membership(RoomRole.MEMBER, 41)}, CAROL, members=3)
         joined = room_changed(RoomRole.MEMBER, first_seq=41, by="carol", members=3)
-        assert model_room.take(carol) == model_room.take(second) == [joined]
-        assert model_room.take(alice) == []
+        assert harness.take(carol) == harness.take(second) == [joined]
+        assert harness.take(alice) == []
         await asyncio.sleep(0.01)
         summary = members(3, ("carol", RoomRole.MEMBER))
-        assert [model_room.take(each) for each in (alice, carol, second)] == [[summary]] * 3
-        model_room.apply("leave", {CAROL: NO_MEMBERSHIP}, CAROL, members=2)
-        model_room.apply("join", {DAN: Membership(RoomRole.MEMBER, 41)}, DAN, members=3)
+        assert [harness.take(each) for each in (alice, carol, second)] == [[summary]] * 3
+        harness.apply("leave", {CAROL: NO_MEMBERSHIP}, CAROL, members=2)
+        harness.apply("join", {DAN: Membership(RoomRole.MEMBER, 41)}, DAN, members=3)
         await asyncio.sleep(0.98)
-        assert model_room.take(alice) == []
+        assert harness.take(alice) == []
         await asyncio.sleep(0.02)
-        assert model_room.take(alice) == [members(3, ("carol", None), ("dan", RoomRole.MEMBER))]
-        assert model_room.take(carol) == [frames.RoomLeft("c7", "#dev", "left")]
+        assert harness.take(alice) == [members(3, ("carol", None), ("dan", RoomRole.MEMBER))]
+        assert harness.take(carol) == [frames.RoomLeft("c7", "#dev", "left")]
         await asyncio.sleep(100)
-        assert model_room.take(alice) == []
-        model_room.close()
+        assert harness.take(alice) == []
+        harness.close()
 
     in_virtual_time(test())
 
 
-def test_a_crowd_is_one_frame() -> None:
-    """However many come within a second: fifty are named, the others counted; and only what each is now."""
+def test_a_burst_of_changes_is_one_frame() -> None:
+    """A summary of many changes names fifty members with their current roles, and counts the others."""
 
     async def test() -> None:
         names = [f"user{number}" for number in range(1000)]
-        model_room = ModelRoom(*names)
-        _, alice = model_room.login("alice")
-        model_room.apply("topic", {}, topic="now")
+        harness = RoomHarness(*names)
+        _, alice = harness.login("alice")
+        harness.apply("topic", {}, topic="now")
         await asyncio.sleep(0.5)
-        model_room.take(alice)
+        harness.take(alice)
         for number in range(1000):
-            model_room.apply("join", {5 + number: MEMBER}, 5 + number, members=3 + number)
-        model_room.apply("leave", {5: NO_MEMBERSHIP}, 5, members=1001)
-        model_room.apply("role", {6: Membership(RoomRole.MODERATOR)}, members=1001)
+            harness.apply("join", {5 + number: MEMBER}, 5 + number, members=3 + number)
+        harness.apply("leave", {5: NO_MEMBERSHIP}, 5, members=1001)
+        harness.apply("role", {6: Membership(RoomRole.MODERATOR)}, members=1001)
         await asyncio.sleep(1)
-        (frame,) = model_room.take(alice)
+        (frame,) = harness.take(alice)
         assert isinstance(frame, frames.MembersChanged)
         assert (frame.count, len(frame.changed), frame.others) == (1001, 50, 950)
         assert frame.changed[:3] == [
@@ -158,62 +158,62 @@ def test_a_crowd_is_one_frame() -> None:
             frames.MemberChange("user1", RoomRole.MODERATOR),
             frames.MemberChange("user2", RoomRole.MEMBER),
         ]
-        model_room.close()
+        harness.close()
 
     in_virtual_time(test())
 
 
-def test_news_of_a_room_come_to_each_member_as_they_see_it() -> None:
-    """Topic, settings and archiving, at most once a second, with one's own role and first message."""
+def test_changes_of_settings_are_sent_to_each_member() -> None:
+    """Members get changed settings at most once a second, with their own role and first seq."""
 
     async def test() -> None:
-        model_room = ModelRoom()
-        model_room.rooms.apply(RoomChanged(ROW._replace(members=3), {CAROL: Membership(RoomRole.MEMBER, 30)}))
-        links = [model_room.login(name)[1] for name in ("alice", "bob", "carol", "dan")]
+        harness = RoomHarness()
+        harness.rooms.apply(RoomChanged(ROW._replace(members=3), {CAROL: Membership(RoomRole.MEMBER, 30)}))
+        links = [harness.login(name)[1] for name in ("alice", "bob", "carol", "dan")]
         await asyncio.sleep(2)
         for link in links:
-            model_room.take(link)
-        model_room.apply("topic", {}, topic="a", members=3)
+            harness.take(link)
+        harness.apply("topic", {}, topic="a", members=3)
         await asyncio.sleep(0.01)
-        news = [
+        changed = [
             room_changed(RoomRole.OWNER, topic="a", members=3),
             room_changed(RoomRole.MEMBER, topic="a", members=3),
         ]
-        assert [model_room.take(link) for link in links] == [
-            [news[0]],
-            [news[1]],
+        assert [harness.take(link) for link in links] == [
+            [changed[0]],
+            [changed[1]],
             [room_changed(RoomRole.MEMBER, first_seq=30, topic="a", members=3)],
             [],
         ]
-        model_room.apply("topic", {}, topic="b")
-        model_room.apply("set", {}, kind=RoomKind.OPEN, history=HistoryFrom.FULL, slow_s=5)
-        model_room.apply("archive", {}, state=RoomState.ARCHIVED)
+        harness.apply("topic", {}, topic="b")
+        harness.apply("set", {}, kind=RoomKind.OPEN, history=HistoryFrom.FULL, slow_s=5)
+        harness.apply("archive", {}, state=RoomState.ARCHIVED)
         await asyncio.sleep(1)
-        row = model_room.row._asdict()
-        assert model_room.take(links[2]) == [room_changed(RoomRole.MEMBER, **row)]
-        model_room.apply("set", {})
+        row = harness.row._asdict()
+        assert harness.take(links[2]) == [room_changed(RoomRole.MEMBER, **row)]
+        harness.apply("set", {})
         await asyncio.sleep(100)
-        assert model_room.take(links[2]) == []  # nothing is another now
-        model_room.close()
+        assert harness.take(links[2]) == []  # nothing has changed
+        harness.close()
 
     in_virtual_time(test())
 
 
-def test_a_role_and_a_mute_are_told_at_once() -> None:
-    """To the member concerned, with who changed it; the role in the summary for all, too."""
+def test_a_role_and_a_mute_are_sent_at_once() -> None:
+    """A member gets a changed role or mute at once, with the actor; the summary has the role, too."""
 
     async def test() -> None:
-        model_room = ModelRoom()
-        _, bob = model_room.login("bob")
-        model_room.apply("role", {BOB: Membership(RoomRole.MODERATOR)})
-        assert model_room.take(bob) == [room_changed(RoomRole.MODERATOR, by="alice")]
-        model_room.apply("mute", {BOB: Membership(RoomRole.MODERATOR, muted_until_ms=9)})
-        assert model_room.take(bob) == [room_changed(RoomRole.MODERATOR, by="alice", muted=9)]
-        model_room.apply("unmute", {BOB: Membership(RoomRole.MODERATOR)}, None)
-        assert model_room.take(bob) == [room_changed(RoomRole.MODERATOR)]
+        harness = RoomHarness()
+        _, bob = harness.login("bob")
+        harness.apply("role", {BOB: Membership(RoomRole.MODERATOR)})
+        assert harness.take(bob) == [room_changed(RoomRole.MODERATOR, by="alice")]
+        harness.apply("mute", {BOB: Membership(RoomRole.MODERATOR, muted_until_ms=9)})
+        assert harness.take(bob) == [room_changed(RoomRole.MODERATOR, by="alice", muted=9)]
+        harness.apply("unmute", {BOB: Membership(RoomRole.MODERATOR)}, None)
+        assert harness.take(bob) == [room_changed(RoomRole.MODERATOR)]
         await asyncio.sleep(0.01)
-        assert model_room.take(bob) == [members(2, ("bob", RoomRole.MODERATOR))]
-        model_room.close()
+        assert harness.take(bob) == [members(2, ("bob", RoomRole.MODERATOR))]
+        harness.close()
 
     in_virtual_time(test())
 
@@ -228,160 +228,156 @@ def test_a_role_and_a_mute_are_told_at_once() -> None:
         ("delete", None, NO_MEMBERSHIP, frames.RoomLeft("c7", "#dev", "deleted", "", "why")),
     ],
 )
-async def test_who_is_out_is_told_why(
-    model_room: ModelRoom, action: str, actor: int | None, after: Membership, frame: frames.RoomLeft
+async def test_a_former_member_is_notified_of_the_reason(
+    harness: RoomHarness, action: str, actor: int | None, after: Membership, frame: frames.RoomLeft
 ) -> None:
-    """At once, on all sessions, and nothing afterwards."""
-    session, bob = model_room.login("bob")
-    _, second = model_room.login("bob")
-    room = model_room.rooms.by_id(7)
+    """All sessions of a member who left, or was removed, get `room_left` at once, and nothing later."""
+    session, bob = harness.login("bob")
+    _, second = harness.login("bob")
+    room = harness.rooms.by_id(7)
     assert room is not None
     assert session in room.sessions
     state = RoomState.DELETED if action == "delete" else RoomState.ACTIVE
-    model_room.apply(action, {BOB: after}, actor, "why", state=state, members=1)
-    assert model_room.take(bob) == model_room.take(second) == [frame]
+    harness.apply(action, {BOB: after}, actor, "why", state=state, members=1)
+    assert harness.take(bob) == harness.take(second) == [frame]
     assert room.sessions == set()
-    assert model_room.rooms.of(BOB) == []
-    model_room.apply("topic", {}, topic="not for bob")
+    assert harness.rooms.of(BOB) == []
+    harness.apply("topic", {}, topic="not for bob")
     await asyncio.sleep(0)
-    assert model_room.take(bob) == []
-    model_room.close()
+    assert harness.take(bob) == []
+    harness.close()
 
 
-async def test_an_invitation_is_sent_at_once_and_again_until_it_is_over(model_room: ModelRoom) -> None:
-    """To all sessions when it happens and when it is void; to each that has caught up, if it is of use."""
-    _, carol = model_room.login("carol")
-    model_room.apply("invite", {CAROL: Membership(invited_by=BOB)}, BOB)
+async def test_an_invitation_is_sent_until_it_is_void(harness: RoomHarness) -> None:
+    """An invitation is sent when it is made, to later sessions while it is valid, and when it is void."""
+    _, carol = harness.login("carol")
+    harness.apply("invite", {CAROL: Membership(invited_by=BOB)}, BOB)
     room = frames.Room("#dev", "c7", ROW.kind, ROW.history, members=2, invited=True)
-    assert model_room.take(carol) == [frames.Invited(room, "bob")]
-    model_room.apply("invite", {CAROL: Membership(invited_by=0)}, None)
-    assert model_room.take(carol) == []
-    _, second = model_room.login("carol")
-    assert list(model_room.rooms.invitations(CAROL)) == [frames.Invited(room, "")]
-    late = model_room.rooms.invitations(CAROL)
-    model_room.apply("archive", {}, state=RoomState.ARCHIVED)
-    assert list(model_room.rooms.invitations(CAROL)) == []
-    model_room.apply("remove", {CAROL: NO_MEMBERSHIP}, state=RoomState.ACTIVE)
-    assert list(late) == list(model_room.rooms.invitations(CAROL)) == []
-    assert (
-        model_room.take(second)
-        == model_room.take(carol)
-        == [frames.RoomLeft("c7", "#dev", "removed", "alice")]
-    )
-    live = model_room.rooms.by_id(7)
+    assert harness.take(carol) == [frames.Invited(room, "bob")]
+    harness.apply("invite", {CAROL: Membership(invited_by=0)}, None)
+    assert harness.take(carol) == []
+    _, second = harness.login("carol")
+    assert list(harness.rooms.invitations(CAROL)) == [frames.Invited(room, "")]
+    late = harness.rooms.invitations(CAROL)
+    harness.apply("archive", {}, state=RoomState.ARCHIVED)
+    assert list(harness.rooms.invitations(CAROL)) == []
+    harness.apply("remove", {CAROL: NO_MEMBERSHIP}, state=RoomState.ACTIVE)
+    assert list(late) == list(harness.rooms.invitations(CAROL)) == []
+    assert harness.take(second) == harness.take(carol) == [frames.RoomLeft("c7", "#dev", "removed", "alice")]
+    live = harness.rooms.by_id(7)
     assert live is not None
     assert CAROL not in live.memberships
-    model_room.close()
+    harness.close()
 
 
-async def test_an_invitation_ends_with_its_room(model_room: ModelRoom) -> None:
-    """When a room is deleted, invited users are notified, and nothing is left of it."""
-    _, carol = model_room.login("carol")
-    model_room.apply("invite", {CAROL: Membership(invited_by=BOB)}, BOB)
-    model_room.take(carol)
+async def test_an_invitation_ends_with_its_room(harness: RoomHarness) -> None:
+    """Deleting a room notifies invited users and removes the room; a late event does not restore it."""
+    _, carol = harness.login("carol")
+    harness.apply("invite", {CAROL: Membership(invited_by=BOB)}, BOB)
+    harness.take(carol)
     gone = dict.fromkeys((ALICE, BOB, CAROL), NO_MEMBERSHIP)
-    model_room.apply("delete", gone, None, state=RoomState.DELETED)
-    assert list(model_room.rooms.invitations(CAROL)) == []
-    assert model_room.take(carol) == [frames.RoomLeft("c7", "#dev", "deleted")]
-    assert (len(model_room.rooms), model_room.rooms.by_name("#dev"), model_room.rooms.by_id(7)) == (
+    harness.apply("delete", gone, None, state=RoomState.DELETED)
+    assert list(harness.rooms.invitations(CAROL)) == []
+    assert harness.take(carol) == [frames.RoomLeft("c7", "#dev", "deleted")]
+    assert (len(harness.rooms), harness.rooms.by_name("#dev"), harness.rooms.by_id(7)) == (
         0,
         None,
         None,
     )
-    assert [model_room.rooms.of(each) for each in (ALICE, BOB, CAROL)] == [[], [], []]
-    model_room.apply("delete", {}, None)  # what comes late makes no room
-    assert len(model_room.rooms) == 0
-    model_room.close()
+    assert [harness.rooms.of(each) for each in (ALICE, BOB, CAROL)] == [[], [], []]
+    harness.apply("delete", {}, None)  # a late event creates no room
+    assert len(harness.rooms) == 0
+    harness.close()
 
 
-async def test_a_name_that_is_free_again(model_room: ModelRoom) -> None:
-    """A new room of the same name is another one; the end of the old one, heard of late, does not end it."""
-    model_room.rooms.apply(RoomChanged(ROW._replace(id=8), {CAROL: OWNER}))
-    model_room.apply("delete", dict.fromkeys((ALICE, BOB), NO_MEMBERSHIP), None, state=RoomState.DELETED)
-    room = model_room.rooms.by_name("#dev")
-    assert room is model_room.rooms.by_id(8) is not None
-    assert model_room.rooms.names_after("") == ["#dev"]
-    assert model_room.rooms.names_after("#dev") == []
-    model_room.close()
+async def test_a_reused_name_is_another_room(harness: RoomHarness) -> None:
+    """A late deletion of an old room does not remove a new room with the same name."""
+    harness.rooms.apply(RoomChanged(ROW._replace(id=8), {CAROL: OWNER}))
+    harness.apply("delete", dict.fromkeys((ALICE, BOB), NO_MEMBERSHIP), None, state=RoomState.DELETED)
+    room = harness.rooms.by_name("#dev")
+    assert room is harness.rooms.by_id(8) is not None
+    assert harness.rooms.names_after("") == ["#dev"]
+    assert harness.rooms.names_after("#dev") == []
+    harness.close()
 
 
-def test_typing_is_told_to_those_who_want_it() -> None:
-    """Once a second, three names and a number, the same to all; nothing to sessions without the feature."""
+def test_typing_is_sent_to_sessions_with_the_feature() -> None:
+    """Sessions with the feature get three names and a count at most once a second; others get none."""
 
     async def test() -> None:
-        model_room = ModelRoom()
-        _, alice = model_room.login("alice", TYPING)
-        _, bob = model_room.login("bob")
-        room = model_room.rooms.by_id(7)
+        harness = RoomHarness()
+        _, alice = harness.login("alice", TYPING)
+        _, bob = harness.login("bob")
+        room = harness.rooms.by_id(7)
         assert room is not None
-        model_room.rooms.set_typing(room, "bob")
+        harness.rooms.set_typing(room, "bob")
         await asyncio.sleep(0.01)
-        assert model_room.take(alice) == [frames.Typing("#dev", ["bob"], 1)]
+        assert harness.take(alice) == [frames.Typing("#dev", ["bob"], 1)]
         for name in ("e", "d", "c", "b", "e"):
-            model_room.rooms.set_typing(room, name)
-        model_room.apply("role", {BOB: Membership(RoomRole.MODERATOR)})
+            harness.rooms.set_typing(room, name)
+        harness.apply("role", {BOB: Membership(RoomRole.MODERATOR)})
         await asyncio.sleep(1)
         summary = members(2, ("bob", RoomRole.MODERATOR))
-        assert model_room.take(alice) == [summary, frames.Typing("#dev", ["e", "d", "c"], 4)]
-        assert model_room.take(bob) == [room_changed(RoomRole.MODERATOR, by="alice"), summary]
-        model_room.close()
+        assert harness.take(alice) == [summary, frames.Typing("#dev", ["e", "d", "c"], 4)]
+        assert harness.take(bob) == [room_changed(RoomRole.MODERATOR, by="alice"), summary]
+        harness.close()
 
     in_virtual_time(test())
 
 
-def test_who_reads_too_slowly_is_spared_what_is_summarised() -> None:
-    """A congested session gets the room's settings, but neither members nor typing indicators."""
+def test_a_congested_session_gets_no_summaries() -> None:
+    """A congested session gets changed settings, but no summaries and no typing indicators."""
 
     async def test() -> None:
-        model_room = ModelRoom()
-        _, alice = model_room.login("alice", TYPING)
-        room = model_room.rooms.by_id(7)
+        harness = RoomHarness()
+        _, alice = harness.login("alice", TYPING)
+        room = harness.rooms.by_id(7)
         assert room is not None
         alice.congested = True
-        model_room.apply("join", {CAROL: MEMBER}, CAROL, members=3)
-        model_room.rooms.set_typing(room, "bob")
-        model_room.apply("topic", {}, topic="new")
+        harness.apply("join", {CAROL: MEMBER}, CAROL, members=3)
+        harness.rooms.set_typing(room, "bob")
+        harness.apply("topic", {}, topic="new")
         await asyncio.sleep(0.01)
         alice.congested = False
-        assert model_room.take(alice) == [room_changed(RoomRole.OWNER, topic="new", members=3)]
-        model_room.close()
+        assert harness.take(alice) == [room_changed(RoomRole.OWNER, topic="new", members=3)]
+        harness.close()
 
     in_virtual_time(test())
 
 
-def test_sessions_come_and_go() -> None:
-    """A room knows the sessions of its members while they last; one that is catching up gets no summaries."""
+def test_a_room_knows_the_sessions_of_its_members() -> None:
+    """A room has its members' open sessions; those that are catching up get no summaries."""
 
     async def test() -> None:
-        model_room = ModelRoom()
-        room = model_room.rooms.by_id(7)
+        harness = RoomHarness()
+        room = harness.rooms.by_id(7)
         assert room is not None
-        session, link = model_room.login("bob")
-        behind, its_link = model_room.login("bob", live=False)
-        model_room.login("carol")
+        session, link = harness.login("bob")
+        behind, behind_link = harness.login("bob", live=False)
+        harness.login("carol")
         assert room.sessions == {session, behind}
-        model_room.apply("join", {CAROL: MEMBER}, CAROL, members=3)
+        harness.apply("join", {CAROL: MEMBER}, CAROL, members=3)
         await asyncio.sleep(0.01)
-        assert model_room.take(link) == [members(3, ("carol", RoomRole.MEMBER))]
-        assert model_room.take(its_link) == []
-        model_room.router.unregister(session, "lost")
+        assert harness.take(link) == [members(3, ("carol", RoomRole.MEMBER))]
+        assert harness.take(behind_link) == []
+        harness.router.unregister(session, "lost")
         assert session not in room.sessions
         assert behind in room.sessions
-        model_room.close()
+        harness.close()
 
     in_virtual_time(test())
 
 
-def test_the_fan_out_of_a_room_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_room_waits_as_long_as_its_fan_out_took(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next message to the room waits as long as the last fan-out took."""
     clock = iter([1.0, 1.25, 2.0, 2.0])
     monkeypatch.setattr("qscpd.chat.fan_out.thread_time", lambda: next(clock))
 
     async def test() -> None:
-        model_room = ModelRoom()
-        router = model_room.router
-        session, _ = model_room.login("alice")
-        model_room.login("bob")
+        harness = RoomHarness()
+        router = harness.router
+        session, _ = harness.login("alice")
+        harness.login("bob")
         session.receive(codec.encode(frames.SendChat("#dev", "first", "1" * 32)))
         router.flush()
         router.writer.answer(router)
@@ -391,17 +387,17 @@ def test_the_fan_out_of_a_room_is_measured(monkeypatch: pytest.MonkeyPatch) -> N
         await asyncio.sleep(0.02)
         assert len(router.writer.waiting) == 1
         router.writer.answer(router)
-        model_room.close()
+        harness.close()
 
     in_virtual_time(test())
 
 
-async def test_mentions_are_of_members(model_room: ModelRoom) -> None:
-    """A name that no account has, or that of an account outside of the room, is no mention."""
-    room = model_room.rooms.by_id(7)
+async def test_only_members_are_mentioned(harness: RoomHarness) -> None:
+    """Names of unknown accounts and of non-members are not mentions."""
+    room = harness.rooms.by_id(7)
     assert room is not None
-    handlers = MessageHandlers(model_room.router)
-    found = handlers._mentions(_RoomRecipient(-7, "#dev"), "@carol @bob @nobody @alice")
+    handlers = MessageHandlers(harness.router)
+    found = handlers._mentions(_RoomRecipient(-7, "#dev"), "@carol @bob @zoe @alice")
     assert found == (BOB, ALICE)
     assert (room.role(ALICE), room.role(CAROL)) == (RoomRole.OWNER, None)
-    model_room.close()
+    harness.close()

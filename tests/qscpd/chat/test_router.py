@@ -1,4 +1,4 @@
-"""The router: who gets which message, and what happens when a session ends."""
+"""The router: recipients of messages, and closed sessions."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,17 +25,17 @@ async def router() -> AsyncIterator[RouterDouble]:
 
 
 def chats(written: list[ServerFrame]) -> list[str]:
-    """The bodies of messages."""
+    """Return the bodies of messages."""
     return [frame.body for frame in written if isinstance(frame, frames.Chat)]
 
 
 def send(number: int, to: str = "bob") -> bytes:
-    """A message as it comes over the wire."""
+    """Return a message in its wire form."""
     return b'{"type":"chat","to":"%s","body":"%d","id":"%032x"}\n' % (to.encode(), number, number)
 
 
-async def test_a_message_goes_to_every_session_of_both(router: RouterDouble) -> None:
-    """But the one that sent it: that gets the ack, alone."""
+async def test_a_message_goes_to_all_sessions_of_both_users(router: RouterDouble) -> None:
+    """All sessions of both users get a message, except for the sender's, which gets the ack."""
     first, second = (router.login("bob")[1] for _ in range(2))
     alice, link = router.login("alice")
     _, other = router.login("alice")
@@ -54,8 +54,8 @@ async def test_a_message_goes_to_every_session_of_both(router: RouterDouble) -> 
     assert (alice.messages_in, alice.messages_out) == (2, 0)
 
 
-async def test_a_session_that_is_catching_up_gets_nothing_live(router: RouterDouble) -> None:
-    """Before it has said what it has, a message waits for it in the store."""
+async def test_a_session_that_is_catching_up_gets_no_live_messages(router: RouterDouble) -> None:
+    """Before `resume` a session gets no live messages; it will get them by replay."""
     _, behind = router.login("bob", live=False)
     _, live = router.login("bob")
     alice, link = router.login("alice")
@@ -68,8 +68,8 @@ async def test_a_session_that_is_catching_up_gets_nothing_live(router: RouterDou
     assert any(isinstance(frame, frames.ChatAck) for frame in link.take())
 
 
-async def test_a_session_that_ends_while_a_message_is_stored_gets_nothing(router: RouterDouble) -> None:
-    """The sender has its ack all the same, and a session that was opened meanwhile gets the message."""
+async def test_a_session_closed_during_a_commit_gets_nothing(router: RouterDouble) -> None:
+    """During a commit, a session that closes gets nothing, one that opens gets the message."""
     bob, gone = router.login("bob")
     alice, link = router.login("alice")
     alice.receive(send(1))
@@ -85,8 +85,8 @@ async def test_a_session_that_ends_while_a_message_is_stored_gets_nothing(router
 
 
 @pytest.mark.parametrize("code", [ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED, ErrorCode.OUT_OF_ORDER])
-async def test_a_refused_batch_is_answered_to_its_senders(router: RouterDouble, code: ErrorCode) -> None:
-    """No other session is notified, and the sessions go on."""
+async def test_a_refused_batch_is_nacked_to_its_senders(router: RouterDouble, code: ErrorCode) -> None:
+    """Each sender of a refused batch gets its nacks; the sessions stay open."""
     bob, bobs = router.login("bob")
     alice, link = router.login("alice")
     router.flush()
@@ -103,8 +103,8 @@ async def test_a_refused_batch_is_answered_to_its_senders(router: RouterDouble, 
     assert (link.ended, bobs.ended) == ("", "")
 
 
-async def test_a_session_that_ends_with_refused_messages_skips_them(router: RouterDouble) -> None:
-    """The store need not remember what such a session has to send again; of others it knows nothing."""
+async def test_a_closed_session_skips_its_refused_messages(router: RouterDouble) -> None:
+    """Closing a session with refused messages submits a skip; closing another one does not."""
     for refused in (False, True):
         alice, _ = router.login("alice")
         alice.receive(send(1))
@@ -116,14 +116,12 @@ async def test_a_session_that_ends_with_refused_messages_skips_them(router: Rout
         alice.close()
         alice.lost("lost")
         router.flush()
-        given_up = [
-            (item.session, item.id) for item in router.writer.waiting if isinstance(item, PendingSkip)
-        ]
-        assert given_up == [(alice, None)] * refused
+        skips = [(item.session, item.id) for item in router.writer.waiting if isinstance(item, PendingSkip)]
+        assert skips == [(alice, None)] * refused
 
 
-async def test_an_id_conflict_is_answered_to_the_sender_alone(router: RouterDouble) -> None:
-    """As a refusal that blocks no later message."""
+async def test_an_id_conflict_is_nacked_to_the_sender_only(router: RouterDouble) -> None:
+    """An id conflict is nacked to its sender only, and blocks no later message."""
     _, bobs = router.login("bob")
     alice, link = router.login("alice")
     alice.receive(send(1) + send(2))
@@ -142,8 +140,8 @@ async def test_an_id_conflict_is_answered_to_the_sender_alone(router: RouterDoub
     assert (alice.pending, alice.messages_in, alice.refused) == (0, 1, False)
 
 
-async def test_a_repeated_message_is_acknowledged_and_goes_to_nobody(router: RouterDouble) -> None:
-    """Its ack is the first one again."""
+async def test_a_retry_is_acknowledged_and_not_fanned_out(router: RouterDouble) -> None:
+    """A retry gets the original ack, and no session gets the message again."""
     _, bobs = router.login("bob")
     _, others = router.login("alice")
     alice, link = router.login("alice")
@@ -159,8 +157,8 @@ async def test_a_repeated_message_is_acknowledged_and_goes_to_nobody(router: Rou
     assert (alice.pending, alice.messages_in) == (0, 0)
 
 
-async def test_an_account_that_is_ended_loses_all_its_sessions(router: RouterDouble) -> None:
-    """And no other account does."""
+async def test_closing_an_account_closes_its_sessions(router: RouterDouble) -> None:
+    """`close_account` closes all sessions of the account and no others."""
     links = [router.login("bob")[1] for _ in range(3)]
     _, alice = router.login("alice")
     router.close_account(2, ErrorCode.LOCKED)
@@ -173,8 +171,8 @@ async def test_an_account_that_is_ended_loses_all_its_sessions(router: RouterDou
     ("ending", "after_s"),
     [("bye", 0.0), ("locked", 0.0), ("deleted", 0.0), ("lost", GRACE_S), ("shutdown", GRACE_S)],
 )
-def test_a_user_who_left_gets_no_grace(ending: str, after_s: float) -> None:
-    """`bye` and the operator's verbs count at once; a lost link only after the grace."""
+def test_only_a_lost_link_gets_the_grace(ending: str, after_s: float) -> None:
+    """A user is offline at once after `bye`, locking or deletion, and after the grace with a lost link."""
 
     async def test() -> None:
         router = RouterDouble("alice")
@@ -192,8 +190,8 @@ def test_a_user_who_left_gets_no_grace(ending: str, after_s: float) -> None:
     in_virtual_time(test())
 
 
-async def test_a_session_that_ended_gets_nothing(router: RouterDouble) -> None:
-    """Its link lingers, but it gets neither messages nor presence."""
+async def test_a_closed_session_gets_nothing(router: RouterDouble) -> None:
+    """A closed session whose link is still open gets neither messages nor presence."""
     bob, link = router.login("bob")
     router.flush()
     bob.receive(b'{"type":"bye"}\n')

@@ -14,8 +14,8 @@ from tests.support.doubles import RouterDouble, SlowWriter
 ROOM, OTHER = 7, 8
 
 
-class Submissions:
-    """A submission queue of one session on a writer that keeps what it gets."""
+class QueueHarness:
+    """A submission queue of a session, with a writer that keeps its items."""
 
     def __init__(self) -> None:
         self.router = RouterDouble("alice")
@@ -29,8 +29,8 @@ class Submissions:
         message = NewMessage(1, -room if room is not None else 2, "f" * 32, body)
         self.queue.submit(PendingChat(self.session, message), room)
 
-    def taken(self) -> list[str]:
-        """Return and forget the bodies that the writer got."""
+    def take(self) -> list[str]:
+        """Return the bodies that the writer got since the last call."""
         items, self.writer.waiting = self.writer.waiting, []
         return [item.message.body for item in items if isinstance(item, PendingChat)]
 
@@ -41,23 +41,23 @@ class Submissions:
 
 
 @pytest.fixture
-async def submissions() -> Submissions:
-    """A queue in a loop that runs."""
-    return Submissions()
+async def submissions() -> QueueHarness:
+    """A queue in a running loop."""
+    return QueueHarness()
 
 
-async def test_a_tick_is_one_batch_in_order(submissions: Submissions) -> None:
-    """Messages to users and rooms keep the order in which they were submitted."""
+async def test_messages_of_a_tick_are_one_batch_in_order(submissions: QueueHarness) -> None:
+    """Messages submitted in one tick reach the writer in order."""
     for number, room in enumerate([None, ROOM, None, OTHER, ROOM]):
         submissions.submit(str(number), room)
-    assert submissions.taken() == []
+    assert submissions.take() == []
     await asyncio.sleep(0)
-    assert submissions.taken() == ["0", "1", "2", "3", "4"]
+    assert submissions.take() == ["0", "1", "2", "3", "4"]
     submissions.close()
 
 
-async def test_a_room_has_one_batch_in_flight(submissions: Submissions) -> None:
-    """What comes after it gathers until all of it is answered, and is the next batch."""
+async def test_a_room_has_one_batch_in_flight(submissions: QueueHarness) -> None:
+    """Messages to a room gather until the batch before them is answered."""
     submissions.submit("a", ROOM)
     submissions.submit("b", ROOM)
     await asyncio.sleep(0)
@@ -66,32 +66,32 @@ async def test_a_room_has_one_batch_in_flight(submissions: Submissions) -> None:
     submissions.submit("to bob")
     submissions.submit("elsewhere", OTHER)
     await asyncio.sleep(0)
-    assert submissions.taken() == ["a", "b", "to bob", "elsewhere"]
+    assert submissions.take() == ["a", "b", "to bob", "elsewhere"]
     submissions.queue.answered(ROOM, 1, 0.0)
-    assert submissions.taken() == []
+    assert submissions.take() == []
     submissions.queue.answered(ROOM, 1, 0.0)
-    assert submissions.taken() == ["c", "d"]
+    assert submissions.take() == ["c", "d"]
     submissions.close()
 
 
-def test_a_room_cools_down_as_long_as_its_fan_out_took() -> None:
-    """Then what gathered passes, or the next message passes at once."""
+def test_the_cooldown_is_as_long_as_the_fan_out() -> None:
+    """After the cooldown gathered messages pass, or else the next one passes at once."""
 
     async def test() -> None:
-        submissions = Submissions()
+        submissions = QueueHarness()
         submissions.submit("a", ROOM)
         await asyncio.sleep(0)
         submissions.queue.answered(ROOM, 1, 0.1)
         submissions.submit("b", ROOM)
         await asyncio.sleep(0.09)
-        assert submissions.taken() == ["a"]
+        assert submissions.take() == ["a"]
         await asyncio.sleep(0.02)
-        assert submissions.taken() == ["b"]
+        assert submissions.take() == ["b"]
         submissions.queue.answered(ROOM, 1, 0.1)
         await asyncio.sleep(0.11)
         submissions.submit("c", ROOM)
         await asyncio.sleep(0)
-        assert submissions.taken() == ["c"]
+        assert submissions.take() == ["c"]
         submissions.close()
 
     in_virtual_time(test())
@@ -99,31 +99,31 @@ def test_a_room_cools_down_as_long_as_its_fan_out_took() -> None:
 
 @pytest.mark.parametrize(("room", "passed"), [(ROOM, ["b", "to bob"]), (None, ["b", "to bob", "y"])])
 async def test_a_barrier_passes_the_gate(
-    submissions: Submissions, room: int | None, passed: list[str]
+    submissions: QueueHarness, room: int | None, passed: list[str]
 ) -> None:
-    """Of one room or of all; the gate opens again when everything that passed is answered."""
+    """A barrier lets a room's or all gathered messages pass; the gate opens once they are answered."""
     for body, conversation in (("a", ROOM), ("x", OTHER)):
         submissions.submit(body, conversation)
     await asyncio.sleep(0)
     submissions.submit("b", ROOM)
     submissions.submit("y", OTHER)
     submissions.submit("to bob")
-    assert submissions.taken() == ["a", "x"]
+    assert submissions.take() == ["a", "x"]
     submissions.queue.barrier(room)
-    assert sorted(submissions.taken()) == passed
+    assert sorted(submissions.take()) == passed
     submissions.submit("c", ROOM)
     submissions.queue.answered(ROOM, 1, 0.0)
-    assert submissions.taken() == []
+    assert submissions.take() == []
     submissions.queue.answered(ROOM, 1, 0.0)
-    assert submissions.taken() == ["c"]
+    assert submissions.take() == ["c"]
     submissions.close()
 
 
 def test_a_barrier_in_a_cooldown() -> None:
-    """When the cooldown ends, what passed is still in flight; its answer opens the gate."""
+    """A batch that passed by a barrier in a cooldown keeps the gate closed until it is answered."""
 
     async def test() -> None:
-        submissions = Submissions()
+        submissions = QueueHarness()
         submissions.submit("a", ROOM)
         await asyncio.sleep(0)
         submissions.queue.answered(ROOM, 1, 0.1)
@@ -131,21 +131,21 @@ def test_a_barrier_in_a_cooldown() -> None:
         submissions.queue.barrier()
         submissions.submit("c", ROOM)
         await asyncio.sleep(0.2)
-        assert submissions.taken() == ["a", "b"]
+        assert submissions.take() == ["a", "b"]
         submissions.queue.answered(ROOM, 1, 0.0)
-        assert submissions.taken() == ["c"]
+        assert submissions.take() == ["c"]
         submissions.close()
 
     in_virtual_time(test())
 
 
-async def test_what_waits_for_a_deleted_room_goes_to_the_store(submissions: Submissions) -> None:
-    """The store refuses it; late answers for the room are ignored."""
+async def test_messages_to_a_deleted_room_pass_the_gate(submissions: QueueHarness) -> None:
+    """Removing a room passes its gathered messages on; late answers for it are ignored."""
     submissions.submit("a", ROOM)
     await asyncio.sleep(0)
     submissions.submit("b", ROOM)
     submissions.queue.remove_room(ROOM)
-    assert submissions.taken() == ["a", "b"]
+    assert submissions.take() == ["a", "b"]
     submissions.queue.answered(ROOM, 2, 0.0)
     submissions.queue.remove_room(ROOM)
     submissions.close()
