@@ -9,7 +9,7 @@ Say = Callable[[frames.ClientFrame], list[ServerFrame]]
 
 
 def test_ping_pong_and_bye(say: Say) -> None:
-    """One is answered, one is not, and one is the last."""
+    """`ping` is answered with `pong`, `pong` is not answered, and `bye` is answered with `bye`."""
     assert say(frames.ClientPing()) == [frames.ServerPong()]
     assert say(frames.ClientPong()) == []
     (bye,) = say(frames.ClientBye())

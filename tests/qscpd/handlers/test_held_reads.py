@@ -1,4 +1,4 @@
-"""A read that takes long delays no commit, and has one state of the store: for each kind of read."""
+"""A long read of any kind delays no commit, and sees one snapshot of the store."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.support.gated_reader import INSIDE
 from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 
-BEFORE_IT = list(range(1, 8))
+BEFORE = list(range(1, 8))
 MEANWHILE = list(range(8, 13))
 
 
@@ -22,7 +22,7 @@ async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
     """A daemon without a network: alice wrote seven messages to bob, and all are in the search index."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob")
     store = SqliteStore(tmp_path / "qscpd.db")
-    store.append([NewMessage(1, 2, f"{n:032x}", f"number {n}") for n in BEFORE_IT])
+    store.append([NewMessage(1, 2, f"{n:032x}", f"number {n}") for n in BEFORE])
     while store.housekeeping.step(Keep()):
         pass
     async with InProcessServer(store) as opened:
@@ -37,30 +37,30 @@ def answer(bob: InProcessPeer) -> frames.ServerFrame:
 
 
 def check_history(bob: InProcessPeer) -> None:
-    """The page ends where the conversation ended."""
+    """Check that the page ends at the last seq of the snapshot."""
     page = answer(bob)
     assert isinstance(page, frames.History)
-    assert ([each.seq for each in page.messages], page.cursor) == (BEFORE_IT, None)
+    assert ([each.seq for each in page.messages], page.cursor) == (BEFORE, None)
 
 
 def check_conversations(bob: InProcessPeer) -> None:
-    """The counts fit the last seq."""
+    """Check that the counts agree with the last seq."""
     page = answer(bob)
     assert isinstance(page, frames.Conversations)
     assert [(each.last_seq, each.unread) for each in page.conversations] == [(7, 7)]
 
 
 def check_search(bob: InProcessPeer) -> None:
-    """What came meanwhile is not found, and the index has all that there was."""
+    """Check that later messages are not found, and that the page is complete."""
     page = answer(bob)
     assert isinstance(page, frames.SearchResults)
-    assert ([each.seq for each in page.matches], page.complete) == (BEFORE_IT[::-1], True)
+    assert ([each.seq for each in page.matches], page.complete) == (BEFORE[::-1], True)
 
 
 def check_replay(bob: InProcessPeer) -> None:
-    """Each message is sent once, in order."""
+    """Check that each message is sent once, in order."""
     assert isinstance(answer(bob), frames.Resumed)
-    assert [each.seq for each in bob.frames if isinstance(each, frames.Chat)] == BEFORE_IT + MEANWHILE
+    assert [each.seq for each in bob.frames if isinstance(each, frames.Chat)] == BEFORE + MEANWHILE
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def check_replay(bob: InProcessPeer) -> None:
 async def test_a_read_delays_no_commit(
     server: InProcessServer, method: str, request_frame: frames.ClientFrame, check: object
 ) -> None:
-    """While it stands in its transaction, messages are stored, acknowledged and delivered."""
+    """During a read, messages are stored, acknowledged and delivered; the read sees its snapshot."""
     alice, phone = Device("alice", device_id(1), IdMaker(1)), Device("bob", device_id(2), IdMaker(2))
     sender, _ = await server.login(alice), await server.login(phone)
     bob = await server.visitor("bob")
@@ -96,8 +96,8 @@ async def test_a_read_delays_no_commit(
     check(bob)
 
 
-async def test_a_request_has_what_was_sent_before_it(server: InProcessServer) -> None:
-    """Messages and positions of the same session, though reads are not queued behind commits."""
+async def test_a_request_sees_earlier_frames_of_its_session(server: InProcessServer) -> None:
+    """A request sees the messages and positions that its session sent before it."""
     bob = await server.visitor("bob")
     bob.send(
         frames.ClientRead("c1", 5),

@@ -1,4 +1,4 @@
-"""`history`, `conversations` and `search`: pages, their ends, and what is refused."""
+"""`history`, `conversations` and `search`: pages, cursors and refusals."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,12 +27,12 @@ async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
 
 @pytest.fixture
 async def bob(server: InProcessServer) -> InProcessPeer:
-    """Bob, who sends requests."""
+    """A session of bob."""
     return await server.visitor("bob")
 
 
 async def history(server: InProcessServer, peer: InProcessPeer, **fields: int) -> frames.History:
-    """Ask for a page of the first conversation."""
+    """Request a page of the first conversation."""
     answer = await server.ask(peer, frames.HistoryRequest("c1", **fields))
     assert isinstance(answer, frames.History)
     return answer
@@ -54,21 +54,21 @@ async def history(server: InProcessServer, peer: InProcessPeer, **fields: int) -
 async def test_pages_of_history(
     server: InProcessServer, bob: InProcessPeer, fields: dict[str, int], seqs: list[int], cursor: int | None
 ) -> None:
-    """Backward from the end or from a seq, forward from a seq; the cursor says where it goes on."""
+    """Pages go backward from the end or a seq, or forward from a seq; the cursor continues them."""
     page = await history(server, bob, **fields)
     assert [message.seq for message in page.messages] == seqs
     assert (page.cursor, page.first_seq) == (cursor, 1)
 
 
-async def happen(server: InProcessServer, many: int) -> None:
-    """Let events follow in the first conversation: bob reacts to its first message, and takes it back."""
-    extras = [MessageMeta(kind="react", target=1, removed=bool(n % 2)) for n in range(many)]
-    events = [NewMessage(2, 1, make_id(), "ok", meta) for meta in extras]
-    await server.writer.perform(lambda store: store.append(events))
+async def react(server: InProcessServer, many: int) -> None:
+    """Store amendments of the first message: bob adds and removes a reaction in turn."""
+    metas = [MessageMeta(kind="react", target=1, removed=bool(n % 2)) for n in range(many)]
+    amendments = [NewMessage(2, 1, make_id(), "ok", meta) for meta in metas]
+    await server.writer.perform(lambda store: store.append(amendments))
 
 
 async def write(server: InProcessServer, *texts: str) -> None:
-    """Let alice write more in the first conversation."""
+    """Store messages of alice in the first conversation."""
     messages = [NewMessage(1, 2, make_id(), text) for text in texts]
     await server.writer.perform(lambda store: store.append(messages))
 
@@ -78,10 +78,10 @@ async def write(server: InProcessServer, *texts: str) -> None:
 async def test_pages_of_history_are_of_messages(
     server: InProcessServer, bob: InProcessPeer, direction: str, limit: int
 ) -> None:
-    """However many events are among them, no page is without one, and each message is there once."""
-    await happen(server, 450)
+    """Pages contain each message once, however many amendments are between them."""
+    await react(server, 450)
     await write(server, "more", "and more")
-    await happen(server, 6)
+    await react(server, 6)
     seqs: list[int] = []
     cursor: int | None = 0 if direction == "after" else 2**53 - 1
     while cursor is not None:
@@ -94,11 +94,11 @@ async def test_pages_of_history_are_of_messages(
 
 
 @pytest.mark.parametrize(("direction", "first", "last"), [("before", 2508, 7), ("after", 7, 2508)])
-async def test_a_page_of_history_ends_somewhere(
+async def test_a_page_of_history_skips_a_limited_number_of_amendments(
     server: InProcessServer, bob: InProcessPeer, direction: str, first: int, last: int
 ) -> None:
-    """Behind very many events without a message; its cursor leads on."""
-    await happen(server, 2500)
+    """With too many amendments and no message, a page is empty, and its cursor leads to the message."""
+    await react(server, 2500)
     await write(server, "at last")
     page = await history(server, bob, **{direction: first, "limit": 1})
     assert page.messages == []
@@ -107,16 +107,16 @@ async def test_a_page_of_history_ends_somewhere(
     assert [message.seq for message in page.messages] == [last]
 
 
-async def test_history_says_what_was_pruned(server: InProcessServer, bob: InProcessPeer) -> None:
-    """By the first seq that there is; nothing is made up for what is gone."""
+async def test_history_has_the_first_seq(server: InProcessServer, bob: InProcessPeer) -> None:
+    """After pruning a page has the first seq and the remaining messages only."""
     await server.prune(2)
     page = await history(server, bob, after=0)
     assert ([message.seq for message in page.messages], page.first_seq, page.cursor) == ([6, 7], 6, None)
 
 
 @pytest.mark.parametrize("conversation", ["c2", "c9", "nonsense"])
-async def test_nobody_reads_others_conversations(server: InProcessServer, conversation: str) -> None:
-    """What is not yours is not there."""
+async def test_conversations_of_others_are_unknown(server: InProcessServer, conversation: str) -> None:
+    """History of another's, a missing or an invalid conversation is refused as unknown."""
     alice = await server.visitor("alice")
     answer = await server.ask(alice, frames.HistoryRequest(conversation))
     assert isinstance(answer, frames.Error)
@@ -124,14 +124,14 @@ async def test_nobody_reads_others_conversations(server: InProcessServer, conver
 
 
 async def test_before_and_after_exclude_each_other(server: InProcessServer, bob: InProcessPeer) -> None:
-    """A page goes one way."""
+    """A request with both `before` and `after` is refused."""
     answer = await server.ask(bob, frames.HistoryRequest("c1", before=3, after=1))
     assert isinstance(answer, frames.Error)
     assert (answer.code, answer.ref) == ("bad_field", "history")
 
 
 async def test_conversations_are_paged(server: InProcessServer, bob: InProcessPeer) -> None:
-    """Each of one's conversations comes once, with the other one's name."""
+    """The pages of conversations contain each one once, with the peer's name."""
 
     def add(store: object) -> None:
         assert isinstance(store, SqliteStore)
@@ -153,8 +153,8 @@ async def test_conversations_are_paged(server: InProcessServer, bob: InProcessPe
     )
 
 
-async def test_a_search_finds_in_ones_own_conversations(server: InProcessServer, bob: InProcessPeer) -> None:
-    """All words, whatever their case and accents, newest first; others find nothing there."""
+async def test_a_search_covers_the_user_s_conversations(server: InProcessServer, bob: InProcessPeer) -> None:
+    """A search matches all words, ignoring case and accents, in the user's own conversations."""
     await server.writer.perform(lambda store: [store.housekeeping.step(Keep()) for _ in range(5)])
     alice = await server.visitor("alice")
     found = await server.ask(bob, frames.SearchRequest("NUMBER bonjour"))
@@ -168,7 +168,7 @@ async def test_a_search_finds_in_ones_own_conversations(server: InProcessServer,
 
 
 async def test_a_search_is_paged(server: InProcessServer, bob: InProcessPeer) -> None:
-    """The cursor goes on where the page ended; one conversation may be named."""
+    """The pages of a search of one conversation contain each match once."""
     await server.writer.perform(lambda store: [store.housekeeping.step(Keep()) for _ in range(5)])
     seqs: list[int] = []
     cursor: str | None = ""
@@ -184,16 +184,14 @@ async def test_a_search_is_paged(server: InProcessServer, bob: InProcessPeer) ->
 
 @pytest.mark.parametrize("query", ["", "  ", "!?"])
 async def test_a_search_needs_a_word(server: InProcessServer, bob: InProcessPeer, query: str) -> None:
-    """Without a letter or digit there is nothing to look for."""
+    """A search without a letter or digit is refused."""
     answer = await server.ask(bob, frames.SearchRequest(query))
     assert isinstance(answer, frames.Error)
     assert (answer.code, answer.ref) == ("bad_query", "search")
 
 
-async def test_answers_come_in_the_order_of_the_questions(
-    server: InProcessServer, bob: InProcessPeer
-) -> None:
-    """Also when several are asked at once, with something else between them."""
+async def test_answers_come_in_the_order_of_the_requests(server: InProcessServer, bob: InProcessPeer) -> None:
+    """Requests and messages sent at once are answered in order."""
     bob.frames.clear()
     bob.send(
         frames.HistoryRequest("c1", limit=1),
@@ -206,4 +204,4 @@ async def test_answers_come_in_the_order_of_the_questions(
     assert bob.kinds() == ["history", "pong", "conversations", "chat_ack", "history"]
     answer = bob.frames[-1]
     assert isinstance(answer, frames.History)
-    assert [message.body for message in answer.messages] == ["hello"]  # what was sent before it is in there
+    assert [message.body for message in answer.messages] == ["hello"]  # sent before the request

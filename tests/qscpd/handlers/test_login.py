@@ -1,4 +1,4 @@
-"""Logins: one answer and one cost for everything that is wrong."""
+"""Logins: the same answer at the same cost for everything that is wrong."""
 
 import asyncio
 import threading
@@ -26,11 +26,11 @@ from tests.support.waiting import patiently, until
 
 
 class CountingHasher(PasswordHasher):
-    """Counts what it does, and waits for its gate.
+    """A hasher that records its verifications, and waits for a gate.
 
     Attributes:
         verified: The hashes that were verified against.
-        gate: Verifications wait for it.
+        gate: Event that verifications wait for.
     """
 
     def __init__(self, config: Argon2Config) -> None:
@@ -40,16 +40,16 @@ class CountingHasher(PasswordHasher):
         self.gate.set()
 
     def verify(self, password: str, password_hash: str) -> bool:
-        """Count, wait, verify."""
+        """Record the hash, wait for the gate, and verify."""
         self.verified.append(password_hash)
         assert self.gate.wait(20)
         return super().verify(password, password_hash)
 
 
-class InProcessPeer:
-    """A router with a login peer, on a real store.
+class LoginServer:
+    """A router with logins, on a real store.
 
-    Once its threads run, only `real_writer` and `reads` may use the store.
+    Once its threads run, only `real_writer` and `reads` can use the store.
     """
 
     def __init__(self, path: Path, tasks: asyncio.TaskGroup) -> None:
@@ -83,7 +83,7 @@ class InProcessPeer:
         self.router.handlers = make_handlers(self.router, self.real_writer, self.reads, tasks, login.start)
 
     async def change(self, name: str, state: AccountState) -> None:
-        """Do what the admin socket does."""
+        """Lock or delete an account, as the admin socket does."""
         if state is AccountState.LOCKED:
             await self.real_writer.perform(lambda store: store.set_locked(name, locked=True))
         else:
@@ -120,10 +120,10 @@ def again(session: Session, user: str, password: str = PASSWORD, **fields: objec
 
 
 @pytest.fixture
-async def peer(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
-    """A login peer."""
+async def server(tmp_path: Path) -> AsyncIterator[LoginServer]:
+    """A running server for logins."""
     async with patiently(), asyncio.TaskGroup() as tasks:
-        made = InProcessPeer(tmp_path / "qscpd.db", tasks)
+        made = LoginServer(tmp_path / "qscpd.db", tasks)
         with made.real_writer, made.reads:
             yield made
             made.hasher.gate.set()
@@ -132,19 +132,19 @@ async def peer(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
         made.store.close()
 
 
-async def test_a_good_login(peer: InProcessPeer) -> None:
-    """The answer has the account, and the snapshot follows; the name is normalized."""
-    session, link = peer.begin(" Alice ", client="test/1")
-    ack = await peer.answer(link)
+async def test_a_valid_login(server: LoginServer) -> None:
+    """A login with a name in any spelling gets `auth_ack`, then the presence snapshot, and is logged."""
+    session, link = server.begin(" Alice ", client="test/1")
+    ack = await server.answer(link)
     assert isinstance(ack, frames.AuthAck)
     assert (ack.user, ack.account, ack.session, ack.protocol) == ("alice", "a1", session.id, 1)
     assert (ack.epoch, ack.retention) == ("e1", frames.Retention(seconds=86400, messages=500))
     assert ack.features == ["read_receipts", "typing"]
-    assert isinstance(await peer.answer(link), frames.OnlineUsers)
-    assert peer.router.sessions_of(1) == [session]
+    assert isinstance(await server.answer(link), frames.OnlineUsers)
+    assert server.router.sessions_of(1) == [session]
     assert not session.live
     logged = {"user": "alice", "device": None, "client": "test/1"}
-    assert peer.router.log.entries[-1] == ("auth.ok", session.id, logged)
+    assert server.router.log.entries[-1] == ("auth.ok", session.id, logged)
     assert link.reading
 
 
@@ -152,41 +152,41 @@ async def test_a_good_login(peer: InProcessPeer) -> None:
     ("user", "password"),
     [
         ("alice", "wrong password"),
-        ("nobody", PASSWORD),
+        ("zoe", PASSWORD),
         ("no name!", PASSWORD),
         ("deleted", PASSWORD),
         ("locked", "wrong password"),
         ("alice", ""),
     ],
 )
-async def test_everything_wrong_gets_one_answer_at_one_cost(
-    peer: InProcessPeer, user: str, password: str
+async def test_every_invalid_login_gets_the_same_answer_at_the_same_cost(
+    server: LoginServer, user: str, password: str
 ) -> None:
-    """`bad_credentials`, after exactly one verification against a hash of the same parameters."""
-    _, link = peer.begin(user, password)
-    nack = await peer.answer(link)
+    """An invalid login gets `bad_credentials` after one verification with the same parameters."""
+    _, link = server.begin(user, password)
+    nack = await server.answer(link)
     assert isinstance(nack, frames.AuthNack)
     assert (nack.code, nack.retry_after) == (ErrorCode.BAD_CREDENTIALS, None)
-    (against,) = peer.hasher.verified
-    assert against.split("$")[:4] == peer.hasher.dummy_hash.split("$")[:4]
+    (against,) = server.hasher.verified
+    assert against.split("$")[:4] == server.hasher.dummy_hash.split("$")[:4]
 
 
-async def test_only_the_right_password_hears_that_it_is_locked(peer: InProcessPeer) -> None:
-    """At the same cost."""
-    _, link = peer.begin("locked")
-    nack = await peer.answer(link)
+async def test_only_the_right_password_reveals_that_an_account_is_locked(server: LoginServer) -> None:
+    """The right password of a locked account gets `account_locked`, at the same cost."""
+    _, link = server.begin("locked")
+    nack = await server.answer(link)
     assert isinstance(nack, frames.AuthNack)
     assert nack.code == ErrorCode.ACCOUNT_LOCKED
-    assert len(peer.hasher.verified) == 1
+    assert len(server.hasher.verified) == 1
 
 
 @pytest.mark.parametrize("client", ["x", "y" * 4000])
-async def test_a_name_that_nobody_has_is_not_logged(peer: InProcessPeer, client: str) -> None:
-    """People type their password into the wrong prompt."""
+async def test_an_unknown_name_is_not_logged(server: LoginServer, client: str) -> None:
+    """An unknown name is not logged, because it might be a password typed into the wrong prompt."""
     del client
-    session, link = peer.begin("hunter2-is-my-password", "x")
-    await peer.answer(link)
-    assert peer.router.log.entries[-1] == (
+    session, link = server.begin("hunter2-is-my-password", "x")
+    await server.answer(link)
+    assert server.router.log.entries[-1] == (
         "auth.fail",
         session.id,
         {"reason": ErrorCode.BAD_CREDENTIALS, "user": None},
@@ -197,77 +197,77 @@ async def test_a_name_that_nobody_has_is_not_logged(peer: InProcessPeer, client:
     ("state", "code"),
     [(AccountState.DELETED, ErrorCode.BAD_CREDENTIALS), (AccountState.LOCKED, ErrorCode.ACCOUNT_LOCKED)],
 )
-async def test_what_the_operator_does_meanwhile_counts(
-    peer: InProcessPeer, state: AccountState, code: str
+async def test_locking_or_deleting_during_a_login_refuses_it(
+    server: LoginServer, state: AccountState, code: str
 ) -> None:
-    """An account that is locked or deleted while its password is checked does not get in."""
-    peer.hasher.gate.clear()
-    _, link = peer.begin("alice")
-    await until(lambda: peer.hasher.verified)
-    await peer.change("alice", state)
-    peer.hasher.gate.set()
-    nack = await peer.answer(link)
+    """An account that is locked or deleted while its password is checked is refused."""
+    server.hasher.gate.clear()
+    _, link = server.begin("alice")
+    await until(lambda: server.hasher.verified)
+    await server.change("alice", state)
+    server.hasher.gate.set()
+    nack = await server.answer(link)
     assert isinstance(nack, frames.AuthNack)
     assert nack.code == code
 
 
-async def test_nothing_is_read_while_a_login_is_decided(peer: InProcessPeer) -> None:
-    """What was sent after a good `auth` is handled after it."""
-    peer.hasher.gate.clear()
-    session, link = peer.begin("alice")
+async def test_later_frames_wait_for_the_login(server: LoginServer) -> None:
+    """The link is not read during a login, and frames after `auth` are handled after its answer."""
+    server.hasher.gate.clear()
+    session, link = server.begin("alice")
     assert not link.reading
     session.receive(b'{"type":"ping"}\n')
-    peer.hasher.gate.set()
+    server.hasher.gate.set()
     await until(lambda: len(link.written) >= 3)
     assert [frame.type for frame in link.written[:3]] == ["auth_ack", "pong", "online_users"]
     assert link.reading
 
 
 @pytest.mark.parametrize("fate", ["lost", "shutdown", "eof"])
-async def test_a_peer_that_goes_while_its_login_is_decided(peer: InProcessPeer, fate: str) -> None:
-    """The verdict comes too late for it, and does no harm; after an end of the stream it is still sent."""
-    peer.hasher.gate.clear()
-    session, link = peer.begin("alice")
-    await until(lambda: peer.hasher.verified)
+async def test_a_peer_that_disconnects_during_its_login(server: LoginServer, fate: str) -> None:
+    """A login of a closed session is dropped; after the end of the stream it is still answered."""
+    server.hasher.gate.clear()
+    session, link = server.begin("alice")
+    await until(lambda: server.hasher.verified)
     if fate == "lost":
         session.lost("lost")
     elif fate == "shutdown":
         session.close(ErrorCode.SHUTDOWN, graceful=True)
     else:
         session.receive_eof()
-    peer.hasher.gate.set()
-    await until(lambda: peer.passwords.pending == 0)
+    server.hasher.gate.set()
+    await until(lambda: server.passwords.pending == 0)
     await until(lambda: link.ended or fate == "lost")
     await asyncio.sleep(0)
     written = [frame.type for frame in link.written]
     assert written == {"lost": [], "shutdown": ["bye"], "eof": ["auth_ack"]}[fate]
-    assert peer.router.logged_in_count == 0
+    assert server.router.logged_in_count == 0
 
 
-async def test_a_full_queue_says_when_to_come_back(peer: InProcessPeer) -> None:
-    """One password is checked, one waits; the third gets `busy`, which does not count as an attempt."""
-    peer.hasher.gate.clear()
-    links = [peer.begin("alice")[1] for _ in range(2)]
-    await until(lambda: peer.passwords.pending == 2)
-    session, link = peer.begin("bob")
+async def test_a_full_queue_refuses_with_a_time_to_retry(server: LoginServer) -> None:
+    """A login beyond the queue gets `busy` with a time to retry; it does not count as an attempt."""
+    server.hasher.gate.clear()
+    links = [server.begin("alice")[1] for _ in range(2)]
+    await until(lambda: server.passwords.pending == 2)
+    session, link = server.begin("bob")
     for _ in range(4):
-        nack = await peer.answer(link)
+        nack = await server.answer(link)
         assert isinstance(nack, frames.AuthNack)
         assert (nack.code, nack.retry_after) == (ErrorCode.BUSY, 2.0)
         again(session, "bob")
-    peer.hasher.gate.set()
+    server.hasher.gate.set()
     for each in links:
-        assert isinstance(await peer.answer(each), frames.AuthAck)
+        assert isinstance(await server.answer(each), frames.AuthAck)
 
 
-async def test_three_attempts_and_no_more(peer: InProcessPeer) -> None:
-    """The third refusal is the last frame but the `error`."""
-    session, link = peer.begin("alice", "wrong")
+async def test_the_number_of_attempts_is_limited(server: LoginServer) -> None:
+    """After the third refusal the session ends with `too_many_attempts`."""
+    session, link = server.begin("alice", "wrong")
     for _ in range(2):
-        assert isinstance(await peer.answer(link), frames.AuthNack)
+        assert isinstance(await server.answer(link), frames.AuthNack)
         again(session, "alice", "wrong")
-    assert isinstance(await peer.answer(link), frames.AuthNack)
-    error = await peer.answer(link)
+    assert isinstance(await server.answer(link), frames.AuthNack)
+    error = await server.answer(link)
     assert isinstance(error, frames.Error)
     assert (error.code, link.ended) == (ErrorCode.TOO_MANY_ATTEMPTS, "too_many_attempts")
 
@@ -275,38 +275,38 @@ async def test_three_attempts_and_no_more(peer: InProcessPeer) -> None:
 @pytest.mark.parametrize(
     ("versions", "good"), [((1, 1), True), ((0, 9), True), ((2, 9), False), ((3, 1), False)]
 )
-async def test_versions(peer: InProcessPeer, versions: tuple[int, int], good: bool) -> None:
-    """Ours must be among those that the client supports; else no password is checked."""
-    _, link = peer.begin("alice", protocol=versions)
-    answer = await peer.answer(link)
+async def test_protocol_versions(server: LoginServer, versions: tuple[int, int], good: bool) -> None:
+    """A client that does not support our version is refused without checking the password."""
+    _, link = server.begin("alice", protocol=versions)
+    answer = await server.answer(link)
     if good:
         assert isinstance(answer, frames.AuthAck)
     else:
         assert isinstance(answer, frames.AuthNack)
         assert answer.code == ErrorCode.PROTOCOL_VERSION
-        assert peer.hasher.verified == []
+        assert server.hasher.verified == []
 
 
-async def test_a_hash_of_another_cost_is_upgraded(peer: InProcessPeer) -> None:
-    """By a good login only."""
+async def test_a_hash_with_other_parameters_is_upgraded(server: LoginServer) -> None:
+    """A hash with other parameters is upgraded by a valid login, not by an invalid one."""
     old = PasswordHasher(Argon2Config(memory_kib=16, iterations=1, parallelism=1)).hash(PASSWORD)
-    await peer.set_hash("alice", old)
-    _, link = peer.begin("alice", "wrong")
-    await peer.answer(link)
-    assert await peer.hash_of("alice") == old
-    _, link = peer.begin("alice")
-    assert isinstance(await peer.answer(link), frames.AuthAck)
-    upgraded = await peer.hash_of("alice")
+    await server.set_hash("alice", old)
+    _, link = server.begin("alice", "wrong")
+    await server.answer(link)
+    assert await server.hash_of("alice") == old
+    _, link = server.begin("alice")
+    assert isinstance(await server.answer(link), frames.AuthAck)
+    upgraded = await server.hash_of("alice")
     assert upgraded != old
-    assert not peer.hasher.needs_rehash(upgraded)
+    assert not server.hasher.needs_rehash(upgraded)
 
 
-async def test_a_broken_hash_is_told_as_internal_and_harms_nobody_else(peer: InProcessPeer) -> None:
-    """Whose hash can't be read can't log in; the others can."""
-    await peer.set_hash("alice", "no hash at all")
-    _, link = peer.begin("alice")
-    nack = await peer.answer(link)
+async def test_a_malformed_hash_is_an_internal_error(server: LoginServer) -> None:
+    """A login of an account with a malformed hash gets `internal`; other accounts can log in."""
+    await server.set_hash("alice", "no hash at all")
+    _, link = server.begin("alice")
+    nack = await server.answer(link)
     assert isinstance(nack, frames.AuthNack)
     assert nack.code == ErrorCode.INTERNAL
-    _, link = peer.begin("bob")
-    assert isinstance(await peer.answer(link), frames.AuthAck)
+    _, link = server.begin("bob")
+    assert isinstance(await server.answer(link), frames.AuthAck)

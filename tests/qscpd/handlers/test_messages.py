@@ -13,8 +13,8 @@ from tests.support.doubles import FakeLink, RouterDouble
 Say = Callable[[frames.ClientFrame], list[ServerFrame]]
 
 
-def test_a_good_message_goes_to_the_store(router: RouterDouble, say: Say) -> None:
-    """Not answered before it is stored; the sender is the account that logged in."""
+def test_a_valid_message_goes_to_the_store(router: RouterDouble, say: Say) -> None:
+    """A valid message is submitted with the session's account as sender, and not answered at once."""
     assert say(frames.SendChat("Bob", "hello", "0" * 32)) == []
     (chat,) = router.writer.waiting
     assert isinstance(chat, PendingChat)
@@ -23,7 +23,7 @@ def test_a_good_message_goes_to_the_store(router: RouterDouble, say: Say) -> Non
 
 
 def test_a_message_to_an_offline_user_goes_to_the_store(router: RouterDouble, say: Say) -> None:
-    """Like any other: it waits for them there."""
+    """A message to an offline user is submitted like any other."""
     assert say(frames.SendChat("dora", "for later", "0" * 32)) == []
     assert len(router.writer.waiting) == 1
     router.writer.answer(router)
@@ -39,7 +39,7 @@ def test_a_message_to_an_offline_user_goes_to_the_store(router: RouterDouble, sa
 def test_a_position_goes_to_the_store(
     router: RouterDouble, say: Say, frame: frames.ClientFrame, kind: PositionKind
 ) -> None:
-    """It is the account's own, and no one is notified before it is stored."""
+    """A position is submitted for the session's account, and nothing is sent at once."""
     assert say(frame) == []
     (mark,) = router.writer.waiting
     (session,) = router.sessions_of(1)
@@ -49,17 +49,17 @@ def test_a_position_goes_to_the_store(
 @pytest.mark.parametrize(
     "conversation", ["", "7", "c", "c0", "c07", "C7", "c-1", "c7 ", "c" + "9" * 16, "a1"]
 )
-def test_a_position_in_what_is_no_conversation_is_ignored(
+def test_a_position_in_an_invalid_conversation_is_ignored(
     router: RouterDouble, say: Say, conversation: str
 ) -> None:
-    """There are no such conversations, and so no such positions."""
+    """A position with an invalid conversation is neither submitted nor answered."""
     assert say(frames.Received(conversation, 3)) == []
     assert say(frames.ClientRead(conversation, 3)) == []
     assert router.writer.waiting == []
 
 
 def test_a_skip_goes_to_the_store(router: RouterDouble, say: Say) -> None:
-    """After the messages that came before it."""
+    """A skip is submitted after earlier messages."""
     say(frames.SendChat("bob", "hello", "0" * 32))
     say(frames.Skip("1" * 32))
     skip = router.writer.waiting[1]
@@ -70,7 +70,7 @@ def test_a_skip_goes_to_the_store(router: RouterDouble, say: Say) -> None:
 @pytest.mark.parametrize(
     ("to", "body", "message_id", "code"),
     [
-        ("nobody", "x", "0" * 32, "unknown_recipient"),
+        ("zoe", "x", "0" * 32, "unknown_recipient"),
         ("../etc", "x", "0" * 32, "unknown_recipient"),
         ("alice", "x", "0" * 32, "recipient_is_self"),
         ("ALICE", "x", "0" * 32, "recipient_is_self"),
@@ -82,18 +82,18 @@ def test_a_skip_goes_to_the_store(router: RouterDouble, say: Say) -> None:
         ("bob", "x", "0" * 33, "bad_id"),
     ],
 )
-def test_a_bad_message_is_refused(
+def test_an_invalid_message_is_refused(
     router: RouterDouble, say: Say, to: str, body: str, message_id: str, code: str
 ) -> None:
-    """With the reason and the id as it was sent; nothing reaches the store."""
+    """An invalid message is nacked with its code and id, and not submitted."""
     (nack,) = say(frames.SendChat(to, body, message_id))
     assert isinstance(nack, frames.ChatNack)
     assert (nack.id, nack.code) == (message_id, code)
     assert router.writer.waiting == []
 
 
-def test_an_invisible_user_can_be_written_to(router: RouterDouble, say: Say) -> None:
-    """Appearing offline is not being offline."""
+def test_an_invisible_user_gets_messages(router: RouterDouble, say: Say) -> None:
+    """A user who appears offline gets messages at once."""
     session, link = router.login("dora")
     session.receive(codec.encode(frames.SetPresence("offline")))
     say(frames.SendChat("dora", "psst", "0" * 32))

@@ -13,8 +13,8 @@ from tests.support.doubles import RouterDouble
 Say = Callable[[frames.ClientFrame], list[ServerFrame]]
 
 
-def test_a_status_is_acknowledged_and_shown(router: RouterDouble, say: Say) -> None:
-    """Only `away` has a text."""
+def test_a_status_is_acknowledged_and_published(router: RouterDouble, say: Say) -> None:
+    """A status is acknowledged and published; only `away` has a text."""
     assert say(frames.SetPresence("away", "lunch")) == [frames.PresenceAck("away", "lunch")]
     assert say(frames.SetPresence("online", "not shown")) == [frames.PresenceAck("online")]
     (page,) = map(codec.decode_server_frame, router.presence.pages(""))
@@ -23,8 +23,8 @@ def test_a_status_is_acknowledged_and_shown(router: RouterDouble, say: Say) -> N
 
 
 @pytest.mark.parametrize("text", ["x" * 201, "two\nlines", "\x1b[2J"])
-def test_a_bad_status_text_changes_nothing(router: RouterDouble, say: Say, text: str) -> None:
-    """Its `error` has a `ref`, which is not the end of the session."""
+def test_an_invalid_status_text_changes_nothing(router: RouterDouble, say: Say, text: str) -> None:
+    """An invalid text gets an `error` with `ref`, and the presence stays."""
     say(frames.SetPresence("away", "lunch"))
     (error,) = say(frames.SetPresence("away", text))
     assert isinstance(error, frames.Error)
@@ -36,12 +36,12 @@ def test_a_bad_status_text_changes_nothing(router: RouterDouble, say: Say, text:
 
 @pytest.mark.parametrize("typed", ["bob", "BOB", " bob "])
 def test_a_user_is_found_by_name(say: Say, typed: str) -> None:
-    """However the name is written; with their presence."""
+    """`whois` finds a user in any spelling of the name, with their presence."""
     assert say(frames.WhoisRequest(typed)) == [frames.Whois("bob", known=True, status="online")]
 
 
-def test_whois_has_the_presence_that_others_see(router: RouterDouble, say: Say) -> None:
-    """Away with the text; an invisible user is offline like an absent one; so is your own name."""
+def test_whois_has_the_published_presence(router: RouterDouble, say: Say) -> None:
+    """`whois` shows away with its text; invisible and absent users are offline, even to themselves."""
     say(frames.SetPresence("away", "lunch"))
     assert say(frames.WhoisRequest("alice")) == [frames.Whois("alice", True, "away", "lunch")]
     say(frames.SetPresence("offline"))
@@ -63,7 +63,7 @@ def test_whois_has_the_presence_that_others_see(router: RouterDouble, say: Say) 
     ],
 )
 def test_an_unknown_name_is_answered(say: Say, asked: str, answered: str) -> None:
-    """Also an invalid name, of which no more than fits into a line comes back."""
+    """An unknown or invalid name is answered as unknown, cut to a length that fits into a line."""
     assert say(frames.WhoisRequest(asked)) == [frames.Whois(answered, known=False)]
 
 
@@ -71,7 +71,7 @@ def test_an_unknown_name_is_answered(say: Say, asked: str, answered: str) -> Non
 def test_a_locked_account_is_known_and_a_deleted_one_is_not(
     router: RouterDouble, say: Say, state: AccountState, known: bool
 ) -> None:
-    """A message to a locked one waits; one to a deleted one is refused."""
+    """`whois` knows a locked account, as offline, but not a deleted one."""
     dora = router.directory.by_name("dora")
     assert dora is not None
     router.directory.update(dataclasses.replace(dora, state=state))

@@ -14,8 +14,8 @@ def test_a_silent_peer_is_pinged_twice() -> None:
     ]
 
 
-def test_any_byte_starts_again() -> None:
-    """Any byte restarts the interval."""
+def test_any_byte_restarts_the_interval() -> None:
+    """A byte of the peer restarts the interval before the next ping."""
     keepalive = KeepAlive(0.0)
     assert keepalive.check(30.0, 0.0, 30.0) == "ping"
     assert keepalive.check(60.0, 31.0, 30.0) == ""

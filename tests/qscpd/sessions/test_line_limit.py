@@ -49,7 +49,7 @@ HIGHEST = 2**53 - 1
 NAME = "n" * NAME_LIMIT
 NAMES = {1: NAME}
 CONVERSATION = 10**15 - 1
-"""The highest number that `parse_conversation` takes."""
+"""The highest number that `parse_conversation` accepts."""
 
 FULL = MessageMeta(
     reply_to=HIGHEST,
@@ -57,7 +57,7 @@ FULL = MessageMeta(
     edited_ms=HIGHEST,
     reactions={'"' * (REACTION_LIMIT - 2) + f"{n:02}": (1,) for n in range(REACTIONS_LIMIT)},
 )
-"""All that a message can have besides its text, at its longest."""
+"""The longest metadata of a message."""
 
 bodies = st.none() | st.builds(
     lambda character, size: character * (size // len(character.encode())) or "x",

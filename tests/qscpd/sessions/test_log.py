@@ -1,4 +1,4 @@
-"""Session log: its lines, and a file that moves, fills up or vanishes."""
+"""Session log: its lines, and a file that is moved, full or removed."""
 
 import json
 from pathlib import Path
@@ -68,8 +68,8 @@ def test_earlier_lines_are_kept(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_file_that_moved_is_made_anew(tmp_path: Path) -> None:
-    """After the file is moved, removed or replaced, as by logrotate, later lines are in the new one."""
+async def test_a_moved_file_is_created_again(tmp_path: Path) -> None:
+    """After the file is moved, removed or replaced, as by logrotate, later lines go to a new file."""
     path = tmp_path / "sessions.log"
     with SessionLog(path, "always") as log:
         for round_ in range(2):
@@ -87,8 +87,8 @@ async def test_a_file_that_moved_is_made_anew(tmp_path: Path) -> None:
     assert [entry["session"] for entry in lines(path)] == ["s9"]
 
 
-async def test_a_missing_directory_loses_only_lines(tmp_path: Path) -> None:
-    """A missing directory is reported in the daemon's log, and loses only the lines of that time."""
+async def test_a_missing_directory_loses_only_lines_of_that_time(tmp_path: Path) -> None:
+    """A missing directory is reported in the daemon's log, and only lines of that time are lost."""
     directory = tmp_path / "log"
     directory.mkdir()
     path = directory / "sessions.log"
@@ -102,7 +102,7 @@ async def test_a_missing_directory_loses_only_lines(tmp_path: Path) -> None:
     assert [entry["event"] for entry in logged] == ["sessionlog.failed"]
 
 
-def test_a_full_disk_ends_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_raises_no_error(tmp_path: Path) -> None:
     """A full disk is reported in the daemon's log; neither logging nor closing raises."""
     with structlog.testing.capture_logs() as logged, SessionLog(Path("/dev/full"), "always") as log:
         log.auth_ok(SessionDouble(), "x")

@@ -74,11 +74,11 @@ def login(router: RouterDouble, *, live: bool = True) -> tuple[Session, FakeLink
 
 
 def short(link: FakeLink) -> list[str]:
-    """Take what was written: bodies of messages and types of other frames."""
+    """Return the bodies of written messages and the types of other written frames."""
     return [frame.body if isinstance(frame, frames.Chat) else frame.type for frame in link.take()]
 
 
-async def test_a_session_marks_itself(router: RouterDouble) -> None:
+async def test_output_is_written_at_the_end_of_the_tick(router: RouterDouble) -> None:
     """Output of every kind is written at the end of the tick, in order."""
     session, link = login(router)
     session.send_all([frames.Resumed()])
@@ -93,8 +93,8 @@ async def test_a_session_marks_itself(router: RouterDouble) -> None:
     assert session.frames_out == 1 + 1 + 5  # with `auth_ack` and the snapshot
 
 
-async def test_nothing_queued_is_no_output(router: RouterDouble) -> None:
-    """Empty lists of frames don't mark a session."""
+async def test_empty_lists_queue_no_output(router: RouterDouble) -> None:
+    """A session with empty lists of frames is not in the output queue."""
     session, _ = login(router)
     session.send_all([])
     session.send_lines([])
@@ -114,7 +114,7 @@ async def test_several_messages_are_written_at_once(router: RouterDouble) -> Non
     assert session.messages_out == 6
 
 
-async def test_a_session_that_catches_up_buffers(router: RouterDouble) -> None:
+async def test_a_session_that_is_catching_up_buffers_messages(router: RouterDouble) -> None:
     """Messages are buffered during replay, and dropped before the resume, which replays them."""
     session, link = login(router, live=False)
     session.deliver_all(7, MESSAGES, PAYLOAD)
@@ -133,7 +133,7 @@ async def test_output_before_a_violation_is_written(router: RouterDouble) -> Non
     assert short(link) == ["resumed", "error"]
 
 
-async def test_the_last_frame_is_the_last(router: RouterDouble) -> None:
+async def test_nothing_is_written_after_the_last_frame(router: RouterDouble) -> None:
     """Output queued before the end is written before `bye`; later output is dropped."""
     session, link = login(router)
     session.send_all([frames.Resumed()])
@@ -143,7 +143,7 @@ async def test_the_last_frame_is_the_last(router: RouterDouble) -> None:
     assert short(link) == ["resumed", "bye"]
 
 
-async def test_a_session_can_end_without_a_last_frame(router: RouterDouble) -> None:
+async def test_a_session_of_a_closed_peer_sends_no_last_frame(router: RouterDouble) -> None:
     """A session whose peer has closed sends no last frame."""
     session, link = login(router)
     session.close()

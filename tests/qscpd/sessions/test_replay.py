@@ -1,4 +1,4 @@
-"""Replay, from login to live: what is sent, what is not, and that no message falls between."""
+"""Replay, from login to live: every message is sent once, or declared as a gap."""
 
 import itertools
 from collections.abc import AsyncIterator
@@ -28,13 +28,13 @@ async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
 
 
 def device(user: str) -> Device:
-    """A new device."""
+    """Return a new device."""
     number = next(_numbers)
     return Device(user, device_id(number), IdMaker(number))
 
 
 async def write(server: InProcessServer, user: str, to: str, count: int) -> InProcessPeer:
-    """Let a user write messages, and stay."""
+    """Log a user in, send messages, and wait for their acks."""
     author = device(user)
     connected = await server.login(author)
     for n in range(count):
@@ -47,7 +47,7 @@ async def write(server: InProcessServer, user: str, to: str, count: int) -> InPr
 async def resume(
     server: InProcessServer, user: str, position: int | None = None, *, congested: bool = False
 ) -> InProcessPeer:
-    """Log in and resume in the first conversation, by hand."""
+    """Log in without a device, and resume with a position in the first conversation."""
     connected = await server.visitor(user)
     connected.frames.clear()
     connected.link.congested = congested
@@ -57,7 +57,7 @@ async def resume(
 
 
 def received(connected: InProcessPeer, conversation: str = "c1") -> list[str]:
-    """Return what a peer received of a conversation, in short."""
+    """Return the frames that a peer received of a conversation, in short form."""
     short = []
     for frame in connected.frames:
         match frame:
@@ -76,8 +76,8 @@ def received(connected: InProcessPeer, conversation: str = "c1") -> list[str]:
     return short
 
 
-async def test_nothing_is_told_before_resume(server: InProcessServer) -> None:
-    """A session gets no message until it said what it has, and then each of them once."""
+async def test_nothing_is_sent_before_resume(server: InProcessServer) -> None:
+    """A session gets no message before its `resume`, and then each message once."""
     await write(server, "alice", "bob", 2)
     bob = await server.visitor("bob")
     await write(server, "alice", "bob", 1)
@@ -98,16 +98,16 @@ async def test_nothing_is_told_before_resume(server: InProcessServer) -> None:
         (5, ["4-5 ahead"]),
     ],
 )
-async def test_a_position_decides_what_is_missing(
+async def test_replay_starts_after_the_position(
     server: InProcessServer, position: int, expected: list[str]
 ) -> None:
-    """What comes after the position is sent, and nothing else; a position above the end is a gap."""
+    """Only messages after the position are replayed; a position above the last seq gets a gap."""
     await write(server, "alice", "bob", 3)
     assert received(await resume(server, "bob", position)) == [*expected, "resumed"]
 
 
-async def test_a_position_in_a_conversation_that_is_not_there_is_ahead(server: InProcessServer) -> None:
-    """So a device learns that the store was restored; position 0 claims nothing, nonsense is ignored."""
+async def test_a_position_in_a_missing_conversation_is_ahead(server: InProcessServer) -> None:
+    """A position in a missing conversation gets a gap; position 0 and invalid conversations do not."""
     bob = await server.visitor("bob")
     positions = [("c7", 3), ("c8", 0), ("room", 2)]
     bob.send(frames.Resume([frames.Position(name, seq) for name, seq in positions]))
@@ -116,14 +116,14 @@ async def test_a_position_in_a_conversation_that_is_not_there_is_ahead(server: I
     assert [frame for frame in bob.frames if isinstance(frame, frames.Gap)] == [bob.frames[-2]]
 
 
-async def test_somebody_elses_conversation_is_ahead_too(server: InProcessServer) -> None:
-    """Nobody can get another's messages by a position, nor learn that they exist."""
+async def test_a_position_in_a_conversation_of_others_is_ahead(server: InProcessServer) -> None:
+    """A position in a conversation of others gets the same gap as in a missing one, and no message."""
     await write(server, "alice", "bob", 3)
     assert received(await resume(server, "carol", 1)) == ["1-1 ahead", "resumed"]
 
 
 async def test_a_new_device_starts_at_the_read_position(server: InProcessServer) -> None:
-    """What the user has read on another device is not sent again."""
+    """A device without a position gets only messages after the user's read position."""
     await write(server, "alice", "bob", 3)
     other = await server.visitor("bob")
     other.send(frames.ClientRead("c1", 2))
@@ -132,17 +132,17 @@ async def test_a_new_device_starts_at_the_read_position(server: InProcessServer)
 
 
 async def test_a_new_device_gets_two_hundred_messages_at_most(server: InProcessServer) -> None:
-    """The older ones are a gap, left to `history`; a device with a position gets all."""
+    """A new device gets the newest 200 messages and a gap; a device with a position gets all."""
     await write(server, "alice", "bob", 250)
     seqs = [f"{n} replay" for n in range(51, 251)]
     assert received(await resume(server, "bob")) == ["1-50 older", *seqs, "resumed"]
     assert len(received(await resume(server, "bob", 0))) == 251
 
 
-async def test_a_new_device_is_told_what_was_pruned_and_what_is_older(
+async def test_a_new_device_gets_gaps_of_pruned_and_older_messages(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the read position every seq is sent or declared, and the gaps rise."""
+    """On a new device every seq after the read position is sent or part of a gap, in order."""
     monkeypatch.setattr(replay, "_NEW_DEVICE", 2)
     await write(server, "alice", "bob", 9)
     await server.prune(6)
@@ -150,8 +150,8 @@ async def test_a_new_device_is_told_what_was_pruned_and_what_is_older(
     assert received(await resume(server, "bob")) == expected
 
 
-async def test_what_was_pruned_is_a_gap(server: InProcessServer) -> None:
-    """A device that was away for longer than messages are kept gets one gap."""
+async def test_pruned_messages_are_a_gap(server: InProcessServer) -> None:
+    """A device whose next messages were pruned gets a single gap."""
     await write(server, "alice", "bob", 9)
     await server.prune(3)
     assert received(await resume(server, "bob", 2)) == [
@@ -165,7 +165,7 @@ async def test_what_was_pruned_is_a_gap(server: InProcessServer) -> None:
 
 
 async def test_a_page_waits_for_the_peer(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a peer does not read, nothing is made for it, however long it was away."""
+    """While the peer is congested, no page is made; then all of them follow."""
     monkeypatch.setattr(replay, "_PAGE", 2)
     await write(server, "alice", "bob", 7)
     bob = await resume(server, "bob", 0, congested=True)
@@ -177,20 +177,20 @@ async def test_a_page_waits_for_the_peer(server: InProcessServer, monkeypatch: p
     assert received(bob) == [*(f"{n} replay" for n in range(1, 8)), "resumed"]
 
 
-async def test_live_messages_wait_behind_replay(
+async def test_live_messages_wait_for_the_end_of_replay(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is stored while a device catches up comes after it, in order, and once."""
-    bob = await half_way(server, monkeypatch)
+    """Messages that are stored during replay are sent after it, in order and once."""
+    bob = await catching_up(server, monkeypatch)
     await write(server, "carol", "bob", 1)  # a conversation that did not exist at `resume`
     await write(server, "alice", "bob", 2)
-    await let_go(server, bob)
+    await uncongest(server, bob)
     assert received(bob) == [*(f"{n} replay" for n in range(1, 9)), "9 live", "resumed"]
     assert received(bob, "c2") == ["1 live", "resumed"]
 
 
-async def half_way(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> InProcessPeer:
-    """Bob has taken two of seven messages, and reads no further."""
+async def catching_up(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> InProcessPeer:
+    """Log bob in, with a congested link after two of seven messages."""
     monkeypatch.setattr(replay, "_PAGE", 2)
     await write(server, "alice", "bob", 7)
     bob = await server.visitor("bob")
@@ -210,17 +210,17 @@ async def half_way(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> 
     return bob
 
 
-async def let_go(server: InProcessServer, connected: InProcessPeer) -> None:
-    """The peer reads again, and does not stop."""
+async def uncongest(server: InProcessServer, connected: InProcessPeer) -> None:
+    """End the congestion of a link."""
     connected.link.congested = False
     connected.session.writable()
     await server.settle()
 
 
-async def test_a_busy_conversation_does_not_hold_the_others_up(
+async def test_a_busy_conversation_does_not_delay_the_others(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though something is stored during every page, the session gets to the next conversation, and live."""
+    """With a message stored during every page, replay still reaches the next conversation and the end."""
     monkeypatch.setattr(replay, "_PAGE", 2)
     alice = await write(server, "alice", "bob", 4)
     await write(server, "carol", "bob", 1)
@@ -242,33 +242,33 @@ async def test_a_busy_conversation_does_not_hold_the_others_up(
     assert order.index("c2") <= 6
 
 
-async def test_what_is_pruned_between_two_pages_is_a_gap(
+async def test_messages_pruned_between_two_pages_are_a_gap(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Messages that went while a device caught up are declared, not skipped."""
-    bob = await half_way(server, monkeypatch)
+    """Messages that are pruned during replay are declared as a gap."""
+    bob = await catching_up(server, monkeypatch)
     await server.prune(2)
-    await let_go(server, bob)
+    await uncongest(server, bob)
     assert received(bob) == ["1 replay", "2 replay", "3-5 pruned", "6 replay", "7 replay", "resumed"]
 
 
-async def test_pruning_to_empty_between_two_pages_is_a_gap_too(
+async def test_pruning_to_empty_between_two_pages_is_a_gap(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when nothing at all is left of the conversation."""
-    bob = await half_way(server, monkeypatch)
+    """If all messages are pruned during replay, the rest is a gap, and later messages are live."""
+    bob = await catching_up(server, monkeypatch)
     await server.prune(0)
     await write(server, "carol", "bob", 1)
-    await let_go(server, bob)
+    await uncongest(server, bob)
     assert received(bob) == ["1 replay", "2 replay", "3-7 pruned", "resumed"]
     await write(server, "alice", "bob", 1)
     assert received(bob)[-1] == "8 live"
 
 
-async def test_more_than_is_held_is_read_again(
+async def test_messages_beyond_the_buffer_are_read_again(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Messages of a conversation that was replayed already, and of a new one, survive an overflow."""
+    """After an overflow of the buffer, messages of old and new conversations are replayed."""
     monkeypatch.setattr(replay, "_BUFFER_BYTES", 700)
     await write(server, "carol", "alice", 1)
     await write(server, "alice", "bob", 1)
@@ -280,16 +280,16 @@ async def test_more_than_is_held_is_read_again(
     await write(server, "carol", "alice", 5)
     await write(server, "carol", "bob", 1)
     await write(server, "bob", "alice", 7)
-    await let_go(server, alice)
+    await uncongest(server, alice)
     assert [line.split()[0] for line in received(alice)] == ["2", "3", "4", "5", "6", "resumed"]
     assert [line.split()[0] for line in received(alice, "c2")] == [*map(str, range(1, 9)), "resumed"]
 
 
-async def test_what_is_held_is_told_in_pages(
+async def test_buffered_messages_are_sent_in_pages(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It goes out no faster than the peer takes it; then the session is live."""
-    bob = await half_way(server, monkeypatch)
+    """Buffered messages are sent in small pages as the peer reads them, before `resumed`."""
+    bob = await catching_up(server, monkeypatch)
     monkeypatch.setattr(replay, "PAGE_BYTES", 500)
     await write(server, "carol", "bob", 12)
     write_page, most = bob.link.write, 0
@@ -300,15 +300,15 @@ async def test_what_is_held_is_told_in_pages(
         write_page(plaintext)
 
     monkeypatch.setattr(bob.link, "write", count)
-    await let_go(server, bob)
+    await uncongest(server, bob)
     assert received(bob, "c2") == [*(f"{n} live" for n in range(1, 13)), "resumed"]
     assert 0 < most < 5
 
 
-async def test_a_peer_goes_live_only_when_it_took_the_last_page(
+async def test_a_session_is_live_after_its_last_page_was_read(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was buffered is not queued on top of a page that still waits."""
+    """Buffered messages and `resumed` wait until the peer has read the last page."""
     monkeypatch.setattr(replay, "_PAGE", 100)
     bob = await server.visitor("bob")
     await write(server, "alice", "bob", 3)
@@ -332,11 +332,11 @@ async def test_a_peer_goes_live_only_when_it_took_the_last_page(
 
 
 @pytest.mark.parametrize("how", ["lost", "bye", "locked"])
-async def test_a_session_that_ends_in_the_middle_ends_its_replay(
+async def test_closing_a_session_ends_its_replay(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """No task is left that waits for a peer that is gone, and nothing is sent to it."""
-    bob = await half_way(server, monkeypatch)
+    """When a session is closed during replay, its task ends and nothing more is sent."""
+    bob = await catching_up(server, monkeypatch)
     if how == "lost":
         bob.lose()
     elif how == "bye":
@@ -350,8 +350,8 @@ async def test_a_session_that_ends_in_the_middle_ends_its_replay(
     assert [line for line in received(bob) if line != "resumed"] == ["1 replay", "2 replay"]
 
 
-async def test_positions_come_in_several_frames(server: InProcessServer) -> None:
-    """1,200 positions in three frames are taken together, and nothing is sent before the last one."""
+async def test_positions_in_several_frames(server: InProcessServer) -> None:
+    """Positions in three frames are applied together, and nothing is sent before the last frame."""
     await write(server, "alice", "bob", 3)
     bob = await server.visitor("bob")
     positions = [frames.Position(f"c{n}", 0) for n in range(2, 1201)]
@@ -363,13 +363,13 @@ async def test_positions_come_in_several_frames(server: InProcessServer) -> None
     assert received(bob) == ["3 replay", "resumed"]
 
 
-async def test_a_second_resume_is_an_error_that_ends_nothing(
+async def test_a_second_resume_is_an_error_with_a_ref(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both while the first is answered and after it; nothing is sent twice."""
-    bob = await half_way(server, monkeypatch)
+    """A second `resume`, during or after the first, is refused; the session continues."""
+    bob = await catching_up(server, monkeypatch)
     bob.send(frames.Resume([frames.Position("c1", 0)]))
-    await let_go(server, bob)
+    await uncongest(server, bob)
     bob.send(frames.Resume([frames.Position("c1", 0)], more=True))
     await server.settle()
     errors = [(each.code, each.ref) for each in bob.frames if isinstance(each, frames.Error)]
@@ -380,8 +380,8 @@ async def test_a_second_resume_is_an_error_that_ends_nothing(
     assert bob.frames[-1].type == "pong"
 
 
-async def test_a_session_may_send_before_it_resumes(server: InProcessServer) -> None:
-    """Its message is acknowledged at once, and comes back by seq like those of other devices."""
+async def test_a_session_can_send_before_it_resumes(server: InProcessServer) -> None:
+    """A message that is sent before `resume` is acknowledged at once, and replayed."""
     await write(server, "alice", "bob", 2)
     bob = await server.visitor("bob")
     bob.send(frames.SendChat("alice", "ho", "f" * 32))
@@ -393,7 +393,7 @@ async def test_a_session_may_send_before_it_resumes(server: InProcessServer) -> 
 
 
 async def test_delivered_is_repeated_on_resume(server: InProcessServer) -> None:
-    """The sender's device learns what was delivered while it was away."""
+    """A device that resumes gets the delivered position of its peer."""
     alice = await write(server, "alice", "bob", 3)
     bob = await resume(server, "bob", 0)
     bob.send(frames.Received("c1", 2))
@@ -404,8 +404,8 @@ async def test_delivered_is_repeated_on_resume(server: InProcessServer) -> None:
     assert delivered == [("c1", 2)]
 
 
-async def test_erased_messages_keep_their_place(server: InProcessServer) -> None:
-    """They are sent without their text, and marked."""
+async def test_erased_messages_keep_their_seq(server: InProcessServer) -> None:
+    """Erased messages are replayed with their seqs, without text, and marked as erased."""
     await write(server, "alice", "bob", 2)
     await server.writer.perform(lambda store: [store.housekeeping.erase_step(1) for _ in range(3)])
     bob = await resume(server, "bob", 0)
@@ -427,10 +427,10 @@ async def moving(server: InProcessServer) -> InProcessPeer:
     return await server.visitor("bob")
 
 
-async def come_and_go(server: InProcessServer, connected: InProcessPeer, *moves: frames.ClientFrame) -> None:
-    """Let a user join and leave, and alice write after each of it."""
-    for move in moves:
-        connected.send(move)
+async def move(server: InProcessServer, connected: InProcessPeer, *moves: frames.ClientFrame) -> None:
+    """Let a user join and leave in turn, and alice send a message after each."""
+    for frame in moves:
+        connected.send(frame)
         await server.settle()
         await write(server, "alice", "#dev", 1)
 
@@ -448,17 +448,17 @@ JOIN, LEAVE = frames.Join("#dev"), frames.Leave("#dev")
         ([], [JOIN, LEAVE], ["in", "out", "resumed"]),
     ],
 )
-async def test_who_joins_and_leaves_while_behind(
+async def test_joining_and_leaving_while_catching_up(
     server: InProcessServer,
     moving: InProcessPeer,
     before: list[frames.ClientFrame],
     moves: list[frames.ClientFrame],
     expected: list[str],
 ) -> None:
-    """Nothing older comes after `room_left`, and what comes after `room` begins where that says."""
-    await come_and_go(server, moving, *before)
+    """Nothing of a room is sent after `room_left`; messages after `room` begin at its first seq."""
+    await move(server, moving, *before)
     behind = await resume(server, "bob", congested=True)
-    await come_and_go(server, moving, *moves)
+    await move(server, moving, *moves)
     behind.link.congested = False
     behind.session.writable()
     await server.settle()
@@ -472,16 +472,16 @@ async def test_who_joins_and_leaves_while_behind(
         ([LEAVE, JOIN], ["1 replay", "2 replay", "out", "in", "6 replay", "resumed"]),
     ],
 )
-async def test_who_leaves_between_two_pages(
+async def test_leaving_between_two_pages(
     server: InProcessServer,
     moving: InProcessPeer,
     monkeypatch: pytest.MonkeyPatch,
     moves: list[frames.ClientFrame],
     expected: list[str],
 ) -> None:
-    """Neither the next page nor what was buffered comes any more."""
+    """After `room_left` neither the next page nor buffered messages of the room are sent."""
     monkeypatch.setattr(replay, "_PAGE", 2)
-    await come_and_go(server, moving, JOIN)
+    await move(server, moving, JOIN)
     await write(server, "alice", "#dev", 2)
     behind = await server.visitor("bob")
     behind.frames.clear()
@@ -489,7 +489,7 @@ async def test_who_leaves_between_two_pages(
     behind.send(frames.Resume([frames.Position("c1", 1), frames.Position("c2", 0)]))
     await server.settle()
     await write(server, "alice", "#dev", 1)
-    await come_and_go(server, moving, *moves)
+    await move(server, moving, *moves)
     behind.take()
     behind.link.page_by_page = behind.link.congested = False
     behind.session.writable()
@@ -497,15 +497,17 @@ async def test_who_leaves_between_two_pages(
     assert received(behind, "c2") == expected
 
 
-async def test_a_position_from_before_is_told_first(server: InProcessServer, moving: InProcessPeer) -> None:
-    """The gap of a room that was left long ago comes before the `room` of joining it again."""
-    await come_and_go(server, moving, JOIN, LEAVE)
+async def test_the_gap_of_an_old_position_comes_before_joining(
+    server: InProcessServer, moving: InProcessPeer
+) -> None:
+    """The gap for a position in a former room is sent before the `room` of rejoining it."""
+    await move(server, moving, JOIN, LEAVE)
     behind = await server.visitor("bob")
     behind.frames.clear()
     behind.link.congested = True
     behind.send(frames.Resume([frames.Position("c2", 1)]))
     await server.settle()
-    await come_and_go(server, moving, JOIN)
+    await move(server, moving, JOIN)
     behind.link.congested = False
     behind.session.writable()
     await server.settle()

@@ -1,4 +1,4 @@
-"""Replay while its reads take long: everything that can be committed or published meanwhile."""
+"""Replay with long reads: commits and publications at any point of a read."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,7 +27,7 @@ AT_A_POINT = pytest.mark.parametrize("point", [BEFORE, INSIDE])
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
-    """A daemon without a network, for alice and bob, who have a conversation; alice has the room `#dev`."""
+    """A daemon without a network, for alice and bob."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob")
     store = SqliteStore(tmp_path / "qscpd.db")
     async with InProcessServer(store) as opened:
@@ -36,7 +36,7 @@ async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
 
 @pytest.fixture
 async def alice(server: InProcessServer) -> InProcessPeer:
-    """Alice, who has written three messages to bob and made the room."""
+    """A session of alice, who has sent three messages to bob and owns the room `#dev`."""
     device = Device("alice", device_id(1), IdMaker(1))
     alice = await server.login(device)
     alice.send(*(each for n in range(3) for each in device.send("bob", f"number {n}")))
@@ -48,13 +48,13 @@ async def alice(server: InProcessServer) -> InProcessPeer:
 
 @pytest.fixture
 async def moving(server: InProcessServer, alice: InProcessPeer) -> list[InProcessPeer]:
-    """Two sessions of bob that join and leave the room, in turn."""
+    """Two sessions of bob, which join and leave the room."""
     del alice
     return [await server.visitor("bob"), await server.visitor("bob")]
 
 
 def say(alice: InProcessPeer, to: str) -> None:
-    """Let alice write one more message."""
+    """Send a message of alice."""
     assert alice.device is not None
     alice.send(*alice.device.send(to, "one more"))
 
@@ -62,7 +62,7 @@ def say(alice: InProcessPeer, to: str) -> None:
 async def move(
     server: InProcessServer, alice: InProcessPeer, moving: list[InProcessPeer], *moves: frames.ClientFrame
 ) -> None:
-    """Let bob join and leave, and alice write in the room after each of it."""
+    """Let bob join and leave in turn, and alice send a message to the room after each."""
     for each in moves:
         moving[0].send(each)
         await server.settle()
@@ -70,10 +70,10 @@ async def move(
         await server.settle()
 
 
-async def hold(
+async def stop_at(
     server: InProcessServer, point: str, method: str, pair: int = 0, room: int | None = None
 ) -> InProcessPeer:
-    """Log bob in once more, and stop his replay at a read; he has positions in both conversations."""
+    """Open another session of bob, resume with positions, and stop its replay at a read."""
     bob = await server.visitor("bob")
     bob.frames.clear()
     server.gate.close(point, method)
@@ -86,7 +86,7 @@ async def hold(
 
 
 def received(bob: InProcessPeer, conversation: int) -> list[str]:
-    """Return what came of a conversation, in short; whether a message is live does not matter."""
+    """Return the frames of a conversation in short form, live and replayed messages alike."""
     short = []
     for frame in bob.frames:
         match frame:
@@ -110,11 +110,11 @@ def received(bob: InProcessPeer, conversation: int) -> list[str]:
 
 @AT_A_READ
 @AT_A_POINT
-async def test_a_message_that_comes_during_a_read_is_sent_once(
+async def test_a_message_stored_during_a_read_is_sent_once(
     server: InProcessServer, alice: InProcessPeer, method: str, point: str
 ) -> None:
-    """Whether the snapshot has it or not: in its place, and before the session is live."""
-    bob = await hold(server, point, method)
+    """A message that is stored during a read is sent once, in order, before the session is live."""
+    bob = await stop_at(server, point, method)
     for _ in range(2):
         say(alice, "bob")
     await server.settle()
@@ -130,8 +130,8 @@ async def test_a_message_that_comes_during_a_read_is_sent_once(
 async def test_a_message_is_not_sent_before_it_is_published(
     server: InProcessServer, alice: InProcessPeer, method: str
 ) -> None:
-    """A snapshot can have what the loop does not know yet; it is not delivered live after its replay."""
-    bob = await hold(server, BEFORE, method)
+    """A message in the snapshot that is not published yet waits for its publication, and is sent once."""
+    bob = await stop_at(server, BEFORE, method)
     with server.unpublished(), server.reader() as reader:
         say(alice, "bob")
         await until(lambda: reader.conversations(BOB)[0].last_seq == 4)
@@ -143,12 +143,14 @@ async def test_a_message_is_not_sent_before_it_is_published(
     assert received(bob, PAIR) == ["1", "2", "3", "4", "resumed"]
 
 
-async def test_the_first_message_of_a_conversation(server: InProcessServer, alice: InProcessPeer) -> None:
-    """One that did not exist when the list was read is buffered as a whole."""
+async def test_a_conversation_that_begins_during_a_read(
+    server: InProcessServer, alice: InProcessPeer
+) -> None:
+    """A conversation that begins during the read of the list is buffered, whatever the position."""
     del alice
     carol = await server.writer.perform(lambda store: store.add_account("carol", "x"))
     server.router.directory.update(carol)
-    bob = await hold(server, INSIDE, "conversations", pair=3)
+    bob = await stop_at(server, INSIDE, "conversations", pair=3)
     sender = await server.visitor("carol")
     sender.send(*(frames.SendChat("bob", "hello", f"{n:032x}") for n in range(2)))
     await server.settle()
@@ -176,7 +178,7 @@ async def test_the_first_message_of_a_conversation(server: InProcessServer, alic
         ([JOIN], [], None, ["1", "resumed"]),
     ],
 )
-async def test_who_moves_while_the_list_is_read(
+async def test_joining_and_leaving_while_the_list_is_read(
     server: InProcessServer,
     alice: InProcessPeer,
     moving: list[InProcessPeer],
@@ -186,9 +188,9 @@ async def test_who_moves_while_the_list_is_read(
     position: int | None,
     expected: list[str],
 ) -> None:
-    """The list says nothing of a room that was joined or left since it was asked for."""
+    """A room that was joined or left during the read of the list is replayed by its new membership."""
     await move(server, alice, moving, *before)
-    bob = await hold(server, point, "conversations", room=position)
+    bob = await stop_at(server, point, "conversations", room=position)
     await move(server, alice, moving, *moves)
     server.gate.open()
     await server.settle()
@@ -198,8 +200,8 @@ async def test_who_moves_while_the_list_is_read(
 async def test_a_listed_room_is_not_replayed_before_its_joining_is_published(
     server: InProcessServer, alice: InProcessPeer, moving: list[InProcessPeer]
 ) -> None:
-    """The list is newer than what the session knows: `room` comes first."""
-    bob = await hold(server, BEFORE, "conversations")
+    """If the list has a room whose joining is not published yet, `room` is sent first."""
+    bob = await stop_at(server, BEFORE, "conversations")
     with server.unpublished(), server.reader() as reader:
         moving[0].send(JOIN)
         await until(lambda: reader.memberships(ROOM).get(BOB))
@@ -213,12 +215,12 @@ async def test_a_listed_room_is_not_replayed_before_its_joining_is_published(
     assert received(bob, ROOM) == ["in", "1", "resumed"]
 
 
-async def test_a_room_that_is_not_listed_any_more_is_not_ahead(
+async def test_a_room_with_an_unpublished_leave_is_not_ahead(
     server: InProcessServer, alice: InProcessPeer, moving: list[InProcessPeer]
 ) -> None:
-    """Its position is no gap: `room_left` is about to come."""
+    """A position in a room whose leaving is not published yet gets `room_left` and no gap."""
     await move(server, alice, moving, JOIN)
-    bob = await hold(server, BEFORE, "conversations", room=1)
+    bob = await stop_at(server, BEFORE, "conversations", room=1)
     with server.unpublished(), server.reader() as reader:
         moving[0].send(LEAVE)
         await until(lambda: not reader.memberships(ROOM).get(BOB))
@@ -238,7 +240,7 @@ async def test_a_room_that_is_not_listed_any_more_is_not_ahead(
         ([JOIN, LEAVE], [JOIN], ["in", "3", "resumed"]),
     ],
 )
-async def test_who_moves_while_positions_come_in(
+async def test_joining_and_leaving_between_resume_frames(
     server: InProcessServer,
     alice: InProcessPeer,
     moving: list[InProcessPeer],
@@ -246,7 +248,7 @@ async def test_who_moves_while_positions_come_in(
     moves: list[frames.ClientFrame],
     expected: list[str],
 ) -> None:
-    """A position in the room that comes after that is void: the device has been notified meanwhile."""
+    """A position in a room that was joined or left since the first `resume` frame is ignored."""
     await move(server, alice, moving, *before)
     bob = await server.visitor("bob")
     bob.frames.clear()
@@ -270,7 +272,7 @@ async def test_who_moves_while_positions_come_in(
         ([LEAVE, JOIN, LEAVE, JOIN], ["out", "in", "out", "in", "5", "resumed"]),
     ],
 )
-async def test_who_moves_while_a_page_is_read(
+async def test_joining_and_leaving_while_a_page_is_read(
     server: InProcessServer,
     alice: InProcessPeer,
     moving: list[InProcessPeer],
@@ -278,9 +280,9 @@ async def test_who_moves_while_a_page_is_read(
     moves: list[frames.ClientFrame],
     expected: list[str],
 ) -> None:
-    """No page of a room that was left meanwhile is sent; after joining again, it begins where `room` says."""
+    """A page of a room that was left meanwhile is dropped; rejoining continues at the `room` frame's seq."""
     await move(server, alice, moving, JOIN)
-    bob = await hold(server, point, "replay_page", pair=3, room=0)
+    bob = await stop_at(server, point, "replay_page", pair=3, room=0)
     await move(server, alice, moving, *moves)
     server.gate.open()
     await server.settle()
@@ -288,12 +290,12 @@ async def test_who_moves_while_a_page_is_read(
 
 
 @pytest.mark.parametrize("joins", [False, True])
-async def test_a_page_waits_until_moves_before_it_are_published(
+async def test_a_page_waits_for_earlier_changes_of_membership(
     server: InProcessServer, alice: InProcessPeer, moving: list[InProcessPeer], *, joins: bool
 ) -> None:
-    """The page is of a membership that the session knows nothing of yet, or of none."""
+    """A page that is newer than the published membership is not sent before that is published."""
     await move(server, alice, moving, JOIN)
-    bob = await hold(server, BEFORE, "replay_page", pair=3, room=0)
+    bob = await stop_at(server, BEFORE, "replay_page", pair=3, room=0)
     with server.unpublished(), server.reader() as reader:
         moving[0].send(LEAVE)
         await until(lambda: not reader.memberships(ROOM).get(BOB))
@@ -315,12 +317,12 @@ async def test_a_page_waits_until_moves_before_it_are_published(
 
 @AT_A_READ
 @AT_A_POINT
-async def test_a_session_that_is_lost_during_a_read(
+async def test_losing_a_session_during_a_read(
     server: InProcessServer, alice: InProcessPeer, method: str, point: str
 ) -> None:
-    """Its replay ends with the read, and sends nothing."""
+    """When a session is lost during a read, its replay ends with the read and sends nothing."""
     del alice
-    bob = await hold(server, point, method)
+    bob = await stop_at(server, point, method)
     bob.lose()
     server.gate.open()
     await server.settle()

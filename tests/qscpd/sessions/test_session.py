@@ -1,4 +1,4 @@
-"""Sessions: which frames they handle, when they stop reading, and how they end."""
+"""Sessions: handling of frames, throttling of input, and closing."""
 
 import gc
 from collections.abc import AsyncIterator, Iterator
@@ -44,7 +44,7 @@ def both(router: RouterDouble) -> tuple[Session, FakeLink]:
     return session, link
 
 
-async def test_output_leaves_once_a_tick(router: RouterDouble) -> None:
+async def test_output_is_written_once_a_tick(router: RouterDouble) -> None:
     """Frames sent during a tick are written at its end."""
     session, link = both(router)
     session.receive(b'{"type":"ping"}\n' * 3)
@@ -54,7 +54,7 @@ async def test_output_leaves_once_a_tick(router: RouterDouble) -> None:
 
 
 async def test_too_many_messages_in_flight_stop_reading(router: RouterDouble) -> None:
-    """At the limit a session stops reading; it goes on when half of its messages are answered."""
+    """At the limit a session stops reading; it resumes when half of its messages are answered."""
     session, link = both(router)
     session.receive(b"".join(map(chat, range(PENDING_LIMIT + 10))))
     router.flush()
@@ -119,8 +119,8 @@ async def test_bye_waits_for_the_answers(router: RouterDouble) -> None:
     assert (bye.reason, bye.reconnect) == ("bye", False)
 
 
-async def test_a_shutdown_ignores_an_ended_session(router: RouterDouble) -> None:
-    """A shutdown leaves an ended session reading, so that it sees its peer close."""
+async def test_a_shutdown_ignores_a_closed_session(router: RouterDouble) -> None:
+    """A shutdown leaves a closed session reading, so that it notices when its peer closes."""
     session, link = both(router)
     session.receive(b'{"type":"bye"}\n')
     link.take()
@@ -177,7 +177,7 @@ async def test_a_violation_ends_with_one_error(router: RouterDouble) -> None:
     assert router.log.entries[-1][2]["reason"] == "lost"
 
 
-async def test_a_bug_ends_one_session(router: RouterDouble) -> None:
+async def test_a_bug_ends_only_its_session(router: RouterDouble) -> None:
     """An exception in a handler ends only its own session, with `internal`."""
 
     def broken(_session: Session, _identity: Identity, _frame: frames.ClientFrame) -> None:
@@ -234,8 +234,8 @@ async def test_a_silent_peer_is_pinged_twice_and_dropped(router: RouterDouble) -
     assert link.ended == "ping_timeout"
 
 
-async def test_any_byte_counts_as_a_sign_of_life(router: RouterDouble) -> None:
-    """A byte counts even if it arrived right after the ping."""
+async def test_any_byte_counts_as_an_answer(router: RouterDouble) -> None:
+    """A peer is not timed out if any byte arrived after the ping."""
     session, link = both(router)
     for _ in range(5):
         ticks(session, link, 60)
@@ -260,7 +260,7 @@ async def test_a_peer_that_does_not_log_in_is_ended(router: RouterDouble) -> Non
 
 
 async def test_pages_wait_for_a_congested_peer(router: RouterDouble) -> None:
-    """The next page is made when the peer has taken the one before."""
+    """The next page is made when the peer has read the one before."""
     session, link = both(router)
     made: list[int] = []
 
