@@ -134,7 +134,7 @@ def test_an_invalid_request_is_a_usage_error(line: bytes) -> None:
 # --- actions on a real store
 
 
-def test_the_life_of_an_account(store: Store) -> None:
+def test_the_states_of_an_account(store: Store) -> None:
     """An account is added, changed, locked, unlocked and deleted, and its name is reused."""
     assert done(admin.perform(admin.AddUser(" Alice ", HASH), store)).name == "alice"
     done(admin.perform(admin.SetPassword("alice", OTHER_HASH), store))
@@ -163,7 +163,7 @@ def test_the_life_of_an_account(store: Store) -> None:
         (admin.Status(), ExitCode.NOT_RUNNING, "not running"),
     ],
 )
-def test_what_can_not_be_done_is_a_reply(
+def test_a_failed_request_is_a_reply(
     store: Store, request_: admin.Request, exit_code: ExitCode, sentence: str
 ) -> None:
     """Each failure is a reply with exit code and sentence, and changes nothing."""
@@ -175,7 +175,7 @@ def test_what_can_not_be_done_is_a_reply(
     assert names(admin.perform(admin.ListUsers(), store)) == [("bob", "active")]
 
 
-def test_the_life_of_a_room(store: Store) -> None:
+def test_the_states_of_a_room(store: Store) -> None:
     """A room is created with its settings, archived and deleted, and its name is reused."""
     admin.perform(admin.AddUser("alice", HASH), store)
     made = admin.perform(admin.CreateRoom(" #Dev ", "ALICE", RoomKind.ANNOUNCEMENT, topic="Talk"), store)
@@ -229,11 +229,11 @@ def test_the_life_of_a_room(store: Store) -> None:
         (admin.DeleteRoom("no/name"), ExitCode.USAGE, "is not a valid name"),
     ],
 )
-def test_what_can_not_be_done_in_a_room_is_a_reply(
+def test_a_failed_room_request_is_a_reply(
     store: Store, request_: admin.RoomRequest, exit_code: ExitCode, sentence: str
 ) -> None:
     """Each failure is a reply with exit code and sentence for the operator, and changes nothing."""
-    before_it: list[admin.Request] = [
+    earlier: list[admin.Request] = [
         admin.AddUser("alice", HASH),
         admin.AddUser("gone", HASH),
         admin.DeleteUser("gone"),
@@ -241,7 +241,7 @@ def test_what_can_not_be_done_in_a_room_is_a_reply(
         admin.ArchiveRoom("old"),
         admin.DeleteRoom("deleted"),
     ]
-    for done in before_it:
+    for done in earlier:
         assert not isinstance(admin.perform(done, store), admin.Failed)
     before = store.rooms(), [len(store.room_log(number)) for number in (1, 2, 3)]
     reply = admin.perform(request_, store)
@@ -251,7 +251,7 @@ def test_what_can_not_be_done_in_a_room_is_a_reply(
 
 
 def test_an_owner_of_too_many_rooms(store: Store) -> None:
-    """The error names the owner."""
+    """Creating a room for an owner at the limit of rooms fails with the owner's name."""
     admin.perform(admin.AddUser("alice", HASH), store)
     for number in range(ROOMS_LIMIT):
         store.change_room(RoomChange(action="create", room=f"#r{number}", actor=1))
@@ -308,7 +308,7 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-async def test_the_socket_is_closed_to_others(path: Path) -> None:
+async def test_the_socket_is_private(path: Path) -> None:
     """The mode is 0600, and another user can not connect."""
     assert mode_of(path) == 0o600
     with as_user(path.parent), socket.socket(socket.AF_UNIX) as other, pytest.raises(PermissionError):
@@ -334,8 +334,8 @@ async def test_bad_input_is_answered_with_an_error(path: Path, sent: bytes, sent
     assert await exchange(path, encode(admin.ListUsers()))
 
 
-async def test_a_peer_that_only_connects_is_no_trouble(path: Path) -> None:
-    """A peer that sends nothing gets nothing."""
+async def test_a_peer_that_only_connects_gets_nothing(path: Path) -> None:
+    """A peer that closes without a request gets no reply."""
     assert await exchange(path, b"") == b""
 
 
@@ -365,8 +365,8 @@ async def test_an_error_of_the_handler_is_sent_without_a_traceback(
             assert "secret detail" not in reply.message
 
 
-async def test_a_socket_that_a_crash_left_is_replaced(tmp_path: Path) -> None:
-    """A stale socket is replaced."""
+async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+    """A socket that a crash left behind is replaced."""
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as crashed:
         crashed.bind(str(path))
@@ -393,14 +393,14 @@ async def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path: Path) -
     assert path.read_text() == "data"
 
 
-async def test_a_missing_directory_is_made(tmp_path: Path) -> None:
+async def test_a_missing_directory_is_created(tmp_path: Path) -> None:
     """A missing directory, as /run after a boot, is created."""
     path = tmp_path / "run" / "admin.sock"
     async with admin.AdminServer(path, answer_list):
         assert await exchange(path, encode(admin.ListUsers()))
 
 
-async def test_a_request_under_way_is_answered_before_the_end(tmp_path: Path) -> None:
+async def test_a_running_request_is_answered_before_closing(tmp_path: Path) -> None:
     """A stopping daemon finishes running requests."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -419,7 +419,7 @@ async def test_a_request_under_way_is_answered_before_the_end(tmp_path: Path) ->
 # --- the command's end
 
 
-def test_without_a_daemon_the_command_does_it(config: Config) -> None:
+def test_without_a_daemon_the_command_opens_the_store(config: Config) -> None:
     """Without a socket the command opens the store itself, and closes it."""
     assert done(admin.call(config, admin.AddUser("alice", HASH))).name == "alice"
     assert names(admin.call(config, admin.ListUsers())) == [("alice", "active")]
@@ -427,7 +427,7 @@ def test_without_a_daemon_the_command_does_it(config: Config) -> None:
         pass
 
 
-def test_an_error_has_its_class(config: Config) -> None:
+def test_an_error_keeps_its_class(config: Config) -> None:
     """A `Failed` reply raises the original class."""
     with pytest.raises(NotFoundError, match="alice"):
         admin.call(config, admin.LockUser("alice"))
@@ -439,7 +439,7 @@ def test_status_needs_a_daemon(config: Config) -> None:
         admin.call(config, admin.Status())
 
 
-async def test_with_a_daemon_the_daemon_does_it(config: Config) -> None:
+async def test_with_a_daemon_the_daemon_performs_the_request(config: Config) -> None:
     """The daemon performs the request, while it holds the store."""
     with StoreLock(config.store.path), contextlib.closing(open_store(store_url(config.store.path))) as store:
 
@@ -466,7 +466,7 @@ def test_a_held_lock_without_a_socket_is_reported(config: Config, monkeypatch: p
 
 
 def test_a_daemon_that_dies_while_answering_is_reported(config: Config) -> None:
-    """The error says that the outcome is unknown."""
+    """A daemon that dies before it answers raises an error that says so."""
     code = (
         "import socket, sys\n"
         "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print('up', flush=True)\n"
@@ -481,7 +481,7 @@ def test_a_daemon_that_dies_while_answering_is_reported(config: Config) -> None:
 
 
 def test_a_missing_directory_of_the_store_is_reported(tmp_path: Path) -> None:
-    """The error names the fix; the directory is not created."""
+    """A missing directory of the store is an error that names the fix; it is not created."""
     config = Config(
         server=ServerConfig(admin_socket=tmp_path / "no/a.sock"), store=StoreConfig(path=tmp_path / "no/q.db")
     )

@@ -27,8 +27,8 @@ from tests.support.daemon import hash_cheaply
 from tests.support.doubles import RouterDouble
 
 
-class InProcessPeer:
-    """A router, a store with the same accounts, and the admin between them."""
+class LiveDaemon:
+    """A router, a store with the same accounts, and their LiveAdmin."""
 
     def __init__(self, path: Path) -> None:
         self.store = SqliteStore(path)
@@ -45,59 +45,59 @@ class InProcessPeer:
 
 
 @pytest.fixture
-async def peer(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
-    """A running admin."""
-    made = InProcessPeer(tmp_path / "qscpd.db")
+async def daemon(tmp_path: Path) -> AsyncIterator[LiveDaemon]:
+    """A running daemon without a network, with accounts alice and bob."""
+    made = LiveDaemon(tmp_path / "qscpd.db")
     with made.writer:
         yield made
     made.router.presence.close()
     made.store.close()
 
 
-async def test_adding_makes_the_account_known(peer: InProcessPeer) -> None:
+async def test_a_new_account_is_known_at_once(daemon: LiveDaemon) -> None:
     """A new account can receive messages and log in at once."""
-    reply = await peer.admin.handle(AddUser("Carol", hash_cheaply("password")))
+    reply = await daemon.admin.handle(AddUser("Carol", hash_cheaply("password")))
     assert isinstance(reply, Done)
-    account = peer.router.directory.by_name("carol")
+    account = daemon.router.directory.by_name("carol")
     assert account is not None
     assert account.id == reply.account.id == 3
 
 
 @pytest.mark.parametrize(("request_type", "reason"), [(LockUser, "locked"), (DeleteUser, "deleted")])
 async def test_locking_and_deleting_end_sessions(
-    peer: InProcessPeer, request_type: type[LockUser] | type[DeleteUser], reason: str
+    daemon: LiveDaemon, request_type: type[LockUser] | type[DeleteUser], reason: str
 ) -> None:
     """Only the account's sessions are closed, and all of them."""
-    links = [peer.router.login("alice")[1] for _ in range(2)]
-    _, other = peer.router.login("bob")
-    await peer.admin.handle(request_type("alice"))
+    links = [daemon.router.login("alice")[1] for _ in range(2)]
+    _, other = daemon.router.login("bob")
+    await daemon.admin.handle(request_type("alice"))
     assert [link.ended for link in (*links, other)] == [reason, reason, ""]
-    assert (peer.router.directory.by_name("alice") is None) is (reason == "deleted")
+    assert (daemon.router.directory.by_name("alice") is None) is (reason == "deleted")
 
 
-async def test_unlocking_and_a_new_password_end_nothing(peer: InProcessPeer) -> None:
-    """Open sessions go on."""
-    _, link = peer.router.login("alice")
-    await peer.admin.handle(UnlockUser("alice"))
-    await peer.admin.handle(SetPassword("alice", hash_cheaply("another password")))
+async def test_unlocking_and_a_new_password_end_nothing(daemon: LiveDaemon) -> None:
+    """Unlocking an account and changing its password leave its sessions open."""
+    _, link = daemon.router.login("alice")
+    await daemon.admin.handle(UnlockUser("alice"))
+    await daemon.admin.handle(SetPassword("alice", hash_cheaply("another password")))
     assert link.ended == ""
 
 
-async def test_what_fails_changes_nothing(peer: InProcessPeer) -> None:
-    """An unknown account is a reply with its exit code."""
-    reply = await peer.admin.handle(LockUser("nobody"))
+async def test_a_failed_request_changes_nothing(daemon: LiveDaemon) -> None:
+    """A request for an unknown account is answered with its exit code."""
+    reply = await daemon.admin.handle(LockUser("zoe"))
     assert isinstance(reply, Failed)
     assert reply.exit_code == ExitCode.NOT_FOUND
-    assert len(peer.router.directory) == 2
+    assert len(daemon.router.directory) == 2
 
 
-async def test_questions_are_answered(peer: InProcessPeer) -> None:
+async def test_lists_and_status(daemon: LiveDaemon) -> None:
     """The list comes from the store, the status from memory."""
-    peer.router.login("alice")
-    peer.router.connect()
-    accounts = await peer.admin.handle(ListUsers())
+    daemon.router.login("alice")
+    daemon.router.connect()
+    accounts = await daemon.admin.handle(ListUsers())
     assert isinstance(accounts, Accounts)
     assert [account.name for account in accounts.accounts] == ["alice", "bob"]
-    status = await peer.admin.handle(Status())
+    status = await daemon.admin.handle(Status())
     assert isinstance(status, DaemonStatus)
     assert (status.connections, status.sessions, status.users_online) == (2, 1, 1)

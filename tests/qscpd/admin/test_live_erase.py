@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 @contextlib.contextmanager
 def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter[Session]]]:
-    """The parts of a daemon without its network."""
+    """Run a daemon's admin, router and writer, without a network."""
     bus: LocalBus[Session] = LocalBus()
     router = Router(Config(), Directory(store.accounts(), store.account_names()), ListLog(), bus)
     writer = StoreWriter[Session](
@@ -56,18 +56,20 @@ def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter
 
 
 def texts(store: Store) -> int:
-    """Return the number of texts."""
+    """Return the number of messages with a text."""
     return sum(row.body is not None for row in rows_of(store, 1))
 
 
-async def test_a_request_erases_for_a_while(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_erases_for_a_limited_time(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each reply says whether more is left; repeated requests by id finish the erasure."""
     monkeypatch.setattr(liveadmin, "_ERASING_S", 0.0)
     with running(store) as (live, router, writer):
         replies = [await live.handle(admin.EraseUser("alice"))]
         assert router.directory.by_name("alice") is None
         while isinstance(reply := replies[-1], admin.Erased) and not reply.done:
-            # Between two requests, as between two steps, the store is everybody's.
+            # Between two requests, as between two steps, other messages can be stored.
             await writer.perform(lambda store: store.append([NewMessage(BOB, CAROL, make_id(), "hi")]))
             replies.append(await live.handle(admin.EraseUser("alice", ALICE)))
         last = replies[-1]
@@ -78,7 +80,7 @@ async def test_a_request_erases_for_a_while(store: SqliteStore, monkeypatch: pyt
         assert await writer.perform(texts) == 0
 
 
-async def test_what_can_t_be_erased_is_answered(store: SqliteStore) -> None:
+async def test_a_failed_request_is_answered(store: SqliteStore) -> None:
     """An invalid or unknown name is a reply, and changes nothing."""
     with running(store) as (live, router, writer):
         for request, code in (
@@ -94,7 +96,7 @@ async def test_what_can_t_be_erased_is_answered(store: SqliteStore) -> None:
 
 
 async def test_a_large_store_is_compacted_later(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reply says that traces can remain until then."""
+    """The reply says if a large store has yet to be compacted."""
     monkeypatch.setattr("qscpd.store.sqlite.compaction._COMPACT_AT_ONCE", 0)
     with running(store) as (live, _, _):
         reply = await live.handle(admin.EraseUser("alice"))
@@ -119,7 +121,7 @@ async def test_a_step_that_fails_is_reported(store: SqliteStore, monkeypatch: py
         assert reply.done
 
 
-def test_a_stopped_daemon_s_store_is_erased_in_one_go(
+def test_without_a_daemon_the_store_is_erased_at_once(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a daemon a store of any size is compacted as well."""

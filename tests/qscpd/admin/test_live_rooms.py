@@ -22,8 +22,8 @@ from tests.support.doubles import FakeLink, RouterDouble
 ALICE, BOB = 1, 2
 
 
-class InProcessPeer:
-    """A router, a store with the same accounts, and the admin between them."""
+class LiveDaemon:
+    """A router, a store with the same accounts, and their LiveAdmin."""
 
     def __init__(self, path: Path) -> None:
         self.store = SqliteStore(path)
@@ -45,34 +45,34 @@ class InProcessPeer:
 
     async def received(self, link: FakeLink) -> list[frames.ServerFrame]:
         """Return the new frames of a session, without those sent once a second."""
-        await asyncio.sleep(0)  # the output of a tick leaves at its end
+        await asyncio.sleep(0)  # the output of a tick is written at its end
         gathered = frames.PresenceChanges | frames.MembersChanged
         return [each for each in link.take() if not isinstance(each, gathered)]
 
 
 @pytest.fixture
-async def peer(tmp_path: Path) -> AsyncIterator[InProcessPeer]:
-    """A running admin."""
-    made = InProcessPeer(tmp_path / "qscpd.db")
+async def daemon(tmp_path: Path) -> AsyncIterator[LiveDaemon]:
+    """A running daemon without a network, with accounts alice and bob."""
+    made = LiveDaemon(tmp_path / "qscpd.db")
     with made.writer:
         yield made
     made.router.close()
     made.store.close()
 
 
-async def test_a_new_room_is_its_owner_s(peer: InProcessPeer) -> None:
+async def test_a_new_room_is_sent_to_its_owner(daemon: LiveDaemon) -> None:
     """All sessions of the owner, and no others, get the new room with its settings."""
-    links = [peer.router.login("alice")[1] for _ in range(2)]
-    _, other = peer.router.login("bob")
+    links = [daemon.router.login("alice")[1] for _ in range(2)]
+    _, other = daemon.router.login("bob")
     for link in (*links, other):
-        await peer.received(link)
+        await daemon.received(link)
     request = admin.CreateRoom("Dev", "ALICE", RoomKind.CLOSED, HistoryFrom.FULL, "Where we talk")
-    reply = await peer.admin.handle(request)
+    reply = await daemon.admin.handle(request)
     assert reply == admin.RoomChanged(1, "#dev")
-    room = peer.router.rooms.by_name("#dev")
+    room = daemon.router.rooms.by_name("#dev")
     assert room is not None
     expected = frames.RoomChanged(room.described(ALICE), 1, 0)
-    assert [await peer.received(link) for link in (*links, other)] == [[expected], [expected], []]
+    assert [await daemon.received(link) for link in (*links, other)] == [[expected], [expected], []]
     assert (expected.room.kind, expected.room.history, expected.room.topic) == (
         "closed",
         "full",
@@ -81,34 +81,34 @@ async def test_a_new_room_is_its_owner_s(peer: InProcessPeer) -> None:
     assert expected.room.role == "owner"
 
 
-async def test_members_of_a_deleted_room_are_notified(peer: InProcessPeer) -> None:
+async def test_members_of_a_deleted_room_are_notified(daemon: LiveDaemon) -> None:
     """Each member is notified, without an actor; the name is free at once."""
-    await peer.admin.handle(admin.CreateRoom("dev", "alice"))
-    await peer.join(BOB, "#dev")
-    links = [peer.router.login(name)[1] for name in ("alice", "bob")]
+    await daemon.admin.handle(admin.CreateRoom("dev", "alice"))
+    await daemon.join(BOB, "#dev")
+    links = [daemon.router.login(name)[1] for name in ("alice", "bob")]
     for link in links:
-        await peer.received(link)
-    assert await peer.admin.handle(admin.DeleteRoom("#dev")) == admin.RoomChanged(1, "#dev")
+        await daemon.received(link)
+    assert await daemon.admin.handle(admin.DeleteRoom("#dev")) == admin.RoomChanged(1, "#dev")
     for link in links:
-        assert await peer.received(link) == [frames.RoomLeft("c1", "#dev", "deleted")]
-    assert peer.router.rooms.by_name("#dev") is None
-    assert await peer.admin.handle(admin.CreateRoom("dev", "bob")) == admin.RoomChanged(2, "#dev")
+        assert await daemon.received(link) == [frames.RoomLeft("c1", "#dev", "deleted")]
+    assert daemon.router.rooms.by_name("#dev") is None
+    assert await daemon.admin.handle(admin.CreateRoom("dev", "bob")) == admin.RoomChanged(2, "#dev")
 
 
-async def test_a_message_that_was_on_its_way_to_a_deleted_room(peer: InProcessPeer) -> None:
-    """The message is refused as for an unknown room, not as from a non-member."""
-    await peer.admin.handle(admin.CreateRoom("dev", "alice"))
-    await peer.admin.handle(admin.DeleteRoom("dev"))
+async def test_a_late_message_to_a_deleted_room(daemon: LiveDaemon) -> None:
+    """A late message to a deleted room is refused as for an unknown room."""
+    await daemon.admin.handle(admin.CreateRoom("dev", "alice"))
+    await daemon.admin.handle(admin.DeleteRoom("dev"))
     late = NewMessage(ALICE, -1, f"{1:032x}", "too late")
-    outcomes, _ = await peer.writer.perform(lambda store: store.append([late]))
+    outcomes, _ = await daemon.writer.perform(lambda store: store.append([late]))
     assert outcomes == [Refused(ErrorCode.UNKNOWN_ROOM)]
 
 
-async def test_an_archived_room_is_archived_at_once(peer: InProcessPeer) -> None:
+async def test_an_archived_room_is_archived_at_once(daemon: LiveDaemon) -> None:
     """The room is archived in memory and in the store."""
-    await peer.admin.handle(admin.CreateRoom("dev", "alice"))
-    await peer.admin.handle(admin.ArchiveRoom("dev"))
-    room = peer.router.rooms.by_name("#dev")
+    await daemon.admin.handle(admin.CreateRoom("dev", "alice"))
+    await daemon.admin.handle(admin.ArchiveRoom("dev"))
+    room = daemon.router.rooms.by_name("#dev")
     assert room is not None
     assert room.described(ALICE).archived
 
@@ -123,27 +123,27 @@ async def test_an_archived_room_is_archived_at_once(peer: InProcessPeer) -> None
         (admin.DeleteRoom("other"), ExitCode.NOT_FOUND),
     ],
 )
-async def test_what_fails_changes_nothing(
-    peer: InProcessPeer, request_: admin.RoomRequest, code: ExitCode
+async def test_a_failed_request_changes_nothing(
+    daemon: LiveDaemon, request_: admin.RoomRequest, code: ExitCode
 ) -> None:
     """The reply has the exit code; no session is notified."""
-    await peer.admin.handle(admin.CreateRoom("dev", "alice"))
-    _, link = peer.router.login("alice")
-    await peer.received(link)
-    reply = await peer.admin.handle(request_)
+    await daemon.admin.handle(admin.CreateRoom("dev", "alice"))
+    _, link = daemon.router.login("alice")
+    await daemon.received(link)
+    reply = await daemon.admin.handle(request_)
     assert isinstance(reply, admin.Failed)
     assert reply.exit_code == code
-    assert await peer.received(link) == []
-    assert len(peer.router.rooms) == 1
+    assert await daemon.received(link) == []
+    assert len(daemon.router.rooms) == 1
 
 
-async def test_a_full_disk_is_reported(peer: InProcessPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_is_reported(daemon: LiveDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reply is the error of the store, and no room is created."""
 
     def full(_: RoomChange) -> None:
         raise StoreFullError("no room on the disk")
 
-    monkeypatch.setattr(peer.store, "change_room", full)
+    monkeypatch.setattr(daemon.store, "change_room", full)
     with pytest.raises(StoreFullError):
-        await peer.admin.handle(admin.CreateRoom("dev", "alice"))
-    assert len(peer.router.rooms) == 0
+        await daemon.admin.handle(admin.CreateRoom("dev", "alice"))
+    assert len(daemon.router.rooms) == 0

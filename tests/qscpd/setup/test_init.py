@@ -25,7 +25,7 @@ def facts(path: Path) -> tuple[int, int, int]:
     return status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
 
 
-def test_the_usual_places() -> None:
+def test_the_default_layout() -> None:
     """The default layout is that of the unit and of the configuration's defaults."""
     layout = system_layout()
     assert [str(path) for path in (layout.config, layout.certs, layout.store)] == [
@@ -41,7 +41,7 @@ def test_the_usual_places() -> None:
 
 
 @pytest.mark.parametrize("dev", [False, True])
-def test_what_is_made_can_be_used(tmp_path: Path, layout: Layout, dev: bool) -> None:
+def test_created_files_pass_the_checks(tmp_path: Path, layout: Layout, dev: bool) -> None:
     """The configuration names the created files, and they pass the daemon's checks."""
     if dev:
         layout = dev_layout(tmp_path / "c/q.yaml", tmp_path / "certs", tmp_path / "var")
@@ -56,7 +56,7 @@ def test_what_is_made_can_be_used(tmp_path: Path, layout: Layout, dev: bool) -> 
     assert stat.S_IMODE(layout.state.stat().st_mode) == 0o700
 
 
-def test_nothing_is_touched_when_something_is_there(layout: Layout) -> None:
+def test_existing_files_stop_init(layout: Layout) -> None:
     """All existing files are listed, and nothing is created."""
     layout.certs.mkdir(parents=True)
     layout.config.write_text("# mine\n")
@@ -70,7 +70,7 @@ def test_nothing_is_touched_when_something_is_there(layout: Layout) -> None:
     assert not layout.state.exists()
 
 
-def test_keep_makes_what_is_missing(layout: Layout) -> None:
+def test_keep_creates_missing_files(layout: Layout) -> None:
     """A CA key kept elsewhere is not replaced; a lost certificate is created again."""
     initialize(layout, [], keep=False)
     files = layout.authority
@@ -107,8 +107,8 @@ def test_a_bad_name_is_refused_before_anything_is_made(layout: Layout) -> None:
     assert not layout.config.parent.exists()
 
 
-def test_the_daemons_user_gets_what_it_needs(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After `init` by root, the daemon's user can read its key and write its directory, and no more."""
+def test_the_daemons_user_gets_its_permissions(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `init` by root, the daemon's user can only read its key and write its directory."""
     if os.geteuid() != 0:
         pytest.skip("only root can give files to another user")
     monkeypatch.setattr(module, "DAEMON_USER", "nobody")

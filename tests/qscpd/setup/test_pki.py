@@ -112,7 +112,7 @@ def test_the_authority_can_only_sign_servers(files: pki.AuthorityFiles) -> None:
     assert key.curve.name == "secp256r1"
 
 
-def test_lives(files: pki.AuthorityFiles) -> None:
+def test_lifetimes(files: pki.AuthorityFiles) -> None:
     """Lifetimes are ten years and 825 days, backdated a day for clients with a slow clock."""
     now = datetime.now(UTC)
     authority, server = load(files.ca_certificate), load(files.certificate)
@@ -122,7 +122,7 @@ def test_lives(files: pki.AuthorityFiles) -> None:
     assert now - server.not_valid_before_utc > timedelta(hours=23)
 
 
-def test_keys_are_closed_and_certificates_open(files: pki.AuthorityFiles) -> None:
+def test_keys_are_private_and_certificates_public(files: pki.AuthorityFiles) -> None:
     """Modes are right whatever the umask is, and no temporary file remains."""
     old = os.umask(0)
     try:
@@ -183,7 +183,7 @@ def test_renewal_keeps_owner_and_mode_of_the_key(files: pki.AuthorityFiles) -> N
     assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, 65534, 0o640)
 
 
-def test_renewal_without_an_authority_says_so(files: pki.AuthorityFiles) -> None:
+def test_renewal_without_an_authority_is_an_error(files: pki.AuthorityFiles) -> None:
     """Without `ca.key` the error names the missing file."""
     files.ca_key.unlink()
     with pytest.raises(NotFoundError, match="the CA's key was not found"):
@@ -222,7 +222,7 @@ def test_a_good_pair_is_described(files: pki.AuthorityFiles) -> None:
 
 
 @pytest.mark.parametrize("bits", [0o604, 0o644, 0o601, 0o660, 0o666])
-def test_an_open_key_is_refused(files: pki.AuthorityFiles, bits: int) -> None:
+def test_a_key_readable_by_others_is_refused(files: pki.AuthorityFiles, bits: int) -> None:
     """A key that others can read, or a group can write, is refused with the fix."""
     files.key.chmod(bits)
     with pytest.raises(PermissionDeniedError, match=rf"open to other users \(mode {bits:04o}\).*chmod 600"):
@@ -230,7 +230,7 @@ def test_an_open_key_is_refused(files: pki.AuthorityFiles, bits: int) -> None:
 
 
 @pytest.mark.parametrize("bits", [0o600, 0o400, 0o640, 0o440])
-def test_a_closed_key_is_accepted(files: pki.AuthorityFiles, bits: int) -> None:
+def test_a_private_key_is_accepted(files: pki.AuthorityFiles, bits: int) -> None:
     """A key for its owner only, or readable for a group, is accepted."""
     files.key.chmod(bits)
     pki.check_pair(files.certificate, files.key)
@@ -291,7 +291,7 @@ def test_a_passphrase_is_refused(files: pki.AuthorityFiles) -> None:
         (10, 20, "is not valid before .*clock"),
     ],
 )
-def test_a_certificate_of_another_time_is_refused(
+def test_an_expired_or_future_certificate_is_refused(
     files: pki.AuthorityFiles, begin: int, end: int, sentence: str
 ) -> None:
     """Expired and not yet valid certificates have different errors, each with its fix."""
