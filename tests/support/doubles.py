@@ -33,7 +33,7 @@ class FakeLink(Link):
 
     Attributes:
         written: Frames that the session wrote since the last `take`.
-        reading: Whether the session wants input.
+        reading: Whether the session reads input.
         ended: The reason of `close` or `abort`; empty before.
     """
 
@@ -60,11 +60,11 @@ class FakeLink(Link):
             self.written.append(frame)
 
     def pause_reading(self) -> None:
-        """Record that the session wants no input."""
+        """Record that the session has paused reading."""
         self.reading = False
 
     def resume_reading(self) -> None:
-        """Record that the session wants input."""
+        """Record that the session has resumed reading."""
         self.reading = True
 
     def close(self, reason: str) -> None:
@@ -159,13 +159,13 @@ def _no_reader() -> StoreReader:
 
 
 class RouterDouble(Router):
-    """Router with accounts; make it in a running loop.
+    """Router with accounts; create it in a running loop.
 
     Attributes:
-        handlers: What its sessions do with frames.
-        bus: Source of commits.
-        log: Its session log.
-        writer: Its store writer.
+        handlers: Handlers of its sessions.
+        bus: Bus of commits.
+        log: Session log.
+        writer: Store writer.
     """
 
     def __init__(self, *names: str, config: Config | None = None) -> None:
@@ -184,7 +184,7 @@ class RouterDouble(Router):
         self.output.flush()
 
     def close(self) -> None:
-        """End its timers and drop waiting items: the garbage collector does not look into messages."""
+        """Stop timers and drop waiting items, which the garbage collector does not track."""
         self.submissions.close()
         self.presence.close()
         self.rooms.close()
@@ -196,12 +196,12 @@ class RouterDouble(Router):
         return self.open_session(self.handlers, link), link
 
     def login(self, name: str, *features: str, live: bool = True) -> tuple[Session, FakeLink]:
-        """Open a session that is logged in; its `auth_ack` is written, its snapshot is not.
+        """Open a session and log it in; its `auth_ack` is written, its presence snapshot is queued.
 
         Args:
             name: Name of the user.
-            features: What its client supports.
-            live: Whether its replay has ended; otherwise it has not resumed.
+            features: Features of its client.
+            live: Whether the session is live; otherwise it has not resumed.
         """
         session, link = self.connect()
         session.receive(codec.encode(frames.Auth(user=name, password="x")))

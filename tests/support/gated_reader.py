@@ -1,4 +1,4 @@
-"""A reader that a test can stop before its snapshot begins, or in the middle of it."""
+"""A reader that a test can stop before or inside its snapshot."""
 
 import threading
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from tests.support.waiting import PATIENCE_S, until
 __all__ = ["BEFORE", "INSIDE", "GatedReader", "ReadGate"]
 
 BEFORE: Final = "before"
-"""The read was asked for, and its snapshot has not begun."""
+"""Before the snapshot of a read begins."""
 
 INSIDE: Final = "inside"
-"""The read has its snapshot, and the rows of its first query."""
+"""In the snapshot of a read, after its first query."""
 
 _METHODS: Final = ("conversations", "conversation_list", "history_page", "replay_page", "search")
 
@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 
 class ReadGate:
-    """Stops reads while it is closed for them; it begins open.
+    """Gate that can stop reads; it is open at first.
 
     Attributes:
-        waiting: How many reads it stops now.
+        waiting: Number of reads that wait now.
     """
 
     def __init__(self) -> None:
@@ -41,18 +41,18 @@ class ReadGate:
             self._closed_for = point, method
 
     def open(self) -> None:
-        """Stop nothing, and release what waits."""
+        """Open the gate, and release waiting reads."""
         with self._changed:
             self._closed_for = ("", "")
             self.waiting = 0
             self._changed.notify_all()
 
     async def stopped(self) -> None:
-        """Wait until a read is stopped."""
+        """Wait until a read waits at the gate."""
         await until(lambda: self.waiting)
 
     def pass_through(self, point: str, method: str) -> None:
-        """Wait while the gate is closed for this; called by readers."""
+        """Wait while the gate is closed for a method at a point; called by readers."""
         place = point, method
         with self._changed:
             if self._closed_for == place:

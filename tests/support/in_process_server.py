@@ -1,6 +1,6 @@
-"""A daemon without a network: the real store, writer, router, login, replay and queries, on fake links.
+"""A daemon without a network: real store, writer, router, login, replay and requests on fake links.
 
-Between two calls nothing happens, so that a test can put any event between any other two.
+Nothing runs between two calls, so that a test can order all events.
 """
 
 import asyncio
@@ -38,11 +38,11 @@ __all__ = ["InProcessPeer", "InProcessServer", "make_accounts"]
 T = TypeVar("T")
 
 _CALM: Final = 6
-"""Rounds without any event after which nothing more happens automatically."""
+"""Rounds of the loop without an event after which the server is idle."""
 
 
 class _AnyPassword(PasswordPool):
-    """Every password fits, at once."""
+    """Password pool that accepts every password at once."""
 
     def __init__(self) -> None:
         super().__init__(PasswordHasher(CHEAP_ARGON2), workers=1, queue=1)
@@ -57,17 +57,17 @@ class _AnyPassword(PasswordPool):
 
 
 def make_accounts(path: Path, *names: str) -> None:
-    """Make a store with accounts."""
+    """Create a store with accounts."""
     with contextlib.closing(SqliteStore(path)) as store:
         for name in names:
             store.add_account(name, "x")
 
 
 class ReadCounter(StoreReads):
-    """Reads that are counted.
+    """Reads with a counter.
 
     Attributes:
-        in_flight: How many wait or run.
+        in_flight: Number of reads that wait or run.
     """
 
     in_flight = 0
@@ -81,16 +81,16 @@ class ReadCounter(StoreReads):
 
 
 class PagedLink(FakeLink):
-    """A link that is congested by each page of replay, if it is to be.
+    """A link that can be congested by each page of replay.
 
     Attributes:
-        page_by_page: Whether it is.
+        page_by_page: Whether a page of replay makes the link congested.
     """
 
     page_by_page = False
 
     def write(self, plaintext: bytes) -> None:
-        """Keep what is written."""
+        """Record the frames."""
         super().write(plaintext)
         if self.page_by_page and b'"replay"' in plaintext:
             self.congested = True
@@ -100,8 +100,8 @@ class InProcessPeer:
     """A device's connection to the server.
 
     Attributes:
-        device: The device; None for a peer that the test plays itself.
-        frames: Everything that came in.
+        device: The device; None if the test sends and reads frames itself.
+        frames: All frames that were taken from the link.
     """
 
     def __init__(self, in_process_server: "InProcessServer", device: Device | None) -> None:
@@ -111,12 +111,12 @@ class InProcessPeer:
         self.frames: list[frames.ServerFrame] = []
 
     def send(self, *sent: frames.ClientFrame) -> None:
-        """Let the server have frames, unless the link is gone."""
+        """Send frames to the server, unless the link is closed."""
         if sent and not self.link.ended:
             self.session.receive(b"".join(map(codec.encode, sent)))
 
     def take(self) -> list[frames.ServerFrame]:
-        """Take in what was written."""
+        """Read the written frames, and let the device handle them; return them."""
         taken = self.link.take()
         self.frames += taken
         if self.device is not None:
@@ -125,7 +125,7 @@ class InProcessPeer:
         return taken
 
     def lose(self) -> None:
-        """Lose the link; what was written and not taken is lost too."""
+        """Lose the link, and all frames that were not taken from it."""
         if not self.session.closed or self.link.ended:
             self.link.ended = self.link.ended or "lost"
             self.session.lost("lost")
@@ -134,7 +134,7 @@ class InProcessPeer:
             self.device.logged_in = self.device.live = False
 
     def kinds(self) -> list[str]:
-        """The types of all frames that came in, but for presence."""
+        """Return the types of all frames that were taken, without presence."""
         return [
             each.type
             for each in self.frames
@@ -146,11 +146,11 @@ class InProcessServer:
     """The daemon; an asynchronous context manager.
 
     Args:
-        store: A store with accounts in it; it is closed at the end.
-        gate: Where its reads wait, if it is closed.
+        store: A store with accounts; it is closed at the end.
+        gate: Gate of its reads.
 
     Attributes:
-        failure: Why the store failed, if it did.
+        failure: Error of the store, if it failed.
     """
 
     def __init__(self, store: SqliteStore, gate: ReadGate | None = None) -> None:
@@ -195,7 +195,7 @@ class InProcessServer:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """Lose all links and end; what was not handed to the store is forgotten."""
+        """Lose all links and stop; messages that the writer does not have are dropped."""
         self.gate.open()
         for connected in self.peers:
             connected.lose()
@@ -220,7 +220,7 @@ class InProcessServer:
         self._commits += 1
 
     def _failed(self, error: StoreError) -> None:
-        self.failure = error.with_traceback(None)  # whose frames know the sessions
+        self.failure = error.with_traceback(None)  # its frames refer to the sessions
 
     # --- users
 
@@ -242,7 +242,7 @@ class InProcessServer:
         return connected
 
     async def visitor(self, user: str) -> InProcessPeer:
-        """Log in a user who keeps nothing, and does not resume."""
+        """Log in a user without a device and without `resume`."""
         connected = self.connect()
         connected.send(frames.Auth(user=user, password="x"))
         await self.settle()
@@ -252,10 +252,10 @@ class InProcessServer:
     # --- time
 
     async def settle(self, *, take: bool = True) -> None:
-        """Let everything happen that happens automatically; reads that the gate stops stay there.
+        """Wait until the server is idle, except for reads that the gate stops.
 
         Args:
-            take: Whether devices take what is written for them; those that are congested never do.
+            take: Whether peers take their frames; congested links are never read.
         """
         calm = 0
         async with patiently():
@@ -276,7 +276,7 @@ class InProcessServer:
         return self._commits + written + len(self.router.submissions) + len(self.router.output)
 
     def _busy(self) -> bool:
-        """Whether a read is under way that the gate does not stop, or a request is answered without one."""
+        """Return whether a read runs that the gate does not stop, or a request without a read."""
         waiting = self.gate.waiting
         if self.reads.in_flight > waiting:
             return True
@@ -285,7 +285,7 @@ class InProcessServer:
         return self.failure is None and requesting > waiting
 
     async def prune(self, keep: int) -> None:
-        """Keep only so many messages of each conversation."""
+        """Prune each conversation to a number of messages."""
 
         def run(store: Store) -> None:
             # A round over all conversations ends with False, as does the last step of indexing.
@@ -297,7 +297,7 @@ class InProcessServer:
 
     @contextlib.contextmanager
     def unpublished(self) -> Iterator[None]:
-        """Let commits happen inside; the loop gets their events, in order, at the end."""
+        """Delay the events of commits inside the block; publish them in order at its end."""
         held: list[tuple[Callable[..., None], tuple[object, ...]]] = []
         publish = self.writer._back
 
@@ -310,15 +310,15 @@ class InProcessServer:
             publish(callback, *args)
 
     def reader(self) -> "contextlib.closing[StoreReader]":
-        """Return a reader of what is committed, published or not."""
+        """Return a reader of all commits, published or not."""
         return contextlib.closing(SqliteReader(self.store._db.path))
 
-    # --- looking
+    # --- requests
 
-    async def ask(self, connected: InProcessPeer, question: frames.ClientFrame) -> frames.ServerFrame:
-        """Return the answer to a question."""
+    async def ask(self, connected: InProcessPeer, request: frames.ClientFrame) -> frames.ServerFrame:
+        """Send a request; return its answer."""
         count = len(connected.frames)
-        connected.send(question)
+        connected.send(request)
         await self.settle()
         connected.take()
         answers = [
@@ -330,7 +330,7 @@ class InProcessServer:
         return answers[0]
 
     async def book(self, user: str) -> Book:
-        """Return what a new device of a user receives of all their conversations."""
+        """Return the history of all conversations of a user, as a new device receives it."""
         device = Device(user, "")
         connected = await self.login(device, resume=False)
         infos: list[frames.ConversationInfo] = []

@@ -1,4 +1,4 @@
-"""Model of rooms in a few dictionaries, written from `docs/protocol.md`, to compare stores with."""
+"""Model of rooms in plain dictionaries, written from `docs/protocol.md`, to compare stores with."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -36,8 +36,8 @@ class ModelRoom:
     muted: dict[int, int] = field(default_factory=dict)
     banned: dict[int, int] = field(default_factory=dict)
     read: dict[int, int] = field(default_factory=dict)
-    spoke: dict[int, int] = field(default_factory=dict)
-    said: list[NewMessage] = field(default_factory=list)
+    last_sent_ms: dict[int, int] = field(default_factory=dict)
+    messages: list[NewMessage] = field(default_factory=list)
     log: list[tuple[int | None, str, int | None, int | None]] = field(default_factory=list)
     first: int = 1
 
@@ -45,24 +45,24 @@ class ModelRoom:
         """Return the owners."""
         return [each for each, role in self.roles.items() if role == "owner"]
 
-    def knows(self, user: int) -> bool:
+    def visible_to(self, user: int) -> bool:
         """Return whether a user can see the room."""
         if self.state == "deleted":
             return False
         return self.kind != "closed" or user in self.roles or user in self.invited
 
-    def end(self, user: int) -> None:
+    def remove_member(self, user: int) -> None:
         """End a user's membership and invitation."""
         for each in (self.roles, self.since, self.invited):
             each.pop(user, None)
 
-    def begins(self, user: int) -> int:
+    def first_visible(self, user: int) -> int:
         """Return the first seq that a member sees."""
         return max(self.first, self.since[user] if self.history == "joining" else 1)
 
 
 class RoomModel:
-    """Rooms as a store must have them after the same changes."""
+    """Expected rooms of a store after the same changes."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000_000
@@ -70,10 +70,10 @@ class RoomModel:
         self.rooms: list[ModelRoom] = []
 
     def find(self, name: str) -> ModelRoom | None:
-        """Return the room of a name, unless it was deleted."""
+        """Return the room with a name, unless it was deleted."""
         return next((each for each in self.rooms if each.name == name and each.state != "deleted"), None)
 
-    def do(self, change: RoomChange) -> str:
+    def apply(self, change: RoomChange) -> str:
         """Apply a change; return the error code, or an empty string."""
         if change.actor in self.gone or change.target in self.gone:
             return "unknown_user"
@@ -87,10 +87,10 @@ class RoomModel:
             code = "room_archived"
         code = code or getattr(self, f"_{change.action}")(room, change)
         if not code and change.action not in {"join", "leave"}:
-            self._note(room, change)
+            self._add_entry(room, change)
         return code
 
-    def _note(self, room: ModelRoom, change: RoomChange) -> None:
+    def _add_entry(self, room: ModelRoom, change: RoomChange) -> None:
         lasts = change.action in {"ban", "mute"}
         room.log.append((change.actor, change.action, change.target, self._until(change) if lasts else None))
 
@@ -111,13 +111,13 @@ class RoomModel:
         assert owner
         room.roles[owner], room.since[owner], room.read[owner] = "owner", 1, 0
         self.rooms.append(room)
-        self._note(room, change)
+        self._add_entry(room, change)
         return ""
 
     def _check_permission(self, change: RoomChange, room: ModelRoom) -> str:
         if change.actor is None:
             return ""
-        if not room.knows(change.actor):
+        if not room.visible_to(change.actor):
             return "unknown_room"
         if change.action == "join" or (change.action == "leave" and change.actor in room.invited):
             return ""
@@ -133,9 +133,9 @@ class RoomModel:
             return "already_member"
         if room.banned.get(actor, 0) > self.now:
             return "banned"
-        room.end(actor)
-        room.roles[actor], room.since[actor] = "member", len(room.said) + 1
-        room.read[actor] = len(room.said)
+        room.remove_member(actor)
+        room.roles[actor], room.since[actor] = "member", len(room.messages) + 1
+        room.read[actor] = len(room.messages)
         return ""
 
     def _leave(self, room: ModelRoom, change: RoomChange) -> str:
@@ -143,7 +143,7 @@ class RoomModel:
         needed = room.owners() if room.state == "active" else list(room.roles)
         if needed == [change.actor]:
             return "last_owner"
-        room.end(change.actor)
+        room.remove_member(change.actor)
         return ""
 
     def _topic(self, room: ModelRoom, change: RoomChange) -> str:
@@ -165,8 +165,8 @@ class RoomModel:
         room.invited[change.target] = change.actor or 0
         return ""
 
-    def _reach(self, room: ModelRoom, change: RoomChange, *, ends: bool) -> str:
-        """Return why a user can't be the target."""
+    def _target_code(self, room: ModelRoom, change: RoomChange, *, ends: bool) -> str:
+        """Return the code if a user cannot be the target, or an empty string."""
         if change.actor and room.roles.get(change.target or 0) not in BELOW[room.roles[change.actor]]:
             return "not_allowed"
         return "last_owner" if ends and room.owners() == [change.target] else ""
@@ -175,16 +175,16 @@ class RoomModel:
         assert change.target
         if change.target not in room.roles and change.target not in room.invited:
             return "user_not_member"
-        code = self._reach(room, change, ends=True)
+        code = self._target_code(room, change, ends=True)
         if not code:
-            room.end(change.target)
+            room.remove_member(change.target)
         return code
 
     def _ban(self, room: ModelRoom, change: RoomChange) -> str:
         assert change.target
-        code = self._reach(room, change, ends=True)
+        code = self._target_code(room, change, ends=True)
         if not code:
-            room.end(change.target)
+            room.remove_member(change.target)
             room.banned[change.target] = self._until(change)
         return code
 
@@ -196,7 +196,7 @@ class RoomModel:
         assert change.target
         if change.target not in room.roles:
             return "user_not_member"
-        code = self._reach(room, change, ends=False)
+        code = self._target_code(room, change, ends=False)
         if not code:
             room.muted[change.target] = self._until(change)
         return code
@@ -204,7 +204,7 @@ class RoomModel:
     def _unmute(self, room: ModelRoom, change: RoomChange) -> str:
         if change.target not in room.roles:
             return "user_not_member"
-        code = self._reach(room, change, ends=False)
+        code = self._target_code(room, change, ends=False)
         if not code:
             room.muted.pop(change.target, None)
         return code
@@ -246,7 +246,7 @@ class RoomModel:
         self.gone.add(user)
         for room in self.rooms:
             owned = room.roles.get(user) == "owner"
-            room.end(user)
+            room.remove_member(user)
             room.muted.pop(user, None)
             room.banned.pop(user, None)
             if not owned or room.owners():
@@ -266,15 +266,15 @@ class RoomModel:
         """Send a message to a room; return the error code, or an empty string."""
         code = self._may_write(room, message.sender)
         if not code:
-            room.said.append(message)
+            room.messages.append(message)
             if room.slow_s:
-                room.spoke[message.sender] = self.now
+                room.last_sent_ms[message.sender] = self.now
         return code
 
     def _may_write(self, room: ModelRoom, user: int) -> str:
         role = room.roles.get(user)
         if role is None:
-            return "not_a_member" if room.knows(user) else "unknown_room"
+            return "not_a_member" if room.visible_to(user) else "unknown_room"
         if room.state != "active":
             return "room_archived"
         if room.muted.get(user, 0) > self.now:
@@ -283,4 +283,4 @@ class RoomModel:
             return ""
         if room.kind == "announcement":
             return "not_allowed"
-        return "slow_mode" if self.now < room.spoke.get(user, 0) + 1000 * room.slow_s else ""
+        return "slow_mode" if self.now < room.last_sent_ms.get(user, 0) + 1000 * room.slow_s else ""

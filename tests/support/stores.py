@@ -1,4 +1,4 @@
-"""Stores for tests: any driver's, one that fails on demand, rooms in them, and their clocks."""
+"""Stores for tests: stores of any driver, a failing store, helpers to read them, and clocks."""
 
 import contextlib
 import sqlite3
@@ -51,7 +51,7 @@ class TickingClock(ManualClock):
     """Clock that advances a millisecond at each reading."""
 
     def __call__(self) -> int:
-        """Return the time, which is never the same twice."""
+        """Return the time, a millisecond later than at the last call."""
         self.ms += 1
         return self.ms
 
@@ -62,19 +62,19 @@ class StoreFactory(Protocol):
     def open(
         self, folder: Path, *, clock_ms: Callable[[], int] | None = None, edit_within_ms: int = 0
     ) -> Store:
-        """Open the store of a folder, or make it."""
+        """Open or create the store of a folder."""
 
     def open_reader(self, folder: Path) -> StoreReader:
         """Open the store of a folder for reading."""
 
     def check(self, store: Store) -> None:
-        """Check that the stored form is sound."""
+        """Check the integrity of the stored form."""
 
     def dump(self, folder: Path) -> list[str]:
-        """Return everything that is stored, in a form to compare."""
+        """Return the whole content in a form that can be compared."""
 
     def has_trace(self, folder: Path, text: bytes) -> bool:
-        """Return whether a text is anywhere in the stored bytes, even in unused ones."""
+        """Return whether a text is anywhere in the stored bytes, even in unused pages."""
 
 
 class SqliteFactory:
@@ -85,7 +85,7 @@ class SqliteFactory:
     ) -> Store:
         """Open `q.db`."""
         store = SqliteStore(folder / "q.db", clock_ms=clock_ms, edit_within_ms=edit_within_ms)
-        store._db.run("PRAGMA synchronous = OFF")  # no test of any store cuts the power
+        store._db.run("PRAGMA synchronous = OFF")  # these tests do not cut the power
         return store
 
     def open_reader(self, folder: Path) -> StoreReader:
@@ -110,7 +110,7 @@ class SqliteFactory:
 
 
 def add_room(store: Store, name: str, owner: str, *members: str, history: HistoryFrom) -> None:
-    """Make a room with members."""
+    """Create a room with members."""
     ids = {account.name: account.id for account in store.accounts()}
     store.change_room(RoomChange(action="create", room=name, actor=ids[owner], history=history))
     for member in members:
@@ -118,17 +118,17 @@ def add_room(store: Store, name: str, owner: str, *members: str, history: Histor
 
 
 def rows_of(store: StoreReader, conversation: int) -> list[MessageRow]:
-    """Return everything in a conversation."""
+    """Return all rows of a conversation."""
     return list(store.export_room(conversation))
 
 
 def conversation_of(store: StoreReader, account: int, conversation: int) -> ConversationRow | None:
-    """Return a conversation as one of its members sees it; None if the account is none."""
+    """Return an account's row of a conversation, or None if it is not a member."""
     return next((row for row in store.conversations(account) if row.id == conversation), None)
 
 
 def unread_of(store: StoreReader, account: int, conversation: int) -> tuple[int, int]:
-    """Return how many messages of a conversation are unread, and how many of those mention the account."""
+    """Return an account's counts of unread messages and mentions in a conversation."""
     (summary,) = store.conversation_list(account, conversation - 1, 1)
     assert summary.conversation.id == conversation
     return summary.unread, summary.mentions
@@ -140,8 +140,8 @@ class FailingStore(SqliteStore):
     Attributes:
         full: Whether the disk is full.
         busy: Whether another program has locked the store.
-        broken: Whether `append` stores its messages and then raises, as an error of unknown outcome does.
-        appended: How many messages each transaction had.
+        broken: Whether `append` stores its messages and then raises an error of unknown outcome.
+        appended: Number of messages of each transaction.
     """
 
     def __init__(self, path: Path, *, clock_ms: Callable[[], int] | None = None) -> None:

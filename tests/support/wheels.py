@@ -1,4 +1,4 @@
-"""Wheels of packages that hold nothing, and the lines that lock them."""
+"""Wheels of empty packages, and the lines that lock them."""
 
 import hashlib
 import zipfile
@@ -9,8 +9,8 @@ def make_wheel(folder: Path, name: str, version: str, tags: str = "py3-none-any"
     """Write a wheel that pip installs.
 
     Args:
-        folder: Where it goes.
-        name: The package, written as in the name of a wheel.
+        folder: Folder for the wheel.
+        name: Name of the package, as in the name of a wheel.
         version: Its version.
         tags: Python, ABI and platforms, as in the name of a wheel.
     """
@@ -26,6 +26,6 @@ def make_wheel(folder: Path, name: str, version: str, tags: str = "py3-none-any"
 
 
 def lock_line(requirement: str, *wheels: Path) -> str:
-    """Return the lines of a lock for one requirement, such as `name==1.0`, that allow these wheels."""
+    """Return the lines of a lock for a requirement, such as `name==1.0`, with the hashes of wheels."""
     hashes = (hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels)
     return " \\\n".join([requirement, *(f"    --hash=sha256:{digest}" for digest in hashes)]) + "\n"

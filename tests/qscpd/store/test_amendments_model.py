@@ -170,7 +170,7 @@ class AmendmentMachine(RuleBasedStateMachine):
                 assert exported == [
                     (number, seq)
                     for number, conversation in self.conversations.items()
-                    for seq in range(self.begins(account, number), len(conversation.entries) + 1)
+                    for seq in range(self.first_visible(account, number), len(conversation.entries) + 1)
                 ]
             assert visible(self.store.export_room(1)) == self.expected(1)
             self.factory.check(self.store)
@@ -180,7 +180,7 @@ class AmendmentMachine(RuleBasedStateMachine):
 
     # --- the model
 
-    def begins(self, account: int, number: int) -> int:
+    def first_visible(self, account: int, number: int) -> int:
         """Return the first seq that a user sees; beyond the end if they are not a member."""
         conversation = self.conversations[number]
         if account not in PAIRS.get(number, ACCOUNTS):
@@ -426,7 +426,7 @@ class AmendmentMachine(RuleBasedStateMachine):
         for account in {ALICE, DAN} - self.gone:
             places: dict[str, tuple[int, int]] = {}
             for number, conversation in self.conversations.items():
-                for seq in range(self.begins(account, number), len(conversation.entries) + 1):
+                for seq in range(self.first_visible(account, number), len(conversation.entries) + 1):
                     entry = conversation.message(seq)
                     if entry is not None and entry.body:
                         places[entry.body] = number, seq

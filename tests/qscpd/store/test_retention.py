@@ -197,7 +197,7 @@ def test_ids_survive_pruning(
 
 
 def test_an_id_is_known_for_thirty_days(store: Store, clock: ManualClock) -> None:
-    """An id is known for exactly thirty days."""
+    """An id is known for thirty days, and forgotten a day later."""
     sent = numbered(1)
     store.append(sent)
     clock.ms += KEEP_IDS_MS

@@ -103,7 +103,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     def change(self, change: RoomChange) -> None:
         """Apply a change to the store, the rooms in memory and the model."""
-        expected = self.rooms_model.do(change)
+        expected = self.rooms_model.apply(change)
         if expected:
             with pytest.raises(DeniedError) as denied:
                 self.store.change_room(change)
@@ -275,7 +275,7 @@ class RoomMachine(RuleBasedStateMachine):
             return
         model_room = self.rooms_model.rooms[index % len(self.rooms_model.rooms)]
         _, moved = self.store.append([], [Mark(account, model_room.number, PositionKind.READ, seq)])
-        seq = min(seq, len(model_room.said))
+        seq = min(seq, len(model_room.messages))
         if account in model_room.roles and seq > model_room.read[account]:
             model_room.read[account] = seq
             assert moved[0] is not None
@@ -290,7 +290,7 @@ class RoomMachine(RuleBasedStateMachine):
             while self.store.housekeeping.step(Keep(messages=kept)):
                 pass
         for model_room in self.rooms_model.rooms:
-            model_room.first = max(model_room.first, len(model_room.said) - kept + 1)
+            model_room.first = max(model_room.first, len(model_room.messages) - kept + 1)
 
     @rule()
     def reopen(self) -> None:
@@ -298,7 +298,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.store.close()
         self.store = self.open()
         for model_room in self.rooms_model.rooms:
-            model_room.spoke.clear()
+            model_room.last_sent_ms.clear()
 
     # --- invariants
 
@@ -340,7 +340,7 @@ class RoomMachine(RuleBasedStateMachine):
         if refused.code == "muted" and model_room.muted[account] != FOREVER_MS:
             ends = model_room.muted[account]
         elif refused.code == "slow_mode":
-            ends = model_room.spoke[account] + 1000 * model_room.slow_s
+            ends = model_room.last_sent_ms[account] + 1000 * model_room.slow_s
         assert refused.retry_after_s == (None if ends is None else (ends - self.rooms_model.now) / 1000)
 
     def check_rooms(self) -> None:
@@ -404,15 +404,15 @@ class RoomMachine(RuleBasedStateMachine):
             rows = self.store.conversations(account)
             assert [(row.id, row.peer, row.name) for row in rows] == [(h.number, None, h.name) for h in mine]
             for row, model_room in zip(rows, mine, strict=True):
-                first, last = model_room.begins(account), len(model_room.said)
+                first, last = model_room.first_visible(account), len(model_room.messages)
                 assert row[3:] == (first, last, model_room.read[account], 0)
                 assert [(each.seq, each.sender, each.id, each.body) for each in self.seen(row.id, first)] == [
                     (seq, each.sender, each.id, each.body)
-                    for seq, each in enumerate(model_room.said[first - 1 :], first)
+                    for seq, each in enumerate(model_room.messages[first - 1 :], first)
                 ]
                 unread = [
                     each
-                    for each in model_room.said[max(model_room.read[account], model_room.first - 1) :]
+                    for each in model_room.messages[max(model_room.read[account], model_room.first - 1) :]
                     if each.sender != account
                 ]
                 mentions = sum(account in each.meta.mentions for each in unread)
@@ -430,8 +430,8 @@ class RoomMachine(RuleBasedStateMachine):
             (model_room.number, seq)
             for model_room in self.rooms_model.rooms
             if account in model_room.roles
-            for seq, each in enumerate(model_room.said, 1)
-            if each.sender == account and seq >= model_room.begins(account)
+            for seq, each in enumerate(model_room.messages, 1)
+            if each.sender == account and seq >= model_room.first_visible(account)
         ]
 
 
@@ -458,7 +458,7 @@ def _expected(model_room: ModelRoom) -> tuple[object, ...]:
             model_room.slow_s,
             model_room.state,
         ),
-        *(len(model_room.said), len(model_room.roles), len(model_room.owners())),
+        *(len(model_room.messages), len(model_room.roles), len(model_room.owners())),
     )
 
 
