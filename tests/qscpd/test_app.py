@@ -9,10 +9,10 @@ from tests.support.storage import stored_messages
 from tests.support.wire import Wires, chat
 
 
-async def test_a_store_that_fails_ends_the_daemon(start_daemon: StartDaemon, wires: Wires) -> None:
-    """Uncertain messages are neither acknowledged nor delivered, and the exit code is 1.
+async def test_a_failing_store_stops_the_daemon(start_daemon: StartDaemon, wires: Wires) -> None:
+    """After an unknown error of the store the daemon exits with 1; uncertain messages are not answered.
 
-    All sessions end with `reconnect`: clients resend open messages under the same ids.
+    All sessions get a `bye` with `reconnect`, so that clients resend open messages under the same ids.
     """
     daemon = start_daemon()
     unauthenticated = await wires.connect(daemon)

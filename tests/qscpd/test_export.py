@@ -26,7 +26,7 @@ def message_id(number: int) -> str:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    """A store in use, with three accounts and two of three possible conversations."""
+    """A store with three accounts and two conversations."""
     clock = iter(range(1000, 10_000))
     with contextlib.closing(SqliteStore(tmp_path / "q.db", clock_ms=lambda: next(clock))) as store:
         for name in ("alice", "bob", "carol"):
@@ -42,7 +42,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 @pytest.fixture
 def reader(store: SqliteStore, tmp_path: Path) -> Iterator[StoreReader]:
-    """A reader of the current state."""
+    """A reader in a snapshot of the current state."""
     del store
     with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader, reader.snapshot():
         yield reader
@@ -55,7 +55,7 @@ def exported(reader: StoreReader, name: str, account: int | None = None) -> list
     return [json.loads(line) for line in lines]
 
 
-def test_everything_of_a_person_s_conversations(reader: StoreReader) -> None:
+def test_an_export_has_the_conversations_of_a_user(reader: StoreReader) -> None:
     """An export has the account, its conversations, and all messages of both sides."""
     account, conversation, *messages = exported(reader, "alice")
     assert account.pop("exported").endswith("Z")
@@ -97,7 +97,7 @@ def test_everything_of_a_person_s_conversations(reader: StoreReader) -> None:
     ]
 
 
-def test_nothing_of_other_people_s_conversations(reader: StoreReader) -> None:
+def test_an_export_has_no_conversations_of_others(reader: StoreReader) -> None:
     """Conversations of others, and their names, are not in the export."""
     assert "psst" not in str(exported(reader, "alice"))
     assert [each["body"] for each in exported(reader, "carol")[2:]] == ["psst"]
@@ -110,7 +110,7 @@ def test_an_account_without_conversations(store: SqliteStore, tmp_path: Path) ->
         assert [line["type"] for line in exported(reader, "dan")] == ["account"]
 
 
-def test_an_export_has_one_state(reader: StoreReader, store: SqliteStore) -> None:
+def test_an_export_is_a_snapshot(reader: StoreReader, store: SqliteStore) -> None:
     """Messages stored during the export are not in it."""
     lines = export_lines(reader, reader.find_account("alice"))
     first = [next(lines), next(lines)]
@@ -134,8 +134,8 @@ def test_an_erased_message_is_marked(store: SqliteStore, tmp_path: Path) -> None
     ]
 
 
-def test_a_deleted_account_can_be_exported(store: SqliteStore, tmp_path: Path) -> None:
-    """By name while nobody else has it, and always by id, a deleted account can be exported."""
+def test_the_export_of_a_deleted_account(store: SqliteStore, tmp_path: Path) -> None:
+    """A deleted account can be exported by id, and by name unless the name was reused."""
     store.delete_account("alice")
     with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         assert exported(reader, "alice")[0]["state"] == "deleted"
@@ -145,8 +145,8 @@ def test_a_deleted_account_can_be_exported(store: SqliteStore, tmp_path: Path) -
         assert (exported(reader, "", 1)[0]["account"], len(exported(reader, "", 1))) == ("a1", 5)
 
 
-def test_a_name_that_several_deleted_accounts_had(store: SqliteStore) -> None:
-    """The error lists the accounts."""
+def test_an_ambiguous_name_of_deleted_accounts(store: SqliteStore) -> None:
+    """A name of several deleted accounts is refused with their ids."""
     store.delete_account("alice")
     store.add_account("alice", "x", reuse_name=True)
     store.delete_account("alice")
@@ -163,14 +163,14 @@ def test_unknown_accounts_are_not_found(reader: StoreReader) -> None:
         reader.find_account("alice", 77)
 
 
-def test_no_store_to_read(tmp_path: Path) -> None:
-    """A missing store is one sentence, and is not created."""
+def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
+    """Exporting from a missing store raises an error with its path, and creates no file."""
     with pytest.raises(StoreError, match=r"q.db: No such file or directory"):
         open_reader(store_url(tmp_path / "q.db"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_reader_leaves_the_store_alone(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_reader_does_not_change_the_store(store: SqliteStore, tmp_path: Path) -> None:
     """A reader does not change the store, even as its only user."""
     store.close()
     content = (tmp_path / "q.db").read_bytes()
@@ -179,16 +179,16 @@ def test_a_reader_leaves_the_store_alone(store: SqliteStore, tmp_path: Path) -> 
     assert (tmp_path / "q.db").read_bytes() == content
 
 
-# --- what messages are besides texts
+# --- amendments, replies and mentions
 
 
-def who(name: str, account: int) -> dict[str, str]:
-    """Return an account in a list."""
+def listed_account(name: str, account: int) -> dict[str, str]:
+    """Return the export's form of an account."""
     return {"name": name, "account": f"a{account}"}
 
 
-def store_events(store: SqliteStore, recipient: int) -> None:
-    """Store three messages of alice, and each kind of event for them."""
+def store_amendments(store: SqliteStore, recipient: int) -> None:
+    """Store three messages of alice, and each kind of amendment of them."""
     first = len(rows_of(store, -recipient if recipient < 0 else 1))
     at = [first + number for number in range(1, 4)]
     messages = [
@@ -213,16 +213,16 @@ def without(lines: list[dict[str, Any]], *fields: str) -> list[dict[str, Any]]:
     return [{key: value for key, value in line.items() if key not in common} for line in lines]
 
 
-def expected_events(first: int) -> list[dict[str, Any]]:
-    """Return the expected lines of `store_events`, from a seq on."""
+def expected_lines(first: int) -> list[dict[str, Any]]:
+    """Return the expected lines of `store_amendments`, from a seq on."""
     return [
         {
             "type": "message",
             "seq": first,
             "body": "hello @bob",
             "erased": False,
-            "mentions": [who("bob", BOB)],
-            "reactions": {"+1": [who("alice", ALICE)]},
+            "mentions": [listed_account("bob", BOB)],
+            "reactions": {"+1": [listed_account("alice", ALICE)]},
         },
         {"type": "message", "seq": first + 1, "body": "right", "erased": False, "reply_to": first},
         {"type": "message", "seq": first + 2, "body": "", "erased": True},
@@ -256,8 +256,8 @@ def expected_events(first: int) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def lenient(tmp_path: Path) -> Iterator[SqliteStore]:
-    """A store that allows editing, with alice, bob and carol."""
+def editable(tmp_path: Path) -> Iterator[SqliteStore]:
+    """A store that allows edits, with alice, bob and carol."""
     clock = iter(range(1000, 10_000))
     with contextlib.closing(
         SqliteStore(tmp_path / "q.db", clock_ms=lambda: next(clock), edit_within_ms=10**6)
@@ -267,30 +267,30 @@ def lenient(tmp_path: Path) -> Iterator[SqliteStore]:
         yield store
 
 
-def test_what_happened_to_messages_of_a_pair(lenient: SqliteStore, tmp_path: Path) -> None:
+def test_amendments_of_a_pair_are_exported(editable: SqliteStore, tmp_path: Path) -> None:
     """Edits, redactions, reactions, replies and mentions are in both exports; old texts are not."""
-    lenient.append([NewMessage(BOB, ALICE, message_id(1), "hi")])
-    store_events(lenient, BOB)
+    editable.append([NewMessage(BOB, ALICE, message_id(1), "hi")])
+    store_amendments(editable, BOB)
     with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         for name in ("alice", "bob"):
             lines = exported(reader, name)[3:]
             assert lines[1]["edited"] > lines[1]["time"] - 1
-            assert without(lines, "edited") == expected_events(2)
+            assert without(lines, "edited") == expected_lines(2)
             assert "wrong" not in str(lines)
             assert "secret" not in str(lines)
 
 
-def test_a_room_in_the_exports_of_its_members(lenient: SqliteStore, tmp_path: Path) -> None:
+def test_a_room_in_the_exports_of_its_members(editable: SqliteStore, tmp_path: Path) -> None:
     """Each export has only messages that the member can see; that of a non-member has none."""
-    lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
-    lenient.append([NewMessage(ALICE, -1, message_id(1), "before")])
-    lenient.change_room(RoomChange(action="join", room="#dev", actor=BOB))
-    store_events(lenient, -1)
+    editable.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
+    editable.append([NewMessage(ALICE, -1, message_id(1), "before")])
+    editable.change_room(RoomChange(action="join", room="#dev", actor=BOB))
+    store_amendments(editable, -1)
     with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader:
         conversation = exported(reader, "bob")[1]
         assert (conversation["kind"], conversation["with"]) == ("room", "#dev")
         assert (conversation["first_seq"], conversation["last_seq"]) == (2, 9)
-        assert without(exported(reader, "bob")[2:], "edited") == expected_events(2)
+        assert without(exported(reader, "bob")[2:], "edited") == expected_lines(2)
         assert exported(reader, "alice")[2]["body"] == "before"
         assert len(exported(reader, "carol")) == 1
 
@@ -306,8 +306,8 @@ def room_exported(path: Path, name: str = "#dev") -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def test_everything_of_a_room(lenient: SqliteStore, tmp_path: Path) -> None:
-    """A room's export has the room, its people, its moderation log, and all messages with their events."""
+def test_the_export_of_a_room(editable: SqliteStore, tmp_path: Path) -> None:
+    """A room's export has its settings, memberships, moderation log, messages and amendments."""
     for action, actor, target, fields in (
         ("create", None, ALICE, {"text": "Talk"}),
         ("join", BOB, None, {}),
@@ -318,15 +318,15 @@ def test_everything_of_a_room(lenient: SqliteStore, tmp_path: Path) -> None:
         ("set", ALICE, None, {"seconds": 7}),
     ):
         change = RoomChange(action=action, room="#dev", actor=actor, target=target, **fields)
-        lenient.change_room(change)
-    store_events(lenient, -1)
+        editable.change_room(change)
+    store_amendments(editable, -1)
     room, *lines = room_exported(tmp_path / "q.db")
     assert room.pop("exported").endswith("Z")
     assert room == {
         "type": "room",
         "format": EXPORT_FORMAT,
         "program": f"qscpd {__version__}",
-        "epoch": lenient.epoch(),
+        "epoch": editable.epoch(),
         "conversation": "c1",
         "name": "#dev",
         "kind": "open",
@@ -334,15 +334,15 @@ def test_everything_of_a_room(lenient: SqliteStore, tmp_path: Path) -> None:
         "state": "active",
         "topic": "Talk",
         "slow": 7,
-        "created": lenient.find_room("#dev").created_ms,
+        "created": editable.find_room("#dev").created_ms,
         "first_seq": 1,
         "last_seq": 8,
     }
-    muted = lenient.memberships(1)[BOB].muted_until_ms
+    muted = editable.memberships(1)[BOB].muted_until_ms
     assert lines[:3] == [
-        {"type": "person", **who("alice", ALICE), "role": "owner", "since": 1},
-        {"type": "person", **who("bob", BOB), "role": "member", "since": 1, "muted_until": muted},
-        {"type": "person", **who("carol", CAROL), "role": "", "invited_by": ""},
+        {"type": "person", **listed_account("alice", ALICE), "role": "owner", "since": 1},
+        {"type": "person", **listed_account("bob", BOB), "role": "member", "since": 1, "muted_until": muted},
+        {"type": "person", **listed_account("carol", CAROL), "role": "", "invited_by": ""},
     ]
     log = [{key: value for key, value in line.items() if key not in ("type", "time")} for line in lines[3:9]]
     alice, bob, carol = (
@@ -359,15 +359,15 @@ def test_everything_of_a_room(lenient: SqliteStore, tmp_path: Path) -> None:
         {**by_alice, "action": "set", "text": "slow 7 s"},
     ]
     assert {line["type"] for line in lines[3:9]} == {"log"}
-    assert without(lines[9:], "edited") == expected_events(1)
+    assert without(lines[9:], "edited") == expected_lines(1)
 
 
-def test_a_redaction_by_a_moderator(lenient: SqliteStore, tmp_path: Path) -> None:
-    """The log has the sender and the reason; the text is nowhere."""
-    lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
-    lenient.change_room(RoomChange(action="join", room="#dev", actor=BOB))
-    lenient.append([NewMessage(BOB, -1, message_id(1), "canary")])
-    lenient.append([NewMessage(ALICE, -1, message_id(2), "rude", MessageMeta(kind="redact", target=1))])
+def test_a_redaction_by_a_moderator(editable: SqliteStore, tmp_path: Path) -> None:
+    """The export of a redacted message has a log entry with sender and reason, and no text."""
+    editable.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
+    editable.change_room(RoomChange(action="join", room="#dev", actor=BOB))
+    editable.append([NewMessage(BOB, -1, message_id(1), "canary")])
+    editable.append([NewMessage(ALICE, -1, message_id(2), "rude", MessageMeta(kind="redact", target=1))])
     lines = room_exported(tmp_path / "q.db")
     entry = lines[4]
     assert (entry["action"], entry["by"], entry["user"], entry["seq"], entry["text"]) == (
@@ -384,38 +384,38 @@ def test_a_redaction_by_a_moderator(lenient: SqliteStore, tmp_path: Path) -> Non
     assert "canary" not in str(lines)
 
 
-def test_people_without_an_account(lenient: SqliteStore, tmp_path: Path) -> None:
-    """Deleted accounts keep name, id and messages; of erased ones the text is gone."""
-    lenient.change_room(RoomChange(action="create", room="#dev", actor=BOB))
-    lenient.change_room(RoomChange(action="join", room="#dev", actor=ALICE))
-    lenient.change_room(RoomChange(action="topic", room="#dev", actor=BOB, text="x"))
-    lenient.append([NewMessage(ALICE, -1, message_id(1), "hi @bob", MessageMeta(mentions=(BOB,)))])
-    lenient.append([NewMessage(BOB, -1, message_id(2), "+1", MessageMeta(kind="react", target=1))])
-    lenient.delete_account("bob")
-    _, person, *lines = room_exported(tmp_path / "q.db")
-    assert (person["name"], person["role"]) == ("alice", "owner")
+def test_deleted_accounts_in_the_export_of_a_room(editable: SqliteStore, tmp_path: Path) -> None:
+    """A room's export has deleted accounts with name, id and messages, without text once erased."""
+    editable.change_room(RoomChange(action="create", room="#dev", actor=BOB))
+    editable.change_room(RoomChange(action="join", room="#dev", actor=ALICE))
+    editable.change_room(RoomChange(action="topic", room="#dev", actor=BOB, text="x"))
+    editable.append([NewMessage(ALICE, -1, message_id(1), "hi @bob", MessageMeta(mentions=(BOB,)))])
+    editable.append([NewMessage(BOB, -1, message_id(2), "+1", MessageMeta(kind="react", target=1))])
+    editable.delete_account("bob")
+    _, member, *lines = room_exported(tmp_path / "q.db")
+    assert (member["name"], member["role"]) == ("alice", "owner")
     message, reaction = lines[-2:]
-    assert message["mentions"] == message["reactions"]["+1"] == [who("bob", BOB)]
+    assert message["mentions"] == message["reactions"]["+1"] == [listed_account("bob", BOB)]
     assert (reaction["from"], reaction["from_account"], reaction["reaction"]) == ("bob", "a2", "+1")
     assert {line["by"] for line in lines if line["type"] == "log"} == {"", "bob"}
-    while lenient.housekeeping.erase_step(BOB):
+    while editable.housekeeping.erase_step(BOB):
         pass
     message, reaction = room_exported(tmp_path / "q.db")[-2:]
     assert "reactions" not in message
     assert (reaction["reaction"], reaction["erased"]) == ("", True)
 
 
-def test_hostile_texts_stay_one_line(lenient: SqliteStore, tmp_path: Path) -> None:
+def test_hostile_texts_stay_one_line(editable: SqliteStore, tmp_path: Path) -> None:
     """Any text stays on one line, and decodes unchanged."""
-    lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
+    editable.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
     for number, body in enumerate(("\n\n", '"},{"', "\u2028\u2029", "{}\t\\", "\U0001f468\u200d\U0001f469")):
-        lenient.append([NewMessage(ALICE, -1, message_id(number), body)])
+        editable.append([NewMessage(ALICE, -1, message_id(number), body)])
         assert room_exported(tmp_path / "q.db")[-1]["body"] == body
 
 
-def test_a_deleted_room_can_t_be_exported(lenient: SqliteStore) -> None:
+def test_a_deleted_room_can_t_be_exported(editable: SqliteStore) -> None:
     """A deleted room is not found, even before its messages are removed."""
-    lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
-    lenient.change_room(RoomChange(action="delete", room="#dev", actor=None))
+    editable.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
+    editable.change_room(RoomChange(action="delete", room="#dev", actor=None))
     with pytest.raises(NotFoundError, match="there is no room #dev"):
-        lenient.find_room("#dev")
+        editable.find_room("#dev")

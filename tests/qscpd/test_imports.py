@@ -9,14 +9,12 @@ from tests.support.waiting import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
 SLOW = {"argon2", "cryptography", "passlib", "sqlite3", "uvloop"}
-"""What only some commands need, and all would wait for."""
+"""Modules that take long to import and that only some commands need."""
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("--help",)])
-def test_a_command_waits_for_no_library_that_it_does_not_need(
-    daemon: Daemon, arguments: tuple[str, ...]
-) -> None:
-    """Nor for the daemon itself."""
+def test_a_command_imports_no_slow_module_without_need(daemon: Daemon, arguments: tuple[str, ...]) -> None:
+    """`status` and `--help` import neither slow modules nor the daemon."""
     done = subprocess.run(
         [*reports_imports("qscpd.cli"), "-c", daemon.config, *arguments],
         cwd=REPOSITORY,

@@ -63,7 +63,7 @@ def test_levels(level: str, events: list[str]) -> None:
     assert [entry["event"] for entry in entries(run("json", level))] == events
 
 
-def test_json_is_one_object_a_line() -> None:
+def test_json_is_one_object_per_line() -> None:
     """Each object begins with time, level, logger and event; newlines and tracebacks stay inside."""
     opened, _, bug = entries(run("json", "info"))
     assert list(opened) == ["time", "level", "logger", "event", "remote", "odd"]
@@ -71,13 +71,13 @@ def test_json_is_one_object_a_line() -> None:
     assert bug["exception"][0]["exc_type"] == "ValueError"
 
 
-def test_auto_is_json_where_no_person_reads() -> None:
-    """The format `auto` is JSON on a pipe."""
+def test_auto_is_json_on_a_pipe() -> None:
+    """The format `auto` is JSON if the output is not a terminal."""
     assert entries(run("auto", "error"))
 
 
-def test_text_is_for_people() -> None:
-    """A pipe gets no colours, and a peer's escape sequences are removed."""
+def test_text_on_a_pipe_has_no_escape_sequences() -> None:
+    """Text on a pipe has neither colours nor escape sequences of a peer."""
     text = run("text", "info")
     assert "link.open" in text
     assert "\x1b" not in text
@@ -85,7 +85,7 @@ def test_text_is_for_people() -> None:
 
 
 def test_the_journal_gets_a_priority_on_every_line_and_no_time() -> None:
-    """Lines of a traceback have the priority too."""
+    """In the journal every line, even of a traceback, has a priority and no time."""
     text = run("text", "info", "journal")
     lines = text.splitlines()
     assert lines[0].startswith("<6>")

@@ -10,7 +10,7 @@ from qscpd.systemd import Notifier, logs_to_journal, watchdog_interval_s
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[socket.socket]:
-    """The service manager's end: a datagram socket at a path."""
+    """Datagram socket of a service manager."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
         listener.setblocking(False)
@@ -19,7 +19,7 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
 
 @pytest.fixture
 def notifier(manager: socket.socket) -> Iterator[Notifier]:
-    """A notifier to the manager."""
+    """A notifier of the manager."""
     notifier = Notifier.from_environment({"NOTIFY_SOCKET": manager.getsockname()})
     yield notifier
     notifier.close()
@@ -28,18 +28,18 @@ def notifier(manager: socket.socket) -> Iterator[Notifier]:
 def test_each_call_is_one_datagram(manager: socket.socket, notifier: Notifier) -> None:
     """The datagrams are as in sd_notify(3), in the order of the calls."""
     notifier.ready("listening on port 7727")
-    notifier.status("2 people online")
+    notifier.status("2 users online")
     notifier.alive()
     notifier.stopping("saying goodbye")
     assert [manager.recv(4096) for _ in range(4)] == [
         b"READY=1\nSTATUS=listening on port 7727",
-        b"STATUS=2 people online",
+        b"STATUS=2 users online",
         b"WATCHDOG=1",
         b"STOPPING=1\nSTATUS=saying goodbye",
     ]
 
 
-def test_a_status_can_not_smuggle_an_assignment(manager: socket.socket, notifier: Notifier) -> None:
+def test_a_status_cannot_contain_an_assignment(manager: socket.socket, notifier: Notifier) -> None:
     """A line break in a status becomes a blank."""
     notifier.status("fine\nMAINPID=1\r\n")
     assert manager.recv(4096) == b"STATUS=fine MAINPID=1"
@@ -58,7 +58,7 @@ def test_an_abstract_address_is_reached() -> None:
         assert manager.recv(4096) == b"WATCHDOG=1"
 
 
-@pytest.mark.parametrize("address", ["", "vsock:2:1234", "relative/path", "/nobody/is/here"])
+@pytest.mark.parametrize("address", ["", "vsock:2:1234", "relative/path", "/no/such/socket"])
 def test_without_a_manager_nothing_happens(address: str) -> None:
     """Without a manager, or with a stale variable, calls do nothing."""
     notifier = Notifier(address)
@@ -116,13 +116,13 @@ def test_the_watchdog_gets_three_notifications_in_its_timeout() -> None:
         {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"},
     ],
 )
-def test_no_watchdog_no_interval(environ: dict[str, str]) -> None:
+def test_without_a_watchdog_there_is_no_interval(environ: dict[str, str]) -> None:
     """Without a watchdog, or with one of another process, there is no interval."""
     assert watchdog_interval_s(environ) is None
 
 
 def test_the_journal_is_known_by_device_and_inode() -> None:
-    """Only the very stream of $JOURNAL_STREAM counts as the journal."""
+    """Only the stream of $JOURNAL_STREAM, by device and inode, counts as the journal."""
     reader, writer = os.pipe()
     try:
         stat = os.fstat(writer)
