@@ -1,4 +1,4 @@
-"""`docs/architecture.md` draws what the import contracts say, and names files that exist."""
+"""`docs/architecture.md` agrees with the import contracts, and names existing files."""
 
 import re
 import tomllib
@@ -13,14 +13,14 @@ CONTRACTS: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
 
 
 def drawn(package: str) -> list[set[str]]:
-    """Return the layers of a package's picture, from top to bottom."""
-    picture = PAGE.split(f"### {package}\n")[1].split("```text\n")[1].split("```")[0]
-    return [set(line.split("  ")[0].split()) for line in picture.splitlines()]
+    """Return the layers of a package's diagram, from top to bottom."""
+    diagram = PAGE.split(f"### {package}\n")[1].split("```text\n")[1].split("```")[0]
+    return [set(line.split("  ")[0].split()) for line in diagram.splitlines()]
 
 
 @pytest.mark.parametrize("package", ["qscpd", "qscp_client"])
-def test_the_picture_shows_the_layers_of_the_contract(package: str) -> None:
-    """Both have the same packages in the same order; only `__main__` is left out of the picture."""
+def test_the_diagram_shows_the_layers_of_the_contract(package: str) -> None:
+    """Diagram and contract have the same layers in the same order, without `__main__`."""
     (layers,) = [each["layers"] for each in CONTRACTS if each.get("containers") == [package]]
     contract = [set(layer.split(" | ")) for layer in layers if layer != "__main__"]
     assert drawn(package) == contract

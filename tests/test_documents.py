@@ -31,7 +31,7 @@ def read(page: Path) -> str:
 
 
 def without_code_blocks(text: str) -> str:
-    """Return a page's text without fenced blocks, in which nothing is a link or a heading."""
+    """Return a page's text without fenced blocks, which have no links or headings."""
     return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
@@ -55,14 +55,14 @@ def anchors(page: Path) -> set[str]:
 
 
 def links(page: Path) -> list[str]:
-    """Return the targets of all links of a page but those to other sites."""
+    """Return the targets of all links of a page except those to other sites."""
     targets = re.findall(r"\]\(([^)\s]+)\)", without_code_blocks(read(page)))
     return [target for target in targets if not re.match(r"[a-z]+:", target)]
 
 
 @EACH_PAGE
-def test_every_link_leads_somewhere(page: Path) -> None:
-    """The file exists, and the heading in it."""
+def test_every_link_has_a_target(page: Path) -> None:
+    """The file and the heading of every link exist."""
     broken = []
     for target in links(page):
         name, _, fragment = target.partition("#")
@@ -73,7 +73,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_the_anchors_are_those_of_github() -> None:
-    """Punctuation goes, blanks become hyphens."""
+    """Anchors are made as on GitHub: punctuation is removed, blanks become hyphens."""
     assert anchor("Ids: sending again does no harm") == "ids-sending-again-does-no-harm"
     assert anchor("#### Object `member`".lstrip("# ")) == "object-member"
     assert anchor("In a pipe, and `--help`") == "in-a-pipe-and---help"
@@ -109,7 +109,7 @@ CLIENT_OPTIONS = options(client_command)
 
 
 def code(page: Path) -> list[str]:
-    """Return what is code on a page: spans, and lines of indented or fenced blocks."""
+    """Return the code of a page: spans, and lines of indented or fenced blocks."""
     text = read(page)
     fenced = [
         line
@@ -135,14 +135,14 @@ def unknown_options(words: list[str], known: set[str]) -> list[str]:
 
 
 def called_command(words: list[str]) -> click.Command | None:
-    """Return which command of `qscpd` is called, if any is."""
+    """Return the command of `qscpd` that is called, or None."""
     plain = [word for word in words if re.fullmatch(r"[a-z]+", word)]
     return DAEMON.get(" ".join(plain[:2])) or DAEMON.get(" ".join(plain[:1]))
 
 
 @EACH_PAGE_WITH_CALLS
-def test_every_call_of_qscpd_is_possible(page: Path) -> None:
-    """The command exists, and has the options that a page gives it."""
+def test_every_call_of_qscpd_is_valid(page: Path) -> None:
+    """Every call of `qscpd` on a page names an existing command and existing options."""
     for words in calls(page, "qscpd"):
         command = called_command(words)
         assert command is not None, words
@@ -150,15 +150,15 @@ def test_every_call_of_qscpd_is_possible(page: Path) -> None:
 
 
 @EACH_PAGE_WITH_CALLS
-def test_every_call_of_the_client_is_possible(page: Path) -> None:
-    """It has the options that a page gives it."""
+def test_every_call_of_the_client_is_valid(page: Path) -> None:
+    """Every call of `qscp-client` on a page has existing options."""
     for words in calls(page, "qscp-client"):
         assert unknown_options(words, CLIENT_OPTIONS) == [], words
 
 
 @pytest.mark.parametrize("name", DAEMON)
 def test_every_command_of_qscpd_is_documented(name: str) -> None:
-    """With its long options, in the pages for the operator."""
+    """The operator's pages name every command of `qscpd` and its long options."""
     text = "\n".join(map(read, COMMAND_PAGES))
     assert re.search(rf"qscpd {name}\b", text), f"qscpd {name} is in none of the operator's pages"
     names = options(DAEMON[name]) - options(daemon_command)
@@ -167,6 +167,6 @@ def test_every_command_of_qscpd_is_documented(name: str) -> None:
 
 
 def test_every_option_of_the_client_is_documented() -> None:
-    """In the page of the client."""
+    """The client's page names every option of `qscp-client`."""
     text = read(ROOT / "docs/client.md")
     assert [option for option in CLIENT_OPTIONS if option not in text] == []

@@ -1,4 +1,4 @@
-"""The files that `make lock` writes, and what pyproject.toml says they have to hold."""
+"""The files that `make lock` writes agree with pyproject.toml."""
 
 import json
 import re
@@ -21,18 +21,18 @@ _SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 
 @pytest.fixture(scope="module")
 def project() -> dict[str, Any]:
-    """Return pyproject.toml."""
+    """Content of pyproject.toml."""
     return tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def locked(name: str) -> dict[str, Requirement]:
-    """Return what a file pins, by name of the package."""
+    """Return the pins of a file, by name of the package."""
     entries = re.findall(r"^(\w[^\\\n]*)", (_ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
     return {canonicalize_name((pin := Requirement(entry)).name): pin for entry in entries}
 
 
 def assert_holds(name: str, requirements: list[str]) -> None:
-    """Assert that a file pins a version that each requirement allows."""
+    """Assert that a file pins an allowed version of each requirement."""
     pins = locked(name)
     for text in requirements:
         requirement = Requirement(text)
@@ -44,8 +44,8 @@ def assert_holds(name: str, requirements: list[str]) -> None:
         )
 
 
-def test_the_lock_holds_what_the_project_requires(project: dict[str, Any]) -> None:
-    """Its dependencies, what builds it, and the groups; `make lock` was run after the last change."""
+def test_the_locks_pin_the_requirements_of_the_project(project: dict[str, Any]) -> None:
+    """Each lock pins the project's dependencies, build requirements and groups that it covers."""
     groups = project["dependency-groups"]
     run = project["project"]["dependencies"] + project["build-system"]["requires"] + groups["build"]
     assert_holds("requirements.txt", run)
@@ -53,15 +53,15 @@ def test_the_lock_holds_what_the_project_requires(project: dict[str, Any]) -> No
     assert_holds("requirements-fuzz.txt", groups["fuzz"])
 
 
-def test_tests_run_on_the_versions_that_are_installed() -> None:
-    """What both files hold, they hold in one version."""
+def test_both_locks_pin_the_same_versions() -> None:
+    """The development lock pins the same versions as the installation's."""
     run, dev = locked("requirements.txt"), locked("requirements-dev.txt")
     assert {name: str(pin) for name, pin in run.items()} == {name: str(dev[name]) for name in run}
 
 
 @pytest.mark.parametrize("name", _FILES)
-def test_each_line_of_a_lock_has_a_hash_and_none_an_address(name: str) -> None:
-    """Where packages come from is the user's choice, by pip's configuration."""
+def test_each_pin_has_hashes_and_no_address(name: str) -> None:
+    """Pins have hashes and no index or address, which users choose by pip's configuration."""
     text = (_ROOT / name).read_text(encoding="utf-8")
     entries = re.findall(r"^\w.*(?:\n +--hash=sha256:[0-9a-f]{64}(?: \\)?$)+", text, re.MULTILINE)
     assert len(entries) == len(locked(name)) > 0
@@ -71,12 +71,12 @@ def test_each_line_of_a_lock_has_a_hash_and_none_an_address(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["uv.lock", "pylock.toml"])
 def test_no_other_lock_is_in_the_tree(name: str) -> None:
-    """Each line of these two names the host of the registry."""
+    """Lock formats that name the host of the registry in each entry are not in the tree."""
     assert not (_ROOT / name).exists()
 
 
-def test_ci_runs_each_python_that_is_promised(project: dict[str, Any]) -> None:
-    """Classifiers, the oldest version, and the loop in `.ci/run` agree."""
+def test_ci_runs_each_supported_python(project: dict[str, Any]) -> None:
+    """Classifiers, the oldest version and the loop in `.ci/run` agree."""
     prefix = "Programming Language :: Python :: "
     classifiers = [text.removeprefix(prefix) for text in project["project"]["classifiers"] if prefix in text]
     assert tuple(classifiers) == _SUPPORTED
@@ -84,8 +84,8 @@ def test_ci_runs_each_python_that_is_promised(project: dict[str, Any]) -> None:
     assert f"for version in {' '.join(_SUPPORTED)}; do" in (_ROOT / ".ci/run").read_text(encoding="utf-8")
 
 
-def test_the_bill_of_materials_lists_what_is_locked(project: dict[str, Any], tmp_path: Path) -> None:
-    """`make sbom`: QSCP and its version, and each package of requirements.txt with its hashes."""
+def test_the_bill_of_materials_lists_the_lock(project: dict[str, Any], tmp_path: Path) -> None:
+    """`make sbom` lists QSCP, its version, and each package of requirements.txt with its hashes."""
     file = tmp_path / "qscp.cdx.json"
     subprocess.run(
         [_ROOT / "tools/sbom.sh", sys.executable, file], cwd=_ROOT, check=True, capture_output=True

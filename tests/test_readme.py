@@ -1,4 +1,4 @@
-"""The picture in README.md is what two real clients show."""
+"""The picture in README.md shows the screens of two real clients."""
 
 import sys
 from pathlib import Path
@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 if sys.platform == "win32":
-    pytest.skip("pseudo-terminals are a matter of Unix", allow_module_level=True)
+    pytest.skip("there are no pseudo-terminals on Windows", allow_module_level=True)
 
 from tools.capture_readme import README, replace_picture, take_picture
 
 
-async def test_the_picture_is_what_two_clients_show(tmp_path: Path) -> None:
-    """If a sentence on the screen has changed, `make picture` updates the picture."""
+async def test_the_picture_shows_two_clients(tmp_path: Path) -> None:
+    """The picture equals the screens of two clients; `make picture` updates it."""
     document = README.read_text(encoding="utf-8")
     assert replace_picture(document, await take_picture(tmp_path)) == document
 
 
 def test_a_missing_marker_is_an_error() -> None:
-    """Rather than a README without a picture."""
+    """A document without the picture's markers raises ValueError."""
     with pytest.raises(ValueError, match="needs the lines"):
         replace_picture("# QSCP\n", "")

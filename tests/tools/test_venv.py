@@ -1,4 +1,4 @@
-"""`tools/venv.sh`: what is installed is what was locked, and a refusal says what to do."""
+"""`tools/venv.sh`: it installs exactly the locked files; its errors say what to do."""
 
 import os
 import platform
@@ -17,14 +17,14 @@ _TARGET = f"Python {_VERSION} on {platform.machine()}"
 
 @pytest.fixture
 def wheels(tmp_path: Path) -> Path:
-    """Return an empty folder that stands for a wheelhouse."""
+    """An empty folder for a wheelhouse."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     return folder
 
 
 def install(tmp_path: Path, wheels: Path, lock: str) -> subprocess.CompletedProcess[str]:
-    """Make a virtual environment of a lock and a wheelhouse."""
+    """Make a virtual environment from a lock and a wheelhouse."""
     requirements = tmp_path / "requirements.txt"
     requirements.write_text(lock)
     return subprocess.run(
@@ -38,15 +38,15 @@ def install(tmp_path: Path, wheels: Path, lock: str) -> subprocess.CompletedProc
 
 
 def test_locked_wheels_are_installed_without_a_network(tmp_path: Path, wheels: Path) -> None:
-    """The index is not asked when there is a wheelhouse."""
+    """With a wheelhouse, packages are installed without the package index."""
     done = install(tmp_path, wheels, lock_line("parsley==1.0", make_wheel(wheels, "parsley", "1.0")))
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     packages = [path.name for path in tmp_path.glob("venv/lib/python*/site-packages/parsley*")]
     assert packages == ["parsley-1.0.dist-info"]
 
 
-def test_a_changed_hash_is_refused_with_a_sentence(tmp_path: Path, wheels: Path) -> None:
-    """It says which package, where its hashes are, where it came from, and what to do."""
+def test_a_wheel_with_a_changed_hash_is_refused(tmp_path: Path, wheels: Path) -> None:
+    """The error names the package, its line in the lock, its origin, and what to do."""
     locked = lock_line("parsley==1.0", make_wheel(wheels, "parsley", "1.0", "py3-none-any"))
     lock = locked.replace("sha256:", "sha256:" + "0" * 8)[: -1 - 8] + "\n"
     done = install(tmp_path, wheels, f"# a comment\n{lock}")
@@ -61,13 +61,13 @@ def test_a_changed_hash_is_refused_with_a_sentence(tmp_path: Path, wheels: Path)
 
 
 def test_a_requirement_without_a_hash_is_refused(tmp_path: Path, wheels: Path) -> None:
-    """A lock edited by hand is no lock."""
+    """A requirement without a hash makes the installation fail."""
     make_wheel(wheels, "parsley", "1.0")
     assert install(tmp_path, wheels, "parsley==1.0\n").returncode == 1
 
 
-def test_a_wheelhouse_that_lacks_a_wheel_is_named(tmp_path: Path, wheels: Path) -> None:
-    """With the command that makes one for this Python and machine."""
+def test_a_missing_wheel_is_named(tmp_path: Path, wheels: Path) -> None:
+    """The error names the missing wheel, and the command that makes a wheelhouse for this machine."""
     done = install(tmp_path, wheels, lock_line("parsley==1.1", make_wheel(wheels, "parsley", "1.0")))
     assert done.returncode == 1
     assert f"{wheels} has no wheel of parsley==1.1 for {_TARGET}." in done.stderr
