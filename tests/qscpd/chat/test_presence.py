@@ -262,7 +262,7 @@ class NarrowLink(FakeLink):
 NAMES = tuple("bcdefgh")
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("come"), st.sampled_from(NAMES)),
+        st.tuples(st.just("open"), st.sampled_from(NAMES)),
         st.tuples(st.just("leave"), st.sampled_from(NAMES)),
         st.tuples(st.just("lose"), st.sampled_from(NAMES)),
         st.tuples(st.just("away"), st.sampled_from(NAMES)),
@@ -287,7 +287,7 @@ class StepRunner:
     async def step(self, action: str, argument: str) -> None:
         """Run a step."""
         handlers: dict[str, Callable[[], object]] = {
-            "come": lambda: self.sessions[argument].append(self.router.login(argument)[0]),
+            "open": lambda: self.sessions[argument].append(self.router.login(argument)[0]),
             "login": self._watch,
             "read": self.read,
         }
@@ -355,7 +355,7 @@ def test_a_restarted_snapshot_replaces_the_unfinished_one(
     async def test() -> None:
         runner = StepRunner()
         for name in NAMES:
-            await runner.step("come", name)
+            await runner.step("open", name)
         await runner.step("login", "")
         await runner.step("sleep", "6")
         await runner.step("read", "")

@@ -13,7 +13,7 @@ from tests.support.gated_reader import INSIDE
 from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 
-BEFORE = list(range(1, 8))
+EARLIER = list(range(1, 8))
 MEANWHILE = list(range(8, 13))
 
 
@@ -22,7 +22,7 @@ async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
     """A daemon without a network: alice wrote seven messages to bob, and all are in the search index."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob")
     store = SqliteStore(tmp_path / "qscpd.db")
-    store.append([NewMessage(1, 2, f"{n:032x}", f"number {n}") for n in BEFORE])
+    store.append([NewMessage(1, 2, f"{n:032x}", f"number {n}") for n in EARLIER])
     while store.housekeeping.step(Keep()):
         pass
     async with InProcessServer(store) as opened:
@@ -40,7 +40,7 @@ def check_history(bob: InProcessPeer) -> None:
     """Check that the page ends at the last seq of the snapshot."""
     page = answer(bob)
     assert isinstance(page, frames.History)
-    assert ([each.seq for each in page.messages], page.cursor) == (BEFORE, None)
+    assert ([each.seq for each in page.messages], page.cursor) == (EARLIER, None)
 
 
 def check_conversations(bob: InProcessPeer) -> None:
@@ -54,13 +54,13 @@ def check_search(bob: InProcessPeer) -> None:
     """Check that later messages are not found, and that the page is complete."""
     page = answer(bob)
     assert isinstance(page, frames.SearchResults)
-    assert ([each.seq for each in page.matches], page.complete) == (BEFORE[::-1], True)
+    assert ([each.seq for each in page.matches], page.complete) == (EARLIER[::-1], True)
 
 
 def check_replay(bob: InProcessPeer) -> None:
     """Check that each message is sent once, in order."""
     assert isinstance(answer(bob), frames.Resumed)
-    assert [each.seq for each in bob.frames if isinstance(each, frames.Chat)] == BEFORE + MEANWHILE
+    assert [each.seq for each in bob.frames if isinstance(each, frames.Chat)] == EARLIER + MEANWHILE
 
 
 @pytest.mark.parametrize(

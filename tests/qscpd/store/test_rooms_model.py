@@ -141,7 +141,7 @@ class RoomMachine(RuleBasedStateMachine):
         """Create two rooms with members, which random steps alone would seldom reach."""
         self.create(1, "#attic", None, kind, history)
         for each in (*members, moderator):
-            self.come(each, "#attic")
+            self.join(each, "#attic")
         self.moderate(1, "#attic", "role", moderator, RoomRole.MODERATOR, None)
         self.create(closed, "#bath", None, RoomKind.CLOSED, None)
 
@@ -181,12 +181,12 @@ class RoomMachine(RuleBasedStateMachine):
         )
 
     @rule(account=accounts, name=names)
-    def come(self, account: int, name: str) -> None:
+    def join(self, account: int, name: str) -> None:
         """A user joins."""
         self.change(RoomChange(action="join", room=name, actor=account))
 
     @rule(pick=picks, name=names)
-    def go(self, pick: int, name: str) -> None:
+    def leave(self, pick: int, name: str) -> None:
         """A user leaves."""
         self.change(RoomChange(action="leave", room=name, actor=self.pick_account(pick, name) or 1))
 
