@@ -172,10 +172,13 @@ class StoreWriter(Generic[S]):
     # --- on the store's thread
 
     def _run(self) -> None:
-        try:
-            self._work()
-        except Exception as error:  # noqa: BLE001 - if the thread ended silently, every caller would wait for ever
-            self._fail(error)
+        while True:
+            try:
+                self._work()
+            except Exception as error:  # noqa: BLE001 - without this thread, every caller would wait for ever
+                self._fail(error)  # From now on nothing is committed, and every call fails.
+            else:
+                return
 
     def _work(self) -> None:
         while True:
@@ -297,8 +300,10 @@ class StoreWriter(Generic[S]):
             self._back(self._on_refused, refused, code)
 
     def _fail(self, error: Exception) -> None:
-        self._failed = True
         _log.critical("store.failed", exc_info=error)
+        if self._failed:
+            return
+        self._failed = True
         self._back(self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error)))
 
     def _change_rooms(self, calls: Sequence[_Call]) -> None:

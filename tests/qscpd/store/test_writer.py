@@ -50,12 +50,15 @@ class FakeHousekeeping:
     Attributes:
         done: How many steps were asked for.
         steps: How many steps there are, or an error.
+        gate: Steps wait for it.
         threads: The threads that asked.
     """
 
     def __init__(self) -> None:
         self.done = 0
-        self.steps: int | StoreError = 0
+        self.steps: int | Exception = 0
+        self.gate = threading.Event()
+        self.gate.set()
         self.threads: set[str] = set()
 
     def step(self, keep: Keep) -> bool:
@@ -63,7 +66,8 @@ class FakeHousekeeping:
         assert keep == Keep()
         self.threads.add(threading.current_thread().name)
         self.done += 1
-        if isinstance(self.steps, StoreError):
+        self.gate.wait(20)
+        if isinstance(self.steps, Exception):
             raise self.steps
         return self.done < self.steps
 
@@ -314,6 +318,23 @@ async def test_housekeeping_that_fails_harms_nobody() -> None:
         peer.writer.append(items(2))
         await peer.writer.drained()
     assert peer.heard == [("stored", 2)]
+
+
+async def test_a_call_fails_when_housekeeping_has_a_bug() -> None:
+    """A caller that waited for ever would keep the daemon from stopping."""
+    peer = InProcessPeer()
+    peer.store.chores.steps = ValueError("a bug")
+    peer.store.chores.gate.clear()
+    with peer.writer:
+        await until(lambda: peer.store.chores.done)
+        waiting = asyncio.ensure_future(peer.writer.drained())
+        await asyncio.sleep(0)
+        peer.store.chores.gate.set()
+        with pytest.raises(StoreError, match="failed"):
+            await asyncio.wait_for(waiting, 20)
+    await asyncio.sleep(0)
+    assert peer.heard == [("failed", StoreError)]
+    assert peer.store.chores.done == 1
 
 
 @pytest.mark.parametrize("error", [StoreError("disk I/O error"), OSError("?"), ValueError("a bug")])
