@@ -122,7 +122,7 @@ def _room_change(request: RoomRequest, store: Store) -> RoomChange:
     name = normalize_name(request.owner)
     owner = store.credentials(name)
     if owner is None:
-        raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
+        raise NotFoundError(f"no account {name}; `qscpd listusers` shows all")
     return RoomChange(
         action="create",
         room=room,
@@ -140,7 +140,7 @@ def _operator_error(error: DeniedError, request: RoomRequest, room: str) -> Qscp
         case ErrorCode.ROOM_EXISTS:
             return ExistsError(f"room {room} already exists; choose another name")
         case ErrorCode.UNKNOWN_ROOM:
-            return NotFoundError(f"there is no room {room}; `qscpd room list` shows all")
+            return NotFoundError(f"no room {room}; `qscpd room list` shows all")
         case ErrorCode.ROOM_ARCHIVED:
             return QscpdError(f"{room} is already archived")
         case ErrorCode.TOO_MANY_ROOMS if isinstance(request, CreateRoom):

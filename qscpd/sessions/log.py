@@ -34,7 +34,7 @@ _log = structlog.stdlib.get_logger("qscpd.sessions.log")
 
 
 class LoggedSession(Protocol):
-    """What the log needs of a session."""
+    """Interface of a session that the log needs."""
 
     id: str
     link: Link
@@ -73,7 +73,9 @@ class SessionLog:
         try:
             self._file = _open(self._path)
         except PermissionError as error:
-            raise PermissionDeniedError(f"{self._path}: the session log may not be written") from error
+            raise PermissionDeniedError(
+                f"{self._path}: this user has no permission to write the session log"
+            ) from error
         except OSError as error:
             raise QscpdError(f"{self._path}: the session log can't be written: {error.strerror}") from error
         self._thread.start()

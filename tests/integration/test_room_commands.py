@@ -130,10 +130,10 @@ async def test_commands_while_the_daemon_is_stopped(start_daemon: StartDaemon, w
     ("arguments", "code", "sentence"),
     [
         (("create", "dev", "--owner", "bob"), ExitCode.EXISTS, "room #dev already exists"),
-        (("create", "ops", "--owner", "zoe"), ExitCode.NOT_FOUND, "there is no account zoe"),
+        (("create", "ops", "--owner", "zoe"), ExitCode.NOT_FOUND, "no account zoe"),
         (("create", "o/p", "--owner", "bob"), ExitCode.USAGE, "is not a valid name"),
-        (("archive", "ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
-        (("delete", "ops", "--yes"), ExitCode.NOT_FOUND, "there is no room #ops"),
+        (("archive", "ops"), ExitCode.NOT_FOUND, "no room #ops; `qscpd room list` shows all"),
+        (("delete", "ops", "--yes"), ExitCode.NOT_FOUND, "no room #ops"),
     ],
 )
 async def test_an_error_is_the_same_running_and_stopped(
@@ -191,7 +191,7 @@ async def test_changes_by_the_operator_are_logged(start_daemon: StartDaemon) -> 
     logged = [(each["request"], each["outcome"]) for each in daemon.log if each["event"] == "admin.request"]
     assert logged == [
         ("CreateRoom #dev", "done"),
-        ("ArchiveRoom #ops", "there is no room #ops; `qscpd room list` shows all"),
+        ("ArchiveRoom #ops", "no room #ops; `qscpd room list` shows all"),
         ("DeleteRoom #dev", "done"),
     ]
     assert "canary" not in str(daemon.text)

@@ -52,7 +52,9 @@ def test_a_read_only_file(tmp_path: Path) -> None:
     (tmp_path / "qscpd.db").chmod(0o444)
     with (
         as_user(tmp_path),
-        pytest.raises(PermissionDeniedError, match=r"qscpd.db: may not be read and written by this user"),
+        pytest.raises(
+            PermissionDeniedError, match=r"qscpd.db: this user has no permission to read and write it"
+        ),
     ):
         open_store(store_url(tmp_path / "qscpd.db"))
 

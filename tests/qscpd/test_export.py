@@ -157,7 +157,7 @@ def test_a_name_that_several_deleted_accounts_had(store: SqliteStore) -> None:
 
 def test_unknown_accounts_are_not_found(reader: StoreReader) -> None:
     """Unknown names and ids are not found."""
-    with pytest.raises(NotFoundError, match="there is no account zoe"):
+    with pytest.raises(NotFoundError, match="no account zoe"):
         reader.find_account("zoe")
     with pytest.raises(NotFoundError, match="no account with the id a77"):
         reader.find_account("alice", 77)
@@ -417,5 +417,5 @@ def test_a_deleted_room_can_t_be_exported(lenient: SqliteStore) -> None:
     """A deleted room is not found, even before its messages are removed."""
     lenient.change_room(RoomChange(action="create", room="#dev", actor=ALICE))
     lenient.change_room(RoomChange(action="delete", room="#dev", actor=None))
-    with pytest.raises(NotFoundError, match="there is no room #dev"):
+    with pytest.raises(NotFoundError, match="no room #dev"):
         lenient.find_room("#dev")

@@ -27,12 +27,12 @@ class AccountReader:
         if account is not None:
             rows = self._db.read(f"SELECT {_COLUMNS} FROM accounts WHERE id = ?", account)  # noqa: S608
             if not rows:
-                raise NotFoundError(f"there is no account with the id a{account}")
+                raise NotFoundError(f"no account with the id a{account}")
             return _account(rows[0])
         sql = f"SELECT {_COLUMNS} FROM accounts WHERE name = ? ORDER BY state = 'deleted', id"  # noqa: S608
         found = [_account(row) for row in self._db.read(sql, name)]
         if not found:
-            raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
+            raise NotFoundError(f"no account {name}; `qscpd listusers` shows all")
         if found[0].state is AccountState.DELETED and len(found) > 1:
             ids = ", ".join(f"a{each.id}" for each in found)
             raise UsageError(f"{name} was the name of several deleted accounts; say which with --id: {ids}")
@@ -67,7 +67,7 @@ class Accounts:
         with self._db.transaction() as db:
             states = {row[0] for row in db.execute("SELECT state FROM accounts WHERE name = ?", (name,))}
             if states - {AccountState.DELETED}:
-                raise ExistsError(f"there is an account {name} already; choose another name")
+                raise ExistsError(f"account {name} already exists; choose another name")
             if states and not reuse_name:
                 raise ExistsError(
                     f"the name {name} belonged to a deleted account; add --reuse-name to give it away again"
@@ -108,7 +108,7 @@ class Accounts:
             ).fetchall()
             if rows:
                 return self._changed(rows[0])
-        raise NotFoundError(f"there is no account {name}; `qscpd listusers` shows all")
+        raise NotFoundError(f"no account {name}; `qscpd listusers` shows all")
 
     def _changed(self, row: tuple[int, str, str, int]) -> Account:
         account = _account(row)

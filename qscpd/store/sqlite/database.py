@@ -231,7 +231,7 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
 
 def _explain_opening(error: BaseException, path: Path) -> BaseException:
     if isinstance(error, PermissionError):
-        return PermissionDeniedError(f"{path}: may not be read and written by this user")
+        return PermissionDeniedError(f"{path}: this user has no permission to read and write it")
     if isinstance(error, OSError):
         return StoreError(f"{path}: {error.strerror}")
     if isinstance(error, sqlite3.Error):

@@ -17,7 +17,7 @@ class StoreLock:
 
     Raises (on entering):
         StoreBusyError: Another process holds it.
-        PermissionDeniedError: The file may not be opened by this user.
+        PermissionDeniedError: This user has no permission to open the file.
         StoreError: The directory does not exist, or the like.
     """
 
@@ -33,7 +33,7 @@ class StoreLock:
             self._close()
             raise StoreBusyError(f"{self.path}: another qscpd process is using this store") from error
         except PermissionError as error:
-            raise PermissionDeniedError(f"{self.path}: may not be opened by this user") from error
+            raise PermissionDeniedError(f"{self.path}: this user has no permission to open it") from error
         except OSError as error:
             self._close()
             raise StoreError(f"{self.path}: {error.strerror}") from error

@@ -50,7 +50,7 @@ class RoomReader:
         """See `StoreReader.find_room`."""
         row = self.named(name)
         if row is None:
-            raise NotFoundError(f"there is no room {name}; `qscpd room list` shows all")
+            raise NotFoundError(f"no room {name}; `qscpd room list` shows all")
         return row
 
     def get(self, conversation: int) -> RoomRow:

@@ -200,8 +200,8 @@ def test_the_life_of_a_room(store: Store) -> None:
     [
         (admin.CreateRoom("dev", "alice"), ExitCode.EXISTS, "room #dev already exists"),
         (admin.CreateRoom("DEV", "alice"), ExitCode.EXISTS, "room #dev already exists"),
-        (admin.CreateRoom("ops", "zoe"), ExitCode.NOT_FOUND, "there is no account zoe; `qscpd listusers`"),
-        (admin.CreateRoom("ops", "gone"), ExitCode.NOT_FOUND, "there is no account gone; `qscpd listusers`"),
+        (admin.CreateRoom("ops", "zoe"), ExitCode.NOT_FOUND, "no account zoe; `qscpd listusers`"),
+        (admin.CreateRoom("ops", "gone"), ExitCode.NOT_FOUND, "no account gone; `qscpd listusers`"),
         (admin.CreateRoom("ops", "a b"), ExitCode.USAGE, "'a b' is not a valid name"),
         (
             admin.CreateRoom("ops", "alice", topic="two\nlines"),
@@ -223,9 +223,9 @@ def test_the_life_of_a_room(store: Store) -> None:
             for name in ("", "#", "##x", "# x", "x y", "\u212aelvin", "x" * 33, "../etc", "\x1b[2J")
         ),
         (admin.ArchiveRoom("old"), ExitCode.FAILED, "#old is already archived"),
-        (admin.ArchiveRoom("ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
-        (admin.ArchiveRoom("deleted"), ExitCode.NOT_FOUND, "there is no room #deleted"),
-        (admin.DeleteRoom("ops"), ExitCode.NOT_FOUND, "there is no room #ops; `qscpd room list` shows all"),
+        (admin.ArchiveRoom("ops"), ExitCode.NOT_FOUND, "no room #ops; `qscpd room list` shows all"),
+        (admin.ArchiveRoom("deleted"), ExitCode.NOT_FOUND, "no room #deleted"),
+        (admin.DeleteRoom("ops"), ExitCode.NOT_FOUND, "no room #ops; `qscpd room list` shows all"),
         (admin.DeleteRoom("no/name"), ExitCode.USAGE, "is not a valid name"),
     ],
 )

@@ -107,12 +107,12 @@ def test_listusers_is_for_people_and_for_programs(dev: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "sentence"),
     [
-        (("adduser", "bob", "--generate"), ExitCode.EXISTS, "there is an account bob already"),
+        (("adduser", "bob", "--generate"), ExitCode.EXISTS, "account bob already exists"),
         (("adduser", "no/name", "--generate"), ExitCode.USAGE, "'no/name' is not a valid name"),
-        (("passwd", "carol", "--generate"), ExitCode.NOT_FOUND, "there is no account carol"),
-        (("deluser", "carol", "-y"), ExitCode.NOT_FOUND, "there is no account carol"),
-        (("lock", "carol"), ExitCode.NOT_FOUND, "there is no account carol"),
-        (("unlock", "carol"), ExitCode.NOT_FOUND, "there is no account carol"),
+        (("passwd", "carol", "--generate"), ExitCode.NOT_FOUND, "no account carol"),
+        (("deluser", "carol", "-y"), ExitCode.NOT_FOUND, "no account carol"),
+        (("lock", "carol"), ExitCode.NOT_FOUND, "no account carol"),
+        (("unlock", "carol"), ExitCode.NOT_FOUND, "no account carol"),
         (("status",), ExitCode.NOT_RUNNING, "no daemon answers"),
         (("adduser", "carol", "--generate", "--password-stdin"), ExitCode.USAGE, "use only one of"),
         (("adduser", "carol", "--password-file", "no"), ExitCode.USAGE, "can't be read: No such file"),

@@ -83,8 +83,8 @@ def test_export_while_the_store_is_in_use(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        (("zoe",), ExitCode.NOT_FOUND, "there is no account zoe; `qscpd listusers` shows all"),
-        (("--id", "a9"), ExitCode.NOT_FOUND, "there is no account with the id a9"),
+        (("zoe",), ExitCode.NOT_FOUND, "no account zoe; `qscpd listusers` shows all"),
+        (("--id", "a9"), ExitCode.NOT_FOUND, "no account with the id a9"),
         (("--id", "alice"), ExitCode.USAGE, "'alice' is not an account id"),
         (("no one",), ExitCode.USAGE, "name"),
         (("alice", "-o", "nowhere/x"), ExitCode.FAILED, "nowhere/x: No such file or directory"),
@@ -162,4 +162,4 @@ def test_erase_an_unknown_account(run: Run) -> None:
     """An unknown name is exit code 4."""
     result = run("erase", "zoe", "--yes")
     assert (result.exit_code, result.stdout) == (ExitCode.NOT_FOUND, "")
-    assert result.stderr == "qscpd: there is no account zoe; `qscpd listusers` shows all\n"
+    assert result.stderr == "qscpd: no account zoe; `qscpd listusers` shows all\n"

@@ -361,7 +361,7 @@ def test_an_empty_file_becomes_a_store_but_is_none(tmp_path: Path) -> None:
     """An empty file is where a store may be made, and nothing to read from."""
     path = tmp_path / "q.db"
     path.touch(mode=0o600)
-    with pytest.raises(StoreDamagedError, match="nothing in this file"):
+    with pytest.raises(StoreDamagedError, match="the file is empty"):
         open_reader(store_url(path))
     SqliteStore(path).close()
     open_reader(store_url(path)).close()
