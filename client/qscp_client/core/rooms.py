@@ -34,7 +34,7 @@ _WITHDRAWN: Final = {
 
 
 class Rooms:
-    """What the server says of rooms, with notices of what has changed.
+    """Rooms as the server describes them, with notices of what has changed.
 
     Args:
         me: Your name.
