@@ -172,6 +172,19 @@ def test_who_may_not_write_is_told() -> None:
     assert harness.receive(room_changed(past), room_changed(room())) == []
 
 
+def test_joining_does_not_say_that_you_muted_yourself() -> None:
+    """The server's frame names who joined, and an old mute is in it; the room that is opened says so."""
+    muted = room()
+    muted.muted = WALL_MS + 3_600_000
+    until = describe_end(muted.muted)
+    harness = ready("bob")
+    harness.enter("/join #dev")
+    shown = told(harness.receive(room_changed(muted, by="alice"), frames.RoomAck("join", "#dev")))
+    assert shown == [f"#dev (2 members). You are muted {until}. back returns to the list; you stay a member."]
+    elsewhere = ready("bob").receive(room_changed(muted, by="alice"))
+    assert told(elsewhere)[0] == f"You are muted in #dev {until}."
+
+
 def test_a_ban_says_when_it_ends() -> None:
     """As the server has it."""
     harness = in_room()
