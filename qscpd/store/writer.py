@@ -356,15 +356,17 @@ class StoreWriter(Generic[S]):
     def _settle(
         self, commits: Sequence[Sequence[Event]], calls: Sequence[_Call], results: Sequence[object]
     ) -> None:
-        for events in commits:  # also if a caller was cancelled: it happened
-            self._bus.publish(Commit(events))
-        for call, result in zip(calls, results, strict=True):
-            if call.future.cancelled():
-                continue
-            if isinstance(result, Exception):
-                call.future.set_exception(result)
-            else:
-                call.future.set_result(result)
+        try:
+            for events in commits:  # also if a caller was cancelled: it happened
+                self._bus.publish(Commit(events))
+        finally:  # A bug of a subscriber must not let callers wait for ever.
+            for call, result in zip(calls, results, strict=True):
+                if call.future.cancelled():
+                    continue
+                if isinstance(result, Exception):
+                    call.future.set_exception(result)
+                else:
+                    call.future.set_result(result)
 
 
 def _events(

@@ -25,15 +25,19 @@ class RealPeer:
 
     Attributes:
         heard: The events of each commit, and what the test adds.
+        bus: Where they are published.
     """
 
     def __init__(self, path: Path) -> None:
         self.heard: list[object] = []
         self.store = SqliteStore(path)
-        bus = LocalBus[str]()
-        bus.subscribe_to_commits(lambda commit: self.heard.extend(commit.events))
+        self.bus = LocalBus[str]()
+        self.bus.subscribe_to_commits(lambda commit: self.heard.extend(commit.events))
         self.writer = StoreWriter[str](
-            self.store, bus, on_refused=lambda _, code: self.heard.append(code), on_failed=self.heard.append
+            self.store,
+            self.bus,
+            on_refused=lambda _, code: self.heard.append(code),
+            on_failed=self.heard.append,
         )
 
     def take(self) -> list[object]:
@@ -76,6 +80,21 @@ async def test_events_are_published_before_the_caller_continues(real: RealPeer) 
     waiting.cancel()
     await real.writer.drained()
     assert [type(each) for each in real.take()] == [AccountChanged, RoomChanged]
+
+
+async def test_a_bug_of_a_subscriber_keeps_no_caller_waiting(real: RealPeer) -> None:
+    """The loop reports it; who waits for the result of the mutation gets it."""
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    bug = ValueError("a bug")
+
+    def fail(_: AccountChanged) -> None:
+        raise bug
+
+    real.bus.subscribe(AccountChanged, fail)
+    waiting = real.writer.perform(lambda store: store.set_locked("bob", locked=True))
+    account = await asyncio.wait_for(waiting, 20)
+    assert (account.state, reported) == (AccountState.LOCKED, [bug])
 
 
 async def test_what_changes_nothing_publishes_nothing(real: RealPeer) -> None:
