@@ -42,7 +42,7 @@ _MEANINGS = {
     ExitCode.OK: "everything was sent and stored",
     ExitCode.USAGE: "wrong use of the command line or of the first piped lines",
     ExitCode.CONFIG: "a problem in the configuration file",
-    ExitCode.TRUST: "the server's certificate is not to be trusted, or the CA file can't be read",
+    ExitCode.TRUST: "the server's certificate is not trusted, or the CA file can't be read",
     ExitCode.AUTH_REFUSED: "the server refused the login",
     ExitCode.UNREACHABLE: "no server there, or the connection was lost",
     ExitCode.INCOMPATIBLE: "client and server have no protocol version in common",

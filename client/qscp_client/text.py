@@ -18,7 +18,7 @@ _SHORT: Final = 40
 
 
 class Kind(enum.Enum):
-    """What a line is, for its colour or its stream."""
+    """Kind of a line, for its colour or its stream."""
 
     MESSAGE = enum.auto()
     MENTION = enum.auto()

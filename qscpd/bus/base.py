@@ -33,7 +33,7 @@ NO_ANSWERS: Final[Answers[Any]] = Answers((), (), ())
 
 
 class Commit(NamedTuple, Generic[S_co]):
-    """What one transaction did."""
+    """Result of one transaction."""
 
     events: Sequence[Event]
     """All of it, in order; nothing else is for other nodes."""

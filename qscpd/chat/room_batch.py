@@ -1,4 +1,4 @@
-"""What one commit adds to one room: one payload for all of its members' sessions."""
+"""Additions of one commit to one room: one payload for all of its members' sessions."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from qscpd.sessions.session import Session
 
 
 class RoomBatch:
-    """What one commit adds to one room.
+    """Additions of one commit to one room.
 
     A member who wrote in the same commit gets the others' messages one by one, between the
     acknowledgements of their own, in the order of the room. All other members get one payload.

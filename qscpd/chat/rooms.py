@@ -15,11 +15,20 @@ from typing import Final
 
 from qscp import codec, frames
 from qscp.features import TYPING
-from qscp.rooms import HistoryFrom, RoomRole
+from qscp.rooms import RoomRole
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.events import RoomChanged
 from qscpd.domain.ids import conversation_id
-from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange, RoomRow, RoomState, may_see
+from qscpd.domain.rooms import (
+    FOREVER_MS,
+    NO_MEMBERSHIP,
+    Membership,
+    RoomChange,
+    RoomRow,
+    RoomState,
+    first_visible,
+    may_see,
+)
 from qscpd.sessions.session import Session
 
 _INTERVAL_S: Final = 1.0
@@ -89,11 +98,7 @@ class LiveRoom:
 
     def first_seq(self, account: int) -> int:
         """Return the first message that an account may see, whatever was pruned."""
-        return (
-            self.memberships.get(account, NO_MEMBERSHIP).since
-            if self.row.history is HistoryFrom.JOINING
-            else 1
-        )
+        return first_visible(self.row, self.memberships.get(account, NO_MEMBERSHIP))
 
     def described(self, account: int) -> frames.Room:
         """Return the room as an account sees it."""

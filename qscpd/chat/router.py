@@ -89,7 +89,7 @@ class Router:
 
     @property
     def logged_in_count(self) -> int:
-        """How many sessions are logged in."""
+        """Number of logged-in sessions."""
         return sum(map(len, self._sessions.values()))
 
     def sessions_of(self, account: int) -> Sequence[Session]:

@@ -87,7 +87,7 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredMessage(msgspec.Struct, frozen=True, gc=False):
-    """Where and when a message was stored."""
+    """Place and time of a stored message."""
 
     conversation: int
     seq: int

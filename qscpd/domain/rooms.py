@@ -224,6 +224,16 @@ def refusal(room: RoomRow, membership: Membership, now_ms: int, *, reacts: bool 
     return None if RANKS[membership.role] >= RANKS[PERMISSIONS[what]] else ErrorCode.NOT_ALLOWED
 
 
+def action_refusal(room: RoomRow, membership: Membership, action: str) -> ErrorCode | None:
+    """Return why an account's role does not allow an action in a room; None if it does."""
+    if membership.role is None:
+        return ErrorCode.NOT_A_MEMBER if may_see(room, membership) else ErrorCode.UNKNOWN_ROOM
+    if room.state is RoomState.DELETED:
+        return ErrorCode.UNKNOWN_ROOM
+    needed = PERMISSIONS.get(action)
+    return ErrorCode.NOT_ALLOWED if needed is not None and RANKS[membership.role] < RANKS[needed] else None
+
+
 def first_visible(room: RoomRow, membership: Membership) -> int:
     """Return the first seq that a member is allowed to see, pruned or not."""
     return membership.since if room.history is HistoryFrom.JOINING else 1
@@ -231,15 +241,10 @@ def first_visible(room: RoomRow, membership: Membership) -> int:
 
 def _check_actor(case: _Case) -> None:
     action, actor = case.change.action, case.actor
-    if not may_see(case.room, actor) or action == "delete":
-        raise DeniedError(ErrorCode.UNKNOWN_ROOM)
-    if action == "join" or (action == "leave" and actor.invited_by is not None):
-        return
-    if actor.role is None:
-        raise DeniedError(ErrorCode.NOT_A_MEMBER)
-    needed = PERMISSIONS.get(action)
-    if needed is not None and RANKS[actor.role] < RANKS[needed]:
-        raise DeniedError(ErrorCode.NOT_ALLOWED)
+    code = ErrorCode.UNKNOWN_ROOM if action == "delete" else action_refusal(case.room, actor, action)
+    enters = action == "join" or (action == "leave" and actor.invited_by is not None)
+    if code is not None and not (enters and code is ErrorCode.NOT_A_MEMBER):
+        raise DeniedError(code)
 
 
 def _check_above(case: _Case) -> None:

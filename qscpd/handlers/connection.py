@@ -8,7 +8,7 @@ from qscpd.sessions.session import Session
 
 
 class ConnectionHandlers:
-    """Handles them."""
+    """Handlers of `ping`, `pong` and `bye`."""
 
     def __init__(self, router: Router) -> None:
         self._router = router

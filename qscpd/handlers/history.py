@@ -24,7 +24,7 @@ _NEWEST: Final = (2**53, 0, 0)
 
 
 class HistoryHandlers:
-    """Handles them.
+    """Handlers of everything that reads the past.
 
     Before each read, what the session sent earlier is committed, so that it is in the answer.
 

@@ -37,7 +37,7 @@ _Message = frames.SendChat | frames.SendEdit | frames.SendRedaction | frames.Sen
 
 
 class MessageHandlers:
-    """Handles them."""
+    """Handlers of messages, positions and typing indicators."""
 
     def __init__(self, router: Router) -> None:
         self._directory = router.directory

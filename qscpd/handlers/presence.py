@@ -11,7 +11,7 @@ from qscpd.sessions.session import Session
 
 
 class PresenceHandlers:
-    """Handles them."""
+    """Handlers of `presence` and `whois`."""
 
     def __init__(self, router: Router) -> None:
         self._router = router

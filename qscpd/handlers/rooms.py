@@ -9,11 +9,11 @@ from typing import Final
 
 from qscp import frames
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
-from qscp.rooms import PERMISSIONS, RANKS, ROOM_FIELDS, check_topic, normalize_room
+from qscp.rooms import ROOM_FIELDS, check_topic, normalize_room
 from qscpd.chat.rooms import LiveRoom
 from qscpd.chat.router import Router
 from qscpd.domain.model import LogRow
-from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, DeniedError, RoomChange
+from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, DeniedError, RoomChange, action_refusal
 from qscpd.errors import StoreBusyError, StoreFullError
 from qscpd.sessions.answers import refusal
 from qscpd.sessions.identity import Identity
@@ -35,7 +35,7 @@ _FIELDS: Final = ("user", "role", "text", "seconds", "kind", "history", "cursor"
 
 
 class RoomHandlers:
-    """Handles them."""
+    """Handlers of joining, leaving, changing and listing rooms."""
 
     def __init__(
         self, router: Router, writer: StoreWriter[Session], reads: StoreReads, requests: RequestRunner
@@ -131,13 +131,11 @@ class RoomHandlers:
         read: Callable[[LiveRoom, frames.RoomRequest], Awaitable[frames.ServerFrame]],
     ) -> frames.ServerFrame:
         room = self._rooms.by_name(name)
-        membership = room.memberships.get(account, NO_MEMBERSHIP) if room is not None else NO_MEMBERSHIP
-        if room is None or not room.visible_to(account):
+        if room is None:
             return refusal(frame, ErrorCode.UNKNOWN_ROOM)
-        if membership.role is None:
-            return refusal(frame, ErrorCode.NOT_A_MEMBER)
-        if RANKS[membership.role] < RANKS[PERMISSIONS[frame.action]]:
-            return refusal(frame, ErrorCode.NOT_ALLOWED)
+        membership = room.memberships.get(account, NO_MEMBERSHIP)
+        if (code := action_refusal(room.row, membership, frame.action)) is not None:
+            return refusal(frame, code)
         return await read(room, frame)
 
     async def _members(self, room: LiveRoom, frame: frames.RoomRequest) -> frames.ServerFrame:

@@ -7,7 +7,7 @@ from qscp import frames
 
 
 class Backlog(Protocol):
-    """What a session missed: sent between its `resume` and the moment it is live.
+    """Messages that a session missed, sent between its `resume` and the moment it is live.
 
     Attributes:
         started: Whether the replay has begun, so that no more positions are accepted.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a login establishes; a session without one is not logged in."""
+    """Result of a login; a session without one is not logged in."""
 
     account: int
     """The account's id."""

@@ -34,7 +34,7 @@ _log = structlog.stdlib.get_logger("qscpd.sessions.log")
 
 
 class LoggedSession(Protocol):
-    """What the log needs of a session."""
+    """Interface of a session that the log needs."""
 
     id: str
     link: Link

@@ -35,7 +35,7 @@ _log = structlog.stdlib.get_logger("qscpd.sessions.session")
 
 
 class SessionOwner(Protocol):
-    """What a session needs of the daemon around it."""
+    """Interface of the daemon that a session needs."""
 
     config: Config
     output: FlushQueue
@@ -58,7 +58,7 @@ Handler = Callable[["Session", Identity, frames.ClientFrame], None]
 
 
 class HandlerTable(NamedTuple):
-    """What to do with each frame of a client; `qscp.states` decides which is legal when."""
+    """Handlers of each frame of a client; `qscp.states` decides which is legal when."""
 
     login: Callable[["Session", frames.Auth], None]
     """For `auth`, the one frame before the login."""

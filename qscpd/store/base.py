@@ -1,4 +1,4 @@
-"""What a store does, whatever it keeps its rows in.
+"""Interface of a store, whatever it keeps its rows in.
 
 A store is synchronous and belongs to one thread at a time: to the thread of
 `qscpd.store.writer` in the daemon, to the main thread in a command. Every method is one
@@ -325,7 +325,7 @@ class Lockable(Protocol):
 
 
 class Contents(NamedTuple):
-    """What a copy of a store has."""
+    """Contents of a copy of a store."""
 
     schema: int
     epoch: str

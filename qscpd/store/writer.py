@@ -169,10 +169,13 @@ class StoreWriter(Generic[S]):
     # --- on the store's thread
 
     def _run(self) -> None:
-        try:
-            self._work()
-        except Exception as error:  # noqa: BLE001 - if the thread ended silently, every caller would wait for ever
-            self._fail(error)
+        while True:
+            try:
+                self._work()
+            except Exception as error:  # noqa: BLE001 - without this thread, every caller would wait for ever
+                self._fail(error)  # From now on nothing is committed, and every call fails.
+            else:
+                return
 
     def _work(self) -> None:
         while True:
@@ -301,8 +304,10 @@ class StoreWriter(Generic[S]):
         self._back(self._bus.publish, Commit((), answers))
 
     def _fail(self, error: Exception) -> None:
-        self._failed = True
         _log.critical("store.failed", exc_info=error)
+        if self._failed:
+            return
+        self._failed = True
         self._back(self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error)))
 
     def _change_rooms(self, calls: Sequence[_Call]) -> None:
@@ -355,15 +360,17 @@ class StoreWriter(Generic[S]):
     def _settle(
         self, commits: Sequence[Sequence[Event]], calls: Sequence[_Call], results: Sequence[object]
     ) -> None:
-        for events in commits:  # also if a caller was cancelled: it happened
-            self._bus.publish(Commit(events))
-        for call, result in zip(calls, results, strict=True):
-            if call.future.cancelled():
-                continue
-            if isinstance(result, Exception):
-                call.future.set_exception(result)
-            else:
-                call.future.set_result(result)
+        try:
+            for events in commits:  # also if a caller was cancelled: it happened
+                self._bus.publish(Commit(events))
+        finally:  # A bug of a subscriber must not let callers wait for ever.
+            for call, result in zip(calls, results, strict=True):
+                if call.future.cancelled():
+                    continue
+                if isinstance(result, Exception):
+                    call.future.set_exception(result)
+                else:
+                    call.future.set_result(result)
 
 
 def _events(

@@ -22,7 +22,7 @@ class Backlog:
         self._items: list[Item] = []
 
     def __len__(self) -> int:
-        """How many items wait."""
+        """Number of buffered items."""
         return len(self._items)
 
     @property

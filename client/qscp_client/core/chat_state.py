@@ -1,4 +1,4 @@
-"""Where typed lines go: every state of the line and every legal step, in one table.
+"""State of the typed line: every state of it and every legal step, in one table.
 
     PICKER --OPEN--> CHAT --CLOSE--> PICKER
     PICKER --FIND--> RESOLVING --OPEN--> CHAT
@@ -27,7 +27,7 @@ class TypedLine:
 
 
 class ChatState(enum.Enum):
-    """What a typed line is for."""
+    """Meaning of a typed line."""
 
     PICKER = enum.auto()
     """A name: nothing is open."""
@@ -40,7 +40,7 @@ class ChatState(enum.Enum):
 
 
 class Step(enum.Enum):
-    """What changes the state."""
+    """Step from one state to the next."""
 
     FIND = enum.auto()
     """The server is asked about a name."""

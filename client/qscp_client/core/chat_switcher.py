@@ -16,7 +16,7 @@ from qscp_client.core.chat_state import ChatState, CurrentChat, Step, TypedLine
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.history import History
 from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
-from qscp_client.core.requests import PendingRequests, RoomQuestion
+from qscp_client.core.requests import PendingRequests, PendingRoomRequest
 from qscp_client.core.rooms import Rooms
 from qscp_client.core.roster import Roster
 from qscp_client.core.sync import Sync
@@ -159,7 +159,7 @@ class ChatSwitcher:
         elif name not in self._rooms.known and self._online():
             # The description of the room is shown before its messages.
             self._chat.change(Step.FIND, name)
-            self._requests.ask(RoomQuestion(frames.RoomsRequest(), sought=name, opens=True))
+            self._requests.ask(PendingRoomRequest(frames.RoomsRequest(), sought=name, opens=True))
         else:
             self._open_room(name)
 

@@ -41,7 +41,7 @@ from qscp_client.core.typing_status import TypingStatus
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ending:
-    """How the server ended the connection."""
+    """Last frame of a connection that the server ended."""
 
     code: str
     message: str

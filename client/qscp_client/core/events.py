@@ -94,7 +94,7 @@ class PresenceChanged(Event):
 
 
 class Place(enum.Enum):
-    """Which chat was open when a message came."""
+    """Chat that was open when a message came."""
 
     THIS_CHAT = enum.auto()
     OTHER_CHAT = enum.auto()
@@ -102,7 +102,7 @@ class Place(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Pointer:
+class Reference:
     """A message that another one refers to."""
 
     number: int
@@ -125,7 +125,7 @@ class Details:
     """The room that it was written in; empty between two users."""
     number: int = 0
     """Its number; 0 if it is shown without one."""
-    reply: Pointer | None = None
+    reply: Reference | None = None
     """The message that it answers."""
     mentions_me: bool = False
     edited: bool = False
@@ -202,7 +202,7 @@ class Amended(Event):
     """The other user, or the room."""
     sender: str
     kind: EntryKind
-    pointer: Pointer
+    reference: Reference
     body: str
     """The new text, or the reaction."""
     time_ms: int

@@ -7,7 +7,7 @@ from qscp_client.core import events
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
 from qscp_client.core.notices import Notice, NoticeCode
-from qscp_client.core.requests import HistoryQuestion, PendingRequests, Question, SearchQuestion
+from qscp_client.core.requests import PendingHistory, PendingRequest, PendingRequests, PendingSearch
 from qscp_client.core.sync import Sync
 
 _UNREAD: Final = 200
@@ -34,40 +34,40 @@ class History:
     def ask_unread(self, conversation: Conversation) -> None:
         """Ask for what a chat that was opened has to show."""
         limit = min(max(conversation.unread.last - conversation.start, 1), _UNREAD)
-        self._requests.ask(HistoryQuestion(conversation, None, limit, is_unread=True))
+        self._requests.ask(PendingHistory(conversation, None, limit, is_unread=True))
 
     def ask_older(self, conversation: Conversation, count: int) -> None:
         """Ask for messages before those that were shown in the chat."""
         if self._is_asked(conversation):
             # Where it begins is known when that answer has been shown.
-            self._requests.delay(HistoryQuestion(conversation, None, count))
+            self._requests.delay(PendingHistory(conversation, None, count))
         else:
-            self._requests.ask(HistoryQuestion(conversation, conversation.cursors.oldest or None, count))
+            self._requests.ask(PendingHistory(conversation, conversation.cursors.oldest or None, count))
 
     def ask_last(self, conversation: Conversation, count: int) -> None:
         """Ask for the newest messages of the chat."""
-        self._requests.ask(HistoryQuestion(conversation, None, count, is_again=True))
+        self._requests.ask(PendingHistory(conversation, None, count, is_again=True))
 
     def search(self, query: str) -> None:
         """Search all conversations."""
-        self._requests.ask(SearchQuestion(frames.SearchRequest(query, limit=_FOUND)))
+        self._requests.ask(PendingSearch(frames.SearchRequest(query, limit=_FOUND)))
 
-    def disconnected(self, lost: list[Question]) -> None:
+    def disconnected(self, lost: list[PendingRequest]) -> None:
         """Show that answers will not come. Unread messages are asked for again when their chat is opened.
 
         Args:
             lost: The requests without an answer.
         """
-        if any(isinstance(each, SearchQuestion) or _was_typed(each) for each in lost):
+        if any(isinstance(each, PendingSearch) or _was_typed(each) for each in lost):
             self._out.show(Notice(NoticeCode.ANSWER_LOST))
 
     def receive(self, frame: frames.ServerFrame) -> None:
         """Apply an answer, and send the requests that waited for it."""
         self._answer(frame)
-        for question in self._requests.history:
-            if not question.is_sent and not self._is_asked(question.conversation):
-                question.before = question.conversation.cursors.oldest or None
-                self._requests.send_delayed(question)
+        for pending in self._requests.history:
+            if not pending.is_sent and not self._is_asked(pending.conversation):
+                pending.before = pending.conversation.cursors.oldest or None
+                self._requests.send_delayed(pending)
 
     def _is_asked(self, conversation: Conversation) -> bool:
         return any(each.is_sent and each.conversation is conversation for each in self._requests.history)
@@ -80,31 +80,31 @@ class History:
                 if (search := self._requests.take_search()) is not None:
                     self._show_found(search.frame.query, frame)
             case frames.Error(ref="history"):
-                question = self._requests.take_history()
-                if question is not None and question.is_unread:
-                    self._sync.show_unread(question.conversation, question.page)
+                pending = self._requests.take_history()
+                if pending is not None and pending.is_unread:
+                    self._sync.show_unread(pending.conversation, pending.page)
             case frames.Error(ref="search"):
                 self._requests.take_search()
             case _:
                 pass
 
     def _add_page(self, page: frames.History) -> None:
-        if (question := self._requests.take_history()) is None:
+        if (pending := self._requests.take_history()) is None:
             return
-        question.add(page)
-        if (before := question.next_before()) is not None:
-            question.before = before
-            self._requests.ask(question)
-        elif question.page is not None:
-            self._show(question, question.page)
+        pending.add(page)
+        if (before := pending.next_before()) is not None:
+            pending.before = before
+            self._requests.ask(pending)
+        elif pending.page is not None:
+            self._show(pending, pending.page)
 
-    def _show(self, question: HistoryQuestion, page: frames.History) -> None:
-        if question.is_unread:
-            self._sync.show_unread(question.conversation, page)
-        elif question.is_again:
-            self._sync.show_again(question.conversation, page)
+    def _show(self, pending: PendingHistory, page: frames.History) -> None:
+        if pending.is_unread:
+            self._sync.show_unread(pending.conversation, page)
+        elif pending.is_again:
+            self._sync.show_again(pending.conversation, page)
         else:
-            self._sync.show_older(question.conversation, page)
+            self._sync.show_older(pending.conversation, page)
 
     def _show_found(self, query: str, frame: frames.SearchResults) -> None:
         found = [events.Found(each.name, each.sender, each.body, each.time) for each in frame.matches]
@@ -113,5 +113,5 @@ class History:
         )
 
 
-def _was_typed(question: Question) -> bool:
-    return isinstance(question, HistoryQuestion) and not question.is_unread
+def _was_typed(pending: PendingRequest) -> bool:
+    return isinstance(pending, PendingHistory) and not pending.is_unread

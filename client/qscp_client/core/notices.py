@@ -12,7 +12,7 @@ from qscp_client.core.events import Event
 
 
 class NoticeCode(enum.StrEnum):
-    """What happened. In brackets: the fields that are set."""
+    """Code of a notice. In brackets: the fields that are set."""
 
     # The program and the connection
     LOGIN_REFUSED = "login_refused"
@@ -44,7 +44,7 @@ class NoticeCode(enum.StrEnum):
 
     # History
     ANSWER_LOST = "answer_lost"
-    """The connection was lost before the answer to a question came."""
+    """The connection was lost before the answer to a request came."""
     NO_MESSAGES = "no_messages"
     """[name]"""
     NO_OLDER_MESSAGES = "no_older_messages"
@@ -135,7 +135,7 @@ class NoticeCode(enum.StrEnum):
 
 
 class ProblemCode(enum.StrEnum):
-    """Why a typed line was not carried out. In brackets: the fields that are set."""
+    """Code of a problem: why a typed line was not carried out. In brackets: the fields that are set."""
 
     # The line
     UNKNOWN_COMMAND = "unknown_command"
@@ -199,7 +199,7 @@ class ProblemCode(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Fields(Event):
-    """What notices and problems are about; each code says which of the fields are set."""
+    """Fields of notices and problems; each code says which of them are set."""
 
     name: str = ""
     """The user or the room whose chat it is about."""

@@ -26,7 +26,7 @@ _LONGEST_PAUSE_S: Final = 60.0
 
 
 class EntryKind(enum.StrEnum):
-    """What an entry of the outbox is; on disk it has these names."""
+    """Kind of an outbox entry; on disk it has these names."""
 
     CHAT = "chat"
     EDIT = "edit"
@@ -135,7 +135,7 @@ class Outbox:
         self._online = False
 
     def __len__(self) -> int:
-        """How many messages are pending."""
+        """Number of pending messages."""
         return len(self._pending)
 
     def __iter__(self) -> Iterator[Entry]:

@@ -17,7 +17,7 @@ from qscp_client.core.effects import Output
 
 
 @dataclasses.dataclass(slots=True, eq=False)
-class HistoryQuestion:
+class PendingHistory:
     """Messages of a conversation that were asked for, over any number of pages."""
 
     conversation: Conversation
@@ -58,14 +58,14 @@ class HistoryQuestion:
 
 
 @dataclasses.dataclass(slots=True, eq=False)
-class SearchQuestion:
+class PendingSearch:
     """A search in all conversations."""
 
     frame: frames.SearchRequest
 
 
 @dataclasses.dataclass(slots=True, eq=False)
-class RoomQuestion:
+class PendingRoomRequest:
     """A request about rooms."""
 
     frame: frames.Join | frames.Leave | frames.RoomRequest | frames.RoomsRequest
@@ -96,9 +96,9 @@ class RoomQuestion:
                 return False
 
 
-Question = HistoryQuestion | SearchQuestion | RoomQuestion
+PendingRequest = PendingHistory | PendingSearch | PendingRoomRequest
 
-_Question = TypeVar("_Question", HistoryQuestion, SearchQuestion, RoomQuestion)
+_Pending = TypeVar("_Pending", PendingHistory, PendingSearch, PendingRoomRequest)
 
 
 class PendingRequests:
@@ -110,79 +110,79 @@ class PendingRequests:
 
     def __init__(self, out: Output) -> None:
         self._out = out
-        self._pending: collections.deque[Question] = collections.deque()
+        self._pending: collections.deque[PendingRequest] = collections.deque()
 
     def __len__(self) -> int:
-        """How many answers are missing."""
+        """Number of missing answers."""
         return len(self._pending)
 
-    def __iter__(self) -> Iterator[Question]:
+    def __iter__(self) -> Iterator[PendingRequest]:
         """All of them, in order."""
         return iter(list(self._pending))
 
     @property
     def awaits_messages(self) -> bool:
         """Whether messages or matches were asked for."""
-        return any(not isinstance(each, RoomQuestion) for each in self._pending)
+        return any(not isinstance(each, PendingRoomRequest) for each in self._pending)
 
     @property
-    def history(self) -> list[HistoryQuestion]:
-        """Those for messages."""
-        return [each for each in self._pending if isinstance(each, HistoryQuestion)]
+    def history(self) -> list[PendingHistory]:
+        """Requests for messages."""
+        return [each for each in self._pending if isinstance(each, PendingHistory)]
 
     @property
     def room_requests(self) -> list[frames.RoomRequest]:
         """The changes of rooms, and other requests to them."""
         return [each.frame for each in self._pending if isinstance(each.frame, frames.RoomRequest)]
 
-    def ask(self, question: Question) -> None:
+    def ask(self, pending: PendingRequest) -> None:
         """Send a request."""
-        self._pending.append(question)
-        self._out.send(question.frame)
+        self._pending.append(pending)
+        self._out.send(pending.frame)
 
-    def delay(self, question: HistoryQuestion) -> None:
+    def delay(self, pending: PendingHistory) -> None:
         """Add a request that is sent by `send_delayed`."""
-        question.is_sent = False
-        self._pending.append(question)
+        pending.is_sent = False
+        self._pending.append(pending)
 
-    def send_delayed(self, question: HistoryQuestion) -> None:
+    def send_delayed(self, pending: PendingHistory) -> None:
         """Send a request that was delayed; its answer comes after those to requests sent before."""
-        question.is_sent = True
-        self._pending.remove(question)
-        self._pending.append(question)
-        self._out.send(question.frame)
+        pending.is_sent = True
+        self._pending.remove(pending)
+        self._pending.append(pending)
+        self._out.send(pending.frame)
 
-    def take_history(self) -> HistoryQuestion | None:
+    def take_history(self) -> PendingHistory | None:
         """Remove and return the request that a page of history answers; None if there is none."""
         return self._remove(next((each for each in self.history if each.is_sent), None))
 
-    def take_search(self) -> SearchQuestion | None:
+    def take_search(self) -> PendingSearch | None:
         """Remove and return the request that a list of matches answers; None if there is none."""
-        return self._remove(next((each for each in self._pending if isinstance(each, SearchQuestion)), None))
+        return self._remove(next((each for each in self._pending if isinstance(each, PendingSearch)), None))
 
-    def take_room(self, frame_type: str) -> RoomQuestion | None:
+    def take_room(self, frame_type: str) -> PendingRoomRequest | None:
         """Remove and return the request that an answer about rooms is for; None if there is none.
 
         Args:
             frame_type: The type of the request's frame.
         """
-        rooms = (each for each in self._pending if isinstance(each, RoomQuestion))
+        rooms = (each for each in self._pending if isinstance(each, PendingRoomRequest))
         return self._remove(next((each for each in rooms if each.frame.type == frame_type), None))
 
-    def disconnected(self) -> list[Question]:
+    def disconnected(self) -> list[PendingRequest]:
         """Remove and return the requests that stay unanswered: all but those that enter a room."""
-        lost = [each for each in self._pending if not (isinstance(each, RoomQuestion) and each.enters)]
+        lost = [each for each in self._pending if not (isinstance(each, PendingRoomRequest) and each.enters)]
         self._pending = collections.deque(each for each in self._pending if each not in lost)
         return lost
 
     def connected(self) -> None:
         """Send the requests that enter a room again, over a new connection."""
-        for question in self._pending:
-            if isinstance(question, RoomQuestion):
-                question.is_again = True
-            self._out.send(question.frame)
+        for pending in self._pending:
+            if isinstance(pending, PendingRoomRequest):
+                pending.is_again = True
+            self._out.send(pending.frame)
 
-    def _remove(self, question: _Question | None) -> _Question | None:
-        if question is not None:
-            self._pending.remove(question)
-        return question
+    def _remove(self, pending: _Pending | None) -> _Pending | None:
+        if pending is not None:
+            self._pending.remove(pending)
+        return pending

@@ -8,7 +8,7 @@ from qscp_client.core import events
 from qscp_client.core.chat_switcher import ChatSwitcher
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
-from qscp_client.core.requests import PendingRequests, Question, RoomQuestion
+from qscp_client.core.requests import PendingRequest, PendingRequests, PendingRoomRequest
 from qscp_client.core.rooms import Rooms
 
 _DONE: Final = {
@@ -48,9 +48,9 @@ class RoomRequests:
         self._rooms = rooms
         self._switcher = switcher
 
-    def ask(self, question: RoomQuestion) -> None:
+    def ask(self, pending: PendingRoomRequest) -> None:
         """Send a request."""
-        self._requests.ask(question)
+        self._requests.ask(pending)
 
     def show_topic(self, name: str) -> None:
         """Show the topic of a room, now or when the server has described it."""
@@ -58,7 +58,7 @@ class RoomRequests:
         if room is not None:
             self._show_topic(room)
         else:
-            self.ask(RoomQuestion(frames.RoomsRequest(), sought=name))
+            self.ask(PendingRoomRequest(frames.RoomsRequest(), sought=name))
 
     def receive(
         self, frame: frames.RoomAck | frames.Rooms | frames.RoomMembers | frames.RoomLog | frames.Error
@@ -71,33 +71,33 @@ class RoomRequests:
                 asked = "rooms"
             case _:
                 asked = "room"
-        if (question := self._requests.take_room(asked or "")) is None:
+        if (pending := self._requests.take_room(asked or "")) is None:
             return
         match frame:
             case frames.RoomAck():
-                self._show_done(question)
+                self._show_done(pending)
             case frames.Rooms():
-                self._show_rooms(question, frame)
+                self._show_rooms(pending, frame)
             case frames.RoomMembers():
-                self._show_members(question, frame)
+                self._show_members(pending, frame)
             case frames.RoomLog():
-                self._show_log(question, frame)
+                self._show_log(pending, frame)
             case frames.Error():
-                self._show_refused(question, frame)
+                self._show_refused(pending, frame)
 
-    def disconnected(self, lost: list[Question]) -> None:
+    def disconnected(self, lost: list[PendingRequest]) -> None:
         """Show that answers will not come.
 
         Args:
             lost: The requests without an answer.
         """
-        if any(isinstance(each, RoomQuestion) and not each.sought for each in lost):
+        if any(isinstance(each, PendingRoomRequest) and not each.sought for each in lost):
             self._out.show(Notice(NoticeCode.ROOM_ANSWER_LOST))
 
-    def _show_done(self, question: RoomQuestion) -> None:
-        if question.enters:
+    def _show_done(self, pending: PendingRoomRequest) -> None:
+        if pending.enters:
             self._switcher.joined()
-        elif isinstance(request := question.frame, frames.RoomRequest):
+        elif isinstance(request := pending.frame, frames.RoomRequest):
             self._rooms.did(request)
             code = _DONE.get(request.action)
             # Your own new role comes with the room.
@@ -106,87 +106,87 @@ class RoomRequests:
                 name, user = request.room, request.user or ""
                 self._out.show(Notice(code, name=name, user=user, role=request.role, until_ms=until))
 
-    def _show_refused(self, question: RoomQuestion, error: frames.Error) -> None:
-        if question.opens:
+    def _show_refused(self, pending: PendingRoomRequest, error: frames.Error) -> None:
+        if pending.opens:
             self._switcher.room_found()
-        elif question.enters:
-            if self._can_enter(question, error):
+        elif pending.enters:
+            if self._can_enter(pending, error):
                 self._switcher.joined()
             else:
-                self._fail(question, error)
+                self._fail(pending, error)
                 self._switcher.join_refused()
-        elif not question.sought:
-            self._fail(question, error)
+        elif not pending.sought:
+            self._fail(pending, error)
 
-    def _can_enter(self, question: RoomQuestion, error: frames.Error) -> bool:
+    def _can_enter(self, pending: PendingRoomRequest, error: frames.Error) -> bool:
         """Whether the room that could not be joined or created can be opened all the same."""
-        is_in = self._rooms.is_in(_room_of(question))
+        is_in = self._rooms.is_in(_room_of(pending))
         match error.code:
             case ErrorCode.ALREADY_MEMBER:
                 return is_in
             case ErrorCode.ROOM_EXISTS:
                 # It is the one that was created when this was sent the first time.
-                return is_in and question.is_again and not question.was_in
+                return is_in and pending.is_again and not pending.was_in
             case _:
                 return False
 
-    def _fail(self, question: RoomQuestion, error: frames.Error) -> None:
-        user = question.frame.user or "" if isinstance(question.frame, frames.RoomRequest) else ""
-        name = _room_of(question)
+    def _fail(self, pending: PendingRoomRequest, error: frames.Error) -> None:
+        user = pending.frame.user or "" if isinstance(pending.frame, frames.RoomRequest) else ""
+        name = _room_of(pending)
         self._out.fail(
             Problem(ProblemCode.ROOM_REFUSED, error=error.code, text=error.message, name=name, user=user)
         )
 
-    def _show_rooms(self, question: RoomQuestion, page: frames.Rooms) -> None:
+    def _show_rooms(self, pending: PendingRoomRequest, page: frames.Rooms) -> None:
         self._rooms.learn(page.rooms)
-        question.named |= {each.name for each in page.rooms}
+        pending.named |= {each.name for each in page.rooms}
         is_last = page.cursor is None
         if is_last:
-            self._rooms.forget_invitations(question.named)
-        if not question.sought:
-            self._out.show(events.RoomsListed(tuple(page.rooms), question.is_first, is_last))
-            self._ask_more(question, page.cursor)
+            self._rooms.forget_invitations(pending.named)
+        if not pending.sought:
+            self._out.show(events.RoomsListed(tuple(page.rooms), pending.is_first, is_last))
+            self._ask_more(pending, page.cursor)
             return
-        room = self._rooms.known.get(question.sought)
+        room = self._rooms.known.get(pending.sought)
         if room is None and not is_last:
-            self._ask_more(question, page.cursor)
-        elif question.opens:
+            self._ask_more(pending, page.cursor)
+        elif pending.opens:
             self._switcher.room_found()
         elif room is not None:
             self._show_topic(room)
 
-    def _show_members(self, question: RoomQuestion, page: frames.RoomMembers) -> None:
+    def _show_members(self, pending: PendingRoomRequest, page: frames.RoomMembers) -> None:
         self._rooms.learn_members(page.room, page.members)
         self._out.show(events.MembersListed(page.room, tuple(page.members), self._clock.wall_ms()))
-        self._ask_more(question, page.cursor)
+        self._ask_more(pending, page.cursor)
 
-    def _show_log(self, question: RoomQuestion, page: frames.RoomLog) -> None:
-        question.entries += page.entries
-        if len(question.entries) < question.wanted and page.cursor is not None:
-            self._ask_more(question, page.cursor)
+    def _show_log(self, pending: PendingRoomRequest, page: frames.RoomLog) -> None:
+        pending.entries += page.entries
+        if len(pending.entries) < pending.wanted and page.cursor is not None:
+            self._ask_more(pending, page.cursor)
             return
-        entries = tuple(reversed(question.entries[: question.wanted]))
+        entries = tuple(reversed(pending.entries[: pending.wanted]))
         self._out.show(events.RoomLogListed(page.room, entries))
 
-    def _ask_more(self, question: RoomQuestion, cursor: str | None) -> None:
+    def _ask_more(self, pending: PendingRoomRequest, cursor: str | None) -> None:
         if cursor is None:
             return
-        question.is_first = False
-        match question.frame:
+        pending.is_first = False
+        match pending.frame:
             case frames.RoomsRequest():
-                question.frame = frames.RoomsRequest(cursor)
+                pending.frame = frames.RoomsRequest(cursor)
             case frames.RoomRequest(action=action, room=room):
-                question.frame = frames.RoomRequest(action, room, cursor=cursor)
+                pending.frame = frames.RoomRequest(action, room, cursor=cursor)
             case _:
                 return
-        self.ask(question)
+        self.ask(pending)
 
     def _show_topic(self, room: frames.Room) -> None:
         self._out.show(Notice(NoticeCode.TOPIC, name=room.name, text=room.topic))
 
 
-def _room_of(question: RoomQuestion) -> str:
-    match question.frame:
+def _room_of(pending: PendingRoomRequest) -> str:
+    match pending.frame:
         case frames.Join(room=name) | frames.Leave(room=name) | frames.RoomRequest(room=name):
             return name
         case _:

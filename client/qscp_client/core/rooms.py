@@ -34,7 +34,7 @@ _WITHDRAWN: Final = {
 
 
 class Rooms:
-    """What the server says of rooms, with notices of what has changed.
+    """Rooms as the server describes them, with notices of what has changed.
 
     Args:
         me: Your name.
@@ -195,10 +195,12 @@ class Rooms:
         room, now = frame.room, self._clock.wall_ms()
         before = self._muted.get(room.name, 0)
         self._muted[room.name] = room.muted
-        if room.muted == before:
+        if room.muted == before or room.name == self._chat.joining:  # it says so when it is opened
             return
         if room.muted > now:
-            self._show(Notice(NoticeCode.MUTED, name=room.name, by=frame.by, until_ms=room.muted))
+            # Yourself: you joined on another device, and were muted before.
+            by = "" if self.is_me(frame.by) else frame.by
+            self._show(Notice(NoticeCode.MUTED, name=room.name, by=by, until_ms=room.muted))
         elif before > now:
             self._show(Notice(NoticeCode.UNMUTED, name=room.name, by=frame.by))
 

@@ -9,7 +9,7 @@ from qscp_client.core import events
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
-from qscp_client.core.events import Details, LineState, Place, Pointer
+from qscp_client.core.events import Details, LineState, Place, Reference
 from qscp_client.core.messages import Amendment, Item, Message, Missing
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import EntryKind
@@ -115,13 +115,13 @@ class Timeline:
             self.display(conversation, message, numbered=numbered)
         self._show(end)
 
-    def _reference(self, conversation: Conversation, seq: int) -> Pointer:
+    def _reference(self, conversation: Conversation, seq: int) -> Reference:
         """Return the reference to a message, with as much of it as is known here."""
         known = conversation.known.get(seq)
         if known is None:
-            return Pointer(seq, "", "", 0, numbered=conversation.is_room)
+            return Reference(seq, "", "", 0, numbered=conversation.is_room)
         text = "" if known.erased else known.body
-        return Pointer(seq, known.sender, text, known.time_ms, numbered=conversation.is_room)
+        return Reference(seq, known.sender, text, known.time_ms, numbered=conversation.is_room)
 
     def _details(
         self, conversation: Conversation, message: Message, place: Place, *, numbered: bool

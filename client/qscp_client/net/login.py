@@ -28,11 +28,11 @@ _STALE: Final = (ErrorCode.LOGIN_TIMEOUT, ErrorCode.TOO_MANY_ATTEMPTS)
 
 
 class LoginPrompts(Protocol):
-    """Where a login gets name and password from."""
+    """Source of name and password for a login."""
 
     @property
     def password_tries(self) -> int:
-        """How often a password can be asked for."""
+        """Number of times that a password can be asked for."""
 
     def private(self) -> AbstractContextManager[None]:
         """Return a context in which nothing that is typed is shown."""

@@ -14,7 +14,7 @@ class FrontEnd(Protocol):
 
     @property
     def password_tries(self) -> int:
-        """How often a password can be asked for."""
+        """Number of times that a password can be asked for."""
 
     @property
     def counts_failures(self) -> bool:

@@ -23,7 +23,7 @@ class Credentials:
 
     @property
     def password_tries(self) -> int:
-        """How often a password can be asked for."""
+        """Number of times that a password can be asked for."""
         return self._front.password_tries
 
     def private(self) -> AbstractContextManager[None]:

@@ -87,7 +87,7 @@ class PlainFrontEnd:
                 lines.append(_describe_stored(stored))
             elif isinstance(event, Amended) and event.here:
                 text = describe_lines(
-                    LineState.STORED, event.to, [name_content(event.body, event.kind, event.pointer.number)]
+                    LineState.STORED, event.to, [name_content(event.body, event.kind, event.reference.number)]
                 )
                 lines.append(Line(Kind.NOTICE, "", text))
             elif event is not None:

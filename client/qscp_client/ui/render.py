@@ -12,7 +12,7 @@ from qscp.frames import Reaction, UserPresence
 from qscp.text import strip_controls
 from qscp_client.core import events
 from qscp_client.core.commands.table import typed_name
-from qscp_client.core.events import Connection, ConnectionState, Details, LineState, Place, Pointer
+from qscp_client.core.events import Connection, ConnectionState, Details, LineState, Place, Reference
 from qscp_client.core.notices import Notice, Problem
 from qscp_client.core.outbox import EntryKind
 from qscp_client.text import Kind, Line, clean, local_time, quote
@@ -152,16 +152,16 @@ def _number(details: Details) -> str:
 
 
 def _reply(details: Details) -> str:
-    return f", re {_point(details.reply)}" if details.reply else ""
+    return f", re {_refer(details.reply)}" if details.reply else ""
 
 
-def _point(pointer: Pointer) -> str:
+def _refer(reference: Reference) -> str:
     """Return how a message is referred to: its number where lines have one, its text where it is known.
 
     Nothing in the text can end the quotation early.
     """
-    text = quote(pointer.text).replace('"', "'")
-    number = f"({pointer.number})" if pointer.numbered or not text else ""
+    text = quote(reference.text).replace('"', "'")
+    number = f"({reference.number})" if reference.numbered or not text else ""
     return " ".join(part for part in (number, f'"{text}"' if text else "") if part)
 
 
@@ -183,24 +183,24 @@ def _describe_amendment(event: events.Amended, me: str) -> Line:
     if event.place is not Place.THIS_CHAT:
         before += f" [{clean(event.to)}]"
     who = f"{before} {clean(event.sender)}"
-    number = f"({event.pointer.number})"
+    number = f"({event.reference.number})"
     if event.kind is EntryKind.EDIT:
-        which = number if event.pointer.numbered else _point(event.pointer)
+        which = number if event.reference.numbered else _refer(event.reference)
         kind = Kind.OWN_MESSAGE if event.sender == me else Kind.MESSAGE
         return Line(kind, f"{who} edited {which}:", _ERASED if event.erased else strip_controls(event.body))
     if event.kind is EntryKind.REDACT:
-        return Line(Kind.NOTICE, "", f"{who} deleted {_deleted(event.pointer, event.sender)}.")
+        return Line(Kind.NOTICE, "", f"{who} deleted {_deleted(event.reference, event.sender)}.")
     reaction = clean(event.body)
     if event.kind is EntryKind.REACT:
-        return Line(Kind.NOTICE, "", f"{who} reacted {reaction} to {_point(event.pointer)}")
-    return Line(Kind.NOTICE, "", f"{who} removed their {reaction} from {_point(event.pointer)}")
+        return Line(Kind.NOTICE, "", f"{who} reacted {reaction} to {_refer(event.reference)}")
+    return Line(Kind.NOTICE, "", f"{who} removed their {reaction} from {_refer(event.reference)}")
 
 
-def _deleted(pointer: Pointer, by: str) -> str:
-    author = "" if pointer.author == by else clean(pointer.author)
-    if pointer.numbered or not pointer.time_ms:
-        return f"{author}'s message {pointer.number}" if author else f"message {pointer.number}"
-    time = local_time(pointer.time_ms, dated=True)
+def _deleted(reference: Reference, by: str) -> str:
+    author = "" if reference.author == by else clean(reference.author)
+    if reference.numbered or not reference.time_ms:
+        return f"{author}'s message {reference.number}" if author else f"message {reference.number}"
+    time = local_time(reference.time_ms, dated=True)
     return f"{author}'s message from {time}" if author else f"a message from {time}"
 
 

@@ -67,7 +67,7 @@ class Accounts:
         with self._db.transaction() as db:
             states = {row[0] for row in db.execute("SELECT state FROM accounts WHERE name = ?", (name,))}
             if states - {AccountState.DELETED}:
-                raise ExistsError(f"there is an account {name} already; choose another name")
+                raise ExistsError(f"account {name} already exists; choose another name")
             if states and not reuse_name:
                 raise ExistsError(
                     f"the name {name} belonged to a deleted account; add --reuse-name to give it away again"

@@ -178,7 +178,7 @@ def check_schema(db: sqlite3.Connection, path: str) -> None:
     """
     version = schema_of(db, path)
     if version == 0:
-        raise StoreDamagedError(f"{path}: there is nothing in this file; name another file")
+        raise StoreDamagedError(f"{path}: the file is empty; name another file")
     if version < len(MIGRATIONS):
         raise StoreDamagedError(
             f"{path}: made by an older qscpd (schema {version}, this one has {len(MIGRATIONS)}); "

@@ -95,7 +95,7 @@ class Pruner:
 
 @dataclass(slots=True)
 class _Progress:
-    """How far the erasing of an account's messages has come."""
+    """Progress of erasing an account's messages."""
 
     conversation: int = 0
     """Everything in conversations before this one is done."""

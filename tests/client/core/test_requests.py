@@ -3,20 +3,20 @@
 from qscp import frames
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
-from qscp_client.core.requests import HistoryQuestion, PendingRequests, RoomQuestion, SearchQuestion
+from qscp_client.core.requests import PendingHistory, PendingRequests, PendingRoomRequest, PendingSearch
 
 
-def history(name: str) -> HistoryQuestion:
+def history(name: str) -> PendingHistory:
     """Return a request for messages."""
-    return HistoryQuestion(Conversation(f"c-{name}", name), None, 10)
+    return PendingHistory(Conversation(f"c-{name}", name), None, 10)
 
 
 def test_an_answer_belongs_to_the_first_request_of_its_type() -> None:
     """An answer belongs to the first request of its type."""
     requests = PendingRequests(out := Output())
     first, second = history("bob"), history("carol")
-    search = SearchQuestion(frames.SearchRequest("tea"))
-    room = RoomQuestion(frames.Leave("#dev"))
+    search = PendingSearch(frames.SearchRequest("tea"))
+    room = PendingRoomRequest(frames.Leave("#dev"))
     for each in (first, room, search, second):
         requests.ask(each)
     assert out.take_frames() == [each.frame for each in (first, room, search, second)]
@@ -46,9 +46,9 @@ def test_a_delayed_request_is_answered_after_those_sent_before_it() -> None:
 def test_only_join_and_create_outlive_a_connection() -> None:
     """Join and create are repeated after a reconnect, and marked as repeated."""
     requests = PendingRequests(out := Output())
-    join = RoomQuestion(frames.Join("#dev"))
-    create = RoomQuestion(frames.RoomRequest("create", "#ops"))
-    leave = RoomQuestion(frames.Leave("#dev"))
+    join = PendingRoomRequest(frames.Join("#dev"))
+    create = PendingRoomRequest(frames.RoomRequest("create", "#ops"))
+    leave = PendingRoomRequest(frames.Leave("#dev"))
     for each in (join, history("bob"), create, leave):
         requests.ask(each)
     out.take_frames()
@@ -63,8 +63,8 @@ def test_only_join_and_create_outlive_a_connection() -> None:
 def test_room_requests_in_flight_are_listed() -> None:
     """Room requests in flight are listed, so that a notice is not shown twice."""
     requests = PendingRequests(Output())
-    requests.ask(RoomQuestion(frames.RoomsRequest()))
-    ban = RoomQuestion(frames.RoomRequest("ban", "#dev", user="bob"))
+    requests.ask(PendingRoomRequest(frames.RoomsRequest()))
+    ban = PendingRoomRequest(frames.RoomRequest("ban", "#dev", user="bob"))
     requests.ask(ban)
     assert requests.room_requests == [ban.frame]
     assert not requests.awaits_messages

@@ -174,6 +174,19 @@ def test_a_mute_is_shown_once() -> None:
     assert harness.receive(room_changed(past), room_changed(room())) == []
 
 
+def test_joining_does_not_say_that_you_muted_yourself() -> None:
+    """The server's frame names who joined, and an old mute is in it; the room that is opened says so."""
+    muted = room()
+    muted.muted = WALL_MS + 3_600_000
+    until = describe_end(muted.muted)
+    harness = ready("bob")
+    harness.enter("/join #dev")
+    shown = shown_texts(harness.receive(room_changed(muted, by="alice"), frames.RoomAck("join", "#dev")))
+    assert shown == [f"#dev (2 members). You are muted {until}. back returns to the list; you stay a member."]
+    elsewhere = ready("bob").receive(room_changed(muted, by="alice"))
+    assert shown_texts(elsewhere)[0] == f"You are muted in #dev {until}."
+
+
 def test_a_ban_shows_its_end() -> None:
     """A ban shows its end as sent by the server."""
     harness = in_room()

@@ -107,7 +107,7 @@ def test_listusers_is_for_people_and_for_programs(dev: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "sentence"),
     [
-        (("adduser", "bob", "--generate"), ExitCode.EXISTS, "there is an account bob already"),
+        (("adduser", "bob", "--generate"), ExitCode.EXISTS, "account bob already exists"),
         (("adduser", "no/name", "--generate"), ExitCode.USAGE, "'no/name' is not a valid name"),
         (("passwd", "carol", "--generate"), ExitCode.NOT_FOUND, "account carol not found"),
         (("deluser", "carol", "-y"), ExitCode.NOT_FOUND, "account carol not found"),

@@ -18,6 +18,7 @@ from qscpd.domain.rooms import (
     RoomChange,
     RoomRow,
     RoomState,
+    action_refusal,
     create_room,
     decide,
     first_visible,
@@ -297,6 +298,27 @@ def test_a_new_room_needs_a_free_name_and_owner() -> None:
             with pytest.raises(DeniedError) as denied:
                 create_room(made, existing, rooms=rooms, now_ms=NOW)
             assert denied.value.code is code
+
+
+@pytest.mark.parametrize(
+    ("membership", "kind", "action", "code"),
+    [
+        (Membership(RoomRole.MEMBER), RoomKind.CLOSED, "members", ALLOWED),
+        (Membership(RoomRole.MEMBER), RoomKind.CLOSED, "log", ErrorCode.NOT_ALLOWED),
+        (Membership(RoomRole.MODERATOR), RoomKind.OPEN, "log", ALLOWED),
+        (Membership(), RoomKind.OPEN, "members", ErrorCode.NOT_A_MEMBER),
+        (Membership(invited_by=TARGET), RoomKind.CLOSED, "log", ErrorCode.NOT_A_MEMBER),
+        (Membership(), RoomKind.CLOSED, "members", ErrorCode.UNKNOWN_ROOM),
+    ],
+)
+def test_reading_members_and_log_needs_a_role(
+    membership: Membership, kind: RoomKind, action: str, code: ErrorCode | None
+) -> None:
+    """A closed room does not exist for others; a deleted one for nobody."""
+    room = ROOM._replace(kind=kind)
+    assert action_refusal(room, membership, action) is code
+    deleted = room._replace(state=RoomState.DELETED)
+    assert action_refusal(deleted, membership, action) is ErrorCode.UNKNOWN_ROOM
 
 
 def test_the_first_visible_seq() -> None:

@@ -51,12 +51,15 @@ class FakeHousekeeping:
     Attributes:
         done: Number of steps that were run.
         steps: Number of steps to do, or an error to raise.
+        gate: Steps wait for it.
         threads: Names of the threads that ran them.
     """
 
     def __init__(self) -> None:
         self.done = 0
-        self.steps: int | StoreError = 0
+        self.steps: int | Exception = 0
+        self.gate = threading.Event()
+        self.gate.set()
         self.threads: set[str] = set()
 
     def step(self, keep: Keep) -> bool:
@@ -64,7 +67,8 @@ class FakeHousekeeping:
         assert keep == Keep()
         self.threads.add(threading.current_thread().name)
         self.done += 1
-        if isinstance(self.steps, StoreError):
+        self.gate.wait(20)
+        if isinstance(self.steps, Exception):
             raise self.steps
         return self.done < self.steps
 
@@ -316,6 +320,23 @@ async def test_failing_housekeeping_does_not_stop_the_writer() -> None:
         peer.writer.append(items(2))
         await peer.writer.drained()
     assert peer.reported == [("stored", 2)]
+
+
+async def test_a_call_fails_when_housekeeping_has_a_bug() -> None:
+    """A caller that waited for ever would keep the daemon from stopping."""
+    peer = WriterPeer()
+    peer.store.chores.steps = ValueError("a bug")
+    peer.store.chores.gate.clear()
+    with peer.writer:
+        await until(lambda: peer.store.chores.done)
+        waiting = asyncio.ensure_future(peer.writer.drained())
+        await asyncio.sleep(0)
+        peer.store.chores.gate.set()
+        with pytest.raises(StoreError, match="failed"):
+            await asyncio.wait_for(waiting, 20)
+    await asyncio.sleep(0)
+    assert peer.reported == [("failed", StoreError)]
+    assert peer.store.chores.done == 1
 
 
 @pytest.mark.parametrize("error", [StoreError("disk I/O error"), OSError("?"), ValueError("a bug")])

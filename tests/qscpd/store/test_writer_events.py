@@ -26,14 +26,15 @@ class RealPeer:
 
     Attributes:
         published: Events of all commits, and codes and errors of refusals.
+        bus: Where they are published.
     """
 
     def __init__(self, path: Path) -> None:
         self.published: list[object] = []
         self.store = SqliteStore(path)
-        bus = LocalBus[str]()
-        bus.subscribe_to_commits(self._record)
-        self.writer = StoreWriter[str](self.store, bus, on_failed=self.published.append)
+        self.bus = LocalBus[str]()
+        self.bus.subscribe_to_commits(self._record)
+        self.writer = StoreWriter[str](self.store, self.bus, on_failed=self.published.append)
 
     def _record(self, commit: Commit[str]) -> None:
         self.published += commit.events
@@ -79,6 +80,21 @@ async def test_events_are_published_before_the_caller_continues(real: RealPeer) 
     waiting.cancel()
     await real.writer.drained()
     assert [type(each) for each in real.take()] == [AccountChanged, RoomChanged]
+
+
+async def test_a_bug_of_a_subscriber_keeps_no_caller_waiting(real: RealPeer) -> None:
+    """The loop reports it; who waits for the result of the mutation gets it."""
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    bug = ValueError("a bug")
+
+    def fail(_: AccountChanged) -> None:
+        raise bug
+
+    real.bus.subscribe(AccountChanged, fail)
+    waiting = real.writer.perform(lambda store: store.set_locked("bob", locked=True))
+    account = await asyncio.wait_for(waiting, 20)
+    assert (account.state, reported) == (AccountState.LOCKED, [bug])
 
 
 async def test_no_change_publishes_no_event(real: RealPeer) -> None:

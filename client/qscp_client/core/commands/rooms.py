@@ -13,7 +13,7 @@ from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.chat_switcher import ChatSwitcher
 from qscp_client.core.effects import Output
 from qscp_client.core.notices import Problem, ProblemCode
-from qscp_client.core.requests import RoomQuestion
+from qscp_client.core.requests import PendingRoomRequest
 from qscp_client.core.room_requests import RoomRequests
 from qscp_client.core.rooms import Rooms
 from qscp_client.durations import parse_duration, split_duration
@@ -88,18 +88,18 @@ class RoomCommands:
         """End your membership of a room."""
         name = self._room_name(argument) if argument.strip() else self._current("leave")
         if name is not None and self._can_ask():
-            self._requests.ask(RoomQuestion(frames.Leave(name)))
+            self._requests.ask(PendingRoomRequest(frames.Leave(name)))
 
     def _enter(self, name: str, frame: frames.Join | frames.RoomRequest) -> None:
         self._switcher.join(name)
-        self._requests.ask(RoomQuestion(frame, was_in=self._rooms.is_in(name)))
+        self._requests.ask(PendingRoomRequest(frame, was_in=self._rooms.is_in(name)))
 
     # --- lists
 
     def show_rooms(self) -> None:
         """List the rooms that you can see."""
         if self._can_ask():
-            self._requests.ask(RoomQuestion(frames.RoomsRequest()))
+            self._requests.ask(PendingRoomRequest(frames.RoomsRequest()))
 
     def show_members(self) -> None:
         """List the members."""
@@ -111,7 +111,7 @@ class RoomCommands:
         if not (count.isascii() and count.isdigit() and 1 <= int(count[:9]) <= _LOG_LIMIT):
             self._out.fail(Problem(ProblemCode.USAGE, command="log", count=_LOG_LIMIT))
         elif (name := self._current("log")) is not None and self._can_ask():
-            self._requests.ask(RoomQuestion(frames.RoomRequest("log", name), wanted=int(count)))
+            self._requests.ask(PendingRoomRequest(frames.RoomRequest("log", name), wanted=int(count)))
 
     # --- the room
 
@@ -223,7 +223,7 @@ class RoomCommands:
             frame = frames.RoomRequest(
                 action, name, user=user, role=role, text=text, seconds=seconds, kind=kind, history=history
             )
-            self._requests.ask(RoomQuestion(frame))
+            self._requests.ask(PendingRoomRequest(frame))
 
     def _current(self, command: str) -> str | None:
         """Return the room that is open; without one, show a problem and return None."""

@@ -17,7 +17,7 @@ from qscp_client.core.notices import Problem, ProblemCode
 
 
 class Group(enum.Enum):
-    """Where a command stands in the help."""
+    """Section of the help that a command is listed in."""
 
     GENERAL = enum.auto()
     CHAT = enum.auto()

@@ -361,7 +361,7 @@ def test_an_empty_file_is_opened_for_writing_only(tmp_path: Path) -> None:
     """A reader refuses an empty file; a store can be made in it."""
     path = tmp_path / "q.db"
     path.touch(mode=0o600)
-    with pytest.raises(StoreDamagedError, match="nothing in this file"):
+    with pytest.raises(StoreDamagedError, match="the file is empty"):
         open_reader(store_url(path))
     SqliteStore(path).close()
     open_reader(store_url(path)).close()
