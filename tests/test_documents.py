@@ -135,7 +135,9 @@ def unknown_options(words: list[str], known: set[str]) -> list[str]:
 
 
 def called_command(words: list[str]) -> click.Command | None:
-    """Return which command of `qscpd` is called, if any is."""
+    """Return which command of `qscpd` is called, if any is; without a word, it is `qscpd` itself."""
+    if all(word.startswith("-") for word in words):
+        return daemon_command
     plain = [word for word in words if re.fullmatch(r"[a-z]+", word)]
     return DAEMON.get(" ".join(plain[:2])) or DAEMON.get(" ".join(plain[:1]))
 
