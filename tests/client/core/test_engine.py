@@ -32,6 +32,16 @@ def received(
 # --- the beginning
 
 
+@pytest.mark.parametrize("shows_at_once", [False, True])
+def test_a_pipe_waits_for_what_was_missed(shows_at_once: bool) -> None:
+    """It may have no line to send, and is there to read; a user at a terminal can leave at once."""
+    harness = EngineHarness(shows_at_once=shows_at_once)
+    harness.connect("bob")
+    assert (harness.engine.ready, harness.engine.busy) == (True, shows_at_once)
+    harness.receive(frames.Resumed())
+    assert not harness.engine.busy
+
+
 def test_the_welcome_comes_with_all_that_is_known() -> None:
     """Nothing is shown, and no line is taken, before the last page of people and of conversations."""
     harness = EngineHarness()
