@@ -87,6 +87,7 @@ class Engine:
         self.ending: Ending | None = None
         self.clock = clock
         self._welcomed = False
+        self._shows_at_once = shows_at_once
         self._out = out = Output()
         self._chat = chat = CurrentChat()
         self._sender = Sender(out, clock, make_id, saved.outbox, keeps_failed=not shows_at_once)
@@ -156,8 +157,9 @@ class Engine:
 
     @property
     def busy(self) -> bool:
-        """Whether something is not answered yet."""
-        return bool(self.pending or len(self._requests) or self.queues_lines)
+        """Whether something is not answered yet; where all messages are shown, also what was missed."""
+        is_missing = self._shows_at_once and self.online and not self._sync.live
+        return bool(self.pending or len(self._requests) or self.queues_lines or is_missing)
 
     @property
     def queues_lines(self) -> bool:

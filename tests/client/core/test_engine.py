@@ -32,6 +32,16 @@ def received(
 # --- login
 
 
+@pytest.mark.parametrize("shows_at_once", [False, True])
+def test_a_pipe_waits_for_what_was_missed(shows_at_once: bool) -> None:
+    """A pipe is busy until the replay has ended; a terminal can be left at once."""
+    harness = EngineHarness(shows_at_once=shows_at_once)
+    harness.connect("bob")
+    assert (harness.engine.ready, harness.engine.busy) == (True, shows_at_once)
+    harness.receive(frames.Resumed())
+    assert not harness.engine.busy
+
+
 def test_the_welcome_waits_for_the_last_pages() -> None:
     """The welcome waits for the last pages of users and conversations."""
     harness = EngineHarness()
