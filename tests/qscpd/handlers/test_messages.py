@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from qscp import codec, frames
+from qscp.features import TYPING
 from qscp.frames import ServerFrame
 from qscpd.domain.model import Mark, PositionKind
 from qscpd.store.items import PendingChat, PendingSkip
@@ -101,3 +102,34 @@ def test_an_invisible_user_gets_messages(router: RouterDouble, say: Say) -> None
     router.flush()
     assert [frame.body for frame in link.take() if isinstance(frame, frames.Chat)] == ["psst"]
     assert isinstance(link, FakeLink)
+
+
+@pytest.mark.parametrize(
+    ("writer", "peer", "shown"),
+    [((TYPING,), (TYPING,), True), ((), (TYPING,), False), ((TYPING,), (), False)],
+)
+async def test_a_typing_indicator_needs_both_sides(
+    router: RouterDouble, writer: tuple[str, ...], peer: tuple[str, ...], shown: bool
+) -> None:
+    """A typing indicator reaches the peer at most once a second, and only if both clients support it."""
+    session, link = router.login("alice", *writer)
+    _, bobs = router.login("bob", *peer)
+    router.flush()
+    bobs.take()
+    for to in ("bob", "Bob", "nosuch", "#nosuch"):
+        session.receive(codec.encode(frames.SetTyping(to)))
+    router.flush()
+    indicators = [each for each in bobs.take() if isinstance(each, frames.Typing)]
+    assert indicators == [frames.Typing("bob", ["alice"], 1)] * shown
+    assert not [each for each in link.take() if isinstance(each, frames.Typing | frames.Error)]
+
+
+@pytest.mark.parametrize("to", ["nosuch", "no name!", "#nosuch", "#no name!"])
+async def test_a_typing_indicator_to_nobody_is_dropped(router: RouterDouble, to: str) -> None:
+    """A typing indicator to an unknown user or room is dropped without an answer."""
+    session, link = router.login("alice", TYPING)
+    router.flush()
+    link.take()
+    session.receive(codec.encode(frames.SetTyping(to)))
+    router.flush()
+    assert link.take() == []
