@@ -4,7 +4,7 @@
 daemon's end of the socket, and `client` decides where a request is performed.
 """
 
-from qscpd.admin.actions import begin_erasing, perform
+from qscpd.admin.actions import account_info, begin_erasing, perform
 from qscpd.admin.client import call
 from qscpd.admin.messages import (
     AccountInfo,
@@ -49,12 +49,12 @@ __all__ = [
     "LockUser",
     "Reply",
     "Request",
-    "RoomAction",
     "RoomChanged",
     "RoomRequest",
     "SetPassword",
     "Status",
     "UnlockUser",
+    "account_info",
     "begin_erasing",
     "call",
     "perform",

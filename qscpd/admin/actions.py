@@ -61,7 +61,7 @@ def begin_erasing(request: EraseUser, store: Store) -> Done | Failed:
     Raises:
         StoreError: As in `perform`.
     """
-    return _reply_on_error(lambda: Done(_info(_deleted(request, store))))
+    return _reply_on_error(lambda: Done(account_info(_deleted(request, store))))
 
 
 def _reply_on_error(work: Callable[[], R]) -> R | Failed:
@@ -78,7 +78,7 @@ def _reply_on_error(work: Callable[[], R]) -> R | Failed:
 def _perform(request: Request, store: Store) -> Reply:
     match request:
         case ListUsers():
-            return Accounts([_info(account) for account in store.accounts()])
+            return Accounts([account_info(account) for account in store.accounts()])
         case Status():
             raise NotRunningError("qscpd is not running; start it with `qscpd run`")
         case EraseUser():
@@ -99,7 +99,7 @@ def _perform(request: Request, store: Store) -> Reply:
             account = store.set_locked(normalize_name(request.name), locked=locked)
         case _:
             assert_never(request)
-    return Done(_info(account))
+    return Done(account_info(account))
 
 
 def _change_room(request: RoomRequest, store: Store) -> RoomChanged:
@@ -164,8 +164,9 @@ def _erase(request: EraseUser, store: Store) -> Erased:
         time.sleep(_PAUSE_S)
     if store.housekeeping.compaction_due():
         store.housekeeping.compact()
-    return Erased(_info(account), done=True)
+    return Erased(account_info(account), done=True)
 
 
-def _info(account: Account) -> AccountInfo:
+def account_info(account: Account) -> AccountInfo:
+    """Return an account as replies have it."""
     return AccountInfo(account.id, account.name, account.state.value, account.created_ms)

@@ -7,13 +7,16 @@ from typing import Final
 
 from qscp import __version__
 from qscpd.admin import (
+    Accounts,
     DaemonStatus,
     Done,
     Erased,
     EraseUser,
+    ListUsers,
     Reply,
     Request,
     Status,
+    account_info,
     begin_erasing,
     perform,
 )
@@ -46,6 +49,9 @@ class LiveAdmin:
             return self._status()
         if isinstance(request, EraseUser):
             return await self._erase(request)
+        if isinstance(request, ListUsers):
+            accounts = self._router.directory.accounts
+            return Accounts([account_info(accounts[name]) for name in sorted(accounts)])
         return await self._writer.perform(lambda store: perform(request, store))
 
     async def _erase(self, request: EraseUser) -> Reply:

@@ -17,6 +17,7 @@ from qscpd.admin import (
     SetPassword,
     Status,
     UnlockUser,
+    perform,
 )
 from qscpd.admin.live import LiveAdmin
 from qscpd.errors import ExitCode
@@ -91,7 +92,7 @@ async def test_a_failed_request_changes_nothing(daemon: LiveDaemon) -> None:
 
 
 async def test_lists_and_status(daemon: LiveDaemon) -> None:
-    """The list comes from the store, the status from memory."""
+    """The list and the status come from memory."""
     daemon.router.login("alice")
     daemon.router.connect()
     accounts = await daemon.admin.handle(ListUsers())
@@ -100,3 +101,13 @@ async def test_lists_and_status(daemon: LiveDaemon) -> None:
     status = await daemon.admin.handle(Status())
     assert isinstance(status, DaemonStatus)
     assert (status.connections, status.sessions, status.users_online) == (2, 1, 1)
+
+
+async def test_the_list_follows_the_store(daemon: LiveDaemon) -> None:
+    """After an account was added, locked and deleted, the daemon lists the accounts of the store."""
+    for request in (AddUser("carol", hash_cheaply("password")), LockUser("bob"), DeleteUser("alice")):
+        assert isinstance(await daemon.admin.handle(request), Done)
+    listed = await daemon.admin.handle(ListUsers())
+    assert listed == await daemon.writer.perform(lambda store: perform(ListUsers(), store))
+    assert isinstance(listed, Accounts)
+    assert [(each.name, each.state) for each in listed.accounts] == [("bob", "locked"), ("carol", "active")]
