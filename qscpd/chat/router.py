@@ -128,7 +128,7 @@ class Router:
 
     def update_presence(self, identity: Identity) -> None:
         """Derive the presence of an account from its sessions again."""
-        sessions = self._sessions[identity.account]
+        sessions = self.sessions_of(identity.account)
         self.presence.update(identity.name, [(each.status, each.text) for each in sessions])
 
     def apply(self, event: AccountChanged) -> None:

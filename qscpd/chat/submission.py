@@ -126,7 +126,6 @@ class SubmissionQueue:
         self._filling.clear()
         if self._outbox:
             outbox, self._outbox = self._outbox, []
-            assert self._writer is not None  # noqa: S101 - attached before the first session
             self._writer.append(outbox)
 
     # --- gates

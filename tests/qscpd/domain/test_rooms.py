@@ -8,7 +8,7 @@ import pytest
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.limits import ROOMS_LIMIT, SLOW_LIMIT_S
 from qscp.rooms import PERMISSIONS, RANKS, ROOM_FIELDS, HistoryFrom, RoomKind, RoomRole
-from qscpd.domain import rooms as roomrules
+from qscpd.domain import rooms as room_rules
 from qscpd.domain.rooms import (
     FOREVER_MS,
     NO_MEMBERSHIP,
@@ -108,7 +108,7 @@ def target_code(action: str, target: Membership) -> ErrorCode | None:
 def test_every_action_is_in_the_tables() -> None:
     """Each action of a request has a permission and a rule; the other permissions are known."""
     assert ROOM_FIELDS.keys() - {"create"} <= PERMISSIONS.keys()
-    assert set(DECIDED) | {"join", "leave", "delete"} == roomrules._ACTIONS.keys()
+    assert set(DECIDED) | {"join", "leave", "delete"} == room_rules._ACTIONS.keys()
     assert PERMISSIONS.keys() - ROOM_FIELDS.keys() == {"write", "announce", "react", "redact"}
 
 
@@ -331,3 +331,22 @@ def test_the_first_visible_seq() -> None:
 def test_a_refusal_has_the_sentence_of_its_code() -> None:
     """The text of a DeniedError is the sentence of its code."""
     assert str(DeniedError(ErrorCode.LAST_OWNER)) == ERROR_CODES[ErrorCode.LAST_OWNER].sentence
+
+
+@pytest.mark.parametrize("action", ["remove", "ban", "unban", "mute", "unmute", "invite", "role"])
+def test_a_change_without_its_target_is_denied(action: str) -> None:
+    """An action about a user is denied when the change names none."""
+    assert code(change(action, actor=None, target=None)) is not None
+
+
+@pytest.mark.parametrize("action", ["join", "leave"])
+def test_the_operator_can_be_no_member(action: str) -> None:
+    """The operator has no account that could join or leave."""
+    assert code(change(action, actor=None)) is ErrorCode.NOT_ALLOWED
+
+
+def test_a_room_without_an_owner_is_denied() -> None:
+    """A room that would have no owner is not created."""
+    with pytest.raises(DeniedError) as denied:
+        create_room(change("create", actor=None, target=None), None, rooms=0, now_ms=NOW)
+    assert denied.value.code is ErrorCode.UNKNOWN_USER
