@@ -34,16 +34,17 @@ class Acknowledger:
     ) -> None:
         """Send a session the outcomes of some of its messages."""
         answers: list[frames.ServerFrame] = []
+        stored, blocks = 0, False
         for message, outcome in zip(messages, outcomes, strict=True):
             if isinstance(outcome, Refused):
-                session.refused |= outcome.code in _BLOCKING
+                blocks |= outcome.code in _BLOCKING
                 answers.append(_nack(message.id, outcome))
                 continue
             if outcome.new:
-                session.messages_in += 1
+                stored += 1
             conversation = f"c{outcome.conversation}"
             answers.append(frames.ChatAck(message.id, conversation, outcome.seq, outcome.time_ms))
-        if session.send_answers(answers):
+        if session.send_answers(answers, stored=stored, blocks=blocks):
             self.waiting[session] = None
 
     def finish(self, answers: Answers[Session], took_s: Mapping[int, float]) -> None:

@@ -64,8 +64,7 @@ class FanOut:
             for message, outcome in zip(messages, outcomes, strict=True):
                 if type(outcome) is StoredMessage and outcome.new:  # as in `_new`, but a third faster
                     inbox.append(self._frame(message, outcome, name, to))
-            listener.messages_out += len(inbox)
-            listener.send_all(inbox)
+            listener.send_messages(inbox)
             return
         theirs = self._sessions.get(recipient, _NO_SESSIONS)
         ours = self._sessions.get(sender, _NO_SESSIONS)

@@ -27,7 +27,8 @@ from qscpd.net.link import Link
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.output import FlushQueue
-from qscpd.sessions.session import HandlerTable, Session
+from qscpd.sessions.owner import HandlerTable
+from qscpd.sessions.session import Session
 from qscpd.store.items import PendingSkip
 from qscpd.store.writer import StoreWriter
 
@@ -107,7 +108,7 @@ class Router:
             None,
         )
 
-    def open_session(self, handlers: HandlerTable, link: Link) -> Session:
+    def open_session(self, handlers: HandlerTable[Session], link: Link) -> Session:
         """Return a new session for a link.
 
         Args:

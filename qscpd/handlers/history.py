@@ -52,7 +52,6 @@ class HistoryHandlers:
             return
         if backlog is None:
             backlog = Replay(session, identity, self._writer, self._reads, self._names, self._invitations)
-            session.backlog = backlog
         if not backlog.add_positions(frame.positions):
             session.close(ErrorCode.BAD_FIELD, error=True)
         elif not frame.more:

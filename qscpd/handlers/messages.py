@@ -47,17 +47,17 @@ class MessageHandlers:
 
     # --- messages
 
-    def chat(self, session: Session, identity: Identity, frame: frames.SendChat) -> None:
+    def chat(self, session: Session, identity: Identity, frame: frames.SendChat) -> bool:
         """Check a message and submit it to the store."""
         body = frame.body
         make_meta = None
         if "@" in body or frame.reply_to is not None:
             make_meta = partial(self._chat_meta, frame)
-        self._accept(session, identity, frame, check_body, body, make_meta)
+        return self._accept(session, identity, frame, check_body, body, make_meta)
 
-    def edit(self, session: Session, identity: Identity, frame: frames.SendEdit) -> None:
+    def edit(self, session: Session, identity: Identity, frame: frames.SendEdit) -> bool:
         """Check an edit and submit it to the store."""
-        self._accept(
+        return self._accept(
             session,
             identity,
             frame,
@@ -68,15 +68,15 @@ class MessageHandlers:
             ),
         )
 
-    def redact(self, session: Session, identity: Identity, frame: frames.SendRedaction) -> None:
+    def redact(self, session: Session, identity: Identity, frame: frames.SendRedaction) -> bool:
         """Check a redaction and submit it to the store."""
         meta = MessageMeta(kind="redact", target=frame.target)
-        self._accept(session, identity, frame, check_topic, frame.reason, lambda _: meta)
+        return self._accept(session, identity, frame, check_topic, frame.reason, lambda _: meta)
 
-    def react(self, session: Session, identity: Identity, frame: frames.SendReaction) -> None:
+    def react(self, session: Session, identity: Identity, frame: frames.SendReaction) -> bool:
         """Check a reaction and submit it to the store."""
         meta = MessageMeta(kind="react", target=frame.target, removed=frame.remove)
-        self._accept(session, identity, frame, check_reaction, frame.text, lambda _: meta)
+        return self._accept(session, identity, frame, check_reaction, frame.text, lambda _: meta)
 
     def skip(self, session: Session, _identity: Identity, frame: frames.Skip) -> None:
         """Let messages no longer wait for a refused one that the peer has discarded."""
@@ -90,8 +90,8 @@ class MessageHandlers:
         check: Callable[[str], None],
         text: str,
         make_meta: Callable[[_Recipient], MessageMeta] | None,
-    ) -> None:
-        """Submit a valid message to the store; refuse an invalid one.
+    ) -> bool:
+        """Submit a valid message to the store; refuse an invalid one, and return False.
 
         Args:
             session: The session.
@@ -116,14 +116,14 @@ class MessageHandlers:
             else:
                 meta = NO_META if make_meta is None else make_meta(found)
                 message = NewMessage(identity.account, found.id, frame.id, text, meta)
-                session.pending += 1
                 room = -found.id if found.id < 0 else None
                 self._submissions.submit(PendingChat(session, message), room)
-                return
+                return True
         if is_room(frame.to) and not self._visible(found, identity):
             code = ErrorCode.UNKNOWN_ROOM  # Whatever is wrong: a hidden room must look like none.
         # An invalid id may be up to a line long; truncate it so that the nack fits.
         session.send(frames.ChatNack(frame.id[:QUERY_LIMIT], code, ERROR_CODES[code].sentence))
+        return False
 
     def _chat_meta(self, frame: frames.SendChat, recipient: _Recipient) -> MessageMeta:
         mentions = self._mentions(recipient, frame.body)

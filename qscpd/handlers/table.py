@@ -14,8 +14,9 @@ from qscpd.handlers.history import HistoryHandlers
 from qscpd.handlers.messages import MessageHandlers
 from qscpd.handlers.presence import PresenceHandlers
 from qscpd.handlers.rooms import RoomHandlers
+from qscpd.sessions.owner import Handler, HandlerTable
 from qscpd.sessions.requests import RequestRunner
-from qscpd.sessions.session import Handler, HandlerTable, Session
+from qscpd.sessions.session import Session
 from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
 
@@ -26,7 +27,7 @@ def handler_table(
     reads: StoreReads,
     requests: RequestRunner,
     login: Callable[[Session, frames.Auth], None],
-) -> HandlerTable:
+) -> HandlerTable[Session]:
     """Return the handlers of all frames.
 
     Args:
@@ -66,4 +67,4 @@ def handler_table(
         frames.ClientPong: connection.pong,
         frames.ClientBye: connection.bye,
     }
-    return HandlerTable(login, cast("dict[type[frames.ClientFrame], Handler]", after_login))
+    return HandlerTable(login, cast("dict[type[frames.ClientFrame], Handler[Session]]", after_login))

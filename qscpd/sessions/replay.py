@@ -69,7 +69,7 @@ class _Buffered(NamedTuple):
 
 
 class Replay:
-    """The replay of one session; its `Backlog`.
+    """The replay of one session; its `Backlog` from the start until it is live.
 
     Args:
         session: The session; logged in, and not live yet.
@@ -113,6 +113,7 @@ class Replay:
         self._overflowed: dict[int, int] = {}
         """Conversation -> the last seq that was dropped from the buffer."""
         self._writable = asyncio.Event()
+        session.backlog = self
 
     def add_positions(self, positions: Iterable[frames.Position]) -> bool:
         """Add a page of the device's positions; return False if there are too many by now."""
@@ -273,8 +274,7 @@ class Replay:
                 row.id, message, to=to, origin="replay", names=self._names, viewer=me.account
             )
             lines.append(codec.encode(frame))
-        self._session.messages_out += len(lines)
-        self._session.send_lines(lines)
+        self._session.send_message_lines(lines)
         self._sent[row.id] = messages[-1].seq
 
     async def _until_writable(self) -> bool:
@@ -300,5 +300,4 @@ class Replay:
                 lines.append(message.line)
                 self._sent[message.conversation] = message.seq
         self._buffer_bytes -= size
-        self._session.messages_out += len(lines)
-        self._session.send_lines(lines)
+        self._session.send_message_lines(lines)

@@ -9,8 +9,8 @@ the end of the loop's tick (`qscpd.sessions.output`).
 """
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import structlog
 
@@ -18,13 +18,12 @@ from qscp import codec, frames
 from qscp.connection import ServerConnection
 from qscp.errors import ErrorCode, RemoteProtocolError
 from qscp.states import State
-from qscpd.config import Config
 from qscpd.net.link import Link
 from qscpd.sessions.answers import last_frame
 from qscpd.sessions.backlog import Backlog
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.keepalive import KeepAlive
-from qscpd.sessions.output import FlushQueue
+from qscpd.sessions.owner import HandlerTable, SessionOwner
 
 _PENDING_LIMIT: Final = 1000
 """Unanswered messages of a session at which it is read no further, until half of them are answered."""
@@ -34,49 +33,17 @@ _OPEN: Final = (State.READY, State.DRAINING)
 _log = structlog.stdlib.get_logger("qscpd.sessions.session")
 
 
-class SessionOwner(Protocol):
-    """Interface of the daemon that a session needs."""
-
-    config: Config
-    output: FlushQueue
-    """Sessions with queued output."""
-
-    def unregister(self, session: "Session", reason: str) -> None:
-        """Stop delivering to a session that is closed; its link may linger."""
-
-    def link_lost(self, session: "Session", reason: str) -> None:
-        """Forget a session whose link is gone."""
-
-    def skip_refused(self, session: "Session") -> None:
-        """Let no message wait any longer for those of this session that the store refused."""
-
-    def presence_pages(self, identity: Identity) -> Iterator[bytes]:
-        """Return the frames of a presence snapshot for a session."""
-
-
-Handler = Callable[["Session", Identity, frames.ClientFrame], None]
-
-
-class HandlerTable(NamedTuple):
-    """Handlers of each frame of a client; `qscp.states` decides which is legal when."""
-
-    login: Callable[["Session", frames.Auth], None]
-    """For `auth`, the one frame before the login."""
-    after_login: dict[type[frames.ClientFrame], Handler]
-    """For all others, by their class."""
-
-
 class Session:
     """One connection that is, or can become, logged in.
 
     Attributes:
         id: For the session log and `auth_ack`.
-        identity: The account and device; None before the login.
-        status: The presence that this session asked for.
+        identity: The account and device; None before the login. Set by `Router.register`.
+        status: The presence that this session asked for; set by its handler, with the text.
         text: The away text that goes with it.
         attempts: Failed logins so far.
         pending: Messages submitted to the store and not answered yet.
-        live: Whether messages are sent as they are committed.
+        live: Whether messages are sent as they are committed; set by the replay, like the backlog.
         backlog: What the session missed, from its first `resume` until it has all of it.
         refused: Whether the store refused a message of the session.
         closed: Whether the session has ended; its link may linger.
@@ -118,7 +85,7 @@ class Session:
         "typed",
     )
 
-    def __init__(self, owner: SessionOwner, handlers: HandlerTable, link: Link) -> None:
+    def __init__(self, owner: SessionOwner["Session"], handlers: HandlerTable["Session"], link: Link) -> None:
         self._owner = owner
         self._handlers = handlers
         self._output = owner.output
@@ -215,9 +182,29 @@ class Session:
         if batch and self.connection.state in _OPEN:
             self._queue(codec.encode_lines(batch), len(batch))
 
-    def send_answers(self, answers: Sequence[frames.ServerFrame]) -> bool:
-        """Queue the store's answers to messages; return whether `resume` has to follow."""
+    def send_messages(self, batch: Sequence[frames.ServerFrame]) -> None:
+        """Queue delivered messages, encoded together."""
+        self.messages_out += len(batch)
+        self.send_all(batch)
+
+    def send_message_lines(self, lines: Sequence[bytes]) -> None:
+        """Queue encoded messages."""
+        self.messages_out += len(lines)
+        self.send_lines(lines)
+
+    def send_answers(
+        self, answers: Sequence[frames.ServerFrame], *, stored: int, blocks: bool = False
+    ) -> bool:
+        """Queue the store's answers to messages; return whether `resume` has to follow.
+
+        Args:
+            answers: One for each message.
+            stored: How many of them are newly stored.
+            blocks: Whether later messages wait for a refused one.
+        """
         self.pending -= len(answers)
+        self.messages_in += stored
+        self.refused |= blocks
         self.send_all(answers)
         return self.closed or self._throttled or self._closing_code is not None or self.connection.eof
 
@@ -234,8 +221,7 @@ class Session:
         A session that has not resumed gets nothing: the store has the message for it.
         """
         if self.live:
-            self.messages_out += 1
-            self.send_lines((line,))
+            self.send_message_lines((line,))
         elif self.backlog is not None:
             self.backlog.buffer(conversation, seq, line)
 
@@ -335,7 +321,8 @@ class Session:
         while connection.lines and (frame := connection.next_event()) is not None:
             identity = self.identity
             if identity is not None:
-                after_login[type(frame)](self, identity, frame)
+                if after_login[type(frame)](self, identity, frame):
+                    self.pending += 1
             elif isinstance(frame, frames.Auth):
                 login(self, frame)
             if self.pending >= _PENDING_LIMIT:

@@ -18,8 +18,9 @@ from qscpd.handlers.table import handler_table
 from qscpd.net.link import Link
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import LoggedSession, SessionLog
+from qscpd.sessions.owner import HandlerTable
 from qscpd.sessions.requests import RequestRunner
-from qscpd.sessions.session import HandlerTable, Session
+from qscpd.sessions.session import Session
 from qscpd.store.base import StoreReader
 from qscpd.store.items import Item, PendingChat
 from qscpd.store.reads import StoreReads
@@ -151,7 +152,7 @@ def make_handlers(
     reads: StoreReads,
     tasks: asyncio.TaskGroup,
     login: Callable[[Session, frames.Auth], None] = lambda _session, _auth: None,
-) -> HandlerTable:
+) -> HandlerTable[Session]:
     """Return the daemon's handlers; without a `login`, `auth` gets no answer."""
     requests = RequestRunner(tasks, router.submissions.barrier)
     return handler_table(router, writer, reads, requests, login)

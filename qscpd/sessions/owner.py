@@ -1,0 +1,45 @@
+"""What a session needs of the daemon around it, and what the daemon does with its frames."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from qscp import frames
+from qscpd.config import Config
+from qscpd.sessions.identity import Identity
+from qscpd.sessions.output import FlushQueue
+
+S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
+
+
+class SessionOwner(Protocol[S_contra]):
+    """What a session needs of the daemon around it."""
+
+    config: Config
+    output: FlushQueue
+    """Sessions with queued output."""
+
+    def unregister(self, session: S_contra, reason: str) -> None:
+        """Stop delivering to a session that is closed; its link may linger."""
+
+    def link_lost(self, session: S_contra, reason: str) -> None:
+        """Forget a session whose link is gone."""
+
+    def skip_refused(self, session: S_contra) -> None:
+        """Let no message wait any longer for those of this session that the store refused."""
+
+    def presence_pages(self, identity: Identity) -> Iterator[bytes]:
+        """Return the frames of a presence snapshot for a session."""
+
+
+Handler = Callable[[S, Identity, frames.ClientFrame], bool | None]
+"""Handles a frame of a session; returns True if the store owes it an answer."""
+
+
+class HandlerTable(NamedTuple, Generic[S]):
+    """What to do with each frame of a client; `qscp.states` decides which is legal when."""
+
+    login: Callable[[S, frames.Auth], None]
+    """For `auth`, the one frame before the login."""
+    after_login: dict[type[frames.ClientFrame], Handler[S]]
+    """For all others, by their class."""
