@@ -42,7 +42,7 @@ class Acknowledger:
                 continue
             if outcome.new:
                 stored += 1
-            conversation = f"c{outcome.conversation}"
+            conversation = f"c{outcome.conversation}"  # as `conversation_id`, without a call per message
             answers.append(frames.ChatAck(message.id, conversation, outcome.seq, outcome.time_ms))
         if session.send_answers(answers, stored=stored, blocks=blocks):
             self.waiting[session] = None

@@ -143,6 +143,7 @@ class FanOut:
         """
         meta = message.meta
         if meta is NO_META:
+            # The first is as `conversation_id`, without a call per message.
             conversation, seq, time_ms = f"c{place.conversation}", place.seq, place.time_ms
             return frames.Chat(conversation, seq, message.id, name, to, message.body, time_ms, "live")
         if place.count:
