@@ -138,13 +138,15 @@ class ConversationRow(NamedTuple):
     peer: int | None
     """Account id of the peer; None in a room."""
     name: str
-    """The peer's, or the room's with its `#`."""
+    """The peer's as it is shown, see `qscpd.domain.labels`; or the room's with its `#`."""
     first_seq: int
     """The oldest message that the member can see; `last_seq + 1` if there is none."""
     last_seq: int
     read: int
     delivered: int
     """The peer's `DELIVERED` position; 0 in a room."""
+    deleted: bool = False
+    """Whether the peer's account is deleted."""
 
 
 class MessageRow(NamedTuple):
