@@ -84,6 +84,8 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     body: str
     """The text; of a redaction its reason, of a reaction the reaction."""
     meta: MessageMeta = NO_META
+    conversation: int = 0
+    """The only conversation that it may go to, -1 for none; 0 if the client named none."""
 
 
 class StoredMessage(msgspec.Struct, frozen=True, gc=False):

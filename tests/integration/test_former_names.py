@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.support.daemon import PASSWORD, Daemon, StartDaemon
 from tests.support.logged_in import resume
-from tests.support.rooms import Place, ask, join, make_room, react, room, say
+from tests.support.rooms import Place, ask, edit, join, make_room, react, redact, room, say
 from tests.support.wire import Frame, Wire, Wires, chat
 
 
@@ -131,6 +131,59 @@ async def test_a_name_is_given_away_while_away(start_daemon: StartDaemon, wires:
     (alice,) = await wires.login(start_daemon(), "alice")
     listed = await infos(alice)
     assert [listed[each]["name"] for each in (pair, middle, new)] == ["bob~1", "bob~2", "bob"]
+
+
+def meant(sent: Frame, conversation: str) -> Frame:
+    """Return a message or an event with the conversation that it is meant for."""
+    return {**sent, "conversation": conversation}
+
+
+async def test_what_was_meant_for_the_former_holder_reaches_no_one(
+    start_daemon: StartDaemon, wires: Wires
+) -> None:
+    """Nothing with the old conversation goes to the new account, and what was stored stays so."""
+    daemon = start_daemon()
+    alice, bob = await wires.login(daemon, "alice", "bob")
+    first = chat("bob", "to the first bob")
+    ack = await say(alice, first)
+    pair = ack["conversation"]
+    assert (await say(alice, meant(chat("bob", "again"), pair)))["seq"] == 2
+    await give_away(daemon, "bob")
+    (bob,) = await wires.login(daemon, "bob")
+    new = (await say(alice, "to the second bob", "bob"))["conversation"]
+    await bob.receive_type("chat")
+    for sent in (
+        chat("bob", "a secret"),
+        edit("bob", 1, "a secret"),
+        redact("bob", 1),
+        react("bob", 1, "+1"),
+    ):
+        for conversation in (pair, "c999", "nonsense", ""):
+            assert (await say(alice, meant(sent, conversation)))["code"] == "unknown_recipient"
+    assert (await say(alice, meant(chat("bob", "for you"), new)))["seq"] == 2
+    assert [each["body"] for each in await bob.drain() if each["type"] == "chat"] == ["for you"]
+
+
+async def test_what_was_meant_for_a_deleted_room_reaches_no_one(
+    start_daemon: StartDaemon, wires: Wires
+) -> None:
+    """A room with the name of a deleted one is another conversation, with nothing of the old one."""
+    daemon = start_daemon()
+    (alice,) = await wires.login(daemon, "alice")
+    old = await make_room(alice)
+    await say(alice, "in the old room", old.name)
+    await command(daemon, "room", "delete", "--yes", old.name)
+    await alice.receive_type("room_left")
+    await ask(alice, room("create", old.name))
+    listed = await infos(alice)
+    [new] = [each for each, info in listed.items() if info["name"] == old.name]
+    assert old.conversation not in listed
+    assert (await say(alice, meant(chat(old.name, "a secret"), old.conversation)))["code"] == "unknown_room"
+    assert (await say(alice, meant(chat(old.name, "for you"), new)))["seq"] == 1
+    exported = await command(daemon, "room", "export", old.name)
+    assert "in the old room" not in exported
+    assert "for you" in exported
+    assert (await ask(alice, {"type": "history", "conversation": old.conversation}))["type"] == "error"
 
 
 async def test_exports_tell_the_holders_apart(start_daemon: StartDaemon, wires: Wires) -> None:
