@@ -222,7 +222,7 @@ class Rooms:
             self._show(_about_leaving(code, frame))
             return
         was_open = frame.name == self._chat.partner
-        self._sync.leave_room(frame.conversation)
+        self._sync.leave(frame.conversation)
         self.known.pop(frame.name, None)
         self._roles.pop(frame.name, None)
         self._muted.pop(frame.name, None)

@@ -1,6 +1,7 @@
 """Apply incoming messages, receipts and gaps to conversations, once and in order. Sans-I/O."""
 
 from qscp import frames
+from qscp.errors import ErrorCode
 from qscp.limits import POSITIONS_LIMIT
 from qscp_client.core import events
 from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
@@ -69,35 +70,43 @@ class Sync:
         self._early_acks: dict[str, tuple[Conversation, Message | Amendment]] = {}
         self._replayed: set[tuple[str, int]] = set()
         self._listed_ids: set[str] = set()
+        self._is_listing = False
 
     # --- the connection
 
-    def connected(self, ack: frames.AuthAck) -> None:
-        """Begin on a new connection: compare histories, and `resume` from our positions."""
+    def connected(self, ack: frames.AuthAck) -> bool:
+        """Begin on a new connection: compare histories, and `resume` from our positions.
+
+        Returns:
+            Whether the server has another history than before: ids of conversations mean something else.
+        """
         self.live = False
         self._replayed.clear()
         self._listed_ids.clear()
         history = (ack.epoch, ack.account)
-        if history != self._history:
+        is_another = history != self._history
+        if is_another:
             if self._history[0]:
                 self._show(Notice(NoticeCode.HISTORY_RELOADED))
             self._history = history
             self.conversations.restart()
+            self._sender.history_changed()
             self._early_acks.clear()
             self._out.changes.append(Renewed(*history))
         positions = self.conversations.positions()
         pages = [positions[at : at + POSITIONS_LIMIT] for at in range(0, len(positions), POSITIONS_LIMIT)]
         for page in pages or [[]]:
             self._out.frames.append(frames.Resume(page, more=bool(pages) and page is not pages[-1]))
-        self._out.frames.append(frames.ConversationsRequest())
+        self._ask_list()
         for conversation in self.conversations:
             if (conversation.cursors.applied or 0) > conversation.cursors.reported:
                 self.receipts.schedule(conversation)
         self.receipts.connected()
+        return is_another
 
     def lost(self) -> None:
         """Stop waiting for what was requested: the connection is lost."""
-        self.live = False
+        self.live = self._is_listing = False
         self.receipts.lost()
         for conversation in self.conversations:
             if conversation.backlog.requested:
@@ -105,6 +114,11 @@ class Sync:
                 self._show_backlog(conversation)
 
     # --- the chat
+
+    def is_read_only(self, name: str) -> bool:
+        """Whether nothing can be sent to a user, because the account was deleted."""
+        conversation = self.conversations.named(name)
+        return conversation is not None and conversation.deleted
 
     def open(self, name: str) -> Conversation | None:
         """Show the backlog of the chat that was just opened.
@@ -190,6 +204,9 @@ class Sync:
                 self._amend(frame)
             case frames.ChatAck():
                 self._ack(frame)
+            case frames.ChatNack():
+                self._sender.receive_nack(frame)
+                self.conversations.outdated |= frame.code == ErrorCode.UNKNOWN_RECIPIENT
             case frames.Gap():
                 self._gap(frame)
             case frames.Resumed():
@@ -202,6 +219,17 @@ class Sync:
                 self._learn(frame)
             case _:
                 pass
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Ask for the list of conversations if it is outdated."""
+        if self.conversations.outdated and not self._is_listing:
+            self._ask_list()
+
+    def _ask_list(self) -> None:
+        self._is_listing = True
+        self.conversations.outdated = False
+        self._out.frames.append(frames.ConversationsRequest())
 
     def _chat(self, frame: frames.Chat) -> None:
         conversation = self._find(frame)
@@ -237,7 +265,10 @@ class Sync:
         entry = self._sender.settle(frame.id)
         if entry is None:
             return
-        conversation = self.conversations.get(frame.conversation, entry.to)
+        # The name can have been given away since it was typed.
+        is_free = self.conversations.named(entry.to) is None
+        conversation = self.conversations.get(frame.conversation, entry.to if is_free else "")
+        self.conversations.outdated |= not conversation.name
         item = acknowledged(entry, frame, self._me)
         if self.live:
             self._apply(conversation, item)
@@ -274,16 +305,18 @@ class Sync:
 
     def _learn(self, frame: frames.Conversations) -> None:
         for info in frame.conversations:
-            conversation = self.conversations.get(info.conversation, info.name)
-            conversation.learn(info)
+            conversation, is_renamed = self.conversations.learn(info)
+            if is_renamed and conversation.cursors.applied is not None:
+                self._out.changes.append(Moved(info.conversation, info.name, conversation.cursors.applied))
             self._listed_ids.add(info.conversation)
             self.timeline.deliver(conversation, info.delivered)
             self.receipts.confirm_read(conversation, info.read)
         if frame.cursor is None:
             self.listed = True
-            for room in self.conversations.rooms():
-                if room.id not in self._listed_ids:
-                    self.leave_room(room.id)
+            self._is_listing = False
+            for each in self.conversations:
+                if each.id not in self._listed_ids and (each.is_room or each.is_empty):
+                    self.leave(each.id)
         else:
             self._out.frames.append(frames.ConversationsRequest(frame.cursor))
 
@@ -307,8 +340,8 @@ class Sync:
             return False
         return found.cursors.first <= found.unread.last
 
-    def leave_room(self, conversation_id: str) -> Conversation | None:
-        """Forget a room that you are no longer a member of; return it, or None if it is not known."""
+    def leave(self, conversation_id: str) -> Conversation | None:
+        """Forget a conversation that you no longer have; return it, or None if it is not known."""
         found = self.conversations.remove(conversation_id)
         self._early_acks = {
             key: pair for key, pair in self._early_acks.items() if pair[0].id != conversation_id
