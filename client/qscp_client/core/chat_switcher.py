@@ -212,18 +212,23 @@ class ChatSwitcher:
         """Keep the open chat with its conversation, whatever name that has by now."""
         if (partner := self._chat.partner) is None:
             return
-        conversations = self._sync.conversations
-        if self._chat.conversation not in conversations:
+        conversations, bound = self._sync.conversations, self._chat.conversation
+        conversation = conversations.get(bound) if bound in conversations else None
+        if conversation is not None and conversation.name == partner:
+            if conversation.deleted and not self._is_read_only:
+                self._out.show(Notice(NoticeCode.ACCOUNT_DELETED, name=partner))
+            self._is_read_only = conversation.deleted
+        elif bound and is_room(partner):
+            # Deleted; if you are in one of that name, it is another.
+            self._out.show(Notice(NoticeCode.ROOM_GONE, name=partner))
+            self.close()
+        elif conversation is None:
             found = conversations.named(partner)
             self._chat.bind(found.id if found is not None else "", partner)
-            return
-        conversation = conversations.get(self._chat.conversation)
-        if conversation.name != partner:
+        else:
             self._chat.bind(conversation.id, conversation.name)
+            self._is_read_only = conversation.deleted
             self._out.show(Notice(NoticeCode.NAME_GIVEN_AWAY, name=conversation.name, user=partner))
-        elif conversation.deleted and not self._is_read_only:
-            self._out.show(Notice(NoticeCode.ACCOUNT_DELETED, name=partner))
-        self._is_read_only = conversation.deleted
 
     def came_online(self, name: str) -> None:
         """Note that a user came online: so the name is not that of a deleted account any more."""
@@ -239,7 +244,7 @@ class ChatSwitcher:
         conversation = self._sync.conversations.named(name)
         if conversation is not None and conversation.deleted:
             self._sync.conversations.release(name)
-            self._sync.refresh()
+            self._sync.list.refresh()
 
     def show_picker(self) -> None:
         """Show the lists to pick a chat from."""

@@ -375,7 +375,7 @@ class Engine:
             self._welcome()
 
     def _welcome(self) -> None:
-        if not self._welcomed and self.roster.complete and self._sync.listed:
+        if not self._welcomed and self.roster.complete and self._sync.list.complete:
             self._welcomed = True
             self._out.show(events.Welcome(self.me))
             if self.failures:

@@ -238,7 +238,7 @@ class Rooms:
         self.invitations[name] = frame.by
         if self._announced.get(name) != frame.by:
             self._announced[name] = frame.by
-            if not self._sync.listed:
+            if not self._sync.list.complete:
                 return  # the list that is shown first has it
             self._show(Notice(NoticeCode.INVITED, name=name, by=frame.by))
 

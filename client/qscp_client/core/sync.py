@@ -6,6 +6,7 @@ from qscp.limits import POSITIONS_LIMIT
 from qscp_client.core import events
 from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
 from qscp_client.core.chat_state import CurrentChat
+from qscp_client.core.conversation_list import ConversationList
 from qscp_client.core.conversations import Conversation, Conversations
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.messages import (
@@ -40,8 +41,8 @@ class Sync:
 
     Attributes:
         live: Whether everything that was missed has been replayed.
-        listed: Whether all conversations are known.
         conversations: All that are known.
+        list: The server's list of them.
         receipts: What is reported to the server.
         timeline: The timeline that shows them.
     """
@@ -58,8 +59,8 @@ class Sync:
         shows_at_once: bool,
     ) -> None:
         self.live = False
-        self.listed = False
         self.conversations = Conversations(me, saved.positions)
+        self.list = ConversationList(out, self.conversations)
         self.receipts = Receipts(out, clock)
         self.timeline = Timeline(me, out, chat, self.receipts)
         self._me = me
@@ -69,8 +70,6 @@ class Sync:
         self._history = (saved.epoch, saved.account)
         self._early_acks: dict[str, tuple[Conversation, Message | Amendment]] = {}
         self._replayed: set[tuple[str, int]] = set()
-        self._listed_ids: set[str] = set()
-        self._is_listing = False
 
     # --- the connection
 
@@ -82,7 +81,6 @@ class Sync:
         """
         self.live = False
         self._replayed.clear()
-        self._listed_ids.clear()
         history = (ack.epoch, ack.account)
         is_another = history != self._history
         if is_another:
@@ -97,7 +95,7 @@ class Sync:
         pages = [positions[at : at + POSITIONS_LIMIT] for at in range(0, len(positions), POSITIONS_LIMIT)]
         for page in pages or [[]]:
             self._out.frames.append(frames.Resume(page, more=bool(pages) and page is not pages[-1]))
-        self._ask_list()
+        self.list.connected(is_new=is_another)
         for conversation in self.conversations:
             if (conversation.cursors.applied or 0) > conversation.cursors.reported:
                 self.receipts.schedule(conversation)
@@ -106,7 +104,8 @@ class Sync:
 
     def lost(self) -> None:
         """Stop waiting for what was requested: the connection is lost."""
-        self.live = self._is_listing = False
+        self.live = False
+        self.list.lost()
         self.receipts.lost()
         for conversation in self.conversations:
             if conversation.backlog.requested:
@@ -219,17 +218,7 @@ class Sync:
                 self._learn(frame)
             case _:
                 pass
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Ask for the list of conversations if it is outdated."""
-        if self.conversations.outdated and not self._is_listing:
-            self._ask_list()
-
-    def _ask_list(self) -> None:
-        self._is_listing = True
-        self.conversations.outdated = False
-        self._out.frames.append(frames.ConversationsRequest())
+        self.list.refresh()
 
     def _chat(self, frame: frames.Chat) -> None:
         conversation = self._find(frame)
@@ -304,21 +293,12 @@ class Sync:
             self.timeline.mark_read(conversation, frame.seq)
 
     def _learn(self, frame: frames.Conversations) -> None:
-        for info in frame.conversations:
-            conversation, is_renamed = self.conversations.learn(info)
-            if is_renamed and conversation.cursors.applied is not None:
-                self._out.changes.append(Moved(info.conversation, info.name, conversation.cursors.applied))
-            self._listed_ids.add(info.conversation)
+        for conversation, info in self.list.apply(frame):
             self.timeline.deliver(conversation, info.delivered)
             self.receipts.confirm_read(conversation, info.read)
         if frame.cursor is None:
-            self.listed = True
-            self._is_listing = False
-            for each in self.conversations:
-                if each.id not in self._listed_ids and (each.is_room or each.is_empty):
-                    self.leave(each.id)
-        else:
-            self._out.frames.append(frames.ConversationsRequest(frame.cursor))
+            for conversation_id in self.list.end():
+                self.leave(conversation_id)
 
     # --- rooms
 
@@ -326,7 +306,7 @@ class Sync:
         """Note that you are a member of a room; return whether you were none before, as far as we know."""
         is_new = room.room.conversation not in self.conversations
         conversation = self.conversations.get(room.room.conversation, room.room.name)
-        self._listed_ids.add(conversation.id)
+        self.list.add(conversation.id)
         conversation.cursors.prune(room.first_seq)
         if self.live and conversation.cursors.applied is None:
             conversation.unread.skip_to(room.last_seq)

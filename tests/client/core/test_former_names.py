@@ -11,6 +11,7 @@ from tests.support.engine_harness import (
     EngineHarness,
     ack,
     chat,
+    in_room,
     info,
     ready,
     shown_texts,
@@ -250,6 +251,22 @@ def test_another_history_renames_nobody() -> None:
     assert (harness.engine.partner, harness.engine.names) == ("bob", ["bob", "carol"])
     harness.receive(frames.Conversations([listed(NEW, "bob")]))
     assert harness.engine.partner == "bob"
+
+
+def test_a_room_is_deleted_and_made_again_while_away() -> None:
+    """The chat closes: the room with that name is another one."""
+    harness = in_room(last_seq=5)
+    harness.engine.disconnected()
+    harness.engine.connected(welcome())
+    harness.receive(frames.OnlineUsers(1, []))
+    shown = harness.receive(
+        frames.Conversations([frames.ConversationInfo("c-other", "#dev", "room", 1, 0, 0, 0, 0)], "more"),
+        frames.Conversations([]),
+    )
+    assert codes(shown) == [NoticeCode.ROOM_GONE]
+    assert shown_texts(shown)[0] == "You are no longer a member of #dev."
+    assert harness.engine.partner is None
+    assert [line.name for line in harness.engine.rooms] == ["#dev"]
 
 
 def test_a_new_label_is_saved() -> None:
