@@ -129,7 +129,7 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.ACCOUNT_LOCKED: CodeInfo("The account is locked; ask the operator of the server.", _G),
     ErrorCode.PROTOCOL_VERSION: CodeInfo("Client and server have no protocol version in common.", _G),
     ErrorCode.BUSY: CodeInfo("The server is busy with other logins; try again soon.", _W),
-    ErrorCode.UNKNOWN_RECIPIENT: CodeInfo("No user or room has that name.", _F),
+    ErrorCode.UNKNOWN_RECIPIENT: CodeInfo("No user has that name; the account may have been deleted.", _F),
     ErrorCode.RECIPIENT_IS_SELF: CodeInfo("That is your own name.", _F),
     ErrorCode.BODY_EMPTY: CodeInfo("The message is empty.", _F),
     ErrorCode.BODY_TOO_LONG: CodeInfo("The message is longer than 16 KiB.", _F),

@@ -33,7 +33,7 @@ def export_lines(reader: StoreReader, account: Account) -> Iterator[bytes]:
         {
             **_head("account", reader),
             "account": _account_id(account.id),
-            "name": account.name,
+            "name": names.get(account.id, account.name),
             "state": account.state.value,
             "created": account.created_ms,
         }

@@ -46,6 +46,8 @@ class SendChat(ClientFrame, tag="chat"):
     """128 bits made by the client, as 32 lower-case hexadecimal digits; see `qscp.ids`."""
     reply_to: Count | None = None
     """Seq of the message in the same conversation that this one replies to."""
+    conversation: str | None = None
+    """Refuse it if `to` is not the other member of this conversation, or its room."""
 
 
 class SendEdit(ClientFrame, tag="edit"):
@@ -58,6 +60,8 @@ class SendEdit(ClientFrame, tag="edit"):
     """Seq of the message."""
     body: str
     id: str
+    conversation: str | None = None
+    """As in `SendChat`."""
 
 
 class SendRedaction(ClientFrame, tag="redact"):
@@ -70,6 +74,8 @@ class SendRedaction(ClientFrame, tag="redact"):
     id: str
     reason: Annotated[str, msgspec.Meta(max_length=1024)] = ""
     """For the moderation log, if the message is another member's."""
+    conversation: str | None = None
+    """As in `SendChat`."""
 
 
 class SendReaction(ClientFrame, tag="react"):
@@ -83,6 +89,8 @@ class SendReaction(ClientFrame, tag="react"):
     """Emoji, or a short word without blanks."""
     id: str
     remove: bool = False
+    conversation: str | None = None
+    """As in `SendChat`."""
 
 
 class SetTyping(ClientFrame, tag="typing"):

@@ -287,6 +287,8 @@ class ConversationInfo(Part):
     """Number of others' messages after `read`; 1000 means 1000 or more."""
     mentions: Count = 0
     """Number of unread messages that mention you."""
+    deleted: bool = False
+    """Whether the peer's account is deleted: nothing can be sent."""
 
 
 class Conversations(ServerFrame, tag="conversations"):

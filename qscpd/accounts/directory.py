@@ -9,19 +9,26 @@ from collections.abc import Iterable, Mapping
 from qscp.errors import InvalidNameError
 from qscp.names import normalize_name
 from qscpd.domain.events import AccountChanged
+from qscpd.domain.labels import AccountLabels
 from qscpd.domain.model import Account, AccountState
 
 
 class Directory:
     """Accounts by name and by id, without deleted ones.
 
+    Args:
+        accounts: Every account that is not deleted.
+        names: `names`, as the store has them.
+
     Attributes:
-        names: Name of every account, deleted ones included, by id: old messages still have a sender.
+        names: Name of every account as it is shown, deleted ones included, by id: old messages still have
+            a sender. `qscpd.domain.labels` says how former holders of a name are shown.
         accounts: Every account that is not deleted, by name.
     """
 
     def __init__(self, accounts: Iterable[Account], names: Mapping[int, str]) -> None:
-        self.names = dict(names)
+        self._labels = AccountLabels(names)
+        self.names: Mapping[int, str] = self._labels.by_id
         self.accounts: dict[str, Account] = {}
         self._by_id: dict[int, Account] = {}
         for account in accounts:
@@ -36,7 +43,7 @@ class Directory:
 
     def update(self, account: Account) -> None:
         """Apply a change of an account; of a deleted one only the name is kept."""
-        self.names[account.id] = account.name
+        self._labels.add(account.id, account.name)
         if account.state is AccountState.DELETED:
             known = self._by_id.pop(account.id, None)
             if known is not None and self.accounts.get(known.name) is known:

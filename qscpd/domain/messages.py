@@ -21,6 +21,14 @@ from qscpd.domain.rooms import FOREVER_MS, Membership, RoomRow, first_visible, m
 # --- who can write
 
 
+def misdirected(message: NewMessage) -> Refused:
+    """Return the refusal of a message whose recipient is not that of the conversation it names.
+
+    The name of the recipient was given to another account or room since the client learned it.
+    """
+    return Refused(ErrorCode.UNKNOWN_RECIPIENT if message.recipient > 0 else ErrorCode.UNKNOWN_ROOM)
+
+
 def pair_refusal(message: NewMessage, last_seq: int) -> Refused | None:
     """Return why a message or amendment can't be stored in a pair's conversation; None if it can.
 

@@ -84,6 +84,8 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     body: str
     """The text; of a redaction its reason, of a reaction the reaction."""
     meta: MessageMeta = NO_META
+    conversation: int = 0
+    """The only conversation that it may go to, -1 for none; 0 if the client named none."""
 
 
 class StoredMessage(msgspec.Struct, frozen=True, gc=False):
@@ -138,13 +140,15 @@ class ConversationRow(NamedTuple):
     peer: int | None
     """Account id of the peer; None in a room."""
     name: str
-    """The peer's, or the room's with its `#`."""
+    """The peer's as it is shown, see `qscpd.domain.labels`; or the room's with its `#`."""
     first_seq: int
     """The oldest message that the member can see; `last_seq + 1` if there is none."""
     last_seq: int
     read: int
     delivered: int
     """The peer's `DELIVERED` position; 0 in a room."""
+    deleted: bool = False
+    """Whether the peer's account is deleted."""
 
 
 class MessageRow(NamedTuple):

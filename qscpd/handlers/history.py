@@ -146,6 +146,7 @@ def _info(summary: ConversationSummary) -> frames.ConversationInfo:
         delivered=row.delivered,
         unread=summary.unread,
         mentions=summary.mentions,
+        deleted=row.deleted,
     )
 
 

@@ -115,7 +115,8 @@ class MessageHandlers:
                 code = error.code
             else:
                 meta = NO_META if make_meta is None else make_meta(found)
-                message = NewMessage(identity.account, found.id, frame.id, text, meta)
+                only = 0 if frame.conversation is None else parse_conversation(frame.conversation) or -1
+                message = NewMessage(identity.account, found.id, frame.id, text, meta, only)
                 room = -found.id if found.id < 0 else None
                 self._submissions.submit(PendingChat(session, message), room)
                 return True

@@ -28,7 +28,7 @@ when the loop gets its events: messages to deliver, rooms joined and left. Four 
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Final, NamedTuple, TypeVar
 
@@ -89,7 +89,7 @@ class Replay:
         identity: Identity,
         writer: StoreWriter[Session],
         reads: StoreReads,
-        names: dict[int, str],
+        names: Mapping[int, str],
         invitations: Callable[[int], Iterator[frames.Invited]],
     ) -> None:
         self.started = False

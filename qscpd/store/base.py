@@ -52,7 +52,10 @@ class StoreReader(Protocol):
         """Return every account that is not deleted, by name."""
 
     def account_names(self) -> Mapping[int, str]:
-        """Return the name of every account that ever existed, by id; for showing who wrote a message."""
+        """Return the name of every account that ever existed, as it is shown, by id.
+
+        `qscpd.domain.labels` says how a former holder of a name is shown.
+        """
 
     def find_account(self, name: str, account: int | None = None) -> Account:
         """Find an account, also a deleted one, by its name or, if given, by its id.

@@ -81,7 +81,10 @@ class Forgotten(Change):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Renewed(Change):
-    """The server has another history, or the name another account: all positions are deleted."""
+    """The server has another history, or the name another account.
+
+    All positions are deleted, and the conversations of entries forgotten.
+    """
 
     epoch: str
     account: str

@@ -71,11 +71,13 @@ class CurrentChat:
     Attributes:
         state: The state.
         name: The user or room that is open, asked about or being joined; empty in the picker.
+        conversation: The id of the conversation that is open; empty if it has none yet.
     """
 
     def __init__(self) -> None:
         self.state = ChatState.PICKER
         self.name = ""
+        self.conversation = ""
 
     @property
     def partner(self) -> str | None:
@@ -103,4 +105,10 @@ class CurrentChat:
             KeyError: The table does not have this step in the present state.
         """
         self.state = TRANSITIONS[self.state][step]
+        self.name = name
+        self.conversation = ""
+
+    def bind(self, conversation: str, name: str) -> None:
+        """Note the conversation of the chat that is open, and the name that it has now."""
+        self.conversation = conversation
         self.name = name

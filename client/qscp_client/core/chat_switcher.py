@@ -13,6 +13,7 @@ from qscp.names import normalize_name
 from qscp.rooms import is_room, normalize_room
 from qscp_client.core import events
 from qscp_client.core.chat_state import ChatState, CurrentChat, Step, TypedLine
+from qscp_client.core.conversations import FORMER
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.history import History
 from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
@@ -71,6 +72,7 @@ class ChatSwitcher:
         self._resume = resume
         self._queue: collections.deque[TypedLine] = collections.deque()
         self._is_blocked = False
+        self._is_read_only = False
 
     # --- the queue of typed lines
 
@@ -109,7 +111,7 @@ class ChatSwitcher:
             return
         if is_room(name):
             self._find_room(name)
-        elif self._online() and name not in self._roster and not self._has_conversation(name):
+        elif self._online() and self._is_unsure(name):
             self._chat.change(Step.FIND, name)
             self._out.send(frames.WhoisRequest(name))
         else:
@@ -127,7 +129,10 @@ class ChatSwitcher:
         if answer is None:
             self._open(self._describe(name))
         elif answer.known:
+            self._release(name)
             self._open(events.ChatOpened(name, answer.status or "offline", answer.text))
+        elif self._has_conversation(name):
+            self._open(self._describe(name))
         else:
             self._chat.change(Step.REFUSE)
             self._problem(Problem(ProblemCode.UNKNOWN_USER, name=name))
@@ -139,8 +144,18 @@ class ChatSwitcher:
             self._open_room(self._chat.name)
             self._resume()
 
+    def _is_unsure(self, name: str) -> bool:
+        """Whether only the server can say whether an account has a name now."""
+        conversation = self._sync.conversations.named(name)
+        if conversation is not None:
+            return conversation.deleted and FORMER not in name
+        return name not in self._roster
+
     def _check(self, typed: str) -> str | None:
         self.failed = False
+        former = typed.strip().lower()
+        if FORMER in former and self._has_conversation(former):
+            return former
         try:
             name = normalize_room(typed) if is_room(typed) else normalize_name(typed)
         except InvalidNameError:
@@ -193,6 +208,44 @@ class ChatSwitcher:
         self._chat.change(Step.CLOSE)
         self.show_picker()
 
+    def check(self) -> None:
+        """Keep the open chat with its conversation, whatever name that has by now."""
+        if (partner := self._chat.partner) is None:
+            return
+        conversations, bound = self._sync.conversations, self._chat.conversation
+        conversation = conversations.get(bound) if bound in conversations else None
+        if conversation is not None and conversation.name == partner:
+            if conversation.deleted and not self._is_read_only:
+                self._out.show(Notice(NoticeCode.ACCOUNT_DELETED, name=partner))
+            self._is_read_only = conversation.deleted
+        elif bound and is_room(partner):
+            # Deleted; if you are in one of that name, it is another.
+            self._out.show(Notice(NoticeCode.ROOM_GONE, name=partner))
+            self.close()
+        elif conversation is None:
+            found = conversations.named(partner)
+            self._chat.bind(found.id if found is not None else "", partner)
+        else:
+            self._chat.bind(conversation.id, conversation.name)
+            self._is_read_only = conversation.deleted
+            self._out.show(Notice(NoticeCode.NAME_GIVEN_AWAY, name=conversation.name, user=partner))
+
+    def came_online(self, name: str) -> None:
+        """Note that a user came online: so the name is not that of a deleted account any more."""
+        self._release(name)
+        self.check()
+
+    def history_changed(self) -> None:
+        """Forget the conversation of the open chat: its id can be that of another one now."""
+        self._chat.bind("", self._chat.name)
+
+    def _release(self, name: str) -> None:
+        """Give a name to the account that has it now, if the one of its conversation is deleted."""
+        conversation = self._sync.conversations.named(name)
+        if conversation is not None and conversation.deleted:
+            self._sync.conversations.release(name)
+            self._sync.list.refresh()
+
     def show_picker(self) -> None:
         """Show the lists to pick a chat from."""
         self._out.show(events.PickerOpened(*self.lists()))
@@ -229,6 +282,9 @@ class ChatSwitcher:
 
     def _describe(self, name: str) -> events.ChatOpened:
         """Describe a user as far as this client knows."""
+        conversation = self._sync.conversations.named(name)
+        if conversation is not None and conversation.deleted:
+            return events.ChatOpened(name, "offline", deleted=True)
         person = self._roster.get(name)
         if person is not None:
             return events.ChatOpened(name, person.status, person.text)
@@ -241,6 +297,10 @@ class ChatSwitcher:
 
     def _open(self, opened: events.ChatOpened | events.RoomOpened) -> None:
         self._chat.change(Step.OPEN, opened.name)
+        conversation = self._sync.conversations.named(opened.name)
+        if conversation is not None:
+            self._chat.bind(conversation.id, opened.name)
+        self._is_read_only = conversation is not None and conversation.deleted
         self._out.show(opened)
         missing = self._sync.open(opened.name)
         if missing is not None and self._online():

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from qscp import frames
 from qscp.rooms import is_room
@@ -13,6 +14,9 @@ from qscp_client.core.message_cache import MessageCache
 from qscp_client.core.messages import Amendment, Item, Message
 from qscp_client.core.outbox import EntryKind
 from qscp_client.core.unread import UnreadCounter
+
+FORMER: Final = "~"
+"""Before the number of a former holder of a name; no account can have it in its name."""
 
 
 class Conversation:
@@ -26,7 +30,9 @@ class Conversation:
 
     Attributes:
         id: Its id.
-        name: The other member's name, or the room's; empty while it is not known.
+        name: The other member's name, or the room's; empty while it is not known. No two conversations
+            have the same.
+        deleted: Whether the other member's account is deleted: nothing can be sent.
         cursors: How far it was applied, displayed and reported.
         unread: The unread messages, and the read position.
         backlog: What was applied and waits to be shown.
@@ -43,11 +49,17 @@ class Conversation:
         self._reset(saved)
 
     def _reset(self, saved: SavedPosition | None = None) -> None:
+        self.deleted = False
         self.cursors = Cursors(applied=saved.seq, reported=saved.reported) if saved else Cursors()
         self.unread = UnreadCounter(self._me, saved.seq if saved else 0)
         self.backlog = Backlog()
         self.delivery = DeliveryTracker()
         self.known = MessageCache()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of it is known but its name."""
+        return self.cursors.applied is None and not self.unread.last
 
     @property
     def is_room(self) -> bool:
@@ -58,7 +70,7 @@ class Conversation:
 
     def learn(self, info: frames.ConversationInfo) -> None:
         """Apply what the server says in its list of conversations."""
-        self.name = info.name
+        self.deleted = info.deleted
         self.cursors.prune(info.first_seq)
         counted = (info.unread, info.mentions)
         self.unread.learn(info.read, info.last_seq, counted, self._buffered())
@@ -169,18 +181,28 @@ class Conversation:
 
 
 class Conversations:
-    """All conversations, by id.
+    """All conversations, by id; and by name, which is a label that can change.
+
+    The server's list of conversations has the names as they are now. Between two lists, a name goes to the
+    conversation that was seen with it last; the one that had it before gets the next free label of the
+    form `bob~1`, until the list says better.
 
     Args:
         me: Your name.
         positions: What was saved in earlier runs.
+
+    Attributes:
+        outdated: Whether a name has changed since the last list.
     """
 
     def __init__(self, me: str, positions: Iterable[SavedPosition] = ()) -> None:
+        self.outdated = False
         self._me = me
-        self._by_id = {
-            saved.conversation: Conversation(me, saved.conversation, saved.name, saved) for saved in positions
-        }
+        self._by_id: dict[str, Conversation] = {}
+        self._by_name: dict[str, Conversation] = {}
+        for saved in positions:
+            made = self._by_id[saved.conversation] = Conversation(me, saved.conversation, "", saved)
+            self._rename(made, saved.name)
 
     def __iter__(self) -> Iterator[Conversation]:
         """All conversations, in no order; they can be removed meanwhile."""
@@ -195,24 +217,38 @@ class Conversations:
 
         Args:
             conversation: The id.
-            name: The other member's name or the room's, if it is known.
+            name: The other member's name or the room's, if it is known. It can be from before a change, so
+                it names only a conversation without a name.
         """
         found = self._by_id.get(conversation)
         if found is None:
             found = self._by_id[conversation] = Conversation(self._me, conversation)
-        found.name = name or found.name
+        if name and name != found.name:
+            self.outdated |= bool(found.name) or name in self._by_name
+            if not found.name:
+                self.release(name)
+                self._rename(found, name)
         return found
+
+    def learn(self, info: frames.ConversationInfo) -> tuple[Conversation, bool]:
+        """Apply an entry of the server's list; return its conversation, and whether that has another name."""
+        found = self._by_id.get(info.conversation) or self.get(info.conversation)
+        before = found.name
+        self._rename(found, info.name)
+        found.learn(info)
+        return found, found.name != before
+
+    def release(self, name: str) -> None:
+        """Take a name away from the conversation that has it: the account with that name is another one."""
+        former = self._by_name.get(name)
+        if former is not None:
+            former.deleted = True
+            self.outdated = True
+            self._rename(former, self._next_label(name))
 
     def named(self, name: str) -> Conversation | None:
-        """Return the conversation with a member or in a room; None if it is not known.
-
-        A name can have had several accounts: the newest conversation is returned.
-        """
-        found = None
-        for each in self._by_id.values():
-            if each.name == name:
-                found = each
-        return found
+        """Return the conversation that has a name now; None if it is not known."""
+        return self._by_name.get(name)
 
     def positions(self) -> list[frames.Position]:
         """Return the positions to `resume` with."""
@@ -233,9 +269,29 @@ class Conversations:
 
     def remove(self, conversation: str) -> Conversation | None:
         """Remove a room that you left; return it, or None if it is not known."""
-        return self._by_id.pop(conversation, None)
+        removed = self._by_id.pop(conversation, None)
+        if removed is not None and self._by_name.get(removed.name) is removed:
+            del self._by_name[removed.name]
+        return removed
 
     def restart(self) -> None:
         """Forget everything but the names: the server has another history."""
         for each in self._by_id.values():
             each.restart()
+
+    def _rename(self, conversation: Conversation, name: str) -> None:
+        if self._by_name.get(conversation.name) is conversation:
+            del self._by_name[conversation.name]
+        holder = self._by_name.get(name)
+        conversation.name = name
+        if name:
+            self._by_name[name] = conversation
+        if holder is not None:
+            self._rename(holder, self._next_label(name))
+
+    def _next_label(self, name: str) -> str:
+        """Return the first label for a former holder of a name that no conversation has."""
+        base, number = name.partition(FORMER)[0], 1
+        while (label := f"{base}{FORMER}{number}") in self._by_name:
+            number += 1
+        return label

@@ -13,7 +13,6 @@ of other chats are shown with a mark, or counted.
 An engine lives as long as the program, over any number of connections.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import assert_never
 
@@ -37,15 +36,6 @@ from qscp_client.core.roster import PresenceChange, Roster
 from qscp_client.core.sender import Sender
 from qscp_client.core.sync import Sync
 from qscp_client.core.typing_status import TypingStatus
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ending:
-    """Last frame of a connection that the server ended."""
-
-    code: str
-    message: str
-    reconnect: bool = False
 
 
 class Engine:
@@ -84,7 +74,7 @@ class Engine:
         self.roster = Roster(me)
         self.online = False
         self.next_try: float | None = None
-        self.ending: Ending | None = None
+        self.ending: events.Ending | None = None
         self.clock = clock
         self._welcomed = False
         self._shows_at_once = shows_at_once
@@ -129,6 +119,11 @@ class Engine:
     def partner(self) -> str | None:
         """The user or room that messages go to; None if no chat is open."""
         return self._chat.partner
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be sent in the open chat, because the account was deleted."""
+        return self.partner is not None and self._sync.is_read_only(self.partner)
 
     @property
     def ready(self) -> bool:
@@ -204,7 +199,7 @@ class Engine:
     @property
     def names(self) -> list[str]:
         """All users and rooms that are online or have a conversation."""
-        known = {each.name for each in self._sync.conversations if each.name}
+        known = {each.name for each in self._sync.conversations if each.name and not each.deleted}
         return sorted(known.union(person.user for person in self.roster))
 
     def frames_to_send(self) -> list[frames.ClientFrame]:
@@ -232,7 +227,8 @@ class Engine:
         self.online = True
         self.next_try = None
         self.ending = None
-        self._sync.connected(ack)
+        if self._sync.connected(ack):
+            self._switcher.history_changed()
         self._rooms.connected()
         self._requests.connected()
         self._sender.connected()
@@ -329,6 +325,7 @@ class Engine:
     def receive(self, frame: frames.ServerFrame) -> None:
         """Apply a frame."""
         self._receive(frame)
+        self._switcher.check()
         self.typing.receive(frame)
         if not self._message_commands.must_wait:
             self._switcher.unblock()
@@ -339,8 +336,6 @@ class Engine:
                 self._receive_page(frame)
             case frames.PresenceChanges():
                 self._show_changes(self.roster.apply_changes(frame))
-            case frames.ChatNack():
-                self._sender.receive_nack(frame)
             case frames.Error(ref=str()):
                 self._receive_refusal(frame)
             case frames.Whois():
@@ -348,9 +343,9 @@ class Engine:
             case frames.ServerPing():
                 self._out.send(frames.ClientPong())
             case frames.ServerBye():
-                self.ending = Ending(frame.reason, frame.message, frame.reconnect)
+                self.ending = events.Ending(frame.reason, frame.message, frame.reconnect)
             case frames.Error():
-                self.ending = Ending(frame.code, frame.message)
+                self.ending = events.Ending(frame.code, frame.message)
             case frames.History() | frames.SearchResults():
                 self._history.receive(frame)
             case frames.RoomAck() | frames.Rooms() | frames.RoomMembers() | frames.RoomLog():
@@ -380,7 +375,7 @@ class Engine:
             self._welcome()
 
     def _welcome(self) -> None:
-        if not self._welcomed and self.roster.complete and self._sync.listed:
+        if not self._welcomed and self.roster.complete and self._sync.list.complete:
             self._welcomed = True
             self._out.show(events.Welcome(self.me))
             if self.failures:
@@ -389,6 +384,8 @@ class Engine:
 
     def _show_changes(self, changes: list[PresenceChange]) -> None:
         for change in changes:
+            if not change.was_online:
+                self._switcher.came_online(change.person.user)
             is_partner = change.person.user == self.partner
             if is_partner or self.partner is None:
                 self._out.show(events.PresenceChanged(change.person, change.was_online, is_partner))

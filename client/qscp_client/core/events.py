@@ -14,6 +14,15 @@ class Event:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Ending:
+    """Last frame of a connection that the server ended."""
+
+    code: str
+    message: str
+    reconnect: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RoomLine:
     """A room that you are a member of, in a list."""
 
@@ -71,6 +80,8 @@ class ChatOpened(Event):
     """Their away text."""
     known: bool = True
     """Whether the user is known to exist."""
+    deleted: bool = False
+    """Whether the account is deleted: the chat can be read only."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

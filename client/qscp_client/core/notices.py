@@ -39,6 +39,10 @@ class NoticeCode(enum.StrEnum):
     """[count] Messages that failed in an earlier run."""
     DISCARDED = "discarded"
     """[count]"""
+    ACCOUNT_DELETED = "account_deleted"
+    """[name] The account of the user in the open chat was deleted."""
+    NAME_GIVEN_AWAY = "name_given_away"
+    """[name, user] The user in the open chat is called `name` now: `user` is another account's name."""
     WAITING_FOR_STORAGE = "waiting_for_storage"
     """[error, text] The server could not store a message; it is sent again automatically."""
 
@@ -174,6 +178,9 @@ class ProblemCode(enum.StrEnum):
     """[name] You are not in the room."""
     JOIN_UNANSWERED = "join_unanswered"
     """[name, count] How many lines were typed after it."""
+
+    RECIPIENT_DELETED = "recipient_deleted"
+    """[name] Nothing can be sent in the chat that is open."""
 
     # Messages
     NO_SUCH_MESSAGE = "no_such_message"

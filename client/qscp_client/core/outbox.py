@@ -40,6 +40,8 @@ class FailureCode(enum.StrEnum):
 
     EXPIRED = "expired"
     """It could not be sent for 7 days."""
+    ACCOUNT_DELETED = "account_deleted"
+    """The account that it was for is deleted."""
     NOT_ENCODABLE = "not_encodable"
     """It is not UTF-8."""
     UNANSWERED = "unanswered"
@@ -90,19 +92,23 @@ class Entry:
     kind: EntryKind = EntryKind.CHAT
     target: int = 0
     """The seq of the message that it is about, or that it answers; 0 if there is none."""
+    conversation: str = ""
+    """The conversation that it was typed in: it must not go to another account with the same name. Empty if
+    that was not known."""
 
     def frame(self) -> frames.ClientFrame:
         """Return the frame to send."""
+        conversation = self.conversation or None
         match self.kind:
             case EntryKind.CHAT:
-                return frames.SendChat(self.to, self.body, self.id, self.target or None)
+                return frames.SendChat(self.to, self.body, self.id, self.target or None, conversation)
             case EntryKind.EDIT:
-                return frames.SendEdit(self.to, self.target, self.body, self.id)
+                return frames.SendEdit(self.to, self.target, self.body, self.id, conversation)
             case EntryKind.REDACT:
-                return frames.SendRedaction(self.to, self.target, self.id, self.body)
+                return frames.SendRedaction(self.to, self.target, self.id, self.body, conversation)
             case EntryKind.REACT | EntryKind.UNREACT:
                 remove = self.kind is EntryKind.UNREACT
-                return frames.SendReaction(self.to, self.target, self.body, self.id, remove)
+                return frames.SendReaction(self.to, self.target, self.body, self.id, remove, conversation)
 
 
 @dataclasses.dataclass(slots=True)
@@ -174,6 +180,12 @@ class Outbox:
             return []
         return self._take_off([entry])
 
+    def history_changed(self) -> None:
+        """Forget the conversations of all entries: their ids can be those of others now."""
+        for entries in (self._pending, self._failed):
+            for entry in entries.values():
+                entries[entry.id] = dataclasses.replace(entry, conversation="")
+
     def stored(self, message_id: str) -> Entry | None:
         """Remove and return a message that the server has stored; None if it is not here."""
         entry = self._pending.pop(message_id, None)
@@ -182,6 +194,11 @@ class Outbox:
             entry = self._failed.pop(message_id, None)
         self._land(message_id)
         return entry
+
+    def is_bound(self, message_id: str) -> bool:
+        """Whether a pending message is for one conversation, whatever account has the name by now."""
+        entry = self._pending.get(message_id)
+        return entry is not None and bool(entry.conversation)
 
     def has_refused(self, message_id: str) -> bool:
         """Whether the server waits for this message before it takes others to the same person."""

@@ -222,7 +222,7 @@ class Rooms:
             self._show(_about_leaving(code, frame))
             return
         was_open = frame.name == self._chat.partner
-        self._sync.leave_room(frame.conversation)
+        self._sync.leave(frame.conversation)
         self.known.pop(frame.name, None)
         self._roles.pop(frame.name, None)
         self._muted.pop(frame.name, None)
@@ -238,7 +238,7 @@ class Rooms:
         self.invitations[name] = frame.by
         if self._announced.get(name) != frame.by:
             self._announced[name] = frame.by
-            if not self._sync.listed:
+            if not self._sync.list.complete:
                 return  # the list that is shown first has it
             self._show(Notice(NoticeCode.INVITED, name=name, by=frame.by))
 

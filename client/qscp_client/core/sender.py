@@ -49,7 +49,13 @@ class Sender:
         self._notified.clear()
         self._send(self.outbox.connected())
 
-    def say(self, to: str, body: str, kind: EntryKind = EntryKind.CHAT, target: int = 0) -> None:
+    def history_changed(self) -> None:
+        """Forget which conversations messages were typed in: the server has another history."""
+        self.outbox.history_changed()
+
+    def say(
+        self, to: str, body: str, kind: EntryKind = EntryKind.CHAT, target: int = 0, conversation: str = ""
+    ) -> None:
         """Send a message, or queue it until there is a connection.
 
         Args:
@@ -57,8 +63,10 @@ class Sender:
             body: The text.
             kind: A message, or an edit, redaction or reaction.
             target: The seq of the message that it is about, or answers.
+            conversation: The conversation that it was typed in; empty if that is not known.
         """
-        entry = Entry(self._make_id(), to, body, self._clock.wall_ms(), kind=kind, target=target)
+        now = self._clock.wall_ms()
+        entry = Entry(self._make_id(), to, body, now, kind=kind, target=target, conversation=conversation)
         self._out.changes.append(Added(entry))
         self._out.show(_sent(entry))
         self._send(self.outbox.add(entry))
@@ -82,6 +90,9 @@ class Sender:
     def receive_nack(self, frame: frames.ChatNack) -> None:
         """Apply a refusal: the message fails, or is sent again later."""
         failure = Failure(frame.code, frame.message, frame.retry_after)
+        if frame.code == ErrorCode.UNKNOWN_RECIPIENT and self.outbox.is_bound(frame.id):
+            # There was such a conversation, so there was such an account.
+            failure = Failure(FailureCode.ACCOUNT_DELETED)
         entry = self.outbox.refused(frame.id, failure)
         if entry is None:
             if frame.code in (ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED):
@@ -112,7 +123,7 @@ class Sender:
         """
         again = self.outbox.take_failed(to)
         for entry in again:
-            self.say(entry.to, entry.body, entry.kind, entry.target)
+            self.say(entry.to, entry.body, entry.kind, entry.target, entry.conversation)
             self._out.changes.append(Removed(entry.id))
         waiting = self.outbox.retry_now(to)
         count = sum(entry.to in waiting for entry in self.outbox)

@@ -1,10 +1,12 @@
 """Apply incoming messages, receipts and gaps to conversations, once and in order. Sans-I/O."""
 
 from qscp import frames
+from qscp.errors import ErrorCode
 from qscp.limits import POSITIONS_LIMIT
 from qscp_client.core import events
 from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
 from qscp_client.core.chat_state import CurrentChat
+from qscp_client.core.conversation_list import ConversationList
 from qscp_client.core.conversations import Conversation, Conversations
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.messages import (
@@ -39,8 +41,8 @@ class Sync:
 
     Attributes:
         live: Whether everything that was missed has been replayed.
-        listed: Whether all conversations are known.
         conversations: All that are known.
+        list: The server's list of them.
         receipts: What is reported to the server.
         timeline: The timeline that shows them.
     """
@@ -57,8 +59,8 @@ class Sync:
         shows_at_once: bool,
     ) -> None:
         self.live = False
-        self.listed = False
         self.conversations = Conversations(me, saved.positions)
+        self.list = ConversationList(out, self.conversations)
         self.receipts = Receipts(out, clock)
         self.timeline = Timeline(me, out, chat, self.receipts)
         self._me = me
@@ -68,36 +70,42 @@ class Sync:
         self._history = (saved.epoch, saved.account)
         self._early_acks: dict[str, tuple[Conversation, Message | Amendment]] = {}
         self._replayed: set[tuple[str, int]] = set()
-        self._listed_ids: set[str] = set()
 
     # --- the connection
 
-    def connected(self, ack: frames.AuthAck) -> None:
-        """Begin on a new connection: compare histories, and `resume` from our positions."""
+    def connected(self, ack: frames.AuthAck) -> bool:
+        """Begin on a new connection: compare histories, and `resume` from our positions.
+
+        Returns:
+            Whether the server has another history than before: ids of conversations mean something else.
+        """
         self.live = False
         self._replayed.clear()
-        self._listed_ids.clear()
         history = (ack.epoch, ack.account)
-        if history != self._history:
+        is_another = history != self._history
+        if is_another:
             if self._history[0]:
                 self._show(Notice(NoticeCode.HISTORY_RELOADED))
             self._history = history
             self.conversations.restart()
+            self._sender.history_changed()
             self._early_acks.clear()
             self._out.changes.append(Renewed(*history))
         positions = self.conversations.positions()
         pages = [positions[at : at + POSITIONS_LIMIT] for at in range(0, len(positions), POSITIONS_LIMIT)]
         for page in pages or [[]]:
             self._out.frames.append(frames.Resume(page, more=bool(pages) and page is not pages[-1]))
-        self._out.frames.append(frames.ConversationsRequest())
+        self.list.connected(is_new=is_another)
         for conversation in self.conversations:
             if (conversation.cursors.applied or 0) > conversation.cursors.reported:
                 self.receipts.schedule(conversation)
         self.receipts.connected()
+        return is_another
 
     def lost(self) -> None:
         """Stop waiting for what was requested: the connection is lost."""
         self.live = False
+        self.list.lost()
         self.receipts.lost()
         for conversation in self.conversations:
             if conversation.backlog.requested:
@@ -105,6 +113,11 @@ class Sync:
                 self._show_backlog(conversation)
 
     # --- the chat
+
+    def is_read_only(self, name: str) -> bool:
+        """Whether nothing can be sent to a user, because the account was deleted."""
+        conversation = self.conversations.named(name)
+        return conversation is not None and conversation.deleted
 
     def open(self, name: str) -> Conversation | None:
         """Show the backlog of the chat that was just opened.
@@ -190,6 +203,9 @@ class Sync:
                 self._amend(frame)
             case frames.ChatAck():
                 self._ack(frame)
+            case frames.ChatNack():
+                self._sender.receive_nack(frame)
+                self.conversations.outdated |= frame.code == ErrorCode.UNKNOWN_RECIPIENT
             case frames.Gap():
                 self._gap(frame)
             case frames.Resumed():
@@ -202,6 +218,7 @@ class Sync:
                 self._learn(frame)
             case _:
                 pass
+        self.list.refresh()
 
     def _chat(self, frame: frames.Chat) -> None:
         conversation = self._find(frame)
@@ -237,7 +254,10 @@ class Sync:
         entry = self._sender.settle(frame.id)
         if entry is None:
             return
-        conversation = self.conversations.get(frame.conversation, entry.to)
+        # The name can have been given away since it was typed.
+        is_free = self.conversations.named(entry.to) is None
+        conversation = self.conversations.get(frame.conversation, entry.to if is_free else "")
+        self.conversations.outdated |= not conversation.name
         item = acknowledged(entry, frame, self._me)
         if self.live:
             self._apply(conversation, item)
@@ -273,19 +293,12 @@ class Sync:
             self.timeline.mark_read(conversation, frame.seq)
 
     def _learn(self, frame: frames.Conversations) -> None:
-        for info in frame.conversations:
-            conversation = self.conversations.get(info.conversation, info.name)
-            conversation.learn(info)
-            self._listed_ids.add(info.conversation)
+        for conversation, info in self.list.apply(frame):
             self.timeline.deliver(conversation, info.delivered)
             self.receipts.confirm_read(conversation, info.read)
         if frame.cursor is None:
-            self.listed = True
-            for room in self.conversations.rooms():
-                if room.id not in self._listed_ids:
-                    self.leave_room(room.id)
-        else:
-            self._out.frames.append(frames.ConversationsRequest(frame.cursor))
+            for conversation_id in self.list.end():
+                self.leave(conversation_id)
 
     # --- rooms
 
@@ -293,7 +306,7 @@ class Sync:
         """Note that you are a member of a room; return whether you were none before, as far as we know."""
         is_new = room.room.conversation not in self.conversations
         conversation = self.conversations.get(room.room.conversation, room.room.name)
-        self._listed_ids.add(conversation.id)
+        self.list.add(conversation.id)
         conversation.cursors.prune(room.first_seq)
         if self.live and conversation.cursors.applied is None:
             conversation.unread.skip_to(room.last_seq)
@@ -307,8 +320,8 @@ class Sync:
             return False
         return found.cursors.first <= found.unread.last
 
-    def leave_room(self, conversation_id: str) -> Conversation | None:
-        """Forget a room that you are no longer a member of; return it, or None if it is not known."""
+    def leave(self, conversation_id: str) -> Conversation | None:
+        """Forget a conversation that you no longer have; return it, or None if it is not known."""
         found = self.conversations.remove(conversation_id)
         self._early_acks = {
             key: pair for key, pair in self._early_acks.items() if pair[0].id != conversation_id

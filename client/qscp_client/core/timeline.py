@@ -46,6 +46,8 @@ class Timeline:
 
     def is_open(self, conversation: Conversation) -> bool:
         """Whether the chat of a conversation is open."""
+        if self._chat.conversation:
+            return conversation.id == self._chat.conversation
         return conversation.name == self._chat.partner
 
     def display_applied(self, conversation: Conversation) -> None:

@@ -32,7 +32,7 @@ from qscp_client.core.outbox import Entry, EntryKind
 from qscp_client.errors import StateError
 from qscp_client.state.filelock import FileLock
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _SCHEMA: Final = """
 BEGIN;
 CREATE TABLE device (id TEXT NOT NULL, epoch TEXT NOT NULL, account TEXT NOT NULL) STRICT;
@@ -44,20 +44,28 @@ CREATE TABLE outbox (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE, recipient TEXT NOT NULL, body TEXT NOT NULL,
     first_try_ms INTEGER NOT NULL, failure TEXT NOT NULL DEFAULT '',
-    kind TEXT NOT NULL DEFAULT 'chat', target INTEGER NOT NULL DEFAULT 0
+    kind TEXT NOT NULL DEFAULT 'chat', target INTEGER NOT NULL DEFAULT 0,
+    conversation TEXT NOT NULL DEFAULT ''
 ) STRICT;
 INSERT INTO device VALUES ('{id}', '', '');
 PRAGMA user_version = {version};
 COMMIT;
 """
-_FROM_1: Final = """
-BEGIN;
+_MIGRATIONS: Final = (
+    # From 1, whose outbox had messages only.
+    """
 ALTER TABLE outbox ADD COLUMN kind TEXT NOT NULL DEFAULT 'chat';
 ALTER TABLE outbox ADD COLUMN target INTEGER NOT NULL DEFAULT 0;
-PRAGMA user_version = 2;
-COMMIT;
-"""
-"""Migration from version 1, whose outbox had messages only."""
+""",
+    # From 2, whose messages went to whoever had the name.
+    """
+ALTER TABLE outbox ADD COLUMN conversation TEXT NOT NULL DEFAULT '';
+""",
+)
+"""Migrations from each version to the next."""
+
+_ENTRY: Final = "id, recipient, body, first_try_ms, failure, kind, target, conversation"
+"""Columns of an outbox entry, in the order of its fields."""
 
 
 class Device:
@@ -116,9 +124,10 @@ class Device:
 
     def entries(self) -> Iterator[Entry]:
         """Return the outbox, in the order typed."""
-        query = "SELECT id, recipient, body, first_try_ms, failure, kind, target FROM outbox ORDER BY number"
-        for message_id, to, body, first_try_ms, failure, kind, target in self._database.execute(query):
-            yield Entry(message_id, to, body, first_try_ms, failure, EntryKind(kind), target)
+        query = f"SELECT {_ENTRY} FROM outbox ORDER BY number"  # noqa: S608 - ours
+        for row in self._database.execute(query):
+            message_id, to, body, first_try_ms, failure, kind, target, conversation = row
+            yield Entry(message_id, to, body, first_try_ms, failure, EntryKind(kind), target, conversation)
 
     def close(self) -> None:
         """Close the database, and release the lock."""
@@ -136,8 +145,7 @@ class Device:
         match change:
             case Added(entry):
                 execute(
-                    "INSERT OR IGNORE INTO outbox (id, recipient, body, first_try_ms, failure, kind, target) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    f"INSERT OR IGNORE INTO outbox ({_ENTRY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - ours
                     dataclasses.astuple(entry),
                 )
             case Failed(message_id, failure):
@@ -158,6 +166,7 @@ class Device:
             case Renewed(epoch, account):
                 execute("UPDATE device SET epoch = ?, account = ?", (epoch, account))
                 execute("DELETE FROM position")
+                execute("UPDATE outbox SET conversation = ''")
             case _:
                 raise AssertionError(change)
 
@@ -272,6 +281,9 @@ class Devices:
             with other:
                 # Add before removing: after a crash in between, the same id twice is still one message.
                 entries = list(other.entries())
+                if (other.saved.epoch, other.saved.account) != (device.saved.epoch, device.saved.account):
+                    # In another history the id can be that of another conversation.
+                    entries = [dataclasses.replace(entry, conversation="") for entry in entries]
                 device.save([Added(entry) for entry in entries])
                 other.save([Removed(entry.id) for entry in entries])
         device.saved = Saved(
@@ -301,8 +313,9 @@ def _prepare(database: sqlite3.Connection, path: Path | str, new_id: str | None)
         if new_id is None:
             raise sqlite3.DatabaseError("not a device")
         database.executescript(_SCHEMA.format(id=new_id, version=_VERSION))
-    elif version == 1:
-        database.executescript(_FROM_1)
+    elif version < _VERSION:
+        steps = "".join(_MIGRATIONS[version - 1 :])
+        database.executescript(f"BEGIN; {steps} PRAGMA user_version = {_VERSION}; COMMIT;")
 
 
 @contextlib.contextmanager

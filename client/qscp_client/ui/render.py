@@ -300,6 +300,8 @@ def _describe_state(event: events.Event) -> str:
 
 def _describe_opened(event: events.ChatOpened) -> str:
     name = clean(event.name)
+    if event.deleted:
+        return f"The account of {name} was deleted; you can only read here. Type back to pick someone else."
     if event.status == "offline" and event.known:
         return f"{name} is offline and will get your messages at the next login."
     if event.status == "offline":

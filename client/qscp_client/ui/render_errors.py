@@ -66,6 +66,7 @@ def _wait(seconds: float) -> str:
 
 _FAILURES: Final = {
     FailureCode.EXPIRED: "it could not be sent for 7 days",
+    FailureCode.ACCOUNT_DELETED: "the account was deleted",
     FailureCode.NOT_ENCODABLE: "the text is not UTF-8",
     FailureCode.UNANSWERED: "the server did not say whether it was stored",
     FailureCode.UNANSWERED_KEPT: (

@@ -177,6 +177,13 @@ NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
     NoticeCode.INVITING_ROOM_DELETED: lambda n: _by(
         n, f"deleted {n.name}, which you were invited to", f"{n.name}, which you were invited to, was deleted"
     ),
+    NoticeCode.ACCOUNT_DELETED: lambda n: (
+        f"The account of {n.name} was deleted. You can still read here; type back to pick someone else."
+    ),
+    NoticeCode.NAME_GIVEN_AWAY: lambda n: (
+        f"The name {n.user} was given to another account. The one in this chat, now {n.name}, was deleted. "
+        f"To write to the new one, type back, then {typed_name(n.user)}."
+    ),
     NoticeCode.YOUR_ROLE: lambda n: _by(
         n, f"made you {with_article(n.role)} of {n.name}", f"You are now {with_article(n.role)} of {n.name}"
     ),
@@ -223,6 +230,9 @@ PROBLEMS: Final[Mapping[ProblemCode, Callable[[Problem], str]]] = {
     ),
     ProblemCode.NOT_A_MEMBER: lambda p: f"You are not a member of {p.name}. Try /join {p.name}.",
     ProblemCode.JOIN_UNANSWERED: _join_unanswered,
+    ProblemCode.RECIPIENT_DELETED: lambda p: (
+        f"Not sent: the account of {p.name} was deleted. Type back to pick someone else."
+    ),
     ProblemCode.NO_SUCH_MESSAGE: lambda p: f"No message {p.count} was shown here; /last lists recent ones.",
     ProblemCode.MESSAGE_DELETED: lambda p: f"Message {p.count} was deleted.",
     ProblemCode.NOT_YOUR_MESSAGE: lambda p: (

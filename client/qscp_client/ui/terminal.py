@@ -268,7 +268,8 @@ def _status(engine: Engine) -> str:
         if is_room(engine.partner):
             parts.append(f"in {engine.partner}")
         else:
-            parts.append(f"with {name_person(person)}" if person else f"with {engine.partner} (offline)")
+            absent = "deleted" if engine.is_read_only else "offline"
+            parts.append(f"with {name_person(person)}" if person else f"with {engine.partner} ({absent})")
         names, has_more = engine.typing.users_in(engine.partner), engine.typing.has_more(engine.partner)
         if typing := describe_typing(names, has_more=has_more):
             parts.append(typing)

@@ -1,9 +1,10 @@
 """Accounts, in SQLite."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from qscpd.domain.events import AccountChanged
+from qscpd.domain.labels import AccountLabels
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import ExistsError, NotFoundError, UsageError
 from qscpd.store.sqlite.database import Database, DatabaseReader
@@ -51,9 +52,15 @@ class AccountReader:
         sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE id = ? AND state <> 'deleted')"
         return bool(self._db.read(sql, account)[0][0])
 
-    def names(self) -> dict[int, str]:
+    def names(self) -> Mapping[int, str]:
         """See `StoreReader.account_names`."""
-        return dict(self._db.read("SELECT id, name FROM accounts"))
+        return _labels(self._db.read("SELECT id, name FROM accounts ORDER BY id"))
+
+    def names_of_deleted(self) -> Mapping[int, str]:
+        """Return the names, as they are shown, of all accounts that are deleted."""
+        sql = """SELECT id, name FROM accounts
+                 WHERE name IN (SELECT name FROM accounts WHERE state = 'deleted') ORDER BY id"""
+        return _labels(self._db.read(sql))
 
 
 class Accounts:
@@ -114,6 +121,14 @@ class Accounts:
         account = _account(row)
         self._db.emit(AccountChanged(account))
         return account
+
+
+def _labels(rows: Iterable[tuple[int, str]]) -> Mapping[int, str]:
+    """Return the labels of accounts, from their ids and names by rising id."""
+    labels = AccountLabels()
+    for account, name in rows:
+        labels.add(account, name)
+    return labels.by_id
 
 
 def _account(row: tuple[int, str, str, int]) -> Account:

@@ -15,6 +15,7 @@ from qscpd.domain.model import (
 )
 from qscpd.domain.pages import take, take_messages
 from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.accounts import AccountReader
 from qscpd.store.sqlite.chunk_table import ChunkReader
 from qscpd.store.sqlite.database import DatabaseReader
 
@@ -24,7 +25,7 @@ _UNREAD: Final = 1000
 _CONVERSATION: Final = """
     SELECT c.id, p.account, coalesce(a.name, r.name),
       CASE r.history WHEN 'joining' THEN max(c.first_seq, s.since) ELSE c.first_seq END,
-      c.last_seq, m.read_seq, coalesce(p.delivered_seq, 0), c.last_ms
+      c.last_seq, m.read_seq, coalesce(p.delivered_seq, 0), coalesce(a.state = 'deleted', 0), c.last_ms
     FROM positions m JOIN conversations c ON c.id = m.conversation
     LEFT JOIN positions p ON p.conversation = c.id
       AND p.account = CASE m.account WHEN c.low THEN c.high ELSE c.low END
@@ -51,8 +52,9 @@ _UNREAD_CHUNKS: Final = """
 class HistoryReader:
     """Reads conversations and pages of their messages."""
 
-    def __init__(self, db: DatabaseReader, reader: ChunkReader) -> None:
+    def __init__(self, db: DatabaseReader, accounts: AccountReader, reader: ChunkReader) -> None:
         self._db = db
+        self._accounts = accounts
         self._reader = reader
 
     # --- conversations
@@ -60,19 +62,31 @@ class HistoryReader:
     def conversations(self, account: int, after: int, limit: int) -> Sequence[ConversationRow]:
         """See `StoreReader.conversations`."""
         sql = f"{_CONVERSATION} AND m.account = ? AND m.conversation > ? ORDER BY c.id LIMIT ?"
-        return [_conversation(row) for row in self._db.read(sql, account, after, limit)]
+        return [row for row, _ in self._rows(sql, account, after, limit)]
 
     def newest_first(self, account: int) -> Iterator[tuple[ConversationRow, int]]:
         """Yield an account's conversations and the time of their newest message, the newest first."""
         sql = f"{_CONVERSATION} AND m.account = ? ORDER BY c.last_ms DESC"
-        for row in self._db.read(sql, account):
-            yield _conversation(row), row[-1]
+        yield from self._rows(sql, account)
 
     def conversation(self, account: int, conversation: int) -> ConversationRow | None:
         """Return one conversation; None if the account is not a member of it."""
         sql = f"{_CONVERSATION} AND m.account = ? AND m.conversation = ?"
-        rows = self._db.read(sql, account, conversation)
-        return _conversation(rows[0]) if rows else None
+        rows = self._rows(sql, account, conversation)
+        return rows[0][0] if rows else None
+
+    def _rows(self, sql: str, *values: int) -> Sequence[tuple[ConversationRow, int]]:
+        """Return conversations, and the time of the newest message of each."""
+        with self._db.snapshot():
+            found = [(_conversation(row), row[-1]) for row in self._db.read(sql, *values)]
+            if not any(row.deleted for row, _ in found):
+                return found
+            # Only a deleted account can have another name than its own.
+            names = self._accounts.names_of_deleted()
+        return [
+            (row._replace(name=names[row.peer]) if row.deleted and row.peer is not None else row, last_ms)
+            for row, last_ms in found
+        ]
 
     def summaries(self, account: int, after: int, limit: int) -> Sequence[ConversationSummary]:
         """See `StoreReader.conversation_list`."""
@@ -154,7 +168,7 @@ class HistoryReader:
 
 
 def _conversation(row: tuple[Any, ...]) -> ConversationRow:
-    return ConversationRow(*row[:-1])
+    return ConversationRow(*row[:-2])._replace(deleted=bool(row[-2]))
 
 
 def _unread(account: int, read: int, last_seq: int, blob: bytes) -> list[MessageRow]:

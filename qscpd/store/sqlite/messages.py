@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from qscpd.domain.events import PositionMoved
-from qscpd.domain.messages import id_conflict, id_hash, pair_refusal, repeated, room_refusal
+from qscpd.domain.messages import id_conflict, id_hash, misdirected, pair_refusal, repeated, room_refusal
 from qscpd.domain.model import NO_META, Mark, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import NO_MEMBERSHIP
 from qscpd.store.sqlite import chunks
@@ -102,6 +102,9 @@ class Messages:
                 tail = tails.get(key) or self._tails.load(key)
                 # The clock may be set back; time never goes back within a conversation.
                 time_ms = tail.last_ms = max(tail.last_ms, now_ms)
+            if message.conversation and message.conversation != tail.id:
+                outcomes.append(misdirected(message))
+                continue
             entry: chunks.Entry = (time_ms, sender, message_id, message.body)
             count = 0
             if tail.room is not None or message.meta is not NO_META:

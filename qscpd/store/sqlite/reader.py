@@ -40,7 +40,7 @@ class SqliteReads:
         self._account_reader = AccountReader(db)
         self._room_reader = RoomReader(db)
         self._chunk_reader = ChunkReader(db)
-        self._history = HistoryReader(db, self._chunk_reader)
+        self._history = HistoryReader(db, self._account_reader, self._chunk_reader)
         self._search = SearchReader(db, self._history, self._chunk_reader)
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class SqliteReads:
         """See `StoreReader.accounts`."""
         return self._account_reader.all()
 
-    def account_names(self) -> dict[int, str]:
+    def account_names(self) -> Mapping[int, str]:
         """See `StoreReader.account_names`."""
         return self._account_reader.names()
 

@@ -1,5 +1,7 @@
 """A conversation as a whole: its parts change together."""
 
+import itertools
+
 from qscp import frames
 from qscp_client.core.changes import SavedPosition
 from qscp_client.core.conversations import Conversation, Conversations
@@ -135,6 +137,7 @@ def test_conversations_are_found_by_id_and_name() -> None:
     conversations = Conversations("alice", [SavedPosition("c-old", "bob", 4, 4)])
     newer = conversations.get("c-new", "bob")
     assert conversations.named("bob") is newer
+    assert conversations.outdated
     assert conversations.positions() == [frames.Position("c-old", 4)]
     rooms = [conversations.get(f"c-{name}", name) for name in ("#b", "#a")]
     assert conversations.rooms() == rooms[::-1]
@@ -143,3 +146,50 @@ def test_conversations_are_found_by_id_and_name() -> None:
     assert conversations.unread() == {"bob": 1}
     assert conversations.remove("c-#a") is rooms[1]
     assert "c-#a" not in conversations
+
+
+def listed(conversation: str, name: str, *, deleted: bool = False) -> frames.ConversationInfo:
+    """Return an entry of the server's list."""
+    return frames.ConversationInfo(conversation, name, "pair", 1, 5, 5, 5, 0, 0, deleted)
+
+
+def names_of(conversations: Conversations) -> dict[str, str]:
+    """Return the names of all conversations by id, after a check that each is found by its name."""
+    names = {each.id: each.name for each in conversations}
+    for conversation, name in names.items():
+        found = conversations.named(name)
+        assert found is not None
+        assert found.id == conversation
+    return names
+
+
+def test_a_name_goes_to_the_conversation_that_was_seen_with_it_last() -> None:
+    """The one before gets the next free number until the server's list comes."""
+    conversations = Conversations("alice", [SavedPosition("c1", "bob~1", 4), SavedPosition("c2", "bob", 4)])
+    assert not conversations.outdated
+    conversations.get("c3", "bob")
+    assert names_of(conversations) == {"c1": "bob~1", "c2": "bob~2", "c3": "bob"}
+    assert [each.deleted for each in conversations] == [False, True, False]
+    assert conversations.outdated
+
+
+def test_a_frame_renames_no_conversation() -> None:
+    """A name that came late is not applied, but the list is asked for again."""
+    conversations = Conversations("alice", [SavedPosition("c1", "bob~1", 4), SavedPosition("c2", "bob", 4)])
+    conversations.get("c1", "bob")
+    assert names_of(conversations) == {"c1": "bob~1", "c2": "bob"}
+    assert conversations.outdated
+
+
+def test_the_list_has_the_last_word() -> None:
+    """Names of the server's list are applied in any order, and no two conversations have the same."""
+    entries = [listed("c1", "bob~2", deleted=True), listed("c2", "bob"), listed("c3", "bob~1", deleted=True)]
+    for order in itertools.permutations(entries):
+        saved = [SavedPosition("c1", "bob", 4), SavedPosition("c3", "bob", 4)]
+        conversations = Conversations("alice", saved)
+        for entry in order:
+            conversations.learn(entry)
+        assert names_of(conversations) == {"c1": "bob~2", "c2": "bob", "c3": "bob~1"}
+        assert {each.id for each in conversations if each.deleted} == {"c1", "c3"}
+        assert not conversations.outdated
+        assert [conversations.learn(entry)[1] for entry in order] == [False, False, False]

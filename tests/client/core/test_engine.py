@@ -8,7 +8,6 @@ from qscp import frames
 from qscp_client.core import events
 from qscp_client.core.changes import Added
 from qscp_client.core.chat_state import TypedLine
-from qscp_client.core.engine import Ending
 from qscp_client.core.events import Place
 from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
 from qscp_client.core.outbox import Failure, FailureCode
@@ -366,13 +365,13 @@ def test_an_error_with_a_ref_is_a_notice() -> None:
     [
         (
             frames.ServerBye("shutdown", "Stopping.", reconnect=True),
-            Ending("shutdown", "Stopping.", reconnect=True),
+            events.Ending("shutdown", "Stopping.", reconnect=True),
         ),
-        (frames.ServerBye("replaced", "Replaced."), Ending("replaced", "Replaced.")),
-        (frames.Error("bad_field", "Wrong."), Ending("bad_field", "Wrong.")),
+        (frames.ServerBye("replaced", "Replaced."), events.Ending("replaced", "Replaced.")),
+        (frames.Error("bad_field", "Wrong."), events.Ending("bad_field", "Wrong.")),
     ],
 )
-def test_the_server_ends_the_session(frame: frames.ServerFrame, ending: Ending) -> None:
+def test_the_server_ends_the_session(frame: frames.ServerFrame, ending: events.Ending) -> None:
     """`bye`, or an error without `ref`, ends the session and keeps the reason."""
     harness = ready()
     harness.receive(frame)

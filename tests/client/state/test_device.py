@@ -1,5 +1,6 @@
 """Saved state of a device, whatever happens to the process."""
 
+import dataclasses
 import os
 import signal
 import sqlite3
@@ -98,18 +99,52 @@ PRAGMA user_version = 1;
 """
 """Schema and rows of the first version."""
 
+_TO_2 = """
+ALTER TABLE outbox ADD COLUMN kind TEXT NOT NULL DEFAULT 'chat';
+ALTER TABLE outbox ADD COLUMN target INTEGER NOT NULL DEFAULT 0;
+PRAGMA user_version = 2;
+"""
+"""What made the second version of it."""
 
-def test_a_file_of_the_first_version_is_upgraded(tmp_path: Path) -> None:
-    """A file of the first version is upgraded with its positions and outbox."""
+
+@pytest.mark.parametrize("schema", [_SCHEMA_1, _SCHEMA_1 + _TO_2], ids=["1", "2"])
+def test_a_file_of_an_earlier_version_is_upgraded(tmp_path: Path, schema: str) -> None:
+    """A file of an earlier version is upgraded with its positions and outbox."""
     database = sqlite3.connect(tmp_path / "device-1.db")
-    database.executescript(_SCHEMA_1)
+    database.executescript(schema)
     database.close()
-    reaction = Entry(f"{2:032x}", "bob", "ok", 1002, kind=EntryKind.REACT, target=5)
+    reaction = Entry(f"{2:032x}", "bob", "ok", 1002, kind=EntryKind.REACT, target=5, conversation="c1")
     with acquire(tmp_path, "another") as device:
         assert device.saved == Saved("e1", "a1", (SavedPosition("c1", "bob", 5, 4),), (entry(1),))
         device.save([Added(reaction)])
     with acquire(tmp_path, "another") as device:
         assert (device.id, device.saved.outbox) == ("d" * 32, (entry(1), reaction))
+
+
+def test_the_conversation_of_an_entry_is_saved(tmp_path: Path) -> None:
+    """The conversation that a message was typed in is kept, until the server has another history."""
+    typed = dataclasses.replace(entry(1), conversation="c7")
+    with acquire(tmp_path) as device:
+        device.save([Renewed("e1", "a1"), Added(typed)])
+    with acquire(tmp_path) as device:
+        assert device.saved.outbox == (typed,)
+        device.save([Renewed("e2", "a1")])
+    with acquire(tmp_path) as device:
+        assert device.saved.outbox == (entry(1),)
+
+
+@pytest.mark.parametrize(("epoch", "kept"), [("e1", "c7"), ("e2", "")])
+def test_a_moved_entry_keeps_its_conversation_in_the_same_history(
+    tmp_path: Path, epoch: str, kept: str
+) -> None:
+    """An unsent message of another device forgets its conversation if that saw another history."""
+    typed = dataclasses.replace(entry(1), conversation="c7")
+    with acquire(tmp_path) as first:
+        first.save([Renewed(epoch, "a1")])
+        with acquire(tmp_path, "e" * 32) as second:
+            second.save([Renewed("e1", "a1"), Added(typed)])
+    with acquire(tmp_path) as first:
+        assert first.saved.outbox == (dataclasses.replace(typed, conversation=kept),)
 
 
 def test_only_the_owner_has_access(tmp_path: Path) -> None:

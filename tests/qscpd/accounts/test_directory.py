@@ -45,3 +45,16 @@ def test_a_deleted_account_is_removed(directory: Directory) -> None:
     assert directory.by_id(1) is None
     directory.update(Account(2, "alice", AccountState.DELETED, 0))
     assert (directory.by_name("alice"), len(directory)) == (None, 0)
+
+
+def test_a_name_that_is_given_away(directory: Directory) -> None:
+    """The former holder is shown with a number at once; those who keep the mapping see it."""
+    names = directory.names
+    directory.update(Account(1, "alice", AccountState.DELETED, 0))
+    assert names == {7: "gone", 1: "alice"}
+    directory.update(Account(8, "alice", AccountState.ACTIVE, 0))
+    assert names == {7: "gone", 1: "alice~1", 8: "alice"}
+    directory.update(Account(8, "alice", AccountState.LOCKED, 0))
+    directory.update(Account(8, "alice", AccountState.DELETED, 0))
+    assert names == {7: "gone", 1: "alice~1", 8: "alice"}
+    assert directory.by_name("alice~1") is None

@@ -46,7 +46,9 @@ from qscpd.sessions.identity import Identity
 from qscpd.sessions.replay import PAGE_BYTES
 
 HIGHEST = 2**53 - 1
-NAME = "n" * NAME_LIMIT
+NAME = "n" * NAME_LIMIT + "~99999"
+"""The longest name, of one of many former holders."""
+
 NAMES = {1: NAME}
 CONVERSATION = 10**15 - 1
 """The highest number that `parse_conversation` accepts."""

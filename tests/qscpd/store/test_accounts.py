@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.domain.model import Account, AccountState
+from qscpd.domain.model import Account, AccountState, Keep, NewMessage
 from qscpd.errors import ExistsError, NotFoundError
 from qscpd.store.base import Store
 from tests.support.stores import StoreFactory
@@ -51,6 +51,44 @@ def test_a_deleted_name_stays_reserved(store: Store) -> None:
         with pytest.raises(ExistsError, match="--reuse-name"):
             store.add_account("alice", "x")
         assert store.add_account("alice", "x", reuse_name=True).id == new_id
+
+
+def test_old_and_new_holders_of_a_name_are_told_apart(store: Store) -> None:
+    """Every read shows a former holder of a name with a number, and the last one with the plain name."""
+    for peer in (2, 3):
+        store.append([NewMessage(1, peer, f"{peer:032x}", "hello")])
+    store.delete_account("bob")
+    store.delete_account("carol")
+    assert store.account_names() == {1: "alice", 2: "bob", 3: "carol"}
+    assert peers_of(store) == {2: ("bob", True), 3: ("carol", True)}
+    for peer in (4, 5):
+        assert store.add_account("bob", "x", reuse_name=True).id == peer
+        store.append([NewMessage(1, peer, f"{peer:032x}", "hello")])
+        if peer == 4:
+            store.delete_account("bob")
+    assert store.account_names() == {1: "alice", 2: "bob~1", 3: "carol", 4: "bob~2", 5: "bob"}
+    assert peers_of(store) == {2: ("bob~1", True), 3: ("carol", True), 4: ("bob~2", True), 5: ("bob", False)}
+    store.delete_account("bob")
+    assert peers_of(store)[5] == ("bob", True)
+    assert store.find_account("bob", 2).name == "bob"
+
+
+def peers_of(store: Store) -> dict[int | None, tuple[str, bool]]:
+    """Return names of alice's peers and whether they are deleted, as all reads of conversations agree."""
+    rows = store.conversations(1)
+    assert [each.conversation for each in store.conversation_list(1, 0, 100)] == rows
+    for row in rows:
+        limits = {"limit": 10, "max_bytes": 1000}
+        history = store.history_page(1, row.id, **limits)
+        replay = store.replay_page(1, row.id, after=0, **limits)
+        assert history is not None
+        assert replay is not None
+        assert history.conversation == replay.conversation == row
+    while store.housekeeping.step(Keep()):
+        pass
+    found = store.search(1, ["hello"], conversation=None, before=(2**53, 0, 0), limit=10).found
+    assert {each.conversation: each.name for each in found} == {row.id: row.name for row in rows}
+    return {row.peer: (row.name, row.deleted) for row in rows}
 
 
 def test_account_ids_are_never_reused(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:

@@ -5,15 +5,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qscp.errors import ErrorCode
+from qscp.rooms import HistoryFrom
 from qscpd.domain.events import PositionMoved
-from qscpd.domain.model import Keep, Mark, NewMessage, Outcome, PositionKind, Refused, StoredMessage
+from qscpd.domain.model import (
+    Keep,
+    Mark,
+    MessageMeta,
+    NewMessage,
+    Outcome,
+    PositionKind,
+    Refused,
+    StoredMessage,
+)
 from qscpd.store.base import Store
 from tests.support.memory import memory_folder
-from tests.support.stores import StoreFactory, conversation_of, rows_of, unread_of
+from tests.support.stores import StoreFactory, add_room, conversation_of, rows_of, unread_of
 
 READ, DELIVERED = PositionKind.READ, PositionKind.DELIVERED
 
@@ -88,6 +100,43 @@ def test_a_retry_after_a_conflict_is_still_known(store: Store) -> None:
 def test_ids_belong_to_an_account(store: Store) -> None:
     """Two accounts can use the same id."""
     assert append(store, message(1), message(1, sender=2, recipient=1)) == [stored(1), stored(2)]
+
+
+def named(message: NewMessage, conversation: int) -> NewMessage:
+    """Return a message whose client named the conversation that it is for."""
+    return msgspec.structs.replace(message, conversation=conversation)
+
+
+def test_a_message_for_one_conversation_goes_to_no_other(store: Store) -> None:
+    """A message with another conversation than its recipient's is refused alone; the id decides first."""
+    assert append(store, message(1), message(2, recipient=3)) == [stored(1), stored(1, conversation=2)]
+    refused = Refused(ErrorCode.UNKNOWN_RECIPIENT)
+    assert append(
+        store,
+        named(message(3), 1),
+        named(message(4), 2),
+        named(message(5), -1),
+        named(message(6), 99),
+        message(7),
+    ) == [stored(2), refused, refused, refused, stored(3)]
+    # What was stored stays so, whatever a retry names.
+    assert append(store, named(message(1), 2)) == [stored(1, new=False)]
+    assert append(store, named(message(4), 1)) == [stored(4)]
+    add_room(store, "#dev", "alice", history=HistoryFrom.FULL)
+    place = conversation_of(store, 1, 3)
+    assert place is not None
+    to_room = message(8, recipient=-place.id)
+    assert append(store, named(to_room, 1)) == [Refused(ErrorCode.UNKNOWN_ROOM)]
+    assert append(store, named(to_room, place.id)) == [stored(1, conversation=place.id)]
+
+
+@pytest.mark.parametrize("meta", [MessageMeta(kind="edit", target=1), MessageMeta(kind="redact", target=1)])
+def test_an_amendment_for_one_conversation_changes_no_other(store: Store, meta: MessageMeta) -> None:
+    """An amendment that was meant for another conversation leaves the message of the same seq alone."""
+    append(store, message(1, "to bob"), message(2, "to carol", recipient=3))
+    amendment = NewMessage(1, 3, f"{3:032x}", "changed", meta, 1)
+    assert append(store, amendment) == [Refused(ErrorCode.UNKNOWN_RECIPIENT)]
+    assert [row.body for row in rows_of(store, 2)] == ["to carol"]
 
 
 def test_ids_need_not_rise(store: Store) -> None:

@@ -405,7 +405,7 @@ class RoomMachine(RuleBasedStateMachine):
             assert [(row.id, row.peer, row.name) for row in rows] == [(h.number, None, h.name) for h in mine]
             for row, model_room in zip(rows, mine, strict=True):
                 first, last = model_room.first_visible(account), len(model_room.messages)
-                assert row[3:] == (first, last, model_room.read[account], 0)
+                assert row[3:] == (first, last, model_room.read[account], 0, False)
                 assert [(each.seq, each.sender, each.id, each.body) for each in self.seen(row.id, first)] == [
                     (seq, each.sender, each.id, each.body)
                     for seq, each in enumerate(model_room.messages[first - 1 :], first)

@@ -80,6 +80,9 @@ class GeneralCommands:
         if partner is None:
             self._out.fail(Problem(ProblemCode.PICK_FIRST))
             return
+        if self._sync.is_read_only(partner):
+            self._out.fail(Problem(ProblemCode.RECIPIENT_DELETED, name=partner))
+            return
         try:
             body.encode()
             check_body(body)
@@ -88,7 +91,7 @@ class GeneralCommands:
         except InvalidTextError as error:
             self._fail(partner, body, error.code)
         else:
-            self._sender.say(partner, body)
+            self._sender.say(partner, body, conversation=self._chat.conversation)
 
     def say_action(self, text: str) -> None:
         """Send an action; on the wire it is the line as it was typed."""

@@ -128,9 +128,12 @@ class MessageCommands:
             argument: What was typed after it.
             own: Whether your own last message is the target without a number; else the last one of others.
         """
-        conversation = self._conversation()
-        if self._chat.partner is None:
+        conversation, partner = self._conversation(), self._chat.partner
+        if partner is None:
             self._fail(Problem(ProblemCode.PICK_FIRST))
+            return None
+        if self._sync.is_read_only(partner):
+            self._fail(Problem(ProblemCode.RECIPIENT_DELETED, name=partner))
             return None
         number = _NUMBER.match(argument)
         if number is None:
@@ -180,7 +183,7 @@ class MessageCommands:
 
     def _send(self, message: Message, body: str, kind: EntryKind) -> None:
         if self._chat.partner is not None:
-            self._sender.say(self._chat.partner, body, kind, message.seq)
+            self._sender.say(self._chat.partner, body, kind, message.seq, self._chat.conversation)
 
     def _fail(self, problem: Problem) -> None:
         self._out.fail(problem)

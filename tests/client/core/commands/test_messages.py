@@ -20,6 +20,9 @@ from tests.support.engine_harness import (
     shown_texts,
 )
 
+DEV = "c-#dev"
+"""The conversation of the room."""
+
 
 def number(count: int) -> str:
     """Return the id of the engine's message with this number."""
@@ -62,22 +65,22 @@ def talk() -> EngineHarness:
 @pytest.mark.parametrize(
     ("typed", "sent"),
     [
-        ("/edit now", frames.SendEdit("#dev", 4, "now", number(3))),
-        ("/edit 2 now  or never", frames.SendEdit("#dev", 2, "now  or never", number(3))),
-        ("/edit (2) now", frames.SendEdit("#dev", 2, "now", number(3))),
-        ("/reply #2 yes", frames.SendChat("#dev", "yes", number(3), 2)),
-        ("/reply (#2) yes", frames.SendChat("#dev", "yes", number(3), 2)),
-        ("/reply #2nd", frames.SendChat("#dev", "#2nd", number(3), 3)),
-        ("/redact #1", frames.SendRedaction("#dev", 1, number(3))),
-        ("/edit 2nd try", frames.SendEdit("#dev", 4, "2nd try", number(3))),
-        ("/redact", frames.SendRedaction("#dev", 4, number(3))),
-        ("/redact 2", frames.SendRedaction("#dev", 2, number(3))),
-        ("/redact 1 a secret", frames.SendRedaction("#dev", 1, number(3), "a secret")),
-        ("/react \U0001f44d", frames.SendReaction("#dev", 3, "\U0001f44d", number(3))),
-        ("/react 2 +1", frames.SendReaction("#dev", 2, "+1", number(3))),
-        ("/unreact 1 +1", frames.SendReaction("#dev", 1, "+1", number(3), remove=True)),
-        ("/reply yes", frames.SendChat("#dev", "yes", number(3), 3)),
-        ("/reply 2 yes", frames.SendChat("#dev", "yes", number(3), 2)),
+        ("/edit now", frames.SendEdit("#dev", 4, "now", number(3), conversation=DEV)),
+        ("/edit 2 now  or never", frames.SendEdit("#dev", 2, "now  or never", number(3), conversation=DEV)),
+        ("/edit (2) now", frames.SendEdit("#dev", 2, "now", number(3), conversation=DEV)),
+        ("/reply #2 yes", frames.SendChat("#dev", "yes", number(3), 2, conversation=DEV)),
+        ("/reply (#2) yes", frames.SendChat("#dev", "yes", number(3), 2, conversation=DEV)),
+        ("/reply #2nd", frames.SendChat("#dev", "#2nd", number(3), 3, conversation=DEV)),
+        ("/redact #1", frames.SendRedaction("#dev", 1, number(3), conversation=DEV)),
+        ("/edit 2nd try", frames.SendEdit("#dev", 4, "2nd try", number(3), conversation=DEV)),
+        ("/redact", frames.SendRedaction("#dev", 4, number(3), conversation=DEV)),
+        ("/redact 2", frames.SendRedaction("#dev", 2, number(3), conversation=DEV)),
+        ("/redact 1 a secret", frames.SendRedaction("#dev", 1, number(3), "a secret", conversation=DEV)),
+        ("/react \U0001f44d", frames.SendReaction("#dev", 3, "\U0001f44d", number(3), conversation=DEV)),
+        ("/react 2 +1", frames.SendReaction("#dev", 2, "+1", number(3), conversation=DEV)),
+        ("/unreact 1 +1", frames.SendReaction("#dev", 1, "+1", number(3), remove=True, conversation=DEV)),
+        ("/reply yes", frames.SendChat("#dev", "yes", number(3), 3, conversation=DEV)),
+        ("/reply 2 yes", frames.SendChat("#dev", "yes", number(3), 2, conversation=DEV)),
     ],
 )
 def test_a_command_targets_a_message(typed: str, sent: frames.ClientFrame) -> None:
@@ -128,7 +131,7 @@ def test_an_edit_of_a_pending_message_waits() -> None:
     assert harness.chats() == [("#dev", "five", 3)]
     harness.receive(ack(3, 5, to="#dev"))
     sent = harness.frames()
-    assert sent[0] == frames.SendEdit("#dev", 5, "six", number(4))
+    assert sent[0] == frames.SendEdit("#dev", 5, "six", number(4), conversation=DEV)
     assert isinstance(sent[1], frames.SendChat)
 
 
@@ -148,7 +151,7 @@ def test_a_command_waits_for_requested_messages() -> None:
     assert harness.engine.queues_lines
     page = [frames.Message(3, "3", "bob", "three", 3)]
     harness.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1, cursor=3))
-    assert harness.frames() == [frames.SendReaction("#dev", 3, "ok", number(1))]
+    assert harness.frames() == [frames.SendReaction("#dev", 3, "ok", number(1), conversation=DEV)]
     harness.enter("/last 1", "/react 9 ok")
     harness.engine.show_unanswered(keeps=True)
     assert any("No message 9" in line for line in shown_texts(harness.engine.events_to_show()))
@@ -170,9 +173,9 @@ def test_message_actions_go_through_the_outbox() -> None:
     harness.enter("/edit 2 zwei", "/redact 4", "five")
     kept = [each.entry for each in harness.engine.additions_to_save() if isinstance(each, Added)]
     assert kept == [
-        Entry(number(3), "#dev", "zwei", WALL_MS, kind=EntryKind.EDIT, target=2),
-        Entry(number(4), "#dev", "", WALL_MS, kind=EntryKind.REDACT, target=4),
-        Entry(number(5), "#dev", "five", WALL_MS),
+        Entry(number(3), "#dev", "zwei", WALL_MS, kind=EntryKind.EDIT, target=2, conversation=DEV),
+        Entry(number(4), "#dev", "", WALL_MS, kind=EntryKind.REDACT, target=4, conversation=DEV),
+        Entry(number(5), "#dev", "five", WALL_MS, conversation=DEV),
     ]
     sent = harness.frames()
     again = EngineHarness(Saved("e1", "a1", outbox=tuple(kept)))
@@ -197,7 +200,7 @@ def test_a_refused_edit_can_be_sent_again() -> None:
         "Not sent to #dev: you are muted for another 60 s. Your text: (edit of 2) zwei"
     )
     harness.enter("/retry")
-    assert harness.frames() == [frames.SendEdit("#dev", 2, "zwei", number(4))]
+    assert harness.frames() == [frames.SendEdit("#dev", 2, "zwei", number(4), conversation=DEV)]
 
 
 @pytest.mark.parametrize(
@@ -366,7 +369,7 @@ def test_last_shows_numbers_in_a_pair() -> None:
         "(end of the last messages)",
     ]
     harness.enter("/react 1 ok")
-    assert harness.frames() == [frames.SendReaction("bob", 1, "ok", number(1))]
+    assert harness.frames() == [frames.SendReaction("bob", 1, "ok", number(1), conversation="c-bob")]
 
 
 def test_seqs_of_amendments_are_not_missing_messages() -> None:

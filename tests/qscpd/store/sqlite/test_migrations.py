@@ -102,8 +102,8 @@ def test_the_oldest_store_keeps_its_messages(old: Path) -> None:
             MessageRow(5, TIME + 21, 1, old_id(6), "fifth"),
         ]
         assert [row[:2] + row[3:] for row in store.conversations(2)] == [
-            (1, 1, 1, 5, 0, 0),
-            (2, 3, 1, 1, 0, 0),
+            (1, 1, 1, 5, 0, 0, False),
+            (2, 3, 1, 1, 0, 0, True),
         ]
         assert len(store.epoch()) == 16
     assert version(old) == len(MIGRATIONS)
@@ -161,7 +161,7 @@ def test_a_store_of_pairs_keeps_everything(pairs: Path) -> None:
         assert store.conversations(1) == [ConversationRow(1, 2, "bob", 2, 5, 0, 0)]
         assert store.conversations(2) == [
             ConversationRow(1, 1, "alice", 2, 5, 1, 2),
-            ConversationRow(2, 3, "carol", 1, 1, 0, 0),
+            ConversationRow(2, 3, "carol", 1, 1, 0, 0, deleted=True),
         ]
         found, complete = store.search(1, ["FRUH"], conversation=None, before=(2**53, 0, 0), limit=5)
         assert ([each.message.seq for each in found], complete) == ([2], False)
