@@ -16,7 +16,14 @@ from typing import Final
 from qscpd.admin.actions import perform
 from qscpd.admin.messages import Failed, Reply, Request, Status, decode_reply, encode
 from qscpd.config.model import Config
-from qscpd.errors import NotRunningError, PermissionDeniedError, QscpdError, StoreBusyError, StoreError
+from qscpd.errors import (
+    NotRunningError,
+    PermissionDeniedError,
+    QscpdError,
+    StoreBusyError,
+    StoreError,
+    UnansweredError,
+)
 from qscpd.files import file_errors
 from qscpd.store import lock_store, open_store, store_url
 
@@ -96,13 +103,13 @@ def _ask(path: Path, request: Request) -> Reply | None:
             connection.sendall(encode(request))
             answer = _read_line(connection)
         except TimeoutError:
-            raise QscpdError(
+            raise UnansweredError(
                 f"the daemon did not answer within {_ANSWER_TIMEOUT_S:g} s; see its log"
             ) from None
         except OSError:
             answer = b""
     if not answer.endswith(b"\n"):
-        raise QscpdError(
+        raise UnansweredError(
             "the daemon exited before it answered; check with `qscpd listusers` or `qscpd room list` "
             "whether the request was done"
         )
