@@ -70,7 +70,8 @@ def _try(config: Config, request: Request) -> Reply | None:
     with file_errors(directory):
         if not directory.is_dir():
             raise StoreError(
-                f"{directory}: the store's directory does not exist; create it with `qscpd init`"
+                f"{directory}: the store's directory does not exist; mount it, "
+                "or create it for the daemon's user. For a new installation, create it with `qscpd init`"
             )
         owner = directory.stat()
     with _acting_as(owner.st_uid, owner.st_gid):

@@ -58,7 +58,8 @@ def init(
     layout = make_layout(chosen_config(ctx), certs, state)
     steps = initialize(layout, names, keep=keep or dev)
     for step in steps:
-        click.echo(f"{'made' if step.made else 'kept'} {step.path}  ({step.what})")
+        action = "made" if step.made else "kept" if step.path.exists() else "left out"
+        click.echo(f"{action} {step.path}  ({step.what})")
     if any(step.made for step in steps):
         option = "" if layout == system_layout() else f" -c {layout.config}"
         click.echo(_next_steps(option, layout.authority.ca_certificate, layout.authority.ca_key, dev=dev))

@@ -52,7 +52,7 @@ def checkconfig(ctx: click.Context) -> None:
 
 def _missing_directories(config: Config) -> list[str]:
     return [
-        f"{key}: the directory {path.parent} does not exist; create it with `qscpd init --keep`"
+        f"{key}: the directory {path.parent} does not exist; mount it, or create it for the daemon's user"
         for key, path in (("store.path", config.store.path), ("log.session_log", config.log.session_log))
         if not path.parent.is_dir()
     ]

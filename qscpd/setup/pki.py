@@ -121,6 +121,10 @@ def make_authority(files: AuthorityFiles) -> None:
     Raises:
         ExistsError: A CA exists; without it, its certificates would be worthless.
     """
+    if files.ca_key.exists() and not files.ca_certificate.exists():
+        raise ExistsError(
+            f"{files.ca_key}: already exists, but ca.pem does not; {_without_ca_certificate(files)}"
+        )
     _refuse_existing(files.ca_certificate, files.ca_key)
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(f"qscpd private CA of {socket.gethostname()}")
@@ -229,6 +233,12 @@ def check_pair(certificate: Path, key: Path) -> CertificateInfo:
 _CURE: Final = "renew it with `qscpd gencert`, or get a new one from its issuer"
 
 
+_NEW_CA: Final = (
+    "make a new CA and give its ca.pem to every client, which refuses the server until then: move ca.pem, "
+    "ca.key, server.pem and server.key away, and run `qscpd init --keep`"
+)
+
+
 def _refuse_existing(*paths: Path) -> None:
     existing = [str(path) for path in paths if path.exists()]
     if existing:
@@ -267,12 +277,15 @@ def _issue(files: AuthorityFiles, key: PrivateKeyTypes, names: Sequence[str]) ->
     general_names = [_general_name(name) for name in dict.fromkeys(names)]
     if not files.ca_key.exists():
         raise NotFoundError(
-            f"{files.ca_key}: the CA's key was not found; create it with `qscpd init`, or name its directory"
+            f"{files.ca_key}: the CA's key was not found; put it back from a backup, "
+            f"or run `qscpd gencert --certs DIR` where it is. If it is lost for good, {_NEW_CA}"
         )
+    if not files.ca_certificate.exists():
+        raise NotFoundError(_without_ca_certificate(files))
     authority, authority_key = _load_certificate(files.ca_certificate), _load_key(files.ca_key)
     rest_of_life = authority.not_valid_after_utc - datetime.now(UTC)
     if rest_of_life < _CLOCK_SKEW:
-        raise ConfigError([f"{files.ca_certificate}: has expired; create a new CA with `qscpd init`"])
+        raise ConfigError([f"{files.ca_certificate}: has expired; {_NEW_CA}"])
     public_key = key.public_key()
     if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(
         authority_key, ec.EllipticCurvePrivateKey
@@ -295,6 +308,13 @@ def _issue(files: AuthorityFiles, key: PrivateKeyTypes, names: Sequence[str]) ->
     ):
         builder = builder.add_extension(extension, critical)
     return _sign(builder, authority_key)
+
+
+def _without_ca_certificate(files: AuthorityFiles) -> str:
+    return (
+        f"{files.ca_certificate}: the CA's certificate was not found; put it back from a backup, "
+        f"or from any client, which has the same file. If it is lost for good, {_NEW_CA}"
+    )
 
 
 def _sign(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> bytes:
