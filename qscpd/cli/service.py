@@ -26,7 +26,7 @@ _RENEWAL_TIME: Final = timedelta(days=30)
 @click.pass_context
 def run(ctx: click.Context) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
-    config = load_chosen(ctx).config
+    config = load_chosen(ctx, trusted=True).config
     from qscpd.app import run as run_daemon  # noqa: PLC0415 - the other commands start faster without it
 
     ctx.exit(run_daemon(config))
@@ -37,10 +37,11 @@ def run(ctx: click.Context) -> None:
 @click.pass_context
 def checkconfig(ctx: click.Context) -> None:
     """Check the configuration, the certificate and the directories."""
-    from qscpd.setup.pki import check_pair  # noqa: PLC0415 - the other commands start faster without it
+    from qscpd.setup.pki import check_authority_key, check_pair  # noqa: PLC0415 - the other commands start faster without it
 
-    loaded = load_chosen(ctx)
+    loaded = load_chosen(ctx, trusted=True)
     certificate = check_pair(loaded.config.tls.certificate, loaded.config.tls.key)
+    check_authority_key(loaded.config.tls.certificate)
     problems = _missing_directories(loaded.config)
     if problems:
         raise ConfigError(problems)

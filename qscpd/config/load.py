@@ -26,6 +26,7 @@ from qscpd.config.schema import SETTINGS, Setting, did_you_mean
 from qscpd.config.source import Written, read_yaml
 from qscpd.config.values import ListenAddress, Listeners
 from qscpd.errors import ConfigError, PermissionDeniedError
+from qscpd.permissions import check_unchangeable
 
 _FILE_LIMIT: Final = 1 << 20
 """Bytes in a configuration file; the sample has a few thousand."""
@@ -59,6 +60,7 @@ def load_config(
     *,
     environ: Mapping[str, str] = os.environ,
     overrides: Mapping[str, str] = MappingProxyType({}),
+    trusted: bool = False,
 ) -> LoadedConfig:
     """Load the configuration from file, environment and overrides.
 
@@ -66,14 +68,17 @@ def load_config(
         path: The configuration file.
         environ: Variables such as `QSCPD_LOG__LEVEL`.
         overrides: Values from the command line, by the setting's key.
+        trusted: Whether to refuse a file that other users can change. Commands that only look at the
+            configuration, or reach the daemon by it, must work then too.
 
     Raises:
         ConfigError: With all problems.
-        PermissionDeniedError: This user has no permission to read the file.
+        PermissionDeniedError: This user has no permission to read the file, or others can change it.
     """
     try:
         with path.open("rb") as file:
             raw = file.read(_FILE_LIMIT + 1)
+            status = os.fstat(file.fileno())
     except FileNotFoundError:
         raise ConfigError(
             [f"{path}: not found; create it with `qscpd init`, or name another file with -c FILE"]
@@ -84,6 +89,8 @@ def load_config(
         ) from None
     except OSError as error:
         raise ConfigError([f"{path}: can't be read: {error.strerror}"]) from error
+    if trusted:
+        check_unchangeable(path, status)
     if len(raw) > _FILE_LIMIT:
         raise ConfigError([f"{path}: is larger than 1 MiB, so it is not a configuration of qscpd"])
     try:

@@ -12,6 +12,7 @@ from qscp import DEFAULT_PORT
 from qscpd.config import DEFAULT_CONFIG_PATH, load_config
 from qscpd.errors import ExistsError
 from qscpd.files import file_errors, write_new_file
+from qscpd.permissions import check_key_if_exists, check_unchangeable
 from qscpd.setup.pki import (
     AuthorityFiles,
     certificate_names,
@@ -105,7 +106,7 @@ def initialize(layout: Layout, names: Sequence[str], *, keep: bool) -> list[Step
     Raises:
         ExistsError: A file exists; nothing was changed.
         UsageError: A name is neither a DNS name nor an address.
-        PermissionDeniedError: This user has no permission to write there.
+        PermissionDeniedError: This user has no permission to write there, or a kept file is open to others.
     """
     check_names(names)
     files = layout.authority
@@ -120,6 +121,10 @@ def initialize(layout: Layout, names: Sequence[str], *, keep: bool) -> list[Step
             "Add --keep to create only what is missing. For a new installation move them away; "
             "it has a new CA, and every client needs its ca.pem"
         )
+    if layout.config.exists():
+        check_unchangeable(layout.config, layout.config.stat())
+    check_key_if_exists(files.ca_key)
+    check_key_if_exists(files.key)
     owner = _daemon_user() if not layout.relative else None
     return list(_steps(layout, names, owner))
 

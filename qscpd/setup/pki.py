@@ -24,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from qscpd.errors import ConfigError, ExistsError, NotFoundError, PermissionDeniedError, UsageError
 from qscpd.files import replace_file, write_new_file
+from qscpd.permissions import check_key_if_exists, check_key_mode
 
 CA_LIFE: Final = timedelta(days=3653)
 """Ten years: every client needs a new file when the CA changes."""
@@ -37,9 +38,6 @@ _CLOCK_SKEW: Final = timedelta(days=1)
 
 _COMMON_NAME_LIMIT: Final = 64
 """Characters in a common name (RFC 5280, ub-common-name)."""
-
-_UNSAFE_MODE: Final = 0o027
-"""Mode bits that a key must not have: the group can read (`root:qscpd` 0640), others can't."""
 
 _DNS_NAME: Final = re.compile(
     r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -201,12 +199,17 @@ def check_key_file(path: Path) -> bytes:
         raise PermissionDeniedError(f"{path}: this user has no permission to read the private key") from None
     except OSError as error:
         raise ConfigError([f"{path}: the private key can't be read: {error.strerror}"]) from error
-    if mode & _UNSAFE_MODE:
-        raise PermissionDeniedError(
-            f"{path}: the private key is open to other users (mode {mode & 0o777:04o}); "
-            "run `chmod 600` on it, or `chmod 640` if the daemon's own group must read it"
-        )
+    check_key_mode(path, mode)
     return content
+
+
+def check_authority_key(certificate: Path) -> None:
+    """Check the mode of a `ca.key` beside the server's certificate; the daemon itself does not use it.
+
+    Raises:
+        PermissionDeniedError: Other users can read or change it.
+    """
+    check_key_if_exists(AuthorityFiles(certificate.parent).ca_key)
 
 
 def check_pair(certificate: Path, key: Path) -> CertificateInfo:

@@ -242,6 +242,24 @@ def test_checkconfig_looks_at_certificate_and_directories(dev: Run) -> None:
     assert dev("checkconfig").exit_code == ExitCode.CONFIG
 
 
+@pytest.mark.parametrize("command", [("checkconfig",), ("gencert",), ("init", "--dev")])
+def test_files_open_to_others_are_refused(dev: Run, command: tuple[str, ...]) -> None:
+    """The configuration and both keys are checked before anything is made."""
+    before = Path("certs/server.pem").read_bytes()
+    for name, mode, opened in (
+        ("config/qscpd.yaml", 0o644, 0o664),
+        ("certs/ca.key", 0o600, 0o644),
+        ("certs/server.key", 0o600, 0o602),
+    ):
+        Path(name).chmod(opened)
+        done = dev(*command)
+        assert done.exit_code == ExitCode.PERMISSION, name
+        assert f"mode {opened:04o}); run `chmod" in done.stderr
+        Path(name).chmod(mode)
+    assert Path("certs/server.pem").read_bytes() == before
+    assert dev(*command).exit_code == 0
+
+
 def test_config_show_is_yaml_with_origins(dev: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The output loads again, and has the origin of each value."""
     monkeypatch.setenv("QSCPD_LIMITS__PING_AFTER", "5s")
