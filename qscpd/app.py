@@ -25,7 +25,7 @@ from qscpd.admin import AdminServer
 from qscpd.admin.live import LiveAdmin
 from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router
-from qscpd.config import Config, HistoryConfig
+from qscpd.config import Config, HistoryConfig, find_warnings
 from qscpd.domain.model import Keep
 from qscpd.errors import ExitCode, StoreError
 from qscpd.handlers.login import Login
@@ -62,6 +62,8 @@ def run(config: Config) -> ExitCode:
         QscpdError: The daemon could not start.
     """
     configure_log(config.log)
+    for warning in find_warnings(config):
+        _log.warning("config.warning", reason=warning)
     _raise_file_limit()
     _share_memory()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -14,7 +14,8 @@ from qscp import ALPN, __version__
 from qscpd import admin
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
-from qscpd.config import Config, render_config
+from qscpd.cli.streams import report
+from qscpd.config import Config, find_warnings, render_config
 from qscpd.errors import ConfigError, QscpdError
 
 _RENEWAL_TIME: Final = timedelta(days=30)
@@ -48,7 +49,9 @@ def checkconfig(ctx: click.Context) -> None:
     click.echo(f"{loaded.path}: no problems")
     click.echo(f"certificate for {', '.join(certificate.names)}, until {certificate.not_after:%Y-%m-%d}")
     if certificate.not_after - datetime.now(UTC) < _RENEWAL_TIME:
-        click.echo("qscpd: the certificate expires soon; renew it with `qscpd gencert`", err=True)
+        report("qscpd: the certificate expires soon; renew it with `qscpd gencert`")
+    for warning in find_warnings(loaded.config):
+        report(f"qscpd: warning: {warning}")
 
 
 def _missing_directories(config: Config) -> list[str]:

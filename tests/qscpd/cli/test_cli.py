@@ -242,6 +242,14 @@ def test_checkconfig_looks_at_certificate_and_directories(dev: Run) -> None:
     assert dev("checkconfig").exit_code == ExitCode.CONFIG
 
 
+def test_checkconfig_warns_of_cheap_hashes(dev: Run) -> None:
+    """A weak setting is a sentence on stderr, and no error."""
+    done = dev("checkconfig")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("qscpd: warning: login.argon2: memory 8KiB and iterations 1 are less than")
+    assert dev("checkconfig", "--set", "login.argon2.memory=46MiB").stderr == ""
+
+
 @pytest.mark.parametrize("command", [("checkconfig",), ("gencert",), ("init", "--dev")])
 def test_files_open_to_others_are_refused(dev: Run, command: tuple[str, ...]) -> None:
     """The configuration and both keys are checked before anything is made."""
