@@ -17,6 +17,7 @@ from qscpd.cli.options import config_options, load_chosen
 from qscpd.cli.streams import report
 from qscpd.config import Config, find_warnings, render_config
 from qscpd.errors import ConfigError, QscpdError
+from qscpd.systemd import failure_status
 
 _RENEWAL_TIME: Final = timedelta(days=30)
 """Time before a certificate's end from which `checkconfig` warns."""
@@ -27,10 +28,12 @@ _RENEWAL_TIME: Final = timedelta(days=30)
 @click.pass_context
 def run(ctx: click.Context) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
-    config = load_chosen(ctx, trusted=True).config
-    from qscpd.app import run as run_daemon  # noqa: PLC0415 - the other commands start faster without it
+    with failure_status():
+        config = load_chosen(ctx, trusted=True).config
+        from qscpd.app import run as run_daemon  # noqa: PLC0415 - the other commands start faster without it
 
-    ctx.exit(run_daemon(config))
+        code = run_daemon(config)
+    ctx.exit(code)
 
 
 @click.command(cls=Command, examples=("checkconfig", "checkconfig -c new.yaml"))
