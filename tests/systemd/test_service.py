@@ -163,7 +163,7 @@ def test_stop_is_orderly_and_in_time(machine: Machine, service: Service) -> None
         alice.stdout.read()
     assert service.property("Result") == "success"
     assert service.property("ExecMainStatus") == "0"
-    assert service.property("StatusText") == "Stopped"
+    assert service.property("StatusText") in ("", "Stopped")  # systemd forgets a unit that nothing refers to
 
 
 def test_the_journal_knows_priorities(service: Service) -> None:
