@@ -62,15 +62,17 @@ def init(
         click.echo(f"{action} {step.path}  ({step.what})")
     if any(step.made for step in steps):
         option = "" if layout == system_layout() else f" -c {layout.config}"
-        click.echo(_next_steps(option, layout.authority.ca_certificate, layout.authority.ca_key, dev=dev))
+        files = layout.authority
+        handout = "the certificate of its CA to every user."
+        if files.ca_certificate.exists():
+            handout = f"{files.ca_certificate} to every user. Keep {files.ca_key} secret."
+        click.echo(_next_steps(option, handout, dev=dev))
 
 
-def _next_steps(option: str, ca_certificate: Path, ca_key: Path, *, dev: bool) -> str:
+def _next_steps(option: str, handout: str, *, dev: bool) -> str:
     start = "qscpd run" + option if dev or option else "systemctl enable --now qscpd"
     return (
-        f"\nNext: add an account with `qscpd adduser{option} NAME`, start with `{start}`,\n"
-        f"and give {ca_certificate} to every user. "
-        f"Keep {ca_key} secret."
+        f"\nNext: add an account with `qscpd adduser{option} NAME`, start with `{start}`,\nand give {handout}"
     )
 
 

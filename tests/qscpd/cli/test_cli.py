@@ -250,6 +250,17 @@ def test_checkconfig_warns_of_cheap_hashes(dev: Run) -> None:
     assert dev("checkconfig", "--set", "login.argon2.memory=46MiB").stderr == ""
 
 
+def test_init_says_that_it_made_no_authority(dev: Run) -> None:
+    """Beside a certificate of another CA none is made, and none is to be handed out."""
+    for name in ("certs/ca.pem", "certs/ca.key", "config/qscpd.yaml"):
+        Path(name).unlink()
+    done = dev("init", "--dev")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("left out certs/ca.pem  (no CA was made, because certs/server.pem has one")
+    assert "give the certificate of its CA to every user." in done.stdout
+    assert not Path("certs/ca.pem").exists()
+
+
 @pytest.mark.parametrize("command", [("checkconfig",), ("gencert",), ("init", "--dev")])
 def test_files_open_to_others_are_refused(dev: Run, command: tuple[str, ...]) -> None:
     """The configuration and both keys are checked before anything is made."""
