@@ -170,8 +170,10 @@ def renew_server_certificate(
 
     Raises:
         NotFoundError: The CA's key was not found.
+        PermissionDeniedError: A key is open to other users.
         UsageError: A name is neither a DNS name nor an address.
     """
+    check_key_if_exists(files.key)  # its mode is kept, also for a new key
     if not names:
         names = certificate_names(files.certificate) if files.certificate.exists() else default_names()
     if new_key or not files.key.exists():

@@ -184,6 +184,15 @@ def test_renewal_keeps_owner_and_mode_of_the_key(files: pki.AuthorityFiles) -> N
     assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, 65534, 0o640)
 
 
+def test_a_new_key_does_not_inherit_an_open_mode(files: pki.AuthorityFiles) -> None:
+    """A key that others can read is refused before a new one gets its mode."""
+    files.key.chmod(0o644)
+    before = files.key.read_bytes()
+    with pytest.raises(PermissionDeniedError, match="chmod 600"):
+        pki.renew_server_certificate(files, new_key=True)
+    assert files.key.read_bytes() == before
+
+
 def test_renewal_without_an_authority_is_an_error(files: pki.AuthorityFiles) -> None:
     """Without `ca.key` or `ca.pem` the error names the missing file and both ways out; nothing changes."""
     before = files.certificate.read_bytes()
