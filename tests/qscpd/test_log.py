@@ -134,7 +134,7 @@ def test_a_fault_that_lasts_is_two_lines() -> None:
 
 
 def test_a_fault_by_turns_is_one() -> None:
-    """What works for a moment only has not ended; its end is told when it is closed, too."""
+    """What works for a moment only has not ended; closing it ends it, too."""
     assert lines_of(5, *["full", None] * 50) == [("it.failed", "full", 2), ("it.failed.over", "", 100)]
     assert [line[0] for line in lines_of(5, "full", *[None] * 9, "full")] == [
         "it.failed",

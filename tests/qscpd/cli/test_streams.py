@@ -79,7 +79,7 @@ def shell(directory: Path, command: str) -> "subprocess.CompletedProcess[str]":
     ],
 )
 @pytest.mark.parametrize("command", ["adduser alice", "passwd bob"])
-def test_a_password_that_nobody_gets_is_not_set(
+def test_a_password_that_was_not_printed_is_not_set(
     installation: Path, command: str, stdout: str, why: str
 ) -> None:
     """If stdout does not take the only copy of a password, nothing is changed."""

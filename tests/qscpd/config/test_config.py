@@ -403,7 +403,7 @@ def test_an_unreadable_file_is_a_permission_error(tmp_path: Path) -> None:
     ],
 )
 def test_an_invisible_character_is_shown(text: str, place: str, code: str) -> None:
-    """A character that nobody sees is shown by its number, with what to do."""
+    """An invisible character is shown by its number, with what to do."""
     (problem,) = problems(text)
     assert problem.startswith(place)
     assert problem.endswith(f" (it has invisible characters, {code}: type the line again)")
