@@ -21,7 +21,7 @@ from qscpd.accounts.passwords import PasswordPool, PoolFullError
 from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
-from qscpd.log import Outage
+from qscpd.outage import Outage
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.session import Session

@@ -24,9 +24,9 @@ from qscp.errors import ErrorCode
 from qscp.text import strip_controls
 from qscpd.domain.model import Account
 from qscpd.errors import PermissionDeniedError, QscpdError
-from qscpd.log import Outage
 from qscpd.net.address_policy import shown_address
 from qscpd.net.link import Link
+from qscpd.outage import Outage
 from qscpd.sessions.identity import Identity
 
 _CLIENT_LIMIT: Final = 60

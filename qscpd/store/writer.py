@@ -25,7 +25,7 @@ from qscpd.domain.events import Event, MessagesStored, PositionMoved
 from qscpd.domain.model import Keep, Mark, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.log import Outage
+from qscpd.outage import Outage
 from qscpd.store.base import Store
 from qscpd.store.items import Batch, Item, PendingChat, PendingSkip
 from qscpd.store.order import Order
