@@ -25,7 +25,7 @@ from qscpd.admin import AdminServer
 from qscpd.admin.live import LiveAdmin
 from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router
-from qscpd.config import Config, HistoryConfig
+from qscpd.config import Config, HistoryConfig, find_warnings
 from qscpd.domain.model import Keep
 from qscpd.errors import ExitCode, StoreError
 from qscpd.handlers.login import Login
@@ -95,7 +95,7 @@ def _share_memory() -> None:
 
 
 async def _serve(config: Config) -> ExitCode:
-    with contextlib.ExitStack() as stack:
+    with contextlib.closing(Notifier.from_environment()) as notifier, contextlib.ExitStack() as stack:
         context = server_context(config.tls)
         url = store_url(config.store.path)
         stack.enter_context(lock_store(url))
@@ -106,7 +106,7 @@ async def _serve(config: Config) -> ExitCode:
         directory = Directory(store.accounts(), store.account_names())
         log = stack.enter_context(SessionLog(config.log.session_log, config.log.addresses))
         bus: LocalBus[Session] = LocalBus()
-        daemon = _Daemon(config, stack.enter_context(contextlib.closing(Notifier.from_environment())))
+        daemon = _Daemon(config, notifier)
         writer = StoreWriter[Session](store, bus, keep=_keep(config.history), on_failed=daemon.store_failed)
         router = Router(config, directory, log, bus, writer)
         stack.callback(router.presence.close)
@@ -131,6 +131,8 @@ async def _serve(config: Config) -> ExitCode:
         # Outside of the task group, which would wrap an error at the start in a group.
         async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer).handle):
             await daemon.serve(router, listener, writer, tasks)
+        stack.close()
+        daemon.ended()
     return daemon.exit_code
 
 
@@ -164,7 +166,10 @@ class _Daemon:
             watchdog = tasks.create_task(self._watch(router, writer))
             self._ready(router, listener)
             await self._stop.wait()
-            self._notifier.stopping("Saying good-bye")
+            if self.exit_code is ExitCode.OK:
+                self._notifier.stopping("Saying good-bye")
+            else:
+                self._notifier.stopping(f"Failing: {self._reason}")
             _log.info("daemon.stopping", reason=self._reason, sessions=len(router))
             await self._shut_down(router, listener)
             ticker.cancel()
@@ -176,6 +181,13 @@ class _Daemon:
         self._reason = str(error)
         self._stop.set()
 
+    def ended(self) -> None:
+        """Leave a last status: how it ended."""
+        if self.exit_code is ExitCode.OK:
+            self._notifier.stopped()
+        else:
+            self._notifier.failed(self._reason)
+
     def _ready(self, router: Router, listener: Listener) -> None:
         # Objects that live as long as the daemon are left out of every collection.
         gc.collect()
@@ -185,11 +197,15 @@ class _Daemon:
         gc.set_threshold(_GC_THRESHOLD)
         addresses = ", ".join(listener.addresses)
         _log.info("daemon.ready", version=__version__, listen=addresses, accounts=len(router.directory))
+        # Only now, because a daemon that can't start says why in one sentence.
+        for warning in find_warnings(self._config):
+            _log.warning("config.warning", reason=warning)
         self._notifier.ready(f"Listening on {addresses}")
 
     def _signalled(self, number: signal.Signals) -> None:
         if self._stop.is_set():
             _log.warning("daemon.killed", signal=number.name)
+            self._notifier.failed(f"ended by a second {number.name}")
             os._exit(ExitCode.FAILED)
         self._reason = number.name
         self._stop.set()

@@ -7,6 +7,7 @@ QscpdError                1  failed
 ├── ExistsError           5  an account, room or file already exists
 ├── PermissionDeniedError 6  no permission, or unsafe permissions of a file
 ├── NotRunningError       7  the daemon is needed and is not running
+├── UnansweredError       1  the daemon got a request, and it is unknown whether it was done
 └── StoreError            1  the store can't be opened, read or written
     ├── StoreFullError       the disk is full; nothing of the transaction was stored
     ├── StoreBusyError       another process holds the store; nothing was stored
@@ -82,6 +83,10 @@ class NotRunningError(QscpdError):
     """The daemon is not running."""
 
     exit_code = ExitCode.NOT_RUNNING
+
+
+class UnansweredError(QscpdError):
+    """The daemon did not answer a request; it is unknown whether it was done."""
 
 
 class StoreError(QscpdError):

@@ -10,14 +10,20 @@ Nothing here has an effect when systemd did not start the process.
 import contextlib
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, Self
+
+from qscpd.errors import QscpdError
 
 _WATCHDOG_SHARE: Final = 1 / 3
 """Interval of watchdog notifications as a share of systemd's timeout: one can be late without harm."""
 
 _READY_WAIT_S: Final = 5.0
 """Time that `Notifier.ready` waits for a service manager with a full queue."""
+
+
+_STATUS_LIMIT: Final = 500
+"""Characters of a status; systemd drops datagrams of more than 4096 bytes (`NOTIFY_BUFFER_MAX`)."""
 
 
 class Notifier:
@@ -58,6 +64,14 @@ class Notifier:
         """Notify that the service is stopping."""
         self._send("STOPPING=1", _status(status))
 
+    def stopped(self) -> None:
+        """Show that the service has ended as it should."""
+        self._send(_status("Stopped"))
+
+    def failed(self, reason: str) -> None:
+        """Show why the service has ended; systemd keeps the last status."""
+        self._send(_status(f"Failed: {reason}"))
+
     def alive(self) -> None:
         """Notify the watchdog; see `watchdog_interval_s`."""
         self._send("WATCHDOG=1")
@@ -75,6 +89,24 @@ class Notifier:
         # A stale variable, a full queue or a missing socket must not stop the service.
         with contextlib.suppress(OSError):
             self._socket.sendto("\n".join(assignments).encode(), self._address)
+
+
+@contextlib.contextmanager
+def failure_status() -> Iterator[None]:
+    """Show in `systemctl status` why the block failed; a later start removes it."""
+    try:
+        yield
+    except QscpdError as error:
+        _show_failure(str(error))
+        raise
+    except Exception:
+        _show_failure("internal error; the log has the details")
+        raise
+
+
+def _show_failure(reason: str) -> None:
+    with contextlib.closing(Notifier.from_environment()) as notifier:
+        notifier.failed(reason)
 
 
 def watchdog_interval_s(environ: Mapping[str, str] = os.environ) -> float | None:
@@ -107,4 +139,4 @@ def logs_to_journal(fd: int = 2, environ: Mapping[str, str] = os.environ) -> boo
 
 def _status(text: str) -> str:
     """Return a status assignment on one line: a newline would start another assignment."""
-    return "STATUS=" + " ".join(text.split())
+    return "STATUS=" + " ".join(text.split())[:_STATUS_LIMIT]

@@ -1,6 +1,7 @@
 """The command `qscp-client`."""
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import secrets
@@ -26,6 +27,7 @@ from qscp_client.net.connection import Server
 from qscp_client.net.login import Login
 from qscp_client.runner import ClientRunner
 from qscp_client.state.device import Devices
+from qscp_client.streams import discard_unwritable, explain_write_error, replace_closed_streams
 from qscp_client.ui.base import FrontEnd
 from qscp_client.ui.credentials import Credentials
 
@@ -43,7 +45,21 @@ Exit codes:
 _FILE = click.Path(path_type=Path, readable=False)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+class _Command(click.Command):
+    """Command whose help and version are an error with an exit code if they can't be written."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; help and version are written here."""
+        try:
+            return super().parse_args(ctx, args)
+        except BrokenPipeError:
+            raise  # click ends quietly
+        except OSError as error:
+            _report(f"The output can't be written: {explain_write_error(error)}.")
+            ctx.exit(ExitCode.OUTPUT)
+
+
+@click.command(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.option("--ca", type=_FILE, metavar="FILE", help="CA certificate of the server (ca.pem).")
 @click.option("--server", metavar="HOST[:PORT]", help="Server to connect to.  [default: localhost:7727]")
 @click.option("--user", metavar="NAME", help="Account to log in with; asked for if missing.")
@@ -66,18 +82,26 @@ def command(ca: Path | None, server: str | None, user: str | None, config_file: 
         settings = _settings(ca, server, user, config_file)
         sys.exit(asyncio.run(_chat(settings)))
     except ClientError as error:
-        click.echo(f"qscp-client: {error}", err=True)
+        _report(str(error))
         sys.exit(error.exit_code)
     except (InterruptedByUserError, KeyboardInterrupt):
         sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # The reader of the output is gone; Python must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_unwritable()
         sys.exit(ExitCode.INTERRUPTED)
+
+
+def _report(sentence: str) -> None:
+    """Write an error to stderr, if it takes one."""
+    with contextlib.suppress(OSError):
+        click.echo(f"qscp-client: {sentence}", err=True)
+    discard_unwritable()
 
 
 def main() -> None:
     """Run the command."""
+    replace_closed_streams()
     command(prog_name="qscp-client")
 
 

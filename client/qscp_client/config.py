@@ -15,6 +15,7 @@ import platformdirs
 import yaml
 
 from qscp.errors import InvalidNameError
+from qscp.hints import invisible_hint, quotes_hint, show_invisible, yaml_lines
 from qscp.names import normalize_name
 from qscp_client.errors import ConfigError
 from qscp_client.net.address import ServerAddress, parse_server
@@ -64,28 +65,36 @@ def load(path: Path) -> ClientConfig:
         raise ConfigError([f"{path}: can't be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: is not UTF-8 text"]) from error
+    reader = _Reader(path, text)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
+        mark, since = error.problem_mark, error.context_mark
         line = mark.line + 1 if mark else 1
-        raise ConfigError([f"{path}:{line}: is not YAML: {error.problem}"]) from error
-    except yaml.YAMLError as error:
-        raise ConfigError([f"{path}: is not YAML: {error}"]) from error
-    return _Reader(path).read(root)
+        sentence = f"is not YAML: {error.problem}"
+        raise ConfigError([reader.explain(line, sentence, since.line + 1 if since else line)]) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        sentence = f"is not YAML: the character U+{error.character:04X} on line {line} is not allowed"
+        raise ConfigError([f"{path}: {sentence}"]) from error
+    return reader.read(root)
 
 
 class _Reader:
     """Walks the YAML nodes, which know their lines, and collects all problems."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: str) -> None:
         self._path = path
+        self._lines = yaml_lines(text)
         self._problems: list[str] = []
         self._values: dict[str, ServerAddress | Path | str | bool] = {}
 
     def read(self, root: yaml.Node | None) -> ClientConfig:
         if root is not None and not isinstance(root, yaml.MappingNode):
-            raise ConfigError([f"{self._path}:1: must be keys with values, such as `server: localhost`"])
+            line = root.start_mark.line + 1
+            raise ConfigError(
+                [self.explain(line, "must be keys with values, such as `server: localhost`", line)]
+            )
         for key, node in self._pairs(root):
             if node.tag != "tag:yaml.org,2002:null":
                 self._read_value(key, node)
@@ -131,4 +140,11 @@ class _Reader:
                 return normalize_name(value)
 
     def _report(self, node: yaml.Node, key: str, sentence: str) -> None:
-        self._problems.append(f"{self._path}:{node.start_mark.line + 1}: {key}: {sentence}")
+        line = node.start_mark.line + 1
+        self._problems.append(self.explain(line, f"{key}: {sentence}", line))
+
+    def explain(self, line: int, sentence: str, since: int) -> str:
+        """Return a problem with its place, and a hint about the two lines where it begins and was found."""
+        source = "".join(self._lines[each - 1] for each in {since, line})
+        hints = quotes_hint(source) + invisible_hint(source)
+        return f"{self._path}:{line}: {show_invisible(sentence)}{hints}"

@@ -1,6 +1,7 @@
 """Exit codes of `qscp-client`, and the errors that cause them.
 
 ClientError
+├── OutputError         1  the output can't be written
 ├── UsageError          2  the command line or the first lines of the input can't be used
 ├── ConfigError         3  the configuration file, with every problem in it
 ├── TrustError          4  the server can't be trusted, or the CA can't be read
@@ -22,6 +23,7 @@ class ExitCode(enum.IntEnum):
     """Exit codes of `qscp-client`; part of its interface (docs/client.md)."""
 
     OK = 0
+    OUTPUT = 1
     USAGE = 2
     CONFIG = 3
     TRUST = 4
@@ -40,6 +42,7 @@ class ExitCode(enum.IntEnum):
 
 _MEANINGS = {
     ExitCode.OK: "everything was sent and stored",
+    ExitCode.OUTPUT: "the output can't be written: a full disk, or it is closed",
     ExitCode.USAGE: "wrong use of the command line or of the first piped lines",
     ExitCode.CONFIG: "a problem in the configuration file",
     ExitCode.TRUST: "the server's certificate is not trusted, or the CA file can't be read",
@@ -56,6 +59,12 @@ class ClientError(Exception):
     """Base of all errors that end the client; the message says what happened, where, and what to do."""
 
     exit_code: ClassVar[ExitCode]
+
+
+class OutputError(ClientError):
+    """Standard output or standard error can't be written."""
+
+    exit_code = ExitCode.OUTPUT
 
 
 class UsageError(ClientError):

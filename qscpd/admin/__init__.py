@@ -11,6 +11,9 @@ from qscpd.admin.messages import (
     Accounts,
     AddUser,
     ArchiveRoom,
+    Checked,
+    CheckNewUser,
+    CheckUser,
     CreateRoom,
     DaemonStatus,
     DeleteRoom,
@@ -28,6 +31,7 @@ from qscpd.admin.messages import (
     SetPassword,
     Status,
     UnlockUser,
+    UserCheck,
 )
 from qscpd.admin.server import AdminServer
 
@@ -37,6 +41,9 @@ __all__ = [
     "AddUser",
     "AdminServer",
     "ArchiveRoom",
+    "CheckNewUser",
+    "CheckUser",
+    "Checked",
     "CreateRoom",
     "DaemonStatus",
     "DeleteRoom",
@@ -54,6 +61,7 @@ __all__ = [
     "SetPassword",
     "Status",
     "UnlockUser",
+    "UserCheck",
     "account_info",
     "begin_erasing",
     "call",

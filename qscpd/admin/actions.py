@@ -13,6 +13,9 @@ from qscpd.admin.messages import (
     Accounts,
     AddUser,
     ArchiveRoom,
+    Checked,
+    CheckNewUser,
+    CheckUser,
     CreateRoom,
     DeleteRoom,
     DeleteUser,
@@ -29,6 +32,7 @@ from qscpd.admin.messages import (
     SetPassword,
     Status,
     UnlockUser,
+    UserCheck,
     failed,
 )
 from qscpd.domain.model import Account, AccountState
@@ -85,6 +89,8 @@ def _perform(request: Request, store: Store) -> Reply:
             return _erase(request, store)
         case CreateRoom() | ArchiveRoom() | DeleteRoom():
             return _change_room(request, store)
+        case CheckNewUser() | CheckUser():
+            return _check(request, store)
         case AddUser():
             check_hash(request.password_hash)
             name = normalize_name(request.name)
@@ -100,6 +106,15 @@ def _perform(request: Request, store: Store) -> Reply:
         case _:
             assert_never(request)
     return Done(account_info(account))
+
+
+def _check(request: UserCheck, store: Store) -> Checked:
+    name = normalize_name(request.name)
+    if isinstance(request, CheckNewUser):
+        store.check_new_name(name, reuse_name=request.reuse_name)
+    else:
+        _require_account(name, store)
+    return Checked()
 
 
 def _change_room(request: RoomRequest, store: Store) -> RoomChanged:
@@ -119,19 +134,23 @@ def _room_change(request: RoomRequest, store: Store) -> RoomChange:
         action = "archive" if isinstance(request, ArchiveRoom) else "delete"
         return RoomChange(action=action, room=room, actor=None)
     check_topic(request.topic)
-    name = normalize_name(request.owner)
-    owner = store.credentials(name)
-    if owner is None:
-        raise NotFoundError(f"account {name} not found; `qscpd listusers` shows all")
+    owner = _require_account(normalize_name(request.owner), store)
     return RoomChange(
         action="create",
         room=room,
         actor=None,
-        target=owner.account.id,
+        target=owner.id,
         kind=request.kind,
         history=request.history,
         text=request.topic,
     )
+
+
+def _require_account(name: str, store: Store) -> Account:
+    found = store.credentials(name)
+    if found is None:
+        raise NotFoundError(f"account {name} not found; `qscpd listusers` shows all")
+    return found.account
 
 
 def _operator_error(error: DeniedError, request: RoomRequest, room: str) -> QscpdError:

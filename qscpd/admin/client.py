@@ -16,7 +16,14 @@ from typing import Final
 from qscpd.admin.actions import perform
 from qscpd.admin.messages import Failed, Reply, Request, Status, decode_reply, encode
 from qscpd.config.model import Config
-from qscpd.errors import NotRunningError, PermissionDeniedError, QscpdError, StoreBusyError, StoreError
+from qscpd.errors import (
+    NotRunningError,
+    PermissionDeniedError,
+    QscpdError,
+    StoreBusyError,
+    StoreError,
+    UnansweredError,
+)
 from qscpd.files import file_errors
 from qscpd.store import lock_store, open_store, store_url
 
@@ -63,7 +70,8 @@ def _try(config: Config, request: Request) -> Reply | None:
     with file_errors(directory):
         if not directory.is_dir():
             raise StoreError(
-                f"{directory}: the store's directory does not exist; create it with `qscpd init`"
+                f"{directory}: the store's directory does not exist; mount it, "
+                "or create it for the daemon's user. For a new installation, create it with `qscpd init`"
             )
         owner = directory.stat()
     with _acting_as(owner.st_uid, owner.st_gid):
@@ -96,13 +104,13 @@ def _ask(path: Path, request: Request) -> Reply | None:
             connection.sendall(encode(request))
             answer = _read_line(connection)
         except TimeoutError:
-            raise QscpdError(
+            raise UnansweredError(
                 f"the daemon did not answer within {_ANSWER_TIMEOUT_S:g} s; see its log"
             ) from None
         except OSError:
             answer = b""
     if not answer.endswith(b"\n"):
-        raise QscpdError(
+        raise UnansweredError(
             "the daemon exited before it answered; check with `qscpd listusers` or `qscpd room list` "
             "whether the request was done"
         )

@@ -44,6 +44,19 @@ class SetPassword(_Request, frozen=True, tag="set_password"):
     password_hash: str
 
 
+class CheckNewUser(_Request, frozen=True, tag="check_new_user"):
+    """Check that `AddUser` would get the name, without a change."""
+
+    name: str
+    reuse_name: bool = False
+
+
+class CheckUser(_Request, frozen=True, tag="check_user"):
+    """Check that an account exists, without a change."""
+
+    name: str
+
+
 class DeleteUser(_Request, frozen=True, tag="delete_user"):
     """Delete an account and close its sessions."""
 
@@ -122,6 +135,10 @@ class Done(_Reply, frozen=True, tag="done"):
     account: AccountInfo
 
 
+class Checked(_Reply, frozen=True, tag="checked"):
+    """Success of a check."""
+
+
 class Erased(_Reply, frozen=True, tag="erased"):
     """Progress of an erasure."""
 
@@ -172,9 +189,10 @@ class Failed(_Reply, frozen=True, tag="failed"):
 
 
 RoomRequest = CreateRoom | ArchiveRoom | DeleteRoom
-UserRequest = AddUser | SetPassword | DeleteUser | EraseUser | LockUser | UnlockUser | ListUsers
+UserCheck = CheckNewUser | CheckUser
+UserRequest = AddUser | SetPassword | UserCheck | DeleteUser | EraseUser | LockUser | UnlockUser | ListUsers
 Request = UserRequest | RoomRequest | Status
-Reply = Done | Erased | RoomChanged | Accounts | DaemonStatus | Failed
+Reply = Done | Checked | Erased | RoomChanged | Accounts | DaemonStatus | Failed
 
 _BY_EXIT_CODE: Final[dict[int, type[QscpdError]]] = {
     kind.exit_code: kind

@@ -20,6 +20,7 @@ from qscpd.admin.messages import (
     Reply,
     Request,
     Status,
+    UserCheck,
     decode_request,
     encode,
     failed,
@@ -125,7 +126,7 @@ class AdminServer:
             _log.exception("admin.failed", request=repr(request))
             return Failed(ExitCode.FAILED, "internal error; the daemon's log has the details")
         outcome = reply.message if isinstance(reply, Failed) else "done"
-        level = logging.DEBUG if isinstance(request, ListUsers | Status) else logging.INFO
+        level = logging.DEBUG if isinstance(request, ListUsers | UserCheck | Status) else logging.INFO
         _log.log(level, "admin.request", request=repr(request), outcome=outcome)
         return reply
 

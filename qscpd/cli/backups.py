@@ -7,6 +7,7 @@ import click
 
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
+from qscpd.cli.streams import report
 from qscpd.errors import ExitCode
 
 _DIRECTORY: Final = click.Path(path_type=Path)
@@ -32,9 +33,9 @@ def backup(ctx: click.Context, destination: Path) -> None:
 
     folder = make_backup(destination, load_chosen(ctx))
     manifest = read_manifest(folder)
-    click.echo(f"backed up {manifest.contents()}", err=True)
+    report(f"backed up {manifest.contents()}")
     if not manifest.has(CA_KEY):
-        click.echo("the CA key is not included, because it is not on this machine", err=True)
+        report("the CA key is not included, because it is not on this machine")
     click.echo(folder)
 
 
@@ -49,7 +50,7 @@ def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
     for backup in backups:
         problems = find_problems(backup)
         for problem in problems:
-            click.echo(f"qscpd: {problem}", err=True)
+            report(f"qscpd: {problem}")
         damaged |= bool(problems)
         if not problems:
             manifest = read_manifest(backup)
@@ -74,12 +75,11 @@ def restore(backup: Path, into: Path) -> None:
     from qscpd.backup import restore_backup  # noqa: PLC0415 - as above
 
     restored = restore_backup(backup, into)
-    click.echo(f"restored {restored.manifest.contents()}, as of {restored.manifest.created}", err=True)
-    click.echo(
+    report(f"restored {restored.manifest.contents()}, as of {restored.manifest.created}")
+    report(
         f"\nNext: review {restored.config} (addresses, limits), check it with\n"
         f"`qscpd -c {restored.config} checkconfig`, stop the old daemon for good, and start\n"
-        f"`qscpd -c {restored.config} run`. Messages from after the backup are not included.",
-        err=True,
+        f"`qscpd -c {restored.config} run`. Messages from after the backup are not included."
     )
 
 
@@ -99,9 +99,9 @@ def prune(destination: Path, keep: int) -> None:
     for folder in pruned.removed:
         click.echo(f"removed {folder}")
     if pruned.spared is not None:
-        click.echo(f"qscpd: {pruned.spared}: kept, because all newer ones are damaged", err=True)
+        report(f"qscpd: {pruned.spared}: kept, because all newer ones are damaged")
     for folder in pruned.incomplete:
-        click.echo(f"qscpd: {folder}: is not finished; check it and remove it by hand", err=True)
+        report(f"qscpd: {folder}: is not finished; check it and remove it by hand")
 
 
 COMMANDS: Final = {command.name: command for command in (backup, verify, restore, prune)}

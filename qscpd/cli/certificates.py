@@ -58,18 +58,21 @@ def init(
     layout = make_layout(chosen_config(ctx), certs, state)
     steps = initialize(layout, names, keep=keep or dev)
     for step in steps:
-        click.echo(f"{'made' if step.made else 'kept'} {step.path}  ({step.what})")
+        action = "made" if step.made else "kept" if step.path.exists() else "left out"
+        click.echo(f"{action} {step.path}  ({step.what})")
     if any(step.made for step in steps):
         option = "" if layout == system_layout() else f" -c {layout.config}"
-        click.echo(_next_steps(option, layout.authority.ca_certificate, layout.authority.ca_key, dev=dev))
+        files = layout.authority
+        handout = "the certificate of its CA to every user."
+        if files.ca_certificate.exists():
+            handout = f"{files.ca_certificate} to every user. Keep {files.ca_key} secret."
+        click.echo(_next_steps(option, handout, dev=dev))
 
 
-def _next_steps(option: str, ca_certificate: Path, ca_key: Path, *, dev: bool) -> str:
+def _next_steps(option: str, handout: str, *, dev: bool) -> str:
     start = "qscpd run" + option if dev or option else "systemctl enable --now qscpd"
     return (
-        f"\nNext: add an account with `qscpd adduser{option} NAME`, start with `{start}`,\n"
-        f"and give {ca_certificate} to every user. "
-        f"Keep {ca_key} secret."
+        f"\nNext: add an account with `qscpd adduser{option} NAME`, start with `{start}`,\nand give {handout}"
     )
 
 
@@ -103,7 +106,7 @@ def gencert(ctx: click.Context, *, certs: Path | None, names: tuple[str, ...], n
     # `qscpd --help` imports this module: it must not wait for the library of certificates.
     from qscpd.setup.pki import AuthorityFiles, default_names, renew_server_certificate  # noqa: PLC0415
 
-    files = AuthorityFiles(certs or _authority_directory(load_chosen(ctx).config.tls))
+    files = AuthorityFiles(certs or _authority_directory(load_chosen(ctx, trusted=True).config.tls))
     all_names = (*default_names(), *names) if names else ()
     info = renew_server_certificate(files, all_names, new_key=new_key)
     click.echo(f"made {files.certificate}  (for {', '.join(info.names)}; until {info.not_after:%Y-%m-%d})")

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import os
 import sys
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from qscp import __version__
 from qscp.errors import InvalidNameError
 from qscpd.cli.help import write_examples, write_sections
 from qscpd.cli.options import config_options
+from qscpd.cli.streams import discard_unwritable, explain_write_error, replace_closed_streams
 from qscpd.errors import ConfigError, ExitCode, QscpdError
 from qscpd.systemd import logs_to_journal
 
@@ -83,7 +83,7 @@ class _Group(click.Group):
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise
-            _report(f"qscpd: {error.strerror or error}")
+            _report(f"qscpd: {explain_write_error(error)}")
             ctx.exit(ExitCode.FAILED)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
@@ -104,7 +104,7 @@ class _Group(click.Group):
             # click handles EPIPE, a reader that left; a bug of the daemon needs its traceback.
             if error.errno == errno.EPIPE or ctx.invoked_subcommand == "run":
                 raise
-            _report(f"qscpd: {error.strerror or error}")
+            _report(f"qscpd: {explain_write_error(error)}")
             ctx.exit(ExitCode.FAILED)
 
 
@@ -112,21 +112,7 @@ def _report(sentence: str) -> None:
     """Write an error to stderr; to the journal, with the priority of an error."""
     with contextlib.suppress(OSError):
         click.echo(f"<3>{sentence}" if logs_to_journal() else sentence, err=True)
-    _discard_unwritable()
-
-
-def _discard_unwritable() -> None:
-    """Point an output that takes no more at /dev/null.
-
-    The interpreter flushes both at its end, and exits with 120 where that fails.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, stream.fileno())
-            os.close(null)
+    discard_unwritable(sys.stdout, sys.stderr)
 
 
 @click.group(
@@ -143,4 +129,5 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line of this process."""
+    replace_closed_streams()
     cli(prog_name="qscpd")

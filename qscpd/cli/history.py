@@ -13,6 +13,7 @@ from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.cli.output import opened_output, output_option
 from qscpd.cli.prompts import confirm_by_name
+from qscpd.cli.streams import report
 from qscpd.config import Config
 from qscpd.errors import QscpdError, UsageError
 from qscpd.export import export_lines
@@ -67,7 +68,7 @@ def export(ctx: click.Context, user: str, *, by_id: bool, output: Path | None) -
             for line in export_lines(reader, account):
                 file.write(line)
     if output is not None:
-        click.echo(f"exported {account.name} to {output}", err=True)
+        report(f"exported {account.name} to {output}")
 
 
 @click.command(
@@ -94,15 +95,12 @@ def erase(ctx: click.Context, user: str, *, by_id: bool, yes: bool) -> None:
     while not reply.done:
         # By its id, because the account is deleted now.
         reply = _erase(config, admin.EraseUser(reply.account.name, reply.account.id))
-    click.echo(f"erased all messages of {reply.account.name} (a{reply.account.id})", err=True)
+    report(f"erased all messages of {reply.account.name} (a{reply.account.id})")
     if reply.compaction_due:
-        click.echo(
-            "traces can remain in unused parts of the store's file; restart the daemon to remove them",
-            err=True,
-        )
+        report("traces can remain in unused parts of the store's file; restart the daemon to remove them")
     copies = sorted(config.store.path.parent.glob(f"{config.store.path.name}.schema*"))
     others = "".join(f", {copy}" for copy in copies)
-    click.echo(f"earlier backups and exports still contain them{others}", err=True)
+    report(f"earlier backups and exports still contain them{others}")
 
 
 def _erase(config: Config, request: admin.EraseUser) -> admin.Erased:

@@ -26,15 +26,19 @@ def chosen_config(ctx: click.Context) -> Path | None:
     return ctx.ensure_object(ConfigChoice).path
 
 
-def load_chosen(ctx: click.Context) -> LoadedConfig:
+def load_chosen(ctx: click.Context, *, trusted: bool = False) -> LoadedConfig:
     """Load the configuration that command line and environment select.
+
+    Args:
+        ctx: Context of the command.
+        trusted: As in `load_config`.
 
     Raises:
         ConfigError: With all problems.
-        PermissionDeniedError: This user has no permission to read the file.
+        PermissionDeniedError: As in `load_config`.
     """
     choice = ctx.ensure_object(ConfigChoice)
-    return load_config(choice.path or Path(DEFAULT_CONFIG_PATH), overrides=choice.overrides)
+    return load_config(choice.path or Path(DEFAULT_CONFIG_PATH), overrides=choice.overrides, trusted=trusted)
 
 
 def config_options(*, envvar: bool = False) -> Callable[[CommandT], CommandT]:

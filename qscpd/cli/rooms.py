@@ -28,6 +28,7 @@ from qscpd.cli.room_tables import (
     format_table,
     room_row,
 )
+from qscpd.cli.streams import report
 from qscpd.config import Config
 from qscpd.errors import QscpdError, UsageError
 from qscpd.export import export_room_lines
@@ -89,7 +90,7 @@ def create(ctx: click.Context, name: str, *, owner: str, kind: str, history: str
         ) from None
     request = admin.CreateRoom(name, owner, RoomKind(kind), HistoryFrom(history), topic)
     _change(load_chosen(ctx).config, request)
-    click.echo(f"created {name}", err=True)
+    report(f"created {name}")
 
 
 @room.command("list", cls=Command, examples=("room list", "room list --json"))
@@ -154,7 +155,7 @@ def archive(ctx: click.Context, name: str) -> None:
     An owner can unarchive it.
     """
     _change(load_chosen(ctx).config, admin.ArchiveRoom(name))
-    click.echo(f"archived {name}", err=True)
+    report(f"archived {name}")
 
 
 @room.command(cls=Command, examples=("room delete dev", "room delete dev --yes"))
@@ -177,7 +178,7 @@ def delete(ctx: click.Context, name: str, *, yes: bool) -> None:
         )
         confirm_by_name(name, action=f"delete {name}", warning=warning)
     _change(config, admin.DeleteRoom(name))
-    click.echo(f"deleted {name}; the daemon removes its messages in the background", err=True)
+    report(f"deleted {name}; the daemon removes its messages in the background")
 
 
 @room.command(cls=Command, short_help="Export a room.", examples=("room export dev -o dev.jsonl",))
@@ -193,7 +194,7 @@ def export(ctx: click.Context, name: str, *, output: Path | None) -> None:
             for line in export_room_lines(reader, row):
                 file.write(line)
     if output is not None:
-        click.echo(f"exported {name} to {output}", err=True)
+        report(f"exported {name} to {output}")
 
 
 def _change(config: Config, request: admin.RoomRequest) -> None:

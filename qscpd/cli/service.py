@@ -14,8 +14,10 @@ from qscp import ALPN, __version__
 from qscpd import admin
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
-from qscpd.config import Config, render_config
+from qscpd.cli.streams import report
+from qscpd.config import Config, find_warnings, render_config
 from qscpd.errors import ConfigError, QscpdError
+from qscpd.systemd import failure_status
 
 _RENEWAL_TIME: Final = timedelta(days=30)
 """Time before a certificate's end from which `checkconfig` warns."""
@@ -26,10 +28,12 @@ _RENEWAL_TIME: Final = timedelta(days=30)
 @click.pass_context
 def run(ctx: click.Context) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
-    config = load_chosen(ctx).config
-    from qscpd.app import run as run_daemon  # noqa: PLC0415 - the other commands start faster without it
+    with failure_status():
+        config = load_chosen(ctx, trusted=True).config
+        from qscpd.app import run as run_daemon  # noqa: PLC0415 - the other commands start faster without it
 
-    ctx.exit(run_daemon(config))
+        code = run_daemon(config)
+    ctx.exit(code)
 
 
 @click.command(cls=Command, examples=("checkconfig", "checkconfig -c new.yaml"))
@@ -37,22 +41,25 @@ def run(ctx: click.Context) -> None:
 @click.pass_context
 def checkconfig(ctx: click.Context) -> None:
     """Check the configuration, the certificate and the directories."""
-    from qscpd.setup.pki import check_pair  # noqa: PLC0415 - the other commands start faster without it
+    from qscpd.setup.pki import check_authority_key, check_pair  # noqa: PLC0415 - the other commands start faster without it
 
-    loaded = load_chosen(ctx)
+    loaded = load_chosen(ctx, trusted=True)
     certificate = check_pair(loaded.config.tls.certificate, loaded.config.tls.key)
+    check_authority_key(loaded.config.tls.certificate)
     problems = _missing_directories(loaded.config)
     if problems:
         raise ConfigError(problems)
     click.echo(f"{loaded.path}: no problems")
     click.echo(f"certificate for {', '.join(certificate.names)}, until {certificate.not_after:%Y-%m-%d}")
     if certificate.not_after - datetime.now(UTC) < _RENEWAL_TIME:
-        click.echo("qscpd: the certificate expires soon; renew it with `qscpd gencert`", err=True)
+        report("qscpd: the certificate expires soon; renew it with `qscpd gencert`")
+    for warning in find_warnings(loaded.config):
+        report(f"qscpd: warning: {warning}")
 
 
 def _missing_directories(config: Config) -> list[str]:
     return [
-        f"{key}: the directory {path.parent} does not exist; create it with `qscpd init --keep`"
+        f"{key}: the directory {path.parent} does not exist; mount it, or create it for the daemon's user"
         for key, path in (("store.path", config.store.path), ("log.session_log", config.log.session_log))
         if not path.parent.is_dir()
     ]

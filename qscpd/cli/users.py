@@ -1,7 +1,9 @@
 """Commands for accounts. Changes take effect at once, with the daemon running or stopped."""
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +16,9 @@ from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.cli.output import utc
 from qscpd.cli.prompts import PasswordSource, ask_password, confirm, password_options
+from qscpd.cli.streams import print_only_copy, report
 from qscpd.config import Config
-from qscpd.errors import QscpdError
+from qscpd.errors import QscpdError, UnansweredError
 
 
 @click.command(cls=Command, examples=("adduser alice", "adduser alice --generate"))
@@ -42,12 +45,10 @@ def adduser(
     """
     name = normalize_name(name)
     config = load_chosen(ctx).config
-    password = ask_password(name, PasswordSource(password_stdin, password_file, generate))
-    password_hash = PasswordHasher(config.login.argon2).hash(password)
-    _change(config, admin.AddUser(name, password_hash, reuse_name))
-    click.echo(f"added {name}", err=True)
-    if generate:
-        click.echo(password)
+    source = PasswordSource(password_stdin, password_file, generate)
+    with _new_hash(config, name, source, admin.CheckNewUser(name, reuse_name)) as password_hash:
+        _change(config, admin.AddUser(name, password_hash, reuse_name))
+    report(f"added {name}")
 
 
 @click.command(cls=Command, examples=("passwd alice", "passwd alice --password-stdin < password.txt"))
@@ -64,12 +65,10 @@ def passwd(
     """
     name = normalize_name(name)
     config = load_chosen(ctx).config
-    password = ask_password(name, PasswordSource(password_stdin, password_file, generate))
-    password_hash = PasswordHasher(config.login.argon2).hash(password)
-    _change(config, admin.SetPassword(name, password_hash))
-    click.echo(f"changed the password of {name}", err=True)
-    if generate:
-        click.echo(password)
+    source = PasswordSource(password_stdin, password_file, generate)
+    with _new_hash(config, name, source, admin.CheckUser(name)) as password_hash:
+        _change(config, admin.SetPassword(name, password_hash))
+    report(f"changed the password of {name}")
 
 
 @click.command(cls=Command, examples=("deluser alice", "deluser alice --yes"))
@@ -88,7 +87,7 @@ def deluser(ctx: click.Context, name: str, *, yes: bool) -> None:
     if not yes:
         confirm(f"Delete the account {name} for good?", action=f"delete {name}")
     _change(config, admin.DeleteUser(name))
-    click.echo(f"deleted {name}; the name stays reserved", err=True)
+    report(f"deleted {name}; the name stays reserved")
 
 
 @click.command(cls=Command, examples=("lock alice",))
@@ -99,7 +98,7 @@ def lock(ctx: click.Context, name: str) -> None:
     """Lock an account: end its sessions and refuse its logins."""
     name = normalize_name(name)
     _change(load_chosen(ctx).config, admin.LockUser(name))
-    click.echo(f"locked {name}", err=True)
+    report(f"locked {name}")
 
 
 @click.command(cls=Command, examples=("unlock alice",))
@@ -110,7 +109,7 @@ def unlock(ctx: click.Context, name: str) -> None:
     """Unlock an account, so that it can log in again."""
     name = normalize_name(name)
     _change(load_chosen(ctx).config, admin.UnlockUser(name))
-    click.echo(f"unlocked {name}", err=True)
+    report(f"unlocked {name}")
 
 
 @click.command(cls=Command, examples=("listusers", "listusers --json"))
@@ -143,9 +142,43 @@ def listusers(ctx: click.Context, *, as_json: bool) -> None:
         click.echo(f"{user.name:<{width}}  {user.state:<6}  {utc(user.created_ms)}")
 
 
+@contextlib.contextmanager
+def _new_hash(config: Config, name: str, source: PasswordSource, check: admin.UserCheck) -> Iterator[str]:
+    """Get a new password, and yield its hash to the block that stores it.
+
+    A generated password is printed before the block, because stdout might not take the only copy. So
+    it is checked before whether the block can succeed; if it fails all the same, the user is warned.
+
+    Args:
+        config: The configuration.
+        name: Name of the account.
+        source: Where the password comes from.
+        check: The request that finds out whether the account can get a password.
+    """
+    password = ask_password(name, source)
+    if source.generate:
+        _expect(admin.call(config, check), admin.Checked)
+    password_hash = PasswordHasher(config.login.argon2).hash(password)
+    if not source.generate:
+        yield password_hash
+        return
+    print_only_copy(password)
+    try:
+        yield password_hash
+    except (UnansweredError, KeyboardInterrupt):
+        report(f"qscpd: keep the printed password of {name}: it is not known whether it was set")
+        raise
+    except Exception:
+        report(f"qscpd: the printed password of {name} is void, because it was not set")
+        raise
+
+
 def _change(config: Config, request: admin.Request) -> None:
-    reply = admin.call(config, request)
-    if not isinstance(reply, admin.Done):
+    _expect(admin.call(config, request), admin.Done)
+
+
+def _expect(reply: admin.Reply, kind: type[admin.Done | admin.Checked]) -> None:
+    if not isinstance(reply, kind):
         raise QscpdError(f"unexpected reply {type(reply).__name__} from the daemon (different version?)")
 
 

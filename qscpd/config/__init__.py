@@ -3,6 +3,7 @@
 `config/qscpd.sample.yaml` shows every key; `docs/configuration.md` explains the sources of values.
 """
 
+from qscpd.config.advice import find_warnings
 from qscpd.config.load import LoadedConfig, Origin, load_config, parse_config
 from qscpd.config.model import (
     AddressPolicy,
@@ -38,6 +39,7 @@ __all__ = [
     "ServerConfig",
     "StoreConfig",
     "TlsConfig",
+    "find_warnings",
     "load_config",
     "parse_config",
     "render_config",

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from qscp.hints import invisible_hint, quotes_hint, show_invisible, yaml_lines
 from qscpd.config.model import (
     Argon2Config,
     Config,
@@ -23,9 +24,10 @@ from qscpd.config.model import (
 )
 from qscpd.config.relations import check_relations
 from qscpd.config.schema import SETTINGS, Setting, did_you_mean
-from qscpd.config.source import Written, read_yaml
+from qscpd.config.source import Problem, Written, read_yaml
 from qscpd.config.values import ListenAddress, Listeners
 from qscpd.errors import ConfigError, PermissionDeniedError
+from qscpd.permissions import check_unchangeable
 
 _FILE_LIMIT: Final = 1 << 20
 """Bytes in a configuration file; the sample has a few thousand."""
@@ -59,6 +61,7 @@ def load_config(
     *,
     environ: Mapping[str, str] = os.environ,
     overrides: Mapping[str, str] = MappingProxyType({}),
+    trusted: bool = False,
 ) -> LoadedConfig:
     """Load the configuration from file, environment and overrides.
 
@@ -66,14 +69,17 @@ def load_config(
         path: The configuration file.
         environ: Variables such as `QSCPD_LOG__LEVEL`.
         overrides: Values from the command line, by the setting's key.
+        trusted: Whether to refuse a file that other users can change. Commands that only look at the
+            configuration, or reach the daemon by it, must work then too.
 
     Raises:
         ConfigError: With all problems.
-        PermissionDeniedError: This user has no permission to read the file.
+        PermissionDeniedError: This user has no permission to read the file, or others can change it.
     """
     try:
         with path.open("rb") as file:
             raw = file.read(_FILE_LIMIT + 1)
+            status = os.fstat(file.fileno())
     except FileNotFoundError:
         raise ConfigError(
             [f"{path}: not found; create it with `qscpd init`, or name another file with -c FILE"]
@@ -84,6 +90,8 @@ def load_config(
         ) from None
     except OSError as error:
         raise ConfigError([f"{path}: can't be read: {error.strerror}"]) from error
+    if trusted:
+        check_unchangeable(path, status)
     if len(raw) > _FILE_LIMIT:
         raise ConfigError([f"{path}: is larger than 1 MiB, so it is not a configuration of qscpd"])
     try:
@@ -116,10 +124,12 @@ def parse_config(
     """
     merged = _Merged()
     written, problems = read_yaml(text)
-    found = [(line, f"{path}:{line}: {sentence}") for line, sentence in problems]
     for key, value in written.items():
-        found += merged.apply_file(SETTINGS[key], value, path, (cwd / path).parent)
-    merged.problems = [sentence for _, sentence in sorted(found, key=lambda item: item[0])]
+        problems += merged.apply_file(SETTINGS[key], value, path, (cwd / path).parent)
+    lines = yaml_lines(text)
+    for problem in sorted(problems, key=lambda problem: problem.line):
+        source = "".join(lines[line - 1] for line in {problem.since or problem.line, problem.line})
+        merged.report(f"{path}:{problem.line}: {problem.sentence}{quotes_hint(source)}", source)
     merged.apply_environ(environ, cwd)
     merged.apply_overrides(overrides, cwd)
     config = _build(merged.values)
@@ -139,18 +149,23 @@ class _Merged:
         self.failed: set[str] = set()
         self.problems: list[str] = []
 
-    def apply_file(self, setting: Setting, written: Written, path: Path, base: Path) -> list[tuple[int, str]]:
-        """Apply a value of the file; return its problems with their lines."""
+    def report(self, sentence: str, source: str) -> None:
+        """Add a problem, with a hint about the text that has it."""
+        self.problems.append(show_invisible(sentence) + invisible_hint(source))
+
+    def apply_file(self, setting: Setting, written: Written, path: Path, base: Path) -> list[Problem]:
+        """Apply a value of the file; return its problems."""
         if not isinstance(setting.kind, Listeners):
-            problem = self._apply(setting, written.texts[0], f"{path}:{written.line}", base)
-            return [(written.line, problem)] if problem else []
+            place = f"{path}:{written.line}"
+            problem = self._apply(setting, written.texts[0], place, base)
+            return [Problem(written.line, problem.removeprefix(f"{place}: "))] if problem else []
         items: list[ListenAddress] = []
-        problems = []
+        problems: list[Problem] = []
         for text, line in zip(written.texts, written.lines, strict=True):
             try:
                 items.append(setting.kind.parse_item(text))
             except ValueError as error:
-                problems.append((line, f"{path}:{line}: {setting.key}: {error}"))
+                problems.append(Problem(line, f"{setting.key}: {error}"))
         self._set(setting.key, tuple(items), f"{path}:{written.line}", failed=bool(problems))
         return problems
 
@@ -165,18 +180,18 @@ class _Merged:
                 near = did_you_mean(name[len("QSCPD_") :].replace("__", "."), SETTINGS)
                 hint = near.partition("did you mean ")[2].rstrip("?")
                 known = f"did you mean {SETTINGS[hint].variable}?" if hint else "see docs/configuration.md"
-                self.problems.append(f"{name}: unknown variable; {known}")
+                self.report(f"{name}: unknown variable; {known}", name)
             elif problem := self._apply(setting, environ[name], name, cwd):
-                self.problems.append(problem)
+                self.report(problem, environ[name])
 
     def apply_overrides(self, overrides: Mapping[str, str], cwd: Path) -> None:
         """Apply the values of the command line."""
         for key, text in overrides.items():
             place = f"--set {key}"
             if key not in SETTINGS:
-                self.problems.append(f"{place}: unknown key; {did_you_mean(key, SETTINGS)}")
+                self.report(f"{place}: unknown key; {did_you_mean(key, SETTINGS)}", key)
             elif problem := self._apply(SETTINGS[key], text, place, cwd):
-                self.problems.append(problem)
+                self.report(problem, text)
 
     def _apply(self, setting: Setting, text: str, place: str, base: Path) -> str | None:
         """Apply a value; if it is invalid, keep the earlier one and return the problem."""

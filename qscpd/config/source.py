@@ -22,6 +22,8 @@ class Problem(NamedTuple):
 
     line: int
     sentence: str
+    since: int = 0
+    """Line where what can't be read begins, if it is another one."""
 
 
 class Written(NamedTuple):
@@ -42,7 +44,9 @@ def read_yaml(text: str) -> tuple[dict[str, Written], list[Problem]]:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        return {}, [Problem(mark.line + 1 if mark else 1, f"is not YAML: {error.problem or error.context}")]
+        since = error.context_mark.line + 1 if error.context_mark else 0
+        sentence = f"is not YAML: {error.problem or error.context}"
+        return {}, [Problem(mark.line + 1 if mark else 1, sentence, since)]
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         return {}, [Problem(line, f"is not YAML: the character U+{error.character:04X} is not allowed")]

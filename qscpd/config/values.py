@@ -193,6 +193,14 @@ class FilePath:
         return str(value)
 
 
+def _bare_address(text: str) -> str:
+    """Return a hint if a text is an address with the quotes or brackets of a YAML list around it."""
+    for bare in (text.strip("\"' "), text.removeprefix("[").removesuffix("]").strip("\"' ")):
+        if _LISTEN.fullmatch(bare):
+            return f" (did you mean {bare}?)"
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Listeners:
     """List of addresses; in one text they are separated by commas."""
@@ -202,7 +210,7 @@ class Listeners:
         match = _LISTEN.fullmatch(text)
         if match is None:
             raise ValueError(
-                f"{text!r} is not an address and port; "
+                f"{text!r} is not an address and port{_bare_address(text)}; "
                 "write 127.0.0.1:7727, [::1]:7727 or localhost:7727, for example"
             )
         port = int(match["port"])

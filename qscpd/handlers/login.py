@@ -5,6 +5,7 @@ the right password gets the answer that the account is locked.
 """
 
 import asyncio
+import logging
 from typing import Final
 
 import structlog
@@ -20,6 +21,7 @@ from qscpd.accounts.passwords import PasswordPool, PoolFullError
 from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
+from qscpd.outage import Outage
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.session import Session
@@ -66,6 +68,7 @@ class Login:
         self._passwords = passwords
         self._log = log
         self._tasks = tasks
+        self._rehashing = Outage(_log, "login.rehash_failed", "logins")
 
     def start(self, session: Session, auth: frames.Auth) -> None:
         """Start a login; the session handles nothing else until it is answered."""
@@ -137,7 +140,9 @@ class Login:
                 lambda store: store.replace_hash(found.account.id, found.password_hash, renewed)
             )
         except QscpdError as error:
-            _log.warning("login.rehash_failed", account=found.account.id, reason=str(error))
+            self._rehashing.failed(str(error), level=logging.WARNING, account=found.account.id)
+        else:
+            self._rehashing.works()
 
     def _refuse(self, session: Session, auth: frames.Auth, code: ErrorCode) -> None:
         session.attempts += 1

@@ -11,7 +11,7 @@ from typing import Final
 
 from qscp import ALPN
 from qscpd.config import TlsConfig
-from qscpd.setup.pki import check_pair
+from qscpd.setup.pki import check_authority_key, check_pair
 
 _RECORD: Final = 16 * 1024
 """Most bytes of plaintext in a TLS record (RFC 8446, section 5.1)."""
@@ -32,6 +32,7 @@ def server_context(tls: TlsConfig) -> ssl.SSLContext:
         QscpdError: Certificate or key is missing, unreadable, unsafe or expired, or they don't match.
     """
     check_pair(tls.certificate, tls.key)
+    check_authority_key(tls.certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols([ALPN])

@@ -11,6 +11,7 @@ import datetime as dt
 import os
 import queue
 import threading
+from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from qscpd.domain.model import Account
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.address_policy import shown_address
 from qscpd.net.link import Link
+from qscpd.outage import Outage
 from qscpd.sessions.identity import Identity
 
 _CLIENT_LIMIT: Final = 60
@@ -68,6 +70,7 @@ class SessionLog:
         self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="qscpd-sessionlog", daemon=True)
         self._file: FileIO | None = None
+        self._outage = Outage(_log, "sessionlog.failed", "lines")
 
     def __enter__(self) -> Self:
         try:
@@ -146,15 +149,23 @@ class SessionLog:
     def _run(self) -> None:
         ended = False
         while not ended:
-            lines = [self._queue.get()]
+            taken = [self._queue.get()]
             with contextlib.suppress(queue.Empty):
-                while lines[-1] is not None:
-                    lines.append(self._queue.get_nowait())
-            ended = lines[-1] is None
-            try:
-                self._write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines if line is not None))
-            except OSError as error:
-                _log.error("sessionlog.failed", path=str(self._path), reason=error.strerror, lines=len(lines))
+                while taken[-1] is not None:
+                    taken.append(self._queue.get_nowait())
+            ended = taken[-1] is None
+            lines = [msgspec.json.encode(line) + b"\n" for line in taken if line is not None]
+            if lines:
+                self._write_all(lines)
+        self._outage.close()
+
+    def _write_all(self, lines: Sequence[bytes]) -> None:
+        try:
+            self._write(b"".join(lines))
+        except OSError as error:
+            self._outage.failed(error.strerror or str(error), len(lines), path=str(self._path))
+        else:
+            self._outage.works()
 
     def _write(self, data: bytes) -> None:
         if self._file is None or self._moved(self._file):

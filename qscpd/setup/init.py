@@ -12,6 +12,7 @@ from qscp import DEFAULT_PORT
 from qscpd.config import DEFAULT_CONFIG_PATH, load_config
 from qscpd.errors import ExistsError
 from qscpd.files import file_errors, write_new_file
+from qscpd.permissions import check_key_if_exists, check_unchangeable
 from qscpd.setup.pki import (
     AuthorityFiles,
     certificate_names,
@@ -56,7 +57,7 @@ class Layout:
 
 
 class Step(NamedTuple):
-    """A path that `initialize` created or kept."""
+    """A path that `initialize` created, kept, or left out."""
 
     path: Path
     what: str
@@ -105,7 +106,7 @@ def initialize(layout: Layout, names: Sequence[str], *, keep: bool) -> list[Step
     Raises:
         ExistsError: A file exists; nothing was changed.
         UsageError: A name is neither a DNS name nor an address.
-        PermissionDeniedError: This user has no permission to write there.
+        PermissionDeniedError: This user has no permission to write there, or a kept file is open to others.
     """
     check_names(names)
     files = layout.authority
@@ -117,8 +118,13 @@ def initialize(layout: Layout, names: Sequence[str], *, keep: bool) -> list[Step
     if existing and not keep:
         raise ExistsError(
             f"already exists: {', '.join(existing)}; nothing was changed. "
-            "Move it for a new installation, or add --keep to create only what is missing"
+            "Add --keep to create only what is missing. For a new installation move them away; "
+            "it has a new CA, and every client needs its ca.pem"
         )
+    if layout.config.exists():
+        check_unchangeable(layout.config, layout.config.stat())
+    check_key_if_exists(files.ca_key)
+    check_key_if_exists(files.key)
     owner = _daemon_user() if not layout.relative else None
     return list(_steps(layout, names, owner))
 
@@ -127,10 +133,7 @@ def _steps(layout: Layout, names: Sequence[str], owner: pwd.struct_passwd | None
     files = layout.authority
     for directory, mode in ((layout.config.parent, 0o755), (layout.certs, 0o755)):
         _make_directory(directory, mode, None)
-    made = not files.ca_certificate.exists()
-    if made:
-        make_authority(files)
-    yield Step(files.ca_certificate, "certificate of the private CA: give this file to every client", made)
+    yield _authority(files)
     yield _server_certificate(files, names, owner)
     for directory, mode, what in (
         (layout.state, 0o700, "directory of accounts and messages"),
@@ -143,6 +146,20 @@ def _steps(layout: Layout, names: Sequence[str], owner: pwd.struct_passwd | None
         write_new_file(layout.config, _config_text(layout).encode(), mode=0o644)
         load_config(layout.config, environ={})
     yield Step(layout.config, "configuration", made)
+
+
+def _authority(files: AuthorityFiles) -> Step:
+    """Create the CA, unless there is one, or a server's certificate that another CA has issued."""
+    path = files.ca_certificate
+    if path.exists():
+        return Step(path, "certificate of the private CA: give this file to every client", made=False)
+    if not files.ca_key.exists() and (files.certificate.exists() or files.key.exists()):
+        what = (
+            f"no CA was made, because {files.certificate} has one elsewhere; hand out the certificate of that"
+        )
+        return Step(path, what, made=False)
+    make_authority(files)
+    return Step(path, "certificate of the private CA: give this file to every client", made=True)
 
 
 def _server_certificate(

@@ -24,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from qscpd.errors import ConfigError, ExistsError, NotFoundError, PermissionDeniedError, UsageError
 from qscpd.files import replace_file, write_new_file
+from qscpd.permissions import check_key_if_exists, check_key_mode
 
 CA_LIFE: Final = timedelta(days=3653)
 """Ten years: every client needs a new file when the CA changes."""
@@ -37,9 +38,6 @@ _CLOCK_SKEW: Final = timedelta(days=1)
 
 _COMMON_NAME_LIMIT: Final = 64
 """Characters in a common name (RFC 5280, ub-common-name)."""
-
-_UNSAFE_MODE: Final = 0o027
-"""Mode bits that a key must not have: the group can read (`root:qscpd` 0640), others can't."""
 
 _DNS_NAME: Final = re.compile(
     r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -121,6 +119,10 @@ def make_authority(files: AuthorityFiles) -> None:
     Raises:
         ExistsError: A CA exists; without it, its certificates would be worthless.
     """
+    if files.ca_key.exists() and not files.ca_certificate.exists():
+        raise ExistsError(
+            f"{files.ca_key}: already exists, but ca.pem does not; {_without_ca_certificate(files)}"
+        )
     _refuse_existing(files.ca_certificate, files.ca_key)
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(f"qscpd private CA of {socket.gethostname()}")
@@ -168,8 +170,10 @@ def renew_server_certificate(
 
     Raises:
         NotFoundError: The CA's key was not found.
+        PermissionDeniedError: A key is open to other users.
         UsageError: A name is neither a DNS name nor an address.
     """
+    check_key_if_exists(files.key)  # its mode is kept, also for a new key
     if not names:
         names = certificate_names(files.certificate) if files.certificate.exists() else default_names()
     if new_key or not files.key.exists():
@@ -197,12 +201,17 @@ def check_key_file(path: Path) -> bytes:
         raise PermissionDeniedError(f"{path}: this user has no permission to read the private key") from None
     except OSError as error:
         raise ConfigError([f"{path}: the private key can't be read: {error.strerror}"]) from error
-    if mode & _UNSAFE_MODE:
-        raise PermissionDeniedError(
-            f"{path}: the private key is open to other users (mode {mode & 0o777:04o}); "
-            "run `chmod 600` on it, or `chmod 640` if the daemon's own group must read it"
-        )
+    check_key_mode(path, mode)
     return content
+
+
+def check_authority_key(certificate: Path) -> None:
+    """Check the mode of a `ca.key` beside the server's certificate; the daemon itself does not use it.
+
+    Raises:
+        PermissionDeniedError: Other users can read or change it.
+    """
+    check_key_if_exists(AuthorityFiles(certificate.parent).ca_key)
 
 
 def check_pair(certificate: Path, key: Path) -> CertificateInfo:
@@ -227,6 +236,12 @@ def check_pair(certificate: Path, key: Path) -> CertificateInfo:
 
 
 _CURE: Final = "renew it with `qscpd gencert`, or get a new one from its issuer"
+
+
+_NEW_CA: Final = (
+    "make a new CA and give its ca.pem to every client, which refuses the server until then: move ca.pem, "
+    "ca.key, server.pem and server.key away, and run `qscpd init --keep`"
+)
 
 
 def _refuse_existing(*paths: Path) -> None:
@@ -267,12 +282,15 @@ def _issue(files: AuthorityFiles, key: PrivateKeyTypes, names: Sequence[str]) ->
     general_names = [_general_name(name) for name in dict.fromkeys(names)]
     if not files.ca_key.exists():
         raise NotFoundError(
-            f"{files.ca_key}: the CA's key was not found; create it with `qscpd init`, or name its directory"
+            f"{files.ca_key}: the CA's key was not found; put it back from a backup, "
+            f"or run `qscpd gencert --certs DIR` where it is. If it is lost for good, {_NEW_CA}"
         )
+    if not files.ca_certificate.exists():
+        raise NotFoundError(_without_ca_certificate(files))
     authority, authority_key = _load_certificate(files.ca_certificate), _load_key(files.ca_key)
     rest_of_life = authority.not_valid_after_utc - datetime.now(UTC)
     if rest_of_life < _CLOCK_SKEW:
-        raise ConfigError([f"{files.ca_certificate}: has expired; create a new CA with `qscpd init`"])
+        raise ConfigError([f"{files.ca_certificate}: has expired; {_NEW_CA}"])
     public_key = key.public_key()
     if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(
         authority_key, ec.EllipticCurvePrivateKey
@@ -295,6 +313,13 @@ def _issue(files: AuthorityFiles, key: PrivateKeyTypes, names: Sequence[str]) ->
     ):
         builder = builder.add_extension(extension, critical)
     return _sign(builder, authority_key)
+
+
+def _without_ca_certificate(files: AuthorityFiles) -> str:
+    return (
+        f"{files.ca_certificate}: the CA's certificate was not found; put it back from a backup, "
+        f"or from any client, which has the same file. If it is lost for good, {_NEW_CA}"
+    )
 
 
 def _sign(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -234,6 +234,13 @@ class Store(StoreReader, Protocol):
             ExistsError: The name is taken, or reserved by a deleted account.
         """
 
+    def check_new_name(self, name: str, *, reuse_name: bool = False) -> None:
+        """Check that `add_account` would get the name; nothing is changed.
+
+        Raises:
+            ExistsError: As in `add_account`.
+        """
+
     def set_password(self, name: str, password_hash: str) -> Account:
         """Replace an account's password hash.
 

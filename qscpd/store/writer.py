@@ -8,6 +8,7 @@ Each commit is published on the bus, with the events that it caused and the answ
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -24,6 +25,7 @@ from qscpd.domain.events import Event, MessagesStored, PositionMoved
 from qscpd.domain.model import Keep, Mark, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
+from qscpd.outage import Outage
 from qscpd.store.base import Store
 from qscpd.store.items import Batch, Item, PendingChat, PendingSkip
 from qscpd.store.order import Order
@@ -48,6 +50,9 @@ _BUSY_HOUSEKEEPING_S: Final = 0.05
 
 _IDLE_HOUSEKEEPING_S: Final = 60.0
 """Interval of housekeeping when none is left: messages grow old."""
+
+_CALM_S: Final = 10.0
+"""Time without a failure after which a full disk is over; before, small messages find room now and then."""
 
 _log = structlog.stdlib.get_logger("qscpd.store")
 
@@ -94,6 +99,8 @@ class StoreWriter(Generic[S]):
         self._order: Order[S] = Order()
         self._next_housekeeping = time.monotonic()
         self._failed = False
+        self._refusing = Outage(_log, "store.refused", "messages", calm_s=_CALM_S)
+        self._untidy = Outage(_log, "store.housekeeping_failed", "steps", calm_s=_CALM_S)
         self._committed: list[Sequence[Event]] = []
         """Of the running call: the events of each transaction."""
         self._lock = threading.Lock()  # guards everything below
@@ -121,6 +128,8 @@ class StoreWriter(Generic[S]):
             self._closing = True
             self._wake.notify()
         self._thread.join()
+        self._refusing.close()
+        self._untidy.close()
         self._store.listen(None)
 
     def append(self, items: Sequence[Item[S]]) -> None:
@@ -264,6 +273,8 @@ class StoreWriter(Generic[S]):
         except Exception as error:  # noqa: BLE001 - whatever it is: what was stored is unknown
             self._fail(error)
         else:
+            if self._refusing.lasts:
+                self._refusing.works()
             self._next_housekeeping = min(self._next_housekeeping, time.monotonic() + _BUSY_HOUSEKEEPING_S)
             events: Sequence[Event]
             if not marks and all(type(each) is StoredMessage and each.new for each in outcomes):
@@ -275,7 +286,7 @@ class StoreWriter(Generic[S]):
 
     def _refuse(self, batch: Batch[S], error: StoreError) -> None:
         """Refuse a batch that was not stored; acknowledge what was stored before under the same ids."""
-        _log.error("store.refused", messages=len(batch.chats), reason=str(error))
+        self._refusing.failed(str(error), len(batch.chats))
         try:
             known = self._store.known(batch.messages)
         except StoreError as second:
@@ -343,7 +354,9 @@ class StoreWriter(Generic[S]):
                 more = self._store.housekeeping.step(self._keep)
             except StoreError as error:
                 # Nothing was promised; a disk that is full now may have room later.
-                _log.warning("store.housekeeping_failed", reason=str(error))
+                self._untidy.failed(str(error), level=logging.WARNING)
+            else:
+                self._untidy.works()
         pause = _BUSY_HOUSEKEEPING_S if not quiet else 0.0 if more else _IDLE_HOUSEKEEPING_S
         self._next_housekeeping = time.monotonic() + pause
 

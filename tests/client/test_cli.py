@@ -1,6 +1,9 @@
 """The command line."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -79,3 +82,53 @@ def test_wrong_use_has_its_exit_code(arguments: list[str], code: ExitCode, part:
     done = run(*arguments)
     assert done.exit_code == code
     assert part in done.stderr
+
+
+def shell(command: str) -> "subprocess.CompletedProcess[str]":
+    """Run the program with arguments and redirections, buffered as in a shell; 8 is a pipe without reader."""
+    program = '"$PYTHON" -c "from qscp_client.cli import main; main()"'
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        ["bash", "-c", f"exec 8>&{writer}; exec {program} {command}"],
+        pass_fds=(writer,),
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        | {"PYTHON": sys.executable, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    return done
+
+
+@pytest.mark.parametrize("option", ["--help", "--version", "-h"])
+@pytest.mark.parametrize(
+    ("stdout", "why"),
+    [
+        (">/dev/full", "No space left on device"),
+        (">&-", "stdout is closed"),
+        (">&- <&-", "stdout is closed"),
+        ("1</dev/null", "stdout is closed"),
+    ],
+)
+def test_help_that_is_lost_is_an_error(option: str, stdout: str, why: str) -> None:
+    """Help and version on a full or closed stdout are one sentence and an exit code."""
+    done = shell(f"{option} {stdout}")
+    assert (done.returncode, done.stderr) == (
+        ExitCode.OUTPUT,
+        f"qscp-client: The output can't be written: {why}.\n",
+    )
+
+
+def test_help_to_a_reader_that_left_is_quiet() -> None:
+    """`qscp-client --help | head` says nothing when it is cut, and still is no success."""
+    done = shell("--help >&8")
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("streams", ["2>/dev/full", "2>&-", ">&- 2>&- <&-", "2>&- >/dev/full"])
+def test_a_lost_sentence_keeps_its_exit_code(streams: str) -> None:
+    """An error that stderr does not take has its exit code all the same."""
+    assert shell(f"--server host:x {streams}").returncode == ExitCode.USAGE

@@ -124,3 +124,33 @@ def test_the_default_path_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path:
     """The default path is in `XDG_CONFIG_HOME`."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert default_path() == tmp_path / "qscp" / "client.yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "server\ufeff: localhost\n",
+            ":1: server<U+FEFF>: unknown key; did you mean server? (it has invisible",
+        ),
+        (
+            "user: alice\n\u00a0typing: true\n",
+            ":2: <U+00A0>typing: unknown key; did you mean typing? (it has",
+        ),
+        ("typing:\u00a0true\n", ":1: must be keys with values"),
+        (
+            "user: alice\nserver: [::1]:7727\n",
+            ":2: is not YAML: expected the node content, but found ':' (write",
+        ),
+        ("server: [::1]\n", ":1: is not YAML"),
+    ],
+)
+def test_what_a_person_does_not_see_is_explained(tmp_path: Path, text: str, problem: str) -> None:
+    """Invisible characters are shown by their numbers, and an address that YAML refuses with its quotes."""
+    path = tmp_path / "client.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    shown = str(caught.value)
+    assert problem in shown
+    assert ("type the line again" in shown) != ('in quotes: "[::1]:7727"' in shown)

@@ -99,6 +99,11 @@ async def test_thousands_at_a_full_disk(start_daemon: StartDaemon, wires: Wires,
         alice.send({"type": "skip", "id": message_id(len(acked) + 1)}, chat("bob", "at last", 10**6))
         assert (await answer(alice))["type"] == "chat_ack"
         assert daemon.process.poll() is None
+        await wires.close()
+        assert daemon.stop() == 0
+        # Hundreds of refused batches are one fault.
+        events = [line["event"] for line in daemon.log if line["event"].startswith("store.refused")]
+        assert events == ["store.refused", "store.refused.over"]
 
 
 async def test_positions_at_a_full_disk(start_daemon: StartDaemon, wires: Wires, tmp_path: Path) -> None:

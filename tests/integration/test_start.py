@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -113,6 +114,22 @@ def test_a_key_open_to_the_world(tmp_path: Path, authority: AuthorityFiles) -> N
     code, text = refused(tmp_path, authority, f"tls.key={key}")
     assert code == ExitCode.PERMISSION
     assert "chmod 600" in one_sentence(text)
+
+
+def test_files_that_others_can_change(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """A configuration or CA key that others can change is refused by `run`, with the command that helps."""
+    certs = AuthorityFiles(tmp_path / "certs")
+    shutil.copytree(authority.directory, certs.directory)
+    certs.ca_key.chmod(0o644)
+    code, text = refused(tmp_path, certs)
+    assert code == ExitCode.PERMISSION
+    assert f"`chmod 600 {certs.ca_key}`" in one_sentence(text)
+    certs.ca_key.chmod(0o600)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    code, text = refused(tmp_path / "open", certs)
+    assert code == ExitCode.PERMISSION
+    assert f"`chmod o-w {tmp_path / 'open'}`" in one_sentence(text)
 
 
 @pytest.mark.parametrize("damage", [garbage, directory, damaged])

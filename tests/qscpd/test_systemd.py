@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.systemd import Notifier, logs_to_journal, watchdog_interval_s
+from qscpd.errors import ConfigError, StoreFullError
+from qscpd.systemd import Notifier, failure_status, logs_to_journal, watchdog_interval_s
 
 
 @pytest.fixture
@@ -43,6 +44,32 @@ def test_a_status_cannot_contain_an_assignment(manager: socket.socket, notifier:
     """A line break in a status becomes a blank."""
     notifier.status("fine\nMAINPID=1\r\n")
     assert manager.recv(4096) == b"STATUS=fine MAINPID=1"
+
+
+def test_the_last_status_says_how_it_ended(manager: socket.socket, notifier: Notifier) -> None:
+    """A status is kept by systemd, so the last one must be true of an ended service."""
+    notifier.stopped()
+    notifier.failed("no room on the disk\n" + "x" * 10_000)
+    assert manager.recv(4096) == b"STATUS=Stopped"
+    assert manager.recv(4096) == b"STATUS=Failed: no room on the disk " + b"x" * 472
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (StoreFullError("the disk is full"), b"STATUS=Failed: the disk is full"),
+        (ConfigError(["a:1: is wrong", "a:2: too"]), b"STATUS=Failed: a:1: is wrong a:2: too"),
+        (ValueError("a secret"), b"STATUS=Failed: internal error; the log has the details"),
+    ],
+)
+def test_a_failure_is_shown_and_goes_on(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch, error: Exception, status: bytes
+) -> None:
+    """An error of ours is shown as it is; a bug has its text in the log only."""
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.getsockname())
+    with pytest.raises(type(error)), failure_status():
+        raise error
+    assert manager.recv(4096) == status
 
 
 def test_an_abstract_address_is_reached() -> None:

@@ -69,6 +69,7 @@ log:
   format: json
   session_log: {directory}/sessions.log
 """)
+    path.chmod(0o644)  # whatever the umask is
     return path
 
 

@@ -163,6 +163,7 @@ def test_stop_is_orderly_and_in_time(machine: Machine, service: Service) -> None
         alice.stdout.read()
     assert service.property("Result") == "success"
     assert service.property("ExecMainStatus") == "0"
+    assert service.property("StatusText") in ("", "Stopped")  # systemd forgets a unit that nothing refers to
 
 
 def test_the_journal_knows_priorities(service: Service) -> None:
@@ -213,6 +214,7 @@ def test_a_port_in_use_fails_with_a_sentence(machine: Machine, service: Service)
         squatter.communicate()
     assert "7727" in _sentences(service)
     assert "Traceback" not in _sentences(service)
+    assert re.match("Failed: server.listen: .*7727: the port is in use", service.property("StatusText"))
 
 
 def test_a_broken_configuration_fails_once(machine: Machine, service: Service, config: str) -> None:
@@ -223,6 +225,7 @@ def test_a_broken_configuration_fails_once(machine: Machine, service: Service, c
     assert service.property("ExecMainStatus") == "3"
     assert service.property("NRestarts") == "0"
     assert re.search(rf"{_CONFIG}:\d+: ", _sentences(service))
+    assert service.property("StatusText").startswith(f"Failed: {_CONFIG}:")
     assert "server" in _sentences(service)
 
 

@@ -20,7 +20,8 @@ from typing import Final
 from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Amended, Event, LineState, MessageSent, OwnMessage
-from qscp_client.errors import InterruptedByUserError, UsageError
+from qscp_client.errors import InterruptedByUserError, OutputError, UsageError
+from qscp_client.streams import explain_write_error
 from qscp_client.text import Kind, Line
 from qscp_client.ui.render import describe, describe_lines, name_content
 
@@ -108,6 +109,14 @@ class PlainFrontEnd:
         return text
 
     def _write(self, lines: list[Line]) -> None:
+        try:
+            self._write_all(lines)
+        except BrokenPipeError:
+            raise  # its reader left, which is no fault
+        except OSError as error:
+            raise OutputError(f"The output can't be written: {explain_write_error(error)}.") from error
+
+    def _write_all(self, lines: list[Line]) -> None:
         for line in lines:
             match line.kind:
                 case Kind.MESSAGE | Kind.MENTION | Kind.OWN_MESSAGE:

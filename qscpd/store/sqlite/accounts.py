@@ -72,19 +72,23 @@ class Accounts:
     def add(self, name: str, password_hash: str, *, reuse_name: bool) -> Account:
         """See `Store.add_account`."""
         with self._db.transaction() as db:
-            states = {row[0] for row in db.execute("SELECT state FROM accounts WHERE name = ?", (name,))}
-            if states - {AccountState.DELETED}:
-                raise ExistsError(f"account {name} already exists; choose another name")
-            if states and not reuse_name:
-                raise ExistsError(
-                    f"the name {name} belonged to a deleted account; add --reuse-name to give it away again"
-                )
+            self.check_new_name(name, reuse_name=reuse_name)
             rows = db.execute(
                 "INSERT INTO accounts (name, state, password_hash, created_ms) VALUES (?, ?, ?, ?) "
                 "RETURNING id, name, state, created_ms",
                 (name, AccountState.ACTIVE, password_hash, self._db.now_ms),
             ).fetchall()
             return self._changed(rows[0])
+
+    def check_new_name(self, name: str, *, reuse_name: bool) -> None:
+        """See `Store.check_new_name`."""
+        states = {row[0] for row in self._db.read("SELECT state FROM accounts WHERE name = ?", name)}
+        if states - {AccountState.DELETED}:
+            raise ExistsError(f"account {name} already exists; choose another name")
+        if states and not reuse_name:
+            raise ExistsError(
+                f"the name {name} belonged to a deleted account; add --reuse-name to give it away again"
+            )
 
     def set_password(self, name: str, password_hash: str) -> Account:
         """See `Store.set_password`."""

@@ -103,6 +103,10 @@ class SqliteStore(SqliteReads):
         """See `Store.add_account`."""
         return self._accounts.add(name, password_hash, reuse_name=reuse_name)
 
+    def check_new_name(self, name: str, *, reuse_name: bool = False) -> None:
+        """See `Store.check_new_name`."""
+        self._accounts.check_new_name(name, reuse_name=reuse_name)
+
     def set_password(self, name: str, password_hash: str) -> Account:
         """See `Store.set_password`."""
         return self._accounts.set_password(name, password_hash)

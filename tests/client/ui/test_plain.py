@@ -393,6 +393,32 @@ async def test_a_closed_output_ends_without_a_traceback(
         assert await process.wait() == ExitCode.INTERRUPTED
 
 
+async def test_a_full_disk_behind_the_output_ends_the_client(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> None:
+    """A message that can't be written ends the client with a sentence and its exit code."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = await asyncio.create_subprocess_exec(
+        *client_command,
+        cwd=REPOSITORY,
+        env=environment,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=full,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(full)
+    assert process.stdin
+    assert process.stderr
+    process.stdin.write(b"alice\nwonderland\n")
+    await server.until(lambda script: "alice" in script.sessions)
+    server.write("bob", "alice", "hello")
+    async with patiently():
+        text = (await process.stderr.read()).decode()
+        assert await process.wait() == ExitCode.OUTPUT
+    assert text.endswith("qscp-client: The output can't be written: No space left on device.\n")
+    assert "Traceback" not in text
+
+
 def test_lines_are_split_across_reads() -> None:
     """Lines are split across reads, and the last one needs no newline."""
     splitter = _Splitter()

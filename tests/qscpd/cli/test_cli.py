@@ -242,6 +242,43 @@ def test_checkconfig_looks_at_certificate_and_directories(dev: Run) -> None:
     assert dev("checkconfig").exit_code == ExitCode.CONFIG
 
 
+def test_checkconfig_warns_of_cheap_hashes(dev: Run) -> None:
+    """A weak setting is a sentence on stderr, and no error."""
+    done = dev("checkconfig")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("qscpd: warning: login.argon2: memory 8KiB and iterations 1 are less than")
+    assert dev("checkconfig", "--set", "login.argon2.memory=46MiB").stderr == ""
+
+
+def test_init_says_that_it_made_no_authority(dev: Run) -> None:
+    """Beside a certificate of another CA none is made, and none is to be handed out."""
+    for name in ("certs/ca.pem", "certs/ca.key", "config/qscpd.yaml"):
+        Path(name).unlink()
+    done = dev("init", "--dev")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("left out certs/ca.pem  (no CA was made, because certs/server.pem has one")
+    assert "give the certificate of its CA to every user." in done.stdout
+    assert not Path("certs/ca.pem").exists()
+
+
+@pytest.mark.parametrize("command", [("checkconfig",), ("gencert",), ("init", "--dev")])
+def test_files_open_to_others_are_refused(dev: Run, command: tuple[str, ...]) -> None:
+    """The configuration and both keys are checked before anything is made."""
+    before = Path("certs/server.pem").read_bytes()
+    for name, mode, opened in (
+        ("config/qscpd.yaml", 0o644, 0o664),
+        ("certs/ca.key", 0o600, 0o644),
+        ("certs/server.key", 0o600, 0o602),
+    ):
+        Path(name).chmod(opened)
+        done = dev(*command)
+        assert done.exit_code == ExitCode.PERMISSION, name
+        assert f"mode {opened:04o}); run `chmod" in done.stderr
+        Path(name).chmod(mode)
+    assert Path("certs/server.pem").read_bytes() == before
+    assert dev(*command).exit_code == 0
+
+
 def test_config_show_is_yaml_with_origins(dev: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The output loads again, and has the origin of each value."""
     monkeypatch.setenv("QSCPD_LIMITS__PING_AFTER", "5s")

@@ -381,3 +381,75 @@ def test_an_unreadable_file_is_a_permission_error(tmp_path: Path) -> None:
         pytest.raises(PermissionDeniedError, match="has no permission to read the configuration"),
     ):
         load_config(path, environ={})
+
+
+# --- what a person can't see
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "code"),
+    [
+        (
+            "log\ufeff:\n  level: info\n",
+            "etc/q.yaml:1: log<U+FEFF>: unknown key; did you mean log?",
+            "U+FEFF",
+        ),
+        ("log:\n  lev\u200bel: info\n", "etc/q.yaml:2: log.lev<U+200B>el: unknown key", "U+200B"),
+        ("log:\n\u00a0\u00a0level: info\n", "etc/q.yaml:2: <U+00A0><U+00A0>level: unknown key", "U+00A0"),
+        ("log:\n  level:\u00a0info\n", "etc/q.yaml:2: log: this section must be", "U+00A0"),
+        ("log:\n  \u202elevel: info\n", "etc/q.yaml:2: log.<U+202E>level: unknown key", "U+202E"),
+        ("log:\n  level: info\u2060\n", "etc/q.yaml:2: log.level: 'info\\u2060' is not allowed", "U+2060"),
+        ("log:\n  level: info\n\u200b\n", "etc/q.yaml:4: is not YAML", "U+200B"),
+    ],
+)
+def test_an_invisible_character_is_shown(text: str, place: str, code: str) -> None:
+    """An invisible character is shown by its number, with what to do."""
+    (problem,) = problems(text)
+    assert problem.startswith(place)
+    assert problem.endswith(f" (it has invisible characters, {code}: type the line again)")
+
+
+def test_an_invisible_character_outside_of_the_file_is_shown() -> None:
+    """So it is in the name of a variable, in its value, and in an option."""
+    (name,) = problems("", {"QSCPD_LOG__LEV\u200bEL": "info"})
+    assert name.startswith(
+        "QSCPD_LOG__LEV<U+200B>EL: unknown variable; did you mean QSCPD_LOG__LEVEL? (it has"
+    )
+    for problem in (
+        *problems("", {"QSCPD_LOG__LEVEL": "\ufeffinfo"}),
+        *problems("", {}, {"log.level\ufeff": "x"}),
+    ):
+        assert problem.endswith(", U+FEFF: type the line again)")
+
+
+def test_a_byte_order_mark_begins_a_file() -> None:
+    """Editors write it at the beginning, where it means nothing."""
+    assert parse("\ufefflog: {level: debug}\n").config.log.level == "debug"
+    (problem,) = problems("\ufefflog: {level: x}\n")
+    assert "U+FEFF" not in problem
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "[[::1]:7727]",
+        "[::1]:7727",
+        '["127.0.0.1:7727", [::1]:7727]',
+        "\n    - 127.0.0.1:7727\n    - [::1]:7727",
+        "\n  - [::1]:7727\n  - 127.0.0.1:7727",
+    ],
+)
+def test_an_address_without_quotes_gets_them(listen: str) -> None:
+    """YAML takes the brackets of an IPv6 address for a list; the error shows how to write it."""
+    (problem,) = problems(f"server:\n  listen: {listen}\n")
+    assert problem.endswith(' (write an IPv6 address in quotes: "[::1]:7727")')
+
+
+@pytest.mark.parametrize("text", ['"[::1]:7727"', "'[::1]:7727'", "[[::1]:7727]", '["[::1]:7727"]'])
+def test_an_address_with_quotes_of_yaml_loses_them(text: str) -> None:
+    """In a variable or an option an address has no quotes and no list around it."""
+    assert parse("", {}, {"server.listen": "[::1]:7727, 127.0.0.1:1"}).config.server.listen[0].host == "::1"
+    (option,) = problems("", {}, {"server.listen": text})
+    (variable,) = problems("", {"QSCPD_SERVER__LISTEN": text})
+    for problem in (option, variable):
+        assert "is not an address and port (did you mean [::1]:7727?)" in problem

@@ -1,5 +1,6 @@
 """Session log: its lines, and a file that is moved, full or removed."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -99,14 +100,37 @@ async def test_a_missing_directory_loses_only_lines_of_that_time(tmp_path: Path)
         (tmp_path / "away").rename(directory)
         log.auth_ok(SessionDouble(2), "x")
     assert [entry["session"] for entry in lines(path)] == ["s2"]
-    assert [entry["event"] for entry in logged] == ["sessionlog.failed"]
+    assert [entry["event"] for entry in logged] == ["sessionlog.failed", "sessionlog.failed.over"]
+    assert [entry["lines"] for entry in logged] == [1, 1]
+
+
+async def test_a_failure_is_two_lines_whatever_is_lost(tmp_path: Path) -> None:
+    """However many lines are lost, the daemon's log has its begin and its end, with their number."""
+    directory = tmp_path / "log"
+    directory.mkdir()
+    with structlog.testing.capture_logs() as logged, SessionLog(directory / "sessions.log", "always") as log:
+        directory.rename(tmp_path / "away")
+        for number in range(300):
+            log.auth_ok(SessionDouble(number), "x")
+            await asyncio.sleep(0)
+        await until(lambda: logged)
+        (tmp_path / "away").rename(directory)
+        log.auth_ok(SessionDouble(300), "x")
+    assert [entry["event"] for entry in logged] == ["sessionlog.failed", "sessionlog.failed.over"]
+    written = lines(directory / "sessions.log")
+    assert written[-1]["session"] == "s300"
+    assert logged[1]["lines"] + len(written) == 301
 
 
 def test_a_full_disk_raises_no_error(tmp_path: Path) -> None:
     """A full disk is reported in the daemon's log; neither logging nor closing raises."""
     with structlog.testing.capture_logs() as logged, SessionLog(Path("/dev/full"), "always") as log:
         log.auth_ok(SessionDouble(), "x")
-    assert [entry["reason"] for entry in logged] == ["No space left on device"]
+    assert [entry.get("reason", "") for entry in logged] == ["No space left on device", ""]
+    assert [(entry["event"], entry["lines"]) for entry in logged] == [
+        ("sessionlog.failed", 1),
+        ("sessionlog.failed.over", 1),
+    ]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,12 +1,13 @@
 import os
 import pwd
+import re
 import stat
 from pathlib import Path
 
 import pytest
 
 from qscpd.config import load_config
-from qscpd.errors import ExistsError, PermissionDeniedError, UsageError
+from qscpd.errors import ExistsError, NotFoundError, PermissionDeniedError, UsageError
 from qscpd.setup import init as module
 from qscpd.setup.init import Layout, dev_layout, initialize, system_layout
 from qscpd.setup.pki import check_pair
@@ -96,8 +97,39 @@ def test_half_an_authority_is_not_replaced(layout: Layout) -> None:
     """A CA key without its certificate is not replaced, because clients might trust it."""
     initialize(layout, [], keep=False)
     layout.authority.ca_certificate.unlink()
-    with pytest.raises(ExistsError, match=r"ca\.key: already exists"):
+    with pytest.raises(ExistsError, match=r"ca\.key: already exists") as caught:
         initialize(layout, [], keep=True)
+    assert re.search("put it back from a backup, or from any client.*every client", str(caught.value))
+    assert not layout.authority.ca_certificate.exists()
+
+
+@pytest.mark.parametrize("left", ["server.pem", "server.key", "server.pem server.key"])
+def test_keep_makes_no_authority_beside_a_certificate_of_another(layout: Layout, left: str) -> None:
+    """A new CA would not be the one that clients trust, so it is left out."""
+    initialize(layout, [], keep=False)
+    for path in list(layout.certs.iterdir()):
+        if path.name not in left:
+            path.unlink()
+    if " " in left:
+        step = initialize(layout, [], keep=True)[0]
+        assert not step.made
+        assert "no CA was made, because" in step.what
+    else:
+        with pytest.raises(NotFoundError, match="the CA's key was not found; put it back from a backup"):
+            initialize(layout, [], keep=True)
+    assert sorted(path.name for path in layout.certs.iterdir()) == sorted(left.split())
+
+
+@pytest.mark.parametrize("lost", ["server.pem", "server.key"])
+def test_keep_needs_the_authority_for_a_certificate(layout: Layout, lost: str) -> None:
+    """With `ca.key` elsewhere, half a pair is completed there, and never by a new CA."""
+    initialize(layout, [], keep=False)
+    layout.authority.ca_key.unlink()
+    (layout.certs / lost).unlink()
+    authority = layout.authority.ca_certificate.read_bytes()
+    with pytest.raises(NotFoundError, match=r"ca\.key: the CA's key was not found; put it back"):
+        initialize(layout, [], keep=True)
+    assert layout.authority.ca_certificate.read_bytes() == authority
 
 
 def test_a_bad_name_is_refused_before_anything_is_made(layout: Layout) -> None:

@@ -1,4 +1,5 @@
 import os
+import re
 import ssl
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -183,11 +184,48 @@ def test_renewal_keeps_owner_and_mode_of_the_key(files: pki.AuthorityFiles) -> N
     assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, 65534, 0o640)
 
 
+def test_a_new_key_does_not_inherit_an_open_mode(files: pki.AuthorityFiles) -> None:
+    """A key that others can read is refused before a new one gets its mode."""
+    files.key.chmod(0o644)
+    before = files.key.read_bytes()
+    with pytest.raises(PermissionDeniedError, match="chmod 600"):
+        pki.renew_server_certificate(files, new_key=True)
+    assert files.key.read_bytes() == before
+
+
 def test_renewal_without_an_authority_is_an_error(files: pki.AuthorityFiles) -> None:
-    """Without `ca.key` the error names the missing file."""
-    files.ca_key.unlink()
-    with pytest.raises(NotFoundError, match="the CA's key was not found"):
-        pki.renew_server_certificate(files)
+    """Without `ca.key` or `ca.pem` the error names the missing file and both ways out; nothing changes."""
+    before = files.certificate.read_bytes()
+    for lost, sentence in (
+        (files.ca_key, "the CA's key was not found"),
+        (files.ca_certificate, "any client"),
+    ):
+        content = lost.read_bytes()
+        lost.unlink()
+        with pytest.raises(NotFoundError, match=r"the CA's (key|certificate) was not found") as caught:
+            pki.renew_server_certificate(files)
+        text = str(caught.value)
+        assert text.startswith(str(lost))
+        assert sentence in text
+        assert re.search(
+            "put it back from a backup.*lost for good.*new CA.* every client.*refuses the server", text
+        )
+        assert "create it with" not in text
+        lost.write_bytes(content)
+        lost.chmod(0o600)
+    assert files.certificate.read_bytes() == before
+
+
+def test_an_expired_authority_needs_a_new_one(
+    files: pki.AuthorityFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says what a new CA means for the clients."""
+    for path in files.directory.iterdir():
+        path.unlink()
+    monkeypatch.setattr(pki, "CA_LIFE", timedelta(hours=12))
+    pki.make_authority(files)
+    with pytest.raises(ConfigError, match=r"ca\.pem: has expired; make a new CA .*every client"):
+        pki.make_server_certificate(files, ["localhost"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,47 @@
+"""Standard streams of the program: closed ones, and output that can't be written."""
+
+import errno
+import os
+import sys
+from typing import Final
+
+_STDERR: Final = 2
+
+
+def replace_closed_streams() -> None:
+    """Open the standard streams that were closed when the process began.
+
+    Otherwise the next file or connection would get their number, and what is printed would be lost without
+    an error. Writing to stdout fails now, stderr discards, and stdin is empty.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        if descriptor == _STDERR:
+            sys.stderr = open(descriptor, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it stays open
+            continue
+        # Open for reading only, so that writing fails.
+        os.close(descriptor)
+        os.open(os.devnull, os.O_RDONLY)
+        if descriptor:
+            sys.stdout = open(descriptor, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it stays open
+        else:
+            sys.stdin = open(descriptor, encoding="utf-8")  # noqa: SIM115, PTH123 - it stays open
+    os.close(descriptor)
+
+
+def discard_unwritable() -> None:
+    """Point each output that takes no more at the null device.
+
+    The interpreter flushes both outputs at its end, and exits with 120 where that fails.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+
+
+def explain_write_error(error: OSError) -> str:
+    """Return why output was not taken."""
+    return "stdout is closed" if error.errno == errno.EBADF else error.strerror or str(error)

@@ -1,0 +1,106 @@
+"""Checks that other users can neither read a private key nor change the configuration."""
+
+import os
+import pwd
+import shlex
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from qscpd.errors import PermissionDeniedError
+
+_OPEN_KEY: Final = 0o027
+"""Mode bits that a key must not have: the group can read (`root:qscpd` 0640), others can't."""
+
+_CHANGEABLE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+_LINKS: Final = 40
+"""Most symbolic links on the way to a file (path_resolution(7))."""
+
+
+def check_key_mode(path: Path, mode: int) -> None:
+    """Check that only its owner can read and change a private key, and at most a group read it.
+
+    Raises:
+        PermissionDeniedError: Others can; the text has the command that changes it.
+    """
+    if mode & _OPEN_KEY:
+        shown = shlex.quote(str(path))
+        raise PermissionDeniedError(
+            f"{path}: the private key is open to other users (mode {mode & 0o777:04o}); "
+            f"run `chmod 600 {shown}`, or `chmod 640 {shown}` if the daemon's own group must read it"
+        )
+
+
+def check_key_if_exists(path: Path) -> None:
+    """Check the mode of a private key that this user might not be able to read.
+
+    Raises:
+        PermissionDeniedError: As in `check_key_mode`.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    check_key_mode(path, mode)
+
+
+def check_unchangeable(path: Path, status: os.stat_result) -> None:
+    """Check that only root and the user of this process can change a file.
+
+    Pipes and devices pass: what comes through them is the choice of whoever opened them.
+
+    Args:
+        path: The file as it was named, perhaps a symbolic link.
+        status: Status of the file itself.
+
+    Raises:
+        PermissionDeniedError: Others can; the text has the command that changes it.
+    """
+    if not stat.S_ISREG(status.st_mode):
+        return
+    target = Path(os.path.realpath(path))
+    shown = shlex.quote(str(target))
+    if status.st_uid not in (0, os.geteuid()):
+        raise PermissionDeniedError(
+            f"{path}: belongs to {_user(status.st_uid)}, who could change what {_user(os.geteuid())} does; "
+            f"run `chown {_user(os.geteuid())} {shown}` as root, or this command as {_user(status.st_uid)}"
+        )
+    if status.st_mode & _CHANGEABLE:
+        raise PermissionDeniedError(
+            f"{path}: other users can change it (mode {status.st_mode & 0o777:04o}); run `chmod go-w {shown}`"
+        )
+    for directory in _directories(path):
+        _check_directory(directory, path)
+
+
+def _check_directory(directory: Path, path: Path) -> None:
+    try:
+        mode = directory.stat().st_mode
+    except OSError:
+        return
+    # In a sticky directory, such as /tmp, only the owner of a file can replace it.
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise PermissionDeniedError(
+            f"{path}: other users can replace it, because they can write to {directory} "
+            f"(mode {mode & 0o777:04o}); run `chmod o-w {shlex.quote(str(directory))}`"
+        )
+
+
+def _directories(path: Path) -> Iterator[Path]:
+    """Yield the directory of a file, and those of the links that lead to it."""
+    place = Path(os.path.abspath(path))  # noqa: PTH100 - `absolute` keeps `..`, and `resolve` follows links
+    for _ in range(_LINKS):
+        yield place.parent
+        if not place.is_symlink():
+            break
+        place = place.parent / place.readlink()
+    yield Path(os.path.realpath(path)).parent
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
