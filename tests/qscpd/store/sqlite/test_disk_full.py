@@ -1,6 +1,7 @@
 """A disk that fills up at any moment: a refused message is not stored, even after a crash."""
 
 import contextlib
+import resource
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from qscpd.domain.model import Keep, NewMessage, StoredMessage
-from qscpd.errors import StoreFullError
+from qscpd.errors import StoreError, StoreFullError
+from qscpd.store.sqlite import database
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.smalldisk import fill, small_disk
@@ -116,6 +118,50 @@ def test_a_full_disk_for_the_wal_index(store: SqliteStore, disk: Path, tmp_path:
         filler.unlink()
         assert append(store) == last + 1
     assert store._db.read("PRAGMA integrity_check") == [("ok",)]
+
+
+@contextlib.contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond a size: writes fail with EFBIG, which is no ENOSPC."""
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+
+
+@pytest.mark.parametrize("size", range(200_000, 250_000, 7_001))
+def test_a_file_at_its_largest_size(tmp_path: Path, size: int) -> None:
+    """A journal that can't grow refuses messages like a full disk: not stored, now or after a crash."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    with contextlib.closing(SqliteStore(folder / "q.db")) as store:
+        for name in ("alice", "bob"):
+            store.add_account(name, "x")
+        append(store)
+        with largest_file(size):
+            last, error = append_until_full(store)
+            cause = error.__cause__
+            assert isinstance(cause, sqlite3.Error)
+            assert cause.sqlite_errorname == "SQLITE_IOERR_WRITE"
+        assert last_seq(store) == last
+        assert after_a_crash(folder, tmp_path / "copy") == last
+        assert len(rows_of(store, 1)) == last
+        assert append(store) == last + 1
+        assert not list(folder.glob("tmp*"))
+
+
+def test_an_io_error_with_space_is_no_full_disk(
+    store: SqliteStore, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the disk has space, an I/O error is one of unknown outcome, also when the rollback worked."""
+    append(store)
+    fill(disk)
+    monkeypatch.setattr(database, "lacks_space", lambda _: False)
+    with largest_file((disk / "q.db-wal").stat().st_size), pytest.raises(StoreError) as caught:
+        append(store, "x" * 40_000)
+    assert not isinstance(caught.value, StoreFullError)
 
 
 def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:

@@ -1,0 +1,42 @@
+"""Whether the disk has space: of three errors that mean it has none, SQLite names one.
+
+ENOSPC is `SQLITE_FULL`. A used-up quota (EDQUOT) and a file at its largest size (EFBIG) are "disk I/O
+error", as is a disk that fails, and Python's `sqlite3` does not give the system's error.
+"""
+
+import contextlib
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors of the system that mean: no space; nothing is broken."""
+
+_PROBE_BYTES: Final = 64 * 1024
+"""More than a page: some file systems refuse a write whole although a part of it would fit."""
+
+
+def lacks_space(store: Path) -> bool:
+    """Return whether writing beside a store fails now, because a disk, quota or file is full.
+
+    The write goes to a nameless file: the store's own files have locks, and may have other writers. It
+    begins where the journal ends, because the limit on a file's size depends on that.
+
+    Args:
+        store: The store's file.
+    """
+    real = store.resolve()
+    end = 0
+    with contextlib.suppress(OSError):
+        end = Path(f"{real}-wal").stat().st_size
+    data = os.urandom(_PROBE_BYTES)  # zeros need no space where files are compressed
+    try:
+        with tempfile.TemporaryFile(dir=real.parent, buffering=0) as probe:
+            probe.seek(end)
+            while data:
+                data = data[probe.write(data) :]
+    except OSError as error:
+        return error.errno in NO_SPACE
+    return False
