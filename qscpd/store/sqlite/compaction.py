@@ -41,9 +41,26 @@ class Compaction:
 
     def empty_journal(self) -> bool:
         """Move the WAL, which has old pages, into the file and truncate it; False: a reader needs it."""
+        return self._move_journal("TRUNCATE")
+
+    def restart_journal(self) -> bool:
+        """Move the WAL into the file, so that its own space is used again; False: a reader needs it."""
+        return self._move_journal("RESTART")
+
+    def growth(self) -> int:
+        """Return by how many bytes the file grows when the WAL is moved into it."""
+        pages, size = self._db.read("SELECT * FROM pragma_page_count, pragma_page_size")[0]
+        return int(pages) * int(size) - self._db.path.stat().st_size
+
+    def free_bytes(self) -> int:
+        """Return how much can be stored in unused pages of the file, before it grows."""
+        pages, size = self._db.read("SELECT * FROM pragma_freelist_count, pragma_page_size")[0]
+        return int(pages) * int(size)
+
+    def _move_journal(self, mode: str) -> bool:
         self._db.read("PRAGMA busy_timeout = 0")  # otherwise delivery would wait, too
         try:
-            busy = self._db.read("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+            busy = self._db.read(f"PRAGMA wal_checkpoint({mode})")[0][0]
         finally:
             self._db.read("PRAGMA busy_timeout = 5000")
         return not busy
