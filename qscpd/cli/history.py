@@ -97,7 +97,8 @@ def erase(ctx: click.Context, user: str, *, by_id: bool, yes: bool) -> None:
     click.echo(f"erased all messages of {reply.account.name} (a{reply.account.id})", err=True)
     if reply.compaction_due:
         click.echo(
-            "traces can remain in unused parts of the store's file; restart the daemon to remove them",
+            "traces can remain in unused parts of the store's file; restart the daemon to remove them, "
+            "with as much free space as the store has",
             err=True,
         )
     copies = sorted(config.store.path.parent.glob(f"{config.store.path.name}.schema*"))
