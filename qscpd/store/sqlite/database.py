@@ -243,13 +243,12 @@ def _explain_opening(error: BaseException, path: Path) -> BaseException:
     if isinstance(error, PermissionError):
         return PermissionDeniedError(f"{path}: this user has no permission to read and write it")
     if isinstance(error, OSError):
-        full = error.errno in NO_SPACE
-        return (StoreFullError if full else StoreError)(f"{path}: {error.strerror}")
+        return _no_room(path) if error.errno in NO_SPACE else StoreError(f"{path}: {error.strerror}")
     if isinstance(error, sqlite3.Error):
         code = _code(error)
         # Nothing was promised yet, so any failure on a full disk can be tried again.
         if code is not None and code & 0xFF in _OPENING and lacks_space(path):
-            return StoreFullError(f"{path}: no room on the disk")
+            return _no_room(path)
         return _explain(error, path, rolled_back=True)
     return error
 
@@ -308,7 +307,11 @@ def _explain(error: sqlite3.Error, path: Path, *, rolled_back: bool) -> StoreErr
         or code == sqlite3.SQLITE_IOERR_SHMSIZE  # no room for the index of the WAL, which is a file, too
         or (code in _NO_ERRNO and lacks_space(path))
     ):
-        return StoreFullError(f"{path}: no room on the disk")
+        return _no_room(path)
     if rolled_back and primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusyError(f"{path}: locked by another program")
     return StoreError(f"{path}: {error}")
+
+
+def _no_room(path: Path) -> StoreFullError:
+    return StoreFullError(f"{path}: no room on the disk, or in its quota; free some, then try again")
