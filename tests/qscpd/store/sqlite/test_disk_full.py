@@ -1,7 +1,6 @@
 """A disk that fills up at any moment: a refused message is not stored, even after a crash."""
 
 import contextlib
-import resource
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from qscpd.errors import StoreError, StoreFullError
 from qscpd.store.sqlite import database
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
-from tests.support.smalldisk import fill, small_disk
+from tests.support.smalldisk import fill, largest_file, small_disk
 from tests.support.stores import rows_of
 
 ALICE, BOB = 1, 2
@@ -118,17 +117,6 @@ def test_a_full_disk_for_the_wal_index(store: SqliteStore, disk: Path, tmp_path:
         filler.unlink()
         assert append(store) == last + 1
     assert store._db.read("PRAGMA integrity_check") == [("ok",)]
-
-
-@contextlib.contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond a size: writes fail with EFBIG, which is no ENOSPC."""
-    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
 
 
 @pytest.mark.parametrize("size", range(200_000, 250_000, 7_001))
