@@ -247,7 +247,7 @@ def _explain_opening(error: BaseException, path: Path) -> BaseException:
     if isinstance(error, sqlite3.Error):
         code = _code(error)
         # Nothing was promised yet, so any failure on a full disk can be tried again.
-        if code is not None and code & 0xFF in _OPENING and lacks_space(path):
+        if code is not None and code & 0xFF in _OPENING and lacks_space(_journal(path)):
             return _no_room(path)
         return _explain(error, path, rolled_back=True)
     return error
@@ -305,12 +305,16 @@ def _explain(error: sqlite3.Error, path: Path, *, rolled_back: bool) -> StoreErr
     if rolled_back and (
         primary == sqlite3.SQLITE_FULL
         or code == sqlite3.SQLITE_IOERR_SHMSIZE  # no room for the index of the WAL, which is a file, too
-        or (code in _NO_ERRNO and lacks_space(path))
+        or (code in _NO_ERRNO and lacks_space(_journal(path)))
     ):
         return _no_room(path)
     if rolled_back and primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusyError(f"{path}: locked by another program")
     return StoreError(f"{path}: {error}")
+
+
+def _journal(path: Path) -> Path:
+    return Path(f"{path.resolve()}-wal")
 
 
 def _no_room(path: Path) -> StoreFullError:

@@ -18,22 +18,18 @@ _PROBE_BYTES: Final = 64 * 1024
 """More than a page: some file systems refuse a write whole although a part of it would fit."""
 
 
-def lacks_space(store: Path) -> bool:
-    """Return whether writing beside a store fails now, because a disk, quota or file is full.
+def lacks_space(file: Path) -> bool:
+    """Return whether a file can't grow now, because the disk, a quota or the file itself is full.
 
-    The write goes to a nameless file: the store's own files have locks, and may have other writers. It
-    begins where the journal ends, because the limit on a file's size depends on that.
-
-    Args:
-        store: The store's file.
+    What is written to find out goes to a nameless file beside it: a store's own files have locks, and may
+    have other writers. It begins where the file ends, because a limit on the size of files depends on that.
     """
-    real = store.resolve()
     end = 0
     with contextlib.suppress(OSError):
-        end = Path(f"{real}-wal").stat().st_size
+        end = file.stat().st_size
     data = os.urandom(_PROBE_BYTES)  # zeros need no space where files are compressed
     try:
-        with tempfile.TemporaryFile(dir=real.parent, buffering=0) as probe:
+        with tempfile.TemporaryFile(dir=file.parent, buffering=0) as probe:
             probe.seek(end)
             while data:
                 data = data[probe.write(data) :]
