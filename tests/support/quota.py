@@ -104,7 +104,10 @@ int ftruncate64(int fd, off64_t length) { return ftruncate(fd, length); }
 int posix_fallocate(int fd, off_t offset, off_t length) {
     struct stat found;
     long long room = left(fd);
-    if (room >= 0 && !fstat(fd, &found) && offset + length - found.st_size > room) return EDQUOT;
+    if (room >= 0 && !fstat(fd, &found)) {
+        off_t begin = offset > found.st_size ? offset : found.st_size;
+        if (offset + length - begin > room) return EDQUOT;
+    }
     return REAL(posix_fallocate)(fd, offset, length);
 }
 

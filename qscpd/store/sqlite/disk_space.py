@@ -18,18 +18,25 @@ _PROBE_BYTES: Final = 64 * 1024
 """More than a page: some file systems refuse a write whole although a part of it would fit."""
 
 
-def lacks_space(file: Path) -> bool:
+def lacks_space(file: Path, count: int = _PROBE_BYTES) -> bool:
     """Return whether a file can't grow now, because the disk, a quota or the file itself is full.
 
     What is written to find out goes to a nameless file beside it: a store's own files have locks, and may
     have other writers. It begins where the file ends, because a limit on the size of files depends on that.
+
+    Args:
+        file: The file; it need not exist.
+        count: By how many bytes it has to grow.
     """
     end = 0
     with contextlib.suppress(OSError):
         end = file.stat().st_size
     data = os.urandom(_PROBE_BYTES)  # zeros need no space where files are compressed
+    allocate = getattr(os, "posix_fallocate", None)  # macOS has none
     try:
         with tempfile.TemporaryFile(dir=file.parent, buffering=0) as probe:
+            if allocate is not None:
+                allocate(probe.fileno(), end, max(count, _PROBE_BYTES))
             probe.seek(end)
             while data:
                 data = data[probe.write(data) :]

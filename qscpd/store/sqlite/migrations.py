@@ -220,13 +220,14 @@ def _keep_copy(db: sqlite3.Connection, path: str) -> None:
         sync(unfinished)
         unfinished.replace(path)
         sync(unfinished.parent)
-    except BaseException as error:
-        full = isinstance(error, sqlite3.Error) and lacks_space(unfinished)
-        # On a full disk half a copy is in the way of everything else.
-        unfinished.unlink(missing_ok=True)
-        if full:
+    except sqlite3.Error as error:
+        # SQLite has removed what it had written, so the question is whether all of it would fit.
+        size = db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0]
+        if lacks_space(unfinished, size):
             raise StoreFullError(
                 f"{path}: no room on the disk, or in its quota, for a copy of the store as it was; "
                 "free some, then try again"
             ) from error
         raise
+    finally:
+        unfinished.unlink(missing_ok=True)  # On a full disk half a copy is in the way of everything else.

@@ -42,7 +42,7 @@ def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
             # A single file, which can be read without making others beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
-        if lacks_space(target):  # a quota is an I/O error to SQLite
+        if lacks_space(target, store.stat().st_size):  # a quota is an I/O error to SQLite
             raise StoreFullError(
                 f"{store}: can't be copied to {target}: the disk is full, or its quota; free some room first"
             ) from error
