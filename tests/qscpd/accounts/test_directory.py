@@ -45,3 +45,23 @@ def test_a_deleted_account_is_removed(directory: Directory) -> None:
     assert directory.by_id(1) is None
     directory.update(Account(2, "alice", AccountState.DELETED, 0))
     assert (directory.by_name("alice"), len(directory)) == (None, 0)
+
+
+def test_a_lock_that_is_not_stored(directory: Directory) -> None:
+    """A lock in memory outlives other changes of the account, until it is stored or dropped."""
+
+    def state() -> str:
+        return directory.accounts["alice"].state.value
+
+    alice = Account(1, "alice", AccountState.ACTIVE, 0)
+    directory.lock_unstored(alice)
+    directory.update(alice)  # as after a new password
+    assert state() == "locked"
+    directory.drop_unstored_lock(alice)
+    assert state() == "active"
+    directory.lock_unstored(alice)
+    directory.update(Account(1, "alice", AccountState.LOCKED, 0))  # stored
+    directory.drop_unstored_lock(alice)
+    assert state() == "locked"
+    directory.update(alice)  # unlocked
+    assert state() == "active"
