@@ -49,7 +49,7 @@ class Reserve:
         real = store.resolve()
         self.path = real.with_name(f"{real.name}.reserve")
         self._keep = keep
-        self._size = self.size()
+        self._size = min(self.size(), RESERVE_BYTES)
         """Its largest so far, to which it is filled up after it was cut."""
         self._compaction: Compaction | None = None
 
@@ -93,7 +93,7 @@ class Reserve:
             StoreFullError: There is no space even so; nothing was changed.
         """
         _close_cursors(full)
-        self._size = max(self._size, self.size())
+        self._size = max(self._size, min(self.size(), RESERVE_BYTES))
         if leave is None:
             fits = self._compaction is not None and self._compaction.free_bytes() >= SHARED_BYTES
             leave = SHARED_BYTES if fits else RESERVE_BYTES
@@ -145,7 +145,7 @@ class Reserve:
         """Return the ways to make space, the cheapest first; each returns whether it may have helped."""
         return [
             self._restart_journal,
-            lambda: self._cut(max(leave, self._size - _FIRST_CUT)),
+            lambda: self._cut(max(leave, self.size() - _FIRST_CUT)),
             self._empty_journal,
             lambda: self._cut(leave),
         ]
@@ -171,9 +171,11 @@ class Reserve:
             return False
         emptied = False
         with contextlib.suppress(StoreError):
-            if self._compaction.growth() > 0 and self.size() - self._compaction.growth() < _OPERATORS_BYTES:
-                return False
-            self._cut(_OPERATORS_BYTES)
+            growth = self._compaction.growth()
+            if growth > 0:
+                if self.size() - growth < _OPERATORS_BYTES:
+                    return False
+                self._cut(_OPERATORS_BYTES)
             emptied = self._compaction.empty_journal()
         self._fill(self._size)
         return emptied
