@@ -3,8 +3,9 @@
 import contextlib
 from typing import Final
 
-from qscpd.errors import StoreFullError
+from qscpd.errors import StoreError, StoreFullError
 from qscpd.store.sqlite.database import Database
+from qscpd.store.sqlite.disk_space import lacks_space, temporary_directory
 
 _COMPACT_AT_ONCE: Final = 32 * 1024 * 1024
 """Files up to this many bytes are rewritten while messages wait for it: a third of a second."""
@@ -34,7 +35,16 @@ class Compaction:
 
     def compact(self) -> None:
         """See `Housekeeping.compact`."""
-        self._db.run("VACUUM")
+        try:
+            self._db.run("VACUUM")
+        except StoreError as error:
+            # The file is rewritten in a folder for temporary files, which can be on another disk.
+            copy = temporary_directory() / f"{self._db.path.name}.vacuum"
+            if lacks_space(copy, self._db.path.stat().st_size):
+                raise StoreFullError(
+                    f"{self._db.path}: can't be rewritten: no room in {copy.parent}, or in its quota"
+                ) from error
+            raise
         with self._db.transaction() as db:
             db.execute("DELETE FROM meta WHERE key = 'compact'")
         self.empty_journal()

@@ -43,3 +43,12 @@ def lacks_space(file: Path, count: int = _PROBE_BYTES) -> bool:
     except OSError as error:
         return error.errno in NO_SPACE
     return False
+
+
+def temporary_directory() -> Path:
+    """Return the folder in which SQLite makes temporary files (https://sqlite.org/tempfiles.html#tempdir)."""
+    named = (os.environ.get(name) for name in ("SQLITE_TMPDIR", "TMPDIR"))
+    for each in (*named, "/var/tmp", "/usr/tmp", "/tmp"):  # noqa: S108 - nothing is made there by us
+        if each and Path(each).is_dir() and os.access(each, os.W_OK | os.X_OK):
+            return Path(each)
+    return Path()

@@ -169,3 +169,22 @@ def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
     erase(store)
     assert not store.housekeeping.compaction_due()
     assert not [each for each in disk.iterdir() if b"haystack" in each.read_bytes()]
+
+
+def test_no_space_for_temporary_files(tmp_path: Path) -> None:
+    """A store that can't be rewritten for lack of space can be opened still, and is rewritten later."""
+    path = tmp_path / "q.db"
+    with contextlib.closing(SqliteStore(path)) as store:
+        for name in ("alice", "bob"):
+            store.add_account(name, "x")
+        for _ in range(100):
+            append(store)
+        store._db.connection.execute("INSERT INTO meta VALUES ('compact', '1')")
+    with largest_file(path.stat().st_size - 5000), contextlib.closing(SqliteStore(path)) as store:
+        assert store.housekeeping.compaction_due()
+        with pytest.raises(StoreFullError, match="can't be rewritten"):
+            store.housekeeping.compact()
+        assert last_seq(store) == 100
+    with contextlib.closing(SqliteStore(path)) as store:
+        assert not store.housekeeping.compaction_due()
+        assert last_seq(store) == 100

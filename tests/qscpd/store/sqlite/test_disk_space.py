@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.store.sqlite.disk_space import lacks_space
+from qscpd.store.sqlite.disk_space import lacks_space, temporary_directory
 from tests.support.smalldisk import fill, largest_file, small_disk
 from tests.support.users import as_user
 
@@ -41,3 +41,14 @@ def test_another_error_is_not_lack_of_space(tmp_path: Path, reason: str) -> None
     tmp_path.chmod(0o555)
     with as_user(tmp_path):
         assert not lacks_space(tmp_path / "q.db")
+
+
+def test_the_folder_of_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is that of SQLite's documentation: named by a variable, or the first that can be written."""
+    monkeypatch.delenv("SQLITE_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert temporary_directory() == tmp_path
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path / "missing"))
+    assert temporary_directory() == tmp_path
+    monkeypatch.delenv("TMPDIR")
+    assert temporary_directory() == Path("/var/tmp")  # noqa: S108 - nothing is made there
