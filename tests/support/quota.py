@@ -28,6 +28,8 @@ _SOURCE: Final = r"""
 
 #define REAL(name) ((__typeof__(&name)) dlsym(RTLD_NEXT, #name))
 
+#define BROKEN -2
+
 /* The bytes that may still be added to a file of the directory; -1: it is not one, or there is no limit. */
 static long long left(int fd) {
     const char *directory = getenv("QUOTA_DIRECTORY"), *limit_file = getenv("QUOTA_LIMIT");
@@ -43,6 +45,7 @@ static long long left(int fd) {
     if (limit < 0) return -1;
     ssize_t got = read(limit, text, sizeof text - 1);
     close(limit);
+    if (text[0] == 'E') return BROKEN;
     long long free = got > 0 ? atoll(text) : 0;
     DIR *files = opendir(directory);
     if (!files) return -1;
@@ -60,6 +63,7 @@ static long long left(int fd) {
 static ssize_t allowed(int fd, size_t count, off_t offset) {
     long long room = left(fd);
     struct stat found;
+    if (room == BROKEN) { errno = EIO; return -1; }
     if (room < 0 || fstat(fd, &found)) return count;
     off_t begin = offset > found.st_size ? offset : found.st_size;
     off_t added = offset + (off_t) count - begin;
@@ -104,6 +108,7 @@ int ftruncate64(int fd, off64_t length) { return ftruncate(fd, length); }
 int posix_fallocate(int fd, off_t offset, off_t length) {
     struct stat found;
     long long room = left(fd);
+    if (room == BROKEN) return EIO;
     if (room >= 0 && !fstat(fd, &found)) {
         off_t begin = offset > found.st_size ? offset : found.st_size;
         if (offset + length - begin > room) return EDQUOT;
@@ -136,21 +141,33 @@ class Quota:
         self._directory = directory.resolve()
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Variables that put a program under the quota."""
+        return {
+            "LD_PRELOAD": str(self._library),
+            "QUOTA_DIRECTORY": str(self._directory),
+            "QUOTA_LIMIT": str(self._limit),
+        }
+
+    @property
     def command(self) -> tuple[str, ...]:
         """Words before a command that put it under the quota."""
-        settings = {
-            "LD_PRELOAD": self._library,
-            "QUOTA_DIRECTORY": self._directory,
-            "QUOTA_LIMIT": self._limit,
-        }
-        return ("env", *(f"{name}={value}" for name, value in settings.items()))
+        return ("env", *(f"{name}={value}" for name, value in self.environment.items()))
+
+    def break_disk(self) -> None:
+        """Let each write fail as on a broken disk (EIO)."""
+        self._set("EIO")
 
     def leave(self, count: int) -> None:
         """Set the limit so that this many bytes can still be written."""
         used = sum(each.stat().st_size for each in self._directory.iterdir() if each.is_file())
-        self._limit.with_suffix(".new").write_text(str(used + count))
-        self._limit.with_suffix(".new").replace(self._limit)
+        self._set(str(used + count))
 
     def lift(self) -> None:
         """Remove the limit."""
         self._limit.unlink(missing_ok=True)
+
+    def _set(self, limit: str) -> None:
+        unfinished = self._limit.with_suffix(".new")
+        unfinished.write_text(limit)
+        unfinished.replace(self._limit)
