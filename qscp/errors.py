@@ -139,8 +139,8 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.OUT_OF_ORDER: CodeInfo(
         "An earlier message to the same person or room was refused; send that first.", _R
     ),
-    ErrorCode.STORAGE_FULL: CodeInfo("The server's disk is full; the message was not stored.", _W),
-    ErrorCode.STORAGE_FAILED: CodeInfo("The server could not store the message.", _R),
+    ErrorCode.STORAGE_FULL: CodeInfo("The server's disk is full; nothing was stored.", _W),
+    ErrorCode.STORAGE_FAILED: CodeInfo("The server could not store what you sent.", _R),
     ErrorCode.UNKNOWN_MESSAGE: CodeInfo("The message does not exist, or its text was deleted.", _F),
     ErrorCode.TOO_LATE: CodeInfo("The message is too old to be edited.", _G),
     ErrorCode.TOO_MANY_REACTIONS: CodeInfo("The message has reached the limit of reactions.", _G),

@@ -99,8 +99,9 @@ async def _serve(config: Config) -> ExitCode:
         context = server_context(config.tls)
         url = store_url(config.store.path)
         stack.enter_context(lock_store(url))
+        edit_within_ms = round(config.history.edit_within_s * 1000)
         store = stack.enter_context(
-            contextlib.closing(open_store(url, edit_within_ms=round(config.history.edit_within_s * 1000)))
+            contextlib.closing(open_store(url, edit_within_ms=edit_within_ms, keep_reserve=True))
         )
         epoch = store.epoch()
         directory = Directory(store.accounts(), store.account_names())

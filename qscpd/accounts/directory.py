@@ -5,6 +5,7 @@ applied in the order of the commits. A thousand accounts are about 300 KiB.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from qscp.errors import InvalidNameError
 from qscp.names import normalize_name
@@ -31,6 +32,8 @@ class Directory:
         self.names: Mapping[int, str] = self._labels.by_id
         self.accounts: dict[str, Account] = {}
         self._by_id: dict[int, Account] = {}
+        self._unstored_locks: set[int] = set()
+        """Accounts that are locked here although the store could not be changed, by id."""
         for account in accounts:
             self.update(account)
 
@@ -44,12 +47,27 @@ class Directory:
     def update(self, account: Account) -> None:
         """Apply a change of an account; of a deleted one only the name is kept."""
         self._labels.add(account.id, account.name)
+        if account.state is not AccountState.ACTIVE:
+            self._unstored_locks.discard(account.id)
+        elif account.id in self._unstored_locks:  # another password, for one
+            account = replace(account, state=AccountState.LOCKED)
         if account.state is AccountState.DELETED:
             known = self._by_id.pop(account.id, None)
             if known is not None and self.accounts.get(known.name) is known:
                 del self.accounts[known.name]
             return
         self.accounts[account.name] = self._by_id[account.id] = account
+
+    def lock_unstored(self, account: Account) -> None:
+        """Lock an account in memory, as long as the daemon runs or until the store has it locked, too."""
+        self.update(replace(account, state=AccountState.LOCKED))
+        self._unstored_locks.add(account.id)
+
+    def drop_unstored_lock(self, account: Account) -> None:
+        """Unlock an account that is locked in memory only; any other stays as it is."""
+        if account.id in self._unstored_locks:
+            self._unstored_locks.discard(account.id)
+            self.update(replace(account, state=AccountState.ACTIVE))
 
     def by_name(self, name: str) -> Account | None:
         """Return the account with that name, in any spelling; None if not found."""

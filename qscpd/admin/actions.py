@@ -1,5 +1,6 @@
 """Requests performed on a store."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar, assert_never
@@ -37,7 +38,15 @@ from qscpd.admin.messages import (
 )
 from qscpd.domain.model import Account, AccountState
 from qscpd.domain.rooms import DeniedError, RoomChange
-from qscpd.errors import ExistsError, NotFoundError, NotRunningError, QscpdError, StoreError, UsageError
+from qscpd.errors import (
+    ExistsError,
+    NotFoundError,
+    NotRunningError,
+    QscpdError,
+    StoreError,
+    StoreFullError,
+    UsageError,
+)
 from qscpd.store.base import Store
 
 R = TypeVar("R")
@@ -182,8 +191,10 @@ def _erase(request: EraseUser, store: Store) -> Erased:
     while store.housekeeping.erase_step(account.id):
         time.sleep(_PAUSE_S)
     if store.housekeeping.compaction_due():
-        store.housekeeping.compact()
-    return Erased(account_info(account), done=True)
+        with contextlib.suppress(StoreFullError):  # it needs as much room again; the reply says so
+            store.housekeeping.compact()
+    due = store.housekeeping.compaction_due()
+    return Erased(account_info(account), done=True, compaction_due=due)
 
 
 def account_info(account: Account) -> AccountInfo:

@@ -5,7 +5,10 @@ import os
 import time
 from typing import Final
 
+import structlog
+
 from qscp import __version__
+from qscp.errors import ErrorCode
 from qscpd.admin import (
     Accounts,
     DaemonStatus,
@@ -13,14 +16,17 @@ from qscpd.admin import (
     Erased,
     EraseUser,
     ListUsers,
+    LockUser,
     Reply,
     Request,
     Status,
+    UnlockUser,
     account_info,
     begin_erasing,
     perform,
 )
 from qscpd.chat.router import Router
+from qscpd.errors import StoreBusyError, StoreFullError
 from qscpd.sessions.session import Session
 from qscpd.store.writer import StoreWriter
 
@@ -29,6 +35,8 @@ _ERASING_S: Final = 1.0
 
 _PAUSE_S: Final = 0.005
 """Pause between two steps of erasing, so that it takes at most half of the store's time."""
+
+_log = structlog.stdlib.get_logger("qscpd.admin")
 
 
 class LiveAdmin:
@@ -52,7 +60,29 @@ class LiveAdmin:
         if isinstance(request, ListUsers):
             accounts = self._router.directory.accounts
             return Accounts([account_info(accounts[name]) for name in sorted(accounts)])
+        if isinstance(request, LockUser):
+            return await self._lock(request)
+        if isinstance(request, UnlockUser):
+            account = self._router.directory.by_name(request.name)
+            if account is not None:
+                self._router.directory.drop_unstored_lock(account)
         return await self._writer.perform(lambda store: perform(request, store))
+
+    async def _lock(self, request: LockUser) -> Reply:
+        """Lock an account; if the store can't be changed, at least until the daemon ends."""
+        try:
+            return await self._writer.perform(lambda store: perform(request, store))
+        except (StoreFullError, StoreBusyError) as error:
+            account = self._router.directory.by_name(request.name)
+            if account is None:
+                raise
+            self._router.directory.lock_unstored(account)
+            self._router.close_account(account.id, ErrorCode.LOCKED)
+            _log.error("admin.lock_not_stored", account=account.name, reason=str(error))
+            raise type(error)(
+                f"{error}. {account.name} is locked only until qscpd ends, because that could not be stored: "
+                f"run `qscpd lock {account.name}` again"
+            ) from error
 
     async def _erase(self, request: EraseUser) -> Reply:
         """Delete the account, then erase for a while, a small step at a time."""

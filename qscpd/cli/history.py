@@ -97,7 +97,10 @@ def erase(ctx: click.Context, user: str, *, by_id: bool, yes: bool) -> None:
         reply = _erase(config, admin.EraseUser(reply.account.name, reply.account.id))
     report(f"erased all messages of {reply.account.name} (a{reply.account.id})")
     if reply.compaction_due:
-        report("traces can remain in unused parts of the store's file; restart the daemon to remove them")
+        report(
+            "traces can remain in unused parts of the store's file; restart the daemon to remove them, "
+            "with as much free space as the store has"
+        )
     copies = sorted(config.store.path.parent.glob(f"{config.store.path.name}.schema*"))
     others = "".join(f", {copy}" for copy in copies)
     report(f"earlier backups and exports still contain them{others}")

@@ -1,4 +1,4 @@
-"""Moderation log: which actions in a room are recorded, and in which words. Pure."""
+"""Moderation: which actions in a room are recorded, in which words, and which protect people. Pure."""
 
 from typing import Final, NamedTuple
 
@@ -6,6 +6,9 @@ from qscpd.domain.rooms import RoomChange
 
 _UNLOGGED: Final = frozenset({"join", "leave"})
 """Actions that are not recorded in the moderation log."""
+
+_PROTECTIVE: Final = frozenset({"leave", "remove", "ban", "mute", "archive", "delete"})
+"""Actions that get people away from an abuser."""
 
 
 class LogEntry(NamedTuple):
@@ -31,6 +34,11 @@ def log_entry(change: RoomChange, until_ms: int | None = None) -> LogEntry | Non
     if change.action in _UNLOGGED:
         return None
     return LogEntry(change.action, change.actor, change.target, until_ms=until_ms, text=_describe(change))
+
+
+def is_protective(change: RoomChange) -> bool:
+    """Return whether a change gets people away from an abuser: such a change has to work on a full disk."""
+    return change.action in _PROTECTIVE
 
 
 def _describe(change: RoomChange) -> str:

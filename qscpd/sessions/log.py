@@ -173,8 +173,16 @@ class SessionLog:
                 self._file.close()
                 self._file = None  # If opening fails now, the next line tries again.
             self._file = _open(self._path)
-        while data:
-            data = data[self._file.write(data) :]
+        written = 0
+        try:
+            while written < len(data):
+                written += self._file.write(data[written:])
+        except OSError:
+            # Half a line would spoil the next one, once the disk has room again.
+            half = written - data.rfind(b"\n", 0, written) - 1
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file.fileno(), os.fstat(self._file.fileno()).st_size - half)
+            raise
 
     def _moved(self, file: FileIO) -> bool:
         try:

@@ -29,20 +29,30 @@ def store_url(path: Path) -> str:
     return f"sqlite://{path}"
 
 
-def open_store(url: str, *, clock_ms: Callable[[], int] | None = None, edit_within_ms: int = 0) -> Store:
+def open_store(
+    url: str,
+    *,
+    clock_ms: Callable[[], int] | None = None,
+    edit_within_ms: int = 0,
+    keep_reserve: bool = False,
+) -> Store:
     """Open a store, making or upgrading it as needed; hold `lock_store` as long as it is open.
 
     Args:
         url: Names it, as `sqlite:///var/lib/qscp/qscpd.db`.
         clock_ms: Milliseconds since 1970-01-01 UTC; None: the system's clock.
         edit_within_ms: How long after its time a message can be edited.
+        keep_reserve: Keep space on the disk for changes that have to work when it is full, such as
+            locking an account. Without it, only what another process has kept is used.
 
     Raises:
         StoreError: It can't be opened; the text says why and what to do.
         PermissionDeniedError: This user may not read and write it.
     """
     driver, location = _driver(url)
-    return driver.open_store(location, clock_ms=clock_ms, edit_within_ms=edit_within_ms)
+    return driver.open_store(
+        location, clock_ms=clock_ms, edit_within_ms=edit_within_ms, keep_reserve=keep_reserve
+    )
 
 
 def open_reader(url: str) -> StoreReader:

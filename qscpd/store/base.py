@@ -32,6 +32,7 @@ from qscpd.domain.model import (
     RoomResult,
 )
 from qscpd.domain.rooms import DeniedError, Membership, RoomChange, RoomRow
+from qscpd.errors import StoreFullError
 
 
 class StoreReader(Protocol):
@@ -302,11 +303,14 @@ class Store(StoreReader, Protocol):
             StoreFullError: No room on the disk.
         """
 
-    def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
+    def change_rooms(
+        self, changes: Sequence[RoomChange]
+    ) -> Sequence[RoomResult | DeniedError | StoreFullError]:
         """Apply several changes in one transaction, in the order given; each as `change_room` does.
 
         Returns:
-            The result of each; a denied one does not prevent the others.
+            The result of each; a denied one does not prevent the others. On a full disk, protective
+            ones can have a result, and the others `StoreFullError` (`qscpd.domain.moderation`).
 
         Raises:
             StoreFullError: No room on the disk; nothing was changed.
@@ -319,7 +323,9 @@ class Store(StoreReader, Protocol):
 class Driver(Protocol):
     """A kind of store, named by the scheme of a URL; `location` is what follows `scheme://`."""
 
-    def open_store(self, location: str, *, clock_ms: Callable[[], int] | None, edit_within_ms: int) -> Store:
+    def open_store(
+        self, location: str, *, clock_ms: Callable[[], int] | None, edit_within_ms: int, keep_reserve: bool
+    ) -> Store:
         """See `qscpd.store.open_store`."""
 
     def open_reader(self, location: str) -> StoreReader:

@@ -23,7 +23,7 @@ from qscp.errors import ErrorCode
 from qscpd.bus.base import Answers, Bus, Commit
 from qscpd.domain.events import Event, MessagesStored, PositionMoved
 from qscpd.domain.model import Keep, Mark, NewMessage, Outcome, Refused, StoredMessage
-from qscpd.domain.rooms import DeniedError, RoomChange
+from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.outage import Outage
 from qscpd.store.base import Store
@@ -47,6 +47,9 @@ _QUIET_S: Final = 0.02
 
 _BUSY_HOUSEKEEPING_S: Final = 0.05
 """Interval of housekeeping under load: with it, 2,000 messages a second are indexed."""
+
+_FULL_HOUSEKEEPING_S: Final = 1.0
+"""Interval of housekeeping, which can make space, on a full disk: clients send again after a second."""
 
 _IDLE_HOUSEKEEPING_S: Final = 60.0
 """Interval of housekeeping when none is left: messages grow old."""
@@ -287,6 +290,7 @@ class StoreWriter(Generic[S]):
     def _refuse(self, batch: Batch[S], error: StoreError) -> None:
         """Refuse a batch that was not stored; acknowledge what was stored before under the same ids."""
         self._refusing.failed(str(error), len(batch.chats))
+        self._next_housekeeping = min(self._next_housekeeping, time.monotonic() + _FULL_HOUSEKEEPING_S)
         try:
             known = self._store.known(batch.messages)
         except StoreError as second:
@@ -332,7 +336,7 @@ class StoreWriter(Generic[S]):
                 if isinstance(error, StoreError) and not isinstance(error, StoreFullError | StoreBusyError):
                     self._fail(error)  # the memberships are unknown now
             else:
-                self._answer(calls, [each if isinstance(each, DeniedError) else None for each in outcomes])
+                self._answer(calls, [each if isinstance(each, Exception) else None for each in outcomes])
                 return
         self._answer(calls, [error] * len(calls))
 
@@ -348,16 +352,20 @@ class StoreWriter(Generic[S]):
             self._answer([call], [result])
 
     def _keep_house(self, *, quiet: bool) -> None:
-        more = False
+        more = failed = False
         if not self._failed:
             try:
                 more = self._store.housekeeping.step(self._keep)
             except StoreError as error:
                 # Nothing was promised; a disk that is full now may have room later.
+                failed = True
                 self._untidy.failed(str(error), level=logging.WARNING)
             else:
                 self._untidy.works()
-        pause = _BUSY_HOUSEKEEPING_S if not quiet else 0.0 if more else _IDLE_HOUSEKEEPING_S
+        if quiet:
+            pause = 0.0 if more else _IDLE_HOUSEKEEPING_S
+        else:
+            pause = _FULL_HOUSEKEEPING_S if failed else _BUSY_HOUSEKEEPING_S
         self._next_housekeeping = time.monotonic() + pause
 
     def _answer(self, calls: Sequence[_Call], results: Sequence[object]) -> None:

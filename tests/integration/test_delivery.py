@@ -5,7 +5,6 @@ A docstring is the promise that its test covers; `docs/durability.md` lists them
 
 import asyncio
 import os
-import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 from tests.support.oracle import judge
 from tests.support.programs import unmeasured
+from tests.support.quota import Quota
 from tests.support.stores import FailingStore
 from tests.support.wire import Wires, chat
 
@@ -429,22 +429,20 @@ async def test_an_unknown_outcome_is_not_answered(
 
 
 async def test_a_disk_that_fails_ends_the_daemon(
-    start_daemon: StartDaemon, wires: Wires, monkeypatch: pytest.MonkeyPatch
+    start_daemon: StartDaemon, wires: Wires, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A failed write ends the sessions and the daemon, with exit code 1; acked messages are stored.
-
-    The kernel's limit on the size of a file makes the write fail; that of a coverage file would fail, too.
-    """
+    """A failed write ends the sessions and the daemon, with exit code 1; acked messages are stored."""
+    disk = Quota(tmp_path, tmp_path / "library")
     for name in os.environ.keys() - unmeasured().keys():
         monkeypatch.delenv(name)
+    for name, value in disk.environment.items():
+        monkeypatch.setenv(name, value)
     daemon = start_daemon()
-    daemon.expected_errors.update(["store.failed", "store.refused"])
+    daemon.expected_errors.update(["store.failed", "store.refused", "sessionlog.failed"])
     (alice,) = await wires.login(daemon, "alice")
     alice.send(chat("bob", "before", 1))
     await alice.receive_type("chat_ack")
-    journal = daemon.store.with_name(daemon.store.name + "-wal")
-    limit = journal.stat().st_size + 4096
-    resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+    disk.break_disk()
     sent = 50
     alice.send(*(chat("bob", "x" * 10_000, 2 + n) for n in range(sent)))
     rest = await alice.rest()
@@ -454,6 +452,7 @@ async def test_a_disk_that_fails_ends_the_daemon(
     assert rest[-1]["type"] == "bye"
     await alice.close()
     assert await asyncio.to_thread(daemon.wait) == 1
+    disk.lift()
     again = start_daemon()
     (bob,) = await wires.login(again, "bob", resume=False)
     bob.send({"type": "history", "conversation": "c1", "after": 0, "limit": 200})

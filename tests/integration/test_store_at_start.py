@@ -90,4 +90,6 @@ def test_a_full_disk(tmp_path: Path, authority: AuthorityFiles) -> None:
         fill(disk)
         code, text = refused(tmp_path, authority, f"store.path={disk}/qscpd.db")
     assert code == ExitCode.FAILED
-    assert text == f"qscpd: {disk}/qscpd.db: no room on the disk\n"
+    assert (
+        text == f"qscpd: {disk}/qscpd.db: no room on the disk, or in its quota; free some, then try again\n"
+    )

@@ -1,7 +1,8 @@
-"""Small disk that a test can fill: a real file system of a few hundred KiB, in memory."""
+"""Small disk that a test can fill: a real file system of a few hundred KiB, in memory; and small files."""
 
 import contextlib
 import os
+import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Final
 
 import pytest
 
-__all__ = ["fill", "small_disk"]
+__all__ = ["fill", "largest_file", "small_disk"]
 
 _FILLER: Final = "filler"
 
@@ -47,3 +48,14 @@ def fill(directory: Path, leave: int = 0) -> Path:
     if leave:
         os.truncate(filler, max(0, filler.stat().st_size - leave))
     return filler
+
+
+@contextlib.contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond a size: writes fail with EFBIG, which is no ENOSPC."""
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))

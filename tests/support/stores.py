@@ -163,7 +163,9 @@ class FailingStore(SqliteStore):
         self.appended.append(len(messages))
         return result
 
-    def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
+    def change_rooms(
+        self, changes: Sequence[RoomChange]
+    ) -> Sequence[RoomResult | DeniedError | StoreFullError]:
         """Change rooms, or raise the error that the test set."""
         if self.full:
             raise StoreFullError("no room on the disk")

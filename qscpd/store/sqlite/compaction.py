@@ -3,8 +3,9 @@
 import contextlib
 from typing import Final
 
-from qscpd.errors import StoreFullError
+from qscpd.errors import StoreError, StoreFullError
 from qscpd.store.sqlite.database import Database
+from qscpd.store.sqlite.disk_space import lacks_space, temporary_directory
 
 _COMPACT_AT_ONCE: Final = 32 * 1024 * 1024
 """Files up to this many bytes are rewritten while messages wait for it: a third of a second."""
@@ -34,16 +35,42 @@ class Compaction:
 
     def compact(self) -> None:
         """See `Housekeeping.compact`."""
-        self._db.run("VACUUM")
+        try:
+            self._db.run("VACUUM")
+        except StoreError as error:
+            # The file is rewritten in a folder for temporary files, which can be on another disk.
+            copy = temporary_directory() / f"{self._db.path.name}.vacuum"
+            if lacks_space(copy, self._db.path.stat().st_size):
+                raise StoreFullError(
+                    f"{self._db.path}: can't be rewritten: no room in {copy.parent}, or in its quota"
+                ) from error
+            raise
         with self._db.transaction() as db:
             db.execute("DELETE FROM meta WHERE key = 'compact'")
         self.empty_journal()
 
     def empty_journal(self) -> bool:
         """Move the WAL, which has old pages, into the file and truncate it; False: a reader needs it."""
+        return self._move_journal("TRUNCATE")
+
+    def restart_journal(self) -> bool:
+        """Move the WAL into the file, so that its own space is used again; False: a reader needs it."""
+        return self._move_journal("RESTART")
+
+    def growth(self) -> int:
+        """Return by how many bytes the file grows when the WAL is moved into it."""
+        pages, size = self._db.read("SELECT * FROM pragma_page_count, pragma_page_size")[0]
+        return int(pages) * int(size) - self._db.path.stat().st_size
+
+    def free_bytes(self) -> int:
+        """Return how much can be stored in unused pages of the file, before it grows."""
+        pages, size = self._db.read("SELECT * FROM pragma_freelist_count, pragma_page_size")[0]
+        return int(pages) * int(size)
+
+    def _move_journal(self, mode: str) -> bool:
         self._db.read("PRAGMA busy_timeout = 0")  # otherwise delivery would wait, too
         try:
-            busy = self._db.read("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+            busy = self._db.read(f"PRAGMA wal_checkpoint({mode})")[0][0]
         finally:
             self._db.read("PRAGMA busy_timeout = 5000")
         return not busy

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from qscpd.domain.events import Event
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreDamagedError, StoreError, StoreFullError
+from qscpd.store.sqlite.disk_space import NO_SPACE, lacks_space
 from qscpd.store.sqlite.migrations import check_schema, migrate, schema_of
 
 _CHECKED_SIZE: Final = 64 * 1024 * 1024
@@ -24,6 +25,15 @@ _CHECKED_SIZE: Final = 64 * 1024 * 1024
 
 _READER_CACHE_KIB: Final = 1024
 """Page cache of a reading connection, of which the daemon has a few."""
+
+_NO_ERRNO: Final = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMOPEN})
+"""Errors that can mean a full disk, and whose outcome is known: nothing was committed before the write.
+
+`SQLITE_IOERR_FSYNC` is not among them: after a failed flush nobody knows what the disk has.
+"""
+
+_OPENING: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+"""Errors of opening a store that can mean a full disk: the files beside it can't be made, either."""
 
 _WAL_HEADER: Final = 32
 _FRAME_HEADER: Final = 24
@@ -159,10 +169,10 @@ class Database(DatabaseReader):
             for callback in self._rollback_callbacks:
                 callback()
             rolled_back = _roll_back(self.connection)
-            if _code(error) == sqlite3.SQLITE_IOERR_SHMSIZE:
-                rolled_back = rolled_back and _cut_wal(self.path)
-            if isinstance(error, sqlite3.Error):
-                raise _explain(error, self.path, rolled_back=rolled_back) from error
+            # A query inside the transaction has explained its error already.
+            cause = error.__cause__ if isinstance(error, StoreError) else error
+            if isinstance(cause, sqlite3.Error):
+                raise _explain_undone(cause, self.path, rolled_back=rolled_back) from cause
             raise
         finally:
             self._in_transaction, self._time_ms = False, None
@@ -233,8 +243,12 @@ def _explain_opening(error: BaseException, path: Path) -> BaseException:
     if isinstance(error, PermissionError):
         return PermissionDeniedError(f"{path}: this user has no permission to read and write it")
     if isinstance(error, OSError):
-        return StoreError(f"{path}: {error.strerror}")
+        return _no_room(path) if error.errno in NO_SPACE else StoreError(f"{path}: {error.strerror}")
     if isinstance(error, sqlite3.Error):
+        code = _code(error)
+        # Nothing was promised yet, so any failure on a full disk can be tried again.
+        if code is not None and code & 0xFF in _OPENING and lacks_space(_journal(path)):
+            return _no_room(path)
         return _explain(error, path, rolled_back=True)
     return error
 
@@ -272,15 +286,36 @@ def _code(error: BaseException) -> int | None:
     return code
 
 
+def _explain_undone(error: sqlite3.Error, path: Path, *, rolled_back: bool) -> StoreError:
+    """Turn the error of a transaction into ours, and see to it that a refused one is never recovered."""
+    explained = _explain(error, path, rolled_back=rolled_back)
+    # SQLite gives SQLITE_FULL before a commit is complete in the WAL; of the others nobody says so. The cut
+    # comes after `_explain`, which looks for space on the disk, because it makes some.
+    if isinstance(explained, StoreFullError) and _code(error) != sqlite3.SQLITE_FULL and not _cut_wal(path):
+        return _explain(error, path, rolled_back=False)
+    return explained
+
+
 def _explain(error: sqlite3.Error, path: Path, *, rolled_back: bool) -> StoreError:
     """Turn SQLite's error into ours."""
     code = _code(error)
     primary = code & 0xFF if code is not None else None
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreDamagedError(f"{path}: the store is damaged ({error}); restore it from a backup")
-    # SHMSIZE: no room for the index of the WAL, which is a file, too.
-    if rolled_back and (primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE):
-        return StoreFullError(f"{path}: no room on the disk")
+    if rolled_back and (
+        primary == sqlite3.SQLITE_FULL
+        or code == sqlite3.SQLITE_IOERR_SHMSIZE  # no room for the index of the WAL, which is a file, too
+        or (code in _NO_ERRNO and lacks_space(_journal(path)))
+    ):
+        return _no_room(path)
     if rolled_back and primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusyError(f"{path}: locked by another program")
     return StoreError(f"{path}: {error}")
+
+
+def _journal(path: Path) -> Path:
+    return Path(f"{path.resolve()}-wal")
+
+
+def _no_room(path: Path) -> StoreFullError:
+    return StoreFullError(f"{path}: no room on the disk, or in its quota; free some, then try again")

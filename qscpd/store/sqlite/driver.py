@@ -17,10 +17,12 @@ class SqliteDriver:
     schema = len(MIGRATIONS)
 
     def open_store(
-        self, location: str, *, clock_ms: Callable[[], int] | None, edit_within_ms: int
+        self, location: str, *, clock_ms: Callable[[], int] | None, edit_within_ms: int, keep_reserve: bool
     ) -> SqliteStore:
         """See `qscpd.store.open_store`."""
-        return SqliteStore(Path(location), clock_ms=clock_ms, edit_within_ms=edit_within_ms)
+        return SqliteStore(
+            Path(location), clock_ms=clock_ms, edit_within_ms=edit_within_ms, keep_reserve=keep_reserve
+        )
 
     def open_reader(self, location: str) -> SqliteReader:
         """See `qscpd.store.open_reader`."""

@@ -1,8 +1,10 @@
 """Housekeeping: indexing, forgetting old ids, pruning, erasing and compaction, in small steps."""
 
 from qscpd.domain.model import Keep
+from qscpd.errors import StoreFullError
 from qscpd.store.sqlite.compaction import Compaction
 from qscpd.store.sqlite.message_ids import MessageIds
+from qscpd.store.sqlite.reserve import SHARED_BYTES, Reserve
 from qscpd.store.sqlite.retention import Eraser, Pruner
 from qscpd.store.sqlite.search_index import SearchIndex
 
@@ -11,25 +13,48 @@ class SqliteHousekeeping:
     """A `qscpd.store.base.Housekeeping` of an SQLite file."""
 
     def __init__(
-        self, ids: MessageIds, index: SearchIndex, pruner: Pruner, eraser: Eraser, compaction: Compaction
+        self,
+        ids: MessageIds,
+        index: SearchIndex,
+        pruner: Pruner,
+        eraser: Eraser,
+        compaction: Compaction,
+        reserve: Reserve,
     ) -> None:
         self._ids = ids
         self._index = index
         self._pruner = pruner
         self._eraser = eraser
         self._compaction = compaction
+        self._reserve = reserve
 
     def step(self, keep: Keep) -> bool:
         """See `Housekeeping.step`."""
-        if self._ids.index_step() or self._index.step():
+        # Ids come before pruning, which takes away the messages that they are read from.
+        if self._reserve.spend(self._ids.index_step, leave=SHARED_BYTES):
             return True
+        full: StoreFullError | None = None
+        try:
+            if self._reserve.spend(self._index.step, leave=None):
+                return True
+        except StoreFullError as error:
+            full = error  # What makes space must not wait for what needs some.
+        if self._reserve.spend(lambda: self._remove(keep), leave=SHARED_BYTES):
+            return True
+        self._reserve.maintain()
+        if full is not None:
+            raise full
+        return False
+
+    def _remove(self, keep: Keep) -> bool:
+        """Remove a few of the things that are not kept; return whether there is more."""
         if self._ids.sweep_step() or self._pruner.deleted_room_step():
             return True
         return keep != Keep() and self._pruner.step(keep)
 
     def erase_step(self, account: int) -> bool:
         """See `Housekeeping.erase_step`."""
-        return self._eraser.step(account)
+        return self._reserve.spend(lambda: self._eraser.step(account))
 
     def compaction_due(self) -> bool:
         """See `Housekeeping.compaction_due`."""

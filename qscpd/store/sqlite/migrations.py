@@ -10,8 +10,9 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from qscpd.errors import StoreDamagedError
+from qscpd.errors import StoreDamagedError, StoreFullError
 from qscpd.files import sync
+from qscpd.store.sqlite.disk_space import lacks_space
 
 APPLICATION_ID: Final = 0x51534350
 """`PRAGMA application_id` of our files: "QSCP"."""
@@ -142,6 +143,7 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
 
     Raises:
         StoreDamagedError: The file belongs to another program or to a newer version.
+        StoreFullError: There is no room for the copy.
         sqlite3.Error: The file can't be read or written; it is as it was.
     """
     version = schema_of(db, path)
@@ -218,7 +220,14 @@ def _keep_copy(db: sqlite3.Connection, path: str) -> None:
         sync(unfinished)
         unfinished.replace(path)
         sync(unfinished.parent)
-    except BaseException:
-        # On a full disk half a copy is in the way of everything else.
-        unfinished.unlink(missing_ok=True)
+    except sqlite3.Error as error:
+        # SQLite has removed what it had written, so the question is whether all of it would fit.
+        size = db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0]
+        if lacks_space(unfinished, size):
+            raise StoreFullError(
+                f"{path}: no room on the disk, or in its quota, for a copy of the store as it was; "
+                "free some, then try again"
+            ) from error
         raise
+    finally:
+        unfinished.unlink(missing_ok=True)  # On a full disk half a copy is in the way of everything else.

@@ -5,9 +5,10 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from qscpd.errors import StoreError
+from qscpd.errors import StoreError, StoreFullError
 from qscpd.store.base import Contents
 from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.disk_space import lacks_space
 from qscpd.store.sqlite.migrations import APPLICATION_ID
 
 _PAGES: int = 1000
@@ -25,6 +26,7 @@ def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
         pause: Called after every few megabytes, to leave the disk to others for a moment.
 
     Raises:
+        StoreFullError: There is no room for the copy.
         StoreError: Either can't be read or written.
     """
     try:
@@ -40,6 +42,10 @@ def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
             # A single file, which can be read without making others beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.Error as error:
+        if lacks_space(target, store.stat().st_size):  # a quota is an I/O error to SQLite
+            raise StoreFullError(
+                f"{store}: can't be copied to {target}: the disk is full, or its quota; free some room first"
+            ) from error
         raise StoreError(f"{store}: can't be copied to {target}: {error}") from error
 
 

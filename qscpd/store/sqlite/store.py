@@ -6,6 +6,7 @@ from pathlib import Path
 
 from qscpd.domain.events import Event, PositionMoved
 from qscpd.domain.model import Account, Mark, NewMessage, Outcome, RoomResult
+from qscpd.domain.moderation import is_protective
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreFullError
 from qscpd.store.base import Housekeeping
@@ -18,6 +19,7 @@ from qscpd.store.sqlite.housekeeping import SqliteHousekeeping
 from qscpd.store.sqlite.message_ids import MessageIds
 from qscpd.store.sqlite.messages import Messages
 from qscpd.store.sqlite.reader import SqliteReads
+from qscpd.store.sqlite.reserve import SHARED_BYTES, Reserve
 from qscpd.store.sqlite.retention import Eraser, Pruner
 from qscpd.store.sqlite.rooms import ModerationLog, Rooms
 from qscpd.store.sqlite.search_index import SearchIndex
@@ -31,6 +33,7 @@ class SqliteStore(SqliteReads):
         path: The file; it is made when it does not exist, readable by its owner only.
         clock_ms: Milliseconds since 1970-01-01 UTC; None: the system's clock.
         edit_within_ms: How long after its time a message can be edited.
+        keep_reserve: Keep space for changes that have to work on a full disk; see `Reserve`.
 
     Raises:
         StoreError: The file can't be opened, is damaged, or is no store of ours.
@@ -40,9 +43,15 @@ class SqliteStore(SqliteReads):
     _db: Database
 
     def __init__(
-        self, path: Path, *, clock_ms: Callable[[], int] | None = None, edit_within_ms: int = 0
+        self,
+        path: Path,
+        *,
+        clock_ms: Callable[[], int] | None = None,
+        edit_within_ms: int = 0,
+        keep_reserve: bool = False,
     ) -> None:
-        db = Database(path, clock_ms)
+        self._reserve = Reserve(path, keep=keep_reserve)
+        db = self._reserve.spend_on_opening(lambda: Database(path, clock_ms))
         super().__init__(db)
         log = ModerationLog(db)
         index = SearchIndex(db)
@@ -68,7 +77,9 @@ class SqliteStore(SqliteReads):
             Pruner(db, chunk_writer),
             Eraser(db, chunk_writer, self._ids, index, log, compaction),
             compaction,
+            self._reserve,
         )
+        self._reserve.attach(compaction)
         try:
             self._catch_up()
         except BaseException:
@@ -77,12 +88,20 @@ class SqliteStore(SqliteReads):
 
     def _catch_up(self) -> None:
         """Do what the last run did not get to."""
-        # After a crash under load some thousands of ids may be missing from the index.
-        with self._db.transaction():
+        # After a crash under load some thousands of ids may be missing from the index. On a full disk
+        # that waits for the first look-up, which needs them.
+        with contextlib.suppress(StoreFullError), self._db.transaction():
             self._ids.index_all()
         if self._housekeeping.compaction_due():
             with contextlib.suppress(StoreFullError):  # next time, then
                 self._housekeeping.compact()
+        self._reserve.take_back()
+        self._reserve.maintain()
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        super().close()
+        self._reserve.take_back()  # The journal is gone, if nobody else reads.
 
     @property
     def housekeeping(self) -> Housekeeping:
@@ -109,14 +128,17 @@ class SqliteStore(SqliteReads):
 
     def set_password(self, name: str, password_hash: str) -> Account:
         """See `Store.set_password`."""
-        return self._accounts.set_password(name, password_hash)
+        return self._reserve.spend(lambda: self._accounts.set_password(name, password_hash))
 
     def set_locked(self, name: str, *, locked: bool) -> Account:
         """See `Store.set_locked`."""
-        return self._accounts.set_locked(name, locked=locked)
+        return self._reserve.spend(lambda: self._accounts.set_locked(name, locked=locked))
 
     def delete_account(self, name: str) -> Account:
         """See `Store.delete_account`."""
+        return self._reserve.spend(lambda: self._delete_account(name))
+
+    def _delete_account(self, name: str) -> Account:
         with self._db.transaction():
             account = self._accounts.mark_deleted(name)
             self._rooms.leave_all(account.id)
@@ -132,7 +154,10 @@ class SqliteStore(SqliteReads):
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """See `Store.append`."""
-        return self._messages.append(messages, marks)
+        try:
+            return self._messages.append(messages, marks)
+        except StoreFullError as error:
+            return self._reserve.retry(error, lambda: self._messages.append(messages, marks))
 
     def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
         """See `Store.known`."""
@@ -143,12 +168,30 @@ class SqliteStore(SqliteReads):
     def change_room(self, change: RoomChange) -> RoomResult:
         """See `Store.change_room`."""
         (outcome,) = self.change_rooms([change])
-        if isinstance(outcome, DeniedError):
+        if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
+    def change_rooms(
+        self, changes: Sequence[RoomChange]
+    ) -> Sequence[RoomResult | DeniedError | StoreFullError]:
         """See `Store.change_rooms`."""
+        try:
+            return self._change_rooms(changes)
+        except StoreFullError as error:
+            protective = [each for each in changes if is_protective(each)]
+            if not protective:
+                raise
+            full = error
+        by_operator = all(each.actor is None for each in protective)
+        made = iter(
+            self._reserve.spend(
+                lambda: self._change_rooms(protective), leave=0 if by_operator else SHARED_BYTES
+            )
+        )
+        return [next(made) if is_protective(each) else full for each in changes]
+
+    def _change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
         outcomes: list[RoomResult | DeniedError] = []
         with self._db.transaction():
             for change in changes:

@@ -58,3 +58,23 @@ def test_a_name_that_is_given_away(directory: Directory) -> None:
     directory.update(Account(8, "alice", AccountState.DELETED, 0))
     assert names == {7: "gone", 1: "alice~1", 8: "alice"}
     assert directory.by_name("alice~1") is None
+
+
+def test_a_lock_that_is_not_stored(directory: Directory) -> None:
+    """A lock in memory outlives other changes of the account, until it is stored or dropped."""
+
+    def state() -> str:
+        return directory.accounts["alice"].state.value
+
+    alice = Account(1, "alice", AccountState.ACTIVE, 0)
+    directory.lock_unstored(alice)
+    directory.update(alice)  # as after a new password
+    assert state() == "locked"
+    directory.drop_unstored_lock(alice)
+    assert state() == "active"
+    directory.lock_unstored(alice)
+    directory.update(Account(1, "alice", AccountState.LOCKED, 0))  # stored
+    directory.drop_unstored_lock(alice)
+    assert state() == "locked"
+    directory.update(alice)  # unlocked
+    assert state() == "active"

@@ -20,7 +20,8 @@ from qscpd.admin import (
     perform,
 )
 from qscpd.admin.live import LiveAdmin
-from qscpd.errors import ExitCode
+from qscpd.domain.model import Account
+from qscpd.errors import ExitCode, StoreBusyError, StoreError, StoreFullError
 from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
@@ -111,3 +112,52 @@ async def test_the_list_follows_the_store(daemon: LiveDaemon) -> None:
     assert listed == await daemon.writer.perform(lambda store: perform(ListUsers(), store))
     assert isinstance(listed, Accounts)
     assert [(each.name, each.state) for each in listed.accounts] == [("bob", "locked"), ("carol", "active")]
+
+
+@pytest.mark.parametrize("error", [StoreFullError("no room on the disk"), StoreBusyError("locked")])
+async def test_a_lock_that_can_not_be_stored(
+    daemon: LiveDaemon, monkeypatch: pytest.MonkeyPatch, error: StoreError
+) -> None:
+    """If the store can't be changed, an account is locked in memory, and the command says so and fails."""
+
+    def fail(*_: object, **__: object) -> Account:
+        raise error
+
+    _, link = daemon.router.login("alice")
+    with monkeypatch.context() as patch:
+        patch.setattr(daemon.store, "set_locked", fail)
+        with pytest.raises(
+            type(error), match=r"alice is locked only until qscpd ends.*`qscpd lock alice` again"
+        ):
+            await daemon.admin.handle(LockUser("Alice"))
+        with pytest.raises(type(error), match=f"^{error}$"):
+            await daemon.admin.handle(LockUser("zoe"))
+    assert link.ended == "locked"
+    assert states(daemon) == {"alice": "locked", "bob": "active"}
+    await daemon.admin.handle(SetPassword("alice", hash_cheaply("another password")))
+    assert states(daemon) == {"alice": "locked", "bob": "active"}
+    await daemon.admin.handle(LockUser("alice"))
+    assert await daemon.writer.perform(lambda store: store.find_account("alice", None).state) == "locked"
+    await daemon.admin.handle(UnlockUser("alice"))
+    assert states(daemon) == {"alice": "active", "bob": "active"}
+
+
+async def test_unlocking_what_is_locked_in_memory(
+    daemon: LiveDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account that is locked in memory only can be unlocked, also if the store can't be changed still."""
+
+    def fail(*_: object, **__: object) -> Account:
+        raise StoreFullError("no room on the disk")
+
+    monkeypatch.setattr(daemon.store, "set_locked", fail)
+    with pytest.raises(StoreFullError):
+        await daemon.admin.handle(LockUser("alice"))
+    with pytest.raises(StoreFullError):
+        await daemon.admin.handle(UnlockUser("alice"))
+    assert states(daemon) == {"alice": "active", "bob": "active"}
+
+
+def states(daemon: LiveDaemon) -> dict[str, str]:
+    """Return the state of each account as logins see it."""
+    return {name: account.state.value for name, account in daemon.router.directory.accounts.items()}

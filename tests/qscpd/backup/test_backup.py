@@ -21,13 +21,14 @@ from qscpd.errors import (
     QscpdError,
     StoreBusyError,
     StoreError,
+    StoreFullError,
 )
 from qscpd.setup.pki import AuthorityFiles, check_pair, make_authority, make_server_certificate
 from qscpd.store.sqlite.lock import StoreLock
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.daemon import add_accounts, write_config
 from tests.support.ids import IdMaker
-from tests.support.smalldisk import fill, small_disk
+from tests.support.smalldisk import fill, largest_file, small_disk
 from tests.support.stores import rows_of
 from tests.support.users import as_user
 
@@ -204,6 +205,13 @@ def test_a_full_disk_leaves_nothing(loaded: LoadedConfig, tmp_path: Path) -> Non
         with pytest.raises(StoreError, match=r"can't be copied to .*full"):
             make_backup(disk, loaded)
         assert names(disk) == ["filler"]
+
+
+def test_a_copy_that_can_not_grow_leaves_nothing(loaded: LoadedConfig, tmp_path: Path) -> None:
+    """A quota, or a limit on the size of files, is reported as a full disk is."""
+    with largest_file(20_000), pytest.raises(StoreFullError, match=r"can't be copied to .*full"):
+        make_backup(tmp_path / "backups", loaded)
+    assert names(tmp_path / "backups") == []
 
 
 def test_a_backup_needs_permission_to_read_the_keys(loaded: LoadedConfig, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from qscpd.admin.live import LiveAdmin
 from qscpd.chat.submission import _Gate
 from qscpd.domain.model import Keep, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
-from qscpd.errors import StoreBusyError, StoreError
+from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.sessions import requests
 from qscpd.store.base import Store
 from tests.support.gated_reader import BEFORE
@@ -33,7 +33,9 @@ DEV = 1
 class DeniedStore(FailingStore):
     """A store that refuses or fails changes of rooms as it does messages."""
 
-    def change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
+    def change_rooms(
+        self, changes: Sequence[RoomChange]
+    ) -> Sequence[RoomResult | DeniedError | StoreFullError]:
         """Change rooms, or fail."""
         if self.busy:
             raise StoreBusyError("locked by another program")

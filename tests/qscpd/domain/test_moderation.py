@@ -1,9 +1,11 @@
-"""Moderation log: recorded actions and their texts."""
+"""Moderation: recorded actions, their texts, and which actions protect people."""
+
+from typing import get_args
 
 import pytest
 
-from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscpd.domain.moderation import LogEntry, log_entry
+from qscp.rooms import HistoryFrom, RoomAction, RoomKind, RoomRole
+from qscpd.domain.moderation import LogEntry, is_protective, log_entry
 from qscpd.domain.rooms import RoomChange
 
 
@@ -41,3 +43,10 @@ def test_the_entry_of_a_mute_has_its_end() -> None:
     """The entry of a mute has its target, end and reason."""
     made = change("mute", target=2, text="loud", seconds=5)
     assert log_entry(made, 5000) == LogEntry("mute", 1, 2, None, 5000, "loud")
+
+
+@pytest.mark.parametrize("action", sorted(set(get_args(RoomAction)) | {"join", "leave", "delete"}))
+def test_what_protects(action: str) -> None:
+    """Changes that take a right away, or get a member out, protect from an abuser; no other does."""
+    protects = action in {"leave", "remove", "ban", "mute", "archive", "delete"}
+    assert is_protective(RoomChange(action=action, room="#dev", actor=1)) is protects

@@ -15,6 +15,7 @@ from qscpd.net.link import Link
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from tests.support.doubles import FakeLink
+from tests.support.smalldisk import largest_file
 from tests.support.users import as_user
 from tests.support.waiting import until
 
@@ -132,6 +133,21 @@ def test_a_full_disk_raises_no_error(tmp_path: Path) -> None:
         ("sessionlog.failed.over", 1),
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_no_half_line_on_a_full_disk(tmp_path: Path) -> None:
+    """What a full disk takes of a line is removed, so that the next one can be read."""
+    path = tmp_path / "sessions.log"
+    with structlog.testing.capture_logs() as logged, SessionLog(path, "always") as log:
+        log.auth_ok(SessionDouble(1), "x")
+        await until(lambda: path.stat().st_size)
+        with largest_file(path.stat().st_size * 5 // 2):
+            log.auth_ok(SessionDouble(2), "x")
+            log.auth_ok(SessionDouble(3), "x")
+            log.auth_ok(SessionDouble(4), "x")
+            await until(lambda: logged)
+        log.auth_ok(SessionDouble(5), "x")
+    assert [entry["session"] for entry in lines(path)] == ["s1", "s2", "s5"]
 
 
 def test_an_unwritable_directory_is_an_error_at_the_start(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
+import structlog
 
 from qscp.errors import ErrorCode
 from qscpd.bus.base import Commit
@@ -320,6 +321,30 @@ async def test_failing_housekeeping_does_not_stop_the_writer() -> None:
         peer.writer.append(items(2))
         await peer.writer.drained()
     assert peer.reported == [("stored", 2)]
+
+
+async def test_failing_housekeeping_is_logged_once() -> None:
+    """A disk that stays full makes one line about housekeeping, not one at each try."""
+    peer = WriterPeer()
+    peer.store.chores.steps = StoreFullError("no room to index")
+    with structlog.testing.capture_logs() as logged, peer.writer:
+        await until(lambda: peer.store.chores.done == 1)
+        peer.writer.append(items(1))
+        await until(lambda: peer.store.chores.done == 2)
+        peer.writer.append(items(1))
+        await until(lambda: peer.store.chores.done == 3)
+    assert [each["event"] for each in logged] == ["store.housekeeping_failed"]
+
+
+async def test_a_full_disk_brings_housekeeping_forward() -> None:
+    """After a refusal, housekeeping tries to make space before the sender tries again."""
+    peer = WriterPeer()
+    with peer.writer:
+        await until(lambda: peer.store.chores.done == 1)
+        peer.store.fails = [StoreFullError("full")]
+        peer.writer.append(items(1))
+        await until(lambda: peer.store.chores.done == 2)
+    assert peer.reported == [(ErrorCode.STORAGE_FULL, [0])]
 
 
 async def test_a_call_fails_when_housekeeping_has_a_bug() -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from qscpd.domain.model import Keep, NewMessage, StoredMessage
-from qscpd.errors import StoreFullError
+from qscpd.errors import StoreError, StoreFullError
+from qscpd.store.sqlite import database
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
-from tests.support.smalldisk import fill, small_disk
+from tests.support.smalldisk import fill, largest_file, small_disk
 from tests.support.stores import rows_of
 
 ALICE, BOB = 1, 2
@@ -118,6 +119,39 @@ def test_a_full_disk_for_the_wal_index(store: SqliteStore, disk: Path, tmp_path:
     assert store._db.read("PRAGMA integrity_check") == [("ok",)]
 
 
+@pytest.mark.parametrize("size", range(200_000, 250_000, 7_001))
+def test_a_file_at_its_largest_size(tmp_path: Path, size: int) -> None:
+    """A journal that can't grow refuses messages like a full disk: not stored, now or after a crash."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    with contextlib.closing(SqliteStore(folder / "q.db")) as store:
+        for name in ("alice", "bob"):
+            store.add_account(name, "x")
+        append(store)
+        with largest_file(size):
+            last, error = append_until_full(store)
+            cause = error.__cause__
+            assert isinstance(cause, sqlite3.Error)
+            assert cause.sqlite_errorname == "SQLITE_IOERR_WRITE"
+        assert last_seq(store) == last
+        assert after_a_crash(folder, tmp_path / "copy") == last
+        assert len(rows_of(store, 1)) == last
+        assert append(store) == last + 1
+        assert not list(folder.glob("tmp*"))
+
+
+def test_an_io_error_with_space_is_no_full_disk(
+    store: SqliteStore, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the disk has space, an I/O error is one of unknown outcome, also when the rollback worked."""
+    append(store)
+    fill(disk)
+    monkeypatch.setattr(database, "lacks_space", lambda _: False)
+    with largest_file((disk / "q.db-wal").stat().st_size), pytest.raises(StoreError) as caught:
+        append(store, "x" * 40_000)
+    assert not isinstance(caught.value, StoreFullError)
+
+
 def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
     """Indexing and erasing stop on a full disk and continue once there is space."""
     append(store, "needle in a haystack")
@@ -135,3 +169,22 @@ def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
     erase(store)
     assert not store.housekeeping.compaction_due()
     assert not [each for each in disk.iterdir() if b"haystack" in each.read_bytes()]
+
+
+def test_no_space_for_temporary_files(tmp_path: Path) -> None:
+    """A store that can't be rewritten for lack of space can be opened still, and is rewritten later."""
+    path = tmp_path / "q.db"
+    with contextlib.closing(SqliteStore(path)) as store:
+        for name in ("alice", "bob"):
+            store.add_account(name, "x")
+        for _ in range(100):
+            append(store)
+        store._db.connection.execute("INSERT INTO meta VALUES ('compact', '1')")
+    with largest_file(path.stat().st_size - 5000), contextlib.closing(SqliteStore(path)) as store:
+        assert store.housekeeping.compaction_due()
+        with pytest.raises(StoreFullError, match="can't be rewritten"):
+            store.housekeeping.compact()
+        assert last_seq(store) == 100
+    with contextlib.closing(SqliteStore(path)) as store:
+        assert not store.housekeeping.compaction_due()
+        assert last_seq(store) == 100

@@ -23,7 +23,7 @@ from qscpd.store.sqlite import migrations
 from qscpd.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
-from tests.support.smalldisk import fill, small_disk
+from tests.support.smalldisk import fill, largest_file, small_disk
 from tests.support.stores import rows_of
 
 SCHEMA_1 = Path(__file__).with_name("schema1.sql")
@@ -294,6 +294,21 @@ def test_a_disk_too_full_for_the_copy_changes_nothing(tmp_path: Path) -> None:
         assert dump(old) == before
         SqliteStore(old).close()
         assert version(old) == len(MIGRATIONS)
+
+
+def test_a_copy_that_can_not_grow_changes_nothing(old: Path) -> None:
+    """A quota, or a limit on the size of files, is reported as a full disk is."""
+    with contextlib.closing(sqlite3.connect(old)) as db:  # the largest of the files
+        db.execute("INSERT INTO accounts VALUES (99, ?, 'locked', 'x', 1)", ("z" * 40_000,))
+        db.commit()
+    before = dump(old)
+    with (
+        largest_file(old.stat().st_size - 1),
+        pytest.raises(StoreFullError, match="no room on the disk, or in its quota, for a copy"),
+    ):
+        SqliteStore(old)
+    assert [each.name for each in old.parent.iterdir()] == [old.name]
+    assert dump(old) == before
 
 
 def test_a_step_that_fails_changes_nothing(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
