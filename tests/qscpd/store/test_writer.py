@@ -324,7 +324,7 @@ async def test_failing_housekeeping_does_not_stop_the_writer() -> None:
 
 
 async def test_failing_housekeeping_is_logged_once() -> None:
-    """A disk that stays full makes one line about housekeeping, not one at each try."""
+    """A disk that stays full makes one line about housekeeping, not one at each try, and one at the end."""
     peer = WriterPeer()
     peer.store.chores.steps = StoreFullError("no room to index")
     with structlog.testing.capture_logs() as logged, peer.writer:
@@ -333,7 +333,10 @@ async def test_failing_housekeeping_is_logged_once() -> None:
         await until(lambda: peer.store.chores.done == 2)
         peer.writer.append(items(1))
         await until(lambda: peer.store.chores.done == 3)
-    assert [each["event"] for each in logged] == ["store.housekeeping_failed"]
+    assert [(each["event"], each["steps"]) for each in logged] == [
+        ("store.housekeeping_failed", 1),
+        ("store.housekeeping_failed.over", 3),
+    ]
 
 
 async def test_a_full_disk_brings_housekeeping_forward() -> None:
