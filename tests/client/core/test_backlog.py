@@ -21,7 +21,9 @@ def backlog(*items: Item) -> Backlog:
 def page(*seqs: int, cursor: int | None = None, first_seq: int = 1) -> frames.History:
     """Return a page of history."""
     messages = [frames.Message(seq, f"{seq:032x}", "bob", f"m{seq}", 1000 + seq) for seq in seqs]
-    return frames.History(conversation="c", messages=messages, first_seq=first_seq, cursor=cursor)
+    return frames.History(
+        conversation="c", messages=messages, first_seq=first_seq, last_seq=10, cursor=cursor
+    )
 
 
 def test_the_oldest_items_are_dropped() -> None:
