@@ -78,9 +78,17 @@ class Timeline:
             case _:
                 pass
 
+    def confirm(self, conversation: Conversation, item: Message | Amendment) -> None:
+        """Show that an own item was stored over an earlier connection; it is not the last that was shown."""
+        place = Place.THIS_CHAT if self.is_open(conversation) else self._elsewhere
+        if isinstance(item, Amendment):
+            self._show_amendment(conversation, item, place)
+        else:
+            self._show_own(conversation, item, place)
+
     def preview(self, conversation: Conversation, item: Message | Amendment) -> None:
         """Show an item of a conversation whose chat is not open."""
-        place = Place.OTHER_CHAT if self._chat.partner is not None else Place.PICKER
+        place = self._elsewhere
         if isinstance(item, Amendment):
             if not item.folded:
                 self._show_amendment(conversation, item, place)
@@ -114,6 +122,10 @@ class Timeline:
         for message in messages:
             self.display(conversation, message, numbered=numbered)
         self._show(end)
+
+    @property
+    def _elsewhere(self) -> Place:
+        return Place.OTHER_CHAT if self._chat.partner is not None else Place.PICKER
 
     def _reference(self, conversation: Conversation, seq: int) -> Reference:
         """Return the reference to a message, with as much of it as is known here."""
