@@ -75,17 +75,20 @@ class Backlog:
     def drop_through(self, seq: int, reason: str) -> None:
         """Drop messages up to a seq, and amendments of them; what was not shown is missing now.
 
+        What was typed here stays, to be shown as stored: its pending line has to end.
+
         Args:
             seq: The last seq to drop.
             reason: As in `Missing`.
         """
+        old = [each for each in self._items if not isinstance(each, Missing) and _first(each) <= seq]
         kept = [each for each in self._items if isinstance(each, Missing) or _first(each) > seq]
-        dropped = [each.seq for each in self._items if not isinstance(each, Missing) and each.seq <= seq]
-        if dropped:
-            missing = Missing(min(dropped), seq, reason)
-            kept = [each for each in kept if each.seq > seq or each.seq < missing.seq]
-            kept.insert(sum(each.seq < missing.seq for each in kept), missing)
-        self._items = kept
+        first = min((each.seq for each in old if not each.repeated), default=seq + 1)
+        if first <= seq:
+            kept = [each for each in kept if not first <= each.seq <= seq]
+            kept.append(Missing(first, seq, reason))
+        kept += [_confirmed(each) for each in old if each.here]
+        self._items = sorted(kept, key=lambda each: each.seq)
 
     def add_missing(self, missing: Missing) -> None:
         """Append a missing range; it continues the last one if that reaches it with the same reason."""
@@ -118,7 +121,7 @@ class Backlog:
             if isinstance(item, Amendment) and item.target in items:
                 # The page has the message as this left it.
                 items[item.seq] = dataclasses.replace(item, folded=True)
-            elif not isinstance(item, Missing) and item.seq >= first:
+            elif not isinstance(item, Missing) and (item.seq >= first or item.here):
                 items[item.seq] = item
         self._items = [items[seq] for seq in sorted(items)]
 
@@ -135,3 +138,10 @@ class Backlog:
 def _first(item: Item) -> int:
     """Return the seq of an item, or of the message that it amends."""
     return item.target if isinstance(item, Amendment) else item.seq
+
+
+def _confirmed(item: Message | Amendment) -> Message | Amendment:
+    """Return an item of which only is shown that it was stored."""
+    if isinstance(item, Amendment):
+        return dataclasses.replace(item, repeated=True, before="")
+    return dataclasses.replace(item, repeated=True)

@@ -102,7 +102,8 @@ class Conversation:
 
     def messages_of(self, page: frames.History) -> list[Message]:
         """Return the messages of a page that was applied, in their current form, without dropped ones."""
-        return [copy for each in page.messages if (copy := self.known.get(each.seq)) is not None]
+        copies = [copy for each in page.messages if (copy := self.known.get(each.seq)) is not None]
+        return [dataclasses.replace(each, live=False, here=False) for each in copies]
 
     def prune(self, first: int) -> None:
         """Drop what is before the first seq that the server still has for you."""

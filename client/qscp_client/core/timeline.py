@@ -61,6 +61,9 @@ class Timeline:
             item: The item.
             numbered: Whether a message has its number also where messages have none.
         """
+        if not isinstance(item, Missing) and item.repeated:
+            self.confirm(conversation, item)
+            return
         if isinstance(item, Missing) and not self.is_open(conversation):
             # The notice stands among other conversations; what is missing was not read.
             conversation.cursors.show(item.last)
