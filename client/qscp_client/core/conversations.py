@@ -108,10 +108,24 @@ class Conversation:
     def prune(self, first: int) -> None:
         """Drop what is before the first seq that the server still has for you."""
         self.cursors.prune(first)
-        self.drop_through(self.cursors.first - 1, "pruned")
+        self._drop_through(self.cursors.first - 1, "pruned")
 
-    def drop_through(self, seq: int, reason: str) -> None:
-        """Drop messages up to a seq: amendments of them might be missing.
+    def miss(self, first: int, last: int, reason: str) -> None:
+        """Drop messages of which an amendment can be among what this device does not get.
+
+        Args:
+            first: The first seq that does not come.
+            last: The last one.
+            reason: As in `Missing`.
+        """
+        self.dropped = max(self.dropped, last)
+        self.known.drop_outdated(last)
+        self.delivery.drop_through(last)
+        self.backlog.drop_through(first - 1, reason)
+        self.backlog.drop_through(last, reason)
+
+    def _drop_through(self, seq: int, reason: str) -> None:
+        """Drop messages up to a seq.
 
         Args:
             seq: The last seq to drop.
@@ -125,7 +139,7 @@ class Conversation:
     def connected(self) -> None:
         """Drop all messages if there is no position: amendments from before the replay are not sent."""
         if self.cursors.applied is None:
-            self.drop_through(max((each.seq for each in self.known), default=0), "older")
+            self._drop_through(max((each.seq for each in self.known), default=0), "older")
 
     def read_elsewhere(self, seq: int) -> None:
         """Apply that you have read up to a seq on another device."""

@@ -21,6 +21,8 @@ class MessageCache:
         self._amendments: collections.deque[Amendment] = collections.deque()
         self._forgotten = 0
         """The newest amendment that is not remembered any more."""
+        self._outdated = 0
+        """Messages up to this seq are kept only if they have the amendments up to it."""
 
     def __iter__(self) -> Iterator[Message]:
         """All messages, in the order in which they came."""
@@ -33,10 +35,14 @@ class MessageCache:
     def add(self, message: Message, me: str) -> None:
         """Keep a message, in place of an older form of it, with the amendments that came before it.
 
+        One that is too old, as after `drop_outdated`, is not kept.
+
         Args:
             message: The message.
             me: Your name.
         """
+        if self._is_outdated(message):
+            return
         known = self._by_seq.pop(message.seq, None)
         if known is not None and known.as_of > message.as_of:
             message = known
@@ -60,10 +66,16 @@ class MessageCache:
         self._by_seq = {each.seq: each for each in self if max(each.seq, each.as_of) <= seq}
         self._amendments = collections.deque(each for each in self._amendments if each.seq <= seq)
         self._forgotten = min(self._forgotten, seq)
+        self._outdated = min(self._outdated, seq)
 
     def drop_through(self, seq: int) -> None:
-        """Drop messages up to a seq: amendments of them might be missing."""
+        """Drop messages up to a seq."""
         self._by_seq = {each.seq: each for each in self if each.seq > seq}
+
+    def drop_outdated(self, seq: int) -> None:
+        """Drop messages up to a seq that lack amendments up to it: this device does not get these."""
+        self._outdated = seq
+        self._by_seq = {each.seq: each for each in self if not self._is_outdated(each)}
 
     def amend(self, amendment: Amendment, me: str) -> None:
         """Apply an amendment to the message that it targets, now or when that comes in a page of history.
@@ -77,3 +89,6 @@ class MessageCache:
             self._forgotten = self._amendments.popleft().seq
         if (message := self._by_seq.get(amendment.target)) is not None:
             self._by_seq[amendment.target] = amended(message, amendment, me)
+
+    def _is_outdated(self, message: Message) -> bool:
+        return message.seq <= self._outdated and message.as_of < self._outdated

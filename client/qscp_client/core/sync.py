@@ -268,8 +268,7 @@ class Sync:
             self._save_position(conversation, frame.first - 1)
             return
         self._apply_early(conversation, frame.last + 1)
-        conversation.drop_through(frame.first - 1, frame.reason)
-        conversation.drop_through(frame.last, frame.reason)
+        conversation.miss(frame.first, frame.last, frame.reason)
         self._advance(conversation, frame.last)
         missing = Missing(frame.first, frame.last, frame.reason)
         if self.timeline.is_open(conversation) or self._shows_at_once:

@@ -193,6 +193,7 @@ class Timeline:
                 dated=not message.live,
                 erased=message.erased,
                 details=self._details(conversation, message, place, numbered=numbered),
+                seq=message.seq,
             )
         )
 

@@ -228,6 +228,23 @@ def test_copies_below_a_gap_are_dropped(reason: str) -> None:
     assert status.lines == ()
 
 
+def test_a_page_is_as_new_as_a_gap_or_not_kept() -> None:
+    """A page that has the events of a gap stays; what an older one has of these messages is left out."""
+    harness = ready("bob", chat_with="bob")
+    harness.receive(chat(1), chat(3))
+    harness.engine.disconnected()
+    harness.connect("bob")
+    harness.enter("/last 1", "/last 2")
+    messages = [frames.Message(seq, f"{seq:032x}", "bob", "a secret", seq) for seq in (1, 3)]
+    assert len(harness.receive(page(messages[0], last_seq=6))) == 3
+    harness.receive(frames.Gap("c-bob", 4, 6, "older"))
+    assert copy(harness, 1) is not None
+    assert copy(harness, 3) is None
+    shown = harness.receive(page(*messages, last_seq=5))
+    assert len([each for each in shown if isinstance(each, events.MessageReceived)]) == 1
+    assert copy(harness, 3) is None
+
+
 def test_copies_before_the_first_seq_are_dropped() -> None:
     """A first seq that rises drops what is before it, from each frame that has one."""
     later = info("bob", 9, read=9)
