@@ -37,6 +37,7 @@ class EngineDevice:
         self._make_id = make_id
         self._disk = Disk()
         self._now = 0.0
+        self._first: list[frames.ClientFrame] = []
         self.start()
 
     def start(self) -> None:
@@ -62,11 +63,12 @@ class EngineDevice:
             self._flush()
 
     def resume(self) -> list[frames.ClientFrame]:
-        """Return nothing: the engine resumes after `auth_ack`, and sends its outbox."""
-        return []
+        """Return what the engine sends after `auth_ack`: its positions, its outbox, and a request."""
+        first, self._first = self._first, []
+        return first
 
     def resend(self) -> list[frames.ClientFrame]:
-        """Return nothing, as `resume`."""
+        """Return nothing: `resume` has returned it."""
         return []
 
     def handle(self, frame: frames.ServerFrame) -> list[frames.ClientFrame]:
@@ -74,9 +76,10 @@ class EngineDevice:
         if isinstance(frame, frames.AuthAck):
             self.logged_in = True
             self.engine.connected(frame)
-        else:
-            self.live |= isinstance(frame, frames.Resumed)
-            self.engine.receive(frame)
+            self._first = self._flush()
+            return []
+        self.live |= isinstance(frame, frames.Resumed)
+        self.engine.receive(frame)
         if self.engine.ending is not None:
             self.ended = self.engine.ending.code
         return self._flush()
