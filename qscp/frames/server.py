@@ -194,6 +194,12 @@ class ChatAck(ServerFrame, tag="chat_ack"):
     conversation: str
     seq: Count
     time: Count
+    count: Count | None = None
+    """Of a reaction: number of users with it on the message now."""
+    mentions: tuple[str, ...] = ()
+    """Of a new message or edit: mentioned users who were in the conversation."""
+    repeated: bool = False
+    """Whether it was stored before, under the same id."""
 
 
 class ChatNack(ServerFrame, tag="chat_nack"):
@@ -266,6 +272,8 @@ class History(ServerFrame, tag="history", kw_only=True):
     messages: list[Message]
     first_seq: Count
     """Seq of the oldest message that is kept; earlier ones were pruned."""
+    last_seq: Count
+    """Newest seq when the page was read; the messages are as the events up to it left them."""
     cursor: Count | None = None
     """`before` or `after` of the next page; absent at the end."""
 

@@ -8,7 +8,8 @@ from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscpd.bus.base import Answers
 from qscpd.chat.submission import SubmissionQueue
-from qscpd.domain.model import NewMessage, Outcome, Refused
+from qscpd.domain.model import NO_META, NewMessage, Outcome, Refused, StoredMessage
+from qscpd.sessions.encoding import names_of
 from qscpd.sessions.session import Session
 
 _BLOCKING: Final = frozenset({ErrorCode.OUT_OF_ORDER, ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED})
@@ -20,13 +21,15 @@ class Acknowledger:
 
     Args:
         submissions: The queue that messages came from; it waits for the answers to those of rooms.
+        names: Names of accounts, by id.
 
     Attributes:
         waiting: Sessions that waited for answers they now have; `finish` lets them continue.
     """
 
-    def __init__(self, submissions: SubmissionQueue) -> None:
+    def __init__(self, submissions: SubmissionQueue, names: Mapping[int, str]) -> None:
         self._submissions = submissions
+        self._names = names
         self.waiting: dict[Session, None] = {}
 
     def answer_run(
@@ -43,7 +46,10 @@ class Acknowledger:
             if outcome.new:
                 stored += 1
             conversation = f"c{outcome.conversation}"  # as `conversation_id`, without a call per message
-            answers.append(frames.ChatAck(message.id, conversation, outcome.seq, outcome.time_ms))
+            ack = frames.ChatAck(message.id, conversation, outcome.seq, outcome.time_ms)
+            if message.meta is not NO_META or not outcome.new:
+                self._complete(ack, message, outcome)
+            answers.append(ack)
         if session.send_answers(answers, stored=stored, blocks=blocks):
             self.waiting[session] = None
 
@@ -59,6 +65,14 @@ class Acknowledger:
             for conversation, seconds in took_s.items():
                 self._submissions.answered(conversation, counts[conversation], seconds)
         self._let_continue()
+
+    def _complete(self, ack: frames.ChatAck, message: NewMessage, outcome: StoredMessage) -> None:
+        """Add what few acknowledgements have: what the sender can't know of its own message or amendment."""
+        ack.repeated = not outcome.new
+        if message.meta.kind == "react":
+            ack.count = outcome.count
+        elif outcome.new:
+            ack.mentions = names_of(message.meta.mentions, self._names)
 
     def _let_continue(self) -> None:
         waiting, self.waiting = self.waiting, {}

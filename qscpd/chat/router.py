@@ -78,7 +78,7 @@ class Router:
         self.presence = Presence(self._broadcast_presence)
         self.rooms = Rooms(directory.names, self.submissions, self.sessions_of)
         fan_out = FanOut(self._sessions, directory.names, self.rooms)
-        self.delivery = Delivery(fan_out, Acknowledger(self.submissions))
+        self.delivery = Delivery(fan_out, Acknowledger(self.submissions, directory.names))
         bus.subscribe(AccountChanged, directory.apply)
         bus.subscribe(AccountChanged, self.apply)
         bus.subscribe(RoomChanged, self.rooms.apply)

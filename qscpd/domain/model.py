@@ -97,7 +97,7 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False):
     new: bool = True
     """False if it was stored before under the same id: acknowledge it, but do not deliver it."""
     count: int = 0
-    """Of a reaction: how many users have it on the message now."""
+    """Of a reaction: how many users have it on the message after it; of one that was stored before, now."""
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):

@@ -30,7 +30,7 @@ def frame_for_row(
     meta, time_ms = message.meta, message.time_ms
     match meta.kind:
         case "edit":
-            mentions = _names(meta.mentions, names)
+            mentions = names_of(meta.mentions, names)
             erased = message.body is None
             return frames.Edit(
                 *place, meta.target, message.body or "", time_ms, origin, mentions=mentions, erased=erased
@@ -68,12 +68,13 @@ def _add_meta(
     message: frames.Chat | frames.Message, meta: MessageMeta, names: Mapping[int, str], viewer: int
 ) -> None:
     message.reply_to = meta.reply_to or None
-    message.mentions = _names(meta.mentions, names)
+    message.mentions = names_of(meta.mentions, names)
     message.edited = meta.edited_ms or None
     message.reactions = tuple(
         frames.Reaction(text, len(senders), viewer in senders) for text, senders in meta.reactions.items()
     )
 
 
-def _names(accounts: Sequence[int], names: Mapping[int, str]) -> tuple[str, ...]:
+def names_of(accounts: Sequence[int], names: Mapping[int, str]) -> tuple[str, ...]:
+    """Return the names of accounts, in their order."""
     return tuple(names.get(account, "") for account in accounts)

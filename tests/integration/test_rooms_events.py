@@ -74,6 +74,28 @@ async def test_an_edit(room_daemon: Daemon, wires: Wires) -> None:
     assert (await say(alice, edit(place.name, 1, "mine")))["code"] == "not_allowed"
 
 
+async def test_an_ack_has_what_the_sender_cannot_know(room_daemon: Daemon, wires: Wires) -> None:
+    """`chat_ack` has a reaction's count, also 0, and mentions; of a retry `repeated`, and the count now."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
+    place = await make_room(alice, bob)
+    mine, plain = react(place.name, 1, "+1"), chat(place.name, "hello @alice")
+    acks = [
+        await say(bob, sent)
+        for sent in (plain, mine, react(place.name, 1, "+1", remove=True), edit(place.name, 1, "@bob"))
+    ]
+    told = [(each.get("count"), each.get("mentions"), "repeated" in each) for each in acks]
+    assert told == [(None, ["alice"], False), (1, None, False), (0, None, False), (None, ["bob"], False)]
+    assert (await say(alice, react(place.name, 1, "+1")))["count"] == 1
+    assert (await say(alice, react(place.name, 1, "no")))["count"] == 1
+    first = {key: acks[1][key] for key in ("type", "id", "conversation", "seq", "time")}
+    assert await say(bob, mine) == {**first, "count": 1, "repeated": True}
+    again = await say(bob, plain)
+    assert again == {**{key: each for key, each in acks[0].items() if key != "mentions"}, "repeated": True}
+    redaction = await say(bob, redact(place.name, 1))
+    assert not {"count", "mentions", "repeated"} & redaction.keys()
+    assert (await say(bob, mine))["count"] == 0
+
+
 @pytest.mark.parametrize(("history", "text"), [("joining", ""), ("full", "the new secret")])
 async def test_an_edit_of_a_message_from_before_joining(
     room_daemon: Daemon, wires: Wires, history: str, text: str
@@ -209,7 +231,8 @@ async def test_an_event_that_is_sent_again_happens_once(room_daemon: Daemon, wir
         (redact(place.name, 1, "a reason"), {"target": 2}),
     ):
         first = await say(alice, sent)
-        assert await say(alice, sent) == first
+        again = await say(alice, sent)
+        assert again == {**first, "repeated": True}
         assert (await say(alice, {**sent, **other}))["code"] == "id_conflict"
     events = [each["type"] for each in await place.news(bob) if each["type"] != "chat"]
     assert events == ["react", "edit", "redact"]

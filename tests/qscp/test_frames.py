@@ -31,7 +31,9 @@ ROOM = frames.Room("#dev", "c1", RoomKind.CLOSED, HistoryFrom.FULL, 3, topic=SEC
             origin="live",
         ),
         frames.SearchRequest(SECRET),
-        frames.History(conversation="c1", messages=[frames.Message(1, "", "a", SECRET, 0)], first_seq=1),
+        frames.History(
+            conversation="c1", messages=[frames.Message(1, "", "a", SECRET, 0)], first_seq=1, last_seq=1
+        ),
         frames.SearchResults([frames.Match("c1", "a", 1, "a", SECRET, 0)]),
         frames.SetPresence("away", SECRET),
         frames.PresenceAck("away", SECRET),
@@ -86,7 +88,7 @@ def test_a_frame_in_a_traceback_shows_no_secret(cls: type[frames.Part]) -> None:
 def test_a_page_in_a_traceback_shows_no_message_text() -> None:
     """`repr` of a page hides the text of its messages."""
     messages = [frames.Message(1, "", "alice", SECRET, 0)]
-    shown = repr(frames.History(conversation="c1", messages=messages, first_seq=1))
+    shown = repr(frames.History(conversation="c1", messages=messages, first_seq=1, last_seq=1))
     assert "sender='alice', body=..." in shown
     assert SECRET not in shown
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 from unittest import mock
 
 from qscp import codec, frames
@@ -33,7 +33,7 @@ from tests.support.gated_reader import GatedReader, ReadGate
 from tests.support.oracle import Book, History, written
 from tests.support.waiting import patiently
 
-__all__ = ["InProcessPeer", "InProcessServer", "make_accounts"]
+__all__ = ["InProcessPeer", "InProcessServer", "Participant", "make_accounts"]
 
 T = TypeVar("T")
 
@@ -96,6 +96,32 @@ class PagedLink(FakeLink):
             self.congested = True
 
 
+class Participant(Protocol):
+    """A client on a connection, such as a `Device`.
+
+    Attributes:
+        logged_in: Whether it has an `auth_ack`.
+        live: Whether this connection's replay is over.
+        ended: The reason of the server's `bye`, or the code of its `error`.
+    """
+
+    logged_in: bool
+    live: bool
+    ended: str
+
+    def auth(self, password: str) -> frames.Auth:
+        """Return the login frame."""
+
+    def resume(self) -> list[frames.ClientFrame]:
+        """Return the positions to send."""
+
+    def resend(self) -> list[frames.ClientFrame]:
+        """Return the outbox to send again."""
+
+    def handle(self, frame: frames.ServerFrame) -> list[frames.ClientFrame]:
+        """Handle a frame; return the frames to answer with."""
+
+
 class InProcessPeer:
     """A device's connection to the server.
 
@@ -104,7 +130,7 @@ class InProcessPeer:
         frames: All frames that were taken from the link.
     """
 
-    def __init__(self, in_process_server: "InProcessServer", device: Device | None) -> None:
+    def __init__(self, in_process_server: "InProcessServer", device: Participant | None) -> None:
         self.device = device
         self.link = PagedLink()
         self.session: Session = in_process_server.router.open_session(in_process_server.handlers, self.link)
@@ -218,13 +244,13 @@ class InProcessServer:
 
     # --- users
 
-    def connect(self, device: Device | None = None) -> InProcessPeer:
+    def connect(self, device: Participant | None = None) -> InProcessPeer:
         """Open a connection that is not logged in."""
         connected = InProcessPeer(self, device)
         self.peers.append(connected)
         return connected
 
-    async def login(self, device: Device, *, resume: bool = True) -> InProcessPeer:
+    async def login(self, device: Participant, *, resume: bool = True) -> InProcessPeer:
         """Log a device in; it resumes and sends its outbox, unless `resume` is False."""
         connected = self.connect(device)
         connected.send(device.auth("x"))

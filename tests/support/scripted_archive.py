@@ -127,6 +127,7 @@ class Archive:
                 for each in pair.messages[first - 1 : before - 1]
             ],
             first_seq=pair.first_seq,
+            last_seq=len(pair.messages),
             cursor=first if first > pair.first_seq else None,
         )
 

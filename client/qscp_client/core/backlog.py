@@ -1,10 +1,11 @@
 """Items of one conversation that were applied and wait to be shown. Sans-I/O."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Final
 
 from qscp import frames
-from qscp_client.core.messages import Amendment, Item, Message, Missing, amended, message_from
+from qscp_client.core.messages import Amendment, Item, Message, Missing, amended
 
 CAPACITY: Final = 500
 """Items that a backlog keeps; older ones are requested from the server when the chat is opened."""
@@ -71,16 +72,43 @@ class Backlog:
         """Drop what is after a seq."""
         self._items = [each for each in self._items if each.last <= seq]
 
-    def prepend(self, page: frames.History, start: int) -> None:
+    def drop_through(self, seq: int, reason: str) -> None:
+        """Drop messages up to a seq, and amendments of them; what was not shown is missing now.
+
+        What was typed here stays, to be shown as stored: its pending line has to end.
+
+        Args:
+            seq: The last seq to drop.
+            reason: As in `Missing`.
+        """
+        old = [each for each in self._items if not isinstance(each, Missing) and _first(each) <= seq]
+        kept = [each for each in self._items if isinstance(each, Missing) or _first(each) > seq]
+        first = min((each.seq for each in old if not each.repeated), default=seq + 1)
+        if first <= seq:
+            kept = [each for each in kept if not first <= each.seq <= seq]
+            kept.append(Missing(first, seq, reason))
+        kept += [_confirmed(each) for each in old if each.here]
+        self._items = sorted(kept, key=lambda each: each.seq)
+
+    def add_missing(self, missing: Missing) -> None:
+        """Append a missing range; it continues the last one if that reaches it with the same reason."""
+        last = self._items[-1] if self._items else None
+        if isinstance(last, Missing) and last.reason == missing.reason and last.last + 1 >= missing.seq:
+            self._items[-1] = Missing(last.seq, missing.last, missing.reason)
+        else:
+            self.add(missing)
+
+    def prepend(self, page: frames.History, messages: Sequence[Message], start: int) -> None:
         """Put a page of history before the items.
 
         What neither has is marked as missing, and what both have is taken from the backlog.
 
         Args:
             page: The newest messages of the conversation.
+            messages: Those of them that are not out of date, in their current form.
             start: The seq after which nothing was shown.
         """
-        items: dict[int, Item] = {each.seq: message_from(each) for each in page.messages if each.seq > start}
+        items: dict[int, Item] = {each.seq: each for each in messages if each.seq > start}
         first = min(items, default=start + 1)
         # A range without messages is no gap if the page goes beyond it: amendments have seqs, too.
         reaches_start = any(each.seq <= start for each in page.messages)
@@ -93,7 +121,7 @@ class Backlog:
             if isinstance(item, Amendment) and item.target in items:
                 # The page has the message as this left it.
                 items[item.seq] = dataclasses.replace(item, folded=True)
-            elif not isinstance(item, Missing) and item.seq >= first:
+            elif not isinstance(item, Missing) and (item.seq >= first or item.here):
                 items[item.seq] = item
         self._items = [items[seq] for seq in sorted(items)]
 
@@ -105,3 +133,15 @@ class Backlog:
         """
         if self.first is not None and self.first > start + 1:
             self._items.insert(0, Missing(start + 1, self.first - 1, "older"))
+
+
+def _first(item: Item) -> int:
+    """Return the seq of an item, or of the message that it amends."""
+    return item.target if isinstance(item, Amendment) else item.seq
+
+
+def _confirmed(item: Message | Amendment) -> Message | Amendment:
+    """Return an item of which only is shown that it was stored."""
+    if isinstance(item, Amendment):
+        return dataclasses.replace(item, repeated=True, before="")
+    return dataclasses.replace(item, repeated=True)

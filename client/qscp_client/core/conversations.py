@@ -11,7 +11,7 @@ from qscp_client.core.changes import SavedPosition
 from qscp_client.core.cursors import Cursors
 from qscp_client.core.delivery_state import DeliveryTracker
 from qscp_client.core.message_cache import MessageCache
-from qscp_client.core.messages import Amendment, Item, Message
+from qscp_client.core.messages import Amendment, Item, Message, message_from
 from qscp_client.core.outbox import EntryKind
 from qscp_client.core.unread import UnreadCounter
 
@@ -38,6 +38,7 @@ class Conversation:
         backlog: What was applied and waits to be shown.
         delivery: The delivery state of your own messages.
         known: The messages that commands can target.
+        dropped: The seq up to which messages were dropped, as amendments of them might be missing.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Conversation:
         self.backlog = Backlog()
         self.delivery = DeliveryTracker()
         self.known = MessageCache()
+        self.dropped = 0
 
     @property
     def is_empty(self) -> bool:
@@ -71,35 +73,85 @@ class Conversation:
     def learn(self, info: frames.ConversationInfo) -> None:
         """Apply what the server says in its list of conversations."""
         self.deleted = info.deleted
-        self.cursors.prune(info.first_seq)
+        self.prune(info.first_seq)
         counted = (info.unread, info.mentions)
         self.unread.learn(info.read, info.last_seq, counted, self._buffered())
 
     def apply_message(self, message: Message) -> None:
         """Count a message that was applied, and let commands target it."""
         self.unread.apply(message)
-        self.known.add(message)
+        self.known.add(message, self._me)
 
     def apply_amendment(self, amendment: Amendment) -> Amendment:
         """Apply an amendment to its message wherever that is kept.
 
         Returns:
-            The amendment, with the text before it. It is folded if its message is still to be shown, or
-            can't be seen.
+            The amendment, with the text before it. It is folded if its message is still to be shown, was
+            shown with it, or can't be seen; but not if it was typed here, as its pending line has to end.
         """
         message = self.known.get(amendment.target)
+        is_included = message is not None and amendment.seq <= message.as_of
         self.unread.apply(amendment)
         self.known.amend(amendment, self._me)
         if amendment.kind is EntryKind.REDACT:
             self.delivery.forget(amendment.target)
         is_buffered = self.backlog.amend(amendment, self._me)
-        is_invisible = not amendment.here and (
-            amendment.target < self.cursors.first
-            or (amendment.kind is EntryKind.EDIT and amendment.erased and message is None)
+        is_invisible = amendment.target < self.cursors.first or (
+            amendment.kind is EntryKind.EDIT and amendment.erased and message is None
         )
         before = message.body if message and amendment.kind is EntryKind.EDIT else ""
-        folded = amendment.folded or is_buffered or is_invisible
-        return dataclasses.replace(amendment, before=before, folded=folded)
+        folded = amendment.folded or is_included or is_buffered or is_invisible
+        return dataclasses.replace(amendment, before=before, folded=folded and not amendment.here)
+
+    def apply_page(self, page: frames.History) -> bool:
+        """Keep the messages of a page of history; return False if it is too old to be shown."""
+        if self.known.is_too_old(page.last_seq):
+            return False
+        self.prune(page.first_seq)
+        for each in page.messages:
+            self.known.add(message_from(each, as_of=page.last_seq), self._me)
+        return True
+
+    def messages_of(self, page: frames.History) -> list[Message]:
+        """Return the messages of a page that was applied, in their current form, without dropped ones."""
+        copies = [copy for each in page.messages if (copy := self.known.get(each.seq)) is not None]
+        return [dataclasses.replace(each, live=False, here=False) for each in copies]
+
+    def prune(self, first: int) -> None:
+        """Drop what is before the first seq that the server still has for you."""
+        self.cursors.prune(first)
+        self._drop_through(self.cursors.first - 1, "pruned")
+
+    def miss(self, first: int, last: int, reason: str) -> None:
+        """Drop messages of which an amendment can be among what this device does not get.
+
+        Args:
+            first: The first seq that does not come.
+            last: The last one.
+            reason: As in `Missing`.
+        """
+        self.dropped = max(self.dropped, last)
+        self.known.drop_outdated(last)
+        self.delivery.drop_through(last)
+        self.backlog.drop_through(first - 1, reason)
+        self.backlog.drop_through(last, reason)
+
+    def _drop_through(self, seq: int, reason: str) -> None:
+        """Drop messages up to a seq.
+
+        Args:
+            seq: The last seq to drop.
+            reason: As in `Missing`, for those that wait to be shown.
+        """
+        self.dropped = max(self.dropped, seq)
+        self.known.drop_through(seq)
+        self.delivery.drop_through(seq)
+        self.backlog.drop_through(seq, reason)
+
+    def connected(self) -> None:
+        """Drop all messages if there is no position: amendments from before the replay are not sent."""
+        if self.cursors.applied is None:
+            self._drop_through(max((each.seq for each in self.known), default=0), "older")
 
     def read_elsewhere(self, seq: int) -> None:
         """Apply that you have read up to a seq on another device."""
@@ -128,7 +180,7 @@ class Conversation:
                 if self.cursors.shown >= self.unread.last:
                     self.unread.display_all()
                 self.cursors.extend_back(item.seq)
-                self.known.add(item)
+                self.known.add(item, self._me)
                 if item.sender == self._me:
                     return False
                 return self._display(item.seq, 1, int(self._me in item.mentions))
@@ -157,14 +209,14 @@ class Conversation:
 
     def extend_back(self, page: frames.History) -> None:
         """Note how far back a page of older messages goes."""
-        self.cursors.prune(page.first_seq)
+        self.prune(page.first_seq)
         # Right before its first message there can be nothing but amendments: the cursor is lower then.
         if oldest := page.cursor or (page.messages[0].seq if page.messages else 0):
             self.cursors.extend_back(oldest)
 
     def prepend(self, page: frames.History) -> None:
         """Put the page of history that was requested before the backlog."""
-        self.backlog.prepend(page, self.start)
+        self.backlog.prepend(page, self.messages_of(page), self.start)
 
     def mark_missing(self) -> None:
         """Put a missing range before the backlog: what was requested does not come."""

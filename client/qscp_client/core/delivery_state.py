@@ -59,6 +59,11 @@ class DeliveryTracker:
         _take(self._stored, lambda each: each.seq == seq)
         _take(self._delivered, lambda each: each.seq == seq)
 
+    def drop_through(self, seq: int) -> None:
+        """Track messages up to a seq no more."""
+        _take(self._stored, lambda each: each.seq <= seq)
+        _take(self._delivered, lambda each: each.seq <= seq)
+
     def rewind(self, seq: int) -> None:
         """Go back to a seq: the server has nothing after it."""
         self.delivered = min(self.delivered, seq)

@@ -202,6 +202,8 @@ class OwnMessage(Event):
     dated: bool = False
     erased: bool = False
     details: Details = _PLAIN
+    seq: int = 0
+    """Its seq, by which an `Amended` refers to it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -91,6 +91,9 @@ class History:
     def _add_page(self, page: frames.History) -> None:
         if (pending := self._requests.take_history()) is None:
             return
+        if not pending.conversation.apply_page(page):
+            self._requests.ask(pending)  # a page that was read later has what this one lacks
+            return
         pending.add(page)
         if (before := pending.next_before()) is not None:
             pending.before = before

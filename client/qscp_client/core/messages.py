@@ -30,6 +30,10 @@ class Message:
     mentions: tuple[str, ...] = ()
     edited: bool = False
     reactions: tuple[Reaction, ...] = ()
+    as_of: int = dataclasses.field(default=0, compare=False)
+    """The seq up to which it has all amendments; those with a higher seq are still to be applied."""
+    repeated: bool = False
+    """True if it was stored before, so that this might not be its current form: it is shown and not kept."""
 
     @property
     def last(self) -> int:
@@ -57,10 +61,14 @@ class Amendment:
     """True if the new text has been erased since."""
     before: str = ""
     """The text before an edit, if this client knows it."""
-    count: int | None = None
-    """How many members have the reaction now; None in the acknowledgement of your own reaction."""
+    mentions: tuple[str, ...] = ()
+    """The users that a new text mentions."""
+    count: int = 0
+    """How many members have the reaction now."""
     folded: bool = False
     """True if its message is shown with the amendment applied, so that it needs no line of its own."""
+    repeated: bool = False
+    """As in `Message`."""
 
     @property
     def last(self) -> int:
@@ -84,22 +92,23 @@ Item = Message | Amendment | Missing
 
 
 def amended(message: Message, amendment: Amendment, me: str) -> Message:
-    """Return a message with an amendment applied.
+    """Return a message with an amendment applied, unless it has that already, or was deleted.
 
     Args:
         message: The message before.
         amendment: The edit, redaction or reaction.
         me: Your name.
     """
-    match amendment.kind:
-        case EntryKind.EDIT:
-            return dataclasses.replace(
-                message, body=amendment.body, edited=True, erased=message.erased or amendment.erased
-            )
-        case EntryKind.REDACT:
-            return dataclasses.replace(message, body="", erased=True, reactions=())
-        case _:
-            return dataclasses.replace(message, reactions=_reactions(message, amendment, me))
+    if message.erased or amendment.seq <= message.as_of:
+        return message
+    if amendment.kind is EntryKind.REDACT or amendment.erased:
+        return dataclasses.replace(
+            message, body="", erased=True, edited=False, mentions=(), reactions=(), as_of=amendment.seq
+        )
+    if amendment.kind is EntryKind.EDIT:
+        text, mentions = amendment.body, amendment.mentions
+        return dataclasses.replace(message, body=text, edited=True, mentions=mentions, as_of=amendment.seq)
+    return dataclasses.replace(message, reactions=_reactions(message, amendment, me), as_of=amendment.seq)
 
 
 def _reactions(message: Message, amendment: Amendment, me: str) -> tuple[Reaction, ...]:
@@ -107,23 +116,20 @@ def _reactions(message: Message, amendment: Amendment, me: str) -> tuple[Reactio
 
     The number is set, not incremented: a replayed reaction can already be part of the message.
     """
-    is_there = amendment.kind is EntryKind.REACT
     reactions = {each.text: (each.count, each.mine) for each in message.reactions}
-    count, mine = reactions.get(amendment.body, (0, False))
-    if amendment.count is not None:
-        count = amendment.count
-    elif is_there is not mine:
-        count += 1 if is_there else -1
-    reactions[amendment.body] = (count, is_there if amendment.sender == me else mine)
+    _, mine = reactions.get(amendment.body, (0, False))
+    is_mine = amendment.kind is EntryKind.REACT if amendment.sender == me else mine
+    reactions[amendment.body] = amendment.count, is_mine
     return tuple(Reaction(text, count, mine) for text, (count, mine) in reactions.items() if count > 0)
 
 
-def message_from(frame: frames.Chat | frames.Message, *, here: bool = False) -> Message:
+def message_from(frame: frames.Chat | frames.Message, *, here: bool = False, as_of: int = 0) -> Message:
     """Return the message that the server sent, live, replayed or in a page of history.
 
     Args:
         frame: The message as it was sent.
         here: As in `Message`.
+        as_of: The last seq of the page; 0 without a page.
     """
     return Message(
         frame.seq,
@@ -138,15 +144,17 @@ def message_from(frame: frames.Chat | frames.Message, *, here: bool = False) -> 
         mentions=frame.mentions,
         edited=frame.edited is not None,
         reactions=frame.reactions,
+        as_of=max(frame.seq, as_of),
     )
 
 
 def amendment_from(frame: AmendmentFrame, *, here: bool, folded: bool) -> Amendment:
     """Return the amendment that the server sent; `here` and `folded` as in `Amendment`."""
-    erased, count = False, None
+    erased, count = False, 0
+    mentions: tuple[str, ...] = ()
     match frame:
         case frames.Edit():
-            kind, body, erased = EntryKind.EDIT, frame.body, frame.erased
+            kind, body, erased, mentions = EntryKind.EDIT, frame.body, frame.erased, frame.mentions
         case frames.React():
             kind, body = EntryKind.UNREACT if frame.removed else EntryKind.REACT, frame.text
             count = frame.count
@@ -165,6 +173,7 @@ def amendment_from(frame: AmendmentFrame, *, here: bool, folded: bool) -> Amendm
         live=frame.origin == "live",
         here=here,
         erased=erased,
+        mentions=mentions,
         count=count,
         folded=folded,
     )
@@ -179,6 +188,22 @@ def acknowledged(entry: Entry, ack: frames.ChatAck, me: str) -> Message | Amendm
         me: Your name.
     """
     if entry.kind is EntryKind.CHAT:
-        return Message(ack.seq, ack.id, me, entry.body, ack.time, live=True, here=True, reply_to=entry.target)
-    body = "" if entry.kind is EntryKind.REDACT else entry.body
-    return Amendment(ack.seq, ack.id, me, entry.kind, entry.target, body, ack.time, live=True, here=True)
+        return Message(
+            *(ack.seq, ack.id, me, entry.body, ack.time),
+            live=True,
+            here=True,
+            reply_to=entry.target,
+            mentions=ack.mentions,
+            as_of=ack.seq,
+            repeated=ack.repeated,
+        )
+    return Amendment(
+        *(ack.seq, ack.id, me, entry.kind, entry.target),
+        "" if entry.kind is EntryKind.REDACT else entry.body,
+        ack.time,
+        live=True,
+        here=True,
+        mentions=ack.mentions,
+        count=ack.count or 0,
+        repeated=ack.repeated,
+    )

@@ -8,6 +8,7 @@ from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversation_list import ConversationList
 from qscp_client.core.conversations import Conversation, Conversations
+from qscp_client.core.early_acks import EarlyAcks
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.messages import (
     Amendment,
@@ -68,7 +69,7 @@ class Sync:
         self._sender = sender
         self._shows_at_once = shows_at_once
         self._history = (saved.epoch, saved.account)
-        self._early_acks: dict[str, tuple[Conversation, Message | Amendment]] = {}
+        self._early_acks = EarlyAcks()
         self._replayed: set[tuple[str, int]] = set()
 
     # --- the connection
@@ -91,12 +92,14 @@ class Sync:
             self._sender.history_changed()
             self._early_acks.clear()
             self._out.changes.append(Renewed(*history))
+        self._early_acks.connected()
         positions = self.conversations.positions()
         pages = [positions[at : at + POSITIONS_LIMIT] for at in range(0, len(positions), POSITIONS_LIMIT)]
         for page in pages or [[]]:
             self._out.frames.append(frames.Resume(page, more=bool(pages) and page is not pages[-1]))
         self.list.connected(is_new=is_another)
         for conversation in self.conversations:
+            conversation.connected()
             if (conversation.cursors.applied or 0) > conversation.cursors.reported:
                 self.receipts.schedule(conversation)
         self.receipts.connected()
@@ -173,7 +176,7 @@ class Sync:
             end = NoticeCode.OLDER_END_REMOVED
         self.timeline.show_page(
             conversation,
-            [message_from(each) for each in page.messages],
+            conversation.messages_of(page),
             Notice(NoticeCode.OLDER_BEGIN, name=conversation.name),
             Notice(end),
             numbered=False,
@@ -186,7 +189,7 @@ class Sync:
             return
         self.timeline.show_page(
             conversation,
-            [message_from(each) for each in page.messages],
+            conversation.messages_of(page),
             Notice(NoticeCode.LAST_BEGIN, name=conversation.name),
             Notice(NoticeCode.LAST_END),
             numbered=True,
@@ -224,6 +227,7 @@ class Sync:
         conversation = self._find(frame)
         if conversation.cursors.has_applied(frame.seq):
             return
+        self._apply_early(conversation, frame.seq)
         message = message_from(frame, here=self._is_from_here(frame.sender, frame.id))
         if not message.live:
             self._replayed.add((conversation.id, message.seq))
@@ -233,6 +237,7 @@ class Sync:
         conversation = self._find(frame)
         if conversation.cursors.has_applied(frame.seq):
             return
+        self._apply_early(conversation, frame.seq)
         live = frame.origin == "live"
         here = self._is_from_here(frame.sender, frame.id)
         # A message that was replayed has it applied already.
@@ -247,8 +252,9 @@ class Sync:
         """Whether it was typed in this client and pending until now; it is no longer then."""
         if sender != self._me:
             return False
-        early = self._early_acks.pop(message_id, None)
-        return early is not None or self._sender.settle(message_id, acked=False) is not None
+        return self._early_acks.remove(message_id) or (
+            self._sender.settle(message_id, acked=False) is not None
+        )
 
     def _ack(self, frame: frames.ChatAck) -> None:
         entry = self._sender.settle(frame.id)
@@ -263,13 +269,16 @@ class Sync:
             self._apply(conversation, item)
         else:
             # Messages with lower seqs are still to be replayed.
-            self._early_acks[frame.id] = (conversation, item)
+            self._early_acks.add(conversation, item)
 
     def _resumed(self) -> None:
         self.live = True
-        early = sorted(self._early_acks.values(), key=lambda pair: pair[1].seq)
-        self._early_acks.clear()
-        for conversation, item in early:
+        for conversation, item in self._early_acks.take():
+            self._apply(conversation, item)
+
+    def _apply_early(self, conversation: Conversation, below: int) -> None:
+        """Apply what was acknowledged and can't be replayed any more: a higher seq comes."""
+        for _, item in self._early_acks.take(conversation, below):
             self._apply(conversation, item)
 
     def _gap(self, frame: frames.Gap) -> None:
@@ -278,12 +287,14 @@ class Sync:
             conversation.rewind(frame.first - 1)
             self._save_position(conversation, frame.first - 1)
             return
+        self._apply_early(conversation, frame.last + 1)
+        conversation.miss(frame.first, frame.last, frame.reason)
         self._advance(conversation, frame.last)
         missing = Missing(frame.first, frame.last, frame.reason)
         if self.timeline.is_open(conversation) or self._shows_at_once:
             self.timeline.display(conversation, missing)
         else:
-            conversation.backlog.add(missing)
+            conversation.backlog.add_missing(missing)
 
     def _read(self, frame: frames.ServerRead) -> None:
         conversation = self.conversations.get(frame.conversation)
@@ -307,7 +318,7 @@ class Sync:
         is_new = room.room.conversation not in self.conversations
         conversation = self.conversations.get(room.room.conversation, room.room.name)
         self.list.add(conversation.id)
-        conversation.cursors.prune(room.first_seq)
+        conversation.prune(room.first_seq)
         if self.live and conversation.cursors.applied is None:
             conversation.unread.skip_to(room.last_seq)
             self._advance(conversation, room.last_seq)
@@ -323,9 +334,8 @@ class Sync:
     def leave(self, conversation_id: str) -> Conversation | None:
         """Forget a conversation that you no longer have; return it, or None if it is not known."""
         found = self.conversations.remove(conversation_id)
-        self._early_acks = {
-            key: pair for key, pair in self._early_acks.items() if pair[0].id != conversation_id
-        }
+        if found is not None:
+            self._early_acks.take(found)
         self.receipts.forget(conversation_id)
         self._out.changes.append(Forgotten(conversation_id))
         return found
@@ -333,6 +343,9 @@ class Sync:
     # --- applying items
 
     def _apply(self, conversation: Conversation, item: Message | Amendment) -> None:
+        if item.repeated:
+            self.timeline.confirm(conversation, item)
+            return
         self._advance(conversation, item.seq)
         if isinstance(item, Message):
             conversation.apply_message(item)

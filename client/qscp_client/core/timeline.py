@@ -63,6 +63,9 @@ class Timeline:
             item: The item.
             numbered: Whether a message has its number also where messages have none.
         """
+        if not isinstance(item, Missing) and item.repeated:
+            self.confirm(conversation, item)
+            return
         if isinstance(item, Missing) and not self.is_open(conversation):
             # The notice stands among other conversations; what is missing was not read.
             conversation.cursors.show(item.last)
@@ -80,9 +83,17 @@ class Timeline:
             case _:
                 pass
 
+    def confirm(self, conversation: Conversation, item: Message | Amendment) -> None:
+        """Show that an own item was stored over an earlier connection; it is not the last that was shown."""
+        place = Place.THIS_CHAT if self.is_open(conversation) else self._elsewhere
+        if isinstance(item, Amendment):
+            self._show_amendment(conversation, item, place)
+        else:
+            self._show_own(conversation, item, place)
+
     def preview(self, conversation: Conversation, item: Message | Amendment) -> None:
         """Show an item of a conversation whose chat is not open."""
-        place = Place.OTHER_CHAT if self._chat.partner is not None else Place.PICKER
+        place = self._elsewhere
         if isinstance(item, Amendment):
             if not item.folded:
                 self._show_amendment(conversation, item, place)
@@ -116,6 +127,10 @@ class Timeline:
         for message in messages:
             self.display(conversation, message, numbered=numbered)
         self._show(end)
+
+    @property
+    def _elsewhere(self) -> Place:
+        return Place.OTHER_CHAT if self._chat.partner is not None else Place.PICKER
 
     def _reference(self, conversation: Conversation, seq: int) -> Reference:
         """Return the reference to a message, with as much of it as is known here."""
@@ -180,6 +195,7 @@ class Timeline:
                 dated=not message.live,
                 erased=message.erased,
                 details=self._details(conversation, message, place, numbered=numbered),
+                seq=message.seq,
             )
         )
 

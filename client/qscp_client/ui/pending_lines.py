@@ -11,6 +11,7 @@ from typing import Final
 
 from qscp_client.core import events
 from qscp_client.core.events import Event, OwnMessage, Place
+from qscp_client.core.outbox import EntryKind
 from qscp_client.text import Line
 from qscp_client.ui.render import describe, pending_line
 
@@ -45,6 +46,8 @@ class PendingLines:
                 return self._deliver(event)
             case events.MessageFailed(id=message_id) | events.Amended(id=message_id):
                 self._pending.pop(message_id, None)
+                if isinstance(event, events.Amended) and event.kind is EntryKind.REDACT:
+                    self._erase(event)
                 return [*self.flush(), event]
             case events.MessagesDiscarded(ids):
                 for message_id in ids:
@@ -76,6 +79,15 @@ class PendingLines:
             return [*self.flush(), event]
         self._placed.append(event)
         return [self._placed.pop(0)] if len(self._placed) > _PLACED else []
+
+    def _erase(self, event: events.Amended) -> None:
+        """Remove the text of a message that was redacted before it was printed."""
+        self._placed = [
+            dataclasses.replace(each, body="", erased=True)
+            if (each.to, each.seq) == (event.to, event.reference.number)
+            else each
+            for each in self._placed
+        ]
 
     def _deliver(self, event: events.Delivered) -> list[Event]:
         reached = {message_id for message_id, _ in event.messages}

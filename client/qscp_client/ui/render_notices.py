@@ -235,6 +235,10 @@ PROBLEMS: Final[Mapping[ProblemCode, Callable[[Problem], str]]] = {
     ),
     ProblemCode.NO_SUCH_MESSAGE: lambda p: f"No message {p.count} was shown here; /last lists recent ones.",
     ProblemCode.MESSAGE_DELETED: lambda p: f"Message {p.count} was deleted.",
+    ProblemCode.MESSAGE_REMOVED: lambda p: f"Message {p.count} is no longer in your history.",
+    ProblemCode.MESSAGE_OUTDATED: lambda p: (
+        f"Message {p.count} might have changed since it was shown; /last lists recent ones."
+    ),
     ProblemCode.NOT_YOUR_MESSAGE: lambda p: (
         f"Message {p.count} is {p.user}'s; you can only {_target_verb(p)} your own."
     ),

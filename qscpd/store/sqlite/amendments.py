@@ -2,9 +2,11 @@
 
 from typing import Final, NamedTuple
 
+import msgspec
+
 from qscp.errors import ErrorCode
 from qscpd.domain.messages import amend
-from qscpd.domain.model import MessageRow, NewMessage, Refused
+from qscpd.domain.model import MessageRow, NewMessage, Refused, StoredMessage
 from qscpd.domain.rooms import NO_MEMBERSHIP
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.chunk_table import ChunkReader, ChunkWriter
@@ -95,6 +97,22 @@ class Amendments:
         self._replace(event, tail, target, outcome.message)
         return time_ms, event.sender, event.id, outcome.body, outcome.meta
 
+    def current(
+        self, message: NewMessage, stored: StoredMessage, tail: ConversationTail | None = None
+    ) -> StoredMessage:
+        """Return the place of a message that was stored before; of a reaction, with its number of users now.
+
+        Args:
+            message: The message, as it was sent again.
+            stored: Where it is.
+            tail: Its conversation's, if the running transaction adds to it.
+        """
+        if message.meta.kind != "react":
+            return stored
+        row = self._row(stored.conversation, message.meta.target, tail)
+        users = row.meta.reactions.get(message.body, ()) if row is not None else ()
+        return msgspec.structs.replace(stored, count=len(users))
+
     def flush(self) -> None:
         """Write the chunks that were changed."""
         for chunk in self.opened:
@@ -120,10 +138,25 @@ class Amendments:
         chunk = self._open(tail.id, seq)
         return _Target(chunk.rows[seq - chunk.rows[0].seq], chunk) if chunk is not None else None
 
-    def _open(self, conversation: int, seq: int) -> _OpenedChunk | None:
+    def _row(self, conversation: int, seq: int, tail: ConversationTail | None) -> MessageRow | None:
+        """Return a message as it is now, without opening its chunk; None if it was pruned."""
+        if tail is not None and seq > tail.last_seq - len(tail.added):
+            return MessageRow(seq, *tail.added[seq - 1 - tail.last_seq])
+        chunk = self._opened(conversation, seq)
+        rows = chunk.rows if chunk is not None else None
+        if rows is None and (found := self._reader.containing(conversation, seq)) is not None:
+            rows = found[1]
+        return rows[seq - rows[0].seq] if rows is not None else None
+
+    def _opened(self, conversation: int, seq: int) -> _OpenedChunk | None:
         for chunk in self.opened:
             if chunk.conversation == conversation and chunk.rows[0].seq <= seq <= chunk.rows[-1].seq:
                 return chunk
+        return None
+
+    def _open(self, conversation: int, seq: int) -> _OpenedChunk | None:
+        if (opened := self._opened(conversation, seq)) is not None:
+            return opened
         found = self._reader.containing(conversation, seq)
         if found is None:
             return None

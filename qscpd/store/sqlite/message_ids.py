@@ -67,7 +67,7 @@ class MessageIds:
         return self._indexed(message)
 
     def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
-        """See `Store.known`."""
+        """Return what became of messages whose ids may have been used before; None for each new one."""
         wanted = {(message.sender, bytes.fromhex(message.id)) for message in messages}
         fresh = {
             entry[:2]: entry

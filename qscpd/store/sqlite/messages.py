@@ -1,6 +1,6 @@
 """Appending messages and moving positions, in SQLite: the hot path of the store."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from qscpd.domain.events import PositionMoved
@@ -73,6 +73,13 @@ class Messages:
             tail.added = []
         return batch.outcomes, moved
 
+    def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
+        """See `Store.known`."""
+        return [
+            self._amendments.current(message, known) if isinstance(known, StoredMessage) else known
+            for message, known in zip(messages, self._ids.known(messages), strict=True)
+        ]
+
     def _append(self, batch: _Batch, now_ms: int) -> Sequence[ConversationTail]:
         """Add messages to the tails of their conversations; return these."""
         outcomes = batch.outcomes
@@ -92,7 +99,7 @@ class Messages:
             else:
                 known = batch.find(message) or self._ids.look_up(message)
                 if known is not None:
-                    outcomes.append(known if isinstance(known, StoredMessage) else self._conflict(message))
+                    outcomes.append(self._repeated(message, known, touched))
                     continue
             if message.recipient != recipient:
                 recipient = message.recipient
@@ -119,6 +126,14 @@ class Messages:
             tail.added.append(entry)
             outcomes.append(StoredMessage(tail.id, tail.last_seq, time_ms, True, count))
         return list(touched.values())
+
+    def _repeated(
+        self, message: NewMessage, known: Outcome, touched: Mapping[int, ConversationTail]
+    ) -> Outcome:
+        """Return the outcome of a message whose id was used before, with what is current of it."""
+        if isinstance(known, Refused):
+            return self._conflict(message)
+        return self._amendments.current(message, known, touched.get(known.conversation))
 
     def _conflict(self, message: NewMessage) -> Refused:
         """Return the refusal of an id that was used for another message."""

@@ -161,7 +161,7 @@ class SqliteStore(SqliteReads):
 
     def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
         """See `Store.known`."""
-        return self._ids.known(messages)
+        return self._messages.known(messages)
 
     # --- rooms
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from qscp import frames
 from qscp_client.core.backlog import CAPACITY, Backlog
-from qscp_client.core.messages import Amendment, Item, Message, Missing
+from qscp_client.core.messages import Amendment, Item, Message, Missing, message_from
 from qscp_client.core.outbox import EntryKind
 from tests.support.items import amendment, message
 
@@ -21,7 +21,14 @@ def backlog(*items: Item) -> Backlog:
 def page(*seqs: int, cursor: int | None = None, first_seq: int = 1) -> frames.History:
     """Return a page of history."""
     messages = [frames.Message(seq, f"{seq:032x}", "bob", f"m{seq}", 1000 + seq) for seq in seqs]
-    return frames.History(conversation="c", messages=messages, first_seq=first_seq, cursor=cursor)
+    return frames.History(
+        conversation="c", messages=messages, first_seq=first_seq, last_seq=10, cursor=cursor
+    )
+
+
+def prepend(waiting: Backlog, given: frames.History, *, start: int) -> None:
+    """Put a page before the items of a backlog, with all of its messages."""
+    waiting.prepend(given, [message_from(each, as_of=given.last_seq) for each in given.messages], start)
 
 
 def test_the_oldest_items_are_dropped() -> None:
@@ -68,7 +75,7 @@ def test_rewind_drops_lost_items() -> None:
 def test_a_page_goes_before_the_backlog() -> None:
     """A page goes before the backlog; duplicates and messages already shown are left out."""
     waiting = backlog(message(5, body="live"), message(6))
-    waiting.prepend(page(2, 3, 5, cursor=2), start=2)
+    prepend(waiting, page(2, 3, 5, cursor=2), start=2)
     items = waiting.take()
     assert [each.seq for each in items] == [3, 5, 6]
     assert isinstance(items[1], Message)
@@ -85,14 +92,14 @@ def test_a_gap_before_a_page_is_missing() -> None:
     ]
     for given_page, expected in cases:
         waiting = backlog()
-        waiting.prepend(given_page, start=2)
+        prepend(waiting, given_page, start=2)
         assert [each if isinstance(each, Missing) else each.seq for each in waiting.take()] == expected
 
 
 def test_an_amendment_of_a_paged_message_is_folded() -> None:
     """An amendment is folded if its message is in the page; others are shown."""
     waiting = backlog(amendment(6, 5), amendment(7, 1, EntryKind.REACT))
-    waiting.prepend(page(5, cursor=5), start=4)
+    prepend(waiting, page(5, cursor=5), start=4)
     amendments = [each for each in waiting.take() if isinstance(each, Amendment)]
     assert [(each.seq, each.folded) for each in amendments] == [(6, True), (7, False)]
 
@@ -122,7 +129,7 @@ def test_everything_after_the_start_is_shown_or_missing(
     waiting = backlog(*(message(seq) for seq in seqs if seq >= buffered))
     newest = seqs[-limit:]
     has_more = bool(newest) and newest != seqs
-    waiting.prepend(page(*newest, cursor=newest[0] if has_more else None), start=start)
+    prepend(waiting, page(*newest, cursor=newest[0] if has_more else None), start=start)
     items = waiting.take()
     shown = [each.seq for each in items if isinstance(each, Message)]
     missing = {seq for each in items if isinstance(each, Missing) for seq in range(each.seq, each.last + 1)}

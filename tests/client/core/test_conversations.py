@@ -101,12 +101,12 @@ def test_only_messages_are_missing() -> None:
 def test_a_page_goes_back_to_its_cursor() -> None:
     """A page extends the history back to its cursor, or to its first message without one."""
     bob = conversation()
-    bob.extend_back(frames.History(conversation="c-bob", messages=[], first_seq=1))
+    bob.extend_back(frames.History(conversation="c-bob", messages=[], first_seq=1, last_seq=10))
     assert bob.cursors.oldest == 0
     older = frames.Message(5, f"{5:032x}", "bob", "hi", 1005)
-    bob.extend_back(frames.History(conversation="c-bob", messages=[older], first_seq=2))
+    bob.extend_back(frames.History(conversation="c-bob", messages=[older], first_seq=2, last_seq=10))
     assert (bob.cursors.oldest, bob.cursors.first) == (5, 2)
-    bob.extend_back(frames.History(conversation="c-bob", messages=[], first_seq=2, cursor=3))
+    bob.extend_back(frames.History(conversation="c-bob", messages=[], first_seq=2, last_seq=10, cursor=3))
     assert bob.cursors.oldest == 3
 
 

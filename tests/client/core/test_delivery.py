@@ -1,7 +1,6 @@
 """Under any interleaving of faults, each message is stored and shown once and in order."""
 
 import collections
-import dataclasses
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -10,54 +9,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp_client.core import events
-from qscp_client.core.changes import (
-    Added,
-    Change,
-    Failed,
-    Moved,
-    Removed,
-    Renewed,
-    Reported,
-    Saved,
-    SavedPosition,
-)
 from qscp_client.core.chat_state import TypedLine
-from qscp_client.core.outbox import Entry
+from tests.support.client_disk import Disk
 from tests.support.engine_harness import EngineHarness, welcome
 from tests.support.scripted_archive import Archive
 
 USERS = ("bob", "carol")
-
-
-class Disk:
-    """Saved state of the client, in memory."""
-
-    def __init__(self) -> None:
-        self.epoch = ("", "")
-        self.positions: dict[str, SavedPosition] = {}
-        self.outbox: dict[str, Entry] = {}
-
-    def save(self, changes: list[Change]) -> None:
-        """Apply changes."""
-        for change in changes:
-            match change:
-                case Added(entry):
-                    self.outbox[entry.id] = entry
-                case Removed(message_id):
-                    self.outbox.pop(message_id, None)
-                case Failed(message_id, failure):
-                    self.outbox[message_id] = dataclasses.replace(self.outbox[message_id], failure=failure)
-                case Moved(conversation, name, seq):
-                    self.positions[conversation] = SavedPosition(conversation, name, seq)
-                case Reported():
-                    pass
-                case Renewed(epoch, account):
-                    self.epoch = (epoch, account)
-                    self.positions.clear()
-
-    def load(self) -> Saved:
-        """Return the state that a client starts with."""
-        return Saved(*self.epoch, tuple(self.positions.values()), tuple(self.outbox.values()))
 
 
 class Delivery(RuleBasedStateMachine):

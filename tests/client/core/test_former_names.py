@@ -54,7 +54,7 @@ def refused(number: int, code: ErrorCode = ErrorCode.UNKNOWN_RECIPIENT) -> frame
 def page(*messages: str, sender: str) -> frames.History:
     """Return a page of history."""
     shown = [frames.Message(seq, f"{seq:032x}", sender, body, 1) for seq, body in enumerate(messages, 1)]
-    return frames.History(conversation=OLD, messages=shown, first_seq=1)
+    return frames.History(conversation=OLD, messages=shown, last_seq=1_000, first_seq=1)
 
 
 def test_both_holders_are_listed_apart() -> None:

@@ -7,7 +7,7 @@ from tests.support.engine_harness import EngineHarness, in_room, info, ready, ro
 def page(*seqs: int, cursor: int | None = None) -> frames.History:
     """Return a page of bob's messages in #dev."""
     messages = [frames.Message(seq, f"{seq:032x}", "bob", f"m{seq}", 1000 + seq) for seq in seqs]
-    return frames.History(conversation="c-#dev", messages=messages, first_seq=1, cursor=cursor)
+    return frames.History(conversation="c-#dev", messages=messages, first_seq=1, last_seq=600, cursor=cursor)
 
 
 def test_a_page_without_messages_is_not_the_end() -> None:

@@ -121,7 +121,12 @@ def test_unread_messages_of_an_earlier_run_are_requested() -> None:
     assert harness.frames() == [frames.HistoryRequest("c-bob", limit=3)]
     assert harness.receive(chat(6, "six")) == []
     page = [frames.Message(seq, f"{seq:032x}", "bob", str(seq), 1000 + seq) for seq in (4, 5)]
-    assert harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=4)) == []
+    assert (
+        harness.receive(
+            frames.History(conversation="c-bob", messages=page, first_seq=1, last_seq=9, cursor=4)
+        )
+        == []
+    )
     assert harness.frames() == [frames.HistoryRequest("c-bob", before=4, limit=1)]
     shown = harness.receive(frames.Error("internal", "Something went wrong.", "history"))
     assert notices(shown) == [
@@ -143,11 +148,13 @@ def test_history_goes_back_page_by_page() -> None:
     assert harness.frames() == [frames.HistoryRequest("c-bob", before=9, limit=2)]
     assert harness.engine.busy
     page = [frames.Message(7, "7", "bob", "seven", 1), frames.Message(8, "8", "alice", "eight", 2)]
-    shown = harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=7))
+    shown = harness.receive(
+        frames.History(conversation="c-bob", messages=page, first_seq=1, last_seq=9, cursor=7)
+    )
     assert bodies(shown) == ["seven", "eight"]
     harness.enter("/history")
     assert harness.frames() == [frames.HistoryRequest("c-bob", before=7, limit=20)]
-    shown = harness.receive(frames.History(conversation="c-bob", messages=[], first_seq=7))
+    shown = harness.receive(frames.History(conversation="c-bob", messages=[], first_seq=7, last_seq=9))
     assert notices(shown) == ["No older messages with bob."]
     assert not harness.engine.busy
 
@@ -162,11 +169,13 @@ def test_two_history_requests_go_back_twice() -> None:
     harness.enter("/history 2", "/history 1")
     assert harness.frames() == [frames.HistoryRequest("c-bob", limit=2)]
     page = [frames.Message(8, "8", "bob", "eight", 1), frames.Message(9, "9", "bob", "nine", 2)]
-    harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=8))
+    harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, last_seq=9, cursor=8))
     assert harness.frames() == [frames.HistoryRequest("c-bob", before=8, limit=1)]
     assert harness.engine.busy
     page = [frames.Message(7, "7", "bob", "seven", 1)]
-    shown = harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, cursor=7))
+    shown = harness.receive(
+        frames.History(conversation="c-bob", messages=page, first_seq=1, last_seq=9, cursor=7)
+    )
     assert bodies(shown) == ["seven"]
     assert not harness.engine.busy
 

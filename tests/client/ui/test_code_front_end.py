@@ -127,7 +127,7 @@ def test_a_front_end_needs_no_words() -> None:
         f"MessageSent id={1:032x} to=bob body=hello kind=CHAT",
         (
             f"OwnMessage id={1:032x} to=bob body=hello time_ms=1001 state=STORED here=True "
-            "place=THIS_CHAT details=Details"
+            "place=THIS_CHAT details=Details seq=1"
         ),
         "Problem no_such_message count=7",
         "Problem usage command=history count=200",

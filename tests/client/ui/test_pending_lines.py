@@ -3,7 +3,7 @@
 from qscp_client.core import events
 from qscp_client.core.events import Event, LineState, Place
 from qscp_client.core.notices import Notice, NoticeCode
-from qscp_client.core.outbox import Failure
+from qscp_client.core.outbox import EntryKind, Failure
 from qscp_client.ui.pending_lines import PendingLines
 
 
@@ -21,7 +21,9 @@ def placed(
     dated: bool = False,
 ) -> events.OwnMessage:
     """Return an own line that is stored."""
-    return events.OwnMessage(str(number), "bob", f"text {number}", 1000, state, here, place, dated=dated)
+    return events.OwnMessage(
+        str(number), "bob", f"text {number}", 1000, state, here, place, dated=dated, seq=number
+    )
 
 
 def delivered(*numbers: int, is_partner: bool = True) -> events.Delivered:
@@ -87,3 +89,15 @@ def test_failed_and_discarded_lines_are_removed() -> None:
 def test_delivery_in_a_chat_that_is_not_open_is_silent() -> None:
     """Delivery in a chat that is not open prints nothing."""
     assert make(delivered(1, is_partner=False))[1] == []
+
+
+def test_a_redacted_line_is_printed_without_its_text() -> None:
+    """A message that is redacted while it is drawn with the prompt is printed as erased."""
+    pending, printed = make(placed(1), placed(2))
+    assert printed == []
+    reference = events.Reference(1, "alice", "", 1000, numbered=False)
+    redacted = events.Amended("9", "bob", "alice", EntryKind.REDACT, reference, "", 1000, Place.THIS_CHAT)
+    first, second, last = pending.apply(redacted)
+    assert isinstance(first, events.OwnMessage)
+    assert (first.body, first.erased) == ("", True)
+    assert (second, last) == (placed(2), redacted)

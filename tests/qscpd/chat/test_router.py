@@ -153,7 +153,7 @@ async def test_a_retry_is_acknowledged_and_not_fanned_out(router: RouterDouble) 
     router.flush()
     assert chats(bobs.take()) == chats(others.take()) == []
     acks = [frame for frame in link.take() if isinstance(frame, frames.ChatAck)]
-    assert acks == [frames.ChatAck(f"{1:032x}", "c4", 5, 6)]
+    assert acks == [frames.ChatAck(f"{1:032x}", "c4", 5, 6, repeated=True)]
     assert (alice.pending, alice.messages_in) == (0, 0)
 
 

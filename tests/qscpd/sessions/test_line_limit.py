@@ -127,6 +127,7 @@ def test_a_page_of_history_is_a_line(page: list[MessageRow]) -> None:
         conversation=f"c{CONVERSATION}",
         messages=[history_message(row, NAMES, 1) for row in taken],
         first_seq=HIGHEST,
+        last_seq=HIGHEST,
         cursor=HIGHEST,
     )
     assert taken

@@ -230,7 +230,7 @@ async def test_a_busy_conversation_does_not_delay_the_others(
 
     def busy(plaintext: bytes) -> None:
         write_page(plaintext)
-        if b'"replay"' in plaintext and alice.device is not None and len(alice.device.log.sent) < 30:
+        if b'"replay"' in plaintext and isinstance(alice.device, Device) and len(alice.device.log.sent) < 30:
             alice.send(*alice.device.send("bob", "and another one"))
             server.router.submissions.hand_over()  # it is stored before the next page is read
 

@@ -55,7 +55,7 @@ async def moving(server: InProcessServer, alice: InProcessPeer) -> list[InProces
 
 def say(alice: InProcessPeer, to: str) -> None:
     """Send a message of alice."""
-    assert alice.device is not None
+    assert isinstance(alice.device, Device)
     alice.send(*alice.device.send(to, "one more"))
 
 

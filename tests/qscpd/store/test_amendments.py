@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from qscp.errors import ErrorCode
@@ -302,8 +303,26 @@ def test_the_id_of_a_refused_amendment_can_be_used_again(store: Store) -> None:
         UNKNOWN,
         StoredMessage(1, 1, START),
         StoredMessage(1, 2, START, count=1),
-        StoredMessage(1, 2, START, new=False),
+        StoredMessage(1, 2, START, new=False, count=1),
     ]
+
+
+def test_a_repeated_reaction_has_the_count_of_now(store: Store) -> None:
+    """A reaction that is sent again has its number of users now: in its batch, later, and if only read."""
+    mine, again, other = react(ALICE, ROOM, 1, "+1"), react(BOB, ROOM, 1, "+1"), react(CAROL, ROOM, 1, "+1")
+    stored = StoredMessage(1, 2, START, new=False)
+    assert store_all(store, say(ALICE, ROOM, "one"), mine, again, mine)[1:] == [
+        StoredMessage(1, 2, START, count=1),
+        StoredMessage(1, 3, START, count=2),
+        msgspec.structs.replace(stored, count=2),
+    ]
+    assert store_all(store, other, mine)[1] == msgspec.structs.replace(stored, count=3)
+    assert store.known([mine]) == [msgspec.structs.replace(stored, count=3)]
+    store_all(store, redact(ALICE, ROOM, 1))
+    assert store_all(store, mine) == store.known([mine]) == [stored]
+    while store.housekeeping.step(Keep(messages=1)):
+        pass
+    assert store_all(store, mine) == store.known([mine]) == [stored]
 
 
 def test_members_of_an_announcement_room_only_react(store: Store) -> None:

@@ -234,18 +234,13 @@ class AmendmentMachine(RuleBasedStateMachine):
         self.sent.append(message)
         known = self.used.get((message.sender, message.id))
         if known is not None:
-            return known[1] if content(known[0]) == content(message) else Refused()
+            return self.repeated(message, known)
         number = self.number(message)
         conversation = self.conversations[number]
         code = self.apply(number, conversation, message)
         if code:
             return Refused(code)  # type: ignore[arg-type]  # compared as text
         meta, seq = message.meta, len(conversation.entries) + 1
-        count = (
-            len(self.reactions(conversation, meta.target).get(message.body, ()))
-            if meta.kind == "react"
-            else 0
-        )
         body = None if meta.kind in {"edit", "redact"} else message.body
         mentions = () if meta.kind else meta.mentions
         conversation.entries.append(
@@ -256,12 +251,21 @@ class AmendmentMachine(RuleBasedStateMachine):
         )
         place = StoredMessage(number, seq, self.now, new=False)
         self.used[message.sender, message.id] = message, place
-        return StoredMessage(number, seq, self.now, count=count)
+        return StoredMessage(number, seq, self.now, count=self.count(number, message))
 
-    def reactions(self, conversation: ModelConversation, seq: int) -> dict[str, set[int]]:
-        """Return the reactions to a message."""
-        entry = conversation.message(seq)
-        return entry.reactions if entry else {}
+    def repeated(self, message: NewMessage, known: tuple[NewMessage, StoredMessage]) -> Outcome:
+        """Return the expected outcome of a message whose id was used: of a reaction, with its count now."""
+        first, place = known
+        if content(first) != content(message):
+            return Refused()
+        return msgspec.structs.replace(place, count=self.count(place.conversation, message))
+
+    def count(self, number: int, message: NewMessage) -> int:
+        """Return how many users have a reaction on its target; 0 for anything else."""
+        if message.meta.kind != "react":
+            return 0
+        about = self.conversations[number].at(message.meta.target)
+        return len(about.reactions.get(message.body, ())) if about else 0
 
     def apply(self, number: int, conversation: ModelConversation, message: NewMessage) -> str:
         """Apply a message or amendment; return the code of the refusal, or an empty string."""
@@ -397,8 +401,7 @@ class AmendmentMachine(RuleBasedStateMachine):
         asked = [each for message in self.sent[-12:] for each in (message, another(message, "text"))]
         known = [self.used.get((each.sender, each.id)) for each in asked]
         assert list(self.store.known(asked)) == [
-            each and (each[1] if content(each[0]) == content(message) else Refused())
-            for each, message in zip(known, asked, strict=True)
+            each and self.repeated(message, each) for each, message in zip(known, asked, strict=True)
         ]
 
     @invariant()

@@ -190,7 +190,10 @@ class GeneralCommands:
             if conversation_id not in self._sync.conversations:
                 continue  # a room that you have left since
             conversation = self._sync.conversations.get(conversation_id)
-            now = conversation.known.get(message.seq) or message
+            now = conversation.known.get(message.seq)
+            if now is None and message.seq <= conversation.dropped:
+                continue  # it might have been redacted
+            now = now or message
             state = conversation.delivery.state_of(message.seq)
             lines.append(StatusLine(conversation.name, now.body, state, erased=now.erased))
         outbox = self._sender.outbox

@@ -142,7 +142,7 @@ class MessageCommands:
         seq = int(number[1] or number[2])
         message = conversation.known.get(seq) if conversation else None
         if message is None:
-            self._fail(Problem(ProblemCode.NO_SUCH_MESSAGE, count=seq))
+            self._fail(Problem(_missing(conversation, seq), count=seq))
             return None
         if message.erased:
             self._fail(Problem(ProblemCode.MESSAGE_DELETED, count=seq))
@@ -187,3 +187,12 @@ class MessageCommands:
 
     def _fail(self, problem: Problem) -> None:
         self._out.fail(problem)
+
+
+def _missing(conversation: Conversation | None, seq: int) -> ProblemCode:
+    """Return why a message can't be a target: it was never shown, or was dropped since."""
+    if conversation is None or seq > conversation.dropped:
+        return ProblemCode.NO_SUCH_MESSAGE
+    if seq < conversation.cursors.first:
+        return ProblemCode.MESSAGE_REMOVED
+    return ProblemCode.MESSAGE_OUTDATED

@@ -150,7 +150,7 @@ def test_a_command_waits_for_requested_messages() -> None:
     assert harness.frames() == [frames.HistoryRequest("c-#dev", limit=1)]
     assert harness.engine.queues_lines
     page = [frames.Message(3, "3", "bob", "three", 3)]
-    harness.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1, cursor=3))
+    harness.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1, last_seq=9, cursor=3))
     assert harness.frames() == [frames.SendReaction("#dev", 3, "ok", number(1), conversation=DEV)]
     harness.enter("/last 1", "/react 9 ok")
     harness.engine.show_unanswered(keeps=True)
@@ -343,7 +343,7 @@ def test_history_marks_amended_messages() -> None:
             3, "3", "alice", "three", 3, reactions=(frames.Reaction("ok", 1, mine=True),), reply_to=1
         ),
     ]
-    shown = harness.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1))
+    shown = harness.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1, last_seq=9))
     assert shown_texts(shown) == [
         "Older messages in #dev:",
         "(1) bob: one  (edited) [+1 2 with you]",
@@ -361,7 +361,7 @@ def test_last_shows_numbers_in_a_pair() -> None:
     harness.enter("/last 2")
     assert harness.frames() == [frames.HistoryRequest("c-bob", limit=2)]
     page = [frames.Message(each, str(each), "bob", text, 1) for each, text in ((1, "one"), (2, "two"))]
-    shown = harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1))
+    shown = harness.receive(frames.History(conversation="c-bob", messages=page, first_seq=1, last_seq=9))
     assert shown_texts(shown) == [
         "Last messages with bob:",
         "(1) bob: one",
@@ -380,5 +380,7 @@ def test_seqs_of_amendments_are_not_missing_messages() -> None:
     harness.enter("#dev")
     harness.receive(frames.Rooms([room()]))
     page = [frames.Message(seq, str(seq), "bob", str(seq), seq) for seq in (2, 6, 8)]
-    shown = harness.receive(frames.History(conversation="c-#dev", messages=page, first_seq=1, cursor=2))
+    shown = harness.receive(
+        frames.History(conversation="c-#dev", messages=page, first_seq=1, last_seq=9, cursor=2)
+    )
     assert shown_texts(shown) == ["(6) bob: 6", "(8) bob: 8"]
