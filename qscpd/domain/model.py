@@ -86,6 +86,18 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     meta: MessageMeta = NO_META
 
 
+class RefusedMessage(NewMessage, frozen=True, gc=False, kw_only=True):
+    """A message that breaks a rule, on its way to the store: its id might have been used before.
+
+    The id decides first. Only a message with a new id gets the code.
+    """
+
+    code: ErrorCode
+    """The broken rule."""
+    to: str
+    """The name of the recipient, as it was sent. `recipient` is 0, unless a room has that name now."""
+
+
 class StoredMessage(msgspec.Struct, frozen=True, gc=False):
     """Place and time of a stored message."""
 
@@ -99,7 +111,7 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """A message that was not stored, and never will be as it is."""
+    """A message that was not stored, and never will be under its id."""
 
     code: ErrorCode = ErrorCode.ID_CONFLICT
     retry_after_s: float | None = None

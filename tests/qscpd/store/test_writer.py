@@ -32,7 +32,10 @@ Chat = PendingChat[str]
 
 def items(count: int, size: int = 5, *, session: str = "s", first: int = 0, to: int = 2) -> list[Item[str]]:
     """Return messages to store."""
-    return [Chat(session, NewMessage(1, to, f"{n:032x}", "x" * size)) for n in range(first, first + count)]
+    return [
+        Chat(session, NewMessage(1, to, f"{n:032x}", "x" * size), f"user{to}")
+        for n in range(first, first + count)
+    ]
 
 
 def number(message: NewMessage) -> int:
@@ -245,7 +248,7 @@ async def test_a_refused_batch_is_reported_and_the_next_is_tried(
 
 async def test_a_retry_in_a_refused_batch_is_acknowledged(peer: WriterPeer) -> None:
     """A message that was stored before is acknowledged, not refused, even in a refused batch."""
-    old = Chat("s", NewMessage(1, 2, f"{9:032x}", "old"))
+    old = Chat("s", NewMessage(1, 2, f"{9:032x}", "old"), "user2")
     peer.store.fails = [StoreFullError("full")]
     peer.writer.append([old, *items(2)])
     await peer.writer.drained()
