@@ -276,6 +276,21 @@ async def test_nothing_overtakes_a_refused_message(peer: WriterPeer) -> None:
     assert [number for number, _ in peer.seqs] == [2, 3, 0, 1]
 
 
+async def test_a_known_message_behind_a_refused_one_is_answered(peer: WriterPeer) -> None:
+    """A message whose id was used before is not refused for its order; a new one is."""
+    peer.store.fails = [StoreFullError("full")]
+    peer.writer.append(items(1))
+    await peer.writer.drained()
+    peer.writer.append([*items(1, first=1), Chat("s", NewMessage(1, 2, f"{9:032x}", "old"), "USER2")])
+    await peer.writer.drained()
+    assert peer.reported == [
+        (ErrorCode.STORAGE_FULL, [0]),
+        ("stored", 1),
+        (ErrorCode.OUT_OF_ORDER, [1]),
+    ]
+    assert peer.seqs == [(9, 1)]
+
+
 @pytest.mark.parametrize(("skipped", "free"), [(f"{0:032x}", True), (f"{1:032x}", False), (None, True)])
 async def test_skipping_the_first_refused_message_unblocks_the_rest(
     peer: WriterPeer, skipped: str | None, free: bool
