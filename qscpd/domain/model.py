@@ -111,7 +111,7 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """A message that was not stored, and never will be under its id."""
+    """Refusal of a message that was not stored. A final one is remembered: the id gets it again."""
 
     code: ErrorCode = ErrorCode.ID_CONFLICT
     retry_after_s: float | None = None

@@ -65,14 +65,8 @@ class MessageHandlers:
 
     def edit(self, session: Session, identity: Identity, frame: frames.SendEdit) -> bool:
         """Check an edit and submit it to the store."""
-        return self._accept(
-            session,
-            identity,
-            frame,
-            check_body,
-            frame.body,
-            partial(self._edit_meta, frame),
-        )
+        make_meta = partial(self._edit_meta, frame)
+        return self._accept(session, identity, frame, check_body, frame.body, make_meta)
 
     def redact(self, session: Session, identity: Identity, frame: frames.SendRedaction) -> bool:
         """Check a redaction and submit it to the store."""

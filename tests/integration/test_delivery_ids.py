@@ -111,6 +111,23 @@ async def test_nothing_overtakes_a_refused_message_to_a_name(
     assert await answered(server, alice, chat(1, name), chat(2, name)) == ["1", "2"]
 
 
+async def test_blocks_are_bounded(server: InProcessServer, store: FailingStore) -> None:
+    """A session has a limited number of blocks, whatever names it sends to on a full disk."""
+    alice = await server.visitor("alice")
+    store.full = True
+    names = [f"nosuch{n}" for n in range(2500)] + ["not a name", "no#name"]
+    sent = [chat(n, to) for n, to in enumerate(names, 1)]
+    codes = await answered(server, alice, *sent)
+    assert set(codes) == {"storage_full", "out_of_order"}
+    (blocks,) = server.writer._order.blocked.values()
+    assert 1000 <= len(blocks) < 2000
+    store.full = False
+    assert await answered(server, alice, chat(9999)) == ["out_of_order"]
+    assert await answered(server, alice, *sent[:1500]) == ["unknown_recipient"] * 1500
+    assert await answered(server, alice, *sent[1500:], chat(9999)) == ["unknown_recipient"] * 1002 + ["1"]
+    assert server.writer._order.blocked == {}
+
+
 # --- rules
 
 

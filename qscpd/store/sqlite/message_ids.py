@@ -8,8 +8,8 @@ a look-up. Any other id is looked up, after the index has caught up.
 The index has a hash instead of the text: pruning and erasing a message leave its id behind.
 
 A refusal is remembered as well, in the transaction of the other outcomes: a row with the conversation 0,
-the seq 0, and the code in the place of the hash. So an id has one fate, whenever it is sent again. Such a
-row has nothing of the message but its id.
+the seq 0, and the code in the place of the hash (`UsedId`). So an id has one outcome, whenever it is sent
+again. Such a row has nothing of the message but its id.
 """
 
 from collections.abc import Sequence
