@@ -123,7 +123,7 @@ class MessageHandlers:
                 meta = NO_META if make_meta is None else make_meta(found)
                 message = NewMessage(identity.account, found.id, frame.id, text, meta)
                 room = -found.id if found.id < 0 else None
-                self._submissions.submit(PendingChat(session, message, frame.to), room)
+                self._submissions.submit(PendingChat(session, message), room)
                 return True
         if is_room(frame.to) and not self._visible(found, identity):
             code = ErrorCode.UNKNOWN_ROOM  # Whatever is wrong: a hidden room must look like none.
@@ -144,7 +144,7 @@ class MessageHandlers:
         """Submit a message that breaks a rule; in a room it waits behind those sent before it."""
         room = -found.id if found is not None and found.id < 0 else None
         message = RefusedMessage(identity.account, -(room or 0), frame.id, text, meta, code=code, to=frame.to)
-        self._submissions.submit(PendingChat(session, message, frame.to), room)
+        self._submissions.submit(PendingChat(session, message), room)
 
     def _chat_meta(self, frame: frames.SendChat, recipient: _Recipient | None) -> MessageMeta:
         mentions = self._mentions(recipient, frame.body)

@@ -14,8 +14,6 @@ class PendingChat(msgspec.Struct, Generic[S], frozen=True, eq=False, gc=False):
 
     session: S
     message: NewMessage
-    to: str
-    """The name of the recipient, as it was sent."""
 
 
 class PendingSkip(msgspec.Struct, Generic[S], frozen=True, eq=False, gc=False):

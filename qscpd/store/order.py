@@ -7,14 +7,19 @@ the first one is sent again or discarded.
 The recipient is the name that messages are sent to. Its holder can change while they wait.
 """
 
+from functools import lru_cache
 from typing import Final, Generic, TypeVar
 
 from qscp.errors import InvalidNameError
 from qscp.rooms import normalize_recipient
-from qscpd.store.items import PendingChat
+from qscpd.domain.model import NewMessage, RefusedMessage
+from qscpd.store.base import StoreReader
 
 _RECIPIENTS: Final = 1000
 """Recipients that a session can be blocked for; behind that many it can send to no other one."""
+
+_NAMES: Final = 1000
+"""Names that are remembered; each belongs to one recipient for ever."""
 
 S = TypeVar("S")
 
@@ -22,34 +27,39 @@ S = TypeVar("S")
 class Order(Generic[S]):
     """The refused messages that later ones wait for.
 
+    Args:
+        store: Where recipients have their names.
+
     Attributes:
         blocked: Session -> name of a recipient -> id of the first message that was refused; empty unless
             the store has refused a message.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, store: StoreReader) -> None:
         self.blocked: dict[S, dict[str, str]] = {}
+        self._store = store
+        self._name_of = lru_cache(_NAMES)(self._read_name)
 
-    def block(self, chat: PendingChat[S]) -> None:
+    def block(self, session: S, message: NewMessage) -> None:
         """Block what the session sends behind a refused message to the same recipient."""
-        name = _name(chat.to)
+        name = self._name(message)
         if name:
-            self.blocked.setdefault(chat.session, {}).setdefault(name, chat.message.id)
+            self.blocked.setdefault(session, {}).setdefault(name, message.id)
 
-    def admits(self, chat: PendingChat[S]) -> bool:
+    def admits(self, session: S, message: NewMessage) -> bool:
         """Return whether a message can be stored now; the refused one itself ends the block."""
-        blocks = self.blocked.get(chat.session)
+        blocks = self.blocked.get(session)
         if blocks is None:
             return True
-        name = _name(chat.to)
+        name = self._name(message)
         first = blocks.get(name)
         if first is None:
             return len(blocks) < _RECIPIENTS
-        if first != chat.message.id:
+        if first != message.id:
             return False
         del blocks[name]
         if not blocks:
-            del self.blocked[chat.session]
+            del self.blocked[session]
         return True
 
     def skip(self, session: S, message_id: str | None) -> None:
@@ -59,10 +69,17 @@ class Order(Generic[S]):
         if kept:
             self.blocked[session] = kept
 
+    def _name(self, message: NewMessage) -> str:
+        """Return the name a message was sent to; empty if nothing can ever be stored for it."""
+        if not isinstance(message, RefusedMessage):
+            return self._name_of(message.recipient)
+        try:
+            return normalize_recipient(message.to)
+        except InvalidNameError:
+            return ""
 
-def _name(to: str) -> str:
-    """Return the name of a recipient; empty if it can't be one, so that nothing is ever stored for it."""
-    try:
-        return normalize_recipient(to)
-    except InvalidNameError:
-        return ""
+    def _read_name(self, recipient: int) -> str:
+        """Return the name of a user or a room, also of a deleted one."""
+        if recipient > 0:
+            return self._store.find_account("", recipient).name
+        return self._store.room(-recipient).name

@@ -91,7 +91,7 @@ class StoreWriter(Generic[S]):
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
         self._back = self._loop.call_soon_threadsafe
-        self._order: Order[S] = Order()
+        self._order: Order[S] = Order(store)
         self._next_housekeeping = time.monotonic()
         self._failed = False
         self._committed: list[Sequence[Event]] = []
@@ -211,7 +211,7 @@ class StoreWriter(Generic[S]):
         for _ in range(min(len(pending), _BATCH_ROWS)):
             item = pending.popleft()
             if type(item) is PendingChat:
-                if not order.blocked or order.admits(item):
+                if not order.blocked or order.admits(item.session, item.message):
                     batch.chats.append(item)
                     batch.messages.append(item.message)
                 else:
@@ -262,7 +262,7 @@ class StoreWriter(Generic[S]):
             _log.error("store.refused", messages=len(chats), reason=str(error))
             full = isinstance(error, StoreFullError)
             for chat in self._refuse(chats, ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED):
-                self._order.block(chat)
+                self._order.block(chat.session, chat.message)
         except Exception as error:  # noqa: BLE001 - whatever it is: what was stored is unknown
             self._fail(error)
         else:

@@ -26,7 +26,7 @@ class QueueHarness:
     def submit(self, body: str, room: int | None = None) -> None:
         """Submit a message to bob, or to a room."""
         message = NewMessage(1, -room if room is not None else 2, "f" * 32, body)
-        self.queue.submit(PendingChat(self.session, message, "bob" if room is None else "#room"), room)
+        self.queue.submit(PendingChat(self.session, message), room)
 
     def take(self) -> list[str]:
         """Return the bodies that the writer got since the last call."""

@@ -12,6 +12,7 @@ from qscpd.bus.local import LocalBus
 from qscpd.domain.events import Event, MessagesStored, PositionMoved
 from qscpd.domain.model import (
     Account,
+    AccountState,
     Credentials,
     Keep,
     Mark,
@@ -32,10 +33,7 @@ Chat = PendingChat[str]
 
 def items(count: int, size: int = 5, *, session: str = "s", first: int = 0, to: int = 2) -> list[Item[str]]:
     """Return messages to store."""
-    return [
-        Chat(session, NewMessage(1, to, f"{n:032x}", "x" * size), f"user{to}")
-        for n in range(first, first + count)
-    ]
+    return [Chat(session, NewMessage(1, to, f"{n:032x}", "x" * size)) for n in range(first, first + count)]
 
 
 def number(message: NewMessage) -> int:
@@ -139,6 +137,11 @@ class ListStore(SqliteStore):
     def accounts(self) -> Sequence[Account]:
         """Return no accounts."""
         return []
+
+    def find_account(self, name: str, account: int | None = None) -> Account:
+        """Return an account that is named after its id."""
+        assert (name, account is None) == ("", False)
+        return Account(account or 0, f"user{account}", AccountState.ACTIVE, 0)
 
     def credentials(self, name: str) -> Credentials | None:
         """Raise; it is not used."""
@@ -248,7 +251,7 @@ async def test_a_refused_batch_is_reported_and_the_next_is_tried(
 
 async def test_a_retry_in_a_refused_batch_is_acknowledged(peer: WriterPeer) -> None:
     """A message that was stored before is acknowledged, not refused, even in a refused batch."""
-    old = Chat("s", NewMessage(1, 2, f"{9:032x}", "old"), "user2")
+    old = Chat("s", NewMessage(1, 2, f"{9:032x}", "old"))
     peer.store.fails = [StoreFullError("full")]
     peer.writer.append([old, *items(2)])
     await peer.writer.drained()
@@ -281,7 +284,7 @@ async def test_a_known_message_behind_a_refused_one_is_answered(peer: WriterPeer
     peer.store.fails = [StoreFullError("full")]
     peer.writer.append(items(1))
     await peer.writer.drained()
-    peer.writer.append([*items(1, first=1), Chat("s", NewMessage(1, 2, f"{9:032x}", "old"), "USER2")])
+    peer.writer.append([*items(1, first=1), Chat("s", NewMessage(1, 2, f"{9:032x}", "old"))])
     await peer.writer.drained()
     assert peer.reported == [
         (ErrorCode.STORAGE_FULL, [0]),

@@ -112,13 +112,11 @@ async def test_no_change_publishes_no_event(real: RealPeer) -> None:
 async def test_events_are_published_in_the_order_of_the_commits(real: RealPeer) -> None:
     """Messages and positions that were queued before a call are published before its events."""
     hello, again, to_room = (NewMessage(1, to, f"{n:032x}", "hello") for n, to in ((1, 2), (2, 2), (3, -1)))
-    real.writer.append([Chat("s", hello, "bob")])
+    real.writer.append([Chat("s", hello)])
     await real.writer.change_room(RoomChange(action="topic", room="#dev", actor=1, text="tea"))
-    real.writer.append(
-        [Chat("s", hello, "bob"), Chat("s", again, "bob"), Mark(2, 2, PositionKind.READ, 2, "t")]
-    )
+    real.writer.append([Chat("s", hello), Chat("s", again), Mark(2, 2, PositionKind.READ, 2, "t")])
     await real.writer.perform(lambda store: store.set_locked("bob", locked=True))
-    real.writer.append([Chat("s", to_room, "#dev")])
+    real.writer.append([Chat("s", to_room)])
     await real.writer.drained()
     stored, changed, more, moved, account, last = real.take()
     assert isinstance(changed, RoomChanged)
