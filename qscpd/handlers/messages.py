@@ -104,12 +104,12 @@ class MessageHandlers:
             text: The text.
             make_meta: Makes the meta for the recipient, if there is one; None for a plain message.
         """
+        found = self._find(frame.to)
         if not is_message_id(frame.id):
             code = ErrorCode.BAD_ID
             # An invalid id may be up to a line long; truncate it so that the nack fits.
             session.send(frames.ChatNack(frame.id[:QUERY_LIMIT], code, ERROR_CODES[code].sentence))
             return False
-        found = self._find(frame.to)
         if found is None:
             code = ErrorCode.UNKNOWN_ROOM if is_room(frame.to) else ErrorCode.UNKNOWN_RECIPIENT
         elif found.id == identity.account:

@@ -186,7 +186,8 @@ class StoreWriter(Generic[S]):
                     batch.chats or batch.late or batch.marks or self._calls or self._pending
                 ):
                     return
-            self._refuse(batch.late, ErrorCode.OUT_OF_ORDER)
+            if batch.late:
+                self._refuse(batch.late, ErrorCode.OUT_OF_ORDER)
             self._commit(batch)
             self._perform_calls()
             if quiet or time.monotonic() >= self._next_housekeeping:
