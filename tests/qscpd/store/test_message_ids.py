@@ -217,7 +217,7 @@ class IdMachine(RuleBasedStateMachine):
         self.accounts = {name: self.store.add_account(name, "x").id for name in NAMES}
         self.fates: dict[int, Fate] = {}
         self.stored: dict[int, list[int]] = {}
-        """Numbers of stored messages, by conversation."""
+        """Numbers of stored messages, by conversation, but for deleted rooms."""
         self.room = 0
         """Conversation of the room; 0 if it does not exist."""
         self.owner = 0
@@ -324,6 +324,7 @@ class IdMachine(RuleBasedStateMachine):
         """Delete the room; with the next call make another one of that name."""
         if self.room:
             self.change("delete")
+            self.stored.pop(self.room, None)  # housekeeping removes its messages
             self.room = self.owner = 0
         elif "carol" in self.accounts:
             self.make_room(joins=joins)
