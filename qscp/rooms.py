@@ -26,6 +26,7 @@ __all__ = [
     "check_topic",
     "is_room",
     "mentioned",
+    "normalize_recipient",
     "normalize_room",
 ]
 
@@ -150,6 +151,15 @@ def normalize_room(text: str) -> str:
     if name != name.strip():
         raise InvalidNameError(text)
     return "#" + normalize_name(name)
+
+
+def normalize_recipient(text: str) -> str:
+    """Fold the typed name of a user or of a room to its stored form.
+
+    Raises:
+        InvalidNameError: The name breaks the rules of `qscp.names`.
+    """
+    return normalize_room(text) if "#" in text else normalize_name(text)
 
 
 def check_topic(text: str) -> None:

@@ -116,7 +116,7 @@ class FanOut:
         if batch is None:
             room = self._rooms.by_id(conversation)
             if room is None:
-                return  # It is deleted, and all of these messages are refused.
+                return  # It is deleted: none of these messages is new.
             batch = batches[conversation] = RoomBatch(room)
         if origin is not None:
             batch.add_sender(origin)

@@ -14,9 +14,9 @@ import msgspec
 from qscp.errors import ErrorCode
 from qscp.limits import REACTIONS_LIMIT
 from qscp.rooms import PERMISSIONS, RANKS, RoomRole
-from qscpd.domain.model import MessageMeta, MessageRow, NewMessage, Outcome, Refused, StoredMessage
+from qscpd.domain.model import MessageMeta, MessageRow, NewMessage, Refused
 from qscpd.domain.moderation import LogEntry
-from qscpd.domain.rooms import FOREVER_MS, Membership, RoomRow, first_visible, may_see, refusal
+from qscpd.domain.rooms import FOREVER_MS, Membership, RoomRow, first_visible, refusal
 
 # --- who can write
 
@@ -246,26 +246,12 @@ def id_hash(recipient: int, text: str, meta: MessageMeta) -> bytes:
     return digest(f"{recipient} {meta.kind} {meta.target}\n{what}")
 
 
-def repeated(message: NewMessage, stored: StoredMessage, stored_hash: bytes) -> Outcome:
-    """Return the outcome of a message whose id was used before.
+def repeats(message: NewMessage, recipient: int, stored_hash: bytes) -> bool:
+    """Return whether a message is the one that was stored under its id.
 
     Args:
-        message: The message.
-        stored: Where the earlier one is.
-        stored_hash: The earlier one's `id_hash`.
+        message: The message. Its own recipient does not matter: the name can have another holder now.
+        recipient: The stored one's recipient, who has or had the name that the message was sent to.
+        stored_hash: The stored one's `id_hash`.
     """
-    if stored_hash != id_hash(message.recipient, message.body, message.meta):
-        return Refused()
-    return StoredMessage(stored.conversation, stored.seq, stored.time_ms, new=False)
-
-
-def id_conflict(room: RoomRow | None, membership: Membership) -> Refused:
-    """Return the refusal of an id that was used for another message.
-
-    Args:
-        room: The room that the message was sent to; None for a user.
-        membership: The sender's. Who can't see the room does not learn that it exists.
-    """
-    if room is not None and not may_see(room, membership):
-        return Refused(ErrorCode.UNKNOWN_ROOM)
-    return Refused()
+    return stored_hash == id_hash(recipient, message.body, message.meta)

@@ -88,6 +88,18 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     """The only conversation that it may go to, -1 for none; 0 if the client named none."""
 
 
+class RefusedMessage(NewMessage, frozen=True, gc=False, kw_only=True):
+    """A message that breaks a rule, on its way to the store: its id might have been used before.
+
+    The id decides first. Only a message with a new id gets the code.
+    """
+
+    code: ErrorCode
+    """The broken rule."""
+    to: str
+    """The name of the recipient, as it was sent. `recipient` is 0, unless a room has that name now."""
+
+
 class StoredMessage(msgspec.Struct, frozen=True, gc=False):
     """Place and time of a stored message."""
 
@@ -101,7 +113,7 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """A message that was not stored, and never will be as it is."""
+    """Refusal of a message that was not stored. A final one is remembered: the id gets it again."""
 
     code: ErrorCode = ErrorCode.ID_CONFLICT
     retry_after_s: float | None = None

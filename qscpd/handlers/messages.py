@@ -14,7 +14,15 @@ from qscp.rooms import check_reaction, check_topic, is_room, mentioned, normaliz
 from qscp.text import check_body
 from qscpd.chat.router import Router
 from qscpd.domain.ids import parse_conversation
-from qscpd.domain.model import NO_META, Account, Mark, MessageMeta, NewMessage, PositionKind
+from qscpd.domain.model import (
+    NO_META,
+    Account,
+    Mark,
+    MessageMeta,
+    NewMessage,
+    PositionKind,
+    RefusedMessage,
+)
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
 from qscpd.store.items import PendingChat, PendingSkip
@@ -57,16 +65,8 @@ class MessageHandlers:
 
     def edit(self, session: Session, identity: Identity, frame: frames.SendEdit) -> bool:
         """Check an edit and submit it to the store."""
-        return self._accept(
-            session,
-            identity,
-            frame,
-            check_body,
-            frame.body,
-            lambda recipient: MessageMeta(
-                kind="edit", target=frame.target, mentions=self._mentions(recipient, frame.body)
-            ),
-        )
+        make_meta = partial(self._edit_meta, frame)
+        return self._accept(session, identity, frame, check_body, frame.body, make_meta)
 
     def redact(self, session: Session, identity: Identity, frame: frames.SendRedaction) -> bool:
         """Check a redaction and submit it to the store."""
@@ -89,9 +89,12 @@ class MessageHandlers:
         frame: _Message,
         check: Callable[[str], None],
         text: str,
-        make_meta: Callable[[_Recipient], MessageMeta] | None,
+        make_meta: Callable[[_Recipient | None], MessageMeta] | None,
     ) -> bool:
-        """Submit a valid message to the store; refuse an invalid one, and return False.
+        """Submit a message to the store; return whether it has an id, and so gets an answer from there.
+
+        A message that can't be accepted is submitted as well. Its id decides first: if it was stored before,
+        and the recipient was deleted since, it is still acknowledged.
 
         Args:
             session: The session.
@@ -99,13 +102,16 @@ class MessageHandlers:
             frame: What it sent.
             check: Raises InvalidTextError for an invalid text.
             text: The text.
-            make_meta: Makes the meta for the recipient; None for a plain message.
+            make_meta: Makes the meta for the recipient, if there is one; None for a plain message.
         """
         found = self._find(frame.to)
+        if not is_message_id(frame.id):
+            code = ErrorCode.BAD_ID
+            # An invalid id may be up to a line long; truncate it so that the nack fits.
+            session.send(frames.ChatNack(frame.id[:QUERY_LIMIT], code, ERROR_CODES[code].sentence))
+            return False
         if found is None:
             code = ErrorCode.UNKNOWN_ROOM if is_room(frame.to) else ErrorCode.UNKNOWN_RECIPIENT
-        elif not is_message_id(frame.id):
-            code = ErrorCode.BAD_ID
         elif found.id == identity.account:
             code = ErrorCode.RECIPIENT_IS_SELF
         else:
@@ -122,15 +128,34 @@ class MessageHandlers:
                 return True
         if is_room(frame.to) and not self._visible(found, identity):
             code = ErrorCode.UNKNOWN_ROOM  # Whatever is wrong: a hidden room must look like none.
-        # An invalid id may be up to a line long; truncate it so that the nack fits.
-        session.send(frames.ChatNack(frame.id[:QUERY_LIMIT], code, ERROR_CODES[code].sentence))
-        return False
+        meta = NO_META if make_meta is None else make_meta(None)
+        self._submit_refused(session, identity, frame, text, meta, code, found)
+        return True
 
-    def _chat_meta(self, frame: frames.SendChat, recipient: _Recipient) -> MessageMeta:
+    def _submit_refused(
+        self,
+        session: Session,
+        identity: Identity,
+        frame: _Message,
+        text: str,
+        meta: MessageMeta,
+        code: ErrorCode,
+        found: _Recipient | None,
+    ) -> None:
+        """Submit a message that breaks a rule; in a room it waits behind those sent before it."""
+        room = -found.id if found is not None and found.id < 0 else None
+        message = RefusedMessage(identity.account, -(room or 0), frame.id, text, meta, code=code, to=frame.to)
+        self._submissions.submit(PendingChat(session, message), room)
+
+    def _chat_meta(self, frame: frames.SendChat, recipient: _Recipient | None) -> MessageMeta:
         mentions = self._mentions(recipient, frame.body)
         if not mentions and frame.reply_to is None:
             return NO_META
         return MessageMeta(reply_to=frame.reply_to or 0, mentions=mentions)
+
+    def _edit_meta(self, frame: frames.SendEdit, recipient: _Recipient | None) -> MessageMeta:
+        mentions = self._mentions(recipient, frame.body)
+        return MessageMeta(kind="edit", target=frame.target, mentions=mentions)
 
     def _find(self, to: str) -> _Recipient | None:
         if "#" not in to:
@@ -148,8 +173,10 @@ class MessageHandlers:
         room = self._rooms.by_id(-recipient.id) if recipient is not None else None
         return room is not None and room.visible_to(identity.account)
 
-    def _mentions(self, recipient: _Recipient, body: str) -> tuple[int, ...]:
+    def _mentions(self, recipient: _Recipient | None, body: str) -> tuple[int, ...]:
         """Return the account ids of the mentioned users among those who will read a text."""
+        if recipient is None:
+            return ()
         names = mentioned(body)
         if recipient.id > 0:
             return (recipient.id,) if recipient.name in names else ()

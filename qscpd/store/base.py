@@ -275,6 +275,11 @@ class Store(StoreReader, Protocol):
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """Store messages and move positions in one transaction, in the order given.
 
+        The id of a message decides first. One that was stored is acknowledged again if it is the same
+        message, sent to a name that its recipient has or had, and is a conflict if not. One that was
+        refused gets the same code again. Both are remembered for 30 days, over all that happens to
+        messages, recipients and rooms. Only then a `RefusedMessage` gets its code, and others are judged.
+
         Returns:
             The outcome of each message, and what each mark moved (None: nothing), in the same order.
             A mark of an account that is not a member moves nothing.

@@ -3,11 +3,23 @@
 When a message is refused for a temporary reason (a full disk), those that the session sent
 behind it to the same recipient must not overtake it. They are refused too, as `out_of_order`, until
 the first one is sent again or discarded.
+
+The recipient is the name that messages are sent to. Its holder can change while they wait.
 """
 
-from typing import Generic, TypeVar
+from functools import lru_cache
+from typing import Final, Generic, TypeVar
 
-from qscpd.domain.model import NewMessage
+from qscp.errors import InvalidNameError
+from qscp.rooms import normalize_recipient
+from qscpd.domain.model import NewMessage, RefusedMessage
+from qscpd.store.base import StoreReader
+
+_RECIPIENTS: Final = 1000
+"""Recipients that a session can be blocked for; behind that many it can send to no other one."""
+
+_NAMES: Final = 1000
+"""Names that are remembered; each belongs to one recipient for ever."""
 
 S = TypeVar("S")
 
@@ -15,34 +27,59 @@ S = TypeVar("S")
 class Order(Generic[S]):
     """The refused messages that later ones wait for.
 
+    Args:
+        store: Where recipients have their names.
+
     Attributes:
-        blocked: (session, recipient) -> id of the first message that was refused; empty unless the
-            store has refused a message.
+        blocked: Session -> name of a recipient -> id of the first message that was refused; empty unless
+            the store has refused a message.
     """
 
-    def __init__(self) -> None:
-        self.blocked: dict[tuple[S, int], str] = {}
+    def __init__(self, store: StoreReader) -> None:
+        self.blocked: dict[S, dict[str, str]] = {}
+        self._store = store
+        self._name_of = lru_cache(_NAMES)(self._read_name)
 
     def block(self, session: S, message: NewMessage) -> None:
         """Block what the session sends behind a refused message to the same recipient."""
-        self.blocked.setdefault((session, message.recipient), message.id)
+        name = self._name(message)
+        if name:
+            self.blocked.setdefault(session, {}).setdefault(name, message.id)
 
     def admits(self, session: S, message: NewMessage) -> bool:
         """Return whether a message can be stored now; the refused one itself ends the block."""
-        key = session, message.recipient
-        first = self.blocked.get(key)
-        if first is None:
+        blocks = self.blocked.get(session)
+        if blocks is None:
             return True
+        name = self._name(message)
+        first = blocks.get(name)
+        if first is None:
+            return len(blocks) < _RECIPIENTS
         if first != message.id:
             return False
-        del self.blocked[key]
+        del blocks[name]
+        if not blocks:
+            del self.blocked[session]
         return True
 
     def skip(self, session: S, message_id: str | None) -> None:
         """End the block of a discarded message; None: all blocks of a session that has ended."""
-        if self.blocked:
-            self.blocked = {
-                key: first
-                for key, first in self.blocked.items()
-                if key[0] is not session or message_id not in (None, first)
-            }
+        blocks = self.blocked.pop(session, {})
+        kept = {name: first for name, first in blocks.items() if message_id not in (None, first)}
+        if kept:
+            self.blocked[session] = kept
+
+    def _name(self, message: NewMessage) -> str:
+        """Return the name a message was sent to; empty if nothing can ever be stored for it."""
+        if not isinstance(message, RefusedMessage):
+            return self._name_of(message.recipient)
+        try:
+            return normalize_recipient(message.to)
+        except InvalidNameError:
+            return ""
+
+    def _read_name(self, recipient: int) -> str:
+        """Return the name of a user or a room, also of a deleted one."""
+        if recipient > 0:
+            return self._store.find_account("", recipient).name
+        return self._store.room(-recipient).name

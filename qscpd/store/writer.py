@@ -99,7 +99,7 @@ class StoreWriter(Generic[S]):
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
         self._back = self._loop.call_soon_threadsafe
-        self._order: Order[S] = Order()
+        self._order: Order[S] = Order(store)
         self._next_housekeeping = time.monotonic()
         self._failed = False
         self._refusing = Outage(_log, "store.refused", "messages", calm_s=_CALM_S)
@@ -198,6 +198,8 @@ class StoreWriter(Generic[S]):
                     batch.chats or batch.late or batch.marks or self._calls or self._pending
                 ):
                     return
+            if batch.late:
+                self._refuse(batch.late, ErrorCode.OUT_OF_ORDER)
             self._commit(batch)
             self._perform_calls()
             if quiet or time.monotonic() >= self._next_housekeeping:
@@ -265,14 +267,16 @@ class StoreWriter(Generic[S]):
         if self._failed:
             return
         chats, marks = batch.chats, batch.marks
-        if batch.late:
-            self._publish_refusal(batch.late, ErrorCode.OUT_OF_ORDER)
         if not chats and not marks:
             return
         try:
             outcomes, moved = self._store.append(batch.messages, marks)
         except (StoreFullError, StoreBusyError) as error:
-            self._refuse(batch, error)
+            self._refusing.failed(str(error), len(chats))
+            self._next_housekeeping = min(self._next_housekeeping, time.monotonic() + _FULL_HOUSEKEEPING_S)
+            full = isinstance(error, StoreFullError)
+            for chat in self._refuse(chats, ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED):
+                self._order.block(chat.session, chat.message)
         except Exception as error:  # noqa: BLE001 - whatever it is: what was stored is unknown
             self._fail(error)
         else:
@@ -287,36 +291,35 @@ class StoreWriter(Generic[S]):
             answers = Answers([chat.session for chat in chats], batch.messages, outcomes)
             self._back(self._bus.publish, Commit(events, answers))
 
-    def _refuse(self, batch: Batch[S], error: StoreError) -> None:
-        """Refuse a batch that was not stored; acknowledge what was stored before under the same ids."""
-        self._refusing.failed(str(error), len(batch.chats))
-        self._next_housekeeping = min(self._next_housekeeping, time.monotonic() + _FULL_HOUSEKEEPING_S)
+    def _refuse(self, chats: Sequence[PendingChat[S]], code: ErrorCode) -> Sequence[PendingChat[S]]:
+        """Refuse messages for a temporary reason; return them, but for those whose id was used before.
+
+        These get the answer of their id: a stored message is never called not stored.
+        """
+        if not chats or self._failed:
+            return ()
         try:
-            known = self._store.known(batch.messages)
-        except StoreError as second:
-            self._fail(second)
-            return
+            known = self._store.known([chat.message for chat in chats])
+        except StoreError as error:
+            self._fail(error)
+            return ()
         refused: list[PendingChat[S]] = []
-        again: list[tuple[S, NewMessage, Outcome]] = []
-        for chat, outcome in zip(batch.chats, known, strict=True):
+        again: list[tuple[PendingChat[S], Outcome]] = []
+        for chat, outcome in zip(chats, known, strict=True):
             if outcome is None:
-                self._order.block(chat.session, chat.message)
                 refused.append(chat)
             else:
-                again.append((chat.session, chat.message, outcome))
-        if again:
-            self._back(self._bus.publish, Commit((), Answers(*zip(*again, strict=True))))
-        if refused:
-            full = isinstance(error, StoreFullError)
-            code = ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED
-            self._publish_refusal(refused, code)
+                again.append((chat, outcome))
+        self._answer_chats(again)
+        self._answer_chats([(chat, Refused(code)) for chat in refused])
+        return refused
 
-    def _publish_refusal(self, chats: Sequence[PendingChat[S]], code: ErrorCode) -> None:
-        """Publish that messages were not stored: a commit of nothing, with answers."""
-        answers = Answers(
-            [chat.session for chat in chats], [chat.message for chat in chats], [Refused(code)] * len(chats)
-        )
-        self._back(self._bus.publish, Commit((), answers))
+    def _answer_chats(self, outcomes: Sequence[tuple[PendingChat[S], Outcome]]) -> None:
+        """Publish outcomes of messages that were not stored now: a commit of nothing, with answers."""
+        if outcomes:
+            chats, results = zip(*outcomes, strict=True)
+            answers = Answers([chat.session for chat in chats], [chat.message for chat in chats], results)
+            self._back(self._bus.publish, Commit((), answers))
 
     def _fail(self, error: Exception) -> None:
         _log.critical("store.failed", exc_info=error)

@@ -9,19 +9,22 @@ import contextlib
 import os
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 from unittest import mock
 
+import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from qscp import frames
 from qscp.rooms import HistoryFrom
+from qscpd.domain.rooms import DeniedError, RoomChange
+from qscpd.errors import StoreFullError
 from qscpd.sessions import replay
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.device import Device
-from tests.support.devicelog import Kind
+from tests.support.devicelog import Ack, DeviceLog, Kind, Sent
 from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 from tests.support.memory import memory_folder
@@ -40,7 +43,15 @@ NUMBERS = st.integers(0, len(DEVICES) - 1)
 ROOMS = ("#all", "#club")
 """All users are in the first; bob and carol join and leave the second, and see nothing from before."""
 
-ADDRESSES = (*USERS, *ROOMS)
+STRANGER, DEN = "zoe", "#den"
+"""A user without a device and a room, which come and go; another one can have the name then."""
+
+ADDRESSES = (*USERS, *ROOMS, STRANGER, DEN)
+
+Change = Literal["mute", "unmute", "archive", "unarchive", "slow", "fast", "stranger", "den"]
+"""What changes in the world while an answer is lost; the last two come if they are not there, else go."""
+
+CHANGES = st.sampled_from(get_args(Change))
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -160,10 +171,16 @@ class Interleavings(RuleBasedStateMachine):
         body = f"edited {len(device.log.sent)}" if kind == "edit" else ""
         self.change(number, kind, message.to, seq, body)
 
-    @rule(number=NUMBERS, to=st.sampled_from(ROOMS), seq=st.integers(1, 30), removed=st.booleans())
-    def react(self, number: int, to: str, seq: int, removed: bool) -> None:
+    @rule(
+        number=NUMBERS,
+        to=st.sampled_from((*ROOMS, DEN)),
+        seq=st.integers(1, 30),
+        text=st.sampled_from(["+1", "ok"]),
+        removed=st.booleans(),
+    )
+    def react(self, number: int, to: str, seq: int, text: str, removed: bool) -> None:
         """Add or remove a reaction in a room, at a seq that might not be a message."""
-        self.change(number, "react", to, seq, "+1", removed=removed)
+        self.change(number, "react", to, seq, text, removed=removed)
 
     def change(
         self, number: int, kind: Kind, to: str, target: int, body: str, *, removed: bool = False
@@ -261,12 +278,97 @@ class Interleavings(RuleBasedStateMachine):
         for n in range(count):
             self.send(others[n % len(others)], (DEVICES[number], *ROOMS)[n % 3], 1, settle=False)
 
-    @rule(number=NUMBERS, to=st.sampled_from(ADDRESSES), count=st.integers(1, 4))
-    def lose_acks(self, number: int, to: str, count: int) -> None:
-        """Lose the acks of stored messages, then send them again after a new login."""
+    @rule(
+        number=NUMBERS,
+        to=st.sampled_from(ADDRESSES),
+        count=st.integers(1, 4),
+        changes=st.lists(st.tuples(CHANGES, st.sampled_from(USERS)), max_size=2),
+    )
+    def lose_answers(self, number: int, to: str, count: int, changes: list[tuple[Change, str]]) -> None:
+        """Lose the answers to messages, let the world change, and send them again after a new login."""
         self.send(number, to, count, settle=False)
         self.drop(number, committed=True)
+        for what, user in changes:
+            self.change_world(what, user)
         self.login(number, resume=True, congested=False)
+
+    @rule(number=NUMBERS, seq=st.integers(1, 30), end=CHANGES, user=st.sampled_from(USERS))
+    def lose_answers_to_reactions(self, number: int, seq: int, end: Change, user: str) -> None:
+        """Remove one reaction and add another; lose the answers, and send both again."""
+        device = self.devices[number]
+        self.change(number, "react", "#all", seq, "+1", removed=True)
+        self.change(number, "react", "#all", seq, "ok")
+        self.drop(number, committed=True)
+        self.change_world(end, user)
+        others = [n for n, user in enumerate(DEVICES) if user == device.log.user and n != number]
+        for other in others:
+            self.change(other, "react", "#all", seq, "+1")
+        self.run(self.chat_server.settle())
+        self.login(number, resume=True, congested=False)
+
+    @rule(what=CHANGES, user=st.sampled_from(USERS))
+    def change_world(self, what: Change, user: str) -> None:
+        """Mute a user, archive or slow down a room, or let an account or a room come or go."""
+        with contextlib.suppress(DeniedError, StoreFullError):
+            self.run(self.apply_change(what, user))
+
+    async def apply_change(self, what: Change, user: str) -> None:
+        """Apply a change as the operator."""
+        writer = self.chat_server.writer
+        ids = {name: account.id for name, account in self.chat_server.router.directory.accounts.items()}
+        match what:
+            case "mute" | "unmute":
+                change = RoomChange(action=what, room="#all", actor=None, target=ids[user])
+                await writer.change_room(change)
+            case "archive" | "unarchive":
+                await writer.change_room(RoomChange(action=what, room="#all", actor=None))
+            case "slow" | "fast":
+                seconds = 3600 if what == "slow" else 0
+                await writer.change_room(RoomChange(action="set", room="#all", actor=None, seconds=seconds))
+            case "stranger":
+                if STRANGER in ids:
+                    await writer.perform(lambda store: store.delete_account(STRANGER))
+                else:
+                    await writer.perform(lambda store: store.add_account(STRANGER, "x", reuse_name=True))
+            case "den":
+                if self.chat_server.router.rooms.by_name(DEN) is not None:
+                    await writer.change_room(RoomChange(action="delete", room=DEN, actor=None))
+                    return
+                create = RoomChange(action="create", room=DEN, actor=None, target=ids[user])
+                await writer.change_room(create)
+                for each in {*USERS} - {user}:
+                    await writer.change_room(RoomChange(action="join", room=DEN, actor=ids[each]))
+
+    @rule(number=NUMBERS, which=st.integers(0, 9), another=st.booleans())
+    def ask_again(self, number: int, which: int, another: bool) -> None:
+        """Send an answered message again, or another one under its id; the answer is that of its id."""
+        log = self.devices[number].log
+        refused = {message_id for message_id, code in log.nacked.items() if code != "skipped"}
+        answered = [each for each in log.sent if each.id in log.acked or each.id in refused]
+        if not answered:
+            return
+        sent = answered[-1 - which % len(answered)]
+        self.run(self.check_answer(log, sent, another=another and sent.kind != "redact"))
+
+    async def check_answer(self, log: DeviceLog, sent: Sent, *, another: bool) -> None:
+        """Send a message again, on a connection of its own, and compare the answer with the first one."""
+        await self.chat_server.settle()
+        visitor = await self.chat_server.visitor(log.user)
+        again = msgspec.structs.replace(sent, body="another") if another else sent
+        visitor.send(again.frame())
+        await self.chat_server.settle()
+        (answer,) = [each for each in visitor.frames if isinstance(each, frames.ChatAck | frames.ChatNack)]
+        visitor.lose()
+        self.chat_server.peers.remove(visitor)
+        if sent.id in log.nacked:
+            assert isinstance(answer, frames.ChatNack)
+            assert answer.code == log.nacked[sent.id]
+        elif another:
+            assert isinstance(answer, frames.ChatNack)
+            assert answer.code == "id_conflict"
+        else:
+            assert isinstance(answer, frames.ChatAck)
+            assert Ack(answer.conversation, answer.seq, answer.time) == log.acked[sent.id]
 
     @rule(number=NUMBERS, to=st.sampled_from(USERS), count=st.integers(1, 4))
     def full_for_a_moment(self, number: int, to: str, count: int) -> None:
@@ -407,7 +509,7 @@ class Interleavings(RuleBasedStateMachine):
             for conversation, history in book.items():
                 later = [m for m in history.messages if m.seq > history.read]
                 assert history.unread == len([m for m in later if m.sender != user and m.kind == "chat"])
-                if history.name in ROOMS:
+                if history.name.startswith("#"):
                     assert history.delivered == 0
                     continue
                 others = [each for each in self.devices if each.log.user != user]

@@ -20,6 +20,7 @@ from qscp.rooms import (
     check_topic,
     is_room,
     mentioned,
+    normalize_recipient,
     normalize_room,
 )
 from qscp.text import check_body
@@ -39,6 +40,16 @@ def test_a_room_is_its_name_behind_the_sign(name: str) -> None:
     assert normalize_room(f"#{name}") == f"#{name}"
     assert normalize_room(f" \t#{name.upper()}\n") == f"#{name}"
     assert normalize_room(name) == f"#{name}"
+
+
+@given(NAMES)
+def test_a_recipient_is_a_user_or_a_room(name: str) -> None:
+    """With the sign a recipient is a room, without it a user."""
+    assert normalize_recipient(f" {name.upper()} ") == name
+    assert normalize_recipient(f" #{name.upper()} ") == f"#{name}"
+    for text in ("", "#", f"{name}#", f"# {name}", f"##{name}"):
+        with pytest.raises(InvalidNameError):
+            normalize_recipient(text)
 
 
 @given(st.text("#aA0.-_ \n\u202e" + KELVIN + CYRILLIC_A + FULLWIDTH_A) | st.text(max_size=NAME_LIMIT + 3))

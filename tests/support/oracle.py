@@ -6,7 +6,8 @@ It knows nothing of the server.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
 import msgspec
 
@@ -41,10 +42,6 @@ class History(msgspec.Struct):
         if other.kind == "edit" and other.target < self.first_seq:  # whose text the other user must not see
             return item.lasting == other.lasting and not other.body
         return item == other
-
-
-_LEAVABLE: Final = ("#club",)
-"""Rooms that users of these tests join and leave."""
 
 
 class _Place(NamedTuple):
@@ -117,11 +114,18 @@ def judge(logs: Iterable[DeviceLog], books: Mapping[str, Book], *, settled: bool
     texts = {(log.user, sent.id): sent.body for log in logs for sent in log.sent}
     for conversation, history in histories.items():
         _events(conversation, history, texts)
+    seen = {
+        (message.sender, message.id)
+        for log in logs
+        for applied in (*log.applied.values(), *(period.applied for period in log.periods))
+        for message in applied
+    }
     places: defaultdict[tuple[str, str], list[_Place]] = defaultdict(list)
     for conversation, history in histories.items():
         for item in history.messages:
             places[item.sender, item.id].append(_Place(conversation, item))
     for log in logs:
+        _refused(log, seen)
         _sent(log, histories, places)
         _started(log, books.get(log.user, {}))
         for place, applied in log.applied.items():
@@ -129,9 +133,10 @@ def judge(logs: Iterable[DeviceLog], books: Mapping[str, Book], *, settled: bool
             own = books.get(log.user, {}).get(place)
             gaps = log.gaps.get(place, [])
             complete = settled and own is not None
-            _applied(log, place, own or histories[place], applied, gaps, log.start[place], settled=complete)
+            history = own or histories.get(place) or _deleted(log.start[place], applied)
+            _applied(log, place, history, applied, gaps, log.start[place], settled=complete)
         for period in log.periods:
-            history = histories[period.conversation]
+            history = histories.get(period.conversation) or _deleted(period.start, period.applied)
             _applied(
                 log, period.conversation, history, period.applied, period.gaps, period.start, settled=False
             )
@@ -166,11 +171,27 @@ def _dense(conversation: str, history: History) -> None:
         raise BrokenPromiseError(f"{conversation}: the time goes back")
 
 
+def _deleted(start: int, applied: Sequence[Applied]) -> History:
+    """Return the history of a room that was deleted: what a device has received of it."""
+    fields = Applied.__struct_fields__
+    messages = [HistoryItem(*(getattr(each, field) for field in fields)) for each in applied]
+    return History("#deleted", start + 1, max((each.seq for each in messages), default=0), messages)
+
+
+def _refused(log: DeviceLog, seen: AbstractSet[tuple[str, str]]) -> None:
+    """Check that nobody received a refused message, and that no message has two answers."""
+    for message_id, code in log.nacked.items():
+        if (log.user, message_id) in seen:
+            raise BrokenPromiseError(f"{log.user}: {message_id} was refused as {code}, and was received")
+        if message_id in log.acked:
+            raise BrokenPromiseError(f"{log.user}: {message_id} was stored, and refused as {code}")
+
+
 def _sent(
     log: DeviceLog, histories: Mapping[str, History], places: Mapping[tuple[str, str], list[_Place]]
 ) -> None:
     """Check that acked messages exist once, nacked ones never, others at most once, all in order."""
-    last: dict[str, tuple[int, str]] = {}
+    last: dict[str, tuple[tuple[int, int], str]] = {}
     for sent in log.sent:
         found = places.get((log.user, sent.id), [])
         ack = log.acked.get(sent.id)
@@ -179,12 +200,16 @@ def _sent(
         if len(found) > 1:
             raise BrokenPromiseError(f"{sent} is stored {len(found)} times: {found[0]} and {found[1]}")
         if ack is not None and not found:
-            if ack.seq >= histories[ack.conversation].first_seq:
+            history = histories.get(ack.conversation)
+            if history is None and not sent.to.startswith("#"):
+                raise BrokenPromiseError(f"{sent} was acknowledged ({ack}) in no conversation")
+            if history is not None and ack.seq >= history.first_seq:
                 raise BrokenPromiseError(f"{sent} was acknowledged ({ack}), and is lost")
-            seq = ack.seq  # pruned
+            at = _position(ack.conversation, ack.seq)  # pruned, or in a deleted room
         elif found:
             place = found[0]
             seq = place.message.seq
+            at = _position(place.conversation, seq)
             if ack is not None and (place.conversation, seq, place.message.time) != (
                 ack.conversation,
                 ack.seq,
@@ -194,11 +219,15 @@ def _sent(
             _same(sent, place)
         else:
             continue
-        before, before_id = last.get(sent.to, (0, ""))
-        if seq <= before:
-            raise BrokenPromiseError(f"{sent} at {seq} was sent after {before_id}, which is at {before}")
-        if not (sent.id in log.retried and (sent.kind == "react" or sent.to in _LEAVABLE)):
-            last[sent.to] = seq, sent.id  # otherwise it might have been refused first, and stored later
+        before, before_id = last.get(sent.to, ((0, 0), ""))
+        if at <= before:
+            raise BrokenPromiseError(f"{sent} at {at} was sent after {before_id}, which is at {before}")
+        last[sent.to] = at, sent.id
+
+
+def _position(conversation: str, seq: int) -> tuple[int, int]:
+    """Return a place that can be compared over the conversations that a name had one after another."""
+    return int(conversation.removeprefix("c")), seq
 
 
 def _same(sent: Sent, place: _Place) -> None:
@@ -297,5 +326,6 @@ def _memberships(log: DeviceLog, book: Book) -> None:
 
 def _positions(log: DeviceLog, histories: Mapping[str, History]) -> None:
     for conversation, seq in (*log.delivered.items(), *log.received.items()):
-        if seq > histories[conversation].last_seq:
+        history = histories.get(conversation)  # None if the room was deleted
+        if history is not None and seq > history.last_seq:
             raise BrokenPromiseError(f"{log.user}: position {seq} of {conversation} is past its end")

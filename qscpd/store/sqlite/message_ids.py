@@ -1,4 +1,4 @@
-"""Index of message ids: which ids an account has used in the last 30 days, and for which message.
+"""Index of message ids: which ids an account has used in the last 30 days, and what became of each.
 
 (account, id) is the key that makes a retry harmless. Every message is already in its chunk with
 its id; the index from id to message, `sent_ids`, is filled behind delivery. That is possible
@@ -6,13 +6,19 @@ because ids rise with time (`qscp.ids`): an id above all that the account has us
 a look-up. Any other id is looked up, after the index has caught up.
 
 The index has a hash instead of the text: pruning and erasing a message leave its id behind.
+
+A refusal is remembered as well, in the transaction of the other outcomes: a row with the conversation 0,
+the seq 0, and the code in the place of the hash (`UsedId`). So an id has one outcome, whenever it is sent
+again. Such a row has nothing of the message but its id.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from qscpd.domain.messages import id_hash, repeated
-from qscpd.domain.model import MessageRow, NewMessage, Outcome, StoredMessage
+from qscp.errors import ErrorCode, InvalidNameError
+from qscp.rooms import normalize_recipient
+from qscpd.domain.messages import id_hash, repeats
+from qscpd.domain.model import MessageRow, NewMessage, Outcome, Refused, RefusedMessage, StoredMessage
 from qscpd.domain.retention import id_is_outlived
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.database import Database
@@ -38,6 +44,32 @@ _Entry = tuple[int, bytes, bytes, int, int, int]
 """A row of `sent_ids`: account, id, hash, conversation, seq, time_ms."""
 
 
+class UsedId(NamedTuple):
+    """What became of the message that used an id."""
+
+    key: bytes
+    """Its `id_hash`; of a refused one the code."""
+    conversation: int
+    """0 if it was refused."""
+    seq: int
+    time_ms: int
+
+    @classmethod
+    def by_refusal(cls, code: ErrorCode, time_ms: int) -> "UsedId":
+        """Return what is kept of a refusal."""
+        return cls(code.encode(), 0, 0, time_ms)
+
+    @property
+    def refusal(self) -> Refused | None:
+        """The refusal; None if the message was stored."""
+        if self.conversation:
+            return None
+        try:
+            return Refused(ErrorCode(self.key.decode()))
+        except ValueError:
+            return Refused()  # the code of a newer version, before a downgrade
+
+
 class MessageIds:
     """The index of message ids.
 
@@ -61,10 +93,32 @@ class MessageIds:
             newest = self.newest[account] = found.hex() if found else ""
         return newest
 
-    def look_up(self, message: NewMessage) -> Outcome | None:
-        """Return what became of a message whose id was used before; None if it is new."""
+    def look_up(self, message: NewMessage) -> UsedId | None:
+        """Return what the id of a message was used for; None if it is new."""
         self.index_all()
         return self._indexed(message)
+
+    def outcome(self, message: NewMessage, used: UsedId) -> Outcome:
+        """Return the outcome of a message whose id was used before.
+
+        Neither the recipient nor anything else matters, as it is now. The message is the stored one if it
+        was sent to the name that the stored one's recipient has, or had.
+        """
+        refusal = used.refusal
+        if refusal is not None:
+            return refusal
+        if not repeats(message, message.recipient, used.key):
+            recipient = self._recipient(message.sender, used.conversation)
+            if not repeats(message, recipient, used.key) or self._sent_to(message) != self._name(recipient):
+                return Refused()
+        return StoredMessage(used.conversation, used.seq, used.time_ms, new=False)
+
+    def refuse(self, message: NewMessage, refusal: Refused) -> Refused:
+        """Remember and return the refusal of a message with a new id."""
+        used = UsedId.by_refusal(refusal.code, self._db.now_ms)
+        with self._db.transaction() as db:
+            db.execute(_INSERT, (message.sender, bytes.fromhex(message.id), *used))
+        return refusal
 
     def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
         """Return what became of messages whose ids may have been used before; None for each new one."""
@@ -78,8 +132,10 @@ class MessageIds:
         outcomes: list[Outcome | None] = []
         for message in messages:
             # What is indexed is as it was sent; what is not may have been edited since.
-            entry = fresh.get((message.sender, bytes.fromhex(message.id)))
-            outcomes.append(self._indexed(message) or (_outcome(message, entry[2:]) if entry else None))
+            used = self._indexed(message)
+            if used is None and (entry := fresh.get((message.sender, bytes.fromhex(message.id)))):
+                used = UsedId(*entry[2:])
+            outcomes.append(self.outcome(message, used) if used else None)
         return outcomes
 
     def add(self, conversation: int, recipient: int, row: MessageRow) -> None:
@@ -135,13 +191,35 @@ class MessageIds:
     def _indexed_up_to(self) -> int:
         return int(self._db.meta("ids_indexed"))
 
-    def _indexed(self, message: NewMessage) -> Outcome | None:
+    def _indexed(self, message: NewMessage) -> UsedId | None:
         rows = self._db.read(
             "SELECT hash, conversation, seq, time_ms FROM sent_ids WHERE account = ? AND id = ?",
             message.sender,
             bytes.fromhex(message.id),
         )
-        return _outcome(message, rows[0]) if rows else None
+        return UsedId(*rows[0]) if rows else None
+
+    def _recipient(self, sender: int, conversation: int) -> int:
+        """Return the recipient of a stored message, as in `NewMessage`."""
+        low, high = self._db.read("SELECT low, high FROM conversations WHERE id = ?", conversation)[0]
+        return _recipient(sender, conversation, low, high)
+
+    def _sent_to(self, message: NewMessage) -> str | None:
+        """Return the name that a message was sent to; None if it can't be one."""
+        if not isinstance(message, RefusedMessage):
+            return self._name(message.recipient)
+        try:
+            return normalize_recipient(message.to)
+        except InvalidNameError:
+            return None
+
+    def _name(self, recipient: int) -> str:
+        """Return the name of a recipient, also of a deleted one."""
+        if recipient > 0:
+            rows = self._db.read("SELECT name FROM accounts WHERE id = ?", recipient)
+        else:
+            rows = self._db.read("SELECT name FROM rooms WHERE conversation = ?", -recipient)
+        return str(rows[0][0])
 
 
 def _entries(
@@ -150,13 +228,14 @@ def _entries(
     """Return the rows of `sent_ids` for a chunk; a room has neither `low` nor `high`."""
     entries: list[_Entry] = []
     for row in chunks.rows(last_seq, blob):
-        recipient = -conversation if low is None or high is None else high if row.sender == low else low
+        recipient = _recipient(row.sender, conversation, low, high)
         key = id_hash(recipient, row.body or "", row.meta)
         entries.append((row.sender, bytes.fromhex(row.id), key, conversation, row.seq, row.time_ms))
     return entries
 
 
-def _outcome(message: NewMessage, used: tuple[bytes, int, int, int]) -> Outcome:
-    """Return the outcome of a message whose id was used: hash, conversation, seq, time_ms."""
-    key, conversation, seq, time_ms = used
-    return repeated(message, StoredMessage(conversation, seq, time_ms), key)
+def _recipient(sender: int, conversation: int, low: int | None, high: int | None) -> int:
+    """Return the recipient, as in `NewMessage`, from the two accounts of a pair; a room has none."""
+    if low is None or high is None:
+        return -conversation
+    return high if sender == low else low

@@ -4,14 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from qscpd.domain.events import PositionMoved
-from qscpd.domain.messages import id_conflict, id_hash, misdirected, pair_refusal, repeated, room_refusal
-from qscpd.domain.model import NO_META, Mark, NewMessage, Outcome, Refused, StoredMessage
-from qscpd.domain.rooms import NO_MEMBERSHIP
+from qscpd.domain.messages import id_hash, misdirected, pair_refusal, room_refusal
+from qscpd.domain.model import NO_META, Mark, NewMessage, Outcome, Refused, RefusedMessage, StoredMessage
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.amendments import Amendments
 from qscpd.store.sqlite.database import Database
-from qscpd.store.sqlite.message_ids import MessageIds
-from qscpd.store.sqlite.rooms import RoomReader
+from qscpd.store.sqlite.message_ids import MessageIds, UsedId
 from qscpd.store.sqlite.tail_cache import ConversationTail, TailCache, TailKey
 
 _NOWHERE: Final = ConversationTail(0, 0, 0)
@@ -28,32 +26,26 @@ class _Batch:
     def __init__(self, messages: Sequence[NewMessage]) -> None:
         self.messages = messages
         self.outcomes: list[Outcome] = []
-        self._by_id: dict[tuple[int, str], tuple[NewMessage, StoredMessage]] = {}
+        self._by_id: dict[tuple[int, str], UsedId] = {}
         self._listed = 0
 
-    def find(self, message: NewMessage) -> Outcome | None:
-        """Return the outcome of a message whose id was used before in the batch; None if it is new."""
+    def find(self, message: NewMessage) -> UsedId | None:
+        """Return which message of the batch was stored under the id of this one; None if none was."""
         for index in range(self._listed, len(self.outcomes)):
             earlier, outcome = self.messages[index], self.outcomes[index]
-            # The id of a refused message belongs to another one, which is stored.
-            if isinstance(outcome, StoredMessage):
-                self._by_id.setdefault((earlier.sender, earlier.id), (earlier, outcome))
+            if isinstance(outcome, StoredMessage) and outcome.new:
+                key = id_hash(earlier.recipient, earlier.body, earlier.meta)
+                used = UsedId(key, outcome.conversation, outcome.seq, outcome.time_ms)
+                self._by_id[earlier.sender, earlier.id] = used
         self._listed = len(self.outcomes)
-        known = self._by_id.get((message.sender, message.id))
-        if known is None:
-            return None
-        first, stored = known
-        return repeated(message, stored, id_hash(first.recipient, first.body, first.meta))
+        return self._by_id.get((message.sender, message.id))
 
 
 class Messages:
     """Appends messages and moves positions."""
 
-    def __init__(
-        self, db: Database, rooms: RoomReader, tails: TailCache, ids: MessageIds, amendments: Amendments
-    ) -> None:
+    def __init__(self, db: Database, tails: TailCache, ids: MessageIds, amendments: Amendments) -> None:
         self._db = db
-        self._rooms = rooms
         self._tails = tails
         self._ids = ids
         self._amendments = amendments
@@ -86,22 +78,26 @@ class Messages:
         newest_ids, tails = self._ids.newest, self._tails.known
         touched: dict[int, ConversationTail] = {}
         # Messages come in runs from one user to one peer: what a run has in common is found once.
-        sender = recipient = time_ms = 0
+        sender = time_ms = 0
+        recipient: int | None = None
         newest = ""
         tail = _NOWHERE
         for message in batch.messages:
             if message.sender != sender:
-                sender, recipient = message.sender, 0
+                sender, recipient = message.sender, None
                 newest = newest_ids.get(sender) or self._ids.newest_of(sender)
             message_id = message.id
             if message_id > newest:
                 newest = newest_ids[sender] = message_id
             else:
-                known = batch.find(message) or self._ids.look_up(message)
-                if known is not None:
-                    outcomes.append(self._repeated(message, known, touched))
+                used = batch.find(message) or self._ids.look_up(message)
+                if used is not None:
+                    outcomes.append(self._repeated(message, used, touched))
                     continue
             if message.recipient != recipient:
+                if isinstance(message, RefusedMessage):
+                    outcomes.append(self._ids.refuse(message, Refused(message.code)))
+                    continue
                 recipient = message.recipient
                 key: TailKey = recipient
                 if recipient > 0:
@@ -109,15 +105,13 @@ class Messages:
                 tail = tails.get(key) or self._tails.load(key)
                 # The clock may be set back; time never goes back within a conversation.
                 time_ms = tail.last_ms = max(tail.last_ms, now_ms)
-            if message.conversation and message.conversation != tail.id:
-                outcomes.append(misdirected(message))
-                continue
             entry: chunks.Entry = (time_ms, sender, message_id, message.body)
             count = 0
-            if tail.room is not None or message.meta is not NO_META:
+            astray = message.conversation and message.conversation != tail.id
+            if astray or tail.room is not None or message.meta is not NO_META:
                 checked = self._checked(message, tail, time_ms)
                 if isinstance(checked, Refused):
-                    outcomes.append(checked)
+                    outcomes.append(self._ids.refuse(message, checked))
                     continue
                 entry = checked
                 count = entry[4].count if len(entry) > 4 else 0  # noqa: PLR2004 - the meta, if it has one
@@ -128,22 +122,20 @@ class Messages:
         return list(touched.values())
 
     def _repeated(
-        self, message: NewMessage, known: Outcome, touched: Mapping[int, ConversationTail]
+        self, message: NewMessage, used: UsedId, touched: Mapping[int, ConversationTail]
     ) -> Outcome:
         """Return the outcome of a message whose id was used before, with what is current of it."""
-        if isinstance(known, Refused):
-            return self._conflict(message)
-        return self._amendments.current(message, known, touched.get(known.conversation))
-
-    def _conflict(self, message: NewMessage) -> Refused:
-        """Return the refusal of an id that was used for another message."""
-        if message.recipient >= 0:
-            return id_conflict(None, NO_MEMBERSHIP)
-        room = self._rooms.get(-message.recipient)
-        return id_conflict(room, self._rooms.membership(room.id, message.sender))
+        outcome = self._ids.outcome(message, used)
+        if isinstance(outcome, Refused):
+            return outcome
+        return self._amendments.current(message, outcome, touched.get(outcome.conversation))
 
     def _checked(self, message: NewMessage, tail: ConversationTail, time_ms: int) -> chunks.Entry | Refused:
         """Return the entry of a message or of an applied amendment, or why it is refused."""
+        if isinstance(message, RefusedMessage):
+            return Refused(message.code)
+        if message.conversation not in (0, tail.id):
+            return misdirected(message)
         room = tail.room
         if room is None:
             refused = pair_refusal(message, tail.last_seq)

@@ -69,7 +69,7 @@ class SqliteStore(SqliteReads):
             log,
             edit_within_ms=edit_within_ms,
         )
-        self._messages = Messages(db, self._room_reader, self._tails, self._ids, amendments)
+        self._messages = Messages(db, self._tails, self._ids, amendments)
         compaction = Compaction(db)
         self._housekeeping = SqliteHousekeeping(
             self._ids,

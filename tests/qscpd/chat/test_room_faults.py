@@ -196,7 +196,10 @@ async def test_no_frame_is_handled_after_shutdown(server: InProcessServer) -> No
 
 @pytest.mark.parametrize("room", ["#board", "#nothing"])
 async def test_a_closed_room_is_hidden_from_any_message(server: InProcessServer, room: str) -> None:
-    """Any message of a non-member to a closed room is refused as if the room did not exist."""
+    """Any message of a non-member to a closed room is refused as if the room did not exist.
+
+    A bad or a used id is refused as what it is, in either case.
+    """
     alice, carol = await enter(server, "alice"), await enter(server, "carol")
     create = frames.RoomRequest("create", "#board", kind=RoomKind.CLOSED)
     assert await answered(server, alice, create) == ["room", "room_ack"]
@@ -205,13 +208,16 @@ async def test_a_closed_room_is_hidden_from_any_message(server: InProcessServer,
     for sent in (
         chat(room),
         chat(room, ""),
-        frames.SendChat(room, "hello", "no id"),
-        frames.SendChat(room, "hello", known.id),
         frames.SendEdit(room, 1, " ", make_id()),
         frames.SendReaction(room, 1, " ", make_id()),
         frames.SendRedaction(room, 1, make_id(), "two\nlines"),
     ):
         assert await answered(server, carol, sent) == [ErrorCode.UNKNOWN_ROOM], sent
+        assert await answered(server, carol, sent) == [ErrorCode.UNKNOWN_ROOM], sent
+    for message_id, code in (("no id", ErrorCode.BAD_ID), (known.id, ErrorCode.ID_CONFLICT)):
+        for body in ("hello", ""):
+            sent = frames.SendChat(room, body, message_id)
+            assert await answered(server, carol, sent) == [code], sent
 
 
 # --- a store that fails

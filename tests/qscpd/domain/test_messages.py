@@ -16,13 +16,12 @@ from qscpd.domain.messages import (
     as_seen,
     digest,
     erased,
-    id_conflict,
     id_hash,
     pair_refusal,
-    repeated,
+    repeats,
     room_refusal,
 )
-from qscpd.domain.model import NO_META, MessageMeta, MessageRow, NewMessage, Refused, StoredMessage
+from qscpd.domain.model import NO_META, MessageMeta, MessageRow, NewMessage, Refused
 from qscpd.domain.moderation import LogEntry
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomRow, RoomState
 
@@ -280,17 +279,10 @@ def test_the_id_hash_covers_the_content() -> None:
     assert id_hash(-7, "text", MessageMeta(reply_to=3, mentions=(BOB,))) == hashes[0]
 
 
-def test_a_retry_gets_the_original_outcome() -> None:
-    """A retry gets the original place, as not new; another message under the id is refused."""
-    first = StoredMessage(3, 4, NOW, count=2)
-    message = new()
+def test_a_retry_is_recognised_by_the_stored_recipient() -> None:
+    """A retry repeats the stored message, whoever has the name now; another text does not."""
     key = id_hash(-7, "text", NO_META)
-    assert repeated(message, first, key) == StoredMessage(3, 4, NOW, new=False)
-    assert repeated(new(body="other"), first, key) == Refused(ErrorCode.ID_CONFLICT)
-
-
-def test_a_conflict_does_not_reveal_a_closed_room() -> None:
-    """An id conflict in a room that the sender cannot see is refused as an unknown room."""
-    closed = ROOM._replace(kind=RoomKind.CLOSED)
-    assert id_conflict(None, NO_MEMBERSHIP) == id_conflict(closed, MEMBER) == Refused(ErrorCode.ID_CONFLICT)
-    assert id_conflict(closed, NO_MEMBERSHIP) == Refused(ErrorCode.UNKNOWN_ROOM)
+    assert repeats(new(), -7, key)
+    assert repeats(msgspec.structs.replace(new(), recipient=0), -7, key)
+    assert not repeats(new(body="other"), -7, key)
+    assert not repeats(new(), -8, key)

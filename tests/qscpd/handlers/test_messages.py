@@ -7,7 +7,7 @@ import pytest
 from qscp import codec, frames
 from qscp.features import TYPING
 from qscp.frames import ServerFrame
-from qscpd.domain.model import Mark, PositionKind
+from qscpd.domain.model import Mark, PositionKind, RefusedMessage
 from qscpd.store.items import PendingChat, PendingSkip
 from tests.support.doubles import FakeLink, RouterDouble
 
@@ -69,27 +69,39 @@ def test_a_skip_goes_to_the_store(router: RouterDouble, say: Say) -> None:
 
 
 @pytest.mark.parametrize(
-    ("to", "body", "message_id", "code"),
+    ("to", "body", "code"),
     [
-        ("zoe", "x", "0" * 32, "unknown_recipient"),
-        ("../etc", "x", "0" * 32, "unknown_recipient"),
-        ("alice", "x", "0" * 32, "recipient_is_self"),
-        ("ALICE", "x", "0" * 32, "recipient_is_self"),
-        ("bob", "", "0" * 32, "body_empty"),
-        ("bob", "x" * 16385, "0" * 32, "body_too_long"),
-        ("bob", "\u202e", "0" * 32, "body_characters"),
-        ("bob", "x", "", "bad_id"),
-        ("bob", "x", "F" * 32, "bad_id"),
-        ("bob", "x", "0" * 33, "bad_id"),
+        ("zoe", "x", "unknown_recipient"),
+        ("../etc", "x", "unknown_recipient"),
+        ("#zoe", "x", "unknown_room"),
+        ("#../etc", "x", "unknown_room"),
+        ("alice", "x", "recipient_is_self"),
+        ("ALICE", "x", "recipient_is_self"),
+        ("bob", "", "body_empty"),
+        ("bob", "x" * 16385, "body_too_long"),
+        ("bob", "\u202e", "body_characters"),
     ],
 )
-def test_an_invalid_message_is_refused(
-    router: RouterDouble, say: Say, to: str, body: str, message_id: str, code: str
+def test_an_invalid_message_is_submitted_with_its_code(
+    router: RouterDouble, say: Say, to: str, body: str, code: str
 ) -> None:
-    """An invalid message is nacked with its code and id, and not submitted."""
-    (nack,) = say(frames.SendChat(to, body, message_id))
+    """An invalid message goes to the store, which knows whether its id was used; then it is answered."""
+    assert say(frames.SendChat(to, body, "0" * 32)) == []
+    (chat,) = router.writer.waiting
+    assert isinstance(chat, PendingChat)
+    message = chat.message
+    assert isinstance(message, RefusedMessage)
+    assert (message.sender, message.recipient, message.body, message.to) == (1, 0, body, to)
+    assert (message.id, message.code) == ("0" * 32, code)
+
+
+@pytest.mark.parametrize("to", ["bob", "zoe", "alice", "#zoe", ""])
+@pytest.mark.parametrize("message_id", ["", "F" * 32, "0" * 33])
+def test_an_invalid_id_is_refused(router: RouterDouble, say: Say, to: str, message_id: str) -> None:
+    """A message with an invalid id is nacked at once with its id, and not submitted."""
+    (nack,) = say(frames.SendChat(to, "x", message_id))
     assert isinstance(nack, frames.ChatNack)
-    assert (nack.id, nack.code) == (message_id, code)
+    assert (nack.id, nack.code) == (message_id, "bad_id")
     assert router.writer.waiting == []
 
 

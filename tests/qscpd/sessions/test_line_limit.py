@@ -220,7 +220,7 @@ def test_the_refusal_of_a_chat_is_a_line(character: str) -> None:
     router.directory.accounts, router.directory.by_name.return_value = {}, None
     MessageHandlers(router).chat(session, Identity(1, "alice"), chat)
     (answer,) = session.send.call_args.args
-    assert answer.code is ErrorCode.UNKNOWN_RECIPIENT
+    assert answer.code is ErrorCode.BAD_ID
     assert chat.id.startswith(answer.id)
     assert size(answer) <= LINE_LIMIT_BEFORE_LOGIN
 

@@ -161,38 +161,40 @@ def test_slow_mode_applies_to_members_only(store: Store) -> None:
     assert isinstance(say(store, BOB), StoredMessage)
 
 
-def test_the_id_of_a_refused_message_can_be_used_again(store: Store, clock: ManualClock) -> None:
-    """The id of a refused message can be used again, for the same or another conversation."""
+def test_a_refused_message_stays_refused(store: Store, clock: ManualClock) -> None:
+    """The id of a refused message is used: when the mute is over, and for another conversation."""
     change(store, "mute", ALICE, BOB, seconds=60)
     first, second = make_id(), make_id()
     assert say(store, BOB, first) == Refused(ErrorCode.MUTED, 60.0)
     assert say(store, BOB, second) == Refused(ErrorCode.MUTED, 60.0)
-    assert store.known([NewMessage(BOB, -1, first, "hello")]) == [None]
-    store.append([NewMessage(BOB, ALICE, second, "elsewhere")])
+    assert store.known([NewMessage(BOB, -1, first, "hello")]) == [Refused(ErrorCode.MUTED)]
+    assert store.append([NewMessage(BOB, ALICE, second, "elsewhere")])[0] == [Refused(ErrorCode.MUTED)]
     clock.ms += 60_000
-    stored = say(store, BOB, first)
-    assert stored == StoredMessage(1, 1, clock.ms)
-    assert say(store, BOB, first) == StoredMessage(1, 1, clock.ms, new=False)
-    assert say(store, BOB, first, body="another") == Refused()
-    assert say(store, BOB, second) == Refused()
+    for body in ("hello", "another"):
+        assert say(store, BOB, first, body=body) == Refused(ErrorCode.MUTED)
+    assert say(store, BOB) == StoredMessage(1, 1, clock.ms)
 
 
 def test_a_refused_id_within_one_commit(store: Store) -> None:
-    """Within one commit, a refused message does not use its id; a stored one does."""
-    first, second = make_id(), make_id()
+    """Within one commit, a refused message uses its id, as a stored one does."""
+    first, second, third = make_id(), make_id(), make_id()
     outcomes, _ = store.append(
         [
             NewMessage(DAN, -1, first, "not in the room"),
-            NewMessage(DAN, ALICE, first, "now it is used"),
+            NewMessage(DAN, ALICE, first, "elsewhere"),
+            NewMessage(DAN, ALICE, second, "now it is used"),
+            NewMessage(DAN, -1, second, "not in the room"),
             NewMessage(DAN, -1, first, "not in the room"),
-            NewMessage(DAN, ALICE, first, "now it is used"),
-            NewMessage(DAN, ALICE, second, "next"),
+            NewMessage(DAN, ALICE, second, "now it is used"),
+            NewMessage(DAN, ALICE, third, "next"),
         ]
     )
     assert outcomes == [
         Refused(ErrorCode.NOT_A_MEMBER),
+        Refused(ErrorCode.NOT_A_MEMBER),
         StoredMessage(2, 1, START),
         Refused(ErrorCode.ID_CONFLICT),
+        Refused(ErrorCode.NOT_A_MEMBER),
         StoredMessage(2, 1, START, new=False),
         StoredMessage(2, 2, START),
     ]

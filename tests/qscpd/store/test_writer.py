@@ -13,6 +13,7 @@ from qscpd.bus.local import LocalBus
 from qscpd.domain.events import Event, MessagesStored, PositionMoved
 from qscpd.domain.model import (
     Account,
+    AccountState,
     Credentials,
     Keep,
     Mark,
@@ -137,6 +138,11 @@ class ListStore(SqliteStore):
     def accounts(self) -> Sequence[Account]:
         """Return no accounts."""
         return []
+
+    def find_account(self, name: str, account: int | None = None) -> Account:
+        """Return an account that is named after its id."""
+        assert (name, account is None) == ("", False)
+        return Account(account or 0, f"user{account}", AccountState.ACTIVE, 0)
 
     def credentials(self, name: str) -> Credentials | None:
         """Raise; it is not used."""
@@ -272,6 +278,21 @@ async def test_nothing_overtakes_a_refused_message(peer: WriterPeer) -> None:
         ("stored", 2),
     ]
     assert [number for number, _ in peer.seqs] == [2, 3, 0, 1]
+
+
+async def test_a_known_message_behind_a_refused_one_is_answered(peer: WriterPeer) -> None:
+    """A message whose id was used before is not refused for its order; a new one is."""
+    peer.store.fails = [StoreFullError("full")]
+    peer.writer.append(items(1))
+    await peer.writer.drained()
+    peer.writer.append([*items(1, first=1), Chat("s", NewMessage(1, 2, f"{9:032x}", "old"))])
+    await peer.writer.drained()
+    assert peer.reported == [
+        (ErrorCode.STORAGE_FULL, [0]),
+        ("stored", 1),
+        (ErrorCode.OUT_OF_ORDER, [1]),
+    ]
+    assert peer.seqs == [(9, 1)]
 
 
 @pytest.mark.parametrize(("skipped", "free"), [(f"{0:032x}", True), (f"{1:032x}", False), (None, True)])
