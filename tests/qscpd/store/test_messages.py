@@ -121,12 +121,13 @@ def test_a_message_for_one_conversation_goes_to_no_other(store: Store) -> None:
     ) == [stored(2), refused, refused, refused, stored(3)]
     # What was stored stays so, whatever a retry names.
     assert append(store, named(message(1), 2)) == [stored(1, new=False)]
-    assert append(store, named(message(4), 1)) == [stored(4)]
+    # What was refused stays so; a new try has a new id.
+    assert append(store, named(message(4), 1), named(message(9), 1)) == [refused, stored(4)]
     add_room(store, "#dev", "alice", history=HistoryFrom.FULL)
     place = conversation_of(store, 1, 3)
     assert place is not None
-    to_room = message(8, recipient=-place.id)
-    assert append(store, named(to_room, 1)) == [Refused(ErrorCode.UNKNOWN_ROOM)]
+    to_room = message(10, recipient=-place.id)
+    assert append(store, named(message(8, recipient=-place.id), 1)) == [Refused(ErrorCode.UNKNOWN_ROOM)]
     assert append(store, named(to_room, place.id)) == [stored(1, conversation=place.id)]
 
 
