@@ -5,7 +5,6 @@ whole directory can move. The configuration comes last: before that, nothing can
 """
 
 import dataclasses
-import fcntl
 import os
 import pwd
 import shutil
@@ -31,7 +30,7 @@ from qscpd.config.load import parse_config
 from qscpd.errors import ExistsError, QscpdError, StoreBusyError
 from qscpd.files import file_errors, sync, write_new_file
 from qscpd.setup.init import DAEMON_USER
-from qscpd.store import lock_store, open_store, store_url
+from qscpd.store import lock_store, open_store, store_in_use, store_url
 
 _STAGE = ".restoring"
 _PLACES = {
@@ -110,24 +109,13 @@ def _fill(stage: Path, directory: Path, manifest: Manifest, config: str) -> str:
 def _refuse_used(into: Path) -> None:
     if not into.exists():
         return
-    for lock in (*into.glob("*.lock"), *into.glob("*/*.lock")):
-        if _is_held(lock):
-            raise StoreBusyError(f"{lock}: a running qscpd uses this store; restore into an empty directory")
+    for file in (*into.glob("*"), *into.glob("*/*")):
+        if store_in_use(store_url(file)):
+            raise StoreBusyError(f"{file}: a running qscpd uses this store; restore into an empty directory")
     found = sorted(each.name for each in into.iterdir())
     if found:
         more = f" and {len(found) - 1} more" if found[1:] else ""
         raise ExistsError(f"{into}: is not empty ({found[0]}{more}); restore into an empty directory")
-
-
-def _is_held(lock: Path) -> bool:
-    descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _adjusted_config(backup: Path, target: Path) -> str:

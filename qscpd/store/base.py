@@ -323,6 +323,9 @@ class Lockable(Protocol):
     def lock(self, location: str) -> AbstractContextManager[object]:
         """See `qscpd.store.lock_store`."""
 
+    def is_locked(self, location: str) -> bool:
+        """See `qscpd.store.store_in_use`."""
+
 
 class Contents(NamedTuple):
     """Contents of a copy of a store."""

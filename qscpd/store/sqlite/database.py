@@ -5,10 +5,8 @@ FULL makes COMMIT return only after the WAL was flushed to the disk
 the last commits although they were acknowledged.
 """
 
-import os
 import secrets
 import sqlite3
-import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,16 +15,17 @@ from typing import Any, Final
 
 from qscpd.domain.events import Event
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreDamagedError, StoreError, StoreFullError
-from qscpd.store.sqlite.migrations import check_schema, migrate, schema_of
+from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable, check_writable
+from qscpd.store.sqlite.creation import create_store
+from qscpd.store.sqlite.lock import resolve
+from qscpd.store.sqlite.migrations import check_schema, migrate, refuse_empty, schema_of
+from qscpd.store.sqlite.wal import Cutter
 
 _CHECKED_SIZE: Final = 64 * 1024 * 1024
 """Files up to this many bytes are checked for damage when they are opened (0.2 s at most)."""
 
 _READER_CACHE_KIB: Final = 1024
 """Page cache of a reading connection, of which the daemon has a few."""
-
-_WAL_HEADER: Final = 32
-_FRAME_HEADER: Final = 24
 
 Row = tuple[Any, ...]
 
@@ -43,8 +42,8 @@ class DatabaseReader:
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection | None = None) -> None:
-        self.path = path
-        self.connection = connection or _open_to_read(path)
+        self.path = resolve(path)
+        self.connection = connection or _open_to_read(self.path)
 
     def close(self) -> None:
         """Close the file."""
@@ -88,7 +87,10 @@ class DatabaseReader:
 
     def meta(self, key: str) -> str:
         """Return a value of the table `meta`."""
-        return str(self.read("SELECT value FROM meta WHERE key = ?", key)[0][0])
+        rows = self.read("SELECT value FROM meta WHERE key = ?", key)
+        if not rows:
+            raise _damaged(self.path, f"no {key}")
+        return str(rows[0][0])
 
     def epoch(self) -> str:
         """See `StoreReader.epoch`."""
@@ -99,7 +101,7 @@ class Database(DatabaseReader):
     """Reading and writing connection: one writer, transactions and their time.
 
     Args:
-        path: The file; it is made when it does not exist, readable by its owner only.
+        path: The file; it is made when it does not exist, readable by its owner only. Hold its `StoreLock`.
         clock_ms: Milliseconds since 1970-01-01 UTC; None: the system's clock.
 
     Raises:
@@ -108,7 +110,8 @@ class Database(DatabaseReader):
     """
 
     def __init__(self, path: Path, clock_ms: Callable[[], int] | None = None) -> None:
-        super().__init__(path, _open(path))
+        super().__init__(path, _open(resolve(path)))
+        self._cutter = Cutter(self.path)
         self._clock_ms = clock_ms
         self._in_transaction = False
         self._time_ms: int | None = None
@@ -116,6 +119,11 @@ class Database(DatabaseReader):
         self._on_commit: Callable[[Sequence[Event]], None] | None = None
         self._events: list[Event] = []
         """Of the running transaction."""
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        self._cutter.close()
 
     @property
     def now_ms(self) -> int:
@@ -160,7 +168,7 @@ class Database(DatabaseReader):
                 callback()
             rolled_back = _roll_back(self.connection)
             if _code(error) == sqlite3.SQLITE_IOERR_SHMSIZE:
-                rolled_back = rolled_back and _cut_wal(self.path)
+                rolled_back = rolled_back and self._cutter.cut()
             if isinstance(error, sqlite3.Error):
                 raise _explain(error, self.path, rolled_back=rolled_back) from error
             raise
@@ -187,12 +195,15 @@ def _roll_back(db: sqlite3.Connection) -> bool:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    """Open a store for writing."""
     db = None
     try:
+        check_writable(path)
         # SQLite would make the file with the umask's mode, and copies that mode to -wal and -shm.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        create_store(path)
+        refuse_empty(path.stat().st_size, str(path))
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
-        schema_of(db, str(path))  # nothing is changed in a file that is not ours
+        refuse_empty(schema_of(db, str(path)), str(path))  # nothing is changed in a file that is not ours
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_mode = WAL")
         # Erased and pruned text must be gone from the file, too. That costs housekeeping 3 % of its
@@ -211,9 +222,10 @@ def _open(path: Path) -> sqlite3.Connection:
 def _open_to_read(path: Path) -> sqlite3.Connection:
     db = None
     try:
-        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        check_readable(path)
+        path.stat()
         db = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro",
+            f"{path.as_uri()}?mode=ro",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
@@ -225,6 +237,8 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     except BaseException as error:
         if db is not None:
             db.close()
+        if isinstance(error, sqlite3.OperationalError):
+            check_journal_can_be_made(path)
         raise _explain_opening(error, path) from error
     return db
 
@@ -243,27 +257,7 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
     if path.stat().st_size <= _CHECKED_SIZE:
         verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0].splitlines()[-1]
         if verdict != "ok":
-            raise StoreDamagedError(f"{path}: the store is damaged ({verdict}); restore it from a backup")
-
-
-def _cut_wal(path: Path) -> bool:
-    """Cut off the WAL behind its last commit; return whether that worked.
-
-    Without room for the WAL's index, a commit fails after it was written to the WAL as a whole. It is void,
-    but after a crash it would be recovered, although its messages were refused. Both files' formats: https://sqlite.org/walformat.html.
-    """
-    try:
-        with Path(f"{path}-shm").open("rb") as index:
-            index.seek(14)
-            page_size, last_frame = struct.unpack("=HI", index.read(6))
-        size = _WAL_HEADER + last_frame * (_FRAME_HEADER + (page_size if page_size > 1 else 1 << 16))
-        with Path(f"{path}-wal").open("r+b") as wal:
-            if os.fstat(wal.fileno()).st_size > size:
-                os.ftruncate(wal.fileno(), size)
-                os.fsync(wal.fileno())
-    except OSError:
-        return False
-    return True
+            raise _damaged(path, verdict)
 
 
 def _code(error: BaseException) -> int | None:
@@ -272,12 +266,16 @@ def _code(error: BaseException) -> int | None:
     return code
 
 
+def _damaged(path: Path, what: str) -> StoreDamagedError:
+    return StoreDamagedError(f"{path}: the store is damaged ({what}); restore it from a backup")
+
+
 def _explain(error: sqlite3.Error, path: Path, *, rolled_back: bool) -> StoreError:
     """Turn SQLite's error into ours."""
     code = _code(error)
     primary = code & 0xFF if code is not None else None
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreDamagedError(f"{path}: the store is damaged ({error}); restore it from a backup")
+        return _damaged(path, str(error))
     # SHMSIZE: no room for the index of the WAL, which is a file, too.
     if rolled_back and (primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE):
         return StoreFullError(f"{path}: no room on the disk")

@@ -8,6 +8,8 @@ from pathlib import Path
 from qscpd.errors import StoreError
 from qscpd.store.base import Contents
 from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable
+from qscpd.store.sqlite.lock import resolve
 from qscpd.store.sqlite.migrations import APPLICATION_ID
 
 _PAGES: int = 1000
@@ -26,9 +28,13 @@ def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
 
     Raises:
         StoreError: Either can't be read or written.
+        PermissionDeniedError: This user may not read the store.
     """
+    store = resolve(store)
     try:
-        uri = f"{store.absolute().as_uri()}?mode=ro"
+        check_readable(store)
+        store.stat()
+        uri = f"{store.as_uri()}?mode=ro"
         with (
             contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)) as source,
             contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy,
@@ -39,7 +45,11 @@ def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
             source.backup(copy, pages=_PAGES, progress=lambda *_: pause())
             # A single file, which can be read without making others beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
+    except OSError as error:
+        raise StoreError(f"{store}: {error.strerror}") from error
     except sqlite3.Error as error:
+        if isinstance(error, sqlite3.OperationalError):
+            check_journal_can_be_made(store)
         raise StoreError(f"{store}: can't be copied to {target}: {error}") from error
 
 
