@@ -17,6 +17,7 @@ from qscpd.domain.events import Event
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable, check_writable
 from qscpd.store.sqlite.creation import create_store
+from qscpd.store.sqlite.faults import READ_ERRORS, describe, is_undecodable
 from qscpd.store.sqlite.lock import resolve
 from qscpd.store.sqlite.migrations import check_schema, migrate, refuse_empty, schema_of
 from qscpd.store.sqlite.wal import Cutter
@@ -68,21 +69,21 @@ class DatabaseReader:
         """Return all rows of a query."""
         try:
             return self.connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+        except READ_ERRORS as error:
             raise _explain(error, self.path, rolled_back=True) from error
 
     def iterate(self, sql: str, *values: object) -> Iterator[Row]:
         """Yield the rows of a query, for a caller that may stop early."""
         try:
             yield from self.connection.execute(sql, values)
-        except sqlite3.Error as error:
+        except READ_ERRORS as error:
             raise _explain(error, self.path, rolled_back=True) from error
 
     def run(self, sql: str) -> None:
         """Run a statement that begins or ends a transaction, or is one of its own."""
         try:
             self.connection.execute(sql)
-        except sqlite3.Error as error:
+        except READ_ERRORS as error:
             raise _explain(error, self.path, rolled_back=_roll_back(self.connection)) from error
 
     def meta(self, key: str) -> str:
@@ -169,7 +170,7 @@ class Database(DatabaseReader):
             rolled_back = _roll_back(self.connection)
             if _code(error) == sqlite3.SQLITE_IOERR_SHMSIZE:
                 rolled_back = rolled_back and self._cutter.cut()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, READ_ERRORS):
                 raise _explain(error, self.path, rolled_back=rolled_back) from error
             raise
         finally:
@@ -248,7 +249,7 @@ def _explain_opening(error: BaseException, path: Path) -> BaseException:
         return PermissionDeniedError(f"{path}: this user has no permission to read and write it")
     if isinstance(error, OSError):
         return StoreError(f"{path}: {error.strerror}")
-    if isinstance(error, sqlite3.Error):
+    if isinstance(error, READ_ERRORS):
         return _explain(error, path, rolled_back=True)
     return error
 
@@ -270,12 +271,12 @@ def _damaged(path: Path, what: str) -> StoreDamagedError:
     return StoreDamagedError(f"{path}: the store is damaged ({what}); restore it from a backup")
 
 
-def _explain(error: sqlite3.Error, path: Path, *, rolled_back: bool) -> StoreError:
+def _explain(error: sqlite3.Error | UnicodeDecodeError, path: Path, *, rolled_back: bool) -> StoreError:
     """Turn SQLite's error into ours."""
     code = _code(error)
     primary = code & 0xFF if code is not None else None
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return _damaged(path, str(error))
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or is_undecodable(error):
+        return _damaged(path, describe(error))
     # SHMSIZE: no room for the index of the WAL, which is a file, too.
     if rolled_back and (primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE):
         return StoreFullError(f"{path}: no room on the disk")

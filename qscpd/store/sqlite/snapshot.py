@@ -9,6 +9,7 @@ from qscpd.errors import StoreError
 from qscpd.store.base import Contents
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable
+from qscpd.store.sqlite.faults import READ_ERRORS, describe
 from qscpd.store.sqlite.lock import resolve
 from qscpd.store.sqlite.migrations import APPLICATION_ID
 
@@ -47,10 +48,10 @@ def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
             copy.execute("PRAGMA journal_mode = DELETE")
     except OSError as error:
         raise StoreError(f"{store}: {error.strerror}") from error
-    except sqlite3.Error as error:
+    except READ_ERRORS as error:
         if isinstance(error, sqlite3.OperationalError):
             check_journal_can_be_made(store)
-        raise StoreError(f"{store}: can't be copied to {target}: {error}") from error
+        raise StoreError(f"{store}: can't be copied to {target}: {describe(error)}") from error
 
 
 def inspect_file(path: Path) -> Contents:
@@ -69,8 +70,8 @@ def inspect_file(path: Path) -> Contents:
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise StoreError(f"{path}: this is a database of another program")
             return _contents(db)
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: the store is damaged: {error}") from error
+    except READ_ERRORS as error:
+        raise StoreError(f"{path}: the store is damaged: {describe(error)}") from error
 
 
 def _contents(db: sqlite3.Connection) -> Contents:
@@ -78,7 +79,8 @@ def _contents(db: sqlite3.Connection) -> Contents:
     messages = sum(chunks.count(blob) for (blob,) in db.execute("SELECT messages FROM chunks"))
     epoch = ""
     if db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'").fetchone()[0]:
-        epoch = str(db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()[0])
+        found = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+        epoch = str(found[0]) if found else ""
     accounts: int = db.execute("SELECT count(*) FROM accounts").fetchone()[0]
     conversations: int = db.execute("SELECT count(*) FROM conversations").fetchone()[0]
     return Contents(schema, epoch, accounts, conversations, messages)
