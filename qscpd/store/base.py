@@ -193,8 +193,23 @@ class Housekeeping(Protocol):
         """
 
 
+class Finding(NamedTuple):
+    """What a store found when it was opened, for the operator."""
+
+    event: str
+    """Name in the log, as `journal_lost`."""
+    text: str
+    """What was found and what to do, as one line."""
+    critical: bool
+    """Whether something is lost; otherwise it is a warning."""
+
+
 class Store(StoreReader, Protocol):
     """Accounts, conversations and messages."""
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What the operator has to know of the store's opening; usually nothing."""
 
     @property
     def housekeeping(self) -> Housekeeping:

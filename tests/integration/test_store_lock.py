@@ -1,5 +1,6 @@
 """Two real daemons and one store: whatever its name, the second is refused."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -79,3 +80,41 @@ def test_commands_without_the_admin_socket(
         assert found.returncode == ExitCode.NOT_RUNNING, found.stderr
         assert "none answers on" in found.stderr
     assert daemon.run("listusers").stdout.count("active") == 3
+
+
+def test_a_lost_journal(start_daemon: StartDaemon) -> None:
+    """A journal that is lost after a crash is one critical line; the daemon serves, under a new epoch."""
+    daemon = start_daemon()
+    daemon.stop(signal.SIGKILL)
+    Path(f"{daemon.store}-wal").unlink()
+    again = start_daemon()
+    again.expected_errors.add("store.journal_lost")
+    line = again.wait_for_log("store.journal_lost")
+    assert line["level"] == "critical"
+    assert f"{daemon.store}-wal is missing" in line["found"]
+    for part in ("new epoch", "load their history again", "`qscpd restore`"):
+        assert part in line["found"]
+    assert again.run("listusers").stdout.count("active") == 3
+    assert again.stop() == 0
+    third = start_daemon()
+    assert not [line for line in third.log if line["event"].startswith("store.")]
+
+
+def test_a_lost_journal_that_a_command_finds(start_daemon: StartDaemon) -> None:
+    """A command with the daemon stopped prints it on standard error, and does its work."""
+    daemon = start_daemon()
+    daemon.stop(signal.SIGKILL)
+    Path(f"{daemon.store}-wal").unlink()
+    found = daemon.run("lock", "alice")
+    assert found.returncode == ExitCode.OK
+    assert "acknowledged messages" in found.stderr
+    assert "locked" in daemon.run("listusers").stdout
+    assert "acknowledged messages" not in daemon.run("listusers").stderr
+
+
+def test_a_crash_without_a_loss(start_daemon: StartDaemon) -> None:
+    """A killed daemon that lost nothing says nothing."""
+    for _ in range(3):
+        daemon = start_daemon()
+        assert not [line for line in daemon.log if line["event"].startswith("store.")]
+        daemon.stop(signal.SIGKILL)

@@ -43,7 +43,17 @@ class Compaction:
         """Move the WAL, which has old pages, into the file and truncate it; False: a reader needs it."""
         self._db.read("PRAGMA busy_timeout = 0")  # otherwise delivery would wait, too
         try:
-            busy = self._db.read("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+            return self._checkpoint("RESTART") and self._truncate()
         finally:
             self._db.read("PRAGMA busy_timeout = 5000")
-        return not busy
+
+    def _truncate(self) -> bool:
+        self._db.remove_marker()  # until it is set again, an empty journal is no loss
+        try:
+            return self._checkpoint("TRUNCATE")
+        finally:
+            self._db.mark_running()
+
+    def _checkpoint(self, mode: str) -> bool:
+        """Move the WAL into the file; False: a reader needs it."""
+        return not self._db.read(f"PRAGMA wal_checkpoint({mode})")[0][0]

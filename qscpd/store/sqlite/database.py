@@ -5,6 +5,7 @@ FULL makes COMMIT return only after the WAL was flushed to the disk
 the last commits although they were acknowledged.
 """
 
+import contextlib
 import secrets
 import sqlite3
 import time
@@ -19,8 +20,10 @@ from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable,
 from qscpd.store.sqlite.creation import create_store
 from qscpd.store.sqlite.faults import READ_ERRORS, describe, is_undecodable
 from qscpd.store.sqlite.lock import resolve
+from qscpd.store.sqlite.marker import new_marker, put_marker, remove_marker
 from qscpd.store.sqlite.migrations import check_schema, migrate, refuse_empty, schema_of
-from qscpd.store.sqlite.wal import Cutter
+from qscpd.store.sqlite.recovery import check_journal, forget_index
+from qscpd.store.sqlite.wal import Cutter, read_header
 
 _CHECKED_SIZE: Final = 64 * 1024 * 1024
 """Files up to this many bytes are checked for damage when they are opened (0.2 s at most)."""
@@ -110,8 +113,14 @@ class Database(DatabaseReader):
         PermissionDeniedError: This user may not read and write it.
     """
 
+    lost: str | None
+    """What was lost with the journal of the last run, and what to do, as one line."""
+    marked: bool
+    """Whether a loss of the journal of this run would be noticed; False: no room for its marker."""
+
     def __init__(self, path: Path, clock_ms: Callable[[], int] | None = None) -> None:
-        super().__init__(path, _open(resolve(path)))
+        connection, self.lost = _open(resolve(path))
+        super().__init__(path, connection)
         self._cutter = Cutter(self.path)
         self._clock_ms = clock_ms
         self._in_transaction = False
@@ -120,11 +129,50 @@ class Database(DatabaseReader):
         self._on_commit: Callable[[Sequence[Event]], None] | None = None
         self._events: list[Event] = []
         """Of the running transaction."""
+        try:
+            if self.lost is not None:
+                self.renew_epoch()
+                forget_index(self.path)
+            self.mark_running()
+        except BaseException:
+            self._close(everything=self.lost is None)
+            raise
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, after a note in it that everything is in it."""
+        self._close(everything=True)
+
+    def _close(self, *, everything: bool) -> None:
+        if everything:
+            _note_clean_end(self.connection)
         super().close()
         self._cutter.close()
+
+    def mark_running(self) -> None:
+        """Note in the database file that the newest commits are in its journal, if there is room for that."""
+        self.marked = False
+        with contextlib.suppress(StoreFullError):
+            if not self._put_marker():
+                self._put_marker()  # the first one made the journal's header
+            # While a backup runs, only a later checkpoint moves the marker into the file.
+            self.read("PRAGMA wal_checkpoint(PASSIVE)")
+            self.marked = True
+
+    def remove_marker(self) -> None:
+        """Note that the journal can be emptied; nothing else is to be committed before `mark_running`."""
+        with self.transaction() as db:
+            remove_marker(db)
+
+    def _put_marker(self) -> bool:
+        """Set the marker of this run; return whether it has the round of the journal."""
+        try:
+            marker = new_marker(self.path)
+            with self.transaction() as db:
+                put_marker(db, marker)
+            header = read_header(self.path)
+        except OSError as error:
+            raise StoreError(f"{self.path}: its journal can't be read: {error.strerror}") from error
+        return header is not None and marker.precedes(header)
 
     @property
     def now_ms(self) -> int:
@@ -170,6 +218,8 @@ class Database(DatabaseReader):
             rolled_back = _roll_back(self.connection)
             if _code(error) == sqlite3.SQLITE_IOERR_SHMSIZE:
                 rolled_back = rolled_back and self._cutter.cut()
+            elif _code(error) == sqlite3.SQLITE_FULL:
+                self._cutter.cut()  # what is left of it would look like damage after a crash
             if isinstance(error, READ_ERRORS):
                 raise _explain(error, self.path, rolled_back=rolled_back) from error
             raise
@@ -195,16 +245,20 @@ def _roll_back(db: sqlite3.Connection) -> bool:
     return not db.in_transaction
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    """Open a store for writing."""
+def _open(path: Path) -> tuple[sqlite3.Connection, str | None]:
+    """Open a store for writing; return also what was lost with its journal."""
     db = None
+    lost = None
     try:
         check_writable(path)
         # SQLite would make the file with the umask's mode, and copies that mode to -wal and -shm.
         create_store(path)
         refuse_empty(path.stat().st_size, str(path))
+        lost = check_journal(path)
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
         refuse_empty(schema_of(db, str(path)), str(path))  # nothing is changed in a file that is not ours
+        if lost is None:
+            forget_index(path)
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_mode = WAL")
         # Erased and pruned text must be gone from the file, too. That costs housekeeping 3 % of its
@@ -212,12 +266,28 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA secure_delete = ON")
         migrate(db, str(path))
         db.execute("PRAGMA foreign_keys = ON")
-        _check(db, path)
+        _check(db, path, always=lost is not None)
     except BaseException as error:
         if db is not None:
+            if lost is None:
+                _note_clean_end(db)
             db.close()
-        raise _explain_opening(error, path) from error
-    return db
+        explained = _explain_opening(error, path)
+        if lost is not None and isinstance(explained, StoreError):
+            explained = type(explained)(f"{explained}. {lost}")
+        raise explained from error
+    return db, lost
+
+
+def _note_clean_end(db: sqlite3.Connection) -> None:
+    """Remove the marker of the run, before SQLite moves the journal into the file and deletes it."""
+    with contextlib.suppress(*READ_ERRORS):
+        try:
+            remove_marker(db)
+        except sqlite3.OperationalError:
+            # On a full disk, the journal still has the room from its beginning.
+            db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+            remove_marker(db)
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
@@ -254,8 +324,8 @@ def _explain_opening(error: BaseException, path: Path) -> BaseException:
     return error
 
 
-def _check(db: sqlite3.Connection, path: Path) -> None:
-    if path.stat().st_size <= _CHECKED_SIZE:
+def _check(db: sqlite3.Connection, path: Path, *, always: bool) -> None:
+    if always or path.stat().st_size <= _CHECKED_SIZE:
         verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0].splitlines()[-1]
         if verdict != "ok":
             raise _damaged(path, verdict)

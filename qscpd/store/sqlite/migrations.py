@@ -12,6 +12,7 @@ from typing import Final
 
 from qscpd.errors import StoreDamagedError
 from qscpd.files import sync
+from qscpd.store.sqlite.marker import remove_marker
 
 APPLICATION_ID: Final = 0x51534350
 """`PRAGMA application_id` of our files: "QSCP"."""
@@ -229,6 +230,8 @@ def _keep_copy(db: sqlite3.Connection, path: str) -> None:
     try:
         with contextlib.closing(sqlite3.connect(unfinished)) as copy:
             db.backup(copy)
+            remove_marker(copy)
+            copy.commit()
             # A single file, which can be read without making others beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
         sync(unfinished)

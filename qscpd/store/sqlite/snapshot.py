@@ -11,6 +11,7 @@ from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable
 from qscpd.store.sqlite.faults import READ_ERRORS, describe
 from qscpd.store.sqlite.lock import resolve
+from qscpd.store.sqlite.marker import remove_marker
 from qscpd.store.sqlite.migrations import APPLICATION_ID
 
 _PAGES: int = 1000
@@ -44,6 +45,7 @@ def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             source.backup(copy, pages=_PAGES, progress=lambda *_: pause())
+            remove_marker(copy)  # it has everything, without a journal
             # A single file, which can be read without making others beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
     except OSError as error:

@@ -11,6 +11,7 @@ import pytest
 from qscpd.domain.model import Keep, NewMessage, StoredMessage
 from qscpd.errors import StoreFullError
 from qscpd.store.sqlite.store import SqliteStore
+from tests.support.crashed_store import crash
 from tests.support.ids import IdMaker
 from tests.support.smalldisk import fill, small_disk
 from tests.support.stores import rows_of
@@ -135,3 +136,23 @@ def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
     erase(store)
     assert not store.housekeeping.compaction_due()
     assert not [each for each in disk.iterdir() if b"haystack" in each.read_bytes()]
+
+
+@pytest.mark.parametrize("leave", range(0, 100_000, 8_000))
+@pytest.mark.parametrize("messages", [1, 40])
+def test_a_start_on_a_full_disk(disk: Path, leave: int, messages: int) -> None:
+    """After a crash a store opens and closes on a full disk, and that never looks like a lost journal."""
+    path = disk / "q.db"
+    crash(path, messages, keep_open=finish)
+    filler = fill(disk, leave)
+    with contextlib.closing(SqliteStore(path)) as store:
+        epoch = store.epoch()
+        assert "journal_lost" not in [each.event for each in store.findings]
+        assert last_seq(store) == messages
+        with contextlib.suppress(StoreFullError):
+            for _ in range(30):
+                append(store)
+        messages = last_seq(store)
+    filler.unlink()
+    with contextlib.closing(SqliteStore(path)) as store:
+        assert (store.findings, store.epoch(), last_seq(store)) == ((), epoch, messages)
