@@ -11,9 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreError, StoreFullError
+from qscpd.errors import (
+    PermissionDeniedError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+)
 from qscpd.files import sync
 from qscpd.store.sqlite.migrations import migrate
+from qscpd.store.sqlite.wal import wal_path
 
 _SUFFIX: Final = ".new"
 """Of the file that is made. What a crash leaves of it is overwritten by the next attempt."""
@@ -27,6 +34,7 @@ def create_store(path: Path) -> None:
 
     Raises:
         StoreBusyError: Another process is making it.
+        StoreDamagedError: A store was there, and only its journal is left.
         StoreFullError: No room on the disk; nothing is left behind.
         PermissionDeniedError: This user may not write there.
         StoreError: The directory does not exist, or the like.
@@ -35,6 +43,7 @@ def create_store(path: Path) -> None:
     if os.path.lexists(path):
         _remove_left_over(path, new)
         return
+    _refuse_orphan(path)
     try:
         with _locked(new) as descriptor:
             if os.path.lexists(path):
@@ -49,6 +58,17 @@ def create_store(path: Path) -> None:
         raise PermissionDeniedError(f"{path}: this user has no permission to make it") from error
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
+
+
+def _refuse_orphan(path: Path) -> None:
+    """Refuse to make a store where one was: SQLite would apply the old journal to the new file."""
+    journal = wal_path(path)
+    with contextlib.suppress(FileNotFoundError):
+        if journal.stat().st_size:
+            raise StoreDamagedError(
+                f"{path}: the file is missing, but its journal {journal} is there. Put the file back, or "
+                "restore a backup (`qscpd restore`); for a new installation, delete the journal"
+            )
 
 
 def _remove_left_over(path: Path, new: Path) -> None:

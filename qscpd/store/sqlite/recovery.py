@@ -79,7 +79,8 @@ def _find_problem(store: Path, marker: Marker | None) -> str | None:
     if header is None:
         return f"is damaged at its beginning; {_set_aside(store)}" if marker else None
     index = _keep_index(store)
-    if marker is not None and not _fits(store, header, marker, index):
+    fits = _fits(store, header, marker, index) if marker else not _is_of_another_store(store)
+    if not fits:
         return f"is an older one or that of another store; {_set_aside(store)}"
     frames = _recover(store, header)
     if index is None or index.salts != header.salts:
@@ -144,8 +145,16 @@ def _fits(store: Path, header: WalHeader, marker: Marker, index: WalIndex | None
     # Of another store; or the crash was in the middle of a checkpoint, and the marker that we read is
     # one of an earlier run, in a page that is not in use any more. Then the journal has the newest one.
     newest = read_marker(store, journal=True)
-    epochs = {read_meta(store, "epoch", journal=journal) for journal in (False, True)}
-    return newest is not None and newest.precedes(header) and len(epochs) == 1
+    return newest is not None and newest.precedes(header) and not _is_of_another_store(store)
+
+
+def _is_of_another_store(store: Path) -> bool:
+    """Return whether the epoch changes with the journal: a file was put in the place of another one.
+
+    Nearly every journal has the page with the epoch, for the progress of the search index is beside it.
+    """
+    before, after = (read_meta(store, "epoch", journal=journal) for journal in (False, True))
+    return before is not None and after is not None and before != after
 
 
 def _recover(store: Path, header: WalHeader) -> int:

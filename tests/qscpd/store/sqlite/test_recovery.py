@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from qscpd.domain.model import Keep
 from qscpd.errors import StoreDamagedError, StoreError
 from qscpd.store.sqlite.snapshot import copy_file
 from qscpd.store.sqlite.store import SqliteStore
@@ -369,3 +370,29 @@ def test_a_loss_that_leaves_a_damaged_file(path: Path, monkeypatch: pytest.Monke
 
 def _find_damage(*_: object, **__: object) -> None:
     raise StoreDamagedError("pages differ")
+
+
+def test_a_journal_without_its_file(path: Path) -> None:
+    """If the file itself is gone, its journal is not applied to a new store; both stay as they are."""
+    crash(path, 40)
+    path.rename(path.with_name("moved.db"))
+    before = wal_of(path).read_bytes()
+    with pytest.raises(StoreDamagedError, match=r"the file is missing.*Put the file back"):
+        SqliteStore(path)
+    assert not path.exists()
+    assert wal_of(path).read_bytes() == before
+    path.with_name("moved.db").rename(path)
+    assert open_and_close(path).last_seq == 40
+
+
+def test_a_backup_beside_the_journal_of_another_store(path: Path, tmp_path: Path) -> None:
+    """A backup that is put in the place of a crashed store does not get that store's journal."""
+    other = tmp_path / "other.db"
+    crash(other, 3)
+    open_and_close(other)
+    crash(path, 40, keep_open=lambda store: store.housekeeping.step(Keep()))
+    epoch = epoch_of(other)
+    other.replace(path)
+    found = assert_noticed(path, epoch)
+    assert found.last_seq == 3
+    assert f"{wal_of(path)}.unusable" in found.text
