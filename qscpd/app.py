@@ -103,6 +103,8 @@ async def _serve(config: Config) -> ExitCode:
         store = stack.enter_context(
             contextlib.closing(open_store(url, edit_within_ms=edit_within_ms, keep_reserve=True))
         )
+        for found in store.findings:
+            (_log.critical if found.critical else _log.warning)(f"store.{found.event}", found=found.text)
         epoch = store.epoch()
         directory = Directory(store.accounts(), store.account_names())
         log = stack.enter_context(SessionLog(config.log.session_log, config.log.addresses))

@@ -1,6 +1,7 @@
 """Atomic writing of small files, with the right permissions from the first moment."""
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ def file_errors(path: Path) -> Iterator[None]:
     """Turn an `OSError` about a file into a `QscpdError` with one sentence.
 
     Raises:
-        PermissionDeniedError: This user has no permission.
+        PermissionDeniedError: This user has no permission, or the file system is read-only.
         QscpdError: Any other `OSError`.
     """
     try:
@@ -87,6 +88,8 @@ def file_errors(path: Path) -> Iterator[None]:
             f"{path}: permission denied; run this as root or as the daemon's user"
         ) from error
     except OSError as error:
+        if error.errno == errno.EROFS:
+            raise PermissionDeniedError(f"{path}: read-only file system") from error
         raise QscpdError(f"{path}: {error.strerror or error}") from error
 
 

@@ -8,6 +8,7 @@ import contextlib
 import os
 import pwd
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ from qscpd.store import lock_store, open_store, store_url
 _ANSWER_TIMEOUT_S: Final = 30.0
 """Timeout of the daemon's answer; it includes a commit, which a slow disk delays."""
 
-_LOCK_PATIENCE_S: Final = 5.0
+_LOCK_PATIENCE_S: Final = 10.0
 """Time to wait for another command to finish, or for a starting daemon to open its socket."""
 
 _LOCK_INTERVAL_S: Final = 0.05
@@ -81,6 +82,10 @@ def _try(config: Config, request: Request) -> Reply | None:
 def _perform_here(path: Path, request: Request) -> Reply | None:
     try:
         with lock_store(store_url(path)), contextlib.closing(open_store(store_url(path))) as store:
+            for found in store.findings:
+                if not found.critical:
+                    continue  # It concerns a daemon, which runs for longer.
+                print(f"qscpd: {found.text}", file=sys.stderr)  # noqa: T201 - the command goes on
             return perform(request, store)
     except StoreBusyError:
         return None

@@ -120,8 +120,6 @@ def _check(folder: Path) -> None:
 
 
 def _copy_of_store(store: Path, target: Path) -> BackupFile:
-    with file_errors(store), store.open("rb"):
-        pass  # a clear error: SQLite does not report the cause
     with file_errors(target):
         os.close(_create(target))
         copy_store(store_url(store), target, lambda: time.sleep(_PAUSE_S))

@@ -5,10 +5,8 @@ whole directory can move. The configuration comes last: before that, nothing can
 """
 
 import dataclasses
-import fcntl
 import os
 import pwd
-import shutil
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -25,15 +23,15 @@ from qscpd.backup.manifest import (
     copy_stream,
     read_manifest,
 )
+from qscpd.backup.stage import DIRECTORIES, remove_left_over, stage_of
 from qscpd.backup.verify import find_problems
 from qscpd.config import load_config, render_config
 from qscpd.config.load import parse_config
 from qscpd.errors import ExistsError, QscpdError, StoreBusyError
 from qscpd.files import file_errors, sync, write_new_file
 from qscpd.setup.init import DAEMON_USER
-from qscpd.store import lock_store, open_store, store_url
+from qscpd.store import lock_store, open_store, store_in_use, store_url
 
-_STAGE = ".restoring"
 _PLACES = {
     STORE: ("var", 0o600),
     CERTIFICATE: ("certs", 0o644),
@@ -41,7 +39,6 @@ _PLACES = {
     CA_CERTIFICATE: ("certs", 0o644),
     CA_KEY: ("certs", 0o600),
 }
-_DIRECTORIES = {"config": 0o755, "certs": 0o755, "var": 0o700}
 
 
 class Restored(NamedTuple):
@@ -78,23 +75,18 @@ def restore_backup(directory: Path, into: Path) -> Restored:
     config = _adjusted_config(directory / CONFIG, into / "config" / CONFIG)
     with file_errors(into):
         into.mkdir(mode=0o755, exist_ok=True)
-        stage = into / _STAGE
-        stage.mkdir(mode=0o700)
-        try:
+        with stage_of(into) as stage:
             epoch = _fill(stage, directory, manifest, config)
             for name in ("var", "certs", "config"):
                 (stage / name).rename(into / name)
             stage.rmdir()
             sync(into)
-        except BaseException:
-            shutil.rmtree(stage, ignore_errors=True)
-            raise
     return Restored(into / "config" / CONFIG, manifest, epoch)
 
 
 def _fill(stage: Path, directory: Path, manifest: Manifest, config: str) -> str:
     """Write all files, and return the new epoch."""
-    for name, mode in _DIRECTORIES.items():
+    for name, mode in DIRECTORIES.items():
         (stage / name).mkdir()
         (stage / name).chmod(mode)
     for file in manifest.files:
@@ -102,7 +94,7 @@ def _fill(stage: Path, directory: Path, manifest: Manifest, config: str) -> str:
     write_new_file(stage / "config" / CONFIG, config.encode(), mode=0o644)
     epoch = _renew_store(stage / "var" / STORE)
     _set_owners(stage)
-    for name in _DIRECTORIES:
+    for name in DIRECTORIES:
         sync(stage / name)
     return epoch
 
@@ -110,24 +102,14 @@ def _fill(stage: Path, directory: Path, manifest: Manifest, config: str) -> str:
 def _refuse_used(into: Path) -> None:
     if not into.exists():
         return
-    for lock in (*into.glob("*.lock"), *into.glob("*/*.lock")):
-        if _is_held(lock):
-            raise StoreBusyError(f"{lock}: a running qscpd uses this store; restore into an empty directory")
+    for file in (*into.glob("*"), *into.glob("*/*")):
+        if store_in_use(store_url(file)):
+            raise StoreBusyError(f"{file}: a running qscpd uses this store; restore into an empty directory")
+    remove_left_over(into)
     found = sorted(each.name for each in into.iterdir())
     if found:
         more = f" and {len(found) - 1} more" if found[1:] else ""
         raise ExistsError(f"{into}: is not empty ({found[0]}{more}); restore into an empty directory")
-
-
-def _is_held(lock: Path) -> bool:
-    descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _adjusted_config(backup: Path, target: Path) -> str:

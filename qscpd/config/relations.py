@@ -1,6 +1,5 @@
 """Checks of values against each other."""
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -13,7 +12,8 @@ _MEMORY_PER_LANE_KIB: Final = 8
 
 _WRITTEN_FILES: Final = ("server.admin_socket", "store.path", "log.session_log")
 _READ_FILES: Final = ("tls.certificate", "tls.key")
-_LOCK_SUFFIX: Final = ".lock"
+_STORE_SUFFIXES: Final = ("-wal", "-shm", "-journal", ".new", ".lock")
+"""Of the files beside the store; the last is the lock file of older versions, which is still respected."""
 
 
 def check_relations(config: Config, places: Mapping[str, str], failed: set[str]) -> list[str]:
@@ -62,14 +62,14 @@ def _argon2(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
 
 def _paths(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
     owner: dict[Path, str] = {}
-    lock = Path(os.fspath(config.store.path) + _LOCK_SUFFIX)
+    beside = {Path(f"{config.store.path}{suffix}") for suffix in _STORE_SUFFIXES}
     # A certificate and its key can share a file; files that the daemon writes cannot.
     for key in (*_READ_FILES, *_WRITTEN_FILES):
         path = SETTINGS[key].get(config)
         if not isinstance(path, Path):
             raise TypeError(f"{key} is not a path")
-        if path == lock:
-            yield key, ("store.path",), f"{path} is the lock file of store.path; choose another path"
+        if path in beside:
+            yield key, ("store.path",), f"{path} belongs to store.path; choose another path"
         elif path in owner and key not in _READ_FILES:
             yield key, (owner[path],), f"{path} is already used by {owner[path]}; choose another path"
         owner.setdefault(path, key)

@@ -20,6 +20,7 @@ __all__ = [
     "newest_schema",
     "open_reader",
     "open_store",
+    "store_in_use",
     "store_url",
 ]
 
@@ -70,7 +71,9 @@ def open_reader(url: str) -> StoreReader:
 
 
 def lock_store(url: str) -> AbstractContextManager[object]:
-    """Return a context manager that keeps every other process from writing to a store.
+    """Return a context manager that keeps every other process from writing to a store; a missing one is made.
+
+    Enter it before the store is opened, and leave it after the store is closed.
 
     Args:
         url: As of `open_store`.
@@ -84,6 +87,16 @@ def lock_store(url: str) -> AbstractContextManager[object]:
     if not isinstance(driver, Lockable):
         raise StoreError(f"{url}: stores of this kind can be changed only by the running daemon")
     return driver.lock(location)
+
+
+def store_in_use(url: str) -> bool:
+    """Return whether a process has the lock of a store; False where no store is.
+
+    Args:
+        url: As of `open_store`; this process has it not open.
+    """
+    driver, location = _driver(url)
+    return isinstance(driver, Lockable) and driver.is_locked(location)
 
 
 def copy_store(url: str, target: Path, pause: Callable[[], None]) -> None:

@@ -197,8 +197,23 @@ class Housekeeping(Protocol):
         """
 
 
+class Finding(NamedTuple):
+    """What a store found when it was opened, for the operator."""
+
+    event: str
+    """Name in the log, as `journal_lost`."""
+    text: str
+    """What was found and what to do, as one line."""
+    critical: bool
+    """Whether something is lost; otherwise it is a warning."""
+
+
 class Store(StoreReader, Protocol):
     """Accounts, conversations and messages."""
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What the operator has to know of the store's opening; usually nothing."""
 
     @property
     def housekeeping(self) -> Housekeeping:
@@ -343,6 +358,9 @@ class Lockable(Protocol):
 
     def lock(self, location: str) -> AbstractContextManager[object]:
         """See `qscpd.store.lock_store`."""
+
+    def is_locked(self, location: str) -> bool:
+        """See `qscpd.store.store_in_use`."""
 
 
 class Contents(NamedTuple):

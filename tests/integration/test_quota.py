@@ -215,14 +215,17 @@ async def test_commands_beside_a_stopped_daemon(
 async def test_adding_an_account_without_space(
     daemon: Daemon, alice: Wire, store: Path, quota: Quota, tmp_path: Path
 ) -> None:
-    """`adduser` without space is one sentence, and prints no password that nobody can use."""
+    """`adduser` without space says so, and that the password it has printed is void."""
     quota.leave(200_000)
     await fill_up(alice)
     for number in range(100):
         done = run(store, quota, tmp_path, "adduser", f"carol{number}", "--generate")
         if done.returncode:
-            sentence = f"qscpd: {store}: no room on the disk, or in its quota; free some, then try again\n"
-            assert (done.returncode, done.stderr) == (1, sentence)
+            sentences = (
+                f"qscpd: the printed password of carol{number} is void, because it was not set\n"
+                f"qscpd: {store}: no room on the disk, or in its quota; free some, then try again\n"
+            )
+            assert (done.returncode, done.stderr) == (1, sentences)
             assert daemon.process.poll() is None
             return
     pytest.fail("the quota has no end")

@@ -1,6 +1,7 @@
 """Compaction: rewriting the file, so that no unused part of it has erased text."""
 
 import contextlib
+from collections.abc import Iterator
 from typing import Final
 
 from qscpd.errors import StoreError, StoreFullError
@@ -51,11 +52,13 @@ class Compaction:
 
     def empty_journal(self) -> bool:
         """Move the WAL, which has old pages, into the file and truncate it; False: a reader needs it."""
-        return self._move_journal("TRUNCATE")
+        with self._no_waiting():
+            return self._checkpoint("RESTART") and self._truncate()
 
     def restart_journal(self) -> bool:
         """Move the WAL into the file, so that its own space is used again; False: a reader needs it."""
-        return self._move_journal("RESTART")
+        with self._no_waiting():
+            return self._checkpoint("RESTART")
 
     def growth(self) -> int:
         """Return by how many bytes the file grows when the WAL is moved into it."""
@@ -67,10 +70,22 @@ class Compaction:
         pages, size = self._db.read("SELECT * FROM pragma_freelist_count, pragma_page_size")[0]
         return int(pages) * int(size)
 
-    def _move_journal(self, mode: str) -> bool:
-        self._db.read("PRAGMA busy_timeout = 0")  # otherwise delivery would wait, too
+    @contextlib.contextmanager
+    def _no_waiting(self) -> Iterator[None]:
+        """Fail at once if a reader needs the WAL: otherwise delivery would wait, too."""
+        self._db.read("PRAGMA busy_timeout = 0")
         try:
-            busy = self._db.read(f"PRAGMA wal_checkpoint({mode})")[0][0]
+            yield
         finally:
             self._db.read("PRAGMA busy_timeout = 5000")
-        return not busy
+
+    def _truncate(self) -> bool:
+        self._db.remove_marker()  # until it is set again, an empty journal is no loss
+        try:
+            return self._checkpoint("TRUNCATE")
+        finally:
+            self._db.mark_running()
+
+    def _checkpoint(self, mode: str) -> bool:
+        """Move the WAL into the file; False: a reader needs it."""
+        return not self._db.read(f"PRAGMA wal_checkpoint({mode})")[0][0]

@@ -5,10 +5,9 @@ FULL makes COMMIT return only after the WAL was flushed to the disk
 the last commits although they were acknowledged.
 """
 
-import os
+import contextlib
 import secrets
 import sqlite3
-import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +16,15 @@ from typing import Any, Final
 
 from qscpd.domain.events import Event
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreDamagedError, StoreError, StoreFullError
+from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable, check_writable
+from qscpd.store.sqlite.creation import create_store
 from qscpd.store.sqlite.disk_space import NO_SPACE, lacks_space
-from qscpd.store.sqlite.migrations import check_schema, migrate, schema_of
+from qscpd.store.sqlite.faults import READ_ERRORS, describe, is_undecodable
+from qscpd.store.sqlite.lock import resolve
+from qscpd.store.sqlite.marker import new_marker, put_marker, remove_marker
+from qscpd.store.sqlite.migrations import check_schema, migrate, refuse_empty, schema_of
+from qscpd.store.sqlite.recovery import check_journal, forget_index
+from qscpd.store.sqlite.wal import Cutter, read_header
 
 _CHECKED_SIZE: Final = 64 * 1024 * 1024
 """Files up to this many bytes are checked for damage when they are opened (0.2 s at most)."""
@@ -35,9 +41,6 @@ _NO_ERRNO: Final = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_S
 _OPENING: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 """Errors of opening a store that can mean a full disk: the files beside it can't be made, either."""
 
-_WAL_HEADER: Final = 32
-_FRAME_HEADER: Final = 24
-
 Row = tuple[Any, ...]
 
 
@@ -53,8 +56,8 @@ class DatabaseReader:
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection | None = None) -> None:
-        self.path = path
-        self.connection = connection or _open_to_read(path)
+        self.path = resolve(path)
+        self.connection = connection or _open_to_read(self.path)
 
     def close(self) -> None:
         """Close the file."""
@@ -79,26 +82,29 @@ class DatabaseReader:
         """Return all rows of a query."""
         try:
             return self.connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+        except READ_ERRORS as error:
             raise _explain(error, self.path, rolled_back=True) from error
 
     def iterate(self, sql: str, *values: object) -> Iterator[Row]:
         """Yield the rows of a query, for a caller that may stop early."""
         try:
             yield from self.connection.execute(sql, values)
-        except sqlite3.Error as error:
+        except READ_ERRORS as error:
             raise _explain(error, self.path, rolled_back=True) from error
 
     def run(self, sql: str) -> None:
         """Run a statement that begins or ends a transaction, or is one of its own."""
         try:
             self.connection.execute(sql)
-        except sqlite3.Error as error:
+        except READ_ERRORS as error:
             raise _explain(error, self.path, rolled_back=_roll_back(self.connection)) from error
 
     def meta(self, key: str) -> str:
         """Return a value of the table `meta`."""
-        return str(self.read("SELECT value FROM meta WHERE key = ?", key)[0][0])
+        rows = self.read("SELECT value FROM meta WHERE key = ?", key)
+        if not rows:
+            raise _damaged(self.path, f"no {key}")
+        return str(rows[0][0])
 
     def epoch(self) -> str:
         """See `StoreReader.epoch`."""
@@ -109,7 +115,7 @@ class Database(DatabaseReader):
     """Reading and writing connection: one writer, transactions and their time.
 
     Args:
-        path: The file; it is made when it does not exist, readable by its owner only.
+        path: The file; it is made when it does not exist, readable by its owner only. Hold its `StoreLock`.
         clock_ms: Milliseconds since 1970-01-01 UTC; None: the system's clock.
 
     Raises:
@@ -117,8 +123,15 @@ class Database(DatabaseReader):
         PermissionDeniedError: This user may not read and write it.
     """
 
+    lost: str | None
+    """What was lost with the journal of the last run, and what to do, as one line."""
+    marked: bool
+    """Whether a loss of the journal of this run would be noticed; False: no room for its marker."""
+
     def __init__(self, path: Path, clock_ms: Callable[[], int] | None = None) -> None:
-        super().__init__(path, _open(path))
+        connection, self.lost = _open(resolve(path))
+        super().__init__(path, connection)
+        self._cutter = Cutter(self.path)
         self._clock_ms = clock_ms
         self._in_transaction = False
         self._time_ms: int | None = None
@@ -126,6 +139,50 @@ class Database(DatabaseReader):
         self._on_commit: Callable[[Sequence[Event]], None] | None = None
         self._events: list[Event] = []
         """Of the running transaction."""
+        try:
+            if self.lost is not None:
+                self.renew_epoch()
+                forget_index(self.path)
+            self.mark_running()
+        except BaseException:
+            self._close(everything=self.lost is None)
+            raise
+
+    def close(self) -> None:
+        """Close the file, after a note in it that everything is in it."""
+        self._close(everything=True)
+
+    def _close(self, *, everything: bool) -> None:
+        if everything:
+            _note_clean_end(self.connection)
+        super().close()
+        self._cutter.close()
+
+    def mark_running(self) -> None:
+        """Note in the database file that the newest commits are in its journal, if there is room for that."""
+        self.marked = False
+        with contextlib.suppress(StoreFullError):
+            if not self._put_marker():
+                self._put_marker()  # the first one made the journal's header
+            # While a backup runs, only a later checkpoint moves the marker into the file.
+            self.read("PRAGMA wal_checkpoint(PASSIVE)")
+            self.marked = True
+
+    def remove_marker(self) -> None:
+        """Note that the journal can be emptied; nothing else is to be committed before `mark_running`."""
+        with self.transaction() as db:
+            remove_marker(db)
+
+    def _put_marker(self) -> bool:
+        """Set the marker of this run; return whether it has the round of the journal."""
+        try:
+            marker = new_marker(self.path)
+            with self.transaction() as db:
+                put_marker(db, marker)
+            header = read_header(self.path)
+        except OSError as error:
+            raise StoreError(f"{self.path}: its journal can't be read: {error.strerror}") from error
+        return header is not None and marker.precedes(header)
 
     @property
     def now_ms(self) -> int:
@@ -171,14 +228,24 @@ class Database(DatabaseReader):
             rolled_back = _roll_back(self.connection)
             # A query inside the transaction has explained its error already.
             cause = error.__cause__ if isinstance(error, StoreError) else error
-            if isinstance(cause, sqlite3.Error):
-                raise _explain_undone(cause, self.path, rolled_back=rolled_back) from cause
+            if isinstance(cause, READ_ERRORS):
+                raise self._explain_undone(cause, rolled_back=rolled_back) from cause
             raise
         finally:
             self._in_transaction, self._time_ms = False, None
         if self._on_commit is not None and self._events:
             events, self._events = self._events, []
             self._on_commit(events)
+
+    def _explain_undone(self, error: sqlite3.Error | UnicodeDecodeError, *, rolled_back: bool) -> StoreError:
+        """Turn the error of a transaction into ours, and see to it that a refused one is never recovered."""
+        explained = _explain(error, self.path, rolled_back=rolled_back)
+        # What is left of it in the WAL would look like damage after a crash. The cut comes after `_explain`,
+        # which looks for space on the disk, because it makes some.
+        if isinstance(explained, StoreFullError) and not self._cutter.cut():
+            # SQLite gives SQLITE_FULL before a commit is complete in the WAL; of the others nobody says so.
+            return _explain(error, self.path, rolled_back=_code(error) == sqlite3.SQLITE_FULL)
+        return explained
 
     def renew_epoch(self) -> None:
         """See `Store.renew_epoch`."""
@@ -196,13 +263,20 @@ def _roll_back(db: sqlite3.Connection) -> bool:
     return not db.in_transaction
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> tuple[sqlite3.Connection, str | None]:
+    """Open a store for writing; return also what was lost with its journal."""
     db = None
+    lost = None
     try:
+        check_writable(path)
         # SQLite would make the file with the umask's mode, and copies that mode to -wal and -shm.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        create_store(path)
+        refuse_empty(path.stat().st_size, str(path))
+        lost = check_journal(path)
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
-        schema_of(db, str(path))  # nothing is changed in a file that is not ours
+        refuse_empty(schema_of(db, str(path)), str(path))  # nothing is changed in a file that is not ours
+        if lost is None:
+            forget_index(path)
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_mode = WAL")
         # Erased and pruned text must be gone from the file, too. That costs housekeeping 3 % of its
@@ -210,20 +284,37 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA secure_delete = ON")
         migrate(db, str(path))
         db.execute("PRAGMA foreign_keys = ON")
-        _check(db, path)
+        _check(db, path, always=lost is not None)
     except BaseException as error:
         if db is not None:
+            if lost is None:
+                _note_clean_end(db)
             db.close()
-        raise _explain_opening(error, path) from error
-    return db
+        explained = _explain_opening(error, path)
+        if lost is not None and isinstance(explained, StoreError):
+            explained = type(explained)(f"{explained}. {lost}")
+        raise explained from error
+    return db, lost
+
+
+def _note_clean_end(db: sqlite3.Connection) -> None:
+    """Remove the marker of the run, before SQLite moves the journal into the file and deletes it."""
+    with contextlib.suppress(*READ_ERRORS):
+        try:
+            remove_marker(db)
+        except sqlite3.OperationalError:
+            # On a full disk, the journal still has the room from its beginning.
+            db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+            remove_marker(db)
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
     db = None
     try:
-        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        check_readable(path)
+        path.stat()
         db = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro",
+            f"{path.as_uri()}?mode=ro",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
@@ -235,6 +326,8 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     except BaseException as error:
         if db is not None:
             db.close()
+        if isinstance(error, sqlite3.OperationalError):
+            check_journal_can_be_made(path)
         raise _explain_opening(error, path) from error
     return db
 
@@ -244,7 +337,7 @@ def _explain_opening(error: BaseException, path: Path) -> BaseException:
         return PermissionDeniedError(f"{path}: this user has no permission to read and write it")
     if isinstance(error, OSError):
         return _no_room(path) if error.errno in NO_SPACE else StoreError(f"{path}: {error.strerror}")
-    if isinstance(error, sqlite3.Error):
+    if isinstance(error, READ_ERRORS):
         code = _code(error)
         # Nothing was promised yet, so any failure on a full disk can be tried again.
         if code is not None and code & 0xFF in _OPENING and lacks_space(_journal(path)):
@@ -253,31 +346,11 @@ def _explain_opening(error: BaseException, path: Path) -> BaseException:
     return error
 
 
-def _check(db: sqlite3.Connection, path: Path) -> None:
-    if path.stat().st_size <= _CHECKED_SIZE:
+def _check(db: sqlite3.Connection, path: Path, *, always: bool) -> None:
+    if always or path.stat().st_size <= _CHECKED_SIZE:
         verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0].splitlines()[-1]
         if verdict != "ok":
-            raise StoreDamagedError(f"{path}: the store is damaged ({verdict}); restore it from a backup")
-
-
-def _cut_wal(path: Path) -> bool:
-    """Cut off the WAL behind its last commit; return whether that worked.
-
-    Without room for the WAL's index, a commit fails after it was written to the WAL as a whole. It is void,
-    but after a crash it would be recovered, although its messages were refused. Both files' formats: https://sqlite.org/walformat.html.
-    """
-    try:
-        with Path(f"{path}-shm").open("rb") as index:
-            index.seek(14)
-            page_size, last_frame = struct.unpack("=HI", index.read(6))
-        size = _WAL_HEADER + last_frame * (_FRAME_HEADER + (page_size if page_size > 1 else 1 << 16))
-        with Path(f"{path}-wal").open("r+b") as wal:
-            if os.fstat(wal.fileno()).st_size > size:
-                os.ftruncate(wal.fileno(), size)
-                os.fsync(wal.fileno())
-    except OSError:
-        return False
-    return True
+            raise _damaged(path, verdict)
 
 
 def _code(error: BaseException) -> int | None:
@@ -286,22 +359,16 @@ def _code(error: BaseException) -> int | None:
     return code
 
 
-def _explain_undone(error: sqlite3.Error, path: Path, *, rolled_back: bool) -> StoreError:
-    """Turn the error of a transaction into ours, and see to it that a refused one is never recovered."""
-    explained = _explain(error, path, rolled_back=rolled_back)
-    # SQLite gives SQLITE_FULL before a commit is complete in the WAL; of the others nobody says so. The cut
-    # comes after `_explain`, which looks for space on the disk, because it makes some.
-    if isinstance(explained, StoreFullError) and _code(error) != sqlite3.SQLITE_FULL and not _cut_wal(path):
-        return _explain(error, path, rolled_back=False)
-    return explained
+def _damaged(path: Path, what: str) -> StoreDamagedError:
+    return StoreDamagedError(f"{path}: the store is damaged ({what}); restore it from a backup")
 
 
-def _explain(error: sqlite3.Error, path: Path, *, rolled_back: bool) -> StoreError:
+def _explain(error: sqlite3.Error | UnicodeDecodeError, path: Path, *, rolled_back: bool) -> StoreError:
     """Turn SQLite's error into ours."""
     code = _code(error)
     primary = code & 0xFF if code is not None else None
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreDamagedError(f"{path}: the store is damaged ({error}); restore it from a backup")
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or is_undecodable(error):
+        return _damaged(path, describe(error))
     if rolled_back and (
         primary == sqlite3.SQLITE_FULL
         or code == sqlite3.SQLITE_IOERR_SHMSIZE  # no room for the index of the WAL, which is a file, too
@@ -314,7 +381,7 @@ def _explain(error: sqlite3.Error, path: Path, *, rolled_back: bool) -> StoreErr
 
 
 def _journal(path: Path) -> Path:
-    return Path(f"{path.resolve()}-wal")
+    return Path(f"{path}-wal")
 
 
 def _no_room(path: Path) -> StoreFullError:

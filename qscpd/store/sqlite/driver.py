@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qscpd.store.base import Contents
-from qscpd.store.sqlite.lock import StoreLock
+from qscpd.store.sqlite.lock import StoreLock, is_locked
 from qscpd.store.sqlite.migrations import MIGRATIONS
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.snapshot import copy_file, inspect_file
@@ -31,6 +31,10 @@ class SqliteDriver:
     def lock(self, location: str) -> StoreLock:
         """See `qscpd.store.lock_store`."""
         return StoreLock(Path(location))
+
+    def is_locked(self, location: str) -> bool:
+        """See `qscpd.store.store_in_use`."""
+        return is_locked(Path(location))
 
     def copy(self, location: str, target: Path, pause: Callable[[], None]) -> None:
         """See `qscpd.store.copy_store`."""

@@ -13,6 +13,7 @@ from typing import Final
 from qscpd.errors import StoreDamagedError, StoreFullError
 from qscpd.files import sync
 from qscpd.store.sqlite.disk_space import lacks_space
+from qscpd.store.sqlite.marker import remove_marker
 
 APPLICATION_ID: Final = 0x51534350
 """`PRAGMA application_id` of our files: "QSCP"."""
@@ -179,12 +180,28 @@ def check_schema(db: sqlite3.Connection, path: str) -> None:
         StoreDamagedError: The file belongs to another program, or to a newer or an older version.
     """
     version = schema_of(db, path)
-    if version == 0:
-        raise StoreDamagedError(f"{path}: the file is empty; name another file")
+    refuse_empty(version, path)
     if version < len(MIGRATIONS):
         raise StoreDamagedError(
             f"{path}: made by an older qscpd (schema {version}, this one has {len(MIGRATIONS)}); "
             "`qscpd run` brings it up to date, and keeps a copy"
+        )
+
+
+def refuse_empty(content: int, path: str) -> None:
+    """Refuse a file without content: a new store is never that, so a full one was lost.
+
+    Args:
+        content: Its size, or its schema.
+        path: The file.
+
+    Raises:
+        StoreDamagedError: There is none.
+    """
+    if not content:
+        raise StoreDamagedError(
+            f"{path}: the file is empty, so its content was lost. Restore a backup (`qscpd restore`); "
+            "for a new installation, delete this file"
         )
 
 
@@ -215,6 +232,8 @@ def _keep_copy(db: sqlite3.Connection, path: str) -> None:
     try:
         with contextlib.closing(sqlite3.connect(unfinished)) as copy:
             db.backup(copy)
+            remove_marker(copy)
+            copy.commit()
             # A single file, which can be read without making others beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
         sync(unfinished)

@@ -8,7 +8,11 @@ from pathlib import Path
 from qscpd.errors import StoreError, StoreFullError
 from qscpd.store.base import Contents
 from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable
 from qscpd.store.sqlite.disk_space import lacks_space
+from qscpd.store.sqlite.faults import READ_ERRORS, describe
+from qscpd.store.sqlite.lock import resolve
+from qscpd.store.sqlite.marker import remove_marker
 from qscpd.store.sqlite.migrations import APPLICATION_ID
 
 _PAGES: int = 1000
@@ -28,9 +32,13 @@ def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
     Raises:
         StoreFullError: There is no room for the copy.
         StoreError: Either can't be read or written.
+        PermissionDeniedError: This user may not read the store.
     """
+    store = resolve(store)
     try:
-        uri = f"{store.absolute().as_uri()}?mode=ro"
+        check_readable(store)
+        store.stat()
+        uri = f"{store.as_uri()}?mode=ro"
         with (
             contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)) as source,
             contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy,
@@ -39,14 +47,19 @@ def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             source.backup(copy, pages=_PAGES, progress=lambda *_: pause())
+            remove_marker(copy)  # it has everything, without a journal
             # A single file, which can be read without making others beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.Error as error:
+    except OSError as error:
+        raise StoreError(f"{store}: {error.strerror}") from error
+    except READ_ERRORS as error:
         if lacks_space(target, store.stat().st_size):  # a quota is an I/O error to SQLite
             raise StoreFullError(
                 f"{store}: can't be copied to {target}: the disk is full, or its quota; free some room first"
             ) from error
-        raise StoreError(f"{store}: can't be copied to {target}: {error}") from error
+        if isinstance(error, sqlite3.OperationalError):
+            check_journal_can_be_made(store)
+        raise StoreError(f"{store}: can't be copied to {target}: {describe(error)}") from error
 
 
 def inspect_file(path: Path) -> Contents:
@@ -65,8 +78,8 @@ def inspect_file(path: Path) -> Contents:
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise StoreError(f"{path}: this is a database of another program")
             return _contents(db)
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: the store is damaged: {error}") from error
+    except READ_ERRORS as error:
+        raise StoreError(f"{path}: the store is damaged: {describe(error)}") from error
 
 
 def _contents(db: sqlite3.Connection) -> Contents:
@@ -74,7 +87,8 @@ def _contents(db: sqlite3.Connection) -> Contents:
     messages = sum(chunks.count(blob) for (blob,) in db.execute("SELECT messages FROM chunks"))
     epoch = ""
     if db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'").fetchone()[0]:
-        epoch = str(db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()[0])
+        found = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+        epoch = str(found[0]) if found else ""
     accounts: int = db.execute("SELECT count(*) FROM accounts").fetchone()[0]
     conversations: int = db.execute("SELECT count(*) FROM conversations").fetchone()[0]
     return Contents(schema, epoch, accounts, conversations, messages)

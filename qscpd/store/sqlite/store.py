@@ -1,7 +1,7 @@
 """The SQLite driver's store: repositories over one `Database`, composed."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from qscpd.domain.events import Event, PositionMoved
@@ -9,7 +9,7 @@ from qscpd.domain.model import Account, Mark, NewMessage, Outcome, RoomResult
 from qscpd.domain.moderation import is_protective
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreFullError
-from qscpd.store.base import Housekeeping
+from qscpd.store.base import Finding, Housekeeping
 from qscpd.store.sqlite.accounts import Accounts
 from qscpd.store.sqlite.amendments import Amendments
 from qscpd.store.sqlite.chunk_table import ChunkWriter
@@ -53,6 +53,7 @@ class SqliteStore(SqliteReads):
         self._reserve = Reserve(path, keep=keep_reserve)
         db = self._reserve.spend_on_opening(lambda: Database(path, clock_ms))
         super().__init__(db)
+        self._findings = tuple(_findings(db))
         log = ModerationLog(db)
         index = SearchIndex(db)
         self._ids = MessageIds(db)
@@ -102,6 +103,11 @@ class SqliteStore(SqliteReads):
         """See `Store.close`."""
         super().close()
         self._reserve.take_back()  # The journal is gone, if nobody else reads.
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """See `Store.findings`."""
+        return self._findings
 
     @property
     def housekeeping(self) -> Housekeeping:
@@ -200,3 +206,14 @@ class SqliteStore(SqliteReads):
                 except DeniedError as error:
                     outcomes.append(error)  # raised before anything was written
         return outcomes
+
+
+def _findings(db: Database) -> Iterator[Finding]:
+    if db.lost is not None:
+        yield Finding("journal_lost", db.lost, critical=True)
+    if not db.marked:
+        sentence = (
+            f"{db.path}: no room on the disk to mark the store as in use, so a loss of its journal "
+            "would not be noticed; free some space and restart"
+        )
+        yield Finding("unmarked", sentence, critical=False)

@@ -119,7 +119,7 @@ def test_restore_refuses_a_running_daemon_s_place(run: Run, backup: str) -> None
     with StoreLock(Path("var/qscpd.db")):
         result = run("restore", backup, "--into", "var")
     assert result.exit_code == ExitCode.FAILED
-    assert "var/qscpd.db.lock: a running qscpd uses this store" in result.stderr
+    assert "var/qscpd.db: a running qscpd uses this store" in result.stderr
 
 
 def test_prune(run: Run, backup: str) -> None:

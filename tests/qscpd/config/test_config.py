@@ -247,7 +247,11 @@ def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
         ),
         (
             "log: {session_log: /var/lib/qscpd/qscpd.db.lock}",
-            "is the lock file of store.path; choose another path",
+            "qscpd.db.lock belongs to store.path; choose another path",
+        ),
+        (
+            "server: {admin_socket: /var/lib/qscpd/qscpd.db-wal}",
+            "qscpd.db-wal belongs to store.path; choose another path",
         ),
         ("store: {path: /etc/qscpd/certs/server.key}", "is already used by tls.key; choose another path"),
         ("a: [", "etc/q.yaml:1: is not YAML: "),

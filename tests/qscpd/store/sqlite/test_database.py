@@ -247,11 +247,29 @@ def test_a_truncated_store_is_noticed(store: SqliteStore, path: Path) -> None:
     checked_text(caught.value, path)
 
 
-def test_an_empty_file_becomes_a_store(path: Path) -> None:
-    """An empty file, as a crash during creation leaves it, is opened as a new store."""
+@pytest.mark.parametrize("journal", [False, True])
+def test_an_empty_file_is_refused(path: Path, journal: bool) -> None:
+    """An empty file was a store once; the error has both ways out, and its journal is kept."""
     path.touch()
-    with contextlib.closing(SqliteStore(path)) as store:
-        assert store.accounts() == []
+    wal = path.with_name("qscpd.db-wal")
+    if journal:
+        wal.write_bytes(b"what was in it")
+    with pytest.raises(StoreDamagedError) as caught:
+        SqliteStore(path)
+    text = checked_text(caught.value, path)
+    assert "`qscpd restore`" in text
+    assert "delete this file" in text
+    assert path.stat().st_size == 0
+    assert not journal or wal.read_bytes() == b"what was in it"
+
+
+def test_a_database_without_tables_is_refused(path: Path) -> None:
+    """A database file without anything in it is as empty as one without a byte."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("VACUUM")
+    assert path.stat().st_size
+    with pytest.raises(StoreDamagedError, match="the file is empty"):
+        SqliteStore(path)
 
 
 def test_a_database_of_another_program_is_left_alone(path: Path) -> None:
@@ -290,7 +308,7 @@ def test_an_unwritable_store_is_named(store: SqliteStore, path: Path) -> None:
         SqliteStore(path)
     checked_text(caught.value, path)
     os.chown(path, 65534, 65534)
-    with as_user(path.parent), pytest.raises(StoreError) as refused:
+    with as_user(path.parent), pytest.raises(PermissionDeniedError) as refused:
         SqliteStore(path)
     checked_text(refused.value, path)
 

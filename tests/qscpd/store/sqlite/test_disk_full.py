@@ -12,6 +12,7 @@ from qscpd.domain.model import Keep, NewMessage, StoredMessage
 from qscpd.errors import StoreError, StoreFullError
 from qscpd.store.sqlite import database
 from qscpd.store.sqlite.store import SqliteStore
+from tests.support.crashed_store import crash
 from tests.support.ids import IdMaker
 from tests.support.smalldisk import fill, largest_file, small_disk
 from tests.support.stores import rows_of
@@ -154,7 +155,9 @@ def test_an_io_error_with_space_is_no_full_disk(
 
 def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
     """Indexing and erasing stop on a full disk and continue once there is space."""
-    append(store, "needle in a haystack")
+    words = " ".join(f"word{number}" for number in range(1500))  # more than fits into the space of the WAL
+    for _ in range(20):
+        append(store, f"needle in a haystack {words}")
     filler = fill(disk)
     with pytest.raises(StoreFullError):
         finish(store)
@@ -188,3 +191,23 @@ def test_no_space_for_temporary_files(tmp_path: Path) -> None:
     with contextlib.closing(SqliteStore(path)) as store:
         assert not store.housekeeping.compaction_due()
         assert last_seq(store) == 100
+
+
+@pytest.mark.parametrize("leave", range(0, 100_000, 8_000))
+@pytest.mark.parametrize("messages", [1, 40])
+def test_a_start_on_a_full_disk(disk: Path, leave: int, messages: int) -> None:
+    """After a crash a store opens and closes on a full disk, and that never looks like a lost journal."""
+    path = disk / "q.db"
+    crash(path, messages, keep_open=finish)
+    filler = fill(disk, leave)
+    with contextlib.closing(SqliteStore(path)) as store:
+        epoch = store.epoch()
+        assert "journal_lost" not in [each.event for each in store.findings]
+        assert last_seq(store) == messages
+        with contextlib.suppress(StoreFullError):
+            for _ in range(30):
+                append(store)
+        messages = last_seq(store)
+    filler.unlink()
+    with contextlib.closing(SqliteStore(path)) as store:
+        assert (store.findings, store.epoch(), last_seq(store)) == ((), epoch, messages)

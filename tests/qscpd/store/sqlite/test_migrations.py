@@ -372,12 +372,16 @@ def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     assert int.from_bytes(b"QSCP", "big") == APPLICATION_ID
 
 
-def test_an_empty_file_is_opened_for_writing_only(tmp_path: Path) -> None:
-    """A reader refuses an empty file; a store can be made in it."""
+def test_an_empty_file_is_no_store(tmp_path: Path) -> None:
+    """Reading and writing refuse an empty file; after it is deleted, a store is made."""
     path = tmp_path / "q.db"
     path.touch(mode=0o600)
     with pytest.raises(StoreDamagedError, match="the file is empty"):
         open_reader(store_url(path))
+    with pytest.raises(StoreDamagedError, match="the file is empty"):
+        SqliteStore(path)
+    assert path.read_bytes() == b""
+    path.unlink()
     SqliteStore(path).close()
     open_reader(store_url(path)).close()
     assert version(path) == len(MIGRATIONS)
