@@ -13,6 +13,8 @@ from qscpd.admin.messages import (
     Accounts,
     AddUser,
     ArchiveRoom,
+    ClockConfirmed,
+    ConfirmClock,
     CreateRoom,
     DeleteRoom,
     DeleteUser,
@@ -85,6 +87,8 @@ def _perform(request: Request, store: Store) -> Reply:
             return _erase(request, store)
         case CreateRoom() | ArchiveRoom() | DeleteRoom():
             return _change_room(request, store)
+        case ConfirmClock():
+            return _confirm_clock(store)
         case AddUser():
             check_hash(request.password_hash)
             name = normalize_name(request.name)
@@ -100,6 +104,12 @@ def _perform(request: Request, store: Store) -> Reply:
         case _:
             assert_never(request)
     return Done(account_info(account))
+
+
+def _confirm_clock(store: Store) -> ClockConfirmed:
+    before = store.housekeeping.clock_doubt()
+    wall_ms = store.housekeeping.confirm_clock()
+    return ClockConfirmed(wall_ms, was_confirmed=before is None)
 
 
 def _change_room(request: RoomRequest, store: Store) -> RoomChanged:

@@ -1,6 +1,7 @@
 """Perform admin requests in the running daemon."""
 
 import asyncio
+import contextlib
 import os
 import time
 from typing import Final
@@ -8,6 +9,7 @@ from typing import Final
 from qscp import __version__
 from qscpd.admin import (
     Accounts,
+    ConfirmClock,
     DaemonStatus,
     Done,
     Erased,
@@ -21,11 +23,16 @@ from qscpd.admin import (
     perform,
 )
 from qscpd.chat.router import Router
+from qscpd.domain.clock import ClockDoubt
+from qscpd.errors import StoreError
 from qscpd.sessions.session import Session
 from qscpd.store.writer import StoreWriter
 
 _ERASING_S: Final = 1.0
 """How long one request erases: the operator sees progress, and a stopping daemon waits no longer."""
+
+_CLOCK_PATIENCE_S: Final = 1.0
+"""How long a status waits for the store's thread; then it has the last check, of a minute ago at most."""
 
 _PAUSE_S: Final = 0.005
 """Pause between two steps of erasing, so that it takes at most half of the store's time."""
@@ -46,13 +53,16 @@ class LiveAdmin:
             StoreError: The store can't do it.
         """
         if isinstance(request, Status):
-            return self._status()
+            return await self._status()
         if isinstance(request, EraseUser):
             return await self._erase(request)
         if isinstance(request, ListUsers):
             accounts = self._router.directory.accounts
             return Accounts([account_info(accounts[name]) for name in sorted(accounts)])
-        return await self._writer.perform(lambda store: perform(request, store))
+        reply = await self._writer.perform(lambda store: perform(request, store))
+        if isinstance(request, ConfirmClock):
+            await self._check_clock()
+        return reply
 
     async def _erase(self, request: EraseUser) -> Reply:
         """Delete the account, then erase for a while, a small step at a time."""
@@ -70,7 +80,16 @@ class LiveAdmin:
         due = await self._writer.perform(lambda store: store.housekeeping.compaction_due())
         return Erased(reply.account, done=True, compaction_due=due)
 
-    def _status(self) -> DaemonStatus:
+    async def _check_clock(self) -> ClockDoubt | None:
+        """Check the wall clock now; log what changed."""
+        return await self._writer.perform(lambda store: self._writer.clock.check(store.housekeeping))
+
+    async def _status(self) -> DaemonStatus:
+        doubt = self._writer.clock.doubt
+        # A store that hangs or has failed must not keep the operator from the rest.
+        with contextlib.suppress(TimeoutError, StoreError):
+            async with asyncio.timeout(_CLOCK_PATIENCE_S):
+                doubt = await self._check_clock()
         return DaemonStatus(
             version=__version__,
             pid=os.getpid(),
@@ -78,4 +97,7 @@ class LiveAdmin:
             connections=len(self._router),
             sessions=self._router.logged_in_count,
             users_online=len(self._router.presence),
+            clock_confirmed=doubt is None,
+            clock_ahead_s=(doubt.wall_ms - doubt.expected_ms) // 1000 if doubt is not None else None,
+            clock_left_s=doubt.left_ms // 1000 if doubt is not None else None,
         )

@@ -25,6 +25,7 @@ from qscpd.domain.model import Keep, Mark, NewMessage, Outcome, Refused, StoredM
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.store.base import Store
+from qscpd.store.clock_watch import ClockWatch
 from qscpd.store.items import Batch, Item, PendingChat, PendingSkip
 from qscpd.store.order import Order
 
@@ -75,6 +76,9 @@ class StoreWriter(Generic[S]):
         bus: Where commits are published.
         keep: How much of each conversation is kept.
         on_failed: Called once when it is unknown what was stored; nothing is answered any more.
+
+    Attributes:
+        clock: Watches the wall clock, in the store's thread.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class StoreWriter(Generic[S]):
         self._loop = asyncio.get_running_loop()
         self._back = self._loop.call_soon_threadsafe
         self._order: Order[S] = Order()
+        self.clock = ClockWatch()
         self._next_housekeeping = time.monotonic()
         self._failed = False
         self._committed: list[Sequence[Event]] = []
@@ -341,6 +346,7 @@ class StoreWriter(Generic[S]):
         if not self._failed:
             try:
                 more = self._store.housekeeping.step(self._keep)
+                self.clock.check(self._store.housekeeping)
             except StoreError as error:
                 # Nothing was promised; a disk that is full now may have room later.
                 _log.warning("store.housekeeping_failed", reason=str(error))

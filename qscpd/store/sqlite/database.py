@@ -9,14 +9,17 @@ import os
 import secrets
 import sqlite3
 import struct
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from qscpd.domain.clock import ClockState, Now
 from qscpd.domain.events import Event
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreDamagedError, StoreError, StoreFullError
+from qscpd.store.clock import Clock, StoreClock
 from qscpd.store.sqlite.migrations import check_schema, migrate, schema_of
 
 _CHECKED_SIZE: Final = 64 * 1024 * 1024
@@ -100,32 +103,48 @@ class Database(DatabaseReader):
 
     Args:
         path: The file; it is made when it does not exist, readable by its owner only.
-        clock_ms: Milliseconds since 1970-01-01 UTC; None: the system's clock.
+        clock: Reads the clocks; None: the system's.
 
     Raises:
         StoreError: The file can't be opened, is damaged, or is no store of ours.
         PermissionDeniedError: This user may not read and write it.
     """
 
-    def __init__(self, path: Path, clock_ms: Callable[[], int] | None = None) -> None:
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
         super().__init__(path, _open(path))
-        self._clock_ms = clock_ms
+        try:
+            saved = self._saved_clock()
+            self.clock = StoreClock(clock, saved, None if saved else self._newest_ms())
+        except BaseException:
+            self.close()
+            raise
         self._in_transaction = False
-        self._time_ms: int | None = None
+        self._now: Now | None = None
         self._rollback_callbacks: list[Callable[[], None]] = []
         self._on_commit: Callable[[Sequence[Event]], None] | None = None
         self._events: list[Event] = []
         """Of the running transaction."""
 
     @property
-    def now_ms(self) -> int:
-        """Time of the running transaction, for which the clock is read once; outside of one, the time now."""
-        if self._time_ms is not None:
-            return self._time_ms
-        now_ms = time.time_ns() // 1_000_000 if self._clock_ms is None else self._clock_ms()
+    def now(self) -> Now:
+        """Time of the running transaction, which reads the clocks once; outside of one, the time now."""
+        if self._now is not None:
+            return self._now
+        now = self.clock.now()
         if self._in_transaction:
-            self._time_ms = now_ms
-        return now_ms
+            self._now = now
+        return now
+
+    @property
+    def now_ms(self) -> int:
+        """Time of `now` for what is written."""
+        return self.now.stamp_ms
+
+    def save_clock(self) -> None:
+        """Store what is known of the clocks, for the next process."""
+        with self.transaction() as db:
+            state = msgspec.json.encode(self.clock.state).decode()
+            db.execute("REPLACE INTO meta VALUES ('clock', ?)", (state,))
 
     def on_rollback(self, callback: Callable[[], None]) -> None:
         """Call something whenever a transaction is undone: what was cached of the file is void."""
@@ -165,7 +184,7 @@ class Database(DatabaseReader):
                 raise _explain(error, self.path, rolled_back=rolled_back) from error
             raise
         finally:
-            self._in_transaction, self._time_ms = False, None
+            self._in_transaction, self._now = False, None
         if self._on_commit is not None and self._events:
             events, self._events = self._events, []
             self._on_commit(events)
@@ -174,6 +193,17 @@ class Database(DatabaseReader):
         """See `Store.renew_epoch`."""
         with self.transaction() as db:
             db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (secrets.token_hex(8),))
+
+    def _saved_clock(self) -> ClockState | None:
+        rows = self.read("SELECT value FROM meta WHERE key = 'clock'")
+        try:
+            return msgspec.json.decode(rows[0][0], type=ClockState) if rows else None
+        except msgspec.DecodeError:  # of another version; the messages tell the time, too
+            return None
+
+    def _newest_ms(self) -> int | None:
+        newest = self.read("SELECT max(last_ms) FROM conversations")[0][0]
+        return int(newest) if newest else None
 
 
 def _roll_back(db: sqlite3.Connection) -> bool:

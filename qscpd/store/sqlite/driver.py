@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qscpd.store.base import Contents
+from qscpd.store.clock import Clock
 from qscpd.store.sqlite.lock import StoreLock
 from qscpd.store.sqlite.migrations import MIGRATIONS
 from qscpd.store.sqlite.reader import SqliteReader
@@ -16,11 +17,9 @@ class SqliteDriver:
 
     schema = len(MIGRATIONS)
 
-    def open_store(
-        self, location: str, *, clock_ms: Callable[[], int] | None, edit_within_ms: int
-    ) -> SqliteStore:
+    def open_store(self, location: str, *, clock: Clock | None, edit_within_ms: int) -> SqliteStore:
         """See `qscpd.store.open_store`."""
-        return SqliteStore(Path(location), clock_ms=clock_ms, edit_within_ms=edit_within_ms)
+        return SqliteStore(Path(location), clock=clock, edit_within_ms=edit_within_ms)
 
     def open_reader(self, location: str) -> SqliteReader:
         """See `qscpd.store.open_reader`."""

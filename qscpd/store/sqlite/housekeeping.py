@@ -1,6 +1,8 @@
-"""Housekeeping: indexing, forgetting old ids, pruning, erasing and compaction, in small steps."""
+"""Housekeeping in small steps: the clock, indexes, forgetting old ids, pruning, erasing, compaction."""
 
+from qscpd.domain.clock import ClockDoubt
 from qscpd.domain.model import Keep
+from qscpd.store.sqlite.clock_keeper import ClockKeeper
 from qscpd.store.sqlite.compaction import Compaction
 from qscpd.store.sqlite.message_ids import MessageIds
 from qscpd.store.sqlite.retention import Eraser, Pruner
@@ -11,8 +13,15 @@ class SqliteHousekeeping:
     """A `qscpd.store.base.Housekeeping` of an SQLite file."""
 
     def __init__(
-        self, ids: MessageIds, index: SearchIndex, pruner: Pruner, eraser: Eraser, compaction: Compaction
+        self,
+        clock: ClockKeeper,
+        ids: MessageIds,
+        index: SearchIndex,
+        pruner: Pruner,
+        eraser: Eraser,
+        compaction: Compaction,
     ) -> None:
+        self._clock = clock
         self._ids = ids
         self._index = index
         self._pruner = pruner
@@ -21,11 +30,20 @@ class SqliteHousekeeping:
 
     def step(self, keep: Keep) -> bool:
         """See `Housekeeping.step`."""
+        self._clock.step()
         if self._ids.index_step() or self._index.step():
             return True
         if self._ids.sweep_step() or self._pruner.deleted_room_step():
             return True
         return keep != Keep() and self._pruner.step(keep)
+
+    def clock_doubt(self) -> ClockDoubt | None:
+        """See `Housekeeping.clock_doubt`."""
+        return self._clock.doubt()
+
+    def confirm_clock(self) -> int:
+        """See `Housekeeping.confirm_clock`."""
+        return self._clock.confirm()
 
     def erase_step(self, account: int) -> bool:
         """See `Housekeeping.erase_step`."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from qscpd.domain.clock import Now
 from qscpd.domain.events import PositionMoved
 from qscpd.domain.messages import id_conflict, id_hash, pair_refusal, repeated, room_refusal
 from qscpd.domain.model import NO_META, Mark, NewMessage, Outcome, Refused, StoredMessage
@@ -64,7 +65,7 @@ class Messages:
         """See `Store.append`."""
         batch = _Batch(messages)
         with self._db.transaction():
-            touched = self._append(batch, self._db.now_ms)
+            touched = self._append(batch, self._db.now)
             self._write(touched)
             if self._amendments.opened:
                 self._amendments.flush()
@@ -73,7 +74,7 @@ class Messages:
             tail.added = []
         return batch.outcomes, moved
 
-    def _append(self, batch: _Batch, now_ms: int) -> Sequence[ConversationTail]:
+    def _append(self, batch: _Batch, now: Now) -> Sequence[ConversationTail]:
         """Add messages to the tails of their conversations; return these."""
         outcomes = batch.outcomes
         newest_ids, tails = self._ids.newest, self._tails.known
@@ -101,11 +102,11 @@ class Messages:
                     key = (sender, recipient) if sender < recipient else (recipient, sender)
                 tail = tails.get(key) or self._tails.load(key)
                 # The clock may be set back; time never goes back within a conversation.
-                time_ms = tail.last_ms = max(tail.last_ms, now_ms)
+                time_ms = tail.last_ms = max(tail.last_ms, now.stamp_ms)
             entry: chunks.Entry = (time_ms, sender, message_id, message.body)
             count = 0
             if tail.room is not None or message.meta is not NO_META:
-                checked = self._checked(message, tail, time_ms)
+                checked = self._checked(message, tail, time_ms, now)
                 if isinstance(checked, Refused):
                     outcomes.append(checked)
                     continue
@@ -124,7 +125,9 @@ class Messages:
         room = self._rooms.get(-message.recipient)
         return id_conflict(room, self._rooms.membership(room.id, message.sender))
 
-    def _checked(self, message: NewMessage, tail: ConversationTail, time_ms: int) -> chunks.Entry | Refused:
+    def _checked(
+        self, message: NewMessage, tail: ConversationTail, time_ms: int, now: Now
+    ) -> chunks.Entry | Refused:
         """Return the entry of a message or of an applied amendment, or why it is refused."""
         room = tail.room
         if room is None:
@@ -135,15 +138,15 @@ class Messages:
                 room.row,
                 self._tails.membership(room, message.sender),
                 last_seq=tail.last_seq,
-                wrote_ms=room.wrote_ms.get(message.sender),
-                now_ms=time_ms,
+                waited_ms=room.waited(message.sender, now.boot_ms),
+                now_ms=now.steady_ms,
             )
         if refused is not None:
             return refused
         if message.meta.kind:
-            return self._amendments.apply(message, tail, time_ms)
+            return self._amendments.apply(message, tail, time_ms, now.steady_ms)
         if room is not None:
-            room.wrote(message.sender, time_ms)
+            room.wrote(message.sender, now.boot_ms)
         if message.meta == NO_META:
             return time_ms, message.sender, message.id, message.body
         return time_ms, message.sender, message.id, message.body, message.meta

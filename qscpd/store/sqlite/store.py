@@ -9,9 +9,11 @@ from qscpd.domain.model import Account, Mark, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreFullError
 from qscpd.store.base import Housekeeping
+from qscpd.store.clock import Clock
 from qscpd.store.sqlite.accounts import Accounts
 from qscpd.store.sqlite.amendments import Amendments
 from qscpd.store.sqlite.chunk_table import ChunkWriter
+from qscpd.store.sqlite.clock_keeper import ClockKeeper
 from qscpd.store.sqlite.compaction import Compaction
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.housekeeping import SqliteHousekeeping
@@ -29,7 +31,7 @@ class SqliteStore(SqliteReads):
 
     Args:
         path: The file; it is made when it does not exist, readable by its owner only.
-        clock_ms: Milliseconds since 1970-01-01 UTC; None: the system's clock.
+        clock: Reads the clocks; None: the system's.
         edit_within_ms: How long after its time a message can be edited.
 
     Raises:
@@ -39,10 +41,8 @@ class SqliteStore(SqliteReads):
 
     _db: Database
 
-    def __init__(
-        self, path: Path, *, clock_ms: Callable[[], int] | None = None, edit_within_ms: int = 0
-    ) -> None:
-        db = Database(path, clock_ms)
+    def __init__(self, path: Path, *, clock: Clock | None = None, edit_within_ms: int = 0) -> None:
+        db = Database(path, clock)
         super().__init__(db)
         log = ModerationLog(db)
         index = SearchIndex(db)
@@ -62,7 +62,9 @@ class SqliteStore(SqliteReads):
         )
         self._messages = Messages(db, self._room_reader, self._tails, self._ids, amendments)
         compaction = Compaction(db)
+        self._clock_keeper = ClockKeeper(db)
         self._housekeeping = SqliteHousekeeping(
+            self._clock_keeper,
             self._ids,
             index,
             Pruner(db, chunk_writer),
@@ -72,8 +74,13 @@ class SqliteStore(SqliteReads):
         try:
             self._catch_up()
         except BaseException:
-            self.close()
+            super().close()
             raise
+
+    def close(self) -> None:
+        """See `StoreReader.close`."""
+        self._clock_keeper.close()
+        super().close()
 
     def _catch_up(self) -> None:
         """Do what the last run did not get to."""

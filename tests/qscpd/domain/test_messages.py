@@ -57,10 +57,10 @@ def refused(
     message: NewMessage,
     room: RoomRow = ROOM,
     membership: Membership = MEMBER,
-    wrote_ms: int | None = None,
+    waited_ms: int | None = None,
 ) -> Refused | None:
     """Return the refusal of a message in a room, or None."""
-    return room_refusal(message, room, membership, last_seq=40, wrote_ms=wrote_ms, now_ms=NOW)
+    return room_refusal(message, room, membership, last_seq=40, waited_ms=waited_ms, now_ms=NOW)
 
 
 def amended(
@@ -77,6 +77,7 @@ def amended(
         actor=Membership(actor),
         author=Membership(author),
         time_ms=time_ms,
+        now_ms=time_ms,
         edit_within_ms=WITHIN,
     )
     return outcome.code if isinstance(outcome, Refused) else outcome
@@ -124,13 +125,13 @@ def test_slow_mode_applies_to_messages_of_members() -> None:
     slow = ROOM._replace(slow_s=30)
     assert refused(new(), slow) is None
     for ago, wait_s in ((0, 30.0), (1, 29.999), (29_999, 0.001), (30_000, None), (99_999, None)):
-        outcome = refused(new(), slow, wrote_ms=NOW - ago)
+        outcome = refused(new(), slow, waited_ms=ago)
         assert outcome == (None if wait_s is None else Refused(ErrorCode.SLOW_MODE, wait_s))
-        assert refused(new(), ROOM, wrote_ms=NOW - ago) is None
+        assert refused(new(), ROOM, waited_ms=ago) is None
         for kind in ("edit", "redact", "react"):
-            assert refused(new(kind, target=9), slow, wrote_ms=NOW - ago) is None
+            assert refused(new(kind, target=9), slow, waited_ms=ago) is None
         for role in (RoomRole.MODERATOR, RoomRole.OWNER):
-            assert refused(new(), slow, Membership(role), wrote_ms=NOW - ago) is None
+            assert refused(new(), slow, Membership(role), waited_ms=ago) is None
 
 
 def test_the_rules_of_the_room_come_first() -> None:

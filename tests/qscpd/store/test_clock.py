@@ -29,7 +29,7 @@ def clock() -> TickingClock:
 @pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path, clock: TickingClock) -> Iterator[Store]:
     """A store with the room #dev: alice owns it, bob and carol are members."""
-    opened = store_factory.open(tmp_path, clock_ms=clock, edit_within_ms=60_000)
+    opened = store_factory.open(tmp_path, clock=clock, edit_within_ms=60_000)
     with contextlib.closing(opened) as store:
         for name in ("alice", "bob", "carol"):
             store.add_account(name, "x")

@@ -9,6 +9,7 @@ import pytest
 from qscp.errors import ErrorCode
 from qscpd.bus.base import Commit
 from qscpd.bus.local import LocalBus
+from qscpd.domain.clock import ClockDoubt
 from qscpd.domain.events import Event, MessagesStored, PositionMoved
 from qscpd.domain.model import (
     Account,
@@ -53,10 +54,12 @@ class FakeHousekeeping:
         steps: Number of steps to do, or an error to raise.
         gate: Steps wait for it.
         threads: Names of the threads that ran them.
+        doubt: What is wrong with the wall clock.
     """
 
     def __init__(self) -> None:
         self.done = 0
+        self.doubt: ClockDoubt | None = None
         self.steps: int | Exception = 0
         self.gate = threading.Event()
         self.gate.set()
@@ -71,6 +74,14 @@ class FakeHousekeeping:
         if isinstance(self.steps, Exception):
             raise self.steps
         return self.done < self.steps
+
+    def clock_doubt(self) -> ClockDoubt | None:
+        """Return what the test has set."""
+        return self.doubt
+
+    def confirm_clock(self) -> int:
+        """Raise; it is not used."""
+        raise NotImplementedError
 
     def erase_step(self, account: int) -> bool:
         """Raise; it is not used."""
