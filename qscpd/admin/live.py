@@ -98,6 +98,6 @@ class LiveAdmin:
             sessions=self._router.logged_in_count,
             users_online=len(self._router.presence),
             clock_confirmed=doubt is None,
-            clock_ahead_s=(doubt.wall_ms - doubt.expected_ms) // 1000 if doubt is not None else None,
+            clock_ahead_s=round((doubt.wall_ms - doubt.expected_ms) / 1000) if doubt is not None else None,
             clock_left_s=doubt.left_ms // 1000 if doubt is not None else None,
         )

@@ -14,7 +14,7 @@ from qscp import ALPN, __version__
 from qscpd import admin
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
-from qscpd.cli.output import utc
+from qscpd.cli.output import roughly, utc
 from qscpd.config import Config, render_config
 from qscpd.errors import ConfigError, QscpdError
 
@@ -99,11 +99,11 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
 
 def _clock_sentence(ahead_s: int, left_s: int) -> str:
     """Return what is wrong with the wall clock, and what to do."""
-    where = f"{timedelta(seconds=abs(ahead_s))} {'ahead of' if ahead_s > 0 else 'behind'}"
+    where = f"{roughly(abs(ahead_s))} {'ahead of' if ahead_s > 0 else 'behind'}"
     return (
         f"the wall clock is {where} the expected time, so nothing is removed by its age. Set it; if it is "
         f"right, run `qscpd confirmclock`, or wait: it is trusted when it has run steadily for another "
-        f"{timedelta(seconds=left_s)}"
+        f"{roughly(left_s)}"
     )
 
 

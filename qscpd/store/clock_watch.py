@@ -32,7 +32,7 @@ class ClockWatch:
                 "clock.unconfirmed",
                 wall=_utc(self.doubt.wall_ms),
                 expected=_utc(self.doubt.expected_ms),
-                ahead_s=(self.doubt.wall_ms - self.doubt.expected_ms) // 1000,
+                ahead_s=round((self.doubt.wall_ms - self.doubt.expected_ms) / 1000),
                 paused="removal of old messages and of old message ids",
                 hint="if the wall clock is right, run `qscpd confirmclock` or wait a day; otherwise set it",
             )
