@@ -48,6 +48,9 @@ class StoreReader(Protocol):
     def epoch(self) -> str:
         """Return the id of this history; a restored store has another one."""
 
+    def steady_ms(self) -> int:
+        """Return the time that the ends of mutes and bans are compared with; see `qscpd.domain.clock`."""
+
     # --- accounts
 
     def accounts(self) -> Sequence[Account]:

@@ -127,6 +127,8 @@ async def test_a_jump_while_the_daemon_is_stopped(
     (bob,) = await wires.login(daemon, "bob")
     refused = await say(bob, "hello", place.name)
     assert (refused["code"], HOUR - 600 < refused["retry_after"] <= HOUR) == ("muted", True)
+    shown = await asyncio.to_thread(daemon.run, "room", "show", place.name, "--json")
+    assert [each["name"] for each in json.loads(shown.stdout)["people"] if each["muted_until"]] == ["bob"]
     await wires.close()
     daemon.stop()
     for expected in ("is confirmed: ", "was confirmed already: "):

@@ -5,12 +5,12 @@ FULL makes COMMIT return only after the WAL was flushed to the disk
 the last commits although they were acknowledged.
 """
 
+import contextlib
 import os
 import secrets
 import sqlite3
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,7 +53,7 @@ class DatabaseReader:
         """Close the file."""
         self.connection.close()
 
-    @contextmanager
+    @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
         """Read one state of the file until the end, also while another connection writes.
 
@@ -97,6 +97,19 @@ class DatabaseReader:
         """See `StoreReader.epoch`."""
         return self.meta("epoch")
 
+    def read_clock(self, clock: Clock | None = None) -> StoreClock:
+        """Return the time of the store, judged by what it knows of the clocks.
+
+        Args:
+            clock: Reads the clocks; None: the system's.
+        """
+        rows = self.read("SELECT value FROM meta WHERE key = 'clock'")
+        with contextlib.suppress(msgspec.DecodeError):  # of another version; the messages tell the time, too
+            if rows:
+                return StoreClock(clock, msgspec.json.decode(rows[0][0], type=ClockState), None)
+        newest_ms = self.read("SELECT max(last_ms) FROM conversations")[0][0]
+        return StoreClock(clock, None, newest_ms or None)
+
 
 class Database(DatabaseReader):
     """Reading and writing connection: one writer, transactions and their time.
@@ -113,8 +126,7 @@ class Database(DatabaseReader):
     def __init__(self, path: Path, clock: Clock | None = None) -> None:
         super().__init__(path, _open(path))
         try:
-            saved = self._saved_clock()
-            self.clock = StoreClock(clock, saved, None if saved else self._newest_ms())
+            self.clock = self.read_clock(clock)
         except BaseException:
             self.close()
             raise
@@ -159,7 +171,7 @@ class Database(DatabaseReader):
         if self._on_commit is not None:
             self._events.append(event)
 
-    @contextmanager
+    @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """COMMIT at the end, ROLLBACK on any exception, and our errors instead of SQLite's.
 
@@ -193,17 +205,6 @@ class Database(DatabaseReader):
         """See `Store.renew_epoch`."""
         with self.transaction() as db:
             db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (secrets.token_hex(8),))
-
-    def _saved_clock(self) -> ClockState | None:
-        rows = self.read("SELECT value FROM meta WHERE key = 'clock'")
-        try:
-            return msgspec.json.decode(rows[0][0], type=ClockState) if rows else None
-        except msgspec.DecodeError:  # of another version; the messages tell the time, too
-            return None
-
-    def _newest_ms(self) -> int | None:
-        newest = self.read("SELECT max(last_ms) FROM conversations")[0][0]
-        return int(newest) if newest else None
 
 
 def _roll_back(db: sqlite3.Connection) -> bool:
