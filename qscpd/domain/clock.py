@@ -127,7 +127,7 @@ def observe(state: ClockState, reading: Reading) -> ClockState:
 
 
 def confirm(reading: Reading) -> ClockState:
-    """Return the state after somebody who knows has confirmed the wall clock."""
+    """Return the state after the operator has confirmed the wall clock."""
     return ClockState(reading.boot_id, reading.boot_ms, reading.wall_ms, reading.wall_ms)
 
 

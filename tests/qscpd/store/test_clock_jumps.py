@@ -278,7 +278,7 @@ def test_slow_mode_is_by_real_seconds(server: Server, jump: float) -> None:
 
 
 def test_slow_mode_when_a_jump_is_confirmed(server: Server) -> None:
-    """The step of the time when a jump is confirmed makes nobody wait longer."""
+    """The step of the time when a jump is confirmed makes no member wait longer."""
     server.change("set", SLOW_S)
     server.clock.jump(-400 * DAY)
     stored(server.say())
