@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +111,34 @@ async def test_waits_are_real_seconds(
     assert 0 < refused["retry_after"] <= 3
     await asyncio.sleep(refused["retry_after"])
     assert (await say(bob, "five", place.name))["type"] == "chat_ack"
+
+
+async def test_systemd_shows_a_wrong_clock(
+    start_daemon: StartDaemon, wall_clock: WallClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`systemctl status` says that the wall clock is not confirmed, while that is so."""
+    address = tmp_path / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+    monkeypatch.setenv("WATCHDOG_USEC", "300000")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.setblocking(False)
+        daemon = start_daemon()
+        loop = asyncio.get_running_loop()
+
+        async def shown(*, wrong: bool) -> None:
+            await status(daemon)
+            async with patiently():
+                while True:
+                    text = (await loop.sock_recv(manager, 4096)).decode()
+                    if "people online" in text and ("not confirmed" in text) is wrong:
+                        return
+
+        await shown(wrong=False)
+        wall_clock.jump(400 * DAY)
+        await shown(wrong=True)
+        wall_clock.jump(-400 * DAY)
+        await shown(wrong=False)
 
 
 async def test_a_jump_while_the_daemon_is_stopped(

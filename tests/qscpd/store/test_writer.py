@@ -322,6 +322,15 @@ async def test_housekeeping_runs_when_the_writer_is_idle() -> None:
     assert peer.store.chores.done == 5
 
 
+async def test_housekeeping_watches_the_wall_clock() -> None:
+    """After a step of housekeeping the writer knows what is wrong with the wall clock."""
+    peer = WriterPeer()
+    peer.store.chores.doubt = ClockDoubt(2_000, 1_000, 500)
+    with peer.writer:
+        await until(lambda: peer.writer.clock.doubt)
+    assert peer.writer.clock.doubt == peer.store.chores.doubt
+
+
 async def test_failing_housekeeping_does_not_stop_the_writer() -> None:
     """After an error of housekeeping, messages are still stored."""
     peer = WriterPeer()
