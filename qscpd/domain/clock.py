@@ -3,9 +3,9 @@
 The wall clock can jump; the time since the boot can't, and it counts suspension too. So times are carried
 by the time since the boot from a point where the wall clock was trusted:
 
-- the *confirmed* time: only what ran before it, or a day of steady running, moves it. It never gets ahead of
-  the true time. The wall clock is *confirmed* while it is near this time.
-- the *steady* time: the best guess of the true time. Mutes, bans and the edit window go by it.
+- the *confirmed* time, for removal: only a wall clock that ran steadily for a day moves it. The wall clock is
+  *confirmed* while it is near this time.
+- the *steady* time, for mutes, bans and the edit window: likewise, but it follows small differences at once.
 
 Over a reboot, or on another machine, the time between is unknown: the confirmed time then continues where it
 was, and the steady time believes a wall clock that is ahead.
@@ -27,7 +27,7 @@ _OFF_MS: Final = 4 * 24 * 3600 * 1000
 Otherwise a machine that is switched off each night would never be confirmed."""
 
 _DRIFT: Final = 1000
-"""Small differences are followed by at most one part of this many: NTP slews by 500 in a million."""
+"""The steady time follows by at most one part of this many: NTP slews by 500 in a million."""
 
 _AGREES_MS: Final = 1000
 """A difference that needs no day of steady running: a leap second, and rounding."""
@@ -115,11 +115,10 @@ def observe(state: ClockState, reading: Reading) -> ClockState:
     if abs(wall_ms - confirmed_ms) > _AGREES_MS:
         trial_ms, ran_ms = _trial(state, wall_ms, passed_ms, rebooted=rebooted)
     if trial_ms is not None and ran_ms >= CONFIRMING_MS:
-        # The wall clock has moved a little since it began, and is not confirmed there.
-        confirmed_ms = steady_ms = trial_ms
-        trial_ms, ran_ms = None if abs(wall_ms - trial_ms) <= _AGREES_MS else wall_ms, 0
+        confirmed_ms = _nearest(wall_ms, confirmed_ms, trial_ms)
+        steady_ms = _nearest(wall_ms, steady_ms, trial_ms)
+        trial_ms, ran_ms = None if abs(wall_ms - confirmed_ms) <= _AGREES_MS else wall_ms, 0
     elif abs(wall_ms - confirmed_ms) <= TOLERANCE_MS:
-        confirmed_ms = _follow(confirmed_ms, wall_ms, passed_ms)
         # It is far off only when it believed a wall clock that was put right later.
         far = abs(wall_ms - steady_ms) > TOLERANCE_MS
         steady_ms = wall_ms if far else _follow(steady_ms, wall_ms, passed_ms)
@@ -169,6 +168,14 @@ def _trial(state: ClockState, wall_ms: int, passed_ms: int, *, rebooted: bool) -
     if rebooted and 0 < step_ms <= _OFF_MS:
         return wall_ms, state.ran_ms
     return wall_ms, 0
+
+
+def _nearest(wall_ms: int, time_ms: int, trial_ms: int) -> int:
+    """Return a time that follows a wall clock which has been at `trial_ms` for a day.
+
+    Beyond that it was not seen for a day; and if it has gone back since, only the rest is followed.
+    """
+    return min(max(wall_ms, min(time_ms, trial_ms)), max(time_ms, trial_ms))
 
 
 def _follow(time_ms: int, wall_ms: int, passed_ms: int) -> int:

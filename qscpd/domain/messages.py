@@ -110,7 +110,7 @@ def amend(
         return Refused(ErrorCode.UNKNOWN_MESSAGE)
     match event.meta.kind:
         case "edit":
-            return _edit(event, target, time_ms, late=now_ms - target.time_ms >= edit_within_ms)
+            return _edit(event, target, time_ms, late=max(0, now_ms - target.time_ms) >= edit_within_ms)
         case "redact":
             return _redact(event, target, actor, author)
         case _:

@@ -162,6 +162,21 @@ def test_an_edit_replaces_text_and_mentions() -> None:
     )
 
 
+def test_without_time_no_message_can_be_edited() -> None:
+    """With an edit window of nothing no edit is in time, not even of a message with a time to come."""
+    for time_ms in (HELLO.time_ms, HELLO.time_ms - 1, HELLO.time_ms - 10**9):
+        outcome = amend(
+            new("edit", target=9),
+            HELLO,
+            actor=NO_MEMBERSHIP,
+            author=NO_MEMBERSHIP,
+            time_ms=time_ms,
+            now_ms=time_ms,
+            edit_within_ms=0,
+        )
+        assert outcome == Refused(ErrorCode.TOO_LATE)
+
+
 @pytest.mark.parametrize(("age", "code"), [(0, None), (WITHIN - 1, None), (WITHIN, ErrorCode.TOO_LATE)])
 def test_only_the_author_can_edit_for_a_limited_time(age: int, code: ErrorCode | None) -> None:
     """An edit after the time limit or of another user's message is refused, even to an owner."""

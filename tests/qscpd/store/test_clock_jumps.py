@@ -348,6 +348,19 @@ def test_the_edit_window_after_a_clock_was_set_back(server: Server, jump: float)
     assert server.send(late) == Refused(ErrorCode.TOO_LATE)
 
 
+@pytest.mark.parametrize("jump", [HOUR, 5 * HOUR, 400 * DAY])
+def test_the_edit_window_after_a_clock_jumped_ahead(server: Server, jump: float) -> None:
+    """A jump ahead does not take the time away that is left for an edit."""
+    _, place = server.write()
+    server.clock.jump(jump)
+    server.clock.wind(HOUR - 10)
+    edit = NewMessage(BOB, ALICE, make_id(), "better", MessageMeta(kind="edit", target=place.seq))
+    stored(server.send(edit))
+    server.clock.wind(10)
+    late = NewMessage(BOB, ALICE, make_id(), "best", MessageMeta(kind="edit", target=place.seq))
+    assert server.send(late) == Refused(ErrorCode.TOO_LATE)
+
+
 def test_time_goes_on_while_the_clock_is_behind(server: Server) -> None:
     """Messages of a clock that was set back do not all have one time."""
     before = server.write()[1].time_ms
