@@ -345,8 +345,8 @@ class StoreWriter(Generic[S]):
         more = False
         if not self._failed:
             try:
-                more = self._store.housekeeping.step(self._keep)
                 self.clock.check(self._store.housekeeping)
+                more = self._store.housekeeping.step(self._keep)
             except StoreError as error:
                 # Nothing was promised; a disk that is full now may have room later.
                 _log.warning("store.housekeeping_failed", reason=str(error))
