@@ -106,8 +106,9 @@ def observe(state: ClockState, reading: Reading) -> ClockState:
         reading: The clocks now.
     """
     wall_ms = reading.wall_ms
-    rebooted = reading.boot_id != state.boot_id
-    passed_ms = 0 if rebooted else max(0, reading.boot_ms - state.boot_ms)
+    # A clock of the boot that went back is another one: a container was moved or restored.
+    rebooted = reading.boot_id != state.boot_id or reading.boot_ms < state.boot_ms
+    passed_ms = 0 if rebooted else reading.boot_ms - state.boot_ms
     confirmed_ms, steady_ms = state.confirmed_ms + passed_ms, state.steady_ms + passed_ms
     if rebooted:
         steady_ms = max(steady_ms, wall_ms)

@@ -12,6 +12,8 @@ Clock = Callable[[], Reading]
 """Reads the clocks."""
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_UPTIME: Final = Path("/proc/uptime")
+_DAY_NS: Final = 86_400 * 10**9
 
 _OBSERVED_MS: Final = 60_000
 """Interval of observations, so that small differences add up to something to follow."""
@@ -21,14 +23,20 @@ class SystemClock:
     """The clocks of the system."""
 
     def __init__(self) -> None:
-        # Without a clock that counts from the boot, each process counts as a boot of its own.
         self._clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
         self._zero_ns = 0
+        boot_ns = time.clock_gettime_ns(self._clock)
         try:
             self._boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
+            if abs(time.time_ns() - boot_ns) < _DAY_NS:
+                # Under libfaketime every clock has the faked time. The kernel's file has the true one; it is
+                # not used otherwise, because in a container it can begin anew with the container.
+                uptime_s = float(_UPTIME.read_text(encoding="ascii").split()[0])
+                self._zero_ns = boot_ns - round(uptime_s * 1e9)
+        except (OSError, ValueError):
+            # Without a clock that is known to count from the boot, each process is a boot of its own.
             self._boot_id = f"process-{secrets.token_hex(8)}"
-            self._zero_ns = time.clock_gettime_ns(self._clock)
+            self._zero_ns = boot_ns
 
     def __call__(self) -> Reading:
         """Read the clocks."""

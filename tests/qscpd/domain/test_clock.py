@@ -322,6 +322,16 @@ def test_another_machine_with_a_long_uptime(machine: Machine) -> None:
     assert machine.now.stamp_ms == machine.true_ms
 
 
+def test_a_clock_of_the_boot_that_went_back(machine: Machine) -> None:
+    """A restored container, in which the time since the boot is less than before, counts as a reboot."""
+    machine.true_ms += 3 * HOUR
+    machine.boot_ms -= HOUR
+    machine.observe()
+    assert machine.confirmed()
+    assert machine.now.steady_ms == machine.true_ms
+    assert machine.state.boot_ms == machine.boot_ms
+
+
 # --- a store from before
 
 

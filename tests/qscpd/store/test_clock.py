@@ -169,3 +169,15 @@ def test_a_system_without_a_boot_id(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert first().boot_id != second().boot_id
     assert first().boot_id == first().boot_id
     assert first().boot_ms >= 0
+
+
+def test_clocks_that_are_all_faked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a tool gives every clock the faked time, the kernel's file has the time since the boot."""
+    true = SystemClock()()
+    faked_ns = time.time_ns() + 400 * 86_400 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: faked_ns)
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda _: faked_ns)
+    faked = SystemClock()()
+    assert (faked.wall_ms, faked.boot_id) == (faked_ns // 1_000_000, true.boot_id)
+    assert faked.boot_ms >= true.boot_ms - 1000
+    assert faked.boot_ms < faked.wall_ms // 2
