@@ -30,7 +30,7 @@ _DRIFT: Final = 1000
 """The steady time follows by at most one part of this many: NTP slews by 500 in a million."""
 
 _AGREES_MS: Final = 1000
-"""A difference that needs no day of steady running: a leap second, and rounding."""
+"""A difference that is none: a leap second, and rounding."""
 
 
 class Reading(NamedTuple):
@@ -154,6 +154,8 @@ def time_of(state: ClockState, reading: Reading) -> Now:
     wall_ms, boot_ms, _ = reading
     passed_ms = boot_ms - state.boot_ms
     steady_ms, confirmed_ms = state.steady_ms + passed_ms, state.confirmed_ms + passed_ms
+    if abs(wall_ms - steady_ms) <= _AGREES_MS:
+        steady_ms = wall_ms  # the same for rules and stamps, without the milliseconds of rounding
     removal_ms = min(wall_ms, confirmed_ms) if abs(wall_ms - confirmed_ms) <= TOLERANCE_MS else None
     return Now(max(wall_ms, steady_ms), steady_ms, boot_ms, removal_ms)
 

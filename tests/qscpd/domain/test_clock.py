@@ -38,6 +38,13 @@ def test_a_jump_within_the_tolerance(machine: Machine, jump: int) -> None:
     assert machine.now == Now(max(START, START + jump), START, machine.boot_ms, min(START, START + jump))
 
 
+@pytest.mark.parametrize("difference", [1, -1, 1000, -1000])
+def test_rounding_makes_no_difference(machine: Machine, difference: int) -> None:
+    """Rules and stamps have one time while the clocks agree to a second, so a mute ends as it is logged."""
+    machine.jump(difference)
+    assert machine.now.steady_ms == machine.now.stamp_ms == START + difference
+
+
 def test_many_small_jumps_are_one(machine: Machine) -> None:
     """Small jumps add up: it is not the last reading that a jump is measured against."""
     for _ in range(6):
