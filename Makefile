@@ -17,7 +17,7 @@ PYTHON_VERSION ?=
 ARCH ?=
 
 # How often one message may change file on its way through the daemon; `make hops` shows where.
-HOPS := 23
+HOPS := 25
 
 # Where `make install` puts things. DESTDIR is for packagers and is part of no installed path.
 prefix ?= /usr/local

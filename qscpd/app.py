@@ -242,7 +242,8 @@ class _Daemon:
             with contextlib.suppress(StoreError):  # It has failed, and we are stopping already.
                 await writer.drained()
             self._notifier.alive()
-            self._notifier.status(f"{len(router.presence)} people online, {len(router)} sessions")
+            clock = "; the wall clock is not confirmed, see `qscpd status`" if writer.clock.doubt else ""
+            self._notifier.status(f"{len(router.presence)} people online, {len(router)} sessions{clock}")
             await asyncio.sleep(interval)
 
 

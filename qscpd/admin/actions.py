@@ -10,6 +10,7 @@ from qscp.names import normalize_name
 from qscp.rooms import check_topic, normalize_room
 from qscpd.accounts.passwords import check_hash
 from qscpd.admin.messages import (
+    AccountChange,
     AccountInfo,
     Accounts,
     AddUser,
@@ -17,6 +18,8 @@ from qscpd.admin.messages import (
     Checked,
     CheckNewUser,
     CheckUser,
+    ClockConfirmed,
+    ConfirmClock,
     CreateRoom,
     DeleteRoom,
     DeleteUser,
@@ -100,21 +103,27 @@ def _perform(request: Request, store: Store) -> Reply:
             return _change_room(request, store)
         case CheckNewUser() | CheckUser():
             return _check(request, store)
+        case ConfirmClock():
+            return _confirm_clock(store)
+        case _:
+            return Done(account_info(_change_account(request, store)))
+
+
+def _change_account(request: AccountChange, store: Store) -> Account:
+    name = normalize_name(request.name)
+    match request:
         case AddUser():
             check_hash(request.password_hash)
-            name = normalize_name(request.name)
-            account = store.add_account(name, request.password_hash, reuse_name=request.reuse_name)
+            return store.add_account(name, request.password_hash, reuse_name=request.reuse_name)
         case SetPassword():
             check_hash(request.password_hash)
-            account = store.set_password(normalize_name(request.name), request.password_hash)
+            return store.set_password(name, request.password_hash)
         case DeleteUser():
-            account = store.delete_account(normalize_name(request.name))
+            return store.delete_account(name)
         case LockUser() | UnlockUser():
-            locked = isinstance(request, LockUser)
-            account = store.set_locked(normalize_name(request.name), locked=locked)
+            return store.set_locked(name, locked=isinstance(request, LockUser))
         case _:
             assert_never(request)
-    return Done(account_info(account))
 
 
 def _check(request: UserCheck, store: Store) -> Checked:
@@ -124,6 +133,12 @@ def _check(request: UserCheck, store: Store) -> Checked:
     else:
         _require_account(name, store)
     return Checked()
+
+
+def _confirm_clock(store: Store) -> ClockConfirmed:
+    before = store.housekeeping.clock_doubt()
+    wall_ms = store.housekeeping.confirm_clock()
+    return ClockConfirmed(wall_ms, was_confirmed=before is None)
 
 
 def _change_room(request: RoomRequest, store: Store) -> RoomChanged:

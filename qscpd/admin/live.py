@@ -1,6 +1,7 @@
 """Perform admin requests in the running daemon."""
 
 import asyncio
+import contextlib
 import os
 import time
 from typing import Final
@@ -11,6 +12,7 @@ from qscp import __version__
 from qscp.errors import ErrorCode
 from qscpd.admin import (
     Accounts,
+    ConfirmClock,
     DaemonStatus,
     Done,
     Erased,
@@ -26,12 +28,16 @@ from qscpd.admin import (
     perform,
 )
 from qscpd.chat.router import Router
-from qscpd.errors import StoreBusyError, StoreFullError
+from qscpd.domain.clock import ClockDoubt
+from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.sessions.session import Session
 from qscpd.store.writer import StoreWriter
 
 _ERASING_S: Final = 1.0
 """How long one request erases: the operator sees progress, and a stopping daemon waits no longer."""
+
+_CLOCK_PATIENCE_S: Final = 1.0
+"""How long a status waits for the store's thread; then it has the last check, of a minute ago at most."""
 
 _PAUSE_S: Final = 0.005
 """Pause between two steps of erasing, so that it takes at most half of the store's time."""
@@ -54,7 +60,7 @@ class LiveAdmin:
             StoreError: The store can't do it.
         """
         if isinstance(request, Status):
-            return self._status()
+            return await self._status()
         if isinstance(request, EraseUser):
             return await self._erase(request)
         if isinstance(request, ListUsers):
@@ -66,7 +72,10 @@ class LiveAdmin:
             account = self._router.directory.by_name(request.name)
             if account is not None:
                 self._router.directory.drop_unstored_lock(account)
-        return await self._writer.perform(lambda store: perform(request, store))
+        reply = await self._writer.perform(lambda store: perform(request, store))
+        if isinstance(request, ConfirmClock):
+            await self._check_clock()
+        return reply
 
     async def _lock(self, request: LockUser) -> Reply:
         """Lock an account; if the store can't be changed, at least until the daemon ends."""
@@ -100,7 +109,16 @@ class LiveAdmin:
         due = await self._writer.perform(lambda store: store.housekeeping.compaction_due())
         return Erased(reply.account, done=True, compaction_due=due)
 
-    def _status(self) -> DaemonStatus:
+    async def _check_clock(self) -> ClockDoubt | None:
+        """Check the wall clock now; log what changed."""
+        return await self._writer.perform(lambda store: self._writer.clock.check(store.housekeeping))
+
+    async def _status(self) -> DaemonStatus:
+        doubt = self._writer.clock.doubt
+        # A store that hangs or has failed must not keep the operator from the rest.
+        with contextlib.suppress(TimeoutError, StoreError):
+            async with asyncio.timeout(_CLOCK_PATIENCE_S):
+                doubt = await self._check_clock()
         return DaemonStatus(
             version=__version__,
             pid=os.getpid(),
@@ -108,4 +126,7 @@ class LiveAdmin:
             connections=len(self._router),
             sessions=self._router.logged_in_count,
             users_online=len(self._router.presence),
+            clock_confirmed=doubt is None,
+            clock_ahead_s=round((doubt.wall_ms - doubt.expected_ms) / 1000) if doubt is not None else None,
+            clock_left_s=doubt.left_ms // 1000 if doubt is not None else None,
         )

@@ -116,6 +116,10 @@ class Status(_Request, frozen=True, tag="status"):
     """Request the daemon's status; needs a running daemon."""
 
 
+class ConfirmClock(_Request, frozen=True, tag="confirm_clock"):
+    """Confirm the wall clock, so that removal by age goes on."""
+
+
 class AccountInfo(msgspec.Struct, frozen=True):
     """An account as the operator sees it."""
 
@@ -173,6 +177,21 @@ class DaemonStatus(_Reply, frozen=True, tag="status"):
     sessions: int
     """Connections that are logged in."""
     users_online: int
+    clock_confirmed: bool
+    """Whether the wall clock is trusted; otherwise nothing is removed by its age."""
+    clock_ahead_s: int | None = None
+    """How far the wall clock is ahead of the time that is expected; None while it is confirmed."""
+    clock_left_s: int | None = None
+    """How much longer it must run steadily to be confirmed; None while it is."""
+
+
+class ClockConfirmed(_Reply, frozen=True, tag="clock_confirmed"):
+    """Success of confirming the wall clock."""
+
+    wall_ms: int
+    """The time that was confirmed."""
+    was_confirmed: bool
+    """Whether it was confirmed before."""
 
 
 class Failed(_Reply, frozen=True, tag="failed"):
@@ -190,9 +209,10 @@ class Failed(_Reply, frozen=True, tag="failed"):
 
 RoomRequest = CreateRoom | ArchiveRoom | DeleteRoom
 UserCheck = CheckNewUser | CheckUser
-UserRequest = AddUser | SetPassword | UserCheck | DeleteUser | EraseUser | LockUser | UnlockUser | ListUsers
-Request = UserRequest | RoomRequest | Status
-Reply = Done | Checked | Erased | RoomChanged | Accounts | DaemonStatus | Failed
+AccountChange = AddUser | SetPassword | DeleteUser | LockUser | UnlockUser
+UserRequest = AccountChange | UserCheck | EraseUser | ListUsers
+Request = UserRequest | RoomRequest | Status | ConfirmClock
+Reply = Done | Checked | Erased | RoomChanged | Accounts | DaemonStatus | ClockConfirmed | Failed
 
 _BY_EXIT_CODE: Final[dict[int, type[QscpdError]]] = {
     kind.exit_code: kind

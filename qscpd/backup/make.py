@@ -16,6 +16,7 @@ import msgspec
 from qscp import __version__
 from qscpd.backup.manifest import (
     BACKUP_FORMAT,
+    BACKUP_NAME,
     CA_CERTIFICATE,
     CA_KEY,
     CERTIFICATE,
@@ -26,6 +27,7 @@ from qscpd.backup.manifest import (
     UNFINISHED,
     BackupFile,
     Manifest,
+    backup_order,
     copy_stream,
 )
 from qscpd.backup.verify import find_problems
@@ -56,7 +58,7 @@ def make_backup(destination: Path, loaded: LoadedConfig) -> Path:
     with file_errors(destination):
         destination.mkdir(mode=0o700, exist_ok=True)
     now = datetime.now(UTC)
-    folder = _free_name(destination, f"qscp-{now:%Y%m%dT%H%M%SZ}")
+    folder = _free_name(destination, f"{now:%Y%m%dT%H%M%SZ}")
     unfinished = folder.with_name(folder.name + UNFINISHED)
     with file_errors(unfinished):
         unfinished.mkdir(mode=0o700)
@@ -73,13 +75,16 @@ def make_backup(destination: Path, loaded: LoadedConfig) -> Path:
     return folder
 
 
-def _free_name(destination: Path, name: str) -> Path:
-    folder = destination / name
-    number = 1
-    while folder.exists() or folder.with_name(folder.name + UNFINISHED).exists():
-        number += 1
-        folder = destination / f"{name}-{number}"
-    return folder
+def _free_name(destination: Path, stamp: str) -> Path:
+    """Return the name of a new backup, which sorts after all others: `prune` keeps the last ones.
+
+    If the clock was set back, it is the newest backup's time with a number.
+    """
+    with file_errors(destination):
+        names = [each.name.removesuffix(UNFINISHED) for each in destination.iterdir()]
+    used = [backup_order(match) for name in names if (match := BACKUP_NAME.fullmatch(name))]
+    newest, number = max(used, default=("", 0))
+    return destination / (f"qscp-{stamp}" if stamp > newest else f"qscp-{newest}-{number + 1}")
 
 
 def _fill(folder: Path, loaded: LoadedConfig, created: str) -> None:

@@ -33,6 +33,11 @@ _MANIFEST_LIMIT: Final = 1 << 16
 _BLOCK: Final = 1 << 20
 
 
+def backup_order(name: re.Match[str]) -> tuple[str, int]:
+    """Return the place of a backup among others, from the match of `BACKUP_NAME`."""
+    return name[1], int(name[2] or 1)
+
+
 class BackupFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of a backup."""
 

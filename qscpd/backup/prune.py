@@ -7,7 +7,7 @@ manifest names, and never the last intact backup.
 from pathlib import Path
 from typing import NamedTuple
 
-from qscpd.backup.manifest import BACKUP_NAME, MANIFEST, UNFINISHED, read_manifest
+from qscpd.backup.manifest import BACKUP_NAME, MANIFEST, UNFINISHED, backup_order, read_manifest
 from qscpd.backup.verify import find_problems
 from qscpd.errors import QscpdError
 from qscpd.files import file_errors, sync
@@ -68,7 +68,7 @@ def _age(folder: Path) -> tuple[str, int]:
     match = BACKUP_NAME.fullmatch(folder.name)
     if match is None:
         raise ValueError(folder)
-    return match[1], int(match[2] or 1)
+    return backup_order(match)
 
 
 def _remove(folder: Path) -> None:

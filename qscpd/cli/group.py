@@ -20,6 +20,7 @@ _SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Daemon commands": {
         "run": "service",
         "status": "service",
+        "confirmclock": "service",
         "checkconfig": "service",
         "config": "service",
         "version": "service",

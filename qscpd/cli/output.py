@@ -39,3 +39,12 @@ def opened_output(path: Path | None) -> Iterator[BinaryIO]:
 def utc(milliseconds: int) -> str:
     """Return a time in UTC, such as 2026-11-24T07:00:00Z."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def roughly(seconds: int) -> str:
+    """Return a duration for a sentence, such as "7 hours", in the largest unit of which it has two."""
+    for unit, name in ((86_400, "days"), (3600, "hours")):
+        if seconds >= 2 * unit:
+            return f"{round(seconds / unit)} {name}"
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} minute{'s' * (minutes > 1)}"

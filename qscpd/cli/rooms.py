@@ -3,7 +3,6 @@
 import contextlib
 import json
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -135,8 +134,9 @@ def show(ctx: click.Context, name: str, *, whole_log: bool, as_json: bool) -> No
         row = reader.find_room(name)
         names = reader.account_names()
         memberships = reader.memberships(row.id)
+        now_ms = reader.steady_ms()
         newest = reader.room_log(row.id) if whole_log else reader.room_log(row.id, limit=_LOG_ENTRIES)
-    people = describe_people(memberships, names, time.time_ns() // 1_000_000)
+    people = describe_people(memberships, names, now_ms)
     log = describe_log(reversed(newest), names)
     if as_json:
         click.echo(json.dumps({**describe_room(row), "people": people, "log": log}, indent=2))

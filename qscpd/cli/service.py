@@ -14,6 +14,7 @@ from qscp import ALPN, __version__
 from qscpd import admin
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
+from qscpd.cli.output import roughly, utc
 from qscpd.cli.streams import report
 from qscpd.config import Config, find_warnings, render_config
 from qscpd.errors import ConfigError, QscpdError
@@ -86,7 +87,8 @@ def show(ctx: click.Context, *, origin: bool) -> None:
 def status(ctx: click.Context, *, as_json: bool) -> None:
     """Show the status of the running daemon.
 
-    The exit code is 7 if it is not running.
+    The exit code is 7 if it is not running. A sentence on stderr says if the wall clock is not
+    trusted; then nothing is removed by its age.
     """
     reply = admin.call(load_chosen(ctx).config, admin.Status())
     if not isinstance(reply, admin.DaemonStatus):
@@ -96,7 +98,36 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
         click.echo(json.dumps(fields, indent=2))
         return
     for name, value in fields.items():
-        click.echo(f"{name}: {value}")
+        if value is not None:
+            click.echo(f"{name}: {str(value).lower() if isinstance(value, bool) else value}")
+    if reply.clock_ahead_s is not None:
+        click.echo(f"qscpd: {_clock_sentence(reply.clock_ahead_s, reply.clock_left_s or 0)}", err=True)
+
+
+def _clock_sentence(ahead_s: int, left_s: int) -> str:
+    """Return what is wrong with the wall clock, and what to do."""
+    where = f"{roughly(abs(ahead_s))} {'ahead of' if ahead_s > 0 else 'behind'}"
+    return (
+        f"the wall clock is {where} the expected time, so nothing is removed by its age. Set it; if it is "
+        f"right, run `qscpd confirmclock`, or wait: it is trusted when it has run steadily for another "
+        f"{roughly(left_s)}"
+    )
+
+
+@click.command(cls=Command, examples=("confirmclock",))
+@config_options()
+@click.pass_context
+def confirmclock(ctx: click.Context) -> None:
+    """Confirm that the wall clock is right after it has jumped.
+
+    Until then, or until it has run steadily for a day, nothing is removed by its age; see
+    `qscpd status`. Check the clock first, with `date`.
+    """
+    reply = admin.call(load_chosen(ctx).config, admin.ConfirmClock())
+    if not isinstance(reply, admin.ClockConfirmed):
+        raise QscpdError(f"unexpected reply {type(reply).__name__} from the daemon (different version?)")
+    before = "was confirmed already" if reply.was_confirmed else "is confirmed"
+    click.echo(f"the wall clock {before}: {utc(reply.wall_ms)}", err=True)
 
 
 @click.command(cls=Command, examples=("version",))
@@ -108,4 +139,6 @@ def version() -> None:
     )
 
 
-COMMANDS: Final = {command.name: command for command in (run, checkconfig, config, status, version)}
+COMMANDS: Final = {
+    command.name: command for command in (run, checkconfig, config, status, confirmclock, version)
+}

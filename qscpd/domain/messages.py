@@ -45,7 +45,7 @@ def room_refusal(
     membership: Membership,
     *,
     last_seq: int,
-    wrote_ms: int | None,
+    waited_ms: int | None,
     now_ms: int,
 ) -> Refused | None:
     """Return why a message or amendment can't be stored in a room; None if it can.
@@ -55,8 +55,8 @@ def room_refusal(
         room: The room.
         membership: The sender's.
         last_seq: Of the conversation.
-        wrote_ms: When the sender's last message was stored, as far as slow mode remembers it.
-        now_ms: Milliseconds since 1970-01-01 UTC.
+        waited_ms: Time since the sender's last message was stored, as far as slow mode remembers it.
+        now_ms: Milliseconds since 1970-01-01 UTC by the steady time.
     """
     amends = bool(message.meta.kind)
     code = refusal(room, membership, now_ms, reacts=amends)
@@ -65,8 +65,8 @@ def room_refusal(
         return Refused(code, None if forever else (membership.muted_until_ms - now_ms) / 1000)
     if code is not None:
         return Refused(code)
-    if room.slow_s and wrote_ms is not None and not amends:
-        wait_ms = wrote_ms + room.slow_s * 1000 - now_ms
+    if room.slow_s and waited_ms is not None and not amends:
+        wait_ms = room.slow_s * 1000 - waited_ms
         if wait_ms > 0 and RANKS[membership.role] < RANKS[RoomRole.MODERATOR]:
             return Refused(ErrorCode.SLOW_MODE, wait_ms / 1000)
     return _target_refusal(message, first_visible(room, membership), last_seq)
@@ -100,6 +100,7 @@ def amend(
     actor: Membership,
     author: Membership,
     time_ms: int,
+    now_ms: int,
     edit_within_ms: int,
 ) -> Amendment | Refused:
     """Return what an amendment makes of its target, or why it is refused.
@@ -110,23 +111,24 @@ def amend(
         actor: The sender's membership; of a pair `NO_MEMBERSHIP`.
         author: The membership of the target's author; of a pair `NO_MEMBERSHIP`.
         time_ms: The amendment's time.
+        now_ms: The steady time; see `qscpd.domain.clock`.
         edit_within_ms: How long after its time a message can be edited.
     """
     if target.meta.kind or target.body is None:
         return Refused(ErrorCode.UNKNOWN_MESSAGE)
     match event.meta.kind:
         case "edit":
-            return _edit(event, target, time_ms, edit_within_ms)
+            return _edit(event, target, time_ms, late=max(0, now_ms - target.time_ms) >= edit_within_ms)
         case "redact":
             return _redact(event, target, actor, author)
         case _:
             return _react(event, target)
 
 
-def _edit(event: NewMessage, target: MessageRow, time_ms: int, edit_within_ms: int) -> Amendment | Refused:
+def _edit(event: NewMessage, target: MessageRow, time_ms: int, *, late: bool) -> Amendment | Refused:
     if target.sender != event.sender:
         return Refused(ErrorCode.NOT_ALLOWED)
-    if time_ms - target.time_ms >= edit_within_ms:
+    if late:
         return Refused(ErrorCode.TOO_LATE)
     meta = msgspec.structs.replace(target.meta, edited_ms=time_ms, mentions=event.meta.mentions)
     return Amendment(

@@ -15,9 +15,14 @@ def first_kept(keep: Keep, first_seq: int, last_seq: int) -> int:
     return first_seq if keep.messages is None else max(first_seq, last_seq - keep.messages + 1)
 
 
-def oldest_kept_ms(keep: Keep, now_ms: int) -> int:
-    """Return the time from which messages are kept by age."""
-    return 0 if keep.age_ms is None else now_ms - keep.age_ms
+def oldest_kept_ms(keep: Keep, now_ms: int | None) -> int:
+    """Return the time from which messages are kept by age.
+
+    Args:
+        keep: The limits.
+        now_ms: The time; None while it is not known for sure, so that every message is kept.
+    """
+    return 0 if keep.age_ms is None or now_ms is None else now_ms - keep.age_ms
 
 
 def outlived(rows: Iterable[MessageRow], first_seq: int, oldest_ms: int) -> Iterator[MessageRow]:

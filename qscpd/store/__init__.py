@@ -12,6 +12,7 @@ from typing import Final
 
 from qscpd.errors import StoreError
 from qscpd.store.base import Contents, Copyable, Driver, Lockable, Store, StoreReader
+from qscpd.store.clock import Clock
 
 __all__ = [
     "copy_store",
@@ -31,17 +32,13 @@ def store_url(path: Path) -> str:
 
 
 def open_store(
-    url: str,
-    *,
-    clock_ms: Callable[[], int] | None = None,
-    edit_within_ms: int = 0,
-    keep_reserve: bool = False,
+    url: str, *, clock: Clock | None = None, edit_within_ms: int = 0, keep_reserve: bool = False
 ) -> Store:
     """Open a store, making or upgrading it as needed; hold `lock_store` as long as it is open.
 
     Args:
         url: Names it, as `sqlite:///var/lib/qscp/qscpd.db`.
-        clock_ms: Milliseconds since 1970-01-01 UTC; None: the system's clock.
+        clock: Reads the clocks; None: the system's.
         edit_within_ms: How long after its time a message can be edited.
         keep_reserve: Keep space on the disk for changes that have to work when it is full, such as
             locking an account. Without it, only what another process has kept is used.
@@ -51,9 +48,7 @@ def open_store(
         PermissionDeniedError: This user may not read and write it.
     """
     driver, location = _driver(url)
-    return driver.open_store(
-        location, clock_ms=clock_ms, edit_within_ms=edit_within_ms, keep_reserve=keep_reserve
-    )
+    return driver.open_store(location, clock=clock, edit_within_ms=edit_within_ms, keep_reserve=keep_reserve)
 
 
 def open_reader(url: str) -> StoreReader:

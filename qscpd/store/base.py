@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from qscpd.domain.clock import ClockDoubt
 from qscpd.domain.events import Event, PositionMoved
 from qscpd.domain.model import (
     Account,
@@ -33,6 +34,7 @@ from qscpd.domain.model import (
 )
 from qscpd.domain.rooms import DeniedError, Membership, RoomChange, RoomRow
 from qscpd.errors import StoreFullError
+from qscpd.store.clock import Clock
 
 
 class StoreReader(Protocol):
@@ -46,6 +48,9 @@ class StoreReader(Protocol):
 
     def epoch(self) -> str:
         """Return the id of this history; a restored store has another one."""
+
+    def steady_ms(self) -> int:
+        """Return the time that the ends of mutes and bans are compared with; see `qscpd.domain.clock`."""
 
     # --- accounts
 
@@ -176,7 +181,20 @@ class Housekeeping(Protocol):
     """A driver's housekeeping: it has to be called, but when is up to the caller."""
 
     def step(self, keep: Keep) -> bool:
-        """Do one small step (a few milliseconds) of indexing or pruning; return whether there is more."""
+        """Do one small step (a few milliseconds) of indexing or pruning; return whether there is more.
+
+        While the wall clock is not confirmed, nothing is removed by its age.
+        """
+
+    def clock_doubt(self) -> ClockDoubt | None:
+        """Return what is wrong with the wall clock; None if it is confirmed."""
+
+    def confirm_clock(self) -> int:
+        """Confirm the wall clock as it is, and return its time.
+
+        Raises:
+            StoreFullError: There is no room; it is confirmed until the store is closed.
+        """
 
     def erase_step(self, account: int) -> bool:
         """Erase a few of an account's messages, leaving their places; return whether there is more.
@@ -344,7 +362,7 @@ class Driver(Protocol):
     """A kind of store, named by the scheme of a URL; `location` is what follows `scheme://`."""
 
     def open_store(
-        self, location: str, *, clock_ms: Callable[[], int] | None, edit_within_ms: int, keep_reserve: bool
+        self, location: str, *, clock: Clock | None, edit_within_ms: int, keep_reserve: bool
     ) -> Store:
         """See `qscpd.store.open_store`."""
 

@@ -27,6 +27,7 @@ from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.outage import Outage
 from qscpd.store.base import Store
+from qscpd.store.clock_watch import ClockWatch
 from qscpd.store.items import Batch, Item, PendingChat, PendingSkip
 from qscpd.store.order import Order
 
@@ -83,6 +84,9 @@ class StoreWriter(Generic[S]):
         bus: Where commits are published.
         keep: How much of each conversation is kept.
         on_failed: Called once when it is unknown what was stored; nothing is answered any more.
+
+    Attributes:
+        clock: Watches the wall clock, in the store's thread.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class StoreWriter(Generic[S]):
         self._loop = asyncio.get_running_loop()
         self._back = self._loop.call_soon_threadsafe
         self._order: Order[S] = Order(store)
+        self.clock = ClockWatch()
         self._next_housekeeping = time.monotonic()
         self._failed = False
         self._refusing = Outage(_log, "store.refused", "messages", calm_s=_CALM_S)
@@ -358,6 +363,7 @@ class StoreWriter(Generic[S]):
         more = failed = False
         if not self._failed:
             try:
+                self.clock.check(self._store.housekeeping)
                 more = self._store.housekeeping.step(self._keep)
             except StoreError as error:
                 # Nothing was promised; a disk that is full now may have room later.

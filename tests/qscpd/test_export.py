@@ -14,7 +14,7 @@ from qscpd.export import EXPORT_FORMAT, export_lines, export_room_lines
 from qscpd.store import open_reader, store_url
 from qscpd.store.base import StoreReader
 from qscpd.store.sqlite.store import SqliteStore
-from tests.support.stores import rows_of
+from tests.support.stores import clock_of, rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
 
@@ -27,8 +27,8 @@ def message_id(number: int) -> str:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """A store with three accounts and two conversations."""
-    clock = iter(range(1000, 10_000))
-    with contextlib.closing(SqliteStore(tmp_path / "q.db", clock_ms=lambda: next(clock))) as store:
+    clock = iter(range(999, 10_000))  # opening the store reads it once
+    with contextlib.closing(SqliteStore(tmp_path / "q.db", clock=clock_of(lambda: next(clock)))) as store:
         for name in ("alice", "bob", "carol"):
             store.add_account(name, "x")
         store.append([NewMessage(ALICE, BOB, message_id(1), "hi\nbob \u2603")])
@@ -258,9 +258,9 @@ def expected_lines(first: int) -> list[dict[str, Any]]:
 @pytest.fixture
 def editable(tmp_path: Path) -> Iterator[SqliteStore]:
     """A store that allows edits, with alice, bob and carol."""
-    clock = iter(range(1000, 10_000))
+    clock = iter(range(999, 10_000))  # opening the store reads it once
     with contextlib.closing(
-        SqliteStore(tmp_path / "q.db", clock_ms=lambda: next(clock), edit_within_ms=10**6)
+        SqliteStore(tmp_path / "q.db", clock=clock_of(lambda: next(clock)), edit_within_ms=10**6)
     ) as store:
         for name in ("alice", "bob", "carol"):
             store.add_account(name, "x")

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from qscp.rooms import HistoryFrom
+from qscpd.domain.clock import Reading
 from qscpd.domain.events import PositionMoved
 from qscpd.domain.model import ConversationRow, Mark, MessageRow, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.store.base import Store, StoreReader
+from qscpd.store.clock import Clock
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 
@@ -22,6 +24,7 @@ __all__ = [
     "StoreFactory",
     "TickingClock",
     "add_room",
+    "clock_of",
     "conversation_of",
     "rows_of",
     "unread_of",
@@ -29,39 +32,66 @@ __all__ = [
 
 
 class ManualClock:
-    """Clock that stands still until `wind` moves it.
+    """Clocks that stand still until `wind` moves them."""
 
-    Attributes:
-        ms: Milliseconds since 1970-01-01 UTC.
-    """
+    def __init__(self, ms: int = 1_700_000_000_000) -> None:
+        self._wall_ms = ms
+        self._boot_ms = 1_000_000
+        self._boot = 1
 
-    def __init__(self) -> None:
-        self.ms = 1_700_000_000_000
+    @property
+    def ms(self) -> int:
+        """Milliseconds since 1970-01-01 UTC by the wall clock; setting a later time lets time pass."""
+        return self._wall_ms
 
-    def __call__(self) -> int:
-        """Return the time."""
-        return self.ms
+    @ms.setter
+    def ms(self, ms: int) -> None:
+        self.wind((ms - self._wall_ms) / 1000)
+
+    def __call__(self) -> Reading:
+        """Read the clocks."""
+        return Reading(self._wall_ms, self._boot_ms, f"boot-{self._boot}")
 
     def wind(self, seconds: float) -> None:
         """Let time pass."""
-        self.ms += round(seconds * 1000)
+        assert seconds >= 0, "time never goes back; `jump` sets the wall clock back"
+        self._wall_ms += round(seconds * 1000)
+        self._boot_ms += round(seconds * 1000)
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock ahead or back while no time passes."""
+        self._wall_ms += round(seconds * 1000)
+
+    def reboot(self, off_s: float) -> None:
+        """Let the machine be off for a while, with a wall clock that goes on."""
+        self._wall_ms += round(off_s * 1000)
+        self._boot_ms = 0
+        self._boot += 1
 
 
 class TickingClock(ManualClock):
-    """Clock that advances a millisecond at each reading."""
+    """Clocks that advance a millisecond at each reading."""
 
-    def __call__(self) -> int:
-        """Return the time, a millisecond later than at the last call."""
-        self.ms += 1
-        return self.ms
+    def __call__(self) -> Reading:
+        """Read the clocks, a millisecond later than at the last call."""
+        self.wind(0.001)
+        return super().__call__()
+
+
+def clock_of(now_ms: Callable[[], int]) -> Clock:
+    """Return clocks that never jump, which follow a function."""
+
+    def read() -> Reading:
+        ms = now_ms()
+        return Reading(ms, ms, "boot")
+
+    return read
 
 
 class StoreFactory(Protocol):
     """Stores of one driver, one in each folder."""
 
-    def open(
-        self, folder: Path, *, clock_ms: Callable[[], int] | None = None, edit_within_ms: int = 0
-    ) -> Store:
+    def open(self, folder: Path, *, clock: Clock | None = None, edit_within_ms: int = 0) -> Store:
         """Open or create the store of a folder."""
 
     def open_reader(self, folder: Path) -> StoreReader:
@@ -80,11 +110,9 @@ class StoreFactory(Protocol):
 class SqliteFactory:
     """SQLite stores that do not wait for the disk."""
 
-    def open(
-        self, folder: Path, *, clock_ms: Callable[[], int] | None = None, edit_within_ms: int = 0
-    ) -> Store:
+    def open(self, folder: Path, *, clock: Clock | None = None, edit_within_ms: int = 0) -> Store:
         """Open `q.db`."""
-        store = SqliteStore(folder / "q.db", clock_ms=clock_ms, edit_within_ms=edit_within_ms)
+        store = SqliteStore(folder / "q.db", clock=clock, edit_within_ms=edit_within_ms)
         store._db.run("PRAGMA synchronous = OFF")  # these tests do not cut the power
         return store
 
@@ -144,10 +172,10 @@ class FailingStore(SqliteStore):
         appended: Number of messages of each transaction.
     """
 
-    def __init__(self, path: Path, *, clock_ms: Callable[[], int] | None = None) -> None:
+    def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
         self.full = self.busy = self.broken = False
         self.appended: list[int] = []
-        super().__init__(path, clock_ms=clock_ms, edit_within_ms=3_600_000)
+        super().__init__(path, clock=clock, edit_within_ms=3_600_000)
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()

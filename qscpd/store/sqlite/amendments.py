@@ -73,8 +73,17 @@ class Amendments:
         """Chunks that the running transaction has read or changed; `flush` writes them."""
         db.on_rollback(self.opened.clear)
 
-    def apply(self, event: NewMessage, tail: ConversationTail, time_ms: int) -> chunks.Entry | Refused:
-        """Apply an amendment to its target; return the amendment's own entry. `flush` writes the target."""
+    def apply(
+        self, event: NewMessage, tail: ConversationTail, time_ms: int, now_ms: int
+    ) -> chunks.Entry | Refused:
+        """Apply an amendment to its target; return the amendment's own entry. `flush` writes the target.
+
+        Args:
+            event: The amendment.
+            tail: Its conversation.
+            time_ms: Its own time.
+            now_ms: The steady time, for the edit window.
+        """
         target = self._target(tail, event.meta.target)
         if target is None:
             return Refused(ErrorCode.UNKNOWN_MESSAGE)
@@ -88,6 +97,7 @@ class Amendments:
             actor=actor,
             author=author,
             time_ms=time_ms,
+            now_ms=now_ms,
             edit_within_ms=self._edit_within_ms,
         )
         if isinstance(outcome, Refused):

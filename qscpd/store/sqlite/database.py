@@ -8,14 +8,16 @@ the last commits although they were acknowledged.
 import contextlib
 import secrets
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from qscpd.domain.clock import ClockState, Now
 from qscpd.domain.events import Event
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreDamagedError, StoreError, StoreFullError
+from qscpd.store.clock import Clock, StoreClock
 from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable, check_writable
 from qscpd.store.sqlite.creation import create_store
 from qscpd.store.sqlite.disk_space import NO_SPACE, lacks_space
@@ -63,7 +65,7 @@ class DatabaseReader:
         """Close the file."""
         self.connection.close()
 
-    @contextmanager
+    @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
         """Read one state of the file until the end, also while another connection writes.
 
@@ -110,13 +112,26 @@ class DatabaseReader:
         """See `StoreReader.epoch`."""
         return self.meta("epoch")
 
+    def read_clock(self, clock: Clock | None = None) -> StoreClock:
+        """Return the time of the store, judged by what it knows of the clocks.
+
+        Args:
+            clock: Reads the clocks; None: the system's.
+        """
+        rows = self.read("SELECT value FROM meta WHERE key = 'clock'")
+        with contextlib.suppress(msgspec.DecodeError):  # of another version; the messages tell the time, too
+            if rows:
+                return StoreClock(clock, msgspec.json.decode(rows[0][0], type=ClockState), None)
+        newest_ms = self.read("SELECT max(last_ms) FROM conversations")[0][0]
+        return StoreClock(clock, None, newest_ms or None)
+
 
 class Database(DatabaseReader):
     """Reading and writing connection: one writer, transactions and their time.
 
     Args:
         path: The file; it is made when it does not exist, readable by its owner only. Hold its `StoreLock`.
-        clock_ms: Milliseconds since 1970-01-01 UTC; None: the system's clock.
+        clock: Reads the clocks; None: the system's.
 
     Raises:
         StoreError: The file can't be opened, is damaged, or is no store of ours.
@@ -128,18 +143,18 @@ class Database(DatabaseReader):
     marked: bool
     """Whether a loss of the journal of this run would be noticed; False: no room for its marker."""
 
-    def __init__(self, path: Path, clock_ms: Callable[[], int] | None = None) -> None:
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
         connection, self.lost = _open(resolve(path))
         super().__init__(path, connection)
         self._cutter = Cutter(self.path)
-        self._clock_ms = clock_ms
         self._in_transaction = False
-        self._time_ms: int | None = None
+        self._now: Now | None = None
         self._rollback_callbacks: list[Callable[[], None]] = []
         self._on_commit: Callable[[Sequence[Event]], None] | None = None
         self._events: list[Event] = []
         """Of the running transaction."""
         try:
+            self.clock = self.read_clock(clock)
             if self.lost is not None:
                 self.renew_epoch()
                 forget_index(self.path)
@@ -185,14 +200,25 @@ class Database(DatabaseReader):
         return header is not None and marker.precedes(header)
 
     @property
-    def now_ms(self) -> int:
-        """Time of the running transaction, for which the clock is read once; outside of one, the time now."""
-        if self._time_ms is not None:
-            return self._time_ms
-        now_ms = time.time_ns() // 1_000_000 if self._clock_ms is None else self._clock_ms()
+    def now(self) -> Now:
+        """Time of the running transaction, which reads the clocks once; outside of one, the time now."""
+        if self._now is not None:
+            return self._now
+        now = self.clock.now()
         if self._in_transaction:
-            self._time_ms = now_ms
-        return now_ms
+            self._now = now
+        return now
+
+    @property
+    def now_ms(self) -> int:
+        """Time of `now` for what is written."""
+        return self.now.stamp_ms
+
+    def save_clock(self) -> None:
+        """Store what is known of the clocks, for the next process."""
+        with self.transaction() as db:
+            state = msgspec.json.encode(self.clock.state).decode()
+            db.execute("REPLACE INTO meta VALUES ('clock', ?)", (state,))
 
     def on_rollback(self, callback: Callable[[], None]) -> None:
         """Call something whenever a transaction is undone: what was cached of the file is void."""
@@ -207,7 +233,7 @@ class Database(DatabaseReader):
         if self._on_commit is not None:
             self._events.append(event)
 
-    @contextmanager
+    @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """COMMIT at the end, ROLLBACK on any exception, and our errors instead of SQLite's.
 
@@ -232,7 +258,7 @@ class Database(DatabaseReader):
                 raise self._explain_undone(cause, rolled_back=rolled_back) from cause
             raise
         finally:
-            self._in_transaction, self._time_ms = False, None
+            self._in_transaction, self._now = False, None
         if self._on_commit is not None and self._events:
             events, self._events = self._events, []
             self._on_commit(events)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qscpd.store.base import Contents
+from qscpd.store.clock import Clock
 from qscpd.store.sqlite.lock import StoreLock, is_locked
 from qscpd.store.sqlite.migrations import MIGRATIONS
 from qscpd.store.sqlite.reader import SqliteReader
@@ -17,11 +18,11 @@ class SqliteDriver:
     schema = len(MIGRATIONS)
 
     def open_store(
-        self, location: str, *, clock_ms: Callable[[], int] | None, edit_within_ms: int, keep_reserve: bool
+        self, location: str, *, clock: Clock | None, edit_within_ms: int, keep_reserve: bool
     ) -> SqliteStore:
         """See `qscpd.store.open_store`."""
         return SqliteStore(
-            Path(location), clock_ms=clock_ms, edit_within_ms=edit_within_ms, keep_reserve=keep_reserve
+            Path(location), clock=clock, edit_within_ms=edit_within_ms, keep_reserve=keep_reserve
         )
 
     def open_reader(self, location: str) -> SqliteReader:

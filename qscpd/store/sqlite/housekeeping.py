@@ -1,7 +1,9 @@
-"""Housekeeping: indexing, forgetting old ids, pruning, erasing and compaction, in small steps."""
+"""Housekeeping in small steps: the clock, indexes, forgetting old ids, pruning, erasing, compaction."""
 
+from qscpd.domain.clock import ClockDoubt
 from qscpd.domain.model import Keep
 from qscpd.errors import StoreFullError
+from qscpd.store.sqlite.clock_keeper import ClockKeeper
 from qscpd.store.sqlite.compaction import Compaction
 from qscpd.store.sqlite.message_ids import MessageIds
 from qscpd.store.sqlite.reserve import SHARED_BYTES, Reserve
@@ -14,6 +16,7 @@ class SqliteHousekeeping:
 
     def __init__(
         self,
+        clock: ClockKeeper,
         ids: MessageIds,
         index: SearchIndex,
         pruner: Pruner,
@@ -21,6 +24,7 @@ class SqliteHousekeeping:
         compaction: Compaction,
         reserve: Reserve,
     ) -> None:
+        self._clock = clock
         self._ids = ids
         self._index = index
         self._pruner = pruner
@@ -30,6 +34,7 @@ class SqliteHousekeeping:
 
     def step(self, keep: Keep) -> bool:
         """See `Housekeeping.step`."""
+        self._clock.step()
         # Ids come before pruning, which takes away the messages that they are read from.
         if self._reserve.spend(self._ids.index_step, leave=SHARED_BYTES):
             return True
@@ -51,6 +56,14 @@ class SqliteHousekeeping:
         if self._ids.sweep_step() or self._pruner.deleted_room_step():
             return True
         return keep != Keep() and self._pruner.step(keep)
+
+    def clock_doubt(self) -> ClockDoubt | None:
+        """See `Housekeeping.clock_doubt`."""
+        return self._clock.doubt()
+
+    def confirm_clock(self) -> int:
+        """See `Housekeeping.confirm_clock`."""
+        return self._clock.confirm()
 
     def erase_step(self, account: int) -> bool:
         """See `Housekeeping.erase_step`."""

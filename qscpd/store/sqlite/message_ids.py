@@ -172,12 +172,12 @@ class MessageIds:
 
     def sweep_step(self) -> bool:
         """Forget old ids among the next ones by key; return whether more are to be looked at."""
-        now = self._db.now_ms
-        if now < self._next_sweep_ms:
+        now = self._db.now
+        if now.removal_ms is None or now.boot_ms < self._next_sweep_ms:
             return False
         sql = "SELECT account, id, time_ms FROM sent_ids WHERE (account, id) > (?, ?) LIMIT ?"
         rows = self._db.read(sql, *self._sweep_from, _SWEEP)
-        old = [(account, key) for account, key, time_ms in rows if id_is_outlived(time_ms, now)]
+        old = [(account, key) for account, key, time_ms in rows if id_is_outlived(time_ms, now.removal_ms)]
         if old:
             with self._db.transaction() as db:
                 db.executemany("DELETE FROM sent_ids WHERE account = ? AND id = ?", old)
@@ -185,7 +185,7 @@ class MessageIds:
             self._sweep_from = rows[-1][0], rows[-1][1]
             return True
         self._sweep_from = 0, b""
-        self._next_sweep_ms = now + _SWEEP_EVERY_MS
+        self._next_sweep_ms = now.boot_ms + _SWEEP_EVERY_MS
         return False
 
     def _indexed_up_to(self) -> int:

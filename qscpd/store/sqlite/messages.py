@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from qscpd.domain.clock import Now
 from qscpd.domain.events import PositionMoved
 from qscpd.domain.messages import id_hash, misdirected, pair_refusal, room_refusal
 from qscpd.domain.model import NO_META, Mark, NewMessage, Outcome, Refused, RefusedMessage, StoredMessage
@@ -56,7 +57,7 @@ class Messages:
         """See `Store.append`."""
         batch = _Batch(messages)
         with self._db.transaction():
-            touched = self._append(batch, self._db.now_ms)
+            touched = self._append(batch, self._db.now)
             self._write(touched)
             if self._amendments.opened:
                 self._amendments.flush()
@@ -72,7 +73,7 @@ class Messages:
             for message, known in zip(messages, self._ids.known(messages), strict=True)
         ]
 
-    def _append(self, batch: _Batch, now_ms: int) -> Sequence[ConversationTail]:
+    def _append(self, batch: _Batch, now: Now) -> Sequence[ConversationTail]:
         """Add messages to the tails of their conversations; return these."""
         outcomes = batch.outcomes
         newest_ids, tails = self._ids.newest, self._tails.known
@@ -104,12 +105,12 @@ class Messages:
                     key = (sender, recipient) if sender < recipient else (recipient, sender)
                 tail = tails.get(key) or self._tails.load(key)
                 # The clock may be set back; time never goes back within a conversation.
-                time_ms = tail.last_ms = max(tail.last_ms, now_ms)
+                time_ms = tail.last_ms = max(tail.last_ms, now.stamp_ms)
             entry: chunks.Entry = (time_ms, sender, message_id, message.body)
             count = 0
             astray = message.conversation and message.conversation != tail.id
             if astray or tail.room is not None or message.meta is not NO_META:
-                checked = self._checked(message, tail, time_ms)
+                checked = self._checked(message, tail, time_ms, now)
                 if isinstance(checked, Refused):
                     outcomes.append(self._ids.refuse(message, checked))
                     continue
@@ -130,7 +131,9 @@ class Messages:
             return outcome
         return self._amendments.current(message, outcome, touched.get(outcome.conversation))
 
-    def _checked(self, message: NewMessage, tail: ConversationTail, time_ms: int) -> chunks.Entry | Refused:
+    def _checked(
+        self, message: NewMessage, tail: ConversationTail, time_ms: int, now: Now
+    ) -> chunks.Entry | Refused:
         """Return the entry of a message or of an applied amendment, or why it is refused."""
         if isinstance(message, RefusedMessage):
             return Refused(message.code)
@@ -145,15 +148,15 @@ class Messages:
                 room.row,
                 self._tails.membership(room, message.sender),
                 last_seq=tail.last_seq,
-                wrote_ms=room.wrote_ms.get(message.sender),
-                now_ms=time_ms,
+                waited_ms=room.waited(message.sender, now.boot_ms),
+                now_ms=now.steady_ms,
             )
         if refused is not None:
             return refused
         if message.meta.kind:
-            return self._amendments.apply(message, tail, time_ms)
+            return self._amendments.apply(message, tail, time_ms, now.steady_ms)
         if room is not None:
-            room.wrote(message.sender, time_ms)
+            room.wrote(message.sender, now.boot_ms)
         if message.meta == NO_META:
             return time_ms, message.sender, message.id, message.body
         return time_ms, message.sender, message.id, message.body, message.meta

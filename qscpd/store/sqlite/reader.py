@@ -55,6 +55,10 @@ class SqliteReads:
         """See `StoreReader.epoch`."""
         return self._db.epoch()
 
+    def steady_ms(self) -> int:
+        """See `StoreReader.steady_ms`."""
+        return self._db.read_clock().now().steady_ms
+
     # --- accounts
 
     def accounts(self) -> Sequence[Account]:

@@ -61,7 +61,7 @@ class Pruner:
             return False
         conversation, first_seq, last_seq = rows[0]
         first = first_kept(keep, first_seq, last_seq)
-        if not self._prune(conversation, first, oldest_kept_ms(keep, self._db.now_ms)):
+        if not self._prune(conversation, first, oldest_kept_ms(keep, self._db.now.removal_ms)):
             self._next = conversation + 1
         return True
 

@@ -168,7 +168,7 @@ class Rooms:
                 self._reader.membership(room.id, change.actor),
                 self._reader.membership(room.id, change.target),
                 rooms=self._reader.count_of(change.actor) if change.action == "join" else 0,
-                now_ms=self._db.now_ms,
+                now_ms=self._db.now.steady_ms,
             )
             memberships = decision.memberships
             if decision.room.state is RoomState.DELETED:

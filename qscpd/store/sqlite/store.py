@@ -10,9 +10,11 @@ from qscpd.domain.moderation import is_protective
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreFullError
 from qscpd.store.base import Finding, Housekeeping
+from qscpd.store.clock import Clock
 from qscpd.store.sqlite.accounts import Accounts
 from qscpd.store.sqlite.amendments import Amendments
 from qscpd.store.sqlite.chunk_table import ChunkWriter
+from qscpd.store.sqlite.clock_keeper import ClockKeeper
 from qscpd.store.sqlite.compaction import Compaction
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.housekeeping import SqliteHousekeeping
@@ -31,7 +33,7 @@ class SqliteStore(SqliteReads):
 
     Args:
         path: The file; it is made when it does not exist, readable by its owner only.
-        clock_ms: Milliseconds since 1970-01-01 UTC; None: the system's clock.
+        clock: Reads the clocks; None: the system's.
         edit_within_ms: How long after its time a message can be edited.
         keep_reserve: Keep space for changes that have to work on a full disk; see `Reserve`.
 
@@ -46,12 +48,12 @@ class SqliteStore(SqliteReads):
         self,
         path: Path,
         *,
-        clock_ms: Callable[[], int] | None = None,
+        clock: Clock | None = None,
         edit_within_ms: int = 0,
         keep_reserve: bool = False,
     ) -> None:
         self._reserve = Reserve(path, keep=keep_reserve)
-        db = self._reserve.spend_on_opening(lambda: Database(path, clock_ms))
+        db = self._reserve.spend_on_opening(lambda: Database(path, clock))
         super().__init__(db)
         self._findings = tuple(_findings(db))
         log = ModerationLog(db)
@@ -72,7 +74,9 @@ class SqliteStore(SqliteReads):
         )
         self._messages = Messages(db, self._tails, self._ids, amendments)
         compaction = Compaction(db)
+        self._clock_keeper = ClockKeeper(db)
         self._housekeeping = SqliteHousekeeping(
+            self._clock_keeper,
             self._ids,
             index,
             Pruner(db, chunk_writer),
@@ -84,7 +88,7 @@ class SqliteStore(SqliteReads):
         try:
             self._catch_up()
         except BaseException:
-            self.close()
+            super().close()
             raise
 
     def _catch_up(self) -> None:
@@ -100,7 +104,8 @@ class SqliteStore(SqliteReads):
         self._reserve.maintain()
 
     def close(self) -> None:
-        """See `Store.close`."""
+        """See `StoreReader.close`."""
+        self._clock_keeper.close()
         super().close()
         self._reserve.take_back()  # The journal is gone, if nobody else reads.
 

@@ -20,8 +20,9 @@ class RoomTail:
     Attributes:
         row: The room; its counts and seqs may be old.
         memberships: Memberships of recent writers, by account id.
-        wrote_ms: When recent writers wrote last, by account id; only in slow mode. A restart forgets it:
-            it takes longer than most waits, and otherwise a member can write once too early.
+        wrote_ms: When recent writers wrote last, by account id, in milliseconds since the boot; only in slow
+            mode. A restart forgets it: it takes longer than most waits, and otherwise a member can write
+            once too early.
     """
 
     __slots__ = ("memberships", "row", "wrote_ms")
@@ -31,8 +32,18 @@ class RoomTail:
         self.memberships: dict[int, Membership] = {}
         self.wrote_ms: dict[int, int] = {}
 
+    def waited(self, account: int, now_ms: int) -> int | None:
+        """Return the milliseconds since a member wrote last; None if that is not known."""
+        wrote_ms = self.wrote_ms.get(account)
+        return None if wrote_ms is None else now_ms - wrote_ms
+
     def wrote(self, account: int, now_ms: int) -> None:
-        """Remember that a member wrote a message."""
+        """Remember that a member wrote a message.
+
+        Args:
+            account: The member.
+            now_ms: Milliseconds since the boot, which a jump of the wall clock does not change.
+        """
         if self.row.slow_s:
             if len(self.wrote_ms) >= _AUTHORS:
                 self.wrote_ms.clear()

@@ -445,7 +445,7 @@ async def test_with_a_daemon_the_daemon_performs_the_request(config: Config) -> 
 
         async def handle(request: admin.Request) -> admin.Reply:
             if isinstance(request, admin.Status):
-                return admin.DaemonStatus("1", os.getpid(), 1.5, 2, 1, 1)
+                return admin.DaemonStatus("1", os.getpid(), 1.5, 2, 1, 1, clock_confirmed=True)
             return admin.perform(request, store)
 
         async with admin.AdminServer(config.server.admin_socket, handle):

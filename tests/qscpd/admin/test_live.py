@@ -1,13 +1,18 @@
 """Administration of accounts with live sessions."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from qscpd.admin import (
     Accounts,
     AddUser,
+    ClockConfirmed,
+    ConfirmClock,
     DaemonStatus,
     DeleteUser,
     Done,
@@ -27,13 +32,15 @@ from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import hash_cheaply
 from tests.support.doubles import RouterDouble
+from tests.support.stores import ManualClock
 
 
 class LiveDaemon:
     """A router, a store with the same accounts, and their LiveAdmin."""
 
     def __init__(self, path: Path) -> None:
-        self.store = SqliteStore(path)
+        self.clock = ManualClock()
+        self.store = SqliteStore(path, clock=self.clock)
         for name in ("alice", "bob"):
             self.store.add_account(name, "x")
         self.router = RouterDouble("alice", "bob")
@@ -161,3 +168,33 @@ async def test_unlocking_what_is_locked_in_memory(
 def states(daemon: LiveDaemon) -> dict[str, str]:
     """Return the state of each account as logins see it."""
     return {name: account.state.value for name, account in daemon.router.directory.accounts.items()}
+
+
+async def test_the_wall_clock_in_the_status(daemon: LiveDaemon) -> None:
+    """The status shows a jump at once, and that the operator has confirmed it; both are logged at once."""
+
+    async def status() -> tuple[bool, int | None, int | None]:
+        reply = await daemon.admin.handle(Status())
+        assert isinstance(reply, DaemonStatus)
+        return reply.clock_confirmed, reply.clock_ahead_s, reply.clock_left_s
+
+    assert await status() == (True, None, None)
+    daemon.clock.jump(-8 * 3600)
+    with structlog.testing.capture_logs() as log:
+        assert await status() == (False, -8 * 3600, 86_400)
+        reply = await daemon.admin.handle(ConfirmClock())
+    assert reply == ClockConfirmed(daemon.clock.ms, was_confirmed=False)
+    assert [each["event"] for each in log] == ["clock.unconfirmed", "clock.confirmed"]
+    assert await status() == (True, None, None)
+    assert await daemon.admin.handle(ConfirmClock()) == ClockConfirmed(daemon.clock.ms, was_confirmed=True)
+
+
+async def test_the_status_of_a_daemon_whose_store_hangs(daemon: LiveDaemon) -> None:
+    """A store that does not answer does not keep the operator from the status."""
+    released = threading.Event()
+    hanging = asyncio.ensure_future(daemon.writer.perform(lambda _: released.wait()))
+    reply = await daemon.admin.handle(Status())
+    released.set()
+    assert await hanging
+    assert isinstance(reply, DaemonStatus)
+    assert reply.clock_confirmed

@@ -507,6 +507,18 @@ def test_the_newest_stay(copies: Callable[..., list[Path]]) -> None:
     assert prune_backups(made[0].parent, 2).removed == []
 
 
+def test_after_the_clock_was_set_back_the_newest_stays(
+    copies: Callable[..., list[Path]], loaded: LoadedConfig
+) -> None:
+    """A backup of a clock that is behind is the newest one nevertheless, also when others were removed."""
+    made = copies("20250101T000000Z", "20990101T000000Z-2", "20990101T000000Z-10")
+    newest = make_backup(made[0].parent, loaded)
+    assert newest.name == "qscp-20990101T000000Z-11"
+    assert prune_backups(newest.parent, 1).kept == [newest]
+    again = make_backup(newest.parent, loaded)
+    assert prune_backups(newest.parent, 1).kept == [again]
+
+
 def test_only_finished_backups_count_and_go(copies: Callable[..., list[Path]], tmp_path: Path) -> None:
     """Unfinished backups are listed, and other files are not touched."""
     made = copies("20250101T000000Z", "20250102T000000Z", "20250103T000000Z")

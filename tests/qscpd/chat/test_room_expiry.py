@@ -27,7 +27,7 @@ def clock() -> ManualClock:
 async def server(tmp_path: Path, clock: ManualClock) -> AsyncIterator[InProcessServer]:
     """A daemon for alice, who owns #dev, and bob, who is a member."""
     make_accounts(tmp_path / "qscpd.db", "alice", "bob")
-    store = FailingStore(tmp_path / "qscpd.db", clock_ms=clock)
+    store = FailingStore(tmp_path / "qscpd.db", clock=clock)
     add_room(store, "#dev", "alice", "bob", history=HistoryFrom.FULL)
     async with InProcessServer(store) as opened:
         yield opened

@@ -56,10 +56,10 @@ def refused(
     message: NewMessage,
     room: RoomRow = ROOM,
     membership: Membership = MEMBER,
-    wrote_ms: int | None = None,
+    waited_ms: int | None = None,
 ) -> Refused | None:
     """Return the refusal of a message in a room, or None."""
-    return room_refusal(message, room, membership, last_seq=40, wrote_ms=wrote_ms, now_ms=NOW)
+    return room_refusal(message, room, membership, last_seq=40, waited_ms=waited_ms, now_ms=NOW)
 
 
 def amended(
@@ -76,6 +76,7 @@ def amended(
         actor=Membership(actor),
         author=Membership(author),
         time_ms=time_ms,
+        now_ms=time_ms,
         edit_within_ms=WITHIN,
     )
     return outcome.code if isinstance(outcome, Refused) else outcome
@@ -123,13 +124,13 @@ def test_slow_mode_applies_to_messages_of_members() -> None:
     slow = ROOM._replace(slow_s=30)
     assert refused(new(), slow) is None
     for ago, wait_s in ((0, 30.0), (1, 29.999), (29_999, 0.001), (30_000, None), (99_999, None)):
-        outcome = refused(new(), slow, wrote_ms=NOW - ago)
+        outcome = refused(new(), slow, waited_ms=ago)
         assert outcome == (None if wait_s is None else Refused(ErrorCode.SLOW_MODE, wait_s))
-        assert refused(new(), ROOM, wrote_ms=NOW - ago) is None
+        assert refused(new(), ROOM, waited_ms=ago) is None
         for kind in ("edit", "redact", "react"):
-            assert refused(new(kind, target=9), slow, wrote_ms=NOW - ago) is None
+            assert refused(new(kind, target=9), slow, waited_ms=ago) is None
         for role in (RoomRole.MODERATOR, RoomRole.OWNER):
-            assert refused(new(), slow, Membership(role), wrote_ms=NOW - ago) is None
+            assert refused(new(), slow, Membership(role), waited_ms=ago) is None
 
 
 def test_the_rules_of_the_room_come_first() -> None:
@@ -158,6 +159,21 @@ def test_an_edit_replaces_text_and_mentions() -> None:
         None,
         MessageMeta(kind="edit", target=9, digest=digest("text")),
     )
+
+
+def test_without_time_no_message_can_be_edited() -> None:
+    """With an edit window of nothing no edit is in time, not even of a message with a time to come."""
+    for time_ms in (HELLO.time_ms, HELLO.time_ms - 1, HELLO.time_ms - 10**9):
+        outcome = amend(
+            new("edit", target=9),
+            HELLO,
+            actor=NO_MEMBERSHIP,
+            author=NO_MEMBERSHIP,
+            time_ms=time_ms,
+            now_ms=time_ms,
+            edit_within_ms=0,
+        )
+        assert outcome == Refused(ErrorCode.TOO_LATE)
 
 
 @pytest.mark.parametrize(("age", "code"), [(0, None), (WITHIN - 1, None), (WITHIN, ErrorCode.TOO_LATE)])

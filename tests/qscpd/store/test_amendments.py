@@ -35,7 +35,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     """A store with a room, conversation 1: alice owns it, bob moderates it, carol is a member, dan is not."""
-    opened = store_factory.open(tmp_path, clock_ms=clock, edit_within_ms=WITHIN)
+    opened = store_factory.open(tmp_path, clock=clock, edit_within_ms=WITHIN)
     with contextlib.closing(opened) as store:
         for name in ("alice", "bob", "carol", "dan"):
             store.add_account(name, "x")
@@ -397,7 +397,7 @@ def test_retries_get_the_original_outcome(
         finish(store)
     if reopened:
         store.close()
-        store = store_factory.open(tmp_path, clock_ms=clock, edit_within_ms=WITHIN)
+        store = store_factory.open(tmp_path, clock=clock, edit_within_ms=WITHIN)
     conflicts = [
         NewMessage(ALICE, ROOM, sent[0].id, "three"),
         NewMessage(ALICE, ROOM, sent[1].id, "three", sent[1].meta),

@@ -16,7 +16,7 @@ from qscpd.domain.rooms import RoomChange
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
-from tests.support.stores import StoreFactory, rows_of
+from tests.support.stores import StoreFactory, clock_of, rows_of
 
 ALICE, BOB, CAROL, DAN = ACCOUNTS = 1, 2, 3, 4
 RANK: Final = {ALICE: 3, BOB: 2, CAROL: 1, DAN: 1}
@@ -154,7 +154,7 @@ class AmendmentMachine(RuleBasedStateMachine):
 
     def open(self) -> Store:
         """Open the store."""
-        return self.factory.open(self.path, clock_ms=lambda: self.now, edit_within_ms=WITHIN)
+        return self.factory.open(self.path, clock=clock_of(lambda: self.now), edit_within_ms=WITHIN)
 
     def change(self, action: str, actor: int, target: int | None = None) -> None:
         """Apply an action to the room."""

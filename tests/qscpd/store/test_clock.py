@@ -1,6 +1,7 @@
-"""The clock is read once per transaction: everything that a transaction writes has one time."""
+"""The clocks of a store: a transaction reads them once, so everything that it writes has one time."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from qscp.rooms import RoomRole
 from qscpd.domain.model import LogRow, Mark, MessageMeta, NewMessage, PositionKind, StoredMessage
 from qscpd.domain.rooms import FOREVER_MS, RoomChange
 from qscpd.store.base import Store
+from qscpd.store.clock import SystemClock
 from tests.support.ids import IdMaker
 from tests.support.stores import StoreFactory, TickingClock, rows_of
 
@@ -29,7 +31,7 @@ def clock() -> TickingClock:
 @pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path, clock: TickingClock) -> Iterator[Store]:
     """A store with the room #dev: alice owns it, bob and carol are members."""
-    opened = store_factory.open(tmp_path, clock_ms=clock, edit_within_ms=60_000)
+    opened = store_factory.open(tmp_path, clock=clock, edit_within_ms=60_000)
     with contextlib.closing(opened) as store:
         for name in ("alice", "bob", "carol"):
             store.add_account(name, "x")
@@ -146,3 +148,36 @@ def test_a_transaction_reads_the_clock_once(store: Store, clock: TickingClock, n
     before = clock.ms
     _WRITES[name](store)
     assert clock.ms - before <= 1
+
+
+# --- the system's clocks
+
+
+def test_the_clocks_of_the_system() -> None:
+    """The wall clock is the system's; processes of one boot agree about the boot and the time since it."""
+    before = time.time_ns() // 1_000_000
+    first, second = SystemClock()(), SystemClock()()
+    assert before <= first.wall_ms <= second.wall_ms <= time.time_ns() // 1_000_000
+    assert first.boot_id == second.boot_id
+    assert first.boot_ms <= second.boot_ms
+
+
+def test_a_system_without_a_boot_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the kernel's name of the boot, each process counts as a boot of its own, from zero on."""
+    monkeypatch.setattr("qscpd.store.clock._BOOT_ID", tmp_path / "missing")
+    first, second = SystemClock(), SystemClock()
+    assert first().boot_id != second().boot_id
+    assert first().boot_id == first().boot_id
+    assert first().boot_ms >= 0
+
+
+def test_clocks_that_are_all_faked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a tool gives every clock the faked time, the kernel's file has the time since the boot."""
+    true = SystemClock()()
+    faked_ns = time.time_ns() + 400 * 86_400 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: faked_ns)
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda _: faked_ns)
+    faked = SystemClock()()
+    assert (faked.wall_ms, faked.boot_id) == (faked_ns // 1_000_000, true.boot_id)
+    assert faked.boot_ms >= true.boot_ms - 1000
+    assert faked.boot_ms < faked.wall_ms // 2

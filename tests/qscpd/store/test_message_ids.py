@@ -26,7 +26,7 @@ from qscpd.domain.retention import KEEP_IDS_MS
 from qscpd.domain.rooms import RoomChange
 from qscpd.store.base import Store
 from tests.support.memory import memory_folder
-from tests.support.stores import ManualClock, StoreFactory, rows_of
+from tests.support.stores import ManualClock, StoreFactory, clock_of, rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
 DAY: Final = 24 * 3600 * 1000
@@ -43,7 +43,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     """A store with alice, bob and carol; carol owns #dev, which alice has joined."""
-    with contextlib.closing(store_factory.open(tmp_path, clock_ms=clock)) as opened:
+    with contextlib.closing(store_factory.open(tmp_path, clock=clock)) as opened:
         for name in NAMES:
             opened.add_account(name, "hash")
         opened.change_room(RoomChange(action="create", room=ROOM, actor=CAROL))
@@ -226,7 +226,7 @@ class IdMachine(RuleBasedStateMachine):
 
     def open(self) -> Store:
         """Open the store."""
-        return self.factory.open(self.path, clock_ms=lambda: self.now)
+        return self.factory.open(self.path, clock=clock_of(lambda: self.now))
 
     def teardown(self) -> None:
         """Check that what was stored is all that there is, in order."""

@@ -25,7 +25,7 @@ from qscpd.domain.model import (
 )
 from qscpd.store.base import Store
 from tests.support.memory import memory_folder
-from tests.support.stores import StoreFactory, add_room, conversation_of, rows_of, unread_of
+from tests.support.stores import StoreFactory, add_room, clock_of, conversation_of, rows_of, unread_of
 
 READ, DELIVERED = PositionKind.READ, PositionKind.DELIVERED
 
@@ -39,7 +39,7 @@ def store(store_factory: StoreFactory, tmp_path: Path) -> Iterator[Store]:
 
 def _opened(factory: StoreFactory, folder: Path) -> Store:
     """Open a store with three accounts and a fixed clock."""
-    made = factory.open(folder, clock_ms=lambda: 1000)
+    made = factory.open(folder, clock=clock_of(lambda: 1000))
     for name in ("alice", "bob", "carol"):
         made.add_account(name, "hash")
     return made
@@ -183,7 +183,7 @@ def test_any_ids_in_any_order(store_factory: StoreFactory, steps: list[_Step]) -
                     store.housekeeping.step(Keep())
                 elif step.kind == "reopen":
                     store.close()
-                    store = store_factory.open(Path(folder), clock_ms=lambda: 1000)
+                    store = store_factory.open(Path(folder), clock=clock_of(lambda: 1000))
                 else:
                     expected = [_expect(known, numbers, last, each) for each in step.messages]
                     assert append(store, *step.messages) == expected

@@ -3,7 +3,6 @@
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from qscpd.store import (
     store_url,
 )
 from qscpd.store.base import Store, StoreReader
+from qscpd.store.clock import Clock
 from tests.support.programs import unmeasured
 from tests.support.stores import ManualClock
 
@@ -27,9 +27,9 @@ from tests.support.stores import ManualClock
 class PlainDriver:
     """A driver without optional capabilities."""
 
-    def open_store(self, location: str, *, clock_ms: Callable[[], int], edit_within_ms: int) -> Store:
+    def open_store(self, location: str, *, clock: Clock | None, edit_within_ms: int) -> Store:
         """Raise; it is not used."""
-        raise NotImplementedError(location, clock_ms, edit_within_ms)
+        raise NotImplementedError(location, clock, edit_within_ms)
 
     def open_reader(self, location: str) -> StoreReader:
         """Raise; it is not used."""
@@ -47,7 +47,7 @@ def test_a_store_is_opened_by_its_url(tmp_path: Path) -> None:
     assert url == f"sqlite://{tmp_path}/q.db"
     with (
         lock_store(url),
-        contextlib.closing(open_store(url, clock_ms=clock)) as store,
+        contextlib.closing(open_store(url, clock=clock)) as store,
         contextlib.closing(open_reader(url)) as reader,
     ):
         assert store.add_account("alice", "x").created_ms == clock.ms

@@ -33,7 +33,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     """A store with alice, bob, carol and dan."""
-    with contextlib.closing(store_factory.open(tmp_path, clock_ms=clock, edit_within_ms=MUCH)) as store:
+    with contextlib.closing(store_factory.open(tmp_path, clock=clock, edit_within_ms=MUCH)) as store:
         for name in NAMES:
             store.add_account(name, "x")
         yield store

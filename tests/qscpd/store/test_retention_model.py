@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from qscpd.domain.model import Keep, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
-from tests.support.stores import StoreFactory, conversation_of, rows_of
+from tests.support.stores import StoreFactory, clock_of, conversation_of, rows_of
 
 ACCOUNTS = (1, 2, 3)
 WORDS = ("apple", "birch", "cedar")
@@ -98,7 +98,7 @@ class Run:
             self.store.add_account(name, "x")
 
     def _open(self) -> Store:
-        return self.factory.open(self.folder, clock_ms=lambda: self.model.now)
+        return self.factory.open(self.folder, clock=clock_of(lambda: self.model.now))
 
     def append(self, sent: list[tuple[list[int], str, int]]) -> None:
         """Store messages in one transaction."""

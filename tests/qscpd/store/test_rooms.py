@@ -40,7 +40,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     """A store with the room #dev, conversation 1: alice owns it, bob and carol are members, dan is not."""
-    with contextlib.closing(store_factory.open(tmp_path, clock_ms=clock)) as store:
+    with contextlib.closing(store_factory.open(tmp_path, clock=clock)) as store:
         for name in ("alice", "bob", "carol", "dan"):
             store.add_account(name, "x")
         change(store, "create", ALICE)
@@ -113,7 +113,7 @@ def test_a_ban_ends_on_time(
     assert result.memberships == {BOB: Membership(banned_until_ms=START + 60_000)}
     clock.ms = START + 59_999
     store.close()
-    with contextlib.closing(store_factory.open(tmp_path, clock_ms=clock)) as again:
+    with contextlib.closing(store_factory.open(tmp_path, clock=clock)) as again:
         assert denied(again, "join", BOB) is ErrorCode.BANNED
         assert denied(again, "invite", CAROL, BOB) is ErrorCode.BANNED
         clock.ms = START + 60_000

@@ -38,7 +38,7 @@ from tests.support.doubles import RouterDouble
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
 from tests.support.room_model import ModelRoom, RoomModel
-from tests.support.stores import StoreFactory, rows_of, unread_of
+from tests.support.stores import StoreFactory, clock_of, rows_of, unread_of
 
 NAMES: Final = ("alice", "bob", "carol", "dan", "erin")
 ACCOUNTS: Final = tuple(range(1, len(NAMES) + 1))
@@ -78,7 +78,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     def open(self) -> Store:
         """Open the store, and collect its events."""
-        store = self.factory.open(self.path, clock_ms=lambda: self.rooms_model.now)
+        store = self.factory.open(self.path, clock=clock_of(lambda: self.rooms_model.now))
         store.listen(self.emitted.extend)
         return store
 

@@ -10,6 +10,7 @@ import structlog
 from qscp.errors import ErrorCode
 from qscpd.bus.base import Commit
 from qscpd.bus.local import LocalBus
+from qscpd.domain.clock import ClockDoubt
 from qscpd.domain.events import Event, MessagesStored, PositionMoved
 from qscpd.domain.model import (
     Account,
@@ -55,10 +56,12 @@ class FakeHousekeeping:
         steps: Number of steps to do, or an error to raise.
         gate: Steps wait for it.
         threads: Names of the threads that ran them.
+        doubt: What is wrong with the wall clock.
     """
 
     def __init__(self) -> None:
         self.done = 0
+        self.doubt: ClockDoubt | None = None
         self.steps: int | Exception = 0
         self.gate = threading.Event()
         self.gate.set()
@@ -73,6 +76,14 @@ class FakeHousekeeping:
         if isinstance(self.steps, Exception):
             raise self.steps
         return self.done < self.steps
+
+    def clock_doubt(self) -> ClockDoubt | None:
+        """Return what the test has set."""
+        return self.doubt
+
+    def confirm_clock(self) -> int:
+        """Raise; it is not used."""
+        raise NotImplementedError
 
     def erase_step(self, account: int) -> bool:
         """Raise; it is not used."""
@@ -331,6 +342,15 @@ async def test_housekeeping_runs_when_the_writer_is_idle() -> None:
         assert peer.store.chores.threads == {"qscpd-store"}
         await peer.writer.drained()
     assert peer.store.chores.done == 5
+
+
+async def test_housekeeping_watches_the_wall_clock() -> None:
+    """After a step of housekeeping the writer knows what is wrong with the wall clock."""
+    peer = WriterPeer()
+    peer.store.chores.doubt = ClockDoubt(2_000, 1_000, 500)
+    with peer.writer:
+        await until(lambda: peer.writer.clock.doubt)
+    assert peer.writer.clock.doubt == peer.store.chores.doubt
 
 
 async def test_failing_housekeeping_does_not_stop_the_writer() -> None:

@@ -10,6 +10,7 @@ from qscp.errors import ErrorCode
 from qscpd.domain.model import NewMessage, Refused, RefusedMessage
 from qscpd.store.sqlite.message_ids import UsedId
 from qscpd.store.sqlite.store import SqliteStore
+from tests.support.stores import clock_of
 
 SENT = NewMessage(1, 2, f"{1:032x}", "hello")
 
@@ -17,7 +18,7 @@ SENT = NewMessage(1, 2, f"{1:032x}", "hello")
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """A store with alice and bob."""
-    with contextlib.closing(SqliteStore(tmp_path / "qscpd.db", clock_ms=lambda: 1000)) as opened:
+    with contextlib.closing(SqliteStore(tmp_path / "qscpd.db", clock=clock_of(lambda: 1000))) as opened:
         for name in ("alice", "bob"):
             opened.add_account(name, "hash")
         yield opened

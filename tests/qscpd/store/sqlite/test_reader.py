@@ -22,7 +22,7 @@ PEERS = 100
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """A store in which a hundred users have written to the first one."""
     clock = ManualClock()
-    with contextlib.closing(SqliteStore(tmp_path / "q.db", clock_ms=clock)) as store:
+    with contextlib.closing(SqliteStore(tmp_path / "q.db", clock=clock)) as store:
         for number in range(PEERS + 1):
             store.add_account(f"u{number}", "x")
         for peer in range(2, PEERS + 2):
