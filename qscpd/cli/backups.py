@@ -7,6 +7,7 @@ import click
 
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
+from qscpd.cli.output import echo_damage
 from qscpd.errors import ExitCode
 
 _DIRECTORY: Final = click.Path(path_type=Path)
@@ -30,7 +31,7 @@ def backup(ctx: click.Context, destination: Path) -> None:
     from qscpd.backup import make_backup, read_manifest  # noqa: PLC0415
     from qscpd.backup.manifest import CA_KEY  # noqa: PLC0415
 
-    folder = make_backup(destination, load_chosen(ctx))
+    folder = make_backup(destination, load_chosen(ctx), echo_damage)
     manifest = read_manifest(folder)
     click.echo(f"backed up {manifest.contents()}", err=True)
     if not manifest.has(CA_KEY):
@@ -47,7 +48,7 @@ def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
 
     damaged = False
     for backup in backups:
-        problems = find_problems(backup)
+        problems = find_problems(backup, echo_damage)
         for problem in problems:
             click.echo(f"qscpd: {problem}", err=True)
         damaged |= bool(problems)

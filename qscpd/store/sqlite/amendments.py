@@ -7,7 +7,8 @@ from qscpd.domain.messages import amend
 from qscpd.domain.model import MessageRow, NewMessage, Refused
 from qscpd.domain.rooms import NO_MEMBERSHIP
 from qscpd.store.sqlite import chunks
-from qscpd.store.sqlite.chunk_table import ChunkReader, ChunkWriter
+from qscpd.store.sqlite.chunk_reader import ChunkReader
+from qscpd.store.sqlite.chunk_table import ChunkWriter
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.message_ids import MessageIds
 from qscpd.store.sqlite.rooms import ModerationLog
@@ -124,7 +125,7 @@ class Amendments:
         for chunk in self.opened:
             if chunk.conversation == conversation and chunk.rows[0].seq <= seq <= chunk.rows[-1].seq:
                 return chunk
-        found = self._reader.containing(conversation, seq)
+        found = self._reader.containing(self._reader.scope(conversation), seq)
         if found is None:
             return None
         if len(self.opened) >= _OPENED:

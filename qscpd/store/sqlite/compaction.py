@@ -3,7 +3,7 @@
 import contextlib
 from typing import Final
 
-from qscpd.errors import StoreFullError
+from qscpd.errors import StoreDamagedError, StoreFullError
 from qscpd.store.sqlite.database import Database
 
 _COMPACT_AT_ONCE: Final = 32 * 1024 * 1024
@@ -29,7 +29,8 @@ class Compaction:
         with self._db.transaction() as db:
             db.execute("INSERT OR IGNORE INTO meta VALUES ('compact', '1')")
         if self._db.path.stat().st_size <= _COMPACT_AT_ONCE:
-            with contextlib.suppress(StoreFullError):  # it needs as much room again
+            # It needs as much room again, and every page of the file.
+            with contextlib.suppress(StoreFullError, StoreDamagedError):
                 self.compact()
 
     def compact(self) -> None:

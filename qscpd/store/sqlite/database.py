@@ -163,6 +163,8 @@ class Database(DatabaseReader):
                 rolled_back = rolled_back and _cut_wal(self.path)
             if isinstance(error, sqlite3.Error):
                 raise _explain(error, self.path, rolled_back=rolled_back) from error
+            if isinstance(error, StoreDamagedError) and not rolled_back:
+                raise StoreError(str(error)) from error
             raise
         finally:
             self._in_transaction, self._time_ms = False, None
@@ -276,7 +278,9 @@ def _explain(error: sqlite3.Error, path: Path, *, rolled_back: bool) -> StoreErr
     """Turn SQLite's error into ours."""
     code = _code(error)
     primary = code & 0xFF if code is not None else None
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    # Without an extended code, a constraint is one of FTS5's own tables, which only damage violates.
+    damaged = primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or code == sqlite3.SQLITE_CONSTRAINT
+    if rolled_back and damaged:
         return StoreDamagedError(f"{path}: the store is damaged ({error}); restore it from a backup")
     # SHMSIZE: no room for the index of the WAL, which is a file, too.
     if rolled_back and (primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE):

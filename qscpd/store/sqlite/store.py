@@ -7,10 +7,12 @@ from pathlib import Path
 from qscpd.domain.events import Event, PositionMoved
 from qscpd.domain.model import Account, Mark, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
-from qscpd.errors import StoreFullError
+from qscpd.errors import StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.base import Housekeeping
+from qscpd.store.damage import DamagedPlace, DamageLog, OnDamage
 from qscpd.store.sqlite.accounts import Accounts
 from qscpd.store.sqlite.amendments import Amendments
+from qscpd.store.sqlite.chunk_scan import ChunkScan
 from qscpd.store.sqlite.chunk_table import ChunkWriter
 from qscpd.store.sqlite.compaction import Compaction
 from qscpd.store.sqlite.database import Database
@@ -31,6 +33,7 @@ class SqliteStore(SqliteReads):
         path: The file; it is made when it does not exist, readable by its owner only.
         clock_ms: Milliseconds since 1970-01-01 UTC; None: the system's clock.
         edit_within_ms: How long after its time a message can be edited.
+        on_damage: Called with each damaged place that is read; None: each is logged once.
 
     Raises:
         StoreError: The file can't be opened, is damaged, or is no store of ours.
@@ -38,15 +41,23 @@ class SqliteStore(SqliteReads):
     """
 
     _db: Database
+    _closed = False
 
     def __init__(
-        self, path: Path, *, clock_ms: Callable[[], int] | None = None, edit_within_ms: int = 0
+        self,
+        path: Path,
+        *,
+        clock_ms: Callable[[], int] | None = None,
+        edit_within_ms: int = 0,
+        on_damage: OnDamage | None = None,
     ) -> None:
         db = Database(path, clock_ms)
-        super().__init__(db)
+        on_damage = on_damage or DamageLog()
+        super().__init__(db, on_damage)
         log = ModerationLog(db)
-        index = SearchIndex(db)
-        self._ids = MessageIds(db)
+        scan = ChunkScan(db, self._chunk_reader)
+        index = SearchIndex(db, scan)
+        self._ids = MessageIds(db, scan, on_damage)
         self._tails = TailCache(db, self._room_reader)
         self._accounts = Accounts(db)
         self._rooms = Rooms(db, self._room_reader, self._account_reader, log, self._tails.room_changed)
@@ -65,24 +76,45 @@ class SqliteStore(SqliteReads):
         self._housekeeping = SqliteHousekeeping(
             self._ids,
             index,
-            Pruner(db, chunk_writer),
-            Eraser(db, chunk_writer, self._ids, index, log, compaction),
+            Pruner(db, self._chunk_reader, chunk_writer),
+            Eraser(db, self._chunk_reader, chunk_writer, self._ids, index, log, compaction, on_damage),
             compaction,
+            on_damage,
         )
         try:
-            self._catch_up()
+            self._catch_up(on_damage)
         except BaseException:
             self.close()
             raise
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, on_damage: OnDamage) -> None:
         """Do what the last run did not get to."""
         # After a crash under load some thousands of ids may be missing from the index.
-        with self._db.transaction():
-            self._ids.index_all()
+        self._chunk_reader.trusts_new = False
+        try:
+            with self._db.transaction():
+                self._ids.index_all()
+        except StoreDamagedError:
+            self._ids.index_all()  # each step for itself, around what is damaged
+        self._chunk_reader.trusts_new = True
         if self._housekeeping.compaction_due():
-            with contextlib.suppress(StoreFullError):  # next time, then
+            try:
                 self._housekeeping.compact()
+            except StoreFullError:
+                pass  # next time, then
+            except StoreDamagedError as error:
+                on_damage(DamagedPlace(f"unused parts of the file can't be removed: {error}"))
+
+    def close(self) -> None:
+        """See `StoreReader.close`; the index of message ids is completed first.
+
+        It shows which seqs are right should a chunk be damaged before the store is opened again.
+        """
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(StoreError):  # opening completes it, too
+                self._ids.index_all()
+        super().close()
 
     @property
     def housekeeping(self) -> Housekeeping:
