@@ -255,6 +255,15 @@ class Message(Part, rename={"sender": "from"}):
     reactions: tuple[Reaction, ...] = ()
 
 
+class HistoryGap(Part, rename={"first": "from", "last": "to"}):
+    """A range among or beside the messages of a page of history that is not shown."""
+
+    first: Count
+    last: Count
+    reason: str
+    """One of `GapReason`; a newer server can send others."""
+
+
 class History(ServerFrame, tag="history", kw_only=True):
     """A page of a conversation, in the order of seq; it can be shorter than requested.
 
@@ -268,6 +277,8 @@ class History(ServerFrame, tag="history", kw_only=True):
     """Seq of the oldest message that is kept; earlier ones were pruned."""
     cursor: Count | None = None
     """`before` or `after` of the next page; absent at the end."""
+    gaps: tuple[HistoryGap, ...] = ()
+    """By seq; what is not shown among or beside the messages."""
 
 
 class ConversationInfo(Part):

@@ -91,6 +91,7 @@ class HistoryHandlers:
             messages=[history_message(each, self._names, account) for each in page.messages],
             cursor=page.cursor,
             first_seq=page.conversation.first_seq,
+            gaps=tuple(frames.HistoryGap(*each, "damaged") for each in page.damage),
         )
 
     async def _conversations(self, account: int, frame: frames.ConversationsRequest) -> frames.ServerFrame:
