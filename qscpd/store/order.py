@@ -8,6 +8,7 @@ the first one is sent again or discarded.
 from typing import Generic, TypeVar
 
 from qscpd.domain.model import NewMessage
+from qscpd.store.items import Batch
 
 S = TypeVar("S")
 
@@ -37,6 +38,19 @@ class Order(Generic[S]):
             return False
         del self.blocked[key]
         return True
+
+    def admitted(self, batch: Batch[S]) -> Batch[S]:
+        """Return a batch again; of its chats, those that would overtake a refused one are late."""
+        if not self.blocked:
+            return batch
+        admitted: Batch[S] = Batch(marks=batch.marks)
+        for chat in batch.chats:
+            if self.admits(chat.session, chat.message):
+                admitted.chats.append(chat)
+                admitted.messages.append(chat.message)
+            else:
+                admitted.late.append(chat)
+        return admitted
 
     def skip(self, session: S, message_id: str | None) -> None:
         """End the block of a discarded message; None: all blocks of a session that has ended."""

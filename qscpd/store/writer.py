@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import compress
 from types import TracebackType
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast
 
@@ -20,11 +19,12 @@ import structlog
 
 from qscp.errors import ErrorCode
 from qscpd.bus.base import Answers, Bus, Commit
-from qscpd.domain.events import Event, MessagesStored, PositionMoved
+from qscpd.domain.events import Event, MessagesStored
 from qscpd.domain.model import Keep, Mark, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import DeniedError, RoomChange
-from qscpd.errors import StoreBusyError, StoreError, StoreFullError
+from qscpd.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.base import Store
+from qscpd.store.commits import events_of
 from qscpd.store.items import Batch, Item, PendingChat, PendingSkip
 from qscpd.store.order import Order
 
@@ -50,6 +50,9 @@ _IDLE_HOUSEKEEPING_S: Final = 60.0
 """Interval of housekeeping when none is left: messages grow old."""
 
 _log = structlog.stdlib.get_logger("qscpd.store")
+
+_UNCHANGED: Final = StoreFullError | StoreBusyError | StoreDamagedError
+"""After these errors of a transaction, nothing of it is stored."""
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -261,6 +264,8 @@ class StoreWriter(Generic[S]):
             outcomes, moved = self._store.append(batch.messages, marks)
         except (StoreFullError, StoreBusyError) as error:
             self._refuse(batch, error)
+        except StoreDamagedError as error:
+            self._commit_around(batch, error)
         except Exception as error:  # noqa: BLE001 - whatever it is: what was stored is unknown
             self._fail(error)
         else:
@@ -269,15 +274,27 @@ class StoreWriter(Generic[S]):
             if not marks and all(type(each) is StoredMessage and each.new for each in outcomes):
                 events = (MessagesStored(batch.messages, cast("Sequence[StoredMessage]", outcomes)),)
             else:
-                events = _events(batch.messages, outcomes, moved)
+                events = events_of(batch.messages, outcomes, moved)
             answers = Answers([chat.session for chat in chats], batch.messages, outcomes)
             self._back(self._bus.publish, Commit(events, answers))
+
+    def _commit_around(self, batch: Batch[S], error: StoreDamagedError) -> None:
+        """Commit a batch in halves, until what needs a damaged page is alone; only that is refused."""
+        if len(batch.chats) + len(batch.marks) > 1:
+            for half in batch.halves():
+                self._commit(self._order.admitted(half))
+        elif batch.chats:
+            self._refuse(batch, error)
+        else:
+            _log.warning("store.position_lost", reason=str(error))
 
     def _refuse(self, batch: Batch[S], error: StoreError) -> None:
         """Refuse a batch that was not stored; acknowledge what was stored before under the same ids."""
         _log.error("store.refused", messages=len(batch.chats), reason=str(error))
         try:
             known = self._store.known(batch.messages)
+        except StoreDamagedError:
+            known = [None] * len(batch.messages)  # the code lets the sender try again
         except StoreError as second:
             self._fail(second)
             return
@@ -318,7 +335,11 @@ class StoreWriter(Generic[S]):
                 outcomes = self._store.change_rooms([cast("RoomChange", call.work) for call in calls])
             except Exception as failure:  # noqa: BLE001 - it is raised where each is awaited
                 error = failure
-                if isinstance(error, StoreError) and not isinstance(error, StoreFullError | StoreBusyError):
+                if isinstance(error, StoreDamagedError) and len(calls) > 1:
+                    for call in calls:
+                        self._change_rooms([call])
+                    return
+                if isinstance(error, StoreError) and not isinstance(error, _UNCHANGED):
                     self._fail(error)  # the memberships are unknown now
             else:
                 self._answer(calls, [each if isinstance(each, DeniedError) else None for each in outcomes])
@@ -371,16 +392,3 @@ class StoreWriter(Generic[S]):
                     call.future.set_exception(result)
                 else:
                     call.future.set_result(result)
-
-
-def _events(
-    messages: Sequence[NewMessage], outcomes: Sequence[Outcome], moved: Sequence[PositionMoved | None]
-) -> Sequence[Event]:
-    """Return the events of an `append`; retries and refusals cause none."""
-    events: list[Event] = []
-    new = [type(each) is StoredMessage and each.new for each in outcomes]
-    if any(new):
-        places = cast("list[StoredMessage]", list(compress(outcomes, new)))
-        events.append(MessagesStored(list(compress(messages, new)), places))
-    events += [each for each in moved if each is not None]
-    return events
