@@ -4,7 +4,7 @@ import dataclasses
 from typing import Final
 
 from qscp import frames
-from qscp_client.core.messages import Amendment, Item, Message, Missing, amended, message_from
+from qscp_client.core.messages import Amendment, Item, Message, Missing, amended, items_from
 
 CAPACITY: Final = 500
 """Items that a backlog keeps; older ones are requested from the server when the chat is opened."""
@@ -36,7 +36,9 @@ class Backlog:
 
     def is_complete_after(self, seq: int) -> bool:
         """Whether it has every message after a seq that was not shown, without a missing range."""
-        is_missing = any(isinstance(each, Missing) and each.last > seq for each in self._items)
+        is_missing = any(
+            isinstance(each, Missing) and each.last > seq and each.reason != "damaged" for each in self._items
+        )
         return self.reaches(seq) and not is_missing
 
     def messages_of_others(self, me: str) -> list[Message]:
@@ -80,10 +82,15 @@ class Backlog:
             page: The newest messages of the conversation.
             start: The seq after which nothing was shown.
         """
-        items: dict[int, Item] = {each.seq: message_from(each) for each in page.messages if each.seq > start}
+        items: dict[int, Item] = {}
+        for each in items_from(page):
+            if isinstance(each, Missing) and each.seq <= start < each.last:
+                items[start + 1] = dataclasses.replace(each, seq=start + 1)
+            elif each.seq > start:
+                items[each.seq] = each
         first = min(items, default=start + 1)
         # A range without messages is no gap if the page goes beyond it: amendments have seqs, too.
-        reaches_start = any(each.seq <= start for each in page.messages)
+        reaches_start = any(each.seq <= start for each in items_from(page))
         if not reaches_start and first > start + 1:
             if page.cursor is not None:
                 items[start + 1] = Missing(start + 1, first - 1, "older")

@@ -10,7 +10,7 @@ from qscp_client.core.changes import SavedPosition
 from qscp_client.core.cursors import Cursors
 from qscp_client.core.delivery_state import DeliveryTracker
 from qscp_client.core.message_cache import MessageCache
-from qscp_client.core.messages import Amendment, Item, Message
+from qscp_client.core.messages import Amendment, Item, Message, Missing, items_from
 from qscp_client.core.outbox import EntryKind
 from qscp_client.core.unread import UnreadCounter
 
@@ -122,6 +122,8 @@ class Conversation:
                 return self._display(item.seq, 1, int(self._me in item.mentions))
             case Amendment():
                 return self._display(item.seq)
+            case Missing(reason="damaged"):
+                return self._display(item.last)  # the server does not count them
             case _:
                 return self._display(item.last, item.last - item.seq + 1)
 
@@ -147,7 +149,7 @@ class Conversation:
         """Note how far back a page of older messages goes."""
         self.cursors.prune(page.first_seq)
         # Right before its first message there can be nothing but amendments: the cursor is lower then.
-        if oldest := page.cursor or (page.messages[0].seq if page.messages else 0):
+        if oldest := page.cursor or min((item.seq for item in items_from(page)), default=0):
             self.cursors.extend_back(oldest)
 
     def prepend(self, page: frames.History) -> None:

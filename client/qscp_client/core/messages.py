@@ -77,7 +77,7 @@ class Missing:
     last: int
     """The last one."""
     reason: str
-    """`older` (still on the server), `pruned` (deleted there), or a reason of a newer server."""
+    """`older` (still on the server), `pruned` (deleted there), `damaged`, or a reason of a newer server."""
 
 
 Item = Message | Amendment | Missing
@@ -139,6 +139,12 @@ def message_from(frame: frames.Chat | frames.Message, *, here: bool = False) -> 
         edited=frame.edited is not None,
         reactions=frame.reactions,
     )
+
+
+def items_from(page: frames.History) -> list[Message | Missing]:
+    """Return the messages of a page of history and the gaps among them, by seq."""
+    gaps = [Missing(each.first, each.last, each.reason) for each in page.gaps if each.first <= each.last]
+    return sorted([*map(message_from, page.messages), *gaps], key=lambda item: item.seq)
 
 
 def amendment_from(frame: AmendmentFrame, *, here: bool, folded: bool) -> Amendment:

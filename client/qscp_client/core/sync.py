@@ -14,6 +14,7 @@ from qscp_client.core.messages import (
     Missing,
     acknowledged,
     amendment_from,
+    items_from,
     message_from,
 )
 from qscp_client.core.notices import Notice, NoticeCode
@@ -147,7 +148,7 @@ class Sync:
     def show_older(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of older messages."""
         conversation.extend_back(page)
-        if not page.messages:
+        if not page.messages and not page.gaps:
             self._show(Notice(NoticeCode.NO_OLDER_MESSAGES, name=conversation.name))
             return
         if page.cursor is not None:
@@ -160,7 +161,7 @@ class Sync:
             end = NoticeCode.OLDER_END_REMOVED
         self.timeline.show_page(
             conversation,
-            [message_from(each) for each in page.messages],
+            items_from(page),
             Notice(NoticeCode.OLDER_BEGIN, name=conversation.name),
             Notice(end),
             numbered=False,
@@ -168,12 +169,12 @@ class Sync:
 
     def show_again(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of the newest messages once more, with their numbers."""
-        if not page.messages:
+        if not page.messages and not page.gaps:
             self._show(Notice(NoticeCode.NO_MESSAGES, name=conversation.name))
             return
         self.timeline.show_page(
             conversation,
-            [message_from(each) for each in page.messages],
+            items_from(page),
             Notice(NoticeCode.LAST_BEGIN, name=conversation.name),
             Notice(NoticeCode.LAST_END),
             numbered=True,
