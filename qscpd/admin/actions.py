@@ -1,5 +1,6 @@
 """Requests performed on a store."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar, assert_never
@@ -33,7 +34,15 @@ from qscpd.admin.messages import (
 )
 from qscpd.domain.model import Account, AccountState
 from qscpd.domain.rooms import DeniedError, RoomChange
-from qscpd.errors import ExistsError, NotFoundError, NotRunningError, QscpdError, StoreError, UsageError
+from qscpd.errors import (
+    ExistsError,
+    NotFoundError,
+    NotRunningError,
+    QscpdError,
+    StoreDamagedError,
+    StoreError,
+    UsageError,
+)
 from qscpd.store.base import Store
 
 R = TypeVar("R")
@@ -162,9 +171,12 @@ def _erase(request: EraseUser, store: Store) -> Erased:
     account = _deleted(request, store)
     while store.housekeeping.erase_step(account.id):
         time.sleep(_PAUSE_S)
+    damaged = store.housekeeping.erase_damaged(account.id)
     if store.housekeeping.compaction_due():
-        store.housekeeping.compact()
-    return Erased(account_info(account), done=True)
+        with contextlib.suppress(StoreDamagedError):  # it is still due then
+            store.housekeeping.compact()
+    due = store.housekeeping.compaction_due()
+    return Erased(account_info(account), done=True, compaction_due=due, damaged=damaged)
 
 
 def account_info(account: Account) -> AccountInfo:

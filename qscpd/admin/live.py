@@ -5,6 +5,8 @@ import os
 import time
 from typing import Final
 
+import structlog
+
 from qscp import __version__
 from qscpd.admin import (
     Accounts,
@@ -22,7 +24,10 @@ from qscpd.admin import (
 )
 from qscpd.chat.router import Router
 from qscpd.sessions.session import Session
+from qscpd.store.damage import DamageLog
 from qscpd.store.writer import StoreWriter
+
+_log = structlog.stdlib.get_logger("qscpd.admin")
 
 _ERASING_S: Final = 1.0
 """How long one request erases: the operator sees progress, and a stopping daemon waits no longer."""
@@ -34,9 +39,10 @@ _PAUSE_S: Final = 0.005
 class LiveAdmin:
     """Performs requests on the store's thread; the bus has their events before the answer."""
 
-    def __init__(self, router: Router, writer: StoreWriter[Session]) -> None:
+    def __init__(self, router: Router, writer: StoreWriter[Session], damage: DamageLog) -> None:
         self._router = router
         self._writer = writer
+        self._damage = damage
         self._started = time.monotonic()
 
     async def handle(self, request: Request) -> Reply:
@@ -68,7 +74,10 @@ class LiveAdmin:
                 return Erased(reply.account, done=False)
             await asyncio.sleep(_PAUSE_S)
         due = await self._writer.perform(lambda store: store.housekeeping.compaction_due())
-        return Erased(reply.account, done=True, compaction_due=due)
+        damaged = await self._writer.perform(lambda store: store.housekeeping.erase_damaged(account))
+        if damaged:
+            _log.error("erase.damaged", account=f"a{account}", places=damaged)
+        return Erased(reply.account, done=True, compaction_due=due, damaged=damaged)
 
     def _status(self) -> DaemonStatus:
         return DaemonStatus(
@@ -78,4 +87,5 @@ class LiveAdmin:
             connections=len(self._router),
             sessions=self._router.logged_in_count,
             users_online=len(self._router.presence),
+            damaged=self._damage.count,
         )

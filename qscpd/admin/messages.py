@@ -130,6 +130,8 @@ class Erased(_Reply, frozen=True, tag="erased"):
     """Whether the erasure is complete."""
     compaction_due: bool = False
     """Whether traces remain in unused parts of the store's file until the daemon is restarted."""
+    damaged: int = 0
+    """Number of damaged places of the store that could not be looked into."""
 
 
 class RoomChanged(_Reply, frozen=True, tag="room_changed"):
@@ -156,6 +158,8 @@ class DaemonStatus(_Reply, frozen=True, tag="status"):
     sessions: int
     """Connections that are logged in."""
     users_online: int
+    damaged: int = 0
+    """Damaged places of the store that this run has met."""
 
 
 class Failed(_Reply, frozen=True, tag="failed"):
