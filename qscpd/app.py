@@ -37,6 +37,7 @@ from qscpd.sessions.log import SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
 from qscpd.store import lock_store, open_reader, open_store, store_url
+from qscpd.store.damage import DamageLog
 from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
 from qscpd.systemd import Notifier, watchdog_interval_s
@@ -99,9 +100,12 @@ async def _serve(config: Config) -> ExitCode:
         context = server_context(config.tls)
         url = store_url(config.store.path)
         stack.enter_context(lock_store(url))
+        damage = DamageLog()
         edit_within_ms = round(config.history.edit_within_s * 1000)
         store = stack.enter_context(
-            contextlib.closing(open_store(url, edit_within_ms=edit_within_ms, keep_reserve=True))
+            contextlib.closing(
+                open_store(url, edit_within_ms=edit_within_ms, keep_reserve=True, on_damage=damage)
+            )
         )
         for found in store.findings:
             (_log.critical if found.critical else _log.warning)(f"store.{found.event}", found=found.text)
@@ -118,7 +122,7 @@ async def _serve(config: Config) -> ExitCode:
         for room in store.rooms():
             router.rooms.load(room, store.memberships(room.id))
         stack.enter_context(writer)
-        reads = stack.enter_context(StoreReads(partial(open_reader, url)))
+        reads = stack.enter_context(StoreReads(partial(open_reader, url, on_damage=damage)))
         passwords = PasswordPool(
             PasswordHasher(config.login.argon2), workers=config.login.workers, queue=config.login.queue
         )
@@ -132,7 +136,7 @@ async def _serve(config: Config) -> ExitCode:
         listener.bind()
         stack.callback(listener.stop_accepting)
         # Outside of the task group, which would wrap an error at the start in a group.
-        async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer).handle):
+        async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer, damage).handle):
             await daemon.serve(router, listener, writer, tasks)
         stack.close()
         daemon.ended()

@@ -11,7 +11,7 @@ QscpdError                1  failed
 └── StoreError            1  the store can't be opened, read or written
     ├── StoreFullError       the disk is full; nothing of the transaction was stored
     ├── StoreBusyError       another process holds the store; nothing was stored
-    └── StoreDamagedError    the file is not a store, is damaged, or is of a newer version
+    └── StoreDamagedError    the file is not a store, is damaged, or is of a newer version; nothing was stored
 """
 
 import enum

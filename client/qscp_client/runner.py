@@ -57,7 +57,7 @@ class ClientRunner:
         front: Source of lines and display of events.
         device: Where changes are saved.
         reconnect: Logs in again.
-        backoff: Makes the pauses before that, for one lost connection.
+        backoff: Makes the pauses before that; anew after a connection that sent everything missed.
         leave_timeout_s: How long leaving waits for answers.
         silence_s: How long the server can be silent before a `ping`.
     """
@@ -88,6 +88,7 @@ class ClientRunner:
         self._wakeup = Wakeup()
         self._patience: asyncio.Timeout | None = None
         self._pinged = False
+        self._resumed = False
         self._keeps = True
 
     async def run(self, link: Link, ack: frames.AuthAck) -> ExitCode:
@@ -128,15 +129,19 @@ class ClientRunner:
 
     async def _converse(self, link: Link, ack: frames.AuthAck, typing: asyncio.Task[None]) -> None:
         """Use one connection after the other until the user has left."""
+        backoff = self._backoff()
         while True:
             async with link:
                 self._link = link
+                self._resumed = False
                 self._engine.connected(ack)
                 self._flush()
                 lost = await self._use(link, typing)
                 self._link = None
             if lost is None or (typing.done() and not self._waits_for_answers):
                 return
+            if self._resumed:
+                backoff = self._backoff()  # otherwise the same trouble may come again at once
             self._engine.disconnected()
             if not _may_reconnect(lost):
                 raise lost
@@ -144,7 +149,7 @@ class ClientRunner:
             # The server's words, if it closed the connection.
             text = str(lost) if isinstance(lost, EndedError) else ""
             self._front.show([Notice(NoticeCode.CONNECTION_LOST, text=text)])
-            found = await self._connect_again(lost, typing)
+            found = await self._connect_again(lost, typing, backoff)
             if found is None:
                 return
             link, ack = found
@@ -176,10 +181,9 @@ class ClientRunner:
         return self._why(receiving)
 
     async def _connect_again(
-        self, lost: ClientError, typing: asyncio.Task[None]
+        self, lost: ClientError, typing: asyncio.Task[None], backoff: Backoff
     ) -> tuple[Link, frames.AuthAck] | None:
         """Try until there is a connection; None if the user leaves before."""
-        backoff = self._backoff()
         give_up_at = None if self._front.patience_s is None else time.monotonic() + self._front.patience_s
         while give_up_at is None or time.monotonic() < give_up_at:
             await self._pause(backoff.next(), give_up_at, typing)
@@ -234,6 +238,7 @@ class ClientRunner:
             while arrived := await self._receive_or_ping(link):
                 for frame in arrived:
                     self._engine.receive(frame)
+                    self._resumed |= isinstance(frame, frames.Resumed)
                 self._flush()
                 self._progress.set()
                 if self._engine.ready:

@@ -75,6 +75,7 @@ from qscp.frames.server import (
     Error as Error,
     Gap as Gap,
     History as History,
+    HistoryGap as HistoryGap,
     Limits as Limits,
     Match as Match,
     Message as Message,

@@ -12,12 +12,13 @@ Status = Literal["online", "away", "offline"]
 Origin = Literal["live", "replay"]
 """`live`: stored just now; `replay`: sent again because this device missed it."""
 
-GapReason = Literal["pruned", "older", "ahead"]
+GapReason = Literal["pruned", "older", "ahead", "damaged"]
 """Reason of a gap.
 
 - `pruned`: the messages were removed, or are from before the user joined the room.
 - `older`: they are left to `history`.
 - `ahead`: they do not exist (a restored store), or the user has left the room.
+- `damaged`: the server can't read them any more.
 
 A client accepts any other text too, and treats it like `older`."""
 

@@ -261,6 +261,15 @@ class Message(Part, rename={"sender": "from"}):
     reactions: tuple[Reaction, ...] = ()
 
 
+class HistoryGap(Part, rename={"first": "from", "last": "to"}):
+    """A range among or beside the messages of a page of history that is not shown."""
+
+    first: Count
+    last: Count
+    reason: str
+    """One of `GapReason`; a newer server can send others."""
+
+
 class History(ServerFrame, tag="history", kw_only=True):
     """A page of a conversation, in the order of seq; it can be shorter than requested.
 
@@ -276,6 +285,8 @@ class History(ServerFrame, tag="history", kw_only=True):
     """Newest seq when the page was read; the messages are as the events up to it left them."""
     cursor: Count | None = None
     """`before` or `after` of the next page; absent at the end."""
+    gaps: tuple[HistoryGap, ...] = ()
+    """By seq; what is not shown among or beside the messages."""
 
 
 class ConversationInfo(Part):

@@ -46,6 +46,7 @@ from qscpd.errors import (
     NotFoundError,
     NotRunningError,
     QscpdError,
+    StoreDamagedError,
     StoreError,
     StoreFullError,
     UsageError,
@@ -205,11 +206,13 @@ def _erase(request: EraseUser, store: Store) -> Erased:
     account = _deleted(request, store)
     while store.housekeeping.erase_step(account.id):
         time.sleep(_PAUSE_S)
+    damaged = store.housekeeping.erase_damaged(account.id)
     if store.housekeeping.compaction_due():
-        with contextlib.suppress(StoreFullError):  # it needs as much room again; the reply says so
+        # It needs as much room again, and undamaged pages; the reply says that it is still due.
+        with contextlib.suppress(StoreFullError, StoreDamagedError):
             store.housekeeping.compact()
     due = store.housekeeping.compaction_due()
-    return Erased(account_info(account), done=True, compaction_due=due)
+    return Erased(account_info(account), done=True, compaction_due=due, damaged=damaged)
 
 
 def account_info(account: Account) -> AccountInfo:

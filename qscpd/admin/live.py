@@ -31,7 +31,10 @@ from qscpd.chat.router import Router
 from qscpd.domain.clock import ClockDoubt
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.sessions.session import Session
+from qscpd.store.damage import DamageLog
 from qscpd.store.writer import StoreWriter
+
+_log = structlog.stdlib.get_logger("qscpd.admin")
 
 _ERASING_S: Final = 1.0
 """How long one request erases: the operator sees progress, and a stopping daemon waits no longer."""
@@ -48,9 +51,10 @@ _log = structlog.stdlib.get_logger("qscpd.admin")
 class LiveAdmin:
     """Performs requests on the store's thread; the bus has their events before the answer."""
 
-    def __init__(self, router: Router, writer: StoreWriter[Session]) -> None:
+    def __init__(self, router: Router, writer: StoreWriter[Session], damage: DamageLog) -> None:
         self._router = router
         self._writer = writer
+        self._damage = damage
         self._started = time.monotonic()
 
     async def handle(self, request: Request) -> Reply:
@@ -107,7 +111,10 @@ class LiveAdmin:
                 return Erased(reply.account, done=False)
             await asyncio.sleep(_PAUSE_S)
         due = await self._writer.perform(lambda store: store.housekeeping.compaction_due())
-        return Erased(reply.account, done=True, compaction_due=due)
+        damaged = await self._writer.perform(lambda store: store.housekeeping.erase_damaged(account))
+        if damaged:
+            _log.error("erase.damaged", account=f"a{account}", places=damaged)
+        return Erased(reply.account, done=True, compaction_due=due, damaged=damaged)
 
     async def _check_clock(self) -> ClockDoubt | None:
         """Check the wall clock now; log what changed."""
@@ -129,4 +136,5 @@ class LiveAdmin:
             clock_confirmed=doubt is None,
             clock_ahead_s=round((doubt.wall_ms - doubt.expected_ms) / 1000) if doubt is not None else None,
             clock_left_s=doubt.left_ms // 1000 if doubt is not None else None,
+            damaged=self._damage.count,
         )

@@ -151,6 +151,8 @@ class Erased(_Reply, frozen=True, tag="erased"):
     """Whether the erasure is complete."""
     compaction_due: bool = False
     """Whether traces remain in unused parts of the store's file until the daemon is restarted."""
+    damaged: int = 0
+    """Number of damaged places of the store that could not be looked into."""
 
 
 class RoomChanged(_Reply, frozen=True, tag="room_changed"):
@@ -183,6 +185,8 @@ class DaemonStatus(_Reply, frozen=True, tag="status"):
     """How far the wall clock is ahead of the time that is expected; None while it is confirmed."""
     clock_left_s: int | None = None
     """How much longer it must run steadily to be confirmed; None while it is."""
+    damaged: int = 0
+    """Damaged places of the store that this run has met."""
 
 
 class ClockConfirmed(_Reply, frozen=True, tag="clock_confirmed"):

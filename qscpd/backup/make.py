@@ -36,17 +36,19 @@ from qscpd.errors import QscpdError
 from qscpd.files import file_errors, sync
 from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import copy_store, inspect_copy, store_url
+from qscpd.store.damage import OnDamage
 
 _PAUSE_S: Final = 0.005
 """Pause after every few megabytes of the store, so that the daemon's commits reach the disk too."""
 
 
-def make_backup(destination: Path, loaded: LoadedConfig) -> Path:
+def make_backup(destination: Path, loaded: LoadedConfig, on_damage: OnDamage | None = None) -> Path:
     """Create a backup in a new folder.
 
     Args:
         destination: Parent of the new folder; created if its own parent exists.
         loaded: The configuration whose store and certificates are copied.
+        on_damage: Called with each place whose messages can't be read; the backup is made all the same.
 
     Returns:
         The folder.
@@ -64,7 +66,7 @@ def make_backup(destination: Path, loaded: LoadedConfig) -> Path:
         unfinished.mkdir(mode=0o700)
     try:
         _fill(unfinished, loaded, f"{now:%Y-%m-%dT%H:%M:%SZ}")
-        _check(unfinished)
+        _check(unfinished, on_damage)
         with file_errors(folder):
             sync(unfinished)
             unfinished.rename(folder)
@@ -102,7 +104,8 @@ def _fill(folder: Path, loaded: LoadedConfig, created: str) -> None:
         # The certificate can be from elsewhere, and the CA key can be on another machine.
         if name not in (CA_CERTIFICATE, CA_KEY) or source.exists():
             files.append(_copy(source, folder / name))
-    contents = inspect_copy(store_url(folder / STORE))
+    # Each damaged place is reported when the backup is checked.
+    contents = inspect_copy(store_url(folder / STORE), on_damage=lambda _: None)
     manifest = Manifest(
         format=BACKUP_FORMAT,
         version=__version__,
@@ -118,8 +121,8 @@ def _fill(folder: Path, loaded: LoadedConfig, created: str) -> None:
             os.fsync(descriptor)
 
 
-def _check(folder: Path) -> None:
-    problems = find_problems(folder)
+def _check(folder: Path, on_damage: OnDamage | None) -> None:
+    problems = find_problems(folder, on_damage)
     if problems:
         raise QscpdError(f"no backup was made, because it would be incomplete: {problems[0]}")
 

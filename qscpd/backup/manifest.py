@@ -63,6 +63,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Number of accounts, deleted ones included."""
     conversations: int
     messages: int
+    damaged: int = 0
+    """Number of places whose messages could not be read when it was made."""
     files: tuple[BackupFile, ...]
 
     def has(self, name: str) -> bool:
@@ -71,7 +73,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     def contents(self) -> str:
         """Return how much is in it, for people."""
-        return f"{self.accounts} accounts, {self.conversations} conversations, {self.messages} messages"
+        damaged = f", {self.damaged} damaged places" if self.damaged else ""
+        return (
+            f"{self.accounts} accounts, {self.conversations} conversations, {self.messages} messages{damaged}"
+        )
 
 
 class Fingerprint(NamedTuple):

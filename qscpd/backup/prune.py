@@ -41,12 +41,16 @@ def prune_backups(destination: Path, keep: int) -> Pruned:
     complete = sorted((each for each in folders if _is_complete(each)), key=_age, reverse=True)
     kept, old = complete[:keep], complete[keep:]
     spared = None
-    if old and all(find_problems(each) for each in kept):
-        spared = next((each for each in old if not find_problems(each)), None)
+    if old and not any(_is_intact(each) for each in kept):
+        spared = next((each for each in old if _is_intact(each)), None)
     removed = [each for each in old if each != spared]
     for each in reversed(removed):
         _remove(each)
     return Pruned(kept, removed, incomplete, spared)
+
+
+def _is_intact(folder: Path) -> bool:
+    return not find_problems(folder) and not read_manifest(folder).damaged
 
 
 def _looks_unfinished(folder: Path) -> bool:

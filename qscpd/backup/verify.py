@@ -24,12 +24,21 @@ from qscpd.backup.manifest import (
 from qscpd.config import load_config
 from qscpd.errors import ConfigError, QscpdError
 from qscpd.store import inspect_copy, newest_schema, store_url
+from qscpd.store.damage import DamagedPlace, DamageLog, OnDamage
+
+_LISTED: Final = 20
+"""Damaged places that a problem lists."""
 
 _NOTHING: Final = MappingProxyType[str, str]({})
 
 
-def find_problems(directory: Path) -> list[str]:
-    """Return all problems of a backup, one sentence each; an empty list if it is intact."""
+def find_problems(directory: Path, on_damage: OnDamage | None = None) -> list[str]:
+    """Return all problems of a backup, one sentence each; an empty list if it is as it was made.
+
+    Args:
+        directory: The backup.
+        on_damage: Called with each place whose messages can't be read, also if it was so from the beginning.
+    """
     try:
         manifest = read_manifest(directory)
     except QscpdError as error:
@@ -37,7 +46,7 @@ def find_problems(directory: Path) -> list[str]:
     broken = {file.name: problem for file in manifest.files if (problem := _check_file(directory, file))}
     problems = list(broken.values())
     if STORE not in broken:
-        problems += _check_store(directory / STORE, manifest)
+        problems += _check_store(directory / STORE, manifest, on_damage)
     if CONFIG not in broken:
         problems += _check_config(directory / CONFIG)
     if CERTIFICATE not in broken and KEY not in broken:
@@ -63,12 +72,23 @@ def _check_file(directory: Path, expected: BackupFile) -> str | None:
     return None
 
 
-def _check_store(path: Path, manifest: Manifest) -> Iterator[str]:
+def _check_store(path: Path, manifest: Manifest, on_damage: OnDamage | None) -> Iterator[str]:
+    places: list[str] = []
+
+    def report(place: DamagedPlace) -> None:
+        places.append(str(place))
+        if on_damage is not None:
+            on_damage(place)
+
     try:
-        found = inspect_copy(store_url(path))._asdict()
+        found = inspect_copy(store_url(path), on_damage=DamageLog(report))._asdict()
     except QscpdError as error:
         yield str(error)
         return
+    if found["damaged"] != manifest.damaged:
+        more = f", and {len(places) - _LISTED} more" if len(places) > _LISTED else ""
+        yield f"messages in the store are damaged: {'; '.join(places[:_LISTED])}{more} ({path})"
+        del found["damaged"], found["messages"]
     for name, value in found.items():
         expected = getattr(manifest, name)
         if value != expected:

@@ -7,6 +7,7 @@ import click
 
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
+from qscpd.cli.output import echo_damage
 from qscpd.cli.streams import report
 from qscpd.errors import ExitCode
 
@@ -31,7 +32,7 @@ def backup(ctx: click.Context, destination: Path) -> None:
     from qscpd.backup import make_backup, read_manifest  # noqa: PLC0415
     from qscpd.backup.manifest import CA_KEY  # noqa: PLC0415
 
-    folder = make_backup(destination, load_chosen(ctx))
+    folder = make_backup(destination, load_chosen(ctx), echo_damage)
     manifest = read_manifest(folder)
     report(f"backed up {manifest.contents()}")
     if not manifest.has(CA_KEY):
@@ -48,7 +49,7 @@ def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
 
     damaged = False
     for backup in backups:
-        problems = find_problems(backup)
+        problems = find_problems(backup, echo_damage)
         for problem in problems:
             report(f"qscpd: {problem}")
         damaged |= bool(problems)

@@ -11,7 +11,7 @@ from qscp.names import normalize_name
 from qscpd import admin
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
-from qscpd.cli.output import opened_output, output_option
+from qscpd.cli.output import damage_as_failure, opened_output, output_option
 from qscpd.cli.prompts import confirm_by_name
 from qscpd.cli.streams import report
 from qscpd.config import Config
@@ -62,13 +62,15 @@ def export(ctx: click.Context, user: str, *, by_id: bool, output: Path | None) -
     """
     target = _target(user, by_id=by_id)
     config = load_chosen(ctx).config
-    with contextlib.closing(open_reader(store_url(config.store.path))) as reader, reader.snapshot():
-        account = reader.find_account(*target)
-        with opened_output(output) as file:
-            for line in export_lines(reader, account):
-                file.write(line)
-    if output is not None:
-        report(f"exported {account.name} to {output}")
+    with damage_as_failure(ctx) as on_damage:
+        opened = open_reader(store_url(config.store.path), on_damage=on_damage)
+        with contextlib.closing(opened) as reader, reader.snapshot():
+            account = reader.find_account(*target)
+            with opened_output(output) as file:
+                for line in export_lines(reader, account):
+                    file.write(line)
+        if output is not None:
+            report(f"exported {account.name} to {output}")
 
 
 @click.command(
@@ -95,6 +97,11 @@ def erase(ctx: click.Context, user: str, *, by_id: bool, yes: bool) -> None:
     while not reply.done:
         # By its id, because the account is deleted now.
         reply = _erase(config, admin.EraseUser(reply.account.name, reply.account.id))
+    if reply.damaged:
+        report(
+            f"qscpd: {reply.damaged} damaged places of the store could not be looked into and may still have "
+            "some of their text; the log of the daemon names them"
+        )
     report(f"erased all messages of {reply.account.name} (a{reply.account.id})")
     if reply.compaction_due:
         report(

@@ -9,7 +9,9 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
+from qscpd.errors import ExitCode
 from qscpd.files import new_file
+from qscpd.store.damage import DamagedPlace, DamageLog, OnDamage
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -34,6 +36,21 @@ def opened_output(path: Path | None) -> Iterator[BinaryIO]:
         return
     with new_file(path, mode=0o600) as file:
         yield file
+
+
+def echo_damage(place: DamagedPlace) -> None:
+    """Print that messages can't be read."""
+    click.echo(f"qscpd: damaged: {place}", err=True)
+
+
+@contextlib.contextmanager
+def damage_as_failure(ctx: click.Context) -> Iterator[OnDamage]:
+    """Print each damaged place that is read inside; if there is one, the exit code is 1."""
+    log = DamageLog(echo_damage)
+    yield log
+    if log.count:
+        click.echo(f"qscpd: {log.count} damaged places were left out; see docs/operations.md", err=True)
+        ctx.exit(ExitCode.FAILED)
 
 
 def utc(milliseconds: int) -> str:

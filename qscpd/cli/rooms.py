@@ -15,7 +15,7 @@ from qscp.rooms import HistoryFrom, RoomKind, check_topic, normalize_room
 from qscpd import admin
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
-from qscpd.cli.output import opened_output, output_option
+from qscpd.cli.output import damage_as_failure, opened_output, output_option
 from qscpd.cli.prompts import confirm_by_name
 from qscpd.cli.room_tables import (
     HEADING,
@@ -33,6 +33,7 @@ from qscpd.errors import QscpdError, UsageError
 from qscpd.export import export_room_lines
 from qscpd.store import open_reader, store_url
 from qscpd.store.base import StoreReader
+from qscpd.store.damage import OnDamage
 
 _LOG_ENTRIES: Final = 10
 """Log entries that `show` prints without --log."""
@@ -188,13 +189,14 @@ def delete(ctx: click.Context, name: str, *, yes: bool) -> None:
 @click.pass_context
 def export(ctx: click.Context, name: str, *, output: Path | None) -> None:
     """Export a room as JSON Lines: its people, its moderation log, its messages."""
-    with _reader(ctx) as reader:
-        row = reader.find_room(name)
-        with opened_output(output) as file:
-            for line in export_room_lines(reader, row):
-                file.write(line)
-    if output is not None:
-        report(f"exported {name} to {output}")
+    with damage_as_failure(ctx) as on_damage:
+        with _reader(ctx, on_damage) as reader:
+            row = reader.find_room(name)
+            with opened_output(output) as file:
+                for line in export_room_lines(reader, row):
+                    file.write(line)
+        if output is not None:
+            report(f"exported {name} to {output}")
 
 
 def _change(config: Config, request: admin.RoomRequest) -> None:
@@ -204,10 +206,10 @@ def _change(config: Config, request: admin.RoomRequest) -> None:
 
 
 @contextlib.contextmanager
-def _reader(ctx: click.Context) -> Iterator[StoreReader]:
+def _reader(ctx: click.Context, on_damage: OnDamage | None = None) -> Iterator[StoreReader]:
     """Open the store for reading; it needs no lock and no work of the daemon."""
     url = store_url(load_chosen(ctx).config.store.path)
-    with contextlib.closing(open_reader(url)) as reader, reader.snapshot():
+    with contextlib.closing(open_reader(url, on_damage=on_damage)) as reader, reader.snapshot():
         yield reader
 
 

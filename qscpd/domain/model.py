@@ -175,6 +175,17 @@ class MessageRow(NamedTuple):
     meta: MessageMeta = NO_META
 
 
+class Damage(NamedTuple):
+    """A range of seqs of a conversation that can't be read: damaged or missing."""
+
+    first: int
+    last: int
+
+
+StoredItem = MessageRow | Damage
+"""What is at a place of a conversation."""
+
+
 class Found(NamedTuple):
     """A message that a search found."""
 
@@ -201,6 +212,8 @@ class HistoryPage(NamedTuple):
     """Messages by seq, without amendments."""
     cursor: int | None
     """The seq to go on from, in the same direction; None if there is no more."""
+    damage: Sequence[Damage] = ()
+    """What can't be read among or beside them, by seq."""
 
 
 class ReplayPage(NamedTuple):
@@ -209,6 +222,8 @@ class ReplayPage(NamedTuple):
     conversation: ConversationRow
     messages: Sequence[MessageRow]
     """By seq."""
+    damage: Sequence[Damage] = ()
+    """What can't be read among or beside them, by seq. Together they have every seq up to the highest."""
 
 
 class ConversationSummary(NamedTuple):

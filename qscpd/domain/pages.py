@@ -1,63 +1,88 @@
 """Pages: how many messages an answer has, and where the next page begins. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from qscpd.domain.model import MessageRow
+from qscpd.domain.model import Damage, MessageRow, StoredItem
 
-_AMENDMENTS: Final = 2000
-"""Amendments that one page of history skips at most: about 10 ms."""
+_SKIPPED: Final = 2000
+"""Amendments and damaged ranges that one page of history skips at most: about 10 ms."""
+
+
+_DAMAGE_SIZE: Final = 100
+"""Bytes that a damaged range takes on the wire at most, as a frame of its own."""
 
 
 class Page(NamedTuple):
-    """A page of history, by seq."""
+    """A page of history, in the order of its items."""
 
-    messages: list[MessageRow]
+    items: list[StoredItem]
     cursor: int | None
     """The seq to go on from; None if there is no more."""
 
 
-def take(rows: Iterable[MessageRow], limit: int, max_bytes: int) -> list[MessageRow]:
-    """Return the first rows, at least one if there is any.
+def take(items: Iterable[StoredItem], limit: int, max_bytes: int) -> list[StoredItem]:
+    """Return the first items, at least one if there is any.
 
     Args:
-        rows: The rows; no more are read than are needed.
-        limit: Rows at most.
-        max_bytes: Bytes on the wire at most, but for the first row.
+        items: The items; no more are read than are needed.
+        limit: Items at most.
+        max_bytes: Bytes on the wire at most, but for the first item.
     """
-    taken: list[MessageRow] = []
+    taken: list[StoredItem] = []
     size = 0
-    for row in rows:
-        size += wire_size(row)
+    for item in items:
+        size += _DAMAGE_SIZE if isinstance(item, Damage) else wire_size(item)
         if taken and (len(taken) >= limit or size > max_bytes):
             break
-        taken.append(row)
+        taken.append(item)
     return taken
 
 
-def take_messages(rows: Iterable[MessageRow], limit: int, max_bytes: int) -> Page:
-    """Return a page of messages in the order of the rows; amendments are skipped.
+def take_messages(items: Iterable[StoredItem], limit: int, max_bytes: int) -> Page:
+    """Return a page of messages, and of damage among them, in the order of the items; amendments are skipped.
 
     Args:
-        rows: Stored rows; no more are read than are needed.
+        items: Stored items by seq, rising or falling; no more are read than are needed.
         limit: Messages at most.
         max_bytes: Bytes on the wire at most, but for the first message.
     """
-    taken: list[MessageRow] = []
-    size = skipped = 0
+    taken: list[StoredItem] = []
+    size = skipped = count = 0
     cursor: int | None = None
-    for row in rows:
-        if row.meta.kind:
+    for item in items:
+        if isinstance(item, Damage) or item.meta.kind:
             skipped += 1
-            if skipped > _AMENDMENTS:
+            size += _DAMAGE_SIZE if isinstance(item, Damage) else 0
+            if skipped > _SKIPPED or (taken and size > max_bytes):
                 return Page(taken, cursor)
         else:
-            size += wire_size(row)
-            if taken and (len(taken) >= limit or size > max_bytes):
+            size += wire_size(item)
+            if count and (count >= limit or size > max_bytes):
                 return Page(taken, cursor)
-            taken.append(row)
-        cursor = row.seq
+            count += 1
+            taken.append(item)
+        if isinstance(item, Damage):
+            taken.append(item)
+            cursor = item.first if cursor is not None and item.last < cursor else item.last
+        else:
+            cursor = item.seq
     return Page(taken, None)
+
+
+def split(items: Sequence[StoredItem]) -> tuple[list[MessageRow], list[Damage]]:
+    """Return the messages in their order, and the damage by seq, joined where it touches."""
+    messages = [item for item in items if not isinstance(item, Damage)]
+    if len(messages) == len(items):
+        return messages, []
+    damage = [item for item in items if isinstance(item, Damage)]
+    ranges: list[Damage] = []
+    for each in sorted(damage):
+        if ranges and each.first <= ranges[-1].last + 1:
+            ranges[-1] = Damage(ranges[-1].first, max(ranges[-1].last, each.last))
+        else:
+            ranges.append(each)
+    return messages, ranges
 
 
 def wire_size(row: MessageRow) -> int:

@@ -92,6 +92,7 @@ class HistoryHandlers:
             cursor=page.cursor,
             first_seq=page.conversation.first_seq,
             last_seq=page.conversation.last_seq,
+            gaps=tuple(frames.HistoryGap(*each, "damaged") for each in page.damage),
         )
 
     async def _conversations(self, account: int, frame: frames.ConversationsRequest) -> frames.ServerFrame:

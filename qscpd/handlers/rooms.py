@@ -14,7 +14,7 @@ from qscpd.chat.rooms import LiveRoom
 from qscpd.chat.router import Router
 from qscpd.domain.model import LogRow
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, DeniedError, RoomChange, action_refusal
-from qscpd.errors import StoreBusyError, StoreFullError
+from qscpd.errors import StoreBusyError, StoreDamagedError, StoreFullError
 from qscpd.sessions.answers import refusal
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.requests import RequestRunner
@@ -116,7 +116,7 @@ class RoomHandlers:
             return refusal(frame, error.code)
         except StoreFullError:
             return refusal(frame, ErrorCode.STORAGE_FULL)
-        except StoreBusyError:
+        except (StoreBusyError, StoreDamagedError):
             return refusal(frame, ErrorCode.STORAGE_FAILED)
         action = frame.action if isinstance(frame, frames.RoomRequest) else ""
         return frames.RoomAck(frame.type, change.room, action)

@@ -28,13 +28,25 @@ when the loop gets its events: messages to deliver, rooms joined and left. Four 
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from itertools import count
 from typing import Final, NamedTuple, TypeVar
 
+import structlog
+
 from qscp import codec, frames
 from qscpd.domain.ids import conversation_id, parse_conversation
-from qscpd.domain.model import ConversationRow, MessageRow
+from qscpd.domain.model import ConversationRow, MessageRow, ReplayPage
+from qscpd.errors import StoreDamagedError
 from qscpd.sessions.encoding import frame_for_row
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
@@ -58,6 +70,8 @@ _NEVER: Final = 2**63 - 1
 _NEW_DEVICE: Final = 200
 """Messages of a conversation that a device without a position gets; it asks for older ones with `history`."""
 
+
+_log = structlog.stdlib.get_logger("qscpd.sessions.replay")
 
 T = TypeVar("T")
 
@@ -243,29 +257,49 @@ class Replay:
         Not until none are left: a busy conversation always has more, and the others would wait.
         """
         while self._sent[conversation] < until and await self._until_writable():
-            page = await self._published(
-                self._reads.replay_page(
-                    self._identity.account,
-                    conversation,
-                    after=self._sent[conversation],
-                    limit=_PAGE,
-                    max_bytes=PAGE_BYTES,
+            try:
+                page = await self._published(
+                    self._reads.replay_page(
+                        self._identity.account,
+                        conversation,
+                        after=self._sent[conversation],
+                        limit=_PAGE,
+                        max_bytes=PAGE_BYTES,
+                    )
                 )
-            )
-            if page is None or self._session.closed:
+            except StoreDamagedError as error:
+                # Not even the conversation can be read; the others can.
+                _log.error("replay.damaged", conversation=conversation_id(conversation), reason=str(error))
+                self._send_seen_gap(conversation, until, "damaged")
                 return
-            row = page.conversation
-            # The account may have left the room, and joined it again, since the read was asked for.
-            messages = [each for each in page.messages if each.seq > self._sent[conversation]]
-            first = messages[0].seq if messages else row.first_seq
-            if first > self._sent[conversation] + 1:  # pruned between two pages
-                self._send_gap(conversation, self._sent[conversation] + 1, first - 1, "pruned")
-                self._sent[conversation] = first - 1
-            if not messages:
+            if page is None or self._session.closed or not self._send_page(page):
                 return
-            self._send_page(row, messages)
 
-    def _send_page(self, row: ConversationRow, messages: Sequence[MessageRow]) -> None:
+    def _send_page(self, page: ReplayPage) -> bool:
+        """Send a page; return False if nothing of it is new."""
+        row = page.conversation
+        # The account may have left the room, and joined it again, since the read was asked for.
+        begin = sent = self._sent[row.id]
+        self._send_seen_gap(row.id, row.first_seq - 1, "pruned")  # pruned between two pages
+        messages = deque(each for each in page.messages if each.seq > sent)
+        for damage in page.damage:
+            before = []
+            while messages and messages[0].seq < damage.first:
+                before.append(messages.popleft())
+            self._send_messages(row, before)
+            self._send_seen_gap(row.id, damage.last, "damaged")
+        self._send_messages(row, messages)
+        return self._sent[row.id] > begin
+
+    def _send_seen_gap(self, conversation: int, last: int, reason: frames.GapReason) -> None:
+        """Send a gap behind what was sent, if there is anything."""
+        first = self._sent[conversation] + 1
+        self._send_gap(conversation, first, last, reason)
+        self._sent[conversation] = max(first - 1, last)
+
+    def _send_messages(self, row: ConversationRow, messages: Collection[MessageRow]) -> None:
+        if not messages:
+            return
         me = self._identity
         lines = []
         for message in messages:
@@ -274,8 +308,8 @@ class Replay:
                 row.id, message, to=to, origin="replay", names=self._names, viewer=me.account
             )
             lines.append(codec.encode(frame))
+            self._sent[row.id] = message.seq
         self._session.send_message_lines(lines)
-        self._sent[row.id] = messages[-1].seq
 
     async def _until_writable(self) -> bool:
         """Wait until the peer took most of what was sent; return False if the session has ended.

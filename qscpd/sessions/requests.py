@@ -13,6 +13,8 @@ import structlog
 
 from qscp import frames
 from qscp.errors import ErrorCode
+from qscpd.errors import StoreDamagedError
+from qscpd.sessions.answers import refusal
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
 
@@ -57,7 +59,12 @@ class RequestRunner:
             async with self._slots:
                 if session.closed:
                     return  # The user may be back on another session, and want something else by now.
-                reply = await make_reply(identity.account, frame)
+                try:
+                    reply = await make_reply(identity.account, frame)
+                except StoreDamagedError as error:
+                    # The session goes on: it needs that part of the store for nothing else, perhaps.
+                    _log.error("request.damaged", session=session.id, reason=str(error))
+                    reply = refusal(frame, ErrorCode.INTERNAL)
             if not session.closed:
                 session.send(reply)
             session.end_request()

@@ -13,6 +13,7 @@ from typing import Final
 from qscpd.errors import StoreError
 from qscpd.store.base import Contents, Copyable, Driver, Lockable, Store, StoreReader
 from qscpd.store.clock import Clock
+from qscpd.store.damage import DamageLog, OnDamage
 
 __all__ = [
     "copy_store",
@@ -32,7 +33,12 @@ def store_url(path: Path) -> str:
 
 
 def open_store(
-    url: str, *, clock: Clock | None = None, edit_within_ms: int = 0, keep_reserve: bool = False
+    url: str,
+    *,
+    clock: Clock | None = None,
+    edit_within_ms: int = 0,
+    keep_reserve: bool = False,
+    on_damage: OnDamage | None = None,
 ) -> Store:
     """Open a store, making or upgrading it as needed; hold `lock_store` as long as it is open.
 
@@ -42,27 +48,35 @@ def open_store(
         edit_within_ms: How long after its time a message can be edited.
         keep_reserve: Keep space on the disk for changes that have to work when it is full, such as
             locking an account. Without it, only what another process has kept is used.
+        on_damage: Called with each damaged place that is read; None: each is logged once.
 
     Raises:
         StoreError: It can't be opened; the text says why and what to do.
         PermissionDeniedError: This user may not read and write it.
     """
     driver, location = _driver(url)
-    return driver.open_store(location, clock=clock, edit_within_ms=edit_within_ms, keep_reserve=keep_reserve)
+    return driver.open_store(
+        location,
+        clock=clock,
+        edit_within_ms=edit_within_ms,
+        keep_reserve=keep_reserve,
+        on_damage=on_damage or DamageLog(),
+    )
 
 
-def open_reader(url: str) -> StoreReader:
+def open_reader(url: str, *, on_damage: OnDamage | None = None) -> StoreReader:
     """Open a store for reading only, also while another process uses it; no lock is needed.
 
     Args:
         url: As of `open_store`.
+        on_damage: As of `open_store`.
 
     Raises:
         StoreError: It can't be opened; the text says why and what to do.
         PermissionDeniedError: This user may not read it.
     """
     driver, location = _driver(url)
-    return driver.open_reader(location)
+    return driver.open_reader(location, on_damage=on_damage or DamageLog())
 
 
 def lock_store(url: str) -> AbstractContextManager[object]:
@@ -109,17 +123,18 @@ def copy_store(url: str, target: Path, pause: Callable[[], None]) -> None:
     driver.copy(location, target, pause)
 
 
-def inspect_copy(url: str) -> Contents:
+def inspect_copy(url: str, *, on_damage: OnDamage | None = None) -> Contents:
     """Read a copy from the first to the last byte without changing anything.
 
     Args:
         url: As of `open_store`.
+        on_damage: As of `open_store`; messages that can't be read are no error.
 
     Raises:
-        StoreError: It is damaged, or is not a store.
+        StoreError: Its file is damaged, or is not a store.
     """
     driver, location = _copying(url)
-    return driver.inspect(location)
+    return driver.inspect(location, on_damage=on_damage or DamageLog())
 
 
 def newest_schema(url: str) -> int:

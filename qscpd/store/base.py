@@ -35,10 +35,14 @@ from qscpd.domain.model import (
 from qscpd.domain.rooms import DeniedError, Membership, RoomChange, RoomRow
 from qscpd.errors import StoreFullError
 from qscpd.store.clock import Clock
+from qscpd.store.damage import OnDamage
 
 
 class StoreReader(Protocol):
-    """The reading half of a store; each method reads one state of it."""
+    """The reading half of a store; each method reads one state of it.
+
+    Messages that can't be read are left out; pages say which, and `on_damage` of the store is called.
+    """
 
     def close(self) -> None:
         """Close the store; nothing can be read afterwards."""
@@ -204,6 +208,12 @@ class Housekeeping(Protocol):
         sessions are closed; begin again after an interruption.
         """
 
+    def erase_damaged(self, account: int) -> int:
+        """Return how many damaged places the last `erase_step` of an account could not look into.
+
+        They can have texts of the account. It is asked once, after the last step.
+        """
+
     def compaction_due(self) -> bool:
         """Return whether unused parts of the files may have erased text; opening the store removes it."""
 
@@ -320,6 +330,7 @@ class Store(StoreReader, Protocol):
         Raises:
             StoreFullError: No room; nothing was stored.
             StoreBusyError: Locked by another program; nothing was stored.
+            StoreDamagedError: It needs a damaged part of the store; nothing was stored.
             StoreError: An error of unknown outcome: the store must not be used any more.
         """
 
@@ -362,11 +373,17 @@ class Driver(Protocol):
     """A kind of store, named by the scheme of a URL; `location` is what follows `scheme://`."""
 
     def open_store(
-        self, location: str, *, clock: Clock | None, edit_within_ms: int, keep_reserve: bool
+        self,
+        location: str,
+        *,
+        clock: Clock | None,
+        edit_within_ms: int,
+        keep_reserve: bool,
+        on_damage: OnDamage,
     ) -> Store:
         """See `qscpd.store.open_store`."""
 
-    def open_reader(self, location: str) -> StoreReader:
+    def open_reader(self, location: str, *, on_damage: OnDamage) -> StoreReader:
         """See `qscpd.store.open_reader`."""
 
 
@@ -391,6 +408,9 @@ class Contents(NamedTuple):
     """Including deleted ones."""
     conversations: int
     messages: int
+    """Those that can be read."""
+    damaged: int = 0
+    """Places with messages that can't be read."""
 
 
 @runtime_checkable
@@ -404,5 +424,5 @@ class Copyable(Protocol):
     def copy(self, location: str, target: Path, pause: Callable[[], None]) -> None:
         """See `qscpd.store.copy_store`."""
 
-    def inspect(self, location: str) -> Contents:
+    def inspect(self, location: str, *, on_damage: OnDamage) -> Contents:
         """See `qscpd.store.inspect_copy`."""

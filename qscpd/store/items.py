@@ -1,5 +1,6 @@
 """Items on their way to the store, and the batches that are committed together."""
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -36,3 +37,15 @@ class Batch(msgspec.Struct, Generic[S], eq=False):
     marks: list[Mark] = []
     late: list[PendingChat[S]] = []
     """Chats that would overtake a refused one."""
+
+    def halves(self) -> "tuple[Batch[S], Batch[S]]":
+        """Return two batches with its chats and marks, in order; chats come before marks."""
+        items: list[PendingChat[S] | Mark] = [*self.chats, *self.marks]
+        middle = len(items) // 2
+        return _batch(items[:middle]), _batch(items[middle:])
+
+
+def _batch(items: "Sequence[PendingChat[S] | Mark]") -> Batch[S]:
+    chats = [each for each in items if isinstance(each, PendingChat)]
+    marks = [each for each in items if isinstance(each, Mark)]
+    return Batch(chats, [each.message for each in chats], marks)

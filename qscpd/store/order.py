@@ -14,6 +14,7 @@ from qscp.errors import InvalidNameError
 from qscp.rooms import normalize_recipient
 from qscpd.domain.model import NewMessage, RefusedMessage
 from qscpd.store.base import StoreReader
+from qscpd.store.items import Batch
 
 _RECIPIENTS: Final = 1000
 """Recipients that a session can be blocked for; behind that many it can send to no other one."""
@@ -61,6 +62,19 @@ class Order(Generic[S]):
         if not blocks:
             del self.blocked[session]
         return True
+
+    def admitted(self, batch: Batch[S]) -> Batch[S]:
+        """Return a batch again; of its chats, those that would overtake a refused one are late."""
+        if not self.blocked:
+            return batch
+        admitted: Batch[S] = Batch(marks=batch.marks)
+        for chat in batch.chats:
+            if self.admits(chat.session, chat.message):
+                admitted.chats.append(chat)
+                admitted.messages.append(chat.message)
+            else:
+                admitted.late.append(chat)
+        return admitted
 
     def skip(self, session: S, message_id: str | None) -> None:
         """End the block of a discarded message; None: all blocks of a session that has ended."""

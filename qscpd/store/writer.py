@@ -13,7 +13,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import compress
 from types import TracebackType
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast
 
@@ -21,13 +20,14 @@ import structlog
 
 from qscp.errors import ErrorCode
 from qscpd.bus.base import Answers, Bus, Commit
-from qscpd.domain.events import Event, MessagesStored, PositionMoved
-from qscpd.domain.model import Keep, Mark, NewMessage, Outcome, Refused, StoredMessage
+from qscpd.domain.events import Event, MessagesStored
+from qscpd.domain.model import Keep, Mark, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
-from qscpd.errors import StoreBusyError, StoreError, StoreFullError
+from qscpd.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from qscpd.outage import Outage
 from qscpd.store.base import Store
 from qscpd.store.clock_watch import ClockWatch
+from qscpd.store.commits import events_of
 from qscpd.store.items import Batch, Item, PendingChat, PendingSkip
 from qscpd.store.order import Order
 
@@ -59,6 +59,9 @@ _CALM_S: Final = 10.0
 """Time without a failure after which a full disk is over; before, small messages find room now and then."""
 
 _log = structlog.stdlib.get_logger("qscpd.store")
+
+_UNCHANGED: Final = StoreFullError | StoreBusyError | StoreDamagedError
+"""After these errors of a transaction, nothing of it is stored."""
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -280,8 +283,9 @@ class StoreWriter(Generic[S]):
             self._refusing.failed(str(error), len(chats))
             self._next_housekeeping = min(self._next_housekeeping, time.monotonic() + _FULL_HOUSEKEEPING_S)
             full = isinstance(error, StoreFullError)
-            for chat in self._refuse(chats, ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED):
-                self._order.block(chat.session, chat.message)
+            self._refuse_and_block(chats, ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED)
+        except StoreDamagedError as error:
+            self._commit_around(batch, error)
         except Exception as error:  # noqa: BLE001 - whatever it is: what was stored is unknown
             self._fail(error)
         else:
@@ -292,9 +296,25 @@ class StoreWriter(Generic[S]):
             if not marks and all(type(each) is StoredMessage and each.new for each in outcomes):
                 events = (MessagesStored(batch.messages, cast("Sequence[StoredMessage]", outcomes)),)
             else:
-                events = _events(batch.messages, outcomes, moved)
+                events = events_of(batch.messages, outcomes, moved)
             answers = Answers([chat.session for chat in chats], batch.messages, outcomes)
             self._back(self._bus.publish, Commit(events, answers))
+
+    def _commit_around(self, batch: Batch[S], error: StoreDamagedError) -> None:
+        """Commit a batch in halves, until what needs a damaged page is alone; only that is refused."""
+        if len(batch.chats) + len(batch.marks) > 1:
+            for half in batch.halves():
+                self._commit(self._order.admitted(half))
+        elif batch.chats:
+            self._refusing.failed(str(error), len(batch.chats))
+            self._refuse_and_block(batch.chats, ErrorCode.STORAGE_FAILED)
+        else:
+            _log.warning("store.position_lost", reason=str(error))
+
+    def _refuse_and_block(self, chats: Sequence[PendingChat[S]], code: ErrorCode) -> None:
+        """Refuse messages; what their sessions send to the same recipients waits for them."""
+        for chat in self._refuse(chats, code):
+            self._order.block(chat.session, chat.message)
 
     def _refuse(self, chats: Sequence[PendingChat[S]], code: ErrorCode) -> Sequence[PendingChat[S]]:
         """Refuse messages for a temporary reason; return them, but for those whose id was used before.
@@ -303,8 +323,11 @@ class StoreWriter(Generic[S]):
         """
         if not chats or self._failed:
             return ()
+        known: Sequence[Outcome | None]
         try:
             known = self._store.known([chat.message for chat in chats])
+        except StoreDamagedError:
+            known = [None] * len(chats)  # the code lets the sender try again
         except StoreError as error:
             self._fail(error)
             return ()
@@ -341,7 +364,11 @@ class StoreWriter(Generic[S]):
                 outcomes = self._store.change_rooms([cast("RoomChange", call.work) for call in calls])
             except Exception as failure:  # noqa: BLE001 - it is raised where each is awaited
                 error = failure
-                if isinstance(error, StoreError) and not isinstance(error, StoreFullError | StoreBusyError):
+                if isinstance(error, StoreDamagedError) and len(calls) > 1:
+                    for call in calls:
+                        self._change_rooms([call])
+                    return
+                if isinstance(error, StoreError) and not isinstance(error, _UNCHANGED):
                     self._fail(error)  # the memberships are unknown now
             else:
                 self._answer(calls, [each if isinstance(each, Exception) else None for each in outcomes])
@@ -401,16 +428,3 @@ class StoreWriter(Generic[S]):
                     call.future.set_exception(result)
                 else:
                     call.future.set_result(result)
-
-
-def _events(
-    messages: Sequence[NewMessage], outcomes: Sequence[Outcome], moved: Sequence[PositionMoved | None]
-) -> Sequence[Event]:
-    """Return the events of an `append`; retries and refusals cause none."""
-    events: list[Event] = []
-    new = [type(each) is StoredMessage and each.new for each in outcomes]
-    if any(new):
-        places = cast("list[StoredMessage]", list(compress(outcomes, new)))
-        events.append(MessagesStored(list(compress(messages, new)), places))
-    events += [each for each in moved if each is not None]
-    return events

@@ -111,6 +111,8 @@ class InProcessPeer:
         self.tries = 0
         self.later_ms = 0
         """Offset of the wall clock."""
+        self.pauses: list[float] = []
+        """Shortest length of each pause so far, in seconds."""
         self._tried = asyncio.Condition()
 
     async def run(
@@ -128,11 +130,20 @@ class InProcessPeer:
                 front,
                 device,
                 self.again,
-                backoff=lambda: Backoff(lambda low, _: pause_s * low),
+                backoff=lambda: Backoff(self._pause(pause_s)),
                 leave_timeout_s=leave_timeout_s,
                 silence_s=silence_s,
             )
             return await runner.run(link, ack)
+
+    def _pause(self, factor: float) -> Callable[[float, float], float]:
+        """Return a function that notes the shortest length of a pause, and makes it much shorter."""
+
+        def shortest(low: float, _: float) -> float:
+            self.pauses.append(low)
+            return factor * low
+
+        return shortest
 
     async def again(self) -> tuple[Link, frames.AuthAck]:
         """Connect again, and count the tries."""
@@ -313,6 +324,26 @@ async def test_some_endings_are_final(ending: str, server: ScriptedServer, peer:
     with pytest.raises(EndedError, match="Over"):
         await running
     assert peer.tries == 0
+
+
+async def test_pauses_grow_until_a_connection_has_caught_up(
+    server: ScriptedServer, peer: InProcessPeer
+) -> None:
+    """Pauses grow while each `resume` fails, and begin anew after one that works."""
+    server.fails_resume = True
+    front = GivenLines()
+    running = asyncio.create_task(peer.run(front))
+    await server.until(lambda script: script.logins == 4)
+    server.fails_resume = False
+    await server.until(lambda script: any(each.live for each in script.sessions.values()))
+    grown = len(peer.pauses)
+    assert peer.pauses == [1.0, 5.0, 10.0, 20.0, 30.0, 30.0][:grown]
+    assert grown >= 3
+    server.end_all(ErrorCode.SHUTDOWN)
+    await peer.until_tried(grown + 1)
+    assert peer.pauses[grown] == 1.0
+    front._lines.put_nowait("quit")
+    assert await running is ExitCode.OK
 
 
 async def test_a_shutdown_is_waited_out(server: ScriptedServer, peer: InProcessPeer) -> None:

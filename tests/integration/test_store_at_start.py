@@ -10,7 +10,7 @@ import pytest
 from qscpd.errors import ExitCode, PermissionDeniedError
 from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import open_store, store_url
-from tests.support.daemon import Daemon, add_accounts, write_config
+from tests.support.daemon import Daemon, StartDaemon, add_accounts, write_config
 from tests.support.smalldisk import fill, small_disk
 from tests.support.users import as_user
 
@@ -70,17 +70,17 @@ def test_a_newer_store(tmp_path: Path, authority: AuthorityFiles) -> None:
     assert (tmp_path / "qscpd.db").read_bytes() == content
 
 
-def test_messages_that_are_damaged(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """Damaged messages in sound pages of SQLite are reported."""
+def test_messages_that_are_damaged(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    """Damaged messages in sound pages of SQLite are logged with their place, and the daemon starts."""
     add_accounts(tmp_path / "qscpd.db", {"alice": "correct horse", "bob": "battery staple"})
     with contextlib.closing(sqlite3.connect(tmp_path / "qscpd.db")) as db:
         db.execute("INSERT INTO conversations (low, high, last_seq, last_ms) VALUES (1, 2, 1, 1)")
         db.execute("INSERT INTO chunks (conversation, last_seq, messages) VALUES (1, 1, X'93')")
         db.commit()
-    code, text = refused(tmp_path, authority)
-    assert code == ExitCode.FAILED
-    assert text.startswith("qscpd: messages in the store are damaged")
-    assert text.count("\n") == 1
+    daemon = start_daemon()
+    daemon.expected_errors.add("store.damaged")
+    (line,) = (each for each in daemon.log if each["event"] == "store.damaged")
+    assert (line["conversation"], line["first"], line["last"], line["chunk"]) == ("c1", 1, 1, 1)
 
 
 def test_a_full_disk(tmp_path: Path, authority: AuthorityFiles) -> None:

@@ -42,6 +42,7 @@ OBJECTS: dict[str, type[msgspec.Struct]] = {
     "person": frames.UserPresence,
     "position": frames.Position,
     "message": frames.Message,
+    "range": frames.HistoryGap,
     "conversation": frames.ConversationInfo,
     "match": frames.Match,
     "reaction": frames.Reaction,

@@ -91,6 +91,7 @@ class ScriptedServer:
         loses_acks: Whether messages are stored and not answered.
         refuses_storage: Code with which messages are refused, as by a full disk; empty to store them.
         refuses: Answers to `auth` that replace the check of the password.
+        fails_resume: Whether each `resume` ends the session with `internal`.
         closed: Whether new connections are dropped at once.
         ignores_bye: Whether `bye` is left unanswered.
         ignores_whois: Whether `whois` is left unanswered.
@@ -109,6 +110,7 @@ class ScriptedServer:
         self.holds_acks = False
         self.loses_acks = False
         self.refuses_storage = ""
+        self.fails_resume = False
         self.closed = False
         self.ignores_bye = False
         self.ignores_ping = False
@@ -265,7 +267,11 @@ class ScriptedServer:
 
     def _resume(self, session: Session, frame: frames.Resume) -> None:
         session.positions |= {each.conversation: each.seq for each in frame.positions}
-        if not frame.more:
+        if not frame.more and self.fails_resume:
+            sentence = ERROR_CODES[ErrorCode.INTERNAL].sentence
+            session.send(frames.ServerBye(ErrorCode.INTERNAL, sentence, reconnect=True))
+            session.writer.close()
+        elif not frame.more:
             session.live = True
             session.send(*self.archive.missing(session.user, session.positions), frames.Resumed())
 

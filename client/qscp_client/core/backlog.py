@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from qscp import frames
-from qscp_client.core.messages import Amendment, Item, Message, Missing, amended
+from qscp_client.core.messages import Amendment, Item, Message, Missing, amended, items_from
 
 CAPACITY: Final = 500
 """Items that a backlog keeps; older ones are requested from the server when the chat is opened."""
@@ -37,7 +37,9 @@ class Backlog:
 
     def is_complete_after(self, seq: int) -> bool:
         """Whether it has every message after a seq that was not shown, without a missing range."""
-        is_missing = any(isinstance(each, Missing) and each.last > seq for each in self._items)
+        is_missing = any(
+            isinstance(each, Missing) and each.last > seq and each.reason != "damaged" for each in self._items
+        )
         return self.reaches(seq) and not is_missing
 
     def messages_of_others(self, me: str) -> list[Message]:
@@ -98,20 +100,25 @@ class Backlog:
         else:
             self.add(missing)
 
-    def prepend(self, page: frames.History, messages: Sequence[Message], start: int) -> None:
+    def prepend(self, page: frames.History, shown: Sequence[Message | Missing], start: int) -> None:
         """Put a page of history before the items.
 
         What neither has is marked as missing, and what both have is taken from the backlog.
 
         Args:
             page: The newest messages of the conversation.
-            messages: Those of them that are not out of date, in their current form.
+            shown: Those of them that are not out of date, in their current form, and the gaps among them.
             start: The seq after which nothing was shown.
         """
-        items: dict[int, Item] = {each.seq: each for each in messages if each.seq > start}
+        items: dict[int, Item] = {}
+        for each in shown:
+            if isinstance(each, Missing) and each.seq <= start < each.last:
+                items[start + 1] = dataclasses.replace(each, seq=start + 1)
+            elif each.seq > start:
+                items[each.seq] = each
         first = min(items, default=start + 1)
         # A range without messages is no gap if the page goes beyond it: amendments have seqs, too.
-        reaches_start = any(each.seq <= start for each in page.messages)
+        reaches_start = any(each.seq <= start for each in items_from(page))
         if not reaches_start and first > start + 1:
             if page.cursor is not None:
                 items[start + 1] = Missing(start + 1, first - 1, "older")

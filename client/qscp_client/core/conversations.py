@@ -11,7 +11,7 @@ from qscp_client.core.changes import SavedPosition
 from qscp_client.core.cursors import Cursors
 from qscp_client.core.delivery_state import DeliveryTracker
 from qscp_client.core.message_cache import MessageCache
-from qscp_client.core.messages import Amendment, Item, Message, message_from
+from qscp_client.core.messages import Amendment, Item, Message, Missing, gaps_from, items_from, message_from
 from qscp_client.core.outbox import EntryKind
 from qscp_client.core.unread import UnreadCounter
 
@@ -112,10 +112,14 @@ class Conversation:
             self.known.add(message_from(each, as_of=page.last_seq), self._me)
         return True
 
-    def messages_of(self, page: frames.History) -> list[Message]:
-        """Return the messages of a page that was applied, in their current form, without dropped ones."""
+    def items_of(self, page: frames.History) -> list[Message | Missing]:
+        """Return the messages of a page that was applied, in their current form, and the gaps, by seq.
+
+        Dropped messages are left out.
+        """
         copies = [copy for each in page.messages if (copy := self.known.get(each.seq)) is not None]
-        return [dataclasses.replace(each, live=False, here=False) for each in copies]
+        shown = [dataclasses.replace(each, live=False, here=False) for each in copies]
+        return sorted([*shown, *gaps_from(page)], key=lambda item: item.seq)
 
     def prune(self, first: int) -> None:
         """Drop what is before the first seq that the server still has for you."""
@@ -186,6 +190,8 @@ class Conversation:
                 return self._display(item.seq, 1, int(self._me in item.mentions))
             case Amendment():
                 return self._display(item.seq)
+            case Missing(reason="damaged"):
+                return self._display(item.last)  # the server does not count them
             case _:
                 return self._display(item.last, item.last - item.seq + 1)
 
@@ -211,12 +217,12 @@ class Conversation:
         """Note how far back a page of older messages goes."""
         self.prune(page.first_seq)
         # Right before its first message there can be nothing but amendments: the cursor is lower then.
-        if oldest := page.cursor or (page.messages[0].seq if page.messages else 0):
+        if oldest := page.cursor or min((item.seq for item in items_from(page)), default=0):
             self.cursors.extend_back(oldest)
 
     def prepend(self, page: frames.History) -> None:
         """Put the page of history that was requested before the backlog."""
-        self.backlog.prepend(page, self.messages_of(page), self.start)
+        self.backlog.prepend(page, self.items_of(page), self.start)
 
     def mark_missing(self) -> None:
         """Put a missing range before the backlog: what was requested does not come."""

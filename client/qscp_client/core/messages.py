@@ -85,7 +85,7 @@ class Missing:
     last: int
     """The last one."""
     reason: str
-    """`older` (still on the server), `pruned` (deleted there), or a reason of a newer server."""
+    """`older` (still on the server), `pruned` (deleted there), `damaged`, or a reason of a newer server."""
 
 
 Item = Message | Amendment | Missing
@@ -146,6 +146,16 @@ def message_from(frame: frames.Chat | frames.Message, *, here: bool = False, as_
         reactions=frame.reactions,
         as_of=max(frame.seq, as_of),
     )
+
+
+def items_from(page: frames.History) -> list[Message | Missing]:
+    """Return the messages of a page of history and the gaps among them, by seq."""
+    return sorted([*map(message_from, page.messages), *gaps_from(page)], key=lambda item: item.seq)
+
+
+def gaps_from(page: frames.History) -> list[Missing]:
+    """Return the gaps of a page of history."""
+    return [Missing(each.first, each.last, each.reason) for each in page.gaps if each.first <= each.last]
 
 
 def amendment_from(frame: AmendmentFrame, *, here: bool, folded: bool) -> Amendment:

@@ -72,6 +72,8 @@ class NoticeCode(enum.StrEnum):
     """[name, count] Earlier messages can be asked for; without a name in the chat that is open."""
     MISSING_REMOVED = "missing_removed"
     """[name, count] The server removed messages."""
+    MISSING_DAMAGED = "missing_damaged"
+    """[name, count] The server can't read messages any more; without a name in the chat that is open."""
     MISSING_HIDDEN = "missing_hidden"
     """[name, count] Messages of a room were removed, or are from before you joined."""
 

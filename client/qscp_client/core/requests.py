@@ -40,8 +40,11 @@ class PendingHistory:
 
     def add(self, page: frames.History) -> None:
         """Put a page before those that came so far."""
-        newer = self.page.messages if self.page is not None else []
-        self.page = msgspec.structs.replace(page, messages=[*page.messages, *newer])
+        newer = self.page
+        self.page = page
+        if newer is not None:
+            messages, gaps = [*page.messages, *newer.messages], (*page.gaps, *newer.gaps)
+            self.page = msgspec.structs.replace(page, messages=messages, gaps=gaps)
         self.wanted -= len(page.messages)
 
     def next_before(self) -> int | None:

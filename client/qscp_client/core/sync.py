@@ -163,7 +163,7 @@ class Sync:
     def show_older(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of older messages."""
         conversation.extend_back(page)
-        if not page.messages:
+        if not page.messages and not page.gaps:
             self._show(Notice(NoticeCode.NO_OLDER_MESSAGES, name=conversation.name))
             return
         if page.cursor is not None:
@@ -176,7 +176,7 @@ class Sync:
             end = NoticeCode.OLDER_END_REMOVED
         self.timeline.show_page(
             conversation,
-            conversation.messages_of(page),
+            conversation.items_of(page),
             Notice(NoticeCode.OLDER_BEGIN, name=conversation.name),
             Notice(end),
             numbered=False,
@@ -184,12 +184,12 @@ class Sync:
 
     def show_again(self, conversation: Conversation, page: frames.History) -> None:
         """Show a page of the newest messages once more, with their numbers."""
-        if not page.messages:
+        if not page.messages and not page.gaps:
             self._show(Notice(NoticeCode.NO_MESSAGES, name=conversation.name))
             return
         self.timeline.show_page(
             conversation,
-            conversation.messages_of(page),
+            conversation.items_of(page),
             Notice(NoticeCode.LAST_BEGIN, name=conversation.name),
             Notice(NoticeCode.LAST_END),
             numbered=True,

@@ -116,7 +116,7 @@ class Timeline:
     def show_page(
         self,
         conversation: Conversation,
-        messages: Sequence[Message],
+        items: Sequence[Message | Missing],
         begin: Notice,
         end: Notice,
         *,
@@ -124,8 +124,8 @@ class Timeline:
     ) -> None:
         """Show a page of history between two notices."""
         self._show(begin)
-        for message in messages:
-            self.display(conversation, message, numbered=numbered)
+        for item in items:
+            self.display(conversation, item, numbered=numbered)
         self._show(end)
 
     @property
@@ -235,4 +235,6 @@ def _missing_notice(conversation: Conversation, missing: Missing, *, is_open: bo
     if missing.reason == "pruned":
         code = NoticeCode.MISSING_HIDDEN if conversation.is_room else NoticeCode.MISSING_REMOVED
         return Notice(code, name=conversation.name, count=count)
+    if missing.reason == "damaged":
+        return Notice(NoticeCode.MISSING_DAMAGED, name="" if is_open else conversation.name, count=count)
     return Notice(NoticeCode.MISSING_UNREAD, name="" if is_open else conversation.name, count=count)

@@ -82,6 +82,11 @@ def _missing_removed(notice: Notice) -> str:
     return f"{count_messages(notice.count, 'older')} {_where(notice.name)} {were} removed by the server."
 
 
+def _missing_damaged(notice: Notice) -> str:
+    what = f"{count_messages(notice.count)} {_where(notice.name)}"
+    return f"{what} {'is' if notice.count == 1 else 'are'} damaged on the server and can't be shown."
+
+
 def _missing_hidden(notice: Notice) -> str:
     what = f"{count_messages(notice.count, 'older')} {_where(notice.name)}"
     return f"{what}: from before you joined, or removed by the server."
@@ -150,6 +155,7 @@ NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
     NoticeCode.OLDER_AVAILABLE: lambda _: "There are older messages: /history shows them.",
     NoticeCode.MISSING_UNREAD: _missing_unread,
     NoticeCode.MISSING_REMOVED: _missing_removed,
+    NoticeCode.MISSING_DAMAGED: _missing_damaged,
     NoticeCode.MISSING_HIDDEN: _missing_hidden,
     NoticeCode.ROOM_ANSWER_LOST: lambda _: (
         "The connection was lost before the answer came; check whether it was done."

@@ -9,7 +9,8 @@ from qscpd.domain.messages import amend
 from qscpd.domain.model import MessageRow, NewMessage, Refused, StoredMessage
 from qscpd.domain.rooms import NO_MEMBERSHIP
 from qscpd.store.sqlite import chunks
-from qscpd.store.sqlite.chunk_table import ChunkReader, ChunkWriter
+from qscpd.store.sqlite.chunk_reader import ChunkReader
+from qscpd.store.sqlite.chunk_table import ChunkWriter
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.message_ids import MessageIds
 from qscpd.store.sqlite.rooms import ModerationLog
@@ -154,8 +155,9 @@ class Amendments:
             return MessageRow(seq, *tail.added[seq - 1 - tail.last_seq])
         chunk = self._opened(conversation, seq)
         rows = chunk.rows if chunk is not None else None
-        if rows is None and (found := self._reader.containing(conversation, seq)) is not None:
-            rows = found[1]
+        if rows is None:
+            found = self._reader.containing(self._reader.scope(conversation), seq)
+            rows = found[1] if found is not None else None
         return rows[seq - rows[0].seq] if rows is not None else None
 
     def _opened(self, conversation: int, seq: int) -> _OpenedChunk | None:
@@ -167,7 +169,7 @@ class Amendments:
     def _open(self, conversation: int, seq: int) -> _OpenedChunk | None:
         if (opened := self._opened(conversation, seq)) is not None:
             return opened
-        found = self._reader.containing(conversation, seq)
+        found = self._reader.containing(self._reader.scope(conversation), seq)
         if found is None:
             return None
         if len(self.opened) >= _OPENED:

@@ -2,64 +2,158 @@
 
 A chunk is a msgpack array of (time_ms, sender, id, body), for few messages with a `MessageMeta` as the fifth.
 The seqs are dense and end at the row's `last_seq`, so they are not stored. A body of nil: erased.
+An empty blob stands for messages that are missing, so that the seqs of the next chunk are certain.
 """
 
-from typing import Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
+from qscp.limits import BODY_LIMIT
 from qscpd.domain.model import NO_META, MessageMeta, MessageRow
 from qscpd.errors import StoreDamagedError
 
 Entry = tuple[int, int, str, str | None] | tuple[int, int, str, str | None, MessageMeta]
 """time_ms, sender, message id, body; and, unless it is `NO_META`, the meta."""
 
+MISSING: Final = b""
+"""Blob of a chunk whose messages are missing."""
+
+_ID_BYTES: Final = 16
+
+_HEX: Final = b"0123456789abcdefABCDEF"
+
+SMALL: Final = 0x90
+"""First byte of an array of up to 15 entries, less their number."""
+
+_Time = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+"""The largest time that the protocol can express."""
+
+_Account = Annotated[int, msgspec.Meta(ge=1)]
+
+_Id = Annotated[str, msgspec.Meta(min_length=32, max_length=32)]
+
+_Body = Annotated[str, msgspec.Meta(max_length=BODY_LIMIT)]
+
 pack: Final = msgspec.msgpack.Encoder().encode
 
 
-class _Entry(msgspec.Struct, array_like=True, gc=False):
-    """An entry, decoded."""
+class Writers(NamedTuple):
+    """Accounts that can have written in a conversation."""
 
-    time_ms: int
-    sender: int
-    id: str
-    body: str | None
+    lowest: int
+    highest: int
+    pair: bool
+    """Whether only these two can; otherwise those between them can, too."""
+
+
+class _Entry(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    """An entry, decoded. The decoder checks what costs nothing; `_check` checks the rest."""
+
+    time_ms: _Time
+    sender: _Account
+    id: _Id
+    body: _Body | None
     meta: MessageMeta = NO_META
 
 
 _decoder: Final = msgspec.msgpack.Decoder(list[_Entry])
 
 
-def rows(last_seq: int, blob: bytes) -> list[MessageRow]:
-    """Return the messages of a chunk with their seqs.
+def rows(last_seq: int, blob: bytes, writers: Writers) -> list[MessageRow]:
+    """Return the messages of a chunk with their seqs, at least one.
+
+    Args:
+        last_seq: Of the chunk.
+        blob: The chunk.
+        writers: Of its conversation.
 
     Raises:
-        StoreDamagedError: It is not a chunk.
+        StoreDamagedError: It is not a chunk, or has what no message can have; the text says what.
     """
-    entries = _unpack(blob)
-    first = last_seq - len(entries) + 1
-    return [
+    try:
+        entries = _decoder.decode(blob)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
+        raise StoreDamagedError("is missing" if blob == MISSING else str(error)) from error
+    if len(entries) == 1 and (only := _plain(last_seq, entries[0], len(blob), writers)) is not None:
+        return [only]
+    found = [
         MessageRow(seq, each.time_ms, each.sender, each.id, each.body, each.meta)
-        for seq, each in enumerate(entries, first)
+        for seq, each in enumerate(entries, last_seq - len(entries) + 1)
     ]
+    if problem := _problem(found, len(blob), writers):
+        raise StoreDamagedError(problem)
+    return found
+
+
+def _plain(seq: int, entry: _Entry, size: int, writers: Writers) -> MessageRow | None:
+    """Return the one message of a chunk, as most have, if the quickest checks are enough."""
+    sender, message_id = entry.sender, entry.id
+    if entry.meta is not NO_META or size > BODY_LIMIT or seq < 1:
+        return None
+    if sender not in (writers.lowest, writers.highest) and (writers.pair or sender > writers.highest):
+        return None
+    try:
+        if len(bytes.fromhex(message_id)) != _ID_BYTES:  # it skips blanks
+            return None
+    except ValueError:
+        return None
+    return MessageRow(seq, entry.time_ms, sender, message_id, entry.body)
+
+
+def _problem(found: list[MessageRow], size: int, writers: Writers) -> str:
+    """Return what no message can have; empty if they are fine."""
+    if not found or found[0].seq < 1:
+        return "the number of messages is wrong"
+    ids = "".join([each.id for each in found])
+    if not ids.isascii() or ids.encode().translate(None, _HEX):
+        return "a message id is not hexadecimal"
+    if not _can_be({each.sender for each in found}, writers):
+        return "a sender is unknown"
+    if size > BODY_LIMIT and any(each.body and len(each.body.encode()) > BODY_LIMIT for each in found):
+        return "a text is too long"
+    with_meta = [each for each in found if each.meta is not NO_META]
+    if not all(_is_possible(each.seq, each.meta, writers) for each in with_meta):
+        return "what belongs to a message is wrong"
+    return ""
+
+
+def _can_be(accounts: set[int], writers: Writers) -> bool:
+    if writers.pair:
+        return accounts <= {writers.lowest, writers.highest}
+    return not accounts or (min(accounts) >= writers.lowest and max(accounts) <= writers.highest)
+
+
+def _is_possible(seq: int, meta: MessageMeta, writers: Writers) -> bool:
+    """Return whether a message can have this meta."""
+    users = {user for each in meta.reactions.values() for user in each}
+    return (
+        (0 < meta.target < seq if meta.kind else not meta.target)
+        and 0 <= meta.reply_to < seq
+        and meta.count >= 0
+        and 0 <= meta.edited_ms < 2**53
+        and _can_be(users, writers)
+        and all(each > 0 for each in meta.mentions)
+    )
+
+
+def claimed(blob: bytes | None) -> int:
+    """Return how many messages the first bytes of a chunk promise; 0 if they are damaged."""
+    # https://github.com/msgpack/msgpack/blob/master/spec.md#array-format-family
+    if not isinstance(blob, bytes) or not blob:
+        return 0
+    if SMALL <= blob[0] < SMALL + 16:
+        return blob[0] - SMALL
+    size = {0xDC: 2, 0xDD: 4}.get(blob[0], 0)
+    return int.from_bytes(blob[1 : 1 + size], "big")
 
 
 def count(blob: bytes) -> int:
-    """Return the number of messages of a chunk.
-
-    Raises:
-        StoreDamagedError: It is not a chunk.
-    """
-    return len(_unpack(blob))
-
-
-def _unpack(blob: bytes) -> list[_Entry]:
+    """Return the number of messages of a chunk, of which nothing else is known; 0 if it is damaged."""
     try:
-        return _decoder.decode(blob)
-    except msgspec.MsgspecError as error:
-        raise StoreDamagedError(
-            f"messages in the store are damaged ({error}); restore it from a backup"
-        ) from error
+        return len(_decoder.decode(blob))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+        return 0
 
 
 def entry(row: MessageRow) -> Entry:

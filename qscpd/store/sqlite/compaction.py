@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from qscpd.errors import StoreError, StoreFullError
+from qscpd.errors import StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.disk_space import lacks_space, temporary_directory
 
@@ -31,7 +31,8 @@ class Compaction:
         with self._db.transaction() as db:
             db.execute("INSERT OR IGNORE INTO meta VALUES ('compact', '1')")
         if self._db.path.stat().st_size <= _COMPACT_AT_ONCE:
-            with contextlib.suppress(StoreFullError):  # it needs as much room again
+            # It needs as much room again, and every page of the file.
+            with contextlib.suppress(StoreFullError, StoreDamagedError):
                 self.compact()
 
     def compact(self) -> None:

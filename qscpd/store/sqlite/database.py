@@ -256,6 +256,8 @@ class Database(DatabaseReader):
             cause = error.__cause__ if isinstance(error, StoreError) else error
             if isinstance(cause, READ_ERRORS):
                 raise self._explain_undone(cause, rolled_back=rolled_back) from cause
+            if isinstance(error, StoreDamagedError) and not rolled_back:
+                raise StoreError(str(error)) from error
             raise
         finally:
             self._in_transaction, self._now = False, None
@@ -393,7 +395,9 @@ def _explain(error: sqlite3.Error | UnicodeDecodeError, path: Path, *, rolled_ba
     """Turn SQLite's error into ours."""
     code = _code(error)
     primary = code & 0xFF if code is not None else None
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or is_undecodable(error):
+    # Without an extended code, a constraint is one of FTS5's own tables, which only damage violates.
+    damaged = primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or code == sqlite3.SQLITE_CONSTRAINT
+    if rolled_back and (damaged or is_undecodable(error)):
         return _damaged(path, describe(error))
     if rolled_back and (
         primary == sqlite3.SQLITE_FULL

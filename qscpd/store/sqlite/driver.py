@@ -5,6 +5,7 @@ from pathlib import Path
 
 from qscpd.store.base import Contents
 from qscpd.store.clock import Clock
+from qscpd.store.damage import OnDamage
 from qscpd.store.sqlite.lock import StoreLock, is_locked
 from qscpd.store.sqlite.migrations import MIGRATIONS
 from qscpd.store.sqlite.reader import SqliteReader
@@ -18,16 +19,26 @@ class SqliteDriver:
     schema = len(MIGRATIONS)
 
     def open_store(
-        self, location: str, *, clock: Clock | None, edit_within_ms: int, keep_reserve: bool
+        self,
+        location: str,
+        *,
+        clock: Clock | None,
+        edit_within_ms: int,
+        keep_reserve: bool,
+        on_damage: OnDamage,
     ) -> SqliteStore:
         """See `qscpd.store.open_store`."""
         return SqliteStore(
-            Path(location), clock=clock, edit_within_ms=edit_within_ms, keep_reserve=keep_reserve
+            Path(location),
+            clock=clock,
+            edit_within_ms=edit_within_ms,
+            keep_reserve=keep_reserve,
+            on_damage=on_damage,
         )
 
-    def open_reader(self, location: str) -> SqliteReader:
+    def open_reader(self, location: str, *, on_damage: OnDamage) -> SqliteReader:
         """See `qscpd.store.open_reader`."""
-        return SqliteReader(Path(location))
+        return SqliteReader(Path(location), on_damage)
 
     def lock(self, location: str) -> StoreLock:
         """See `qscpd.store.lock_store`."""
@@ -41,6 +52,6 @@ class SqliteDriver:
         """See `qscpd.store.copy_store`."""
         copy_file(Path(location), target, pause)
 
-    def inspect(self, location: str) -> Contents:
+    def inspect(self, location: str, *, on_damage: OnDamage) -> Contents:
         """See `qscpd.store.inspect_copy`."""
-        return inspect_file(Path(location))
+        return inspect_file(Path(location), on_damage)

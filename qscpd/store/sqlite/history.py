@@ -1,31 +1,37 @@
 """Conversations and their messages as a member sees them, in SQLite."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import takewhile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from qscpd.domain.messages import as_seen
 from qscpd.domain.model import (
     ConversationRow,
     ConversationSummary,
+    Damage,
     ExportedMessage,
     HistoryPage,
     MessageRow,
     ReplayPage,
+    StoredItem,
 )
-from qscpd.domain.pages import take, take_messages
+from qscpd.domain.pages import split, take, take_messages
+from qscpd.errors import StoreDamagedError
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.accounts import AccountReader
-from qscpd.store.sqlite.chunk_table import ChunkReader
+from qscpd.store.sqlite.chunk_reader import SCOPE, ChunkReader, Scope, scope_of
 from qscpd.store.sqlite.database import DatabaseReader
+
+_FIELDS: Final = len(ConversationRow._fields)
+"""Columns of a conversation; the time of its newest message and its scope follow."""
 
 _UNREAD: Final = 1000
 """Where counting unread messages stops."""
 
-_CONVERSATION: Final = """
+_CONVERSATION: Final = f"""
     SELECT c.id, p.account, coalesce(a.name, r.name),
       CASE r.history WHEN 'joining' THEN max(c.first_seq, s.since) ELSE c.first_seq END,
-      c.last_seq, m.read_seq, coalesce(p.delivered_seq, 0), coalesce(a.state = 'deleted', 0), c.last_ms
+      c.last_seq, m.read_seq, coalesce(p.delivered_seq, 0), coalesce(a.state = 'deleted', 0),
+      c.last_ms, {SCOPE}
     FROM positions m JOIN conversations c ON c.id = m.conversation
     LEFT JOIN positions p ON p.conversation = c.id
       AND p.account = CASE m.account WHEN c.low THEN c.high ELSE c.low END
@@ -33,19 +39,20 @@ _CONVERSATION: Final = """
     LEFT JOIN rooms r ON r.conversation = c.id
     LEFT JOIN standings s ON s.conversation = c.id AND s.account = m.account
     WHERE (CASE WHEN r.conversation IS NULL THEN c.last_seq > 0 ELSE s.role IS NOT NULL END)
-"""
+"""  # noqa: S608 - ours
 """Conversations that an account can see: its pairs, and the rooms that it is a member of. A pair without a
 stored message, because only a refused one was sent, is hidden from both."""
 
-_UNREAD_CHUNKS: Final = """
-    SELECT m.conversation, m.read_seq, k.last_seq, k.messages
-    FROM positions m CROSS JOIN chunks k ON k.conversation = m.conversation AND k.last_seq > m.read_seq
+_UNREAD_CHUNKS: Final = f"""
+    SELECT m.read_seq, k.last_seq, k.messages, {SCOPE}
+    FROM positions m CROSS JOIN conversations c ON c.id = m.conversation
+    CROSS JOIN chunks k ON k.conversation = m.conversation AND k.last_seq > m.read_seq
+      AND k.last_seq <= c.last_seq
     WHERE m.account = ? AND m.conversation > ? AND m.conversation <= ?
-      AND (EXISTS (SELECT 1 FROM conversations c WHERE c.id = m.conversation AND c.low IS NOT NULL)
-        OR EXISTS (SELECT 1 FROM standings s WHERE s.conversation = m.conversation
-          AND s.account = m.account AND s.role IS NOT NULL))
+      AND (c.low IS NOT NULL OR EXISTS (SELECT 1 FROM standings s WHERE s.conversation = m.conversation
+        AND s.account = m.account AND s.role IS NOT NULL))
     ORDER BY m.conversation, k.last_seq
-"""
+"""  # noqa: S608 - ours
 """Streamed from two indexes; `CROSS JOIN` keeps SQLite from reordering and then sorting them."""
 
 
@@ -64,53 +71,83 @@ class HistoryReader:
         sql = f"{_CONVERSATION} AND m.account = ? AND m.conversation > ? ORDER BY c.id LIMIT ?"
         return [row for row, _ in self._rows(sql, account, after, limit)]
 
-    def newest_first(self, account: int) -> Iterator[tuple[ConversationRow, int]]:
+    def newest_first(self, account: int) -> Iterator[tuple[ConversationRow, int, Scope]]:
         """Yield an account's conversations and the time of their newest message, the newest first."""
         sql = f"{_CONVERSATION} AND m.account = ? ORDER BY c.last_ms DESC"
-        yield from self._rows(sql, account)
+        yield from ((row, rest[0], scope_of(rest[1:])) for row, rest in self._rows(sql, account))
 
-    def conversation(self, account: int, conversation: int) -> ConversationRow | None:
-        """Return one conversation; None if the account is not a member of it."""
+    def conversation(self, account: int, conversation: int) -> tuple[ConversationRow, Scope] | None:
+        """Return one conversation and its scope; None if the account is not a member of it."""
         sql = f"{_CONVERSATION} AND m.account = ? AND m.conversation = ?"
         rows = self._rows(sql, account, conversation)
-        return rows[0][0] if rows else None
+        return (rows[0][0], scope_of(rows[0][1][1:])) if rows else None
 
-    def _rows(self, sql: str, *values: int) -> Sequence[tuple[ConversationRow, int]]:
-        """Return conversations, and the time of the newest message of each."""
+    def _rows(self, sql: str, *values: int) -> Sequence[tuple[ConversationRow, tuple[Any, ...]]]:
+        """Return conversations, each with the time of its newest message and the columns of its scope."""
         with self._db.snapshot():
-            found = [(_conversation(row), row[-1]) for row in self._db.read(sql, *values)]
+            found = [(_conversation(row), row[_FIELDS:]) for row in self._db.read(sql, *values)]
             if not any(row.deleted for row, _ in found):
                 return found
             # Only a deleted account can have another name than its own.
             names = self._accounts.names_of_deleted()
         return [
-            (row._replace(name=names[row.peer]) if row.deleted and row.peer is not None else row, last_ms)
-            for row, last_ms in found
+            (row._replace(name=names[row.peer]) if row.deleted and row.peer is not None else row, rest)
+            for row, rest in found
         ]
 
     def summaries(self, account: int, after: int, limit: int) -> Sequence[ConversationSummary]:
         """See `StoreReader.conversation_list`."""
         with self._db.snapshot():
             rows = self.conversations(account, after, limit)
-            counts = self._unread_counts(account, after, rows[-1].id) if rows else {}
+            try:
+                counts = self._unread_counts(account, after, rows[-1].id) if rows else {}
+            except StoreDamagedError:
+                counts = {row.id: self._unread(account, row) for row in rows}
         return [ConversationSummary(row, *counts.get(row.id, (0, 0))) for row in rows]
 
     def _unread_counts(self, account: int, after: int, last: int) -> Mapping[int, tuple[int, int]]:
-        """Count unread messages and mentions of the conversations in a range of ids."""
+        """Count unread messages and mentions of the conversations in a range of ids.
+
+        Raises:
+            StoreDamagedError: Something of them is damaged: count by what is shown.
+        """
         counts: dict[int, tuple[int, int]] = {}
         full: int | None = after
         while full is not None:
-            start, full = full, None
-            for conversation, read, *chunk in self._db.iterate(_UNREAD_CHUNKS, account, start, last):
+            begin, full = full, None
+            conversation = start = 0
+            scope: Scope | None = None
+            for row in self._db.iterate(_UNREAD_CHUNKS, account, begin, last):
+                read, last_seq, blob = row[:3]
+                if scope is None or row[3] != conversation:
+                    scope, conversation = scope_of(row[3:]), row[3]
+                    start = max(read, scope.first_seq - 1)
+                rows = chunks.rows(last_seq, blob, scope.writers)
+                if rows[0].seq > start + 1 or (start > read and rows[0].seq <= start):
+                    raise StoreDamagedError("a chunk is not in its place")
                 count, mentions = counts.get(conversation, (0, 0))
-                unread = _unread(account, read, *chunk)[: _UNREAD - count]
+                unread = [
+                    each for each in rows if each.seq > read and each.sender != account and not each.meta.kind
+                ][: _UNREAD - count]
                 count += len(unread)
-                mentions += sum(account in row.meta.mentions for row in unread)
+                mentions += sum(account in each.meta.mentions for each in unread)
                 counts[conversation] = count, mentions
+                start = last_seq
                 if count == _UNREAD:
                     full = conversation  # the next query skips the rest of it
                     break
         return counts
+
+    def _unread(self, account: int, conversation: ConversationRow) -> tuple[int, int]:
+        """Count them in one conversation, around damaged pages."""
+        count = mentions = 0
+        for item in self._reader.after(self._reader.scope(conversation.id), conversation.read):
+            if not isinstance(item, Damage) and item.sender != account and not item.meta.kind:
+                count += 1
+                mentions += account in item.meta.mentions
+                if count == _UNREAD:
+                    break
+        return count, mentions
 
     # --- messages
 
@@ -126,55 +163,67 @@ class HistoryReader:
     ) -> HistoryPage | None:
         """See `StoreReader.history_page`."""
         with self._db.snapshot():
-            row = self.conversation(account, conversation)
-            if row is None:
+            found = self.conversation(account, conversation)
+            if found is None:
                 return None
+            row, scope = found
             if after is not None:
-                rows = self._reader.after(row.id, max(after, row.first_seq - 1))
-                return HistoryPage(row, *take_messages(rows, limit, max_bytes))
+                items = self._reader.after(scope, max(after, row.first_seq - 1))
+                page = take_messages(items, limit, max_bytes)
+                messages, damage = split(page.items)
+                return HistoryPage(row, messages, page.cursor, damage)
             end = row.last_seq + 1
-            rows = self._before(row.id, end if before is None else min(before, end), row.first_seq)
-            messages, cursor = take_messages(rows, limit, max_bytes)
-            return HistoryPage(row, messages[::-1], cursor)
+            items = self._reader.before(scope, end if before is None else min(before, end), row.first_seq)
+            page = take_messages(items, limit, max_bytes)
+            messages, damage = split(page.items)
+            return HistoryPage(row, messages[::-1], page.cursor, damage)
 
     def replay_page(
         self, account: int, conversation: int, *, after: int, limit: int, max_bytes: int
     ) -> ReplayPage | None:
         """See `StoreReader.replay_page`."""
         with self._db.snapshot():
-            row = self.conversation(account, conversation)
-            if row is None:
+            found = self.conversation(account, conversation)
+            if found is None:
                 return None
-            rows = self._reader.after(row.id, max(after, row.first_seq - 1))
-            return ReplayPage(row, take(self._as_seen(row.id, rows, row.first_seq), limit, max_bytes))
+            row, scope = found
+            items = self._reader.after(scope, max(after, row.first_seq - 1))
+            return ReplayPage(row, *split(take(self._as_seen(scope, items, row.first_seq), limit, max_bytes)))
 
     def export(self, account: int) -> Iterator[ExportedMessage]:
         """See `StoreReader.export`."""
         for row in self.conversations(account, 0, 1_000_000):
-            rows = self._reader.after(row.id, row.first_seq - 1)
-            for message in self._as_seen(row.id, rows, row.first_seq):
-                yield ExportedMessage(row.id, message)
+            scope = self._reader.scope(row.id)
+            items = self._reader.after(scope, row.first_seq - 1)
+            for message in self._as_seen(scope, items, row.first_seq):
+                if not isinstance(message, Damage):
+                    yield ExportedMessage(row.id, message)
 
     def export_room(self, conversation: int) -> Iterator[MessageRow]:
         """See `StoreReader.export_room`."""
-        return self._as_seen(conversation, self._reader.after(conversation, 0), 1)
+        scope = self._reader.scope(conversation)
+        items = self._as_seen(scope, self._reader.after(scope, 0), 1)
+        return (item for item in items if not isinstance(item, Damage))
 
-    def _before(self, conversation: int, seq: int, first: int) -> Iterator[MessageRow]:
-        return takewhile(lambda row: row.seq >= first, self._reader.before(conversation, seq))
+    def _as_seen(self, scope: Scope, items: Iterator[StoredItem], first: int) -> Iterator[StoredItem]:
+        """Yield items as a member sees them who can see from a seq on."""
+        find = self._reader.finder(scope)
+        kept = max(first, scope.first_seq)
+        for item in items:
+            if isinstance(item, Damage) or not item.meta.kind:
+                yield item
+            else:
+                yield _as_seen(item, find, first, kept)
 
-    def _as_seen(self, conversation: int, rows: Iterator[MessageRow], first: int) -> Iterator[MessageRow]:
-        find = self._reader.finder(conversation)
-        return (as_seen(row, find, first) for row in rows)
+
+def _as_seen(row: MessageRow, find: Callable[[int], MessageRow | None], first: int, kept: int) -> StoredItem:
+    """Return an amendment as it is seen, also if the message that it targets is damaged."""
+    meta = row.meta
+    if meta.kind == "redact" or meta.target < kept or find(meta.target) is not None:
+        return as_seen(row, find, first)
+    # The text of an edit is in the message only; a reaction has its number of that time.
+    return Damage(row.seq, row.seq) if meta.kind == "edit" else row
 
 
 def _conversation(row: tuple[Any, ...]) -> ConversationRow:
-    return ConversationRow(*row[:-2])._replace(deleted=bool(row[-2]))
-
-
-def _unread(account: int, read: int, last_seq: int, blob: bytes) -> list[MessageRow]:
-    """Return the messages of a chunk that are unread."""
-    return [
-        row
-        for row in chunks.rows(last_seq, blob)
-        if row.seq > read and row.sender != account and not row.meta.kind
-    ]
+    return ConversationRow(*row[:_FIELDS])._replace(deleted=bool(row[_FIELDS - 1]))

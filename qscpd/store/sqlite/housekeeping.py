@@ -1,8 +1,11 @@
 """Housekeeping in small steps: the clock, indexes, forgetting old ids, pruning, erasing, compaction."""
 
+from collections.abc import Callable
+
 from qscpd.domain.clock import ClockDoubt
 from qscpd.domain.model import Keep
-from qscpd.errors import StoreFullError
+from qscpd.errors import StoreDamagedError, StoreFullError
+from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite.clock_keeper import ClockKeeper
 from qscpd.store.sqlite.compaction import Compaction
 from qscpd.store.sqlite.message_ids import MessageIds
@@ -23,6 +26,7 @@ class SqliteHousekeeping:
         eraser: Eraser,
         compaction: Compaction,
         reserve: Reserve,
+        on_damage: OnDamage,
     ) -> None:
         self._clock = clock
         self._ids = ids
@@ -31,31 +35,42 @@ class SqliteHousekeeping:
         self._eraser = eraser
         self._compaction = compaction
         self._reserve = reserve
+        self._on_damage = on_damage
 
     def step(self, keep: Keep) -> bool:
         """See `Housekeeping.step`."""
         self._clock.step()
         # Ids come before pruning, which takes away the messages that they are read from.
-        if self._reserve.spend(self._ids.index_step, leave=SHARED_BYTES):
+        if self._do(self._ids.index_step, leave=SHARED_BYTES):
             return True
         full: StoreFullError | None = None
         try:
-            if self._reserve.spend(self._index.step, leave=None):
+            if self._do(self._index.step, leave=None):
                 return True
         except StoreFullError as error:
             full = error  # What makes space must not wait for what needs some.
-        if self._reserve.spend(lambda: self._remove(keep), leave=SHARED_BYTES):
+        tasks = [self._ids.sweep_step, self._pruner.deleted_room_step]
+        if keep != Keep():
+            tasks.append(lambda: self._pruner.step(keep))
+        if any(self._do(task, leave=SHARED_BYTES) for task in tasks):
             return True
         self._reserve.maintain()
         if full is not None:
             raise full
         return False
 
-    def _remove(self, keep: Keep) -> bool:
-        """Remove a few of the things that are not kept; return whether there is more."""
-        if self._ids.sweep_step() or self._pruner.deleted_room_step():
-            return True
-        return keep != Keep() and self._pruner.step(keep)
+    def _do(self, task: Callable[[], bool], *, leave: int | None) -> bool:
+        """Do a step of one task; one that meets a damaged page does not keep the others from theirs.
+
+        Args:
+            task: The step; it returns whether there is more.
+            leave: As in `Reserve.spend`.
+        """
+        try:
+            return self._reserve.spend(task, leave=leave)
+        except StoreDamagedError as error:
+            self._on_damage(DamagedPlace(str(error)))
+            return False
 
     def clock_doubt(self) -> ClockDoubt | None:
         """See `Housekeeping.clock_doubt`."""
@@ -68,6 +83,10 @@ class SqliteHousekeeping:
     def erase_step(self, account: int) -> bool:
         """See `Housekeeping.erase_step`."""
         return self._reserve.spend(lambda: self._eraser.step(account))
+
+    def erase_damaged(self, account: int) -> int:
+        """See `Housekeeping.erase_damaged`."""
+        return self._eraser.damaged(account)
 
     def compaction_due(self) -> bool:
         """See `Housekeeping.compaction_due`."""

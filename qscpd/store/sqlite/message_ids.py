@@ -12,6 +12,7 @@ the seq 0, and the code in the place of the hash (`UsedId`). So an id has one ou
 again. Such a row has nothing of the message but its id.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -20,7 +21,10 @@ from qscp.rooms import normalize_recipient
 from qscpd.domain.messages import id_hash, repeats
 from qscpd.domain.model import MessageRow, NewMessage, Outcome, Refused, RefusedMessage, StoredMessage
 from qscpd.domain.retention import id_is_outlived
-from qscpd.store.sqlite import chunks
+from qscpd.errors import StoreDamagedError
+from qscpd.store.damage import DamagedPlace, OnDamage
+from qscpd.store.sqlite.chunk_scan import ChunkScan, ScannedChunk
+from qscpd.store.sqlite.chunks import MISSING
 from qscpd.store.sqlite.database import Database
 
 _STEP: Final = 100
@@ -33,10 +37,8 @@ _SWEEP_EVERY_MS: Final = 6 * 3600 * 1000
 """How often all ids are looked at."""
 
 
-_CHUNKS: Final = """
-    SELECT k.id, k.last_seq, k.messages, c.id, c.low, c.high
-    FROM chunks k JOIN conversations c ON c.id = k.conversation WHERE k.id > ? ORDER BY k.id
-"""
+_MARK_MISSING: Final = "INSERT OR IGNORE INTO chunks (conversation, last_seq, messages) VALUES (?, ?, ?)"
+"""With this row, the seqs of the chunk behind it stay certain after its ids are forgotten."""
 
 _INSERT: Final = "INSERT OR IGNORE INTO sent_ids VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -77,8 +79,10 @@ class MessageIds:
         newest: The highest id that an account has used, by account id; see `newest_of`.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, scan: ChunkScan, on_damage: OnDamage) -> None:
         self._db = db
+        self._scan = scan
+        self._on_damage = on_damage
         self.newest: dict[int, str] = {}
         self._sweep_from = (0, b"")
         self._next_sweep_ms = 0
@@ -125,8 +129,8 @@ class MessageIds:
         wanted = {(message.sender, bytes.fromhex(message.id)) for message in messages}
         fresh = {
             entry[:2]: entry
-            for row in self._db.iterate(_CHUNKS, self._indexed_up_to())
-            for entry in _entries(*row[1:])
+            for chunk in self._scan.after(self._indexed_up_to())
+            for entry in _entries(chunk)
             if entry[:2] in wanted
         }
         outcomes: list[Outcome | None] = []
@@ -151,20 +155,44 @@ class MessageIds:
 
     def index_step(self) -> bool:
         """Index the next chunks; return whether there were any."""
-        with self._db.transaction() as db:
-            done = self._indexed_up_to()
-            entries: list[_Entry] = []
-            for chunk, *row in db.execute(_CHUNKS, (done,)):
-                entries += _entries(*row)
-                done = chunk
-                if len(entries) >= _STEP:
-                    break
-            if not entries:
-                return False
-            entries.sort()
-            db.executemany(_INSERT, entries)
-            db.execute("UPDATE meta SET value = ? WHERE key = 'ids_indexed'", (str(done),))
+        chunks = self._next_chunks()
+        if not chunks:
+            return False
+        entries = sorted(entry for chunk in chunks for entry in _entries(chunk))
+        try:
+            self._index(chunks, entries)
+        except StoreDamagedError:
+            self._index(chunks, [])
+            for entry in entries:
+                self._index_alone(entry)
         return True
+
+    def _next_chunks(self) -> list[ScannedChunk]:
+        """Return the chunks that the next step indexes, with about as many messages as it takes."""
+        found: list[ScannedChunk] = []
+        with self._db.snapshot(), contextlib.closing(self._scan.after(self._indexed_up_to())) as scan:
+            count = 0
+            for chunk in scan:
+                found.append(chunk)
+                count += max(len(chunk.rows), 1)
+                if count >= _STEP:
+                    break
+        return found
+
+    def _index(self, chunks: Sequence[ScannedChunk], entries: Sequence[_Entry]) -> None:
+        """Write entries, and that chunks are indexed."""
+        with self._db.transaction() as db:
+            db.executemany(_INSERT, entries)
+            db.executemany(_MARK_MISSING, [mark for chunk in chunks if (mark := _missing_before(chunk))])
+            db.execute("UPDATE meta SET value = ? WHERE key = 'ids_indexed'", (str(chunks[-1].id),))
+
+    def _index_alone(self, entry: _Entry) -> None:
+        """Write an entry; where the index is damaged, the id is not known any more."""
+        try:
+            with self._db.transaction() as db:
+                db.execute(_INSERT, entry)
+        except StoreDamagedError as error:
+            self._on_damage(DamagedPlace(f"an id of c{entry[3]} is not indexed: {error}"))
 
     def has_indexed(self, chunk: int) -> bool:
         """Return whether the texts of a chunk are not needed any more to index its ids."""
@@ -222,15 +250,13 @@ class MessageIds:
         return str(rows[0][0])
 
 
-def _entries(
-    last_seq: int, blob: bytes, conversation: int, low: int | None, high: int | None
-) -> list[_Entry]:
-    """Return the rows of `sent_ids` for a chunk; a room has neither `low` nor `high`."""
+def _entries(chunk: ScannedChunk) -> list[_Entry]:
+    """Return the rows of `sent_ids` for a chunk; none if it is damaged."""
     entries: list[_Entry] = []
-    for row in chunks.rows(last_seq, blob):
-        recipient = _recipient(row.sender, conversation, low, high)
+    for row in chunk.rows:
+        recipient = _recipient(row.sender, chunk.conversation, *(chunk.peers or (None, None)))
         key = id_hash(recipient, row.body or "", row.meta)
-        entries.append((row.sender, bytes.fromhex(row.id), key, conversation, row.seq, row.time_ms))
+        entries.append((row.sender, bytes.fromhex(row.id), key, chunk.conversation, row.seq, row.time_ms))
     return entries
 
 
@@ -239,3 +265,10 @@ def _recipient(sender: int, conversation: int, low: int | None, high: int | None
     if low is None or high is None:
         return -conversation
     return high if sender == low else low
+
+
+def _missing_before(chunk: ScannedChunk) -> tuple[int, int, bytes] | None:
+    """Return a row that marks the messages before a chunk as missing; None if there is no hole."""
+    if not chunk.rows or chunk.rows[0].seq <= chunk.start + 1:
+        return None
+    return chunk.conversation, chunk.rows[0].seq - 1, MISSING

@@ -17,8 +17,9 @@ from qscpd.domain.model import (
     ReplayPage,
 )
 from qscpd.domain.rooms import Membership, RoomRow
+from qscpd.store.damage import DamageLog, OnDamage
 from qscpd.store.sqlite.accounts import AccountReader
-from qscpd.store.sqlite.chunk_table import ChunkReader
+from qscpd.store.sqlite.chunk_reader import ChunkReader
 from qscpd.store.sqlite.database import DatabaseReader
 from qscpd.store.sqlite.history import HistoryReader
 from qscpd.store.sqlite.rooms import RoomReader
@@ -33,13 +34,14 @@ class SqliteReads:
 
     Args:
         db: The connection.
+        on_damage: Called with each damaged place that is read; None: each is logged once.
     """
 
-    def __init__(self, db: DatabaseReader) -> None:
+    def __init__(self, db: DatabaseReader, on_damage: OnDamage | None = None) -> None:
         self._db = db
         self._account_reader = AccountReader(db)
         self._room_reader = RoomReader(db)
-        self._chunk_reader = ChunkReader(db)
+        self._chunk_reader = ChunkReader(db, on_damage or DamageLog())
         self._history = HistoryReader(db, self._account_reader, self._chunk_reader)
         self._search = SearchReader(db, self._history, self._chunk_reader)
 
@@ -158,11 +160,12 @@ class SqliteReader(SqliteReads):
 
     Args:
         path: The file; the daemon may be writing to it.
+        on_damage: Called with each damaged place that is read; None: each is logged once.
 
     Raises:
         StoreError: The file can't be opened, or is no store with the newest schema.
         PermissionDeniedError: This user may not read it.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(DatabaseReader(path))
+    def __init__(self, path: Path, on_damage: OnDamage | None = None) -> None:
+        super().__init__(DatabaseReader(path), on_damage)

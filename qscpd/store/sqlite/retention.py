@@ -5,14 +5,17 @@ Pruning removes a prefix of a conversation and raises its `first_seq`; erasing l
 place, so that seqs stay dense. Ids stay in `sent_ids`, so that a late retry stays harmless.
 """
 
+import contextlib
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple
 
 from qscpd.domain.messages import erased
-from qscpd.domain.model import Keep, MessageRow
+from qscpd.domain.model import Keep
 from qscpd.domain.retention import first_kept, oldest_kept_ms, outlived
-from qscpd.store.sqlite import chunks
+from qscpd.errors import StoreDamagedError
+from qscpd.store.damage import DamagedPlace, OnDamage
+from qscpd.store.sqlite.chunk_reader import Chunk, ChunkReader
 from qscpd.store.sqlite.chunk_table import ChunkWriter
 from qscpd.store.sqlite.compaction import Compaction
 from qscpd.store.sqlite.database import Database
@@ -26,21 +29,34 @@ _STEP_CHUNKS: Final = 50
 _STEP_MESSAGES: Final = 200
 """Messages that one step removes or erases: some 5 ms, most of it for the search index."""
 
+_STEP_DAMAGED: Final = 1000
+"""Damaged chunks in a row that a step looks behind for a message whose age is known."""
+
 
 class _Cut(NamedTuple):
-    """A chunk whose first messages are removed."""
+    """A chunk whose first messages are removed, or all of it if it is damaged."""
 
-    chunk: int
-    rows: list[MessageRow]
+    chunk: Chunk
     removed: int
-    """How many of the rows are removed."""
+    """How many of its rows are removed."""
+
+
+class _Cuts(NamedTuple):
+    """What one step prunes of a conversation."""
+
+    cuts: list[_Cut]
+    first_seq: int
+    """Of the conversation, afterwards."""
+    raised: bool
+    """Whether it is another one now."""
 
 
 class Pruner:
-    """Prunes conversations."""
+    """Prunes conversations. A damaged chunk goes with the next readable message."""
 
-    def __init__(self, db: Database, writer: ChunkWriter) -> None:
+    def __init__(self, db: Database, reader: ChunkReader, writer: ChunkWriter) -> None:
         self._db = db
+        self._reader = reader
         self._writer = writer
         self._next = 0
         """The conversation that the next step begins at."""
@@ -61,36 +77,69 @@ class Pruner:
             return False
         conversation, first_seq, last_seq = rows[0]
         first = first_kept(keep, first_seq, last_seq)
-        if not self._prune(conversation, first, oldest_kept_ms(keep, self._db.now.removal_ms)):
-            self._next = conversation + 1
+        self._next = conversation + 1  # also after an error
+        if self._prune(conversation, first, oldest_kept_ms(keep, self._db.now.removal_ms)):
+            self._next = conversation
         return True
 
     def _prune(self, conversation: int, first_seq: int, oldest_ms: int) -> bool:
         """Remove messages before a seq or a time from the next chunks; return whether there were any."""
-        cuts = self._cuts(conversation, first_seq, oldest_ms)
-        if not cuts:
+        cuts, first, raised = self._cuts(conversation, first_seq, oldest_ms)
+        if not raised:
             return False
-        with self._db.transaction() as db:
+        try:
+            with self._db.transaction():
+                for cut in cuts:
+                    self._writer.cut(conversation, cut.chunk.id, cut.chunk.rows, cut.removed)
+                self._raise_first(conversation, first)
+        except StoreDamagedError:
             for cut in cuts:
-                self._writer.cut(conversation, cut.chunk, cut.rows, cut.removed)
-            first = cuts[-1].rows[cuts[-1].removed - 1].seq + 1
-            db.execute("UPDATE conversations SET first_seq = ? WHERE id = ?", (first, conversation))
+                self._cut_alone(conversation, cut)
+            self._raise_first(conversation, first)
         return True
 
-    def _cuts(self, conversation: int, first_seq: int, oldest_ms: int) -> list[_Cut]:
+    def _raise_first(self, conversation: int, first: int) -> None:
+        with self._db.transaction() as db:
+            db.execute("UPDATE conversations SET first_seq = ? WHERE id = ?", (first, conversation))
+
+    def _cut_alone(self, conversation: int, cut: _Cut) -> None:
+        """Cut a chunk as far as the pages behind it are not damaged; what remains is out of sight."""
+        chunk = cut.chunk
+        with contextlib.suppress(StoreDamagedError):
+            self._writer.cut(conversation, chunk.id, chunk.rows, cut.removed)
+            return
+        if cut.removed == len(chunk.rows):
+            with contextlib.suppress(StoreDamagedError):
+                self._writer.delete(chunk.id)
+
+    def _cuts(self, conversation: int, first_seq: int, oldest_ms: int) -> _Cuts:
         """Return the oldest chunks with messages before a seq or a time, as many as a step takes."""
         cuts: list[_Cut] = []
+        damaged: list[_Cut] = []
         left = _STEP_MESSAGES
-        sql = "SELECT id, last_seq, messages FROM chunks WHERE conversation = ? ORDER BY last_seq LIMIT ?"
-        for chunk, last_seq, blob in self._db.iterate(sql, conversation, _STEP_CHUNKS):
-            rows = chunks.rows(last_seq, blob)
-            count = sum(1 for _ in islice(outlived(rows, first_seq, oldest_ms), left))
-            if count:
-                cuts.append(_Cut(chunk, rows, count))
-            left -= count
-            if count < len(rows) or not left:
-                break
-        return cuts
+        scope = self._reader.scope(conversation)
+        first = scope.first_seq
+        with contextlib.closing(self._reader.chunks_after(scope, 0)) as found:
+            for number, chunk in enumerate(found, 1):
+                rows = chunk.rows
+                if not rows:
+                    damaged.append(_Cut(chunk, 0))
+                    if chunk.last_seq < first_seq:
+                        cuts, damaged, first = cuts + damaged, [], chunk.last_seq + 1
+                    if len(damaged) < _STEP_DAMAGED and len(cuts) < _STEP_CHUNKS:
+                        continue
+                    break
+                count = sum(1 for _ in islice(outlived(rows, first_seq, oldest_ms), left))
+                if count:
+                    cuts += [*damaged, _Cut(chunk, count)]
+                    damaged, first = [], rows[count - 1].seq + 1
+                left -= count
+                if count < len(rows) or not left or number >= _STEP_CHUNKS:
+                    first = max(first, min(first_seq, rows[0].seq))
+                    break
+            else:
+                first = max(first, first_seq)  # also over what is missing at the end
+        return _Cuts(cuts, first, first > scope.first_seq)
 
 
 @dataclass(slots=True)
@@ -105,6 +154,8 @@ class _Progress:
     """Whether the search index is being rewritten."""
     compacted: bool = False
     """Whether the file was rewritten, or will be when it is opened again."""
+    damaged: int = 0
+    """Chunks that could not be looked into."""
 
 
 class Eraser:
@@ -113,27 +164,31 @@ class Eraser:
     def __init__(
         self,
         db: Database,
+        reader: ChunkReader,
         writer: ChunkWriter,
         ids: MessageIds,
         index: SearchIndex,
         log: ModerationLog,
         compaction: Compaction,
+        on_damage: OnDamage,
     ) -> None:
         self._db = db
+        self._reader = reader
         self._writer = writer
         self._ids = ids
         self._index = index
         self._log = log
         self._compaction = compaction
+        self._on_damage = on_damage
         self._progress: dict[int, _Progress] = {}
+        self._damaged: dict[int, int] = {}
 
     def step(self, account: int) -> bool:
         """See `Housekeeping.erase_step`."""
         progress = self._progress.setdefault(account, _Progress())
         if not progress.merging and self._erase_next(account, progress):
             return True
-        if not progress.compacted and self._index.merge_step(begin=not progress.merging):
-            progress.merging = True
+        if not progress.compacted and self._merge(progress):
             return True
         if not progress.compacted:
             self._compaction.request()
@@ -141,8 +196,23 @@ class Eraser:
             return True
         if not self._compaction.empty_journal():
             return True
-        del self._progress[account]
+        self._damaged[account] = self._progress.pop(account).damaged
         return False
+
+    def _merge(self, progress: _Progress) -> bool:
+        """Rewrite a part of the search index; return whether there is more."""
+        try:
+            more = self._index.merge_step(begin=not progress.merging)
+        except StoreDamagedError as error:
+            self._on_damage(DamagedPlace(f"the search index can't be rewritten: {error}"))
+            progress.damaged += 1
+            return False
+        progress.merging |= more
+        return more
+
+    def damaged(self, account: int) -> int:
+        """See `Housekeeping.erase_damaged`."""
+        return self._damaged.pop(account, 0)
 
     def _erase_next(self, account: int, progress: _Progress) -> bool:
         """Erase the next messages; return False after the last."""
@@ -156,33 +226,42 @@ class Eraser:
             return False
         if conversation != progress.conversation:
             progress.conversation, progress.seq = conversation, 0
-        sql = (
-            "SELECT id, last_seq, messages FROM chunks WHERE conversation = ? AND last_seq > ? "
-            "ORDER BY last_seq LIMIT ?"
-        )
-        found = self._db.read(sql, conversation, progress.seq, _STEP_CHUNKS)
+        scope = self._reader.scope(conversation)
+        with contextlib.closing(self._reader.chunks_after(scope, progress.seq)) as chunks:
+            found = list(islice(chunks, _STEP_CHUNKS))
         if not found:
             progress.conversation += 1
             progress.seq = 0
-        elif not self._ids.has_indexed(found[-1][0]):
+        elif not self._ids.has_indexed(found[-1].id):
             self._ids.index_step()
         else:
             self._erase_from(account, progress, found)
         return True
 
-    def _erase_from(self, account: int, progress: _Progress, found: list[tuple[int, int, bytes]]) -> None:
+    def _erase_from(self, account: int, progress: _Progress, found: list[Chunk]) -> None:
         """Erase an account's messages in some chunks, as many as a step takes."""
         left = _STEP_MESSAGES
-        done = progress.seq
-        with self._db.transaction():
-            for chunk, last_seq, blob in found:
-                rows = chunks.rows(last_seq, blob)
-                replaced = [new for row in rows if (new := erased(row, account))][:left]
-                if replaced:
-                    self._writer.replace(progress.conversation, chunk, rows, replaced)
-                    left -= len(replaced)
-                if not left:
-                    done = replaced[-1].seq
-                    break
-                done = last_seq
+        done, damaged = progress.seq, 0
+        try:
+            with self._db.transaction():
+                for chunk in found:
+                    replaced = [new for row in chunk.rows if (new := erased(row, account))][:left]
+                    if replaced:
+                        self._writer.replace(progress.conversation, chunk.id, chunk.rows, replaced)
+                        left -= len(replaced)
+                    if not left:
+                        done = replaced[-1].seq
+                        break
+                    done = chunk.last_seq
+                    damaged += not chunk.rows
+        except StoreDamagedError as error:
+            if len(found) > 1:
+                self._erase_from(account, progress, found[:1])
+                return
+            chunk = found[0]
+            self._on_damage(
+                DamagedPlace(str(error), progress.conversation, chunk.start + 1, chunk.last_seq, chunk.id)
+            )
+            done, damaged = chunk.last_seq, 1
         progress.seq = done
+        progress.damaged += damaged

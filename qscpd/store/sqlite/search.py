@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from qscpd.domain.model import ConversationRow, Found, FoundPage
-from qscpd.store.sqlite.chunk_table import ChunkReader
+from qscpd.store.sqlite.chunk_reader import ChunkReader, Scope
 from qscpd.store.sqlite.database import DatabaseReader
 from qscpd.store.sqlite.history import HistoryReader
 from qscpd.store.sqlite.search_index import SEQ_BITS
@@ -31,20 +31,20 @@ class SearchReader:
         query = " ".join('"' + word.replace('"', '""') + '"' for word in words)
         found: list[Found] = []
         with self._db.snapshot():
-            for row, last_ms in self._history.newest_first(account):
+            for row, last_ms, scope in self._history.newest_first(account):
                 if found and len(found) == limit and last_ms < found[-1].message.time_ms:
                     break  # what is in the others is older than all that was found
                 if conversation in (None, row.id):
-                    found += self._search_one(row, query, before, limit)
+                    found += self._search_one(row, scope, query, before, limit)
                     found = sorted(found, key=_place, reverse=True)[:limit]
             return FoundPage(found, self._is_complete())
 
     def _search_one(
-        self, row: ConversationRow, query: str, before: tuple[int, int, int], limit: int
+        self, row: ConversationRow, scope: Scope, query: str, before: tuple[int, int, int], limit: int
     ) -> list[Found]:
         base = row.id << SEQ_BITS
         sql = "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC"
-        find = self._reader.finder(row.id)
+        find = self._reader.finder(scope)
         found: list[Found] = []
         for (rowid,) in self._db.iterate(sql, query, base + row.first_seq, base + (1 << SEQ_BITS) - 1):
             message = find(rowid - base)

@@ -5,11 +5,12 @@ than storing a message, and nobody searches for what they just read. The index h
 its own, so a text that is removed or replaced has to be removed here, too.
 """
 
+import contextlib
 from collections.abc import Iterable
 from typing import Final
 
 from qscpd.domain.model import MessageRow
-from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.chunk_scan import ChunkScan
 from qscpd.store.sqlite.database import Database
 
 SEQ_BITS: Final = 32
@@ -25,27 +26,26 @@ _MERGED_PAGES: Final = 50
 class SearchIndex:
     """Keeps the index in step with the messages."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, scan: ChunkScan) -> None:
         self._db = db
+        self._scan = scan
 
     def step(self) -> bool:
         """Index the next chunks; return whether there were any."""
-        with self._db.transaction() as db:
-            done = self._indexed_up_to()
-            cursor = db.execute(
-                "SELECT id, conversation, last_seq, messages FROM chunks WHERE id > ? ORDER BY id", (done,)
-            )
-            entries: list[tuple[int, str]] = []
-            count = 0
-            for chunk, conversation, last_seq, blob in cursor:
-                rows = chunks.rows(last_seq, blob)
-                entries += _entries(conversation, rows)
-                count += len(rows)
-                done = chunk
+        done = self._indexed_up_to()
+        entries: list[tuple[int, str]] = []
+        count = 0
+        # After a damaged page was read in a transaction, FTS5 takes nothing in it.
+        with self._db.snapshot(), contextlib.closing(self._scan.after(done)) as scan:
+            for chunk in scan:
+                entries += _entries(chunk.conversation, chunk.rows)
+                count += max(len(chunk.rows), 1)
+                done = chunk.id
                 if count >= _STEP:
                     break
-            if not count:
-                return False
+        if not count:
+            return False
+        with self._db.transaction() as db:
             self._insert(entries)
             db.execute("UPDATE meta SET value = ? WHERE key = 'words_indexed'", (str(done),))
         return True

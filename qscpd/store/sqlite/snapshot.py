@@ -4,16 +4,24 @@ import contextlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
+from qscpd.domain.model import Damage
 from qscpd.errors import StoreError, StoreFullError
 from qscpd.store.base import Contents
+from qscpd.store.damage import OnDamage
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable
+from qscpd.store.sqlite.chunk_reader import ChunkReader
+from qscpd.store.sqlite.database import DatabaseReader
 from qscpd.store.sqlite.disk_space import lacks_space
 from qscpd.store.sqlite.faults import READ_ERRORS, describe
 from qscpd.store.sqlite.lock import resolve
 from qscpd.store.sqlite.marker import remove_marker
 from qscpd.store.sqlite.migrations import APPLICATION_ID
+
+_FULL_SCHEMA: Final = 3
+"""From this schema on, a conversation says where its messages begin and who can write in it."""
 
 _PAGES: int = 1000
 """Pages (of 4 KiB) that are copied in one step."""
@@ -62,11 +70,15 @@ def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
         raise StoreError(f"{store}: can't be copied to {target}: {describe(error)}") from error
 
 
-def inspect_file(path: Path) -> Contents:
+def inspect_file(path: Path, on_damage: OnDamage) -> Contents:
     """Read a copy from the first to the last byte without changing anything.
 
+    Args:
+        path: The copy.
+        on_damage: Called with each place whose messages can't be read.
+
     Raises:
-        StoreError: It is damaged, or is not a store.
+        StoreError: The file is damaged, or is not a store.
     """
     try:
         # Nobody writes to a copy, so no lock and no journal is needed: `immutable`.
@@ -77,18 +89,28 @@ def inspect_file(path: Path) -> Contents:
                 raise StoreError(f"{path}: the store is damaged: {'; '.join(found)}")
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
                 raise StoreError(f"{path}: this is a database of another program")
-            return _contents(db)
+            return _contents(path, db, on_damage)
     except READ_ERRORS as error:
         raise StoreError(f"{path}: the store is damaged: {describe(error)}") from error
 
 
-def _contents(db: sqlite3.Connection) -> Contents:
+def _contents(path: Path, db: sqlite3.Connection, on_damage: OnDamage) -> Contents:
     schema: int = db.execute("PRAGMA user_version").fetchone()[0]
-    messages = sum(chunks.count(blob) for (blob,) in db.execute("SELECT messages FROM chunks"))
     epoch = ""
     if db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'").fetchone()[0]:
         found = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
         epoch = str(found[0]) if found else ""
     accounts: int = db.execute("SELECT count(*) FROM accounts").fetchone()[0]
-    conversations: int = db.execute("SELECT count(*) FROM conversations").fetchone()[0]
-    return Contents(schema, epoch, accounts, conversations, messages)
+    conversations: list[int] = [row[0] for row in db.execute("SELECT id FROM conversations")]
+    messages = damaged = 0
+    if schema < _FULL_SCHEMA:
+        messages = sum(chunks.count(blob) for (blob,) in db.execute("SELECT messages FROM chunks"))
+        return Contents(schema, epoch, accounts, len(conversations), messages)
+    reader = ChunkReader(DatabaseReader(path, db), on_damage)
+    for conversation in conversations:
+        for item in reader.after(reader.scope(conversation), 0):
+            if isinstance(item, Damage):
+                damaged += 1
+            else:
+                messages += 1
+    return Contents(schema, epoch, accounts, len(conversations), messages, damaged)

@@ -8,11 +8,13 @@ from qscpd.domain.events import Event, PositionMoved
 from qscpd.domain.model import Account, Mark, NewMessage, Outcome, RoomResult
 from qscpd.domain.moderation import is_protective
 from qscpd.domain.rooms import DeniedError, RoomChange
-from qscpd.errors import StoreFullError
+from qscpd.errors import StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.base import Finding, Housekeeping
 from qscpd.store.clock import Clock
+from qscpd.store.damage import DamagedPlace, DamageLog, OnDamage
 from qscpd.store.sqlite.accounts import Accounts
 from qscpd.store.sqlite.amendments import Amendments
+from qscpd.store.sqlite.chunk_scan import ChunkScan
 from qscpd.store.sqlite.chunk_table import ChunkWriter
 from qscpd.store.sqlite.clock_keeper import ClockKeeper
 from qscpd.store.sqlite.compaction import Compaction
@@ -36,6 +38,7 @@ class SqliteStore(SqliteReads):
         clock: Reads the clocks; None: the system's.
         edit_within_ms: How long after its time a message can be edited.
         keep_reserve: Keep space for changes that have to work on a full disk; see `Reserve`.
+        on_damage: Called with each damaged place that is read; None: each is logged once.
 
     Raises:
         StoreError: The file can't be opened, is damaged, or is no store of ours.
@@ -43,6 +46,7 @@ class SqliteStore(SqliteReads):
     """
 
     _db: Database
+    _closed = False
 
     def __init__(
         self,
@@ -51,14 +55,17 @@ class SqliteStore(SqliteReads):
         clock: Clock | None = None,
         edit_within_ms: int = 0,
         keep_reserve: bool = False,
+        on_damage: OnDamage | None = None,
     ) -> None:
         self._reserve = Reserve(path, keep=keep_reserve)
         db = self._reserve.spend_on_opening(lambda: Database(path, clock))
-        super().__init__(db)
+        on_damage = on_damage or DamageLog()
+        super().__init__(db, on_damage)
         self._findings = tuple(_findings(db))
         log = ModerationLog(db)
-        index = SearchIndex(db)
-        self._ids = MessageIds(db)
+        scan = ChunkScan(db, self._chunk_reader)
+        index = SearchIndex(db, scan)
+        self._ids = MessageIds(db, scan, on_damage)
         self._tails = TailCache(db, self._room_reader)
         self._accounts = Accounts(db)
         self._rooms = Rooms(db, self._room_reader, self._account_reader, log, self._tails.room_changed)
@@ -79,33 +86,56 @@ class SqliteStore(SqliteReads):
             self._clock_keeper,
             self._ids,
             index,
-            Pruner(db, chunk_writer),
-            Eraser(db, chunk_writer, self._ids, index, log, compaction),
+            Pruner(db, self._chunk_reader, chunk_writer),
+            Eraser(db, self._chunk_reader, chunk_writer, self._ids, index, log, compaction, on_damage),
             compaction,
             self._reserve,
+            on_damage,
         )
         self._reserve.attach(compaction)
         try:
-            self._catch_up()
+            self._catch_up(on_damage)
         except BaseException:
             super().close()
             raise
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, on_damage: OnDamage) -> None:
         """Do what the last run did not get to."""
-        # After a crash under load some thousands of ids may be missing from the index. On a full disk
-        # that waits for the first look-up, which needs them.
-        with contextlib.suppress(StoreFullError), self._db.transaction():
-            self._ids.index_all()
+        self._index_ids()
         if self._housekeeping.compaction_due():
-            with contextlib.suppress(StoreFullError):  # next time, then
+            try:
                 self._housekeeping.compact()
+            except StoreFullError:
+                pass  # next time, then
+            except StoreDamagedError as error:
+                on_damage(DamagedPlace(f"unused parts of the file can't be removed: {error}"))
         self._reserve.take_back()
         self._reserve.maintain()
 
+    def _index_ids(self) -> None:
+        """Index the ids of the last run: after a crash under load, some thousands may be missing.
+
+        On a full disk that waits for the first look-up, which needs them.
+        """
+        self._chunk_reader.trusts_new = False
+        with contextlib.suppress(StoreFullError):
+            try:
+                with self._db.transaction():
+                    self._ids.index_all()
+            except StoreDamagedError:
+                self._ids.index_all()  # each step for itself, around what is damaged
+        self._chunk_reader.trusts_new = True
+
     def close(self) -> None:
-        """See `StoreReader.close`."""
-        self._clock_keeper.close()
+        """See `StoreReader.close`; the index of message ids is completed first.
+
+        It shows which seqs are right should a chunk be damaged before the store is opened again.
+        """
+        if not self._closed:
+            self._closed = True
+            self._clock_keeper.close()
+            with contextlib.suppress(StoreError):  # opening completes it, too
+                self._ids.index_all()
         super().close()
         self._reserve.take_back()  # The journal is gone, if nobody else reads.
 

@@ -10,6 +10,9 @@ from qscpd.store.sqlite.rooms import RoomReader
 _CACHED_CONVERSATIONS: Final = 50_000
 """Conversations in the cache: about 10 MiB."""
 
+_SEQS: Final = 1 << 31
+"""A seq that no conversation reaches; a damaged one can be anything."""
+
 _AUTHORS: Final = 10_000
 """Members of a room whose last message is remembered for slow mode."""
 
@@ -115,7 +118,8 @@ class TailCache:
         self._limit()
         room = self._rooms.get(-key)
         last_ms = self._db.read("SELECT last_ms FROM conversations WHERE id = ?", room.id)[0][0]
-        tail = self.known[key] = ConversationTail(room.id, room.last_seq, last_ms, RoomTail(room))
+        last_seq = self._last_seq(room.id, room.last_seq)
+        tail = self.known[key] = ConversationTail(room.id, last_seq, last_ms, RoomTail(room))
         return tail
 
     def _load_pair(self, pair: tuple[int, int]) -> ConversationTail:
@@ -123,8 +127,27 @@ class TailCache:
         rows = self._db.read(
             "SELECT id, last_seq, last_ms FROM conversations WHERE low = ? AND high = ?", *pair
         )
-        tail = self.known[pair] = ConversationTail(*(rows[0] if rows else (self._make_pair(pair), 0, 0)))
+        conversation, last_seq, last_ms = rows[0] if rows else (self._make_pair(pair), 0, 0)
+        last_seq = self._last_seq(conversation, last_seq)
+        tail = self.known[pair] = ConversationTail(conversation, last_seq, last_ms)
         return tail
+
+    def _last_seq(self, conversation: int, last_seq: int) -> int:
+        """Return the last seq of a conversation, also of a damaged one: no seq is given a second time.
+
+        If the last messages are missing, a chunk without any is stored for them. So the seqs of the next
+        chunk are certain.
+        """
+        sql = "SELECT coalesce(max(last_seq), 0) FROM chunks WHERE conversation = ? AND last_seq < ?"
+        stored: int = self._db.read(sql, conversation, _SEQS)[0][0]
+        first_seq = "SELECT first_seq FROM conversations WHERE id = ?"
+        if stored < last_seq and self._db.read(first_seq, conversation)[0][0] <= last_seq:
+            with self._db.transaction() as db:
+                db.execute(
+                    "INSERT INTO chunks (conversation, last_seq, messages) VALUES (?, ?, ?)",
+                    (conversation, last_seq, chunks.MISSING),
+                )
+        return max(stored, last_seq)
 
     def _make_pair(self, pair: tuple[int, int]) -> int:
         sql = "INSERT INTO conversations (low, high, last_seq, last_ms) VALUES (?, ?, 0, 0) RETURNING id"

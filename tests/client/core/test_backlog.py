@@ -1,11 +1,12 @@
 """Backlog of unshown items: bounded, in order, and with the missing ranges before it."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qscp import frames
 from qscp_client.core.backlog import CAPACITY, Backlog
-from qscp_client.core.messages import Amendment, Item, Message, Missing, message_from
+from qscp_client.core.messages import Amendment, Item, Message, Missing, items_from, message_from
 from qscp_client.core.outbox import EntryKind
 from tests.support.items import amendment, message
 
@@ -52,6 +53,21 @@ def test_a_missing_range_is_not_complete() -> None:
     assert waiting.reaches(1)
     assert not waiting.is_complete_after(3)
     assert waiting.is_complete_after(4)
+
+
+def test_what_is_damaged_is_not_missing() -> None:
+    """No request brings damaged messages, so a backlog with such a range is complete."""
+    assert backlog(message(1), Missing(2, 4, "damaged"), message(5)).is_complete_after(0)
+
+
+def test_a_page_has_its_damaged_ranges() -> None:
+    """A page of history that is put before the items has its gaps, from the start on."""
+    gaps = (frames.HistoryGap(2, 4, "damaged"), frames.HistoryGap(6, 6, "damaged"))
+    waiting = backlog(Missing(6, 6, "damaged"), message(7))
+    given_page = msgspec.structs.replace(page(1, 5, 7), gaps=gaps)
+    waiting.prepend(given_page, items_from(given_page), 2)
+    shown = [(each.seq, each.last) for each in waiting.take()]
+    assert shown == [(3, 4), (5, 5), (6, 6), (7, 7)]
 
 
 def test_an_amendment_changes_its_message() -> None:

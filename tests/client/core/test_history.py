@@ -1,5 +1,7 @@
 """Pages of history: the next request, and when the messages are shown."""
 
+import msgspec
+
 from qscp import frames
 from tests.support.engine_harness import EngineHarness, in_room, info, ready, room_message, shown_texts
 
@@ -27,6 +29,35 @@ def test_a_page_without_messages_is_not_the_end() -> None:
     harness.enter("/history 2")
     assert harness.frames() == [frames.HistoryRequest("c-#dev", before=5, limit=2)]
     assert shown_texts(harness.receive(page())) == ["No older messages in #dev."]
+
+
+DAMAGED = (frames.HistoryGap(5, 7, "damaged"),)
+NOTE = "3 messages in this chat are damaged on the server and can't be shown."
+
+
+def with_gaps(page: frames.History, gaps: tuple[frames.HistoryGap, ...]) -> frames.History:
+    """Return a page with gaps."""
+    return msgspec.structs.replace(page, gaps=gaps)
+
+
+def test_damaged_messages_are_noted_in_their_place() -> None:
+    """Gaps of all pages of an answer are shown among its messages; a page of nothing else is one too."""
+    harness = in_room(last_seq=9)
+    harness.enter("/history 3")
+    harness.receive(with_gaps(page(8, 9, cursor=5), DAMAGED))
+    last = with_gaps(page(3), (frames.HistoryGap(4, 4, "damaged"), frames.HistoryGap(2, 1, "damaged")))
+    assert shown_texts(harness.receive(last))[1:-1] == [
+        "(3) bob: m3",
+        "1 message in this chat is damaged on the server and can't be shown.",
+        NOTE,
+        "(8) bob: m8",
+        "(9) bob: m9",
+    ]
+    harness.enter("/history 2")
+    only = with_gaps(page(), (frames.HistoryGap(1, 2, "damaged"),))
+    assert len(shown_texts(harness.receive(only))) == 3
+    harness.enter("/last 2")
+    assert NOTE in shown_texts(harness.receive(with_gaps(page(9), DAMAGED)))
 
 
 def test_a_repeated_cursor_ends_the_request() -> None:

@@ -89,6 +89,26 @@ def test_gaps_are_shown_in_the_conversation() -> None:
     assert harness.engine.unread == {}
 
 
+def test_a_damaged_gap_moves_the_position_and_counts_no_unread_message() -> None:
+    """Damaged messages are noted in the chat, and are not among those that the server counts."""
+    harness = EngineHarness(saved(3))
+    harness.connect(infos=[info("bob", 8, read=3, unread=2)])
+    harness.receive(
+        frames.Gap("c-bob", 4, 6, "damaged"),
+        *(chat(seq, str(seq), origin="replay") for seq in (7, 8)),
+        frames.Resumed(),
+    )
+    assert harness.engine.unread == {"bob": 2}
+    shown = harness.enter("bob")
+    assert notices(shown) == ["3 messages in this chat are damaged on the server and can't be shown."]
+    assert bodies(shown) == ["7", "8"]
+    assert harness.engine.unread == {}
+    assert Moved("c-bob", "bob", 8) in harness.engine.changes_to_save()
+    assert notices(harness.receive(frames.Gap("c-bob", 9, 9, "dissolved"))) == [
+        "1 earlier unread message; /history shows it."
+    ]
+
+
 def test_a_position_that_is_ahead_goes_back() -> None:
     """A position ahead of a restored server goes back, and later messages are shown."""
     harness = EngineHarness(saved(9))

@@ -28,6 +28,7 @@ from qscpd.admin.live import LiveAdmin
 from qscpd.domain.model import Account
 from qscpd.errors import ExitCode, StoreBusyError, StoreError, StoreFullError
 from qscpd.sessions.session import Session
+from qscpd.store.damage import DamageLog
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import hash_cheaply
@@ -49,7 +50,7 @@ class LiveDaemon:
             self.router.bus,
             on_failed=print,
         )
-        self.admin = LiveAdmin(self.router, self.writer)
+        self.admin = LiveAdmin(self.router, self.writer, DamageLog())
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from qscpd.domain.model import NewMessage
 from qscpd.errors import ExitCode, StoreFullError
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store
+from qscpd.store.damage import DamageLog
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import ListLog
@@ -46,7 +47,7 @@ def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter
     directory = Directory(store.accounts(), store.account_names())
     router = Router(Config(), directory, ListLog(), bus, writer)
     with writer:
-        yield LiveAdmin(router, writer), router, writer
+        yield LiveAdmin(router, writer, DamageLog()), router, writer
     router.presence.close()
 
 

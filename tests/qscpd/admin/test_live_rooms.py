@@ -15,6 +15,7 @@ from qscpd.domain.model import NewMessage, Refused
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import ExitCode, StoreFullError
 from qscpd.sessions.session import Session
+from qscpd.store.damage import DamageLog
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import FakeLink, RouterDouble
@@ -35,7 +36,7 @@ class LiveDaemon:
             self.router.bus,
             on_failed=print,
         )
-        self.admin = LiveAdmin(self.router, self.writer)
+        self.admin = LiveAdmin(self.router, self.writer, DamageLog())
 
     async def join(self, account: int, room: str) -> None:
         """Let a user join a room."""

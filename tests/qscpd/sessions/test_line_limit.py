@@ -37,7 +37,7 @@ from qscpd.domain.model import (
     MessageMeta,
     MessageRow,
 )
-from qscpd.domain.pages import take
+from qscpd.domain.pages import split, take
 from qscpd.handlers import history
 from qscpd.handlers import rooms as room_handlers
 from qscpd.handlers.messages import MessageHandlers
@@ -125,7 +125,7 @@ def test_a_page_of_history_is_a_line(page: list[MessageRow]) -> None:
     taken = take(page, PAGE_LIMIT, PAGE_BYTES)
     frame = frames.History(
         conversation=f"c{CONVERSATION}",
-        messages=[history_message(row, NAMES, 1) for row in taken],
+        messages=[history_message(row, NAMES, 1) for row in split(taken)[0]],
         first_seq=HIGHEST,
         last_seq=HIGHEST,
         cursor=HIGHEST,

@@ -9,8 +9,11 @@ import pytest
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom
+from qscpd.domain.model import ReplayPage
+from qscpd.errors import StoreDamagedError
 from qscpd.sessions import replay
 from qscpd.store.sqlite.store import SqliteStore
+from tests.support.damage import chunk_places, damage_chunk
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
@@ -162,6 +165,54 @@ async def test_pruned_messages_are_a_gap(server: InProcessServer) -> None:
         "resumed",
     ]
     assert received(await resume(server, "bob", 6)) == ["7 replay", "8 replay", "9 replay", "resumed"]
+
+
+@pytest.mark.parametrize("page", [1, 2, 100])
+async def test_damaged_messages_are_gaps_in_their_places(
+    server: InProcessServer, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """Damaged messages are gaps among the others, also at both ends of a page and of the conversation."""
+    monkeypatch.setattr(replay, "_PAGE", page)
+    for _ in range(8):
+        await write(server, "alice", "bob", 1)
+    places = chunk_places(server.store._db.path, 1)
+    for index in (0, 2, 3, 7):
+        damage_chunk(server.store._db.path, places[index][0], "noise")
+    bob = await resume(server, "bob", 0)
+    assert received(bob) == [
+        "1-1 damaged",
+        "2 replay",
+        "3-4 damaged",
+        "5 replay",
+        "6 replay",
+        "7 replay",
+        "8-8 damaged",
+        "resumed",
+    ]
+    await write(server, "alice", "bob", 1)
+    assert received(bob)[-1] == "9 live"
+    assert received(await resume(server, "bob", 8)) == ["9 replay", "resumed"]
+
+
+async def test_a_conversation_that_cannot_be_read_is_a_gap(
+    server: InProcessServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If reading a conversation fails as a whole, it is a gap, and the others are replayed."""
+    await write(server, "alice", "bob", 3)
+    await write(server, "carol", "bob", 2)
+    read = server.reads.replay_page
+
+    async def damaged(
+        account: int, conversation: int, *, after: int, limit: int, max_bytes: int
+    ) -> ReplayPage | None:
+        if conversation == 1:
+            raise StoreDamagedError("a page is malformed")
+        return await read(account, conversation, after=after, limit=limit, max_bytes=max_bytes)
+
+    monkeypatch.setattr(server.reads, "replay_page", damaged)
+    bob = await resume(server, "bob", 1)
+    assert received(bob) == ["2-3 damaged", "resumed"]
+    assert received(bob, "c2") == ["1 replay", "2 replay", "resumed"]
 
 
 async def test_a_page_waits_for_the_peer(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> None:

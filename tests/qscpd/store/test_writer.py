@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import cast
 
 import pytest
 import structlog
@@ -24,7 +25,7 @@ from qscpd.domain.model import (
     Refused,
     StoredMessage,
 )
-from qscpd.errors import StoreBusyError, StoreError, StoreFullError
+from qscpd.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.items import Item, PendingChat, PendingSkip
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
@@ -89,6 +90,10 @@ class FakeHousekeeping:
         """Raise; it is not used."""
         raise NotImplementedError(account)
 
+    def erase_damaged(self, account: int) -> int:
+        """Raise; it is not used."""
+        raise NotImplementedError(account)
+
     def compaction_due(self) -> bool:
         """Raise; it is not used."""
         raise NotImplementedError
@@ -105,6 +110,7 @@ class ListStore(SqliteStore):
         batches: Number of messages of each transaction.
         marks: Seqs of the marks of each transaction with marks.
         fails: Errors to raise, one for each transaction; None to succeed.
+        poison: Numbers of messages and seqs of marks that need a damaged page.
         gate: Event that transactions wait for.
         chores: Housekeeping of the store.
     """
@@ -114,6 +120,7 @@ class ListStore(SqliteStore):
         self.batches: list[int] = []
         self.marks: list[list[int]] = []
         self.fails: list[Exception | None] = []
+        self.poison: set[int] = set()
         self.gate = threading.Event()
         self.gate.set()
         self.threads: set[str] = set()
@@ -130,6 +137,8 @@ class ListStore(SqliteStore):
         self.threads.add(threading.current_thread().name)
         if self.fails and (error := self.fails.pop(0)) is not None:
             raise error
+        if self.poison & {*map(number, messages), *(each.seq for each in marks)}:
+            raise StoreDamagedError("a page is malformed")
         before = sum(self.batches)
         self.batches.append(len(messages))
         if marks:
@@ -259,6 +268,21 @@ async def test_a_refused_batch_is_reported_and_the_next_is_tried(
     peer.writer.append(items(3))
     await peer.writer.drained()
     assert peer.reported == [(code, [0, 1, 2]), ("stored", 3)]
+
+
+async def test_a_damaged_page_refuses_only_what_needs_it(peer: WriterPeer) -> None:
+    """Of a batch that meets a damaged page, everything else is stored, in order, and nothing overtakes."""
+    peer.store.poison = {50, 99}
+    late = [*items(1, first=50), *items(2, first=60)]
+    marks = [Mark(1, 1, PositionKind.READ, seq) for seq in (99, 7)]
+    peer.writer.append([*items(3), *late, *items(3, first=100, session="t"), *marks])
+    await peer.writer.drained()
+    assert [each for each, _ in peer.seqs] == [0, 1, 2, 100, 101, 102]
+    refused = [each for each in peer.reported if each[0] not in ("stored", "moved")]
+    assert refused[0] == (ErrorCode.STORAGE_FAILED, [50])
+    assert {code for code, _ in refused[1:]} == {ErrorCode.OUT_OF_ORDER}
+    assert [each for _, numbers in refused[1:] for each in cast("list[int]", numbers)] == [60, 61]
+    assert peer.moved == [[7]]
 
 
 async def test_a_retry_in_a_refused_batch_is_acknowledged(peer: WriterPeer) -> None:

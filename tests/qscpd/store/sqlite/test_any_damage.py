@@ -77,7 +77,7 @@ def run_reader(path: Path) -> None:
 
 def run_verify(path: Path) -> None:
     """Do what `verify` does."""
-    inspect_file(path)
+    inspect_file(path, lambda _: None)
 
 
 def zero_page(content: bytearray, page: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from qscpd.domain.model import Keep, NewMessage
 from qscpd.store.sqlite import compaction, retention
+from qscpd.store.sqlite.chunk_scan import ChunkScan
 from qscpd.store.sqlite.search_index import SearchIndex
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
@@ -91,7 +92,7 @@ def test_pruned_messages_leave_the_search_index(store: SqliteStore) -> None:
     assert found(store, "word2") == [2]
     finish(store, Keep(messages=2))
     assert [found(store, f"word{number}") for number in range(1, 5)] == [[], [], [3], [4]]
-    while SearchIndex(store._db).merge_step(begin=False):
+    while SearchIndex(store._db, ChunkScan(store._db, store._chunk_reader)).merge_step(begin=False):
         pass
     rows = store._db.read("SELECT count(*) FROM words WHERE words MATCH 'word1'")
     assert rows == [(0,)]

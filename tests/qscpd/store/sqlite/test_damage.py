@@ -1,0 +1,555 @@
+"""A damaged store: what can't be read is reported and left out, and everything else goes on."""
+
+import contextlib
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qscp.errors import ErrorCode
+from qscp.rooms import HistoryFrom
+from qscpd.domain.model import Damage, Keep, MessageMeta, NewMessage, Refused, StoredMessage
+from qscpd.domain.rooms import RoomChange
+from qscpd.errors import StoreDamagedError
+from qscpd.store.damage import DamageLog
+from qscpd.store.sqlite import database
+from qscpd.store.sqlite.reader import SqliteReader
+from qscpd.store.sqlite.snapshot import inspect_file
+from qscpd.store.sqlite.store import SqliteStore
+from tests.support.damage import (
+    CONTENT_DAMAGE,
+    chunk_places,
+    corrupt_overflow,
+    damage_chunk,
+    delete_chunk,
+)
+from tests.support.ids import IdMaker
+from tests.support.stores import TickingClock, add_room
+
+ALICE, BOB, CAROL = 1, 2, 3
+PAIR, ROOM = 1, 2
+NEWEST = (2**53, 0, 0)
+
+make_id = IdMaker()
+
+
+class Made(NamedTuple):
+    """A closed store, and where its chunks are."""
+
+    path: Path
+    chunks: dict[int, list[tuple[int, int, int]]]
+    """Id, first and last seq of each, by conversation."""
+
+
+def recipient(conversation: int) -> int:
+    """Return whom bob writes to."""
+    return ALICE if conversation == PAIR else -ROOM
+
+
+def text(conversation: int, seq: int) -> str:
+    """Return the text of a message."""
+    return f"word c{conversation}s{seq}"
+
+
+def message(conversation: int, seq: int) -> NewMessage:
+    """Return a message of bob that gets a seq."""
+    return NewMessage(BOB, recipient(conversation), make_id(), text(conversation, seq))
+
+
+def make(path: Path, sizes: Iterable[int]) -> Made:
+    """Make a store with a pair and a room, both with chunks of some sizes."""
+    with contextlib.closing(SqliteStore(path)) as store:
+        for name in ("alice", "bob", "carol"):
+            store.add_account(name, "x")
+        first = store.append([NewMessage(BOB, ALICE, make_id(), text(PAIR, 1))])[0][0]
+        assert isinstance(first, StoredMessage)
+        add_room(store, "#dev", "bob", "alice", history=HistoryFrom.FULL)
+        room_seq, pair_seq = 0, 1
+        for size in sizes:
+            store.append(
+                [NewMessage(BOB, ALICE, make_id(), text(PAIR, pair_seq + n)) for n in range(1, size + 1)]
+            )
+            store.append(
+                [NewMessage(BOB, -ROOM, make_id(), text(ROOM, room_seq + n)) for n in range(1, size + 1)]
+            )
+            pair_seq, room_seq = pair_seq + size, room_seq + size
+        finish(store)
+    return Made(path, {each: chunk_places(path, each) for each in (PAIR, ROOM)})
+
+
+def finish(store: SqliteStore, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
+    """Do all housekeeping."""
+    for _ in range(2):
+        while store.housekeeping.step(keep):
+            pass
+
+
+def joined(ranges: Iterable[tuple[int, int]]) -> list[Damage]:
+    """Return ranges by seq, with those that touch joined."""
+    found: list[Damage] = []
+    for first, last in sorted(ranges):
+        if found and found[-1].last + 1 == first:
+            found[-1] = Damage(found[-1].first, last)
+        else:
+            found.append(Damage(first, last))
+    return found
+
+
+Shown = tuple[list[tuple[int, str | None]], list[Damage]]
+"""Seqs and texts, and what can't be read."""
+
+
+def replayed(store: SqliteStore | SqliteReader, conversation: int, last: int) -> Shown:
+    """Return what a device gets, page by page."""
+    found: list[tuple[int, str | None]] = []
+    gaps: list[Damage] = []
+    after = 0
+    while after < last:
+        page = store.replay_page(ALICE, conversation, after=after, limit=3, max_bytes=10**6)
+        assert page is not None
+        found += [(row.seq, row.body) for row in page.messages]
+        gaps += page.damage
+        end = max([each.last for each in page.damage] + [row.seq for row in page.messages])
+        assert end > after
+        after = end
+    return found, joined(gaps)
+
+
+def paged(store: SqliteStore | SqliteReader, conversation: int, limit: int, *, newer: bool) -> Shown:
+    """Return all pages of history."""
+    found: list[tuple[int, str | None]] = []
+    gaps: list[Damage] = []
+    cursor: int | None = 0 if newer else None
+    while True:
+        page = store.history_page(
+            ALICE,
+            conversation,
+            before=None if newer else cursor,
+            after=cursor if newer else None,
+            limit=limit,
+            max_bytes=10**6,
+        )
+        assert page is not None
+        rows = [(row.seq, row.body) for row in page.messages]
+        found = found + rows if newer else rows + found
+        gaps += page.damage
+        cursor = page.cursor
+        if cursor is None:
+            return found, joined(gaps)
+
+
+def check(store: SqliteStore | SqliteReader, conversation: int, damaged: list[Damage], last: int) -> None:
+    """Check everything that alice can read of a conversation with texts up to a seq."""
+    bad = {seq for each in damaged for seq in range(each.first, each.last + 1)}
+    good = [(seq, text(conversation, seq)) for seq in range(1, last + 1) if seq not in bad]
+
+    assert replayed(store, conversation, last) == (good, damaged)
+    for limit in (2, 100):
+        assert paged(store, conversation, limit, newer=False) == (good, damaged)
+        assert paged(store, conversation, limit, newer=True) == (good, damaged)
+
+    assert [(row.seq, row.body) for row in store.export_room(conversation)] == good
+    exported = [each.message for each in store.export(ALICE) if each.conversation == conversation]
+    assert [(row.seq, row.body) for row in exported] == good
+    matches = store.search(ALICE, ["word"], conversation=conversation, before=NEWEST, limit=1000).found
+    assert sorted((each.message.seq, each.message.body) for each in matches) == good
+    (summary,) = store.conversation_list(ALICE, conversation - 1, 1)
+    assert summary.unread == len(good)
+
+
+def apply_damage(made: Made, plan: dict[tuple[int, int], str]) -> dict[int, list[Damage]]:
+    """Damage chunks by conversation and index; return the damaged ranges."""
+    ranges: dict[int, list[tuple[int, int]]] = {PAIR: [], ROOM: []}
+    for (conversation, index), kind in plan.items():
+        chunk, first, last = made.chunks[conversation][index]
+        if kind == "a row that is missing":
+            delete_chunk(made.path, chunk)
+        else:
+            damage_chunk(made.path, chunk, kind)
+        ranges[conversation].append((first, last))
+    return {conversation: joined(each) for conversation, each in ranges.items()}
+
+
+KINDS = (*CONTENT_DAMAGE, "a row that is missing")
+
+SIZES = (3, 1, 2, 4, 1)
+LAST = {PAIR: 1 + sum(SIZES), ROOM: sum(SIZES)}
+
+
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """An undamaged store."""
+    return make(tmp_path_factory.mktemp("intact") / "q.db", SIZES)
+
+
+@pytest.fixture
+def made(intact: Made, tmp_path: Path) -> Made:
+    """A store to damage."""
+    path = tmp_path / "q.db"
+    shutil.copy(intact.path, path)
+    return Made(path, intact.chunks)
+
+
+def places(log: list[str]) -> DamageLog:
+    """Return a log that lists places."""
+    return DamageLog(lambda place: log.append(str(place)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("index", [0, 2, -1], ids=["first", "middle", "last"])
+def test_damage_of_any_kind_at_any_place(made: Made, kind: str, index: int) -> None:
+    """A damaged chunk is left out by each read, and reported once; the seqs of all others are right."""
+    damaged = apply_damage(made, {(PAIR, index): kind, (ROOM, index): kind})
+    log: list[str] = []
+    on_damage = places(log)
+    with contextlib.closing(SqliteStore(made.path, on_damage=on_damage)) as store:
+        with contextlib.closing(SqliteReader(made.path, on_damage)) as reader:
+            for conversation in (PAIR, ROOM):
+                check(store, conversation, damaged[conversation], LAST[conversation])
+                check(reader, conversation, damaged[conversation], LAST[conversation])
+        finish(store)
+    assert len(log) == len(set(log)) == 2
+    assert f"messages {damaged[PAIR][0].first} to {damaged[PAIR][0].last} of c{PAIR}: " in "\n".join(log)
+
+
+PLANS = st.dictionaries(
+    st.tuples(st.sampled_from([PAIR, ROOM]), st.integers(0, len(SIZES) - 1)), st.sampled_from(KINDS)
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(plan=PLANS, keep=st.integers(1, 8))
+def test_any_damage_stops_nothing(
+    intact: Made, tmp_path_factory: pytest.TempPathFactory, plan: dict[tuple[int, int], str], keep: int
+) -> None:
+    """After any damage, messages are stored and amended, and pruning and erasing come to an end."""
+    path = tmp_path_factory.mktemp("any") / "q.db"
+    shutil.copy(intact.path, path)
+    made = Made(path, intact.chunks)
+    damaged = apply_damage(made, plan)
+    last = dict(LAST)
+    with contextlib.closing(SqliteStore(path, edit_within_ms=10**12)) as store:
+        for conversation in (PAIR, ROOM):
+            for _ in range(3):
+                (stored,), _ = store.append(
+                    [
+                        NewMessage(
+                            BOB,
+                            recipient(conversation),
+                            make_id(),
+                            text(conversation, last[conversation] + 1),
+                        )
+                    ]
+                )
+                assert isinstance(stored, StoredMessage)
+                last[conversation] += 1
+                assert stored.seq == last[conversation]
+        for conversation in (PAIR, ROOM):
+            check_replay(store, conversation, damaged[conversation], last[conversation])
+        finish(store)
+        for conversation in (PAIR, ROOM):
+            check(store, conversation, damaged[conversation], last[conversation])
+        reopened = SqliteStore(path, edit_within_ms=10**12)
+        with contextlib.closing(reopened):
+            for conversation in (PAIR, ROOM):
+                check(reopened, conversation, damaged[conversation], last[conversation])
+                amend_all(reopened, conversation, damaged[conversation], LAST[conversation])
+            finish(reopened)
+            finish(reopened, Keep(messages=keep))
+            for conversation in (PAIR, ROOM):
+                history = reopened.history_page(ALICE, conversation, limit=100, max_bytes=10**6)
+                assert history is not None
+                assert history.conversation.first_seq == history.conversation.last_seq - keep + 1
+            while reopened.housekeeping.erase_step(BOB):
+                pass
+            assert all(row.body is None for row in reopened.export_room(PAIR))
+            assert all(row.body is None for row in reopened.export_room(ROOM))
+
+
+def check_replay(store: SqliteStore, conversation: int, damaged: list[Damage], last: int) -> None:
+    """Check what a new device gets."""
+    page = store.replay_page(ALICE, conversation, after=0, limit=1000, max_bytes=10**6)
+    assert page is not None
+    bad = {seq for each in damaged for seq in range(each.first, each.last + 1)}
+    assert [row.seq for row in page.messages] == [seq for seq in range(1, last + 1) if seq not in bad]
+    assert list(page.damage) == damaged
+
+
+def amend_all(store: SqliteStore, conversation: int, damaged: list[Damage], last: int) -> None:
+    """Edit and react to each message: those that are damaged are unknown."""
+    bad = {seq for each in damaged for seq in range(each.first, each.last + 1)}
+    for seq in range(1, last + 1):
+        for meta in (MessageMeta(kind="edit", target=seq), MessageMeta(kind="react", target=seq)):
+            (outcome,), _ = store.append(
+                [NewMessage(BOB, recipient(conversation), make_id(), "better", meta)]
+            )
+            assert (
+                outcome == Refused(ErrorCode.UNKNOWN_MESSAGE)
+                if seq in bad
+                else isinstance(outcome, StoredMessage)
+            )
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let damaged files be opened, as large ones are."""
+    monkeypatch.setattr(database, "_CHECKED_SIZE", 0)
+
+
+LONG = "z" * 16_000
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("index", [0, 3, 6], ids=["first", "middle", "last"])
+def test_a_damaged_page(tmp_path: Path, index: int) -> None:
+    """A page that SQLite can't read takes only the messages that are in it."""
+    path = tmp_path / "q.db"
+    bodies = [f"word {n}" for n in range(1, 8)]
+    with contextlib.closing(SqliteStore(path)) as store:
+        for name in ("alice", "bob"):
+            store.add_account(name, "x")
+        for n, body in enumerate(bodies):
+            store.append([NewMessage(BOB, ALICE, make_id(), LONG if n == index else body)])
+        finish(store)
+    corrupt_overflow(path, b"z")
+    log: list[str] = []
+    on_damage = places(log)
+    with contextlib.closing(SqliteStore(path, on_damage=on_damage)) as store:
+        seqs = [seq for seq in range(1, 8) if seq != index + 1]
+        damage = [Damage(index + 1, index + 1)]
+        for _ in range(2):
+            page = store.replay_page(ALICE, PAIR, after=0, limit=100, max_bytes=10**6)
+            assert page is not None
+            assert [row.seq for row in page.messages] == seqs
+            assert page.damage == damage
+            history = store.history_page(ALICE, PAIR, limit=100, max_bytes=10**6)
+            assert history is not None
+            assert [row.seq for row in history.messages] == seqs
+            assert history.damage == damage
+            (summary,) = store.conversation_list(ALICE, 0, 1)
+            assert summary.unread == len(seqs)
+            (stored,), _ = store.append([NewMessage(BOB, ALICE, make_id(), "word again")])
+            assert isinstance(stored, StoredMessage)
+            seqs.append(stored.seq)
+            finish(store)
+        finish(store, Keep(messages=1))
+        history = store.history_page(ALICE, PAIR, limit=100, max_bytes=10**6)
+        assert history is not None
+        assert [row.seq for row in history.messages] == [9]
+        while store.housekeeping.erase_step(BOB):
+            pass
+    assert len(log) == len(set(log))
+    assert any(f"messages {index + 1} to {index + 1} of c1: can't be read" in line for line in log)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_damaged_page_of_what_is_not_indexed(tmp_path: Path) -> None:
+    """The indexes go on behind a page that can't be read."""
+    path = tmp_path / "q.db"
+    store = SqliteStore(path)
+    for name in ("alice", "bob"):
+        store.add_account(name, "x")
+    for body in ("word one", LONG, "word three"):
+        store.append([NewMessage(BOB, ALICE, make_id(), body)])
+    store._db.close()  # as by a kill, which completes no index
+    corrupt_overflow(path, b"z")
+    with contextlib.closing(SqliteStore(path)) as store:
+        finish(store)
+        page = store.search(ALICE, ["word"], conversation=None, before=NEWEST, limit=100)
+        assert [each.message.seq for each in page.found] == [3, 1]
+        assert page.complete
+        assert store._db.read("SELECT seq FROM sent_ids ORDER BY seq") == [(1,), (3,)]
+
+
+def execute(path: Path, sql: str, *values: object) -> None:
+    """Change a closed store."""
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(sql, values)
+
+
+def test_a_chunk_that_lost_its_first_message(made: Made) -> None:
+    """The index of ids shows that the seqs of the others are right."""
+    chunk, first, _ = made.chunks[PAIR][1]
+    with contextlib.closing(sqlite3.connect(made.path)) as db, db:
+        (blob,) = db.execute("SELECT messages FROM chunks WHERE id = ?", (chunk,)).fetchone()
+        db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (repack(blob), chunk))
+    with contextlib.closing(SqliteStore(made.path)) as store:
+        check(store, PAIR, [Damage(first, first)], LAST[PAIR])
+
+
+def repack(blob: bytes) -> bytes:
+    """Return a chunk without its first message."""
+    packed: bytes = msgspec.msgpack.encode(msgspec.msgpack.decode(blob)[1:])
+    return packed
+
+
+def test_a_chunk_at_two_places(made: Made) -> None:
+    """A copy of a chunk at another place is not read; each message that fits its place is."""
+    chunk, first, last = made.chunks[PAIR][4]  # four messages
+    execute(
+        made.path,
+        "INSERT INTO chunks (conversation, last_seq, messages) SELECT conversation, ?, messages FROM chunks "
+        "WHERE id = ?",
+        last - 2,
+        chunk,
+    )
+    with contextlib.closing(SqliteStore(made.path)) as store:
+        check(store, PAIR, [], LAST[PAIR])
+        assert first < last - 2
+
+
+@pytest.mark.parametrize("place", [2, 10_000, 2**40])
+def test_a_chunk_at_a_wrong_place(made: Made, place: int) -> None:
+    """A chunk whose place is damaged is not shown there, and no seq is given a second time."""
+    chunk, first, last = made.chunks[PAIR][2]
+    execute(made.path, "UPDATE chunks SET last_seq = ? WHERE id = ?", place, chunk)
+    with contextlib.closing(SqliteStore(made.path)) as store:
+        check(store, PAIR, [Damage(first, last)], LAST[PAIR])
+        (stored,), _ = store.append([NewMessage(BOB, ALICE, make_id(), "word")])
+        assert isinstance(stored, StoredMessage)
+        assert stored.seq > LAST[PAIR]
+        finish(store)
+        page = store.replay_page(ALICE, PAIR, after=LAST[PAIR], limit=9, max_bytes=10**6)
+        assert page is not None
+        assert [row.seq for row in page.messages] == [stored.seq]
+
+
+def test_what_is_missing_at_the_end_is_known_for_good(made: Made) -> None:
+    """Messages behind what is missing are read also when no id of them is known any more."""
+    chunk, first, last = made.chunks[PAIR][-1]
+    delete_chunk(made.path, chunk)
+    with contextlib.closing(SqliteStore(made.path)) as store:
+        store.append([message(PAIR, LAST[PAIR] + 1)])
+        finish(store)
+    execute(made.path, "DELETE FROM sent_ids")
+    with contextlib.closing(SqliteStore(made.path)) as store:
+        check(store, PAIR, [Damage(first, last)], LAST[PAIR] + 1)
+
+
+def test_what_is_lost_while_the_store_is_open(made: Made) -> None:
+    """A last message that goes missing under a running daemon does not take the next ones with it."""
+    chunk, first, last = made.chunks[PAIR][-1]
+    with contextlib.closing(SqliteStore(made.path)) as store:
+        store.append([message(PAIR, LAST[PAIR] + 1)])
+        execute(made.path, "DELETE FROM chunks WHERE conversation = ? AND last_seq > ?", PAIR, first - 1)
+        store.append([message(PAIR, LAST[PAIR] + 2)])
+        damage = [Damage(first, last + 1)]
+        check_replay(store, PAIR, damage, LAST[PAIR] + 2)
+        finish(store)
+        check(store, PAIR, damage, LAST[PAIR] + 2)
+    execute(made.path, "DELETE FROM sent_ids")
+    with contextlib.closing(SqliteStore(made.path)) as store:
+        check(store, PAIR, damage, LAST[PAIR] + 2)
+    assert chunk
+
+
+def test_an_edit_of_a_damaged_message(made: Made) -> None:
+    """An edit whose text can't be read is damage, too; a reaction keeps the number that it had."""
+    chunk, first, _ = made.chunks[PAIR][1]
+    with contextlib.closing(SqliteStore(made.path, edit_within_ms=10**12)) as store:
+        for meta in (MessageMeta(kind="edit", target=first), MessageMeta(kind="react", target=first)):
+            store.append([NewMessage(BOB, ALICE, make_id(), "+1", meta)])
+        finish(store)
+    damage_chunk(made.path, chunk, "noise")
+    with contextlib.closing(SqliteStore(made.path)) as store:
+        page = store.replay_page(ALICE, PAIR, after=LAST[PAIR], limit=9, max_bytes=10**6)
+        assert page is not None
+        assert [(row.seq, row.meta.count) for row in page.messages] == [(LAST[PAIR] + 2, 1)]
+        assert page.damage == [Damage(LAST[PAIR] + 1, LAST[PAIR] + 1)]
+
+
+def test_the_ids_of_what_was_indexed_before_the_damage_stay_known(made: Made) -> None:
+    """A retry of a damaged message is acknowledged with its seq, if its id was indexed before."""
+    with contextlib.closing(SqliteStore(made.path)) as store:
+        again = message(PAIR, 1)
+        (stored,), _ = store.append([again])
+        finish(store)
+        assert isinstance(stored, StoredMessage)
+    damage_chunk(made.path, chunk_places(made.path, PAIR)[-1][0], "noise")
+    with contextlib.closing(SqliteStore(made.path)) as store:
+        assert store.append([again])[0] == [stored_again(stored)]
+        assert store.known([again]) == [stored_again(stored)]
+
+
+def stored_again(stored: StoredMessage) -> StoredMessage:
+    """Return the outcome of a retry."""
+    return StoredMessage(stored.conversation, stored.seq, stored.time_ms, new=False)
+
+
+def test_a_copy_of_a_damaged_store_is_inspected(made: Made) -> None:
+    """Inspecting counts what can be read, and reports what can't."""
+    damaged = apply_damage(made, {(PAIR, 2): "noise", (ROOM, -1): "a row that is missing"})
+    log: list[str] = []
+    contents = inspect_file(made.path, places(log))
+    lost = sum(each.last - each.first + 1 for ranges in damaged.values() for each in ranges)
+    assert (contents.damaged, contents.messages) == (2, sum(LAST.values()) - lost)
+    assert len(log) == 2
+
+
+def test_erasing_reports_what_it_could_not_look_into(made: Made) -> None:
+    """After erasing, the store says how many damaged places may have texts of the account, once."""
+    apply_damage(made, {(PAIR, 2): "noise", (ROOM, 0): "noise"})
+    with contextlib.closing(SqliteStore(made.path)) as store:
+        while store.housekeeping.erase_step(BOB):
+            pass
+        assert store.housekeeping.erase_damaged(BOB) == 2
+        assert store.housekeeping.erase_damaged(BOB) == 0
+
+
+def test_a_deleted_room_with_damage_goes_to_the_end(made: Made) -> None:
+    """Pruning a deleted room removes damaged messages, and does not wait for missing ones."""
+    apply_damage(made, {(ROOM, 1): "noise", (ROOM, -1): "a row that is missing"})
+    with contextlib.closing(SqliteStore(made.path)) as store:
+        store.change_room(RoomChange(action="delete", room="#dev", actor=None))
+        finish(store)
+        assert store._db.read("SELECT count(*) FROM chunks WHERE conversation = ?", ROOM) == [(0,)]
+
+
+def test_pruning_by_age(made: Made) -> None:
+    """A damaged chunk is pruned with the next readable message, and stays before one that is kept."""
+    damaged = apply_damage(made, {(PAIR, 0): "noise", (PAIR, 1): "noise", (PAIR, 5): "noise"})
+    clock = TickingClock()
+    clock.ms = 10**14
+    with contextlib.closing(SqliteStore(made.path, clock=clock)) as store:
+        store.housekeeping.confirm_clock()
+        store.append([message(PAIR, LAST[PAIR] + 1)])
+        finish(store, Keep(age_ms=1_000_000))
+        history = store.history_page(ALICE, PAIR, limit=9, max_bytes=10**6)
+        assert history is not None
+        assert [row.seq for row in history.messages] == [LAST[PAIR] + 1]
+        assert history.conversation.first_seq == made.chunks[PAIR][5][1]
+        assert history.damage == damaged[PAIR][1:]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE words_data SET block = X'00' WHERE id = 10",  # its structure
+        "UPDATE words_data SET block = X'ffffffffffffffff' WHERE id = 10",
+        "UPDATE words_data SET block = X'ff' WHERE id > 10",
+        "DELETE FROM words_data",
+    ],
+)
+def test_a_damaged_search_index_stops_nothing_else(made: Made, change: str) -> None:
+    """With a damaged search index messages are stored and pruned; only searching fails or finds nothing."""
+    execute(made.path, change)
+    log: list[str] = []
+    with contextlib.closing(SqliteStore(made.path, on_damage=places(log))) as store:
+        (stored,), _ = store.append([message(PAIR, LAST[PAIR] + 1)])
+        assert isinstance(stored, StoredMessage)
+        finish(store, Keep(messages=2))
+        finish(store, Keep(messages=2))
+        history = store.history_page(ALICE, PAIR, limit=9, max_bytes=10**6)
+        assert history is not None
+        assert [row.seq for row in history.messages] == [LAST[PAIR], LAST[PAIR] + 1]
+        with contextlib.suppress(StoreDamagedError):
+            assert not store.search(ALICE, ["word"], conversation=None, before=NEWEST, limit=9).found
+        while store.housekeeping.erase_step(BOB):
+            pass
+    assert len(log) == len(set(log))

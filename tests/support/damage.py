@@ -1,0 +1,116 @@
+"""Damage to the messages of a closed or running SQLite store, for tests."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+__all__ = ["CONTENT_DAMAGE", "chunk_places", "corrupt_overflow", "damage_chunk", "delete_chunk"]
+
+_Entries = list[list[Any]]
+
+
+def _with(index: int, value: object) -> Callable[[_Entries], object]:
+    """Return a function that sets a field of the last entry."""
+
+    def change(entries: _Entries) -> object:
+        entries[-1][index:] = [value, *entries[-1][index + 1 :]]
+        return entries
+
+    return change
+
+
+def _with_meta(**fields: object) -> Callable[[_Entries], object]:
+    def change(entries: _Entries) -> object:
+        entries[-1][4:] = [fields]
+        return entries
+
+    return change
+
+
+_SHAPES: Final[Mapping[str, Callable[[_Entries], object]]] = {
+    "a map": lambda entries: {"messages": len(entries)},
+    "no entries": lambda _: [],
+    "too few entries": lambda entries: entries[:-1],
+    "too many entries": lambda entries: [*entries, entries[-1]],
+    "entries of another shape": lambda entries: [each[:2] for each in entries],
+    "a field too many": lambda entries: [[*each[:4], {}, 1] for each in entries],
+    "a time below zero": _with(0, -1),
+    "a time beyond JSON": _with(0, 2**60),
+    "a time that is text": _with(0, "noon"),
+    "a sender of zero": _with(1, 0),
+    "an unknown sender": _with(1, 4_000_000),
+    "a short id": _with(2, "abc"),
+    "an id with blanks": _with(2, " " * 32),
+    "an id that is not hexadecimal": _with(2, "g" * 32),
+    "an id in other digits": _with(2, "٣" * 32),
+    "a text too long": _with(3, "x" * 20_000),
+    "a text too long in bytes": _with(3, "\U0001f600" * 16_000),
+    "a text that is a number": _with(3, 7),
+    "an amendment of itself": _with_meta(k="edit", t=10**9),
+    "an amendment of nothing": _with_meta(k="react"),
+    "an unknown kind": _with_meta(k="bake", t=1),
+    "an answer to the future": _with_meta(r=10**9),
+    "a target without a kind": _with_meta(t=1),
+    "a number below zero": _with_meta(n=-1),
+    "a reaction of nobody": _with_meta(a={"+1": [0]}),
+    "a reaction of a stranger": _with_meta(a={"+1": [4_000_000]}),
+}
+
+_BYTES: Final[Mapping[str, Callable[[bytes], bytes]]] = {
+    "an empty blob": lambda _: b"",
+    "noise": lambda blob: bytes(255 - each for each in blob),
+    "cut in the middle": lambda blob: blob[: len(blob) // 2],
+    "a byte behind the end": lambda blob: blob + b"\x00",
+    "text that is not UTF-8": lambda blob: blob.replace(b"word", b"\xff\xfe\xfd\xfc"),
+    "very deep": lambda _: b"\x91" * 100_000,
+}
+
+CONTENT_DAMAGE: Final = (*_SHAPES, *_BYTES)
+"""Kinds of damage to what is in a chunk."""
+
+
+def chunk_places(path: Path, conversation: int) -> list[tuple[int, int, int]]:
+    """Return id, first and last seq of the chunks of a conversation, all undamaged and none pruned."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        rows = db.execute(
+            "SELECT id, last_seq FROM chunks WHERE conversation = ? ORDER BY last_seq", (conversation,)
+        ).fetchall()
+    places, first = [], 1
+    for chunk, last in rows:
+        places.append((chunk, first, last))
+        first = last + 1
+    return places
+
+
+def damage_chunk(path: Path, chunk: int, kind: str) -> None:
+    """Damage the content of a chunk; kind is one of `CONTENT_DAMAGE`."""
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        (blob,) = db.execute("SELECT messages FROM chunks WHERE id = ?", (chunk,)).fetchone()
+        if kind in _BYTES:
+            new = _BYTES[kind](blob)
+        else:
+            new = msgspec.msgpack.encode(_SHAPES[kind](msgspec.msgpack.decode(blob)))
+        assert new != blob
+        db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (new, chunk))
+
+
+def delete_chunk(path: Path, chunk: int) -> None:
+    """Delete the row of a chunk."""
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
+
+
+def corrupt_overflow(path: Path, text: bytes) -> None:
+    """Damage the page of a closed store that has nothing but a long text, as overflow pages do."""
+    content = bytearray(path.read_bytes())
+    size = 4096
+    for start in range(0, len(content), size):
+        if content[start + 4 : start + size] == (text * size)[: size - 4]:
+            content[start : start + 4] = b"\xff\xff\xff\xff"  # the number of the next page
+            path.write_bytes(content)
+            return
+    raise AssertionError("no page has only that text")
