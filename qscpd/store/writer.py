@@ -8,7 +8,6 @@ Each commit is published on the bus, with the events that it caused and the answ
 """
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
@@ -28,6 +27,7 @@ from qscpd.outage import Outage
 from qscpd.store.base import Store
 from qscpd.store.clock_watch import ClockWatch
 from qscpd.store.commits import events_of
+from qscpd.store.housekeeper import CALM_S, Housekeeper
 from qscpd.store.items import Batch, Item, PendingChat, PendingSkip
 from qscpd.store.order import Order
 
@@ -42,21 +42,6 @@ _CALLS_S: Final = 0.003
 
 _CHANGES: Final = 32
 """Room changes in a transaction at most: some 5 ms."""
-
-_QUIET_S: Final = 0.02
-"""Idle time after which housekeeping begins."""
-
-_BUSY_HOUSEKEEPING_S: Final = 0.05
-"""Interval of housekeeping under load: with it, 2,000 messages a second are indexed."""
-
-_FULL_HOUSEKEEPING_S: Final = 1.0
-"""Interval of housekeeping, which can make space, on a full disk: clients send again after a second."""
-
-_IDLE_HOUSEKEEPING_S: Final = 60.0
-"""Interval of housekeeping when none is left: messages grow old."""
-
-_CALM_S: Final = 10.0
-"""Time without a failure after which a full disk is over; before, small messages find room now and then."""
 
 _log = structlog.stdlib.get_logger("qscpd.store")
 
@@ -87,9 +72,6 @@ class StoreWriter(Generic[S]):
         bus: Where commits are published.
         keep: How much of each conversation is kept.
         on_failed: Called once when it is unknown what was stored; nothing is answered any more.
-
-    Attributes:
-        clock: Watches the wall clock, in the store's thread.
     """
 
     def __init__(
@@ -102,16 +84,13 @@ class StoreWriter(Generic[S]):
     ) -> None:
         self._store = store
         self._bus = bus
-        self._keep = keep
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
         self._back = self._loop.call_soon_threadsafe
         self._order: Order[S] = Order(store)
-        self.clock = ClockWatch()
-        self._next_housekeeping = time.monotonic()
+        self._housekeeper = Housekeeper(store.housekeeping, keep)
         self._failed = False
-        self._refusing = Outage(_log, "store.refused", "messages", calm_s=_CALM_S)
-        self._untidy = Outage(_log, "store.housekeeping_failed", "steps", calm_s=_CALM_S)
+        self._refusing = Outage(_log, "store.refused", "messages", calm_s=CALM_S)
         self._committed: list[Sequence[Event]] = []
         """Of the running call: the events of each transaction."""
         self._lock = threading.Lock()  # guards everything below
@@ -140,8 +119,13 @@ class StoreWriter(Generic[S]):
             self._wake.notify()
         self._thread.join()
         self._refusing.close()
-        self._untidy.close()
+        self._housekeeper.close()
         self._store.listen(None)
+
+    @property
+    def clock(self) -> ClockWatch:
+        """Watches the wall clock, in the store's thread."""
+        return self._housekeeper.clock
 
     def append(self, items: Sequence[Item[S]]) -> None:
         """Queue items to be committed, in order; the commits that are published have their results."""
@@ -206,19 +190,16 @@ class StoreWriter(Generic[S]):
                     batch.chats or batch.late or batch.marks or self._calls or self._pending
                 ):
                     return
-            if batch.late:
-                self._refuse(batch.late, ErrorCode.OUT_OF_ORDER)
             self._commit(batch)
             self._perform_calls()
-            if quiet or time.monotonic() >= self._next_housekeeping:
-                self._keep_house(quiet=quiet)
+            if (quiet or self._housekeeper.is_due) and not self._failed:
+                self._housekeeper.step(quiet=quiet)
 
     def _wait(self) -> bool:
         """Wait for work; return whether the thread is idle."""
         while not (self._pending or self._calls or self._closing):
-            pause = max(_QUIET_S, self._next_housekeeping - time.monotonic())
             self._waiting = True
-            woken = self._wake.wait(pause)
+            woken = self._wake.wait(self._housekeeper.pause_s)
             self._waiting = False
             if not woken:
                 return True
@@ -275,13 +256,15 @@ class StoreWriter(Generic[S]):
         if self._failed:
             return
         chats, marks = batch.chats, batch.marks
+        if batch.late:
+            self._refuse(batch.late, ErrorCode.OUT_OF_ORDER)
         if not chats and not marks:
             return
         try:
             outcomes, moved = self._store.append(batch.messages, marks)
         except (StoreFullError, StoreBusyError) as error:
             self._refusing.failed(str(error), len(chats))
-            self._next_housekeeping = min(self._next_housekeeping, time.monotonic() + _FULL_HOUSEKEEPING_S)
+            self._housekeeper.refused()
             full = isinstance(error, StoreFullError)
             self._refuse_and_block(chats, ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED)
         except StoreDamagedError as error:
@@ -291,7 +274,7 @@ class StoreWriter(Generic[S]):
         else:
             if self._refusing.lasts:
                 self._refusing.works()
-            self._next_housekeeping = min(self._next_housekeeping, time.monotonic() + _BUSY_HOUSEKEEPING_S)
+            self._housekeeper.stored()
             events: Sequence[Event]
             if not marks and all(type(each) is StoredMessage and each.new for each in outcomes):
                 events = (MessagesStored(batch.messages, cast("Sequence[StoredMessage]", outcomes)),)
@@ -385,24 +368,6 @@ class StoreWriter(Generic[S]):
             self._answer([call], [error])
         else:
             self._answer([call], [result])
-
-    def _keep_house(self, *, quiet: bool) -> None:
-        more = failed = False
-        if not self._failed:
-            try:
-                self.clock.check(self._store.housekeeping)
-                more = self._store.housekeeping.step(self._keep)
-            except StoreError as error:
-                # Nothing was promised; a disk that is full now may have room later.
-                failed = True
-                self._untidy.failed(str(error), level=logging.WARNING)
-            else:
-                self._untidy.works()
-        if quiet:
-            pause = 0.0 if more else _IDLE_HOUSEKEEPING_S
-        else:
-            pause = _FULL_HOUSEKEEPING_S if failed else _BUSY_HOUSEKEEPING_S
-        self._next_housekeeping = time.monotonic() + pause
 
     def _answer(self, calls: Sequence[_Call], results: Sequence[object]) -> None:
         """Publish what calls have committed, and give them their results, in one tick of the loop.

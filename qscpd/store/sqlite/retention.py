@@ -77,9 +77,12 @@ class Pruner:
             return False
         conversation, first_seq, last_seq = rows[0]
         first = first_kept(keep, first_seq, last_seq)
-        self._next = conversation + 1  # also after an error
-        if self._prune(conversation, first, oldest_kept_ms(keep, self._db.now.removal_ms)):
-            self._next = conversation
+        try:
+            more = self._prune(conversation, first, oldest_kept_ms(keep, self._db.now.removal_ms))
+        except StoreDamagedError:
+            self._next = conversation + 1  # The others must not wait for it.
+            raise
+        self._next = conversation if more else conversation + 1
         return True
 
     def _prune(self, conversation: int, first_seq: int, oldest_ms: int) -> bool:
