@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from qscpd.errors import StoreError
-from qscpd.store.base import Contents, Copyable, Driver, Lockable, Store, StoreReader
+from qscpd.store.base import Store, StoreReader
 from qscpd.store.clock import Clock
 from qscpd.store.damage import DamageLog, OnDamage
+from qscpd.store.driver import Contents, Copyable, Driver, Lockable
 
 __all__ = [
     "copy_store",

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from qscpd.store.base import Contents
 from qscpd.store.clock import Clock
 from qscpd.store.damage import OnDamage
+from qscpd.store.driver import Contents
 from qscpd.store.sqlite.lock import StoreLock, is_locked
 from qscpd.store.sqlite.migrations import MIGRATIONS
 from qscpd.store.sqlite.reader import SqliteReader
@@ -14,7 +14,7 @@ from qscpd.store.sqlite.store import SqliteStore
 
 
 class SqliteDriver:
-    """A `qscpd.store.base.Driver` that is `Lockable` and `Copyable`; a location is a path."""
+    """A `qscpd.store.driver.Driver` that is `Lockable` and `Copyable`; a location is a path."""
 
     schema = len(MIGRATIONS)
 

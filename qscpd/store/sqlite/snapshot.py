@@ -8,8 +8,8 @@ from typing import Final
 
 from qscpd.domain.model import Damage
 from qscpd.errors import StoreError, StoreFullError
-from qscpd.store.base import Contents
 from qscpd.store.damage import OnDamage
+from qscpd.store.driver import Contents
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable
 from qscpd.store.sqlite.chunk_reader import ChunkReader

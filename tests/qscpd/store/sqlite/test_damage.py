@@ -18,7 +18,7 @@ from qscpd.domain.model import Damage, Keep, MessageMeta, NewMessage, Refused, S
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamageLog
-from qscpd.store.sqlite import database
+from qscpd.store.sqlite import opening
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.snapshot import inspect_file
 from qscpd.store.sqlite.store import SqliteStore
@@ -299,7 +299,7 @@ def amend_all(store: SqliteStore, conversation: int, damaged: list[Damage], last
 @pytest.fixture
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let damaged files be opened, as large ones are."""
-    monkeypatch.setattr(database, "_CHECKED_SIZE", 0)
+    monkeypatch.setattr(opening, "_CHECKED_SIZE", 0)
 
 
 LONG = "z" * 16_000

@@ -10,7 +10,7 @@ import pytest
 
 from qscpd.domain.model import Keep, NewMessage, StoredMessage
 from qscpd.errors import StoreError, StoreFullError
-from qscpd.store.sqlite import database
+from qscpd.store.sqlite import faults
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.crashed_store import crash
 from tests.support.ids import IdMaker
@@ -147,7 +147,7 @@ def test_an_io_error_with_space_is_no_full_disk(
     """If the disk has space, an I/O error is one of unknown outcome, also when the rollback worked."""
     append(store)
     fill(disk)
-    monkeypatch.setattr(database, "lacks_space", lambda _: False)
+    monkeypatch.setattr(faults, "lacks_space", lambda _: False)
     with largest_file((disk / "q.db-wal").stat().st_size), pytest.raises(StoreError) as caught:
         append(store, "x" * 40_000)
     assert not isinstance(caught.value, StoreFullError)

@@ -1,0 +1,115 @@
+"""Opening an SQLite file: permissions, its journal, its schema, and the settings of a connection."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from qscpd.errors import PermissionDeniedError, StoreError
+from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable, check_writable
+from qscpd.store.sqlite.creation import create_store
+from qscpd.store.sqlite.disk_space import NO_SPACE, lacks_space
+from qscpd.store.sqlite.faults import READ_ERRORS, code_of, damaged, explain, journal_of, no_room
+from qscpd.store.sqlite.marker import remove_marker
+from qscpd.store.sqlite.migrations import check_schema, migrate, refuse_empty, schema_of
+from qscpd.store.sqlite.recovery import check_journal, forget_index
+
+_CHECKED_SIZE: Final = 64 * 1024 * 1024
+"""Files up to this many bytes are checked for damage when they are opened (0.2 s at most)."""
+
+_READER_CACHE_KIB: Final = 1024
+"""Page cache of a reading connection, of which the daemon has a few."""
+
+_OPENING: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+"""Errors of opening a store that can mean a full disk: the files beside it can't be made, either."""
+
+
+def open_to_write(path: Path) -> tuple[sqlite3.Connection, str | None]:
+    """Open a store for writing; return also what was lost with its journal."""
+    db = None
+    lost = None
+    try:
+        check_writable(path)
+        # SQLite would make the file with the umask's mode, and copies that mode to -wal and -shm.
+        create_store(path)
+        refuse_empty(path.stat().st_size, str(path))
+        lost = check_journal(path)
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+        refuse_empty(schema_of(db, str(path)), str(path))  # nothing is changed in a file that is not ours
+        if lost is None:
+            forget_index(path)
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA journal_mode = WAL")
+        # Erased and pruned text must be gone from the file, too. That costs housekeeping 3 % of its
+        # time, and delivery nothing, for it deletes nothing.
+        db.execute("PRAGMA secure_delete = ON")
+        migrate(db, str(path))
+        db.execute("PRAGMA foreign_keys = ON")
+        _check(db, path, always=lost is not None)
+    except BaseException as error:
+        if db is not None:
+            if lost is None:
+                note_clean_end(db)
+            db.close()
+        explained = _explain_opening(error, path)
+        if lost is not None and isinstance(explained, StoreError):
+            explained = type(explained)(f"{explained}. {lost}")
+        raise explained from error
+    return db, lost
+
+
+def note_clean_end(db: sqlite3.Connection) -> None:
+    """Remove the marker of the run, before SQLite moves the journal into the file and deletes it."""
+    with contextlib.suppress(*READ_ERRORS):
+        try:
+            remove_marker(db)
+        except sqlite3.OperationalError:
+            # On a full disk, the journal still has the room from its beginning.
+            db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+            remove_marker(db)
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a store for reading."""
+    db = None
+    try:
+        check_readable(path)
+        path.stat()
+        db = sqlite3.connect(
+            f"{path.as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=5,
+        )
+        db.execute("PRAGMA query_only = ON")
+        db.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
+        check_schema(db, str(path))
+    except BaseException as error:
+        if db is not None:
+            db.close()
+        if isinstance(error, sqlite3.OperationalError):
+            check_journal_can_be_made(path)
+        raise _explain_opening(error, path) from error
+    return db
+
+
+def _explain_opening(error: BaseException, path: Path) -> BaseException:
+    if isinstance(error, PermissionError):
+        return PermissionDeniedError(f"{path}: this user has no permission to read and write it")
+    if isinstance(error, OSError):
+        return no_room(path) if error.errno in NO_SPACE else StoreError(f"{path}: {error.strerror}")
+    if isinstance(error, READ_ERRORS):
+        code = code_of(error)
+        # Nothing was promised yet, so any failure on a full disk can be tried again.
+        if code is not None and code & 0xFF in _OPENING and lacks_space(journal_of(path)):
+            return no_room(path)
+        return explain(error, path, rolled_back=True)
+    return error
+
+
+def _check(db: sqlite3.Connection, path: Path, *, always: bool) -> None:
+    if always or path.stat().st_size <= _CHECKED_SIZE:
+        verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0].splitlines()[-1]
+        if verdict != "ok":
+            raise damaged(path, verdict)
