@@ -12,7 +12,7 @@ from qscpd.outage import Outage
 from qscpd.store.base import Housekeeping
 from qscpd.store.clock_watch import ClockWatch
 
-_QUIET_S: Final = 0.02
+QUIET_S: Final = 0.02
 """Idle time after which housekeeping begins."""
 
 _BUSY_S: Final = 0.05
@@ -39,38 +39,28 @@ class Housekeeper:
 
     Attributes:
         clock: Watches the wall clock.
+        stored: Whether anything was stored that no whole round of steps has seen; set by the writer.
+        due_s: When the next step is due while nothing is stored, by `time.monotonic`.
+        busy_due_s: When it is due while messages come, which are to be indexed.
     """
 
     def __init__(self, housekeeping: Housekeeping, keep: Keep) -> None:
         self.clock = ClockWatch()
         self._housekeeping = housekeeping
         self._keep = keep
-        self._next = time.monotonic()
+        self.stored = False
+        self.due_s = self.busy_due_s = time.monotonic()
         self._failing = Outage(_log, "store.housekeeping_failed", "steps", calm_s=CALM_S)
 
-    @property
-    def is_due(self) -> bool:
-        """Whether a step is due, also if messages wait."""
-        return time.monotonic() >= self._next
-
-    @property
-    def pause_s(self) -> float:
-        """Seconds without work after which a step is done."""
-        return max(_QUIET_S, self._next - time.monotonic())
-
-    def stored(self) -> None:
-        """Note that messages were stored, which are to be indexed."""
-        self._next = min(self._next, time.monotonic() + _BUSY_S)
-
-    def refused(self) -> None:
-        """Note that the disk is full: housekeeping can make space."""
-        self._next = min(self._next, time.monotonic() + _FULL_S)
+    def bring_forward(self) -> None:
+        """Do the next step soon: the disk is full, and housekeeping can make space."""
+        self.due_s = min(self.due_s, time.monotonic() + _FULL_S)
 
     def step(self, *, quiet: bool) -> None:
         """Do a step.
 
         Args:
-            quiet: Whether nothing else waits, so that the next step can follow at once.
+            quiet: Whether nothing else waits. What was stored during the round that ends gets a further one.
         """
         more = failed = False
         try:
@@ -82,9 +72,11 @@ class Housekeeper:
             self._failing.failed(str(error), level=logging.WARNING)
         else:
             self._failing.works()
-        busy_s = _FULL_S if failed else _BUSY_S
-        idle_s = 0.0 if more else _IDLE_S
-        self._next = time.monotonic() + (idle_s if quiet else busy_s)
+        now = time.monotonic()
+        if quiet and not more and not failed:
+            more, self.stored = self.stored, False
+        self.due_s = now + (0.0 if more else _IDLE_S)
+        self.busy_due_s = now + (_FULL_S if failed else _BUSY_S)
 
     def close(self) -> None:
         """End the lines of the log that belong together."""

@@ -27,7 +27,7 @@ from qscpd.outage import Outage
 from qscpd.store.base import Store
 from qscpd.store.clock_watch import ClockWatch
 from qscpd.store.commits import events_of
-from qscpd.store.housekeeper import CALM_S, Housekeeper
+from qscpd.store.housekeeper import CALM_S, QUIET_S, Housekeeper
 from qscpd.store.items import Batch, Item, PendingChat, PendingSkip
 from qscpd.store.order import Order
 
@@ -192,14 +192,16 @@ class StoreWriter(Generic[S]):
                     return
             self._commit(batch)
             self._perform_calls()
-            if (quiet or self._housekeeper.is_due) and not self._failed:
+            if (quiet or time.monotonic() >= self._housekeeper.busy_due_s) and not self._failed:
                 self._housekeeper.step(quiet=quiet)
 
     def _wait(self) -> bool:
         """Wait for work; return whether the thread is idle."""
         while not (self._pending or self._calls or self._closing):
             self._waiting = True
-            woken = self._wake.wait(self._housekeeper.pause_s)
+            keeper = self._housekeeper
+            due_s = min(keeper.due_s, keeper.busy_due_s) if keeper.stored else keeper.due_s
+            woken = self._wake.wait(max(QUIET_S, due_s - time.monotonic()))
             self._waiting = False
             if not woken:
                 return True
@@ -264,7 +266,7 @@ class StoreWriter(Generic[S]):
             outcomes, moved = self._store.append(batch.messages, marks)
         except (StoreFullError, StoreBusyError) as error:
             self._refusing.failed(str(error), len(chats))
-            self._housekeeper.refused()
+            self._housekeeper.bring_forward()
             full = isinstance(error, StoreFullError)
             self._refuse_and_block(chats, ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED)
         except StoreDamagedError as error:
@@ -274,7 +276,7 @@ class StoreWriter(Generic[S]):
         else:
             if self._refusing.lasts:
                 self._refusing.works()
-            self._housekeeper.stored()
+            self._housekeeper.stored = True
             events: Sequence[Event]
             if not marks and all(type(each) is StoredMessage and each.new for each in outcomes):
                 events = (MessagesStored(batch.messages, cast("Sequence[StoredMessage]", outcomes)),)
