@@ -91,10 +91,13 @@ class Backlog:
         self._items = sorted(kept, key=lambda each: each.seq)
 
     def add_missing(self, missing: Missing) -> None:
+            # It continues the range of what was dropped earlier.
+            ranges = [each for each in kept if isinstance(each, Missing) and each.reason == reason]
+            first = min([each.seq for each in ranges if first <= each.last + 1] + [first])
         """Append a missing range; it continues the last one if that reaches it with the same reason."""
         last = self._items[-1] if self._items else None
         if isinstance(last, Missing) and last.reason == missing.reason and last.last + 1 >= missing.seq:
-            self._items[-1] = Missing(last.seq, missing.last, missing.reason)
+            self._items[-1] = Missing(last.seq, max(last.last, missing.last), missing.reason)
         else:
             self.add(missing)
 

@@ -356,7 +356,7 @@ class Sync:
             self.timeline.display(conversation, item)
             return
         if is_open or not (self._shows_at_once or item.here):
-            conversation.backlog.add(item)
+            conversation.buffer(item)
         if not is_open and (self._shows_at_once or item.here or self._is_announced(conversation, item)):
             self.timeline.preview(conversation, item)
 
