@@ -293,6 +293,19 @@ class Conversations:
                 self._rename(found, name)
         return found
 
+    def acknowledged(self, ack: frames.ChatAck, to: str) -> Conversation:
+        """Return the conversation of an own message that is stored.
+
+        Args:
+            ack: Its acknowledgement. A repeated one makes no room known: you can have left it since.
+            to: The user or room that it was typed for. The name can have been given away since.
+        """
+        if ack.repeated and is_room(to) and ack.conversation not in self:
+            return Conversation(self._me, ack.conversation, to)
+        found = self.get(ack.conversation, "" if to in self._by_name else to)
+        self.outdated |= not found.name
+        return found
+
     def learn(self, info: frames.ConversationInfo) -> tuple[Conversation, bool]:
         """Apply an entry of the server's list; return its conversation, and whether that has another name."""
         found = self._by_id.get(info.conversation) or self.get(info.conversation)
