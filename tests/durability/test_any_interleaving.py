@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, get_args
 from unittest import mock
 
 import msgspec
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -37,6 +37,9 @@ USERS = ("alice", "bob", "carol")
 DEVICES = ("alice", "bob", "alice", "bob", "carol")
 EXAMPLES = int(os.environ.get("QSCP_TEST_INTERLEAVINGS", "100"))
 """Number of examples."""
+
+PHASES = [*Phase] if "QSCP_TEST_INTERLEAVINGS" in os.environ else [Phase.reuse, Phase.generate]
+"""A failing example is made smaller, for minutes, only where more examples are asked for."""
 
 NUMBERS = st.integers(0, len(DEVICES) - 1)
 
@@ -525,6 +528,7 @@ class Interleavings(RuleBasedStateMachine):
 TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(
     max_examples=EXAMPLES,
+    phases=PHASES,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

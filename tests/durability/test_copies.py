@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -37,6 +37,9 @@ DEVICES = ("alice", "bob", "alice", "bob", "carol")
 ADDRESSES = ("alice", "bob", "#all", "#all", "#club")
 EXAMPLES = int(os.environ.get("QSCP_TEST_INTERLEAVINGS", "100"))
 """Number of examples."""
+
+PHASES = [*Phase] if "QSCP_TEST_INTERLEAVINGS" in os.environ else [Phase.reuse, Phase.generate]
+"""A failing example is made smaller, for minutes, only where more examples are asked for."""
 
 NUMBERS = st.integers(0, len(DEVICES) - 1)
 PLACES = st.sampled_from(ADDRESSES)
@@ -252,6 +255,7 @@ class Copies(RuleBasedStateMachine):
                 assert not device.engine.pending
                 self.check_shown(device)
                 self.check_copies(device)
+            self.check_rooms()
         finally:
             self.run(self.server.__aexit__(None, None, None))
             self.patches.stop()
@@ -269,6 +273,15 @@ class Copies(RuleBasedStateMachine):
         typed = [each.id for each in device.shown if isinstance(each, events.MessageSent)]
         ended += [item.id for each in device.conversations for item in device.waiting(each) if item.here]
         assert sorted(ended) == sorted(typed)
+
+    def check_rooms(self) -> None:
+        """The rooms in the list of a client are those that its user is a member of."""
+        for number, device in enumerate(self.devices):
+            identity = self.peers[number].session.identity
+            assert identity is not None
+            rooms = self.server.router.rooms.of(identity.account)
+            assert {each.name for each in device.engine.rooms} == {each.row.name for each in rooms}
+            assert all(each.name for each in device.conversations)
 
     def check_copies(self, device: EngineDevice) -> None:
         """Each copy is as in a page of history that a fresh device gets."""
@@ -320,6 +333,7 @@ def state(message: Message | frames.Message) -> tuple[object, ...]:
 TestCopies = Copies.TestCase
 TestCopies.settings = settings(
     max_examples=EXAMPLES,
+    phases=PHASES,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

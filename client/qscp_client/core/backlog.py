@@ -57,6 +57,12 @@ class Backlog:
         taken, self._items = self._items, []
         return taken
 
+    def take_typed(self) -> list[Message | Amendment]:
+        """Remove and return what was typed here: its pending line has to end."""
+        typed = [each for each in self._items if not isinstance(each, Missing) and each.here]
+        self._items = [each for each in self._items if isinstance(each, Missing) or not each.here]
+        return typed
+
     def amend(self, amendment: Amendment, me: str) -> bool:
         """Apply an amendment to the message that it targets; return whether that message waits here.
 
@@ -87,6 +93,9 @@ class Backlog:
         kept = [each for each in self._items if isinstance(each, Missing) or _first(each) > seq]
         first = min((each.seq for each in old if not each.repeated), default=seq + 1)
         if first <= seq:
+            # It continues the range of what was dropped earlier.
+            ranges = [each for each in kept if isinstance(each, Missing) and each.reason == reason]
+            first = min([each.seq for each in ranges if first <= each.last + 1] + [first])
             kept = [each for each in kept if not first <= each.seq <= seq]
             kept.append(Missing(first, seq, reason))
         kept += [_confirmed(each) for each in old if each.here]
@@ -96,7 +105,7 @@ class Backlog:
         """Append a missing range; it continues the last one if that reaches it with the same reason."""
         last = self._items[-1] if self._items else None
         if isinstance(last, Missing) and last.reason == missing.reason and last.last + 1 >= missing.seq:
-            self._items[-1] = Missing(last.seq, missing.last, missing.reason)
+            self._items[-1] = Missing(last.seq, max(last.last, missing.last), missing.reason)
         else:
             self.add(missing)
 

@@ -80,7 +80,7 @@ class Conversation:
     def apply_message(self, message: Message) -> None:
         """Count a message that was applied, and let commands target it."""
         self.unread.apply(message)
-        self.known.add(message, self._me)
+        self._keep(message)
 
     def apply_amendment(self, amendment: Amendment) -> Amendment:
         """Apply an amendment to its message wherever that is kept.
@@ -109,8 +109,19 @@ class Conversation:
             return False
         self.prune(page.first_seq)
         for each in page.messages:
-            self.known.add(message_from(each, as_of=page.last_seq), self._me)
+            self._keep(message_from(each, as_of=page.last_seq))
         return True
+
+    def _keep(self, message: Message) -> None:
+        """Let commands target a message, unless it was pruned while it was on its way."""
+        if message.seq >= self.cursors.first:
+            self.known.add(message, self._me)
+
+    def buffer(self, item: Message | Amendment) -> None:
+        """Let an item wait to be shown; one that was pruned while it was on its way is missing."""
+        self.backlog.add(item)
+        if item.seq < self.cursors.first:
+            self.backlog.drop_through(self.cursors.first - 1, "pruned")
 
     def items_of(self, page: frames.History) -> list[Message | Missing]:
         """Return the messages of a page that was applied, in their current form, and the gaps, by seq.
@@ -184,7 +195,7 @@ class Conversation:
                 if self.cursors.shown >= self.unread.last:
                     self.unread.display_all()
                 self.cursors.extend_back(item.seq)
-                self.known.add(item, self._me)
+                self._keep(item)
                 if item.sender == self._me:
                     return False
                 return self._display(item.seq, 1, int(self._me in item.mentions))
@@ -286,6 +297,19 @@ class Conversations:
             if not found.name:
                 self.release(name)
                 self._rename(found, name)
+        return found
+
+    def acknowledged(self, ack: frames.ChatAck, to: str) -> Conversation:
+        """Return the conversation of an own message that is stored.
+
+        Args:
+            ack: Its acknowledgement. A repeated one makes no room known: you can have left it since.
+            to: The user or room that it was typed for. The name can have been given away since.
+        """
+        if ack.repeated and is_room(to) and ack.conversation not in self:
+            return Conversation(self._me, ack.conversation, to)
+        found = self.get(ack.conversation, "" if to in self._by_name else to)
+        self.outdated |= not found.name
         return found
 
     def learn(self, info: frames.ConversationInfo) -> tuple[Conversation, bool]:

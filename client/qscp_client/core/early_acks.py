@@ -48,7 +48,3 @@ class EarlyAcks:
             key: (conversation, dataclasses.replace(item, repeated=True))
             for key, (conversation, item) in self._by_id.items()
         }
-
-    def clear(self) -> None:
-        """Forget all of them: the server has another history."""
-        self._by_id.clear()

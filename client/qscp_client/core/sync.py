@@ -85,12 +85,14 @@ class Sync:
         history = (ack.epoch, ack.account)
         is_another = history != self._history
         if is_another:
+            for conversation in self.conversations:
+                self.timeline.confirm_buffered(conversation)
+            self._confirm_early()
             if self._history[0]:
                 self._show(Notice(NoticeCode.HISTORY_RELOADED))
             self._history = history
             self.conversations.restart()
             self._sender.history_changed()
-            self._early_acks.clear()
             self._out.changes.append(Renewed(*history))
         self._early_acks.connected()
         positions = self.conversations.positions()
@@ -260,10 +262,7 @@ class Sync:
         entry = self._sender.settle(frame.id)
         if entry is None:
             return
-        # The name can have been given away since it was typed.
-        is_free = self.conversations.named(entry.to) is None
-        conversation = self.conversations.get(frame.conversation, entry.to if is_free else "")
-        self.conversations.outdated |= not conversation.name
+        conversation = self.conversations.acknowledged(frame, entry.to)
         item = acknowledged(entry, frame, self._me)
         if self.live:
             self._apply(conversation, item)
@@ -282,8 +281,12 @@ class Sync:
             self._apply(conversation, item)
 
     def _gap(self, frame: frames.Gap) -> None:
+        is_ahead = frame.reason == "ahead"
+        if is_ahead and frame.conversation not in self.conversations:
+            return  # a room that you left: the list of conversations was faster
         conversation = self.conversations.get(frame.conversation)
-        if frame.reason == "ahead":
+        if is_ahead:
+            self.timeline.confirm_buffered(conversation)
             conversation.rewind(frame.first - 1)
             self._save_position(conversation, frame.first - 1)
             return
@@ -335,7 +338,8 @@ class Sync:
         """Forget a conversation that you no longer have; return it, or None if it is not known."""
         found = self.conversations.remove(conversation_id)
         if found is not None:
-            self._early_acks.take(found)
+            self.timeline.confirm_buffered(found)
+            self._confirm_early(found)
         self.receipts.forget(conversation_id)
         self._out.changes.append(Forgotten(conversation_id))
         return found
@@ -356,9 +360,13 @@ class Sync:
             self.timeline.display(conversation, item)
             return
         if is_open or not (self._shows_at_once or item.here):
-            conversation.backlog.add(item)
+            conversation.buffer(item)
         if not is_open and (self._shows_at_once or item.here or self._is_announced(conversation, item)):
             self.timeline.preview(conversation, item)
+
+    def _confirm_early(self, left: Conversation | None = None) -> None:
+        for conversation, item in self._early_acks.take(left):
+            self.timeline.confirm(conversation, item)
 
     def _is_announced(self, conversation: Conversation, item: Message | Amendment) -> bool:
         """Whether an item is shown at once although its chat is not open.

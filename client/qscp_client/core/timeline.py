@@ -91,6 +91,11 @@ class Timeline:
         else:
             self._show_own(conversation, item, place)
 
+    def confirm_buffered(self, conversation: Conversation) -> None:
+        """Show as stored what was typed here and waits, as its backlog goes: its pending line has to end."""
+        for item in conversation.backlog.take_typed():
+            self.confirm(conversation, item)
+
     def preview(self, conversation: Conversation, item: Message | Amendment) -> None:
         """Show an item of a conversation whose chat is not open."""
         place = self._elsewhere

@@ -152,3 +152,10 @@ def test_everything_after_the_start_is_shown_or_missing(
     assert shown == sorted(set(shown))
     assert not missing & set(shown)
     assert {seq for seq in seqs if seq > start} <= missing | set(shown)
+
+
+def test_a_missing_range_does_not_shrink() -> None:
+    """A range that is inside the last one adds nothing to it."""
+    waiting = backlog(Missing(3, 10, "pruned"))
+    waiting.add_missing(Missing(8, 9, "pruned"))
+    assert waiting.take() == [Missing(3, 10, "pruned")]

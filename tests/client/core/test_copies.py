@@ -7,7 +7,7 @@ from qscp.frames import Reaction
 from qscp_client.core import events
 from qscp_client.core.changes import Moved, Saved, SavedPosition
 from qscp_client.core.message_cache import _AMENDMENTS
-from qscp_client.core.messages import Message
+from qscp_client.core.messages import Message, Missing
 from qscp_client.core.outbox import EntryKind
 from tests.support.engine_harness import (
     EngineHarness,
@@ -313,3 +313,33 @@ def test_an_own_message_that_waits_is_confirmed_although_it_is_dropped() -> None
     shown = harness.receive(frames.Error("internal", "Something went wrong.", "history"))
     assert [each.here for each in shown if isinstance(each, events.OwnMessage)] == [True]
     assert copy(harness, 10) is None
+
+
+def test_an_own_message_that_was_pruned_before_its_place_came() -> None:
+    """It is shown as stored, and is no target of commands."""
+    harness = ready("bob", chat_with="bob")
+    harness.receive(chat(1))
+    harness.engine.disconnected()
+    harness.enter("mine")
+    harness.connect("bob")
+    harness.receive(acked(1, 9))
+    harness.enter("/last 5")
+    shown = harness.receive(
+        page(frames.Message(11, "a", "bob", "newest", 1), first_seq=11, last_seq=11), frames.Resumed()
+    )
+    assert [each.id for each in shown if isinstance(each, events.OwnMessage) and each.here] == [f"{1:032x}"]
+    conversation = harness.engine._sync.conversations.get("c-bob")
+    assert [each.seq for each in conversation.known] == [11]
+
+
+def test_messages_that_were_pruned_before_they_came_are_missing_once() -> None:
+    """In a chat that is not open, a pruned message waits no more, whether it came before or after that."""
+    harness = ready("bob")
+    harness.receive(chat(1))
+    conversation = harness.engine._sync.conversations.get("c-bob")
+    conversation.prune(5)
+    harness.receive(chat(2, origin="replay"), chat(4, origin="replay"), chat(5, origin="replay"))
+    waiting = conversation.backlog.take()
+    assert waiting[0] == Missing(1, 4, "pruned")
+    assert [each.seq for each in waiting if isinstance(each, Message)] == [5]
+    assert [each.seq for each in conversation.known] == [5]
