@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,8 +76,13 @@ def test_commands_without_the_admin_socket(
     """A command that can't reach the running daemon does not change its store behind its back."""
     daemon = start_daemon()
     link = linked_file(daemon.store)
-    for number, command in enumerate((("lock", "alice"), ("erase", "bob", "--yes"))):
-        found = run(tmp_path / f"{number}", authority, *command, "--set", f"store.path={link}")
+    commands = (("lock", "alice"), ("erase", "bob", "--yes"))
+    with ThreadPoolExecutor() as pool:  # each waits for the daemon for a while
+        done = [
+            pool.submit(run, tmp_path / command[0], authority, *command, "--set", f"store.path={link}")
+            for command in commands
+        ]
+    for found in (each.result() for each in done):
         assert found.returncode == ExitCode.NOT_RUNNING, found.stderr
         assert "none answers on" in found.stderr
     assert daemon.run("listusers").stdout.count("active") == 3

@@ -363,7 +363,7 @@ def test_a_loss_that_leaves_a_damaged_file(path: Path, monkeypatch: pytest.Monke
     """If the rest can't be used without the journal, the error names both."""
     crash(path, 40)
     wal_of(path).unlink()
-    monkeypatch.setattr("qscpd.store.sqlite.database._check", _find_damage)
+    monkeypatch.setattr("qscpd.store.sqlite.opening._check", _find_damage)
     with pytest.raises(StoreDamagedError, match=r"pages differ.*q\.db-wal is missing"):
         SqliteStore(path)
 
