@@ -1,6 +1,7 @@
 """Stores for tests: stores of any driver, a failing store, helpers to read them, and clocks."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = [
     "add_room",
     "clock_of",
     "conversation_of",
+    "kill",
     "rows_of",
     "unread_of",
 ]
@@ -135,6 +137,16 @@ class SqliteFactory:
     def has_trace(self, folder: Path, text: bytes) -> bool:
         """Search every byte of the files."""
         return any(text in each.read_bytes() for each in folder.iterdir())
+
+
+def kill(store: Store) -> None:
+    """Release the locks of a store, as the kernel does when a process is killed."""
+    assert isinstance(store, SqliteStore)
+    place = store._db._place
+    assert place is not None
+    assert place._descriptor is not None
+    os.close(place._descriptor)
+    place._descriptor = None
 
 
 def add_room(store: Store, name: str, owner: str, *members: str, history: HistoryFrom) -> None:

@@ -22,6 +22,7 @@ from qscpd.store.sqlite.faults import READ_ERRORS, code_of, damaged, explain
 from qscpd.store.sqlite.lock import resolve
 from qscpd.store.sqlite.marker import new_marker, put_marker, remove_marker
 from qscpd.store.sqlite.opening import note_clean_end, open_to_read, open_to_write
+from qscpd.store.sqlite.place import Place
 from qscpd.store.sqlite.recovery import forget_index
 from qscpd.store.sqlite.wal import Cutter, read_header
 
@@ -129,6 +130,7 @@ class Database(DatabaseReader):
         connection, self.lost = open_to_write(resolve(path))
         super().__init__(path, connection)
         self._cutter = Cutter(self.path)
+        self._place: Place | None = None
         self._in_transaction = False
         self._now: Now | None = None
         self._rollback_callbacks: list[Callable[[], None]] = []
@@ -141,6 +143,7 @@ class Database(DatabaseReader):
                 self.renew_epoch()
                 forget_index(self.path)
             self.mark_running()
+            self._place = Place(self.path)
         except BaseException:
             self._close(everything=self.lost is None)
             raise
@@ -152,7 +155,10 @@ class Database(DatabaseReader):
     def _close(self, *, everything: bool) -> None:
         if everything:
             note_clean_end(self.connection)
-        super().close()
+        if self._place is not None:
+            self._place.close(self.connection)
+        else:
+            super().close()
         self._cutter.close()
 
     def mark_running(self) -> None:
@@ -228,6 +234,8 @@ class Database(DatabaseReader):
             self.connection.execute("BEGIN IMMEDIATE")
             self._in_transaction = True
             yield self.connection
+            if self._place is not None:
+                self._place.check()
             self.connection.execute("COMMIT")
         except BaseException as error:
             self._events.clear()

@@ -12,7 +12,8 @@ from qscpd.store.sqlite.disk_space import NO_SPACE, lacks_space
 from qscpd.store.sqlite.faults import READ_ERRORS, code_of, damaged, explain, journal_of, no_room
 from qscpd.store.sqlite.marker import remove_marker
 from qscpd.store.sqlite.migrations import check_schema, migrate, refuse_empty, schema_of
-from qscpd.store.sqlite.recovery import check_journal, forget_index
+from qscpd.store.sqlite.place import check_journal_is_free
+from qscpd.store.sqlite.recovery import check_journal, forget_index, refuse_without_journal
 
 _CHECKED_SIZE: Final = 64 * 1024 * 1024
 """Files up to this many bytes are checked for damage when they are opened (0.2 s at most)."""
@@ -33,6 +34,7 @@ def open_to_write(path: Path) -> tuple[sqlite3.Connection, str | None]:
         # SQLite would make the file with the umask's mode, and copies that mode to -wal and -shm.
         create_store(path)
         refuse_empty(path.stat().st_size, str(path))
+        check_journal_is_free(path)
         lost = check_journal(path)
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
         refuse_empty(schema_of(db, str(path)), str(path))  # nothing is changed in a file that is not ours
@@ -75,6 +77,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     try:
         check_readable(path)
         path.stat()
+        refuse_without_journal(path)
         db = sqlite3.connect(
             f"{path.as_uri()}?mode=ro",
             uri=True,

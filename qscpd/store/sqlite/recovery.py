@@ -70,6 +70,19 @@ def forget_index(store: Path) -> None:
     _kept_index(store).unlink(missing_ok=True)
 
 
+def refuse_without_journal(store: Path) -> None:
+    """Check, before a store is only read, that its journal is there if the last run needs it.
+
+    Raises:
+        StoreError: It is not: newer messages are missing, or the file is used by another name.
+    """
+    if not _size(wal_path(store)) and read_marker(store, journal=False) is not None:
+        raise StoreError(
+            f"{store}: its journal {wal_path(store)} is missing, and newer messages with it. Name the store "
+            "as the daemon does; if the journal is lost, start qscpd, which says what that means"
+        )
+
+
 def _find_problem(store: Path, marker: Marker | None) -> str | None:
     size = _size(wal_path(store))
     if not size:

@@ -19,6 +19,7 @@ from qscpd.store.sqlite.faults import READ_ERRORS, describe
 from qscpd.store.sqlite.lock import resolve
 from qscpd.store.sqlite.marker import remove_marker
 from qscpd.store.sqlite.migrations import APPLICATION_ID
+from qscpd.store.sqlite.recovery import refuse_without_journal
 
 _FULL_SCHEMA: Final = 3
 """From this schema on, a conversation says where its messages begin and who can write in it."""
@@ -46,6 +47,7 @@ def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
     try:
         check_readable(store)
         store.stat()
+        refuse_without_journal(store)
         uri = f"{store.as_uri()}?mode=ro"
         with (
             contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)) as source,

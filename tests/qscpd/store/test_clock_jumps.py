@@ -11,7 +11,7 @@ from qscpd.domain.model import Keep, MessageMeta, NewMessage, Outcome, Refused, 
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
-from tests.support.stores import ManualClock, StoreFactory, rows_of
+from tests.support.stores import ManualClock, StoreFactory, kill, rows_of
 
 ALICE, BOB = 1, 2
 ROOM = 1
@@ -142,6 +142,7 @@ def test_a_killed_process_knows_what_was_expected(
     """Without an orderly end, the next process still measures against the time of the one before."""
     message, place = server.write()
     killed = server.store
+    kill(killed)
     server.clock.jump(400 * DAY)
     server.store = store_factory.open(tmp_path, clock=server.clock)
     server.run(HOUR)

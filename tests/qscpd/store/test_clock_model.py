@@ -12,7 +12,7 @@ from qscpd.domain.model import Keep, NewMessage, StoredMessage
 from qscpd.domain.retention import KEEP_IDS_MS
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
-from tests.support.stores import ManualClock, StoreFactory, rows_of
+from tests.support.stores import ManualClock, StoreFactory, kill, rows_of
 
 ALICE, BOB = 1, 2
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -109,6 +109,7 @@ class Run:
 
     def kill(self, ms: int) -> None:
         """End the process without closing the store."""
+        kill(self.store)
         self._killed.append(self.store)
         self._start(ms)
 

@@ -30,7 +30,7 @@ from tests.support.damage import (
     delete_chunk,
 )
 from tests.support.ids import IdMaker
-from tests.support.stores import TickingClock, add_room
+from tests.support.stores import TickingClock, add_room, kill
 
 ALICE, BOB, CAROL = 1, 2, 3
 PAIR, ROOM = 1, 2
@@ -255,6 +255,7 @@ def test_any_damage_stops_nothing(
         finish(store)
         for conversation in (PAIR, ROOM):
             check(store, conversation, damaged[conversation], last[conversation])
+        kill(store)
         reopened = SqliteStore(path, edit_within_ms=10**12)
         with contextlib.closing(reopened):
             for conversation in (PAIR, ROOM):
