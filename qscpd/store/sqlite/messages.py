@@ -11,6 +11,7 @@ from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.amendments import Amendments
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.message_ids import MessageIds, UsedId
+from qscpd.store.sqlite.slow_mode import SlowMode
 from qscpd.store.sqlite.tail_cache import ConversationTail, TailCache, TailKey
 
 _NOWHERE: Final = ConversationTail(0, 0, 0)
@@ -50,6 +51,7 @@ class Messages:
         self._tails = tails
         self._ids = ids
         self._amendments = amendments
+        self._slow_mode = SlowMode(db)
 
     def append(
         self, messages: Sequence[NewMessage], marks: Sequence[Mark]
@@ -64,6 +66,8 @@ class Messages:
             moved = [self._move(mark) for mark in marks]
         for tail in touched:
             tail.added = []
+        if self._slow_mode.added:
+            self._slow_mode.apply()
         return batch.outcomes, moved
 
     def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
@@ -148,7 +152,7 @@ class Messages:
                 room.row,
                 self._tails.membership(room, message.sender),
                 last_seq=tail.last_seq,
-                waited_ms=room.waited(message.sender, now.boot_ms),
+                waited_ms=self._slow_mode.waited(room.row, message.sender, now.boot_ms),
                 now_ms=now.steady_ms,
             )
         if refused is not None:
@@ -156,7 +160,7 @@ class Messages:
         if message.meta.kind:
             return self._amendments.apply(message, tail, time_ms, now.steady_ms)
         if room is not None:
-            room.wrote(message.sender, now.boot_ms)
+            self._slow_mode.wrote(room.row, message.sender, now.boot_ms)
         if message.meta == NO_META:
             return time_ms, message.sender, message.id, message.body
         return time_ms, message.sender, message.id, message.body, message.meta

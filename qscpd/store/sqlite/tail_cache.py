@@ -13,9 +13,6 @@ _CACHED_CONVERSATIONS: Final = 50_000
 _SEQS: Final = 1 << 31
 """A seq that no conversation reaches; a damaged one can be anything."""
 
-_AUTHORS: Final = 10_000
-"""Members of a room whose last message is remembered for slow mode."""
-
 
 class RoomTail:
     """A room as its writers see it.
@@ -23,34 +20,13 @@ class RoomTail:
     Attributes:
         row: The room; its counts and seqs may be old.
         memberships: Memberships of recent writers, by account id.
-        wrote_ms: When recent writers wrote last, by account id, in milliseconds since the boot; only in slow
-            mode. A restart forgets it: it takes longer than most waits, and otherwise a member can write
-            once too early.
     """
 
-    __slots__ = ("memberships", "row", "wrote_ms")
+    __slots__ = ("memberships", "row")
 
     def __init__(self, row: RoomRow) -> None:
         self.row = row
         self.memberships: dict[int, Membership] = {}
-        self.wrote_ms: dict[int, int] = {}
-
-    def waited(self, account: int, now_ms: int) -> int | None:
-        """Return the milliseconds since a member wrote last; None if that is not known."""
-        wrote_ms = self.wrote_ms.get(account)
-        return None if wrote_ms is None else now_ms - wrote_ms
-
-    def wrote(self, account: int, now_ms: int) -> None:
-        """Remember that a member wrote a message.
-
-        Args:
-            account: The member.
-            now_ms: Milliseconds since the boot, which a jump of the wall clock does not change.
-        """
-        if self.row.slow_s:
-            if len(self.wrote_ms) >= _AUTHORS:
-                self.wrote_ms.clear()
-            self.wrote_ms[account] = now_ms
 
     def renew(self, row: RoomRow) -> None:
         """Forget what a change of the room or of a membership may have made invalid."""

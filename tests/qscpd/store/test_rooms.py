@@ -1,7 +1,7 @@
 """Rooms in the store: cases that the random steps of `test_rooms_model.py` seldom reach."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from qscpd.domain.model import (
     StoredMessage,
 )
 from qscpd.domain.rooms import FOREVER_MS, DeniedError, Membership, RoomChange, RoomState
-from qscpd.errors import NotFoundError
+from qscpd.errors import ExistsError, NotFoundError, StoreError
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
 from tests.support.stores import ManualClock, StoreFactory, conversation_of, rows_of
@@ -147,6 +147,42 @@ def test_slow_mode_within_one_commit(store: Store) -> None:
     change(store, "set", ALICE, seconds=30)
     outcomes, _ = store.append([NewMessage(BOB, -1, make_id(), f"{n}") for n in range(3)])
     assert [isinstance(each, StoredMessage) for each in outcomes] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("fail", "error"),
+    [
+        (lambda store: store.add_account("alice", "x"), ExistsError),
+        (lambda store: store.delete_account("nobody"), NotFoundError),
+        (lambda store: change(store, "join", BOB, room="#nowhere"), DeniedError),
+        (lambda store: store.append([NewMessage(CAROL, 99, make_id(), "to no account")]), StoreError),
+    ],
+    ids=["add", "delete", "join", "append"],
+)
+def test_a_failed_change_ends_no_wait(
+    store: Store, clock: ManualClock, fail: Callable[[Store], object], error: type[Exception]
+) -> None:
+    """A transaction that is undone does not shorten slow mode for a member who wrote before it."""
+    change(store, "set", ALICE, seconds=30)
+    assert isinstance(say(store, BOB), StoredMessage)
+    clock.wind(10)
+    with pytest.raises(error):
+        fail(store)
+    assert say(store, BOB) == Refused(ErrorCode.SLOW_MODE, 20.0)
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["first", "later"])
+def test_a_message_that_was_not_stored_begins_no_wait(store: Store, clock: ManualClock, before: int) -> None:
+    """A member whose message was in a transaction that was undone can send it again at once."""
+    change(store, "set", ALICE, seconds=30)
+    for _ in range(before):
+        assert isinstance(say(store, BOB), StoredMessage)
+        clock.wind(30)
+    message = NewMessage(BOB, -1, make_id(), "hello")
+    with pytest.raises(StoreError):
+        store.append([message, NewMessage(BOB, 99, make_id(), "to no account")])
+    assert isinstance(store.append([message])[0][0], StoredMessage)
+    assert say(store, BOB) == Refused(ErrorCode.SLOW_MODE, 30.0)
 
 
 def test_slow_mode_applies_to_members_only(store: Store) -> None:
