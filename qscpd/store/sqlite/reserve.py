@@ -170,7 +170,7 @@ class Reserve:
         if self._compaction is None:
             return False
         emptied = False
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(StoreError, OSError):
             growth = self._compaction.growth()
             if growth > 0:
                 if self.size() - growth < _OPERATORS_BYTES:

@@ -74,6 +74,14 @@ def test_nothing_is_stored_in_a_file_without_a_name(path: Path, change: Callable
     assert (sorted(path.parent.glob("q.db*")) if path.parent.exists() else []) == left
 
 
+@pytest.mark.parametrize("change", [replace, remove, remove_journal, move_directory])
+def test_closing_with_a_reserve(path: Path, change: Callable[[Path], None]) -> None:
+    """The reserve, which is beside files that are gone, does not keep the store from being closed."""
+    store = SqliteStore(path, keep_reserve=True)
+    change(path)
+    store.close()
+
+
 def test_a_replaced_file_has_what_was_acknowledged(path: Path) -> None:
     """The journal stays beside the new file, so the next start has every message that was acknowledged."""
     store = opened(path)
