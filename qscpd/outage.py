@@ -10,6 +10,9 @@ import structlog
 _CAUSES: Final = 8
 """Most causes of one outage that get a line of their own."""
 
+CALM_S: Final = 10.0
+"""Time without a failure after which a fault of a disk is over: a full one takes some writes, too."""
+
 
 class Outage:
     """A fault that lasts: a line of the log when it begins, and one with its extent when it is over.

@@ -47,7 +47,7 @@ def check_key_if_exists(path: Path) -> None:
 
 
 def check_unchangeable(path: Path, status: os.stat_result) -> None:
-    """Check that only root and the user of this process can change a file.
+    """Check that only root and the user of this process can change a file, or replace it.
 
     Pipes and devices pass: what comes through them is the choice of whoever opened them.
 
@@ -63,9 +63,10 @@ def check_unchangeable(path: Path, status: os.stat_result) -> None:
     target = Path(os.path.realpath(path))
     shown = shlex.quote(str(target))
     if status.st_uid not in (0, os.geteuid()):
+        owner, user = _user(status.st_uid), _user(os.geteuid())
         raise PermissionDeniedError(
-            f"{path}: belongs to {_user(status.st_uid)}, who could change what {_user(os.geteuid())} does; "
-            f"run `chown {_user(os.geteuid())} {shown}` as root, or this command as {_user(status.st_uid)}"
+            f"{path}: belongs to {owner}, who could change what {user} does; "
+            f"run `chown {user} {shown}` as root, or this command as {owner}"
         )
     if status.st_mode & _CHANGEABLE:
         raise PermissionDeniedError(
@@ -77,14 +78,22 @@ def check_unchangeable(path: Path, status: os.stat_result) -> None:
 
 def _check_directory(directory: Path, path: Path) -> None:
     try:
-        mode = directory.stat().st_mode
+        status = directory.stat()
     except OSError:
         return
+    shown = shlex.quote(str(directory))
+    if status.st_uid not in (0, os.geteuid()):
+        owner, user = _user(status.st_uid), _user(os.geteuid())
+        raise PermissionDeniedError(
+            f"{path}: {owner} can replace it, because {directory} belongs to {owner}; "
+            f"run `chown {user} {shown}` as root, or this command as {owner}"
+        )
+    # A group may write: with umask 002 it has only its user, and git makes all directories so.
     # In a sticky directory, such as /tmp, only the owner of a file can replace it.
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
         raise PermissionDeniedError(
             f"{path}: other users can replace it, because they can write to {directory} "
-            f"(mode {mode & 0o777:04o}); run `chmod o-w {shlex.quote(str(directory))}`"
+            f"(mode {status.st_mode & 0o777:04o}); run `chmod o-w {shown}`"
         )
 
 

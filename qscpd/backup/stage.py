@@ -40,6 +40,7 @@ def stage_of(into: Path) -> Iterator[Path]:
     """
     stage = into / _NAME
     stage.mkdir(mode=_MODE)
+    stage.chmod(_MODE)  # whatever the umask is
     descriptor = _lock(stage)
     if descriptor is None:
         raise _busy(stage)
@@ -99,7 +100,8 @@ def _is_ours(stage: Path) -> bool:
         found = stage.lstat()
     except FileNotFoundError:
         return False
-    made_so = stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == _MODE
+    # A setgid bit comes from the directory that it is in.
+    made_so = stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) & 0o777 == _MODE
     if not made_so or found.st_uid != os.geteuid():
         return False
     return all(

@@ -106,7 +106,7 @@ def gencert(ctx: click.Context, *, certs: Path | None, names: tuple[str, ...], n
     # `qscpd --help` imports this module: it must not wait for the library of certificates.
     from qscpd.setup.pki import AuthorityFiles, default_names, renew_server_certificate  # noqa: PLC0415
 
-    files = AuthorityFiles(certs or _authority_directory(load_chosen(ctx, trusted=True).config.tls))
+    files = AuthorityFiles(certs or _authority_directory(load_chosen(ctx).config.tls))
     all_names = (*default_names(), *names) if names else ()
     info = renew_server_certificate(files, all_names, new_key=new_key)
     click.echo(f"made {files.certificate}  (for {', '.join(info.names)}; until {info.not_after:%Y-%m-%d})")

@@ -26,19 +26,15 @@ def chosen_config(ctx: click.Context) -> Path | None:
     return ctx.ensure_object(ConfigChoice).path
 
 
-def load_chosen(ctx: click.Context, *, trusted: bool = False) -> LoadedConfig:
-    """Load the configuration that command line and environment select.
-
-    Args:
-        ctx: Context of the command.
-        trusted: As in `load_config`.
+def load_chosen(ctx: click.Context) -> LoadedConfig:
+    """Load the configuration that command line and environment select, unless others can change it.
 
     Raises:
         ConfigError: With all problems.
-        PermissionDeniedError: As in `load_config`.
+        PermissionDeniedError: This user has no permission to read the file, or others can change it.
     """
     choice = ctx.ensure_object(ConfigChoice)
-    return load_config(choice.path or Path(DEFAULT_CONFIG_PATH), overrides=choice.overrides, trusted=trusted)
+    return load_config(choice.path or Path(DEFAULT_CONFIG_PATH), overrides=choice.overrides, trusted=True)
 
 
 def config_options(*, envvar: bool = False) -> Callable[[CommandT], CommandT]:

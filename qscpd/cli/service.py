@@ -30,7 +30,7 @@ _RENEWAL_TIME: Final = timedelta(days=30)
 def run(ctx: click.Context) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
     with failure_status():
-        config = load_chosen(ctx, trusted=True).config
+        config = load_chosen(ctx).config
         from qscpd.app import run as run_daemon  # noqa: PLC0415 - the other commands start faster without it
 
         code = run_daemon(config)
@@ -44,7 +44,7 @@ def checkconfig(ctx: click.Context) -> None:
     """Check the configuration, the certificate and the directories."""
     from qscpd.setup.pki import check_authority_key, check_pair  # noqa: PLC0415 - the other commands start faster without it
 
-    loaded = load_chosen(ctx, trusted=True)
+    loaded = load_chosen(ctx)
     certificate = check_pair(loaded.config.tls.certificate, loaded.config.tls.key)
     check_authority_key(loaded.config.tls.certificate)
     problems = _missing_directories(loaded.config)

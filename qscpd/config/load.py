@@ -69,8 +69,8 @@ def load_config(
         path: The configuration file.
         environ: Variables such as `QSCPD_LOG__LEVEL`.
         overrides: Values from the command line, by the setting's key.
-        trusted: Whether to refuse a file that other users can change. Commands that only look at the
-            configuration, or reach the daemon by it, must work then too.
+        trusted: Whether to refuse a file that other users can change, as one that decides where a command
+            writes and which daemon it reaches. The copy in a backup decides neither.
 
     Raises:
         ConfigError: With all problems.

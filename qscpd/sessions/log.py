@@ -26,7 +26,7 @@ from qscpd.domain.model import Account
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.address_policy import shown_address
 from qscpd.net.link import Link
-from qscpd.outage import Outage
+from qscpd.outage import CALM_S, Outage
 from qscpd.sessions.identity import Identity
 
 _CLIENT_LIMIT: Final = 60
@@ -70,7 +70,9 @@ class SessionLog:
         self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="qscpd-sessionlog", daemon=True)
         self._file: FileIO | None = None
-        self._outage = Outage(_log, "sessionlog.failed", "lines")
+        self._outage = Outage(_log, "sessionlog.failed", "lines", calm_s=CALM_S)
+        self._wait_s: float | None = None
+        """Wait so long for a line, then look whether a fault is over; None if none is to end."""
 
     def __enter__(self) -> Self:
         try:
@@ -149,23 +151,37 @@ class SessionLog:
     def _run(self) -> None:
         ended = False
         while not ended:
-            taken = [self._queue.get()]
-            with contextlib.suppress(queue.Empty):
-                while taken[-1] is not None:
-                    taken.append(self._queue.get_nowait())
-            ended = taken[-1] is None
+            taken = self._take()
+            ended = taken[-1:] == [None]
             lines = [msgspec.json.encode(line) + b"\n" for line in taken if line is not None]
             if lines:
                 self._write_all(lines)
+            elif self._wait_s is not None:
+                self._look_if_over()
         self._outage.close()
+
+    def _take(self) -> list[dict[str, Any] | None]:
+        """Wait for lines, and return all there are; none if it takes too long."""
+        taken: list[dict[str, Any] | None] = []
+        with contextlib.suppress(queue.Empty):
+            taken.append(self._queue.get(timeout=self._wait_s))
+            while taken[-1] is not None:
+                taken.append(self._queue.get_nowait())
+        return taken
+
+    def _look_if_over(self) -> None:
+        """After a success: end a fault that was long enough ago, or look again later."""
+        self._outage.works()
+        self._wait_s = CALM_S if self._outage.lasts else None
 
     def _write_all(self, lines: Sequence[bytes]) -> None:
         try:
             self._write(b"".join(lines))
         except OSError as error:
+            self._wait_s = None
             self._outage.failed(error.strerror or str(error), len(lines), path=str(self._path))
         else:
-            self._outage.works()
+            self._look_if_over()
 
     def _write(self, data: bytes) -> None:
         if self._file is None or self._moved(self._file):

@@ -8,7 +8,7 @@ import structlog
 
 from qscpd.domain.model import Keep
 from qscpd.errors import StoreError
-from qscpd.outage import Outage
+from qscpd.outage import CALM_S, Outage
 from qscpd.store.base import Housekeeping
 from qscpd.store.clock_watch import ClockWatch
 
@@ -23,9 +23,6 @@ _FULL_S: Final = 1.0
 
 _IDLE_S: Final = 60.0
 """Interval of housekeeping when none is left: messages grow old."""
-
-CALM_S: Final = 10.0
-"""Time without a failure after which a full disk is over; before, small messages find room now and then."""
 
 _log = structlog.stdlib.get_logger("qscpd.store")
 

@@ -23,11 +23,11 @@ from qscpd.domain.events import Event, MessagesStored
 from qscpd.domain.model import Keep, Mark, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
-from qscpd.outage import Outage
+from qscpd.outage import CALM_S, Outage
 from qscpd.store.base import Store
 from qscpd.store.clock_watch import ClockWatch
 from qscpd.store.commits import events_of
-from qscpd.store.housekeeper import CALM_S, QUIET_S, Housekeeper
+from qscpd.store.housekeeper import QUIET_S, Housekeeper
 from qscpd.store.items import Batch, Item, PendingChat, PendingSkip
 from qscpd.store.order import Order
 

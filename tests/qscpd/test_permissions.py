@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def check(path: Path) -> None:
-    """Check a configuration as `qscpd run` does."""
+    """Check a configuration as every command does."""
     load_config(path, environ={}, trusted=True)
 
 
@@ -41,7 +41,7 @@ def test_a_configuration_that_others_can_change_is_refused(config: Path, mode: i
     """The error has the command that mends it, for the shell."""
     config = config.rename(config.with_name("my qscpd.yaml"))
     config.chmod(mode)
-    load_config(config, environ={})  # commands that only look at it work
+    load_config(config, environ={})  # as a copy in a backup
     with pytest.raises(
         PermissionDeniedError, match=rf"other users can change it \(mode {mode:04o}\)"
     ) as caught:
@@ -66,6 +66,33 @@ def test_the_owner_is_root_or_the_user(config: Path) -> None:
     os.chown(config, _OTHER, 0)
     with as_user(config), pytest.raises(PermissionDeniedError, match=rf"belongs to {_OTHER}.*`chown nobody "):
         check(config)
+
+
+def test_the_owner_of_its_directory_is_root_or_the_user(config: Path, tmp_path: Path) -> None:
+    """The owner of a directory can replace what is in it, also of the directory of a link."""
+    link = tmp_path / "links/qscpd.yaml"
+    link.parent.mkdir()
+    link.symlink_to(config)
+    for directory in (config.parent, link.parent):
+        os.chown(directory, 65534, 65534)
+        directory.chmod(0o1755)  # the owner may in a sticky directory, too
+        with as_user(directory):
+            check(link)
+        command = rf"run `chown root {directory}` as root, or this command as nobody"
+        with pytest.raises(PermissionDeniedError, match=rf"nobody can replace it, .*; {command}$"):
+            check(link)
+        os.chown(directory, _OTHER, 0)
+        with as_user(directory), pytest.raises(PermissionDeniedError, match=rf"{_OTHER} can replace it"):
+            check(link)
+        os.chown(directory, 0, 0)
+        check(link)
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o2775, 0o770])
+def test_a_group_may_write_to_its_directory(config: Path, mode: int) -> None:
+    """With umask 002 every directory of a user is so, as a checkout's `config`."""
+    config.parent.chmod(mode)
+    check(config)
 
 
 def test_a_link_is_followed_to_the_file(config: Path, tmp_path: Path) -> None:

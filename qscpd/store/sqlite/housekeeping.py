@@ -78,7 +78,7 @@ class SqliteHousekeeping:
 
     def confirm_clock(self) -> int:
         """See `Housekeeping.confirm_clock`."""
-        return self._clock.confirm()
+        return self._reserve.spend(self._clock.confirm)
 
     def erase_step(self, account: int) -> bool:
         """See `Housekeeping.erase_step`."""

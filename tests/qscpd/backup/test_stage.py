@@ -25,14 +25,8 @@ def backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_backup(tmp_path / "backups", load_config(Path("config/qscpd.yaml"), environ={}))
 
 
-@pytest.mark.parametrize(
-    "moment", ["_copy_file", "_adjusted_config", "_renew_store", "_set_owners", "write_new_file", "sync"]
-)
-def test_a_killed_restore_is_no_obstacle(
-    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
-    """Whenever a restore is killed before the end, the next one removes its rest and succeeds."""
-    into = tmp_path / "new"
+def kill_in(moment: str, backup: Path, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore, and be killed after the first call of a function of `restore`."""
     real = getattr(restore, moment)
 
     def killed(*arguments: object, **more: object) -> object:
@@ -43,9 +37,48 @@ def test_a_killed_restore_is_no_obstacle(
     with monkeypatch.context() as patch:
         patch.setattr(restore, moment, killed)
         in_child(lambda: restore_backup(backup, into))
+
+
+@pytest.mark.parametrize(
+    "moment", ["_copy_file", "_adjusted_config", "_renew_store", "_set_owners", "write_new_file", "sync"]
+)
+def test_a_killed_restore_is_no_obstacle(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Whenever a restore is killed before the end, the next one removes its rest and succeeds."""
+    into = tmp_path / "new"
+    kill_in(moment, backup, into, monkeypatch)
     assert moment == "_adjusted_config" or (into / ".restoring").exists()
     restore_backup(backup, into)
     assert sorted(each.name for each in into.iterdir()) == ["certs", "config", "var"]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o277], ids=oct)
+@pytest.mark.parametrize("mode", [0o755, 0o2755], ids=oct)
+def test_whatever_the_umask_and_the_directory_are(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, umask: int
+) -> None:
+    """What a killed restore left is known again in a setgid directory, and after any umask."""
+    into = tmp_path / "new"
+    into.mkdir()
+    into.chmod(mode)
+    before = os.umask(umask)
+    try:
+        kill_in("write_new_file", backup, into, monkeypatch)
+        assert (into / ".restoring").stat().st_mode & 0o777 == 0o700
+        restore_backup(backup, into)
+    finally:
+        os.umask(before)
+    assert sorted(each.name for each in into.iterdir()) == ["certs", "config", "var"]
+
+
+def test_killed_at_the_very_beginning(backup: Path, tmp_path: Path) -> None:
+    """A directory that still has an inherited setgid bit, as before its mode is set, is known again."""
+    stage = tmp_path / "new" / ".restoring"
+    stage.mkdir(parents=True)
+    stage.chmod(0o2700)
+    restore_backup(backup, tmp_path / "new")
+    assert not stage.exists()
 
 
 def foreign_file(stage: Path) -> None:

@@ -12,6 +12,7 @@ from qscp.errors import ErrorCode
 from qscpd.domain.model import Account, AccountState
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.link import Link
+from qscpd.outage import Outage
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from tests.support.doubles import FakeLink
@@ -121,6 +122,46 @@ async def test_a_failure_is_two_lines_whatever_is_lost(tmp_path: Path) -> None:
     written = lines(directory / "sessions.log")
     assert written[-1]["session"] == "s300"
     assert logged[1]["lines"] + len(written) == 301
+
+
+async def test_faults_in_a_row_are_two_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that is missing ten times within a short time is one fault."""
+    failures: list[int] = []
+    real = Outage.failed
+
+    def failed(outage: Outage, cause: str, count: int, **fields: object) -> None:
+        real(outage, cause, count, **fields)  # type: ignore[arg-type]
+        failures.append(count)
+
+    monkeypatch.setattr(Outage, "failed", failed)
+    directory = tmp_path / "log"
+    directory.mkdir()
+    path = directory / "sessions.log"
+    with structlog.testing.capture_logs() as logged, SessionLog(path, "always") as log:
+        for number in range(10):
+            directory.rename(tmp_path / "away")
+            log.auth_ok(SessionDouble(-1), "x")
+            await until(lambda: len(failures) > number)  # noqa: B023
+            (tmp_path / "away").rename(directory)
+            log.auth_ok(SessionDouble(number), "x")
+            await until(lambda: path.exists() and f'"s{number}"' in path.read_text())  # noqa: B023
+    assert [entry["event"] for entry in logged] == ["sessionlog.failed", "sessionlog.failed.over"]
+    assert logged[1]["lines"] == 10
+
+
+async def test_a_fault_ends_without_another_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When lines could be written for a while, it is over, also if no session begins or ends then."""
+    monkeypatch.setattr("qscpd.sessions.log.CALM_S", 0.1)
+    directory = tmp_path / "log"
+    directory.mkdir()
+    with structlog.testing.capture_logs() as logged, SessionLog(directory / "sessions.log", "always") as log:
+        directory.rename(tmp_path / "away")
+        log.auth_ok(SessionDouble(1), "x")
+        await until(lambda: logged)
+        (tmp_path / "away").rename(directory)
+        log.auth_ok(SessionDouble(2), "x")
+        await until(lambda: len(logged) == 2)
+    assert [entry["event"] for entry in logged] == ["sessionlog.failed", "sessionlog.failed.over"]
 
 
 def test_a_full_disk_raises_no_error(tmp_path: Path) -> None:

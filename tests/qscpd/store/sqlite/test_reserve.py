@@ -124,14 +124,24 @@ def test_any_number_of_locks(store: SqliteStore, disk: Path, leave: int) -> None
         assert other.execute("SELECT state FROM accounts WHERE name = 'bob'").fetchone() == ("locked",)
 
 
-def test_while_somebody_reads(store: SqliteStore, disk: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store, number: store.set_locked("bob", locked=number % 2 == 0),
+        lambda store, _: store.housekeeping.confirm_clock(),
+    ],
+    ids=["lock", "confirmclock"],
+)
+def test_while_somebody_reads(
+    store: SqliteStore, disk: Path, change: Callable[[SqliteStore, int], object]
+) -> None:
     """While a reader such as a backup keeps the journal, some dozens of changes work."""
     fill_up(store, disk, 3_000_000)
     with contextlib.closing(sqlite3.connect(disk / "q.db", isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM chunks").fetchone()
         for number in range(30):
-            store.set_locked("bob", locked=number % 2 == 0)
+            change(store, number)
         assert RESERVE_BYTES // 2 < size(disk) < RESERVE_BYTES
     with contextlib.suppress(StoreFullError):
         finish(store)
