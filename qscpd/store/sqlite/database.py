@@ -8,6 +8,7 @@ the last commits although they were acknowledged.
 import contextlib
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -234,7 +235,7 @@ class Database(DatabaseReader):
             self.connection.execute("BEGIN IMMEDIATE")
             self._in_transaction = True
             yield self.connection
-            if self._place is not None:
+            if self._place is not None and time.monotonic() >= self._place.due_s:
                 self._place.check()
             self.connection.execute("COMMIT")
         except BaseException as error:

@@ -9,10 +9,15 @@ import ctypes
 import fcntl
 import os
 import sqlite3
+import time
 from pathlib import Path
+from typing import Final
 
 from qscpd.errors import StoreBusyError, StoreError
 from qscpd.store.sqlite.wal import wal_path
+
+_EVERY_S: Final = 0.1
+"""Seconds between two checks: a check costs a third of a small commit."""
 
 
 class Place:
@@ -23,6 +28,9 @@ class Place:
     Args:
         store: The file, its symbolic links resolved; SQLite has it open.
 
+    Attributes:
+        due_s: When the next check is due, by `time.monotonic`.
+
     Raises:
         StoreBusyError: Another process has locked the journal.
     """
@@ -32,6 +40,7 @@ class Place:
         self._paths = tuple(str(path) for path in (store, wal_path(store)) if path.exists())
         self._files = tuple(map(_identity, self._paths))
         self._descriptor = _lock_journal(store)
+        self.due_s = time.monotonic() + _EVERY_S
 
     def check(self) -> None:
         """Check that the files still have their names.
@@ -45,6 +54,7 @@ class Place:
                     f"{path}: was replaced or removed while qscpd was using it, so nothing more is stored. "
                     "Put the file back in its place, or restore a backup, then start qscpd"
                 )
+        self.due_s = time.monotonic() + _EVERY_S
 
     def close(self, connection: sqlite3.Connection) -> None:
         """Close a connection, and release the journal.
@@ -92,6 +102,6 @@ def _lock_journal(store: Path) -> int | None:
 
 def _identity(path: str) -> tuple[int, int] | None:
     with contextlib.suppress(OSError):
-        found = os.stat(path)  # noqa: PTH116 - twice a commit, and a third faster
+        found = os.stat(path)  # noqa: PTH116 - a third faster
         return found.st_dev, found.st_ino
     return None

@@ -9,6 +9,7 @@ import pytest
 
 from qscpd.domain.model import NewMessage, StoredMessage
 from qscpd.errors import StoreBusyError, StoreError
+from qscpd.store.sqlite import place
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.snapshot import copy_file
 from qscpd.store.sqlite.store import SqliteStore
@@ -37,6 +38,12 @@ def remove_journal(store: Path) -> None:
 def move_directory(store: Path) -> None:
     """Move the directory away."""
     store.parent.rename(store.parent.with_name("moved"))
+
+
+@pytest.fixture(autouse=True)
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each commit checks the files."""
+    monkeypatch.setattr(place, "_EVERY_S", 0)
 
 
 @pytest.fixture
