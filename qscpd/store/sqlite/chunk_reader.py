@@ -59,15 +59,15 @@ SCOPE: Final = "c.id, c.first_seq, c.last_seq, c.low, c.high, (SELECT max(id) FR
 
 _AFTER: Final = """
     SELECT id, last_seq, messages,
-      (SELECT max(last_seq) FROM chunks WHERE conversation = ?1 AND last_seq <= ?2)
-    FROM chunks WHERE conversation = ?1 AND last_seq > ?2 AND last_seq <= ?3 ORDER BY last_seq
+      (SELECT max(last_seq) FROM chunks WHERE conversation = ? AND last_seq <= ?)
+    FROM chunks WHERE conversation = ? AND last_seq > ? AND last_seq <= ? ORDER BY last_seq
 """
 
 # The chunk that has a seq may end behind it.
 _BEFORE: Final = """
     SELECT id, last_seq, messages, NULL FROM chunks
-    WHERE conversation = ?1 AND last_seq <= min(?3, coalesce(
-      (SELECT min(last_seq) FROM chunks WHERE conversation = ?1 AND last_seq >= ?2), ?2))
+    WHERE conversation = ? AND last_seq <= min(?, coalesce(
+      (SELECT min(last_seq) FROM chunks WHERE conversation = ? AND last_seq >= ?), ?))
     ORDER BY last_seq DESC
 """
 
@@ -164,7 +164,8 @@ class ChunkReader:
         if not scope.first_seq <= seq <= scope.last_seq:
             return None
         with contextlib.suppress(StoreDamagedError):  # the quick way, if all is well
-            pair = self._db.read(f"{_AFTER} LIMIT 2", scope.conversation, seq - 1, scope.last_seq)
+            number = scope.conversation
+            pair = self._db.read(f"{_AFTER} LIMIT 2", number, seq - 1, number, seq - 1, scope.last_seq)
             if pair and not _may_overlap(pair):
                 chunk, last_seq, blob, start = pair[0]
                 rows = chunks.rows(last_seq, blob, scope.writers)
@@ -251,10 +252,13 @@ class ChunkReader:
     def _stored(self, scope: Scope, seq: int, *, falling: bool) -> Iterator[_Stored]:
         """Yield the stored chunks after a seq, or from the one with it on; around what SQLite can't read."""
         done = 0
+        number, last = scope.conversation, scope.last_seq
+        if falling:
+            found = self._db.iterate(_BEFORE, number, last, number, seq, seq)
+        else:
+            found = self._db.iterate(_AFTER, number, seq, number, seq, last)
         try:
-            for each in self._db.iterate(
-                _BEFORE if falling else _AFTER, scope.conversation, seq, scope.last_seq
-            ):
+            for each in found:
                 yield each
                 done = each[1]
         except StoreDamagedError:

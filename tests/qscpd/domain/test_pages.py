@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qscpd.domain.model import NO_META, MessageMeta, MessageRow
+from qscpd.domain.model import NO_META, Damage, MessageMeta, MessageRow
 from qscpd.domain.pages import split, take, take_messages, wire_size
 
 REACTION = MessageMeta(kind="react", target=1)
@@ -50,3 +50,17 @@ def test_a_page_respects_the_byte_limit() -> None:
     assert take(rows, 2, 10**6) == rows[:2]
     assert take([], 2, 10**6) == []
     assert take_messages(rows[:1], 100, 1) == (rows[:1], None)
+
+
+def test_damage_that_touches_is_one_range() -> None:
+    """Ranges that touch or overlap are joined, whatever their order; the messages keep theirs."""
+    row = MessageRow(9, 0, 1, "", "hello", NO_META)
+    items: list[MessageRow | Damage] = [
+        Damage(6, 7),
+        row,
+        Damage(1, 2),
+        Damage(3, 5),
+        Damage(20, 22),
+        Damage(21, 21),
+    ]
+    assert split(items) == ([row], [Damage(1, 7), Damage(20, 22)])
