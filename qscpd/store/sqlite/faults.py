@@ -47,7 +47,9 @@ def explain(error: sqlite3.Error | UnicodeDecodeError, path: Path, *, rolled_bac
     primary = code & 0xFF if code is not None else None
     # Without an extended code, a constraint is one of FTS5's own tables, which only damage violates.
     is_damage = (
-        primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or code == sqlite3.SQLITE_CONSTRAINT
+        primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        or code == sqlite3.SQLITE_CONSTRAINT
+        or is_undecodable(error)
     )
     if rolled_back and is_damage:
         return damaged(path, describe(error))
