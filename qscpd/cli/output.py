@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
+from qscpd.cli.streams import report
 from qscpd.errors import ExitCode
 from qscpd.files import new_file
 from qscpd.store.damage import DamagedPlace, DamageLog, OnDamage
@@ -40,7 +41,7 @@ def opened_output(path: Path | None) -> Iterator[BinaryIO]:
 
 def echo_damage(place: DamagedPlace) -> None:
     """Print that messages can't be read."""
-    click.echo(f"qscpd: damaged: {place}", err=True)
+    report(f"qscpd: damaged: {place}")
 
 
 @contextlib.contextmanager
@@ -49,7 +50,7 @@ def damage_as_failure(ctx: click.Context) -> Iterator[OnDamage]:
     log = DamageLog(echo_damage)
     yield log
     if log.count:
-        click.echo(f"qscpd: {log.count} damaged places were left out; see docs/operations.md", err=True)
+        report(f"qscpd: {log.count} damaged places were left out; see docs/operations.md")
         ctx.exit(ExitCode.FAILED)
 
 

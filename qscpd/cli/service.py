@@ -101,7 +101,7 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
         if value is not None:
             click.echo(f"{name}: {str(value).lower() if isinstance(value, bool) else value}")
     if reply.clock_ahead_s is not None:
-        click.echo(f"qscpd: {_clock_sentence(reply.clock_ahead_s, reply.clock_left_s or 0)}", err=True)
+        report(f"qscpd: {_clock_sentence(reply.clock_ahead_s, reply.clock_left_s or 0)}")
 
 
 def _clock_sentence(ahead_s: int, left_s: int) -> str:
@@ -127,7 +127,7 @@ def confirmclock(ctx: click.Context) -> None:
     if not isinstance(reply, admin.ClockConfirmed):
         raise QscpdError(f"unexpected reply {type(reply).__name__} from the daemon (different version?)")
     before = "was confirmed already" if reply.was_confirmed else "is confirmed"
-    click.echo(f"the wall clock {before}: {utc(reply.wall_ms)}", err=True)
+    report(f"the wall clock {before}: {utc(reply.wall_ms)}")
 
 
 @click.command(cls=Command, examples=("version",))

@@ -7,7 +7,8 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from qscp.errors import ErrorCode
+from qscp.errors import ErrorCode, InvalidNameError
+from qscp.rooms import normalize_recipient
 from qscpd.domain.rooms import Membership, RoomRow
 
 
@@ -98,6 +99,14 @@ class RefusedMessage(NewMessage, frozen=True, gc=False, kw_only=True):
     """The broken rule."""
     to: str
     """The name of the recipient, as it was sent. `recipient` is 0, unless a room has that name now."""
+
+    @property
+    def name(self) -> str:
+        """The name of the recipient in its usual form; empty if it can't be one."""
+        try:
+            return normalize_recipient(self.to)
+        except InvalidNameError:
+            return ""
 
 
 class StoredMessage(msgspec.Struct, frozen=True, gc=False):

@@ -19,29 +19,47 @@ _OBSERVED_MS: Final = 60_000
 """Interval of observations, so that small differences add up to something to follow."""
 
 
+def boot_id() -> str:
+    """Return the id of this boot of the system; empty if it is unknown."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
 class SystemClock:
     """The clocks of the system."""
 
     def __init__(self) -> None:
         self._clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-        self._zero_ns = 0
         boot_ns = time.clock_gettime_ns(self._clock)
-        try:
-            self._boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
-            if abs(time.time_ns() - boot_ns) < _DAY_NS:
-                # Under libfaketime every clock has the faked time. The kernel's file has the true one; it is
-                # not used otherwise, because in a container it can begin anew with the container.
-                uptime_s = float(_UPTIME.read_text(encoding="ascii").split()[0])
-                self._zero_ns = boot_ns - round(uptime_s * 1e9)
-        except (OSError, ValueError):
+        self._boot_id = boot_id()
+        zero_ns = _zero_ns(boot_ns)
+        if not self._boot_id or zero_ns is None:
             # Without a clock that is known to count from the boot, each process is a boot of its own.
-            self._boot_id = f"process-{secrets.token_hex(8)}"
-            self._zero_ns = boot_ns
+            self._boot_id, zero_ns = f"process-{secrets.token_hex(8)}", boot_ns
+        self._zero_ns = zero_ns
 
     def __call__(self) -> Reading:
         """Read the clocks."""
         boot_ns = time.clock_gettime_ns(self._clock) - self._zero_ns
         return Reading(time.time_ns() // 1_000_000, boot_ns // 1_000_000, self._boot_id)
+
+
+def _zero_ns(boot_ns: int) -> int | None:
+    """Return what a clock had at the boot; None if that can't be found out.
+
+    Args:
+        boot_ns: What it has now.
+    """
+    if abs(time.time_ns() - boot_ns) >= _DAY_NS:
+        return 0
+    # Under libfaketime every clock has the faked time. The kernel's file has the true one; it is not used
+    # otherwise, because in a container it can begin anew with the container.
+    try:
+        return boot_ns - round(float(_UPTIME.read_text(encoding="ascii").split()[0]) * 1e9)
+    except (OSError, ValueError):
+        return None
 
 
 class StoreClock:

@@ -10,8 +10,6 @@ The recipient is the name that messages are sent to. Its holder can change while
 from functools import lru_cache
 from typing import Final, Generic, TypeVar
 
-from qscp.errors import InvalidNameError
-from qscp.rooms import normalize_recipient
 from qscpd.domain.model import NewMessage, RefusedMessage
 from qscpd.store.base import StoreReader
 from qscpd.store.items import Batch
@@ -85,12 +83,7 @@ class Order(Generic[S]):
 
     def _name(self, message: NewMessage) -> str:
         """Return the name a message was sent to; empty if nothing can ever be stored for it."""
-        if not isinstance(message, RefusedMessage):
-            return self._name_of(message.recipient)
-        try:
-            return normalize_recipient(message.to)
-        except InvalidNameError:
-            return ""
+        return message.name if isinstance(message, RefusedMessage) else self._name_of(message.recipient)
 
     def _read_name(self, recipient: int) -> str:
         """Return the name of a user or a room, also of a deleted one."""

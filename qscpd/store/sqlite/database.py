@@ -259,7 +259,7 @@ class Database(DatabaseReader):
     def _explain_undone(self, error: sqlite3.Error | UnicodeDecodeError, *, rolled_back: bool) -> StoreError:
         """Turn the error of a transaction into ours, and see to it that a refused one is never recovered."""
         explained = explain(error, self.path, rolled_back=rolled_back)
-        # What is left of it in the WAL would look like damage after a crash. The cut comes after `_explain`,
+        # What is left of it in the WAL would look like damage after a crash. The cut comes after `explain`,
         # which looks for space on the disk, because it makes some.
         if isinstance(explained, StoreFullError) and not self._cutter.cut():
             # SQLite gives SQLITE_FULL before a commit is complete in the WAL; of the others nobody says so.

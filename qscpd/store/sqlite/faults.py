@@ -6,10 +6,10 @@ from typing import Final
 
 from qscpd.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.sqlite.disk_space import lacks_space
+from qscpd.store.sqlite.wal import wal_path
 
 READ_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file can raise: the module also decodes SQLite's messages, which quote names."""
-
 
 _NO_ERRNO: Final = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMOPEN})
 """Errors that can mean a full disk, and whose outcome is known: nothing was committed before the write.
@@ -56,17 +56,12 @@ def explain(error: sqlite3.Error | UnicodeDecodeError, path: Path, *, rolled_bac
     if rolled_back and (
         primary == sqlite3.SQLITE_FULL
         or code == sqlite3.SQLITE_IOERR_SHMSIZE  # no room for the index of the WAL, which is a file, too
-        or (code in _NO_ERRNO and lacks_space(journal_of(path)))
+        or (code in _NO_ERRNO and lacks_space(wal_path(path)))
     ):
         return no_room(path)
     if rolled_back and primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusyError(f"{path}: locked by another program")
     return StoreError(f"{path}: {describe(error)}")
-
-
-def journal_of(path: Path) -> Path:
-    """Return the path of a store's WAL."""
-    return Path(f"{path}-wal")
 
 
 def no_room(path: Path) -> StoreFullError:

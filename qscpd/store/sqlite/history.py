@@ -169,14 +169,12 @@ class HistoryReader:
             row, scope = found
             if after is not None:
                 items = self._reader.after(scope, max(after, row.first_seq - 1))
-                page = take_messages(items, limit, max_bytes)
-                messages, damage = split(page.items)
-                return HistoryPage(row, messages, page.cursor, damage)
-            end = row.last_seq + 1
-            items = self._reader.before(scope, end if before is None else min(before, end), row.first_seq)
+            else:
+                end = row.last_seq + 1
+                items = self._reader.before(scope, end if before is None else min(before, end), row.first_seq)
             page = take_messages(items, limit, max_bytes)
             messages, damage = split(page.items)
-            return HistoryPage(row, messages[::-1], page.cursor, damage)
+            return HistoryPage(row, messages if after is not None else messages[::-1], page.cursor, damage)
 
     def replay_page(
         self, account: int, conversation: int, *, after: int, limit: int, max_bytes: int

@@ -5,11 +5,11 @@ import sqlite3
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from qscpd.store.clock import boot_id
 from qscpd.store.sqlite.faults import READ_ERRORS
 from qscpd.store.sqlite.wal import WalHeader, read_header
 
 _KEY: Final = "running"
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 _ROUNDS: Final = 1 << 24
 """Rounds through the journal that one run never gets to: 64 TB at 4 MB each."""
@@ -95,11 +95,3 @@ def read_meta(store: Path, key: str, *, journal: bool) -> str | None:
     except READ_ERRORS:
         return None  # of the oldest schema, or damaged: opening it finds that
     return str(row[0]) if row else None
-
-
-def boot_id() -> str:
-    """Return the id of this boot of the system; empty if it is unknown."""
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return ""

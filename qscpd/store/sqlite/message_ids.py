@@ -16,8 +16,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from qscp.errors import ErrorCode, InvalidNameError
-from qscp.rooms import normalize_recipient
+from qscp.errors import ErrorCode
 from qscpd.domain.messages import id_hash, repeats
 from qscpd.domain.model import MessageRow, NewMessage, Outcome, Refused, RefusedMessage, StoredMessage
 from qscpd.domain.retention import id_is_outlived
@@ -232,14 +231,9 @@ class MessageIds:
         low, high = self._db.read("SELECT low, high FROM conversations WHERE id = ?", conversation)[0]
         return _recipient(sender, conversation, low, high)
 
-    def _sent_to(self, message: NewMessage) -> str | None:
-        """Return the name that a message was sent to; None if it can't be one."""
-        if not isinstance(message, RefusedMessage):
-            return self._name(message.recipient)
-        try:
-            return normalize_recipient(message.to)
-        except InvalidNameError:
-            return None
+    def _sent_to(self, message: NewMessage) -> str:
+        """Return the name that a message was sent to; empty if it can't be one."""
+        return message.name if isinstance(message, RefusedMessage) else self._name(message.recipient)
 
     def _name(self, recipient: int) -> str:
         """Return the name of a recipient, also of a deleted one."""

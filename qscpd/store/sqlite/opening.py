@@ -9,11 +9,12 @@ from qscpd.errors import PermissionDeniedError, StoreError
 from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable, check_writable
 from qscpd.store.sqlite.creation import create_store
 from qscpd.store.sqlite.disk_space import NO_SPACE, lacks_space
-from qscpd.store.sqlite.faults import READ_ERRORS, code_of, damaged, explain, journal_of, no_room
+from qscpd.store.sqlite.faults import READ_ERRORS, code_of, damaged, explain, no_room
 from qscpd.store.sqlite.marker import remove_marker
 from qscpd.store.sqlite.migrations import check_schema, migrate, refuse_empty, schema_of
 from qscpd.store.sqlite.place import check_journal_is_free
 from qscpd.store.sqlite.recovery import check_journal, forget_index, refuse_without_journal
+from qscpd.store.sqlite.wal import wal_path
 
 _CHECKED_SIZE: Final = 64 * 1024 * 1024
 """Files up to this many bytes are checked for damage when they are opened (0.2 s at most)."""
@@ -105,7 +106,7 @@ def _explain_opening(error: BaseException, path: Path) -> BaseException:
     if isinstance(error, READ_ERRORS):
         code = code_of(error)
         # Nothing was promised yet, so any failure on a full disk can be tried again.
-        if code is not None and code & 0xFF in _OPENING and lacks_space(journal_of(path)):
+        if code is not None and code & 0xFF in _OPENING and lacks_space(wal_path(path)):
             return no_room(path)
         return explain(error, path, rolled_back=True)
     return error

@@ -17,7 +17,8 @@ from typing import Final
 
 from qscpd.errors import StoreError
 from qscpd.files import sync
-from qscpd.store.sqlite.marker import Marker, boot_id, read_marker, read_meta
+from qscpd.store.clock import boot_id
+from qscpd.store.sqlite.marker import Marker, read_marker, read_meta
 from qscpd.store.sqlite.migrations import schema_of
 from qscpd.store.sqlite.wal import (
     WalHeader,

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from qscpd.errors import StoreError, StoreFullError
 from qscpd.store.sqlite.compaction import Compaction
+from qscpd.store.sqlite.lock import resolve
 
 RESERVE_BYTES: Final = 4 * 1024 * 1024
 """As much as SQLite writes to the journal before it moves it into the store's file (1,000 pages).
@@ -46,7 +47,7 @@ class Reserve:
     """
 
     def __init__(self, store: Path, *, keep: bool) -> None:
-        real = store.resolve()
+        real = resolve(store)
         self.path = real.with_name(f"{real.name}.reserve")
         self._keep = keep
         self._size = min(self.size(), RESERVE_BYTES)

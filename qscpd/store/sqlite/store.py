@@ -133,8 +133,8 @@ class SqliteStore(SqliteReads):
         """
         if not self._closed:
             self._closed = True
+            self._clock_keeper.close()
             with contextlib.suppress(StoreError):  # opening completes it, too
-                self._clock_keeper.close()
                 self._ids.index_all()
         super().close()
         self._reserve.take_back()  # The journal is gone, if nobody else reads.
