@@ -6,42 +6,30 @@ Pages of three messages and small buffers make a handful of messages a long abse
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 from unittest import mock
 
 import msgspec
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from qscp import frames
-from qscp.rooms import HistoryFrom
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreFullError
 from qscpd.sessions import replay
-from qscpd.store.sqlite.store import SqliteStore
 from tests.support.device import Device
 from tests.support.devicelog import Ack, DeviceLog, Kind, Sent
 from tests.support.ids import IdMaker, device_id
-from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
+from tests.support.in_process_server import InProcessPeer, InProcessServer
+from tests.support.interleavings import DEVICES, NUMBERS, SETTINGS, USERS, make_world
 from tests.support.memory import memory_folder
 from tests.support.oracle import Book, judge
-from tests.support.stores import FailingStore, add_room
+from tests.support.stores import FailingStore
 
 T = TypeVar("T")
 
-USERS = ("alice", "bob", "carol")
-DEVICES = ("alice", "bob", "alice", "bob", "carol")
-EXAMPLES = int(os.environ.get("QSCP_TEST_INTERLEAVINGS", "100"))
-"""Number of examples."""
-
-PHASES = [*Phase] if "QSCP_TEST_INTERLEAVINGS" in os.environ else [Phase.reuse, Phase.generate]
-"""A failing example is made smaller, for minutes, only where more examples are asked for."""
-
-NUMBERS = st.integers(0, len(DEVICES) - 1)
 
 ROOMS = ("#all", "#club")
 """All users are in the first; bob and carol join and leave the second, and see nothing from before."""
@@ -82,10 +70,7 @@ class Interleavings(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         """Start with all devices logged in."""
-        make_accounts(self.folder / "qscpd.db", *USERS)
-        with contextlib.closing(SqliteStore(self.folder / "qscpd.db")) as store:
-            add_room(store, "#all", *USERS, history=HistoryFrom.FULL)
-            add_room(store, "#club", "alice", history=HistoryFrom.JOINING)
+        make_world(self.folder / "qscpd.db")
         self.start()
         for number in range(len(DEVICES)):
             self.login(number, resume=True, congested=False)
@@ -526,10 +511,4 @@ class Interleavings(RuleBasedStateMachine):
 
 
 TestInterleavings = Interleavings.TestCase
-TestInterleavings.settings = settings(
-    max_examples=EXAMPLES,
-    phases=PHASES,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestInterleavings.settings = SETTINGS

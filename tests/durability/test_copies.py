@@ -5,19 +5,15 @@ messages, edits, redactions, reactions, lost acks, retries, late pages of histor
 """
 
 import asyncio
-import contextlib
-import os
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from qscp import frames
-from qscp.rooms import HistoryFrom
 from qscp_client.core import events
 from qscp_client.core.messages import Message
 from qscp_client.core.outbox import EntryKind
@@ -26,22 +22,13 @@ from qscpd.store.sqlite.store import SqliteStore
 from tests.support.engine_device import EngineDevice
 from tests.support.gated_reader import INSIDE
 from tests.support.ids import IdMaker, device_id
-from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
+from tests.support.in_process_server import InProcessPeer, InProcessServer
+from tests.support.interleavings import DEVICES, NUMBERS, SETTINGS, make_world
 from tests.support.memory import memory_folder
-from tests.support.stores import add_room
 
 T = TypeVar("T")
 
-USERS = ("alice", "bob", "carol")
-DEVICES = ("alice", "bob", "alice", "bob", "carol")
 ADDRESSES = ("alice", "bob", "#all", "#all", "#club")
-EXAMPLES = int(os.environ.get("QSCP_TEST_INTERLEAVINGS", "100"))
-"""Number of examples."""
-
-PHASES = [*Phase] if "QSCP_TEST_INTERLEAVINGS" in os.environ else [Phase.reuse, Phase.generate]
-"""A failing example is made smaller, for minutes, only where more examples are asked for."""
-
-NUMBERS = st.integers(0, len(DEVICES) - 1)
 PLACES = st.sampled_from(ADDRESSES)
 KINDS = st.sampled_from([*EntryKind][1:])
 SEQS = st.integers(1, 20)
@@ -69,10 +56,7 @@ class Copies(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         """Start with all devices logged in, and some messages."""
-        make_accounts(self.folder / "qscpd.db", *USERS)
-        with contextlib.closing(SqliteStore(self.folder / "qscpd.db", edit_within_ms=2**40)) as store:
-            add_room(store, "#all", *USERS, history=HistoryFrom.FULL)
-            add_room(store, "#club", "alice", history=HistoryFrom.JOINING)
+        make_world(self.folder / "qscpd.db")
         self.start()
         for number in range(len(DEVICES)):
             self.login(number, congested=False)
@@ -331,10 +315,4 @@ def state(message: Message | frames.Message) -> tuple[object, ...]:
 
 
 TestCopies = Copies.TestCase
-TestCopies.settings = settings(
-    max_examples=EXAMPLES,
-    phases=PHASES,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestCopies.settings = SETTINGS

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qscpd.setup.pki import AuthorityFiles
-from tests.support.daemon import PASSWORD, Daemon, add_accounts, write_config
+from tests.support.daemon import PASSWORD, Daemon, add_accounts, supervised, write_config
 from tests.support.logged_in import resume
 from tests.support.quota import Quota
 from tests.support.storage import stored_messages
@@ -49,16 +49,8 @@ def started(store: Path, quota: Quota, folder: Path, authority: AuthorityFiles) 
     settings = (f"store.path={store}",)
     daemon = Daemon(folder, write_config(folder, authority), settings, command=(*quota.command, *QSCPD))
     daemon.expected_errors |= {"store.refused"}
-    try:
-        daemon.wait_until_ready()
+    with supervised(daemon):
         yield daemon
-        if daemon.process.poll() is None:
-            assert daemon.stop() == 0, daemon.text
-        daemon.check_log()
-    finally:
-        if daemon.process.poll() is None:
-            daemon.process.kill()
-            daemon.wait()
 
 
 def run(store: Path, quota: Quota, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

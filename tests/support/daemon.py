@@ -215,7 +215,17 @@ def running_daemon(
     if not (directory / "qscpd.db").exists():
         passwords = accounts if isinstance(accounts, Mapping) else dict.fromkeys(accounts, PASSWORD)
         add_accounts(directory / "qscpd.db", passwords)
-    daemon = Daemon(directory, config, settings)
+    with supervised(Daemon(directory, config, settings)) as daemon:
+        yield daemon
+
+
+@contextlib.contextmanager
+def supervised(daemon: Daemon) -> Iterator[Daemon]:
+    """Wait until a daemon is ready, and stop it at the end, unless the test has ended it.
+
+    Raises:
+        AssertionError: It did not start or end properly, or logged an error.
+    """
     try:
         daemon.wait_until_ready()
         yield daemon

@@ -368,12 +368,10 @@ async def test_a_config_file_replaces_options(tmp_path: Path, run_client: Client
     assert "Welcome, bob." in done.stderr
 
 
-async def test_a_closed_output_ends_without_a_traceback(
-    server: ScriptedServer, client_command: list[str], environment: dict[str, str]
-) -> None:
-    """`qscp-client | true` ends without a traceback."""
-    reader, output = os.pipe()
-    os.close(reader)
+async def write_to(
+    output: int, server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> tuple[str, int]:
+    """Let a client write a message to an output that can't take it; return its stderr and exit code."""
     process = await asyncio.create_subprocess_exec(
         *client_command,
         cwd=REPOSITORY,
@@ -389,8 +387,18 @@ async def test_a_closed_output_ends_without_a_traceback(
     await server.until(lambda script: "alice" in script.sessions)
     server.write("bob", "alice", "hello")
     async with patiently():
-        assert "Traceback" not in (await process.stderr.read()).decode()
-        assert await process.wait() == ExitCode.INTERRUPTED
+        return (await process.stderr.read()).decode(), await process.wait()
+
+
+async def test_a_closed_output_ends_without_a_traceback(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> None:
+    """`qscp-client | true` ends without a traceback."""
+    reader, output = os.pipe()
+    os.close(reader)
+    text, code = await write_to(output, server, client_command, environment)
+    assert "Traceback" not in text
+    assert code == ExitCode.INTERRUPTED
 
 
 async def test_a_full_disk_behind_the_output_ends_the_client(
@@ -398,23 +406,8 @@ async def test_a_full_disk_behind_the_output_ends_the_client(
 ) -> None:
     """A message that can't be written ends the client with a sentence and its exit code."""
     full = os.open("/dev/full", os.O_WRONLY)
-    process = await asyncio.create_subprocess_exec(
-        *client_command,
-        cwd=REPOSITORY,
-        env=environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=full,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    os.close(full)
-    assert process.stdin
-    assert process.stderr
-    process.stdin.write(b"alice\nwonderland\n")
-    await server.until(lambda script: "alice" in script.sessions)
-    server.write("bob", "alice", "hello")
-    async with patiently():
-        text = (await process.stderr.read()).decode()
-        assert await process.wait() == ExitCode.OUTPUT
+    text, code = await write_to(full, server, client_command, environment)
+    assert code == ExitCode.OUTPUT
     assert text.endswith("qscp-client: The output can't be written: No space left on device.\n")
     assert "Traceback" not in text
 

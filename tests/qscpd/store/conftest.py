@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.stores import SqliteFactory, StoreFactory
+from tests.support.stores import ManualClock, SqliteFactory, StoreFactory
 
 
 @pytest.fixture(scope="session", params=[SqliteFactory()], ids=["sqlite"])
@@ -10,3 +10,9 @@ def store_factory(request: pytest.FixtureRequest) -> StoreFactory:
     """Factory of stores, one for each driver."""
     factory: StoreFactory = request.param
     return factory
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """The store's clock."""
+    return ManualClock()

@@ -18,12 +18,6 @@ PAUSED = "removal of old messages and of old message ids"
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    """The store's clock."""
-    return ManualClock()
-
-
-@pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     """A store."""
     with contextlib.closing(store_factory.open(tmp_path, clock=clock)) as store:

@@ -35,12 +35,6 @@ NAMES: Final = ("alice", "bob", "carol")
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    """The store's clock."""
-    return ManualClock()
-
-
-@pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     """A store with alice, bob and carol; carol owns #dev, which alice has joined."""
     with contextlib.closing(store_factory.open(tmp_path, clock=clock)) as opened:

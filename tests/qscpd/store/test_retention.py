@@ -22,12 +22,6 @@ NEWEST = (2**53, 0, 0)
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    """The store's clock."""
-    return ManualClock()
-
-
-@pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     """A store with alice, bob and carol."""
     with contextlib.closing(store_factory.open(tmp_path, clock=clock)) as store:

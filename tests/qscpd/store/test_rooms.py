@@ -32,12 +32,6 @@ make_id = IdMaker()
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    """The store's clock."""
-    return ManualClock()
-
-
-@pytest.fixture
 def store(store_factory: StoreFactory, tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     """A store with the room #dev, conversation 1: alice owns it, bob and carol are members, dan is not."""
     with contextlib.closing(store_factory.open(tmp_path, clock=clock)) as store:

@@ -14,7 +14,7 @@ from qscpd.store.sqlite import faults
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.crashed_store import crash
 from tests.support.ids import IdMaker
-from tests.support.smalldisk import fill, largest_file, small_disk
+from tests.support.smalldisk import fill, largest_file
 from tests.support.stores import rows_of
 
 ALICE, BOB = 1, 2
@@ -23,13 +23,6 @@ FRAMES_IN_THE_FIRST_INDEX = 4062
 """Frames that fit into the first 32 KiB of the WAL's index; the next frame needs another 32 KiB."""
 
 make_id = IdMaker()
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 40 MiB."""
-    with small_disk(tmp_path / "disk", 40 * 1024) as disk:
-        yield disk
 
 
 @pytest.fixture

@@ -24,13 +24,6 @@ make_id = IdMaker()
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 40 MiB."""
-    with small_disk(tmp_path / "disk", 40 * 1024) as disk:
-        yield disk
-
-
-@pytest.fixture
 def store(disk: Path) -> Iterator[SqliteStore]:
     """A store as the daemon opens it, with three accounts; bob and carol are in alice's #dev."""
     with contextlib.closing(SqliteStore(disk / "q.db", keep_reserve=True)) as store:
