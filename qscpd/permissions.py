@@ -49,7 +49,7 @@ def check_key_if_exists(path: Path) -> None:
 def check_unchangeable(path: Path, status: os.stat_result) -> None:
     """Check that only root and the user of this process can change a file, or replace it.
 
-    Pipes and devices pass: what comes through them is the choice of whoever opened them.
+    Pipes and devices pass: the user who opened them has chosen what comes through.
 
     Args:
         path: The file as it was named, perhaps a symbolic link.

@@ -15,7 +15,7 @@ class AccountLabels:
         known: Labels by account id.
 
     Attributes:
-        by_id: Labels by account id. The same mapping for good: whoever keeps it sees changes.
+        by_id: Labels by account id. The mapping is never replaced, so a caller that keeps it sees changes.
     """
 
     def __init__(self, known: Mapping[int, str] | None = None) -> None:

@@ -83,8 +83,8 @@ async def test_an_ack_has_what_the_sender_cannot_know(room_daemon: Daemon, wires
         await say(bob, sent)
         for sent in (plain, mine, react(place.name, 1, "+1", remove=True), edit(place.name, 1, "@bob"))
     ]
-    told = [(each.get("count"), each.get("mentions"), "repeated" in each) for each in acks]
-    assert told == [(None, ["alice"], False), (1, None, False), (0, None, False), (None, ["bob"], False)]
+    found = [(each.get("count"), each.get("mentions"), "repeated" in each) for each in acks]
+    assert found == [(None, ["alice"], False), (1, None, False), (0, None, False), (None, ["bob"], False)]
     assert (await say(alice, react(place.name, 1, "+1")))["count"] == 1
     assert (await say(alice, react(place.name, 1, "no")))["count"] == 1
     first = {key: acks[1][key] for key in ("type", "id", "conversation", "seq", "time")}

@@ -57,7 +57,7 @@ _MIGRATIONS: Final = (
 ALTER TABLE outbox ADD COLUMN kind TEXT NOT NULL DEFAULT 'chat';
 ALTER TABLE outbox ADD COLUMN target INTEGER NOT NULL DEFAULT 0;
 """,
-    # From 2, whose messages went to whoever had the name.
+    # From 2, whose messages had no conversation.
     """
 ALTER TABLE outbox ADD COLUMN conversation TEXT NOT NULL DEFAULT '';
 """,

@@ -296,7 +296,7 @@ def test_the_id_hash_covers_the_content() -> None:
 
 
 def test_a_retry_is_recognised_by_the_stored_recipient() -> None:
-    """A retry repeats the stored message, whoever has the name now; another text does not."""
+    """A retry repeats the stored message, also if the name has another holder now; another text does not."""
     key = id_hash(-7, "text", NO_META)
     assert repeats(new(), -7, key)
     assert repeats(msgspec.structs.replace(new(), recipient=0), -7, key)

@@ -90,7 +90,7 @@ def test_it_leaves_most_of_the_space_to_messages(tmp_path: Path) -> None:
             filler.unlink()
             store.housekeeping.step(Keep())
             assert size(disk) == RESERVE_BYTES
-            (disk / "q.db.reserve").unlink()  # by somebody who needed space
+            (disk / "q.db.reserve").unlink()  # as a user who needs space does
             store.housekeeping.step(Keep())
             assert size(disk) == RESERVE_BYTES
 
@@ -125,7 +125,7 @@ def test_any_number_of_locks(store: SqliteStore, disk: Path, leave: int) -> None
     ],
     ids=["lock", "confirmclock"],
 )
-def test_while_somebody_reads(
+def test_while_a_reader_holds_the_journal(
     store: SqliteStore, disk: Path, change: Callable[[SqliteStore, int], object]
 ) -> None:
     """While a reader such as a backup keeps the journal, some dozens of changes work."""
