@@ -38,6 +38,7 @@ class Acknowledger:
         """Send a session the outcomes of some of its messages."""
         answers: list[frames.ServerFrame] = []
         stored, blocks = 0, False
+        backlog = session.outbound.backlog
         for message, outcome in zip(messages, outcomes, strict=True):
             if isinstance(outcome, Refused):
                 blocks |= outcome.code in _BLOCKING
@@ -49,6 +50,8 @@ class Acknowledger:
             ack = frames.ChatAck(message.id, conversation, outcome.seq, outcome.time_ms)
             if message.meta is not NO_META or not outcome.new:
                 self._complete(ack, message, outcome)
+            if backlog is not None and outcome.new and backlog.overtakes(outcome.conversation, outcome.seq):
+                ack.repeated, ack.mentions = True, ()
             answers.append(ack)
         if session.send_answers(answers, stored=stored, blocks=blocks):
             self.waiting[session] = None

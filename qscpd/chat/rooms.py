@@ -228,9 +228,9 @@ class Rooms:
         elif membership.invited_by is None and before.invited_by is not None:
             self._notify_left(room, account, membership, change)
         elif membership.invited_by is not None and before.invited_by is None:
-            self._notify(account, self._invitation(room, account))
+            self._notify(room, account, self._invitation(room, account))
         elif membership.role is not None and membership.muted_until_ms != before.muted_until_ms:
-            self._notify(account, self._room_changed(room, account, self._actor(change)))
+            self._notify(room, account, self._room_changed(room, account, self._actor(change)))
 
     def _index(self, room: LiveRoom, account: int, membership: Membership) -> None:
         if membership == NO_MEMBERSHIP:
@@ -247,15 +247,16 @@ class Rooms:
 
     def _notify_role(self, room: LiveRoom, account: int, change: RoomChange | None, *, joined: bool) -> None:
         for session in self._sessions_of(account):
+            frame = self._room_changed(room, account, self._actor(change))
             if joined:
                 room.sessions.add(session)
-                if session.outbound.backlog is not None:
-                    session.outbound.backlog.joined(room.row.id, room.last_seq)
-            session.send(self._room_changed(room, account, self._actor(change)))
+                session.outbound.send_joined(room.row.id, room.last_seq, frame)
+            else:
+                session.outbound.send_room(room.row.id, frame)
 
-    def _notify(self, account: int, frame: frames.ServerFrame) -> None:
+    def _notify(self, room: LiveRoom, account: int, frame: frames.ServerFrame) -> None:
         for session in self._sessions_of(account):
-            session.send(frame)
+            session.outbound.send_room(room.row.id, frame)
 
     def _notify_left(
         self, room: LiveRoom, account: int, membership: Membership, change: RoomChange | None
@@ -274,9 +275,7 @@ class Rooms:
         )
         for session in self._sessions_of(account):
             room.sessions.discard(session)
-            if session.outbound.backlog is not None:
-                session.outbound.backlog.left(room.row.id)
-            session.send(frame)
+            session.outbound.send_left(room.row.id, frame)
 
     def _remove(self, room: LiveRoom) -> None:
         self._submissions.remove_room(room.row.id)
@@ -292,9 +291,27 @@ class Rooms:
     def _actor(self, change: RoomChange | None) -> str:
         return self._names.get(change.actor, "") if change is not None and change.actor is not None else ""
 
-    def _room_changed(self, room: LiveRoom, account: int, by: str = "") -> frames.RoomChanged:
+    def state(self, conversation: int, account: int, last_seq: int | None) -> frames.ServerFrame | None:
+        """Return the frame of a room's state; None if the account is neither a member nor invited.
+
+        Args:
+            conversation: The room's conversation.
+            account: The account.
+            last_seq: The last seq to give; None for that of the newest message.
+        """
+        room = self._by_id.get(conversation)
+        if room is None:
+            return None
+        if room.role(account) is not None:
+            return self._room_changed(room, account, last_seq=last_seq)
+        return self._invitation(room, account) if room.is_invited(account) else None
+
+    def _room_changed(
+        self, room: LiveRoom, account: int, by: str = "", last_seq: int | None = None
+    ) -> frames.RoomChanged:
         first = max(room.row.first_seq, room.first_seq(account))
-        return frames.RoomChanged(room.described(account), first, room.last_seq, by)
+        last = room.last_seq if last_seq is None else last_seq
+        return frames.RoomChanged(room.described(account), first, last, by)
 
     def _invitation(self, room: LiveRoom, account: int) -> frames.Invited:
         by = room.memberships.get(account, NO_MEMBERSHIP).invited_by
@@ -320,10 +337,13 @@ class Rooms:
         settings_changed, room.settings_changed = room.settings_changed, False
         room.changed, room.typing = {}, {}
         for session in room.sessions:
+            outbound = session.outbound
             if settings_changed and session.identity is not None:
-                session.send(self._room_changed(room, session.identity.account))
-            if session.outbound.live and not session.link.congested:
-                session.outbound.send_lines(lines + typing if session.supports(TYPING) else lines)
+                outbound.send_room(room.row.id, self._room_changed(room, session.identity.account))
+            if lines:
+                outbound.send_members(room.row.id, lines)
+            if typing and session.supports(TYPING):
+                outbound.send_typing(typing)
 
     def _members_changed(self, room: LiveRoom) -> frames.MembersChanged:
         listed = [

@@ -8,7 +8,7 @@ Everything here runs on the event loop. The way of a message:
          -> FlushQueue -> links
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from qscp.errors import ErrorCode
@@ -19,6 +19,7 @@ from qscpd.chat.delivery import Delivery
 from qscpd.chat.fan_out import FanOut
 from qscpd.chat.presence import Presence
 from qscpd.chat.rooms import Rooms
+from qscpd.chat.snapshots import Snapshots
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.config import Config
 from qscpd.domain.events import AccountChanged, RoomChanged
@@ -173,9 +174,9 @@ class Router:
         """Let no message wait any longer for those of this session that the store refused."""
         self.submissions.submit(PendingSkip(session, None))
 
-    def presence_pages(self, identity: Identity) -> Iterator[bytes]:
-        """Return the frames of a presence snapshot for a session."""
-        return self.presence.pages(identity.name)
+    def snapshots(self, identity: Identity) -> Snapshots:
+        """Return what an account sees of the others and of its rooms."""
+        return Snapshots(self.presence, self.rooms, identity)
 
     def _broadcast_presence(self, lines: list[bytes]) -> None:
         for sessions in self._sessions.values():

@@ -6,7 +6,6 @@ the right password gets the answer that the account is locked.
 
 import asyncio
 import logging
-from functools import partial
 from typing import Final
 
 import structlog
@@ -94,7 +93,6 @@ class Login:
         else:
             self._accept(session, auth, verdict)
         session.link.resume_reading(Pause.LOGIN)
-        session.handle_frames()
 
     async def _decide(self, auth: frames.Auth) -> Account | ErrorCode:
         lowest, highest = auth.protocol
@@ -178,4 +176,4 @@ class Login:
         )
         self._router.register(session, identity)
         self._log.auth_ok(session, auth.client)
-        session.outbound.stream_presence(partial(self._router.presence_pages, identity))
+        session.outbound.begin(self._router.snapshots(identity))

@@ -20,7 +20,7 @@ from qscpd.net.pause import Pause
 from qscpd.net.tls import TlsEngine, TlsError
 
 HIGH_WATER: Final = 64 * 1024
-"""Unsent bytes above which a link is congested: pages wait, presence is dropped."""
+"""Unsent bytes above which a link is congested: the session writes nothing more."""
 
 _LINGER_S: Final = 5.0
 """Time for which a closed link still reads and discards input. Closing a socket with unread input makes
@@ -40,6 +40,9 @@ class LinkSession(Protocol):
 
     def writable(self) -> None:
         """Resume output: the link is no longer congested."""
+
+    def reading_resumed(self) -> None:
+        """Handle input that came in before the last pause."""
 
     def lost(self, reason: str) -> None:
         """Note that the link is gone; nothing can be sent any more."""
@@ -205,14 +208,8 @@ class Link(asyncio.Protocol):
     # --- called by the session
 
     def write(self, plaintext: bytes) -> None:
-        """Encrypt and send, without waiting; a peer with too much unsent output is disconnected."""
+        """Encrypt and send, without waiting; the session writes little more once the link is congested."""
         if self._ending:
-            return
-        if (
-            self.congested
-            and self._transport.get_write_buffer_size() > self._owner.config.limits.output_queue_bytes
-        ):
-            self.abort("slow_peer")
             return
         try:
             data = self.tls.send(plaintext)
@@ -237,8 +234,11 @@ class Link(asyncio.Protocol):
     def resume_reading(self, reason: Pause) -> None:
         """Read again, unless there is another reason not to."""
         self.paused.discard(reason)
-        if not self.paused:
-            self._read_on()
+        if self.paused:
+            return
+        self._read_on()
+        if self._session is not None and not self._ending:
+            self._session.reading_resumed()
 
     def _read_on(self) -> None:
         if not self._fin and not self._transport.is_closing():

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from qscp import frames
+from qscp import codec, frames
 from qscp.connection import ServerConnection
 from qscp.errors import ErrorCode, RemoteProtocolError
 from qscp.states import State
@@ -73,7 +73,7 @@ class Session:
         self._handlers = handlers
         self.link = link
         self.connection = ServerConnection()
-        self.outbound = Outbound(self.connection, link, owner.output)
+        self.outbound = Outbound(owner, self.connection, link)
         self.id = secrets.token_hex(8)
         self.identity: Identity | None = None
         self.status: frames.Status = "online"
@@ -154,7 +154,7 @@ class Session:
         """
         if not self.closed:
             self.connection.send(frame)
-            self.outbound.put(self.connection.data_to_send(), 1)
+            self.outbound.answer(self.connection.data_to_send(), 1)
 
     def send_answers(
         self, answers: Sequence[frames.ServerFrame], *, stored: int, blocks: bool = False
@@ -169,7 +169,7 @@ class Session:
         self.pending -= len(answers)
         self.messages_in += stored
         self.refused |= blocks
-        self.outbound.send_all(answers)
+        self.outbound.answer(codec.encode_lines(answers), len(answers))
         waiting = self.outbound.closed or bool(self.link.paused)
         return waiting or self._closing_code is not None or self.connection.eof
 
@@ -180,17 +180,16 @@ class Session:
         self.link.pause_reading(Pause.REQUEST)
 
     def end_request(self) -> None:
-        """Continue with the frames that came in meanwhile, unless the session is ending."""
-        self._continue(Pause.REQUEST)
+        """Continue with the frames that came in meanwhile."""
+        self.link.resume_reading(Pause.REQUEST)
 
     def freeze(self) -> None:
         """Handle nothing more: another session of the device is about to replace this one."""
         self.link.pause_reading(Pause.REPLACED)
 
-    def _continue(self, reason: Pause) -> None:
-        """Handle frames again if there was no other reason to wait."""
-        self.link.resume_reading(reason)
-        if not self.link.paused and not self.closed and self._closing_code is None:
+    def reading_resumed(self) -> None:
+        """Continue with the frames that came in meanwhile, unless the session is ending."""
+        if not self.closed and self._closing_code is None:
             self.handle_frames()
 
     def handle_frames(self, plaintext: bytes = b"") -> None:
@@ -244,7 +243,7 @@ class Session:
         elif self._closing_code is not None:
             self.close(graceful=True)
         elif Pause.ANSWERS in self.link.paused and self.pending <= _PENDING_LIMIT // 2:
-            self._continue(Pause.ANSWERS)
+            self.link.resume_reading(Pause.ANSWERS)
         elif self.connection.eof and not self.link.paused:
             self.close(graceful=True)
 
@@ -273,7 +272,6 @@ class Session:
         reason = reason or code or "lost"
         self.outbound.close()
         self._owner.unregister(self, reason)
-        self.outbound.flush()
         self.link.close(reason)
 
     def _skip_refused(self) -> None:

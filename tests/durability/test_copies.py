@@ -17,7 +17,7 @@ from qscp import frames
 from qscp_client.core import events
 from qscp_client.core.messages import Message
 from qscp_client.core.outbox import EntryKind
-from qscpd.sessions import replay
+from qscpd.sessions import catch_up, replay
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.engine_device import EngineDevice
 from tests.support.gated_reader import INSIDE
@@ -43,8 +43,10 @@ class Copies(RuleBasedStateMachine):
         self.memory = memory_folder()
         self.folder = Path(self.memory.name)
         self.runner = asyncio.Runner()
-        self.patches = mock.patch.multiple(replay, _PAGE=3, _BUFFER_BYTES=900, _NEW_DEVICE=5)
+        self.patches = mock.patch.multiple(catch_up, _PAGE=3, _BUFFER_BYTES=900)
         self.patches.start()
+        self.new_device = mock.patch.object(replay, "_NEW_DEVICE", 5)
+        self.new_device.start()
         self.devices = [EngineDevice(user, device_id(n), IdMaker(n)) for n, user in enumerate(DEVICES, 1)]
         self.peers: dict[int, InProcessPeer] = {}
         self.count = 0
@@ -243,6 +245,7 @@ class Copies(RuleBasedStateMachine):
         finally:
             self.run(self.server.__aexit__(None, None, None))
             self.patches.stop()
+            self.new_device.stop()
             self.runner.close()
             self.memory.cleanup()
 

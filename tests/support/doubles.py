@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from qscp import codec, frames
 from qscp.errors import ErrorCode
@@ -36,12 +35,17 @@ class FakeLink(Link):
 
     Attributes:
         written: Frames that the session wrote since the last `take`.
+        partial: The beginning of a frame whose end is not written yet.
         paused: Reasons for which the session does not read input.
         ended: The reason of `close` or `abort`; empty before.
+        session: The session on it.
     """
+
+    session: Session | None = None
 
     def __init__(self) -> None:
         self.written: list[frames.ServerFrame] = []
+        self.partial = b""
         self.paused: set[Pause] = set()
         self.ended = ""
         self.congested = False
@@ -57,7 +61,9 @@ class FakeLink(Link):
         """Record the frames."""
         if self.ended:
             return
-        for line in plaintext.splitlines():
+        lines = (self.partial + plaintext).split(b"\n")
+        self.partial = lines.pop()
+        for line in lines:
             frame = codec.decode_server_frame(line)
             assert frame is not None
             self.written.append(frame)
@@ -74,6 +80,8 @@ class FakeLink(Link):
     def resume_reading(self, reason: Pause) -> None:
         """Record that a reason not to read is gone."""
         self.paused.discard(reason)
+        if not self.paused and self.session is not None and not self.ended:
+            self.session.reading_resumed()
 
     def close(self, reason: str) -> None:
         """Record the reason."""
@@ -188,6 +196,12 @@ class RouterDouble(Router):
         # No task and no thread runs here: requests that need the store fail.
         self.handlers = make_handlers(self, self.writer, StoreReads(_no_reader), asyncio.TaskGroup())
 
+    def link_lost(self, session: Session, reason: str) -> None:
+        """Forget a session, as does its link."""
+        if isinstance(session.link, FakeLink):
+            session.link.session = None
+        super().link_lost(session, reason)
+
     def flush(self) -> None:
         """End the tick: hand over what was submitted, then write what was sent."""
         self.submissions.hand_over()
@@ -203,7 +217,8 @@ class RouterDouble(Router):
     def connect(self, link: FakeLink | None = None) -> tuple[Session, FakeLink]:
         """Open a session, on a link of its own if none is given."""
         link = link or FakeLink()
-        return self.open_session(self.handlers, link), link
+        link.session = self.open_session(self.handlers, link)
+        return link.session, link
 
     def login(
         self, name: str, *features: str, live: bool = True, link: FakeLink | None = None
@@ -234,7 +249,8 @@ class RouterDouble(Router):
         )
         assert session.connection.state is State.READY
         link.resume_reading(Pause.LOGIN)
-        self.register(session, Identity(account.id, name, features=frozenset(features)))
-        session.outbound.stream_presence(partial(self.presence.pages, name))
+        identity = Identity(account.id, name, features=frozenset(features))
+        self.register(session, identity)
+        session.outbound.begin(self.snapshots(identity))
         session.outbound.live = live
         return session, link

@@ -264,10 +264,10 @@ class Sync:
             return
         conversation = self.conversations.acknowledged(frame, entry.to)
         item = acknowledged(entry, frame, self._me)
-        if self.live:
+        if self.live and (not item.repeated or conversation.cursors.has_applied(item.seq)):
             self._apply(conversation, item)
         else:
-            # Messages with lower seqs are still to be replayed.
+            # Messages with lower seqs are still to come, and with `repeated` this one as well.
             self._early_acks.add(conversation, item)
 
     def _resumed(self) -> None:
