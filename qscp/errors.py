@@ -133,7 +133,7 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.RECIPIENT_IS_SELF: CodeInfo("That is your own name.", _F),
     ErrorCode.BODY_EMPTY: CodeInfo("The message is empty.", _F),
     ErrorCode.BODY_TOO_LONG: CodeInfo("The message is longer than 16 KiB.", _F),
-    ErrorCode.BODY_CHARACTERS: CodeInfo("The message contains control characters.", _F),
+    ErrorCode.BODY_CHARACTERS: CodeInfo("The message contains a character that is not allowed.", _F),
     ErrorCode.BAD_ID: CodeInfo("The message id is not 32 lower-case hexadecimal digits.", _F),
     ErrorCode.ID_CONFLICT: CodeInfo("That id is already used by another message.", _F),
     ErrorCode.OUT_OF_ORDER: CodeInfo(
@@ -151,7 +151,7 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.NOT_A_MEMBER: CodeInfo("You are not a member of this room; join it first.", _F),
     ErrorCode.NOT_ALLOWED: CodeInfo("Your role in this room does not allow that.", _G),
     ErrorCode.ROOM_ARCHIVED: CodeInfo("The room is archived and read-only.", _G),
-    ErrorCode.BAD_TEXT: CodeInfo("The text is too long or contains characters that are not allowed.", _F),
+    ErrorCode.BAD_TEXT: CodeInfo("The text is too long or contains a character that is not allowed.", _F),
     ErrorCode.BAD_ROOM_NAME: CodeInfo(
         "A room name is # and 1 to 32 of a-z, 0-9, dot, underscore, hyphen; first a letter or a digit.", _F
     ),
@@ -164,7 +164,9 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ),
     ErrorCode.UNKNOWN_USER: CodeInfo("No user has that name.", _F),
     ErrorCode.USER_NOT_MEMBER: CodeInfo("No member of the room has that name.", _F),
-    ErrorCode.BAD_STATUS_TEXT: CodeInfo("The status text is too long or contains control characters.", _F),
+    ErrorCode.BAD_STATUS_TEXT: CodeInfo(
+        "The status text is too long or has a character that is not allowed.", _F
+    ),
     ErrorCode.UNKNOWN_CONVERSATION: CodeInfo("You have no such conversation.", _F),
     ErrorCode.ALREADY_RESUMED: CodeInfo("This session has already resumed.", _F),
     ErrorCode.BAD_QUERY: CodeInfo("The search contains no word.", _F),
@@ -228,12 +230,15 @@ class InvalidTextError(QscpError):
 
     Attributes:
         code: The broken rule, as the sender gets it.
+        fault: The character that is not allowed; empty if another rule is broken.
     """
 
-    def __init__(self, code: ErrorCode) -> None:
-        super().__init__(code)
+    def __init__(self, code: ErrorCode, fault: str = "") -> None:
+        super().__init__(code, fault)
         self.code = code
+        self.fault = fault
 
     def __str__(self) -> str:
-        """Return the code's sentence."""
-        return ERROR_CODES[self.code].sentence
+        """Return the code's sentence, and the character."""
+        sentence = ERROR_CODES[self.code].sentence
+        return f"{sentence} Not allowed: {self.fault}." if self.fault else sentence

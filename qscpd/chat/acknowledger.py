@@ -6,6 +6,7 @@ from typing import Final
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
+from qscp.text import fault_sentence
 from qscpd.bus.base import Answers
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.model import NO_META, NewMessage, Outcome, Refused, StoredMessage
@@ -14,6 +15,9 @@ from qscpd.sessions.session import Session
 
 _BLOCKING: Final = frozenset({ErrorCode.OUT_OF_ORDER, ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED})
 """Refusals behind which later messages to the same recipient wait; see `qscpd.store.order`."""
+
+_OF_TEXT: Final = frozenset({ErrorCode.BODY_CHARACTERS, ErrorCode.BAD_TEXT})
+"""Refusals that name the character that is not allowed."""
 
 
 class Acknowledger:
@@ -41,7 +45,7 @@ class Acknowledger:
         for message, outcome in zip(messages, outcomes, strict=True):
             if isinstance(outcome, Refused):
                 blocks |= outcome.code in _BLOCKING
-                answers.append(_nack(message.id, outcome))
+                answers.append(_nack(message, outcome))
                 continue
             if outcome.new:
                 stored += 1
@@ -80,6 +84,7 @@ class Acknowledger:
             session.resume()
 
 
-def _nack(message_id: str, refused: Refused) -> frames.ChatNack:
+def _nack(message: NewMessage, refused: Refused) -> frames.ChatNack:
     code = refused.code
-    return frames.ChatNack(message_id, code, ERROR_CODES[code].sentence, refused.retry_after_s)
+    sentence = fault_sentence(message.body, code) if code in _OF_TEXT else ERROR_CODES[code].sentence
+    return frames.ChatNack(message.id, code, sentence, refused.retry_after_s)

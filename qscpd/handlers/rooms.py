@@ -80,7 +80,7 @@ class RoomHandlers:
         except InvalidNameError:
             return refusal(frame, ErrorCode.BAD_ROOM_NAME)
         except InvalidTextError as error:
-            return refusal(frame, error.code)
+            return refusal(frame, error.code, str(error))
         given = {field for field in _FIELDS if getattr(frame, field) is not None}
         needed, allowed = ROOM_FIELDS[frame.action]
         if not needed <= given <= needed | allowed:

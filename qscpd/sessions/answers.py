@@ -4,9 +4,15 @@ from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
 
 
-def refusal(frame: frames.ClientFrame, code: ErrorCode) -> frames.Error:
-    """Return an `error` that answers a frame, where the protocol has no other answer."""
-    return frames.Error(code=code, message=ERROR_CODES[code].sentence, ref=frame.type)
+def refusal(frame: frames.ClientFrame, code: ErrorCode, sentence: str = "") -> frames.Error:
+    """Return an `error` that answers a frame, where the protocol has no other answer.
+
+    Args:
+        frame: The frame.
+        code: Why it is refused.
+        sentence: Says more than the code's own sentence.
+    """
+    return frames.Error(code=code, message=sentence or ERROR_CODES[code].sentence, ref=frame.type)
 
 
 def last_frame(code: ErrorCode, *, error: bool) -> frames.ServerFrame:

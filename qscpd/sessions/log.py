@@ -20,8 +20,8 @@ from typing import Any, Final, Protocol, Self
 import msgspec
 import structlog
 
+from qscp.characters import mark_forbidden
 from qscp.errors import ErrorCode
-from qscp.text import strip_controls
 from qscpd.domain.model import Account
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.address_policy import shown_address
@@ -108,7 +108,7 @@ class SessionLog:
             session,
             user=_user(session),
             device=_device(session),
-            client=strip_controls(client)[:_CLIENT_LIMIT],
+            client=mark_forbidden(client)[:_CLIENT_LIMIT],
         )
 
     def auth_failed(self, session: LoggedSession, code: ErrorCode, account: Account | None) -> None:
