@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
 from qscp import DEFAULT_PORT
+from qscp.limits import ROOMS_LIMIT
 from qscpd.config.values import Choice, Duration, FilePath, Integer, ListenAddress, Listeners, Size
 
 _SOCKET_PATH_LIMIT: Final = 107
@@ -102,6 +103,16 @@ class LimitsConfig:
     """Requests of an account; beyond it and the burst, its sessions are read more slowly."""
     request_burst: Annotated[int, Integer(1, 10_000_000)] = 200
     """Requests that an account can send at once after a pause."""
+    sessions_per_account: Annotated[int, Integer(1, 100_000)] = 20
+    """Logged-in sessions of an account; a device that logs in again counts once."""
+    rooms_per_account: Annotated[int, Integer(0, ROOMS_LIMIT)] = 50
+    """Rooms that an account has created and owns; with 0 only the operator creates rooms."""
+    joins_per_hour: Annotated[int, Integer(1, 1_000_000)] = 200
+    """Rooms that an account joins or creates in an hour."""
+    invitations_per_day: Annotated[int, Integer(1, 1_000_000)] = 200
+    """Invitations that an account sends in a day."""
+    stored_per_day_bytes: Annotated[int, Size(_MIB, 1024 * _GIB)] = _GIB
+    """Bytes that an account stores in a day: messages, events and changes of rooms."""
 
 
 @dataclass(frozen=True, slots=True)
