@@ -18,6 +18,7 @@ from qscpd.chat.acknowledger import Acknowledger
 from qscpd.chat.delivery import Delivery
 from qscpd.chat.fan_out import FanOut
 from qscpd.chat.presence import Presence
+from qscpd.chat.quotas import Quotas
 from qscpd.chat.rooms import Rooms
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.config import Config
@@ -57,6 +58,7 @@ class Router:
         submissions: What sessions send to the store.
         presence: Who is online.
         rooms: The rooms.
+        quotas: What accounts have used of their quotas.
         delivery: Handles what the store has committed or refused.
     """
 
@@ -75,6 +77,7 @@ class Router:
         self._log = log
         self._sessions: dict[int, list[Session]] = {}
         self._open: set[Session] = set()
+        self.quotas = Quotas(lambda: self.config.limits, lambda account: account in self._sessions)
         self.presence = Presence(self._broadcast_presence)
         self.rooms = Rooms(directory.names, self.submissions, self.sessions_of)
         fan_out = FanOut(self._sessions, directory.names, self.rooms)

@@ -115,6 +115,10 @@ class SessionLog:
         """Log a failed login; `account` has the name that was given, if any account has it."""
         self._put("auth.fail", session, failure=True, reason=code, user=account.name if account else None)
 
+    def auth_refused(self, session: LoggedSession, code: ErrorCode, account: Account) -> None:
+        """Log a login that was refused although the password was right: no reason to ban the address."""
+        self._put("auth.refused", session, reason=code, user=account.name)
+
     def closed(self, session: LoggedSession, reason: str) -> None:
         """Log that a link is gone."""
         link = session.link

@@ -191,6 +191,7 @@ class RouterDouble(Router):
         self.submissions.close()
         self.presence.close()
         self.rooms.close()
+        self.quotas.close()
         self.writer.waiting.clear()
 
     def connect(self) -> tuple[Session, FakeLink]:
