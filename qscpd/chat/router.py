@@ -25,6 +25,7 @@ from qscpd.config import Config
 from qscpd.domain.events import AccountChanged, RoomChanged
 from qscpd.domain.model import AccountState
 from qscpd.net.link import Link
+from qscpd.net.pause import Pause
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.output import FlushQueue
@@ -167,7 +168,7 @@ class Router:
     def link_lost(self, session: Session, reason: str) -> None:
         """Forget a session whose link is gone."""
         self._open.discard(session)
-        self.output.discard(session)
+        self.output.discard(session.outbound)
         self._log.closed(session, reason)
         self.unregister(session, reason)
 
@@ -182,7 +183,7 @@ class Router:
     def _broadcast_presence(self, lines: list[bytes]) -> None:
         for sessions in self._sessions.values():
             for session in sessions:
-                session.send_presence(lines)
+                session.outbound.send_presence(lines)
 
     # --- the end
 
@@ -191,7 +192,7 @@ class Router:
         self.submissions.barrier()
         for session in list(self._open):
             if not session.closed:  # A closed one must go on reading, to see that its peer has closed too.
-                session.link.pause_reading()
+                session.link.pause_reading(Pause.SHUTDOWN)
                 session.close(ErrorCode.SHUTDOWN, graceful=True)
 
     def store_failed(self) -> None:

@@ -6,6 +6,7 @@ the right password gets the answer that the account is locked.
 
 import asyncio
 import logging
+from functools import partial
 from typing import Final
 
 import structlog
@@ -21,6 +22,7 @@ from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
 from qscpd.handlers.announced import announced_limits
+from qscpd.net.pause import Pause
 from qscpd.outage import Outage
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
@@ -95,7 +97,7 @@ class Login:
             self._refuse(session, auth, verdict)
         else:
             self._accept(session, auth, verdict)
-        session.link.resume_reading()
+        session.link.resume_reading(Pause.LOGIN)
         session.handle_frames()
 
     async def _decide(self, auth: frames.Auth) -> Account | ErrorCode:
@@ -196,4 +198,4 @@ class Login:
         )
         self._router.register(session, identity)
         self._log.auth_ok(session, auth.client)
-        session.stream(self._router.presence_pages(identity))
+        session.outbound.stream_presence(partial(self._router.presence_pages, identity))

@@ -240,7 +240,7 @@ class MessageHandlers:
         if found.id > 0:
             indicator = frames.Typing(found.name, [identity.name], 1)
             for other in self._sessions_of(found.id):
-                if other.live and other.supports(TYPING) and not other.link.congested:
+                if other.outbound.live and other.supports(TYPING) and not other.link.congested:
                     other.send(indicator)
         elif (room := self._rooms.by_id(-found.id)) is not None and room.role(identity.account) is not None:
             self._rooms.set_typing(room, identity.name)

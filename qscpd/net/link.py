@@ -16,6 +16,7 @@ import structlog
 from qscp import ALPN
 from qscpd.config import Config
 from qscpd.net.address_policy import shown_address
+from qscpd.net.pause import Pause
 from qscpd.net.tls import TlsEngine, TlsError
 
 HIGH_WATER: Final = 64 * 1024
@@ -72,6 +73,7 @@ class Link(asyncio.Protocol):
     Attributes:
         remote: Address and port of the peer.
         congested: Whether more than `HIGH_WATER` bytes wait for the peer.
+        paused: Reasons for which the peer's input is not read.
         last_in: Loop time of the last received byte.
         bytes_in: Bytes received, as on the wire.
         bytes_out: Bytes sent or waiting to be sent, as on the wire.
@@ -94,6 +96,7 @@ class Link(asyncio.Protocol):
         "bytes_out",
         "congested",
         "last_in",
+        "paused",
         "remote",
         "tls",
     )
@@ -113,6 +116,7 @@ class Link(asyncio.Protocol):
         self.tls = TlsEngine(owner.context)
         self.remote = ("", 0)
         self.congested = False
+        self.paused: set[Pause] = set()
         self.bytes_in = self.bytes_out = 0
 
     # --- called by the transport
@@ -224,13 +228,19 @@ class Link(asyncio.Protocol):
         """Return the loop's clock in seconds."""
         return self._loop.time()
 
-    def pause_reading(self) -> None:
-        """Stop reading for now; TCP slows down the peer."""
+    def pause_reading(self, reason: Pause) -> None:
+        """Stop reading until the reason is gone; TCP slows down the peer."""
+        self.paused.add(reason)
         if not self._transport.is_closing():
             self._transport.pause_reading()
 
-    def resume_reading(self) -> None:
-        """Read again."""
+    def resume_reading(self, reason: Pause) -> None:
+        """Read again, unless there is another reason not to."""
+        self.paused.discard(reason)
+        if not self.paused:
+            self._read_on()
+
+    def _read_on(self) -> None:
         if not self._fin and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -247,7 +257,8 @@ class Link(asyncio.Protocol):
             return
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        self.resume_reading()
+        self.paused.clear()
+        self._read_on()
 
     def abort(self, reason: str) -> None:
         """Close at once; unsent output is lost."""

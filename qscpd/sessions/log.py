@@ -43,12 +43,18 @@ class LoggedSession(Protocol):
     identity: Identity | None
     opened: float
     messages_in: int
-    messages_out: int
-    frames_out: int
 
     @property
     def frames_in(self) -> int:
         """Frames received."""
+
+    @property
+    def frames_out(self) -> int:
+        """Frames sent."""
+
+    @property
+    def messages_out(self) -> int:
+        """Messages delivered."""
 
 
 class SessionLog:

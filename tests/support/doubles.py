@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from qscp import codec, frames
 from qscp.errors import ErrorCode
@@ -16,6 +17,7 @@ from qscpd.domain.model import Account, AccountState, Refused, StoredMessage
 from qscpd.errors import StoreError
 from qscpd.handlers.table import handler_table
 from qscpd.net.link import Link
+from qscpd.net.pause import Pause
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import LoggedSession, SessionLog
 from qscpd.sessions.owner import HandlerTable
@@ -34,13 +36,13 @@ class FakeLink(Link):
 
     Attributes:
         written: Frames that the session wrote since the last `take`.
-        reading: Whether the session reads input.
+        paused: Reasons for which the session does not read input.
         ended: The reason of `close` or `abort`; empty before.
     """
 
     def __init__(self) -> None:
         self.written: list[frames.ServerFrame] = []
-        self.reading = True
+        self.paused: set[Pause] = set()
         self.ended = ""
         self.congested = False
         self.last_in = 0.0
@@ -60,13 +62,18 @@ class FakeLink(Link):
             assert frame is not None
             self.written.append(frame)
 
-    def pause_reading(self) -> None:
-        """Record that the session has paused reading."""
-        self.reading = False
+    @property
+    def reading(self) -> bool:
+        """Whether the session reads input."""
+        return not self.paused
 
-    def resume_reading(self) -> None:
-        """Record that the session has resumed reading."""
-        self.reading = True
+    def pause_reading(self, reason: Pause) -> None:
+        """Record that the session has paused reading."""
+        self.paused.add(reason)
+
+    def resume_reading(self, reason: Pause) -> None:
+        """Record that a reason not to read is gone."""
+        self.paused.discard(reason)
 
     def close(self, reason: str) -> None:
         """Record the reason."""
@@ -194,20 +201,23 @@ class RouterDouble(Router):
         self.quotas.close()
         self.writer.waiting.clear()
 
-    def connect(self) -> tuple[Session, FakeLink]:
-        """Open a session."""
-        link = FakeLink()
+    def connect(self, link: FakeLink | None = None) -> tuple[Session, FakeLink]:
+        """Open a session, on a link of its own if none is given."""
+        link = link or FakeLink()
         return self.open_session(self.handlers, link), link
 
-    def login(self, name: str, *features: str, live: bool = True) -> tuple[Session, FakeLink]:
+    def login(
+        self, name: str, *features: str, live: bool = True, link: FakeLink | None = None
+    ) -> tuple[Session, FakeLink]:
         """Open a session and log it in; its `auth_ack` is written, its presence snapshot is queued.
 
         Args:
             name: Name of the user.
             features: Features of its client.
             live: Whether the session is live; otherwise it has not resumed.
+            link: Its link; None for a link of its own.
         """
-        session, link = self.connect()
+        session, link = self.connect(link)
         session.receive(codec.encode(frames.Auth(user=name, password="x")))
         account = self.directory.by_name(name)
         assert account is not None
@@ -224,8 +234,8 @@ class RouterDouble(Router):
             )
         )
         assert session.connection.state is State.READY
-        link.reading = True
+        link.resume_reading(Pause.LOGIN)
         self.register(session, Identity(account.id, name, features=frozenset(features)))
-        session.stream(self.presence.pages(name))
-        session.live = live
+        session.outbound.stream_presence(partial(self.presence.pages, name))
+        session.outbound.live = live
         return session, link

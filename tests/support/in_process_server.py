@@ -20,6 +20,7 @@ from qscpd.config import Config
 from qscpd.domain.model import Keep
 from qscpd.errors import StoreError
 from qscpd.handlers.login import Login
+from qscpd.net.pause import Pause
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store, StoreReader
 from qscpd.store.reads import StoreReads
@@ -302,7 +303,7 @@ class InProcessServer:
         if self.reads.in_flight > waiting:
             return True
         sessions = [connected.session for connected in self.peers]
-        requesting = sum(each._requesting and not each.closed for each in sessions)
+        requesting = sum(Pause.REQUEST in each.link.paused and not each.closed for each in sessions)
         return self.failure is None and requesting > waiting
 
     async def prune(self, keep: int) -> None:

@@ -329,7 +329,7 @@ async def test_invitations_are_sent_no_faster_than_they_are_read(
             carol.session.writable()
     await server.settle()
     assert sent == rooms
-    assert (carol.session.live, carol.session.backlog) == (True, None)
+    assert (carol.session.outbound.live, carol.session.outbound.backlog) == (True, None)
 
 
 # --- pairs
