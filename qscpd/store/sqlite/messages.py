@@ -166,11 +166,18 @@ class Messages:
         return time_ms, message.sender, message.id, message.body, message.meta
 
     def _write(self, tails: Iterable[ConversationTail]) -> None:
+        added: list[tuple[int, int, bytes]] = []
+        for tail in tails:
+            blob = chunks.pack(tail.added)
+            if len(blob) <= chunks.BOUND:
+                added.append((tail.id, tail.last_seq, blob))
+                continue
+            last_seq = tail.last_seq - len(tail.added)
+            for count, part in chunks.divide(tail.added):
+                last_seq += count
+                added.append((tail.id, last_seq, part))
         with self._db.transaction() as db:
-            db.executemany(
-                "INSERT INTO chunks (conversation, last_seq, messages) VALUES (?, ?, ?)",
-                [(tail.id, tail.last_seq, chunks.pack(tail.added)) for tail in tails],
-            )
+            db.executemany("INSERT INTO chunks (conversation, last_seq, messages) VALUES (?, ?, ?)", added)
             db.executemany(
                 "UPDATE conversations SET last_seq = ?, last_ms = ? WHERE id = ?",
                 [(tail.last_seq, tail.last_ms, tail.id) for tail in tails],

@@ -235,7 +235,7 @@ class Eraser:
         if not found:
             progress.conversation += 1
             progress.seq = 0
-        elif not self._ids.has_indexed(found[-1].id):
+        elif not self._ids.has_indexed(max(chunk.id for chunk in found)):
             self._ids.index_step()
         else:
             self._erase_from(account, progress, found)

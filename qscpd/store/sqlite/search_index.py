@@ -52,7 +52,7 @@ class SearchIndex:
 
     def remove(self, chunk: int, conversation: int, messages: Iterable[MessageRow]) -> None:
         """Remove messages of a chunk, if it was indexed already."""
-        if chunk <= self._indexed_up_to():
+        if self.has_indexed(chunk):
             with self._db.transaction() as db:
                 db.executemany(
                     "INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)",
@@ -61,8 +61,12 @@ class SearchIndex:
 
     def add(self, chunk: int, conversation: int, messages: Iterable[MessageRow]) -> None:
         """Add messages of a chunk, if it was indexed already."""
-        if chunk <= self._indexed_up_to():
+        if self.has_indexed(chunk):
             self._insert(_entries(conversation, messages))
+
+    def has_indexed(self, chunk: int) -> bool:
+        """Return whether the messages of a chunk are indexed."""
+        return chunk <= self._indexed_up_to()
 
     def merge_step(self, *, begin: bool) -> bool:
         """Rewrite a part of the index, so that removed words are in no page any more.
