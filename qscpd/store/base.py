@@ -315,8 +315,8 @@ class Store(StoreReader, Protocol):
         """Store messages and move positions in one transaction, in the order given.
 
         An amendment can take a thousand times as long as a message. So the transaction ends at a deadline:
-        at the first message behind it that would take long, but not before the first of all. From there on
-        messages are not looked at; marks move in any case.
+        behind it, at the first message that would take long. From there on messages are not looked at,
+        and can be given to the next transaction. Each one comes further; marks move in any case.
 
         The id of a message decides first. One that was stored is acknowledged again if it is the same
         message, sent to a name that its recipient has or had, and is a conflict if not. One that was

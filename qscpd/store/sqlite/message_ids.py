@@ -29,6 +29,9 @@ from qscpd.store.sqlite.database import Database
 _STEP: Final = 100
 """Messages that one step of indexing takes at most, unless a chunk is larger: about a millisecond."""
 
+_STEP_BYTES: Final = 512 * 1024
+"""Bytes of chunks that it takes at most: some 3 ms."""
+
 _SWEEP: Final = 500
 """Ids that one step of forgetting old ones looks at."""
 
@@ -170,11 +173,12 @@ class MessageIds:
         """Return the chunks that the next step indexes, with about as many messages as it takes."""
         found: list[ScannedChunk] = []
         with self._db.snapshot(), contextlib.closing(self._scan.after(self._indexed_up_to())) as scan:
-            count = 0
+            count = size = 0
             for chunk in scan:
                 found.append(chunk)
                 count += max(len(chunk.rows), 1)
-                if count >= _STEP:
+                size += chunk.size
+                if count >= _STEP or size >= _STEP_BYTES:
                     break
         return found
 

@@ -40,9 +40,13 @@ class _Batch:
         self._by_id: dict[tuple[int, str], UsedId] = {}
         self._listed = 0
 
-    def check_time(self) -> None:
-        """Raise an error if the transaction has to end before a message that takes long."""
-        if self.outcomes and time.monotonic() >= self._deadline_s:
+    def check_time(self, *, moved_on: bool = False) -> None:
+        """Raise an error if the transaction has to end before a message that takes long.
+
+        Args:
+            moved_on: Whether it has done something that lasts, even without an outcome.
+        """
+        if (self.outcomes or moved_on) and time.monotonic() >= self._deadline_s:
             raise _OverdueError
 
     def find(self, message: NewMessage) -> UsedId | None:
@@ -113,12 +117,13 @@ class Messages:
         for message in batch.messages:
             if message.sender != sender:
                 sender, recipient = message.sender, None
-                newest = newest_ids.get(sender) or self._ids.newest_of(sender)
+                newest = newest_ids.get(sender) or self._newest_of(batch, sender)
             message_id = message.id
             if message_id > newest:
                 newest = newest_ids[sender] = message_id
             else:
                 batch.check_time()
+                self._index_ids(batch)
                 used = batch.find(message) or self._ids.look_up(message)
                 if used is not None:
                     outcomes.append(self._repeated(message, used, touched))
@@ -152,6 +157,17 @@ class Messages:
     def _leave(self, batch: _Batch) -> None:
         """Leave the messages without an outcome to a later transaction, which sees their ids as new ones."""
         self._ids.newest.pop(batch.messages[len(batch.outcomes)].sender, None)
+
+    def _index_ids(self, batch: _Batch) -> None:
+        """Index the ids of all chunks, which can be many behind a burst: in several transactions, then."""
+        while self._ids.index_step():
+            batch.check_time(moved_on=True)
+
+    def _newest_of(self, batch: _Batch, account: int) -> str:
+        if account not in self._ids.newest:
+            batch.check_time()
+            self._index_ids(batch)
+        return self._ids.newest_of(account)
 
     def _load(self, batch: _Batch, key: TailKey) -> ConversationTail:
         batch.check_time()
@@ -190,6 +206,7 @@ class Messages:
             return refused
         if message.meta.kind:
             batch.check_time()
+            self._index_ids(batch)  # as replacing a text needs it
             return self._amendments.apply(message, tail, time_ms, now.steady_ms)
         if room is not None:
             self._slow_mode.wrote(room.row, message.sender, now.boot_ms)

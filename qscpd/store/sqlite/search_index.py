@@ -19,6 +19,9 @@ SEQ_BITS: Final = 32
 _STEP: Final = 100
 """Messages that one step indexes at most, unless a chunk is larger: about a millisecond."""
 
+_STEP_BYTES: Final = 32 * 1024
+"""Bytes of chunks that it indexes at most: 7 ms if each word is another one."""
+
 _MERGED_PAGES: Final = 50
 """Pages of the index that one step of merging rewrites."""
 
@@ -34,14 +37,15 @@ class SearchIndex:
         """Index the next chunks; return whether there were any."""
         done = self._indexed_up_to()
         entries: list[tuple[int, str]] = []
-        count = 0
+        count = size = 0
         # After a damaged page was read in a transaction, FTS5 takes nothing in it.
         with self._db.snapshot(), contextlib.closing(self._scan.after(done)) as scan:
             for chunk in scan:
                 entries += _entries(chunk.conversation, chunk.rows)
                 count += max(len(chunk.rows), 1)
+                size += chunk.size
                 done = chunk.id
-                if count >= _STEP:
+                if count >= _STEP or size >= _STEP_BYTES:
                     break
         if not count:
             return False

@@ -229,23 +229,23 @@ def stored(outcomes: Sequence[Outcome]) -> list[int]:
 
 def test_a_transaction_ends_before_what_takes_long(store: SqliteStore) -> None:
     """Behind the deadline only messages are stored that need no chunk and no conversation to be read."""
-    store.append([message(1), message(2)])
-    plain_ones = [message(3), message(4, BOB)]
-    late = [amendment("react", 1, "+1"), message(5)]
-    outcomes, _ = store.append([*plain_ones, *late], deadline_s=0.0)
-    assert stored(outcomes) == [3, 4]
-    outcomes, _ = store.append([*late, amendment("react", 2, "+1")], deadline_s=0.0)
-    assert stored(outcomes) == [5, 6]
+    store.append([message(1), message(2, BOB)])
+    first = message(3)
     other = NewMessage(ALICE, CAROL, make_id(), "hi")
-    outcomes, _ = store.append([message(6), other], deadline_s=0.0)
-    assert stored(outcomes) == [7]
-    again, _ = store.append([message(7), plain_ones[0]], deadline_s=0.0)
-    assert stored(again) == [8]
+    for batch, seqs in (
+        ([first, message(4, BOB), amendment("react", 1, "+1"), message(5)], [3, 4]),
+        ([amendment("react", 1, "+1"), message(5), amendment("react", 2, "+1")], [5, 6]),
+        ([message(6), other], [7]),
+        ([message(7), first], [8]),
+    ):
+        store._ids.index_all()
+        assert stored(store.append(batch, deadline_s=0.0)[0]) == seqs
 
 
 def test_what_a_deadline_leaves_is_new_in_the_next_transaction(store: SqliteStore) -> None:
     """A message that was left is stored once, also if it comes with another one under its id."""
     store.append([message(1), message(2)])
+    store._ids.index_all()
     reactions = [amendment("react", seq, "+1") for seq in (1, 2)]
     assert len(store.append(reactions, deadline_s=0.0)[0]) == 1
     assert list(store.known(reactions))[1] is None
@@ -257,6 +257,7 @@ def test_what_a_deadline_leaves_is_new_in_the_next_transaction(store: SqliteStor
 def test_marks_move_whatever_a_deadline_leaves(store: SqliteStore) -> None:
     """Positions move in the transaction that they are given to."""
     store.append([message(1), message(2)])
+    store._ids.index_all()
     reactions = [amendment("react", seq, "+1") for seq in (1, 2)]
     outcomes, moved = store.append(reactions, [Mark(BOB, PAIR, PositionKind.READ, 2)], deadline_s=0.0)
     assert len(outcomes) == 1
