@@ -1,6 +1,7 @@
 """Corner cases of rooms across the daemon: order, closed sessions, hidden rooms and failures."""
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -35,12 +36,12 @@ class DeniedStore(FailingStore):
     """A store that refuses or fails changes of rooms as it does messages."""
 
     def change_rooms(
-        self, changes: Sequence[RoomChange]
+        self, changes: Sequence[RoomChange], *, deadline_s: float = math.inf
     ) -> Sequence[RoomResult | DeniedError | StoreFullError]:
         """Change rooms, or fail."""
         if self.busy:
             raise StoreBusyError("locked by another program")
-        result = super().change_rooms(changes)
+        result = super().change_rooms(changes, deadline_s=deadline_s)
         if self.broken:
             raise StoreError("disk I/O error")
         return result
