@@ -4,7 +4,7 @@ import msgspec
 
 from qscp import codec, frames
 from qscp.rooms import HistoryFrom
-from qscpd.chat.rooms import LiveRoom
+from qscpd.chat.live_room import LiveRoom
 from qscpd.sessions.session import Session
 
 

@@ -104,7 +104,7 @@ class SubmissionQueue:
         if fan_out_s < _SHORTEST_COOLDOWN_S:
             self._open(room)
         else:
-            # The cooldowns before it began to cool while this fan-out kept the loop busy: that does not count.
+            # While a fan-out keeps the loop busy, no cooldown goes on.
             began_s = self._loop.time() - fan_out_s
             self._cooled_s = max(self._cooled_s, began_s) + 2 * fan_out_s
             gate.timer = self._loop.call_at(self._cooled_s, self._open, room)
