@@ -19,6 +19,7 @@ from qscpd.chat.delivery import Delivery
 from qscpd.chat.fan_out import FanOut
 from qscpd.chat.presence import Presence
 from qscpd.chat.quotas import Quotas
+from qscpd.chat.room_fan_out import RoomFanOut
 from qscpd.chat.rooms import Rooms
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.config import Config
@@ -81,10 +82,12 @@ class Router:
         self.quotas = Quotas(lambda: self.config.limits, lambda account: account in self._sessions)
         self.presence = Presence(self._broadcast_presence)
         self.rooms = Rooms(directory.names, self.submissions, self.sessions_of)
-        fan_out = FanOut(self._sessions, directory.names, self.rooms)
-        self.delivery = Delivery(fan_out, Acknowledger(self.submissions, directory.names))
+        self._room_fan_out = RoomFanOut(self.submissions)
+        fan_out = FanOut(self._sessions, directory.names, self.rooms, self._room_fan_out)
+        self.delivery = Delivery(fan_out, Acknowledger(directory.names))
         bus.subscribe(AccountChanged, directory.apply)
         bus.subscribe(AccountChanged, self.apply)
+        bus.subscribe(RoomChanged, self._room_fan_out.on_room_changed)
         bus.subscribe(RoomChanged, self.rooms.apply)
         bus.subscribe_to_commits(self.delivery.on_commit)
 
@@ -190,6 +193,7 @@ class Router:
     def shut_down(self) -> None:
         """Accept nothing more, and say `bye` to each session when it has its answers."""
         self.submissions.barrier()
+        self._room_fan_out.finish_all()
         for session in list(self._open):
             if not session.closed:  # A closed one must go on reading, to see that its peer has closed too.
                 session.link.pause_reading(Pause.SHUTDOWN)

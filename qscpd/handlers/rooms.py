@@ -10,7 +10,7 @@ from typing import Final
 from qscp import frames
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.rooms import ROOM_FIELDS, check_topic, normalize_room
-from qscpd.chat.rooms import LiveRoom
+from qscpd.chat.live_room import LiveRoom
 from qscpd.chat.router import Router
 from qscpd.domain.model import LogRow
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, DeniedError, RoomChange, action_refusal

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.bus.base import Commit
-from qscpd.chat.rooms import LiveRoom
+from qscpd.chat.live_room import LiveRoom
 from qscpd.domain.events import Event
 from qscpd.domain.model import (
     Keep,
