@@ -92,7 +92,7 @@ class Login:
         else:
             self._accept(session, auth, verdict)
         session.link.resume_reading()
-        session.handle_frames()
+        session.inbound.handle_frames()
 
     async def _decide(self, auth: frames.Auth) -> Account | ErrorCode:
         lowest, highest = auth.protocol
@@ -118,7 +118,7 @@ class Login:
     async def _fence(self, account: Account, device: str) -> None:
         """End the other sessions of the device: what they sent is committed, the rest discarded."""
         while (old := self._router.session_of(account.id, device)) is not None:
-            old.freeze()
+            old.inbound.freeze()
             self._router.submissions.barrier()
             await self._writer.drained()
             old.close(ErrorCode.REPLACED)

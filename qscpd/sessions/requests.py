@@ -67,11 +67,11 @@ class RequestRunner:
                     reply = refusal(frame, ErrorCode.INTERNAL)
             if not session.closed:
                 session.send(reply)
-            session.end_request()
+            session.inbound.end_request()
 
         if session.pending:
             self._barrier()  # What it sent before is answered before.
-        session.begin_request()
+        session.inbound.begin_request()
         self.start(session, run())
 
     def start(self, session: Session, work: Coroutine[None, None, None]) -> None:

@@ -1,7 +1,7 @@
 """One session: a peer's protocol state, identity and counters, on top of a link.
 
-A session owns its `ServerConnection`. Input is handled at once. Output is queued and written at
-the end of the loop's tick (`qscpd.sessions.output`).
+A session owns its `ServerConnection`. Its input is `qscpd.sessions.inbound`. Output is queued and
+written at the end of the loop's tick (`qscpd.sessions.output`).
 
     after login:  catching up --Replay.run--> live
     at the end:   open --close(graceful=True)--> draining --last answer of the store--> closed
@@ -22,11 +22,9 @@ from qscpd.net.link import Link
 from qscpd.sessions.answers import last_frame
 from qscpd.sessions.backlog import Backlog
 from qscpd.sessions.identity import Identity
+from qscpd.sessions.inbound import Inbound
 from qscpd.sessions.keepalive import KeepAlive
 from qscpd.sessions.owner import HandlerTable, SessionOwner
-
-_PENDING_LIMIT: Final = 1000
-"""Unanswered messages of a session at which it is read no further, until half of them are answered."""
 
 _OPEN: Final = (State.READY, State.DRAINING)
 
@@ -42,7 +40,7 @@ class Session:
         status: The presence that this session asked for; set by its handler, with the text.
         text: The away text that goes with it.
         attempts: Failed logins so far.
-        pending: Messages submitted to the store and not answered yet.
+        inbound: Its input.
         live: Whether messages are sent as they are committed; set by the replay, like the backlog.
         backlog: What the session missed, from its first `resume` until it has all of it.
         refused: Whether the store refused a message of the session.
@@ -56,16 +54,12 @@ class Session:
 
     __slots__ = (
         "_closing_code",
-        "_frozen",
-        "_handlers",
         "_keepalive",
         "_output",
         "_owner",
         "_pages",
         "_queued",
-        "_requesting",
         "_stale_presence",
-        "_throttled",
         "attempts",
         "backlog",
         "closed",
@@ -73,12 +67,12 @@ class Session:
         "frames_out",
         "id",
         "identity",
+        "inbound",
         "link",
         "live",
         "messages_in",
         "messages_out",
         "opened",
-        "pending",
         "refused",
         "status",
         "text",
@@ -87,7 +81,6 @@ class Session:
 
     def __init__(self, owner: SessionOwner["Session"], handlers: HandlerTable["Session"], link: Link) -> None:
         self._owner = owner
-        self._handlers = handlers
         self._output = owner.output
         self.link = link
         self.connection = ServerConnection()
@@ -95,14 +88,14 @@ class Session:
         self.identity: Identity | None = None
         self.status: frames.Status = "online"
         self.text = ""
-        self.attempts = self.pending = 0
+        self.attempts = 0
         self.messages_in = self.messages_out = self.frames_out = 0
         self.opened = link.last_in
         self._keepalive = KeepAlive(link.last_in)
         self.closed = self.live = self.refused = False
         self.typed = float("-inf")
         self.backlog: Backlog | None = None
-        self._requesting = self._throttled = self._frozen = False
+        self.inbound = Inbound(self, handlers)
         self._queued: list[bytes] = []
         self._pages: Iterator[bytes] | None = None
         self._stale_presence = False
@@ -113,6 +106,16 @@ class Session:
         """Frames received."""
         return self.connection.frames_in
 
+    @property
+    def pending(self) -> int:
+        """Messages submitted to the store and not answered yet."""
+        return self.inbound.pending
+
+    @property
+    def ending(self) -> bool:
+        """Whether the session is closed, or will be when it has its answers."""
+        return self.closed or self._closing_code is not None
+
     def supports(self, feature: str) -> bool:
         """Return whether both sides support an optional part of the protocol."""
         return self.identity is not None and feature in self.identity.features
@@ -121,12 +124,12 @@ class Session:
 
     def receive(self, plaintext: bytes) -> None:
         """Handle every frame that has come in."""
-        self.handle_frames(plaintext)
+        self.inbound.handle_frames(plaintext)
 
     def receive_eof(self) -> None:
         """Answer what is under way, then close: the peer sends nothing more."""
         self.connection.receive_eof()
-        self.handle_frames()
+        self.inbound.handle_frames()
 
     def writable(self) -> None:
         """Continue with pages that waited for the peer."""
@@ -141,6 +144,7 @@ class Session:
     def lost(self, reason: str) -> None:
         """End: the link is gone."""
         self.closed = True
+        self.inbound.close()
         self._pages = None
         if self.backlog is not None:
             self.backlog.writable()  # It must not wait for a peer that is gone.
@@ -202,11 +206,11 @@ class Session:
             stored: How many of them are newly stored.
             blocks: Whether later messages wait for a refused one.
         """
-        self.pending -= len(answers)
+        self.inbound.pending -= len(answers)
         self.messages_in += stored
         self.refused |= blocks
         self.send_all(answers)
-        return self.closed or self._throttled or self._closing_code is not None or self.connection.eof
+        return self.ending or self.inbound.throttled or self.connection.eof
 
     def _queue(self, payload: bytes, count: int) -> None:
         """Queue encoded frames; a closed session drops them."""
@@ -270,83 +274,32 @@ class Session:
             self.frames_out += 1
             self.link.write(page)
 
-    # --- input
-
-    def begin_request(self) -> None:
-        """Handle no more frames until `end_request`."""
-        self._requesting = True
-
-    def end_request(self) -> None:
-        """Continue with the frames that came in meanwhile, unless the session is ending."""
-        self._requesting = False
-        if not self.closed and not self._frozen and self._closing_code is None:
-            self.link.resume_reading()
-            self.handle_frames()
-
-    def freeze(self) -> None:
-        """Handle nothing more: another session of the device is about to replace this one."""
-        self._frozen = True
-        self.link.pause_reading()
-
-    def handle_frames(self, plaintext: bytes = b"") -> None:
-        """Handle the frames that have come in, unless something has to finish first.
-
-        Args:
-            plaintext: What has come in since the last call.
-        """
-        if self._throttled or self._frozen or self._requesting:
-            self.connection.receive_data(plaintext)
-            return
-        try:
-            waiting = self._handle_events(plaintext)
-        except RemoteProtocolError as error:
-            _log.info("session.violation", session=self.id, code=error.code, where=error.detail)
-            self._queue(self.connection.data_to_send(), 1)
-            self.close(reason=error.code)
-            return
-        except Exception as error:  # noqa: BLE001 - a bug of ours ends one session, not the daemon
-            _log.error("session.bug", session=self.id, exc_info=error)
-            self.close(ErrorCode.INTERNAL, error=True)
-            return
-        if waiting:
-            self.link.pause_reading()
-        elif self.connection.eof:
-            self.close(graceful=True)
-
-    def _handle_events(self, plaintext: bytes) -> bool:
-        """Handle frames; return whether the next ones have to wait for an answer."""
-        login, after_login = self._handlers
-        connection = self.connection
-        connection.receive_data(plaintext)
-        while connection.lines and (frame := connection.next_event()) is not None:
-            identity = self.identity
-            if identity is not None:
-                if after_login[type(frame)](self, identity, frame):
-                    self.pending += 1
-            elif isinstance(frame, frames.Auth):
-                login(self, frame)
-            if self.pending >= _PENDING_LIMIT:
-                self._throttled = True
-            if self._throttled or self._requesting:
-                break
-        return self._throttled or self._requesting or (self.identity is None and connection.paused)
+    # --- the end
 
     def resume(self) -> None:
         """Continue with what waited for answers of the store: the end, or frames that came in meanwhile."""
+        inbound = self.inbound
         if self.closed:
             self._skip_refused()
-        elif self._frozen:
+        elif inbound.frozen:
             return
         elif self._closing_code is not None:
             self.close(graceful=True)
-        elif self._throttled and self.pending <= _PENDING_LIMIT // 2:
-            self._throttled = False
-            self.link.resume_reading()
-            self.handle_frames()
-        elif self.connection.eof and not self._throttled and not self._requesting:
+        elif inbound.throttled:
+            inbound.relieve()
+        elif self.connection.eof and not inbound.requesting:
             self.close(graceful=True)
 
-    # --- the end
+    def violated(self, error: RemoteProtocolError) -> None:
+        """End: the peer broke the protocol."""
+        _log.info("session.violation", session=self.id, code=error.code, where=error.detail)
+        self._queue(self.connection.data_to_send(), 1)
+        self.close(reason=error.code)
+
+    def failed(self, error: Exception) -> None:
+        """End: a handler has a bug."""
+        _log.error("session.bug", session=self.id, exc_info=error)
+        self.close(ErrorCode.INTERNAL, error=True)
 
     def close(
         self, code: ErrorCode | None = None, *, reason: str = "", error: bool = False, graceful: bool = False

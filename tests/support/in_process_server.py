@@ -301,7 +301,7 @@ class InProcessServer:
         if self.reads.in_flight > waiting:
             return True
         sessions = [connected.session for connected in self.peers]
-        requesting = sum(each._requesting and not each.closed for each in sessions)
+        requesting = sum(each.inbound.requesting and not each.closed for each in sessions)
         return self.failure is None and requesting > waiting
 
     async def prune(self, keep: int) -> None:
