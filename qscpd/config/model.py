@@ -81,7 +81,7 @@ class LoginConfig:
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
-    """Limits of a session."""
+    """Limits of a session, and of all sessions of an account."""
 
     output_queue_bytes: Annotated[int, Size(64 * _KIB, _GIB)] = 256 * _KIB
     """Unsent output above which a connection is closed; at least one line."""
@@ -89,6 +89,18 @@ class LimitsConfig:
     """Time after which a peer that reads nothing is disconnected."""
     ping_after_s: Annotated[float, Duration(0.1, 3600)] = 30.0
     """Silence after which the server sends a ping; two unanswered pings end the session."""
+    messages_per_second: Annotated[int, Integer(0, 1_000_000)] = 100
+    """Messages, edits, redactions and reactions of an account's sessions together; 0 is no limit."""
+    message_burst: Annotated[int, Integer(10, 10_000_000)] = 1000
+    """Messages that an account which was quiet can send at once."""
+    bytes_per_second: Annotated[int, Size(0, _GIB)] = 1 * _KIB * _KIB
+    """Bytes that an account's sessions can send together; 0 is no limit."""
+    byte_burst: Annotated[int, Size(64 * _KIB, _GIB)] = 8 * _KIB * _KIB
+    """Bytes that an account which was quiet can send at once; at least one line."""
+    requests_per_second: Annotated[int, Integer(0, 1_000_000)] = 20
+    """Requests, such as history and search, of an account's sessions together; 0 is no limit."""
+    request_burst: Annotated[int, Integer(10, 10_000_000)] = 200
+    """Requests that an account which was quiet can send at once."""
 
 
 @dataclass(frozen=True, slots=True)

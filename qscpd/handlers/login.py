@@ -21,6 +21,7 @@ from qscpd.accounts.passwords import PasswordPool, PoolFullError
 from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
+from qscpd.net.pause import Pause
 from qscpd.outage import Outage
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
@@ -91,8 +92,7 @@ class Login:
             self._refuse(session, auth, verdict)
         else:
             self._accept(session, auth, verdict)
-        session.link.resume_reading()
-        session.inbound.handle_frames()
+        session.inbound.resume(Pause.LOGIN)
 
     async def _decide(self, auth: frames.Auth) -> Account | ErrorCode:
         lowest, highest = auth.protocol
@@ -118,7 +118,7 @@ class Login:
     async def _fence(self, account: Account, device: str) -> None:
         """End the other sessions of the device: what they sent is committed, the rest discarded."""
         while (old := self._router.session_of(account.id, device)) is not None:
-            old.inbound.freeze()
+            old.inbound.pause(Pause.REPLACED)
             self._router.submissions.barrier()
             await self._writer.drained()
             old.close(ErrorCode.REPLACED)

@@ -19,6 +19,7 @@ from qscp.connection import ServerConnection
 from qscp.errors import ErrorCode, RemoteProtocolError
 from qscp.states import State
 from qscpd.net.link import Link
+from qscpd.net.pause import Pause
 from qscpd.sessions.answers import last_frame
 from qscpd.sessions.backlog import Backlog
 from qscpd.sessions.identity import Identity
@@ -95,7 +96,7 @@ class Session:
         self.closed = self.live = self.refused = False
         self.typed = float("-inf")
         self.backlog: Backlog | None = None
-        self.inbound = Inbound(self, handlers)
+        self.inbound = Inbound(self, handlers, owner.turns, owner.rates)
         self._queued: list[bytes] = []
         self._pages: Iterator[bytes] | None = None
         self._stale_presence = False
@@ -108,13 +109,8 @@ class Session:
 
     @property
     def pending(self) -> int:
-        """Messages submitted to the store and not answered yet."""
-        return self.inbound.pending
-
-    @property
-    def ending(self) -> bool:
-        """Whether the session is closed, or will be when it has its answers."""
-        return self.closed or self._closing_code is not None
+        """Messages, positions and skips that the store has not processed yet."""
+        return self.inbound.pending.count
 
     def supports(self, feature: str) -> bool:
         """Return whether both sides support an optional part of the protocol."""
@@ -124,12 +120,11 @@ class Session:
 
     def receive(self, plaintext: bytes) -> None:
         """Handle every frame that has come in."""
-        self.inbound.handle_frames(plaintext)
+        self.inbound.receive(plaintext)
 
     def receive_eof(self) -> None:
         """Answer what is under way, then close: the peer sends nothing more."""
-        self.connection.receive_eof()
-        self.inbound.handle_frames()
+        self.inbound.receive_eof()
 
     def writable(self) -> None:
         """Continue with pages that waited for the peer."""
@@ -144,7 +139,7 @@ class Session:
     def lost(self, reason: str) -> None:
         """End: the link is gone."""
         self.closed = True
-        self.inbound.close()
+        self.inbound.lost()
         self._pages = None
         if self.backlog is not None:
             self.backlog.writable()  # It must not wait for a peer that is gone.
@@ -157,6 +152,9 @@ class Session:
         if self.identity is None:
             if now - self.opened >= config.login.timeout_s and not self.connection.paused:
                 self.close(ErrorCode.LOGIN_TIMEOUT, error=True)
+            return
+        if self.link.paused:  # What we do not read is no silence of the peer.
+            self.inbound.tick()
             return
         match self._keepalive.check(now, self.link.last_in, config.limits.ping_after_s):
             case "ping":
@@ -206,11 +204,11 @@ class Session:
             stored: How many of them are newly stored.
             blocks: Whether later messages wait for a refused one.
         """
-        self.inbound.pending -= len(answers)
+        self.inbound.pending.count -= len(answers)
         self.messages_in += stored
         self.refused |= blocks
         self.send_all(answers)
-        return self.ending or self.inbound.throttled or self.connection.eof
+        return self._waits_for_answers()
 
     def _queue(self, payload: bytes, count: int) -> None:
         """Queue encoded frames; a closed session drops them."""
@@ -278,17 +276,27 @@ class Session:
 
     def resume(self) -> None:
         """Continue with what waited for answers of the store: the end, or frames that came in meanwhile."""
-        inbound = self.inbound
+        paused = self.link.paused
         if self.closed:
             self._skip_refused()
-        elif inbound.frozen:
+        elif Pause.REPLACED in paused:
             return
         elif self._closing_code is not None:
             self.close(graceful=True)
-        elif inbound.throttled:
-            inbound.relieve()
-        elif self.connection.eof and not inbound.requesting:
+        elif Pause.ANSWERS in paused:
+            self.inbound.relieve()
+        elif self.connection.eof and not paused:
             self.close(graceful=True)
+
+    def processed(self, count: int) -> None:
+        """Note that the store has processed positions or skips of the session."""
+        self.inbound.pending.count -= count
+        if self._waits_for_answers():
+            self.resume()
+
+    def _waits_for_answers(self) -> bool:
+        """Return whether `resume` has to follow answers of the store."""
+        return self.closed or bool(self.link.paused) or self._closing_code is not None or self.connection.eof
 
     def violated(self, error: RemoteProtocolError) -> None:
         """End: the peer broke the protocol."""

@@ -16,6 +16,7 @@ from qscpd.domain.model import Account, AccountState, Refused, StoredMessage
 from qscpd.errors import StoreError
 from qscpd.handlers.table import handler_table
 from qscpd.net.link import Link
+from qscpd.net.pause import Pause
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import LoggedSession, SessionLog
 from qscpd.sessions.owner import HandlerTable
@@ -25,6 +26,7 @@ from qscpd.store.base import StoreReader
 from qscpd.store.items import Item, PendingChat
 from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
+from tests.support.limits import NO_RATES
 
 __all__ = ["FakeLink", "ListLog", "RouterDouble", "SlowWriter", "make_handlers"]
 
@@ -34,15 +36,15 @@ class FakeLink(Link):
 
     Attributes:
         written: Frames that the session wrote since the last `take`.
-        reading: Whether the session reads input.
         ended: The reason of `close` or `abort`; empty before.
     """
 
     def __init__(self) -> None:
         self.written: list[frames.ServerFrame] = []
-        self.reading = True
         self.ended = ""
         self.congested = False
+        self.paused = set()
+        self.undecrypted = b""
         self.last_in = 0.0
         self.clock = 0.0
         self.remote = ("192.0.2.7", 40000)
@@ -60,17 +62,23 @@ class FakeLink(Link):
             assert frame is not None
             self.written.append(frame)
 
-    def pause_reading(self) -> None:
-        """Record that the session has paused reading."""
-        self.reading = False
+    @property
+    def reading(self) -> bool:
+        """Whether the session reads input."""
+        return not self.paused
 
-    def resume_reading(self) -> None:
-        """Record that the session has resumed reading."""
-        self.reading = True
+    def pause_reading(self, reason: Pause) -> None:
+        """Record the reason."""
+        self.paused.add(reason)
+
+    def resume_reading(self, reason: Pause) -> None:
+        """Forget the reason."""
+        self.paused.discard(reason)
 
     def close(self, reason: str) -> None:
-        """Record the reason."""
+        """Record the reason; a closed link reads until its end."""
         self.ended = self.ended or reason
+        self.paused.clear()
 
     def abort(self, reason: str) -> None:
         """Record the reason."""
@@ -177,14 +185,22 @@ class RouterDouble(Router):
         self.writer = SlowWriter()
         accounts = [Account(n, name, AccountState.ACTIVE, 0) for n, name in enumerate(names, 1)]
         self.bus: LocalBus[Session] = LocalBus()
-        super().__init__(config or Config(), Directory(accounts, {}), self.log, self.bus, self.writer)
+        super().__init__(
+            config or Config(limits=NO_RATES), Directory(accounts, {}), self.log, self.bus, self.writer
+        )
         # No task and no thread runs here: requests that need the store fail.
         self.handlers = make_handlers(self, self.writer, StoreReads(_no_reader), asyncio.TaskGroup())
 
     def flush(self) -> None:
-        """End the tick: hand over what was submitted, then write what was sent."""
+        """End the tick: handle all input, hand over what was submitted, then write what was sent."""
+        self.run_turns()
         self.submissions.hand_over()
         self.output.flush()
+
+    def run_turns(self) -> None:
+        """Let sessions take turns until none has input that can be handled now."""
+        while len(self.turns):
+            self.turns.run()
 
     def close(self) -> None:
         """Stop timers and drop waiting items, which the garbage collector does not track."""
@@ -223,7 +239,7 @@ class RouterDouble(Router):
             )
         )
         assert session.connection.state is State.READY
-        link.reading = True
+        link.resume_reading(Pause.LOGIN)
         self.register(session, Identity(account.id, name, features=frozenset(features)))
         session.stream(self.presence.pages(name))
         session.live = live

@@ -10,6 +10,7 @@ import pytest
 
 from qscpd.config.model import Config, LimitsConfig, TlsConfig
 from qscpd.net.link import HIGH_WATER, Link, LinkSession
+from qscpd.net.pause import Pause
 from qscpd.net.tls import server_context
 from qscpd.setup.pki import AuthorityFiles
 from tests.support.clock import in_virtual_time
@@ -302,7 +303,7 @@ def test_a_graceful_close(bench: Run) -> None:
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
-        bench.link.pause_reading()
+        bench.link.pause_reading(Pause.REQUEST)
         bench.link.write(b"last words")
         bench.link.close("bye")
         assert (bench.wire.eof, bench.wire.reading, bench.wire.ended) == (True, True, "")
@@ -359,7 +360,7 @@ def test_there_is_no_lingering_after_the_end_of_the_stream(bench: Run) -> None:
     async def test(bench: Bench) -> None:
         bench.shake_hands()
         bench.session.on_eof = lambda: bench.link.close("lost")
-        bench.link.pause_reading()
+        bench.link.pause_reading(Pause.REQUEST)
         bench.link.eof_received()
         assert (bench.wire.ended, bench.wire.reading) == ("closed", False)
 
@@ -371,9 +372,9 @@ def test_reading_is_not_begun_again_behind_the_end(bench: Run) -> None:
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
-        bench.link.pause_reading()
+        bench.link.pause_reading(Pause.REQUEST)
         bench.link.eof_received()
-        bench.link.resume_reading()
+        bench.link.resume_reading(Pause.REQUEST)
         assert not bench.wire.reading
 
     bench(test)
