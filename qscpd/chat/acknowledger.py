@@ -6,7 +6,9 @@ from typing import Final
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
+from qscp.text import fault_sentence
 from qscpd.bus.base import Answers
+from qscpd.chat.quotas import ROW_BYTES
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.model import NO_META, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.sessions.encoding import names_of
@@ -14,6 +16,9 @@ from qscpd.sessions.session import Session
 
 _BLOCKING: Final = frozenset({ErrorCode.OUT_OF_ORDER, ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED})
 """Refusals behind which later messages to the same recipient wait; see `qscpd.store.order`."""
+
+_OF_TEXT: Final = frozenset({ErrorCode.BODY_CHARACTERS, ErrorCode.BAD_TEXT})
+"""Refusals that name the character that is not allowed."""
 
 
 class Acknowledger:
@@ -37,19 +42,27 @@ class Acknowledger:
     ) -> None:
         """Send a session the outcomes of some of its messages."""
         answers: list[frames.ServerFrame] = []
-        stored, blocks = 0, False
+        stored = rows = size = 0
+        blocks = False
         for message, outcome in zip(messages, outcomes, strict=True):
             if isinstance(outcome, Refused):
-                blocks |= outcome.code in _BLOCKING
-                answers.append(_nack(message.id, outcome))
+                if outcome.code in _BLOCKING:
+                    blocks = True
+                else:
+                    rows += 1  # The store remembers it.
+                answers.append(_nack(message, outcome))
                 continue
             if outcome.new:
                 stored += 1
+                body = message.body
+                size += len(body) if body.isascii() else len(body.encode())
             conversation = f"c{outcome.conversation}"  # as `conversation_id`, without a call per message
             ack = frames.ChatAck(message.id, conversation, outcome.seq, outcome.time_ms)
             if message.meta is not NO_META or not outcome.new:
                 self._complete(ack, message, outcome)
             answers.append(ack)
+        if session.identity is not None:
+            session.identity.stored.used += size + (stored + rows) * ROW_BYTES
         if session.send_answers(answers, stored=stored, blocks=blocks):
             self.waiting[session] = None
 
@@ -80,6 +93,7 @@ class Acknowledger:
             session.resume()
 
 
-def _nack(message_id: str, refused: Refused) -> frames.ChatNack:
+def _nack(message: NewMessage, refused: Refused) -> frames.ChatNack:
     code = refused.code
-    return frames.ChatNack(message_id, code, ERROR_CODES[code].sentence, refused.retry_after_s)
+    sentence = fault_sentence(message.body, code) if code in _OF_TEXT else ERROR_CODES[code].sentence
+    return frames.ChatNack(message.id, code, sentence, refused.retry_after_s)

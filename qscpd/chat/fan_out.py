@@ -64,7 +64,7 @@ class FanOut:
             for message, outcome in zip(messages, outcomes, strict=True):
                 if type(outcome) is StoredMessage and outcome.new:  # as in `_new`, but a third faster
                     inbox.append(self._frame(message, outcome, name, to))
-            listener.send_messages(inbox)
+            listener.outbound.send_messages(inbox)
             return
         theirs = self._sessions.get(recipient, _NO_SESSIONS)
         ours = self._sessions.get(sender, _NO_SESSIONS)
@@ -72,7 +72,7 @@ class FanOut:
             line = codec.encode(self._frame(message, place, name, to))
             for session in (*theirs, *ours):
                 if session is not origin:
-                    session.deliver(place.conversation, place.seq, line)
+                    session.outbound.deliver(place.conversation, place.seq, line)
 
     def send_rooms(self, batches: Mapping[int, RoomBatch]) -> Mapping[int, float]:
         """Send what a commit added to rooms; return how long each kept the loop busy, in seconds."""
@@ -91,16 +91,16 @@ class FanOut:
         theirs = self._sessions.get(peer, _NO_SESSIONS) if peer is not None else _NO_SESSIONS
         if mark.kind is PositionKind.DELIVERED:
             for session in theirs:
-                session.send_all((frames.Delivered(conversation, mark.seq),))
+                session.outbound.send_all((frames.Delivered(conversation, mark.seq),))
             return
         frame = frames.ServerRead(conversation, self._names.get(mark.account, ""), mark.seq)
         for session in self._sessions.get(mark.account, _NO_SESSIONS):
             if session.id != mark.session:
-                session.send_all((frame,))
+                session.outbound.send_all((frame,))
         if mark.receipt:
             for session in theirs:
                 if session.supports(READ_RECEIPTS):
-                    session.send_all((frame,))
+                    session.outbound.send_all((frame,))
 
     # --- messages
 
@@ -128,9 +128,9 @@ class FanOut:
         """Return the one live session that a message goes to, as most often; None in all other cases."""
         theirs = self._sessions.get(recipient, _NO_SESSIONS)
         ours = self._sessions.get(sender, _NO_SESSIONS)
-        if len(theirs) == 1 and theirs[0].live and (not ours or (len(ours) == 1 and ours[0] is origin)):
-            return theirs[0]
-        return None
+        if len(theirs) != 1 or not theirs[0].outbound.live:
+            return None
+        return theirs[0] if not ours or (len(ours) == 1 and ours[0] is origin) else None
 
     def _frame(self, message: NewMessage, place: StoredMessage, name: str, to: str) -> frames.ServerFrame:
         """Return the frame of a new message, edit, redaction or reaction.

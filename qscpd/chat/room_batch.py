@@ -59,11 +59,11 @@ class RoomBatch:
             if self._edits:
                 messages = [(seq, self._seen_by(session, seq, line)) for seq, line in self._messages]
                 payload = b"".join([line for _, line in messages])
-            session.deliver_all(room.row.id, messages, payload)
+            session.outbound.deliver_all(room.row.id, messages, payload)
 
     def _deliver(self, session: Session, seq: int, line: bytes) -> None:
         if session in self._room.sessions:
-            session.deliver(self._room.row.id, seq, self._seen_by(session, seq, line))
+            session.outbound.deliver(self._room.row.id, seq, self._seen_by(session, seq, line))
 
     def _seen_by(self, session: Session, seq: int, line: bytes) -> bytes:
         """Return the line this member may see: edits of messages from before they joined have no text."""

@@ -249,8 +249,8 @@ class Rooms:
         for session in self._sessions_of(account):
             if joined:
                 room.sessions.add(session)
-                if session.backlog is not None:
-                    session.backlog.joined(room.row.id, room.last_seq)
+                if session.outbound.backlog is not None:
+                    session.outbound.backlog.joined(room.row.id, room.last_seq)
             session.send(self._room_changed(room, account, self._actor(change)))
 
     def _notify(self, account: int, frame: frames.ServerFrame) -> None:
@@ -274,8 +274,8 @@ class Rooms:
         )
         for session in self._sessions_of(account):
             room.sessions.discard(session)
-            if session.backlog is not None:
-                session.backlog.left(room.row.id)
+            if session.outbound.backlog is not None:
+                session.outbound.backlog.left(room.row.id)
             session.send(frame)
 
     def _remove(self, room: LiveRoom) -> None:
@@ -322,8 +322,8 @@ class Rooms:
         for session in room.sessions:
             if settings_changed and session.identity is not None:
                 session.send(self._room_changed(room, session.identity.account))
-            if session.live and not session.link.congested:
-                session.send_lines(lines + typing if session.supports(TYPING) else lines)
+            if session.outbound.live and not session.link.congested:
+                session.outbound.send_lines(lines + typing if session.supports(TYPING) else lines)
 
     def _members_changed(self, room: LiveRoom) -> frames.MembersChanged:
         listed = [

@@ -18,6 +18,7 @@ from qscpd.chat.acknowledger import Acknowledger
 from qscpd.chat.delivery import Delivery
 from qscpd.chat.fan_out import FanOut
 from qscpd.chat.presence import Presence
+from qscpd.chat.quotas import Quotas
 from qscpd.chat.rooms import Rooms
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.config import Config
@@ -62,6 +63,7 @@ class Router:
         submissions: What sessions send to the store.
         presence: Who is online.
         rooms: The rooms.
+        quotas: What accounts have used of their quotas.
         delivery: Handles what the store has committed or refused.
     """
 
@@ -82,6 +84,7 @@ class Router:
         self._log = log
         self._sessions: dict[int, list[Session]] = {}
         self._open: set[Session] = set()
+        self.quotas = Quotas(lambda: self.config.limits, lambda account: account in self._sessions)
         self.presence = Presence(self._broadcast_presence)
         self.rooms = Rooms(directory.names, self.submissions, self.sessions_of)
         fan_out = FanOut(self._sessions, directory.names, self.rooms)
@@ -172,7 +175,7 @@ class Router:
     def link_lost(self, session: Session, reason: str) -> None:
         """Forget a session whose link is gone."""
         self._open.discard(session)
-        self.output.discard(session)
+        self.output.discard(session.outbound)
         self._log.closed(session, reason)
         self.unregister(session, reason)
 
@@ -187,7 +190,7 @@ class Router:
     def _broadcast_presence(self, lines: list[bytes]) -> None:
         for sessions in self._sessions.values():
             for session in sessions:
-                session.send_presence(lines)
+                session.outbound.send_presence(lines)
 
     # --- the end
 

@@ -6,6 +6,7 @@ the right password gets the answer that the account is locked.
 
 import asyncio
 import logging
+from functools import partial
 from typing import Final
 
 import structlog
@@ -14,13 +15,13 @@ from qscp import PROTOCOL_VERSION, frames
 from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError
 from qscp.features import FEATURES
 from qscp.ids import is_message_id
-from qscp.limits import BODY_LIMIT, LINE_LIMIT
 from qscp.names import normalize_name
 from qscp.states import State
 from qscpd.accounts.passwords import PasswordPool, PoolFullError
 from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
+from qscpd.handlers.announced import announced_limits
 from qscpd.net.pause import Pause
 from qscpd.outage import Outage
 from qscpd.sessions.identity import Identity
@@ -31,6 +32,10 @@ from qscpd.store.writer import StoreWriter
 
 _BUSY_S: Final = 2.0
 """Seconds until a peer should retry when too many logins are under way: about what a full queue takes."""
+
+_SESSION_S: Final = 30.0
+"""Seconds until a peer should retry when its account has too many sessions: a dead one is closed after
+three times as long."""
 
 _log = structlog.stdlib.get_logger("qscpd.handlers.login")
 
@@ -154,14 +159,30 @@ class Login:
         retry_after = _BUSY_S if code is ErrorCode.BUSY else None
         session.send(frames.AuthNack(code, ERROR_CODES[code].sentence, retry_after))
 
+    def _refuse_session(self, session: Session, account: Account, limit: int) -> None:
+        """Refuse a login that would be one session too many; the password was right."""
+        code = ErrorCode.TOO_MANY_SESSIONS
+        session.attempts += 1
+        self._log.auth_refused(session, code, account)
+        message = f"{ERROR_CODES[code].sentence} The limit is {limit}."
+        session.send(frames.AuthNack(code, message, _SESSION_S))
+        if session.attempts >= self._router.config.login.attempts:
+            session.close(ErrorCode.TOO_MANY_ATTEMPTS, error=True)
+
     def _accept(self, session: Session, auth: frames.Auth, account: Account) -> None:
         # The account may have been locked or deleted since the verdict.
         current = self._router.directory.by_id(account.id)
         if current is None or current.state is not AccountState.ACTIVE:
             self._refuse(session, auth, ErrorCode.BAD_CREDENTIALS)
             return
+        config = self._router.config
+        # In one step with `register`: logins at the same time can't exceed the limit together.
+        if len(self._router.sessions_of(current.id)) >= config.limits.sessions_per_account:
+            self._refuse_session(session, current, config.limits.sessions_per_account)
+            return
         features = FEATURES.intersection(auth.features)
-        identity = Identity(current.id, current.name, auth.device, features)
+        stored = self._router.quotas.of(current.id).stored
+        identity = Identity(current.id, current.name, auth.device, features, stored)
         session.send(
             frames.AuthAck(
                 user=current.name,
@@ -169,11 +190,11 @@ class Login:
                 session=session.id,
                 protocol=PROTOCOL_VERSION,
                 features=sorted(FEATURES),
-                limits=frames.Limits(LINE_LIMIT, BODY_LIMIT),
+                limits=announced_limits(config.limits),
                 retention=self._retention,
                 epoch=self._epoch,
             )
         )
         self._router.register(session, identity)
         self._log.auth_ok(session, auth.client)
-        session.stream(self._router.presence_pages(identity))
+        session.outbound.stream_presence(partial(self._router.presence_pages, identity))

@@ -1,6 +1,6 @@
 """What a session needs of the daemon around it, and what the daemon does with its frames."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from qscp import frames
@@ -33,9 +33,6 @@ class SessionOwner(Protocol[S_contra]):
 
     def skip_refused(self, session: S_contra) -> None:
         """Let no message wait any longer for those of this session that the store refused."""
-
-    def presence_pages(self, identity: Identity) -> Iterator[bytes]:
-        """Return the frames of a presence snapshot for a session."""
 
 
 Handler = Callable[[S, Identity, frames.ClientFrame], bool | None]

@@ -23,14 +23,11 @@ _FRAMES_PER_MESSAGE: Final = 10
 _PURSES: Final = 16
 """A purse has this part of the burst."""
 
-_UNLIMITED: Final = 1000
-"""Tokens in the purse of a bucket without a limit; then the setting is read again."""
-
 _NANO: Final = 10**9
 
 
 class Limit(NamedTuple):
-    """Limit of one kind; a rate of 0 is none."""
+    """Limit of one kind."""
 
     rate: int
     """Tokens a second."""
@@ -83,10 +80,6 @@ class Bucket:
             now: Loop time in seconds.
             limit: The present limit.
         """
-        if not limit.rate:
-            self.left = _UNLIMITED
-            self._at_ns = -1
-            return True
         at_ns = int(now * _NANO)
         most = (limit.burst - limit.purse) * _NANO
         if self._at_ns < 0:
@@ -101,7 +94,7 @@ class Bucket:
 
     def is_full(self, now: float, limit: Limit) -> bool:
         """Return whether nothing is missing to the burst but what was left in the purse."""
-        if not limit.rate or self._at_ns < 0:
+        if self._at_ns < 0:
             return True
         grown = self._stock + limit.rate * (int(now * _NANO) - self._at_ns)
         return grown >= (limit.burst - self.left) * _NANO
@@ -109,7 +102,7 @@ class Bucket:
     def full_in_s(self, limit: Limit) -> float:
         """Return how long after the last refill the purse can be full again, in seconds."""
         missing = (limit.purse - self.left) * _NANO - self._stock
-        return max(missing, 0) / (limit.rate * _NANO) if limit.rate else 0.0
+        return max(missing, 0) / (limit.rate * _NANO)
 
 
 class Waiter(Protocol):

@@ -1,7 +1,7 @@
 """One session: a peer's protocol state, identity and counters, on top of a link.
 
-A session owns its `ServerConnection`. Its input is `qscpd.sessions.inbound`. Output is queued and
-written at the end of the loop's tick (`qscpd.sessions.output`).
+A session owns its `ServerConnection`. Its input is `qscpd.sessions.inbound`, its output is queued by its
+`Outbound`.
 
     after login:  catching up --Replay.run--> live
     at the end:   open --close(graceful=True)--> draining --last answer of the store--> closed
@@ -9,25 +9,22 @@ written at the end of the loop's tick (`qscpd.sessions.output`).
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 import structlog
 
-from qscp import codec, frames
+from qscp import frames
 from qscp.connection import ServerConnection
 from qscp.errors import ErrorCode, RemoteProtocolError
 from qscp.states import State
 from qscpd.net.link import Link
 from qscpd.net.pause import Pause
 from qscpd.sessions.answers import last_frame
-from qscpd.sessions.backlog import Backlog
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.inbound import Inbound
 from qscpd.sessions.keepalive import KeepAlive
+from qscpd.sessions.outbound import Outbound
 from qscpd.sessions.owner import HandlerTable, SessionOwner
-
-_OPEN: Final = (State.READY, State.DRAINING)
 
 _log = structlog.stdlib.get_logger("qscpd.sessions.session")
 
@@ -37,18 +34,14 @@ class Session:
 
     Attributes:
         id: For the session log and `auth_ack`.
+        outbound: Its queued output.
         identity: The account and device; None before the login. Set by `Router.register`.
         status: The presence that this session asked for; set by its handler, with the text.
         text: The away text that goes with it.
         attempts: Failed logins so far.
         inbound: Its input.
-        live: Whether messages are sent as they are committed; set by the replay, like the backlog.
-        backlog: What the session missed, from its first `resume` until it has all of it.
         refused: Whether the store refused a message of the session.
-        closed: Whether the session has ended; its link may linger.
         messages_in: Messages sent by this session and stored.
-        messages_out: Messages delivered to this session.
-        frames_out: Frames sent.
         opened: Loop time of the handshake's end.
         typed: Loop time of its last typing indicator.
     """
@@ -56,24 +49,16 @@ class Session:
     __slots__ = (
         "_closing_code",
         "_keepalive",
-        "_output",
         "_owner",
-        "_pages",
-        "_queued",
-        "_stale_presence",
         "attempts",
-        "backlog",
-        "closed",
         "connection",
-        "frames_out",
         "id",
         "identity",
         "inbound",
         "link",
-        "live",
         "messages_in",
-        "messages_out",
         "opened",
+        "outbound",
         "refused",
         "status",
         "text",
@@ -82,25 +67,25 @@ class Session:
 
     def __init__(self, owner: SessionOwner["Session"], handlers: HandlerTable["Session"], link: Link) -> None:
         self._owner = owner
-        self._output = owner.output
         self.link = link
         self.connection = ServerConnection()
+        self.outbound = Outbound(self.connection, link, owner.output)
         self.id = secrets.token_hex(8)
         self.identity: Identity | None = None
         self.status: frames.Status = "online"
         self.text = ""
-        self.attempts = 0
-        self.messages_in = self.messages_out = self.frames_out = 0
+        self.attempts = self.messages_in = 0
         self.opened = link.last_in
         self._keepalive = KeepAlive(link.last_in)
-        self.closed = self.live = self.refused = False
+        self.refused = False
         self.typed = float("-inf")
-        self.backlog: Backlog | None = None
         self.inbound = Inbound(self, handlers, owner.turns, owner.rates)
-        self._queued: list[bytes] = []
-        self._pages: Iterator[bytes] | None = None
-        self._stale_presence = False
         self._closing_code: ErrorCode | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended; its link may linger."""
+        return self.outbound.closed
 
     @property
     def frames_in(self) -> int:
@@ -111,6 +96,16 @@ class Session:
     def pending(self) -> int:
         """Messages, positions and skips that the store has not processed yet."""
         return self.inbound.pending.count
+
+    @property
+    def frames_out(self) -> int:
+        """Frames sent."""
+        return self.outbound.frames_out
+
+    @property
+    def messages_out(self) -> int:
+        """Messages delivered to this session."""
+        return self.outbound.messages_out
 
     def supports(self, feature: str) -> bool:
         """Return whether both sides support an optional part of the protocol."""
@@ -127,22 +122,13 @@ class Session:
         self.inbound.receive_eof()
 
     def writable(self) -> None:
-        """Continue with pages that waited for the peer."""
-        if self.backlog is not None:
-            self.backlog.writable()
-        if self._stale_presence and self.identity is not None:
-            self._stale_presence = False
-            self._pages = self._owner.presence_pages(self.identity)
-        if self._pages is not None:
-            self._output.add(self)
+        """Continue with output that waited for the peer."""
+        self.outbound.writable()
 
     def lost(self, reason: str) -> None:
         """End: the link is gone."""
-        self.closed = True
         self.inbound.lost()
-        self._pages = None
-        if self.backlog is not None:
-            self.backlog.writable()  # It must not wait for a peer that is gone.
+        self.outbound.lost()
         self._owner.link_lost(self, reason)
         self._skip_refused()
 
@@ -172,27 +158,7 @@ class Session:
         """
         if not self.closed:
             self.connection.send(frame)
-            self._queue(self.connection.data_to_send(), 1)
-
-    def send_lines(self, lines: Sequence[bytes]) -> None:
-        """Queue encoded frames of a logged-in session; a closed one drops them."""
-        if lines and self.connection.state in _OPEN:
-            self._queue(b"".join(lines), len(lines))
-
-    def send_all(self, batch: Sequence[frames.ServerFrame]) -> None:
-        """Queue frames of a logged-in session, encoded together; a closed one drops them."""
-        if batch and self.connection.state in _OPEN:
-            self._queue(codec.encode_lines(batch), len(batch))
-
-    def send_messages(self, batch: Sequence[frames.ServerFrame]) -> None:
-        """Queue delivered messages, encoded together."""
-        self.messages_out += len(batch)
-        self.send_all(batch)
-
-    def send_message_lines(self, lines: Sequence[bytes]) -> None:
-        """Queue encoded messages."""
-        self.messages_out += len(lines)
-        self.send_lines(lines)
+            self.outbound.put(self.connection.data_to_send(), 1)
 
     def send_answers(
         self, answers: Sequence[frames.ServerFrame], *, stored: int, blocks: bool = False
@@ -207,70 +173,8 @@ class Session:
         self.inbound.pending.count -= len(answers)
         self.messages_in += stored
         self.refused |= blocks
-        self.send_all(answers)
+        self.outbound.send_all(answers)
         return self._waits_for_answers()
-
-    def _queue(self, payload: bytes, count: int) -> None:
-        """Queue encoded frames; a closed session drops them."""
-        if not self.closed:
-            self._queued.append(payload)
-            self.frames_out += count
-            self._output.add(self)
-
-    def deliver(self, conversation: int, seq: int, line: bytes) -> None:
-        """Deliver a committed message: now to a live session, after the rest to one that is catching up.
-
-        A session that has not resumed gets nothing: the store has the message for it.
-        """
-        if self.live:
-            self.send_message_lines((line,))
-        elif self.backlog is not None:
-            self.backlog.buffer(conversation, seq, line)
-
-    def deliver_all(self, conversation: int, messages: Sequence[tuple[int, bytes]], payload: bytes) -> None:
-        """Deliver several messages; they are written at once if nothing is queued before them.
-
-        Args:
-            conversation: Their conversation.
-            messages: Seq and line of each.
-            payload: All lines, joined once for all sessions that get them.
-        """
-        if self.live and not self.closed and not self._queued:
-            self.frames_out += len(messages)
-            self.messages_out += len(messages)
-            self.link.write(payload)
-        else:
-            for seq, line in messages:
-                self.deliver(conversation, seq, line)
-
-    def stream(self, pages: Iterator[bytes]) -> None:
-        """Send frames that are made one by one, each when the peer took the one before."""
-        self._pages = pages
-        self._output.add(self)
-
-    def send_presence(self, lines: list[bytes]) -> None:
-        """Queue presence changes; a congested peer gets a snapshot later instead."""
-        if self.link.congested:
-            self._stale_presence = True
-        else:
-            self.send_lines(lines)
-
-    def flush(self) -> None:
-        """Write everything that is queued, and as many pages as the peer has room for."""
-        if self._queued:
-            self.link.write(b"".join(self._queued))
-            self._queued.clear()
-        if self._pages is not None:
-            self._write_pages(self._pages)
-
-    def _write_pages(self, pages: Iterator[bytes]) -> None:
-        while not self.link.congested and not self.closed:
-            page = next(pages, None)
-            if page is None:
-                self._pages = None
-                return
-            self.frames_out += 1
-            self.link.write(page)
 
     # --- the end
 
@@ -301,7 +205,7 @@ class Session:
     def violated(self, error: RemoteProtocolError) -> None:
         """End: the peer broke the protocol."""
         _log.info("session.violation", session=self.id, code=error.code, where=error.detail)
-        self._queue(self.connection.data_to_send(), 1)
+        self.outbound.put(self.connection.data_to_send(), 1)
         self.close(reason=error.code)
 
     def failed(self, error: Exception) -> None:
@@ -330,9 +234,9 @@ class Session:
         if code is not None and self.connection.state is not State.CLOSED:
             self.send(last_frame(code, error=error))
         reason = reason or code or "lost"
-        self.closed = True
+        self.outbound.close()
         self._owner.unregister(self, reason)
-        self.flush()
+        self.outbound.flush()
         self.link.close(reason)
 
     def _skip_refused(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from qscp import codec, frames
 from qscp.errors import ErrorCode
@@ -36,14 +37,15 @@ class FakeLink(Link):
 
     Attributes:
         written: Frames that the session wrote since the last `take`.
+        paused: Reasons for which the session does not read input.
         ended: The reason of `close` or `abort`; empty before.
     """
 
     def __init__(self) -> None:
         self.written: list[frames.ServerFrame] = []
+        self.paused: set[Pause] = set()
         self.ended = ""
         self.congested = False
-        self.paused = set()
         self.undecrypted = b""
         self.last_in = 0.0
         self.clock = 0.0
@@ -68,11 +70,11 @@ class FakeLink(Link):
         return not self.paused
 
     def pause_reading(self, reason: Pause) -> None:
-        """Record the reason."""
+        """Record that the session has paused reading."""
         self.paused.add(reason)
 
     def resume_reading(self, reason: Pause) -> None:
-        """Forget the reason."""
+        """Record that a reason not to read is gone."""
         self.paused.discard(reason)
 
     def close(self, reason: str) -> None:
@@ -207,22 +209,26 @@ class RouterDouble(Router):
         self.submissions.close()
         self.presence.close()
         self.rooms.close()
+        self.quotas.close()
         self.writer.waiting.clear()
 
-    def connect(self) -> tuple[Session, FakeLink]:
-        """Open a session."""
-        link = FakeLink()
+    def connect(self, link: FakeLink | None = None) -> tuple[Session, FakeLink]:
+        """Open a session, on a link of its own if none is given."""
+        link = link or FakeLink()
         return self.open_session(self.handlers, link), link
 
-    def login(self, name: str, *features: str, live: bool = True) -> tuple[Session, FakeLink]:
+    def login(
+        self, name: str, *features: str, live: bool = True, link: FakeLink | None = None
+    ) -> tuple[Session, FakeLink]:
         """Open a session and log it in; its `auth_ack` is written, its presence snapshot is queued.
 
         Args:
             name: Name of the user.
             features: Features of its client.
             live: Whether the session is live; otherwise it has not resumed.
+            link: Its link; None for a link of its own.
         """
-        session, link = self.connect()
+        session, link = self.connect(link)
         session.receive(codec.encode(frames.Auth(user=name, password="x")))
         account = self.directory.by_name(name)
         assert account is not None
@@ -241,6 +247,6 @@ class RouterDouble(Router):
         assert session.connection.state is State.READY
         link.resume_reading(Pause.LOGIN)
         self.register(session, Identity(account.id, name, features=frozenset(features)))
-        session.stream(self.presence.pages(name))
-        session.live = live
+        session.outbound.stream_presence(partial(self.presence.pages, name))
+        session.outbound.live = live
         return session, link

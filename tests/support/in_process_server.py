@@ -239,6 +239,7 @@ class InProcessServer:
         self.passwords.close()
         self.router.presence.close()
         self.router.rooms.close()
+        self.router.quotas.close()
         self.store.close()
 
     def _count_commit(self, _: Commit[Session]) -> None:

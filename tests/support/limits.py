@@ -6,8 +6,8 @@ from qscpd.config.model import LimitsConfig
 
 __all__ = ["NO_RATES", "NO_RATES_YAML"]
 
-NO_RATES: Final = LimitsConfig(messages_per_second=0, bytes_per_second=0, requests_per_second=0)
-"""Limits without rates."""
+NO_RATES: Final = LimitsConfig(message_burst=10_000_000, byte_burst=1 << 30, request_burst=10_000_000)
+"""Limits with rates that no test reaches."""
 
-NO_RATES_YAML: Final = "{messages_per_second: 0, bytes_per_second: 0B, requests_per_second: 0}"
+NO_RATES_YAML: Final = "{message_burst: 10000000, byte_burst: 1GiB, request_burst: 10000000}"
 """The same, as the section of a file."""

@@ -101,7 +101,7 @@ class Messages:
                     continue
             if message.recipient != recipient:
                 if isinstance(message, RefusedMessage):
-                    outcomes.append(self._ids.refuse(message, Refused(message.code)))
+                    outcomes.append(self._ids.refuse(message, Refused(message.code, message.retry_after_s)))
                     continue
                 recipient = message.recipient
                 key: TailKey = recipient
@@ -140,7 +140,7 @@ class Messages:
     ) -> chunks.Entry | Refused:
         """Return the entry of a message or of an applied amendment, or why it is refused."""
         if isinstance(message, RefusedMessage):
-            return Refused(message.code)
+            return Refused(message.code, message.retry_after_s)
         if message.conversation not in (0, tail.id):
             return misdirected(message)
         room = tail.room

@@ -87,16 +87,16 @@ class ResumingSession:
         )
         self.reads = StoreReads(partial(SqliteReader, path))
         self.router.handlers = make_handlers(self.router, self.writer, self.reads, tasks)
-        self.session, link = self.router.login("alice", live=False)
+        self.link = NarrowLink()
+        self.session, _ = self.router.login("alice", live=False, link=self.link)
         self.router.flush()
-        self.link = self.session.link = NarrowLink()
-        assert link.ended == ""
+        self.link.take()
 
     async def read(self) -> list[frames.ServerFrame]:
         """Return all frames up to `resumed`; read only while the link is congested, or at the end."""
         got: list[frames.ServerFrame] = []
         while not isinstance(got[-1] if got else None, frames.Resumed):
-            await until(lambda: self.link.congested or self.session.live)
+            await until(lambda: self.link.congested or self.session.outbound.live)
             self.router.flush()
             got += self.link.take()
             self.link.congested = False

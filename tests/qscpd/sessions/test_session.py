@@ -204,10 +204,10 @@ async def test_nothing_is_sent_after_close(router: RouterDouble) -> None:
     session.close(ErrorCode.INTERNAL, error=True)
     session.close(ErrorCode.SHUTDOWN, graceful=True)
     session.send(frames.ServerPong())
-    session.send_lines([b"x"])
-    session.send_all([frames.ServerPong()])
-    session.deliver(1, 1, b"x\n")
-    session.deliver_all(1, [(1, b"x\n")], b"x\n")
+    session.outbound.send_lines([b"x"])
+    session.outbound.send_all([frames.ServerPong()])
+    session.outbound.deliver(1, 1, b"x\n")
+    session.outbound.deliver_all(1, [(1, b"x\n")], b"x\n")
     router.flush()
     assert kinds(link.take()) == ["bye"]
     assert (link.ended, session.connection.state) == ("locked", State.CLOSED)
@@ -221,7 +221,7 @@ def ticks(session: Session, link: FakeLink, seconds: int) -> None:
     for _ in range(seconds):
         link.clock += 1
         session.tick(link.clock)
-    session.flush()
+    session.outbound.flush()
 
 
 async def test_a_silent_peer_is_pinged_twice_and_dropped(router: RouterDouble) -> None:
@@ -274,7 +274,7 @@ async def test_pages_wait_for_a_congested_peer(router: RouterDouble) -> None:
             link.congested = True
             yield codec.encode(frames.OnlineUsers(number, []))
 
-    session.stream(pages())
+    session.outbound.stream_presence(pages)
     router.flush()
     assert made == [0]
     link.congested = False
