@@ -243,6 +243,16 @@ class Gap(ServerFrame, tag="gap", rename={"first": "from", "last": "to"}):
     """One of `GapReason`; a newer server can send others."""
 
 
+class Throttled(ServerFrame, tag="throttled"):
+    """The server reads nothing more from you for a while, because you send faster than you may."""
+
+    _shown = ("reason", "seconds")
+    reason: str
+    """What there is too much of: `messages`, `bytes`, `requests` or `frames`; there can be others."""
+    seconds: Seconds
+    """Until it reads on."""
+
+
 class Delivered(ServerFrame, tag="delivered"):
     """A device of the peer has applied the conversation up to a seq."""
 

@@ -31,7 +31,9 @@ from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.output import FlushQueue
 from qscpd.sessions.owner import HandlerTable
+from qscpd.sessions.rates import Rates
 from qscpd.sessions.session import Session
+from qscpd.sessions.turns import TurnQueue
 from qscpd.store.items import PendingSkip
 from qscpd.store.writer import StoreWriter
 
@@ -57,6 +59,8 @@ class Router:
         config: The daemon's configuration.
         directory: The accounts.
         output: Sessions with queued output.
+        turns: Sessions whose input waits for their turn.
+        rates: How fast sessions and accounts may send.
         submissions: What sessions send to the store.
         presence: Who is online.
         rooms: The rooms.
@@ -75,6 +79,8 @@ class Router:
         self.config = config
         self.directory = directory
         self.output = FlushQueue()
+        self.turns = TurnQueue()
+        self.rates = Rates(lambda: self.config.limits)
         self.submissions = SubmissionQueue(writer)
         self._log = log
         self._sessions: dict[int, list[Session]] = {}
@@ -130,6 +136,7 @@ class Router:
     def register(self, session: Session, identity: Identity) -> None:
         """Log a session in: from now on it gets what is sent to its account."""
         session.identity = identity
+        session.inbound.log_in(identity.account)
         self._sessions.setdefault(identity.account, []).append(session)
         self.rooms.add_session(session, identity.account)
         self.update_presence(identity)
@@ -196,7 +203,7 @@ class Router:
         self._room_fan_out.finish_all()
         for session in list(self._open):
             if not session.closed:  # A closed one must go on reading, to see that its peer has closed too.
-                session.link.pause_reading(Pause.SHUTDOWN)
+                session.inbound.pause(Pause.SHUTDOWN)
                 session.close(ErrorCode.SHUTDOWN, graceful=True)
 
     def store_failed(self) -> None:

@@ -93,7 +93,7 @@ class LimitsConfig:
     """Silence after which the server sends a ping; two unanswered pings end the session."""
     messages_per_second: Annotated[int, Integer(1, 1_000_000)] = 100
     """Messages and events of an account; beyond it and the burst, its sessions are read more slowly."""
-    message_burst: Annotated[int, Integer(1, 10_000_000)] = 1000
+    message_burst: Annotated[int, Integer(10, 10_000_000)] = 1000
     """Messages and events that an account can send at once after a pause."""
     bytes_per_second: Annotated[int, Size(64 * _KIB, _GIB)] = _MIB
     """Input of an account; beyond it and the burst, its sessions are read more slowly."""
@@ -101,7 +101,7 @@ class LimitsConfig:
     """Input that an account can send at once after a pause; at least one line."""
     requests_per_second: Annotated[int, Integer(1, 1_000_000)] = 20
     """Requests of an account; beyond it and the burst, its sessions are read more slowly."""
-    request_burst: Annotated[int, Integer(1, 10_000_000)] = 200
+    request_burst: Annotated[int, Integer(10, 10_000_000)] = 200
     """Requests that an account can send at once after a pause."""
     sessions_per_account: Annotated[int, Integer(1, 100_000)] = 20
     """Logged-in sessions of an account; a device that logs in again counts once."""

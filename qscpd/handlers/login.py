@@ -97,8 +97,7 @@ class Login:
             self._refuse(session, auth, verdict)
         else:
             self._accept(session, auth, verdict)
-        session.link.resume_reading(Pause.LOGIN)
-        session.handle_frames()
+        session.inbound.resume(Pause.LOGIN)
 
     async def _decide(self, auth: frames.Auth) -> Account | ErrorCode:
         lowest, highest = auth.protocol
@@ -124,7 +123,7 @@ class Login:
     async def _fence(self, account: Account, device: str) -> None:
         """End the other sessions of the device: what they sent is committed, the rest discarded."""
         while (old := self._router.session_of(account.id, device)) is not None:
-            old.freeze()
+            old.inbound.pause(Pause.REPLACED)
             self._router.submissions.barrier()
             await self._writer.drained()
             old.close(ErrorCode.REPLACED)

@@ -234,6 +234,7 @@ class MessageHandlers:
         if not session.supports(TYPING) or now - session.typed < _TYPING_EVERY_S:
             return
         session.typed = now
+        session.inbound.count_request()
         found = self._find(frame.to)
         if found is None:
             return

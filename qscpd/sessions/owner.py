@@ -7,6 +7,8 @@ from qscp import frames
 from qscpd.config import Config
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.output import FlushQueue
+from qscpd.sessions.rates import Rates
+from qscpd.sessions.turns import TurnQueue
 
 S = TypeVar("S")
 S_contra = TypeVar("S_contra", contravariant=True)
@@ -18,6 +20,10 @@ class SessionOwner(Protocol[S_contra]):
     config: Config
     output: FlushQueue
     """Sessions with queued output."""
+    turns: TurnQueue
+    """Sessions whose input waits for their turn."""
+    rates: Rates
+    """How fast sessions and accounts may send."""
 
     def unregister(self, session: S_contra, reason: str) -> None:
         """Stop delivering to a session that is closed; its link may linger."""

@@ -27,6 +27,7 @@ from qscpd.store.base import StoreReader
 from qscpd.store.items import Item, PendingChat
 from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
+from tests.support.limits import NO_RATES
 
 __all__ = ["FakeLink", "ListLog", "RouterDouble", "SlowWriter", "make_handlers"]
 
@@ -45,6 +46,7 @@ class FakeLink(Link):
         self.paused: set[Pause] = set()
         self.ended = ""
         self.congested = False
+        self.undecrypted = b""
         self.last_in = 0.0
         self.clock = 0.0
         self.remote = ("192.0.2.7", 40000)
@@ -76,8 +78,9 @@ class FakeLink(Link):
         self.paused.discard(reason)
 
     def close(self, reason: str) -> None:
-        """Record the reason."""
+        """Record the reason; a closed link reads until its end."""
         self.ended = self.ended or reason
+        self.paused.clear()
 
     def abort(self, reason: str) -> None:
         """Record the reason."""
@@ -184,14 +187,22 @@ class RouterDouble(Router):
         self.writer = SlowWriter()
         accounts = [Account(n, name, AccountState.ACTIVE, 0) for n, name in enumerate(names, 1)]
         self.bus: LocalBus[Session] = LocalBus()
-        super().__init__(config or Config(), Directory(accounts, {}), self.log, self.bus, self.writer)
+        super().__init__(
+            config or Config(limits=NO_RATES), Directory(accounts, {}), self.log, self.bus, self.writer
+        )
         # No task and no thread runs here: requests that need the store fail.
         self.handlers = make_handlers(self, self.writer, StoreReads(_no_reader), asyncio.TaskGroup())
 
     def flush(self) -> None:
-        """End the tick: hand over what was submitted, then write what was sent."""
+        """End the tick: handle all input, hand over what was submitted, then write what was sent."""
+        self.run_turns()
         self.submissions.hand_over()
         self.output.flush()
+
+    def run_turns(self) -> None:
+        """Let sessions take turns until none has input that can be handled now."""
+        while len(self.turns):
+            self.turns.run()
 
     def close(self) -> None:
         """Stop timers and drop waiting items, which the garbage collector does not track."""

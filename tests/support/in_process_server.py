@@ -31,6 +31,7 @@ from tests.support.daemon import CHEAP_ARGON2
 from tests.support.device import Device
 from tests.support.doubles import FakeLink, ListLog, make_handlers
 from tests.support.gated_reader import GatedReader, ReadGate
+from tests.support.limits import NO_RATES
 from tests.support.oracle import Book, History, written
 from tests.support.waiting import patiently
 
@@ -136,11 +137,14 @@ class InProcessPeer:
         self.link = PagedLink()
         self.session: Session = in_process_server.router.open_session(in_process_server.handlers, self.link)
         self.frames: list[frames.ServerFrame] = []
+        self._turns = in_process_server.router.turns
 
     def send(self, *sent: frames.ClientFrame) -> None:
         """Send frames to the server, unless the link is closed."""
         if sent and not self.link.ended:
             self.session.receive(b"".join(map(codec.encode, sent)))
+            while len(self._turns):
+                self._turns.run()
 
     def take(self) -> list[frames.ServerFrame]:
         """Read the written frames, and let the device handle them; return them."""
@@ -192,7 +196,7 @@ class InProcessServer:
         directory = Directory(self.store.accounts(), self.store.account_names())
         bus: LocalBus[Session] = LocalBus()
         self.writer: StoreWriter[Session] = StoreWriter(self.store, bus, on_failed=self._failed)
-        self.router = Router(Config(), directory, self.log, bus, self.writer)
+        self.router = Router(Config(limits=NO_RATES), directory, self.log, bus, self.writer)
         bus.subscribe_to_commits(self._count_commit)
         for room in self.store.rooms():
             self.router.rooms.load(room, self.store.memberships(room.id))
@@ -295,7 +299,13 @@ class InProcessServer:
 
     def _count(self) -> int:
         written = sum(len(connected.frames) + len(connected.link.written) for connected in self.peers)
-        return self._commits + written + len(self.router.submissions) + len(self.router.output)
+        return (
+            self._commits
+            + written
+            + len(self.router.submissions)
+            + len(self.router.output)
+            + len(self.router.turns)
+        )
 
     def _busy(self) -> bool:
         """Return whether a read runs that the gate does not stop, or a request without a read."""
