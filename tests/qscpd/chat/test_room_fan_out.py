@@ -125,7 +125,7 @@ async def test_a_change_of_the_room_comes_after_the_rest(large: LargeRoom) -> No
     (joined,) = [each for each in carol_link.take() if isinstance(each, frames.Chat | frames.RoomChanged)]
     assert isinstance(joined, frames.RoomChanged)
     assert joined.last_seq == 1
-    assert carol.live
+    assert carol.outbound.live
     large.close()
 
 
