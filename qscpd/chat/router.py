@@ -54,6 +54,7 @@ class Router:
         config: The daemon's configuration.
         directory: The accounts.
         output: Sessions with queued output.
+        peer_log: Where sessions report what their peers cause.
         submissions: What sessions send to the store.
         presence: Who is online.
         rooms: The rooms.
@@ -72,6 +73,7 @@ class Router:
         self.directory = directory
         self.output = FlushQueue()
         self.submissions = SubmissionQueue(writer)
+        self.peer_log = log.journal
         self._log = log
         self._sessions: dict[int, list[Session]] = {}
         self._open: set[Session] = set()

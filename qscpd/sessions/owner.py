@@ -5,6 +5,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from qscp import frames
 from qscpd.config import Config
+from qscpd.net.peer_log import PeerLog
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.output import FlushQueue
 
@@ -18,6 +19,8 @@ class SessionOwner(Protocol[S_contra]):
     config: Config
     output: FlushQueue
     """Sessions with queued output."""
+    peer_log: PeerLog
+    """Where sessions report what their peers cause."""
 
     def unregister(self, session: S_contra, reason: str) -> None:
         """Stop delivering to a session that is closed; its link may linger."""

@@ -8,6 +8,7 @@ the end of the loop's tick (`qscpd.sessions.output`).
                   open --close()--> closed
 """
 
+import logging
 import secrets
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -116,6 +117,14 @@ class Session:
     def supports(self, feature: str) -> bool:
         """Return whether both sides support an optional part of the protocol."""
         return self.identity is not None and feature in self.identity.features
+
+    def report(
+        self, log: structlog.stdlib.BoundLogger, event: str, *, level: int = logging.INFO, **fields: object
+    ) -> None:
+        """Log what the peer has caused; a peer that causes much gets a count instead of lines."""
+        account = self.identity.account if self.identity else None
+        remote = self.link.remote[0]
+        self._owner.peer_log.write(log, event, remote, account, level=level, session=self.id, **fields)
 
     # --- called by the link
 
@@ -300,12 +309,12 @@ class Session:
         try:
             waiting = self._handle_events(plaintext)
         except RemoteProtocolError as error:
-            _log.info("session.violation", session=self.id, code=error.code, where=error.detail)
+            self.report(_log, "session.violation", code=error.code, where=error.detail)
             self._queue(self.connection.data_to_send(), 1)
             self.close(reason=error.code)
             return
         except Exception as error:  # noqa: BLE001 - a bug of ours ends one session, not the daemon
-            _log.error("session.bug", session=self.id, exc_info=error)
+            self.report(_log, "session.bug", level=logging.ERROR, exc_info=error)
             self.close(ErrorCode.INTERNAL, error=True)
             return
         if waiting:
