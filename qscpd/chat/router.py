@@ -61,6 +61,7 @@ class Router:
         output: Sessions with queued output.
         turns: Sessions whose input waits for their turn.
         rates: How fast sessions and accounts may send.
+        peer_log: Where sessions report what their peers cause.
         submissions: What sessions send to the store.
         presence: Who is online.
         rooms: The rooms.
@@ -82,6 +83,7 @@ class Router:
         self.turns = TurnQueue()
         self.rates = Rates(lambda: self.config.limits)
         self.submissions = SubmissionQueue(writer)
+        self.peer_log = log.journal
         self._log = log
         self._sessions: dict[int, list[Session]] = {}
         self._open: set[Session] = set()

@@ -15,8 +15,9 @@ import structlog
 
 from qscp import ALPN
 from qscpd.config import Config
-from qscpd.net.address_policy import shown_address
+from qscpd.net.admission import Visitor
 from qscpd.net.pause import Pause
+from qscpd.net.peer_log import PeerLog
 from qscpd.net.tls import TlsEngine, TlsError
 
 HIGH_WATER: Final = 64 * 1024
@@ -57,9 +58,13 @@ class LinkOwner(Protocol):
 
     config: Config
     context: ssl.SSLContext
+    peer_log: PeerLog
 
     def admit(self, link: "Link") -> bool:
-        """Register a new link, or return False if there are too many or the daemon is stopping."""
+        """Register a new link, or return False if it was evicted or the daemon is stopping."""
+
+    def authenticated(self, link: "Link") -> None:
+        """Note that the peer has logged in."""
 
     def open_session(self, link: "Link") -> LinkSession:
         """Create the session of a link after its handshake."""
@@ -82,6 +87,7 @@ class Link(asyncio.Protocol):
         last_in: Loop time since which the peer is silent: of the last byte, or when reading began again.
         bytes_in: Bytes received, as on the wire.
         bytes_out: Bytes sent or waiting to be sent, as on the wire.
+        visitor: Its place in the counts of connections.
     """
 
     __slots__ = (
@@ -104,9 +110,11 @@ class Link(asyncio.Protocol):
         "remote",
         "tls",
         "undecrypted",
+        "visitor",
     )
 
-    def __init__(self, owner: LinkOwner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, owner: LinkOwner, loop: asyncio.AbstractEventLoop, visitor: Visitor) -> None:
+        self.visitor = visitor
         self._owner = owner
         self._loop = loop
         self._session: LinkSession | None = None
@@ -240,6 +248,15 @@ class Link(asyncio.Protocol):
             self.bytes_out += len(data)
             transport.write(data)
 
+    def authenticated(self) -> None:
+        """Note that the peer has logged in."""
+        self._owner.authenticated(self)
+
+    @property
+    def reason(self) -> str:
+        """Why it ended or is about to; `lost` if it is up to the peer."""
+        return self._reason
+
     def now(self) -> float:
         """Return the loop's clock in seconds."""
         return self._loop.time()
@@ -291,7 +308,7 @@ class Link(asyncio.Protocol):
         """Check the deadlines of this link and its session."""
         if self._deadline is not None and now >= self._deadline:
             if not self._ending:
-                _log.info("link.timeout", remote=self._shown_remote(), waiting_for="handshake")
+                self._owner.peer_log.write(_log, "link.timeout", self.remote[0], waiting_for="handshake")
             self.abort("handshake_timeout")
         elif self._stalled(now):
             self.abort("stalled")
@@ -317,12 +334,9 @@ class Link(asyncio.Protocol):
         self._session = self._owner.open_session(self)
         return True
 
-    def _shown_remote(self) -> str | None:
-        return shown_address(self.remote[0], self._owner.config.log.addresses, failure=True)
-
     def _fail(self, why: str) -> None:
         """Close after a TLS error with an alert; the session ends at once."""
-        _log.info("link.tls_failed", remote=self._shown_remote(), reason=why)
+        self._owner.peer_log.write(_log, "link.tls_failed", self.remote[0], reason=why)
         self.close("tls_failed")
         session, self._session = self._session, None
         if session is not None:

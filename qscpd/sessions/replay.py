@@ -27,6 +27,7 @@ when the loop gets its events: messages to deliver, rooms joined and left. Four 
 """
 
 import asyncio
+import logging
 from collections import defaultdict, deque
 from collections.abc import (
     Awaitable,
@@ -269,7 +270,13 @@ class Replay:
                 )
             except StoreDamagedError as error:
                 # Not even the conversation can be read; the others can.
-                _log.error("replay.damaged", conversation=conversation_id(conversation), reason=str(error))
+                self._session.report(
+                    _log,
+                    "replay.damaged",
+                    level=logging.ERROR,
+                    conversation=conversation_id(conversation),
+                    reason=str(error),
+                )
                 self._send_seen_gap(conversation, until, "damaged")
                 return
             if page is None or self._session.closed or not self._send_page(page):

@@ -8,6 +8,7 @@ A session owns its `ServerConnection`. Its input is `qscpd.sessions.inbound`, it
                   open --close()--> closed
 """
 
+import logging
 import secrets
 from collections.abc import Sequence
 
@@ -111,6 +112,14 @@ class Session:
         """Return whether both sides support an optional part of the protocol."""
         return self.identity is not None and feature in self.identity.features
 
+    def report(
+        self, log: structlog.stdlib.BoundLogger, event: str, *, level: int = logging.INFO, **fields: object
+    ) -> None:
+        """Log what the peer has caused; a peer that causes much gets a count instead of lines."""
+        account = self.identity.account if self.identity else None
+        remote = self.link.remote[0]
+        self._owner.peer_log.write(log, event, remote, account, level=level, session=self.id, **fields)
+
     # --- called by the link
 
     def receive(self, plaintext: bytes) -> None:
@@ -204,13 +213,13 @@ class Session:
 
     def violated(self, error: RemoteProtocolError) -> None:
         """End: the peer broke the protocol."""
-        _log.info("session.violation", session=self.id, code=error.code, where=error.detail)
+        self.report(_log, "session.violation", code=error.code, where=error.detail)
         self.outbound.put(self.connection.data_to_send(), 1)
         self.close(reason=error.code)
 
     def failed(self, error: Exception) -> None:
         """End: a handler has a bug."""
-        _log.error("session.bug", session=self.id, exc_info=error)
+        self.report(_log, "session.bug", level=logging.ERROR, exc_info=error)
         self.close(ErrorCode.INTERNAL, error=True)
 
     def close(

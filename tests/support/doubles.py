@@ -16,8 +16,11 @@ from qscpd.domain.events import MessagesStored
 from qscpd.domain.model import Account, AccountState, Refused, StoredMessage
 from qscpd.errors import StoreError
 from qscpd.handlers.table import handler_table
+from qscpd.net.address_share import share_of
+from qscpd.net.admission import Visitor
 from qscpd.net.link import Link
 from qscpd.net.pause import Pause
+from qscpd.net.peer_log import PeerLog
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import LoggedSession, SessionLog
 from qscpd.sessions.owner import HandlerTable
@@ -50,6 +53,11 @@ class FakeLink(Link):
         self.last_in = 0.0
         self.clock = 0.0
         self.remote = ("192.0.2.7", 40000)
+        self.visitor = Visitor("192.0.2.7", share_of("192.0.2.7"))
+
+    def authenticated(self) -> None:
+        """Record it, as the listener does."""
+        self.visitor.waiting = False
 
     def now(self) -> float:
         """Return the time that the test set."""
@@ -101,6 +109,7 @@ class ListLog(SessionLog):
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, str, dict[str, object]]] = []
+        self.journal = PeerLog("always", 1000)
 
     def opened(self, session: LoggedSession) -> None:
         """Record the start of a session."""

@@ -5,6 +5,7 @@ Nothing runs between two calls, so that a test can order all events.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol, Self, TypeVar
@@ -12,7 +13,7 @@ from unittest import mock
 
 from qscp import codec, frames
 from qscpd.accounts.directory import Directory
-from qscpd.accounts.passwords import PasswordHasher, PasswordPool
+from qscpd.accounts.passwords import ANYWHERE, PasswordHasher, PasswordPool, Place
 from qscpd.bus.base import Commit
 from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router
@@ -20,6 +21,8 @@ from qscpd.config import Config
 from qscpd.domain.model import Keep
 from qscpd.errors import StoreError
 from qscpd.handlers.login import Login
+from qscpd.handlers.login_guard import LoginGuard
+from qscpd.net.admission import Admission
 from qscpd.net.pause import Pause
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store, StoreReader
@@ -49,8 +52,8 @@ class _AnyPassword(PasswordPool):
     def __init__(self) -> None:
         super().__init__(PasswordHasher(CHEAP_ARGON2), workers=1, queue=1)
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
-        del password
+    async def verify(self, password: str, password_hash: str | None, place: Place = ANYWHERE) -> bool:
+        del password, place
         return password_hash is not None
 
     def needs_rehash(self, password_hash: str) -> bool:
@@ -211,6 +214,7 @@ class InProcessServer:
             self.writer,
             self.reads,
             self.passwords,
+            LoginGuard(Admission(self.router.config, time.monotonic, descriptors=1000), time.monotonic),
             self.log,
             self.tasks,
             retention=frames.Retention(),
