@@ -3,6 +3,7 @@
 from typing import Final
 
 __all__ = [
+    "BLOCKS_LIMIT",
     "BODY_LIMIT",
     "LINE_LIMIT",
     "LINE_LIMIT_BEFORE_LOGIN",
@@ -44,6 +45,9 @@ STATUS_TEXT_LIMIT: Final = 200
 
 ROOMS_LIMIT: Final = 500
 """Rooms of one account: their positions fit in one page of `resume`."""
+
+BLOCKS_LIMIT: Final = 1000
+"""Users that one account can block: more than anyone meets, and some 60 KiB after a login."""
 
 SLOW_LIMIT_S: Final = 24 * 3600
 """Longest slow mode, in seconds between two messages: a day. Beyond that, use an announcement room."""

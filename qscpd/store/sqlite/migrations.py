@@ -134,6 +134,16 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ) STRICT;
     CREATE INDEX room_log_of_room ON room_log (conversation, id);
     """,
+    # 4: blocks.
+    """
+    CREATE TABLE blocks (
+        account INTEGER NOT NULL REFERENCES accounts (id),
+        blocked INTEGER NOT NULL REFERENCES accounts (id),
+        time_ms INTEGER NOT NULL,
+        PRIMARY KEY (account, blocked),
+        CHECK (account <> blocked)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 
