@@ -13,6 +13,7 @@ import msgspec
 
 from qscp import codec, frames
 from qscp.features import READ_RECEIPTS
+from qscpd.chat.blocks import Blocks
 from qscpd.chat.room_batch import RoomBatch
 from qscpd.chat.rooms import Rooms
 from qscpd.domain.events import PositionMoved
@@ -31,12 +32,16 @@ class FanOut:
         sessions: The logged-in sessions of each account; the router's own.
         names: Names of accounts, by id.
         rooms: The rooms.
+        blocks: Who blocks whom.
     """
 
-    def __init__(self, sessions: Mapping[int, list[Session]], names: Mapping[int, str], rooms: Rooms) -> None:
+    def __init__(
+        self, sessions: Mapping[int, list[Session]], names: Mapping[int, str], rooms: Rooms, blocks: Blocks
+    ) -> None:
         self._sessions = sessions
         self._names = names
         self._rooms = rooms
+        self._blocks = blocks
 
     def send_run(
         self,
@@ -88,7 +93,9 @@ class FanOut:
         """Notify the account's other sessions, and the peer, of a position that moved."""
         mark, peer = event.mark, event.peer
         conversation = conversation_id(mark.conversation)
-        theirs = self._sessions.get(peer, _NO_SESSIONS) if peer is not None else _NO_SESSIONS
+        theirs = _NO_SESSIONS
+        if peer is not None and not self._blocks.between(mark.account, peer):
+            theirs = self._sessions.get(peer, _NO_SESSIONS)
         if mark.kind is PositionKind.DELIVERED:
             for session in theirs:
                 session.send_all((frames.Delivered(conversation, mark.seq),))

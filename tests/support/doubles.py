@@ -225,6 +225,6 @@ class RouterDouble(Router):
         assert session.connection.state is State.READY
         link.reading = True
         self.register(session, Identity(account.id, name, features=frozenset(features)))
-        session.stream(self.presence.pages(name))
+        session.stream(self.presence_pages(Identity(account.id, name)))
         session.live = live
         return session, link
