@@ -128,6 +128,8 @@ async def _serve(config: Config) -> ExitCode:
         stack.callback(router.submissions.close)
         for room in store.rooms():
             router.rooms.load(room, store.memberships(room.id))
+        for block in store.blocks():
+            router.blocks.load(block.account, block.blocked)
         stack.enter_context(writer)
         reads = stack.enter_context(StoreReads(partial(open_reader, url, on_damage=damage)))
         passwords = PasswordPool(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from qscp import frames
+from qscpd.chat.blocks import Blocks
 from qscpd.chat.live_room import LiveRoom
 from qscpd.chat.room_summaries import RoomSummaries
 from qscpd.chat.submission import SubmissionQueue
@@ -22,6 +23,7 @@ from qscpd.domain.rooms import (
     RoomChange,
     RoomRow,
     RoomState,
+    may_see,
 )
 from qscpd.sessions.session import Session
 
@@ -37,6 +39,7 @@ class Rooms:
     Args:
         names: Names of accounts, by id.
         submissions: Where members' messages wait for the store.
+        blocks: Who blocks whom: invitations by a blocked user are not shown.
         sessions_of: Returns the logged-in sessions of an account.
     """
 
@@ -44,10 +47,12 @@ class Rooms:
         self,
         names: Mapping[int, str],
         submissions: SubmissionQueue,
+        blocks: Blocks,
         sessions_of: Callable[[int], Sequence[Session]],
     ) -> None:
         self._names = names
         self._submissions = submissions
+        self._blocks = blocks
         self._sessions_of = sessions_of
         self._summaries = RoomSummaries(names)
         self._by_name: dict[str, LiveRoom] = {}
@@ -76,6 +81,21 @@ class Rooms:
         """Return the names of all rooms behind a name, in order."""
         return sorted(each for each in self._by_name if each > name)
 
+    def described(self, name: str, account: int) -> frames.Room | None:
+        """Return a room as an account sees it; None if it sees none of that name."""
+        room = self._by_name.get(name)
+        if room is None:
+            return None
+        if not self._hides_invitation(room, account):
+            return room.described(account) if room.visible_to(account) else None
+        shown = room.described(account)
+        shown.invited = False
+        return shown if may_see(room.row, NO_MEMBERSHIP) else None
+
+    def _hides_invitation(self, room: LiveRoom, account: int) -> bool:
+        by = room.memberships.get(account, NO_MEMBERSHIP).invited_by
+        return by is not None and self._blocks.has(account, by)
+
     def of(self, account: int) -> list[LiveRoom]:
         """Return the rooms that an account is a member of."""
         return [self._by_id[each] for each in self._joined.get(account, _NONE)]
@@ -102,7 +122,9 @@ class Rooms:
         """Return the open invitations of an account."""
         for conversation in sorted(self._invited.get(account, _NONE)):
             room = self._by_id.get(conversation)
-            if room is not None and room.row.state is RoomState.ACTIVE and room.is_invited(account):
+            if room is None or room.row.state is not RoomState.ACTIVE or not room.is_invited(account):
+                continue
+            if not self._hides_invitation(room, account):
                 yield self._invitation(room, account)
 
     # --- changes

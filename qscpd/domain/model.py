@@ -247,6 +247,16 @@ class ConversationSummary(NamedTuple):
     """How many of the unread ones mention the account."""
 
 
+class BlockRow(NamedTuple):
+    """An account that another one blocks."""
+
+    account: int
+    """The account that blocks."""
+    blocked: int
+    time_ms: int
+    """Since when."""
+
+
 class ExportedMessage(NamedTuple):
     """A row of an export."""
 

@@ -50,6 +50,7 @@ class MessageHandlers:
     def __init__(self, router: Router) -> None:
         self._directory = router.directory
         self._rooms = router.rooms
+        self._blocks = router.blocks
         self._submissions = router.submissions
         self._quotas = router.quotas
         self._sessions_of = router.sessions_of
@@ -239,6 +240,8 @@ class MessageHandlers:
         if found is None:
             return
         if found.id > 0:
+            if self._blocks.between(identity.account, found.id):
+                return
             indicator = frames.Typing(found.name, [identity.name], 1)
             for other in self._sessions_of(found.id):
                 if other.outbound.live and other.supports(TYPING) and not other.link.congested:

@@ -43,7 +43,7 @@ class RoomHandlers:
     ) -> None:
         self._rooms = router.rooms
         self._directory = router.directory
-        self._presence = router.presence
+        self._visibility = router.visibility
         self._submissions = router.submissions
         self._limiter = RoomLimiter(router)
         self._writer = writer
@@ -132,7 +132,7 @@ class RoomHandlers:
         account: int,
         frame: frames.RoomRequest,
         name: str,
-        read: Callable[[LiveRoom, frames.RoomRequest], Awaitable[frames.ServerFrame]],
+        read: Callable[[int, LiveRoom, frames.RoomRequest], Awaitable[frames.ServerFrame]],
     ) -> frames.ServerFrame:
         room = self._rooms.by_name(name)
         if room is None:
@@ -140,24 +140,28 @@ class RoomHandlers:
         membership = room.memberships.get(account, NO_MEMBERSHIP)
         if (code := action_refusal(room.row, membership, frame.action)) is not None:
             return refusal(frame, code)
-        return await read(room, frame)
+        return await read(account, room, frame)
 
-    async def _members(self, room: LiveRoom, frame: frames.RoomRequest) -> frames.ServerFrame:
+    async def _members(self, viewer: int, room: LiveRoom, frame: frames.RoomRequest) -> frames.ServerFrame:
         cursor = frame.cursor or ""
         names = self._directory.names
         members = sorted(
-            (names.get(account, ""), membership)
+            (names.get(account, ""), account, membership)
             for account, membership in room.memberships.items()
             if membership.role is not None and names.get(account, "") > cursor
         )
         page = [
-            frames.Member(name, membership.role, self._presence.of(name).status, membership.muted_until_ms)
-            for name, membership in members[:_MEMBERS]
+            frames.Member(name, membership.role, self._status(viewer, each), membership.muted_until_ms)
+            for name, each, membership in members[:_MEMBERS]
             if membership.role is not None
         ]
         return frames.RoomMembers(room.row.name, page, page[-1].user if len(members) > _MEMBERS else None)
 
-    async def _log(self, room: LiveRoom, frame: frames.RoomRequest) -> frames.ServerFrame:
+    def _status(self, viewer: int, member: int) -> frames.Status:
+        account = self._directory.by_id(member)
+        return self._visibility.of(viewer, account).status if account is not None else "offline"
+
+    async def _log(self, _viewer: int, room: LiveRoom, frame: frames.RoomRequest) -> frames.ServerFrame:
         cursor = frame.cursor or ""
         before = int(cursor) if cursor.isascii() and cursor.isdigit() and len(cursor) < 16 else None  # noqa: PLR2004
         await self._writer.drained()  # The log has what the session did before.
@@ -181,10 +185,10 @@ class RoomHandlers:
         page: list[frames.Room] = []
         names: Sequence[str] = self._rooms.names_after(frame.cursor)
         for name in names:
-            room = self._rooms.by_name(name)
-            if room is None or not room.visible_to(account):
+            room = self._rooms.described(name, account)
+            if room is None:
                 continue
             if len(page) == _PAGE:
                 return frames.Rooms(page, page[-1].name)
-            page.append(room.described(account))
+            page.append(room)
         return frames.Rooms(page)

@@ -15,6 +15,7 @@ from qscpd.domain.clock import ClockDoubt
 from qscpd.domain.events import Event, PositionMoved
 from qscpd.domain.model import (
     Account,
+    BlockRow,
     ConversationRow,
     ConversationSummary,
     Credentials,
@@ -75,6 +76,9 @@ class StoreReader(Protocol):
 
     def credentials(self, name: str) -> Credentials | None:
         """Return what a login is checked against; None if the account does not exist or is deleted."""
+
+    def blocks(self, account: int | None = None) -> Sequence[BlockRow]:
+        """Return what an account blocks, or what all accounts block, by account and blocked account."""
 
     # --- conversations
 
@@ -298,7 +302,8 @@ class Store(StoreReader, Protocol):
     def delete_account(self, name: str) -> Account:
         """Delete an account: it can't log in, its name stays reserved, its password hash is removed.
 
-        It leaves its rooms, as `qscpd.domain.succession` says.
+        It leaves its rooms, as `qscpd.domain.succession` says. It blocks nobody any more; blocks by
+        others stay, because what it wrote in rooms stays.
 
         Raises:
             NotFoundError: There is no such account, or it is deleted already.
@@ -306,6 +311,22 @@ class Store(StoreReader, Protocol):
 
     def replace_hash(self, account: int, old_hash: str, new_hash: str) -> None:
         """Upgrade a password hash after a login, unless the password was changed meanwhile."""
+
+    def block(self, account: int, blocked: int) -> None:
+        """Block an account, also a deleted one; see `qscpd.domain.blocks`.
+
+        Raises:
+            DeniedError: It is blocked already, the same account, or one too many; nothing was changed.
+            StoreFullError: No room on the disk.
+        """
+
+    def unblock(self, account: int, blocked: int) -> None:
+        """Stop blocking an account.
+
+        Raises:
+            DeniedError: It is not blocked.
+            StoreFullError: No room on the disk.
+        """
 
     # --- messages
 

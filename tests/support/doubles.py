@@ -256,6 +256,6 @@ class RouterDouble(Router):
         assert session.connection.state is State.READY
         link.resume_reading(Pause.LOGIN)
         self.register(session, Identity(account.id, name, features=frozenset(features)))
-        session.outbound.stream_presence(partial(self.presence.pages, name))
+        session.outbound.stream_presence(partial(self.presence_pages, Identity(account.id, name)))
         session.outbound.live = live
         return session, link

@@ -8,7 +8,7 @@ from qscp_client.core import events
 from qscp_client.core.chat_switcher import ChatSwitcher
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
-from qscp_client.core.requests import PendingRequest, PendingRequests, PendingRoomRequest
+from qscp_client.core.requests import PendingBlock, PendingRequest, PendingRequests, PendingRoomRequest
 from qscp_client.core.rooms import Rooms
 
 _DONE: Final = {
@@ -91,7 +91,10 @@ class RoomRequests:
         Args:
             lost: The requests without an answer.
         """
-        if any(isinstance(each, PendingRoomRequest) and not each.sought for each in lost):
+        if any(
+            isinstance(each, PendingBlock) or (isinstance(each, PendingRoomRequest) and not each.sought)
+            for each in lost
+        ):
             self._out.show(Notice(NoticeCode.ROOM_ANSWER_LOST))
 
     def _show_done(self, pending: PendingRoomRequest) -> None:

@@ -88,6 +88,8 @@ _PLAIN: Final = {
 
 _WITH_NAME: Final[dict[ErrorCode, Callable[[str], str]]] = {
     ErrorCode.UNKNOWN_RECIPIENT: lambda name: f'No user named "{name}".',
+    ErrorCode.USER_BLOCKED: lambda name: f"You block {name}. /unblock {name} ends that.",
+    ErrorCode.NOT_ACCEPTED: lambda name: f"{name} does not accept messages from you.",
     ErrorCode.UNKNOWN_ROOM: lambda name: f"{name} does not exist, or is closed and you are not invited.",
     ErrorCode.NOT_A_MEMBER: lambda name: f"You are not a member of {name}. Try /join {name}.",
     ErrorCode.ALREADY_MEMBER: lambda name: f"You are already in {name}.",
@@ -100,6 +102,8 @@ _WITH_NAME: Final[dict[ErrorCode, Callable[[str], str]]] = {
 
 _WITH_USER: Final[dict[ErrorCode, Callable[[str, str], str]]] = {
     ErrorCode.UNKNOWN_USER: lambda _, user: f'No user named "{user}".',
+    ErrorCode.NOT_ACCEPTED: lambda _, user: f"{user} does not accept invitations from you.",
+    ErrorCode.USER_BLOCKED: lambda _, user: f"You block {user}. /unblock {user} ends that.",
     ErrorCode.USER_NOT_MEMBER: lambda name, user: f"{user} is not a member of {name}.",
     ErrorCode.ALREADY_MEMBER: lambda name, user: f"{user} is already in {name}.",
     ErrorCode.BANNED: lambda name, user: f"{user} is banned from {name}. Try /unban {user}.",

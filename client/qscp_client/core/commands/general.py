@@ -1,6 +1,6 @@
 """General commands: the line itself, your presence, history, search, and failed messages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 from qscp import frames
@@ -10,6 +10,7 @@ from qscp.text import check_body, check_status_text
 from qscp_client.core import events
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.chat_switcher import ChatSwitcher
+from qscp_client.core.commands.blocks import BlockCommands
 from qscp_client.core.commands.messages import MessageCommands
 from qscp_client.core.commands.rooms import RoomCommands
 from qscp_client.core.conversations import Conversation
@@ -39,6 +40,8 @@ class GeneralCommands:
         sender: Sends messages.
         history: Asks for messages.
         connection: Returns the connection as it is shown.
+        blocked: Names of the users whom you block.
+        blocks: Commands about them.
         messages: Commands about messages.
         rooms: Commands about rooms.
 
@@ -57,11 +60,14 @@ class GeneralCommands:
         history: History,
         connection: Callable[[], events.Connection],
         *,
+        blocked: Container[str],
+        blocks: BlockCommands,
         messages: MessageCommands,
         rooms: RoomCommands,
     ) -> None:
         self.leaving = False
         self.away: str | None = None
+        self.blocks = blocks
         self.messages = messages
         self.rooms = rooms
         self._out = out
@@ -71,6 +77,7 @@ class GeneralCommands:
         self._sender = sender
         self._history = history
         self._connection = connection
+        self._blocked = blocked
 
     # --- the line
 
@@ -82,6 +89,9 @@ class GeneralCommands:
             return
         if self._sync.is_read_only(partner):
             self._out.fail(Problem(ProblemCode.RECIPIENT_DELETED, name=partner))
+            return
+        if partner in self._blocked:
+            self._out.fail(Problem(ProblemCode.RECIPIENT_BLOCKED, name=partner))
             return
         try:
             body.encode()
