@@ -110,7 +110,10 @@ async def test_a_failure_is_two_lines_whatever_is_lost(tmp_path: Path) -> None:
     """However many lines are lost, the daemon's log has its begin and its end, with their number."""
     directory = tmp_path / "log"
     directory.mkdir()
-    with structlog.testing.capture_logs() as logged, SessionLog(directory / "sessions.log", "always", 1000) as log:
+    with (
+        structlog.testing.capture_logs() as logged,
+        SessionLog(directory / "sessions.log", "always", 1000) as log,
+    ):
         directory.rename(tmp_path / "away")
         for number in range(300):
             log.auth_ok(SessionDouble(number), "x")
