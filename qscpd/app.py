@@ -125,6 +125,7 @@ async def _serve(config: Config) -> ExitCode:
         router = Router(config, directory, log, bus, writer)
         stack.callback(router.presence.close)
         stack.callback(router.rooms.close)
+        stack.callback(router.quotas.close)
         stack.callback(router.submissions.close)
         for room in store.rooms():
             router.rooms.load(room, store.memberships(room.id))

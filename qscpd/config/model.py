@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
 from qscp import DEFAULT_PORT
+from qscp.limits import ROOMS_LIMIT
 from qscpd.config.values import (
     Choice,
     Duration,
@@ -26,6 +27,7 @@ _SOCKET_PATH_LIMIT: Final = 107
 """`sun_path` of unix(7) has 108 bytes with its final zero."""
 
 _KIB: Final = 1 << 10
+_MIB: Final = 1 << 20
 _GIB: Final = 1 << 30
 
 LogFormat = Literal["auto", "json", "text"]
@@ -126,7 +128,7 @@ class LoginConfig:
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
-    """Limits of a session."""
+    """Limits of a session and of an account."""
 
     output_queue_bytes: Annotated[int, Size(64 * _KIB, _GIB)] = 256 * _KIB
     """Unsent output above which a connection is closed; at least one line."""
@@ -134,6 +136,28 @@ class LimitsConfig:
     """Time after which a peer that reads nothing is disconnected."""
     ping_after_s: Annotated[float, Duration(0.1, 3600)] = 30.0
     """Silence after which the server sends a ping; two unanswered pings end the session."""
+    messages_per_second: Annotated[int, Integer(1, 1_000_000)] = 100
+    """Messages and events of an account; beyond it and the burst, its sessions are read more slowly."""
+    message_burst: Annotated[int, Integer(10, 10_000_000)] = 1000
+    """Messages and events that an account can send at once after a pause."""
+    bytes_per_second: Annotated[int, Size(64 * _KIB, _GIB)] = _MIB
+    """Input of an account; beyond it and the burst, its sessions are read more slowly."""
+    byte_burst: Annotated[int, Size(64 * _KIB, _GIB)] = 8 * _MIB
+    """Input that an account can send at once after a pause; at least one line."""
+    requests_per_second: Annotated[int, Integer(1, 1_000_000)] = 20
+    """Requests of an account; beyond it and the burst, its sessions are read more slowly."""
+    request_burst: Annotated[int, Integer(10, 10_000_000)] = 200
+    """Requests that an account can send at once after a pause."""
+    sessions_per_account: Annotated[int, Integer(1, 100_000)] = 20
+    """Logged-in sessions of an account; a device that logs in again counts once."""
+    rooms_per_account: Annotated[int, Integer(0, ROOMS_LIMIT)] = 50
+    """Rooms that an account has created and owns; with 0 only the operator creates rooms."""
+    joins_per_hour: Annotated[int, Integer(1, 1_000_000)] = 200
+    """Rooms that an account joins or creates in an hour."""
+    invitations_per_day: Annotated[int, Integer(1, 1_000_000)] = 200
+    """Invitations that an account sends in a day."""
+    stored_per_day_bytes: Annotated[int, Size(_MIB, 1024 * _GIB)] = _GIB
+    """Bytes that an account stores in a day: messages, events and changes of rooms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +207,7 @@ class Config:
     login: LoginConfig = field(default_factory=LoginConfig)
     """Login of a connection."""
     limits: LimitsConfig = field(default_factory=LimitsConfig)
-    """Limits of a session."""
+    """Limits of a session and of an account."""
     store: StoreConfig = field(default_factory=StoreConfig)
     """Location of accounts and messages."""
     history: HistoryConfig = field(default_factory=HistoryConfig)

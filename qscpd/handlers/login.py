@@ -6,6 +6,7 @@ the right password gets the answer that the account is locked.
 
 import asyncio
 import logging
+from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
@@ -14,14 +15,15 @@ from qscp import PROTOCOL_VERSION, frames
 from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError
 from qscp.features import FEATURES
 from qscp.ids import is_message_id
-from qscp.limits import BODY_LIMIT, LINE_LIMIT
 from qscp.names import normalize_name
 from qscp.states import State
 from qscpd.accounts.password_pool import PasswordPool, Place, PoolFullError
 from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
+from qscpd.handlers.announced import announced_limits
 from qscpd.handlers.login_guard import Attempt, Judgement, LoginGuard
+from qscpd.net.pause import Pause
 from qscpd.outage import Outage
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
@@ -41,6 +43,10 @@ _LONGEST_HOLD_S: Final = 4.0
 
 _UNDECIDED: Final = (ErrorCode.BUSY, ErrorCode.INTERNAL)
 """Refusals that say nothing about name or password: the peer has done nothing wrong."""
+
+_SESSION_S: Final = 30.0
+"""Seconds until a peer should retry when its account has too many sessions: a dead one is closed after
+three times as long."""
 
 _log = structlog.stdlib.get_logger("qscpd.handlers.login")
 
@@ -153,8 +159,7 @@ class Login:
             self._refuse(session, login.auth, verdict, retry_after)
         else:
             self._accept(login, verdict)
-        session.link.resume_reading()
-        session.handle_frames()
+        session.inbound.resume(Pause.LOGIN)
 
     async def _decide(self, login: _Login, place: Place) -> Account | ErrorCode:
         auth = login.auth
@@ -177,7 +182,7 @@ class Login:
     async def _fence(self, account: Account, device: str) -> None:
         """End the other sessions of the device: what they sent is committed, the rest discarded."""
         while (old := self._router.session_of(account.id, device)) is not None:
-            old.freeze()
+            old.inbound.pause(Pause.REPLACED)
             self._router.submissions.barrier()
             await self._writer.drained()
             old.close(ErrorCode.REPLACED)
@@ -217,6 +222,16 @@ class Login:
         if session.attempts >= self._router.config.login.attempts:
             session.close(ErrorCode.TOO_MANY_ATTEMPTS, error=True)
 
+    def _refuse_session(self, session: Session, account: Account, limit: int) -> None:
+        """Refuse a login that would be one session too many; the password was right."""
+        code = ErrorCode.TOO_MANY_SESSIONS
+        session.attempts += 1
+        self._log.auth_refused(session, code, account)
+        message = f"{ERROR_CODES[code].sentence} The limit is {limit}."
+        session.send(frames.AuthNack(code, message, _SESSION_S))
+        if session.attempts >= self._router.config.login.attempts:
+            session.close(ErrorCode.TOO_MANY_ATTEMPTS, error=True)
+
     def _accept(self, login: _Login, account: Account) -> None:
         session, auth = login.session, login.auth
         # The account may have been locked or deleted since the verdict.
@@ -225,9 +240,15 @@ class Login:
             self._refuse(session, auth, ErrorCode.BAD_CREDENTIALS)
             return
         self._guard.succeeded(login.attempt)
+        config = self._router.config
+        # In one step with `register`: logins at the same time can't exceed the limit together.
+        if len(self._router.sessions_of(current.id)) >= config.limits.sessions_per_account:
+            self._refuse_session(session, current, config.limits.sessions_per_account)
+            return
         session.link.authenticated()
         features = FEATURES.intersection(auth.features)
-        identity = Identity(current.id, current.name, auth.device, features)
+        stored = self._router.quotas.of(current.id).stored
+        identity = Identity(current.id, current.name, auth.device, features, stored)
         session.send(
             frames.AuthAck(
                 user=current.name,
@@ -235,11 +256,11 @@ class Login:
                 session=session.id,
                 protocol=PROTOCOL_VERSION,
                 features=sorted(FEATURES),
-                limits=frames.Limits(LINE_LIMIT, BODY_LIMIT),
+                limits=announced_limits(config.limits),
                 retention=self._retention,
                 epoch=self._epoch,
             )
         )
         self._router.register(session, identity)
         self._log.auth_ok(session, auth.client)
-        session.stream(self._router.presence_pages(identity))
+        session.outbound.stream_presence(partial(self._router.presence_pages, identity))

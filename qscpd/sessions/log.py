@@ -24,8 +24,8 @@ from typing import Any, Final, Protocol, Self
 import msgspec
 import structlog
 
+from qscp.characters import mark_forbidden
 from qscp.errors import ErrorCode
-from qscp.text import strip_controls
 from qscpd.domain.model import Account
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.address_policy import shown_address
@@ -53,12 +53,18 @@ class LoggedSession(Protocol):
     identity: Identity | None
     opened: float
     messages_in: int
-    messages_out: int
-    frames_out: int
 
     @property
     def frames_in(self) -> int:
         """Frames received."""
+
+    @property
+    def frames_out(self) -> int:
+        """Frames sent."""
+
+    @property
+    def messages_out(self) -> int:
+        """Messages delivered."""
 
 
 class SessionLog:
@@ -134,12 +140,16 @@ class SessionLog:
             session,
             user=_user(session),
             device=_device(session),
-            client=strip_controls(client)[:_CLIENT_LIMIT],
+            client=mark_forbidden(client)[:_CLIENT_LIMIT],
         )
 
     def auth_failed(self, session: LoggedSession, code: ErrorCode, account: Account | None) -> None:
         """Log a failed login; `account` has the name that was given, if any account has it."""
         self._put("auth.fail", session, failure=True, reason=code, user=account.name if account else None)
+
+    def auth_refused(self, session: LoggedSession, code: ErrorCode, account: Account) -> None:
+        """Log a login that was refused although the password was right: no reason to ban the address."""
+        self._put("auth.refused", session, reason=code, user=account.name)
 
     def auth_deferred(
         self, session: LoggedSession, code: ErrorCode, account: Account | None, retry_after: float | None

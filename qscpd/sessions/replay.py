@@ -128,7 +128,7 @@ class Replay:
         self._overflowed: dict[int, int] = {}
         """Conversation -> the last seq that was dropped from the buffer."""
         self._writable = asyncio.Event()
-        session.backlog = self
+        session.outbound.backlog = self
 
     def add_positions(self, positions: Iterable[frames.Position]) -> bool:
         """Add a page of the device's positions; return False if there are too many by now."""
@@ -194,9 +194,9 @@ class Replay:
                 self._send_buffered()
             else:
                 self._session.send(frames.Resumed())
-                self._session.live = True
+                self._session.outbound.live = True
                 await self._send_invitations()
-                self._session.backlog = None
+                self._session.outbound.backlog = None
                 return
 
     async def _published(self, read: Awaitable[T]) -> T:
@@ -316,7 +316,7 @@ class Replay:
             )
             lines.append(codec.encode(frame))
             self._sent[row.id] = message.seq
-        self._session.send_message_lines(lines)
+        self._session.outbound.send_message_lines(lines)
 
     async def _until_writable(self) -> bool:
         """Wait until the peer took most of what was sent; return False if the session has ended.
@@ -341,4 +341,4 @@ class Replay:
                 lines.append(message.line)
                 self._sent[message.conversation] = message.seq
         self._buffer_bytes -= size
-        self._session.send_message_lines(lines)
+        self._session.outbound.send_message_lines(lines)

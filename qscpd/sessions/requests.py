@@ -15,6 +15,7 @@ import structlog
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscpd.errors import StoreDamagedError
+from qscpd.net.pause import Pause
 from qscpd.sessions.answers import refusal
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
@@ -68,11 +69,12 @@ class RequestRunner:
                     reply = refusal(frame, ErrorCode.INTERNAL)
             if not session.closed:
                 session.send(reply)
-            session.end_request()
+            session.inbound.resume(Pause.REQUEST)
 
         if session.pending:
             self._barrier()  # What it sent before is answered before.
-        session.begin_request()
+        session.inbound.count_request()
+        session.inbound.pause(Pause.REQUEST)
         self.start(session, run())
 
     def start(self, session: Session, work: Coroutine[None, None, None]) -> None:

@@ -24,6 +24,7 @@ from qscpd.errors import StoreError
 from qscpd.handlers.login import Login
 from qscpd.handlers.login_guard import LoginGuard
 from qscpd.net.admission import Admission
+from qscpd.net.pause import Pause
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store, StoreReader
 from qscpd.store.reads import StoreReads
@@ -34,6 +35,7 @@ from tests.support.daemon import CHEAP_ARGON2
 from tests.support.device import Device
 from tests.support.doubles import FakeLink, ListLog, make_handlers
 from tests.support.gated_reader import GatedReader, ReadGate
+from tests.support.limits import NO_RATES
 from tests.support.oracle import Book, History, written
 from tests.support.waiting import patiently
 
@@ -139,11 +141,14 @@ class InProcessPeer:
         self.link = PagedLink()
         self.session: Session = in_process_server.router.open_session(in_process_server.handlers, self.link)
         self.frames: list[frames.ServerFrame] = []
+        self._turns = in_process_server.router.turns
 
     def send(self, *sent: frames.ClientFrame) -> None:
         """Send frames to the server, unless the link is closed."""
         if sent and not self.link.ended:
             self.session.receive(b"".join(map(codec.encode, sent)))
+            while len(self._turns):
+                self._turns.run()
 
     def take(self) -> list[frames.ServerFrame]:
         """Read the written frames, and let the device handle them; return them."""
@@ -195,7 +200,7 @@ class InProcessServer:
         directory = Directory(self.store.accounts(), self.store.account_names())
         bus: LocalBus[Session] = LocalBus()
         self.writer: StoreWriter[Session] = StoreWriter(self.store, bus, on_failed=self._failed)
-        self.router = Router(Config(), directory, self.log, bus, self.writer)
+        self.router = Router(Config(limits=NO_RATES), directory, self.log, bus, self.writer)
         bus.subscribe_to_commits(self._count_commit)
         for room in self.store.rooms():
             self.router.rooms.load(room, self.store.memberships(room.id))
@@ -239,6 +244,7 @@ class InProcessServer:
         self.passwords.close()
         self.router.presence.close()
         self.router.rooms.close()
+        self.router.quotas.close()
         self.store.close()
 
     def _count_commit(self, _: Commit[Session]) -> None:
@@ -298,7 +304,13 @@ class InProcessServer:
 
     def _count(self) -> int:
         written = sum(len(connected.frames) + len(connected.link.written) for connected in self.peers)
-        return self._commits + written + len(self.router.submissions) + len(self.router.output)
+        return (
+            self._commits
+            + written
+            + len(self.router.submissions)
+            + len(self.router.output)
+            + len(self.router.turns)
+        )
 
     def _busy(self) -> bool:
         """Return whether a read runs that the gate does not stop, or a request without a read."""
@@ -306,7 +318,7 @@ class InProcessServer:
         if self.reads.in_flight > waiting:
             return True
         sessions = [connected.session for connected in self.peers]
-        requesting = sum(each._requesting and not each.closed for each in sessions)
+        requesting = sum(Pause.REQUEST in each.link.paused and not each.closed for each in sessions)
         return self.failure is None and requesting > waiting
 
     async def prune(self, keep: int) -> None:

@@ -13,10 +13,12 @@ of other chats are shown with a mark, or counted.
 An engine lives as long as the program, over any number of connections.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import assert_never
 
 from qscp import frames
+from qscp.characters import drop_pasted
 from qscp_client.core import events
 from qscp_client.core.changes import Added, Change, Saved
 from qscp_client.core.chat_state import CurrentChat, TypedLine
@@ -288,7 +290,11 @@ class Engine:
     # --- typed lines
 
     def enter(self, line: TypedLine) -> None:
-        """Carry out a typed line, or queue it until the server has answered."""
+        """Carry out a typed line, or queue it until the server has answered.
+
+        Invisible characters that came with a paste are dropped: nobody typed them.
+        """
+        line = dataclasses.replace(line, text=drop_pasted(line.text))
         if not self._switcher.queue(line):
             self._carry_out(line)
 

@@ -147,7 +147,7 @@ async def test_a_valid_login(server: LoginServer) -> None:
     assert ack.features == ["read_receipts", "typing"]
     assert isinstance(await server.answer(link), frames.OnlineUsers)
     assert server.router.sessions_of(1) == [session]
-    assert not session.live
+    assert not session.outbound.live
     logged = {"user": "alice", "device": None, "client": "test/1"}
     assert server.router.log.entries[-1] == ("auth.ok", session.id, logged)
     assert link.reading

@@ -12,6 +12,7 @@ from qscpd.config.model import Config, LimitsConfig, TlsConfig
 from qscpd.net.address_share import share_of
 from qscpd.net.admission import Visitor
 from qscpd.net.link import HIGH_WATER, Link, LinkSession
+from qscpd.net.pause import Pause
 from qscpd.net.peer_log import PeerLog
 from qscpd.net.tls import server_context
 from qscpd.setup.pki import AuthorityFiles
@@ -309,7 +310,7 @@ def test_a_graceful_close(bench: Run) -> None:
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
-        bench.link.pause_reading()
+        bench.link.pause_reading(Pause.REQUEST)
         bench.link.write(b"last words")
         bench.link.close("bye")
         assert (bench.wire.eof, bench.wire.reading, bench.wire.ended) == (True, True, "")
@@ -366,7 +367,7 @@ def test_there_is_no_lingering_after_the_end_of_the_stream(bench: Run) -> None:
     async def test(bench: Bench) -> None:
         bench.shake_hands()
         bench.session.on_eof = lambda: bench.link.close("lost")
-        bench.link.pause_reading()
+        bench.link.pause_reading(Pause.REQUEST)
         bench.link.eof_received()
         assert (bench.wire.ended, bench.wire.reading) == ("closed", False)
 
@@ -378,9 +379,9 @@ def test_reading_is_not_begun_again_behind_the_end(bench: Run) -> None:
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
-        bench.link.pause_reading()
+        bench.link.pause_reading(Pause.REQUEST)
         bench.link.eof_received()
-        bench.link.resume_reading()
+        bench.link.resume_reading(Pause.REQUEST)
         assert not bench.wire.reading
 
     bench(test)

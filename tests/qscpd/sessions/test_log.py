@@ -57,7 +57,7 @@ def test_the_clients_name_is_cut_and_cleaned(tmp_path: Path) -> None:
     with SessionLog(path, "always") as log:
         log.auth_ok(SessionDouble(), "x\x1b[2J\u202e" + "y" * 1000)
     (entry,) = lines(path)
-    assert entry["client"] == ("x[2J" + "y" * 1000)[:60]
+    assert entry["client"] == ("x<U+001B>[2J<U+202E>" + "y" * 1000)[:60]
 
 
 def test_earlier_lines_are_kept(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from qscp import frames
-from qscp.errors import ErrorCode, InvalidTextError
+from qscp.errors import InvalidTextError
 from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
 from qscp.text import check_body, check_status_text
 from qscp_client.core import events
@@ -87,9 +87,9 @@ class GeneralCommands:
             body.encode()
             check_body(body)
         except UnicodeEncodeError:
-            self._fail(partner, body, FailureCode.NOT_ENCODABLE)
+            self._fail(partner, body, Failure(FailureCode.NOT_ENCODABLE))
         except InvalidTextError as error:
-            self._fail(partner, body, error.code)
+            self._fail(partner, body, Failure(error.code, str(error)))
         else:
             self._sender.say(partner, body, conversation=self._chat.conversation)
 
@@ -117,7 +117,7 @@ class GeneralCommands:
         try:
             check_status_text(text)
         except InvalidTextError as error:
-            self._out.show(Problem(ProblemCode.INVALID_TEXT, error=error.code))
+            self._out.show(Problem(ProblemCode.INVALID_TEXT, error=error.code, text=str(error)))
         else:
             self.away = text
             self._send_presence(frames.SetPresence("away", text))
@@ -236,6 +236,6 @@ class GeneralCommands:
             self._out.show(Problem(ProblemCode.NO_CONNECTION))
         return self._is_online()
 
-    def _fail(self, to: str, body: str, code: FailureCode | ErrorCode) -> None:
+    def _fail(self, to: str, body: str, failure: Failure) -> None:
         self._out.failed += 1
-        self._out.show(events.MessageFailed(to, body, Failure(code)))
+        self._out.show(events.MessageFailed(to, body, failure))
