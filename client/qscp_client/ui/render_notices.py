@@ -142,6 +142,9 @@ NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
     NoticeCode.WAITING_FOR_STORAGE: lambda n: (
         f"{explain_error(n.error, n.text)} It is sent again automatically; /retry does it now."
     ),
+    NoticeCode.THROTTLED: lambda _: (
+        "You are sending faster than the server accepts; your messages are sent as soon as it does."
+    ),
     NoticeCode.ANSWER_LOST: lambda _: "The connection was lost before the answer came; ask again.",
     NoticeCode.NO_MESSAGES: lambda n: f"No messages {_where(n.name)} yet.",
     NoticeCode.NO_OLDER_MESSAGES: lambda n: f"No older messages {_where(n.name)}.",
