@@ -10,7 +10,7 @@ from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
 from qscp_client.durations import describe_duration
 from qscp_client.text import clean, describe_end, quote
 from qscp_client.ui.help import describe_usage
-from qscp_client.ui.render_errors import explain_error
+from qscp_client.ui.render_errors import explain_error, explain_room_refusal
 
 _TARGET_VERBS: Final = {"reply": "reply to", "edit": "edit", "redact": "delete"}
 """Command -> what it does to a message; the others react to it."""
@@ -256,5 +256,7 @@ PROBLEMS: Final[Mapping[ProblemCode, Callable[[Problem], str]]] = {
     ProblemCode.INVALID_REACTION: lambda _: "A reaction is one emoji or a short word.",
     ProblemCode.NOTHING_TO_RETRY: lambda _: "Nothing to send again.",
     ProblemCode.NOTHING_TO_DISCARD: lambda _: "Nothing to discard.",
-    ProblemCode.ROOM_REFUSED: lambda p: explain_error(p.error, p.text, name=p.name, user=p.user),
+    ProblemCode.ROOM_REFUSED: lambda p: explain_room_refusal(
+        p.error, p.text, p.seconds, name=p.name, user=p.user
+    ),
 }
