@@ -161,6 +161,24 @@ async def test_a_busy_server_gets_the_same_password_again(server: ScriptedServer
     assert auths(server) == [("alice", "wonderland")] * 2
 
 
+async def test_too_many_sessions_end_the_first_login_but_no_reconnect(
+    server: ScriptedServer, log_in: LogIn, make_login: Callable[..., Login]
+) -> None:
+    """A user who logs in gets the sentence with the limit; a reconnect treats it as temporary."""
+    sentence = f"{ERROR_CODES[ErrorCode.TOO_MANY_SESSIONS].sentence} The limit is 20."
+    full = frames.AuthNack(ErrorCode.TOO_MANY_SESSIONS, sentence, 30.0)
+    server.refuses = [full]
+    with pytest.raises(AuthRefusedError, match="The limit is 20"):
+        await log_in(GivenAnswers("wonderland"))
+    assert len(auths(server)) == 1
+    login = make_login(GivenAnswers("wonderland"), None)
+    link, _ = await login.run()
+    await link.close()
+    server.refuses = [full]
+    with pytest.raises(UnreachableError, match="The limit is 20"):
+        await login.again()
+
+
 async def test_another_protocol_version_is_incompatible(server: ScriptedServer, log_in: LogIn) -> None:
     """A refused protocol version raises `IncompatibleError`."""
     server.refuses = [nack(ErrorCode.PROTOCOL_VERSION)]
