@@ -131,7 +131,7 @@ async def _serve(config: Config) -> ExitCode:
         tasks = asyncio.TaskGroup()
         retention = _retention(config.history)
         login = Login(router, writer, reads, passwords, log, tasks, retention=retention, epoch=epoch)
-        requests = RequestRunner(tasks, router.submissions.barrier)
+        requests = RequestRunner(tasks, router.passed)
         handlers = handler_table(router, writer, reads, requests, login.start)
         listener = Listener(config, context, partial(router.open_session, handlers))
         listener.bind()

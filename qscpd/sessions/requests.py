@@ -31,12 +31,12 @@ class RequestRunner:
 
     Args:
         tasks: Where they run; no error of theirs gets there.
-        barrier: Hands everything that sessions sent before to the store.
+        passed: Waits until what a session sent before is with the store.
     """
 
-    def __init__(self, tasks: asyncio.TaskGroup, barrier: Callable[[], None]) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, passed: Callable[[Session], Awaitable[None]]) -> None:
         self._tasks = tasks
-        self._barrier = barrier
+        self._passed = passed
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def answer(
@@ -56,6 +56,8 @@ class RequestRunner:
         """
 
         async def run() -> None:
+            if session.pending:  # What it sent before is answered before.
+                await self._passed(session)
             async with self._slots:
                 if session.closed:
                     return  # The user may be back on another session, and want something else by now.
@@ -69,8 +71,6 @@ class RequestRunner:
                 session.send(reply)
             session.end_request()
 
-        if session.pending:
-            self._barrier()  # What it sent before is answered before.
         session.begin_request()
         self.start(session, run())
 

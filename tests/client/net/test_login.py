@@ -12,7 +12,7 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Event
-from qscp_client.errors import AuthRefusedError, EndedError, IncompatibleError, UsageError
+from qscp_client.errors import AuthRefusedError, EndedError, IncompatibleError, UnreachableError, UsageError
 from qscp_client.net.address import ServerAddress
 from qscp_client.net.connection import Server
 from qscp_client.net.login import Login
