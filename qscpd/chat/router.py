@@ -167,6 +167,10 @@ class Router:
         for session in list(self._sessions.get(account, ())):
             session.close(code)
 
+    async def passed(self, session: Session) -> None:
+        """Wait until what a session has sent so far is with the store."""
+        await self.submissions.passed(session=session)
+
     # --- called by sessions
 
     def unregister(self, session: Session, reason: str) -> None:
@@ -214,5 +218,6 @@ class Router:
 
     def store_failed(self) -> None:
         """Say `bye` to each session, without answers: it is unknown which messages are on disk."""
+        self.submissions.barrier()  # Requests that wait for a gate have to end, too.
         for session in list(self._open):
             session.close(ErrorCode.INTERNAL, reason="store_failed")

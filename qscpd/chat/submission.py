@@ -18,7 +18,7 @@ from typing import Final
 from qscpd.chat.marks import MarkQueue
 from qscpd.domain.model import Mark
 from qscpd.sessions.session import Session
-from qscpd.store.items import Item, PendingSkip
+from qscpd.store.items import Item, PendingChat, PendingSkip
 from qscpd.store.writer import StoreWriter
 
 _SHORTEST_COOLDOWN_S: Final = 0.5e-3
@@ -28,9 +28,11 @@ _SHORTEST_COOLDOWN_S: Final = 0.5e-3
 class _Gate:
     """The gate of one room."""
 
-    __slots__ = ("closed", "in_flight", "timer", "waiting")
+    __slots__ = ("closed", "in_flight", "opened", "timer", "waiting")
 
     def __init__(self) -> None:
+        self.opened: asyncio.Future[None] | None = None
+        """Of those who wait for what waits now to pass."""
         self.closed = False
         """Whether a batch has passed and its cooldown is not over yet."""
         self.in_flight = 0
@@ -90,26 +92,32 @@ class SubmissionQueue:
             self._scheduled = True
             self._loop.call_soon(self.hand_over)
 
-    def flush(self, session: Session) -> None:
-        """Hand everything that a session has submitted to the writer, like `barrier`."""
-        self.barrier(session=session)
+    def barrier(self) -> None:
+        """Hand everything submitted so far to the writer, past the gates of all rooms.
 
-    def barrier(self, room: int | None = None, session: Session | None = None) -> None:
-        """Hand everything submitted so far to the writer, past the gates of rooms.
+        What the writer is asked to do next is done after all of it. Only for what no user can ask for often.
+        """
+        self._outbox += self._marks.take_all(None)
+        for gate in self._gates.values():
+            self._release(gate)
+        self.hand_over()
 
-        What the writer is asked to do next is done after all of it.
+    async def passed(self, *, room: int | None = None, session: Session | None = None) -> None:
+        """Wait until what was submitted so far is with the writer; nothing passes a gate before its turn.
 
         Args:
-            room: The one room whose gate is passed, and no positions; None for the gates of all rooms.
-            session: The one session whose positions are handed over; None for those of all sessions.
+            room: Wait for the messages to this room.
+            session: Wait for the messages and positions of this session.
         """
         if room is None:
             self._outbox += self._marks.take_all(session)
-        gates = self._gates.values() if room is None else [self._gates.get(room)]
-        for gate in gates:
-            if gate is not None:
-                self._release(gate)
         self.hand_over()
+        gates = self._gates.values() if room is None else [self._gates.get(room)]
+        for gate in list(gates):
+            if gate is not None and _holds(gate, session):
+                if gate.opened is None:
+                    gate.opened = self._loop.create_future()
+                await asyncio.shield(gate.opened)
 
     def answered(self, room: int, count: int, fan_out_s: float) -> None:
         """Note that the store has answered messages of a room, and that they were fanned out.
@@ -145,6 +153,7 @@ class SubmissionQueue:
         """Stop all timers and drop what waits."""
         for gate in self._gates.values():
             _stop_timer(gate)
+            _wake(gate)
         self._gates.clear()
         self._outbox.clear()
         self._marks.close()
@@ -181,6 +190,7 @@ class SubmissionQueue:
         self._outbox += gate.waiting
         gate.in_flight += len(gate.waiting)
         gate.waiting.clear()
+        _wake(gate)
 
     def _open(self, room: int) -> None:
         """End the cooldown: let the next batch pass, or forget the gate if nothing waits."""
@@ -193,6 +203,20 @@ class SubmissionQueue:
             self.hand_over()
         else:
             del self._gates[room]
+
+
+def _holds(gate: _Gate, session: Session | None) -> bool:
+    """Return whether messages wait behind a gate, or those of one session."""
+    if session is None:
+        return bool(gate.waiting)
+    return any(type(item) is PendingChat and item.session is session for item in gate.waiting)
+
+
+def _wake(gate: _Gate) -> None:
+    """Let those continue who wait for the gate to open."""
+    if gate.opened is not None:
+        gate.opened.set_result(None)
+        gate.opened = None
 
 
 def _stop_timer(gate: _Gate) -> None:

@@ -112,7 +112,7 @@ class RoomHandlers:
     ) -> frames.ServerFrame:
         room = self._rooms.by_name(change.room)
         if room is not None:  # What was sent before the change is committed before it.
-            self._submissions.barrier(room.row.id)
+            await self._submissions.passed(room=room.row.id)
         try:
             with self._limiter.counted(account, change):
                 await self._writer.change_room(change)

@@ -33,12 +33,12 @@ class RequestRunner:
 
     Args:
         tasks: Where they run; no error of theirs gets there.
-        flush: Hands everything that a session sent before to the store.
+        passed: Waits until what a session sent before is with the store.
     """
 
-    def __init__(self, tasks: asyncio.TaskGroup, flush: Callable[[Session], None]) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, passed: Callable[[Session], Awaitable[None]]) -> None:
         self._tasks = tasks
-        self._flush = flush
+        self._passed = passed
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def answer(
@@ -58,6 +58,8 @@ class RequestRunner:
         """
 
         async def run() -> None:
+            if session.pending:  # What it sent before is answered before.
+                await self._passed(session)
             async with self._slots:
                 if session.closed:
                     return  # The user may be back on another session, and want something else by now.
@@ -71,8 +73,6 @@ class RequestRunner:
                 session.send(reply)
             session.inbound.resume(Pause.REQUEST)
 
-        if session.pending:
-            self._flush(session)  # What it sent before is answered before.
         session.inbound.count_request()
         session.inbound.pause(Pause.REQUEST)
         self.start(session, run())

@@ -188,7 +188,7 @@ def make_handlers(
     login: Callable[[Session, frames.Auth], None] = lambda _session, _auth: None,
 ) -> HandlerTable[Session]:
     """Return the daemon's handlers; without a `login`, `auth` gets no answer."""
-    requests = RequestRunner(tasks, router.submissions.flush)
+    requests = RequestRunner(tasks, router.passed)
     return handler_table(router, writer, reads, requests, login)
 
 

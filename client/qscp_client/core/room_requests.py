@@ -1,5 +1,6 @@
 """Room requests, and the notices shown when they are answered."""
 
+import math
 from typing import Final
 
 from qscp import frames
@@ -137,7 +138,14 @@ class RoomRequests:
         user = pending.frame.user or "" if isinstance(pending.frame, frames.RoomRequest) else ""
         name = _room_of(pending)
         self._out.fail(
-            Problem(ProblemCode.ROOM_REFUSED, error=error.code, text=error.message, name=name, user=user)
+            Problem(
+                ProblemCode.ROOM_REFUSED,
+                error=error.code,
+                text=error.message,
+                name=name,
+                user=user,
+                seconds=math.ceil(error.retry_after or 0),
+            )
         )
 
     def _show_rooms(self, pending: PendingRoomRequest, page: frames.Rooms) -> None:

@@ -11,7 +11,7 @@ from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
 from qscp_client.durations import describe_duration
 from qscp_client.text import clean, describe_end, quote
 from qscp_client.ui.help import describe_usage
-from qscp_client.ui.render_errors import explain_error
+from qscp_client.ui.render_errors import explain_error, explain_room_refusal
 
 _TARGET_VERBS: Final = {"reply": "reply to", "edit": "edit", "redact": "delete"}
 """Command -> what it does to a message; the others react to it."""
@@ -278,5 +278,7 @@ PROBLEMS: Final[Mapping[ProblemCode, Callable[[Problem], str]]] = {
     ProblemCode.RECIPIENT_BLOCKED: lambda p: f"Not sent: you block {p.name}. /unblock {p.name} ends it.",
     ProblemCode.BLOCKS_UNSUPPORTED: lambda _: "This server can't block users; it is too old.",
     ProblemCode.BLOCK_REFUSED: _block_refused,
-    ProblemCode.ROOM_REFUSED: lambda p: explain_error(p.error, p.text, name=p.name, user=p.user),
+    ProblemCode.ROOM_REFUSED: lambda p: explain_room_refusal(
+        p.error, p.text, p.seconds, name=p.name, user=p.user
+    ),
 }
