@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from qscp import frames
-from qscpd.chat.presence import Presence
 from qscpd.chat.rooms import Rooms
+from qscpd.chat.visibility import Visibility
 from qscpd.sessions.identity import Identity
 
 
@@ -12,21 +12,21 @@ class Snapshots:
     """What one account sees of the others and of its rooms.
 
     Args:
-        presence: Who is online.
+        visibility: Who is online, as each account sees it.
         rooms: The rooms.
         identity: The account.
     """
 
-    __slots__ = ("_identity", "_presence", "_rooms")
+    __slots__ = ("_identity", "_rooms", "_visibility")
 
-    def __init__(self, presence: Presence, rooms: Rooms, identity: Identity) -> None:
-        self._presence = presence
+    def __init__(self, visibility: Visibility, rooms: Rooms, identity: Identity) -> None:
+        self._visibility = visibility
         self._rooms = rooms
         self._identity = identity
 
     def presence(self) -> Iterator[bytes]:
         """Return the frames of a presence snapshot."""
-        return self._presence.pages(self._identity.name)
+        return self._visibility.pages(self._identity)
 
     def room(self, conversation: int, last_seq: int | None) -> frames.ServerFrame | None:
         """Return the frame of a room's state; None if the account is neither a member nor invited.

@@ -48,6 +48,7 @@ class HistoryHandlers:
 
     def resume(self, session: Session, identity: Identity, frame: frames.Resume) -> None:
         """Add a page of positions; after the last one, start the replay."""
+        session.inbound.count_request()
         match self._backlogs.resume(session, identity, frame):
             case ErrorCode.ALREADY_RESUMED as code:
                 session.send(refusal(frame, code))

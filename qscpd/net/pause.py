@@ -11,9 +11,13 @@ class Pause(Enum):
     REQUEST = auto()
     """A request is being answered."""
     ANSWERS = auto()
-    """Too many messages wait for the store's answer."""
+    """Too much of what the peer sent waits for the store."""
     OUTPUT = auto()
     """Too much output waits for the peer."""
+    TURN = auto()
+    """The peer has used its turn; it is the turn of others."""
+    RATE = auto()
+    """The peer sends faster than it may."""
     REPLACED = auto()
     """Another session of the device is about to replace this one."""
     SHUTDOWN = auto()

@@ -24,6 +24,7 @@ when the loop gets its events: messages to deliver, rooms joined and left. Four 
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ _PAGE: Final = 100
 _BUFFER_BYTES: Final = 256 * 1024
 """Limit of a session's buffer; what does not fit is read from the store again."""
 
-_NEVER: Final = 2**63 - 1
+NEVER: Final = 2**63 - 1
 """A seq that no message has: the largest one that the store accepts."""
 
 _log = structlog.stdlib.get_logger("qscpd.sessions.catch_up")
@@ -96,6 +97,7 @@ class CatchUp:
     resuming = False
 
     def __init__(self, session: Session, identity: Identity, source: Source) -> None:
+        self._session = session
         self._outbound = session.outbound
         self._identity = identity
         self._source = source
@@ -141,7 +143,7 @@ class CatchUp:
 
     def left(self, conversation: int) -> None:
         """Note that the account left a room, before the session is notified: nothing may come behind that."""
-        self._sent[conversation] = _NEVER
+        self._sent[conversation] = NEVER
 
     def writable(self) -> None:
         """Continue: the peer took what waited for it, or its link is gone."""
@@ -210,7 +212,13 @@ class CatchUp:
                 )
             except StoreDamagedError as error:
                 # Not even the conversation can be read; the others can.
-                _log.error("replay.damaged", conversation=conversation_id(conversation), reason=str(error))
+                self._session.report(
+                    _log,
+                    "replay.damaged",
+                    level=logging.ERROR,
+                    conversation=conversation_id(conversation),
+                    reason=str(error),
+                )
                 self._send_seen_gap(conversation, until, "damaged")
                 return
             if self._outbound.is_postponed(conversation):
@@ -225,16 +233,25 @@ class CatchUp:
         row = page.conversation
         # The account may have left the room, and joined it again, since the read was asked for.
         begin = sent = self._sent[row.id]
-        self._send_seen_gap(row.id, row.first_seq - 1, "pruned")  # pruned between two pages
-        messages = deque(each for each in page.messages if each.seq > sent)
+        last = self._last(row.id)
+        self._send_seen_gap(row.id, min(row.first_seq - 1, last), "pruned")  # pruned between two pages
+        messages = deque(each for each in page.messages if sent < each.seq <= last)
         for damage in page.damage:
             before = []
             while messages and messages[0].seq < damage.first:
                 before.append(messages.popleft())
             self._send_messages(row, before)
-            self._send_seen_gap(row.id, damage.last, "damaged")
+            self._send_seen_gap(row.id, min(damage.last, last), "damaged")
         self._send_messages(row, messages)
         return self._sent[row.id] > begin
+
+    def _last(self, conversation: int) -> int:
+        """Return the last seq of a conversation that can be sent from the store.
+
+        Newer ones are not published to this session yet, and are when it is live again: a large room's
+        fan-out takes several turns of the loop.
+        """
+        return self._known.get(conversation, 0)
 
     def _send_gap(self, conversation: int, first: int, last: int, reason: frames.GapReason) -> None:
         if first <= last:

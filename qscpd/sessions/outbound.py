@@ -4,14 +4,14 @@ Frames are queued, and written at the end of the loop's tick (`qscpd.sessions.ou
 takes them. A peer is never cut for having been sent much. When the queue is full (`limits.output_queue`):
 
 - A live session falls behind: messages wait in its `Backlog`, and follow page by page.
-- Rooms and positions are *postponed*: their newest state follows when the queue is empty.
+- Rooms, positions and blocks are *postponed*: their newest state follows when the queue is empty.
 - Presence is replaced by a snapshot, and typing indicators are dropped.
 - Answers to the peer are queued still, and nothing more is read from it.
 
     resume --Replay--> live --queue full: CatchUp--> behind --everything sent--> live
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 from qscp import codec, frames
@@ -24,7 +24,7 @@ from qscpd.net.pause import Pause
 from qscpd.sessions.backlog import Backlog, FallBehind, Snapshots
 from qscpd.sessions.output import FlushQueue
 from qscpd.sessions.payloads import PayloadQueue
-from qscpd.sessions.postponed import Postponed
+from qscpd.sessions.postponed import Postponed, StateFrame
 
 _OPEN: Final = (State.READY, State.DRAINING)
 
@@ -34,8 +34,8 @@ _LOW_WATER: Final = 64 * 1024
 _SLICES: Final = 4
 """Slices of `HIGH_WATER` bytes that one peer gets in a turn of the loop; encrypting them takes 0.3 ms."""
 
-_POSITIONS: Final = 100
-"""Postponed positions that are sent together."""
+_STATES: Final = 100
+"""Postponed positions and blocks that are sent together."""
 
 
 class OutboundOwner(Protocol):
@@ -58,7 +58,8 @@ class Outbound:
         backlog: What the session missed, from its first `resume` until it has all of it, and while it is
             behind.
         fall_behind: Makes the backlog when the queue is full; None before the first `resume`.
-        postponed: Rooms and positions to send when the queue is empty.
+        postponed: Rooms, positions and blocks to send when the queue is empty.
+        drained: Reads the peer again that was paused for its output.
         closed: Whether the session has ended; what is queued after that is dropped.
         frames_out: Frames sent.
         messages_out: Messages delivered.
@@ -76,6 +77,7 @@ class Outbound:
         "_stream",
         "backlog",
         "closed",
+        "drained",
         "fall_behind",
         "frames_out",
         "live",
@@ -91,6 +93,7 @@ class Outbound:
         self._snapshots: Snapshots | None = None
         self.live = self.closed = False
         self.backlog: Backlog | None = None
+        self.drained: Callable[[], None] | None = None
         self.fall_behind: FallBehind | None = None
         self.postponed: Postponed | None = None
         self.frames_out = self.messages_out = 0
@@ -230,19 +233,19 @@ class Outbound:
         if self.live and not self._link.congested:
             self.send_lines(lines)
 
-    def send_position(self, frame: frames.Delivered | frames.ServerRead) -> None:
-        """Queue a position, or postpone it."""
+    def send_state(self, frame: StateFrame) -> None:
+        """Queue a position or a block, or postpone it."""
         if self._lags():
-            self._postpone().position(frame)
+            self._postpone().state(frame)
         else:
             self.send_all((frame,))
 
-    def send_room(self, conversation: int, frame: frames.ServerFrame) -> None:
-        """Queue the state of a room or an invitation, or postpone it."""
+    def send_room(self, conversation: int, line: bytes) -> None:
+        """Queue the encoded state of a room or an invitation, or postpone it."""
         if self._postpones(conversation):
             self._postpone().room(conversation)
         else:
-            self.send_all((frame,))
+            self.send_lines((line,))
 
     def send_members(self, conversation: int, lines: Sequence[bytes]) -> None:
         """Queue changes of a room's members; a session that is behind gets the room's state later."""
@@ -307,7 +310,7 @@ class Outbound:
                 state = self._snapshots.room(conversation, missed.joined_at)
                 self.send_all(() if state is None else (state,))
         if not postponed.rooms:
-            self.send_all(postponed.pop_positions(_POSITIONS))
+            self.send_all(postponed.pop_states(_STATES))
         return True
 
     # --- writing
@@ -334,8 +337,8 @@ class Outbound:
         """Continue with what waited for room in the queue."""
         if self.waiting or self.closed:
             return
-        if Pause.OUTPUT in self._link.paused:
-            self._link.resume_reading(Pause.OUTPUT)
+        if Pause.OUTPUT in self._link.paused and self.drained is not None:
+            self.drained()
         if self._stale_presence and self._snapshots is not None:
             self._stale_presence = False
             self._presence = self._snapshots.presence()
@@ -379,7 +382,7 @@ class Outbound:
         """End: the link is gone."""
         self.closed = True
         self._presence = self._stream = self._snapshots = None
-        self.postponed = self.fall_behind = None
+        self.postponed = self.fall_behind = self.drained = None
         self._queued.clear()
         if self.backlog is not None:
             self.backlog.writable()  # It must not wait for a peer that is gone.

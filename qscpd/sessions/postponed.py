@@ -1,11 +1,14 @@
 """State that a peer has to be sent when it has taken what is queued for it.
 
-What is sent to a session without its own request is a state: of a room, of a position. So whatever happened
-to it while the queue was full, the newest state is enough. There is one entry per room, and one per
-conversation and kind of position.
+What is sent to a session without its own request is a state: of a room, a position, a block. So whatever
+happened to it while the queue was full, the newest state is enough. There is one entry per room, one per
+conversation and kind of position, and one per blocked account.
 """
 
 from qscp import frames
+
+StateFrame = frames.Delivered | frames.ServerRead | frames.BlockChanged
+"""A state that is sent in one frame."""
 
 
 class MissedRoom:
@@ -25,20 +28,20 @@ class MissedRoom:
 
 
 class Postponed:
-    """Rooms and positions that a session has to be notified of.
+    """Rooms, positions and blocks that a session has to be notified of.
 
     Attributes:
         rooms: By conversation.
     """
 
-    __slots__ = ("_positions", "rooms")
+    __slots__ = ("_states", "rooms")
 
     def __init__(self) -> None:
         self.rooms: dict[int, MissedRoom] = {}
-        self._positions: dict[tuple[str, ...], frames.Delivered | frames.ServerRead] = {}
+        self._states: dict[tuple[str, ...], StateFrame] = {}
 
     def __len__(self) -> int:
-        return len(self.rooms) + len(self._positions)
+        return len(self.rooms) + len(self._states)
 
     def room(self, conversation: int) -> MissedRoom:
         """Return the entry of a room; it is made if there is none."""
@@ -61,11 +64,16 @@ class Postponed:
         """
         return self.rooms.popitem()
 
-    def position(self, frame: frames.Delivered | frames.ServerRead) -> None:
-        """Note a position; it takes the place of an earlier one in its conversation."""
-        user = frame.user if isinstance(frame, frames.ServerRead) else ""
-        self._positions[frame.type, frame.conversation, user] = frame
+    def state(self, frame: StateFrame) -> None:
+        """Note a position or a block; it takes the place of an earlier one of the same kind."""
+        if isinstance(frame, frames.BlockChanged):
+            key: tuple[str, ...] = (frame.type, frame.account)
+        elif isinstance(frame, frames.ServerRead):
+            key = (frame.type, frame.conversation, frame.user)
+        else:
+            key = (frame.type, frame.conversation)
+        self._states[key] = frame
 
-    def pop_positions(self, count: int) -> list[frames.ServerFrame]:
-        """Remove and return some positions."""
-        return [self._positions.popitem()[1] for _ in range(min(count, len(self._positions)))]
+    def pop_states(self, count: int) -> list[StateFrame]:
+        """Remove and return some positions and blocks."""
+        return [self._states.popitem()[1] for _ in range(min(count, len(self._states)))]

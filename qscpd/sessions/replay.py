@@ -15,7 +15,7 @@ from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscpd.domain.ids import conversation_id, parse_conversation
 from qscpd.domain.model import ConversationRow
-from qscpd.sessions.catch_up import CatchUp, Source
+from qscpd.sessions.catch_up import NEVER, CatchUp, Source
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
 
@@ -65,6 +65,11 @@ class Replay(CatchUp):
         """Return False: a peer that is not live yet puts its acknowledgements in order itself."""
         del conversation, seq
         return False
+
+    def _last(self, conversation: int) -> int:
+        """Return that all seqs can be sent: everything was published to this session, or will be buffered."""
+        del conversation
+        return NEVER
 
     def joined(self, conversation: int, last_seq: int) -> None:
         """Note that the account joined a room, before the session is notified: it misses nothing older."""

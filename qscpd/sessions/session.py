@@ -1,15 +1,17 @@
 """One session: a peer's protocol state, identity and counters, on top of a link.
 
-A session owns its `ServerConnection`. Input is handled at once. Output is queued by its `Outbound`.
+A session owns its `ServerConnection`. Its input is `qscpd.sessions.inbound`, its output is queued by its
+`Outbound`.
 
     after login:  catching up --Replay.run--> live
     at the end:   open --close(graceful=True)--> draining --last answer of the store--> closed
                   open --close()--> closed
 """
 
+import logging
 import secrets
 from collections.abc import Sequence
-from typing import Final
+from functools import partial
 
 import structlog
 
@@ -21,12 +23,10 @@ from qscpd.net.link import Link
 from qscpd.net.pause import Pause
 from qscpd.sessions.answers import last_frame
 from qscpd.sessions.identity import Identity
+from qscpd.sessions.inbound import Inbound
 from qscpd.sessions.keepalive import KeepAlive
 from qscpd.sessions.outbound import Outbound
 from qscpd.sessions.owner import HandlerTable, SessionOwner
-
-_PENDING_LIMIT: Final = 1000
-"""Unanswered messages of a session at which it is read no further, until half of them are answered."""
 
 _log = structlog.stdlib.get_logger("qscpd.sessions.session")
 
@@ -41,7 +41,7 @@ class Session:
         status: The presence that this session asked for; set by its handler, with the text.
         text: The away text that goes with it.
         attempts: Failed logins so far.
-        pending: Messages submitted to the store and not answered yet.
+        inbound: Its input.
         refused: Whether the store refused a message of the session.
         messages_in: Messages sent by this session and stored.
         opened: Loop time of the handshake's end.
@@ -50,18 +50,17 @@ class Session:
 
     __slots__ = (
         "_closing_code",
-        "_handlers",
         "_keepalive",
         "_owner",
         "attempts",
         "connection",
         "id",
         "identity",
+        "inbound",
         "link",
         "messages_in",
         "opened",
         "outbound",
-        "pending",
         "refused",
         "status",
         "text",
@@ -70,7 +69,6 @@ class Session:
 
     def __init__(self, owner: SessionOwner["Session"], handlers: HandlerTable["Session"], link: Link) -> None:
         self._owner = owner
-        self._handlers = handlers
         self.link = link
         self.connection = ServerConnection()
         self.outbound = Outbound(owner, self.connection, link)
@@ -78,12 +76,13 @@ class Session:
         self.identity: Identity | None = None
         self.status: frames.Status = "online"
         self.text = ""
-        self.attempts = self.pending = 0
-        self.messages_in = 0
+        self.attempts = self.messages_in = 0
         self.opened = link.last_in
         self._keepalive = KeepAlive(link.last_in)
         self.refused = False
         self.typed = float("-inf")
+        self.inbound = Inbound(self, handlers, owner.turns, owner.rates)
+        self.outbound.drained = partial(self.inbound.resume, Pause.OUTPUT)
         self._closing_code: ErrorCode | None = None
 
     @property
@@ -95,6 +94,11 @@ class Session:
     def frames_in(self) -> int:
         """Frames received."""
         return self.connection.frames_in
+
+    @property
+    def pending(self) -> int:
+        """Messages, positions and skips that the store has not processed yet."""
+        return self.inbound.pending.count
 
     @property
     def frames_out(self) -> int:
@@ -110,16 +114,23 @@ class Session:
         """Return whether both sides support an optional part of the protocol."""
         return self.identity is not None and feature in self.identity.features
 
+    def report(
+        self, log: structlog.stdlib.BoundLogger, event: str, *, level: int = logging.INFO, **fields: object
+    ) -> None:
+        """Log what the peer has caused; a peer that causes much gets a count instead of lines."""
+        account = self.identity.account if self.identity else None
+        remote = self.link.remote[0]
+        self._owner.peer_log.write(log, event, remote, account, level=level, session=self.id, **fields)
+
     # --- called by the link
 
     def receive(self, plaintext: bytes) -> None:
         """Handle every frame that has come in."""
-        self.handle_frames(plaintext)
+        self.inbound.receive(plaintext)
 
     def receive_eof(self) -> None:
         """Answer what is under way, then close: the peer sends nothing more."""
-        self.connection.receive_eof()
-        self.handle_frames()
+        self.inbound.receive_eof()
 
     def writable(self) -> None:
         """Continue with output that waited for the peer."""
@@ -127,6 +138,7 @@ class Session:
 
     def lost(self, reason: str) -> None:
         """End: the link is gone."""
+        self.inbound.lost()
         self.outbound.lost()
         self._owner.link_lost(self, reason)
         self._skip_refused()
@@ -137,6 +149,9 @@ class Session:
         if self.identity is None:
             if now - self.opened >= config.login.timeout_s and not self.connection.paused:
                 self.close(ErrorCode.LOGIN_TIMEOUT, error=True)
+            return
+        if self.link.paused:  # What we do not read is no silence of the peer.
+            self.inbound.tick()
             return
         match self._keepalive.check(now, self.link.last_in, config.limits.ping_after_s):
             case "ping":
@@ -166,88 +181,48 @@ class Session:
             stored: How many of them are newly stored.
             blocks: Whether later messages wait for a refused one.
         """
-        self.pending -= len(answers)
+        self.inbound.pending.count -= len(answers)
         self.messages_in += stored
         self.refused |= blocks
         self.outbound.answer(codec.encode_lines(answers), len(answers))
-        waiting = self.outbound.closed or bool(self.link.paused)
-        return waiting or self._closing_code is not None or self.connection.eof
+        return self._waits_for_answers()
 
-    # --- input
-
-    def begin_request(self) -> None:
-        """Handle no more frames until `end_request`."""
-        self.link.pause_reading(Pause.REQUEST)
-
-    def end_request(self) -> None:
-        """Continue with the frames that came in meanwhile."""
-        self.link.resume_reading(Pause.REQUEST)
-
-    def freeze(self) -> None:
-        """Handle nothing more: another session of the device is about to replace this one."""
-        self.link.pause_reading(Pause.REPLACED)
-
-    def reading_resumed(self) -> None:
-        """Continue with the frames that came in meanwhile, unless the session is ending."""
-        if not self.closed and self._closing_code is None:
-            self.handle_frames()
-
-    def handle_frames(self, plaintext: bytes = b"") -> None:
-        """Handle the frames that have come in, unless something has to finish first.
-
-        Args:
-            plaintext: What has come in since the last call.
-        """
-        if self.link.paused:
-            self.connection.receive_data(plaintext)
-            return
-        try:
-            self._handle_events(plaintext)
-        except RemoteProtocolError as error:
-            _log.info("session.violation", session=self.id, code=error.code, where=error.detail)
-            self.outbound.put(self.connection.data_to_send(), 1)
-            self.close(reason=error.code)
-            return
-        except Exception as error:  # noqa: BLE001 - a bug of ours ends one session, not the daemon
-            _log.error("session.bug", session=self.id, exc_info=error)
-            self.close(ErrorCode.INTERNAL, error=True)
-            return
-        if self.connection.eof and not self.link.paused:
-            self.close(graceful=True)
-
-    def _handle_events(self, plaintext: bytes) -> None:
-        """Handle frames, until there is a reason to wait."""
-        login, after_login = self._handlers
-        connection, paused = self.connection, self.link.paused
-        connection.receive_data(plaintext)
-        while connection.lines and (frame := connection.next_event()) is not None:
-            identity = self.identity
-            if identity is not None:
-                if after_login[type(frame)](self, identity, frame):
-                    self.pending += 1
-            elif isinstance(frame, frames.Auth):
-                login(self, frame)
-            if self.pending >= _PENDING_LIMIT:
-                self.link.pause_reading(Pause.ANSWERS)
-            if paused:
-                break
-        if self.identity is None and connection.paused:
-            self.link.pause_reading(Pause.LOGIN)
+    # --- the end
 
     def resume(self) -> None:
         """Continue with what waited for answers of the store: the end, or frames that came in meanwhile."""
+        paused = self.link.paused
         if self.closed:
             self._skip_refused()
-        elif Pause.REPLACED in self.link.paused:
+        elif Pause.REPLACED in paused:
             return
         elif self._closing_code is not None:
             self.close(graceful=True)
-        elif Pause.ANSWERS in self.link.paused and self.pending <= _PENDING_LIMIT // 2:
-            self.link.resume_reading(Pause.ANSWERS)
-        elif self.connection.eof and not self.link.paused:
+        elif Pause.ANSWERS in paused:
+            self.inbound.relieve()
+        elif self.connection.eof and not paused:
             self.close(graceful=True)
 
-    # --- the end
+    def processed(self, count: int) -> None:
+        """Note that the store has processed positions or skips of the session."""
+        self.inbound.pending.count -= count
+        if self._waits_for_answers():
+            self.resume()
+
+    def _waits_for_answers(self) -> bool:
+        """Return whether `resume` has to follow answers of the store."""
+        return self.closed or bool(self.link.paused) or self._closing_code is not None or self.connection.eof
+
+    def violated(self, error: RemoteProtocolError) -> None:
+        """End: the peer broke the protocol."""
+        self.report(_log, "session.violation", code=error.code, where=error.detail)
+        self.outbound.put(self.connection.data_to_send(), 1)
+        self.close(reason=error.code)
+
+    def failed(self, error: Exception) -> None:
+        """End: a handler has a bug."""
+        self.report(_log, "session.bug", level=logging.ERROR, exc_info=error)
+        self.close(ErrorCode.INTERNAL, error=True)
 
     def close(
         self, code: ErrorCode | None = None, *, reason: str = "", error: bool = False, graceful: bool = False

@@ -5,6 +5,7 @@ Nothing runs between two calls, so that a test can order all events.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol, Self, TypeVar
@@ -12,7 +13,8 @@ from unittest import mock
 
 from qscp import codec, frames
 from qscpd.accounts.directory import Directory
-from qscpd.accounts.passwords import PasswordHasher, PasswordPool
+from qscpd.accounts.password_pool import ANYWHERE, PasswordPool, Place
+from qscpd.accounts.passwords import PasswordHasher
 from qscpd.bus.base import Commit
 from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router
@@ -20,6 +22,8 @@ from qscpd.config import Config
 from qscpd.domain.model import Keep
 from qscpd.errors import StoreError
 from qscpd.handlers.login import Login
+from qscpd.handlers.login_guard import LoginGuard
+from qscpd.net.admission import Admission
 from qscpd.net.pause import Pause
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store, StoreReader
@@ -31,6 +35,7 @@ from tests.support.daemon import CHEAP_ARGON2
 from tests.support.device import Device
 from tests.support.doubles import FakeLink, ListLog, make_handlers
 from tests.support.gated_reader import GatedReader, ReadGate
+from tests.support.limits import NO_RATES
 from tests.support.oracle import Book, History, written
 from tests.support.waiting import patiently
 
@@ -48,8 +53,8 @@ class _AnyPassword(PasswordPool):
     def __init__(self) -> None:
         super().__init__(PasswordHasher(CHEAP_ARGON2), workers=1, queue=1)
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
-        del password
+    async def verify(self, password: str, password_hash: str | None, place: Place = ANYWHERE) -> bool:
+        del password, place
         return password_hash is not None
 
     def needs_rehash(self, password_hash: str) -> bool:
@@ -135,13 +140,15 @@ class InProcessPeer:
         self.device = device
         self.link = PagedLink()
         self.session: Session = in_process_server.router.open_session(in_process_server.handlers, self.link)
-        self.link.session = self.session
         self.frames: list[frames.ServerFrame] = []
+        self._turns = in_process_server.router.turns
 
     def send(self, *sent: frames.ClientFrame) -> None:
         """Send frames to the server, unless the link is closed."""
         if sent and not self.link.ended:
             self.session.receive(b"".join(map(codec.encode, sent)))
+            while len(self._turns):
+                self._turns.run()
 
     def take(self) -> list[frames.ServerFrame]:
         """Read the written frames, and let the device handle them; return them."""
@@ -186,7 +193,7 @@ class InProcessServer:
         self, store: SqliteStore, gate: ReadGate | None = None, *, config: Config | None = None
     ) -> None:
         self.store = store
-        self.config = config or Config()
+        self.config = config or Config(limits=NO_RATES)
         self.gate = gate or ReadGate()
         self._commits = 0
         self.peers: list[InProcessPeer] = []
@@ -212,6 +219,7 @@ class InProcessServer:
             self.writer,
             self.reads,
             self.passwords,
+            LoginGuard(Admission(self.router.config, time.monotonic, descriptors=1000), time.monotonic),
             self.log,
             self.tasks,
             retention=frames.Retention(),
@@ -240,6 +248,7 @@ class InProcessServer:
         self.passwords.close()
         self.router.presence.close()
         self.router.rooms.close()
+        self.router.quotas.close()
         self.store.close()
 
     def _count_commit(self, _: Commit[Session]) -> None:
@@ -299,7 +308,13 @@ class InProcessServer:
 
     def _count(self) -> int:
         written = sum(len(connected.frames) + len(connected.link.written) for connected in self.peers)
-        return self._commits + written + len(self.router.submissions) + len(self.router.output)
+        return (
+            self._commits
+            + written
+            + len(self.router.submissions)
+            + len(self.router.output)
+            + len(self.router.turns)
+        )
 
     def _busy(self) -> bool:
         """Return whether a read runs that the gate does not stop, or a request without a read."""

@@ -44,8 +44,10 @@ async def test_the_number_of_positions_is_limited(router: RouterDouble) -> None:
     session, link = router.login("alice", live=False)
     for frame in resume(range(1, MOST + 1), more=True):
         session.receive(frame)
+        router.run_turns()
     for frame in resume(range(1, 1001), more=True, seq=7):
         session.receive(frame)
+        router.run_turns()
     session.receive(codec.encode(frames.Resume([frames.Position("nonsense", 1)], more=True)))
     assert link.ended == ""
     router.flush()

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from qscpd.config.model import Config, LimitsConfig, TlsConfig
+from qscpd.net.address_share import share_of
+from qscpd.net.admission import Visitor
 from qscpd.net.link import HIGH_WATER, Link, LinkSession
 from qscpd.net.pause import Pause
+from qscpd.net.peer_log import PeerLog
 from qscpd.net.tls import server_context
 from qscpd.setup.pki import AuthorityFiles
 from tests.support.clock import in_virtual_time
@@ -112,10 +115,6 @@ class RecordingSession(LinkSession):
         """Record it."""
         self.calls.append("<writable>")
 
-    def reading_resumed(self) -> None:
-        """Record it."""
-        self.calls.append("<reading>")
-
     def lost(self, reason: str) -> None:
         """Record it."""
         self.calls.append(f"<lost {reason}>")
@@ -137,7 +136,8 @@ class Bench:
         self.room = True
         self.client = TlsClient(client_context(authority.ca_certificate, alpn))
         self.loop = asyncio.get_running_loop()
-        self.link = Link(self, self.loop)
+        self.peer_log = PeerLog("always", 10)
+        self.link = Link(self, self.loop, Visitor("192.0.2.7", share_of("192.0.2.7")))
         self.wire = Wire()
         self.wire.link = self.link
         self.link.connection_made(self.wire)
@@ -146,6 +146,9 @@ class Bench:
         """Return whether the test has room."""
         del link
         return self.room
+
+    def authenticated(self, link: Link) -> None:
+        """Do nothing: nothing here logs in."""
 
     def schedule_handshake(self, link: Link) -> None:
         """Continue the handshake at once."""
@@ -423,7 +426,7 @@ def test_a_link_that_is_not_admitted_is_cut(authority: AuthorityFiles) -> None:
     async def test() -> None:
         bench = Bench(authority)
         bench.room = False
-        link, wire = Link(bench, bench.loop), Wire()
+        link, wire = Link(bench, bench.loop, bench.link.visitor), Wire()
         link.connection_made(wire)
         link.data_received(b"\x16\x03\x01")
         link.connection_lost(None)

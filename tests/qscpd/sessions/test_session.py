@@ -57,6 +57,7 @@ async def test_too_many_messages_in_flight_stop_reading(router: RouterDouble) ->
     """At the limit a session stops reading; it resumes when half of its messages are answered."""
     session, link = both(router)
     session.receive(b"".join(map(chat, range(PENDING_LIMIT + 10))))
+    router.run_turns()
     router.flush()
     assert (session.pending, link.reading, len(router.writer.waiting)) == (
         PENDING_LIMIT,
@@ -78,6 +79,7 @@ async def test_the_end_of_the_stream_does_not_lift_the_limit(router: RouterDoubl
     """The end of the stream does not lift the limit, and all messages are answered before the close."""
     session, link = both(router)
     session.receive(b"".join(map(chat, range(2 * PENDING_LIMIT))))
+    router.run_turns()
     session.receive_eof()
     assert session.pending == PENDING_LIMIT
     rounds = 0
@@ -94,6 +96,7 @@ async def test_a_throttled_session_shuts_down(router: RouterDouble, answered_at_
     """At shutdown a throttled session handles no more frames, and sends `bye` after its last ack."""
     session, link = both(router)
     session.receive(b"".join(map(chat, range(PENDING_LIMIT + 500))))
+    router.run_turns()
     router.shut_down()
     assert not link.reading
     router.flush()
@@ -160,6 +163,7 @@ async def test_a_lost_session_handles_nothing_more(router: RouterDouble) -> None
     """Input beyond the limit is not handled after the link is lost."""
     session, _ = both(router)
     session.receive(b"".join(map(chat, range(2 * PENDING_LIMIT))))
+    router.run_turns()
     router.flush()
     session.lost("lost")
     router.writer.answer(router)
