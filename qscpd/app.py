@@ -122,7 +122,7 @@ async def _serve(config: Config) -> ExitCode:
         for room in store.rooms():
             router.rooms.load(room, store.memberships(room.id))
         stack.enter_context(writer)
-        reads = stack.enter_context(StoreReads(partial(open_reader, url, on_damage=damage)))
+        reads = stack.enter_context(StoreReads(partial(open_reader, url, on_damage=damage, paced=True)))
         passwords = PasswordPool(
             PasswordHasher(config.login.argon2), workers=config.login.workers, queue=config.login.queue
         )
