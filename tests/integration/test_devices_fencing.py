@@ -65,7 +65,7 @@ async def test_handled_messages_are_committed_before_auth_ack(
     alice.flying = set(alice.outbox)
     burst = b"".join(map(codec.encode, alice.resend()))
 
-    async def verify_slowly(_password: str, _hash: str | None) -> bool:
+    async def verify_slowly(_password: str, _hash: str | None, _place: Place) -> bool:
         detached(old).session.receive(burst)  # right before the old session ends
         return True
 
