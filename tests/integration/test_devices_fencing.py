@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qscp import codec, frames
+from qscpd.accounts.password_pool import Place
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
