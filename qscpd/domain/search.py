@@ -107,15 +107,17 @@ class Search:
                 del self._found[0]
                 self._has_older = True
 
-    def move(self, newest: Place, *, grow: bool = False) -> None:
-        """Note up to where the scan that goes on has come.
+    def move(self, seq: int, time_ms: int, *, grow: bool = False) -> None:
+        """Note how far the scan that goes on has come.
 
         Args:
-            newest: The place that no unscanned message of its conversation exceeds.
-            grow: Whether its window was scanned without filling the page.
+            seq: The newest message of its conversation that is not scanned.
+            time_ms: A time that it does not exceed.
+            grow: Whether its window was scanned to the end.
         """
         scan = self._scans[0]
-        scan.newest, scan.sought = min(scan.newest, newest), True
+        scan.newest = Place(min(scan.newest.time_ms, time_ms), scan.newest.conversation, seq)
+        scan.sought = True
         if grow:
             scan.window = min(2 * scan.window, _LARGEST_WINDOW)
         heapq.heapreplace(self._scans, scan)

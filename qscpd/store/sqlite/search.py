@@ -106,12 +106,12 @@ class SearchReader:
                 search.add(place)
                 count += 1
                 if count >= search.query.limit or self._db.is_over:
-                    search.move(place._replace(seq=seq - 1))
+                    search.move(seq - 1, message.time_ms)
                     return
         if start < first:
             search.drop()
         else:
-            search.move(Place(min(time_ms, newest.time_ms), scope.conversation, start), grow=True)
+            search.move(start, time_ms, grow=True)
 
     def _matching(self, scope: Scope, words: QueryWords, first: int, last: int) -> Iterator[int]:
         """Yield the messages of a range that have all terms, by seq, falling."""
