@@ -108,6 +108,7 @@ _SERVER_FRAMES: Final = (
     "room_members",
     "rooms",
     "search",
+    "throttled",
     "typing",
     "whois",
 )

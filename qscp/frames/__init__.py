@@ -100,6 +100,7 @@ from qscp.frames.server import (
     ServerPing as ServerPing,
     ServerPong as ServerPong,
     ServerRead as ServerRead,
+    Throttled as Throttled,
     Typing as Typing,
     UserPresence as UserPresence,
     Whois as Whois,

@@ -18,6 +18,8 @@ from qscpd.bus.base import Bus
 from qscpd.chat.acknowledger import Acknowledger
 from qscpd.chat.delivery import Delivery
 from qscpd.chat.fan_out import FanOut
+from qscpd.chat.quotas import Quotas
+from qscpd.chat.room_fan_out import RoomFanOut
 from qscpd.chat.rooms import Rooms
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.chat.visibility import Visibility
@@ -25,11 +27,14 @@ from qscpd.config import Config
 from qscpd.domain.events import AccountChanged, BlockChanged, RoomChanged
 from qscpd.domain.model import AccountState
 from qscpd.net.link import Link
+from qscpd.net.pause import Pause
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.output import FlushQueue
 from qscpd.sessions.owner import HandlerTable
+from qscpd.sessions.rates import Rates
 from qscpd.sessions.session import Session
+from qscpd.sessions.turns import TurnQueue
 from qscpd.store.items import PendingSkip
 from qscpd.store.writer import StoreWriter
 
@@ -55,11 +60,15 @@ class Router:
         config: The daemon's configuration.
         directory: The accounts.
         output: Sessions with queued output.
+        turns: Sessions whose input waits for their turn.
+        rates: How fast sessions and accounts may send.
+        peer_log: Where sessions report what their peers cause.
         submissions: What sessions send to the store.
         visibility: Who is online, as each account sees it.
         presence: Who is online.
         blocks: Who blocks whom.
         rooms: The rooms.
+        quotas: What accounts have used of their quotas.
         delivery: Handles what the store has committed or refused.
     """
 
@@ -74,19 +83,25 @@ class Router:
         self.config = config
         self.directory = directory
         self.output = FlushQueue()
+        self.turns = TurnQueue()
+        self.rates = Rates(lambda: self.config.limits)
         self.submissions = SubmissionQueue(writer)
+        self.peer_log = log.journal
         self._log = log
         self._sessions: dict[int, list[Session]] = {}
         self._open: set[Session] = set()
+        self.quotas = Quotas(lambda: self.config.limits, lambda account: account in self._sessions)
         self.visibility = Visibility(directory, self._sessions)
         self.presence = self.visibility.presence
         self.blocks = self.visibility.blocks
         self.rooms = Rooms(directory.names, self.submissions, self.blocks, self.sessions_of)
-        fan_out = FanOut(self._sessions, directory.names, self.rooms, self.blocks)
-        self.delivery = Delivery(fan_out, Acknowledger(self.submissions, directory.names))
+        self._room_fan_out = RoomFanOut(self.submissions)
+        fan_out = FanOut(self._sessions, directory.names, self.rooms, self._room_fan_out, self.blocks)
+        self.delivery = Delivery(fan_out, Acknowledger(directory.names))
         directory.on_renamed = self.blocks.renamed
         bus.subscribe(AccountChanged, directory.apply)
         bus.subscribe(AccountChanged, self.apply)
+        bus.subscribe(RoomChanged, self._room_fan_out.on_room_changed)
         bus.subscribe(RoomChanged, self.rooms.apply)
         bus.subscribe(BlockChanged, self.blocks.apply)
         bus.subscribe_to_commits(self.delivery.on_commit)
@@ -130,10 +145,11 @@ class Router:
     def register(self, session: Session, identity: Identity) -> None:
         """Log a session in: from now on it gets what is sent to its account."""
         session.identity = identity
+        session.inbound.log_in(identity.account)
         self._sessions.setdefault(identity.account, []).append(session)
         self.rooms.add_session(session, identity.account)
         if session.supports(BLOCK):
-            session.send_all(tuple(self.blocks.pages(identity.account)))
+            session.outbound.send_all(tuple(self.blocks.pages(identity.account)))
         self.update_presence(identity)
 
     def update_presence(self, identity: Identity) -> None:
@@ -173,7 +189,7 @@ class Router:
     def link_lost(self, session: Session, reason: str) -> None:
         """Forget a session whose link is gone."""
         self._open.discard(session)
-        self.output.discard(session)
+        self.output.discard(session.outbound)
         self._log.closed(session, reason)
         self.unregister(session, reason)
 
@@ -190,9 +206,10 @@ class Router:
     def shut_down(self) -> None:
         """Accept nothing more, and say `bye` to each session when it has its answers."""
         self.submissions.barrier()
+        self._room_fan_out.finish_all()
         for session in list(self._open):
             if not session.closed:  # A closed one must go on reading, to see that its peer has closed too.
-                session.link.pause_reading()
+                session.inbound.pause(Pause.SHUTDOWN)
                 session.close(ErrorCode.SHUTDOWN, graceful=True)
 
     def store_failed(self) -> None:

@@ -6,8 +6,9 @@ the order of submission.
 Messages to a room pass its gate. Fanning one message out to a thousand sessions costs nearly as much
 as fanning out eight (a TLS record and a system call for each session), and so do their commits. So the
 gate lets one batch pass at a time. While the batch is committed and fanned out, and for as long again
-as the fan-out took, messages gather behind the gate; they are the next batch. A busy room never takes
-more than half of the loop's time. In a quiet room no message waits.
+as the fan-out took, messages gather behind the gate; they are the next batch. All busy rooms share that
+time: the cooldown of one begins where that of the one before ends. So together they never take more than
+half of the loop's time, and each has its turn. In a quiet room no message waits.
 """
 
 import asyncio
@@ -51,6 +52,8 @@ class SubmissionQueue:
         self._filling: list[_Gate] = []
         """Gates whose batch is still open: it takes what comes until the end of the tick."""
         self._scheduled = False
+        self._cooled_s = float("-inf")
+        """When the cooldowns of all rooms so far are over."""
 
     def __len__(self) -> int:
         """Return how many items go to the writer at the end of the tick."""
@@ -101,7 +104,10 @@ class SubmissionQueue:
         if fan_out_s < _SHORTEST_COOLDOWN_S:
             self._open(room)
         else:
-            gate.timer = self._loop.call_later(fan_out_s, self._open, room)
+            # While a fan-out keeps the loop busy, no cooldown goes on.
+            began_s = self._loop.time() - fan_out_s
+            self._cooled_s = max(self._cooled_s, began_s) + 2 * fan_out_s
+            gate.timer = self._loop.call_at(self._cooled_s, self._open, room)
 
     def remove_room(self, room: int) -> None:
         """Forget the gate of a deleted room; what waits behind it goes to the store, to be refused."""

@@ -70,7 +70,7 @@ class Visibility:
             if hidden not in lines:
                 lines[hidden] = self._without(pages, hidden)
             for session in sessions:
-                session.send_presence(lines[hidden])
+                session.outbound.send_presence(lines[hidden])
         self._send_renewed()
 
     def _without(self, pages: Sequence[PresenceChanges], hidden: frozenset[int]) -> list[bytes]:
@@ -95,4 +95,4 @@ class Visibility:
                 for start in range(0, len(found), _PAGE)
             ]
             for session in self._sessions.get(viewer, ()):
-                session.send_presence(lines)
+                session.outbound.send_presence(lines)

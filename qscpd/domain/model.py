@@ -99,6 +99,8 @@ class RefusedMessage(NewMessage, frozen=True, gc=False, kw_only=True):
     """The broken rule."""
     to: str
     """The name of the recipient, as it was sent. `recipient` is 0, unless a room has that name now."""
+    retry_after_s: float | None = None
+    """Seconds until it would be accepted, if known; not remembered."""
 
     @property
     def name(self) -> str:

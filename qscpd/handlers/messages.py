@@ -52,6 +52,7 @@ class MessageHandlers:
         self._rooms = router.rooms
         self._blocks = router.blocks
         self._submissions = router.submissions
+        self._quotas = router.quotas
         self._sessions_of = router.sessions_of
 
     # --- messages
@@ -106,6 +107,7 @@ class MessageHandlers:
             make_meta: Makes the meta for the recipient, if there is one; None for a plain message.
         """
         found = self._find(frame.to)
+        stored = identity.stored
         if not is_message_id(frame.id):
             code = ErrorCode.BAD_ID
             # An invalid id may be up to a line long; truncate it so that the nack fits.
@@ -115,6 +117,8 @@ class MessageHandlers:
             code = ErrorCode.UNKNOWN_ROOM if is_room(frame.to) else ErrorCode.UNKNOWN_RECIPIENT
         elif found.id == identity.account:
             code = ErrorCode.RECIPIENT_IS_SELF
+        elif stored.used >= stored.limit and self._exceeds_quota(identity, frame):
+            code = ErrorCode.QUOTA_EXCEEDED
         else:
             try:
                 check(text)
@@ -145,8 +149,24 @@ class MessageHandlers:
     ) -> None:
         """Submit a message that breaks a rule; in a room it waits behind those sent before it."""
         room = -found.id if found is not None and found.id < 0 else None
-        message = RefusedMessage(identity.account, -(room or 0), frame.id, text, meta, code=code, to=frame.to)
+        exceeds = code is ErrorCode.QUOTA_EXCEEDED
+        message = RefusedMessage(
+            identity.account,
+            -(room or 0),
+            frame.id,
+            text,
+            meta,
+            code=code,
+            to=frame.to,
+            retry_after_s=self._quotas.of(identity.account).stored.wait_s if exceeds else None,
+        )
         self._submissions.submit(PendingChat(session, message), room)
+
+    def _exceeds_quota(self, identity: Identity, frame: _Message) -> bool:
+        """Return whether the account has used up what it can store; a text can be deleted all the same."""
+        if isinstance(frame, frames.SendRedaction):
+            return False
+        return self._quotas.of(identity.account).stored.wait_s > 0
 
     def _chat_meta(self, frame: frames.SendChat, recipient: _Recipient | None) -> MessageMeta:
         mentions = self._mentions(recipient, frame.body)
@@ -215,6 +235,7 @@ class MessageHandlers:
         if not session.supports(TYPING) or now - session.typed < _TYPING_EVERY_S:
             return
         session.typed = now
+        session.inbound.count_request()
         found = self._find(frame.to)
         if found is None:
             return
@@ -223,7 +244,7 @@ class MessageHandlers:
                 return
             indicator = frames.Typing(found.name, [identity.name], 1)
             for other in self._sessions_of(found.id):
-                if other.live and other.supports(TYPING) and not other.link.congested:
+                if other.outbound.live and other.supports(TYPING) and not other.link.congested:
                     other.send(indicator)
         elif (room := self._rooms.by_id(-found.id)) is not None and room.role(identity.account) is not None:
             self._rooms.set_typing(room, identity.name)

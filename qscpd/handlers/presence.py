@@ -18,6 +18,7 @@ class PresenceHandlers:
 
     def set_presence(self, session: Session, identity: Identity, frame: frames.SetPresence) -> None:
         """Set the presence of a session."""
+        session.inbound.count_request()
         text = frame.text if frame.status == "away" else ""
         try:
             check_status_text(text)
@@ -30,6 +31,7 @@ class PresenceHandlers:
 
     def whois(self, session: Session, identity: Identity, frame: frames.WhoisRequest) -> None:
         """Answer whether a user exists, and with their presence."""
+        session.inbound.count_request()
         account = self._router.directory.by_name(frame.user)
         if account is None:
             session.send(frames.Whois(_name_as_asked(frame.user), known=False))

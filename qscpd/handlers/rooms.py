@@ -10,11 +10,12 @@ from typing import Final
 from qscp import frames
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.rooms import ROOM_FIELDS, check_topic, normalize_room
-from qscpd.chat.rooms import LiveRoom
+from qscpd.chat.live_room import LiveRoom
 from qscpd.chat.router import Router
 from qscpd.domain.model import LogRow
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, DeniedError, RoomChange, action_refusal
 from qscpd.errors import StoreBusyError, StoreDamagedError, StoreFullError
+from qscpd.handlers.room_limiter import RoomLimiter
 from qscpd.sessions.answers import refusal
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.requests import RequestRunner
@@ -44,6 +45,7 @@ class RoomHandlers:
         self._directory = router.directory
         self._visibility = router.visibility
         self._submissions = router.submissions
+        self._limiter = RoomLimiter(router)
         self._writer = writer
         self._reads = reads
         self._requests = requests
@@ -71,7 +73,7 @@ class RoomHandlers:
             name = normalize_room(frame.room)
         except InvalidNameError:
             return refusal(frame, ErrorCode.BAD_ROOM_NAME)
-        return await self._change(frame, RoomChange(action=frame.type, room=name, actor=account))
+        return await self._change(account, frame, RoomChange(action=frame.type, room=name, actor=account))
 
     async def _room(self, account: int, frame: frames.RoomRequest) -> frames.ServerFrame:
         try:
@@ -80,7 +82,7 @@ class RoomHandlers:
         except InvalidNameError:
             return refusal(frame, ErrorCode.BAD_ROOM_NAME)
         except InvalidTextError as error:
-            return refusal(frame, error.code)
+            return refusal(frame, error.code, message=str(error))
         given = {field for field in _FIELDS if getattr(frame, field) is not None}
         needed, allowed = ROOM_FIELDS[frame.action]
         if not needed <= given <= needed | allowed:
@@ -101,19 +103,21 @@ class RoomHandlers:
             seconds=frame.seconds,
             kind=frame.kind,
             history=frame.history,
+            most_owned=self._limiter.most_owned if frame.action == "create" else None,
         )
-        return await self._change(frame, change)
+        return await self._change(account, frame, change)
 
     async def _change(
-        self, frame: frames.Join | frames.Leave | frames.RoomRequest, change: RoomChange
+        self, account: int, frame: frames.Join | frames.Leave | frames.RoomRequest, change: RoomChange
     ) -> frames.ServerFrame:
         room = self._rooms.by_name(change.room)
         if room is not None:  # What was sent before the change is committed before it.
             self._submissions.barrier(room.row.id)
         try:
-            await self._writer.change_room(change)
+            with self._limiter.counted(account, change):
+                await self._writer.change_room(change)
         except DeniedError as error:
-            return refusal(frame, error.code)
+            return refusal(frame, error.code, message=str(error), retry_after_s=error.retry_after_s)
         except StoreFullError:
             return refusal(frame, ErrorCode.STORAGE_FULL)
         except (StoreBusyError, StoreDamagedError):

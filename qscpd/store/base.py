@@ -6,6 +6,7 @@ transaction: when it returns, its changes are on disk; when it raises, none of t
 All times that one transaction writes are the same.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
@@ -330,18 +331,28 @@ class Store(StoreReader, Protocol):
     # --- messages
 
     def append(
-        self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
+        self, messages: Sequence[NewMessage], marks: Sequence[Mark] = (), *, deadline_s: float = math.inf
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """Store messages and move positions in one transaction, in the order given.
+
+        An amendment can take a thousand times as long as a message. So the transaction ends at a deadline:
+        behind it, at the first message that would take long. From there on messages are not looked at,
+        and can be given to the next transaction. Each one comes further; marks move in any case.
 
         The id of a message decides first. One that was stored is acknowledged again if it is the same
         message, sent to a name that its recipient has or had, and is a conflict if not. One that was
         refused gets the same code again. Both are remembered for 30 days, over all that happens to
         messages, recipients and rooms. Only then a `RefusedMessage` gets its code, and others are judged.
 
+        Args:
+            messages: The messages.
+            marks: The positions.
+            deadline_s: By `time.monotonic`.
+
         Returns:
-            The outcome of each message, and what each mark moved (None: nothing), in the same order.
-            A mark of an account that is not a member moves nothing.
+            The outcome of each message, fewer than messages if the deadline has passed, and what each
+            mark moved (None: nothing), in the same order. A mark of an account that
+            is not a member moves nothing.
 
         Raises:
             StoreFullError: No room; nothing was stored.
@@ -369,13 +380,18 @@ class Store(StoreReader, Protocol):
         """
 
     def change_rooms(
-        self, changes: Sequence[RoomChange]
+        self, changes: Sequence[RoomChange], *, deadline_s: float = math.inf
     ) -> Sequence[RoomResult | DeniedError | StoreFullError]:
         """Apply several changes in one transaction, in the order given; each as `change_room` does.
 
+        Args:
+            changes: The changes.
+            deadline_s: By `time.monotonic`. Changes behind it are not applied, but for the first of all.
+
         Returns:
-            The result of each; a denied one does not prevent the others. On a full disk, protective
-            ones can have a result, and the others `StoreFullError` (`qscpd.domain.moderation`).
+            The result of each, fewer than changes if the deadline has passed; a denied one does not
+            prevent the others. On a full disk, protective ones can have a result, and the others
+            `StoreFullError` (`qscpd.domain.moderation`).
 
         Raises:
             StoreFullError: No room on the disk; nothing was changed.

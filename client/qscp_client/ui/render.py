@@ -8,8 +8,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from qscp.characters import mark_forbidden
 from qscp.frames import Reaction, UserPresence
-from qscp.text import strip_controls
 from qscp_client.core import events
 from qscp_client.core.commands.table import typed_name
 from qscp_client.core.events import Connection, ConnectionState, Details, LineState, Place, Reference
@@ -113,7 +113,7 @@ def pending_line(event: events.MessageSent, me: str) -> Line:
 
 def _speaker(before: str, sender: str, body: str, reply: str = "") -> tuple[str, str]:
     """Return head and text of a message; an action becomes `* alice waves`."""
-    text = strip_controls(body)
+    text = mark_forbidden(body)
     if text.startswith(_ACTION):
         return f"{before} * {sender}{reply}", text.removeprefix(_ACTION)
     return f"{before} {sender}{reply}:", text
@@ -128,7 +128,7 @@ def _describe_message(event: events.MessageReceived) -> list[Line]:
         where = _number(details) if event.place is Place.THIS_CHAT else f" [{clean(details.room)}]"
         head, text = _speaker(before + where, sender, body, _reply(details))
     else:
-        head, text = f"{before} [{sender}{_reply(details)}]", strip_controls(body)
+        head, text = f"{before} [{sender}{_reply(details)}]", mark_forbidden(body)
         if text.startswith(_ACTION):
             text = f"* {sender} {text.removeprefix(_ACTION)}"
     lines = [Line(kind, head, text, note=_note(details))]
@@ -146,7 +146,7 @@ def _describe_own(event: events.OwnMessage, me: str) -> Line:
     if event.place is Place.THIS_CHAT:
         head, text = _speaker(before + _number(details), me, body, _reply(details))
     else:
-        head, text = f"{before} [to {clean(event.to)}{_reply(details)}]", strip_controls(body)
+        head, text = f"{before} [to {clean(event.to)}{_reply(details)}]", mark_forbidden(body)
         if text.startswith(_ACTION):
             text = f"* {me} {text.removeprefix(_ACTION)}"
     return Line(Kind.OWN_MESSAGE, head, text, MARKS[event.state], _note(details))
@@ -192,7 +192,7 @@ def _describe_amendment(event: events.Amended, me: str) -> Line:
     if event.kind is EntryKind.EDIT:
         which = number if event.reference.numbered else _refer(event.reference)
         kind = Kind.OWN_MESSAGE if event.sender == me else Kind.MESSAGE
-        return Line(kind, f"{who} edited {which}:", _ERASED if event.erased else strip_controls(event.body))
+        return Line(kind, f"{who} edited {which}:", _ERASED if event.erased else mark_forbidden(event.body))
     if event.kind is EntryKind.REDACT:
         return Line(Kind.NOTICE, "", f"{who} deleted {_deleted(event.reference, event.sender)}.")
     reaction = clean(event.body)
@@ -226,7 +226,7 @@ def _describe_found(event: events.SearchDone) -> list[Line]:
     for found in event.found:
         time = local_time(found.time_ms, dated=True)
         name, sender = clean(found.name), clean(found.sender)
-        body = "(blocked)" if found.folded else strip_controls(found.body)
+        body = "(blocked)" if found.folded else mark_forbidden(found.body)
         lines.append(Line(Kind.MESSAGE, f"{time} [{name}] {sender}:", body))
     if not event.complete:
         sentence = "The newest messages are not searchable yet; try again in a moment."
@@ -277,7 +277,7 @@ def _describe_status(event: events.StatusAsked) -> list[Line]:
 
 def _describe_failure(event: events.MessageFailed) -> list[Line]:
     reason = clean(explain_failure(event.failure, event.to))
-    body = strip_controls(name_content(event.body, event.kind, event.target))
+    body = mark_forbidden(name_content(event.body, event.kind, event.target))
     shown = body if len(body) <= _QUOTED else f"{body[:_QUOTED]} ... ({len(body)} characters)"
     what = "Not confirmed for" if is_unconfirmed(event.failure) else "Not sent to"
     lines = [Line(Kind.PROBLEM, "", f"{what} {clean(event.to)}: {reason}. Your text: {shown}")]

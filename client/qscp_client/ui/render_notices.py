@@ -233,7 +233,7 @@ PROBLEMS: Final[Mapping[ProblemCode, Callable[[Problem], str]]] = {
     ProblemCode.USAGE: lambda p: describe_usage(p.command, p.count),
     ProblemCode.TAKES_NO_ARGUMENT: lambda p: f"/{p.command} takes no argument.",
     ProblemCode.INVALID_DURATION: lambda p: f'"{quote(p.text)}" is not a duration. {_DURATIONS}',
-    ProblemCode.INVALID_TEXT: lambda p: explain_error(p.error),
+    ProblemCode.INVALID_TEXT: lambda p: explain_error(p.error, p.text),
     ProblemCode.NOT_UTF8: lambda _: "The text is not UTF-8.",
     ProblemCode.QUERY_TOO_LONG: lambda p: f"A search can have at most {p.count} characters.",
     ProblemCode.NO_CONNECTION: lambda _: "Not connected; try again after reconnecting.",

@@ -1,6 +1,8 @@
 """The SQLite driver's store: repositories over one `Database`, composed."""
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -210,13 +212,13 @@ class SqliteStore(SqliteReads):
     # --- messages
 
     def append(
-        self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
+        self, messages: Sequence[NewMessage], marks: Sequence[Mark] = (), *, deadline_s: float = math.inf
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """See `Store.append`."""
         try:
-            return self._messages.append(messages, marks)
+            return self._messages.append(messages, marks, deadline_s)
         except StoreFullError as error:
-            return self._reserve.retry(error, lambda: self._messages.append(messages, marks))
+            return self._reserve.retry(error, lambda: self._messages.append(messages, marks, deadline_s))
 
     def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
         """See `Store.known`."""
@@ -232,11 +234,11 @@ class SqliteStore(SqliteReads):
         return outcome
 
     def change_rooms(
-        self, changes: Sequence[RoomChange]
+        self, changes: Sequence[RoomChange], *, deadline_s: float = math.inf
     ) -> Sequence[RoomResult | DeniedError | StoreFullError]:
         """See `Store.change_rooms`."""
         try:
-            return self._change_rooms(changes)
+            return self._change_rooms(changes, deadline_s)
         except StoreFullError as error:
             protective = [each for each in changes if is_protective(each)]
             if not protective:
@@ -250,10 +252,14 @@ class SqliteStore(SqliteReads):
         )
         return [next(made) if is_protective(each) else full for each in changes]
 
-    def _change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
+    def _change_rooms(
+        self, changes: Sequence[RoomChange], deadline_s: float = math.inf
+    ) -> Sequence[RoomResult | DeniedError]:
         outcomes: list[RoomResult | DeniedError] = []
         with self._db.transaction():
             for change in changes:
+                if outcomes and time.monotonic() >= deadline_s:
+                    break
                 try:
                     outcomes.append(self._rooms.change(change))
                 except DeniedError as error:

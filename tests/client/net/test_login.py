@@ -177,9 +177,9 @@ async def test_a_login_timeout_connects_again(code: ErrorCode, server: ScriptedS
 
 
 async def test_an_error_ends_the_login(server: ScriptedServer, log_in: LogIn) -> None:
-    """An error ends the login with its text, without control characters."""
+    """An error ends the login with its text, with marks in place of control characters."""
     server.refuses = [frames.Error(ErrorCode.INTERNAL, "Something\x1b went wrong.")]
-    with pytest.raises(EndedError, match=r"^Something went wrong\.$"):
+    with pytest.raises(EndedError, match=r"^Something<U\+001B> went wrong\.$"):
         await log_in(GivenAnswers("wonderland"))
 
 

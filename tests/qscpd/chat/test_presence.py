@@ -363,7 +363,7 @@ def test_a_restarted_snapshot_replaces_the_unfinished_one(
         await runner.step("sleep", "6")
         watcher = runner.watchers[0]
         assert [type(frame) for frame in watcher.link.written] == [OnlineUsers]
-        assert watcher.session._stale_presence
+        assert watcher.session.outbound._stale_presence
         watcher.rosters = (roster("a"),)
         for _ in range(10):
             runner.read()

@@ -86,11 +86,58 @@ def test_the_cooldown_is_as_long_as_the_fan_out() -> None:
         assert submissions.take() == ["a"]
         await asyncio.sleep(0.02)
         assert submissions.take() == ["b"]
+        await asyncio.sleep(0.1)  # the fan-out
         submissions.queue.answered(ROOM, 1, 0.1)
         await asyncio.sleep(0.11)
         submissions.submit("c", ROOM)
         await asyncio.sleep(0)
         assert submissions.take() == ["c"]
+        submissions.close()
+
+    in_virtual_time(test())
+
+
+def test_busy_rooms_share_the_cooldown() -> None:
+    """With several busy rooms the loop has as much time for everything else as for all of them."""
+
+    async def test() -> None:
+        submissions = QueueHarness()
+        loop = asyncio.get_running_loop()
+        rooms = range(10, 20)
+        begun, busy_s, turns = loop.time(), 0.0, dict.fromkeys(rooms, 0)
+        for room in rooms:
+            submissions.submit(str(room), room)
+        while loop.time() < begun + 60:
+            await asyncio.sleep(0.001)
+            for body in submissions.take():
+                await asyncio.sleep(0.02)  # the fan-out, which keeps the loop busy
+                busy_s += 0.02
+                turns[int(body)] += 1
+                submissions.submit(body, int(body))
+                submissions.queue.answered(int(body), 1, 0.02)
+        assert busy_s <= (loop.time() - begun) / 2 + 10 * 0.02
+        assert busy_s > (loop.time() - begun) / 3
+        assert max(turns.values()) - min(turns.values()) <= 1
+        submissions.close()
+
+    in_virtual_time(test())
+
+
+def test_a_quiet_room_waits_for_no_busy_one() -> None:
+    """A room whose fan-out is short has no cooldown, however many busy rooms there are."""
+
+    async def test() -> None:
+        submissions = QueueHarness()
+        for room in range(10, 20):
+            submissions.submit("busy", room)
+        submissions.submit("a", ROOM)
+        await asyncio.sleep(0)
+        for room in range(10, 20):
+            submissions.queue.answered(room, 1, 0.1)
+        submissions.take()
+        submissions.submit("b", ROOM)
+        submissions.queue.answered(ROOM, 1, 0.0001)
+        assert submissions.take() == ["b"]
         submissions.close()
 
     in_virtual_time(test())

@@ -9,6 +9,7 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.limits import ROOMS_LIMIT, SLOW_LIMIT_S
 from qscp.rooms import PERMISSIONS, RANKS, ROOM_FIELDS, HistoryFrom, RoomKind, RoomRole
 from qscpd.domain import rooms as room_rules
+from qscpd.domain.room_creation import create_room
 from qscpd.domain.rooms import (
     FOREVER_MS,
     NO_MEMBERSHIP,
@@ -19,7 +20,6 @@ from qscpd.domain.rooms import (
     RoomRow,
     RoomState,
     action_refusal,
-    create_room,
     decide,
     first_visible,
     may_see,
@@ -270,7 +270,7 @@ def test_who_can_see_a_room() -> None:
 def test_a_new_room_is_owned_by_its_creator() -> None:
     """A new room is owned by its creator, or the operator's target; it is open with history from joining."""
     bare = RoomChange(action="create", room="#dev", actor=ACTOR)
-    made = create_room(bare, None, rooms=ROOMS_LIMIT - 1, now_ms=NOW)
+    made = create_room(bare, None, rooms=ROOMS_LIMIT - 1, owned=0, now_ms=NOW)
     room = ROOM._replace(id=0, last_seq=0, members=1, owners=1)
     assert made == Decision(room, {ACTOR: Membership(RoomRole.OWNER)})
     full = RoomChange(
@@ -282,7 +282,7 @@ def test_a_new_room_is_owned_by_its_creator() -> None:
         history=HistoryFrom.FULL,
         text="news",
     )
-    made = create_room(full, None, rooms=0, now_ms=NOW)
+    made = create_room(full, None, rooms=0, owned=0, now_ms=NOW)
     room = room._replace(kind=RoomKind.CLOSED, history=HistoryFrom.FULL, topic="news")
     assert made == Decision(room, {TARGET: Membership(RoomRole.OWNER)})
 
@@ -296,7 +296,7 @@ def test_a_new_room_needs_a_free_name_and_owner() -> None:
             (None, ROOMS_LIMIT, ErrorCode.TOO_MANY_ROOMS),
         ):
             with pytest.raises(DeniedError) as denied:
-                create_room(made, existing, rooms=rooms, now_ms=NOW)
+                create_room(made, existing, rooms=rooms, owned=0, now_ms=NOW)
             assert denied.value.code is code
 
 
@@ -348,5 +348,5 @@ def test_the_operator_can_be_no_member(action: str) -> None:
 def test_a_room_without_an_owner_is_denied() -> None:
     """A room that would have no owner is not created."""
     with pytest.raises(DeniedError) as denied:
-        create_room(change("create", actor=None, target=None), None, rooms=0, now_ms=NOW)
+        create_room(change("create", actor=None, target=None), None, rooms=0, owned=0, now_ms=NOW)
     assert denied.value.code is ErrorCode.UNKNOWN_USER

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from qscpd.accounts.passwords import PasswordHasher, PasswordPool
 from qscpd.config.model import Argon2Config, Config
 from qscpd.domain.model import AccountState
 from qscpd.handlers.login import Login
+from qscpd.handlers.login_guard import LoginGuard
+from qscpd.net.admission import Admission
 from qscpd.sessions.session import Session
 from qscpd.store.reads import StoreReads
 from qscpd.store.sqlite.reader import SqliteReader
@@ -69,11 +72,13 @@ class LoginServer:
             on_failed=print,
         )
         self.reads = StoreReads(partial(SqliteReader, path))
+        self.admission = Admission(self.router.config, time.monotonic, descriptors=1000)
         login = Login(
             self.router,
             self.real_writer,
             self.reads,
             self.passwords,
+            LoginGuard(self.admission, time.monotonic),
             self.router.log,
             tasks,
             retention=frames.Retention(seconds=86400, messages=500),
@@ -141,7 +146,7 @@ async def test_a_valid_login(server: LoginServer) -> None:
     assert ack.features == ["block", "read_receipts", "typing"]
     assert isinstance(await server.answer(link), frames.OnlineUsers)
     assert server.router.sessions_of(1) == [session]
-    assert not session.live
+    assert not session.outbound.live
     logged = {"user": "alice", "device": None, "client": "test/1"}
     assert server.router.log.entries[-1] == ("auth.ok", session.id, logged)
     assert link.reading

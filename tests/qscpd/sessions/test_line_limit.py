@@ -25,7 +25,7 @@ from qscp.limits import (
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp.text import check_body
 from qscpd.accounts.directory import Directory
-from qscpd.chat import rooms
+from qscpd.chat import room_summaries
 from qscpd.chat.presence import Presence
 from qscpd.domain.model import (
     NO_META,
@@ -192,7 +192,7 @@ def test_pages_of_rooms_are_lines() -> None:
         frames.Rooms([ROOM] * room_handlers._PAGE, ROOM.name),
         frames.RoomMembers(ROOM.name, [member] * room_handlers._MEMBERS, NAME),
         frames.RoomLog(ROOM.name, [entry] * room_handlers._LOG, str(HIGHEST)),
-        frames.MembersChanged(ROOM.conversation, HIGHEST, [change] * rooms._LISTED, HIGHEST),
+        frames.MembersChanged(ROOM.conversation, HIGHEST, [change] * room_summaries._LISTED, HIGHEST),
     ):
         assert size(frame) <= LINE_LIMIT
 

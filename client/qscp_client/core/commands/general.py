@@ -1,10 +1,10 @@
 """General commands: the line itself, your presence, history, search, and failed messages."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import Final
 
 from qscp import frames
-from qscp.errors import ErrorCode, InvalidTextError
+from qscp.errors import InvalidTextError
 from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
 from qscp.text import check_body, check_status_text
 from qscp_client.core import events
@@ -40,8 +40,7 @@ class GeneralCommands:
         sender: Sends messages.
         history: Asks for messages.
         connection: Returns the connection as it is shown.
-        blocked: Names of the users whom you block.
-        blocks: Commands about them.
+        blocks: Commands about blocked users.
         messages: Commands about messages.
         rooms: Commands about rooms.
 
@@ -60,7 +59,6 @@ class GeneralCommands:
         history: History,
         connection: Callable[[], events.Connection],
         *,
-        blocked: Container[str],
         blocks: BlockCommands,
         messages: MessageCommands,
         rooms: RoomCommands,
@@ -77,7 +75,6 @@ class GeneralCommands:
         self._sender = sender
         self._history = history
         self._connection = connection
-        self._blocked = blocked
 
     # --- the line
 
@@ -90,16 +87,16 @@ class GeneralCommands:
         if self._sync.is_read_only(partner):
             self._out.fail(Problem(ProblemCode.RECIPIENT_DELETED, name=partner))
             return
-        if partner in self._blocked:
+        if self.blocks.is_blocked(partner):
             self._out.fail(Problem(ProblemCode.RECIPIENT_BLOCKED, name=partner))
             return
         try:
             body.encode()
             check_body(body)
         except UnicodeEncodeError:
-            self._fail(partner, body, FailureCode.NOT_ENCODABLE)
+            self._fail(partner, body, Failure(FailureCode.NOT_ENCODABLE))
         except InvalidTextError as error:
-            self._fail(partner, body, error.code)
+            self._fail(partner, body, Failure(error.code, str(error)))
         else:
             self._sender.say(partner, body, conversation=self._chat.conversation)
 
@@ -127,7 +124,7 @@ class GeneralCommands:
         try:
             check_status_text(text)
         except InvalidTextError as error:
-            self._out.show(Problem(ProblemCode.INVALID_TEXT, error=error.code))
+            self._out.show(Problem(ProblemCode.INVALID_TEXT, error=error.code, text=str(error)))
         else:
             self.away = text
             self._send_presence(frames.SetPresence("away", text))
@@ -246,6 +243,6 @@ class GeneralCommands:
             self._out.show(Problem(ProblemCode.NO_CONNECTION))
         return self._is_online()
 
-    def _fail(self, to: str, body: str, code: FailureCode | ErrorCode) -> None:
+    def _fail(self, to: str, body: str, failure: Failure) -> None:
         self._out.failed += 1
-        self._out.show(events.MessageFailed(to, body, Failure(code)))
+        self._out.show(events.MessageFailed(to, body, failure))

@@ -94,7 +94,7 @@ class MessageCommands:
         try:
             check_topic(reason)
         except InvalidTextError as error:
-            self._fail(Problem(ProblemCode.INVALID_TEXT, error=error.code))
+            self._fail(Problem(ProblemCode.INVALID_TEXT, error=error.code, text=str(error)))
         else:
             self._send(message, reason, EntryKind.REDACT)
 
@@ -180,7 +180,7 @@ class MessageCommands:
         try:
             check_body(body)
         except InvalidTextError as error:
-            self._fail(Problem(ProblemCode.INVALID_TEXT, error=error.code))
+            self._fail(Problem(ProblemCode.INVALID_TEXT, error=error.code, text=str(error)))
             return False
         return True
 
