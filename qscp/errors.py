@@ -72,11 +72,12 @@ class ErrorCode(enum.StrEnum):
     TOO_MANY_REACTIONS = "too_many_reactions"
     MUTED = "muted"
     SLOW_MODE = "slow_mode"
-    # `chat_nack` and `error` with `ref`: refused in a room, or for its size.
+    # `chat_nack` and `error` with `ref`.
     RECIPIENT_IS_SELF = "recipient_is_self"
     UNCHANGED = "unchanged"
     NOT_ACCEPTED = "not_accepted"
     USER_BLOCKED = "user_blocked"
+    # `chat_nack` and `error` with `ref`: refused in a room, or for its size.
     UNKNOWN_ROOM = "unknown_room"
     NOT_A_MEMBER = "not_a_member"
     NOT_ALLOWED = "not_allowed"

@@ -21,7 +21,8 @@ import structlog
 from qscp import __version__
 from qscp.frames import Retention
 from qscpd.accounts.directory import Directory
-from qscpd.accounts.passwords import PasswordHasher, PasswordPool
+from qscpd.accounts.password_pool import PasswordPool
+from qscpd.accounts.passwords import PasswordHasher
 from qscpd.admin import AdminServer
 from qscpd.admin.live import LiveAdmin
 from qscpd.bus.local import LocalBus

@@ -17,7 +17,7 @@ from qscp.features import FEATURES
 from qscp.ids import is_message_id
 from qscp.names import normalize_name
 from qscp.states import State
-from qscpd.accounts.passwords import PasswordPool, Place, PoolFullError
+from qscpd.accounts.password_pool import PasswordPool, Place, PoolFullError
 from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
@@ -136,7 +136,9 @@ class Login:
             self._tasks.create_task(self._run(login))
 
     async def _run(self, login: _Login) -> None:
-        place = self._guard.place(login.attempt, login.judgement, login.undecided)
+        place = self._guard.place(
+            login.attempt, login.judgement, login.undecided, login.session.link.has_hung_up
+        )
         try:
             verdict = await self._decide(login, place)
             if isinstance(verdict, Account):

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from qscp.errors import InvalidNameError
 from qscp.names import normalize_name
-from qscpd.accounts.passwords import Place
+from qscpd.accounts.password_pool import Lane, Place
 from qscpd.domain.model import Account
 from qscpd.net.admission import Admission, Visitor
 from qscpd.net.penalties import Penalties
@@ -42,10 +42,10 @@ class Attempt(NamedTuple):
 class Judgement(NamedTuple):
     """What happens to a login before its password is checked."""
 
-    known: bool
-    """Whether the user logged in from there, or on the device, before."""
-    device: bool
-    """Whether it is the device that is known."""
+    lane: Lane
+    """Who waits before and behind it."""
+    device: bool = False
+    """Whether the user logged in on the device before."""
     refused_s: float = 0.0
     """If not 0: it is not checked, and can be tried again after so many seconds."""
     delay_s: float = 0.0
@@ -87,32 +87,46 @@ class LoginGuard:
         """Return what happens to a login before its password is checked."""
         by_device = self._knows_device(attempt)
         if by_device or self._knows_address(attempt):
-            return Judgement(known=True, device=by_device)
+            return Judgement(Lane.KNOWN, device=by_device)
         if penalty := self._admission.penalty(attempt.visitor):
-            return Judgement(known=False, device=False, refused_s=penalty)
-        return Judgement(known=False, device=False, delay_s=self._delay(attempt.name))
+            return Judgement(Lane.FAILED, refused_s=penalty)
+        lane = Lane.FAILED if self._admission.has_failed(attempt.visitor) else Lane.CLEAN
+        return Judgement(lane, delay_s=self._delay(attempt.name))
 
-    def place(self, attempt: Attempt, judgement: Judgement, wanted: Callable[[], bool]) -> Place:
+    def place(
+        self,
+        attempt: Attempt,
+        judgement: Judgement,
+        wanted: Callable[[], bool],
+        hung_up: Callable[[], bool],
+    ) -> Place:
         """Return the place of an attempt in the queue of passwords.
 
         A known device has a share of its own, so that guesses from its own address can't fill it.
+
+        Args:
+            attempt: The attempt.
+            judgement: What `judge` has returned for it.
+            wanted: Returns whether the peer still waits for the answer.
+            hung_up: Returns whether it has closed its side of the connection.
         """
         visitor = attempt.visitor
         login = self._admission.config.login
         return Place(
-            known=judgement.known,
+            lane=judgement.lane,
             network=visitor.share.network,
             address=visitor.share.address,
             account=f"{attempt.name} {attempt.device}" if judgement.device else attempt.name,
             most=login.queue if visitor.allowed else login.queue_per_address,
             wanted=wanted,
+            hung_up=hung_up,
         )
 
     def failed(self, attempt: Attempt, judgement: Judgement) -> None:
         """Note that the password was wrong."""
         settings = self._admission.config.login.penalty
         self._admission.charge(attempt.visitor, settings.auth_fail_s)
-        if judgement.known:
+        if judgement.lane is Lane.KNOWN:
             lapse = _device_key(attempt) if judgement.device else _address_key(attempt)
             self._lapses.charge(
                 lapse, settings.auth_fail_s, threshold=settings.threshold_s, longest=settings.longest_s

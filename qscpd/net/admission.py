@@ -21,6 +21,9 @@ _SHARES_PER_NETWORK: Final = 4
 _FAILURES_PER_NETWORK: Final = 16
 """A failure costs the network around an address so many times less, because it can have other users."""
 
+_PENALISED: Final = 8
+"""An address with a penalty gets so many times fewer connections."""
+
 _RESERVE: Final = 16
 """One of so many connections is kept for addresses that logged in before."""
 
@@ -151,8 +154,6 @@ class Admission:
 
     def charge(self, visitor: Visitor, seconds: float) -> None:
         """Add to the penalty of an address, and a little to that of its network."""
-        if visitor.allowed:
-            return
         settings = self.config.login.penalty
         share = visitor.share
         self.penalties.charge(
@@ -172,6 +173,10 @@ class Admission:
             return 0.0
         return max(map(self.penalties.remaining, set(visitor.share)))
 
+    def has_failed(self, visitor: Visitor) -> bool:
+        """Return whether there is anything of a penalty, in force or not; also of an allowed address."""
+        return any(map(self.penalties.has, visitor.share))
+
     # --- inside
 
     def _cap(self, visitor: Visitor, known: int) -> int:
@@ -180,19 +185,21 @@ class Admission:
         if visitor.allowed:
             return login.connections_per_allowed
         if not known and self.penalty(visitor):
-            return 1  # Its login is answered, so that a user learns why.
+            # Enough that a user there gets the answer `busy`, and learns when to try again.
+            return max(login.connections_per_address // _PENALISED, 1)
         return login.connections_per_address + known
 
     def _pressure(self, *, privileged: bool, allowed: bool) -> str:
         """Return why a connection has to go for a new one; empty if there is room."""
         login = self.config.login
         most = min(self.config.server.max_connections, self._descriptors)
-        if self._open >= most:
+        # The last ones are for addresses that logged in before.
+        if self._open >= (most if privileged else most - most // _RESERVE):
             return "max_connections" if most == self.config.server.max_connections else "descriptors"
         if privileged:
             return ""
-        if self._open >= most - most // _RESERVE or self._waiting >= login.drop_full:
-            return "full"
+        if self._waiting >= login.drop_full:
+            return "drop_full"
         if allowed or self._waiting < login.drop_start:
             return ""
         grown = (self._waiting - login.drop_start) / (login.drop_full - login.drop_start)

@@ -8,6 +8,7 @@ A link does not know frames. It passes plaintext to its session, and sends the s
 """
 
 import asyncio
+import select
 import ssl
 from typing import Final, Protocol, cast
 
@@ -30,6 +31,9 @@ TLS records, or a thousand frames."""
 _LINGER_S: Final = 5.0
 """Time for which a closed link still reads and discards input. Closing a socket with unread input makes
 the kernel send a reset, which can destroy our last output on its way (RFC 1122, 4.2.2.13)."""
+
+_HUNG_UP: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+"""Events of poll(2); the first is Linux's."""
 
 _log = structlog.stdlib.get_logger("qscpd.net.link")
 
@@ -251,6 +255,15 @@ class Link(asyncio.Protocol):
     def authenticated(self) -> None:
         """Note that the peer has logged in."""
         self._owner.authenticated(self)
+
+    def has_hung_up(self) -> bool:
+        """Return whether the peer has closed its side, also while nothing is read."""
+        connection = self._transport.get_extra_info("socket")
+        if connection is None or self._transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(connection.fileno(), _HUNG_UP)
+        return bool(poll.poll(0))
 
     @property
     def reason(self) -> str:

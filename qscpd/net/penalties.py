@@ -55,6 +55,10 @@ class Penalties:
         end, enforced = self._ends.get(key, (0.0, False))
         return max(end - self._clock(), 0.0) if enforced else 0.0
 
+    def has(self, key: Hashable) -> bool:
+        """Return whether anything of a penalty is left, in force or not."""
+        return self._ends.get(key, (0.0, False))[0] > self._clock()
+
     def _make_room(self) -> None:
         if len(self._ends) < self._most:
             return

@@ -59,6 +59,10 @@ class FakeLink(Link):
         """Record it, as the listener does."""
         self.visitor.waiting = False
 
+    def has_hung_up(self) -> bool:
+        """Return False: its peer is there."""
+        return False
+
     def now(self) -> float:
         """Return the time that the test set."""
         return self.clock

@@ -13,7 +13,8 @@ from unittest import mock
 
 from qscp import codec, frames
 from qscpd.accounts.directory import Directory
-from qscpd.accounts.passwords import ANYWHERE, PasswordHasher, PasswordPool, Place
+from qscpd.accounts.password_pool import ANYWHERE, PasswordPool, Place
+from qscpd.accounts.passwords import PasswordHasher
 from qscpd.bus.base import Commit
 from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router

@@ -130,12 +130,16 @@ class SqliteStore(SqliteReads):
         """
         self._chunk_reader.trusts_new = False
         with contextlib.suppress(StoreFullError):
-            try:
-                with self._db.transaction():
-                    self._ids.index_all()
-            except StoreDamagedError:
-                self._ids.index_all()  # each step for itself, around what is damaged
+            self._index_at_once()
         self._chunk_reader.trusts_new = True
+
+    def _index_at_once(self) -> None:
+        """Index ids in one transaction, so that thousands of steps are one flush of the disk."""
+        try:
+            with self._db.transaction():
+                self._ids.index_all()
+        except StoreDamagedError:
+            self._ids.index_all()  # each step for itself, around what is damaged
 
     def close(self) -> None:
         """See `StoreReader.close`; the index of message ids is completed first.
@@ -146,7 +150,7 @@ class SqliteStore(SqliteReads):
             self._closed = True
             self._clock_keeper.close()
             with contextlib.suppress(StoreError):  # opening completes it, too
-                self._ids.index_all()
+                self._index_at_once()
         super().close()
         self._reserve.take_back()  # The journal is gone, if nobody else reads.
 
