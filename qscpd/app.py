@@ -142,7 +142,7 @@ async def _serve(config: Config) -> ExitCode:
         admission = Admission(config, time.monotonic, descriptors=descriptor_limit() - DESCRIPTOR_RESERVE)
         guard = LoginGuard(admission, time.monotonic)
         login = Login(router, writer, reads, passwords, guard, log, tasks, retention=retention, epoch=epoch)
-        requests = RequestRunner(tasks, router.submissions.barrier)
+        requests = RequestRunner(tasks, router.submissions.flush)
         handlers = handler_table(router, writer, reads, requests, login.start)
         listener = Listener(config, context, partial(router.open_session, handlers), admission, log.journal)
         listener.bind()

@@ -1,7 +1,8 @@
 """Queue of what sessions send to the store: messages, positions and skips.
 
 Everything submitted during a tick of the loop goes to the `StoreWriter` at the end of that tick, in
-the order of submission.
+the order of submission; only positions can wait longer (`qscpd.chat.marks`). Each item counts towards
+what its session has pending, which is bounded. So is therefore all that waits here.
 
 Messages to a room pass its gate. Fanning one message out to a thousand sessions costs nearly as much
 as fanning out eight (a TLS record and a system call for each session), and so do their commits. So the
@@ -14,8 +15,10 @@ half of the loop's time, and each has its turn. In a quiet room no message waits
 import asyncio
 from typing import Final
 
+from qscpd.chat.marks import MarkQueue
+from qscpd.domain.model import Mark
 from qscpd.sessions.session import Session
-from qscpd.store.items import Item
+from qscpd.store.items import Item, PendingSkip
 from qscpd.store.writer import StoreWriter
 
 _SHORTEST_COOLDOWN_S: Final = 0.5e-3
@@ -51,36 +54,57 @@ class SubmissionQueue:
         """By the conversation of the room; a room without a gate has nothing in flight or cooling down."""
         self._filling: list[_Gate] = []
         """Gates whose batch is still open: it takes what comes until the end of the tick."""
+        self._marks = MarkQueue(writer, self.hand_over)
         self._scheduled = False
         self._cooled_s = float("-inf")
         """When the cooldowns of all rooms so far are over."""
 
     def __len__(self) -> int:
-        """Return how many items go to the writer at the end of the tick."""
-        return len(self._outbox)
+        """Return how many items wait for the end of the tick, or for the writer."""
+        return len(self._outbox) + len(self._marks)
 
     def submit(self, item: Item[Session], room: int | None = None) -> None:
         """Queue an item.
 
         Args:
-            item: A message, position or skip.
+            item: A message, or a skip of a session that has ended.
             room: The conversation of the room that a message goes to; None if it goes to a user.
         """
         if room is not None and not self._pass_gate(item, room):
             return
         self._outbox.append(item)
+        self._schedule()
+
+    def submit_mark(self, session: Session, mark: Mark) -> None:
+        """Queue a position; only the highest of a session, conversation and kind waits."""
+        self._marks.add(session, mark)
+        self._schedule()
+
+    def submit_skip(self, session: Session, message_id: str) -> None:
+        """Queue a skip; the session's later messages stay behind it."""
+        self.submit(PendingSkip(session, message_id))
+        self._marks.count(session)
+
+    def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self.hand_over)
 
-    def barrier(self, room: int | None = None) -> None:
+    def flush(self, session: Session) -> None:
+        """Hand everything that a session has submitted to the writer, like `barrier`."""
+        self.barrier(session=session)
+
+    def barrier(self, room: int | None = None, session: Session | None = None) -> None:
         """Hand everything submitted so far to the writer, past the gates of rooms.
 
         What the writer is asked to do next is done after all of it.
 
         Args:
-            room: The one room whose gate is passed; None for those of all rooms.
+            room: The one room whose gate is passed, and no positions; None for the gates of all rooms.
+            session: The one session whose positions are handed over; None for those of all sessions.
         """
+        if room is None:
+            self._outbox += self._marks.take_all(session)
         gates = self._gates.values() if room is None else [self._gates.get(room)]
         for gate in gates:
             if gate is not None:
@@ -123,6 +147,7 @@ class SubmissionQueue:
             _stop_timer(gate)
         self._gates.clear()
         self._outbox.clear()
+        self._marks.close()
 
     def hand_over(self) -> None:
         """End the tick: hand what is queued to the writer."""
@@ -130,9 +155,11 @@ class SubmissionQueue:
         for gate in self._filling:
             gate.closed = True
         self._filling.clear()
+        self._outbox += self._marks.take_batch()
         if self._outbox:
             outbox, self._outbox = self._outbox, []
             self._writer.append(outbox)
+        self._marks.ask()
 
     # --- gates
 

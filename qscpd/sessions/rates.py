@@ -162,9 +162,8 @@ class RateLimiter:
         self.waiting[session] = None
         if self._timer is None:
             limits = self._limits()
-            wait_s = max(
-                each.full_in_s(limit_of(each.kind, limits)) for each in self.buckets if each.left <= 0
-            )
+            empty = [each for each in self.buckets if each.left <= 0]
+            wait_s = max((each.full_in_s(limit_of(each.kind, limits)) for each in empty), default=0.0)
             self.due = self._loop.time() + wait_s
             self._timer = self._loop.call_at(self.due, self._continue)
 

@@ -33,12 +33,12 @@ class RequestRunner:
 
     Args:
         tasks: Where they run; no error of theirs gets there.
-        barrier: Hands everything that sessions sent before to the store.
+        flush: Hands everything that a session sent before to the store.
     """
 
-    def __init__(self, tasks: asyncio.TaskGroup, barrier: Callable[[], None]) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, flush: Callable[[Session], None]) -> None:
         self._tasks = tasks
-        self._barrier = barrier
+        self._flush = flush
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def answer(
@@ -72,7 +72,7 @@ class RequestRunner:
             session.inbound.resume(Pause.REQUEST)
 
         if session.pending:
-            self._barrier()  # What it sent before is answered before.
+            self._flush(session)  # What it sent before is answered before.
         session.inbound.count_request()
         session.inbound.pause(Pause.REQUEST)
         self.start(session, run())

@@ -45,6 +45,8 @@ class NoticeCode(enum.StrEnum):
     """[name, user] The user in the open chat is called `name` now: `user` is another account's name."""
     WAITING_FOR_STORAGE = "waiting_for_storage"
     """[error, text] The server could not store a message; it is sent again automatically."""
+    THROTTLED = "throttled"
+    """You send faster than the server accepts; what you sent waits."""
 
     BLOCKED = "blocked"
     """[name] You block a user, from here or from another device."""

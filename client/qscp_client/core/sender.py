@@ -10,6 +10,10 @@ from qscp_client.core.effects import Clock, Output
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import Entry, EntryKind, Failure, FailureCode, Outbox
 
+_SAME_PAUSE_S = 15.0
+"""A `throttled` that comes later than this after the last one is of another pause: the server repeats it
+every 5 s."""
+
 
 class Sender:
     """Sends messages through the outbox, and shows and saves what becomes of them.
@@ -40,6 +44,7 @@ class Sender:
         self._make_id = make_id
         self._keeps_failed = keeps_failed
         self._notified: set[str] = set()
+        self._throttled_at = float("-inf")
         for entry in self.outbox:
             out.show(_sent(entry))
 
@@ -109,6 +114,13 @@ class Sender:
             self._notified.add(entry.to)
             self._out.show(Notice(NoticeCode.WAITING_FOR_STORAGE, error=frame.code, text=frame.message))
         self._send(self.outbox.due(self._clock.now()))
+
+    def receive_throttled(self) -> None:
+        """Show, once in each pause, that the server reads no further for a while."""
+        now = self._clock.now()
+        if now - self._throttled_at > _SAME_PAUSE_S:
+            self._out.show(Notice(NoticeCode.THROTTLED))
+        self._throttled_at = now
 
     def tick(self) -> None:
         """Send again what is due; let fail what is too old."""

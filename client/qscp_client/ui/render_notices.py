@@ -155,6 +155,9 @@ NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
         f"(/show shows them). /unblock {n.name} ends it."
     ),
     NoticeCode.UNBLOCKED: lambda n: f"You no longer block {n.name}.",
+    NoticeCode.THROTTLED: lambda _: (
+        "You are sending faster than the server accepts; your messages are sent as soon as it does."
+    ),
     NoticeCode.ANSWER_LOST: lambda _: "The connection was lost before the answer came; ask again.",
     NoticeCode.NO_MESSAGES: lambda n: f"No messages {_where(n.name)} yet.",
     NoticeCode.NO_OLDER_MESSAGES: lambda n: f"No older messages {_where(n.name)}.",
