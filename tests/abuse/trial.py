@@ -4,10 +4,7 @@ import contextlib
 import json
 import signal
 import subprocess
-import sys
 import tempfile
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,18 +14,15 @@ from qscpd.setup.pki import AuthorityFiles
 from tests.abuse.catalogue import ATTACKS, Bounds
 from tests.abuse.figures import Sample
 from tests.abuse.group import make_store
+from tests.abuse.process import START_LIMIT_S, expect, read_line, worker
 from tests.support.daemon import Daemon, write_config
 
 __all__ = ["Result", "run_trial"]
 
-_ROOT: Final = Path(__file__).parents[2]
 _MIB: Final = 1 << 20
 
 _SETTINGS: Final = ("login.argon2.memory=19MiB", "login.argon2.iterations=2")
 """The defaults for a password's cost, which the configurations of tests lower."""
-
-_START_LIMIT_S: Final = 60.0
-"""Longest wait for a process of this suite."""
 
 _STOP_LIMIT_S: Final = 25.0
 """`server.shutdown_grace`, and some time for a busy machine."""
@@ -93,17 +87,15 @@ def run_trial(name: str, authority: AuthorityFiles, seconds: float) -> Result:
         daemon = Daemon(directory, write_config(directory, authority), _SETTINGS, debug=False)
         try:
             daemon.wait_until_ready()
-            with _worker("members", str(authority.ca_certificate), str(daemon.port)) as group:
-                _expect(group, "ready")
+            with worker("members", authority.ca_certificate, daemon.port) as group:
+                expect(group, "ready")
                 without = _measure(group, max(2.0, seconds / 2))
                 memory = [_peak(daemon)]
                 logged = _logged(daemon)
-                with _worker(
-                    "attacker", name, str(authority.ca_certificate), str(daemon.port), str(seconds)
-                ) as attacker:
-                    _expect(attacker, "begun")
+                with worker("attacker", name, authority.ca_certificate, daemon.port, seconds) as attacker:
+                    expect(attacker, "begun")
                     during = _measure(group, seconds)
-                    did = _read(attacker)
+                    did = read_line(attacker)
                 memory.append(_peak(daemon))
                 after = _measure(group, max(2.0, seconds / 4))
                 memory.append(_peak(daemon))
@@ -125,45 +117,11 @@ def run_trial(name: str, authority: AuthorityFiles, seconds: float) -> Result:
     )
 
 
-@contextlib.contextmanager
-def _worker(module: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """Start a process of this suite, and kill it at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"tests.abuse.{module}", *arguments],
-        cwd=_ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def _read(process: "subprocess.Popen[str]", limit_s: float = _START_LIMIT_S) -> str:
-    """Return the next line of a process; kill it if it takes too long."""
-    assert process.stdout is not None
-    watchdog = threading.Timer(limit_s, process.kill)
-    watchdog.start()
-    line = process.stdout.readline().strip()
-    watchdog.cancel()
-    if not line:
-        raise RuntimeError(f"{process.args!r} ended with {process.wait()}")
-    return line
-
-
-def _expect(process: "subprocess.Popen[str]", word: str) -> None:
-    if (line := _read(process)) != word:
-        raise RuntimeError(f"{process.args!r} wrote {line!r}, not {word!r}")
-
-
 def _measure(group: "subprocess.Popen[str]", seconds: float) -> Sample:
     assert group.stdin is not None
     group.stdin.write(f"measure {seconds}\n")
     group.stdin.flush()
-    return msgspec.json.decode(_read(group, seconds + _START_LIMIT_S), type=Sample)
+    return msgspec.json.decode(read_line(group, seconds + START_LIMIT_S), type=Sample)
 
 
 def _peak(daemon: Daemon) -> int:

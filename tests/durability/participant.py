@@ -17,7 +17,7 @@ from tests.support.device import Device
 from tests.support.devicelog import BrokenPromiseError, Kind
 from tests.support.ids import IdMaker, device_id
 from tests.support.network_device import NetworkDevice
-from tests.support.waiting import patiently
+from tests.support.waiting import PATIENCE_S, patiently
 from tests.support.wire import client_context
 
 __all__ = ["Participant", "run_load"]
@@ -145,7 +145,9 @@ class Participant(ABC):
             self.device.log.memberships[self._club] = self._is_in
 
 
-def run_load(folder: Path, ca: Path, port: int, load: Sequence[Participant]) -> int:
+def run_load(
+    folder: Path, ca: Path, port: int, load: Sequence[Participant], start_limit_s: float = PATIENCE_S
+) -> int:
     """Run the participants of a process, obey its commands, and return the exit code.
 
     It prints `ready` when every device has logged in once. Then it reads commands from standard input,
@@ -156,7 +158,7 @@ def run_load(folder: Path, ca: Path, port: int, load: Sequence[Participant]) -> 
     """
     code = 0
     try:
-        asyncio.run(_run(folder, ca, port, load))
+        asyncio.run(_run(folder, ca, port, load, start_limit_s))
     except* BrokenPromiseError as broken:
         with contextlib.suppress(BrokenPipeError):
             sys.stderr.write("".join(f"{each}\n" for each in broken.exceptions))
@@ -164,13 +166,13 @@ def run_load(folder: Path, ca: Path, port: int, load: Sequence[Participant]) -> 
     return code
 
 
-async def _run(folder: Path, ca: Path, port: int, load: Sequence[Participant]) -> None:
+async def _run(folder: Path, ca: Path, port: int, load: Sequence[Participant], start_limit_s: float) -> None:
     context = client_context(ca)
     commands = await _open_stdin()
     async with asyncio.TaskGroup() as tasks:
         for participant in load:
             tasks.create_task(participant.run(port, context))
-        async with patiently():
+        async with asyncio.timeout(start_limit_s):
             for participant in load:
                 await participant.seen.wait()
         _answer("ready")
