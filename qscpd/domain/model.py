@@ -99,6 +99,8 @@ class RefusedMessage(NewMessage, frozen=True, gc=False, kw_only=True):
     """The broken rule."""
     to: str
     """The name of the recipient, as it was sent. `recipient` is 0, unless a room has that name now."""
+    retry_after_s: float | None = None
+    """Seconds until it would be accepted, if known; not remembered."""
 
     @property
     def name(self) -> str:
@@ -243,6 +245,16 @@ class ConversationSummary(NamedTuple):
     """Messages of others after the `READ` position; counting stops at about 1,000."""
     mentions: int
     """How many of the unread ones mention the account."""
+
+
+class BlockRow(NamedTuple):
+    """An account that another one blocks."""
+
+    account: int
+    """The account that blocks."""
+    blocked: int
+    time_ms: int
+    """Since when."""
 
 
 class ExportedMessage(NamedTuple):

@@ -46,8 +46,9 @@ class HistoryHandlers:
 
     def resume(self, session: Session, identity: Identity, frame: frames.Resume) -> None:
         """Add a page of positions; after the last one, start the replay."""
-        backlog = session.backlog
-        if session.live or (backlog is not None and backlog.started):
+        session.inbound.count_request()
+        backlog = session.outbound.backlog
+        if session.outbound.live or (backlog is not None and backlog.started):
             session.send(refusal(frame, ErrorCode.ALREADY_RESUMED))
             return
         if backlog is None:

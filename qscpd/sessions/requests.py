@@ -6,6 +6,7 @@ that run at the same time is limited: a thousand peers that ask at once must not
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final, TypeVar
 
@@ -14,6 +15,7 @@ import structlog
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscpd.errors import StoreDamagedError
+from qscpd.net.pause import Pause
 from qscpd.sessions.answers import refusal
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
@@ -31,12 +33,12 @@ class RequestRunner:
 
     Args:
         tasks: Where they run; no error of theirs gets there.
-        barrier: Hands everything that sessions sent before to the store.
+        passed: Waits until what a session sent before is with the store.
     """
 
-    def __init__(self, tasks: asyncio.TaskGroup, barrier: Callable[[], None]) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, passed: Callable[[Session], Awaitable[None]]) -> None:
         self._tasks = tasks
-        self._barrier = barrier
+        self._passed = passed
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def answer(
@@ -56,6 +58,8 @@ class RequestRunner:
         """
 
         async def run() -> None:
+            if session.pending:  # What it sent before is answered before.
+                await self._passed(session)
             async with self._slots:
                 if session.closed:
                     return  # The user may be back on another session, and want something else by now.
@@ -63,15 +67,14 @@ class RequestRunner:
                     reply = await make_reply(identity.account, frame)
                 except StoreDamagedError as error:
                     # The session goes on: it needs that part of the store for nothing else, perhaps.
-                    _log.error("request.damaged", session=session.id, reason=str(error))
+                    session.report(_log, "request.damaged", level=logging.ERROR, reason=str(error))
                     reply = refusal(frame, ErrorCode.INTERNAL)
             if not session.closed:
                 session.send(reply)
-            session.end_request()
+            session.inbound.resume(Pause.REQUEST)
 
-        if session.pending:
-            self._barrier()  # What it sent before is answered before.
-        session.begin_request()
+        session.inbound.count_request()
+        session.inbound.pause(Pause.REQUEST)
         self.start(session, run())
 
     def start(self, session: Session, work: Coroutine[None, None, None]) -> None:
@@ -83,5 +86,5 @@ async def _guard(session: Session, work: Coroutine[None, None, None]) -> None:
     try:
         await work
     except Exception as error:  # noqa: BLE001 - a bug in one session's request must not end the others
-        _log.error("request.bug", session=session.id, exc_info=error)
+        session.report(_log, "request.bug", level=logging.ERROR, exc_info=error)
         session.close(ErrorCode.INTERNAL, error=True)

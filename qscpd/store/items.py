@@ -27,6 +27,9 @@ class PendingSkip(msgspec.Struct, Generic[S], frozen=True, eq=False, gc=False):
 Item = PendingChat[S] | Mark | PendingSkip[S]
 """A message, a position to move, or a skip."""
 
+Queued = Item[S] | None
+"""An item in the queue; None stands for one that is done although an earlier one is not."""
+
 
 class Batch(msgspec.Struct, Generic[S], eq=False):
     """Items of one transaction, and the chats that are refused instead."""
@@ -37,12 +40,27 @@ class Batch(msgspec.Struct, Generic[S], eq=False):
     marks: list[Mark] = []
     late: list[PendingChat[S]] = []
     """Chats that would overtake a refused one."""
+    others: list[int] = []
+    """Of each item that is in none of `chats`, in order: how many of these were before it."""
 
     def halves(self) -> "tuple[Batch[S], Batch[S]]":
         """Return two batches with its chats and marks, in order; chats come before marks."""
         items: list[PendingChat[S] | Mark] = [*self.chats, *self.marks]
         middle = len(items) // 2
         return _batch(items[:middle]), _batch(items[middle:])
+
+    def undone(self, left: "Sequence[PendingChat[S]]") -> "list[Queued[S]]":
+        """Return the items from the first chat on that is not done, as they were in the queue.
+
+        Args:
+            left: The chats that are not done, at least one.
+        """
+        items: list[Queued[S]] = list(self.chats)
+        for place in reversed(self.others):
+            items.insert(place, None)
+        waiting = set(map(id, left))
+        first = next(number for number, item in enumerate(items) if id(item) in waiting)
+        return [item if id(item) in waiting else None for item in items[first:]]
 
 
 def _batch(items: "Sequence[PendingChat[S] | Mark]") -> Batch[S]:

@@ -19,23 +19,21 @@ import structlog
 
 from qscp.errors import ErrorCode
 from qscpd.bus.base import Answers, Bus, Commit
-from qscpd.domain.events import Event, MessagesStored
-from qscpd.domain.model import Keep, Mark, Outcome, Refused, StoredMessage
+from qscpd.domain.events import Event, MessagesStored, PositionMoved
+from qscpd.domain.model import Keep, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from qscpd.outage import CALM_S, Outage
 from qscpd.store.base import Store
+from qscpd.store.batches import take_batch
 from qscpd.store.clock_watch import ClockWatch
 from qscpd.store.commits import events_of
 from qscpd.store.housekeeper import QUIET_S, Housekeeper
-from qscpd.store.items import Batch, Item, PendingChat, PendingSkip
+from qscpd.store.items import Batch, Item, PendingChat, Queued
 from qscpd.store.order import Order
 
-_BATCH_ROWS: Final = 1000
-"""Messages in a transaction at most: more would only add latency (147,000 rows a second at 100 already)."""
-
-_BATCH_BYTES: Final = 1024 * 1024
-"""Characters of bodies in a transaction at most, so that 64 large messages don't hold up the small ones."""
+_TURN_S: Final = 0.01
+"""Time after which a transaction takes nothing more that is slow; writing the changes takes as long again."""
 
 _CALLS_S: Final = 0.003
 """Time for calls while messages wait."""
@@ -95,7 +93,7 @@ class StoreWriter(Generic[S]):
         """Of the running call: the events of each transaction."""
         self._lock = threading.Lock()  # guards everything below
         self._wake = threading.Condition(self._lock)
-        self._pending: deque[Item[S]] = deque()
+        self._pending: deque[Queued[S]] = deque()
         self._calls: deque[_Call] = deque()
         self._queued = 0  # items so far, to know what came before a call
         self._closing = False
@@ -185,12 +183,14 @@ class StoreWriter(Generic[S]):
         while True:
             with self._wake:
                 quiet = self._wait()
-                batch = self._take()
+                batch = take_batch(self._pending, self._order)
                 if self._closing and not (
                     batch.chats or batch.late or batch.marks or self._calls or self._pending
                 ):
                     return
-            self._commit(batch)
+            if left := self._commit(batch):
+                with self._lock:
+                    self._pending.extendleft(reversed(batch.undone(left)))
             self._perform_calls()
             if (quiet or time.monotonic() >= self._housekeeper.busy_due_s) and not self._failed:
                 self._housekeeper.step(quiet=quiet)
@@ -206,28 +206,6 @@ class StoreWriter(Generic[S]):
             if not woken:
                 return True
         return False
-
-    def _take(self) -> Batch[S]:
-        """Take the items of the next transaction, in order."""
-        batch: Batch[S] = Batch()
-        pending, order = self._pending, self._order
-        size = 0
-        for _ in range(min(len(pending), _BATCH_ROWS)):
-            item = pending.popleft()
-            if type(item) is PendingChat:
-                if not order.blocked or order.admits(item.session, item.message):
-                    batch.chats.append(item)
-                    batch.messages.append(item.message)
-                else:
-                    batch.late.append(item)
-                size += len(item.message.body)
-                if size >= _BATCH_BYTES:
-                    break
-            elif type(item) is Mark:
-                batch.marks.append(item)
-            elif type(item) is PendingSkip:
-                order.skip(item.session, item.id)
-        return batch
 
     def _perform_calls(self) -> None:
         """Perform calls for a limited time: messages must not wait for a thousand reconnecting users."""
@@ -254,47 +232,67 @@ class StoreWriter(Generic[S]):
                     break
         return calls
 
-    def _commit(self, batch: Batch[S]) -> None:
+    def _commit(self, batch: Batch[S]) -> Sequence[PendingChat[S]]:
+        """Commit a batch; return its chats that are left for the next transaction."""
         if self._failed:
-            return
+            return ()
         chats, marks = batch.chats, batch.marks
         if batch.late:
             self._refuse(batch.late, ErrorCode.OUT_OF_ORDER)
         if not chats and not marks:
-            return
+            return ()
         try:
-            outcomes, moved = self._store.append(batch.messages, marks)
+            outcomes, moved = self._store.append(batch.messages, marks, deadline_s=time.monotonic() + _TURN_S)
         except (StoreFullError, StoreBusyError) as error:
             self._refusing.failed(str(error), len(chats))
             self._housekeeper.bring_forward()
             full = isinstance(error, StoreFullError)
             self._refuse_and_block(chats, ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED)
         except StoreDamagedError as error:
-            self._commit_around(batch, error)
+            return self._commit_around(batch, error)
         except Exception as error:  # noqa: BLE001 - whatever it is: what was stored is unknown
             self._fail(error)
         else:
-            if self._refusing.lasts:
-                self._refusing.works()
-            self._housekeeper.stored = True
-            events: Sequence[Event]
-            if not marks and all(type(each) is StoredMessage and each.new for each in outcomes):
-                events = (MessagesStored(batch.messages, cast("Sequence[StoredMessage]", outcomes)),)
-            else:
-                events = events_of(batch.messages, outcomes, moved)
-            answers = Answers([chat.session for chat in chats], batch.messages, outcomes)
-            self._back(self._bus.publish, Commit(events, answers))
+            self._publish(batch, outcomes, moved)
+            return chats[len(outcomes) :]
+        return ()
 
-    def _commit_around(self, batch: Batch[S], error: StoreDamagedError) -> None:
-        """Commit a batch in halves, until what needs a damaged page is alone; only that is refused."""
+    def _publish(
+        self, batch: Batch[S], outcomes: Sequence[Outcome], moved: Sequence[PositionMoved | None]
+    ) -> None:
+        """Publish what was committed of a batch."""
+        if self._refusing.lasts:
+            self._refusing.works()
+        self._housekeeper.stored = True
+        chats, messages = batch.chats, batch.messages
+        if len(outcomes) < len(chats):
+            chats, messages = chats[: len(outcomes)], messages[: len(outcomes)]
+        events: Sequence[Event]
+        if not batch.marks and all(type(each) is StoredMessage and each.new for each in outcomes):
+            events = (MessagesStored(messages, cast("Sequence[StoredMessage]", outcomes)),)
+        else:
+            events = events_of(messages, outcomes, moved)
+        answers = Answers([chat.session for chat in chats], messages, outcomes)
+        self._back(self._bus.publish, Commit(events, answers))
+
+    def _commit_around(self, batch: Batch[S], error: StoreDamagedError) -> Sequence[PendingChat[S]]:
+        """Commit a batch in halves, until what needs a damaged page is alone; only that is refused.
+
+        Returns:
+            Its chats that are left for the next transaction.
+        """
         if len(batch.chats) + len(batch.marks) > 1:
-            for half in batch.halves():
-                self._commit(self._order.admitted(half))
-        elif batch.chats:
+            first, second = batch.halves()
+            if left := self._commit(self._order.admitted(first)):
+                self._commit(Batch(marks=second.marks))
+                return [*left, *second.chats]
+            return self._commit(self._order.admitted(second))
+        if batch.chats:
             self._refusing.failed(str(error), len(batch.chats))
             self._refuse_and_block(batch.chats, ErrorCode.STORAGE_FAILED)
         else:
             _log.warning("store.position_lost", reason=str(error))
+        return ()
 
     def _refuse_and_block(self, chats: Sequence[PendingChat[S]], code: ErrorCode) -> None:
         """Refuse messages; what their sessions send to the same recipients waits for them."""
@@ -346,7 +344,8 @@ class StoreWriter(Generic[S]):
         error: Exception = StoreError("the store has failed")
         if not self._failed:
             try:
-                outcomes = self._store.change_rooms([cast("RoomChange", call.work) for call in calls])
+                changes = [cast("RoomChange", call.work) for call in calls]
+                outcomes = self._store.change_rooms(changes, deadline_s=time.monotonic() + _TURN_S)
             except Exception as failure:  # noqa: BLE001 - it is raised where each is awaited
                 error = failure
                 if isinstance(error, StoreDamagedError) and len(calls) > 1:
@@ -356,7 +355,10 @@ class StoreWriter(Generic[S]):
                 if isinstance(error, StoreError) and not isinstance(error, _UNCHANGED):
                     self._fail(error)  # the memberships are unknown now
             else:
-                self._answer(calls, [each if isinstance(each, Exception) else None for each in outcomes])
+                done = len(outcomes)
+                with self._lock:
+                    self._calls.extendleft(reversed(calls[done:]))
+                self._answer(calls[:done], [e if isinstance(e, Exception) else None for e in outcomes])
                 return
         self._answer(calls, [error] * len(calls))
 

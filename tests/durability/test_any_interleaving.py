@@ -26,7 +26,7 @@ from tests.support.in_process_server import InProcessPeer, InProcessServer
 from tests.support.interleavings import DEVICES, NUMBERS, SETTINGS, USERS, make_world
 from tests.support.memory import memory_folder
 from tests.support.oracle import Book, judge
-from tests.support.stores import FailingStore
+from tests.support.stores import FailingStore, tiny_transactions
 
 T = TypeVar("T")
 
@@ -53,8 +53,9 @@ class Interleavings(RuleBasedStateMachine):
         self.memory = memory_folder()
         self.folder = Path(self.memory.name)
         self.runner = asyncio.Runner()
-        self.patches = mock.patch.multiple(replay, _PAGE=3, _BUFFER_BYTES=700, _NEW_DEVICE=5)
-        self.patches.start()
+        self.patches = contextlib.ExitStack()
+        self.patches.enter_context(mock.patch.multiple(replay, _PAGE=3, _BUFFER_BYTES=700, _NEW_DEVICE=5))
+        self.patches.enter_context(tiny_transactions())
         self.devices = [Device(user, device_id(n), IdMaker(n)) for n, user in enumerate(DEVICES, 1)]
         self.peers: dict[int, InProcessPeer] = {}
         self.full = False
@@ -461,7 +462,7 @@ class Interleavings(RuleBasedStateMachine):
             self.run(self.finish())
         finally:
             self.run(self.chat_server.__aexit__(None, None, None))
-            self.patches.stop()
+            self.patches.close()
             self.runner.close()
             self.memory.cleanup()
 

@@ -104,13 +104,15 @@ class CrashTest:
         folder: Where all files go.
         authority: Authority of the daemon's certificate.
         seed: Seed of all random choices; the scheduling of processes stays random.
+        program: Module to run as the daemon.
     """
 
-    def __init__(self, folder: Path, authority: AuthorityFiles, seed: int) -> None:
+    def __init__(self, folder: Path, authority: AuthorityFiles, seed: int, *, program: str = "qscpd") -> None:
         self._folder = folder
         self._authority = authority
         self._random = Random(seed)  # noqa: S311 - to be repeated
         self._seed = seed
+        self._command = (sys.executable, "-m", program)
         self._port = free_port()
         self._kills = 0
         add_accounts(folder / "qscpd.db", dict.fromkeys(USERS, PASSWORD))
@@ -122,7 +124,7 @@ class CrashTest:
         self._daemon = self._start()
 
     def _start(self) -> Daemon:
-        daemon = Daemon(self._folder, self._config, ())
+        daemon = Daemon(self._folder, self._config, (), self._command)
         daemon.wait_until_ready()
         return daemon
 

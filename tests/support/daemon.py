@@ -16,6 +16,7 @@ from qscpd.accounts.passwords import PasswordHasher
 from qscpd.config.model import Argon2Config
 from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import open_store, store_url
+from tests.support.limits import NO_RATES_YAML
 from tests.support.waiting import PATIENCE_S, wait_for
 
 __all__ = [
@@ -61,6 +62,7 @@ server:
 tls:
   certificate: {authority.certificate}
   key: {authority.key}
+limits: {NO_RATES_YAML}
 login:
   argon2: {{memory: 8KiB, iterations: 1, parallelism: 1}}
 store:

@@ -1,8 +1,10 @@
 """History: older messages, the last ones, and searches, as asked of the server."""
 
+from collections.abc import Container
 from typing import Final
 
 from qscp import frames
+from qscp.rooms import is_room
 from qscp_client.core import events
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
@@ -24,12 +26,16 @@ class History:
         out: Where events go.
         requests: What was asked and is not answered.
         sync: Shows pages of history.
+        blocks: Names of the users whom you block.
     """
 
-    def __init__(self, out: Output, requests: PendingRequests, sync: Sync) -> None:
+    def __init__(
+        self, out: Output, requests: PendingRequests, sync: Sync, blocks: Container[str] = ()
+    ) -> None:
         self._out = out
         self._requests = requests
         self._sync = sync
+        self._blocks = blocks
 
     def ask_unread(self, conversation: Conversation) -> None:
         """Ask for what a chat that was opened has to show."""
@@ -110,7 +116,16 @@ class History:
             self._sync.show_older(pending.conversation, page)
 
     def _show_found(self, query: str, frame: frames.SearchResults) -> None:
-        found = [events.Found(each.name, each.sender, each.body, each.time) for each in frame.matches]
+        found = [
+            events.Found(
+                each.name,
+                each.sender,
+                each.body,
+                each.time,
+                folded=is_room(each.name) and each.sender in self._blocks,
+            )
+            for each in frame.matches
+        ]
         self._out.show(
             events.SearchDone(query, tuple(reversed(found)), frame.cursor is not None, frame.complete)
         )

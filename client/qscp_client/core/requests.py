@@ -99,9 +99,16 @@ class PendingRoomRequest:
                 return False
 
 
-PendingRequest = PendingHistory | PendingSearch | PendingRoomRequest
+@dataclasses.dataclass(slots=True, eq=False)
+class PendingBlock:
+    """A request to block or unblock a user."""
 
-_Pending = TypeVar("_Pending", PendingHistory, PendingSearch, PendingRoomRequest)
+    frame: frames.Block | frames.Unblock
+
+
+PendingRequest = PendingHistory | PendingSearch | PendingRoomRequest | PendingBlock
+
+_Pending = TypeVar("_Pending", PendingHistory, PendingSearch, PendingRoomRequest, PendingBlock)
 
 
 class PendingRequests:
@@ -126,7 +133,7 @@ class PendingRequests:
     @property
     def awaits_messages(self) -> bool:
         """Whether messages or matches were asked for."""
-        return any(not isinstance(each, PendingRoomRequest) for each in self._pending)
+        return any(isinstance(each, PendingHistory | PendingSearch) for each in self._pending)
 
     @property
     def history(self) -> list[PendingHistory]:
@@ -171,6 +178,15 @@ class PendingRequests:
         """
         rooms = (each for each in self._pending if isinstance(each, PendingRoomRequest))
         return self._remove(next((each for each in rooms if each.frame.type == frame_type), None))
+
+    def take_block(self, frame_type: str) -> PendingBlock | None:
+        """Remove and return the request that an answer about blocks is for; None if there is none.
+
+        Args:
+            frame_type: The type of the request's frame.
+        """
+        found = (each for each in self._pending if isinstance(each, PendingBlock))
+        return self._remove(next((each for each in found if each.frame.type == frame_type), None))
 
     def disconnected(self) -> list[PendingRequest]:
         """Remove and return the requests that stay unanswered: all but those that enter a room."""

@@ -1,10 +1,12 @@
-"""The format of stored messages: a *chunk* is what one commit added to one conversation.
+"""The format of stored messages: a *chunk* is what one commit added to one conversation, or a part of that.
 
 A chunk is a msgpack array of (time_ms, sender, id, body), for few messages with a `MessageMeta` as the fifth.
+A change of one message rewrites its chunk, so a chunk has a bound; those of earlier versions can be larger.
 The seqs are dense and end at the row's `last_seq`, so they are not stored. A body of nil: erased.
 An empty blob stands for messages that are missing, so that the seqs of the next chunk are certain.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -15,6 +17,10 @@ from qscpd.errors import StoreDamagedError
 
 Entry = tuple[int, int, str, str | None] | tuple[int, int, str, str | None, MessageMeta]
 """time_ms, sender, message id, body; and, unless it is `NO_META`, the meta."""
+
+BOUND: Final = 64 * 1024
+"""Bytes of a chunk that is written, at most, unless it is a single message: half a millisecond's work to read
+it, change a message and write it back."""
 
 MISSING: Final = b""
 """Blob of a chunk whose messages are missing."""
@@ -154,6 +160,16 @@ def count(blob: bytes) -> int:
         return len(_decoder.decode(blob))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
         return 0
+
+
+def divide(entries: Sequence[Entry]) -> list[tuple[int, bytes]]:
+    """Return entries as chunks within the bound, in order: of each its number of entries and its blob."""
+    blob = pack(entries)
+    if len(blob) <= BOUND or len(entries) == 1:
+        return [(len(entries), blob)]
+    # In halves: a chunk that has grown over the bound is not divided again soon.
+    middle = len(entries) // 2
+    return [*divide(entries[:middle]), *divide(entries[middle:])]
 
 
 def entry(row: MessageRow) -> Entry:

@@ -1,6 +1,7 @@
 """Conversations and their messages as a member sees them, in SQLite."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from qscpd.domain.messages import as_seen
@@ -18,6 +19,7 @@ from qscpd.domain.pages import split, take, take_messages
 from qscpd.errors import StoreDamagedError
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.accounts import AccountReader
+from qscpd.store.sqlite.blocks import BlockReader
 from qscpd.store.sqlite.chunk_reader import SCOPE, ChunkReader, Scope, scope_of
 from qscpd.store.sqlite.database import DatabaseReader
 
@@ -59,9 +61,12 @@ _UNREAD_CHUNKS: Final = f"""
 class HistoryReader:
     """Reads conversations and pages of their messages."""
 
-    def __init__(self, db: DatabaseReader, accounts: AccountReader, reader: ChunkReader) -> None:
+    def __init__(
+        self, db: DatabaseReader, accounts: AccountReader, blocks: BlockReader, reader: ChunkReader
+    ) -> None:
         self._db = db
         self._accounts = accounts
+        self._blocks = blocks
         self._reader = reader
 
     # --- conversations
@@ -99,14 +104,19 @@ class HistoryReader:
         """See `StoreReader.conversation_list`."""
         with self._db.snapshot():
             rows = self.conversations(account, after, limit)
+            blocked = self._blocks.blocked_by(account)
             try:
-                counts = self._unread_counts(account, after, rows[-1].id) if rows else {}
+                counts = self._unread_counts(account, blocked, after, rows[-1].id) if rows else {}
             except StoreDamagedError:
-                counts = {row.id: self._unread(account, row) for row in rows}
+                counts = {row.id: self._unread(account, blocked, row) for row in rows}
         return [ConversationSummary(row, *counts.get(row.id, (0, 0))) for row in rows]
 
-    def _unread_counts(self, account: int, after: int, last: int) -> Mapping[int, tuple[int, int]]:
+    def _unread_counts(
+        self, account: int, blocked: AbstractSet[int], after: int, last: int
+    ) -> Mapping[int, tuple[int, int]]:
         """Count unread messages and mentions of the conversations in a range of ids.
+
+        Mentions by blocked accounts do not count.
 
         Raises:
             StoreDamagedError: Something of them is damaged: count by what is shown.
@@ -130,7 +140,9 @@ class HistoryReader:
                     each for each in rows if each.seq > read and each.sender != account and not each.meta.kind
                 ][: _UNREAD - count]
                 count += len(unread)
-                mentions += sum(account in each.meta.mentions for each in unread)
+                mentions += sum(
+                    account in each.meta.mentions and each.sender not in blocked for each in unread
+                )
                 counts[conversation] = count, mentions
                 start = last_seq
                 if count == _UNREAD:
@@ -138,13 +150,15 @@ class HistoryReader:
                     break
         return counts
 
-    def _unread(self, account: int, conversation: ConversationRow) -> tuple[int, int]:
+    def _unread(
+        self, account: int, blocked: AbstractSet[int], conversation: ConversationRow
+    ) -> tuple[int, int]:
         """Count them in one conversation, around damaged pages."""
         count = mentions = 0
         for item in self._reader.after(self._reader.scope(conversation.id), conversation.read):
             if not isinstance(item, Damage) and item.sender != account and not item.meta.kind:
                 count += 1
-                mentions += account in item.meta.mentions
+                mentions += account in item.meta.mentions and item.sender not in blocked
                 if count == _UNREAD:
                     break
         return count, mentions

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from qscpd.domain.model import (
     Account,
+    BlockRow,
     ConversationRow,
     ConversationSummary,
     Credentials,
@@ -19,6 +20,7 @@ from qscpd.domain.model import (
 from qscpd.domain.rooms import Membership, RoomRow
 from qscpd.store.damage import DamageLog, OnDamage
 from qscpd.store.sqlite.accounts import AccountReader
+from qscpd.store.sqlite.blocks import BlockReader
 from qscpd.store.sqlite.chunk_reader import ChunkReader
 from qscpd.store.sqlite.database import DatabaseReader
 from qscpd.store.sqlite.history import HistoryReader
@@ -40,9 +42,10 @@ class SqliteReads:
     def __init__(self, db: DatabaseReader, on_damage: OnDamage | None = None) -> None:
         self._db = db
         self._account_reader = AccountReader(db)
+        self._block_reader = BlockReader(db)
         self._room_reader = RoomReader(db)
         self._chunk_reader = ChunkReader(db, on_damage or DamageLog())
-        self._history = HistoryReader(db, self._account_reader, self._chunk_reader)
+        self._history = HistoryReader(db, self._account_reader, self._block_reader, self._chunk_reader)
         self._search = SearchReader(db, self._history, self._chunk_reader)
 
     def close(self) -> None:
@@ -78,6 +81,10 @@ class SqliteReads:
     def credentials(self, name: str) -> Credentials | None:
         """See `StoreReader.credentials`."""
         return self._account_reader.credentials(name)
+
+    def blocks(self, account: int | None = None) -> Sequence[BlockRow]:
+        """See `StoreReader.blocks`."""
+        return self._block_reader.all(account)
 
     # --- conversations
 

@@ -1,7 +1,7 @@
 """Presence: every client ends with the same roster, whatever is lost in between."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from unittest import mock
 
 import pytest
@@ -33,10 +33,9 @@ class Broadcasts:
     def __init__(self) -> None:
         self.frames: list[tuple[float, list[PresenceChanges]]] = []
 
-    def __call__(self, lines: list[bytes]) -> None:
+    def __call__(self, pages: Sequence[PresenceChanges]) -> None:
         """Take a broadcast."""
-        changes = [frame for frame in map(decode, lines) if isinstance(frame, PresenceChanges)]
-        self.frames.append((asyncio.get_running_loop().time(), changes))
+        self.frames.append((asyncio.get_running_loop().time(), list(pages)))
 
     def users(self) -> list[list[tuple[str, Status, str]]]:
         """Return user, status and text of the changes of each broadcast."""
@@ -364,7 +363,7 @@ def test_a_restarted_snapshot_replaces_the_unfinished_one(
         await runner.step("sleep", "6")
         watcher = runner.watchers[0]
         assert [type(frame) for frame in watcher.link.written] == [OnlineUsers]
-        assert watcher.session._stale_presence
+        assert watcher.session.outbound._stale_presence
         watcher.rosters = (roster("a"),)
         for _ in range(10):
             runner.read()

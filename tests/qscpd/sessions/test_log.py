@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ def test_the_clients_name_is_cut_and_cleaned(tmp_path: Path) -> None:
     with SessionLog(path, "always") as log:
         log.auth_ok(SessionDouble(), "x\x1b[2J\u202e" + "y" * 1000)
     (entry,) = lines(path)
-    assert entry["client"] == ("x[2J" + "y" * 1000)[:60]
+    assert entry["client"] == ("x<U+001B>[2J<U+202E>" + "y" * 1000)[:60]
 
 
 def test_earlier_lines_are_kept(tmp_path: Path) -> None:
@@ -110,7 +112,10 @@ async def test_a_failure_is_two_lines_whatever_is_lost(tmp_path: Path) -> None:
     """However many lines are lost, the daemon's log has its begin and its end, with their number."""
     directory = tmp_path / "log"
     directory.mkdir()
-    with structlog.testing.capture_logs() as logged, SessionLog(directory / "sessions.log", "always") as log:
+    with (
+        structlog.testing.capture_logs() as logged,
+        SessionLog(directory / "sessions.log", "always", 1000) as log,
+    ):
         directory.rename(tmp_path / "away")
         for number in range(300):
             log.auth_ok(SessionDouble(number), "x")
@@ -137,7 +142,7 @@ async def test_faults_in_a_row_are_two_lines(tmp_path: Path, monkeypatch: pytest
     directory = tmp_path / "log"
     directory.mkdir()
     path = directory / "sessions.log"
-    with structlog.testing.capture_logs() as logged, SessionLog(path, "always") as log:
+    with structlog.testing.capture_logs() as logged, SessionLog(path, "always", 1000) as log:
         for number in range(10):
             directory.rename(tmp_path / "away")
             log.auth_ok(SessionDouble(-1), "x")
@@ -197,3 +202,55 @@ def test_an_unwritable_directory_is_an_error_at_the_start(tmp_path: Path) -> Non
         pass
     with as_user(tmp_path), pytest.raises(PermissionDeniedError), SessionLog(tmp_path / "x.log", "always"):
         pass
+
+
+@pytest.mark.parametrize("exists", [True, False])
+async def test_a_link_is_followed(tmp_path: Path, exists: bool) -> None:
+    """A link names another place for the log: a missing file is made there, for owner and group only."""
+    (tmp_path / "disk").mkdir()
+    target = tmp_path / "disk" / "log"
+    if exists:
+        target.touch(0o640)
+    link = tmp_path / "sessions.log"
+    link.symlink_to(target)
+    old_umask = os.umask(0)
+    try:
+        with SessionLog(link, "always") as log:
+            log.auth_ok(SessionDouble(), "c")
+            await until(lambda: target.exists() and len(lines(target)) == 1)
+            target.rename(tmp_path / "disk" / "log.1")
+            log.auth_ok(SessionDouble(2), "c")
+    finally:
+        os.umask(old_umask)
+    assert [entry["session"] for entry in lines(target)] == ["s2"]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    assert link.is_symlink()
+
+
+def test_a_link_to_nowhere_is_an_error_at_the_start(tmp_path: Path) -> None:
+    """A link into a directory that is missing, or to itself, is an error that names both ends."""
+    link = tmp_path / "sessions.log"
+    for target in (tmp_path / "missing" / "log", link):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        with pytest.raises(QscpdError, match=r"sessions\.log \(a link to .*\): the session log"):
+            SessionLog(link, "always").__enter__()
+
+
+@pytest.mark.parametrize("through_link", [False, True])
+def test_a_pipe_is_no_session_log(tmp_path: Path, through_link: bool) -> None:
+    """A pipe or a socket, also at the end of a link, is refused at once, whether or not it is read."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    path = pipe
+    if through_link:
+        path = tmp_path / "sessions.log"
+        path.symlink_to(pipe)
+    with pytest.raises(QscpdError, match="the session log can't be written"):
+        SessionLog(path, "always").__enter__()
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(QscpdError, match="it is not a file"):
+            SessionLog(path, "always").__enter__()
+    finally:
+        os.close(reader)

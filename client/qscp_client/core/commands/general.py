@@ -1,15 +1,16 @@
 """General commands: the line itself, your presence, history, search, and failed messages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 from qscp import frames
-from qscp.errors import ErrorCode, InvalidTextError
+from qscp.errors import InvalidTextError
 from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
 from qscp.text import check_body, check_status_text
 from qscp_client.core import events
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.chat_switcher import ChatSwitcher
+from qscp_client.core.commands.blocks import BlockCommands
 from qscp_client.core.commands.messages import MessageCommands
 from qscp_client.core.commands.rooms import RoomCommands
 from qscp_client.core.conversations import Conversation
@@ -39,6 +40,8 @@ class GeneralCommands:
         sender: Sends messages.
         history: Asks for messages.
         connection: Returns the connection as it is shown.
+        blocked: Names of the users whom you block.
+        blocks: Commands about them.
         messages: Commands about messages.
         rooms: Commands about rooms.
 
@@ -57,11 +60,14 @@ class GeneralCommands:
         history: History,
         connection: Callable[[], events.Connection],
         *,
+        blocked: Container[str],
+        blocks: BlockCommands,
         messages: MessageCommands,
         rooms: RoomCommands,
     ) -> None:
         self.leaving = False
         self.away: str | None = None
+        self.blocks = blocks
         self.messages = messages
         self.rooms = rooms
         self._out = out
@@ -71,6 +77,7 @@ class GeneralCommands:
         self._sender = sender
         self._history = history
         self._connection = connection
+        self._blocked = blocked
 
     # --- the line
 
@@ -83,13 +90,16 @@ class GeneralCommands:
         if self._sync.is_read_only(partner):
             self._out.fail(Problem(ProblemCode.RECIPIENT_DELETED, name=partner))
             return
+        if partner in self._blocked:
+            self._out.fail(Problem(ProblemCode.RECIPIENT_BLOCKED, name=partner))
+            return
         try:
             body.encode()
             check_body(body)
         except UnicodeEncodeError:
-            self._fail(partner, body, FailureCode.NOT_ENCODABLE)
+            self._fail(partner, body, Failure(FailureCode.NOT_ENCODABLE))
         except InvalidTextError as error:
-            self._fail(partner, body, error.code)
+            self._fail(partner, body, Failure(error.code, str(error)))
         else:
             self._sender.say(partner, body, conversation=self._chat.conversation)
 
@@ -117,7 +127,7 @@ class GeneralCommands:
         try:
             check_status_text(text)
         except InvalidTextError as error:
-            self._out.show(Problem(ProblemCode.INVALID_TEXT, error=error.code))
+            self._out.show(Problem(ProblemCode.INVALID_TEXT, error=error.code, text=str(error)))
         else:
             self.away = text
             self._send_presence(frames.SetPresence("away", text))
@@ -236,6 +246,6 @@ class GeneralCommands:
             self._out.show(Problem(ProblemCode.NO_CONNECTION))
         return self._is_online()
 
-    def _fail(self, to: str, body: str, code: FailureCode | ErrorCode) -> None:
+    def _fail(self, to: str, body: str, failure: Failure) -> None:
         self._out.failed += 1
-        self._out.show(events.MessageFailed(to, body, Failure(code)))
+        self._out.show(events.MessageFailed(to, body, failure))

@@ -61,12 +61,12 @@ def test_a_reader_cannot_write(reader: SqliteReader) -> None:
 
 
 def test_a_list_of_conversations_takes_few_statements(reader: SqliteReader) -> None:
-    """A list of a hundred conversations takes four statements and no sorting."""
+    """A list of a hundred conversations takes five statements and no sorting."""
     with statements(reader) as ran:
         listed = reader.conversation_list(1, 0, PEERS)
     assert [each.unread for each in listed] == [3] * PEERS
-    assert len(ran) == 4, ran  # BEGIN, rows, chunks, ROLLBACK
-    plan = reader._db.read(f"EXPLAIN QUERY PLAN {ran[2]}")
+    assert len(ran) == 5, ran  # BEGIN, rows, blocks, chunks, ROLLBACK
+    plan = reader._db.read(f"EXPLAIN QUERY PLAN {ran[3]}")
     assert not [row for row in plan if "TEMP B-TREE" in row[-1]], plan
 
 
