@@ -1,6 +1,7 @@
-"""Taking what one transaction commits from the writer's queue: at most so many rows and bytes."""
+"""Taking what one transaction commits from the writer's queue, and putting back what it left."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from qscpd.domain.model import Mark
@@ -17,6 +18,31 @@ _UTF8_BYTES: Final = 4
 """Bytes of a character at most; counting those of a text would cost more than a batch that is too small."""
 
 S = TypeVar("S")
+
+
+def put_back(pending: deque[Queued[S]], left: Sequence[Queued[S]]) -> None:
+    """Put what a transaction has left in front of a queue again, behind messages of other accounts.
+
+    So who sends what takes long waits for it, and others do not. What one account sends keeps its order.
+
+    Args:
+        pending: The queue.
+        left: As of `Batch.undone`.
+    """
+    slow = {item.message.sender for item in left if type(item) is PendingChat}
+    skipping: set[S] = set()
+    first: list[Queued[S]] = []
+    rest: list[Queued[S]] = []
+    for _ in range(min(len(pending), _ROWS)):
+        item = pending.popleft()
+        if type(item) is PendingChat and item.message.sender not in slow and item.session not in skipping:
+            first.append(item)
+            rest.append(None)  # a call that came after it still finds it before itself
+        else:
+            rest.append(item)
+            if type(item) is PendingSkip:
+                skipping.add(item.session)
+    pending.extendleft(reversed([*first, *left, *rest]))
 
 
 def take_batch(pending: deque[Queued[S]], order: Order[S]) -> Batch[S]:

@@ -25,7 +25,7 @@ from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from qscpd.outage import CALM_S, Outage
 from qscpd.store.base import Store
-from qscpd.store.batches import take_batch
+from qscpd.store.batches import put_back, take_batch
 from qscpd.store.clock_watch import ClockWatch
 from qscpd.store.commits import events_of
 from qscpd.store.housekeeper import QUIET_S, Housekeeper
@@ -190,7 +190,7 @@ class StoreWriter(Generic[S]):
                     return
             if left := self._commit(batch):
                 with self._lock:
-                    self._pending.extendleft(reversed(batch.undone(left)))
+                    put_back(self._pending, batch.undone(left))
             self._perform_calls()
             if (quiet or time.monotonic() >= self._housekeeper.busy_due_s) and not self._failed:
                 self._housekeeper.step(quiet=quiet)
