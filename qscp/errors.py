@@ -56,9 +56,9 @@ class ErrorCode(enum.StrEnum):
     ACCOUNT_LOCKED = "account_locked"
     PROTOCOL_VERSION = "protocol_version"
     BUSY = "busy"
+    TOO_MANY_SESSIONS = "too_many_sessions"
     # `chat_nack`
     UNKNOWN_RECIPIENT = "unknown_recipient"
-    RECIPIENT_IS_SELF = "recipient_is_self"
     BODY_EMPTY = "body_empty"
     BODY_TOO_LONG = "body_too_long"
     BODY_CHARACTERS = "body_characters"
@@ -70,15 +70,20 @@ class ErrorCode(enum.StrEnum):
     UNKNOWN_MESSAGE = "unknown_message"
     TOO_LATE = "too_late"
     TOO_MANY_REACTIONS = "too_many_reactions"
-    UNCHANGED = "unchanged"
     MUTED = "muted"
     SLOW_MODE = "slow_mode"
-    # `chat_nack` and `error` with `ref`: refused in a room.
+    # `chat_nack` and `error` with `ref`.
+    RECIPIENT_IS_SELF = "recipient_is_self"
+    UNCHANGED = "unchanged"
+    NOT_ACCEPTED = "not_accepted"
+    USER_BLOCKED = "user_blocked"
+    # `chat_nack` and `error` with `ref`: refused in a room, or for its size.
     UNKNOWN_ROOM = "unknown_room"
     NOT_A_MEMBER = "not_a_member"
     NOT_ALLOWED = "not_allowed"
     ROOM_ARCHIVED = "room_archived"
     BAD_TEXT = "bad_text"
+    QUOTA_EXCEEDED = "quota_exceeded"
     # `error` with `ref`: the session goes on.
     UNKNOWN_CONVERSATION = "unknown_conversation"
     ALREADY_RESUMED = "already_resumed"
@@ -87,11 +92,16 @@ class ErrorCode(enum.StrEnum):
     BAD_ROOM_NAME = "bad_room_name"
     ROOM_EXISTS = "room_exists"
     TOO_MANY_ROOMS = "too_many_rooms"
+    TOO_MANY_OWNED = "too_many_owned"
+    RATE_LIMITED = "rate_limited"
+    DECLINED = "declined"
+    TOO_MANY_INVITATIONS = "too_many_invitations"
     ALREADY_MEMBER = "already_member"
     BANNED = "banned"
     LAST_OWNER = "last_owner"
     UNKNOWN_USER = "unknown_user"
     USER_NOT_MEMBER = "user_not_member"
+    TOO_MANY_BLOCKS = "too_many_blocks"
     # `bye`
     BYE = "bye"
     SHUTDOWN = "shutdown"
@@ -129,11 +139,12 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.ACCOUNT_LOCKED: CodeInfo("The account is locked; ask the operator of the server.", _G),
     ErrorCode.PROTOCOL_VERSION: CodeInfo("Client and server have no protocol version in common.", _G),
     ErrorCode.BUSY: CodeInfo("The server is busy with other logins; try again soon.", _W),
+    ErrorCode.TOO_MANY_SESSIONS: CodeInfo("You have reached the limit of sessions; close one first.", _W),
     ErrorCode.UNKNOWN_RECIPIENT: CodeInfo("No user has that name; the account may have been deleted.", _F),
     ErrorCode.RECIPIENT_IS_SELF: CodeInfo("That is your own name.", _F),
     ErrorCode.BODY_EMPTY: CodeInfo("The message is empty.", _F),
     ErrorCode.BODY_TOO_LONG: CodeInfo("The message is longer than 16 KiB.", _F),
-    ErrorCode.BODY_CHARACTERS: CodeInfo("The message contains control characters.", _F),
+    ErrorCode.BODY_CHARACTERS: CodeInfo("The message contains a character that is not allowed.", _F),
     ErrorCode.BAD_ID: CodeInfo("The message id is not 32 lower-case hexadecimal digits.", _F),
     ErrorCode.ID_CONFLICT: CodeInfo("That id is already used by another message.", _F),
     ErrorCode.OUT_OF_ORDER: CodeInfo(
@@ -145,18 +156,29 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.TOO_LATE: CodeInfo("The message is too old to be edited.", _G),
     ErrorCode.TOO_MANY_REACTIONS: CodeInfo("The message has reached the limit of reactions.", _G),
     ErrorCode.UNCHANGED: CodeInfo("No change: it is already so.", _G),
+    ErrorCode.NOT_ACCEPTED: CodeInfo("The user does not accept messages or invitations from you.", _G),
+    ErrorCode.USER_BLOCKED: CodeInfo("You block this user; unblock them first.", _F),
     ErrorCode.MUTED: CodeInfo("You are muted in this room.", _W),
     ErrorCode.SLOW_MODE: CodeInfo("The room is in slow mode; wait a little before your next message.", _W),
     ErrorCode.UNKNOWN_ROOM: CodeInfo("The room does not exist, or you cannot see it.", _F),
     ErrorCode.NOT_A_MEMBER: CodeInfo("You are not a member of this room; join it first.", _F),
     ErrorCode.NOT_ALLOWED: CodeInfo("Your role in this room does not allow that.", _G),
     ErrorCode.ROOM_ARCHIVED: CodeInfo("The room is archived and read-only.", _G),
-    ErrorCode.BAD_TEXT: CodeInfo("The text is too long or contains characters that are not allowed.", _F),
+    ErrorCode.BAD_TEXT: CodeInfo("The text is too long or contains a character that is not allowed.", _F),
+    ErrorCode.QUOTA_EXCEEDED: CodeInfo("You have stored as much as the server allows in a day.", _W),
     ErrorCode.BAD_ROOM_NAME: CodeInfo(
         "A room name is # and 1 to 32 of a-z, 0-9, dot, underscore, hyphen; first a letter or a digit.", _F
     ),
     ErrorCode.ROOM_EXISTS: CodeInfo("A room with that name already exists.", _F),
     ErrorCode.TOO_MANY_ROOMS: CodeInfo("You have reached the limit of rooms; leave one first.", _F),
+    ErrorCode.TOO_MANY_OWNED: CodeInfo(
+        "You have reached the limit of rooms that you created and own; hand one over first.", _F
+    ),
+    ErrorCode.RATE_LIMITED: CodeInfo("You have done that too often.", _W),
+    ErrorCode.DECLINED: CodeInfo("The user has declined an invitation to this room.", _W),
+    ErrorCode.TOO_MANY_INVITATIONS: CodeInfo(
+        "The user has too many open invitations; they have to answer some first.", _G
+    ),
     ErrorCode.ALREADY_MEMBER: CodeInfo("The user is already a member of the room.", _G),
     ErrorCode.BANNED: CodeInfo("A banned user can't join the room.", _G),
     ErrorCode.LAST_OWNER: CodeInfo(
@@ -164,7 +186,12 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ),
     ErrorCode.UNKNOWN_USER: CodeInfo("No user has that name.", _F),
     ErrorCode.USER_NOT_MEMBER: CodeInfo("No member of the room has that name.", _F),
-    ErrorCode.BAD_STATUS_TEXT: CodeInfo("The status text is too long or contains control characters.", _F),
+    ErrorCode.TOO_MANY_BLOCKS: CodeInfo(
+        "You have reached the limit of blocked users; unblock one first.", _F
+    ),
+    ErrorCode.BAD_STATUS_TEXT: CodeInfo(
+        "The status text is too long or has a character that is not allowed.", _F
+    ),
     ErrorCode.UNKNOWN_CONVERSATION: CodeInfo("You have no such conversation.", _F),
     ErrorCode.ALREADY_RESUMED: CodeInfo("This session has already resumed.", _F),
     ErrorCode.BAD_QUERY: CodeInfo("The search contains no word.", _F),
@@ -228,12 +255,15 @@ class InvalidTextError(QscpError):
 
     Attributes:
         code: The broken rule, as the sender gets it.
+        fault: The character that is not allowed; empty if another rule is broken.
     """
 
-    def __init__(self, code: ErrorCode) -> None:
-        super().__init__(code)
+    def __init__(self, code: ErrorCode, fault: str = "") -> None:
+        super().__init__(code, fault)
         self.code = code
+        self.fault = fault
 
     def __str__(self) -> str:
-        """Return the code's sentence."""
-        return ERROR_CODES[self.code].sentence
+        """Return the code's sentence, and the character."""
+        sentence = ERROR_CODES[self.code].sentence
+        return f"{sentence} Not allowed: {self.fault}." if self.fault else sentence

@@ -3,7 +3,11 @@
 from typing import Final
 
 __all__ = [
+    "BLOCKS_LIMIT",
     "BODY_LIMIT",
+    "DECLINED_S",
+    "INVITATIONS_LIMIT",
+    "INVITER_LIMIT",
     "LINE_LIMIT",
     "LINE_LIMIT_BEFORE_LOGIN",
     "MENTIONS_LIMIT",
@@ -44,6 +48,18 @@ STATUS_TEXT_LIMIT: Final = 200
 
 ROOMS_LIMIT: Final = 500
 """Rooms of one account: their positions fit in one page of `resume`."""
+
+INVITATIONS_LIMIT: Final = 200
+"""Open invitations of one account: each login sends all of them, some 100 KiB."""
+
+INVITER_LIMIT: Final = 10
+"""Open invitations of one account by the same inviter: twenty of them have to agree to use up the limit."""
+
+DECLINED_S: Final = 24 * 3600
+"""Seconds for which a room can't repeat an invitation that was declined: a day."""
+
+BLOCKS_LIMIT: Final = 1000
+"""Users that one account can block: more than anyone meets, and some 60 KiB after a login."""
 
 SLOW_LIMIT_S: Final = 24 * 3600
 """Longest slow mode, in seconds between two messages: a day. Beyond that, use an announcement room."""

@@ -9,10 +9,11 @@ import enum
 import re
 from typing import Final, Literal
 
+from qscp.characters import is_visible
 from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.limits import MENTIONS_LIMIT, REACTION_LIMIT, TOPIC_LIMIT
 from qscp.names import normalize_name
-from qscp.text import is_line
+from qscp.text import check_line
 
 __all__ = [
     "PERMISSIONS",
@@ -132,9 +133,6 @@ ROOM_FIELDS: Final[dict[RoomAction, tuple[frozenset[str], frozenset[str]]]] = {
 _WORD: Final = "0-9A-Za-z_\u00aa\u00b5\u00ba\u00c0-\u052f\u1d00-\u1fff"
 _MENTION: Final = re.compile(rf"(?<![{_WORD}.@-])@([{_WORD}.-]++)(?!@)")
 
-_INVISIBLE: Final = "\u00ad\u034f\u200b\u200c\u200d\u2060\u2061\u2062\u2063\u2064\ufe0e\ufe0f\ufeff"
-"""Joiners and selectors, which show nothing when alone."""
-
 
 def is_room(name: str) -> bool:
     """Return whether a typed name means a room: it begins with `#`."""
@@ -168,8 +166,7 @@ def check_topic(text: str) -> None:
     Raises:
         InvalidTextError: With the code `bad_text`.
     """
-    if not is_line(text, TOPIC_LIMIT):
-        raise InvalidTextError(ErrorCode.BAD_TEXT)
+    check_line(text, TOPIC_LIMIT, ErrorCode.BAD_TEXT)
 
 
 def check_reaction(text: str) -> None:
@@ -178,7 +175,8 @@ def check_reaction(text: str) -> None:
     Raises:
         InvalidTextError: With the code `bad_text`.
     """
-    if not is_line(text, REACTION_LIMIT) or text.split() != [text] or not text.strip(_INVISIBLE):
+    check_line(text, REACTION_LIMIT, ErrorCode.BAD_TEXT)
+    if text.split() != [text] or not is_visible(text):
         raise InvalidTextError(ErrorCode.BAD_TEXT)
 
 

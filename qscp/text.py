@@ -1,23 +1,10 @@
-"""Rules for the text of messages and away texts.
+"""Rules for the text of messages and away texts; `qscp.characters` has those for single characters."""
 
-The server rejects forbidden characters; the client strips them again before it shows
-anything, so a broken server can't control a terminal.
-"""
-
-import re
-
+from qscp.characters import find_fault, is_visible
 from qscp.errors import ErrorCode, InvalidTextError
 from qscp.limits import BODY_LIMIT, STATUS_TEXT_LIMIT
 
-__all__ = ["check_body", "check_status_text", "is_line", "strip_controls"]
-
-# C0 but tab and newline, DEL, C1, and the Unicode characters of property
-# Bidi_Control (UAX #9), which can disguise the order of a line
-# ("Trojan Source", CVE-2021-42574). Also surrogates: they have no UTF-8, but Python
-# makes them from bytes that a terminal sent in the wrong encoding.
-_FORBIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+__all__ = ["check_body", "check_line", "check_status_text", "fault_sentence"]
 
 
 def check_body(body: str) -> None:
@@ -36,8 +23,10 @@ def check_body(body: str) -> None:
         return
     if len(body) > BODY_LIMIT or _size(body) > BODY_LIMIT:
         raise InvalidTextError(ErrorCode.BODY_TOO_LONG)
-    if _FORBIDDEN.search(body):
-        raise InvalidTextError(ErrorCode.BODY_CHARACTERS)
+    if fault := find_fault(body):
+        raise InvalidTextError(ErrorCode.BODY_CHARACTERS, fault.text)
+    if not is_visible(body):
+        raise InvalidTextError(ErrorCode.BODY_EMPTY)
 
 
 def check_status_text(text: str) -> None:
@@ -46,18 +35,27 @@ def check_status_text(text: str) -> None:
     Raises:
         InvalidTextError: With the code `bad_status_text`.
     """
-    if not is_line(text, STATUS_TEXT_LIMIT):
-        raise InvalidTextError(ErrorCode.BAD_STATUS_TEXT)
+    check_line(text, STATUS_TEXT_LIMIT, ErrorCode.BAD_STATUS_TEXT)
 
 
-def is_line(text: str, limit: int) -> bool:
-    """Return whether a text is one line of valid characters, of at most `limit` UTF-8 bytes."""
-    return _size(text) <= limit and "\n" not in text and not _FORBIDDEN.search(text)
+def check_line(text: str, limit: int, code: ErrorCode) -> None:
+    """Check that a text is one line of valid characters, of at most `limit` UTF-8 bytes.
+
+    Raises:
+        InvalidTextError: With the code.
+    """
+    if _size(text) > limit:
+        raise InvalidTextError(code)
+    if "\n" in text:
+        raise InvalidTextError(code, "a newline")
+    if fault := find_fault(text):
+        raise InvalidTextError(code, fault.text)
 
 
-def strip_controls(text: str) -> str:
-    """Remove every character that is forbidden in a body; newline and tab stay."""
-    return _FORBIDDEN.sub("", text)
+def fault_sentence(text: str, code: ErrorCode) -> str:
+    """Return the sentence for a refused text, with the character that it was refused for, if any."""
+    fault = find_fault(text) if len(text) <= BODY_LIMIT else None
+    return str(InvalidTextError(code, fault.text if fault else ""))
 
 
 def _size(text: str) -> int:

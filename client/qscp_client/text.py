@@ -5,7 +5,7 @@ import datetime as dt
 import enum
 from typing import Final
 
-from qscp.text import strip_controls
+from qscp.characters import end_isolates, mark_forbidden
 
 INDENT: Final = " " * 6
 """Before the further lines of a message: the width of its time."""
@@ -51,14 +51,14 @@ class Line:
 
 
 def clean(sentence: str) -> str:
-    """Return a text of the server as one line without control characters."""
-    return " ".join(strip_controls(sentence).split())
+    """Return a text of the server as one line, with marks in place of forbidden characters."""
+    return " ".join(mark_forbidden(sentence).split())
 
 
 def quote(body: str) -> str:
     """Return the beginning of a message, to show which one it is."""
     text = clean(body)
-    return text if len(text) <= _SHORT else f"{text[:_SHORT]}..."
+    return text if len(text) <= _SHORT else f"{end_isolates(text[:_SHORT])}..."
 
 
 def local_time(time_ms: int, *, dated: bool) -> str:

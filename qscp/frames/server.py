@@ -6,10 +6,25 @@ from qscp.frames.base import Count, Origin, Part, Seconds, ServerFrame, Status
 
 
 class Limits(Part):
-    """Limits of the server, in bytes."""
+    """Limits of the server; a missing field means that there is no such limit, or an older server."""
 
     line: Count
+    """Bytes in a line."""
     body: Count
+    """Bytes in a message body."""
+    messages_per_second: Count | None = None
+    message_burst: Count | None = None
+    bytes_per_second: Count | None = None
+    byte_burst: Count | None = None
+    requests_per_second: Count | None = None
+    request_burst: Count | None = None
+    sessions: Count | None = None
+    rooms: Count | None = None
+    """Rooms that the account has created and owns."""
+    joins_per_hour: Count | None = None
+    invitations_per_day: Count | None = None
+    stored_per_day: Count | None = None
+    """Bytes."""
 
 
 class Retention(Part):
@@ -228,6 +243,16 @@ class Gap(ServerFrame, tag="gap", rename={"first": "from", "last": "to"}):
     """One of `GapReason`; a newer server can send others."""
 
 
+class Throttled(ServerFrame, tag="throttled"):
+    """The server reads nothing more from you for a while, because you send faster than you may."""
+
+    _shown = ("reason", "seconds")
+    reason: str
+    """What there is too much of: `messages`, `bytes`, `requests` or `frames`; there can be others."""
+    seconds: Seconds
+    """Until it reads on."""
+
+
 class Delivered(ServerFrame, tag="delivered"):
     """A device of the peer has applied the conversation up to a seq."""
 
@@ -379,3 +404,5 @@ class Error(ServerFrame, tag="error"):
     message: str
     ref: str | None = None
     """`type` of the refused frame."""
+    retry_after: Seconds | None = None
+    """Seconds until the same frame makes sense again."""

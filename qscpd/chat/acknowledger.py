@@ -1,13 +1,12 @@
 """Answers to the senders of messages: stored (`chat_ack`) or refused (`chat_nack`)."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
-from qscpd.bus.base import Answers
-from qscpd.chat.submission import SubmissionQueue
+from qscp.text import fault_sentence
+from qscpd.chat.quotas import ROW_BYTES
 from qscpd.domain.model import NO_META, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.sessions.encoding import names_of
 from qscpd.sessions.session import Session
@@ -15,20 +14,21 @@ from qscpd.sessions.session import Session
 _BLOCKING: Final = frozenset({ErrorCode.OUT_OF_ORDER, ErrorCode.STORAGE_FULL, ErrorCode.STORAGE_FAILED})
 """Refusals behind which later messages to the same recipient wait; see `qscpd.store.order`."""
 
+_OF_TEXT: Final = frozenset({ErrorCode.BODY_CHARACTERS, ErrorCode.BAD_TEXT})
+"""Refusals that name the character that is not allowed."""
+
 
 class Acknowledger:
     """Answers the sessions of this node that sent messages.
 
     Args:
-        submissions: The queue that messages came from; it waits for the answers to those of rooms.
         names: Names of accounts, by id.
 
     Attributes:
-        waiting: Sessions that waited for answers they now have; `finish` lets them continue.
+        waiting: Sessions that waited for answers they now have; `let_continue` lets them continue.
     """
 
-    def __init__(self, submissions: SubmissionQueue, names: Mapping[int, str]) -> None:
-        self._submissions = submissions
+    def __init__(self, names: Mapping[int, str]) -> None:
         self._names = names
         self.waiting: dict[Session, None] = {}
 
@@ -37,34 +37,29 @@ class Acknowledger:
     ) -> None:
         """Send a session the outcomes of some of its messages."""
         answers: list[frames.ServerFrame] = []
-        stored, blocks = 0, False
+        stored = rows = size = 0
+        blocks = False
         for message, outcome in zip(messages, outcomes, strict=True):
             if isinstance(outcome, Refused):
-                blocks |= outcome.code in _BLOCKING
-                answers.append(_nack(message.id, outcome))
+                if outcome.code in _BLOCKING:
+                    blocks = True
+                else:
+                    rows += 1  # The store remembers it.
+                answers.append(_nack(message, outcome))
                 continue
             if outcome.new:
                 stored += 1
+                body = message.body
+                size += len(body) if body.isascii() else len(body.encode())
             conversation = f"c{outcome.conversation}"  # as `conversation_id`, without a call per message
             ack = frames.ChatAck(message.id, conversation, outcome.seq, outcome.time_ms)
             if message.meta is not NO_META or not outcome.new:
                 self._complete(ack, message, outcome)
             answers.append(ack)
+        if session.identity is not None:
+            session.identity.stored.used += size + (stored + rows) * ROW_BYTES
         if session.send_answers(answers, stored=stored, blocks=blocks):
             self.waiting[session] = None
-
-    def finish(self, answers: Answers[Session], took_s: Mapping[int, float]) -> None:
-        """Let rooms and sessions continue that waited for answers, after all of these were sent.
-
-        Args:
-            answers: The answers.
-            took_s: How long each room's fan-out kept the loop busy, by conversation.
-        """
-        if took_s:
-            counts = Counter(-message.recipient for message in answers.messages)
-            for conversation, seconds in took_s.items():
-                self._submissions.answered(conversation, counts[conversation], seconds)
-        self._let_continue()
 
     def _complete(self, ack: frames.ChatAck, message: NewMessage, outcome: StoredMessage) -> None:
         """Add what few acknowledgements have: what the sender can't know of its own message or amendment."""
@@ -74,12 +69,14 @@ class Acknowledger:
         elif outcome.new:
             ack.mentions = names_of(message.meta.mentions, self._names)
 
-    def _let_continue(self) -> None:
+    def let_continue(self) -> None:
+        """Let sessions continue that waited for answers, after all of a commit were sent."""
         waiting, self.waiting = self.waiting, {}
         for session in waiting:
             session.resume()
 
 
-def _nack(message_id: str, refused: Refused) -> frames.ChatNack:
+def _nack(message: NewMessage, refused: Refused) -> frames.ChatNack:
     code = refused.code
-    return frames.ChatNack(message_id, code, ERROR_CODES[code].sentence, refused.retry_after_s)
+    sentence = fault_sentence(message.body, code) if code in _OF_TEXT else ERROR_CODES[code].sentence
+    return frames.ChatNack(message.id, code, sentence, refused.retry_after_s)

@@ -6,8 +6,8 @@ Times are as in `listusers`; an end that never comes is `forever`. In data the o
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from qscp.characters import mark_forbidden
 from qscp.rooms import RANKS
-from qscp.text import strip_controls
 from qscpd.cli.output import utc
 from qscpd.domain.ids import conversation_id
 from qscpd.domain.model import LogRow
@@ -121,7 +121,7 @@ def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows with aligned columns, without control characters."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        strip_controls(
+        mark_forbidden(
             "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

@@ -84,10 +84,9 @@ def create(ctx: click.Context, name: str, *, owner: str, kind: str, history: str
     """Create a room."""
     try:
         check_topic(topic)
-    except InvalidTextError:
-        raise UsageError(
-            f"a topic is one line of at most {TOPIC_LIMIT} bytes, without control characters"
-        ) from None
+    except InvalidTextError as error:
+        fault = f"; not allowed: {error.fault}" if error.fault else ""
+        raise UsageError(f"a topic is one line of at most {TOPIC_LIMIT} bytes{fault}") from None
     request = admin.CreateRoom(name, owner, RoomKind(kind), HistoryFrom(history), topic)
     _change(load_chosen(ctx).config, request)
     report(f"created {name}")

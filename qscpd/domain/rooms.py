@@ -7,13 +7,13 @@ Invariant: an active room has an owner.
 """
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
 from qscp.errors import ERROR_CODES, ErrorCode
-from qscp.limits import ROOMS_LIMIT, SLOW_LIMIT_S
+from qscp.limits import DECLINED_S, INVITATIONS_LIMIT, INVITER_LIMIT, ROOMS_LIMIT, SLOW_LIMIT_S
 from qscp.rooms import PERMISSIONS, RANKS, HistoryFrom, RoomKind, RoomRole
 
 FOREVER_MS: Final = 2**53 - 1
@@ -61,6 +61,8 @@ class Membership(NamedTuple):
     """Account id of the inviter while the invitation is open; 0 for the operator."""
     muted_until_ms: int = 0
     banned_until_ms: int = 0
+    declined_until_ms: int = 0
+    """Until when the account can't be invited again, because it declined an invitation."""
 
 
 NO_MEMBERSHIP: Final = Membership()
@@ -83,6 +85,8 @@ class RoomChange(msgspec.Struct, frozen=True, kw_only=True):
     seconds: int | None = None
     kind: RoomKind | None = None
     history: HistoryFrom | None = None
+    most_owned: int | None = None
+    """Rooms that a user can have created and own, of `limits.rooms_per_account`; None: any number."""
 
 
 class Decision(NamedTuple):
@@ -97,15 +101,26 @@ class Decision(NamedTuple):
 
 
 class DeniedError(Exception):
-    """The action in a room is not allowed, or makes no sense; nothing was changed."""
+    """The action in a room is not allowed, or makes no sense; nothing was changed.
 
-    def __init__(self, code: ErrorCode) -> None:
+    Attributes:
+        code: Why.
+        limit: The number that was reached, if it is one.
+        retry_after_s: Seconds until it would be allowed, if known.
+    """
+
+    def __init__(
+        self, code: ErrorCode, *, limit: int | None = None, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(code)
         self.code = code
+        self.limit = limit
+        self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
-        """The code's sentence."""
-        return ERROR_CODES[self.code].sentence
+        """The code's sentence, with the limit."""
+        sentence = ERROR_CODES[self.code].sentence
+        return sentence if self.limit is None else f"{sentence} The limit is {self.limit}."
 
 
 class _Case(NamedTuple):
@@ -117,6 +132,8 @@ class _Case(NamedTuple):
     target: Membership
     rooms: int
     """Number of rooms that the actor is a member of."""
+    inviters: Sequence[int]
+    """Inviters of the target's open invitations, to any room."""
     now_ms: int
 
     def target_becomes(self, membership: Membership) -> Decision:
@@ -127,71 +144,35 @@ class _Case(NamedTuple):
 
 
 def decide(
-    change: RoomChange, room: RoomRow, actor: Membership, target: Membership, *, rooms: int, now_ms: int
+    change: RoomChange,
+    room: RoomRow,
+    actor: Membership,
+    target: Membership,
+    *,
+    rooms: int,
+    inviters: Sequence[int] = (),
+    now_ms: int,
 ) -> Decision:
-    """Return what a change makes of a room; `create_room` decides about creating one.
+    """Return what a change makes of a room; `qscpd.domain.room_creation` decides about creating one.
 
     Args:
         change: The requested action.
         room: The room before.
         actor: The actor's membership; ignored for the operator.
         target: The target's membership.
-        rooms: Number of rooms that the actor is a member of.
+        rooms: Number of rooms that the actor is a member of; only a `join` needs it.
+        inviters: Inviters of the target's open invitations, to any room; only an `invite` needs them.
         now_ms: Milliseconds since 1970-01-01 UTC.
 
     Raises:
         DeniedError: The change is not allowed; it has the code of the answer.
     """
-    case = _Case(change, room, actor, target, rooms, now_ms)
+    case = _Case(change, room, actor, target, rooms, inviters, now_ms)
     if case.change.actor is not None:
         _check_actor(case)
     if room.state is RoomState.ARCHIVED and change.action not in _IN_ARCHIVED:
         raise DeniedError(ErrorCode.ROOM_ARCHIVED)
     return _ACTIONS[change.action](case)
-
-
-def create_room(change: RoomChange, existing: RoomRow | None, *, rooms: int, now_ms: int) -> Decision:
-    """Return a new room and its owner: the actor, or for the operator the target.
-
-    Args:
-        change: The requested action, `create`.
-        existing: The room that has the name already.
-        rooms: Number of rooms that the owner is a member of.
-        now_ms: Milliseconds since 1970-01-01 UTC.
-
-    Returns:
-        A room with the id 0, for the store numbers it.
-
-    Raises:
-        DeniedError: The name is taken, or the owner is in too many rooms.
-    """
-    owner = founder(change)
-    if owner is None:
-        raise DeniedError(ErrorCode.UNKNOWN_USER)
-    if existing is not None:
-        raise DeniedError(ErrorCode.ROOM_EXISTS)
-    if rooms >= ROOMS_LIMIT:
-        raise DeniedError(ErrorCode.TOO_MANY_ROOMS)
-    room = RoomRow(
-        id=0,
-        name=change.room,
-        kind=change.kind or RoomKind.OPEN,
-        history=change.history or HistoryFrom.JOINING,
-        topic=change.text,
-        slow_s=0,
-        state=RoomState.ACTIVE,
-        created_ms=now_ms,
-        first_seq=1,
-        last_seq=0,
-        members=1,
-        owners=1,
-    )
-    return Decision(room, {owner: Membership(role=RoomRole.OWNER)})
-
-
-def founder(change: RoomChange) -> int | None:
-    """Return the account that owns the room which a change creates."""
-    return change.actor if change.actor is not None else change.target
 
 
 def may_see(room: RoomRow, membership: Membership) -> bool:
@@ -271,10 +252,10 @@ def _join(case: _Case) -> Decision:
     if actor.banned_until_ms > case.now_ms:
         raise DeniedError(ErrorCode.BANNED)
     if case.rooms >= ROOMS_LIMIT:
-        raise DeniedError(ErrorCode.TOO_MANY_ROOMS)
+        raise DeniedError(ErrorCode.TOO_MANY_ROOMS, limit=ROOMS_LIMIT)
     if case.change.actor is None:  # the operator has no account to join with
         raise DeniedError(ErrorCode.NOT_ALLOWED)
-    joined = actor._replace(role=RoomRole.MEMBER, since=room.last_seq + 1, invited_by=None, banned_until_ms=0)
+    joined = Membership(RoomRole.MEMBER, room.last_seq + 1, muted_until_ms=actor.muted_until_ms)
     return Decision(room, {case.change.actor: joined})
 
 
@@ -282,7 +263,10 @@ def _leave(case: _Case) -> Decision:
     _check_not_last_owner(case, case.actor)
     if case.change.actor is None:  # the operator is in no room
         raise DeniedError(ErrorCode.NOT_ALLOWED)
-    return Decision(case.room, {case.change.actor: _without_role(case.actor)})
+    left = _without_role(case.actor)
+    if case.actor.invited_by is not None:
+        left = left._replace(declined_until_ms=case.now_ms + DECLINED_S * 1000)
+    return Decision(case.room, {case.change.actor: left})
 
 
 def _topic(case: _Case) -> Decision:
@@ -305,7 +289,20 @@ def _invite(case: _Case) -> Decision:
         raise DeniedError(ErrorCode.ALREADY_MEMBER)
     if case.target.banned_until_ms > case.now_ms:
         raise DeniedError(ErrorCode.BANNED)
+    if case.change.actor is not None:
+        _check_invitable(case, case.change.actor)
     return case.target_becomes(case.target._replace(invited_by=case.change.actor or 0))
+
+
+def _check_invitable(case: _Case, inviter: int) -> None:
+    """Check that an invitation neither repeats a declined one nor is one of too many."""
+    wait_ms = case.target.declined_until_ms - case.now_ms
+    if wait_ms > 0:
+        raise DeniedError(ErrorCode.DECLINED, retry_after_s=wait_ms / 1000)
+    if case.target.invited_by is not None:
+        return
+    if len(case.inviters) >= INVITATIONS_LIMIT or case.inviters.count(inviter) >= INVITER_LIMIT:
+        raise DeniedError(ErrorCode.TOO_MANY_INVITATIONS)
 
 
 def _remove(case: _Case) -> Decision:

@@ -25,7 +25,7 @@ from qscpd.domain.model import (
 )
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
-from qscpd.store.items import PendingChat, PendingSkip
+from qscpd.store.items import PendingChat
 
 _TYPING_EVERY_S: Final = 1.0
 """Typing indicators of a session that come more often are dropped."""
@@ -50,7 +50,9 @@ class MessageHandlers:
     def __init__(self, router: Router) -> None:
         self._directory = router.directory
         self._rooms = router.rooms
+        self._blocks = router.blocks
         self._submissions = router.submissions
+        self._quotas = router.quotas
         self._sessions_of = router.sessions_of
 
     # --- messages
@@ -80,7 +82,8 @@ class MessageHandlers:
 
     def skip(self, session: Session, _identity: Identity, frame: frames.Skip) -> None:
         """Let messages no longer wait for a refused one that the peer has discarded."""
-        self._submissions.submit(PendingSkip(session, frame.id))
+        if is_message_id(frame.id):  # No message can wait for any other one.
+            self._submissions.submit_skip(session, frame.id)
 
     def _accept(
         self,
@@ -105,6 +108,7 @@ class MessageHandlers:
             make_meta: Makes the meta for the recipient, if there is one; None for a plain message.
         """
         found = self._find(frame.to)
+        stored = identity.stored
         if not is_message_id(frame.id):
             code = ErrorCode.BAD_ID
             # An invalid id may be up to a line long; truncate it so that the nack fits.
@@ -114,6 +118,8 @@ class MessageHandlers:
             code = ErrorCode.UNKNOWN_ROOM if is_room(frame.to) else ErrorCode.UNKNOWN_RECIPIENT
         elif found.id == identity.account:
             code = ErrorCode.RECIPIENT_IS_SELF
+        elif stored.used >= stored.limit and self._exceeds_quota(identity, frame):
+            code = ErrorCode.QUOTA_EXCEEDED
         else:
             try:
                 check(text)
@@ -144,8 +150,24 @@ class MessageHandlers:
     ) -> None:
         """Submit a message that breaks a rule; in a room it waits behind those sent before it."""
         room = -found.id if found is not None and found.id < 0 else None
-        message = RefusedMessage(identity.account, -(room or 0), frame.id, text, meta, code=code, to=frame.to)
+        exceeds = code is ErrorCode.QUOTA_EXCEEDED
+        message = RefusedMessage(
+            identity.account,
+            -(room or 0),
+            frame.id,
+            text,
+            meta,
+            code=code,
+            to=frame.to,
+            retry_after_s=self._quotas.of(identity.account).stored.wait_s if exceeds else None,
+        )
         self._submissions.submit(PendingChat(session, message), room)
+
+    def _exceeds_quota(self, identity: Identity, frame: _Message) -> bool:
+        """Return whether the account has used up what it can store; a text can be deleted all the same."""
+        if isinstance(frame, frames.SendRedaction):
+            return False
+        return self._quotas.of(identity.account).stored.wait_s > 0
 
     def _chat_meta(self, frame: frames.SendChat, recipient: _Recipient | None) -> MessageMeta:
         mentions = self._mentions(recipient, frame.body)
@@ -196,7 +218,10 @@ class MessageHandlers:
     def read(self, session: Session, identity: Identity, frame: frames.ClientRead) -> None:
         """Move the position up to which the account has read a conversation."""
         number = parse_conversation(frame.conversation)
-        if number is not None:
+        if number is None:
+            return
+        room = self._rooms.by_id(number)
+        if room is None or room.role(identity.account) is not None:
             self._move(session, identity, number, PositionKind.READ, frame.seq)
 
     def _move(
@@ -204,7 +229,8 @@ class MessageHandlers:
     ) -> None:
         """Submit a position; the store ignores a lower one, and conversations of others."""
         receipt = session.supports(READ_RECEIPTS)
-        self._submissions.submit(Mark(identity.account, conversation, kind, seq, session.id, receipt))
+        mark = Mark(identity.account, conversation, kind, seq, session.id, receipt)
+        self._submissions.submit_mark(session, mark)
 
     # --- typing indicators
 
@@ -214,13 +240,16 @@ class MessageHandlers:
         if not session.supports(TYPING) or now - session.typed < _TYPING_EVERY_S:
             return
         session.typed = now
+        session.inbound.count_request()
         found = self._find(frame.to)
         if found is None:
             return
         if found.id > 0:
+            if self._blocks.between(identity.account, found.id):
+                return
             indicator = frames.Typing(found.name, [identity.name], 1)
             for other in self._sessions_of(found.id):
-                if other.live and other.supports(TYPING) and not other.link.congested:
+                if other.outbound.live and other.supports(TYPING) and not other.link.congested:
                     other.send(indicator)
         elif (room := self._rooms.by_id(-found.id)) is not None and room.role(identity.account) is not None:
             self._rooms.set_typing(room, identity.name)

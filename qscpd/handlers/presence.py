@@ -18,6 +18,7 @@ class PresenceHandlers:
 
     def set_presence(self, session: Session, identity: Identity, frame: frames.SetPresence) -> None:
         """Set the presence of a session."""
+        session.inbound.count_request()
         text = frame.text if frame.status == "away" else ""
         try:
             check_status_text(text)
@@ -28,13 +29,14 @@ class PresenceHandlers:
         session.send(frames.PresenceAck(frame.status, text))
         self._router.update_presence(identity)
 
-    def whois(self, session: Session, _identity: Identity, frame: frames.WhoisRequest) -> None:
+    def whois(self, session: Session, identity: Identity, frame: frames.WhoisRequest) -> None:
         """Answer whether a user exists, and with their presence."""
+        session.inbound.count_request()
         account = self._router.directory.by_name(frame.user)
         if account is None:
             session.send(frames.Whois(_name_as_asked(frame.user), known=False))
             return
-        user = self._router.presence.of(account.name)
+        user = self._router.visibility.of(identity.account, account)
         session.send(frames.Whois(user.user, known=True, status=user.status, text=user.text))
 
 

@@ -8,6 +8,7 @@ A link does not know frames. It passes plaintext to its session, and sends the s
 """
 
 import asyncio
+import select
 import ssl
 from typing import Final, Protocol, cast
 
@@ -15,15 +16,24 @@ import structlog
 
 from qscp import ALPN
 from qscpd.config import Config
-from qscpd.net.address_policy import shown_address
+from qscpd.net.admission import Visitor
+from qscpd.net.pause import Pause
+from qscpd.net.peer_log import PeerLog
 from qscpd.net.tls import TlsEngine, TlsError
 
 HIGH_WATER: Final = 64 * 1024
 """Unsent bytes above which a link is congested: pages wait, presence is dropped."""
 
+_TURN_BYTES: Final = 16 * 1024
+"""Received bytes that are decrypted at once; the rest waits for the session's next turn. They can be 700
+TLS records, or a thousand frames."""
+
 _LINGER_S: Final = 5.0
 """Time for which a closed link still reads and discards input. Closing a socket with unread input makes
 the kernel send a reset, which can destroy our last output on its way (RFC 1122, 4.2.2.13)."""
+
+_HUNG_UP: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+"""Events of poll(2); the first is Linux's."""
 
 _log = structlog.stdlib.get_logger("qscpd.net.link")
 
@@ -52,9 +62,13 @@ class LinkOwner(Protocol):
 
     config: Config
     context: ssl.SSLContext
+    peer_log: PeerLog
 
     def admit(self, link: "Link") -> bool:
-        """Register a new link, or return False if there are too many or the daemon is stopping."""
+        """Register a new link, or return False if it was evicted or the daemon is stopping."""
+
+    def authenticated(self, link: "Link") -> None:
+        """Note that the peer has logged in."""
 
     def open_session(self, link: "Link") -> LinkSession:
         """Create the session of a link after its handshake."""
@@ -72,16 +86,18 @@ class Link(asyncio.Protocol):
     Attributes:
         remote: Address and port of the peer.
         congested: Whether more than `HIGH_WATER` bytes wait for the peer.
-        last_in: Loop time of the last received byte.
+        paused: Reasons for which the peer's input is not read.
+        undecrypted: Received bytes that wait for the session's next turn.
+        last_in: Loop time since which the peer is silent: of the last byte, or when reading began again.
         bytes_in: Bytes received, as on the wire.
         bytes_out: Bytes sent or waiting to be sent, as on the wire.
+        visitor: Its place in the counts of connections.
     """
 
     __slots__ = (
         "_deadline",
         "_drained",
         "_drained_at",
-        "_early",
         "_ending",
         "_eof",
         "_fin",
@@ -94,11 +110,15 @@ class Link(asyncio.Protocol):
         "bytes_out",
         "congested",
         "last_in",
+        "paused",
         "remote",
         "tls",
+        "undecrypted",
+        "visitor",
     )
 
-    def __init__(self, owner: LinkOwner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, owner: LinkOwner, loop: asyncio.AbstractEventLoop, visitor: Visitor) -> None:
+        self.visitor = visitor
         self._owner = owner
         self._loop = loop
         self._session: LinkSession | None = None
@@ -106,13 +126,14 @@ class Link(asyncio.Protocol):
         self._ending = False
         self._eof = False  # the session knows that nothing more comes
         self._fin = False  # TCP received a FIN
-        self._early = b""  # input of the handshake, until it is the link's turn
         self._drained = 0
         self._drained_at = self.last_in = loop.time()
         self._deadline: float | None = self.last_in + owner.config.tls.handshake_timeout_s
         self.tls = TlsEngine(owner.context)
         self.remote = ("", 0)
         self.congested = False
+        self.paused: set[Pause] = set()
+        self.undecrypted = b""
         self.bytes_in = self.bytes_out = 0
 
     # --- called by the transport
@@ -138,21 +159,30 @@ class Link(asyncio.Protocol):
         self.last_in = self._loop.time()
         if self._ending or self._eof:
             return
+        if self._session is not None and not self.paused and not self.undecrypted:
+            self._decrypt(data)
+            return
+        self.undecrypted += data
         if self._session is None:
-            self._early += data
             self._transport.pause_reading()
             self._owner.schedule_handshake(self)
-        else:
-            self._decrypt(data)
 
     def proceed(self) -> None:
         """Continue the handshake."""
-        early, self._early = self._early, b""
-        if not self._ending and not self._transport.is_closing():
-            self._transport.resume_reading()
-            self._decrypt(early)
+        if self._ending or self._transport.is_closing():
+            return
+        self._transport.resume_reading()
+        while self._session is None and self.undecrypted:
+            self.decrypt_more()
+
+    def decrypt_more(self) -> None:
+        """Decrypt the next part of what was received, and pass it to the session."""
+        data, self.undecrypted = self.undecrypted, b""
+        self._decrypt(data)
 
     def _decrypt(self, data: bytes) -> None:
+        if len(data) > _TURN_BYTES:
+            data, self.undecrypted = data[:_TURN_BYTES], data[_TURN_BYTES:]
         try:
             plaintext = self.tls.receive(data)
         except TlsError as error:
@@ -163,9 +193,11 @@ class Link(asyncio.Protocol):
             if not self.tls.established or not self._open():
                 return
         session = cast("LinkSession", self._session)
-        if plaintext:
+        if self.tls.peer_closed:
+            self.undecrypted = b""
+        if plaintext or self.undecrypted:
             session.receive(plaintext)
-        if self.tls.peer_closed and not self._ending:
+        if (self.tls.peer_closed or (self._fin and not self.undecrypted)) and not self._ending:
             self._eof = True
             session.receive_eof()
 
@@ -174,7 +206,7 @@ class Link(asyncio.Protocol):
         if self._ending or self._session is None:
             return False
         self._fin = True
-        if not self._eof:
+        if not self._eof and not self.undecrypted:
             self._eof = True
             self._session.receive_eof()
         return True
@@ -220,17 +252,42 @@ class Link(asyncio.Protocol):
             self.bytes_out += len(data)
             transport.write(data)
 
+    def authenticated(self) -> None:
+        """Note that the peer has logged in."""
+        self._owner.authenticated(self)
+
+    def has_hung_up(self) -> bool:
+        """Return whether the peer has closed its side, also while nothing is read."""
+        connection = self._transport.get_extra_info("socket")
+        if connection is None or self._transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(connection.fileno(), _HUNG_UP)
+        return bool(poll.poll(0))
+
+    @property
+    def reason(self) -> str:
+        """Why it ended or is about to; `lost` if it is up to the peer."""
+        return self._reason
+
     def now(self) -> float:
         """Return the loop's clock in seconds."""
         return self._loop.time()
 
-    def pause_reading(self) -> None:
-        """Stop reading for now; TCP slows down the peer."""
+    def pause_reading(self, reason: Pause) -> None:
+        """Stop reading until the reason is gone; TCP slows down the peer."""
+        self.paused.add(reason)
         if not self._transport.is_closing():
             self._transport.pause_reading()
 
-    def resume_reading(self) -> None:
-        """Read again."""
+    def resume_reading(self, reason: Pause) -> None:
+        """Read again, unless there is another reason not to."""
+        self.paused.discard(reason)
+        if not self.paused:
+            self.last_in = self._loop.time()  # What we did not read is no silence of the peer.
+            self._read_on()
+
+    def _read_on(self) -> None:
         if not self._fin and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -239,6 +296,7 @@ class Link(asyncio.Protocol):
         if self._ending:
             return
         self._ending = True
+        self.undecrypted = b""
         self._reason = reason
         self._deadline = self._loop.time() + _LINGER_S
         self._write(self.tls.close())
@@ -247,7 +305,8 @@ class Link(asyncio.Protocol):
             return
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        self.resume_reading()
+        self.paused.clear()
+        self._read_on()
 
     def abort(self, reason: str) -> None:
         """Close at once; unsent output is lost."""
@@ -262,7 +321,7 @@ class Link(asyncio.Protocol):
         """Check the deadlines of this link and its session."""
         if self._deadline is not None and now >= self._deadline:
             if not self._ending:
-                _log.info("link.timeout", remote=self._shown_remote(), waiting_for="handshake")
+                self._owner.peer_log.write(_log, "link.timeout", self.remote[0], waiting_for="handshake")
             self.abort("handshake_timeout")
         elif self._stalled(now):
             self.abort("stalled")
@@ -288,12 +347,9 @@ class Link(asyncio.Protocol):
         self._session = self._owner.open_session(self)
         return True
 
-    def _shown_remote(self) -> str | None:
-        return shown_address(self.remote[0], self._owner.config.log.addresses, failure=True)
-
     def _fail(self, why: str) -> None:
         """Close after a TLS error with an alert; the session ends at once."""
-        _log.info("link.tls_failed", remote=self._shown_remote(), reason=why)
+        self._owner.peer_log.write(_log, "link.tls_failed", self.remote[0], reason=why)
         self.close("tls_failed")
         session, self._session = self._session, None
         if session is not None:

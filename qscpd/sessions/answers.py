@@ -4,9 +4,18 @@ from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
 
 
-def refusal(frame: frames.ClientFrame, code: ErrorCode) -> frames.Error:
-    """Return an `error` that answers a frame, where the protocol has no other answer."""
-    return frames.Error(code=code, message=ERROR_CODES[code].sentence, ref=frame.type)
+def refusal(
+    frame: frames.ClientFrame, code: ErrorCode, *, message: str = "", retry_after_s: float | None = None
+) -> frames.Error:
+    """Return an `error` that answers a frame, where the protocol has no other answer.
+
+    Args:
+        frame: The refused frame.
+        code: Why.
+        message: The code's sentence with more, such as a limit; the sentence alone if empty.
+        retry_after_s: Seconds until the frame makes sense again, if known.
+    """
+    return frames.Error(code, message or ERROR_CODES[code].sentence, frame.type, retry_after_s)
 
 
 def last_frame(code: ErrorCode, *, error: bool) -> frames.ServerFrame:

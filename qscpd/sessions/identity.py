@@ -1,6 +1,8 @@
 """The identity of a session: which account on which device, and what its client supports."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from qscpd.domain.allowance import Allowance
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +17,5 @@ class Identity:
     """The device's id; empty for a client that keeps nothing between sessions."""
     features: frozenset[str] = frozenset()
     """The optional parts of the protocol that both sides support."""
+    stored: Allowance = field(default_factory=Allowance, compare=False)
+    """What the account has stored of its bytes per day, over all of its sessions."""

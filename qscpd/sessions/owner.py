@@ -1,12 +1,15 @@
 """What a session needs of the daemon around it, and what the daemon does with its frames."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from qscp import frames
 from qscpd.config import Config
+from qscpd.net.peer_log import PeerLog
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.output import FlushQueue
+from qscpd.sessions.rates import Rates
+from qscpd.sessions.turns import TurnQueue
 
 S = TypeVar("S")
 S_contra = TypeVar("S_contra", contravariant=True)
@@ -18,6 +21,12 @@ class SessionOwner(Protocol[S_contra]):
     config: Config
     output: FlushQueue
     """Sessions with queued output."""
+    turns: TurnQueue
+    """Sessions whose input waits for their turn."""
+    rates: Rates
+    """How fast sessions and accounts may send."""
+    peer_log: PeerLog
+    """Where sessions report what their peers cause."""
 
     def unregister(self, session: S_contra, reason: str) -> None:
         """Stop delivering to a session that is closed; its link may linger."""
@@ -27,9 +36,6 @@ class SessionOwner(Protocol[S_contra]):
 
     def skip_refused(self, session: S_contra) -> None:
         """Let no message wait any longer for those of this session that the store refused."""
-
-    def presence_pages(self, identity: Identity) -> Iterator[bytes]:
-        """Return the frames of a presence snapshot for a session."""
 
 
 Handler = Callable[[S, Identity, frames.ClientFrame], bool | None]

@@ -27,6 +27,7 @@ when the loop gets its events: messages to deliver, rooms joined and left. Four 
 """
 
 import asyncio
+import logging
 from collections import defaultdict, deque
 from collections.abc import (
     Awaitable,
@@ -127,7 +128,7 @@ class Replay:
         self._overflowed: dict[int, int] = {}
         """Conversation -> the last seq that was dropped from the buffer."""
         self._writable = asyncio.Event()
-        session.backlog = self
+        session.outbound.backlog = self
 
     def add_positions(self, positions: Iterable[frames.Position]) -> bool:
         """Add a page of the device's positions; return False if there are too many by now."""
@@ -193,9 +194,9 @@ class Replay:
                 self._send_buffered()
             else:
                 self._session.send(frames.Resumed())
-                self._session.live = True
+                self._session.outbound.live = True
                 await self._send_invitations()
-                self._session.backlog = None
+                self._session.outbound.backlog = None
                 return
 
     async def _published(self, read: Awaitable[T]) -> T:
@@ -269,7 +270,13 @@ class Replay:
                 )
             except StoreDamagedError as error:
                 # Not even the conversation can be read; the others can.
-                _log.error("replay.damaged", conversation=conversation_id(conversation), reason=str(error))
+                self._session.report(
+                    _log,
+                    "replay.damaged",
+                    level=logging.ERROR,
+                    conversation=conversation_id(conversation),
+                    reason=str(error),
+                )
                 self._send_seen_gap(conversation, until, "damaged")
                 return
             if page is None or self._session.closed or not self._send_page(page):
@@ -309,7 +316,7 @@ class Replay:
             )
             lines.append(codec.encode(frame))
             self._sent[row.id] = message.seq
-        self._session.send_message_lines(lines)
+        self._session.outbound.send_message_lines(lines)
 
     async def _until_writable(self) -> bool:
         """Wait until the peer took most of what was sent; return False if the session has ended.
@@ -334,4 +341,4 @@ class Replay:
                 lines.append(message.line)
                 self._sent[message.conversation] = message.seq
         self._buffer_bytes -= size
-        self._session.send_message_lines(lines)
+        self._session.outbound.send_message_lines(lines)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from qscp import codec, frames
+from qscp.characters import mark_forbidden
 from qscp.connection import ClientConnection, LineSplitter, ServerConnection
 from qscp.errors import InvalidNameError, InvalidTextError, QscpError, RemoteProtocolError
 from qscp.ids import is_message_id
@@ -19,7 +20,16 @@ from qscp.limits import (
 from qscp.names import normalize_name
 from qscp.rooms import check_reaction, check_topic, is_room, mentioned, normalize_room
 from qscp.states import State
-from qscp.text import check_body, check_status_text, strip_controls
+from qscp.text import check_body, check_status_text
+from tests.fuzz.file_targets import (
+    admin_reply,
+    admin_request,
+    backup_manifest,
+    backup_store,
+    client_config,
+    daemon_config,
+)
+from tests.fuzz.tls_targets import tls
 
 __all__ = ["TARGETS"]
 
@@ -95,7 +105,7 @@ def client_connection(data: bytes) -> None:
 
 
 def names_and_texts(data: bytes) -> None:
-    """Check names, ids and texts: the rules only refuse, and agree with the stripping of the client."""
+    """Check names, ids and texts: the rules only refuse, and agree with the marks that the client shows."""
     text = data.decode(errors="surrogateescape")
     is_message_id(text)
     try:
@@ -105,9 +115,9 @@ def names_and_texts(data: bytes) -> None:
     else:
         assert normalize_name(name.upper()) == name
         assert name.isascii()
-    stripped = strip_controls(text)
-    stripped.encode()
-    assert strip_controls(stripped) == stripped
+    marked = mark_forbidden(text)
+    marked.encode()
+    assert mark_forbidden(marked) == marked
     for check, limit in (
         (check_body, BODY_LIMIT),
         (check_status_text, STATUS_TEXT_LIMIT),
@@ -119,7 +129,7 @@ def names_and_texts(data: bytes) -> None:
         except InvalidTextError as error:
             _check_sentence(error)
         else:
-            assert text == stripped
+            assert text == marked
             assert len(text.encode()) <= limit
 
 
@@ -193,6 +203,13 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         client_connection,
         names_and_texts,
         rooms_and_mentions,
+        tls,
+        daemon_config,
+        client_config,
+        admin_request,
+        admin_reply,
+        backup_manifest,
+        backup_store,
     )
 }
 """Every target by its name."""

@@ -68,7 +68,7 @@ async def test_fields_of_the_session_log(start_daemon: StartDaemon, wires: Wires
     ]
     opened, close = mine[0], mine[-1]
     assert (opened["remote"], opened["tls"]) == ("127.0.0.1", "TLSv1.3")
-    assert mine[3]["client"] == "test/1[2J"
+    assert mine[3]["client"] == "test/1<U+001B>[2J"
     assert (close["messages_in"], close["messages_out"], close["frames_in"]) == (2, 0, 6)
     assert close["frames_out"] >= 7
     assert close["bytes_in"] > 0 < close["bytes_out"]

@@ -27,7 +27,7 @@ from qscp.text import check_body
 
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,31}", fullmatch=True)
 MENTIONABLE = NAMES.filter(lambda name: name[-1] not in ".-")
-BIDI_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 KELVIN, CYRILLIC_A, FULLWIDTH_A = "\u212a", "\u0430", "\uff41"
 
 

@@ -16,6 +16,7 @@ from qscpd.accounts.passwords import PasswordHasher
 from qscpd.config.model import Argon2Config
 from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import open_store, store_url
+from tests.support.limits import NO_RATES_YAML
 from tests.support.waiting import PATIENCE_S, wait_for
 
 __all__ = [
@@ -61,6 +62,7 @@ server:
 tls:
   certificate: {authority.certificate}
   key: {authority.key}
+limits: {NO_RATES_YAML}
 login:
   argon2: {{memory: 8KiB, iterations: 1, parallelism: 1}}
 store:
@@ -81,6 +83,7 @@ class Daemon:
         config: Its configuration.
         settings: `key=value`, as of `--set`.
         command: Program to run instead of `qscpd`, with the same arguments.
+        debug: Whether it runs in Python's development mode: asyncio checks itself, and is slower.
 
     Attributes:
         directory: Where its store, its logs and its admin socket are.
@@ -95,6 +98,8 @@ class Daemon:
         config: Path,
         settings: Sequence[str] = (),
         command: Sequence[str] = (sys.executable, "-m", "qscpd"),
+        *,
+        debug: bool = True,
     ) -> None:
         self.directory = directory
         self.config = config
@@ -108,7 +113,12 @@ class Daemon:
             [*command, "run", "-c", str(config), *overrides],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1", "JOURNAL_STREAM": ""},
+            env={
+                **os.environ,
+                "PYTHONWARNINGS": "error",
+                "PYTHONDEVMODE": "1" if debug else "",
+                "JOURNAL_STREAM": "",
+            },
             text=True,
         )
         self._reader = threading.Thread(target=self._read)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from qscp import codec, frames
 from qscp.errors import ErrorCode
@@ -15,7 +16,11 @@ from qscpd.domain.events import MessagesStored
 from qscpd.domain.model import Account, AccountState, Refused, StoredMessage
 from qscpd.errors import StoreError
 from qscpd.handlers.table import handler_table
+from qscpd.net.address_share import share_of
+from qscpd.net.admission import Visitor
 from qscpd.net.link import Link
+from qscpd.net.pause import Pause
+from qscpd.net.peer_log import PeerLog
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import LoggedSession, SessionLog
 from qscpd.sessions.owner import HandlerTable
@@ -25,6 +30,7 @@ from qscpd.store.base import StoreReader
 from qscpd.store.items import Item, PendingChat
 from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
+from tests.support.limits import NO_RATES
 
 __all__ = ["FakeLink", "ListLog", "RouterDouble", "SlowWriter", "make_handlers"]
 
@@ -34,18 +40,28 @@ class FakeLink(Link):
 
     Attributes:
         written: Frames that the session wrote since the last `take`.
-        reading: Whether the session reads input.
+        paused: Reasons for which the session does not read input.
         ended: The reason of `close` or `abort`; empty before.
     """
 
     def __init__(self) -> None:
         self.written: list[frames.ServerFrame] = []
-        self.reading = True
+        self.paused: set[Pause] = set()
         self.ended = ""
         self.congested = False
+        self.undecrypted = b""
         self.last_in = 0.0
         self.clock = 0.0
         self.remote = ("192.0.2.7", 40000)
+        self.visitor = Visitor("192.0.2.7", share_of("192.0.2.7"))
+
+    def authenticated(self) -> None:
+        """Record it, as the listener does."""
+        self.visitor.waiting = False
+
+    def has_hung_up(self) -> bool:
+        """Return False: its peer is there."""
+        return False
 
     def now(self) -> float:
         """Return the time that the test set."""
@@ -60,17 +76,23 @@ class FakeLink(Link):
             assert frame is not None
             self.written.append(frame)
 
-    def pause_reading(self) -> None:
-        """Record that the session has paused reading."""
-        self.reading = False
+    @property
+    def reading(self) -> bool:
+        """Whether the session reads input."""
+        return not self.paused
 
-    def resume_reading(self) -> None:
-        """Record that the session has resumed reading."""
-        self.reading = True
+    def pause_reading(self, reason: Pause) -> None:
+        """Record that the session has paused reading."""
+        self.paused.add(reason)
+
+    def resume_reading(self, reason: Pause) -> None:
+        """Record that a reason not to read is gone."""
+        self.paused.discard(reason)
 
     def close(self, reason: str) -> None:
-        """Record the reason."""
+        """Record the reason; a closed link reads until its end."""
         self.ended = self.ended or reason
+        self.paused.clear()
 
     def abort(self, reason: str) -> None:
         """Record the reason."""
@@ -91,6 +113,7 @@ class ListLog(SessionLog):
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, str, dict[str, object]]] = []
+        self.journal = PeerLog("always", 1000)
 
     def opened(self, session: LoggedSession) -> None:
         """Record the start of a session."""
@@ -118,11 +141,18 @@ class SlowWriter(StoreWriter[Session]):
 
     def __init__(self) -> None:
         self.waiting: list[Item[Session]] = []
+        self._drains: list[asyncio.Future[None]] = []
         self._seq = 0
 
     def append(self, items: Sequence[Item[Session]]) -> None:
         """Add items to `waiting`."""
         self.waiting += items
+
+    async def drained(self) -> None:
+        """Wait until the test lets it answer everything."""
+        done = asyncio.get_running_loop().create_future()
+        self._drains.append(done)
+        await done
 
     def answer(self, router: "RouterDouble", count: int | None = None) -> None:
         """Commit some or all waiting items; no position moves."""
@@ -143,6 +173,10 @@ class SlowWriter(StoreWriter[Session]):
     def _next(self, count: int | None) -> list[PendingChat[Session]]:
         batch = self.waiting[:count]
         del self.waiting[:count]
+        if not self.waiting:
+            for done in self._drains:
+                done.set_result(None)
+            self._drains.clear()
         return [item for item in batch if isinstance(item, PendingChat)]
 
 
@@ -154,7 +188,7 @@ def make_handlers(
     login: Callable[[Session, frames.Auth], None] = lambda _session, _auth: None,
 ) -> HandlerTable[Session]:
     """Return the daemon's handlers; without a `login`, `auth` gets no answer."""
-    requests = RequestRunner(tasks, router.submissions.barrier)
+    requests = RequestRunner(tasks, router.passed)
     return handler_table(router, writer, reads, requests, login)
 
 
@@ -177,36 +211,48 @@ class RouterDouble(Router):
         self.writer = SlowWriter()
         accounts = [Account(n, name, AccountState.ACTIVE, 0) for n, name in enumerate(names, 1)]
         self.bus: LocalBus[Session] = LocalBus()
-        super().__init__(config or Config(), Directory(accounts, {}), self.log, self.bus, self.writer)
+        super().__init__(
+            config or Config(limits=NO_RATES), Directory(accounts, {}), self.log, self.bus, self.writer
+        )
         # No task and no thread runs here: requests that need the store fail.
         self.handlers = make_handlers(self, self.writer, StoreReads(_no_reader), asyncio.TaskGroup())
 
     def flush(self) -> None:
-        """End the tick: hand over what was submitted, then write what was sent."""
+        """End the tick: handle all input, hand over what was submitted, then write what was sent."""
+        self.run_turns()
         self.submissions.hand_over()
         self.output.flush()
+
+    def run_turns(self) -> None:
+        """Let sessions take turns until none has input that can be handled now."""
+        while len(self.turns):
+            self.turns.run()
 
     def close(self) -> None:
         """Stop timers and drop waiting items, which the garbage collector does not track."""
         self.submissions.close()
         self.presence.close()
         self.rooms.close()
+        self.quotas.close()
         self.writer.waiting.clear()
 
-    def connect(self) -> tuple[Session, FakeLink]:
-        """Open a session."""
-        link = FakeLink()
+    def connect(self, link: FakeLink | None = None) -> tuple[Session, FakeLink]:
+        """Open a session, on a link of its own if none is given."""
+        link = link or FakeLink()
         return self.open_session(self.handlers, link), link
 
-    def login(self, name: str, *features: str, live: bool = True) -> tuple[Session, FakeLink]:
+    def login(
+        self, name: str, *features: str, live: bool = True, link: FakeLink | None = None
+    ) -> tuple[Session, FakeLink]:
         """Open a session and log it in; its `auth_ack` is written, its presence snapshot is queued.
 
         Args:
             name: Name of the user.
             features: Features of its client.
             live: Whether the session is live; otherwise it has not resumed.
+            link: Its link; None for a link of its own.
         """
-        session, link = self.connect()
+        session, link = self.connect(link)
         session.receive(codec.encode(frames.Auth(user=name, password="x")))
         account = self.directory.by_name(name)
         assert account is not None
@@ -223,8 +269,8 @@ class RouterDouble(Router):
             )
         )
         assert session.connection.state is State.READY
-        link.reading = True
+        link.resume_reading(Pause.LOGIN)
         self.register(session, Identity(account.id, name, features=frozenset(features)))
-        session.stream(self.presence.pages(name))
-        session.live = live
+        session.outbound.stream_presence(partial(self.presence_pages, Identity(account.id, name)))
+        session.outbound.live = live
         return session, link

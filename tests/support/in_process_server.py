@@ -5,6 +5,7 @@ Nothing runs between two calls, so that a test can order all events.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol, Self, TypeVar
@@ -12,7 +13,8 @@ from unittest import mock
 
 from qscp import codec, frames
 from qscpd.accounts.directory import Directory
-from qscpd.accounts.passwords import PasswordHasher, PasswordPool
+from qscpd.accounts.password_pool import ANYWHERE, PasswordPool, Place
+from qscpd.accounts.passwords import PasswordHasher
 from qscpd.bus.base import Commit
 from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router
@@ -20,9 +22,12 @@ from qscpd.config import Config
 from qscpd.domain.model import Keep
 from qscpd.errors import StoreError
 from qscpd.handlers.login import Login
+from qscpd.handlers.login_guard import LoginGuard
+from qscpd.net.admission import Admission
+from qscpd.net.pause import Pause
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store, StoreReader
-from qscpd.store.reads import StoreReads
+from qscpd.store.reads import Lane, StoreReads
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
@@ -30,6 +35,7 @@ from tests.support.daemon import CHEAP_ARGON2
 from tests.support.device import Device
 from tests.support.doubles import FakeLink, ListLog, make_handlers
 from tests.support.gated_reader import GatedReader, ReadGate
+from tests.support.limits import NO_RATES
 from tests.support.oracle import Book, History, written
 from tests.support.waiting import patiently
 
@@ -47,8 +53,8 @@ class _AnyPassword(PasswordPool):
     def __init__(self) -> None:
         super().__init__(PasswordHasher(CHEAP_ARGON2), workers=1, queue=1)
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
-        del password
+    async def verify(self, password: str, password_hash: str | None, place: Place = ANYWHERE) -> bool:
+        del password, place
         return password_hash is not None
 
     def needs_rehash(self, password_hash: str) -> bool:
@@ -72,10 +78,10 @@ class ReadCounter(StoreReads):
 
     in_flight = 0
 
-    async def _read(self, work: Callable[[StoreReader], T]) -> T:
+    async def _read(self, account: int, work: Callable[[StoreReader], T], lane: Lane = Lane.PAGE) -> T:
         self.in_flight += 1
         try:
-            return await super()._read(work)
+            return await super()._read(account, work, lane)
         finally:
             self.in_flight -= 1
 
@@ -135,11 +141,14 @@ class InProcessPeer:
         self.link = PagedLink()
         self.session: Session = in_process_server.router.open_session(in_process_server.handlers, self.link)
         self.frames: list[frames.ServerFrame] = []
+        self._turns = in_process_server.router.turns
 
     def send(self, *sent: frames.ClientFrame) -> None:
         """Send frames to the server, unless the link is closed."""
         if sent and not self.link.ended:
             self.session.receive(b"".join(map(codec.encode, sent)))
+            while len(self._turns):
+                self._turns.run()
 
     def take(self) -> list[frames.ServerFrame]:
         """Read the written frames, and let the device handle them; return them."""
@@ -191,7 +200,7 @@ class InProcessServer:
         directory = Directory(self.store.accounts(), self.store.account_names())
         bus: LocalBus[Session] = LocalBus()
         self.writer: StoreWriter[Session] = StoreWriter(self.store, bus, on_failed=self._failed)
-        self.router = Router(Config(), directory, self.log, bus, self.writer)
+        self.router = Router(Config(limits=NO_RATES), directory, self.log, bus, self.writer)
         bus.subscribe_to_commits(self._count_commit)
         for room in self.store.rooms():
             self.router.rooms.load(room, self.store.memberships(room.id))
@@ -206,6 +215,7 @@ class InProcessServer:
             self.writer,
             self.reads,
             self.passwords,
+            LoginGuard(Admission(self.router.config, time.monotonic, descriptors=1000), time.monotonic),
             self.log,
             self.tasks,
             retention=frames.Retention(),
@@ -234,6 +244,7 @@ class InProcessServer:
         self.passwords.close()
         self.router.presence.close()
         self.router.rooms.close()
+        self.router.quotas.close()
         self.store.close()
 
     def _count_commit(self, _: Commit[Session]) -> None:
@@ -293,7 +304,13 @@ class InProcessServer:
 
     def _count(self) -> int:
         written = sum(len(connected.frames) + len(connected.link.written) for connected in self.peers)
-        return self._commits + written + len(self.router.submissions) + len(self.router.output)
+        return (
+            self._commits
+            + written
+            + len(self.router.submissions)
+            + len(self.router.output)
+            + len(self.router.turns)
+        )
 
     def _busy(self) -> bool:
         """Return whether a read runs that the gate does not stop, or a request without a read."""
@@ -301,7 +318,7 @@ class InProcessServer:
         if self.reads.in_flight > waiting:
             return True
         sessions = [connected.session for connected in self.peers]
-        requesting = sum(each._requesting and not each.closed for each in sessions)
+        requesting = sum(Pause.REQUEST in each.link.paused and not each.closed for each in sessions)
         return self.failure is None and requesting > waiting
 
     async def prune(self, keep: int) -> None:

@@ -35,6 +35,8 @@ class ModelRoom:
     invited: dict[int, int] = field(default_factory=dict)
     muted: dict[int, int] = field(default_factory=dict)
     banned: dict[int, int] = field(default_factory=dict)
+    declined: dict[int, int] = field(default_factory=dict)
+    founder: int | None = None
     read: dict[int, int] = field(default_factory=dict)
     last_sent_ms: dict[int, int] = field(default_factory=dict)
     messages: list[NewMessage] = field(default_factory=list)
@@ -100,6 +102,8 @@ class RoomModel:
     def _create(self, change: RoomChange, existing: ModelRoom | None) -> str:
         if existing is not None:
             return "room_exists"
+        if change.actor and change.most_owned is not None and self.owned(change.actor) >= change.most_owned:
+            return "too_many_owned"
         room = ModelRoom(
             len(self.rooms) + 1,
             change.room,
@@ -109,10 +113,15 @@ class RoomModel:
         )
         owner = change.actor or change.target
         assert owner
+        room.founder = change.actor
         room.roles[owner], room.since[owner], room.read[owner] = "owner", 1, 0
         self.rooms.append(room)
         self._add_entry(room, change)
         return ""
+
+    def owned(self, user: int) -> int:
+        """Return how many rooms a user has created and owns."""
+        return len([each for each in self.rooms if each.founder == user and user in each.owners()])
 
     def _check_permission(self, change: RoomChange, room: ModelRoom) -> str:
         if change.actor is None:
@@ -134,6 +143,7 @@ class RoomModel:
         if room.banned.get(actor, 0) > self.now:
             return "banned"
         room.remove_member(actor)
+        room.declined.pop(actor, None)
         room.roles[actor], room.since[actor] = "member", len(room.messages) + 1
         room.read[actor] = len(room.messages)
         return ""
@@ -143,6 +153,8 @@ class RoomModel:
         needed = room.owners() if room.state == "active" else list(room.roles)
         if needed == [change.actor]:
             return "last_owner"
+        if change.actor in room.invited:
+            room.declined[change.actor] = self.now + 86_400_000
         room.remove_member(change.actor)
         return ""
 
@@ -162,6 +174,8 @@ class RoomModel:
             return "already_member"
         if room.banned.get(change.target, 0) > self.now:
             return "banned"
+        if change.actor and room.declined.get(change.target, 0) > self.now:
+            return "declined"
         room.invited[change.target] = change.actor or 0
         return ""
 
@@ -237,6 +251,7 @@ class RoomModel:
             room.invited,
             room.muted,
             room.banned,
+            room.declined,
         ):
             each.clear()
         return ""
@@ -249,6 +264,7 @@ class RoomModel:
             room.remove_member(user)
             room.muted.pop(user, None)
             room.banned.pop(user, None)
+            room.declined.pop(user, None)
             if not owned or room.owners():
                 continue
             first = sorted((room.since[each], each) for each in room.roles)

@@ -232,6 +232,6 @@ def _refused(answer: frames.AuthNack) -> ClientError:
     sentence = clean(answer.message)
     if answer.code == ErrorCode.PROTOCOL_VERSION:
         return IncompatibleError(f"{sentence} This client is version {__version__}.")
-    if answer.code in (ErrorCode.BUSY, ErrorCode.INTERNAL):
+    if answer.code in (ErrorCode.BUSY, ErrorCode.TOO_MANY_SESSIONS, ErrorCode.INTERNAL):
         return UnreachableError(sentence)  # temporary
     return AuthRefusedError(sentence)

@@ -8,8 +8,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from qscp.characters import mark_forbidden
 from qscp.frames import Reaction, UserPresence
-from qscp.text import strip_controls
 from qscp_client.core import events
 from qscp_client.core.commands.table import typed_name
 from qscp_client.core.events import Connection, ConnectionState, Details, LineState, Place, Reference
@@ -17,6 +17,7 @@ from qscp_client.core.notices import Notice, Problem
 from qscp_client.core.outbox import EntryKind
 from qscp_client.text import Kind, Line, clean, local_time, quote
 from qscp_client.ui.help import describe_help
+from qscp_client.ui.render_blocks import describe_blocks, describe_folded
 from qscp_client.ui.render_errors import explain_failure, is_unconfirmed
 from qscp_client.ui.render_notices import describe_notice, describe_problem
 from qscp_client.ui.render_rooms import (
@@ -77,6 +78,10 @@ def describe(  # noqa: C901, PLR0911, PLR0912 - a case for each kind of event
             return _describe_failure(event)
         case Problem():
             return [Line(Kind.PROBLEM, "", describe_problem(event))]
+        case events.MessagesFolded():
+            return [describe_folded(event)]
+        case events.BlocksListed():
+            return [describe_blocks(event)]
         case events.SearchDone():
             return _describe_found(event)
         case events.StatusAsked():
@@ -108,7 +113,7 @@ def pending_line(event: events.MessageSent, me: str) -> Line:
 
 def _speaker(before: str, sender: str, body: str, reply: str = "") -> tuple[str, str]:
     """Return head and text of a message; an action becomes `* alice waves`."""
-    text = strip_controls(body)
+    text = mark_forbidden(body)
     if text.startswith(_ACTION):
         return f"{before} * {sender}{reply}", text.removeprefix(_ACTION)
     return f"{before} {sender}{reply}:", text
@@ -123,7 +128,7 @@ def _describe_message(event: events.MessageReceived) -> list[Line]:
         where = _number(details) if event.place is Place.THIS_CHAT else f" [{clean(details.room)}]"
         head, text = _speaker(before + where, sender, body, _reply(details))
     else:
-        head, text = f"{before} [{sender}{_reply(details)}]", strip_controls(body)
+        head, text = f"{before} [{sender}{_reply(details)}]", mark_forbidden(body)
         if text.startswith(_ACTION):
             text = f"* {sender} {text.removeprefix(_ACTION)}"
     lines = [Line(kind, head, text, note=_note(details))]
@@ -141,7 +146,7 @@ def _describe_own(event: events.OwnMessage, me: str) -> Line:
     if event.place is Place.THIS_CHAT:
         head, text = _speaker(before + _number(details), me, body, _reply(details))
     else:
-        head, text = f"{before} [to {clean(event.to)}{_reply(details)}]", strip_controls(body)
+        head, text = f"{before} [to {clean(event.to)}{_reply(details)}]", mark_forbidden(body)
         if text.startswith(_ACTION):
             text = f"* {me} {text.removeprefix(_ACTION)}"
     return Line(Kind.OWN_MESSAGE, head, text, MARKS[event.state], _note(details))
@@ -187,7 +192,7 @@ def _describe_amendment(event: events.Amended, me: str) -> Line:
     if event.kind is EntryKind.EDIT:
         which = number if event.reference.numbered else _refer(event.reference)
         kind = Kind.OWN_MESSAGE if event.sender == me else Kind.MESSAGE
-        return Line(kind, f"{who} edited {which}:", _ERASED if event.erased else strip_controls(event.body))
+        return Line(kind, f"{who} edited {which}:", _ERASED if event.erased else mark_forbidden(event.body))
     if event.kind is EntryKind.REDACT:
         return Line(Kind.NOTICE, "", f"{who} deleted {_deleted(event.reference, event.sender)}.")
     reaction = clean(event.body)
@@ -213,7 +218,8 @@ def _describe_lists(event: events.PickerOpened | events.WhoAsked) -> list[Line]:
 def _describe_found(event: events.SearchDone) -> list[Line]:
     query = clean(event.query)
     if not event.found:
-        lines = [Line(Kind.NOTICE, "", f'No messages match "{query}".')]
+        which = " among the newer ones" if event.more else ""
+        lines = [Line(Kind.NOTICE, "", f'No messages match "{query}"{which}.')]
     else:
         count = f"{len(event.found)} match{'' if len(event.found) == 1 else 'es'}"
         more = ", and there are older ones" if event.more else ""
@@ -221,7 +227,8 @@ def _describe_found(event: events.SearchDone) -> list[Line]:
     for found in event.found:
         time = local_time(found.time_ms, dated=True)
         name, sender = clean(found.name), clean(found.sender)
-        lines.append(Line(Kind.MESSAGE, f"{time} [{name}] {sender}:", strip_controls(found.body)))
+        body = "(blocked)" if found.folded else mark_forbidden(found.body)
+        lines.append(Line(Kind.MESSAGE, f"{time} [{name}] {sender}:", body))
     if not event.complete:
         sentence = "The newest messages are not searchable yet; try again in a moment."
         lines.append(Line(Kind.NOTICE, "", sentence))
@@ -271,7 +278,7 @@ def _describe_status(event: events.StatusAsked) -> list[Line]:
 
 def _describe_failure(event: events.MessageFailed) -> list[Line]:
     reason = clean(explain_failure(event.failure, event.to))
-    body = strip_controls(name_content(event.body, event.kind, event.target))
+    body = mark_forbidden(name_content(event.body, event.kind, event.target))
     shown = body if len(body) <= _QUOTED else f"{body[:_QUOTED]} ... ({len(body)} characters)"
     what = "Not confirmed for" if is_unconfirmed(event.failure) else "Not sent to"
     lines = [Line(Kind.PROBLEM, "", f"{what} {clean(event.to)}: {reason}. Your text: {shown}")]
@@ -302,6 +309,8 @@ def _describe_opened(event: events.ChatOpened) -> str:
     name = clean(event.name)
     if event.deleted:
         return f"The account of {name} was deleted; you can only read here. Type back to pick someone else."
+    if event.blocked:
+        return f"You block {name}; you can only read here. /unblock {name} ends that."
     if event.status == "offline" and event.known:
         return f"{name} is offline and will get your messages at the next login."
     if event.status == "offline":

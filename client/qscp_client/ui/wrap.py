@@ -6,6 +6,7 @@ the beginning of another user's.
 
 from wcwidth import wcwidth
 
+from qscp.characters import end_isolates
 from qscp_client.text import INDENT, Kind, Line
 
 
@@ -62,7 +63,7 @@ def cut(text: str, columns: int) -> str:
     """Return as much of a text as fits into one row."""
     if width(text) <= columns:
         return text
-    part = text[: _fit(text, columns)]
+    part = end_isolates(text[: _fit(text, columns)])
     return part if width(part) <= columns else ""
 
 
@@ -111,7 +112,7 @@ def wrap(text: str, first: int, others: int) -> list[str]:
         else:
             lines.append(rest[:end])
             rest = rest[end:]
-    return [*lines, rest]
+    return [end_isolates(line) for line in (*lines, rest)]
 
 
 def _fit(text: str, columns: int) -> int:

@@ -130,7 +130,7 @@ class Messages:
                     continue
             if message.recipient != recipient:
                 if isinstance(message, RefusedMessage):
-                    outcomes.append(self._ids.refuse(message, Refused(message.code)))
+                    outcomes.append(self._ids.refuse(message, Refused(message.code, message.retry_after_s)))
                     continue
                 recipient = message.recipient
                 key: TailKey = recipient
@@ -142,7 +142,7 @@ class Messages:
             entry: chunks.Entry = (time_ms, sender, message_id, message.body)
             count = 0
             astray = message.conversation and message.conversation != tail.id
-            if astray or tail.room is not None or message.meta is not NO_META:
+            if astray or tail.is_restricted or message.meta is not NO_META:
                 checked = self._checked(batch, message, tail, time_ms, now)
                 if isinstance(checked, Refused):
                     outcomes.append(self._ids.refuse(message, checked))
@@ -187,12 +187,12 @@ class Messages:
     ) -> chunks.Entry | Refused:
         """Return the entry of a message or of an applied amendment, or why it is refused."""
         if isinstance(message, RefusedMessage):
-            return Refused(message.code)
+            return Refused(message.code, message.retry_after_s)
         if message.conversation not in (0, tail.id):
             return misdirected(message)
         room = tail.room
         if room is None:
-            refused = pair_refusal(message, tail.last_seq)
+            refused = pair_refusal(message, tail.last_seq, tail.blockers)
         else:
             refused = room_refusal(
                 message,

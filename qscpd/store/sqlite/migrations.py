@@ -134,6 +134,24 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ) STRICT;
     CREATE INDEX room_log_of_room ON room_log (conversation, id);
     """,
+    # 4: who created a room (NULL: the operator), and invitations that were declined.
+    """
+    ALTER TABLE rooms ADD COLUMN founder INTEGER REFERENCES accounts (id);
+    UPDATE rooms SET founder = (
+        SELECT actor FROM room_log l WHERE l.conversation = rooms.conversation AND l.action = 'create');
+    ALTER TABLE standings ADD COLUMN declined_until_ms INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX invitations_of_account ON standings (account) WHERE invited_by IS NOT NULL;
+    """,
+    # 5: blocks.
+    """
+    CREATE TABLE blocks (
+        account INTEGER NOT NULL REFERENCES accounts (id),
+        blocked INTEGER NOT NULL REFERENCES accounts (id),
+        time_ms INTEGER NOT NULL,
+        PRIMARY KEY (account, blocked),
+        CHECK (account <> blocked)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

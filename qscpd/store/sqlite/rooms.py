@@ -5,9 +5,11 @@ from typing import Any, Final
 
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.domain.blocks import contact_refusal
 from qscpd.domain.events import RoomChanged
 from qscpd.domain.model import LogRow, RoomResult
 from qscpd.domain.moderation import LogEntry, log_entry
+from qscpd.domain.room_creation import create_room, founder
 from qscpd.domain.rooms import (
     NO_MEMBERSHIP,
     Decision,
@@ -16,13 +18,12 @@ from qscpd.domain.rooms import (
     RoomChange,
     RoomRow,
     RoomState,
-    create_room,
     decide,
-    founder,
 )
 from qscpd.domain.succession import depart
 from qscpd.errors import NotFoundError
 from qscpd.store.sqlite.accounts import AccountReader
+from qscpd.store.sqlite.blocks import BlockReader
 from qscpd.store.sqlite.database import Database, DatabaseReader
 
 _ROOM: Final = """
@@ -33,7 +34,7 @@ _ROOM: Final = """
     FROM rooms r JOIN conversations c ON c.id = r.conversation
 """
 
-_MEMBERSHIP: Final = "role, since, invited_by, muted_until_ms, banned_until_ms"
+_MEMBERSHIP: Final = "role, since, invited_by, muted_until_ms, banned_until_ms, declined_until_ms"
 
 
 class RoomReader:
@@ -85,6 +86,18 @@ class RoomReader:
         sql = "SELECT count(*) FROM standings WHERE account = ? AND role IS NOT NULL"
         return int(self._db.read(sql, account)[0][0])
 
+    def owned_by(self, account: int | None) -> int:
+        """Return the number of rooms that an account has created and owns, archived ones too."""
+        sql = """SELECT count(*) FROM standings s JOIN rooms r ON r.conversation = s.conversation
+                 WHERE s.account = ? AND s.role = 'owner' AND r.founder = s.account
+                 AND r.state <> 'deleted'"""
+        return int(self._db.read(sql, account)[0][0])
+
+    def inviters_of(self, account: int | None) -> Sequence[int]:
+        """Return the inviters of an account's open invitations."""
+        sql = "SELECT invited_by FROM standings WHERE account = ? AND invited_by IS NOT NULL"
+        return [row[0] for row in self._db.read(sql, account)]
+
     def log(self, conversation: int, before: int | None, limit: int) -> Sequence[LogRow]:
         """See `StoreReader.room_log`."""
         sql = """SELECT id, time_ms, actor, action, target, seq, until_ms, text FROM room_log
@@ -129,6 +142,7 @@ class Rooms:
         db: The database.
         reader: Reads rooms.
         accounts: Reads accounts.
+        blocks: Reads blocks.
         log: The moderation log.
         on_changed: Called inside the transaction with each room after a change.
     """
@@ -138,12 +152,14 @@ class Rooms:
         db: Database,
         reader: RoomReader,
         accounts: AccountReader,
+        blocks: BlockReader,
         log: ModerationLog,
         on_changed: Callable[[RoomRow], None],
     ) -> None:
         self._db = db
         self._reader = reader
         self._accounts = accounts
+        self._blocks = blocks
         self._log = log
         self._on_changed = on_changed
 
@@ -168,13 +184,22 @@ class Rooms:
                 self._reader.membership(room.id, change.actor),
                 self._reader.membership(room.id, change.target),
                 rooms=self._reader.count_of(change.actor) if change.action == "join" else 0,
+                inviters=self._reader.inviters_of(change.target) if change.action == "invite" else (),
                 now_ms=self._db.now.steady_ms,
             )
+            if change.action == "invite" and (code := self._contact_refusal(change)) is not None:
+                raise DeniedError(code)
             memberships = decision.memberships
             if decision.room.state is RoomState.DELETED:
                 memberships = dict.fromkeys(self._reader.memberships(room.id), NO_MEMBERSHIP)
             self._write(decision.room, memberships)
             return self._changed(room.id, memberships, log_entry(change, decision.until_ms), change)
+
+    def _contact_refusal(self, change: RoomChange) -> ErrorCode | None:
+        """Return why a user can't invite another one, whatever the room allows; None for the operator."""
+        if change.actor is None or change.target is None:
+            return None
+        return contact_refusal(change.actor, self._blocks.blockers(change.actor, change.target))
 
     def leave_all(self, account: int) -> None:
         """Let a deleted account leave its rooms; each room keeps an owner or is archived."""
@@ -187,18 +212,23 @@ class Rooms:
                 self._changed(conversation, memberships, entry)
 
     def _create(self, change: RoomChange, existing: RoomRow | None) -> RoomResult:
-        rooms = self._reader.count_of(founder(change))
-        decision = create_room(change, existing, rooms=rooms, now_ms=self._db.now_ms)
-        conversation = self._insert(decision)
+        decision = create_room(
+            change,
+            existing,
+            rooms=self._reader.count_of(founder(change)),
+            owned=self._reader.owned_by(change.actor),
+            now_ms=self._db.now_ms,
+        )
+        conversation = self._insert(decision, change.actor)
         return self._changed(conversation, decision.memberships, log_entry(change), change)
 
-    def _insert(self, decision: Decision) -> int:
+    def _insert(self, decision: Decision, creator: int | None) -> int:
         room = decision.room
         with self._db.transaction() as db:
             sql = "INSERT INTO conversations (last_seq, last_ms) VALUES (0, 0) RETURNING id"
             conversation = int(db.execute(sql).fetchall()[0][0])
             db.execute(
-                "INSERT INTO rooms VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO rooms VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     conversation,
                     room.name,
@@ -208,6 +238,7 @@ class Rooms:
                     room.slow_s,
                     room.state,
                     room.created_ms,
+                    creator,
                 ),
             )
             self._write_memberships(conversation, room.last_seq, decision.memberships)
@@ -232,7 +263,7 @@ class Rooms:
                     sql = "DELETE FROM standings WHERE conversation = ? AND account = ?"
                     db.execute(sql, (conversation, account))
                 else:
-                    sql = "REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?)"
+                    sql = "REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
                     db.execute(sql, (conversation, account, *membership))
                 if before.role is None and membership.role is not None:
                     # Earlier messages do not count as unread for a new member.

@@ -95,7 +95,7 @@ def test_an_indicator_ends_with_the_message_or_timeout() -> None:
 def test_typing_users_are_described() -> None:
     """Some typing users are named, without control characters; the rest are "others"."""
     assert describe_typing([], has_more=True) == ""
-    assert describe_typing(["a\x1b\nb"], has_more=False) == "a b is typing"
+    assert describe_typing(["a\x1b\nb"], has_more=False) == "a<U+001B> b is typing"
     assert describe_typing(["a", "b"], has_more=False) == "a and b are typing"
     assert describe_typing(["a", "b"], has_more=True) == "a, b and others are typing"
     assert describe_typing(["a", "b", "c", "d"], has_more=False) == "a, b, c and others are typing"

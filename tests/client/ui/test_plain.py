@@ -91,7 +91,7 @@ async def test_messages_go_to_standard_output(
         stdout, stderr = await process.communicate(b"quit\n")
     assert stdout.decode().splitlines() == [
         "15:06 dave: one",
-        "      15:06 bob: two[31m",
+        "      15:06 bob: two<U+001B>[31m",
         "15:06 [carol] psst",
     ]
     assert stderr.decode().splitlines()[-2:] == [
@@ -182,7 +182,7 @@ async def test_a_refused_message_is_not_delivered(server: ScriptedServer, run_cl
     done = await run_client(*LOGIN, "dave", b"caf\xe9", "x" * 20000)
     assert done.exit_code == ExitCode.NOT_DELIVERED
     first, second = done.stderr.splitlines()[-2:]
-    assert first == "! Not sent to dave: the text is not UTF-8. Your text: caf"
+    assert first == "! Not sent to dave: the text is not UTF-8. Your text: caf<U+DCE9>"
     assert second.startswith("! Not sent to dave: the message is longer than 16 KiB. Your text: xxx")
     assert server.bodies() == []
 

@@ -108,11 +108,13 @@ def test_further_lines_are_indented() -> None:
     assert shown(received("one\n15:06 carol: fake")) == [f"15:06 bob: one\n{INDENT}15:06 carol: fake"]
 
 
-def test_control_characters_are_stripped() -> None:
-    """Control characters are removed from bodies, names and texts of the server."""
-    assert shown(received("a\x1b[2Jb\u202ec", sender="b\x07ob")) == ["15:06 bob: a[2Jbc"]
-    assert shown(Notice(NoticeCode.SERVER_ERROR, text="a\x1bb\nc")) == ["ab c"]
-    assert clean("a\n\x9bb") == "a b"
+def test_control_characters_are_marked() -> None:
+    """Control characters in bodies, names and texts of the server are shown by their numbers."""
+    assert shown(received("a\x1b[2Jb\u202ec", sender="b\x07ob")) == [
+        "15:06 b<U+0007>ob: a<U+001B>[2Jb<U+202E>c"
+    ]
+    assert shown(Notice(NoticeCode.SERVER_ERROR, text="a\x1bb\nc")) == ["a<U+001B>b c"]
+    assert clean("a\n\x9bb") == "a <U+009B>b"
 
 
 @given(body=st.text(), sender=st.text())
@@ -163,7 +165,10 @@ def test_a_stored_message_of_yours_is_marked(event: events.OwnMessage, text: str
     [
         (events.ChatOpened("bob"), f"Chatting with bob. {SENT}"),
         (events.ChatOpened("bob", "away"), f"Chatting with bob (away). {SENT}"),
-        (events.ChatOpened("bob", "away", "at\x1b lunch"), f"Chatting with bob (away: at lunch). {SENT}"),
+        (
+            events.ChatOpened("bob", "away", "at\x1b lunch"),
+            f"Chatting with bob (away: at<U+001B> lunch). {SENT}",
+        ),
         (
             events.ChatOpened("bob", "offline"),
             "bob is offline and will get your messages at the next login.",
@@ -262,7 +267,7 @@ def test_a_failed_message_keeps_its_text() -> None:
         ("online", "", False, False, "bob is online."),
         ("online", "", True, True, "bob is online."),
         ("away", "", True, False, "bob is away."),
-        ("away", "lunch\x1b", True, True, "bob is away: lunch."),
+        ("away", "lunch\x1b", True, True, "bob is away: lunch<U+001B>."),
     ],
 )
 def test_presence_is_a_sentence(

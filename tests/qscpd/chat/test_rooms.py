@@ -371,7 +371,7 @@ def test_a_room_knows_the_sessions_of_its_members() -> None:
 def test_a_room_waits_as_long_as_its_fan_out_took(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next message to the room waits as long as the last fan-out took."""
     clock = iter([1.0, 1.25, 2.0, 2.0])
-    monkeypatch.setattr("qscpd.chat.fan_out.thread_time", lambda: next(clock))
+    monkeypatch.setattr("qscpd.chat.room_fan_out.thread_time", lambda: next(clock))
 
     async def test() -> None:
         harness = RoomHarness()

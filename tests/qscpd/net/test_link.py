@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from qscpd.config.model import Config, LimitsConfig, TlsConfig
+from qscpd.net.address_share import share_of
+from qscpd.net.admission import Visitor
 from qscpd.net.link import HIGH_WATER, Link, LinkSession
+from qscpd.net.pause import Pause
+from qscpd.net.peer_log import PeerLog
 from qscpd.net.tls import server_context
 from qscpd.setup.pki import AuthorityFiles
 from tests.support.clock import in_virtual_time
@@ -134,7 +138,8 @@ class Bench:
         self.room = True
         self.client = TlsClient(client_context(authority.ca_certificate, alpn))
         self.loop = asyncio.get_running_loop()
-        self.link = Link(self, self.loop)
+        self.peer_log = PeerLog("always", 10)
+        self.link = Link(self, self.loop, Visitor("192.0.2.7", share_of("192.0.2.7")))
         self.wire = Wire()
         self.wire.link = self.link
         self.link.connection_made(self.wire)
@@ -143,6 +148,9 @@ class Bench:
         """Return whether the test has room."""
         del link
         return self.room
+
+    def authenticated(self, link: Link) -> None:
+        """Do nothing: nothing here logs in."""
 
     def schedule_handshake(self, link: Link) -> None:
         """Continue the handshake at once."""
@@ -302,7 +310,7 @@ def test_a_graceful_close(bench: Run) -> None:
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
-        bench.link.pause_reading()
+        bench.link.pause_reading(Pause.REQUEST)
         bench.link.write(b"last words")
         bench.link.close("bye")
         assert (bench.wire.eof, bench.wire.reading, bench.wire.ended) == (True, True, "")
@@ -359,7 +367,7 @@ def test_there_is_no_lingering_after_the_end_of_the_stream(bench: Run) -> None:
     async def test(bench: Bench) -> None:
         bench.shake_hands()
         bench.session.on_eof = lambda: bench.link.close("lost")
-        bench.link.pause_reading()
+        bench.link.pause_reading(Pause.REQUEST)
         bench.link.eof_received()
         assert (bench.wire.ended, bench.wire.reading) == ("closed", False)
 
@@ -371,9 +379,9 @@ def test_reading_is_not_begun_again_behind_the_end(bench: Run) -> None:
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
-        bench.link.pause_reading()
+        bench.link.pause_reading(Pause.REQUEST)
         bench.link.eof_received()
-        bench.link.resume_reading()
+        bench.link.resume_reading(Pause.REQUEST)
         assert not bench.wire.reading
 
     bench(test)
@@ -425,7 +433,7 @@ def test_a_link_that_is_not_admitted_is_cut(authority: AuthorityFiles) -> None:
     async def test() -> None:
         bench = Bench(authority)
         bench.room = False
-        link, wire = Link(bench, bench.loop), Wire()
+        link, wire = Link(bench, bench.loop, bench.link.visitor), Wire()
         link.connection_made(wire)
         link.data_received(b"\x16\x03\x01")
         link.connection_lost(None)

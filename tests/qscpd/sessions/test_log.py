@@ -59,7 +59,7 @@ def test_the_clients_name_is_cut_and_cleaned(tmp_path: Path) -> None:
     with SessionLog(path, "always") as log:
         log.auth_ok(SessionDouble(), "x\x1b[2J\u202e" + "y" * 1000)
     (entry,) = lines(path)
-    assert entry["client"] == ("x[2J" + "y" * 1000)[:60]
+    assert entry["client"] == ("x<U+001B>[2J<U+202E>" + "y" * 1000)[:60]
 
 
 def test_earlier_lines_are_kept(tmp_path: Path) -> None:
@@ -112,7 +112,10 @@ async def test_a_failure_is_two_lines_whatever_is_lost(tmp_path: Path) -> None:
     """However many lines are lost, the daemon's log has its begin and its end, with their number."""
     directory = tmp_path / "log"
     directory.mkdir()
-    with structlog.testing.capture_logs() as logged, SessionLog(directory / "sessions.log", "always") as log:
+    with (
+        structlog.testing.capture_logs() as logged,
+        SessionLog(directory / "sessions.log", "always", 1000) as log,
+    ):
         directory.rename(tmp_path / "away")
         for number in range(300):
             log.auth_ok(SessionDouble(number), "x")
@@ -139,7 +142,7 @@ async def test_faults_in_a_row_are_two_lines(tmp_path: Path, monkeypatch: pytest
     directory = tmp_path / "log"
     directory.mkdir()
     path = directory / "sessions.log"
-    with structlog.testing.capture_logs() as logged, SessionLog(path, "always") as log:
+    with structlog.testing.capture_logs() as logged, SessionLog(path, "always", 1000) as log:
         for number in range(10):
             directory.rename(tmp_path / "away")
             log.auth_ok(SessionDouble(-1), "x")

@@ -81,11 +81,11 @@ def short(link: FakeLink) -> list[str]:
 async def test_output_is_written_at_the_end_of_the_tick(router: RouterDouble) -> None:
     """Output of every kind is written at the end of the tick, in order."""
     session, link = login(router)
-    session.send_all([frames.Resumed()])
-    session.deliver(7, *MESSAGES[0])
+    session.outbound.send_all([frames.Resumed()])
+    session.outbound.deliver(7, *MESSAGES[0])
     session.send(frames.ServerPong())
-    session.send_lines([MESSAGES[1][1]])
-    session.send_all([frames.Resumed()])
+    session.outbound.send_lines([MESSAGES[1][1]])
+    session.outbound.send_all([frames.Resumed()])
     assert (short(link), len(router.output)) == ([], 1)
     await asyncio.sleep(0)
     assert short(link) == ["resumed", "1", "pong", "2", "resumed"]
@@ -96,18 +96,18 @@ async def test_output_is_written_at_the_end_of_the_tick(router: RouterDouble) ->
 async def test_empty_lists_queue_no_output(router: RouterDouble) -> None:
     """A session with empty lists of frames is not in the output queue."""
     session, _ = login(router)
-    session.send_all([])
-    session.send_lines([])
+    session.outbound.send_all([])
+    session.outbound.send_lines([])
     assert len(router.output) == 0
 
 
 async def test_several_messages_are_written_at_once(router: RouterDouble) -> None:
     """Several messages are written at once, or after output that was queued before them."""
     session, link = login(router)
-    session.deliver_all(7, MESSAGES, PAYLOAD)
+    session.outbound.deliver_all(7, MESSAGES, PAYLOAD)
     assert short(link) == ["1", "2", "3"]
-    session.send_all([frames.Resumed()])
-    session.deliver_all(7, MESSAGES, PAYLOAD)
+    session.outbound.send_all([frames.Resumed()])
+    session.outbound.deliver_all(7, MESSAGES, PAYLOAD)
     assert short(link) == []
     router.flush()
     assert short(link) == ["resumed", "1", "2", "3"]
@@ -117,10 +117,10 @@ async def test_several_messages_are_written_at_once(router: RouterDouble) -> Non
 async def test_a_session_that_is_catching_up_buffers_messages(router: RouterDouble) -> None:
     """Messages are buffered during replay, and dropped before the resume, which replays them."""
     session, link = login(router, live=False)
-    session.deliver_all(7, MESSAGES, PAYLOAD)
-    session.backlog = backlog = ListBacklog()
-    session.deliver(7, *MESSAGES[0])
-    session.deliver_all(7, MESSAGES[1:], PAYLOAD)
+    session.outbound.deliver_all(7, MESSAGES, PAYLOAD)
+    session.outbound.backlog = backlog = ListBacklog()
+    session.outbound.deliver(7, *MESSAGES[0])
+    session.outbound.deliver_all(7, MESSAGES[1:], PAYLOAD)
     assert backlog.buffered == [(7, 1), (7, 2), (7, 3)]
     assert (short(link), session.messages_out) == ([], 0)
 
@@ -128,7 +128,7 @@ async def test_a_session_that_is_catching_up_buffers_messages(router: RouterDoub
 async def test_output_before_a_violation_is_written(router: RouterDouble) -> None:
     """Queued output is written before the `error` of a violation."""
     session, link = login(router)
-    session.send_all([frames.Resumed()])
+    session.outbound.send_all([frames.Resumed()])
     session.receive(b"nonsense\n")
     assert short(link) == ["resumed", "error"]
 
@@ -136,9 +136,9 @@ async def test_output_before_a_violation_is_written(router: RouterDouble) -> Non
 async def test_nothing_is_written_after_the_last_frame(router: RouterDouble) -> None:
     """Output queued before the end is written before `bye`; later output is dropped."""
     session, link = login(router)
-    session.send_all([frames.Resumed()])
+    session.outbound.send_all([frames.Resumed()])
     session.close(ErrorCode.LOCKED)
-    session.send_all([frames.Resumed()])
+    session.outbound.send_all([frames.Resumed()])
     await asyncio.sleep(0)
     assert short(link) == ["resumed", "bye"]
 

@@ -57,6 +57,7 @@ async def test_too_many_messages_in_flight_stop_reading(router: RouterDouble) ->
     """At the limit a session stops reading; it resumes when half of its messages are answered."""
     session, link = both(router)
     session.receive(b"".join(map(chat, range(PENDING_LIMIT + 10))))
+    router.run_turns()
     router.flush()
     assert (session.pending, link.reading, len(router.writer.waiting)) == (
         PENDING_LIMIT,
@@ -78,6 +79,7 @@ async def test_the_end_of_the_stream_does_not_lift_the_limit(router: RouterDoubl
     """The end of the stream does not lift the limit, and all messages are answered before the close."""
     session, link = both(router)
     session.receive(b"".join(map(chat, range(2 * PENDING_LIMIT))))
+    router.run_turns()
     session.receive_eof()
     assert session.pending == PENDING_LIMIT
     rounds = 0
@@ -94,6 +96,7 @@ async def test_a_throttled_session_shuts_down(router: RouterDouble, answered_at_
     """At shutdown a throttled session handles no more frames, and sends `bye` after its last ack."""
     session, link = both(router)
     session.receive(b"".join(map(chat, range(PENDING_LIMIT + 500))))
+    router.run_turns()
     router.shut_down()
     assert not link.reading
     router.flush()
@@ -160,6 +163,7 @@ async def test_a_lost_session_handles_nothing_more(router: RouterDouble) -> None
     """Input beyond the limit is not handled after the link is lost."""
     session, _ = both(router)
     session.receive(b"".join(map(chat, range(2 * PENDING_LIMIT))))
+    router.run_turns()
     router.flush()
     session.lost("lost")
     router.writer.answer(router)
@@ -200,10 +204,10 @@ async def test_nothing_is_sent_after_close(router: RouterDouble) -> None:
     session.close(ErrorCode.INTERNAL, error=True)
     session.close(ErrorCode.SHUTDOWN, graceful=True)
     session.send(frames.ServerPong())
-    session.send_lines([b"x"])
-    session.send_all([frames.ServerPong()])
-    session.deliver(1, 1, b"x\n")
-    session.deliver_all(1, [(1, b"x\n")], b"x\n")
+    session.outbound.send_lines([b"x"])
+    session.outbound.send_all([frames.ServerPong()])
+    session.outbound.deliver(1, 1, b"x\n")
+    session.outbound.deliver_all(1, [(1, b"x\n")], b"x\n")
     router.flush()
     assert kinds(link.take()) == ["bye"]
     assert (link.ended, session.connection.state) == ("locked", State.CLOSED)
@@ -217,7 +221,7 @@ def ticks(session: Session, link: FakeLink, seconds: int) -> None:
     for _ in range(seconds):
         link.clock += 1
         session.tick(link.clock)
-    session.flush()
+    session.outbound.flush()
 
 
 async def test_a_silent_peer_is_pinged_twice_and_dropped(router: RouterDouble) -> None:
@@ -270,7 +274,7 @@ async def test_pages_wait_for_a_congested_peer(router: RouterDouble) -> None:
             link.congested = True
             yield codec.encode(frames.OnlineUsers(number, []))
 
-    session.stream(pages())
+    session.outbound.stream_presence(pages)
     router.flush()
     assert made == [0]
     link.congested = False

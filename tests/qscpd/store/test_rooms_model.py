@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.bus.base import Commit
-from qscpd.chat.rooms import LiveRoom
+from qscpd.chat.live_room import LiveRoom
 from qscpd.domain.events import Event
 from qscpd.domain.model import (
     Keep,
@@ -38,6 +38,7 @@ from tests.support.doubles import RouterDouble
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
 from tests.support.room_model import ModelRoom, RoomModel
+from tests.support.searches import search_page
 from tests.support.stores import StoreFactory, clock_of, rows_of, unread_of
 
 NAMES: Final = ("alice", "bob", "carol", "dan", "erin")
@@ -157,13 +158,26 @@ class RoomMachine(RuleBasedStateMachine):
         )
         return members[(pick - 1) % len(members)]
 
-    @rule(pick=picks, name=names, owner=accounts, kind=kinds, history=histories)
+    @rule(
+        pick=picks,
+        name=names,
+        owner=accounts,
+        kind=kinds,
+        history=histories,
+        most_owned=st.none() | st.integers(0, 2),
+    )
     def create_any(
-        self, pick: int, name: str, owner: int, kind: RoomKind | None, history: HistoryFrom | None
+        self,
+        pick: int,
+        name: str,
+        owner: int,
+        kind: RoomKind | None,
+        history: HistoryFrom | None,
+        most_owned: int | None,
     ) -> None:
         """A user creates a room, or the operator creates one for a user."""
         actor = self.pick_account(pick, name)
-        self.create(actor, name, None if actor else owner, kind, history)
+        self.create(actor, name, None if actor else owner, kind, history, most_owned)
 
     def create(
         self,
@@ -172,11 +186,19 @@ class RoomMachine(RuleBasedStateMachine):
         owner: int | None,
         kind: RoomKind | None,
         history: HistoryFrom | None,
+        most_owned: int | None = None,
     ) -> None:
         """Create a room."""
         self.change(
             RoomChange(
-                action="create", room=name, actor=actor, target=owner, kind=kind, history=history, text="new"
+                action="create",
+                room=name,
+                actor=actor,
+                target=owner,
+                kind=kind,
+                history=history,
+                text="new",
+                most_owned=most_owned,
             )
         )
 
@@ -263,7 +285,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.store.delete_account(NAMES[account - 1])
         self.publish()
 
-    @rule(milliseconds=st.sampled_from([1, 500, 1000, 30_000]))
+    @rule(milliseconds=st.sampled_from([1, 500, 1000, 30_000, 43_200_000]))
     def wait(self, milliseconds: int) -> None:
         """Let time pass."""
         self.rooms_model.now += milliseconds
@@ -378,19 +400,18 @@ class RoomMachine(RuleBasedStateMachine):
 
     def current(self, membership: Membership) -> tuple[object, ...]:
         """Return a membership without mutes and bans that have ended."""
-        role, since, invited, muted, banned = membership
+        role, since, invited, *ends = membership
         now = self.rooms_model.now
-        return role, since if role else 0, invited, muted * (muted > now), banned * (banned > now)
+        return role, since if role else 0, invited, *(end * (end > now) for end in ends)
 
     def model_membership(self, model_room: ModelRoom, account: int) -> tuple[object, ...]:
         """Return the same for a membership of the model."""
-        muted, banned = model_room.muted.get(account, 0), model_room.banned.get(account, 0)
+        ends = [each.get(account, 0) for each in (model_room.muted, model_room.banned, model_room.declined)]
         return (
             model_room.roles.get(account),
             model_room.since.get(account, 0),
             model_room.invited.get(account),
-            muted * (muted > self.rooms_model.now),
-            banned * (banned > self.rooms_model.now),
+            *(end * (end > self.rooms_model.now) for end in ends),
         )
 
     def seen(self, number: int, first: int) -> Sequence[MessageRow]:
@@ -422,9 +443,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     def check_search(self, account: int) -> None:
         """Check that a search of an account finds its visible messages."""
-        found, complete = self.store.search(
-            account, [f"{account}"], conversation=None, before=NEWEST, limit=1000
-        )
+        found, complete, _ = search_page(self.store, account, [f"{account}"], limit=1000)
         assert complete
         assert sorted((each.conversation, each.message.seq) for each in found) == [
             (model_room.number, seq)

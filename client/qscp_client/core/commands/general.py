@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Final
 
 from qscp import frames
-from qscp.errors import ErrorCode, InvalidTextError
+from qscp.errors import InvalidTextError
 from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
 from qscp.text import check_body, check_status_text
 from qscp_client.core import events
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.chat_switcher import ChatSwitcher
+from qscp_client.core.commands.blocks import BlockCommands
 from qscp_client.core.commands.messages import MessageCommands
 from qscp_client.core.commands.rooms import RoomCommands
 from qscp_client.core.conversations import Conversation
@@ -39,6 +40,7 @@ class GeneralCommands:
         sender: Sends messages.
         history: Asks for messages.
         connection: Returns the connection as it is shown.
+        blocks: Commands about blocked users.
         messages: Commands about messages.
         rooms: Commands about rooms.
 
@@ -57,11 +59,13 @@ class GeneralCommands:
         history: History,
         connection: Callable[[], events.Connection],
         *,
+        blocks: BlockCommands,
         messages: MessageCommands,
         rooms: RoomCommands,
     ) -> None:
         self.leaving = False
         self.away: str | None = None
+        self.blocks = blocks
         self.messages = messages
         self.rooms = rooms
         self._out = out
@@ -83,13 +87,16 @@ class GeneralCommands:
         if self._sync.is_read_only(partner):
             self._out.fail(Problem(ProblemCode.RECIPIENT_DELETED, name=partner))
             return
+        if self.blocks.is_blocked(partner):
+            self._out.fail(Problem(ProblemCode.RECIPIENT_BLOCKED, name=partner))
+            return
         try:
             body.encode()
             check_body(body)
         except UnicodeEncodeError:
-            self._fail(partner, body, FailureCode.NOT_ENCODABLE)
+            self._fail(partner, body, Failure(FailureCode.NOT_ENCODABLE))
         except InvalidTextError as error:
-            self._fail(partner, body, error.code)
+            self._fail(partner, body, Failure(error.code, str(error)))
         else:
             self._sender.say(partner, body, conversation=self._chat.conversation)
 
@@ -117,7 +124,7 @@ class GeneralCommands:
         try:
             check_status_text(text)
         except InvalidTextError as error:
-            self._out.show(Problem(ProblemCode.INVALID_TEXT, error=error.code))
+            self._out.show(Problem(ProblemCode.INVALID_TEXT, error=error.code, text=str(error)))
         else:
             self.away = text
             self._send_presence(frames.SetPresence("away", text))
@@ -236,6 +243,6 @@ class GeneralCommands:
             self._out.show(Problem(ProblemCode.NO_CONNECTION))
         return self._is_online()
 
-    def _fail(self, to: str, body: str, code: FailureCode | ErrorCode) -> None:
+    def _fail(self, to: str, body: str, failure: Failure) -> None:
         self._out.failed += 1
-        self._out.show(events.MessageFailed(to, body, Failure(code)))
+        self._out.show(events.MessageFailed(to, body, failure))

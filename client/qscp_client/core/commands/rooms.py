@@ -251,7 +251,7 @@ class RoomCommands:
         try:
             check_topic(text)
         except InvalidTextError as error:
-            self._out.fail(Problem(ProblemCode.INVALID_TEXT, error=error.code))
+            self._out.fail(Problem(ProblemCode.INVALID_TEXT, error=error.code, text=str(error)))
             return False
         return True
 

@@ -19,20 +19,23 @@ def test_a_message_without_a_chat_is_refused(typed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code"),
+    ("body", "failure"),
     [
-        ("x" * 16385, ErrorCode.BODY_TOO_LONG),
-        ("a\x1b[2Jb", ErrorCode.BODY_CHARACTERS),
-        ("a\udcffb", FailureCode.NOT_ENCODABLE),
+        ("x" * 16385, Failure(ErrorCode.BODY_TOO_LONG, "The message is longer than 16 KiB.")),
+        (
+            "a\x1b[2Jb",
+            Failure(
+                ErrorCode.BODY_CHARACTERS,
+                "The message contains a character that is not allowed. Not allowed: U+001B (character 2).",
+            ),
+        ),
+        ("a\udcffb", Failure(FailureCode.NOT_ENCODABLE)),
     ],
 )
-def test_an_invalid_body_is_not_sent(body: str, code: str) -> None:
+def test_an_invalid_body_is_not_sent(body: str, failure: Failure) -> None:
     """A body that the server would refuse is shown again with the reason and is not sent."""
     harness = ready("bob", chat_with="bob")
-    [failure] = harness.enter(body)
-    assert isinstance(failure, events.MessageFailed)
-    assert (failure.to, failure.body) == ("bob", body)
-    assert failure.failure == Failure(code)
+    assert harness.enter(body) == [events.MessageFailed("bob", body, failure)]
     assert harness.frames() == []
 
 
@@ -93,4 +96,27 @@ def test_an_impossible_command_is_a_problem(typed: str) -> None:
     harness = ready("bob", chat_with="bob")
     [problem] = harness.enter(typed)
     assert isinstance(problem, Problem)
+    assert harness.frames() == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("\ufeffhello\u200b there", "hello there"),
+        ("one\u2028two", "one\ntwo"),
+        ("/say \u200b/x", "/x"),
+        ("\u05d0\u200f\u200d", "\u05d0\u200f\u200d"),
+    ],
+)
+def test_what_came_with_a_paste_is_dropped(typed: str, sent: str) -> None:
+    """Invisible characters of a paste are not sent; those that scripts need are."""
+    harness = ready("bob", chat_with="bob")
+    harness.enter(typed)
+    assert [frame.body for frame in harness.frames() if isinstance(frame, frames.SendChat)] == [sent]
+
+
+def test_a_paste_of_nothing_visible_sends_nothing() -> None:
+    """A line that has only dropped characters is an empty line."""
+    harness = ready("bob", chat_with="bob")
+    assert harness.enter("\ufeff\u200b") == []
     assert harness.frames() == []

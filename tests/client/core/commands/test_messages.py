@@ -102,7 +102,7 @@ def test_a_command_targets_a_message(typed: str, sent: frames.ClientFrame) -> No
         ("/react 2", "one emoji or a short word"),
         ("/react two words", "one emoji or a short word"),
         ("/redact 2 " + "x" * 401, "too long"),
-        ("/edit a\x1bb", "control characters"),
+        ("/edit a\x1bb", "Not allowed: U+001B (character 2)."),
         ("/reply #510 text", "No message 510 was shown here"),
         ("/redact my secret", "a reason needs a number"),
         ("/redact 2nd", "a reason needs a number"),

@@ -1,0 +1,253 @@
+"""Input of one session: frames that have come in, handled in order and in turns.
+
+A session is read and its frames are handled until there is a reason to pause: a login or a request is
+being answered, too much waits for the store, its turn is over, or it sends faster than it may. Nothing is
+dropped or refused then. It waits in the connection, in the link, and after that in the peer's kernel.
+"""
+
+from typing import Final, Generic, Protocol, TypeVar
+
+from qscp import frames
+from qscp.connection import ServerConnection
+from qscp.errors import RemoteProtocolError
+from qscpd.net.link import Link
+from qscpd.net.pause import Pause
+from qscpd.sessions.identity import Identity
+from qscpd.sessions.owner import HandlerTable
+from qscpd.sessions.pending import PENDING_ITEMS, Pending
+from qscpd.sessions.rates import AccountRates, RateLimiter, Rates
+from qscpd.sessions.turns import TURN_FRAMES, TurnQueue
+
+_NOTICE_EVERY_S: Final = 5.0
+"""Between two `throttled` frames of one pause, as the protocol says."""
+
+_SAME_PAUSE_S: Final = 1.0
+"""A pause that begins sooner after the last one is the same one to the peer."""
+
+
+class InboundSession(Protocol):
+    """Interface of the session that its input needs."""
+
+    connection: ServerConnection
+    link: Link
+    identity: Identity | None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended."""
+
+    def send(self, frame: frames.ServerFrame) -> None:
+        """Queue a frame."""
+
+    def violated(self, error: RemoteProtocolError) -> None:
+        """End: the peer broke the protocol."""
+
+    def failed(self, error: Exception) -> None:
+        """End: a handler has a bug."""
+
+    def close(self, *, graceful: bool = False) -> None:
+        """End the session."""
+
+
+S = TypeVar("S", bound=InboundSession)
+
+
+class Inbound(Generic[S]):
+    """Frames of a peer on their way to the handlers.
+
+    Args:
+        session: The session.
+        handlers: What to do with its frames.
+        turns: Where it waits for its next turn.
+        rates: How fast it may send.
+
+    Attributes:
+        pending: What it has on the way to the store.
+    """
+
+    __slots__ = (
+        "_account",
+        "_connection",
+        "_handlers",
+        "_limiter",
+        "_link",
+        "_noticed",
+        "_own",
+        "_rates",
+        "_resumed",
+        "_session",
+        "_turns",
+        "pending",
+    )
+
+    def __init__(self, session: S, handlers: HandlerTable[S], turns: TurnQueue, rates: Rates) -> None:
+        self._session: S | None = session
+        self._connection = session.connection
+        self._link = session.link
+        self._handlers = handlers
+        self._turns = turns
+        self._rates = rates
+        self._own = rates.of_session()
+        self._limiter: RateLimiter = self._own
+        self._account: AccountRates | None = None
+        self._noticed = self._resumed = float("-inf")
+        self.pending = Pending()
+
+    # --- its life
+
+    def log_in(self, account: int) -> None:
+        """Draw from the rates of the account from now on."""
+        self._account = self._rates.enter(account)
+
+    def lost(self) -> None:
+        """Handle nothing more: the link is gone."""
+        session, self._session = self._session, None  # a circle would wait for the garbage collector
+        self._own.forget(self)
+        if self._account is not None:
+            self._account.forget(self)
+            if session is not None and session.identity is not None:
+                self._rates.leave(session.identity.account)
+            self._account = None
+
+    def tick(self) -> None:
+        """Remind a peer whose reading is paused for its rate; called once a second."""
+        if self._session is not None and Pause.RATE in self._link.paused:
+            self._notify(self._session, self._limiter.now())
+
+    # --- pausing
+
+    def pause(self, reason: Pause) -> None:
+        """Handle no more frames until `resume`."""
+        self._link.pause_reading(reason)
+
+    def resume(self, reason: Pause) -> None:
+        """Continue with what came in meanwhile, unless there is another reason to wait."""
+        link = self._link
+        link.resume_reading(reason)
+        if link.undecrypted and not self._connection.lines:
+            if self._session is not None and not link.paused:
+                link.decrypt_more()
+        else:
+            self._handle()
+
+    def take_turn(self) -> None:
+        """Handle a turn's share of what waits."""
+        self.resume(Pause.TURN)
+
+    def continue_reading(self) -> None:
+        """Continue after a pause for the rate."""
+        self._resumed = self._limiter.now()
+        self.resume(Pause.RATE)
+
+    def relieve(self) -> None:
+        """Continue if few enough items are on their way by now."""
+        if Pause.ANSWERS in self._link.paused and self.pending.is_low():
+            self.resume(Pause.ANSWERS)
+
+    # --- handling
+
+    def receive(self, plaintext: bytes) -> None:
+        """Add plaintext, and handle its frames unless something has to finish first."""
+        self._connection.receive_data(plaintext)
+        if self._account is not None:
+            self._account.bytes.left -= len(plaintext)
+        if self.pending.add_bytes(len(plaintext)):
+            self.pause(Pause.ANSWERS)
+        self._handle()
+
+    def receive_eof(self) -> None:
+        """Handle what came before the end, then close."""
+        self._connection.receive_eof()
+        self._handle()
+
+    def count_request(self) -> None:
+        """Count a request towards the rate of the account; if it was the last one for now, pause."""
+        session, account = self._session, self._account
+        if session is not None and account is not None:
+            account.requests.left -= 1
+            if account.requests.left <= 0 and not account.refill():
+                self._wait(session, account)
+
+    def _handle(self) -> None:
+        """Handle frames until the turn is over, or there is a reason to pause."""
+        session = self._session
+        if session is None or session.closed or self._link.paused:
+            return
+        try:
+            if self._connection.lines:
+                self._handle_frames(session, self._allowance(session))
+        except RemoteProtocolError as error:
+            session.violated(error)
+        except Exception as error:  # noqa: BLE001 - a bug of ours ends one session, not the daemon
+            session.failed(error)
+        else:
+            self._end_turn(session)
+
+    def _handle_frames(self, session: S, most: int) -> None:
+        login, after_login = self._handlers
+        connection, paused, pending = self._connection, self._link.paused, self.pending
+        left, messages = most, 0
+        while left and connection.lines and (frame := connection.next_event()) is not None:
+            left -= 1
+            identity = session.identity
+            if identity is not None:
+                if after_login[type(frame)](session, identity, frame):
+                    messages += 1
+                    pending.count += 1
+            elif isinstance(frame, frames.Auth):
+                login(session, frame)
+            if pending.count >= PENDING_ITEMS:
+                self.pause(Pause.ANSWERS)
+            if paused:
+                break
+        self._own.frames.left -= most - left
+        if self._account is not None:
+            self._account.messages.left -= messages
+        if session.identity is None and connection.paused:
+            self.pause(Pause.LOGIN)
+
+    def _end_turn(self, session: S) -> None:
+        """Wait for the next turn if anything is left; at the end of the input, close."""
+        link = self._link
+        if link.paused or session.closed:
+            return
+        if self._connection.lines or link.undecrypted:
+            self.pause(Pause.TURN)
+            self._turns.add(self)
+        elif self._connection.eof:
+            session.close(graceful=True)
+
+    # --- the rate
+
+    def _allowance(self, session: S) -> int:
+        """Return how many frames may be handled now; none if reading is paused, because of the rate."""
+        own, account, most = self._own, self._account, TURN_FRAMES
+        if own.frames.left <= 0 and not own.refill():
+            return self._wait(session, own)
+        if own.frames.left < most:  # noqa: PLR1730 - `min` would be half of what the limits cost
+            most = own.frames.left
+        if account is None:
+            return most
+        messages = account.messages.left
+        if messages <= 0 or account.bytes.left <= 0 or account.requests.left <= 0 or account.waiting:
+            if not account.refill():
+                return self._wait(session, account)
+            messages = max(account.messages.left // account.sharing, 1)
+        return messages if messages < most else most  # noqa: FURB136 - as above
+
+    def _wait(self, session: S, limiter: RateLimiter) -> int:
+        limiter.wait(self)
+        self._limiter = limiter
+        self.pause(Pause.RATE)
+        now = limiter.now()
+        if now - self._resumed > _SAME_PAUSE_S:
+            self._noticed = float("-inf")
+        self._notify(session, now)
+        return 0
+
+    def _notify(self, session: S, now: float) -> None:
+        """Send `throttled`, unless that was done a short time ago."""
+        if session.identity is not None and now - self._noticed >= _NOTICE_EVERY_S:
+            self._noticed = now
+            wait_s = max(self._limiter.due - now, 0.0)
+            session.send(frames.Throttled(self._limiter.reason, round(wait_s, 3)))
