@@ -187,7 +187,8 @@ class ClientRunner:
         """Try until there is a connection; None if the user leaves before."""
         give_up_at = None if self._front.patience_s is None else time.monotonic() + self._front.patience_s
         while give_up_at is None or time.monotonic() < give_up_at:
-            await self._pause(backoff.next(), give_up_at, typing)
+            asked_s = lost.retry_after if isinstance(lost, UnreachableError) else 0.0
+            await self._pause(max(backoff.next(), asked_s), give_up_at, typing)
             if typing.done() and not self._waits_for_answers:
                 return None
             connecting = asyncio.ensure_future(self._reconnect())
