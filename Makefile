@@ -6,6 +6,8 @@ VENV ?= .venv
 ARGS ?=
 # With COVERAGE=1, `make test` also measures coverage and fails below the floors of pyproject.toml.
 COVERAGE ?=
+# With ASYNCIO_DEBUG=1, `make test` runs in asyncio's debug mode, and a test fails if it finds something.
+ASYNCIO_DEBUG ?=
 # How often `make test-repeat` runs its tests.
 TIMES ?= 100
 # How long `make fuzz`, `make soak` and each attack of `make abuse` run; by default 60 s, 600 s and 8 s.
@@ -76,7 +78,7 @@ run: $(VENV)/installed
 coverage_core = COVERAGE_CORE=$$($(python) -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
 
 test: $(VENV)/installed-dev
-	$(if $(COVERAGE),$(coverage_core)) $(python) -m pytest -n 4 $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
+	$(if $(COVERAGE),$(coverage_core)) $(if $(ASYNCIO_DEBUG),PYTHONASYNCIODEBUG=1) $(python) -m pytest -n 4 $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
 	$(if $(COVERAGE),$(python) tools/check_coverage.py)
 
 test-repeat: $(VENV)/installed-dev
