@@ -132,7 +132,7 @@ async def _serve(config: Config) -> ExitCode:
         for block in store.blocks():
             router.blocks.load(block.account, block.blocked)
         stack.enter_context(writer)
-        reads = stack.enter_context(StoreReads(partial(open_reader, url, on_damage=damage)))
+        reads = stack.enter_context(StoreReads(partial(open_reader, url, on_damage=damage, paced=True)))
         passwords = PasswordPool(
             PasswordHasher(config.login.argon2), workers=config.login.workers, queue=config.login.queue
         )

@@ -5,6 +5,7 @@ order of the commits (`Rooms.apply`). A user is notified at once of what concern
 concerns all members in a summary (`qscpd.chat.room_summaries`).
 """
 
+from bisect import bisect, bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
@@ -56,6 +57,8 @@ class Rooms:
         self._sessions_of = sessions_of
         self._summaries = RoomSummaries(names)
         self._by_name: dict[str, LiveRoom] = {}
+        self._in_order: list[str] = []
+        """The names of `_by_name`, sorted."""
         self._by_id: dict[int, LiveRoom] = {}
         self._joined: defaultdict[int, set[int]] = defaultdict(set)
         self._invited: defaultdict[int, set[int]] = defaultdict(set)
@@ -65,6 +68,8 @@ class Rooms:
 
     def load(self, row: RoomRow, memberships: Mapping[int, Membership]) -> None:
         """Add a room that the store has."""
+        if row.name not in self._by_name:
+            insort(self._in_order, row.name)
         room = self._by_id[row.id] = self._by_name[row.name] = LiveRoom(row, memberships)
         for account, membership in memberships.items():
             self._index(room, account, membership)
@@ -79,7 +84,7 @@ class Rooms:
 
     def names_after(self, name: str) -> list[str]:
         """Return the names of all rooms behind a name, in order."""
-        return sorted(each for each in self._by_name if each > name)
+        return self._in_order[bisect(self._in_order, name) :]
 
     def described(self, name: str, account: int) -> frames.Room | None:
         """Return a room as an account sees it; None if it sees none of that name."""
@@ -222,6 +227,7 @@ class Rooms:
         del self._by_id[room.row.id]
         if self._by_name.get(room.row.name) is room:
             del self._by_name[room.row.name]
+            del self._in_order[bisect_left(self._in_order, room.row.name)]
 
     def _actor(self, change: RoomChange | None) -> str:
         return self._names.get(change.actor, "") if change is not None and change.actor is not None else ""

@@ -64,22 +64,29 @@ class Visibility:
         """Send changes to all sessions; each frame is encoded once for all who see the same of it."""
         accounts = self._directory.accounts
         changed = {accounts[user.user].id for page in pages for user in page.users if user.user in accounts}
-        lines = {frozenset[int](): [codec.encode(page) for page in pages]}
+        whole = [codec.encode(page) for page in pages]
+        lines = {frozenset[int](): whole}
         for account, sessions in self._sessions.items():
             hidden = self.blocks.hidden_among(account, changed)
             if hidden not in lines:
-                lines[hidden] = self._without(pages, hidden)
+                lines[hidden] = self._without(pages, whole, hidden)
             for session in sessions:
                 session.outbound.send_presence(lines[hidden])
         self._send_renewed()
 
-    def _without(self, pages: Sequence[PresenceChanges], hidden: frozenset[int]) -> list[bytes]:
+    def _without(
+        self, pages: Sequence[PresenceChanges], whole: Sequence[bytes], hidden: frozenset[int]
+    ) -> list[bytes]:
+        """Return the lines without some accounts; a page without any of them is not encoded again."""
         names = {self._directory.names[each] for each in hidden}
-        seen = [
-            PresenceChanges(page.version, [user for user in page.users if user.user not in names])
-            for page in pages
-        ]
-        return [codec.encode(page) for page in seen if page.users]
+        lines: list[bytes] = []
+        for page, line in zip(pages, whole, strict=True):
+            seen = [user for user in page.users if user.user not in names]
+            if len(seen) == len(page.users):
+                lines.append(line)
+            elif seen:
+                lines.append(codec.encode(PresenceChanges(page.version, seen)))
+        return lines
 
     def _send_renewed(self) -> None:
         renewed, self._renewed = self._renewed, {}

@@ -81,15 +81,16 @@ class Bucket:
             limit: The present limit.
         """
         at_ns = int(now * _NANO)
-        most = (limit.burst - limit.purse) * _NANO
         if self._at_ns < 0:
-            self.left, self._stock = limit.purse, most
+            self._stock = limit.burst * _NANO
         else:
+            debt = max(-self.left, 0)
+            most = (limit.burst - limit.purse + debt) * _NANO
             self._stock = min(most, self._stock + limit.rate * (at_ns - self._at_ns))
-            taken = max(0, min(limit.purse - self.left, self._stock // _NANO))
-            self.left += taken
-            self._stock -= taken * _NANO
         self._at_ns = at_ns
+        taken = max(0, min(limit.purse - self.left, self._stock // _NANO))
+        self.left += taken
+        self._stock -= taken * _NANO
         return self.left > 0
 
     def is_full(self, now: float, limit: Limit) -> bool:

@@ -16,8 +16,8 @@ from qscpd.domain.events import Event, PositionMoved
 from qscpd.domain.model import (
     Account,
     BlockRow,
+    ConversationPage,
     ConversationRow,
-    ConversationSummary,
     Credentials,
     ExportedMessage,
     FoundPage,
@@ -32,6 +32,7 @@ from qscpd.domain.model import (
     RoomResult,
 )
 from qscpd.domain.rooms import DeniedError, Membership, RoomChange, RoomRow
+from qscpd.domain.search import Search
 from qscpd.errors import StoreFullError
 
 
@@ -87,8 +88,8 @@ class StoreReader(Protocol):
     ) -> Sequence[ConversationRow]:
         """Return an account's conversations with a higher id than `after`, by id."""
 
-    def conversation_list(self, account: int, after: int, limit: int) -> Sequence[ConversationSummary]:
-        """Return an account's conversations with their unread counts, by id.
+    def conversation_list(self, account: int, after: int, limit: int) -> ConversationPage:
+        """Return a page of an account's conversations with their unread counts.
 
         Args:
             account: The account.
@@ -132,23 +133,13 @@ class StoreReader(Protocol):
             max_bytes: Bytes on the wire at most, but for the first row.
         """
 
-    def search(
-        self,
-        account: int,
-        words: Sequence[str],
-        *,
-        conversation: int | None,
-        before: tuple[int, int, int],
-        limit: int,
-    ) -> FoundPage:
-        """Search an account's conversations for messages with all of the words.
+    def search(self, search: Search) -> FoundPage | None:
+        """Do a step of a search; return its page, or None if another step has to follow.
+
+        Any reader of the store can do the next step.
 
         Args:
-            account: The account.
-            words: The words.
-            conversation: Only this one; None: all.
-            before: Only messages before a (time_ms, conversation, seq).
-            limit: Messages at most.
+            search: The search; it has what its steps have found so far.
         """
 
     def export(self, account: int) -> Iterator[ExportedMessage]:

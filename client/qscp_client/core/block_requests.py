@@ -19,13 +19,16 @@ class BlockRequests:
         requests: What was asked and is not answered.
         roster: Who is online: a blocked user is not.
         rooms: The rooms: invitations by a blocked user are forgotten.
+
+    Attributes:
+        blocks: The list.
     """
 
     def __init__(
         self, out: Output, blocks: Blocks, requests: PendingRequests, roster: Roster, rooms: Rooms
     ) -> None:
         self._out = out
-        self._blocks = blocks
+        self.blocks = blocks
         self._requests = requests
         self._roster = roster
         self._rooms = rooms
@@ -48,7 +51,7 @@ class BlockRequests:
         """Apply a frame."""
         match frame:
             case frames.Blocks():
-                self._blocks.learn(frame)
+                self.blocks.learn(frame)
             case frames.BlockChanged():
                 self._change(frame)
             case _:
@@ -72,10 +75,10 @@ class BlockRequests:
     def _show_wanted(self) -> None:
         if self._is_list_wanted and not any(isinstance(each, PendingBlock) for each in self._requests):
             self._is_list_wanted = False
-            self._out.show(events.BlocksListed(tuple(self._blocks)))
+            self._out.show(events.BlocksListed(tuple(self.blocks)))
 
     def _change(self, frame: frames.BlockChanged) -> None:
-        if not self._blocks.change(frame):
+        if not self.blocks.change(frame):
             return
         if not frame.removed:
             # The server says so, too, but no user has gone offline.

@@ -118,8 +118,7 @@ class Engine:
             self._sender,
             self._history,
             lambda: self.connection,
-            blocked=self.blocks,
-            blocks=BlockCommands(out, chat, self.blocks, self._sync, self._block_requests, self._is_online),
+            blocks=BlockCommands(out, chat, self._sync, self._block_requests, self._is_online),
             messages=self._message_commands,
             rooms=RoomCommands(out, chat, self._switcher, self._rooms, self._room_requests, self._is_online),
         )
@@ -371,24 +370,23 @@ class Engine:
                 pass
 
     def _receive_refusal(self, frame: frames.Error) -> None:
-        if frame.ref in ("join", "leave", "room", "rooms"):
-            self._room_requests.receive(frame)
-            return
-        if frame.ref in ("block", "unblock"):
-            self._block_requests.receive(frame)
-            return
-        self._out.show(Notice(NoticeCode.SERVER_ERROR, error=frame.code, text=frame.message))
-        if frame.ref == "whois":
-            self._switcher.receive_whois()
-        else:
-            self._history.receive(frame)
+        match frame.ref:
+            case "join" | "leave" | "room" | "rooms":
+                self._room_requests.receive(frame)
+            case "block" | "unblock":
+                self._block_requests.receive(frame)
+            case ref:
+                self._out.show(Notice(NoticeCode.SERVER_ERROR, error=frame.code, text=frame.message))
+                if ref == "whois":
+                    self._switcher.receive_whois()
+                else:
+                    self._history.receive(frame)
 
     def _receive_page(self, frame: frames.OnlineUsers) -> None:
         changes = self.roster.apply_page(frame)
         if self._welcomed:
             self._switcher.show_changes(changes)
-        else:
-            self._welcome()
+        self._welcome()
 
     def _welcome(self) -> None:
         if not self._welcomed and self.roster.complete and self._sync.list.complete:

@@ -56,7 +56,7 @@ class History:
 
     def search(self, query: str) -> None:
         """Search all conversations."""
-        self._requests.ask(PendingSearch(frames.SearchRequest(query, limit=_FOUND)))
+        self._requests.ask(PendingSearch(query, _FOUND))
 
     def disconnected(self, lost: list[PendingRequest]) -> None:
         """Show that answers will not come. Unread messages are asked for again when their chat is opened.
@@ -83,8 +83,7 @@ class History:
             case frames.History():
                 self._add_page(frame)
             case frames.SearchResults():
-                if (search := self._requests.take_search()) is not None:
-                    self._show_found(search.frame.query, frame)
+                self._add_found(frame)
             case frames.Error(ref="history"):
                 pending = self._requests.take_history()
                 if pending is not None and pending.is_unread:
@@ -115,7 +114,12 @@ class History:
         else:
             self._sync.show_older(pending.conversation, page)
 
-    def _show_found(self, query: str, frame: frames.SearchResults) -> None:
+    def _add_found(self, page: frames.SearchResults) -> None:
+        if (search := self._requests.take_search()) is None:
+            return
+        if search.add(page):
+            self._requests.ask(search)
+            return
         found = [
             events.Found(
                 each.name,
@@ -124,10 +128,10 @@ class History:
                 each.time,
                 folded=is_room(each.name) and each.sender in self._blocks,
             )
-            for each in frame.matches
+            for each in search.found
         ]
         self._out.show(
-            events.SearchDone(query, tuple(reversed(found)), frame.cursor is not None, frame.complete)
+            events.SearchDone(search.query, tuple(reversed(found)), bool(search.cursor), search.complete)
         )
 
 

@@ -7,13 +7,16 @@ type.
 import collections
 import dataclasses
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from qscp import frames
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
+
+_SEARCH_PAGES: Final = 100
+"""Pages of a search that are asked for, so that it has an end: about a minute."""
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -62,9 +65,35 @@ class PendingHistory:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class PendingSearch:
-    """A search in all conversations."""
+    """A search in all conversations, over any number of pages."""
 
-    frame: frames.SearchRequest
+    query: str
+    wanted: int
+    """Matches that are still to come."""
+    cursor: str = ""
+    """Where the next page begins."""
+    pages_left: int = _SEARCH_PAGES
+    found: list[frames.Match] = dataclasses.field(default_factory=list)
+    """What came so far, the newest first."""
+    complete: bool = True
+    """Whether the server had every message in its index."""
+
+    @property
+    def frame(self) -> frames.SearchRequest:
+        """The frame that asks for the next page."""
+        return frames.SearchRequest(self.query, cursor=self.cursor, limit=self.wanted)
+
+    def add(self, page: frames.SearchResults) -> bool:
+        """Add a page; return whether to ask for the next one.
+
+        A page can have fewer matches than asked for, or none, and yet not be the last.
+        """
+        self.found += page.matches[: self.wanted]
+        self.wanted -= len(page.matches[: self.wanted])
+        self.complete &= page.complete
+        self.cursor = page.cursor or ""
+        self.pages_left -= 1
+        return bool(self.cursor) and self.wanted > 0 and self.pages_left > 0
 
 
 @dataclasses.dataclass(slots=True, eq=False)

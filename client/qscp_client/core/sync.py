@@ -1,11 +1,10 @@
 """Apply incoming messages, receipts and gaps to conversations, once and in order. Sans-I/O."""
 
-from collections.abc import Container
-
 from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.limits import POSITIONS_LIMIT
 from qscp_client.core import events
+from qscp_client.core.blocks import Blocks
 from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversation_list import ConversationList
@@ -59,7 +58,7 @@ class Sync:
         sender: Sender,
         chat: CurrentChat,
         saved: Saved,
-        blocks: Container[str] = (),
+        blocks: Blocks,
         *,
         shows_at_once: bool,
     ) -> None:

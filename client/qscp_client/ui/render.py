@@ -218,7 +218,8 @@ def _describe_lists(event: events.PickerOpened | events.WhoAsked) -> list[Line]:
 def _describe_found(event: events.SearchDone) -> list[Line]:
     query = clean(event.query)
     if not event.found:
-        lines = [Line(Kind.NOTICE, "", f'No messages match "{query}".')]
+        which = " among the newer ones" if event.more else ""
+        lines = [Line(Kind.NOTICE, "", f'No messages match "{query}"{which}.')]
     else:
         count = f"{len(event.found)} match{'' if len(event.found) == 1 else 'es'}"
         more = ", and there are older ones" if event.more else ""

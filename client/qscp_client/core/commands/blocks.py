@@ -8,7 +8,6 @@ from qscp.errors import InvalidNameError
 from qscp.limits import PAGE_LIMIT
 from qscp.names import normalize_name
 from qscp_client.core.block_requests import BlockRequests
-from qscp_client.core.blocks import Blocks
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversations import FORMER
 from qscp_client.core.effects import Output
@@ -25,7 +24,6 @@ class BlockCommands:
     Args:
         out: Where events go.
         chat: The open chat.
-        blocks: The blocked users.
         sync: The conversations.
         requests: Sends requests, and shows the list.
         online: Whether there is a connection.
@@ -35,17 +33,19 @@ class BlockCommands:
         self,
         out: Output,
         chat: CurrentChat,
-        blocks: Blocks,
         sync: Sync,
         requests: BlockRequests,
         online: Callable[[], bool],
     ) -> None:
         self._out = out
         self._chat = chat
-        self._blocks = blocks
         self._sync = sync
         self._requests = requests
         self._online = online
+
+    def is_blocked(self, name: str) -> bool:
+        """Whether you block the user who is shown under a name."""
+        return name in self._requests.blocks
 
     def block(self, argument: str) -> None:
         """Block a user."""
@@ -88,7 +88,7 @@ class BlockCommands:
     def _can_ask(self) -> bool:
         if not self._online():
             self._out.fail(Problem(ProblemCode.NO_CONNECTION))
-        elif not self._blocks.supported:
+        elif not self._requests.blocks.supported:
             self._out.fail(Problem(ProblemCode.BLOCKS_UNSUPPORTED))
         else:
             return True

@@ -1,6 +1,6 @@
 """General commands: the line itself, your presence, history, search, and failed messages."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import Final
 
 from qscp import frames
@@ -40,8 +40,7 @@ class GeneralCommands:
         sender: Sends messages.
         history: Asks for messages.
         connection: Returns the connection as it is shown.
-        blocked: Names of the users whom you block.
-        blocks: Commands about them.
+        blocks: Commands about blocked users.
         messages: Commands about messages.
         rooms: Commands about rooms.
 
@@ -60,7 +59,6 @@ class GeneralCommands:
         history: History,
         connection: Callable[[], events.Connection],
         *,
-        blocked: Container[str],
         blocks: BlockCommands,
         messages: MessageCommands,
         rooms: RoomCommands,
@@ -77,7 +75,6 @@ class GeneralCommands:
         self._sender = sender
         self._history = history
         self._connection = connection
-        self._blocked = blocked
 
     # --- the line
 
@@ -90,7 +87,7 @@ class GeneralCommands:
         if self._sync.is_read_only(partner):
             self._out.fail(Problem(ProblemCode.RECIPIENT_DELETED, name=partner))
             return
-        if partner in self._blocked:
+        if self.blocks.is_blocked(partner):
             self._out.fail(Problem(ProblemCode.RECIPIENT_BLOCKED, name=partner))
             return
         try:

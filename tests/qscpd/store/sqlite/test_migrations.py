@@ -24,6 +24,7 @@ from qscpd.store.sqlite import migrations
 from qscpd.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
+from tests.support.searches import search_page
 from tests.support.smalldisk import fill, largest_file, small_disk
 from tests.support.stores import rows_of
 
@@ -137,7 +138,7 @@ def test_the_oldest_store_works_after_the_upgrade(old: Path) -> None:
         ]
         while store.housekeeping.step(Keep()):
             pass
-        found, complete = store.search(2, ["FRUH"], conversation=None, before=(2**53, 0, 0), limit=5)
+        found, complete, _ = search_page(store, 2, ["FRUH"], limit=5)
         assert ([each.message.seq for each in found], complete) == ([2], True)
 
 
@@ -199,7 +200,7 @@ def test_a_store_of_pairs_keeps_everything(pairs: Path) -> None:
             ConversationRow(1, 1, "alice", 2, 5, 1, 2),
             ConversationRow(2, 3, "carol", 1, 1, 0, 0, deleted=True),
         ]
-        found, complete = store.search(1, ["FRUH"], conversation=None, before=(2**53, 0, 0), limit=5)
+        found, complete, _ = search_page(store, 1, ["FRUH"], limit=5)
         assert ([each.message.seq for each in found], complete) == ([2], False)
         assert store.rooms() == []
     after = set(dump(pairs))
