@@ -19,6 +19,7 @@ from qscpd.config import Config
 from qscpd.net.admission import Visitor
 from qscpd.net.pause import Pause
 from qscpd.net.peer_log import PeerLog
+from qscpd.net.send_queue import unacknowledged
 from qscpd.net.tls import TlsEngine, TlsError
 
 HIGH_WATER: Final = 64 * 1024
@@ -337,6 +338,8 @@ class Link(asyncio.Protocol):
     def _stalled(self, now: float) -> bool:
         """Return whether the peer has received none of the waiting output for too long."""
         waiting = self._transport.get_write_buffer_size()
+        if waiting:
+            waiting += unacknowledged(self._transport)
         drained = self.bytes_out - waiting
         if not waiting or drained != self._drained:
             self._drained = drained
