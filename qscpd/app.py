@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -20,7 +21,8 @@ import structlog
 from qscp import __version__
 from qscp.frames import Retention
 from qscpd.accounts.directory import Directory
-from qscpd.accounts.passwords import PasswordHasher, PasswordPool
+from qscpd.accounts.password_pool import PasswordPool
+from qscpd.accounts.passwords import PasswordHasher
 from qscpd.admin import AdminServer
 from qscpd.admin.live import LiveAdmin
 from qscpd.bus.local import LocalBus
@@ -28,9 +30,12 @@ from qscpd.chat.router import Router
 from qscpd.config import Config, HistoryConfig, find_warnings
 from qscpd.domain.model import Keep
 from qscpd.errors import ExitCode, StoreError
+from qscpd.files import DESCRIPTOR_RESERVE, descriptor_limit
 from qscpd.handlers.login import Login
+from qscpd.handlers.login_guard import LoginGuard
 from qscpd.handlers.table import handler_table
 from qscpd.log import configure_log
+from qscpd.net.admission import Admission
 from qscpd.net.listener import Listener
 from qscpd.net.tls import server_context
 from qscpd.sessions.log import SessionLog
@@ -111,7 +116,9 @@ async def _serve(config: Config) -> ExitCode:
             (_log.critical if found.critical else _log.warning)(f"store.{found.event}", found=found.text)
         epoch = store.epoch()
         directory = Directory(store.accounts(), store.account_names())
-        log = stack.enter_context(SessionLog(config.log.session_log, config.log.addresses))
+        log = stack.enter_context(
+            SessionLog(config.log.session_log, config.log.addresses, config.log.lines_per_minute)
+        )
         bus: LocalBus[Session] = LocalBus()
         daemon = _Daemon(config, notifier)
         writer = StoreWriter[Session](store, bus, keep=_keep(config.history), on_failed=daemon.store_failed)
@@ -122,23 +129,29 @@ async def _serve(config: Config) -> ExitCode:
         stack.callback(router.submissions.close)
         for room in store.rooms():
             router.rooms.load(room, store.memberships(room.id))
+        for block in store.blocks():
+            router.blocks.load(block.account, block.blocked)
         stack.enter_context(writer)
-        reads = stack.enter_context(StoreReads(partial(open_reader, url, on_damage=damage)))
+        reads = stack.enter_context(StoreReads(partial(open_reader, url, on_damage=damage, paced=True)))
         passwords = PasswordPool(
             PasswordHasher(config.login.argon2), workers=config.login.workers, queue=config.login.queue
         )
         stack.callback(passwords.close)
         tasks = asyncio.TaskGroup()
         retention = _retention(config.history)
-        login = Login(router, writer, reads, passwords, log, tasks, retention=retention, epoch=epoch)
-        requests = RequestRunner(tasks, router.submissions.flush)
+        admission = Admission(
+            config, time.monotonic, descriptors=max(descriptor_limit() - DESCRIPTOR_RESERVE, 1)
+        )
+        guard = LoginGuard(admission, time.monotonic)
+        login = Login(router, writer, reads, passwords, guard, log, tasks, retention=retention, epoch=epoch)
+        requests = RequestRunner(tasks, router.passed)
         handlers = handler_table(router, writer, reads, requests, login.start)
-        listener = Listener(config, context, partial(router.open_session, handlers))
+        listener = Listener(config, context, partial(router.open_session, handlers), admission, log.journal)
         listener.bind()
         stack.callback(listener.stop_accepting)
         # Outside of the task group, which would wrap an error at the start in a group.
         async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer, damage).handle):
-            await daemon.serve(router, listener, writer, tasks)
+            await daemon.serve(router, listener, writer, log, tasks)
         stack.close()
         daemon.ended()
     return daemon.exit_code
@@ -155,7 +168,12 @@ class _Daemon:
         self._reason = ""
 
     async def serve(
-        self, router: Router, listener: Listener, writer: StoreWriter[Session], tasks: asyncio.TaskGroup
+        self,
+        router: Router,
+        listener: Listener,
+        writer: StoreWriter[Session],
+        log: SessionLog,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         """Listen, notify systemd that we are ready, and serve until a signal or a failure.
 
@@ -163,14 +181,15 @@ class _Daemon:
             router: The sessions.
             listener: Where peers connect.
             writer: The store.
+            log: The session log.
             tasks: Where logins and requests run; it is entered here.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signalled, number)
         async with tasks:
-            await listener.accept()
-            ticker = tasks.create_task(self._tick(listener))
+            listener.accept()
+            ticker = tasks.create_task(self._tick(listener, log))
             watchdog = tasks.create_task(self._watch(router, writer))
             self._ready(router, listener)
             await self._stop.wait()
@@ -235,10 +254,11 @@ class _Daemon:
         listener.abort_all("shutdown")
         await listener.all_gone()
 
-    async def _tick(self, listener: Listener) -> None:
+    async def _tick(self, listener: Listener, log: SessionLog) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
             listener.tick()
+            log.tick()
 
     async def _watch(self, router: Router, writer: StoreWriter[Session]) -> None:
         """Notify systemd, again and again, that the loop runs and the store answers."""

@@ -3,12 +3,22 @@
 import contextlib
 import errno
 import os
+import resource
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from qscpd.errors import ExistsError, PermissionDeniedError, QscpdError
+
+DESCRIPTOR_RESERVE: Final = 64
+"""File descriptors that connections leave to the store and its journals, logs, admin socket, backups and
+connections on their way in or out."""
+
+
+def descriptor_limit() -> int:
+    """Return how many files this process can have open at most, once it has raised its own limit."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def write_new_file(path: Path, content: bytes, *, mode: int) -> None:

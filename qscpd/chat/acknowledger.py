@@ -1,15 +1,12 @@
 """Answers to the senders of messages: stored (`chat_ack`) or refused (`chat_nack`)."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from qscp import frames
 from qscp.errors import ERROR_CODES, ErrorCode
 from qscp.text import fault_sentence
-from qscpd.bus.base import Answers
 from qscpd.chat.quotas import ROW_BYTES
-from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.model import NO_META, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.sessions.encoding import names_of
 from qscpd.sessions.session import Session
@@ -25,15 +22,13 @@ class Acknowledger:
     """Answers the sessions of this node that sent messages.
 
     Args:
-        submissions: The queue that messages came from; it waits for the answers to those of rooms.
         names: Names of accounts, by id.
 
     Attributes:
-        waiting: Sessions that waited for answers they now have; `finish` lets them continue.
+        waiting: Sessions that waited for answers they now have; `let_continue` lets them continue.
     """
 
-    def __init__(self, submissions: SubmissionQueue, names: Mapping[int, str]) -> None:
-        self._submissions = submissions
+    def __init__(self, names: Mapping[int, str]) -> None:
         self._names = names
         self.waiting: dict[Session, None] = {}
 
@@ -44,6 +39,7 @@ class Acknowledger:
         answers: list[frames.ServerFrame] = []
         stored = rows = size = 0
         blocks = False
+        backlog = session.outbound.backlog
         for message, outcome in zip(messages, outcomes, strict=True):
             if isinstance(outcome, Refused):
                 if outcome.code in _BLOCKING:
@@ -60,24 +56,13 @@ class Acknowledger:
             ack = frames.ChatAck(message.id, conversation, outcome.seq, outcome.time_ms)
             if message.meta is not NO_META or not outcome.new:
                 self._complete(ack, message, outcome)
+            if backlog is not None and outcome.new and backlog.overtakes(outcome.conversation, outcome.seq):
+                ack.repeated, ack.mentions = True, ()
             answers.append(ack)
         if session.identity is not None:
             session.identity.stored.used += size + (stored + rows) * ROW_BYTES
         if session.send_answers(answers, stored=stored, blocks=blocks):
             self.waiting[session] = None
-
-    def finish(self, answers: Answers[Session], took_s: Mapping[int, float]) -> None:
-        """Let rooms and sessions continue that waited for answers, after all of these were sent.
-
-        Args:
-            answers: The answers.
-            took_s: How long each room's fan-out kept the loop busy, by conversation.
-        """
-        if took_s:
-            counts = Counter(-message.recipient for message in answers.messages)
-            for conversation, seconds in took_s.items():
-                self._submissions.answered(conversation, counts[conversation], seconds)
-        self._let_continue()
 
     def _complete(self, ack: frames.ChatAck, message: NewMessage, outcome: StoredMessage) -> None:
         """Add what few acknowledgements have: what the sender can't know of its own message or amendment."""
@@ -87,7 +72,8 @@ class Acknowledger:
         elif outcome.new:
             ack.mentions = names_of(message.meta.mentions, self._names)
 
-    def _let_continue(self) -> None:
+    def let_continue(self) -> None:
+        """Let sessions continue that waited for answers, after all of a commit were sent."""
         waiting, self.waiting = self.waiting, {}
         for session in waiting:
             session.resume()

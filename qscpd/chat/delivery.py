@@ -43,9 +43,10 @@ class Delivery:
         for event in commit.events:
             if isinstance(event, PositionMoved):
                 self._fan_out.send_position(event)
-        took_s = self._fan_out.send_rooms(batches) if batches else {}
-        if took_s or self._acknowledger.waiting:
-            self._acknowledger.finish(answers, took_s)
+        if batches:
+            self._fan_out.send_rooms(batches)
+        if self._acknowledger.waiting:
+            self._acknowledger.let_continue()
 
     def _deliver_answered(self, answers: Answers[Session], batches: dict[int, RoomBatch]) -> None:
         send_run, answer_run = self._fan_out.send_run, self._acknowledger.answer_run

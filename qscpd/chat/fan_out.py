@@ -6,14 +6,15 @@ members' sessions.
 """
 
 from collections.abc import Mapping, Sequence
-from time import thread_time
 from typing import Final
 
 import msgspec
 
 from qscp import codec, frames
 from qscp.features import READ_RECEIPTS
+from qscpd.chat.blocks import Blocks
 from qscpd.chat.room_batch import RoomBatch
+from qscpd.chat.room_fan_out import RoomFanOut
 from qscpd.chat.rooms import Rooms
 from qscpd.domain.events import PositionMoved
 from qscpd.domain.ids import conversation_id
@@ -31,12 +32,23 @@ class FanOut:
         sessions: The logged-in sessions of each account; the router's own.
         names: Names of accounts, by id.
         rooms: The rooms.
+        room_fan_out: Sends to the members of rooms.
+        blocks: Who blocks whom.
     """
 
-    def __init__(self, sessions: Mapping[int, list[Session]], names: Mapping[int, str], rooms: Rooms) -> None:
+    def __init__(
+        self,
+        sessions: Mapping[int, list[Session]],
+        names: Mapping[int, str],
+        rooms: Rooms,
+        room_fan_out: RoomFanOut,
+        blocks: Blocks,
+    ) -> None:
         self._sessions = sessions
         self._names = names
         self._rooms = rooms
+        self._room_fan_out = room_fan_out
+        self._blocks = blocks
 
     def send_run(
         self,
@@ -61,10 +73,13 @@ class FanOut:
         listener = self._only_listener(origin, sender, recipient)
         if listener is not None:
             inbox: list[frames.ServerFrame] = []
+            places: list[StoredMessage] = []
             for message, outcome in zip(messages, outcomes, strict=True):
                 if type(outcome) is StoredMessage and outcome.new:  # as in `_new`, but a third faster
                     inbox.append(self._frame(message, outcome, name, to))
-            listener.outbound.send_messages(inbox)
+                    places.append(outcome)
+            if inbox:
+                listener.outbound.deliver_frames(inbox, places)
             return
         theirs = self._sessions.get(recipient, _NO_SESSIONS)
         ours = self._sessions.get(sender, _NO_SESSIONS)
@@ -74,33 +89,30 @@ class FanOut:
                 if session is not origin:
                     session.outbound.deliver(place.conversation, place.seq, line)
 
-    def send_rooms(self, batches: Mapping[int, RoomBatch]) -> Mapping[int, float]:
-        """Send what a commit added to rooms; return how long each kept the loop busy, in seconds."""
-        took_s: dict[int, float] = {}
-        for conversation, batch in batches.items():
-            # The thread's own time: what other programs take meanwhile is not the room's doing.
-            start = thread_time()
-            batch.send()
-            took_s[conversation] = thread_time() - start
-        return took_s
+    def send_rooms(self, batches: Mapping[int, RoomBatch]) -> None:
+        """Send what a commit added to rooms."""
+        for batch in batches.values():
+            self._room_fan_out.send(batch)
 
     def send_position(self, event: PositionMoved) -> None:
         """Notify the account's other sessions, and the peer, of a position that moved."""
         mark, peer = event.mark, event.peer
         conversation = conversation_id(mark.conversation)
-        theirs = self._sessions.get(peer, _NO_SESSIONS) if peer is not None else _NO_SESSIONS
+        theirs = _NO_SESSIONS
+        if peer is not None and not self._blocks.between(mark.account, peer):
+            theirs = self._sessions.get(peer, _NO_SESSIONS)
         if mark.kind is PositionKind.DELIVERED:
             for session in theirs:
-                session.outbound.send_all((frames.Delivered(conversation, mark.seq),))
+                session.outbound.send_state(frames.Delivered(conversation, mark.seq))
             return
         frame = frames.ServerRead(conversation, self._names.get(mark.account, ""), mark.seq)
         for session in self._sessions.get(mark.account, _NO_SESSIONS):
             if session.id != mark.session:
-                session.outbound.send_all((frame,))
+                session.outbound.send_state(frame)
         if mark.receipt:
             for session in theirs:
                 if session.supports(READ_RECEIPTS):
-                    session.outbound.send_all((frame,))
+                    session.outbound.send_state(frame)
 
     # --- messages
 
@@ -117,9 +129,10 @@ class FanOut:
             room = self._rooms.by_id(conversation)
             if room is None:
                 return  # It is deleted: none of these messages is new.
+            self._room_fan_out.finish(conversation)
             batch = batches[conversation] = RoomBatch(room)
         if origin is not None:
-            batch.add_sender(origin)
+            batch.add_sender(origin, len(messages))
         name, to = self._names.get(messages[0].sender, ""), batch.name
         for message, place in _new(messages, outcomes):
             batch.add(origin, place.seq, self._frame(message, place, name, to))

@@ -4,7 +4,7 @@ import msgspec
 
 from qscp import codec, frames
 from qscp.rooms import HistoryFrom
-from qscpd.chat.rooms import LiveRoom
+from qscpd.chat.live_room import LiveRoom
 from qscpd.sessions.session import Session
 
 
@@ -13,9 +13,12 @@ class RoomBatch:
 
     A member who wrote in the same commit gets the others' messages one by one, between the
     acknowledgements of their own, in the order of the room. All other members get one payload.
+
+    Attributes:
+        answered: Messages to the room in the commit that came from sessions of this node, refused or not.
     """
 
-    __slots__ = ("_edits", "_messages", "_room", "_senders")
+    __slots__ = ("_edits", "_messages", "_payload", "_room", "_senders", "answered")
 
     def __init__(self, room: LiveRoom) -> None:
         self._room = room
@@ -24,9 +27,22 @@ class RoomBatch:
         self._edits: dict[int, tuple[int, bytes]] = {}
         """Seq of an edit -> seq of its message, and the line for members who cannot see that."""
         self._senders: set[Session] = set()
+        self._payload = b""
+        self.answered = 0
 
-    def add_sender(self, session: Session) -> None:
-        """Note that a session is about to get acknowledgements of this room."""
+    @property
+    def conversation(self) -> int:
+        """The room's conversation."""
+        return self._room.row.id
+
+    def add_sender(self, session: Session, count: int) -> None:
+        """Note that a session is about to get acknowledgements of this room.
+
+        Args:
+            session: The session.
+            count: How many of its messages the commit has.
+        """
+        self.answered += count
         if session not in self._senders:
             self._senders.add(session)
             for seq, line in self._messages:
@@ -48,18 +64,30 @@ class RoomBatch:
                 self._deliver(session, seq, line)
         self._messages.append((seq, line))
 
-    def send(self) -> None:
-        """Send everything to the sessions of the members who wrote nothing."""
+    def begin(self) -> list[Session]:
+        """Let sessions that are catching up buffer everything; return the live ones, for `send_to`.
+
+        The members who wrote have it already.
+        """
         if not self._messages:
-            return
-        room = self._room
-        room.last_seq = self._messages[-1][0]
-        messages, payload = self._messages, b"".join([line for _, line in self._messages])
-        for session in room.sessions.difference(self._senders):
-            if self._edits:
-                messages = [(seq, self._seen_by(session, seq, line)) for seq, line in self._messages]
-                payload = b"".join([line for _, line in messages])
-            session.outbound.deliver_all(room.row.id, messages, payload)
+            return []
+        self._room.last_seq = self._messages[-1][0]
+        self._payload = b"".join([line for _, line in self._messages])
+        live: list[Session] = []
+        for session in self._room.sessions.difference(self._senders):
+            if session.outbound.live:
+                live.append(session)
+            else:
+                self.send_to(session)
+        return live
+
+    def send_to(self, session: Session) -> None:
+        """Send everything to a session."""
+        messages, payload = self._messages, self._payload
+        if self._edits:
+            messages = [(seq, self._seen_by(session, seq, line)) for seq, line in self._messages]
+            payload = b"".join([line for _, line in messages])
+        session.outbound.deliver_all(self._room.row.id, messages, payload)
 
     def _deliver(self, session: Session, seq: int, line: bytes) -> None:
         if session in self._room.sessions:

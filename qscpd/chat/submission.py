@@ -7,8 +7,9 @@ what its session has pending, which is bounded. So is therefore all that waits h
 Messages to a room pass its gate. Fanning one message out to a thousand sessions costs nearly as much
 as fanning out eight (a TLS record and a system call for each session), and so do their commits. So the
 gate lets one batch pass at a time. While the batch is committed and fanned out, and for as long again
-as the fan-out took, messages gather behind the gate; they are the next batch. A busy room never takes
-more than half of the loop's time. In a quiet room no message waits.
+as the fan-out took, messages gather behind the gate; they are the next batch. All busy rooms share that
+time: the cooldown of one begins where that of the one before ends. So together they never take more than
+half of the loop's time, and each has its turn. In a quiet room no message waits.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from typing import Final
 from qscpd.chat.marks import MarkQueue
 from qscpd.domain.model import Mark
 from qscpd.sessions.session import Session
-from qscpd.store.items import Item, PendingSkip
+from qscpd.store.items import Item, PendingChat, PendingSkip
 from qscpd.store.writer import StoreWriter
 
 _SHORTEST_COOLDOWN_S: Final = 0.5e-3
@@ -27,14 +28,18 @@ _SHORTEST_COOLDOWN_S: Final = 0.5e-3
 class _Gate:
     """The gate of one room."""
 
-    __slots__ = ("closed", "in_flight", "timer", "waiting")
+    __slots__ = ("closed", "in_flight", "opened", "sessions", "timer", "waiting")
 
     def __init__(self) -> None:
+        self.opened: asyncio.Future[None] | None = None
+        """Of those who wait for what waits now to pass."""
         self.closed = False
         """Whether a batch has passed and its cooldown is not over yet."""
         self.in_flight = 0
         """Messages that passed and that the store has not answered yet."""
         self.waiting: list[Item[Session]] = []
+        self.sessions: set[Session] = set()
+        """Whose messages wait."""
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -55,6 +60,8 @@ class SubmissionQueue:
         """Gates whose batch is still open: it takes what comes until the end of the tick."""
         self._marks = MarkQueue(writer, self.hand_over)
         self._scheduled = False
+        self._cooled_s = float("-inf")
+        """When the cooldowns of all rooms so far are over."""
 
     def __len__(self) -> int:
         """Return how many items wait for the end of the tick, or for the writer."""
@@ -87,26 +94,32 @@ class SubmissionQueue:
             self._scheduled = True
             self._loop.call_soon(self.hand_over)
 
-    def flush(self, session: Session) -> None:
-        """Hand everything that a session has submitted to the writer, like `barrier`."""
-        self.barrier(session=session)
+    def barrier(self) -> None:
+        """Hand everything submitted so far to the writer, past the gates of all rooms.
 
-    def barrier(self, room: int | None = None, session: Session | None = None) -> None:
-        """Hand everything submitted so far to the writer, past the gates of rooms.
+        What the writer is asked to do next is done after all of it. Only for what no user can ask for often.
+        """
+        self._outbox += self._marks.take_all(None)
+        for gate in self._gates.values():
+            self._release(gate)
+        self.hand_over()
 
-        What the writer is asked to do next is done after all of it.
+    async def passed(self, *, room: int | None = None, session: Session | None = None) -> None:
+        """Wait until what was submitted so far is with the writer; nothing passes a gate before its turn.
 
         Args:
-            room: The one room whose gate is passed, and no positions; None for the gates of all rooms.
-            session: The one session whose positions are handed over; None for those of all sessions.
+            room: Wait for the messages to this room.
+            session: Wait for the messages and positions of this session.
         """
         if room is None:
             self._outbox += self._marks.take_all(session)
-        gates = self._gates.values() if room is None else [self._gates.get(room)]
-        for gate in gates:
-            if gate is not None:
-                self._release(gate)
         self.hand_over()
+        gates = self._gates.values() if room is None else [self._gates.get(room)]
+        for gate in list(gates):
+            if gate is not None and (gate.waiting if session is None else session in gate.sessions):
+                if gate.opened is None:
+                    gate.opened = self._loop.create_future()
+                await asyncio.shield(gate.opened)
 
     def answered(self, room: int, count: int, fan_out_s: float) -> None:
         """Note that the store has answered messages of a room, and that they were fanned out.
@@ -125,7 +138,10 @@ class SubmissionQueue:
         if fan_out_s < _SHORTEST_COOLDOWN_S:
             self._open(room)
         else:
-            gate.timer = self._loop.call_later(fan_out_s, self._open, room)
+            # While a fan-out keeps the loop busy, no cooldown goes on.
+            began_s = self._loop.time() - fan_out_s
+            self._cooled_s = max(self._cooled_s, began_s) + 2 * fan_out_s
+            gate.timer = self._loop.call_at(self._cooled_s, self._open, room)
 
     def remove_room(self, room: int) -> None:
         """Forget the gate of a deleted room; what waits behind it goes to the store, to be refused."""
@@ -139,6 +155,7 @@ class SubmissionQueue:
         """Stop all timers and drop what waits."""
         for gate in self._gates.values():
             _stop_timer(gate)
+            _wake(gate)
         self._gates.clear()
         self._outbox.clear()
         self._marks.close()
@@ -164,6 +181,8 @@ class SubmissionQueue:
             gate = self._gates[room] = _Gate()
         if gate.closed:
             gate.waiting.append(item)
+            if type(item) is PendingChat:
+                gate.sessions.add(item.session)
             return False
         if not gate.in_flight:
             self._filling.append(gate)
@@ -175,6 +194,8 @@ class SubmissionQueue:
         self._outbox += gate.waiting
         gate.in_flight += len(gate.waiting)
         gate.waiting.clear()
+        gate.sessions.clear()
+        _wake(gate)
 
     def _open(self, room: int) -> None:
         """End the cooldown: let the next batch pass, or forget the gate if nothing waits."""
@@ -187,6 +208,13 @@ class SubmissionQueue:
             self.hand_over()
         else:
             del self._gates[room]
+
+
+def _wake(gate: _Gate) -> None:
+    """Let those continue who wait for the gate to open."""
+    if gate.opened is not None:
+        gate.opened.set_result(None)
+        gate.opened = None
 
 
 def _stop_timer(gate: _Gate) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from qscpd.config.model import Argon2Config, Config
 from qscpd.config.schema import SETTINGS
+from qscpd.files import DESCRIPTOR_RESERVE, descriptor_limit
 from qscpd.filesystems import network_mount_of
 
 _MIB: Final = 1 << 10
@@ -17,7 +18,11 @@ Storage Cheat Sheet for argon2id. More lanes share the memory, and make a guess 
 
 def find_warnings(config: Config) -> list[str]:
     """Return warnings, one sentence each, `section: what, why, what to do`."""
-    return _weak_hashes(config.login.argon2) + _network_store(config.store.path)
+    return (
+        _weak_hashes(config.login.argon2)
+        + _few_descriptors(config.server.max_connections)
+        + _network_store(config.store.path)
+    )
 
 
 def _weak_hashes(argon2: Argon2Config) -> list[str]:
@@ -29,6 +34,19 @@ def _weak_hashes(argon2: Argon2Config) -> list[str]:
         f"login.argon2: memory {show(argon2.memory_kib)} and iterations {argon2.iterations} are less than "
         "OWASP's minimum, so passwords of a stolen store are guessed faster; "
         f"use at least one of {enough}"
+    )
+    return [sentence]
+
+
+def _few_descriptors(connections: int) -> list[str]:
+    limit = descriptor_limit()
+    needed = connections + DESCRIPTOR_RESERVE
+    if needed <= limit:
+        return []
+    sentence = (
+        f"server.max_connections: {connections} connections need {needed} open files, but this process can "
+        f"have only {limit}, so connections beyond {max(limit - DESCRIPTOR_RESERVE, 1)} are refused; raise "
+        "LimitNOFILE of the service (ulimit -Hn in a shell), or lower server.max_connections"
     )
     return [sentence]
 

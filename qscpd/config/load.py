@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from qscp.hints import invisible_hint, quotes_hint, show_invisible, yaml_lines
+from qscp.hints import invisible_hint, one_line, quotes_hint, yaml_lines
 from qscpd.config.model import (
     Argon2Config,
     Config,
@@ -18,6 +18,7 @@ from qscpd.config.model import (
     LimitsConfig,
     LogConfig,
     LoginConfig,
+    PenaltyConfig,
     ServerConfig,
     StoreConfig,
     TlsConfig,
@@ -25,7 +26,7 @@ from qscpd.config.model import (
 from qscpd.config.relations import check_relations
 from qscpd.config.schema import SETTINGS, Setting, did_you_mean
 from qscpd.config.source import Problem, Written, read_yaml
-from qscpd.config.values import ListenAddress, Listeners
+from qscpd.config.values import ListKind
 from qscpd.errors import ConfigError, PermissionDeniedError
 from qscpd.permissions import check_unchangeable
 
@@ -151,15 +152,15 @@ class _Merged:
 
     def report(self, sentence: str, source: str) -> None:
         """Add a problem, with a hint about the text that has it."""
-        self.problems.append(show_invisible(sentence) + invisible_hint(source))
+        self.problems.append(one_line(sentence) + invisible_hint(source))
 
     def apply_file(self, setting: Setting, written: Written, path: Path, base: Path) -> list[Problem]:
         """Apply a value of the file; return its problems."""
-        if not isinstance(setting.kind, Listeners):
+        if not isinstance(setting.kind, ListKind):
             place = f"{path}:{written.line}"
             problem = self._apply(setting, written.texts[0], place, base)
             return [Problem(written.line, problem.removeprefix(f"{place}: "))] if problem else []
-        items: list[ListenAddress] = []
+        items: list[object] = []
         problems: list[Problem] = []
         for text, line in zip(written.texts, written.lines, strict=True):
             try:
@@ -216,11 +217,12 @@ class _Merged:
 
 def _build(values: Mapping[str, object]) -> Config:
     """Build the model; each value has its field's type, because its kind parsed it."""
+    penalty = PenaltyConfig(**_fields("login.penalty", values))
     argon2 = Argon2Config(**_fields("login.argon2", values))
     return Config(
         server=ServerConfig(**_fields("server", values)),
         tls=TlsConfig(**_fields("tls", values)),
-        login=LoginConfig(argon2=argon2, **_fields("login", values)),
+        login=LoginConfig(penalty=penalty, argon2=argon2, **_fields("login", values)),
         limits=LimitsConfig(**_fields("limits", values)),
         store=StoreConfig(**_fields("store", values)),
         history=HistoryConfig(**_fields("history", values)),

@@ -5,12 +5,23 @@ A key in the file is the field's name without its unit, because the value has th
 """
 
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
 from qscp import DEFAULT_PORT
 from qscp.limits import ROOMS_LIMIT
-from qscpd.config.values import Choice, Duration, FilePath, Integer, ListenAddress, Listeners, Size
+from qscpd.config.values import (
+    Choice,
+    Duration,
+    FilePath,
+    Integer,
+    ListenAddress,
+    Listeners,
+    Network,
+    Networks,
+    Size,
+)
 
 _SOCKET_PATH_LIMIT: Final = 107
 """`sun_path` of unix(7) has 108 bytes with its final zero."""
@@ -66,6 +77,22 @@ class Argon2Config:
 
 
 @dataclass(frozen=True, slots=True)
+class PenaltyConfig:
+    """Penalties of addresses before the login; the defaults of each kind are OpenSSH's."""
+
+    auth_fail_s: Annotated[float, Duration(0, 3600)] = 5.0
+    """What a failed login adds to the penalty of its address; 0 adds nothing."""
+    no_login_s: Annotated[float, Duration(0, 3600)] = 1.0
+    """What a connection that ends without trying to log in adds."""
+    timeout_s: Annotated[float, Duration(0, 3600)] = 10.0
+    """What a connection that runs into `tls.handshake_timeout` or `login.timeout` adds."""
+    threshold_s: Annotated[float, Duration(0.1, 86400)] = 30.0
+    """A penalty is in force from here on, until it has run out."""
+    longest_s: Annotated[float, Duration(0.1, 86400)] = 600.0
+    """Longest penalty."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoginConfig:
     """Login of a connection."""
 
@@ -76,7 +103,25 @@ class LoginConfig:
     workers: Annotated[int, Integer(1, 64)] = 2
     """Threads that check passwords; more than the processor has cores does not help."""
     queue: Annotated[int, Integer(1, 100_000)] = 1024
-    """Logins that can wait for a worker; further ones are refused as `busy`."""
+    """Logins that can wait for a worker; beyond, the address with most of them is refused as `busy`."""
+    queue_per_address: Annotated[int, Integer(1, 100_000)] = 64
+    """Logins of one address that can wait; does not apply to `allow`."""
+    connections_per_address: Annotated[int, Integer(1, 1_000_000)] = 64
+    """Connections of one address that are not logged in; and one for each account that was."""
+    connections_per_allowed: Annotated[int, Integer(1, 1_000_000)] = 2048
+    """The same for an address of `allow`."""
+    allow: Annotated[tuple[Network, ...], Networks()] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    """Networks that get no penalties and more connections: local proxies, offices, monitoring."""
+    drop_start: Annotated[int, Integer(1, 1_000_000)] = 1024
+    """Connections that are not logged in from which some are dropped at random."""
+    drop_rate: Annotated[int, Integer(0, 100)] = 30
+    """Chance in per cent that one is dropped then; it grows up to `drop_full`."""
+    drop_full: Annotated[int, Integer(1, 1_000_000)] = 3072
+    """Connections that are not logged in from which each new one replaces another."""
+    account_delay_s: Annotated[float, Duration(0, 10)] = 2.0
+    """Longest delay of logins of an account under attack, from places where it was not used before."""
+    penalty: PenaltyConfig = field(default_factory=PenaltyConfig)
+    """Penalties of addresses before the login; the defaults of each kind are OpenSSH's."""
     argon2: Argon2Config = field(default_factory=Argon2Config)
     """Cost of a password hash."""
 
@@ -85,10 +130,10 @@ class LoginConfig:
 class LimitsConfig:
     """Limits of a session and of an account."""
 
-    output_queue_bytes: Annotated[int, Size(64 * _KIB, _GIB)] = 256 * _KIB
-    """Unsent output above which a connection is closed; at least one line."""
+    output_queue_bytes: Annotated[int, Size(64 * _KIB, _GIB)] = 1024 * _KIB
+    """Queued output above which a session catches up instead of getting messages live; at least one line."""
     output_stall_s: Annotated[float, Duration(0.1, 3600)] = 10.0
-    """Time after which a peer that reads nothing is disconnected."""
+    """Time after which a peer that reads none of its output is disconnected."""
     ping_after_s: Annotated[float, Duration(0.1, 3600)] = 30.0
     """Silence after which the server sends a ping; two unanswered pings end the session."""
     messages_per_second: Annotated[int, Integer(1, 1_000_000)] = 100
@@ -145,6 +190,8 @@ class LogConfig:
     """Lowest level of the daemon's log."""
     session_log: Annotated[Path, FilePath()] = Path("/var/log/qscpd/sessions.log")
     """File with one JSON line for each session's begin and end, and each login, successful or not."""
+    lines_per_minute: Annotated[int, Integer(1, 1_000_000)] = 10
+    """Lines of one kind that an address, or an account, can cause in a minute; the rest are counted."""
     addresses: Annotated[AddressPolicy, Choice(get_args(AddressPolicy))] = "always"
     """Peer addresses in the logs: always, for failed logins only, truncated to the network, or never."""
 

@@ -40,6 +40,7 @@ def _all_relations(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]
     """Yield the key with the problem, the other keys involved, and the problem."""
     yield from _listeners(config)
     yield from _argon2(config)
+    yield from _early_drop(config)
     yield from _paths(config)
 
 
@@ -58,6 +59,21 @@ def _argon2(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
         shown = SETTINGS["login.argon2.memory"].kind.show(argon2.memory_kib)
         sentence = f"{shown} is too little for parallelism {argon2.parallelism}; write {least}KiB or more"
         yield "login.argon2.memory", ("login.argon2.parallelism",), sentence
+
+
+def _early_drop(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    login = config.login
+    if login.drop_full < login.drop_start:
+        sentence = f"{login.drop_full} is below login.drop_start ({login.drop_start}); raise it"
+        yield "login.drop_full", ("login.drop_start",), sentence
+    penalty = login.penalty
+    if penalty.longest_s < penalty.threshold_s:
+        show = SETTINGS["login.penalty.longest"].kind.show
+        sentence = (
+            f"{show(penalty.longest_s)} is below login.penalty.threshold ({show(penalty.threshold_s)}), so "
+            "no penalty would ever be in force; raise it, or set the penalties to 0s"
+        )
+        yield "login.penalty.longest", ("login.penalty.threshold",), sentence
 
 
 def _paths(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:

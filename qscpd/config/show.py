@@ -4,7 +4,7 @@ import json
 
 from qscpd.config.load import LoadedConfig
 from qscpd.config.schema import SETTINGS, Setting
-from qscpd.config.values import FilePath, Listeners
+from qscpd.config.values import FilePath, ListKind
 
 
 def render_config(loaded: LoadedConfig, *, origin: bool = False) -> str:
@@ -33,7 +33,7 @@ def _new_sections(lines: list[str], key: str) -> list[str]:
 def _show(setting: Setting, loaded: LoadedConfig) -> str:
     value = setting.get(loaded.config)
     shown: str = setting.kind.show(value)
-    if isinstance(setting.kind, Listeners):
-        return json.dumps(shown.split(", "))
+    if isinstance(setting.kind, ListKind):
+        return json.dumps(shown.split(", ") if shown else [])
     # A JSON string is a YAML string, so a path with a colon or a hash survives.
     return json.dumps(shown, ensure_ascii=False) if isinstance(setting.kind, FilePath) else shown

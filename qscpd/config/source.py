@@ -11,7 +11,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from qscpd.config.schema import SECTIONS, SETTINGS, did_you_mean
-from qscpd.config.values import Integer, Listeners
+from qscpd.config.values import Integer, ListKind
 
 _TAG: Final = "tag:yaml.org,2002:"
 _TEXT_TAGS: Final = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "timestamp"))
@@ -101,17 +101,18 @@ class _Reader:
         self._report(node, f"{where}: unknown key; {hint}")
 
     def _setting(self, key: str, node: Node) -> None:
-        if isinstance(SETTINGS[key].kind, Listeners):
-            self._list(key, node)
+        kind = SETTINGS[key].kind
+        if isinstance(kind, ListKind):
+            self._list(key, kind, node)
         elif (text := self._text(key, node)) is not None:
             line = node.start_mark.line + 1
             self.written[key] = Written(line, (text,), (line,))
 
-    def _list(self, key: str, node: Node) -> None:
+    def _list(self, key: str, kind: ListKind, node: Node) -> None:
         if not isinstance(node, SequenceNode):
-            self._report(node, f'{key}: must be a list such as ["127.0.0.1:7727"], not {_describe(node)}')
+            self._report(node, f'{key}: must be a list such as ["{kind.example}"], not {_describe(node)}')
             return
-        if not node.value:
+        if not node.value and not kind.can_be_empty:
             self._report(node, f"{key}: the list is empty; add at least one address")
             return
         texts = [self._text(key, item) for item in node.value]

@@ -5,13 +5,16 @@ and what is allowed. YAML's own scalar types are not used, because they read `01
 8, `1:30` as 90 and `no` as false.
 """
 
+import ipaddress
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 ValueT = TypeVar("ValueT")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -201,9 +204,31 @@ def _bare_address(text: str) -> str:
     return ""
 
 
+@runtime_checkable
+class ListKind(Protocol):
+    """Kind of a list; in one text its items are separated by commas."""
+
+    example: str
+    """An item, as written."""
+    can_be_empty: bool
+
+    def parse_item(self, text: str) -> object:
+        """Return one item.
+
+        Raises:
+            ValueError: It is invalid; the text says why, and what is allowed.
+        """
+
+    def show(self, value: Any) -> str:  # noqa: ANN401 - a tuple of what `parse_item` returns
+        """Return the items, separated by commas."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """List of addresses; in one text they are separated by commas."""
+    """List of addresses to listen on, at least one."""
+
+    example: str = "127.0.0.1:7727"
+    can_be_empty: bool = False
 
     def parse_item(self, text: str) -> ListenAddress:
         """Return one address with its port."""
@@ -227,4 +252,34 @@ class Listeners:
 
     def show(self, value: tuple[ListenAddress, ...]) -> str:
         """Return the addresses, separated by commas."""
+        return ", ".join(map(str, value))
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """List of networks, possibly empty."""
+
+    example: str = "192.0.2.0/24"
+    can_be_empty: bool = True
+
+    def parse_item(self, text: str) -> Network:
+        """Return one network; an address is a network of its own."""
+        try:
+            return ipaddress.ip_network(text)
+        except ValueError as error:
+            hint = ""
+            if "host bits set" in str(error):
+                hint = f" (did you mean {ipaddress.ip_network(text, strict=False)}?)"
+            raise ValueError(
+                f"{text!r} is not a network{hint}; "
+                "write 192.0.2.7, 192.0.2.0/24 or 2001:db8::/48, for example"
+            ) from None
+
+    def parse(self, text: str, base: Path) -> tuple[Network, ...]:
+        """Return all networks; none for an empty text."""
+        del base
+        return tuple(self.parse_item(item.strip()) for item in text.split(",")) if text.strip() else ()
+
+    def show(self, value: tuple[Network, ...]) -> str:
+        """Return the networks, separated by commas."""
         return ", ".join(map(str, value))

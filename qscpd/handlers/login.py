@@ -6,8 +6,7 @@ the right password gets the answer that the account is locked.
 
 import asyncio
 import logging
-from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -17,11 +16,12 @@ from qscp.features import FEATURES
 from qscp.ids import is_message_id
 from qscp.names import normalize_name
 from qscp.states import State
-from qscpd.accounts.passwords import PasswordPool, PoolFullError
+from qscpd.accounts.password_pool import PasswordPool, Place, PoolFullError
 from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
 from qscpd.handlers.announced import announced_limits
+from qscpd.handlers.login_guard import Attempt, Judgement, LoginGuard
 from qscpd.net.pause import Pause
 from qscpd.outage import Outage
 from qscpd.sessions.identity import Identity
@@ -31,13 +31,36 @@ from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
 
 _BUSY_S: Final = 2.0
-"""Seconds until a peer should retry when too many logins are under way: about what a full queue takes."""
+"""Fewest seconds after which a peer should retry when its login could not be decided."""
+
+_FREE_DEFERRALS: Final = 2
+"""Logins of a connection that are refused as `busy` at once. A peer that goes on without waiting gets
+its next answers later and later, so that asking again and again costs us nothing."""
+
+_FIRST_HOLD_S: Final = 0.5
+_LONGEST_HOLD_S: Final = 4.0
+
+_UNDECIDED: Final = (ErrorCode.BUSY, ErrorCode.INTERNAL)
+"""Refusals that say nothing about name or password: the peer has done nothing wrong."""
 
 _SESSION_S: Final = 30.0
 """Seconds until a peer should retry when its account has too many sessions: a dead one is closed after
 three times as long."""
 
 _log = structlog.stdlib.get_logger("qscpd.handlers.login")
+
+
+class _Login(NamedTuple):
+    """A login that is being decided."""
+
+    session: Session
+    auth: frames.Auth
+    attempt: Attempt
+    judgement: Judgement
+
+    def undecided(self) -> bool:
+        """Return whether the peer still waits for an answer."""
+        return not self.session.closed and self.session.connection.state is State.AUTHENTICATING
 
 
 class Login:
@@ -48,6 +71,7 @@ class Login:
         writer: Commits what replaced sessions sent, and upgraded hashes.
         reads: Reads the credentials.
         passwords: Verifies passwords.
+        guard: Slows down addresses and accounts under attack.
         log: The session log.
         tasks: Where the tasks run; no error of a login gets there.
         retention: How long the server keeps messages, for `auth_ack`.
@@ -60,6 +84,7 @@ class Login:
         writer: StoreWriter[Session],
         reads: StoreReads,
         passwords: PasswordPool,
+        guard: LoginGuard,
         log: SessionLog,
         tasks: asyncio.TaskGroup,
         *,
@@ -72,8 +97,10 @@ class Login:
         self._writer = writer
         self._reads = reads
         self._passwords = passwords
+        self._guard = guard
         self._log = log
         self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
         self._rehashing = Outage(_log, "login.rehash_failed", "logins")
 
     def start(self, session: Session, auth: frames.Auth) -> None:
@@ -81,35 +108,66 @@ class Login:
         if auth.device and not is_message_id(auth.device):
             session.close(ErrorCode.BAD_FIELD, error=True)
             return
-        self._tasks.create_task(self._run(session, auth))
-
-    async def _run(self, session: Session, auth: frames.Auth) -> None:
-        try:
-            verdict = await self._decide(auth)
-            if isinstance(verdict, Account):
-                await self._fence(verdict, auth.device)
-        except Exception as error:  # noqa: BLE001 - one failed login must not end the others
-            _log.error("login.bug", session=session.id, exc_info=error)
-            verdict = ErrorCode.INTERNAL
-        if session.closed or session.connection.state is not State.AUTHENTICATING:
-            return
-        if isinstance(verdict, ErrorCode):
-            self._refuse(session, auth, verdict)
-        else:
-            self._accept(session, auth, verdict)
-        session.inbound.resume(Pause.LOGIN)
-
-    async def _decide(self, auth: frames.Auth) -> Account | ErrorCode:
+        visitor = session.link.visitor
+        visitor.tried = True
+        account = self._router.directory.by_name(auth.user)
+        attempt = self._guard.attempt(visitor, auth.user, account, auth.device)
+        judgement = self._guard.judge(attempt)
+        login = _Login(session, auth, attempt, judgement)
         lowest, highest = auth.protocol
         if not lowest <= PROTOCOL_VERSION <= highest:
-            return ErrorCode.PROTOCOL_VERSION
+            self._loop.call_later(0, self._answer, login, ErrorCode.PROTOCOL_VERSION)
+        elif judgement.refused_s:
+            self._defer(login, judgement.refused_s)
+        else:
+            self._loop.call_later(judgement.delay_s, self._begin, login)
+
+    def _defer(self, login: _Login, retry_after: float) -> None:
+        """Answer `busy`: at once at first, later and later to a peer that does not wait in between."""
+        visitor = login.attempt.visitor
+        visitor.deferred += 1
+        excess = visitor.deferred - _FREE_DEFERRALS
+        hold_s = min(_FIRST_HOLD_S * 2.0 ** min(excess - 1, 8), _LONGEST_HOLD_S) if excess > 0 else 0.0
+        self._loop.call_later(hold_s, self._answer, login, ErrorCode.BUSY, max(retry_after, _BUSY_S))
+
+    def _begin(self, login: _Login) -> None:
+        if login.undecided():
+            self._tasks.create_task(self._run(login))
+
+    async def _run(self, login: _Login) -> None:
+        place = self._guard.place(
+            login.attempt, login.judgement, login.undecided, login.session.link.has_hung_up
+        )
         try:
-            self._passwords.check_room()  # before the store is asked in vain
-            found = await self._credentials(auth.user)
-            fits = await self._passwords.verify(auth.password, found.password_hash if found else None)
-        except PoolFullError:
-            return ErrorCode.BUSY
+            verdict = await self._decide(login, place)
+            if isinstance(verdict, Account):
+                await self._fence(verdict, login.auth.device)
+        except (PoolFullError, TimeoutError):
+            self._defer(login, self._passwords.wait_s(place))
+            return
+        except Exception as error:  # noqa: BLE001 - one failed login must not end the others
+            login.session.report(_log, "login.bug", level=logging.ERROR, exc_info=error)
+            verdict = ErrorCode.INTERNAL
+        self._answer(login, verdict)
+
+    def _answer(self, login: _Login, verdict: Account | ErrorCode, retry_after: float | None = None) -> None:
+        if not login.undecided():
+            return
+        session = login.session
+        if isinstance(verdict, ErrorCode):
+            self._refuse(session, login.auth, verdict, retry_after)
+        else:
+            self._accept(login, verdict)
+        session.inbound.resume(Pause.LOGIN)
+
+    async def _decide(self, login: _Login, place: Place) -> Account | ErrorCode:
+        auth = login.auth
+        self._passwords.check_room(place)  # before the store is asked in vain
+        found = await self._credentials(auth.user)
+        async with asyncio.timeout(self._router.config.login.timeout_s):
+            fits = await self._passwords.verify(auth.password, found.password_hash if found else None, place)
         if not fits or found is None:
+            self._guard.failed(login.attempt, login.judgement)
             return ErrorCode.BAD_CREDENTIALS
         # The operator may have changed the account while we hashed.
         account = self._router.directory.by_id(found.account.id)
@@ -117,14 +175,14 @@ class Login:
             return ErrorCode.BAD_CREDENTIALS
         if account.state is AccountState.LOCKED:
             return ErrorCode.ACCOUNT_LOCKED
-        await self._upgrade(found, auth.password)
+        await self._upgrade(found, auth.password, place)
         return account
 
     async def _fence(self, account: Account, device: str) -> None:
         """End the other sessions of the device: what they sent is committed, the rest discarded."""
         while (old := self._router.session_of(account.id, device)) is not None:
             old.inbound.pause(Pause.REPLACED)
-            self._router.submissions.flush(old)
+            await self._router.passed(old)
             await self._writer.drained()
             old.close(ErrorCode.REPLACED)
 
@@ -135,12 +193,12 @@ class Login:
             return None
         return await self._reads.credentials(name)
 
-    async def _upgrade(self, found: Credentials, password: str) -> None:
+    async def _upgrade(self, found: Credentials, password: str, place: Place) -> None:
         """Hash the password again if the configured cost has changed; a failure does not fail the login."""
         if not self._passwords.needs_rehash(found.password_hash):
             return
         try:
-            renewed = await self._passwords.hash(password)
+            renewed = await self._passwords.hash(password, place)
             await self._writer.perform(
                 lambda store: store.replace_hash(found.account.id, found.password_hash, renewed)
             )
@@ -149,15 +207,19 @@ class Login:
         else:
             self._rehashing.works()
 
-    def _refuse(self, session: Session, auth: frames.Auth, code: ErrorCode) -> None:
-        session.attempts += 1
-        self._log.auth_failed(session, code, self._router.directory.by_name(auth.user))
-        if session.attempts >= self._router.config.login.attempts and code is not ErrorCode.BUSY:
-            session.send(frames.AuthNack(code, ERROR_CODES[code].sentence))
-            session.close(ErrorCode.TOO_MANY_ATTEMPTS, error=True)
+    def _refuse(
+        self, session: Session, auth: frames.Auth, code: ErrorCode, retry_after: float | None = None
+    ) -> None:
+        account = self._router.directory.by_name(auth.user)
+        if code in _UNDECIDED:
+            self._log.auth_deferred(session, code, account, retry_after)
+            session.send(frames.AuthNack(code, ERROR_CODES[code].sentence, retry_after))
             return
-        retry_after = _BUSY_S if code is ErrorCode.BUSY else None
-        session.send(frames.AuthNack(code, ERROR_CODES[code].sentence, retry_after))
+        session.attempts += 1
+        self._log.auth_failed(session, code, account)
+        session.send(frames.AuthNack(code, ERROR_CODES[code].sentence))
+        if session.attempts >= self._router.config.login.attempts:
+            session.close(ErrorCode.TOO_MANY_ATTEMPTS, error=True)
 
     def _refuse_session(self, session: Session, account: Account, limit: int) -> None:
         """Refuse a login that would be one session too many; the password was right."""
@@ -169,17 +231,20 @@ class Login:
         if session.attempts >= self._router.config.login.attempts:
             session.close(ErrorCode.TOO_MANY_ATTEMPTS, error=True)
 
-    def _accept(self, session: Session, auth: frames.Auth, account: Account) -> None:
+    def _accept(self, login: _Login, account: Account) -> None:
+        session, auth = login.session, login.auth
         # The account may have been locked or deleted since the verdict.
         current = self._router.directory.by_id(account.id)
         if current is None or current.state is not AccountState.ACTIVE:
             self._refuse(session, auth, ErrorCode.BAD_CREDENTIALS)
             return
+        self._guard.succeeded(login.attempt)
         config = self._router.config
         # In one step with `register`: logins at the same time can't exceed the limit together.
         if len(self._router.sessions_of(current.id)) >= config.limits.sessions_per_account:
             self._refuse_session(session, current, config.limits.sessions_per_account)
             return
+        session.link.authenticated()
         features = FEATURES.intersection(auth.features)
         stored = self._router.quotas.of(current.id).stored
         identity = Identity(current.id, current.name, auth.device, features, stored)
@@ -197,4 +262,4 @@ class Login:
         )
         self._router.register(session, identity)
         self._log.auth_ok(session, auth.client)
-        session.outbound.stream_presence(partial(self._router.presence_pages, identity))
+        session.outbound.begin(self._router.snapshots(identity))

@@ -8,6 +8,7 @@ A link does not know frames. It passes plaintext to its session, and sends the s
 """
 
 import asyncio
+import select
 import ssl
 from typing import Final, Protocol, cast
 
@@ -15,12 +16,13 @@ import structlog
 
 from qscp import ALPN
 from qscpd.config import Config
-from qscpd.net.address_policy import shown_address
+from qscpd.net.admission import Visitor
 from qscpd.net.pause import Pause
+from qscpd.net.peer_log import PeerLog
 from qscpd.net.tls import TlsEngine, TlsError
 
 HIGH_WATER: Final = 64 * 1024
-"""Unsent bytes above which a link is congested: pages wait, presence is dropped."""
+"""Unsent bytes above which a link is congested: the session writes nothing more."""
 
 _TURN_BYTES: Final = 16 * 1024
 """Received bytes that are decrypted at once; the rest waits for the session's next turn. They can be 700
@@ -29,6 +31,9 @@ TLS records, or a thousand frames."""
 _LINGER_S: Final = 5.0
 """Time for which a closed link still reads and discards input. Closing a socket with unread input makes
 the kernel send a reset, which can destroy our last output on its way (RFC 1122, 4.2.2.13)."""
+
+_HUNG_UP: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+"""Events of poll(2); the first is Linux's."""
 
 _log = structlog.stdlib.get_logger("qscpd.net.link")
 
@@ -57,9 +62,13 @@ class LinkOwner(Protocol):
 
     config: Config
     context: ssl.SSLContext
+    peer_log: PeerLog
 
     def admit(self, link: "Link") -> bool:
-        """Register a new link, or return False if there are too many or the daemon is stopping."""
+        """Register a new link, or return False if it was evicted or the daemon is stopping."""
+
+    def authenticated(self, link: "Link") -> None:
+        """Note that the peer has logged in."""
 
     def open_session(self, link: "Link") -> LinkSession:
         """Create the session of a link after its handshake."""
@@ -82,6 +91,7 @@ class Link(asyncio.Protocol):
         last_in: Loop time since which the peer is silent: of the last byte, or when reading began again.
         bytes_in: Bytes received, as on the wire.
         bytes_out: Bytes sent or waiting to be sent, as on the wire.
+        visitor: Its place in the counts of connections.
     """
 
     __slots__ = (
@@ -104,9 +114,11 @@ class Link(asyncio.Protocol):
         "remote",
         "tls",
         "undecrypted",
+        "visitor",
     )
 
-    def __init__(self, owner: LinkOwner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, owner: LinkOwner, loop: asyncio.AbstractEventLoop, visitor: Visitor) -> None:
+        self.visitor = visitor
         self._owner = owner
         self._loop = loop
         self._session: LinkSession | None = None
@@ -221,14 +233,8 @@ class Link(asyncio.Protocol):
     # --- called by the session
 
     def write(self, plaintext: bytes) -> None:
-        """Encrypt and send, without waiting; a peer with too much unsent output is disconnected."""
+        """Encrypt and send, without waiting; the session writes little more once the link is congested."""
         if self._ending:
-            return
-        if (
-            self.congested
-            and self._transport.get_write_buffer_size() > self._owner.config.limits.output_queue_bytes
-        ):
-            self.abort("slow_peer")
             return
         try:
             data = self.tls.send(plaintext)
@@ -239,6 +245,24 @@ class Link(asyncio.Protocol):
         if not transport.is_closing():
             self.bytes_out += len(data)
             transport.write(data)
+
+    def authenticated(self) -> None:
+        """Note that the peer has logged in."""
+        self._owner.authenticated(self)
+
+    def has_hung_up(self) -> bool:
+        """Return whether the peer has closed its side, also while nothing is read."""
+        connection = self._transport.get_extra_info("socket")
+        if connection is None or self._transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(connection.fileno(), _HUNG_UP)
+        return bool(poll.poll(0))
+
+    @property
+    def reason(self) -> str:
+        """Why it ended or is about to; `lost` if it is up to the peer."""
+        return self._reason
 
     def now(self) -> float:
         """Return the loop's clock in seconds."""
@@ -291,7 +315,7 @@ class Link(asyncio.Protocol):
         """Check the deadlines of this link and its session."""
         if self._deadline is not None and now >= self._deadline:
             if not self._ending:
-                _log.info("link.timeout", remote=self._shown_remote(), waiting_for="handshake")
+                self._owner.peer_log.write(_log, "link.timeout", self.remote[0], waiting_for="handshake")
             self.abort("handshake_timeout")
         elif self._stalled(now):
             self.abort("stalled")
@@ -317,12 +341,9 @@ class Link(asyncio.Protocol):
         self._session = self._owner.open_session(self)
         return True
 
-    def _shown_remote(self) -> str | None:
-        return shown_address(self.remote[0], self._owner.config.log.addresses, failure=True)
-
     def _fail(self, why: str) -> None:
         """Close after a TLS error with an alert; the session ends at once."""
-        _log.info("link.tls_failed", remote=self._shown_remote(), reason=why)
+        self._owner.peer_log.write(_log, "link.tls_failed", self.remote[0], reason=why)
         self.close("tls_failed")
         session, self._session = self._session, None
         if session is not None:

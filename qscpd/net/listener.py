@@ -3,24 +3,32 @@
 import asyncio
 import contextlib
 import errno
+import logging
 import socket
 import ssl
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
 
 from qscpd.config import Config, ListenAddress
 from qscpd.errors import PermissionDeniedError, QscpdError
+from qscpd.fairness import FairQueue
+from qscpd.net.acceptor import BACKLOG, Acceptor
+from qscpd.net.admission import Admission
 from qscpd.net.link import Link, LinkSession
-
-_BACKLOG: Final = 1024
-"""Connections that the kernel queues for us; limited by net.core.somaxconn."""
+from qscpd.net.peer_log import PeerLog
 
 _HANDSHAKES_S: Final = 0.002
 """Time budget for handshakes per loop iteration; one takes 0.5 to 1 ms."""
+
+_FULL: Final = ("max_connections", "descriptors")
+"""Reasons of refusals that have to do with no address: one line a second."""
+
+_TIMEOUTS: Final = ("handshake_timeout", "login_timeout")
 
 _log = structlog.stdlib.get_logger("qscpd.net.listener")
 
@@ -28,43 +36,99 @@ _log = structlog.stdlib.get_logger("qscpd.net.listener")
 class Listener:
     """Acceptor of connections, and owner of their links.
 
+    Args:
+        config: The daemon's configuration.
+        context: The TLS context of new connections.
+        open_session: Makes the session of a link.
+        admission: Decides which connections are accepted.
+        peer_log: Where refusals and errors of peers are logged.
+
     Attributes:
         config: The daemon's configuration.
         context: The TLS context of new connections.
+        peer_log: Where refusals and errors of peers are logged.
         links: All links that are not gone yet.
         addresses: Addresses as `host:port`, with the actual port instead of 0.
     """
 
     def __init__(
-        self, config: Config, context: ssl.SSLContext, open_session: Callable[[Link], LinkSession]
+        self,
+        config: Config,
+        context: ssl.SSLContext,
+        open_session: Callable[[Link], LinkSession],
+        admission: Admission,
+        peer_log: PeerLog,
     ) -> None:
         self.config = config
         self.context = context
+        self.peer_log = peer_log
         self.links: set[Link] = set()
         self.addresses: list[str] = []
         self._open_session = open_session
+        self._admission = admission
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
+        self._acceptor: Acceptor | None = None
+        self._opening: set[asyncio.Task[None]] = set()
+        """Accepted connections on their way to a link."""
         self._gone = asyncio.Event()
-        self._pending_handshakes: deque[Link] = deque()
-        """Links with unprocessed input of a handshake."""
-        self._refused = 0
-        """Connections refused since the last tick because of `max_connections`."""
+        self._pending_handshakes: FairQueue[Link] = FairQueue()
+        """Links with unprocessed input of a handshake, by network and address."""
+        self._refused: Counter[str] = Counter()
+        """Connections refused since the last tick because of no address, by reason."""
+
+    # --- new connections
+
+    def accept_socket(self, accepted: socket.socket, remote: str) -> None:
+        """Make a link of an accepted connection, or close it."""
+        visitor = self._admission.admit(remote)
+        if isinstance(visitor, str):
+            accepted.close()
+            self._refuse(remote, visitor)
+            return
+        link = Link(self, self._loop, visitor)
+        visitor.evict = partial(self._evict, link)
+        task = self._loop.create_task(self._open(link, accepted))
+        self._opening.add(task)
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: "asyncio.Task[None]") -> None:
+        self._opening.discard(task)
+        self._gone.set()
+
+    async def _open(self, link: Link, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: link, accepted)
+        except OSError:  # The peer is gone already.
+            accepted.close()
+            self.forget(link)
+
+    def _refuse(self, remote: str, reason: str) -> None:
+        if reason in _FULL:
+            self._refused[reason] += 1
+        else:
+            self.peer_log.write(_log, "link.refused", remote, level=logging.WARNING, reason=reason)
+
+    def _evict(self, link: Link) -> None:
+        self._refuse(link.visitor.remote, "evicted")
+        if link in self.links:  # else `admit` refuses it
+            link.abort("evicted")
 
     def admit(self, link: Link) -> bool:
-        """Register a new link, or return False if there are too many or the daemon is stopping."""
-        if not self._servers:
-            return False
-        if len(self.links) >= self.config.server.max_connections:
-            self._refused += 1
+        """Register a new link, or return False if it was evicted or the daemon is stopping."""
+        if self._acceptor is None or not link.visitor.waiting:
             return False
         self.links.add(link)
         return True
 
+    def authenticated(self, link: Link) -> None:
+        """Count a link no longer among those that are not logged in."""
+        self._admission.stop_waiting(link.visitor)
+
     def schedule_handshake(self, link: Link) -> None:
         """Queue a link whose handshake can continue."""
-        self._pending_handshakes.append(link)
+        share = link.visitor.share
+        self._pending_handshakes.push(link, share.network, share.address)
         if len(self._pending_handshakes) == 1:
             self._loop.call_soon(self._run_handshakes)
 
@@ -72,7 +136,7 @@ class Listener:
         """Continue handshakes within the time budget; then it is the sessions' turn."""
         until = time.monotonic() + _HANDSHAKES_S
         while self._pending_handshakes and time.monotonic() < until:
-            self._pending_handshakes.popleft().proceed()
+            self._pending_handshakes.pop().proceed()
         if self._pending_handshakes:
             self._loop.call_soon(self._run_handshakes)
 
@@ -91,39 +155,45 @@ class Listener:
             host, port = each.getsockname()[:2]
             self.addresses.append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
-    async def accept(self) -> None:
+    def accept(self) -> None:
         """Start accepting connections."""
-        for each in self._sockets:
-            server = await self._loop.create_server(self._link, sock=each, backlog=_BACKLOG)
-            self._servers.append(server)
+        self._acceptor = Acceptor(self._sockets, self.accept_socket)
+        self._acceptor.start()
 
     def stop_accepting(self) -> None:
         """Close the sockets; links stay open."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        if self._acceptor is not None:
+            self._acceptor.stop()
+            self._acceptor = None
         for each in self._sockets:
             each.close()
         self._sockets.clear()
 
     def tick(self) -> None:
         """Check the deadlines of all links; called once a second."""
-        if self._refused:  # one line per second, so that a flood of connections does not flood the log
-            _log.warning("link.refused", reason="max_connections", links=self._refused)
-            self._refused = 0
+        for reason, links in self._refused.items():
+            _log.warning("link.refused", reason=reason, links=links)
+        self._refused.clear()
+        if self._acceptor is not None:
+            self._acceptor.tick()
         now = self._loop.time()
         for link in list(self.links):
             link.tick(now)
 
     async def all_gone(self) -> None:
         """Wait until no link is left."""
-        while self.links:
+        while self.links or self._opening:
             self._gone.clear()
             await self._gone.wait()
 
     def forget(self, link: Link) -> None:
         """Remove a link that is gone."""
         self.links.discard(link)
+        self._admission.left(
+            link.visitor,
+            timeout=link.reason in _TIMEOUTS,
+            ours=self._acceptor is None or link.reason == "internal",
+        )
         self._gone.set()
 
     def abort_all(self, reason: str) -> None:
@@ -136,9 +206,6 @@ class Listener:
         for link in list(self.links):
             if not link.tls.established:
                 link.abort(reason)
-
-    def _link(self) -> Link:
-        return Link(self, self._loop)
 
 
 def _bind_all(addresses: Sequence[ListenAddress]) -> list[socket.socket]:
@@ -163,7 +230,7 @@ def _bind(address: ListenAddress) -> socket.socket:
             # On every system 0.0.0.0 and :: are two separate addresses.
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(sockaddr)
-        bound.listen(_BACKLOG)
+        bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
         raise _explain(error, address) from error

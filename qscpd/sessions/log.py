@@ -1,17 +1,23 @@
 """The session log: connections, logins and how sessions ended.
 
-One JSON object a line: `session.open`, `auth.ok`, `auth.fail`, `session.close`. Tools read it
-(fail2ban, jq), so its keys and their order are part of the daemon's interface
+One JSON object a line: `session.open`, `auth.ok`, `auth.fail`, `auth.deferred`, `session.close`.
+Tools read it (fail2ban, jq), so its keys and their order are part of the daemon's interface
 (docs/operations.md). No line has a message or a password in it. A name is logged only if an account
 has it: people type their password into the wrong prompt.
+
+An address, and after the login an account, has some lines of each kind in a minute. The rest are
+counted; a line at the end of the minute, with the same first keys, has their `count`.
 """
 
 import contextlib
 import datetime as dt
+import errno
 import os
 import queue
+import stat
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -25,12 +31,18 @@ from qscp.errors import ErrorCode
 from qscpd.domain.model import Account
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.address_policy import shown_address
+from qscpd.net.address_share import share_of
+from qscpd.net.line_budget import OTHERS, LineBudget
 from qscpd.net.link import Link
+from qscpd.net.peer_log import PeerLog
 from qscpd.outage import CALM_S, Outage
 from qscpd.sessions.identity import Identity
 
 _CLIENT_LIMIT: Final = 60
 """Characters of the client's name that are logged."""
+
+_LINES_PER_MINUTE: Final = 10
+"""Default of `log.lines_per_minute`."""
 
 _log = structlog.stdlib.get_logger("qscpd.sessions.log")
 
@@ -65,14 +77,28 @@ class SessionLog:
     Args:
         path: The file; it is created for its owner to write and its group to read.
         addresses: `log.addresses` of the configuration.
+        per_minute: `log.lines_per_minute` of the configuration.
+        clock: Seconds that never go back.
+
+    Attributes:
+        addresses: The same; a change is in force at once.
+        journal: What peers cause in the daemon's own log, with a budget of its own.
 
     Raises (on entering):
         QscpdError: The file can't be written.
     """
 
-    def __init__(self, path: Path, addresses: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        addresses: str,
+        per_minute: int = _LINES_PER_MINUTE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path = path
-        self._addresses = addresses
+        self.addresses = addresses
+        self.journal = PeerLog(addresses, per_minute, clock)
+        self._budget = LineBudget(clock, per_minute)
         self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="qscpd-sessionlog", daemon=True)
         self._file: FileIO | None = None
@@ -88,13 +114,19 @@ class SessionLog:
                 f"{self._path}: this user has no permission to write the session log"
             ) from error
         except OSError as error:
-            raise QscpdError(f"{self._path}: the session log can't be written: {error.strerror}") from error
+            place = os.path.realpath(self._path)
+            link = f" (a link to {place})" if self._path.is_symlink() else ""
+            raise QscpdError(
+                f"{self._path}{link}: the session log can't be written: {error.strerror}"
+            ) from error
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.journal.close()
+        self._put_repeats(now=True)
         self._queue.put(None)
         self._thread.join()
         if self._file is not None:
@@ -125,6 +157,13 @@ class SessionLog:
         """Log a login that was refused although the password was right: no reason to ban the address."""
         self._put("auth.refused", session, reason=code, user=account.name)
 
+    def auth_deferred(
+        self, session: LoggedSession, code: ErrorCode, account: Account | None, retry_after: float | None
+    ) -> None:
+        """Log a login that was not decided: too many of them, or an error of ours. It is no failure."""
+        user = account.name if account else None
+        self._put("auth.deferred", session, reason=code, user=user, retry_after=retry_after)
+
     def closed(self, session: LoggedSession, reason: str) -> None:
         """Log that a link is gone."""
         link = session.link
@@ -145,16 +184,31 @@ class SessionLog:
             reason=reason,
         )
 
+    def tick(self) -> None:
+        """Write the summaries of a minute that is over, of both logs; called once a second."""
+        self.journal.tick()
+        self._put_repeats(now=False)
+
     def _put(self, event: str, session: LoggedSession, *, failure: bool = False, **fields: object) -> None:
-        now = dt.datetime.now(dt.UTC)
-        line = {
-            "time": now.isoformat(timespec="milliseconds"),
-            "event": event,
-            "remote": shown_address(session.link.remote[0], self._addresses, failure=failure),
-            "session": session.id,
-            **fields,
-        }
-        self._queue.put(line)
+        remote = session.link.remote[0]
+        shown = shown_address(remote, self.addresses, failure=failure)
+        identity = session.identity
+        source = f"a{identity.account}" if identity else share_of(remote).address
+        # How many logins fail is limited already, by what a password's hash costs.
+        all_sources = event != "auth.fail"
+        if self._budget.spend(event, source, (shown, _repeated(session, fields)), all_sources=all_sources):
+            self._write_line(event, shown, session.id, fields)
+
+    def _put_repeats(self, *, now: bool) -> None:
+        for event, source, count, last in self._budget.collect(now=now):
+            shown, fields = last if source != OTHERS and isinstance(last, tuple) else (None, {"others": True})
+            self._write_line(event, shown, None, {**fields, "count": count})
+
+    def _write_line(
+        self, event: str, remote: str | None, session: str | None, fields: dict[str, Any]
+    ) -> None:
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+        self._queue.put({"time": now, "event": event, "remote": remote, "session": session, **fields})
 
     # --- on the thread
 
@@ -218,14 +272,31 @@ class SessionLog:
 
 
 def _open(path: Path) -> FileIO:
-    """Open a file for appending, without a buffer: lines that a full disk refuses are dropped."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_CREAT
+    """Open a file for appending, without a buffer: lines that a full disk refuses are dropped.
+
+    A link is followed, and a file that it names is made like any other. Nothing that would block is opened.
+    """
+    path = Path(os.path.realpath(path))
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     try:
-        descriptor = os.open(path, flags | os.O_EXCL, 0o640)
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o640)
         os.fchmod(descriptor, 0o640)  # whatever the umask is: the group reads logs
     except FileExistsError:
         descriptor = os.open(path, flags)
-    return FileIO(descriptor, "ab")
+    file = FileIO(descriptor, "ab")
+    mode = os.fstat(descriptor).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a file")
+    os.set_blocking(descriptor, True)
+    return file
+
+
+def _repeated(session: LoggedSession, fields: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of a summary, in the order of a line: what is the same in most of them."""
+    if session.identity:
+        return {"user": session.identity.name}
+    return {"reason": fields["reason"], "user": None} if "user" in fields and "reason" in fields else {}
 
 
 def _user(session: LoggedSession) -> str | None:

@@ -5,6 +5,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from qscp import frames
 from qscpd.config import Config
+from qscpd.net.peer_log import PeerLog
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.output import FlushQueue
 from qscpd.sessions.rates import Rates
@@ -24,6 +25,8 @@ class SessionOwner(Protocol[S_contra]):
     """Sessions whose input waits for their turn."""
     rates: Rates
     """How fast sessions and accounts may send."""
+    peer_log: PeerLog
+    """Where sessions report what their peers cause."""
 
     def unregister(self, session: S_contra, reason: str) -> None:
         """Stop delivering to a session that is closed; its link may linger."""

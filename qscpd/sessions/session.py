@@ -8,12 +8,14 @@ A session owns its `ServerConnection`. Its input is `qscpd.sessions.inbound`, it
                   open --close()--> closed
 """
 
+import logging
 import secrets
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
-from qscp import frames
+from qscp import codec, frames
 from qscp.connection import ServerConnection
 from qscp.errors import ErrorCode, RemoteProtocolError
 from qscp.states import State
@@ -69,7 +71,7 @@ class Session:
         self._owner = owner
         self.link = link
         self.connection = ServerConnection()
-        self.outbound = Outbound(self.connection, link, owner.output)
+        self.outbound = Outbound(owner, self.connection, link)
         self.id = secrets.token_hex(8)
         self.identity: Identity | None = None
         self.status: frames.Status = "online"
@@ -80,6 +82,7 @@ class Session:
         self.refused = False
         self.typed = float("-inf")
         self.inbound = Inbound(self, handlers, owner.turns, owner.rates)
+        self.outbound.drained = partial(self.inbound.resume, Pause.OUTPUT)
         self._closing_code: ErrorCode | None = None
 
     @property
@@ -110,6 +113,14 @@ class Session:
     def supports(self, feature: str) -> bool:
         """Return whether both sides support an optional part of the protocol."""
         return self.identity is not None and feature in self.identity.features
+
+    def report(
+        self, log: structlog.stdlib.BoundLogger, event: str, *, level: int = logging.INFO, **fields: object
+    ) -> None:
+        """Log what the peer has caused; a peer that causes much gets a count instead of lines."""
+        account = self.identity.account if self.identity else None
+        remote = self.link.remote[0]
+        self._owner.peer_log.write(log, event, remote, account, level=level, session=self.id, **fields)
 
     # --- called by the link
 
@@ -158,7 +169,7 @@ class Session:
         """
         if not self.closed:
             self.connection.send(frame)
-            self.outbound.put(self.connection.data_to_send(), 1)
+            self.outbound.answer(self.connection.data_to_send(), 1)
 
     def send_answers(
         self, answers: Sequence[frames.ServerFrame], *, stored: int, blocks: bool = False
@@ -173,7 +184,7 @@ class Session:
         self.inbound.pending.count -= len(answers)
         self.messages_in += stored
         self.refused |= blocks
-        self.outbound.send_all(answers)
+        self.outbound.answer(codec.encode_lines(answers), len(answers))
         return self._waits_for_answers()
 
     # --- the end
@@ -204,13 +215,13 @@ class Session:
 
     def violated(self, error: RemoteProtocolError) -> None:
         """End: the peer broke the protocol."""
-        _log.info("session.violation", session=self.id, code=error.code, where=error.detail)
+        self.report(_log, "session.violation", code=error.code, where=error.detail)
         self.outbound.put(self.connection.data_to_send(), 1)
         self.close(reason=error.code)
 
     def failed(self, error: Exception) -> None:
         """End: a handler has a bug."""
-        _log.error("session.bug", session=self.id, exc_info=error)
+        self.report(_log, "session.bug", level=logging.ERROR, exc_info=error)
         self.close(ErrorCode.INTERNAL, error=True)
 
     def close(
@@ -236,7 +247,6 @@ class Session:
         reason = reason or code or "lost"
         self.outbound.close()
         self._owner.unregister(self, reason)
-        self.outbound.flush()
         self.link.close(reason)
 
     def _skip_refused(self) -> None:

@@ -1,5 +1,6 @@
 """Items on their way to the store, and the batches that are committed together."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
@@ -27,6 +28,9 @@ class PendingSkip(msgspec.Struct, Generic[S], frozen=True, eq=False, gc=False):
 Item = PendingChat[S] | Mark | PendingSkip[S]
 """A message, a position to move, or a skip."""
 
+Queued = Item[S] | None
+"""An item in the queue; None stands for one that is done although an earlier one is not."""
+
 
 class Batch(msgspec.Struct, Generic[S], eq=False):
     """Items of one transaction, and the chats that are refused instead."""
@@ -37,6 +41,8 @@ class Batch(msgspec.Struct, Generic[S], eq=False):
     marks: list[Mark] = []
     late: list[PendingChat[S]] = []
     """Chats that would overtake a refused one."""
+    others: list[int] = []
+    """Of each item that is in none of `chats`, in order: how many of these were before it."""
 
     def halves(self) -> "tuple[Batch[S], Batch[S]]":
         """Return two batches with its chats and marks, in order; chats come before marks."""
@@ -44,8 +50,47 @@ class Batch(msgspec.Struct, Generic[S], eq=False):
         middle = len(items) // 2
         return _batch(items[:middle]), _batch(items[middle:])
 
+    def undone(self, left: "Sequence[PendingChat[S]]") -> "list[Queued[S]]":
+        """Return the items from the first chat on that is not done, as they were in the queue.
+
+        Args:
+            left: The chats that are not done, at least one.
+        """
+        items: list[Queued[S]] = list(self.chats)
+        for place in reversed(self.others):
+            items.insert(place, None)
+        waiting = set(map(id, left))
+        first = next(number for number, item in enumerate(items) if id(item) in waiting)
+        return [item if id(item) in waiting else None for item in items[first:]]
+
 
 def _batch(items: "Sequence[PendingChat[S] | Mark]") -> Batch[S]:
     chats = [each for each in items if isinstance(each, PendingChat)]
     marks = [each for each in items if isinstance(each, Mark)]
     return Batch(chats, [each.message for each in chats], marks)
+
+
+def put_back(pending: deque[Queued[S]], left: Sequence[Queued[S]], most: int) -> None:
+    """Put what a transaction has left in front of a queue again, behind messages of other accounts.
+
+    So who sends what takes long waits for it, and others do not. What one account sends keeps its order.
+
+    Args:
+        pending: The queue.
+        left: As of `Batch.undone`.
+        most: Items that are looked at.
+    """
+    slow = {item.message.sender for item in left if type(item) is PendingChat}
+    skipping: set[S] = set()
+    first: list[Queued[S]] = []
+    rest: list[Queued[S]] = []
+    for _ in range(min(len(pending), most)):
+        item = pending.popleft()
+        if type(item) is PendingChat and item.message.sender not in slow and item.session not in skipping:
+            first.append(item)
+            rest.append(None)  # a call that came after it still finds it before itself
+        else:
+            rest.append(item)
+            if type(item) is PendingSkip:
+                skipping.add(item.session)
+    pending.extendleft(reversed([*first, *left, *rest]))

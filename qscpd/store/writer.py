@@ -13,35 +13,39 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast
+from typing import Final, Generic, Self, TypeVar, cast
 
 import structlog
 
 from qscp.errors import ErrorCode
 from qscpd.bus.base import Answers, Bus, Commit
-from qscpd.domain.events import Event, MessagesStored
+from qscpd.domain.events import Event, MessagesStored, PositionMoved
 from qscpd.domain.model import Keep, Mark, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from qscpd.outage import CALM_S, Outage
 from qscpd.store.base import Store
+from qscpd.store.calls import Call, CallQueue, settle
 from qscpd.store.clock_watch import ClockWatch
 from qscpd.store.commits import events_of
 from qscpd.store.housekeeper import QUIET_S, Housekeeper
-from qscpd.store.items import Batch, Item, PendingChat, PendingSkip
+from qscpd.store.items import Batch, Item, PendingChat, PendingSkip, Queued, put_back
 from qscpd.store.order import Order
 
 _BATCH_ROWS: Final = 1000
-"""Messages in a transaction at most: more would only add latency (147,000 rows a second at 100 already)."""
+"""Items in a transaction at most: more would only add latency (147,000 rows a second at 100 already)."""
 
 _BATCH_BYTES: Final = 1024 * 1024
-"""Characters of bodies in a transaction at most, so that 64 large messages don't hold up the small ones."""
+"""Bytes of bodies in a transaction at most, so that 64 large messages don't hold up the small ones."""
+
+_UTF8_BYTES: Final = 4
+"""Bytes of a character at most; counting those of a text would cost more than a batch that is too small."""
+
+_TURN_S: Final = 0.01
+"""Time after which a transaction takes nothing more that is slow; writing the changes takes as long again."""
 
 _CALLS_S: Final = 0.003
 """Time for calls while messages wait."""
-
-_CHANGES: Final = 32
-"""Room changes in a transaction at most: some 5 ms."""
 
 _log = structlog.stdlib.get_logger("qscpd.store")
 
@@ -50,16 +54,6 @@ _UNCHANGED: Final = StoreFullError | StoreBusyError | StoreDamagedError
 
 S = TypeVar("S")
 T = TypeVar("T")
-
-
-class _Call(NamedTuple):
-    """A call to run on the store's thread."""
-
-    after: int
-    """How many items were queued before it."""
-    work: Callable[[Store], Any] | RoomChange
-    """A room change is committed together with those that wait behind it."""
-    future: asyncio.Future[Any]
 
 
 class StoreWriter(Generic[S]):
@@ -95,8 +89,8 @@ class StoreWriter(Generic[S]):
         """Of the running call: the events of each transaction."""
         self._lock = threading.Lock()  # guards everything below
         self._wake = threading.Condition(self._lock)
-        self._pending: deque[Item[S]] = deque()
-        self._calls: deque[_Call] = deque()
+        self._pending: deque[Queued[S]] = deque()
+        self._calls = CallQueue()
         self._queued = 0  # items so far, to know what came before a call
         self._closing = False
         self._waiting = False
@@ -162,7 +156,7 @@ class StoreWriter(Generic[S]):
         with self._wake:
             if self._failed or self._closing:
                 raise StoreError("the store is closed")
-            self._calls.append(_Call(self._queued, work, future))
+            self._calls.append(Call(self._queued, work, future))
             self._wake.notify()
         return await future
 
@@ -190,7 +184,9 @@ class StoreWriter(Generic[S]):
                     batch.chats or batch.late or batch.marks or self._calls or self._pending
                 ):
                     return
-            self._commit(batch)
+            if left := self._commit(batch):
+                with self._lock:
+                    put_back(self._pending, batch.undone(left), _BATCH_ROWS)
             self._perform_calls()
             if (quiet or time.monotonic() >= self._housekeeper.busy_due_s) and not self._failed:
                 self._housekeeper.step(quiet=quiet)
@@ -220,13 +216,17 @@ class StoreWriter(Generic[S]):
                     batch.messages.append(item.message)
                 else:
                     batch.late.append(item)
-                size += len(item.message.body)
+                    batch.others.append(len(batch.chats))
+                body = item.message.body
+                size += len(body) if body.isascii() else _UTF8_BYTES * len(body)
                 if size >= _BATCH_BYTES:
                     break
-            elif type(item) is Mark:
+                continue
+            if type(item) is Mark:
                 batch.marks.append(item)
             elif type(item) is PendingSkip:
                 order.skip(item.session, item.id)
+            batch.others.append(len(batch.chats))
         return batch
 
     def _perform_calls(self) -> None:
@@ -240,61 +240,72 @@ class StoreWriter(Generic[S]):
             if time.monotonic() >= deadline and self._pending:
                 return
 
-    def _take_calls(self) -> list[_Call]:
+    def _take_calls(self) -> Sequence[Call]:
         """Take the next call, or several room changes, if all items queued before are committed."""
-        calls: list[_Call] = []
         with self._lock:
-            taken = self._queued - len(self._pending)
-            while self._calls and self._calls[0].after <= taken and len(calls) < _CHANGES:
-                is_change = isinstance(self._calls[0].work, RoomChange)
-                if calls and not is_change:
-                    break
-                calls.append(self._calls.popleft())
-                if not is_change:
-                    break
-        return calls
+            return self._calls.take(self._queued - len(self._pending)) if self._calls else ()
 
-    def _commit(self, batch: Batch[S]) -> None:
+    def _commit(self, batch: Batch[S]) -> Sequence[PendingChat[S]]:
+        """Commit a batch; return its chats that are left for the next transaction."""
         if self._failed:
-            return
+            return ()
         chats, marks = batch.chats, batch.marks
         if batch.late:
             self._refuse(batch.late, ErrorCode.OUT_OF_ORDER)
         if not chats and not marks:
-            return
+            return ()
         try:
-            outcomes, moved = self._store.append(batch.messages, marks)
+            outcomes, moved = self._store.append(batch.messages, marks, deadline_s=time.monotonic() + _TURN_S)
         except (StoreFullError, StoreBusyError) as error:
             self._refusing.failed(str(error), len(chats))
             self._housekeeper.bring_forward()
             full = isinstance(error, StoreFullError)
             self._refuse_and_block(chats, ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED)
         except StoreDamagedError as error:
-            self._commit_around(batch, error)
+            return self._commit_around(batch, error)
         except Exception as error:  # noqa: BLE001 - whatever it is: what was stored is unknown
             self._fail(error)
         else:
-            if self._refusing.lasts:
-                self._refusing.works()
-            self._housekeeper.stored = True
-            events: Sequence[Event]
-            if not marks and all(type(each) is StoredMessage and each.new for each in outcomes):
-                events = (MessagesStored(batch.messages, cast("Sequence[StoredMessage]", outcomes)),)
-            else:
-                events = events_of(batch.messages, outcomes, moved)
-            answers = Answers([chat.session for chat in chats], batch.messages, outcomes)
-            self._back(self._bus.publish, Commit(events, answers))
+            self._publish(batch, outcomes, moved)
+            return chats[len(outcomes) :]
+        return ()
 
-    def _commit_around(self, batch: Batch[S], error: StoreDamagedError) -> None:
-        """Commit a batch in halves, until what needs a damaged page is alone; only that is refused."""
+    def _publish(
+        self, batch: Batch[S], outcomes: Sequence[Outcome], moved: Sequence[PositionMoved | None]
+    ) -> None:
+        """Publish what was committed of a batch."""
+        if self._refusing.lasts:
+            self._refusing.works()
+        self._housekeeper.stored = True
+        chats, messages = batch.chats, batch.messages
+        if len(outcomes) < len(chats):
+            chats, messages = chats[: len(outcomes)], messages[: len(outcomes)]
+        events: Sequence[Event]
+        if not batch.marks and all(type(each) is StoredMessage and each.new for each in outcomes):
+            events = (MessagesStored(messages, cast("Sequence[StoredMessage]", outcomes)),)
+        else:
+            events = events_of(messages, outcomes, moved)
+        answers = Answers([chat.session for chat in chats], messages, outcomes)
+        self._back(self._bus.publish, Commit(events, answers))
+
+    def _commit_around(self, batch: Batch[S], error: StoreDamagedError) -> Sequence[PendingChat[S]]:
+        """Commit a batch in halves, until what needs a damaged page is alone; only that is refused.
+
+        Returns:
+            Its chats that are left for the next transaction.
+        """
         if len(batch.chats) + len(batch.marks) > 1:
-            for half in batch.halves():
-                self._commit(self._order.admitted(half))
-        elif batch.chats:
+            first, second = batch.halves()
+            if left := self._commit(self._order.admitted(first)):
+                self._commit(Batch(marks=second.marks))
+                return [*left, *second.chats]
+            return self._commit(self._order.admitted(second))
+        if batch.chats:
             self._refusing.failed(str(error), len(batch.chats))
             self._refuse_and_block(batch.chats, ErrorCode.STORAGE_FAILED)
         else:
             _log.warning("store.position_lost", reason=str(error))
+        return ()
 
     def _refuse_and_block(self, chats: Sequence[PendingChat[S]], code: ErrorCode) -> None:
         """Refuse messages; what their sessions send to the same recipients waits for them."""
@@ -341,12 +352,13 @@ class StoreWriter(Generic[S]):
         self._failed = True
         self._back(self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error)))
 
-    def _change_rooms(self, calls: Sequence[_Call]) -> None:
+    def _change_rooms(self, calls: Sequence[Call]) -> None:
         """Commit several room changes in one transaction."""
         error: Exception = StoreError("the store has failed")
         if not self._failed:
             try:
-                outcomes = self._store.change_rooms([cast("RoomChange", call.work) for call in calls])
+                changes = [cast("RoomChange", call.work) for call in calls]
+                outcomes = self._store.change_rooms(changes, deadline_s=time.monotonic() + _TURN_S)
             except Exception as failure:  # noqa: BLE001 - it is raised where each is awaited
                 error = failure
                 if isinstance(error, StoreDamagedError) and len(calls) > 1:
@@ -356,11 +368,14 @@ class StoreWriter(Generic[S]):
                 if isinstance(error, StoreError) and not isinstance(error, _UNCHANGED):
                     self._fail(error)  # the memberships are unknown now
             else:
-                self._answer(calls, [each if isinstance(each, Exception) else None for each in outcomes])
+                done = len(outcomes)
+                with self._lock:
+                    self._calls.put_back(calls[done:])
+                self._answer(calls[:done], [e if isinstance(e, Exception) else None for e in outcomes])
                 return
         self._answer(calls, [error] * len(calls))
 
-    def _perform(self, call: _Call, work: Callable[[Store], T]) -> None:
+    def _perform(self, call: Call, work: Callable[[Store], T]) -> None:
         if self._failed:  # Of what was queued before the call, nobody knows what was committed.
             self._answer([call], [StoreError("the store has failed")])
             return
@@ -371,27 +386,12 @@ class StoreWriter(Generic[S]):
         else:
             self._answer([call], [result])
 
-    def _answer(self, calls: Sequence[_Call], results: Sequence[object]) -> None:
+    def _answer(self, calls: Sequence[Call], results: Sequence[object]) -> None:
         """Publish what calls have committed, and give them their results, in one tick of the loop.
 
         Args:
             calls: The calls.
             results: Of each; an exception is raised where the call is awaited.
         """
-        self._back(self._settle, tuple(self._committed), calls, results)
+        self._back(settle, self._bus, tuple(self._committed), calls, results)
         self._committed.clear()
-
-    def _settle(
-        self, commits: Sequence[Sequence[Event]], calls: Sequence[_Call], results: Sequence[object]
-    ) -> None:
-        try:
-            for events in commits:  # also if a caller was cancelled: it happened
-                self._bus.publish(Commit(events))
-        finally:  # A bug of a subscriber must not let callers wait for ever.
-            for call, result in zip(calls, results, strict=True):
-                if call.future.cancelled():
-                    continue
-                if isinstance(result, Exception):
-                    call.future.set_exception(result)
-                else:
-                    call.future.set_result(result)

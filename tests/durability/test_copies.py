@@ -5,6 +5,7 @@ messages, edits, redactions, reactions, lost acks, retries, late pages of histor
 """
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from qscp import frames
 from qscp_client.core import events
 from qscp_client.core.messages import Message
 from qscp_client.core.outbox import EntryKind
-from qscpd.sessions import replay
+from qscpd.sessions import catch_up, replay
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.engine_device import EngineDevice
 from tests.support.gated_reader import INSIDE
@@ -25,6 +26,7 @@ from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer
 from tests.support.interleavings import DEVICES, NUMBERS, SETTINGS, make_world
 from tests.support.memory import memory_folder
+from tests.support.stores import tiny_transactions
 
 T = TypeVar("T")
 
@@ -43,8 +45,10 @@ class Copies(RuleBasedStateMachine):
         self.memory = memory_folder()
         self.folder = Path(self.memory.name)
         self.runner = asyncio.Runner()
-        self.patches = mock.patch.multiple(replay, _PAGE=3, _BUFFER_BYTES=900, _NEW_DEVICE=5)
-        self.patches.start()
+        self.patches = contextlib.ExitStack()
+        self.patches.enter_context(mock.patch.multiple(catch_up, _PAGE=3, _BUFFER_BYTES=900))
+        self.patches.enter_context(mock.patch.object(replay, "_NEW_DEVICE", 5))
+        self.patches.enter_context(tiny_transactions())
         self.devices = [EngineDevice(user, device_id(n), IdMaker(n)) for n, user in enumerate(DEVICES, 1)]
         self.peers: dict[int, InProcessPeer] = {}
         self.count = 0
@@ -242,7 +246,7 @@ class Copies(RuleBasedStateMachine):
             self.check_rooms()
         finally:
             self.run(self.server.__aexit__(None, None, None))
-            self.patches.stop()
+            self.patches.close()
             self.runner.close()
             self.memory.cleanup()
 

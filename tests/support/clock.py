@@ -1,13 +1,28 @@
-"""Event loop with virtual time: timers run in order, and nothing waits for them."""
+"""Clocks that tests move: one to call, and an event loop with virtual time, which waits for no timer."""
 
 import asyncio
 import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["in_virtual_time"]
+__all__ = ["ManualClock", "in_virtual_time"]
 
 T = TypeVar("T")
+
+
+class ManualClock:
+    """A clock that stands still.
+
+    Attributes:
+        now: The time in seconds; the test sets it.
+    """
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
 
 
 class _Loop(asyncio.SelectorEventLoop):

@@ -33,7 +33,7 @@ class Device:
         flying: Ids that were sent on this connection and have no answer yet.
         live: Whether this connection's replay is over.
         epoch: Of the server's store.
-        ended: The reason of the server's `bye`, or the code of its `error`.
+        ended: The reason of the server's `bye`, or the code of its `error` or `auth_nack`.
         errors: Codes of `error` frames with a `ref`.
         answers: Of `join` and `leave`: `ok`, or the code.
     """
@@ -141,6 +141,8 @@ class Device:
         match frame:
             case frames.AuthAck():
                 self._auth_ack(frame)
+            case frames.AuthNack(code=code):
+                self.ended = code
             case frames.Chat() | frames.Edit() | frames.Redact() | frames.React():
                 self._item(frame)
             case frames.RoomChanged(room=room, last_seq=last_seq):
@@ -308,6 +310,8 @@ class Device:
             sent.removed,
         )
         position = self.positions.get(frame.conversation)
+        if frame.repeated and self.live and (position is None or frame.seq > position):
+            return  # It comes by replay, behind those before it.
         if position is None or (frame.seq > position and not self.live):
             # Earlier ones might be missing, and come later. Without a position, they might have been read on
             # another device, and never come. So an ack alone sets no position.

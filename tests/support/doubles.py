@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from qscp import codec, frames
 from qscp.errors import ErrorCode
@@ -16,8 +15,11 @@ from qscpd.domain.events import MessagesStored
 from qscpd.domain.model import Account, AccountState, Refused, StoredMessage
 from qscpd.errors import StoreError
 from qscpd.handlers.table import handler_table
+from qscpd.net.address_share import share_of
+from qscpd.net.admission import Visitor
 from qscpd.net.link import Link
 from qscpd.net.pause import Pause
+from qscpd.net.peer_log import PeerLog
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import LoggedSession, SessionLog
 from qscpd.sessions.owner import HandlerTable
@@ -37,12 +39,14 @@ class FakeLink(Link):
 
     Attributes:
         written: Frames that the session wrote since the last `take`.
+        partial: The beginning of a frame whose end is not written yet.
         paused: Reasons for which the session does not read input.
         ended: The reason of `close` or `abort`; empty before.
     """
 
     def __init__(self) -> None:
         self.written: list[frames.ServerFrame] = []
+        self.partial = b""
         self.paused: set[Pause] = set()
         self.ended = ""
         self.congested = False
@@ -50,6 +54,15 @@ class FakeLink(Link):
         self.last_in = 0.0
         self.clock = 0.0
         self.remote = ("192.0.2.7", 40000)
+        self.visitor = Visitor("192.0.2.7", share_of("192.0.2.7"))
+
+    def authenticated(self) -> None:
+        """Record it, as the listener does."""
+        self.visitor.waiting = False
+
+    def has_hung_up(self) -> bool:
+        """Return False: its peer is there."""
+        return False
 
     def now(self) -> float:
         """Return the time that the test set."""
@@ -59,7 +72,9 @@ class FakeLink(Link):
         """Record the frames."""
         if self.ended:
             return
-        for line in plaintext.splitlines():
+        lines = (self.partial + plaintext).split(b"\n")
+        self.partial = lines.pop()
+        for line in lines:
             frame = codec.decode_server_frame(line)
             assert frame is not None
             self.written.append(frame)
@@ -101,6 +116,7 @@ class ListLog(SessionLog):
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, str, dict[str, object]]] = []
+        self.journal = PeerLog("always", 1000)
 
     def opened(self, session: LoggedSession) -> None:
         """Record the start of a session."""
@@ -175,7 +191,7 @@ def make_handlers(
     login: Callable[[Session, frames.Auth], None] = lambda _session, _auth: None,
 ) -> HandlerTable[Session]:
     """Return the daemon's handlers; without a `login`, `auth` gets no answer."""
-    requests = RequestRunner(tasks, router.submissions.flush)
+    requests = RequestRunner(tasks, router.passed)
     return handler_table(router, writer, reads, requests, login)
 
 
@@ -257,7 +273,8 @@ class RouterDouble(Router):
         )
         assert session.connection.state is State.READY
         link.resume_reading(Pause.LOGIN)
-        self.register(session, Identity(account.id, name, features=frozenset(features)))
-        session.outbound.stream_presence(partial(self.presence.pages, name))
+        identity = Identity(account.id, name, features=frozenset(features))
+        self.register(session, identity)
+        session.outbound.begin(self.snapshots(identity))
         session.outbound.live = live
         return session, link

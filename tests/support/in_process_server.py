@@ -5,6 +5,7 @@ Nothing runs between two calls, so that a test can order all events.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol, Self, TypeVar
@@ -12,7 +13,8 @@ from unittest import mock
 
 from qscp import codec, frames
 from qscpd.accounts.directory import Directory
-from qscpd.accounts.passwords import PasswordHasher, PasswordPool
+from qscpd.accounts.password_pool import ANYWHERE, PasswordPool, Place
+from qscpd.accounts.passwords import PasswordHasher
 from qscpd.bus.base import Commit
 from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router
@@ -20,10 +22,12 @@ from qscpd.config import Config
 from qscpd.domain.model import Keep
 from qscpd.errors import StoreError
 from qscpd.handlers.login import Login
+from qscpd.handlers.login_guard import LoginGuard
+from qscpd.net.admission import Admission
 from qscpd.net.pause import Pause
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store, StoreReader
-from qscpd.store.reads import StoreReads
+from qscpd.store.reads import Lane, StoreReads
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
@@ -49,8 +53,8 @@ class _AnyPassword(PasswordPool):
     def __init__(self) -> None:
         super().__init__(PasswordHasher(CHEAP_ARGON2), workers=1, queue=1)
 
-    async def verify(self, password: str, password_hash: str | None) -> bool:
-        del password
+    async def verify(self, password: str, password_hash: str | None, place: Place = ANYWHERE) -> bool:
+        del password, place
         return password_hash is not None
 
     def needs_rehash(self, password_hash: str) -> bool:
@@ -74,19 +78,19 @@ class ReadCounter(StoreReads):
 
     in_flight = 0
 
-    async def _read(self, work: Callable[[StoreReader], T]) -> T:
+    async def _read(self, account: int, work: Callable[[StoreReader], T], lane: Lane = Lane.PAGE) -> T:
         self.in_flight += 1
         try:
-            return await super()._read(work)
+            return await super()._read(account, work, lane)
         finally:
             self.in_flight -= 1
 
 
 class PagedLink(FakeLink):
-    """A link that can be congested by each page of replay.
+    """A link that can be congested by each page of messages.
 
     Attributes:
-        page_by_page: Whether a page of replay makes the link congested.
+        page_by_page: Whether messages make the link congested.
     """
 
     page_by_page = False
@@ -94,7 +98,7 @@ class PagedLink(FakeLink):
     def write(self, plaintext: bytes) -> None:
         """Record the frames."""
         super().write(plaintext)
-        if self.page_by_page and b'"replay"' in plaintext:
+        if self.page_by_page and b'"origin"' in plaintext:
             self.congested = True
 
 
@@ -179,13 +183,17 @@ class InProcessServer:
     Args:
         store: A store with accounts; it is closed at the end.
         gate: Gate of its reads.
+        config: The daemon's configuration.
 
     Attributes:
         failure: Error of the store, if it failed.
     """
 
-    def __init__(self, store: SqliteStore, gate: ReadGate | None = None) -> None:
+    def __init__(
+        self, store: SqliteStore, gate: ReadGate | None = None, *, config: Config | None = None
+    ) -> None:
         self.store = store
+        self.config = config or Config(limits=NO_RATES)
         self.gate = gate or ReadGate()
         self._commits = 0
         self.peers: list[InProcessPeer] = []
@@ -196,7 +204,7 @@ class InProcessServer:
         directory = Directory(self.store.accounts(), self.store.account_names())
         bus: LocalBus[Session] = LocalBus()
         self.writer: StoreWriter[Session] = StoreWriter(self.store, bus, on_failed=self._failed)
-        self.router = Router(Config(limits=NO_RATES), directory, self.log, bus, self.writer)
+        self.router = Router(self.config, directory, self.log, bus, self.writer)
         bus.subscribe_to_commits(self._count_commit)
         for room in self.store.rooms():
             self.router.rooms.load(room, self.store.memberships(room.id))
@@ -211,6 +219,7 @@ class InProcessServer:
             self.writer,
             self.reads,
             self.passwords,
+            LoginGuard(Admission(self.router.config, time.monotonic, descriptors=1000), time.monotonic),
             self.log,
             self.tasks,
             retention=frames.Retention(),

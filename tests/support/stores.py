@@ -1,11 +1,13 @@
 """Stores for tests: stores of any driver, a failing store, helpers to read them, and clocks."""
 
 import contextlib
+import math
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
+from unittest import mock
 
 from qscp.rooms import HistoryFrom
 from qscpd.domain.clock import Reading
@@ -13,8 +15,10 @@ from qscpd.domain.events import PositionMoved
 from qscpd.domain.model import ConversationRow, Mark, MessageRow, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
+from qscpd.store import writer
 from qscpd.store.base import Store, StoreReader
 from qscpd.store.clock import Clock
+from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 
@@ -25,10 +29,12 @@ __all__ = [
     "StoreFactory",
     "TickingClock",
     "add_room",
+    "append_in_turns",
     "clock_of",
     "conversation_of",
     "kill",
     "rows_of",
+    "tiny_transactions",
     "unread_of",
 ]
 
@@ -149,6 +155,21 @@ def kill(store: Store) -> None:
     place._descriptor = None
 
 
+@contextlib.contextmanager
+def tiny_transactions(bound: int = 300) -> Iterator[None]:
+    """Lower the bound of chunks, and let each transaction end before its second message that takes long."""
+    with mock.patch.object(chunks, "BOUND", bound), mock.patch.object(writer, "_TURN_S", -1.0):
+        yield
+
+
+def append_in_turns(store: Store, messages: Sequence[NewMessage]) -> list[Outcome]:
+    """Store messages in transactions that end before the second message that takes long."""
+    outcomes: list[Outcome] = []
+    while len(outcomes) < len(messages):
+        outcomes += store.append(messages[len(outcomes) :], deadline_s=0.0)[0]
+    return outcomes
+
+
 def add_room(store: Store, name: str, owner: str, *members: str, history: HistoryFrom) -> None:
     """Create a room with members."""
     ids = {account.name: account.id for account in store.accounts()}
@@ -169,7 +190,7 @@ def conversation_of(store: StoreReader, account: int, conversation: int) -> Conv
 
 def unread_of(store: StoreReader, account: int, conversation: int) -> tuple[int, int]:
     """Return an account's counts of unread messages and mentions in a conversation."""
-    (summary,) = store.conversation_list(account, conversation - 1, 1)
+    (summary,) = store.conversation_list(account, conversation - 1, 1).conversations
     assert summary.conversation.id == conversation
     return summary.unread, summary.mentions
 
@@ -190,23 +211,23 @@ class FailingStore(SqliteStore):
         super().__init__(path, clock=clock, edit_within_ms=3_600_000)
 
     def append(
-        self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
+        self, messages: Sequence[NewMessage], marks: Sequence[Mark] = (), *, deadline_s: float = math.inf
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """Append, or raise the error that the test set."""
         if self.full:
             raise StoreFullError("no room on the disk")
         if self.busy:
             raise StoreBusyError("locked by another program")
-        result = super().append(messages, marks)
+        result = super().append(messages, marks, deadline_s=deadline_s)
         if self.broken:
             raise StoreError("disk I/O error")
-        self.appended.append(len(messages))
+        self.appended.append(len(result[0]))
         return result
 
     def change_rooms(
-        self, changes: Sequence[RoomChange]
+        self, changes: Sequence[RoomChange], *, deadline_s: float = math.inf
     ) -> Sequence[RoomResult | DeniedError | StoreFullError]:
         """Change rooms, or raise the error that the test set."""
         if self.full:
             raise StoreFullError("no room on the disk")
-        return super().change_rooms(changes)
+        return super().change_rooms(changes, deadline_s=deadline_s)

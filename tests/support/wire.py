@@ -113,18 +113,22 @@ class Wire:
         self._plaintext = bytearray()
 
     @classmethod
-    async def plain(cls, port: int, ca: Path, *, read_buffer: int | None = None) -> Self:
+    async def plain(
+        cls, port: int, ca: Path, *, read_buffer: int | None = None, source: str = "127.0.0.1"
+    ) -> Self:
         """Connect by TCP alone.
 
         Args:
             port: The daemon's.
             ca: The authority to trust.
             read_buffer: Size of the socket's receive buffer; a small one fills up soon.
+            source: Address to connect from; on Linux all of 127.0.0.0/8 are this machine's.
         """
         # asyncio turns Nagle off only where the protocol is named.
         plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if read_buffer is not None:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, read_buffer)
+        plain.bind((source, 0))
         plain.setblocking(False)
         async with patiently():
             await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", port))
@@ -257,15 +261,19 @@ class Wires:
         self._ca = ca
         self._open: list[Wire] = []
 
-    async def plain(self, daemon: Daemon, *, read_buffer: int | None = None) -> Wire:
+    async def plain(
+        self, daemon: Daemon, *, read_buffer: int | None = None, source: str = "127.0.0.1"
+    ) -> Wire:
         """Connect by TCP alone."""
-        wire = await Wire.plain(daemon.port, self._ca, read_buffer=read_buffer)
+        wire = await Wire.plain(daemon.port, self._ca, read_buffer=read_buffer, source=source)
         self._open.append(wire)
         return wire
 
-    async def connect(self, daemon: Daemon, *, read_buffer: int | None = None) -> Wire:
+    async def connect(
+        self, daemon: Daemon, *, read_buffer: int | None = None, source: str = "127.0.0.1"
+    ) -> Wire:
         """Connect, and do the TLS handshake."""
-        wire = await self.plain(daemon, read_buffer=read_buffer)
+        wire = await self.plain(daemon, read_buffer=read_buffer, source=source)
         await wire.shake_hands()
         return wire
 

@@ -80,6 +80,13 @@ class Rooms:
         rooms = self._sync.conversations.rooms()
         return tuple(RoomLine(each.name, each.unread.messages, each.unread.mentions) for each in rooms)
 
+    @property
+    def kept(self) -> int:
+        """Number of names that are kept."""
+        members = sum(map(len, self._roles.values())) + len(self._roles) + len(self._removed)
+        rooms = len(self.known) + len(self.invitations) + len(self._announced) + len(self._muted)
+        return members + rooms
+
     def is_me(self, user: str | None) -> bool:
         """Whether a name is your own."""
         return user == self._me
@@ -109,6 +116,12 @@ class Rooms:
         """Forget invitations to all other rooms than these."""
         for name in self.invitations.keys() - named:
             del self.invitations[name]
+
+    def forget_invitations_by(self, user: str) -> None:
+        """Forget invitations by a user whom you block; the server sends them again when that has ended."""
+        for name in [name for name, by in self.invitations.items() if by == user]:
+            del self.invitations[name]
+            self._announced.pop(name, None)
 
     def learn_members(self, room: str, members: Iterable[frames.Member]) -> None:
         """Apply a page of a room's members."""

@@ -164,6 +164,14 @@ class Sender:
                 self._out.frames.append(frames.Skip(entry.id))
             self._fail(self.outbox.fail(entry, failure), failure, keeps=self._keeps_failed)
 
+    def show_unanswered(self, *, keeps: bool) -> None:
+        """Show each message that was not acknowledged; see `Engine.show_unanswered`."""
+        failure = Failure(FailureCode.UNANSWERED_KEPT if keeps else FailureCode.UNANSWERED)
+        for each in self.outbox:
+            self._out.show(
+                events.MessageFailed(each.to, each.body, failure, each.id, kind=each.kind, target=each.target)
+            )
+
     def _fail(self, entry: Entry, failure: Failure, *, keeps: bool) -> None:
         self._out.changes.append(Failed(entry.id, entry.failure) if keeps else Removed(entry.id))
         self._out.show(

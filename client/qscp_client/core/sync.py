@@ -4,12 +4,15 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.limits import POSITIONS_LIMIT
 from qscp_client.core import events
+from qscp_client.core.blocks import Blocks
 from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
 from qscp_client.core.chat_state import CurrentChat
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.conversation_list import ConversationList
-from qscp_client.core.conversations import Conversation, Conversations
+from qscp_client.core.conversations import Conversations
 from qscp_client.core.early_acks import EarlyAcks
 from qscp_client.core.effects import Clock, Output
+from qscp_client.core.memory import REPLAYED_LIMIT
 from qscp_client.core.messages import (
     Amendment,
     AmendmentFrame,
@@ -37,8 +40,8 @@ class Sync:
         sender: Your own messages that are not acknowledged.
         chat: The open chat.
         saved: What was saved in earlier runs.
-        shows_at_once: Whether messages of all conversations are shown when they come; else those that
-            came while their chat was not open wait in the backlog until it is.
+        blocks: Names of the users whom you block.
+        shows_at_once: Whether messages are shown when they come, not when their chat is open.
 
     Attributes:
         live: Whether everything that was missed has been replayed.
@@ -56,14 +59,15 @@ class Sync:
         sender: Sender,
         chat: CurrentChat,
         saved: Saved,
+        blocks: Blocks,
         *,
         shows_at_once: bool,
     ) -> None:
         self.live = False
-        self.conversations = Conversations(me, saved.positions)
+        self.conversations = Conversations(me, saved.positions, blocks)
         self.list = ConversationList(out, self.conversations)
         self.receipts = Receipts(out, clock)
-        self.timeline = Timeline(me, out, chat, self.receipts)
+        self.timeline = Timeline(me, out, chat, self.receipts, blocks)
         self._me = me
         self._out = out
         self._sender = sender
@@ -233,7 +237,7 @@ class Sync:
             return
         self._apply_early(conversation, frame.seq)
         message = message_from(frame, here=self._is_from_here(frame.sender, frame.id))
-        if not message.live:
+        if not message.live and len(self._replayed) < REPLAYED_LIMIT:
             self._replayed.add((conversation.id, message.seq))
         self._apply(conversation, message)
 
@@ -266,10 +270,10 @@ class Sync:
             return
         conversation = self.conversations.acknowledged(frame, entry.to)
         item = acknowledged(entry, frame, self._me)
-        if self.live:
+        if self.live and (not item.repeated or conversation.cursors.has_applied(item.seq)):
             self._apply(conversation, item)
         else:
-            # Messages with lower seqs are still to be replayed.
+            # Messages with lower seqs are still to come, and with `repeated` this one as well.
             self._early_acks.add(conversation, item)
 
     def _resumed(self) -> None:
@@ -377,7 +381,7 @@ class Sync:
         """
         if not item.live or isinstance(item, Amendment):
             return False
-        return not conversation.is_room or item.sender == self._me or self._me in item.mentions
+        return not conversation.is_room or item.sender == self._me or conversation.unread.is_mention(item)
 
     def _advance(self, conversation: Conversation, seq: int) -> None:
         if conversation.cursors.apply(seq):

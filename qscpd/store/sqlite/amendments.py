@@ -180,4 +180,4 @@ class Amendments:
 
     def _write_back(self, chunk: _OpenedChunk) -> None:
         if chunk.changed:
-            self._writer.write(chunk.id, chunk.rows)
+            self._writer.write(chunk.conversation, chunk.id, chunk.rows)

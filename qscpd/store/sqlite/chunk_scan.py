@@ -33,6 +33,8 @@ class ScannedChunk(NamedTuple):
     """The accounts of a pair; None in a room."""
     rows: list[MessageRow]
     """Empty if it is damaged."""
+    size: int
+    """Bytes of its blob."""
 
 
 class ChunkScan:
@@ -67,4 +69,4 @@ class ChunkScan:
         writers = scope.writers
         peers = (writers.lowest, writers.highest) if writers.pair else None
         rows = self._reader.rows(scope, chunk, start, last_seq, blob)
-        return ScannedChunk(chunk, scope.conversation, start, peers, rows)
+        return ScannedChunk(chunk, scope.conversation, start, peers, rows, len(blob or b""))

@@ -1,10 +1,12 @@
-"""The format of stored messages: a *chunk* is what one commit added to one conversation.
+"""The format of stored messages: a *chunk* is what one commit added to one conversation, or a part of that.
 
 A chunk is a msgpack array of (time_ms, sender, id, body), for few messages with a `MessageMeta` as the fifth.
+A change of one message rewrites its chunk, so a chunk has a bound; those of earlier versions can be larger.
 The seqs are dense and end at the row's `last_seq`, so they are not stored. A body of nil: erased.
 An empty blob stands for messages that are missing, so that the seqs of the next chunk are certain.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -16,6 +18,10 @@ from qscpd.errors import StoreDamagedError
 Entry = tuple[int, int, str, str | None] | tuple[int, int, str, str | None, MessageMeta]
 """time_ms, sender, message id, body; and, unless it is `NO_META`, the meta."""
 
+BOUND: Final = 64 * 1024
+"""Bytes of a chunk that is written, at most, unless it is a single message: half a millisecond's work to read
+it, change a message and write it back."""
+
 MISSING: Final = b""
 """Blob of a chunk whose messages are missing."""
 
@@ -26,14 +32,19 @@ _HEX: Final = b"0123456789abcdefABCDEF"
 SMALL: Final = 0x90
 """First byte of an array of up to 15 entries, less their number."""
 
-_Time = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+_LATEST_MS: Final = 2**53 - 1
 """The largest time that the protocol can express."""
+
+_Time = Annotated[int, msgspec.Meta(ge=0, le=_LATEST_MS)]
 
 _Account = Annotated[int, msgspec.Meta(ge=1)]
 
 _Id = Annotated[str, msgspec.Meta(min_length=32, max_length=32)]
 
 _Body = Annotated[str, msgspec.Meta(max_length=BODY_LIMIT)]
+
+HEAD: Final = 16
+"""Bytes at the beginning of a chunk that have the time of its first message."""
 
 pack: Final = msgspec.msgpack.Encoder().encode
 
@@ -148,12 +159,42 @@ def claimed(blob: bytes | None) -> int:
     return int.from_bytes(blob[1 : 1 + size], "big")
 
 
+def first_time(head: bytes | None) -> int | None:
+    """Return the time of the first message of a chunk; None if it is damaged.
+
+    Args:
+        head: The first `HEAD` bytes of the chunk, or all.
+    """
+    # https://github.com/msgpack/msgpack/blob/master/spec.md: an array, in it an array, in it a number.
+    if not isinstance(head, bytes) or not head:
+        return None
+    at = 1 + {0xDC: 2, 0xDD: 4}.get(head[0], 0) + 1
+    kind, time_ms = head[at : at + 1], 0
+    if kind and kind[0] <= 0x7F:  # noqa: PLR2004 - a small number is its own byte
+        time_ms = kind[0]
+    elif kind and (size := {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}.get(kind[0])) is not None:
+        time_ms = int.from_bytes(head[at + 1 : at + 1 + size], "big")
+    else:
+        return None
+    return time_ms if time_ms <= _LATEST_MS else None
+
+
 def count(blob: bytes) -> int:
     """Return the number of messages of a chunk, of which nothing else is known; 0 if it is damaged."""
     try:
         return len(_decoder.decode(blob))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
         return 0
+
+
+def divide(entries: Sequence[Entry]) -> list[tuple[int, bytes]]:
+    """Return entries as chunks within the bound, in order: of each its number of entries and its blob."""
+    blob = pack(entries)
+    if len(blob) <= BOUND or len(entries) == 1:
+        return [(len(entries), blob)]
+    # In halves: a chunk that has grown over the bound is not divided again soon.
+    middle = len(entries) // 2
+    return [*divide(entries[:middle]), *divide(entries[middle:])]
 
 
 def entry(row: MessageRow) -> Entry:

@@ -29,6 +29,9 @@ from qscpd.store.sqlite.database import Database
 _STEP: Final = 100
 """Messages that one step of indexing takes at most, unless a chunk is larger: about a millisecond."""
 
+_STEP_BYTES: Final = 512 * 1024
+"""Bytes of chunks that it takes at most: some 3 ms."""
+
 _SWEEP: Final = 500
 """Ids that one step of forgetting old ones looks at."""
 
@@ -170,11 +173,12 @@ class MessageIds:
         """Return the chunks that the next step indexes, with about as many messages as it takes."""
         found: list[ScannedChunk] = []
         with self._db.snapshot(), contextlib.closing(self._scan.after(self._indexed_up_to())) as scan:
-            count = 0
+            count = size = 0
             for chunk in scan:
                 found.append(chunk)
                 count += max(len(chunk.rows), 1)
-                if count >= _STEP:
+                size += chunk.size
+                if count >= _STEP or size >= _STEP_BYTES:
                     break
         return found
 
@@ -183,7 +187,7 @@ class MessageIds:
         with self._db.transaction() as db:
             db.executemany(_INSERT, entries)
             db.executemany(_MARK_MISSING, [mark for chunk in chunks if (mark := _missing_before(chunk))])
-            db.execute("UPDATE meta SET value = ? WHERE key = 'ids_indexed'", (str(chunks[-1].id),))
+            self.note_indexed(chunks[-1].id)
 
     def _index_alone(self, entry: _Entry) -> None:
         """Write an entry; where the index is damaged, the id is not known any more."""
@@ -192,6 +196,11 @@ class MessageIds:
                 db.execute(_INSERT, entry)
         except StoreDamagedError as error:
             self._on_damage(DamagedPlace(f"an id of c{entry[3]} is not indexed: {error}"))
+
+    def note_indexed(self, chunk: int) -> None:
+        """Note that all messages of the chunks up to an id are indexed, as parts of other chunks."""
+        with self._db.transaction() as db:
+            db.execute("UPDATE meta SET value = ? WHERE key = 'ids_indexed'", (str(chunk),))
 
     def has_indexed(self, chunk: int) -> bool:
         """Return whether the texts of a chunk are not needed any more to index its ids."""

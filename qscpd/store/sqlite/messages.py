@@ -1,5 +1,6 @@
 """Appending messages and moving positions, in SQLite: the hot path of the store."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -17,19 +18,36 @@ from qscpd.store.sqlite.tail_cache import ConversationTail, TailCache, TailKey
 _NOWHERE: Final = ConversationTail(0, 0, 0)
 
 
+class _OverdueError(Exception):
+    """The deadline has passed."""
+
+
 class _Batch:
     """The messages of a transaction, to find an id that is used twice in it.
 
     The table of ids is made, as far as it is needed, only when an id does not rise: hardly ever.
     """
 
-    __slots__ = ("_by_id", "_listed", "messages", "outcomes")
+    __slots__ = ("_by_id", "_deadline_s", "_listed", "messages", "outcomes", "touched")
 
-    def __init__(self, messages: Sequence[NewMessage]) -> None:
+    def __init__(self, messages: Sequence[NewMessage], deadline_s: float) -> None:
         self.messages = messages
         self.outcomes: list[Outcome] = []
+        """Of the first messages."""
+        self.touched: dict[int, ConversationTail] = {}
+        """Conversations that they are added to, by id."""
+        self._deadline_s = deadline_s
         self._by_id: dict[tuple[int, str], UsedId] = {}
         self._listed = 0
+
+    def check_time(self, *, moved_on: bool = False) -> None:
+        """Raise an error if the transaction has to end before a message that takes long.
+
+        Args:
+            moved_on: Whether it has done something that lasts, even without an outcome.
+        """
+        if (self.outcomes or moved_on) and time.monotonic() >= self._deadline_s:
+            raise _OverdueError
 
     def find(self, message: NewMessage) -> UsedId | None:
         """Return which message of the batch was stored under the id of this one; None if none was."""
@@ -54,17 +72,20 @@ class Messages:
         self._slow_mode = SlowMode(db)
 
     def append(
-        self, messages: Sequence[NewMessage], marks: Sequence[Mark]
+        self, messages: Sequence[NewMessage], marks: Sequence[Mark], deadline_s: float
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """See `Store.append`."""
-        batch = _Batch(messages)
+        batch = _Batch(messages, deadline_s)
         with self._db.transaction():
-            touched = self._append(batch, self._db.now)
-            self._write(touched)
+            try:
+                self._append(batch, self._db.now)
+            except _OverdueError:
+                self._leave(batch)
+            self._write(batch.touched.values())
             if self._amendments.opened:
                 self._amendments.flush()
             moved = [self._move(mark) for mark in marks]
-        for tail in touched:
+        for tail in batch.touched.values():
             tail.added = []
         if self._slow_mode.added:
             self._slow_mode.apply()
@@ -77,11 +98,17 @@ class Messages:
             for message, known in zip(messages, self._ids.known(messages), strict=True)
         ]
 
-    def _append(self, batch: _Batch, now: Now) -> Sequence[ConversationTail]:
-        """Add messages to the tails of their conversations; return these."""
+    def _append(self, batch: _Batch, now: Now) -> None:
+        """Add messages to the tails of their conversations.
+
+        Only what takes long looks at the clock: what reads a chunk or the tail of a conversation.
+
+        Raises:
+            _OverdueError: The deadline has passed before the first message that has no outcome.
+        """
         outcomes = batch.outcomes
         newest_ids, tails = self._ids.newest, self._tails.known
-        touched: dict[int, ConversationTail] = {}
+        touched = batch.touched
         # Messages come in runs from one user to one peer: what a run has in common is found once.
         sender = time_ms = 0
         recipient: int | None = None
@@ -90,11 +117,13 @@ class Messages:
         for message in batch.messages:
             if message.sender != sender:
                 sender, recipient = message.sender, None
-                newest = newest_ids.get(sender) or self._ids.newest_of(sender)
+                newest = newest_ids.get(sender) or self._newest_of(batch, sender)
             message_id = message.id
             if message_id > newest:
                 newest = newest_ids[sender] = message_id
             else:
+                batch.check_time()
+                self._index_ids(batch)
                 used = batch.find(message) or self._ids.look_up(message)
                 if used is not None:
                     outcomes.append(self._repeated(message, used, touched))
@@ -107,14 +136,14 @@ class Messages:
                 key: TailKey = recipient
                 if recipient > 0:
                     key = (sender, recipient) if sender < recipient else (recipient, sender)
-                tail = tails.get(key) or self._tails.load(key)
+                tail = tails.get(key) or self._load(batch, key)
                 # The clock may be set back; time never goes back within a conversation.
                 time_ms = tail.last_ms = max(tail.last_ms, now.stamp_ms)
             entry: chunks.Entry = (time_ms, sender, message_id, message.body)
             count = 0
             astray = message.conversation and message.conversation != tail.id
-            if astray or tail.room is not None or message.meta is not NO_META:
-                checked = self._checked(message, tail, time_ms, now)
+            if astray or tail.is_restricted or message.meta is not NO_META:
+                checked = self._checked(batch, message, tail, time_ms, now)
                 if isinstance(checked, Refused):
                     outcomes.append(self._ids.refuse(message, checked))
                     continue
@@ -124,7 +153,25 @@ class Messages:
             tail.last_seq += 1
             tail.added.append(entry)
             outcomes.append(StoredMessage(tail.id, tail.last_seq, time_ms, True, count))
-        return list(touched.values())
+
+    def _leave(self, batch: _Batch) -> None:
+        """Leave the messages without an outcome to a later transaction, which sees their ids as new ones."""
+        self._ids.newest.pop(batch.messages[len(batch.outcomes)].sender, None)
+
+    def _index_ids(self, batch: _Batch) -> None:
+        """Index the ids of all chunks, which can be many behind a burst: in several transactions, then."""
+        while self._ids.index_step():
+            batch.check_time(moved_on=True)
+
+    def _newest_of(self, batch: _Batch, account: int) -> str:
+        if account not in self._ids.newest:
+            batch.check_time()
+            self._index_ids(batch)
+        return self._ids.newest_of(account)
+
+    def _load(self, batch: _Batch, key: TailKey) -> ConversationTail:
+        batch.check_time()
+        return self._tails.load(key)
 
     def _repeated(
         self, message: NewMessage, used: UsedId, touched: Mapping[int, ConversationTail]
@@ -136,7 +183,7 @@ class Messages:
         return self._amendments.current(message, outcome, touched.get(outcome.conversation))
 
     def _checked(
-        self, message: NewMessage, tail: ConversationTail, time_ms: int, now: Now
+        self, batch: _Batch, message: NewMessage, tail: ConversationTail, time_ms: int, now: Now
     ) -> chunks.Entry | Refused:
         """Return the entry of a message or of an applied amendment, or why it is refused."""
         if isinstance(message, RefusedMessage):
@@ -145,7 +192,7 @@ class Messages:
             return misdirected(message)
         room = tail.room
         if room is None:
-            refused = pair_refusal(message, tail.last_seq)
+            refused = pair_refusal(message, tail.last_seq, tail.blockers)
         else:
             refused = room_refusal(
                 message,
@@ -158,6 +205,8 @@ class Messages:
         if refused is not None:
             return refused
         if message.meta.kind:
+            batch.check_time()
+            self._index_ids(batch)  # as replacing a text needs it
             return self._amendments.apply(message, tail, time_ms, now.steady_ms)
         if room is not None:
             self._slow_mode.wrote(room.row, message.sender, now.boot_ms)
@@ -166,11 +215,18 @@ class Messages:
         return time_ms, message.sender, message.id, message.body, message.meta
 
     def _write(self, tails: Iterable[ConversationTail]) -> None:
+        added: list[tuple[int, int, bytes]] = []
+        for tail in tails:
+            blob = chunks.pack(tail.added)
+            if len(blob) <= chunks.BOUND:
+                added.append((tail.id, tail.last_seq, blob))
+                continue
+            last_seq = tail.last_seq - len(tail.added)
+            for count, part in chunks.divide(tail.added):
+                last_seq += count
+                added.append((tail.id, last_seq, part))
         with self._db.transaction() as db:
-            db.executemany(
-                "INSERT INTO chunks (conversation, last_seq, messages) VALUES (?, ?, ?)",
-                [(tail.id, tail.last_seq, chunks.pack(tail.added)) for tail in tails],
-            )
+            db.executemany("INSERT INTO chunks (conversation, last_seq, messages) VALUES (?, ?, ?)", added)
             db.executemany(
                 "UPDATE conversations SET last_seq = ?, last_ms = ? WHERE id = ?",
                 [(tail.last_seq, tail.last_ms, tail.id) for tail in tails],

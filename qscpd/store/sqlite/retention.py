@@ -6,12 +6,12 @@ place, so that seqs stay dense. Ids stay in `sent_ids`, so that a late retry sta
 """
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final, NamedTuple
 
 from qscpd.domain.messages import erased
-from qscpd.domain.model import Keep
+from qscpd.domain.model import Keep, MessageRow
 from qscpd.domain.retention import first_kept, oldest_kept_ms, outlived
 from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, OnDamage
@@ -29,8 +29,43 @@ _STEP_CHUNKS: Final = 50
 _STEP_MESSAGES: Final = 200
 """Messages that one step removes or erases: some 5 ms, most of it for the search index."""
 
+_STEP_TEXT: Final = 32 * 1024
+"""Characters of their texts after which it takes no more: 7 ms of the search index if no word comes twice."""
+
+_STEP_READ: Final = 1024 * 1024
+"""Characters after which erasing reads no more chunks; those of earlier versions have up to a million."""
+
 _STEP_DAMAGED: Final = 1000
 """Damaged chunks in a row that a step looks behind for a message whose age is known."""
+
+
+class _Budget:
+    """Messages that a step still removes or erases: at least one."""
+
+    def __init__(self) -> None:
+        self._messages = _STEP_MESSAGES
+        self._text = _STEP_TEXT
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the step takes no more."""
+        return self._messages <= 0 or self._text <= 0
+
+    def take(self, rows: Iterable[MessageRow]) -> list[MessageRow]:
+        """Return the first of some messages, as many as the step takes."""
+        taken: list[MessageRow] = []
+        for row in rows:
+            if self.is_spent:
+                break
+            taken.append(row)
+            self._messages -= 1
+            self._text -= _text_of([row])
+        return taken
+
+
+def _text_of(rows: Iterable[MessageRow]) -> int:
+    """Return the number of characters of messages."""
+    return sum(len(row.body or "") for row in rows)
 
 
 class _Cut(NamedTuple):
@@ -119,7 +154,7 @@ class Pruner:
         """Return the oldest chunks with messages before a seq or a time, as many as a step takes."""
         cuts: list[_Cut] = []
         damaged: list[_Cut] = []
-        left = _STEP_MESSAGES
+        budget = _Budget()
         scope = self._reader.scope(conversation)
         first = scope.first_seq
         with contextlib.closing(self._reader.chunks_after(scope, 0)) as found:
@@ -132,12 +167,11 @@ class Pruner:
                     if len(damaged) < _STEP_DAMAGED and len(cuts) < _STEP_CHUNKS:
                         continue
                     break
-                count = sum(1 for _ in islice(outlived(rows, first_seq, oldest_ms), left))
+                count = len(budget.take(outlived(rows, first_seq, oldest_ms)))
                 if count:
                     cuts += [*damaged, _Cut(chunk, count)]
                     damaged, first = [], rows[count - 1].seq + 1
-                left -= count
-                if count < len(rows) or not left or number >= _STEP_CHUNKS:
+                if count < len(rows) or budget.is_spent or number >= _STEP_CHUNKS:
                     first = max(first, min(first_seq, rows[0].seq))
                     break
             else:
@@ -231,11 +265,15 @@ class Eraser:
             progress.conversation, progress.seq = conversation, 0
         scope = self._reader.scope(conversation)
         with contextlib.closing(self._reader.chunks_after(scope, progress.seq)) as chunks:
-            found = list(islice(chunks, _STEP_CHUNKS))
+            found: list[Chunk] = []
+            read = 0
+            while len(found) < _STEP_CHUNKS and read < _STEP_READ and (chunk := next(chunks, None)):
+                found.append(chunk)
+                read += _text_of(chunk.rows)
         if not found:
             progress.conversation += 1
             progress.seq = 0
-        elif not self._ids.has_indexed(found[-1].id):
+        elif not self._ids.has_indexed(max(chunk.id for chunk in found)):
             self._ids.index_step()
         else:
             self._erase_from(account, progress, found)
@@ -243,16 +281,16 @@ class Eraser:
 
     def _erase_from(self, account: int, progress: _Progress, found: list[Chunk]) -> None:
         """Erase an account's messages in some chunks, as many as a step takes."""
-        left = _STEP_MESSAGES
+        budget = _Budget()
         done, damaged = progress.seq, 0
         try:
             with self._db.transaction():
                 for chunk in found:
-                    replaced = [new for row in chunk.rows if (new := erased(row, account))][:left]
+                    taken = budget.take(row for row in chunk.rows if erased(row, account))
+                    replaced = [new for row in taken if (new := erased(row, account))]
                     if replaced:
                         self._writer.replace(progress.conversation, chunk.id, chunk.rows, replaced)
-                        left -= len(replaced)
-                    if not left:
+                    if budget.is_spent:
                         done = replaced[-1].seq
                         break
                     done = chunk.last_seq

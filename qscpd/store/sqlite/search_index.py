@@ -16,8 +16,14 @@ from qscpd.store.sqlite.database import Database
 SEQ_BITS: Final = 32
 """A row's number is its conversation << SEQ_BITS | seq."""
 
+TOKENIZER: Final = "unicode61 remove_diacritics 2"
+"""The index's tokenizer, as its schema has it."""
+
 _STEP: Final = 100
 """Messages that one step indexes at most, unless a chunk is larger: about a millisecond."""
+
+_STEP_BYTES: Final = 32 * 1024
+"""Bytes of chunks that it indexes at most: 7 ms if each word is another one."""
 
 _MERGED_PAGES: Final = 50
 """Pages of the index that one step of merging rewrites."""
@@ -34,14 +40,15 @@ class SearchIndex:
         """Index the next chunks; return whether there were any."""
         done = self._indexed_up_to()
         entries: list[tuple[int, str]] = []
-        count = 0
+        count = size = 0
         # After a damaged page was read in a transaction, FTS5 takes nothing in it.
         with self._db.snapshot(), contextlib.closing(self._scan.after(done)) as scan:
             for chunk in scan:
                 entries += _entries(chunk.conversation, chunk.rows)
                 count += max(len(chunk.rows), 1)
+                size += chunk.size
                 done = chunk.id
-                if count >= _STEP:
+                if count >= _STEP or size >= _STEP_BYTES:
                     break
         if not count:
             return False
@@ -52,7 +59,7 @@ class SearchIndex:
 
     def remove(self, chunk: int, conversation: int, messages: Iterable[MessageRow]) -> None:
         """Remove messages of a chunk, if it was indexed already."""
-        if chunk <= self._indexed_up_to():
+        if self.has_indexed(chunk):
             with self._db.transaction() as db:
                 db.executemany(
                     "INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)",
@@ -61,8 +68,12 @@ class SearchIndex:
 
     def add(self, chunk: int, conversation: int, messages: Iterable[MessageRow]) -> None:
         """Add messages of a chunk, if it was indexed already."""
-        if chunk <= self._indexed_up_to():
+        if self.has_indexed(chunk):
             self._insert(_entries(conversation, messages))
+
+    def has_indexed(self, chunk: int) -> bool:
+        """Return whether the messages of a chunk are indexed."""
+        return chunk <= self._indexed_up_to()
 
     def merge_step(self, *, begin: bool) -> bool:
         """Rewrite a part of the index, so that removed words are in no page any more.

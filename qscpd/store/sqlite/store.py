@@ -1,6 +1,8 @@
 """The SQLite driver's store: repositories over one `Database`, composed."""
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from qscpd.store.clock import Clock
 from qscpd.store.damage import DamagedPlace, DamageLog, OnDamage
 from qscpd.store.sqlite.accounts import Accounts
 from qscpd.store.sqlite.amendments import Amendments
+from qscpd.store.sqlite.blocks import Blocks
 from qscpd.store.sqlite.chunk_scan import ChunkScan
 from qscpd.store.sqlite.chunk_table import ChunkWriter
 from qscpd.store.sqlite.clock_keeper import ClockKeeper
@@ -66,9 +69,17 @@ class SqliteStore(SqliteReads):
         scan = ChunkScan(db, self._chunk_reader)
         index = SearchIndex(db, scan)
         self._ids = MessageIds(db, scan, on_damage)
-        self._tails = TailCache(db, self._room_reader)
+        self._tails = TailCache(db, self._room_reader, self._block_reader)
         self._accounts = Accounts(db)
-        self._rooms = Rooms(db, self._room_reader, self._account_reader, log, self._tails.room_changed)
+        self._blocks = Blocks(db, self._block_reader, self._account_reader, self._tails.block_changed)
+        self._rooms = Rooms(
+            db,
+            self._room_reader,
+            self._account_reader,
+            self._block_reader,
+            log,
+            self._tails.room_changed,
+        )
         chunk_writer = ChunkWriter(db, self._ids, index)
         amendments = Amendments(
             db,
@@ -119,12 +130,16 @@ class SqliteStore(SqliteReads):
         """
         self._chunk_reader.trusts_new = False
         with contextlib.suppress(StoreFullError):
-            try:
-                with self._db.transaction():
-                    self._ids.index_all()
-            except StoreDamagedError:
-                self._ids.index_all()  # each step for itself, around what is damaged
+            self._index_at_once()
         self._chunk_reader.trusts_new = True
+
+    def _index_at_once(self) -> None:
+        """Index ids in one transaction, so that thousands of steps are one flush of the disk."""
+        try:
+            with self._db.transaction():
+                self._ids.index_all()
+        except StoreDamagedError:
+            self._ids.index_all()  # each step for itself, around what is damaged
 
     def close(self) -> None:
         """See `StoreReader.close`; the index of message ids is completed first.
@@ -135,7 +150,7 @@ class SqliteStore(SqliteReads):
             self._closed = True
             self._clock_keeper.close()
             with contextlib.suppress(StoreError):  # opening completes it, too
-                self._ids.index_all()
+                self._index_at_once()
         super().close()
         self._reserve.take_back()  # The journal is gone, if nobody else reads.
 
@@ -183,22 +198,31 @@ class SqliteStore(SqliteReads):
         with self._db.transaction():
             account = self._accounts.mark_deleted(name)
             self._rooms.leave_all(account.id)
+            self._blocks.remove_all(account.id)
         return account
 
     def replace_hash(self, account: int, old_hash: str, new_hash: str) -> None:
         """See `Store.replace_hash`."""
         self._accounts.replace_hash(account, old_hash, new_hash)
 
+    def block(self, account: int, blocked: int) -> None:
+        """See `Store.block`."""
+        self._reserve.spend(lambda: self._blocks.block(account, blocked), leave=SHARED_BYTES)
+
+    def unblock(self, account: int, blocked: int) -> None:
+        """See `Store.unblock`."""
+        self._reserve.spend(lambda: self._blocks.unblock(account, blocked), leave=SHARED_BYTES)
+
     # --- messages
 
     def append(
-        self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
+        self, messages: Sequence[NewMessage], marks: Sequence[Mark] = (), *, deadline_s: float = math.inf
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """See `Store.append`."""
         try:
-            return self._messages.append(messages, marks)
+            return self._messages.append(messages, marks, deadline_s)
         except StoreFullError as error:
-            return self._reserve.retry(error, lambda: self._messages.append(messages, marks))
+            return self._reserve.retry(error, lambda: self._messages.append(messages, marks, deadline_s))
 
     def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
         """See `Store.known`."""
@@ -214,11 +238,11 @@ class SqliteStore(SqliteReads):
         return outcome
 
     def change_rooms(
-        self, changes: Sequence[RoomChange]
+        self, changes: Sequence[RoomChange], *, deadline_s: float = math.inf
     ) -> Sequence[RoomResult | DeniedError | StoreFullError]:
         """See `Store.change_rooms`."""
         try:
-            return self._change_rooms(changes)
+            return self._change_rooms(changes, deadline_s)
         except StoreFullError as error:
             protective = [each for each in changes if is_protective(each)]
             if not protective:
@@ -232,10 +256,14 @@ class SqliteStore(SqliteReads):
         )
         return [next(made) if is_protective(each) else full for each in changes]
 
-    def _change_rooms(self, changes: Sequence[RoomChange]) -> Sequence[RoomResult | DeniedError]:
+    def _change_rooms(
+        self, changes: Sequence[RoomChange], deadline_s: float = math.inf
+    ) -> Sequence[RoomResult | DeniedError]:
         outcomes: list[RoomResult | DeniedError] = []
         with self._db.transaction():
             for change in changes:
+                if outcomes and time.monotonic() >= deadline_s:
+                    break
                 try:
                     outcomes.append(self._rooms.change(change))
                 except DeniedError as error:

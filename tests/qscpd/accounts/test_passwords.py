@@ -1,23 +1,15 @@
-import asyncio
-import threading
-import time
-from collections.abc import Callable
-
 import pytest
 
 from qscp.limits import PASSWORD_LIMIT
 from qscpd.accounts.passwords import (
     MalformedHashError,
     PasswordHasher,
-    PasswordPool,
-    PoolFullError,
     check_hash,
     check_new_password,
     generate_password,
 )
 from qscpd.config import Argon2Config
 from qscpd.errors import UsageError
-from tests.support.waiting import PATIENCE_S
 
 CHEAP = Argon2Config(memory_kib=8, iterations=1, parallelism=1)
 
@@ -129,92 +121,3 @@ def test_generated_passwords_pass_the_rules_and_differ() -> None:
         check_new_password(password)
         assert password.isascii()
         assert len(password) == 20
-
-
-# --- the pool
-
-
-class _Gate(PasswordHasher):
-    """A hasher whose threads wait until the test opens it."""
-
-    def __init__(self) -> None:
-        super().__init__(CHEAP)
-        self.open = threading.Event()
-        self.running = 0
-
-    def verify(self, password: str, password_hash: str) -> bool:
-        self.running += 1
-        self.open.wait()
-        return super().verify(password, password_hash)
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.001)
-
-
-async def test_the_pool_verifies_and_hashes(hasher: PasswordHasher) -> None:
-    """The pool verifies and hashes in a thread."""
-    pool = PasswordPool(hasher, workers=1, queue=1)
-    password_hash = await pool.hash("correct horse")
-    assert await pool.verify("correct horse", password_hash)
-    assert not await pool.verify("wrong horse", password_hash)
-    assert not pool.needs_rehash(password_hash)
-    with pytest.raises(MalformedHashError):
-        await pool.verify("correct horse", "x")
-    pool.close()
-
-
-async def test_an_unknown_user_takes_a_real_verification() -> None:
-    """Without a hash the dummy is verified, and the result is False."""
-    gate = _Gate()
-    gate.open.set()
-    pool = PasswordPool(gate, workers=1, queue=1)
-    assert not await pool.verify("correct horse", None)
-    assert gate.running == 1
-    pool.close()
-
-
-async def test_a_full_queue_refuses_at_once() -> None:
-    """Workers plus queue are the limit, and every slot is released."""
-    gate = _Gate()
-    pool = PasswordPool(gate, workers=2, queue=3)
-    password_hash = gate.hash("correct horse")
-    waiting = [asyncio.create_task(pool.verify("correct horse", password_hash)) for _ in range(5)]
-    await _until(lambda: gate.running == 2)
-    assert pool.pending == 5
-    with pytest.raises(PoolFullError):
-        await pool.verify("correct horse", password_hash)
-    assert gate.running == 2
-    gate.open.set()
-    assert await asyncio.gather(*waiting) == [True] * 5
-    await _until(lambda: pool.pending == 0)
-    assert await pool.verify("correct horse", password_hash)
-    pool.close()
-
-
-async def test_a_cancelled_login_counts_until_its_thread_is_done() -> None:
-    """A cancelled login counts against the limit until its thread has finished."""
-    gate = _Gate()
-    pool = PasswordPool(gate, workers=1, queue=1)
-    password_hash = gate.hash("correct horse")
-    running = asyncio.create_task(pool.verify("correct horse", password_hash))
-    queued = asyncio.create_task(pool.verify("correct horse", password_hash))
-    await _until(lambda: gate.running == 1)
-    for task in (running, queued):
-        task.cancel()
-    await asyncio.gather(running, queued, return_exceptions=True)
-    await _until(lambda: pool.pending == 1)
-    gate.open.set()
-    await _until(lambda: pool.pending == 0)
-    pool.close()
-
-
-async def test_a_closed_pool_refuses(hasher: PasswordHasher) -> None:
-    """A login during shutdown is refused as busy."""
-    pool = PasswordPool(hasher, workers=1, queue=1)
-    pool.close()
-    with pytest.raises(PoolFullError):
-        await pool.verify("correct horse", None)

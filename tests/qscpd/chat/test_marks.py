@@ -149,7 +149,7 @@ async def test_a_flush_hands_over_what_a_session_has(router: RouterDouble) -> No
     router.flush()
     session.receive(reads((7, 2), (8, 1)))
     other.receive(reads((9, 1)))
-    router.submissions.flush(session)
+    await router.submissions.passed(session=session)
     marks = [each for each in router.writer.waiting if isinstance(each, Mark)]
     assert [(mark.conversation, mark.seq) for mark in marks] == [(7, 1), (7, 2), (8, 1)]
     await process(router)

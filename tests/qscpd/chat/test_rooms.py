@@ -325,12 +325,12 @@ def test_typing_is_sent_to_sessions_with_the_feature() -> None:
     in_virtual_time(test())
 
 
-def test_a_congested_session_gets_no_summaries() -> None:
-    """A congested session gets changed settings, but no summaries and no typing indicators."""
+def test_a_congested_session_gets_no_typing_indicators() -> None:
+    """A congested session gets settings and members when it is no longer, but no typing indicators."""
 
     async def test() -> None:
         harness = RoomHarness()
-        _, alice = harness.login("alice", TYPING)
+        session, alice = harness.login("alice", TYPING)
         room = harness.rooms.by_id(7)
         assert room is not None
         alice.congested = True
@@ -338,8 +338,13 @@ def test_a_congested_session_gets_no_summaries() -> None:
         harness.rooms.set_typing(room, "bob")
         harness.apply("topic", {}, topic="new")
         await asyncio.sleep(0.01)
+        assert harness.take(alice) == []
         alice.congested = False
-        assert harness.take(alice) == [room_changed(RoomRole.OWNER, topic="new", members=3)]
+        session.writable()
+        assert harness.take(alice) == [
+            room_changed(RoomRole.OWNER, topic="new", members=3),
+            frames.MembersChanged("c7", 3, [frames.MemberChange("carol", RoomRole.MEMBER)], 0),
+        ]
         harness.close()
 
     in_virtual_time(test())
@@ -371,7 +376,7 @@ def test_a_room_knows_the_sessions_of_its_members() -> None:
 def test_a_room_waits_as_long_as_its_fan_out_took(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next message to the room waits as long as the last fan-out took."""
     clock = iter([1.0, 1.25, 2.0, 2.0])
-    monkeypatch.setattr("qscpd.chat.fan_out.thread_time", lambda: next(clock))
+    monkeypatch.setattr("qscpd.chat.room_fan_out.thread_time", lambda: next(clock))
 
     async def test() -> None:
         harness = RoomHarness()

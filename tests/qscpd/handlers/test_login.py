@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.frames import ServerFrame
-from qscpd.accounts.passwords import PasswordHasher, PasswordPool
+from qscpd.accounts.password_pool import PasswordPool
+from qscpd.accounts.passwords import PasswordHasher
 from qscpd.config.model import Argon2Config, Config
 from qscpd.domain.model import AccountState
 from qscpd.handlers.login import Login
+from qscpd.handlers.login_guard import LoginGuard
+from qscpd.net.admission import Admission
 from qscpd.sessions.session import Session
 from qscpd.store.reads import StoreReads
 from qscpd.store.sqlite.reader import SqliteReader
@@ -69,11 +73,13 @@ class LoginServer:
             on_failed=print,
         )
         self.reads = StoreReads(partial(SqliteReader, path))
+        self.admission = Admission(self.router.config, time.monotonic, descriptors=1000)
         login = Login(
             self.router,
             self.real_writer,
             self.reads,
             self.passwords,
+            LoginGuard(self.admission, time.monotonic),
             self.router.log,
             tasks,
             retention=frames.Retention(seconds=86400, messages=500),
@@ -138,7 +144,7 @@ async def test_a_valid_login(server: LoginServer) -> None:
     assert isinstance(ack, frames.AuthAck)
     assert (ack.user, ack.account, ack.session, ack.protocol) == ("alice", "a1", session.id, 1)
     assert (ack.epoch, ack.retention) == ("e1", frames.Retention(seconds=86400, messages=500))
-    assert ack.features == ["read_receipts", "typing"]
+    assert ack.features == ["block", "read_receipts", "typing"]
     assert isinstance(await server.answer(link), frames.OnlineUsers)
     assert server.router.sessions_of(1) == [session]
     assert not session.outbound.live
@@ -257,6 +263,33 @@ async def test_a_full_queue_refuses_with_a_time_to_retry(server: LoginServer) ->
     server.hasher.gate.set()
     for each in links:
         assert isinstance(await server.answer(each), frames.AuthAck)
+    assert session.attempts == 0
+    assert server.router.log.names().count("auth.fail") == 0
+    deferred = [fields for event, _, fields in server.router.log.entries if event == "auth.deferred"]
+    assert deferred[0] == {"reason": ErrorCode.BUSY, "user": "bob", "retry_after": 2.0}
+    assert {fields["reason"] for fields in deferred} == {ErrorCode.BUSY}
+
+
+async def test_a_penalised_address_gets_busy_without_a_hash(server: LoginServer) -> None:
+    """After failures an address is refused with the rest of its penalty; a user known there is not."""
+    session, link = server.begin("bob")
+    assert isinstance(await server.answer(link), frames.AuthAck)
+    server.hasher.verified.clear()
+    for number in range(7):
+        _, link = server.begin(f"zoe{number}", "wrong")
+        nack = await server.answer(link)
+        assert isinstance(nack, frames.AuthNack)
+        assert nack.code == ErrorCode.BAD_CREDENTIALS
+    _, link = server.begin("alice")
+    nack = await server.answer(link)
+    assert isinstance(nack, frames.AuthNack)
+    assert nack.code == ErrorCode.BUSY
+    assert nack.retry_after is not None
+    assert 2 < nack.retry_after <= 35
+    assert len(server.hasher.verified) == 7
+    session, link = server.begin("bob")
+    assert isinstance(await server.answer(link), frames.AuthAck)
+    assert not session.link.visitor.waiting
 
 
 async def test_the_number_of_attempts_is_limited(server: LoginServer) -> None:
@@ -307,5 +340,6 @@ async def test_a_malformed_hash_is_an_internal_error(server: LoginServer) -> Non
     nack = await server.answer(link)
     assert isinstance(nack, frames.AuthNack)
     assert nack.code == ErrorCode.INTERNAL
+    assert server.router.log.names()[-1] == "auth.deferred"
     _, link = server.begin("bob")
     assert isinstance(await server.answer(link), frames.AuthAck)

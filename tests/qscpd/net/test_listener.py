@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -12,8 +13,11 @@ import structlog.testing
 
 from qscpd.config import Config, ListenAddress, ServerConfig, TlsConfig
 from qscpd.errors import QscpdError
+from qscpd.net.address_share import share_of
+from qscpd.net.admission import Admission, Visitor
 from qscpd.net.link import Link, LinkSession
 from qscpd.net.listener import Listener
+from qscpd.net.peer_log import PeerLog
 from qscpd.net.tls import server_context
 from qscpd.setup.pki import AuthorityFiles
 from tests.support.ports import free_port
@@ -34,7 +38,8 @@ def no_session(link: Link) -> LinkSession:
 def listening(context: ssl.SSLContext, *addresses: ListenAddress, most: int = 10) -> Listener:
     """Return a listener that is not bound yet."""
     config = replace(Config(), server=ServerConfig(listen=addresses, max_connections=most))
-    return Listener(config, context, no_session)
+    admission = Admission(config, time.monotonic, descriptors=1000)
+    return Listener(config, context, no_session, admission, PeerLog("always", 10))
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ async def listener(context: ssl.SSLContext) -> AsyncIterator[Listener]:
     """A listener on a free port, with a limit of two links."""
     made = listening(context, ListenAddress("127.0.0.1", 0), most=2)
     made.bind()
-    await made.accept()
+    made.accept()
     yield made
     made.stop_accepting()
     made.abort_all("test")
@@ -55,14 +60,20 @@ def connect(listener: Listener) -> socket.socket:
     return socket.create_connection((host, int(port)))
 
 
+def is_closed(connected: socket.socket) -> bool:
+    """Return whether the daemon closes a connection before it sends anything."""
+    connected.settimeout(PATIENCE_S)
+    with contextlib.suppress(ConnectionError):
+        return connected.recv(1) == b""
+    return True
+
+
 async def test_it_counts_and_limits_links(listener: Listener) -> None:
     """A link above the limit is closed; when one ends there is room again."""
     with connect(listener) as first, connect(listener):
         await until(lambda: len(listener.links) == 2)
         with connect(listener) as third:
-            third.settimeout(PATIENCE_S)
-            with contextlib.suppress(ConnectionError):
-                assert await asyncio.to_thread(third.recv, 1) == b""
+            assert await asyncio.to_thread(is_closed, third)
         first.close()
         await until(lambda: len(listener.links) == 1)
         with connect(listener):
@@ -76,7 +87,9 @@ async def test_refusals_are_logged_once_a_second(listener: Listener) -> None:
         await until(lambda: len(listener.links) == 2)
         with structlog.testing.capture_logs() as logged:
             for refused in (3, 0, 1):
-                assert not any(listener.admit(Link(listener, loop)) for _ in range(refused))
+                for _ in range(refused):
+                    with connect(listener) as each:
+                        assert await loop.run_in_executor(None, is_closed, each)
                 listener.tick()
     assert logged == [
         {"event": "link.refused", "log_level": "warning", "reason": "max_connections", "links": links}
@@ -100,7 +113,8 @@ async def test_late_connections_are_refused(listener: Listener) -> None:
     listener.stop_accepting()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)))
-    assert not listener.admit(Link(listener, asyncio.get_running_loop()))
+    visitor = Visitor("192.0.2.7", share_of("192.0.2.7"))
+    assert not listener.admit(Link(listener, asyncio.get_running_loop(), visitor))
 
 
 async def test_addresses_of_both_families(context: ssl.SSLContext) -> None:

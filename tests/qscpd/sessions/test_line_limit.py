@@ -1,6 +1,7 @@
 """Frames of the daemon are never over the line limit, whatever they contain."""
 
 import asyncio
+from collections.abc import Sequence
 from unittest import mock
 
 import pytest
@@ -24,7 +25,7 @@ from qscp.limits import (
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscp.text import check_body
 from qscpd.accounts.directory import Directory
-from qscpd.chat import rooms
+from qscpd.chat import room_summaries
 from qscpd.chat.presence import Presence
 from qscpd.domain.model import (
     NO_META,
@@ -41,9 +42,9 @@ from qscpd.domain.pages import split, take
 from qscpd.handlers import history
 from qscpd.handlers import rooms as room_handlers
 from qscpd.handlers.messages import MessageHandlers
+from qscpd.sessions.catch_up import PAGE_BYTES
 from qscpd.sessions.encoding import frame_for_row, history_message
 from qscpd.sessions.identity import Identity
-from qscpd.sessions.replay import PAGE_BYTES
 
 HIGHEST = 2**53 - 1
 NAME = "n" * NAME_LIMIT + "~99999"
@@ -143,7 +144,7 @@ def test_a_page_of_a_search_is_a_line(handlers: history.HistoryHandlers, page: l
     shown = history._fitting(found)
     frame = frames.SearchResults(
         matches=[handlers._match(each) for each in shown],
-        cursor=history._search_cursor(shown[-1]),
+        cursor=".".join(map(str, (HIGHEST, HIGHEST, HIGHEST))),
         complete=False,
     )
     assert shown
@@ -191,20 +192,20 @@ def test_pages_of_rooms_are_lines() -> None:
         frames.Rooms([ROOM] * room_handlers._PAGE, ROOM.name),
         frames.RoomMembers(ROOM.name, [member] * room_handlers._MEMBERS, NAME),
         frames.RoomLog(ROOM.name, [entry] * room_handlers._LOG, str(HIGHEST)),
-        frames.MembersChanged(ROOM.conversation, HIGHEST, [change] * rooms._LISTED, HIGHEST),
+        frames.MembersChanged(ROOM.conversation, HIGHEST, [change] * room_summaries._LISTED, HIGHEST),
     ):
         assert size(frame) <= LINE_LIMIT
 
 
 async def test_a_page_of_presence_is_a_line() -> None:
     """Pages of presence fit in a line with the longest names and away texts."""
-    sent: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+    sent: asyncio.Future[Sequence[frames.PresenceChanges]] = asyncio.get_running_loop().create_future()
     presence = Presence(sent.set_result)
     for number in range(250):
         presence.update(f"{number:032}", [("offline", ""), ("away", '"' * STATUS_TEXT_LIMIT)])
     changes = await sent
     presence.close()
-    lines = [*changes, *presence.pages("")]
+    lines = [*map(codec.encode, changes), *presence.pages("")]
     assert len(lines) == 6
     assert max(map(len, lines)) <= LINE_LIMIT
 

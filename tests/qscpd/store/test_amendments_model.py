@@ -1,9 +1,11 @@
 """Random messages, amendments and retries, compared with a model of plain lists."""
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
+from unittest import mock
 
 import msgspec
 from hypothesis import settings
@@ -14,9 +16,11 @@ from qscp.rooms import RoomRole
 from qscpd.domain.model import Keep, MessageMeta, MessageRow, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
 from qscpd.store.base import Store
+from qscpd.store.sqlite import chunks
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
-from tests.support.stores import StoreFactory, clock_of, rows_of
+from tests.support.searches import search_page
+from tests.support.stores import StoreFactory, append_in_turns, clock_of, rows_of
 
 ALICE, BOB, CAROL, DAN = ACCOUNTS = 1, 2, 3, 4
 RANK: Final = {ALICE: 3, BOB: 2, CAROL: 1, DAN: 1}
@@ -147,6 +151,7 @@ class AmendmentMachine(RuleBasedStateMachine):
         self.since = 1
         """The first seq that dan sees in the room."""
         self.gone: set[int] = set()
+        self.patches = contextlib.ExitStack()
         self.sent: list[NewMessage] = []
         self.used: dict[tuple[int, str], tuple[NewMessage, StoredMessage]] = {}
         self.refused: dict[tuple[int, str], Refused] = {}
@@ -178,6 +183,7 @@ class AmendmentMachine(RuleBasedStateMachine):
         finally:
             self.store.close()
             self.folder.cleanup()
+            self.patches.close()
 
     # --- the model
 
@@ -329,9 +335,9 @@ class AmendmentMachine(RuleBasedStateMachine):
         """Store new messages, and a few retries."""
         self.commit([*batch, *sent])
 
-    @rule(batch=st.lists(ops | again, min_size=1, max_size=9))
-    def commit(self, batch: list[Op | tuple[int, str]]) -> None:
-        """Store new messages, retries and conflicting messages in one transaction."""
+    @rule(batch=st.lists(ops | again, min_size=1, max_size=9), in_turns=st.booleans())
+    def commit(self, batch: list[Op | tuple[int, str]], in_turns: bool = False) -> None:
+        """Store new messages, retries and conflicting messages, in one transaction or in turns."""
         messages, outcomes = [], []
         for each in batch:
             message = self.message(each) if isinstance(each, Op) and self.may(each) else None
@@ -340,7 +346,13 @@ class AmendmentMachine(RuleBasedStateMachine):
             if message is not None and message.sender not in self.gone:
                 outcomes.append(self.send(message))
                 messages.append(message)
-        assert list(self.store.append(messages)[0]) == outcomes
+        found = append_in_turns(self.store, messages) if in_turns else list(self.store.append(messages)[0])
+        assert found == outcomes
+
+    @rule(bound=st.sampled_from([100, 300, chunks.BOUND]))
+    def limit_chunks(self, bound: int) -> None:
+        """Set the bound of chunks: those from before can be larger."""
+        self.patches.enter_context(mock.patch.object(chunks, "BOUND", bound))
 
     def may(self, op: Op) -> bool:
         """Return whether the sender exists and is in the conversation."""
@@ -415,7 +427,7 @@ class AmendmentMachine(RuleBasedStateMachine):
     def counts_match_the_model(self) -> None:
         """Unread and mention counts include messages of others with their current mentions, no amendments."""
         for account in set(ACCOUNTS) - self.gone:
-            for row, counted, mentioning in self.store.conversation_list(account, 0, 9):
+            for row, counted, mentioning in self.store.conversation_list(account, 0, 9).conversations:
                 conversation = self.conversations[row.id]
                 seqs = range(max(conversation.first, row.read + 1), len(conversation.entries) + 1)
                 unread = [
@@ -441,9 +453,7 @@ class AmendmentMachine(RuleBasedStateMachine):
                     if entry is not None and entry.body:
                         places[entry.body] = number, seq
             for word in [each.body for each in self.sent[-6:] if each.body not in {"+1", "ok"}]:
-                found, complete = self.store.search(
-                    account, [word], conversation=None, before=NEWEST, limit=9
-                )
+                found, complete, _ = search_page(self.store, account, [word], limit=9)
                 matches = [(each.conversation, each.message.seq) for each in found]
                 right = [places[word]] if word in places else []
                 assert matches == right or (not complete and not matches)

@@ -1,6 +1,7 @@
 """The store's writer: order, batches, refused batches and failures."""
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import cast
@@ -9,6 +10,7 @@ import pytest
 import structlog
 
 from qscp.errors import ErrorCode
+from qscp.rooms import HistoryFrom, RoomKind
 from qscpd.bus.base import Commit
 from qscpd.bus.local import LocalBus
 from qscpd.domain.clock import ClockDoubt
@@ -23,8 +25,10 @@ from qscpd.domain.model import (
     Outcome,
     PositionKind,
     Refused,
+    RoomResult,
     StoredMessage,
 )
+from qscpd.domain.rooms import DeniedError, RoomChange, RoomRow, RoomState
 from qscpd.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.items import Item, PendingChat, PendingSkip
 from qscpd.store.sqlite.store import SqliteStore
@@ -32,6 +36,8 @@ from qscpd.store.writer import StoreWriter
 from tests.support.waiting import until
 
 Chat = PendingChat[str]
+
+ROOM = RoomRow(1, "#dev", RoomKind.OPEN, HistoryFrom.FULL, "", 0, RoomState.ACTIVE, 0, 1, 0, 1, 1)
 
 
 def items(count: int, size: int = 5, *, session: str = "s", first: int = 0, to: int = 2) -> list[Item[str]]:
@@ -109,8 +115,10 @@ class ListStore(SqliteStore):
     Attributes:
         batches: Number of messages of each transaction.
         marks: Seqs of the marks of each transaction with marks.
+        changes: Room changes of each transaction.
         fails: Errors to raise, one for each transaction; None to succeed.
         poison: Numbers of messages and seqs of marks that need a damaged page.
+        at_once: Number of messages after which the deadline of a transaction has passed.
         gate: Event that transactions wait for.
         chores: Housekeeping of the store.
     """
@@ -119,8 +127,10 @@ class ListStore(SqliteStore):
         self.chores = FakeHousekeeping()
         self.batches: list[int] = []
         self.marks: list[list[int]] = []
+        self.changes: list[Sequence[RoomChange]] = []
         self.fails: list[Exception | None] = []
         self.poison: set[int] = set()
+        self.at_once = 10_000
         self.gate = threading.Event()
         self.gate.set()
         self.threads: set[str] = set()
@@ -130,13 +140,15 @@ class ListStore(SqliteStore):
         self.on_commit = on_commit
 
     def append(
-        self, messages: Sequence[NewMessage], marks: Sequence[Mark] = ()
+        self, messages: Sequence[NewMessage], marks: Sequence[Mark] = (), *, deadline_s: float = math.inf
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """Record a batch."""
+        assert deadline_s > 0
         self.gate.wait(20)
         self.threads.add(threading.current_thread().name)
         if self.fails and (error := self.fails.pop(0)) is not None:
             raise error
+        messages = messages[: self.at_once]
         if self.poison & {*map(number, messages), *(each.seq for each in marks)}:
             raise StoreDamagedError("a page is malformed")
         before = sum(self.batches)
@@ -145,6 +157,14 @@ class ListStore(SqliteStore):
             self.marks.append([each.seq for each in marks])
         places = [StoredMessage(1, before + n, 0) for n in range(1, len(messages) + 1)]
         return places, [PositionMoved(each, 2) for each in marks]
+
+    def change_rooms(
+        self, changes: Sequence[RoomChange], *, deadline_s: float = math.inf
+    ) -> Sequence[RoomResult | DeniedError | StoreFullError]:
+        """Record changes."""
+        assert deadline_s > 0
+        self.changes.append(changes[: self.at_once])
+        return [RoomResult(ROOM, {}) for _ in self.changes[-1]]
 
     def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
         """Return a place for messages with the body "old" only."""
@@ -249,6 +269,103 @@ async def test_a_batch_has_limits(peer: WriterPeer) -> None:
     peer.writer.append(items(100, 16384))
     await peer.writer.drained()
     assert peer.store.batches == [64, 36]
+
+
+async def test_a_batch_counts_the_bytes_of_its_texts(peer: WriterPeer) -> None:
+    """A character that is not ASCII counts as four bytes, as many as it can have."""
+    emoji = [Chat("s", NewMessage(1, 2, f"{n:032x}", "\U0001f600" * 4096)) for n in range(100)]
+    peer.writer.append(emoji)
+    await peer.writer.drained()
+    assert peer.store.batches == [64, 36]
+
+
+async def test_what_is_left_of_a_transaction_comes_first_in_the_next(peer: WriterPeer) -> None:
+    """Behind the deadline of a transaction messages wait for the next one, before all that came later."""
+    peer.store.at_once = 4
+    peer.store.gate.clear()
+    peer.writer.append(items(10))
+    await until(lambda: not peer.writer._pending)
+    peer.writer.append(items(3, first=10, session="t"))
+    peer.store.gate.set()
+    await peer.writer.drained()
+    assert peer.seqs == [(n, n + 1) for n in range(13)]
+    assert peer.store.batches == [4, 4, 4, 1]
+
+
+async def test_others_do_not_wait_for_what_takes_long(peer: WriterPeer) -> None:
+    """Behind a deadline, messages of other accounts come first, each account's in its order."""
+    peer.store.at_once = 4
+    peer.store.gate.clear()
+    peer.writer.append(items(10))
+    await until(lambda: not peer.writer._pending)
+    others = [Chat("t", NewMessage(3, 2, f"{n:032x}", "x")) for n in range(100, 106)]
+    peer.writer.append([*others[:2], *items(1, first=10), *others[2:3], PendingSkip("t", "x"), *others[3:]])
+    called = asyncio.ensure_future(peer.writer.perform(lambda _: sum(peer.store.batches)))
+    peer.store.gate.set()
+    assert await called == 17
+    stored = [number for number, _ in peer.seqs]
+    assert stored[:8] == [0, 1, 2, 3, 100, 101, 102, 4]
+    assert [number for number in stored if number < 100] == [*range(11)]
+    assert [number for number in stored if number >= 100] == [*range(100, 106)]
+
+
+async def test_a_call_waits_for_all_before_it_and_for_nothing_else(peer: WriterPeer) -> None:
+    """A call runs when all that was queued before it is done, also if a transaction left some of that."""
+    peer.store.at_once = 2
+    peer.store.gate.clear()
+    peer.writer.append(items(1, first=100))
+    await until(lambda: not peer.writer._pending)
+    stored: list[int] = []
+    queues: list[list[Item[str]]] = [
+        items(3),
+        [mark(3)],
+        items(2, first=3),
+        [PendingSkip("x", None)],
+        items(4, first=5),
+    ]
+    calls = []
+    for queued in queues:
+        peer.writer.append(queued)
+        calls.append(
+            asyncio.ensure_future(peer.writer.perform(lambda _: stored.append(sum(peer.store.batches))))
+        )
+        await asyncio.sleep(0)
+    peer.store.gate.set()
+    await asyncio.gather(*calls)
+    assert stored == [5, 5, 7, 7, 10]
+    assert [number for number, _ in peer.seqs] == [100, *range(9)]
+    assert peer.moved == [[3]]
+
+
+async def test_what_is_left_waits_behind_no_damaged_page(peer: WriterPeer) -> None:
+    """Of a batch that is committed in halves, what a deadline leaves keeps its order, and marks move."""
+    peer.store.poison = {5}
+    peer.store.at_once = 3
+    peer.writer.append([*items(5), mark(9), *items(1, first=5, session="t"), *items(6, first=6), mark(8)])
+    await peer.writer.drained()
+    assert [number for number, _ in peer.seqs] == [0, 1, 2, 3, 4, *range(6, 12)]
+    assert [each for each in peer.reported if each[0] not in ("stored", "moved")] == [
+        (ErrorCode.STORAGE_FAILED, [5])
+    ]
+    assert sorted(seq for moved in peer.moved for seq in moved) == [8, 9]
+
+
+async def test_room_changes_that_are_left_come_first(peer: WriterPeer) -> None:
+    """Room changes behind the deadline of a transaction are made by the next one, in order."""
+    peer.store.at_once = 2
+    peer.store.gate.clear()
+    peer.writer.append(items(1))
+    await until(lambda: not peer.writer._pending)
+    changes = [RoomChange(action="topic", room=f"#{n}", actor=1) for n in range(5)]
+    made = [asyncio.ensure_future(peer.writer.change_room(change)) for change in changes]
+    await asyncio.sleep(0)
+    peer.store.gate.set()
+    await asyncio.gather(*made)
+    assert [[change.room for change in each] for each in peer.store.changes] == [
+        ["#0", "#1"],
+        ["#2", "#3"],
+        ["#4"],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,181 @@
+"""Fair shares: sizes of shares with the largest at hand, and a queue that serves shares in turn."""
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+
+class ShareSizes(Generic[K]):
+    """Number of items by key; every operation takes constant time.
+
+    It is as large as the number of keys with items.
+    """
+
+    __slots__ = ("_keys", "_largest", "_sizes")
+
+    def __init__(self) -> None:
+        self._sizes: dict[K, int] = {}
+        self._keys: dict[int, OrderedDict[K, None]] = {}
+        """Keys by their size, the last changed one at the end."""
+        self._largest = 0
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __getitem__(self, key: K) -> int:
+        return self._sizes.get(key, 0)
+
+    def grow(self, key: K) -> None:
+        """Add an item to a share."""
+        self._move(key, 1)
+
+    def shrink(self, key: K) -> None:
+        """Remove an item from a share that has one."""
+        self._move(key, -1)
+
+    def largest(self, *, newest: bool = True) -> K:
+        """Return the key with most items; among equals the one that changed last, or first.
+
+        Raises:
+            KeyError: There are no items.
+        """
+        return next(reversed(self._keys[self._largest]) if newest else iter(self._keys[self._largest]))
+
+    def _move(self, key: K, change: int) -> None:
+        before = self._sizes.pop(key, 0)
+        if before:
+            same = self._keys[before]
+            del same[key]
+            if not same:
+                del self._keys[before]
+        size = before + change
+        if size:
+            self._sizes[key] = size
+            self._keys.setdefault(size, OrderedDict())[key] = None
+        # One item came or went, so the largest size changes by one at most.
+        if size > self._largest:
+            self._largest = size
+        elif self._largest not in self._keys:
+            self._largest -= 1
+
+
+class FairQueue(Generic[T]):
+    """Queue of items in nested shares, such as network, address and account.
+
+    `pop` serves the shares of each level in turn, and the items of one share in their order. So
+    one with a thousand items waits, not the one with a single item. The caller bounds it.
+    """
+
+    def __init__(self) -> None:
+        self._root: _Share[T] = _Share()
+
+    def __len__(self) -> int:
+        return self._root.size
+
+    def size(self, *path: Hashable) -> int:
+        """Return the number of items in a share."""
+        share = self._root
+        for key in path:
+            if key not in share.shares:
+                return 0
+            share = share.shares[key]
+        return share.size
+
+    def turns(self) -> int:
+        """Return the number of shares at the top that have items."""
+        return len(self._root.shares)
+
+    def push(self, item: T, *path: Hashable) -> None:
+        """Append an item to a share.
+
+        Args:
+            item: The item.
+            path: Its share, from the outermost level; all items of a queue have the same depth.
+        """
+        self._root.push(item, path)
+
+    def discard(self, item: T, *path: Hashable) -> None:
+        """Remove an item from its share, if it is there."""
+        self._root.discard(item, path)
+
+    def pop(self) -> T:
+        """Remove and return the next item, fair between the shares.
+
+        Raises:
+            IndexError: The queue is empty.
+        """
+        return self._root.pop()
+
+    def drop(self) -> T:
+        """Remove and return the newest item of the longest share, level by level.
+
+        Raises:
+            IndexError: The queue is empty.
+        """
+        return self._root.drop()
+
+
+class _Share(Generic[T]):
+    """One share: either items, or shares of the next level in the order of their turns."""
+
+    __slots__ = ("items", "shares", "size", "sizes")
+
+    def __init__(self) -> None:
+        self.items: deque[T] = deque()
+        self.shares: OrderedDict[Hashable, _Share[T]] = OrderedDict()
+        self.sizes: ShareSizes[Hashable] = ShareSizes()
+        self.size = 0
+
+    def push(self, item: T, path: tuple[Hashable, ...]) -> None:
+        self.size += 1
+        if not path:
+            self.items.append(item)
+            return
+        key = path[0]
+        if key not in self.shares:
+            self.shares[key] = _Share()
+        self.shares[key].push(item, path[1:])
+        self.sizes.grow(key)
+
+    def discard(self, item: T, path: tuple[Hashable, ...]) -> bool:
+        if not path:
+            if item not in self.items:
+                return False
+            self.items.remove(item)
+        else:
+            key = path[0]
+            if key not in self.shares or not self.shares[key].discard(item, path[1:]):
+                return False
+            self._shrink(key)
+        self.size -= 1
+        return True
+
+    def pop(self) -> T:
+        if not self.shares:
+            item = self.items.popleft()
+        else:
+            key = next(iter(self.shares))
+            item = self.shares[key].pop()
+            self._shrink(key)
+            if key in self.shares:
+                self.shares.move_to_end(key)
+        self.size -= 1
+        return item
+
+    def drop(self) -> T:
+        if not self.shares:
+            item = self.items.pop()
+        else:
+            key = self.sizes.largest()
+            item = self.shares[key].drop()
+            self._shrink(key)
+        self.size -= 1
+        return item
+
+    def _shrink(self, key: Hashable) -> None:
+        self.sizes.shrink(key)
+        if not self.shares[key].size:
+            del self.shares[key]
