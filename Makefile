@@ -8,8 +8,12 @@ ARGS ?=
 COVERAGE ?=
 # How often `make test-repeat` runs its tests.
 TIMES ?= 100
-# How long `make fuzz` and `make soak` run; by default 60 s and 300 s.
+# How long `make fuzz`, `make soak` and each attack of `make abuse` run; by default 60 s, 600 s and 8 s.
 SECONDS ?=
+# The sessions of `make soak`.
+SESSIONS ?= 2000
+# The attacks that `make abuse` runs; by default all. An unknown one prints the list.
+ATTACKS ?=
 # A folder of wheels to install from instead of the network; `make wheelhouse` fills one.
 WHEELS ?=
 # The machine that `make wheelhouse` fetches wheels for; by default this one.
@@ -38,7 +42,7 @@ ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(shell pwd -P))
 $(shell rm -f $(VENV)/installed $(VENV)/installed-dev $(VENV)/installed-fuzz)
 endif
 
-.PHONY: help run test test-repeat coverage test-systemd check hops format fuzz soak lock sbom wheelhouse install uninstall clean
+.PHONY: help run test test-repeat coverage test-systemd check hops format fuzz soak abuse lock sbom wheelhouse install uninstall clean
 
 help:
 	@echo 'To use QSCP from this checkout'
@@ -58,7 +62,8 @@ help:
 	@echo '  make picture         regenerate the picture in README.md from a real run'
 	@echo '  make test-systemd    install and run the service in a machine of its own, under systemd (root)'
 	@echo '  make fuzz            malformed input against the parser and a daemon (SECONDS=60)'
-	@echo '  make soak            kill the daemon under load, again and again, and look for what is lost (SECONDS=300)'
+	@echo '  make soak            thousands of sessions, a daemon that is killed, abusers: is anything lost? (SECONDS=600 SESSIONS=2000)'
+	@echo '  make abuse           attack a daemon in every known way, and measure what others get (SECONDS=8 ATTACKS="pongs idle")'
 	@echo '  make bench           a first figure of the daemon under load, beside peers that are installed'
 	@echo "  make lock            lock what pyproject.toml requires into requirements*.txt (ARGS=--upgrade)"
 	@echo '  make sbom            list the locked packages as CycloneDX in dist/'
@@ -87,7 +92,10 @@ fuzz: $(VENV)/installed-fuzz
 	$(python) tests/fuzz/run.py --seconds $(or $(SECONDS),60)
 
 soak: $(VENV)/installed-dev
-	$(python) -m tests.durability.soak --seconds $(or $(SECONDS),300)
+	$(python) -m tests.durability.soak --seconds $(or $(SECONDS),600) --sessions $(SESSIONS)
+
+abuse: $(VENV)/installed-dev
+	$(python) -m tests.abuse.run --seconds $(or $(SECONDS),8) $(ATTACKS)
 
 check: $(VENV)/installed-dev
 	$(python) -m ruff check

@@ -59,7 +59,6 @@ class ErrorCode(enum.StrEnum):
     TOO_MANY_SESSIONS = "too_many_sessions"
     # `chat_nack`
     UNKNOWN_RECIPIENT = "unknown_recipient"
-    RECIPIENT_IS_SELF = "recipient_is_self"
     BODY_EMPTY = "body_empty"
     BODY_TOO_LONG = "body_too_long"
     BODY_CHARACTERS = "body_characters"
@@ -71,9 +70,13 @@ class ErrorCode(enum.StrEnum):
     UNKNOWN_MESSAGE = "unknown_message"
     TOO_LATE = "too_late"
     TOO_MANY_REACTIONS = "too_many_reactions"
-    UNCHANGED = "unchanged"
     MUTED = "muted"
     SLOW_MODE = "slow_mode"
+    # `chat_nack` and `error` with `ref`.
+    RECIPIENT_IS_SELF = "recipient_is_self"
+    UNCHANGED = "unchanged"
+    NOT_ACCEPTED = "not_accepted"
+    USER_BLOCKED = "user_blocked"
     # `chat_nack` and `error` with `ref`: refused in a room, or for its size.
     UNKNOWN_ROOM = "unknown_room"
     NOT_A_MEMBER = "not_a_member"
@@ -98,6 +101,7 @@ class ErrorCode(enum.StrEnum):
     LAST_OWNER = "last_owner"
     UNKNOWN_USER = "unknown_user"
     USER_NOT_MEMBER = "user_not_member"
+    TOO_MANY_BLOCKS = "too_many_blocks"
     # `bye`
     BYE = "bye"
     SHUTDOWN = "shutdown"
@@ -152,6 +156,8 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.TOO_LATE: CodeInfo("The message is too old to be edited.", _G),
     ErrorCode.TOO_MANY_REACTIONS: CodeInfo("The message has reached the limit of reactions.", _G),
     ErrorCode.UNCHANGED: CodeInfo("No change: it is already so.", _G),
+    ErrorCode.NOT_ACCEPTED: CodeInfo("The user does not accept messages or invitations from you.", _G),
+    ErrorCode.USER_BLOCKED: CodeInfo("You block this user; unblock them first.", _F),
     ErrorCode.MUTED: CodeInfo("You are muted in this room.", _W),
     ErrorCode.SLOW_MODE: CodeInfo("The room is in slow mode; wait a little before your next message.", _W),
     ErrorCode.UNKNOWN_ROOM: CodeInfo("The room does not exist, or you cannot see it.", _F),
@@ -168,8 +174,8 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.TOO_MANY_OWNED: CodeInfo(
         "You have reached the limit of rooms that you created and own; hand one over first.", _F
     ),
-    ErrorCode.RATE_LIMITED: CodeInfo("You have done that too often; wait, then try again.", _W),
-    ErrorCode.DECLINED: CodeInfo("The user has declined an invitation to this room; wait a day.", _W),
+    ErrorCode.RATE_LIMITED: CodeInfo("You have done that too often.", _W),
+    ErrorCode.DECLINED: CodeInfo("The user has declined an invitation to this room.", _W),
     ErrorCode.TOO_MANY_INVITATIONS: CodeInfo(
         "The user has too many open invitations; they have to answer some first.", _G
     ),
@@ -180,6 +186,9 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ),
     ErrorCode.UNKNOWN_USER: CodeInfo("No user has that name.", _F),
     ErrorCode.USER_NOT_MEMBER: CodeInfo("No member of the room has that name.", _F),
+    ErrorCode.TOO_MANY_BLOCKS: CodeInfo(
+        "You have reached the limit of blocked users; unblock one first.", _F
+    ),
     ErrorCode.BAD_STATUS_TEXT: CodeInfo(
         "The status text is too long or has a character that is not allowed.", _F
     ),

@@ -2,7 +2,10 @@
 
 from typing import Final
 
-__all__ = ["FEATURES", "READ_RECEIPTS", "TYPING"]
+__all__ = ["BLOCK", "FEATURES", "READ_RECEIPTS", "TYPING"]
+
+BLOCK: Final = "block"
+"""Block users, and receive which ones you block."""
 
 READ_RECEIPTS: Final = "read_receipts"
 """Send `read` positions of a pair to the other member, if both have switched it on."""
@@ -10,5 +13,5 @@ READ_RECEIPTS: Final = "read_receipts"
 TYPING: Final = "typing"
 """Send `typing` frames."""
 
-FEATURES: Final = frozenset({READ_RECEIPTS, TYPING})
+FEATURES: Final = frozenset({BLOCK, READ_RECEIPTS, TYPING})
 """All features that this package knows."""

@@ -17,6 +17,9 @@ _ALSO_INVISIBLE: Final = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180
 
 _VISIBLE: Final = " \t\n\r"
 
+_LINE_ENDS: Final = {"\n": "<U+000A>", "\r": "<U+000D>", "\t": "<U+0009>"}
+"""Visible in a file, but not in a sentence."""
+
 _BREAKS: Final = "\n\r\x85\u2028\u2029"
 """Characters that end a line for YAML."""
 
@@ -29,6 +32,11 @@ _ADDRESS: Final = re.compile(r"(?<![\"'\w])(\[(?=[0-9A-Fa-f.]*:)[0-9A-Fa-f:.]+(?
 def show_invisible(text: str) -> str:
     """Return a text with `<U+FEFF>` in place of each character that can't be seen."""
     return "".join(f"<U+{ord(each):04X}>" if _is_invisible(each) else each for each in text)
+
+
+def one_line(sentence: str) -> str:
+    """Return a sentence that quotes a file or a peer, with all invisible characters shown, line ends too."""
+    return "".join(_LINE_ENDS.get(each, each) for each in show_invisible(sentence))
 
 
 def invisible_hint(source: str) -> str:

@@ -3,6 +3,7 @@
 from typing import Final
 
 __all__ = [
+    "BLOCKS_LIMIT",
     "BODY_LIMIT",
     "DECLINED_S",
     "INVITATIONS_LIMIT",
@@ -56,6 +57,9 @@ INVITER_LIMIT: Final = 10
 
 DECLINED_S: Final = 24 * 3600
 """Seconds for which a room can't repeat an invitation that was declined: a day."""
+
+BLOCKS_LIMIT: Final = 1000
+"""Users that one account can block: more than anyone meets, and some 60 KiB after a login."""
 
 SLOW_LIMIT_S: Final = 24 * 3600
 """Longest slow mode, in seconds between two messages: a day. Beyond that, use an announcement room."""

@@ -54,6 +54,7 @@ _CLIENT, _SERVER = Sender
 
 _END: Final = {FATAL_ERROR: _C, "bye": _C}
 _CLIENT_FRAMES: Final = (
+    "block",
     "chat",
     "conversations",
     "edit",
@@ -73,9 +74,13 @@ _CLIENT_FRAMES: Final = (
     "search",
     "skip",
     "typing",
+    "unblock",
     "whois",
 )
 _SERVER_FRAMES: Final = (
+    "block",
+    "block_ack",
+    "blocks",
     "chat",
     "chat_ack",
     "chat_nack",

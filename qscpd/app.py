@@ -129,8 +129,10 @@ async def _serve(config: Config) -> ExitCode:
         stack.callback(router.submissions.close)
         for room in store.rooms():
             router.rooms.load(room, store.memberships(room.id))
+        for block in store.blocks():
+            router.blocks.load(block.account, block.blocked)
         stack.enter_context(writer)
-        reads = stack.enter_context(StoreReads(partial(open_reader, url, on_damage=damage)))
+        reads = stack.enter_context(StoreReads(partial(open_reader, url, on_damage=damage, paced=True)))
         passwords = PasswordPool(
             PasswordHasher(config.login.argon2), workers=config.login.workers, queue=config.login.queue
         )
@@ -142,7 +144,7 @@ async def _serve(config: Config) -> ExitCode:
         )
         guard = LoginGuard(admission, time.monotonic)
         login = Login(router, writer, reads, passwords, guard, log, tasks, retention=retention, epoch=epoch)
-        requests = RequestRunner(tasks, router.submissions.barrier)
+        requests = RequestRunner(tasks, router.passed)
         handlers = handler_table(router, writer, reads, requests, login.start)
         listener = Listener(config, context, partial(router.open_session, handlers), admission, log.journal)
         listener.bind()

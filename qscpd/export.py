@@ -50,6 +50,9 @@ def export_lines(reader: StoreReader, account: Account) -> Iterator[bytes]:
                 "delivered": row.delivered,
             }
         )
+    for block in reader.blocks(account.id):
+        blocked = {"name": names.get(block.blocked, ""), "account": _account_id(block.blocked)}
+        yield _line({"type": "block", **blocked, "time": block.time_ms})
     for found in reader.export(account.id):
         yield _line(_message(found.conversation, found.message, names))
 

@@ -13,7 +13,7 @@ import click
 
 from qscp import __version__
 from qscp.errors import InvalidNameError
-from qscp.features import READ_RECEIPTS, TYPING
+from qscp.features import BLOCK, READ_RECEIPTS, TYPING
 from qscp.ids import make_message_id
 from qscp.names import normalize_name
 from qscp_client import config as configuration
@@ -134,7 +134,7 @@ async def _chat(settings: ClientConfig) -> ExitCode:
     front = _front_end()
     # A pipe has no status line that could show who is typing.
     sends_typing = settings.typing and not front.shows_at_once
-    features = [READ_RECEIPTS] * settings.read_receipts + [TYPING] * sends_typing
+    features = [BLOCK] + [READ_RECEIPTS] * settings.read_receipts + [TYPING] * sends_typing
     login = Login(
         Server(settings.server, settings.ca),
         Credentials(front),

@@ -15,7 +15,7 @@ import platformdirs
 import yaml
 
 from qscp.errors import InvalidNameError
-from qscp.hints import invisible_hint, quotes_hint, show_invisible, yaml_lines
+from qscp.hints import invisible_hint, one_line, quotes_hint, yaml_lines
 from qscp.names import normalize_name
 from qscp_client.errors import ConfigError
 from qscp_client.net.address import ServerAddress, parse_server
@@ -77,6 +77,8 @@ def load(path: Path) -> ClientConfig:
         line = text.count("\n", 0, error.position) + 1
         sentence = f"is not YAML: the character U+{error.character:04X} on line {line} is not allowed"
         raise ConfigError([f"{path}: {sentence}"]) from error
+    except RecursionError as error:
+        raise ConfigError([f"{path}: is nested too deeply"]) from error
     return reader.read(root)
 
 
@@ -147,4 +149,4 @@ class _Reader:
         """Return a problem with its place, and a hint about the two lines where it begins and was found."""
         source = "".join(self._lines[each - 1] for each in {since, line})
         hints = quotes_hint(source) + invisible_hint(source)
-        return f"{self._path}:{line}: {show_invisible(sentence)}{hints}"
+        return f"{self._path}:{line}: {one_line(sentence)}{hints}"

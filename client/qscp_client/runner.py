@@ -24,6 +24,7 @@ from qscp_client.errors import (
 )
 from qscp_client.net.backoff import Backoff
 from qscp_client.net.connection import Link
+from qscp_client.net.leave_deadline import LeaveDeadline
 from qscp_client.net.login import broken_protocol
 from qscp_client.net.wakeup import Wakeup
 from qscp_client.state.device import Device
@@ -78,7 +79,7 @@ class ClientRunner:
         self._device = device
         self._reconnect = reconnect
         self._backoff = backoff
-        self._leave_timeout_s = leave_timeout_s
+        self._leave_deadline = LeaveDeadline(leave_timeout_s)
         self._silence_s = silence_s
         self._link: Link | None = None
         self._ready = asyncio.Event()
@@ -240,6 +241,8 @@ class ClientRunner:
                 for frame in arrived:
                     self._engine.receive(frame)
                     self._resumed |= isinstance(frame, frames.Resumed)
+                    if isinstance(frame, frames.Throttled):
+                        self._leave_deadline.throttled(frame.seconds)
                 self._flush()
                 self._progress.set()
                 if self._engine.ready:
@@ -318,7 +321,7 @@ class ClientRunner:
             Whether the client left; else the connection was lost before everything was answered.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._leave_timeout_s):
+            async with self._leave_deadline.start():
                 while self._engine.busy and not receiving.done():
                     self._progress.clear()
                     await self._progress.wait()

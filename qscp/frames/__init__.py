@@ -23,6 +23,14 @@ from qscp.frames.base import (
     ShortText as ShortText,
     Status as Status,
 )
+from qscp.frames.blocks import (
+    Block as Block,
+    BlockAck as BlockAck,
+    BlockChanged as BlockChanged,
+    BlockedUser as BlockedUser,
+    Blocks as Blocks,
+    Unblock as Unblock,
+)
 from qscp.frames.client import (
     Auth as Auth,
     ClientBye as ClientBye,

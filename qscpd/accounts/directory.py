@@ -4,7 +4,7 @@ The store is the source of truth. This copy is loaded when the daemon starts, an
 applied in the order of the commits. A thousand accounts are about 300 KiB.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from qscp.errors import InvalidNameError
@@ -25,12 +25,14 @@ class Directory:
         names: Name of every account as it is shown, deleted ones included, by id: old messages still have
             a sender. `qscpd.domain.labels` says how former holders of a name are shown.
         accounts: Every account that is not deleted, by name.
+        on_renamed: Called with the id of each account that is shown under another name from now on.
     """
 
     def __init__(self, accounts: Iterable[Account], names: Mapping[int, str]) -> None:
         self._labels = AccountLabels(names)
         self.names: Mapping[int, str] = self._labels.by_id
         self.accounts: dict[str, Account] = {}
+        self.on_renamed: Callable[[int], None] | None = None
         self._by_id: dict[int, Account] = {}
         self._unstored_locks: set[int] = set()
         """Accounts that are locked here although the store could not be changed, by id."""
@@ -46,7 +48,9 @@ class Directory:
 
     def update(self, account: Account) -> None:
         """Apply a change of an account; of a deleted one only the name is kept."""
-        self._labels.add(account.id, account.name)
+        former = self._labels.add(account.id, account.name)
+        if former is not None and self.on_renamed is not None:
+            self.on_renamed(former)
         if account.state is not AccountState.ACTIVE:
             self._unstored_locks.discard(account.id)
         elif account.id in self._unstored_locks:  # another password, for one
@@ -78,6 +82,15 @@ class Directory:
             except InvalidNameError:
                 return None
         return account
+
+    def labelled(self, label: str) -> int | None:
+        """Return the id of the account that is shown under a name, also of a deleted one; None if not found.
+
+        Args:
+            label: The name, in any spelling; of a former holder like `bob~1`.
+        """
+        name = label.strip()
+        return self._labels.find(name.lower() if name.isascii() else name)
 
     def by_id(self, account: int) -> Account | None:
         """Return the account with that id; None if not found."""

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from qscp.hints import one_line
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd.errors import (
     ConfigError,
@@ -243,7 +244,7 @@ def decode_request(line: bytes) -> Request:
         request: Request = _request_decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # msgspec's texts name types, fields and positions, and quote at most an unknown tag or field.
-        raise UsageError(f"not a request of qscpd: {str(error)[:200]}") from None
+        raise UsageError(f"not a request of qscpd: {one_line(str(error)[:200])}") from None
     return request
 
 

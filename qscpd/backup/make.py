@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from qscp import __version__
+from qscpd.backup.content import copy_stream
 from qscpd.backup.manifest import (
     BACKUP_FORMAT,
     BACKUP_NAME,
@@ -28,7 +29,6 @@ from qscpd.backup.manifest import (
     BackupFile,
     Manifest,
     backup_order,
-    copy_stream,
 )
 from qscpd.backup.verify import find_problems
 from qscpd.config import LoadedConfig

@@ -1,12 +1,13 @@
 """Manifest of a backup, and the names of its files."""
 
-import hashlib
+import os
 import re
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Annotated, Final
 
 import msgspec
 
+from qscpd.backup.content import open_regular, printable
 from qscpd.errors import QscpdError
 from qscpd.files import file_errors
 
@@ -30,7 +31,14 @@ CA_KEY: Final = "ca.key"
 _NAMES: Final = frozenset({STORE, CONFIG, CERTIFICATE, KEY, CA_CERTIFICATE, CA_KEY})
 _NEEDED: Final = frozenset({STORE, CONFIG, CERTIFICATE, KEY})
 _MANIFEST_LIMIT: Final = 1 << 16
-_BLOCK: Final = 1 << 20
+
+_SMALL: Final = 1 << 20
+"""Bytes of a file of a backup at most, but for the store: they are read at once."""
+
+_SHOWN: Final = 40
+"""Characters of a version, a time or an epoch that are kept."""
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 def backup_order(name: re.Match[str]) -> tuple[str, int]:
@@ -42,7 +50,7 @@ class BackupFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of a backup."""
 
     name: str
-    size: int
+    size: _Count
     sha256: str
     """Hash as lower-case hexadecimal digits."""
 
@@ -55,15 +63,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Version of the qscpd that made it."""
     created: str
     """Time of creation in UTC, such as 2026-11-24T07:00:00Z."""
-    schema: int
+    schema: _Count
     """Schema of the store."""
     epoch: str
     """Epoch of the store; a restored one gets another."""
-    accounts: int
+    accounts: _Count
     """Number of accounts, deleted ones included."""
-    conversations: int
-    messages: int
-    damaged: int = 0
+    conversations: _Count
+    messages: _Count
+    damaged: _Count = 0
     """Number of places whose messages could not be read when it was made."""
     files: tuple[BackupFile, ...]
 
@@ -79,27 +87,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Fingerprint(NamedTuple):
-    """Size and hash of a file's content."""
-
-    size: int
-    sha256: str
-
-
-def copy_stream(source: BinaryIO, target: BinaryIO | None) -> Fingerprint:
-    """Read a stream to its end, copy it to the target if given, and return its fingerprint."""
-    digest = hashlib.sha256()
-    size = 0
-    while block := source.read(_BLOCK):
-        digest.update(block)
-        size += len(block)
-        if target is not None:
-            target.write(block)
-    return Fingerprint(size, digest.hexdigest())
-
-
 def read_manifest(directory: Path) -> Manifest:
-    """Read a backup's manifest.
+    """Read a backup's manifest; its texts are safe to print.
 
     Raises:
         QscpdError: The manifest is missing, invalid or of another format.
@@ -108,20 +97,31 @@ def read_manifest(directory: Path) -> Manifest:
     path = directory / MANIFEST
     if not directory.is_dir():
         raise QscpdError(f"{directory}: backup not found")
-    if not path.exists():
+    if not os.path.lexists(path):
         raise QscpdError(f"{directory}: is not a finished backup: it has no {MANIFEST}")
-    with file_errors(path), path.open("rb") as file:
-        content = file.read(_MANIFEST_LIMIT)
+    with file_errors(path), open_regular(path) as file:
+        content = file.read(_MANIFEST_LIMIT + 1)
+    if len(content) > _MANIFEST_LIMIT:
+        raise QscpdError(f"{path}: is not a manifest: it has more than {_MANIFEST_LIMIT} bytes")
     try:
-        manifest = msgspec.json.decode(content, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise QscpdError(f"{path}: is not a manifest: {error}") from None
+        decoded = msgspec.json.decode(content, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise QscpdError(f"{path}: is not a manifest: {printable(str(error))}") from None
+    manifest = msgspec.structs.replace(
+        decoded,
+        version=printable(decoded.version[:_SHOWN]),
+        created=printable(decoded.created[:_SHOWN]),
+        epoch=printable(decoded.epoch[:_SHOWN]),
+    )
     if manifest.format != BACKUP_FORMAT:
         raise QscpdError(
-            f"{path}: made by qscpd {manifest.version[:40]} in format {manifest.format}; "
+            f"{path}: made by qscpd {manifest.version} in format {manifest.format}; "
             f"this version reads format {BACKUP_FORMAT}"
         )
     names = [file.name for file in manifest.files]
     if len(set(names)) != len(names) or not _NEEDED <= set(names) <= _NAMES:
         raise QscpdError(f"{path}: is not a manifest: its list of files is not one of qscpd")
+    for each in manifest.files:
+        if each.size > _SMALL and each.name != STORE:
+            raise QscpdError(f"{path}: is not a manifest: {each.name} has {each.size} bytes in it")
     return manifest

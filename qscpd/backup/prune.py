@@ -7,6 +7,7 @@ manifest names, and never the last intact backup.
 from pathlib import Path
 from typing import NamedTuple
 
+from qscpd.backup.content import printable
 from qscpd.backup.manifest import BACKUP_NAME, MANIFEST, UNFINISHED, backup_order, read_manifest
 from qscpd.backup.verify import find_problems
 from qscpd.errors import QscpdError
@@ -86,7 +87,7 @@ def _remove(folder: Path) -> None:
         try:
             doomed.rmdir()
         except OSError as error:
-            others = ", ".join(sorted(each.name for each in doomed.iterdir()))
+            others = printable(", ".join(sorted(each.name for each in doomed.iterdir())))
             raise QscpdError(
                 f"{doomed}: not removed, because it contains files of others: {others}"
             ) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from qscpd.backup.content import copy_stream, open_regular
 from qscpd.backup.manifest import (
     CA_CERTIFICATE,
     CA_KEY,
@@ -20,11 +21,10 @@ from qscpd.backup.manifest import (
     STORE,
     BackupFile,
     Manifest,
-    copy_stream,
     read_manifest,
 )
 from qscpd.backup.stage import DIRECTORIES, remove_left_over, stage_of
-from qscpd.backup.verify import find_problems
+from qscpd.backup.verify import find_problems_of
 from qscpd.config import load_config, render_config
 from qscpd.config.load import parse_config
 from qscpd.errors import ExistsError, QscpdError, StoreBusyError
@@ -65,13 +65,13 @@ def restore_backup(directory: Path, into: Path) -> Restored:
     """
     with file_errors(into):
         _refuse_used(into)
-    problems = find_problems(directory)
+    manifest = read_manifest(directory)  # once: what is checked is what is restored
+    problems = find_problems_of(directory, manifest)
     if problems:
         raise QscpdError(
             f"nothing was restored: {problems[0]}"
             + (f" (`qscpd verify {directory}` shows all {len(problems)} problems)" if problems[1:] else "")
         )
-    manifest = read_manifest(directory)
     config = _adjusted_config(directory / CONFIG, into / "config" / CONFIG)
     with file_errors(into):
         into.mkdir(mode=0o755, exist_ok=True)
@@ -138,9 +138,9 @@ def _copy_file(directory: Path, stage: Path, file: BackupFile) -> None:
     name = f"{CONFIG}.original" if file.name == CONFIG else file.name
     target = stage / place / name
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as copy, (directory / file.name).open("rb") as source:
+    with os.fdopen(descriptor, "wb") as copy, open_regular(directory / file.name) as source:
         os.fchmod(descriptor, mode)
-        found = copy_stream(source, copy)
+        found = copy_stream(source, copy, file.size)
         copy.flush()
         os.fsync(descriptor)
     if found != (file.size, file.sha256):

@@ -12,6 +12,7 @@ import msgspec
 
 from qscp import codec, frames
 from qscp.features import READ_RECEIPTS
+from qscpd.chat.blocks import Blocks
 from qscpd.chat.room_batch import RoomBatch
 from qscpd.chat.room_fan_out import RoomFanOut
 from qscpd.chat.rooms import Rooms
@@ -32,6 +33,7 @@ class FanOut:
         names: Names of accounts, by id.
         rooms: The rooms.
         room_fan_out: Sends to the members of rooms.
+        blocks: Who blocks whom.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class FanOut:
         names: Mapping[int, str],
         rooms: Rooms,
         room_fan_out: RoomFanOut,
+        blocks: Blocks,
     ) -> None:
         self._sessions = sessions
         self._names = names
         self._rooms = rooms
         self._room_fan_out = room_fan_out
+        self._blocks = blocks
 
     def send_run(
         self,
@@ -91,7 +95,9 @@ class FanOut:
         """Notify the account's other sessions, and the peer, of a position that moved."""
         mark, peer = event.mark, event.peer
         conversation = conversation_id(mark.conversation)
-        theirs = self._sessions.get(peer, _NO_SESSIONS) if peer is not None else _NO_SESSIONS
+        theirs = _NO_SESSIONS
+        if peer is not None and not self._blocks.between(mark.account, peer):
+            theirs = self._sessions.get(peer, _NO_SESSIONS)
         if mark.kind is PositionKind.DELIVERED:
             for session in theirs:
                 session.outbound.send_all((frames.Delivered(conversation, mark.seq),))

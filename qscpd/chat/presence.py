@@ -6,7 +6,7 @@ frames instead of a thousand.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -29,10 +29,10 @@ class Presence:
     """The presence of every account, over all of its sessions.
 
     Args:
-        broadcast: Sends encoded frames to every session.
+        broadcast: Sends frames to every session.
     """
 
-    def __init__(self, broadcast: Callable[[list[bytes]], None]) -> None:
+    def __init__(self, broadcast: Callable[[Sequence[PresenceChanges]], None]) -> None:
         self._broadcast = broadcast
         self._loop = asyncio.get_running_loop()
         self._visible: dict[str, UserPresence] = {}
@@ -66,7 +66,7 @@ class Presence:
         if user in self._visible:
             self._fading[user] = self._loop.call_later(GRACE_S, self.update, user, ())
 
-    def pages(self, without: str) -> Iterator[bytes]:
+    def pages(self, without: str, hides: Callable[[str], bool] = lambda _: False) -> Iterator[bytes]:
         """Yield the frames of a snapshot, for a session that gets all changes from now on.
 
         Each page has the newest values at the time it is made. So a change that is sent between two
@@ -74,15 +74,16 @@ class Presence:
 
         Args:
             without: The name of the session's own user.
+            hides: Returns whether another user, by name, is left out; it is asked again for each page.
         """
         # A change that is sent from now on has a higher version. So a peer knows that it comes on
         # top of the snapshot, whichever page came before it.
         version = self._version
-        users = iter([user for user in self._visible if user != without])
+        users = iter([user for user in self._visible if user != without and not hides(user)])
         names = list(islice(users, _PAGE))
         while True:
             following = list(islice(users, _PAGE))
-            page = [self._visible[name] for name in names if name in self._visible]
+            page = [self._visible[name] for name in names if name in self._visible and not hides(name)]
             yield codec.encode(OnlineUsers(version, page, more=bool(following)))
             if not following:
                 return
@@ -104,6 +105,10 @@ class Presence:
         else:
             self._visible[user] = presence
         self._changed[user] = presence
+        self.schedule()
+
+    def schedule(self) -> None:
+        """Send changes as soon as they may be sent, also if there are none."""
         if self._timer is None:
             self._timer = self._loop.call_at(self._last_broadcast + _INTERVAL_S, self._send_changes)
 
@@ -116,8 +121,12 @@ class Presence:
         self._timer = None
         self._last_broadcast = self._loop.time()
         changed, self._changed = iter(self._changed.values()), {}
-        frames: list[bytes] = []
+        pages: list[PresenceChanges] = []
         while page := list(islice(changed, _PAGE)):
-            self._version += 1
-            frames.append(codec.encode(PresenceChanges(self._version, page)))
-        self._broadcast(frames)
+            pages.append(PresenceChanges(self.next_version(), page))
+        self._broadcast(pages)
+
+    def next_version(self) -> int:
+        """Return the version of a new frame of changes."""
+        self._version += 1
+        return self._version

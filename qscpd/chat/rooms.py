@@ -5,11 +5,13 @@ order of the commits (`Rooms.apply`). A user is notified at once of what concern
 concerns all members in a summary (`qscpd.chat.room_summaries`).
 """
 
+from bisect import bisect, bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from qscp import frames
+from qscpd.chat.blocks import Blocks
 from qscpd.chat.live_room import LiveRoom
 from qscpd.chat.room_summaries import RoomSummaries
 from qscpd.chat.submission import SubmissionQueue
@@ -22,6 +24,7 @@ from qscpd.domain.rooms import (
     RoomChange,
     RoomRow,
     RoomState,
+    may_see,
 )
 from qscpd.sessions.session import Session
 
@@ -37,6 +40,7 @@ class Rooms:
     Args:
         names: Names of accounts, by id.
         submissions: Where members' messages wait for the store.
+        blocks: Who blocks whom: invitations by a blocked user are not shown.
         sessions_of: Returns the logged-in sessions of an account.
     """
 
@@ -44,13 +48,17 @@ class Rooms:
         self,
         names: Mapping[int, str],
         submissions: SubmissionQueue,
+        blocks: Blocks,
         sessions_of: Callable[[int], Sequence[Session]],
     ) -> None:
         self._names = names
         self._submissions = submissions
+        self._blocks = blocks
         self._sessions_of = sessions_of
         self._summaries = RoomSummaries(names)
         self._by_name: dict[str, LiveRoom] = {}
+        self._in_order: list[str] = []
+        """The names of `_by_name`, sorted."""
         self._by_id: dict[int, LiveRoom] = {}
         self._joined: defaultdict[int, set[int]] = defaultdict(set)
         self._invited: defaultdict[int, set[int]] = defaultdict(set)
@@ -60,6 +68,8 @@ class Rooms:
 
     def load(self, row: RoomRow, memberships: Mapping[int, Membership]) -> None:
         """Add a room that the store has."""
+        if row.name not in self._by_name:
+            insort(self._in_order, row.name)
         room = self._by_id[row.id] = self._by_name[row.name] = LiveRoom(row, memberships)
         for account, membership in memberships.items():
             self._index(room, account, membership)
@@ -74,7 +84,22 @@ class Rooms:
 
     def names_after(self, name: str) -> list[str]:
         """Return the names of all rooms behind a name, in order."""
-        return sorted(each for each in self._by_name if each > name)
+        return self._in_order[bisect(self._in_order, name) :]
+
+    def described(self, name: str, account: int) -> frames.Room | None:
+        """Return a room as an account sees it; None if it sees none of that name."""
+        room = self._by_name.get(name)
+        if room is None:
+            return None
+        if not self._hides_invitation(room, account):
+            return room.described(account) if room.visible_to(account) else None
+        shown = room.described(account)
+        shown.invited = False
+        return shown if may_see(room.row, NO_MEMBERSHIP) else None
+
+    def _hides_invitation(self, room: LiveRoom, account: int) -> bool:
+        by = room.memberships.get(account, NO_MEMBERSHIP).invited_by
+        return by is not None and self._blocks.has(account, by)
 
     def of(self, account: int) -> list[LiveRoom]:
         """Return the rooms that an account is a member of."""
@@ -102,7 +127,9 @@ class Rooms:
         """Return the open invitations of an account."""
         for conversation in sorted(self._invited.get(account, _NONE)):
             room = self._by_id.get(conversation)
-            if room is not None and room.row.state is RoomState.ACTIVE and room.is_invited(account):
+            if room is None or room.row.state is not RoomState.ACTIVE or not room.is_invited(account):
+                continue
+            if not self._hides_invitation(room, account):
                 yield self._invitation(room, account)
 
     # --- changes
@@ -200,6 +227,7 @@ class Rooms:
         del self._by_id[room.row.id]
         if self._by_name.get(room.row.name) is room:
             del self._by_name[room.row.name]
+            del self._in_order[bisect_left(self._in_order, room.row.name)]
 
     def _actor(self, change: RoomChange | None) -> str:
         return self._names.get(change.actor, "") if change is not None and change.actor is not None else ""

@@ -12,18 +12,19 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from qscp.errors import ErrorCode
+from qscp.features import BLOCK
 from qscpd.accounts.directory import Directory
 from qscpd.bus.base import Bus
 from qscpd.chat.acknowledger import Acknowledger
 from qscpd.chat.delivery import Delivery
 from qscpd.chat.fan_out import FanOut
-from qscpd.chat.presence import Presence
 from qscpd.chat.quotas import Quotas
 from qscpd.chat.room_fan_out import RoomFanOut
 from qscpd.chat.rooms import Rooms
 from qscpd.chat.submission import SubmissionQueue
+from qscpd.chat.visibility import Visibility
 from qscpd.config import Config
-from qscpd.domain.events import AccountChanged, RoomChanged
+from qscpd.domain.events import AccountChanged, BlockChanged, RoomChanged
 from qscpd.domain.model import AccountState
 from qscpd.net.link import Link
 from qscpd.net.pause import Pause
@@ -63,7 +64,9 @@ class Router:
         rates: How fast sessions and accounts may send.
         peer_log: Where sessions report what their peers cause.
         submissions: What sessions send to the store.
+        visibility: Who is online, as each account sees it.
         presence: Who is online.
+        blocks: Who blocks whom.
         rooms: The rooms.
         quotas: What accounts have used of their quotas.
         delivery: Handles what the store has committed or refused.
@@ -88,15 +91,19 @@ class Router:
         self._sessions: dict[int, list[Session]] = {}
         self._open: set[Session] = set()
         self.quotas = Quotas(lambda: self.config.limits, lambda account: account in self._sessions)
-        self.presence = Presence(self._broadcast_presence)
-        self.rooms = Rooms(directory.names, self.submissions, self.sessions_of)
+        self.visibility = Visibility(directory, self._sessions)
+        self.presence = self.visibility.presence
+        self.blocks = self.visibility.blocks
+        self.rooms = Rooms(directory.names, self.submissions, self.blocks, self.sessions_of)
         self._room_fan_out = RoomFanOut(self.submissions)
-        fan_out = FanOut(self._sessions, directory.names, self.rooms, self._room_fan_out)
+        fan_out = FanOut(self._sessions, directory.names, self.rooms, self._room_fan_out, self.blocks)
         self.delivery = Delivery(fan_out, Acknowledger(directory.names))
+        directory.on_renamed = self.blocks.renamed
         bus.subscribe(AccountChanged, directory.apply)
         bus.subscribe(AccountChanged, self.apply)
         bus.subscribe(RoomChanged, self._room_fan_out.on_room_changed)
         bus.subscribe(RoomChanged, self.rooms.apply)
+        bus.subscribe(BlockChanged, self.blocks.apply)
         bus.subscribe_to_commits(self.delivery.on_commit)
 
     def __len__(self) -> int:
@@ -141,6 +148,8 @@ class Router:
         session.inbound.log_in(identity.account)
         self._sessions.setdefault(identity.account, []).append(session)
         self.rooms.add_session(session, identity.account)
+        if session.supports(BLOCK):
+            session.outbound.send_all(tuple(self.blocks.pages(identity.account)))
         self.update_presence(identity)
 
     def update_presence(self, identity: Identity) -> None:
@@ -157,6 +166,10 @@ class Router:
         """End all sessions of an account with a `bye`."""
         for session in list(self._sessions.get(account, ())):
             session.close(code)
+
+    async def passed(self, session: Session) -> None:
+        """Wait until what a session has sent so far is with the store."""
+        await self.submissions.passed(session=session)
 
     # --- called by sessions
 
@@ -190,12 +203,7 @@ class Router:
 
     def presence_pages(self, identity: Identity) -> Iterator[bytes]:
         """Return the frames of a presence snapshot for a session."""
-        return self.presence.pages(identity.name)
-
-    def _broadcast_presence(self, lines: list[bytes]) -> None:
-        for sessions in self._sessions.values():
-            for session in sessions:
-                session.outbound.send_presence(lines)
+        return self.visibility.pages(identity)
 
     # --- the end
 
@@ -210,5 +218,6 @@ class Router:
 
     def store_failed(self) -> None:
         """Say `bye` to each session, without answers: it is unknown which messages are on disk."""
+        self.submissions.barrier()  # Requests that wait for a gate have to end, too.
         for session in list(self._open):
             session.close(ErrorCode.INTERNAL, reason="store_failed")

@@ -1,7 +1,8 @@
 """Queue of what sessions send to the store: messages, positions and skips.
 
 Everything submitted during a tick of the loop goes to the `StoreWriter` at the end of that tick, in
-the order of submission.
+the order of submission; only positions can wait longer (`qscpd.chat.marks`). Each item counts towards
+what its session has pending, which is bounded. So is therefore all that waits here.
 
 Messages to a room pass its gate. Fanning one message out to a thousand sessions costs nearly as much
 as fanning out eight (a TLS record and a system call for each session), and so do their commits. So the
@@ -14,8 +15,10 @@ half of the loop's time, and each has its turn. In a quiet room no message waits
 import asyncio
 from typing import Final
 
+from qscpd.chat.marks import MarkQueue
+from qscpd.domain.model import Mark
 from qscpd.sessions.session import Session
-from qscpd.store.items import Item
+from qscpd.store.items import Item, PendingChat, PendingSkip
 from qscpd.store.writer import StoreWriter
 
 _SHORTEST_COOLDOWN_S: Final = 0.5e-3
@@ -25,9 +28,11 @@ _SHORTEST_COOLDOWN_S: Final = 0.5e-3
 class _Gate:
     """The gate of one room."""
 
-    __slots__ = ("closed", "in_flight", "timer", "waiting")
+    __slots__ = ("closed", "in_flight", "opened", "timer", "waiting")
 
     def __init__(self) -> None:
+        self.opened: asyncio.Future[None] | None = None
+        """Of those who wait for what waits now to pass."""
         self.closed = False
         """Whether a batch has passed and its cooldown is not over yet."""
         self.in_flight = 0
@@ -51,41 +56,68 @@ class SubmissionQueue:
         """By the conversation of the room; a room without a gate has nothing in flight or cooling down."""
         self._filling: list[_Gate] = []
         """Gates whose batch is still open: it takes what comes until the end of the tick."""
+        self._marks = MarkQueue(writer, self.hand_over)
         self._scheduled = False
         self._cooled_s = float("-inf")
         """When the cooldowns of all rooms so far are over."""
 
     def __len__(self) -> int:
-        """Return how many items go to the writer at the end of the tick."""
-        return len(self._outbox)
+        """Return how many items wait for the end of the tick, or for the writer."""
+        return len(self._outbox) + len(self._marks)
 
     def submit(self, item: Item[Session], room: int | None = None) -> None:
         """Queue an item.
 
         Args:
-            item: A message, position or skip.
+            item: A message, or a skip of a session that has ended.
             room: The conversation of the room that a message goes to; None if it goes to a user.
         """
         if room is not None and not self._pass_gate(item, room):
             return
         self._outbox.append(item)
+        self._schedule()
+
+    def submit_mark(self, session: Session, mark: Mark) -> None:
+        """Queue a position; only the highest of a session, conversation and kind waits."""
+        self._marks.add(session, mark)
+        self._schedule()
+
+    def submit_skip(self, session: Session, message_id: str) -> None:
+        """Queue a skip; the session's later messages stay behind it."""
+        self.submit(PendingSkip(session, message_id))
+        self._marks.count(session)
+
+    def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self.hand_over)
 
-    def barrier(self, room: int | None = None) -> None:
-        """Hand everything submitted so far to the writer, past the gates of rooms.
+    def barrier(self) -> None:
+        """Hand everything submitted so far to the writer, past the gates of all rooms.
 
-        What the writer is asked to do next is done after all of it.
+        What the writer is asked to do next is done after all of it. Only for what no user can ask for often.
+        """
+        self._outbox += self._marks.take_all(None)
+        for gate in self._gates.values():
+            self._release(gate)
+        self.hand_over()
+
+    async def passed(self, *, room: int | None = None, session: Session | None = None) -> None:
+        """Wait until what was submitted so far is with the writer; nothing passes a gate before its turn.
 
         Args:
-            room: The one room whose gate is passed; None for those of all rooms.
+            room: Wait for the messages to this room.
+            session: Wait for the messages and positions of this session.
         """
-        gates = self._gates.values() if room is None else [self._gates.get(room)]
-        for gate in gates:
-            if gate is not None:
-                self._release(gate)
+        if room is None:
+            self._outbox += self._marks.take_all(session)
         self.hand_over()
+        gates = self._gates.values() if room is None else [self._gates.get(room)]
+        for gate in list(gates):
+            if gate is not None and _holds(gate, session):
+                if gate.opened is None:
+                    gate.opened = self._loop.create_future()
+                await asyncio.shield(gate.opened)
 
     def answered(self, room: int, count: int, fan_out_s: float) -> None:
         """Note that the store has answered messages of a room, and that they were fanned out.
@@ -121,8 +153,10 @@ class SubmissionQueue:
         """Stop all timers and drop what waits."""
         for gate in self._gates.values():
             _stop_timer(gate)
+            _wake(gate)
         self._gates.clear()
         self._outbox.clear()
+        self._marks.close()
 
     def hand_over(self) -> None:
         """End the tick: hand what is queued to the writer."""
@@ -130,9 +164,11 @@ class SubmissionQueue:
         for gate in self._filling:
             gate.closed = True
         self._filling.clear()
+        self._outbox += self._marks.take_batch()
         if self._outbox:
             outbox, self._outbox = self._outbox, []
             self._writer.append(outbox)
+        self._marks.ask()
 
     # --- gates
 
@@ -154,6 +190,7 @@ class SubmissionQueue:
         self._outbox += gate.waiting
         gate.in_flight += len(gate.waiting)
         gate.waiting.clear()
+        _wake(gate)
 
     def _open(self, room: int) -> None:
         """End the cooldown: let the next batch pass, or forget the gate if nothing waits."""
@@ -166,6 +203,20 @@ class SubmissionQueue:
             self.hand_over()
         else:
             del self._gates[room]
+
+
+def _holds(gate: _Gate, session: Session | None) -> bool:
+    """Return whether messages wait behind a gate, or those of one session."""
+    if session is None:
+        return bool(gate.waiting)
+    return any(type(item) is PendingChat and item.session is session for item in gate.waiting)
+
+
+def _wake(gate: _Gate) -> None:
+    """Let those continue who wait for the gate to open."""
+    if gate.opened is not None:
+        gate.opened.set_result(None)
+        gate.opened = None
 
 
 def _stop_timer(gate: _Gate) -> None:

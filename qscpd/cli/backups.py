@@ -46,6 +46,7 @@ def backup(ctx: click.Context, destination: Path) -> None:
 def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
     """Check each BACKUP: manifest, files, the whole store, certificates and keys."""
     from qscpd.backup import find_problems, read_manifest  # noqa: PLC0415 - as above
+    from qscpd.backup.content import printable  # noqa: PLC0415
 
     damaged = False
     for backup in backups:
@@ -56,7 +57,7 @@ def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
         if not problems:
             manifest = read_manifest(backup)
             made = f"made {manifest.created} by qscpd {manifest.version}"
-            click.echo(f"{backup}: ok, {made}: {manifest.contents()}")
+            click.echo(f"{printable(str(backup))}: ok, {made}: {manifest.contents()}")
     if damaged:
         ctx.exit(ExitCode.FAILED)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from qscp.hints import invisible_hint, quotes_hint, show_invisible, yaml_lines
+from qscp.hints import invisible_hint, one_line, quotes_hint, yaml_lines
 from qscpd.config.model import (
     Argon2Config,
     Config,
@@ -152,7 +152,7 @@ class _Merged:
 
     def report(self, sentence: str, source: str) -> None:
         """Add a problem, with a hint about the text that has it."""
-        self.problems.append(show_invisible(sentence) + invisible_hint(source))
+        self.problems.append(one_line(sentence) + invisible_hint(source))
 
     def apply_file(self, setting: Setting, written: Written, path: Path, base: Path) -> list[Problem]:
         """Apply a value of the file; return its problems."""

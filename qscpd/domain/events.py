@@ -49,4 +49,14 @@ class AccountChanged(msgspec.Struct, frozen=True, tag="account_changed"):
     """The account afterwards."""
 
 
-Event = MessagesStored | PositionMoved | RoomChanged | AccountChanged
+class BlockChanged(msgspec.Struct, frozen=True, tag="block_changed"):
+    """An account blocks another one, or no longer does."""
+
+    account: int
+    """The account that blocks."""
+    blocked: int
+    removed: bool = False
+    """Whether it no longer does."""
+
+
+Event = MessagesStored | PositionMoved | RoomChanged | AccountChanged | BlockChanged

@@ -22,16 +22,19 @@ class AccountLabels:
         self.by_id = dict(known or {})
         self._holders = {label: account for account, label in self.by_id.items()}
 
-    def add(self, account: int, name: str) -> None:
+    def add(self, account: int, name: str) -> int | None:
         """Label an account with its name, and the one that had the name before with a number.
 
         Args:
             account: Its id. Accounts with one name have to be added by rising ids; one that is known is
                 ignored.
             name: Its name.
+
+        Returns:
+            The account that had the name before; None if there is none.
         """
         if account in self.by_id:
-            return
+            return None
         former = self._holders.get(name)
         if former is not None:
             number = 1
@@ -39,6 +42,11 @@ class AccountLabels:
                 number += 1
             self._set(former, f"{name}~{number}")
         self._set(account, name)
+        return former
+
+    def find(self, label: str) -> int | None:
+        """Return the id of the account with a label; None if not found."""
+        return self._holders.get(label)
 
     def _set(self, account: int, label: str) -> None:
         self.by_id[account] = label

@@ -7,6 +7,7 @@ is read later as it is then. The new text of an edit is in the message only: era
 
 import hashlib
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple, assert_never
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from qscp.errors import ErrorCode
 from qscp.limits import REACTIONS_LIMIT
 from qscp.rooms import PERMISSIONS, RANKS, RoomRole
+from qscpd.domain.blocks import contact_refusal
 from qscpd.domain.model import MessageMeta, MessageRow, NewMessage, Refused
 from qscpd.domain.moderation import LogEntry
 from qscpd.domain.rooms import FOREVER_MS, Membership, RoomRow, first_visible, refusal
@@ -29,13 +31,22 @@ def misdirected(message: NewMessage) -> Refused:
     return Refused(ErrorCode.UNKNOWN_RECIPIENT if message.recipient > 0 else ErrorCode.UNKNOWN_ROOM)
 
 
-def pair_refusal(message: NewMessage, last_seq: int) -> Refused | None:
+def pair_refusal(
+    message: NewMessage, last_seq: int, blockers: AbstractSet[int] = frozenset()
+) -> Refused | None:
     """Return why a message or amendment can't be stored in a pair's conversation; None if it can.
+
+    A block does not prevent a redaction: users can delete what they wrote, whoever has it.
 
     Args:
         message: The message.
         last_seq: Of the conversation.
+        blockers: Those of the two accounts that block the other one.
     """
+    if blockers and message.meta.kind != "redact":
+        code = contact_refusal(message.sender, blockers)
+        if code is not None:
+            return Refused(code)
     return _target_refusal(message, 1, last_seq)
 
 

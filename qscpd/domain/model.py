@@ -10,6 +10,7 @@ import msgspec
 from qscp.errors import ErrorCode, InvalidNameError
 from qscp.rooms import normalize_recipient
 from qscpd.domain.rooms import Membership, RoomRow
+from qscpd.domain.search import Place
 
 
 class AccountState(enum.StrEnum):
@@ -213,6 +214,8 @@ class FoundPage(NamedTuple):
     """The newest first."""
     complete: bool
     """Whether every message is in the search index."""
+    cursor: Place | None
+    """The place before which the search continues; None if there is no more."""
 
 
 class HistoryPage(NamedTuple):
@@ -245,6 +248,25 @@ class ConversationSummary(NamedTuple):
     """Messages of others after the `READ` position; counting stops at about 1,000."""
     mentions: int
     """How many of the unread ones mention the account."""
+
+
+class BlockRow(NamedTuple):
+    """An account that another one blocks."""
+
+    account: int
+    """The account that blocks."""
+    blocked: int
+    time_ms: int
+    """Since when."""
+
+
+class ConversationPage(NamedTuple):
+    """A page of an account's conversations."""
+
+    conversations: Sequence[ConversationSummary]
+    """Conversations by id."""
+    cursor: int | None
+    """The conversation to go on from; None if there is no more."""
 
 
 class ExportedMessage(NamedTuple):

@@ -1,6 +1,6 @@
 """Pages: how many messages an answer has, and where the next page begins. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from qscpd.domain.model import Damage, MessageRow, StoredItem
@@ -21,36 +21,48 @@ class Page(NamedTuple):
     """The seq to go on from; None if there is no more."""
 
 
-def take(items: Iterable[StoredItem], limit: int, max_bytes: int) -> list[StoredItem]:
+def _never() -> bool:
+    return False
+
+
+def take(
+    items: Iterable[StoredItem], limit: int, max_bytes: int, is_over: Callable[[], bool] = _never
+) -> list[StoredItem]:
     """Return the first items, at least one if there is any.
 
     Args:
         items: The items; no more are read than are needed.
         limit: Items at most.
         max_bytes: Bytes on the wire at most, but for the first item.
+        is_over: Whether reading has cost enough, and the page should end.
     """
     taken: list[StoredItem] = []
     size = 0
     for item in items:
         size += _DAMAGE_SIZE if isinstance(item, Damage) else wire_size(item)
-        if taken and (len(taken) >= limit or size > max_bytes):
+        if taken and (len(taken) >= limit or size > max_bytes or is_over()):
             break
         taken.append(item)
     return taken
 
 
-def take_messages(items: Iterable[StoredItem], limit: int, max_bytes: int) -> Page:
+def take_messages(
+    items: Iterable[StoredItem], limit: int, max_bytes: int, is_over: Callable[[], bool] = _never
+) -> Page:
     """Return a page of messages, and of damage among them, in the order of the items; amendments are skipped.
 
     Args:
         items: Stored items by seq, rising or falling; no more are read than are needed.
         limit: Messages at most.
         max_bytes: Bytes on the wire at most, but for the first message.
+        is_over: Whether reading has cost enough, and the page should end.
     """
     taken: list[StoredItem] = []
     size = skipped = count = 0
     cursor: int | None = None
     for item in items:
+        if cursor is not None and is_over():
+            return Page(taken, cursor)
         if isinstance(item, Damage) or item.meta.kind:
             skipped += 1
             size += _DAMAGE_SIZE if isinstance(item, Damage) else 0

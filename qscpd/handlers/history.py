@@ -8,11 +8,12 @@ from qscp.errors import ErrorCode
 from qscpd.chat.router import Router
 from qscpd.domain.ids import conversation_id, parse_conversation
 from qscpd.domain.model import ConversationSummary, Found
+from qscpd.domain.search import Place, SearchQuery
 from qscpd.sessions.answers import refusal
 from qscpd.sessions.encoding import history_message
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.replay import PAGE_BYTES, Replay
-from qscpd.sessions.requests import RequestRunner
+from qscpd.sessions.requests import Cost, RequestRunner
 from qscpd.sessions.session import Session
 from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
@@ -20,7 +21,7 @@ from qscpd.store.writer import StoreWriter
 _CONVERSATIONS: Final = 100
 """Conversations in a page: with the longest names some 20 KiB."""
 
-_NEWEST: Final = (2**53, 0, 0)
+_NEWEST: Final = Place(2**53, 0, 0)
 
 
 class HistoryHandlers:
@@ -60,15 +61,15 @@ class HistoryHandlers:
 
     def history(self, session: Session, identity: Identity, frame: frames.HistoryRequest) -> None:
         """Answer `history`."""
-        self._requests.answer(session, identity, frame, self._history)
+        self._requests.answer(session, identity, frame, self._history, Cost.PAGE)
 
     def conversations(self, session: Session, identity: Identity, frame: frames.ConversationsRequest) -> None:
         """Answer `conversations`."""
-        self._requests.answer(session, identity, frame, self._conversations)
+        self._requests.answer(session, identity, frame, self._conversations, Cost.PAGE)
 
     def search(self, session: Session, identity: Identity, frame: frames.SearchRequest) -> None:
         """Answer `search`."""
-        self._requests.answer(session, identity, frame, self._search)
+        self._requests.answer(session, identity, frame, self._search, Cost.SEARCH)
 
     async def _history(self, account: int, frame: frames.HistoryRequest) -> frames.ServerFrame:
         conversation = parse_conversation(frame.conversation)
@@ -99,9 +100,9 @@ class HistoryHandlers:
     async def _conversations(self, account: int, frame: frames.ConversationsRequest) -> frames.ServerFrame:
         after = parse_conversation(frame.cursor) or 0
         await self._writer.drained()
-        summaries = await self._reads.conversation_list(account, after, _CONVERSATIONS)
-        page = [_info(each) for each in summaries]
-        return frames.Conversations(page, page[-1].conversation if len(page) == _CONVERSATIONS else None)
+        page = await self._reads.conversation_list(account, after, _CONVERSATIONS)
+        cursor = None if page.cursor is None else conversation_id(page.cursor)
+        return frames.Conversations([_info(each) for each in page.conversations], cursor)
 
     async def _search(self, account: int, frame: frames.SearchRequest) -> frames.ServerFrame:
         query = frame.query.replace("\0", " ")  # For FTS5 it ends the query.
@@ -114,15 +115,16 @@ class HistoryHandlers:
             return refusal(frame, ErrorCode.BAD_QUERY)
 
         await self._writer.drained()
-        found, complete = await self._reads.search(
-            account, words, conversation=conversation, before=before, limit=frame.limit
-        )
-        shown = _fitting(found)
-        more = len(found) == frame.limit or len(shown) < len(found)
+        page = await self._reads.search(SearchQuery(account, tuple(words), conversation, before, frame.limit))
+        shown = _fitting(page.found)
+        cursor = page.cursor
+        if len(shown) < len(page.found):
+            last = shown[-1]
+            cursor = Place(last.message.time_ms, last.conversation, last.message.seq)
         return frames.SearchResults(
             matches=[self._match(each) for each in shown],
-            cursor=_search_cursor(shown[-1]) if more and shown else None,
-            complete=complete,
+            cursor=None if cursor is None else ".".join(map(str, cursor)),
+            complete=page.complete,
         )
 
     def _match(self, found: Found) -> frames.Match:
@@ -163,12 +165,8 @@ def _fitting(found: Sequence[Found]) -> Sequence[Found]:
     return found
 
 
-def _search_cursor(last: Found) -> str:
-    return f"{last.message.time_ms}.{last.conversation}.{last.message.seq}"
-
-
-def _parse_cursor(text: str) -> tuple[int, int, int] | None:
+def _parse_cursor(text: str) -> Place | None:
     parts = text.split(".")
     if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):  # noqa: PLR2004 - as made above
         return None
-    return int(parts[0]), int(parts[1]), int(parts[2])
+    return Place(*map(int, parts))

@@ -183,7 +183,7 @@ class Login:
         """End the other sessions of the device: what they sent is committed, the rest discarded."""
         while (old := self._router.session_of(account.id, device)) is not None:
             old.inbound.pause(Pause.REPLACED)
-            self._router.submissions.barrier()
+            await self._router.passed(old)
             await self._writer.drained()
             old.close(ErrorCode.REPLACED)
 

@@ -25,7 +25,7 @@ from qscpd.domain.model import (
 )
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.session import Session
-from qscpd.store.items import PendingChat, PendingSkip
+from qscpd.store.items import PendingChat
 
 _TYPING_EVERY_S: Final = 1.0
 """Typing indicators of a session that come more often are dropped."""
@@ -50,6 +50,7 @@ class MessageHandlers:
     def __init__(self, router: Router) -> None:
         self._directory = router.directory
         self._rooms = router.rooms
+        self._blocks = router.blocks
         self._submissions = router.submissions
         self._quotas = router.quotas
         self._sessions_of = router.sessions_of
@@ -81,7 +82,8 @@ class MessageHandlers:
 
     def skip(self, session: Session, _identity: Identity, frame: frames.Skip) -> None:
         """Let messages no longer wait for a refused one that the peer has discarded."""
-        self._submissions.submit(PendingSkip(session, frame.id))
+        if is_message_id(frame.id):  # No message can wait for any other one.
+            self._submissions.submit_skip(session, frame.id)
 
     def _accept(
         self,
@@ -216,7 +218,10 @@ class MessageHandlers:
     def read(self, session: Session, identity: Identity, frame: frames.ClientRead) -> None:
         """Move the position up to which the account has read a conversation."""
         number = parse_conversation(frame.conversation)
-        if number is not None:
+        if number is None:
+            return
+        room = self._rooms.by_id(number)
+        if room is None or room.role(identity.account) is not None:
             self._move(session, identity, number, PositionKind.READ, frame.seq)
 
     def _move(
@@ -224,7 +229,8 @@ class MessageHandlers:
     ) -> None:
         """Submit a position; the store ignores a lower one, and conversations of others."""
         receipt = session.supports(READ_RECEIPTS)
-        self._submissions.submit(Mark(identity.account, conversation, kind, seq, session.id, receipt))
+        mark = Mark(identity.account, conversation, kind, seq, session.id, receipt)
+        self._submissions.submit_mark(session, mark)
 
     # --- typing indicators
 
@@ -239,6 +245,8 @@ class MessageHandlers:
         if found is None:
             return
         if found.id > 0:
+            if self._blocks.between(identity.account, found.id):
+                return
             indicator = frames.Typing(found.name, [identity.name], 1)
             for other in self._sessions_of(found.id):
                 if other.outbound.live and other.supports(TYPING) and not other.link.congested:

@@ -29,14 +29,14 @@ class PresenceHandlers:
         session.send(frames.PresenceAck(frame.status, text))
         self._router.update_presence(identity)
 
-    def whois(self, session: Session, _identity: Identity, frame: frames.WhoisRequest) -> None:
+    def whois(self, session: Session, identity: Identity, frame: frames.WhoisRequest) -> None:
         """Answer whether a user exists, and with their presence."""
         session.inbound.count_request()
         account = self._router.directory.by_name(frame.user)
         if account is None:
             session.send(frames.Whois(_name_as_asked(frame.user), known=False))
             return
-        user = self._router.presence.of(account.name)
+        user = self._router.visibility.of(identity.account, account)
         session.send(frames.Whois(user.user, known=True, status=user.status, text=user.text))
 
 

@@ -9,6 +9,7 @@ from typing import cast
 
 from qscp import frames
 from qscpd.chat.router import Router
+from qscpd.handlers.blocks import BlockHandlers
 from qscpd.handlers.connection import ConnectionHandlers
 from qscpd.handlers.history import HistoryHandlers
 from qscpd.handlers.messages import MessageHandlers
@@ -44,6 +45,7 @@ def handler_table(
     )
     history = HistoryHandlers(router, writer, reads, requests)
     rooms = RoomHandlers(router, writer, reads, requests)
+    blocks = BlockHandlers(router, writer, requests)
     after_login = {
         frames.SendChat: messages.chat,
         frames.SendEdit: messages.edit,
@@ -53,6 +55,8 @@ def handler_table(
         frames.ClientRead: messages.read,
         frames.Skip: messages.skip,
         frames.SetTyping: messages.typing,
+        frames.Block: blocks.block,
+        frames.Unblock: blocks.unblock,
         frames.SetPresence: presence.set_presence,
         frames.WhoisRequest: presence.whois,
         frames.Resume: history.resume,

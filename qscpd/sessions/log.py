@@ -11,8 +11,10 @@ counted; a line at the end of the minute, with the same first keys, has their `c
 
 import contextlib
 import datetime as dt
+import errno
 import os
 import queue
+import stat
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -112,7 +114,11 @@ class SessionLog:
                 f"{self._path}: this user has no permission to write the session log"
             ) from error
         except OSError as error:
-            raise QscpdError(f"{self._path}: the session log can't be written: {error.strerror}") from error
+            place = os.path.realpath(self._path)
+            link = f" (a link to {place})" if self._path.is_symlink() else ""
+            raise QscpdError(
+                f"{self._path}{link}: the session log can't be written: {error.strerror}"
+            ) from error
         self._thread.start()
         return self
 
@@ -266,14 +272,24 @@ class SessionLog:
 
 
 def _open(path: Path) -> FileIO:
-    """Open a file for appending, without a buffer: lines that a full disk refuses are dropped."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_CREAT
+    """Open a file for appending, without a buffer: lines that a full disk refuses are dropped.
+
+    A link is followed, and a file that it names is made like any other. Nothing that would block is opened.
+    """
+    path = Path(os.path.realpath(path))
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     try:
-        descriptor = os.open(path, flags | os.O_EXCL, 0o640)
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o640)
         os.fchmod(descriptor, 0o640)  # whatever the umask is: the group reads logs
     except FileExistsError:
         descriptor = os.open(path, flags)
-    return FileIO(descriptor, "ab")
+    file = FileIO(descriptor, "ab")
+    mode = os.fstat(descriptor).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a file")
+    os.set_blocking(descriptor, True)
+    return file
 
 
 def _repeated(session: LoggedSession, fields: Mapping[str, object]) -> dict[str, object]:

@@ -81,15 +81,16 @@ class Bucket:
             limit: The present limit.
         """
         at_ns = int(now * _NANO)
-        most = (limit.burst - limit.purse) * _NANO
         if self._at_ns < 0:
-            self.left, self._stock = limit.purse, most
+            self._stock = limit.burst * _NANO
         else:
+            debt = max(-self.left, 0)
+            most = (limit.burst - limit.purse + debt) * _NANO
             self._stock = min(most, self._stock + limit.rate * (at_ns - self._at_ns))
-            taken = max(0, min(limit.purse - self.left, self._stock // _NANO))
-            self.left += taken
-            self._stock -= taken * _NANO
         self._at_ns = at_ns
+        taken = max(0, min(limit.purse - self.left, self._stock // _NANO))
+        self.left += taken
+        self._stock -= taken * _NANO
         return self.left > 0
 
     def is_full(self, now: float, limit: Limit) -> bool:
@@ -162,9 +163,8 @@ class RateLimiter:
         self.waiting[session] = None
         if self._timer is None:
             limits = self._limits()
-            wait_s = max(
-                each.full_in_s(limit_of(each.kind, limits)) for each in self.buckets if each.left <= 0
-            )
+            empty = [each for each in self.buckets if each.left <= 0]
+            wait_s = max((each.full_in_s(limit_of(each.kind, limits)) for each in empty), default=0.0)
             self.due = self._loop.time() + wait_s
             self._timer = self._loop.call_at(self.due, self._continue)
 

@@ -2,11 +2,15 @@
 
 While a request of a session is being answered, the session's next frames wait. So answers come in the
 order of the requests, and a peer has at most one request in the store. The number of requests
-that run at the same time is limited: a thousand peers that ask at once must not delay messages.
+that run at the same time is limited: a thousand peers that ask at once must not delay messages. An account
+has only some of these places, however many sessions it has. Cheap requests go first, and then each account in
+its turn.
 """
 
 import asyncio
+import enum
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final, TypeVar
 
@@ -14,6 +18,7 @@ import structlog
 
 from qscp import frames
 from qscp.errors import ErrorCode
+from qscpd.domain.fair_queue import FairQueue
 from qscpd.errors import StoreDamagedError
 from qscpd.net.pause import Pause
 from qscpd.sessions.answers import refusal
@@ -23,9 +28,39 @@ from qscpd.sessions.session import Session
 _AT_ONCE: Final = 32
 """Requests that run at the same time: all of them together are some 5 ms of the loop's time."""
 
+_PER_ACCOUNT: Final = 4
+"""Requests of one account that run at the same time: one for each of its devices, as users have them."""
+
+_SEARCHES: Final = 8
+"""Searches that run at the same time: they take longest, and must leave places for everything else."""
+
 _log = structlog.stdlib.get_logger("qscpd.sessions.requests")
 
 F = TypeVar("F", bound=frames.ClientFrame)
+
+
+class Cost(enum.IntEnum):
+    """What a request costs; cheaper ones go first."""
+
+    LOW = 0
+    """Answered from memory, or one change."""
+    PAGE = 1
+    """A page of messages or conversations."""
+    SEARCH = 2
+
+
+class _Request:
+    """A request that waits or runs."""
+
+    __slots__ = ("account", "cost", "run", "session")
+
+    def __init__(
+        self, session: Session, account: int, cost: Cost, run: Callable[[], Coroutine[None, None, None]]
+    ) -> None:
+        self.session = session
+        self.account = account
+        self.cost = cost
+        self.run = run
 
 
 class RequestRunner:
@@ -33,13 +68,16 @@ class RequestRunner:
 
     Args:
         tasks: Where they run; no error of theirs gets there.
-        barrier: Hands everything that sessions sent before to the store.
+        passed: Waits until what a session sent before is with the store.
     """
 
-    def __init__(self, tasks: asyncio.TaskGroup, barrier: Callable[[], None]) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, passed: Callable[[Session], Awaitable[None]]) -> None:
         self._tasks = tasks
-        self._barrier = barrier
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._passed = passed
+        self._waiting: FairQueue[_Request] = FairQueue(len(Cost))
+        self._running = self._searching = 0
+        self._running_of: Counter[int] = Counter()
+        """Requests that run, by account; without those that have none."""
 
     def answer(
         self,
@@ -47,6 +85,7 @@ class RequestRunner:
         identity: Identity,
         frame: F,
         make_reply: Callable[[int, F], Awaitable[frames.ServerFrame]],
+        cost: Cost = Cost.LOW,
     ) -> None:
         """Answer a request; the session's next frames wait until then.
 
@@ -55,31 +94,69 @@ class RequestRunner:
             identity: Its identity.
             frame: The request.
             make_reply: Makes the answer, from the account's id and the request.
+            cost: What it costs.
         """
 
         async def run() -> None:
-            async with self._slots:
-                if session.closed:
-                    return  # The user may be back on another session, and want something else by now.
-                try:
-                    reply = await make_reply(identity.account, frame)
-                except StoreDamagedError as error:
-                    # The session goes on: it needs that part of the store for nothing else, perhaps.
-                    session.report(_log, "request.damaged", level=logging.ERROR, reason=str(error))
-                    reply = refusal(frame, ErrorCode.INTERNAL)
+            try:
+                reply = await make_reply(identity.account, frame)
+            except StoreDamagedError as error:
+                # The session goes on: it needs that part of the store for nothing else, perhaps.
+                session.report(_log, "request.damaged", level=logging.ERROR, reason=str(error))
+                reply = refusal(frame, ErrorCode.INTERNAL)
             if not session.closed:
                 session.send(reply)
             session.inbound.resume(Pause.REQUEST)
 
-        if session.pending:
-            self._barrier()  # What it sent before is answered before.
         session.inbound.count_request()
         session.inbound.pause(Pause.REQUEST)
-        self.start(session, run())
+        request = _Request(session, identity.account, cost, run)
+        if session.pending:
+            self.start(session, self._push_behind(request))
+        else:
+            self._push(request)
 
     def start(self, session: Session, work: Coroutine[None, None, None]) -> None:
         """Run a task for a session; a bug in it ends only this session."""
         self._tasks.create_task(_guard(session, work))
+
+    # --- places
+
+    async def _push_behind(self, request: _Request) -> None:
+        """Let a request wait until what its session sent before is with the store."""
+        await self._passed(request.session)
+        self._push(request)
+
+    def _push(self, request: _Request) -> None:
+        self._waiting.push(request.cost, request.account, request)
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        """Start the requests that there are places for."""
+        while self._running < _AT_ONCE and (request := self._waiting.pop(self._has_place)) is not None:
+            if request.session.closed:
+                continue  # The user may be back on another session, and want something else by now.
+            self._count(request, 1)
+            self.start(request.session, self._run(request))
+
+    def _has_place(self, cost: int, account: int) -> bool:
+        if cost == Cost.SEARCH and self._searching >= _SEARCHES:
+            return False
+        return self._running_of[account] < _PER_ACCOUNT
+
+    async def _run(self, request: _Request) -> None:
+        try:
+            await request.run()
+        finally:
+            self._count(request, -1)
+            self._start_waiting()
+
+    def _count(self, request: _Request, change: int) -> None:
+        self._running += change
+        self._searching += change * (request.cost is Cost.SEARCH)
+        self._running_of[request.account] += change
+        if not self._running_of[request.account]:
+            del self._running_of[request.account]
 
 
 async def _guard(session: Session, work: Coroutine[None, None, None]) -> None:

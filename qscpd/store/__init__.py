@@ -65,19 +65,21 @@ def open_store(
     )
 
 
-def open_reader(url: str, *, on_damage: OnDamage | None = None) -> StoreReader:
+def open_reader(url: str, *, on_damage: OnDamage | None = None, paced: bool = False) -> StoreReader:
     """Open a store for reading only, also while another process uses it; no lock is needed.
 
     Args:
         url: As of `open_store`.
         on_damage: As of `open_store`.
+        paced: Whether it reads on a thread beside an event loop: it lets the loop run often, and ends pages
+            that cost much early.
 
     Raises:
         StoreError: It can't be opened; the text says why and what to do.
         PermissionDeniedError: This user may not read it.
     """
     driver, location = _driver(url)
-    return driver.open_reader(location, on_damage=on_damage or DamageLog())
+    return driver.open_reader(location, on_damage=on_damage or DamageLog(), paced=paced)
 
 
 def lock_store(url: str) -> AbstractContextManager[object]:

@@ -15,8 +15,9 @@ from qscpd.domain.clock import ClockDoubt
 from qscpd.domain.events import Event, PositionMoved
 from qscpd.domain.model import (
     Account,
+    BlockRow,
+    ConversationPage,
     ConversationRow,
-    ConversationSummary,
     Credentials,
     ExportedMessage,
     FoundPage,
@@ -31,6 +32,7 @@ from qscpd.domain.model import (
     RoomResult,
 )
 from qscpd.domain.rooms import DeniedError, Membership, RoomChange, RoomRow
+from qscpd.domain.search import Search
 from qscpd.errors import StoreFullError
 
 
@@ -76,6 +78,9 @@ class StoreReader(Protocol):
     def credentials(self, name: str) -> Credentials | None:
         """Return what a login is checked against; None if the account does not exist or is deleted."""
 
+    def blocks(self, account: int | None = None) -> Sequence[BlockRow]:
+        """Return what an account blocks, or what all accounts block, by account and blocked account."""
+
     # --- conversations
 
     def conversations(
@@ -83,8 +88,8 @@ class StoreReader(Protocol):
     ) -> Sequence[ConversationRow]:
         """Return an account's conversations with a higher id than `after`, by id."""
 
-    def conversation_list(self, account: int, after: int, limit: int) -> Sequence[ConversationSummary]:
-        """Return an account's conversations with their unread counts, by id.
+    def conversation_list(self, account: int, after: int, limit: int) -> ConversationPage:
+        """Return a page of an account's conversations with their unread counts.
 
         Args:
             account: The account.
@@ -128,23 +133,13 @@ class StoreReader(Protocol):
             max_bytes: Bytes on the wire at most, but for the first row.
         """
 
-    def search(
-        self,
-        account: int,
-        words: Sequence[str],
-        *,
-        conversation: int | None,
-        before: tuple[int, int, int],
-        limit: int,
-    ) -> FoundPage:
-        """Search an account's conversations for messages with all of the words.
+    def search(self, search: Search) -> FoundPage | None:
+        """Do a step of a search; return its page, or None if another step has to follow.
+
+        Any reader of the store can do the next step.
 
         Args:
-            account: The account.
-            words: The words.
-            conversation: Only this one; None: all.
-            before: Only messages before a (time_ms, conversation, seq).
-            limit: Messages at most.
+            search: The search; it has what its steps have found so far.
         """
 
     def export(self, account: int) -> Iterator[ExportedMessage]:
@@ -298,7 +293,8 @@ class Store(StoreReader, Protocol):
     def delete_account(self, name: str) -> Account:
         """Delete an account: it can't log in, its name stays reserved, its password hash is removed.
 
-        It leaves its rooms, as `qscpd.domain.succession` says.
+        It leaves its rooms, as `qscpd.domain.succession` says. It blocks nobody any more; blocks by
+        others stay, because what it wrote in rooms stays.
 
         Raises:
             NotFoundError: There is no such account, or it is deleted already.
@@ -306,6 +302,22 @@ class Store(StoreReader, Protocol):
 
     def replace_hash(self, account: int, old_hash: str, new_hash: str) -> None:
         """Upgrade a password hash after a login, unless the password was changed meanwhile."""
+
+    def block(self, account: int, blocked: int) -> None:
+        """Block an account, also a deleted one; see `qscpd.domain.blocks`.
+
+        Raises:
+            DeniedError: It is blocked already, the same account, or one too many; nothing was changed.
+            StoreFullError: No room on the disk.
+        """
+
+    def unblock(self, account: int, blocked: int) -> None:
+        """Stop blocking an account.
+
+        Raises:
+            DeniedError: It is not blocked.
+            StoreFullError: No room on the disk.
+        """
 
     # --- messages
 

@@ -24,7 +24,7 @@ class Driver(Protocol):
     ) -> Store:
         """See `qscpd.store.open_store`."""
 
-    def open_reader(self, location: str, *, on_damage: OnDamage) -> StoreReader:
+    def open_reader(self, location: str, *, on_damage: OnDamage, paced: bool) -> StoreReader:
         """See `qscpd.store.open_reader`."""
 
 

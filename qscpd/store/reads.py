@@ -6,27 +6,33 @@ have a commit whose events are still on their way to the loop: to have those fir
 `StoreWriter.drained` after the read. Between two reads a reader has no open transaction, so the store
 can always drop what only an old snapshot needs.
 
+A read is short: a page ends early if it costs much, and a search is many reads, one for each step. Between
+them the queue serves look-ups of logins first, then pages, then searches, and within these each account in
+turn.
+
 The queue needs no limit of its own. A session has at most one login or request and one replay, each
 with one read at a time, and the number of sessions is limited.
 """
 
 import asyncio
+import enum
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from queue import SimpleQueue
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 
+from qscpd.domain.fair_queue import FairQueue
 from qscpd.domain.model import (
+    ConversationPage,
     ConversationRow,
-    ConversationSummary,
     Credentials,
     FoundPage,
     HistoryPage,
     LogRow,
     ReplayPage,
 )
+from qscpd.domain.search import Search, SearchQuery
 from qscpd.errors import StoreError
 from qscpd.store.base import StoreReader
 
@@ -34,7 +40,18 @@ _THREADS: Final = 2
 """Two, so that a slow search does not delay logins and replays. More would not read faster, because they
 share Python's lock. And each busy thread can make the loop wait for one more switch interval (5 ms)."""
 
+_NOBODY: Final = 0
+"""The account of reads before a login."""
+
 T = TypeVar("T")
+
+
+class Lane(enum.IntEnum):
+    """Kind of a read, by its cost."""
+
+    LOOK_UP = 0
+    PAGE = 1
+    SEARCH = 2
 
 
 class _Read:
@@ -90,7 +107,9 @@ class StoreReads:
 
     def __init__(self, open_reader: Callable[[], StoreReader]) -> None:
         self._open_reader = open_reader
-        self._queue: SimpleQueue[_Read | None] = SimpleQueue()
+        self._queue: FairQueue[_Read] = FairQueue(len(Lane))
+        self._wake = threading.Condition()
+        self._closing = False
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
@@ -117,18 +136,19 @@ class StoreReads:
 
     def _end(self) -> None:
         threads, self._threads = self._threads, []
-        for _ in threads:
-            self._queue.put(None)
+        with self._wake:
+            self._closing = True
+            self._wake.notify_all()
         for thread in threads:
             thread.join()
 
     async def conversations(self, account: int) -> Sequence[ConversationRow]:
         """See `StoreReader.conversations`; all of them."""
-        return await self._read(lambda reader: reader.conversations(account))
+        return await self._read(account, lambda reader: reader.conversations(account))
 
-    async def conversation_list(self, account: int, after: int, limit: int) -> Sequence[ConversationSummary]:
+    async def conversation_list(self, account: int, after: int, limit: int) -> ConversationPage:
         """See `StoreReader.conversation_list`."""
-        return await self._read(lambda reader: reader.conversation_list(account, after, limit))
+        return await self._read(account, lambda reader: reader.conversation_list(account, after, limit))
 
     async def history_page(
         self,
@@ -142,9 +162,10 @@ class StoreReads:
     ) -> HistoryPage | None:
         """See `StoreReader.history_page`."""
         return await self._read(
+            account,
             lambda reader: reader.history_page(
                 account, conversation, before=before, after=after, limit=limit, max_bytes=max_bytes
-            )
+            ),
         )
 
     async def replay_page(
@@ -152,40 +173,40 @@ class StoreReads:
     ) -> ReplayPage | None:
         """See `StoreReader.replay_page`."""
         return await self._read(
+            account,
             lambda reader: reader.replay_page(
                 account, conversation, after=after, limit=limit, max_bytes=max_bytes
-            )
+            ),
         )
 
-    async def search(
-        self,
-        account: int,
-        words: Sequence[str],
-        *,
-        conversation: int | None,
-        before: tuple[int, int, int],
-        limit: int,
-    ) -> FoundPage:
-        """See `StoreReader.search`."""
-        return await self._read(
-            lambda reader: reader.search(
-                account, words, conversation=conversation, before=before, limit=limit
-            )
-        )
+    async def search(self, query: SearchQuery) -> FoundPage:
+        """Search an account's conversations, step by step; others' reads come between two steps.
+
+        Args:
+            query: What is searched for.
+        """
+        search = Search(query)
+        while True:
+            page = await self._read(query.account, lambda reader: reader.search(search), Lane.SEARCH)
+            if page is not None:
+                return page
 
     async def credentials(self, name: str) -> Credentials | None:
         """See `StoreReader.credentials`."""
-        return await self._read(lambda reader: reader.credentials(name))
+        return await self._read(_NOBODY, lambda reader: reader.credentials(name), Lane.LOOK_UP)
 
     async def room_log(self, conversation: int, before: int | None, limit: int) -> Sequence[LogRow]:
-        """See `StoreReader.room_log`."""
-        return await self._read(lambda reader: reader.room_log(conversation, before, limit))
+        """See `StoreReader.room_log`; each room has its turn."""
+        return await self._read(-conversation, lambda reader: reader.room_log(conversation, before, limit))
 
-    async def _read(self, work: Callable[[StoreReader], T]) -> T:
+    async def _read(self, account: int, work: Callable[[StoreReader], T], lane: Lane = Lane.PAGE) -> T:
+        """Return the result of a read, when it is the turn of its lane and account."""
         if not self._threads:
             raise StoreError("the store is closed")
         read = _Read(work)
-        self._queue.put(read)
+        with self._wake:
+            self._queue.push(lane, account, read)
+            self._wake.notify()
         try:
             return cast("T", await read.future)
         finally:
@@ -201,8 +222,15 @@ class StoreReads:
             return
         opened.set_result(None)
         try:
-            while (read := self._queue.get()) is not None:
+            while (read := self._next()) is not None:
                 read.run(reader)
                 del read  # its result can be a page, which must not stay until the next read
         finally:
             reader.close()
+
+    def _next(self) -> _Read | None:
+        """Wait for the next read; return None at the end."""
+        with self._wake:
+            while not self._queue and not self._closing:
+                self._wake.wait()
+            return self._queue.pop()

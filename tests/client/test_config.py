@@ -92,6 +92,13 @@ def test_a_binary_file_is_a_problem(file: Path) -> None:
         load(file)
 
 
+def test_a_file_that_is_nested_too_deeply(file: Path) -> None:
+    """A file whose nesting is deeper than the reader can follow is reported as such."""
+    file.write_text("[" * 2000)
+    with pytest.raises(ConfigError, match="is nested too deeply"):
+        load(file)
+
+
 def test_the_sample_has_every_key_and_loads() -> None:
     """The sample file has every key in order, and loads."""
     keys = yaml.safe_load(SAMPLE.read_text(encoding="utf-8"))

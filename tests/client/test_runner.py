@@ -192,6 +192,18 @@ async def test_leaving_has_a_deadline(server: ScriptedServer, peer: InProcessPee
     assert peer.kept() == ["hi"]
 
 
+async def test_leaving_waits_for_a_server_that_reads_slowly(
+    server: ScriptedServer, peer: InProcessPeer
+) -> None:
+    """While the server reads no further, leaving waits longer; the user is notified once."""
+    server.throttles_s = 0.4
+    front = GivenLines("dave", "one", "two", "quit")
+    assert await peer.run(front, leave_timeout_s=0.2) is ExitCode.OK
+    codes = [each.code for each in front.shown if isinstance(each, Notice)]
+    assert codes.count(NoticeCode.THROTTLED) == 1
+    assert peer.kept() == []
+
+
 async def test_leaving_keeps_lines_that_wait_for_whois(server: ScriptedServer, peer: InProcessPeer) -> None:
     """Leaving keeps lines that wait for an answer to `whois`."""
     server.ignores_whois = True

@@ -1,7 +1,7 @@
 """What others get while rooms are hot: `python -m tests.durability.hot_rooms`.
 
-A daemon on the loopback serves members of some large rooms, a pair of users and a small room. Acknowledgements
-of the pair and of the small room are timed without and with load, in phases:
+A daemon on the loopback serves members of some large rooms, a pair of users and a small room.
+Acknowledgements of the pair and of the small room are timed without and with load, in phases:
 
 - quiet: nothing else happens;
 - messages: a sender in each large room keeps messages in flight;
@@ -25,7 +25,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +40,7 @@ from tests.support.wire import chat, client_context
 _PROBE_EVERY_S: Final = 0.02
 _IN_FLIGHT: Final = 8
 _UNLIMITED: Final = (
+    "limits.sessions_per_account=1000",
     "limits.messages_per_second=1000000",
     "limits.message_burst=1000000",
     "limits.requests_per_second=1000000",
@@ -80,7 +83,7 @@ class Client:
                 return frame
 
 
-def read_rooms(port: int, ca: Path, users: Sequence[str], ready: Any) -> None:
+def read_rooms(port: int, ca: Path, users: Sequence[str], ready: Event) -> None:
     """Be members who only read, in a process of their own."""
 
     async def read() -> None:
@@ -167,7 +170,7 @@ LoadOf = tuple[Load, str, Sequence[str]]
 """What a client does, its user, and in which rooms."""
 
 
-def run_loads(port: int, ca: Path, loads: Sequence[LoadOf], ready: Any, done: Any) -> None:
+def run_loads(port: int, ca: Path, loads: Sequence[LoadOf], ready: Event, done: "Synchronized[int]") -> None:
     """Run clients that load the daemon, in a process of its own; count what they did."""
 
     def count() -> None:
@@ -258,7 +261,7 @@ def make_rooms(store: Path, rooms: Sequence[str], members: Sequence[str]) -> Non
 
 
 @contextlib.contextmanager
-def serving(folder: Path, authority: AuthorityFiles, settings: Sequence[str]) -> Any:
+def serving(folder: Path, settings: Sequence[str]) -> Iterator[int]:
     """Run a daemon without the debugging aids of the tests; yield its port."""
     arguments = [argument for setting in settings for argument in ("--set", setting)]
     config = folder / "qscpd.yaml"
@@ -305,9 +308,7 @@ def main() -> int:
         users = [*members, "w", "p0", "p1", "q0", "q1", "q2", "q3"]
         add_accounts(folder / "qscpd.db", dict.fromkeys(users, PASSWORD))
         make_rooms(folder / "qscpd.db", rooms, members)
-        with serving(
-            folder, authority, (*_UNLIMITED, "limits.sessions_per_account=1000", *chosen.set)
-        ) as port:
+        with serving(folder, (*_UNLIMITED, *chosen.set)) as port:
             ready = multiprocessing.Event()
             readers = multiprocessing.Process(
                 target=read_rooms, args=(port, authority.ca_certificate, members, ready), daemon=True

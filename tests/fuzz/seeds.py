@@ -1,14 +1,15 @@
 """Seeds for fuzzing: valid input of every kind, tokens, and known traps for parsers."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final
 
-__all__ = ["DICTIONARY", "SEEDS", "mutations"]
+__all__ = ["DICTIONARY", "SEEDS", "mutations", "seeds_of"]
 
-_DOCUMENT: Final = (Path(__file__).parents[2] / "docs/protocol.md").read_text(encoding="utf-8")
+_ROOT: Final = Path(__file__).parents[2]
+_DOCUMENT: Final = (_ROOT / "docs/protocol.md").read_text(encoding="utf-8")
 _LINES: Final = [line.encode() for line in re.findall(r"^(?:[CS]: )?(\{.*\})$", _DOCUMENT, re.MULTILINE)]
 
 DICTIONARY: Final[tuple[bytes, ...]] = (
@@ -54,20 +55,41 @@ SEEDS: Final[tuple[bytes, ...]] = (
 """The examples of the specification, alone and as streams, names and texts."""
 
 
-def mutations(random: Random) -> Iterator[bytes]:
+_FOLDER: Final = Path(__file__).parent / "corpus"
+
+_OTHER_INPUT: Final = frozenset(path.name for path in _FOLDER.iterdir())
+"""Targets whose input is nothing of the protocol; each has a folder of seeds."""
+
+
+_SAMPLES: Final = {
+    "daemon_config": [_ROOT / "config/qscpd.sample.yaml"],
+    "client_config": [_ROOT / "config/client.sample.yaml"],
+}
+"""Further seeds."""
+
+
+def seeds_of(target: str) -> tuple[bytes, ...]:
+    """Return the seeds of a target."""
+    if target not in _OTHER_INPUT:
+        return SEEDS
+    paths = [*sorted((_FOLDER / target).iterdir()), *_SAMPLES.get(target, ())]
+    return (b"", *(path.read_bytes() for path in paths))
+
+
+def mutations(random: Random, seeds: Sequence[bytes] = SEEDS) -> Iterator[bytes]:
     """Yield mutated seeds without end; the same ones for the same state of `random`."""
     while True:
-        data = bytearray(random.choice(SEEDS))
+        data = bytearray(random.choice(seeds))
         for _ in range(random.randint(1, 3)):
-            _mutate(data, random)
+            _mutate(data, random, seeds)
         yield bytes(data)
 
 
-def _mutate(data: bytearray, random: Random) -> None:
+def _mutate(data: bytearray, random: Random, seeds: Sequence[bytes]) -> None:
     """Change bytes in one place: delete, repeat, flip, or insert a token or a part of another seed."""
     start = random.randint(0, len(data))
     end = min(len(data), start + random.choice((0, 1, 1, 2, 5, 40)))
-    other = random.choice(SEEDS)
+    other = random.choice(seeds)
     data[start:end] = random.choice(
         (
             b"",

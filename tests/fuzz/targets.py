@@ -21,6 +21,15 @@ from qscp.names import normalize_name
 from qscp.rooms import check_reaction, check_topic, is_room, mentioned, normalize_room
 from qscp.states import State
 from qscp.text import check_body, check_status_text
+from tests.fuzz.file_targets import (
+    admin_reply,
+    admin_request,
+    backup_manifest,
+    backup_store,
+    client_config,
+    daemon_config,
+)
+from tests.fuzz.tls_targets import tls
 
 __all__ = ["TARGETS"]
 
@@ -194,6 +203,13 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         client_connection,
         names_and_texts,
         rooms_and_mentions,
+        tls,
+        daemon_config,
+        client_config,
+        admin_request,
+        admin_reply,
+        backup_manifest,
+        backup_store,
     )
 }
 """Every target by its name."""

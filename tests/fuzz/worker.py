@@ -18,7 +18,7 @@ try:
 except ImportError:  # it is optional: it has no wheels for some platforms
     atheris = None
 
-from tests.fuzz.seeds import DICTIONARY, SEEDS, mutations
+from tests.fuzz.seeds import DICTIONARY, mutations, seeds_of
 
 __all__ = ["main"]
 
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     corpus = folder / "corpus" / name
     corpus.mkdir(parents=True, exist_ok=True)
     if atheris is not None:
-        for seed in SEEDS:
+        for seed in seeds_of(name):
             (corpus / f"seed-{hashlib.sha256(seed).hexdigest()[:16]}").write_bytes(seed)
         fuzz_with_atheris(name, seconds, folder, corpus)
     return fuzz_by_ourselves(name, seconds, folder)
@@ -50,7 +50,7 @@ def load(name: str) -> Target:
 
 def fuzz_with_atheris(name: str, seconds: float, folder: Path, corpus: Path) -> None:
     """Fuzz with guidance by coverage; ends the process with the result."""
-    with atheris.instrument_imports(include=["qscp"]):
+    with atheris.instrument_imports(include=["qscp", "qscpd", "qscp_client"]):
         target = load(name)
     tokens = folder / "tokens"
     escaped = ("".join(f"\\x{byte:02x}" for byte in token[:60]) for token in DICTIONARY)
@@ -74,7 +74,7 @@ def fuzz_by_ourselves(name: str, seconds: float, folder: Path) -> int:
     target, seed = load(name), time.time_ns()
     sys.stdout.write(f"{name}: no atheris, random mutations with seed {seed}\n")
     end = time.monotonic() + seconds
-    for count, data in enumerate(mutations(Random(seed))):  # noqa: B007, S311 - no secret; the count is printed below
+    for count, data in enumerate(mutations(Random(seed), seeds_of(name))):  # noqa: B007, S311 - no secret; the count is printed below
         try:
             target(data)
         except BaseException:

@@ -13,7 +13,10 @@ def _shared_room_daemon(
     tmp_path_factory: pytest.TempPathFactory, authority: AuthorityFiles
 ) -> Iterator[Daemon]:
     names = ("alice", "bob", "carol", "dave", "erin")
-    with running_daemon(tmp_path_factory.mktemp("daemon"), authority, names) as running:
+    # The tests share its accounts, which together do more than one user.
+    much = [f"limits.{each}=1000000" for each in ("joins_per_hour", "invitations_per_day")]
+    settings = ("limits.rooms_per_account=500", *much)
+    with running_daemon(tmp_path_factory.mktemp("daemon"), authority, names, settings) as running:
         yield running
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qscp import codec, frames
+from qscpd.accounts.password_pool import Place
 from tests.support.device import Device
 from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
@@ -65,7 +66,7 @@ async def test_handled_messages_are_committed_before_auth_ack(
     alice.flying = set(alice.outbox)
     burst = b"".join(map(codec.encode, alice.resend()))
 
-    async def verify_slowly(_password: str, _hash: str | None) -> bool:
+    async def verify_slowly(_password: str, _hash: str | None, _place: Place) -> bool:
         detached(old).session.receive(burst)  # right before the old session ends
         return True
 

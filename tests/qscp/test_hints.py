@@ -1,6 +1,6 @@
 import pytest
 
-from qscp.hints import invisible_hint, quotes_hint, show_invisible, yaml_lines
+from qscp.hints import invisible_hint, one_line, quotes_hint, show_invisible, yaml_lines
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,11 @@ def test_an_invisible_character_is_named(character: str) -> None:
     code = f"U+{ord(character):04X}"
     assert show_invisible(f"lo{character}g") == f"lo<{code}>g"
     assert invisible_hint(f"{character}log") == f" (it has invisible characters, {code}: type the line again)"
+
+
+def test_a_sentence_stays_on_its_line() -> None:
+    """In a sentence that quotes a file, ends of lines and tabs are shown by their numbers."""
+    assert one_line("a\nb\tc\rd\u202e") == "a<U+000A>b<U+0009>c<U+000D>d<U+202E>"
 
 
 @pytest.mark.parametrize("text", ["", "a: b\t#\r\n", "größe: ёж 漢字 👍", "e\u0301"])

@@ -40,6 +40,7 @@ OBJECTS: dict[str, type[msgspec.Struct]] = {
     "limits": frames.Limits,
     "retention": frames.Retention,
     "person": frames.UserPresence,
+    "blocked": frames.BlockedUser,
     "position": frames.Position,
     "message": frames.Message,
     "range": frames.HistoryGap,
@@ -209,6 +210,7 @@ def test_the_codes_that_are_named_in_the_text_are_codes() -> None:
         "### Coming and going",
         "### Actions",
         "### Moderation",
+        "## Blocking",
     ):
         named = {word for word in codes_in(section(title)) if "_" in word}
         other_names = {

@@ -419,3 +419,16 @@ def test_a_deleted_room_can_t_be_exported(editable: SqliteStore) -> None:
     editable.change_room(RoomChange(action="delete", room="#dev", actor=None))
     with pytest.raises(NotFoundError, match="room #dev not found"):
         editable.find_room("#dev")
+
+
+def test_an_export_has_the_blocks_of_the_user(store: SqliteStore, tmp_path: Path) -> None:
+    """An export names what the account blocks, with the names of now, and not who blocks the account."""
+    store.block(ALICE, BOB)
+    store.block(CAROL, ALICE)
+    store.delete_account("bob")
+    store.add_account("bob", "x", reuse_name=True)
+    with contextlib.closing(open_reader(store_url(tmp_path / "q.db"))) as reader, reader.snapshot():
+        found = [line for line in exported(reader, "alice") if line["type"] == "block"]
+        assert exported(reader, "bob")[1:] == []
+    assert [(line["name"], line["account"]) for line in found] == [("bob~1", "a2")]
+    assert found[0]["time"] >= 1000

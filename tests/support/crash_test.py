@@ -5,7 +5,7 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
@@ -18,13 +18,13 @@ from qscpd.store import open_store, store_url
 from tests.support.daemon import PASSWORD, Daemon, add_accounts, write_config
 from tests.support.devicelog import DeviceLog
 from tests.support.network_device import read_book
-from tests.support.oracle import judge
+from tests.support.oracle import Book, judge
 from tests.support.ports import free_port
 from tests.support.stores import add_room
 from tests.support.waiting import PATIENCE_S
 from tests.support.wire import client_context
 
-__all__ = ["CrashTest", "Report"]
+__all__ = ["CrashTest", "LoadClient", "Report", "check_histories"]
 
 _ROOT: Final = Path(__file__).parents[2]
 
@@ -55,14 +55,16 @@ class Report(NamedTuple):
 
 
 class LoadClient:
-    """A process of `tests.durability.load_client`."""
+    """A process of participants; see `tests.durability.participant.run_load`.
 
-    def __init__(
-        self, folder: Path, authority: AuthorityFiles, port: int, seed: int, devices: list[str]
-    ) -> None:
-        arguments = [str(folder), str(authority.ca_certificate), str(port), str(seed), *devices]
+    Args:
+        module: Its main module.
+        *arguments: What the module takes.
+    """
+
+    def __init__(self, module: str, *arguments: object) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.durability.load_client", *arguments],
+            [sys.executable, "-m", module, *map(str, arguments)],
             cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -141,7 +143,11 @@ class CrashTest:
         logs = self._folder / "logs"
         logs.mkdir()
         halves = [[f"{user}:{n * 10 + m}" for m, user in enumerate(USERS)] for n in (1, 2)]
-        load_clients = [LoadClient(logs, self._authority, self._port, self._seed, half) for half in halves]
+        ca = self._authority.ca_certificate
+        load_clients = [
+            LoadClient("tests.durability.load_client", logs, ca, self._port, self._seed, *half)
+            for half in halves
+        ]
         try:
             for client in load_clients:
                 client.expect("ready")
@@ -179,27 +185,41 @@ class CrashTest:
     def _judge(self, folder: Path) -> Report:
         context = client_context(self._authority.ca_certificate)
         books = {user: asyncio.run(read_book(user, self._port, context)) for user in USERS}
-        logs = list(_read_logs(folder))
-        judge([log for log in logs if log.finished], books)
-        judge([log for log in logs if not log.finished], books, settled=False)
-        stored: dict[str, int] = {}
-        for book in books.values():
-            for conversation, history in book.items():
-                stored[conversation] = max(len(history.messages), stored.get(conversation, 0))
-        sent = sum(len(log.sent) for log in logs)
-        acked = sum(len(log.acked) for log in logs)
-        return Report(
-            kills=self._kills,
-            sessions=sum(log.sessions for log in logs),
-            devices=len(logs),
-            sent=sent,
-            acked=acked,
-            unanswered=sent - acked,
-            live=sum(log.live for log in logs),
-            replayed=sum(log.replayed for log in logs),
-            stored=sum(stored.values()),
-            moves=sum(len(log.periods) for log in logs),
-        )
+        return check_histories(folder, books, self._kills)
+
+
+def check_histories(folder: Path, books: Mapping[str, Book], kills: int) -> Report:
+    """Compare the records of all devices with what new devices receive.
+
+    Args:
+        folder: Where the load clients wrote the records.
+        books: Histories by user.
+        kills: How often the daemon was killed, for the report.
+
+    Raises:
+        BrokenPromiseError: Something that was acknowledged is lost, doubled or out of order.
+    """
+    logs = list(_read_logs(folder))
+    judge([log for log in logs if log.finished], books)
+    judge([log for log in logs if not log.finished], books, settled=False)
+    stored: dict[str, int] = {}
+    for book in books.values():
+        for conversation, history in book.items():
+            stored[conversation] = max(len(history.messages), stored.get(conversation, 0))
+    sent = sum(len(log.sent) for log in logs)
+    acked = sum(len(log.acked) for log in logs)
+    return Report(
+        kills=kills,
+        sessions=sum(log.sessions for log in logs),
+        devices=len(logs),
+        sent=sent,
+        acked=acked,
+        unanswered=sent - acked,
+        live=sum(log.live for log in logs),
+        replayed=sum(log.replayed for log in logs),
+        stored=sum(stored.values()),
+        moves=sum(len(log.periods) for log in logs),
+    )
 
 
 def _read_logs(folder: Path) -> Iterator[DeviceLog]:

@@ -83,6 +83,7 @@ class Daemon:
         config: Its configuration.
         settings: `key=value`, as of `--set`.
         command: Program to run instead of `qscpd`, with the same arguments.
+        debug: Whether it runs in Python's development mode: asyncio checks itself, and is slower.
 
     Attributes:
         directory: Where its store, its logs and its admin socket are.
@@ -97,6 +98,8 @@ class Daemon:
         config: Path,
         settings: Sequence[str] = (),
         command: Sequence[str] = (sys.executable, "-m", "qscpd"),
+        *,
+        debug: bool = True,
     ) -> None:
         self.directory = directory
         self.config = config
@@ -110,7 +113,12 @@ class Daemon:
             [*command, "run", "-c", str(config), *overrides],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONWARNINGS": "error", "PYTHONDEVMODE": "1", "JOURNAL_STREAM": ""},
+            env={
+                **os.environ,
+                "PYTHONWARNINGS": "error",
+                "PYTHONDEVMODE": "1" if debug else "",
+                "JOURNAL_STREAM": "",
+            },
             text=True,
         )
         self._reader = threading.Thread(target=self._read)

@@ -33,7 +33,7 @@ class Device:
         flying: Ids that were sent on this connection and have no answer yet.
         live: Whether this connection's replay is over.
         epoch: Of the server's store.
-        ended: The reason of the server's `bye`, or the code of its `error`.
+        ended: The reason of the server's `bye`, or the code of its `error` or `auth_nack`.
         errors: Codes of `error` frames with a `ref`.
         answers: Of `join` and `leave`: `ok`, or the code.
     """
@@ -141,6 +141,8 @@ class Device:
         match frame:
             case frames.AuthAck():
                 self._auth_ack(frame)
+            case frames.AuthNack(code=code):
+                self.ended = code
             case frames.Chat() | frames.Edit() | frames.Redact() | frames.React():
                 self._item(frame)
             case frames.RoomChanged(room=room, last_seq=last_seq):

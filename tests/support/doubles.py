@@ -141,11 +141,18 @@ class SlowWriter(StoreWriter[Session]):
 
     def __init__(self) -> None:
         self.waiting: list[Item[Session]] = []
+        self._drains: list[asyncio.Future[None]] = []
         self._seq = 0
 
     def append(self, items: Sequence[Item[Session]]) -> None:
         """Add items to `waiting`."""
         self.waiting += items
+
+    async def drained(self) -> None:
+        """Wait until the test lets it answer everything."""
+        done = asyncio.get_running_loop().create_future()
+        self._drains.append(done)
+        await done
 
     def answer(self, router: "RouterDouble", count: int | None = None) -> None:
         """Commit some or all waiting items; no position moves."""
@@ -166,6 +173,10 @@ class SlowWriter(StoreWriter[Session]):
     def _next(self, count: int | None) -> list[PendingChat[Session]]:
         batch = self.waiting[:count]
         del self.waiting[:count]
+        if not self.waiting:
+            for done in self._drains:
+                done.set_result(None)
+            self._drains.clear()
         return [item for item in batch if isinstance(item, PendingChat)]
 
 
@@ -177,7 +188,7 @@ def make_handlers(
     login: Callable[[Session, frames.Auth], None] = lambda _session, _auth: None,
 ) -> HandlerTable[Session]:
     """Return the daemon's handlers; without a `login`, `auth` gets no answer."""
-    requests = RequestRunner(tasks, router.submissions.barrier)
+    requests = RequestRunner(tasks, router.passed)
     return handler_table(router, writer, reads, requests, login)
 
 
@@ -260,6 +271,6 @@ class RouterDouble(Router):
         assert session.connection.state is State.READY
         link.resume_reading(Pause.LOGIN)
         self.register(session, Identity(account.id, name, features=frozenset(features)))
-        session.outbound.stream_presence(partial(self.presence.pages, name))
+        session.outbound.stream_presence(partial(self.presence_pages, Identity(account.id, name)))
         session.outbound.live = live
         return session, link

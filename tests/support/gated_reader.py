@@ -1,7 +1,7 @@
 """A reader that a test can stop before or inside its snapshot."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -61,7 +61,7 @@ class ReadGate:
 
 
 class _GatedDatabase(DatabaseReader):
-    """A reading connection that passes the gate after each query.
+    """A reading connection that passes the gate after each query, and each row of a long one.
 
     Attributes:
         method: The method that reads.
@@ -78,6 +78,12 @@ class _GatedDatabase(DatabaseReader):
         rows = super().read(sql, *values)
         self._gate.pass_through(INSIDE, self.method)
         return rows
+
+    def iterate(self, sql: str, *values: object) -> Iterator[Row]:
+        """Read; wait after each row."""
+        for row in super().iterate(sql, *values):
+            self._gate.pass_through(INSIDE, self.method)
+            yield row
 
 
 class GatedReader(SqliteReads):

@@ -27,7 +27,7 @@ from qscpd.net.admission import Admission
 from qscpd.net.pause import Pause
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store, StoreReader
-from qscpd.store.reads import StoreReads
+from qscpd.store.reads import Lane, StoreReads
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
@@ -78,10 +78,10 @@ class ReadCounter(StoreReads):
 
     in_flight = 0
 
-    async def _read(self, work: Callable[[StoreReader], T]) -> T:
+    async def _read(self, account: int, work: Callable[[StoreReader], T], lane: Lane = Lane.PAGE) -> T:
         self.in_flight += 1
         try:
-            return await super()._read(work)
+            return await super()._read(account, work, lane)
         finally:
             self.in_flight -= 1
 

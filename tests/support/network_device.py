@@ -38,22 +38,42 @@ class NetworkDevice:
 
     @classmethod
     async def login(
-        cls, device: Device, port: int, context: ssl.SSLContext, *, resume: bool = True
+        cls,
+        device: Device,
+        port: int,
+        context: ssl.SSLContext,
+        *,
+        resume: bool = True,
+        address: str | None = None,
     ) -> "NetworkDevice":
         """Connect and log in; then send `resume` and the outbox.
 
+        Args:
+            device: The device.
+            port: Port of the daemon.
+            context: TLS context.
+            resume: Whether to send `resume`.
+            address: Address to connect from, such as 127.0.0.2.
+
         Raises:
             OSError: The server can't be reached, or the connection broke.
-            EOFError: The connection ended.
+            EOFError: The connection ended, or the server refused the login.
         """
         async with patiently():
             reader, writer = await asyncio.open_connection(
-                "127.0.0.1", port, ssl=context, server_hostname="localhost", limit=_READ
+                "127.0.0.1",
+                port,
+                ssl=context,
+                server_hostname="localhost",
+                limit=_READ,
+                local_addr=(address, 0) if address else None,
             )
         network_device = cls(device, reader, writer)
         try:
             network_device.send(device.auth(PASSWORD))
-            await network_device.until(lambda: device.logged_in)
+            await network_device.until(lambda: device.logged_in or device.ended)
+            if not device.logged_in:
+                raise EOFError(device.ended)  # noqa: TRY301 - the same cleaning up as for a lost connection
             network_device.send(*(device.resume() if resume else ()), *device.resend())
         except BaseException:
             network_device.drop()

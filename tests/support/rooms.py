@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 _ANSWERS: Final = (
+    "block_ack",
     "error",
     "room_ack",
     "room_log",

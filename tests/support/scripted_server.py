@@ -91,6 +91,7 @@ class ScriptedServer:
         loses_acks: Whether messages are stored and not answered.
         refuses_storage: Code with which messages are refused, as by a full disk; empty to store them.
         refuses: Answers to `auth` that replace the check of the password.
+        throttles_s: How long each message waits, behind a `throttled`.
         fails_resume: Whether each `resume` ends the session with `internal`.
         closed: Whether new connections are dropped at once.
         ignores_bye: Whether `bye` is left unanswered.
@@ -112,6 +113,7 @@ class ScriptedServer:
         self.refuses_storage = ""
         self.fails_resume = False
         self.closed = False
+        self.throttles_s = 0.0
         self.ignores_bye = False
         self.ignores_ping = False
         self.ignores_whois = False
@@ -309,6 +311,9 @@ class ScriptedServer:
         elif self.refuses_storage:
             session.refused[frame.to] = frame.id
             self._refuse(session, frame, ErrorCode(self.refuses_storage))
+        elif self.throttles_s:
+            session.send(frames.Throttled("messages", self.throttles_s))
+            asyncio.get_running_loop().call_later(self.throttles_s, self._store, session.user, frame, session)
         else:
             session.refused.pop(frame.to, None)
             self._store(session.user, frame, session)

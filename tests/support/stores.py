@@ -190,7 +190,7 @@ def conversation_of(store: StoreReader, account: int, conversation: int) -> Conv
 
 def unread_of(store: StoreReader, account: int, conversation: int) -> tuple[int, int]:
     """Return an account's counts of unread messages and mentions in a conversation."""
-    (summary,) = store.conversation_list(account, conversation - 1, 1)
+    (summary,) = store.conversation_list(account, conversation - 1, 1).conversations
     assert summary.conversation.id == conversation
     return summary.unread, summary.mentions
 

@@ -5,7 +5,8 @@ known whether a name exists, or a room can be joined.
 """
 
 import collections
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Container, Iterable
 
 from qscp import frames
 from qscp.errors import InvalidNameError
@@ -19,7 +20,7 @@ from qscp_client.core.history import History
 from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
 from qscp_client.core.requests import PendingRequests, PendingRoomRequest
 from qscp_client.core.rooms import Rooms
-from qscp_client.core.roster import Roster
+from qscp_client.core.roster import PresenceChange, Roster
 from qscp_client.core.sync import Sync
 
 
@@ -35,6 +36,7 @@ class ChatSwitcher:
         sync: The conversations.
         rooms: The rooms.
         history: Asks for the messages that a chat has to show.
+        blocks: Names of the users whom you block.
         requests: What was asked and is not answered.
         online: Whether there is a connection.
         resume: Called when queued lines can be carried out.
@@ -54,6 +56,7 @@ class ChatSwitcher:
         rooms: Rooms,
         history: History,
         *,
+        blocks: Container[str],
         requests: PendingRequests,
         online: Callable[[], bool],
         resume: Callable[[], None],
@@ -67,6 +70,7 @@ class ChatSwitcher:
         self._sync = sync
         self._rooms = rooms
         self._history = history
+        self._blocks = blocks
         self._requests = requests
         self._online = online
         self._resume = resume
@@ -230,10 +234,17 @@ class ChatSwitcher:
             self._is_read_only = conversation.deleted
             self._out.show(Notice(NoticeCode.NAME_GIVEN_AWAY, name=conversation.name, user=partner))
 
-    def came_online(self, name: str) -> None:
-        """Note that a user came online: so the name is not that of a deleted account any more."""
-        self._release(name)
-        self.check()
+    def show_changes(self, changes: Iterable[PresenceChange]) -> None:
+        """Show changes of presence, in a chat only those of the other user."""
+        for change in changes:
+            if not change.was_online:
+                # So the name is not that of a deleted account any more.
+                self._release(change.person.user)
+                self.check()
+            partner = self._chat.partner
+            is_partner = change.person.user == partner
+            if is_partner or partner is None:
+                self._out.show(events.PresenceChanged(change.person, change.was_online, is_partner))
 
     def history_changed(self) -> None:
         """Forget the conversation of the open chat: its id can be that of another one now."""
@@ -297,6 +308,8 @@ class ChatSwitcher:
 
     def _open(self, opened: events.ChatOpened | events.RoomOpened) -> None:
         self._chat.change(Step.OPEN, opened.name)
+        if isinstance(opened, events.ChatOpened) and opened.name in self._blocks:
+            opened = dataclasses.replace(opened, blocked=True)
         conversation = self._sync.conversations.named(opened.name)
         if conversation is not None:
             self._chat.bind(conversation.id, opened.name)

@@ -1,7 +1,7 @@
 """The state of each conversation, composed of parts with one subject each. Sans-I/O."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
 from qscp import frames
@@ -27,6 +27,7 @@ class Conversation:
         conversation_id: Its id.
         name: The other member's name, or the room's; empty while it is not known.
         saved: The position from an earlier run, if there is one.
+        blocks: Names of the users whom you block.
 
     Attributes:
         id: Its id.
@@ -42,17 +43,23 @@ class Conversation:
     """
 
     def __init__(
-        self, me: str, conversation_id: str, name: str = "", saved: SavedPosition | None = None
+        self,
+        me: str,
+        conversation_id: str,
+        name: str = "",
+        saved: SavedPosition | None = None,
+        blocks: Container[str] = (),
     ) -> None:
         self.id = conversation_id
         self.name = name
         self._me = me
+        self._blocks = blocks
         self._reset(saved)
 
     def _reset(self, saved: SavedPosition | None = None) -> None:
         self.deleted = False
         self.cursors = Cursors(applied=saved.seq, reported=saved.reported) if saved else Cursors()
-        self.unread = UnreadCounter(self._me, saved.seq if saved else 0)
+        self.unread = UnreadCounter(self._me, saved.seq if saved else 0, self._blocks)
         self.backlog = Backlog()
         self.delivery = DeliveryTracker()
         self.known = MessageCache()
@@ -198,7 +205,7 @@ class Conversation:
                 self._keep(item)
                 if item.sender == self._me:
                     return False
-                return self._display(item.seq, 1, int(self._me in item.mentions))
+                return self._display(item.seq, 1, int(self.unread.is_mention(item)))
             case Amendment():
                 return self._display(item.seq)
             case Missing(reason="damaged"):
@@ -259,18 +266,20 @@ class Conversations:
     Args:
         me: Your name.
         positions: What was saved in earlier runs.
+        blocks: Names of the users whom you block.
 
     Attributes:
         outdated: Whether a name has changed since the last list.
     """
 
-    def __init__(self, me: str, positions: Iterable[SavedPosition] = ()) -> None:
+    def __init__(self, me: str, positions: Iterable[SavedPosition] = (), blocks: Container[str] = ()) -> None:
         self.outdated = False
         self._me = me
+        self._blocks = blocks
         self._by_id: dict[str, Conversation] = {}
         self._by_name: dict[str, Conversation] = {}
         for saved in positions:
-            made = self._by_id[saved.conversation] = Conversation(me, saved.conversation, "", saved)
+            made = self._by_id[saved.conversation] = Conversation(me, saved.conversation, "", saved, blocks)
             self._rename(made, saved.name)
 
     def __iter__(self) -> Iterator[Conversation]:
@@ -291,7 +300,8 @@ class Conversations:
         """
         found = self._by_id.get(conversation)
         if found is None:
-            found = self._by_id[conversation] = Conversation(self._me, conversation)
+            found = Conversation(self._me, conversation, blocks=self._blocks)
+            self._by_id[conversation] = found
         if name and name != found.name:
             self.outdated |= bool(found.name) or name in self._by_name
             if not found.name:

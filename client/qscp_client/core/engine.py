@@ -20,9 +20,12 @@ from typing import assert_never
 from qscp import frames
 from qscp.characters import drop_pasted
 from qscp_client.core import events
+from qscp_client.core.block_requests import BlockRequests
+from qscp_client.core.blocks import Blocks
 from qscp_client.core.changes import Added, Change, Saved
 from qscp_client.core.chat_state import CurrentChat, TypedLine
 from qscp_client.core.chat_switcher import ChatSwitcher
+from qscp_client.core.commands.blocks import BlockCommands
 from qscp_client.core.commands.general import GeneralCommands
 from qscp_client.core.commands.messages import MessageCommands
 from qscp_client.core.commands.rooms import RoomCommands
@@ -30,11 +33,10 @@ from qscp_client.core.commands.table import Nothing, Pick, Refuse, Run, Say, int
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.history import History
 from qscp_client.core.notices import Notice, NoticeCode
-from qscp_client.core.outbox import Failure, FailureCode
 from qscp_client.core.requests import PendingRequests
 from qscp_client.core.room_requests import RoomRequests
 from qscp_client.core.rooms import Rooms
-from qscp_client.core.roster import PresenceChange, Roster
+from qscp_client.core.roster import Roster
 from qscp_client.core.sender import Sender
 from qscp_client.core.sync import Sync
 from qscp_client.core.typing_status import TypingStatus
@@ -55,6 +57,7 @@ class Engine:
     Attributes:
         me: Your name.
         roster: Who is online.
+        blocks: The users whom you block.
         typing: Typing indicators.
         online: Whether there is a connection.
         next_try: When the next connection is tried, by the clock; None if that is not known.
@@ -74,6 +77,7 @@ class Engine:
         saved = saved or Saved()
         self.me = me
         self.roster = Roster(me)
+        self.blocks = Blocks()
         self.online = False
         self.next_try: float | None = None
         self.ending: events.Ending | None = None
@@ -83,9 +87,9 @@ class Engine:
         self._out = out = Output()
         self._chat = chat = CurrentChat()
         self._sender = Sender(out, clock, make_id, saved.outbox, keeps_failed=not shows_at_once)
-        self._sync = Sync(me, out, clock, self._sender, chat, saved, shows_at_once=shows_at_once)
+        self._sync = Sync(me, out, clock, self._sender, chat, saved, self.blocks, shows_at_once=shows_at_once)
         self._requests = PendingRequests(out)
-        self._history = History(out, self._requests, self._sync)
+        self._history = History(out, self._requests, self._sync, self.blocks)
         self._rooms = Rooms(me, out, clock, self._sync, chat, self._requests, close=self._close_chat)
         self._switcher = ChatSwitcher(
             me,
@@ -96,13 +100,15 @@ class Engine:
             self._sync,
             self._rooms,
             self._history,
+            blocks=self.blocks,
             requests=self._requests,
             online=self._is_online,
             resume=self._resume,
         )
         self._room_requests = RoomRequests(out, clock, self._requests, self._rooms, self._switcher)
+        self._block_requests = BlockRequests(out, self.blocks, self._requests, self.roster, self._rooms)
         self._message_commands = MessageCommands(
-            me, out, chat, self._sync, self._sender, self._requests, self._is_online
+            me, out, chat, self._sync, self._sender, self._requests, self.blocks, self._is_online
         )
         self._commands = GeneralCommands(
             out,
@@ -112,10 +118,11 @@ class Engine:
             self._sender,
             self._history,
             lambda: self.connection,
+            blocks=BlockCommands(out, chat, self._sync, self._block_requests, self._is_online),
             messages=self._message_commands,
             rooms=RoomCommands(out, chat, self._switcher, self._rooms, self._room_requests, self._is_online),
         )
-        self.typing = TypingStatus(me, out, clock, enabled=sends_typing)
+        self.typing = TypingStatus(me, out, clock, self.blocks, enabled=sends_typing)
 
     @property
     def partner(self) -> str | None:
@@ -210,6 +217,7 @@ class Engine:
 
     def events_to_show(self) -> list[events.Event]:
         """Remove and return the events to show now."""
+        self._sync.timeline.show_begun_fold()
         return self._out.take_events()
 
     def additions_to_save(self) -> list[Change]:
@@ -231,6 +239,7 @@ class Engine:
         self.ending = None
         if self._sync.connected(ack):
             self._switcher.history_changed()
+        self.blocks.connected(ack)
         self._rooms.connected()
         self._requests.connected()
         self._sender.connected()
@@ -243,6 +252,7 @@ class Engine:
         lost = self._requests.disconnected()
         self._history.disconnected(lost)
         self._room_requests.disconnected(lost)
+        self._block_requests.disconnected()
         self._sync.lost()
         self._sender.outbox.disconnected()
         self.roster.disconnected()
@@ -279,13 +289,7 @@ class Engine:
             # Lines typed after the name are kept like all that has no answer.
             self.disconnected()
             self._switcher.abandon()
-        failure = Failure(FailureCode.UNANSWERED_KEPT if keeps else FailureCode.UNANSWERED)
-        for entry in self._sender.outbox:
-            self._out.show(
-                events.MessageFailed(
-                    entry.to, entry.body, failure, entry.id, kind=entry.kind, target=entry.target
-                )
-            )
+        self._sender.show_unanswered(keeps=keeps)
 
     # --- typed lines
 
@@ -341,9 +345,11 @@ class Engine:
             case frames.OnlineUsers():
                 self._receive_page(frame)
             case frames.PresenceChanges():
-                self._show_changes(self.roster.apply_changes(frame))
+                self._switcher.show_changes(self.roster.apply_changes(frame))
             case frames.Error(ref=str()):
                 self._receive_refusal(frame)
+            case frames.Blocks() | frames.BlockChanged() | frames.BlockAck():
+                self._block_requests.receive(frame)
             case frames.Whois():
                 self._switcher.receive_whois(frame)
             case frames.ServerPing():
@@ -364,21 +370,23 @@ class Engine:
                 pass
 
     def _receive_refusal(self, frame: frames.Error) -> None:
-        if frame.ref in ("join", "leave", "room", "rooms"):
-            self._room_requests.receive(frame)
-            return
-        self._out.show(Notice(NoticeCode.SERVER_ERROR, error=frame.code, text=frame.message))
-        if frame.ref == "whois":
-            self._switcher.receive_whois()
-        else:
-            self._history.receive(frame)
+        match frame.ref:
+            case "join" | "leave" | "room" | "rooms":
+                self._room_requests.receive(frame)
+            case "block" | "unblock":
+                self._block_requests.receive(frame)
+            case ref:
+                self._out.show(Notice(NoticeCode.SERVER_ERROR, error=frame.code, text=frame.message))
+                if ref == "whois":
+                    self._switcher.receive_whois()
+                else:
+                    self._history.receive(frame)
 
     def _receive_page(self, frame: frames.OnlineUsers) -> None:
         changes = self.roster.apply_page(frame)
         if self._welcomed:
-            self._show_changes(changes)
-        else:
-            self._welcome()
+            self._switcher.show_changes(changes)
+        self._welcome()
 
     def _welcome(self) -> None:
         if not self._welcomed and self.roster.complete and self._sync.list.complete:
@@ -387,14 +395,6 @@ class Engine:
             if self.failures:
                 self._out.show(Notice(NoticeCode.FAILED_BEFORE, count=self.failures))
             self._switcher.show_picker()
-
-    def _show_changes(self, changes: list[PresenceChange]) -> None:
-        for change in changes:
-            if not change.was_online:
-                self._switcher.came_online(change.person.user)
-            is_partner = change.person.user == self.partner
-            if is_partner or self.partner is None:
-                self._out.show(events.PresenceChanged(change.person, change.was_online, is_partner))
 
     def _is_online(self) -> bool:
         return self.online

@@ -82,6 +82,8 @@ class ChatOpened(Event):
     """Whether the user is known to exist."""
     deleted: bool = False
     """Whether the account is deleted: the chat can be read only."""
+    blocked: bool = False
+    """Whether you block the user: the chat can be read only."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -227,6 +229,26 @@ class Amended(Event):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class MessagesFolded(Event):
+    """Messages of blocked users in a room that follow each other."""
+
+    room: str
+    senders: tuple[str, ...]
+    count: int
+    place: Place
+    """Which chat was open when they came."""
+    more: bool = False
+    """Whether a line for earlier ones stands right before."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BlocksListed(Event):
+    """`/blocks`: the users whom you block."""
+
+    names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RoomsListed(Event):
     """`/rooms`: a page of the rooms that you can see."""
 
@@ -295,6 +317,8 @@ class Found:
     sender: str
     body: str
     time_ms: int
+    folded: bool = False
+    """Whether it is of a blocked user, in a room: its text is not shown."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """History: older messages, the last ones, and searches, as asked of the server."""
 
+from collections.abc import Container
 from typing import Final
 
 from qscp import frames
+from qscp.rooms import is_room
 from qscp_client.core import events
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
@@ -24,12 +26,16 @@ class History:
         out: Where events go.
         requests: What was asked and is not answered.
         sync: Shows pages of history.
+        blocks: Names of the users whom you block.
     """
 
-    def __init__(self, out: Output, requests: PendingRequests, sync: Sync) -> None:
+    def __init__(
+        self, out: Output, requests: PendingRequests, sync: Sync, blocks: Container[str] = ()
+    ) -> None:
         self._out = out
         self._requests = requests
         self._sync = sync
+        self._blocks = blocks
 
     def ask_unread(self, conversation: Conversation) -> None:
         """Ask for what a chat that was opened has to show."""
@@ -50,7 +56,7 @@ class History:
 
     def search(self, query: str) -> None:
         """Search all conversations."""
-        self._requests.ask(PendingSearch(frames.SearchRequest(query, limit=_FOUND)))
+        self._requests.ask(PendingSearch(query, _FOUND))
 
     def disconnected(self, lost: list[PendingRequest]) -> None:
         """Show that answers will not come. Unread messages are asked for again when their chat is opened.
@@ -77,8 +83,7 @@ class History:
             case frames.History():
                 self._add_page(frame)
             case frames.SearchResults():
-                if (search := self._requests.take_search()) is not None:
-                    self._show_found(search.frame.query, frame)
+                self._add_found(frame)
             case frames.Error(ref="history"):
                 pending = self._requests.take_history()
                 if pending is not None and pending.is_unread:
@@ -109,10 +114,24 @@ class History:
         else:
             self._sync.show_older(pending.conversation, page)
 
-    def _show_found(self, query: str, frame: frames.SearchResults) -> None:
-        found = [events.Found(each.name, each.sender, each.body, each.time) for each in frame.matches]
+    def _add_found(self, page: frames.SearchResults) -> None:
+        if (search := self._requests.take_search()) is None:
+            return
+        if search.add(page):
+            self._requests.ask(search)
+            return
+        found = [
+            events.Found(
+                each.name,
+                each.sender,
+                each.body,
+                each.time,
+                folded=is_room(each.name) and each.sender in self._blocks,
+            )
+            for each in search.found
+        ]
         self._out.show(
-            events.SearchDone(query, tuple(reversed(found)), frame.cursor is not None, frame.complete)
+            events.SearchDone(search.query, tuple(reversed(found)), bool(search.cursor), search.complete)
         )
 
 

@@ -47,6 +47,13 @@ class NoticeCode(enum.StrEnum):
     """[name, user] The user in the open chat is called `name` now: `user` is another account's name."""
     WAITING_FOR_STORAGE = "waiting_for_storage"
     """[error, text] The server could not store a message; it is sent again automatically."""
+    THROTTLED = "throttled"
+    """You send faster than the server accepts; what you sent waits."""
+
+    BLOCKED = "blocked"
+    """[name] You block a user, from here or from another device."""
+    UNBLOCKED = "unblocked"
+    """[name]"""
 
     # History
     ANSWER_LOST = "answer_lost"
@@ -68,6 +75,11 @@ class NoticeCode(enum.StrEnum):
     LAST_BEGIN = "last_begin"
     """[name] The last messages follow."""
     LAST_END = "last_end"
+    FOLDED_BEGIN = "folded_begin"
+    """[name] Messages of blocked users follow."""
+    FOLDED_END = "folded_end"
+    NOTHING_FOLDED = "nothing_folded"
+    """[name] No message of a blocked user is known here."""
     OLDER_AVAILABLE = "older_available"
     """The room that was joined has messages to read."""
     MISSING_UNREAD = "missing_unread"
@@ -185,6 +197,12 @@ class ProblemCode(enum.StrEnum):
 
     RECIPIENT_DELETED = "recipient_deleted"
     """[name] Nothing can be sent in the chat that is open."""
+    RECIPIENT_BLOCKED = "recipient_blocked"
+    """[name] You block the user in the chat that is open."""
+    BLOCKS_UNSUPPORTED = "blocks_unsupported"
+    """The server is too old."""
+    BLOCK_REFUSED = "block_refused"
+    """[error, text, user, command] The server refused to block or unblock."""
 
     # Messages
     NO_SUCH_MESSAGE = "no_such_message"

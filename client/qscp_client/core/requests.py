@@ -7,13 +7,16 @@ type.
 import collections
 import dataclasses
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from qscp import frames
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
+
+_SEARCH_PAGES: Final = 100
+"""Pages of a search that are asked for, so that it has an end: about a minute."""
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -62,9 +65,35 @@ class PendingHistory:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class PendingSearch:
-    """A search in all conversations."""
+    """A search in all conversations, over any number of pages."""
 
-    frame: frames.SearchRequest
+    query: str
+    wanted: int
+    """Matches that are still to come."""
+    cursor: str = ""
+    """Where the next page begins."""
+    pages_left: int = _SEARCH_PAGES
+    found: list[frames.Match] = dataclasses.field(default_factory=list)
+    """What came so far, the newest first."""
+    complete: bool = True
+    """Whether the server had every message in its index."""
+
+    @property
+    def frame(self) -> frames.SearchRequest:
+        """The frame that asks for the next page."""
+        return frames.SearchRequest(self.query, cursor=self.cursor, limit=self.wanted)
+
+    def add(self, page: frames.SearchResults) -> bool:
+        """Add a page; return whether to ask for the next one.
+
+        A page can have fewer matches than asked for, or none, and yet not be the last.
+        """
+        self.found += page.matches[: self.wanted]
+        self.wanted -= len(page.matches[: self.wanted])
+        self.complete &= page.complete
+        self.cursor = page.cursor or ""
+        self.pages_left -= 1
+        return bool(self.cursor) and self.wanted > 0 and self.pages_left > 0
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -99,9 +128,16 @@ class PendingRoomRequest:
                 return False
 
 
-PendingRequest = PendingHistory | PendingSearch | PendingRoomRequest
+@dataclasses.dataclass(slots=True, eq=False)
+class PendingBlock:
+    """A request to block or unblock a user."""
 
-_Pending = TypeVar("_Pending", PendingHistory, PendingSearch, PendingRoomRequest)
+    frame: frames.Block | frames.Unblock
+
+
+PendingRequest = PendingHistory | PendingSearch | PendingRoomRequest | PendingBlock
+
+_Pending = TypeVar("_Pending", PendingHistory, PendingSearch, PendingRoomRequest, PendingBlock)
 
 
 class PendingRequests:
@@ -126,7 +162,7 @@ class PendingRequests:
     @property
     def awaits_messages(self) -> bool:
         """Whether messages or matches were asked for."""
-        return any(not isinstance(each, PendingRoomRequest) for each in self._pending)
+        return any(isinstance(each, PendingHistory | PendingSearch) for each in self._pending)
 
     @property
     def history(self) -> list[PendingHistory]:
@@ -171,6 +207,15 @@ class PendingRequests:
         """
         rooms = (each for each in self._pending if isinstance(each, PendingRoomRequest))
         return self._remove(next((each for each in rooms if each.frame.type == frame_type), None))
+
+    def take_block(self, frame_type: str) -> PendingBlock | None:
+        """Remove and return the request that an answer about blocks is for; None if there is none.
+
+        Args:
+            frame_type: The type of the request's frame.
+        """
+        found = (each for each in self._pending if isinstance(each, PendingBlock))
+        return self._remove(next((each for each in found if each.frame.type == frame_type), None))
 
     def disconnected(self) -> list[PendingRequest]:
         """Remove and return the requests that stay unanswered: all but those that enter a room."""

@@ -1,5 +1,6 @@
 """Room requests, and the notices shown when they are answered."""
 
+import math
 from typing import Final
 
 from qscp import frames
@@ -8,7 +9,7 @@ from qscp_client.core import events
 from qscp_client.core.chat_switcher import ChatSwitcher
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
-from qscp_client.core.requests import PendingRequest, PendingRequests, PendingRoomRequest
+from qscp_client.core.requests import PendingBlock, PendingRequest, PendingRequests, PendingRoomRequest
 from qscp_client.core.rooms import Rooms
 
 _DONE: Final = {
@@ -91,7 +92,10 @@ class RoomRequests:
         Args:
             lost: The requests without an answer.
         """
-        if any(isinstance(each, PendingRoomRequest) and not each.sought for each in lost):
+        if any(
+            isinstance(each, PendingBlock) or (isinstance(each, PendingRoomRequest) and not each.sought)
+            for each in lost
+        ):
             self._out.show(Notice(NoticeCode.ROOM_ANSWER_LOST))
 
     def _show_done(self, pending: PendingRoomRequest) -> None:
@@ -134,7 +138,14 @@ class RoomRequests:
         user = pending.frame.user or "" if isinstance(pending.frame, frames.RoomRequest) else ""
         name = _room_of(pending)
         self._out.fail(
-            Problem(ProblemCode.ROOM_REFUSED, error=error.code, text=error.message, name=name, user=user)
+            Problem(
+                ProblemCode.ROOM_REFUSED,
+                error=error.code,
+                text=error.message,
+                name=name,
+                user=user,
+                seconds=math.ceil(error.retry_after or 0),
+            )
         )
 
     def _show_rooms(self, pending: PendingRoomRequest, page: frames.Rooms) -> None:

@@ -110,6 +110,12 @@ class Rooms:
         for name in self.invitations.keys() - named:
             del self.invitations[name]
 
+    def forget_invitations_by(self, user: str) -> None:
+        """Forget invitations by a user whom you block; the server sends them again when that has ended."""
+        for name in [name for name, by in self.invitations.items() if by == user]:
+            del self.invitations[name]
+            self._announced.pop(name, None)
+
     def learn_members(self, room: str, members: Iterable[frames.Member]) -> None:
         """Apply a page of a room's members."""
         self._roles[room] |= {each.user: each.role for each in members}

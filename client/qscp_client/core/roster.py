@@ -55,6 +55,10 @@ class Roster:
         """Whether a user of that name was online at any time of this run."""
         return name in self._seen
 
+    def remove(self, name: str) -> None:
+        """Remove a user who is not to be seen any more."""
+        self._people.pop(name, None)
+
     def disconnected(self) -> None:
         """Expect a whole snapshot with versions of its own, from the next connection."""
         self._pages = None

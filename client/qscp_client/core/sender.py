@@ -10,6 +10,10 @@ from qscp_client.core.effects import Clock, Output
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import Entry, EntryKind, Failure, FailureCode, Outbox
 
+_SAME_PAUSE_S = 15.0
+"""A `throttled` that comes later than this after the last one is of another pause: the server repeats it
+every 5 s."""
+
 
 class Sender:
     """Sends messages through the outbox, and shows and saves what becomes of them.
@@ -40,6 +44,7 @@ class Sender:
         self._make_id = make_id
         self._keeps_failed = keeps_failed
         self._notified: set[str] = set()
+        self._throttled_at = float("-inf")
         for entry in self.outbox:
             out.show(_sent(entry))
 
@@ -110,6 +115,13 @@ class Sender:
             self._out.show(Notice(NoticeCode.WAITING_FOR_STORAGE, error=frame.code, text=frame.message))
         self._send(self.outbox.due(self._clock.now()))
 
+    def receive_throttled(self) -> None:
+        """Show, once in each pause, that the server reads no further for a while."""
+        now = self._clock.now()
+        if now - self._throttled_at > _SAME_PAUSE_S:
+            self._out.show(Notice(NoticeCode.THROTTLED))
+        self._throttled_at = now
+
     def tick(self) -> None:
         """Send again what is due; let fail what is too old."""
         self._expire()
@@ -151,6 +163,14 @@ class Sender:
                 # Else the server would wait for it, and accept nothing else to the same recipient.
                 self._out.frames.append(frames.Skip(entry.id))
             self._fail(self.outbox.fail(entry, failure), failure, keeps=self._keeps_failed)
+
+    def show_unanswered(self, *, keeps: bool) -> None:
+        """Show each message that was not acknowledged; see `Engine.show_unanswered`."""
+        failure = Failure(FailureCode.UNANSWERED_KEPT if keeps else FailureCode.UNANSWERED)
+        for each in self.outbox:
+            self._out.show(
+                events.MessageFailed(each.to, each.body, failure, each.id, kind=each.kind, target=each.target)
+            )
 
     def _fail(self, entry: Entry, failure: Failure, *, keeps: bool) -> None:
         self._out.changes.append(Failed(entry.id, entry.failure) if keeps else Removed(entry.id))

@@ -4,6 +4,7 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.limits import POSITIONS_LIMIT
 from qscp_client.core import events
+from qscp_client.core.blocks import Blocks
 from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversation_list import ConversationList
@@ -37,6 +38,7 @@ class Sync:
         sender: Your own messages that are not acknowledged.
         chat: The open chat.
         saved: What was saved in earlier runs.
+        blocks: Names of the users whom you block.
         shows_at_once: Whether messages of all conversations are shown when they come; else those that
             came while their chat was not open wait in the backlog until it is.
 
@@ -56,14 +58,15 @@ class Sync:
         sender: Sender,
         chat: CurrentChat,
         saved: Saved,
+        blocks: Blocks,
         *,
         shows_at_once: bool,
     ) -> None:
         self.live = False
-        self.conversations = Conversations(me, saved.positions)
+        self.conversations = Conversations(me, saved.positions, blocks)
         self.list = ConversationList(out, self.conversations)
         self.receipts = Receipts(out, clock)
-        self.timeline = Timeline(me, out, chat, self.receipts)
+        self.timeline = Timeline(me, out, chat, self.receipts, blocks)
         self._me = me
         self._out = out
         self._sender = sender
@@ -199,7 +202,7 @@ class Sync:
 
     # --- what the server sends
 
-    def receive(self, frame: frames.ServerFrame) -> None:
+    def receive(self, frame: frames.ServerFrame) -> None:  # noqa: C901 - a case for each frame
         """Apply a frame, if it is about conversations."""
         match frame:
             case frames.Chat():
@@ -211,6 +214,8 @@ class Sync:
             case frames.ChatNack():
                 self._sender.receive_nack(frame)
                 self.conversations.outdated |= frame.code == ErrorCode.UNKNOWN_RECIPIENT
+            case frames.Throttled():
+                self._sender.receive_throttled()
             case frames.Gap():
                 self._gap(frame)
             case frames.Resumed():
@@ -375,7 +380,7 @@ class Sync:
         """
         if not item.live or isinstance(item, Amendment):
             return False
-        return not conversation.is_room or item.sender == self._me or self._me in item.mentions
+        return not conversation.is_room or item.sender == self._me or conversation.unread.is_mention(item)
 
     def _advance(self, conversation: Conversation, seq: int) -> None:
         if conversation.cursors.apply(seq):

@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final
 
 from qscp_client.core import events
@@ -10,6 +10,7 @@ from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversations import Conversation
 from qscp_client.core.effects import Output
 from qscp_client.core.events import Details, LineState, Place, Reference
+from qscp_client.core.folding import Folding
 from qscp_client.core.messages import Amendment, Item, Message, Missing
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import EntryKind
@@ -27,17 +28,22 @@ class Timeline:
         out: Where events go.
         chat: The open chat.
         receipts: Where what was displayed is reported.
+        blocks: Names of the users whom you block.
 
     Attributes:
         recent: Your last messages of this run, with the ids of their conversations.
     """
 
-    def __init__(self, me: str, out: Output, chat: CurrentChat, receipts: Receipts) -> None:
+    def __init__(
+        self, me: str, out: Output, chat: CurrentChat, receipts: Receipts, blocks: Container[str] = ()
+    ) -> None:
         self.recent: collections.deque[tuple[str, Message]] = collections.deque(maxlen=_RECENT)
         self._me = me
         self._out = out
         self._chat = chat
         self._receipts = receipts
+        self._blocks = blocks
+        self._folding = Folding(out, chat, blocks)
         self._previewed: set[str] = set()
 
     def repeat_first(self, name: str) -> None:
@@ -72,6 +78,8 @@ class Timeline:
         elif conversation.display(item):
             self._receipts.schedule(conversation)
         match item:
+            case Message() | Amendment() if self._folding.hides(conversation, item):
+                self._fold(conversation, item, Place.THIS_CHAT)
             case Missing():
                 self._show(_missing_notice(conversation, item, is_open=self.is_open(conversation)))
             case Amendment() if not item.folded:
@@ -99,6 +107,9 @@ class Timeline:
     def preview(self, conversation: Conversation, item: Message | Amendment) -> None:
         """Show an item of a conversation whose chat is not open."""
         place = self._elsewhere
+        if self._folding.hides(conversation, item):
+            self._fold(conversation, item, place)
+            return
         if isinstance(item, Amendment):
             if not item.folded:
                 self._show_amendment(conversation, item, place)
@@ -133,6 +144,26 @@ class Timeline:
             self.display(conversation, item, numbered=numbered)
         self._show(end)
 
+    def show_folded(self, conversation: Conversation, count: int) -> int:
+        """Show the newest messages of blocked users that are known here; return how many."""
+        folded = [each for each in conversation.known if self._folding.hides(conversation, each)]
+        messages = sorted(folded, key=lambda each: each.seq)[-count:]
+        if messages:
+            self._show(Notice(NoticeCode.FOLDED_BEGIN, name=conversation.name))
+            for each in messages:
+                shown = dataclasses.replace(each, live=False)
+                self._show_other(conversation, shown, Place.THIS_CHAT, is_first=False, numbered=True)
+            self._show(Notice(NoticeCode.FOLDED_END))
+        return len(messages)
+
+    def show_begun_fold(self) -> None:
+        """Show the line for messages that were folded since the last event."""
+        self._folding.show_begin()
+
+    def _fold(self, conversation: Conversation, item: Message | Amendment, place: Place) -> None:
+        if isinstance(item, Message):
+            self._folding.add(conversation, item, place)
+
     @property
     def _elsewhere(self) -> Place:
         return Place.OTHER_CHAT if self._chat.partner is not None else Place.PICKER
@@ -142,7 +173,8 @@ class Timeline:
         known = conversation.known.get(seq)
         if known is None:
             return Reference(seq, "", "", 0, numbered=conversation.is_room)
-        text = "" if known.erased else known.body
+        is_folded = conversation.is_room and known.sender in self._blocks
+        text = "" if known.erased or is_folded else known.body
         return Reference(seq, known.sender, text, known.time_ms, numbered=conversation.is_room)
 
     def _details(
@@ -232,6 +264,7 @@ class Timeline:
             self._show(events.Delivered(conversation.name, lines, state, self.is_open(conversation)))
 
     def _show(self, event: events.Event) -> None:
+        self._folding.end_run()
         self._out.show(event)
 
 

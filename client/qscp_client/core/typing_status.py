@@ -1,5 +1,6 @@
 """Typing indicators, sent and received."""
 
+from collections.abc import Container
 from typing import Final
 
 from qscp import frames
@@ -25,11 +26,15 @@ class TypingStatus:
         me: Your name.
         out: Where frames go.
         clock: The time.
+        blocks: Names of the users whom you block.
         enabled: Whether indicators are sent and wanted.
     """
 
-    def __init__(self, me: str, out: Output, clock: Clock, *, enabled: bool) -> None:
+    def __init__(
+        self, me: str, out: Output, clock: Clock, blocks: Container[str] = (), *, enabled: bool
+    ) -> None:
         self._me = me
+        self._blocks = blocks
         self._out = out
         self._clock = clock
         self._enabled = enabled
@@ -80,7 +85,7 @@ class TypingStatus:
         for user in frame.users:
             name = frame.to if is_room(frame.to) else user
             is_late = self._clock.now() < self._last_message.get((name, user), -_LATE_S) + _LATE_S
-            if user != self._me and not is_late:
+            if user != self._me and user not in self._blocks and not is_late:
                 self._users.setdefault(name, {})[user] = until
         if frame.count > len(frame.users):
             self._more[frame.to] = until

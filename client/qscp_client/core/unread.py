@@ -1,6 +1,6 @@
 """Unread messages of one conversation: how many there are, and how many mention you. Sans-I/O."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from qscp_client.core.messages import Amendment, Message
 
@@ -15,6 +15,7 @@ class UnreadCounter:
     Args:
         me: Your name.
         last: The newest seq that is known.
+        blocks: Names of the users whom you block: their mentions do not count.
 
     Attributes:
         messages: How many messages are unread.
@@ -23,12 +24,17 @@ class UnreadCounter:
         read: The seq up to which you have read, on any device.
     """
 
-    def __init__(self, me: str, last: int = 0) -> None:
+    def __init__(self, me: str, last: int = 0, blocks: Container[str] = ()) -> None:
         self.messages = 0
         self.mentions = 0
         self.last = last
         self.read = 0
         self._me = me
+        self._blocks = blocks
+
+    def is_mention(self, message: Message) -> bool:
+        """Whether a message counts as one that mentions you."""
+        return self._me in message.mentions and message.sender not in self._blocks
 
     def apply(self, item: Message | Amendment) -> None:
         """Count an item that was applied; amendments and your own messages are never unread."""
@@ -37,7 +43,7 @@ class UnreadCounter:
         self.last = item.seq
         if isinstance(item, Message) and item.sender != self._me and item.seq > self.read:
             self.messages += 1
-            self.mentions += self._me in item.mentions
+            self.mentions += self.is_mention(item)
 
     def display(self, seq: int, messages: int = 0, mentions: int = 0) -> None:
         """Advance the read position to what was displayed in the chat.
@@ -101,7 +107,7 @@ class UnreadCounter:
 
     def _count(self, messages: Iterable[Message], *, after: int) -> tuple[int, int]:
         counted = [each for each in messages if each.seq > after]
-        return len(counted), sum(self._me in each.mentions for each in counted)
+        return len(counted), sum(map(self.is_mention, counted))
 
     def _set(self, messages: int, mentions: int) -> None:
         self.messages = max(min(messages, self.last - self.read), 0)

@@ -17,6 +17,7 @@ from qscp_client.core.notices import Notice, Problem
 from qscp_client.core.outbox import EntryKind
 from qscp_client.text import Kind, Line, clean, local_time, quote
 from qscp_client.ui.help import describe_help
+from qscp_client.ui.render_blocks import describe_blocks, describe_folded
 from qscp_client.ui.render_errors import explain_failure, is_unconfirmed
 from qscp_client.ui.render_notices import describe_notice, describe_problem
 from qscp_client.ui.render_rooms import (
@@ -77,6 +78,10 @@ def describe(  # noqa: C901, PLR0911, PLR0912 - a case for each kind of event
             return _describe_failure(event)
         case Problem():
             return [Line(Kind.PROBLEM, "", describe_problem(event))]
+        case events.MessagesFolded():
+            return [describe_folded(event)]
+        case events.BlocksListed():
+            return [describe_blocks(event)]
         case events.SearchDone():
             return _describe_found(event)
         case events.StatusAsked():
@@ -213,7 +218,8 @@ def _describe_lists(event: events.PickerOpened | events.WhoAsked) -> list[Line]:
 def _describe_found(event: events.SearchDone) -> list[Line]:
     query = clean(event.query)
     if not event.found:
-        lines = [Line(Kind.NOTICE, "", f'No messages match "{query}".')]
+        which = " among the newer ones" if event.more else ""
+        lines = [Line(Kind.NOTICE, "", f'No messages match "{query}"{which}.')]
     else:
         count = f"{len(event.found)} match{'' if len(event.found) == 1 else 'es'}"
         more = ", and there are older ones" if event.more else ""
@@ -221,7 +227,8 @@ def _describe_found(event: events.SearchDone) -> list[Line]:
     for found in event.found:
         time = local_time(found.time_ms, dated=True)
         name, sender = clean(found.name), clean(found.sender)
-        lines.append(Line(Kind.MESSAGE, f"{time} [{name}] {sender}:", mark_forbidden(found.body)))
+        body = "(blocked)" if found.folded else mark_forbidden(found.body)
+        lines.append(Line(Kind.MESSAGE, f"{time} [{name}] {sender}:", body))
     if not event.complete:
         sentence = "The newest messages are not searchable yet; try again in a moment."
         lines.append(Line(Kind.NOTICE, "", sentence))
@@ -302,6 +309,8 @@ def _describe_opened(event: events.ChatOpened) -> str:
     name = clean(event.name)
     if event.deleted:
         return f"The account of {name} was deleted; you can only read here. Type back to pick someone else."
+    if event.blocked:
+        return f"You block {name}; you can only read here. /unblock {name} ends that."
     if event.status == "offline" and event.known:
         return f"{name} is offline and will get your messages at the next login."
     if event.status == "offline":

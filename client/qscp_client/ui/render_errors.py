@@ -36,6 +36,20 @@ def explain_error(error: str, text: str = "", *, name: str = "", user: str = "")
     return text or f"The server refused it ({error})."
 
 
+def explain_room_refusal(error: str, text: str, wait_s: int, *, name: str, user: str) -> str:
+    """Return why a room request was refused, with the time to wait if there is one.
+
+    Args:
+        error: The code.
+        text: The server's own words.
+        wait_s: Seconds until it can be accepted; 0 if that is not known.
+        name: The room.
+        user: The member whom the request is about; empty if it is about you.
+    """
+    sentence = explain_error(error, text, name=name, user=user)
+    return f"{sentence} Wait {_wait(wait_s)}." if wait_s else sentence
+
+
 def explain_failure(failure: Failure, to: str) -> str:
     """Return why a message was not sent, as a clause without a period.
 
@@ -48,6 +62,8 @@ def explain_failure(failure: Failure, to: str) -> str:
         return _FAILURES[FailureCode(failure.code)]
     if failure.code == ErrorCode.MUTED:
         return f"you are muted for another {wait}" if wait else "you are muted"
+    if failure.code == ErrorCode.QUOTA_EXCEEDED:
+        return f"you have sent as much as the server stores in a day; wait {wait or 'a while'}"
     if failure.code == ErrorCode.SLOW_MODE:
         return f"slow mode; wait {wait}" if wait else "slow mode; wait a little"
     sentence = explain_error(failure.code, failure.message, name=to).rstrip(".")
@@ -88,6 +104,8 @@ _PLAIN: Final = {
 
 _WITH_NAME: Final[dict[ErrorCode, Callable[[str], str]]] = {
     ErrorCode.UNKNOWN_RECIPIENT: lambda name: f'No user named "{name}".',
+    ErrorCode.USER_BLOCKED: lambda name: f"You block {name}. /unblock {name} ends that.",
+    ErrorCode.NOT_ACCEPTED: lambda name: f"{name} does not accept messages from you.",
     ErrorCode.UNKNOWN_ROOM: lambda name: f"{name} does not exist, or is closed and you are not invited.",
     ErrorCode.NOT_A_MEMBER: lambda name: f"You are not a member of {name}. Try /join {name}.",
     ErrorCode.ALREADY_MEMBER: lambda name: f"You are already in {name}.",
@@ -100,8 +118,14 @@ _WITH_NAME: Final[dict[ErrorCode, Callable[[str], str]]] = {
 
 _WITH_USER: Final[dict[ErrorCode, Callable[[str, str], str]]] = {
     ErrorCode.UNKNOWN_USER: lambda _, user: f'No user named "{user}".',
+    ErrorCode.NOT_ACCEPTED: lambda _, user: f"{user} does not accept invitations from you.",
+    ErrorCode.USER_BLOCKED: lambda _, user: f"You block {user}. /unblock {user} ends that.",
     ErrorCode.USER_NOT_MEMBER: lambda name, user: f"{user} is not a member of {name}.",
     ErrorCode.ALREADY_MEMBER: lambda name, user: f"{user} is already in {name}.",
     ErrorCode.BANNED: lambda name, user: f"{user} is banned from {name}. Try /unban {user}.",
+    ErrorCode.DECLINED: lambda name, user: f"{user} has declined an invitation to {name}.",
+    ErrorCode.TOO_MANY_INVITATIONS: lambda _, user: (
+        f"{user} has too many open invitations and has to answer some first."
+    ),
 }
 """Sentences with the names of the room and of the member whom a request is about."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from qscp.errors import ErrorCode
 from qscp.frames import Room
 from qscp.rooms import HistoryFrom, RoomRole, is_room
 from qscp_client.core.commands.table import typed_name
@@ -10,7 +11,7 @@ from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
 from qscp_client.durations import describe_duration
 from qscp_client.text import clean, describe_end, quote
 from qscp_client.ui.help import describe_usage
-from qscp_client.ui.render_errors import explain_error
+from qscp_client.ui.render_errors import explain_error, explain_room_refusal
 
 _TARGET_VERBS: Final = {"reply": "reply to", "edit": "edit", "redact": "delete"}
 """Command -> what it does to a message; the others react to it."""
@@ -119,6 +120,13 @@ def _join_unanswered(problem: Problem) -> str:
     return f"The server did not say whether you can enter {problem.name}{lines if count else ''}."
 
 
+def _block_refused(problem: Problem) -> str:
+    if problem.error == ErrorCode.UNCHANGED:
+        already = problem.command == "block"
+        return f"You already block {problem.user}." if already else f"You do not block {problem.user}."
+    return explain_error(problem.error, problem.text, name=problem.user, user=problem.user)
+
+
 def _target_verb(problem: Problem) -> str:
     return _TARGET_VERBS.get(problem.command, "react to")
 
@@ -143,6 +151,14 @@ NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
     NoticeCode.WAITING_FOR_STORAGE: lambda n: (
         f"{explain_error(n.error, n.text)} It is sent again automatically; /retry does it now."
     ),
+    NoticeCode.BLOCKED: lambda n: (
+        f"You block {n.name}: nothing they send you arrives, and in rooms their messages are folded "
+        f"(/show shows them). /unblock {n.name} ends it."
+    ),
+    NoticeCode.UNBLOCKED: lambda n: f"You no longer block {n.name}.",
+    NoticeCode.THROTTLED: lambda _: (
+        "You are sending faster than the server accepts; your messages are sent as soon as it does."
+    ),
     NoticeCode.ANSWER_LOST: lambda _: "The connection was lost before the answer came; ask again.",
     NoticeCode.NO_MESSAGES: lambda n: f"No messages {_where(n.name)} yet.",
     NoticeCode.NO_OLDER_MESSAGES: lambda n: f"No older messages {_where(n.name)}.",
@@ -153,6 +169,9 @@ NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
     NoticeCode.OLDER_END_REMOVED: lambda _: "(older messages were removed by the server)",
     NoticeCode.LAST_BEGIN: lambda n: f"Last messages {_where(n.name)}:",
     NoticeCode.LAST_END: lambda _: "(end of the last messages)",
+    NoticeCode.FOLDED_BEGIN: lambda n: f"Messages of users you block {_where(n.name)}:",
+    NoticeCode.FOLDED_END: lambda _: "(end of the folded messages)",
+    NoticeCode.NOTHING_FOLDED: lambda n: f"No folded messages {_where(n.name)}.",
     NoticeCode.OLDER_AVAILABLE: lambda _: "There are older messages: /history shows them.",
     NoticeCode.MISSING_UNREAD: _missing_unread,
     NoticeCode.MISSING_REMOVED: _missing_removed,
@@ -257,5 +276,10 @@ PROBLEMS: Final[Mapping[ProblemCode, Callable[[Problem], str]]] = {
     ProblemCode.INVALID_REACTION: lambda _: "A reaction is one emoji or a short word.",
     ProblemCode.NOTHING_TO_RETRY: lambda _: "Nothing to send again.",
     ProblemCode.NOTHING_TO_DISCARD: lambda _: "Nothing to discard.",
-    ProblemCode.ROOM_REFUSED: lambda p: explain_error(p.error, p.text, name=p.name, user=p.user),
+    ProblemCode.RECIPIENT_BLOCKED: lambda p: f"Not sent: you block {p.name}. /unblock {p.name} ends it.",
+    ProblemCode.BLOCKS_UNSUPPORTED: lambda _: "This server can't block users; it is too old.",
+    ProblemCode.BLOCK_REFUSED: _block_refused,
+    ProblemCode.ROOM_REFUSED: lambda p: explain_room_refusal(
+        p.error, p.text, p.seconds, name=p.name, user=p.user
+    ),
 }

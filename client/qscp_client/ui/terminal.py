@@ -269,6 +269,7 @@ def _status(engine: Engine) -> str:
             parts.append(f"in {engine.partner}")
         else:
             absent = "deleted" if engine.is_read_only else "offline"
+            absent = "blocked" if engine.partner in engine.blocks else absent
             parts.append(f"with {name_person(person)}" if person else f"with {engine.partner} ({absent})")
         names, has_more = engine.typing.users_in(engine.partner), engine.typing.has_more(engine.partner)
         if typing := describe_typing(names, has_more=has_more):

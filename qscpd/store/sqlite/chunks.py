@@ -32,14 +32,19 @@ _HEX: Final = b"0123456789abcdefABCDEF"
 SMALL: Final = 0x90
 """First byte of an array of up to 15 entries, less their number."""
 
-_Time = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+_LATEST_MS: Final = 2**53 - 1
 """The largest time that the protocol can express."""
+
+_Time = Annotated[int, msgspec.Meta(ge=0, le=_LATEST_MS)]
 
 _Account = Annotated[int, msgspec.Meta(ge=1)]
 
 _Id = Annotated[str, msgspec.Meta(min_length=32, max_length=32)]
 
 _Body = Annotated[str, msgspec.Meta(max_length=BODY_LIMIT)]
+
+HEAD: Final = 16
+"""Bytes at the beginning of a chunk that have the time of its first message."""
 
 pack: Final = msgspec.msgpack.Encoder().encode
 
@@ -152,6 +157,26 @@ def claimed(blob: bytes | None) -> int:
         return blob[0] - SMALL
     size = {0xDC: 2, 0xDD: 4}.get(blob[0], 0)
     return int.from_bytes(blob[1 : 1 + size], "big")
+
+
+def first_time(head: bytes | None) -> int | None:
+    """Return the time of the first message of a chunk; None if it is damaged.
+
+    Args:
+        head: The first `HEAD` bytes of the chunk, or all.
+    """
+    # https://github.com/msgpack/msgpack/blob/master/spec.md: an array, in it an array, in it a number.
+    if not isinstance(head, bytes) or not head:
+        return None
+    at = 1 + {0xDC: 2, 0xDD: 4}.get(head[0], 0) + 1
+    kind, time_ms = head[at : at + 1], 0
+    if kind and kind[0] <= 0x7F:  # noqa: PLR2004 - a small number is its own byte
+        time_ms = kind[0]
+    elif kind and (size := {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}.get(kind[0])) is not None:
+        time_ms = int.from_bytes(head[at + 1 : at + 1 + size], "big")
+    else:
+        return None
+    return time_ms if time_ms <= _LATEST_MS else None
 
 
 def count(blob: bytes) -> int:

@@ -58,11 +58,23 @@ class DatabaseReader:
         if self.connection.in_transaction:
             yield
             return
+        self.begin_share()
         self.run("BEGIN")
         try:
             yield
         finally:
             self.run("ROLLBACK")  # nothing was written
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a read has had its share, and should end with what it has; here a read has no bound."""
+        return False
+
+    def begin_share(self) -> None:
+        """Begin a read, which gets a share of its own."""
+
+    def spend(self, size: int) -> None:
+        """Count work that is in no row: as much as reading that many bytes."""
 
     def read(self, sql: str, *values: object) -> list[Row]:
         """Return all rows of a query."""

@@ -36,9 +36,9 @@ class SqliteDriver:
             on_damage=on_damage,
         )
 
-    def open_reader(self, location: str, *, on_damage: OnDamage) -> SqliteReader:
+    def open_reader(self, location: str, *, on_damage: OnDamage, paced: bool) -> SqliteReader:
         """See `qscpd.store.open_reader`."""
-        return SqliteReader(Path(location), on_damage)
+        return SqliteReader(Path(location), on_damage, paced=paced)
 
     def lock(self, location: str) -> StoreLock:
         """See `qscpd.store.lock_store`."""

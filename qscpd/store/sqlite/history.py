@@ -1,10 +1,13 @@
 """Conversations and their messages as a member sees them, in SQLite."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import islice
 from typing import Any, Final
 
 from qscpd.domain.messages import as_seen
 from qscpd.domain.model import (
+    ConversationPage,
     ConversationRow,
     ConversationSummary,
     Damage,
@@ -18,6 +21,7 @@ from qscpd.domain.pages import split, take, take_messages
 from qscpd.errors import StoreDamagedError
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.accounts import AccountReader
+from qscpd.store.sqlite.blocks import BlockReader
 from qscpd.store.sqlite.chunk_reader import SCOPE, ChunkReader, Scope, scope_of
 from qscpd.store.sqlite.database import DatabaseReader
 
@@ -26,6 +30,10 @@ _FIELDS: Final = len(ConversationRow._fields)
 
 _UNREAD: Final = 1000
 """Where counting unread messages stops."""
+
+_COUNTED: Final = 10_000
+"""Messages behind the read position that are looked at, in one conversation: one's own are unread by nobody,
+and there can be any number of them."""
 
 _CONVERSATION: Final = f"""
     SELECT c.id, p.account, coalesce(a.name, r.name),
@@ -56,12 +64,19 @@ _UNREAD_CHUNKS: Final = f"""
 """Streamed from two indexes; `CROSS JOIN` keeps SQLite from reordering and then sorting them."""
 
 
+_Counts = Mapping[int, tuple[int, int]]
+"""Unread messages and mentions, by conversation."""
+
+
 class HistoryReader:
     """Reads conversations and pages of their messages."""
 
-    def __init__(self, db: DatabaseReader, accounts: AccountReader, reader: ChunkReader) -> None:
+    def __init__(
+        self, db: DatabaseReader, accounts: AccountReader, blocks: BlockReader, reader: ChunkReader
+    ) -> None:
         self._db = db
         self._accounts = accounts
+        self._blocks = blocks
         self._reader = reader
 
     # --- conversations
@@ -71,10 +86,25 @@ class HistoryReader:
         sql = f"{_CONVERSATION} AND m.account = ? AND m.conversation > ? ORDER BY c.id LIMIT ?"
         return [row for row, _ in self._rows(sql, account, after, limit)]
 
-    def newest_first(self, account: int) -> Iterator[tuple[ConversationRow, int, Scope]]:
-        """Yield an account's conversations and the time of their newest message, the newest first."""
-        sql = f"{_CONVERSATION} AND m.account = ? ORDER BY c.last_ms DESC"
-        yield from ((row, rest[0], scope_of(rest[1:])) for row, rest in self._rows(sql, account))
+    def newest(self, account: int, conversation: int | None) -> Iterator[tuple[int, int, int]]:
+        """Yield the time of the newest message, id and last seq of conversations that an account can see.
+
+        Args:
+            account: The account.
+            conversation: Only this one; None: all.
+        """
+        sql, values = f"{_CONVERSATION} AND m.account = ?", [account]
+        if conversation is not None:
+            sql, values = f"{sql} AND m.conversation = ?", [account, conversation]
+        for row in self._db.iterate(sql, *values):
+            yield row[_FIELDS], row[0], row[4]
+
+    def visible(self, account: int, conversation: int) -> tuple[int, int, Scope] | None:
+        """Return the first and last seq that an account sees, and the scope; None if it is not a member."""
+        sql = f"{_CONVERSATION} AND m.account = ? AND m.conversation = ?"
+        for row in self._db.read(sql, account, conversation):
+            return row[3], row[4], scope_of(row[_FIELDS + 1 :])
+        return None
 
     def conversation(self, account: int, conversation: int) -> tuple[ConversationRow, Scope] | None:
         """Return one conversation and its scope; None if the account is not a member of it."""
@@ -85,7 +115,7 @@ class HistoryReader:
     def _rows(self, sql: str, *values: int) -> Sequence[tuple[ConversationRow, tuple[Any, ...]]]:
         """Return conversations, each with the time of its newest message and the columns of its scope."""
         with self._db.snapshot():
-            found = [(_conversation(row), row[_FIELDS:]) for row in self._db.read(sql, *values)]
+            found = [(_conversation(row), row[_FIELDS:]) for row in self._db.iterate(sql, *values)]
             if not any(row.deleted for row, _ in found):
                 return found
             # Only a deleted account can have another name than its own.
@@ -95,18 +125,34 @@ class HistoryReader:
             for row, rest in found
         ]
 
-    def summaries(self, account: int, after: int, limit: int) -> Sequence[ConversationSummary]:
+    def summaries(self, account: int, after: int, limit: int) -> ConversationPage:
         """See `StoreReader.conversation_list`."""
         with self._db.snapshot():
             rows = self.conversations(account, after, limit)
+            blocked = self._blocks.blocked_by(account)
             try:
-                counts = self._unread_counts(account, after, rows[-1].id) if rows else {}
+                counts, last = (
+                    self._unread_counts(account, blocked, after, rows[-1].id) if rows else ({}, None)
+                )
             except StoreDamagedError:
-                counts = {row.id: self._unread(account, row) for row in rows}
-        return [ConversationSummary(row, *counts.get(row.id, (0, 0))) for row in rows]
+                counts, last = self._unread_around_damage(account, blocked, rows)
+        page = [
+            ConversationSummary(row, *counts.get(row.id, (0, 0)))
+            for row in rows
+            if last is None or row.id <= last
+        ]
+        more = len(rows) == limit or len(page) < len(rows)
+        return ConversationPage(page, page[-1].conversation.id if more and page else None)
 
-    def _unread_counts(self, account: int, after: int, last: int) -> Mapping[int, tuple[int, int]]:
+    def _unread_counts(
+        self, account: int, blocked: AbstractSet[int], after: int, last: int
+    ) -> tuple[_Counts, int | None]:
         """Count unread messages and mentions of the conversations in a range of ids.
+
+        Mentions by blocked accounts do not count.
+
+        Returns:
+            The counts, and the last conversation that was counted; None: all of them.
 
         Raises:
             StoreDamagedError: Something of them is damaged: count by what is shown.
@@ -115,12 +161,14 @@ class HistoryReader:
         full: int | None = after
         while full is not None:
             begin, full = full, None
-            conversation = start = 0
+            conversation = start = seen = 0
             scope: Scope | None = None
             for row in self._db.iterate(_UNREAD_CHUNKS, account, begin, last):
                 read, last_seq, blob = row[:3]
                 if scope is None or row[3] != conversation:
-                    scope, conversation = scope_of(row[3:]), row[3]
+                    if conversation and self._db.is_over:
+                        return counts, conversation
+                    scope, conversation, seen = scope_of(row[3:]), row[3], 0
                     start = max(read, scope.first_seq - 1)
                 rows = chunks.rows(last_seq, blob, scope.writers)
                 if rows[0].seq > start + 1 or (start > read and rows[0].seq <= start):
@@ -130,21 +178,39 @@ class HistoryReader:
                     each for each in rows if each.seq > read and each.sender != account and not each.meta.kind
                 ][: _UNREAD - count]
                 count += len(unread)
-                mentions += sum(account in each.meta.mentions for each in unread)
+                mentions += sum(
+                    account in each.meta.mentions and each.sender not in blocked for each in unread
+                )
                 counts[conversation] = count, mentions
                 start = last_seq
-                if count == _UNREAD:
+                seen += len(rows)
+                if count == _UNREAD or seen >= _COUNTED:
                     full = conversation  # the next query skips the rest of it
                     break
-        return counts
+        return counts, None
 
-    def _unread(self, account: int, conversation: ConversationRow) -> tuple[int, int]:
+    def _unread_around_damage(
+        self, account: int, blocked: AbstractSet[int], rows: Sequence[ConversationRow]
+    ) -> tuple[_Counts, int | None]:
+        """Count them one conversation after the other; returns as `_unread_counts`."""
+        self._db.begin_share()
+        counts: dict[int, tuple[int, int]] = {}
+        for row in rows:
+            counts[row.id] = self._unread(account, blocked, row)
+            if self._db.is_over:
+                return counts, row.id
+        return counts, None
+
+    def _unread(
+        self, account: int, blocked: AbstractSet[int], conversation: ConversationRow
+    ) -> tuple[int, int]:
         """Count them in one conversation, around damaged pages."""
         count = mentions = 0
-        for item in self._reader.after(self._reader.scope(conversation.id), conversation.read):
+        items = self._reader.after(self._reader.scope(conversation.id), conversation.read)
+        for item in islice(items, _COUNTED):
             if not isinstance(item, Damage) and item.sender != account and not item.meta.kind:
                 count += 1
-                mentions += account in item.meta.mentions
+                mentions += account in item.meta.mentions and item.sender not in blocked
                 if count == _UNREAD:
                     break
         return count, mentions
@@ -172,7 +238,7 @@ class HistoryReader:
             else:
                 end = row.last_seq + 1
                 items = self._reader.before(scope, end if before is None else min(before, end), row.first_seq)
-            page = take_messages(items, limit, max_bytes)
+            page = take_messages(items, limit, max_bytes, self._is_over)
             messages, damage = split(page.items)
             return HistoryPage(row, messages if after is not None else messages[::-1], page.cursor, damage)
 
@@ -186,7 +252,11 @@ class HistoryReader:
                 return None
             row, scope = found
             items = self._reader.after(scope, max(after, row.first_seq - 1))
-            return ReplayPage(row, *split(take(self._as_seen(scope, items, row.first_seq), limit, max_bytes)))
+            seen = self._as_seen(scope, items, row.first_seq)
+            return ReplayPage(row, *split(take(seen, limit, max_bytes, self._is_over)))
+
+    def _is_over(self) -> bool:
+        return self._db.is_over
 
     def export(self, account: int) -> Iterator[ExportedMessage]:
         """See `StoreReader.export`."""

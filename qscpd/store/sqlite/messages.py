@@ -142,7 +142,7 @@ class Messages:
             entry: chunks.Entry = (time_ms, sender, message_id, message.body)
             count = 0
             astray = message.conversation and message.conversation != tail.id
-            if astray or tail.room is not None or message.meta is not NO_META:
+            if astray or tail.is_restricted or message.meta is not NO_META:
                 checked = self._checked(batch, message, tail, time_ms, now)
                 if isinstance(checked, Refused):
                     outcomes.append(self._ids.refuse(message, checked))
@@ -192,7 +192,7 @@ class Messages:
             return misdirected(message)
         room = tail.room
         if room is None:
-            refused = pair_refusal(message, tail.last_seq)
+            refused = pair_refusal(message, tail.last_seq, tail.blockers)
         else:
             refused = room_refusal(
                 message,

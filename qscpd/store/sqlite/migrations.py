@@ -142,6 +142,16 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     ALTER TABLE standings ADD COLUMN declined_until_ms INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX invitations_of_account ON standings (account) WHERE invited_by IS NOT NULL;
     """,
+    # 5: blocks.
+    """
+    CREATE TABLE blocks (
+        account INTEGER NOT NULL REFERENCES accounts (id),
+        blocked INTEGER NOT NULL REFERENCES accounts (id),
+        time_ms INTEGER NOT NULL,
+        PRIMARY KEY (account, blocked),
+        CHECK (account <> blocked)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

@@ -101,6 +101,17 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return db
 
 
+def open_in_memory(schema: str) -> sqlite3.Connection:
+    """Return an empty database in memory.
+
+    Args:
+        schema: Statements that create its tables.
+    """
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    db.executescript(schema)
+    return db
+
+
 def _explain_opening(error: BaseException, path: Path) -> BaseException:
     if isinstance(error, PermissionError):
         return PermissionDeniedError(f"{path}: this user has no permission to read and write it")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from qscpd.domain.model import (
     Account,
+    BlockRow,
+    ConversationPage,
     ConversationRow,
-    ConversationSummary,
     Credentials,
     ExportedMessage,
     FoundPage,
@@ -17,11 +18,14 @@ from qscpd.domain.model import (
     ReplayPage,
 )
 from qscpd.domain.rooms import Membership, RoomRow
+from qscpd.domain.search import Search
 from qscpd.store.damage import DamageLog, OnDamage
 from qscpd.store.sqlite.accounts import AccountReader
+from qscpd.store.sqlite.blocks import BlockReader
 from qscpd.store.sqlite.chunk_reader import ChunkReader
 from qscpd.store.sqlite.database import DatabaseReader
 from qscpd.store.sqlite.history import HistoryReader
+from qscpd.store.sqlite.pace import PacedDatabaseReader
 from qscpd.store.sqlite.rooms import RoomReader
 from qscpd.store.sqlite.search import SearchReader
 
@@ -40,13 +44,15 @@ class SqliteReads:
     def __init__(self, db: DatabaseReader, on_damage: OnDamage | None = None) -> None:
         self._db = db
         self._account_reader = AccountReader(db)
+        self._block_reader = BlockReader(db)
         self._room_reader = RoomReader(db)
         self._chunk_reader = ChunkReader(db, on_damage or DamageLog())
-        self._history = HistoryReader(db, self._account_reader, self._chunk_reader)
+        self._history = HistoryReader(db, self._account_reader, self._block_reader, self._chunk_reader)
         self._search = SearchReader(db, self._history, self._chunk_reader)
 
     def close(self) -> None:
         """See `StoreReader.close`."""
+        self._search.close()
         self._db.close()
 
     def snapshot(self) -> AbstractContextManager[None]:
@@ -79,13 +85,17 @@ class SqliteReads:
         """See `StoreReader.credentials`."""
         return self._account_reader.credentials(name)
 
+    def blocks(self, account: int | None = None) -> Sequence[BlockRow]:
+        """See `StoreReader.blocks`."""
+        return self._block_reader.all(account)
+
     # --- conversations
 
     def conversations(self, account: int, after: int = 0, limit: int = ALL) -> Sequence[ConversationRow]:
         """See `StoreReader.conversations`."""
         return self._history.conversations(account, after, limit)
 
-    def conversation_list(self, account: int, after: int, limit: int) -> Sequence[ConversationSummary]:
+    def conversation_list(self, account: int, after: int, limit: int) -> ConversationPage:
         """See `StoreReader.conversation_list`."""
         return self._history.summaries(account, after, limit)
 
@@ -112,17 +122,9 @@ class SqliteReads:
         """See `StoreReader.replay_page`."""
         return self._history.replay_page(account, conversation, after=after, limit=limit, max_bytes=max_bytes)
 
-    def search(
-        self,
-        account: int,
-        words: Sequence[str],
-        *,
-        conversation: int | None,
-        before: tuple[int, int, int],
-        limit: int,
-    ) -> FoundPage:
+    def search(self, search: Search) -> FoundPage | None:
         """See `StoreReader.search`."""
-        return self._search.search(account, words, conversation=conversation, before=before, limit=limit)
+        return self._search.search(search)
 
     def export(self, account: int) -> Iterator[ExportedMessage]:
         """See `StoreReader.export`."""
@@ -161,11 +163,12 @@ class SqliteReader(SqliteReads):
     Args:
         path: The file; the daemon may be writing to it.
         on_damage: Called with each damaged place that is read; None: each is logged once.
+        paced: Whether reads are paced; see `qscpd.store.open_reader`.
 
     Raises:
         StoreError: The file can't be opened, or is no store with the newest schema.
         PermissionDeniedError: This user may not read it.
     """
 
-    def __init__(self, path: Path, on_damage: OnDamage | None = None) -> None:
-        super().__init__(DatabaseReader(path), on_damage)
+    def __init__(self, path: Path, on_damage: OnDamage | None = None, *, paced: bool = False) -> None:
+        super().__init__(PacedDatabaseReader(path) if paced else DatabaseReader(path), on_damage)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscpd.domain.blocks import contact_refusal
 from qscpd.domain.events import RoomChanged
 from qscpd.domain.model import LogRow, RoomResult
 from qscpd.domain.moderation import LogEntry, log_entry
@@ -22,6 +23,7 @@ from qscpd.domain.rooms import (
 from qscpd.domain.succession import depart
 from qscpd.errors import NotFoundError
 from qscpd.store.sqlite.accounts import AccountReader
+from qscpd.store.sqlite.blocks import BlockReader
 from qscpd.store.sqlite.database import Database, DatabaseReader
 
 _ROOM: Final = """
@@ -140,6 +142,7 @@ class Rooms:
         db: The database.
         reader: Reads rooms.
         accounts: Reads accounts.
+        blocks: Reads blocks.
         log: The moderation log.
         on_changed: Called inside the transaction with each room after a change.
     """
@@ -149,12 +152,14 @@ class Rooms:
         db: Database,
         reader: RoomReader,
         accounts: AccountReader,
+        blocks: BlockReader,
         log: ModerationLog,
         on_changed: Callable[[RoomRow], None],
     ) -> None:
         self._db = db
         self._reader = reader
         self._accounts = accounts
+        self._blocks = blocks
         self._log = log
         self._on_changed = on_changed
 
@@ -182,11 +187,19 @@ class Rooms:
                 inviters=self._reader.inviters_of(change.target) if change.action == "invite" else (),
                 now_ms=self._db.now.steady_ms,
             )
+            if change.action == "invite" and (code := self._contact_refusal(change)) is not None:
+                raise DeniedError(code)
             memberships = decision.memberships
             if decision.room.state is RoomState.DELETED:
                 memberships = dict.fromkeys(self._reader.memberships(room.id), NO_MEMBERSHIP)
             self._write(decision.room, memberships)
             return self._changed(room.id, memberships, log_entry(change, decision.until_ms), change)
+
+    def _contact_refusal(self, change: RoomChange) -> ErrorCode | None:
+        """Return why a user can't invite another one, whatever the room allows; None for the operator."""
+        if change.actor is None or change.target is None:
+            return None
+        return contact_refusal(change.actor, self._blocks.blockers(change.actor, change.target))
 
     def leave_all(self, account: int) -> None:
         """Let a deleted account leave its rooms; each room keeps an owner or is archived."""

@@ -1,12 +1,50 @@
-"""Searching an account's own conversations; `qscpd.store.sqlite.search_index` keeps the index."""
+"""Searching an account's own conversations, in steps; `qscpd.store.sqlite.search_index` keeps the index."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
-from qscpd.domain.model import ConversationRow, Found, FoundPage
+from qscpd.domain.model import Found, FoundPage, MessageRow
+from qscpd.domain.search import Place, Scan, Search
+from qscpd.errors import StoreDamagedError
+from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.chunk_reader import ChunkReader, Scope
 from qscpd.store.sqlite.database import DatabaseReader
 from qscpd.store.sqlite.history import HistoryReader
+from qscpd.store.sqlite.query_words import QueryWords, WordSplitter
 from qscpd.store.sqlite.search_index import SEQ_BITS
+
+_NEVER: Final = 2**63
+"""A time after that of every message."""
+
+_POSTING: Final = 16
+"""What reading an entry of the index counts, in bytes read: about 0.1 µs."""
+
+_TERM: Final = "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?"
+
+_CHUNK_AT: Final = f"""
+    SELECT k.last_seq, substr(k.messages, 1, {chunks.HEAD}), (
+      SELECT max(last_seq) FROM chunks WHERE conversation = k.conversation AND last_seq < k.last_seq
+    ) FROM chunks k WHERE k.conversation = ? AND k.last_seq >= ? ORDER BY k.last_seq LIMIT 1
+"""  # noqa: S608 - ours
+
+
+class _ChunkPlace(NamedTuple):
+    """Place of a chunk, without its messages."""
+
+    start: int
+    """The last seq before it."""
+    last_seq: int
+    time_ms: int | None
+    """The time of its first message; None if it can't be read."""
+
+
+class _Conversation(NamedTuple):
+    """A conversation of matches."""
+
+    name: str
+    first_seq: int
+    find: Callable[[int], MessageRow | None]
 
 
 class SearchReader:
@@ -16,51 +54,130 @@ class SearchReader:
         self._db = db
         self._history = history
         self._reader = reader
+        self._splitter: WordSplitter | None = None
 
-    def search(
-        self,
-        account: int,
-        words: Sequence[str],
-        *,
-        conversation: int | None,
-        before: tuple[int, int, int],
-        limit: int,
-    ) -> FoundPage:
+    def close(self) -> None:
+        """Close what it needs besides the store."""
+        if self._splitter is not None:
+            self._splitter.close()
+
+    def search(self, search: Search) -> FoundPage | None:
         """See `StoreReader.search`."""
-        # Each word in quotes is a plain string to FTS5, whatever is in it.
-        query = " ".join('"' + word.replace('"', '""') + '"' for word in words)
-        found: list[Found] = []
+        if self._splitter is None:
+            self._splitter = WordSplitter()
+        words = QueryWords(self._splitter, search.query.words)
         with self._db.snapshot():
-            for row, last_ms, scope in self._history.newest_first(account):
-                if found and len(found) == limit and last_ms < found[-1].message.time_ms:
-                    break  # what is in the others is older than all that was found
-                if conversation in (None, row.id):
-                    found += self._search_one(row, scope, query, before, limit)
-                    found = sorted(found, key=_place, reverse=True)[:limit]
-            return FoundPage(found, self._is_complete())
+            if not search.begun:
+                query = search.query
+                found = self._history.newest(query.account, query.conversation) if words.terms else ()
+                search.begin(Place(*each) for each in found)
+            while (scan := search.next_scan()) is not None:
+                self._scan(search, scan, words)
+                if self._db.is_over:
+                    if not search.step_over():
+                        return None
+                    break
+            return self._page(search)
 
-    def _search_one(
-        self, row: ConversationRow, scope: Scope, query: str, before: tuple[int, int, int], limit: int
-    ) -> list[Found]:
-        base = row.id << SEQ_BITS
-        sql = "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC"
+    # --- scanning
+
+    def _scan(self, search: Search, scan: Scan, words: QueryWords) -> None:
+        """Scan the next window of a conversation, or a part of it."""
+        newest = scan.newest
+        visible = self._history.visible(search.query.account, newest.conversation)
+        if visible is None:
+            search.drop()
+            return
+        first, last, scope = visible
+        last = min(last, newest.seq)
+        if not scan.sought:
+            last = self._last_before(scope, newest.time_ms, first, last)
+        if last < first:
+            search.drop()
+            return
+        window = max(scan.window // len(words.terms), 1)
+        start, time_ms = self._start(scope, max(last - window + 1, first))
+        count = 0
         find = self._reader.finder(scope)
-        found: list[Found] = []
-        for (rowid,) in self._db.iterate(sql, query, base + row.first_seq, base + (1 << SEQ_BITS) - 1):
-            message = find(rowid - base)
-            if message is None or message.body is None:
-                continue
-            each = Found(row.id, message, row.name)
-            if _place(each) < before:
-                found.append(each)
-            if len(found) >= limit:
+        for seq in self._matching(scope, words, start + 1, last):
+            message = find(seq)
+            if message is not None and message.body is not None and words.fit(message.body):
+                place = Place(message.time_ms, scope.conversation, seq)
+                search.add(place)
+                count += 1
+                if count >= search.query.limit or self._db.is_over:
+                    search.move(seq - 1, message.time_ms)
+                    return
+        if start < first:
+            search.drop()
+        else:
+            search.move(start, time_ms, grow=True)
+
+    def _matching(self, scope: Scope, words: QueryWords, first: int, last: int) -> Iterator[int]:
+        """Yield the messages of a range that have all terms, by seq, falling."""
+        base = scope.conversation << SEQ_BITS
+        sql = " INTERSECT ".join([_TERM] * len(words.terms))
+        values = [value for term in words.terms for value in (term, base + first, base + last)]
+        self._db.spend(_POSTING * len(words.terms) * (last - first + 1))
+        for (rowid,) in self._db.iterate(f"{sql} ORDER BY 1 DESC", *values):
+            yield rowid - base
+
+    def _start(self, scope: Scope, seq: int) -> tuple[int, int]:
+        """Return the last seq before the chunk with a message, and a time that none up to there exceeds."""
+        chunk = self._chunk_at(scope, seq)
+        return (seq - 1, _NEVER) if chunk is None else (chunk.start, chunk.time_ms or _NEVER)
+
+    def _last_before(self, scope: Scope, time_ms: int, first: int, last: int) -> int:
+        """Return a seq from `first - 1` to `last`, and not below any message of up to a time."""
+        low, high = first - 1, last
+        while low < high:
+            chunk = self._chunk_at(scope, (low + high + 1) // 2)
+            if chunk is None:
                 break
-        return found
+            if chunk.time_ms is not None and chunk.time_ms > time_ms:
+                high = max(chunk.start, low)
+            else:
+                low = min(chunk.last_seq, high)
+        return high
+
+    def _chunk_at(self, scope: Scope, seq: int) -> _ChunkPlace | None:
+        """Return the chunk that has a message, or follows it; None if it can't be read."""
+        with contextlib.suppress(StoreDamagedError):
+            for last_seq, head, before in self._db.read(_CHUNK_AT, scope.conversation, seq):
+                start = scope.first_seq - 1 if before is None else before
+                return _ChunkPlace(start, last_seq, chunks.first_time(head))
+        return None
+
+    # --- the page
+
+    def _page(self, search: Search) -> FoundPage:
+        """Read the matches as they are now: since its step, one can have been erased, or its room left."""
+        self._db.begin_share()
+        found: list[Found] = []
+        cursor = search.cursor
+        conversations: dict[int, _Conversation | None] = {}
+        for place in search.places:
+            number = place.conversation
+            if number not in conversations:
+                conversations[number] = self._conversation(search.query.account, number)
+            conversation = conversations[number]
+            if conversation is None or place.seq < conversation.first_seq:
+                continue
+            message = conversation.find(place.seq)
+            if message is not None and message.body is not None:
+                found.append(Found(number, message, conversation.name))
+            if self._db.is_over:
+                cursor = place
+                break
+        return FoundPage(found, self._is_complete(), cursor)
+
+    def _conversation(self, account: int, number: int) -> _Conversation | None:
+        found = self._history.conversation(account, number)
+        if found is None:
+            return None
+        row, scope = found
+        return _Conversation(row.name, row.first_seq, self._reader.finder(scope))
 
     def _is_complete(self) -> bool:
         sql = "SELECT EXISTS (SELECT 1 FROM chunks WHERE id > ?)"
         return not self._db.read(sql, int(self._db.meta("words_indexed")))[0][0]
-
-
-def _place(found: Found) -> tuple[int, int, int]:
-    return found.message.time_ms, found.conversation, found.message.seq

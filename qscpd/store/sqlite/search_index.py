@@ -16,6 +16,9 @@ from qscpd.store.sqlite.database import Database
 SEQ_BITS: Final = 32
 """A row's number is its conversation << SEQ_BITS | seq."""
 
+TOKENIZER: Final = "unicode61 remove_diacritics 2"
+"""The index's tokenizer, as its schema has it."""
+
 _STEP: Final = 100
 """Messages that one step indexes at most, unless a chunk is larger: about a millisecond."""
 

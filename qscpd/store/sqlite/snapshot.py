@@ -20,9 +20,13 @@ from qscpd.store.sqlite.lock import resolve
 from qscpd.store.sqlite.marker import remove_marker
 from qscpd.store.sqlite.migrations import APPLICATION_ID
 from qscpd.store.sqlite.recovery import refuse_without_journal
+from qscpd.store.sqlite.schema_check import foreign_objects
 
 _FULL_SCHEMA: Final = 3
 """From this schema on, a conversation says where its messages begin and who can write in it."""
+
+_LONGEST: Final = 64 * 1024 * 1024
+"""Bytes of a value at most. The largest chunks of any version have a few million."""
 
 _PAGES: int = 1000
 """Pages (of 4 KiB) that are copied in one step."""
@@ -75,6 +79,8 @@ def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
 def inspect_file(path: Path, on_damage: OnDamage) -> Contents:
     """Read a copy from the first to the last byte without changing anything.
 
+    It may come from an attacker: nothing in its schema is used unless qscpd has made it.
+
     Args:
         path: The copy.
         on_damage: Called with each place whose messages can't be read.
@@ -84,16 +90,27 @@ def inspect_file(path: Path, on_damage: OnDamage) -> Contents:
     """
     try:
         # Nobody writes to a copy, so no lock and no journal is needed: `immutable`.
-        uri = f"{path.absolute().as_uri()}?immutable=1"
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
+            _distrust(db)
+            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise StoreError(f"{path}: this is a database of another program")
+            if strange := foreign_objects(db):
+                raise StoreError(f"{path}: its schema is none of qscpd: {strange}")
             found = [str(row[0]) for row in db.execute("PRAGMA integrity_check(3)")]
             if found != ["ok"]:
                 raise StoreError(f"{path}: the store is damaged: {'; '.join(found)}")
-            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-                raise StoreError(f"{path}: this is a database of another program")
             return _contents(path, db, on_damage)
     except READ_ERRORS as error:
         raise StoreError(f"{path}: the store is damaged: {describe(error)}") from error
+
+
+def _distrust(db: sqlite3.Connection) -> None:
+    """Let a connection believe nothing of a file that anybody may have made: https://sqlite.org/security.html."""
+    db.execute("PRAGMA trusted_schema = OFF")
+    db.execute("PRAGMA cell_size_check = ON")
+    db.execute("PRAGMA mmap_size = 0")
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
 
 
 def _contents(path: Path, db: sqlite3.Connection, on_damage: OnDamage) -> Contents:

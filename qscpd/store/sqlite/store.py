@@ -16,6 +16,7 @@ from qscpd.store.clock import Clock
 from qscpd.store.damage import DamagedPlace, DamageLog, OnDamage
 from qscpd.store.sqlite.accounts import Accounts
 from qscpd.store.sqlite.amendments import Amendments
+from qscpd.store.sqlite.blocks import Blocks
 from qscpd.store.sqlite.chunk_scan import ChunkScan
 from qscpd.store.sqlite.chunk_table import ChunkWriter
 from qscpd.store.sqlite.clock_keeper import ClockKeeper
@@ -68,9 +69,17 @@ class SqliteStore(SqliteReads):
         scan = ChunkScan(db, self._chunk_reader)
         index = SearchIndex(db, scan)
         self._ids = MessageIds(db, scan, on_damage)
-        self._tails = TailCache(db, self._room_reader)
+        self._tails = TailCache(db, self._room_reader, self._block_reader)
         self._accounts = Accounts(db)
-        self._rooms = Rooms(db, self._room_reader, self._account_reader, log, self._tails.room_changed)
+        self._blocks = Blocks(db, self._block_reader, self._account_reader, self._tails.block_changed)
+        self._rooms = Rooms(
+            db,
+            self._room_reader,
+            self._account_reader,
+            self._block_reader,
+            log,
+            self._tails.room_changed,
+        )
         chunk_writer = ChunkWriter(db, self._ids, index)
         amendments = Amendments(
             db,
@@ -121,12 +130,16 @@ class SqliteStore(SqliteReads):
         """
         self._chunk_reader.trusts_new = False
         with contextlib.suppress(StoreFullError):
-            try:
-                with self._db.transaction():
-                    self._ids.index_all()
-            except StoreDamagedError:
-                self._ids.index_all()  # each step for itself, around what is damaged
+            self._index_at_once()
         self._chunk_reader.trusts_new = True
+
+    def _index_at_once(self) -> None:
+        """Index ids in one transaction, so that thousands of steps are one flush of the disk."""
+        try:
+            with self._db.transaction():
+                self._ids.index_all()
+        except StoreDamagedError:
+            self._ids.index_all()  # each step for itself, around what is damaged
 
     def close(self) -> None:
         """See `StoreReader.close`; the index of message ids is completed first.
@@ -137,7 +150,7 @@ class SqliteStore(SqliteReads):
             self._closed = True
             self._clock_keeper.close()
             with contextlib.suppress(StoreError):  # opening completes it, too
-                self._ids.index_all()
+                self._index_at_once()
         super().close()
         self._reserve.take_back()  # The journal is gone, if nobody else reads.
 
@@ -185,11 +198,20 @@ class SqliteStore(SqliteReads):
         with self._db.transaction():
             account = self._accounts.mark_deleted(name)
             self._rooms.leave_all(account.id)
+            self._blocks.remove_all(account.id)
         return account
 
     def replace_hash(self, account: int, old_hash: str, new_hash: str) -> None:
         """See `Store.replace_hash`."""
         self._accounts.replace_hash(account, old_hash, new_hash)
+
+    def block(self, account: int, blocked: int) -> None:
+        """See `Store.block`."""
+        self._reserve.spend(lambda: self._blocks.block(account, blocked), leave=SHARED_BYTES)
+
+    def unblock(self, account: int, blocked: int) -> None:
+        """See `Store.unblock`."""
+        self._reserve.spend(lambda: self._blocks.unblock(account, blocked), leave=SHARED_BYTES)
 
     # --- messages
 

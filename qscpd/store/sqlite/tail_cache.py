@@ -4,11 +4,14 @@ from typing import Final
 
 from qscpd.domain.rooms import Membership, RoomRow
 from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.blocks import BlockReader
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.rooms import RoomReader
 
 _CACHED_CONVERSATIONS: Final = 50_000
 """Conversations in the cache: about 10 MiB."""
+
+_NO_BLOCKERS: Final[frozenset[int]] = frozenset()
 
 _SEQS: Final = 1 << 31
 """A seq that no conversation reaches; a damaged one can be anything."""
@@ -38,18 +41,29 @@ class ConversationTail:
     """The cached end of a conversation, and what the running transaction adds to it.
 
     Attributes:
-        id: The conversation.
+        id: The conversation; 0 if it does not exist and nothing can be sent.
         room: Set if it is a room.
+        blockers: In a pair, those of the two accounts that block the other one.
+        is_restricted: Whether each of its messages is judged: in a room, or under a block.
         added: Entries of the running transaction; their seqs are dense up to `last_seq`.
     """
 
-    __slots__ = ("added", "id", "last_ms", "last_seq", "room")
+    __slots__ = ("added", "blockers", "id", "is_restricted", "last_ms", "last_seq", "room")
 
-    def __init__(self, conversation: int, last_seq: int, last_ms: int, room: RoomTail | None = None) -> None:
+    def __init__(
+        self,
+        conversation: int,
+        last_seq: int,
+        last_ms: int,
+        room: RoomTail | None = None,
+        blockers: frozenset[int] = _NO_BLOCKERS,
+    ) -> None:
         self.id = conversation
         self.last_seq = last_seq
         self.last_ms = last_ms
         self.room = room
+        self.blockers = blockers
+        self.is_restricted = room is not None or bool(blockers)
         self.added: list[chunks.Entry] = []
 
 
@@ -64,9 +78,10 @@ class TailCache:
         known: Tails by key.
     """
 
-    def __init__(self, db: Database, rooms: RoomReader) -> None:
+    def __init__(self, db: Database, rooms: RoomReader, blocks: BlockReader) -> None:
         self._db = db
         self._rooms = rooms
+        self._blocks = blocks
         self.known: dict[TailKey, ConversationTail] = {}
         db.on_rollback(self.known.clear)
 
@@ -74,7 +89,10 @@ class TailCache:
         return len(self.known)
 
     def load(self, key: TailKey) -> ConversationTail:
-        """Read the tail of a conversation; a pair's conversation is made if it does not exist."""
+        """Read the tail of a conversation.
+
+        A pair's conversation is made if it does not exist, unless one of the two blocks the other.
+        """
         return self._load_room(key) if isinstance(key, int) else self._load_pair(key)
 
     def membership(self, room: RoomTail, account: int) -> Membership:
@@ -90,6 +108,10 @@ class TailCache:
         if tail is not None and tail.room is not None:
             tail.room.renew(room)
 
+    def block_changed(self, account: int, blocked: int) -> None:
+        """Forget the tail of a pair in which one account blocks the other, or no longer does."""
+        self.known.pop((min(account, blocked), max(account, blocked)), None)
+
     def _load_room(self, key: int) -> ConversationTail:
         self._limit()
         room = self._rooms.get(-key)
@@ -103,9 +125,12 @@ class TailCache:
         rows = self._db.read(
             "SELECT id, last_seq, last_ms FROM conversations WHERE low = ? AND high = ?", *pair
         )
+        blockers = self._blocks.blockers(*pair)
+        if blockers and not rows:
+            return ConversationTail(0, 0, 0, blockers=blockers)  # Refused messages make no conversation.
         conversation, last_seq, last_ms = rows[0] if rows else (self._make_pair(pair), 0, 0)
         last_seq = self._last_seq(conversation, last_seq)
-        tail = self.known[pair] = ConversationTail(conversation, last_seq, last_ms)
+        tail = self.known[pair] = ConversationTail(conversation, last_seq, last_ms, blockers=blockers)
         return tail
 
     def _last_seq(self, conversation: int, last_seq: int) -> int:

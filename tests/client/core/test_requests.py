@@ -15,7 +15,7 @@ def test_an_answer_belongs_to_the_first_request_of_its_type() -> None:
     """An answer belongs to the first request of its type."""
     requests = PendingRequests(out := Output())
     first, second = history("bob"), history("carol")
-    search = PendingSearch(frames.SearchRequest("tea"))
+    search = PendingSearch("tea", 20)
     room = PendingRoomRequest(frames.Leave("#dev"))
     for each in (first, room, search, second):
         requests.ask(each)

@@ -41,6 +41,25 @@ def test_the_outbox_goes_first_under_the_same_ids() -> None:
     assert harness.chats() == [("bob", "one", 1), ("bob", "three", 3), ("bob", "four", 4)]
 
 
+def test_a_pause_is_shown_once() -> None:
+    """While the server repeats `throttled`, one notice is shown; the next pause has one of its own."""
+    harness = ready("bob", chat_with="bob")
+    harness.enter("one", "two")
+
+    def notices() -> list[NoticeCode]:
+        shown = harness.receive(frames.Throttled("messages", 0.5))
+        return [each.code for each in shown if isinstance(each, Notice)]
+
+    assert notices() == [NoticeCode.THROTTLED]
+    for _ in range(5):
+        harness.wait(5)
+        assert notices() == []
+    harness.receive(ack(1, 1), ack(2, 2))
+    harness.wait(16)
+    assert notices() == [NoticeCode.THROTTLED]
+    assert harness.engine.pending == 0
+
+
 def test_a_full_disk_is_waited_for_in_order() -> None:
     """While the disk is full, messages are retried in order with growing pauses; other chats go on."""
     harness = ready("bob", "carol", chat_with="bob")

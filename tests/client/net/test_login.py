@@ -12,7 +12,7 @@ from qscp.errors import ERROR_CODES, ErrorCode
 from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Event
-from qscp_client.errors import AuthRefusedError, EndedError, IncompatibleError, UsageError
+from qscp_client.errors import AuthRefusedError, EndedError, IncompatibleError, UnreachableError, UsageError
 from qscp_client.net.address import ServerAddress
 from qscp_client.net.connection import Server
 from qscp_client.net.login import Login
@@ -177,6 +177,24 @@ async def test_a_busy_login_is_tried_three_times(server: ScriptedServer, log_in:
         await log_in(front)
     assert len(auths(server)) == 3
     assert front.texts == ["The server is busy; trying again in 1 second."] * 2
+
+
+async def test_too_many_sessions_end_the_first_login_but_no_reconnect(
+    server: ScriptedServer, log_in: LogIn, make_login: Callable[..., Login]
+) -> None:
+    """A user who logs in gets the sentence with the limit; a reconnect treats it as temporary."""
+    sentence = f"{ERROR_CODES[ErrorCode.TOO_MANY_SESSIONS].sentence} The limit is 20."
+    full = frames.AuthNack(ErrorCode.TOO_MANY_SESSIONS, sentence, 30.0)
+    server.refuses = [full]
+    with pytest.raises(AuthRefusedError, match="The limit is 20"):
+        await log_in(GivenAnswers("wonderland"))
+    assert len(auths(server)) == 1
+    login = make_login(GivenAnswers("wonderland"), None)
+    link, _ = await login.run()
+    await link.close()
+    server.refuses = [full]
+    with pytest.raises(UnreachableError, match="The limit is 20"):
+        await login.again()
 
 
 async def test_another_protocol_version_is_incompatible(server: ScriptedServer, log_in: LogIn) -> None:

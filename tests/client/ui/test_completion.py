@@ -36,7 +36,13 @@ def test_the_picker_completes_names_and_commands(engine: Engine, typed: str, wor
 
 @pytest.mark.parametrize(
     ("typed", "words"),
-    [("/b", ["/back", "/ban "]), ("/he", ["/help", "/here"]), ("b", []), ("hello b", []), ("hi /w", [])],
+    [
+        ("/b", ["/back", "/block ", "/blocks", "/ban "]),
+        ("/he", ["/help", "/here"]),
+        ("b", []),
+        ("hello b", []),
+        ("hi /w", []),
+    ],
 )
 def test_a_chat_completes_commands_only(engine: Engine, typed: str, words: list[str]) -> None:
     """A chat completes commands only, at the beginning of a line."""

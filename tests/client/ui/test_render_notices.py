@@ -110,6 +110,8 @@ def test_a_short_wait_is_in_seconds() -> None:
     assert explain_failure(Failure("muted", "", 58.5), "#dev") == "you are muted for another 59 s"
     assert explain_failure(Failure("muted", "", 3600), "#dev") == "you are muted for another 60 minutes"
     assert explain_failure(Failure("slow_mode", "", 0.1), "#dev") == "slow mode; wait 1 s"
+    quota = explain_failure(Failure("quota_exceeded", "", 7200), "bob")
+    assert quota == "you have sent as much as the server stores in a day; wait 2 hours"
 
 
 @pytest.mark.parametrize(
@@ -170,6 +172,20 @@ def test_a_saved_failure_is_explained_again(failure: Failure, saved: str) -> Non
             'No user named "nobody".',
         ),
         (Problem(ProblemCode.ROOM_REFUSED, error="banned", name="#dev"), "You are banned from #dev."),
+        (
+            Problem(ProblemCode.ROOM_REFUSED, error="declined", name="#dev", user="bob", seconds=86_400),
+            "bob has declined an invitation to #dev. Wait 24 hours.",
+        ),
+        (
+            Problem(
+                ProblemCode.ROOM_REFUSED, error="rate_limited", text="Too often. The limit is 9.", seconds=18
+            ),
+            "Too often. The limit is 9. Wait 18 s.",
+        ),
+        (
+            Problem(ProblemCode.ROOM_REFUSED, error="too_many_owned", text="Enough. The limit is 50."),
+            "Enough. The limit is 50.",
+        ),
     ],
 )
 def test_common_problems_have_these_sentences(problem: Problem, sentence: str) -> None:

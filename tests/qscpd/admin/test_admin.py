@@ -120,15 +120,17 @@ def test_a_config_error_and_an_unknown_code_can_be_restored() -> None:
         b"[]",
         b"\xff",
         b'{"request":"reboot"}',
+        '{"request":"\u202ereboot\x85"}'.encode(),
         b'{"request":"lock_user"}',
         b'{"request":"create_room","name":"dev","owner":"alice","kind":"secret"}',
         b'{"request":"delete_room","name":"dev","yes":true}',
     ],
 )
 def test_an_invalid_request_is_a_usage_error(line: bytes) -> None:
-    """Any other line is a usage error."""
-    with pytest.raises(UsageError, match="not a request"):
+    """Any other line is a usage error, in one line without invisible characters."""
+    with pytest.raises(UsageError, match="not a request") as caught:
         decode_request(line)
+    assert str(caught.value).isprintable()
 
 
 # --- actions on a real store

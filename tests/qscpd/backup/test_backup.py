@@ -26,7 +26,7 @@ from qscpd.errors import (
 from qscpd.setup.pki import AuthorityFiles, check_pair, make_authority, make_server_certificate
 from qscpd.store.sqlite.lock import StoreLock
 from qscpd.store.sqlite.store import SqliteStore
-from tests.support.daemon import add_accounts, write_config
+from tests.support.backups import forge
 from tests.support.ids import IdMaker
 from tests.support.smalldisk import fill, largest_file, small_disk
 from tests.support.stores import rows_of
@@ -36,26 +36,6 @@ SCHEMA_1 = Path(__file__).parents[1] / "store/sqlite/schema1.sql"
 ALL = ["ca.key", "ca.pem", "manifest.json", "qscpd.db", "qscpd.yaml", "server.key", "server.pem"]
 
 make_id = IdMaker()
-
-
-@pytest.fixture
-def loaded(tmp_path: Path, authority: AuthorityFiles) -> LoadedConfig:
-    """An installation with two accounts and three messages, whose daemon is stopped."""
-    home = tmp_path / "home"
-    home.mkdir()
-    certs = AuthorityFiles(home / "certs")
-    shutil.copytree(authority.directory, certs.directory)
-    config = load_config(write_config(home, certs), environ={})
-    add_accounts(config.config.store.path, {"alice": "correct horse", "bob": "battery staple"})
-    with contextlib.closing(SqliteStore(config.config.store.path)) as store:
-        store.append([NewMessage(1, 2, make_id(), body) for body in ("one", "two", "three")])
-    return config
-
-
-@pytest.fixture
-def backup(loaded: LoadedConfig, tmp_path: Path) -> Path:
-    """A backup of the installation."""
-    return make_backup(tmp_path / "backups", loaded)
 
 
 def names(directory: Path) -> list[str]:
@@ -73,15 +53,6 @@ def epoch(store: Path) -> str:
     """Return a store's epoch."""
     with contextlib.closing(SqliteStore(store)) as opened:
         return opened.epoch()
-
-
-def forge(backup: Path, **changes: object) -> None:
-    """Change a manifest, and give it the right hashes of all files."""
-    manifest = json.loads((backup / "manifest.json").read_text())
-    for file in manifest["files"]:
-        content = (backup / file["name"]).read_bytes()
-        file["size"], file["sha256"] = len(content), sha256(content).hexdigest()
-    (backup / "manifest.json").write_text(json.dumps({**manifest, **changes}))
 
 
 # --- making one

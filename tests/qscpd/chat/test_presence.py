@@ -1,7 +1,7 @@
 """Presence: every client ends with the same roster, whatever is lost in between."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from unittest import mock
 
 import pytest
@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from qscp import codec, frames
 from qscp.frames import OnlineUsers, PresenceChanges, ServerFrame, Status, UserPresence
 from qscp_client.core.roster import Roster
+from qscpd.bus.base import Commit
 from qscpd.chat import presence as presence_module
+from qscpd.chat import visibility as visibility_module
 from qscpd.chat.presence import GRACE_S, Presence
+from qscpd.domain.events import BlockChanged
 from qscpd.sessions.session import Session
 from tests.support.clock import in_virtual_time
 from tests.support.doubles import FakeLink, RouterDouble
@@ -33,10 +36,9 @@ class Broadcasts:
     def __init__(self) -> None:
         self.frames: list[tuple[float, list[PresenceChanges]]] = []
 
-    def __call__(self, lines: list[bytes]) -> None:
+    def __call__(self, pages: Sequence[PresenceChanges]) -> None:
         """Take a broadcast."""
-        changes = [frame for frame in map(decode, lines) if isinstance(frame, PresenceChanges)]
-        self.frames.append((asyncio.get_running_loop().time(), changes))
+        self.frames.append((asyncio.get_running_loop().time(), list(pages)))
 
     def users(self) -> list[list[tuple[str, Status, str]]]:
         """Return user, status and text of the changes of each broadcast."""
@@ -268,6 +270,7 @@ STEPS = st.lists(
         st.tuples(st.just("away"), st.sampled_from(NAMES)),
         st.tuples(st.just("hide"), st.sampled_from(NAMES)),
         st.tuples(st.just("sleep"), st.sampled_from(["0", "0.4", "1", "3", "6"])),
+        st.tuples(st.sampled_from(["block", "unblock", "blocked", "unblocked"]), st.sampled_from(NAMES)),
         st.tuples(st.just("read"), st.just("")),
         st.tuples(st.just("login"), st.just("")),
     ),
@@ -283,6 +286,7 @@ class StepRunner:
         self.router = RouterDouble("a", *NAMES)
         self.sessions: dict[str, list[Session]] = {name: [] for name in NAMES}
         self.watchers: list[Watcher] = []
+        self.blocks: set[tuple[str, str]] = set()
 
     async def step(self, action: str, argument: str) -> None:
         """Run a step."""
@@ -295,8 +299,25 @@ class StepRunner:
             await asyncio.sleep(float(argument))
         elif action in handlers:
             handlers[action]()
+        elif "block" in action:
+            self._block(action, argument)
         elif self.sessions[argument]:
             self._end_or_change(action, argument)
+
+    def expected(self) -> dict[str, tuple[Status, str]]:
+        """Return what alice sees: all but those with a block between them."""
+        apart = {each for pair in self.blocks for each in pair}
+        return {name: each for name, each in snapshot(self.router.presence, "a").items() if name not in apart}
+
+    def _block(self, action: str, name: str) -> None:
+        """Let alice block or unblock a user, or be blocked or unblocked by them."""
+        pair = ("a", name) if action in ("block", "unblock") else (name, "a")
+        removed = action.startswith("un")
+        if removed is not (pair in self.blocks):
+            return
+        self.blocks ^= {pair}
+        account, blocked = (self.router.directory.accounts[each].id for each in pair)
+        self.router.bus.publish(Commit((BlockChanged(account, blocked, removed),)))
 
     def read(self) -> None:
         """Let every watcher read its frames, so that the daemon can continue."""
@@ -326,7 +347,10 @@ class StepRunner:
 @settings(max_examples=200, deadline=None)
 @given(steps=STEPS)
 def test_every_roster_ends_with_the_current_presence(steps: list[tuple[str, str]]) -> None:
-    """After any interleaving of pages and changes, every roster equals the snapshot."""
+    """After any interleaving of pages, changes and blocks, every roster equals the snapshot.
+
+    Users with a block between them are in neither's roster.
+    """
 
     async def test() -> None:
         runner = StepRunner()
@@ -336,13 +360,13 @@ def test_every_roster_ends_with_the_current_presence(steps: list[tuple[str, str]
         for _ in range(20):  # long enough for every timer and every page
             await asyncio.sleep(1)
             runner.read()
-        expected = snapshot(runner.router.presence, "a")
+        expected = runner.expected()
         for watcher in runner.watchers:
             for roster in watcher.rosters:
                 assert {name: (p.status, p.text) for name, p in roster.users.items()} == expected, roster
         runner.router.presence.close()
 
-    with mock.patch.object(presence_module, "_PAGE", 1):
+    with mock.patch.object(presence_module, "_PAGE", 1), mock.patch.object(visibility_module, "_PAGE", 1):
         in_virtual_time(test())
 
 

@@ -143,11 +143,8 @@ def test_a_quiet_room_waits_for_no_busy_one() -> None:
     in_virtual_time(test())
 
 
-@pytest.mark.parametrize(("room", "passed"), [(ROOM, ["b", "to bob"]), (None, ["b", "to bob", "y"])])
-async def test_a_barrier_passes_the_gate(
-    submissions: QueueHarness, room: int | None, passed: list[str]
-) -> None:
-    """A barrier lets a room's or all gathered messages pass; the gate opens once they are answered."""
+async def test_a_barrier_passes_the_gate(submissions: QueueHarness) -> None:
+    """A barrier lets all gathered messages pass; the gate opens once they are answered."""
     for body, conversation in (("a", ROOM), ("x", OTHER)):
         submissions.submit(body, conversation)
     await asyncio.sleep(0)
@@ -155,8 +152,8 @@ async def test_a_barrier_passes_the_gate(
     submissions.submit("y", OTHER)
     submissions.submit("to bob")
     assert submissions.take() == ["a", "x"]
-    submissions.queue.barrier(room)
-    assert sorted(submissions.take()) == passed
+    submissions.queue.barrier()
+    assert sorted(submissions.take()) == ["b", "to bob", "y"]
     submissions.submit("c", ROOM)
     submissions.queue.answered(ROOM, 1, 0.0)
     assert submissions.take() == []
@@ -183,6 +180,55 @@ def test_a_barrier_in_a_cooldown() -> None:
         submissions.close()
 
     in_virtual_time(test())
+
+
+async def test_waiting_for_a_room_opens_no_gate(submissions: QueueHarness) -> None:
+    """A change of a room waits until the gate lets pass what was sent before: nobody can make it open."""
+    for body, conversation in (("a", ROOM), ("x", OTHER)):
+        submissions.submit(body, conversation)
+    await asyncio.sleep(0)
+    submissions.submit("b", ROOM)
+    submissions.submit("to bob")
+    waiting = [asyncio.create_task(submissions.queue.passed(room=ROOM)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert submissions.take() == ["a", "x", "to bob"]
+    waiting.pop().cancel()
+    await submissions.queue.passed(room=OTHER)
+    await submissions.queue.passed(room=99)
+    await asyncio.sleep(0)
+    assert not waiting[0].done()
+    submissions.queue.answered(ROOM, 1, 0.0)
+    assert submissions.take() == ["b"]
+    await waiting[0]
+    submissions.close()
+
+
+async def test_waiting_for_a_session_is_for_its_messages_only(submissions: QueueHarness) -> None:
+    """A request waits for what its own session sent to a busy room, not for what others did."""
+    submissions.submit("a", ROOM)
+    await asyncio.sleep(0)
+    submissions.submit("b", ROOM)
+    other = submissions.router.login("alice")[0]
+    await submissions.queue.passed(session=other)
+    waiting = asyncio.create_task(submissions.queue.passed(session=submissions.session))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    submissions.queue.answered(ROOM, 1, 0.0)
+    await waiting
+    submissions.close()
+
+
+@pytest.mark.parametrize("end", ["barrier", "close"])
+async def test_nobody_waits_for_a_queue_that_ends(submissions: QueueHarness, end: str) -> None:
+    """A shutdown or a failed store lets everybody continue who waits for a gate."""
+    submissions.submit("a", ROOM)
+    await asyncio.sleep(0)
+    submissions.submit("b", ROOM)
+    waiting = asyncio.create_task(submissions.queue.passed(room=ROOM))
+    await asyncio.sleep(0)
+    getattr(submissions.queue, end)()
+    await waiting
+    submissions.close()
 
 
 async def test_messages_to_a_deleted_room_pass_the_gate(submissions: QueueHarness) -> None:

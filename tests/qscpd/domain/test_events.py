@@ -4,7 +4,14 @@ import msgspec
 import pytest
 
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscpd.domain.events import AccountChanged, Event, MessagesStored, PositionMoved, RoomChanged
+from qscpd.domain.events import (
+    AccountChanged,
+    BlockChanged,
+    Event,
+    MessagesStored,
+    PositionMoved,
+    RoomChanged,
+)
 from qscpd.domain.model import (
     Account,
     AccountState,
@@ -39,6 +46,8 @@ META = MessageMeta(
             {1: Membership(RoomRole.OWNER, 3), 2: NO_MEMBERSHIP, 3: Membership(banned_until_ms=FOREVER_MS)},
             RoomChange(action="ban", room="#dev", actor=1, target=3, text="spam", role=RoomRole.MEMBER),
         ),
+        BlockChanged(1, 2),
+        BlockChanged(1, 2, removed=True),
         AccountChanged(Account(1, "alice", AccountState.LOCKED, 5)),
     ],
 )

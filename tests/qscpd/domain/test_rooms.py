@@ -1,12 +1,13 @@
 """Room rules: every action by each role, on each role, in each kind of room."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Final
 
 import pytest
 
 from qscp.errors import ERROR_CODES, ErrorCode
-from qscp.limits import ROOMS_LIMIT, SLOW_LIMIT_S
+from qscp.limits import DECLINED_S, INVITATIONS_LIMIT, INVITER_LIMIT, ROOMS_LIMIT, SLOW_LIMIT_S
 from qscp.rooms import PERMISSIONS, RANKS, ROOM_FIELDS, HistoryFrom, RoomKind, RoomRole
 from qscpd.domain import rooms as room_rules
 from qscpd.domain.room_creation import create_room
@@ -298,6 +299,92 @@ def test_a_new_room_needs_a_free_name_and_owner() -> None:
             with pytest.raises(DeniedError) as denied:
                 create_room(made, existing, rooms=rooms, owned=0, now_ms=NOW)
             assert denied.value.code is code
+
+
+def test_the_limit_of_owned_rooms_is_for_users() -> None:
+    """A user at the limit creates no room, with the number in the sentence; the operator always can."""
+    made = change("create", most_owned=2)
+    with pytest.raises(DeniedError, match=r"The limit is 2\.$") as denied:
+        create_room(made, None, rooms=0, owned=2, now_ms=NOW)
+    assert denied.value.code is ErrorCode.TOO_MANY_OWNED
+    assert create_room(made, None, rooms=0, owned=1, now_ms=NOW).memberships
+    by_operator = change("create", actor=None, most_owned=2)
+    assert create_room(by_operator, None, rooms=0, owned=9, now_ms=NOW).memberships
+
+
+# --- invitations
+
+
+def invited(target: Membership, inviters: Sequence[int] = (), actor: int | None = ACTOR) -> ErrorCode | None:
+    """Return why an invitation is refused; None if it is not."""
+    try:
+        decide(
+            change("invite", actor),
+            ROOM,
+            Membership(RoomRole.MEMBER),
+            target,
+            rooms=0,
+            inviters=inviters,
+            now_ms=NOW,
+        )
+    except DeniedError as denied:
+        return denied.code
+    return None
+
+
+def test_a_declined_invitation_is_not_repeated_for_a_day() -> None:
+    """Declining is remembered for a day, over bans; leaving as a member is not declining."""
+    day_ms = DECLINED_S * 1000
+    declined = outcome(change("leave"), actor=Membership(invited_by=3))
+    assert declined == Decision(ROOM, {ACTOR: Membership(declined_until_ms=NOW + day_ms)})
+    left = outcome(change("leave"), actor=Membership(RoomRole.MEMBER))
+    assert left == Decision(ROOM, {ACTOR: NO_MEMBERSHIP})
+    for until_ms, expected in ((NOW + 1, ErrorCode.DECLINED), (NOW, ALLOWED)):
+        assert invited(Membership(declined_until_ms=until_ms)) is expected
+        assert invited(Membership(declined_until_ms=until_ms), actor=None) is ALLOWED
+    with pytest.raises(DeniedError) as denied:
+        decide(
+            change("invite"),
+            ROOM,
+            Membership(RoomRole.OWNER),
+            Membership(declined_until_ms=NOW + 1500),
+            rooms=0,
+            now_ms=NOW,
+        )
+    assert denied.value.retry_after_s == 1.5
+    member = Membership(RoomRole.OWNER)
+    for action in ("ban", "unban"):
+        after = outcome(change(action), actor=member, target=Membership(declined_until_ms=NOW + 1))
+        assert isinstance(after, Decision)
+        assert after.memberships[TARGET].declined_until_ms == NOW + 1
+
+
+def test_who_declined_can_still_join() -> None:
+    """Declining keeps nobody out of an open room, and joining ends it."""
+    joined = outcome(change("join"), actor=Membership(declined_until_ms=FOREVER_MS))
+    assert joined == Decision(ROOM, {ACTOR: Membership(RoomRole.MEMBER, 41)})
+
+
+def test_open_invitations_are_bounded_by_user_and_inviter() -> None:
+    """No inviter alone can use up what others can invite a user to."""
+    others = [10 + n // INVITER_LIMIT for n in range(INVITATIONS_LIMIT)]
+    assert invited(NO_MEMBERSHIP, others[:-1]) is ALLOWED
+    assert invited(NO_MEMBERSHIP, others) is ErrorCode.TOO_MANY_INVITATIONS
+    assert invited(NO_MEMBERSHIP, [ACTOR] * (INVITER_LIMIT - 1)) is ALLOWED
+    assert invited(NO_MEMBERSHIP, [ACTOR] * INVITER_LIMIT) is ErrorCode.TOO_MANY_INVITATIONS
+    assert invited(NO_MEMBERSHIP, [ACTOR + 1] * INVITER_LIMIT) is ALLOWED
+    assert invited(NO_MEMBERSHIP, others, actor=None) is ALLOWED
+    assert invited(Membership(invited_by=ACTOR), others) is ALLOWED
+
+
+@pytest.mark.parametrize("action", sorted(set(DECIDED) - {"join"}))
+def test_nobody_is_made_a_member_by_others(action: str) -> None:
+    """No action of a user or of the operator gives a role to an account that is no member."""
+    for actor in (ACTOR, None):
+        for target in (NO_MEMBERSHIP, Membership(invited_by=3), Membership(banned_until_ms=NOW)):
+            after = outcome(change(action, actor), actor=Membership(RoomRole.OWNER), target=target)
+            if isinstance(after, Decision):
+                assert all(each.role is None for id_, each in after.memberships.items() if id_ != ACTOR)
 
 
 @pytest.mark.parametrize(

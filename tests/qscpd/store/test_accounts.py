@@ -9,6 +9,7 @@ import pytest
 from qscpd.domain.model import Account, AccountState, Keep, NewMessage
 from qscpd.errors import ExistsError, NotFoundError
 from qscpd.store.base import Store
+from tests.support.searches import search_page
 from tests.support.stores import StoreFactory
 
 
@@ -76,7 +77,7 @@ def test_old_and_new_holders_of_a_name_are_told_apart(store: Store) -> None:
 def peers_of(store: Store) -> dict[int | None, tuple[str, bool]]:
     """Return names of alice's peers and whether they are deleted, as all reads of conversations agree."""
     rows = store.conversations(1)
-    assert [each.conversation for each in store.conversation_list(1, 0, 100)] == rows
+    assert [each.conversation for each in store.conversation_list(1, 0, 100).conversations] == rows
     for row in rows:
         limits = {"limit": 10, "max_bytes": 1000}
         history = store.history_page(1, row.id, **limits)
@@ -86,7 +87,7 @@ def peers_of(store: Store) -> dict[int | None, tuple[str, bool]]:
         assert history.conversation == replay.conversation == row
     while store.housekeeping.step(Keep()):
         pass
-    found = store.search(1, ["hello"], conversation=None, before=(2**53, 0, 0), limit=10).found
+    found = search_page(store, 1, ["hello"], limit=10).found
     assert {each.conversation: each.name for each in found} == {row.id: row.name for row in rows}
     return {row.peer: (row.name, row.deleted) for row in rows}
 

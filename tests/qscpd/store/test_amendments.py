@@ -14,6 +14,7 @@ from qscpd.domain.model import Keep, MessageMeta, MessageRow, NewMessage, Outcom
 from qscpd.domain.rooms import RoomChange
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
+from tests.support.searches import search_page
 from tests.support.stores import ManualClock, StoreFactory, conversation_of, rows_of, unread_of
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
@@ -103,7 +104,7 @@ def finish(store: Store, keep: Keep = Keep()) -> None:  # noqa: B008 - it is imm
 def found(store: Store, account: int, word: str) -> list[int]:
     """Return the seqs of the messages that a search for a word finds."""
     finish(store)
-    matches, complete = store.search(account, [word], conversation=None, before=NEWEST, limit=99)
+    matches, complete, _ = search_page(store, account, [word], limit=99)
     assert complete
     return [each.message.seq for each in matches]
 

@@ -19,6 +19,7 @@ from qscpd.store.base import Store
 from qscpd.store.sqlite import chunks
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
+from tests.support.searches import search_page
 from tests.support.stores import StoreFactory, append_in_turns, clock_of, rows_of
 
 ALICE, BOB, CAROL, DAN = ACCOUNTS = 1, 2, 3, 4
@@ -426,7 +427,7 @@ class AmendmentMachine(RuleBasedStateMachine):
     def counts_match_the_model(self) -> None:
         """Unread and mention counts include messages of others with their current mentions, no amendments."""
         for account in set(ACCOUNTS) - self.gone:
-            for row, counted, mentioning in self.store.conversation_list(account, 0, 9):
+            for row, counted, mentioning in self.store.conversation_list(account, 0, 9).conversations:
                 conversation = self.conversations[row.id]
                 seqs = range(max(conversation.first, row.read + 1), len(conversation.entries) + 1)
                 unread = [
@@ -452,9 +453,7 @@ class AmendmentMachine(RuleBasedStateMachine):
                     if entry is not None and entry.body:
                         places[entry.body] = number, seq
             for word in [each.body for each in self.sent[-6:] if each.body not in {"+1", "ok"}]:
-                found, complete = self.store.search(
-                    account, [word], conversation=None, before=NEWEST, limit=9
-                )
+                found, complete, _ = search_page(self.store, account, [word], limit=9)
                 matches = [(each.conversation, each.message.seq) for each in found]
                 right = [places[word]] if word in places else []
                 assert matches == right or (not complete and not matches)

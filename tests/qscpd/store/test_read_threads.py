@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from qscpd.domain.model import ConversationRow, Credentials, NewMessage
+from qscpd.domain.search import SearchQuery
 from qscpd.errors import StoreDamagedError, StoreError
 from qscpd.store import open_reader, store_url
 from qscpd.store.reads import StoreReads
 from qscpd.store.sqlite.database import Row
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.gated_reader import BEFORE, GatedReader, ReadGate
+from tests.support.searches import NEWEST
 from tests.support.waiting import patiently, until
 
 ALICE, BOB = 1, 2
@@ -131,7 +133,7 @@ async def test_idle_readers_hold_no_transaction(made: Made) -> None:
     for n in range(5):
         made.store.append([NewMessage(ALICE, BOB, f"{n:032x}", "hello")])
         await made.reads.conversation_list(ALICE, 0, 9)
-        await made.reads.search(ALICE, ["x"], conversation=None, before=(2**53, 0, 0), limit=1)
+        await made.reads.search(SearchQuery(ALICE, ("x",), None, NEWEST, 1))
         with contextlib.suppress(StoreDamagedError):
             await made.reads.credentials("damaged")
         await until(lambda: made.checkpoint() == (0, 0, 0))  # A thread may still be leaving the read.

@@ -14,6 +14,7 @@ from qscpd.domain.rooms import RoomChange
 from qscpd.store.base import Store, StoreReader
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
+from tests.support.searches import search_page
 from tests.support.stores import ManualClock, StoreFactory, add_room, conversation_of, rows_of
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
@@ -192,12 +193,12 @@ def test_the_list_has_unread_counts(store: Store, reader: StoreReader) -> None:
     say(store, DAN, ALICE, "three", "four")
     store.append([], [Mark(ALICE, 1, PositionKind.READ, 1), Mark(ALICE, 5, PositionKind.READ, 2)])
     counts = [(1, 0), (2, 0), (3, 1), (0, 0)]
-    listed = reader.conversation_list(ALICE, 0, 100)
+    listed = reader.conversation_list(ALICE, 0, 100).conversations
     assert [each.conversation for each in listed] == store.conversations(ALICE)
     assert [(each.unread, each.mentions) for each in listed] == counts
-    paged = [page for after in (0, 2, 5) for page in reader.conversation_list(ALICE, after, 2)]
+    paged = [page for after in (0, 2, 5) for page in reader.conversation_list(ALICE, after, 2).conversations]
     assert paged == listed
-    assert reader.conversation_list(ALICE, 5, 2) == []
+    assert reader.conversation_list(ALICE, 5, 2).conversations == []
 
 
 def test_unread_counts_are_limited(store: Store, reader: StoreReader) -> None:
@@ -206,10 +207,14 @@ def test_unread_counts_are_limited(store: Store, reader: StoreReader) -> None:
         for _ in range(3):
             say(store, peer, ALICE, *["x"] * (count // 3))
         say(store, peer, ALICE, *["x"] * 3)
-    listed = reader.conversation_list(ALICE, 0, 100)
+    listed = reader.conversation_list(ALICE, 0, 100).conversations
     assert [each.unread for each in listed] == [1000, 1000, 1000]
     store.append([], [Mark(ALICE, 3, PositionKind.READ, 3)])
-    assert [each.unread for each in reader.conversation_list(ALICE, 0, 100)] == [1000, 1000, 999]
+    assert [each.unread for each in reader.conversation_list(ALICE, 0, 100).conversations] == [
+        1000,
+        1000,
+        999,
+    ]
 
 
 # --- search
@@ -225,27 +230,27 @@ def test_a_search_over_conversations_is_newest_first(
         clock.wind(1)
     while store.housekeeping.step(Keep()):
         pass
-    everything = reader.search(ALICE, ["word"], conversation=None, before=NEWEST, limit=100)
+    everything = search_page(reader, ALICE, ["word"], limit=100)
     assert [each.message.body for each in everything.found] == [f"word {n}" for n in range(11, -1, -1)]
     assert {each.conversation: each.name for each in everything.found} == {1: "#dev", 2: "bob", 3: "carol"}
     before = NEWEST
     found: list[Found] = []
-    while page := reader.search(ALICE, ["word"], conversation=None, before=before, limit=5).found:
+    while page := search_page(reader, ALICE, ["word"], conversation=None, before=before, limit=5).found:
         found += page
         before = (page[-1].message.time_ms, page[-1].conversation, page[-1].message.seq)
     assert found == list(everything.found)
-    one = reader.search(ALICE, ["word"], conversation=2, before=NEWEST, limit=100).found
+    one = search_page(reader, ALICE, ["word"], conversation=2, before=NEWEST, limit=100).found
     assert one == [each for each in everything.found if each.conversation == 2]
 
 
 def test_a_search_says_whether_it_is_complete(store: Store, reader: StoreReader) -> None:
     """A page is incomplete while messages are not indexed yet, and complete afterwards."""
     say(store, ALICE, BOB, "word")
-    page = reader.search(BOB, ["word"], conversation=None, before=NEWEST, limit=9)
+    page = search_page(reader, BOB, ["word"], limit=9)
     assert (page.found, page.complete) == ([], False)
     while store.housekeeping.step(Keep()):
         pass
-    page = reader.search(BOB, ["word"], conversation=None, before=NEWEST, limit=9)
+    page = search_page(reader, BOB, ["word"], limit=9)
     assert (len(page.found), page.complete) == (1, True)
 
 
@@ -255,13 +260,13 @@ def test_a_search_says_whether_it_is_complete(store: Store, reader: StoreReader)
 def test_a_reader_sees_each_commit(store: Store, reader: StoreReader) -> None:
     """Each read sees the newest commit; reads inside a snapshot see the state of the first one."""
     say(store, ALICE, BOB, "one")
-    assert len(reader.conversation_list(BOB, 0, 9)) == 1
+    assert len(reader.conversation_list(BOB, 0, 9).conversations) == 1
     with reader.snapshot():
-        assert reader.conversation_list(BOB, 0, 9)[0].unread == 1
+        assert reader.conversation_list(BOB, 0, 9).conversations[0].unread == 1
         say(store, ALICE, BOB, "two")
         say(store, CAROL, BOB, "three")
-        assert [each.unread for each in reader.conversation_list(BOB, 0, 9)] == [1]
+        assert [each.unread for each in reader.conversation_list(BOB, 0, 9).conversations] == [1]
         page = reader.history_page(BOB, 1, limit=9, max_bytes=MUCH)
         assert page is not None
         assert len(page.messages) == page.conversation.last_seq == 1
-    assert [each.unread for each in reader.conversation_list(BOB, 0, 9)] == [2, 1]
+    assert [each.unread for each in reader.conversation_list(BOB, 0, 9).conversations] == [2, 1]

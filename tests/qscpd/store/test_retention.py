@@ -14,6 +14,7 @@ from qscpd.domain.model import Keep, MessageRow, NewMessage, Refused, StoredMess
 from qscpd.domain.retention import KEEP_IDS_MS
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
+from tests.support.searches import search_page
 from tests.support.stores import ManualClock, StoreFactory, conversation_of, rows_of, unread_of
 
 ALICE, BOB, CAROL = 1, 2, 3
@@ -66,7 +67,7 @@ def ends(store: Store, conversation: int = 1) -> tuple[int, int]:
 
 def found(store: Store, *words: str) -> list[int]:
     """Return the seqs of the messages that alice finds."""
-    matches, complete = store.search(ALICE, words, conversation=None, before=NEWEST, limit=1000)
+    matches, complete, _ = search_page(store, ALICE, words, limit=1000)
     assert complete
     return [each.message.seq for each in matches]
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from qscpd.domain.model import Keep, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
+from tests.support.searches import search_page
 from tests.support.stores import StoreFactory, clock_of, conversation_of, rows_of
 
 ACCOUNTS = (1, 2, 3)
@@ -172,7 +173,7 @@ class Run:
                 for each in kept
                 if 1 in pair and each.body is not None and each.body.startswith(word)
             }
-            found, complete = self.store.search(1, [word], conversation=None, before=NEWEST, limit=10**6)
+            found, complete, _ = search_page(self.store, 1, [word], limit=10**6)
             assert complete
             assert {(each.conversation, each.message.seq) for each in found} == places
 

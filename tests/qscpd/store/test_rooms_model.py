@@ -38,6 +38,7 @@ from tests.support.doubles import RouterDouble
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
 from tests.support.room_model import ModelRoom, RoomModel
+from tests.support.searches import search_page
 from tests.support.stores import StoreFactory, clock_of, rows_of, unread_of
 
 NAMES: Final = ("alice", "bob", "carol", "dan", "erin")
@@ -442,9 +443,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     def check_search(self, account: int) -> None:
         """Check that a search of an account finds its visible messages."""
-        found, complete = self.store.search(
-            account, [f"{account}"], conversation=None, before=NEWEST, limit=1000
-        )
+        found, complete, _ = search_page(self.store, account, [f"{account}"], limit=1000)
         assert complete
         assert sorted((each.conversation, each.message.seq) for each in found) == [
             (model_room.number, seq)

@@ -10,6 +10,7 @@ from qscp.text import check_body, check_status_text
 from qscp_client.core import events
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.chat_switcher import ChatSwitcher
+from qscp_client.core.commands.blocks import BlockCommands
 from qscp_client.core.commands.messages import MessageCommands
 from qscp_client.core.commands.rooms import RoomCommands
 from qscp_client.core.conversations import Conversation
@@ -39,6 +40,7 @@ class GeneralCommands:
         sender: Sends messages.
         history: Asks for messages.
         connection: Returns the connection as it is shown.
+        blocks: Commands about blocked users.
         messages: Commands about messages.
         rooms: Commands about rooms.
 
@@ -57,11 +59,13 @@ class GeneralCommands:
         history: History,
         connection: Callable[[], events.Connection],
         *,
+        blocks: BlockCommands,
         messages: MessageCommands,
         rooms: RoomCommands,
     ) -> None:
         self.leaving = False
         self.away: str | None = None
+        self.blocks = blocks
         self.messages = messages
         self.rooms = rooms
         self._out = out
@@ -82,6 +86,9 @@ class GeneralCommands:
             return
         if self._sync.is_read_only(partner):
             self._out.fail(Problem(ProblemCode.RECIPIENT_DELETED, name=partner))
+            return
+        if self.blocks.is_blocked(partner):
+            self._out.fail(Problem(ProblemCode.RECIPIENT_BLOCKED, name=partner))
             return
         try:
             body.encode()

@@ -4,7 +4,7 @@ The target is selected by its number, which is its seq; without a number it is t
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 from qscp.errors import InvalidTextError
@@ -33,6 +33,7 @@ class MessageCommands:
         sync: The conversations.
         sender: Sends messages.
         requests: What was asked and is not answered.
+        blocked: Names of the users whom you block.
         online: Whether there is a connection.
     """
 
@@ -44,6 +45,7 @@ class MessageCommands:
         sync: Sync,
         sender: Sender,
         requests: PendingRequests,
+        blocked: Container[str],
         online: Callable[[], bool],
     ) -> None:
         self._me = me
@@ -52,6 +54,7 @@ class MessageCommands:
         self._sync = sync
         self._sender = sender
         self._requests = requests
+        self._blocked = blocked
         self._online = online
 
     @property
@@ -182,8 +185,13 @@ class MessageCommands:
         return True
 
     def _send(self, message: Message, body: str, kind: EntryKind) -> None:
-        if self._chat.partner is not None:
-            self._sender.say(self._chat.partner, body, kind, message.seq, self._chat.conversation)
+        partner = self._chat.partner
+        if partner is None:
+            return
+        if partner in self._blocked and kind is not EntryKind.REDACT:
+            self._fail(Problem(ProblemCode.RECIPIENT_BLOCKED, name=partner))
+        else:
+            self._sender.say(partner, body, kind, message.seq, self._chat.conversation)
 
     def _fail(self, problem: Problem) -> None:
         self._out.fail(problem)

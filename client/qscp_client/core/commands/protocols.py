@@ -77,8 +77,28 @@ class RoomActions(Protocol):
         """Make the room active again."""
 
 
+class BlockActions(Protocol):
+    """Actions on blocked users."""
+
+    def block(self, argument: str) -> None:
+        """Block a user."""
+
+    def unblock(self, argument: str) -> None:
+        """Stop blocking a user."""
+
+    def show_blocks(self) -> None:
+        """List the blocked users."""
+
+    def show_folded(self, argument: str) -> None:
+        """Show the newest messages of blocked users in the open chat."""
+
+
 class Actions(Protocol):
     """All actions."""
+
+    @property
+    def blocks(self) -> BlockActions:
+        """Actions on blocked users."""
 
     @property
     def messages(self) -> MessageActions:

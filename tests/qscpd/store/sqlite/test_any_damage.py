@@ -16,6 +16,7 @@ from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.snapshot import inspect_file
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
+from tests.support.searches import search_page
 from tests.support.stores import add_room
 
 PAGE: Final = 4096
@@ -56,7 +57,7 @@ def read_all(store: StoreReader) -> None:
             store.history_page(account, row.id, limit=100, max_bytes=1 << 20)
             store.replay_page(account, row.id, after=0, limit=100, max_bytes=1 << 20)
         list(store.export(account))
-        store.search(account, ["word1"], conversation=None, before=(2**53, 0, 0), limit=10)
+        search_page(store, account, ["word1"], limit=10)
 
 
 def run_daemon(path: Path) -> None:

@@ -22,6 +22,7 @@ from qscpd.domain.model import (
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
+from tests.support.searches import search_page
 from tests.support.stores import SqliteFactory, append_in_turns, rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
@@ -33,7 +34,6 @@ Kind = Literal["edit", "redact", "react"]
 
 make_id = IdMaker()
 
-NEWEST = (2**53, 0, 0)
 
 OLD = 100
 """Messages of the large chunk, numbered from 1 in their text."""
@@ -168,9 +168,9 @@ def check(store: SqliteStore, sent: Sequence[NewMessage], rows: dict[int, tuple[
     assert list(store.known(sent)) == known
     for seq, (_, body) in rows.items():
         words = [body.split()[0]] if body else [f"word{seq}"]
-        found, complete = store.search(BOB, words, conversation=PAIR, before=NEWEST, limit=9)
-        assert [each.message.seq for each in found] == ([seq] if body else [])
-        assert complete
+        page = search_page(store, BOB, words, conversation=PAIR, limit=9)
+        assert [each.message.seq for each in page.found] == ([seq] if body else [])
+        assert page.complete
     SqliteFactory().check(store)
 
 

@@ -30,6 +30,7 @@ from tests.support.damage import (
     delete_chunk,
 )
 from tests.support.ids import IdMaker
+from tests.support.searches import search_page
 from tests.support.stores import TickingClock, add_room, kill
 
 ALICE, BOB, CAROL = 1, 2, 3
@@ -157,9 +158,9 @@ def check(store: SqliteStore | SqliteReader, conversation: int, damaged: list[Da
     assert [(row.seq, row.body) for row in store.export_room(conversation)] == good
     exported = [each.message for each in store.export(ALICE) if each.conversation == conversation]
     assert [(row.seq, row.body) for row in exported] == good
-    matches = store.search(ALICE, ["word"], conversation=conversation, before=NEWEST, limit=1000).found
+    matches = search_page(store, ALICE, ["word"], conversation=conversation, before=NEWEST, limit=1000).found
     assert sorted((each.message.seq, each.message.body) for each in matches) == good
-    (summary,) = store.conversation_list(ALICE, conversation - 1, 1)
+    (summary,) = store.conversation_list(ALICE, conversation - 1, 1).conversations
     assert summary.unread == len(good)
 
 
@@ -333,7 +334,7 @@ def test_a_damaged_page(tmp_path: Path, index: int) -> None:
             assert history is not None
             assert [row.seq for row in history.messages] == seqs
             assert history.damage == damage
-            (summary,) = store.conversation_list(ALICE, 0, 1)
+            (summary,) = store.conversation_list(ALICE, 0, 1).conversations
             assert summary.unread == len(seqs)
             (stored,), _ = store.append([NewMessage(BOB, ALICE, make_id(), "word again")])
             assert isinstance(stored, StoredMessage)
@@ -362,7 +363,7 @@ def test_a_damaged_page_of_what_is_not_indexed(tmp_path: Path) -> None:
     corrupt_overflow(path, b"z")
     with contextlib.closing(SqliteStore(path)) as store:
         finish(store)
-        page = store.search(ALICE, ["word"], conversation=None, before=NEWEST, limit=100)
+        page = search_page(store, ALICE, ["word"], limit=100)
         assert [each.message.seq for each in page.found] == [3, 1]
         assert page.complete
         assert store._db.read("SELECT seq FROM sent_ids ORDER BY seq") == [(1,), (3,)]
@@ -550,7 +551,7 @@ def test_a_damaged_search_index_stops_nothing_else(made: Made, change: str) -> N
         assert history is not None
         assert [row.seq for row in history.messages] == [LAST[PAIR], LAST[PAIR] + 1]
         with contextlib.suppress(StoreDamagedError):
-            assert not store.search(ALICE, ["word"], conversation=None, before=NEWEST, limit=9).found
+            assert not search_page(store, ALICE, ["word"], limit=9).found
         while store.housekeeping.erase_step(BOB):
             pass
     assert len(log) == len(set(log))

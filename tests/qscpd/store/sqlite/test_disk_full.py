@@ -14,6 +14,7 @@ from qscpd.store.sqlite import faults
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.crashed_store import crash
 from tests.support.ids import IdMaker
+from tests.support.searches import search_page
 from tests.support.smalldisk import fill, largest_file
 from tests.support.stores import rows_of
 
@@ -156,7 +157,7 @@ def test_housekeeping_on_a_full_disk(store: SqliteStore, disk: Path) -> None:
         finish(store)
     filler.unlink()
     finish(store)
-    assert store.search(BOB, ["needle"], conversation=None, before=(2**53, 0, 0), limit=1)[0]
+    assert search_page(store, BOB, ["needle"], limit=1)[0]
     store.delete_account("alice")
     filler = fill(disk)
     with pytest.raises(StoreFullError):

@@ -14,6 +14,7 @@ from qscpd.store.sqlite.chunk_scan import ChunkScan
 from qscpd.store.sqlite.search_index import SearchIndex
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
+from tests.support.searches import search_page
 from tests.support.stores import conversation_of, rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
@@ -57,7 +58,7 @@ def shown(store: SqliteStore, conversation: int) -> list[tuple[int, int, str | N
 
 def found(store: SqliteStore, word: str) -> list[int]:
     """Return the seqs of the messages that alice finds."""
-    page = store.search(ALICE, [word], conversation=None, before=NEWEST, limit=1000)
+    page = search_page(store, ALICE, [word], limit=1000)
     assert page.complete
     return [each.message.seq for each in page.found]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qscp.errors import ErrorCode
 from qscpd.domain.model import (
     AccountState,
     ConversationRow,
@@ -23,12 +24,14 @@ from qscpd.store.sqlite import migrations
 from qscpd.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
+from tests.support.searches import search_page
 from tests.support.smalldisk import fill, largest_file, small_disk
 from tests.support.stores import rows_of
 
 SCHEMA_1 = Path(__file__).with_name("schema1.sql")
 SCHEMA_2 = Path(__file__).with_name("schema2.sql")
 SCHEMA_3 = Path(__file__).with_name("schema3.sql")
+SCHEMA_3_WITH_PAIR = Path(__file__).with_name("schema3_with_pair.sql")
 TIME = 1_732_000_000_000
 TIME_2 = 1_740_000_010_000
 
@@ -43,6 +46,12 @@ def old(tmp_path: Path) -> Path:
 def pairs(tmp_path: Path) -> Path:
     """A store from before rooms: it has conversations of pairs only."""
     return make_old(tmp_path / "q.db", SCHEMA_2)
+
+
+@pytest.fixture
+def rooms(tmp_path: Path) -> Path:
+    """A store from before blocks: it has a pair and a room."""
+    return make_old(tmp_path / "q.db", SCHEMA_3_WITH_PAIR)
 
 
 def make_old(path: Path, schema: Path = SCHEMA_1) -> Path:
@@ -129,7 +138,7 @@ def test_the_oldest_store_works_after_the_upgrade(old: Path) -> None:
         ]
         while store.housekeeping.step(Keep()):
             pass
-        found, complete = store.search(2, ["FRUH"], conversation=None, before=(2**53, 0, 0), limit=5)
+        found, complete, _ = search_page(store, 2, ["FRUH"], limit=5)
         assert ([each.message.seq for each in found], complete) == ([2], True)
 
 
@@ -191,7 +200,7 @@ def test_a_store_of_pairs_keeps_everything(pairs: Path) -> None:
             ConversationRow(1, 1, "alice", 2, 5, 1, 2),
             ConversationRow(2, 3, "carol", 1, 1, 0, 0, deleted=True),
         ]
-        found, complete = store.search(1, ["FRUH"], conversation=None, before=(2**53, 0, 0), limit=5)
+        found, complete, _ = search_page(store, 1, ["FRUH"], limit=5)
         assert ([each.message.seq for each in found], complete) == ([2], False)
         assert store.rooms() == []
     after = set(dump(pairs))
@@ -235,7 +244,43 @@ def test_a_store_of_pairs_works_after_the_upgrade(pairs: Path) -> None:
         assert [row[0] for row in ids] == [1, 2, 3, 4, 5, 6, 7]
 
 
-@pytest.mark.parametrize("schema", [SCHEMA_1, SCHEMA_2, SCHEMA_3], ids=["1", "2", "3"])
+def test_a_store_of_rooms_keeps_everything(rooms: Path) -> None:
+    """Every row of a store from before blocks survives, and nobody is blocked in it."""
+    added = {'"rooms"': ",1);", '"standings"': ",0);"}  # its founder; no declined invitation
+    before = {
+        line.removesuffix(");") + added.get(line.split()[2], ");")
+        for line in dump(rooms)
+        if line.startswith("INSERT") and "words" not in line
+    }
+    with contextlib.closing(SqliteStore(rooms)) as store:
+        assert version(rooms) == len(MIGRATIONS)
+        assert store.blocks() == []
+        assert [each.name for each in store.accounts()] == ["alice", "bob", "carol"]
+        assert store.account_names()[3] == "carol~1"
+        assert [each.action for each in store.room_log(2)] == ["mute", "invite", "create"]
+    assert before - set(dump(rooms)) == set()
+    assert version(rooms.with_name("q.db.schema3")) == 3
+
+
+def test_a_store_of_rooms_works_after_the_upgrade(rooms: Path) -> None:
+    """After the upgrade old ids are known, also under a block; new messages are refused."""
+    with contextlib.closing(SqliteStore(rooms)) as store:
+        store.block(2, 1)
+        outcomes, _ = store.append(
+            [
+                NewMessage(1, 2, "0199c82cc00170008000000000000001", "the first letter"),
+                NewMessage(1, 2, "f" * 32, "another one"),
+                NewMessage(1, 4, "e" * 32, "to carol"),
+            ]
+        )
+        assert list(outcomes[:2]) == [
+            StoredMessage(1, 1, 1_760_000_000_025, new=False),
+            Refused(ErrorCode.NOT_ACCEPTED),
+        ]
+        assert isinstance(outcomes[2], StoredMessage)
+
+
+@pytest.mark.parametrize("schema", [SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_3_WITH_PAIR])
 def test_an_upgraded_store_has_the_schema_of_a_new_one(tmp_path: Path, schema: Path) -> None:
     """An upgraded store has the same tables, indexes and foreign keys, and enforces them."""
     new = tmp_path / "new.db"
@@ -250,6 +295,8 @@ def test_an_upgraded_store_has_the_schema_of_a_new_one(tmp_path: Path, schema: P
             "positions (account, conversation) VALUES (1, 99)",
             "conversations (low, high, last_seq, last_ms) VALUES (1, 99, 0, 0)",
             "rooms VALUES (99, '#more', 'open', 'full', '', 0, 'active', 0, NULL)",
+            "blocks VALUES (1, 99, 0)",
+            "blocks VALUES (1, 99, 0)",
         ):
             with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
                 store._db.connection.execute(f"INSERT INTO {row}")

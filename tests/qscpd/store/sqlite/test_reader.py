@@ -12,6 +12,7 @@ from qscpd.errors import StoreError
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
+from tests.support.searches import search_page
 from tests.support.stores import ManualClock
 
 make_id = IdMaker()
@@ -61,12 +62,12 @@ def test_a_reader_cannot_write(reader: SqliteReader) -> None:
 
 
 def test_a_list_of_conversations_takes_few_statements(reader: SqliteReader) -> None:
-    """A list of a hundred conversations takes four statements and no sorting."""
+    """A list of a hundred conversations takes five statements and no sorting."""
     with statements(reader) as ran:
-        listed = reader.conversation_list(1, 0, PEERS)
+        listed = reader.conversation_list(1, 0, PEERS).conversations
     assert [each.unread for each in listed] == [3] * PEERS
-    assert len(ran) == 4, ran  # BEGIN, rows, chunks, ROLLBACK
-    plan = reader._db.read(f"EXPLAIN QUERY PLAN {ran[2]}")
+    assert len(ran) == 5, ran  # BEGIN, rows, blocks, chunks, ROLLBACK
+    plan = reader._db.read(f"EXPLAIN QUERY PLAN {ran[3]}")
     assert not [row for row in plan if "TEMP B-TREE" in row[-1]], plan
 
 
@@ -81,7 +82,7 @@ def test_a_page_takes_few_statements(reader: SqliteReader) -> None:
 def test_a_search_reads_no_further_than_needed(reader: SqliteReader) -> None:
     """A search skips conversations whose messages are all too old for the page."""
     with statements(reader) as ran:
-        page = reader.search(1, ["word"], conversation=None, before=(2**53, 0, 0), limit=3)
+        page = search_page(reader, 1, ["word"], limit=3)
     assert len(page.found) == 3
     assert len([sql for sql in ran if "MATCH" in sql]) == 1
 
@@ -91,7 +92,7 @@ def test_a_read_leaves_no_lock(store: SqliteStore, reader: SqliteReader) -> None
     for read in (
         lambda: reader.conversation_list(1, 0, 9),
         lambda: reader.history_page(1, 1, limit=1, max_bytes=1),
-        lambda: reader.search(1, ["word"], conversation=None, before=(2**53, 0, 0), limit=1),
+        lambda: search_page(reader, 1, ["word"], limit=1),
     ):
         read()
         store.append([NewMessage(2, 1, make_id(), "x")])

@@ -154,6 +154,7 @@ def test_while_a_reader_holds_the_journal(
         lambda store: store.change_room(RoomChange(action="mute", room="#dev", actor=ALICE, target=BOB)),
         lambda store: store.change_room(RoomChange(action="remove", room="#dev", actor=ALICE, target=BOB)),
         lambda store: store.change_room(RoomChange(action="leave", room="#dev", actor=BOB)),
+        lambda store: store.block(ALICE, BOB),
     ],
 )
 def test_changes_that_work(store: SqliteStore, disk: Path, change: Callable[[SqliteStore], object]) -> None:

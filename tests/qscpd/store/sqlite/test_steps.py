@@ -9,6 +9,7 @@ import pytest
 from qscpd.domain.model import Keep, MessageMeta, NewMessage, StoredMessage
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
+from tests.support.searches import search_page
 from tests.support.stores import SqliteFactory, rows_of
 
 ALICE, BOB = 1, 2
@@ -18,7 +19,6 @@ PAIR = 1
 
 COUNT = 200
 
-NEWEST = (2**53, 0, 0)
 
 make_id = IdMaker()
 
@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def found(store: SqliteStore) -> int:
     """Return the number of messages that a search finds."""
-    return len(store.search(BOB, ["word"], conversation=PAIR, before=NEWEST, limit=1000).found)
+    return len(search_page(store, BOB, ["word"], conversation=PAIR, limit=1000).found)
 
 
 def texts(store: SqliteStore) -> int:

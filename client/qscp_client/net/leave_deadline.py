@@ -1,0 +1,34 @@
+"""Deadline of leaving: how long the client waits for the server's last answers."""
+
+import asyncio
+import contextlib
+from typing import Final
+
+_REPEATED_S: Final = 10.0
+"""How long after a `throttled` answers can take: the server repeats it every 5 s."""
+
+
+class LeaveDeadline:
+    """Deadline that moves while the server reads nothing more from the client.
+
+    Args:
+        timeout_s: Time for the answers of a server that reads everything.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._earliest = float("-inf")
+        self._timeout: asyncio.Timeout | None = None
+
+    def start(self) -> asyncio.Timeout:
+        """Return the timeout, which begins now."""
+        end = max(asyncio.get_running_loop().time() + self._timeout_s, self._earliest)
+        self._timeout = asyncio.timeout_at(end)
+        return self._timeout
+
+    def throttled(self, pause_s: float) -> None:
+        """Move the deadline: the server reads on in some seconds, or says again that it does not."""
+        self._earliest = asyncio.get_running_loop().time() + pause_s + _REPEATED_S
+        if self._timeout is not None:
+            with contextlib.suppress(RuntimeError):  # it is just over
+                self._timeout.reschedule(self._earliest)

@@ -1,0 +1,114 @@
+"""Positions and skips of sessions on their way to the store, counted until they are processed.
+
+A message has an answer, and these have none. So the queue itself asks the writer when it has processed
+them. Positions are handed over in batches, one at a time. Those that come meanwhile wait: of each
+session, conversation and kind only the highest, as the store would keep no other. So nothing grows with
+the number of frames, and the writer never gets more positions than a small transaction has.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from itertools import islice
+from typing import Final
+
+from qscpd.domain.model import Mark, PositionKind
+from qscpd.sessions.session import Session
+from qscpd.store.writer import StoreWriter
+
+_BATCH: Final = 128
+"""Positions with the writer at a time: some 2 ms of a transaction."""
+
+_SHARE: Final = 16
+"""Positions of one session in a batch, as long as others wait."""
+
+_Key = tuple[int, PositionKind]
+
+
+class MarkQueue:
+    """The positions that wait, and the counts of what the writer has.
+
+    Args:
+        writer: The writer.
+        hand_over: Called when the writer has processed what it was given.
+    """
+
+    def __init__(self, writer: StoreWriter[Session], hand_over: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._writer = writer
+        self._hand_over = hand_over
+        self._waiting: dict[Session, dict[_Key, Mark]] = {}
+        self._counts: Counter[Session] = Counter()
+        """Items that the writer got since it was last asked."""
+        self._asked: Counter[Session] = Counter()
+        """Items that it got before."""
+        self._asking: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def add(self, session: Session, mark: Mark) -> None:
+        """Queue a position, unless a higher one of the same session waits."""
+        waiting = self._waiting.setdefault(session, {})
+        key = (mark.conversation, mark.kind)
+        before = waiting.get(key)
+        if before is None:
+            session.inbound.pending.count += 1
+        elif before.seq >= mark.seq:
+            return
+        waiting[key] = mark
+
+    def count(self, session: Session) -> None:
+        """Count an item that has gone to the writer otherwise."""
+        session.inbound.pending.count += 1
+        self._counts[session] += 1
+
+    def take_batch(self) -> list[Mark]:
+        """Remove and return the next positions for the writer; none while it has some."""
+        batch: list[Mark] = []
+        while self._asking is None and self._waiting and len(batch) < _BATCH:
+            session = next(iter(self._waiting))
+            share = _SHARE if len(self._waiting) > 1 else _BATCH
+            batch += self._take(session, min(share, _BATCH - len(batch)))
+        return batch
+
+    def take_all(self, session: Session | None = None) -> list[Mark]:
+        """Remove and return all positions of a session, or of all sessions, whatever the writer has."""
+        sessions = list(self._waiting) if session is None else [session]
+        return [mark for each in sessions for mark in self._take(each, len(self._waiting.get(each, ())))]
+
+    def ask(self) -> None:
+        """Have the sessions' counts go down when the writer has processed what it was given."""
+        if self._counts and self._asking is None:
+            self._asked, self._counts = self._counts, Counter()
+            self._asking = self._loop.create_task(self._writer.drained())
+            self._asking.add_done_callback(self._processed)
+
+    def close(self) -> None:
+        """Drop what waits."""
+        self._waiting.clear()
+        self._counts.clear()
+        self._asked.clear()
+        if self._asking is not None:
+            self._asking.cancel()
+
+    def _take(self, session: Session, most: int) -> list[Mark]:
+        """Remove and return positions of a session; it goes behind the others if some are left."""
+        waiting = self._waiting.pop(session, {})
+        keys = list(islice(waiting, most))
+        taken = [waiting.pop(key) for key in keys]
+        if waiting:
+            self._waiting[session] = waiting
+        if taken:
+            self._counts[session] += len(taken)
+        return taken
+
+    def _processed(self, asking: asyncio.Task[None]) -> None:
+        self._asking = None
+        if asking.cancelled() or asking.exception() is not None:
+            return  # The store is closed or has failed: every session ends.
+        asked, self._asked = self._asked, Counter()
+        for session, count in asked.items():
+            session.processed(count)
+        if self._waiting or self._counts:
+            self._hand_over()

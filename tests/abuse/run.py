@@ -1,0 +1,57 @@
+"""What others get while one peer or account attacks: `python -m tests.abuse.run`, or `make abuse`.
+
+Each attack runs against a daemon of its own on the loopback, beside a group of well-behaved accounts. The
+result is a table in Markdown; the exit code is 1 if a promise was broken.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
+from tests.abuse.catalogue import ATTACKS
+from tests.abuse.table import HEAD, explain, row
+from tests.abuse.trial import Result, run_trial
+
+
+def main() -> int:
+    """Run the chosen attacks; print a row for each, and the broken promises."""
+    parser = argparse.ArgumentParser(description="Attack a daemon, and measure what others get.")
+    parser.add_argument("--seconds", type=float, default=8, help="duration of each attack")
+    parser.add_argument("--json", type=Path, help="also write all figures there")
+    parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=f"all of them: {' '.join(ATTACKS)}")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.attacks) - set(ATTACKS):
+        parser.error(f"no such attack: {' '.join(sorted(unknown))}; there are: {' '.join(ATTACKS)}")
+    begin = time.monotonic()
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory() as folder:
+        authority = AuthorityFiles(Path(folder))
+        make_authority(authority)
+        make_server_certificate(authority, ["localhost", "127.0.0.1"])
+        _print(HEAD)
+        for name in chosen.attacks or ATTACKS:
+            results.append(run_trial(name, authority, chosen.seconds))
+            _print(row(results[-1]))
+    if chosen.json:
+        chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
+    broken = [result for result in results if result.broken()]
+    _print(
+        f"\n{len(results)} attacks in {time.monotonic() - begin:.0f} s, {len(broken)} with broken promises"
+    )
+    for result in broken:
+        _print(explain(result))
+    return 1 if broken else 0
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
