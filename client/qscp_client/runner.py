@@ -12,11 +12,13 @@ from qscp.states import State
 from qscp_client.core.changes import Change
 from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.engine import Engine
+from qscp_client.core.memory import TOO_MUCH
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.errors import (
     ClientError,
     EndedError,
     ExitCode,
+    IncompatibleError,
     InterruptedByUserError,
     NotDeliveredError,
     StateError,
@@ -365,6 +367,11 @@ class ClientRunner:
         if error is not None:
             raise error
         if ending := self._engine.ending:
+            if ending.code == TOO_MUCH:
+                return IncompatibleError(
+                    "The server sends more users and conversations than this client can keep. "
+                    "Check host and port (--server)."
+                )
             return EndedError(clean(ending.message), reconnect=ending.reconnect)
         return UnreachableError("The connection to the server was lost.")
 

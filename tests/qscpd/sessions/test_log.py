@@ -25,7 +25,6 @@ from tests.support.smalldisk import largest_file
 from tests.support.users import as_user
 from tests.support.waiting import until
 
-
 NO_TLS = TlsEngine(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
 """TLS before its handshake."""
 
@@ -213,6 +212,58 @@ def test_an_unwritable_directory_is_an_error_at_the_start(tmp_path: Path) -> Non
         pass
 
 
+@pytest.mark.parametrize("exists", [True, False])
+async def test_a_link_is_followed(tmp_path: Path, exists: bool) -> None:
+    """A link names another place for the log: a missing file is made there, for owner and group only."""
+    (tmp_path / "disk").mkdir()
+    target = tmp_path / "disk" / "log"
+    if exists:
+        target.touch(0o640)
+    link = tmp_path / "sessions.log"
+    link.symlink_to(target)
+    old_umask = os.umask(0)
+    try:
+        with SessionLog(link, "always") as log:
+            log.auth_ok(SessionDouble(), "c")
+            await until(lambda: target.exists() and len(lines(target)) == 1)
+            target.rename(tmp_path / "disk" / "log.1")
+            log.auth_ok(SessionDouble(2), "c")
+    finally:
+        os.umask(old_umask)
+    assert [entry["session"] for entry in lines(target)] == ["s2"]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    assert link.is_symlink()
+
+
+def test_a_link_to_nowhere_is_an_error_at_the_start(tmp_path: Path) -> None:
+    """A link into a directory that is missing, or to itself, is an error that names both ends."""
+    link = tmp_path / "sessions.log"
+    for target in (tmp_path / "missing" / "log", link):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        with pytest.raises(QscpdError, match=r"sessions\.log \(a link to .*\): the session log"):
+            SessionLog(link, "always").__enter__()
+
+
+@pytest.mark.parametrize("through_link", [False, True])
+def test_a_pipe_is_no_session_log(tmp_path: Path, through_link: bool) -> None:
+    """A pipe or a socket, also at the end of a link, is refused at once, whether or not it is read."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    path = pipe
+    if through_link:
+        path = tmp_path / "sessions.log"
+        path.symlink_to(pipe)
+    with pytest.raises(QscpdError, match="the session log can't be written"):
+        SessionLog(path, "always").__enter__()
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(QscpdError, match="it is not a file"):
+            SessionLog(path, "always").__enter__()
+    finally:
+        os.close(reader)
+
+
 def test_lines_beyond_ten_are_summed_up(tmp_path: Path) -> None:
     """Beyond ten a minute, failed logins of an address are one line that has their form and their number."""
     path = tmp_path / "sessions.log"
@@ -283,55 +334,3 @@ def test_a_million_lines_of_one_address_are_few_bytes(tmp_path: Path) -> None:
                 log.tick()
     assert path.stat().st_size < 10 * 60_000 // 6
     assert sum(entry.get("count", 1) for entry in lines(path)) == 300_000
-
-
-@pytest.mark.parametrize("exists", [True, False])
-async def test_a_link_is_followed(tmp_path: Path, exists: bool) -> None:
-    """A link names another place for the log: a missing file is made there, for owner and group only."""
-    (tmp_path / "disk").mkdir()
-    target = tmp_path / "disk" / "log"
-    if exists:
-        target.touch(0o640)
-    link = tmp_path / "sessions.log"
-    link.symlink_to(target)
-    old_umask = os.umask(0)
-    try:
-        with SessionLog(link, "always") as log:
-            log.auth_ok(SessionDouble(), "c")
-            await until(lambda: target.exists() and len(lines(target)) == 1)
-            target.rename(tmp_path / "disk" / "log.1")
-            log.auth_ok(SessionDouble(2), "c")
-    finally:
-        os.umask(old_umask)
-    assert [entry["session"] for entry in lines(target)] == ["s2"]
-    assert stat.S_IMODE(target.stat().st_mode) == 0o640
-    assert link.is_symlink()
-
-
-def test_a_link_to_nowhere_is_an_error_at_the_start(tmp_path: Path) -> None:
-    """A link into a directory that is missing, or to itself, is an error that names both ends."""
-    link = tmp_path / "sessions.log"
-    for target in (tmp_path / "missing" / "log", link):
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
-        with pytest.raises(QscpdError, match=r"sessions\.log \(a link to .*\): the session log"):
-            SessionLog(link, "always").__enter__()
-
-
-@pytest.mark.parametrize("through_link", [False, True])
-def test_a_pipe_is_no_session_log(tmp_path: Path, through_link: bool) -> None:
-    """A pipe or a socket, also at the end of a link, is refused at once, whether or not it is read."""
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    path = pipe
-    if through_link:
-        path = tmp_path / "sessions.log"
-        path.symlink_to(pipe)
-    with pytest.raises(QscpdError, match="the session log can't be written"):
-        SessionLog(path, "always").__enter__()
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        with pytest.raises(QscpdError, match="it is not a file"):
-            SessionLog(path, "always").__enter__()
-    finally:
-        os.close(reader)
