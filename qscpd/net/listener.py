@@ -16,7 +16,7 @@ import structlog
 
 from qscpd.config import Config, ListenAddress
 from qscpd.errors import PermissionDeniedError, QscpdError
-from qscpd.fairness import FairQueue
+from qscpd.fairness import Lanes
 from qscpd.net.acceptor import BACKLOG, Acceptor
 from qscpd.net.admission import Admission
 from qscpd.net.link import Link, LinkSession
@@ -75,7 +75,7 @@ class Listener:
         self._opening: set[asyncio.Task[None]] = set()
         """Accepted connections on their way to a link."""
         self._gone = asyncio.Event()
-        self._pending_handshakes: FairQueue[Link] = FairQueue()
+        self._pending_handshakes: Lanes[Link] = Lanes()
         """Links with unprocessed input of a handshake, by network and address."""
         self._handshakes_due = False
         """Whether handshakes are about to be continued."""
@@ -133,7 +133,8 @@ class Listener:
     def schedule_handshake(self, link: Link) -> None:
         """Queue a link whose handshake can continue."""
         share = link.visitor.share
-        self._pending_handshakes.push(link, share.network, share.address)
+        lane = self._admission.lane(link.visitor)
+        self._pending_handshakes[lane].push(link, share.network, share.address)
         if not self._handshakes_due:
             self._handshakes_due = True
             self._loop.call_soon(self._run_handshakes)
