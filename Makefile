@@ -6,9 +6,12 @@ VENV ?= .venv
 ARGS ?=
 # With COVERAGE=1, `make test` also measures coverage and fails below the floors of pyproject.toml.
 COVERAGE ?=
+# With ASYNCIO_DEBUG=1, `make test` runs in asyncio's debug mode, and a test fails if it finds something.
+ASYNCIO_DEBUG ?=
 # How often `make test-repeat` runs its tests.
 TIMES ?= 100
-# How long `make fuzz`, `make soak` and each attack of `make abuse` run; by default 60 s, 600 s and 8 s.
+# How long `make fuzz`, `make crash`, `make soak` and each attack of `make abuse` run; by default 60, 300, 600
+# and 8 seconds.
 SECONDS ?=
 # The sessions of `make soak`.
 SESSIONS ?= 2000
@@ -42,7 +45,7 @@ ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(shell pwd -P))
 $(shell rm -f $(VENV)/installed $(VENV)/installed-dev $(VENV)/installed-fuzz)
 endif
 
-.PHONY: help run test test-repeat coverage test-systemd check hops format fuzz soak abuse lock sbom wheelhouse install uninstall clean
+.PHONY: help run test test-repeat coverage test-systemd check hops format fuzz crash soak abuse lock sbom wheelhouse install uninstall clean
 
 help:
 	@echo 'To use QSCP from this checkout'
@@ -62,7 +65,8 @@ help:
 	@echo '  make picture         regenerate the picture in README.md from a real run'
 	@echo '  make test-systemd    install and run the service in a machine of its own, under systemd (root)'
 	@echo '  make fuzz            malformed input against the parser and a daemon (SECONDS=60)'
-	@echo '  make soak            thousands of sessions, a daemon that is killed, abusers: is anything lost? (SECONDS=600 SESSIONS=2000)'
+	@echo '  make crash           kill the daemon under load, again and again, and look for what is lost (SECONDS=300)'
+	@echo '  make soak            the same with thousands of sessions and abusers, and memory (SECONDS=600 SESSIONS=2000)'
 	@echo '  make abuse           attack a daemon in every known way, and measure what others get (SECONDS=8 ATTACKS="pongs idle")'
 	@echo '  make bench           a first figure of the daemon under load, beside peers that are installed'
 	@echo "  make lock            lock what pyproject.toml requires into requirements*.txt (ARGS=--upgrade)"
@@ -76,7 +80,7 @@ run: $(VENV)/installed
 coverage_core = COVERAGE_CORE=$$($(python) -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
 
 test: $(VENV)/installed-dev
-	$(if $(COVERAGE),$(coverage_core)) $(python) -m pytest -n 4 $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
+	$(if $(COVERAGE),$(coverage_core)) $(if $(ASYNCIO_DEBUG),PYTHONASYNCIODEBUG=1) $(python) -m pytest -n 4 $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
 	$(if $(COVERAGE),$(python) tools/check_coverage.py)
 
 test-repeat: $(VENV)/installed-dev
@@ -90,6 +94,9 @@ test-systemd: $(VENV)/installed-dev
 
 fuzz: $(VENV)/installed-fuzz
 	$(python) tests/fuzz/run.py --seconds $(or $(SECONDS),60)
+
+crash: $(VENV)/installed-dev
+	$(python) -m tests.durability.crash_rounds --seconds $(or $(SECONDS),300)
 
 soak: $(VENV)/installed-dev
 	$(python) -m tests.durability.soak --seconds $(or $(SECONDS),600) --sessions $(SESSIONS)

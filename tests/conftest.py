@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
+from tests.support.asyncio_debug import DEBUG, recorded_findings
 from tests.support.daemon import Daemon, StartDaemon, running_daemon
 from tests.support.wire import Wires
 
@@ -23,6 +24,15 @@ def pytest_configure() -> None:
     # The time of an example depends on the load of the machine; a test that hangs is ended anyway.
     settings.register_profile("qscp", deadline=None)
     settings.load_profile("qscp")
+
+
+@pytest.fixture(autouse=True)
+def _asyncio_findings() -> Iterator[None]:
+    """Fail a test in which asyncio's debug mode has found something; `make test ASYNCIO_DEBUG=1`."""
+    with contextlib.ExitStack() as stack:
+        findings = stack.enter_context(recorded_findings()) if DEBUG else []
+        yield
+    assert findings == []
 
 
 @pytest.fixture(scope="session")

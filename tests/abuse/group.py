@@ -14,7 +14,17 @@ from qscpd.store.base import Store
 from tests.support.daemon import PASSWORD
 from tests.support.stores import add_room
 
-__all__ = ["ATTACKERS", "GUESTS", "HALL", "MEMBERS", "READERS", "ROOM", "Accounts", "make_store"]
+__all__ = [
+    "ATTACKERS",
+    "GUESTS",
+    "HALL",
+    "MEMBERS",
+    "NO_ALLOWANCE",
+    "READERS",
+    "ROOM",
+    "Accounts",
+    "make_store",
+]
 
 MEMBERS: Final = tuple(f"member{n:02}" for n in range(20))
 """Accounts that write to each other in pairs, and in `ROOM`."""
@@ -30,6 +40,9 @@ ATTACKERS: Final = tuple(f"mallory{n}" for n in range(8))
 
 ROOM: Final = "#members"
 HALL: Final = "#hall"
+
+NO_ALLOWANCE: Final = "login.allow=192.0.2.0/24"
+"""Setting by which addresses of the loopback, from which all of this comes, get no more than others."""
 
 Accounts = dict[str, int]
 """Account ids by name."""

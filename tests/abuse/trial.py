@@ -13,7 +13,7 @@ import msgspec
 from qscpd.setup.pki import AuthorityFiles
 from tests.abuse.catalogue import ATTACKS, Bounds
 from tests.abuse.figures import Sample
-from tests.abuse.group import make_store
+from tests.abuse.group import NO_ALLOWANCE, make_store
 from tests.abuse.process import START_LIMIT_S, expect, read_line, worker
 from tests.support.daemon import Daemon, write_config
 
@@ -21,8 +21,8 @@ __all__ = ["Result", "run_trial"]
 
 _MIB: Final = 1 << 20
 
-_SETTINGS: Final = ("login.argon2.memory=19MiB", "login.argon2.iterations=2")
-"""The defaults for a password's cost, which the configurations of tests lower."""
+_SETTINGS: Final = ("login.argon2.memory=19MiB", "login.argon2.iterations=2", NO_ALLOWANCE)
+"""The defaults for a password's cost, which the configurations of tests lower; and no allowance."""
 
 _STOP_LIMIT_S: Final = 25.0
 """`server.shutdown_grace`, and some time for a busy machine."""

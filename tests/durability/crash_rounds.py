@@ -1,4 +1,4 @@
-"""Long form of the crash test: `python -m tests.durability.soak --seconds 300`, or `make soak`.
+"""Long form of the crash test: `python -m tests.durability.crash_rounds --seconds 300`, or `make crash`.
 
 The daemon is killed and restarted under the load of two processes; then all histories are checked.
 Each round prints its seed and its counts.

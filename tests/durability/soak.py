@@ -23,6 +23,7 @@ from random import Random, SystemRandom
 from typing import Final
 
 from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
+from tests.abuse.group import NO_ALLOWANCE
 from tests.abuse.process import start_attacker
 from tests.durability.population import Population, make_store
 from tests.support.crash_test import LoadClient, check_histories
@@ -103,7 +104,7 @@ class Soak:
         self._daemon = self._start()
 
     def _start(self) -> Daemon:
-        daemon = Daemon(self._folder, self._config, debug=False)
+        daemon = Daemon(self._folder, self._config, (NO_ALLOWANCE,), debug=False)
         daemon.wait_until_ready()
         return daemon
 

@@ -1,4 +1,4 @@
-"""Crash test: the daemon is killed under load, and nothing acknowledged is lost. `make soak` is longer."""
+"""Crash test: the daemon is killed under load, and nothing acknowledged is lost. `make crash` is longer."""
 
 from pathlib import Path
 from random import SystemRandom
