@@ -139,7 +139,9 @@ async def _serve(config: Config) -> ExitCode:
         stack.callback(passwords.close)
         tasks = asyncio.TaskGroup()
         retention = _retention(config.history)
-        admission = Admission(config, time.monotonic, descriptors=descriptor_limit() - DESCRIPTOR_RESERVE)
+        admission = Admission(
+            config, time.monotonic, descriptors=max(descriptor_limit() - DESCRIPTOR_RESERVE, 1)
+        )
         guard = LoginGuard(admission, time.monotonic)
         login = Login(router, writer, reads, passwords, guard, log, tasks, retention=retention, epoch=epoch)
         requests = RequestRunner(tasks, router.passed)

@@ -104,9 +104,17 @@ class AuthRefusedError(ClientError):
 
 
 class UnreachableError(ClientError):
-    """No server answers, or the connection was lost."""
+    """No server answers, or the connection was lost.
+
+    Attributes:
+        retry_after: Seconds for which the server asked not to be tried again; 0 if it did not.
+    """
 
     exit_code = ExitCode.UNREACHABLE
+
+    def __init__(self, sentence: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
 
 
 class IncompatibleError(ClientError):

@@ -12,11 +12,13 @@ from qscp.states import State
 from qscp_client.core.changes import Change
 from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.engine import Engine
+from qscp_client.core.memory import TOO_MUCH
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.errors import (
     ClientError,
     EndedError,
     ExitCode,
+    IncompatibleError,
     InterruptedByUserError,
     NotDeliveredError,
     StateError,
@@ -187,7 +189,8 @@ class ClientRunner:
         """Try until there is a connection; None if the user leaves before."""
         give_up_at = None if self._front.patience_s is None else time.monotonic() + self._front.patience_s
         while give_up_at is None or time.monotonic() < give_up_at:
-            await self._pause(backoff.next(), give_up_at, typing)
+            asked_s = lost.retry_after if isinstance(lost, UnreachableError) else 0.0
+            await self._pause(max(backoff.next(), asked_s), give_up_at, typing)
             if typing.done() and not self._waits_for_answers:
                 return None
             connecting = asyncio.ensure_future(self._reconnect())
@@ -364,6 +367,11 @@ class ClientRunner:
         if error is not None:
             raise error
         if ending := self._engine.ending:
+            if ending.code == TOO_MUCH:
+                return IncompatibleError(
+                    "The server sends more users and conversations than this client can keep. "
+                    "Check host and port (--server)."
+                )
             return EndedError(clean(ending.message), reconnect=ending.reconnect)
         return UnreachableError("The connection to the server was lost.")
 

@@ -52,6 +52,12 @@ from qscp.frames.client import (
     Skip as Skip,
     WhoisRequest as WhoisRequest,
 )
+from qscp.frames.login import (
+    AuthAck as AuthAck,
+    AuthNack as AuthNack,
+    Limits as Limits,
+    Retention as Retention,
+)
 from qscp.frames.rooms import (
     Invited as Invited,
     Join as Join,
@@ -71,8 +77,6 @@ from qscp.frames.rooms import (
     RoomsRequest as RoomsRequest,
 )
 from qscp.frames.server import (
-    AuthAck as AuthAck,
-    AuthNack as AuthNack,
     Chat as Chat,
     ChatAck as ChatAck,
     ChatNack as ChatNack,
@@ -84,7 +88,6 @@ from qscp.frames.server import (
     Gap as Gap,
     History as History,
     HistoryGap as HistoryGap,
-    Limits as Limits,
     Match as Match,
     Message as Message,
     OnlineUsers as OnlineUsers,
@@ -94,7 +97,6 @@ from qscp.frames.server import (
     Reaction as Reaction,
     Redact as Redact,
     Resumed as Resumed,
-    Retention as Retention,
     SearchResults as SearchResults,
     ServerBye as ServerBye,
     ServerPing as ServerPing,

@@ -39,6 +39,7 @@ class Acknowledger:
         answers: list[frames.ServerFrame] = []
         stored = rows = size = 0
         blocks = False
+        backlog = session.outbound.backlog
         for message, outcome in zip(messages, outcomes, strict=True):
             if isinstance(outcome, Refused):
                 if outcome.code in _BLOCKING:
@@ -55,6 +56,8 @@ class Acknowledger:
             ack = frames.ChatAck(message.id, conversation, outcome.seq, outcome.time_ms)
             if message.meta is not NO_META or not outcome.new:
                 self._complete(ack, message, outcome)
+            if backlog is not None and outcome.new and backlog.overtakes(outcome.conversation, outcome.seq):
+                ack.repeated, ack.mentions = True, ()
             answers.append(ack)
         if session.identity is not None:
             session.identity.stored.used += size + (stored + rows) * ROW_BYTES

@@ -87,7 +87,7 @@ class Blocks:
         user = self._user(blocked)
         for session in self._sessions_of(account):
             if session.supports(BLOCK):
-                session.send(frames.BlockChanged(user.user, user.account, removed))
+                session.outbound.send_state(frames.BlockChanged(user.user, user.account, removed))
 
     def _user(self, account: int) -> frames.BlockedUser:
         return frames.BlockedUser(self._names.get(account, ""), f"a{account}")

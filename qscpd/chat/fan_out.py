@@ -73,10 +73,13 @@ class FanOut:
         listener = self._only_listener(origin, sender, recipient)
         if listener is not None:
             inbox: list[frames.ServerFrame] = []
+            places: list[StoredMessage] = []
             for message, outcome in zip(messages, outcomes, strict=True):
                 if type(outcome) is StoredMessage and outcome.new:  # as in `_new`, but a third faster
                     inbox.append(self._frame(message, outcome, name, to))
-            listener.outbound.send_messages(inbox)
+                    places.append(outcome)
+            if inbox:
+                listener.outbound.deliver_frames(inbox, places)
             return
         theirs = self._sessions.get(recipient, _NO_SESSIONS)
         ours = self._sessions.get(sender, _NO_SESSIONS)
@@ -100,16 +103,16 @@ class FanOut:
             theirs = self._sessions.get(peer, _NO_SESSIONS)
         if mark.kind is PositionKind.DELIVERED:
             for session in theirs:
-                session.outbound.send_all((frames.Delivered(conversation, mark.seq),))
+                session.outbound.send_state(frames.Delivered(conversation, mark.seq))
             return
         frame = frames.ServerRead(conversation, self._names.get(mark.account, ""), mark.seq)
         for session in self._sessions.get(mark.account, _NO_SESSIONS):
             if session.id != mark.session:
-                session.outbound.send_all((frame,))
+                session.outbound.send_state(frame)
         if mark.receipt:
             for session in theirs:
                 if session.supports(READ_RECEIPTS):
-                    session.outbound.send_all((frame,))
+                    session.outbound.send_state(frame)
 
     # --- messages
 

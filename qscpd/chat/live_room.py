@@ -84,12 +84,14 @@ class LiveRoom:
             muted=membership.muted_until_ms,
         )
 
-    def state_for(self, account: int, by: str = "") -> frames.RoomChanged:
+    def state_for(self, account: int, by: str = "", last_seq: int | None = None) -> frames.RoomChanged:
         """Return the frame with the room's present state for a member.
 
         Args:
             account: The member.
             by: Name of the user who changed it; empty for a change that concerns all members.
+            last_seq: The last seq to give; None for that of the newest message.
         """
         first = max(self.row.first_seq, self.first_seq(account))
-        return frames.RoomChanged(self.described(account), first, self.last_seq, by)
+        last = self.last_seq if last_seq is None else last_seq
+        return frames.RoomChanged(self.described(account), first, last, by)

@@ -102,10 +102,13 @@ class RoomSummaries:
         room.changed, room.typing = {}, {}
         states: dict[tuple[object, ...], bytes] = {}
         for session in room.sessions:
+            outbound, conversation = session.outbound, room.row.id
             if settings_changed and session.identity is not None:
-                session.outbound.send_lines((_state_line(room, session.identity.account, states),))
-            if session.outbound.live and not session.link.congested:
-                session.outbound.send_lines(lines + typing if session.supports(TYPING) else lines)
+                outbound.send_room(conversation, _state_line(room, session.identity.account, states))
+            if lines:
+                outbound.send_members(conversation, lines)
+            if typing and session.supports(TYPING):
+                outbound.send_typing(typing)
 
     def _members_changed(self, room: LiveRoom) -> frames.MembersChanged:
         listed = [

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from qscp import frames
+from qscp import codec, frames
 from qscpd.chat.blocks import Blocks
 from qscpd.chat.live_room import LiveRoom
 from qscpd.chat.room_summaries import RoomSummaries
@@ -168,9 +168,9 @@ class Rooms:
         elif membership.invited_by is None and before.invited_by is not None:
             self._notify_left(room, account, membership, change)
         elif membership.invited_by is not None and before.invited_by is None:
-            self._notify(account, self._invitation(room, account))
+            self._notify(room, account, self._invitation(room, account))
         elif membership.role is not None and membership.muted_until_ms != before.muted_until_ms:
-            self._notify(account, room.state_for(account, self._actor(change)))
+            self._notify(room, account, room.state_for(account, self._actor(change)))
 
     def _index(self, room: LiveRoom, account: int, membership: Membership) -> None:
         if membership == NO_MEMBERSHIP:
@@ -187,15 +187,17 @@ class Rooms:
 
     def _notify_role(self, room: LiveRoom, account: int, change: RoomChange | None, *, joined: bool) -> None:
         for session in self._sessions_of(account):
+            frame = room.state_for(account, self._actor(change))
             if joined:
                 room.sessions.add(session)
-                if session.outbound.backlog is not None:
-                    session.outbound.backlog.joined(room.row.id, room.last_seq)
-            session.send(room.state_for(account, self._actor(change)))
+                session.outbound.send_joined(room.row.id, room.last_seq, frame)
+            else:
+                session.outbound.send_room(room.row.id, codec.encode(frame))
 
-    def _notify(self, account: int, frame: frames.ServerFrame) -> None:
+    def _notify(self, room: LiveRoom, account: int, frame: frames.ServerFrame) -> None:
+        line = codec.encode(frame)
         for session in self._sessions_of(account):
-            session.send(frame)
+            session.outbound.send_room(room.row.id, line)
 
     def _notify_left(
         self, room: LiveRoom, account: int, membership: Membership, change: RoomChange | None
@@ -214,9 +216,7 @@ class Rooms:
         )
         for session in self._sessions_of(account):
             room.sessions.discard(session)
-            if session.outbound.backlog is not None:
-                session.outbound.backlog.left(room.row.id)
-            session.send(frame)
+            session.outbound.send_left(room.row.id, frame)
 
     def _remove(self, room: LiveRoom) -> None:
         self._submissions.remove_room(room.row.id)
@@ -231,6 +231,21 @@ class Rooms:
 
     def _actor(self, change: RoomChange | None) -> str:
         return self._names.get(change.actor, "") if change is not None and change.actor is not None else ""
+
+    def state(self, conversation: int, account: int, last_seq: int | None) -> frames.ServerFrame | None:
+        """Return the frame of a room's state; None if the account is neither a member nor invited.
+
+        Args:
+            conversation: The room's conversation.
+            account: The account.
+            last_seq: The last seq to give; None for that of the newest message.
+        """
+        room = self._by_id.get(conversation)
+        if room is None:
+            return None
+        if room.role(account) is not None:
+            return room.state_for(account, last_seq=last_seq)
+        return self._invitation(room, account) if room.is_invited(account) else None
 
     def _invitation(self, room: LiveRoom, account: int) -> frames.Invited:
         by = room.memberships.get(account, NO_MEMBERSHIP).invited_by

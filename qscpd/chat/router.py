@@ -8,7 +8,7 @@ Everything here runs on the event loop. The way of a message:
          -> FlushQueue -> links
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from qscp.errors import ErrorCode
@@ -21,6 +21,7 @@ from qscpd.chat.fan_out import FanOut
 from qscpd.chat.quotas import Quotas
 from qscpd.chat.room_fan_out import RoomFanOut
 from qscpd.chat.rooms import Rooms
+from qscpd.chat.snapshots import Snapshots
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.chat.visibility import Visibility
 from qscpd.config import Config
@@ -201,9 +202,9 @@ class Router:
         """Let no message wait any longer for those of this session that the store refused."""
         self.submissions.submit(PendingSkip(session, None))
 
-    def presence_pages(self, identity: Identity) -> Iterator[bytes]:
-        """Return the frames of a presence snapshot for a session."""
-        return self.visibility.pages(identity)
+    def snapshots(self, identity: Identity) -> Snapshots:
+        """Return what an account sees of the others and of its rooms."""
+        return Snapshots(self.visibility, self.rooms, identity)
 
     # --- the end
 

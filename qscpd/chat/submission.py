@@ -28,7 +28,7 @@ _SHORTEST_COOLDOWN_S: Final = 0.5e-3
 class _Gate:
     """The gate of one room."""
 
-    __slots__ = ("closed", "in_flight", "opened", "timer", "waiting")
+    __slots__ = ("closed", "in_flight", "opened", "sessions", "timer", "waiting")
 
     def __init__(self) -> None:
         self.opened: asyncio.Future[None] | None = None
@@ -38,6 +38,8 @@ class _Gate:
         self.in_flight = 0
         """Messages that passed and that the store has not answered yet."""
         self.waiting: list[Item[Session]] = []
+        self.sessions: set[Session] = set()
+        """Whose messages wait."""
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -114,7 +116,7 @@ class SubmissionQueue:
         self.hand_over()
         gates = self._gates.values() if room is None else [self._gates.get(room)]
         for gate in list(gates):
-            if gate is not None and _holds(gate, session):
+            if gate is not None and (gate.waiting if session is None else session in gate.sessions):
                 if gate.opened is None:
                     gate.opened = self._loop.create_future()
                 await asyncio.shield(gate.opened)
@@ -179,6 +181,8 @@ class SubmissionQueue:
             gate = self._gates[room] = _Gate()
         if gate.closed:
             gate.waiting.append(item)
+            if type(item) is PendingChat:
+                gate.sessions.add(item.session)
             return False
         if not gate.in_flight:
             self._filling.append(gate)
@@ -190,6 +194,7 @@ class SubmissionQueue:
         self._outbox += gate.waiting
         gate.in_flight += len(gate.waiting)
         gate.waiting.clear()
+        gate.sessions.clear()
         _wake(gate)
 
     def _open(self, room: int) -> None:
@@ -203,13 +208,6 @@ class SubmissionQueue:
             self.hand_over()
         else:
             del self._gates[room]
-
-
-def _holds(gate: _Gate, session: Session | None) -> bool:
-    """Return whether messages wait behind a gate, or those of one session."""
-    if session is None:
-        return bool(gate.waiting)
-    return any(type(item) is PendingChat and item.session is session for item in gate.waiting)
 
 
 def _wake(gate: _Gate) -> None:

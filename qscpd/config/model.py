@@ -130,10 +130,10 @@ class LoginConfig:
 class LimitsConfig:
     """Limits of a session and of an account."""
 
-    output_queue_bytes: Annotated[int, Size(64 * _KIB, _GIB)] = 256 * _KIB
-    """Unsent output above which a connection is closed; at least one line."""
+    output_queue_bytes: Annotated[int, Size(64 * _KIB, _GIB)] = 1024 * _KIB
+    """Queued output above which a session catches up instead of getting messages live; at least one line."""
     output_stall_s: Annotated[float, Duration(0.1, 3600)] = 10.0
-    """Time after which a peer that reads nothing is disconnected."""
+    """Time after which a peer that reads none of its output is disconnected."""
     ping_after_s: Annotated[float, Duration(0.1, 3600)] = 30.0
     """Silence after which the server sends a ping; two unanswered pings end the session."""
     messages_per_second: Annotated[int, Integer(1, 1_000_000)] = 100

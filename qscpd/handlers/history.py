@@ -10,9 +10,10 @@ from qscpd.domain.ids import conversation_id, parse_conversation
 from qscpd.domain.model import ConversationSummary, Found
 from qscpd.domain.search import Place, SearchQuery
 from qscpd.sessions.answers import refusal
+from qscpd.sessions.catch_up import PAGE_BYTES, Source
 from qscpd.sessions.encoding import history_message
 from qscpd.sessions.identity import Identity
-from qscpd.sessions.replay import PAGE_BYTES, Replay
+from qscpd.sessions.replay import Backlogs
 from qscpd.sessions.requests import Cost, RequestRunner
 from qscpd.sessions.session import Session
 from qscpd.store.reads import StoreReads
@@ -42,22 +43,18 @@ class HistoryHandlers:
         self._writer = writer
         self._reads = reads
         self._names = router.directory.names
-        self._invitations = router.rooms.invitations
+        source = Source(writer, reads, router.directory.names, router.rooms.invitations)
+        self._backlogs = Backlogs(source, requests.start)
         self._requests = requests
 
     def resume(self, session: Session, identity: Identity, frame: frames.Resume) -> None:
         """Add a page of positions; after the last one, start the replay."""
         session.inbound.count_request()
-        backlog = session.outbound.backlog
-        if session.outbound.live or (backlog is not None and backlog.started):
-            session.send(refusal(frame, ErrorCode.ALREADY_RESUMED))
-            return
-        if backlog is None:
-            backlog = Replay(session, identity, self._writer, self._reads, self._names, self._invitations)
-        if not backlog.add_positions(frame.positions):
-            session.close(ErrorCode.BAD_FIELD, error=True)
-        elif not frame.more:
-            self._requests.start(session, backlog.start())
+        match self._backlogs.resume(session, identity, frame):
+            case ErrorCode.ALREADY_RESUMED as code:
+                session.send(refusal(frame, code))
+            case ErrorCode() as code:
+                session.close(code, error=True)
 
     def history(self, session: Session, identity: Identity, frame: frames.HistoryRequest) -> None:
         """Answer `history`."""

@@ -6,7 +6,6 @@ the right password gets the answer that the account is locked.
 
 import asyncio
 import logging
-from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
@@ -263,4 +262,4 @@ class Login:
         )
         self._router.register(session, identity)
         self._log.auth_ok(session, auth.client)
-        session.outbound.stream_presence(partial(self._router.presence_pages, identity))
+        session.outbound.begin(self._router.snapshots(identity))

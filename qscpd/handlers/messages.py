@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
-from qscp import frames
+from qscp import codec, frames
 from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError, InvalidTextError
 from qscp.features import READ_RECEIPTS, TYPING
 from qscp.ids import is_message_id
@@ -247,9 +247,9 @@ class MessageHandlers:
         if found.id > 0:
             if self._blocks.between(identity.account, found.id):
                 return
-            indicator = frames.Typing(found.name, [identity.name], 1)
+            lines = [codec.encode(frames.Typing(found.name, [identity.name], 1))]
             for other in self._sessions_of(found.id):
-                if other.outbound.live and other.supports(TYPING) and not other.link.congested:
-                    other.send(indicator)
+                if other.supports(TYPING):
+                    other.outbound.send_typing(lines)
         elif (room := self._rooms.by_id(-found.id)) is not None and room.role(identity.account) is not None:
             self._rooms.set_typing(room, identity.name)

@@ -22,7 +22,7 @@ from qscpd.net.peer_log import PeerLog
 from qscpd.net.tls import TlsEngine, TlsError
 
 HIGH_WATER: Final = 64 * 1024
-"""Unsent bytes above which a link is congested: pages wait, presence is dropped."""
+"""Unsent bytes above which a link is congested: the session writes nothing more."""
 
 _TURN_BYTES: Final = 16 * 1024
 """Received bytes that are decrypted at once; the rest waits for the session's next turn. They can be 700
@@ -233,14 +233,8 @@ class Link(asyncio.Protocol):
     # --- called by the session
 
     def write(self, plaintext: bytes) -> None:
-        """Encrypt and send, without waiting; a peer with too much unsent output is disconnected."""
+        """Encrypt and send, without waiting; the session writes little more once the link is congested."""
         if self._ending:
-            return
-        if (
-            self.congested
-            and self._transport.get_write_buffer_size() > self._owner.config.limits.output_queue_bytes
-        ):
-            self.abort("slow_peer")
             return
         try:
             data = self.tls.send(plaintext)

@@ -229,10 +229,12 @@ class Inbound(Generic[S]):
         if account is None:
             return most
         messages = account.messages.left
-        if messages <= 0 or account.bytes.left <= 0 or account.requests.left <= 0 or account.waiting:
+        if messages < most or account.bytes.left <= 0 or account.requests.left <= 0 or account.waiting:
             if not account.refill():
                 return self._wait(session, account)
-            messages = max(account.messages.left // account.sharing, 1)
+            messages = account.messages.left
+            if account.sharing > 1:
+                messages = max(messages // account.sharing, 1)
         return messages if messages < most else most  # noqa: FURB136 - as above
 
     def _wait(self, session: S, limiter: RateLimiter) -> int:

@@ -20,8 +20,11 @@ Kind = Literal["messages", "bytes", "requests", "frames"]
 _FRAMES_PER_MESSAGE: Final = 10
 """Frames of any kind that a session may send for each message that its account may send."""
 
-_PURSES: Final = 16
-"""A purse has this part of the burst."""
+_PURSES: Final = 8
+"""A full purse is the burst divided by this."""
+
+_NEARLY: Final = 2 * _PURSES
+"""A purse with less than the burst divided by this is nearly empty."""
 
 _NANO: Final = 10**9
 
@@ -37,7 +40,12 @@ class Limit(NamedTuple):
     @property
     def purse(self) -> int:
         """Tokens in a full purse."""
-        return max(1, min(self.rate, self.burst // _PURSES))
+        return self.burst // _PURSES
+
+    @property
+    def portion(self) -> int:
+        """Tokens that are worth waiting for: those of a second, if the purse has room for them."""
+        return min(self.rate, self.purse)
 
 
 def limit_of(kind: Kind, limits: LimitsConfig) -> Limit:
@@ -80,18 +88,22 @@ class Bucket:
             now: Loop time in seconds.
             limit: The present limit.
         """
+        rate, burst = limit
+        purse, left = burst // _PURSES, self.left
         at_ns = int(now * _NANO)
         if self._at_ns < 0:
-            self._stock = limit.burst * _NANO
+            stock = burst * _NANO
         else:
-            debt = max(-self.left, 0)
-            most = (limit.burst - limit.purse + debt) * _NANO
-            self._stock = min(most, self._stock + limit.rate * (at_ns - self._at_ns))
-        self._at_ns = at_ns
-        taken = max(0, min(limit.purse - self.left, self._stock // _NANO))
-        self.left += taken
-        self._stock -= taken * _NANO
-        return self.left > 0
+            most = (burst - purse - left if left < 0 else burst - purse) * _NANO
+            stock = self._stock + rate * (at_ns - self._at_ns)
+            if stock > most:  # noqa: PLR1730 - `min` takes twice as long
+                stock = most
+        taken = min(purse - left, stock // _NANO)
+        if taken > 0:
+            self.left = left = left + taken
+            stock -= taken * _NANO
+        self._at_ns, self._stock = at_ns, stock
+        return left > 0
 
     def is_full(self, now: float, limit: Limit) -> bool:
         """Return whether nothing is missing to the burst but what was left in the purse."""
@@ -100,9 +112,9 @@ class Bucket:
         grown = self._stock + limit.rate * (int(now * _NANO) - self._at_ns)
         return grown >= (limit.burst - self.left) * _NANO
 
-    def full_in_s(self, limit: Limit) -> float:
-        """Return how long after the last refill the purse can be full again, in seconds."""
-        missing = (limit.purse - self.left) * _NANO - self._stock
+    def wait_s(self, limit: Limit) -> float:
+        """Return how long after the last refill there is enough to go on, in seconds."""
+        missing = (limit.portion - self.left) * _NANO - self._stock
         return max(missing, 0) / (limit.rate * _NANO)
 
 
@@ -148,23 +160,24 @@ class RateLimiter:
         return self._loop.time()
 
     def refill(self) -> bool:
-        """Fill empty purses; return False if one stays empty, or others wait already."""
+        """Refill purses that are nearly empty; return False if one stays empty, or others wait already."""
         if self.waiting:
             return False
-        now = self._loop.time()
+        now, limits = self._loop.time(), self._limits()
         for bucket in self.buckets:
-            if bucket.left <= 0 and not bucket.refill(now, limit_of(bucket.kind, self._limits())):
+            limit = limit_of(bucket.kind, limits)
+            if bucket.left * _NEARLY < limit.burst and not bucket.refill(now, limit):
                 self.reason = bucket.kind
                 return False
         return True
 
     def wait(self, session: Waiter) -> None:
-        """Let a session continue when the purse that is empty can be full again."""
+        """Let a session continue when there is enough again of what there was none of."""
         self.waiting[session] = None
         if self._timer is None:
             limits = self._limits()
             empty = [each for each in self.buckets if each.left <= 0]
-            wait_s = max((each.full_in_s(limit_of(each.kind, limits)) for each in empty), default=0.0)
+            wait_s = max((each.wait_s(limit_of(each.kind, limits)) for each in empty), default=0.0)
             self.due = self._loop.time() + wait_s
             self._timer = self._loop.call_at(self.due, self._continue)
 

@@ -11,10 +11,11 @@ A session owns its `ServerConnection`. Its input is `qscpd.sessions.inbound`, it
 import logging
 import secrets
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
-from qscp import frames
+from qscp import codec, frames
 from qscp.connection import ServerConnection
 from qscp.errors import ErrorCode, RemoteProtocolError
 from qscp.states import State
@@ -70,7 +71,7 @@ class Session:
         self._owner = owner
         self.link = link
         self.connection = ServerConnection()
-        self.outbound = Outbound(self.connection, link, owner.output)
+        self.outbound = Outbound(owner, self.connection, link)
         self.id = secrets.token_hex(8)
         self.identity: Identity | None = None
         self.status: frames.Status = "online"
@@ -81,6 +82,7 @@ class Session:
         self.refused = False
         self.typed = float("-inf")
         self.inbound = Inbound(self, handlers, owner.turns, owner.rates)
+        self.outbound.drained = partial(self.inbound.resume, Pause.OUTPUT)
         self._closing_code: ErrorCode | None = None
 
     @property
@@ -167,7 +169,7 @@ class Session:
         """
         if not self.closed:
             self.connection.send(frame)
-            self.outbound.put(self.connection.data_to_send(), 1)
+            self.outbound.answer(self.connection.data_to_send(), 1)
 
     def send_answers(
         self, answers: Sequence[frames.ServerFrame], *, stored: int, blocks: bool = False
@@ -182,7 +184,7 @@ class Session:
         self.inbound.pending.count -= len(answers)
         self.messages_in += stored
         self.refused |= blocks
-        self.outbound.send_all(answers)
+        self.outbound.answer(codec.encode_lines(answers), len(answers))
         return self._waits_for_answers()
 
     # --- the end
@@ -245,7 +247,6 @@ class Session:
         reason = reason or code or "lost"
         self.outbound.close()
         self._owner.unregister(self, reason)
-        self.outbound.flush()
         self.link.close(reason)
 
     def _skip_refused(self) -> None:

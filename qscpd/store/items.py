@@ -1,5 +1,6 @@
 """Items on their way to the store, and the batches that are committed together."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
@@ -67,3 +68,29 @@ def _batch(items: "Sequence[PendingChat[S] | Mark]") -> Batch[S]:
     chats = [each for each in items if isinstance(each, PendingChat)]
     marks = [each for each in items if isinstance(each, Mark)]
     return Batch(chats, [each.message for each in chats], marks)
+
+
+def put_back(pending: deque[Queued[S]], left: Sequence[Queued[S]], most: int) -> None:
+    """Put what a transaction has left in front of a queue again, behind messages of other accounts.
+
+    So who sends what takes long waits for it, and others do not. What one account sends keeps its order.
+
+    Args:
+        pending: The queue.
+        left: As of `Batch.undone`.
+        most: Items that are looked at.
+    """
+    slow = {item.message.sender for item in left if type(item) is PendingChat}
+    skipping: set[S] = set()
+    first: list[Queued[S]] = []
+    rest: list[Queued[S]] = []
+    for _ in range(min(len(pending), most)):
+        item = pending.popleft()
+        if type(item) is PendingChat and item.message.sender not in slow and item.session not in skipping:
+            first.append(item)
+            rest.append(None)  # a call that came after it still finds it before itself
+        else:
+            rest.append(item)
+            if type(item) is PendingSkip:
+                skipping.add(item.session)
+    pending.extendleft(reversed([*first, *left, *rest]))

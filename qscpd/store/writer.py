@@ -13,33 +13,39 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Generic, NamedTuple, Self, TypeVar, cast
+from typing import Final, Generic, Self, TypeVar, cast
 
 import structlog
 
 from qscp.errors import ErrorCode
 from qscpd.bus.base import Answers, Bus, Commit
 from qscpd.domain.events import Event, MessagesStored, PositionMoved
-from qscpd.domain.model import Keep, Outcome, Refused, StoredMessage
+from qscpd.domain.model import Keep, Mark, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from qscpd.outage import CALM_S, Outage
 from qscpd.store.base import Store
-from qscpd.store.batches import take_batch
+from qscpd.store.calls import Call, CallQueue, settle
 from qscpd.store.clock_watch import ClockWatch
 from qscpd.store.commits import events_of
 from qscpd.store.housekeeper import QUIET_S, Housekeeper
-from qscpd.store.items import Batch, Item, PendingChat, Queued
+from qscpd.store.items import Batch, Item, PendingChat, PendingSkip, Queued, put_back
 from qscpd.store.order import Order
+
+_BATCH_ROWS: Final = 1000
+"""Items in a transaction at most: more would only add latency (147,000 rows a second at 100 already)."""
+
+_BATCH_BYTES: Final = 1024 * 1024
+"""Bytes of bodies in a transaction at most, so that 64 large messages don't hold up the small ones."""
+
+_UTF8_BYTES: Final = 4
+"""Bytes of a character at most; counting those of a text would cost more than a batch that is too small."""
 
 _TURN_S: Final = 0.01
 """Time after which a transaction takes nothing more that is slow; writing the changes takes as long again."""
 
 _CALLS_S: Final = 0.003
 """Time for calls while messages wait."""
-
-_CHANGES: Final = 32
-"""Room changes in a transaction at most: some 5 ms."""
 
 _log = structlog.stdlib.get_logger("qscpd.store")
 
@@ -48,16 +54,6 @@ _UNCHANGED: Final = StoreFullError | StoreBusyError | StoreDamagedError
 
 S = TypeVar("S")
 T = TypeVar("T")
-
-
-class _Call(NamedTuple):
-    """A call to run on the store's thread."""
-
-    after: int
-    """How many items were queued before it."""
-    work: Callable[[Store], Any] | RoomChange
-    """A room change is committed together with those that wait behind it."""
-    future: asyncio.Future[Any]
 
 
 class StoreWriter(Generic[S]):
@@ -94,7 +90,7 @@ class StoreWriter(Generic[S]):
         self._lock = threading.Lock()  # guards everything below
         self._wake = threading.Condition(self._lock)
         self._pending: deque[Queued[S]] = deque()
-        self._calls: deque[_Call] = deque()
+        self._calls = CallQueue()
         self._queued = 0  # items so far, to know what came before a call
         self._closing = False
         self._waiting = False
@@ -160,7 +156,7 @@ class StoreWriter(Generic[S]):
         with self._wake:
             if self._failed or self._closing:
                 raise StoreError("the store is closed")
-            self._calls.append(_Call(self._queued, work, future))
+            self._calls.append(Call(self._queued, work, future))
             self._wake.notify()
         return await future
 
@@ -183,14 +179,14 @@ class StoreWriter(Generic[S]):
         while True:
             with self._wake:
                 quiet = self._wait()
-                batch = take_batch(self._pending, self._order)
+                batch = self._take()
                 if self._closing and not (
                     batch.chats or batch.late or batch.marks or self._calls or self._pending
                 ):
                     return
             if left := self._commit(batch):
                 with self._lock:
-                    self._pending.extendleft(reversed(batch.undone(left)))
+                    put_back(self._pending, batch.undone(left), _BATCH_ROWS)
             self._perform_calls()
             if (quiet or time.monotonic() >= self._housekeeper.busy_due_s) and not self._failed:
                 self._housekeeper.step(quiet=quiet)
@@ -207,6 +203,32 @@ class StoreWriter(Generic[S]):
                 return True
         return False
 
+    def _take(self) -> Batch[S]:
+        """Take the items of the next transaction, in order."""
+        batch: Batch[S] = Batch()
+        pending, order = self._pending, self._order
+        size = 0
+        for _ in range(min(len(pending), _BATCH_ROWS)):
+            item = pending.popleft()
+            if type(item) is PendingChat:
+                if not order.blocked or order.admits(item.session, item.message):
+                    batch.chats.append(item)
+                    batch.messages.append(item.message)
+                else:
+                    batch.late.append(item)
+                    batch.others.append(len(batch.chats))
+                body = item.message.body
+                size += len(body) if body.isascii() else _UTF8_BYTES * len(body)
+                if size >= _BATCH_BYTES:
+                    break
+                continue
+            if type(item) is Mark:
+                batch.marks.append(item)
+            elif type(item) is PendingSkip:
+                order.skip(item.session, item.id)
+            batch.others.append(len(batch.chats))
+        return batch
+
     def _perform_calls(self) -> None:
         """Perform calls for a limited time: messages must not wait for a thousand reconnecting users."""
         deadline = time.monotonic() + _CALLS_S
@@ -218,19 +240,10 @@ class StoreWriter(Generic[S]):
             if time.monotonic() >= deadline and self._pending:
                 return
 
-    def _take_calls(self) -> list[_Call]:
+    def _take_calls(self) -> Sequence[Call]:
         """Take the next call, or several room changes, if all items queued before are committed."""
-        calls: list[_Call] = []
         with self._lock:
-            taken = self._queued - len(self._pending)
-            while self._calls and self._calls[0].after <= taken and len(calls) < _CHANGES:
-                is_change = isinstance(self._calls[0].work, RoomChange)
-                if calls and not is_change:
-                    break
-                calls.append(self._calls.popleft())
-                if not is_change:
-                    break
-        return calls
+            return self._calls.take(self._queued - len(self._pending)) if self._calls else ()
 
     def _commit(self, batch: Batch[S]) -> Sequence[PendingChat[S]]:
         """Commit a batch; return its chats that are left for the next transaction."""
@@ -339,7 +352,7 @@ class StoreWriter(Generic[S]):
         self._failed = True
         self._back(self._on_failed, error if isinstance(error, StoreError) else StoreError(repr(error)))
 
-    def _change_rooms(self, calls: Sequence[_Call]) -> None:
+    def _change_rooms(self, calls: Sequence[Call]) -> None:
         """Commit several room changes in one transaction."""
         error: Exception = StoreError("the store has failed")
         if not self._failed:
@@ -357,12 +370,12 @@ class StoreWriter(Generic[S]):
             else:
                 done = len(outcomes)
                 with self._lock:
-                    self._calls.extendleft(reversed(calls[done:]))
+                    self._calls.put_back(calls[done:])
                 self._answer(calls[:done], [e if isinstance(e, Exception) else None for e in outcomes])
                 return
         self._answer(calls, [error] * len(calls))
 
-    def _perform(self, call: _Call, work: Callable[[Store], T]) -> None:
+    def _perform(self, call: Call, work: Callable[[Store], T]) -> None:
         if self._failed:  # Of what was queued before the call, nobody knows what was committed.
             self._answer([call], [StoreError("the store has failed")])
             return
@@ -373,27 +386,12 @@ class StoreWriter(Generic[S]):
         else:
             self._answer([call], [result])
 
-    def _answer(self, calls: Sequence[_Call], results: Sequence[object]) -> None:
+    def _answer(self, calls: Sequence[Call], results: Sequence[object]) -> None:
         """Publish what calls have committed, and give them their results, in one tick of the loop.
 
         Args:
             calls: The calls.
             results: Of each; an exception is raised where the call is awaited.
         """
-        self._back(self._settle, tuple(self._committed), calls, results)
+        self._back(settle, self._bus, tuple(self._committed), calls, results)
         self._committed.clear()
-
-    def _settle(
-        self, commits: Sequence[Sequence[Event]], calls: Sequence[_Call], results: Sequence[object]
-    ) -> None:
-        try:
-            for events in commits:  # also if a caller was cancelled: it happened
-                self._bus.publish(Commit(events))
-        finally:  # A bug of a subscriber must not let callers wait for ever.
-            for call, result in zip(calls, results, strict=True):
-                if call.future.cancelled():
-                    continue
-                if isinstance(result, Exception):
-                    call.future.set_exception(result)
-                else:
-                    call.future.set_result(result)

@@ -34,7 +34,7 @@ from qscp_client.runner import ClientRunner
 from qscp_client.state.device import Devices
 from qscp_client.ui.credentials import Credentials
 from tests.support.scripted_server import ScriptedServer
-from tests.support.waiting import patiently
+from tests.support.waiting import patiently, until
 
 DEVICE = "d" * 32
 LOST = Notice(NoticeCode.CONNECTION_LOST)
@@ -113,6 +113,8 @@ class InProcessPeer:
         """Offset of the wall clock."""
         self.pauses: list[float] = []
         """Shortest length of each pause so far, in seconds."""
+        self.engine: Engine | None = None
+        """The engine that runs, or ran last."""
         self._tried = asyncio.Condition()
 
     async def run(
@@ -125,6 +127,7 @@ class InProcessPeer:
             ids = itertools.count(time.time_ns())
             clock = Clock(time.monotonic, lambda: time.time_ns() // 1_000_000 + self.later_ms)
             engine = Engine("alice", lambda: f"{next(ids):032x}", clock, device.saved)
+            self.engine = engine
             runner = ClientRunner(
                 engine,
                 front,
@@ -368,6 +371,26 @@ async def test_a_shutdown_is_waited_out(server: ScriptedServer, peer: InProcessP
     front._lines.put_nowait("quit")
     assert await running is ExitCode.OK
     assert front.notices()[0] == Notice(NoticeCode.CONNECTION_LOST, text="The server is shutting down.")
+
+
+async def test_a_busy_server_is_left_alone_as_long_as_it_asks(
+    server: ScriptedServer, peer: InProcessPeer
+) -> None:
+    """If the server refuses a new login as busy, the pause is at least as long as it asks for."""
+    front = GivenLines()
+    running = asyncio.create_task(peer.run(front))
+    await server.until(lambda script: "alice" in script.sessions)
+    server.refuses = [frames.AuthNack(ErrorCode.BUSY, "Busy.", 3000.0)]
+    server.drop_all()
+    await peer.until_tried(1)
+
+    await until(lambda: not server.refuses and peer.engine and peer.engine.next_try)
+    assert peer.engine
+    assert (peer.engine.next_try or 0) > time.monotonic() + 1000
+    running.cancel()  # Before it was ready it reads no lines.
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert peer.tries == 1
 
 
 async def test_a_key_ends_the_pause(server: ScriptedServer, peer: InProcessPeer) -> None:

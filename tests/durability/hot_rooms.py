@@ -45,6 +45,8 @@ _UNLIMITED: Final = (
     "limits.message_burst=1000000",
     "limits.requests_per_second=1000000",
     "limits.request_burst=1000000",
+    "limits.bytes_per_second=1GiB",
+    "limits.byte_burst=1GiB",
 )
 
 

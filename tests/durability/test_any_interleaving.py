@@ -18,12 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from qscp import frames
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreFullError
-from qscpd.sessions import replay
+from qscpd.sessions import catch_up, replay
 from tests.support.device import Device
 from tests.support.devicelog import Ack, DeviceLog, Kind, Sent
 from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer
-from tests.support.interleavings import DEVICES, NUMBERS, SETTINGS, USERS, make_world
+from tests.support.interleavings import CONFIG, DEVICES, NUMBERS, SETTINGS, USERS, make_world
 from tests.support.memory import memory_folder
 from tests.support.oracle import Book, judge
 from tests.support.stores import FailingStore, tiny_transactions
@@ -54,7 +54,8 @@ class Interleavings(RuleBasedStateMachine):
         self.folder = Path(self.memory.name)
         self.runner = asyncio.Runner()
         self.patches = contextlib.ExitStack()
-        self.patches.enter_context(mock.patch.multiple(replay, _PAGE=3, _BUFFER_BYTES=700, _NEW_DEVICE=5))
+        self.patches.enter_context(mock.patch.multiple(catch_up, _PAGE=3, _BUFFER_BYTES=700))
+        self.patches.enter_context(mock.patch.object(replay, "_NEW_DEVICE", 5))
         self.patches.enter_context(tiny_transactions())
         self.devices = [Device(user, device_id(n), IdMaker(n)) for n, user in enumerate(DEVICES, 1)]
         self.peers: dict[int, InProcessPeer] = {}
@@ -83,7 +84,7 @@ class Interleavings(RuleBasedStateMachine):
         self.store.full = self.full
 
         async def begin() -> InProcessServer:
-            return await InProcessServer(self.store).__aenter__()
+            return await InProcessServer(self.store, config=CONFIG).__aenter__()
 
         self.chat_server = self.run(begin())
 
@@ -200,7 +201,8 @@ class Interleavings(RuleBasedStateMachine):
         """Join or leave, and lose the link before the answer."""
         self.run(self.chat_server.settle())
         connected = self.connected(number)
-        if connected is not None and not connected.link.ended:
+        # A peer that does not read its answers is not read either.
+        if connected is not None and not connected.link.ended and connected.link.reading:
             connected.send(frames.Join("#club") if joins else frames.Leave("#club"))
             self.drop(number, committed=True)
             self.move(self.devices[number].log.user, joins)
@@ -260,6 +262,38 @@ class Interleavings(RuleBasedStateMachine):
             if moves and user == DEVICES[number] and n != number:
                 self.join_and_leave(n, moves, write=True)
                 self.write_to(number, meanwhile)
+
+    @rule(
+        number=NUMBERS,
+        missed=st.integers(1, 20),
+        own=st.lists(st.sampled_from(ADDRESSES), max_size=3),
+        pages=st.integers(0, 3),
+        moves=st.lists(st.booleans(), max_size=3),
+    )
+    def stall(self, number: int, missed: int, own: list[str], pages: int, moves: list[bool]) -> None:
+        """Let a live peer stop reading, then receive some pages, or all, while others write to the user.
+
+        The user also writes on the device itself, and joins and leaves on another one.
+        """
+        self.run(self.chat_server.settle())
+        connected = self.connected(number)
+        if connected is None or connected.link.congested or not self.devices[number].live:
+            return
+        connected.link.congested = connected.link.page_by_page = True
+        self.write_to(number, missed)
+        self.settle()
+        for to in own:
+            self.send(number, to, 1, settle=True)
+        for n, user in enumerate(DEVICES):
+            if moves and user == DEVICES[number] and n != number:
+                self.join_and_leave(n, moves, write=True)
+        for _ in range(pages):
+            self.relieve(number)
+            self.run(self.chat_server.settle())
+            self.write_to(number, 2)
+        connected.link.page_by_page = pages > 2
+        self.relieve(number)
+        self.settle()
 
     def write_to(self, number: int, count: int) -> None:
         """Let the devices of others write to a device's user, in turn."""

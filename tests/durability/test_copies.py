@@ -18,7 +18,7 @@ from qscp import frames
 from qscp_client.core import events
 from qscp_client.core.messages import Message
 from qscp_client.core.outbox import EntryKind
-from qscpd.sessions import replay
+from qscpd.sessions import catch_up, replay
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.engine_device import EngineDevice
 from tests.support.gated_reader import INSIDE
@@ -46,7 +46,8 @@ class Copies(RuleBasedStateMachine):
         self.folder = Path(self.memory.name)
         self.runner = asyncio.Runner()
         self.patches = contextlib.ExitStack()
-        self.patches.enter_context(mock.patch.multiple(replay, _PAGE=3, _BUFFER_BYTES=900, _NEW_DEVICE=5))
+        self.patches.enter_context(mock.patch.multiple(catch_up, _PAGE=3, _BUFFER_BYTES=900))
+        self.patches.enter_context(mock.patch.object(replay, "_NEW_DEVICE", 5))
         self.patches.enter_context(tiny_transactions())
         self.devices = [EngineDevice(user, device_id(n), IdMaker(n)) for n, user in enumerate(DEVICES, 1)]
         self.peers: dict[int, InProcessPeer] = {}

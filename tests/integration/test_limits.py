@@ -19,7 +19,8 @@ async def try_login(wire: Wire, user: str, device: str = "") -> Frame:
 
 async def test_the_limits_are_announced(start_daemon: StartDaemon, wires: Wires) -> None:
     """`auth_ack` has every limit, as it is configured."""
-    daemon = start_daemon("limits.sessions_per_account=7", "limits.stored_per_day=5MiB")
+    bursts = ("limits.message_burst=1000", "limits.byte_burst=8MiB", "limits.request_burst=200")
+    daemon = start_daemon("limits.sessions_per_account=7", "limits.stored_per_day=5MiB", *bursts)
     ack = await try_login(await wires.connect(daemon), "alice")
     assert ack["limits"] == {
         "line": 65536,

@@ -78,10 +78,11 @@ async def test_an_invitation_waits(room_daemon: Daemon, wires: Wires) -> None:
     assert await code(erin, join(place.name)) == "unknown_room"
     (erin,) = await wires.login(room_daemon, "erin")
     assert await place.news(erin) == []
-    assert await code(alice, room("invite", place.name, "erin")) == "ok"
+    assert await code(alice, room("invite", place.name, "erin")) == "declined"
+    assert await code(alice, room("invite", place.name, "dave")) == "ok"
     assert await code(alice, room("archive", place.name)) == "ok"
-    (erin,) = await wires.login(room_daemon, "erin")
-    assert await place.news(erin) == []  # an archived room can't be joined
+    (dave,) = await wires.login(room_daemon, "dave")
+    assert await place.news(dave) == []  # an archived room can't be joined
 
 
 async def test_an_announcement_room(room_daemon: Daemon, wires: Wires) -> None:

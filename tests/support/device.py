@@ -310,6 +310,8 @@ class Device:
             sent.removed,
         )
         position = self.positions.get(frame.conversation)
+        if frame.repeated and self.live and (position is None or frame.seq > position):
+            return  # It comes by replay, behind those before it.
         if position is None or (frame.seq > position and not self.live):
             # Earlier ones might be missing, and come later. Without a position, they might have been read on
             # another device, and never come. So an ack alone sets no position.

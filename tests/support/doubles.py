@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from qscp import codec, frames
 from qscp.errors import ErrorCode
@@ -40,12 +39,14 @@ class FakeLink(Link):
 
     Attributes:
         written: Frames that the session wrote since the last `take`.
+        partial: The beginning of a frame whose end is not written yet.
         paused: Reasons for which the session does not read input.
         ended: The reason of `close` or `abort`; empty before.
     """
 
     def __init__(self) -> None:
         self.written: list[frames.ServerFrame] = []
+        self.partial = b""
         self.paused: set[Pause] = set()
         self.ended = ""
         self.congested = False
@@ -71,7 +72,9 @@ class FakeLink(Link):
         """Record the frames."""
         if self.ended:
             return
-        for line in plaintext.splitlines():
+        lines = (self.partial + plaintext).split(b"\n")
+        self.partial = lines.pop()
+        for line in lines:
             frame = codec.decode_server_frame(line)
             assert frame is not None
             self.written.append(frame)
@@ -270,7 +273,8 @@ class RouterDouble(Router):
         )
         assert session.connection.state is State.READY
         link.resume_reading(Pause.LOGIN)
-        self.register(session, Identity(account.id, name, features=frozenset(features)))
-        session.outbound.stream_presence(partial(self.presence_pages, Identity(account.id, name)))
+        identity = Identity(account.id, name, features=frozenset(features))
+        self.register(session, identity)
+        session.outbound.begin(self.snapshots(identity))
         session.outbound.live = live
         return session, link

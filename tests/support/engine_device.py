@@ -5,7 +5,7 @@ from collections.abc import Callable
 from qscp import frames
 from qscp_client.core import events
 from qscp_client.core.chat_state import TypedLine
-from qscp_client.core.conversations import Conversation
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.effects import Clock
 from qscp_client.core.engine import Engine
 from qscp_client.core.messages import Amendment, Message, Missing

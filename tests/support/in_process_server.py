@@ -87,10 +87,10 @@ class ReadCounter(StoreReads):
 
 
 class PagedLink(FakeLink):
-    """A link that can be congested by each page of replay.
+    """A link that can be congested by each page of messages.
 
     Attributes:
-        page_by_page: Whether a page of replay makes the link congested.
+        page_by_page: Whether messages make the link congested.
     """
 
     page_by_page = False
@@ -98,7 +98,7 @@ class PagedLink(FakeLink):
     def write(self, plaintext: bytes) -> None:
         """Record the frames."""
         super().write(plaintext)
-        if self.page_by_page and b'"replay"' in plaintext:
+        if self.page_by_page and b'"origin"' in plaintext:
             self.congested = True
 
 
@@ -183,13 +183,17 @@ class InProcessServer:
     Args:
         store: A store with accounts; it is closed at the end.
         gate: Gate of its reads.
+        config: The daemon's configuration.
 
     Attributes:
         failure: Error of the store, if it failed.
     """
 
-    def __init__(self, store: SqliteStore, gate: ReadGate | None = None) -> None:
+    def __init__(
+        self, store: SqliteStore, gate: ReadGate | None = None, *, config: Config | None = None
+    ) -> None:
         self.store = store
+        self.config = config or Config(limits=NO_RATES)
         self.gate = gate or ReadGate()
         self._commits = 0
         self.peers: list[InProcessPeer] = []
@@ -200,7 +204,7 @@ class InProcessServer:
         directory = Directory(self.store.accounts(), self.store.account_names())
         bus: LocalBus[Session] = LocalBus()
         self.writer: StoreWriter[Session] = StoreWriter(self.store, bus, on_failed=self._failed)
-        self.router = Router(Config(limits=NO_RATES), directory, self.log, bus, self.writer)
+        self.router = Router(self.config, directory, self.log, bus, self.writer)
         bus.subscribe_to_commits(self._count_commit)
         for room in self.store.rooms():
             self.router.rooms.load(room, self.store.memberships(room.id))

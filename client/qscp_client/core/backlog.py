@@ -27,6 +27,11 @@ class Backlog:
         return len(self._items)
 
     @property
+    def text_size(self) -> int:
+        """Characters of the texts that it has."""
+        return sum(len(each.body) for each in self._items if not isinstance(each, Missing))
+
+    @property
     def first(self) -> int | None:
         """The first seq that it has; None if it is empty."""
         return self._items[0].seq if self._items else None

@@ -27,6 +27,11 @@ class Blocks:
         """The names of all of them, in order."""
         return iter(sorted(self._names.values()))
 
+    @property
+    def kept(self) -> int:
+        """Number of names that are kept."""
+        return len(self._names)
+
     def connected(self, ack: frames.AuthAck) -> None:
         """Expect the list of a new connection; the one of the last connection counts until then."""
         self.supported = BLOCK in ack.features

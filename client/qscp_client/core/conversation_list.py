@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from qscp import frames
 from qscp_client.core.changes import Moved
-from qscp_client.core.conversations import Conversation, Conversations
+from qscp_client.core.conversation import Conversation
+from qscp_client.core.conversations import Conversations
 from qscp_client.core.effects import Output
 
 

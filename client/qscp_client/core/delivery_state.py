@@ -25,6 +25,11 @@ class DeliveryTracker:
         self._stored: collections.deque[Message] = collections.deque(maxlen=CAPACITY)
         self._delivered: collections.deque[Message] = collections.deque(maxlen=CAPACITY)
 
+    @property
+    def text_size(self) -> int:
+        """Characters of the texts that it has."""
+        return sum(len(each.body) for each in (*self._stored, *self._delivered))
+
     def state_of(self, seq: int) -> LineState:
         """Return the state of a stored message."""
         if seq <= self.read:

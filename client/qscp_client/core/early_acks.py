@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from qscp_client.core.conversations import Conversation
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.messages import Amendment, Message
 
 Acked = tuple[Conversation, Message | Amendment]

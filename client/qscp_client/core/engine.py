@@ -32,6 +32,7 @@ from qscp_client.core.commands.rooms import RoomCommands
 from qscp_client.core.commands.table import Nothing, Pick, Refuse, Run, Say, interpret
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.history import History
+from qscp_client.core.memory import Memory
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.requests import PendingRequests
 from qscp_client.core.room_requests import RoomRequests
@@ -123,6 +124,7 @@ class Engine:
             rooms=RoomCommands(out, chat, self._switcher, self._rooms, self._room_requests, self._is_online),
         )
         self.typing = TypingStatus(me, out, clock, self.blocks, enabled=sends_typing)
+        self._memory = Memory(self._sync.conversations, self.roster, self._rooms, self.blocks, self.typing)
 
     @property
     def partner(self) -> str | None:
@@ -294,10 +296,8 @@ class Engine:
     # --- typed lines
 
     def enter(self, line: TypedLine) -> None:
-        """Carry out a typed line, or queue it until the server has answered.
-
-        Invisible characters that came with a paste are dropped: nobody typed them.
-        """
+        """Carry out a typed line, or queue it until the server has answered."""
+        # Invisible characters can come with a paste.
         line = dataclasses.replace(line, text=drop_pasted(line.text))
         if not self._switcher.queue(line):
             self._carry_out(line)
@@ -335,15 +335,19 @@ class Engine:
     def receive(self, frame: frames.ServerFrame) -> None:
         """Apply a frame."""
         self._receive(frame)
+        self.ending = self.ending or self._memory.check(frame)
         self._switcher.check()
         self.typing.receive(frame)
         if not self._message_commands.must_wait:
             self._switcher.unblock()
 
-    def _receive(self, frame: frames.ServerFrame) -> None:  # noqa: C901 - a case for each frame
+    def _receive(self, frame: frames.ServerFrame) -> None:  # noqa: C901, PLR0912 - a case for each frame
         match frame:
             case frames.OnlineUsers():
-                self._receive_page(frame)
+                changes = self.roster.apply_page(frame)
+                if self._welcomed:
+                    self._switcher.show_changes(changes)
+                self._welcome()
             case frames.PresenceChanges():
                 self._switcher.show_changes(self.roster.apply_changes(frame))
             case frames.Error(ref=str()):
@@ -381,12 +385,6 @@ class Engine:
                     self._switcher.receive_whois()
                 else:
                     self._history.receive(frame)
-
-    def _receive_page(self, frame: frames.OnlineUsers) -> None:
-        changes = self.roster.apply_page(frame)
-        if self._welcomed:
-            self._switcher.show_changes(changes)
-        self._welcome()
 
     def _welcome(self) -> None:
         if not self._welcomed and self.roster.complete and self._sync.list.complete:

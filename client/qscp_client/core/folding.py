@@ -5,7 +5,7 @@ from collections.abc import Container
 
 from qscp_client.core import events
 from qscp_client.core.chat_state import CurrentChat
-from qscp_client.core.conversations import Conversation
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.effects import Output
 from qscp_client.core.events import Place
 from qscp_client.core.messages import Amendment, Message

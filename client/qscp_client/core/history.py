@@ -6,7 +6,7 @@ from typing import Final
 from qscp import frames
 from qscp.rooms import is_room
 from qscp_client.core import events
-from qscp_client.core.conversations import Conversation
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.effects import Output
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.requests import PendingHistory, PendingRequest, PendingRequests, PendingSearch

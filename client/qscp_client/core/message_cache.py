@@ -28,6 +28,11 @@ class MessageCache:
         """All messages, in the order in which they came."""
         return iter(self._by_seq.values())
 
+    @property
+    def text_size(self) -> int:
+        """Characters of the texts that it has."""
+        return sum(len(each.body) for each in self)
+
     def get(self, seq: int) -> Message | None:
         """Return the message with this seq; None if it is not here."""
         return self._by_seq.get(seq)

@@ -1,10 +1,12 @@
 """Timeline items: messages, amendments (edits, redactions, reactions) and missing ranges. Sans-I/O."""
 
 import dataclasses
+from itertools import islice
 from typing import assert_never
 
 from qscp import frames
 from qscp.frames import Reaction
+from qscp.limits import REACTIONS_LIMIT
 from qscp_client.core.outbox import Entry, EntryKind
 
 AmendmentFrame = frames.Edit | frames.Redact | frames.React
@@ -120,7 +122,8 @@ def _reactions(message: Message, amendment: Amendment, me: str) -> tuple[Reactio
     _, mine = reactions.get(amendment.body, (0, False))
     is_mine = amendment.kind is EntryKind.REACT if amendment.sender == me else mine
     reactions[amendment.body] = amendment.count, is_mine
-    return tuple(Reaction(text, count, mine) for text, (count, mine) in reactions.items() if count > 0)
+    shown = (Reaction(text, count, mine) for text, (count, mine) in reactions.items() if count > 0)
+    return tuple(islice(shown, REACTIONS_LIMIT))
 
 
 def message_from(frame: frames.Chat | frames.Message, *, here: bool = False, as_of: int = 0) -> Message:

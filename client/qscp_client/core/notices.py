@@ -17,6 +17,8 @@ class NoticeCode(enum.StrEnum):
     # The program and the connection
     LOGIN_REFUSED = "login_refused"
     """[error, text] The password can be entered again."""
+    LOGIN_WAITS = "login_waits"
+    """[seconds] The server is busy; the login is tried again after that time."""
     RETENTION = "retention"
     """[seconds, count] How long the server keeps messages, and how many of a conversation; 0 is unlimited."""
     NOT_SAVED = "not_saved"

@@ -4,7 +4,7 @@ from typing import Final
 
 from qscp import frames
 from qscp_client.core.changes import Reported
-from qscp_client.core.conversations import Conversation
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.effects import Clock, Output
 
 _PAUSE_S: Final = 0.2

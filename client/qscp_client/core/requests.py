@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from qscp import frames
-from qscp_client.core.conversations import Conversation
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.effects import Output
 
 _SEARCH_PAGES: Final = 100

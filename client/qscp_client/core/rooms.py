@@ -80,6 +80,13 @@ class Rooms:
         rooms = self._sync.conversations.rooms()
         return tuple(RoomLine(each.name, each.unread.messages, each.unread.mentions) for each in rooms)
 
+    @property
+    def kept(self) -> int:
+        """Number of names that are kept."""
+        members = sum(map(len, self._roles.values())) + len(self._roles) + len(self._removed)
+        rooms = len(self.known) + len(self.invitations) + len(self._announced) + len(self._muted)
+        return members + rooms
+
     def is_me(self, user: str | None) -> bool:
         """Whether a name is your own."""
         return user == self._me

@@ -39,6 +39,12 @@ class Roster:
         self._pages_version = -1
         self._buffered: list[PresenceChanges] = []
 
+    @property
+    def kept(self) -> int:
+        """Number of names that are kept."""
+        buffered = sum(len(each.users) for each in self._buffered)
+        return len(self._people) + len(self._seen) + len(self._pages or ()) + buffered + len(self._buffered)
+
     def __contains__(self, name: str) -> bool:
         """Whether a user of that name is online."""
         return name in self._people

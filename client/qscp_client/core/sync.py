@@ -7,10 +7,12 @@ from qscp_client.core import events
 from qscp_client.core.blocks import Blocks
 from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
 from qscp_client.core.chat_state import CurrentChat
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.conversation_list import ConversationList
-from qscp_client.core.conversations import Conversation, Conversations
+from qscp_client.core.conversations import Conversations
 from qscp_client.core.early_acks import EarlyAcks
 from qscp_client.core.effects import Clock, Output
+from qscp_client.core.memory import REPLAYED_LIMIT
 from qscp_client.core.messages import (
     Amendment,
     AmendmentFrame,
@@ -39,8 +41,7 @@ class Sync:
         chat: The open chat.
         saved: What was saved in earlier runs.
         blocks: Names of the users whom you block.
-        shows_at_once: Whether messages of all conversations are shown when they come; else those that
-            came while their chat was not open wait in the backlog until it is.
+        shows_at_once: Whether messages are shown when they come, not when their chat is open.
 
     Attributes:
         live: Whether everything that was missed has been replayed.
@@ -235,10 +236,9 @@ class Sync:
         if conversation.cursors.has_applied(frame.seq):
             return
         self._apply_early(conversation, frame.seq)
-        message = message_from(frame, here=self._is_from_here(frame.sender, frame.id))
-        if not message.live:
-            self._replayed.add((conversation.id, message.seq))
-        self._apply(conversation, message)
+        if frame.origin != "live" and len(self._replayed) < REPLAYED_LIMIT:
+            self._replayed.add((conversation.id, frame.seq))
+        self._apply(conversation, message_from(frame, here=self._is_from_here(frame.sender, frame.id)))
 
     def _amend(self, frame: AmendmentFrame) -> None:
         conversation = self._find(frame)
@@ -269,10 +269,10 @@ class Sync:
             return
         conversation = self.conversations.acknowledged(frame, entry.to)
         item = acknowledged(entry, frame, self._me)
-        if self.live:
+        if self.live and (not item.repeated or conversation.cursors.has_applied(item.seq)):
             self._apply(conversation, item)
         else:
-            # Messages with lower seqs are still to be replayed.
+            # Messages with lower seqs are still to come, and with `repeated` this one as well.
             self._early_acks.add(conversation, item)
 
     def _resumed(self) -> None:

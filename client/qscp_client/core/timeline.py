@@ -7,7 +7,7 @@ from typing import Final
 
 from qscp_client.core import events
 from qscp_client.core.chat_state import CurrentChat
-from qscp_client.core.conversations import Conversation
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.effects import Output
 from qscp_client.core.events import Details, LineState, Place, Reference
 from qscp_client.core.folding import Folding

@@ -45,6 +45,13 @@ class TypingStatus:
         self._more: dict[str, float] = {}
         self._last_message: dict[tuple[str, str], float] = {}
 
+    @property
+    def kept(self) -> int:
+        """Number of names that are kept."""
+        return (
+            len(self._users) + sum(map(len, self._users.values())) + len(self._more) + len(self._last_message)
+        )
+
     def connected(self, ack: frames.AuthAck) -> None:
         """Start on a new connection."""
         self._on = self._enabled and TYPING in ack.features

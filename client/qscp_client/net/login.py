@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 from qscp import __version__, frames
 from qscp.errors import ErrorCode, RemoteProtocolError
+from qscp_client.durations import describe_wait
 from qscp_client.errors import (
     AuthRefusedError,
     ClientError,
@@ -22,6 +24,9 @@ from qscp_client.text import clean
 _BUSY_TRIES: Final = 3
 _LONGEST_WAIT_S: Final = 30.0
 """The longest wait that is done automatically when the server asks for one."""
+
+_SPREAD: Final = 1.5
+"""At most so many times longer than the server asks for."""
 
 _STALE: Final = (ErrorCode.LOGIN_TIMEOUT, ErrorCode.TOO_MANY_ATTEMPTS)
 """Codes with which a server ends a connection that took too long to log in."""
@@ -50,6 +55,9 @@ class LoginPrompts(Protocol):
 
     def show_refused(self, answer: frames.AuthNack) -> None:
         """Show that the password was wrong; it is asked for again."""
+
+    def show_busy(self, seconds: float) -> None:
+        """Show that the server is busy, and that the same is tried again after a while."""
 
 
 class Login:
@@ -172,7 +180,13 @@ class Login:
             tries_left -= 1
             if isinstance(answer, frames.AuthAck) or answer.code != ErrorCode.BUSY or not tries_left:
                 return answer
-            await asyncio.sleep(min(answer.retry_after or 1.0, _LONGEST_WAIT_S))
+            wait_s = answer.retry_after or 1.0
+            if wait_s > _LONGEST_WAIT_S:
+                return answer
+            # Random, so that clients that were refused together do not all come back together.
+            wait_s *= random.uniform(1, _SPREAD)  # noqa: S311 - no secret
+            self._prompts.show_busy(wait_s)
+            await asyncio.sleep(wait_s)
 
     async def _exchange(self, auth: frames.Auth) -> frames.AuthAck | frames.AuthNack:
         """Send `auth`; if the connection turns out to be closed, once more over a new one."""
@@ -233,5 +247,7 @@ def _refused(answer: frames.AuthNack) -> ClientError:
     if answer.code == ErrorCode.PROTOCOL_VERSION:
         return IncompatibleError(f"{sentence} This client is version {__version__}.")
     if answer.code in (ErrorCode.BUSY, ErrorCode.TOO_MANY_SESSIONS, ErrorCode.INTERNAL):
-        return UnreachableError(sentence)  # temporary
+        if answer.retry_after and answer.retry_after > _LONGEST_WAIT_S:
+            sentence = f"{sentence} Try again in {describe_wait(answer.retry_after)}."
+        return UnreachableError(sentence, retry_after=answer.retry_after or 0.0)  # temporary
     return AuthRefusedError(sentence)

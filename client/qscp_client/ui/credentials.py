@@ -1,5 +1,6 @@
 """Credentials: name and password of the account, asked for, checked, and never kept longer than the login."""
 
+import math
 from contextlib import AbstractContextManager
 
 from qscp import frames
@@ -66,3 +67,7 @@ class Credentials:
     def show_refused(self, answer: frames.AuthNack) -> None:
         """Show that the password was wrong; it is asked for again."""
         self._front.show([Notice(NoticeCode.LOGIN_REFUSED, error=answer.code, text=answer.message)])
+
+    def show_busy(self, seconds: float) -> None:
+        """Show that the server is busy, and when the login is tried again."""
+        self._front.show([Notice(NoticeCode.LOGIN_WAITS, seconds=math.ceil(seconds))])

@@ -134,6 +134,7 @@ def _target_verb(problem: Problem) -> str:
 NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
     NoticeCode.LOGIN_REFUSED: lambda n: explain_error(n.error, n.text),
     NoticeCode.RETENTION: _retention,
+    NoticeCode.LOGIN_WAITS: lambda n: f"The server is busy; trying again in {describe_duration(n.seconds)}.",
     NoticeCode.NOT_SAVED: lambda n: f"Nothing is saved on this computer: {n.text}.",
     NoticeCode.NO_LONGER_SAVED: lambda n: f"From now on nothing is saved on this computer: {n.text}.",
     NoticeCode.CONNECTION_LOST: _connection_lost,

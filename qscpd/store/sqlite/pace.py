@@ -13,7 +13,7 @@ from typing import Final
 from qscpd.store.sqlite.database import DatabaseReader, Row
 
 _SHARE: Final = 512 * 1024
-"""Bytes that one read takes from the store at most, but for what it can't do without: 5 to 10 ms of work."""
+"""Bytes that one read takes from the store: 5 to 10 ms of work."""
 
 _STATEMENT: Final = 1024
 """What a statement without a row counts, in such bytes: about 10 µs."""
@@ -29,13 +29,19 @@ class Pace:
     """Pace of one reading thread.
 
     Args:
+        share: Bytes that one read takes from the store at most, but for what it can't do without.
         clock: CPU time of the thread, in seconds.
         rest: Lets other threads run for that many seconds.
     """
 
     def __init__(
-        self, clock: Callable[[], float] = time.thread_time, rest: Callable[[float], None] = time.sleep
+        self,
+        share: int = _SHARE,
+        *,
+        clock: Callable[[], float] = time.thread_time,
+        rest: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._share = share
         self._clock = clock
         self._rest = rest
         self._since = clock()
@@ -48,7 +54,7 @@ class Pace:
 
     def begin(self) -> None:
         """Begin a read: it gets a new share."""
-        self._left = _SHARE
+        self._left = self._share
         self._since = self._clock()
 
     def spend(self, size: int) -> None:

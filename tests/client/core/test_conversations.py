@@ -4,7 +4,8 @@ import itertools
 
 from qscp import frames
 from qscp_client.core.changes import SavedPosition
-from qscp_client.core.conversations import Conversation, Conversations
+from qscp_client.core.conversation import Conversation
+from qscp_client.core.conversations import Conversations
 from qscp_client.core.messages import Missing
 from qscp_client.core.outbox import EntryKind
 from tests.support.engine_harness import info

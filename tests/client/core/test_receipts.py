@@ -6,7 +6,7 @@ import pytest
 
 from qscp import frames
 from qscp_client.core.changes import Reported
-from qscp_client.core.conversations import Conversation
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.receipts import Receipts
 

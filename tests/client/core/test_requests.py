@@ -1,7 +1,7 @@
 """Requests in flight: matching answers to requests."""
 
 from qscp import frames
-from qscp_client.core.conversations import Conversation
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.effects import Output
 from qscp_client.core.requests import PendingHistory, PendingRequests, PendingRoomRequest, PendingSearch
 

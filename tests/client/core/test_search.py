@@ -40,7 +40,7 @@ def test_a_search_has_an_end() -> None:
     """A server that has always one more page without matches is asked a limited number of times."""
     harness = in_room(last_seq=600)
     harness.enter("/search tea")
-    asked = 0
+    asked, shown = 0, []
     while harness.frames():
         asked += 1
         assert asked <= 100

@@ -1,7 +1,7 @@
 """Timeline: items shown, and their effects on the conversation and its receipts."""
 
 from qscp_client.core.chat_state import CurrentChat, Step
-from qscp_client.core.conversations import Conversation
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.messages import Missing
 from qscp_client.core.receipts import Receipts

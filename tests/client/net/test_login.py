@@ -179,6 +179,24 @@ async def test_too_many_sessions_end_the_first_login_but_no_reconnect(
         await login.again()
 
 
+async def test_a_long_wait_is_left_to_the_user(server: ScriptedServer, log_in: LogIn) -> None:
+    """If the server asks for a long wait, the login ends and says how long it is."""
+    server.refuses = [nack(ErrorCode.BUSY, 95)]
+    with pytest.raises(AuthRefusedError, match=r"busy .* Try again in 95 seconds\.$"):
+        await log_in(GivenAnswers("wonderland"))
+    assert len(auths(server)) == 1
+
+
+async def test_a_busy_login_is_tried_three_times(server: ScriptedServer, log_in: LogIn) -> None:
+    """A server that stays busy is tried three times, and the user sees that it is tried again."""
+    server.refuses = [nack(ErrorCode.BUSY, 0.001)] * 3
+    front = GivenAnswers("wonderland")
+    with pytest.raises(AuthRefusedError, match="busy"):
+        await log_in(front)
+    assert len(auths(server)) == 3
+    assert front.texts == ["The server is busy; trying again in 1 second."] * 2
+
+
 async def test_another_protocol_version_is_incompatible(server: ScriptedServer, log_in: LogIn) -> None:
     """A refused protocol version raises `IncompatibleError`."""
     server.refuses = [nack(ErrorCode.PROTOCOL_VERSION)]

@@ -102,6 +102,22 @@ def test_listen_addresses_of_every_form() -> None:
     assert list(map(str, config.server.listen[:2])) == ["10.0.0.1:1", "[::1]:65535"]
 
 
+def test_networks_of_both_families() -> None:
+    """Networks and single addresses are accepted, and an empty list; a variable has commas."""
+    allow = parse('login: {allow: ["10.0.0.0/8", "192.0.2.7", "2001:db8::/48"]}').config.login.allow
+    assert list(map(str, allow)) == ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/48"]
+    assert parse("login: {allow: []}").config.login.allow == ()
+    assert parse("", {"QSCPD_LOGIN__ALLOW": "10.0.0.0/8, ::1"}).config.login.allow[1].version == 6
+    assert parse("", {"QSCPD_LOGIN__ALLOW": ""}).config.login.allow == ()
+
+
+@pytest.mark.parametrize("allow", ["[]", "[10.0.0.0/8, '::1/128']"])
+def test_shown_networks_load_to_the_same(allow: str) -> None:
+    """An empty and a filled list of networks survive being shown."""
+    loaded = parse(f"login: {{allow: {allow}}}")
+    assert parse(render_config(loaded)).config == loaded.config
+
+
 def test_relative_paths_start_from_the_file() -> None:
     """`../x` in a file starts from the file's directory, not from the current one."""
     config = parse("store: {path: ../data/q.db}\ntls: {key: k.pem, certificate: /abs/c.pem}\n").config
@@ -233,6 +249,20 @@ def test_durations_are_shown_as_they_are_read(seconds: float) -> None:
         ),
         ("server: {listen: ['a:65536']}", "server.listen: 'a:65536' has a port out of range; allowed is 0"),
         ("server: {listen: ['a:1', 'b:1', 'a:1']}", "server.listen: a:1 is listed twice; keep one"),
+        (
+            "login: {allow: 192.0.2.0/24}",
+            'login.allow: must be a list such as ["192.0.2.0/24"], not the single value',
+        ),
+        (
+            "login:\n  allow: [10.0.0.0/8,\n    192.0.2.7/24]",
+            "etc/q.yaml:3: login.allow: '192.0.2.7/24' is not a network (did you mean 192.0.2.0/24?); write",
+        ),
+        ("login: {allow: [office]}", "login.allow: 'office' is not a network; write 192.0.2.7, 192.0.2.0/24"),
+        ("login: {drop_full: 10}", "login.drop_full: 10 is below login.drop_start (1024); raise it"),
+        (
+            "login: {penalty: {longest: 10s}}",
+            "login.penalty.longest: 10s is below login.penalty.threshold (30s), so no penalty would ever be",
+        ),
         ("store: {path: ''}", "store.path: is empty; write a path"),
         ("store: {path: ~/x.db}", "store.path: '~/x.db' begins with ~, which only a shell expands"),
         ('store: {path: "a\\nb"}', "store.path: 'a\\nb' contains control characters"),

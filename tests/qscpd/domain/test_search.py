@@ -97,7 +97,8 @@ def test_pages_are_all_matches_in_order(archive: Archive, limit: int, before: Pl
 def test_a_long_search_ends_early() -> None:
     """A search without matches ends after a number of steps, and its cursor continues it."""
     archive = Archive([[2 * n + 1 for n in range(10_000)]], budget=3)
-    pages, cursor = 0, NEWEST
+    pages = 0
+    cursor: Place | None = NEWEST
     while cursor is not None:
         places, following = page(archive, cursor, 9)
         assert places == []

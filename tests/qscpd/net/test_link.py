@@ -130,9 +130,7 @@ class Bench:
 
     def __init__(self, authority: AuthorityFiles, alpn: tuple[str, ...] = ("qscp/1",)) -> None:
         self.context: ssl.SSLContext = server_context(TlsConfig(authority.certificate, authority.key))
-        self.config = replace(
-            Config(), limits=LimitsConfig(output_queue_bytes=256 * 1024, output_stall_s=10, ping_after_s=30)
-        )
+        self.config = replace(Config(), limits=LimitsConfig(output_stall_s=10, ping_after_s=30))
         self.session = RecordingSession()
         self.forgotten = 0
         self.room = True
@@ -271,21 +269,16 @@ def test_output_that_the_peer_does_not_read(bench: Run) -> None:
     bench(test)
 
 
-def test_output_over_its_limit(bench: Run) -> None:
-    """A write above the limit of unsent bytes closes the link, and is not queued."""
+def test_much_output_does_not_end_a_link(bench: Run) -> None:
+    """However much is written, a peer that reads a little of it now and then is not disconnected."""
 
     async def test(bench: Bench) -> None:
         bench.shake_hands()
         for _ in range(8):
-            bench.link.write(b"x" * 32 * 1024)
+            bench.link.write(b"x" * 1024 * 1024)
+            await bench.ticks(9)
+            bench.wire.take(1)
         assert bench.wire.ended == ""
-        waiting = len(bench.wire.written)
-        bench.link.write(b"x")
-        bench.link.write(b"x")
-        assert (bench.wire.ended, len(bench.wire.written)) == ("aborted", waiting)
-        bench.link.connection_lost(None)
-        assert bench.calls()[-1] == "<lost slow_peer>"
-        assert bench.forgotten == 1
 
     bench(test)
 
@@ -440,3 +433,72 @@ def test_a_link_that_is_not_admitted_is_cut(authority: AuthorityFiles) -> None:
         assert (wire.ended, bytes(wire.written), bench.forgotten) == ("aborted", b"", 1)
 
     in_virtual_time(test())
+
+
+def test_much_input_is_decrypted_in_parts(bench: Run) -> None:
+    """Input is decrypted as far as a turn goes; the rest waits until the session takes more."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        records = b"".join(bench.client.encrypt(b"x") for _ in range(10_000))
+        bench.link.data_received(records)
+        (first,) = bench.calls()
+        assert 0 < len(first) < 1000
+        assert len(bench.link.undecrypted) > 200_000
+        bench.link.data_received(bench.client.encrypt(b"y"))  # in order, whatever waits
+        while bench.link.undecrypted:
+            bench.link.decrypt_more()
+        assert "".join(bench.calls()) == "x" * 10_000 + "y"
+        assert max(map(len, bench.calls())) <= len(first) + 1
+
+    bench(test)
+
+
+@pytest.mark.parametrize("fin", [True, False])
+def test_the_end_comes_behind_what_waits(bench: Run, fin: bool) -> None:
+    """The end of the stream is notified after the last part of the input before it."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        records = b"".join(bench.client.encrypt(b"x" * 1000) for _ in range(100))
+        bench.link.data_received(records + (b"" if fin else bench.client.close()))
+        if fin:
+            assert bench.link.eof_received() is True
+        assert "<eof>" not in bench.calls()
+        while bench.link.undecrypted:
+            bench.link.decrypt_more()
+        assert bench.calls()[-1] == "<eof>"
+        assert "".join(bench.calls()[:-1]) == "x" * 100_000
+
+    bench(test)
+
+
+def test_a_closed_link_drops_what_waits(bench: Run) -> None:
+    """A link that is closed decrypts nothing more."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        bench.link.data_received(b"".join(bench.client.encrypt(b"x" * 1000) for _ in range(100)))
+        before = bench.calls()
+        bench.link.close("bye")
+        assert bench.link.undecrypted == b""
+        assert bench.calls() == before
+
+    bench(test)
+
+
+def test_reading_goes_on_when_no_reason_is_left(bench: Run) -> None:
+    """A link is read again when the last reason is gone; the peer's silence is counted from then on."""
+
+    async def test(bench: Bench) -> None:
+        bench.shake_hands()
+        bench.link.pause_reading(Pause.REQUEST)
+        bench.link.pause_reading(Pause.RATE)
+        await asyncio.sleep(100)
+        bench.link.resume_reading(Pause.REQUEST)
+        before = bench.wire.reading
+        bench.link.resume_reading(Pause.RATE)
+        assert (before, bench.wire.reading) == (False, True)
+        assert bench.link.last_in == bench.loop.time()
+
+    bench(test)

@@ -42,9 +42,9 @@ from qscpd.domain.pages import split, take
 from qscpd.handlers import history
 from qscpd.handlers import rooms as room_handlers
 from qscpd.handlers.messages import MessageHandlers
+from qscpd.sessions.catch_up import PAGE_BYTES
 from qscpd.sessions.encoding import frame_for_row, history_message
 from qscpd.sessions.identity import Identity
-from qscpd.sessions.replay import PAGE_BYTES
 
 HIGHEST = 2**53 - 1
 NAME = "n" * NAME_LIMIT + "~99999"

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import ssl
 import stat
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from qscp.errors import ErrorCode
 from qscpd.domain.model import Account, AccountState
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.link import Link
+from qscpd.net.tls import TlsEngine
 from qscpd.outage import Outage
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
+from tests.support.clock import ManualClock
 from tests.support.doubles import FakeLink
 from tests.support.smalldisk import largest_file
 from tests.support.users import as_user
@@ -29,6 +32,8 @@ class SessionDouble:
     def __init__(self, number: int = 1) -> None:
         self.id = f"s{number}"
         self.link: Link = FakeLink()
+        self.link.tls = TlsEngine(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        self.link.bytes_in = self.link.bytes_out = 0
         self.identity: Identity | None = None
         self.opened = 0.0
         self.messages_in = self.messages_out = self.frames_in = self.frames_out = 0
@@ -254,3 +259,75 @@ def test_a_pipe_is_no_session_log(tmp_path: Path, through_link: bool) -> None:
             SessionLog(path, "always").__enter__()
     finally:
         os.close(reader)
+
+
+def test_lines_beyond_ten_are_summed_up(tmp_path: Path) -> None:
+    """Beyond ten a minute, failed logins of an address are one line that has their form and their number."""
+    path = tmp_path / "sessions.log"
+    clock = ManualClock()
+    session = SessionDouble()
+    with SessionLog(path, "always", clock=clock) as log:
+        for minute in range(2):
+            for _ in range(1000 - minute * 985):
+                log.auth_failed(session, ErrorCode.BAD_CREDENTIALS, None)
+            clock.now += 60
+            log.tick()
+    written = lines(path)
+    assert [entry.get("count") for entry in written] == [*[None] * 10, 990, *[None] * 10, 5]
+    assert list(written[10]) == ["time", "event", "remote", "session", "reason", "user", "count"]
+    assert (written[10]["event"], written[10]["remote"]) == ("auth.fail", "192.0.2.7")
+    assert (written[10]["session"], written[10]["reason"], written[10]["user"]) == (
+        None,
+        "bad_credentials",
+        None,
+    )
+
+
+def test_a_summary_is_written_at_the_end(tmp_path: Path) -> None:
+    """What was counted when the daemon stops is written then; a deferred login is no failed one."""
+    path = tmp_path / "sessions.log"
+    with SessionLog(path, "failures") as log:
+        for _ in range(12):
+            log.auth_deferred(SessionDouble(), ErrorCode.BUSY, None, 2.0)
+            log.opened(SessionDouble())
+            log.auth_failed(SessionDouble(), ErrorCode.BAD_CREDENTIALS, None)
+    summaries = {entry["event"]: entry for entry in lines(path) if "count" in entry}
+    assert {event: entry["count"] for event, entry in summaries.items()} == {
+        "auth.deferred": 2,
+        "session.open": 2,
+        "auth.fail": 2,
+    }
+    shown = {event: entry["remote"] for event, entry in summaries.items()}
+    assert shown == {"auth.deferred": None, "session.open": None, "auth.fail": "192.0.2.7"}
+
+
+def test_sessions_of_an_account_are_counted_for_it(tmp_path: Path) -> None:
+    """After the login the account counts, whatever its address; others behind it keep their lines."""
+    path = tmp_path / "sessions.log"
+    with SessionLog(path, "always") as log:
+        for name in ("alice", "bob"):
+            for number in range(15 if name == "alice" else 5):
+                session = SessionDouble(number)
+                session.identity = Identity(1 if name == "alice" else 2, name)
+                log.auth_ok(session, "x")
+                log.closed(session, "bye")
+    for event in ("auth.ok", "session.close"):
+        found = [(entry["user"], entry.get("count", 1)) for entry in lines(path) if entry["event"] == event]
+        assert found == [("alice", 1)] * 10 + [("bob", 1)] * 5 + [("alice", 5)]
+
+
+def test_a_million_lines_of_one_address_are_few_bytes(tmp_path: Path) -> None:
+    """A flood of connections that fail to log in writes some kilobytes a minute."""
+    path = tmp_path / "sessions.log"
+    clock = ManualClock()
+    session = SessionDouble()
+    with SessionLog(path, "always", clock=clock) as log:
+        for number in range(100_000):
+            log.opened(session)
+            log.auth_failed(session, ErrorCode.BAD_CREDENTIALS, None)
+            log.closed(session, "too_many_attempts")
+            if number % 10_000 == 0:
+                clock.now += 60
+                log.tick()
+    assert path.stat().st_size < 10 * 60_000 // 6
+    assert sum(entry.get("count", 1) for entry in lines(path)) == 300_000

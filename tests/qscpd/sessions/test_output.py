@@ -1,7 +1,7 @@
 """Output of sessions: when it is written, and in which order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -29,15 +29,11 @@ class ListBacklog(Backlog):
     """
 
     def __init__(self) -> None:
-        self.started = True
+        self.resuming = True
         self.buffered: list[tuple[int, int]] = []
 
-    def add_positions(self, positions: Iterable[frames.Position]) -> bool:
-        """Fail: no positions come."""
-        raise NotImplementedError
-
-    def start(self) -> Coroutine[None, None, None]:
-        """Fail: it has started."""
+    def overtakes(self, conversation: int, seq: int) -> bool:
+        """Fail: nothing is acknowledged."""
         raise NotImplementedError
 
     def buffer(self, conversation: int, seq: int, line: bytes) -> None:

@@ -61,7 +61,7 @@ def test_a_debt_is_paid_first(limit: Limit, debt: int) -> None:
     for _ in range(100_000):
         if bucket.left > 0 or bucket.refill(now, limit):
             break
-        now += bucket.full_in_s(limit)
+        now += bucket.wait_s(limit)
     assert now * limit.rate >= debt - limit.burst - 1e-6 * limit.rate
 
 
@@ -77,7 +77,7 @@ def test_a_bucket_fills_while_nothing_is_sent() -> None:
     while bucket.left > 0 or bucket.refill(1000.0, limit):
         bucket.left -= 1
         count += 1
-    assert 0.9 * limit.burst <= count <= limit.burst
+    assert 7 / 8 * limit.burst <= count <= limit.burst
 
 
 def test_a_changed_limit_holds_from_the_next_refill() -> None:
@@ -165,7 +165,7 @@ def test_newcomers_wait_behind_those_that_wait() -> None:
         rates.wait(waiting)
         await asyncio.sleep(0.3)
         assert not rates.refill()
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.8)
         assert continued == ["waiting"]
         assert rates.refill()
         bucket.left = 0

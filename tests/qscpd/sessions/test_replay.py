@@ -11,7 +11,7 @@ from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom
 from qscpd.domain.model import ReplayPage
 from qscpd.errors import StoreDamagedError
-from qscpd.sessions import replay
+from qscpd.sessions import catch_up, replay
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.damage import chunk_places, damage_chunk
 from tests.support.device import Device
@@ -172,7 +172,7 @@ async def test_damaged_messages_are_gaps_in_their_places(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch, page: int
 ) -> None:
     """Damaged messages are gaps among the others, also at both ends of a page and of the conversation."""
-    monkeypatch.setattr(replay, "_PAGE", page)
+    monkeypatch.setattr(catch_up, "_PAGE", page)
     for _ in range(8):
         await write(server, "alice", "bob", 1)
     places = chunk_places(server.store._db.path, 1)
@@ -217,7 +217,7 @@ async def test_a_conversation_that_cannot_be_read_is_a_gap(
 
 async def test_a_page_waits_for_the_peer(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the peer is congested, no page is made; then all of them follow."""
-    monkeypatch.setattr(replay, "_PAGE", 2)
+    monkeypatch.setattr(catch_up, "_PAGE", 2)
     await write(server, "alice", "bob", 7)
     bob = await resume(server, "bob", 0, congested=True)
     bob.take()
@@ -236,13 +236,13 @@ async def test_live_messages_wait_for_the_end_of_replay(
     await write(server, "carol", "bob", 1)  # a conversation that did not exist at `resume`
     await write(server, "alice", "bob", 2)
     await uncongest(server, bob)
-    assert received(bob) == [*(f"{n} replay" for n in range(1, 9)), "9 live", "resumed"]
+    assert received(bob) == [*(f"{n} replay" for n in range(1, 8)), "8 live", "9 live", "resumed"]
     assert received(bob, "c2") == ["1 live", "resumed"]
 
 
 async def catching_up(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> InProcessPeer:
     """Log bob in, with a congested link after two of seven messages."""
-    monkeypatch.setattr(replay, "_PAGE", 2)
+    monkeypatch.setattr(catch_up, "_PAGE", 2)
     await write(server, "alice", "bob", 7)
     bob = await server.visitor("bob")
     bob.frames.clear()
@@ -272,7 +272,7 @@ async def test_a_busy_conversation_does_not_delay_the_others(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a message stored during every page, replay still reaches the next conversation and the end."""
-    monkeypatch.setattr(replay, "_PAGE", 2)
+    monkeypatch.setattr(catch_up, "_PAGE", 2)
     alice = await write(server, "alice", "bob", 4)
     await write(server, "carol", "bob", 1)
     bob = await server.visitor("bob")
@@ -320,7 +320,7 @@ async def test_messages_beyond_the_buffer_are_read_again(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After an overflow of the buffer, messages of old and new conversations are replayed."""
-    monkeypatch.setattr(replay, "_BUFFER_BYTES", 700)
+    monkeypatch.setattr(catch_up, "_BUFFER_BYTES", 700)
     await write(server, "carol", "alice", 1)
     await write(server, "alice", "bob", 1)
     alice = await server.visitor("alice")
@@ -341,7 +341,7 @@ async def test_buffered_messages_are_sent_in_pages(
 ) -> None:
     """Buffered messages are sent in small pages as the peer reads them, before `resumed`."""
     bob = await catching_up(server, monkeypatch)
-    monkeypatch.setattr(replay, "PAGE_BYTES", 500)
+    monkeypatch.setattr(catch_up, "PAGE_BYTES", 500)
     await write(server, "carol", "bob", 12)
     write_page, most = bob.link.write, 0
 
@@ -360,7 +360,7 @@ async def test_a_session_is_live_after_its_last_page_was_read(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Buffered messages and `resumed` wait until the peer has read the last page."""
-    monkeypatch.setattr(replay, "_PAGE", 100)
+    monkeypatch.setattr(catch_up, "_PAGE", 100)
     bob = await server.visitor("bob")
     await write(server, "alice", "bob", 3)
     write_page = bob.link.write
@@ -520,7 +520,7 @@ async def test_joining_and_leaving_while_catching_up(
     ("moves", "expected"),
     [
         ([LEAVE], ["1 replay", "2 replay", "out", "resumed"]),
-        ([LEAVE, JOIN], ["1 replay", "2 replay", "out", "in", "6 replay", "resumed"]),
+        ([LEAVE, JOIN], ["1 replay", "2 replay", "out", "in", "6 live", "resumed"]),
     ],
 )
 async def test_leaving_between_two_pages(
@@ -531,7 +531,7 @@ async def test_leaving_between_two_pages(
     expected: list[str],
 ) -> None:
     """After `room_left` neither the next page nor buffered messages of the room are sent."""
-    monkeypatch.setattr(replay, "_PAGE", 2)
+    monkeypatch.setattr(catch_up, "_PAGE", 2)
     await move(server, moving, JOIN)
     await write(server, "alice", "#dev", 2)
     behind = await server.visitor("bob")

@@ -274,7 +274,7 @@ async def test_pages_wait_for_a_congested_peer(router: RouterDouble) -> None:
             link.congested = True
             yield codec.encode(frames.OnlineUsers(number, []))
 
-    session.outbound.stream_presence(pages)
+    session.outbound.stream(pages())
     router.flush()
     assert made == [0]
     link.congested = False

@@ -13,7 +13,7 @@ from qscp_client.core.chat_switcher import ChatSwitcher
 from qscp_client.core.commands.blocks import BlockCommands
 from qscp_client.core.commands.messages import MessageCommands
 from qscp_client.core.commands.rooms import RoomCommands
-from qscp_client.core.conversations import Conversation
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.effects import Output
 from qscp_client.core.events import LineState, StatusLine
 from qscp_client.core.history import History

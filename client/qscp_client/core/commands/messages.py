@@ -11,7 +11,7 @@ from qscp.errors import InvalidTextError
 from qscp.rooms import check_reaction, check_topic
 from qscp.text import check_body
 from qscp_client.core.chat_state import CurrentChat
-from qscp_client.core.conversations import Conversation
+from qscp_client.core.conversation import Conversation
 from qscp_client.core.effects import Output
 from qscp_client.core.messages import Message
 from qscp_client.core.notices import Problem, ProblemCode
