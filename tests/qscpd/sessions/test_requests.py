@@ -22,7 +22,7 @@ class Requests:
 
     def __init__(self, router: RouterDouble, tasks: asyncio.TaskGroup) -> None:
         self._router = router
-        self._runner = RequestRunner(tasks, lambda: None)
+        self._runner = RequestRunner(tasks, router.passed)
         self._answers: list[asyncio.Future[None]] = []
         self.started: list[tuple[int, Cost]] = []
         self.sessions: list[Session] = []
