@@ -141,12 +141,15 @@ async def test_a_flood_of_refused_connections_writes_little(start_daemon: StartD
         for _ in range(30):
             for each in flood(daemon, ATTACKER, 100):
                 each.close()
+        # They are accepted in order, so after the last one nothing is left in the kernel's queue.
+        last = [stack.enter_context(each) for each in flood(daemon, ATTACKER, 1)]
+        await until(lambda: kept(last) == 0)
         assert not first.writer.transport.is_closing()
     assert await asyncio.to_thread(daemon.stop) == 0
     refused = [entry for entry in daemon.log if entry["event"] == "link.refused"]
     assert len(refused) in (11, 22)  # a minute can end in between
     assert {entry["remote"] for entry in refused} == {ATTACKER}
-    assert sum(entry.get("count", 1) for entry in refused) > 2900
+    assert sum(entry.get("count", 1) for entry in refused) >= 3001
 
 
 async def test_floods_of_sessions_write_little(start_daemon: StartDaemon, wires: Wires) -> None:
