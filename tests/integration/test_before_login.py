@@ -107,6 +107,19 @@ async def test_good_logins_come_through_a_flood_of_bad_ones(start_daemon: StartD
     await until(lambda: "auth.deferred" in [entry["event"] for entry in daemon.sessions()])
 
 
+async def test_guesses_at_the_same_time_are_no_more_than_one_by_one(
+    start_daemon: StartDaemon, wires: Wires
+) -> None:
+    """Guesses of an address that wait together are refused, too, once some of them have failed."""
+    daemon = start_daemon(STRANGERS)
+    guessing = [await wires.connect(daemon, source=ATTACKER) for _ in range(40)]
+    for number, wire in enumerate(guessing):
+        wire.send({"type": "auth", "user": f"nobody{number}", "password": "wrong"})
+    codes = Counter([(await wire.receive_type("auth_nack"))["code"] for wire in guessing])
+    assert codes["bad_credentials"] + codes["busy"] == 40
+    assert codes["bad_credentials"] <= 12
+
+
 async def test_users_who_logged_in_there_before_pass(start_daemon: StartDaemon, wires: Wires) -> None:
     """Behind the address of an attacker, a user who logged in there before still logs in."""
     daemon = start_daemon(STRANGERS)
