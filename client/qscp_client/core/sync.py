@@ -203,7 +203,7 @@ class Sync:
 
     # --- what the server sends
 
-    def receive(self, frame: frames.ServerFrame) -> None:  # noqa: C901 - a case for each frame
+    def receive(self, frame: frames.ServerFrame) -> None:
         """Apply a frame, if it is about conversations."""
         match frame:
             case frames.Chat():
@@ -215,8 +215,6 @@ class Sync:
             case frames.ChatNack():
                 self._sender.receive_nack(frame)
                 self.conversations.outdated |= frame.code == ErrorCode.UNKNOWN_RECIPIENT
-            case frames.Throttled():
-                self._sender.receive_throttled()
             case frames.Gap():
                 self._gap(frame)
             case frames.Resumed():
@@ -236,10 +234,9 @@ class Sync:
         if conversation.cursors.has_applied(frame.seq):
             return
         self._apply_early(conversation, frame.seq)
-        message = message_from(frame, here=self._is_from_here(frame.sender, frame.id))
-        if not message.live and len(self._replayed) < REPLAYED_LIMIT:
-            self._replayed.add((conversation.id, message.seq))
-        self._apply(conversation, message)
+        if frame.origin != "live" and len(self._replayed) < REPLAYED_LIMIT:
+            self._replayed.add((conversation.id, frame.seq))
+        self._apply(conversation, message_from(frame, here=self._is_from_here(frame.sender, frame.id)))
 
     def _amend(self, frame: AmendmentFrame) -> None:
         conversation = self._find(frame)
