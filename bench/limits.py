@@ -140,14 +140,14 @@ class Bench:
     def run(self, chunk: bytes, times: int) -> float:
         """Receive a chunk many times; return the CPU time in seconds."""
         session, submissions, turns = self.session, self.router.submissions, self.router.turns
-        pending = session.inbound.pending
+        inbound = session.inbound
         before = session.frames_in
         begin = time.process_time()
         for _ in range(times):
             session.receive(chunk)
             while len(turns):
                 turns.run()
-            pending.count = 0  # as if all were answered
+            inbound.pending = 0  # as if all were answered
             submissions.hand_over()
         took = time.process_time() - begin
         if session.frames_in - before != times * chunk.count(b"\n"):

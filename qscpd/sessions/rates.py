@@ -210,14 +210,18 @@ class AccountRates(RateLimiter):
         messages: Messages, edits, redactions and reactions.
         bytes: Bytes of all frames.
         requests: Requests that the server has to look something up for, or has to send to others.
-        sessions: Number of the account's sessions.
+        account: Id of the account.
+        sessions: Number of its sessions.
     """
 
-    __slots__ = ("bytes", "messages", "requests", "sessions")
+    __slots__ = ("account", "bytes", "messages", "requests", "sessions")
 
-    def __init__(self, limits: Callable[[], LimitsConfig], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, account: int, limits: Callable[[], LimitsConfig], loop: asyncio.AbstractEventLoop
+    ) -> None:
         super().__init__(("messages", "bytes", "requests"), limits, loop)
         self.messages, self.bytes, self.requests = self.buckets
+        self.account = account
         self.sessions = 0
 
 
@@ -264,16 +268,15 @@ class Rates:
         self._idle.pop(account, None)
         rates = self._accounts.get(account)
         if rates is None:
-            rates = self._accounts[account] = AccountRates(self._limits, self._loop)
+            rates = self._accounts[account] = AccountRates(account, self._limits, self._loop)
         rates.sessions += 1
         return rates
 
-    def leave(self, account: int) -> None:
+    def leave(self, rates: AccountRates) -> None:
         """Note that a session of an account has ended."""
-        rates = self._accounts[account]
         rates.sessions -= 1
         if not rates.sessions:
-            self._idle[account] = None
+            self._idle[rates.account] = None
         self._forget_full()
 
     def _forget_full(self) -> None:

@@ -98,7 +98,7 @@ class Session:
     @property
     def pending(self) -> int:
         """Messages, positions and skips that the store has not processed yet."""
-        return self.inbound.pending.count
+        return self.inbound.pending
 
     @property
     def frames_out(self) -> int:
@@ -138,7 +138,7 @@ class Session:
 
     def lost(self, reason: str) -> None:
         """End: the link is gone."""
-        self.inbound.lost()
+        self.inbound.close()
         self.outbound.lost()
         self._owner.link_lost(self, reason)
         self._skip_refused()
@@ -183,7 +183,7 @@ class Session:
             stored: How many of them are newly stored.
             blocks: Whether later messages wait for a refused one.
         """
-        self.inbound.pending.count -= len(answers)
+        self.inbound.pending -= len(answers)
         self.messages_in += stored
         self.refused |= blocks
         self.outbound.answer(codec.encode_lines(answers), len(answers))
@@ -207,7 +207,7 @@ class Session:
 
     def processed(self, count: int) -> None:
         """Note that the store has processed positions or skips of the session."""
-        self.inbound.pending.count -= count
+        self.inbound.pending -= count
         if self._waits_for_answers():
             self.resume()
 
@@ -247,6 +247,7 @@ class Session:
         if code is not None and self.connection.state is not State.CLOSED:
             self.send(last_frame(code, error=error))
         reason = reason or code or "lost"
+        self.inbound.close()
         self.outbound.closed = True
         self._owner.unregister(self, reason)
         self.outbound.finish(reason)
