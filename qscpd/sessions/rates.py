@@ -135,12 +135,13 @@ class RateLimiter:
     Attributes:
         buckets: One for each kind.
         waiting: Sessions that found a bucket empty, in order; all others wait behind them.
+        dry: Whether a purse may be empty, or sessions wait: `refill` has to be asked.
         sharing: Number of sessions that share what is in the purses at this moment.
         due: Loop time at which those that wait continue.
         reason: Kind of the bucket that is empty.
     """
 
-    __slots__ = ("_limits", "_loop", "_timer", "buckets", "due", "reason", "sharing", "waiting")
+    __slots__ = ("_limits", "_loop", "_timer", "buckets", "dry", "due", "reason", "sharing", "waiting")
 
     def __init__(
         self, kinds: tuple[Kind, ...], limits: Callable[[], LimitsConfig], loop: asyncio.AbstractEventLoop
@@ -150,6 +151,7 @@ class RateLimiter:
         self._timer: asyncio.TimerHandle | None = None
         self.buckets = tuple(map(Bucket, kinds))
         self.waiting: dict[Waiter, None] = {}
+        self.dry = True
         self.sharing = 1
         self.due = 0.0
         self.reason: Kind = kinds[0]
@@ -166,12 +168,15 @@ class RateLimiter:
         for bucket in self.buckets:
             if bucket.left < bucket.low and not bucket.refill(now, limit_of(bucket.kind, self._limits())):
                 self.reason = bucket.kind
+                self.dry = True
                 return False
+        self.dry = False
         return True
 
     def wait(self, session: Waiter) -> None:
         """Let a session continue when there is enough again of what there was none of."""
         self.waiting[session] = None
+        self.dry = True
         if self._timer is None:
             limits = self._limits()
             empty = [each for each in self.buckets if each.left <= 0]
