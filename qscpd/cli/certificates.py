@@ -10,6 +10,9 @@ from qscpd.cli.options import chosen_config, config_file_option, config_options,
 from qscpd.config import TlsConfig
 from qscpd.errors import UsageError
 
+_MOST_DAYS: Final = 3652
+"""No certificate outlives its CA."""
+
 
 @click.command(
     cls=Command,
@@ -79,7 +82,7 @@ def _next_steps(option: str, handout: str, *, dev: bool) -> str:
 @click.command(
     cls=Command,
     short_help="Renew the server's certificate.",
-    examples=("gencert", "gencert --name chat.example.org"),
+    examples=("gencert", "gencert --name chat.example.org", "gencert --days 90"),
 )
 @click.option(
     "--certs",
@@ -99,16 +102,24 @@ def _next_steps(option: str, handout: str, *, dev: bool) -> str:
     is_flag=True,
     help="Create a new private key too; clients that pinned the old one will refuse it.",
 )
+@click.option(
+    "--days",
+    type=click.IntRange(1, _MOST_DAYS),
+    metavar="N",
+    help="How long it is valid; by default as long as Apple's systems accept, 824 days from now.",
+)
 @config_options()
 @click.pass_context
-def gencert(ctx: click.Context, *, certs: Path | None, names: tuple[str, ...], new_key: bool) -> None:
+def gencert(
+    ctx: click.Context, *, certs: Path | None, names: tuple[str, ...], new_key: bool, days: int | None
+) -> None:
     """Renew the server's certificate with the private CA; the old one becomes server.pem.old."""
     # `qscpd --help` imports this module: it must not wait for the library of certificates.
     from qscpd.setup.pki import AuthorityFiles, default_names, renew_server_certificate  # noqa: PLC0415
 
     files = AuthorityFiles(certs or _authority_directory(load_chosen(ctx).config.tls))
     all_names = (*default_names(), *names) if names else ()
-    info = renew_server_certificate(files, all_names, new_key=new_key)
+    info = renew_server_certificate(files, all_names, new_key=new_key, days=days)
     click.echo(f"made {files.certificate}  (for {', '.join(info.names)}; until {info.not_after:%Y-%m-%d})")
     click.echo("\nNext: restart the daemon, for example with `systemctl restart qscpd`.")
 

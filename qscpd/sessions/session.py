@@ -146,6 +146,8 @@ class Session:
     def tick(self, now: float) -> None:
         """Ping a silent peer; end one that does not answer or never logs in."""
         config = self._owner.config
+        if self.closed:
+            return
         if self.identity is None:
             if now - self.opened >= config.login.timeout_s and not self.connection.paused:
                 self.close(ErrorCode.LOGIN_TIMEOUT, error=True)
@@ -246,9 +248,9 @@ class Session:
             self.send(last_frame(code, error=error))
         reason = reason or code or "lost"
         self.inbound.close()
-        self.outbound.close()
+        self.outbound.closed = True
         self._owner.unregister(self, reason)
-        self.link.close(reason)
+        self.outbound.finish(reason)
 
     def _skip_refused(self) -> None:
         """After the end: let nothing wait for messages of this session that were refused.

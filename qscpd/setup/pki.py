@@ -156,7 +156,7 @@ def make_server_certificate(files: AuthorityFiles, names: Sequence[str]) -> Cert
 
 
 def renew_server_certificate(
-    files: AuthorityFiles, names: Sequence[str] = (), *, new_key: bool = False
+    files: AuthorityFiles, names: Sequence[str] = (), *, new_key: bool = False, days: int | None = None
 ) -> CertificateInfo:
     """Replace the server's certificate by one that is valid from now; the old one becomes `.old`.
 
@@ -167,21 +167,22 @@ def renew_server_certificate(
         files: Paths of the CA and of the old files.
         names: As in `make_server_certificate`; if empty, those of the old certificate.
         new_key: Create a new key too.
+        days: How long it is valid from now; None for `SERVER_LIFE`, or for as long as the CA if that is less.
 
     Raises:
         NotFoundError: The CA's key was not found.
         PermissionDeniedError: A key is open to other users.
-        UsageError: A name is neither a DNS name nor an address.
+        UsageError: A name is neither a DNS name nor an address, or the CA ends before.
     """
     check_key_if_exists(files.key)  # its mode is kept, also for a new key
     if not names:
         names = certificate_names(files.certificate) if files.certificate.exists() else default_names()
     if new_key or not files.key.exists():
         generated = ec.generate_private_key(ec.SECP256R1())
-        certificate = _issue(files, generated, names)
+        certificate = _issue(files, generated, names, days)
         replace_file(files.key, _key_pem(generated), mode=0o600)
     else:
-        certificate = _issue(files, _load_key(files.key), names)
+        certificate = _issue(files, _load_key(files.key), names, days)
     replace_file(files.certificate, certificate, mode=0o644)
     return check_pair(files.certificate, files.key)
 
@@ -277,7 +278,9 @@ def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _issue(files: AuthorityFiles, key: PrivateKeyTypes, names: Sequence[str]) -> bytes:
+def _issue(
+    files: AuthorityFiles, key: PrivateKeyTypes, names: Sequence[str], days: int | None = None
+) -> bytes:
     """Return a signed certificate for the server's key."""
     general_names = [_general_name(name) for name in dict.fromkeys(names)]
     if not files.ca_key.exists():
@@ -302,7 +305,10 @@ def _issue(files: AuthorityFiles, key: PrivateKeyTypes, names: Sequence[str]) ->
         raise ConfigError(
             [f"{files.ca_key}: does not match {files.ca_certificate}; restore the files of one CA"]
         )
-    builder = _builder(_name(names[0]), authority.subject, public_key, min(SERVER_LIFE, rest_of_life))
+    life = min(SERVER_LIFE, rest_of_life) if days is None else timedelta(days) + _CLOCK_SKEW
+    if life > rest_of_life + _CLOCK_SKEW:
+        raise UsageError(f"the CA ends in {rest_of_life.days} days; use at most --days {rest_of_life.days}")
+    builder = _builder(_name(names[0]), authority.subject, public_key, life)
     identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     for extension, critical in (
         (x509.BasicConstraints(ca=False, path_length=None), True),

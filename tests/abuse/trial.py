@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -37,6 +39,8 @@ class Result(msgspec.Struct, frozen=True):
     after: Sample
     memory: tuple[int, int, int]
     """Highest resident size of the daemon without, with and after the attack, in bytes."""
+    cpu: tuple[float, float]
+    """Processor time of the daemon without and with the attack, in seconds a second."""
     log: int
     """Bytes that the attack added to the daemon's logs."""
     did: dict[str, int]
@@ -84,17 +88,23 @@ def run_trial(name: str, authority: AuthorityFiles, seconds: float) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
         make_store(directory / "qscpd.db", ATTACKS[name].prepare)
-        daemon = Daemon(directory, write_config(directory, authority), _SETTINGS, debug=False)
+        daemon = Daemon(
+            directory, write_config(directory, authority, default_limits=True), _SETTINGS, debug=False
+        )
         try:
             daemon.wait_until_ready()
             with worker("members", authority.ca_certificate, daemon.port) as group:
                 expect(group, "ready")
+                used = _cpu(daemon)
                 without = _measure(group, max(2.0, seconds / 2))
+                cpu = [used.share(_cpu(daemon))]
                 memory = [_peak(daemon)]
                 logged = _logged(daemon)
                 with worker("attacker", name, authority.ca_certificate, daemon.port, seconds) as attacker:
                     expect(attacker, "begun")
+                    used = _cpu(daemon)
                     during = _measure(group, seconds)
+                    cpu.append(used.share(_cpu(daemon)))
                     did = read_line(attacker)
                 memory.append(_peak(daemon))
                 after = _measure(group, max(2.0, seconds / 4))
@@ -111,6 +121,7 @@ def run_trial(name: str, authority: AuthorityFiles, seconds: float) -> Result:
         during=during,
         after=after,
         memory=(memory[0], memory[1], memory[2]),
+        cpu=(cpu[0], cpu[1]),
         log=logged,
         did=json.loads(did),
         stopped=stopped,
@@ -131,6 +142,22 @@ def _peak(daemon: Daemon) -> int:
     peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     (folder / "clear_refs").write_text("5")  # resets VmHWM; see proc_pid_clear_refs(5)
     return int(peak.split()[1]) * 1024
+
+
+class _CpuTime(NamedTuple):
+    used: float
+    at: float
+
+    def share(self, later: "_CpuTime") -> float:
+        """Return the processor time used until a later moment, in seconds a second."""
+        return round((later.used - self.used) / (later.at - self.at), 2)
+
+
+def _cpu(daemon: Daemon) -> _CpuTime:
+    """Return the processor time of the daemon so far, of all its threads, and the time of the reading."""
+    # proc_pid_stat(5): fields 14 and 15, counted from behind the name, which can have blanks in it.
+    fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return _CpuTime((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), time.monotonic())
 
 
 def _logged(daemon: Daemon) -> int:

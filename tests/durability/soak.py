@@ -99,7 +99,7 @@ class Soak:
         self._attacks = 0
         self._memory: list[tuple[float, int]] = []
         make_store(folder / "qscpd.db", self._population)
-        self._config = write_config(folder, authority)
+        self._config = write_config(folder, authority, default_limits=True)
         self._config.write_text(self._config.read_text().replace("127.0.0.1:0", f"127.0.0.1:{self._port}"))
         self._daemon = self._start()
 

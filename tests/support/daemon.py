@@ -52,8 +52,14 @@ def add_accounts(store: Path, accounts: Mapping[str, str]) -> None:
             opened.add_account(name, hash_cheaply(password))
 
 
-def write_config(directory: Path, authority: AuthorityFiles) -> Path:
-    """Write a configuration; everything but the certificates is in the directory."""
+def write_config(directory: Path, authority: AuthorityFiles, *, default_limits: bool = False) -> Path:
+    """Write a configuration; everything but the certificates is in the directory.
+
+    Args:
+        directory: Where the files go.
+        authority: Authority of the certificate.
+        default_limits: Whether accounts have the limits of a real server; tests send faster than those.
+    """
     path = directory / "qscpd.yaml"
     path.write_text(f"""\
 server:
@@ -62,7 +68,7 @@ server:
 tls:
   certificate: {authority.certificate}
   key: {authority.key}
-limits: {NO_RATES_YAML}
+limits: {"{}" if default_limits else NO_RATES_YAML}
 login:
   argon2: {{memory: 8KiB, iterations: 1, parallelism: 1}}
 store:

@@ -234,10 +234,9 @@ class Sync:
         if conversation.cursors.has_applied(frame.seq):
             return
         self._apply_early(conversation, frame.seq)
-        message = message_from(frame, here=self._is_from_here(frame.sender, frame.id))
-        if not message.live and len(self._replayed) < REPLAYED_LIMIT:
-            self._replayed.add((conversation.id, message.seq))
-        self._apply(conversation, message)
+        if frame.origin != "live" and len(self._replayed) < REPLAYED_LIMIT:
+            self._replayed.add((conversation.id, frame.seq))
+        self._apply(conversation, message_from(frame, here=self._is_from_here(frame.sender, frame.id)))
 
     def _amend(self, frame: AmendmentFrame) -> None:
         conversation = self._find(frame)

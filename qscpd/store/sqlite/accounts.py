@@ -26,11 +26,11 @@ class AccountReader:
     def find(self, name: str, account: int | None) -> Account:
         """See `StoreReader.find_account`."""
         if account is not None:
-            rows = self._db.read(f"SELECT {_COLUMNS} FROM accounts WHERE id = ?", account)  # noqa: S608
+            rows = self._db.read(f"SELECT {_COLUMNS} FROM accounts WHERE id = ?", account)  # noqa: S608 - ours
             if not rows:
                 raise NotFoundError(f"account a{account} not found")
             return _account(rows[0])
-        sql = f"SELECT {_COLUMNS} FROM accounts WHERE name = ? ORDER BY state = 'deleted', id"  # noqa: S608
+        sql = f"SELECT {_COLUMNS} FROM accounts WHERE name = ? ORDER BY state = 'deleted', id"  # noqa: S608 - ours
         found = [_account(row) for row in self._db.read(sql, name)]
         if not found:
             raise NotFoundError(f"account {name} not found; `qscpd listusers` shows all")
@@ -42,7 +42,7 @@ class AccountReader:
     def credentials(self, name: str) -> Credentials | None:
         """See `StoreReader.credentials`."""
         rows = self._db.read(
-            f"SELECT {_COLUMNS}, password_hash FROM accounts WHERE name = ? AND state <> 'deleted'",  # noqa: S608
+            f"SELECT {_COLUMNS}, password_hash FROM accounts WHERE name = ? AND state <> 'deleted'",  # noqa: S608 - ours
             name,
         )
         return Credentials(_account(rows[0][:4]), rows[0][4]) if rows else None

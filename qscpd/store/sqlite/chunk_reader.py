@@ -197,7 +197,7 @@ class ChunkReader:
 
     def scope(self, conversation: int) -> Scope:
         """Return what the chunks of a conversation have to fit."""
-        rows = self._db.read(f"SELECT {SCOPE} FROM conversations c WHERE id = ?", conversation)  # noqa: S608
+        rows = self._db.read(f"SELECT {SCOPE} FROM conversations c WHERE id = ?", conversation)  # noqa: S608 - ours
         return scope_of(rows[0]) if rows else Scope(conversation, 1, 0, chunks.Writers(1, 0, pair=False))
 
     def chunks_after(self, scope: Scope, seq: int) -> Generator[Chunk, None, None]:

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -336,6 +337,8 @@ def test_gencert_renews(dev: Run) -> None:
     assert dev("-c", "nowhere", "gencert", "--certs", "certs", "--new-key").exit_code == 0
     assert dev("checkconfig").exit_code == 0
     assert "for localhost" in dev("gencert").stdout
+    assert f"until {datetime.now(UTC) + timedelta(30):%Y-%m-%d}" in dev("gencert", "--days", "30").stdout
+    assert dev("gencert", "--days", "0").exit_code == ExitCode.USAGE
     Path("certs/ca.key").unlink()
     assert dev("gencert").exit_code == ExitCode.NOT_FOUND
     other = dev("gencert", "--set", "tls.certificate=certs/other.pem")

@@ -165,6 +165,30 @@ def test_renewal_keeps_the_key_and_the_names(files: pki.AuthorityFiles) -> None:
     assert handshake(files, "chat.example.org") == "TLSv1.3"
 
 
+@pytest.mark.parametrize("days", [1, 90, 2000])
+def test_renewal_for_some_days(files: pki.AuthorityFiles, days: int) -> None:
+    """The certificate is valid from now for the days that were asked for."""
+    info = pki.renew_server_certificate(files, days=days)
+    assert timedelta(0) <= datetime.now(UTC) + timedelta(days) - info.not_after < timedelta(minutes=5)
+    assert handshake(files, "localhost") == "TLSv1.3"
+
+
+def test_no_certificate_outlives_its_authority(
+    files: pki.AuthorityFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More days than the authority has left are refused with how many it has; nothing is changed."""
+    for path in files.directory.iterdir():
+        path.unlink()
+    monkeypatch.setattr(pki, "CA_LIFE", timedelta(100))
+    pki.make_authority(files)
+    pki.make_server_certificate(files, ["localhost"])
+    before = files.certificate.read_bytes()
+    with pytest.raises(UsageError, match=r"the CA ends in 98 days; use at most --days 98"):
+        pki.renew_server_certificate(files, days=99)
+    assert files.certificate.read_bytes() == before
+    pki.renew_server_certificate(files, days=98)
+
+
 def test_renewal_with_a_new_key_and_names(files: pki.AuthorityFiles) -> None:
     """Both files are replaced, and the pair works for the new name."""
     key = files.key.read_bytes()
