@@ -154,8 +154,11 @@ class Inbound(Generic[S]):
         """Add plaintext, and handle its frames unless something has to finish first."""
         self._connection.receive_data(plaintext)
         size = len(plaintext)
-        if self._account is not None:
-            self._account.bytes.left -= size
+        account = self._account
+        if account is not None:
+            account.bytes.left = left = account.bytes.left - size
+            if left <= 0:
+                account.dry = True
         # The size of each item is not kept until it is processed. But all that came in since nothing
         # was on its way is at least as much as what is on its way.
         self._pending_bytes = size + self._pending_bytes if self.pending else size
@@ -237,7 +240,7 @@ class Inbound(Generic[S]):
         if account is None:
             return most
         messages = account.messages.left
-        if messages < most or account.bytes.left <= 0 or account.requests.left <= 0 or account.waiting:
+        if messages < most or account.dry:
             if not account.refill():
                 return self._wait(session, account)
             messages = account.messages.left
