@@ -208,3 +208,36 @@ async def test_a_flood_of_refused_messages_is_read_no_faster(server: InProcessSe
     await server.settle()
     nacks = [each for each in alice.frames if isinstance(each, frames.ChatNack)]
     assert (len(nacks), alice.session.pending, alice.link.reading) == (1501, 0, True)
+
+
+# --- positions
+
+
+async def test_a_request_sees_the_positions_before_it(server: InProcessServer) -> None:
+    """A list of conversations has each position that the session sent before, however many wait."""
+    alice = await server.visitor("alice")
+    await answered(server, alice, *(chat(n, "#dev") for n in range(1, 21)))
+    bob = await server.visitor("bob")
+    conversation = f"c{server.router.rooms.of(2)[0].row.id}"
+    bob.send(*(frames.ClientRead(conversation, seq) for seq in (1, 3, 2)))
+    bob.send(*(frames.ClientRead(conversation, seq) for seq in (17, 5)), frames.ClientRead("c999", 1))
+    page = await server.ask(bob, frames.ConversationsRequest())
+    assert isinstance(page, frames.Conversations)
+    assert [info.read for info in page.conversations if info.conversation == conversation] == [17]
+    assert bob.session.pending == 0
+
+
+async def test_positions_in_a_room_of_others_are_dropped(server: InProcessServer) -> None:
+    """A position in a room that the account is not in goes no further."""
+    carol = await server.visitor("carol")
+    carol.send(frames.Leave("#dev"))
+    await server.settle()
+    room = server.router.rooms.by_name("#dev")
+    assert room is not None
+    carol.send(frames.ClientRead(f"c{room.row.id}", 1))
+    assert (carol.session.pending, len(server.router.submissions)) == (1, 1)
+    alice = await server.visitor("alice")
+    alice.send(frames.Leave("#dev"))
+    await server.settle()
+    alice.send(frames.ClientRead(f"c{room.row.id}", 1))
+    assert (alice.session.pending, len(server.router.submissions)) == (0, 0)
