@@ -1,8 +1,15 @@
-"""Fair shares: sizes of shares with the largest at hand, and a queue that serves shares in turn."""
+"""Fair shares: sizes with the largest at hand, queues that serve shares in turn, lanes with priorities."""
 
+import enum
 from collections import OrderedDict, deque
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+_CROWD: Final = 64
+"""Shares that wait from which the newest one comes first: about two seconds' worth of passwords."""
+
+_OTHER_TURN: Final = 4
+"""One of so many turns of a lane belongs to the next one."""
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -67,10 +74,16 @@ class FairQueue(Generic[T]):
 
     `pop` serves the shares of each level in turn, and the items of one share in their order. So
     one with a thousand items waits, not the one with a single item. The caller bounds it.
+
+    Args:
+        newest_first_above: With more shares than that at the top, the newest one has the next turn: a
+            crowd that came together waits for itself, and who comes now does not wait behind it.
+            None keeps the order in which they came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, newest_first_above: int | None = None) -> None:
         self._root: _Share[T] = _Share()
+        self._newest_first_above = newest_first_above
 
     def __len__(self) -> int:
         return self._root.size
@@ -107,7 +120,8 @@ class FairQueue(Generic[T]):
         Raises:
             IndexError: The queue is empty.
         """
-        return self._root.pop()
+        above = self._newest_first_above
+        return self._root.pop(newest=above is not None and len(self._root.shares) > above)
 
     def drop(self) -> T:
         """Remove and return the newest item of the longest share, level by level.
@@ -116,6 +130,60 @@ class FairQueue(Generic[T]):
             IndexError: The queue is empty.
         """
         return self._root.drop()
+
+
+class Lane(enum.IntEnum):
+    """Who comes before whom while many wait."""
+
+    KNOWN = 0
+    """Who logged in from there before."""
+    CLEAN = 1
+    """Addresses without a failure of late."""
+    FAILED = 2
+    """Addresses with failures."""
+    LAST = 3
+    """Only if nobody else waits."""
+
+
+class Lanes(Generic[T]):
+    """Fair queues with priorities: each lane leaves one of four turns to the next one.
+
+    So a lane that never gets empty delays the others, and stops none of them.
+    """
+
+    def __init__(self) -> None:
+        self._lanes: list[FairQueue[T]] = [FairQueue(_CROWD if lane is Lane.CLEAN else None) for lane in Lane]
+        self._turns = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lanes))
+
+    def __getitem__(self, lane: Lane) -> FairQueue[T]:
+        return self._lanes[lane]
+
+    def pop(self) -> T:
+        """Remove and return the item whose turn it is.
+
+        Raises:
+            IndexError: Nothing waits.
+        """
+        self._turns += 1
+        first = Lane.KNOWN
+        if self._turns % _OTHER_TURN == 0:
+            first = Lane.FAILED if self._turns % (_OTHER_TURN * _OTHER_TURN) == 0 else Lane.CLEAN
+        for lane in (*range(first, Lane.LAST), *range(first), Lane.LAST):
+            if self._lanes[lane]:
+                item: T = self._lanes[lane].pop()
+                return item
+        raise IndexError("nothing waits")
+
+    def drop(self) -> T:
+        """Remove and return the newest item of the longest share in the lane that comes last.
+
+        Raises:
+            IndexError: Nothing waits.
+        """
+        return next((lane for lane in reversed(self._lanes) if lane), self._lanes[0]).drop()
 
 
 class _Share(Generic[T]):
@@ -153,15 +221,15 @@ class _Share(Generic[T]):
         self.size -= 1
         return True
 
-    def pop(self) -> T:
+    def pop(self, *, newest: bool = False) -> T:
         if not self.shares:
             item = self.items.popleft()
         else:
-            key = next(iter(self.shares))
+            key = next(reversed(self.shares) if newest else iter(self.shares))
             item = self.shares[key].pop()
             self._shrink(key)
-            if key in self.shares:
-                self.shares.move_to_end(key)
+            if key in self.shares:  # its next turn is the last one of all
+                self.shares.move_to_end(key, last=not newest)
         self.size -= 1
         return item
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import enum
 import os
 import sys
 import threading
@@ -14,16 +13,13 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from qscpd.accounts.passwords import PasswordHasher
 from qscpd.errors import QscpdError
-from qscpd.fairness import FairQueue
+from qscpd.fairness import Lane, Lanes
 
 _NICE: Final = 10
 """nice(2) increment of the hashing threads (at most 19): they still get a tenth of a busy processor."""
 
 _PER_ACCOUNT: Final = 20
 """Passwords of one account and address that can wait: as many devices as reconnect at once."""
-
-_OTHER_TURN: Final = 4
-"""One of so many turns of a lane belongs to the next one."""
 
 _USUAL_S: Final = 0.03
 """What a hash takes until some were measured."""
@@ -36,19 +32,6 @@ ResultT = TypeVar("ResultT")
 
 class PoolFullError(QscpdError):
     """The queue of passwords to check is full."""
-
-
-class Lane(enum.IntEnum):
-    """Who comes before whom in the queue of passwords."""
-
-    KNOWN = 0
-    """Users who logged in from there before."""
-    CLEAN = 1
-    """Addresses without a failure of late."""
-    FAILED = 2
-    """Addresses with failures."""
-    HUNG_UP = 3
-    """Peers who send nothing more, and are perhaps gone: only if nobody else waits."""
 
 
 class Place(NamedTuple):
@@ -103,10 +86,9 @@ class PasswordPool:
         self._workers = workers
         self._limit = queue
         self._running = 0
-        self._turns = 0
         self._closed = False
         self._hash_s = _USUAL_S
-        self._lanes: list[FairQueue[_Waiting]] = [FairQueue() for _ in Lane]
+        self._lanes: Lanes[_Waiting] = Lanes()
         self._executor = ThreadPoolExecutor(
             workers, thread_name_prefix="password", initializer=_lower_priority
         )
@@ -114,7 +96,7 @@ class PasswordPool:
     @property
     def pending(self) -> int:
         """Number of passwords in work or waiting."""
-        return self._running + self._waiting()
+        return self._running + len(self._lanes)
 
     def check_room(self, place: Place) -> None:
         """Check that the queue has room for a password.
@@ -168,8 +150,8 @@ class PasswordPool:
     def close(self) -> None:
         """Drop waiting passwords; running hashes end on their own within a moment."""
         self._closed = True
-        while self._waiting():
-            _refuse(self._next().future)
+        while len(self._lanes):
+            _refuse(self._lanes.pop().future)
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], ResultT], place: Place) -> ResultT:
@@ -179,41 +161,26 @@ class PasswordPool:
         waiting = _Waiting(work, future, place, loop)
         self._lanes[place.lane].push(waiting, *place.path)
         self._start()
-        if self._waiting() > self._limit:
-            _refuse(next(lane for lane in reversed(self._lanes) if lane).drop().future)
+        if len(self._lanes) > self._limit:
+            _refuse(self._lanes.drop().future)
         try:
             return await future
         finally:
             # A caller that is cancelled waits no longer; a thread that has begun is counted to its end.
-            for lane in (place.lane, Lane.HUNG_UP):
+            for lane in (place.lane, Lane.LAST):
                 self._lanes[lane].discard(waiting, *place.path)
-
-    def _waiting(self) -> int:
-        return sum(map(len, self._lanes))
-
-    def _next(self) -> _Waiting:
-        """Remove and return the password whose turn it is."""
-        self._turns += 1
-        first = Lane.KNOWN
-        if self._turns % _OTHER_TURN == 0:
-            first = Lane.FAILED if self._turns % (_OTHER_TURN * _OTHER_TURN) == 0 else Lane.CLEAN
-        for lane in (*range(first, Lane.HUNG_UP), *range(first), Lane.HUNG_UP):
-            if self._lanes[lane]:
-                waiting: _Waiting = self._lanes[lane].pop()
-                return waiting
-        raise IndexError("no password waits")
 
     def _start(self) -> None:
         """Start hashes as long as a thread is free and a password waits."""
-        while self._running < self._workers and self._waiting():
-            left = self._waiting() - len(self._lanes[Lane.HUNG_UP])
-            waiting = self._next()
+        while self._running < self._workers and len(self._lanes):
+            left = len(self._lanes) - len(self._lanes[Lane.LAST])
+            waiting = self._lanes.pop()
             place = waiting.place
             if not place.wanted():
                 _refuse(waiting.future)
                 continue
             if left and place.hung_up():
-                self._lanes[Lane.HUNG_UP].push(waiting, *place.path)
+                self._lanes[Lane.LAST].push(waiting, *place.path)
                 continue
             self._running += 1
             begun = time.monotonic()

@@ -31,6 +31,9 @@ class MarkQueue:
     Args:
         writer: The writer.
         hand_over: Called when the writer has processed what it was given.
+
+    Attributes:
+        active: Whether any item waits, or has gone to the writer and is not processed yet.
     """
 
     def __init__(self, writer: StoreWriter[Session], hand_over: Callable[[], None]) -> None:
@@ -43,24 +46,27 @@ class MarkQueue:
         self._asked: Counter[Session] = Counter()
         """Items that it got before."""
         self._asking: asyncio.Task[None] | None = None
+        self.active = False
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
     def add(self, session: Session, mark: Mark) -> None:
         """Queue a position, unless a higher one of the same session waits."""
+        self.active = True
         waiting = self._waiting.setdefault(session, {})
         key = (mark.conversation, mark.kind)
         before = waiting.get(key)
         if before is None:
-            session.inbound.pending.count += 1
+            session.inbound.pending += 1
         elif before.seq >= mark.seq:
             return
         waiting[key] = mark
 
     def count(self, session: Session) -> None:
         """Count an item that has gone to the writer otherwise."""
-        session.inbound.pending.count += 1
+        self.active = True
+        session.inbound.pending += 1
         self._counts[session] += 1
 
     def take_batch(self) -> list[Mark]:
@@ -110,5 +116,6 @@ class MarkQueue:
         asked, self._asked = self._asked, Counter()
         for session, count in asked.items():
             session.processed(count)
-        if self._waiting or self._counts:
+        self.active = bool(self._waiting or self._counts)
+        if self.active:
             self._hand_over()

@@ -52,19 +52,25 @@ class RoomFanOut:
         """By conversation, in the order of their turns."""
         self._turns: deque[int] = deque()
         self._scheduled = False
+        self._spent_s = 0.0
+        """How long fan-outs have kept the loop busy in this turn of it."""
 
     def __len__(self) -> int:
         return len(self._unfinished)
 
     def send(self, batch: RoomBatch) -> None:
-        """Send a batch: the first slice at once, others in later turns of the loop."""
+        """Send a batch: the first slice at once, if this turn has time for it, others in later turns."""
         fan_out = _FanOut(batch, batch.begin())
-        if self._send_slice(fan_out):
+        self._schedule()
+        if self._spent_s < _SLICE_S and self._send_slice(fan_out):
             self._end(fan_out)
             return
         self._unfinished[batch.conversation] = fan_out
-        self._turns.append(batch.conversation)
-        self._schedule()
+        # The first slice is soon: it is all that a small room needs.
+        if fan_out.took_s:
+            self._turns.append(batch.conversation)
+        else:
+            self._turns.appendleft(batch.conversation)
 
     def finish(self, conversation: int) -> None:
         """Send what is left for a room, before something else happens in it."""
@@ -90,18 +96,19 @@ class RoomFanOut:
             self._loop.call_soon(self._take_turn)
 
     def _take_turn(self) -> None:
-        """Send one slice of the room whose turn it is."""
+        """Send slices for as long as one may take: of one large room, or of some small ones."""
         self._scheduled = False
-        if not self._turns:
-            return
-        conversation = self._turns[0]
-        fan_out = self._unfinished[conversation]
-        if self._send_slice(fan_out):
-            self._turns.popleft()
-            del self._unfinished[conversation]
-            self._end(fan_out)
-        else:
-            self._turns.rotate(-1)
+        self._spent_s = 0.0
+        while self._turns:
+            conversation = self._turns.popleft()
+            fan_out = self._unfinished[conversation]
+            if self._send_slice(fan_out):
+                del self._unfinished[conversation]
+                self._end(fan_out)
+            else:
+                self._turns.append(conversation)
+            if self._spent_s >= _SLICE_S:
+                break
         if self._turns:
             self._schedule()
 
@@ -116,7 +123,9 @@ class RoomFanOut:
             del left[-_SESSIONS:]
             if left and thread_time() - start >= _SLICE_S:
                 break
-        fan_out.took_s += thread_time() - start
+        took_s = thread_time() - start
+        fan_out.took_s += took_s
+        self._spent_s += took_s
         return not left
 
     def _end(self, fan_out: _FanOut) -> None:

@@ -166,11 +166,14 @@ class SubmissionQueue:
         for gate in self._filling:
             gate.closed = True
         self._filling.clear()
-        self._outbox += self._marks.take_batch()
+        marks = self._marks
+        if marks.active:
+            self._outbox += marks.take_batch()
         if self._outbox:
             outbox, self._outbox = self._outbox, []
             self._writer.append(outbox)
-        self._marks.ask()
+        if marks.active:
+            marks.ask()
 
     # --- gates
 

@@ -118,7 +118,7 @@ class LoginConfig:
     """Chance in per cent that one is dropped then; it grows up to `drop_full`."""
     drop_full: Annotated[int, Integer(1, 1_000_000)] = 3072
     """Connections that are not logged in from which each new one replaces another."""
-    account_delay_s: Annotated[float, Duration(0, 10)] = 2.0
+    account_delay_s: Annotated[float, Duration(0, 10)] = 1.0
     """Longest delay of logins of an account under attack, from places where it was not used before."""
     penalty: PenaltyConfig = field(default_factory=PenaltyConfig)
     """Penalties of addresses before the login; the defaults of each kind are OpenSSH's."""

@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 
 from qscp.errors import InvalidNameError
 from qscp.names import normalize_name
-from qscpd.accounts.password_pool import Lane, Place
+from qscpd.accounts.password_pool import Place
 from qscpd.domain.model import Account
+from qscpd.fairness import Lane
 from qscpd.net.admission import Admission, Visitor
 from qscpd.net.penalties import Penalties
 

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -14,7 +15,13 @@ BACKLOG: Final = 1024
 """Connections that the kernel queues for us; limited by net.core.somaxconn."""
 
 _AT_ONCE: Final = 32
-"""Connections that are accepted in a turn of the loop: about a millisecond."""
+"""Connections that are accepted in a turn of the loop, if they are refused: about a millisecond."""
+
+_TURN_S: Final = 0.001
+"""Time after which a turn is over; a connection that is not refused takes some 0.1 ms."""
+
+_SHARE: Final = 8
+"""Accepting gets one of so many parts of the loop's time when more connections come than fit in a turn."""
 
 _PAUSE_S: Final = 0.2
 """Pause after an error; without it, the loop would spin on a connection that can't be accepted."""
@@ -68,20 +75,27 @@ class Acceptor:
             self._loop.remove_reader(each)
 
     def _accept(self, listening: socket.socket) -> None:
+        begun = time.monotonic()
         for _ in range(_AT_ONCE):
+            if time.monotonic() > begun + _TURN_S:
+                break
             try:
                 accepted, peer = listening.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
                 if error.errno in _EXHAUSTED:
-                    self._pause(error)
+                    self._outage.failed(error.strerror or str(error))
+                    self._pause(_PAUSE_S)
                     return
                 continue  # The peer is gone already (accept(2), "Error handling").
             accepted.setblocking(False)
             self._on_connection(accepted, peer[0])
+        self._pause((_SHARE - 1) * (time.monotonic() - begun))
 
-    def _pause(self, error: OSError) -> None:
-        self._outage.failed(error.strerror or str(error))
+    def _pause(self, seconds: float) -> None:
+        """Accept nothing for a while, on any socket."""
         self._stop_reading()
-        self._paused = self._loop.call_later(_PAUSE_S, self.start)
+        if self._paused is not None:
+            self._paused.cancel()
+        self._paused = self._loop.call_later(seconds, self.start)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from qscpd.config import Config
-from qscpd.fairness import ShareSizes
+from qscpd.fairness import Lane, ShareSizes
 from qscpd.net.address_share import AddressShare, is_in, share_of
 from qscpd.net.known_peers import KnownPeers
 from qscpd.net.penalties import Penalties
@@ -174,8 +174,17 @@ class Admission:
         return max(map(self.penalties.remaining, set(visitor.share)))
 
     def has_failed(self, visitor: Visitor) -> bool:
-        """Return whether there is anything of a penalty, in force or not; also of an allowed address."""
-        return any(map(self.penalties.has, visitor.share))
+        """Return whether an address, or much of its network, failed of late; also an allowed one."""
+        share = visitor.share
+        if self.penalties.has(share.address, self.config.login.penalty.longest_s):
+            return True
+        return share.network != share.address and self.penalties.has(share.network)
+
+    def lane(self, visitor: Visitor) -> Lane:
+        """Return the lane of an address's handshakes."""
+        if self.known.accounts_at(visitor.share.address):
+            return Lane.KNOWN
+        return Lane.FAILED if self.has_failed(visitor) else Lane.CLEAN
 
     # --- inside
 

@@ -19,6 +19,7 @@ from qscpd.config import Config
 from qscpd.net.admission import Visitor
 from qscpd.net.pause import Pause
 from qscpd.net.peer_log import PeerLog
+from qscpd.net.send_queue import unacknowledged
 from qscpd.net.tls import TlsEngine, TlsError
 
 HIGH_WATER: Final = 64 * 1024
@@ -27,6 +28,9 @@ HIGH_WATER: Final = 64 * 1024
 _TURN_BYTES: Final = 16 * 1024
 """Received bytes that are decrypted at once; the rest waits for the session's next turn. They can be 700
 TLS records, or a thousand frames."""
+
+_LAST_OUTPUT_S: Final = 30.0
+"""Time for which a session that has ended still sends what was queued; after that the link is cut."""
 
 _LINGER_S: Final = 5.0
 """Time for which a closed link still reads and discards input. Closing a socket with unread input makes
@@ -95,6 +99,7 @@ class Link(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_closing",
         "_deadline",
         "_drained",
         "_drained_at",
@@ -123,6 +128,7 @@ class Link(asyncio.Protocol):
         self._loop = loop
         self._session: LinkSession | None = None
         self._reason = "lost"
+        self._closing = False  # the session has ended; its last output is on the way
         self._ending = False
         self._eof = False  # the session knows that nothing more comes
         self._fin = False  # TCP received a FIN
@@ -285,6 +291,13 @@ class Link(asyncio.Protocol):
         if not self._fin and not self._transport.is_closing():
             self._transport.resume_reading()
 
+    def expect_close(self, reason: str) -> None:
+        """Note that `close` follows when the peer has taken its last output; its time is limited."""
+        if not self._ending and not self._closing:
+            self._closing = True
+            self._reason = reason
+            self._deadline = self._loop.time() + _LAST_OUTPUT_S
+
     def close(self, reason: str) -> None:
         """Close gracefully: send all output, then `close_notify`, then the end of the stream."""
         if self._ending:
@@ -304,9 +317,9 @@ class Link(asyncio.Protocol):
 
     def abort(self, reason: str) -> None:
         """Close at once; unsent output is lost."""
-        if not self._ending:
-            self._ending = True
+        if not self._ending and not self._closing:
             self._reason = reason
+        self._ending = True
         self._transport.abort()
 
     # --- called once a second
@@ -314,7 +327,7 @@ class Link(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """Check the deadlines of this link and its session."""
         if self._deadline is not None and now >= self._deadline:
-            if not self._ending:
+            if self._session is None and not self._ending:
                 self._owner.peer_log.write(_log, "link.timeout", self.remote[0], waiting_for="handshake")
             self.abort("handshake_timeout")
         elif self._stalled(now):
@@ -325,6 +338,8 @@ class Link(asyncio.Protocol):
     def _stalled(self, now: float) -> bool:
         """Return whether the peer has received none of the waiting output for too long."""
         waiting = self._transport.get_write_buffer_size()
+        if waiting:
+            waiting += unacknowledged(self._transport)
         drained = self.bytes_out - waiting
         if not waiting or drained != self._drained:
             self._drained = drained

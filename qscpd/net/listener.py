@@ -16,14 +16,17 @@ import structlog
 
 from qscpd.config import Config, ListenAddress
 from qscpd.errors import PermissionDeniedError, QscpdError
-from qscpd.fairness import FairQueue
+from qscpd.fairness import Lanes
 from qscpd.net.acceptor import BACKLOG, Acceptor
 from qscpd.net.admission import Admission
 from qscpd.net.link import Link, LinkSession
 from qscpd.net.peer_log import PeerLog
 
 _HANDSHAKES_S: Final = 0.002
-"""Time budget for handshakes per loop iteration; one takes 0.5 to 1 ms."""
+"""Time for handshakes before it is the sessions' turn; one takes 0.5 to 1 ms."""
+
+_SHARE: Final = 4
+"""Handshakes get one of so many parts of the loop's time: more than passwords can be checked for."""
 
 _FULL: Final = ("max_connections", "descriptors")
 """Reasons of refusals that have to do with no address: one line a second."""
@@ -72,8 +75,10 @@ class Listener:
         self._opening: set[asyncio.Task[None]] = set()
         """Accepted connections on their way to a link."""
         self._gone = asyncio.Event()
-        self._pending_handshakes: FairQueue[Link] = FairQueue()
+        self._pending_handshakes: Lanes[Link] = Lanes()
         """Links with unprocessed input of a handshake, by network and address."""
+        self._handshakes_due = False
+        """Whether handshakes are about to be continued."""
         self._refused: Counter[str] = Counter()
         """Connections refused since the last tick because of no address, by reason."""
 
@@ -128,17 +133,24 @@ class Listener:
     def schedule_handshake(self, link: Link) -> None:
         """Queue a link whose handshake can continue."""
         share = link.visitor.share
-        self._pending_handshakes.push(link, share.network, share.address)
-        if len(self._pending_handshakes) == 1:
+        lane = self._admission.lane(link.visitor)
+        self._pending_handshakes[lane].push(link, share.network, share.address)
+        if not self._handshakes_due:
+            self._handshakes_due = True
             self._loop.call_soon(self._run_handshakes)
 
     def _run_handshakes(self) -> None:
-        """Continue handshakes within the time budget; then it is the sessions' turn."""
-        until = time.monotonic() + _HANDSHAKES_S
-        while self._pending_handshakes and time.monotonic() < until:
+        """Continue handshakes within the time budget; then it is the sessions' turn.
+
+        A flood of handshakes would take half of the loop's time otherwise, budget or not.
+        """
+        begun = time.monotonic()
+        while self._pending_handshakes and time.monotonic() < begun + _HANDSHAKES_S:
             self._pending_handshakes.pop().proceed()
-        if self._pending_handshakes:
-            self._loop.call_soon(self._run_handshakes)
+        self._handshakes_due = bool(self._pending_handshakes)
+        if self._handshakes_due:
+            rest_s = (_SHARE - 1) * (time.monotonic() - begun)
+            self._loop.call_later(rest_s, self._run_handshakes)
 
     def open_session(self, link: Link) -> LinkSession:
         """Create the session of a link after its handshake."""

@@ -26,7 +26,7 @@ class Penalties:
         self._clock = clock
         self._most = most
         self._ends: OrderedDict[Hashable, tuple[float, bool]] = OrderedDict()
-        """When the penalty of a key has run out, and whether it is in force."""
+        """When the penalty of a key has run out, and whether it is in force; the last charged at the end."""
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -55,9 +55,15 @@ class Penalties:
         end, enforced = self._ends.get(key, (0.0, False))
         return max(end - self._clock(), 0.0) if enforced else 0.0
 
-    def has(self, key: Hashable) -> bool:
-        """Return whether anything of a penalty is left, in force or not."""
-        return self._ends.get(key, (0.0, False))[0] > self._clock()
+    def has(self, key: Hashable, lately_s: float = 0.0) -> bool:
+        """Return whether anything of a penalty is left, in force or not.
+
+        Args:
+            key: Whose penalty it is.
+            lately_s: Seconds for which one that has run out counts, too.
+        """
+        end, _ = self._ends.get(key, (float("-inf"), False))
+        return end > self._clock() - lately_s
 
     def _make_room(self) -> None:
         if len(self._ends) < self._most:

@@ -14,9 +14,15 @@ from qscpd.net.link import Link
 from qscpd.net.pause import Pause
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.owner import HandlerTable
-from qscpd.sessions.pending import PENDING_ITEMS, Pending
 from qscpd.sessions.rates import AccountRates, RateLimiter, Rates
 from qscpd.sessions.turns import TURN_FRAMES, TurnQueue
+
+_PENDING_ITEMS: Final = 1000
+"""Messages, positions and skips on their way to the store at which a session is read no further, until
+half of them are processed."""
+
+_PENDING_BYTES: Final = 1024 * 1024
+"""Bytes at which a session is read no further, until nothing is on its way."""
 
 _NOTICE_EVERY_S: Final = 5.0
 """Between two `throttled` frames of one pause, as the protocol says."""
@@ -31,10 +37,6 @@ class InboundSession(Protocol):
     connection: ServerConnection
     link: Link
     identity: Identity | None
-
-    @property
-    def closed(self) -> bool:
-        """Whether the session has ended."""
 
     def send(self, frame: frames.ServerFrame) -> None:
         """Queue a frame."""
@@ -62,7 +64,7 @@ class Inbound(Generic[S]):
         rates: How fast it may send.
 
     Attributes:
-        pending: What it has on the way to the store.
+        pending: Messages, positions and skips that the store has not processed yet.
     """
 
     __slots__ = (
@@ -73,6 +75,7 @@ class Inbound(Generic[S]):
         "_link",
         "_noticed",
         "_own",
+        "_pending_bytes",
         "_rates",
         "_resumed",
         "_session",
@@ -91,7 +94,8 @@ class Inbound(Generic[S]):
         self._limiter: RateLimiter = self._own
         self._account: AccountRates | None = None
         self._noticed = self._resumed = float("-inf")
-        self.pending = Pending()
+        self.pending = 0
+        self._pending_bytes = 0
 
     # --- its life
 
@@ -99,15 +103,14 @@ class Inbound(Generic[S]):
         """Draw from the rates of the account from now on."""
         self._account = self._rates.enter(account)
 
-    def lost(self) -> None:
-        """Handle nothing more: the link is gone."""
-        session, self._session = self._session, None  # a circle would wait for the garbage collector
+    def close(self) -> None:
+        """Handle nothing more: the session has ended, or its link is gone."""
+        self._session = None  # a circle would wait for the garbage collector
         self._own.forget(self)
-        if self._account is not None:
-            self._account.forget(self)
-            if session is not None and session.identity is not None:
-                self._rates.leave(session.identity.account)
-            self._account = None
+        account, self._account = self._account, None
+        if account is not None:
+            account.forget(self)
+            self._rates.leave(account)
 
     def tick(self) -> None:
         """Remind a peer whose reading is paused for its rate; called once a second."""
@@ -141,7 +144,8 @@ class Inbound(Generic[S]):
 
     def relieve(self) -> None:
         """Continue if few enough items are on their way by now."""
-        if Pause.ANSWERS in self._link.paused and self.pending.is_low():
+        few = self.pending <= _PENDING_ITEMS // 2 and self._pending_bytes < _PENDING_BYTES
+        if few or not self.pending:
             self.resume(Pause.ANSWERS)
 
     # --- handling
@@ -149,9 +153,16 @@ class Inbound(Generic[S]):
     def receive(self, plaintext: bytes) -> None:
         """Add plaintext, and handle its frames unless something has to finish first."""
         self._connection.receive_data(plaintext)
-        if self._account is not None:
-            self._account.bytes.left -= len(plaintext)
-        if self.pending.add_bytes(len(plaintext)):
+        size = len(plaintext)
+        account = self._account
+        if account is not None:
+            account.bytes.left = left = account.bytes.left - size
+            if left <= 0:
+                account.dry = True
+        # The size of each item is not kept until it is processed. But all that came in since nothing
+        # was on its way is at least as much as what is on its way.
+        self._pending_bytes = size + self._pending_bytes if self.pending else size
+        if self._pending_bytes >= _PENDING_BYTES and self.pending:
             self.pause(Pause.ANSWERS)
         self._handle()
 
@@ -171,7 +182,7 @@ class Inbound(Generic[S]):
     def _handle(self) -> None:
         """Handle frames until the turn is over, or there is a reason to pause."""
         session = self._session
-        if session is None or session.closed or self._link.paused:
+        if session is None or self._link.paused:
             return
         try:
             if self._connection.lines:
@@ -185,7 +196,7 @@ class Inbound(Generic[S]):
 
     def _handle_frames(self, session: S, most: int) -> None:
         login, after_login = self._handlers
-        connection, paused, pending = self._connection, self._link.paused, self.pending
+        connection, paused = self._connection, self._link.paused
         left, messages = most, 0
         while left and connection.lines and (frame := connection.next_event()) is not None:
             left -= 1
@@ -193,10 +204,10 @@ class Inbound(Generic[S]):
             if identity is not None:
                 if after_login[type(frame)](session, identity, frame):
                     messages += 1
-                    pending.count += 1
+                    self.pending += 1
             elif isinstance(frame, frames.Auth):
                 login(session, frame)
-            if pending.count >= PENDING_ITEMS:
+            if self.pending >= _PENDING_ITEMS:
                 self.pause(Pause.ANSWERS)
             if paused:
                 break
@@ -209,7 +220,7 @@ class Inbound(Generic[S]):
     def _end_turn(self, session: S) -> None:
         """Wait for the next turn if anything is left; at the end of the input, close."""
         link = self._link
-        if link.paused or session.closed:
+        if link.paused or self._session is None:
             return
         if self._connection.lines or link.undecrypted:
             self.pause(Pause.TURN)
@@ -229,7 +240,7 @@ class Inbound(Generic[S]):
         if account is None:
             return most
         messages = account.messages.left
-        if messages < most or account.bytes.left <= 0 or account.requests.left <= 0 or account.waiting:
+        if messages < most or account.dry:
             if not account.refill():
                 return self._wait(session, account)
             messages = account.messages.left

@@ -60,7 +60,7 @@ class Outbound:
         fall_behind: Makes the backlog when the queue is full; None before the first `resume`.
         postponed: Rooms, positions and blocks to send when the queue is empty.
         drained: Reads the peer again that was paused for its output.
-        closed: Whether the session has ended; what is queued after that is dropped.
+        closed: Whether the session has ended; what is queued after that is dropped. Set by the session.
         frames_out: Frames sent.
         messages_out: Messages delivered.
     """
@@ -317,21 +317,22 @@ class Outbound:
 
     def flush(self) -> None:
         """Write what is queued, and as many pages as the peer has room for."""
-        link = self._link
-        if self._queued.size and not link.congested:
+        if self.closed:
+            self._finish()
+            return
+        link, slices = self._link, _SLICES
+        while self._queued.size and not link.congested:
+            if not slices:
+                self._queue.add(self)  # The rest waits for the other sessions.
+                break
             link.write(self._queued.take(HIGH_WATER))
-            if self._queued.size:
-                self._write_slices(_SLICES - 1)
-        if self._presence or self._stream or self.backlog or link.paused or self._stale_presence:
+            slices -= 1
+        if self.backlog or link.paused or self._presence or self._stream or self._is_stale():
             self._proceed()
 
-    def _write_slices(self, most: int) -> None:
-        """Write some of a long queue; the rest waits for other sessions, or for the peer."""
-        while most and self._queued.size and not self._link.congested:
-            self._link.write(self._queued.take(HIGH_WATER))
-            most -= 1
-        if self._queued.size and not self._link.congested:
-            self._queue.add(self)
+    def _is_stale(self) -> bool:
+        """Return whether the peer has missed something that has no other sign."""
+        return self._stale_presence or self.postponed is not None
 
     def _proceed(self) -> None:
         """Continue with what waited for room in the queue."""
@@ -372,11 +373,20 @@ class Outbound:
 
     # --- the end
 
-    def close(self) -> None:
-        """Queue nothing more, and write what is queued."""
-        self.closed = True
-        while self._queued.size:
+    def finish(self, reason: str) -> None:
+        """Write what is queued, as the peer takes it; then close the link.
+
+        Args:
+            reason: For the session log.
+        """
+        self._link.expect_close(reason)
+        self._finish()
+
+    def _finish(self) -> None:
+        while self._queued.size and not self._link.congested:
             self._link.write(self._queued.take(HIGH_WATER))
+        if not self._queued.size:
+            self._link.close(self._link.reason)
 
     def lost(self) -> None:
         """End: the link is gone."""

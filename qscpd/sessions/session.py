@@ -98,7 +98,7 @@ class Session:
     @property
     def pending(self) -> int:
         """Messages, positions and skips that the store has not processed yet."""
-        return self.inbound.pending.count
+        return self.inbound.pending
 
     @property
     def frames_out(self) -> int:
@@ -138,7 +138,7 @@ class Session:
 
     def lost(self, reason: str) -> None:
         """End: the link is gone."""
-        self.inbound.lost()
+        self.inbound.close()
         self.outbound.lost()
         self._owner.link_lost(self, reason)
         self._skip_refused()
@@ -146,6 +146,8 @@ class Session:
     def tick(self, now: float) -> None:
         """Ping a silent peer; end one that does not answer or never logs in."""
         config = self._owner.config
+        if self.closed:
+            return
         if self.identity is None:
             if now - self.opened >= config.login.timeout_s and not self.connection.paused:
                 self.close(ErrorCode.LOGIN_TIMEOUT, error=True)
@@ -181,7 +183,7 @@ class Session:
             stored: How many of them are newly stored.
             blocks: Whether later messages wait for a refused one.
         """
-        self.inbound.pending.count -= len(answers)
+        self.inbound.pending -= len(answers)
         self.messages_in += stored
         self.refused |= blocks
         self.outbound.answer(codec.encode_lines(answers), len(answers))
@@ -205,7 +207,7 @@ class Session:
 
     def processed(self, count: int) -> None:
         """Note that the store has processed positions or skips of the session."""
-        self.inbound.pending.count -= count
+        self.inbound.pending -= count
         if self._waits_for_answers():
             self.resume()
 
@@ -245,9 +247,10 @@ class Session:
         if code is not None and self.connection.state is not State.CLOSED:
             self.send(last_frame(code, error=error))
         reason = reason or code or "lost"
-        self.outbound.close()
+        self.inbound.close()
+        self.outbound.closed = True
         self._owner.unregister(self, reason)
-        self.link.close(reason)
+        self.outbound.finish(reason)
 
     def _skip_refused(self) -> None:
         """After the end: let nothing wait for messages of this session that were refused.

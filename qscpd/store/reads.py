@@ -37,8 +37,9 @@ from qscpd.errors import StoreError
 from qscpd.store.base import StoreReader
 
 _THREADS: Final = 2
-"""Two, so that a slow search does not delay logins and replays. More would not read faster, because they
-share Python's lock. And each busy thread can make the loop wait for one more switch interval (5 ms)."""
+"""Two, of which one at a time reads a page or searches: the other is for look-ups, so that no login waits for
+a slow page. More would not read faster, because they share Python's lock. And two that compute make the loop
+wait for that lock twice as long: the one takes it while the other rests."""
 
 _NOBODY: Final = 0
 """The account of reads before a login."""
@@ -62,9 +63,10 @@ class _Read:
     transaction open.
     """
 
-    __slots__ = ("_loop", "_work", "future")
+    __slots__ = ("_loop", "_work", "future", "lane")
 
-    def __init__(self, work: Callable[[StoreReader], object]) -> None:
+    def __init__(self, work: Callable[[StoreReader], object], lane: Lane) -> None:
+        self.lane = lane
         self._work = work
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[object] = self._loop.create_future()
@@ -109,7 +111,7 @@ class StoreReads:
         self._open_reader = open_reader
         self._queue: FairQueue[_Read] = FairQueue(len(Lane))
         self._wake = threading.Condition()
-        self._closing = False
+        self._closing = self._reading_long = False
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
@@ -203,7 +205,7 @@ class StoreReads:
         """Return the result of a read, when it is the turn of its lane and account."""
         if not self._threads:
             raise StoreError("the store is closed")
-        read = _Read(work)
+        read = _Read(work, lane)
         with self._wake:
             self._queue.push(lane, account, read)
             self._wake.notify()
@@ -224,6 +226,7 @@ class StoreReads:
         try:
             while (read := self._next()) is not None:
                 read.run(reader)
+                self._finish(read)
                 del read  # its result can be a page, which must not stay until the next read
         finally:
             reader.close()
@@ -231,6 +234,19 @@ class StoreReads:
     def _next(self) -> _Read | None:
         """Wait for the next read; return None at the end."""
         with self._wake:
-            while not self._queue and not self._closing:
+            while (read := self._queue.pop(self._is_allowed)) is None:
+                if self._closing and not self._queue:
+                    return None
                 self._wake.wait()
-            return self._queue.pop()
+            self._reading_long |= read.lane is not Lane.LOOK_UP
+            return read
+
+    def _is_allowed(self, lane: int, _: int) -> bool:
+        return lane == Lane.LOOK_UP or not self._reading_long
+
+    def _finish(self, read: _Read) -> None:
+        """Let the other thread begin what had to wait for a read."""
+        if read.lane is not Lane.LOOK_UP:
+            with self._wake:
+                self._reading_long = False
+                self._wake.notify_all()

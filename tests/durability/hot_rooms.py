@@ -10,6 +10,7 @@ Acknowledgements of the pair and of the small room are timed without and with lo
 - members: a member asks for the lists of members without a pause;
 - changes: the owner mutes and unmutes a member without a pause.
 
+The daemon has its default limits, so after a burst one account is slowed down; `--unlimited` is without.
 Each phase prints p50, p95 and p99 in milliseconds. What loads the daemon runs in processes of its own, so
 that only the daemon can delay an acknowledgement.
 """
@@ -39,15 +40,8 @@ from tests.support.wire import chat, client_context
 
 _PROBE_EVERY_S: Final = 0.02
 _IN_FLIGHT: Final = 8
-_UNLIMITED: Final = (
-    "limits.sessions_per_account=1000",
-    "limits.messages_per_second=1000000",
-    "limits.message_burst=1000000",
-    "limits.requests_per_second=1000000",
-    "limits.request_burst=1000000",
-    "limits.bytes_per_second=1GiB",
-    "limits.byte_burst=1GiB",
-)
+_LIMITS: Final = ("limits.message_burst=1000", "limits.byte_burst=8MiB", "limits.request_burst=200")
+"""The default bursts, which the daemons of the tests do not have."""
 
 
 class Client:
@@ -296,6 +290,7 @@ def main() -> int:
     parser.add_argument("--members", type=int, default=300)
     parser.add_argument("--rooms", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--unlimited", action="store_true", help="without the rates of accounts")
     parser.add_argument("--set", action="append", default=[], help="another setting of the daemon")
     chosen = parser.parse_args()
     rooms = [f"#hot{n}" for n in range(chosen.rooms)]
@@ -310,7 +305,7 @@ def main() -> int:
         users = [*members, "w", "p0", "p1", "q0", "q1", "q2", "q3"]
         add_accounts(folder / "qscpd.db", dict.fromkeys(users, PASSWORD))
         make_rooms(folder / "qscpd.db", rooms, members)
-        with serving(folder, (*_UNLIMITED, *chosen.set)) as port:
+        with serving(folder, (*(() if chosen.unlimited else _LIMITS), *chosen.set)) as port:
             ready = multiprocessing.Event()
             readers = multiprocessing.Process(
                 target=read_rooms, args=(port, authority.ca_certificate, members, ready), daemon=True

@@ -19,6 +19,7 @@ from qscp import frames
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreFullError
 from qscpd.sessions import catch_up, replay
+from qscpd.store.base import Store
 from tests.support.device import Device
 from tests.support.devicelog import Ack, DeviceLog, Kind, Sent
 from tests.support.ids import IdMaker, device_id
@@ -39,7 +40,9 @@ STRANGER, DEN = "zoe", "#den"
 
 ADDRESSES = (*USERS, *ROOMS, STRANGER, DEN)
 
-Change = Literal["mute", "unmute", "archive", "unarchive", "slow", "fast", "stranger", "den"]
+Change = Literal[
+    "mute", "unmute", "archive", "unarchive", "slow", "fast", "block", "unblock", "stranger", "den"
+]
 """What changes in the world while an answer is lost; the last two come if they are not there, else go."""
 
 CHANGES = st.sampled_from(get_args(Change))
@@ -91,7 +94,7 @@ class Interleavings(RuleBasedStateMachine):
     def connected(self, number: int) -> InProcessPeer | None:
         """Return the connection of a device, unless the server has ended it."""
         connected = self.peers.get(number)
-        return connected if connected is not None and not connected.link.ended else None
+        return connected if connected is not None and not connected.session.closed else None
 
     # --- events
 
@@ -107,7 +110,7 @@ class Interleavings(RuleBasedStateMachine):
             connected = await self.chat_server.login(device, resume=False)
             self.peers[number] = connected
             connected.link.congested = congested
-            assert old is None or old.link.ended
+            assert old is None or old.session.closed
             connected.send(*device.resend())
             if resume:
                 self.resume_now(number, connected)
@@ -202,7 +205,7 @@ class Interleavings(RuleBasedStateMachine):
         self.run(self.chat_server.settle())
         connected = self.connected(number)
         # A peer that does not read its answers is not read either.
-        if connected is not None and not connected.link.ended and connected.link.reading:
+        if connected is not None and connected.link.reading:
             connected.send(frames.Join("#club") if joins else frames.Leave("#club"))
             self.drop(number, committed=True)
             self.move(self.devices[number].log.user, joins)
@@ -331,7 +334,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(what=CHANGES, user=st.sampled_from(USERS))
     def change_world(self, what: Change, user: str) -> None:
-        """Mute a user, archive or slow down a room, or let an account or a room come or go."""
+        """Mute a user, archive or slow down a room, block, or let an account or a room come or go."""
         with contextlib.suppress(DeniedError, StoreFullError):
             self.run(self.apply_change(what, user))
 
@@ -348,6 +351,8 @@ class Interleavings(RuleBasedStateMachine):
             case "slow" | "fast":
                 seconds = 3600 if what == "slow" else 0
                 await writer.change_room(RoomChange(action="set", room="#all", actor=None, seconds=seconds))
+            case "block" | "unblock":
+                await self.change_block(what, ids[user], ids[USERS[USERS.index(user) - 1]])
             case "stranger":
                 if STRANGER in ids:
                     await writer.perform(lambda store: store.delete_account(STRANGER))
@@ -361,6 +366,14 @@ class Interleavings(RuleBasedStateMachine):
                 await writer.change_room(create)
                 for each in {*USERS} - {user}:
                     await writer.change_room(RoomChange(action="join", room=DEN, actor=ids[each]))
+
+    async def change_block(self, what: Change, account: int, other: int) -> None:
+        """Let a user block or unblock another one."""
+
+        def change(store: Store) -> None:
+            (store.block if what == "block" else store.unblock)(account, other)
+
+        await self.chat_server.writer.perform(change)
 
     @rule(number=NUMBERS, which=st.integers(0, 9), another=st.booleans())
     def ask_again(self, number: int, which: int, another: bool) -> None:
@@ -501,7 +514,13 @@ class Interleavings(RuleBasedStateMachine):
             self.memory.cleanup()
 
     async def finish(self) -> None:
-        """Let all devices catch up and get their answers; then check them."""
+        """Let all devices catch up and get their answers; then check them.
+
+        Blocks end before, as `delivered` does not pass while there is one.
+        """
+        for user in USERS:
+            with contextlib.suppress(DeniedError):
+                await self.apply_change("unblock", user)
         for number, device in enumerate(self.devices):
             old = self.peers.get(number)
             if old is not None:

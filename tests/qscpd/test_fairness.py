@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qscpd.fairness import FairQueue, ShareSizes
+from qscpd.fairness import FairQueue, Lane, Lanes, ShareSizes
 
 PATHS = st.tuples(st.sampled_from("ab"), st.sampled_from("cdef"))
 
@@ -88,3 +88,33 @@ def test_discarded_items_leave_nothing(paths: list[tuple[str, str]], discarded: 
     assert queue.turns() == len({paths[number][0] for number in left})
     assert {queue.pop() for _ in left} == left
     assert queue.turns() == 0
+
+
+def test_who_comes_into_a_crowd_does_not_wait_behind_it() -> None:
+    """With more shares than the bound the newest one is next, and each still has one turn in a round."""
+    queue: FairQueue[str] = FairQueue(newest_first_above=3)
+    for name in "abcde":
+        queue.push(f"{name}1", name)
+        queue.push(f"{name}2", name)
+    first = [queue.pop() for _ in range(2)]
+    queue.push("new", "n")
+    assert [*first, queue.pop()] == ["e1", "d1", "new"]
+    assert [queue.pop() for _ in range(3)] == ["c1", "b1", "a1"]
+    assert sorted(queue.pop() for _ in range(5)) == ["a2", "b2", "c2", "d2", "e2"]
+
+
+def test_lanes_leave_turns_to_the_next_one() -> None:
+    """One of four turns belongs to the next lane, one of sixteen to that behind it."""
+    lanes: Lanes[Lane] = Lanes()
+    for lane in Lane:
+        for number in range(32):
+            lanes[lane].push(lane, number)
+    turns = Counter(lanes.pop() for _ in range(16))
+    assert turns == {Lane.KNOWN: 12, Lane.CLEAN: 3, Lane.FAILED: 1}
+    assert lanes.drop() is Lane.LAST
+    rest = [lanes.pop() for _ in range(len(lanes))]
+    assert rest[-31:] == [Lane.LAST] * 31
+    with pytest.raises(IndexError):
+        lanes.pop()
+    with pytest.raises(IndexError):
+        lanes.drop()

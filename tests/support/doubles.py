@@ -47,6 +47,7 @@ class FakeLink(Link):
     def __init__(self) -> None:
         self.written: list[frames.ServerFrame] = []
         self.partial = b""
+        self.expected = ""
         self.paused: set[Pause] = set()
         self.ended = ""
         self.congested = False
@@ -91,6 +92,15 @@ class FakeLink(Link):
     def resume_reading(self, reason: Pause) -> None:
         """Record that a reason not to read is gone."""
         self.paused.discard(reason)
+
+    @property
+    def reason(self) -> str:
+        """The reason of `expect_close`."""
+        return self.expected
+
+    def expect_close(self, reason: str) -> None:
+        """Record the reason."""
+        self.expected = self.expected or reason
 
     def close(self, reason: str) -> None:
         """Record the reason; a closed link reads until its end."""

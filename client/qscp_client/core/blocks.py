@@ -17,15 +17,17 @@ class Blocks:
         self.supported = False
         self._names: dict[str, str] = {}
         """By account id."""
+        self._shown: frozenset[str] = frozenset()
+        """The names: each message in a room is looked up."""
         self._is_new = True
 
     def __contains__(self, name: object) -> bool:
         """Whether you block the user who is shown under a name."""
-        return name in self._names.values()
+        return name in self._shown
 
     def __iter__(self) -> Iterator[str]:
         """The names of all of them, in order."""
-        return iter(sorted(self._names.values()))
+        return iter(sorted(self._shown))
 
     @property
     def kept(self) -> int:
@@ -43,11 +45,14 @@ class Blocks:
             self._is_new = False
             self._names.clear()
         self._names |= {each.account: each.user for each in page.users}
+        self._shown = frozenset(self._names.values())
 
     def change(self, frame: frames.BlockChanged) -> bool:
         """Apply a change; return whether it is a block that begins or ends, and not another name."""
+        was_known = frame.account in self._names
         if frame.removed:
-            return self._names.pop(frame.account, None) is not None
-        is_known = frame.account in self._names
-        self._names[frame.account] = frame.user
-        return not is_known
+            self._names.pop(frame.account, None)
+        else:
+            self._names[frame.account] = frame.user
+        self._shown = frozenset(self._names.values())
+        return was_known is frame.removed

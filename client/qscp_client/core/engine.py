@@ -358,6 +358,8 @@ class Engine:
                 self._switcher.receive_whois(frame)
             case frames.ServerPing():
                 self._out.send(frames.ClientPong())
+            case frames.Throttled():
+                self._sender.receive_throttled()
             case frames.ServerBye():
                 self.ending = events.Ending(frame.reason, frame.message, frame.reconnect)
             case frames.Error():

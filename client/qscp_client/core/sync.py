@@ -203,7 +203,7 @@ class Sync:
 
     # --- what the server sends
 
-    def receive(self, frame: frames.ServerFrame) -> None:  # noqa: C901 - a case for each frame
+    def receive(self, frame: frames.ServerFrame) -> None:
         """Apply a frame, if it is about conversations."""
         match frame:
             case frames.Chat():
@@ -215,8 +215,6 @@ class Sync:
             case frames.ChatNack():
                 self._sender.receive_nack(frame)
                 self.conversations.outdated |= frame.code == ErrorCode.UNKNOWN_RECIPIENT
-            case frames.Throttled():
-                self._sender.receive_throttled()
             case frames.Gap():
                 self._gap(frame)
             case frames.Resumed():

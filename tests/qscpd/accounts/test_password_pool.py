@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from qscpd.accounts.password_pool import Lane, PasswordPool, Place, PoolFullError
+from qscpd.accounts.password_pool import PasswordPool, Place, PoolFullError
 from qscpd.accounts.passwords import MalformedHashError, PasswordHasher
 from qscpd.config import Argon2Config
+from qscpd.fairness import Lane
 from tests.support.waiting import PATIENCE_S
 
 CHEAP = Argon2Config(memory_kib=8, iterations=1, parallelism=1)

@@ -102,7 +102,7 @@ async def test_only_new_messages_are_fanned_out(router: RouterDouble) -> None:
     alice, link = login(router, "alice")
     _, others = login(router, "alice")
     _, bobs = login(router, "bob")
-    alice.inbound.pending.count = 4
+    alice.inbound.pending = 4
     messages = [message(n, ALICE, BOB) for n in range(1, 5)]
     first, last = StoredMessage(1, 8, 5), StoredMessage(1, 9, 5)
     outcomes: list[Outcome] = [StoredMessage(1, 1, 5, new=False), first, Refused(), last]

@@ -32,7 +32,7 @@ class LargeRoom:
     """A router with a room of a hundred members, each with a session; every slice is of 16 sessions."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("qscpd.chat.room_fan_out._SLICE_S", 0.0)
+        monkeypatch.setattr("qscpd.chat.room_fan_out._SLICE_S", 1e-9)
         names = [f"m{number}" for number in range(100)]
         self.router = RouterDouble(*names, "bob", "carol")
         roles = {each: Membership(RoomRole.OWNER if each == 1 else RoomRole.MEMBER) for each in range(1, 101)}
@@ -150,6 +150,27 @@ async def test_a_shutdown_sends_the_rest_first(large: LargeRoom) -> None:
     for link in large.links:
         kinds = [type(each) for each in link.take() if isinstance(each, frames.Chat | frames.ServerBye)]
         assert kinds == [frames.Chat, frames.ServerBye]
+    large.close()
+
+
+async def test_a_turn_has_time_for_one_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a commit has messages to several rooms, it sends one slice; small rooms are next."""
+    large = LargeRoom(monkeypatch)
+    row = _ROW._replace(id=8, name="#few", members=2)
+    large.router.rooms.load(row, {1: Membership(RoomRole.OWNER), 2: Membership(RoomRole.MEMBER)})
+    few = large.router.rooms.by_id(8)
+    assert few is not None
+    few.sessions.update(large.router.sessions_of(2))
+    for name in ("#dev", "#few"):
+        large.sender.receive(codec.encode(frames.SendChat(name, name, f"{ord(name[1]):032x}")))
+    large.settle()
+    large.router.writer.answer(large.router)
+    sent = [[each.to for each in link.written if isinstance(each, frames.Chat)] for link in large.links]
+    assert (sum(map(len, sent)), "#few" in sent[0]) == (16, False)
+    await asyncio.sleep(0)
+    sent = [[each.to for each in link.written if isinstance(each, frames.Chat)] for link in large.links]
+    assert (sum(map(len, sent)), "#few" in sent[0]) == (17, True)
+    large.router._room_fan_out.finish_all()
     large.close()
 
 

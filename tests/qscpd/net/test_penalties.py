@@ -26,7 +26,7 @@ def test_a_penalty_is_in_force_from_the_threshold_until_it_has_run_out() -> None
     charge(penalties, "x")  # still in force, though below the threshold
     assert penalties.remaining("x") == 5.5
     clock.now += 6
-    assert (penalties.remaining("x"), penalties.has("x")) == (0, False)
+    assert (penalties.remaining("x"), penalties.has("x"), penalties.has("x", 1)) == (0, False, True)
     charge(penalties, "x")
     assert penalties.remaining("x") == 0
 

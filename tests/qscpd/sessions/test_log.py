@@ -25,6 +25,9 @@ from tests.support.smalldisk import largest_file
 from tests.support.users import as_user
 from tests.support.waiting import until
 
+NO_TLS = TlsEngine(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+"""TLS before its handshake."""
+
 
 class SessionDouble:
     """A session to log."""
@@ -32,7 +35,7 @@ class SessionDouble:
     def __init__(self, number: int = 1) -> None:
         self.id = f"s{number}"
         self.link: Link = FakeLink()
-        self.link.tls = TlsEngine(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        self.link.tls = NO_TLS
         self.link.bytes_in = self.link.bytes_out = 0
         self.identity: Identity | None = None
         self.opened = 0.0

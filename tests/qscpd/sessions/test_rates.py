@@ -128,7 +128,7 @@ def test_sessions_of_an_account_share_its_rate() -> None:
 
     async def test() -> None:
         loop = asyncio.get_running_loop()
-        rates = AccountRates(LimitsConfig, loop)
+        rates = AccountRates(1, LimitsConfig, loop)
         while rates.messages.left > 0 or rates.refill():
             rates.messages.left = 0
         turns = TurnQueue()
@@ -185,14 +185,14 @@ def test_a_new_connection_brings_no_new_burst() -> None:
         first = rates.enter(1)
         while first.messages.left > 0 or first.refill():
             first.messages.left = 0
-        rates.leave(1)
+        rates.leave(first)
         assert rates.enter(1) is first
-        rates.leave(1)
+        rates.leave(first)
         await asyncio.sleep(9)
-        rates.enter(2)
+        second = rates.enter(2)
         assert len(rates) == 2
         await asyncio.sleep(2)
-        rates.leave(2)
+        rates.leave(second)
         assert len(rates) == 0
         assert rates.enter(1) is not first
 
