@@ -120,6 +120,7 @@ def test_a_config_error_and_an_unknown_code_can_be_restored() -> None:
         b"[]",
         b"\xff",
         b'{"request":"reboot"}',
+        b'{"request":"list_users","x":' + b"[" * 4000,
         '{"request":"\u202ereboot\x85"}'.encode(),
         b'{"request":"lock_user"}',
         b'{"request":"create_room","name":"dev","owner":"alice","kind":"secret"}',
