@@ -225,19 +225,3 @@ async def test_a_request_sees_the_positions_before_it(server: InProcessServer) -
     assert isinstance(page, frames.Conversations)
     assert [info.read for info in page.conversations if info.conversation == conversation] == [17]
     assert bob.session.pending == 0
-
-
-async def test_positions_in_a_room_of_others_are_dropped(server: InProcessServer) -> None:
-    """A position in a room that the account is not in goes no further."""
-    carol = await server.visitor("carol")
-    carol.send(frames.Leave("#dev"))
-    await server.settle()
-    room = server.router.rooms.by_name("#dev")
-    assert room is not None
-    carol.send(frames.ClientRead(f"c{room.row.id}", 1))
-    assert (carol.session.pending, len(server.router.submissions)) == (1, 1)
-    alice = await server.visitor("alice")
-    alice.send(frames.Leave("#dev"))
-    await server.settle()
-    alice.send(frames.ClientRead(f"c{room.row.id}", 1))
-    assert (alice.session.pending, len(server.router.submissions)) == (0, 0)
