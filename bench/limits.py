@@ -26,6 +26,7 @@ from qscpd.errors import StoreError
 from qscpd.handlers.table import handler_table
 from qscpd.net.link import Link
 from qscpd.net.pause import Pause
+from qscpd.net.peer_log import PeerLog
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.inbound import Inbound
 from qscpd.sessions.log import LoggedSession, SessionLog
@@ -71,7 +72,7 @@ class NullLog(SessionLog):
     """Session log without a file."""
 
     def __init__(self) -> None:
-        pass
+        self.journal = PeerLog("never", 1)
 
     def opened(self, session: LoggedSession) -> None:
         """Drop it."""
@@ -114,7 +115,7 @@ class Bench:
         writer = NullWriter()
         router = Router(Config(limits=LIMITS), Directory(accounts, {}), NullLog(), LocalBus(), writer)
         reads = StoreReads(no_reader)
-        requests = RequestRunner(asyncio.TaskGroup(), router.submissions.flush)
+        requests = RequestRunner(asyncio.TaskGroup(), router.passed)
         handlers = handler_table(router, writer, reads, requests, lambda _session, _auth: None)
         self.router = router
         self.session = session = router.open_session(handlers, NullLink())

@@ -242,7 +242,7 @@ def decode_request(line: bytes) -> Request:
     """
     try:
         request: Request = _request_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # msgspec's texts name types, fields and positions, and quote at most an unknown tag or field.
         raise UsageError(f"not a request of qscpd: {one_line(str(error)[:200])}") from None
     return request
@@ -256,7 +256,7 @@ def decode_reply(line: bytes) -> Reply:
     """
     try:
         reply: Reply = _reply_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise QscpdError(
             "unexpected reply on the admin socket; if the daemon is of another version, restart it"
         ) from None

@@ -78,6 +78,11 @@ class Rooms:
         """Return the room of a normalized name."""
         return self._by_name.get(name)
 
+    def visible(self, name: str, account: int) -> LiveRoom | None:
+        """Return the room of a normalized name; None if there is none that the account may know of."""
+        room = self._by_name.get(name)
+        return room if room is not None and room.visible_to(account) else None
+
     def by_id(self, conversation: int) -> LiveRoom | None:
         """Return the room of a conversation; None if that is a pair, or deleted."""
         return self._by_id.get(conversation)

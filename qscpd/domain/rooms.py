@@ -177,11 +177,12 @@ def decide(
 
 def may_see(room: RoomRow, membership: Membership) -> bool:
     """Return whether an account is allowed to know that the room exists."""
-    if room.state is RoomState.DELETED:
-        return False
-    return (
-        room.kind is not RoomKind.CLOSED or membership.role is not None or membership.invited_by is not None
-    )
+    return room.state is not RoomState.DELETED and not is_hidden(room.kind, membership)
+
+
+def is_hidden(kind: RoomKind, membership: Membership) -> bool:
+    """Return whether a room of a kind hides from an account that it exists."""
+    return kind is RoomKind.CLOSED and membership.role is None and membership.invited_by is None
 
 
 def refusal(room: RoomRow, membership: Membership, now_ms: int, *, reacts: bool = False) -> ErrorCode | None:

@@ -135,15 +135,19 @@ class Login:
             self._tasks.create_task(self._run(login))
 
     async def _run(self, login: _Login) -> None:
-        place = self._guard.place(
-            login.attempt, login.judgement, login.undecided, login.session.link.has_hung_up
-        )
+
+        def wanted() -> bool:
+            # Others of the address can have failed while this one waited.
+            return login.undecided() and not self._guard.judge(login.attempt).refused_s
+
+        place = self._guard.place(login.attempt, login.judgement, wanted, login.session.link.has_hung_up)
         try:
             verdict = await self._decide(login, place)
             if isinstance(verdict, Account):
                 await self._fence(verdict, login.auth.device)
         except (PoolFullError, TimeoutError):
-            self._defer(login, self._passwords.wait_s(place))
+            penalty = self._guard.judge(login.attempt).refused_s
+            self._defer(login, penalty or self._passwords.wait_s(place))
             return
         except Exception as error:  # noqa: BLE001 - one failed login must not end the others
             login.session.report(_log, "login.bug", level=logging.ERROR, exc_info=error)

@@ -107,7 +107,7 @@ class MessageHandlers:
             text: The text.
             make_meta: Makes the meta for the recipient, if there is one; None for a plain message.
         """
-        found = self._find(frame.to)
+        found = self._find(frame.to, identity.account)
         stored = identity.stored
         if not is_message_id(frame.id):
             code = ErrorCode.BAD_ID
@@ -132,8 +132,6 @@ class MessageHandlers:
                 room = -found.id if found.id < 0 else None
                 self._submissions.submit(PendingChat(session, message), room)
                 return True
-        if is_room(frame.to) and not self._visible(found, identity):
-            code = ErrorCode.UNKNOWN_ROOM  # Whatever is wrong: a hidden room must look like none.
         meta = NO_META if make_meta is None else make_meta(None)
         self._submit_refused(session, identity, frame, text, meta, code, found)
         return True
@@ -179,21 +177,17 @@ class MessageHandlers:
         mentions = self._mentions(recipient, frame.body)
         return MessageMeta(kind="edit", target=frame.target, mentions=mentions)
 
-    def _find(self, to: str) -> _Recipient | None:
+    def _find(self, to: str, account: int) -> _Recipient | None:
+        """Return a recipient; None if there is none, or it is a room that the account may not know of."""
         if "#" not in to:
             return self._directory.accounts.get(to) or self._directory.by_name(to)
-        room = self._rooms.by_name(to)
+        room = self._rooms.visible(to, account)
         if room is None:
             try:
-                room = self._rooms.by_name(normalize_room(to))
+                room = self._rooms.visible(normalize_room(to), account)
             except InvalidNameError:
                 return None
         return _RoomRecipient(-room.row.id, room.row.name) if room is not None else None
-
-    def _visible(self, recipient: _Recipient | None, identity: Identity) -> bool:
-        """Return whether a recipient is a room that the account may know of."""
-        room = self._rooms.by_id(-recipient.id) if recipient is not None else None
-        return room is not None and room.visible_to(identity.account)
 
     def _mentions(self, recipient: _Recipient | None, body: str) -> tuple[int, ...]:
         """Return the account ids of the mentioned users among those who will read a text."""
@@ -211,17 +205,18 @@ class MessageHandlers:
     def received(self, session: Session, identity: Identity, frame: frames.Received) -> None:
         """Move the position up to which the account has received a conversation."""
         number = parse_conversation(frame.conversation)
+        if number is None:
+            return
+        room = self._rooms.by_id(number)
         # In a room nobody is notified of it, and a thousand members would send it for each message.
-        if number is not None and self._rooms.by_id(number) is None:
+        if room is None or room.role(identity.account) is None:
             self._move(session, identity, number, PositionKind.DELIVERED, frame.seq)
 
     def read(self, session: Session, identity: Identity, frame: frames.ClientRead) -> None:
         """Move the position up to which the account has read a conversation."""
         number = parse_conversation(frame.conversation)
-        if number is None:
-            return
-        room = self._rooms.by_id(number)
-        if room is None or room.role(identity.account) is not None:
+        # The store ignores one in a conversation of others, so a hidden room can't be told from none.
+        if number is not None:
             self._move(session, identity, number, PositionKind.READ, frame.seq)
 
     def _move(
@@ -241,7 +236,7 @@ class MessageHandlers:
             return
         session.typed = now
         session.inbound.count_request()
-        found = self._find(frame.to)
+        found = self._find(frame.to, identity.account)
         if found is None:
             return
         if found.id > 0:

@@ -114,7 +114,7 @@ class RoomHandlers:
     async def _change(
         self, account: int, frame: frames.Join | frames.Leave | frames.RoomRequest, change: RoomChange
     ) -> frames.ServerFrame:
-        room = self._rooms.by_name(change.room)
+        room = None if change.actor is None else self._rooms.visible(change.room, change.actor)
         if room is not None:  # What was sent before the change is committed before it.
             await self._submissions.passed(room=room.row.id)
         try:
@@ -138,7 +138,7 @@ class RoomHandlers:
         name: str,
         read: Callable[[int, LiveRoom, frames.RoomRequest], Awaitable[frames.ServerFrame]],
     ) -> frames.ServerFrame:
-        room = self._rooms.by_name(name)
+        room = self._rooms.visible(name, account)
         if room is None:
             return refusal(frame, ErrorCode.UNKNOWN_ROOM)
         membership = room.memberships.get(account, NO_MEMBERSHIP)

@@ -123,7 +123,8 @@ class CatchUp:
         self._buffer.append(_Buffered(conversation, seq, line))
         self._buffer_bytes += len(line)
         if self._buffer_bytes > _BUFFER_BYTES:
-            self._unbuffered.update((each.conversation, each.seq) for each in self._buffer)
+            for each in self._buffer:
+                self._read_up_to(each.conversation, each.seq)
             self._buffer.clear()
             self._buffer_bytes = 0
 
@@ -133,8 +134,14 @@ class CatchUp:
         if self._known.get(conversation, 0) <= sent:
             self._sent[conversation] = max(sent, seq)
             return False
-        self._known[conversation] = self._unbuffered[conversation] = seq
+        self._known[conversation] = seq
+        self._read_up_to(conversation, seq)
         return True
+
+    def _read_up_to(self, conversation: int, seq: int) -> None:
+        """Note that messages have to be read from the store."""
+        # An own message that was noted can be newer than what is buffered.
+        self._unbuffered[conversation] = max(seq, self._unbuffered.get(conversation, 0))
 
     def joined(self, conversation: int, last_seq: int) -> None:
         """Note that the account joined a room, before the session is notified: it misses nothing older."""
@@ -223,7 +230,7 @@ class CatchUp:
                 return
             if self._outbound.is_postponed(conversation):
                 # The room's own frame has to come first.
-                self._unbuffered[conversation] = max(until, self._unbuffered.get(conversation, 0))
+                self._read_up_to(conversation, until)
                 return
             if page is None or self._outbound.closed or not self._send_page(page):
                 return

@@ -153,8 +153,11 @@ class Inbound(Generic[S]):
     def receive(self, plaintext: bytes) -> None:
         """Add plaintext, and handle its frames unless something has to finish first."""
         size = len(plaintext)
-        if self._account is not None:
-            self._account.bytes.left -= size
+        account = self._account
+        if account is not None:
+            account.bytes.left = left = account.bytes.left - size
+            if left <= 0:
+                account.dry = True
         # The size of each item is not kept until it is processed. But all that came in since nothing
         # was on its way is at least as much as what is on its way.
         self._pending_bytes = size + self._pending_bytes if self.pending else size
@@ -199,14 +202,7 @@ class Inbound(Generic[S]):
     def _handle_frames(self, session: S, plaintext: bytes) -> None:
         most = TURN_FRAMES
         own, account = self._own, self._account
-        if (
-            account is None
-            or account.messages.left < most
-            or account.bytes.left <= 0
-            or account.requests.left <= 0
-            or account.waiting
-            or own.frames.left < most
-        ):
+        if own.frames.left < most or account is None or account.messages.left < most or account.dry:
             most = self._allowance(session)
         login, after_login = self._handlers
         connection, paused = self._connection, self._link.paused

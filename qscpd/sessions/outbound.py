@@ -118,7 +118,9 @@ class Outbound:
         """Queue encoded frames; a closed session drops them."""
         if self.closed:
             return
-        self._queued.add(payload)
+        queued = self._queued  # filled without a call: every message of a session comes here
+        queued.payloads.append(payload)
+        queued.size += len(payload)
         self.frames_out += count
         self._queue.add(self)
 

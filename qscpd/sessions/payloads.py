@@ -5,24 +5,20 @@ class PayloadQueue:
     """Payloads in order. Sessions share them, so a queue costs little until it is encrypted.
 
     Attributes:
+        payloads: The payloads; add one at the end, and its size to `size`.
         size: Bytes in the queue.
     """
 
-    __slots__ = ("_offset", "_payloads", "size")
+    __slots__ = ("_offset", "payloads", "size")
 
     def __init__(self) -> None:
         self.size = 0
-        self._payloads: list[bytes] = []
+        self.payloads: list[bytes] = []
         self._offset = 0  # bytes of the first payload that are taken already
-
-    def add(self, payload: bytes) -> None:
-        """Add a payload."""
-        self._payloads.append(payload)
-        self.size += len(payload)
 
     def take(self, most: int) -> bytes:
         """Remove and return the first bytes, as many as there are up to a number."""
-        payloads = self._payloads
+        payloads = self.payloads
         if self.size <= most and not self._offset:
             taken = b"".join(payloads)
             self.clear()
@@ -43,5 +39,5 @@ class PayloadQueue:
 
     def clear(self) -> None:
         """Remove everything."""
-        self._payloads.clear()
+        self.payloads.clear()
         self.size = self._offset = 0

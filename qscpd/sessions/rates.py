@@ -23,9 +23,6 @@ _FRAMES_PER_MESSAGE: Final = 10
 _PURSES: Final = 8
 """A full purse is the burst divided by this."""
 
-_NEARLY: Final = 2 * _PURSES
-"""A purse with less than the burst divided by this is nearly empty."""
-
 _NANO: Final = 10**9
 
 
@@ -69,13 +66,15 @@ class Bucket:
     Attributes:
         kind: What is counted.
         left: Tokens in the purse, to be taken without asking; negative after a debt.
+        low: Tokens below which the purse is worth refilling: half of it.
     """
 
-    __slots__ = ("_at_ns", "_stock", "kind", "left")
+    __slots__ = ("_at_ns", "_stock", "kind", "left", "low")
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self.left = 0
+        self.low = 1
         self._stock = 0
         """Tokens that are not in the purse, in billionths."""
         self._at_ns = -1
@@ -102,7 +101,7 @@ class Bucket:
         if taken > 0:
             self.left = left = left + taken
             stock -= taken * _NANO
-        self._at_ns, self._stock = at_ns, stock
+        self._at_ns, self._stock, self.low = at_ns, stock, max(purse // 2, 1)
         return left > 0
 
     def is_full(self, now: float, limit: Limit) -> bool:
@@ -136,12 +135,13 @@ class RateLimiter:
     Attributes:
         buckets: One for each kind.
         waiting: Sessions that found a bucket empty, in order; all others wait behind them.
+        dry: Whether a purse may be empty, or sessions wait: `refill` has to be asked.
         sharing: Number of sessions that share what is in the purses at this moment.
         due: Loop time at which those that wait continue.
         reason: Kind of the bucket that is empty.
     """
 
-    __slots__ = ("_limits", "_loop", "_timer", "buckets", "due", "reason", "sharing", "waiting")
+    __slots__ = ("_limits", "_loop", "_timer", "buckets", "dry", "due", "reason", "sharing", "waiting")
 
     def __init__(
         self, kinds: tuple[Kind, ...], limits: Callable[[], LimitsConfig], loop: asyncio.AbstractEventLoop
@@ -151,6 +151,7 @@ class RateLimiter:
         self._timer: asyncio.TimerHandle | None = None
         self.buckets = tuple(map(Bucket, kinds))
         self.waiting: dict[Waiter, None] = {}
+        self.dry = True
         self.sharing = 1
         self.due = 0.0
         self.reason: Kind = kinds[0]
@@ -163,17 +164,19 @@ class RateLimiter:
         """Refill purses that are nearly empty; return False if one stays empty, or others wait already."""
         if self.waiting:
             return False
-        now, limits = self._loop.time(), self._limits()
+        now = self._loop.time()
         for bucket in self.buckets:
-            limit = limit_of(bucket.kind, limits)
-            if bucket.left * _NEARLY < limit.burst and not bucket.refill(now, limit):
+            if bucket.left < bucket.low and not bucket.refill(now, limit_of(bucket.kind, self._limits())):
                 self.reason = bucket.kind
+                self.dry = True
                 return False
+        self.dry = False
         return True
 
     def wait(self, session: Waiter) -> None:
         """Let a session continue when there is enough again of what there was none of."""
         self.waiting[session] = None
+        self.dry = True
         if self._timer is None:
             limits = self._limits()
             empty = [each for each in self.buckets if each.left <= 0]

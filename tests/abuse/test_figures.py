@@ -57,7 +57,7 @@ def test_an_attack_that_nobody_feels_breaks_no_promise() -> None:
     ("broken", "sentence"),
     [
         (result(sample(31.1)), "acknowledged after"),
-        (result(sample(cut=["member01: slow_peer"])), "member01: slow_peer"),
+        (result(sample(cut=["member01: stalled"])), "member01: stalled"),
         (result(sample(), after=sample(cut=["reader1: lost"])), "reader1: lost"),
         (result(sample(refused=2)), "2 messages of others were refused"),
         (result(sample(acks=Times(100, 5, 1, 1, 1))), "5 acknowledgements and deliveries were missing"),

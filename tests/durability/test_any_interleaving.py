@@ -94,7 +94,7 @@ class Interleavings(RuleBasedStateMachine):
     def connected(self, number: int) -> InProcessPeer | None:
         """Return the connection of a device, unless the server has ended it."""
         connected = self.peers.get(number)
-        return connected if connected is not None and not connected.link.ended else None
+        return connected if connected is not None and not connected.session.closed else None
 
     # --- events
 
@@ -110,7 +110,7 @@ class Interleavings(RuleBasedStateMachine):
             connected = await self.chat_server.login(device, resume=False)
             self.peers[number] = connected
             connected.link.congested = congested
-            assert old is None or old.link.ended
+            assert old is None or old.session.closed
             connected.send(*device.resend())
             if resume:
                 self.resume_now(number, connected)
@@ -205,7 +205,7 @@ class Interleavings(RuleBasedStateMachine):
         self.run(self.chat_server.settle())
         connected = self.connected(number)
         # A peer that does not read its answers is not read either.
-        if connected is not None and not connected.link.ended and connected.link.reading:
+        if connected is not None and connected.link.reading:
             connected.send(frames.Join("#club") if joins else frames.Leave("#club"))
             self.drop(number, committed=True)
             self.move(self.devices[number].log.user, joins)

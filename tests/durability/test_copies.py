@@ -24,7 +24,7 @@ from tests.support.engine_device import EngineDevice
 from tests.support.gated_reader import INSIDE
 from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer
-from tests.support.interleavings import DEVICES, NUMBERS, SETTINGS, make_world
+from tests.support.interleavings import CONFIG, DEVICES, NUMBERS, SETTINGS, make_world
 from tests.support.memory import memory_folder
 from tests.support.stores import tiny_transactions
 
@@ -73,7 +73,7 @@ class Copies(RuleBasedStateMachine):
 
         async def begin() -> InProcessServer:
             store = SqliteStore(self.folder / "qscpd.db", edit_within_ms=2**40)
-            return await InProcessServer(store).__aenter__()
+            return await InProcessServer(store, config=CONFIG).__aenter__()
 
         self.server = self.run(begin())
 
@@ -231,7 +231,7 @@ class Copies(RuleBasedStateMachine):
         try:
             for number in range(len(DEVICES)):
                 connected = self.peers.get(number)
-                if connected is None or connected.link.ended:
+                if connected is None or connected.session.closed:
                     self.login(number, congested=False)
                 else:
                     connected.link.page_by_page = False

@@ -57,7 +57,7 @@ def daemon_config(data: bytes) -> None:
     try:
         loaded = parse_config(parts[0], _PATH, cwd=Path("/"), overrides=overrides)
     except ConfigError as error:
-        _check_texts(*error.problems)
+        _check_texts(*error.problems, quoted=10 * len(data))
         return
     assert parse_config(render_config(loaded), _PATH, cwd=Path("/")).config == loaded.config
 
@@ -69,7 +69,7 @@ def client_config(data: bytes) -> None:
     try:
         client_config_file.load(path)
     except ClientConfigError as error:
-        _check_texts(*str(error).split("\n"))
+        _check_texts(*str(error).split("\n"), quoted=10 * len(data))
 
 
 def admin_request(data: bytes) -> None:
@@ -119,11 +119,16 @@ def backup_store(data: bytes) -> None:
     _check_texts(*find_problems(folder))
 
 
-def _check_texts(*texts: str) -> None:
-    """Check sentences for a person: nothing in them moves a terminal's cursor, and none is endless."""
+def _check_texts(*texts: str, quoted: int = 0) -> None:
+    """Check sentences for a person: nothing in them moves a terminal's cursor, and none is endless.
+
+    Args:
+        *texts: The sentences.
+        quoted: Most characters that one can quote of what the user has typed.
+    """
     for text in texts:
         assert text.isprintable(), text
-        assert 0 < len(text) < 6000, text
+        assert 0 < len(text) < 6000 + quoted, text
 
 
 def _patches(data: bytes) -> Iterator[tuple[int, bytes]]:

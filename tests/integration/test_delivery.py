@@ -113,8 +113,8 @@ async def test_nothing_is_seen_before_the_commit(
     await chat_server.settle()
     append, seen = store.append, []
 
-    def slowly(*arguments: Any) -> Any:  # noqa: ANN401 - as they came
-        result = append(*arguments)
+    def slowly(*arguments: Any, **bounds: Any) -> Any:  # noqa: ANN401 - as they came
+        result = append(*arguments, **bounds)
         seen.extend([*connected.link.written, *other.link.written])
         return result
 

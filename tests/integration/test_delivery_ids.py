@@ -208,3 +208,20 @@ async def test_a_flood_of_refused_messages_is_read_no_faster(server: InProcessSe
     await server.settle()
     nacks = [each for each in alice.frames if isinstance(each, frames.ChatNack)]
     assert (len(nacks), alice.session.pending, alice.link.reading) == (1501, 0, True)
+
+
+# --- positions
+
+
+async def test_a_request_sees_the_positions_before_it(server: InProcessServer) -> None:
+    """A list of conversations has each position that the session sent before, however many wait."""
+    alice = await server.visitor("alice")
+    await answered(server, alice, *(chat(n, "#dev") for n in range(1, 21)))
+    bob = await server.visitor("bob")
+    conversation = f"c{server.router.rooms.of(2)[0].row.id}"
+    bob.send(*(frames.ClientRead(conversation, seq) for seq in (1, 3, 2)))
+    bob.send(*(frames.ClientRead(conversation, seq) for seq in (17, 5)), frames.ClientRead("c999", 1))
+    page = await server.ask(bob, frames.ConversationsRequest())
+    assert isinstance(page, frames.Conversations)
+    assert [info.read for info in page.conversations if info.conversation == conversation] == [17]
+    assert bob.session.pending == 0

@@ -68,6 +68,8 @@ async def test_handled_messages_are_committed_before_auth_ack(
 
     async def verify_slowly(_password: str, _hash: str | None, _place: Place) -> bool:
         detached(old).session.receive(burst)  # right before the old session ends
+        while len(server.router.turns):
+            server.router.turns.run()
         return True
 
     monkeypatch.setattr(server.passwords, "verify", verify_slowly)

@@ -78,9 +78,9 @@ def chat(
     )
 
 
-def ack(number: int, seq: int, *, to: str = "bob") -> frames.ChatAck:
+def ack(number: int, seq: int, *, to: str = "bob", repeated: bool = False) -> frames.ChatAck:
     """Return the ack of the message with this number."""
-    return frames.ChatAck(f"{number:032x}", f"c-{to}", seq, 1000 + seq)
+    return frames.ChatAck(f"{number:032x}", f"c-{to}", seq, 1000 + seq, repeated=repeated)
 
 
 def info(

@@ -161,9 +161,8 @@ class InProcessPeer:
 
     def lose(self) -> None:
         """Lose the link, and all frames that were not taken from it."""
-        if not self.session.closed or self.link.ended:
-            self.link.ended = self.link.ended or "lost"
-            self.session.lost("lost")
+        self.link.ended = self.link.ended or "lost"
+        self.session.lost("lost")
         self.link.take()
         if self.device is not None:
             self.device.logged_in = self.device.live = False

@@ -9,16 +9,17 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from qscp.rooms import HistoryFrom
-from qscpd.config.model import Config, LimitsConfig
+from qscpd.config import Config
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.in_process_server import make_accounts
+from tests.support.limits import NO_RATES
 from tests.support.stores import add_room
 
 USERS = ("alice", "bob", "carol")
 DEVICES = ("alice", "bob", "alice", "bob", "carol")
 """The user of each device."""
 
-CONFIG = replace(Config(), limits=LimitsConfig(output_queue_bytes=600))
+CONFIG = Config(limits=replace(NO_RATES, output_queue_bytes=600))
 """A session whose peer does not read falls behind after two or three messages."""
 
 NUMBERS = st.integers(0, len(DEVICES) - 1)

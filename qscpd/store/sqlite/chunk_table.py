@@ -75,13 +75,11 @@ class ChunkWriter:
             )
 
     def _numbers(self, chunk: int, count: int) -> range:
-        """Return ids for other parts of a chunk that the index of message ids has."""
+        """Return ids for other parts of a chunk; that of message ids passes over what it has."""
         if self._index.has_indexed(chunk):
             below = min(self._db.read("SELECT min(id) FROM chunks")[0][0], 1)
             return range(below - count, below)
-        self._ids.index_all()
         above = self._db.read("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'")[0][0] + 1
-        self._ids.note_indexed(above + count - 1)
         return range(above, above + count)
 
     def replace(

@@ -187,7 +187,7 @@ class MessageIds:
         with self._db.transaction() as db:
             db.executemany(_INSERT, entries)
             db.executemany(_MARK_MISSING, [mark for chunk in chunks if (mark := _missing_before(chunk))])
-            self.note_indexed(chunks[-1].id)
+            db.execute("UPDATE meta SET value = ? WHERE key = 'ids_indexed'", (str(chunks[-1].id),))
 
     def _index_alone(self, entry: _Entry) -> None:
         """Write an entry; where the index is damaged, the id is not known any more."""
@@ -196,11 +196,6 @@ class MessageIds:
                 db.execute(_INSERT, entry)
         except StoreDamagedError as error:
             self._on_damage(DamagedPlace(f"an id of c{entry[3]} is not indexed: {error}"))
-
-    def note_indexed(self, chunk: int) -> None:
-        """Note that all messages of the chunks up to an id are indexed, as parts of other chunks."""
-        with self._db.transaction() as db:
-            db.execute("UPDATE meta SET value = ? WHERE key = 'ids_indexed'", (str(chunk),))
 
     def has_indexed(self, chunk: int) -> bool:
         """Return whether the texts of a chunk are not needed any more to index its ids."""

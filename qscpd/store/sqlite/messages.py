@@ -1,5 +1,6 @@
 """Appending messages and moving positions, in SQLite: the hot path of the store."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -77,10 +78,8 @@ class Messages:
         """See `Store.append`."""
         batch = _Batch(messages, deadline_s)
         with self._db.transaction():
-            try:
+            with contextlib.suppress(_OverdueError):
                 self._append(batch, self._db.now)
-            except _OverdueError:
-                self._leave(batch)
             self._write(batch.touched.values())
             if self._amendments.opened:
                 self._amendments.flush()
@@ -153,10 +152,6 @@ class Messages:
             tail.last_seq += 1
             tail.added.append(entry)
             outcomes.append(StoredMessage(tail.id, tail.last_seq, time_ms, True, count))
-
-    def _leave(self, batch: _Batch) -> None:
-        """Leave the messages without an outcome to a later transaction, which sees their ids as new ones."""
-        self._ids.newest.pop(batch.messages[len(batch.outcomes)].sender, None)
 
     def _index_ids(self, batch: _Batch) -> None:
         """Index the ids of all chunks, which can be many behind a burst: in several transactions, then."""

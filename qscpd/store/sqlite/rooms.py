@@ -19,6 +19,7 @@ from qscpd.domain.rooms import (
     RoomRow,
     RoomState,
     decide,
+    is_hidden,
 )
 from qscpd.domain.succession import depart
 from qscpd.errors import NotFoundError
@@ -63,6 +64,22 @@ class RoomReader:
         """Return the room of a name that is not deleted; None if it does not exist."""
         rows = self._db.read(f"{_ROOM} WHERE r.name = ? AND r.state <> 'deleted'", name)
         return _room(rows[0]) if rows else None
+
+    def visible(self, name: str, account: int | None) -> RoomRow | None:
+        """Return the room of a name; None if there is none that an account may know of.
+
+        A hidden room costs what no room costs: the same statements, and no look at its members.
+
+        Args:
+            name: The name.
+            account: The account; None: the operator, who may know of all.
+        """
+        sql = "SELECT conversation, kind FROM rooms WHERE name = ? AND state <> 'deleted'"
+        number, kind = next(iter(self._db.read(sql, name)), (0, RoomKind.CLOSED))
+        membership = self.membership(number, account)
+        if account is not None and is_hidden(RoomKind(kind), membership):
+            return None
+        return self.get(number) if number else None
 
     def memberships(self, conversation: int) -> Mapping[int, Membership]:
         """See `StoreReader.memberships`."""
@@ -173,9 +190,9 @@ class Rooms:
             # Since the change was requested, the account of either may have been deleted.
             if not all(each is None or self._accounts.exists(each) for each in (change.actor, change.target)):
                 raise DeniedError(ErrorCode.UNKNOWN_USER)
-            room = self._reader.named(change.room)
             if change.action == "create":
-                return self._create(change, room)
+                return self._create(change, self._reader.named(change.room))
+            room = self._reader.visible(change.room, change.actor)
             if room is None:
                 raise DeniedError(ErrorCode.UNKNOWN_ROOM)
             decision = decide(

@@ -253,3 +253,34 @@ def test_an_erased_message_is_marked() -> None:
     [shown] = harness.receive(chat(1, "", erased=True))
     assert isinstance(shown, events.MessageReceived)
     assert shown.erased
+
+
+def test_messages_that_come_late_ring_and_come_before_the_own_one() -> None:
+    """While the server lets us catch up, an ack with `repeated` shows the own message once, at its place."""
+    harness = ready("bob", chat_with="bob")
+    harness.receive(chat(1, "one"))
+    harness.enter("mine")
+    early = harness.receive(ack(1, 4, repeated=True))
+    own = chat(4, "mine", sender="alice", to="bob", message_id=f"{1:032x}")
+    shown = harness.receive(chat(2, "two"), chat(3, "three"), own, chat(5, "five"))
+    assert (bodies(early), bodies(shown)) == ([], ["two", "three", "mine", "five"])
+    assert all(not each.dated for each in shown if isinstance(each, events.MessageReceived))
+    (mine,) = [each for each in shown if isinstance(each, events.OwnMessage)]
+    assert mine.here
+    assert harness.engine.pending == 0
+
+
+def test_messages_that_come_late_are_unread() -> None:
+    """Messages that come late in a chat that is not open are announced, and unread."""
+    harness = ready("bob", "carol", chat_with="carol")
+    shown = harness.receive(*(chat(seq, str(seq)) for seq in range(1, 4)))
+    assert bodies(shown) == ["1", "2", "3"]
+    assert harness.engine.unread == {"bob": 3}
+
+
+def test_an_ack_of_what_was_applied_is_shown_at_once() -> None:
+    """An ack with `repeated` of a message that another connection has brought needs no further message."""
+    harness = ready("bob", chat_with="bob")
+    harness.receive(chat(1), chat(2))
+    harness.enter("mine")
+    assert bodies(harness.receive(ack(1, 2, repeated=True))) == ["mine"]

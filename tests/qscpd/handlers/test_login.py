@@ -1,13 +1,16 @@
 """Logins: the same answer at the same cost for everything that is wrong."""
 
 import asyncio
+import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from argon2 import low_level
 
 from qscp import codec, frames
 from qscp.errors import ErrorCode
@@ -174,6 +177,42 @@ async def test_every_invalid_login_gets_the_same_answer_at_the_same_cost(
     assert (nack.code, nack.retry_after) == (ErrorCode.BAD_CREDENTIALS, None)
     (against,) = server.hasher.verified
     assert against.split("$")[:4] == server.hasher.dummy_hash.split("$")[:4]
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "code"),
+    [
+        ("alice", "wrong password", ErrorCode.BAD_CREDENTIALS),
+        ("zoe", PASSWORD, ErrorCode.BAD_CREDENTIALS),
+        ("no name!", PASSWORD, ErrorCode.BAD_CREDENTIALS),
+        ("deleted", PASSWORD, ErrorCode.BAD_CREDENTIALS),
+        ("locked", "wrong password", ErrorCode.BAD_CREDENTIALS),
+        ("locked", PASSWORD, ErrorCode.ACCOUNT_LOCKED),
+        ("alice", PASSWORD, None),
+    ],
+)
+async def test_every_login_computes_one_hash(
+    server: LoginServer, user: str, password: str, code: ErrorCode | None
+) -> None:
+    """Whatever is wrong, the threads compute exactly one argon2 hash, with the same parameters."""
+    computed: list[bytes] = []
+
+    def count(original: Callable[..., object]) -> Callable[..., object]:
+        def run(*args: object, **kwargs: object) -> object:
+            computed.append(args[0] if args and isinstance(args[0], bytes) else b"")
+            return original(*args, **kwargs)
+
+        return run
+
+    with contextlib.ExitStack() as stack:
+        for name in ("hash_secret", "hash_secret_raw", "verify_secret"):
+            counted = count(getattr(low_level, name))
+            stack.enter_context(mock.patch.object(low_level, name, counted))
+        _, link = server.begin(user, password)
+        answer = await server.answer(link)
+    assert (answer.code if isinstance(answer, frames.AuthNack) else None) == code
+    parameters = server.hasher.dummy_hash.split("$")[:4]
+    assert [each.decode().split("$")[:4] for each in computed] == [parameters]
 
 
 async def test_only_the_right_password_reveals_that_an_account_is_locked(server: LoginServer) -> None:

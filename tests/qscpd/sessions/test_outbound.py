@@ -12,6 +12,7 @@ from qscp.features import BLOCK, READ_RECEIPTS, TYPING
 from qscp.rooms import HistoryFrom
 from qscpd.config import Config
 from qscpd.domain.rooms import RoomChange
+from qscpd.sessions import catch_up
 from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.device import Device
@@ -114,6 +115,27 @@ async def test_an_ack_does_not_overtake_messages(server: InProcessServer) -> Non
     assert acks == [("c1", 31, True), ("c2", 1, False)]
     assert seqs(got, "c1") == [*range(1, 32)]
     assert seqs(got, "c2") == []
+
+
+async def test_an_own_message_among_dropped_ones_is_sent(
+    server: InProcessServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An own message whose ack overtook others comes, also when the buffer of the others overflows later."""
+    monkeypatch.setattr(catch_up, "_PAGE", 1)
+    monkeypatch.setattr(catch_up, "_BUFFER_BYTES", 3000)
+    alice, bob = await live(server, "alice"), await live(server, "bob")
+    await stop_reading(server, bob)
+    maker = IdMaker(1)
+    write(alice, "carol", 1, maker)
+    write(alice, "bob", 15, maker)  # fills the queue
+    await server.settle()
+    write(alice, "#dev", 2, maker)
+    await server.settle()
+    write(bob, "#dev", 1, IdMaker(2))
+    await server.settle()
+    write(alice, "bob", 30, maker)  # fills the buffer
+    await server.settle()
+    assert seqs(await read_on(server, bob), "c1") == [1, 2, 3]
 
 
 async def positions(server: InProcessServer, alice: InProcessPeer) -> None:

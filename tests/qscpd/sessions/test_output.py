@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import thread_time
 
 import pytest
 
 from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscpd.sessions.backlog import Backlog
+from qscpd.sessions.output import FlushQueue
 from qscpd.sessions.session import Session
 from tests.support.doubles import FakeLink, RouterDouble
 
@@ -152,3 +154,31 @@ async def test_a_lost_session_is_not_flushed(router: RouterDouble) -> None:
     session.send(frames.ServerPong())
     session.lost("lost")
     assert len(router.output) == 0
+
+
+class LongOutput:
+    """Something whose output takes half a millisecond to write."""
+
+    def __init__(self) -> None:
+        self.flushed = 0
+
+    def flush(self) -> None:
+        """Work."""
+        until = thread_time() + 0.5e-3
+        while thread_time() < until:
+            pass
+        self.flushed += 1
+
+
+async def test_long_output_lets_others_have_their_turn() -> None:
+    """With long output of many sessions, the loop does something else in between; all are flushed once."""
+    queue = FlushQueue()
+    sessions = [LongOutput() for _ in range(100)]
+    for each in sessions:
+        queue.add(each)
+    await asyncio.sleep(0)
+    assert 0 < sum(each.flushed for each in sessions) < 100
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert [each.flushed for each in sessions] == [1] * 100
+    assert len(queue) == 0

@@ -144,7 +144,11 @@ def test_a_large_chunk_is_divided_when_it_is_rewritten(
     if indexed:
         housekeep(store)
     before = plain(rows_of(store, PAIR))
+    unindexed = "SELECT count(*) FROM chunks WHERE id > (SELECT +value FROM meta WHERE key = 'words_indexed')"
+    assert store._db.read(unindexed) == [(0,)] or not indexed
     rewrite(store)
+    if indexed:  # only the amendment itself is to be indexed
+        assert store._db.read(unindexed) == [(rewrite in (edit, redact, react),)]
     assert max(sizes(store)) <= chunks.BOUND
     after = plain(rows_of(store, PAIR))
     assert [*after] == [seq for seq in before if rewrite is not prune or seq > 10]
@@ -208,7 +212,7 @@ def test_a_chunk_over_a_damaged_copy_is_not_divided(store: SqliteStore) -> None:
     fill(store)
     housekeep(store)
     store._db.connection.execute(
-        "INSERT INTO chunks (id, conversation, last_seq, messages) VALUES (-5, ?, 40, X'90')", (PAIR,)
+        "INSERT INTO chunks (id, conversation, last_seq, messages) VALUES (-5, ?, 50, X'90')", (PAIR,)
     )
     before = plain(rows_of(store, PAIR))
     react(store)
