@@ -187,7 +187,8 @@ class StoreWriter(Generic[S]):
             if left := self._commit(batch):
                 with self._lock:
                     put_back(self._pending, batch.undone(left), _BATCH_ROWS)
-            self._perform_calls()
+            if self._calls:
+                self._perform_calls()
             if (quiet or time.monotonic() >= self._housekeeper.busy_due_s) and not self._failed:
                 self._housekeeper.step(quiet=quiet)
 
@@ -243,7 +244,7 @@ class StoreWriter(Generic[S]):
     def _take_calls(self) -> Sequence[Call]:
         """Take the next call, or several room changes, if all items queued before are committed."""
         with self._lock:
-            return self._calls.take(self._queued - len(self._pending)) if self._calls else ()
+            return self._calls.take(self._queued - len(self._pending))
 
     def _commit(self, batch: Batch[S]) -> Sequence[PendingChat[S]]:
         """Commit a batch; return its chats that are left for the next transaction."""
