@@ -178,17 +178,16 @@ class Outbound:
             messages: Seq and line of each.
             payload: All lines, joined once for all sessions that get them.
         """
-        size = len(payload)
-        if not self._has_room(size):
-            for seq, line in messages:
-                self.deliver(conversation, seq, line)
-            return
-        self.messages_out += len(messages)
-        if self._size or size > HIGH_WATER or self._link.congested:
-            self.put(payload, len(messages))
-        else:
+        if self.live and not self._size and len(payload) <= HIGH_WATER and not self._link.congested:
+            self.messages_out += len(messages)
             self.frames_out += len(messages)
             self._link.write(payload)
+        elif self._has_room(len(payload)):
+            self.messages_out += len(messages)
+            self.put(payload, len(messages))
+        else:
+            for seq, line in messages:
+                self.deliver(conversation, seq, line)
 
     def _has_room(self, size: int) -> bool:
         """Return whether the session is live and a payload fits."""
