@@ -136,6 +136,7 @@ class Admission:
             timeout: Whether it ran into the time for the handshake or the login.
             ours: Whether the daemon ended it for its own reasons.
         """
+        visitor.evict = _do_nothing  # It holds the connection, which holds the visitor.
         if not visitor.counted:
             return
         waited = visitor.waiting

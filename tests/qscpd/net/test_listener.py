@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 import time
@@ -144,3 +145,19 @@ async def test_an_address_that_can_not_be_used_is_named(context: ssl.SSLContext,
     """The error names a foreign or an unknown address."""
     with pytest.raises(QscpdError, match=host.replace(".", r"\.")):
         listening(context, ListenAddress(host, 7727)).bind()
+
+
+async def test_nothing_keeps_a_closed_link_alive(listener: Listener) -> None:
+    """A link that is gone is freed by reference counting alone, with the memory of its TLS."""
+    gc.collect()
+    gc.disable()
+    try:
+        for sent in (b"", b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01"):
+            with connect(listener) as connected:
+                await until(lambda: len(listener.links) == 1)
+                connected.sendall(sent)
+            await until(lambda: not listener.links)
+            await asyncio.sleep(0)
+            assert not [each for each in gc.get_objects() if isinstance(each, Link)], sent
+    finally:
+        gc.enable()

@@ -1,5 +1,6 @@
 """Replay, from login to live: every message is sent once, or declared as a gap."""
 
+import gc
 import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from qscp.rooms import HistoryFrom
 from qscpd.domain.model import ReplayPage
 from qscpd.errors import StoreDamagedError
 from qscpd.sessions import catch_up, replay
+from qscpd.sessions.session import Session
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.damage import chunk_places, damage_chunk
 from tests.support.device import Device
@@ -563,3 +565,26 @@ async def test_the_gap_of_an_old_position_comes_before_joining(
     behind.session.writable()
     await server.settle()
     assert received(behind, "c2") == ["1-1 ahead", "in", "3 live", "resumed"]
+
+
+async def test_nothing_keeps_a_resumed_session_alive(server: InProcessServer) -> None:
+    """A session that resumed and was answered requests is freed by reference counting alone."""
+    gc.collect()
+    gc.disable()
+    others = {id(each) for each in gc.get_objects() if isinstance(each, Session)}
+    try:
+        alice = await server.visitor("alice")
+        alice.send(frames.Resume([]))
+        await server.settle()
+        alice.send(frames.SendChat("bob", "hi", f"{1:032x}"))
+        alice.send(frames.HistoryRequest("c1"))
+        alice.send(frames.ConversationsRequest())
+        await server.settle()
+        alice.lose()
+        del alice
+        server.peers.clear()
+        await server.settle()
+        found = [each for each in gc.get_objects() if isinstance(each, Session)]
+        assert not [each for each in found if id(each) not in others]
+    finally:
+        gc.enable()
