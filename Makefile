@@ -17,6 +17,8 @@ SECONDS ?=
 SESSIONS ?= 2000
 # The attacks that `make abuse` runs; by default all. An unknown one prints the list.
 ATTACKS ?=
+# Set: its times are shown, but break no promise.
+REPORT_TIMES ?=
 # A folder of wheels to install from instead of the network; `make wheelhouse` fills one.
 WHEELS ?=
 # The machine that `make wheelhouse` fetches wheels for; by default this one.
@@ -102,7 +104,7 @@ soak: $(VENV)/installed-dev
 	$(python) -m tests.durability.soak --seconds $(or $(SECONDS),600) --sessions $(SESSIONS)
 
 abuse: $(VENV)/installed-dev
-	$(python) -m tests.abuse.run --seconds $(or $(SECONDS),8) $(ATTACKS)
+	$(python) -m tests.abuse.run --seconds $(or $(SECONDS),8) $(if $(REPORT_TIMES),--report-times) $(ATTACKS)
 
 check: $(VENV)/installed-dev
 	$(python) -m ruff check

@@ -1,8 +1,15 @@
-"""Fair shares: sizes with the largest at hand, queues that serve shares in turn, lanes with priorities."""
+"""Fair queues: who is next while many wait. Pure.
+
+- `CostQueue` for work of accounts: cheap work first, and each account in turn.
+- `ShareQueue` for connections and passwords before a login: nested shares, such as network and address,
+  in turn. `Lanes` puts those first who are known.
+
+`ShareSizes` has the largest share at hand, for whoever has to drop something.
+"""
 
 import enum
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 _CROWD: Final = 64
@@ -10,6 +17,9 @@ _CROWD: Final = 64
 
 _OTHER_TURN: Final = 4
 """One of so many turns of a lane belongs to the next one."""
+
+_PASSES: Final = 8
+"""Items of lower costs that can pass a cost that waits, before one item of that cost is served."""
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -69,7 +79,7 @@ class ShareSizes(Generic[K]):
             self._largest -= 1
 
 
-class FairQueue(Generic[T]):
+class ShareQueue(Generic[T]):
     """Queue of items in nested shares, such as network, address and account.
 
     `pop` serves the shares of each level in turn, and the items of one share in their order. So
@@ -132,6 +142,68 @@ class FairQueue(Generic[T]):
         return self._root.drop()
 
 
+class Cost(enum.IntEnum):
+    """What an item of work costs; cheaper ones go first."""
+
+    LOW = 0
+    """A look-up, an answer from memory, or one change."""
+    PAGE = 1
+    """A page of messages or conversations."""
+    SEARCH = 2
+
+
+class CostQueue(Generic[T]):
+    """Queue of work: cheap items first, and among those of one cost each account in turn.
+
+    No cost is passed more than a few times in a row. So short work does not wait for long work, and
+    long work still goes on. An account with many items waits for itself only. The caller bounds it.
+    """
+
+    def __init__(self) -> None:
+        self._accounts: list[OrderedDict[int, deque[T]]] = [OrderedDict() for _ in Cost]
+        """By cost: the items of each account, in the order of their turns."""
+        self._passed = [0 for _ in Cost]
+        self._len = 0
+
+    def __len__(self) -> int:
+        return self._len
+
+    def push(self, cost: Cost, account: int, item: T) -> None:
+        """Add an item behind those of its cost and account."""
+        self._accounts[cost].setdefault(account, deque()).append(item)
+        self._len += 1
+
+    def pop(self, allowed: Callable[[Cost, int], bool] | None = None) -> T | None:
+        """Remove and return the next item; None if there is none.
+
+        Args:
+            allowed: Whether an item of a cost and account can be served now; None: all can.
+        """
+        late = [cost for cost in Cost if self._passed[cost] >= _PASSES]
+        for cost in (*late, *Cost):
+            account = self._next_account(cost, allowed)
+            if account is not None:
+                return self._take(cost, account)
+        return None
+
+    def _next_account(self, cost: Cost, allowed: Callable[[Cost, int], bool] | None) -> int | None:
+        return next((each for each in self._accounts[cost] if allowed is None or allowed(cost, each)), None)
+
+    def _take(self, cost: Cost, account: int) -> T:
+        accounts = self._accounts[cost]
+        items = accounts[account]
+        item = items.popleft()
+        if items:
+            accounts.move_to_end(account)
+        else:
+            del accounts[account]
+        self._len -= 1
+        self._passed[cost] = 0
+        for higher in range(cost + 1, len(Cost)):
+            self._passed[higher] += bool(self._accounts[higher])
+        return item
+
+
 class Lane(enum.IntEnum):
     """Who comes before whom while many wait."""
 
@@ -152,13 +224,15 @@ class Lanes(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._lanes: list[FairQueue[T]] = [FairQueue(_CROWD if lane is Lane.CLEAN else None) for lane in Lane]
+        self._lanes: list[ShareQueue[T]] = [
+            ShareQueue(_CROWD if lane is Lane.CLEAN else None) for lane in Lane
+        ]
         self._turns = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes))
 
-    def __getitem__(self, lane: Lane) -> FairQueue[T]:
+    def __getitem__(self, lane: Lane) -> ShareQueue[T]:
         return self._lanes[lane]
 
     def pop(self) -> T:

@@ -9,12 +9,13 @@ from qscpd.chat.router import Router
 from qscpd.domain.ids import conversation_id, parse_conversation
 from qscpd.domain.model import ConversationSummary, Found
 from qscpd.domain.search import Place, SearchQuery
+from qscpd.fairness import Cost
 from qscpd.sessions.answers import refusal
 from qscpd.sessions.catch_up import PAGE_BYTES, Source
 from qscpd.sessions.encoding import history_message
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.replay import Backlogs
-from qscpd.sessions.requests import Cost, RequestRunner
+from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
 from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter

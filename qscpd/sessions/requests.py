@@ -8,7 +8,6 @@ its turn.
 """
 
 import asyncio
-import enum
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
@@ -18,8 +17,8 @@ import structlog
 
 from qscp import frames
 from qscp.errors import ErrorCode
-from qscpd.domain.fair_queue import FairQueue
 from qscpd.errors import StoreDamagedError
+from qscpd.fairness import Cost, CostQueue
 from qscpd.net.pause import Pause
 from qscpd.sessions.answers import refusal
 from qscpd.sessions.identity import Identity
@@ -37,16 +36,6 @@ _SEARCHES: Final = 8
 _log = structlog.stdlib.get_logger("qscpd.sessions.requests")
 
 F = TypeVar("F", bound=frames.ClientFrame)
-
-
-class Cost(enum.IntEnum):
-    """What a request costs; cheaper ones go first."""
-
-    LOW = 0
-    """Answered from memory, or one change."""
-    PAGE = 1
-    """A page of messages or conversations."""
-    SEARCH = 2
 
 
 class _Request:
@@ -74,7 +63,7 @@ class RequestRunner:
     def __init__(self, tasks: asyncio.TaskGroup, passed: Callable[[Session], Awaitable[None]]) -> None:
         self._tasks = tasks
         self._passed = passed
-        self._waiting: FairQueue[_Request] = FairQueue(len(Cost))
+        self._waiting: CostQueue[_Request] = CostQueue()
         self._running = self._searching = 0
         self._running_of: Counter[int] = Counter()
         """Requests that run, by account; without those that have none."""
@@ -139,8 +128,8 @@ class RequestRunner:
             self._count(request, 1)
             self.start(request.session, self._run(request))
 
-    def _has_place(self, cost: int, account: int) -> bool:
-        if cost == Cost.SEARCH and self._searching >= _SEARCHES:
+    def _has_place(self, cost: Cost, account: int) -> bool:
+        if cost is Cost.SEARCH and self._searching >= _SEARCHES:
             return False
         return self._running_of[account] < _PER_ACCOUNT
 

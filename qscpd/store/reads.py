@@ -15,14 +15,12 @@ with one read at a time, and the number of sessions is limited.
 """
 
 import asyncio
-import enum
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 
-from qscpd.domain.fair_queue import FairQueue
 from qscpd.domain.model import (
     ConversationPage,
     ConversationRow,
@@ -34,6 +32,7 @@ from qscpd.domain.model import (
 )
 from qscpd.domain.search import Search, SearchQuery
 from qscpd.errors import StoreError
+from qscpd.fairness import Cost, CostQueue
 from qscpd.store.base import StoreReader
 
 _THREADS: Final = 2
@@ -47,14 +46,6 @@ _NOBODY: Final = 0
 T = TypeVar("T")
 
 
-class Lane(enum.IntEnum):
-    """Kind of a read, by its cost."""
-
-    LOOK_UP = 0
-    PAGE = 1
-    SEARCH = 2
-
-
 class _Read:
     """A read, and the future of the loop that gets its result.
 
@@ -63,10 +54,10 @@ class _Read:
     transaction open.
     """
 
-    __slots__ = ("_loop", "_work", "future", "lane")
+    __slots__ = ("_loop", "_work", "cost", "future")
 
-    def __init__(self, work: Callable[[StoreReader], object], lane: Lane) -> None:
-        self.lane = lane
+    def __init__(self, work: Callable[[StoreReader], object], cost: Cost) -> None:
+        self.cost = cost
         self._work = work
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[object] = self._loop.create_future()
@@ -109,7 +100,7 @@ class StoreReads:
 
     def __init__(self, open_reader: Callable[[], StoreReader]) -> None:
         self._open_reader = open_reader
-        self._queue: FairQueue[_Read] = FairQueue(len(Lane))
+        self._queue: CostQueue[_Read] = CostQueue()
         self._wake = threading.Condition()
         self._closing = self._reading_long = False
         self._threads: list[threading.Thread] = []
@@ -189,25 +180,25 @@ class StoreReads:
         """
         search = Search(query)
         while True:
-            page = await self._read(query.account, lambda reader: reader.search(search), Lane.SEARCH)
+            page = await self._read(query.account, lambda reader: reader.search(search), Cost.SEARCH)
             if page is not None:
                 return page
 
     async def credentials(self, name: str) -> Credentials | None:
         """See `StoreReader.credentials`."""
-        return await self._read(_NOBODY, lambda reader: reader.credentials(name), Lane.LOOK_UP)
+        return await self._read(_NOBODY, lambda reader: reader.credentials(name), Cost.LOW)
 
     async def room_log(self, conversation: int, before: int | None, limit: int) -> Sequence[LogRow]:
         """See `StoreReader.room_log`; each room has its turn."""
         return await self._read(-conversation, lambda reader: reader.room_log(conversation, before, limit))
 
-    async def _read(self, account: int, work: Callable[[StoreReader], T], lane: Lane = Lane.PAGE) -> T:
-        """Return the result of a read, when it is the turn of its lane and account."""
+    async def _read(self, account: int, work: Callable[[StoreReader], T], cost: Cost = Cost.PAGE) -> T:
+        """Return the result of a read, when it is the turn of its cost and account."""
         if not self._threads:
             raise StoreError("the store is closed")
-        read = _Read(work, lane)
+        read = _Read(work, cost)
         with self._wake:
-            self._queue.push(lane, account, read)
+            self._queue.push(cost, account, read)
             self._wake.notify()
         try:
             return cast("T", await read.future)
@@ -238,15 +229,15 @@ class StoreReads:
                 if self._closing and not self._queue:
                     return None
                 self._wake.wait()
-            self._reading_long |= read.lane is not Lane.LOOK_UP
+            self._reading_long |= read.cost is not Cost.LOW
             return read
 
-    def _is_allowed(self, lane: int, _: int) -> bool:
-        return lane == Lane.LOOK_UP or not self._reading_long
+    def _is_allowed(self, cost: Cost, _: int) -> bool:
+        return cost is Cost.LOW or not self._reading_long
 
     def _finish(self, read: _Read) -> None:
         """Let the other thread begin what had to wait for a read."""
-        if read.lane is not Lane.LOOK_UP:
+        if read.cost is not Cost.LOW:
             with self._wake:
                 self._reading_long = False
                 self._wake.notify_all()

@@ -25,7 +25,8 @@ async def traced(folder: Path, authority: AuthorityFiles, wires: Wires, program:
         daemon.wait_until_ready()
         (alice,) = await wires.login(daemon, "alice")
         marker = await wires.plain(daemon)
-        await marker.close()
+        marker.writer.write_eof()
+        await marker.ended()  # accepted, and not only queued by the kernel
         for number in range(MESSAGES):
             alice.send(chat("bob", f"message {number}", number + 1))
             await alice.receive_type("chat_ack")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qscpd.fairness import FairQueue, Lane, Lanes, ShareSizes
+from qscpd.fairness import Lane, Lanes, ShareQueue, ShareSizes
 
 PATHS = st.tuples(st.sampled_from("ab"), st.sampled_from("cdef"))
 
@@ -36,7 +36,7 @@ def test_sizes_agree_with_a_counter(changes: list[tuple[str, bool]]) -> None:
 @given(st.lists(PATHS, max_size=40))
 def test_shares_have_their_turns(paths: list[tuple[str, str]]) -> None:
     """Items of a share come in their order, and no share gets two turns while another one waits for one."""
-    queue: FairQueue[int] = FairQueue()
+    queue: ShareQueue[int] = ShareQueue()
     for number, path in enumerate(paths):
         queue.push(number, *path)
     assert len(queue) == len(paths)
@@ -58,7 +58,7 @@ def test_shares_have_their_turns(paths: list[tuple[str, str]]) -> None:
 @given(st.lists(PATHS, min_size=1, max_size=40))
 def test_drop_takes_the_newest_of_the_longest_share(paths: list[tuple[str, str]]) -> None:
     """What is dropped is the newest item of a longest share, at each level."""
-    queue: FairQueue[int] = FairQueue()
+    queue: ShareQueue[int] = ShareQueue()
     left = dict(enumerate(paths))
     for number, path in left.items():
         queue.push(number, *path)
@@ -77,7 +77,7 @@ def test_drop_takes_the_newest_of_the_longest_share(paths: list[tuple[str, str]]
 @given(st.lists(PATHS, max_size=20), st.sets(st.integers(0, 19)))
 def test_discarded_items_leave_nothing(paths: list[tuple[str, str]], discarded: set[int]) -> None:
     """A discarded item never comes, also if it is discarded twice; empty shares are forgotten."""
-    queue: FairQueue[int] = FairQueue()
+    queue: ShareQueue[int] = ShareQueue()
     for number, path in enumerate(paths):
         queue.push(number, *path)
     for number in discarded & set(range(len(paths))):
@@ -92,7 +92,7 @@ def test_discarded_items_leave_nothing(paths: list[tuple[str, str]], discarded: 
 
 def test_who_comes_into_a_crowd_does_not_wait_behind_it() -> None:
     """With more shares than the bound the newest one is next, and each still has one turn in a round."""
-    queue: FairQueue[str] = FairQueue(newest_first_above=3)
+    queue: ShareQueue[str] = ShareQueue(newest_first_above=3)
     for name in "abcde":
         queue.push(f"{name}1", name)
         queue.push(f"{name}2", name)

@@ -21,13 +21,14 @@ from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.model import Keep
 from qscpd.errors import StoreError
+from qscpd.fairness import Cost
 from qscpd.handlers.login import Login
 from qscpd.handlers.login_guard import LoginGuard
 from qscpd.net.admission import Admission
 from qscpd.net.pause import Pause
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store, StoreReader
-from qscpd.store.reads import Lane, StoreReads
+from qscpd.store.reads import StoreReads
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
@@ -78,10 +79,10 @@ class ReadCounter(StoreReads):
 
     in_flight = 0
 
-    async def _read(self, account: int, work: Callable[[StoreReader], T], lane: Lane = Lane.PAGE) -> T:
+    async def _read(self, account: int, work: Callable[[StoreReader], T], cost: Cost = Cost.PAGE) -> T:
         self.in_flight += 1
         try:
-            return await super()._read(account, work, lane)
+            return await super()._read(account, work, cost)
         finally:
             self.in_flight -= 1
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from qscp import frames
+from qscpd.fairness import Cost
 from qscpd.sessions.identity import Identity
-from qscpd.sessions.requests import Cost, RequestRunner
+from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
 from tests.support.doubles import RouterDouble
 
