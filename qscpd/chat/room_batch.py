@@ -1,5 +1,7 @@
 """Additions of one commit to one room: one payload for all of its members' sessions."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from qscp import codec, frames
@@ -78,16 +80,17 @@ class RoomBatch:
             if session.outbound.live:
                 live.append(session)
             else:
-                self.send_to(session)
+                self.send_to((session,))
         return live
 
-    def send_to(self, session: Session) -> None:
-        """Send everything to a session."""
-        messages, payload = self._messages, self._payload
-        if self._edits:
-            messages = [(seq, self._seen_by(session, seq, line)) for seq, line in self._messages]
-            payload = b"".join([line for _, line in messages])
-        session.outbound.deliver_all(self._room.row.id, messages, payload)
+    def send_to(self, sessions: Sequence[Session]) -> None:
+        """Send everything to some sessions."""
+        conversation, messages, payload = self._room.row.id, self._messages, self._payload
+        for session in sessions:
+            if self._edits:
+                messages = [(seq, self._seen_by(session, seq, line)) for seq, line in self._messages]
+                payload = b"".join([line for _, line in messages])
+            session.outbound.deliver_all(conversation, messages, payload)
 
     def _deliver(self, session: Session, seq: int, line: bytes) -> None:
         if session in self._room.sessions:

@@ -116,10 +116,9 @@ class RoomFanOut:
         """Send to some sessions; return whether all have it."""
         # The thread's own time: what other programs take meanwhile is not the room's doing.
         start = thread_time()
-        send, left = fan_out.batch.send_to, fan_out.left
+        left = fan_out.left
         while left:
-            for session in left[: -_SESSIONS - 1 : -1]:
-                send(session)
+            fan_out.batch.send_to(left[: -_SESSIONS - 1 : -1])
             del left[-_SESSIONS:]
             if left and thread_time() - start >= _SLICE_S:
                 break
