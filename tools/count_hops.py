@@ -39,6 +39,9 @@ _OURS: Final = tuple(f"{_ROOT / folder}/" for folder in ("qscp", "qscpd", "clien
 _DOUBLES: Final[frozenset[CodeType]] = frozenset({FakeLink.write.__code__, PagedLink.write.__code__})
 """They decode what the daemon has encoded, which no daemon does."""
 
+_IDLE: Final = "StoreWriter._wait"
+"""It waits for the next message: the store's thread calls it before this one has arrived, or after."""
+
 _COMPREHENSIONS: Final = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
 """Most are calls no more since Python 3.12."""
 
@@ -99,7 +102,7 @@ class Recorder:
         code = frame.f_code
         if not self._on or event != "call" or not code.co_filename.startswith(_OURS):
             return
-        if code.co_name in _COMPREHENSIONS:
+        if code.co_name in _COMPREHENSIONS or code.co_qualname == _IDLE:
             return
         if any(caller in _DOUBLES for caller in _callers(frame)):
             return

@@ -152,7 +152,6 @@ class Inbound(Generic[S]):
 
     def receive(self, plaintext: bytes) -> None:
         """Add plaintext, and handle its frames unless something has to finish first."""
-        self._connection.receive_data(plaintext)
         size = len(plaintext)
         account = self._account
         if account is not None:
@@ -164,7 +163,7 @@ class Inbound(Generic[S]):
         self._pending_bytes = size + self._pending_bytes if self.pending else size
         if self._pending_bytes >= _PENDING_BYTES and self.pending:
             self.pause(Pause.ANSWERS)
-        self._handle()
+        self._handle(plaintext)
 
     def receive_eof(self) -> None:
         """Handle what came before the end, then close."""
@@ -179,24 +178,35 @@ class Inbound(Generic[S]):
             if account.requests.left <= 0 and not account.refill():
                 self._wait(session, account)
 
-    def _handle(self) -> None:
-        """Handle frames until the turn is over, or there is a reason to pause."""
-        session = self._session
+    def _handle(self, plaintext: bytes = b"") -> None:
+        """Handle frames until the turn is over, or there is a reason to pause.
+
+        Args:
+            plaintext: What has come in since the last call.
+        """
+        session, connection = self._session, self._connection
         if session is None or self._link.paused:
+            connection.receive_data(plaintext)
             return
         try:
-            if self._connection.lines:
-                self._handle_frames(session, self._allowance(session))
+            if plaintext or connection.lines:
+                self._handle_frames(session, plaintext)
         except RemoteProtocolError as error:
             session.violated(error)
         except Exception as error:  # noqa: BLE001 - a bug of ours ends one session, not the daemon
             session.failed(error)
         else:
-            self._end_turn(session)
+            if connection.lines or connection.eof or self._link.undecrypted:
+                self._end_turn(session)
 
-    def _handle_frames(self, session: S, most: int) -> None:
+    def _handle_frames(self, session: S, plaintext: bytes) -> None:
+        most = TURN_FRAMES
+        own, account = self._own, self._account
+        if own.frames.left < most or account is None or account.messages.left < most or account.dry:
+            most = self._allowance(session)
         login, after_login = self._handlers
         connection, paused = self._connection, self._link.paused
+        connection.receive_data(plaintext)
         left, messages = most, 0
         while left and connection.lines and (frame := connection.next_event()) is not None:
             left -= 1
@@ -211,9 +221,9 @@ class Inbound(Generic[S]):
                 self.pause(Pause.ANSWERS)
             if paused:
                 break
-        self._own.frames.left -= most - left
-        if self._account is not None:
-            self._account.messages.left -= messages
+        own.frames.left -= most - left
+        if account is not None:
+            account.messages.left -= messages
         if session.identity is None and connection.paused:
             self.pause(Pause.LOGIN)
 
@@ -232,21 +242,15 @@ class Inbound(Generic[S]):
 
     def _allowance(self, session: S) -> int:
         """Return how many frames may be handled now; none if reading is paused, because of the rate."""
-        own, account, most = self._own, self._account, TURN_FRAMES
+        own, account = self._own, self._account
         if own.frames.left <= 0 and not own.refill():
             return self._wait(session, own)
-        if own.frames.left < most:  # noqa: PLR1730 - `min` would be half of what the limits cost
-            most = own.frames.left
+        most = min(own.frames.left, TURN_FRAMES)
         if account is None:
             return most
-        messages = account.messages.left
-        if messages < most or account.dry:
-            if not account.refill():
-                return self._wait(session, account)
-            messages = account.messages.left
-            if account.sharing > 1:
-                messages = max(messages // account.sharing, 1)
-        return messages if messages < most else most  # noqa: FURB136 - as above
+        if not account.refill():
+            return self._wait(session, account)
+        return min(most, max(account.messages.left // account.sharing, 1))
 
     def _wait(self, session: S, limiter: RateLimiter) -> int:
         limiter.wait(self)

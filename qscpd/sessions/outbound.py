@@ -23,7 +23,7 @@ from qscpd.net.link import HIGH_WATER, Link
 from qscpd.net.pause import Pause
 from qscpd.sessions.backlog import Backlog, FallBehind, Snapshots
 from qscpd.sessions.output import FlushQueue
-from qscpd.sessions.payloads import PayloadQueue
+from qscpd.sessions.payloads import Payload, take_slice
 from qscpd.sessions.postponed import Postponed, StateFrame
 
 _OPEN: Final = (State.READY, State.DRAINING)
@@ -69,9 +69,10 @@ class Outbound:
         "_connection",
         "_link",
         "_owner",
+        "_payloads",
         "_presence",
         "_queue",
-        "_queued",
+        "_size",
         "_snapshots",
         "_stale_presence",
         "_stream",
@@ -97,20 +98,17 @@ class Outbound:
         self.fall_behind: FallBehind | None = None
         self.postponed: Postponed | None = None
         self.frames_out = self.messages_out = 0
-        self._queued = PayloadQueue()
+        self._payloads: list[Payload] = []
+        self._size = 0
+        """Bytes in the queue."""
         self._presence: Iterator[bytes] | None = None
         self._stream: Iterator[bytes] | None = None
         self._stale_presence = False
 
     @property
-    def full(self) -> bool:
-        """Whether nothing may be queued but answers to the peer."""
-        return self._queued.size >= self._owner.config.limits.output_queue_bytes
-
-    @property
     def waiting(self) -> bool:
         """Whether the next page has to wait until the peer has taken more."""
-        return self._link.congested or self._queued.size >= _LOW_WATER
+        return self._link.congested or self._size >= _LOW_WATER
 
     # --- frames
 
@@ -118,16 +116,15 @@ class Outbound:
         """Queue encoded frames; a closed session drops them."""
         if self.closed:
             return
-        queued = self._queued  # filled without a call: every message of a session comes here
-        queued.payloads.append(payload)
-        queued.size += len(payload)
+        self._payloads.append(payload)
+        self._size += len(payload)
         self.frames_out += count
         self._queue.add(self)
 
     def answer(self, payload: bytes, count: int) -> None:
         """Queue answers to the peer; if the queue is full, nothing more is read from it for now."""
         self.put(payload, count)
-        if self.full:
+        if self._size >= self._owner.config.limits.output_queue_bytes:
             self._link.pause_reading(Pause.OUTPUT)
 
     def send_lines(self, lines: Sequence[bytes]) -> None:
@@ -181,25 +178,24 @@ class Outbound:
             messages: Seq and line of each.
             payload: All lines, joined once for all sessions that get them.
         """
-        size = len(payload)
-        if not self._has_room(size):
-            for seq, line in messages:
-                self.deliver(conversation, seq, line)
-            return
-        self.messages_out += len(messages)
-        if self._queued.size or size > HIGH_WATER or self._link.congested:
-            self.put(payload, len(messages))
-        else:
+        if self.live and not self._size and len(payload) <= HIGH_WATER and not self._link.congested:
+            self.messages_out += len(messages)
             self.frames_out += len(messages)
             self._link.write(payload)
+        elif self._has_room(len(payload)):
+            self.messages_out += len(messages)
+            self.put(payload, len(messages))
+        else:
+            for seq, line in messages:
+                self.deliver(conversation, seq, line)
 
     def _has_room(self, size: int) -> bool:
         """Return whether the session is live and a payload fits."""
-        return self.live and self._queued.size + size <= self._owner.config.limits.output_queue_bytes
+        return self.live and self._size + size <= self._owner.config.limits.output_queue_bytes
 
     def _lags(self) -> bool:
         """Return whether the queue is full; a live session falls behind then."""
-        if self._queued.size < self._owner.config.limits.output_queue_bytes:
+        if self._size < self._owner.config.limits.output_queue_bytes:
             return False
         if self.live and self.fall_behind is not None:
             self.live = False
@@ -225,7 +221,7 @@ class Outbound:
 
     def send_presence(self, lines: list[bytes]) -> None:
         """Queue presence changes; a peer that does not take its output gets a snapshot later instead."""
-        if self._link.congested or self.full:
+        if self._link.congested or self._size >= self._owner.config.limits.output_queue_bytes:
             self._stale_presence = True
         else:
             self.send_lines(lines)
@@ -305,12 +301,7 @@ class Outbound:
             self.postponed = None
             return False
         while postponed.rooms and not self.waiting:
-            conversation, missed = postponed.pop_room()
-            if missed.left is not None:
-                self.send_all((missed.left,))
-            if self._snapshots is not None:
-                state = self._snapshots.room(conversation, missed.joined_at)
-                self.send_all(() if state is None else (state,))
+            self.send_all(postponed.pop_room(self._snapshots))
         if not postponed.rooms:
             self.send_all(postponed.pop_states(_STATES))
         return True
@@ -323,18 +314,25 @@ class Outbound:
             self._finish()
             return
         link, slices = self._link, _SLICES
-        while self._queued.size and not link.congested:
+        while self._size and not link.congested:
             if not slices:
                 self._queue.add(self)  # The rest waits for the other sessions.
                 break
-            link.write(self._queued.take(HIGH_WATER))
+            self._write_slice()
             slices -= 1
-        if self.backlog or link.paused or self._presence or self._stream or self._is_stale():
+        snapshot = self._presence or self._stale_presence
+        if snapshot or self._stream or self.backlog or link.paused or self.postponed is not None:
             self._proceed()
 
-    def _is_stale(self) -> bool:
-        """Return whether the peer has missed something that has no other sign."""
-        return self._stale_presence or self.postponed is not None
+    def _write_slice(self) -> None:
+        """Write what is queued, or the first part of it."""
+        if self._size <= HIGH_WATER:
+            data = b"".join(self._payloads)
+            self._payloads.clear()
+        else:
+            data = take_slice(self._payloads, HIGH_WATER)
+        self._size -= len(data)
+        self._link.write(data)
 
     def _proceed(self) -> None:
         """Continue with what waited for room in the queue."""
@@ -357,7 +355,7 @@ class Outbound:
     def _write_pages(self, pages: Iterator[bytes]) -> bool:
         """Write as many pages as the peer has room for; return whether they were the last ones."""
         size = 0
-        while not self._queued.size and not self._link.congested:
+        while not self._size and not self._link.congested:
             page = next(pages, None)
             if page is None:
                 return True
@@ -385,9 +383,9 @@ class Outbound:
         self._finish()
 
     def _finish(self) -> None:
-        while self._queued.size and not self._link.congested:
-            self._link.write(self._queued.take(HIGH_WATER))
-        if not self._queued.size:
+        while self._size and not self._link.congested:
+            self._write_slice()
+        if not self._size:
             self._link.close(self._link.reason)
 
     def lost(self) -> None:
@@ -395,6 +393,7 @@ class Outbound:
         self.closed = True
         self._presence = self._stream = self._snapshots = None
         self.postponed = self.fall_behind = self.drained = None
-        self._queued.clear()
+        self._payloads.clear()
+        self._size = 0
         if self.backlog is not None:
             self.backlog.writable()  # It must not wait for a peer that is gone.

@@ -6,6 +6,7 @@ conversation and kind of position, and one per blocked account.
 """
 
 from qscp import frames
+from qscpd.sessions.backlog import Snapshots
 
 StateFrame = frames.Delivered | frames.ServerRead | frames.BlockChanged
 """A state that is sent in one frame."""
@@ -56,13 +57,21 @@ class Postponed:
         room = self.room(conversation)
         room.left, room.joined_at = frame, None
 
-    def pop_room(self) -> tuple[int, MissedRoom]:
-        """Remove and return the room that was noted last.
+    def pop_room(self, snapshots: Snapshots | None) -> list[frames.ServerFrame]:
+        """Remove the room that was noted last, and return the frames that say what happened to it.
+
+        Args:
+            snapshots: What the account sees; None before the login and after the end.
 
         Raises:
             KeyError: There is none.
         """
-        return self.rooms.popitem()
+        conversation, missed = self.rooms.popitem()
+        made: list[frames.ServerFrame] = [] if missed.left is None else [missed.left]
+        if snapshots is not None:
+            state = snapshots.room(conversation, missed.joined_at)
+            made += () if state is None else (state,)
+        return made
 
     def state(self, frame: StateFrame) -> None:
         """Note a position or a block; it takes the place of an earlier one of the same kind."""

@@ -42,6 +42,7 @@ class Session:
         text: The away text that goes with it.
         attempts: Failed logins so far.
         inbound: Its input.
+        receive: Handles plaintext that has come in; called by the link, once per read.
         refused: Whether the store refused a message of the session.
         messages_in: Messages sent by this session and stored.
         opened: Loop time of the handshake's end.
@@ -61,6 +62,7 @@ class Session:
         "messages_in",
         "opened",
         "outbound",
+        "receive",
         "refused",
         "status",
         "text",
@@ -82,6 +84,7 @@ class Session:
         self.refused = False
         self.typed = float("-inf")
         self.inbound = Inbound(self, handlers, owner.turns, owner.rates)
+        self.receive = self.inbound.receive
         self.outbound.drained = partial(self.inbound.resume, Pause.OUTPUT)
         self._closing_code: ErrorCode | None = None
 
@@ -123,10 +126,6 @@ class Session:
         self._owner.peer_log.write(log, event, remote, account, level=level, session=self.id, **fields)
 
     # --- called by the link
-
-    def receive(self, plaintext: bytes) -> None:
-        """Handle every frame that has come in."""
-        self.inbound.receive(plaintext)
 
     def receive_eof(self) -> None:
         """Answer what is under way, then close: the peer sends nothing more."""
@@ -187,7 +186,12 @@ class Session:
         self.messages_in += stored
         self.refused |= blocks
         self.outbound.answer(codec.encode_lines(answers), len(answers))
-        return self._waits_for_answers()
+        return (
+            bool(self.link.paused)
+            or self.connection.eof
+            or self.outbound.closed
+            or self._closing_code is not None
+        )
 
     # --- the end
 
@@ -208,12 +212,7 @@ class Session:
     def processed(self, count: int) -> None:
         """Note that the store has processed positions or skips of the session."""
         self.inbound.pending -= count
-        if self._waits_for_answers():
-            self.resume()
-
-    def _waits_for_answers(self) -> bool:
-        """Return whether `resume` has to follow answers of the store."""
-        return self.closed or bool(self.link.paused) or self._closing_code is not None or self.connection.eof
+        self.resume()
 
     def violated(self, error: RemoteProtocolError) -> None:
         """End: the peer broke the protocol."""

@@ -19,7 +19,7 @@ import structlog
 
 from qscp.errors import ErrorCode
 from qscpd.bus.base import Answers, Bus, Commit
-from qscpd.domain.events import Event, MessagesStored, PositionMoved
+from qscpd.domain.events import Event, MessagesStored
 from qscpd.domain.model import Keep, Mark, Outcome, Refused, StoredMessage
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
@@ -187,7 +187,8 @@ class StoreWriter(Generic[S]):
             if left := self._commit(batch):
                 with self._lock:
                     put_back(self._pending, batch.undone(left), _BATCH_ROWS)
-            self._perform_calls()
+            if self._calls:
+                self._perform_calls()
             if (quiet or time.monotonic() >= self._housekeeper.busy_due_s) and not self._failed:
                 self._housekeeper.step(quiet=quiet)
 
@@ -243,7 +244,7 @@ class StoreWriter(Generic[S]):
     def _take_calls(self) -> Sequence[Call]:
         """Take the next call, or several room changes, if all items queued before are committed."""
         with self._lock:
-            return self._calls.take(self._queued - len(self._pending)) if self._calls else ()
+            return self._calls.take(self._queued - len(self._pending))
 
     def _commit(self, batch: Batch[S]) -> Sequence[PendingChat[S]]:
         """Commit a batch; return its chats that are left for the next transaction."""
@@ -256,37 +257,39 @@ class StoreWriter(Generic[S]):
             return ()
         try:
             outcomes, moved = self._store.append(batch.messages, marks, deadline_s=time.monotonic() + _TURN_S)
-        except (StoreFullError, StoreBusyError) as error:
-            self._refusing.failed(str(error), len(chats))
-            self._housekeeper.bring_forward()
-            full = isinstance(error, StoreFullError)
-            self._refuse_and_block(chats, ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED)
-        except StoreDamagedError as error:
-            return self._commit_around(batch, error)
-        except Exception as error:  # noqa: BLE001 - whatever it is: what was stored is unknown
-            self._fail(error)
-        else:
-            self._publish(batch, outcomes, moved)
-            return chats[len(outcomes) :]
-        return ()
-
-    def _publish(
-        self, batch: Batch[S], outcomes: Sequence[Outcome], moved: Sequence[PositionMoved | None]
-    ) -> None:
-        """Publish what was committed of a batch."""
+        except Exception as error:  # noqa: BLE001 - whatever it is: sessions wait for answers
+            return self._not_committed(batch, error)
         if self._refusing.lasts:
             self._refusing.works()
         self._housekeeper.stored = True
-        chats, messages = batch.chats, batch.messages
+        done, messages = chats, batch.messages
         if len(outcomes) < len(chats):
-            chats, messages = chats[: len(outcomes)], messages[: len(outcomes)]
+            done, messages = chats[: len(outcomes)], messages[: len(outcomes)]
         events: Sequence[Event]
-        if not batch.marks and all(type(each) is StoredMessage and each.new for each in outcomes):
+        if not marks and all(type(each) is StoredMessage and each.new for each in outcomes):
             events = (MessagesStored(messages, cast("Sequence[StoredMessage]", outcomes)),)
         else:
             events = events_of(messages, outcomes, moved)
-        answers = Answers([chat.session for chat in chats], messages, outcomes)
+        answers = Answers([chat.session for chat in done], messages, outcomes)
         self._back(self._bus.publish, Commit(events, answers))
+        return chats[len(outcomes) :]
+
+    def _not_committed(self, batch: Batch[S], error: Exception) -> Sequence[PendingChat[S]]:
+        """Refuse a batch whose transaction failed, or what of it can't be stored.
+
+        Returns:
+            Its chats that are left for the next transaction.
+        """
+        if isinstance(error, StoreDamagedError):
+            return self._commit_around(batch, error)
+        if isinstance(error, StoreFullError | StoreBusyError):
+            self._refusing.failed(str(error), len(batch.chats))
+            self._housekeeper.bring_forward()
+            full = isinstance(error, StoreFullError)
+            self._refuse_and_block(batch.chats, ErrorCode.STORAGE_FULL if full else ErrorCode.STORAGE_FAILED)
+        else:
+            self._fail(error)  # What was stored is unknown.
+        return ()
 
     def _commit_around(self, batch: Batch[S], error: StoreDamagedError) -> Sequence[PendingChat[S]]:
         """Commit a batch in halves, until what needs a damaged page is alone; only that is refused.

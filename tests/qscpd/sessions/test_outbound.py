@@ -67,7 +67,7 @@ async def read_on(server: InProcessServer, peer: InProcessPeer) -> list[frames.S
 
 def queued(session: Session) -> int:
     """Return the bytes in a session's queue."""
-    return session.outbound._queued.size
+    return session.outbound._size
 
 
 def write(peer: InProcessPeer, to: str, count: int, maker: IdMaker) -> None:
