@@ -99,6 +99,21 @@ class NoLimits(Inbound[Session]):
     def _allowance(self, _: Session) -> int:
         return TURN_FRAMES
 
+    def _handle_frames(self, session: Session, plaintext: bytes) -> None:
+        identity = session.identity
+        if identity is None:
+            super()._handle_frames(session, plaintext)
+            return
+        after_login, connection, paused = self._handlers.after_login, self._connection, self._link.paused
+        connection.receive_data(plaintext)
+        left = TURN_FRAMES
+        while left and connection.lines and (frame := connection.next_event()) is not None:
+            left -= 1
+            if after_login[type(frame)](session, identity, frame):
+                self.pending += 1
+            if paused:
+                break
+
 
 def no_reader() -> StoreReader:
     """Fail: nothing here reads the store."""
@@ -121,6 +136,7 @@ class Bench:
         self.session = session = router.open_session(handlers, NullLink())
         if not limited:
             session.inbound = NoLimits(session, handlers, router.turns, router.rates)
+            session.receive = session.inbound.receive
         session.receive(codec.encode(frames.Auth(user="alice", password=session.id)))
         announced = frames.Limits(65536, 16384)
         session.send(

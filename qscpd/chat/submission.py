@@ -77,12 +77,14 @@ class SubmissionQueue:
         if room is not None and not self._pass_gate(item, room):
             return
         self._outbox.append(item)
-        self._schedule()
+        if not self._scheduled:
+            self._schedule()
 
     def submit_mark(self, session: Session, mark: Mark) -> None:
         """Queue a position; only the highest of a session, conversation and kind waits."""
         self._marks.add(session, mark)
-        self._schedule()
+        if not self._scheduled:
+            self._schedule()
 
     def submit_skip(self, session: Session, message_id: str) -> None:
         """Queue a skip; the session's later messages stay behind it."""
@@ -90,9 +92,9 @@ class SubmissionQueue:
         self._marks.count(session)
 
     def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self.hand_over)
+        """End the tick with `hand_over`; called once a tick."""
+        self._scheduled = True
+        self._loop.call_soon(self.hand_over)
 
     def barrier(self) -> None:
         """Hand everything submitted so far to the writer, past the gates of all rooms.

@@ -18,7 +18,6 @@ from qscp import codec, frames
 from qscp.connection import ServerConnection
 from qscp.states import State
 from qscpd.config import Config
-from qscpd.domain.model import StoredMessage
 from qscpd.net.link import HIGH_WATER, Link
 from qscpd.net.pause import Pause
 from qscpd.sessions.backlog import Backlog, FallBehind, Snapshots
@@ -155,20 +154,17 @@ class Outbound:
         elif self.backlog is not None:
             self.backlog.buffer(conversation, seq, line)
 
-    def deliver_frames(self, batch: Sequence[frames.ServerFrame], places: Sequence[StoredMessage]) -> None:
-        """Deliver several messages, encoded together if there is room.
+    def deliver_frames(self, batch: Sequence[frames.ServerFrame]) -> bool:
+        """Deliver several messages, encoded together; return False if there is no room for all of them.
 
-        Args:
-            batch: The messages.
-            places: Where each was stored.
+        Then none is delivered, and `deliver` has to follow for each.
         """
         payload = codec.encode_lines(batch)
-        if self._has_room(len(payload)):
-            self.messages_out += len(batch)
-            self.put(payload, len(batch))
-            return
-        for frame, place in zip(batch, places, strict=True):
-            self.deliver(place.conversation, place.seq, codec.encode(frame))
+        if not self._has_room(len(payload)):
+            return False
+        self.messages_out += len(batch)
+        self.put(payload, len(batch))
+        return True
 
     def deliver_all(self, conversation: int, messages: Sequence[tuple[int, bytes]], payload: bytes) -> None:
         """Deliver several messages; they are written at once if they are few and nothing is queued before.
