@@ -54,8 +54,23 @@ _ISOLATES: Final = "\u2066-\u2069"
 _END: Final = "\u2069"
 """POP DIRECTIONAL ISOLATE; the others open one."""
 
-_BLANK: Final = "\u2800\U0001d159\U00016fe4"
-"""Characters with the category of a symbol or a mark, and nothing to see."""
+_BLANK: Final = "\u2800\U0001d159\U00016fe4\U00013430-\U0001343f"
+"""Characters with nothing to see, though they are no blanks to Unicode."""
+
+_FORMATS: Final = "\u0600-\u0605\u06dd\u070f\u0890-\u0891\u08e2\U000110bd\U000110cd\U00013430-\U0001343f"
+"""Signs around numbers, and joiners of hieroglyphs; terminals give them no column."""
+
+_JAMO: Final = "\u1161-\u11ff\ud7b0-\ud7fb"
+"""Vowels and finals of Hangul, shown in the syllable that they belong to; it has three at most."""
+
+_NEW_MARKS: Final = (
+    "\u0897\u0cf3\u0ece\u1acf-\u1af0\U00010d69-\U00010d6d\U00010efa-\U00010eff\U00011241\U000113b8-\U000113c0"
+    "\U000113c2\U000113c5\U000113c7-\U000113ca\U000113cc-\U000113d0\U000113d2\U000113e1-\U000113e2"
+    "\U00011b60-\U00011b67\U00011f00-\U00011f01\U00011f03\U00011f34-\U00011f3a\U00011f3e-\U00011f42\U00011f5a"
+    "\U00013440\U00013447-\U00013455\U0001611e-\U0001612f\U0001e08f\U0001e4ec-\U0001e4ef\U0001e5ee-\U0001e5ef"
+    "\U0001e6e3\U0001e6e6\U0001e6ee-\U0001e6ef\U0001e6f5"
+)
+"""Combining marks of Unicode 15 to 17; Python 3.11 has the tables of Unicode 14."""
 
 _LINE_BREAKS: Final = re.compile("[\u2028\u2029]")
 _PASTED: Final = re.compile("[\u00ad\u034f\u180e\u200b\u2060-\u2064\ufeff]")
@@ -81,7 +96,7 @@ _SUSPECT: Final = re.compile(f"[{_CLASS}{_ISOLATES}]")
 _FOUND: Final = re.compile(f"{_FLAG}|([{_CLASS}])|([{_ISOLATES}\n])")
 _INVISIBLE: Final = re.compile(rf"[\s{_CLASS}{_KEPT}{_ISOLATES}{_BLANK}]*")
 _ISOLATE: Final = re.compile(f"[{_ISOLATES}]")
-_NO_PLACE: Final = re.compile(f"[{_KEPT}{_ISOLATES}]")
+_NO_PLACE: Final = re.compile(f"[{_KEPT}{_ISOLATES}{_FORMATS}{_JAMO}{_NEW_MARKS}]")
 
 
 class Fault(NamedTuple):

@@ -149,3 +149,8 @@ class StateError(Exception):
 
 class InterruptedByUserError(Exception):
     """The user pressed Ctrl-C where it means to leave."""
+
+
+def may_reconnect(error: ClientError) -> bool:
+    """Whether to reconnect automatically."""
+    return isinstance(error, UnreachableError) or (isinstance(error, EndedError) and error.reconnect)

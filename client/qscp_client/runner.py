@@ -23,6 +23,7 @@ from qscp_client.errors import (
     NotDeliveredError,
     StateError,
     UnreachableError,
+    may_reconnect,
 )
 from qscp_client.net.backoff import Backoff
 from qscp_client.net.connection import Link
@@ -45,6 +46,9 @@ _TICK_S: Final = 5.0
 
 _ANSWER_S: Final = 5.0
 """How long the answer to a `ping` can take after this computer slept."""
+
+_READY_S: Final = 1.0
+"""How long a terminal is not read while the server's lists come. Usually they take milliseconds."""
 
 _TOUCH_S: Final = 1.0
 """Seconds after the last try before a key ends the pause."""
@@ -146,7 +150,7 @@ class ClientRunner:
             if self._resumed:
                 backoff = self._backoff()  # otherwise the same trouble may come again at once
             self._engine.disconnected()
-            if not _may_reconnect(lost):
+            if not may_reconnect(lost):
                 raise lost
             self._flush()
             # The server's words, if it closed the connection.
@@ -203,7 +207,7 @@ class ClientRunner:
                     return None
                 return await connecting
             except ClientError as error:
-                if not _may_reconnect(error):
+                if not may_reconnect(error):
                     raise
                 lost = error
             finally:
@@ -227,8 +231,7 @@ class ClientRunner:
             if touched.done() and touched.result() and time.monotonic() - begin >= _TOUCH_S:
                 break
             touched.cancel()
-            if touched.done() and touched.result():
-                # Pressed too early: don't spin, but remember it.
+            if touched.done() and touched.result():  # pressed too early: don't spin, but remember it
                 await asyncio.sleep(max(begin + _TOUCH_S - time.monotonic(), 0))
                 break
         self._engine.next_try = None
@@ -272,7 +275,10 @@ class ClientRunner:
 
     async def _type(self) -> None:
         """Carry out typed lines until the input ends or the user leaves."""
-        await self._ready.wait()
+        with contextlib.suppress(TimeoutError):
+            # Ctrl-C is only a key of the line editor. A pipe has no user who could leave before.
+            async with asyncio.timeout(_READY_S if self._front.patience_s is None else None):
+                await self._ready.wait()
         while not self._engine.leaving:
             lines = await self._read_lines()
             if not lines:
@@ -382,11 +388,6 @@ class ClientRunner:
         if engine.pending or (self._front.counts_failures and (engine.failed or engine.pick_failed)):
             return ExitCode.NOT_DELIVERED
         return ExitCode.OK
-
-
-def _may_reconnect(error: ClientError) -> bool:
-    """Whether to reconnect automatically."""
-    return isinstance(error, UnreachableError) or (isinstance(error, EndedError) and error.reconnect)
 
 
 async def _was_interrupted(typing: asyncio.Task[None]) -> bool:

@@ -33,6 +33,12 @@ from qscpd.permissions import check_unchangeable
 _FILE_LIMIT: Final = 1 << 20
 """Bytes in a configuration file; the sample has a few thousand."""
 
+_PROBLEMS: Final = 100
+"""Problems of a file that are reported."""
+
+_HINTED: Final = 4096
+"""Characters of a line in which the cause of a problem is looked for; the file can be a single line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -128,8 +134,8 @@ def parse_config(
     for key, value in written.items():
         problems += merged.apply_file(SETTINGS[key], value, path, (cwd / path).parent)
     lines = yaml_lines(text)
-    for problem in sorted(problems, key=lambda problem: problem.line):
-        source = "".join(lines[line - 1] for line in {problem.since or problem.line, problem.line})
+    for problem in sorted(problems, key=lambda problem: problem.line)[:_PROBLEMS]:
+        source = "".join(lines[line - 1] for line in {problem.since or problem.line, problem.line})[:_HINTED]
         merged.report(f"{path}:{problem.line}: {problem.sentence}{quotes_hint(source)}", source)
     merged.apply_environ(environ, cwd)
     merged.apply_overrides(overrides, cwd)

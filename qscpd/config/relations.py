@@ -1,5 +1,6 @@
 """Checks of values against each other."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -46,9 +47,9 @@ def _all_relations(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]
 
 def _listeners(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
     listen = config.server.listen
-    fixed = [address for address in listen if address.port]
-    for address in dict.fromkeys(fixed):
-        if fixed.count(address) > 1:
+    fixed = Counter(address for address in listen if address.port)
+    for address, count in fixed.items():
+        if count > 1:
             yield "server.listen", (), f"{address} is listed twice; keep one"
 
 

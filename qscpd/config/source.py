@@ -16,6 +16,17 @@ from qscpd.config.values import Integer, ListKind
 _TAG: Final = "tag:yaml.org,2002:"
 _TEXT_TAGS: Final = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "timestamp"))
 
+# An alias repeats a text or a list for a few bytes, and each problem is looked up in its line. So a file of
+# 1 MiB could cost gigabytes and hours; a backup can have one from an attacker.
+_PROBLEMS: Final = 100
+"""Problems after which the rest of the file is not looked at."""
+
+_ITEMS: Final = 1000
+"""Items of a list."""
+
+_LONGEST: Final = 4096
+"""Characters of a value; the longest path on Linux has as many."""
+
 
 class Problem(NamedTuple):
     """A problem in the file."""
@@ -77,6 +88,8 @@ class _Reader:
         known = list(_names(prefix))
         first_seen: dict[str, int] = {}
         for key_node, value in node.value:
+            if len(self.problems) >= _PROBLEMS:
+                return
             name = key_node.value if isinstance(key_node, ScalarNode) else None
             if name not in known:
                 self._unknown(prefix, key_node, name, known)
@@ -94,6 +107,9 @@ class _Reader:
     def _unknown(self, prefix: str, node: Node, name: str | None, known: list[str]) -> None:
         if name is None:
             self._report(node, f"{prefix or 'the file'}: a key must be a word, not {_describe(node)}")
+            return
+        if len(name) > _LONGEST:
+            self._report(node, f"{prefix or 'the file'}: a key has {len(name)} characters")
             return
         where = f"{prefix}.{name}" if prefix else name
         elsewhere = [key for key in SETTINGS if key.rpartition(".")[2] == name]
@@ -115,6 +131,9 @@ class _Reader:
         if not node.value and not kind.can_be_empty:
             self._report(node, f"{key}: the list is empty; add at least one address")
             return
+        if len(node.value) > _ITEMS:
+            self._report(node, f"{key}: the list has {len(node.value)} items; {_ITEMS} are allowed")
+            return
         texts = [self._text(key, item) for item in node.value]
         if None not in texts:
             lines = tuple(item.start_mark.line + 1 for item in node.value)
@@ -128,6 +147,9 @@ class _Reader:
             if isinstance(SETTINGS[key].kind, Integer) and node.style is not None:
                 self._report(node, f"{key}: must be a number, not quoted text; remove the quotes")
                 return None
+            if len(node.value) > _LONGEST:
+                self._report(node, f"{key}: has {len(node.value)} characters; {_LONGEST} are allowed")
+                return None
             return str(node.value)
         if node.tag == _TAG + "null":
             self._report(node, f"{key}: has no value; set one, or remove the key for the default")
@@ -136,7 +158,8 @@ class _Reader:
         return None
 
     def _report(self, node: Node, sentence: str) -> None:
-        self.problems.append(Problem(node.start_mark.line + 1, sentence))
+        if len(self.problems) < _PROBLEMS:
+            self.problems.append(Problem(node.start_mark.line + 1, sentence))
 
 
 def _names(prefix: str) -> Iterator[str]:

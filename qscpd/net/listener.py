@@ -145,12 +145,14 @@ class Listener:
         A flood of handshakes would take half of the loop's time otherwise, budget or not.
         """
         begun = time.monotonic()
-        while self._pending_handshakes and time.monotonic() < begun + _HANDSHAKES_S:
-            self._pending_handshakes.pop().proceed()
-        self._handshakes_due = bool(self._pending_handshakes)
-        if self._handshakes_due:
-            rest_s = (_SHARE - 1) * (time.monotonic() - begun)
-            self._loop.call_later(rest_s, self._run_handshakes)
+        try:
+            while self._pending_handshakes and time.monotonic() < begun + _HANDSHAKES_S:
+                self._pending_handshakes.pop().proceed()
+        finally:  # A bug in one handshake must not stop those of the others.
+            self._handshakes_due = bool(self._pending_handshakes)
+            if self._handshakes_due:
+                rest_s = (_SHARE - 1) * (time.monotonic() - begun)
+                self._loop.call_later(rest_s, self._run_handshakes)
 
     def open_session(self, link: Link) -> LinkSession:
         """Create the session of a link after its handshake."""

@@ -54,8 +54,13 @@ class FlushQueue:
     def flush(self) -> None:
         """Flush every session in the queue now."""
         sessions, self._sessions = self._sessions, {}
-        for session in sessions:
-            session.flush()
+        waiting = iter(sessions)
+        try:
+            for session in waiting:
+                session.flush()
+        finally:  # A bug in one flush must not stop the output of the others.
+            for session in waiting:
+                self.add(session)
 
     def _take_turn(self) -> None:
         """Flush sessions, for a limited time."""
@@ -66,12 +71,14 @@ class FlushQueue:
         # The thread's own time: what other programs take meanwhile is no reason to stop.
         until = thread_time() + _TURN_S
         sessions = list(self._sessions)
-        for at in range(0, len(sessions), _SESSIONS):
-            for session in sessions[at : at + _SESSIONS]:
-                if self._sessions.pop(session, _GONE) is None:
-                    session.flush()
-            if thread_time() >= until:
-                break
-        if self._sessions and not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._take_turn)
+        try:
+            for at in range(0, len(sessions), _SESSIONS):
+                for session in sessions[at : at + _SESSIONS]:
+                    if self._sessions.pop(session, _GONE) is None:
+                        session.flush()
+                if thread_time() >= until:
+                    break
+        finally:
+            if self._sessions and not self._scheduled:
+                self._scheduled = True
+                self._loop.call_soon(self._take_turn)

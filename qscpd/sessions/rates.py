@@ -201,9 +201,14 @@ class RateLimiter:
         self._timer = None
         waiting, self.waiting = self.waiting, {}
         self.sharing = len(waiting)
-        for session in waiting:
-            session.continue_reading()
-        self.sharing = 1
+        left = iter(waiting)
+        try:
+            for session in left:
+                session.continue_reading()
+        finally:  # A bug in one session must not let the others wait for ever.
+            self.sharing = 1
+            for session in left:
+                self._loop.call_soon(session.continue_reading)
 
 
 class AccountRates(RateLimiter):

@@ -46,10 +46,12 @@ class TurnQueue:
     def run(self) -> None:
         """Let sessions take turns, for a limited time."""
         until = time.monotonic() + _TURNS_S
-        while self._waiting:
-            self._waiting.popleft().take_turn()
-            if time.monotonic() >= until:
-                break
-        self._scheduled = bool(self._waiting)
-        if self._scheduled:
-            self._loop.call_soon(self.run)
+        try:
+            while self._waiting:
+                self._waiting.popleft().take_turn()
+                if time.monotonic() >= until:
+                    break
+        finally:  # A bug in one turn must not stop those of the others.
+            self._scheduled = bool(self._waiting)
+            if self._scheduled:
+                self._loop.call_soon(self.run)

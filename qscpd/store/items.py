@@ -1,6 +1,6 @@
 """Items on their way to the store, and the batches that are committed together."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
@@ -70,27 +70,51 @@ def _batch(items: "Sequence[PendingChat[S] | Mark]") -> Batch[S]:
     return Batch(chats, [each.message for each in chats], marks)
 
 
-def put_back(pending: deque[Queued[S]], left: Sequence[Queued[S]], most: int) -> None:
-    """Put what a transaction has left in front of a queue again, behind messages of other accounts.
+class Precedence(Generic[S]):
+    """Who goes first of what waits when a transaction ends before it is done: who did not cause that.
 
-    So who sends what takes long waits for it, and others do not. What one account sends keeps its order.
-
-    Args:
-        pending: The queue.
-        left: As of `Batch.undone`.
-        most: Items that are looked at.
+    An account is *slow* from the moment when a transaction ends at a message of its own, until nothing of
+    it waits.
     """
-    slow = {item.message.sender for item in left if type(item) is PendingChat}
-    skipping: set[S] = set()
-    first: list[Queued[S]] = []
-    rest: list[Queued[S]] = []
-    for _ in range(min(len(pending), most)):
-        item = pending.popleft()
-        if type(item) is PendingChat and item.message.sender not in slow and item.session not in skipping:
-            first.append(item)
-            rest.append(None)  # a call that came after it still finds it before itself
-        else:
-            rest.append(item)
-            if type(item) is PendingSkip:
-                skipping.add(item.session)
-    pending.extendleft(reversed([*first, *left, *rest]))
+
+    def __init__(self) -> None:
+        self._slow: set[int] = set()
+
+    def put_back(self, pending: deque[Queued[S]], left: Sequence[Queued[S]], most: int) -> None:
+        """Put what a transaction has left in front of a queue again, behind messages of other accounts.
+
+        So who sends what takes long waits for it, and others do not: neither those that come later, nor
+        those that the same transaction has left. What one account sends keeps its order.
+
+        Args:
+            pending: The queue.
+            left: As of `Batch.undone`.
+            most: Items of the queue that are looked at.
+        """
+        waiting = [*left, *(pending.popleft() for _ in range(min(len(pending), most)))]
+        last = self._last(waiting)
+        skipping: set[S] = set()
+        first: list[Queued[S]] = []
+        rest: list[Queued[S]] = []
+        for item in waiting:
+            if type(item) is PendingChat and item.message.sender not in last and item.session not in skipping:
+                first.append(item)
+                if rest:
+                    rest.append(None)  # a call that came after it still finds it before itself
+            else:
+                rest.append(item)
+                if type(item) is PendingSkip:
+                    skipping.add(item.session)
+        pending.extendleft(reversed([*first, *rest]))
+
+    def _last(self, waiting: Sequence[Queued[S]]) -> set[int]:
+        """Return who waits for all others: of the slow accounts, those with most messages.
+
+        So a slow one with few messages does not wait for one with many.
+        """
+        senders = [item.message.sender for item in waiting if type(item) is PendingChat]
+        counts = Counter(senders)
+        self._slow.add(senders[0])
+        self._slow.intersection_update(counts)
+        longest = max(counts[each] for each in self._slow)
+        return {each for each in self._slow if counts[each] == longest}

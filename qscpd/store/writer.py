@@ -1,8 +1,7 @@
 """The thread that owns the store: group commit, calls between commits, and housekeeping.
 
-What arrived while the last commit ran is one transaction: under load hundreds of messages
-share the cost of a flush, and a single message does not wait. When there is nothing to
-commit, the thread does the store's housekeeping in steps of a few milliseconds.
+What arrived while the last commit ran is one transaction: under load hundreds of messages share the cost of
+a flush, and a single message does not wait. When there is nothing to commit, housekeeping is done in steps.
 
 Each commit is published on the bus, with the events that it caused and the answers that sessions wait for.
 """
@@ -29,7 +28,7 @@ from qscpd.store.calls import Call, CallQueue, settle
 from qscpd.store.clock_watch import ClockWatch
 from qscpd.store.commits import events_of
 from qscpd.store.housekeeper import QUIET_S, Housekeeper
-from qscpd.store.items import Batch, Item, PendingChat, PendingSkip, Queued, put_back
+from qscpd.store.items import Batch, Item, PendingChat, PendingSkip, Precedence, Queued
 from qscpd.store.order import Order
 
 _BATCH_ROWS: Final = 1000
@@ -82,6 +81,7 @@ class StoreWriter(Generic[S]):
         self._loop = asyncio.get_running_loop()
         self._back = self._loop.call_soon_threadsafe
         self._order: Order[S] = Order(store)
+        self._precedence: Precedence[S] = Precedence()
         self._housekeeper = Housekeeper(store.housekeeping, keep)
         self._failed = False
         self._refusing = Outage(_log, "store.refused", "messages", calm_s=CALM_S)
@@ -186,7 +186,7 @@ class StoreWriter(Generic[S]):
                     return
             if left := self._commit(batch):
                 with self._lock:
-                    put_back(self._pending, batch.undone(left), _BATCH_ROWS)
+                    self._precedence.put_back(self._pending, batch.undone(left), _BATCH_ROWS)
             if self._calls:
                 self._perform_calls()
             if (quiet or time.monotonic() >= self._housekeeper.busy_due_s) and not self._failed:

@@ -41,6 +41,7 @@ TEXTS = [
     "\u05e9\u05dc\u05d5\u05dd \u200f(C++)\u200e \u061c1",  # marks of the direction
     "\u2067\u05e9\u05dc\u2066abc\u2069\u2069\n\u2068x\u2069",  # balanced isolates
     "e\u0301" * 100,
+    "\u1112\u1161\u11ab\u1100\u1173\u11af" * 30,  # decomposed Hangul, as file names of macOS
     "a" + "\u0301" * MARKS_LIMIT + "b" + "\u0301" * MARKS_LIMIT,
     SCOTLAND,
     f"{SCOTLAND}{SCOTLAND}",
@@ -91,6 +92,13 @@ def test_text_of_all_languages_is_allowed(text: str) -> None:
          "\U0001f600" + "\ufe0f" * 30 + "<U+FE0F>"),
         ("a" + "\u200d\u0301\u200c\u200e" * 8, "more than 30 combining marks in a row (from character 2)",
          "a" + "\u200d\u0301\u200c\u200e" * 7 + "\u200d\u0301<U+200C, 1 more>"),
+        # Terminals give none of these a column of its own.
+        ("\uac01" + "\u11a8" * 31, "more than 30 combining marks in a row (from character 2)",
+         "\uac01" + "\u11a8" * 30 + "<U+11A8>"),
+        ("\U00013000" + "\U00013430" * 40, "more than 30 combining marks in a row (from character 2)",
+         "\U00013000" + "\U00013430" * 30 + "<U+13430, 9 more>"),
+        ("a" + "\u0600\u1161\ud7cb\u0897" * 8, "more than 30 combining marks in a row (from character 2)",
+         "a" + "\u0600\u1161\ud7cb\u0897" * 7 + "\u0600\u1161<U+D7CB, 1 more>"),
         # Tag characters are text that nobody sees, but for the code of a region behind a flag.
         ("\U0001f3f4\U000e0067\U000e0062", "U+E0067 TAG LATIN SMALL LETTER G (character 2)",
          "\U0001f3f4<U+E0067, 1 more>"),
@@ -113,7 +121,7 @@ def test_a_fault_is_named_and_marked(text: str, named: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", " \n\t", "\u3000\u00a0", "\u200d", "\ufe0f\u200c", "\u200e\u200f\u061c", "\u2066\u2069",
-     "\u2800 \u2800", "\U0001d159", "\u180b", "\U000e0100"],
+     "\u2800 \u2800", "\U0001d159", "\U00013430\U00013437", "\u180b", "\U000e0100"],
 )  # fmt: skip
 def test_a_text_of_nothing_visible_is_not_visible(text: str) -> None:
     """Blanks, joiners, selectors and marks of the direction alone show nothing."""

@@ -96,6 +96,7 @@ class ScriptedServer:
         closed: Whether new connections are dropped at once.
         ignores_bye: Whether `bye` is left unanswered.
         ignores_whois: Whether `whois` is left unanswered.
+        ignores_lists: Whether `conversations` is left unanswered.
         ignores_ping: Whether `ping` is left unanswered.
         epoch: Epoch of the archive.
         retention: Retention that `auth_ack` reports.
@@ -117,6 +118,7 @@ class ScriptedServer:
         self.ignores_bye = False
         self.ignores_ping = False
         self.ignores_whois = False
+        self.ignores_lists = False
         self.refuses: list[frames.AuthNack | frames.Error] = []
         self.epoch = "e1"
         self.retention = frames.Retention()
@@ -220,7 +222,7 @@ class ScriptedServer:
                 self._note_read(session, frame)
             case frames.HistoryRequest():
                 session.send(self.archive.page(session.user, frame))
-            case frames.ConversationsRequest():
+            case frames.ConversationsRequest() if not self.ignores_lists:
                 pairs = self.archive.of(session.user)
                 session.send(frames.Conversations([pair.info(session.user) for pair in pairs]))
             case frames.SearchRequest():

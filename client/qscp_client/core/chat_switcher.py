@@ -75,6 +75,7 @@ class ChatSwitcher:
         self._online = online
         self._resume = resume
         self._queue: collections.deque[TypedLine] = collections.deque()
+        self._has_started = False
         self._is_blocked = False
         self._is_read_only = False
 
@@ -82,15 +83,25 @@ class ChatSwitcher:
 
     @property
     def queues(self) -> bool:
-        """Whether a line has to be queued."""
+        """Whether lines are queued, or the next one has to be."""
+        return self._waits or (not self._has_started and bool(self._queue))
+
+    @property
+    def _waits(self) -> bool:
         return self._is_blocked or self._chat.is_undecided
 
     def queue(self, line: TypedLine) -> bool:
         """Queue a line if that is necessary; return whether it was."""
-        if self.queues:
+        if self._waits or not self._has_started:
             self._queue.append(line)
             return True
         return False
+
+    def start(self) -> None:
+        """Carry out what was typed before it was known who is online and which conversations there are."""
+        if not self._has_started:
+            self._has_started = True
+            self._resume()
 
     def block(self, line: TypedLine) -> None:
         """Queue a line before all others, until `unblock`."""
@@ -105,7 +116,7 @@ class ChatSwitcher:
 
     def next_queued(self) -> TypedLine | None:
         """Remove and return the next line that can be carried out; None if there is none now."""
-        return self._queue.popleft() if self._queue and not self.queues else None
+        return self._queue.popleft() if self._queue and not self._waits else None
 
     # --- opening by name
 
@@ -265,6 +276,7 @@ class ChatSwitcher:
         """Stop waiting for answers that can't come; a join is asked again over the next connection."""
         self.receive_whois()
         self.room_found()
+        self.unblock()
 
     def abandon(self) -> None:
         """Discard the lines queued for a room whose join will not be answered any more."""

@@ -138,7 +138,7 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """Whether lines can be entered: who is online and what is unread is known."""
+        """Whether lines are carried out: who is online and what is unread is known."""
         return self._welcomed
 
     @property
@@ -260,7 +260,6 @@ class Engine:
         self.roster.disconnected()
         self.typing.disconnected()
         self._switcher.disconnected()
-        self._switcher.unblock()
 
     def tick(self) -> None:
         """Do what is due by now. Without a connection, that is to let fail what is too old."""
@@ -287,9 +286,9 @@ class Engine:
         Args:
             keeps: Whether it is on disk, for the next start.
         """
-        if self.queues_lines:
-            # Lines typed after the name are kept like all that has no answer.
+        if self.queues_lines:  # kept like all that has no answer
             self.disconnected()
+            self._switcher.start()
             self._switcher.abandon()
         self._sender.show_unanswered(keeps=keeps)
 
@@ -395,6 +394,7 @@ class Engine:
             if self.failures:
                 self._out.show(Notice(NoticeCode.FAILED_BEFORE, count=self.failures))
             self._switcher.show_picker()
+            self._switcher.start()
 
     def _is_online(self) -> bool:
         return self.online

@@ -21,6 +21,10 @@ REPLAYED_LIMIT: Final = 100_000
 _CHECKED_EVERY: Final = TEXTS_LIMIT // 8
 """Characters that come between two counts of all."""
 
+_COUNTED_AFTER: Final = 8
+"""Names are counted again when an eighth of their last number has come. So the counts cost the same for each
+name, however many are kept."""
+
 
 class Keeper(Protocol):
     """Something that keeps names which the server sends."""
@@ -42,6 +46,7 @@ class Memory:
         self._conversations = conversations
         self._keepers = keepers
         self._came = 0
+        self._named = self._counted = 0
 
     def check(self, frame: frames.ServerFrame) -> Ending | None:
         """Count after a frame was applied; return why the connection has to end, if it has."""
@@ -49,9 +54,12 @@ class Memory:
         if self._came >= _CHECKED_EVERY:
             self._came = 0
             self._drop_texts()
-        if len(self._conversations) + sum(each.kept for each in self._keepers) <= NAMES_LIMIT:
+        self._named += _names(frame)
+        if self._named * _COUNTED_AFTER <= self._counted:
             return None
-        return Ending(TOO_MUCH, "")
+        self._named = 0
+        self._counted = len(self._conversations) + sum(each.kept for each in self._keepers)
+        return Ending(TOO_MUCH, "") if self._counted > NAMES_LIMIT else None
 
     def _drop_texts(self) -> None:
         """Drop the texts of the conversations that have most, until half of the limit is left."""
@@ -64,6 +72,12 @@ class Memory:
                 return
             conversation.drop_texts()
             total -= size
+
+
+def _names(frame: frames.ServerFrame) -> int:
+    """Return about how many names a frame has."""
+    values = (getattr(frame, name) for name in frame.__struct_fields__)
+    return 1 + sum(len(value) for value in values if isinstance(value, list | tuple))
 
 
 def _size(frame: frames.ServerFrame) -> int:

@@ -187,6 +187,8 @@ class TerminalFrontEnd:
 
     def _prompt(self, engine: Engine) -> list[tuple[str, str]]:
         columns = self._screen.get_size().columns
+        if not engine.ready:
+            return [("", "Waiting for the server. Ctrl-C leaves.\n")]
         if engine.partner is None:
             room = _ROSTER_ROWS * columns - len("Nobody else is online.  and 1000 more (/who)")
             lists = [list_people(tuple(engine.roster), engine.unread, room)]

@@ -9,6 +9,7 @@ from qscp.limits import BODY_LIMIT
 from qscp.rooms import RoomRole
 from qscp_client.core import memory, sync
 from qscp_client.core.notices import Problem, ProblemCode
+from qscp_client.core.typing_status import TypingStatus
 from tests.support.engine_harness import EngineHarness, chat, in_room, ready, user
 
 LIMIT = 200
@@ -56,6 +57,26 @@ def test_an_endless_server_is_left(make: object) -> None:
     ending = harness.engine.ending
     assert ending is not None
     assert (ending.code, ending.reconnect) == (memory.TOO_MUCH, False)
+
+
+def test_names_are_counted_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is not counted for each frame: that would take longer and longer."""
+    monkeypatch.setattr(memory, "NAMES_LIMIT", 20 * LIMIT)
+    counts = 0
+
+    def kept(status: TypingStatus) -> int:
+        nonlocal counts
+        counts += 1
+        return len(status._users)
+
+    monkeypatch.setattr(TypingStatus, "kept", property(kept))
+    harness = ready()
+    frames_received = 0
+    while harness.engine.ending is None:
+        frames_received += 1
+        harness.engine.receive(frames.Typing("bob", [f"u{frames_received}"], 1))
+    assert frames_received < 20 * LIMIT * 9 / 8
+    assert counts < frames_received / 10
 
 
 def test_texts_of_many_conversations_are_bounded() -> None:

@@ -139,6 +139,42 @@ async def test_lines_typed_ahead_are_taken_one_by_one(server: ScriptedServer, te
     assert isinstance(server.received[-1], frames.ClientBye)
 
 
+@pytest.mark.parametrize(("key", "code"), [("\x03", ExitCode.INTERRUPTED), ("\x04", ExitCode.OK)])
+@pytest.mark.parametrize("connected", [True, False])
+async def test_a_server_that_sends_no_lists_can_be_left(
+    key: str, code: ExitCode, connected: bool, server: ScriptedServer, terminal: Terminal
+) -> None:
+    """The keyboard works before the server has sent what the list shows, with and without a connection."""
+    server.ignores_lists = True
+    await terminal.until("User name:")
+    terminal.type("alice\r")
+    await terminal.until("Password:")
+    terminal.type("wonderland\r")
+    await terminal.until("Waiting for the server. Ctrl-C leaves.")
+    if not connected:
+        server.closed = True
+        server.drop_all()
+        await terminal.until("Connection lost; reconnecting. What you type is kept.")
+    terminal.type(key)
+    assert await terminal.wait() == code
+
+
+async def test_lines_typed_before_the_lists_wait_for_them(server: ScriptedServer, terminal: Terminal) -> None:
+    """What is typed before the server has sent its lists is carried out when they have come."""
+    server.ignores_lists = True
+    server.come("dave")
+    await terminal.until("User name:")
+    terminal.type("alice\r")
+    await terminal.until("Password:")
+    terminal.type("wonderland\r")
+    await terminal.until("Waiting for the server. Ctrl-C leaves.")
+    terminal.type("dave\rhello\r")
+    server.ignores_lists = False
+    server.drop_all()
+    await terminal.until(CHATTING, "15:06 alice: hello  ✓ stored")
+    assert server.bodies() == [("dave", "hello")]
+
+
 async def test_ctrl_c_clears_the_line_then_leaves(server: ScriptedServer, chat: Terminal) -> None:
     """Ctrl-C clears a typed line, and leaves on an empty one."""
     chat.type("half a thou\x03")

@@ -300,6 +300,34 @@ def test_a_mistake_is_one_sentence_with_its_place(text: str, problem: str) -> No
     assert found[0].startswith("etc/q.yaml:")
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "server: {listen: [" + ",".join(f'"h:{port}"' for port in range(1, 60_000)) + "]}",
+            "server.listen: the list has 59999 items; 1000 are allowed",
+        ),
+        (
+            'login: {timeout: &a "' + "x" * 500_000 + '", allow: [' + "*a," * 100_000 + "]}",
+            "login.timeout: has 500000 characters; 4096 are allowed",
+        ),
+        (
+            'login: {timeout: &a "' + "x" * 4_000 + '", allow: [' + "*a," * 1_000 + "]}",
+            "login.timeout: 'xxx",
+        ),
+        ("{" + ",".join(f"k{each}: 1" for each in range(20_000)) + "}", "k0: unknown key; "),
+        ("? " + "server" * 100_000 + "\n: 1", "the file: a key has 600000 characters"),
+    ],
+    ids=["items", "aliases of a long text", "aliases", "problems of one line", "key"],
+)
+def test_a_small_file_does_not_make_much_work(text: str, problem: str) -> None:
+    """A backup can have any file of 1 MiB: its problems are few, and together no larger than the file."""
+    found = problems(text)
+    assert problem in found[0]
+    assert len(found) <= 100
+    assert sum(map(len, found)) < 1 << 20
+
+
 def test_all_mistakes_come_at_once_in_the_order_of_their_lines() -> None:
     """One run reports all problems in file, environment and flags."""
     found = problems(

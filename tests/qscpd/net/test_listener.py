@@ -108,6 +108,28 @@ async def test_handshakes_can_be_aborted(listener: Listener) -> None:
         assert listener.links == set()
 
 
+async def test_a_bug_in_one_handshake_does_not_stop_the_others(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an error in a link's handshake, those of the others continue."""
+    errors: list[object] = []
+    continued: list[Link] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+
+    def proceed(link: Link) -> None:
+        if not errors:
+            raise ZeroDivisionError
+        continued.append(link)
+
+    monkeypatch.setattr(Link, "proceed", proceed)
+    with connect(listener), connect(listener):
+        await until(lambda: len(listener.links) == 2)
+        for link in listener.links:
+            listener.schedule_handshake(link)
+        await until(lambda: continued)
+    assert [type(each) for each in errors] == [ZeroDivisionError]
+
+
 async def test_late_connections_are_refused(listener: Listener) -> None:
     """Connections after `stop_accepting` are refused, also those in the kernel's queue."""
     host, _, port = listener.addresses[0].rpartition(":")

@@ -182,3 +182,27 @@ async def test_long_output_lets_others_have_their_turn() -> None:
         await asyncio.sleep(0)
     assert [each.flushed for each in sessions] == [1] * 100
     assert len(queue) == 0
+
+
+@pytest.mark.parametrize("count", [3, 40])
+async def test_a_bug_in_one_flush_does_not_stop_the_others(count: int) -> None:
+    """After an error of a session, those behind it are flushed, few or many."""
+    flushed: list[int] = []
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+
+    class Output:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def flush(self) -> None:
+            flushed.append(1 // self.number)
+
+    queue = FlushQueue()
+    outputs = [Output(number) for number in range(count)]
+    for each in outputs:
+        queue.add(each)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert len(flushed) == count - 1
+    assert [type(each) for each in errors] == [ZeroDivisionError]

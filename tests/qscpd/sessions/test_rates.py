@@ -214,3 +214,27 @@ def test_limits_are_read_when_they_are_needed(kind: str) -> None:
     )
     expected = {"messages": (7, 70), "bytes": (65536, 65537), "requests": (3, 30), "frames": (70, 700)}
     assert limit_of(kind, other) == expected[kind]  # type: ignore[arg-type]
+
+
+async def test_a_bug_in_one_session_does_not_stop_the_others() -> None:
+    """After an error of a session, those that waited behind it continue."""
+    continued: list[int] = []
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+
+    class Waiting:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def continue_reading(self) -> None:
+            continued.append(1 // self.number)
+
+    limiter = AccountRates(1, LimitsConfig, asyncio.get_running_loop())
+    for number in range(3):
+        limiter.wait(Waiting(number))
+    asyncio.get_running_loop().call_soon(limiter._continue)
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert continued == [1, 0]
+    assert limiter.sharing == 1
+    assert [type(each) for each in errors] == [ZeroDivisionError]

@@ -61,3 +61,25 @@ async def test_other_work_of_the_loop_goes_on() -> None:
         await asyncio.sleep(0)
         steps.append("other")
     assert steps == ["turn", "other"] * 5
+
+
+async def test_a_bug_in_one_turn_does_not_stop_the_others() -> None:
+    """After an error in a session's turn, those behind it have theirs."""
+    queue = TurnQueue()
+    order: list[int] = []
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+
+    class Buggy:
+        def take_turn(self) -> None:
+            raise ZeroDivisionError
+
+    queue.add(Buggy())
+    queue.add(Taker(1, 2, queue, order))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert order == [1, 1]
+    queue.add(Taker(2, 1, queue, order))
+    await asyncio.sleep(0)
+    assert order == [1, 1, 2]
+    assert [type(each) for each in errors] == [ZeroDivisionError]

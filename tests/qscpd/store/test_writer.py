@@ -304,12 +304,33 @@ async def test_others_do_not_wait_for_what_takes_long(peer: WriterPeer) -> None:
     await asyncio.sleep(0)
     peer.writer.append([*others[2:3], PendingSkip("t", "x"), *others[3:]])
     peer.store.gate.set()
-    assert await called == 15
+    assert await called == 16
     await peer.writer.drained()
     stored = [number for number, _ in peer.seqs]
-    assert stored[:7] == [0, 1, 2, 100, 101, 102, 3]
+    assert stored[:10] == [0, 1, 2, *range(100, 106), 3]
     assert [number for number in stored if number < 100] == [*range(10)]
     assert [number for number in stored if number >= 100] == [*range(100, 106)]
+
+
+async def test_others_that_a_transaction_left_too_do_not_wait(peer: WriterPeer) -> None:
+    """Behind a deadline, messages of other accounts come first, also if they were behind it themselves."""
+    peer.store.at_once = 3
+    peer.store.gate.clear()
+    peer.writer.append(items(1))
+    await until(lambda: not peer.writer._pending)
+    slow = [Chat("t", NewMessage(3, 2, f"{n:032x}", "x")) for n in range(100, 140)]
+    peer.writer.append([*items(30, first=1), *slow])
+    for n in range(4):
+        peer.writer.append([Chat(f"s{n}", NewMessage(10 + n, 2, f"{200 + n:032x}", "x"))])
+    called = asyncio.ensure_future(peer.writer.perform(lambda _: sum(peer.store.batches)))
+    await asyncio.sleep(0)
+    peer.store.gate.set()
+    assert await called == 75
+    stored = [number for number, _ in peer.seqs]
+    assert max(stored.index(200 + n) for n in range(4)) < 4 + 3 * 3
+    assert [number for number in stored if number < 100] == [*range(31)]
+    assert [number for number in stored if 100 <= number < 200] == [*range(100, 140)]
+    assert not peer.writer._pending
 
 
 async def test_a_call_waits_for_all_before_it_and_for_nothing_else(peer: WriterPeer) -> None:
