@@ -39,7 +39,9 @@ def check_status_text(text: str) -> None:
 
 
 def check_line(text: str, limit: int, code: ErrorCode) -> None:
-    """Check that a text is one line of valid characters, of at most `limit` UTF-8 bytes.
+    """Check that a text is empty, or one line of valid characters with something to see.
+
+    It has at most `limit` UTF-8 bytes.
 
     Raises:
         InvalidTextError: With the code.
@@ -50,6 +52,8 @@ def check_line(text: str, limit: int, code: ErrorCode) -> None:
         raise InvalidTextError(code, "a newline")
     if fault := find_fault(text):
         raise InvalidTextError(code, fault.text)
+    if text and not is_visible(text):
+        raise InvalidTextError(code, "a text with nothing to see")
 
 
 def fault_sentence(text: str, code: ErrorCode) -> str:

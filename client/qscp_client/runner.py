@@ -153,8 +153,7 @@ class ClientRunner:
             if not may_reconnect(lost):
                 raise lost
             self._flush()
-            # The server's words, if it closed the connection.
-            text = str(lost) if isinstance(lost, EndedError) else ""
+            text = str(lost) if isinstance(lost, EndedError) else ""  # the server's words
             self._front.show([Notice(NoticeCode.CONNECTION_LOST, text=text)])
             found = await self._connect_again(lost, typing, backoff)
             if found is None:
@@ -179,7 +178,7 @@ class ClientRunner:
             await asyncio.wait((receiving, typing, ticking), return_when=asyncio.FIRST_COMPLETED)
             if ticking.done():
                 ticking.result()
-            if not receiving.done() and await self._leave(receiving):
+            if not receiving.done() and await self._leave(receiving, typing):
                 return None
         finally:
             for task in (receiving, ticking):
@@ -247,7 +246,7 @@ class ClientRunner:
                     self._engine.receive(frame)
                     self._resumed |= isinstance(frame, frames.Resumed)
                     if isinstance(frame, frames.Throttled):
-                        self._leave_deadline.throttled(frame.seconds)
+                        self._leave_deadline.throttled(frame.seconds, self._engine.pending)
                 self._flush()
                 self._progress.set()
                 if self._engine.ready:
@@ -322,14 +321,15 @@ class ClientRunner:
                 task.cancel()
             await asyncio.gather(reading, leaving, return_exceptions=True)
 
-    async def _leave(self, receiving: asyncio.Task[None]) -> bool:
+    async def _leave(self, receiving: asyncio.Task[None], typing: asyncio.Task[None]) -> bool:
         """Wait for the answers to what was sent, send a bye, and wait for the server's.
 
         Returns:
             Whether the client left; else the connection was lost before everything was answered.
         """
+        interrupted = isinstance(typing.exception(), InterruptedByUserError)
         with contextlib.suppress(TimeoutError):
-            async with self._leave_deadline.start():
+            async with self._leave_deadline.start(interrupted=interrupted):
                 while self._engine.busy and not receiving.done():
                     self._progress.clear()
                     await self._progress.wait()

@@ -20,6 +20,9 @@ HEADING: Final = ("NAME", "KIND", "STATE", "MEMBERS", "MESSAGES", "TOPIC")
 _OPERATOR: Final = "the operator"
 _FOREVER: Final = "forever"
 
+_BREAKS: Final = {ord(each): f"<U+{ord(each):04X}>" for each in "\t\n"}
+"""What `mark_forbidden` leaves, because messages have it; a topic or a reason of ours has not."""
+
 
 def describe_room(room: RoomRow) -> Fields:
     """Return settings and sizes of a room."""
@@ -118,12 +121,12 @@ def format_room(room: RoomRow, people: Sequence[Fields], log: Sequence[Fields], 
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows with aligned columns, without control characters."""
+    """Return rows with aligned columns, without control characters; each is one line."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        mark_forbidden(
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        ).rstrip()
+        mark_forbidden("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)))
+        .translate(_BREAKS)
+        .rstrip()
         for row in rows
     ]
 

@@ -67,16 +67,19 @@ class MessageHandlers:
 
     def edit(self, session: Session, identity: Identity, frame: frames.SendEdit) -> bool:
         """Check an edit and submit it to the store."""
+        session.inbound.count_change()
         make_meta = partial(self._edit_meta, frame)
         return self._accept(session, identity, frame, check_body, frame.body, make_meta)
 
     def redact(self, session: Session, identity: Identity, frame: frames.SendRedaction) -> bool:
         """Check a redaction and submit it to the store."""
+        session.inbound.count_change()
         meta = MessageMeta(kind="redact", target=frame.target)
         return self._accept(session, identity, frame, check_topic, frame.reason, lambda _: meta)
 
     def react(self, session: Session, identity: Identity, frame: frames.SendReaction) -> bool:
         """Check a reaction and submit it to the store."""
+        session.inbound.count_change()
         meta = MessageMeta(kind="react", target=frame.target, removed=frame.remove)
         return self._accept(session, identity, frame, check_reaction, frame.text, lambda _: meta)
 

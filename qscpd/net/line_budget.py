@@ -8,6 +8,9 @@ _MINUTE_S: Final = 60.0
 _SOURCES: Final = 1024
 """Addresses or accounts of one kind of line that are counted one by one in a minute; others share a count."""
 
+_ALL_SOURCES: Final = 65_536
+"""The same for lines of which each source has its own; some 30 MiB."""
+
 _TOTAL: Final = 1000
 """Lines of one kind in a minute, whatever their number of sources."""
 
@@ -68,12 +71,13 @@ class LineBudget:
             kind: What the line says; a constant of the code.
             source: The address or account that caused it.
             last: What the summary shows of the last one.
-            all_sources: Whether lines of all sources together are limited, too.
+            all_sources: Whether lines of all sources together are limited, too. If not, something else has
+                to limit them, because nearly each source is counted by itself.
         """
         entries = self._entries.setdefault(kind, {})
         entry = entries.get(source)
         if entry is None:
-            if len(entries) >= self._sources:
+            if len(entries) >= (self._sources if all_sources else _ALL_SOURCES):
                 source, last = OTHERS, None
             entry = entries.setdefault(source, _Entry())
         written = self._written.get(kind, 0)

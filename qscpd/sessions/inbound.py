@@ -21,6 +21,10 @@ _PENDING_ITEMS: Final = 1000
 """Messages, positions and skips on their way to the store at which a session is read no further, until
 half of them are processed."""
 
+_PENDING_CHANGES: Final = 32
+"""The same once a change of a stored message is among them, for all sessions of the account. The store
+takes a millisecond for one, and requests of others wait for what is on its way."""
+
 _PENDING_BYTES: Final = 1024 * 1024
 """Bytes at which a session is read no further, until nothing is on its way."""
 
@@ -73,6 +77,7 @@ class Inbound(Generic[S]):
         "_handlers",
         "_limiter",
         "_link",
+        "_most",
         "_noticed",
         "_own",
         "_pending_bytes",
@@ -96,6 +101,7 @@ class Inbound(Generic[S]):
         self._noticed = self._resumed = float("-inf")
         self.pending = 0
         self._pending_bytes = 0
+        self._most = _PENDING_ITEMS
 
     # --- its life
 
@@ -144,8 +150,9 @@ class Inbound(Generic[S]):
 
     def relieve(self) -> None:
         """Continue if few enough items are on their way by now."""
-        few = self.pending <= _PENDING_ITEMS // 2 and self._pending_bytes < _PENDING_BYTES
+        few = self.pending <= self._most // 2 and self._pending_bytes < _PENDING_BYTES
         if few or not self.pending:
+            self._most = _PENDING_ITEMS
             self.resume(Pause.ANSWERS)
 
     # --- handling
@@ -160,7 +167,11 @@ class Inbound(Generic[S]):
                 account.dry = True
         # The size of each item is not kept until it is processed. But all that came in since nothing
         # was on its way is at least as much as what is on its way.
-        self._pending_bytes = size + self._pending_bytes if self.pending else size
+        if self.pending:
+            self._pending_bytes += size
+        else:
+            self._pending_bytes = size
+            self._most = _PENDING_ITEMS
         if self._pending_bytes >= _PENDING_BYTES and self.pending:
             self.pause(Pause.ANSWERS)
         self._handle(plaintext)
@@ -177,6 +188,11 @@ class Inbound(Generic[S]):
             account.requests.left -= 1
             if account.requests.left <= 0 and not account.refill():
                 self._wait(session, account)
+
+    def count_change(self) -> None:
+        """Note that a change of a stored message goes to the store: fewer items may be on their way now."""
+        sessions = 1 if self._account is None else self._account.sessions
+        self._most = max(_PENDING_CHANGES // sessions, 1)
 
     def _handle(self, plaintext: bytes = b"") -> None:
         """Handle frames until the turn is over, or there is a reason to pause.
@@ -217,7 +233,7 @@ class Inbound(Generic[S]):
                     self.pending += 1
             elif isinstance(frame, frames.Auth):
                 login(session, frame)
-            if self.pending >= _PENDING_ITEMS:
+            if self.pending >= self._most:
                 self.pause(Pause.ANSWERS)
             if paused:
                 break

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from qscp.characters import mark_forbidden
 from qscp.errors import ErrorCode, InvalidTextError
 from qscp.limits import BODY_LIMIT, STATUS_TEXT_LIMIT
-from qscp.text import check_body, check_status_text, fault_sentence
+from qscp.text import check_body, check_line, check_status_text, fault_sentence
 
 
 def code_of(body: str) -> ErrorCode | None:
@@ -76,3 +76,11 @@ def test_other_status_texts_are_refused(text: str) -> None:
         check_status_text(text)
     assert caught.value.code is ErrorCode.BAD_STATUS_TEXT
     assert str(caught.value).startswith("The status text")
+
+
+@pytest.mark.parametrize("text", [" ", "\u200d", "\u2800", "\u00a0\u3000", "\u2066\u2069"])
+def test_a_line_of_nothing_visible_is_refused(text: str) -> None:
+    """An away text, a topic or a reason is empty, or has something to see."""
+    check_line("", 100, ErrorCode.BAD_TEXT)
+    with pytest.raises(InvalidTextError, match="nothing to see"):
+        check_line(text, 100, ErrorCode.BAD_TEXT)

@@ -10,7 +10,10 @@ TOO_MUCH: Final = "too_much"
 """Code of the end that this client makes itself."""
 
 NAMES_LIMIT: Final = 200_000
-"""Conversations, users and rooms that are kept: some 200 MiB, far more than any server has."""
+"""Users, rooms and conversations that are kept, weighed: some 200 MiB, far more than any server has."""
+
+_CONVERSATION: Final = 4
+"""Weight of a conversation: it takes 3.5 KiB, and a user or room a quarter of that at most."""
 
 TEXTS_LIMIT: Final = 32 * 1024 * 1024
 """Characters of messages that are kept in all conversations together."""
@@ -58,7 +61,7 @@ class Memory:
         if self._named * _COUNTED_AFTER <= self._counted:
             return None
         self._named = 0
-        self._counted = len(self._conversations) + sum(each.kept for each in self._keepers)
+        self._counted = _CONVERSATION * len(self._conversations) + sum(each.kept for each in self._keepers)
         return Ending(TOO_MUCH, "") if self._counted > NAMES_LIMIT else None
 
     def _drop_texts(self) -> None:

@@ -35,6 +35,9 @@ _COUNTED: Final = 10_000
 """Messages behind the read position that are looked at, in one conversation: one's own are unread by nobody,
 and there can be any number of them."""
 
+_MESSAGE: Final = 64
+"""What counting a message costs, in bytes that are read: about 1 µs. A chunk of short texts is small."""
+
 _CONVERSATION: Final = f"""
     SELECT c.id, p.account, coalesce(a.name, r.name),
       CASE r.history WHEN 'joining' THEN max(c.first_seq, s.since) ELSE c.first_seq END,
@@ -171,6 +174,7 @@ class HistoryReader:
                     scope, conversation, seen = scope_of(row[3:]), row[3], 0
                     start = max(read, scope.first_seq - 1)
                 rows = chunks.rows(last_seq, blob, scope.writers)
+                self._db.spend(_MESSAGE * len(rows))
                 if rows[0].seq > start + 1 or (start > read and rows[0].seq <= start):
                     raise StoreDamagedError("a chunk is not in its place")
                 count, mentions = counts.get(conversation, (0, 0))
@@ -185,6 +189,8 @@ class HistoryReader:
                 start = last_seq
                 seen += len(rows)
                 if count == _UNREAD or seen >= _COUNTED:
+                    if self._db.is_over:
+                        return counts, conversation
                     full = conversation  # the next query skips the rest of it
                     break
         return counts, None

@@ -2,10 +2,13 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from qscp.errors import InvalidNameError
+from qscp.names import normalize_name
+from qscp.rooms import normalize_room
 from qscpd.domain.model import Damage
 from qscpd.errors import StoreError, StoreFullError
 from qscpd.store.damage import OnDamage
@@ -120,6 +123,7 @@ def _contents(path: Path, db: sqlite3.Connection, on_damage: OnDamage) -> Conten
         found = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
         epoch = str(found[0]) if found else ""
     accounts: int = db.execute("SELECT count(*) FROM accounts").fetchone()[0]
+    _check_names(path, db)
     conversations: list[int] = [row[0] for row in db.execute("SELECT id FROM conversations")]
     messages = damaged = 0
     if schema < _FULL_SCHEMA:
@@ -133,3 +137,20 @@ def _contents(path: Path, db: sqlite3.Connection, on_damage: OnDamage) -> Conten
             else:
                 messages += 1
     return Contents(schema, epoch, accounts, len(conversations), messages, damaged)
+
+
+def _check_names(path: Path, db: sqlite3.Connection) -> None:
+    """Refuse names that qscpd never gives: commands and clients show names as they are."""
+    _check_column(path, db.execute("SELECT name FROM accounts"), "account", normalize_name)
+    if db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'rooms'").fetchone()[0]:
+        _check_column(path, db.execute("SELECT name FROM rooms"), "room", normalize_room)
+
+
+def _check_column(
+    path: Path, names: Iterable[tuple[str]], kind: str, normalize: Callable[[str], str]
+) -> None:
+    for (name,) in names:
+        with contextlib.suppress(InvalidNameError):
+            if normalize(name) == name:
+                continue
+        raise StoreError(f"{path}: it has a name that no {kind} can have: {name}")

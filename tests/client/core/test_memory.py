@@ -12,7 +12,7 @@ from qscp_client.core.notices import Problem, ProblemCode
 from qscp_client.core.typing_status import TypingStatus
 from tests.support.engine_harness import EngineHarness, chat, in_room, ready, user
 
-LIMIT = 200
+LIMIT = 400
 """Names that are kept, in these tests."""
 
 

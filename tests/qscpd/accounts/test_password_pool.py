@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -100,6 +101,36 @@ async def test_a_cancelled_login_counts_until_its_thread_is_done() -> None:
     gate.open.set()
     await _until(lambda: pool.pending == 0)
     pool.close()
+
+
+async def test_passwords_that_wait_are_refused_at_the_end() -> None:
+    """When the pool is closed, the passwords in its queue are refused, and the one that runs ends."""
+    gate = _Gate()
+    pool = PasswordPool(gate, workers=1, queue=2)
+    password_hash = gate.hash("correct horse")
+    running, *waiting = [asyncio.create_task(pool.verify("correct horse", password_hash)) for _ in range(3)]
+    await _until(lambda: gate.running == 1)
+    pool.close()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in results] == [PoolFullError] * 2
+    gate.open.set()
+    assert await running
+    assert gate.running == 1
+
+
+async def test_a_password_that_no_thread_has_taken_is_refused_at_the_end() -> None:
+    """A password on its way to a thread is refused as well when the pool is closed."""
+    gate = _Gate()
+    pool = PasswordPool(gate, workers=2, queue=1)
+    pool._executor = ThreadPoolExecutor(1)  # the second thread does not begin in time
+    password_hash = gate.hash("correct horse")
+    running, late = [asyncio.create_task(pool.verify("correct horse", password_hash)) for _ in range(2)]
+    await _until(lambda: gate.running == 1 and pool.pending == 2)
+    pool.close()
+    with pytest.raises(PoolFullError):
+        await late
+    gate.open.set()
+    assert await running
 
 
 async def test_a_closed_pool_refuses(hasher: PasswordHasher) -> None:

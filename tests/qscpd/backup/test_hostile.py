@@ -274,3 +274,22 @@ def test_a_text_in_the_store_prints_nothing_harmful(backup: Path, tmp_path: Path
     with changed(backup) as db:
         db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (BAD,))
     assert "epoch is" in refused(backup, tmp_path / "new")
+
+
+@pytest.mark.parametrize("kind", ["account", "room"])
+def test_a_name_prints_nothing_harmful(backup: Path, tmp_path: Path, kind: str) -> None:
+    """A name that the daemon never gives is refused: commands print the names of a restored store."""
+    with changed(backup) as db:
+        if kind == "account":
+            db.execute("UPDATE accounts SET name = ? WHERE id = 1", (BAD,))
+        else:
+            db.execute(
+                "INSERT INTO conversations (id, last_seq, last_ms, first_seq) "
+                "SELECT max(id) + 1, 0, 0, 1 FROM conversations"
+            )
+            db.execute(
+                "INSERT INTO rooms (conversation, name, kind, history, topic, slow_s, state, created_ms) "
+                "SELECT max(id), ?, 'open', 'full', '', 0, 'active', 0 FROM conversations",
+                (f"#{BAD}",),
+            )
+    assert f"it has a name that no {kind} can have: " in refused(backup, tmp_path / "new")

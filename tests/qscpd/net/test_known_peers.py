@@ -1,8 +1,10 @@
 """Places where accounts logged in before."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qscpd.net import known_peers
 from qscpd.net.known_peers import KnownPeers
 from tests.support.clock import ManualClock
 
@@ -60,3 +62,23 @@ def test_it_is_bounded_and_counts_accounts(logins: list[tuple[int, int]]) -> Non
         for account in (1, 2, 3):
             assert known.knows_address(account, f"192.0.2.{place}") is (account in expected)
             assert known.knows_device(account, f"{place:032x}") is (account in expected)
+
+
+def test_the_oldest_place_is_forgotten_first() -> None:
+    """Of seventeen places the first one is forgotten, as an address and as a device."""
+    known = KnownPeers(ManualClock())
+    for place in range(17):
+        known.add(1, f"192.0.2.{place}", f"{place:032x}")
+    assert [known.knows_address(1, f"192.0.2.{place}") for place in range(17)] == [False, *[True] * 16]
+    assert [known.knows_device(1, f"{place:032x}") for place in range(17)] == [False, *[True] * 16]
+    assert known.accounts_at("192.0.2.0") == 0
+
+
+def test_the_account_that_was_away_longest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With too many accounts, the one with the oldest login is forgotten, and its places are free."""
+    monkeypatch.setattr(known_peers, "_ACCOUNTS", 2)
+    known = KnownPeers(ManualClock())
+    for account in (1, 2, 1, 3):
+        known.add(account, "192.0.2.7", DEVICE)
+    assert [known.knows_address(account, "192.0.2.7") for account in (1, 2, 3)] == [True, False, True]
+    assert known.accounts_at("192.0.2.7") == 2

@@ -50,6 +50,16 @@ def test_every_line_is_written_or_counted(lines: list[tuple[str, int]], per_minu
 def test_sources_beyond_the_bound_share_a_count() -> None:
     """Sources that have no entry any more are counted together, with some lines together."""
     budget = LineBudget(ManualClock(), 2, sources=3)
-    written = [budget.spend("x", f"192.0.2.{number}", "last", all_sources=False) for number in range(10)]
+    written = [budget.spend("x", f"192.0.2.{number}", "last") for number in range(10)]
     assert written == [True] * 5 + [False] * 5
     assert budget.collect(now=True) == [Repeats("x", OTHERS, 5, None)]
+
+
+def test_each_source_has_its_own_lines_where_something_else_limits_them() -> None:
+    """Many sources don't hide another one: its lines, and its count, are still its own."""
+    budget = LineBudget(ManualClock(), 2, sources=3, total=5)
+    for number in range(1000):
+        assert budget.spend("x", f"198.51.100.{number}", all_sources=False)
+    written = [budget.spend("x", "192.0.2.1", number, all_sources=False) for number in range(9)]
+    assert written == [True] * 2 + [False] * 7
+    assert budget.collect(now=True) == [Repeats("x", "192.0.2.1", 7, 8)]

@@ -286,6 +286,22 @@ def test_lines_beyond_ten_are_summed_up(tmp_path: Path) -> None:
     )
 
 
+def test_failed_logins_of_many_addresses_all_have_their_address(tmp_path: Path) -> None:
+    """However many addresses fail in a minute, fail2ban counts each failure for the one that caused it."""
+    path = tmp_path / "sessions.log"
+    with SessionLog(path, "always") as log:
+        for number in range(3000):
+            session = SessionDouble()
+            session.link.remote = (f"10.0.{number // 250}.{number % 250}", 1)
+            log.auth_failed(session, ErrorCode.BAD_CREDENTIALS, None)
+        for _ in range(15):
+            log.auth_failed(SessionDouble(), ErrorCode.BAD_CREDENTIALS, None)
+    written = lines(path)
+    assert all(entry["remote"] for entry in written)
+    of_last = [entry for entry in written if entry["remote"] == "192.0.2.7"]
+    assert [entry.get("count") for entry in of_last] == [*[None] * 10, 5]
+
+
 def test_a_summary_is_written_at_the_end(tmp_path: Path) -> None:
     """What was counted when the daemon stops is written then; a deferred login is no failed one."""
     path = tmp_path / "sessions.log"

@@ -16,6 +16,9 @@ from tests.support.doubles import FakeLink, RouterDouble
 PENDING_LIMIT = 1000
 """Messages in flight at which a session stops reading."""
 
+CHANGES_LIMIT = 32
+"""The same for changes of stored messages, over all sessions of an account."""
+
 
 @pytest.fixture
 async def router() -> AsyncIterator[RouterDouble]:
@@ -73,6 +76,43 @@ async def test_too_many_messages_in_flight_stop_reading(router: RouterDouble) ->
     router.flush()
     acks = [frame.id for frame in link.take() if isinstance(frame, frames.ChatAck)]
     assert acks == [f"{number:032x}" for number in range(PENDING_LIMIT + 10)]
+
+
+def changes(first: int, count: int) -> bytes:
+    """Return the lines of edits, redactions and reactions."""
+    ids = [f"{number:032x}" for number in range(first, first + count)]
+    made = (frames.SendEdit("bob", 1, "a", ids[0]), frames.SendRedaction("bob", 1, ids[1]))
+    return codec.encode_lines([*made, *(frames.SendReaction("bob", 1, "+1", each) for each in ids[2:])])
+
+
+async def test_few_changes_in_flight_stop_reading(router: RouterDouble) -> None:
+    """The store takes long for changes of stored messages, so fewer of them are on their way."""
+    session, link = both(router)
+    session.receive(changes(0, 3 * CHANGES_LIMIT))
+    router.run_turns()
+    router.flush()
+    assert (session.pending, link.reading) == (CHANGES_LIMIT, False)
+    router.writer.answer(router, CHANGES_LIMIT // 2 - 1)
+    assert not link.reading
+    router.writer.answer(router, 1)
+    assert session.pending == CHANGES_LIMIT
+    while session.pending:
+        router.flush()
+        router.writer.answer(router)
+    router.flush()
+    link.take()
+    session.receive(b"".join(map(chat, range(1000, 1000 + PENDING_LIMIT))))
+    router.run_turns()
+    assert session.pending == PENDING_LIMIT
+
+
+async def test_sessions_of_an_account_share_the_changes_in_flight(router: RouterDouble) -> None:
+    """With more sessions an account has no more changes on their way."""
+    sessions = [router.login("alice")[0] for _ in range(4)]
+    for number, session in enumerate(sessions):
+        session.receive(changes(100 * number, CHANGES_LIMIT))
+    router.run_turns()
+    assert [session.pending for session in sessions] == [CHANGES_LIMIT // 4] * 4
 
 
 async def test_the_end_of_the_stream_does_not_lift_the_limit(router: RouterDouble) -> None:

@@ -119,3 +119,21 @@ def test_own_messages_are_counted_up_to_a_bound(path: Path) -> None:
             read = Mark(ALICE, 1, PositionKind.READ, 12_000)
             store.append([], [read])
             assert reader.conversation_list(ALICE, 0, 9).conversations[0].unread == 1
+
+
+def test_a_list_ends_early_behind_what_is_counted_no_further(path: Path) -> None:
+    """Conversations with more unread messages than are counted take their share, too."""
+    with contextlib.closing(SqliteStore(path)) as store:
+        for n in range(8):
+            store.append([NewMessage(3 + n, BOB, make_id(), "x") for _ in range(1200)])
+    pace = Pace(2 * 64 * 1200, rest=lambda _: None)
+    with contextlib.closing(SqliteReads(PacedDatabaseReader(path, pace))) as reader:
+        pages, after = [], 1
+        while True:
+            page = reader.conversation_list(BOB, after, 8)
+            pages.append([each.unread for each in page.conversations])
+            if page.cursor is None:
+                break
+            after = page.cursor
+    assert [each for page in pages for each in page][:8] == [1000] * 8
+    assert max(map(len, pages[:3])) <= 3
