@@ -180,6 +180,6 @@ async def test_nothing_keeps_a_closed_link_alive(listener: Listener) -> None:
                 connected.sendall(sent)
             await until(lambda: not listener.links)
             await asyncio.sleep(0)
-            assert not [each for each in gc.get_objects() if isinstance(each, Link)], sent
+            assert not [each for each in gc.get_objects() if type(each) is Link], sent
     finally:
         gc.enable()
