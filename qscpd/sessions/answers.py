@@ -15,6 +15,8 @@ def refusal(
         message: The code's sentence with more, such as a limit; the sentence alone if empty.
         retry_after_s: Seconds until the frame makes sense again, if known.
     """
+    if retry_after_s is not None:
+        retry_after_s = round(retry_after_s, 3)
     return frames.Error(code, message or ERROR_CODES[code].sentence, frame.type, retry_after_s)
 
 
