@@ -174,7 +174,7 @@ ERROR_CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.TOO_MANY_OWNED: CodeInfo(
         "You have reached the limit of rooms that you created and own; hand one over first.", _F
     ),
-    ErrorCode.RATE_LIMITED: CodeInfo("You have done that too often.", _W),
+    ErrorCode.RATE_LIMITED: CodeInfo("You have joined rooms or invited users too often.", _W),
     ErrorCode.DECLINED: CodeInfo("The user has declined an invitation to this room.", _W),
     ErrorCode.TOO_MANY_INVITATIONS: CodeInfo(
         "The user has too many open invitations; they have to answer some first.", _G

@@ -10,6 +10,9 @@ from qscpd.cli.options import chosen_config, config_file_option, config_options,
 from qscpd.config import TlsConfig
 from qscpd.errors import UsageError
 
+_APPLE_DAYS: Final = 824
+"""Days from now: the certificate is valid since yesterday, and 825 days in all are accepted."""
+
 _MOST_DAYS: Final = 3652
 """No certificate outlives its CA."""
 
@@ -121,6 +124,8 @@ def gencert(
     all_names = (*default_names(), *names) if names else ()
     info = renew_server_certificate(files, all_names, new_key=new_key, days=days)
     click.echo(f"made {files.certificate}  (for {', '.join(info.names)}; until {info.not_after:%Y-%m-%d})")
+    if days is not None and days > _APPLE_DAYS:
+        click.echo(f"Apple's systems refuse it: they accept at most --days {_APPLE_DAYS}.")
     click.echo("\nNext: restart the daemon, for example with `systemctl restart qscpd`.")
 
 

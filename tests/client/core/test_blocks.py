@@ -386,7 +386,7 @@ def test_refused_requests(typed: str, code: ErrorCode, text: str) -> None:
 def test_requests_that_are_not_sent() -> None:
     """An invalid name, a server without blocks, and no connection are explained."""
     harness = blocking()
-    assert "is not a" in shown_texts(harness.enter("/block no name"))[0]
+    assert "is not a" in shown_texts(harness.enter("/block no_n\u00e4me"))[0]
     harness.engine.connected(welcome())
     harness.frames()
     text = "This server can't block users; it is too old."
@@ -417,3 +417,11 @@ def test_joining_a_room_with_blocked_users() -> None:
     assert shown_texts(harness.enter("#ops") + harness.engine.events_to_show())[-1:] == [
         "[1 message from bob (blocked)]"
     ]
+
+
+@pytest.mark.parametrize("command", ["block", "unblock"])
+def test_a_block_of_several_names_is_a_usage_error(command: str) -> None:
+    """One name is blocked at a time; what follows it is not part of a name."""
+    harness = blocking()
+    assert shown_texts(harness.enter(f"/{command} bob carol")) == [f"Usage: /{command} NAME"]
+    assert harness.frames() == []

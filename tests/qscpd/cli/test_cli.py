@@ -338,6 +338,8 @@ def test_gencert_renews(dev: Run) -> None:
     assert dev("checkconfig").exit_code == 0
     assert "for localhost" in dev("gencert").stdout
     assert f"until {datetime.now(UTC) + timedelta(30):%Y-%m-%d}" in dev("gencert", "--days", "30").stdout
+    assert "Apple" not in dev("gencert", "--days", "824").stdout
+    assert "Apple's systems refuse it" in dev("gencert", "--days", "825").stdout
     assert dev("gencert", "--days", "0").exit_code == ExitCode.USAGE
     Path("certs/ca.key").unlink()
     assert dev("gencert").exit_code == ExitCode.NOT_FOUND

@@ -49,12 +49,12 @@ class BlockCommands:
 
     def block(self, argument: str) -> None:
         """Block a user."""
-        if (user := self._user(argument)) is not None and self._can_ask():
+        if (user := self._user("block", argument)) is not None and self._can_ask():
             self._requests.ask(frames.Block(user))
 
     def unblock(self, argument: str) -> None:
         """Stop blocking a user."""
-        if (user := self._user(argument)) is not None and self._can_ask():
+        if (user := self._user("unblock", argument)) is not None and self._can_ask():
             self._requests.ask(frames.Unblock(user))
 
     def show_blocks(self) -> None:
@@ -75,8 +75,11 @@ class BlockCommands:
         if not shown:
             self._out.show(Notice(NoticeCode.NOTHING_FOLDED, name=partner))
 
-    def _user(self, argument: str) -> str | None:
+    def _user(self, command: str, argument: str) -> str | None:
         typed = argument.strip().removeprefix("@")
+        if len(typed.split()) > 1:
+            self._out.fail(Problem(ProblemCode.USAGE, command=command))
+            return None
         if FORMER in typed:
             return typed.lower()
         try:
