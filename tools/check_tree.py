@@ -23,6 +23,9 @@ _PACKAGES: Final = ("qscp", "qscpd", "qscp_client")
 _CODE: Final = tuple(map(Path, ("qscp", "qscpd", "client/qscp_client")))
 _TYPE_CHECKING: Final = re.compile(r"^\s*(?:if|from typing import\b.*)\s*\bTYPE_CHECKING\b", re.MULTILINE)
 
+_NUMBERED: Final = re.compile(r"""["'].*\b(?:SELECT|INSERT|UPDATE|DELETE|VALUES|WHERE)\b.*\?[0-9]""")
+"""A numbered placeholder in a statement: with a sequence of values, Python 3.14 refuses it."""
+
 _REGISTRY = re.compile(
     r"\b(?:pypi[.]org|pythonhosted[.]org|registry[.]npmjs[.]org|proxy[.]golang[.]org|(?:deb|snapshot)[.]debian[.]org)\b"
 )
@@ -55,6 +58,9 @@ def _secrets(path: Path, text: str) -> Iterator[str]:
 def _module_faults(path: Path, text: str) -> Iterator[str]:
     """Find what makes a module hard to read."""
     lines = text.count("\n")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if _NUMBERED.search(line):
+            yield f"{path}:{number}: a numbered placeholder, which Python 3.14 refuses; use ? for each value"
     if path.parts[0] != "tests" and lines > _MODULE_LINES:
         yield f"{path}: has {lines} lines, {_MODULE_LINES} at most; split it by subject"
     if any(path.is_relative_to(folder) for folder in _CODE) and _TYPE_CHECKING.search(text):

@@ -19,8 +19,9 @@ class BlockReader:
 
     def all(self, account: int | None = None) -> Sequence[BlockRow]:
         """See `StoreReader.blocks`."""
-        sql = "SELECT account, blocked, time_ms FROM blocks WHERE ?1 IS NULL OR account = ?1"
-        return [BlockRow(*row) for row in self._db.read(f"{sql} ORDER BY account, blocked", account)]
+        sql = "SELECT account, blocked, time_ms FROM blocks WHERE ? IS NULL OR account = ?"
+        rows = self._db.read(f"{sql} ORDER BY account, blocked", account, account)
+        return [BlockRow(*row) for row in rows]
 
     def blocked_by(self, account: int) -> frozenset[int]:
         """Return the accounts that an account blocks."""
@@ -30,8 +31,8 @@ class BlockReader:
 
     def blockers(self, one: int, other: int) -> frozenset[int]:
         """Return those of two accounts that block the other one."""
-        sql = "SELECT account FROM blocks WHERE (account, blocked) IN (VALUES (?1, ?2), (?2, ?1))"
-        return frozenset(row[0] for row in self._db.read(sql, one, other))
+        sql = "SELECT account FROM blocks WHERE (account, blocked) IN (VALUES (?, ?), (?, ?))"
+        return frozenset(row[0] for row in self._db.read(sql, one, other, other, one))
 
 
 class Blocks:
