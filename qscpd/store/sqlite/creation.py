@@ -47,7 +47,8 @@ def create_store(path: Path) -> None:
     try:
         with _locked(new) as descriptor:
             if os.path.lexists(path):
-                return  # made by another process while we waited for its lock
+                new.unlink(missing_ok=True)  # ours: another process has just made the store
+                return
             _fill(new, descriptor)
             # A hard link fails where rename() would replace.
             with contextlib.suppress(FileExistsError):

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from qscpd.errors import PermissionDeniedError, StoreBusyError, StoreError
-from qscpd.store.sqlite import lock
+from qscpd.store.sqlite import creation, lock
+from qscpd.store.sqlite.creation import create_store
 from qscpd.store.sqlite.lock import StoreLock, is_locked
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.snapshot import copy_file
@@ -287,3 +288,20 @@ def test_a_making_that_was_cut_off(tmp_path: Path) -> None:
     SqliteStore(store).close()
     assert not new.exists()
     assert store.stat().st_nlink == 1
+
+
+def test_a_store_that_was_made_meanwhile_leaves_no_second_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that comes between another one's look and its end leaves nothing behind."""
+    store = tmp_path / "qscpd.db"
+    refuse_orphan = creation._refuse_orphan
+
+    def made_meanwhile(path: Path) -> None:
+        refuse_orphan(path)
+        monkeypatch.undo()
+        create_store(path)
+
+    monkeypatch.setattr(creation, "_refuse_orphan", made_meanwhile)
+    create_store(store)
+    assert [each.name for each in tmp_path.iterdir()] == ["qscpd.db"]
