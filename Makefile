@@ -82,7 +82,7 @@ run: $(VENV)/installed
 coverage_core = COVERAGE_CORE=$$($(python) -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
 
 test: $(VENV)/installed-dev
-	$(if $(COVERAGE),$(coverage_core)) $(if $(ASYNCIO_DEBUG),PYTHONASYNCIODEBUG=1) $(python) -m pytest -n 4 $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
+	$(if $(COVERAGE),$(coverage_core)) $(if $(ASYNCIO_DEBUG),PYTHONASYNCIODEBUG=1) $(python) -m pytest -n 4 --dist worksteal $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
 	$(if $(COVERAGE),$(python) tools/check_coverage.py)
 
 test-repeat: $(VENV)/installed-dev
