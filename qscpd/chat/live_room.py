@@ -51,25 +51,29 @@ class LiveRoom:
         self.timer: asyncio.TimerHandle | None = None
         self.summarized = float("-inf")
 
+    def membership(self, account: int) -> Membership:
+        """Return the membership of an account; that of none has neither role nor invitation."""
+        return self.memberships.get(account, NO_MEMBERSHIP)
+
     def is_invited(self, account: int) -> bool:
         """Return whether an account was invited and has not joined yet."""
-        return self.memberships.get(account, NO_MEMBERSHIP).invited_by is not None
+        return self.membership(account).invited_by is not None
 
     def role(self, account: int) -> RoomRole | None:
         """Return the role of an account; None if it is no member."""
-        return self.memberships.get(account, NO_MEMBERSHIP).role
+        return self.membership(account).role
 
     def visible_to(self, account: int) -> bool:
         """Return whether an account may know that the room exists."""
-        return may_see(self.row, self.memberships.get(account, NO_MEMBERSHIP))
+        return may_see(self.row, self.membership(account))
 
     def first_seq(self, account: int) -> int:
         """Return the first message that an account may see, whatever was pruned."""
-        return first_visible(self.row, self.memberships.get(account, NO_MEMBERSHIP))
+        return first_visible(self.row, self.membership(account))
 
     def described(self, account: int) -> frames.Room:
         """Return the room as an account sees it."""
-        row, membership = self.row, self.memberships.get(account, NO_MEMBERSHIP)
+        row, membership = self.row, self.membership(account)
         return frames.Room(
             name=row.name,
             conversation=conversation_id(row.id),

@@ -19,7 +19,6 @@ from qscp import codec, frames
 from qscp.features import TYPING
 from qscpd.chat.live_room import LiveRoom
 from qscpd.domain.ids import conversation_id
-from qscpd.domain.rooms import NO_MEMBERSHIP
 
 _INTERVAL_S: Final = 1.0
 """Between two summaries of a room's changes."""
@@ -121,7 +120,7 @@ class RoomSummaries:
 
 def _state_line(room: LiveRoom, account: int, states: dict[tuple[object, ...], bytes]) -> bytes:
     """Return the room's state for a member; members for whom it is the same share the encoded line."""
-    membership = room.memberships.get(account, NO_MEMBERSHIP)
+    membership = room.membership(account)
     key = (membership.role, membership.muted_until_ms, room.first_seq(account))
     line = states.get(key)
     if line is None:

@@ -103,7 +103,7 @@ class Rooms:
         return shown if may_see(room.row, NO_MEMBERSHIP) else None
 
     def _hides_invitation(self, room: LiveRoom, account: int) -> bool:
-        by = room.memberships.get(account, NO_MEMBERSHIP).invited_by
+        by = room.membership(account).invited_by
         return by is not None and self._blocks.has(account, by)
 
     def of(self, account: int) -> list[LiveRoom]:
@@ -162,7 +162,7 @@ class Rooms:
     def _apply_membership(
         self, room: LiveRoom, account: int, membership: Membership, change: RoomChange | None
     ) -> None:
-        before = room.memberships.get(account, NO_MEMBERSHIP)
+        before = room.membership(account)
         self._index(room, account, membership)
         if membership.role != before.role:
             room.changed[account] = membership.role
@@ -253,7 +253,7 @@ class Rooms:
         return self._invitation(room, account) if room.is_invited(account) else None
 
     def _invitation(self, room: LiveRoom, account: int) -> frames.Invited:
-        by = room.memberships.get(account, NO_MEMBERSHIP).invited_by
+        by = room.membership(account).invited_by
         return frames.Invited(room.described(account), self._names.get(by or 0, ""))
 
     # --- summaries for all members

@@ -14,7 +14,7 @@ from qscp.rooms import ROOM_FIELDS, check_topic, normalize_room
 from qscpd.chat.live_room import LiveRoom
 from qscpd.chat.router import Router
 from qscpd.domain.model import LogRow
-from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, DeniedError, RoomChange, action_refusal
+from qscpd.domain.rooms import FOREVER_MS, DeniedError, RoomChange, action_refusal
 from qscpd.errors import StoreBusyError, StoreDamagedError, StoreFullError
 from qscpd.handlers.room_limiter import RoomLimiter
 from qscpd.sessions.answers import refusal
@@ -141,7 +141,7 @@ class RoomHandlers:
         room = self._rooms.visible(name, account)
         if room is None:
             return refusal(frame, ErrorCode.UNKNOWN_ROOM)
-        membership = room.memberships.get(account, NO_MEMBERSHIP)
+        membership = room.membership(account)
         if (code := action_refusal(room.row, membership, frame.action)) is not None:
             return refusal(frame, code)
         return await read(account, room, frame)
