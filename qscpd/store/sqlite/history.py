@@ -214,6 +214,7 @@ class HistoryReader:
         count = mentions = 0
         items = self._reader.after(self._reader.scope(conversation.id), conversation.read)
         for item in islice(items, _COUNTED):
+            self._db.spend(_MESSAGE)
             if not isinstance(item, Damage) and item.sender != account and not item.meta.kind:
                 count += 1
                 mentions += account in item.meta.mentions and item.sender not in blocked
