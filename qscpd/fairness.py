@@ -4,7 +4,7 @@
 - `ShareQueue` for connections and passwords before a login: nested shares, such as network and address,
   in turn. `Lanes` puts those first who are known.
 
-`ShareSizes` has the largest share at hand, for whoever has to drop something.
+`ShareSizes` has the largest share at hand, for a caller that has to drop an item.
 """
 
 import enum

@@ -44,7 +44,7 @@ class Place(NamedTuple):
     most: int = sys.maxsize
     """Passwords of the address that can wait."""
     wanted: Callable[[], bool] = lambda: True
-    """Whether somebody still waits for the answer."""
+    """Whether the peer still waits for the answer."""
     hung_up: Callable[[], bool] = lambda: False
     """Whether the peer has closed its side of the connection."""
 

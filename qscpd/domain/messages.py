@@ -36,7 +36,7 @@ def pair_refusal(
 ) -> Refused | None:
     """Return why a message or amendment can't be stored in a pair's conversation; None if it can.
 
-    A block does not prevent a redaction: users can delete what they wrote, whoever has it.
+    A block does not prevent a redaction: users can delete what they wrote.
 
     Args:
         message: The message.

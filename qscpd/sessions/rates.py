@@ -1,7 +1,7 @@
 """Rates: how fast an account and a session may send, as token buckets.
 
-Each bucket fills at a constant rate up to a burst. Whoever finds one empty is read no further until it
-has refilled a little; nothing is refused. The sessions of an account draw from the same buckets, and
+Each bucket fills at a constant rate up to a burst. A session that finds one empty is read no further until
+it has refilled a little; nothing is refused. The sessions of an account draw from the same buckets, and
 wait for them in turn.
 
 Most frames must not cost a look at the clock. So a bucket has a purse of tokens that were taken out of

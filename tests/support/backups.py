@@ -1,4 +1,4 @@
-"""Changing backups, as somebody could who has them."""
+"""Changes of backups, as an attacker could make them who has the files."""
 
 import json
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""Comparison of a file's schema with ours: no trigger, view or table that somebody else has put there."""
+"""Comparison of a file's schema with ours: it has no foreign trigger, view or table."""
 
 import contextlib
 import re

@@ -203,7 +203,7 @@ def test_a_login_or_a_try_is_no_churn() -> None:
 
 
 def test_a_known_address_is_not_held_to_its_penalty() -> None:
-    """Users of an address that logged in before can connect, whoever else is behind it."""
+    """Users of an address that logged in before can connect, also beside an attacker."""
     door = Door()
     door.admission.known.add(1, "192.0.2.1", "")
     for _ in range(40):
