@@ -1,10 +1,12 @@
 """Fixtures for tests of the real daemon."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from qscpd.setup.pki import AuthorityFiles
+from tests.support.clients import Clients
 from tests.support.daemon import Daemon, running_daemon
 
 
@@ -25,3 +27,11 @@ def room_daemon(_shared_room_daemon: Daemon) -> Iterator[Daemon]:
     """Daemon with five accounts, for tests of rooms; each test makes its own rooms."""
     yield _shared_room_daemon
     _shared_room_daemon.check_log()
+
+
+@pytest.fixture
+async def clients(authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Clients]:
+    """Real clients that trust the daemon."""
+    made = Clients(authority.ca_certificate, tmp_path / "homes")
+    yield made
+    await made.close()

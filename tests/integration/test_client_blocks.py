@@ -1,31 +1,7 @@
 """Real clients that block each other on the real daemon, on two devices."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
-from qscpd.setup.pki import AuthorityFiles
-from tests.support.clients import Client, Clients
+from tests.support.clients import Clients, until_notice, until_shown
 from tests.support.daemon import StartDaemon
-
-
-@pytest.fixture
-async def clients(authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Clients]:
-    """Real clients that trust the daemon."""
-    made = Clients(authority.ca_certificate, tmp_path / "homes")
-    yield made
-    await made.close()
-
-
-async def until_notice(client: Client, text: str) -> None:
-    """Wait until a client prints a text on standard error."""
-    await client.until(lambda each: any(text in line for line in each.err))
-
-
-async def until_shown(client: Client, line: str) -> None:
-    """Wait until a client prints a line on standard output."""
-    await client.until(lambda each: line in each.lines())
 
 
 async def test_a_block_on_two_devices(start_daemon: StartDaemon, clients: Clients) -> None:

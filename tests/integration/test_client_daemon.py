@@ -1,23 +1,12 @@
 """Real clients on the real daemon: nothing acknowledged is lost or doubled."""
 
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from qscpd.setup.pki import AuthorityFiles
 from tests.support.clients import Clients
 from tests.support.daemon import Daemon, StartDaemon
 from tests.support.storage import stored_messages
-
-
-@pytest.fixture
-async def clients(authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Clients]:
-    """Real clients that trust the daemon."""
-    made = Clients(authority.ca_certificate, tmp_path / "homes")
-    yield made
-    await made.close()
 
 
 def restarted(start_daemon: StartDaemon, old: Daemon) -> Daemon:

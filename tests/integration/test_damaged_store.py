@@ -3,12 +3,10 @@
 import contextlib
 import json
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from qscpd.setup.pki import AuthorityFiles
 from tests.support.clients import Clients
 from tests.support.daemon import Daemon, StartDaemon
 from tests.support.damage import chunk_places, damage_chunk, delete_chunk
@@ -16,14 +14,6 @@ from tests.support.logged_in import resume
 from tests.support.wire import Frame, Wires, chat
 
 GAP = {"type": "gap", "conversation": "c1", "from": 3, "to": 3, "reason": "damaged"}
-
-
-@pytest.fixture
-async def clients(authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Clients]:
-    """Real clients that trust the daemon."""
-    made = Clients(authority.ca_certificate, tmp_path / "homes")
-    yield made
-    await made.close()
 
 
 async def written(start_daemon: StartDaemon, wires: Wires) -> Daemon:

@@ -1,23 +1,10 @@
 """Real clients, while a name is given to another account."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
-import pytest
-
-from qscpd.setup.pki import AuthorityFiles
 from tests.support.clients import Client, Clients
 from tests.support.daemon import PASSWORD, Daemon, StartDaemon
 from tests.support.storage import stored_messages
-
-
-@pytest.fixture
-async def clients(authority: AuthorityFiles, tmp_path: Path) -> AsyncIterator[Clients]:
-    """Real clients that trust the daemon."""
-    made = Clients(authority.ca_certificate, tmp_path / "homes")
-    yield made
-    await made.close()
 
 
 async def give_away(daemon: Daemon, name: str) -> None:

@@ -112,3 +112,13 @@ class Clients:
         """Kill the clients that still run."""
         for client in self._started:
             await client.kill()
+
+
+async def until_notice(client: Client, text: str) -> None:
+    """Wait until a client prints a text on standard error."""
+    await client.until(lambda each: any(text in line for line in each.err))
+
+
+async def until_shown(client: Client, line: str) -> None:
+    """Wait until a client prints a line on standard output."""
+    await client.until(lambda each: line in each.lines())
