@@ -5,27 +5,15 @@ import asyncio
 import pytest
 
 from qscp import codec, frames
-from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscp.rooms import HistoryFrom, RoomRole
 from qscpd.bus.base import Commit
 from qscpd.domain.events import RoomChanged
-from qscpd.domain.rooms import NO_MEMBERSHIP, Membership, RoomChange, RoomRow, RoomState
+from qscpd.domain.rooms import NO_MEMBERSHIP, Membership, RoomChange
 from qscpd.sessions.session import Session
+from tests.support import room_rows
 from tests.support.doubles import FakeLink, RouterDouble
 
-_ROW = RoomRow(
-    id=7,
-    name="#dev",
-    kind=RoomKind.OPEN,
-    history=HistoryFrom.FULL,
-    topic="",
-    slow_s=0,
-    state=RoomState.ACTIVE,
-    created_ms=0,
-    first_seq=1,
-    last_seq=0,
-    members=100,
-    owners=1,
-)
+_ROW = room_rows.ROOM._replace(history=HistoryFrom.FULL, last_seq=0, members=100)
 
 
 class LargeRoom:

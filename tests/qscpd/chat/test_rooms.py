@@ -10,29 +10,17 @@ from qscp import codec, frames
 from qscp.features import TYPING
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.domain.events import RoomChanged
-from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange, RoomRow, RoomState
+from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange, RoomState
 from qscpd.handlers.messages import MessageHandlers, _RoomRecipient
 from qscpd.sessions.session import Session
+from tests.support import room_rows
 from tests.support.clock import in_virtual_time
 from tests.support.doubles import FakeLink, RouterDouble
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
 OWNER, MEMBER = Membership(RoomRole.OWNER), Membership(RoomRole.MEMBER)
 BANNED = Membership(banned_until_ms=FOREVER_MS)
-ROW: Final = RoomRow(
-    id=7,
-    name="#dev",
-    kind=RoomKind.CLOSED,
-    history=HistoryFrom.JOINING,
-    topic="",
-    slow_s=0,
-    state=RoomState.ACTIVE,
-    created_ms=0,
-    first_seq=1,
-    last_seq=40,
-    members=2,
-    owners=1,
-)
+ROW: Final = room_rows.ROOM._replace(kind=RoomKind.CLOSED, members=2)
 
 
 class RoomHarness:

@@ -24,24 +24,12 @@ from qscpd.domain.messages import (
 from qscpd.domain.model import NO_META, MessageMeta, MessageRow, NewMessage, Refused
 from qscpd.domain.moderation import LogEntry
 from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomRow, RoomState
+from tests.support import room_rows
 
 ALICE, BOB, CAROL = 1, 2, 3
 NOW = 1_700_000_000_000
 WITHIN = 60_000
-ROOM: Final = RoomRow(
-    id=7,
-    name="#dev",
-    kind=RoomKind.OPEN,
-    history=HistoryFrom.JOINING,
-    topic="",
-    slow_s=0,
-    state=RoomState.ACTIVE,
-    created_ms=NOW,
-    first_seq=1,
-    last_seq=40,
-    members=9,
-    owners=2,
-)
+ROOM: Final = room_rows.ROOM._replace(created_ms=NOW, members=9, owners=2)
 MEMBER: Final = Membership(RoomRole.MEMBER, since=5)
 HELLO: Final = MessageRow(9, NOW, ALICE, "a" * 32, "hello", MessageMeta(reply_to=3, mentions=(BOB,)))
 

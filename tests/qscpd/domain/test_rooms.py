@@ -26,23 +26,11 @@ from qscpd.domain.rooms import (
     may_see,
     refusal,
 )
+from tests.support import room_rows
 
 ACTOR, TARGET = 1, 2
 NOW = 1_700_000_000_000
-ROOM: Final = RoomRow(
-    id=7,
-    name="#dev",
-    kind=RoomKind.OPEN,
-    history=HistoryFrom.JOINING,
-    topic="",
-    slow_s=0,
-    state=RoomState.ACTIVE,
-    created_ms=NOW,
-    first_seq=1,
-    last_seq=40,
-    members=9,
-    owners=2,
-)
+ROOM: Final = room_rows.ROOM._replace(created_ms=NOW, members=9, owners=2)
 ROLES: Final[tuple[RoomRole | None, ...]] = (*RoomRole, None)
 WITH_TARGET: Final = sorted(action for action, (needed, _) in ROOM_FIELDS.items() if "user" in needed)
 FROM_ABOVE: Final = frozenset({"remove", "ban", "mute", "unmute"})

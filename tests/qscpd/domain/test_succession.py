@@ -4,26 +4,14 @@ from typing import Final
 
 import pytest
 
-from qscp.rooms import HistoryFrom, RoomKind, RoomRole
+from qscp.rooms import RoomRole
 from qscpd.domain.moderation import LogEntry
-from qscpd.domain.rooms import NO_MEMBERSHIP, Membership, RoomRow, RoomState
+from qscpd.domain.rooms import NO_MEMBERSHIP, Membership, RoomState
 from qscpd.domain.succession import Departure, depart, successor
+from tests.support import room_rows
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
-ROOM: Final = RoomRow(
-    id=7,
-    name="#dev",
-    kind=RoomKind.OPEN,
-    history=HistoryFrom.JOINING,
-    topic="",
-    slow_s=0,
-    state=RoomState.ACTIVE,
-    created_ms=0,
-    first_seq=1,
-    last_seq=40,
-    members=3,
-    owners=1,
-)
+ROOM: Final = room_rows.ROOM._replace(members=3)
 OWNER: Final = Membership(RoomRole.OWNER)
 
 

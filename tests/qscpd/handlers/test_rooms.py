@@ -1,9 +1,10 @@
 """The handlers of room requests."""
 
 from qscp import frames
-from qscp.rooms import HistoryFrom, RoomKind, RoomRole
-from qscpd.domain.rooms import Membership, RoomRow, RoomState
+from qscp.rooms import RoomKind, RoomRole
+from qscpd.domain.rooms import Membership, RoomRow
 from qscpd.handlers.rooms import RoomHandlers
+from tests.support import room_rows
 from tests.support.doubles import RouterDouble
 
 ALICE, BOB = 1, 2
@@ -11,20 +12,7 @@ ALICE, BOB = 1, 2
 
 def closed_room(number: int) -> RoomRow:
     """Return a closed room."""
-    return RoomRow(
-        id=number,
-        name=f"#r{number:05}",
-        kind=RoomKind.CLOSED,
-        history=HistoryFrom.JOINING,
-        topic="",
-        slow_s=0,
-        state=RoomState.ACTIVE,
-        created_ms=0,
-        first_seq=1,
-        last_seq=0,
-        members=1,
-        owners=1,
-    )
+    return room_rows.ROOM._replace(id=number, name=f"#r{number:05}", kind=RoomKind.CLOSED, last_seq=0)
 
 
 def list_rooms(router: RouterDouble, account: int, cursor: str = "") -> tuple[frames.ServerFrame, int]:
