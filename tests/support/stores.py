@@ -12,7 +12,7 @@ from unittest import mock
 from qscp.rooms import HistoryFrom
 from qscpd.domain.clock import Reading
 from qscpd.domain.events import PositionMoved
-from qscpd.domain.model import ConversationRow, Mark, MessageRow, NewMessage, Outcome, RoomResult
+from qscpd.domain.model import ConversationRow, Keep, Mark, MessageRow, NewMessage, Outcome, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.store import writer
@@ -32,6 +32,7 @@ __all__ = [
     "append_in_turns",
     "clock_of",
     "conversation_of",
+    "housekeep",
     "kill",
     "rows_of",
     "tiny_transactions",
@@ -231,3 +232,10 @@ class FailingStore(SqliteStore):
         if self.full:
             raise StoreFullError("no room on the disk")
         return super().change_rooms(changes, deadline_s=deadline_s)
+
+
+def housekeep(store: Store, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
+    """Do all housekeeping, in two rounds: damage can end the first."""
+    for _ in range(2):
+        while store.housekeeping.step(keep):
+            pass

@@ -12,13 +12,13 @@ import pytest
 
 from qscp import frames
 from qscp.rooms import ROOM_FIELDS, HistoryFrom, RoomKind
-from qscpd.domain.model import Keep, NewMessage
+from qscpd.domain.model import NewMessage
 from qscpd.domain.rooms import RoomChange
-from qscpd.store.base import Store
 from qscpd.store.housekeeper import Housekeeper
 from qscpd.store.sqlite.database import DatabaseReader, Row
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.in_process_server import InProcessServer, make_accounts
+from tests.support.stores import housekeep
 
 ALICE = 1
 HIDDEN, NONE = "#board", "#borad"
@@ -96,8 +96,7 @@ async def serve(folder: Path) -> AsyncIterator[InProcessServer]:
     )
     store.change_room(closed)
     store.append([NewMessage(ALICE, -1, f"{n:032x}", f"tea {n}") for n in range(1, 4)])
-    while store.housekeeping.step(Keep()):
-        pass
+    housekeep(store)
     async with InProcessServer(store) as opened:
         yield opened
 
@@ -165,12 +164,6 @@ class Recorder:
             self.calls.append(re.sub(r"x?'[^']*'|\b\d+\b", "?", sql))
 
 
-def _index(store: Store) -> None:
-    """Do what is due beside the requests: whether it is done in between is chance."""
-    while store.housekeeping.step(Keep()):
-        pass
-
-
 Outcome = tuple[str, list[str], list[str]]
 """Frames with the names replaced, their types, and what was called in the store."""
 
@@ -186,7 +179,7 @@ async def outcome(
     async with serve(folder) as server:
         bob = await server.visitor("bob")
         bob.frames.clear()
-        await server.writer.perform(_index)
+        await server.writer.perform(housekeep)  # whether it is done in between is chance
         with Recorder(server.store) as recorder, mock.patch.object(Housekeeper, "step"):
             bob.send(request)
             if kind is frames.Resume:  # it goes on beside the messages

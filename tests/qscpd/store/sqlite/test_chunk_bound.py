@@ -23,7 +23,7 @@ from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.searches import search_page
-from tests.support.stores import SqliteFactory, append_in_turns, rows_of
+from tests.support.stores import SqliteFactory, append_in_turns, housekeep, rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
 
@@ -67,13 +67,6 @@ def amendment(kind: Kind, target: int, body: str = "", *, sender: int = ALICE) -
 def sizes(store: SqliteStore) -> list[int]:
     """Return the sizes of all chunks, by place."""
     return [row[0] for row in store._db.read("SELECT length(messages) FROM chunks ORDER BY last_seq")]
-
-
-def housekeep(store: SqliteStore, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
-    """Do all housekeeping."""
-    for _ in range(2):
-        while store.housekeeping.step(keep):
-            pass
 
 
 def fill(store: SqliteStore) -> list[NewMessage]:

@@ -31,7 +31,7 @@ from tests.support.damage import (
 )
 from tests.support.ids import IdMaker
 from tests.support.searches import search_page
-from tests.support.stores import TickingClock, add_room, kill
+from tests.support.stores import TickingClock, add_room, housekeep, kill
 
 ALICE, BOB, CAROL = 1, 2, 3
 PAIR, ROOM = 1, 2
@@ -80,15 +80,8 @@ def make(path: Path, sizes: Iterable[int]) -> Made:
                 [NewMessage(BOB, -ROOM, make_id(), text(ROOM, room_seq + n)) for n in range(1, size + 1)]
             )
             pair_seq, room_seq = pair_seq + size, room_seq + size
-        finish(store)
+        housekeep(store)
     return Made(path, {each: chunk_places(path, each) for each in (PAIR, ROOM)})
-
-
-def finish(store: SqliteStore, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
-    """Do all housekeeping."""
-    for _ in range(2):
-        while store.housekeeping.step(keep):
-            pass
 
 
 def joined(ranges: Iterable[tuple[int, int]]) -> list[Damage]:
@@ -214,7 +207,7 @@ def test_damage_of_any_kind_at_any_place(made: Made, kind: str, index: int) -> N
             for conversation in (PAIR, ROOM):
                 check(store, conversation, damaged[conversation], LAST[conversation])
                 check(reader, conversation, damaged[conversation], LAST[conversation])
-        finish(store)
+        housekeep(store)
     assert len(log) == len(set(log)) == 2
     assert f"messages {damaged[PAIR][0].first} to {damaged[PAIR][0].last} of c{PAIR}: " in "\n".join(log)
 
@@ -253,7 +246,7 @@ def test_any_damage_stops_nothing(
                 assert stored.seq == last[conversation]
         for conversation in (PAIR, ROOM):
             check_replay(store, conversation, damaged[conversation], last[conversation])
-        finish(store)
+        housekeep(store)
         for conversation in (PAIR, ROOM):
             check(store, conversation, damaged[conversation], last[conversation])
         kill(store)
@@ -262,8 +255,8 @@ def test_any_damage_stops_nothing(
             for conversation in (PAIR, ROOM):
                 check(reopened, conversation, damaged[conversation], last[conversation])
                 amend_all(reopened, conversation, damaged[conversation], LAST[conversation])
-            finish(reopened)
-            finish(reopened, Keep(messages=keep))
+            housekeep(reopened)
+            housekeep(reopened, Keep(messages=keep))
             for conversation in (PAIR, ROOM):
                 history = reopened.history_page(ALICE, conversation, limit=100, max_bytes=10**6)
                 assert history is not None
@@ -318,7 +311,7 @@ def test_a_damaged_page(tmp_path: Path, index: int) -> None:
             store.add_account(name, "x")
         for n, body in enumerate(bodies):
             store.append([NewMessage(BOB, ALICE, make_id(), LONG if n == index else body)])
-        finish(store)
+        housekeep(store)
     corrupt_overflow(path, b"z")
     log: list[str] = []
     on_damage = places(log)
@@ -339,8 +332,8 @@ def test_a_damaged_page(tmp_path: Path, index: int) -> None:
             (stored,), _ = store.append([NewMessage(BOB, ALICE, make_id(), "word again")])
             assert isinstance(stored, StoredMessage)
             seqs.append(stored.seq)
-            finish(store)
-        finish(store, Keep(messages=1))
+            housekeep(store)
+        housekeep(store, Keep(messages=1))
         history = store.history_page(ALICE, PAIR, limit=100, max_bytes=10**6)
         assert history is not None
         assert [row.seq for row in history.messages] == [9]
@@ -362,7 +355,7 @@ def test_a_damaged_page_of_what_is_not_indexed(tmp_path: Path) -> None:
     store._db.close()  # as by a kill, which completes no index
     corrupt_overflow(path, b"z")
     with contextlib.closing(SqliteStore(path)) as store:
-        finish(store)
+        housekeep(store)
         page = search_page(store, ALICE, ["word"], limit=100)
         assert [each.message.seq for each in page.found] == [3, 1]
         assert page.complete
@@ -416,7 +409,7 @@ def test_a_chunk_at_a_wrong_place(made: Made, place: int) -> None:
         (stored,), _ = store.append([NewMessage(BOB, ALICE, make_id(), "word")])
         assert isinstance(stored, StoredMessage)
         assert stored.seq > LAST[PAIR]
-        finish(store)
+        housekeep(store)
         page = store.replay_page(ALICE, PAIR, after=LAST[PAIR], limit=9, max_bytes=10**6)
         assert page is not None
         assert [row.seq for row in page.messages] == [stored.seq]
@@ -428,7 +421,7 @@ def test_what_is_missing_at_the_end_is_known_for_good(made: Made) -> None:
     delete_chunk(made.path, chunk)
     with contextlib.closing(SqliteStore(made.path)) as store:
         store.append([message(PAIR, LAST[PAIR] + 1)])
-        finish(store)
+        housekeep(store)
     execute(made.path, "DELETE FROM sent_ids")
     with contextlib.closing(SqliteStore(made.path)) as store:
         check(store, PAIR, [Damage(first, last)], LAST[PAIR] + 1)
@@ -443,7 +436,7 @@ def test_what_is_lost_while_the_store_is_open(made: Made) -> None:
         store.append([message(PAIR, LAST[PAIR] + 2)])
         damage = [Damage(first, last + 1)]
         check_replay(store, PAIR, damage, LAST[PAIR] + 2)
-        finish(store)
+        housekeep(store)
         check(store, PAIR, damage, LAST[PAIR] + 2)
     execute(made.path, "DELETE FROM sent_ids")
     with contextlib.closing(SqliteStore(made.path)) as store:
@@ -457,7 +450,7 @@ def test_an_edit_of_a_damaged_message(made: Made) -> None:
     with contextlib.closing(SqliteStore(made.path, edit_within_ms=10**12)) as store:
         for meta in (MessageMeta(kind="edit", target=first), MessageMeta(kind="react", target=first)):
             store.append([NewMessage(BOB, ALICE, make_id(), "+1", meta)])
-        finish(store)
+        housekeep(store)
     damage_chunk(made.path, chunk, "noise")
     with contextlib.closing(SqliteStore(made.path)) as store:
         page = store.replay_page(ALICE, PAIR, after=LAST[PAIR], limit=9, max_bytes=10**6)
@@ -471,7 +464,7 @@ def test_the_ids_of_what_was_indexed_before_the_damage_stay_known(made: Made) ->
     with contextlib.closing(SqliteStore(made.path)) as store:
         again = message(PAIR, 1)
         (stored,), _ = store.append([again])
-        finish(store)
+        housekeep(store)
         assert isinstance(stored, StoredMessage)
     damage_chunk(made.path, chunk_places(made.path, PAIR)[-1][0], "noise")
     with contextlib.closing(SqliteStore(made.path)) as store:
@@ -509,7 +502,7 @@ def test_a_deleted_room_with_damage_goes_to_the_end(made: Made) -> None:
     apply_damage(made, {(ROOM, 1): "noise", (ROOM, -1): "a row that is missing"})
     with contextlib.closing(SqliteStore(made.path)) as store:
         store.change_room(RoomChange(action="delete", room="#dev", actor=None))
-        finish(store)
+        housekeep(store)
         assert store._db.read("SELECT count(*) FROM chunks WHERE conversation = ?", ROOM) == [(0,)]
 
 
@@ -521,7 +514,7 @@ def test_pruning_by_age(made: Made) -> None:
     with contextlib.closing(SqliteStore(made.path, clock=clock)) as store:
         store.housekeeping.confirm_clock()
         store.append([message(PAIR, LAST[PAIR] + 1)])
-        finish(store, Keep(age_ms=1_000_000))
+        housekeep(store, Keep(age_ms=1_000_000))
         history = store.history_page(ALICE, PAIR, limit=9, max_bytes=10**6)
         assert history is not None
         assert [row.seq for row in history.messages] == [LAST[PAIR] + 1]
@@ -545,8 +538,8 @@ def test_a_damaged_search_index_stops_nothing_else(made: Made, change: str) -> N
     with contextlib.closing(SqliteStore(made.path, on_damage=places(log))) as store:
         (stored,), _ = store.append([message(PAIR, LAST[PAIR] + 1)])
         assert isinstance(stored, StoredMessage)
-        finish(store, Keep(messages=2))
-        finish(store, Keep(messages=2))
+        housekeep(store, Keep(messages=2))
+        housekeep(store, Keep(messages=2))
         history = store.history_page(ALICE, PAIR, limit=9, max_bytes=10**6)
         assert history is not None
         assert [row.seq for row in history.messages] == [LAST[PAIR], LAST[PAIR] + 1]
