@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
+from qscpd.setup.pki import AuthorityFiles
 from tests.support.asyncio_debug import DEBUG, recorded_findings
+from tests.support.authority import make_local_authority
 from tests.support.daemon import Daemon, StartDaemon, running_daemon
 from tests.support.wire import Wires
 
@@ -38,10 +39,7 @@ def _asyncio_findings() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> AuthorityFiles:
     """Certificate authority and server certificate, made once per run."""
-    files = AuthorityFiles(tmp_path_factory.mktemp("certs"))
-    make_authority(files)
-    make_server_certificate(files, ["localhost", "127.0.0.1"])
-    return files
+    return make_local_authority(tmp_path_factory.mktemp("certs"))
 
 
 @pytest.fixture(scope="session")

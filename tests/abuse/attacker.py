@@ -14,6 +14,7 @@ from typing import Final
 
 from tests.abuse.catalogue import ATTACKS
 from tests.abuse.target import Target
+from tests.support.programs import print_line
 from tests.support.wire import client_context
 
 _NICE: Final = 19
@@ -26,16 +27,11 @@ async def _main(name: str, ca: Path, port: int, seconds: float) -> None:
     await asyncio.wait({attack, begun}, return_when=asyncio.FIRST_COMPLETED)
     if attack.done():
         attack.result()
-    _print("begun")
+    print_line("begun")
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await attack
-    _print(json.dumps(target.counts))
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    print_line(json.dumps(target.counts))
 
 
 if __name__ == "__main__":

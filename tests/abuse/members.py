@@ -21,6 +21,7 @@ from tests.abuse.figures import Logins, Sample, percentile, summarize
 from tests.abuse.group import GUESTS, MEMBERS, READERS, ROOM
 from tests.support.ids import IdMaker
 from tests.support.light_client import LightClient, LoginRefusedError
+from tests.support.programs import print_line
 from tests.support.wire import client_context
 
 _EVERY_S: Final = 1 / 80
@@ -218,18 +219,13 @@ async def _main(ca: Path, port: int) -> None:
     )
     async with asyncio.TaskGroup() as tasks:
         await group.start(tasks)
-        _print("ready")
+        print_line("ready")
         while line := await commands.readline():
             word, _, seconds = line.decode().strip().partition(" ")
             if word != "measure":
                 raise EOFError(f"expected measure, got {line!r}")
-            _print(msgspec.json.encode(await group.measure(float(seconds))).decode())
+            print_line(msgspec.json.encode(await group.measure(float(seconds))).decode())
         raise asyncio.CancelledError
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

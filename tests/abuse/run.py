@@ -13,10 +13,12 @@ from typing import Final
 
 import msgspec
 
-from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
+from qscpd.setup.pki import AuthorityFiles
 from tests.abuse.catalogue import ATTACKS
 from tests.abuse.table import HEAD, explain, row
 from tests.abuse.trial import Result, run_trial
+from tests.support.authority import make_local_authority
+from tests.support.programs import print_line
 
 _TRIALS: Final = 3
 """Times that an attack is tried until no promise is broken."""
@@ -37,21 +39,19 @@ def main() -> int:
     begin = time.monotonic()
     results: list[Result] = []
     with tempfile.TemporaryDirectory() as folder:
-        authority = AuthorityFiles(Path(folder))
-        make_authority(authority)
-        make_server_certificate(authority, ["localhost", "127.0.0.1"])
-        _print(HEAD)
+        authority = make_local_authority(Path(folder))
+        print_line(HEAD)
         for name in chosen.attacks or ATTACKS:
             results.append(_try(name, authority, chosen.seconds, times=not chosen.report_times))
-            _print(row(results[-1]))
+            print_line(row(results[-1]))
     if chosen.json:
         chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
     broken = [result for result in results if result.broken(times=not chosen.report_times)]
-    _print(
+    print_line(
         f"\n{len(results)} attacks in {time.monotonic() - begin:.0f} s, {len(broken)} with broken promises"
     )
     for result in broken:
-        _print(explain(result))
+        print_line(explain(result))
     return 1 if broken else 0
 
 
@@ -61,11 +61,6 @@ def _try(name: str, authority: AuthorityFiles, seconds: float, *, times: bool) -
         if not (result := run_trial(name, authority, seconds)).broken(times=times):
             return result
     return run_trial(name, authority, seconds)
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 from random import SystemRandom
 
-from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
+from tests.support.authority import make_local_authority
 from tests.support.crash_test import CrashTest
+from tests.support.programs import print_line
 
 ROUND_S = 60.0
 """Duration of a round, which has a store of its own: histories are compared in memory."""
@@ -28,19 +29,11 @@ def main() -> int:
         seed = chosen.seed + number
         print_line(f"round {number + 1} of {rounds}, seed {seed} ...")
         with tempfile.TemporaryDirectory() as name:
-            authority = AuthorityFiles(Path(name))
-            make_authority(authority)
-            make_server_certificate(authority, ["localhost", "127.0.0.1"])
+            authority = make_local_authority(Path(name))
             folder = Path(name, "daemon")
             folder.mkdir()
             print_line(f"  {CrashTest(folder, authority, seed).run(chosen.seconds / rounds, (0.2, 4.0))}")
     return 0
-
-
-def print_line(line: str) -> None:
-    """Print a line at once."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -33,9 +33,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from qscpd.domain.rooms import RoomChange
-from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
 from qscpd.store import open_store, store_url
+from tests.support.authority import make_local_authority
 from tests.support.daemon import PASSWORD, add_accounts, write_config
+from tests.support.programs import print_line
 from tests.support.wire import chat, client_context
 
 _PROBE_EVERY_S: Final = 0.02
@@ -278,12 +279,6 @@ def serving(folder: Path, settings: Sequence[str]) -> Iterator[int]:
         process.wait()
 
 
-def print_line(line: str) -> None:
-    """Print a line at once."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
 def main() -> int:
     """Run the measurement."""
     parser = argparse.ArgumentParser(description="Time acknowledgements while rooms are hot.")
@@ -296,9 +291,7 @@ def main() -> int:
     rooms = [f"#hot{n}" for n in range(chosen.rooms)]
     members = [f"m{n}" for n in range(chosen.members)]
     with tempfile.TemporaryDirectory() as name:
-        authority = AuthorityFiles(Path(name))
-        make_authority(authority)
-        make_server_certificate(authority, ["localhost", "127.0.0.1"])
+        authority = make_local_authority(Path(name))
         folder = Path(name, "daemon")
         folder.mkdir()
         write_config(folder, authority)

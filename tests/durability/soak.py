@@ -22,15 +22,17 @@ from pathlib import Path
 from random import Random, SystemRandom
 from typing import Final
 
-from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
+from qscpd.setup.pki import AuthorityFiles
 from tests.abuse.group import NO_ALLOWANCE
 from tests.abuse.process import start_attacker
 from tests.durability.population import Population, make_store
+from tests.support.authority import make_local_authority
 from tests.support.crash_test import LoadClient, check_histories
 from tests.support.daemon import Daemon, write_config
 from tests.support.network_device import read_book
 from tests.support.oracle import Book
 from tests.support.ports import free_port
+from tests.support.programs import print_line
 from tests.support.wire import client_context
 
 _PROCESSES: Final = 2
@@ -226,19 +228,11 @@ def main() -> int:
     chosen = parser.parse_args()
     print_line(f"{chosen.sessions} sessions for {chosen.seconds:.0f} s, seed {chosen.seed} ...")
     with tempfile.TemporaryDirectory() as name:
-        authority = AuthorityFiles(Path(name))
-        make_authority(authority)
-        make_server_certificate(authority, ["localhost", "127.0.0.1"])
+        authority = make_local_authority(Path(name))
         folder = Path(name, "daemon")
         folder.mkdir()
         print_line(f"  {Soak(folder, authority, chosen.seed, chosen.sessions).run(chosen.seconds)}")
     return 0
-
-
-def print_line(line: str) -> None:
-    """Print a line at once."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-__all__ = ["reports_imports", "unmeasured"]
+__all__ = ["print_line", "reports_imports", "unmeasured"]
 
 _REPORTS_IMPORTS = """
 import atexit, sys
@@ -30,3 +30,9 @@ def reports_imports(module: str) -> list[str]:
         module: Module with the program's `main`.
     """
     return [sys.executable, "-c", _REPORTS_IMPORTS.format(module=module)]
+
+
+def print_line(line: str) -> None:
+    """Print a line at once, for a program that waits for it."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
