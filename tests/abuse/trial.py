@@ -124,9 +124,7 @@ def run_trial(name: str, authority: AuthorityFiles, seconds: float) -> Result:
                 logged = _logged(daemon) - logged
                 stopped = _stop(daemon)
         finally:
-            if daemon.process.poll() is None:
-                daemon.process.kill()
-                daemon.wait()
+            daemon.kill()
     return Result(
         name=name,
         without=without,

@@ -27,7 +27,7 @@ from tests.abuse.group import NO_ALLOWANCE
 from tests.abuse.process import start_attacker
 from tests.durability.population import Population, make_store
 from tests.support.authority import make_local_authority
-from tests.support.crash_test import LoadClient, check_histories
+from tests.support.crash_test import LoadClient, check_histories, finish_load
 from tests.support.daemon import Daemon, write_config
 from tests.support.network_device import read_book
 from tests.support.oracle import Book
@@ -131,20 +131,14 @@ class Soak:
             for client in crowd:
                 client.expect("ready")
             self._strain(crowd, seconds)
-            for word, answer in (("stop", "stopped"), ("finish", "finished")):
-                for client in crowd:
-                    client.send(word)
-                for client in crowd:
-                    client.expect(answer)
+            finish_load(crowd)
             report = check_histories(logs, asyncio.run(self._read_books()), self._kills)
             assert self._daemon.stop() == 0, self._daemon.text
             self._daemon.check_log()
         finally:
             for client in crowd:
                 client.close()
-            if self._daemon.process.poll() is None:
-                self._daemon.process.kill()
-                self._daemon.wait()
+            self._daemon.kill()
         return f"{report}; {self._attacks} attacks; {self._check_memory(seconds)}"
 
     def _strain(self, crowd: list[LoadClient], seconds: float) -> None:

@@ -34,9 +34,7 @@ async def traced(folder: Path, authority: AuthorityFiles, wires: Wires, program:
         alice.reset()  # `bye` would get one more answer
         assert await asyncio.to_thread(daemon.stop) == 0
     finally:
-        if daemon.process.poll() is None:
-            daemon.process.kill()
-            daemon.wait()
+        daemon.kill()
     return answers(trace, port, daemon.store)
 
 

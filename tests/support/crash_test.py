@@ -5,7 +5,7 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
@@ -24,7 +24,7 @@ from tests.support.stores import add_room
 from tests.support.waiting import PATIENCE_S
 from tests.support.wire import client_context
 
-__all__ = ["CrashTest", "LoadClient", "Report", "check_histories"]
+__all__ = ["CrashTest", "LoadClient", "Report", "check_histories", "finish_load"]
 
 _ROOT: Final = Path(__file__).parents[2]
 
@@ -97,6 +97,15 @@ class LoadClient:
         self.process.communicate()
 
 
+def finish_load(clients: Sequence[LoadClient]) -> None:
+    """Let participants send nothing more, then wait until each has everything."""
+    for word, answer in (("stop", "stopped"), ("finish", "finished")):
+        for client in clients:
+            client.send(word)
+        for client in clients:
+            client.expect(answer)
+
+
 class CrashTest:
     """Crash test; `run` executes it.
 
@@ -159,20 +168,14 @@ class CrashTest:
                 kills += 1
                 for client in load_clients:
                     client.check()
-            for word, answer in (("stop", "stopped"), ("finish", "finished")):
-                for client in load_clients:
-                    client.send(word)
-                for client in load_clients:
-                    client.expect(answer)
+            finish_load(load_clients)
             report = self._judge(logs)
             assert self._daemon.stop() == 0, self._daemon.text
             self._daemon.check_log()
         finally:
             for client in load_clients:
                 client.close()
-            if self._daemon.process.poll() is None:
-                self._daemon.process.kill()
-                self._daemon.wait()
+            self._daemon.kill()
         return report
 
     def _kill(self) -> None:

@@ -163,6 +163,12 @@ class Daemon:
         self.process.send_signal(number)
         return self.wait()
 
+    def kill(self) -> None:
+        """Kill it if it runs, and wait for the end."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.wait()
+
     def wait(self) -> int:
         """Wait for the end, and return the exit code."""
         code = self.process.wait(PATIENCE_S)
@@ -249,6 +255,4 @@ def supervised(daemon: Daemon) -> Iterator[Daemon]:
             assert daemon.stop() == 0, daemon.text
         daemon.check_log()
     finally:
-        if daemon.process.poll() is None:
-            daemon.process.kill()
-            daemon.wait()
+        daemon.kill()

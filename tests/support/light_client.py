@@ -6,16 +6,15 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Final, Self
+from typing import Self
 
 from qscp import frames
 from qscp.connection import ClientConnection
 from qscp.states import State
 from tests.support.daemon import PASSWORD
+from tests.support.loopback import READ, open_loopback
 
 __all__ = ["LightClient", "LoginRefusedError"]
-
-_READ: Final = 256 * 1024
 
 
 class LoginRefusedError(Exception):
@@ -59,14 +58,7 @@ class LightClient:
         Raises:
             OSError: The server can't be reached, or closed the connection.
         """
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1",
-            port,
-            ssl=context,
-            server_hostname="localhost",
-            limit=_READ,
-            local_addr=(address, 0) if address else None,
-        )
+        reader, writer = await open_loopback(port, context, address)
         return cls(reader, writer)
 
     async def log_in(
@@ -111,7 +103,7 @@ class LightClient:
             OSError: The connection broke.
             EOFError: It ended; `ended` has the reason, if the server named one.
         """
-        data = await self._reader.read(_READ)
+        data = await self._reader.read(READ)
         if not data:
             raise EOFError(self.ended)
         self._connection.receive_data(data)
@@ -141,7 +133,7 @@ class LightClient:
 
     async def discard(self) -> None:
         """Read and discard everything until the connection ends, without decoding it."""
-        while await self._reader.read(_READ):
+        while await self._reader.read(READ):
             pass
 
     def stop_reading(self) -> None:

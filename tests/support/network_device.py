@@ -4,19 +4,17 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable
-from typing import Final
 
 from qscp import frames
 from qscp.connection import ClientConnection
 from qscp.states import State
 from tests.support.daemon import PASSWORD
 from tests.support.device import Device
+from tests.support.loopback import READ, open_loopback
 from tests.support.oracle import Book, History, written
 from tests.support.waiting import patiently
 
 __all__ = ["NetworkDevice", "read_book"]
-
-_READ: Final = 256 * 1024
 
 Answer = frames.History | frames.Conversations | frames.SearchResults
 
@@ -60,14 +58,7 @@ class NetworkDevice:
             EOFError: The connection ended, or the server refused the login.
         """
         async with patiently():
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1",
-                port,
-                ssl=context,
-                server_hostname="localhost",
-                limit=_READ,
-                local_addr=(address, 0) if address else None,
-            )
+            reader, writer = await open_loopback(port, context, address)
         network_device = cls(device, reader, writer)
         try:
             network_device.send(device.auth(PASSWORD))
@@ -96,7 +87,7 @@ class NetworkDevice:
             EOFError: It ended.
             BrokenPromiseError: The server broke a promise.
         """
-        data = await self._reader.read(_READ)
+        data = await self._reader.read(READ)
         if not data:
             raise EOFError
         self._connection.receive_data(data)
