@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from qscpd.setup.pki import AuthorityFiles
-from tests.support.asyncio_debug import DEBUG, recorded_findings
+from tests.support.asyncio_debug import DEBUG, recorded_findings, relax_programs
 from tests.support.authority import make_local_authority
 from tests.support.daemon import Daemon, StartDaemon, running_daemon
 from tests.support.wire import Wires
@@ -25,6 +25,8 @@ def pytest_configure() -> None:
     # The time of an example depends on the load of the machine; a test that hangs is ended anyway.
     settings.register_profile("qscp", deadline=None)
     settings.load_profile("qscp")
+    if DEBUG:
+        relax_programs()
 
 
 @pytest.fixture(autouse=True)

@@ -62,7 +62,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "XDG_CONFIG_HOME": str(tmp_path / "no-config"),
         "XDG_STATE_HOME": str(tmp_path / "state"),
         "PYTHONWARNINGS": "error",
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
         "TERM": "xterm",
         "TZ": "UTC",
     }

@@ -4,17 +4,28 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from tests.support.waiting import PATIENCE_S
 
-__all__ = ["DEBUG", "recorded_findings"]
+__all__ = ["DEBUG", "recorded_findings", "relax_programs"]
 
 DEBUG: Final = bool(os.environ.get("PYTHONASYNCIODEBUG"))
 """Whether asyncio runs in its debug mode."""
 
 _SLOW_S: Final = PATIENCE_S / 40
 """Longest step of a loop: half a second, far above asyncio's own limit, because tests share the processor."""
+
+
+_SITE: Final = Path(__file__).with_name("debug_site")
+"""Folder of the `sitecustomize` that gives programs the same limit."""
+
+
+def relax_programs() -> None:
+    """Give programs that tests start the limit of slow steps that the tests have."""
+    os.environ["QSCP_TEST_SLOW_S"] = str(_SLOW_S)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(_SITE), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 class _Findings(logging.Handler):
