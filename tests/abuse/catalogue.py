@@ -71,6 +71,7 @@ ATTACKS: Final[dict[str, Attack]] = {
         Attack(logins.sessions),
         Attack(logins.bad_logins),
         Attack(logins.bad_logins_from_everywhere),
+        Attack(logins.login_flood),
         Attack(connections.idle),
         Attack(connections.connects),
         Attack(connections.handshakes),

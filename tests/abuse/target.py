@@ -65,11 +65,15 @@ class Target:
     async def persist(self, attack: Callable[[], Awaitable[object]], *, pause_s: float = 0.05) -> None:
         """Repeat an attack, also when the server has ended it; with a pause in between."""
         while True:
-            try:
-                await attack()
-            except (OSError, EOFError, LoginRefusedError) as error:
-                self.counts[f"ended by {type(error).__name__}"] += 1
+            await self.attempt(attack)
             await asyncio.sleep(pause_s)
+
+    async def attempt(self, attack: Callable[[], Awaitable[object]]) -> None:
+        """Run an attack once, and count it if the server ends it."""
+        try:
+            await attack()
+        except (OSError, EOFError, LoginRefusedError) as error:
+            self.counts[f"ended by {type(error).__name__}"] += 1
 
     async def flood(self, user: str, make: Callable[[int], bytes], *, lines: int = 1) -> None:
         """Send blocks of lines as fast as the server reads them, and discard the answers.
