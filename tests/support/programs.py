@@ -16,11 +16,12 @@ main()
 
 
 def unmeasured(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return an environment in which coverage is not measured.
+    """Return an environment in which neither coverage is measured nor asyncio's debug mode is relaxed.
 
-    Measuring imports modules, and initializes OpenSSL, before the program does anything.
+    Both import modules before the program does anything; measuring also initializes OpenSSL.
     """
-    return {name: value for name, value in environment.items() if not name.startswith("COVERAGE_PROCESS")}
+    left_out = ("COVERAGE_PROCESS", "PYTHONASYNCIODEBUG", "PYTHONPATH")
+    return {name: value for name, value in environment.items() if not name.startswith(left_out)}
 
 
 def reports_imports(module: str) -> list[str]:
