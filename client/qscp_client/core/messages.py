@@ -68,7 +68,7 @@ class Amendment:
     count: int = 0
     """How many members have the reaction now."""
     folded: bool = False
-    """True if its message is shown with the amendment applied, so that it needs no line of its own."""
+    """True if its message is shown with the amendment applied."""
     repeated: bool = False
     """As in `Message`."""
 
@@ -76,6 +76,11 @@ class Amendment:
     def last(self) -> int:
         """The last seq that the item covers."""
         return self.seq
+
+    @property
+    def has_line(self) -> bool:
+        """Whether it is shown in a line of its own: its message doesn't show it, or a pending line ends."""
+        return self.here or not self.folded
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class Timeline:
                 self._fold(conversation, item, Place.THIS_CHAT)
             case Missing():
                 self._show(_missing_notice(conversation, item, is_open=self.is_open(conversation)))
-            case Amendment() if not item.folded:
+            case Amendment() if item.has_line:
                 self._show_amendment(conversation, item, Place.THIS_CHAT)
             case Message() if item.sender == self._me:
                 self._show_own(conversation, item, Place.THIS_CHAT, numbered=numbered)
@@ -111,7 +111,7 @@ class Timeline:
             self._fold(conversation, item, place)
             return
         if isinstance(item, Amendment):
-            if not item.folded:
+            if item.has_line:
                 self._show_amendment(conversation, item, place)
             return
         if item.sender == self._me:
@@ -239,7 +239,8 @@ class Timeline:
     def _show_amendment(self, conversation: Conversation, amendment: Amendment, place: Place) -> None:
         reference = self._reference(conversation, amendment.target)
         if amendment.kind is EntryKind.EDIT:
-            reference = dataclasses.replace(reference, text=amendment.before)
+            before = "" if amendment.folded else amendment.before  # it is known with the edit applied
+            reference = dataclasses.replace(reference, text=before)
         self._show(
             events.Amended(
                 amendment.id,

@@ -4,8 +4,10 @@ import pytest
 
 from qscp import frames
 from qscp_client.core import events
-from qscp_client.core.changes import Moved
+from qscp_client.core.changes import Moved, Saved
+from qscp_client.core.outbox import Entry, EntryKind
 from tests.support.engine_harness import (
+    WALL_MS,
     EngineHarness,
     ack,
     in_room,
@@ -111,3 +113,19 @@ def test_a_message_of_a_room_that_you_left_elsewhere(*, is_listed_first: bool) -
     assert list(harness.engine._sync.conversations) == []
     if is_listed_first:
         assert not any(isinstance(each, Moved) for each in harness.engine.changes_to_save())
+
+
+def test_an_amendment_that_the_page_of_history_has_applied() -> None:
+    """A deletion typed before a restart waits for a page that has it already: its line is shown, too."""
+    typed = Entry(number(1), "#dev", "", WALL_MS, kind=EntryKind.REDACT, target=9, conversation="c-#dev")
+    harness = EngineHarness(Saved("e1", "a1", (), (typed,)))
+    harness.connect("bob", infos=[info("#dev", 9, unread=9)])
+    harness.receive(frames.Resumed())
+    harness.enter("#dev")
+    harness.receive(frames.Rooms([room()]))
+    assert stored(harness.receive(ack(1, 10, to="#dev"))) == []
+    message = frames.Message(9, number(9), "bob", "", 1009, erased=True)
+    page = frames.History(conversation="c-#dev", messages=[message], first_seq=9, last_seq=10)
+    shown = harness.receive(page)
+    assert stored(shown) == [number(1)]
+    assert len([each for each in shown if isinstance(each, events.Amended)]) == 1
