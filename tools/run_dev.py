@@ -10,11 +10,12 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from qscp import DEFAULT_PORT
-from qscpd.config import load_config
+from qscpd.config import ListenAddress, load_config
 
 _BIN: Final = Path(sys.executable).parent
 _CONFIG: Final = Path("config/qscpd.yaml")
@@ -63,13 +64,23 @@ def _demo_passwords() -> dict[str, str]:
     return passwords
 
 
+def local_server(listen: Sequence[ListenAddress]) -> ListenAddress:
+    """Return an address of the server for clients on this machine."""
+    for version, host in ((4, "localhost"), (6, "::1")):
+        for entry in listen:
+            near: set[int] = {ip.version for ip in entry.addresses if ip.is_loopback or ip.is_unspecified}
+            if entry.host == "localhost" or version in near:
+                return ListenAddress(host, entry.port)
+    return listen[0]
+
+
 def _invitation(passwords: dict[str, str]) -> str:
     """Return what to type in two other terminals."""
     directory = shlex.quote(str(Path.cwd()))
     client = f"{_BIN.relative_to(Path.cwd())}/qscp-client --ca {_CA}"
-    port = load_config(_CONFIG).config.server.listen[0].port
-    if port != DEFAULT_PORT:
-        client += f" --server localhost:{port}"
+    server = local_server(load_config(_CONFIG).config.server.listen)
+    if server != ListenAddress("localhost", DEFAULT_PORT):
+        client += f" --server {shlex.quote(str(server))}"
     lines = ["", "Open two other terminals and type (or paste) in each:"]
     for name in _NAMES:
         lines += [

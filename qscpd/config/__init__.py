@@ -4,6 +4,7 @@
 """
 
 from qscpd.config.advice import find_warnings
+from qscpd.config.listen import Endpoint, IPAddress, ListenAddress, find_overlaps
 from qscpd.config.load import LoadedConfig, Origin, load_config, parse_config
 from qscpd.config.model import (
     AddressPolicy,
@@ -20,14 +21,15 @@ from qscpd.config.model import (
     TlsConfig,
 )
 from qscpd.config.show import render_config
-from qscpd.config.values import ListenAddress
 
 __all__ = [
     "DEFAULT_CONFIG_PATH",
     "AddressPolicy",
     "Argon2Config",
     "Config",
+    "Endpoint",
     "HistoryConfig",
+    "IPAddress",
     "LimitsConfig",
     "ListenAddress",
     "LoadedConfig",
@@ -39,6 +41,7 @@ __all__ = [
     "ServerConfig",
     "StoreConfig",
     "TlsConfig",
+    "find_overlaps",
     "find_warnings",
     "load_config",
     "parse_config",

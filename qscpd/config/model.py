@@ -11,13 +11,12 @@ from typing import Annotated, Final, Literal, get_args
 
 from qscp import DEFAULT_PORT
 from qscp.limits import ROOMS_LIMIT
+from qscpd.config.listen import ListenAddress, Listeners
 from qscpd.config.values import (
     Choice,
     Duration,
     FilePath,
     Integer,
-    ListenAddress,
-    Listeners,
     Network,
     Networks,
     Size,

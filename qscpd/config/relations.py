@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from qscpd.config.listen import Endpoint, find_overlaps
 from qscpd.config.model import Config
 from qscpd.config.schema import SETTINGS
 
@@ -28,6 +29,8 @@ def check_relations(config: Config, places: Mapping[str, str], failed: set[str])
 
     def problem(key: str, sentence: str) -> str:
         place = places.get(key)
+        if place and place.endswith(f" {key}"):  # --set names the key
+            return f"{place}: {sentence}"
         return f"{place}: {key}: {sentence}" if place else f"{key} (default): {sentence}"
 
     return [
@@ -46,11 +49,12 @@ def _all_relations(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]
 
 
 def _listeners(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    listen = config.server.listen
-    fixed = Counter(address for address in listen if address.port)
-    for address, count in fixed.items():
-        if count > 1:
-            yield "server.listen", (), f"{address} is listed twice; keep one"
+    # Names are looked up by `run` and `checkconfig` only.
+    known = [Endpoint(entry, ip) for entry in config.server.listen for ip in entry.addresses]
+    names = [entry for entry in config.server.listen if entry.port and not entry.addresses]
+    twice = [entry for entry, count in Counter(names).items() if count > 1]
+    for sentence in (*(f"{entry} is listed twice; keep one" for entry in twice), *find_overlaps(known)):
+        yield "server.listen", (), sentence
 
 
 def _argon2(config: Config) -> Iterator[tuple[str, tuple[str, ...], str]]:

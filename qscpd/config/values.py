@@ -21,11 +21,6 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
 _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _INTEGER = re.compile(r"-?[0-9]{1,12}")
-_PORT_LIMIT = 65535
-# A host name, an IPv4 address, or an IPv6 address with an optional zone in brackets.
-_LISTEN = re.compile(
-    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[^\s:\[\]/@]+)):(?P<port>[0-9]{1,5})"
-)
 
 
 class Kind(Protocol[ValueT]):
@@ -44,20 +39,6 @@ class Kind(Protocol[ValueT]):
 
     def show(self, value: ValueT) -> str:
         """Return a text that `parse` reads to the same value."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class ListenAddress:
-    """Address and port that the daemon listens on."""
-
-    host: str
-    """Address, or a name that is looked up at start; IPv6 without brackets."""
-    port: int
-    """Port; 0 lets the system choose a free one."""
-
-    def __str__(self) -> str:
-        """Return the form of the configuration."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +177,6 @@ class FilePath:
         return str(value)
 
 
-def _bare_address(text: str) -> str:
-    """Return a hint if a text is an address with the quotes or brackets of a YAML list around it."""
-    for bare in (text.strip("\"' "), text.removeprefix("[").removesuffix("]").strip("\"' ")):
-        if _LISTEN.fullmatch(bare):
-            return f" (did you mean {bare}?)"
-    return ""
-
-
 @runtime_checkable
 class ListKind(Protocol):
     """Kind of a list; in one text its items are separated by commas."""
@@ -221,38 +194,6 @@ class ListKind(Protocol):
 
     def show(self, value: Any) -> str:  # noqa: ANN401 - a tuple of what `parse_item` returns
         """Return the items, separated by commas."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listeners:
-    """List of addresses to listen on, at least one."""
-
-    example: str = "127.0.0.1:7727"
-    can_be_empty: bool = False
-
-    def parse_item(self, text: str) -> ListenAddress:
-        """Return one address with its port."""
-        match = _LISTEN.fullmatch(text)
-        if match is None:
-            raise ValueError(
-                f"{text!r} is not an address and port{_bare_address(text)}; "
-                "write 127.0.0.1:7727, [::1]:7727 or localhost:7727, for example"
-            )
-        port = int(match["port"])
-        if port > _PORT_LIMIT:
-            raise ValueError(
-                f"{text!r} has a port out of range; allowed is 0 (any free port) to {_PORT_LIMIT}"
-            )
-        return ListenAddress(match["ipv6"] or match["host"], port)
-
-    def parse(self, text: str, base: Path) -> tuple[ListenAddress, ...]:
-        """Return all addresses, at least one."""
-        del base
-        return tuple(self.parse_item(item.strip()) for item in text.split(","))
-
-    def show(self, value: tuple[ListenAddress, ...]) -> str:
-        """Return the addresses, separated by commas."""
-        return ", ".join(map(str, value))
 
 
 @dataclass(frozen=True, slots=True)
