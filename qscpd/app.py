@@ -26,6 +26,7 @@ from qscpd.accounts.passwords import PasswordHasher
 from qscpd.admin import AdminServer
 from qscpd.admin.live import LiveAdmin
 from qscpd.bus.local import LocalBus
+from qscpd.certificates.watch import CertificateWatch
 from qscpd.chat.router import Router
 from qscpd.config import Config, HistoryConfig, find_warnings
 from qscpd.domain.model import Keep
@@ -37,7 +38,7 @@ from qscpd.handlers.table import handler_table
 from qscpd.log import configure_log
 from qscpd.net.admission import Admission
 from qscpd.net.listener import Listener
-from qscpd.net.tls import server_context
+from qscpd.net.tls import load_pair
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
@@ -102,7 +103,8 @@ def _share_memory() -> None:
 
 async def _serve(config: Config) -> ExitCode:
     with contextlib.closing(Notifier.from_environment()) as notifier, contextlib.ExitStack() as stack:
-        context = server_context(config.tls)
+        certificate = load_pair(config.tls)
+        watch = CertificateWatch(certificate)
         url = store_url(config.store.path)
         stack.enter_context(lock_store(url))
         damage = DamageLog()
@@ -120,7 +122,7 @@ async def _serve(config: Config) -> ExitCode:
             SessionLog(config.log.session_log, config.log.addresses, config.log.lines_per_minute)
         )
         bus: LocalBus[Session] = LocalBus()
-        daemon = _Daemon(config, notifier)
+        daemon = _Daemon(config, notifier, watch)
         writer = StoreWriter[Session](store, bus, keep=_keep(config.history), on_failed=daemon.store_failed)
         router = Router(config, directory, log, bus, writer)
         stack.callback(router.presence.close)
@@ -146,11 +148,13 @@ async def _serve(config: Config) -> ExitCode:
         login = Login(router, writer, reads, passwords, guard, log, tasks, retention=retention, epoch=epoch)
         requests = RequestRunner(tasks, router.passed)
         handlers = handler_table(router, writer, reads, requests, login.start)
-        listener = Listener(config, context, partial(router.open_session, handlers), admission, log.journal)
+        listener = Listener(
+            config, certificate.context, partial(router.open_session, handlers), admission, log.journal
+        )
         listener.bind()
         stack.callback(listener.stop_accepting)
         # Outside of the task group, which would wrap an error at the start in a group.
-        async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer, damage).handle):
+        async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer, damage, watch).handle):
             await daemon.serve(router, listener, writer, log, tasks)
         stack.close()
         daemon.ended()
@@ -160,9 +164,10 @@ async def _serve(config: Config) -> ExitCode:
 class _Daemon:
     """The running daemon: its signals, its tasks and its shutdown."""
 
-    def __init__(self, config: Config, notifier: Notifier) -> None:
+    def __init__(self, config: Config, notifier: Notifier, watch: CertificateWatch) -> None:
         self.exit_code = ExitCode.OK
         self._config = config
+        self._certificate = watch
         self._stop = asyncio.Event()
         self._notifier = notifier
         self._reason = ""
@@ -227,6 +232,7 @@ class _Daemon:
         # Only now, because a daemon that can't start says why in one sentence.
         for warning in find_warnings(self._config):
             _log.warning("config.warning", reason=warning)
+        self._certificate.start()
         self._notifier.ready(f"Listening on {addresses}")
 
     def _signalled(self, number: signal.Signals) -> None:
@@ -259,6 +265,7 @@ class _Daemon:
             await asyncio.sleep(_TICK_S)
             listener.tick()
             log.tick()
+            self._certificate.tick()
 
     async def _watch(self, router: Router, writer: StoreWriter[Session]) -> None:
         """Notify systemd, again and again, that the loop runs and the store answers."""
@@ -268,7 +275,12 @@ class _Daemon:
                 await writer.drained()
             self._notifier.alive()
             clock = "; the wall clock is not confirmed, see `qscpd status`" if writer.clock.doubt else ""
-            self._notifier.status(f"{len(router.presence)} people online, {len(router)} sessions{clock}")
+            certificate = (
+                "; the certificate needs attention, see `qscpd status`" if self._certificate.problem() else ""
+            )
+            self._notifier.status(
+                f"{len(router.presence)} people online, {len(router)} sessions{clock}{certificate}"
+            )
             await asyncio.sleep(interval)
 
 

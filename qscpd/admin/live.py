@@ -27,6 +27,7 @@ from qscpd.admin import (
     begin_erasing,
     perform,
 )
+from qscpd.certificates.watch import CertificateWatch
 from qscpd.chat.router import Router
 from qscpd.domain.clock import ClockDoubt
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
@@ -51,10 +52,17 @@ _log = structlog.stdlib.get_logger("qscpd.admin")
 class LiveAdmin:
     """Performs requests on the store's thread; the bus has their events before the answer."""
 
-    def __init__(self, router: Router, writer: StoreWriter[Session], damage: DamageLog) -> None:
+    def __init__(
+        self,
+        router: Router,
+        writer: StoreWriter[Session],
+        damage: DamageLog,
+        certificate: CertificateWatch,
+    ) -> None:
         self._router = router
         self._writer = writer
         self._damage = damage
+        self._certificate = certificate
         self._started = time.monotonic()
 
     async def handle(self, request: Request) -> Reply:
@@ -137,4 +145,6 @@ class LiveAdmin:
             clock_ahead_s=round((doubt.wall_ms - doubt.expected_ms) / 1000) if doubt is not None else None,
             clock_left_s=doubt.left_ms // 1000 if doubt is not None else None,
             damaged=self._damage.count,
+            certificate_ends=f"{self._certificate.ends:%Y-%m-%dT%H:%M:%SZ}",
+            certificate_problem=self._certificate.problem(),
         )

@@ -188,6 +188,10 @@ class DaemonStatus(_Reply, frozen=True, tag="status"):
     """How much longer it must run steadily to be confirmed; None while it is."""
     damaged: int = 0
     """Damaged places of the store that this run has met."""
+    certificate_ends: str | None = None
+    """When clients begin to refuse the certificate, such as 2029-03-05T12:00:00Z."""
+    certificate_problem: str | None = None
+    """What is wrong with the certificate, or that it ends soon, and what to do; None if all is well."""
 
 
 class ClockConfirmed(_Reply, frozen=True, tag="clock_confirmed"):

@@ -31,6 +31,7 @@ from qscpd.sessions.session import Session
 from qscpd.store.damage import DamageLog
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
+from tests.support.certificates import quiet_watch
 from tests.support.daemon import hash_cheaply
 from tests.support.doubles import RouterDouble
 from tests.support.stores import ManualClock
@@ -50,7 +51,7 @@ class LiveDaemon:
             self.router.bus,
             on_failed=print,
         )
-        self.admin = LiveAdmin(self.router, self.writer, DamageLog())
+        self.admin = LiveAdmin(self.router, self.writer, DamageLog(), quiet_watch())
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from qscpd.store.base import Store
 from qscpd.store.damage import DamageLog
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
+from tests.support.certificates import quiet_watch
 from tests.support.doubles import ListLog
 from tests.support.ids import IdMaker
 from tests.support.stores import rows_of
@@ -47,7 +48,7 @@ def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter
     directory = Directory(store.accounts(), store.account_names())
     router = Router(Config(), directory, ListLog(), bus, writer)
     with writer:
-        yield LiveAdmin(router, writer, DamageLog()), router, writer
+        yield LiveAdmin(router, writer, DamageLog(), quiet_watch()), router, writer
     router.presence.close()
 
 

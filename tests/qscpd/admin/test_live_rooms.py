@@ -18,6 +18,7 @@ from qscpd.sessions.session import Session
 from qscpd.store.damage import DamageLog
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
+from tests.support.certificates import quiet_watch
 from tests.support.doubles import FakeLink, RouterDouble
 
 ALICE, BOB = 1, 2
@@ -36,7 +37,7 @@ class LiveDaemon:
             self.router.bus,
             on_failed=print,
         )
-        self.admin = LiveAdmin(self.router, self.writer, DamageLog())
+        self.admin = LiveAdmin(self.router, self.writer, DamageLog(), quiet_watch())
 
     async def join(self, account: int, room: str) -> None:
         """Let a user join a room."""

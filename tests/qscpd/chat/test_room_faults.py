@@ -20,6 +20,7 @@ from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.sessions import requests
 from qscpd.store.base import Store
 from qscpd.store.damage import DamageLog
+from tests.support.certificates import quiet_watch
 from tests.support.gated_reader import BEFORE
 from tests.support.ids import IdMaker
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
@@ -258,7 +259,7 @@ async def test_a_change_of_unknown_outcome_stops_the_daemon(server: InProcessSer
 async def test_deleting_a_member_and_their_room_together(server: InProcessServer) -> None:
     """Deleting an account and its room in one step closes the account's sessions."""
     bob = await enter(server, "bob")
-    admin = LiveAdmin(server.router, server.writer, DamageLog())
+    admin = LiveAdmin(server.router, server.writer, DamageLog(), quiet_watch())
     work, done = threading.Event(), threading.Event()
     blocking = asyncio.create_task(server.writer.perform(lambda _: work.wait()))
     actions = [asyncio.create_task(admin.handle(each)) for each in (DeleteUser("bob"), DeleteRoom("#dev"))]
