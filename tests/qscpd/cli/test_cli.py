@@ -335,13 +335,10 @@ def test_gencert_renews(dev: Run) -> None:
     assert "new.example.org" in done.stdout
     assert Path(f"certs/server.pem.{datetime.now(UTC):%Y-%m-%d}").read_bytes() == before
     assert "added: new.example.org\n" in done.stdout
-    assert f"old file: certs/server.pem.{datetime.now(UTC):%Y-%m-%d}\n" in done.stdout
+    assert f"/certs/server.pem.{datetime.now(UTC):%Y-%m-%d}\n" in done.stdout
     again = dev("gencert", "--name", "b.example.org", "--drop-name", "new.example.org")
-    assert re.search(
-        r"^kept: localhost, .*\nadded: b\.example\.org\ndropped: new\.example\.org$",
-        again.stdout,
-        re.MULTILINE,
-    )
+    assert "kept: localhost, " in again.stdout
+    assert "added: b.example.org\ndropped: new.example.org\n" in again.stdout
     assert dev("gencert", "--drop-name", "new.example.org").exit_code == ExitCode.USAGE
     assert dev("-c", "nowhere", "gencert", "--certs", "certs", "--new-key").exit_code == 0
     assert dev("checkconfig").exit_code == 0

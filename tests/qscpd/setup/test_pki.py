@@ -257,13 +257,9 @@ def test_renewal_near_the_end_of_the_authority_warns(
     monkeypatch.setattr(pki, "CA_LIFE", timedelta(20))
     pki.make_authority(files)
     pki.make_server_certificate(files, ["localhost"])
-    ends, cut = (
-        pki.renew_server_certificate(files).warnings()[:2],
-        pki.renew_server_certificate(files).warnings()[-1],
-    )
-    assert ends
+    [warning] = pki.renew_server_certificate(files).warnings()
     assert re.search(
-        r"the CA ends on \d{4}-\d\d-\d\d, .* make a new CA and give its ca\.pem to every client", cut
+        r"the CA ends on \d{4}-\d\d-\d\d, .*make a new CA and give its ca\.pem to every", warning
     )
 
 
