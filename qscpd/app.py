@@ -25,7 +25,9 @@ from qscpd.accounts.password_pool import PasswordPool
 from qscpd.accounts.passwords import PasswordHasher
 from qscpd.admin import AdminServer
 from qscpd.admin.live import LiveAdmin
+from qscpd.admin.status import StatusReport
 from qscpd.bus.local import LocalBus
+from qscpd.certificates.watch import CertificateWatch
 from qscpd.chat.router import Router
 from qscpd.config import Config, HistoryConfig, find_warnings
 from qscpd.domain.model import Keep
@@ -37,7 +39,7 @@ from qscpd.handlers.table import handler_table
 from qscpd.log import configure_log
 from qscpd.net.admission import Admission
 from qscpd.net.listener import Listener
-from qscpd.net.tls import server_context
+from qscpd.net.tls import load_pair
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
@@ -102,7 +104,8 @@ def _share_memory() -> None:
 
 async def _serve(config: Config) -> ExitCode:
     with contextlib.closing(Notifier.from_environment()) as notifier, contextlib.ExitStack() as stack:
-        context = server_context(config.tls)
+        certificate = load_pair(config.tls)
+        watch = CertificateWatch(certificate)
         url = store_url(config.store.path)
         stack.enter_context(lock_store(url))
         damage = DamageLog()
@@ -120,7 +123,7 @@ async def _serve(config: Config) -> ExitCode:
             SessionLog(config.log.session_log, config.log.addresses, config.log.lines_per_minute)
         )
         bus: LocalBus[Session] = LocalBus()
-        daemon = _Daemon(config, notifier)
+        daemon = _Daemon(config, notifier, watch)
         writer = StoreWriter[Session](store, bus, keep=_keep(config.history), on_failed=daemon.store_failed)
         router = Router(config, directory, log, bus, writer)
         stack.callback(router.presence.close)
@@ -146,13 +149,15 @@ async def _serve(config: Config) -> ExitCode:
         login = Login(router, writer, reads, passwords, guard, log, tasks, retention=retention, epoch=epoch)
         requests = RequestRunner(tasks, router.passed)
         handlers = handler_table(router, writer, reads, requests, login.start)
-        listener = Listener(config, context, partial(router.open_session, handlers), admission, log.journal)
+        listener = Listener(
+            config, certificate.context, partial(router.open_session, handlers), admission, log.journal
+        )
         listener.bind()
         stack.callback(listener.stop_accepting)
         # Outside of the task group, which would wrap an error at the start in a group.
-        live = LiveAdmin(router, writer, damage, listener.bound)
-        async with AdminServer(config.server.admin_socket, live.handle):
-            await daemon.serve(router, listener, writer, log, tasks)
+        report = StatusReport(router, writer, damage, listener.bound, watch)
+        async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer, report).handle):
+            await daemon.serve(router, listener, writer, log, tasks, report)
         stack.close()
         daemon.ended()
     return daemon.exit_code
@@ -161,9 +166,10 @@ async def _serve(config: Config) -> ExitCode:
 class _Daemon:
     """The running daemon: its signals, its tasks and its shutdown."""
 
-    def __init__(self, config: Config, notifier: Notifier) -> None:
+    def __init__(self, config: Config, notifier: Notifier, watch: CertificateWatch) -> None:
         self.exit_code = ExitCode.OK
         self._config = config
+        self._certificate = watch
         self._stop = asyncio.Event()
         self._notifier = notifier
         self._reason = ""
@@ -175,6 +181,7 @@ class _Daemon:
         writer: StoreWriter[Session],
         log: SessionLog,
         tasks: asyncio.TaskGroup,
+        report: StatusReport,
     ) -> None:
         """Listen, notify systemd that we are ready, and serve until a signal or a failure.
 
@@ -184,6 +191,7 @@ class _Daemon:
             writer: The store.
             log: The session log.
             tasks: Where logins and requests run; it is entered here.
+            report: What the unit's status says.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -191,8 +199,8 @@ class _Daemon:
         async with tasks:
             listener.accept()
             ticker = tasks.create_task(self._tick(listener, log))
-            watchdog = tasks.create_task(self._watch(router, listener, writer))
-            self._ready(router, listener)
+            watchdog = tasks.create_task(self._watch(router, writer, report))
+            self._ready(router, listener, report)
             await self._stop.wait()
             if self.exit_code is ExitCode.OK:
                 self._notifier.stopping("Saying good-bye")
@@ -216,7 +224,7 @@ class _Daemon:
         else:
             self._notifier.failed(self._reason)
 
-    def _ready(self, router: Router, listener: Listener) -> None:
+    def _ready(self, router: Router, listener: Listener, report: StatusReport) -> None:
         # Objects that live as long as the daemon are left out of every collection.
         gc.collect()
         gc.freeze()
@@ -228,7 +236,8 @@ class _Daemon:
         # Only now, because a daemon that can't start says why in one sentence.
         for warning in find_warnings(self._config):
             _log.warning("config.warning", reason=warning)
-        self._notifier.ready(f"Listening on {addresses}{_missing(listener)}")
+        self._certificate.start()
+        self._notifier.ready("; ".join([f"Listening on {addresses}", *report.attention()]))
 
     def _signalled(self, number: signal.Signals) -> None:
         if self._stop.is_set():
@@ -260,24 +269,18 @@ class _Daemon:
             await asyncio.sleep(_TICK_S)
             listener.tick()
             log.tick()
+            self._certificate.tick()
 
-    async def _watch(self, router: Router, listener: Listener, writer: StoreWriter[Session]) -> None:
+    async def _watch(self, router: Router, writer: StoreWriter[Session], report: StatusReport) -> None:
         """Notify systemd, again and again, that the loop runs and the store answers."""
         interval = watchdog_interval_s()
         while interval is not None:
             with contextlib.suppress(StoreError):  # It has failed, and we are stopping already.
                 await writer.drained()
             self._notifier.alive()
-            clock = "; the wall clock is not confirmed, see `qscpd status`" if writer.clock.doubt else ""
             counts = f"{len(router.presence)} people online, {len(router)} sessions"
-            self._notifier.status(f"{counts}{clock}{_missing(listener)}")
+            self._notifier.status("; ".join([counts, *report.attention()]))
             await asyncio.sleep(interval)
-
-
-def _missing(listener: Listener) -> str:
-    """Return the end of a status: the addresses that nobody can connect to."""
-    missing = listener.bound.missing
-    return f"; this machine lacks {', '.join(missing)}, see `qscpd status`" if missing else ""
 
 
 def _keep(history: HistoryConfig) -> Keep:

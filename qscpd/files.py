@@ -56,8 +56,17 @@ def new_file(path: Path, *, mode: int) -> Iterator[BinaryIO]:
             raise exists from None
 
 
-def replace_file(path: Path, content: bytes, *, mode: int) -> None:
-    """Write or replace a file; the new one gets the old owner and mode, the old one becomes `<name>.old`.
+def replace_file(path: Path, content: bytes, old: Path, *, mode: int) -> bool:
+    """Write or replace a file; the new one gets the owner and mode of the old one.
+
+    Args:
+        path: The file.
+        content: Its new content.
+        old: New name of the old file; it must be free.
+        mode: Mode of a file that is new.
+
+    Returns:
+        Whether there was an old file.
 
     Raises:
         PermissionDeniedError: This user has no permission to write there.
@@ -65,22 +74,21 @@ def replace_file(path: Path, content: bytes, *, mode: int) -> None:
     """
     with file_errors(path):
         try:
-            old = path.stat()
+            status = path.stat()
         except FileNotFoundError:
-            old = None
-        mode = mode if old is None else old.st_mode & 0o777
+            status = None
+        mode = mode if status is None else status.st_mode & 0o777
         with _written_beside(path, mode) as (temporary, file):
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            if old is not None:
-                backup = path.with_name(f"{path.name}.old")
-                backup.unlink(missing_ok=True)
-                os.link(path, backup)
-                if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
-                    os.chown(temporary, old.st_uid, old.st_gid)
+            if status is not None:
+                os.link(path, old)
+                if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+                    os.chown(temporary, status.st_uid, status.st_gid)
             temporary.rename(path)
         sync(path.parent)
+    return status is not None
 
 
 @contextlib.contextmanager

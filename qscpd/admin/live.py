@@ -1,19 +1,15 @@
 """Perform admin requests in the running daemon."""
 
 import asyncio
-import contextlib
-import os
 import time
 from typing import Final
 
 import structlog
 
-from qscp import __version__
 from qscp.errors import ErrorCode
 from qscpd.admin import (
     Accounts,
     ConfirmClock,
-    DaemonStatus,
     Done,
     Erased,
     EraseUser,
@@ -27,21 +23,16 @@ from qscpd.admin import (
     begin_erasing,
     perform,
 )
+from qscpd.admin.status import StatusReport
 from qscpd.chat.router import Router
-from qscpd.domain.clock import ClockDoubt
-from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.net.bound_addresses import BoundAddresses
+from qscpd.errors import StoreBusyError, StoreFullError
 from qscpd.sessions.session import Session
-from qscpd.store.damage import DamageLog
 from qscpd.store.writer import StoreWriter
 
 _log = structlog.stdlib.get_logger("qscpd.admin")
 
 _ERASING_S: Final = 1.0
 """How long one request erases: the operator sees progress, and a stopping daemon waits no longer."""
-
-_CLOCK_PATIENCE_S: Final = 1.0
-"""How long a status waits for the store's thread; then it has the last check, of a minute ago at most."""
 
 _PAUSE_S: Final = 0.005
 """Pause between two steps of erasing, so that it takes at most half of the store's time."""
@@ -52,14 +43,10 @@ _log = structlog.stdlib.get_logger("qscpd.admin")
 class LiveAdmin:
     """Performs requests on the store's thread; the bus has their events before the answer."""
 
-    def __init__(
-        self, router: Router, writer: StoreWriter[Session], damage: DamageLog, bound: BoundAddresses
-    ) -> None:
+    def __init__(self, router: Router, writer: StoreWriter[Session], status: StatusReport) -> None:
         self._router = router
         self._writer = writer
-        self._damage = damage
-        self._bound = bound
-        self._started = time.monotonic()
+        self._status = status
 
     async def handle(self, request: Request) -> Reply:
         """Answer one request.
@@ -68,7 +55,7 @@ class LiveAdmin:
             StoreError: The store can't do it.
         """
         if isinstance(request, Status):
-            return await self._status()
+            return await self._status.make()
         if isinstance(request, EraseUser):
             return await self._erase(request)
         if isinstance(request, ListUsers):
@@ -82,7 +69,7 @@ class LiveAdmin:
                 self._router.directory.drop_unstored_lock(account)
         reply = await self._writer.perform(lambda store: perform(request, store))
         if isinstance(request, ConfirmClock):
-            await self._check_clock()
+            await self._status.check_clock()
         return reply
 
     async def _lock(self, request: LockUser) -> Reply:
@@ -119,30 +106,3 @@ class LiveAdmin:
         if damaged:
             _log.error("erase.damaged", account=f"a{account}", places=damaged)
         return Erased(reply.account, done=True, compaction_due=due, damaged=damaged)
-
-    async def _check_clock(self) -> ClockDoubt | None:
-        """Check the wall clock now; log what changed."""
-        return await self._writer.perform(lambda store: self._writer.clock.check(store.housekeeping))
-
-    async def _status(self) -> DaemonStatus:
-        doubt = self._writer.clock.doubt
-        # A store that hangs or has failed must not keep the operator from the rest.
-        with contextlib.suppress(TimeoutError, StoreError):
-            async with asyncio.timeout(_CLOCK_PATIENCE_S):
-                doubt = await self._check_clock()
-        await self._bound.check()
-        return DaemonStatus(
-            version=__version__,
-            pid=os.getpid(),
-            uptime_s=round(time.monotonic() - self._started, 3),
-            connections=len(self._router),
-            sessions=self._router.logged_in_count,
-            users_online=len(self._router.presence),
-            clock_confirmed=doubt is None,
-            clock_ahead_s=round((doubt.wall_ms - doubt.expected_ms) / 1000) if doubt is not None else None,
-            clock_left_s=doubt.left_ms // 1000 if doubt is not None else None,
-            damaged=self._damage.count,
-            listen=self._bound.addresses,
-            listen_missing=self._bound.missing,
-            listen_skipped=self._bound.skipped,
-        )

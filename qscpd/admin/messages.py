@@ -194,6 +194,10 @@ class DaemonStatus(_Reply, frozen=True, tag="status"):
     """Those of `listen` that the machine lacks at this moment, so that nobody can connect to them."""
     listen_skipped: list[str] = []
     """Addresses that were skipped at the start, because the machine lacks their family."""
+    certificate_ends: str | None = None
+    """When clients begin to refuse the certificate, such as 2029-03-05T12:00:00Z."""
+    certificate_problem: str | None = None
+    """What is wrong with the certificate, or that it ends soon, and what to do; None if all is well."""
 
 
 class ClockConfirmed(_Reply, frozen=True, tag="clock_confirmed"):

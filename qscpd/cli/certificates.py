@@ -7,6 +7,7 @@ import click
 
 from qscpd.cli.help import Command
 from qscpd.cli.options import chosen_config, config_file_option, config_options, load_chosen
+from qscpd.cli.streams import report
 from qscpd.config import TlsConfig
 from qscpd.errors import UsageError
 
@@ -85,7 +86,12 @@ def _next_steps(option: str, handout: str, *, dev: bool) -> str:
 @click.command(
     cls=Command,
     short_help="Renew the server's certificate.",
-    examples=("gencert", "gencert --name chat.example.org", "gencert --days 90"),
+    examples=(
+        "gencert",
+        "gencert --name chat.example.org",
+        "gencert --drop-name old.example.org",
+        "gencert --days 90",
+    ),
 )
 @click.option(
     "--certs",
@@ -98,7 +104,14 @@ def _next_steps(option: str, handout: str, *, dev: bool) -> str:
     "names",
     multiple=True,
     metavar="NAME",
-    help="DNS name or address, besides this machine's own; without --name the old ones are kept.",
+    help="DNS name or address, besides those of the old certificate; repeatable.",
+)
+@click.option(
+    "--drop-name",
+    "dropped",
+    multiple=True,
+    metavar="NAME",
+    help="DNS name or address of the old certificate to leave out; repeatable.",
 )
 @click.option(
     "--new-key",
@@ -114,18 +127,39 @@ def _next_steps(option: str, handout: str, *, dev: bool) -> str:
 @config_options()
 @click.pass_context
 def gencert(
-    ctx: click.Context, *, certs: Path | None, names: tuple[str, ...], new_key: bool, days: int | None
+    ctx: click.Context,
+    *,
+    certs: Path | None,
+    names: tuple[str, ...],
+    dropped: tuple[str, ...],
+    new_key: bool,
+    days: int | None,
 ) -> None:
-    """Renew the server's certificate with the private CA; the old one becomes server.pem.old."""
+    """Renew the server's certificate with the private CA.
+
+    The new certificate has the names of the old one, and each --name. Old files are kept under
+    the date of today, such as server.pem.2026-11-30.
+    """
     # `qscpd --help` imports this module: it must not wait for the library of certificates.
-    from qscpd.setup.pki import AuthorityFiles, default_names, renew_server_certificate  # noqa: PLC0415
+    from qscpd.setup.pki import AuthorityFiles, renew_server_certificate  # noqa: PLC0415
 
     files = AuthorityFiles(certs or _authority_directory(load_chosen(ctx).config.tls))
-    all_names = (*default_names(), *names) if names else ()
-    info = renew_server_certificate(files, all_names, new_key=new_key, days=days)
-    click.echo(f"made {files.certificate}  (for {', '.join(info.names)}; until {info.not_after:%Y-%m-%d})")
+    renewal = renew_server_certificate(files, names, dropped, new_key=new_key, days=days)
+    made = renewal.certificate
+    click.echo(f"made {files.certificate}  (for {', '.join(made.names)}; until {made.not_after:%Y-%m-%d})")
+    for what, changed in (
+        ("kept", renewal.names.kept),
+        ("added", renewal.names.added),
+        ("dropped", renewal.names.dropped),
+    ):
+        if changed:
+            click.echo(f"{what}: {', '.join(changed)}")
+    for old in renewal.old:
+        click.echo(f"old file: {old}")
     if days is not None and days > _APPLE_DAYS:
         click.echo(f"Apple's systems refuse it: they accept at most --days {_APPLE_DAYS}.")
+    for warning in renewal.warnings():
+        report(f"qscpd: warning: {warning}")
     click.echo("\nNext: restart the daemon, for example with `systemctl restart qscpd`.")
 
 

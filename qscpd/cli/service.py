@@ -4,13 +4,15 @@ import json
 import os
 import platform
 import ssl
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import click
 import msgspec
 
 from qscp import ALPN, __version__
+from qscp.hints import one_line
 from qscpd import admin
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
@@ -19,9 +21,6 @@ from qscpd.cli.streams import report
 from qscpd.config import Config, find_warnings, render_config
 from qscpd.errors import ConfigError, QscpdError
 from qscpd.systemd import failure_status
-
-_RENEWAL_TIME: Final = timedelta(days=30)
-"""Time before a certificate's end from which `checkconfig` warns."""
 
 
 @click.command(cls=Command, examples=("run", "run -c config/qscpd.yaml --set log.level=debug"))
@@ -43,22 +42,29 @@ def run(ctx: click.Context) -> None:
 def checkconfig(ctx: click.Context) -> None:
     """Check the configuration, the certificate and the directories."""
     from qscpd.net.binding import check_listen  # noqa: PLC0415 - the other commands start faster without these
-    from qscpd.setup.pki import check_authority_key, check_pair  # noqa: PLC0415
+    from qscpd.net.tls import load_pair  # noqa: PLC0415
 
     loaded = load_chosen(ctx)
-    certificate = check_pair(loaded.config.tls.certificate, loaded.config.tls.key)
-    check_authority_key(loaded.config.tls.certificate)
-    problems = _missing_directories(loaded.config)
+    certificate = load_pair(loaded.config.tls)
     listen = check_listen(loaded.config.server.listen)
-    problems += listen.problems
+    now = datetime.now(UTC)
+    problems = [*certificate.problems(now), *_missing_directories(loaded.config), *listen.problems]
     if problems:
         raise ConfigError(problems)
     click.echo(f"{loaded.path}: no problems")
-    click.echo(f"certificate for {', '.join(certificate.names)}, until {certificate.not_after:%Y-%m-%d}")
-    if certificate.not_after - datetime.now(UTC) < _RENEWAL_TIME:
-        report("qscpd: the certificate expires soon; renew it with `qscpd gencert`")
-    for warning in (*listen.warnings, *find_warnings(loaded.config)):
+    click.echo(f"certificate for {_names(certificate.names)}, until {certificate.not_after:%Y-%m-%d}")
+    for warning in (
+        *certificate.validity.warnings(now),
+        *certificate.warnings,
+        *listen.warnings,
+        *find_warnings(loaded.config),
+    ):
         report(f"qscpd: warning: {warning}")
+
+
+def _names(names: Sequence[str]) -> str:
+    """Return the names of a certificate, which might come from anywhere, safe to print."""
+    return one_line(", ".join(names))
 
 
 def _missing_directories(config: Config) -> list[str]:
@@ -102,13 +108,15 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
         click.echo(json.dumps(fields, indent=2))
         return
     for name, value in fields.items():
-        if value not in (None, []):
+        if value not in (None, []) and name != "certificate_problem":
             click.echo(f"{name}: {_shown(value)}")
     for address in reply.listen_missing:
         report(
             f"qscpd: this machine lacks {address} (server.listen), so nobody can connect to it. It works as "
             "soon as the machine has the address; check that it is not mistyped"
         )
+    if reply.certificate_problem is not None:
+        report(f"qscpd: warning: {reply.certificate_problem}")
     if reply.clock_ahead_s is not None:
         report(f"qscpd: {_clock_sentence(reply.clock_ahead_s, reply.clock_left_s or 0)}")
 

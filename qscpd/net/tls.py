@@ -9,9 +9,9 @@ import contextlib
 import ssl
 from typing import Final
 
-from qscp import ALPN
+from qscpd.certificates.check import ServerCertificate, check_pair
 from qscpd.config import TlsConfig
-from qscpd.setup.pki import check_authority_key, check_pair
+from qscpd.setup.pki import check_authority_key
 
 _RECORD: Final = 16 * 1024
 """Most bytes of plaintext in a TLS record (RFC 8446, section 5.1)."""
@@ -25,24 +25,25 @@ class TlsError(Exception):
     """The peer violated TLS, or there are no common parameters; the text is for the log."""
 
 
-def server_context(tls: TlsConfig) -> ssl.SSLContext:
-    """Return a server context: TLS 1.3 only, ALPN `qscp/1`, no session tickets.
+def load_pair(tls: TlsConfig) -> ServerCertificate:
+    """Return the certificate to serve, with its context.
 
     Raises:
-        QscpdError: Certificate or key is missing, unreadable, unsafe or expired, or they don't match.
+        ConfigError: Certificate or key can't be read or used, or they don't match.
+        PermissionDeniedError: This user can't read them, or others can read a key.
     """
-    check_pair(tls.certificate, tls.key)
+    certificate = check_pair(tls.certificate, tls.key)
     check_authority_key(tls.certificate)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.set_alpn_protocols([ALPN])
-    # Two tickets would be a third of a login's bytes, and resumption saves nothing
-    # compared with the password check that follows.
-    context.num_tickets = 0
-    # Only the client knows whether its processor has AES; all three ciphers of TLS 1.3 are good.
-    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
-    context.load_cert_chain(tls.certificate, tls.key)
-    return context
+    return certificate
+
+
+def server_context(tls: TlsConfig) -> ssl.SSLContext:
+    """Return the context of `load_pair`.
+
+    Raises:
+        QscpdError: As `load_pair`.
+    """
+    return load_pair(tls).context
 
 
 class TlsEngine:

@@ -13,11 +13,10 @@ from qscpd.config import DEFAULT_CONFIG_PATH, load_config
 from qscpd.errors import ExistsError
 from qscpd.files import file_errors, write_new_file
 from qscpd.permissions import check_key_if_exists, check_unchangeable
+from qscpd.setup.names import check_names, default_names
 from qscpd.setup.pki import (
     AuthorityFiles,
     certificate_names,
-    check_names,
-    default_names,
     make_authority,
     make_server_certificate,
     renew_server_certificate,

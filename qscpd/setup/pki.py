@@ -1,14 +1,12 @@
-"""Private certificate authority (CA), server certificate, and their checks.
+"""Private certificate authority (CA), and the server certificates that it issues.
 
 Four files are in one directory: `ca.pem` goes to every client, `ca.key` signs and is only
 needed by `qscpd gencert`, `server.pem` and `server.key` are the daemon's certificate.
 Extensions follow RFC 5280, so that strict clients (Python 3.13) accept them.
 """
 
-import contextlib
-import ipaddress
+import itertools
 import os
-import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from qscpd.errors import ConfigError, ExistsError, NotFoundError, PermissionDeniedError, UsageError
+from qscpd.certificates.chain import names_of
+from qscpd.certificates.check import ServerCertificate, check_pair
+from qscpd.certificates.pem import CA_CERTIFICATE, read_certificates, read_key
+from qscpd.errors import ConfigError, ExistsError, NotFoundError, UsageError
 from qscpd.files import replace_file, write_new_file
-from qscpd.permissions import check_key_if_exists, check_key_mode
+from qscpd.permissions import check_key_if_exists
+from qscpd.setup.names import NameChange, change_names, default_names, general_name
 
 CA_LIFE: Final = timedelta(days=3653)
 """Ten years: every client needs a new file when the CA changes."""
@@ -39,11 +41,6 @@ _CLOCK_SKEW: Final = timedelta(days=1)
 _COMMON_NAME_LIMIT: Final = 64
 """Characters in a common name (RFC 5280, ub-common-name)."""
 
-_DNS_NAME: Final = re.compile(
-    r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-)
-_DNS_LIMIT: Final = 253
-
 
 @dataclass(frozen=True, slots=True)
 class AuthorityFiles:
@@ -54,7 +51,7 @@ class AuthorityFiles:
     @property
     def ca_certificate(self) -> Path:
         """Certificate of the CA, for clients."""
-        return self.directory / "ca.pem"
+        return self.directory / CA_CERTIFICATE
 
     @property
     def ca_key(self) -> Path:
@@ -73,35 +70,25 @@ class AuthorityFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class CertificateInfo:
-    """Summary of a server's certificate."""
+class Renewal:
+    """Result of renewing the server's certificate."""
 
-    names: tuple[str, ...]
-    """Names and addresses by which clients can reach the server."""
-    not_after: datetime
-    sha256: str
-    """Fingerprint of the whole certificate, in lower-case hexadecimal digits."""
+    certificate: ServerCertificate
+    names: NameChange
+    old: tuple[Path, ...]
+    """Where the files are that were replaced."""
+    authority_end: datetime
+    """When the CA ends."""
 
-
-def check_names(names: Sequence[str]) -> None:
-    """Check that the names are valid in a certificate.
-
-    Raises:
-        UsageError: One is neither a DNS name nor an address.
-    """
-    for name in names:
-        _general_name(name)
-
-
-def default_names() -> tuple[str, ...]:
-    """Return this machine's own names: localhost, its addresses and its host name."""
-    host = socket.gethostname().lower()
-    hosts = [
-        name
-        for name in (host, host.partition(".")[0])
-        if _DNS_NAME.fullmatch(name) and len(name) <= _DNS_LIMIT
-    ]
-    return tuple(dict.fromkeys(["localhost", *hosts, "127.0.0.1", "::1"]))
+    def warnings(self) -> list[str]:
+        """Return what is wrong with the new certificate, and whether the CA ends too soon for another one."""
+        found = [*self.certificate.problems(datetime.now(UTC)), *self.certificate.warnings]
+        if self.authority_end - datetime.now(UTC) < SERVER_LIFE:
+            found.append(
+                f"the CA ends on {self.authority_end:%Y-%m-%d}, and no certificate is valid for longer; "
+                f"before that, {_NEW_CA}"
+            )
+        return found
 
 
 def certificate_names(path: Path) -> tuple[str, ...]:
@@ -110,7 +97,7 @@ def certificate_names(path: Path) -> tuple[str, ...]:
     Raises:
         ConfigError: The file can't be read, or contains no certificate.
     """
-    return _info(_load_certificate(path)).names
+    return names_of(read_certificates(path)[0].certificate)
 
 
 def make_authority(files: AuthorityFiles) -> None:
@@ -136,7 +123,7 @@ def make_authority(files: AuthorityFiles) -> None:
     write_new_file(files.ca_certificate, _sign(builder, key), mode=0o644)
 
 
-def make_server_certificate(files: AuthorityFiles, names: Sequence[str]) -> CertificateInfo:
+def make_server_certificate(files: AuthorityFiles, names: Sequence[str]) -> ServerCertificate:
     """Create the server's key and its first certificate.
 
     Args:
@@ -156,54 +143,76 @@ def make_server_certificate(files: AuthorityFiles, names: Sequence[str]) -> Cert
 
 
 def renew_server_certificate(
-    files: AuthorityFiles, names: Sequence[str] = (), *, new_key: bool = False, days: int | None = None
-) -> CertificateInfo:
-    """Replace the server's certificate by one that is valid from now; the old one becomes `.old`.
+    files: AuthorityFiles,
+    add: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    *,
+    new_key: bool = False,
+    days: int | None = None,
+) -> Renewal:
+    """Replace the server's certificate by one that is valid from now; the old one gets a dated name.
 
     By default the key is kept: then one rename() is the whole change, and clients that
     pinned the key still accept it.
 
     Args:
         files: Paths of the CA and of the old files.
-        names: As in `make_server_certificate`; if empty, those of the old certificate.
+        add: Names besides those of the old certificate; without one, besides this machine's own.
+        drop: Names of the old certificate that the new one does not have.
         new_key: Create a new key too.
         days: How long it is valid from now; None for `SERVER_LIFE`, or for as long as the CA if that is less.
 
     Raises:
         NotFoundError: The CA's key was not found.
         PermissionDeniedError: A key is open to other users.
-        UsageError: A name is neither a DNS name nor an address, or the CA ends before.
+        UsageError: A name is neither a DNS name nor an address, can't be dropped, or the CA ends before.
     """
     check_key_if_exists(files.key)  # its mode is kept, also for a new key
-    if not names:
-        names = certificate_names(files.certificate) if files.certificate.exists() else default_names()
+    change = change_names(_present_names(files), add, drop)
+    suffix = _free_suffix(files)
+    old: list[Path] = []
     if new_key or not files.key.exists():
         generated = ec.generate_private_key(ec.SECP256R1())
-        certificate = _issue(files, generated, names, days)
-        replace_file(files.key, _key_pem(generated), mode=0o600)
+        certificate = _issue(files, generated, change.names, days)
+        old += _replace(files.key, _key_pem(generated), suffix, mode=0o600)
     else:
-        certificate = _issue(files, _load_key(files.key), names, days)
-    replace_file(files.certificate, certificate, mode=0o644)
-    return check_pair(files.certificate, files.key)
+        certificate = _issue(files, read_key(files.key), change.names, days)
+    old += _replace(files.certificate, certificate, suffix, mode=0o644)
+    return Renewal(
+        certificate=check_pair(files.certificate, files.key),
+        names=change,
+        old=tuple(old),
+        authority_end=read_certificates(files.ca_certificate)[0].certificate.not_valid_after_utc,
+    )
 
 
-def check_key_file(path: Path) -> bytes:
-    """Return the content of a private key file after checking its mode.
-
-    Raises:
-        PermissionDeniedError: This user can't read it, or other users can.
-        ConfigError: It can't be read for another reason.
-    """
+def _present_names(files: AuthorityFiles) -> tuple[str, ...]:
+    """Return the names of the old certificate, or of this machine if there is none."""
+    if not files.certificate.exists():
+        return default_names()
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read()
-    except PermissionError:
-        raise PermissionDeniedError(f"{path}: this user has no permission to read the private key") from None
-    except OSError as error:
-        raise ConfigError([f"{path}: the private key can't be read: {error.strerror}"]) from error
-    check_key_mode(path, mode)
-    return content
+        return certificate_names(files.certificate) or default_names()
+    except ConfigError as error:
+        raise ConfigError(
+            [f"{error}; its names can't be kept: move it away, and give all names with --name"]
+        ) from None
+
+
+def _free_suffix(files: AuthorityFiles) -> str:
+    """Return a date for the names of the old files, with a number if one of that date exists."""
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    suffixes = (f".{date}" if at == 1 else f".{date}.{at}" for at in itertools.count(1))
+    return next(
+        suffix
+        for suffix in suffixes
+        if not any(os.path.lexists(f"{path}{suffix}") for path in (files.certificate, files.key))
+    )
+
+
+def _replace(path: Path, content: bytes, suffix: str, *, mode: int) -> list[Path]:
+    """Replace a file, and return where the old one is, if there was one."""
+    old = path.with_name(path.name + suffix)
+    return [old] if replace_file(path, content, old, mode=mode) else []
 
 
 def check_authority_key(certificate: Path) -> None:
@@ -213,30 +222,6 @@ def check_authority_key(certificate: Path) -> None:
         PermissionDeniedError: Other users can read or change it.
     """
     check_key_if_exists(AuthorityFiles(certificate.parent).ca_key)
-
-
-def check_pair(certificate: Path, key: Path) -> CertificateInfo:
-    """Check that a certificate and its key are usable now.
-
-    Raises:
-        ConfigError: A file is missing or invalid, they don't match, or the certificate is not valid now.
-        PermissionDeniedError: This user can't read the key, or other users can.
-    """
-    loaded = _load_certificate(certificate)
-    if _load_key(key).public_key() != loaded.public_key():
-        raise ConfigError(
-            [f"{key}: does not match the certificate {certificate}; configure the files of one pair"]
-        )
-    now = datetime.now(UTC)
-    if now > loaded.not_valid_after_utc:
-        raise ConfigError([f"{certificate}: expired on {loaded.not_valid_after_utc:%Y-%m-%d}; {_CURE}"])
-    if now < loaded.not_valid_before_utc:
-        begin = f"{loaded.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-        raise ConfigError([f"{certificate}: is not valid before {begin}; check this machine's clock"])
-    return _info(loaded)
-
-
-_CURE: Final = "renew it with `qscpd gencert`, or get a new one from its issuer"
 
 
 _NEW_CA: Final = (
@@ -282,7 +267,7 @@ def _issue(
     files: AuthorityFiles, key: PrivateKeyTypes, names: Sequence[str], days: int | None = None
 ) -> bytes:
     """Return a signed certificate for the server's key."""
-    general_names = [_general_name(name) for name in dict.fromkeys(names)]
+    general_names = [general_name(name) for name in dict.fromkeys(names)]
     if not files.ca_key.exists():
         raise NotFoundError(
             f"{files.ca_key}: the CA's key was not found; put it back from a backup, "
@@ -290,10 +275,16 @@ def _issue(
         )
     if not files.ca_certificate.exists():
         raise NotFoundError(_without_ca_certificate(files))
-    authority, authority_key = _load_certificate(files.ca_certificate), _load_key(files.ca_key)
-    rest_of_life = authority.not_valid_after_utc - datetime.now(UTC)
+    authority, authority_key = read_certificates(files.ca_certificate)[0].certificate, read_key(files.ca_key)
+    now = datetime.now(UTC)
+    if now < authority.not_valid_before_utc:
+        begin = f"{authority.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        says = f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC; set the clock"
+        raise ConfigError([f"{files.ca_certificate}: is not valid before {begin}, and {says}"])
+    rest_of_life = authority.not_valid_after_utc - now
     if rest_of_life < _CLOCK_SKEW:
-        raise ConfigError([f"{files.ca_certificate}: has expired; {_NEW_CA}"])
+        what = "has expired" if rest_of_life < timedelta(0) else "expires within a day"
+        raise ConfigError([f"{files.ca_certificate}: {what}; {_NEW_CA}"])
     public_key = key.public_key()
     if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(
         authority_key, ec.EllipticCurvePrivateKey
@@ -335,58 +326,4 @@ def _sign(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    with contextlib.suppress(ValueError):
-        address = ipaddress.ip_address(name)
-        if "%" not in name:  # the zone of fe80::1%eth0 is valid on one machine only
-            return x509.IPAddress(address)
-    lowered = name.lower()
-    if _DNS_NAME.fullmatch(lowered) is None or len(name) > _DNS_LIMIT:
-        raise UsageError(
-            f"{name[:80]!r} is neither a DNS name nor an IP address; "
-            "write an international name in its xn-- form"
-        )
-    return x509.DNSName(lowered)
-
-
-def _load_certificate(path: Path) -> x509.Certificate:
-    """Return the first certificate of a PEM file, which is the server's."""
-    try:
-        content = path.read_bytes()
-    except PermissionError:
-        raise PermissionDeniedError(f"{path}: this user has no permission to read the certificate") from None
-    except OSError as error:
-        raise ConfigError([f"{path}: the certificate can't be read: {error.strerror}"]) from error
-    try:
-        return x509.load_pem_x509_certificates(content)[0]
-    except ValueError:
-        raise ConfigError([f"{path}: contains no certificate in PEM form"]) from None
-
-
-def _load_key(path: Path) -> PrivateKeyTypes:
-    try:
-        return serialization.load_pem_private_key(check_key_file(path), password=None)
-    except TypeError:
-        raise ConfigError(
-            [f"{path}: the private key has a passphrase, which a daemon can't ask for; store it without one"]
-        ) from None
-    except ValueError:
-        raise ConfigError([f"{path}: contains no private key in PEM form"]) from None
-
-
-def _info(certificate: x509.Certificate) -> CertificateInfo:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        names = x509.SubjectAlternativeName([])
-    return CertificateInfo(
-        names=(
-            *names.get_values_for_type(x509.DNSName),
-            *map(str, names.get_values_for_type(x509.IPAddress)),
-        ),
-        not_after=certificate.not_valid_after_utc,
-        sha256=certificate.fingerprint(hashes.SHA256()).hex(),
     )

@@ -60,7 +60,7 @@ def test_the_status_names_a_missing_address(
     assert daemon.stop(signal.SIGTERM) == 0
     ready, *later = [each for each in manager.received() if each.startswith("STATUS=")]
     assert ready.startswith(f"STATUS=Listening on {address}, 127.0.0.1:")
-    missing = f"; this machine lacks {address}, see `qscpd status`"
+    missing = f"; this machine lacks {address}; see `qscpd status`"
     assert ready.endswith(missing)
     assert f"STATUS=0 people online, 0 sessions{missing}" in later
 

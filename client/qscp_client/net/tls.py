@@ -8,6 +8,7 @@ import datetime as dt
 import errno
 import socket
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from qscp import ALPN
@@ -32,6 +33,48 @@ _OLD_TLS = ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
 _NO_ALPN = ("TLSV1_ALERT_NO_APPLICATION_PROTOCOL", "TLSV13_ALERT_NO_APPLICATION_PROTOCOL")
 
 
+class RefusedCertificateError(ssl.SSLCertVerificationError):
+    """A refused certificate, with all that the server sent.
+
+    Attributes:
+        sent: Certificates in DER form, the server's own first; empty if OpenSSL does not have them.
+    """
+
+    def __init__(self, error: ssl.SSLCertVerificationError, sent: Sequence[bytes]) -> None:
+        super().__init__(*error.args)
+        self.reason = error.reason
+        self.verify_code = error.verify_code
+        self.verify_message = error.verify_message
+        self.sent = tuple(sent)
+
+
+class _Session(ssl.SSLObject):
+    """TLS session that keeps the certificates of a server that is refused."""
+
+    def do_handshake(self) -> None:
+        """Make the handshake.
+
+        Raises:
+            RefusedCertificateError: The server's certificate can't be verified.
+        """
+        try:
+            super().do_handshake()
+        except ssl.SSLCertVerificationError as error:
+            raise RefusedCertificateError(error, _sent_certificates(self)) from error
+
+
+def _sent_certificates(session: ssl.SSLObject) -> list[bytes]:
+    """Return the certificates that the peer sent in DER form."""
+    # Only Python 3.13 made it public; before, it gives objects in place of bytes.
+    owner = session if hasattr(session, "get_unverified_chain") else getattr(session, "_sslobj", None)
+    read = getattr(owner, "get_unverified_chain", None)
+    chain = read() if read is not None else None
+    return [
+        each if isinstance(each, bytes) else ssl.PEM_cert_to_DER_cert(each.public_bytes())
+        for each in chain or ()
+    ]
+
+
 def make_context(ca: Path) -> ssl.SSLContext:
     """Return a context for connections: TLS 1.3, QSCP's ALPN, chain and name verified.
 
@@ -44,6 +87,8 @@ def make_context(ca: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_flags |= ssl.VERIFY_X509_STRICT  # the default from Python 3.13 on
+    context.hostname_checks_common_name = False  # a name only there is not one that the CA has checked
+    context.sslobject_class = _Session
     context.set_alpn_protocols([ALPN])
     try:
         pem = ca.read_text(encoding="ascii", errors="ignore")  # comments can have any bytes
@@ -78,19 +123,21 @@ def explain(error: OSError | TimeoutError, server: ServerAddress, ca: Path) -> C
 
 
 def _explain_certificate(error: ssl.SSLCertVerificationError, server: ServerAddress, ca: Path) -> str:
+    # Only after a failure: the library of certificates takes its time.
+    from qscp_client.net.certificates import SentChain  # noqa: PLC0415
+
     now = dt.datetime.now().astimezone()
     clock = f"This computer's clock says {now:%Y-%m-%d %H:%M %Z}"
+    chain = SentChain(error.sent if isinstance(error, RefusedCertificateError) else (), ca)
     match error.verify_code:
         case code if code in _UNKNOWN_ISSUERS:
-            return (
-                f"The certificate of {server} was not issued by the CA in {ca} (unknown issuer). "
-                "Ask the operator for the current ca.pem. If yours is current, you may be talking to "
-                "an impostor."
-            )
+            return _explain_issuer(chain.missing_root(), chain.missing_intermediate(), server, ca)
         case code if code in _WRONG_NAMES:
+            return _explain_names(chain.names(), server)
+        case code if code in (_EXPIRED, _NOT_YET_VALID) and (issuer := chain.untimely(now)):
             return (
-                f"The certificate of {server} is valid, but not for the name {server.host} (wrong name). "
-                "Connect by a name that is in the certificate (--server), or ask the operator to add it."
+                f"The certificate of {server} can't be verified, because that of its issuer {issuer}. "
+                f"{clock}. If that is right, ask the operator for a new certificate and the current ca.pem."
             )
         case code if code == _EXPIRED:
             return (
@@ -107,6 +154,35 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, server: ServerAddr
                 f"The certificate of {server} can't be verified: {error.verify_message}. "
                 "Ask the operator to make a new one (qscpd gencert)."
             )
+
+
+def _explain_issuer(root: str, intermediate: str, server: ServerAddress, ca: Path) -> str:
+    if root:
+        return (
+            f"The CA file {ca} does not have a root CA (unknown issuer). "
+            f"Ask the operator for the certificate of {root}."
+        )
+    if intermediate:
+        return (
+            f"{server} does not send the certificate of {intermediate}, and {ca} does not have it either "
+            "(missing intermediate, or unknown issuer). The operator must append it to the server's "
+            "certificate. If it is no intermediate, ask for the current ca.pem. If yours is current, you may "
+            "be talking to an impostor."
+        )
+    return (
+        f"The certificate of {server} was not issued by the CA in {ca} (unknown issuer). "
+        "Ask the operator for the current ca.pem. If yours is current, you may be talking to "
+        "an impostor."
+    )
+
+
+def _explain_names(names: str, server: ServerAddress) -> str:
+    listed = f"It is for: {names}." if names else "It has no names that can be verified."
+    connect = "Connect by one of these (--server), or ask" if names else "Ask"
+    return (
+        f"The certificate of {server} is not for the name {server.host} (wrong name). {listed} "
+        f"{connect} the operator to add it (qscpd gencert --name)."
+    )
 
 
 def _explain_handshake(error: ssl.SSLError, server: ServerAddress) -> ClientError:

@@ -24,16 +24,14 @@ from qscpd.admin import (
     UnlockUser,
     perform,
 )
-from qscpd.admin.live import LiveAdmin
 from qscpd.domain.model import Account
 from qscpd.errors import ExitCode, StoreBusyError, StoreError, StoreFullError
-from qscpd.net.bound_addresses import BoundAddresses
 from qscpd.sessions.session import Session
-from qscpd.store.damage import DamageLog
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.daemon import hash_cheaply
 from tests.support.doubles import RouterDouble
+from tests.support.live_admin import live_admin
 from tests.support.stores import ManualClock
 
 
@@ -51,7 +49,7 @@ class LiveDaemon:
             self.router.bus,
             on_failed=print,
         )
-        self.admin = LiveAdmin(self.router, self.writer, DamageLog(), BoundAddresses())
+        self.admin = live_admin(self.router, self.writer)
 
 
 @pytest.fixture

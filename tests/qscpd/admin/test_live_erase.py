@@ -15,14 +15,13 @@ from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.model import NewMessage
 from qscpd.errors import ExitCode, StoreFullError
-from qscpd.net.bound_addresses import BoundAddresses
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store
-from qscpd.store.damage import DamageLog
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import ListLog
 from tests.support.ids import IdMaker
+from tests.support.live_admin import live_admin
 from tests.support.stores import rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
@@ -48,7 +47,7 @@ def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter
     directory = Directory(store.accounts(), store.account_names())
     router = Router(Config(), directory, ListLog(), bus, writer)
     with writer:
-        yield LiveAdmin(router, writer, DamageLog(), BoundAddresses()), router, writer
+        yield live_admin(router, writer), router, writer
     router.presence.close()
 
 

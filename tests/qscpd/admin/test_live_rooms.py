@@ -10,16 +10,14 @@ from qscp import frames
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd import admin
-from qscpd.admin.live import LiveAdmin
 from qscpd.domain.model import NewMessage, Refused
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import ExitCode, StoreFullError
-from qscpd.net.bound_addresses import BoundAddresses
 from qscpd.sessions.session import Session
-from qscpd.store.damage import DamageLog
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
 from tests.support.doubles import FakeLink, RouterDouble
+from tests.support.live_admin import live_admin
 
 ALICE, BOB = 1, 2
 
@@ -37,7 +35,7 @@ class LiveDaemon:
             self.router.bus,
             on_failed=print,
         )
-        self.admin = LiveAdmin(self.router, self.writer, DamageLog(), BoundAddresses())
+        self.admin = live_admin(self.router, self.writer)
 
     async def join(self, account: int, room: str) -> None:
         """Let a user join a room."""

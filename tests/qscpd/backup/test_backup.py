@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from qscpd.backup import find_problems, make_backup, prune_backups, read_manifest, restore_backup
+from qscpd.certificates.check import check_pair
 from qscpd.config import LoadedConfig, load_config
 from qscpd.domain.model import NewMessage
 from qscpd.errors import (
@@ -23,7 +24,7 @@ from qscpd.errors import (
     StoreError,
     StoreFullError,
 )
-from qscpd.setup.pki import AuthorityFiles, check_pair, make_authority, make_server_certificate
+from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
 from qscpd.store.sqlite.lock import StoreLock
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.backups import forge

@@ -12,18 +12,16 @@ from qscp import codec, frames
 from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd.admin import DeleteRoom, DeleteUser, Done
-from qscpd.admin.live import LiveAdmin
 from qscpd.chat.submission import _Gate
 from qscpd.domain.model import Keep, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
-from qscpd.net.bound_addresses import BoundAddresses
 from qscpd.sessions import requests
 from qscpd.store.base import Store
-from qscpd.store.damage import DamageLog
 from tests.support.gated_reader import BEFORE
 from tests.support.ids import IdMaker
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
+from tests.support.live_admin import live_admin
 from tests.support.stores import FailingStore, add_room
 from tests.support.waiting import PATIENCE_S, patiently, until
 
@@ -259,7 +257,7 @@ async def test_a_change_of_unknown_outcome_stops_the_daemon(server: InProcessSer
 async def test_deleting_a_member_and_their_room_together(server: InProcessServer) -> None:
     """Deleting an account and its room in one step closes the account's sessions."""
     bob = await enter(server, "bob")
-    admin = LiveAdmin(server.router, server.writer, DamageLog(), BoundAddresses())
+    admin = live_admin(server.router, server.writer)
     work, done = threading.Event(), threading.Event()
     blocking = asyncio.create_task(server.writer.perform(lambda _: work.wait()))
     actions = [asyncio.create_task(admin.handle(each)) for each in (DeleteUser("bob"), DeleteRoom("#dev"))]

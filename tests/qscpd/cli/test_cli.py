@@ -333,7 +333,13 @@ def test_gencert_renews(dev: Run) -> None:
     done = dev("gencert", "--name", "new.example.org")
     assert done.exit_code == 0
     assert "new.example.org" in done.stdout
-    assert Path("certs/server.pem.old").read_bytes() == before
+    assert Path(f"certs/server.pem.{datetime.now(UTC):%Y-%m-%d}").read_bytes() == before
+    assert "added: new.example.org\n" in done.stdout
+    assert f"/certs/server.pem.{datetime.now(UTC):%Y-%m-%d}\n" in done.stdout
+    again = dev("gencert", "--name", "b.example.org", "--drop-name", "new.example.org")
+    assert "kept: localhost, " in again.stdout
+    assert "added: b.example.org\ndropped: new.example.org\n" in again.stdout
+    assert dev("gencert", "--drop-name", "new.example.org").exit_code == ExitCode.USAGE
     assert dev("-c", "nowhere", "gencert", "--certs", "certs", "--new-key").exit_code == 0
     assert dev("checkconfig").exit_code == 0
     assert "for localhost" in dev("gencert").stdout

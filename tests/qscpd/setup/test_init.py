@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from qscpd.certificates.check import check_pair
 from qscpd.config import load_config
 from qscpd.errors import ExistsError, NotFoundError, PermissionDeniedError, UsageError
 from qscpd.setup import init as module
 from qscpd.setup.init import Layout, dev_layout, initialize, system_layout
-from qscpd.setup.pki import check_pair
 from tests.support.users import as_user
 
 

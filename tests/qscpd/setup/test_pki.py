@@ -2,17 +2,16 @@ import os
 import re
 import ssl
 import subprocess
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from qscpd.errors import ConfigError, ExistsError, NotFoundError, PermissionDeniedError, UsageError
 from qscpd.setup import pki
-from tests.support.users import as_user
+from qscpd.setup.names import NameChange, default_names
 
 
 @pytest.fixture
@@ -132,15 +131,16 @@ def test_keys_are_private_and_certificates_public(files: pki.AuthorityFiles) -> 
         os.umask(old)
     assert [mode(path) for path in (files.ca_key, files.key)] == [0o600, 0o600]
     assert [mode(path) for path in (files.ca_certificate, files.certificate)] == [0o644, 0o644]
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
     assert sorted(path.name for path in files.directory.iterdir()) == [
         "ca.key",
         "ca.pem",
         "server.key",
-        "server.key.old",
+        f"server.key.{date}",
         "server.pem",
-        "server.pem.old",
+        f"server.pem.{date}",
     ]
-    assert mode(files.directory / "server.key.old") == 0o600
+    assert mode(files.directory / f"server.key.{date}") == 0o600
 
 
 def test_nothing_is_overwritten(files: pki.AuthorityFiles) -> None:
@@ -157,18 +157,22 @@ def test_renewal_keeps_the_key_and_the_names(files: pki.AuthorityFiles) -> None:
     """`gencert` without options renews for the same key and names; the old certificate is kept."""
     old = files.certificate.read_bytes()
     key = files.key.read_bytes()
-    info = pki.renew_server_certificate(files)
-    assert info.names == ("localhost", "chat.example.org", "127.0.0.1", "::1")
+    renewal = pki.renew_server_certificate(files)
+    names = ("localhost", "chat.example.org", "127.0.0.1", "::1")
+    assert renewal.certificate.names == names
+    assert renewal.names == NameChange(kept=names, added=(), dropped=())
     assert files.key.read_bytes() == key
     assert files.certificate.read_bytes() != old
-    assert (files.directory / "server.pem.old").read_bytes() == old
+    [dated] = renewal.old
+    assert dated.read_bytes() == old
+    assert dated.name == f"server.pem.{datetime.now(UTC):%Y-%m-%d}"
     assert handshake(files, "chat.example.org") == "TLSv1.3"
 
 
 @pytest.mark.parametrize("days", [1, 90, 2000])
 def test_renewal_for_some_days(files: pki.AuthorityFiles, days: int) -> None:
     """The certificate is valid from now for the days that were asked for."""
-    info = pki.renew_server_certificate(files, days=days)
+    info = pki.renew_server_certificate(files, days=days).certificate
     assert timedelta(0) <= datetime.now(UTC) + timedelta(days) - info.not_after < timedelta(minutes=5)
     assert handshake(files, "localhost") == "TLSv1.3"
 
@@ -195,6 +199,89 @@ def test_renewal_with_a_new_key_and_names(files: pki.AuthorityFiles) -> None:
     pki.renew_server_certificate(files, ["new.example.org"], new_key=True)
     assert files.key.read_bytes() != key
     assert handshake(files, "new.example.org") == "TLSv1.3"
+
+
+def test_names_add_up(files: pki.AuthorityFiles) -> None:
+    """A new name does not cost an old one, and a name is dropped only when it is asked for."""
+    added = pki.renew_server_certificate(
+        files, ["New.example.org", "localhost", "0:0:0:0:0:0:0:1", "192.0.2.1"]
+    )
+    old = ("localhost", "chat.example.org", "127.0.0.1", "::1")
+    assert added.names == NameChange(kept=old, added=("new.example.org", "192.0.2.1"), dropped=())
+    dropped = pki.renew_server_certificate(files, ["a.example.org"], ["chat.example.org", "192.0.2.1"])
+    assert dropped.names == NameChange(
+        kept=("localhost", "new.example.org", "127.0.0.1", "::1"),
+        added=("a.example.org",),
+        dropped=("chat.example.org", "192.0.2.1"),
+    )
+    assert sorted(dropped.certificate.names) == sorted(dropped.names.names)
+    assert handshake(files, "a.example.org") == "TLSv1.3"
+
+
+def test_no_old_file_is_overwritten(files: pki.AuthorityFiles) -> None:
+    """Each renewal leaves the pair before it under names of its own, also twice a day."""
+    pairs = [(files.certificate.read_bytes(), files.key.read_bytes())]
+    old: list[Path] = []
+    for _ in range(3):
+        renewal = pki.renew_server_certificate(files, new_key=True)
+        old += renewal.old
+        pairs.append((files.certificate.read_bytes(), files.key.read_bytes()))
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert [path.name for path in old] == [
+        f"{name}.{suffix}"
+        for suffix in (date, f"{date}.2", f"{date}.3")
+        for name in ("server.key", "server.pem")
+    ]
+    assert [(old[at + 1].read_bytes(), old[at].read_bytes()) for at in (0, 2, 4)] == pairs[:-1]
+
+
+def test_renewal_of_a_broken_certificate_needs_its_names(files: pki.AuthorityFiles) -> None:
+    """A certificate that can't be read is not replaced by one with fewer names."""
+    files.certificate.write_bytes(b"broken")
+    with pytest.raises(
+        ConfigError, match=r"server\.pem: contains no certificate.*names can't be kept: move it"
+    ):
+        pki.renew_server_certificate(files, ["chat.example.org"])
+    files.certificate.unlink()
+    names = pki.renew_server_certificate(files, ["chat.example.org"]).certificate.names
+    assert {*default_names(), "chat.example.org"} == set(names)
+
+
+def test_renewal_near_the_end_of_the_authority_warns(
+    files: pki.AuthorityFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate that the authority cuts short says when the authority ends, and what to do."""
+    assert pki.renew_server_certificate(files).warnings() == []
+    for path in files.directory.iterdir():
+        path.unlink()
+    monkeypatch.setattr(pki, "CA_LIFE", timedelta(20))
+    pki.make_authority(files)
+    pki.make_server_certificate(files, ["localhost"])
+    [warning] = pki.renew_server_certificate(files).warnings()
+    assert re.search(
+        r"the CA ends on \d{4}-\d\d-\d\d, .*make a new CA and give its ca\.pem to every", warning
+    )
+
+
+def test_renewal_with_a_clock_before_the_authority_is_refused(
+    files: pki.AuthorityFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is wrong at boot can't make a certificate that has expired when it is set."""
+    before = files.certificate.read_bytes()
+
+    class Early(datetime):
+        """The time of a machine without a clock."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Early":
+            return cls(2020, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(pki, "datetime", Early)
+    with pytest.raises(
+        ConfigError, match=r"ca\.pem: is not valid before .* clock says 2020-01-01 .*set the clock"
+    ):
+        pki.renew_server_certificate(files)
+    assert files.certificate.read_bytes() == before
 
 
 def test_renewal_keeps_owner_and_mode_of_the_key(files: pki.AuthorityFiles) -> None:
@@ -268,106 +355,5 @@ def test_default_names_work_for_a_certificate(tmp_path: Path) -> None:
     """The default names are valid, whatever the host name is."""
     files = pki.AuthorityFiles(tmp_path)
     pki.make_authority(files)
-    info = pki.make_server_certificate(files, pki.default_names())
+    info = pki.make_server_certificate(files, default_names())
     assert {"localhost", "127.0.0.1", "::1"} <= set(info.names)
-
-
-# --- checks before use
-
-
-def test_a_good_pair_is_described(files: pki.AuthorityFiles) -> None:
-    """The check returns names, end and fingerprint."""
-    info = pki.check_pair(files.certificate, files.key)
-    assert info.names == ("localhost", "chat.example.org", "127.0.0.1", "::1")
-    assert info.not_after == load(files.certificate).not_valid_after_utc
-    assert len(info.sha256) == 64
-
-
-@pytest.mark.parametrize("bits", [0o604, 0o644, 0o601, 0o660, 0o666])
-def test_a_key_readable_by_others_is_refused(files: pki.AuthorityFiles, bits: int) -> None:
-    """A key that others can read, or a group can write, is refused with the fix."""
-    files.key.chmod(bits)
-    with pytest.raises(PermissionDeniedError, match=rf"open to other users \(mode {bits:04o}\).*chmod 600"):
-        pki.check_pair(files.certificate, files.key)
-
-
-@pytest.mark.parametrize("bits", [0o600, 0o400, 0o640, 0o440])
-def test_a_private_key_is_accepted(files: pki.AuthorityFiles, bits: int) -> None:
-    """A key for its owner only, or readable for a group, is accepted."""
-    files.key.chmod(bits)
-    pki.check_pair(files.certificate, files.key)
-
-
-def test_an_unreadable_key_is_a_permission_error(files: pki.AuthorityFiles) -> None:
-    """A daemon of the wrong user gets PermissionDeniedError."""
-    with (
-        as_user(files.directory),
-        pytest.raises(PermissionDeniedError, match="has no permission to read the private key"),
-    ):
-        pki.check_key_file(files.key)
-
-
-def test_files_of_two_pairs_are_refused(files: pki.AuthorityFiles) -> None:
-    """A key and a certificate that do not match are refused."""
-    with pytest.raises(ConfigError, match="does not match the certificate"):
-        pki.check_pair(files.certificate, files.ca_key)
-
-
-@pytest.mark.parametrize("which", ["certificate", "key"])
-@pytest.mark.parametrize(
-    "content", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
-)
-def test_broken_files_are_refused(files: pki.AuthorityFiles, which: str, content: bytes) -> None:
-    """A file without PEM content is one sentence with its path."""
-    path = files.certificate if which == "certificate" else files.key
-    path.write_bytes(content)
-    with pytest.raises(ConfigError, match=rf"{path.name}: contains no (certificate|private key) in PEM form"):
-        pki.check_pair(files.certificate, files.key)
-
-
-@pytest.mark.parametrize("which", ["certificate", "key"])
-def test_missing_files_are_refused(files: pki.AuthorityFiles, which: str) -> None:
-    """A missing file is one sentence with its path."""
-    (files.certificate if which == "certificate" else files.key).unlink()
-    with pytest.raises(ConfigError, match="can't be read: No such file"):
-        pki.check_pair(files.certificate, files.key)
-
-
-def test_a_passphrase_is_refused(files: pki.AuthorityFiles) -> None:
-    """A key with a passphrase is refused with the reason."""
-    key = serialization.load_pem_private_key(files.key.read_bytes(), None)
-    locked = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(b"secret"),
-    )
-    files.key.write_bytes(locked)
-    with pytest.raises(ConfigError, match="has a passphrase"):
-        pki.check_pair(files.certificate, files.key)
-
-
-@pytest.mark.parametrize(
-    ("begin", "end", "sentence"),
-    [
-        (-20, -10, r"expired on \d{4}-\d\d-\d\d; renew it with `qscpd gencert`"),
-        (10, 20, "is not valid before .*clock"),
-    ],
-)
-def test_an_expired_or_future_certificate_is_refused(
-    files: pki.AuthorityFiles, begin: int, end: int, sentence: str
-) -> None:
-    """Expired and not yet valid certificates have different errors, each with its fix."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "x")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1)
-    builder = builder.not_valid_before(now + timedelta(days=begin)).not_valid_after(now + timedelta(days=end))
-    certificate = builder.sign(key, hashes.SHA256())
-    files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    with pytest.raises(ConfigError, match=sentence):
-        pki.check_pair(files.certificate, files.key)

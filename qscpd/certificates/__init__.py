@@ -1,0 +1,1 @@
+"""The server's certificate: reading, checking and watching it."""
