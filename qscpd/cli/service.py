@@ -16,9 +16,12 @@ from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.cli.output import roughly, utc
 from qscpd.cli.streams import report
-from qscpd.config import Config, find_warnings, render_config
-from qscpd.errors import ConfigError, QscpdError
-from qscpd.systemd import failure_status
+from qscpd.config import Config, LoadedConfig, find_warnings, render_config
+from qscpd.config.places import find_refusals
+from qscpd.config.ports import explain_privileged, privileged_addresses
+from qscpd.errors import ConfigError, PermissionDeniedError, QscpdError
+from qscpd.privileges import SystemUser, acting_as, daemon_user
+from qscpd.systemd import failure_status, unit_allows_low_ports
 
 _RENEWAL_TIME: Final = timedelta(days=30)
 """Time before a certificate's end from which `checkconfig` warns."""
@@ -45,17 +48,41 @@ def checkconfig(ctx: click.Context) -> None:
     from qscpd.setup.pki import check_authority_key, check_pair  # noqa: PLC0415 - the other commands start faster without it
 
     loaded = load_chosen(ctx)
+    user = daemon_user(loaded.config.store.path)
+    warnings = _check_as(user, loaded)
     certificate = check_pair(loaded.config.tls.certificate, loaded.config.tls.key)
     check_authority_key(loaded.config.tls.certificate)
     problems = _missing_directories(loaded.config)
     if problems:
         raise ConfigError(problems)
-    click.echo(f"{loaded.path}: no problems")
+    checked = "" if user.uid == os.geteuid() else f" (checked as user {user.name})"
+    click.echo(f"{loaded.path}: no problems{checked}")
     click.echo(f"certificate for {', '.join(certificate.names)}, until {certificate.not_after:%Y-%m-%d}")
     if certificate.not_after - datetime.now(UTC) < _RENEWAL_TIME:
         report("qscpd: the certificate expires soon; renew it with `qscpd gencert`")
-    for warning in find_warnings(loaded.config):
+    for warning in warnings:
         report(f"qscpd: warning: {warning}")
+
+
+def _check_as(user: SystemUser, loaded: LoadedConfig) -> list[str]:
+    """Check what the daemon's user can use, and return the warnings of a daemon of that user.
+
+    Raises:
+        PermissionDeniedError: The daemon would not start, or others can misuse its files.
+    """
+    # A pipe, or what is behind a descriptor, is of this process.
+    read = [] if loaded.path.is_relative_to("/dev") else [("the configuration", loaded.path)]
+    with acting_as(user):
+        refusals = list(find_refusals(loaded.config, *read))
+        warnings = find_warnings(loaded.config)
+        low = privileged_addresses(loaded.config)
+    if low and not (user.uid != os.geteuid() and unit_allows_low_ports(user.name)):
+        refusals.append(explain_privileged(low, user.name))
+    for refusal in refusals[:-1]:
+        report(f"qscpd: {refusal}")
+    if refusals:
+        raise PermissionDeniedError(refusals[-1])
+    return warnings
 
 
 def _missing_directories(config: Config) -> list[str]:

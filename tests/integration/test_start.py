@@ -43,6 +43,7 @@ def one_sentence(text: str) -> str:
 
 def garbage(path: Path) -> None:
     """Write a file that is not a database."""
+    path.touch(mode=0o600)
     path.write_bytes(b"not a database, but long enough to be looked at " * 20)
 
 
