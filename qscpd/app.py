@@ -59,6 +59,11 @@ _M_ARENA_MAX: Final = -8
 _GC_THRESHOLD: Final = 50_000
 """New objects between two garbage collections."""
 
+_NEW_STORE: Final = (
+    "a new store, which never had an account. Add one with `qscpd adduser NAME`; if you had accounts, stop "
+    "qscpd and put the store back, or restore a backup"
+)
+
 _log = structlog.stdlib.get_logger("qscpd")
 
 
@@ -109,7 +114,8 @@ def _leave_root(config: Config) -> bool:
         if closed is not None:
             raise PermissionDeniedError(
                 f"the store {config.store.path} belongs to user {user.name}, who can't enter {closed}, "
-                "where qscpd or its Python is; install it for all users (`make install`), and run it as that user"
+                "where qscpd or its Python is; install it for all users (`make install`), and run it as "
+                "that user"
             )
     return True
 
@@ -153,9 +159,10 @@ async def _serve(config: Config) -> ExitCode:
             )
         )
         for found in store.findings:
-            (_log.critical if found.critical else _log.warning)(f"store.{found.event}", found=found.text)
+            _log.log(found.level, f"store.{found.event}", found=found.text)
         epoch = store.epoch()
-        directory = Directory(store.accounts(), store.account_names())
+        names = store.account_names()
+        directory = Directory(store.accounts(), names)
         log = stack.enter_context(
             SessionLog(config.log.session_log, config.log.addresses, config.log.lines_per_minute)
         )
@@ -191,6 +198,8 @@ async def _serve(config: Config) -> ExitCode:
         stack.callback(listener.stop_accepting)
         # Outside of the task group, which would wrap an error at the start in a group.
         async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer, damage).handle):
+            if not names:
+                _log.warning("store.new", found=f"{config.store.path}: {_NEW_STORE}")
             await daemon.serve(router, listener, writer, log, tasks)
         stack.close()
         daemon.ended()

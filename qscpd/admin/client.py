@@ -84,8 +84,8 @@ def _perform_here(path: Path, request: Request) -> Reply | None:
             contextlib.closing(open_store(store_url(path))) as store,
         ):
             for found in store.findings:
-                if not found.critical:
-                    continue  # It concerns a daemon, which runs for longer.
+                if found.daemon_only:
+                    continue
                 print(f"qscpd: {found.text}", file=sys.stderr)  # noqa: T201 - the command goes on
             return perform(request, store)
     except StoreBusyError:
