@@ -45,7 +45,7 @@ from qscpd.reach import closed_directory
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
-from qscpd.store import lock_store, open_reader, open_store, store_url
+from qscpd.store import lock_store, newest_schema, open_reader, open_store, store_url
 from qscpd.store.damage import DamageLog
 from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
@@ -197,7 +197,9 @@ async def _serve(config: Config) -> ExitCode:
         listener.bind()
         stack.callback(listener.stop_accepting)
         # Outside of the task group, which would wrap an error at the start in a group.
-        async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer, damage).handle):
+        async with AdminServer(
+            config.server.admin_socket, LiveAdmin(router, writer, damage, schema=newest_schema(url)).handle
+        ):
             if not names:
                 _log.warning("store.new", found=f"{config.store.path}: {_NEW_STORE}")
             await daemon.serve(router, listener, writer, log, tasks)

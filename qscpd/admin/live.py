@@ -27,6 +27,7 @@ from qscpd.admin import (
     begin_erasing,
     perform,
 )
+from qscpd.build import commit
 from qscpd.chat.router import Router
 from qscpd.domain.clock import ClockDoubt
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
@@ -51,11 +52,20 @@ _log = structlog.stdlib.get_logger("qscpd.admin")
 class LiveAdmin:
     """Performs requests on the store's thread; the bus has their events before the answer."""
 
-    def __init__(self, router: Router, writer: StoreWriter[Session], damage: DamageLog) -> None:
+    def __init__(
+        self,
+        router: Router,
+        writer: StoreWriter[Session],
+        damage: DamageLog,
+        *,
+        schema: int | None = None,
+    ) -> None:
         self._router = router
         self._writer = writer
         self._damage = damage
         self._started = time.monotonic()
+        self._schema = schema
+        self._commit = commit()
 
     async def handle(self, request: Request) -> Reply:
         """Answer one request.
@@ -137,4 +147,6 @@ class LiveAdmin:
             clock_ahead_s=round((doubt.wall_ms - doubt.expected_ms) / 1000) if doubt is not None else None,
             clock_left_s=doubt.left_ms // 1000 if doubt is not None else None,
             damaged=self._damage.count,
+            commit=self._commit,
+            schema=self._schema,
         )

@@ -12,15 +12,17 @@ import msgspec
 
 from qscp import ALPN, __version__
 from qscpd import admin
+from qscpd.build import commit
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.cli.output import roughly, utc
 from qscpd.cli.streams import report
-from qscpd.config import Config, LoadedConfig, find_warnings, render_config
+from qscpd.config import Config, LoadedConfig, StoreConfig, find_warnings, render_config
 from qscpd.config.places import find_refusals
 from qscpd.config.ports import explain_privileged, privileged_addresses
 from qscpd.errors import ConfigError, PermissionDeniedError, QscpdError
 from qscpd.privileges import SystemUser, acting_as, daemon_user
+from qscpd.store import newest_schema, store_url
 from qscpd.systemd import failure_status, unit_allows_low_ports
 
 _RENEWAL_TIME: Final = timedelta(days=30)
@@ -159,11 +161,20 @@ def confirmclock(ctx: click.Context) -> None:
 
 @click.command(cls=Command, examples=("version",))
 def version() -> None:
-    """Show the versions of qscpd, Python, OpenSSL and the system."""
-    click.echo(
-        f"qscpd {__version__} ({ALPN}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, "
-        f"{os.uname().sysname} {os.uname().release})"
-    )
+    """Show the versions of qscpd, Python, OpenSSL and the system.
+
+    Also the schema of its stores, and the commit that it was made from, if it is known.
+    """
+    found = commit()
+    parts = [
+        ALPN,
+        f"Python {platform.python_version()}",
+        ssl.OPENSSL_VERSION,
+        f"{os.uname().sysname} {os.uname().release}",
+        f"schema {newest_schema(store_url(StoreConfig().path))}",
+        *([f"commit {found}"] if found else []),
+    ]
+    click.echo(f"qscpd {__version__} ({', '.join(parts)})")
 
 
 COMMANDS: Final = {
