@@ -30,6 +30,7 @@ from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router
 from qscpd.config import Config, HistoryConfig, find_warnings
 from qscpd.config.places import check_places
+from qscpd.config.ports import explain_privileged, privileged_addresses
 from qscpd.domain.model import Keep
 from qscpd.errors import ExitCode, PermissionDeniedError, StoreError
 from qscpd.files import DESCRIPTOR_RESERVE, descriptor_limit, file_errors
@@ -83,6 +84,8 @@ def run(config: Config) -> ExitCode:
     left_root = _leave_root(config)
     check_places(config)
     if left_root:
+        if low := privileged_addresses(config):
+            raise PermissionDeniedError(explain_privileged(low, user_name(os.getuid())))
         reason = f"root has started qscpd; {config.store.path} belongs to this user"
         _log.warning("daemon.user", user=user_name(os.getuid()), reason=reason)
     with asyncio.Runner(loop_factory=loop_factory) as runner:

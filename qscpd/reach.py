@@ -13,6 +13,40 @@ from qscpd.privileges import user_name
 _LINKS: Final = 40
 """Most symbolic links on the way to a file (path_resolution(7))."""
 
+_SHARED: Final = frozenset(
+    Path("/", name)
+    for name in (
+        *(
+            "",
+            "boot",
+            "dev",
+            "etc",
+            "home",
+            "media",
+            "mnt",
+            "opt",
+            "proc",
+            "root",
+            "run",
+            "srv",
+            "sys",
+            "tmp",
+        ),
+        *(
+            "usr",
+            "usr/local",
+            "var",
+            "var/backups",
+            "var/cache",
+            "var/lib",
+            "var/log",
+            "var/spool",
+            "var/tmp",
+        ),
+    )
+)
+"""Directories of the whole system (hier(7)), whose owner and mode are not ours to change."""
+
 _ENTER: Final = {os.X_OK: "enter", os.R_OK: "read", os.W_OK: "write", os.R_OK | os.W_OK: "read and write"}
 _LETTERS: Final = {os.X_OK: "x", os.R_OK: "r", os.W_OK: "w", os.R_OK | os.W_OK: "rw"}
 
@@ -60,7 +94,15 @@ def explain_closed(path: Path, mode: int) -> str:
     status = path.stat()
     user = user_name(os.geteuid())
     owner = f"mode {status.st_mode & 0o7777:04o}, owner {user_name(status.st_uid)}"
-    return f"user {user} can't {_ENTER[mode]} {path} ({owner}); run {_command(path, status, mode)}"
+    cure = f"run {_command(path, status, mode)}"
+    if is_shared(path):
+        cure = "choose another directory" if mode == os.X_OK else f"choose a directory that belongs to {user}"
+    return f"user {user} can't {_ENTER[mode]} {path} ({owner}); {cure}"
+
+
+def is_shared(directory: Path) -> bool:
+    """Return whether a directory is one of the whole system, whose owner and mode have to stay."""
+    return directory in _SHARED
 
 
 def _command(path: Path, status: os.stat_result, mode: int) -> str:

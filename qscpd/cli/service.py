@@ -22,6 +22,7 @@ from qscpd.config.places import find_refusals
 from qscpd.config.ports import explain_privileged, privileged_addresses
 from qscpd.errors import ConfigError, PermissionDeniedError, QscpdError
 from qscpd.privileges import SystemUser, acting_as, daemon_user
+from qscpd.reach import closed_directory
 from qscpd.store import newest_schema, store_url
 from qscpd.systemd import failure_status, unit_allows_low_ports
 
@@ -50,13 +51,13 @@ def checkconfig(ctx: click.Context) -> None:
     from qscpd.setup.pki import check_authority_key, check_pair  # noqa: PLC0415 - the other commands start faster without it
 
     loaded = load_chosen(ctx)
+    problems = _missing_directories(loaded.config)
+    if problems:
+        raise ConfigError(problems)
     user = daemon_user(loaded.config.store.path)
     warnings = _check_as(user, loaded)
     certificate = check_pair(loaded.config.tls.certificate, loaded.config.tls.key)
     check_authority_key(loaded.config.tls.certificate)
-    problems = _missing_directories(loaded.config)
-    if problems:
-        raise ConfigError(problems)
     checked = "" if user.uid == os.geteuid() else f" (checked as user {user.name})"
     click.echo(f"{loaded.path}: no problems{checked}")
     click.echo(f"certificate for {', '.join(certificate.names)}, until {certificate.not_after:%Y-%m-%d}")
@@ -88,10 +89,15 @@ def _check_as(user: SystemUser, loaded: LoadedConfig) -> list[str]:
 
 
 def _missing_directories(config: Config) -> list[str]:
+    needed = (
+        ("store.path", config.store.path.parent),
+        ("log.session_log", config.log.session_log.parent),
+        ("server.admin_socket", config.server.admin_socket.parent.parent),  # the daemon makes the last one
+    )
     return [
-        f"{key}: the directory {path.parent} does not exist; mount it, or create it for the daemon's user"
-        for key, path in (("store.path", config.store.path), ("log.session_log", config.log.session_log))
-        if not path.parent.is_dir()
+        f"{key}: the directory {directory} does not exist; mount it, or create it for the daemon's user"
+        for key, directory in needed
+        if closed_directory(directory) is None and not directory.is_dir()
     ]
 
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from qscpd.config.model import Config
 from qscpd.errors import PermissionDeniedError
 from qscpd.privileges import user_name
-from qscpd.reach import closed_directory, explain_closed, own_command
+from qscpd.reach import closed_directory, explain_closed, is_shared, own_command
 
 _READ_WRITE: Final = os.R_OK | os.W_OK
 _OPEN: Final = 0o027
@@ -179,9 +179,10 @@ def _open_directory(key: str, path: Path, *, sticky: bool, refused: bool) -> Ite
     mode, shown = status.st_mode, shlex.quote(str(directory))
     # A group may write: with umask 002 it has only its user, and git makes all directories so.
     if mode & stat.S_IWOTH and not (sticky and mode & stat.S_ISVTX):
+        command = "" if is_shared(directory) else f"run `chmod o-w {shown}`, or "
         yield OpenPlace(
             f"{key}: other users can put files of their own into {directory} (mode {mode & 0o7777:04o}); "
-            f"run `chmod o-w {shown}`, or choose a directory of the daemon's own",
+            f"{command}choose a directory of the daemon's own",
             refused=True,
         )
     if status.st_uid not in (0, os.geteuid()):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,9 @@ from tests.support.waiting import PATIENCE_S
 
 _USER = 54321
 """The daemon's user, for which the system has no name."""
+
+_LOW = 443
+_FIRST_FREE = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
 
 _ROOT = Path(__file__).parents[2]
 
@@ -74,6 +77,15 @@ def owners(place: Path) -> set[tuple[int, int]]:
     return {(path.stat().st_uid, path.stat().st_gid) for path in (place / "var", *(place / "var").iterdir())}
 
 
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Let every user pass to this Python and the checkout for a while."""
+    with ExitStack() as stack:
+        for needed in (sys.base_prefix, sys.prefix, _ROOT):
+            stack.enter_context(passable(Path(needed)))
+        yield
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     """An installation of root's, whose store belongs to another user."""
@@ -112,9 +124,7 @@ def test_every_command_leaves_the_owner(place: Path) -> None:
 
 def test_the_daemon_of_root_becomes_the_owner(place: Path) -> None:
     """Store, journal, log and socket belong to the owner; then the service itself can use them."""
-    with ExitStack() as stack:
-        for needed in (sys.base_prefix, sys.prefix, _ROOT):
-            stack.enter_context(passable(Path(needed)))
+    with reachable():
         with supervised(Daemon(place / "var", place / "config/qscpd.yaml", debug=False)) as daemon:
             warning = daemon.wait_for_log("daemon.user")
             assert (warning["level"], warning["user"]) == ("warning", str(_USER))
@@ -129,6 +139,10 @@ def test_the_daemon_of_root_becomes_the_owner(place: Path) -> None:
             }
             assert owners(place) == {(_USER, _USER)}
         assert owners(place) == {(_USER, _USER)}
+        if _FIRST_FREE > _LOW:
+            done = run(place, "run", "--set", f"server.listen=127.0.0.1:{_LOW}")
+            assert done.returncode == ExitCode.PERMISSION
+            assert f"127.0.0.1:{_LOW}: user {_USER} can't use a port this low" in done.stderr
 
 
 def test_a_daemon_of_root_that_its_user_can_not_read(place: Path) -> None:
@@ -168,12 +182,11 @@ def test_the_layout_of_certbot(place: Path) -> None:
 
 def test_a_low_port_needs_the_unit(place: Path) -> None:
     """Root could listen there, the daemon can't, unless the unit allows it."""
-    first = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
-    if first <= 443:
-        pytest.skip("every user can use port 443 here: sysctl net.ipv4.ip_unprivileged_port_start=1024")
-    done = run(place, "checkconfig", "--set", "server.listen=127.0.0.1:443")
+    if _FIRST_FREE <= _LOW:
+        pytest.skip("every user can use low ports here; run sysctl net.ipv4.ip_unprivileged_port_start=1024")
+    done = run(place, "checkconfig", "--set", f"server.listen=127.0.0.1:{_LOW}")
     assert done.returncode == ExitCode.PERMISSION
-    assert f"127.0.0.1:443: user {_USER} can't use a port this low" in done.stderr
+    assert f"127.0.0.1:{_LOW}: user {_USER} can't use a port this low" in done.stderr
     assert run(place, "checkconfig").returncode == ExitCode.OK
 
 

@@ -86,6 +86,15 @@ def test_the_command_mends_it(place: Path, name: str, mode: int, owner: tuple[in
     assert path.stat().st_mode & 0o007 == others
 
 
+@pytest.mark.parametrize(("directory", "needed"), [("/", os.W_OK), ("/var/log", os.W_OK), ("/root", os.X_OK)])
+def test_directories_of_the_system_stay_as_they_are(place: Path, directory: str, needed: int) -> None:
+    """No command changes who owns /var/log, or lets others into /root."""
+    with as_user(place):
+        sentence = explain_closed(Path(directory), needed)
+    assert "`" not in sentence
+    assert "; choose " in sentence
+
+
 def test_a_directory_of_a_group_keeps_its_group(place: Path) -> None:
     """Another group that can enter it stays, so the user gets an entry of its own (setfacl(1))."""
     (place / "archive").chmod(0o750)

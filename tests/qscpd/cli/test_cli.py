@@ -238,6 +238,9 @@ def test_checkconfig_looks_at_certificate_and_directories(dev: Run) -> None:
     missing = dev("checkconfig", "--set", "store.path=no/q.db")
     assert missing.exit_code == ExitCode.CONFIG
     assert "store.path: the directory" in missing.stderr
+    missing = dev("checkconfig", "--set", "server.admin_socket=no/run/admin.sock")
+    assert missing.exit_code == ExitCode.CONFIG
+    assert "server.admin_socket: the directory" in missing.stderr
     Path("certs/server.key").chmod(0o644)
     opened = dev("checkconfig")
     assert opened.exit_code == ExitCode.PERMISSION
