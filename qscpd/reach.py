@@ -16,35 +16,10 @@ _LINKS: Final = 40
 _SHARED: Final = frozenset(
     Path("/", name)
     for name in (
-        *(
-            "",
-            "boot",
-            "dev",
-            "etc",
-            "home",
-            "media",
-            "mnt",
-            "opt",
-            "proc",
-            "root",
-            "run",
-            "srv",
-            "sys",
-            "tmp",
-        ),
-        *(
-            "usr",
-            "usr/local",
-            "var",
-            "var/backups",
-            "var/cache",
-            "var/lib",
-            "var/log",
-            "var/spool",
-            "var/tmp",
-        ),
+        "", "boot", "dev", "etc", "home", "media", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp",
+        "usr", "usr/local", "var", "var/backups", "var/cache", "var/lib", "var/log", "var/spool", "var/tmp",
     )
-)
+)  # fmt: skip
 """Directories of the whole system (hier(7)), whose owner and mode are not ours to change."""
 
 _ENTER: Final = {os.X_OK: "enter", os.R_OK: "read", os.W_OK: "write", os.R_OK | os.W_OK: "read and write"}

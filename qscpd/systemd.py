@@ -10,7 +10,6 @@ Nothing here has an effect when systemd did not start the process.
 import contextlib
 import os
 import socket
-import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Final, Self
 
@@ -22,10 +21,6 @@ _WATCHDOG_SHARE: Final = 1 / 3
 _READY_WAIT_S: Final = 5.0
 """Time that `Notifier.ready` waits for a service manager with a full queue."""
 
-_ANSWER_WAIT_S: Final = 3.0
-"""Time that systemd has to show a unit."""
-
-_LOW_PORTS: Final = "cap_net_bind_service"
 
 _STATUS_LIMIT: Final = 500
 """Characters of a status; systemd drops datagrams of more than 4096 bytes (`NOTIFY_BUFFER_MAX`)."""
@@ -126,35 +121,6 @@ def watchdog_interval_s(environ: Mapping[str, str] = os.environ) -> float | None
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     return int(patience_us) / 1_000_000 * _WATCHDOG_SHARE
-
-
-def unit_allows_low_ports(user: str) -> bool:
-    """Return whether the unit `qscpd.service` of this system lets a user listen on ports below 1024.
-
-    False where systemd does not run, or does not answer within some seconds.
-    """
-    shown = "--property=User,AmbientCapabilities,CapabilityBoundingSet,PrivateUsers"
-    try:
-        done = subprocess.run(  # noqa: S603 - no argument comes from elsewhere
-            ["systemctl", "show", "qscpd.service", shown],  # noqa: S607 - where it is, the distribution decides
-            capture_output=True,
-            check=False,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_ANSWER_WAIT_S,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    values = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-    # In a user namespace of its own, a capability does not reach the network of the system.
-    return (
-        values.get("User") == user
-        and values.get("PrivateUsers") == "no"
-        and all(
-            _LOW_PORTS in values.get(name, "").split()
-            for name in ("AmbientCapabilities", "CapabilityBoundingSet")
-        )
-    )
 
 
 def logs_to_journal(fd: int = 2, environ: Mapping[str, str] = os.environ) -> bool:

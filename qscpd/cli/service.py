@@ -24,7 +24,8 @@ from qscpd.errors import ConfigError, PermissionDeniedError, QscpdError
 from qscpd.privileges import SystemUser, acting_as, daemon_user
 from qscpd.reach import closed_directory
 from qscpd.store import newest_schema, store_url
-from qscpd.systemd import failure_status, unit_allows_low_ports
+from qscpd.systemd import failure_status
+from qscpd.unit import unit_of
 
 _RENEWAL_TIME: Final = timedelta(days=30)
 """Time before a certificate's end from which `checkconfig` warns."""
@@ -79,8 +80,13 @@ def _check_as(user: SystemUser, loaded: LoadedConfig) -> list[str]:
         refusals = list(find_refusals(loaded.config, *read))
         warnings = find_warnings(loaded.config)
         low = privileged_addresses(loaded.config)
-    if low and not (user.uid != os.geteuid() and unit_allows_low_ports(user.name)):
+    unit = None if user.uid == os.geteuid() else unit_of(user.name, loaded.path)
+    if low and not (unit is not None and unit.low_ports):
         refusals.append(explain_privileged(low, user.name))
+    if unit is not None:
+        files = (loaded.path.absolute(), loaded.config.tls.certificate, loaded.config.tls.key)
+        written = (loaded.config.store.path, loaded.config.log.session_log, loaded.config.server.admin_socket)
+        refusals += unit.find_obstacles(files, dict.fromkeys(path.parent for path in written))
     for refusal in refusals[:-1]:
         report(f"qscpd: {refusal}")
     if refusals:

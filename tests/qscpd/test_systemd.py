@@ -10,7 +10,6 @@ from qscpd.systemd import (
     Notifier,
     failure_status,
     logs_to_journal,
-    unit_allows_low_ports,
     watchdog_interval_s,
 )
 
@@ -168,39 +167,3 @@ def test_the_journal_is_known_by_device_and_inode() -> None:
         os.close(reader)
         os.close(writer)
     assert not logs_to_journal(writer, environ)
-
-
-_GRANTED = {
-    "User": "qscpd",
-    "AmbientCapabilities": "cap_net_bind_service",
-    "CapabilityBoundingSet": "cap_net_bind_service cap_chown",
-    "PrivateUsers": "no",
-}
-
-
-@pytest.mark.parametrize(
-    ("changed", "allowed"),
-    [
-        ({}, True),
-        ({"User": "alice"}, False),
-        ({"AmbientCapabilities": ""}, False),
-        ({"CapabilityBoundingSet": ""}, False),
-        ({"PrivateUsers": "yes"}, False),
-    ],
-)
-def test_the_unit_lets_its_user_use_low_ports(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], allowed: bool
-) -> None:
-    """The capability has to be granted to this user, and reach the network of the system."""
-    lines = "".join(f"{name}={value}\n" for name, value in {**_GRANTED, **changed}.items())
-    (tmp_path / "shown").write_text(lines)
-    (tmp_path / "systemctl").write_text(f"#!/bin/sh\ncat {tmp_path}/shown\n")
-    (tmp_path / "systemctl").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert unit_allows_low_ports("qscpd") is allowed
-
-
-def test_without_systemd_nothing_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing `systemctl` grants nothing."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert not unit_allows_low_ports("qscpd")
