@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -30,9 +31,11 @@ from qscpd.bus.local import LocalBus
 from qscpd.certificates.watch import CertificateWatch
 from qscpd.chat.router import Router
 from qscpd.config import Config, HistoryConfig, find_warnings
+from qscpd.config.places import check_places
+from qscpd.config.ports import explain_privileged, privileged_addresses
 from qscpd.domain.model import Keep
-from qscpd.errors import ExitCode, StoreError
-from qscpd.files import DESCRIPTOR_RESERVE, descriptor_limit
+from qscpd.errors import ExitCode, PermissionDeniedError, StoreError
+from qscpd.files import DESCRIPTOR_RESERVE, descriptor_limit, file_errors
 from qscpd.handlers.login import Login
 from qscpd.handlers.login_guard import LoginGuard
 from qscpd.handlers.table import handler_table
@@ -40,10 +43,12 @@ from qscpd.log import configure_log
 from qscpd.net.admission import Admission
 from qscpd.net.listener import Listener
 from qscpd.net.tls import load_pair
+from qscpd.privileges import become, daemon_user, user_name
+from qscpd.reach import closed_directory
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
-from qscpd.store import lock_store, open_reader, open_store, store_url
+from qscpd.store import lock_store, newest_schema, open_reader, open_store, store_url
 from qscpd.store.damage import DamageLog
 from qscpd.store.reads import StoreReads
 from qscpd.store.writer import StoreWriter
@@ -56,6 +61,11 @@ _M_ARENA_MAX: Final = -8
 
 _GC_THRESHOLD: Final = 50_000
 """New objects between two garbage collections."""
+
+_NEW_STORE: Final = (
+    "a new store, which never had an account. Add one with `qscpd adduser NAME`; if you had accounts, stop "
+    "qscpd and put the store back, or restore a backup"
+)
 
 _log = structlog.stdlib.get_logger("qscpd")
 
@@ -72,8 +82,47 @@ def run(config: Config) -> ExitCode:
     configure_log(config.log)
     _raise_file_limit()
     _share_memory()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    loop_factory = _loop_factory()
+    left_root = _leave_root(config)
+    check_places(config)
+    if left_root:
+        if low := privileged_addresses(config):
+            raise PermissionDeniedError(explain_privileged(low, user_name(os.getuid())))
+        reason = f"root has started qscpd; {config.store.path} belongs to this user"
+        _log.warning("daemon.user", user=user_name(os.getuid()), reason=reason)
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         return runner.run(_serve(config))
+
+
+def _leave_root(config: Config) -> bool:
+    """Become the store's owner if root has started us: what root makes, the service could not open.
+
+    Returns:
+        Whether the user is another one now.
+
+    Raises:
+        PermissionDeniedError: root can't become that user, or that user can't use this program.
+    """
+    user = daemon_user(config.store.path)
+    if os.geteuid() != 0 or user.uid == 0:
+        return False
+    lock_store(store_url(config.store.path))  # imports the driver
+    directory = config.server.admin_socket.parent
+    with file_errors(directory):
+        # /run is empty after a boot, and only root can make a directory there.
+        if not directory.exists() and directory.parent.is_dir() and directory.parent.stat().st_uid == 0:
+            directory.mkdir(mode=0o755)
+            os.chown(directory, user.uid, user.gid, follow_symlinks=False)
+    become(user)
+    for program in (Path(__file__), Path(os.__file__)):
+        closed = closed_directory(program)
+        if closed is not None:
+            raise PermissionDeniedError(
+                f"the store {config.store.path} belongs to user {user.name}, who can't enter {closed}, "
+                "where qscpd or its Python is; install it for all users (`make install`), and run it as "
+                "that user"
+            )
+    return True
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -116,9 +165,10 @@ async def _serve(config: Config) -> ExitCode:
             )
         )
         for found in store.findings:
-            (_log.critical if found.critical else _log.warning)(f"store.{found.event}", found=found.text)
+            _log.log(found.level, f"store.{found.event}", found=found.text)
         epoch = store.epoch()
-        directory = Directory(store.accounts(), store.account_names())
+        names = store.account_names()
+        directory = Directory(store.accounts(), names)
         log = stack.enter_context(
             SessionLog(config.log.session_log, config.log.addresses, config.log.lines_per_minute)
         )
@@ -155,8 +205,10 @@ async def _serve(config: Config) -> ExitCode:
         listener.bind()
         stack.callback(listener.stop_accepting)
         # Outside of the task group, which would wrap an error at the start in a group.
-        report = StatusReport(router, writer, damage, listener.bound, watch)
+        report = StatusReport(router, writer, damage, listener.bound, watch, newest_schema(url))
         async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer, report).handle):
+            if not names:
+                _log.warning("store.new", found=f"{config.store.path}: {_NEW_STORE}")
             await daemon.serve(router, listener, writer, log, tasks, report)
         stack.close()
         daemon.ended()

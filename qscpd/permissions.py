@@ -1,7 +1,6 @@
 """Checks that other users can neither read a private key nor change the configuration."""
 
 import os
-import pwd
 import shlex
 import stat
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from qscpd.errors import PermissionDeniedError
+from qscpd.privileges import user_name
 
 _OPEN_KEY: Final = 0o027
 """Mode bits that a key must not have: the group can read (`root:qscpd` 0640), others can't."""
@@ -63,7 +63,7 @@ def check_unchangeable(path: Path, status: os.stat_result) -> None:
     target = Path(os.path.realpath(path))
     shown = shlex.quote(str(target))
     if status.st_uid not in (0, os.geteuid()):
-        owner, user = _user(status.st_uid), _user(os.geteuid())
+        owner, user = user_name(status.st_uid), user_name(os.geteuid())
         raise PermissionDeniedError(
             f"{path}: belongs to {owner}, who could change what {user} does; "
             f"run `chown {user} {shown}` as root, or this command as {owner}"
@@ -83,7 +83,7 @@ def _check_directory(directory: Path, path: Path) -> None:
         return
     shown = shlex.quote(str(directory))
     if status.st_uid not in (0, os.geteuid()):
-        owner, user = _user(status.st_uid), _user(os.geteuid())
+        owner, user = user_name(status.st_uid), user_name(os.geteuid())
         raise PermissionDeniedError(
             f"{path}: {owner} can replace it, because {directory} belongs to {owner}; "
             f"run `chown {user} {shown}` as root, or this command as {owner}"
@@ -106,10 +106,3 @@ def _directories(path: Path) -> Iterator[Path]:
             break
         place = place.parent / place.readlink()
     yield Path(os.path.realpath(path)).parent
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -5,38 +5,31 @@ process takes the lock before it opens the store.
 """
 
 import contextlib
-import os
-import pwd
-import socket
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from qscpd.admin.actions import perform
-from qscpd.admin.messages import Failed, Reply, Request, Status, decode_reply, encode
+from qscpd.admin.exchange import QUESTION_S, exchange, is_question
+from qscpd.admin.messages import Failed, Reply, Request, Status, decode_reply
+from qscpd.admin.versions import check_understood, explain_reply
 from qscpd.config.model import Config
 from qscpd.errors import (
     NotRunningError,
-    PermissionDeniedError,
-    QscpdError,
     StoreBusyError,
     StoreError,
-    UnansweredError,
 )
 from qscpd.files import file_errors
-from qscpd.store import lock_store, open_store, store_url
-
-_ANSWER_TIMEOUT_S: Final = 30.0
-"""Timeout of the daemon's answer; it includes a commit, which a slow disk delays."""
+from qscpd.privileges import acting_as, daemon_user
+from qscpd.store import lock_store, open_store, store_in_use, store_url
 
 _LOCK_PATIENCE_S: Final = 10.0
 """Time to wait for another command to finish, or for a starting daemon to open its socket."""
 
 _LOCK_INTERVAL_S: Final = 0.05
-_ANSWER_LIMIT: Final = 64 << 20
-"""Most bytes in an answer: `listusers` of half a million accounts."""
 
 
 def call(config: Config, request: Request) -> Reply:
@@ -47,12 +40,13 @@ def call(config: Config, request: Request) -> Reply:
         PermissionDeniedError: This user can use neither the socket nor the store.
         QscpdError: The error of a `Failed` reply, with its exit code.
     """
-    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    patience_s = min(_LOCK_PATIENCE_S, QUESTION_S) if is_question(request) else _LOCK_PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while (reply := _try(config, request)) is None:
         if time.monotonic() > deadline:
             raise NotRunningError(
                 f"a process holds {config.store.path}, but none answers on {config.server.admin_socket}; "
-                "check server.admin_socket, and whether the daemon hangs"
+                "it may be starting or stopping: see its log, check server.admin_socket, and try again"
             )
         time.sleep(_LOCK_INTERVAL_S)
     if isinstance(reply, Failed):
@@ -66,6 +60,8 @@ def _try(config: Config, request: Request) -> Reply | None:
     if reply is not None:
         return reply
     if isinstance(request, Status):
+        if store_in_use(store_url(config.store.path)):
+            return None  # a daemon opens its socket at the end of its start
         raise NotRunningError(f"no daemon answers on {config.server.admin_socket}; start it with `qscpd run`")
     directory = config.store.path.parent
     with file_errors(directory):
@@ -74,17 +70,20 @@ def _try(config: Config, request: Request) -> Reply | None:
                 f"{directory}: the store's directory does not exist; mount it, "
                 "or create it for the daemon's user. For a new installation, create it with `qscpd init`"
             )
-        owner = directory.stat()
-    with _acting_as(owner.st_uid, owner.st_gid):
-        return _perform_here(config.store.path, request)
+    return _perform_here(config.store.path, request)
 
 
 def _perform_here(path: Path, request: Request) -> Reply | None:
+    lock = lock_store(store_url(path))  # root can import the driver where the store's owner might not
     try:
-        with lock_store(store_url(path)), contextlib.closing(open_store(store_url(path))) as store:
+        with (
+            acting_as(daemon_user(path)),
+            lock,
+            contextlib.closing(open_store(store_url(path))) as store,
+        ):
             for found in store.findings:
-                if not found.critical:
-                    continue  # It concerns a daemon, which runs for longer.
+                if found.daemon_only:
+                    continue
                 print(f"qscpd: {found.text}", file=sys.stderr)  # noqa: T201 - the command goes on
             return perform(request, store)
     except StoreBusyError:
@@ -93,75 +92,13 @@ def _perform_here(path: Path, request: Request) -> Reply | None:
 
 def _ask(path: Path, request: Request) -> Reply | None:
     """Return the daemon's reply; None if no daemon listens."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(_ANSWER_TIMEOUT_S)
-        try:
-            connection.connect(str(path))
-        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-            return None
-        except PermissionError:
-            raise PermissionDeniedError(
-                f"{path}: no permission for the admin socket; run this as root or as the daemon's user"
-            ) from None
-        except OSError as error:
-            raise QscpdError(f"{path}: {error.strerror or error}") from error
-        try:
-            connection.sendall(encode(request))
-            answer = _read_line(connection)
-        except TimeoutError:
-            raise UnansweredError(
-                f"the daemon did not answer within {_ANSWER_TIMEOUT_S:g} s; see its log"
-            ) from None
-        except OSError:
-            answer = b""
-    if not answer.endswith(b"\n"):
-        raise UnansweredError(
-            "the daemon exited before it answered; check with `qscpd listusers` or `qscpd room list` "
-            "whether the request was done"
-        )
-    return decode_reply(answer)
-
-
-def _read_line(connection: socket.socket) -> bytes:
-    answer = bytearray()
-    while not answer.endswith(b"\n") and len(answer) < _ANSWER_LIMIT:
-        received = connection.recv(1 << 16)
-        if not received:
-            break
-        answer += received
-    return bytes(answer)
-
-
-@contextlib.contextmanager
-def _acting_as(user: int, group: int) -> Iterator[None]:
-    """Act as the store's owner if we are root, so that new files belong to the daemon's user.
-
-    Raises:
-        PermissionDeniedError: root lacks the capability, as in some containers.
-    """
-    if os.geteuid() != 0 or user == 0:
-        yield
-        return
-    groups = os.getgroups()
+    line = exchange(path, request)
+    if line is None:
+        return None
     try:
-        os.setgroups(_groups_of(user, group))
-        os.setegid(group)
-        os.seteuid(user)
-    except OSError as error:
-        raise PermissionDeniedError(
-            f"the store belongs to user {user}, and root is not allowed to act as that user here: "
-            f"{error.strerror}; run this command as that user"
-        ) from error
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
-
-
-def _groups_of(user: int, group: int) -> list[int]:
-    try:
-        return os.getgrouplist(pwd.getpwuid(user).pw_name, group)
-    except KeyError:
-        return [group]
+        reply = decode_reply(line)
+    except msgspec.DecodeError as error:
+        raise explain_reply(path, error) from None
+    if isinstance(reply, Failed):
+        check_understood(path, reply)
+    return reply

@@ -1,12 +1,14 @@
 """Requests and replies of the admin socket: one JSON line each way, then it closes.
 
-Both ends are of one installation, so there is no version; an unknown message is an error.
+Both ends are of one installation, but for a daemon that was not restarted after an upgrade: an unknown
+message is an error, which `versions` explains. New fields of replies have defaults.
 """
 
 from typing import Final
 
 import msgspec
 
+from qscp import __version__
 from qscp.hints import one_line
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd.errors import (
@@ -21,6 +23,10 @@ from qscpd.errors import (
 
 REQUEST_LIMIT: Final = 4096
 """Most bytes in a request: the largest has a name and a topic of 400 bytes, all escaped."""
+
+
+NOT_A_REQUEST: Final = "not a request of qscpd"
+"""Beginning of the reply to a request that the daemon does not know, in all versions."""
 
 
 class _Request(msgspec.Struct, frozen=True, tag_field="request", forbid_unknown_fields=True):
@@ -188,6 +194,10 @@ class DaemonStatus(_Reply, frozen=True, tag="status"):
     """How much longer it must run steadily to be confirmed; None while it is."""
     damaged: int = 0
     """Damaged places of the store that this run has met."""
+    commit: str | None = None
+    """Commit that the daemon was made from, if it is known."""
+    schema: int | None = None
+    """Schema of its store."""
     listen: list[str] = []
     """Addresses that the daemon listens on, with their actual ports."""
     listen_missing: list[str] = []
@@ -254,7 +264,10 @@ def decode_request(line: bytes) -> Request:
         request: Request = _request_decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # msgspec's texts name types, fields and positions, and quote at most an unknown tag or field.
-        raise UsageError(f"not a request of qscpd: {one_line(str(error)[:200])}") from None
+        raise UsageError(
+            f"{NOT_A_REQUEST} {__version__}: {one_line(str(error)[:200])}. If the command is newer than the "
+            "daemon, restart the daemon; if it is older, use the `qscpd` of the daemon's installation"
+        ) from None
     return request
 
 
@@ -262,14 +275,13 @@ def decode_reply(line: bytes) -> Reply:
     """Decode a reply.
 
     Raises:
-        QscpdError: The line is not a reply; the daemon has another version, or is another program.
+        msgspec.ValidationError: The reply is one of another version.
+        msgspec.DecodeError: The line is not a reply.
     """
     try:
         reply: Reply = _reply_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise QscpdError(
-            "unexpected reply on the admin socket; if the daemon is of another version, restart it"
-        ) from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None
     return reply
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from qscp import __version__
 from qscpd.admin import DaemonStatus
+from qscpd.build import commit
 from qscpd.certificates.watch import CertificateWatch
 from qscpd.chat.router import Router
 from qscpd.domain.clock import ClockDoubt
@@ -30,6 +31,7 @@ class StatusReport:
         damage: Damaged places of the store.
         bound: Addresses that the daemon listens on.
         certificate: The certificate's dates.
+        schema: Schema of the store.
     """
 
     def __init__(
@@ -39,12 +41,15 @@ class StatusReport:
         damage: DamageLog,
         bound: BoundAddresses,
         certificate: CertificateWatch,
+        schema: int,
     ) -> None:
         self._router = router
         self._writer = writer
         self._damage = damage
         self._bound = bound
         self._certificate = certificate
+        self._schema = schema
+        self._commit = commit()
         self._started = time.monotonic()
 
     async def make(self) -> DaemonStatus:
@@ -66,6 +71,8 @@ class StatusReport:
             clock_ahead_s=round((doubt.wall_ms - doubt.expected_ms) / 1000) if doubt is not None else None,
             clock_left_s=doubt.left_ms // 1000 if doubt is not None else None,
             damaged=self._damage.count,
+            commit=self._commit,
+            schema=self._schema,
             listen=self._bound.addresses,
             listen_missing=self._bound.missing,
             listen_skipped=self._bound.skipped,

@@ -29,7 +29,7 @@ from qscpd.config import load_config, render_config
 from qscpd.config.load import parse_config
 from qscpd.errors import ExistsError, QscpdError, StoreBusyError
 from qscpd.files import file_errors, sync, write_new_file
-from qscpd.setup.init import DAEMON_USER
+from qscpd.privileges import DAEMON_USER
 from qscpd.store import lock_store, open_store, store_in_use, store_url
 
 _PLACES = {

@@ -1,25 +1,20 @@
 """Commands for the daemon and its configuration."""
 
-import json
 import os
 import platform
 import ssl
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 import click
-import msgspec
 
 from qscp import ALPN, __version__
-from qscp.hints import one_line
-from qscpd import admin
+from qscpd.build import commit
+from qscpd.cli.checkconfig import checkconfig
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
-from qscpd.cli.output import roughly, utc
-from qscpd.cli.streams import report
-from qscpd.config import Config, find_warnings, render_config
-from qscpd.errors import ConfigError, QscpdError
+from qscpd.cli.status import confirmclock, status
+from qscpd.config import StoreConfig, render_config
+from qscpd.store import newest_schema, store_url
 from qscpd.systemd import failure_status
 
 
@@ -36,45 +31,6 @@ def run(ctx: click.Context) -> None:
     ctx.exit(code)
 
 
-@click.command(cls=Command, examples=("checkconfig", "checkconfig -c new.yaml"))
-@config_options()
-@click.pass_context
-def checkconfig(ctx: click.Context) -> None:
-    """Check the configuration, the certificate and the directories."""
-    from qscpd.net.binding import check_listen  # noqa: PLC0415 - the other commands start faster without these
-    from qscpd.net.tls import load_pair  # noqa: PLC0415
-
-    loaded = load_chosen(ctx)
-    certificate = load_pair(loaded.config.tls)
-    listen = check_listen(loaded.config.server.listen)
-    now = datetime.now(UTC)
-    problems = [*certificate.problems(now), *_missing_directories(loaded.config), *listen.problems]
-    if problems:
-        raise ConfigError(problems)
-    click.echo(f"{loaded.path}: no problems")
-    click.echo(f"certificate for {_names(certificate.names)}, until {certificate.not_after:%Y-%m-%d}")
-    for warning in (
-        *certificate.validity.warnings(now),
-        *certificate.warnings,
-        *listen.warnings,
-        *find_warnings(loaded.config),
-    ):
-        report(f"qscpd: warning: {warning}")
-
-
-def _names(names: Sequence[str]) -> str:
-    """Return the names of a certificate, which might come from anywhere, safe to print."""
-    return one_line(", ".join(names))
-
-
-def _missing_directories(config: Config) -> list[str]:
-    return [
-        f"{key}: the directory {path.parent} does not exist; mount it, or create it for the daemon's user"
-        for key, path in (("store.path", config.store.path), ("log.session_log", config.log.session_log))
-        if not path.parent.is_dir()
-    ]
-
-
 @click.group()
 def config() -> None:
     """Show the configuration."""
@@ -89,78 +45,22 @@ def show(ctx: click.Context, *, origin: bool) -> None:
     click.echo(render_config(load_chosen(ctx), origin=origin), nl=False)
 
 
-@click.command(cls=Command, examples=("status", "status --json"))
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-@config_options()
-@click.pass_context
-def status(ctx: click.Context, *, as_json: bool) -> None:
-    """Show the status of the running daemon.
-
-    The exit code is 7 if it is not running. A sentence on stderr says if the wall clock is not
-    trusted; then nothing is removed by its age. Another one names each address that nobody can
-    connect to, because the machine lacks it.
-    """
-    reply = admin.call(load_chosen(ctx).config, admin.Status())
-    if not isinstance(reply, admin.DaemonStatus):
-        raise QscpdError(f"unexpected reply {type(reply).__name__} from the daemon (different version?)")
-    fields = msgspec.structs.asdict(reply)
-    if as_json:
-        click.echo(json.dumps(fields, indent=2))
-        return
-    for name, value in fields.items():
-        if value not in (None, []) and name != "certificate_problem":
-            click.echo(f"{name}: {_shown(value)}")
-    for address in reply.listen_missing:
-        report(
-            f"qscpd: this machine lacks {address} (server.listen), so nobody can connect to it. It works as "
-            "soon as the machine has the address; check that it is not mistyped"
-        )
-    if reply.certificate_problem is not None:
-        report(f"qscpd: warning: {reply.certificate_problem}")
-    if reply.clock_ahead_s is not None:
-        report(f"qscpd: {_clock_sentence(reply.clock_ahead_s, reply.clock_left_s or 0)}")
-
-
-def _shown(value: object) -> str:
-    """Return a field of the status as text."""
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _clock_sentence(ahead_s: int, left_s: int) -> str:
-    """Return what is wrong with the wall clock, and what to do."""
-    where = f"{roughly(abs(ahead_s))} {'ahead of' if ahead_s > 0 else 'behind'}"
-    return (
-        f"the wall clock is {where} the expected time, so nothing is removed by its age. Set it; if it is "
-        f"right, run `qscpd confirmclock`, or wait: it is trusted when it has run steadily for another "
-        f"{roughly(left_s)}"
-    )
-
-
-@click.command(cls=Command, examples=("confirmclock",))
-@config_options()
-@click.pass_context
-def confirmclock(ctx: click.Context) -> None:
-    """Confirm that the wall clock is right after it has jumped.
-
-    Until then, or until it has run steadily for a day, nothing is removed by its age; see
-    `qscpd status`. Check the clock first, with `date`.
-    """
-    reply = admin.call(load_chosen(ctx).config, admin.ConfirmClock())
-    if not isinstance(reply, admin.ClockConfirmed):
-        raise QscpdError(f"unexpected reply {type(reply).__name__} from the daemon (different version?)")
-    before = "was confirmed already" if reply.was_confirmed else "is confirmed"
-    report(f"the wall clock {before}: {utc(reply.wall_ms)}")
-
-
 @click.command(cls=Command, examples=("version",))
 def version() -> None:
-    """Show the versions of qscpd, Python, OpenSSL and the system."""
-    click.echo(
-        f"qscpd {__version__} ({ALPN}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, "
-        f"{os.uname().sysname} {os.uname().release})"
-    )
+    """Show the versions of qscpd, Python, OpenSSL and the system.
+
+    Also the schema of its stores, and the commit that it was made from, if it is known.
+    """
+    found = commit()
+    parts = [
+        ALPN,
+        f"Python {platform.python_version()}",
+        ssl.OPENSSL_VERSION,
+        f"{os.uname().sysname} {os.uname().release}",
+        f"schema {newest_schema(store_url(StoreConfig().path))}",
+        *([f"commit {found}"] if found else []),
+    ]
+    click.echo(f"qscpd {__version__} ({', '.join(parts)})")
 
 
 COMMANDS: Final = {

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from qscpd.config.model import Argon2Config, Config
+from qscpd.config.places import find_open_places
 from qscpd.config.schema import SETTINGS
 from qscpd.files import DESCRIPTOR_RESERVE, descriptor_limit
 from qscpd.filesystems import network_mount_of
@@ -22,6 +23,7 @@ def find_warnings(config: Config) -> list[str]:
         _weak_hashes(config.login.argon2)
         + _few_descriptors(config.server.max_connections)
         + _network_store(config.store.path)
+        + [place.sentence for place in find_open_places(config) if not place.refused]
     )
 
 

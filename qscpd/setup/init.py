@@ -6,13 +6,14 @@ import pwd
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from qscp import DEFAULT_PORT
 from qscpd.config import DEFAULT_CONFIG_PATH, load_config
 from qscpd.errors import ExistsError
 from qscpd.files import file_errors, write_new_file
 from qscpd.permissions import check_key_if_exists, check_unchangeable
+from qscpd.privileges import DAEMON_USER
 from qscpd.setup.names import check_names, default_names
 from qscpd.setup.pki import (
     AuthorityFiles,
@@ -21,9 +22,6 @@ from qscpd.setup.pki import (
     make_server_certificate,
     renew_server_certificate,
 )
-
-DAEMON_USER: Final = "qscpd"
-"""System user of the service; if root runs `init`, this user gets access to what the daemon needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +198,7 @@ def _make_directory(path: Path, mode: int, owner: pwd.struct_passwd | None) -> b
 
 
 def _daemon_user() -> pwd.struct_passwd | None:
-    """Return the user of the service, if it exists and we are root."""
+    """Return the user of the service, who gets access to what it needs, if it exists and we are root."""
     if os.geteuid() != 0:
         return None
     try:

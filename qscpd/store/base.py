@@ -223,8 +223,10 @@ class Finding(NamedTuple):
     """Name in the log, as `journal_lost`."""
     text: str
     """What was found and what to do, as one line."""
-    critical: bool
-    """Whether something is lost; otherwise it is a warning."""
+    level: int
+    """Level in the log, of `logging`: critical if something is lost."""
+    daemon_only: bool = False
+    """Whether a command need not print it, because it concerns a process that runs for longer."""
 
 
 class Store(StoreReader, Protocol):

@@ -57,6 +57,7 @@ def test_the_status_names_a_missing_address(
     monkeypatch.setenv("WATCHDOG_USEC", "30000000")
     daemon = start_daemon("server.listen=203.0.113.7:0, 127.0.0.1:0")
     address = daemon.wait_for_log("listen.missing")["address"]
+    daemon.run("status")  # answered by the loop, after its first tick
     assert daemon.stop(signal.SIGTERM) == 0
     ready, *later = [each for each in manager.received() if each.startswith("STATUS=")]
     assert ready.startswith(f"STATUS=Listening on {address}, 127.0.0.1:")

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,8 @@ import pytest
 from qscpd.errors import ExitCode
 from qscpd.setup.pki import AuthorityFiles
 from qscpd.store.sqlite.lock import StoreLock
-from tests.support.daemon import Daemon, StartDaemon, add_accounts, write_config
+from qscpd.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
+from tests.support.daemon import Daemon, StartDaemon, add_accounts, running_daemon, write_config
 from tests.support.waiting import PATIENCE_S
 
 
@@ -43,6 +45,7 @@ def one_sentence(text: str) -> str:
 
 def garbage(path: Path) -> None:
     """Write a file that is not a database."""
+    path.touch(mode=0o600)
     path.write_bytes(b"not a database, but long enough to be looked at " * 20)
 
 
@@ -123,6 +126,66 @@ def test_files_that_others_can_change(tmp_path: Path, authority: AuthorityFiles)
     code, text = refused(tmp_path / "open", certs)
     assert code == ExitCode.PERMISSION
     assert f"`chmod o-w {tmp_path / 'open'}`" in one_sentence(text)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o666])
+def test_a_store_open_to_others(tmp_path: Path, authority: AuthorityFiles, mode: int) -> None:
+    """A store that others can read or change is refused, with the command after which it is served."""
+    store = tmp_path / "qscpd.db"
+    add_accounts(store, {"alice": "correct horse"})
+    store.chmod(mode)
+    code, text = refused(tmp_path, authority)
+    assert code == ExitCode.PERMISSION
+    assert f"(mode {mode:04o}); run `chmod 600 {store}`" in one_sentence(text)
+    store.chmod(0o600)
+    with running_daemon(tmp_path, authority):
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("qscpd.db*")} == {0o600}
+
+
+def test_a_directory_open_to_others(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """A directory where others can put a journal beside the store is refused."""
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var").chmod(0o777)
+    code, text = refused(tmp_path, authority, f"store.path={tmp_path}/var/qscpd.db")
+    assert code == ExitCode.PERMISSION
+    assert f"`chmod o-w {tmp_path}/var`" in one_sentence(text)
+    assert list((tmp_path / "var").iterdir()) == []
+
+
+def test_an_empty_store(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """A file without content in the place of the store is a lost store, never a new one."""
+    store = tmp_path / "qscpd.db"
+    store.touch(mode=0o600)
+    code, text = refused(tmp_path, authority)
+    assert code == ExitCode.FAILED
+    assert f"{store}: the file is empty, so its content was lost. Restore a backup" in one_sentence(text)
+    assert store.stat().st_size == 0
+
+
+def test_a_new_store(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """A store without an account can be one in the place of a lost one: the log says so until it has some."""
+    store = tmp_path / "qscpd.db"
+    add_accounts(store, {})
+    with running_daemon(tmp_path, authority) as daemon:
+        found = daemon.wait_for_log("store.new")
+        assert found["level"] == "warning"
+        assert found["found"].startswith(f"{store}: a new store, which never had an account")
+    add_accounts(store, {"alice": "correct horse"})
+    with running_daemon(tmp_path, authority) as daemon:
+        assert "store.new" not in [line["event"] for line in daemon.log]
+
+
+def test_an_upgraded_store(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """The log has the migration, with the copy that it left."""
+    store = tmp_path / "qscpd.db"
+    with contextlib.closing(sqlite3.connect(store)) as old:
+        old.executescript(MIGRATIONS[0])
+        old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        old.execute("PRAGMA user_version = 1")
+    store.chmod(0o600)
+    with running_daemon(tmp_path, authority) as daemon:
+        found = daemon.wait_for_log("store.migrated")
+    assert (found["level"], f"{store}.schema1" in found["found"]) == ("info", True)
 
 
 @pytest.mark.parametrize("damage", [garbage, directory, damaged])

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from qscpd.errors import ConfigError, StoreFullError
-from qscpd.systemd import Notifier, failure_status, logs_to_journal, watchdog_interval_s
+from qscpd.systemd import (
+    Notifier,
+    failure_status,
+    logs_to_journal,
+    watchdog_interval_s,
+)
 
 
 @pytest.fixture

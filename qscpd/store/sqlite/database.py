@@ -22,6 +22,7 @@ from qscpd.store.clock import Clock, StoreClock
 from qscpd.store.sqlite.faults import READ_ERRORS, code_of, damaged, explain
 from qscpd.store.sqlite.lock import resolve
 from qscpd.store.sqlite.marker import new_marker, put_marker, remove_marker
+from qscpd.store.sqlite.migrations import Migration
 from qscpd.store.sqlite.opening import note_clean_end, open_to_read, open_to_write
 from qscpd.store.sqlite.place import Place
 from qscpd.store.sqlite.recovery import forget_index
@@ -136,11 +137,13 @@ class Database(DatabaseReader):
 
     lost: str | None
     """What was lost with the journal of the last run, and what to do, as one line."""
+    migration: Migration | None
+    """How the file was brought to the newest schema; None if it had that."""
     marked: bool
     """Whether a loss of the journal of this run would be noticed; False: no room for its marker."""
 
     def __init__(self, path: Path, clock: Clock | None = None) -> None:
-        connection, self.lost = open_to_write(resolve(path))
+        connection, self.lost, self.migration = open_to_write(resolve(path))
         super().__init__(path, connection)
         self._cutter = Cutter(self.path)
         self._place: Place | None = None

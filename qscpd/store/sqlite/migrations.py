@@ -7,8 +7,9 @@ them a file has seen, and a file from a newer version than ours is refused.
 import contextlib
 import os
 import sqlite3
+import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from qscpd.errors import StoreDamagedError, StoreFullError
 from qscpd.files import sync
@@ -155,10 +156,29 @@ MIGRATIONS: Final[tuple[str, ...]] = (
 )
 
 
-def migrate(db: sqlite3.Connection, path: str) -> None:
+class Migration(NamedTuple):
+    """A migration that was made."""
+
+    path: str
+    old: int
+    new: int
+    seconds: float
+    copy: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: was brought from schema {self.old} to {self.new} in {self.seconds:.1f} s; "
+            f"the store as it was is {self.copy}, which you can remove"
+        )
+
+
+def migrate(db: sqlite3.Connection, path: str) -> Migration | None:
     """Bring a database to the newest schema, in one transaction.
 
     A copy of the file as it was is kept beside it, as `<file>.schema<N>`.
+
+    Returns:
+        What was done; None if the file was new or had the newest schema.
 
     Raises:
         StoreDamagedError: The file belongs to another program or to a newer version.
@@ -167,9 +187,11 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
     """
     version = schema_of(db, path)
     if version == len(MIGRATIONS):
-        return
+        return None
+    begin = time.monotonic()
+    copy = f"{path}.schema{version}"
     if version:
-        _keep_copy(db, f"{path}.schema{version}")
+        _keep_copy(db, copy)
     steps = "".join(MIGRATIONS[version:])
     # A table that is made anew is dropped first; nothing may be taken for an orphan meanwhile.
     db.execute("PRAGMA foreign_keys = OFF")
@@ -184,6 +206,7 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
         if db.in_transaction:
             db.rollback()
         raise
+    return Migration(path, version, len(MIGRATIONS), time.monotonic() - begin, copy) if version else None
 
 
 def _check_references(db: sqlite3.Connection, path: str) -> None:
@@ -202,7 +225,7 @@ def check_schema(db: sqlite3.Connection, path: str) -> None:
     if version < len(MIGRATIONS):
         raise StoreDamagedError(
             f"{path}: made by an older qscpd (schema {version}, this one has {len(MIGRATIONS)}); "
-            "`qscpd run` brings it up to date, and keeps a copy"
+            "start or restart the daemon (`qscpd run`), which brings it up to date and keeps a copy"
         )
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import sqlite3
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from qscpd.errors import PermissionDeniedError, StoreError
 from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable, check_writable
@@ -11,7 +11,7 @@ from qscpd.store.sqlite.creation import create_store
 from qscpd.store.sqlite.disk_space import NO_SPACE, lacks_space
 from qscpd.store.sqlite.faults import READ_ERRORS, code_of, damaged, explain, no_room
 from qscpd.store.sqlite.marker import remove_marker
-from qscpd.store.sqlite.migrations import check_schema, migrate, refuse_empty, schema_of
+from qscpd.store.sqlite.migrations import Migration, check_schema, migrate, refuse_empty, schema_of
 from qscpd.store.sqlite.place import check_journal_is_free
 from qscpd.store.sqlite.recovery import check_journal, forget_index, refuse_without_journal
 from qscpd.store.sqlite.wal import wal_path
@@ -29,8 +29,17 @@ _OPENING: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 """Errors of opening a store that can mean a full disk: the files beside it can't be made, either."""
 
 
-def open_to_write(path: Path) -> tuple[sqlite3.Connection, str | None]:
-    """Open a store for writing; return also what was lost with its journal."""
+class Opened(NamedTuple):
+    """A store that is open for writing."""
+
+    db: sqlite3.Connection
+    lost: str | None
+    """What was lost with its journal."""
+    migration: Migration | None
+
+
+def open_to_write(path: Path) -> Opened:
+    """Open a store for writing, with the newest schema."""
     db = None
     lost = None
     try:
@@ -49,7 +58,7 @@ def open_to_write(path: Path) -> tuple[sqlite3.Connection, str | None]:
         # Erased and pruned text must be gone from the file, too. That costs housekeeping 3 % of its
         # time, and delivery nothing, for it deletes nothing.
         db.execute("PRAGMA secure_delete = ON")
-        migrate(db, str(path))
+        migration = migrate(db, str(path))
         db.execute("PRAGMA foreign_keys = ON")
         _check(db, path, always=lost is not None)
     except BaseException as error:
@@ -61,7 +70,7 @@ def open_to_write(path: Path) -> tuple[sqlite3.Connection, str | None]:
         if lost is not None and isinstance(explained, StoreError):
             explained = type(explained)(f"{explained}. {lost}")
         raise explained from error
-    return db, lost
+    return Opened(db, lost, migration)
 
 
 def note_clean_end(db: sqlite3.Connection) -> None:

@@ -1,6 +1,7 @@
 """The SQLite driver's store: repositories over one `Database`, composed."""
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -273,10 +274,12 @@ class SqliteStore(SqliteReads):
 
 def _findings(db: Database) -> Iterator[Finding]:
     if db.lost is not None:
-        yield Finding("journal_lost", db.lost, critical=True)
+        yield Finding("journal_lost", db.lost, logging.CRITICAL)
+    if db.migration is not None:
+        yield Finding("migrated", str(db.migration), logging.INFO)
     if not db.marked:
         sentence = (
             f"{db.path}: no room on the disk to mark the store as in use, so a loss of its journal "
             "would not be noticed; free some space and restart"
         )
-        yield Finding("unmarked", sentence, critical=False)
+        yield Finding("unmarked", sentence, logging.WARNING, daemon_only=True)

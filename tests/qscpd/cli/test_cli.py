@@ -15,12 +15,14 @@ from click.testing import CliRunner, Result
 
 import qscp
 from qscpd.accounts.passwords import PasswordHasher
+from qscpd.build import commit
 from qscpd.cli.group import cli
 from qscpd.config import Config, parse_config
 from qscpd.errors import ExitCode
 from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import open_store, store_url
 from qscpd.store.sqlite.lock import StoreLock
+from qscpd.store.sqlite.migrations import MIGRATIONS
 from tests.support.daemon import running_daemon
 
 Run = Callable[..., Result]
@@ -197,6 +199,7 @@ def test_the_daemon_does_it_when_it_runs(tmp_path: Path, authority: AuthorityFil
         assert daemon.run("adduser", "bob", "--generate").returncode == ExitCode.EXISTS
         status = json.loads(daemon.run("status", "--json").stdout)
         assert (status["pid"], status["version"]) == (daemon.process.pid, qscp.__version__)
+        assert (status["schema"], status["commit"]) == (len(MIGRATIONS), commit())
 
 
 # --- configuration
@@ -235,6 +238,9 @@ def test_checkconfig_looks_at_certificate_and_directories(dev: Run) -> None:
     missing = dev("checkconfig", "--set", "store.path=no/q.db")
     assert missing.exit_code == ExitCode.CONFIG
     assert "store.path: the directory" in missing.stderr
+    missing = dev("checkconfig", "--set", "server.admin_socket=no/run/admin.sock")
+    assert missing.exit_code == ExitCode.CONFIG
+    assert "server.admin_socket: the directory" in missing.stderr
     Path("certs/server.key").chmod(0o644)
     opened = dev("checkconfig")
     assert opened.exit_code == ExitCode.PERMISSION
@@ -356,7 +362,9 @@ def test_gencert_renews(dev: Run) -> None:
 
 def test_version_and_help(run: Run) -> None:
     """The version is shown, and the overview and each command have a help text."""
-    assert run("version").stdout.startswith(f"qscpd {qscp.__version__} (qscp/1, Python 3.")
+    version = run("version").stdout
+    assert version.startswith(f"qscpd {qscp.__version__} (qscp/1, Python 3.")
+    assert re.search(rf", schema {len(MIGRATIONS)}(, commit [0-9a-f]{{12}})?\)\n$", version)
     assert run("--version").stdout == f"qscpd {qscp.__version__}\n"
     overview = run("--help").stdout
     for command in cli.list_commands(None):  # type: ignore[arg-type]  # the context is not looked at

@@ -1,4 +1,5 @@
 import contextlib
+import logging
 import sqlite3
 import stat
 import subprocess
@@ -414,6 +415,23 @@ def test_a_kill_during_the_upgrade_changes_nothing(old: Path) -> None:
     assert dump(old) == before
     SqliteStore(old).close()
     assert version(old) == len(MIGRATIONS)
+
+
+def test_an_upgrade_is_a_finding(old: Path) -> None:
+    """The log and the command that migrates say from where, to where, and what was kept; only once."""
+    with contextlib.closing(SqliteStore(old)) as store:
+        (found,) = store.findings
+    assert (found.event, found.level, found.daemon_only) == ("migrated", logging.INFO, False)
+    assert found.text.startswith(f"{old}: was brought from schema 1 to {len(MIGRATIONS)} in ")
+    assert f"the store as it was is {old}.schema1" in found.text
+    with contextlib.closing(SqliteStore(old)) as store:
+        assert store.findings == ()
+
+
+def test_a_new_store_is_no_upgrade(tmp_path: Path) -> None:
+    """A store that is made with the newest schema has nothing to report."""
+    with contextlib.closing(SqliteStore(tmp_path / "new.db")) as store:
+        assert store.findings == ()
 
 
 def test_a_newer_schema_is_refused(old: Path) -> None:
