@@ -22,6 +22,9 @@ from qscpd.config import Config, find_warnings, render_config
 from qscpd.errors import ConfigError, QscpdError
 from qscpd.systemd import failure_status
 
+_NAMES_SHOWN: Final = 20
+"""Names of the certificate that `checkconfig` lists; those of `qscpd init` are about five."""
+
 
 @click.command(cls=Command, examples=("run", "run -c config/qscpd.yaml --set log.level=debug"))
 @config_options()
@@ -60,8 +63,9 @@ def checkconfig(ctx: click.Context) -> None:
 
 
 def _names(names: Sequence[str]) -> str:
-    """Return the names of a certificate, which might come from anywhere, safe to print."""
-    return one_line(", ".join(names))
+    """Return the names of a certificate, which might come from anywhere: not too many, and safe to print."""
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return one_line(", ".join(names[:_NAMES_SHOWN])) + more
 
 
 def _missing_directories(config: Config) -> list[str]:

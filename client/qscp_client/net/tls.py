@@ -181,7 +181,7 @@ def _explain_names(names: str, server: ServerAddress) -> str:
     connect = "Connect by one of these (--server), or ask" if names else "Ask"
     return (
         f"The certificate of {server} is not for the name {server.host} (wrong name). {listed} "
-        f"{connect} the operator to add it (qscpd gencert --name)."
+        f"{connect} the operator to add {server.host} (qscpd gencert --name)."
     )
 
 
