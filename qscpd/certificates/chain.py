@@ -1,5 +1,6 @@
 """Chain of a server's certificate: who issued whom, and what a strict client dislikes about one of them."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, TypeVar
@@ -22,6 +23,11 @@ _WEAK_HASHES: Final = frozenset(("md5", "sha1"))
 _TLS_CURVES: Final = frozenset(("secp256r1", "secp384r1", "secp521r1"))
 """Curves of keys in TLS 1.3 (RFC 8446, section 4.2.3), besides Ed25519 and Ed448."""
 
+_HOST: Final = re.compile(
+    r"(?:\*\.(?=[^.]+\.[^.]))?(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}", re.ASCII | re.IGNORECASE
+)
+"""Host names as OpenSSL compares them, and IPv4 addresses."""
+
 ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 
 
@@ -42,6 +48,11 @@ def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
         *names.get_values_for_type(x509.DNSName),
         *map(str, names.get_values_for_type(x509.IPAddress)),
     )
+
+
+def is_usable(name: str) -> bool:
+    """Return whether clients can connect by a name; a wildcard is the whole first label, above two others."""
+    return _HOST.fullmatch(name) is not None or ":" in name
 
 
 def issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:

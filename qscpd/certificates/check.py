@@ -16,12 +16,14 @@ from typing import Final
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from qscp.hints import one_line
 from qscpd.certificates.chain import (
     can_not_sign_handshakes,
     find_chain,
     find_unused,
     is_ca,
     is_self_signed,
+    is_usable,
     lacks_authority_id,
     names_of,
 )
@@ -43,7 +45,14 @@ from qscpd.certificates.handshake import (
     trust_system,
     try_handshake,
 )
-from qscpd.certificates.pem import CA_CERTIFICATE, Entry, find_fault, read_certificates, read_key
+from qscpd.certificates.pem import (
+    CA_CERTIFICATE,
+    Entry,
+    find_fault,
+    has_private_key,
+    read_certificates,
+    read_key,
+)
 from qscpd.certificates.validity import Period, Validity
 from qscpd.errors import ConfigError
 
@@ -52,6 +61,12 @@ _DATES: Final = frozenset((9, 10))
 
 _UNKNOWN_ISSUER: Final = frozenset((2, 7, 18, 19, 20, 21, 30))
 """OpenSSL's codes for a chain that does not end at a trusted certificate."""
+
+_LISTED: Final = 3
+"""Names that a sentence lists."""
+
+_NAMES_LIMIT: Final = 200
+"""Characters of listed names."""
 
 _RENEW: Final = "renew it with `qscpd gencert`, or get a new one from its issuer, and restart the daemon"
 _RENEW_CHAIN: Final = "get a new one, and a new certificate for the server, and restart the daemon"
@@ -94,6 +109,7 @@ class _Authority:
 
     entries: list[Entry]
     client: ssl.SSLContext
+    has_key: bool
 
 
 def check_pair(certificate: Path, key: Path) -> ServerCertificate:
@@ -113,13 +129,17 @@ def check_pair(certificate: Path, key: Path) -> ServerCertificate:
     warnings = _doubts(entries)
     authority = None
     path = certificate.with_name(CA_CERTIFICATE)
-    if path.exists() and not os.access(path, os.R_OK):
+    if path.exists() and not os.access(path, os.R_OK, effective_ids=True):
         warnings.append(
             f"{path}: can't be read, so it is not compared with {certificate}; run `chmod 644 {path}`"
         )
     elif path.exists():
         try:
             authority = _read_authority(path)
+            if authority.has_key:
+                warnings.append(
+                    f"{path} has a private key, and is for every client; move the key to another file"
+                )
         except ConfigError as error:
             faults.append(f"{error}; clients need the CA's certificate there")
     issuers = [*(authority.entries if authority is not None else ()), *entries[1:]]
@@ -164,11 +184,12 @@ def _read_authority(path: Path) -> _Authority:
     """
     entries = read_certificates(path)
     try:
-        client = trust(path.read_text(encoding="ascii", errors="ignore"))
+        text = path.read_text(encoding="ascii", errors="ignore")
+        client = trust(text)
     except (OSError, ValueError):  # ssl.SSLError is an OSError
         fault = find_fault(path, path.read_bytes(), "certificate")
         raise ConfigError([f"{path}: contains no certificate in PEM form: {fault}"]) from None
-    return _Authority(entries, client)
+    return _Authority(entries, client, has_private_key(text.encode()))
 
 
 def _ends_at_trusted(context: ssl.SSLContext, chain: Sequence[Entry], authority: _Authority | None) -> bool:
@@ -209,6 +230,10 @@ def _doubts(entries: Sequence[Entry]) -> list[str]:
     """Return warnings about the server's file alone."""
     server = entries[0]
     doubts = [f"{each.where} issued no other one in the file; remove it" for each in find_unused(entries)]
+    odd = [name for name in names_of(server.certificate) if not is_usable(name)]
+    if odd:
+        listed = one_line(", ".join(odd[:_LISTED]))[:_NAMES_LIMIT]
+        doubts.append(f"{server.where} has names that clients can't use ({listed}); get one without them")
     if can_not_sign_handshakes(server.certificate):
         doubts.append(
             f"{server.where} lacks the key usage digitalSignature: some clients refuse it; renew it"

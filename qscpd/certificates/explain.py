@@ -69,7 +69,7 @@ _REFUSALS: Final[dict[int, tuple[int, Test, str, str]]] = {
     24: (1, _is_not_ca, "issued another one, and is no CA's", "use the certificate of the CA"),
     79: (1, _is_not_ca, "issued another one, and is no CA's", "use the certificate of the CA"),
     25: (1, _limits_path, "allows fewer CAs below it (path length)", "use a CA right below it"),
-    26: (0, is_for_other_purpose, "is not for TLS servers (extended key usage)", "get one for serverAuth"),
+    26: (0, is_for_other_purpose, "is not for TLS servers ((extended) key usage)", "get one for serverAuth"),
     32: (1, _may_not_sign_certificates, "issued another one without the right to (key usage)", _NEW_CA),
     47: (1, _limits_names, "allows other names only (name constraints)", _NEW_SERVER),
     48: (1, _limits_names, "excludes a name of the server (name constraints)", _NEW_SERVER),

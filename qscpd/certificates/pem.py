@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -56,7 +57,15 @@ class Entry:
     @property
     def subject(self) -> str:
         """Its common name, or what else it calls itself, safe to print."""
-        return _describe(self.certificate.subject) or f"serial {self.certificate.serial_number:x}"
+        return _describe(self.certificate.subject) or self._first_name()
+
+    def _first_name(self) -> str:
+        """Return a name of a certificate without a subject, as short-lived ones of public CAs are."""
+        try:
+            names = self.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except x509.ExtensionNotFound:
+            return f"serial {self.certificate.serial_number:x}"
+        return one_line(", ".join(names.get_values_for_type(x509.DNSName)[:1])[:_NAME_LIMIT])
 
     @property
     def issuer(self) -> str:
@@ -79,17 +88,19 @@ def read_certificates(path: Path) -> list[Entry]:
     """
     content, mode = _read(path, "certificate")
     try:
-        loaded = x509.load_pem_x509_certificates(content)
-        for certificate in loaded:
-            certificate.public_key()
-            certificate.extensions  # noqa: B018 - parsed at their first use
+        loaded = _load(content)
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
         fault = find_fault(path, content, "certificate") or _broken(error)
         raise ConfigError([f"{path}: contains no certificate in PEM form: {fault}"]) from None
-    if b"PRIVATE KEY-----" in content:
+    if has_private_key(content):
         check_key_mode(path, mode)
     numbered = len(loaded) > 1
     return [Entry(each, path, at if numbered else None) for at, each in enumerate(loaded, 1)]
+
+
+def has_private_key(content: bytes) -> bool:
+    """Return whether a PEM file has a private key of any kind."""
+    return b"PRIVATE KEY-----" in content
 
 
 def read_key(path: Path) -> PrivateKeyTypes:
@@ -132,10 +143,29 @@ def _describe(name: x509.Name) -> str:
     return one_line(text[:_NAME_LIMIT])
 
 
+def _load(content: bytes) -> list[x509.Certificate]:
+    """Return certificates whose parts can all be read; the library parses most at their first use.
+
+    Raises:
+        ValueError: One is damaged, or there is none.
+        TypeError, UnsupportedAlgorithm, DuplicateExtension: One is not as RFC 5280 has it.
+    """
+    with warnings.catch_warnings():
+        # Of serial numbers and the like, which clients accept.
+        warnings.simplefilter("ignore")
+        loaded = x509.load_pem_x509_certificates(content)
+        for each in loaded:
+            each.public_key()
+            for _ in (each.subject, each.issuer, each.extensions, each.not_valid_after_utc):
+                pass
+    return loaded
+
+
 def _read(path: Path, what: str) -> tuple[bytes, int]:
     """Return content and mode of a file."""
     try:
-        with path.open("rb") as file:
+        # A pipe that nobody writes to would hang.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(_SIZE_LIMIT + 1)
     except PermissionError:
@@ -159,6 +189,8 @@ def find_fault(path: Path, content: bytes, what: str) -> str:
         return "it is empty"
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"-\0-\0" in content:
         return "it is in UTF-16: save it as plain text (ASCII or UTF-8)"
+    if b"\n" not in content and b"\r" in content:
+        return "its lines end with CR alone: save it with LF or CRLF"
     if content[0] == 0x30 and b"-----BEGIN " not in content:  # noqa: PLR2004 - a SEQUENCE of DER
         tool = f"openssl {'x509' if what == 'certificate' else 'pkey'} -inform der"
         return f"it is in binary form (DER): convert it with `{tool} -in {_shown(path)} -out NEW`"

@@ -1,7 +1,9 @@
 """The command `qscpd checkconfig`: everything that `qscpd run` needs, as the daemon's user."""
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 import click
 
@@ -16,6 +18,9 @@ from qscpd.errors import ConfigError, PermissionDeniedError
 from qscpd.privileges import SystemUser, acting_as, daemon_user
 from qscpd.reach import closed_directory
 from qscpd.unit import unit_of
+
+_NAMES_SHOWN: Final = 20
+"""Names of the certificate that `checkconfig` lists; those of `qscpd init` are about five."""
 
 
 @click.command(cls=Command, examples=("checkconfig", "checkconfig -c new.yaml"))
@@ -36,9 +41,7 @@ def checkconfig(ctx: click.Context) -> None:
     _raise_if([*certificate.problems(now), *listen.problems])
     checked = "" if user.uid == os.geteuid() else f" (checked as user {user.name})"
     click.echo(f"{loaded.path}: no problems{checked}")
-    # The names might come from anywhere.
-    names = one_line(", ".join(certificate.names))
-    click.echo(f"certificate for {names}, until {certificate.not_after:%Y-%m-%d}")
+    click.echo(f"certificate for {_names(certificate.names)}, until {certificate.not_after:%Y-%m-%d}")
     for warning in (
         *certificate.validity.warnings(now),
         *certificate.warnings,
@@ -46,6 +49,12 @@ def checkconfig(ctx: click.Context) -> None:
         *warnings,
     ):
         report(f"qscpd: warning: {warning}")
+
+
+def _names(names: Sequence[str]) -> str:
+    """Return the names of a certificate, which might come from anywhere: not too many, and safe to print."""
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return one_line(", ".join(names[:_NAMES_SHOWN])) + more
 
 
 def _raise_if(problems: list[str]) -> None:

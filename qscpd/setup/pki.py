@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from qscpd.certificates.chain import names_of
+from qscpd.certificates.chain import find_extension, names_of
 from qscpd.certificates.check import ServerCertificate, check_pair
 from qscpd.certificates.pem import CA_CERTIFICATE, read_certificates, read_key
 from qscpd.errors import ConfigError, ExistsError, NotFoundError, UsageError
@@ -182,7 +182,7 @@ def renew_server_certificate(
         certificate=check_pair(files.certificate, files.key),
         names=change,
         old=tuple(old),
-        authority_end=read_certificates(files.ca_certificate)[0].certificate.not_valid_after_utc,
+        authority_end=_own_certificate(files.ca_certificate, read_key(files.ca_key)).not_valid_after_utc,
     )
 
 
@@ -275,7 +275,8 @@ def _issue(
         )
     if not files.ca_certificate.exists():
         raise NotFoundError(_without_ca_certificate(files))
-    authority, authority_key = read_certificates(files.ca_certificate)[0].certificate, read_key(files.ca_key)
+    authority_key = read_key(files.ca_key)
+    authority = _own_certificate(files.ca_certificate, authority_key)
     now = datetime.now(UTC)
     if now < authority.not_valid_before_utc:
         begin = f"{authority.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
@@ -300,7 +301,9 @@ def _issue(
     if life > rest_of_life + _CLOCK_SKEW:
         raise UsageError(f"the CA ends in {rest_of_life.days} days; use at most --days {rest_of_life.days}")
     builder = _builder(_name(names[0]), authority.subject, public_key, life)
-    identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    identifier = find_extension(
+        authority, x509.SubjectKeyIdentifier
+    ) or x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
     for extension, critical in (
         (x509.BasicConstraints(ca=False, path_length=None), True),
         (_key_usage(sign_certificates=False), True),
@@ -310,6 +313,13 @@ def _issue(
     ):
         builder = builder.add_extension(extension, critical)
     return _sign(builder, authority_key)
+
+
+def _own_certificate(path: Path, key: PrivateKeyTypes) -> x509.Certificate:
+    """Return the certificate of a key; while clients change from one CA to another, `ca.pem` has two."""
+    certificates = [each.certificate for each in read_certificates(path)]
+    own = [each for each in certificates if each.public_key() == key.public_key()]
+    return own[0] if own else certificates[0]
 
 
 def _without_ca_certificate(files: AuthorityFiles) -> str:

@@ -8,6 +8,7 @@ import pytest
 from qscpd.setup.pki import AuthorityFiles
 from tests.support.clients import Clients
 from tests.support.daemon import Daemon, running_daemon
+from tests.support.wall_clock import WallClock
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,14 @@ def room_daemon(_shared_room_daemon: Daemon) -> Iterator[Daemon]:
     """Daemon with five accounts, for tests of rooms; each test makes its own rooms."""
     yield _shared_room_daemon
     _shared_room_daemon.check_log()
+
+
+@pytest.fixture
+def wall_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WallClock]:
+    """The wall clock of all programs that the test starts."""
+    clock = WallClock(tmp_path, monkeypatch)
+    yield clock
+    clock.close()
 
 
 @pytest.fixture

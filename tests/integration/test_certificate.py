@@ -1,5 +1,6 @@
 """Certificates that a daemon serves although clients refuse them now, and what it says of them."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +11,11 @@ from qscpd.errors import ExitCode
 from qscpd.setup.pki import AuthorityFiles
 from tests.integration.test_start import one_sentence, refused
 from tests.support.certificates import Issued, Shape, key_pem, make_ca, make_leaf, pem, write_pair
-from tests.support.daemon import running_daemon
+from tests.support.daemon import Daemon, StartDaemon, running_daemon
+from tests.support.wall_clock import WallClock
+from tests.support.wire import Wires, chat
 
+DAY = 86_400
 ROOT = make_ca("Root A")
 INTERMEDIATE = make_ca("Inter A", ROOT)
 
@@ -103,3 +107,53 @@ def test_a_good_certificate_is_no_topic(tmp_path: Path, authority: AuthorityFile
         assert "certificate" not in status.stderr
         assert json.loads(daemon.run("status", "--json").stdout)["certificate_problem"] is None
         assert not [line for line in daemon.log if line["event"].startswith("certificate.")]
+
+
+async def warning_of(daemon: Daemon) -> str:
+    """Return what `status` says on standard error."""
+    done = await asyncio.to_thread(daemon.run, "status")
+    assert done.returncode == 0
+    return done.stderr
+
+
+async def test_a_clock_that_is_wrong_at_boot(
+    start_daemon: StartDaemon, wires: Wires, wall_clock: WallClock
+) -> None:
+    """The daemon serves before the certificate's begin, and notices that the clock was set."""
+    wall_clock.jump(-2000 * DAY)
+    daemon = start_daemon()
+    daemon.expected_errors.add("certificate.not_yet_valid")
+    daemon.wait_for_log("certificate.not_yet_valid")
+    assert "is not valid before" in await warning_of(daemon)
+    alice, bob = await wires.login(daemon, "alice", "bob")
+    alice.send(chat("bob", "still here"))
+    assert (await bob.receive_type("chat"))["body"] == "still here"
+    wall_clock.jump(2000 * DAY)
+    await asyncio.to_thread(daemon.wait_for_log, "certificate.valid")
+    assert "is not valid before" not in await warning_of(daemon)
+
+
+async def test_the_end_of_a_certificate(
+    start_daemon: StartDaemon, wires: Wires, wall_clock: WallClock
+) -> None:
+    """The running daemon announces the end, and serves after it; so does one that is started then."""
+    daemon = start_daemon()
+    alice, bob = await wires.login(daemon, "alice", "bob")
+    daemon.expected_errors |= {"certificate.ends_soon", "certificate.expired"}
+    for days, event, level, sentence in (
+        (804, "certificate.ends_soon", "warning", "expires soon"),
+        (16, "certificate.ends_soon", "error", "expires soon"),
+        (10, "certificate.expired", "error", "expired on"),
+    ):
+        wall_clock.jump(days * DAY)
+        count = 1 + sum(line["event"] == event for line in daemon.log)
+        line = await asyncio.to_thread(daemon.wait_for_log, event, count)
+        assert (line["level"], sentence in line["reason"]) == (level, True)
+        assert sentence in await warning_of(daemon)
+        alice.send(chat("bob", sentence))
+        assert (await bob.receive_type("chat"))["body"] == sentence
+    assert await asyncio.to_thread(daemon.stop) == 0
+    again = start_daemon()
+    again.expected_errors.add("certificate.expired")
+    again.wait_for_log("certificate.expired")
+    await wires.login(again, "alice")

@@ -42,10 +42,10 @@ class SentChain:
             self._trusted += x509.load_pem_x509_certificates(ca.read_bytes())
         self._path = self._order(certificates)
 
-    def names(self) -> str:
-        """Return the names of the server's certificate, for a sentence; empty if it has none."""
+    def names(self) -> str | None:
+        """Return the names of the server's certificate, for a sentence; None if it is unknown."""
         if not self._path:
-            return ""
+            return None
         try:
             found = self._path[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):

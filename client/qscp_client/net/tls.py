@@ -176,13 +176,13 @@ def _explain_issuer(root: str, intermediate: str, server: ServerAddress, ca: Pat
     )
 
 
-def _explain_names(names: str, server: ServerAddress) -> str:
-    listed = f"It is for: {names}." if names else "It has no names that can be verified."
-    connect = "Connect by one of these (--server), or ask" if names else "Ask"
-    return (
-        f"The certificate of {server} is not for the name {server.host} (wrong name). {listed} "
-        f"{connect} the operator to add it (qscpd gencert --name)."
-    )
+def _explain_names(names: str | None, server: ServerAddress) -> str:
+    wrong = f"The certificate of {server} is not for the name {server.host} (wrong name)."
+    add = f"the operator to add {server.host} (qscpd gencert --name)."
+    if names == "":
+        return f"{wrong} It has no names that can be verified. Ask {add}"
+    listed = "" if names is None else f" It is for: {names}."
+    return f"{wrong}{listed} Connect by a name that is in the certificate (--server), or ask {add}"
 
 
 def _explain_handshake(error: ssl.SSLError, server: ServerAddress) -> ClientError:

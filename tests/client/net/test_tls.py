@@ -56,6 +56,7 @@ def handshake_error(reason: str) -> ssl.SSLError:
     ("error", "kind", "part"),
     [
         (verification_error(7), TrustError, "unknown issuer"),
+        (verification_error(62), TrustError, "(wrong name). Connect by a name that is in the certificate"),
         (verification_error(9), TrustError, "not yet valid"),
         (verification_error(26), TrustError, "can't be verified: strange"),
         (handshake_error("TLSV1_ALERT_INTERNAL_ERROR"), TrustError, "refused the TLS handshake"),

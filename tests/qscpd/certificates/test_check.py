@@ -1,5 +1,6 @@
 """Every shape of certificate is refused, or served and accepted by the real client."""
 
+import os
 import re
 import shutil
 import ssl
@@ -33,7 +34,7 @@ from tests.support.certificates import (
     pem,
     write_pair,
 )
-from tests.support.users import as_user
+from tests.support.users import NOBODY, as_user
 
 ROOT = make_ca("Root A")
 INTERMEDIATE = make_ca("Inter A", ROOT)
@@ -112,7 +113,6 @@ ACCEPTED = {
     "wildcard": pair(make_leaf(ROOT, ["*.example.org"]), host="a.example.org"),
     "international": pair(make_leaf(ROOT, ["xn--mnchen-3ya.example"]), host="xn--mnchen-3ya.example"),
     "underscore": pair(make_leaf(ROOT, ["chat_1.example.org"]), host="chat_1.example.org"),
-    "unusable name first": pair(make_leaf(ROOT, [".example", "*", "localhost"])),
     "CRLF": rewritten(pair(LEAF), lambda text: text.replace(b"\n", b"\r\n")),
     "byte order mark": rewritten(pair(LEAF), lambda text: b"\xef\xbb\xbf" + text),
     "comments": rewritten(pair(LEAF), lambda text: "subject=é\n".encode() + text),
@@ -202,6 +202,7 @@ REFUSED = {
         r"server\.pem: .*has a private key: are two files swapped",
     ),
     "key is a certificate": (Pair(pem(LEAF), pem(LEAF)), r"server\.key: .*has a certificate"),
+    "CR": (rewritten(pair(LEAF), lambda text: text.replace(b"\n", b"\r")), "CR alone"),
     "empty": (Pair(b"", key_pem(LEAF.key)), r"server\.pem: contains no certificate in PEM form: it is empty"),
 }
 
@@ -300,6 +301,15 @@ def test_the_first_end_of_the_chain_counts(tmp_path: Path) -> None:
     ("of", "warning"),
     [
         (pair(LEAF, ca=None), r'was issued by "Root A", which is neither in the file nor a public CA'),
+        (
+            pair(make_leaf(ROOT, [".a", "*.a", "*", "localhost"])),
+            r"names that clients can't use \(\.a, \*\.a, \*\)",
+        ),
+        (pair(make_leaf(ROOT, ["localhost."])), r"names that clients can't use \(localhost\.\)"),
+        (
+            pair(LEAF)._replace(ca=pem(ROOT) + key_pem(ROOT.key)),
+            r"ca\.pem has a private key, and is for every client; move the key",
+        ),
         (pair(LEAF, OTHER), 'certificate 2 "Root B" issued no other one'),
         (
             pair(make_leaf(ROOT, shape=Shape(extensions=(ENCIPHERMENT,)))),
@@ -309,7 +319,10 @@ def test_the_first_end_of_the_chain_counts(tmp_path: Path) -> None:
 )
 def test_a_doubt_is_a_warning(tmp_path: Path, of: Pair, warning: str) -> None:
     """What works here, and perhaps not everywhere, is a warning."""
-    found = check_pair(*write_pair(tmp_path, *of[:3]))
+    files = write_pair(tmp_path, *of[:3])
+    if of.ca is not None:
+        (tmp_path / "ca.pem").chmod(0o600)
+    found = check_pair(*files)
     assert found.problems(NOW) == []
     [text] = found.warnings
     assert re.search(warning, text), text
@@ -389,6 +402,28 @@ def test_a_private_key_beside_a_certificate_is_protected(tmp_path: Path) -> None
         check_pair(certificate, key)
     certificate.chmod(0o600)
     assert check_pair(certificate, certificate).problems(NOW) == []
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_pipe_is_no_certificate(tmp_path: Path, which: int) -> None:
+    """A pipe that nobody writes to does not hang the start."""
+    files = write_pair(tmp_path, *pair(LEAF)[:3])
+    files[which].unlink()
+    os.mkfifo(files[which], 0o600)
+    with pytest.raises(ConfigError, match="it is empty"):
+        check_pair(*files)
+
+
+def test_a_ca_file_that_can_not_be_read_is_a_doubt(tmp_path: Path) -> None:
+    """The daemon does not need ca.pem, so a closed one is a warning with the cure."""
+    files = write_pair(tmp_path, *pair(LEAF)[:3])
+    (tmp_path / "ca.pem").chmod(0)
+    files[1].chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(files[1], -1, NOBODY)
+    with as_user(tmp_path):
+        warnings = check_pair(*files).warnings
+    assert any("ca.pem: can't be read" in text and "chmod 644" in text for text in warnings)
 
 
 def test_a_huge_file_is_no_certificate(tmp_path: Path) -> None:

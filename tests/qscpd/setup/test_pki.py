@@ -247,6 +247,17 @@ def test_renewal_of_a_broken_certificate_needs_its_names(files: pki.AuthorityFil
     assert {*default_names(), "chat.example.org"} == set(names)
 
 
+def test_renewal_with_the_certificates_of_two_authorities(
+    files: pki.AuthorityFiles, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """While clients change to a new CA, `ca.pem` has both; the one of `ca.key` issues."""
+    other = pki.AuthorityFiles(tmp_path_factory.mktemp("other"))
+    pki.make_authority(other)
+    files.ca_certificate.write_bytes(other.ca_certificate.read_bytes() + files.ca_certificate.read_bytes())
+    assert pki.renew_server_certificate(files).certificate.problems(datetime.now(UTC)) == []
+    assert handshake(files, "localhost") == "TLSv1.3"
+
+
 def test_renewal_near_the_end_of_the_authority_warns(
     files: pki.AuthorityFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
