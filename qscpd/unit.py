@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 _ANSWER_WAIT_S: Final = 3.0
 """Time that systemd has to show the unit."""
 
-_DEFAULT_CONFIG: Final = "/etc/qscpd/qscpd.yaml"
 _CONFIG: Final = re.compile(r" (?:-c|--config)[ =]?(\S+)")
 """Option of the daemon's command that names its configuration."""
 
@@ -63,10 +62,15 @@ class Unit(NamedTuple):
                 )
 
 
-def unit_of(user: str, config: Path) -> Unit | None:
+def unit_of(user: str, config: Path, *, default: Path) -> Unit | None:
     """Return the unit if it runs the daemon as a user with a configuration.
 
     None if it does not, or if systemd does not answer.
+
+    Args:
+        user: Name of the user.
+        config: The configuration.
+        default: The configuration of a daemon whose command names none.
     """
     try:
         done = subprocess.run(  # noqa: S603 - no argument comes from elsewhere
@@ -81,7 +85,7 @@ def unit_of(user: str, config: Path) -> Unit | None:
         return None
     shown = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     named = _CONFIG.search(shown.get("ExecStart", ""))
-    used = named[1] if named else _DEFAULT_CONFIG
+    used = named[1] if named else default
     ours = shown.get("User") == user and os.path.realpath(used) == os.path.realpath(config)
     return _parse(shown) if ours else None
 

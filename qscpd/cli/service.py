@@ -5,6 +5,7 @@ import os
 import platform
 import ssl
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import click
@@ -17,7 +18,7 @@ from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.cli.output import roughly, utc
 from qscpd.cli.streams import report
-from qscpd.config import Config, LoadedConfig, StoreConfig, find_warnings, render_config
+from qscpd.config import DEFAULT_CONFIG_PATH, Config, LoadedConfig, StoreConfig, find_warnings, render_config
 from qscpd.config.places import find_refusals
 from qscpd.config.ports import explain_privileged, privileged_addresses
 from qscpd.errors import ConfigError, PermissionDeniedError, QscpdError
@@ -80,7 +81,11 @@ def _check_as(user: SystemUser, loaded: LoadedConfig) -> list[str]:
         refusals = list(find_refusals(loaded.config, *read))
         warnings = find_warnings(loaded.config)
         low = privileged_addresses(loaded.config)
-    unit = None if user.uid == os.geteuid() else unit_of(user.name, loaded.path)
+    unit = (
+        None
+        if user.uid == os.geteuid()
+        else unit_of(user.name, loaded.path, default=Path(DEFAULT_CONFIG_PATH))
+    )
     if low and not (unit is not None and unit.low_ports):
         refusals.append(explain_privileged(low, user.name))
     if unit is not None:

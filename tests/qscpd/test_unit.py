@@ -37,7 +37,7 @@ def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **properties: str) -> 
     (tmp_path / "systemctl").write_text(f"#!/bin/sh\ncat {tmp_path}/shown\n")
     (tmp_path / "systemctl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    unit = unit_of("qscpd", CONFIG)
+    unit = unit_of("qscpd", CONFIG, default=CONFIG)
     assert unit is not None
     return unit
 
@@ -91,19 +91,19 @@ def test_a_unit_with_another_configuration(
 ) -> None:
     """What a unit lets its daemon do says nothing of one with another configuration."""
     show(tmp_path, monkeypatch)
-    assert unit_of("qscpd", Path("/srv/q.yaml")) is None
+    assert unit_of("qscpd", Path("/srv/q.yaml"), default=CONFIG) is None
     (tmp_path / "shown").write_text(
         f"User=qscpd\nExecStart={{ path=/bin/qscpd ; argv[]=/bin/qscpd run {option} ; ignore_errors=no }}\n"
     )
-    assert unit_of("qscpd", CONFIG) is None
-    assert unit_of("qscpd", Path("/srv/q.yaml")) is not None
+    assert unit_of("qscpd", CONFIG, default=CONFIG) is None
+    assert unit_of("qscpd", Path("/srv/q.yaml"), default=CONFIG) is not None
 
 
 def test_a_unit_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A unit that is not installed, or runs as another user, says nothing of this daemon."""
     show(tmp_path, monkeypatch)
-    assert unit_of("alice", CONFIG) is None
+    assert unit_of("alice", CONFIG, default=CONFIG) is None
     (tmp_path / "shown").write_text("User=\nProtectHome=no\n")
-    assert unit_of("qscpd", CONFIG) is None
+    assert unit_of("qscpd", CONFIG, default=CONFIG) is None
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
-    assert unit_of("qscpd", CONFIG) is None
+    assert unit_of("qscpd", CONFIG, default=CONFIG) is None
