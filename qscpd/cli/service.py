@@ -22,11 +22,11 @@ from qscpd.config import DEFAULT_CONFIG_PATH, Config, LoadedConfig, StoreConfig,
 from qscpd.config.places import find_refusals
 from qscpd.config.ports import explain_privileged, privileged_addresses
 from qscpd.errors import ConfigError, PermissionDeniedError, QscpdError
-from qscpd.privileges import SystemUser, acting_as, daemon_user
+from qscpd.privileges import SystemUser, acting_as, daemon_user, named_user
 from qscpd.reach import closed_directory
 from qscpd.store import newest_schema, store_url
 from qscpd.systemd import failure_status
-from qscpd.unit import unit_of
+from qscpd.unit import Unit, unit_with
 
 _RENEWAL_TIME: Final = timedelta(days=30)
 """Time before a certificate's end from which `checkconfig` warns."""
@@ -49,15 +49,18 @@ def run(ctx: click.Context) -> None:
 @config_options()
 @click.pass_context
 def checkconfig(ctx: click.Context) -> None:
-    """Check the configuration, the certificate and the directories."""
+    """Check the configuration, the certificate, and the permissions of files.
+
+    Root checks as the user that the daemon has: the owner of the store.
+    """
     from qscpd.setup.pki import check_authority_key, check_pair  # noqa: PLC0415 - the other commands start faster without it
 
     loaded = load_chosen(ctx)
     problems = _missing_directories(loaded.config)
     if problems:
         raise ConfigError(problems)
-    user = daemon_user(loaded.config.store.path)
-    warnings = _check_as(user, loaded)
+    user, unit = _user_and_unit(loaded)
+    warnings = _check_as(user, unit, loaded)
     certificate = check_pair(loaded.config.tls.certificate, loaded.config.tls.key)
     check_authority_key(loaded.config.tls.certificate)
     checked = "" if user.uid == os.geteuid() else f" (checked as user {user.name})"
@@ -69,7 +72,19 @@ def checkconfig(ctx: click.Context) -> None:
         report(f"qscpd: warning: {warning}")
 
 
-def _check_as(user: SystemUser, loaded: LoadedConfig) -> list[str]:
+def _user_and_unit(loaded: LoadedConfig) -> tuple[SystemUser, Unit | None]:
+    """Return the daemon's user, and the unit if it runs the daemon as that user.
+
+    The unit's user counts where store and directory are root's.
+    """
+    user = daemon_user(loaded.config.store.path)
+    unit = unit_with(loaded.path, default=Path(DEFAULT_CONFIG_PATH)) if os.geteuid() == 0 else None
+    if unit is not None and user.uid == 0:
+        user = named_user(unit.user) or user
+    return user, unit if unit is not None and unit.user == user.name else None
+
+
+def _check_as(user: SystemUser, unit: Unit | None, loaded: LoadedConfig) -> list[str]:
     """Check what the daemon's user can use, and return the warnings of a daemon of that user.
 
     Raises:
@@ -81,11 +96,6 @@ def _check_as(user: SystemUser, loaded: LoadedConfig) -> list[str]:
         refusals = list(find_refusals(loaded.config, *read))
         warnings = find_warnings(loaded.config)
         low = privileged_addresses(loaded.config)
-    unit = (
-        None
-        if user.uid == os.geteuid()
-        else unit_of(user.name, loaded.path, default=Path(DEFAULT_CONFIG_PATH))
-    )
     if low and not (unit is not None and unit.low_ports):
         refusals.append(explain_privileged(low, user.name))
     if unit is not None:

@@ -81,6 +81,14 @@ def test_a_store_elsewhere(machine: Machine, service: Service) -> None:
         service.stop()
 
 
+def test_a_store_of_root(machine: Machine) -> None:
+    """Where all is root's, the unit says who the daemon is."""
+    machine.run("install", "-d", "-m", "700", "/srv/root")
+    code, text = check(machine, "--set", "store.path=/srv/root/qscpd.db")
+    assert code == ExitCode.PERMISSION
+    assert "user qscpd can't enter /srv/root (mode 0700, owner root)" in text
+
+
 def test_a_key_in_a_home_directory(machine: Machine) -> None:
     """The unit hides home directories, whatever their modes are."""
     machine.run("install", "-d", "-m", "755", "/home/keys")
