@@ -8,7 +8,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class CommitHook(BuildHookInterface):  # type: ignore[type-arg]  # it is generic in its configuration only
+class CommitHook(BuildHookInterface):
     """Add `qscpd/commit.txt` to what is built from a checkout."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -49,11 +49,17 @@ def daemon_user(store: Path) -> SystemUser:
     for status in found:
         if status.st_uid != 0:
             return _user(status.st_uid, status.st_gid)
-    if not found:
-        with contextlib.suppress(KeyError):
-            account = pwd.getpwnam(DAEMON_USER)
-            return _user(account.pw_uid, account.pw_gid)
-    return _user(0, 0)
+    named = None if found else named_user(DAEMON_USER)
+    return named or _user(0, 0)
+
+
+def named_user(name: str) -> SystemUser | None:
+    """Return the user of a name; None if the system has none."""
+    try:
+        account = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    return _user(account.pw_uid, account.pw_gid)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 _ANSWER_WAIT_S: Final = 3.0
 """Time that systemd has to show the unit."""
 
-_DEFAULT_CONFIG: Final = "/etc/qscpd/qscpd.yaml"
 _CONFIG: Final = re.compile(r" (?:-c|--config)[ =]?(\S+)")
 """Option of the daemon's command that names its configuration."""
 
@@ -34,6 +33,8 @@ _PROPERTIES: Final = (
 class Unit(NamedTuple):
     """What a unit lets the daemon do."""
 
+    user: str
+    """Name of the daemon's user."""
     low_ports: bool
     """Whether it can listen on ports below 1024."""
     hides_homes: bool
@@ -63,10 +64,12 @@ class Unit(NamedTuple):
                 )
 
 
-def unit_of(user: str, config: Path) -> Unit | None:
-    """Return the unit if it runs the daemon as a user with a configuration.
+def unit_with(config: Path, *, default: Path) -> Unit | None:
+    """Return the unit if it runs the daemon with a configuration; None if not, or if systemd does not answer.
 
-    None if it does not, or if systemd does not answer.
+    Args:
+        config: The configuration.
+        default: The configuration of a daemon whose command names none.
     """
     try:
         done = subprocess.run(  # noqa: S603 - no argument comes from elsewhere
@@ -81,8 +84,8 @@ def unit_of(user: str, config: Path) -> Unit | None:
         return None
     shown = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     named = _CONFIG.search(shown.get("ExecStart", ""))
-    used = named[1] if named else _DEFAULT_CONFIG
-    ours = shown.get("User") == user and os.path.realpath(used) == os.path.realpath(config)
+    used = named[1] if named else default
+    ours = shown.get("User") and os.path.realpath(used) == os.path.realpath(config)
     return _parse(shown) if ours else None
 
 
@@ -95,6 +98,7 @@ def _parse(shown: dict[str, str]) -> Unit:
         # Each is a name, or `name:link`.
         writable += [base / each.partition(":")[0] for each in shown.get(name, "").split()]
     return Unit(
+        user=shown["User"],
         # In a user namespace of its own, a capability does not reach the network of the system.
         low_ports=granted and shown.get("PrivateUsers") == "no",
         hides_homes=shown.get("ProtectHome") in ("yes", "tmpfs"),

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import click
@@ -11,13 +12,13 @@ from qscp.hints import one_line
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.cli.streams import report
-from qscpd.config import Config, LoadedConfig, find_warnings
+from qscpd.config import DEFAULT_CONFIG_PATH, Config, LoadedConfig, find_warnings
 from qscpd.config.places import find_refusals
 from qscpd.config.ports import explain_privileged, privileged_addresses
 from qscpd.errors import ConfigError, PermissionDeniedError
-from qscpd.privileges import SystemUser, acting_as, daemon_user
+from qscpd.privileges import SystemUser, acting_as, daemon_user, named_user
 from qscpd.reach import closed_directory
-from qscpd.unit import unit_of
+from qscpd.unit import Unit, unit_with
 
 _NAMES_SHOWN: Final = 20
 """Names of the certificate that `checkconfig` lists; those of `qscpd init` are about five."""
@@ -27,14 +28,17 @@ _NAMES_SHOWN: Final = 20
 @config_options()
 @click.pass_context
 def checkconfig(ctx: click.Context) -> None:
-    """Check the configuration, the certificate and the directories."""
+    """Check the configuration, the certificate, and the permissions of files.
+
+    Root checks as the user that the daemon has: the owner of the store.
+    """
     from qscpd.net.binding import check_listen  # noqa: PLC0415 - the other commands start faster without these
     from qscpd.net.tls import load_pair  # noqa: PLC0415
 
     loaded = load_chosen(ctx)
     _raise_if(_missing_directories(loaded.config))
-    user = daemon_user(loaded.config.store.path)
-    warnings = _check_as(user, loaded)
+    user, unit = _user_and_unit(loaded)
+    warnings = _check_as(user, unit, loaded)
     certificate = load_pair(loaded.config.tls)
     listen = check_listen(loaded.config.server.listen)
     now = datetime.now(UTC)
@@ -62,7 +66,19 @@ def _raise_if(problems: list[str]) -> None:
         raise ConfigError(problems)
 
 
-def _check_as(user: SystemUser, loaded: LoadedConfig) -> list[str]:
+def _user_and_unit(loaded: LoadedConfig) -> tuple[SystemUser, Unit | None]:
+    """Return the daemon's user, and the unit if it runs the daemon as that user.
+
+    The unit's user counts where store and directory are root's.
+    """
+    user = daemon_user(loaded.config.store.path)
+    unit = unit_with(loaded.path, default=Path(DEFAULT_CONFIG_PATH)) if os.geteuid() == 0 else None
+    if unit is not None and user.uid == 0:
+        user = named_user(unit.user) or user
+    return user, unit if unit is not None and unit.user == user.name else None
+
+
+def _check_as(user: SystemUser, unit: Unit | None, loaded: LoadedConfig) -> list[str]:
     """Check what the daemon's user can use, and return the warnings of a daemon of that user.
 
     Raises:
@@ -74,7 +90,6 @@ def _check_as(user: SystemUser, loaded: LoadedConfig) -> list[str]:
         refusals = list(find_refusals(loaded.config, *read))
         warnings = find_warnings(loaded.config)
         low = privileged_addresses(loaded.config)
-    unit = None if user.uid == os.geteuid() else unit_of(user.name, loaded.path)
     if low and not (unit is not None and unit.low_ports):
         refusals.append(explain_privileged(low, user.name))
     if unit is not None:

@@ -3,6 +3,7 @@
 `run` checks as the user that it has, `checkconfig` as the user that the daemon has.
 """
 
+import glob
 import os
 import shlex
 import stat
@@ -98,7 +99,9 @@ def _unusable_store(store: Path) -> Iterator[str]:
     needed = (store, *(Path(f"{store}{suffix}") for suffix in ("-wal", "-shm", ".reserve")))
     for path in needed:
         for problem in _unusable("store.path", path, _READ_WRITE):
-            foreign = [each for each in sorted(store.parent.glob(f"{store.name}*")) if _is_foreign(each)]
+            foreign = [
+                each for each in sorted(store.parent.glob(f"{glob.escape(store.name)}*")) if _is_foreign(each)
+            ]
             mended = problem.rpartition("; run ")[0]
             yield f"{mended}; run `{own_command(foreign)}`" if path in foreign and mended else problem
             return
@@ -135,7 +138,8 @@ def _exists(path: Path) -> bool:
 
 def _files_of_store(store: Path) -> list[Path]:
     store = Path(os.path.realpath(store))
-    return [store, *(found for suffix in _BESIDE for found in sorted(store.parent.glob(store.name + suffix)))]
+    name = glob.escape(store.name)
+    return [store, *(found for suffix in _BESIDE for found in sorted(store.parent.glob(name + suffix)))]
 
 
 def _open_files(key: str, paths: Sequence[Path], *, refused: int, warned: int) -> Iterator[OpenPlace]:

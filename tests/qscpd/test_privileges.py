@@ -111,6 +111,14 @@ def test_a_root_without_the_capability_is_refused(store: Path, monkeypatch: pyte
         pass
 
 
+def test_users_by_name() -> None:
+    """A name that the system does not have is no user."""
+    nobody = privileges.named_user("nobody")
+    assert nobody is not None
+    assert (nobody.uid, nobody.name, nobody.gid in nobody.groups) == (NOBODY, "nobody", True)
+    assert privileges.named_user("no-such-user") is None
+
+
 def test_names() -> None:
     """A user without a name is a number."""
     assert (user_name(0), user_name(_NUMBER)) == ("root", str(_NUMBER))

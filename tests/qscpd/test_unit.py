@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.unit import Unit, unit_of
+from qscpd.unit import Unit, unit_with
 
 _SHIPPED = {
     "User": "qscpd",
@@ -37,7 +37,7 @@ def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **properties: str) -> 
     (tmp_path / "systemctl").write_text(f"#!/bin/sh\ncat {tmp_path}/shown\n")
     (tmp_path / "systemctl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    unit = unit_of("qscpd", CONFIG)
+    unit = unit_with(CONFIG, default=CONFIG)
     assert unit is not None
     return unit
 
@@ -45,7 +45,7 @@ def show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **properties: str) -> 
 def test_the_shipped_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has no low ports, no homes, and its own directories only."""
     own = (Path("/var/lib/qscpd"), Path("/var/log/qscpd"), Path("/run/qscpd"))
-    assert show(tmp_path, monkeypatch) == Unit(low_ports=False, hides_homes=True, writable=own)
+    assert show(tmp_path, monkeypatch) == Unit(user="qscpd", low_ports=False, hides_homes=True, writable=own)
 
 
 @pytest.mark.parametrize("name", ["", *_GRANTED])
@@ -82,7 +82,9 @@ def test_obstacles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "/home/alice/var",
     ]
     assert "ReadWritePaths=/srv/qscp" in found[2]
-    assert list(Unit(low_ports=True, hides_homes=False, writable=None).find_obstacles(*fine)) == []
+    assert (
+        list(Unit(user="qscpd", low_ports=True, hides_homes=False, writable=None).find_obstacles(*fine)) == []
+    )
 
 
 @pytest.mark.parametrize("option", ["-c /srv/q.yaml", "--config /srv/q.yaml", "--config=/srv/q.yaml"])
@@ -91,19 +93,18 @@ def test_a_unit_with_another_configuration(
 ) -> None:
     """What a unit lets its daemon do says nothing of one with another configuration."""
     show(tmp_path, monkeypatch)
-    assert unit_of("qscpd", Path("/srv/q.yaml")) is None
+    assert unit_with(Path("/srv/q.yaml"), default=CONFIG) is None
     (tmp_path / "shown").write_text(
         f"User=qscpd\nExecStart={{ path=/bin/qscpd ; argv[]=/bin/qscpd run {option} ; ignore_errors=no }}\n"
     )
-    assert unit_of("qscpd", CONFIG) is None
-    assert unit_of("qscpd", Path("/srv/q.yaml")) is not None
+    assert unit_with(CONFIG, default=CONFIG) is None
+    assert unit_with(Path("/srv/q.yaml"), default=CONFIG) is not None
 
 
-def test_a_unit_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A unit that is not installed, or runs as another user, says nothing of this daemon."""
+def test_no_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit that is not installed has no user, and without systemd there is none."""
     show(tmp_path, monkeypatch)
-    assert unit_of("alice", CONFIG) is None
     (tmp_path / "shown").write_text("User=\nProtectHome=no\n")
-    assert unit_of("qscpd", CONFIG) is None
+    assert unit_with(CONFIG, default=CONFIG) is None
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
-    assert unit_of("qscpd", CONFIG) is None
+    assert unit_with(CONFIG, default=CONFIG) is None
