@@ -5,12 +5,9 @@ process takes the lock before it opens the store.
 """
 
 import contextlib
-import os
-import pwd
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +23,7 @@ from qscpd.errors import (
     UnansweredError,
 )
 from qscpd.files import file_errors
+from qscpd.owners import acting_as, owner_of
 from qscpd.store import lock_store, open_store, store_url
 
 _ANSWER_TIMEOUT_S: Final = 30.0
@@ -74,8 +72,8 @@ def _try(config: Config, request: Request) -> Reply | None:
                 f"{directory}: the store's directory does not exist; mount it, "
                 "or create it for the daemon's user. For a new installation, create it with `qscpd init`"
             )
-        owner = directory.stat()
-    with _acting_as(owner.st_uid, owner.st_gid):
+        owner = owner_of(directory)
+    with acting_as(owner):
         return _perform_here(config.store.path, request)
 
 
@@ -130,38 +128,3 @@ def _read_line(connection: socket.socket) -> bytes:
             break
         answer += received
     return bytes(answer)
-
-
-@contextlib.contextmanager
-def _acting_as(user: int, group: int) -> Iterator[None]:
-    """Act as the store's owner if we are root, so that new files belong to the daemon's user.
-
-    Raises:
-        PermissionDeniedError: root lacks the capability, as in some containers.
-    """
-    if os.geteuid() != 0 or user == 0:
-        yield
-        return
-    groups = os.getgroups()
-    try:
-        os.setgroups(_groups_of(user, group))
-        os.setegid(group)
-        os.seteuid(user)
-    except OSError as error:
-        raise PermissionDeniedError(
-            f"the store belongs to user {user}, and root is not allowed to act as that user here: "
-            f"{error.strerror}; run this command as that user"
-        ) from error
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
-
-
-def _groups_of(user: int, group: int) -> list[int]:
-    try:
-        return os.getgrouplist(pwd.getpwuid(user).pw_name, group)
-    except KeyError:
-        return [group]

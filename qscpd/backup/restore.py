@@ -6,7 +6,6 @@ whole directory can move. The configuration comes last: before that, nothing can
 
 import dataclasses
 import os
-import pwd
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -29,7 +28,7 @@ from qscpd.config import load_config, render_config
 from qscpd.config.load import parse_config
 from qscpd.errors import ExistsError, QscpdError, StoreBusyError
 from qscpd.files import file_errors, sync, write_new_file
-from qscpd.setup.init import DAEMON_USER
+from qscpd.owners import service_user
 from qscpd.store import lock_store, open_store, store_in_use, store_url
 
 _PLACES = {
@@ -161,14 +160,11 @@ def _renew_store(store: Path) -> str:
 
 def _set_owners(stage: Path) -> None:
     """Make the service's user the owner of its files, as `qscpd init` does."""
-    if os.geteuid() != 0:
-        return
-    try:
-        user = pwd.getpwnam(DAEMON_USER)
-    except KeyError:
+    owner = service_user()
+    if owner is None:
         return
     for path in (stage / "var", *(stage / "var").iterdir()):
-        os.chown(path, user.pw_uid, user.pw_gid)
+        os.chown(path, *owner)
     key = stage / "certs" / KEY
-    os.chown(key, 0, user.pw_gid)
+    os.chown(key, 0, owner.group)
     key.chmod(0o640)

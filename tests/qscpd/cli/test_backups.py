@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from qscpd.backup import restore
+from qscpd import owners
 from qscpd.cli.group import cli
 from qscpd.errors import ExitCode
 from qscpd.store.sqlite.lock import StoreLock
@@ -86,7 +86,7 @@ def test_verify_damaged_ones(run: Run, backup: str) -> None:
 def test_restore_says_what_to_do_next(run: Run, backup: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The restored configuration passes the check that the output names."""
     # Where QSCP is installed, root gives the store to the service's user, who may not read a test's folder.
-    monkeypatch.setattr(restore, "DAEMON_USER", "no-such-user")
+    monkeypatch.setattr(owners, "SERVICE_USER", "no-such-user")
     result = run("restore", backup, "--into", "new")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "`qscpd -c new/config/qscpd.yaml run`" in result.stderr
