@@ -1,15 +1,17 @@
 """Commands for backups."""
 
+import shlex
 from pathlib import Path
 from typing import Final
 
 import click
 
+from qscpd import admin
 from qscpd.cli.help import Command
-from qscpd.cli.options import config_options, load_chosen
+from qscpd.cli.options import choose_text, chosen_config, config_options, load_chosen
 from qscpd.cli.output import echo_damage
 from qscpd.cli.streams import report
-from qscpd.errors import ExitCode
+from qscpd.errors import ExitCode, NotRunningError, PermissionDeniedError, QscpdError, StoreBusyError
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 
@@ -64,16 +66,37 @@ def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
 
 @click.command(
     cls=Command,
-    short_help="Restore a backup into a directory.",
-    examples=("restore /var/backups/qscp/qscp-20261124T070000Z --into /srv/qscp",),
+    short_help="Restore a backup.",
+    examples=(
+        "restore --system /var/backups/qscp/qscp-20261124T070000Z",
+        "restore /var/backups/qscp/qscp-20261124T070000Z --into /srv/qscp",
+    ),
 )
 @click.argument("backup", type=_DIRECTORY)
-@click.option("--into", required=True, type=_DIRECTORY, metavar="DIR", help="Empty or new directory.")
-def restore(backup: Path, into: Path) -> None:
-    """Check BACKUP and restore it into a directory, ready to run: config/, certs/, var/.
+@click.option("--system", is_flag=True, help="Put it in the place of the service, which must be stopped.")
+@click.option("--store-only", is_flag=True, help="With --system: keep configuration and certificates.")
+@click.option("--into", type=_DIRECTORY, metavar="DIR", help="Empty or new directory.")
+@config_options()
+@click.pass_context
+def restore(ctx: click.Context, backup: Path, into: Path | None, *, system: bool, store_only: bool) -> None:
+    """Check BACKUP, and restore it as the service of this machine or into a directory.
+
+    With --system every file gets its place and its owner, and the present files are kept beside
+    them. With --into it becomes an installation of its own: config/, certs/, var/.
 
     Clients detect the restore: they reload the history, and resend unacknowledged messages.
     """
+    if system == (into is not None):
+        raise click.UsageError("name the target: either --system or --into DIR")
+    if store_only and not system:
+        raise click.UsageError("--store-only needs --system")
+    if into is not None:
+        _restore_into(backup, into)
+    else:
+        _restore_system(ctx, backup, store_only=store_only)
+
+
+def _restore_into(backup: Path, into: Path) -> None:
     from qscpd.backup import restore_backup  # noqa: PLC0415 - as above
 
     restored = restore_backup(backup, into)
@@ -82,6 +105,48 @@ def restore(backup: Path, into: Path) -> None:
         f"\nNext: review {restored.config} (addresses, limits), check it with\n"
         f"`qscpd -c {restored.config} checkconfig`, stop the old daemon for good, and start\n"
         f"`qscpd -c {restored.config} run`. Messages from after the backup are not included."
+    )
+
+
+def _restore_system(ctx: click.Context, backup: Path, *, store_only: bool) -> None:
+    from qscpd.backup import restore_system  # noqa: PLC0415 - as above
+    from qscpd.backup.manifest import CA_KEY  # noqa: PLC0415
+
+    _refuse_running(ctx)
+    restored = restore_system(
+        backup, lambda text: load_chosen(ctx) if store_only else choose_text(ctx, text), store_only=store_only
+    )
+    report(f"restored {restored.manifest.contents()}, as of {restored.manifest.created}")
+    for change in restored.changes:
+        what = "restored" if change.restored else "set aside, because it belongs to another CA"
+        report(f"{change.path}: {what}" + (f"; the earlier one is {change.kept}" if change.kept else ""))
+    if not (store_only or restored.manifest.has(CA_KEY)):
+        report("the CA key is not in the backup; put it beside the certificate if this machine renews it")
+    chosen = "" if chosen_config(ctx) is None else f" -c {shlex.quote(str(restored.config))}"
+    report(
+        f"\nNext: check the configuration with `qscpd{chosen} checkconfig`, and start the service with\n"
+        "`systemctl start qscpd`. Messages from after the backup are not included. Delete the earlier\n"
+        "files when you don't need them any more: they contain messages and keys."
+    )
+
+
+def _refuse_running(ctx: click.Context) -> None:
+    """Refuse if a daemon answers on the socket of the present configuration, whatever its store is."""
+    try:
+        config = load_chosen(ctx).config
+    except QscpdError:
+        return  # a missing or broken one is a reason to restore
+    try:
+        admin.call(config, admin.Status())
+    except NotRunningError:
+        return
+    except PermissionDeniedError:
+        raise
+    except QscpdError:
+        pass  # it listens, but does not answer
+    raise StoreBusyError(
+        f"{config.server.admin_socket}: the daemon is running; stop it first: systemctl stop qscpd. "
+        "Nothing was changed"
     )
 
 

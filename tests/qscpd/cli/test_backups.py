@@ -1,4 +1,7 @@
 import os
+import re
+import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from qscpd.cli.group import cli
 from qscpd.errors import ExitCode
 from qscpd.store.sqlite.lock import StoreLock
 from tests.support.daemon import add_accounts
+from tests.support.users import as_user
 
 Run = Callable[..., Result]
 
@@ -120,6 +124,87 @@ def test_restore_refuses_a_running_daemon_s_place(run: Run, backup: str) -> None
         result = run("restore", backup, "--into", "var")
     assert result.exit_code == ExitCode.FAILED
     assert "var/qscpd.db: a running qscpd uses this store" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), "name the target: either --system or --into DIR"),
+        (("--system", "--into", "new"), "name the target: either --system or --into DIR"),
+        (("--into", "new", "--store-only"), "--store-only needs --system"),
+    ],
+)
+def test_restore_needs_one_target(run: Run, backup: str, options: tuple[str, ...], expected: str) -> None:
+    """Neither and both targets are wrong usage, and nothing is restored."""
+    result = run("restore", backup, *options)
+    assert result.exit_code == ExitCode.USAGE
+    assert expected in result.stderr
+    assert not Path("new").exists()
+
+
+@pytest.fixture
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root has the service of this test, whose folder the service's user can't reach."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can restore a service")
+    monkeypatch.setattr(owners, "SERVICE_USER", "no-such-user")
+
+
+@pytest.mark.usefixtures("own_store")
+def test_restore_system_says_what_it_did_and_what_is_next(run: Run, backup: str) -> None:
+    """Stderr names each restored file and the earlier one, then the commands that check and start it."""
+    add_accounts(Path("var/qscpd.db"), {"carol": "correct horse"})
+    Path("config/qscpd.yaml").write_text("broken: [\n")
+    result = run("restore", "--system", backup)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert re.search(r"/var/qscpd.db: restored; the earlier one is /.*/var/qscpd.db.before-", result.stderr)
+    assert re.search(r"/config/qscpd.yaml: restored; the earlier one is ", result.stderr)
+    assert "`qscpd -c config/qscpd.yaml checkconfig`" in result.stderr
+    assert "`systemctl start qscpd`" in result.stderr
+    assert "server.key" not in result.stderr, "it was in place already"
+    assert "carol" not in run("listusers").stdout
+    assert run("checkconfig").exit_code == 0
+
+
+@pytest.mark.usefixtures("own_store")
+def test_restore_system_of_the_store_alone(run: Run, backup: str) -> None:
+    """With --store-only the configuration stays, and says where the store is."""
+    add_accounts(Path("var/qscpd.db"), {"carol": "correct horse"})
+    with Path("config/qscpd.yaml").open("a") as config:
+        config.write("history: {keep_for: 1d}\n")
+    result = run("restore", "--system", "--store-only", backup)
+    assert result.exit_code == 0
+    assert "qscpd.yaml: restored" not in result.stderr
+    assert "carol" not in run("listusers").stdout
+    assert "keep_for: 1d" in Path("config/qscpd.yaml").read_text()
+
+
+@pytest.mark.usefixtures("own_store")
+def test_restore_system_refuses_while_something_answers(run: Run, backup: str) -> None:
+    """A daemon that listens on the admin socket is running, whatever became of its store's file."""
+    Path("var/qscpd.db").unlink()
+    with socket.socket(socket.AF_UNIX) as daemon:
+        daemon.bind("var/admin.sock")
+        daemon.listen()
+
+        def answer() -> None:
+            daemon.accept()[0].close()
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        result = run("restore", "--system", backup)
+        answering.join()
+    assert result.exit_code == ExitCode.FAILED
+    assert "the daemon is running; stop it first: systemctl stop qscpd" in result.stderr
+    assert not Path("var/qscpd.db").exists()
+
+
+def test_restore_system_needs_root(run: Run, backup: str) -> None:
+    """Another user gets a sentence and exit code 6."""
+    with as_user(Path.cwd()):
+        result = run("restore", "--system", str(Path(backup).absolute()))
+    assert result.exit_code == ExitCode.PERMISSION
+    assert "root" in result.stderr
 
 
 def test_prune(run: Run, backup: str) -> None:
