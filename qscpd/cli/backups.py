@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from qscp.hints import one_line
 from qscpd import admin
 from qscpd.cli.help import Command
 from qscpd.cli.options import choose_text, chosen_config, config_options, load_chosen
@@ -15,6 +16,8 @@ from qscpd.errors import ExitCode, NotRunningError, PermissionDeniedError, Qscpd
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 
+_quiet_option: Final = click.option("-q", "--quiet", is_flag=True, help="Print only what needs attention.")
+
 
 @click.command(
     cls=Command,
@@ -22,23 +25,31 @@ _DIRECTORY: Final = click.Path(path_type=Path)
     examples=("backup /var/backups/qscp",),
 )
 @click.argument("destination", type=_DIRECTORY)
+@_quiet_option
 @config_options()
 @click.pass_context
-def backup(ctx: click.Context, destination: Path) -> None:
+def backup(ctx: click.Context, destination: Path, *, quiet: bool) -> None:
     """Back up the server to a new folder in DESTINATION, and print its path.
 
     A backup contains a snapshot of the store, the configuration, and the certificates with their
     keys: keep it where only root can read it. It works with the daemon running or stopped.
+    The key of the CA is left out if another user than root runs it, who can't read it.
     """
     # `qscpd --help` imports this module: it must not wait for the libraries of stores and certificates.
     from qscpd.backup import make_backup, read_manifest  # noqa: PLC0415
     from qscpd.backup.manifest import CA_KEY  # noqa: PLC0415
+    from qscpd.setup.pki import AuthorityFiles  # noqa: PLC0415
 
-    folder = make_backup(destination, load_chosen(ctx), echo_damage)
+    loaded = load_chosen(ctx)
+    folder = make_backup(destination, loaded, echo_damage)
+    if quiet:
+        return
     manifest = read_manifest(folder)
     report(f"backed up {manifest.contents()}")
     if not manifest.has(CA_KEY):
-        report("the CA key is not included, because it is not on this machine")
+        here = AuthorityFiles(loaded.config.tls.certificate.parent).ca_key.exists()
+        why = "this user has no permission to read it" if here else "it is not on this machine"
+        report(f"the CA key is not included, because {why}")
     click.echo(folder)
 
 
@@ -48,7 +59,6 @@ def backup(ctx: click.Context, destination: Path) -> None:
 def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
     """Check each BACKUP: manifest, files, the whole store, certificates and keys."""
     from qscpd.backup import find_problems, read_manifest  # noqa: PLC0415 - as above
-    from qscpd.backup.content import printable  # noqa: PLC0415
 
     damaged = False
     for backup in backups:
@@ -59,7 +69,7 @@ def verify(ctx: click.Context, backups: tuple[Path, ...]) -> None:
         if not problems:
             manifest = read_manifest(backup)
             made = f"made {manifest.created} by qscpd {manifest.version}"
-            click.echo(f"{printable(str(backup))}: ok, {made}: {manifest.contents()}")
+            click.echo(f"{one_line(str(backup))}: ok, {made}: {manifest.contents()}")
     if damaged:
         ctx.exit(ExitCode.FAILED)
 
@@ -155,7 +165,8 @@ def _refuse_running(ctx: click.Context) -> None:
 @click.option(
     "--keep", required=True, type=click.IntRange(min=1), metavar="N", help="Number of newest backups to keep."
 )
-def prune(destination: Path, keep: int) -> None:
+@_quiet_option
+def prune(destination: Path, keep: int, *, quiet: bool) -> None:
     """Remove all but the newest N backups in DESTINATION.
 
     Only backups of `qscpd backup` are removed, and never the last intact one.
@@ -163,8 +174,8 @@ def prune(destination: Path, keep: int) -> None:
     from qscpd.backup import prune_backups  # noqa: PLC0415 - as above
 
     pruned = prune_backups(destination, keep)
-    for folder in pruned.removed:
-        click.echo(f"removed {folder}")
+    for folder in () if quiet else pruned.removed:
+        click.echo(f"removed {one_line(str(folder))}")
     if pruned.spared is not None:
         report(f"qscpd: {pruned.spared}: kept, because all newer ones are damaged")
     for folder in pruned.incomplete:

@@ -13,7 +13,7 @@ from qscpd.cli.group import cli
 from qscpd.errors import ExitCode
 from qscpd.store.sqlite.lock import StoreLock
 from tests.support.daemon import add_accounts
-from tests.support.users import as_user
+from tests.support.users import NOBODY, as_user, passable
 
 Run = Callable[..., Result]
 
@@ -54,6 +54,61 @@ def test_backup_reports_a_missing_ca_key(run: Run) -> None:
     """A missing CA key is reported, because renewals need it."""
     Path("certs/ca.key").unlink()
     assert "the CA key is not included, because it is not on this machine" in run("backup", "backups").stderr
+
+
+def test_quiet_commands_print_nothing_when_all_is_well(run: Run, backup: str) -> None:
+    """With --quiet, a backup and the removal of old ones have no output, as cron wants it."""
+    Path("certs/ca.key").unlink()
+    for command in (("backup", "backups", "--quiet"), ("prune", "backups", "--keep", "1", "--quiet")):
+        result = run(*command)
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    assert not Path(backup).exists()
+    assert len(list(Path("backups").iterdir())) == 1
+
+
+def test_quiet_commands_print_what_needs_attention(run: Run, backup: str) -> None:
+    """With --quiet, errors and unfinished backups are still printed."""
+    Path(backup).rename(f"{backup}.part")
+    assert "is not finished" in run("prune", "backups", "--keep", "1", "--quiet").stderr
+    Path("certs/server.pem").unlink()
+    result = run("backup", "backups", "--quiet")
+    assert (result.exit_code, result.stdout) == (ExitCode.FAILED, "")
+    assert "certs/server.pem: No such file" in result.stderr
+
+
+def test_backup_leaves_out_a_ca_key_that_is_closed_to_this_user(
+    run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The service's user makes a whole backup without the CA key, and is told so."""
+    target = tmp_path_factory.mktemp("target")
+    if os.geteuid() == 0:
+        for path in (*Path("var").iterdir(), Path("var"), Path("certs/server.key"), target):
+            os.chown(path, NOBODY, NOBODY)
+    with as_user(Path.cwd()), passable(target):
+        result = run("backup", str(target))
+    assert result.exit_code == 0
+    assert "the CA key is not included, because this user has no permission to read it" in result.stderr
+    assert run("verify", result.stdout.strip()).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("prune", "{}", "--keep", "3"),
+        ("backup", "{}/a/b"),
+        ("verify", "{}"),
+        ("restore", "{}", "--into", "new"),
+        ("restore", "--system", "{}"),
+        ("-c", "{}", "listusers"),
+        ("gencert", "--certs", "{}"),
+    ],
+)
+def test_an_argument_can_t_control_the_terminal(run: Run, command: tuple[str, ...]) -> None:
+    """Escape sequences and other invisible characters of an argument are shown as their codes."""
+    result = run(*(each.format("no\x1b[31m\r\u202e\nwhere") for each in command))
+    assert result.exit_code != 0
+    assert not set("\x1b\r\u202e") & set(result.stderr)
+    assert "<U+001B>[31m" in result.stderr
 
 
 def test_backup_to_nowhere(run: Run) -> None:
