@@ -80,6 +80,11 @@ set_up_machine() {
     if booted; then
         systemctl daemon-reload
     fi
+    backups=''
+    if booted; then
+        backups="Backups every night: systemctl enable --now qscpd-backup.timer"
+        systemctl --quiet is-enabled qscpd-backup.timer && backups=''
+    fi
     if [ ! -e "$configdir/qscpd.yaml" ]; then
         # It says what comes next.
         "$bindir/qscpd" init --keep --config "$configdir/qscpd.yaml" --certs "$configdir/certs"
@@ -88,6 +93,7 @@ set_up_machine() {
     else
         echo "Installed; the existing configuration was kept. To start: systemctl enable --now qscpd"
     fi
+    [ -z "$backups" ] || echo "$backups"
 }
 
 next_steps() {

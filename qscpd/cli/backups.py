@@ -178,6 +178,8 @@ def prune(destination: Path, keep: int, *, quiet: bool) -> None:
         click.echo(f"removed {one_line(str(folder))}")
     if pruned.spared is not None:
         report(f"qscpd: {pruned.spared}: kept, because all newer ones are damaged")
+    for folder in pruned.closed:
+        report(f"qscpd: {folder}: not counted, because this user has no permission to read it")
     for folder in pruned.incomplete:
         report(f"qscpd: {folder}: is not finished; check it and remove it by hand")
 
