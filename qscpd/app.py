@@ -48,6 +48,7 @@ from qscpd.reach import closed_directory
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
+from qscpd.signals import ignore_early_hangup, watch_signals
 from qscpd.store import lock_store, newest_schema, open_reader, open_store, store_url
 from qscpd.store.damage import DamageLog
 from qscpd.store.reads import StoreReads
@@ -71,7 +72,7 @@ _log = structlog.stdlib.get_logger("qscpd")
 
 
 def run(config: Config) -> ExitCode:
-    """Serve until SIGTERM, SIGINT or SIGHUP; a second signal ends the process at once.
+    """Serve until SIGTERM, SIGINT or the loss of the terminal; a second SIGTERM or SIGINT ends it at once.
 
     Returns:
         OK after an orderly end, FAILED when the store failed under way.
@@ -79,6 +80,7 @@ def run(config: Config) -> ExitCode:
     Raises:
         QscpdError: The daemon could not start.
     """
+    ignore_early_hangup()
     configure_log(config.log)
     _raise_file_limit()
     _share_memory()
@@ -245,9 +247,7 @@ class _Daemon:
             tasks: Where logins and requests run; it is entered here.
             report: What the unit's status says.
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._signalled, number)
+        watch_signals(asyncio.get_running_loop(), self._signalled)
         async with tasks:
             listener.accept()
             ticker = tasks.create_task(self._tick(listener, log))
@@ -293,6 +293,8 @@ class _Daemon:
 
     def _signalled(self, number: signal.Signals) -> None:
         if self._stop.is_set():
+            if number is signal.SIGHUP:  # a shell and the kernel each send one
+                return
             _log.warning("daemon.killed", signal=number.name)
             self._notifier.failed(f"ended by a second {number.name}")
             os._exit(ExitCode.FAILED)

@@ -28,6 +28,9 @@ class SystemUser(NamedTuple):
     home: str
 
 
+ROOT: Final = SystemUser(0, 0, (0,), "root", "/root")
+
+
 def user_name(uid: int) -> str:
     """Return the name of a user; its number if the system has no name for it."""
     try:
@@ -60,6 +63,21 @@ def named_user(name: str) -> SystemUser | None:
     except KeyError:
         return None
     return _user(account.pw_uid, account.pw_gid)
+
+
+def service_user() -> SystemUser | None:
+    """Return the user of the service, if it exists and we are root, who gives files to it."""
+    return named_user(DAEMON_USER) if os.geteuid() == 0 else None
+
+
+def owner_of(path: Path) -> SystemUser:
+    """Return the owner of a file or directory.
+
+    Raises:
+        OSError: It can't be found or reached.
+    """
+    status = path.stat()
+    return _user(status.st_uid, status.st_gid)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ die() {
 root=${DESTDIR:-}
 programs='qscpd qscp-client'
 configdir=$sysconfdir/qscpd
-service=$unitdir/qscpd.service
+units='qscpd.service qscpd-backup.service qscpd-backup.timer'
 # Without DESTDIR it is this machine that gets an account and a configuration, not a package.
 here() { [ -z "$root" ]; }
 booted() { [ -d /run/systemd/system ]; }
@@ -47,7 +47,7 @@ install_environment() {
 # Write a file with the paths of this installation in place of the ones it was written with.
 place() {
     install -d "$(dirname "$root$2")"
-    sed -e "s|/usr/local/bin/qscpd run|$bindir/qscpd run$config_option|" "$1" >"$root$2.new"
+    sed -e "s|/usr/local/bin/qscpd |$bindir/qscpd$config_option |" "$1" >"$root$2.new"
     chmod 644 "$root$2.new"
     mv "$root$2.new" "$root$2"
 }
@@ -61,7 +61,9 @@ do_install() {
     for program in $programs; do
         ln -sf "$libdir/bin/$program" "$root$bindir/$program"
     done
-    place systemd/qscpd.service "$service"
+    for unit in $units; do
+        place "systemd/$unit" "$unitdir/$unit"
+    done
     place systemd/qscpd.sysusers "$sysusersdir/qscpd.conf"
     place systemd/qscpd.tmpfiles "$tmpfilesdir/qscpd.conf"
     if here; then set_up_machine; else next_steps; fi
@@ -78,6 +80,11 @@ set_up_machine() {
     if booted; then
         systemctl daemon-reload
     fi
+    backups=''
+    if booted; then
+        backups="Backups every night: systemctl enable --now qscpd-backup.timer"
+        systemctl --quiet is-enabled qscpd-backup.timer && backups=''
+    fi
     if [ ! -e "$configdir/qscpd.yaml" ]; then
         # It says what comes next.
         "$bindir/qscpd" init --keep --config "$configdir/qscpd.yaml" --certs "$configdir/certs"
@@ -86,6 +93,7 @@ set_up_machine() {
     else
         echo "Installed; the existing configuration was kept. To start: systemctl enable --now qscpd"
     fi
+    [ -z "$backups" ] || echo "$backups"
 }
 
 next_steps() {
@@ -94,22 +102,29 @@ QSCP is in $root. After the package is installed, and as root:
   systemd-sysusers qscpd.conf && systemd-tmpfiles --create qscpd.conf
   qscpd init$config_option         make a private CA, a certificate and $configdir/qscpd.yaml
   systemctl daemon-reload && systemctl enable --now qscpd
+  systemctl enable --now qscpd-backup.timer    a backup every night in /var/backups/qscpd
 STEPS
 }
 
 do_uninstall() {
-    if here && booted && [ -e "$service" ]; then
-        systemctl disable --now --quiet qscpd
+    if here && booted; then
+        for unit in $units; do
+            [ ! -e "$unitdir/$unit" ] || systemctl disable --now --quiet "$unit"
+        done
     fi
     for program in $programs; do
         rm -f "$root$bindir/$program"
     done
     rm -rf "$root$libdir"
-    rm -f "$root$service" "$root$sysusersdir/qscpd.conf" "$root$tmpfilesdir/qscpd.conf"
+    for unit in $units; do
+        rm -f "$root$unitdir/$unit"
+    done
+    rm -f "$root$sysusersdir/qscpd.conf" "$root$tmpfilesdir/qscpd.conf"
     if here && booted; then
         systemctl daemon-reload
     fi
-    echo "QSCP was removed. Not removed: the system user qscpd, $configdir, /var/lib/qscpd and /var/log/qscpd."
+    echo "QSCP was removed. Not removed: the system user qscpd, $configdir, /var/lib/qscpd, /var/log/qscpd"
+    echo "and the backups in /var/backups/qscpd."
 }
 
 case ${1:-} in

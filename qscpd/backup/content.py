@@ -1,15 +1,16 @@
 """Reading a backup that anybody may have made: regular files, known sizes, text that is safe to print."""
 
+import contextlib
 import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from qscp.hints import show_invisible
 from qscpd.errors import QscpdError
+from qscpd.privileges import SystemUser, acting_as
 
 _BLOCK: Final = 1 << 20
 
@@ -27,7 +28,7 @@ class Fingerprint(NamedTuple):
     sha256: str
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_regular(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file to read it.
 
@@ -63,6 +64,33 @@ def copy_stream(source: BinaryIO, target: BinaryIO | None, limit: int | None = N
         if target is not None:
             target.write(block)
     return Fingerprint(size, digest.hexdigest())
+
+
+def copy_checked(
+    source: Path, expected: tuple[int, str], target: Path, mode: int, owner: SystemUser | None = None
+) -> None:
+    """Copy a file of a backup to a new file, flushed to the disk, and compare it with its fingerprint.
+
+    Args:
+        source: The file.
+        expected: Its size and hash.
+        target: The new file.
+        mode: Its mode.
+        owner: Who makes it, if we are root; None: this user.
+
+    Raises:
+        QscpdError: It is not what it was when the backup was checked.
+        OSError: It can't be read or written.
+    """
+    with open_regular(source) as file, acting_as(owner) if owner else contextlib.nullcontext():
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as copy:
+            os.fchmod(descriptor, mode)
+            found = copy_stream(file, copy, expected[0])
+            copy.flush()
+            os.fsync(descriptor)
+    if found != expected:
+        raise QscpdError(f"{source}: changed while it was read; nothing was restored")
 
 
 def printable(text: str) -> str:

@@ -98,12 +98,13 @@ def _fill(folder: Path, loaded: LoadedConfig, created: str) -> None:
         (loaded.path, CONFIG),
         (config.tls.certificate, CERTIFICATE),
         (config.tls.key, KEY),
-        (authority.ca_certificate, CA_CERTIFICATE),
-        (authority.ca_key, CA_KEY),
     ):
-        # The certificate can be from elsewhere, and the CA key can be on another machine.
-        if name not in (CA_CERTIFICATE, CA_KEY) or source.exists():
-            files.append(_copy(source, folder / name))
+        files.append(_copy(source, folder / name))
+    # The certificate can be from elsewhere, and the CA key can be on another machine.
+    if authority.ca_certificate.exists():
+        files.append(_copy(authority.ca_certificate, folder / CA_CERTIFICATE))
+    if authority.ca_key.exists() and _is_for_us(authority.ca_key):
+        files.append(_copy(authority.ca_key, folder / CA_KEY))
     # Each damaged place is reported when the backup is checked.
     contents = inspect_copy(store_url(folder / STORE), on_damage=lambda _: None)
     manifest = Manifest(
@@ -119,6 +120,11 @@ def _fill(folder: Path, loaded: LoadedConfig, created: str) -> None:
             file.write(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
             file.flush()
             os.fsync(descriptor)
+
+
+def _is_for_us(ca_key: Path) -> bool:
+    """Return False if root has closed the CA key to this user: the daemon's has no use for it."""
+    return os.geteuid() == 0 or os.access(ca_key, os.R_OK, effective_ids=True)
 
 
 def _check(folder: Path, on_damage: OnDamage | None) -> None:

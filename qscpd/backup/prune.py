@@ -4,6 +4,7 @@ Only folders with the name and the manifest of a backup are removed, only files 
 manifest names, and never the last intact backup.
 """
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ class Pruned(NamedTuple):
     removed: list[Path]
     incomplete: list[Path]
     """Folders that look like unfinished backups; they are not touched."""
+    closed: list[Path]
+    """Backups that this user can't read, as another user made them; they are neither counted nor touched."""
     spared: Path | None
     """Backup that was kept only because all newer ones are damaged."""
 
@@ -38,6 +41,8 @@ def prune_backups(destination: Path, keep: int) -> Pruned:
     """
     with file_errors(destination):
         folders = [each for each in destination.iterdir() if each.is_dir() and not each.is_symlink()]
+    closed = sorted(each for each in folders if _is_closed(each))
+    folders = [each for each in folders if each not in closed]
     incomplete = sorted(each for each in folders if _looks_unfinished(each))
     complete = sorted((each for each in folders if _is_complete(each)), key=_age, reverse=True)
     kept, old = complete[:keep], complete[keep:]
@@ -47,11 +52,16 @@ def prune_backups(destination: Path, keep: int) -> Pruned:
     removed = [each for each in old if each != spared]
     for each in reversed(removed):
         _remove(each)
-    return Pruned(kept, removed, incomplete, spared)
+    return Pruned(kept, removed, incomplete, closed, spared)
 
 
 def _is_intact(folder: Path) -> bool:
     return not find_problems(folder) and not read_manifest(folder).damaged
+
+
+def _is_closed(folder: Path) -> bool:
+    named = BACKUP_NAME.fullmatch(folder.name.removesuffix(UNFINISHED)) is not None
+    return named and not os.access(folder, os.R_OK | os.X_OK, effective_ids=True)
 
 
 def _looks_unfinished(folder: Path) -> bool:

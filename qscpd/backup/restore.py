@@ -6,12 +6,11 @@ whole directory can move. The configuration comes last: before that, nothing can
 
 import dataclasses
 import os
-import pwd
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from qscpd.backup.content import copy_stream, open_regular
+from qscpd.backup.content import copy_checked
 from qscpd.backup.manifest import (
     CA_CERTIFICATE,
     CA_KEY,
@@ -29,7 +28,7 @@ from qscpd.config import load_config, render_config
 from qscpd.config.load import parse_config
 from qscpd.errors import ExistsError, QscpdError, StoreBusyError
 from qscpd.files import file_errors, sync, write_new_file
-from qscpd.privileges import DAEMON_USER
+from qscpd.privileges import service_user
 from qscpd.store import lock_store, open_store, store_in_use, store_url
 
 _PLACES = {
@@ -65,13 +64,7 @@ def restore_backup(directory: Path, into: Path) -> Restored:
     """
     with file_errors(into):
         _refuse_used(into)
-    manifest = read_manifest(directory)  # once: what is checked is what is restored
-    problems = find_problems_of(directory, manifest)
-    if problems:
-        raise QscpdError(
-            f"nothing was restored: {problems[0]}"
-            + (f" (`qscpd verify {directory}` shows all {len(problems)} problems)" if problems[1:] else "")
-        )
+    manifest = checked_manifest(directory)
     config = _adjusted_config(directory / CONFIG, into / "config" / CONFIG)
     with file_errors(into):
         into.mkdir(mode=0o755, exist_ok=True)
@@ -84,6 +77,22 @@ def restore_backup(directory: Path, into: Path) -> Restored:
     return Restored(into / "config" / CONFIG, manifest, epoch)
 
 
+def checked_manifest(directory: Path) -> Manifest:
+    """Check a backup and return its manifest; it is read once, so what is checked is what is restored.
+
+    Raises:
+        QscpdError: The backup is damaged.
+    """
+    manifest = read_manifest(directory)
+    problems = find_problems_of(directory, manifest)
+    if problems:
+        raise QscpdError(
+            f"nothing was restored: {problems[0]}"
+            + (f" (`qscpd verify {directory}` shows all {len(problems)} problems)" if problems[1:] else "")
+        )
+    return manifest
+
+
 def _fill(stage: Path, directory: Path, manifest: Manifest, config: str) -> str:
     """Write all files, and return the new epoch."""
     for name, mode in DIRECTORIES.items():
@@ -92,7 +101,7 @@ def _fill(stage: Path, directory: Path, manifest: Manifest, config: str) -> str:
     for file in manifest.files:
         _copy_file(directory, stage, file)
     write_new_file(stage / "config" / CONFIG, config.encode(), mode=0o644)
-    epoch = _renew_store(stage / "var" / STORE)
+    epoch = renew_store(stage / "var" / STORE)
     _set_owners(stage)
     for name in DIRECTORIES:
         sync(stage / name)
@@ -136,19 +145,15 @@ def _adjusted_config(backup: Path, target: Path) -> str:
 def _copy_file(directory: Path, stage: Path, file: BackupFile) -> None:
     place, mode = _PLACES.get(file.name, ("config", 0o644))
     name = f"{CONFIG}.original" if file.name == CONFIG else file.name
-    target = stage / place / name
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as copy, open_regular(directory / file.name) as source:
-        os.fchmod(descriptor, mode)
-        found = copy_stream(source, copy, file.size)
-        copy.flush()
-        os.fsync(descriptor)
-    if found != (file.size, file.sha256):
-        raise QscpdError(f"{directory / file.name}: changed while it was read; nothing was restored")
+    copy_checked(directory / file.name, (file.size, file.sha256), stage / place / name, mode)
 
 
-def _renew_store(store: Path) -> str:
-    """Migrate the store to our schema, and return its new epoch."""
+def renew_store(store: Path) -> str:
+    """Migrate a copied store to our schema, and return its new epoch.
+
+    Raises:
+        StoreError: It can't be opened, or the disk is full.
+    """
     url = store_url(store)
     with lock_store(url):
         opened = open_store(url)
@@ -161,14 +166,11 @@ def _renew_store(store: Path) -> str:
 
 def _set_owners(stage: Path) -> None:
     """Make the service's user the owner of its files, as `qscpd init` does."""
-    if os.geteuid() != 0:
-        return
-    try:
-        user = pwd.getpwnam(DAEMON_USER)
-    except KeyError:
+    owner = service_user()
+    if owner is None:
         return
     for path in (stage / "var", *(stage / "var").iterdir()):
-        os.chown(path, user.pw_uid, user.pw_gid)
+        os.chown(path, owner.uid, owner.gid)
     key = stage / "certs" / KEY
-    os.chown(key, 0, user.pw_gid)
+    os.chown(key, 0, owner.gid)
     key.chmod(0o640)

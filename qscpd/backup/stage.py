@@ -54,14 +54,25 @@ def stage_of(into: Path) -> Iterator[Path]:
 
 
 def remove_left_over(into: Path) -> None:
-    """Remove what a killed restore left; keep anything that is not certainly that.
+    """Remove what a killed restore left alone in a directory; keep anything that is not certainly that.
+
+    Raises:
+        StoreBusyError: That restore still runs.
+        OSError: It can't be read or removed.
+    """
+    if not any(each.name != _NAME for each in into.iterdir()):
+        clear_stage(into)
+
+
+def clear_stage(into: Path) -> None:
+    """Remove what a killed restore left, also beside other files.
 
     Raises:
         StoreBusyError: That restore still runs.
         OSError: It can't be read or removed.
     """
     stage = into / _NAME
-    if any(each.name != _NAME for each in into.iterdir()) or not _is_ours(stage):
+    if not _is_ours(stage):
         return
     descriptor = _lock(stage)
     if descriptor is None:

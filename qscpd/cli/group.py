@@ -9,6 +9,7 @@ import click
 
 from qscp import __version__
 from qscp.errors import InvalidNameError
+from qscp.hints import one_line
 from qscpd.cli.help import write_examples, write_sections
 from qscpd.cli.options import config_options
 from qscpd.cli.streams import discard_unwritable, explain_write_error, replace_closed_streams
@@ -110,7 +111,11 @@ class _Group(click.Group):
 
 
 def _report(sentence: str) -> None:
-    """Write an error to stderr; to the journal, with the priority of an error."""
+    """Write an error to stderr; to the journal, with the priority of an error.
+
+    It can quote an argument or a file, which must not control the terminal.
+    """
+    sentence = one_line(sentence)
     with contextlib.suppress(OSError):
         click.echo(f"<3>{sentence}" if logs_to_journal() else sentence, err=True)
     discard_unwritable(sys.stdout, sys.stderr)

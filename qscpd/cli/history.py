@@ -1,6 +1,7 @@
 """Commands that export or erase an account's messages."""
 
 import contextlib
+import os
 import re
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -108,8 +109,7 @@ def erase(ctx: click.Context, user: str, *, by_id: bool, yes: bool) -> None:
             "traces can remain in unused parts of the store's file; restart the daemon to remove them, "
             "with as much free space as the store has"
         )
-    copies = sorted(config.store.path.parent.glob(f"{config.store.path.name}.schema*"))
-    others = "".join(f", {copy}" for copy in copies)
+    others = "".join(f", {copy}" for copy in _earlier_stores(config.store.path))
     report(f"earlier backups and exports still contain them{others}")
 
 
@@ -118,6 +118,14 @@ def _erase(config: Config, request: admin.EraseUser) -> admin.Erased:
     if not isinstance(reply, admin.Erased):
         raise QscpdError(f"unexpected reply {type(reply).__name__} from the daemon (different version?)")
     return reply
+
+
+def _earlier_stores(store: Path) -> list[Path]:
+    """Return the copies of a store that upgrades and restores have kept."""
+    store = Path(os.path.realpath(store))
+    return sorted(
+        each for kind in ("schema", "before-restore-") for each in store.parent.glob(f"{store.name}.{kind}*")
+    )
 
 
 COMMANDS: Final = {command.name: command for command in (export, erase)}

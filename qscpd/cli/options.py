@@ -1,5 +1,6 @@
 """Options shared by several commands."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from qscpd.config import DEFAULT_CONFIG_PATH, LoadedConfig, load_config
+from qscpd.config.load import parse_config
 from qscpd.config.schema import SETTINGS
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -35,6 +37,17 @@ def load_chosen(ctx: click.Context) -> LoadedConfig:
     """
     choice = ctx.ensure_object(ConfigChoice)
     return load_config(choice.path or Path(DEFAULT_CONFIG_PATH), overrides=choice.overrides, trusted=True)
+
+
+def choose_text(ctx: click.Context, text: str) -> LoadedConfig:
+    """Return the configuration that the command line would select if the chosen file had a text.
+
+    Raises:
+        ConfigError: With all problems.
+    """
+    choice = ctx.ensure_object(ConfigChoice)
+    path = choice.path or Path(DEFAULT_CONFIG_PATH)
+    return parse_config(text, path, cwd=Path.cwd(), environ=os.environ, overrides=choice.overrides)
 
 
 def config_options(*, envvar: bool = False) -> Callable[[CommandT], CommandT]:

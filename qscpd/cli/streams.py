@@ -10,6 +10,7 @@ from typing import Final, TextIO
 
 import click
 
+from qscp.hints import one_line
 from qscpd.errors import QscpdError
 
 _STDERR: Final = 2
@@ -36,9 +37,12 @@ def replace_closed_streams() -> None:
 
 
 def report(sentence: str) -> None:
-    """Write a sentence to stderr; if stderr can't take it, the command goes on with its exit code."""
+    """Write a sentence to stderr; if stderr can't take it, the command goes on with its exit code.
+
+    What it quotes can't control the terminal: only its line ends are written as they are.
+    """
     with contextlib.suppress(OSError):
-        click.echo(sentence, err=True)
+        click.echo("\n".join(map(one_line, sentence.split("\n"))), err=True)
     discard_unwritable(sys.stderr)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pwd
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from qscpd.config import DEFAULT_CONFIG_PATH, load_config
 from qscpd.errors import ExistsError
 from qscpd.files import file_errors, write_new_file
 from qscpd.permissions import check_key_if_exists, check_unchangeable
-from qscpd.privileges import DAEMON_USER
+from qscpd.privileges import SystemUser, service_user
 from qscpd.setup.names import check_names, default_names
 from qscpd.setup.pki import (
     AuthorityFiles,
@@ -122,11 +121,11 @@ def initialize(layout: Layout, names: Sequence[str], *, keep: bool) -> list[Step
         check_unchangeable(layout.config, layout.config.stat())
     check_key_if_exists(files.ca_key)
     check_key_if_exists(files.key)
-    owner = _daemon_user() if not layout.relative else None
+    owner = service_user() if not layout.relative else None
     return list(_steps(layout, names, owner))
 
 
-def _steps(layout: Layout, names: Sequence[str], owner: pwd.struct_passwd | None) -> Iterator[Step]:
+def _steps(layout: Layout, names: Sequence[str], owner: SystemUser | None) -> Iterator[Step]:
     files = layout.authority
     for directory, mode in ((layout.config.parent, 0o755), (layout.certs, 0o755)):
         _make_directory(directory, mode, None)
@@ -159,9 +158,7 @@ def _authority(files: AuthorityFiles) -> Step:
     return Step(path, "certificate of the private CA: give this file to every client", made=True)
 
 
-def _server_certificate(
-    files: AuthorityFiles, more_names: Sequence[str], owner: pwd.struct_passwd | None
-) -> Step:
+def _server_certificate(files: AuthorityFiles, more_names: Sequence[str], owner: SystemUser | None) -> Step:
     what = "the server's certificate"
     if files.certificate.exists() and files.key.exists():
         missing = [name for name in more_names if name.lower() not in certificate_names(files.certificate)]
@@ -179,12 +176,12 @@ def _server_certificate(
         make_server_certificate(files, names)
     if owner is not None:
         with file_errors(files.key):
-            os.chown(files.key, 0, owner.pw_gid)
+            os.chown(files.key, 0, owner.gid)
             files.key.chmod(0o640)
     return Step(files.certificate, f"{what}, for {', '.join(names)}", made=True)
 
 
-def _make_directory(path: Path, mode: int, owner: pwd.struct_passwd | None) -> bool:
+def _make_directory(path: Path, mode: int, owner: SystemUser | None) -> bool:
     """Create a directory and its parents, and return whether it is new; an existing one is not changed."""
     with file_errors(path):
         if path.is_dir():
@@ -193,18 +190,8 @@ def _make_directory(path: Path, mode: int, owner: pwd.struct_passwd | None) -> b
         path.mkdir()
         path.chmod(mode)
         if owner is not None:
-            os.chown(path, owner.pw_uid, owner.pw_gid)
+            os.chown(path, owner.uid, owner.gid)
     return True
-
-
-def _daemon_user() -> pwd.struct_passwd | None:
-    """Return the user of the service, who gets access to what it needs, if it exists and we are root."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        return pwd.getpwnam(DAEMON_USER)
-    except KeyError:
-        return None
 
 
 def _config_text(layout: Layout) -> str:

@@ -10,7 +10,7 @@ from tests.support.storage import stored_messages
 from tests.support.wire import Wires, chat, message_id
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_sends_bye_to_all(
     start_daemon: StartDaemon, wires: Wires, number: signal.Signals
 ) -> None:

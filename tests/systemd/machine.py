@@ -57,7 +57,7 @@ class Machine:
     def attempt(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command in the machine, which can fail."""
         return subprocess.run(
-            [self.SCRIPT, "run", self._state, *command],
+            [self.SCRIPT, *self.arguments(*command)],
             input=stdin,
             capture_output=True,
             text=True,
@@ -65,10 +65,14 @@ class Machine:
             check=False,
         )
 
+    def arguments(self, *command: str) -> list[str]:
+        """Return the arguments of `SCRIPT` that run a command in the machine."""
+        return ["run", str(self._state), *command]
+
     def converse(self, *command: str) -> subprocess.Popen[str]:
         """Start an interactive command in the machine; stdout and stderr are one stream."""
         return subprocess.Popen(
-            [self.SCRIPT, "run", self._state, *command],
+            [self.SCRIPT, *self.arguments(*command)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -17,6 +17,8 @@ _PATHS = (
     "/usr/bin/qscpd",
     "/usr/bin/qscp-client",
     "/usr/lib/systemd/system/qscpd.service",
+    "/usr/lib/systemd/system/qscpd-backup.service",
+    "/usr/lib/systemd/system/qscpd-backup.timer",
     "/usr/lib/sysusers.d/qscpd.conf",
     "/usr/lib/tmpfiles.d/qscpd.conf",
 )
@@ -45,11 +47,14 @@ def test_installing_again_keeps_everything_and_uninstalling_keeps_the_data(bare_
         assert "systemctl restart qscpd" in machine.run(*_MAKE, "install", "prefix=/usr")
         assert machine.run("systemctl", "show", "qscpd", "--property", "MainPID") == pid
         machine.run("systemctl", "restart", "qscpd")
+        machine.run("systemctl", "enable", "--now", "qscpd-backup.timer")
         assert machine.run("sha256sum", "/etc/qscpd/qscpd.yaml", "/etc/qscpd/certs/ca.pem") == before
 
         machine.run(*_MAKE, "uninstall", "prefix=/usr")
         for path in _PATHS:
             assert machine.attempt("test", "-e", path).returncode != 0, path
+        assert machine.run("find", "/etc/systemd/system", "-name", "qscpd*") == ""
+        assert machine.run("systemctl", "list-units", "--all", "--no-legend", "qscpd*") == ""
         machine.run("test", "-s", "/var/lib/qscpd/qscpd.db")
         assert machine.run("sha256sum", "/etc/qscpd/qscpd.yaml", "/etc/qscpd/certs/ca.pem") == before
 

@@ -201,7 +201,7 @@ def test_a_crash_is_followed_by_a_restart(machine: Machine, service: Service) ->
 
 
 def test_a_port_in_use_fails_with_a_sentence(machine: Machine, service: Service) -> None:
-    """The unit fails, the journal names the port, and systemd gives up in the end."""
+    """The status and the journal name the port; once it is free, the service starts without help."""
     with machine.converse(
         "python3",
         "-c",
@@ -210,11 +210,43 @@ def test_a_port_in_use_fails_with_a_sentence(machine: Machine, service: Service)
         assert squatter.stdout is not None
         assert squatter.stdout.readline() == "up\n"
         service.start_fails()
-        wait_until(lambda: service.property("ActiveState") == "failed", "systemd gives up")
+        assert "7727" in _sentences(service)
+        assert "Traceback" not in _sentences(service)
+        assert re.match("Failed: server.listen: .*7727: the port is in use", service.property("StatusText"))
+        wait_until(lambda: int(service.property("NRestarts")) > 1, "systemd tries again and again")
         squatter.communicate()
-    assert "7727" in _sentences(service)
-    assert "Traceback" not in _sentences(service)
-    assert re.match("Failed: server.listen: .*7727: the port is in use", service.property("StatusText"))
+    wait_until(lambda: service.property("ActiveState") == "active", "the service starts on the free port")
+    _handshake(machine)
+
+
+def test_restarts_by_hand_are_not_counted(machine: Machine, service: Service) -> None:
+    """After more restarts in a row than systemd's default allows, the service runs."""
+    service.start()
+    machine.run("sh", "-ec", "for _ in 1 2 3 4 5 6 7 8; do systemctl restart qscpd; done")
+    assert service.property("ActiveState") == "active"
+    _handshake(machine)
+
+
+@pytest.mark.parametrize("signal", ["HUP", "USR1", "USR2", "WINCH"])
+def test_a_signal_does_not_stop_the_service(machine: Machine, service: Service, signal: str) -> None:
+    """The same process goes on, also if the signal comes while it starts."""
+    machine.run("systemctl", "start", "--no-block", "qscpd")
+    machine.attempt("systemctl", "kill", "--kill-whom", "main", "-s", signal, "qscpd")
+    service.start()
+    pid = service.property("MainPID")
+    machine.run("systemctl", "kill", "-s", signal, "qscpd")
+    _handshake(machine)
+    assert service.property("MainPID") == pid
+    assert "Traceback" not in machine.run("journalctl", "-u", "qscpd", "--no-pager")
+
+
+def test_reload_is_an_error_and_changes_nothing(machine: Machine, service: Service) -> None:
+    """`systemctl reload` says that it does not apply, and the service goes on."""
+    service.start()
+    done = machine.attempt("systemctl", "reload", "qscpd")
+    assert done.returncode != 0
+    assert "reload is not applicable" in done.stderr
+    assert service.property("ActiveState") == "active"
 
 
 def test_a_broken_configuration_fails_once(machine: Machine, service: Service, config: str) -> None:

@@ -31,7 +31,7 @@ from tests.support.backups import forge
 from tests.support.ids import IdMaker
 from tests.support.smalldisk import fill, largest_file, small_disk
 from tests.support.stores import rows_of
-from tests.support.users import as_user
+from tests.support.users import NOBODY, as_user
 
 SCHEMA_1 = Path(__file__).parents[1] / "store/sqlite/schema1.sql"
 ALL = ["ca.key", "ca.pem", "manifest.json", "qscpd.db", "qscpd.yaml", "server.key", "server.pem"]
@@ -519,6 +519,23 @@ def test_only_finished_backups_count_and_go(copies: Callable[..., list[Path]], t
         "qscp-holiday",
     ]
     assert find_problems(elsewhere) == []
+
+
+def test_backups_of_another_user_are_not_counted(copies: Callable[..., list[Path]]) -> None:
+    """A user who can't read some backups, as root's, removes none of their own on account of them."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files to another user")
+    made = copies("20250101T000000Z", "20250102T000000Z", "20250103T000000Z")
+    for path in (made[0].parent, made[0], made[1], *made[0].iterdir(), *made[1].iterdir()):
+        os.chown(path, NOBODY, NOBODY)
+    with as_user(made[0].parent):
+        pruned = prune_backups(made[0].parent, 1)
+    assert (pruned.kept, pruned.removed, pruned.closed, pruned.incomplete) == (
+        [made[1]],
+        [made[0]],
+        [made[2]],
+        [],
+    )
 
 
 def test_the_last_good_one_is_spared(copies: Callable[..., list[Path]]) -> None:

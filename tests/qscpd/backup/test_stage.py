@@ -40,7 +40,7 @@ def kill_in(moment: str, backup: Path, into: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "moment", ["_copy_file", "_adjusted_config", "_renew_store", "_set_owners", "write_new_file", "sync"]
+    "moment", ["_copy_file", "_adjusted_config", "renew_store", "_set_owners", "write_new_file", "sync"]
 )
 def test_a_killed_restore_is_no_obstacle(
     backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str

@@ -135,12 +135,14 @@ def test_erase_needs_a_terminal_or_yes(run: Run, monkeypatch: pytest.MonkeyPatch
 
 def test_erase_leaves_no_word_behind(run: Run) -> None:
     """The account is deleted, its text is in no file of the store, and remaining copies are reported."""
-    STORE.with_name("qscpd.db.schema1").write_text("an old copy")
+    copies = [STORE.with_name(f"qscpd.db{each}") for each in (".before-restore-20261124T070000Z", ".schema1")]
+    for copy in copies:
+        copy.write_text("an old copy")
     result = run("erase", "alice", "--yes")
     assert result.exit_code == 0
     assert result.stderr == (
         "erased all messages of alice (a1)\n"
-        f"earlier backups and exports still contain them, {Path.cwd() / 'var/qscpd.db.schema1'}\n"
+        f"earlier backups and exports still contain them, {copies[0].absolute()}, {copies[1].absolute()}\n"
     )
     assert [user["name"] for user in json.loads(run("listusers", "--json").stdout)] == ["bob"]
     assert not [each for each in Path("var").iterdir() if b"canary" in each.read_bytes()]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from qscpd import privileges
 from qscpd.certificates.check import check_pair
 from qscpd.config import load_config
 from qscpd.errors import ExistsError, NotFoundError, PermissionDeniedError, UsageError
-from qscpd.setup import init as module
 from qscpd.setup.init import Layout, dev_layout, initialize, system_layout
 from tests.support.users import as_user
 
@@ -143,7 +143,7 @@ def test_the_daemons_user_gets_its_permissions(layout: Layout, monkeypatch: pyte
     """After `init` by root, the daemon's user can only read its key and write its directory."""
     if os.geteuid() != 0:
         pytest.skip("only root can give files to another user")
-    monkeypatch.setattr(module, "DAEMON_USER", "nobody")
+    monkeypatch.setattr(privileges, "DAEMON_USER", "nobody")
     user = pwd.getpwnam("nobody")
     initialize(layout, [], keep=False)
     files = layout.authority
