@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import logging
 import os
 import resource
 import signal
@@ -29,12 +30,12 @@ from qscpd.bus.local import LocalBus
 from qscpd.chat.router import Router
 from qscpd.config import Config, HistoryConfig, find_warnings
 from qscpd.domain.model import Keep
-from qscpd.errors import ExitCode, StoreError
+from qscpd.errors import ExitCode, QscpdError, StoreError
 from qscpd.files import DESCRIPTOR_RESERVE, descriptor_limit
 from qscpd.handlers.login import Login
 from qscpd.handlers.login_guard import LoginGuard
 from qscpd.handlers.table import handler_table
-from qscpd.log import configure_log
+from qscpd.log import LogHandler, configure_log
 from qscpd.net.admission import Admission
 from qscpd.net.listener import Listener
 from qscpd.net.tls import server_context
@@ -67,11 +68,18 @@ def run(config: Config) -> ExitCode:
     Raises:
         QscpdError: The daemon could not start.
     """
-    configure_log(config.log)
     _raise_file_limit()
     _share_memory()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(config))
+    # An error of the start comes after the lines that were logged before it.
+    with contextlib.closing(configure_log(config.log)) as log:
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                return runner.run(_serve(config, log))
+        except QscpdError:
+            raise
+        except Exception as error:
+            _log.critical("daemon.crashed", exc_info=True)
+            raise QscpdError("internal error; the log has the details") from error
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -100,7 +108,7 @@ def _share_memory() -> None:
         mallopt(_M_ARENA_MAX, 1)
 
 
-async def _serve(config: Config) -> ExitCode:
+async def _serve(config: Config, log_handler: LogHandler) -> ExitCode:
     with contextlib.closing(Notifier.from_environment()) as notifier, contextlib.ExitStack() as stack:
         context = server_context(config.tls)
         url = store_url(config.store.path)
@@ -150,7 +158,8 @@ async def _serve(config: Config) -> ExitCode:
         listener.bind()
         stack.callback(listener.stop_accepting)
         # Outside of the task group, which would wrap an error at the start in a group.
-        async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer, damage).handle):
+        live = LiveAdmin(router, writer, damage, dropped_lines=lambda: log_handler.dropped)
+        async with AdminServer(config.server.admin_socket, live.handle):
             await daemon.serve(router, listener, writer, log, tasks)
         stack.close()
         daemon.ended()
@@ -233,6 +242,7 @@ class _Daemon:
         if self._stop.is_set():
             _log.warning("daemon.killed", signal=number.name)
             self._notifier.failed(f"ended by a second {number.name}")
+            logging.shutdown()
             os._exit(ExitCode.FAILED)
         self._reason = number.name
         self._stop.set()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -49,12 +50,27 @@ _log = structlog.stdlib.get_logger("qscpd.admin")
 
 
 class LiveAdmin:
-    """Performs requests on the store's thread; the bus has their events before the answer."""
+    """Performs requests on the store's thread; the bus has their events before the answer.
 
-    def __init__(self, router: Router, writer: StoreWriter[Session], damage: DamageLog) -> None:
+    Args:
+        router: The sessions.
+        writer: The store.
+        damage: Damaged places of the store.
+        dropped_lines: Returns the number of lines that are missing in the log.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        writer: StoreWriter[Session],
+        damage: DamageLog,
+        *,
+        dropped_lines: Callable[[], int],
+    ) -> None:
         self._router = router
         self._writer = writer
         self._damage = damage
+        self._dropped_lines = dropped_lines
         self._started = time.monotonic()
 
     async def handle(self, request: Request) -> Reply:
@@ -137,4 +153,5 @@ class LiveAdmin:
             clock_ahead_s=round((doubt.wall_ms - doubt.expected_ms) / 1000) if doubt is not None else None,
             clock_left_s=doubt.left_ms // 1000 if doubt is not None else None,
             damaged=self._damage.count,
+            log_dropped=self._dropped_lines(),
         )

@@ -188,6 +188,8 @@ class DaemonStatus(_Reply, frozen=True, tag="status"):
     """How much longer it must run steadily to be confirmed; None while it is."""
     damaged: int = 0
     """Damaged places of the store that this run has met."""
+    log_dropped: int = 0
+    """Lines of the log that were dropped, because standard error did not take them."""
 
 
 class ClockConfirmed(_Reply, frozen=True, tag="clock_confirmed"):

@@ -50,7 +50,7 @@ class LiveDaemon:
             self.router.bus,
             on_failed=print,
         )
-        self.admin = LiveAdmin(self.router, self.writer, DamageLog())
+        self.admin = LiveAdmin(self.router, self.writer, DamageLog(), dropped_lines=lambda: 0)
 
 
 @pytest.fixture

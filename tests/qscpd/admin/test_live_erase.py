@@ -47,7 +47,7 @@ def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter
     directory = Directory(store.accounts(), store.account_names())
     router = Router(Config(), directory, ListLog(), bus, writer)
     with writer:
-        yield LiveAdmin(router, writer, DamageLog()), router, writer
+        yield LiveAdmin(router, writer, DamageLog(), dropped_lines=lambda: 0), router, writer
     router.presence.close()
 
 
