@@ -91,7 +91,7 @@ class Engine:
         self._sync = Sync(me, out, clock, self._sender, chat, saved, self.blocks, shows_at_once=shows_at_once)
         self._requests = PendingRequests(out)
         self._history = History(out, self._requests, self._sync, self.blocks)
-        self._rooms = Rooms(me, out, clock, self._sync, chat, self._requests, close=self._close_chat)
+        self._rooms = Rooms(me, out, clock, self._sync, chat, self._requests, close=self._close_room)
         self._switcher = ChatSwitcher(
             me,
             out,
@@ -105,6 +105,7 @@ class Engine:
             requests=self._requests,
             online=self._is_online,
             resume=self._resume,
+            is_pipe=shows_at_once,
         )
         self._room_requests = RoomRequests(out, clock, self._requests, self._rooms, self._switcher)
         self._block_requests = BlockRequests(out, self.blocks, self._requests, self.roster, self._rooms)
@@ -153,8 +154,8 @@ class Engine:
 
     @property
     def leaving(self) -> bool:
-        """Whether the user wants to quit."""
-        return self._commands.leaving
+        """Whether the user wants to quit, or a pipe has to end."""
+        return self._commands.leaving or self._switcher.stopped
 
     @property
     def failures(self) -> int:
@@ -246,6 +247,7 @@ class Engine:
         self._requests.connected()
         self._sender.connected()
         self._commands.connected()
+        self._switcher.ask_name()
         self.typing.connected(ack)
 
     def disconnected(self) -> None:
@@ -295,14 +297,14 @@ class Engine:
     # --- typed lines
 
     def enter(self, line: TypedLine) -> None:
-        """Carry out a typed line, or queue it until the server has answered."""
+        """Carry out a typed line, or queue it until the server has answered; ignore it after the end."""
         # Invisible characters can come with a paste.
         line = dataclasses.replace(line, text=drop_pasted(line.text))
-        if not self._switcher.queue(line):
+        if not self.leaving and not self._switcher.queue(line):
             self._carry_out(line)
 
-    def _close_chat(self) -> None:
-        self._switcher.close()
+    def _close_room(self) -> None:
+        self._switcher.membership_ended()
 
     def _resume(self) -> None:
         """Carry out the lines that were queued."""
@@ -321,11 +323,9 @@ class Engine:
                 self._switcher.block(line)
             case Run(command, argument):
                 command.run(self._commands, argument)
-            case Refuse(problem, enters):
+            case Refuse(problem, enters, moves):
                 self._out.fail(problem)
-                if enters:
-                    self._switcher.join("")
-                    self._switcher.join_refused()
+                self._switcher.refused(enters=enters, moves=moves)
             case meaning:
                 assert_never(meaning)
 
