@@ -159,7 +159,10 @@ async def _chat(settings: ClientConfig) -> ExitCode:
             shows_at_once=front.shows_at_once,
             sends_typing=sends_typing,
         )
-        return await ClientRunner(engine, front, device, login.again).run(link, welcome)
+        code = await ClientRunner(engine, front, device, login.again).run(link, welcome)
+        if code is ExitCode.OK:
+            front.check_output()
+        return code
 
 
 def _front_end() -> FrontEnd:

@@ -332,6 +332,7 @@ class ChatSwitcher:
 
     def abandon(self) -> None:
         """Keep the lines queued for a name without an answer; discard those for a room without one."""
+        self.start()
         while self._chat.state is ChatState.RESOLVING and not is_room(self._chat.name):
             self.receive_whois()
         if (room := self._chat.joining) is not None:

@@ -22,7 +22,7 @@ from qscp.characters import drop_pasted
 from qscp_client.core import events
 from qscp_client.core.block_requests import BlockRequests
 from qscp_client.core.blocks import Blocks
-from qscp_client.core.changes import Added, Change, Saved
+from qscp_client.core.changes import Change, Saved
 from qscp_client.core.chat_state import CurrentChat, TypedLine
 from qscp_client.core.chat_switcher import ChatSwitcher
 from qscp_client.core.commands.blocks import BlockCommands
@@ -225,13 +225,15 @@ class Engine:
 
     def additions_to_save(self) -> list[Change]:
         """Remove and return the messages to save before they are shown."""
-        changes = self._out.take_changes()
-        self._out.changes = [each for each in changes if not isinstance(each, Added)]
-        return [each for each in changes if isinstance(each, Added)]
+        return self._out.take_additions()
 
     def changes_to_save(self) -> list[Change]:
         """Remove and return the changes to save after everything was shown."""
         return self._out.take_changes()
+
+    def leave_unread(self) -> None:
+        """Report and save no position any more: messages can't be shown, and have to come again."""
+        self._out.is_shown = False
 
     # --- the connection
 
@@ -290,7 +292,6 @@ class Engine:
         """
         if self.queues_lines:  # kept like all that has no answer
             self.disconnected()
-            self._switcher.start()
             self._switcher.abandon()
         self._sender.show_unanswered(keeps=keeps)
 
@@ -298,8 +299,7 @@ class Engine:
 
     def enter(self, line: TypedLine) -> None:
         """Carry out a typed line, or queue it until the server has answered; ignore it after the end."""
-        # Invisible characters can come with a paste.
-        line = dataclasses.replace(line, text=drop_pasted(line.text))
+        line = dataclasses.replace(line, text=drop_pasted(line.text))  # invisible characters of a paste
         if not self.leaving and not self._switcher.queue(line):
             self._carry_out(line)
 
