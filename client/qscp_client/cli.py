@@ -17,7 +17,7 @@ from qscp.features import BLOCK, READ_RECEIPTS, TYPING
 from qscp.ids import make_message_id
 from qscp.names import normalize_name
 from qscp_client import config as configuration
-from qscp_client.config import ClientConfig, state_directory
+from qscp_client.config import ClientConfig, expand_home, state_directory
 from qscp_client.core.effects import Clock
 from qscp_client.core.engine import Engine
 from qscp_client.core.notices import Notice, NoticeCode
@@ -109,11 +109,12 @@ def _settings(
     ca: Path | None, server: str | None, user: str | None, config_file: Path | None
 ) -> ClientConfig:
     """Return the settings of the configuration file, and of the command line, which takes precedence."""
-    path = config_file or configuration.default_path()
-    settings = configuration.load(path) if config_file or path.exists() else ClientConfig()
-    if ca is not None:
-        settings = dataclasses.replace(settings, ca=ca)
     try:
+        path = expand_home(config_file) if config_file else configuration.default_path()
+        exists = path is not None and os.path.exists(path)  # noqa: PTH110 - Path raises in a closed directory
+        settings = configuration.load(path) if path and (config_file or exists) else ClientConfig()
+        if ca is not None:
+            settings = dataclasses.replace(settings, ca=expand_home(ca))
         if server is not None:
             settings = dataclasses.replace(settings, server=parse_server(server))
         if user is not None:
@@ -123,7 +124,7 @@ def _settings(
     if settings.ca is None:
         raise UsageError(
             "No CA certificate given. Ask the server's operator for ca.pem, "
-            f"then use --ca FILE, or set `ca: FILE` in {path}."
+            f"then use --ca FILE, or set `ca: FILE` in {path or 'a file for --config'}."
         )
     return settings
 

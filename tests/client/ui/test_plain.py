@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -368,6 +369,32 @@ async def test_an_unusable_state_directory_is_reported(
     done = await run_client(*LOGIN, "dave", "hello")
     assert done.exit_code == ExitCode.OK
     assert "* Nothing is saved on this computer: " in done.stderr
+    assert server.stored("alice", "dave") == ["hello"]
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv: apt install util-linux"
+)
+@pytest.mark.parametrize("home", [None, "/nonexistent", "/proc", "relative"])
+async def test_a_user_without_a_home_can_chat(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str], home: str | None
+) -> None:
+    """A user id without an account or home works as a device that keeps nothing, and says so."""
+    server.come("dave")
+    reads_all = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")  # the checkout, of root
+    process = await asyncio.create_subprocess_exec(
+        *("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", *reads_all, *client_command),
+        cwd=REPOSITORY,
+        env={name: value for name, value in environment.items() if not name.startswith(("XDG_", "HOME"))}
+        | ({"HOME": home} if home else {}),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with patiently():
+        _, stderr = await process.communicate(b"alice\nwonderland\ndave\nhello\n")
+    assert process.returncode == ExitCode.OK, stderr
+    assert stderr.decode().splitlines()[0].startswith("* Nothing is saved on this computer: ")
     assert server.stored("alice", "dave") == ["hello"]
 
 
