@@ -46,12 +46,17 @@ _FILE = click.Path(path_type=Path, readable=False)
 
 
 class _Command(click.Command):
-    """Command whose help and version are an error with an exit code if they can't be written."""
+    """Command that has its exit codes also if its help, version or errors can't be written."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line; help and version are written here."""
         try:
             return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            with contextlib.suppress(OSError):
+                error.show()
+            discard_unwritable()
+            ctx.exit(error.exit_code)
         except BrokenPipeError:
             raise  # click ends quietly
         except OSError as error:

@@ -82,6 +82,9 @@ class _Group(click.Group):
         """Read the command line; help and version are written here."""
         try:
             return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            _show_usage(error)
+            ctx.exit(error.exit_code)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise
@@ -92,6 +95,9 @@ class _Group(click.Group):
         """Run a command; its errors are sentences on stderr, never a traceback."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            _show_usage(error)
+            ctx.exit(error.exit_code)
         except ConfigError as error:
             for problem in error.problems:
                 _report(problem, ctx)
@@ -115,6 +121,13 @@ def _report(sentence: str, ctx: click.Context | None = None) -> None:
         return  # a daemon ends even if nothing reads why
     with contextlib.suppress(OSError):
         click.echo(f"<3>{sentence}" if logs_to_journal() else sentence, err=True)
+    discard_unwritable(sys.stdout, sys.stderr)
+
+
+def _show_usage(error: click.UsageError) -> None:
+    """Write what is wrong with a command line to stderr, if it takes that."""
+    with contextlib.suppress(OSError):
+        error.show()
     discard_unwritable(sys.stdout, sys.stderr)
 
 

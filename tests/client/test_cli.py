@@ -136,3 +136,4 @@ def test_help_to_a_reader_that_left_is_quiet() -> None:
 def test_a_lost_sentence_keeps_its_exit_code(streams: str) -> None:
     """An error that stderr does not take has its exit code all the same."""
     assert shell(f"--server host:x {streams}").returncode == ExitCode.USAGE
+    assert shell(f"--no-such-option {streams}").returncode == ExitCode.USAGE

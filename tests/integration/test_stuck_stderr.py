@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -118,3 +119,26 @@ async def test_a_start_that_is_refused_ends(start_on: StartOn, tmp_path: Path) -
     assert await asyncio.to_thread(daemon.wait) == ExitCode.FAILED
     os.close(reader)
     os.close(writer)
+
+
+@pytest.mark.parametrize("streams", ["<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-", "<&- >&- 2>&-"])
+async def test_a_daemon_with_closed_streams(
+    tmp_path: Path, authority: AuthorityFiles, wires: Wires, streams: str
+) -> None:
+    """A daemon that began without standard streams has the null device there, runs, and ends with 0."""
+    config = write_config(tmp_path, authority)
+    add_accounts(tmp_path / "qscpd.db", {"alice": PASSWORD, "bob": PASSWORD})
+    port = free_port()
+    command = ("bash", "-c", f'exec "$@" {streams}', "bash", sys.executable, "-m", "qscpd")
+    daemon = Daemon(tmp_path, config, [f"server.listen=127.0.0.1:{port}"], command)
+    daemon.port = port
+    try:
+        await until(lambda: daemon.run("status").returncode == 0 or daemon.process.poll() is not None)
+        await check_chat(daemon, wires)
+        closed = [number for number, sign in enumerate(("<&-", " >&-", "2>&-")) if sign in f" {streams}"]
+        open_files = Path(f"/proc/{daemon.process.pid}/fd")
+        assert {str((open_files / str(number)).readlink()) for number in closed} == {os.devnull}
+        assert await asyncio.to_thread(daemon.stop) == 0
+        assert "Traceback" not in "".join(daemon.text)
+    finally:
+        daemon.kill()
