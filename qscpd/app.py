@@ -5,16 +5,14 @@ This is the one place where objects get references to each other; there are no g
 
 import asyncio
 import contextlib
-import ctypes
 import gc
+import logging
 import os
-import resource
 import signal
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -31,20 +29,17 @@ from qscpd.bus.local import LocalBus
 from qscpd.certificates.watch import CertificateWatch
 from qscpd.chat.router import Router
 from qscpd.config import Config, HistoryConfig, find_warnings
-from qscpd.config.places import check_places
-from qscpd.config.ports import explain_privileged, privileged_addresses
 from qscpd.domain.model import Keep
-from qscpd.errors import ExitCode, PermissionDeniedError, StoreError
-from qscpd.files import DESCRIPTOR_RESERVE, descriptor_limit, file_errors
+from qscpd.errors import ExitCode, QscpdError, StoreError
+from qscpd.files import DESCRIPTOR_RESERVE, descriptor_limit
 from qscpd.handlers.login import Login
 from qscpd.handlers.login_guard import LoginGuard
 from qscpd.handlers.table import handler_table
-from qscpd.log import configure_log
+from qscpd.log import LogHandler, configure_log
 from qscpd.net.admission import Admission
 from qscpd.net.listener import Listener
 from qscpd.net.tls import load_pair
-from qscpd.privileges import become, daemon_user, user_name
-from qscpd.reach import closed_directory
+from qscpd.process import raise_file_limit, share_memory, take_user
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
@@ -57,8 +52,6 @@ from qscpd.systemd import Notifier, watchdog_interval_s
 
 _TICK_S: Final = 1.0
 
-_M_ARENA_MAX: Final = -8
-"""Of <malloc.h>; see mallopt(3)."""
 
 _GC_THRESHOLD: Final = 50_000
 """New objects between two garbage collections."""
@@ -81,50 +74,20 @@ def run(config: Config) -> ExitCode:
         QscpdError: The daemon could not start.
     """
     ignore_early_hangup()
-    configure_log(config.log)
-    _raise_file_limit()
-    _share_memory()
+    raise_file_limit()
+    share_memory()
     loop_factory = _loop_factory()
-    left_root = _leave_root(config)
-    check_places(config)
-    if left_root:
-        if low := privileged_addresses(config):
-            raise PermissionDeniedError(explain_privileged(low, user_name(os.getuid())))
-        reason = f"root has started qscpd; {config.store.path} belongs to this user"
-        _log.warning("daemon.user", user=user_name(os.getuid()), reason=reason)
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(_serve(config))
-
-
-def _leave_root(config: Config) -> bool:
-    """Become the store's owner if root has started us: what root makes, the service could not open.
-
-    Returns:
-        Whether the user is another one now.
-
-    Raises:
-        PermissionDeniedError: root can't become that user, or that user can't use this program.
-    """
-    user = daemon_user(config.store.path)
-    if os.geteuid() != 0 or user.uid == 0:
-        return False
-    lock_store(store_url(config.store.path))  # imports the driver
-    directory = config.server.admin_socket.parent
-    with file_errors(directory):
-        # /run is empty after a boot, and only root can make a directory there.
-        if not directory.exists() and directory.parent.is_dir() and directory.parent.stat().st_uid == 0:
-            directory.mkdir(mode=0o755)
-            os.chown(directory, user.uid, user.gid, follow_symlinks=False)
-    become(user)
-    for program in (Path(__file__), Path(os.__file__)):
-        closed = closed_directory(program)
-        if closed is not None:
-            raise PermissionDeniedError(
-                f"the store {config.store.path} belongs to user {user.name}, who can't enter {closed}, "
-                "where qscpd or its Python is; install it for all users (`make install`), and run it as "
-                "that user"
-            )
-    return True
+    # An error of the start comes after the lines that were logged before it.
+    with contextlib.closing(configure_log(config.log)) as log:
+        try:
+            take_user(config)
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                return runner.run(_serve(config, log))
+        except QscpdError:
+            raise
+        except Exception as error:
+            _log.critical("daemon.crashed", exc_info=True)
+            raise QscpdError("internal error; the log has the details") from error
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -135,25 +98,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _raise_file_limit() -> None:
-    """Allow as many open files as the system lets us; each connection is one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _share_memory() -> None:
-    """Let all threads allocate from one heap.
-
-    glibc gives each thread a heap of its own and keeps freed memory there: for us the 19 MiB of a
-    password hash, twice. Because of Python's lock, our threads hardly ever allocate at the same time.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have no such heaps
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 1)
-
-
-async def _serve(config: Config) -> ExitCode:
+async def _serve(config: Config, log_handler: LogHandler) -> ExitCode:
     with contextlib.closing(Notifier.from_environment()) as notifier, contextlib.ExitStack() as stack:
         certificate = load_pair(config.tls)
         watch = CertificateWatch(certificate)
@@ -207,7 +152,15 @@ async def _serve(config: Config) -> ExitCode:
         listener.bind()
         stack.callback(listener.stop_accepting)
         # Outside of the task group, which would wrap an error at the start in a group.
-        report = StatusReport(router, writer, damage, listener.bound, watch, newest_schema(url))
+        report = StatusReport(
+            router,
+            writer,
+            damage,
+            listener.bound,
+            watch,
+            lambda: log_handler.dropped,
+            schema=newest_schema(url),
+        )
         async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer, report).handle):
             if not names:
                 _log.warning("store.new", found=f"{config.store.path}: {_NEW_STORE}")
@@ -297,6 +250,7 @@ class _Daemon:
                 return
             _log.warning("daemon.killed", signal=number.name)
             self._notifier.failed(f"ended by a second {number.name}")
+            logging.shutdown()
             os._exit(ExitCode.FAILED)
         self._reason = number.name
         self._stop.set()

@@ -102,4 +102,7 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    try:
+        _main()
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell reports it

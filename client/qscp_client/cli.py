@@ -17,7 +17,7 @@ from qscp.features import BLOCK, READ_RECEIPTS, TYPING
 from qscp.ids import make_message_id
 from qscp.names import normalize_name
 from qscp_client import config as configuration
-from qscp_client.config import ClientConfig, state_directory
+from qscp_client.config import ClientConfig, expand_home, state_directory
 from qscp_client.core.effects import Clock
 from qscp_client.core.engine import Engine
 from qscp_client.core.notices import Notice, NoticeCode
@@ -46,12 +46,17 @@ _FILE = click.Path(path_type=Path, readable=False)
 
 
 class _Command(click.Command):
-    """Command whose help and version are an error with an exit code if they can't be written."""
+    """Command that has its exit codes also if its help, version or errors can't be written."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line; help and version are written here."""
         try:
             return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            with contextlib.suppress(OSError):
+                error.show()
+            discard_unwritable()
+            ctx.exit(error.exit_code)
         except BrokenPipeError:
             raise  # click ends quietly
         except OSError as error:
@@ -109,11 +114,12 @@ def _settings(
     ca: Path | None, server: str | None, user: str | None, config_file: Path | None
 ) -> ClientConfig:
     """Return the settings of the configuration file, and of the command line, which takes precedence."""
-    path = config_file or configuration.default_path()
-    settings = configuration.load(path) if config_file or path.exists() else ClientConfig()
-    if ca is not None:
-        settings = dataclasses.replace(settings, ca=ca)
     try:
+        path = expand_home(config_file) if config_file else configuration.default_path()
+        exists = path is not None and os.path.exists(path)  # noqa: PTH110 - Path raises in a closed directory
+        settings = configuration.load(path) if path and (config_file or exists) else ClientConfig()
+        if ca is not None:
+            settings = dataclasses.replace(settings, ca=expand_home(ca))
         if server is not None:
             settings = dataclasses.replace(settings, server=parse_server(server))
         if user is not None:
@@ -123,7 +129,7 @@ def _settings(
     if settings.ca is None:
         raise UsageError(
             "No CA certificate given. Ask the server's operator for ca.pem, "
-            f"then use --ca FILE, or set `ca: FILE` in {path}."
+            f"then use --ca FILE, or set `ca: FILE` in {path or 'a file for --config'}."
         )
     return settings
 
@@ -159,7 +165,10 @@ async def _chat(settings: ClientConfig) -> ExitCode:
             shows_at_once=front.shows_at_once,
             sends_typing=sends_typing,
         )
-        return await ClientRunner(engine, front, device, login.again).run(link, welcome)
+        code = await ClientRunner(engine, front, device, login.again).run(link, welcome)
+        if code is ExitCode.OK:
+            front.check_output()
+        return code
 
 
 def _front_end() -> FrontEnd:

@@ -7,7 +7,7 @@ All problems are reported at once, with file and line. For an unknown key the ne
 import dataclasses
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -39,15 +39,47 @@ class ClientConfig:
     """Whether typing indicators are sent to others, and received from them."""
 
 
-def default_path() -> Path:
-    """Return the default path of the configuration file: `~/.config/qscp/client.yaml` on Linux."""
-    return platformdirs.user_config_path("qscp", appauthor=False) / "client.yaml"
+def default_path() -> Path | None:
+    """Return the default path of the configuration file: `~/.config/qscp/client.yaml` on Linux.
+
+    Returns:
+        None without a home: neither an environment variable nor the system has one for this user.
+    """
+    folder = _of_this_user(platformdirs.user_config_path)
+    return folder / "client.yaml" if folder else None
 
 
-def state_directory(server: ServerAddress, user: str) -> Path:
-    """Return the directory of an account's saved state: below `~/.local/state/qscp` on Linux."""
+def state_directory(server: ServerAddress, user: str) -> Path | None:
+    """Return the directory of an account's saved state: below `~/.local/state/qscp` on Linux.
+
+    Returns:
+        None without a home, as `default_path`.
+    """
     place = re.sub(r"[^A-Za-z0-9.-]", "_", str(server).lower())
-    return platformdirs.user_state_path("qscp", appauthor=False) / "client" / place / user
+    folder = _of_this_user(platformdirs.user_state_path)
+    return folder / "client" / place / user if folder else None
+
+
+def _of_this_user(find: Callable[..., Path]) -> Path | None:
+    try:
+        folder = find("qscp", appauthor=False)
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None
+
+
+def expand_home(path: Path) -> Path:
+    """Replace `~` or `~user` at the beginning of a path, which a shell leaves in `--ca=~/ca.pem`.
+
+    Raises:
+        ValueError: There is no such home.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path}: {path.parts[0]} is no directory: no home is known; write the path in full"
+        ) from error
 
 
 def load(path: Path) -> ClientConfig:
@@ -133,7 +165,7 @@ class _Reader:
             case "server":
                 return parse_server(value)
             case "ca":
-                return self._path.parent / Path(value).expanduser()
+                return self._path.parent / expand_home(Path(value))
             case "read_receipts" | "typing":
                 if value.lower() not in ("true", "false"):
                     raise ValueError("must be true or false")

@@ -42,7 +42,7 @@ class ExitCode(enum.IntEnum):
 
 _MEANINGS = {
     ExitCode.OK: "everything was sent and stored",
-    ExitCode.OUTPUT: "the output can't be written: a full disk, or it is closed",
+    ExitCode.OUTPUT: "output was lost: a full disk, or it is closed. What was sent is stored",
     ExitCode.USAGE: "wrong use of the command line or of the first piped lines",
     ExitCode.CONFIG: "a problem in the configuration file",
     ExitCode.TRUST: "the server's certificate is not trusted, or the CA file can't be read",

@@ -3,7 +3,7 @@
 import errno
 import os
 import sys
-from typing import Final
+from typing import Final, TextIO
 
 _STDERR: Final = 2
 
@@ -37,9 +37,14 @@ def discard_unwritable() -> None:
         try:
             stream.flush()
         except OSError:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, stream.fileno())
-            os.close(null)
+            discard(stream)
+
+
+def discard(stream: TextIO) -> None:
+    """Point an output at the null device."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def explain_write_error(error: OSError) -> str:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from qscpd.accounts.passwords import PasswordHasher
+from qscpd.accounts.passwords import HashingError, PasswordHasher
 from qscpd.errors import QscpdError
 from qscpd.fairness import Lane, Lanes
 
@@ -129,6 +129,7 @@ class PasswordPool:
         Raises:
             PoolFullError: The queue is full, or the place's share of it.
             MalformedHashError: The hash is not an argon2 hash.
+            HashingError: There is not enough memory.
         """
         if password_hash is None:
             await self._run(lambda: self._hasher.verify(password, self._hasher.dummy_hash), place)
@@ -184,7 +185,14 @@ class PasswordPool:
                 continue
             self._running += 1
             begun = time.monotonic()
-            running = self._executor.submit(waiting.work)
+            try:
+                running = self._executor.submit(waiting.work)
+            except RuntimeError as error:  # no new thread can be started
+                self._running -= 1
+                _refuse(waiting.future, HashingError(f"no thread to hash a password: {error}"))
+                if self._running:
+                    return  # the others can wait for its thread
+                continue
             running.add_done_callback(partial(self._end_soon, waiting, begun))
 
     def _end_soon(self, waiting: _Waiting, begun: float, done: Future[Any]) -> None:
@@ -206,9 +214,9 @@ class PasswordPool:
             self._start()
 
 
-def _refuse(future: "asyncio.Future[Any]") -> None:
+def _refuse(future: "asyncio.Future[Any]", error: QscpdError | None = None) -> None:
     if not future.done():
-        future.set_exception(PoolFullError("too many passwords wait to be checked"))
+        future.set_exception(error or PoolFullError("too many passwords wait to be checked"))
 
 
 def _lower_priority() -> None:

@@ -6,7 +6,7 @@ it never runs on the event loop, and the number of running and waiting hashes is
 
 import secrets
 import unicodedata
-from typing import Final
+from typing import Final, NoReturn
 
 from qscp.limits import PASSWORD_LIMIT
 from qscpd.config.model import Argon2Config
@@ -22,9 +22,16 @@ _GENERATED_BYTES: Final = 15
 
 _HASH_BYTES: Final = 32
 
+_NO_RESOURCES: Final = ("Memory allocation error", "Threading failure")
+"""Texts of argon2's errors that are not about the password or its hash (`argon2_error_message`, argon2.c)."""
+
 
 class MalformedHashError(QscpdError):
     """A stored password hash is not argon2; the account needs a new password."""
+
+
+class HashingError(QscpdError):
+    """The system has not enough memory to hash a password now."""
 
 
 def _normalize(password: str) -> bytes:
@@ -72,7 +79,11 @@ def generate_password() -> str:
 
 
 class PasswordHasher:
-    """Hasher with the parameters of the configuration; safe for use by several threads."""
+    """Hasher with the parameters of the configuration; safe for use by several threads.
+
+    Raises:
+        HashingError: There is not enough memory for a hash.
+    """
 
     def __init__(self, config: Argon2Config) -> None:
         from passlib.hash import argon2  # noqa: PLC0415 - slow to import, and few commands hash
@@ -84,7 +95,8 @@ class PasswordHasher:
             parallelism=config.parallelism,
             digest_size=_HASH_BYTES,
         )
-        self._dummy: str = self._scheme.hash(secrets.token_bytes(_HASH_BYTES))
+        self._memory_mib = config.memory_kib / 1024
+        self._dummy: str = self._hash(secrets.token_bytes(_HASH_BYTES))
 
     @property
     def dummy_hash(self) -> str:
@@ -92,15 +104,19 @@ class PasswordHasher:
         return self._dummy
 
     def hash(self, password: str) -> str:
-        """Return the hash of a password that was checked or verified before."""
-        password_hash: str = self._scheme.hash(_normalize(password))
-        return password_hash
+        """Return the hash of a password that was checked or verified before.
+
+        Raises:
+            HashingError: There is not enough memory.
+        """
+        return self._hash(_normalize(password))
 
     def verify(self, password: str, password_hash: str) -> bool:
         """Return whether the password matches the hash.
 
         Raises:
             MalformedHashError: The hash is not an argon2 hash.
+            HashingError: There is not enough memory.
         """
         encoded = _normalize(password)
         if len(encoded) > PASSWORD_LIMIT:
@@ -108,9 +124,8 @@ class PasswordHasher:
             return False
         try:
             return bool(self._scheme.verify(encoded, password_hash))
-        except ValueError:
-            # The library's text can contain the hash.
-            raise MalformedHashError("a stored password hash is malformed; set the password again") from None
+        except (ValueError, MemoryError) as error:
+            self._raise(error)
 
     def needs_rehash(self, password_hash: str) -> bool:
         """Return whether the hash was made with other parameters.
@@ -122,3 +137,19 @@ class PasswordHasher:
             return bool(self._scheme.needs_update(password_hash))
         except ValueError:
             raise MalformedHashError("a stored password hash is malformed; set the password again") from None
+
+    def _hash(self, encoded: bytes) -> str:
+        try:
+            password_hash: str = self._scheme.hash(encoded)
+        except (ValueError, MemoryError) as error:
+            self._raise(error)
+        return password_hash
+
+    def _raise(self, error: Exception) -> NoReturn:
+        """Raise the error for one of the library, whose own text can contain the hash."""
+        if isinstance(error, MemoryError) or str(error.__context__) in _NO_RESOURCES:
+            raise HashingError(
+                f"not enough memory to hash a password (login.argon2.memory is {self._memory_mib:g} MiB): "
+                "give the process more, or lower the setting"
+            ) from None
+        raise MalformedHashError("a stored password hash is malformed; set the password again") from None

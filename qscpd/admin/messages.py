@@ -208,6 +208,8 @@ class DaemonStatus(_Reply, frozen=True, tag="status"):
     """When clients begin to refuse the certificate, such as 2029-03-05T12:00:00Z."""
     certificate_problem: str | None = None
     """What is wrong with the certificate, or that it ends soon, and what to do; None if all is well."""
+    log_dropped: int = 0
+    """Lines of the log that were dropped, because standard error did not take them."""
 
 
 class ClockConfirmed(_Reply, frozen=True, tag="clock_confirmed"):

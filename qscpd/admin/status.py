@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from typing import Final
 
 from qscp import __version__
@@ -31,6 +32,7 @@ class StatusReport:
         damage: Damaged places of the store.
         bound: Addresses that the daemon listens on.
         certificate: The certificate's dates.
+        dropped_lines: Returns the number of lines that are missing in the log.
         schema: Schema of the store.
     """
 
@@ -41,6 +43,8 @@ class StatusReport:
         damage: DamageLog,
         bound: BoundAddresses,
         certificate: CertificateWatch,
+        dropped_lines: Callable[[], int],
+        *,
         schema: int,
     ) -> None:
         self._router = router
@@ -48,6 +52,7 @@ class StatusReport:
         self._damage = damage
         self._bound = bound
         self._certificate = certificate
+        self._dropped_lines = dropped_lines
         self._schema = schema
         self._commit = commit()
         self._started = time.monotonic()
@@ -73,6 +78,7 @@ class StatusReport:
             damaged=self._damage.count,
             commit=self._commit,
             schema=self._schema,
+            log_dropped=self._dropped_lines(),
             listen=self._bound.addresses,
             listen_missing=self._bound.missing,
             listen_skipped=self._bound.skipped,

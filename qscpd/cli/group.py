@@ -14,6 +14,7 @@ from qscpd.cli.help import write_examples, write_sections
 from qscpd.cli.options import config_options
 from qscpd.cli.streams import discard_unwritable, explain_write_error, replace_closed_streams
 from qscpd.errors import ConfigError, ExitCode, QscpdError
+from qscpd.stderr import takes_output
 from qscpd.systemd import logs_to_journal
 
 _SECTIONS: Final[dict[str, dict[str, str]]] = {
@@ -82,6 +83,9 @@ class _Group(click.Group):
         """Read the command line; help and version are written here."""
         try:
             return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            _show_usage(error)
+            ctx.exit(error.exit_code)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise
@@ -92,32 +96,43 @@ class _Group(click.Group):
         """Run a command; its errors are sentences on stderr, never a traceback."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            _show_usage(error)
+            ctx.exit(error.exit_code)
         except ConfigError as error:
             for problem in error.problems:
-                _report(problem)
+                _report(problem, ctx)
             ctx.exit(error.exit_code)
         except QscpdError as error:
-            _report(f"qscpd: {error}")
+            _report(f"qscpd: {error}", ctx)
             ctx.exit(error.exit_code)
         except InvalidNameError as error:
             _report(f"qscpd: {error}")
             ctx.exit(ExitCode.USAGE)
         except OSError as error:
-            # click handles EPIPE, a reader that left; a bug of the daemon needs its traceback.
-            if error.errno == errno.EPIPE or ctx.invoked_subcommand == "run":
-                raise
+            if error.errno == errno.EPIPE:
+                raise  # click ends quietly
             _report(f"qscpd: {explain_write_error(error)}")
             ctx.exit(ExitCode.FAILED)
 
 
-def _report(sentence: str) -> None:
+def _report(sentence: str, ctx: click.Context | None = None) -> None:
     """Write an error to stderr; to the journal, with the priority of an error.
 
     It can quote an argument or a file, which must not control the terminal.
     """
+    if ctx is not None and ctx.invoked_subcommand == "run" and not takes_output():
+        return  # a daemon ends even if nothing reads why
     sentence = one_line(sentence)
     with contextlib.suppress(OSError):
         click.echo(f"<3>{sentence}" if logs_to_journal() else sentence, err=True)
+    discard_unwritable(sys.stdout, sys.stderr)
+
+
+def _show_usage(error: click.UsageError) -> None:
+    """Write what is wrong with a command line to stderr, if it takes that."""
+    with contextlib.suppress(OSError):
+        error.show()
     discard_unwritable(sys.stdout, sys.stderr)
 
 

@@ -17,13 +17,14 @@ from qscp.ids import is_message_id
 from qscp.names import normalize_name
 from qscp.states import State
 from qscpd.accounts.password_pool import PasswordPool, Place, PoolFullError
+from qscpd.accounts.passwords import HashingError
 from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, Credentials
 from qscpd.errors import QscpdError
 from qscpd.handlers.announced import announced_limits
 from qscpd.handlers.login_guard import Attempt, Judgement, LoginGuard
 from qscpd.net.pause import Pause
-from qscpd.outage import Outage
+from qscpd.outage import CALM_S, Outage
 from qscpd.sessions.identity import Identity
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.session import Session
@@ -102,6 +103,7 @@ class Login:
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._rehashing = Outage(_log, "login.rehash_failed", "logins")
+        self._hashing = Outage(_log, "login.hash_failed", "logins", calm_s=CALM_S)
 
     def start(self, session: Session, auth: frames.Auth) -> None:
         """Start a login; the session handles nothing else until it is answered."""
@@ -149,6 +151,10 @@ class Login:
             penalty = self._guard.judge(login.attempt).refused_s
             self._defer(login, penalty or self._passwords.wait_s(place))
             return
+        except HashingError as error:
+            self._hashing.failed(str(error))
+            self._defer(login, _BUSY_S)
+            return
         except Exception as error:  # noqa: BLE001 - one failed login must not end the others
             login.session.report(_log, "login.bug", level=logging.ERROR, exc_info=error)
             verdict = ErrorCode.INTERNAL
@@ -170,6 +176,7 @@ class Login:
         found = await self._credentials(auth.user)
         async with asyncio.timeout(self._router.config.login.timeout_s):
             fits = await self._passwords.verify(auth.password, found.password_hash if found else None, place)
+        self._hashing.works()
         if not fits or found is None:
             self._guard.failed(login.attempt, login.judgement)
             return ErrorCode.BAD_CREDENTIALS

@@ -44,6 +44,12 @@ _CLIENT_LIMIT: Final = 60
 _LINES_PER_MINUTE: Final = 10
 """Default of `log.lines_per_minute`."""
 
+_WAITING_LIMIT: Final = 10_000
+"""Lines that wait for a disk that hangs: some megabytes of memory."""
+
+_PATIENCE_S: Final = 5.0
+"""How long the end of the daemon waits until the last lines are written."""
+
 _log = structlog.stdlib.get_logger("qscpd.sessions.log")
 
 
@@ -103,6 +109,7 @@ class SessionLog:
         self._thread = threading.Thread(target=self._run, name="qscpd-sessionlog", daemon=True)
         self._file: FileIO | None = None
         self._outage = Outage(_log, "sessionlog.failed", "lines", calm_s=CALM_S)
+        self._jam = Outage(_log, "sessionlog.dropped", "lines", calm_s=CALM_S)
         self._wait_s: float | None = None
         """Wait so long for a line, then look whether a fault is over; None if none is to end."""
 
@@ -127,10 +134,11 @@ class SessionLog:
     ) -> None:
         self.journal.close()
         self._put_repeats(now=True)
+        self._jam.close()
         self._queue.put(None)
-        self._thread.join()
-        if self._file is not None:
-            self._file.close()
+        self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            _log.error("sessionlog.unfinished", path=str(self._path), lines=self._queue.qsize())
 
     # --- events
 
@@ -188,6 +196,7 @@ class SessionLog:
         """Write the summaries of a minute that is over, of both logs; called once a second."""
         self.journal.tick()
         self._put_repeats(now=False)
+        self._jam.works()
 
     def _put(self, event: str, session: LoggedSession, *, failure: bool = False, **fields: object) -> None:
         remote = session.link.remote[0]
@@ -207,6 +216,9 @@ class SessionLog:
     def _write_line(
         self, event: str, remote: str | None, session: str | None, fields: dict[str, Any]
     ) -> None:
+        if self._queue.qsize() >= _WAITING_LIMIT:
+            self._jam.failed("the disk takes no lines", path=str(self._path))
+            return
         now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         self._queue.put({"time": now, "event": event, "remote": remote, "session": session, **fields})
 
@@ -223,6 +235,8 @@ class SessionLog:
             elif self._wait_s is not None:
                 self._look_if_over()
         self._outage.close()
+        if self._file is not None:
+            self._file.close()
 
     def _take(self) -> list[dict[str, Any] | None]:
         """Wait for lines, and return all there are; none if it takes too long."""

@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 def no_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Hide the configuration of the user running the tests."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", "/home of alice")
 
 
 def run(*arguments: str) -> Result:
@@ -75,6 +76,9 @@ def test_a_ca_is_required() -> None:
         (["--ca", "ca.pem", "alice"], ExitCode.USAGE, "unexpected extra argument"),
         (["--config", "no-such.yaml"], ExitCode.CONFIG, "no-such.yaml: can't be read"),
         (["--ca", "no-such.pem"], ExitCode.TRUST, "no-such.pem can't be read"),
+        (["--ca", "~/no-such.pem"], ExitCode.TRUST, "/home of alice/no-such.pem can't be read"),
+        (["--ca", "~nobody-here/ca.pem"], ExitCode.USAGE, "no home is known; write the path in full"),
+        (["--config", "~/no-such.yaml"], ExitCode.CONFIG, "/home of alice/no-such.yaml: can't be read"),
     ],
 )
 def test_wrong_use_has_its_exit_code(arguments: list[str], code: ExitCode, part: str) -> None:
@@ -132,3 +136,4 @@ def test_help_to_a_reader_that_left_is_quiet() -> None:
 def test_a_lost_sentence_keeps_its_exit_code(streams: str) -> None:
     """An error that stderr does not take has its exit code all the same."""
     assert shell(f"--server host:x {streams}").returncode == ExitCode.USAGE
+    assert shell(f"--no-such-option {streams}").returncode == ExitCode.USAGE

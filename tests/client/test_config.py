@@ -1,6 +1,7 @@
 """The configuration file."""
 
 import dataclasses
+import pwd
 from pathlib import Path
 
 import pytest
@@ -124,13 +125,51 @@ def test_state_is_kept_by_server_and_account(monkeypatch: pytest.MonkeyPatch, tm
     assert state_directory(ServerAddress("Chat.Example.org"), "alice") == (
         tmp_path / "qscp" / "client" / "chat.example.org_7727" / "alice"
     )
-    assert state_directory(ServerAddress("::1", 1), "alice").parent.name == "___1__1"
+    other = state_directory(ServerAddress("::1", 1), "alice")
+    assert other
+    assert other.parent.name == "___1__1"
 
 
 def test_the_default_path_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The default path is in `XDG_CONFIG_HOME`."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert default_path() == tmp_path / "qscp" / "client.yaml"
+
+
+@pytest.fixture
+def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run as a user whom the system does not know, without settings of a home."""
+
+    def unknown(_: object) -> None:
+        raise KeyError
+
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(pwd, "getpwnam", unknown)
+
+
+@pytest.mark.usefixtures("_no_account")
+@pytest.mark.parametrize("home", [None, "", "here", "./here", "~"])
+def test_without_a_home_there_is_no_place(monkeypatch: pytest.MonkeyPatch, home: str | None) -> None:
+    """A user without a home, or with one that is no absolute path, has no default paths."""
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")  # to be ignored: XDG Base Directory Specification
+    assert default_path() is None
+    assert state_directory(ServerAddress("localhost"), "alice") is None
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert state_directory(ServerAddress("localhost"), "alice")
+
+
+@pytest.mark.usefixtures("_no_account")
+@pytest.mark.parametrize("value", ["~/ca.pem", "~nobody-here/ca.pem"])
+def test_a_home_that_is_not_known_is_a_problem(tmp_path: Path, value: str) -> None:
+    """`~` that stands for no directory is a problem with its line."""
+    path = tmp_path / "client.yaml"
+    path.write_text(f"ca: {value}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r":1: ca: .*no home is known; write the path in full"):
+        load(path)
 
 
 @pytest.mark.parametrize(

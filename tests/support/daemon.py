@@ -90,6 +90,7 @@ class Daemon:
         settings: `key=value`, as of `--set`.
         command: Program to run instead of `qscpd`, with the same arguments.
         debug: Whether it runs in Python's development mode: asyncio checks itself, and is slower.
+        stderr: Its standard error; then its log is not read here.
 
     Attributes:
         directory: Where its store, its logs and its admin socket are.
@@ -106,6 +107,7 @@ class Daemon:
         command: Sequence[str] = (sys.executable, "-m", "qscpd"),
         *,
         debug: bool = True,
+        stderr: int = subprocess.PIPE,
     ) -> None:
         self.directory = directory
         self.config = config
@@ -118,7 +120,7 @@ class Daemon:
         self.process = subprocess.Popen(
             [*command, "run", "-c", str(config), *overrides],
             stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             env={
                 **os.environ,
                 "PYTHONWARNINGS": "error",
@@ -196,7 +198,8 @@ class Daemon:
 
     def _read(self) -> None:
         stderr = self.process.stderr
-        assert stderr is not None
+        if stderr is None:
+            return
         with stderr:
             for line in stderr:
                 with self._changed:

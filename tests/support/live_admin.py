@@ -14,5 +14,5 @@ __all__ = ["live_admin"]
 
 def live_admin(router: Router, writer: StoreWriter[Session]) -> LiveAdmin:
     """Return the admin requests' handler of a daemon that listens on nothing."""
-    report = StatusReport(router, writer, DamageLog(), BoundAddresses(), quiet_watch(), schema=5)
+    report = StatusReport(router, writer, DamageLog(), BoundAddresses(), quiet_watch(), lambda: 0, schema=5)
     return LiveAdmin(router, writer, report)

@@ -1,7 +1,8 @@
 """Chat switcher: opens and closes chats, and queues typed lines until the server has answered.
 
 Where a line goes must never depend on the speed of the server. So later lines are queued while it is not
-known whether a name exists, or a room can be joined.
+known whether a name exists, or a room can be joined. In a pipe nobody sees that it can't be: the lines after
+it go nowhere, because one of them could be the name of another user.
 """
 
 import collections
@@ -40,9 +41,11 @@ class ChatSwitcher:
         requests: What was asked and is not answered.
         online: Whether there is a connection.
         resume: Called when queued lines can be carried out.
+        is_pipe: Whether lines come from a pipe.
 
     Attributes:
         failed: Whether the last name typed could not be opened.
+        stopped: Whether a pipe ends here, because it is not known where its next lines should go.
     """
 
     def __init__(
@@ -60,8 +63,13 @@ class ChatSwitcher:
         requests: PendingRequests,
         online: Callable[[], bool],
         resume: Callable[[], None],
+        is_pipe: bool = False,
     ) -> None:
         self.failed = False
+        self.stopped = False
+        self._is_pipe = is_pipe
+        self._left_room = ""
+        """The room that was open when you asked to leave it, in a pipe; the answer is missing."""
         self._me = me
         self._out = out
         self._clock = clock
@@ -88,7 +96,7 @@ class ChatSwitcher:
 
     @property
     def _waits(self) -> bool:
-        return self._is_blocked or self._chat.is_undecided
+        return self._is_blocked or self._chat.is_undecided or bool(self._left_room)
 
     def queue(self, line: TypedLine) -> bool:
         """Queue a line if that is necessary; return whether it was."""
@@ -118,6 +126,20 @@ class ChatSwitcher:
         """Remove and return the next line that can be carried out; None if there is none now."""
         return self._queue.popleft() if self._queue and not self._waits else None
 
+    def stop(self) -> None:
+        """Let a pipe end: what its next lines are meant for is not what they would be taken for."""
+        if self._is_pipe and not self.stopped:
+            self.failed = self.stopped = True
+            self._out.show(Problem(ProblemCode.PIPE_STOPPED))
+
+    def refused(self, *, enters: bool, moves: bool) -> None:
+        """Apply a line that can't be carried out, if it was to enter a room, or maybe to change the chat."""
+        if enters:
+            self.join("")
+            self.join_refused()
+        elif moves:
+            self.stop()
+
     # --- opening by name
 
     def open(self, typed: str) -> None:
@@ -126,9 +148,9 @@ class ChatSwitcher:
             return
         if is_room(name):
             self._find_room(name)
-        elif self._online() and self._is_unsure(name):
+        elif (self._online() or self._is_pipe) and self._is_unsure(name):
             self._chat.change(Step.FIND, name)
-            self._out.send(frames.WhoisRequest(name))
+            self.ask_name()
         else:
             self._open(self._describe(name))
 
@@ -152,6 +174,11 @@ class ChatSwitcher:
             self._chat.change(Step.REFUSE)
             self._problem(Problem(ProblemCode.UNKNOWN_USER, name=name))
         self._resume()
+
+    def ask_name(self) -> None:
+        """Ask about the name that was typed, once there is a connection."""
+        if self._online() and self._chat.state is ChatState.RESOLVING and not is_room(self._chat.name):
+            self._out.send(frames.WhoisRequest(self._chat.name))
 
     def room_found(self) -> None:
         """Open the room that the server was asked about: it is described now, or will not be."""
@@ -214,7 +241,30 @@ class ChatSwitcher:
         if self._chat.joining is not None:
             self._chat.change(Step.REFUSE)
             self.show_picker()
+            self.stop()
             self._resume()
+
+    # --- leaving
+
+    def leave(self, room: str) -> None:
+        """Queue lines of a pipe until the open room is left: they are not for it."""
+        if self._is_pipe and room == self._chat.partner:
+            self._left_room = room
+
+    def leave_refused(self) -> None:
+        """Let a pipe end: its next lines are not for the room that is still open."""
+        if self._left_room:
+            self._left_room = ""
+            self.stop()
+
+    def membership_ended(self) -> None:
+        """Close the open room: you are no longer a member. What a pipe still sends was meant for it."""
+        was_left, self._left_room = self._chat.partner == self._left_room, ""
+        self.close()
+        if was_left:
+            self._resume()
+        else:
+            self.stop()
 
     # --- closing
 
@@ -236,7 +286,7 @@ class ChatSwitcher:
         elif bound and is_room(partner):
             # Deleted; if you are in one of that name, it is another.
             self._out.show(Notice(NoticeCode.ROOM_GONE, name=partner))
-            self.close()
+            self.membership_ended()
         elif conversation is None:
             found = conversations.named(partner)
             self._chat.bind(found.id if found is not None else "", partner)
@@ -273,13 +323,18 @@ class ChatSwitcher:
         self._out.show(events.PickerOpened(*self.lists()))
 
     def disconnected(self) -> None:
-        """Stop waiting for answers that can't come; a join is asked again over the next connection."""
-        self.receive_whois()
+        """Stop waiting for answers that can't come; a join, and a name in a pipe, is asked again later."""
+        if not self._is_pipe:
+            self.receive_whois()
         self.room_found()
+        self.leave_refused()
         self.unblock()
 
     def abandon(self) -> None:
-        """Discard the lines queued for a room whose join will not be answered any more."""
+        """Keep the lines queued for a name without an answer; discard those for a room without one."""
+        self.start()
+        while self._chat.state is ChatState.RESOLVING and not is_room(self._chat.name):
+            self.receive_whois()
         if (room := self._chat.joining) is not None:
             self._chat.change(Step.REFUSE)
             self._out.show(Problem(ProblemCode.JOIN_UNANSWERED, name=room, count=len(self._queue)))
@@ -339,3 +394,4 @@ class ChatSwitcher:
     def _problem(self, problem: Problem) -> None:
         self.failed = True
         self._out.show(problem)
+        self.stop()

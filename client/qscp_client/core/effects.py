@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Callable
 
-from qscp.frames import ClientFrame
-from qscp_client.core.changes import Change
+from qscp.frames import ClientFrame, ClientRead, Received
+from qscp_client.core.changes import Added, Change, Moved, Reported
 from qscp_client.core.events import Event
 from qscp_client.core.notices import Problem
 
@@ -28,6 +28,8 @@ class Output:
     changes: list[Change] = dataclasses.field(default_factory=list)
     failed: int = 0
     """How much of what was typed in this run was refused, here or by the server."""
+    is_shown: bool = True
+    """Whether the user can see the events; if not, positions are neither sent nor saved."""
 
     def send(self, frame: ClientFrame) -> None:
         """Add a frame."""
@@ -45,7 +47,7 @@ class Output:
     def take_frames(self) -> list[ClientFrame]:
         """Remove and return the frames."""
         taken, self.frames = self.frames, []
-        return taken
+        return taken if self.is_shown else [x for x in taken if not isinstance(x, Received | ClientRead)]
 
     def take_events(self) -> list[Event]:
         """Remove and return the events."""
@@ -55,4 +57,10 @@ class Output:
     def take_changes(self) -> list[Change]:
         """Remove and return the changes."""
         taken, self.changes = self.changes, []
+        return taken if self.is_shown else [x for x in taken if not isinstance(x, Moved | Reported)]
+
+    def take_additions(self) -> list[Change]:
+        """Remove and return the new entries of the outbox."""
+        taken: list[Change] = [each for each in self.changes if isinstance(each, Added)]
+        self.changes = [each for each in self.changes if not isinstance(each, Added)]
         return taken

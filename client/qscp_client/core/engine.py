@@ -22,7 +22,7 @@ from qscp.characters import drop_pasted
 from qscp_client.core import events
 from qscp_client.core.block_requests import BlockRequests
 from qscp_client.core.blocks import Blocks
-from qscp_client.core.changes import Added, Change, Saved
+from qscp_client.core.changes import Change, Saved
 from qscp_client.core.chat_state import CurrentChat, TypedLine
 from qscp_client.core.chat_switcher import ChatSwitcher
 from qscp_client.core.commands.blocks import BlockCommands
@@ -91,7 +91,7 @@ class Engine:
         self._sync = Sync(me, out, clock, self._sender, chat, saved, self.blocks, shows_at_once=shows_at_once)
         self._requests = PendingRequests(out)
         self._history = History(out, self._requests, self._sync, self.blocks)
-        self._rooms = Rooms(me, out, clock, self._sync, chat, self._requests, close=self._close_chat)
+        self._rooms = Rooms(me, out, clock, self._sync, chat, self._requests, close=self._close_room)
         self._switcher = ChatSwitcher(
             me,
             out,
@@ -105,6 +105,7 @@ class Engine:
             requests=self._requests,
             online=self._is_online,
             resume=self._resume,
+            is_pipe=shows_at_once,
         )
         self._room_requests = RoomRequests(out, clock, self._requests, self._rooms, self._switcher)
         self._block_requests = BlockRequests(out, self.blocks, self._requests, self.roster, self._rooms)
@@ -153,8 +154,8 @@ class Engine:
 
     @property
     def leaving(self) -> bool:
-        """Whether the user wants to quit."""
-        return self._commands.leaving
+        """Whether the user wants to quit, or a pipe has to end."""
+        return self._commands.leaving or self._switcher.stopped
 
     @property
     def failures(self) -> int:
@@ -224,13 +225,15 @@ class Engine:
 
     def additions_to_save(self) -> list[Change]:
         """Remove and return the messages to save before they are shown."""
-        changes = self._out.take_changes()
-        self._out.changes = [each for each in changes if not isinstance(each, Added)]
-        return [each for each in changes if isinstance(each, Added)]
+        return self._out.take_additions()
 
     def changes_to_save(self) -> list[Change]:
         """Remove and return the changes to save after everything was shown."""
         return self._out.take_changes()
+
+    def leave_unread(self) -> None:
+        """Report and save no position any more: messages can't be shown, and have to come again."""
+        self._out.is_shown = False
 
     # --- the connection
 
@@ -246,6 +249,7 @@ class Engine:
         self._requests.connected()
         self._sender.connected()
         self._commands.connected()
+        self._switcher.ask_name()
         self.typing.connected(ack)
 
     def disconnected(self) -> None:
@@ -288,21 +292,19 @@ class Engine:
         """
         if self.queues_lines:  # kept like all that has no answer
             self.disconnected()
-            self._switcher.start()
             self._switcher.abandon()
         self._sender.show_unanswered(keeps=keeps)
 
     # --- typed lines
 
     def enter(self, line: TypedLine) -> None:
-        """Carry out a typed line, or queue it until the server has answered."""
-        # Invisible characters can come with a paste.
-        line = dataclasses.replace(line, text=drop_pasted(line.text))
-        if not self._switcher.queue(line):
+        """Carry out a typed line, or queue it until the server has answered; ignore it after the end."""
+        line = dataclasses.replace(line, text=drop_pasted(line.text))  # invisible characters of a paste
+        if not self.leaving and not self._switcher.queue(line):
             self._carry_out(line)
 
-    def _close_chat(self) -> None:
-        self._switcher.close()
+    def _close_room(self) -> None:
+        self._switcher.membership_ended()
 
     def _resume(self) -> None:
         """Carry out the lines that were queued."""
@@ -321,11 +323,9 @@ class Engine:
                 self._switcher.block(line)
             case Run(command, argument):
                 command.run(self._commands, argument)
-            case Refuse(problem, enters):
+            case Refuse(problem, enters, moves):
                 self._out.fail(problem)
-                if enters:
-                    self._switcher.join("")
-                    self._switcher.join_refused()
+                self._switcher.refused(enters=enters, moves=moves)
             case meaning:
                 assert_never(meaning)
 

@@ -194,6 +194,8 @@ class ProblemCode(enum.StrEnum):
     """[name] You are not in the room."""
     JOIN_UNANSWERED = "join_unanswered"
     """[name, count] How many lines were typed after it."""
+    PIPE_STOPPED = "pipe_stopped"
+    """What follows in the pipe might reach another user than it is meant for."""
 
     RECIPIENT_DELETED = "recipient_deleted"
     """[name] Nothing can be sent in the chat that is open."""

@@ -121,6 +121,8 @@ class RoomRequests:
                 self._switcher.join_refused()
         elif not pending.sought:
             self._fail(pending, error)
+            if isinstance(pending.frame, frames.Leave):
+                self._switcher.leave_refused()
 
     def _can_enter(self, pending: PendingRoomRequest, error: frames.Error) -> bool:
         """Whether the room that could not be joined or created can be opened all the same."""

@@ -177,7 +177,7 @@ class Devices:
     Nothing is written before `acquire`, so that a misspelled name leaves no trace.
 
     Args:
-        directory: Their directory.
+        directory: Their directory; None if this user has no place for files.
         make_device_id: Returns the id of a new device.
 
     Attributes:
@@ -185,10 +185,14 @@ class Devices:
         problem: Why nothing can be saved, as a sentence; empty if it can.
     """
 
-    def __init__(self, directory: Path, make_device_id: Callable[[], str]) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path | None, make_device_id: Callable[[], str]) -> None:
         self._device: Device | None = None
         self.problem = ""
+        if directory is None:
+            self.problem = "this user has no home; set HOME or XDG_STATE_HOME to a directory"
+            self.device_id = ""
+            return
+        self._directory = directory
         try:
             for number in self._numbers():
                 if (device := self._open(number)) is not None:

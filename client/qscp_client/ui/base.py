@@ -50,6 +50,14 @@ class FrontEnd(Protocol):
             touched: To be called when a key is pressed.
         """
 
+    def check_output(self) -> None:
+        """Check at the end that everything could be shown.
+
+        Raises:
+            OutputError: Something could not be written.
+            BrokenPipeError: The reader of the output has left.
+        """
+
     def show(self, happened: Sequence[Event]) -> None:
         """Show events; those of the login come before `attached`."""
 

@@ -1,7 +1,7 @@
 """Front end for pipes and files: plain lines, no escapes, no prompts.
 
 Messages go to standard output; notices (`* `) and problems (`! `) go to standard error. After the end of
-input the answers to everything sent are awaited.
+input the answers to everything sent are awaited. What can't be written keeps no line from being sent.
 """
 
 import asyncio
@@ -15,18 +15,21 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Final, TextIO
 
 from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Amended, Event, LineState, MessageSent, OwnMessage
 from qscp_client.errors import InterruptedByUserError, OutputError, UsageError
-from qscp_client.streams import explain_write_error
+from qscp_client.streams import discard, explain_write_error
 from qscp_client.text import Kind, Line
 from qscp_client.ui.render import describe, describe_lines, name_content
 
 _PATIENCE_S: Final = 30.0
 """How long a lost connection is tried again: no user is there who could stop it."""
+
+_LAST_INPUT_S: Final = 5.0
+"""How long more input is waited for once messages can't be shown: a client that listens is of no use then."""
 
 _READ_SIZE: Final = 64 * 1024
 _AT_ONCE: Final = 200
@@ -47,6 +50,11 @@ class PlainFrontEnd:
     def __init__(self) -> None:
         self._me = ""
         self._input = _LineReader()
+        self._engine: Engine | None = None
+        self._lost: OSError | None = None
+        """Why something could not be written."""
+        self._shows_messages = True
+        self._patience: asyncio.Timeout | None = None
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
@@ -58,8 +66,7 @@ class PlainFrontEnd:
     async def ask_user(self) -> str:
         """Return the next line of the input; ask for it at a terminal."""
         if sys.stdin.isatty():
-            sys.stderr.write("User name: ")
-            sys.stderr.flush()
+            self._write_to(sys.stderr, "User name: ", flush=True)
         return await self._next("a user name")
 
     async def ask_password(self) -> str:
@@ -78,7 +85,15 @@ class PlainFrontEnd:
         """Note the name of the user."""
         del touched
         self._me = engine.me
+        self._engine = engine
         return contextlib.nullcontext()
+
+    def check_output(self) -> None:
+        """Check that everything could be written; raises as `FrontEnd`."""
+        if isinstance(self._lost, BrokenPipeError):
+            raise self._lost  # its reader left, which is no fault
+        if self._lost is not None:
+            raise OutputError(f"The output can't be written: {explain_write_error(self._lost)}.")
 
     def show(self, happened: Sequence[Event]) -> None:
         """Write events; what was typed is not repeated, only its state."""
@@ -96,8 +111,14 @@ class PlainFrontEnd:
         self._write(lines)
 
     async def read_lines(self) -> list[TypedLine]:
-        """Return the next lines of the input."""
-        return [TypedLine(text) for text in await self._input.next_ones()]
+        """Return the next lines of the input; none if messages can't be shown and no more lines come."""
+        try:
+            async with asyncio.timeout(None if self._shows_messages else _LAST_INPUT_S) as self._patience:
+                return [TypedLine(text) for text in await self._input.next_ones()]
+        except TimeoutError:
+            return []
+        finally:
+            self._patience = None
 
     async def _next(self, what: str) -> str:
         text = await self._input.next()
@@ -109,24 +130,36 @@ class PlainFrontEnd:
         return text
 
     def _write(self, lines: list[Line]) -> None:
-        try:
-            self._write_all(lines)
-        except BrokenPipeError:
-            raise  # its reader left, which is no fault
-        except OSError as error:
-            raise OutputError(f"The output can't be written: {explain_write_error(error)}.") from error
-
-    def _write_all(self, lines: list[Line]) -> None:
         for line in lines:
             match line.kind:
                 case Kind.MESSAGE | Kind.MENTION | Kind.OWN_MESSAGE:
-                    sys.stdout.write(f"{dataclasses.replace(line, mark='')}\n")
+                    self._write_to(sys.stdout, f"{dataclasses.replace(line, mark='')}\n")
                 case Kind.NOTICE:
-                    sys.stderr.write(f"* {line}\n")
+                    self._write_to(sys.stderr, f"* {line}\n")
                 case Kind.PROBLEM:
-                    sys.stderr.write(f"! {line}\n")
-        sys.stdout.flush()
-        sys.stderr.flush()
+                    self._write_to(sys.stderr, f"! {line}\n")
+        self._write_to(sys.stdout, "", flush=True)
+        self._write_to(sys.stderr, "", flush=True)
+
+    def _write_to(self, stream: TextIO, text: str, *, flush: bool = False) -> None:
+        """Write to an output; from its first failure on, what is written to it is lost."""
+        try:
+            stream.write(text)
+            if flush:
+                stream.flush()
+        except OSError as error:
+            self._lost = self._lost or error
+            discard(stream)
+            if stream is sys.stdout:
+                self._leave_unread()
+
+    def _leave_unread(self) -> None:
+        """Leave messages unread from now on, and end when no more lines come."""
+        self._shows_messages = False
+        if self._engine is not None:
+            self._engine.leave_unread()
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time() + _LAST_INPUT_S)
 
 
 def _grouped(happened: Sequence[Event]) -> Iterator[tuple[Event | None, list[OwnMessage]]]:

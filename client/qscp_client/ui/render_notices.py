@@ -256,6 +256,9 @@ PROBLEMS: Final[Mapping[ProblemCode, Callable[[Problem], str]]] = {
     ),
     ProblemCode.NOT_A_MEMBER: lambda p: f"You are not a member of {p.name}. Try /join {p.name}.",
     ProblemCode.JOIN_UNANSWERED: _join_unanswered,
+    ProblemCode.PIPE_STOPPED: lambda _: (
+        "Stopped: nothing after that line was sent, so it reaches no one else."
+    ),
     ProblemCode.RECIPIENT_DELETED: lambda p: (
         f"Not sent: the account of {p.name} was deleted. Type back to pick someone else."
     ),

@@ -123,6 +123,9 @@ class TerminalFrontEnd:
             finally:
                 self._print([line for event in self._pending.flush() for line in describe(event, engine.me)])
 
+    def check_output(self) -> None:
+        """Do nothing: a terminal that takes no output is gone, with its input."""
+
     def show(self, happened: Sequence[Event]) -> None:
         """Print events above the line, and redraw the line."""
         me = self._engine.me if self._engine else ""

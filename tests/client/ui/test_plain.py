@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -106,7 +107,7 @@ async def test_messages_go_to_standard_output(
     [
         (["eve", "hello"], '! Not sent to eve: no user named "eve". Your text: hello'),
         (["nosuch"], '! No user named "nosuch".'),
-        (["nosuch", "hello"], '! No user named "hello".'),
+        (["nosuch", "hello"], "! Stopped: nothing after that line was sent, so it reaches no one else."),
         (["no name"], '! "no name" is not a valid name'),
         (["//hi"], "pick a person or room first"),
     ],
@@ -122,20 +123,30 @@ async def test_an_unsent_line_is_not_delivered(
     assert part in done.stderr
 
 
-async def test_a_later_name_clears_an_unknown_one(server: ScriptedServer, run_client: ClientRunner) -> None:
-    """After an unknown name, lines are names until one is known, and reach no other user."""
-    done = await run_client(
-        *LOGIN, "nosuch", "an ordinary line", "bob", "hello", "back", "carol", "hi", "quit"
-    )
-    assert done.exit_code == ExitCode.OK
-    assert server.bodies() == [("bob", "hello"), ("carol", "hi")]
-    texts = [line for line in done.stderr.splitlines() if line.startswith("!") or "offline" in line]
-    assert texts[0] == '! No user named "nosuch".'
-    assert texts[1].startswith('! "an ordinary line" is not a valid name')
-    assert texts[2:] == [
-        "* bob is offline and will get your messages at the next login.",
-        "* carol is offline and will get your messages at the next login.",
+async def test_nothing_after_an_unknown_name_is_sent(
+    server: ScriptedServer, run_client: ClientRunner
+) -> None:
+    """Lines before an unknown name are sent; those after it reach no other user."""
+    done = await run_client(*LOGIN, "carol", "hi", "back", "nosuch", "bob", "hello", "back", "carol", "again")
+    assert done.exit_code == ExitCode.NOT_DELIVERED
+    assert server.bodies() == [("carol", "hi")]
+    assert isinstance(server.received[-1], frames.ClientBye)
+    texts = [line for line in done.stderr.splitlines() if line.startswith("!")]
+    assert texts == [
+        '! No user named "nosuch".',
+        "! Stopped: nothing after that line was sent, so it reaches no one else.",
     ]
+
+
+async def test_an_unknown_name_ends_the_client_with_open_input(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> None:
+    """The client ends at an unknown name, though more could be typed."""
+    process = await start(client_command, environment)
+    type_in(process, *LOGIN, "nosuch")
+    async with patiently():
+        assert await process.wait() == ExitCode.NOT_DELIVERED
+    assert server.bodies() == []
 
 
 async def test_quit_after_an_unknown_name_leaves(
@@ -159,6 +170,7 @@ async def test_a_lost_answer_is_no_lost_line(
     assert process.stdin
     process.stdin.close()
     await server.until(lambda script: frames.WhoisRequest("bob") in script.received)
+    server.ignores_whois = False
     server.drop_all()
     async with patiently():
         assert await process.wait() == ExitCode.OK
@@ -357,6 +369,32 @@ async def test_an_unusable_state_directory_is_reported(
     done = await run_client(*LOGIN, "dave", "hello")
     assert done.exit_code == ExitCode.OK
     assert "* Nothing is saved on this computer: " in done.stderr
+    assert server.stored("alice", "dave") == ["hello"]
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv: apt install util-linux"
+)
+@pytest.mark.parametrize("home", [None, "/nonexistent", "/proc", "relative"])
+async def test_a_user_without_a_home_can_chat(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str], home: str | None
+) -> None:
+    """A user id without an account or home works as a device that keeps nothing, and says so."""
+    server.come("dave")
+    reads_all = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")  # the checkout, of root
+    process = await asyncio.create_subprocess_exec(
+        *("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", *reads_all, *client_command),
+        cwd=REPOSITORY,
+        env={name: value for name, value in environment.items() if not name.startswith(("XDG_", "HOME"))}
+        | ({"HOME": home} if home else {}),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with patiently():
+        _, stderr = await process.communicate(b"alice\nwonderland\ndave\nhello\n")
+    assert process.returncode == ExitCode.OK, stderr
+    assert stderr.decode().splitlines()[0].startswith("* Nothing is saved on this computer: ")
     assert server.stored("alice", "dave") == ["hello"]
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from qscpd.accounts.password_pool import PasswordPool, Place, PoolFullError
-from qscpd.accounts.passwords import MalformedHashError, PasswordHasher
+from qscpd.accounts.passwords import HashingError, MalformedHashError, PasswordHasher
 from qscpd.config import Argon2Config
 from qscpd.fairness import Lane
 from tests.support.waiting import PATIENCE_S
@@ -44,6 +44,26 @@ async def _until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.001)
+
+
+async def test_a_thread_that_can_not_be_started(
+    hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without memory for a thread the password is refused, and later ones are checked."""
+
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = PasswordPool(hasher, workers=2, queue=10)
+    password_hash = hasher.hash("correct horse")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        for _ in range(3):
+            with pytest.raises(HashingError, match="no thread to hash a password"):
+                await pool.verify("correct horse", password_hash)
+    assert pool.pending == 0
+    assert await pool.verify("correct horse", password_hash)
+    pool.close()
 
 
 async def test_the_pool_verifies_and_hashes(hasher: PasswordHasher) -> None:

@@ -2,6 +2,7 @@ import pytest
 
 from qscp.limits import PASSWORD_LIMIT
 from qscpd.accounts.passwords import (
+    HashingError,
     MalformedHashError,
     PasswordHasher,
     check_hash,
@@ -10,6 +11,7 @@ from qscpd.accounts.passwords import (
 )
 from qscpd.config import Argon2Config
 from qscpd.errors import UsageError
+from tests.support.address_space import HUGE_HASH, no_gigabytes
 
 CHEAP = Argon2Config(memory_kib=8, iterations=1, parallelism=1)
 
@@ -82,6 +84,16 @@ def test_invalid_and_huge_passwords_are_wrong(hasher: PasswordHasher) -> None:
     password_hash = hasher.hash("correct horse")
     assert not hasher.verify("\ud800", password_hash)
     assert not hasher.verify("\ufdfa" * PASSWORD_LIMIT, password_hash)
+
+
+def test_no_memory_is_no_malformed_hash(hasher: PasswordHasher) -> None:
+    """Without memory there is an error of its own, for a new hash and for one that is checked."""
+    with no_gigabytes():
+        with pytest.raises(HashingError, match="not enough memory to hash a password"):
+            hasher.verify("correct horse", HUGE_HASH)
+        with pytest.raises(HashingError, match=r"login\.argon2\.memory is 4096 MiB"):
+            PasswordHasher(Argon2Config(memory_kib=4 * 2**20))
+    assert hasher.verify("correct horse", hasher.hash("correct horse"))
 
 
 # --- rules for new passwords

@@ -23,6 +23,7 @@ from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import open_store, store_url
 from qscpd.store.sqlite.lock import StoreLock
 from qscpd.store.sqlite.migrations import MIGRATIONS
+from tests.support.address_space import no_gigabytes
 from tests.support.daemon import running_daemon
 
 Run = Callable[..., Result]
@@ -91,6 +92,17 @@ def test_the_life_of_an_account(dev: Run) -> None:
         done = dev(*arguments, input="correct horse\n")
         assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"{expected}\n")
     assert users(dev) == [("alice", "active")]
+
+
+@pytest.mark.parametrize("command", ["adduser alice", "passwd bob"])
+def test_a_password_that_needs_too_much_memory(dev: Run, command: str) -> None:
+    """Without memory for a hash there is a sentence, and nothing is changed."""
+    dev("adduser", "bob", "--generate")
+    with no_gigabytes():
+        done = dev(*command.split(), "--generate", "--set", "login.argon2.memory=4GiB")
+    assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
+    assert "not enough memory to hash a password" in done.stderr
+    assert users(dev) == [("bob", "active")]
 
 
 def test_listusers_is_for_people_and_for_programs(dev: Run) -> None:

@@ -1,3 +1,4 @@
+import itertools
 import os
 import socket
 import subprocess
@@ -97,6 +98,47 @@ def test_a_lost_sentence_does_not_make_a_command_fail(installation: Path, stderr
     assert (done.returncode, len(done.stdout), done.stderr) == (ExitCode.OK, 21, "")
     assert shell(installation, f"lock alice {stderr}").returncode == ExitCode.OK
     assert "locked" in shell(installation, "listusers").stdout
+
+
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-", "2>&8", "2>/dev/full >/dev/full"])
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("nonsense", ExitCode.USAGE),
+        ("adduser", ExitCode.USAGE),
+        ("listusers --nonsense", ExitCode.USAGE),
+        ("lock nobody", ExitCode.NOT_FOUND),
+        ("status", ExitCode.NOT_RUNNING),
+    ],
+)
+def test_a_lost_error_keeps_its_exit_code(
+    installation: Path, command: str, code: ExitCode, stderr: str
+) -> None:
+    """An error that stderr does not take has its exit code all the same."""
+    assert shell(installation, f"{command} {stderr}").returncode == code
+
+
+STREAMS = [
+    " ".join(each) for count in range(4) for each in itertools.combinations(("<&-", ">&-", "2>&-"), count)
+]
+
+
+@pytest.mark.parametrize("streams", [*STREAMS, ">/dev/full 2>/dev/full", ">&8 2>&8 <&-"])
+def test_any_stream_can_be_closed(installation: Path, streams: str) -> None:
+    """With any of the three streams closed, commands do what they do, and never end with a traceback."""
+    is_lost = ">&-" in streams.replace("2>&-", "") or "full" in streams or ">&8" in streams
+    output = ExitCode.FAILED if is_lost else ExitCode.OK
+    for command, code in (
+        ("export bob", output),
+        ("lock bob", ExitCode.OK),
+        ("backup copy", output),
+        ("passwd bob --password-stdin", ExitCode.USAGE),
+        ("status", ExitCode.NOT_RUNNING),
+    ):
+        done = shell(installation, f"{command} {streams}")
+        assert done.returncode == code, (command, done)
+        assert "Traceback" not in done.stderr
+    assert (installation / "copy").exists()
 
 
 @pytest.mark.parametrize(

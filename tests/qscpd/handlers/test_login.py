@@ -10,6 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+import structlog
 from argon2 import low_level
 
 from qscp import codec, frames
@@ -27,6 +28,7 @@ from qscpd.store.reads import StoreReads
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
+from tests.support.address_space import HUGE_HASH, no_gigabytes
 from tests.support.daemon import CHEAP_ARGON2, PASSWORD, hash_cheaply
 from tests.support.doubles import FakeLink, RouterDouble, make_handlers
 from tests.support.waiting import patiently, until
@@ -382,3 +384,20 @@ async def test_a_malformed_hash_is_an_internal_error(server: LoginServer) -> Non
     assert server.router.log.names()[-1] == "auth.deferred"
     _, link = server.begin("bob")
     assert isinstance(await server.answer(link), frames.AuthAck)
+
+
+async def test_no_memory_is_busy_and_no_failure(server: LoginServer) -> None:
+    """Without memory to check a password the peer gets `busy`, no penalty, and one line is logged."""
+    await server.set_hash("alice", HUGE_HASH)
+    with no_gigabytes(), structlog.testing.capture_logs() as entries:
+        for _ in range(5):
+            session, link = server.begin("alice")
+            nack = await server.answer(link)
+            assert isinstance(nack, frames.AuthNack)
+            assert (nack.code, session.attempts) == (ErrorCode.BUSY, 0)
+            assert nack.retry_after
+        assert {name for name in server.router.log.names() if name.startswith("auth")} == {"auth.deferred"}
+        _, link = server.begin("bob")
+        assert isinstance(await server.answer(link), frames.AuthAck)
+    assert [entry["event"] for entry in entries] == ["login.hash_failed"]
+    assert "not enough memory" in entries[0]["reason"]

@@ -204,6 +204,26 @@ async def test_no_half_line_on_a_full_disk(tmp_path: Path) -> None:
     assert [entry["session"] for entry in lines(path)] == ["s1", "s2", "s5"]
 
 
+async def test_a_disk_that_hangs_costs_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines wait up to a limit for a disk that hangs; later ones are dropped, and the end does not wait."""
+    monkeypatch.setattr("qscpd.sessions.log._WAITING_LIMIT", 20)
+    monkeypatch.setattr("qscpd.sessions.log._PATIENCE_S", 0.01)
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, b"\x13")  # Ctrl-S: the terminal takes nothing more
+    with structlog.testing.capture_logs() as entries:
+        with SessionLog(Path(os.ttyname(terminal)), "always", 1000) as log:
+            for number in range(100):
+                log.opened(SessionDouble(number))
+            log.tick()
+        events = [entry["event"] for entry in entries]
+    os.write(keyboard, b"\x11")
+    assert events == ["sessionlog.dropped", "sessionlog.dropped.over", "sessionlog.unfinished"]
+    assert 70 <= entries[1]["lines"] <= 80
+    await until(lambda: not log._thread.is_alive())
+    os.close(keyboard)
+    os.close(terminal)
+
+
 def test_an_unwritable_directory_is_an_error_at_the_start(tmp_path: Path) -> None:
     """A missing directory, or one of another user, is an error at the start."""
     with pytest.raises(QscpdError, match="nowhere"), SessionLog(tmp_path / "nowhere" / "x.log", "always"):

@@ -88,7 +88,10 @@ class RoomCommands:
         """End your membership of a room."""
         name = self._room_name(argument) if argument.strip() else self._current("leave")
         if name is not None and self._can_ask():
+            self._switcher.leave(name)
             self._requests.ask(PendingRoomRequest(frames.Leave(name)))
+        else:
+            self._switcher.stop()
 
     def _enter(self, name: str, frame: frames.Join | frames.RoomRequest) -> None:
         self._switcher.join(name)

@@ -38,6 +38,13 @@ class Command:
     """Whether it is about a message; then all messages of the chat have to be known first."""
     enters: bool = False
     """Whether it enters a room; then lines typed after it are for that room only."""
+    exits: bool = False
+    """Whether it ends what lines are sent to."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether lines typed after it are for another chat."""
+        return self.enters or self.exits
 
     @property
     def usage(self) -> str:
@@ -53,8 +60,8 @@ class Command:
 _ROWS: Final = (
     Command("help", "", Group.GENERAL, lambda do, _: do.show_help()),
     Command("who", "", Group.GENERAL, lambda do, _: do.show_who()),
-    Command("back", "", Group.GENERAL, lambda do, _: do.go_back()),
-    Command("quit", "", Group.GENERAL, lambda do, _: do.quit()),
+    Command("back", "", Group.GENERAL, lambda do, _: do.go_back(), exits=True),
+    Command("quit", "", Group.GENERAL, lambda do, _: do.quit(), exits=True),
     Command("away", "[TEXT]", Group.GENERAL, lambda do, text: do.set_away(text)),
     Command("here", "", Group.GENERAL, lambda do, _: do.end_away()),
     Command("search", "WORDS", Group.GENERAL, lambda do, text: do.search(text)),
@@ -76,7 +83,7 @@ _ROWS: Final = (
     Command("unreact", "[N] EMOJI", Group.CHAT, lambda do, text: do.messages.unreact(text), has_target=True),
     Command("rooms", "", Group.ROOM, lambda do, _: do.rooms.show_rooms()),
     Command("join", "#ROOM", Group.ROOM, lambda do, text: do.rooms.join(text), enters=True),
-    Command("leave", "[#ROOM]", Group.ROOM, lambda do, text: do.rooms.leave(text)),
+    Command("leave", "[#ROOM]", Group.ROOM, lambda do, text: do.rooms.leave(text), exits=True),
     Command(
         "create", "#ROOM [KIND] [HISTORY]", Group.ROOM, lambda do, text: do.rooms.create(text), enters=True
     ),
@@ -136,6 +143,8 @@ class Refuse:
     problem: Problem
     enters: bool = False
     """Whether it was to enter a room; then lines typed after it are not for the open chat."""
+    moves: bool = False
+    """Whether it might have been meant to change the chat; then lines of a pipe after it are not, either."""
 
 
 Meaning = Nothing | Say | Pick | Run | Refuse
@@ -170,11 +179,12 @@ def _interpret_command(text: str) -> Meaning:
     command = COMMANDS.get(name)
     if command is None:
         nearest = difflib.get_close_matches(name, COMMANDS, n=1)
-        return Refuse(Problem(ProblemCode.UNKNOWN_COMMAND, command=name, text="".join(nearest)))
+        moves = not nearest or COMMANDS[nearest[0]].moves
+        return Refuse(Problem(ProblemCode.UNKNOWN_COMMAND, command=name, text="".join(nearest)), moves=moves)
     if command.needs_argument and not argument.strip():
         return Refuse(Problem(ProblemCode.USAGE, command=name), enters=command.enters)
     if argument.strip() and not command.argument:
-        return Refuse(Problem(ProblemCode.TAKES_NO_ARGUMENT, command=name))
+        return Refuse(Problem(ProblemCode.TAKES_NO_ARGUMENT, command=name), moves=command.moves)
     return Run(command, argument)
 
 

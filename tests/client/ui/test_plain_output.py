@@ -1,0 +1,108 @@
+"""The client in a pipe with closed and full standard streams, and with readers that left."""
+
+import asyncio
+import itertools
+import os
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from qscp_client.errors import ExitCode
+from tests.client.conftest import REPOSITORY, ClientRunner
+from tests.support.scripted_server import ScriptedServer
+from tests.support.waiting import patiently
+
+LOGIN = ("alice", "wonderland")
+
+Shell = Callable[..., Awaitable[tuple[int | None, str]]]
+"""Runs a client with lines and redirections; returns its exit code, and what it has printed."""
+
+
+@pytest.fixture
+def shell(client_command: list[str], environment: dict[str, str]) -> Shell:
+    """Return a function that runs a client with lines as its input, and with redirections of a shell."""
+
+    async def run(*lines: str, streams: str = "") -> tuple[int | None, str]:
+        reader, writer = os.pipe()
+        os.close(reader)
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-c", f'exec 8>&{writer}; exec "$@" {streams}', "bash", *client_command),
+            pass_fds=(writer,),
+            cwd=REPOSITORY,
+            env={name: value for name, value in environment.items() if name != "PYTHONUNBUFFERED"},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.close(writer)
+        async with patiently():
+            stdout, stderr = await process.communicate("".join(f"{line}\n" for line in lines).encode())
+        return process.returncode, (stdout + stderr).decode()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("streams", "code"),
+    [
+        (">/dev/full", ExitCode.OUTPUT),
+        (">&-", ExitCode.OUTPUT),
+        (">&8", ExitCode.INTERRUPTED),
+        ("2>/dev/full", ExitCode.OUTPUT),
+        ("2>&-", ExitCode.OK),
+        ("2>&8", ExitCode.INTERRUPTED),
+        (">/dev/full 2>/dev/full", ExitCode.OUTPUT),
+        (">&8 2>&1", ExitCode.INTERRUPTED),
+        (">&- 2>&-", ExitCode.OUTPUT),
+    ],
+)
+async def test_lines_are_sent_whatever_can_be_shown(
+    server: ScriptedServer, shell: Shell, streams: str, code: ExitCode
+) -> None:
+    """Every line is sent and stored, and the exit code says whether output was lost."""
+    server.write("bob", "alice", "are you there?")
+    texts = [f"message {number}" for number in range(500)]
+    exit_code, text = await shell(*LOGIN, "bob", *texts, streams=streams)
+    assert [body for _, body in server.bodies()] == texts
+    assert exit_code == code
+    assert "Traceback" not in text
+
+
+async def test_messages_that_were_not_shown_come_again(
+    server: ScriptedServer, shell: Shell, run_client: ClientRunner
+) -> None:
+    """Messages that could not be written stay unread and undelivered, and the next start shows them."""
+    server.write("bob", "alice", "one", "two")
+    await shell(*LOGIN, "bob", "hello", streams=">/dev/full")
+    pair = server.archive.between("alice", "bob")
+    assert (pair.delivered.get("alice", 0), pair.read.get("alice", 0)) == (0, 0)
+    done = await run_client(*LOGIN)
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == ["one", "two", "hello"]
+    assert pair.delivered["alice"] == 3
+
+
+@pytest.mark.parametrize("streams", [">/dev/full", "2>/dev/full", ">&8"])
+async def test_a_refused_line_is_more_than_lost_output(
+    server: ScriptedServer, shell: Shell, streams: str
+) -> None:
+    """What was not sent has its code, also if the output was lost."""
+    server.write("bob", "alice", "hi")
+    exit_code, _ = await shell(*LOGIN, "nosuch", streams=streams)
+    assert exit_code == ExitCode.NOT_DELIVERED
+
+
+CLOSED = [
+    " ".join(each) for count in range(4) for each in itertools.combinations(("<&-", ">&-", "2>&-"), count)
+]
+
+
+@pytest.mark.parametrize("streams", [*CLOSED, ">/dev/full 2>/dev/full <&-", "<&- >&8 2>&8"])
+async def test_any_stream_can_be_closed(server: ScriptedServer, shell: Shell, streams: str) -> None:
+    """With any of the three streams closed, the client sends what it reads, or says that it reads nothing."""
+    exit_code, text = await shell(*LOGIN, "bob", "hello", streams=streams)
+    has_input = "<&-" not in streams
+    assert exit_code == (ExitCode.OK if has_input else ExitCode.USAGE)
+    assert server.bodies() == ([("bob", "hello")] if has_input else [])
+    assert "Traceback" not in text
+    if not has_input and "2>" not in streams:
+        assert "The input ended where a user name was expected" in text
