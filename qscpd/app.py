@@ -150,7 +150,8 @@ async def _serve(config: Config) -> ExitCode:
         listener.bind()
         stack.callback(listener.stop_accepting)
         # Outside of the task group, which would wrap an error at the start in a group.
-        async with AdminServer(config.server.admin_socket, LiveAdmin(router, writer, damage).handle):
+        live = LiveAdmin(router, writer, damage, listener.bound)
+        async with AdminServer(config.server.admin_socket, live.handle):
             await daemon.serve(router, listener, writer, log, tasks)
         stack.close()
         daemon.ended()
@@ -190,7 +191,7 @@ class _Daemon:
         async with tasks:
             listener.accept()
             ticker = tasks.create_task(self._tick(listener, log))
-            watchdog = tasks.create_task(self._watch(router, writer))
+            watchdog = tasks.create_task(self._watch(router, listener, writer))
             self._ready(router, listener)
             await self._stop.wait()
             if self.exit_code is ExitCode.OK:
@@ -222,12 +223,12 @@ class _Daemon:
         # A message leaves no cycle behind (a test checks that). A collection at every 700 new
         # objects would be 3 % of all work under load, for nothing.
         gc.set_threshold(_GC_THRESHOLD)
-        addresses = ", ".join(listener.addresses)
+        addresses = ", ".join(listener.bound.addresses)
         _log.info("daemon.ready", version=__version__, listen=addresses, accounts=len(router.directory))
         # Only now, because a daemon that can't start says why in one sentence.
         for warning in find_warnings(self._config):
             _log.warning("config.warning", reason=warning)
-        self._notifier.ready(f"Listening on {addresses}")
+        self._notifier.ready(f"Listening on {addresses}{_missing(listener)}")
 
     def _signalled(self, number: signal.Signals) -> None:
         if self._stop.is_set():
@@ -260,7 +261,7 @@ class _Daemon:
             listener.tick()
             log.tick()
 
-    async def _watch(self, router: Router, writer: StoreWriter[Session]) -> None:
+    async def _watch(self, router: Router, listener: Listener, writer: StoreWriter[Session]) -> None:
         """Notify systemd, again and again, that the loop runs and the store answers."""
         interval = watchdog_interval_s()
         while interval is not None:
@@ -268,8 +269,15 @@ class _Daemon:
                 await writer.drained()
             self._notifier.alive()
             clock = "; the wall clock is not confirmed, see `qscpd status`" if writer.clock.doubt else ""
-            self._notifier.status(f"{len(router.presence)} people online, {len(router)} sessions{clock}")
+            counts = f"{len(router.presence)} people online, {len(router)} sessions"
+            self._notifier.status(f"{counts}{clock}{_missing(listener)}")
             await asyncio.sleep(interval)
+
+
+def _missing(listener: Listener) -> str:
+    """Return the end of a status: the addresses that nobody can connect to."""
+    missing = listener.bound.missing
+    return f"; this machine lacks {', '.join(missing)}, see `qscpd status`" if missing else ""
 
 
 def _keep(history: HistoryConfig) -> Keep:

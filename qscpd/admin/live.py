@@ -30,6 +30,7 @@ from qscpd.admin import (
 from qscpd.chat.router import Router
 from qscpd.domain.clock import ClockDoubt
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
+from qscpd.net.bound_addresses import BoundAddresses
 from qscpd.sessions.session import Session
 from qscpd.store.damage import DamageLog
 from qscpd.store.writer import StoreWriter
@@ -51,10 +52,13 @@ _log = structlog.stdlib.get_logger("qscpd.admin")
 class LiveAdmin:
     """Performs requests on the store's thread; the bus has their events before the answer."""
 
-    def __init__(self, router: Router, writer: StoreWriter[Session], damage: DamageLog) -> None:
+    def __init__(
+        self, router: Router, writer: StoreWriter[Session], damage: DamageLog, bound: BoundAddresses
+    ) -> None:
         self._router = router
         self._writer = writer
         self._damage = damage
+        self._bound = bound
         self._started = time.monotonic()
 
     async def handle(self, request: Request) -> Reply:
@@ -126,6 +130,7 @@ class LiveAdmin:
         with contextlib.suppress(TimeoutError, StoreError):
             async with asyncio.timeout(_CLOCK_PATIENCE_S):
                 doubt = await self._check_clock()
+        await self._bound.check()
         return DaemonStatus(
             version=__version__,
             pid=os.getpid(),
@@ -137,4 +142,7 @@ class LiveAdmin:
             clock_ahead_s=round((doubt.wall_ms - doubt.expected_ms) / 1000) if doubt is not None else None,
             clock_left_s=doubt.left_ms // 1000 if doubt is not None else None,
             damaged=self._damage.count,
+            listen=self._bound.addresses,
+            listen_missing=self._bound.missing,
+            listen_skipped=self._bound.skipped,
         )

@@ -188,6 +188,12 @@ class DaemonStatus(_Reply, frozen=True, tag="status"):
     """How much longer it must run steadily to be confirmed; None while it is."""
     damaged: int = 0
     """Damaged places of the store that this run has met."""
+    listen: list[str] = []
+    """Addresses that the daemon listens on, with their actual ports."""
+    listen_missing: list[str] = []
+    """Those of `listen` that the machine lacks at this moment, so that nobody can connect to them."""
+    listen_skipped: list[str] = []
+    """Addresses that were skipped at the start, because the machine lacks their family."""
 
 
 class ClockConfirmed(_Reply, frozen=True, tag="clock_confirmed"):

@@ -42,19 +42,22 @@ def run(ctx: click.Context) -> None:
 @click.pass_context
 def checkconfig(ctx: click.Context) -> None:
     """Check the configuration, the certificate and the directories."""
-    from qscpd.setup.pki import check_authority_key, check_pair  # noqa: PLC0415 - the other commands start faster without it
+    from qscpd.net.binding import check_listen  # noqa: PLC0415 - the other commands start faster without these
+    from qscpd.setup.pki import check_authority_key, check_pair  # noqa: PLC0415
 
     loaded = load_chosen(ctx)
     certificate = check_pair(loaded.config.tls.certificate, loaded.config.tls.key)
     check_authority_key(loaded.config.tls.certificate)
     problems = _missing_directories(loaded.config)
+    listen = check_listen(loaded.config.server.listen)
+    problems += listen.problems
     if problems:
         raise ConfigError(problems)
     click.echo(f"{loaded.path}: no problems")
     click.echo(f"certificate for {', '.join(certificate.names)}, until {certificate.not_after:%Y-%m-%d}")
     if certificate.not_after - datetime.now(UTC) < _RENEWAL_TIME:
         report("qscpd: the certificate expires soon; renew it with `qscpd gencert`")
-    for warning in find_warnings(loaded.config):
+    for warning in (*listen.warnings, *find_warnings(loaded.config)):
         report(f"qscpd: warning: {warning}")
 
 
@@ -88,7 +91,8 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
     """Show the status of the running daemon.
 
     The exit code is 7 if it is not running. A sentence on stderr says if the wall clock is not
-    trusted; then nothing is removed by its age.
+    trusted; then nothing is removed by its age. Another one names each address that nobody can
+    connect to, because the machine lacks it.
     """
     reply = admin.call(load_chosen(ctx).config, admin.Status())
     if not isinstance(reply, admin.DaemonStatus):
@@ -98,10 +102,22 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
         click.echo(json.dumps(fields, indent=2))
         return
     for name, value in fields.items():
-        if value is not None:
-            click.echo(f"{name}: {str(value).lower() if isinstance(value, bool) else value}")
+        if value not in (None, []):
+            click.echo(f"{name}: {_shown(value)}")
+    for address in reply.listen_missing:
+        report(
+            f"qscpd: this machine lacks {address} (server.listen), so nobody can connect to it. It works as "
+            "soon as the machine has the address; check that it is not mistyped"
+        )
     if reply.clock_ahead_s is not None:
         report(f"qscpd: {_clock_sentence(reply.clock_ahead_s, reply.clock_left_s or 0)}")
+
+
+def _shown(value: object) -> str:
+    """Return a field of the status as text."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _clock_sentence(ahead_s: int, left_s: int) -> str:

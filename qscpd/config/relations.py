@@ -29,6 +29,8 @@ def check_relations(config: Config, places: Mapping[str, str], failed: set[str])
 
     def problem(key: str, sentence: str) -> str:
         place = places.get(key)
+        if place and place.endswith(f" {key}"):  # --set names the key
+            return f"{place}: {sentence}"
         return f"{place}: {key}: {sentence}" if place else f"{key} (default): {sentence}"
 
     return [

@@ -1,24 +1,23 @@
 """Listening sockets of the daemon, and their links."""
 
 import asyncio
-import contextlib
-import errno
 import logging
 import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import structlog
 
-from qscpd.config import Config, ListenAddress
-from qscpd.errors import PermissionDeniedError, QscpdError
+from qscpd.config import Config
 from qscpd.fairness import Lanes
-from qscpd.net.acceptor import BACKLOG, Acceptor
+from qscpd.net.acceptor import Acceptor
 from qscpd.net.admission import Admission
+from qscpd.net.binding import bind_all
+from qscpd.net.bound_addresses import BoundAddresses
 from qscpd.net.link import Link, LinkSession
 from qscpd.net.peer_log import PeerLog
 
@@ -51,7 +50,7 @@ class Listener:
         context: The TLS context of new connections.
         peer_log: Where refusals and errors of peers are logged.
         links: All links that are not gone yet.
-        addresses: Addresses as `host:port`, with the actual port instead of 0.
+        bound: Addresses that it listens on; none before `bind`.
     """
 
     def __init__(
@@ -66,11 +65,10 @@ class Listener:
         self.context = context
         self.peer_log = peer_log
         self.links: set[Link] = set()
-        self.addresses: list[str] = []
         self._open_session = open_session
         self._admission = admission
         self._loop = asyncio.get_running_loop()
-        self._sockets: list[socket.socket] = []
+        self.bound = BoundAddresses()
         self._acceptor: Acceptor | None = None
         self._opening: set[asyncio.Task[None]] = set()
         """Accepted connections on their way to a link."""
@@ -162,16 +160,14 @@ class Listener:
         """Bind all configured addresses; the kernel queues connections until `accept`.
 
         Raises:
-            QscpdError: An address can't be used; the text says which one and why.
+            QscpdError: As `bind_all`.
         """
-        self._sockets = _bind_all(self.config.server.listen)
-        for each in self._sockets:
-            host, port = each.getsockname()[:2]
-            self.addresses.append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        self.bound = bind_all(self.config.server.listen)
 
     def accept(self) -> None:
         """Start accepting connections."""
-        self._acceptor = Acceptor(self._sockets, self.accept_socket)
+        self.bound.report()
+        self._acceptor = Acceptor(self.bound.sockets, self.accept_socket)
         self._acceptor.start()
 
     def stop_accepting(self) -> None:
@@ -179,9 +175,7 @@ class Listener:
         if self._acceptor is not None:
             self._acceptor.stop()
             self._acceptor = None
-        for each in self._sockets:
-            each.close()
-        self._sockets.clear()
+        self.bound.close()
 
     def tick(self) -> None:
         """Check the deadlines of all links; called once a second."""
@@ -190,6 +184,7 @@ class Listener:
         self._refused.clear()
         if self._acceptor is not None:
             self._acceptor.tick()
+            self.bound.tick()
         now = self._loop.time()
         for link in list(self.links):
             link.tick(now)
@@ -220,44 +215,3 @@ class Listener:
         for link in list(self.links):
             if not link.tls.established:
                 link.abort(reason)
-
-
-def _bind_all(addresses: Sequence[ListenAddress]) -> list[socket.socket]:
-    with contextlib.ExitStack() as bound:
-        sockets = [bound.enter_context(_bind(address)) for address in addresses]
-        bound.pop_all()  # success: keep them open
-        return sockets
-
-
-def _bind(address: ListenAddress) -> socket.socket:
-    try:
-        found = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except OSError as error:
-        raise QscpdError(f"server.listen: {address}: {error.strerror}") from error
-    family, _, _, _, sockaddr = found[0]
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            # On every system 0.0.0.0 and :: are two separate addresses.
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind(sockaddr)
-        bound.listen(BACKLOG)
-    except OSError as error:
-        bound.close()
-        raise _explain(error, address) from error
-    return bound
-
-
-def _explain(error: OSError, address: ListenAddress) -> QscpdError:
-    if error.errno == errno.EADDRINUSE:
-        return QscpdError(
-            f"server.listen: {address}: the port is in use; stop the other program or change the port"
-        )
-    if error.errno == errno.EACCES:
-        return PermissionDeniedError(
-            f"server.listen: {address}: ports below 1024 need root or CAP_NET_BIND_SERVICE; use port 7727"
-        )
-    return QscpdError(f"server.listen: {address}: {error.strerror}")

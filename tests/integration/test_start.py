@@ -68,13 +68,6 @@ def test_port_in_use(tmp_path: Path, authority: AuthorityFiles) -> None:
     assert f"127.0.0.1:{port}: the port is in use" in one_sentence(text)
 
 
-def test_an_address_that_is_not_ours(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """An address of another host is reported."""
-    code, text = refused(tmp_path, authority, "server.listen=192.0.2.1:7727")
-    assert code == ExitCode.FAILED
-    assert "192.0.2.1:7727" in one_sentence(text)
-
-
 def test_a_second_daemon(start_daemon: StartDaemon, tmp_path: Path, authority: AuthorityFiles) -> None:
     """A second daemon on the same store is refused, and the first one goes on."""
     daemon = start_daemon()

@@ -27,6 +27,7 @@ from qscpd.admin import (
 from qscpd.admin.live import LiveAdmin
 from qscpd.domain.model import Account
 from qscpd.errors import ExitCode, StoreBusyError, StoreError, StoreFullError
+from qscpd.net.bound_addresses import BoundAddresses
 from qscpd.sessions.session import Session
 from qscpd.store.damage import DamageLog
 from qscpd.store.sqlite.store import SqliteStore
@@ -50,7 +51,7 @@ class LiveDaemon:
             self.router.bus,
             on_failed=print,
         )
-        self.admin = LiveAdmin(self.router, self.writer, DamageLog())
+        self.admin = LiveAdmin(self.router, self.writer, DamageLog(), BoundAddresses())
 
 
 @pytest.fixture

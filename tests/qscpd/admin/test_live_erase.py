@@ -15,6 +15,7 @@ from qscpd.chat.router import Router
 from qscpd.config import Config
 from qscpd.domain.model import NewMessage
 from qscpd.errors import ExitCode, StoreFullError
+from qscpd.net.bound_addresses import BoundAddresses
 from qscpd.sessions.session import Session
 from qscpd.store.base import Store
 from qscpd.store.damage import DamageLog
@@ -47,7 +48,7 @@ def running(store: SqliteStore) -> Iterator[tuple[LiveAdmin, Router, StoreWriter
     directory = Directory(store.accounts(), store.account_names())
     router = Router(Config(), directory, ListLog(), bus, writer)
     with writer:
-        yield LiveAdmin(router, writer, DamageLog()), router, writer
+        yield LiveAdmin(router, writer, DamageLog(), BoundAddresses()), router, writer
     router.presence.close()
 
 

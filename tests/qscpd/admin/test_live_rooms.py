@@ -14,6 +14,7 @@ from qscpd.admin.live import LiveAdmin
 from qscpd.domain.model import NewMessage, Refused
 from qscpd.domain.rooms import RoomChange
 from qscpd.errors import ExitCode, StoreFullError
+from qscpd.net.bound_addresses import BoundAddresses
 from qscpd.sessions.session import Session
 from qscpd.store.damage import DamageLog
 from qscpd.store.sqlite.store import SqliteStore
@@ -36,7 +37,7 @@ class LiveDaemon:
             self.router.bus,
             on_failed=print,
         )
-        self.admin = LiveAdmin(self.router, self.writer, DamageLog())
+        self.admin = LiveAdmin(self.router, self.writer, DamageLog(), BoundAddresses())
 
     async def join(self, account: int, room: str) -> None:
         """Let a user join a room."""

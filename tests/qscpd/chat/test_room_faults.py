@@ -17,6 +17,7 @@ from qscpd.chat.submission import _Gate
 from qscpd.domain.model import Keep, RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
+from qscpd.net.bound_addresses import BoundAddresses
 from qscpd.sessions import requests
 from qscpd.store.base import Store
 from qscpd.store.damage import DamageLog
@@ -258,7 +259,7 @@ async def test_a_change_of_unknown_outcome_stops_the_daemon(server: InProcessSer
 async def test_deleting_a_member_and_their_room_together(server: InProcessServer) -> None:
     """Deleting an account and its room in one step closes the account's sessions."""
     bob = await enter(server, "bob")
-    admin = LiveAdmin(server.router, server.writer, DamageLog())
+    admin = LiveAdmin(server.router, server.writer, DamageLog(), BoundAddresses())
     work, done = threading.Event(), threading.Event()
     blocking = asyncio.create_task(server.writer.perform(lambda _: work.wait()))
     actions = [asyncio.create_task(admin.handle(each)) for each in (DeleteUser("bob"), DeleteRoom("#dev"))]

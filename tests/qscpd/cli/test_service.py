@@ -44,6 +44,19 @@ def test_status_says_what_is_wrong_with_the_clock(
     assert "qscpd confirmclock" in result.output
 
 
+def test_status_names_addresses_that_nobody_can_connect_to(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Addresses share a line, a missing one has a sentence on stderr, and an empty list has no line."""
+    listen = ["0.0.0.0:7727", "192.0.2.7:7727"]
+    answer(monkeypatch, msgspec.structs.replace(STATUS, listen=listen, listen_missing=listen[1:]))
+    result = CliRunner().invoke(cli, ["status", "-c", str(config)])
+    assert result.exit_code == 0, result.output
+    assert "listen: 0.0.0.0:7727, 192.0.2.7:7727\nlisten_missing: 192.0.2.7:7727\n" in result.output
+    assert "listen_skipped" not in result.output
+    assert "qscpd: this machine lacks 192.0.2.7:7727 (server.listen)" in result.output
+
+
 @pytest.mark.parametrize(("before", "sentence"), [(True, "was confirmed already"), (False, "is confirmed")])
 def test_confirmclock_says_what_was_confirmed(
     config: Path, monkeypatch: pytest.MonkeyPatch, before: bool, sentence: str

@@ -13,7 +13,6 @@ import pytest
 import structlog.testing
 
 from qscpd.config import Config, ListenAddress, ServerConfig, TlsConfig
-from qscpd.errors import QscpdError
 from qscpd.net.address_share import share_of
 from qscpd.net.admission import Admission, Visitor
 from qscpd.net.link import Link, LinkSession
@@ -21,7 +20,6 @@ from qscpd.net.listener import Listener
 from qscpd.net.peer_log import PeerLog
 from qscpd.net.tls import server_context
 from qscpd.setup.pki import AuthorityFiles
-from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S, until
 
 
@@ -57,7 +55,7 @@ async def listener(context: ssl.SSLContext) -> AsyncIterator[Listener]:
 
 def connect(listener: Listener) -> socket.socket:
     """Connect to the listener."""
-    host, _, port = listener.addresses[0].rpartition(":")
+    host, _, port = listener.bound.addresses[0].rpartition(":")
     return socket.create_connection((host, int(port)))
 
 
@@ -132,41 +130,12 @@ async def test_a_bug_in_one_handshake_does_not_stop_the_others(
 
 async def test_late_connections_are_refused(listener: Listener) -> None:
     """Connections after `stop_accepting` are refused, also those in the kernel's queue."""
-    host, _, port = listener.addresses[0].rpartition(":")
+    host, _, port = listener.bound.addresses[0].rpartition(":")
     listener.stop_accepting()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)))
     visitor = Visitor("192.0.2.7", share_of("192.0.2.7"))
     assert not listener.admit(Link(listener, asyncio.get_running_loop(), visitor))
-
-
-async def test_addresses_of_both_families(context: ssl.SSLContext) -> None:
-    """Addresses have the actual ports, IPv6 in brackets; both families can share a port."""
-    first = listening(context, ListenAddress("127.0.0.1", 0))
-    first.bind()
-    port = int(first.addresses[0].rpartition(":")[2])
-    first.stop_accepting()
-    both = listening(context, ListenAddress("0.0.0.0", port), ListenAddress("::", port))  # noqa: S104
-    both.bind()
-    assert both.addresses == [f"0.0.0.0:{port}", f"[::]:{port}"]
-    both.stop_accepting()
-
-
-async def test_a_taken_port_is_named_and_the_others_are_given_back(context: ssl.SSLContext) -> None:
-    """If an address can not be bound, the error names it and none stays bound."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port, free = taken.getsockname()[1], free_port()
-        failing = listening(context, ListenAddress("127.0.0.1", free), ListenAddress("127.0.0.1", port))
-        with pytest.raises(QscpdError, match=rf"127\.0\.0\.1:{port}: the port is in use"):
-            failing.bind()
-        socket.create_server(("127.0.0.1", free)).close()
-
-
-@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
-async def test_an_address_that_can_not_be_used_is_named(context: ssl.SSLContext, host: str) -> None:
-    """The error names a foreign or an unknown address."""
-    with pytest.raises(QscpdError, match=host.replace(".", r"\.")):
-        listening(context, ListenAddress(host, 7727)).bind()
 
 
 async def test_nothing_keeps_a_closed_link_alive(listener: Listener) -> None:
