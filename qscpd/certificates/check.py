@@ -125,23 +125,7 @@ def check_pair(certificate: Path, key: Path) -> ServerCertificate:
     context = _load(entries, certificate, key)
     if not names_of(server.certificate):
         raise ConfigError([explain_no_names(server)])
-    faults: list[str] = []
-    warnings = _doubts(entries)
-    authority = None
-    path = certificate.with_name(CA_CERTIFICATE)
-    if path.exists() and not os.access(path, os.R_OK, effective_ids=True):
-        warnings.append(
-            f"{path}: can't be read, so it is not compared with {certificate}; run `chmod 644 {path}`"
-        )
-    elif path.exists():
-        try:
-            authority = _read_authority(path)
-            if authority.has_key:
-                warnings.append(
-                    f"{path} has a private key, and is for every client; move the key to another file"
-                )
-        except ConfigError as error:
-            faults.append(f"{error}; clients need the CA's certificate there")
+    authority, faults, warnings = _look_at_authority(certificate)
     issuers = [*(authority.entries if authority is not None else ()), *entries[1:]]
     chain = find_chain(server, issuers, datetime.now(UTC))
     if not _ends_at_trusted(context, chain, authority):
@@ -155,7 +139,7 @@ def check_pair(certificate: Path, key: Path) -> ServerCertificate:
         sha256=server.certificate.fingerprint(hashes.SHA256()).hex(),
         validity=Validity(tuple(_period(each, is_server=each is server) for each in chain)),
         faults=tuple(faults),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *_doubts(entries)),
     )
 
 
@@ -175,6 +159,28 @@ def _load(entries: Sequence[Entry], certificate: Path, key: Path) -> ssl.SSLCont
     return context
 
 
+def _look_at_authority(certificate: Path) -> tuple[_Authority | None, list[str], list[str]]:
+    """Return what is in the `ca.pem` beside a certificate, faults and warnings about it.
+
+    Raises:
+        PermissionDeniedError: It has a private key that others can read.
+    """
+    path = certificate.with_name(CA_CERTIFICATE)
+    if not os.path.lexists(path):
+        return None, [], []
+    if not os.access(path, os.R_OK, effective_ids=True):
+        warning = f"{path}: can't be read, so it is not compared with {certificate}; run `chmod 644 {path}`"
+        return None, [], [warning]
+    try:
+        authority = _read_authority(path)
+    except ConfigError as error:
+        return None, [f"{error}; clients need the CA's certificate there"], []
+    if authority.has_key:
+        warning = f"{path} has a private key, and is for every client; move the key to another file"
+        return authority, [], [warning]
+    return authority, [], []
+
+
 def _read_authority(path: Path) -> _Authority:
     """Return the certificates of `ca.pem`.
 
@@ -183,11 +189,12 @@ def _read_authority(path: Path) -> _Authority:
         PermissionDeniedError: It has a private key that others can read.
     """
     entries = read_certificates(path)
+    text = ""
     try:
         text = path.read_text(encoding="ascii", errors="ignore")
         client = trust(text)
     except (OSError, ValueError):  # ssl.SSLError is an OSError
-        fault = find_fault(path, path.read_bytes(), "certificate")
+        fault = find_fault(path, text.encode(), "certificate")
         raise ConfigError([f"{path}: contains no certificate in PEM form: {fault}"]) from None
     return _Authority(entries, client, has_private_key(text.encode()))
 

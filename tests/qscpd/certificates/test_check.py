@@ -414,10 +414,16 @@ def test_a_pipe_is_no_certificate(tmp_path: Path, which: int) -> None:
         check_pair(*files)
 
 
-def test_a_ca_file_that_can_not_be_read_is_a_doubt(tmp_path: Path) -> None:
-    """The daemon does not need ca.pem, so a closed one is a warning with the cure."""
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_ca_file_that_can_not_be_read_is_a_doubt(tmp_path: Path, linked: bool) -> None:
+    """The daemon does not need ca.pem, so a closed one is a warning with the cure, also behind a link."""
     files = write_pair(tmp_path, *pair(LEAF)[:3])
-    (tmp_path / "ca.pem").chmod(0)
+    if linked:
+        (tmp_path / "closed").mkdir(0o700)
+        (tmp_path / "ca.pem").rename(tmp_path / "closed" / "ca.pem")
+        (tmp_path / "ca.pem").symlink_to(tmp_path / "closed" / "ca.pem")
+    else:
+        (tmp_path / "ca.pem").chmod(0)
     files[1].chmod(0o640)
     if os.geteuid() == 0:
         os.chown(files[1], -1, NOBODY)
