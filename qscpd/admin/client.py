@@ -10,11 +10,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from qscpd.admin.actions import perform
 from qscpd.admin.exchange import QUESTION_S, exchange, is_question
-from qscpd.admin.messages import Failed, Reply, Request, Status, decode_reply
+from qscpd.admin.messages import Failed, Reply, Request, Status, UnknownReplyError, decode_reply
 from qscpd.admin.versions import check_understood, explain_reply
 from qscpd.config.model import Config
 from qscpd.errors import (
@@ -99,7 +97,7 @@ def _ask(path: Path, request: Request) -> Reply | None:
         return None
     try:
         reply = decode_reply(line)
-    except msgspec.DecodeError as error:
+    except UnknownReplyError as error:
         raise explain_reply(path, error) from None
     if isinstance(reply, Failed):
         check_understood(path, reply)
