@@ -10,11 +10,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from qscpd.admin.actions import perform
 from qscpd.admin.exchange import QUESTION_S, exchange, is_question
-from qscpd.admin.messages import Failed, Reply, Request, Status, decode_reply
+from qscpd.admin.messages import Failed, Reply, Request, Status, UnknownReplyError, decode_reply
 from qscpd.admin.versions import check_understood, explain_reply
 from qscpd.config.model import Config
 from qscpd.errors import (
@@ -24,7 +22,7 @@ from qscpd.errors import (
 )
 from qscpd.files import file_errors
 from qscpd.privileges import acting_as, daemon_user
-from qscpd.store import lock_store, open_store, store_in_use, store_url
+from qscpd.store import lock_store, open_store, store_url
 
 _LOCK_PATIENCE_S: Final = 10.0
 """Time to wait for another command to finish, or for a starting daemon to open its socket."""
@@ -60,9 +58,11 @@ def _try(config: Config, request: Request) -> Reply | None:
     if reply is not None:
         return reply
     if isinstance(request, Status):
-        if store_in_use(store_url(config.store.path)):
-            return None  # a daemon opens its socket at the end of its start
-        raise NotRunningError(f"no daemon answers on {config.server.admin_socket}; start it with `qscpd run`")
+        # Whether one is starting could be seen by its lock, but only by taking that for a moment.
+        raise NotRunningError(
+            f"no daemon answers on {config.server.admin_socket}; start it with `qscpd run`, or wait if it is "
+            "starting"
+        )
     directory = config.store.path.parent
     with file_errors(directory):
         if not directory.is_dir():
@@ -97,7 +97,7 @@ def _ask(path: Path, request: Request) -> Reply | None:
         return None
     try:
         reply = decode_reply(line)
-    except msgspec.DecodeError as error:
+    except UnknownReplyError as error:
         raise explain_reply(path, error) from None
     if isinstance(reply, Failed):
         check_understood(path, reply)

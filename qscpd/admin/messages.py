@@ -29,6 +29,24 @@ NOT_A_REQUEST: Final = "not a request of qscpd"
 """Beginning of the reply to a request that the daemon does not know, in all versions."""
 
 
+MISSING: Final = "missing required field"
+"""Of msgspec's text about a message that lacks a field: its writer is the older one."""
+
+
+class UnknownReplyError(QscpdError):
+    """A reply is none of this version.
+
+    Attributes:
+        daemon_is_older: Whether it is one of an older or a newer version; None if it is neither.
+    """
+
+    def __init__(self, daemon_is_older: bool | None) -> None:
+        super().__init__(
+            "unexpected reply on the admin socket; if the daemon is of another version, restart it"
+        )
+        self.daemon_is_older = daemon_is_older
+
+
 class _Request(msgspec.Struct, frozen=True, tag_field="request", forbid_unknown_fields=True):
     """Base of the requests; `repr` shows only the name, because a field can be a hash."""
 
@@ -277,13 +295,17 @@ def decode_reply(line: bytes) -> Reply:
     """Decode a reply.
 
     Raises:
-        msgspec.ValidationError: The reply is one of another version.
-        msgspec.DecodeError: The line is not a reply.
+        UnknownReplyError: The line is not a reply; the daemon has another version, or is another program.
     """
     try:
         reply: Reply = _reply_decoder.decode(line)
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise msgspec.DecodeError(str(error)) from None
+    except msgspec.ValidationError as error:
+        lacks_a_field = MISSING in str(error)
+        raise UnknownReplyError(
+            lacks_a_field if lacks_a_field or "`$.reply`" in str(error) else None
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise UnknownReplyError(None) from None
     return reply
 
 

@@ -1,18 +1,14 @@
 """Sentences about a daemon and a command that are of different versions, as after an upgrade."""
 
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from qscp import __version__
 from qscpd.admin.exchange import exchange
-from qscpd.admin.messages import NOT_A_REQUEST, Failed, Status
+from qscpd.admin.messages import MISSING, NOT_A_REQUEST, Failed, Status, UnknownReplyError
 from qscpd.build import commit
 from qscpd.errors import ExitCode, QscpdError
-
-_MISSING: Final = "missing required field"
-"""Of msgspec's text about a message that lacks a field: its writer is the older one."""
 
 
 class _Build(msgspec.Struct, frozen=True):
@@ -32,18 +28,14 @@ def check_understood(path: Path, reply: Failed) -> None:
         QscpdError: It did not: the daemon or this command is older than the other.
     """
     if reply.exit_code == ExitCode.USAGE and reply.message.startswith(NOT_A_REQUEST):
-        raise _mismatch(path, daemon_is_older=_MISSING not in reply.message)
+        raise _mismatch(path, daemon_is_older=MISSING not in reply.message)
 
 
-def explain_reply(path: Path, error: msgspec.DecodeError) -> QscpdError:
+def explain_reply(path: Path, error: UnknownReplyError) -> QscpdError:
     """Return the error for a reply that this command does not understand."""
-    text = str(error)
-    if isinstance(error, msgspec.ValidationError):
-        if _MISSING in text:
-            return _mismatch(path, daemon_is_older=True)
-        if "`$.reply`" in text:
-            return _mismatch(path, daemon_is_older=False)
-    return QscpdError("unexpected reply on the admin socket; if the daemon is of another version, restart it")
+    if error.daemon_is_older is None:
+        return error
+    return _mismatch(path, daemon_is_older=error.daemon_is_older)
 
 
 def _mismatch(path: Path, *, daemon_is_older: bool) -> QscpdError:

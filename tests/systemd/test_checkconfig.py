@@ -91,12 +91,17 @@ def test_a_store_of_root(machine: Machine) -> None:
 
 def test_a_key_in_a_home_directory(machine: Machine) -> None:
     """The unit hides home directories, whatever their modes are."""
-    machine.run("install", "-d", "-m", "755", "/home/keys")
-    machine.run("cp", "-a", "/etc/qscpd/certs/server.pem", "/etc/qscpd/certs/server.key", "/home/keys")
-    settings = ("--set", "tls.certificate=/home/keys/server.pem", "--set", "tls.key=/home/keys/server.key")
+    machine.run("install", "-d", "-m", "755", "/home/alice/keys")
+    machine.run("cp", "-a", "/etc/qscpd/certs/server.pem", "/etc/qscpd/certs/server.key", "/home/alice/keys")
+    settings = (
+        "--set",
+        "tls.certificate=/home/alice/keys/server.pem",
+        "--set",
+        "tls.key=/home/alice/keys/server.key",
+    )
     code, text = check(machine, *settings)
     assert code == ExitCode.PERMISSION
-    assert "/home/keys/server.key: the unit qscpd.service hides home directories" in text
+    assert "/home/alice/keys/server.key: the unit qscpd.service hides home directories" in text
 
 
 def test_the_daemon_of_root_leaves_nothing_of_root(machine: Machine, service: Service) -> None:
