@@ -94,8 +94,7 @@ def restore_system(
         NotFoundError: A directory or the user of the service is missing; nothing was changed.
         QscpdError: The backup is damaged, and nothing was changed; or the disk fails.
     """
-    if os.geteuid() != 0:
-        raise PermissionDeniedError("--system writes files of root and of the service; run this as root")
+    check_root()
     manifest = checked_manifest(directory)
     with file_errors(directory / CONFIG), open_regular(directory / CONFIG) as file:
         loaded = choose(file.read().decode())
@@ -123,6 +122,16 @@ def restore_system(
         changes += [Change(each.path, put_in_place(each.staged, each.path, suffix)) for each in changed]
         _give_key(places)
     return SystemRestored(manifest, loaded.path, changes, epoch)
+
+
+def check_root() -> None:
+    """Check that this user is root, who alone can write the files of a service.
+
+    Raises:
+        PermissionDeniedError: It is another user.
+    """
+    if os.geteuid() != 0:
+        raise PermissionDeniedError("--system writes files of root and of the service; run this as root")
 
 
 def _places(manifest: Manifest, loaded: LoadedConfig, owner: Owner) -> Iterator[_Place]:
