@@ -118,8 +118,12 @@ def restore_system(
             stack.enter_context(_staged(directory, place))
         _lock_stores(stack, staged, store)
         changes = [_put_store(staged, store, suffix)]
-        changes += [Change(path, set_aside(path, suffix), restored=False) for path in stale]
-        changes += [Change(each.path, put_in_place(each.staged, each.path, suffix)) for each in changed]
+        for path in stale:
+            with file_errors(path):
+                changes.append(Change(path, set_aside(path, suffix), restored=False))
+        for each in changed:
+            with file_errors(each.path):
+                changes.append(Change(each.path, put_in_place(each.staged, each.path, suffix)))
         _give_key(places)
     return SystemRestored(manifest, loaded.path, changes, epoch)
 
@@ -263,7 +267,8 @@ def _stage_store(
         stage = stack.enter_context(stage_of(store.parent))
         stack.callback(shutil.rmtree, stage, ignore_errors=True)
         staged = stage / "var" / STORE
-        staged.parent.mkdir(mode=0o700)
+        staged.parent.mkdir()
+        staged.parent.chmod(0o700)  # whatever the umask is
     file = next(file for file in manifest.files if file.name == STORE)
     copy_checked(directory / file.name, (file.size, file.sha256), staged, 0o600, owner)
     with acting_as(owner):
