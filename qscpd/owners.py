@@ -32,7 +32,7 @@ def service_user() -> Owner | None:
 
 
 def owner_of(directory: Path) -> Owner:
-    """Return the owner of a directory, to whom the files in it belong.
+    """Return the owner of a directory, and so of the files in it.
 
     Raises:
         OSError: It can't be found or reached.

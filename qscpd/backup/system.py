@@ -180,7 +180,7 @@ def _has_content(place: _Place) -> bool:
 
 
 def _owner_of_store(store: Path) -> Owner:
-    """Return to whom the store will belong: the owner of its directory, or the user of the service."""
+    """Return the future owner of the store: that of its directory, or the user of the service."""
     user = service_user()
     directory = store.parent
     if not directory.exists():

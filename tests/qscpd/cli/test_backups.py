@@ -79,7 +79,7 @@ def test_quiet_commands_print_what_needs_attention(run: Run, backup: str) -> Non
 def test_backup_leaves_out_a_ca_key_that_is_closed_to_this_user(
     run: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The service's user makes a whole backup without the CA key, and is told so."""
+    """The service's user makes a whole backup without the CA key; the command says so."""
     target = tmp_path_factory.mktemp("target")
     if os.geteuid() == 0:
         for path in (*Path("var").iterdir(), Path("var"), Path("certs/server.key"), target):
