@@ -93,8 +93,7 @@ def restore_system(
         NotFoundError: A directory or the user of the service is missing; nothing was changed.
         QscpdError: The backup is damaged, and nothing was changed; or the disk fails.
     """
-    if os.geteuid() != 0:
-        raise PermissionDeniedError("--system writes files of root and of the service; run this as root")
+    check_root()
     manifest = checked_manifest(directory)
     with file_errors(directory / CONFIG), open_regular(directory / CONFIG) as file:
         loaded = choose(file.read().decode())
@@ -118,10 +117,24 @@ def restore_system(
             stack.enter_context(_staged(directory, place))
         _lock_stores(stack, staged, store)
         changes = [_put_store(staged, store, suffix)]
-        changes += [Change(path, set_aside(path, suffix), restored=False) for path in stale]
-        changes += [Change(each.path, put_in_place(each.staged, each.path, suffix)) for each in changed]
+        for path in stale:
+            with file_errors(path):
+                changes.append(Change(path, set_aside(path, suffix), restored=False))
+        for each in changed:
+            with file_errors(each.path):
+                changes.append(Change(each.path, put_in_place(each.staged, each.path, suffix)))
         _give_key(places)
     return SystemRestored(manifest, loaded.path, changes, epoch)
+
+
+def check_root() -> None:
+    """Check that this user is root, who alone can write the files of a service.
+
+    Raises:
+        PermissionDeniedError: It is another user.
+    """
+    if os.geteuid() != 0:
+        raise PermissionDeniedError("--system writes files of root and of the service; run this as root")
 
 
 def _places(manifest: Manifest, loaded: LoadedConfig, owner: SystemUser) -> Iterator[_Place]:
@@ -166,7 +179,7 @@ def _has_content(place: _Place) -> bool:
 
 
 def _owner_of_store(store: Path) -> SystemUser:
-    """Return to whom the store will belong: the owner of its directory, or the user of the service."""
+    """Return the future owner of the store: that of its directory, or the user of the service."""
     user = service_user()
     directory = store.parent
     if not directory.exists():
@@ -253,7 +266,8 @@ def _stage_store(
         stage = stack.enter_context(stage_of(store.parent))
         stack.callback(shutil.rmtree, stage, ignore_errors=True)
         staged = stage / "var" / STORE
-        staged.parent.mkdir(mode=0o700)
+        staged.parent.mkdir()
+        staged.parent.chmod(0o700)  # whatever the umask is
     file = next(file for file in manifest.files if file.name == STORE)
     copy_checked(directory / file.name, (file.size, file.sha256), staged, 0o600, owner)
     with acting_as(owner):

@@ -12,7 +12,7 @@ from qscpd.cli.help import Command
 from qscpd.cli.options import choose_text, chosen_config, config_options, load_chosen
 from qscpd.cli.output import echo_damage
 from qscpd.cli.streams import report
-from qscpd.errors import ExitCode, NotRunningError, PermissionDeniedError, QscpdError, StoreBusyError
+from qscpd.errors import ExitCode, NotRunningError, QscpdError, StoreBusyError
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 
@@ -121,7 +121,9 @@ def _restore_into(backup: Path, into: Path) -> None:
 def _restore_system(ctx: click.Context, backup: Path, *, store_only: bool) -> None:
     from qscpd.backup import restore_system  # noqa: PLC0415 - as above
     from qscpd.backup.manifest import CA_KEY  # noqa: PLC0415
+    from qscpd.backup.system import check_root  # noqa: PLC0415
 
+    check_root()
     _refuse_running(ctx)
     restored = restore_system(
         backup, lambda text: load_chosen(ctx) if store_only else choose_text(ctx, text), store_only=store_only
@@ -135,9 +137,10 @@ def _restore_system(ctx: click.Context, backup: Path, *, store_only: bool) -> No
     chosen = "" if chosen_config(ctx) is None else f" -c {shlex.quote(str(restored.config))}"
     report(
         f"\nNext: check the configuration with `qscpd{chosen} checkconfig`, and start the service with\n"
-        "`systemctl start qscpd`. Messages from after the backup are not included. Delete the earlier\n"
-        "files when you don't need them any more: they contain messages and keys."
+        "`systemctl start qscpd`. Messages from after the backup are not included."
     )
+    if any(change.kept for change in restored.changes):
+        report("Delete the earlier files when you don't need them any more: they contain messages and keys.")
 
 
 def _refuse_running(ctx: click.Context) -> None:
@@ -150,8 +153,6 @@ def _refuse_running(ctx: click.Context) -> None:
         admin.call(config, admin.Status())
     except NotRunningError:
         return
-    except PermissionDeniedError:
-        raise
     except QscpdError:
         pass  # it listens, but does not answer
     raise StoreBusyError(

@@ -113,6 +113,22 @@ def test_the_store_is_replaced_and_belongs_to_the_service(service: LoadedConfig,
     assert not list(store.parent.glob(".restoring"))
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o277], ids=oct)
+def test_the_umask_does_not_matter(service: LoadedConfig, restore: Restore, umask: int) -> None:
+    """Every file gets its mode, whatever the umask of root is."""
+    shutil.rmtree(service.path.parent)
+    before = os.umask(umask)
+    try:
+        restore()
+    finally:
+        os.umask(before)
+    tls = service.config.tls
+    assert facts(service.config.store.path) == (NOBODY, NOBODY, 0o600)
+    assert facts(service.path) == facts(tls.certificate) == (0, 0, 0o644)
+    assert facts(tls.key) == (0, NOBODY, 0o640)
+    assert facts(service.path.parent) == facts(tls.key.parent) == (0, 0, 0o755)
+
+
 def test_restoring_twice_keeps_both(service: LoadedConfig, restore: Restore) -> None:
     """What an earlier restore has kept is never overwritten, also within a second."""
     for _ in range(3):
