@@ -99,6 +99,8 @@ class StderrWriter:
     def close(self, patience_s: float = PATIENCE_S) -> None:
         """Write what is queued, for a limited time. Call it last: nothing writes later lines."""
         with self._changed:
+            if self._is_closed:
+                return  # waited already
             self._is_closed = True
             self._changed.notify()
         self._thread.join(patience_s)

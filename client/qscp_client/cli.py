@@ -27,7 +27,12 @@ from qscp_client.net.connection import Server
 from qscp_client.net.login import Login
 from qscp_client.runner import ClientRunner
 from qscp_client.state.device import Devices
-from qscp_client.streams import discard_unwritable, explain_write_error, replace_closed_streams
+from qscp_client.streams import (
+    discard_unwritable,
+    explain_write_error,
+    replace_closed_streams,
+    wait_for_streams,
+)
 from qscp_client.ui.base import FrontEnd
 from qscp_client.ui.credentials import Credentials
 
@@ -107,6 +112,7 @@ def _report(sentence: str) -> None:
 def main() -> None:
     """Run the command."""
     replace_closed_streams()
+    wait_for_streams()
     command(prog_name="qscp-client")
 
 

@@ -119,7 +119,7 @@ class ClientRunner:
             try:
                 await self._converse(link, ack, typing)
             except UnreachableError as error:
-                if self._engine.pending and self._front.counts_failures:
+                if (self._engine.pending or self._engine.queues_lines) and self._front.counts_failures:
                     raise NotDeliveredError(str(error)) from error
                 raise
             finally:

@@ -1,5 +1,6 @@
 """Standard streams of the program: closed ones, and output that can't be written."""
 
+import contextlib
 import errno
 import os
 import sys
@@ -26,6 +27,17 @@ def replace_closed_streams() -> None:
         else:
             sys.stdin = open(descriptor, encoding="utf-8")  # noqa: SIM115, PTH123 - it stays open
     os.close(descriptor)
+
+
+def wait_for_streams() -> None:
+    """Make the standard streams blocking, as this program reads and writes them.
+
+    Another program that shares a terminal or pipe can have made it non-blocking. Then input would seem to
+    end, and output to be lost.
+    """
+    for descriptor in range(_STDERR + 1):
+        with contextlib.suppress(OSError):
+            os.set_blocking(descriptor, True)
 
 
 def discard_unwritable() -> None:

@@ -129,7 +129,9 @@ class InProcessPeer:
         with self.login.devices.acquire() as device:
             ids = itertools.count(time.time_ns())
             clock = Clock(time.monotonic, lambda: time.time_ns() // 1_000_000 + self.later_ms)
-            engine = Engine("alice", lambda: f"{next(ids):032x}", clock, device.saved)
+            engine = Engine(
+                "alice", lambda: f"{next(ids):032x}", clock, device.saved, shows_at_once=front.shows_at_once
+            )
             self.engine = engine
             runner = ClientRunner(
                 engine,
@@ -319,6 +321,22 @@ async def test_reconnecting_in_a_pipe_has_a_deadline(server: ScriptedServer, pee
     with pytest.raises(NotDeliveredError):
         await running
     assert peer.kept() == ["one"]
+
+
+async def test_lines_for_a_name_without_an_answer_are_kept(
+    server: ScriptedServer, peer: InProcessPeer
+) -> None:
+    """In a pipe, lines for a name that the server never answers are not delivered, and kept for that name."""
+    server.ignores_whois = True
+    front = GivenLines("carol", "one", "two", patience_s=0.2)
+    front.counts_failures = front.shows_at_once = True
+    running = asyncio.create_task(peer.run(front))
+    await server.until(lambda script: frames.WhoisRequest("carol") in script.received)
+    server.closed = True
+    server.drop_all()
+    with pytest.raises(NotDeliveredError):
+        await running
+    assert peer.kept() == ["one", "two"]
 
 
 async def test_a_listener_in_a_pipe_ends_as_unreachable(server: ScriptedServer, peer: InProcessPeer) -> None:

@@ -1,11 +1,18 @@
-"""The assembled daemon with a store that fails."""
+"""The assembled daemon with a store that fails, and with a bug."""
 
 import asyncio
+import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 
-from tests.support.daemon import StartDaemon
+from qscpd.errors import ExitCode
+from qscpd.setup.pki import AuthorityFiles
+from tests.support.daemon import StartDaemon, write_config
 from tests.support.storage import stored_messages
+from tests.support.waiting import PATIENCE_S
 from tests.support.wire import Wires, chat
 
 
@@ -34,3 +41,31 @@ async def test_a_failing_store_stops_the_daemon(start_daemon: StartDaemon, wires
     reasons = [entry["reason"] for entry in daemon.sessions() if entry["event"] == "session.close"]
     assert reasons == ["store_failed"] * 3
     assert [row.body for row in stored_messages(daemon.store)] == ["before"]
+
+
+_CRASHES = """
+import sys, qscpd.app
+from qscpd.cli import main
+def crash(*_):
+    raise ZeroDivisionError("a bug")
+qscpd.app.lock_store = crash
+sys.argv = ["qscpd", "run", "-c", sys.argv[1]]
+main()
+"""
+
+
+def test_a_crash_is_a_line_of_the_log(tmp_path: Path, authority: AuthorityFiles) -> None:
+    """A bug of the daemon is a line of its log with the traceback, then a sentence, and exit code 1."""
+    done = subprocess.run(
+        [sys.executable, "-c", _CRASHES, str(write_config(tmp_path, authority))],
+        stderr=subprocess.PIPE,
+        check=False,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    line, sentence = done.stderr.splitlines()
+    entry = json.loads(line)
+    assert (entry["level"], entry["event"]) == ("critical", "daemon.crashed")
+    assert entry["exception"][0]["exc_type"] == "ZeroDivisionError"
+    assert sentence == "qscpd: internal error; the log has the details"
+    assert done.returncode == ExitCode.FAILED

@@ -101,3 +101,45 @@ def test_a_traceback_has_no_values_of_variables(form: str) -> None:
     shown = run(form, "error")
     assert "broken" in shown
     assert "canary-text" not in shown
+
+
+_DROPS_LINES = """
+import logging, os, sys
+from qscpd.config.model import LogConfig
+from qscpd.log import configure_log
+if "journal" in sys.argv:
+    stat = os.fstat(2)
+    os.environ["JOURNAL_STREAM"] = f"{stat.st_dev}:{stat.st_ino}"
+handler = configure_log(LogConfig(format=sys.argv[1]))
+for number in range(3000):
+    logging.getLogger("test").info("x" * 1000)
+print(handler.dropped, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "text", "journal"])
+def test_dropped_lines_have_a_line_in_their_place(form: str) -> None:
+    """Lines that did not fit while nothing was read are one line, in the form of the others."""
+    arguments = ["json", "journal"] if form == "journal" else [form]
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", _DROPS_LINES, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        dropped = int(process.stdout.readline())
+        text = process.communicate(timeout=PATIENCE_S)[1]
+    lines = text.splitlines()
+    assert len(lines) == 3000 - dropped + 1
+    assert 1500 < dropped < 2500
+    if form == "text":
+        assert "log.dropped" in lines[-1]
+        assert f"lines={dropped}" in lines[-1]
+        return
+    assert lines[-1].startswith("<4>") == (form == "journal")
+    entry = json.loads(lines[-1].removeprefix("<4>"))
+    assert (entry["event"], entry["level"], entry["lines"]) == ("log.dropped", "warning", dropped)
+    assert entry["reason"] == "standard error was not read"

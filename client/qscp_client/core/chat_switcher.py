@@ -46,6 +46,7 @@ class ChatSwitcher:
     Attributes:
         failed: Whether the last name typed could not be opened.
         stopped: Whether a pipe ends here, because it is not known where its next lines should go.
+        was_put_out: Whether the open room of a pipe was closed by others: its next line is no name.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class ChatSwitcher:
         self.failed = False
         self.stopped = False
         self._is_pipe = is_pipe
-        self._left_room = ""
-        """The room that was open when you asked to leave it, in a pipe; the answer is missing."""
+        self.was_put_out = False
+        self._left_room = ""  # the open room that a pipe has asked to leave, without an answer yet
         self._me = me
         self._out = out
         self._clock = clock
@@ -146,7 +147,9 @@ class ChatSwitcher:
         """Open the chat with a user or in a room; ask the server first about an unknown name."""
         if (name := self._check(typed)) is None:
             return
-        if is_room(name):
+        if self.was_put_out and (not is_room(name) or self._rooms.is_in(name)):
+            self._problem(Problem(ProblemCode.PICK_FIRST))
+        elif is_room(name):
             self._find_room(name)
         elif (self._online() or self._is_pipe) and self._is_unsure(name):
             self._chat.change(Step.FIND, name)
@@ -261,10 +264,8 @@ class ChatSwitcher:
         """Close the open room: you are no longer a member. What a pipe still sends was meant for it."""
         was_left, self._left_room = self._chat.partner == self._left_room, ""
         self.close()
-        if was_left:
-            self._resume()
-        else:
-            self.stop()
+        self.was_put_out = self._is_pipe and not was_left
+        self._resume()
 
     # --- closing
 
@@ -374,6 +375,7 @@ class ChatSwitcher:
         self._open(events.RoomOpened(name, self._rooms.known.get(name), self._clock.wall_ms()))
 
     def _open(self, opened: events.ChatOpened | events.RoomOpened) -> None:
+        self.was_put_out = False
         self._chat.change(Step.OPEN, opened.name)
         if isinstance(opened, events.ChatOpened) and opened.name in self._blocks:
             opened = dataclasses.replace(opened, blocked=True)

@@ -96,10 +96,28 @@ def test_another_refused_command_is_no_slip(line: str) -> None:
 
 
 @pytest.mark.parametrize("reason", ["removed", "banned", "deleted", "left"])
-def test_a_room_that_is_closed_meanwhile(reason: str) -> None:
-    """A room that you are put out of ends a pipe: its next lines were meant for the room."""
+@pytest.mark.parametrize("line", ["bob", "hello there", "#dev", "#ops"])
+def test_a_room_that_is_closed_meanwhile(reason: str, line: str) -> None:
+    """A room that you are put out of: the next line of a pipe was meant for it, and is no name."""
     pipe = in_room(shows_at_once=True)
-    assert has_stopped(pipe, pipe.receive(frames.RoomLeft("c-#dev", "#dev", reason, "carol", "")))
+    pipe.receive(room_changed(room("#ops")))
+    pipe.receive(frames.RoomLeft("c-#dev", "#dev", reason, "carol", ""))
+    assert not pipe.engine.leaving  # it can go on listening
+    assert has_stopped(pipe, pipe.enter(line))
+
+
+@pytest.mark.parametrize("line", ["back", "/back", "/join #dev"])
+def test_a_command_after_a_room_was_closed(line: str) -> None:
+    """A command means the same as in the room, and names can follow it."""
+    pipe = in_room(shows_at_once=True)
+    pipe.receive(frames.RoomLeft("c-#dev", "#dev", "removed", "carol", ""))
+    pipe.enter(line)
+    if "join" in line:
+        pipe.receive(room_changed(room()), frames.RoomAck("join", "#dev"))
+        pipe.enter("again", "back")
+    pipe.enter("bob", "hello")
+    texts = [body for _, body, _ in pipe.chats()]
+    assert texts == (["again", "hello"] if "join" in line else ["hello"])
 
 
 def test_lines_after_leave_wait() -> None:

@@ -106,3 +106,28 @@ async def test_any_stream_can_be_closed(server: ScriptedServer, shell: Shell, st
     assert "Traceback" not in text
     if not has_input and "2>" not in streams:
         assert "The input ended where a user name was expected" in text
+
+
+async def test_streams_that_are_not_blocking(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> None:
+    """Streams that another program made non-blocking lose neither input nor output."""
+    server.write("bob", "alice", *(f"line {number} {'x' * 1000}" for number in range(150)))
+    (stdin, keyboard), (output, stdout) = os.pipe(), os.pipe()
+    for descriptor in (stdin, stdout):
+        os.set_blocking(descriptor, False)
+    process = await asyncio.create_subprocess_exec(
+        *client_command, cwd=REPOSITORY, env=environment, stdin=stdin, stdout=stdout
+    )
+    os.close(stdin)
+    os.close(stdout)
+    with os.fdopen(output, "rb") as file:
+        reading = asyncio.create_task(asyncio.to_thread(file.read))
+        os.write(keyboard, b"alice\nwonderland\nbob\n")
+        await server.until(lambda script: "alice" in script.sessions)
+        os.write(keyboard, b"hello\n")
+        os.close(keyboard)
+        async with patiently():
+            assert (await reading).count(b"\n") == 150
+            assert await process.wait() == ExitCode.OK
+    assert server.bodies() == [("bob", "hello")]
