@@ -130,12 +130,12 @@ class Inbound(Generic[S]):
         if session is None:
             return
         now = self._limiter.now()
+        ours = bool(link.paused & _OUR_WORK) and Pause.OUTPUT not in link.paused
         if Pause.RATE in link.paused:
             self._notify(session, now)
-        elif link.paused & _OUR_WORK and Pause.OUTPUT not in link.paused:
-            if now - max(link.last_in, self._noticed) >= _NOTICE_EVERY_S:
-                self._noticed = now
-                session.send(frames.ServerPing())
+        elif ours and now - max(link.last_in, self._noticed) >= _NOTICE_EVERY_S:
+            self._noticed = now
+            session.send(frames.ServerPing())
 
     # --- pausing
 

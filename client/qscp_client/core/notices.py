@@ -28,6 +28,8 @@ class NoticeCode(enum.StrEnum):
     CONNECTION_LOST = "connection_lost"
     """[text] It is made again; the text is what the server said, if it closed the connection."""
     RECONNECTED = "reconnected"
+    WAITING_FOR_SERVER = "waiting_for_server"
+    """An answer is late; the client waits as long as the server shows that it is alive."""
     HISTORY_RELOADED = "history_reloaded"
     """The server has another history than before."""
     SERVER_ERROR = "server_error"

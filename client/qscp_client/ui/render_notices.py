@@ -139,6 +139,7 @@ NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
     NoticeCode.NO_LONGER_SAVED: lambda n: f"From now on nothing is saved on this computer: {n.text}.",
     NoticeCode.CONNECTION_LOST: _connection_lost,
     NoticeCode.RECONNECTED: lambda _: "Reconnected.",
+    NoticeCode.WAITING_FOR_SERVER: lambda _: "Waiting for the server: it has not answered for some seconds.",
     NoticeCode.HISTORY_RELOADED: lambda _: "The server was restored from a backup; history was reloaded.",
     NoticeCode.SERVER_ERROR: lambda n: explain_error(n.error, n.text),
     NoticeCode.AWAY: lambda n: f"You are away{f': {n.text}' if n.text else ''}. /here ends that.",

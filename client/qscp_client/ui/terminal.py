@@ -26,8 +26,10 @@ from prompt_toolkit.styles import Style
 
 from qscp.rooms import is_room
 from qscp_client.core.chat_state import TypedLine
+from qscp_client.core.connection_state import ConnectionState
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Event, PickerOpened, PresenceChanged, RoomLine
+from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.errors import InterruptedByUserError
 from qscp_client.text import INDENT, Line
 from qscp_client.ui.completion import complete
@@ -127,7 +129,9 @@ class TerminalFrontEnd:
         """Print events above the line, and redraw the line."""
         me = self._engine.me if self._engine else ""
         printed = [each for event in happened for each in self._pending.apply(event)]
-        self._print([line for event in printed if _is_news(event) for line in describe(event, me)])
+        has_status = self._editor is not None
+        news = [event for event in printed if _is_news(event, has_status=has_status)]
+        self._print([line for event in news for line in describe(event, me)])
         if self._editor is not None:
             self._editor.app.invalidate()
 
@@ -249,9 +253,11 @@ class _EngineCompleter(Completer):
             yield Completion(word, start_position=-len(typed))
 
 
-def _is_news(event: Event) -> bool:
-    """Whether an event gets a line; the lists in the prompt show the others."""
+def _is_news(event: Event, *, has_status: bool) -> bool:
+    """Whether an event gets a line; the lists in the prompt show the others, and the status line."""
     match event:
+        case Notice(code=NoticeCode.WAITING_FOR_SERVER):
+            return not has_status
         case PickerOpened():
             return False
         case PresenceChanged():
@@ -263,7 +269,7 @@ def _is_news(event: Event) -> bool:
 def _status(engine: Engine) -> str:
     """Return the line at the bottom of the screen."""
     parts = [f"{engine.me} (away)" if engine.away else engine.me]
-    if not engine.online:
+    if engine.connection.state is not ConnectionState.ONLINE:
         parts.append(describe_connection(engine.connection))
     if engine.partner is not None:
         person = engine.roster.get(engine.partner)
