@@ -113,13 +113,15 @@ def _settings(
     settings = configuration.load(path) if config_file or path.exists() else ClientConfig()
     if ca is not None:
         settings = dataclasses.replace(settings, ca=ca)
+    option = "--server"
     try:
         if server is not None:
             settings = dataclasses.replace(settings, server=parse_server(server))
+        option = "--user"
         if user is not None:
             settings = dataclasses.replace(settings, user=normalize_name(user))
     except (ValueError, InvalidNameError) as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(f"{option}: {error}") from error
     if settings.ca is None:
         raise UsageError(
             "No CA certificate given. Ask the server's operator for ca.pem, "

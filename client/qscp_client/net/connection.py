@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -60,12 +61,16 @@ class Server:
             # Two deadlines, so that the error says whether TCP or TLS was not answered.
             async with asyncio.timeout(2 * self._timeout_s):
                 reader, writer = await asyncio.open_connection(
-                    host, port, ssl=self._context, ssl_handshake_timeout=self._timeout_s
+                    host,
+                    port,
+                    ssl=self._context,
+                    server_hostname=self.address.certified,
+                    ssl_handshake_timeout=self._timeout_s,
                 )
-        except (OSError, UnicodeError) as error:
-            # UnicodeError: the host is too long for a DNS label, or has an empty one.
-            cause = error if isinstance(error, OSError) else OSError(str(error))
-            raise explain(cause, self.address, self._ca) from error
+        except OSError as error:
+            raise explain(error, self.address, self._ca) from error
+        except UnicodeError as error:  # a name that has a form of its own, and no form in DNS
+            raise explain(socket.gaierror(), self.address, self._ca) from error
         link = Link(reader, writer, self._patience)
         session: ssl.SSLObject = writer.get_extra_info("ssl_object")
         if session.selected_alpn_protocol() != ALPN:

@@ -89,7 +89,8 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, server: ServerAddr
             )
         case code if code in _WRONG_NAMES:
             return (
-                f"The certificate of {server} is valid, but not for the name {server.host} (wrong name). "
+                f"The certificate of {server} is valid, but not for the name {server.certified} "
+                "(wrong name). "
                 "Connect by a name that is in the certificate (--server), or ask the operator to add it."
             )
         case code if code == _EXPIRED:
@@ -127,9 +128,18 @@ def _explain_handshake(error: ssl.SSLError, server: ServerAddress) -> ClientErro
     )
 
 
+def _explain_name(server: ServerAddress) -> str:
+    if server.zone:
+        return (
+            f"This computer has no network interface {server.zone}, which {server} names. "
+            "List its interfaces (ip link), and write one of them after the %."
+        )
+    return f"The name {server.host} is not known here. Check its spelling and the network (DNS)."
+
+
 def _explain_network(error: OSError | TimeoutError, server: ServerAddress) -> str:
     if isinstance(error, socket.gaierror):
-        return f"The name {server.host} is not known here. Check its spelling and the network (DNS)."
+        return _explain_name(server)
     # Where a name has several addresses, asyncio joins their errors into one text.
     if error.errno == errno.ECONNREFUSED or f"[Errno {errno.ECONNREFUSED}]" in str(error):
         return f"Nothing listens at {server}. Is the server running, and is the port right (--server)?"
