@@ -208,7 +208,9 @@ class Link:
             await self._writer.drain()
 
     async def close(self) -> None:
-        """Close the connection; abort it if the server does not agree within 2 s."""
+        """Close the connection; abort it if the server is dead, or does not agree within 2 s."""
+        if self.is_dead:
+            self._writer.transport.abort()
         self._writer.close()
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
