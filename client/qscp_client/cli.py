@@ -165,13 +165,18 @@ async def _chat(settings: ClientConfig) -> ExitCode:
 
 
 def _front_end() -> FrontEnd:
-    if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+    if sys.stdin.isatty() and sys.stdout.isatty() and _moves_cursor():
         from qscp_client.ui.terminal import TerminalFrontEnd  # noqa: PLC0415 - slow to import, not for pipes
 
         return TerminalFrontEnd()
     from qscp_client.ui.plain import PlainFrontEnd  # noqa: PLC0415 - its counterpart
 
     return PlainFrontEnd()
+
+
+def _moves_cursor() -> bool:
+    """Return whether the terminal can be expected to understand escape sequences."""
+    return sys.platform == "win32" or os.environ.get("TERM", "").lower() not in ("", "dumb", "unknown")
 
 
 class _IdMaker:

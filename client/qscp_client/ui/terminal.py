@@ -33,7 +33,7 @@ from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.errors import InterruptedByUserError
 from qscp_client.text import INDENT, Line
 from qscp_client.ui.completion import complete
-from qscp_client.ui.echo import no_echo
+from qscp_client.ui.echo import echo
 from qscp_client.ui.pending_lines import PendingLines
 from qscp_client.ui.render import describe, describe_connection, list_people, name_person
 from qscp_client.ui.render_rooms import describe_typing, list_rooms
@@ -83,7 +83,7 @@ class TerminalFrontEnd:
 
     def private(self) -> AbstractContextManager[None]:
         """Switch the terminal's own echo off: a password can be typed before it is asked for."""
-        return no_echo(self._keyboard.fileno())
+        return echo(self._keyboard.fileno(), on=False)
 
     async def ask_user(self) -> str:
         """Ask for the user name."""

@@ -60,6 +60,37 @@ async def test_a_wrong_password_can_be_tried_three_times(terminal: Terminal) -> 
     await terminal.until("qscp-client: The user name or the password is wrong.")
 
 
+@pytest.mark.parametrize("term", [None, "", "unknown", "dumb"])
+async def test_a_terminal_without_escapes(
+    term: str | None, server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> None:
+    """Where TERM names no terminal, plain lines are shown, and the password is still hidden."""
+    server.come("dave")
+    if term is None:
+        del environment["TERM"]
+    else:
+        environment["TERM"] = term
+    async with on_terminal(client_command, environment) as terminal:
+        await terminal.until("User name:")
+        terminal.type("no good\n")
+        await terminal.until_like("User name: no good", ".*is not a valid name.*", "User name:")
+        terminal.type("alice\n")
+        await terminal.until("User name: alice", "Password:")
+        terminal.type("wrong\n")
+        await terminal.until("* The user name or the password is wrong.")
+        while terminal.lines.count("Password:") < 2:
+            await terminal.change()
+        terminal.type("wonderland\n")
+        await terminal.until_like(r"\* Welcome, alice\. .*")
+        terminal.type("dave\nhi\n")
+        await terminal.until("* \u2713 stored for dave: hi")
+        terminal.type("quit\n")
+        assert await terminal.wait() == ExitCode.OK
+        assert b"\x1b" not in terminal.seen
+        assert b"wonder" not in terminal.seen
+        assert b"hi\r\n" in terminal.seen
+
+
 async def test_the_list_is_kept_up_to_date(server: ScriptedServer, terminal: Terminal) -> None:
     """The online list is updated while a name is typed, and the typed text stays."""
     server.come("bob")
