@@ -186,6 +186,8 @@ class ProblemCode(enum.StrEnum):
     """[command] It is about a room, and none is open."""
     INVALID_NAME = "invalid_name"
     """[text]"""
+    PASTED_LINES = "pasted_lines"
+    """Several lines were pasted where one is asked for; the first was used."""
     OWN_NAME = "own_name"
     """[name]"""
     UNKNOWN_USER = "unknown_user"

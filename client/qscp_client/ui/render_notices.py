@@ -237,6 +237,9 @@ PROBLEMS: Final[Mapping[ProblemCode, Callable[[Problem], str]]] = {
     ProblemCode.UNKNOWN_COMMAND: _unknown_command,
     ProblemCode.USAGE: lambda p: describe_usage(p.command, p.count),
     ProblemCode.TAKES_NO_ARGUMENT: lambda p: f"/{p.command} takes no argument.",
+    ProblemCode.PASTED_LINES: lambda _: (
+        "Only the first line of the paste is used. If that is wrong, Ctrl-U clears it."
+    ),
     ProblemCode.INVALID_DURATION: lambda p: f'"{quote(p.text)}" is not a duration. {_DURATIONS}',
     ProblemCode.INVALID_TEXT: lambda p: explain_error(p.error, p.text),
     ProblemCode.NOT_UTF8: lambda _: "The text is not UTF-8.",

@@ -5,11 +5,13 @@ the status line below are made from the engine's state whenever something happen
 """
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
@@ -19,7 +21,7 @@ from prompt_toolkit.input import Input, create_input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
-from prompt_toolkit.output import Output, create_output
+from prompt_toolkit.output import Output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
@@ -29,7 +31,7 @@ from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.connection_state import ConnectionState
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Event, PickerOpened, PresenceChanged, RoomLine
-from qscp_client.core.notices import Notice, NoticeCode
+from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
 from qscp_client.errors import InterruptedByUserError
 from qscp_client.text import INDENT, Line
 from qscp_client.ui.completion import complete
@@ -37,6 +39,7 @@ from qscp_client.ui.echo import echo
 from qscp_client.ui.pending_lines import PendingLines
 from qscp_client.ui.render import describe, describe_connection, list_people, name_person
 from qscp_client.ui.render_rooms import describe_typing, list_rooms
+from qscp_client.ui.screen import create_screen
 from qscp_client.ui.wrap import draw, draw_row, draw_sentence, width
 
 _STYLE: Final = Style.from_dict(
@@ -75,9 +78,10 @@ class TerminalFrontEnd:
 
     def __init__(self, keyboard: Input | None = None, screen: Output | None = None) -> None:
         self._keyboard = keyboard or create_input()
-        self._screen = screen or create_output()
+        self._screen = screen or create_screen()
         self._engine: Engine | None = None
         self._editor: PromptSession[str] | None = None
+        self._app: Application[str] | None = None
         self._pasted = False
         self._pending = PendingLines("", self._fits)
 
@@ -116,6 +120,7 @@ class TerminalFrontEnd:
             input=self._keyboard,
             output=self._screen,
         )
+        self._app = self._editor.app
         self._editor.default_buffer.on_text_changed += self._notice_empty
         self._editor.default_buffer.on_text_changed += self._note_typing
         self._editor.app.key_processor.before_key_press += lambda _: touched()
@@ -155,10 +160,26 @@ class TerminalFrontEnd:
             input_processors=processors,
             interrupt_exception=InterruptedByUserError,
             eof_exception=InterruptedByUserError,
+            key_bindings=self._keys_of_question(),
             input=self._keyboard,
             output=self._screen,
         )
+        self._app = editor.app
         return await editor.prompt_async()
+
+    def _keys_of_question(self) -> KeyBindings:
+        """Return the keys for a question whose answer is one line."""
+        keys = KeyBindings()
+
+        @keys.add(Keys.BracketedPaste)
+        def paste(event: KeyPressEvent) -> None:
+            # The end of a line comes along when a line is copied. Enter is for the user to press.
+            lines = [line for line in re.split(r"[\r\n]+", event.data) if line]
+            event.current_buffer.insert_text("".join(lines[:1]))
+            if len(lines) > 1:
+                self.show([Problem(ProblemCode.PASTED_LINES)])
+
+        return keys
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -218,7 +239,7 @@ class TerminalFrontEnd:
         columns = self._screen.get_size().columns
         text = FormattedText([part for line in lines for part in draw(line, columns)])
 
-        app = self._editor.app if self._editor else None
+        app = self._app
         if app is None or not app.is_running:
             print_formatted_text(self._screen, text, _STYLE)
             return

@@ -1,5 +1,6 @@
 """The client on a pseudo-terminal, as a real process, against a scripted server."""
 
+import re
 import sys
 from collections.abc import AsyncIterator
 
@@ -58,6 +59,48 @@ async def test_a_wrong_password_can_be_tried_three_times(terminal: Terminal) -> 
         terminal.type("wrong\r")
     assert await terminal.wait() == ExitCode.AUTH_REFUSED
     await terminal.until("qscp-client: The user name or the password is wrong.")
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n", ""])
+async def test_a_password_is_pasted_with_its_line_end(end: str, terminal: Terminal) -> None:
+    """The end of a line that comes along with a pasted name or password is dropped."""
+    await terminal.until("User name:")
+    terminal.paste(f"alice{end}")
+    await terminal.until("User name: alice")
+    terminal.type("\r")
+    await terminal.until("Password:")
+    terminal.paste(f"wonderland{end}")
+    terminal.type("\r")
+    await terminal.until("Chat with:")
+    assert b"wonder" not in terminal.seen
+
+
+async def test_one_line_of_a_paste_is_the_password(terminal: Terminal) -> None:
+    """Of several lines that are pasted at the password, the first counts, and a sentence says so."""
+    await terminal.until("User name:")
+    terminal.type("alice\r")
+    await terminal.until("Password:")
+    terminal.paste("\nwonderland\nsecond\n")
+    await terminal.until("Only the first line of the paste is used. If that is wrong, Ctrl-U clears it.")
+    terminal.type("\r")
+    await terminal.until("Chat with:")
+    assert b"second" not in terminal.seen
+
+
+async def test_the_terminal_is_asked_nothing(chat: Terminal) -> None:
+    """The bottom line needs no answer of the terminal, such as on the position of its cursor."""
+    await chat.until("alice | with dave | /help, back, quit")
+    assert b"\x1b[6n" not in chat.seen
+    assert b"WARNING" not in chat.seen
+
+
+async def test_no_color_switches_colours_off(client_command: list[str], environment: dict[str, str]) -> None:
+    """With NO_COLOR nothing is coloured, and the line editor works."""
+    async with on_terminal(client_command, environment | {"NO_COLOR": "1"}) as terminal:
+        await terminal.log_in()
+        terminal.type("nosuch\r")
+        await terminal.until('No user named "nosuch".')
+        assert not re.search(rb"\x1b\[[0-9;]*[34][0-7][;m]", terminal.seen)
 
 
 @pytest.mark.parametrize("term", [None, "", "unknown", "dumb"])
