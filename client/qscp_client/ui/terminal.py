@@ -18,7 +18,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import DummyHistory
 from prompt_toolkit.input import Input, create_input
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 from prompt_toolkit.output import Output
@@ -34,13 +34,16 @@ from qscp_client.core.events import Event, PickerOpened, PresenceChanged, RoomLi
 from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
 from qscp_client.errors import InterruptedByUserError
 from qscp_client.text import INDENT, Line
+from qscp_client.ui.cluster_keys import cluster_keys
+from qscp_client.ui.clusters import settle, width
 from qscp_client.ui.completion import complete
 from qscp_client.ui.echo import echo
 from qscp_client.ui.pending_lines import PendingLines
 from qscp_client.ui.render import describe, describe_connection, list_people, name_person
 from qscp_client.ui.render_rooms import describe_typing, list_rooms
 from qscp_client.ui.screen import create_screen
-from qscp_client.ui.wrap import draw, draw_row, draw_sentence, width
+from qscp_client.ui.stand_ins import StandIns
+from qscp_client.ui.wrap import draw, draw_row, draw_sentence
 
 _STYLE: Final = Style.from_dict(
     {
@@ -49,6 +52,8 @@ _STYLE: Final = Style.from_dict(
         "own_message": "bold",
         "notice": "",  # no grey: it can't be read on every background
         "problem": "ansired",
+        "direction": "italic",  # invisible; see `wrap`
+        "stand-in": "underline",  # an emoji whose modifiers are not shown while it is typed
     }
 )
 
@@ -91,11 +96,11 @@ class TerminalFrontEnd:
 
     async def ask_user(self) -> str:
         """Ask for the user name."""
-        return await self._ask("User name: ")
+        return await self._ask("User name: ", StandIns())
 
     async def ask_password(self) -> str:
         """Ask for the password without showing it, nor how long it is."""
-        return await self._ask("Password: ", [_Hidden()])
+        return await self._ask("Password: ", _Hidden())
 
     @contextlib.contextmanager
     def attached(self, engine: Engine, touched: Callable[[], None]) -> Iterator[None]:
@@ -107,15 +112,16 @@ class TerminalFrontEnd:
         self._engine = engine
         self._pending = PendingLines(engine.me, self._fits)
         self._editor = PromptSession(
-            lambda: FormattedText(self._prompt(engine)),
-            bottom_toolbar=lambda: _status(engine),
+            lambda: FormattedText([(style, settle(text)) for style, text in self._prompt(engine)]),
+            bottom_toolbar=lambda: settle(_status(engine)),
             completer=_EngineCompleter(engine),
             complete_while_typing=False,
             complete_style=CompleteStyle.READLINE_LIKE,
             enable_suspend=True,
             erase_when_done=True,
+            input_processors=[StandIns()],
             interrupt_exception=InterruptedByUserError,
-            key_bindings=self._keys(),
+            key_bindings=merge_key_bindings([cluster_keys(), self._keys()]),
             style=_STYLE,
             input=self._keyboard,
             output=self._screen,
@@ -153,14 +159,14 @@ class TerminalFrontEnd:
         self._editor.default_buffer.text = ""  # notifies us, which prompt-toolkit's own reset does not
         return [line]
 
-    async def _ask(self, question: str, processors: list[Processor] | None = None) -> str:
+    async def _ask(self, question: str, processor: Processor) -> str:
         editor: PromptSession[str] = PromptSession(
             question,
             history=DummyHistory(),
-            input_processors=processors,
+            input_processors=[processor],
             interrupt_exception=InterruptedByUserError,
             eof_exception=InterruptedByUserError,
-            key_bindings=self._keys_of_question(),
+            key_bindings=merge_key_bindings([cluster_keys(), self._keys_of_question()]),
             input=self._keyboard,
             output=self._screen,
         )

@@ -134,6 +134,57 @@ async def test_a_terminal_without_escapes(
         assert b"hi\r\n" in terminal.seen
 
 
+async def test_emoji_do_not_eat_the_prompt(server: ScriptedServer, chat: Terminal) -> None:
+    """Emoji of disputed width are typed as stand-ins; the message has them whole."""
+    heart, flag = "\u2764\ufe0f", "\U0001f1e9\U0001f1ea"
+    family, thumb = "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f44d\U0001f3fd"
+    body = f"{family}x{flag}{heart}{thumb}y"
+    chat.type(body)
+    await chat.until("to dave: \U0001f468xDE\u2764\U0001f44dy")
+    chat.type("\x1b[D\x1b[D\x1b[D")
+    chat.type("z")
+    await chat.until("to dave: \U0001f468xDEz\u2764\U0001f44dy")
+    assert "\ufe0f" not in chat.seen.decode()
+    chat.type("\x7f\r")
+    await server.until(ScriptedServer.bodies)
+    assert server.bodies() == [("dave", body)]
+    await chat.until("to dave:")
+
+
+async def test_text_from_right_to_left_is_shown_in_its_place(server: ScriptedServer, chat: Terminal) -> None:
+    """A message in Hebrew is shown whole behind the name, and what is behind it is shown, too."""
+    server.write("dave", "alice", "\u05e9\u05dc\u05d5\u05dd 1")
+    await chat.until("15:06 dave: \u05e9\u05dc\u05d5\u05dd 1")
+    chat.type("\u05d0\r")
+    await chat.until("15:06 alice: \u05d0  \u2713 stored")
+    server.write("dave", "alice", "call \u2068+49 30 1234\u2069, \u200enow")
+    await chat.until("15:06 dave: call +49 30 1234, now")
+    chat.paste("\u2068+49 30 1234\u2069 x")
+    await chat.until("to dave: +49 30 1234 x")
+    chat.type("\r")
+    await server.until(lambda script: len(script.bodies()) == 2)
+    assert server.bodies()[1] == ("dave", "\u2068+49 30 1234\u2069 x")
+    assert "\u2068\u05e9" in re.sub(r"\x1b\[[0-9;]*m", "", chat.seen.decode())
+
+
+async def test_keys_take_an_emoji_as_one(server: ScriptedServer, chat: Terminal) -> None:
+    """Backspace, Delete, Left and Right take an emoji of several parts as the one that is shown."""
+    family, flag = "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea"
+    chat.type(f"{family}{family}{flag}\x7f")
+    await chat.until("to dave: \U0001f468\U0001f468")
+    chat.type("\x1b[D\x1b[3~\x1b[D\x1b[Ca\u00e9\x7f")
+    await chat.until("to dave: \U0001f468a")
+    chat.type("\r")
+    await server.until(ScriptedServer.bodies)
+    assert server.bodies() == [("dave", f"{family}a")]
+
+
+async def test_a_long_line_of_emoji_keeps_the_prompt(chat: Terminal) -> None:
+    """A typed line that takes several rows is shown from the prompt on."""
+    chat.type("\U0001f468\u200d\U0001f469\u200d\U0001f467" * 50 + "end")
+    await chat.until("to dave: " + "\U0001f468" * 35, "\U0001f468" * 15 + "end")
+
+
 async def test_the_list_is_kept_up_to_date(server: ScriptedServer, terminal: Terminal) -> None:
     """The online list is updated while a name is typed, and the typed text stays."""
     server.come("bob")
