@@ -16,8 +16,12 @@ __all__ = [
     "drop_pasted",
     "end_isolates",
     "find_fault",
+    "is_direction",
     "is_visible",
+    "isolate",
     "mark_forbidden",
+    "open_isolates",
+    "split_marks",
 ]
 
 FORBIDDEN: Final = (
@@ -53,6 +57,14 @@ _KEPT: Final = "\u061c\u180b-\u180d\u180f\u200c-\u200f\ufe00-\ufe0f\U000e0100-\U
 _ISOLATES: Final = "\u2066-\u2069"
 _END: Final = "\u2069"
 """POP DIRECTIONAL ISOLATE; the others open one."""
+
+_FIRST_STRONG: Final = "\u2068"
+"""FIRST STRONG ISOLATE: the first letter decides on its direction."""
+
+_RIGHT_TO_LEFT: Final = re.compile(
+    "[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
+)
+"""Blocks of scripts that are written from right to left, and the mark for them."""
 
 _BLANK: Final = "\u2800\U0001d159\U00016fe4\U00013430-\U0001343f"
 """Characters with nothing to see, though they are no blanks to Unicode."""
@@ -96,6 +108,7 @@ _SUSPECT: Final = re.compile(f"[{_CLASS}{_ISOLATES}]")
 _FOUND: Final = re.compile(f"{_FLAG}|([{_CLASS}])|([{_ISOLATES}\n])")
 _INVISIBLE: Final = re.compile(rf"[\s{_CLASS}{_KEPT}{_ISOLATES}{_BLANK}]*")
 _ISOLATE: Final = re.compile(f"[{_ISOLATES}]")
+_DIRECTIONS: Final = re.compile(f"([\u061c\u200e\u200f{_ISOLATES}]+)")
 _NO_PLACE: Final = re.compile(f"[{_KEPT}{_ISOLATES}{_FORMATS}{_JAMO}{_NEW_MARKS}]")
 
 
@@ -150,14 +163,41 @@ def drop_pasted(text: str) -> str:
     return text if text.isascii() else _LINE_BREAKS.sub("\n", _PASTED.sub("", text))
 
 
+def open_isolates(text: str) -> str:
+    """Return the beginnings of the isolates that do not end in a part of a line."""
+    if text.isascii():
+        return ""
+    opened: list[str] = []
+    for character in _ISOLATE.findall(text):
+        if character != _END:
+            opened.append(character)
+        elif opened:
+            opened.pop()
+    return "".join(opened)
+
+
 def end_isolates(text: str) -> str:
     """Return a part of a line with the ends of the isolates that it begins; needed wherever a line is cut."""
-    if text.isascii():
-        return text
-    opened = 0
-    for character in _ISOLATE.findall(text):
-        opened = max(opened - 1, 0) if character == _END else opened + 1
-    return text + _END * opened
+    return text + _END * len(open_isolates(text))
+
+
+def isolate(text: str) -> str:
+    """Return a text that can't reorder what is beside it on the screen.
+
+    It is put into an isolate if it has letters that are written from right to left: numbers and signs that
+    follow such a letter would otherwise be shown before it.
+    """
+    return text if text.isascii() or not _RIGHT_TO_LEFT.search(text) else f"{_FIRST_STRONG}{text}{_END}"
+
+
+def is_direction(text: str) -> bool:
+    """Return whether a text consists of isolates and marks of the direction."""
+    return _DIRECTIONS.fullmatch(text) is not None
+
+
+def split_marks(text: str) -> list[str]:
+    """Return the parts of a text: at odd places isolates and marks of direction, at even ones the rest."""
+    return [text] if text.isascii() else _DIRECTIONS.split(text)
 
 
 def is_visible(text: str) -> bool:

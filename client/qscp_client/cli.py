@@ -120,18 +120,21 @@ def _settings(
     ca: Path | None, server: str | None, user: str | None, config_file: Path | None
 ) -> ClientConfig:
     """Return the settings of the configuration file, and of the command line, which takes precedence."""
+    option = ""
     try:
         path = expand_home(config_file) if config_file else configuration.default_path()
         exists = path is not None and os.path.exists(path)  # noqa: PTH110 - Path raises in a closed directory
         settings = configuration.load(path) if path and (config_file or exists) else ClientConfig()
         if ca is not None:
             settings = dataclasses.replace(settings, ca=expand_home(ca))
+        option = "--server: "
         if server is not None:
             settings = dataclasses.replace(settings, server=parse_server(server))
+        option = "--user: "
         if user is not None:
             settings = dataclasses.replace(settings, user=normalize_name(user))
     except (ValueError, InvalidNameError) as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(f"{option}{error}") from error
     if settings.ca is None:
         raise UsageError(
             "No CA certificate given. Ask the server's operator for ca.pem, "
@@ -178,13 +181,18 @@ async def _chat(settings: ClientConfig) -> ExitCode:
 
 
 def _front_end() -> FrontEnd:
-    if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+    if sys.stdin.isatty() and sys.stdout.isatty() and _moves_cursor():
         from qscp_client.ui.terminal import TerminalFrontEnd  # noqa: PLC0415 - slow to import, not for pipes
 
         return TerminalFrontEnd()
     from qscp_client.ui.plain import PlainFrontEnd  # noqa: PLC0415 - its counterpart
 
     return PlainFrontEnd()
+
+
+def _moves_cursor() -> bool:
+    """Return whether the terminal can be expected to understand escape sequences."""
+    return sys.platform == "win32" or os.environ.get("TERM", "").lower() not in ("", "dumb", "unknown")
 
 
 class _IdMaker:

@@ -37,15 +37,8 @@ from qscp_client.ui.base import FrontEnd
 _LEAVE_TIMEOUT_S: Final = 5.0
 """How long leaving waits for the answers to what was sent. A commit takes milliseconds."""
 
-_SILENCE_S: Final = 60.0
-"""Silence after which the client sends a `ping`; after the same time again the connection counts as lost.
-The server pings after 30 s, so a healthy connection is never silent for so long."""
-
 _TICK_S: Final = 5.0
 """How often a connection checks what comes unannounced: this computer slept, a message is too old."""
-
-_ANSWER_S: Final = 5.0
-"""How long the answer to a `ping` can take after this computer slept."""
 
 _READY_S: Final = 1.0
 """How long a terminal is not read while the server's lists come. Usually they take milliseconds."""
@@ -66,7 +59,6 @@ class ClientRunner:
         reconnect: Logs in again.
         backoff: Makes the pauses before that; anew after a connection that sent everything missed.
         leave_timeout_s: How long leaving waits for answers.
-        silence_s: How long the server can be silent before a `ping`.
     """
 
     def __init__(
@@ -78,7 +70,6 @@ class ClientRunner:
         *,
         backoff: Callable[[], Backoff] = Backoff,
         leave_timeout_s: float = _LEAVE_TIMEOUT_S,
-        silence_s: float = _SILENCE_S,
     ) -> None:
         self._engine = engine
         self._front = front
@@ -86,15 +77,12 @@ class ClientRunner:
         self._reconnect = reconnect
         self._backoff = backoff
         self._leave_deadline = LeaveDeadline(leave_timeout_s)
-        self._silence_s = silence_s
         self._link: Link | None = None
         self._ready = asyncio.Event()
         self._progress = asyncio.Event()
         self._due = asyncio.Event()
         self._left = asyncio.Event()
         self._wakeup = Wakeup()
-        self._patience: asyncio.Timeout | None = None
-        self._pinged = False
         self._resumed = False
         self._keeps = True
 
@@ -140,6 +128,7 @@ class ClientRunner:
         while True:
             async with link:
                 self._link = link
+                link.on_late = self._note_late
                 self._resumed = False
                 self._engine.connected(ack)
                 self._flush()
@@ -241,7 +230,7 @@ class ClientRunner:
     async def _receive(self, link: Link) -> None:
         """Receive frames until the connection ends."""
         try:
-            while arrived := await self._receive_or_ping(link):
+            while arrived := await link.receive():
                 for frame in arrived:
                     self._engine.receive(frame)
                     self._resumed |= isinstance(frame, frames.Resumed)
@@ -256,21 +245,10 @@ class ClientRunner:
         finally:
             self._progress.set()
 
-    async def _receive_or_ping(self, link: Link) -> list[frames.ServerFrame]:
-        """Wait for frames; ping a silent server once, then return none."""
-        self._pinged = False
-        while True:
-            try:
-                async with asyncio.timeout(self._silence_s) as self._patience:
-                    return await link.receive()
-            except TimeoutError:
-                if self._pinged:
-                    return []
-                self._ping()
-
-    def _ping(self) -> None:
-        self._pinged = True
-        self._send(frames.ClientPing())
+    def _note_late(self, is_late: bool) -> None:
+        """Show that an answer is late, or that none is any more."""
+        self._engine.waiting = is_late
+        self._front.show([Notice(NoticeCode.WAITING_FOR_SERVER)] if is_late else [])
 
     async def _type(self) -> None:
         """Carry out typed lines until the input ends or the user leaves."""
@@ -299,10 +277,8 @@ class ClientRunner:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._due.wait()
-            if self._wakeup.slept() and self._link is not None and self._patience is not None:
-                self._ping()
-                with contextlib.suppress(RuntimeError):  # it is just over
-                    self._patience.reschedule(asyncio.get_running_loop().time() + _ANSWER_S)
+            if self._wakeup.slept() and self._link is not None:
+                self._link.suspect()
             due, now = self._engine.next_due(), time.monotonic()
             if (due is not None and due <= now) or now >= ticked + _TICK_S:
                 ticked = now

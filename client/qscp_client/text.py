@@ -5,7 +5,7 @@ import datetime as dt
 import enum
 from typing import Final
 
-from qscp.characters import end_isolates, mark_forbidden
+from qscp.characters import end_isolates, isolate, mark_forbidden
 
 INDENT: Final = " " * 6
 """Before the further lines of a message: the width of its time."""
@@ -51,8 +51,11 @@ class Line:
 
 
 def clean(sentence: str) -> str:
-    """Return a text of the server as one line, with marks in place of forbidden characters."""
-    return " ".join(mark_forbidden(sentence).split())
+    """Return a text of the server as one line, with marks in place of forbidden characters.
+
+    What is written from right to left does not reorder the sentence that it is put into.
+    """
+    return isolate(" ".join(mark_forbidden(sentence).split()))
 
 
 def quote(body: str) -> str:

@@ -29,7 +29,10 @@ _PENDING_BYTES: Final = 1024 * 1024
 """Bytes at which a session is read no further, until nothing is on its way."""
 
 _NOTICE_EVERY_S: Final = 5.0
-"""Between two `throttled` frames of one pause, as the protocol says."""
+"""Between two `throttled` frames of one pause, or two pings while we wait ourselves; as the protocol says."""
+
+_OUR_WORK: Final = frozenset({Pause.REQUEST, Pause.ANSWERS, Pause.TURN})
+"""Pauses that the peer has not caused by its speed: a slow disk, or others' turns."""
 
 _SAME_PAUSE_S: Final = 1.0
 """A pause that begins sooner after the last one is the same one to the peer."""
@@ -119,9 +122,20 @@ class Inbound(Generic[S]):
             self._rates.leave(account)
 
     def tick(self) -> None:
-        """Remind a peer whose reading is paused for its rate; called once a second."""
-        if self._session is not None and Pause.RATE in self._link.paused:
-            self._notify(self._session, self._limiter.now())
+        """Show a peer that is not read that the daemon is alive; called once a second.
+
+        Its own pings wait unread, so its client could take a slow disk for a dead server.
+        """
+        session, link = self._session, self._link
+        if session is None:
+            return
+        now = self._limiter.now()
+        ours = bool(link.paused & _OUR_WORK) and Pause.OUTPUT not in link.paused
+        if Pause.RATE in link.paused:
+            self._notify(session, now)
+        elif ours and now - max(link.last_in, self._noticed) >= _NOTICE_EVERY_S:
+            self._noticed = now
+            session.send(frames.ServerPing())
 
     # --- pausing
 

@@ -13,7 +13,10 @@ from qscp.characters import (
     end_isolates,
     find_fault,
     is_visible,
+    isolate,
     mark_forbidden,
+    open_isolates,
+    split_marks,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -177,3 +180,23 @@ def test_a_part_of_a_line_ends_its_isolates(text: str, size: int) -> None:
     """A part of what is shown begins no isolate that it does not end, so it reorders nothing behind it."""
     part = mark_forbidden(text)[:size]
     assert find_fault(end_isolates(part)) is None
+
+
+# --- isolates on the screen
+
+
+def test_what_is_open_goes_on_and_ends() -> None:
+    """The isolates that a cut leaves open are known, so that they can end here and go on elsewhere."""
+    assert open_isolates("a\u2066b\u2067c\u2069d") == "\u2066"
+    assert open_isolates("\u2069\u2068") == "\u2068"
+    assert end_isolates("a\u2066b\u2067c") == "a\u2066b\u2067c\u2069\u2069"
+    assert split_marks("a\u2066\u2067b\u2069") == ["a", "\u2066\u2067", "b", "\u2069", ""]
+    assert split_marks("\u200eab") == ["", "\u200e", "ab"]
+
+
+@pytest.mark.parametrize("letter", ["\u05d0", "\u0627", "\u0710", "\ufb1d", "\U0001e900", "\u200f"])
+def test_text_from_right_to_left_is_isolated(letter: str) -> None:
+    """A text with letters from right to left is isolated, any other is not changed."""
+    assert isolate(f"a {letter} 1") == f"\u2068a {letter} 1\u2069"
+    assert find_fault(isolate(letter)) is None
+    assert isolate("a \u65e5 \u2764\ufe0f 1") == "a \u65e5 \u2764\ufe0f 1"

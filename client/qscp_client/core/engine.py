@@ -30,6 +30,7 @@ from qscp_client.core.commands.general import GeneralCommands
 from qscp_client.core.commands.messages import MessageCommands
 from qscp_client.core.commands.rooms import RoomCommands
 from qscp_client.core.commands.table import Nothing, Pick, Refuse, Run, Say, interpret
+from qscp_client.core.connection_state import Connection
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.history import History
 from qscp_client.core.memory import Memory
@@ -61,6 +62,7 @@ class Engine:
         blocks: The users whom you block.
         typing: Typing indicators.
         online: Whether there is a connection.
+        waiting: Whether an answer of the server is late.
         next_try: When the next connection is tried, by the clock; None if that is not known.
         ending: How the server ended the connection; None if it did not.
     """
@@ -79,7 +81,7 @@ class Engine:
         self.me = me
         self.roster = Roster(me)
         self.blocks = Blocks()
-        self.online = False
+        self.online = self.waiting = False
         self.next_try: float | None = None
         self.ending: events.Ending | None = None
         self.clock = clock
@@ -179,14 +181,10 @@ class Engine:
         return self._switcher.failed
 
     @property
-    def connection(self) -> events.Connection:
+    def connection(self) -> Connection:
         """The connection, as it is shown."""
-        if self.online:
-            return events.Connection(events.ConnectionState.ONLINE)
-        if self.next_try is None:
-            return events.Connection(events.ConnectionState.CONNECTING)
-        retry_s = max(round(self.next_try - self.clock.now()), 0)
-        return events.Connection(events.ConnectionState.OFFLINE, retry_s)
+        retry_s = None if self.next_try is None else self.next_try - self.clock.now()
+        return Connection.describe(online=self.online, waiting=self.waiting, retry_s=retry_s)
 
     @property
     def unread(self) -> dict[str, int]:
@@ -240,6 +238,7 @@ class Engine:
     def connected(self, ack: frames.AuthAck) -> None:
         """Start on a new connection, after the login."""
         self.online = True
+        self.waiting = False
         self.next_try = None
         self.ending = None
         if self._sync.connected(ack):

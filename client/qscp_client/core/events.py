@@ -5,6 +5,7 @@ import enum
 from typing import Final
 
 from qscp.frames import LogEntry, Member, Reaction, Room, Status, UserPresence
+from qscp_client.core.connection_state import Connection
 from qscp_client.core.outbox import EntryKind, Failure
 
 
@@ -329,24 +330,6 @@ class SearchDone(Event):
     found: tuple[Found, ...]
     more: bool
     complete: bool
-
-
-class ConnectionState(enum.Enum):
-    """Whether there is a connection."""
-
-    ONLINE = enum.auto()
-    CONNECTING = enum.auto()
-    OFFLINE = enum.auto()
-    """The next try has a time."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Connection:
-    """The connection, as it is shown."""
-
-    state: ConnectionState
-    retry_s: int = 0
-    """Seconds until the next try; only in OFFLINE."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

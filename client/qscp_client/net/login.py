@@ -56,6 +56,9 @@ class LoginPrompts(Protocol):
     def show_refused(self, answer: frames.AuthNack) -> None:
         """Show that the password was wrong; it is asked for again."""
 
+    def show_late(self) -> None:
+        """Show that the server has not answered for a while, and that the client waits."""
+
     def show_busy(self, seconds: float) -> None:
         """Show that the server is busy, and that the same is tried again after a while."""
 
@@ -130,7 +133,7 @@ class Login:
             raise RuntimeError("`run` has to succeed first")
         self._link = None
         try:
-            answer = await self._exchange(self._auth)
+            answer = await self._exchange(self._auth, lambda _: None)  # the status line says enough
             link = await self._connected()
         except BaseException:
             await self._close()
@@ -176,7 +179,7 @@ class Login:
         )
         tries_left = _BUSY_TRIES
         while True:
-            answer = await self._exchange(auth)
+            answer = await self._exchange(auth, self._show_late)
             tries_left -= 1
             if isinstance(answer, frames.AuthAck) or answer.code != ErrorCode.BUSY or not tries_left:
                 return answer
@@ -188,10 +191,17 @@ class Login:
             self._prompts.show_busy(wait_s)
             await asyncio.sleep(wait_s)
 
-    async def _exchange(self, auth: frames.Auth) -> frames.AuthAck | frames.AuthNack:
+    def _show_late(self, is_late: bool) -> None:
+        if is_late:
+            self._prompts.show_late()
+
+    async def _exchange(
+        self, auth: frames.Auth, on_late: Callable[[bool], None]
+    ) -> frames.AuthAck | frames.AuthNack:
         """Send `auth`; if the connection turns out to be closed, once more over a new one."""
         for last_try in (False, True):
             link = await self._connected()
+            link.on_late = on_late
             try:
                 answer = await _answer(link, auth)
             except RemoteProtocolError as error:
@@ -200,6 +210,8 @@ class Login:
                 return answer
             self._link = None
             await link.close()
+            if link.is_dead:
+                raise UnreachableError(f"{self._server.address} does not answer the login. Try again later.")
             if last_try or (answer is not None and answer.code not in _STALE):
                 raise _ended(answer, self._server)
         raise AssertionError  # pragma: no cover - the second time returns or raises

@@ -177,8 +177,8 @@ def _explain_issuer(root: str, intermediate: str, server: ServerAddress, ca: Pat
 
 
 def _explain_names(names: str | None, server: ServerAddress) -> str:
-    wrong = f"The certificate of {server} is not for the name {server.host} (wrong name)."
-    add = f"the operator to add {server.host} (qscpd gencert --name)."
+    wrong = f"The certificate of {server} is not for the name {server.certified} (wrong name)."
+    add = f"the operator to add {server.certified} (qscpd gencert --name)."
     if names == "":
         return f"{wrong} It has no names that can be verified. Ask {add}"
     listed = "" if names is None else f" It is for: {names}."
@@ -203,9 +203,18 @@ def _explain_handshake(error: ssl.SSLError, server: ServerAddress) -> ClientErro
     )
 
 
+def _explain_name(server: ServerAddress) -> str:
+    if server.zone:
+        return (
+            f"This computer has no network interface {server.zone}, which {server} names. "
+            "List its interfaces (ip link), and write one of them after the %."
+        )
+    return f"The name {server.host} is not known here. Check its spelling and the network (DNS)."
+
+
 def _explain_network(error: OSError | TimeoutError, server: ServerAddress) -> str:
     if isinstance(error, socket.gaierror):
-        return f"The name {server.host} is not known here. Check its spelling and the network (DNS)."
+        return _explain_name(server)
     # Where a name has several addresses, asyncio joins their errors into one text.
     if error.errno == errno.ECONNREFUSED or f"[Errno {errno.ECONNREFUSED}]" in str(error):
         return f"Nothing listens at {server}. Is the server running, and is the port right (--server)?"

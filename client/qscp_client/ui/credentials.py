@@ -68,6 +68,10 @@ class Credentials:
         """Show that the password was wrong; it is asked for again."""
         self._front.show([Notice(NoticeCode.LOGIN_REFUSED, error=answer.code, text=answer.message)])
 
+    def show_late(self) -> None:
+        """Show that the server has not answered for a while."""
+        self._front.show([Notice(NoticeCode.WAITING_FOR_SERVER)])
+
     def show_busy(self, seconds: float) -> None:
         """Show that the server is busy, and when the login is tried again."""
         self._front.show([Notice(NoticeCode.LOGIN_WAITS, seconds=math.ceil(seconds))])

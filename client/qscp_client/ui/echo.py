@@ -9,15 +9,15 @@ if sys.platform != "win32":
     import termios
 
     @contextlib.contextmanager
-    def no_echo(descriptor: int) -> Iterator[None]:
-        """Switch the echo of a terminal off; anything else stays as it is."""
+    def echo(descriptor: int, *, on: bool) -> Iterator[None]:
+        """Switch the echo of a terminal on or off; anything else stays as it is."""
         if not os.isatty(descriptor):
             yield
             return
         before = termios.tcgetattr(descriptor)
-        quiet = termios.tcgetattr(descriptor)
-        quiet[3] &= ~termios.ECHO
-        termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
+        changed = termios.tcgetattr(descriptor)
+        changed[3] = changed[3] | termios.ECHO if on else changed[3] & ~termios.ECHO
+        termios.tcsetattr(descriptor, termios.TCSANOW, changed)
         try:
             yield
         finally:
@@ -26,7 +26,7 @@ if sys.platform != "win32":
 else:
 
     @contextlib.contextmanager
-    def no_echo(descriptor: int) -> Iterator[None]:
+    def echo(descriptor: int, *, on: bool) -> Iterator[None]:
         """Do nothing: a Windows console echoes only what is being read."""
-        del descriptor
+        del descriptor, on
         yield

@@ -23,13 +23,19 @@ from qscp_client.core.events import Amended, Event, LineState, MessageSent, OwnM
 from qscp_client.errors import InterruptedByUserError, OutputError, UsageError
 from qscp_client.streams import discard, explain_write_error
 from qscp_client.text import Kind, Line
+from qscp_client.ui.echo import echo
 from qscp_client.ui.render import describe, describe_lines, name_content
+
+_PASSWORD_TRIES: Final = 3
+"""At a terminal."""
 
 _PATIENCE_S: Final = 30.0
 """How long a lost connection is tried again: no user is there who could stop it."""
 
 _LAST_INPUT_S: Final = 5.0
 """How long more input is waited for once messages can't be shown: a client that listens is of no use then."""
+_INPUT: Final = 0
+"""Descriptor of standard input."""
 
 _READ_SIZE: Final = 64 * 1024
 _AT_ONCE: Final = 200
@@ -42,7 +48,6 @@ _LINE_LIMIT: Final = 1024 * 1024
 class PlainFrontEnd:
     """Lines from standard input, lines to standard output and standard error."""
 
-    password_tries = 1
     counts_failures = True
     shows_at_once = True
     patience_s = _PATIENCE_S
@@ -59,15 +64,22 @@ class PlainFrontEnd:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
 
+    @property
+    def password_tries(self) -> int:
+        """More than one only at a terminal: a pipe goes on with what is typed after the password."""
+        return _PASSWORD_TRIES if sys.stdin.isatty() else 1
+
     def private(self) -> AbstractContextManager[None]:
-        """Do nothing: a pipe has no echo, and `ask_password` hides what is typed at a terminal."""
-        return contextlib.nullcontext()
+        """Switch the echo of a terminal off: a password can be typed before it is asked for."""
+        return echo(_INPUT, on=False)
 
     async def ask_user(self) -> str:
         """Return the next line of the input; ask for it at a terminal."""
-        if sys.stdin.isatty():
+        if not sys.stdin.isatty():
+            return await self._next("a user name")
+        with echo(_INPUT, on=True):
             self._write_to(sys.stderr, "User name: ", flush=True)
-        return await self._next("a user name")
+            return await self._next("a user name")
 
     async def ask_password(self) -> str:
         """Return the next line of the input; ask at the terminal if the input is one.
@@ -235,7 +247,7 @@ class _LineReader:
     def _read_when_wanted(self) -> bytes:
         self._wanted.acquire()
         try:
-            return os.read(0, _READ_SIZE)
+            return os.read(_INPUT, _READ_SIZE)
         except OSError:
             return b""  # closed, or a terminal that went away
 

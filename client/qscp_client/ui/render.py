@@ -12,7 +12,8 @@ from qscp.characters import mark_forbidden
 from qscp.frames import Reaction, UserPresence
 from qscp_client.core import events
 from qscp_client.core.commands.table import typed_name
-from qscp_client.core.events import Connection, ConnectionState, Details, LineState, Place, Reference
+from qscp_client.core.connection_state import Connection, ConnectionState
+from qscp_client.core.events import Details, LineState, Place, Reference
 from qscp_client.core.notices import Notice, Problem
 from qscp_client.core.outbox import EntryKind
 from qscp_client.text import Kind, Line, clean, local_time, quote
@@ -240,6 +241,8 @@ def describe_connection(connection: Connection) -> str:
     match connection.state:
         case ConnectionState.ONLINE:
             return "online"
+        case ConnectionState.WAITING:
+            return "waiting for the server"
         case ConnectionState.CONNECTING:
             return "connecting"
         case ConnectionState.OFFLINE:

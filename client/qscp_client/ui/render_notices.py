@@ -139,6 +139,7 @@ NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
     NoticeCode.NO_LONGER_SAVED: lambda n: f"From now on nothing is saved on this computer: {n.text}.",
     NoticeCode.CONNECTION_LOST: _connection_lost,
     NoticeCode.RECONNECTED: lambda _: "Reconnected.",
+    NoticeCode.WAITING_FOR_SERVER: lambda _: "Waiting for the server: it has not answered for some seconds.",
     NoticeCode.HISTORY_RELOADED: lambda _: "The server was restored from a backup; history was reloaded.",
     NoticeCode.SERVER_ERROR: lambda n: explain_error(n.error, n.text),
     NoticeCode.AWAY: lambda n: f"You are away{f': {n.text}' if n.text else ''}. /here ends that.",
@@ -236,6 +237,9 @@ PROBLEMS: Final[Mapping[ProblemCode, Callable[[Problem], str]]] = {
     ProblemCode.UNKNOWN_COMMAND: _unknown_command,
     ProblemCode.USAGE: lambda p: describe_usage(p.command, p.count),
     ProblemCode.TAKES_NO_ARGUMENT: lambda p: f"/{p.command} takes no argument.",
+    ProblemCode.PASTED_LINES: lambda _: (
+        "Only the first line of the paste is used. If that is wrong, Ctrl-U clears it."
+    ),
     ProblemCode.INVALID_DURATION: lambda p: f'"{quote(p.text)}" is not a duration. {_DURATIONS}',
     ProblemCode.INVALID_TEXT: lambda p: explain_error(p.error, p.text),
     ProblemCode.NOT_UTF8: lambda _: "The text is not UTF-8.",

@@ -5,37 +5,45 @@ the status line below are made from the engine's state whenever something happen
 """
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import DummyHistory
 from prompt_toolkit.input import Input, create_input
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
-from prompt_toolkit.output import Output, create_output
+from prompt_toolkit.output import Output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
 from qscp.rooms import is_room
 from qscp_client.core.chat_state import TypedLine
+from qscp_client.core.connection_state import ConnectionState
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Event, PickerOpened, PresenceChanged, RoomLine
+from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
 from qscp_client.errors import InterruptedByUserError
 from qscp_client.text import INDENT, Line
+from qscp_client.ui.cluster_keys import cluster_keys
+from qscp_client.ui.clusters import settle, width
 from qscp_client.ui.completion import complete
-from qscp_client.ui.echo import no_echo
+from qscp_client.ui.echo import echo
 from qscp_client.ui.pending_lines import PendingLines
 from qscp_client.ui.render import describe, describe_connection, list_people, name_person
 from qscp_client.ui.render_rooms import describe_typing, list_rooms
-from qscp_client.ui.wrap import draw, draw_row, draw_sentence, width
+from qscp_client.ui.screen import create_screen
+from qscp_client.ui.stand_ins import StandIns
+from qscp_client.ui.wrap import draw, draw_row, draw_sentence
 
 _STYLE: Final = Style.from_dict(
     {
@@ -44,6 +52,8 @@ _STYLE: Final = Style.from_dict(
         "own_message": "bold",
         "notice": "",  # no grey: it can't be read on every background
         "problem": "ansired",
+        "direction": "italic",  # invisible; see `wrap`
+        "stand-in": "underline",  # an emoji whose modifiers are not shown while it is typed
     }
 )
 
@@ -73,23 +83,24 @@ class TerminalFrontEnd:
 
     def __init__(self, keyboard: Input | None = None, screen: Output | None = None) -> None:
         self._keyboard = keyboard or create_input()
-        self._screen = screen or create_output()
+        self._screen = screen or create_screen()
         self._engine: Engine | None = None
         self._editor: PromptSession[str] | None = None
+        self._app: Application[str] | None = None
         self._pasted = False
         self._pending = PendingLines("", self._fits)
 
     def private(self) -> AbstractContextManager[None]:
         """Switch the terminal's own echo off: a password can be typed before it is asked for."""
-        return no_echo(self._keyboard.fileno())
+        return echo(self._keyboard.fileno(), on=False)
 
     async def ask_user(self) -> str:
         """Ask for the user name."""
-        return await self._ask("User name: ")
+        return await self._ask("User name: ", StandIns())
 
     async def ask_password(self) -> str:
         """Ask for the password without showing it, nor how long it is."""
-        return await self._ask("Password: ", [_Hidden()])
+        return await self._ask("Password: ", _Hidden())
 
     @contextlib.contextmanager
     def attached(self, engine: Engine, touched: Callable[[], None]) -> Iterator[None]:
@@ -101,19 +112,21 @@ class TerminalFrontEnd:
         self._engine = engine
         self._pending = PendingLines(engine.me, self._fits)
         self._editor = PromptSession(
-            lambda: FormattedText(self._prompt(engine)),
-            bottom_toolbar=lambda: _status(engine),
+            lambda: FormattedText([(style, settle(text)) for style, text in self._prompt(engine)]),
+            bottom_toolbar=lambda: settle(_status(engine)),
             completer=_EngineCompleter(engine),
             complete_while_typing=False,
             complete_style=CompleteStyle.READLINE_LIKE,
             enable_suspend=True,
             erase_when_done=True,
+            input_processors=[StandIns()],
             interrupt_exception=InterruptedByUserError,
-            key_bindings=self._keys(),
+            key_bindings=merge_key_bindings([cluster_keys(), self._keys()]),
             style=_STYLE,
             input=self._keyboard,
             output=self._screen,
         )
+        self._app = self._editor.app
         self._editor.default_buffer.on_text_changed += self._notice_empty
         self._editor.default_buffer.on_text_changed += self._note_typing
         self._editor.app.key_processor.before_key_press += lambda _: touched()
@@ -130,7 +143,9 @@ class TerminalFrontEnd:
         """Print events above the line, and redraw the line."""
         me = self._engine.me if self._engine else ""
         printed = [each for event in happened for each in self._pending.apply(event)]
-        self._print([line for event in printed if _is_news(event) for line in describe(event, me)])
+        has_status = self._editor is not None
+        news = [event for event in printed if _is_news(event, has_status=has_status)]
+        self._print([line for event in news for line in describe(event, me)])
         if self._editor is not None:
             self._editor.app.invalidate()
 
@@ -147,17 +162,33 @@ class TerminalFrontEnd:
         self._editor.default_buffer.text = ""  # notifies us, which prompt-toolkit's own reset does not
         return [line]
 
-    async def _ask(self, question: str, processors: list[Processor] | None = None) -> str:
+    async def _ask(self, question: str, processor: Processor) -> str:
         editor: PromptSession[str] = PromptSession(
             question,
             history=DummyHistory(),
-            input_processors=processors,
+            input_processors=[processor],
             interrupt_exception=InterruptedByUserError,
             eof_exception=InterruptedByUserError,
+            key_bindings=merge_key_bindings([cluster_keys(), self._keys_of_question()]),
             input=self._keyboard,
             output=self._screen,
         )
+        self._app = editor.app
         return await editor.prompt_async()
+
+    def _keys_of_question(self) -> KeyBindings:
+        """Return the keys for a question whose answer is one line."""
+        keys = KeyBindings()
+
+        @keys.add(Keys.BracketedPaste)
+        def paste(event: KeyPressEvent) -> None:
+            # The end of a line comes along when a line is copied. Enter is for the user to press.
+            lines = [line for line in re.split(r"[\r\n]+", event.data) if line]
+            event.current_buffer.insert_text("".join(lines[:1]))
+            if len(lines) > 1:
+                self.show([Problem(ProblemCode.PASTED_LINES)])
+
+        return keys
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -217,7 +248,7 @@ class TerminalFrontEnd:
         columns = self._screen.get_size().columns
         text = FormattedText([part for line in lines for part in draw(line, columns)])
 
-        app = self._editor.app if self._editor else None
+        app = self._app
         if app is None or not app.is_running:
             print_formatted_text(self._screen, text, _STYLE)
             return
@@ -252,9 +283,11 @@ class _EngineCompleter(Completer):
             yield Completion(word, start_position=-len(typed))
 
 
-def _is_news(event: Event) -> bool:
-    """Whether an event gets a line; the lists in the prompt show the others."""
+def _is_news(event: Event, *, has_status: bool) -> bool:
+    """Whether an event gets a line; the lists in the prompt show the others, and the status line."""
     match event:
+        case Notice(code=NoticeCode.WAITING_FOR_SERVER):
+            return not has_status
         case PickerOpened():
             return False
         case PresenceChanged():
@@ -266,7 +299,7 @@ def _is_news(event: Event) -> bool:
 def _status(engine: Engine) -> str:
     """Return the line at the bottom of the screen."""
     parts = [f"{engine.me} (away)" if engine.away else engine.me]
-    if not engine.online:
+    if engine.connection.state is not ConnectionState.ONLINE:
         parts.append(describe_connection(engine.connection))
     if engine.partner is not None:
         person = engine.roster.get(engine.partner)

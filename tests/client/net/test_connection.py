@@ -47,7 +47,9 @@ async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
 
 
 @contextlib.asynccontextmanager
-async def listening(handler: Handler, context: ssl.SSLContext | None = None) -> AsyncIterator[ServerAddress]:
+async def listening(
+    handler: Handler, context: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[ServerAddress]:
     """Run a server."""
     done: set[asyncio.Task[None]] = set()
 
@@ -57,7 +59,7 @@ async def listening(handler: Handler, context: ssl.SSLContext | None = None) -> 
         done.add(task)
         await handler(reader, writer)
 
-    listener = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
+    listener = await asyncio.start_server(handle, host, 0, ssl=context)
     try:
         yield ServerAddress("localhost", listener.sockets[0].getsockname()[1])
     finally:
@@ -195,6 +197,24 @@ async def test_an_unresolved_name_is_reported(host: str, ca_file: Path) -> None:
     error = await refusal(ServerAddress(host), ca_file)
     assert isinstance(error, UnreachableError)
     assert host in str(error)
+
+
+async def test_a_zone_is_not_verified(ca: trustme.CA, ca_file: Path) -> None:
+    """The certificate of an IPv6 server need not have the zone by which the network finds it."""
+    context = make_server_context(ca.issue_cert("::1"))
+    try:
+        async with listening(wait_for_eof, context, "::1") as address:
+            link = await Server(ServerAddress("::1%1", address.port), ca_file).connect()
+            await link.close()
+    except OSError as error:
+        pytest.skip(f"needs IPv6 (sysctl net.ipv6.conf.lo.disable_ipv6=0): {error}")
+
+
+async def test_an_unknown_zone_is_reported(ca_file: Path) -> None:
+    """A network interface that this computer does not have is named."""
+    error = await refusal(ServerAddress("fe80::1%nosuch0"), ca_file)
+    assert isinstance(error, UnreachableError)
+    assert "no network interface nosuch0" in str(error)
 
 
 async def test_a_lost_connection_ends_receiving(server: ScriptedServer, ca_file: Path) -> None:

@@ -13,7 +13,8 @@ from qscp.errors import ErrorCode
 from qscp.frames import Retention, Status, UserPresence
 from qscp_client.core import events, notices
 from qscp_client.core.commands.table import COMMANDS
-from qscp_client.core.events import Connection, ConnectionState, LineState, Place, StatusLine
+from qscp_client.core.connection_state import Connection, ConnectionState
+from qscp_client.core.events import LineState, Place, StatusLine
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.outbox import Failure
 from qscp_client.text import INDENT, Kind, clean

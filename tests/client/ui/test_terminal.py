@@ -1,5 +1,6 @@
 """The client on a pseudo-terminal, as a real process, against a scripted server."""
 
+import re
 import sys
 from collections.abc import AsyncIterator
 
@@ -58,6 +59,130 @@ async def test_a_wrong_password_can_be_tried_three_times(terminal: Terminal) -> 
         terminal.type("wrong\r")
     assert await terminal.wait() == ExitCode.AUTH_REFUSED
     await terminal.until("qscp-client: The user name or the password is wrong.")
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n", ""])
+async def test_a_password_is_pasted_with_its_line_end(end: str, terminal: Terminal) -> None:
+    """The end of a line that comes along with a pasted name or password is dropped."""
+    await terminal.until("User name:")
+    terminal.paste(f"alice{end}")
+    await terminal.until("User name: alice")
+    terminal.type("\r")
+    await terminal.until("Password:")
+    terminal.paste(f"wonderland{end}")
+    terminal.type("\r")
+    await terminal.until("Chat with:")
+    assert b"wonder" not in terminal.seen
+
+
+async def test_one_line_of_a_paste_is_the_password(terminal: Terminal) -> None:
+    """Of several lines that are pasted at the password, the first counts, and a sentence says so."""
+    await terminal.until("User name:")
+    terminal.type("alice\r")
+    await terminal.until("Password:")
+    terminal.paste("\nwonderland\nsecond\n")
+    await terminal.until("Only the first line of the paste is used. If that is wrong, Ctrl-U clears it.")
+    terminal.type("\r")
+    await terminal.until("Chat with:")
+    assert b"second" not in terminal.seen
+
+
+async def test_the_terminal_is_asked_nothing(chat: Terminal) -> None:
+    """The bottom line needs no answer of the terminal, such as on the position of its cursor."""
+    await chat.until("alice | with dave | /help, back, quit")
+    assert b"\x1b[6n" not in chat.seen
+    assert b"WARNING" not in chat.seen
+
+
+async def test_no_color_switches_colours_off(client_command: list[str], environment: dict[str, str]) -> None:
+    """With NO_COLOR nothing is coloured, and the line editor works."""
+    async with on_terminal(client_command, environment | {"NO_COLOR": "1"}) as terminal:
+        await terminal.log_in()
+        terminal.type("nosuch\r")
+        await terminal.until('No user named "nosuch".')
+        assert not re.search(rb"\x1b\[[0-9;]*[34][0-7][;m]", terminal.seen)
+
+
+@pytest.mark.parametrize("term", [None, "", "unknown", "dumb"])
+async def test_a_terminal_without_escapes(
+    term: str | None, server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> None:
+    """Where TERM names no terminal, plain lines are shown, and the password is still hidden."""
+    server.come("dave")
+    if term is None:
+        del environment["TERM"]
+    else:
+        environment["TERM"] = term
+    async with on_terminal(client_command, environment) as terminal:
+        await terminal.until("User name:")
+        terminal.type("no good\n")
+        await terminal.until_like("User name: no good", ".*is not a valid name.*", "User name:")
+        terminal.type("alice\n")
+        await terminal.until("User name: alice", "Password:")
+        terminal.type("wrong\n")
+        await terminal.until("* The user name or the password is wrong.")
+        while terminal.lines.count("Password:") < 2:
+            await terminal.change()
+        terminal.type("wonderland\n")
+        await terminal.until_like(r"\* Welcome, alice\. .*")
+        terminal.type("dave\nhi\n")
+        await terminal.until("* \u2713 stored for dave: hi")
+        terminal.type("quit\n")
+        assert await terminal.wait() == ExitCode.OK
+        assert b"\x1b" not in terminal.seen
+        assert b"wonder" not in terminal.seen
+        assert b"hi\r\n" in terminal.seen
+
+
+async def test_emoji_do_not_eat_the_prompt(server: ScriptedServer, chat: Terminal) -> None:
+    """Emoji of disputed width are typed as stand-ins; the message has them whole."""
+    heart, flag = "\u2764\ufe0f", "\U0001f1e9\U0001f1ea"
+    family, thumb = "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f44d\U0001f3fd"
+    body = f"{family}x{flag}{heart}{thumb}y"
+    chat.type(body)
+    await chat.until("to dave: \U0001f468xDE\u2764\U0001f44dy")
+    chat.type("\x1b[D\x1b[D\x1b[D")
+    chat.type("z")
+    await chat.until("to dave: \U0001f468xDEz\u2764\U0001f44dy")
+    assert "\ufe0f" not in chat.seen.decode()
+    chat.type("\x7f\r")
+    await server.until(ScriptedServer.bodies)
+    assert server.bodies() == [("dave", body)]
+    await chat.until("to dave:")
+
+
+async def test_text_from_right_to_left_is_shown_in_its_place(server: ScriptedServer, chat: Terminal) -> None:
+    """A message in Hebrew is shown whole behind the name, and what is behind it is shown, too."""
+    server.write("dave", "alice", "\u05e9\u05dc\u05d5\u05dd 1")
+    await chat.until("15:06 dave: \u05e9\u05dc\u05d5\u05dd 1")
+    chat.type("\u05d0\r")
+    await chat.until("15:06 alice: \u05d0  \u2713 stored")
+    server.write("dave", "alice", "call \u2068+49 30 1234\u2069, \u200enow")
+    await chat.until("15:06 dave: call +49 30 1234, now")
+    chat.paste("\u2068+49 30 1234\u2069 x")
+    await chat.until("to dave: +49 30 1234 x")
+    chat.type("\r")
+    await server.until(lambda script: len(script.bodies()) == 2)
+    assert server.bodies()[1] == ("dave", "\u2068+49 30 1234\u2069 x")
+    assert "\u2068\u05e9" in re.sub(r"\x1b\[[0-9;]*m", "", chat.seen.decode())
+
+
+async def test_keys_take_an_emoji_as_one(server: ScriptedServer, chat: Terminal) -> None:
+    """Backspace, Delete, Left and Right take an emoji of several parts as the one that is shown."""
+    family, flag = "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea"
+    chat.type(f"{family}{family}{flag}\x7f")
+    await chat.until("to dave: \U0001f468\U0001f468")
+    chat.type("\x1b[D\x1b[3~\x1b[D\x1b[Ca\u00e9\x7f")
+    await chat.until("to dave: \U0001f468a")
+    chat.type("\r")
+    await server.until(ScriptedServer.bodies)
+    assert server.bodies() == [("dave", f"{family}a")]
+
+
+async def test_a_long_line_of_emoji_keeps_the_prompt(chat: Terminal) -> None:
+    """A typed line that takes several rows is shown from the prompt on."""
+    chat.type("\U0001f468\u200d\U0001f469\u200d\U0001f467" * 50 + "end")
+    await chat.until("to dave: " + "\U0001f468" * 35, "\U0001f468" * 15 + "end")
 
 
 async def test_the_list_is_kept_up_to_date(server: ScriptedServer, terminal: Terminal) -> None:

@@ -5,14 +5,17 @@ from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
 from qscp import frames
+from qscp.characters import open_isolates
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.text import INDENT, Kind, Line
+from qscp_client.ui.clusters import width
 from qscp_client.ui.render import describe
-from qscp_client.ui.wrap import draw, draw_row, draw_sentence, width, wrap
+from qscp_client.ui.wrap import draw, draw_row, draw_sentence, wrap
+from tests.support.cluster_text import clustered_text, most_columns, rows_on_screen
 from tests.support.engine_harness import in_room, room_message
 
 NAME = "n" * 32
-TEXT = st.text(alphabet="ab \u65e5\u0301", max_size=60)
+TEXT = st.text(alphabet="ab \u65e5\u0301", max_size=60) | clustered_text()
 
 
 def rows(line: Line, columns: int) -> list[str]:
@@ -22,14 +25,17 @@ def rows(line: Line, columns: int) -> list[str]:
 
 @given(head=TEXT, text=TEXT | st.just("one\ntwo"), mark=TEXT, note=TEXT, columns=st.integers(4, 50))
 @example(head="aaaaaaaa ", text="\u65e5a", mark="", note="", columns=4)
+@example(head="15:06 bob:", text="\u2764\ufe0f" * 60, mark="", note="", columns=40)
 def test_no_row_is_wider_than_the_terminal(head: str, text: str, mark: str, note: str, columns: int) -> None:
     """No row is wider than the terminal, and all but the first are indented."""
     first, *others = rows(Line(Kind.MESSAGE, head, text, mark, note), columns)
     indent = min(len(INDENT), columns // 2)
-    assert get_cwidth(first) <= columns
+    assert most_columns(first) <= columns
     for row in others:
         assert row[:indent].isspace() or not row
-        assert get_cwidth(row) <= columns
+        assert most_columns(row) <= columns
+        assert open_isolates(row) == ""
+    assert rows_on_screen([first, *others], columns) == len([first, *others])
 
 
 @given(head=TEXT, text=TEXT, mark=TEXT, columns=st.integers(4, 50))
@@ -37,7 +43,7 @@ def test_draw_row_draws_one_row(head: str, text: str, mark: str, columns: int) -
     """`draw_row` draws one row and cuts what is too wide."""
     drawn = draw_row(Line(Kind.MESSAGE, head, text, mark), columns)
     [row, end] = "".join(part for _, part in drawn).split("\n")
-    assert get_cwidth(row) < columns
+    assert most_columns(row) < columns
     assert end == ""
 
 
@@ -123,7 +129,32 @@ def test_wrapped_lines_fit_their_widths(text: str, first: int, others: int) -> N
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
 
 
+def test_clusters_stay_whole() -> None:
+    """A row ends between two emoji, not within one; only what is wider than a row is cut."""
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    assert wrap(family * 3, 14, 14) == [family * 2, family]
+    assert wrap("\u2764\ufe0f" * 5, 5, 5) == ["\u2764\ufe0f" * 2, "\u2764\ufe0f" * 2, "\u2764\ufe0f"]
+    assert wrap(family, 5, 5) == ["\U0001f468\u200d\U0001f469\u200d", "\U0001f467"]
+
+
+def test_isolates_go_on_in_the_next_row() -> None:
+    """An isolate that is cut ends in its row, and begins anew in the next one."""
+    assert wrap("\u2067abc def\u2069 x", 4, 8) == ["\u2067abc\u2069", "\u2067def\u2069 x"]
+
+
+def test_a_text_from_right_to_left_stays_in_its_place() -> None:
+    """Arabic or Hebrew text can reorder neither what is before it, nor the marks behind it."""
+    line = Line(Kind.MESSAGE, "15:06 bob:", "\u05e9\u05dc\u05d5\u05dd", "", "[1 more]")
+    assert rows(line, 60) == ["15:06 bob: \u2068\u05e9\u05dc\u05d5\u05dd\u2069  [1 more]"]
+    assert rows(Line(Kind.MESSAGE, "15:06 bob:", "hello"), 60) == ["15:06 bob: hello"]
+    shown = in_room().receive(
+        room_message(56, "\u05e9\u05dc\u05d5\u05dd", sender="bob"), room_message(57, "2 of it", reply_to=56)
+    )
+    *_, reply = [line for event in shown for line in describe(event, "alice")]
+    assert '"\u2068\u05e9\u05dc\u05d5\u05dd\u2069"' in reply.head
+
+
 @given(text=st.text(max_size=20))
-def test_columns_are_counted_as_prompt_toolkit_does(text: str) -> None:
-    """`width` counts columns as prompt_toolkit does, so that both agree on where a row ends."""
-    assert width(text) == get_cwidth(text)
+def test_the_line_editor_counts_no_more_columns(text: str) -> None:
+    """A row that fits by `width` fits for prompt_toolkit, too, which counts character by character."""
+    assert width(text) >= get_cwidth(text)

@@ -253,6 +253,37 @@ def test_a_pause_is_announced_every_five_seconds() -> None:
     run(test())
 
 
+@pytest.mark.parametrize("reason", [Pause.REQUEST, Pause.ANSWERS, Pause.TURN])
+def test_a_peer_that_waits_for_us_gets_signs_of_life(reason: Pause) -> None:
+    """A session that is not read for five seconds, such as for a slow disk, is pinged every five seconds."""
+
+    async def test() -> None:
+        made = Throttled()
+        loop = asyncio.get_running_loop()
+
+        async def pings(seconds: int) -> int:
+            made.seen.clear()
+            for _ in range(seconds):
+                await made.wait(1)
+                made.session.tick(loop.time())
+            made.step()
+            return made.seen.count(frames.ServerPing())
+
+        made.link.last_in = loop.time()
+        made.session.inbound.pause(reason)
+        assert await pings(4) == 0
+        assert await pings(10) == 2
+        made.session.inbound.pause(Pause.OUTPUT)  # its own output waits for the peer: that is sign enough
+        assert await pings(12) == 0
+        made.link.resume_reading(Pause.OUTPUT)
+        made.link.resume_reading(reason)
+        made.link.last_in = loop.time()
+        assert await pings(12) == 0
+        made.router.close()
+
+    run(test())
+
+
 @pytest.mark.parametrize(
     ("line", "reason", "passed"),
     [

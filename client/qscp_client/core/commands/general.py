@@ -13,6 +13,7 @@ from qscp_client.core.chat_switcher import ChatSwitcher
 from qscp_client.core.commands.blocks import BlockCommands
 from qscp_client.core.commands.messages import MessageCommands
 from qscp_client.core.commands.rooms import RoomCommands
+from qscp_client.core.connection_state import Connection, ConnectionState
 from qscp_client.core.conversation import Conversation
 from qscp_client.core.effects import Output
 from qscp_client.core.events import LineState, StatusLine
@@ -57,7 +58,7 @@ class GeneralCommands:
         sync: Sync,
         sender: Sender,
         history: History,
-        connection: Callable[[], events.Connection],
+        connection: Callable[[], Connection],
         *,
         blocks: BlockCommands,
         messages: MessageCommands,
@@ -237,7 +238,7 @@ class GeneralCommands:
     # --- small things
 
     def _is_online(self) -> bool:
-        return self._connection().state is events.ConnectionState.ONLINE
+        return self._connection().state is ConnectionState.ONLINE
 
     def _can_ask(self) -> bool:
         if not self._is_online():
