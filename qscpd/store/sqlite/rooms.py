@@ -121,6 +121,13 @@ class RoomReader:
                  WHERE conversation = ? AND (? IS NULL OR id < ?) ORDER BY id DESC LIMIT ?"""
         return [LogRow(*row) for row in self._db.read(sql, conversation, before, before, limit)]
 
+    def last_mute(self, conversation: int, account: int) -> LogRow | None:
+        """See `StoreReader.last_mute`."""
+        sql = """SELECT id, time_ms, actor, action, target, seq, until_ms, text FROM room_log
+                 WHERE conversation = ? AND action = 'mute' AND target = ? ORDER BY id DESC LIMIT 1"""
+        rows = self._db.read(sql, conversation, account)
+        return LogRow(*rows[0]) if rows else None
+
 
 class ModerationLog:
     """Writes the moderation log."""

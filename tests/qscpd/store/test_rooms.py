@@ -85,6 +85,8 @@ def test_a_mute_ends_on_time(store: Store, clock: ManualClock) -> None:
     clock.ms = START + 60_000
     assert isinstance(say(store, BOB), StoredMessage)
     assert store.room_log(1)[0][1:] == (START, ALICE, "mute", BOB, None, START + 60_000, "calm down")
+    assert store.last_mute(1, BOB) == store.room_log(1)[0]
+    assert store.last_mute(1, ALICE) is None
 
 
 def test_a_mute_without_end_lasts_until_unmute(store: Store, clock: ManualClock) -> None:
