@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 import structlog
 
 from qscp import PROTOCOL_VERSION, frames
-from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError
+from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError, InvalidTextError
 from qscp.features import FEATURES
 from qscp.ids import is_message_id
 from qscp.names import normalize_name
 from qscp.states import State
+from qscp.text import check_status_text
 from qscpd.accounts.password_pool import PasswordPool, Place, PoolFullError
 from qscpd.chat.router import Router
 from qscpd.domain.model import Account, AccountState, Credentials
@@ -105,7 +106,7 @@ class Login:
 
     def start(self, session: Session, auth: frames.Auth) -> None:
         """Start a login; the session handles nothing else until it is answered."""
-        if auth.device and not is_message_id(auth.device):
+        if not _is_valid(auth):
             session.close(ErrorCode.BAD_FIELD, error=True)
             return
         visitor = session.link.visitor
@@ -264,6 +265,19 @@ class Login:
                 epoch=self._epoch,
             )
         )
+        # Before anybody learns of the session: one that asks for that never appears as online.
+        session.status, session.text = auth.status, auth.text if auth.status == "away" else ""
         self._router.register(session, identity)
         self._log.auth_ok(session, auth.client)
         session.outbound.begin(self._router.snapshots(identity))
+
+
+def _is_valid(auth: frames.Auth) -> bool:
+    """Return whether the fields of an `auth` keep the rules that its types do not have."""
+    if auth.device and not is_message_id(auth.device):
+        return False
+    try:
+        check_status_text(auth.text)
+    except InvalidTextError:
+        return False
+    return True
