@@ -64,7 +64,9 @@ async def test_a_ban_says_when_it_ends(room_daemon: Daemon, wires: Wires) -> Non
     assert (left["reason"], left["by"], left["text"]) == ("banned", "alice", "cool down")
     (entry,) = (await ask(alice, room("log", place.name)))["entries"][:1]
     assert left["until"] == entry["until"] == entry["time"] + 600_000
-    assert await code(bob, join(place.name)) == "banned"
+    refused = await ask(bob, join(place.name))
+    assert refused["code"] == "banned"
+    assert 0 < refused["retry_after"] <= 600
     assert await code(alice, room("invite", place.name, "bob")) == "banned"
 
 
@@ -73,7 +75,8 @@ async def test_a_ban_without_an_end(room_daemon: Daemon, wires: Wires) -> None:
     alice, bob = await wires.login(room_daemon, "alice", "bob")
     place = await make_room(alice)
     assert await code(alice, room("ban", place.name, "bob")) == "ok"
-    assert await code(bob, join(place.name)) == "banned"
+    refused = await ask(bob, join(place.name))
+    assert (refused["code"], "retry_after" in refused) == ("banned", False)
     assert await code(alice, room("unban", place.name, "bob")) == "ok"
     assert await code(bob, join(place.name)) == "ok"
 

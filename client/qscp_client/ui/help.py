@@ -61,7 +61,7 @@ _GROUPS: Final = {
     Group.GENERAL: "Anywhere",
     Group.CHAT: "In a chat",
     Group.ROOM: "Rooms",
-    Group.MODERATION: "Moderation",
+    Group.MODERATION: "Moderation (all members can see WHY)",
 }
 
 _LINE: Final = (
