@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, StartDaemon
 from tests.support.logged_in import resume
 from tests.support.rooms import (
     Place,
@@ -351,3 +351,16 @@ async def test_a_block_hides_no_moderation(room_daemon: Daemon, wires: Wires) ->
         pass
     assert (muted["muted_by"], muted["muted_text"]) == ("alice", "loud")
     assert await code(bob, {"type": "unblock", "user": "alice"}) == "ok"
+
+
+async def test_the_reason_of_a_deleted_moderator(start_daemon: StartDaemon, wires: Wires) -> None:
+    """After a moderator was deleted a mute has their name and reason; after they were erased the name."""
+    daemon = start_daemon()
+    alice, bob, carol = await wires.login(daemon, "alice", "bob", "carol")
+    place = await make_room(alice, bob, carol)
+    assert await code(alice, room("role", place.name, "carol", role="owner")) == "ok"
+    assert await code(carol, room("mute", place.name, "bob", text="loud")) == "ok"
+    for command, expected in (("deluser", ("carol", "loud")), ("erase", ("carol", ""))):
+        assert daemon.run(command, "carol", "--yes").returncode == 0
+        found = await described(bob, place)
+        assert (found["muted_by"], found.get("muted_text", "")) == expected

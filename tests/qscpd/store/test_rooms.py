@@ -89,6 +89,17 @@ def test_a_mute_ends_on_time(store: Store, clock: ManualClock) -> None:
     assert store.last_mute(1, ALICE) is None
 
 
+def test_an_old_mute_is_not_sought_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a long log only the newest entries are searched for a mute."""
+    monkeypatch.setattr("qscpd.store.sqlite.rooms._MUTES_SOUGHT", 3)
+    change(store, "mute", ALICE, BOB)
+    for _ in range(2):
+        change(store, "topic", ALICE, text="x")
+    assert store.last_mute(1, BOB) is not None
+    change(store, "topic", ALICE, text="y")
+    assert store.last_mute(1, BOB) is None
+
+
 def test_a_mute_without_end_lasts_until_unmute(store: Store, clock: ManualClock) -> None:
     """A mute without end gives no time to wait, and survives leaving and rejoining."""
     change(store, "mute", ALICE, BOB)
