@@ -93,7 +93,7 @@ async def test_a_killed_client_goes_on(start_daemon: StartDaemon, clients: Clien
 
 
 async def test_hiding_lasts_over_starts_and_reconnects(start_daemon: StartDaemon, clients: Clients) -> None:
-    """After /hide neither a start of the client nor a cut connection shows the user; /here does.
+    """After /hide neither a start of the client nor a restart of the daemon shows the user; /here does.
 
     Messages reach the hidden user, and their sender sees them as delivered after /here.
     """
@@ -113,6 +113,13 @@ async def test_hiding_lasts_over_starts_and_reconnects(start_daemon: StartDaemon
     alice.type("second", "/status")
     await until_shown(bob, "[alice] second")
     alice.type("back")
+    daemon.process.kill()
+    daemon.wait()
+    for each in (alice, bob):
+        await until_notice(each, "reconnecting")
+    daemon = restarted(start_daemon, daemon)
+    for each in (alice, bob):
+        await until_notice(each, "Reconnected.")
     # A later change of presence that alice sees: those before it have come.
     carol = await clients.start(daemon, "carol")
     await until_notice(alice, "carol is online.")

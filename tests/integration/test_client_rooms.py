@@ -268,6 +268,22 @@ if sys.platform != "win32":
         dave.type("lo\r")
         await alice.until_like(r"\d\d:\d\d \(1\) dave: hello", r"alice \| in #hush \| (?!dave).*")
 
+    async def test_hiding_is_shown_at_the_bottom(alice: Terminal, dave: Terminal) -> None:
+        """The bottom line says that you are hidden; another user sees you neither online nor typing."""
+        alice.type("/hide\r")
+        await alice.until_like(r"alice \(hidden\) \| .*")
+        dave.type("alice\r")
+        await dave.until_like(r".*with alice \(offline\).*")
+        dave.type("are you there?\r")
+        await alice.until_like(r"\d\d:\d\d \[dave\] are you there\?")
+        alice.type("dave\ryes")
+        await dave.until_like(r"\d\d:\d\d dave: are you there\?  \u2713 stored")
+        alice.type("\x03/here\r")
+        await alice.until_like(r"alice \| .*")
+        await dave.until_like(
+            r"\d\d:\d\d dave: are you there\?  \u2713\u2713 delivered", r"dave \| with alice \|.*"
+        )
+
     async def test_an_unknown_command_is_never_sent(alice: Terminal, dave: Terminal) -> None:
         """An unknown command is not sent; two slashes send a text that begins with one."""
         alice.type("/create #slash\r")

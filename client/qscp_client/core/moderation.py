@@ -29,6 +29,10 @@ class Announced:
         self._others = [each for each in frame.actions if each.by != me]
         self._me = me
 
+    def __len__(self) -> int:
+        """Number of actions that are kept."""
+        return len(self._others)
+
     def notices(self, room: str) -> list[Notice]:
         """Return the notices about other members."""
         found = []

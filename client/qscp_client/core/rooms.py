@@ -93,8 +93,8 @@ class Rooms:
         """Number of names that are kept."""
         members = sum(map(len, self._roles.values())) + len(self._roles) + len(self._removed)
         rooms = len(self.known) + len(self.invitations) + len(self._announced) + len(self._muted)
-        rooms += len(self._moderated)
-        return members + rooms
+        moderated = sum(map(len, self._moderated.values())) + len(self._moderated)
+        return members + rooms + moderated
 
     def is_me(self, user: str | None) -> bool:
         """Whether a name is your own."""
