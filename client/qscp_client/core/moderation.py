@@ -47,7 +47,7 @@ class Announced:
                     code,
                     name=room,
                     user=each.user,
-                    by=each.by,
+                    by=each.by if each.by != each.user else "",
                     is_operator=not each.by,
                     text=text,
                     until_ms=each.until,

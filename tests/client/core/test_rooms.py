@@ -296,6 +296,7 @@ def test_moderation_shows_who_and_why() -> None:
             acted("carol", "mute", "dan", until, "chatting too much"),
             acted("carol", "unmute", "dan"),
             acted("bob", "role", "carol", text="moderator"),
+            acted("judy", "role", "judy", text="member"),
         ),
         frames.MembersChanged(
             "c-#dev",
@@ -318,6 +319,7 @@ def test_moderation_shows_who_and_why() -> None:
         f"carol muted dan in #dev {describe_end(until)}: chatting too much.",
         "carol unmuted dan in #dev.",
         "bob made carol a moderator.",
+        "judy is now a member.",
         "heidi joined, ivan left; 4 members in #dev now.",
     ]
 
