@@ -148,14 +148,19 @@ class Router:
 
     def register(self, session: Session, identity: Identity) -> None:
         """Log a session in: from now on it gets what is sent to its account."""
+        self.hiding.returned(identity)
         session.identity = identity
         session.inbound.log_in(identity.account)
         self._sessions.setdefault(identity.account, []).append(session)
         self.rooms.add_session(session, identity.account)
-        self.hiding.returned(identity)
         if session.supports(BLOCK):
             session.outbound.send_all(tuple(self.blocks.pages(identity.account)))
         self.update_presence(identity)
+
+    def hides(self, identity: Identity) -> bool:
+        """Return whether the other sessions of a device that logs in hide its account."""
+        self.hiding.returned(identity)
+        return self.hiding.hides(identity.account, self.sessions_of(identity.account))
 
     def update_presence(self, identity: Identity) -> None:
         """Derive the presence of an account from its sessions again."""

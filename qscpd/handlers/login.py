@@ -253,6 +253,8 @@ class Login:
         features = FEATURES.intersection(auth.features)
         stored = self._router.quotas.of(current.id).stored
         identity = Identity(current.id, current.name, auth.device, features, stored)
+        # Before anybody learns of the session: one that asks for that never appears as online.
+        session.status, session.text = auth.status, auth.text if auth.status == "away" else ""
         session.send(
             frames.AuthAck(
                 user=current.name,
@@ -263,10 +265,9 @@ class Login:
                 limits=announced_limits(config.limits),
                 retention=self._retention,
                 epoch=self._epoch,
+                hidden=auth.status != "offline" and self._router.hides(identity),
             )
         )
-        # Before anybody learns of the session: one that asks for that never appears as online.
-        session.status, session.text = auth.status, auth.text if auth.status == "away" else ""
         self._router.register(session, identity)
         self._log.auth_ok(session, auth.client)
         session.outbound.begin(self._router.snapshots(identity))

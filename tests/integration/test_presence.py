@@ -40,7 +40,8 @@ async def test_people_come_and_go(start_daemon: StartDaemon, wires: Wires) -> No
     await alice.sees("bob", "away", "lunch")
     bob.send({"type": "presence", "status": "offline"})
     await alice.sees("bob", "offline")
-    (second,) = await wires.login(daemon, "bob")
+    second = await wires.connect(daemon)
+    assert (await second.log_in("bob"))["hidden"]
     second.send({"type": "presence", "status": "online"})
     ack = await second.receive_type("presence_ack")
     assert ack == {"type": "presence_ack", "status": "online", "hidden": True}

@@ -41,6 +41,7 @@ class OwnPresence:
         self._receipts = receipts
         self._typing = typing
         self._wanted = self._at_login = frames.SetPresence("offline" if hidden else "online")
+        self._is_hidden_elsewhere = False
         receipts.hide(hidden=hidden)
         typing.hidden = hidden
 
@@ -97,6 +98,7 @@ class OwnPresence:
             self._out.send(self._wanted)
         if self.status == "offline" and not can_hide:
             self._out.show(Notice(NoticeCode.HIDDEN_LATE))
+        self._show_elsewhere(hidden=ack.hidden)
 
     def show(self) -> None:
         """Show that you are hidden, at the start."""
@@ -105,5 +107,11 @@ class OwnPresence:
 
     def receive(self, ack: frames.PresenceAck) -> None:
         """Show that others do not see what you have set."""
-        if ack.hidden:
+        self._is_hidden_elsewhere = False
+        self._show_elsewhere(hidden=ack.hidden)
+
+    def _show_elsewhere(self, *, hidden: bool) -> None:
+        """Show that another device hides you; not at each reconnect."""
+        if hidden and not self._is_hidden_elsewhere:
             self._out.show(Notice(NoticeCode.HIDDEN_ELSEWHERE))
+        self._is_hidden_elsewhere = hidden

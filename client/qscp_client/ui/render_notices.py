@@ -169,7 +169,7 @@ NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
         "This server is too old to hide a login: others saw you online for a moment."
     ),
     NoticeCode.HIDDEN_ELSEWHERE: lambda _: (
-        "You still appear offline: another of your devices hides you. /here on that device ends it."
+        "You appear offline: another of your devices hides you. /here on that device ends it."
     ),
     NoticeCode.FAILED_BEFORE: lambda n: (
         f"{count_messages(n.count, 'failed')} from before. "

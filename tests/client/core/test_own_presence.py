@@ -3,7 +3,7 @@
 from qscp import frames
 from qscp.features import LOGIN_PRESENCE, TYPING
 from qscp_client.core.changes import Hidden, Saved, SavedPosition
-from tests.support.engine_harness import EngineHarness, chat, info, shown_texts
+from tests.support.engine_harness import EngineHarness, chat, info, shown_texts, welcome
 
 HIDDEN = (
     "You appear offline to others, also at the next start. Messages reach you, but their senders see "
@@ -78,13 +78,20 @@ def test_an_older_server_gets_the_presence_after_the_login() -> None:
 
 
 def test_another_device_can_hide_you() -> None:
-    """The user learns that they still appear offline because of another device."""
+    """The user learns that they appear offline because of another device: once, and when they ask."""
+    elsewhere = "You appear offline: another of your devices hides you. /here on that device ends it."
     harness = connected()
-    shown = harness.receive(frames.PresenceAck("online", hidden=True))
-    assert shown_texts(shown) == [
-        "You still appear offline: another of your devices hides you. /here on that device ends it."
-    ]
+    for _ in range(2):
+        shown = harness.receive(frames.PresenceAck("online", hidden=True))
+        assert shown_texts(shown) == [elsewhere]
     assert harness.receive(frames.PresenceAck("away")) == []
+    for shows in (True, False):
+        harness.engine.disconnected()
+        ack = welcome(features=[LOGIN_PRESENCE])
+        ack.hidden = True
+        harness.engine.events_to_show()
+        harness.engine.connected(ack)
+        assert (elsewhere in shown_texts(harness.engine.events_to_show())) is shows
 
 
 def test_nothing_is_reported_as_received_while_hidden() -> None:
